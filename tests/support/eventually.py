@@ -1,0 +1,33 @@
+"""Wait for a condition instead of for a time.
+
+`await eventually(lambda: relay.position == 3, within=5)` asks again until the answer is truthy and returns
+it; after `within` seconds it fails with the last answer or error. The bound is for hangs: it is generous
+on purpose and no test passes or fails by how fast a machine is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+async def eventually(condition: Callable[[], T | Awaitable[T]], *, within: float = 20.0, every: float = 0.02) -> T:
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + within
+    while True:
+        last: object
+        try:
+            answer = condition()
+            value = await answer if inspect.isawaitable(answer) else answer
+            if value:
+                return value  # type: ignore[return-value]
+            last = value
+        except AssertionError as error:
+            last = error
+        if loop.time() >= deadline:
+            raise AssertionError(f"not within {within} s; last answer: {last!r}")
+        await asyncio.sleep(every)
