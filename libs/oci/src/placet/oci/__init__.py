@@ -1,0 +1,32 @@
+"""OCI registries and image layouts: one port, `Registry`, and an adapter for each.
+
+`open_registry` takes an address and gives the adapter for it. `push_artifact` and `fetch_artifact` keep
+anything that is no image; `unpack_layers` lays an image's files out on disk.
+"""
+
+from placet.oci.artifacts import Artifact, ArtifactFile, fetch_artifact, push_artifact
+from placet.oci.content import (
+    Descriptor,
+    ImageConfig,
+    Manifest,
+    Platform,
+    is_digest,
+    sha256_digest,
+)
+from placet.oci.image_layout import ImageLayout
+from placet.oci.registry import Registry
+
+__all__ = [
+    "Artifact",
+    "ArtifactFile",
+    "Descriptor",
+    "ImageConfig",
+    "ImageLayout",
+    "Manifest",
+    "Platform",
+    "Registry",
+    "fetch_artifact",
+    "is_digest",
+    "push_artifact",
+    "sha256_digest",
+]

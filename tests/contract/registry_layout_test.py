@@ -1,0 +1,119 @@
+"""The contract of a registry, over a folder, and what a folder alone has to stand."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import multiprocessing
+import os
+from pathlib import Path
+
+import pytest
+from placet.errors import Refused, Unavailable
+from placet.oci import ImageLayout, Registry, push_artifact
+
+from tests.contract.registry_contract import CARD, RegistryContract, put_image
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Registry:
+    return ImageLayout(tmp_path / "registry")
+
+
+class TestImageLayout(RegistryContract):
+    pass
+
+
+async def test_each_repository_is_an_image_layout_that_other_tools_read(tmp_path: Path) -> None:
+    manifest = await put_image(ImageLayout(tmp_path), "models/churn", tag="v1")
+
+    folder = tmp_path / "models" / "churn"
+    index = json.loads((folder / "index.json").read_bytes())
+    assert json.loads((folder / "oci-layout").read_bytes()) == {"imageLayoutVersion": "1.0.0"}
+    assert index["manifests"][0]["digest"] == manifest.digest
+    assert index["manifests"][0]["annotations"] == {"org.opencontainers.image.ref.name": "v1"}
+    assert (folder / "blobs" / "sha256" / manifest.digest[7:]).read_bytes() == manifest.body
+
+
+async def test_a_mounted_blob_takes_no_room(tmp_path: Path) -> None:
+    registry = ImageLayout(tmp_path)
+    kept = await registry.put_blob("models/churn", b"shared")
+
+    await registry.mount_blob("models/other", kept.digest, source="models/churn")
+
+    blob = tmp_path / "models" / "other" / "blobs" / "sha256" / kept.digest[7:]
+    assert blob.stat().st_nlink == 2
+
+
+async def test_a_changed_blob_is_noticed_on_every_way_to_read_it(tmp_path: Path) -> None:
+    registry = ImageLayout(tmp_path / "registry")
+    kept = await registry.put_blob("models/churn", b"honest")
+    (tmp_path / "registry" / "models" / "churn" / "blobs" / "sha256" / kept.digest[7:]).write_bytes(b"forged")
+
+    with pytest.raises(Refused):
+        await registry.read_blob("models/churn", kept.digest)
+    with pytest.raises(Refused):
+        await registry.save_blob("models/churn", kept.digest, tmp_path / "got")
+    with pytest.raises(Refused):
+        [piece async for piece in registry.stream_blob("models/churn", kept.digest)]
+    assert os.listdir(tmp_path) == ["registry"]
+
+
+async def test_what_a_crashed_writer_left_is_swept_and_what_another_writes_is_kept(tmp_path: Path) -> None:
+    registry = ImageLayout(tmp_path)
+    await registry.put_blob("models/churn", b"first")
+    left = tmp_path / ".partial" / "left"
+    left.write_bytes(b"half a blo")
+
+    await registry.put_blob("models/churn", b"second")
+    assert left.exists(), "an open registry sweeps once, when it first writes"
+    await ImageLayout(tmp_path).put_blob("models/churn", b"third")
+
+    assert not left.exists()
+
+
+@pytest.mark.parametrize("name", ["models/blobs", "blobs", "models/index.json"])
+async def test_a_repository_cannot_be_called_like_a_part_of_a_layout(tmp_path: Path, name: str) -> None:
+    with pytest.raises(Refused):
+        await put_image(ImageLayout(tmp_path), name)
+
+
+async def test_a_root_that_is_a_file_is_unavailable(tmp_path: Path) -> None:
+    (tmp_path / "root").write_bytes(b"")
+
+    with pytest.raises(Unavailable):
+        await ImageLayout(tmp_path / "root").put_blob("models/churn", b"content")
+
+
+def _push(root: Path, subject: str, numbers: range) -> None:
+    async def push() -> None:
+        for number in numbers:
+            await push_artifact(
+                ImageLayout(root),
+                "models/churn",
+                artifact_type=CARD,
+                subject=subject,
+                annotations={"number": str(number)},
+                tag=f"v{number}",
+            )
+
+    asyncio.run(push())
+
+
+async def test_processes_that_write_at_once_lose_nothing(tmp_path: Path) -> None:
+    image = await put_image(ImageLayout(tmp_path), "models/churn")
+    spawn = multiprocessing.get_context("spawn")
+    writers = [
+        spawn.Process(target=_push, args=(tmp_path, image.digest, range(start, start + 15)))
+        for start in (0, 15, 30)
+    ]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        await asyncio.to_thread(writer.join)
+
+    registry = ImageLayout(tmp_path)
+    assert [writer.exitcode for writer in writers] == [0, 0, 0]
+    assert len(await registry.tags("models/churn")) == 45
+    assert len(await registry.referrers("models/churn", image.digest)) == 45
+    assert os.listdir(tmp_path / ".partial") == []
