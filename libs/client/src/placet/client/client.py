@@ -1,0 +1,394 @@
+"""A platform, from outside: every call of `/v1` that a tool needs, as one typed method each.
+
+Asynchronous only, on purpose: one implementation serves the CLI, services and tests, and a script says
+`asyncio.run`. What can be asked again without harm is asked again, within `patience` seconds, while the
+platform says that it is away for the moment; a platform that is not there at all is an error at once. Streams
+(an operation's life, events) go on where they broke off. Nothing is cached.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import secrets
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote
+
+import anyio
+import httpx
+from httpx_sse import EventSource, ServerSentEvent
+
+from placet.client.connection import Connection
+from placet.client.documents import (
+    Certificate,
+    CloudEvent,
+    Command,
+    EntriesPage,
+    Entry,
+    EventsPage,
+    Image,
+    ImagesPage,
+    Me,
+    Model,
+    ModelDetail,
+    ModelsPage,
+    Operation,
+    Source,
+    Token,
+    read,
+)
+from placet.client.problems import PASSING, problem
+from placet.errors import PlacetError, Refused, Unavailable, Unreadable
+
+PAGE = 500
+_CHUNK = 1 << 20
+_PAUSE = 0.5
+_CALL = httpx.Timeout(60.0, connect=10.0)
+# An event stream says something, if only a comment, every few seconds, so that silence is a dead connection;
+# a model that logs nothing is no dead connection.
+_ENDLESS = httpx.Timeout(60.0, connect=10.0, read=None)
+
+Body = Callable[[], AsyncIterator[bytes]]
+
+
+class Client:
+    """`async with Client(find(os.environ)) as platform: …`
+
+    `patience` is how many seconds a call outlasts a platform that answers 503; `new_key` makes the
+    idempotency keys that let a command be sent twice and happen once.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        patience: float = 30.0,
+        new_key: Callable[[], str] = lambda: secrets.token_hex(16),
+    ) -> None:
+        self.connection = connection
+        self._patience = patience
+        self._new_key = new_key
+        headers = {"Authorization": f"Bearer {connection.token}"} if connection.token else {}
+        self._http = httpx.AsyncClient(
+            base_url=f"{connection.url}/v1",
+            headers={"User-Agent": "placet-client", **headers},
+            timeout=_CALL,
+            trust_env=not connection.is_local,
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    # Commands and their operations
+
+    async def command(
+        self,
+        command: Command,
+        *,
+        project: str | None = None,
+        digest: str | None = None,
+        image: str | None = None,
+        key: str | None = None,
+    ) -> Operation:
+        """Ask for something; the answer is the operation as it stands, mostly `requested`.
+
+        `digest` names an uploaded source, `image` an image of `images()`; at most one of them. The same `key`
+        sent again names the same operation.
+        """
+        asked: dict[str, Any] = {"command": command}
+        if project is not None:
+            asked["project"] = project
+        if digest is not None:
+            asked["source"] = {"digest": digest}
+        elif image is not None:
+            asked["source"] = {"image": image}
+        headers = {"Idempotency-Key": key or self._new_key()}
+        response = await self._call("POST", "/commands", json=asked, headers=headers)
+        return read(response.content, Operation)
+
+    async def operation(self, operation: str) -> Operation:
+        return read((await self._call("GET", f"/operations/{_part(operation)}")).content, Operation)
+
+    async def follow(self, operation: str) -> AsyncGenerator[Operation]:
+        """The operation each time it changes, until it is over. A broken connection is taken up again."""
+        async with aclosing(self._stream(f"/operations/{_part(operation)}/events")) as messages:
+            async for message in messages:
+                if message.event != "operation":
+                    continue
+                seen = read(message.data, Operation)
+                yield seen
+                if seen.is_over:
+                    return
+
+    async def finish(self, operation: str) -> Operation:
+        """The operation when it is over, however it ended."""
+        async with aclosing(self.follow(operation)) as seen:
+            async for state in seen:
+                if state.is_over:
+                    return state
+        raise Unavailable(f"operation {operation} was not followed to its end")
+
+    # Sources
+
+    async def has_source(self, digest: str) -> bool:
+        """Whether sending the archive can be spared. Where the platform does not say, it is sent."""
+        try:
+            await self._call("HEAD", f"/sources/{_part(digest)}")
+        except Refused:
+            return False
+        return True
+
+    async def upload(self, archive: Path, digest: str) -> Source:
+        """Send a source archive, read from disk piece by piece. Sending what is there already is harmless."""
+        size = (await anyio.Path(archive).stat()).st_size
+
+        async def pieces() -> AsyncIterator[bytes]:
+            async with await anyio.open_file(archive, "rb") as file:
+                while piece := await file.read(_CHUNK):
+                    yield piece
+
+        response = await self._call(
+            "PUT",
+            f"/sources/{_part(digest)}",
+            body=pieces,
+            headers={"Content-Type": "application/x-tar", "Content-Length": str(size)},
+        )
+        return read(response.content, Source)
+
+    async def download_source(self, image: str, to: Path) -> Image:
+        """Write the source archive an image was made from to `to`, checked against its digest."""
+        about = await self.image(image)
+        path = f"/images/{_part(about.image)}/source"
+        found = hashlib.sha256()
+        async with (
+            self._open(path, headers={"Accept-Encoding": "identity"}) as response,
+            await anyio.open_file(to, "wb") as file,
+        ):
+            async for piece in response.aiter_bytes():
+                found.update(piece)
+                await file.write(piece)
+        digest = f"sha256:{found.hexdigest()}"
+        if about.source is not None and digest != about.source:
+            raise Unreadable(
+                f"the source of {about.image} came as {digest} and is recorded as {about.source}",
+                fix="fetch it again; if it stays so, the registry's copy was altered",
+            )
+        return about
+
+    # What is there
+
+    async def models(self) -> tuple[Model, ...]:
+        found: list[Model] = []
+        after: str | int | None = None
+        while True:
+            page = read((await self._call("GET", "/models", params=_given(after=after))).content, ModelsPage)
+            found.extend(page.models)
+            if page.next is None or page.next == after:
+                return tuple(found)
+            after = page.next
+
+    async def model(self, project: str) -> ModelDetail:
+        return read((await self._call("GET", f"/models/{_part(project)}")).content, ModelDetail)
+
+    async def images(self) -> tuple[Image, ...]:
+        found: list[Image] = []
+        after: str | int | None = None
+        while True:
+            page = read((await self._call("GET", "/images", params=_given(after=after))).content, ImagesPage)
+            found.extend(page.images)
+            if page.next is None or page.next == after:
+                return tuple(found)
+            after = page.next
+
+    async def image(self, digest: str) -> Image:
+        return read((await self._call("GET", f"/images/{_part(digest)}")).content, Image)
+
+    async def certificate(self, certificate: str) -> Certificate:
+        return read((await self._call("GET", f"/certificates/{_part(certificate)}")).content, Certificate)
+
+    async def logs(
+        self, project: str, *, follow: bool = False, tail: int | None = None
+    ) -> AsyncGenerator[str]:
+        """A model's log, line by line; while followed, as long as the platform sends."""
+        path, params = f"/models/{_part(project)}/logs", _given(follow=int(follow), tail=tail)
+        async with self._open(path, params=params, limits=_ENDLESS if follow else _CALL) as response:
+            async for line in response.aiter_lines():
+                yield line
+
+    # What happened
+
+    async def events(
+        self, *, after: int = 0, type: str | None = None, project: str | None = None, follow: bool = False
+    ) -> AsyncGenerator[CloudEvent]:
+        """Events past audit position `after`, each with its position as `sequence`; `follow` awaits more."""
+        asked = _given(type=type, project=project)
+        if follow:
+            params = {**asked, "after": after, "follow": 1}
+            async with aclosing(self._stream("/events", params=params)) as messages:
+                async for message in messages:
+                    event = read(message.data, CloudEvent)
+                    position = event.get("sequence")
+                    if isinstance(position, int):
+                        if position <= after:
+                            continue
+                        after = position
+                    yield event
+            return
+        while True:
+            params = {**asked, "after": after, "limit": PAGE}
+            page = read((await self._call("GET", "/events", params=params)).content, EventsPage)
+            for event in page.events:
+                yield event
+            if page.next is None or page.next <= after:
+                return
+            after = page.next
+
+    async def entries(self, *, after: int = 0) -> AsyncGenerator[Entry]:
+        """The audit log past position `after`, in order. A hole is an error: the log is contiguous."""
+        before: int | None = None
+        while True:
+            params = {"after": after, "limit": PAGE}
+            page = read((await self._call("GET", "/audit/entries", params=params)).content, EntriesPage)
+            for entry in page.entries:
+                if before is not None and entry.position != before + 1:
+                    raise Unreadable(f"the audit log goes from position {before} to {entry.position}")
+                before = entry.position
+                yield entry
+            if page.next is None or page.next <= after:
+                return
+            after = page.next
+
+    # People
+
+    async def create_token(self, name: str, roles: tuple[str, ...], *, ttl: int | None = None) -> Token:
+        """A token for a person by that name; `ttl` in seconds, the platform's own limit without."""
+        asked = {"as": name, "roles": list(roles), **_given(ttl=ttl)}
+        return read((await self._call("POST", "/tokens", json=asked, again=False)).content, Token)
+
+    async def revoke_token(self, token: str) -> None:
+        await self._call("DELETE", f"/tokens/{_part(token)}")
+
+    async def me(self) -> Me:
+        return read((await self._call("GET", "/me")).content, Me)
+
+    # How
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        json: Any = None,
+        body: Body | None = None,
+        headers: Mapping[str, str] | None = None,
+        again: bool = True,
+    ) -> httpx.Response:
+        """One call and its answer; sent `again` after a passing failure when that does no harm."""
+        deadline = time.monotonic() + self._patience
+        while True:
+            content = body() if body is not None else None
+            failure: PlacetError
+            try:
+                response = await self._http.request(
+                    method, path, params=params, json=json, content=content, headers=headers
+                )
+            except httpx.TransportError as lost:
+                failure = self._lost(lost)
+                passing = not isinstance(lost, httpx.ConnectError | httpx.ConnectTimeout)
+            else:
+                if response.is_success:
+                    return response
+                failure = problem(response.status_code, response.headers, response.content)
+                passing = response.status_code in PASSING
+            wait = _PAUSE
+            if isinstance(failure, Unavailable) and failure.retry_after is not None:
+                wait = failure.retry_after
+            if not (again and passing) or time.monotonic() + wait > deadline:
+                raise failure
+            await asyncio.sleep(wait)
+
+    @asynccontextmanager
+    async def _open(
+        self,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        limits: httpx.Timeout = _CALL,
+    ) -> AsyncIterator[httpx.Response]:
+        """A GET whose body is read as it comes."""
+        try:
+            async with self._http.stream(
+                "GET", path, params=params, headers=headers, timeout=limits
+            ) as response:
+                if not response.is_success:
+                    raise problem(response.status_code, response.headers, await response.aread())
+                yield response
+        except httpx.TransportError as lost:
+            raise self._lost(lost) from lost
+
+    async def _stream(
+        self, path: str, *, params: Mapping[str, Any] | None = None
+    ) -> AsyncGenerator[ServerSentEvent]:
+        """Server-sent events without end: when the stream breaks, it is asked for from the last id on."""
+        last: str | None = None
+        pause = _PAUSE
+        connected = False
+        deadline = time.monotonic() + self._patience
+        while True:
+            headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
+            if last is not None:
+                headers["Last-Event-ID"] = last
+            wait = pause
+            try:
+                async with self._open(path, params=params, headers=headers) as response:
+                    if not response.headers.get("content-type", "").startswith("text/event-stream"):
+                        raise Unreadable(f"{self.connection.url} sends no event stream at /v1{path}")
+                    connected = True
+                    try:
+                        async for message in EventSource(response).aiter_sse():
+                            if not message.data:
+                                continue
+                            last = message.id or last
+                            pause = message.retry / 1000 if message.retry is not None else pause
+                            yield message
+                    finally:
+                        deadline = time.monotonic() + self._patience
+            except Unavailable as lost:
+                is_absent = isinstance(lost.__cause__, httpx.ConnectError | httpx.ConnectTimeout)
+                wait = pause if lost.retry_after is None else lost.retry_after
+                if (is_absent and not connected) or time.monotonic() + wait > deadline:
+                    raise
+            await asyncio.sleep(wait)
+
+    def _lost(self, error: httpx.TransportError) -> Unavailable:
+        if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+            return Unavailable(
+                f"nothing answers at {self.connection.url}",
+                fix="is `placet up` running? PLACET_URL says where else to look",
+            )
+        reason = str(error) or type(error).__name__
+        return Unavailable(f"the connection to {self.connection.url} broke: {reason}", fix="try again")
+
+
+def _part(value: str) -> str:
+    """One segment of a path, whatever characters a user has typed."""
+    return quote(value, safe=":")
+
+
+def _given(**values: Any) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}

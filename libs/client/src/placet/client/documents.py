@@ -1,0 +1,174 @@
+"""What the platform answers, as types: the documents of `/v1`.
+
+They are read leniently (a newer platform may add fields) and written exactly: `to_json` gives the fields
+that stay put, in their order, and nothing else. CloudEvents are left as they came, as dictionaries.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypeVar
+
+import msgspec
+
+from placet.errors import Unreadable
+
+Command = Literal["deploy", "build", "start", "stop", "delete"]
+CloudEvent = dict[str, Any]
+T = TypeVar("T")
+
+_ENDED = frozenset({"live", "stopped", "deleted", "awaiting", "quarantined", "refused", "failed", "stalled"})
+
+
+class Document(msgspec.Struct, frozen=True, kw_only=True):
+    def to_json(self) -> dict[str, Any]:
+        built: dict[str, Any] = msgspec.to_builtins(self)
+        return built
+
+
+class Step(Document, frozen=True, kw_only=True):
+    """`state` is done, running, waiting, refused or failed."""
+
+    name: str
+    state: str
+    seconds: float | None = None
+    detail: str | None = None
+
+
+class Refusal(Document, frozen=True, kw_only=True):
+    rule: str | None = None
+    why: str
+    fix: str | None = None
+
+
+class Awaiting(Document, frozen=True, kw_only=True):
+    rule: str | None = None
+    why: str
+
+
+class Verdict(Document, frozen=True, kw_only=True):
+    rule: str
+    result: str
+    stage: str | None = None
+
+
+class Operation(Document, frozen=True, kw_only=True):
+    """The life of one command. `built` is false when an image was reused, null while that is not known."""
+
+    operation: str | None = None
+    command: str | None = None
+    project: str | None = None
+    release: int | None = None
+    source: str | None = None
+    image: str | None = None
+    built: bool | None = None
+    certificate: str | None = None
+    state: str
+    url: str | None = None
+    steps: tuple[Step, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
+    awaiting: tuple[Awaiting, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more will happen by itself: a build ends certified, a deploy goes on to live."""
+        return self.state in _ENDED or (self.command == "build" and self.state == "certified")
+
+
+class Model(Document, frozen=True, kw_only=True):
+    """What is served, or was: a line of `list`."""
+
+    project: str
+    release: int | None = None
+    state: str
+    url: str | None = None
+    image: str | None = None
+    certificate: str | None = None
+
+
+class ModelDetail(Model, frozen=True, kw_only=True):
+    """A model with the operation that touched it last."""
+
+    operation: Operation | None = None
+
+
+class Image(Document, frozen=True, kw_only=True):
+    image: str
+    repository: str | None = None
+    project: str | None = None
+    release: int | None = None
+    source: str | None = None
+    format: str | None = None
+    certificate: str | None = None
+
+
+class Source(Document, frozen=True, kw_only=True):
+    """A source archive as the platform keeps it; `size` in bytes."""
+
+    source: str
+    size: int | None = None
+    project: str | None = None
+    files: int | list[Any] | None = None
+
+
+class Certificate(Document, frozen=True, kw_only=True):
+    certificate: str
+    envelope: dict[str, Any]
+    statement: dict[str, Any]
+
+
+class Token(Document, frozen=True, kw_only=True):
+    """A new token: `token` is shown this once and stored nowhere."""
+
+    token: str
+    id: str
+    person: str
+    roles: tuple[str, ...] = ()
+    expires: str | None = None
+
+
+class Me(Document, frozen=True, kw_only=True):
+    person: str
+    name: str | None = None
+    roles: tuple[str, ...] = ()
+
+
+class Entry(Document, frozen=True, kw_only=True, rename="camel"):
+    """An event in the audit log, with its position there and in its producer's store (of that epoch)."""
+
+    position: int
+    producer: str
+    epoch: str | int | None = None
+    producer_position: int
+    event: CloudEvent
+
+
+class ModelsPage(Document, frozen=True, kw_only=True):
+    models: tuple[Model, ...]
+    next: str | int | None = None
+
+
+class ImagesPage(Document, frozen=True, kw_only=True):
+    images: tuple[Image, ...]
+    next: str | int | None = None
+
+
+class EventsPage(Document, frozen=True, kw_only=True):
+    events: tuple[CloudEvent, ...]
+    next: int | None = None
+
+
+class EntriesPage(Document, frozen=True, kw_only=True):
+    entries: tuple[Entry, ...]
+    next: int | None = None
+
+
+def read(body: bytes | str, kind: type[T]) -> T:
+    """The document in `body`, or `Unreadable` with what does not fit."""
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.DecodeError as unfit:
+        raise Unreadable(
+            f"the platform's answer is no {kind.__name__.lower()}: {unfit}",
+            fix="is the address really a placet platform, and of this version?",
+        ) from unfit

@@ -1,0 +1,72 @@
+"""From an HTTP answer to the kind of error a caller can act on.
+
+The body is problem+json (RFC 9457) where the platform wrote it; a proxy's page in its place is not shown,
+since it says nothing about placet.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from placet.errors import (
+    Conflict,
+    Forbidden,
+    PlacetError,
+    Refused,
+    TooLarge,
+    Unavailable,
+    Unknown,
+    Unreadable,
+)
+
+PASSING = frozenset({429, 502, 503, 504})
+"""Answers that a repetition may change; a 500 is a defect and comes back the same."""
+
+_REFUSALS: dict[int, type[Refused]] = {
+    401: Forbidden,
+    403: Forbidden,
+    404: Unknown,
+    409: Conflict,
+    413: TooLarge,
+}
+
+
+def problem(status: int, headers: Mapping[str, str], body: bytes) -> PlacetError:
+    said = _read(body)
+    detail = said.get("detail") or said.get("title") or _reason(status)
+    fix, rule = said.get("fix"), said.get("rule")
+    if status == 401 and fix is None:
+        fix = "set PLACET_TOKEN to a valid token; an operator makes one with `placet token create`"
+    if status in PASSING or status >= 500:
+        return Unavailable(detail, fix=fix, rule=rule, retry_after=_seconds(headers.get("retry-after")))
+    if status == 400:
+        return Unreadable(detail, fix=fix, rule=rule)
+    return _REFUSALS.get(status, Refused)(detail, fix=fix, rule=rule)
+
+
+def _read(body: bytes) -> dict[str, str]:
+    try:
+        said: Any = json.loads(body)
+    except ValueError:
+        return {}
+    if not isinstance(said, dict):
+        return {}
+    return {key: value for key, value in said.items() if isinstance(value, str)}
+
+
+def _reason(status: int) -> str:
+    try:
+        return f"the platform answered {status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        return f"the platform answered {status}"
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    """Seconds to wait; the header's other form, a date, is not used by placet and counts as unsaid."""
+    try:
+        return max(0.0, float(retry_after)) if retry_after else None
+    except ValueError:
+        return None

@@ -1,0 +1,353 @@
+"""A platform that keeps everything in memory and speaks the REST API on a real socket, for clients' tests.
+
+It decides nothing: a test says how the next operation ends (`outcome`), how often the platform is away
+(`away_for`), where a stream breaks (`break_after`). It runs in a thread of its own, so that a test may
+block on the CLI's `main`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import socket
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from tests.support.eventually import eventually
+
+ADMIN, SCIENTIST = "admin-token", "scientist-token"
+STEPS = ("requested", "cleared", "reserved", "built", "indexed", "certified", "live")
+IMAGE = "sha256:" + "ab" * 32
+REFUSAL = {"rule": "owner-named", "why": "nobody owns it", "fix": "set governance.owner"}
+
+
+@dataclass
+class FakePlatform:
+    url: str = ""
+    outcome: str = "live"
+    away_for: int = 0
+    break_after: int | None = None
+    holds: bool = False
+    size_limit: int = 1 << 30
+    sources: dict[str, int] = field(default_factory=dict)
+    archives: dict[str, bytes] = field(default_factory=dict)
+    images: list[dict[str, Any]] = field(default_factory=list)
+    models: dict[str, dict[str, Any]] = field(default_factory=dict)
+    operations: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    keys: dict[str, str] = field(default_factory=dict)
+    events: list[dict[str, Any]] = field(default_factory=list)
+    tokens: dict[str, dict[str, Any]] = field(default_factory=dict)
+    commands: list[dict[str, Any]] = field(default_factory=list)
+    requests: list[tuple[str, str]] = field(default_factory=list)
+    resumed_from: list[str] = field(default_factory=list)
+    largest_chunk: int = 0
+
+    def app(self) -> ASGIApp:
+        routes = [
+            Route("/v1/sources/{digest}", self.put_source, methods=["PUT"]),
+            Route("/v1/sources/{digest}", self.head_source, methods=["HEAD"]),
+            Route("/v1/commands", self.post_command, methods=["POST"]),
+            Route("/v1/operations/{id}", self.get_operation),
+            Route("/v1/operations/{id}/events", self.follow_operation),
+            Route("/v1/models", self.list_models),
+            Route("/v1/models/{project}", self.get_model),
+            Route("/v1/models/{project}/logs", self.get_logs),
+            Route("/v1/images", self.list_images),
+            Route("/v1/images/{digest}", self.get_image),
+            Route("/v1/images/{digest}/source", self.get_image_source),
+            Route("/v1/certificates/{id}", self.get_certificate),
+            Route("/v1/tokens", self.post_token, methods=["POST"]),
+            Route("/v1/tokens/{id}", self.delete_token, methods=["DELETE"]),
+            Route("/v1/me", self.get_me),
+            Route("/v1/events", self.get_events),
+            Route("/v1/audit/entries", self.get_entries),
+            Route("/models/{project}/predict", self.predict, methods=["POST"]),
+        ]
+        routed = Starlette(routes=routes)
+
+        async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] == "http":
+                self.requests.append((scope["method"], scope["path"]))
+                request = Request(scope)
+                if self.away_for > 0:
+                    self.away_for -= 1
+                    await problem(503, "draining", headers={"Retry-After": "0"})(scope, receive, send)
+                    return
+                known = {f"Bearer {ADMIN}", f"Bearer {SCIENTIST}"}
+                if scope["path"].startswith("/v1/") and request.headers.get("authorization") not in known:
+                    await problem(401, "no valid token")(scope, receive, send)
+                    return
+            await routed(scope, receive, send)
+
+        return guarded
+
+    # Sources and commands
+
+    async def put_source(self, request: Request) -> Response:
+        digest, found, size, kept = request.path_params["digest"], hashlib.sha256(), 0, bytearray()
+        async for chunk in request.stream():
+            self.largest_chunk = max(self.largest_chunk, len(chunk))
+            size += len(chunk)
+            if size > self.size_limit:
+                return problem(413, f"larger than {self.size_limit} bytes")
+            found.update(chunk)
+            if size <= 1 << 22:
+                kept += chunk
+        if digest.removeprefix("sha256:") != found.hexdigest():
+            return problem(422, "the archive is not what its digest says", rule="digest-matches")
+        known = digest in self.sources
+        self.sources[digest], self.archives[digest] = size, bytes(kept)
+        return JSONResponse(
+            {"source": digest, "size": size, "project": "wine", "files": 3}, 200 if known else 201
+        )
+
+    async def head_source(self, request: Request) -> Response:
+        return Response(status_code=200 if request.path_params["digest"] in self.sources else 404)
+
+    async def post_command(self, request: Request) -> Response:
+        key = request.headers["idempotency-key"]
+        if key in self.keys:
+            return JSONResponse(self.operations[self.keys[key]][0], 202)
+        asked = await request.json()
+        source = asked.get("source") or {}
+        if "digest" in source and source["digest"] not in self.sources:
+            return problem(404, f"source {source['digest']} is not here", fix="upload it first")
+        if asked["command"] in ("start", "stop", "delete") and asked["project"] not in self.models:
+            return problem(404, f"no project {asked['project']}", fix="`placet list` shows what there is")
+        self.commands.append(asked)
+        operation = f"01900000-0000-7000-8000-{len(self.operations):012d}"
+        self.keys[key] = operation
+        self.operations[operation] = self.life(operation, asked)
+        return JSONResponse(
+            self.operations[operation][0], 202, headers={"Location": f"/v1/operations/{operation}"}
+        )
+
+    def life(self, operation: str, asked: dict[str, Any]) -> list[dict[str, Any]]:
+        """Every state the operation goes through, as documents."""
+        project, source = asked.get("project") or "wine", asked.get("source") or {}
+        release = 1 + sum(1 for other in self.operations.values() if other[-1]["state"] == "live")
+        document: dict[str, Any] = {
+            "operation": operation, "command": asked["command"], "project": project, "release": release,
+            "source": source.get("digest"), "image": None, "built": None, "certificate": None,
+            "state": "requested", "url": None, "steps": [], "refusals": [], "awaiting": [], "verdicts": [],
+        }  # fmt: skip
+        if asked["command"] in ("stop", "delete"):
+            ended = "stopped" if asked["command"] == "stop" else "deleted"
+            done = {"name": ended, "state": "done", "seconds": 0.1, "detail": None}
+            self.models[project]["state"] = ended
+            return [document, {**document, "state": ended, "steps": [done]}]
+        last = {"build": "certified"}.get(asked["command"], "live")
+        lives = [document]
+        for name in STEPS:
+            step = {"name": name, "state": "done", "seconds": 0.2, "detail": None}
+            change: dict[str, Any] = {"state": name}
+            if name == "cleared" and self.outcome == "refused":
+                step |= {"state": "refused", "detail": "owner-named"}
+                change = {"state": "refused", "refusals": [REFUSAL]}
+            if name == "built":
+                reused = release > 1
+                step["detail"] = "reused: the source is known" if reused else "5 layers"
+                change |= {"image": IMAGE, "built": not reused}
+            if name == "certified":
+                verdicts = [{"rule": "owner-named", "result": "passed", "stage": "submit"}]
+                change |= {"certificate": "cert-1", "verdicts": verdicts}
+                if self.outcome == "awaiting":
+                    step["state"] = "waiting"
+                    change = {
+                        "state": "awaiting",
+                        "awaiting": [{"rule": "two-approvals", "why": "high risk needs two people"}],
+                    }
+            if name == "live":
+                if self.outcome == "failed":
+                    step |= {"state": "failed", "detail": "the sample request was answered otherwise"}
+                    change = {"state": "failed"}
+                else:
+                    change["url"] = f"{self.url}/models/{project}"
+            document = {**document, **change, "steps": [*document["steps"], step]}
+            lives.append(document)
+            if document["state"] in (last, "refused", "awaiting", "failed"):
+                break
+        if document["state"] == "live":
+            shown = {
+                key: document[key] for key in ("project", "release", "state", "url", "image", "certificate")
+            }
+            self.models[project] = {**shown, "operation": document}
+        return lives
+
+    async def get_operation(self, request: Request) -> Response:
+        operation = request.path_params["id"]
+        if operation not in self.operations:
+            return problem(404, f"no operation {operation}")
+        return JSONResponse(self.operations[operation][-1])
+
+    async def follow_operation(self, request: Request) -> Response:
+        operation = request.path_params["id"]
+        if operation not in self.operations:
+            return problem(404, f"no operation {operation}")
+        messages = [
+            ("operation", number, json.dumps(document))
+            for number, document in enumerate(self.operations[operation], start=1)
+        ]
+        return self.sent_events(request, messages)
+
+    def sent_events(self, request: Request, messages: list[tuple[str, int, str]]) -> Response:
+        after = int(request.headers.get("last-event-id") or request.query_params.get("after") or 0)
+        if "last-event-id" in request.headers:
+            self.resumed_from.append(request.headers["last-event-id"])
+
+        async def stream() -> AsyncIterator[str]:
+            yield "retry: 1\n\n: a comment\n\n"
+            for kind, number, data in messages:
+                if number <= after:
+                    continue
+                if self.break_after is not None and number > self.break_after:
+                    self.break_after = None
+                    yield f"event: {kind}\nid: {number}\ndata: {data[:5]}"
+                    raise ConnectionAbortedError("the test said so")
+                if self.holds and number > 2:
+                    await eventually(lambda: not self.holds, within=60)
+                yield f"event: {kind}\nid: {number}\ndata: {data}\n\n"
+
+        return StreamingResponse(stream(), media_type="text/event-stream")
+
+    # Reads
+
+    async def list_models(self, request: Request) -> Response:
+        names = sorted(self.models)
+        after = request.query_params.get("after", "")
+        page = [name for name in names if name > after][:2]
+        more = page[-1] if page and page[-1] != names[-1] else None
+        return JSONResponse({"models": [self.models[name] for name in page], "next": more})
+
+    async def get_model(self, request: Request) -> Response:
+        project = request.path_params["project"]
+        if project not in self.models:
+            return problem(404, f"no project {project}")
+        return JSONResponse({**self.models[project], "manifest": {"project": project}})
+
+    async def get_logs(self, request: Request) -> Response:
+        tail = int(request.query_params.get("tail", 0))
+        lines = [f"line {number}" for number in range(1, 6)]
+
+        async def send() -> AsyncIterator[str]:
+            for line in lines[-tail:] if tail else lines:
+                yield line + "\n"
+
+        return StreamingResponse(send(), media_type="text/plain")
+
+    async def list_images(self, request: Request) -> Response:
+        return JSONResponse({"images": self.images, "next": None})
+
+    async def get_image(self, request: Request) -> Response:
+        for image in self.images:
+            if image["image"] == request.path_params["digest"]:
+                return JSONResponse(image)
+        return problem(404, f"no image {request.path_params['digest']}")
+
+    async def get_image_source(self, request: Request) -> Response:
+        image = next(image for image in self.images if image["image"] == request.path_params["digest"])
+        return Response(self.archives[image["source"]], media_type="application/x-tar")
+
+    async def get_certificate(self, request: Request) -> Response:
+        return JSONResponse({"certificate": request.path_params["id"], "envelope": {}, "statement": {}})
+
+    async def post_token(self, request: Request) -> Response:
+        if request.headers["authorization"] != f"Bearer {ADMIN}":
+            return problem(403, "only an admin makes tokens")
+        asked = await request.json()
+        if any(token["as"] == asked["as"] for token in self.tokens.values()):
+            return problem(409, f"{asked['as']} has a token")
+        self.tokens["t1"] = asked
+        made = {"token": "new-token", "id": "t1", "person": "person:1", "roles": asked["roles"]}
+        return JSONResponse({**made, "expires": "2027-01-01T00:00:00Z"}, 201)
+
+    async def delete_token(self, request: Request) -> Response:
+        if self.tokens.pop(request.path_params["id"], None) is None:
+            return problem(404, f"no token {request.path_params['id']}")
+        return JSONResponse({"id": request.path_params["id"], "revoked": True})
+
+    async def get_me(self, request: Request) -> Response:
+        return JSONResponse({"person": "person:1", "name": "Ada", "roles": ["admin"]})
+
+    async def get_events(self, request: Request) -> Response:
+        asked = request.query_params
+        chosen = [
+            event
+            for event in self.events
+            if asked.get("project") in (None, event["partitionkey"])
+            and asked.get("type") in (None, event["type"])
+        ]
+        if "follow" in asked:
+            return self.sent_events(
+                request, [("event", event["sequence"], json.dumps(event)) for event in chosen]
+            )
+        after = int(asked.get("after", 0))
+        page = [event for event in chosen if event["sequence"] > after][:2]
+        return JSONResponse({"events": page, "next": page[-1]["sequence"] if page else after})
+
+    async def get_entries(self, request: Request) -> Response:
+        after = int(request.query_params.get("after", 0))
+        page = [event for event in self.events if event["sequence"] > after][:2]
+        entries = [
+            {
+                "position": event["sequence"],
+                "producer": event["source"],
+                "epoch": "e1",
+                "producerPosition": event["sequence"],
+                "event": {key: value for key, value in event.items() if key != "sequence"},
+            }
+            for event in page
+        ]
+        last = page[-1]["sequence"] if page else after
+        return JSONResponse({"entries": entries, "next": last, "head": len(self.events)})
+
+    async def predict(self, request: Request) -> Response:
+        return JSONResponse({"outputs": [len((await request.json())["inputs"])]})
+
+
+def problem(status: int, detail: str, *, headers: dict[str, str] | None = None, **more: str) -> Response:
+    body = {"type": "about:blank", "title": "No", "status": status, "detail": detail, **more}
+    return JSONResponse(body, status, headers=headers, media_type="application/problem+json")
+
+
+def event(
+    sequence: int, project: str = "wine", type: str = "placet.builder.image.built.v1"
+) -> dict[str, Any]:
+    return {
+        "specversion": "1.0",
+        "id": f"e{sequence}",
+        "source": "builder",
+        "type": type,
+        "partitionkey": project,
+        # A line separator is a character like any other inside JSON, and no end of a line in an event stream.
+        "data": {"note": "one\u2028two"},
+        "sequence": sequence,
+    }
+
+
+@contextmanager
+def running(platform: FakePlatform) -> Iterator[FakePlatform]:
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    platform.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    config = uvicorn.Config(platform.app(), log_level="critical", lifespan="off", timeout_graceful_shutdown=1)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    try:
+        yield platform
+    finally:
+        platform.holds = False
+        server.should_exit = True
+        thread.join()
+        listener.close()

@@ -1,0 +1,224 @@
+"""The client against a platform on a real socket: every call, every kind of refusal."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import socket
+import tarfile
+from pathlib import Path
+
+import pytest
+from placet.client import Client, Connection
+from placet.errors import Conflict, Forbidden, Refused, TooLarge, Unavailable, Unknown, Unreadable
+
+from tests.unit.client.fake_platform import ADMIN, IMAGE, SCIENTIST, FakePlatform, event
+
+
+def archive(path: Path, content: bytes = b"print()") -> tuple[Path, str]:
+    with tarfile.open(path, "w") as tar:
+        member = tarfile.TarInfo("model.py")
+        member.size = len(content)
+        tar.addfile(member, io.BytesIO(content))
+    return path, "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+async def deployed(client: Client, tmp_path: Path, project: str = "wine") -> str:
+    file, digest = archive(tmp_path / f"{project}.tar")
+    await client.upload(file, digest)
+    operation = await client.command("deploy", project=project, digest=digest)
+    assert operation.operation is not None
+    await client.finish(operation.operation)
+    return digest
+
+
+async def test_a_source_is_uploaded_deployed_and_followed_to_its_url(
+    client: Client, platform: FakePlatform, tmp_path: Path
+) -> None:
+    file, digest = archive(tmp_path / "source.tar")
+    assert not await client.has_source(digest)
+    assert (await client.upload(file, digest)).source == digest
+    assert await client.has_source(digest)
+
+    operation = await client.command("deploy", project="wine", digest=digest)
+    assert operation.operation is not None
+    states = [seen.state async for seen in client.follow(operation.operation)]
+
+    assert states == [
+        "requested", "requested", "cleared", "reserved", "built", "indexed", "certified", "live",
+    ]  # fmt: skip
+    ended = await client.operation(operation.operation)
+    assert ended.url == f"{platform.url}/models/wine"
+    assert ended.built is True
+    assert [step.name for step in ended.steps][-1] == "live"
+
+
+async def test_a_build_is_over_when_it_is_certified(client: Client, tmp_path: Path) -> None:
+    file, digest = archive(tmp_path / "source.tar")
+    await client.upload(file, digest)
+    operation = await client.command("build", digest=digest)
+    assert operation.operation is not None
+    assert (await client.finish(operation.operation)).state == "certified"
+
+
+async def test_the_operation_document_is_written_with_its_fields_in_order(
+    client: Client, tmp_path: Path
+) -> None:
+    await deployed(client, tmp_path)
+    model = await client.model("wine")
+    assert model.operation is not None
+    assert list(model.operation.to_json()) == [
+        "operation", "command", "project", "release", "source", "image", "built", "certificate", "state",
+        "url", "steps", "refusals", "awaiting", "verdicts",
+    ]  # fmt: skip
+
+
+async def test_a_command_sent_twice_under_one_key_is_one_operation(
+    client: Client, platform: FakePlatform, tmp_path: Path
+) -> None:
+    digest = await deployed(client, tmp_path)
+    first = await client.command("deploy", digest=digest, key="k")
+    second = await client.command("deploy", digest=digest, key="k")
+    assert first.operation == second.operation
+
+
+async def test_an_upload_is_read_from_disk_piece_by_piece(
+    client: Client, platform: FakePlatform, tmp_path: Path
+) -> None:
+    file, size = tmp_path / "large.tar", 64 << 20
+    with file.open("wb") as sparse:
+        sparse.truncate(size)
+    digest = "sha256:" + hashlib.file_digest(file.open("rb"), "sha256").hexdigest()
+
+    assert (await client.upload(file, digest)).size == size
+    assert platform.largest_chunk < size // 16
+
+
+async def test_an_upload_over_the_limit_is_refused_while_it_is_sent(
+    client: Client, platform: FakePlatform, tmp_path: Path
+) -> None:
+    platform.size_limit = 10
+    file, digest = archive(tmp_path / "source.tar")
+    with pytest.raises(TooLarge, match="larger than 10 bytes"):
+        await client.upload(file, digest)
+
+
+async def test_a_digest_that_does_not_match_is_refused_with_its_rule(client: Client, tmp_path: Path) -> None:
+    file, _ = archive(tmp_path / "source.tar")
+    with pytest.raises(Refused) as refused:
+        await client.upload(file, "sha256:" + "0" * 64)
+    assert refused.value.rule == "digest-matches"
+
+
+async def test_an_unknown_source_says_the_next_step(client: Client) -> None:
+    with pytest.raises(Unknown) as unknown:
+        await client.command("deploy", digest="sha256:" + "0" * 64)
+    assert unknown.value.fix == "upload it first"
+
+
+async def test_no_token_and_too_few_roles_are_forbidden(platform: FakePlatform) -> None:
+    async with Client(Connection(url=platform.url)) as nobody:
+        with pytest.raises(Forbidden) as forbidden:
+            await nobody.me()
+    assert "PLACET_TOKEN" in (forbidden.value.fix or "")
+    async with Client(Connection(url=platform.url, token=SCIENTIST)) as scientist:
+        with pytest.raises(Forbidden, match="only an admin"):
+            await scientist.create_token("Bob", ("approver",))
+
+
+async def test_tokens_are_made_and_revoked(client: Client, platform: FakePlatform) -> None:
+    token = await client.create_token("Bob", ("approver", "auditor"), ttl=3600)
+    assert token.token == "new-token"
+    assert platform.tokens["t1"] == {"as": "Bob", "roles": ["approver", "auditor"], "ttl": 3600}
+    with pytest.raises(Conflict):
+        await client.create_token("Bob", ("approver",))
+    await client.revoke_token(token.id)
+    assert platform.tokens == {}
+
+
+async def test_a_platform_that_is_away_for_a_moment_is_asked_again(
+    client: Client, platform: FakePlatform, tmp_path: Path
+) -> None:
+    file, digest = archive(tmp_path / "source.tar")
+    platform.away_for = 2
+    await client.upload(file, digest)
+    platform.away_for = 2
+    await client.command("deploy", digest=digest)
+    assert len(platform.commands) == 1
+    platform.away_for = 2
+    assert (await client.me()).name == "Ada"
+
+
+async def test_patience_ends_and_what_is_not_idempotent_is_never_sent_again(platform: FakePlatform) -> None:
+    async with Client(Connection(url=platform.url, token=ADMIN), patience=0.0) as hasty:
+        platform.away_for = 1_000_000
+        with pytest.raises(Unavailable, match="draining"):
+            await hasty.me()
+        platform.away_for = 1
+        with pytest.raises(Unavailable):
+            await hasty.create_token("Bob", ("approver",))
+    assert platform.requests.count(("POST", "/v1/tokens")) == 1
+
+
+async def test_nobody_listening_is_said_at_once_with_the_likely_reason() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}"
+        async with Client(Connection(url=url)) as client:
+            with pytest.raises(Unavailable, match="is `placet up` running"):
+                await client.me()
+            with pytest.raises(Unavailable, match="is `placet up` running"):
+                await client.finish("any")
+
+
+async def test_models_are_listed_over_all_pages(client: Client, tmp_path: Path) -> None:
+    for project in ("ant", "bee", "cat", "dog", "elk"):
+        await deployed(client, tmp_path, project)
+    assert [model.project for model in await client.models()] == ["ant", "bee", "cat", "dog", "elk"]
+
+
+async def test_a_source_comes_back_and_is_checked_against_its_digest(
+    client: Client, platform: FakePlatform, tmp_path: Path
+) -> None:
+    digest = await deployed(client, tmp_path)
+    platform.images.append({"image": IMAGE, "project": "wine", "release": 1, "source": digest})
+    await client.download_source(IMAGE, tmp_path / "back.tar")
+    assert (tmp_path / "back.tar").read_bytes() == (tmp_path / "wine.tar").read_bytes()
+
+    platform.archives[digest] += b"!"
+    with pytest.raises(Unreadable, match="is recorded as"):
+        await client.download_source(IMAGE, tmp_path / "altered.tar")
+
+
+async def test_logs_come_line_by_line(client: Client) -> None:
+    assert [line async for line in client.logs("wine", tail=2)] == ["line 4", "line 5"]
+
+
+async def test_events_come_over_all_pages_after_a_position(client: Client, platform: FakePlatform) -> None:
+    platform.events = [event(number) for number in range(1, 8)]
+    assert [found["sequence"] async for found in client.events(after=2)] == [3, 4, 5, 6, 7]
+
+
+async def test_audit_entries_come_in_order_and_a_hole_is_an_error(
+    client: Client, platform: FakePlatform
+) -> None:
+    platform.events = [event(number) for number in (1, 2, 3, 5)]
+    seen = []
+    with pytest.raises(Unreadable, match="from position 3 to 5"):
+        async for entry in client.entries():
+            seen.append(entry.position)
+    assert seen == [1, 2, 3]
+
+
+async def test_an_answer_that_is_no_document_is_unreadable(client: Client, platform: FakePlatform) -> None:
+    platform.images.append({"project": "wine"})
+    with pytest.raises(Unreadable, match="imagespage"):
+        await client.images()
+
+
+async def test_a_typed_name_cannot_leave_its_place_in_the_address(
+    client: Client, platform: FakePlatform
+) -> None:
+    with pytest.raises(Unknown):
+        await client.model("../tokens?x=1")
+    assert all(not path.startswith("/v1/tokens") for _, path in platform.requests)
