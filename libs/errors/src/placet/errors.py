@@ -34,6 +34,10 @@ class Unknown(Refused):
     """The thing asked for does not exist here. HTTP 404."""
 
 
+class Unauthenticated(Refused):
+    """Nobody we know is asking: no token, or one that does not hold. HTTP 401."""
+
+
 class Forbidden(Refused):
     """The caller is known and may not do this. HTTP 403."""
 
@@ -46,7 +50,12 @@ class Unavailable(PlacetError):
     """Something needed is away or full: try again, after `retry_after` seconds where that is known."""
 
     def __init__(
-        self, detail: str, *, fix: str | None = None, rule: str | None = None, retry_after: float | None = None
+        self,
+        detail: str,
+        *,
+        fix: str | None = None,
+        rule: str | None = None,
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(detail, fix=fix, rule=rule)
         self.retry_after = retry_after

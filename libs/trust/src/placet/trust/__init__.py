@@ -1,0 +1,19 @@
+"""Signed certificates and tokens, and the keys they are signed with."""
+
+from placet.trust import certificates, dsse, statements, tokens
+from placet.trust.keys import KeySet, SigningKey, VerifyingKey, key_id
+from placet.trust.statements import Certificate, PolicyApplied, VerdictGiven
+
+__all__ = [
+    "Certificate",
+    "KeySet",
+    "PolicyApplied",
+    "SigningKey",
+    "VerdictGiven",
+    "VerifyingKey",
+    "certificates",
+    "dsse",
+    "key_id",
+    "statements",
+    "tokens",
+]

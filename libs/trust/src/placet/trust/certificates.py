@@ -1,0 +1,46 @@
+"""Certificates: issued by the certifier's key, verified by whoever is about to run something.
+
+A certificate holds when a key we know signed it, it names this image and this source, and the moment lies in
+its validity. Whether it was suspended or revoked meanwhile is in the log, not in the certificate.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from placet.errors import Refused
+from placet.trust import dsse, statements
+from placet.trust.dsse import Envelope
+from placet.trust.keys import KeySet, SigningKey
+from placet.trust.statements import PAYLOAD_TYPE, Certificate
+
+
+def issue(certificate: Certificate, key: SigningKey) -> Envelope:
+    """Sign it. A certificate that could never hold is not signed."""
+    if certificate.not_before >= certificate.not_after:
+        raise Refused(f"the certificate {certificate.certificate} would end before it begins")
+    payload = statements.canonical_bytes(statements.build(certificate))
+    statements.parse(payload)
+    return dsse.sign(payload, payload_type=PAYLOAD_TYPE, keys=key)
+
+
+def read(envelope: Envelope, keys: KeySet) -> Certificate:
+    """The certificate in a correctly signed envelope, whatever it is for and whenever it is valid."""
+    return statements.parse(dsse.verify(envelope, keys, payload_type=PAYLOAD_TYPE).payload)
+
+
+def verify(envelope: Envelope, keys: KeySet, *, image: str, source: str, now: datetime) -> Certificate:
+    """The certificate, if it lets `image`, built from `source`, run at `now`; otherwise `Refused`."""
+    certificate = read(envelope, keys)
+    name = f"the certificate {certificate.certificate}"
+    if certificate.image != image:
+        raise Refused(f"{name} is for the image {certificate.image}, not for {image}")
+    if certificate.source != source:
+        raise Refused(f"{name} is for the source {certificate.source}, not for {source}")
+    if now < certificate.not_before:
+        raise Refused(f"{name} is not valid before {certificate.not_before.isoformat()}")
+    if now >= certificate.not_after:
+        raise Refused(
+            f"{name} ended at {certificate.not_after.isoformat()}", fix="deploy the project again to renew it"
+        )
+    return certificate

@@ -1,0 +1,137 @@
+"""What a certificate says: an in-toto Statement v1 with placet's own predicate.
+
+The subjects are the image and the source it was built from; the predicate names the certificate, project and
+release, the validity, the policies by digest, and the verdict of every rule. Canonical bytes (RFC 8785) are
+what is signed. Parsing is strict: a field we do not know could change a meaning somebody signed for.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+import msgspec
+import rfc8785
+
+from placet.errors import Unreadable
+
+PAYLOAD_TYPE = "application/vnd.in-toto+json"
+STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
+PREDICATE_TYPE = "https://placet.dev/certificate/v1"
+SOURCES_REPOSITORY = "sources"
+
+Digest = Annotated[str, msgspec.Meta(pattern=r"^sha256:[0-9a-f]{64}$")]
+Hex = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
+Text = Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+
+
+class _Strict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
+    pass
+
+
+class PolicyApplied(_Strict, frozen=True, kw_only=True):
+    """A policy that was in force, by the digest of its file."""
+
+    id: Text
+    version: Annotated[int, msgspec.Meta(ge=1)]
+    digest: Digest
+
+
+class VerdictGiven(_Strict, frozen=True, kw_only=True):
+    rule: Text
+    policy: Text
+    stage: Literal["submit", "certify", "operate"]
+    result: Literal["pass", "fail", "indeterminate"]
+
+
+class Certificate(_Strict, frozen=True, kw_only=True):
+    """A certificate in our own words; `image` and `source` are `sha256:…`, `repository` as in `models/churn`.
+
+    Valid from `not_before` on, up to and without `not_after`.
+    """
+
+    certificate: Text
+    project: Text
+    release: Annotated[int, msgspec.Meta(ge=1)]
+    repository: Text
+    image: Digest
+    source: Digest
+    not_before: Moment
+    not_after: Moment
+    policies: tuple[PolicyApplied, ...]
+    verdicts: tuple[VerdictGiven, ...]
+
+
+class _Sha256(_Strict, frozen=True, kw_only=True):
+    sha256: Hex
+
+
+class _Subject(_Strict, frozen=True, kw_only=True):
+    name: Text
+    digest: _Sha256
+
+
+class _Predicate(_Strict, frozen=True, kw_only=True):
+    certificate: Text
+    project: Text
+    release: Annotated[int, msgspec.Meta(ge=1)]
+    not_before: Moment
+    not_after: Moment
+    policies: tuple[PolicyApplied, ...]
+    verdicts: tuple[VerdictGiven, ...]
+
+
+class _Statement(_Strict, frozen=True, kw_only=True):
+    type_: Literal["https://in-toto.io/Statement/v1"] = msgspec.field(name="_type")
+    subject: tuple[_Subject, ...]
+    predicate_type: Literal["https://placet.dev/certificate/v1"]
+    predicate: _Predicate
+
+
+def build(certificate: Certificate) -> dict[str, Any]:
+    """The statement as a JSON document."""
+    document = msgspec.to_builtins(certificate)
+    image, source, repository = (document.pop(name) for name in ("image", "source", "repository"))
+    return {
+        "_type": STATEMENT_TYPE,
+        "subject": [
+            {"name": repository, "digest": {"sha256": image.removeprefix("sha256:")}},
+            {"name": SOURCES_REPOSITORY, "digest": {"sha256": source.removeprefix("sha256:")}},
+        ],
+        "predicateType": PREDICATE_TYPE,
+        "predicate": document,
+    }
+
+
+def canonical_bytes(statement: dict[str, Any]) -> bytes:
+    return rfc8785.dumps(statement)
+
+
+def parse(data: bytes) -> Certificate:
+    """Read a statement back; only the canonical bytes of a complete one are accepted."""
+    try:
+        statement = msgspec.json.decode(data, type=_Statement)
+        # The canonical form is unique, so comparing with it refuses duplicate keys and every other spelling.
+        canonical = canonical_bytes(msgspec.json.decode(data))
+    except (msgspec.DecodeError, UnicodeDecodeError, rfc8785.CanonicalizationError) as error:
+        raise Unreadable(f"this is not a certificate's statement: {error}") from error
+    if canonical != data:
+        raise Unreadable("this statement is not in canonical form (RFC 8785)")
+    match statement.subject:
+        case [image, source] if source.name == SOURCES_REPOSITORY:
+            said = statement.predicate
+        case _:
+            raise Unreadable("a certificate's statement has two subjects: the image, then the source")
+    return Certificate(
+        certificate=said.certificate,
+        project=said.project,
+        release=said.release,
+        repository=image.name,
+        image=f"sha256:{image.digest.sha256}",
+        source=f"sha256:{source.digest.sha256}",
+        not_before=said.not_before,
+        not_after=said.not_after,
+        policies=said.policies,
+        verdicts=said.verdicts,
+    )
