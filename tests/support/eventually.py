@@ -15,7 +15,9 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-async def eventually(condition: Callable[[], T | Awaitable[T]], *, within: float = 20.0, every: float = 0.02) -> T:
+async def eventually(
+    condition: Callable[[], T | Awaitable[T]], *, within: float = 20.0, every: float = 0.02
+) -> T:
     loop = asyncio.get_running_loop()
     deadline = loop.time() + within
     while True:
@@ -24,7 +26,7 @@ async def eventually(condition: Callable[[], T | Awaitable[T]], *, within: float
             answer = condition()
             value = await answer if inspect.isawaitable(answer) else answer
             if value:
-                return value  # type: ignore[return-value]
+                return value
             last = value
         except AssertionError as error:
             last = error

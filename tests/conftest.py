@@ -1,0 +1,59 @@
+"""What every test may ask for. Servers start with the first test that needs them and end with the last."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.servers import CaddyServer, PostgreSQL, RabbitMQ, Registry, sources
+
+
+def pytest_report_header() -> list[str]:
+    required = ", ".join(sorted(sources.required())) or "nothing"
+    found = ", ".join(f"{name}: {where}" for name, where in sources.found().items())
+    return [f"servers: {found}", f"required: {required}"]
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgreSQL]:
+    with sources.POSTGRES.running() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def rabbitmq() -> Iterator[RabbitMQ]:
+    with sources.RABBITMQ.running() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def registry() -> Iterator[Registry]:
+    with sources.REGISTRY.running() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def caddy() -> Iterator[CaddyServer]:
+    with sources.CADDY.running() as server:
+        yield server
+
+
+@pytest.fixture
+def database_url(postgres: PostgreSQL) -> Iterator[str]:
+    """An empty database of the test's own, in a PostgreSQL that runs, whatever the last test did to it."""
+    postgres.start()
+    url = postgres.create_database()
+    yield url
+    postgres.start()
+    postgres.drop_database(url)
+
+
+@pytest.fixture
+def broker(rabbitmq: RabbitMQ) -> Iterator[RabbitMQ]:
+    """A virtual host of the test's own, in a RabbitMQ that runs, whatever the last test did to it."""
+    rabbitmq.start()
+    broker = rabbitmq.in_new_virtual_host()
+    yield broker
+    rabbitmq.start()
+    broker.remove_virtual_host()

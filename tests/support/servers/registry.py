@@ -1,0 +1,115 @@
+"""A real container registry: as a private process on this machine, in a container, or at an address."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from urllib.error import URLError
+from urllib.parse import urlsplit
+
+from tests.support.servers.container import ContainerServer
+from tests.support.servers.http import ask
+from tests.support.servers.lifecycle import Elsewhere, Lifecycle
+from tests.support.servers.local import LocalServer, free_port, private_directory
+
+
+@dataclass(frozen=True, kw_only=True)
+class Registry:
+    """One registry, without users. All calls block."""
+
+    lifecycle: Lifecycle
+    url: str
+    """`http://host:port`"""
+    wipe: Callable[[], None]
+    """Forget every repository."""
+
+    @property
+    def address(self) -> str:
+        """`host:port`, as image references begin."""
+        return urlsplit(self.url).netloc
+
+    def start(self) -> None:
+        self.lifecycle.start()
+
+    def stop(self) -> None:
+        self.lifecycle.stop()
+
+    def restart(self) -> None:
+        self.lifecycle.stop()
+        self.lifecycle.start()
+
+    def kill(self) -> None:
+        self.lifecycle.kill()
+
+    def empty(self) -> None:
+        """As after a lost disk: it answers, and knows nothing."""
+        self.wipe()
+        self.restart()  # it remembers in memory what it has seen on disk
+
+    def is_ready(self) -> bool:
+        try:
+            ask("GET", f"{self.url}/v2/")
+        except URLError:
+            return False
+        return True
+
+
+def can_run_locally() -> str | None:
+    return shutil.which("docker-registry")
+
+
+def run_locally() -> Registry:
+    program = can_run_locally()
+    assert program is not None
+    directory = private_directory("registry")
+    port = free_port()
+    blobs = directory / "blobs"
+    configuration = {
+        "version": "0.1",
+        "log": {"level": "warn", "accesslog": {"disabled": True}},
+        "storage": {"filesystem": {"rootdirectory": str(blobs)}, "delete": {"enabled": True}},
+        "http": {"addr": f"127.0.0.1:{port}"},
+    }
+    (directory / "configuration.json").write_text(json.dumps(configuration))  # which is YAML, too
+    server = LocalServer(
+        "registry",
+        [program, "serve", str(directory / "configuration.json")],
+        directory=directory,
+        is_ready=lambda: registry.is_ready(),
+    )
+    registry = Registry(
+        lifecycle=server,
+        url=f"http://127.0.0.1:{port}",
+        wipe=lambda: shutil.rmtree(blobs, ignore_errors=True),
+    )
+    server.start()
+    return registry
+
+
+def run_in_container() -> Registry:
+    port = free_port()
+    server = ContainerServer(
+        "registry:2",
+        ports={5000: port},
+        environment={"REGISTRY_STORAGE_DELETE_ENABLED": "true"},
+        is_ready=lambda: registry.is_ready(),
+    )
+    registry = Registry(
+        lifecycle=server,
+        url=f"http://127.0.0.1:{port}",
+        wipe=lambda: server.run("rm", "-rf", "/var/lib/registry/docker"),
+    )
+    server.start()
+    return registry
+
+
+def at_address() -> Registry | None:
+    """The one that `PLACET_TEST_REGISTRY` names."""
+    url = os.environ.get("PLACET_TEST_REGISTRY")
+    if url is None:
+        return None
+    elsewhere = Elsewhere("PLACET_TEST_REGISTRY")
+    return Registry(lifecycle=elsewhere, url=url, wipe=elsewhere.stop)
