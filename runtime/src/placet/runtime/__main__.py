@@ -1,0 +1,5 @@
+import sys
+
+from placet.runtime.server import main
+
+sys.exit(main())

@@ -1,0 +1,240 @@
+"""The paths of the model server, and what happens on each.
+
+An ASGI application over fixed paths. A handler takes the request and returns an answer or raises `Problem`; access,
+metrics and errors are dealt with once, in `__call__`. Nothing here knows sockets, signals or a model's format.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from time import perf_counter
+
+import msgspec
+
+from placet.runtime import docs, inference_protocol, openapi
+from placet.runtime.access import Tokens
+from placet.runtime.batching import Batcher, Full
+from placet.runtime.exchange import Answer, ClientGone, Receive, Request, Scope, Send
+from placet.runtime.logs import Log
+from placet.runtime.metrics import MEDIA_TYPE as METRICS_TYPE
+from placet.runtime.metrics import Metrics
+from placet.runtime.model import Model
+from placet.runtime.plain import PlainCodec
+from placet.runtime.problems import MEDIA_TYPE as PROBLEM_TYPE
+from placet.runtime.problems import Problem, unacceptable
+from placet.runtime.sample import Sample
+from placet.runtime.signature import Tensors
+
+Handler = Callable[[Request], Awaitable[Answer]]
+
+_OPEN = ("/v2/health/live", "/v2/health/ready")  # whoever supervises this process holds no token
+_LENGTH = "Inference-Header-Content-Length"
+
+
+class App:
+    def __init__(
+        self,
+        model: Model,
+        batcher: Batcher,
+        *,
+        project: str,
+        release: str | None,
+        root_path: str,
+        max_body: int,
+        sample: Sample | None,
+        tokens: Tokens | None,
+        metrics: Metrics,
+        log: Log,
+    ) -> None:
+        self._signature = model.signature
+        self._batcher = batcher
+        self._plain = PlainCodec(model.signature)
+        self._project = project
+        self._release = release
+        self._root_path = root_path
+        self._max_body = max_body
+        self._example = sample.request if sample else self._plain.example().encode()
+        self._tokens = tokens
+        self._metrics = metrics
+        self._log = log
+        self._openapi = openapi.document(
+            model.signature, project=project, release=release, root_path=root_path, example=self._example,
+            needs_token=tokens is not None,
+        )  # fmt: skip
+        self._paths = self._routes()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = perf_counter()
+        request = Request(scope, receive, self._max_body)
+        self._metrics.begin()
+        try:
+            label, answer = await self._answer(request)
+        except ClientGone:
+            self._metrics.gone()
+            return
+        except asyncio.CancelledError:
+            self._metrics.gone()
+            raise
+        self._metrics.end(label, answer.status, perf_counter() - started)
+        await answer.send(send)
+
+    async def _answer(self, request: Request) -> tuple[str, Answer]:
+        """With the label that metrics know the path by: a client must not be able to invent labels."""
+        label, methods = self._paths.get(request.path, ("other", None))
+        try:
+            if self._tokens is not None and request.path not in _OPEN:
+                self._tokens.check(request.header(b"authorization"))
+            if methods is None:
+                raise self._unknown(request.path)
+            handler = methods.get(request.scope["method"])
+            if handler is None:
+                allowed = ", ".join(methods)
+                raise Problem(
+                    HTTPStatus.METHOD_NOT_ALLOWED,
+                    f"{request.path} takes {allowed}",
+                    headers={"Allow": allowed},
+                )
+            return label, await handler(request)
+        except Problem as problem:
+            return label, _problem(problem)
+
+    def _routes(self) -> dict[str, tuple[str, dict[str, Handler]]]:
+        def reads(label: str, handler: Handler) -> tuple[str, dict[str, Handler]]:
+            return label, {"GET": handler, "HEAD": handler}
+
+        routes = {
+            "/": reads("/", self._home),
+            "/predict": ("/predict", {"POST": self._predict}),
+            "/docs": reads("/docs", self._docs),
+            "/openapi.json": reads("/openapi.json", self._describe),
+            "/metrics": reads("/metrics", self._show_metrics),
+            "/v2": reads("/v2", self._server_metadata),
+            "/v2/health/live": reads("/v2/health/live", self._live),
+            "/v2/health/ready": reads("/v2/health/ready", self._ready),
+        }
+        models = [f"/v2/models/{self._project}"]
+        if self._release is not None:
+            models.append(f"{models[0]}/versions/{self._release}")
+        for path in models:
+            routes[path] = reads("/v2/models", self._model_metadata)
+            routes[f"{path}/ready"] = reads("/v2/models/ready", self._model_ready)
+            routes[f"{path}/infer"] = ("/v2/models/infer", {"POST": self._infer})
+        return routes
+
+    async def _predict(self, request: Request) -> Answer:
+        inputs = self._plain.decode(await request.body())
+        outputs = await self._ask(request, inputs, self._plain.outputs)
+        return Answer(self._plain.encode(outputs))
+
+    async def _infer(self, request: Request) -> Answer:
+        length = request.header(b"inference-header-content-length")
+        inference = inference_protocol.decode(await request.body(), length, self._signature)
+        outputs = await self._ask(request, inference.inputs, inference.outputs)
+        body, header_length = inference_protocol.encode(
+            inference, outputs, self._signature, project=self._project, release=self._release
+        )
+        if header_length is None:
+            return Answer(body)
+        return Answer(body, media_type="application/octet-stream", headers={_LENGTH: str(header_length)})
+
+    async def _ask(self, request: Request, inputs: Tensors, outputs: tuple[str, ...]) -> Tensors:
+        try:
+            answer = self._batcher.submit(inputs, outputs)
+            if not self._batcher.is_quick:
+                await _answered_or_gone(answer, request)
+            return await answer
+        except Full:
+            raise Problem(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "more requests wait for this model than its queue holds",
+                fix="try again shortly",
+                headers={"Retry-After": "1"},
+            ) from None
+        except (ClientGone, asyncio.CancelledError):
+            raise
+        except (ValueError, TypeError) as error:  # what libraries raise for values they were not made for
+            self._metrics.failed()
+            raise unacceptable(f"the model refuses these inputs: {error}") from error
+        except Exception as error:
+            self._metrics.failed()
+            self._log.error("prediction failed", error=error)
+            raise Problem(
+                HTTPStatus.INTERNAL_SERVER_ERROR,
+                f"the model failed with {type(error).__name__}",
+                fix="the model's log has the whole story",
+            ) from error
+
+    async def _home(self, request: Request) -> Answer:
+        location = f"{self._root_path}/docs"
+        return Answer(b"", status=HTTPStatus.TEMPORARY_REDIRECT, headers={"Location": location})
+
+    async def _docs(self, request: Request) -> Answer:
+        host = (request.header(b"host") or b"localhost").decode("latin-1")
+        page = docs.page(
+            self._signature,
+            project=self._project,
+            release=self._release,
+            address=f"{request.scope['scheme']}://{host}{self._root_path}",
+            example=self._example,
+            needs_token=self._tokens is not None,
+        )
+        return Answer(page, media_type="text/html; charset=utf-8", policy=docs.POLICY)
+
+    async def _describe(self, request: Request) -> Answer:
+        return Answer(self._openapi)
+
+    async def _show_metrics(self, request: Request) -> Answer:
+        return Answer(self._metrics.text(), media_type=METRICS_TYPE)
+
+    async def _server_metadata(self, request: Request) -> Answer:
+        return _json({"name": "placet", "version": openapi.VERSION, "extensions": ["binary_tensor_data"]})
+
+    async def _live(self, request: Request) -> Answer:
+        return _json({"live": True})
+
+    async def _ready(self, request: Request) -> Answer:
+        return _json({"ready": True})
+
+    async def _model_ready(self, request: Request) -> Answer:
+        return _json({"name": self._project, "ready": True})
+
+    async def _model_metadata(self, request: Request) -> Answer:
+        return _json(
+            {
+                "name": self._project,
+                "versions": [] if self._release is None else [self._release],
+                "platform": self._signature.platform,
+                "inputs": [tensor.metadata() for tensor in self._signature.inputs],
+                "outputs": [tensor.metadata() for tensor in self._signature.outputs],
+            }
+        )
+
+    def _unknown(self, path: str) -> Problem:
+        if path.startswith("/v2/models/"):
+            version = f", version {self._release}" if self._release else ""
+            return Problem(
+                HTTPStatus.NOT_FOUND, f"{path} is not here: this server has {self._project}{version}"
+            )
+        return Problem(HTTPStatus.NOT_FOUND, f"{path} does not exist", fix=f"see {self._root_path}/docs")
+
+
+async def _answered_or_gone(answer: asyncio.Future[Tensors], request: Request) -> None:
+    """Withdraws a request whose client hung up while it waited."""
+    gone = asyncio.ensure_future(request.gone())
+    try:
+        await asyncio.wait((answer, gone), return_when=asyncio.FIRST_COMPLETED)
+        if not answer.done():
+            answer.cancel()
+            raise ClientGone
+    finally:
+        gone.cancel()
+
+
+def _json(document: object) -> Answer:
+    return Answer(msgspec.json.encode(document))
+
+
+def _problem(problem: Problem) -> Answer:
+    return Answer(problem.body(), status=problem.status, media_type=PROBLEM_TYPE, headers=problem.headers)

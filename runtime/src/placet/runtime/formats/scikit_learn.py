@@ -1,0 +1,252 @@
+"""scikit-learn estimators and pipelines, from skops or (by the platform's exception) joblib.
+
+A skops file names the types it wants to build, and builds only those that are trusted. The list is kept here and
+by the platform, never taken from the file: a model that could name what it trusts would be a pickle again
+(GHSA-w582-9x45-8mpx). Unpickling runs code; whether a joblib file may be served is the certifier's decision.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable, Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.pipeline import Pipeline
+from sklearn.utils import get_tags
+
+from placet.runtime.model import CannotLoad
+from placet.runtime.signature import ANY, Array, Signature, Tensor, Tensors, datatype_of
+
+# Types of scikit-learn, SciPy and NumPy that hold data and that skops does not yet trust by itself; found by saving
+# every estimator of scikit-learn 1.9 (tests/contract/runtime_formats_test.py saves and loads them again).
+TRUSTED = frozenset(
+    {
+        "numpy.dtype",
+        "scipy.sparse._csr.csr_matrix",
+        "scipy.interpolate._bsplines.BSpline",
+        "sklearn._loss.loss.HalfTweedieLossIdentity",
+        "sklearn.calibration._CalibratedClassifier",
+        "sklearn.calibration._SigmoidCalibration",
+        "sklearn.cluster._bisect_k_means._BisectingTree",
+        "sklearn.cluster._kmeans._kmeans_single_lloyd",
+        "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+        "sklearn.feature_selection._univariate_selection.chi2",
+        "sklearn.feature_selection._univariate_selection.f_classif",
+        "sklearn.feature_selection._univariate_selection.f_regression",
+        "sklearn.gaussian_process._gpc._BinaryGaussianProcessClassifierLaplace",
+        *(
+            f"sklearn.gaussian_process.kernels.{kernel}"
+            for kernel in (
+                "ConstantKernel",
+                "DotProduct",
+                "Exponentiation",
+                "ExpSineSquared",
+                "Matern",
+                "Product",
+            )
+        ),
+        *(
+            f"sklearn.gaussian_process.kernels.{kernel}"
+            for kernel in ("RBF", "RationalQuadratic", "Sum", "WhiteKernel")
+        ),
+        *(
+            f"sklearn.metrics._dist_metrics.{distance}Distance64"
+            for distance in ("Chebyshev", "Euclidean", "Manhattan", "Minkowski")
+        ),
+        "sklearn.neighbors._ball_tree.BallTree",
+        "sklearn.neighbors._kd_tree.KDTree",
+        "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
+        "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
+        "sklearn.tree._tree.Tree",
+    }
+)
+
+MATRIX = "input-0"  # the name that clients of other servers of this protocol already use
+PREDICT = "predict"
+PROBABILITIES = "predict_proba"
+
+# `predict` of these is by definition the class of the highest `predict_proba`, and one call is half the time of two
+_PREDICTS_THE_LIKELIEST = frozenset(
+    {"DecisionTreeClassifier", "ExtraTreeClassifier", "ExtraTreesClassifier", "RandomForestClassifier"}
+)
+
+
+class SklearnModel:
+    def __init__(self, estimator: Any, *, platform: str) -> None:
+        self._estimator = estimator
+        final = estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
+        self._likeliest = type(final).__name__ in _PREDICTS_THE_LIKELIEST and hasattr(
+            estimator, "predict_proba"
+        )
+        names = getattr(estimator, "feature_names_in_", None)
+        self._columns = None if names is None else [str(name) for name in names]
+        inputs = _inputs(estimator, self._columns)
+        self._assemble = _assembly(inputs, self._columns)
+        has_classes = isinstance(getattr(estimator, "classes_", None), np.ndarray)
+        has_probabilities = has_classes and hasattr(estimator, "predict_proba")
+        self.signature = Signature(
+            platform=platform,
+            inputs=inputs,
+            outputs=_outputs(estimator, has_classes=has_classes, has_probabilities=has_probabilities),
+            prediction=PREDICT,
+            probabilities=PROBABILITIES if has_probabilities else None,
+            columns=tuple(self._columns) if self._columns and len(inputs) == 1 else None,
+            takes_missing=_takes_missing(estimator),
+        )
+
+    def predict(self, inputs: Tensors, outputs: Collection[str]) -> Tensors:
+        rows = self._assemble(inputs)
+        if PROBABILITIES not in outputs:
+            return {PREDICT: np.asarray(self._estimator.predict(rows))}
+        probabilities = np.asarray(self._estimator.predict_proba(rows))
+        answer = {PROBABILITIES: probabilities}
+        if PREDICT in outputs:
+            answer[PREDICT] = (
+                self._estimator.classes_.take(probabilities.argmax(axis=1))
+                if self._likeliest
+                else np.asarray(self._estimator.predict(rows))
+            )
+        return answer
+
+
+def load(path: Path, trusted: Collection[str]) -> SklearnModel:
+    match path.suffix:
+        case ".skops":
+            return _checked(_from_skops(path, trusted), path, platform="sklearn_skops")
+        case ".joblib" | ".pkl" | ".pickle":
+            return _checked(_from_joblib(path), path, platform="sklearn_joblib")
+    raise CannotLoad(
+        f"{path.name} is neither .skops nor .joblib; save it with `skops.io.dump(model, 'model.skops')`"
+    )
+
+
+def _from_skops(path: Path, trusted: Collection[str]) -> Any:
+    from skops.io import get_untrusted_types
+    from skops.io import load as load_skops
+    from skops.io.exceptions import UnsupportedTypeException
+
+    allowed = TRUSTED | set(trusted)
+    try:
+        strangers = sorted(set(get_untrusted_types(file=path)) - allowed)
+        if strangers:
+            raise CannotLoad(
+                f"{path.name} asks for types that are not trusted: {', '.join(strangers)}; "
+                "an operator can trust them for this platform, a model cannot"
+            )
+        return load_skops(path, trusted=sorted(set(get_untrusted_types(file=path)) & allowed))
+    except (zipfile.BadZipFile, KeyError, ValueError, TypeError, UnsupportedTypeException) as error:
+        raise CannotLoad(f"{path.name} is not a skops file that can be read: {error}") from error
+    except (ImportError, AttributeError) as error:
+        raise CannotLoad(
+            f"{path.name} was saved with other versions of its libraries: {error}; pin those in requirements.txt"
+        ) from error
+
+
+def _from_joblib(path: Path) -> Any:
+    import joblib
+
+    try:
+        return joblib.load(path)
+    except Exception as error:
+        raise CannotLoad(
+            f"{path.name} cannot be unpickled: {type(error).__name__}: {error}; "
+            "save it with the versions that requirements.txt pins, better as skops"
+        ) from error
+
+
+def _checked(estimator: Any, path: Path, *, platform: str) -> SklearnModel:
+    if not callable(getattr(estimator, "predict", None)):
+        raise CannotLoad(f"{path.name} holds a {type(estimator).__name__}, which has no `predict`")
+    return SklearnModel(estimator, platform=platform)
+
+
+def _first(estimator: Any) -> Any:
+    while isinstance(estimator, Pipeline):
+        estimator = estimator.steps[0][1]
+    return estimator
+
+
+def _inputs(estimator: Any, columns: list[str] | None) -> tuple[Tensor, ...]:
+    """One matrix of numbers; or a tensor a column where some are text; or a list of texts for a vectorizer."""
+    first = _first(estimator)
+    count = getattr(estimator, "n_features_in_", None)
+    if count is None and _reads_text(first):
+        return (Tensor(name=MATRIX, datatype="BYTES", shape=(ANY,)),)
+    text = set(_text_columns(first))
+    if count is None or not text:
+        return (Tensor(name=MATRIX, datatype="FP64", shape=(ANY, count or ANY)),)
+    names = columns or [f"x{index}" for index in range(count)]
+    return tuple(
+        Tensor(name=name, datatype="BYTES" if index in text or name in text else "FP64", shape=(ANY,))
+        for index, name in enumerate(names)
+    )
+
+
+def _reads_text(step: Any) -> bool:
+    return hasattr(step, "build_analyzer")  # CountVectorizer, TfidfVectorizer, HashingVectorizer
+
+
+def _text_columns(first: Any) -> Iterator[int | str]:
+    """Columns, by index or name, that an encoder or a vectorizer learned as text."""
+    for transformer, columns in _branches(first):
+        step = _first(transformer)
+        if _reads_text(step):
+            yield from columns
+        else:
+            for column, categories in zip(columns, getattr(step, "categories_", ()), strict=False):
+                if datatype_of(np.asarray(categories).dtype) == "BYTES":
+                    yield column
+
+
+def _branches(first: Any) -> Iterator[tuple[Any, list[int | str]]]:
+    everything = np.arange(getattr(first, "n_features_in_", 0))
+    if not hasattr(first, "transformers_"):
+        yield first, everything.tolist()
+        return
+    for _, transformer, columns in first.transformers_:
+        if isinstance(columns, str | int):
+            yield transformer, [columns]
+        elif isinstance(columns, slice) or np.asarray(columns).dtype == np.bool_:
+            yield transformer, everything[columns].tolist()
+        else:
+            yield transformer, list(columns)
+
+
+def _assembly(inputs: tuple[Tensor, ...], columns: list[str] | None) -> Callable[[Mapping[str, Array]], Any]:
+    """What the estimator was trained on: a frame if it knows column names and pandas is there, else an array."""
+    if columns is not None:
+        try:
+            import pandas as pd
+        except ModuleNotFoundError:
+            pass
+        else:
+            index = pd.Index(columns)
+            if len(inputs) == 1:
+                return lambda tensors: pd.DataFrame(tensors[MATRIX], columns=index, copy=False)
+            return lambda tensors: pd.DataFrame({name: tensors[name] for name in columns}, copy=False)
+    if len(inputs) == 1:
+        return lambda tensors: tensors[MATRIX]
+    return lambda tensors: np.column_stack([tensors[tensor.name].astype(object) for tensor in inputs])
+
+
+def _outputs(estimator: Any, *, has_classes: bool, has_probabilities: bool) -> tuple[Tensor, ...]:
+    if not has_classes:
+        targets = getattr(estimator, "n_outputs_", 1)
+        coefficients = getattr(getattr(estimator, "steps", [(None, estimator)])[-1][1], "coef_", None)
+        many = targets > 1 or (isinstance(coefficients, np.ndarray) and coefficients.ndim == 2)
+        labels = getattr(estimator, "labels_", None)
+        datatype = datatype_of(labels.dtype) if isinstance(labels, np.ndarray) else "FP64"
+        return (Tensor(name=PREDICT, datatype=datatype, shape=(ANY, ANY) if many else (ANY,)),)
+    predict = Tensor(name=PREDICT, datatype=datatype_of(estimator.classes_.dtype), shape=(ANY,))
+    if not has_probabilities:
+        return (predict,)
+    return predict, Tensor(name=PROBABILITIES, datatype="FP64", shape=(ANY, len(estimator.classes_)))
+
+
+def _takes_missing(estimator: Any) -> bool:
+    first = _first(estimator)
+    if hasattr(first, "transformers_"):
+        return True  # each branch decides for its own columns, and says so when it refuses
+    return bool(get_tags(first).input_tags.allow_nan)

@@ -1,0 +1,243 @@
+"""The Open Inference Protocol v2: requests and answers as JSON tensors, or with the binary tensor data extension.
+
+https://github.com/kserve/open-inference-protocol and, for the extension, Triton's `binary_tensor_data`: a JSON
+header of `Inference-Header-Content-Length` bytes, then the raw little-endian tensors in the order of the header.
+Pure: bytes to arrays and back, no HTTP and no model.
+"""
+
+from __future__ import annotations
+
+import struct
+from functools import lru_cache
+from math import prod
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from placet.runtime.problems import unreadable
+from placet.runtime.signature import DATATYPES, Array, Signature, Tensor, Tensors, datatype_of
+
+Parameters = dict[str, Any]
+
+
+class InputTensor(msgspec.Struct):
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+    parameters: Parameters = {}
+    data: msgspec.Raw | None = None
+
+
+class WantedOutput(msgspec.Struct):
+    name: str
+    parameters: Parameters = {}
+
+
+class InferRequest(msgspec.Struct):
+    inputs: list[InputTensor]
+    id: str | None = None
+    parameters: Parameters = {}
+    outputs: list[WantedOutput] | None = None
+
+
+class Inference(msgspec.Struct, frozen=True):
+    """A request that fits the signature."""
+
+    id: str | None
+    inputs: Tensors
+    outputs: tuple[str, ...]
+    binary: frozenset[str]  # outputs that the client takes as raw bytes
+
+
+_request = msgspec.json.Decoder(InferRequest)
+_encoder = msgspec.json.Encoder()
+
+
+def decode(body: bytes, header_length: bytes | None, signature: Signature) -> Inference:
+    """Raises `Problem` that names the input and what is expected of it."""
+    header, tail = _parted(body, header_length)
+    try:
+        request = _request.decode(header)
+    except msgspec.MsgspecError as error:
+        raise unreadable(f"not an inference request: {error}") from error
+    expected = {tensor.name: tensor for tensor in signature.inputs}
+    given = [tensor.name for tensor in request.inputs]
+    if sorted(given) != sorted(expected):
+        raise unreadable(f"the inputs are {_listed(given)}; this model takes {_listed(expected)}")
+    inputs: Tensors = {}
+    at = 0
+    for tensor in request.inputs:
+        size = tensor.parameters.get("binary_data_size")
+        if size is None:
+            array = _from_json(tensor)
+        elif isinstance(size, int) and 0 <= size <= len(tail) - at:
+            array = _from_bytes(tensor, tail[at : at + size])
+            at += size
+        else:
+            raise unreadable(f"input {tensor.name} announces {size} bytes of data; {len(tail) - at} are left")
+        inputs[tensor.name] = fit(array, expected[tensor.name])
+    if at != len(tail):
+        raise unreadable(f"{len(tail) - at} bytes of the body belong to no input")
+    if len({len(array) for array in inputs.values()}) > 1:
+        raise unreadable("the inputs differ in their number of rows")
+    return _wanted(request, inputs, signature)
+
+
+def encode(
+    inference: Inference, outputs: Tensors, signature: Signature, *, project: str, release: str | None
+) -> tuple[bytes, int | None]:
+    """The body and, if any of it is binary, the length of its JSON header."""
+    tensors: list[dict[str, object]] = []
+    tail: list[bytes] = []
+    for name in inference.outputs:
+        array = outputs[name]
+        datatype = datatype_of(array.dtype)
+        tensor: dict[str, object] = {"name": name, "datatype": datatype, "shape": list(array.shape)}
+        if name in inference.binary:
+            raw = _to_bytes(array, datatype)
+            tensor["parameters"] = {"binary_data_size": len(raw)}
+            tail.append(raw)
+        else:
+            flat = array.ravel()
+            tensor["data"] = [_text(item) for item in flat] if datatype == "BYTES" else flat.tolist()
+        tensors.append(tensor)
+    document: dict[str, object] = {"model_name": project, "outputs": tensors}
+    if release is not None:
+        document["model_version"] = release
+    if inference.id is not None:
+        document["id"] = inference.id
+    header = _encoder.encode(document)
+    return (b"".join((header, *tail)), len(header)) if tail else (header, None)
+
+
+def fit(array: Array, tensor: Tensor) -> Array:
+    """The array in the tensor's datatype, if that loses no kind of number, and of its shape."""
+    wanted = DATATYPES[tensor.datatype]
+    if not np.can_cast(array.dtype, wanted, "same_kind") or (array.dtype == object) != tensor.is_text:
+        raise unreadable(
+            f"input {tensor.name} is {datatype_of(array.dtype)}; this model takes {tensor.datatype}"
+        )
+    if not tensor.takes(array.shape):
+        column = (
+            array.reshape(-1, *tensor.shape[1:]) if tensor.is_column and array.size == len(array) else None
+        )
+        if column is None:
+            raise unreadable(
+                f"input {tensor.name} has shape {list(array.shape)}; this model takes {list(tensor.shape)}, "
+                "where -1 is any number"
+            )
+        array = column
+    if len(array) == 0:
+        raise unreadable(f"input {tensor.name} has no rows")
+    return array.astype(wanted, copy=False)
+
+
+def _parted(body: bytes, header_length: bytes | None) -> tuple[bytes, memoryview]:
+    if header_length is None:
+        return body, memoryview(b"")
+    if not header_length.isdigit() or int(header_length) > len(body):
+        raise unreadable("Inference-Header-Content-Length is not the length of the body's JSON header")
+    length = int(header_length)
+    return body[:length], memoryview(body)[length:]
+
+
+def _wanted(request: InferRequest, inputs: Tensors, signature: Signature) -> Inference:
+    known = tuple(tensor.name for tensor in signature.outputs)
+    wanted = request.outputs if request.outputs else [WantedOutput(name) for name in known]
+    strangers = [output.name for output in wanted if output.name not in known]
+    if strangers:
+        raise unreadable(f"{_listed(strangers)} is no output of this model; it has {_listed(known)}")
+    default = request.parameters.get("binary_data_output", False)
+    return Inference(
+        id=request.id,
+        inputs=inputs,
+        outputs=tuple(dict.fromkeys(output.name for output in wanted)),
+        binary=frozenset(
+            output.name for output in wanted if output.parameters.get("binary_data", default) is True
+        ),
+    )
+
+
+@lru_cache(maxsize=256)
+def _nested(datatype: str, depth: int) -> msgspec.json.Decoder[Any]:
+    item: Any = float if datatype.startswith("FP") else {"BOOL": bool, "BYTES": str}.get(datatype, int)
+    if datatype.startswith("FP"):
+        item = item | None  # JSON has no NaN: null is the missing number
+    for _ in range(depth):
+        item = list[item]
+    return msgspec.json.Decoder(item)
+
+
+def _from_json(tensor: InputTensor) -> Array:
+    """`data` is either flat or nested as `shape` says; both are in the protocol."""
+    dtype = _dtype(tensor)
+    if tensor.data is None:
+        raise unreadable(f"input {tensor.name} has neither data nor binary_data_size")
+    raw = bytes(tensor.data)
+    depth = len(tensor.shape) if raw[1:16].lstrip()[:1] == b"[" else 1
+    try:
+        array = np.array(_nested(tensor.datatype, depth).decode(raw), dtype=dtype)
+    except msgspec.MsgspecError as error:
+        raise unreadable(f"input {tensor.name} is not {tensor.datatype} data: {error}") from error
+    except (ValueError, OverflowError) as error:
+        raise unreadable(
+            f"input {tensor.name} cannot be {tensor.datatype} of shape {list(tensor.shape)}"
+        ) from error
+    return _shaped(array, tensor)
+
+
+def _from_bytes(tensor: InputTensor, raw: memoryview) -> Array:
+    dtype = _dtype(tensor)
+    if tensor.datatype == "BYTES":
+        return _shaped(_texts(tensor, raw), tensor)
+    if len(raw) % dtype.itemsize:
+        raise unreadable(
+            f"input {tensor.name} has {len(raw)} bytes, no multiple of {tensor.datatype}'s {dtype.itemsize}"
+        )
+    return _shaped(np.frombuffer(raw, dtype=dtype.newbyteorder("<")), tensor)
+
+
+def _dtype(tensor: InputTensor) -> np.dtype[Any]:
+    if tensor.datatype not in DATATYPES:
+        raise unreadable(f"input {tensor.name} is {tensor.datatype}; known are {_listed(DATATYPES)}")
+    return DATATYPES[tensor.datatype]
+
+
+def _shaped(array: Array, tensor: InputTensor) -> Array:
+    if min(tensor.shape, default=0) < 0 or prod(tensor.shape) != array.size or not tensor.shape:
+        raise unreadable(
+            f"input {tensor.name} has {array.size} values, which are not of shape {list(tensor.shape)}"
+        )
+    return array.reshape(tensor.shape)
+
+
+def _texts(tensor: InputTensor, raw: memoryview) -> Array:
+    """Each text behind its length, four bytes little-endian."""
+    texts: list[str] = []
+    at = 0
+    try:
+        while at < len(raw):
+            (length,) = struct.unpack_from("<I", raw, at)
+            at += 4 + length
+            if at > len(raw):
+                raise ValueError("a text is longer than its tensor")
+            texts.append(str(raw[at - length : at], "utf-8"))
+    except (struct.error, ValueError) as error:
+        raise unreadable(f"input {tensor.name} is not a BYTES tensor of UTF-8 texts: {error}") from error
+    return np.array(texts, dtype=object)
+
+
+def _to_bytes(array: Array, datatype: str) -> bytes:
+    if datatype != "BYTES":
+        return np.ascontiguousarray(array, dtype=DATATYPES[datatype].newbyteorder("<")).tobytes()
+    items = [_text(item).encode() for item in array.ravel()]
+    return b"".join(struct.pack("<I", len(item)) + item for item in items)
+
+
+def _text(item: object) -> str:
+    return item.decode("utf-8", "replace") if isinstance(item, bytes) else str(item)
+
+
+def _listed(names: Any) -> str:
+    return ", ".join(names) or "none"

@@ -1,0 +1,54 @@
+"""What went wrong with a request, as problem+json (RFC 9457).
+
+Every body also carries `error`, the one member the Open Inference Protocol asks for, so that the same
+answer satisfies a protocol client and a person.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+
+import msgspec
+
+MEDIA_TYPE = "application/problem+json"
+
+
+class Problem(Exception):
+    """A request that gets no prediction, and why. Raised anywhere below a handler."""
+
+    def __init__(
+        self,
+        status: HTTPStatus,
+        detail: str,
+        *,
+        fix: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.fix = fix
+        self.headers = headers or {}
+
+    def body(self) -> bytes:
+        document = {
+            "type": "about:blank",
+            "title": self.status.phrase,
+            "status": self.status.value,
+            "detail": self.detail,
+            "error": f"{self.detail}; {self.fix}" if self.fix else self.detail,
+        }
+        if self.fix:
+            document["fix"] = self.fix
+        return msgspec.json.encode(document)
+
+
+def unreadable(detail: str, *, fix: str | None = None) -> Problem:
+    """The bytes are not what their type promises."""
+    return Problem(HTTPStatus.BAD_REQUEST, detail, fix=fix)
+
+
+def unacceptable(detail: str, *, fix: str | None = None) -> Problem:
+    """Readable, and not something this model can answer."""
+    return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, fix=fix)

@@ -1,0 +1,169 @@
+"""The process: read settings, load the model, serve until told to stop.
+
+Exit status 0 after a drained stop, 1 when the model cannot be loaded, 2 when a setting is wrong. A SIGTERM
+closes the listener, lets every accepted request finish and then ends.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from time import perf_counter
+
+import uvicorn
+
+from placet.runtime import model as models
+from placet.runtime import sample as samples
+from placet.runtime import settings as configuration
+from placet.runtime.access import Tokens
+from placet.runtime.app import App
+from placet.runtime.batching import Batcher
+from placet.runtime.logs import Log
+from placet.runtime.metrics import Metrics
+from placet.runtime.model import CannotLoad, Model
+from placet.runtime.plain import PlainCodec
+from placet.runtime.sample import Sample
+from placet.runtime.settings import Settings, WrongSetting
+
+STOPPED, CANNOT_LOAD, WRONG = 0, 1, 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
+    try:
+        settings = configuration.read(options.root)
+        sample = samples.read(settings.sample) if settings.sample else None
+        listener = _listen(options)
+    except WrongSetting as error:
+        return _say(str(error), WRONG)
+    log = Log(settings.project)
+    started = perf_counter()
+    try:
+        model = models.load(settings.format, settings.artifact, settings.trusted)
+    except CannotLoad as error:
+        return _say(str(error), CANNOT_LOAD)
+    log.info("model loaded", platform=model.signature.platform, seconds=round(perf_counter() - started, 3))
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(_serve(model, settings, sample, listener, log))
+    log.info("stopped")
+    return STOPPED
+
+
+async def _serve(
+    model: Model, settings: Settings, sample: Sample | None, listener: socket.socket, log: Log
+) -> None:
+    metrics = Metrics()
+    batcher = Batcher(
+        model, max_rows=settings.max_batch_rows, max_waiting=settings.max_waiting, observe=metrics.called
+    )
+    if sample is not None:
+        await _warm_up(model, batcher, sample, log)
+    app = App(
+        model,
+        batcher,
+        project=settings.project,
+        release=settings.release,
+        root_path=settings.root_path,
+        max_body=settings.max_body,
+        sample=sample,
+        tokens=None if settings.token_keys is None else Tokens(settings.token_keys, now=_now),
+        metrics=metrics,
+        log=log,
+    )
+    server = _Server(
+        uvicorn.Config(
+            app,
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=75,  # longer than the proxies in front keep idle connections, so that they close first
+        )
+    )
+    log.info("serving", address=_address(listener))
+    await server.serve(sockets=[listener])
+    batcher.close()
+
+
+async def _warm_up(model: Model, batcher: Batcher, sample: Sample, log: Log) -> None:
+    """The first call of many models is slow, and must not be a client's. A failure is left to the deployer's check."""
+    codec = PlainCodec(model.signature)
+    try:
+        await batcher.submit(codec.decode(sample.request), codec.outputs)
+    except Exception as error:  # noqa: BLE001 -- a model may raise anything
+        log.warning("the sample request fails", error=f"{type(error).__name__}: {error}")
+
+
+class _Server(uvicorn.Server):
+    """uvicorn ends a drained process by the signal that stopped it; supervisors want to see status 0."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m placet.runtime",
+        description="Serve one model over REST: /predict, the Open Inference Protocol at /v2, /docs and /metrics.",
+        epilog="environment (overrides placet.json):\n"
+        + "\n".join(f"  {name:<22} {meaning}" for name, meaning in configuration.VARIABLES.items()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--root", type=Path, required=True, metavar="DIR", help="holds placet.json and the folder project/"
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default %(default)s)")
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--port", type=int, help="port to listen on; 0 takes a free one")
+    where.add_argument("--fd", type=int, metavar="N", help="an inherited listening socket instead")
+    return parser
+
+
+def _listen(options: argparse.Namespace) -> socket.socket:
+    try:
+        if options.fd is not None:
+            return socket.socket(fileno=options.fd)
+        family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
+        return socket.create_server((options.host, options.port), family=family, backlog=2048)
+    except (OSError, OverflowError) as error:
+        where = f"--fd {options.fd}" if options.fd is not None else f"{options.host} port {options.port}"
+        raise WrongSetting(f"cannot listen on {where}: {error}") from error
+
+
+def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
+    if sys.platform == "win32":
+        return None
+    import uvloop
+
+    return uvloop.Loop
+
+
+def _address(listener: socket.socket) -> str:
+    address = listener.getsockname()
+    return f"{address[0]}:{address[1]}" if isinstance(address, tuple) else str(address)
+
+
+def _now() -> float:
+    return time.time()  # noqa: TID251 -- the clock of a process that has no Wiring
+
+
+def _say(message: str, status: int) -> int:
+    print(f"placet.runtime: {message}", file=sys.stderr)  # noqa: T201 -- for the person or deployer who started it
+    return status

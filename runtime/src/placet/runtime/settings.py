@@ -1,0 +1,140 @@
+"""What this process serves and to whom: `placet.json` from the image, overridden by the environment.
+
+The builder writes the file, the deployer sets the environment, so both are checked as strictly as a person's input.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+FORMAT_NAMES = Literal["sklearn", "onnx"]
+
+VARIABLES = {
+    "PLACET_PROJECT": "the model's name in /v2/models/NAME",
+    "PLACET_RELEASE": "the model's version in the protocol's metadata",
+    "PLACET_ROOT_PATH": "prefix under which proxies mount this server, for URLs in /docs and /openapi.json",
+    "PLACET_ACCESS": "public, or token: every path but health asks for a bearer token",
+    "PLACET_TOKEN_KEYS": "Ed25519 public keys that sign tokens: a JSON list of {kid, x}, or a file with one",
+    "PLACET_MAX_BODY": "bytes of the largest request body taken (default 33554432)",
+    "PLACET_MAX_BATCH_ROWS": "rows of the largest batch put into one model call (default 1024)",
+    "PLACET_MAX_WAITING": "requests that may wait for the model before more are refused (default 512)",
+}
+
+
+class WrongSetting(Exception):
+    """A setting is missing or not what is allowed; one line that names it."""
+
+
+class Image(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`placet.json`, as the builder writes it."""
+
+    project: str
+    format: FORMAT_NAMES
+    path: str
+    sample: str | None = None
+    trusted: tuple[str, ...] = ()
+
+
+class TokenKey(msgspec.Struct, frozen=True):
+    kid: str
+    x: str
+
+    def raw(self) -> bytes:
+        return base64.urlsafe_b64decode(self.x + "=" * (-len(self.x) % 4))
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    project: str
+    format: FORMAT_NAMES
+    artifact: Path
+    sample: Path | None
+    trusted: tuple[str, ...]
+    release: str | None
+    root_path: str
+    token_keys: tuple[TokenKey, ...] | None  # None: public
+    max_body: int
+    max_batch_rows: int
+    max_waiting: int
+
+
+def read(root: Path, environment: Mapping[str, str] = os.environ) -> Settings:
+    image = _image(root / "placet.json")
+    folder = root / "project"
+    root_path = environment.get("PLACET_ROOT_PATH", "").rstrip("/")
+    if root_path and not root_path.startswith("/"):
+        raise WrongSetting(f"PLACET_ROOT_PATH is {root_path!r} and has to start with /")
+    return Settings(
+        project=environment.get("PLACET_PROJECT") or image.project,
+        format=image.format,
+        artifact=_inside(folder, image.path),
+        sample=None if image.sample is None else _inside(folder, image.sample),
+        trusted=image.trusted,
+        release=environment.get("PLACET_RELEASE") or None,
+        root_path=root_path,
+        token_keys=_token_keys(environment),
+        max_body=_positive(environment, "PLACET_MAX_BODY", 32 << 20),
+        max_batch_rows=_positive(environment, "PLACET_MAX_BATCH_ROWS", 1024),
+        max_waiting=_positive(environment, "PLACET_MAX_WAITING", 512),
+    )
+
+
+def _image(path: Path) -> Image:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Image)
+    except FileNotFoundError:
+        raise WrongSetting(f"{path} does not exist; --root names the folder that holds placet.json") from None
+    except OSError as error:
+        raise WrongSetting(f"{path} cannot be read: {error.strerror}") from error
+    except msgspec.MsgspecError as error:
+        raise WrongSetting(f"{path}: {error}") from error
+
+
+def _inside(folder: Path, name: str) -> Path:
+    path = (folder / name).resolve()
+    if not path.is_relative_to(folder.resolve()):
+        raise WrongSetting(f"placet.json names {name}, which is outside the project's folder")
+    return path
+
+
+def _positive(environment: Mapping[str, str], name: str, default: int) -> int:
+    value = environment.get(name, "")
+    if not value:
+        return default
+    if not value.isascii() or not value.isdigit() or int(value) == 0:
+        raise WrongSetting(f"{name} is {value!r} and has to be a whole number above 0")
+    return int(value)
+
+
+def _token_keys(environment: Mapping[str, str]) -> tuple[TokenKey, ...] | None:
+    match environment.get("PLACET_ACCESS", "") or "public":
+        case "public":
+            return None
+        case "token":
+            pass
+        case other:
+            raise WrongSetting(f"PLACET_ACCESS is {other!r} and has to be public or token")
+    value = environment.get("PLACET_TOKEN_KEYS", "").strip()
+    if not value:
+        raise WrongSetting(
+            "PLACET_ACCESS=token needs PLACET_TOKEN_KEYS, the keys that tokens are checked with"
+        )
+    try:
+        document = value.encode() if value.startswith("[") else Path(value).read_bytes()
+        keys = msgspec.json.decode(document, type=tuple[TokenKey, ...])
+        lengths = {len(key.raw()) for key in keys}
+    except OSError as error:
+        raise WrongSetting(
+            f"PLACET_TOKEN_KEYS names {value}, which cannot be read: {error.strerror}"
+        ) from error
+    except (msgspec.MsgspecError, binascii.Error) as error:
+        raise WrongSetting(f"PLACET_TOKEN_KEYS has to be a JSON list of {{kid, x}}: {error}") from error
+    if lengths != {32}:
+        raise WrongSetting("PLACET_TOKEN_KEYS has to list at least one key, each x 32 bytes in base64url")
+    return keys

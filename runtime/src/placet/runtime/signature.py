@@ -1,0 +1,92 @@
+"""What a model takes and gives, in the words of the Open Inference Protocol.
+
+A signature is read from the model itself and never from a hand-written file, so that metadata, OpenAPI, the
+docs page and the checks on a request cannot disagree with what is served.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+Tensors = dict[str, Array]
+
+ANY = -1  # a dimension that a request chooses, the number of rows first of all
+
+DATATYPES: dict[str, np.dtype[Any]] = {
+    "BOOL": np.dtype(np.bool_),
+    "UINT8": np.dtype(np.uint8),
+    "UINT16": np.dtype(np.uint16),
+    "UINT32": np.dtype(np.uint32),
+    "UINT64": np.dtype(np.uint64),
+    "INT8": np.dtype(np.int8),
+    "INT16": np.dtype(np.int16),
+    "INT32": np.dtype(np.int32),
+    "INT64": np.dtype(np.int64),
+    "FP16": np.dtype(np.float16),
+    "FP32": np.dtype(np.float32),
+    "FP64": np.dtype(np.float64),
+    "BYTES": np.dtype(np.object_),
+}
+_NAMES = {dtype: name for name, dtype in DATATYPES.items()}
+
+
+def datatype_of(dtype: np.dtype[Any]) -> str:
+    """The protocol's name; text of any width is BYTES."""
+    return _NAMES.get(dtype.newbyteorder("="), "BYTES")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tensor:
+    """One input or output. The first dimension counts rows."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+
+    @property
+    def is_text(self) -> bool:
+        return self.datatype == "BYTES"
+
+    @property
+    def is_float(self) -> bool:
+        return self.datatype.startswith("FP")
+
+    @property
+    def is_column(self) -> bool:
+        """One value a row: `[-1]` or `[-1, 1]`."""
+        return self.shape in ((ANY,), (ANY, 1))
+
+    def takes(self, shape: tuple[int, ...]) -> bool:
+        return len(shape) == len(self.shape) and all(
+            want in (ANY, have) for want, have in zip(self.shape, shape, strict=True)
+        )
+
+    def metadata(self) -> dict[str, object]:
+        return {"name": self.name, "datatype": self.datatype, "shape": list(self.shape)}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Signature:
+    """`prediction` and `probabilities` name the outputs that `/predict` answers with under its own names.
+
+    `columns` are the names of the columns of a single matrix, where the model knows them. `prediction` is
+    None for a model with several outputs of equal standing: `/predict` then answers them by name.
+    """
+
+    platform: str
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    prediction: str | None
+    probabilities: str | None = None
+    columns: tuple[str, ...] | None = None
+    takes_missing: bool = False
+
+    @property
+    def batches(self) -> bool:
+        """Whether rows of several requests may be put into one call."""
+        return all(tensor.shape[:1] == (ANY,) for tensor in self.inputs + self.outputs)
