@@ -25,49 +25,49 @@ SCAN = "application/vnd.example.scan"
 
 
 async def put_image(
-    registry: Registry, repository: str, content: bytes = b"layer", *, tag: str | None = None
+    client: Registry, repository: str, content: bytes = b"layer", *, tag: str | None = None
 ) -> Manifest:
-    config = await registry.put_blob(repository, b"{}", media_type=EMPTY.media_type)
-    layer = await registry.put_blob(repository, content, media_type=OCI_LAYER)
+    config = await client.put_blob(repository, b"{}", media_type=EMPTY.media_type)
+    layer = await client.put_blob(repository, content, media_type=OCI_LAYER)
     manifest = Manifest.image(config=config, layers=[layer])
-    await registry.put_manifest(repository, manifest, tag=tag)
+    await client.put_manifest(repository, manifest, tag=tag)
     return manifest
 
 
 class RegistryContract:
-    """The cases. A subclass gives the fixture `registry`, empty and open."""
+    """The cases. A subclass gives the fixture `client`, empty and open."""
 
-    async def test_a_blob_comes_back_as_it_was_put(self, registry: Registry) -> None:
-        kept = await registry.put_blob("models/churn", b"some bytes", media_type=OCI_LAYER)
+    async def test_a_blob_comes_back_as_it_was_put(self, client: Registry) -> None:
+        kept = await client.put_blob("models/churn", b"some bytes", media_type=OCI_LAYER)
 
         assert kept == Descriptor(media_type=OCI_LAYER, digest=sha256_digest(b"some bytes"), size=10)
-        assert await registry.blob_exists("models/churn", kept.digest)
-        assert await registry.read_blob("models/churn", kept.digest) == b"some bytes"
+        assert await client.blob_exists("models/churn", kept.digest)
+        assert await client.read_blob("models/churn", kept.digest) == b"some bytes"
 
-    async def test_an_empty_blob_is_a_blob(self, registry: Registry) -> None:
-        kept = await registry.put_blob("models/churn", b"")
+    async def test_an_empty_blob_is_a_blob(self, client: Registry) -> None:
+        kept = await client.put_blob("models/churn", b"")
 
-        assert await registry.read_blob("models/churn", kept.digest) == b""
+        assert await client.read_blob("models/churn", kept.digest) == b""
 
-    async def test_a_large_file_goes_and_comes_in_pieces(self, registry: Registry, tmp_path: Path) -> None:
+    async def test_a_large_file_goes_and_comes_in_pieces(self, client: Registry, tmp_path: Path) -> None:
         sent, got = tmp_path / "sent", tmp_path / "folder" / "got"
         sent.write_bytes(os.urandom(1024 * 1024) * 70)
 
-        kept = await registry.put_blob("models/churn", sent)
-        await registry.save_blob("models/churn", kept.digest, got)
+        kept = await client.put_blob("models/churn", sent)
+        await client.save_blob("models/churn", kept.digest, got)
 
         assert kept.size == sent.stat().st_size
         assert got.read_bytes() == sent.read_bytes()
-        async with aclosing(registry.stream_blob("models/churn", kept.digest)) as pieces:
+        async with aclosing(client.stream_blob("models/churn", kept.digest)) as pieces:
             assert max([len(piece) async for piece in pieces]) < 10 * 1024 * 1024
 
-    async def test_putting_a_blob_twice_changes_nothing(self, registry: Registry) -> None:
-        first = await registry.put_blob("models/churn", b"twice")
+    async def test_putting_a_blob_twice_changes_nothing(self, client: Registry) -> None:
+        first = await client.put_blob("models/churn", b"twice")
 
-        assert await registry.put_blob("models/churn", b"twice", digest=first.digest) == first
+        assert await client.put_blob("models/churn", b"twice", digest=first.digest) == first
 
     async def test_bytes_with_another_digest_than_promised_are_refused(
-        self, registry: Registry, tmp_path: Path
+        self, client: Registry, tmp_path: Path
     ) -> None:
         promised = sha256_digest(b"promised")
         file = tmp_path / "sent"
@@ -75,164 +75,159 @@ class RegistryContract:
 
         for content in (b"other", file):
             with pytest.raises(Refused):
-                await registry.put_blob("models/churn", content, digest=promised)
-        assert not await registry.blob_exists("models/churn", promised)
+                await client.put_blob("models/churn", content, digest=promised)
+        assert not await client.blob_exists("models/churn", promised)
 
-    async def test_a_missing_blob_is_unknown(self, registry: Registry, tmp_path: Path) -> None:
+    async def test_a_missing_blob_is_unknown(self, client: Registry, tmp_path: Path) -> None:
         missing = sha256_digest(b"missing")
 
-        assert not await registry.blob_exists("models/churn", missing)
+        assert not await client.blob_exists("models/churn", missing)
         with pytest.raises(Unknown):
-            await registry.read_blob("models/churn", missing)
+            await client.read_blob("models/churn", missing)
         with pytest.raises(Unknown):
-            await registry.save_blob("models/churn", missing, tmp_path / "got")
+            await client.save_blob("models/churn", missing, tmp_path / "got")
         with pytest.raises(Unknown):
-            await anext(registry.stream_blob("models/churn", missing))
+            await anext(client.stream_blob("models/churn", missing))
         assert not (tmp_path / "got").exists()
 
-    async def test_a_blob_over_the_limit_is_not_read(self, registry: Registry) -> None:
-        kept = await registry.put_blob("models/churn", b"eleven here")
+    async def test_a_blob_over_the_limit_is_not_read(self, client: Registry) -> None:
+        kept = await client.put_blob("models/churn", b"eleven here")
 
         with pytest.raises(TooLarge):
-            await registry.read_blob("models/churn", kept.digest, limit=10)
+            await client.read_blob("models/churn", kept.digest, limit=10)
 
-    async def test_a_blob_is_mounted_from_another_repository(self, registry: Registry) -> None:
-        kept = await registry.put_blob("models/churn", b"shared")
-        assert not await registry.blob_exists("models/other", kept.digest)
+    async def test_a_blob_is_mounted_from_another_repository(self, client: Registry) -> None:
+        kept = await client.put_blob("models/churn", b"shared")
+        assert not await client.blob_exists("models/other", kept.digest)
 
-        assert await registry.mount_blob("models/other", kept.digest, source="models/churn")
+        assert await client.mount_blob("models/other", kept.digest, source="models/churn")
 
-        assert await registry.read_blob("models/other", kept.digest) == b"shared"
+        assert await client.read_blob("models/other", kept.digest) == b"shared"
 
-    async def test_a_blob_that_cannot_be_mounted_has_to_be_sent(self, registry: Registry) -> None:
+    async def test_a_blob_that_cannot_be_mounted_has_to_be_sent(self, client: Registry) -> None:
         missing = sha256_digest(b"missing")
 
-        assert not await registry.mount_blob("models/other", missing, source="models/churn")
-        assert not await registry.blob_exists("models/other", missing)
+        assert not await client.mount_blob("models/other", missing, source="models/churn")
+        assert not await client.blob_exists("models/other", missing)
 
-    async def test_a_manifest_is_found_by_digest_and_by_tag(self, registry: Registry) -> None:
-        manifest = await put_image(registry, "models/churn", tag="latest")
+    async def test_a_manifest_is_found_by_digest_and_by_tag(self, client: Registry) -> None:
+        manifest = await put_image(client, "models/churn", tag="latest")
 
         for reference in (manifest.digest, "latest"):
-            assert await registry.manifest("models/churn", reference) == manifest
-            assert await registry.resolve("models/churn", reference) == manifest.digest
+            assert await client.manifest("models/churn", reference) == manifest
+            assert await client.resolve("models/churn", reference) == manifest.digest
 
-    async def test_a_missing_manifest_is_unknown(self, registry: Registry) -> None:
-        await put_image(registry, "models/churn", tag="latest")
+    async def test_a_missing_manifest_is_unknown(self, client: Registry) -> None:
+        await put_image(client, "models/churn", tag="latest")
 
         for repository, reference in [
             ("models/churn", "other"),
             ("models/churn", sha256_digest(b"missing")),
             ("models/other", "latest"),
         ]:
-            assert await registry.resolve(repository, reference) is None
+            assert await client.resolve(repository, reference) is None
             with pytest.raises(Unknown):
-                await registry.manifest(repository, reference)
+                await client.manifest(repository, reference)
 
-    async def test_a_blob_is_no_manifest(self, registry: Registry) -> None:
-        manifest = await put_image(registry, "models/churn")
-
-        assert await registry.resolve("models/churn", manifest.layers[0].digest) is None
-
-    async def test_a_manifest_whose_blobs_are_missing_is_refused(self, registry: Registry) -> None:
+    async def test_a_manifest_whose_blobs_are_missing_is_refused(self, client: Registry) -> None:
         missing = Descriptor.of(b"missing", OCI_LAYER)
-        config = await registry.put_blob("models/churn", b"{}", media_type=EMPTY.media_type)
+        config = await client.put_blob("models/churn", b"{}", media_type=EMPTY.media_type)
 
         with pytest.raises(Refused):
-            await registry.put_manifest("models/churn", Manifest.image(config=config, layers=[missing]))
+            await client.put_manifest("models/churn", Manifest.image(config=config, layers=[missing]))
 
-    async def test_a_tag_moves_and_the_manifest_it_left_stays(self, registry: Registry) -> None:
-        first = await put_image(registry, "models/churn", b"first", tag="latest")
-        second = await put_image(registry, "models/churn", b"second", tag="latest")
+    async def test_a_tag_moves_and_the_manifest_it_left_stays(self, client: Registry) -> None:
+        first = await put_image(client, "models/churn", b"first", tag="latest")
+        second = await put_image(client, "models/churn", b"second", tag="latest")
 
-        assert await registry.resolve("models/churn", "latest") == second.digest
-        assert await registry.resolve("models/churn", first.digest) == first.digest
+        assert await client.resolve("models/churn", "latest") == second.digest
+        assert await client.resolve("models/churn", first.digest) == first.digest
 
-    async def test_tags_are_listed_however_many(self, registry: Registry) -> None:
+    async def test_tags_are_listed_however_many(self, client: Registry) -> None:
         names = sorted(f"v{number}" for number in range(120))
-        manifest = await put_image(registry, "models/churn")
+        manifest = await put_image(client, "models/churn")
         for name in names:
-            await registry.put_manifest("models/churn", manifest, tag=name)
+            await client.put_manifest("models/churn", manifest, tag=name)
 
-        assert await registry.tags("models/churn") == tuple(names)
-        assert await registry.tags("models/other") == ()
+        assert await client.tags("models/churn") == tuple(names)
+        assert await client.tags("models/other") == ()
 
-    async def test_repositories_are_listed_however_many(self, registry: Registry) -> None:
+    async def test_repositories_are_listed_however_many(self, client: Registry) -> None:
         names = sorted(f"team-{number % 3}/model-{number}" for number in range(120))
-        await asyncio.gather(*(put_image(registry, name, tag="v1") for name in names))
+        await asyncio.gather(*(put_image(client, name, tag="v1") for name in names))
 
-        assert set(names) <= set(await registry.repositories())
+        assert set(names) <= set(await client.repositories())
 
-    async def test_a_deleted_manifest_takes_its_tags_along(self, registry: Registry) -> None:
-        manifest = await put_image(registry, "models/churn", tag="latest")
+    async def test_a_deleted_manifest_takes_its_tags_along(self, client: Registry) -> None:
+        manifest = await put_image(client, "models/churn", tag="latest")
 
-        await registry.delete_manifest("models/churn", manifest.digest)
+        await client.delete_manifest("models/churn", manifest.digest)
 
-        assert await registry.resolve("models/churn", manifest.digest) is None
-        assert await registry.resolve("models/churn", "latest") is None
+        assert await client.resolve("models/churn", manifest.digest) is None
+        assert await client.resolve("models/churn", "latest") is None
         with pytest.raises(Unknown):
-            await registry.delete_manifest("models/churn", manifest.digest)
+            await client.delete_manifest("models/churn", manifest.digest)
 
-    async def test_an_artifact_comes_back_with_its_files(self, registry: Registry, tmp_path: Path) -> None:
+    async def test_an_artifact_comes_back_with_its_files(self, client: Registry, tmp_path: Path) -> None:
         file = tmp_path / "file"
         file.write_bytes(b"from a file")
 
         manifest = await push_artifact(
-            registry,
+            client,
             "sources",
             artifact_type=CARD,
             files=[ArtifactFile(content=b"bytes", name="a"), ArtifactFile(content=file)],
             tag="v1",
         )
-        artifact = await fetch_artifact(registry, "sources", "v1", limit=100)
+        artifact = await fetch_artifact(client, "sources", "v1", limit=100)
 
         assert artifact.manifest == manifest
         assert artifact.manifest.artifact_type == CARD
         assert artifact.contents == (b"bytes", b"from a file")
         with pytest.raises(TooLarge):
-            await fetch_artifact(registry, "sources", "v1", limit=10)
+            await fetch_artifact(client, "sources", "v1", limit=10)
 
-    async def test_pushing_the_same_artifact_again_changes_nothing(self, registry: Registry) -> None:
+    async def test_pushing_the_same_artifact_again_changes_nothing(self, client: Registry) -> None:
         files = [ArtifactFile(content=b"same")]
-        image = await put_image(registry, "models/churn")
+        image = await put_image(client, "models/churn")
         first = await push_artifact(
-            registry, "models/churn", artifact_type=CARD, files=files, subject=image.digest
+            client, "models/churn", artifact_type=CARD, files=files, subject=image.digest
         )
 
         second = await push_artifact(
-            registry, "models/churn", artifact_type=CARD, files=files, subject=image.digest
+            client, "models/churn", artifact_type=CARD, files=files, subject=image.digest
         )
 
         assert second == first
-        assert len(await registry.referrers("models/churn", image.digest)) == 1
+        assert len(await client.referrers("models/churn", image.digest)) == 1
 
-    async def test_referrers_are_found_by_subject_and_type(self, registry: Registry) -> None:
-        image = await put_image(registry, "models/churn", tag="v1")
+    async def test_referrers_are_found_by_subject_and_type(self, client: Registry) -> None:
+        image = await put_image(client, "models/churn", tag="v1")
         card = await push_artifact(
-            registry, "models/churn", artifact_type=CARD, subject=image.digest, annotations={"by": "me"}
+            client, "models/churn", artifact_type=CARD, subject=image.digest, annotations={"by": "me"}
         )
-        scan = await push_artifact(registry, "models/churn", artifact_type=SCAN, subject=image.digest)
+        scan = await push_artifact(client, "models/churn", artifact_type=SCAN, subject=image.digest)
 
-        both = await registry.referrers("models/churn", image.digest)
-        cards = await registry.referrers("models/churn", image.digest, artifact_type=CARD)
+        both = await client.referrers("models/churn", image.digest)
+        cards = await client.referrers("models/churn", image.digest, artifact_type=CARD)
 
         assert {entry.digest for entry in both} == {card.digest, scan.digest}
         assert [(entry.digest, entry.artifact_type) for entry in cards] == [(card.digest, CARD)]
         assert dict(cards[0].annotations) == {"by": "me"}
-        assert await registry.tags("models/churn") == ("v1",)
+        assert await client.tags("models/churn") == ("v1",)
 
-    async def test_a_manifest_without_referrers_has_none(self, registry: Registry) -> None:
-        image = await put_image(registry, "models/churn")
+    async def test_a_manifest_without_referrers_has_none(self, client: Registry) -> None:
+        image = await put_image(client, "models/churn")
 
-        assert await registry.referrers("models/churn", image.digest) == ()
+        assert await client.referrers("models/churn", image.digest) == ()
 
-    async def test_referrers_put_at_the_same_time_are_all_listed(self, registry: Registry) -> None:
-        image = await put_image(registry, "models/churn")
+    async def test_referrers_put_at_the_same_time_are_all_listed(self, client: Registry) -> None:
+        image = await put_image(client, "models/churn")
 
         pushed = await asyncio.gather(
             *(
                 push_artifact(
-                    registry,
+                    client,
                     "models/churn",
                     artifact_type=CARD,
                     subject=image.digest,
@@ -242,29 +237,29 @@ class RegistryContract:
             )
         )
 
-        listed = await registry.referrers("models/churn", image.digest)
+        listed = await client.referrers("models/churn", image.digest)
         assert {entry.digest for entry in listed} == {manifest.digest for manifest in pushed}
 
-    async def test_a_deleted_referrer_is_no_longer_listed(self, registry: Registry) -> None:
-        image = await put_image(registry, "models/churn")
-        card = await push_artifact(registry, "models/churn", artifact_type=CARD, subject=image.digest)
-        scan = await push_artifact(registry, "models/churn", artifact_type=SCAN, subject=image.digest)
+    async def test_a_deleted_referrer_is_no_longer_listed(self, client: Registry) -> None:
+        image = await put_image(client, "models/churn")
+        card = await push_artifact(client, "models/churn", artifact_type=CARD, subject=image.digest)
+        scan = await push_artifact(client, "models/churn", artifact_type=SCAN, subject=image.digest)
 
-        await registry.delete_manifest("models/churn", card.digest)
+        await client.delete_manifest("models/churn", card.digest)
 
-        listed = await registry.referrers("models/churn", image.digest)
+        listed = await client.referrers("models/churn", image.digest)
         assert [entry.digest for entry in listed] == [scan.digest]
 
     @pytest.mark.parametrize("name", ["", "../up", "/root", "a//b", "Upper", "a/..", "a b", "a?b"])
-    async def test_a_name_that_is_no_repository_is_refused(self, registry: Registry, name: str) -> None:
+    async def test_a_name_that_is_no_repository_is_refused(self, client: Registry, name: str) -> None:
         with pytest.raises(Refused):
-            await registry.put_blob(name, b"content")
+            await client.put_blob(name, b"content")
         with pytest.raises(Refused):
-            await registry.resolve(name, "latest")
+            await client.resolve(name, "latest")
 
     @pytest.mark.parametrize(
         "digest", ["sha256:short", "sha512:" + "0" * 128, "../" * 20, "SHA256:" + "0" * 64]
     )
-    async def test_what_is_no_digest_is_refused(self, registry: Registry, digest: str) -> None:
+    async def test_what_is_no_digest_is_refused(self, client: Registry, digest: str) -> None:
         with pytest.raises(Refused):
-            await registry.read_blob("models/churn", digest)
+            await client.read_blob("models/churn", digest)

@@ -16,7 +16,7 @@ from tests.contract.registry_contract import CARD, RegistryContract, put_image
 
 
 @pytest.fixture
-def registry(tmp_path: Path) -> Registry:
+def client(tmp_path: Path) -> Registry:
     return ImageLayout(tmp_path / "registry")
 
 
@@ -33,6 +33,13 @@ async def test_each_repository_is_an_image_layout_that_other_tools_read(tmp_path
     assert index["manifests"][0]["digest"] == manifest.digest
     assert index["manifests"][0]["annotations"] == {"org.opencontainers.image.ref.name": "v1"}
     assert (folder / "blobs" / "sha256" / manifest.digest[7:]).read_bytes() == manifest.body
+
+
+async def test_a_blob_is_no_manifest(tmp_path: Path) -> None:
+    registry = ImageLayout(tmp_path)
+    manifest = await put_image(registry, "models/churn")
+
+    assert await registry.resolve("models/churn", manifest.layers[0].digest) is None
 
 
 async def test_a_mounted_blob_takes_no_room(tmp_path: Path) -> None:

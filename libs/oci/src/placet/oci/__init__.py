@@ -5,6 +5,7 @@ anything that is no image; `unpack_layers` lays an image's files out on disk.
 """
 
 from placet.oci.artifacts import Artifact, ArtifactFile, fetch_artifact, push_artifact
+from placet.oci.authentication import Credentials
 from placet.oci.content import (
     Descriptor,
     ImageConfig,
@@ -13,13 +14,17 @@ from placet.oci.content import (
     is_digest,
     sha256_digest,
 )
+from placet.oci.distribution import DistributionRegistry
 from placet.oci.image_layout import ImageLayout
+from placet.oci.opening import open_registry
 from placet.oci.registry import Registry
 
 __all__ = [
     "Artifact",
     "ArtifactFile",
+    "Credentials",
     "Descriptor",
+    "DistributionRegistry",
     "ImageConfig",
     "ImageLayout",
     "Manifest",
@@ -27,6 +32,7 @@ __all__ = [
     "Registry",
     "fetch_artifact",
     "is_digest",
+    "open_registry",
     "push_artifact",
     "sha256_digest",
 ]

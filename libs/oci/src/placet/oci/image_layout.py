@@ -19,9 +19,8 @@ import fcntl
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -42,11 +41,11 @@ from placet.oci.content import (
     is_digest,
     sha256_digest,
 )
+from placet.oci.files import PIECE, copy_into, new_file, publish, sweep, sync_folder, written_aside
 from placet.oci.referrers import is_referrers_tag, of_type, referrers_tag, with_referrer, without_referrer
 
 T = TypeVar("T")
 
-_PIECE = 1024 * 1024
 _REF_NAME = "org.opencontainers.image.ref.name"
 _LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 _OWN_NAMES = frozenset({"blobs", "index.json", "oci-layout"})
@@ -70,7 +69,7 @@ class ImageLayout:
         file = await self._in_thread(lambda: self._open(repository, digest))
         try:
             seen = hashlib.sha256()
-            while piece := await self._in_thread(lambda: file.read(_PIECE)):
+            while piece := await self._in_thread(lambda: file.read(PIECE)):
                 seen.update(piece)
                 yield piece
             _check(seen.hexdigest(), digest, repository)
@@ -83,7 +82,7 @@ class ImageLayout:
     async def save_blob(self, repository: str, digest: str, into: Path) -> None:
         def save() -> None:
             with self._open(repository, digest) as source, written_aside(into) as target:
-                _check(_copy(source, target), digest, repository)
+                _check(copy_into(source, target), digest, repository)
 
         await self._in_thread(save)
 
@@ -118,7 +117,7 @@ class ImageLayout:
                 if error.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP):
                     raise
                 return False
-            _sync_folder(here.parent)
+            sync_folder(here.parent)
             return True
 
         return await self._in_thread(mount)
@@ -254,7 +253,7 @@ class ImageLayout:
                 self._prepare(repository)
                 with self._partial() as target:
                     target.write(content)
-                    _publish(target, path)
+                    publish(target, path)
             return Descriptor(media_type=OCTET_STREAM, digest=digest, size=size)
         with content.open("rb") as source:
             size = os.fstat(source.fileno()).st_size
@@ -262,11 +261,11 @@ class ImageLayout:
                 return Descriptor(media_type=OCTET_STREAM, digest=expected, size=size)
             self._prepare(repository)
             with self._partial() as target:
-                digest = f"sha256:{_copy(source, target)}"
+                digest = f"sha256:{copy_into(source, target)}"
                 if expected not in (None, digest):
                     raise _mismatch(digest, str(expected), repository)
                 size = target.tell()
-                _publish(target, self._blob(repository, digest))
+                publish(target, self._blob(repository, digest))
         return Descriptor(media_type=OCTET_STREAM, digest=digest, size=size)
 
     def _manifest(self, repository: str, reference: str) -> Manifest:
@@ -286,7 +285,7 @@ class ImageLayout:
         (folder / "blobs" / "sha256").mkdir(parents=True, exist_ok=True)
         with self._partial() as file:
             file.write(_LAYOUT)
-            _publish(file, folder / "oci-layout")
+            publish(file, folder / "oci-layout")
 
     # -- the index --------------------------------------------------------------------------------
 
@@ -308,7 +307,7 @@ class ImageLayout:
             yield index
             with self._partial() as file:
                 file.write(index.encode())
-                _publish(file, self._folder(repository) / "index.json")
+                publish(file, self._folder(repository) / "index.json")
 
     def _keep(self, repository: str, index: _Index, manifest: Manifest, tag: str | None) -> None:
         self._put(repository, manifest.body, None)
@@ -332,8 +331,8 @@ class ImageLayout:
         folder.mkdir(parents=True, exist_ok=True)
         if not self._swept:
             self._swept = True
-            _sweep(folder)
-        with _new_file(folder, locked=True) as file:
+            sweep(folder)
+        with new_file(folder, locked=True) as file:
             yield file
 
 
@@ -388,64 +387,6 @@ class _Index:
 
     def remove(self, digest: str) -> None:
         self.entries[:] = [(tag, entry) for tag, entry in self.entries if entry.digest != digest]
-
-
-@contextmanager
-def written_aside(path: Path) -> Iterator[IO[bytes]]:
-    """A file that takes its name only when it is complete and on disk; nothing is left if the body raises."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with _new_file(path.parent) as file:
-        yield file
-        _publish(file, path)
-
-
-@contextmanager
-def _new_file(folder: Path, *, locked: bool = False) -> Iterator[IO[bytes]]:
-    while True:
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=".partial-", delete=False) as file:
-            if locked:
-                fcntl.flock(file, fcntl.LOCK_EX)
-                if not os.fstat(file.fileno()).st_nlink:
-                    continue  # swept between its creation and its lock
-            try:
-                yield file.file
-            finally:
-                with suppress(FileNotFoundError):
-                    os.unlink(file.name)
-            return
-
-
-def _publish(file: IO[bytes], path: Path) -> None:
-    file.flush()
-    os.fchmod(file.fileno(), 0o644)
-    os.fsync(file.fileno())
-    os.replace(file.name, path)
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _sweep(folder: Path) -> None:
-    """Remove what crashed writers left: files nobody holds the lock of."""
-    for left in folder.iterdir():
-        with suppress(OSError), left.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            left.unlink()
-
-
-def _copy(source: IO[bytes], target: IO[bytes]) -> str:
-    """Copy and return the hexadecimal sha256 of what went over."""
-    seen = hashlib.sha256()
-    while piece := source.read(_PIECE):
-        seen.update(piece)
-        target.write(piece)
-    return seen.hexdigest()
 
 
 def _has_size(path: Path, size: int) -> bool:

@@ -1,8 +1,9 @@
 """Referrers where there is no referrers API: an index under the tag `sha256-<hex of the subject>`.
 
-This is the tag schema of the OCI distribution specification. These functions are the pure part, reading
-and changing that index; each adapter does the writing, because each has its own way to be safe against
-somebody else who writes at the same time.
+This is the tag schema of the OCI distribution specification. Registries cannot change a tag on condition,
+so of two writers at once the later can undo the earlier. Over the network each referrer therefore gets a
+tag of its own as well, `sha256-<subject>.<start of the referrer's digest>`, which nobody else writes: what
+is missing in the index is found by it. These functions are the pure part; adapters read and write.
 """
 
 from __future__ import annotations
@@ -12,11 +13,17 @@ from collections.abc import Iterable
 
 from placet.oci.content import Descriptor, Manifest
 
-_TAG = re.compile(r"sha256-[0-9a-f]{64}")
+_TAG = re.compile(r"sha256-[0-9a-f]{64}(?:\.[0-9a-f]{40})?")
 
 
 def referrers_tag(subject: str) -> str:
+    """The tag of the index that lists what refers to a digest."""
     return subject.replace(":", "-", 1)
+
+
+def own_tag(subject: str, referrer: str) -> str:
+    """The tag that one referrer alone has."""
+    return f"{referrers_tag(subject)}.{referrer.removeprefix('sha256:')[:40]}"
 
 
 def is_referrers_tag(tag: str) -> bool:

@@ -65,7 +65,7 @@ class Registry(Protocol):
         """All tags, sorted; none for a repository that does not exist."""
 
     async def repositories(self) -> tuple[str, ...]:
-        """All repositories that hold a manifest, sorted."""
+        """All repositories, sorted; some registries also name those that have become empty."""
 
     async def referrers(
         self, repository: str, digest: str, *, artifact_type: str | None = None
