@@ -1,0 +1,616 @@
+"""The source archive: a project's folder as one file that is the same on every machine, and its safe reading.
+
+`pack` writes a plain tar with sorted names, no times and no owners, so that equal folders have equal digests.
+`inspect_archive` and `unpack` read what strangers send, plain or gzip-compressed. They accept files and
+directories and nothing else, refuse every name that could mean two things, hold one block in memory, and
+leave nothing behind when they refuse. The tar reader is our own and small on purpose: `tarfile` reads a
+header's extension of any length into memory, follows GNU and PAX extensions that a source has no use for, and
+tolerates damage.
+
+The digest of an archive is the sha256 of its bytes as sent: the compressed ones, if they are compressed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import re
+import shutil
+import tarfile
+import tempfile
+import unicodedata
+import zlib
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO, NoReturn
+
+import msgspec
+from pathspec import GitIgnoreSpec
+
+from placet.errors import Refused, TooLarge
+from placet.projects.documents import MAX_DOCUMENT_BYTES
+from placet.projects.manifest import MANIFEST_NAME
+
+IGNORE_FILE = ".placetignore"
+# What a project's folder holds that is never part of the model; `!name` in .placetignore brings one back.
+ALWAYS_IGNORED = (
+    ".git/",
+    ".hg/",
+    ".svn/",
+    "__pycache__/",
+    "*.pyc",
+    ".venv/",
+    "venv/",
+    ".env",
+    ".tox/",
+    ".mypy_cache/",
+    ".ruff_cache/",
+    ".pytest_cache/",
+    ".ipynb_checkpoints/",
+    ".idea/",
+    ".vscode/",
+    ".DS_Store",
+    "node_modules/",
+    ".dvc/cache/",
+    "mlruns/",
+)
+
+_BLOCK = 512
+_CHUNK = 64 * 1024
+_GZIP_MAGIC = b"\x1f\x8b"
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """How much an archive may be. Sizes in bytes; `max_ratio`, unpacked to packed, counts from `ratio_from` on."""
+
+    max_archive: int = 1024**3
+    max_unpacked: int = 2 * 1024**3
+    max_file: int = 1024**3
+    max_entries: int = 10_000
+    max_path: int = 255
+    max_depth: int = 16
+    max_ratio: int = 200
+    ratio_from: int = 16 * 1024**2
+    max_extension: int = 16 * 1024
+
+
+DEFAULT_LIMITS = Limits()
+
+
+class SourceFile(msgspec.Struct, frozen=True, kw_only=True):
+    path: str
+    size: int
+
+
+class PackedSource(msgspec.Struct, frozen=True, kw_only=True):
+    """An archive that was written: its digest, its size in bytes, and the files in it."""
+
+    digest: str
+    size: int
+    files: tuple[SourceFile, ...]
+
+
+class SourceContents(msgspec.Struct, frozen=True, kw_only=True):
+    """An archive that was read whole and found safe. `manifest` is placet.yaml's bytes, if it has one."""
+
+    digest: str
+    size: int
+    unpacked: int
+    files: tuple[SourceFile, ...]
+    manifest: bytes | None
+
+
+def project_files(folder: Path) -> Iterator[Path]:
+    """The files of a project as paths relative to its folder, sorted, without what is ignored.
+
+    A symbolic link or a special file that is not ignored is refused by name: what it leads to may be anybody's.
+    """
+    spec = _ignore_spec(folder)
+    found: list[PurePosixPath] = []
+    for directory, names, files in os.walk(folder, onerror=_cannot_read):
+        here = Path(directory).relative_to(folder)
+        for name in list(names):
+            path = here / name
+            if spec.match_file(f"{path.as_posix()}/"):
+                names.remove(name)
+            elif (folder / path).is_symlink():
+                raise _link_refused(path)
+        for name in files:
+            path = here / name
+            if spec.match_file(path.as_posix()):
+                continue
+            if (folder / path).is_symlink():
+                raise _link_refused(path)
+            if not (folder / path).is_file():
+                raise Refused(
+                    f"{path.as_posix()} is neither a file nor a folder", fix=f"add it to {IGNORE_FILE}"
+                )
+            found.append(PurePosixPath(path.as_posix()))
+    return (
+        Path(path)
+        for path in sorted(found, key=lambda path: _packed_name(path).encode(errors="surrogateescape"))
+    )
+
+
+def pack(folder: Path, out: Path, limits: Limits = DEFAULT_LIMITS) -> PackedSource:
+    """Write the folder's files to `out` as a plain tar. Nothing is left at `out` when it is refused."""
+    if not folder.is_dir():
+        raise Refused(f"{folder} is not a folder", fix="name the folder of a model project")
+    names = _Names(limits)
+    files: list[SourceFile] = []
+    try:
+        with out.open("wb") as raw:
+            target = _Hashing(raw)
+            with tarfile.open(fileobj=target, mode="w", format=tarfile.PAX_FORMAT) as tar:
+                for path in project_files(folder):
+                    if (folder / path).resolve() == out.resolve():
+                        continue
+                    files.append(_add(tar, folder / path, names.file(_packed_name(PurePosixPath(path)))))
+                    _check_total(sum(file.size for file in files), limits)
+        _check_size(target.size, limits)
+    except BaseException:
+        out.unlink(missing_ok=True)
+        raise
+    return PackedSource(digest=target.digest, size=target.size, files=tuple(files))
+
+
+def inspect_archive(path: Path, limits: Limits = DEFAULT_LIMITS) -> SourceContents:
+    """Read the archive to its end and say what is in it, or refuse it with the member and the reason."""
+    return _read(path, None, limits)
+
+
+def unpack(path: Path, into: Path, limits: Limits = DEFAULT_LIMITS) -> SourceContents:
+    """Like `inspect_archive`, and put the files at `into`, which appears whole or not at all."""
+    if into.exists():
+        raise Refused(f"{into} exists already", fix="unpack into a folder that does not exist yet")
+    into.parent.mkdir(parents=True, exist_ok=True)
+    # Written beside its place and renamed: whoever sees `into` sees all of it.
+    beside = Path(tempfile.mkdtemp(prefix=f".{into.name}.", dir=into.parent))
+    try:
+        contents = _read(path, beside, limits)
+        beside.chmod(0o755)
+        beside.rename(into)
+    except BaseException:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise
+    return contents
+
+
+def _ignore_spec(folder: Path) -> GitIgnoreSpec:
+    lines: list[str] = list(ALWAYS_IGNORED)
+    own = folder / IGNORE_FILE
+    if own.is_file() and not own.is_symlink():
+        lines += own.read_text(encoding="utf-8", errors="replace").splitlines()
+    try:
+        return GitIgnoreSpec.from_lines(lines)
+    except ValueError as error:
+        raise Refused(f"{IGNORE_FILE} has a line that is no pattern: {error}") from error
+
+
+def _packed_name(path: PurePosixPath) -> str:
+    # One spelling of é on every file system, or the same folder would have two digests.
+    return unicodedata.normalize("NFC", path.as_posix())
+
+
+def _cannot_read(error: OSError) -> NoReturn:
+    raise Refused(f"{error.filename} cannot be read: {error.strerror}") from error
+
+
+def _link_refused(path: Path) -> Refused:
+    return Refused(
+        f"{path.as_posix()} is a symbolic link, and links are not packed",
+        fix=f"put the file itself there, or add it to {IGNORE_FILE}",
+    )
+
+
+def _add(tar: tarfile.TarFile, file: Path, name: str) -> SourceFile:
+    with file.open("rb") as content:
+        stat = os.fstat(content.fileno())
+        member = tarfile.TarInfo(name)
+        member.size = stat.st_size
+        member.mode = 0o755 if stat.st_mode & 0o100 else 0o644
+        try:
+            tar.addfile(member, content)
+        except OSError as error:
+            raise Refused(
+                f"{name} changed while it was packed", fix="pack again when nothing writes it"
+            ) from error
+    return SourceFile(path=name, size=member.size)
+
+
+def _check_size(size: int, limits: Limits) -> None:
+    if size > limits.max_archive:
+        raise _too_large(f"the archive has {size} bytes", limits.max_archive)
+
+
+def _check_total(total: int, limits: Limits) -> None:
+    if total > limits.max_unpacked:
+        raise _too_large(
+            f"the files have more than {limits.max_unpacked} bytes together", limits.max_unpacked
+        )
+
+
+def _too_large(what: str, limit: int) -> TooLarge:
+    return TooLarge(
+        f"{what}; the limit is {limit}", fix=f"leave large files that are no model out by {IGNORE_FILE}"
+    )
+
+
+class _Hashing(io.RawIOBase):
+    """Counts and hashes what is written through it."""
+
+    def __init__(self, target: BinaryIO) -> None:
+        self._target = target
+        self._sha256 = hashlib.sha256()
+        self.size = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: bytes) -> int:  # type: ignore[override]
+        self._sha256.update(data)
+        self.size += len(data)
+        return self._target.write(data)
+
+    def tell(self) -> int:
+        return self.size
+
+    @property
+    def digest(self) -> str:
+        return f"sha256:{self._sha256.hexdigest()}"
+
+
+class _Names:
+    """Every name of an archive, each checked, each meaning one file on every file system."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._files: set[str] = set()
+        self._spelling: dict[str, str] = {}
+        self._count = 0
+
+    def file(self, name: str) -> str:
+        path = self._checked(name)
+        if path in self._files:
+            raise _refusal(name, "is in the archive twice")
+        if self._spelling.get(_folded(path)) == path:
+            raise _refusal(name, "is a folder and a file at once")
+        self._take(path)
+        self._files.add(path)
+        return path
+
+    def directory(self, name: str) -> str:
+        path = self._checked(name)
+        self._take(path)
+        if path in self._files:
+            raise _refusal(name, "is a file and a folder at once")
+        return path
+
+    def _checked(self, name: str) -> str:
+        self._count += 1
+        if self._count > self._limits.max_entries:
+            raise TooLarge(f"the archive has more than {self._limits.max_entries} members")
+        if not name or name.startswith("/"):
+            raise _refusal(name, "is an absolute name")
+        if "\\" in name or not name.isprintable():
+            raise _refusal(name, "has a backslash or a control character in its name")
+        if re.match(r"^[A-Za-z]:", name):
+            raise _refusal(name, "begins like a drive")
+        if len(name.encode()) > self._limits.max_path:
+            raise _refusal(name, f"has a name of more than {self._limits.max_path} bytes")
+        parts = name.split("/")
+        if any(part in ("", ".", "..") for part in parts):
+            raise _refusal(name, "leads out of its folder, or has an empty part in its name")
+        if len(parts) > self._limits.max_depth:
+            raise _refusal(name, f"lies more than {self._limits.max_depth} folders deep")
+        return name
+
+    def _take(self, path: str) -> None:
+        for known in (path, *(parent.as_posix() for parent in PurePosixPath(path).parents)):
+            if known != path and known in self._files:
+                raise _refusal(path, f"lies below {known}, which is a file")
+            spelling = self._spelling.setdefault(_folded(known), known)
+            if spelling != known:
+                raise _refusal(
+                    path,
+                    f"differs from {_printable(spelling)} only in upper and lower case or accents' spelling",
+                )
+
+
+def _folded(path: str) -> str:
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFKD", path).casefold())
+
+
+def _printable(name: str) -> str:
+    shown = name.encode("unicode_escape").decode()
+    return shown if len(shown) <= 120 else shown[:117] + "..."
+
+
+def _refusal(name: str, reason: str) -> Refused:
+    return Refused(f"the archive's member '{_printable(name)}' {reason}", rule="source.safe-archive")
+
+
+def _damaged(reason: str) -> Refused:
+    return Refused(f"this is not a whole tar archive: {reason}", rule="source.safe-archive")
+
+
+class _Body:
+    """The archive's bytes, hashed as they come, decompressed if they are gzip, never more than asked for."""
+
+    def __init__(self, raw: BinaryIO, limits: Limits) -> None:
+        self._raw = raw
+        self._limits = limits
+        self._sha256 = hashlib.sha256()
+        self.size = 0
+        self.unpacked = 0
+        self._gzip = zlib.decompressobj(wbits=31) if raw.read(2) == _GZIP_MAGIC else None
+        raw.seek(0)
+
+    def read(self, count: int) -> bytes:
+        """Exactly `count` bytes, or fewer at the end."""
+        pieces = []
+        while count:
+            piece = self._inflated(count) if self._gzip else self._sent(count)
+            if not piece:
+                break
+            self.unpacked += len(piece)
+            if self.unpacked > self._limits.max_unpacked:
+                raise _too_large("the archive unpacks to too many bytes", self._limits.max_unpacked)
+            pieces.append(piece)
+            count -= len(piece)
+        return b"".join(pieces)
+
+    def finish(self) -> str:
+        """Read on to the end and give the digest. Behind the archive's end there may be only padding."""
+        while piece := self.read(_CHUNK):
+            if piece.strip(b"\0"):
+                raise _damaged("there is something behind its end")
+        if self._gzip is not None and not self._gzip.eof:
+            raise _damaged("its gzip stream is cut off")
+        return f"sha256:{self._sha256.hexdigest()}"
+
+    def _sent(self, count: int) -> bytes:
+        piece = self._raw.read(min(count, _CHUNK))
+        self._sha256.update(piece)
+        self.size += len(piece)
+        if self.size > self._limits.max_archive:
+            raise _too_large("the archive is too large", self._limits.max_archive)
+        return piece
+
+    def _inflated(self, count: int) -> bytes:
+        stream = self._gzip
+        assert stream is not None  # noqa: S101 - for the type checker: read() asked
+        try:
+            while not stream.eof:
+                piece = stream.unconsumed_tail or self._sent(_CHUNK)
+                inflated = stream.decompress(piece, min(count, _CHUNK))
+                if inflated:
+                    self._check_ratio(len(inflated))
+                    return inflated
+                if not piece:
+                    raise _damaged("its gzip stream is cut off")
+        except zlib.error as error:
+            raise _damaged("its gzip stream is broken") from error
+        if stream.unused_data.strip(b"\0") or self._sent(_CHUNK).strip(b"\0"):
+            raise _damaged("there is something behind its gzip stream")
+        return b""
+
+    def _check_ratio(self, more: int) -> None:
+        unpacked = self.unpacked + more
+        if unpacked > self._limits.ratio_from and unpacked > self.size * self._limits.max_ratio:
+            raise TooLarge(
+                f"the archive unpacks to more than {self._limits.max_ratio} times its size, like a bomb",
+                rule="source.safe-archive",
+            )
+
+
+class _Member(msgspec.Struct, frozen=True):
+    name: str
+    size: int
+    is_directory: bool
+    is_executable: bool
+
+
+def _read(path: Path, into: Path | None, limits: Limits) -> SourceContents:
+    with path.open("rb") as raw:
+        body = _Body(raw, limits)
+        files: list[SourceFile] = []
+        manifest = None
+        names = _Names(limits)
+        for member in _members(body, limits):
+            if member.is_directory:
+                if member.name not in ("", "."):
+                    directory = names.directory(member.name)
+                    if into is not None:
+                        (into / directory).mkdir(parents=True, exist_ok=True)
+                continue
+            name = names.file(member.name)
+            kept = _copy(body, member, into / name if into is not None else None, keep=name == MANIFEST_NAME)
+            if kept is not None:
+                manifest = kept
+            files.append(SourceFile(path=name, size=member.size))
+        digest = body.finish()
+        if not files:
+            raise _damaged("it holds no files")
+        return SourceContents(
+            digest=digest, size=body.size, unpacked=body.unpacked, files=tuple(files), manifest=manifest
+        )
+
+
+def _copy(body: _Body, member: _Member, target: Path | None, *, keep: bool) -> bytes | None:
+    kept = b"" if keep else None
+    left = member.size
+    with _target(target, member.is_executable) as out:
+        while left:
+            piece = body.read(min(left, _CHUNK))
+            if not piece:
+                raise _refusal(member.name, "is cut off")
+            left -= len(piece)
+            out.write(piece)
+            if kept is not None and len(kept) <= MAX_DOCUMENT_BYTES:
+                kept += piece
+    _skip_padding(body, member)
+    return kept
+
+
+def _target(path: Path | None, is_executable: bool) -> AbstractContextManager[BinaryIO]:
+    if path is None:
+        return open(os.devnull, "wb")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # O_EXCL and O_NOFOLLOW: nothing that is there already is written to, whatever the checks above missed.
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+    return os.fdopen(os.open(path, flags, 0o755 if is_executable else 0o644), "wb")
+
+
+def _skip_padding(body: _Body, member: _Member) -> None:
+    padding = -member.size % _BLOCK
+    if len(body.read(padding)) != padding:
+        raise _refusal(member.name, "is cut off")
+
+
+def _members(body: _Body, limits: Limits) -> Iterator[_Member]:
+    """The headers in order; the caller reads each file's content and padding before the next."""
+    extended: str | None = None
+    count = 0
+    while True:
+        header = body.read(_BLOCK)
+        if len(header) < _BLOCK:
+            raise _damaged("its end is missing")
+        if not any(header):
+            if extended is not None:
+                raise _refusal(extended, "is named and then missing")
+            if any(body.read(_BLOCK)):
+                raise _damaged("an empty block stands between its members")
+            return
+        count += 1
+        if count > 3 * limits.max_entries:
+            raise TooLarge(f"the archive has more than {limits.max_entries} members")
+        kind = header[156:157]
+        size = _checked_header(header)
+        match kind:
+            case b"x" | b"L":
+                if extended is not None:
+                    raise _refusal(extended, "is named twice")
+                extended = _extended_name(_extension(body, size, limits), kind)
+            case b"g":
+                _refuse_unless_comment(_extension(body, size, limits))
+            case b"0" | b"\0" | b"5":
+                name = extended if extended else _short_name(header)
+                extended = None
+                yield _member(name, size, kind, header, limits)
+            case _:
+                raise _refusal(
+                    extended or _short_name(header), f"is {_KINDS.get(kind, 'of an unknown kind')}"
+                )
+
+
+_KINDS = {
+    b"1": "a hard link",
+    b"2": "a symbolic link",
+    b"3": "a character device",
+    b"4": "a block device",
+    b"6": "a named pipe",
+    b"7": "a contiguous file",
+    b"D": "a GNU directory dump",
+    b"K": "a long link",
+    b"M": "a part of a file",
+    b"N": "an old GNU name",
+    b"S": "a sparse file",
+    b"V": "a volume label",
+}
+
+
+def _member(name: str, size: int, kind: bytes, header: bytes, limits: Limits) -> _Member:
+    is_directory = kind == b"5"
+    plain = name.removeprefix("./")
+    if is_directory:
+        if size:
+            raise _refusal(name, "is a folder with content")
+        return _Member(plain.removesuffix("/"), 0, True, True)
+    if size > limits.max_file:
+        raise _too_large(f"the archive's member '{_printable(name)}' has {size} bytes", limits.max_file)
+    return _Member(plain, size, False, bool(_octal(header[100:108], "mode") & 0o100))
+
+
+def _checked_header(header: bytes) -> int:
+    """The size in a header whose checksum holds."""
+    said = _octal(header[148:156], "checksum")
+    if said != sum(header[:148]) + sum(header[156:]) + 8 * 0x20:
+        raise _damaged("a header's checksum is wrong")
+    return _octal(header[124:136], "size")
+
+
+def _octal(field: bytes, what: str) -> int:
+    # GNU's binary numbers (first bit set) carry sizes that no source needs, and negative ones.
+    digits = field.strip(b" \0")
+    if not re.fullmatch(rb"[0-7]*", digits):
+        raise _damaged(f"a header's {what} is no octal number")
+    return int(digits or b"0", 8)
+
+
+def _short_name(header: bytes) -> str:
+    name = _text(header[:100].split(b"\0", 1)[0])
+    # Only POSIX headers have a prefix; GNU's older form keeps times there.
+    prefix = _text(header[345:500].split(b"\0", 1)[0]) if header[257:263] == b"ustar\0" else ""
+    return f"{prefix}/{name}" if prefix else name
+
+
+def _text(raw: bytes) -> str:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError as error:
+        raise _refusal(raw.decode("ascii", "backslashreplace"), "has a name that is not UTF-8") from error
+
+
+def _extension(body: _Body, size: int, limits: Limits) -> bytes:
+    if size > limits.max_extension:
+        raise TooLarge(
+            f"the archive has a header extension of {size} bytes; the limit is {limits.max_extension}"
+        )
+    padded = size + -size % _BLOCK
+    data = body.read(padded)
+    if len(data) != padded:
+        raise _damaged("a header extension is cut off")
+    return data[:size]
+
+
+def _extended_name(data: bytes, kind: bytes) -> str:
+    if kind == b"L":
+        return _text(data.removesuffix(b"\0"))
+    name = ""
+    for key, value in _records(data):
+        if key == "path":
+            name = _text(value)
+        elif key not in _HARMLESS and not key.startswith(("LIBARCHIVE.", "SCHILY.")):
+            raise _refusal(
+                name or key, f"carries the extension {_printable(key)}, which a source has no use for"
+            )
+    return name
+
+
+# Times and owners are read past; whatever changes a name, a size or a kind is not.
+_HARMLESS = frozenset({"mtime", "atime", "ctime", "uid", "gid", "uname", "gname", "comment"})
+
+
+def _refuse_unless_comment(data: bytes) -> None:
+    # `git archive` notes the commit in a global comment; other globals would rename or resize what follows.
+    for key, _ in _records(data):
+        if key != "comment":
+            raise _damaged(f"a global header sets {_printable(key)}")
+
+
+def _records(data: bytes) -> Iterator[tuple[str, bytes]]:
+    seen: set[str] = set()
+    while data:
+        found = re.match(rb"([0-9]{1,5}) ([^=\n]+)=", data)
+        length = int(found[1]) if found else 0
+        if found is None or length <= found.end() or length > len(data) or data[length - 1 : length] != b"\n":
+            raise _damaged("a header extension is malformed")
+        key = _text(found[2])
+        if key in seen:
+            raise _damaged(f"a header extension sets {_printable(key)} twice")
+        seen.add(key)
+        yield key, data[found.end() : length - 1]
+        data = data[length:]

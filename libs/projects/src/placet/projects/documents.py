@@ -1,0 +1,301 @@
+"""How are documents that people write (placet.yaml, policies) read, so that every mistake is named at once?
+
+YAML is read as data only: text, numbers, true and false, lists, mappings. Aliases (the bombs), tags, merge
+keys, duplicate keys and more than one document are mistakes with a line number; `no` and `2026-01-01` stay
+text. The value is then compared with a msgspec type, and each difference becomes a `Problem` that says where,
+what, and the next step. An unknown key is named together with the nearest known one.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from collections.abc import Iterator
+from datetime import date, datetime
+from typing import Any, TypeVar, cast
+
+import msgspec
+import yaml
+from msgspec import inspect
+
+from placet.errors import Refused
+
+MAX_DOCUMENT_BYTES = 64 * 1024
+MAX_DEPTH = 24
+
+T = TypeVar("T")
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """One mistake: `path` is where (`model.path`, `line 3`), `fix` the next step where we know one."""
+
+    path: str
+    detail: str
+    fix: str | None = None
+
+    def __str__(self) -> str:
+        said = f"{self.path}: {self.detail}" if self.path else self.detail
+        return f"{said}; {self.fix}" if self.fix else said
+
+
+class DocumentRefused(Refused):
+    """A document with mistakes: all of them are in `problems`."""
+
+    def __init__(self, document: str, problems: tuple[Problem, ...]) -> None:
+        count = "one mistake" if len(problems) == 1 else f"{len(problems)} mistakes"
+        super().__init__(f"{document} has {count}: " + " | ".join(str(problem) for problem in problems))
+        self.document = document
+        self.problems = problems
+
+
+def read_document(data: bytes, kind: type[T], *, document: str, limit: int = MAX_DOCUMENT_BYTES) -> T:
+    """The YAML in `data` as a `kind` (a msgspec Struct), or `DocumentRefused` with every problem found."""
+    value, problems = _read_yaml(data, document, limit)
+    problems += differences(value, kind)
+    if problems:
+        raise DocumentRefused(document, tuple(problems))
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise DocumentRefused(document, (Problem("", str(error)),)) from error
+
+
+def differences(value: Any, kind: Any) -> list[Problem]:
+    """Every way in which the plain value is not a `kind`."""
+    return list(_differences(value, inspect.type_info(kind), "", None))
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML without its surprises. `problems` collects what does not stop reading."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.problems: list[Problem] = []
+        self._depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+        if isinstance(event, yaml.AliasEvent):
+            raise _at(event, "aliases (`*name`) are not read", "write the value out")
+        if getattr(event, "tag", None) is not None:
+            raise _at(event, f"tags such as {event.tag} are not read", "leave the tag out")
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            raise _at(event, f"nested more than {MAX_DEPTH} deep", None)
+        try:
+            return super().compose_node(parent, index)
+        finally:
+            self._depth -= 1
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        mapping: dict[Any, Any] = {}
+        for key_node, value_node in node.value:
+            key = self.construct_object(key_node, deep=True)
+            line = f"line {key_node.start_mark.line + 1}"
+            if not isinstance(key, str):
+                self.problems.append(Problem(line, f"the key {_shown(key)} is not text", "put it in quotes"))
+                key = str(key)
+            elif key in mapping:
+                self.problems.append(Problem(line, f"{key!r} is given twice", "leave one of them out"))
+            mapping[key] = self.construct_object(value_node, deep=deep)
+        return mapping
+
+    def flatten_mapping(self, node: Any) -> None:
+        """Merge keys stay ordinary keys, which nobody knows."""
+
+
+class _Stop(Exception):
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+
+
+def _at(event: Any, detail: str, fix: str | None) -> _Stop:
+    return _Stop(Problem(f"line {event.start_mark.line + 1}", detail, fix))
+
+
+def _construct_number(convert: Any) -> Any:
+    return lambda loader, node: convert(loader.construct_scalar(node))
+
+
+# YAML 1.2's core schema instead of 1.1: `no` is a word, `1:30` and `2026-01-01` are text, `0o7` is no number.
+_Loader.yaml_implicit_resolvers = {}
+_Loader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"^(?:~|null|)$"), ["~", "n", ""])
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|false)$"), ["t", "f"])
+_Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"^-?[0-9]{1,18}$"), list("-0123456789"))
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^-?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]{1,3})?$"),
+    list("-0123456789"),
+)
+_Loader.add_constructor("tag:yaml.org,2002:int", _construct_number(int))
+_Loader.add_constructor("tag:yaml.org,2002:float", _construct_number(float))
+
+
+def _read_yaml(data: bytes, document: str, limit: int) -> tuple[Any, list[Problem]]:
+    if len(data) > limit:
+        problem = Problem("", f"{len(data)} bytes are over the limit of {limit}", None)
+        raise DocumentRefused(document, (problem,))
+    loader = None
+    try:
+        loader = _Loader(data.decode("utf-8-sig"))
+        return loader.get_single_data(), loader.problems
+    except _Stop as stop:
+        raise DocumentRefused(document, (stop.problem,)) from stop
+    except UnicodeDecodeError as error:
+        raise DocumentRefused(document, (Problem("", f"not UTF-8 text: {error.reason}"),)) from error
+    except yaml.YAMLError as error:
+        raise DocumentRefused(document, (_yaml_problem(error),)) from error
+    finally:
+        if loader is not None:
+            loader.dispose()
+
+
+def _yaml_problem(error: yaml.YAMLError) -> Problem:
+    mark = getattr(error, "problem_mark", None)
+    detail = getattr(error, "problem", None) or str(error)
+    return Problem(f"line {mark.line + 1}" if mark else "", f"this is not YAML: {detail}")
+
+
+def _differences(value: Any, kind: inspect.Type, path: str, means: str | None) -> Iterator[Problem]:
+    match kind:
+        case inspect.Metadata():
+            yield from _differences(value, kind.type, path, (kind.extra or {}).get("means", means))
+        case inspect.StructType():
+            yield from _struct_differences(value, kind, path)
+        case inspect.UnionType():
+            yield from _union_differences(value, kind, path, means)
+        case inspect.ListType() | inspect.VarTupleType():
+            if not isinstance(value, list):
+                yield Problem(path, f"{_shown(value)} is not a list", "write `- ` before each entry")
+                return
+            for index, item in enumerate(value):
+                yield from _differences(item, kind.item_type, f"{path}[{index}]", means)
+        case inspect.DictType():
+            if not isinstance(value, dict):
+                yield Problem(path, f"{_shown(value)} is not a mapping")
+                return
+            for key, item in value.items():
+                yield from _differences(key, kind.key_type, _below(path, key), None)
+                yield from _differences(item, kind.value_type, _below(path, key), None)
+        case inspect.AnyType():
+            return
+        case _:
+            problem = _scalar_problem(value, kind)
+            if problem is not None:
+                expected = means or problem
+                yield Problem(path, f"{_shown(value)} is not {expected}")
+
+
+def _struct_differences(value: Any, kind: inspect.StructType, path: str) -> Iterator[Problem]:
+    if not isinstance(value, dict):
+        known = ", ".join(field.encode_name for field in kind.fields)
+        yield Problem(path, f"{_shown(value)} is not a mapping", f"known keys are {known}")
+        return
+    fields = {field.encode_name: field for field in kind.fields}
+    for key in value:
+        if key not in fields:
+            yield _unknown_key(key, list(fields), path)
+    for name, field in fields.items():
+        if name in value:
+            yield from _differences(value[name], field.type, _below(path, name), None)
+        elif field.required:
+            yield Problem(_below(path, name), "is missing", None)
+
+
+def _unknown_key(key: str, known: list[str], path: str) -> Problem:
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.0)
+    return Problem(_below(path, key), "nobody knows this key", f"the nearest known one is {near[0]!r}")
+
+
+def _union_differences(
+    value: Any, kind: inspect.UnionType, path: str, means: str | None
+) -> Iterator[Problem]:
+    found = [list(_differences(value, choice, path, means)) for choice in kind.types]
+    if all(found):
+        # What was probably meant is the choice that is no null and is wrong in the fewest places.
+        chosen = [
+            problems for problems, choice in zip(found, kind.types, strict=True) if not _is_null(choice)
+        ]
+        yield from min(chosen, key=len)
+
+
+def _is_null(kind: inspect.Type) -> bool:
+    return isinstance(kind, inspect.NoneType)
+
+
+def _scalar_problem(value: Any, kind: inspect.Type) -> str | None:
+    """What `value` should have been, or None if it is that."""
+    match kind:
+        case inspect.NoneType():
+            return None if value is None else "empty"
+        case inspect.BoolType():
+            return None if isinstance(value, bool) else "true or false"
+        case inspect.StrType():
+            return _text_problem(value, kind)
+        case inspect.IntType():
+            if not isinstance(value, int) or isinstance(value, bool):
+                return "a whole number"
+            return _range_problem(value, kind)
+        case inspect.FloatType():
+            if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+                return "a number"
+            return _range_problem(value, kind)
+        case inspect.LiteralType():
+            choices = cast("tuple[object, ...]", kind.values)
+            return None if value in choices else "one of " + ", ".join(str(choice) for choice in choices)
+        case inspect.DateType():
+            return None if _parses(date.fromisoformat, value) else "a date such as 2026-01-31"
+        case inspect.DateTimeType():
+            return None if _parses(datetime.fromisoformat, value) else "a time such as 2026-01-31T12:00:00Z"
+        case _:
+            raise TypeError(f"documents have no {kind}")
+
+
+def _text_problem(value: Any, kind: inspect.StrType) -> str | None:
+    if not isinstance(value, str):
+        return "text; put it in quotes"
+    if kind.max_length is not None and len(value) > kind.max_length:
+        return f"text of at most {kind.max_length} characters"
+    if kind.min_length is not None and len(value) < kind.min_length:
+        return "text; it is empty"
+    if kind.pattern is not None and not re.search(kind.pattern, value):
+        return f"text of the form {kind.pattern}"
+    return None
+
+
+def _range_problem(value: float, kind: inspect.IntType | inspect.FloatType) -> str | None:
+    if kind.ge is not None and value < kind.ge:
+        return f"{kind.ge} or more"
+    if kind.le is not None and value > kind.le:
+        return f"{kind.le} or less"
+    return None
+
+
+def _parses(parse: Any, value: Any) -> bool:
+    if not isinstance(value, str):
+        return False
+    try:
+        parse(value)
+    except ValueError:
+        return False
+    return True
+
+
+def _below(path: str, key: object) -> str:
+    return f"{path}.{key}" if path else str(key)
+
+
+def _shown(value: Any) -> str:
+    match value:
+        case None:
+            return "nothing"
+        case dict():
+            return "a mapping"
+        case list():
+            return "a list"
+        case bool():
+            return str(value).lower()
+        case _:
+            text = repr(value)
+            return text if len(text) <= 60 else text[:57] + "…"

@@ -1,0 +1,296 @@
+"""`placet.yaml`: what a model project says about itself.
+
+Only what must be there to act is required (project and model); what a rule may ask for, such as a purpose
+or an owner, may be left empty here, so that the rule can say why it matters. Reading never touches the files
+that the manifest names.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+import msgspec
+import yaml
+
+from placet.projects.documents import DocumentRefused, Problem, read_document
+
+MANIFEST_NAME = "placet.yaml"
+PROJECT_PATTERN = r"^[a-z][a-z0-9-]{1,38}[a-z0-9]$"
+
+_PATH_PATTERN = r"^(?!/)(?!.*//)(?!(?:.*/)?\.{1,2}(?:/|$))[^\\\x00-\x1f\x7f]*[^/\\\x00-\x1f\x7f]$"
+_CPU_PATTERN = r"^(?:[0-9]{1,6}m|[0-9]{1,4}(?:\.[0-9]{1,3})?)$"
+_MEMORY_PATTERN = r"^[0-9]{1,15}(?:k|M|G|T|Ki|Mi|Gi|Ti)?$"
+_SMALLEST_MEMORY = 16 * 1024**2
+_FACTORS = {"k": 1000, "M": 1000**2, "G": 1000**3, "T": 1000**4} | {
+    "Ki": 1024,
+    "Mi": 1024**2,
+    "Gi": 1024**3,
+    "Ti": 1024**4,
+}
+
+
+def _text(
+    description: str, *, pattern: str | None = None, means: str | None = None, longest: int = 500
+) -> Any:
+    return msgspec.Meta(
+        min_length=1,
+        max_length=longest,
+        pattern=pattern,
+        description=description,
+        extra={"means": means} if means else None,
+    )
+
+
+ProjectName = Annotated[
+    str,
+    _text(
+        "The project's name: its URL carries it",
+        pattern=PROJECT_PATTERN,
+        means="a project name: 3 to 40 lower-case letters, digits and hyphens, beginning with a letter,"
+        " not ending with a hyphen",
+    ),
+]
+RelativePath = Annotated[
+    str,
+    _text(
+        "A file of the project, relative to its folder",
+        pattern=_PATH_PATTERN,
+        means="a path inside the project's folder, such as model.skops",
+        longest=255,
+    ),
+]
+Identifier = Annotated[
+    str,
+    _text(
+        "A short name",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._/()+-]*$",
+        means="a short name of letters, digits, spaces and . _ / ( ) + -",
+        longest=100,
+    ),
+]
+Person = Annotated[
+    str,
+    _text("A person's mail address", pattern=r"^[^@\s]+@[^@\s]+$", means="a mail address", longest=254),
+]
+Words = Annotated[str, _text("Words for people", longest=2000)]
+
+
+class _Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
+    pass
+
+
+class Model(_Part, frozen=True, kw_only=True):
+    """The artifact to serve; `sample` holds a request and its expected answer, tried before going live."""
+
+    format: Annotated[
+        str,
+        _text(
+            "The model's format, for example sklearn or onnx",
+            pattern=r"^[a-z][a-z0-9-]{0,30}$",
+            means="a format such as sklearn or onnx",
+        ),
+    ]
+    path: RelativePath
+    sample: RelativePath | None = None
+
+
+class Replicas(_Part, frozen=True, kw_only=True):
+    min: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 1
+    max: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 1
+
+
+class Resources(_Part, frozen=True, kw_only=True):
+    """What one replica may use, in Kubernetes' notation."""
+
+    cpu: Annotated[
+        str | int | float,
+        msgspec.Meta(
+            description="Cores or millicores, e.g. 500m", extra={"means": "cores such as 500m, 1 or 1.5"}
+        ),
+    ] = "500m"
+    memory: Annotated[
+        str | int,
+        msgspec.Meta(description="Bytes, e.g. 512Mi", extra={"means": "an amount of memory such as 512Mi"}),
+    ] = "512Mi"
+    gpu: Annotated[int, msgspec.Meta(ge=0, le=64)] = 0
+    replicas: Replicas = Replicas()
+
+    @property
+    def millicores(self) -> int:
+        text = str(self.cpu)
+        return int(text[:-1]) if text.endswith("m") else int(Decimal(text) * 1000)
+
+    @property
+    def memory_bytes(self) -> int:
+        number, suffix = re.split(r"(?<=\d)(?=\D|$)", str(self.memory), maxsplit=1)
+        return int(number) * _FACTORS.get(suffix, 1)
+
+
+class Oversight(_Part, frozen=True, kw_only=True):
+    """Who watches the model, who can stop it, and when stopping was last tried."""
+
+    owner: Words | None = None
+    stop_owner: Words | None = None
+    stop_tested_at: date | None = None
+
+
+class DataSet(_Part, frozen=True, kw_only=True):
+    """Data the model was made from."""
+
+    name: Identifier
+    origin: Words | None = None
+    licence: Identifier | None = None
+    personal_data: bool | None = None
+
+
+class Monitor(_Part, frozen=True, kw_only=True):
+    """What is watched in operation, and what happens when it is left."""
+
+    metric: Identifier
+    max: float | None = None
+    min: float | None = None
+    window: Annotated[
+        str,
+        _text("How long a window is", pattern=r"^[1-9][0-9]{0,5}[smhdw]$", means="a span such as 1d or 30m"),
+    ] = "1d"
+    min_samples: Annotated[int, msgspec.Meta(ge=0)] = 0
+    action: Literal["warn", "suspend"] = "warn"
+
+
+class Governance(_Part, frozen=True, kw_only=True):
+    """What people answer for. Anything may be empty here; the rules say what may not."""
+
+    purpose: Annotated[str, _text("What the model is for, in a sentence", longest=2000)] | None = None
+    risk_class: (
+        Annotated[Literal["minimal", "limited", "high"], msgspec.Meta(description="minimal, limited or high")]
+        | None
+    ) = None
+    owner: (
+        Annotated[Person, msgspec.Meta(description="The mail address of who answers for the model")] | None
+    ) = None
+    builders: tuple[Person, ...] = ()
+    oversight: Oversight | None = None
+    data: tuple[DataSet, ...] = ()
+    monitoring: tuple[Monitor, ...] = ()
+
+
+class Manifest(_Part, frozen=True, kw_only=True):
+    """A model project, as placet.yaml says it."""
+
+    api_version: Annotated[Literal["placet/v1"], msgspec.Meta(description="Which form this document has")]
+    project: ProjectName
+    model: Model
+    requirements: RelativePath | None = None
+    resources: Resources = Resources()
+    governance: Governance = Governance()
+    access: Annotated[
+        Literal["token", "public"], msgspec.Meta(description="Who may call the model's URL")
+    ] = "token"
+    card: RelativePath | None = None
+
+
+def parse_manifest(data: bytes) -> Manifest:
+    """Read a placet.yaml, or raise `DocumentRefused` with every problem in it."""
+    manifest = read_document(data, Manifest, document=MANIFEST_NAME)
+    problems = tuple(_contradictions(manifest))
+    if problems:
+        raise DocumentRefused(MANIFEST_NAME, problems)
+    return manifest
+
+
+def _contradictions(manifest: Manifest) -> list[Problem]:
+    problems = []
+    resources = manifest.resources
+    if not re.search(_CPU_PATTERN, str(resources.cpu)) or resources.millicores < 1:
+        problems.append(Problem("resources.cpu", f"{resources.cpu!r} is not cores such as 500m, 1 or 1.5"))
+    if not re.search(_MEMORY_PATTERN, str(resources.memory)):
+        problems.append(Problem("resources.memory", f"{resources.memory!r} is not memory such as 512Mi"))
+    elif resources.memory_bytes < _SMALLEST_MEMORY:
+        problems.append(
+            Problem(
+                "resources.memory",
+                f"{resources.memory!r} is too little for any model",
+                "ask for 16Mi or more",
+            )
+        )
+    if resources.replicas.min > resources.replicas.max:
+        problems.append(
+            Problem(
+                "resources.replicas",
+                f"min {resources.replicas.min} is more than max {resources.replicas.max}",
+                "lower min or raise max",
+            )
+        )
+    for index, monitor in enumerate(manifest.governance.monitoring):
+        if monitor.max is None and monitor.min is None:
+            problems.append(Problem(f"governance.monitoring[{index}]", "has neither max nor min"))
+    return problems
+
+
+_LEFT_TO_PEOPLE = ("purpose", "riskClass", "owner")
+
+
+def dump_manifest(manifest: Manifest) -> str:
+    """The manifest as YAML that `parse_manifest` reads back to an equal one.
+
+    Defaults are left out; what only people can answer is always there, if need be empty, with a remark what
+    to write.
+    """
+    document = _without_defaults(manifest)
+    document.setdefault("governance", {})
+    governance = {name: document["governance"].pop(name, None) for name in _LEFT_TO_PEOPLE}
+    document["governance"] = governance | document["governance"]
+    text = yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
+    return re.sub(r"^( +)(purpose|riskClass|owner): __empty__$", _with_remark, text, flags=re.MULTILINE)
+
+
+_REMARKS = {
+    "purpose": "what the model is for, in a sentence",
+    "riskClass": "minimal, limited or high",
+    "owner": "the mail address of who answers for it",
+}
+
+
+def _with_remark(found: re.Match[str]) -> str:
+    return f"{found[1]}{found[2]}:  # {_REMARKS[found[2]]}"
+
+
+class _Dumper(yaml.SafeDumper):
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+_Dumper.add_representer(
+    type(None), lambda dumper, _: dumper.represent_scalar("tag:yaml.org,2002:str", "__empty__")
+)
+
+
+def _without_defaults(part: msgspec.Struct) -> dict[str, Any]:
+    written: dict[str, Any] = {}
+    for field in msgspec.structs.fields(part):
+        value = getattr(part, field.name)
+        if not field.required and value == field.default:
+            continue
+        written[field.encode_name] = _plain(value)
+    return written
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case msgspec.Struct():
+            return _without_defaults(value)
+        case tuple():
+            return [_plain(item) for item in value]
+        case date():
+            return value.isoformat()
+        case _:
+            return value
+
+
+def manifest_schema() -> dict[str, Any]:
+    """The JSON Schema of placet.yaml, for editors."""
+    schema = msgspec.json.schema(Manifest)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": MANIFEST_NAME} | schema
