@@ -18,6 +18,7 @@ from placet.oci.distribution import DistributionRegistry
 from placet.oci.image_layout import ImageLayout
 from placet.oci.opening import open_registry
 from placet.oci.registry import Registry
+from placet.oci.unpacking import UnpackLimits, unpack_layers
 
 __all__ = [
     "Artifact",
@@ -30,9 +31,11 @@ __all__ = [
     "Manifest",
     "Platform",
     "Registry",
+    "UnpackLimits",
     "fetch_artifact",
     "is_digest",
     "open_registry",
     "push_artifact",
     "sha256_digest",
+    "unpack_layers",
 ]

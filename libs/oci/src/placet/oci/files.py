@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -56,12 +57,41 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+@contextmanager
+def new_folder(parent: Path) -> Iterator[Path]:
+    """A folder to work in, gone at the end; its lock tells `sweep` that somebody is at work."""
+    while True:
+        path = Path(tempfile.mkdtemp(dir=parent))
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if not path.is_dir():
+                continue  # swept between its creation and its lock
+            yield path
+            return
+        finally:
+            shutil.rmtree(path, ignore_errors=True)
+            os.close(descriptor)
+
+
 def sweep(folder: Path) -> None:
-    """Remove what crashed writers left: files nobody holds the lock of."""
+    """Remove what crashed processes left: files and folders nobody holds the lock of."""
     for left in folder.iterdir():
-        with suppress(OSError), left.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            left.unlink()
+        with suppress(OSError), _lock_of_nobody(left):
+            if left.is_dir():
+                shutil.rmtree(left)
+            else:
+                left.unlink()
+
+
+@contextmanager
+def _lock_of_nobody(path: Path) -> Iterator[None]:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def copy_into(source: IO[bytes], target: IO[bytes]) -> str:
