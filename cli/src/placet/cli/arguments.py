@@ -1,0 +1,381 @@
+"""Every verb with its words, options and example, as data, and the parser made from it.
+
+Nothing heavy is imported here: a verb names the function that does it, and only that one is loaded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+ROLES = ("scientist", "approver", "compliance", "auditor", "operator", "admin")
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_NO_CERTIFICATE = "Nothing runs that is not certified."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verb:
+    words: str
+    group: str
+    does: str
+    more: str
+    example: str
+    function: str
+    """`module:name` below `placet.cli.verbs`."""
+    arguments: Callable[[argparse.ArgumentParser], object] = lambda parser: None
+
+
+class Parser(argparse.ArgumentParser):
+    """Shows where help is instead of a page of usage, and ends with status 2."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"placet: {message}\n{self.format_usage()}  {self.prog} --help says more\n")
+
+
+def parser() -> Parser:
+    root = Parser(
+        prog="placet",
+        usage="placet VERB [options]",
+        description="From a trained model to a governed REST API.",
+        epilog=_verbs_by_group(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    below = {"": _below(root, "placet")}
+    for group, does in (("audit", "the audit log, for compliance"), ("token", "who may use the platform")):
+        parent = below[""].add_parser(
+            group,
+            usage=f"placet {group} VERB [options]",
+            description=does[0].upper() + does[1:] + ".",
+            epilog="\n".join(_line(verb) for verb in VERBS if verb.words.startswith(f"{group} ")),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        below[group] = _below(parent, f"placet {group}")
+    for verb in VERBS:
+        group, _, name = verb.words.rpartition(" ")
+        sub = below[group].add_parser(
+            name,
+            description=f"{verb.does[0].upper()}{verb.does[1:]}.\n\n{verb.more}",
+            epilog=f"example:\n  {verb.example}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        verb.arguments(sub)
+        sub.add_argument("--json", action="store_true", help="one JSON document on stdout, words on stderr")
+        sub.set_defaults(function=verb.function, parser=sub)
+    return root
+
+
+def _below(parser: argparse.ArgumentParser, prog: str) -> argparse._SubParsersAction[Parser]:
+    return parser.add_subparsers(
+        prog=prog, metavar="VERB", help=argparse.SUPPRESS, required=True, parser_class=Parser
+    )
+
+
+def _line(verb: Verb) -> str:
+    return f"  {verb.words:<14} {verb.does}"
+
+
+def _verbs_by_group() -> str:
+    lines: list[str] = []
+    for group in dict.fromkeys(verb.group for verb in VERBS):
+        lines += [f"{group}:", *(_line(verb) for verb in VERBS if verb.group == group), ""]
+    lines += [
+        "PLACET_URL and PLACET_TOKEN say where and who; without them, the platform that this user's",
+        "`placet up` started. `placet VERB --help` has an example of each. Exit status: 0 done, 1 refused by",
+        "a rule or failed, 2 wrong usage, 3 platform unavailable, 4 awaiting approval.",
+    ]
+    return "\n".join(lines)
+
+
+def _position(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no position in the log; the first is 1")
+    return int(text)
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port")
+    return int(text)
+
+
+def _lines(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of lines")
+    return int(text)
+
+
+def _duration(text: str) -> int:
+    found = re.fullmatch(r"([1-9][0-9]*)([smhd])", text)
+    if not found:
+        raise argparse.ArgumentTypeError(f"{text!r} is no duration; write 30d, 12h, 45m or 90s")
+    return int(found[1]) * _UNITS[found[2]]
+
+
+def _platform(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", metavar="DIR", type=Path, help="where the platform keeps everything")
+    parser.add_argument("--port", type=_port, default=8080, help="0 picks a free one (default: 8080)")
+    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: 127.0.0.1)")
+
+
+def _demo(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--once", action="store_true", help="stop after the request")
+    parser.add_argument(
+        "--data", metavar="DIR", type=Path, help="keep the platform's data (default: thrown away)"
+    )
+
+
+def _path(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("path", metavar="PATH", nargs="?", type=Path, default=Path(), help="default: here")
+
+
+def _init(parser: argparse.ArgumentParser) -> None:
+    _path(parser)
+    parser.add_argument("--force", action="store_true", help="write over a placet.yaml that is there")
+
+
+def _wait(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--no-wait", action="store_true", help="print the operation's id and return")
+
+
+def _source(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "source", metavar="SOURCE", help="a folder, or an image digest from `placet list --images`"
+    )
+    parser.add_argument("--project", metavar="NAME", help="another name than the one in placet.yaml")
+    _wait(parser)
+
+
+def _project(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("project", metavar="PROJECT")
+
+
+def _project_waiting(parser: argparse.ArgumentParser) -> None:
+    _project(parser)
+    _wait(parser)
+
+
+def _list(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--images", action="store_true", help="what is in the registry instead of what is served"
+    )
+
+
+def _status(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("subject", metavar="PROJECT|OPERATION")
+    parser.add_argument("-f", "--follow", action="store_true", help="wait until an operation is over")
+
+
+def _fetch(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "image", metavar="IMAGE", help="a digest from `placet list --images`, or its beginning"
+    )
+    parser.add_argument(
+        "directory", metavar="DIR", nargs="?", type=Path, help="default: named after the project"
+    )
+
+
+def _logs(parser: argparse.ArgumentParser) -> None:
+    _project(parser)
+    parser.add_argument("-f", "--follow", action="store_true", help="go on as the model writes")
+    parser.add_argument("-n", "--tail", metavar="N", type=_lines, help="only the last N lines")
+
+
+def _events(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--from", dest="first", metavar="N", type=_position, default=1, help="first position")
+    parser.add_argument("--type", metavar="GLOB", help="only such types, for example 'placet.builder.*'")
+    parser.add_argument("--project", metavar="P", help="only events of this project")
+    parser.add_argument("--follow", action="store_true", help="go on as events happen")
+
+
+def _replay(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--from", dest="first", metavar="N", type=_position, default=1, help="first position")
+    parser.add_argument("--until", metavar="N", type=_position, help="last position")
+    parser.add_argument("--project", metavar="P", help="only events of this project")
+
+
+def _token(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--as", dest="name", metavar="NAME", required=True, help="the person it is for")
+    parser.add_argument(
+        "--role",
+        dest="roles",
+        metavar="ROLE",
+        action="append",
+        choices=ROLES,
+        required=True,
+        help=f"{', '.join(ROLES)}; may be given more than once",
+    )
+    parser.add_argument(
+        "--ttl", metavar="DURATION", type=_duration, help="how long it is good for: 30d, 12h, 45m"
+    )
+
+
+def _revoke(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "token", metavar="ID", help="the id that `token create` printed; not the token itself"
+    )
+
+
+VERBS: Sequence[Verb] = (
+    Verb(
+        words="demo",
+        group="try it",
+        does="a real model from its folder to a URL, on a platform started for it",
+        more="Needs a checkout of placet, for its examples. Serves until Ctrl-C.",
+        example="placet demo --once",
+        function="embedded:demo",
+        arguments=_demo,
+    ),
+    Verb(
+        words="up",
+        group="try it",
+        does="run the whole platform in one process",
+        more="No broker, no database server, no container engine. The same user's `placet` finds it.",
+        example="placet up --data ./placet-data --port 8080",
+        function="embedded:up",
+        arguments=_platform,
+    ),
+    Verb(
+        words="init",
+        group="prepare",
+        does="look at a model folder and write its placet.yaml",
+        more="Finds out what it can, asks nothing, and says what only you can fill in.",
+        example="placet init ./churn",
+        function="projects:init",
+        arguments=_init,
+    ),
+    Verb(
+        words="check",
+        group="prepare",
+        does="certify a folder here, by the platform's own rules",
+        more="Same rules, same words; nothing is sent and nothing of the project is run.",
+        example="placet check ./churn",
+        function="projects:check",
+        arguments=_path,
+    ),
+    Verb(
+        words="build",
+        group="serve",
+        does="certify and build an image, without starting it",
+        more="A source that was built before is not built again.",
+        example="placet build ./churn",
+        function="operations:build",
+        arguments=_source,
+    ),
+    Verb(
+        words="deploy",
+        group="serve",
+        does="certify, build if needed, start, and print the URL",
+        more=f"{_NO_CERTIFICATE} While a new release starts, the old one goes on answering.\n"
+        "Ctrl-C stops the waiting, never the operation.",
+        example="placet deploy ./churn",
+        function="operations:deploy",
+        arguments=_source,
+    ),
+    Verb(
+        words="start",
+        group="serve",
+        does="start a stopped project again",
+        more=_NO_CERTIFICATE,
+        example="placet start churn",
+        function="operations:start",
+        arguments=_project_waiting,
+    ),
+    Verb(
+        words="stop",
+        group="serve",
+        does="stop serving a project",
+        more="Its images and certificates stay; `placet start` brings it back.",
+        example="placet stop churn",
+        function="operations:stop",
+        arguments=_project_waiting,
+    ),
+    Verb(
+        words="delete",
+        group="serve",
+        does="stop serving a project and give up its URL",
+        more="Its images and its history stay: nothing that happened is forgotten.",
+        example="placet delete churn",
+        function="operations:delete",
+        arguments=_project_waiting,
+    ),
+    Verb(
+        words="list",
+        group="look",
+        does="what is served, or with --images what is in the registry",
+        more="An image in the list can be deployed by its digest, or by as much of it as is unique.",
+        example="placet list --images",
+        function="catalogue:list_all",
+        arguments=_list,
+    ),
+    Verb(
+        words="status",
+        group="look",
+        does="where a project or an operation stands",
+        more="Reading succeeds with status 0 whatever is read; with --follow the status is the operation's.",
+        example="placet status churn",
+        function="operations:status",
+        arguments=_status,
+    ),
+    Verb(
+        words="logs",
+        group="look",
+        does="what a model wrote",
+        more="With --json and --follow, one JSON document a line.",
+        example="placet logs churn -f",
+        function="log:logs",
+        arguments=_logs,
+    ),
+    Verb(
+        words="fetch",
+        group="look",
+        does="a colleague's model project back out of the registry",
+        more="The archive is checked against its digest and unpacked into a new folder.",
+        example="placet fetch sha256:4f1c ./churn",
+        function="catalogue:fetch",
+        arguments=_fetch,
+    ),
+    Verb(
+        words="events",
+        group="look",
+        does="what happens, one CloudEvent a line",
+        more="`sequence` is the event's position in the audit log.",
+        example="placet events --from 100 --type 'placet.deployer.*' --follow",
+        function="log:events",
+        arguments=_events,
+    ),
+    Verb(
+        words="audit replay",
+        group="govern",
+        does="the audit log from its beginning, one CloudEvent a line",
+        more="`sequence` is the position in the audit log, `producerposition` the one in the producer's own\n"
+        "store, which `producerepoch` names. A hole in the log ends it with status 1.",
+        example="placet audit replay --project churn",
+        function="log:replay",
+        arguments=_replay,
+    ),
+    Verb(
+        words="token create",
+        group="govern",
+        does="a token for a person, with roles",
+        more="The token is printed once and stored nowhere; its id is what is revoked.",
+        example="placet token create --as ada --role approver --ttl 30d",
+        function="tokens:create",
+        arguments=_token,
+    ),
+    Verb(
+        words="token revoke",
+        group="govern",
+        does="make a token worthless, at once",
+        more="By the token's id.",
+        example="placet token revoke 0190b5a2-7c1e-7d3a-9f00-3b1c5f6a7d21",
+        function="tokens:revoke",
+        arguments=_revoke,
+    ),
+)

@@ -1,0 +1,162 @@
+"""A command on its way, step by step: alive on a terminal, one line a step anywhere else.
+
+Steps of this machine (packing, sending) and steps of the platform stand in one list. What the platform
+has not said yet is shown as still to come; it is never guessed to be done.
+"""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Protocol, Self, TextIO
+
+from placet.cli.screen import Screen, harmless
+from placet.client.documents import Operation, Step
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.text import Text
+
+_ROAD = ("requested", "cleared", "reserved", "built", "indexed", "certified", "live")
+_ROADS = {"deploy": _ROAD, "build": _ROAD[:-1]}
+_COLUMN = max(map(len, _ROAD))
+
+
+class Progress(Protocol):
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def local(self, step: Step) -> None:
+        """A step of this machine: shown again under the same name, it has changed."""
+
+    def show(self, operation: Operation) -> None: ...
+
+
+def progress(screen: Screen) -> Progress:
+    if screen.notes.isatty():
+        return LiveProgress(screen.notes)
+    return PlainProgress(screen)
+
+
+class PlainProgress:
+    """A line for each step when it is over."""
+
+    def __init__(self, screen: Screen) -> None:
+        self._screen = screen
+        self._told: set[tuple[str, str]] = set()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None
+
+    def local(self, step: Step) -> None:
+        if step.state == "running" or (step.name, step.state) in self._told:
+            return
+        self._told.add((step.name, step.state))
+        line = f"{step.state:<8} {step.name:<{_COLUMN}} {_seconds(step.seconds):>8}  {step.detail or ''}"
+        self._screen.note(line.rstrip())
+
+    def show(self, operation: Operation) -> None:
+        for step in operation.steps:
+            self.local(step)
+
+
+class LiveProgress:
+    """The list of steps, redrawn in place; the last picture stays."""
+
+    def __init__(self, stream: TextIO) -> None:
+        from rich.console import Console
+        from rich.live import Live
+        from rich.spinner import Spinner
+
+        self._console = Console(file=stream, highlight=False)
+        unicode = "utf" in self._console.encoding.lower()
+        self._spinner = Spinner("dots" if unicode else "line")
+        self._marks = {
+            "done": ("✓" if unicode else "+", "green"),
+            "refused": ("✗" if unicode else "x", "red"),
+            "failed": ("✗" if unicode else "x", "red"),
+            "waiting": ("…" if unicode else "~", "yellow"),
+            "coming": ("·" if unicode else ".", "dim"),
+        }
+        self._local: dict[str, Step] = {}
+        self._operation: Operation | None = None
+        self._began: dict[str, float] = {}
+        self._live = Live(get_renderable=self._picture, console=self._console, refresh_per_second=12)
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.stop()
+
+    def local(self, step: Step) -> None:
+        self._local[step.name] = step
+        self._live.refresh()
+
+    def show(self, operation: Operation) -> None:
+        self._operation = operation
+        self._live.refresh()
+
+    def _picture(self) -> RenderableType:
+        from rich.table import Table
+
+        table = Table.grid(padding=(0, 1))
+        table.add_column(width=3, justify="right")
+        table.add_column(width=_COLUMN, no_wrap=True)
+        table.add_column(width=8, justify="right", no_wrap=True)
+        table.add_column(no_wrap=True, overflow="ellipsis")
+        for step in self._steps():
+            table.add_row(*self._row(step))
+        return table
+
+    def _steps(self) -> list[Step]:
+        steps = list(self._local.values())
+        if self._operation is None:
+            return steps
+        steps.extend(self._operation.steps)
+        if self._operation.is_over:
+            return steps
+        known = {step.name for step in self._operation.steps}
+        is_moving = any(step.state != "done" for step in steps)
+        for name in _ROADS.get(self._operation.command or "", ()):
+            if name not in known:
+                steps.append(Step(name=name, state="coming" if is_moving else "running"))
+                is_moving = True
+        return steps
+
+    def _row(self, step: Step) -> tuple[RenderableType, Text, Text, Text]:
+        from rich.text import Text
+
+        if step.state == "running":
+            now = time.monotonic()
+            seconds = now - self._began.setdefault(step.name, now)
+            mark: RenderableType = self._spinner.render(self._console.get_time())
+            return mark, Text(step.name, "bold"), Text(_seconds(seconds), "dim"), _detail(step)
+        glyph, style = self._marks.get(step.state, self._marks["coming"])
+        name = Text(harmless(step.name), "dim" if step.state == "coming" else "")
+        return Text(glyph, style), name, Text(_seconds(step.seconds), "dim"), _detail(step)
+
+
+def _detail(step: Step) -> Text:
+    from rich.text import Text
+
+    return Text(harmless(step.detail or ""), "red" if step.state in ("refused", "failed") else "dim")
+
+
+def _seconds(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    if seconds >= 100:
+        return f"{int(seconds // 60)}:{int(seconds % 60):02d} min"
+    return f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.1f} s"

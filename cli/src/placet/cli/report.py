@@ -1,0 +1,112 @@
+"""Operations and verdicts in words: what came out, which rule, and the next step."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from placet.cli.screen import Screen
+from placet.client import Awaiting, Operation, Refusal, Verdict
+from placet.errors import PlacetError
+
+_GLAD = {
+    "live": "release {release} of {project} is live",
+    "certified": "release {release} of {project} is built and certified",
+    "stopped": "{project} is stopped; `placet start {project}` brings it back",
+    "deleted": "{project} is deleted",
+    "awaiting": "release {release} of {project} awaits approval; it goes on when that is given",
+    "quarantined": "{project} is off its route: its certificate does not stand",
+    "stalled": "the operation has gone silent; `placet status {operation} --follow` shows when it goes on",
+}
+
+
+def conclude(screen: Screen, operation: Operation) -> None:
+    """The end of an operation: words on stderr, and its one result (URL or image) on stdout."""
+    said = _GLAD.get(operation.state, f"{operation.command or 'the operation'} {operation.state}")
+    screen.note()
+    screen.note(said.format(**operation.to_json()))
+    if operation.state in ("live", "certified") and operation.built is False:
+        screen.note("nothing was built: the platform has this source's image")
+    if operation.certificate:
+        screen.note(f"certificate {operation.certificate}{_tally(operation.verdicts)}")
+    tell_reasons(screen, operation.refusals, operation.awaiting)
+    if operation.state == "failed":
+        for step in operation.steps:
+            if step.state == "failed":
+                screen.note(f"  {step.name}: {step.detail or 'failed'}")
+        if operation.project and operation.release:
+            screen.note(f"  `placet logs {operation.project}` shows what the model wrote")
+    match operation.state:
+        case "live" if operation.url:
+            screen.result(operation.url)
+        case "certified" if operation.image:
+            screen.result(operation.image)
+
+
+def refusals_of(error: PlacetError) -> tuple[Refusal, ...]:
+    """An error as the refusals of an operation; of a document with several mistakes, one each."""
+    from placet.projects import DocumentRefused
+
+    if isinstance(error, DocumentRefused):
+        return tuple(
+            Refusal(
+                rule=error.rule, why=f"{error.document}, {problem.path}: {problem.detail}", fix=problem.fix
+            )
+            for problem in error.problems
+        )
+    return (Refusal(rule=error.rule, why=error.detail, fix=error.fix),)
+
+
+def tell_reasons(screen: Screen, refusals: Sequence[Refusal], awaiting: Sequence[Awaiting] = ()) -> None:
+    for refusal in refusals:
+        screen.note(f"  {refusal.rule}: {refusal.why}" if refusal.rule else f"  {refusal.why}")
+        if refusal.fix:
+            screen.note(f"    fix: {refusal.fix}")
+    for wait in awaiting:
+        screen.note(f"  {wait.rule}: {wait.why}" if wait.rule else f"  {wait.why}")
+
+
+def describe(screen: Screen, operation: Operation) -> None:
+    """All that is known of an operation, for somebody who asked."""
+    facts = (
+        ("project", operation.project),
+        ("release", operation.release),
+        ("state", operation.state),
+        ("url", operation.url),
+        ("image", operation.image),
+        ("source", operation.source),
+        ("certificate", operation.certificate),
+        ("operation", f"{operation.operation} ({operation.command})" if operation.operation else None),
+    )
+    for name, value in facts:
+        if value is not None:
+            screen.result(f"{name:<12} {value}")
+    if operation.steps:
+        screen.result("")
+        rows = [
+            (
+                step.name,
+                step.state,
+                "" if step.seconds is None else f"{step.seconds:.2f} s",
+                step.detail or "",
+            )
+            for step in operation.steps
+        ]
+        screen.table(("STEP", "STATE", "TIME", ""), rows)
+    if operation.verdicts:
+        screen.result("")
+        tell_verdicts(screen, operation.verdicts)
+    tell_reasons(screen, operation.refusals, operation.awaiting)
+
+
+def tell_verdicts(screen: Screen, verdicts: Sequence[Verdict]) -> None:
+    screen.table(
+        ("RULE", "RESULT", "STAGE"), [(verdict.rule, verdict.result, verdict.stage) for verdict in verdicts]
+    )
+
+
+def _tally(verdicts: Sequence[Verdict]) -> str:
+    if not verdicts:
+        return ""
+    counts = Counter(verdict.result for verdict in verdicts)
+    return ": " + ", ".join(f"{count} {result}" for result, count in counts.items())

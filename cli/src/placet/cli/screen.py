@@ -1,0 +1,69 @@
+"""Where words go: results on stdout, everything said along the way on stderr.
+
+With `--json` stdout holds JSON and nothing else. Names, reasons and logs come from other people's
+models: control characters in them are shown, never obeyed by the terminal.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TextIO
+
+from placet.errors import PlacetError
+
+_SHOWN = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\t"}
+
+
+def harmless(text: str) -> str:
+    return text.translate(_SHOWN)
+
+
+class Screen:
+    def __init__(self, *, is_json: bool) -> None:
+        self.is_json = is_json
+
+    @property
+    def notes(self) -> TextIO:
+        return sys.stderr
+
+    def result(self, text: str) -> None:
+        """What was asked for, in words; a script with `--json` gets it from `document`."""
+        _write(sys.stderr if self.is_json else sys.stdout, harmless(text))
+
+    def note(self, text: str = "") -> None:
+        _write(sys.stderr, harmless(text))
+
+    def document(self, document: Mapping[str, Any]) -> None:
+        """The one JSON document of a verb; nothing without `--json`."""
+        if self.is_json:
+            _write(sys.stdout, json.dumps(document, indent=2))
+
+    def line(self, document: Mapping[str, Any]) -> None:
+        """One JSON document of many, one a line, for verbs whose result is that with and without `--json`."""
+        _write(sys.stdout, json.dumps(document, separators=(",", ":")))
+
+    def error(self, error: PlacetError) -> None:
+        """What, which rule, and the next step."""
+        self.note(f"placet: {error.detail}")
+        if error.rule:
+            self.note(f"  rule  {error.rule}")
+        if error.fix:
+            self.note(f"  fix   {error.fix}")
+
+    def table(self, head: Sequence[str], rows: Iterable[Sequence[object | None]]) -> None:
+        """Columns as wide as what is in them. Nothing is cut: output may be piped."""
+        lines = [
+            tuple(head),
+            *(tuple("-" if cell is None else harmless(str(cell)) for cell in row) for row in rows),
+        ]
+        widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+        for line in lines:
+            padded = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+            self.result("  ".join(padded).rstrip())
+
+
+def _write(stream: TextIO, text: str) -> None:
+    stream.write(text + "\n")
+    stream.flush()

@@ -1,0 +1,227 @@
+"""Verbs that run the platform here: `up` for as long as one likes, `demo` with a tour of it.
+
+The platform itself is `placet.cli.platform`, an optional extra that is loaded only now. While it runs, a file
+tells the same user's `placet` where it is; the file goes when the platform does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shlex
+import signal
+import socket
+import tempfile
+from argparse import Namespace
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import httpx
+
+from placet.cli import exits
+from placet.cli.progress import Progress
+from placet.cli.report import conclude, tell_verdicts
+from placet.cli.screen import Screen
+from placet.cli.submission import Folder, send
+from placet.cli.verbs.operations import carry_out
+from placet.client import Client, Connection, Operation, Verdict, leave_discovery, remove_discovery
+from placet.errors import Refused, Unavailable
+
+_EXAMPLE = Path("examples") / "multiclass"
+_USUAL_PORT = 8080
+
+
+class Serve(Protocol):
+    async def __call__(
+        self, data: Path, host: str, port: int, *, on_ready: Callable[[str, str], Awaitable[None]]
+    ) -> None: ...
+
+
+async def up(arguments: Namespace, screen: Screen) -> int:
+    return await run(_load(), arguments, screen)
+
+
+async def demo(arguments: Namespace, screen: Screen) -> int:
+    return await show(_load(), _example(), arguments, screen)
+
+
+async def run(serve: Serve, arguments: Namespace, screen: Screen) -> int:
+    data: Path = (arguments.data or _usual_data()).absolute()
+    try:
+        async with _serving(serve, data, arguments.host, arguments.port) as (connection, platform):
+            screen.note(f"the platform is up, its data in {data}; Ctrl-C stops it")
+            screen.result(connection.url)
+            screen.document({"url": connection.url, "data": str(data)})
+            await platform
+    except asyncio.CancelledError:
+        screen.note("the platform is down")
+    return exits.DONE
+
+
+async def show(serve: Serve, example: Path, arguments: Namespace, screen: Screen) -> int:
+    try:
+        async with AsyncExitStack() as stack:
+            data = arguments.data or Path(
+                stack.enter_context(
+                    tempfile.TemporaryDirectory(prefix="placet-demo-", ignore_cleanup_errors=True)
+                )
+            )
+            screen.note("starting the platform: one process, nothing else")
+            serving = _serving(serve, data.absolute(), "127.0.0.1", _free_port())
+            connection, platform = await stack.enter_async_context(serving)
+            async with Client(connection) as client:
+                if not await _tour(client, example, screen, is_short=arguments.once):
+                    return exits.REFUSED
+            if arguments.once:
+                return exits.DONE
+            screen.note(
+                f"serving at {connection.url} until Ctrl-C; `placet list` in another terminal finds it"
+            )
+            await platform
+    except asyncio.CancelledError:
+        screen.note("the platform is down")
+    return exits.DONE
+
+
+async def _tour(client: Client, example: Path, screen: Screen, *, is_short: bool) -> bool:
+    """The road of one model, told; whether all of it went well."""
+
+    async def ask(platform: Client, steps: Progress) -> Operation:
+        return await platform.command("deploy", digest=await send(platform, Folder(example), steps))
+
+    screen.note(f"\n$ placet deploy {_EXAMPLE}")
+    first = await carry_out(client, "deploy", None, ask, screen)
+    conclude(screen, first)
+    if first.state != "live" or first.url is None or first.certificate is None:
+        screen.document({"operations": [first.to_json()]})
+        return False
+    statement = (await client.certificate(first.certificate)).statement
+    _tell_certificate(screen, statement.get("predicate", {}))
+
+    request = _one_row(json.loads((example / "sample.json").read_text(encoding="utf-8"))["request"])
+    body, url = json.dumps(request, separators=(",", ":")), f"{first.url}/predict"
+    screen.note()
+    screen.result(f"curl -s {shlex.quote(url)} -H 'Content-Type: application/json' -d {shlex.quote(body)}")
+    answer = await _predict(url, body)
+    screen.result(json.dumps(answer))
+
+    seen: dict[str, Any] = {"url": first.url, "certificate": statement, "request": request, "answer": answer}
+    operations = [first]
+    if not is_short:
+        screen.note(f"\n$ placet deploy {_EXAMPLE}    # the same source again")
+        again = await carry_out(client, "deploy", None, ask, screen)
+        operations.append(again)
+        conclude(screen, again)
+    screen.document({**seen, "operations": [operation.to_json() for operation in operations]})
+    return operations[-1].state == "live" and all(later.built is False for later in operations[1:])
+
+
+def _tell_certificate(screen: Screen, predicate: dict[str, Any]) -> None:
+    policies = ", ".join(f"{policy['id']} {policy['version']}" for policy in predicate.get("policies", ()))
+    screen.note()
+    screen.note(
+        f"certificate {predicate.get('certificate')}, good until {predicate.get('notAfter')}, by {policies}"
+    )
+    verdicts = [
+        Verdict(rule=verdict["rule"], result=verdict["result"], stage=verdict.get("stage"))
+        for verdict in predicate.get("verdicts", ())
+    ]
+    tell_verdicts(screen, verdicts)
+
+
+async def _predict(url: str, body: str) -> Any:
+    try:
+        async with httpx.AsyncClient(trust_env=False, timeout=30) as http:
+            response = await http.post(url, content=body, headers={"Content-Type": "application/json"})
+            response.raise_for_status()
+            return response.json()
+    except (httpx.HTTPError, ValueError) as silent:
+        raise Refused(
+            f"the model at {url} gave no answer: {silent}", fix="`placet logs` shows its side"
+        ) from silent
+
+
+def _one_row(request: dict[str, Any]) -> dict[str, Any]:
+    """The sample's first row, its numbers written shortly, so that a line of curl stays one."""
+    inputs = request["inputs"]
+    if not isinstance(inputs, list):
+        return request
+    return {"inputs": [[int(value) if value == int(value) else value for value in row] for row in inputs[:1]]}
+
+
+@asynccontextmanager
+async def _serving(
+    serve: Serve, data: Path, host: str, port: int
+) -> AsyncIterator[tuple[Connection, asyncio.Task[None]]]:
+    """The platform, ready; stopped and forgotten at the end."""
+    loop, me = asyncio.get_running_loop(), asyncio.current_task()
+    ready: asyncio.Future[Connection] = loop.create_future()
+
+    async def on_ready(url: str, token: str) -> None:
+        connection = Connection(url=url, token=token)
+        leave_discovery(connection, os.environ)
+        ready.set_result(connection)
+
+    assert me is not None  # noqa: S101 (we run in a task: it is asyncio's own type that is loose)
+    loop.add_signal_handler(signal.SIGTERM, me.cancel)
+    platform = asyncio.create_task(serve(data, host, port, on_ready=on_ready))
+    try:
+        yield await _first(ready, platform), platform
+    except Unavailable:
+        if platform.done():
+            platform.result()  # why the platform went says more than that it is away
+        raise
+    finally:
+        if ready.done():
+            remove_discovery(ready.result(), os.environ)
+        platform.cancel()
+        await asyncio.gather(platform, return_exceptions=True)
+
+
+async def _first(ready: asyncio.Future[Connection], platform: asyncio.Task[None]) -> Connection:
+    either: set[asyncio.Future[Any]] = {ready, platform}
+    await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+    if ready.done():
+        return ready.result()
+    await platform
+    raise Unavailable("the platform stopped before it was ready")
+
+
+def _load() -> Serve:
+    try:
+        from placet.cli.platform import serve
+    except ModuleNotFoundError as missing:
+        raise Unavailable(
+            f"the platform is not installed here ({missing.name} is missing)",
+            fix="`pip install 'placet-cli[platform]'` installs it; PLACET_URL names one that runs elsewhere",
+        ) from missing
+    return serve
+
+
+def _example() -> Path:
+    """The example project of the checkout that this command belongs to, or is called in."""
+    for place in (Path.cwd(), *Path(__file__).resolve().parents):
+        if (place / _EXAMPLE / "placet.yaml").is_file():
+            return place / _EXAMPLE
+    raise Refused(
+        "the demo needs a checkout of placet, and this is none",
+        fix="`make demo` in a clone of it, or `placet up` and then `placet deploy` of your own folder",
+    )
+
+
+def _usual_data() -> Path:
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "placet"
+
+
+def _free_port() -> int:
+    """The usual port while nobody has it, so that the URL looks as in the documentation."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", _USUAL_PORT))
+        except OSError:
+            return 0
+    return _USUAL_PORT

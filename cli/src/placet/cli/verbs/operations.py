@@ -1,0 +1,148 @@
+"""Verbs that ask the platform for something, and see it through to its end."""
+
+from __future__ import annotations
+
+import asyncio
+from argparse import Namespace
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+
+import msgspec
+
+from placet.cli import exits
+from placet.cli.progress import Progress, progress
+from placet.cli.report import conclude, describe, refusals_of
+from placet.cli.screen import Screen
+from placet.cli.session import connect
+from placet.cli.submission import Folder, find_image, meant, send
+from placet.client import Client, Command, Operation
+from placet.errors import Refused, Unavailable, Unreadable
+
+Ask = Callable[[Client, Progress], Awaitable[Operation]]
+
+
+async def deploy(arguments: Namespace, screen: Screen) -> int:
+    return await _submit("deploy", arguments, screen)
+
+
+async def build(arguments: Namespace, screen: Screen) -> int:
+    return await _submit("build", arguments, screen)
+
+
+async def start(arguments: Namespace, screen: Screen) -> int:
+    return await _name("start", arguments, screen)
+
+
+async def stop(arguments: Namespace, screen: Screen) -> int:
+    return await _name("stop", arguments, screen)
+
+
+async def delete(arguments: Namespace, screen: Screen) -> int:
+    return await _name("delete", arguments, screen)
+
+
+async def status(arguments: Namespace, screen: Screen) -> int:
+    subject: str = arguments.subject
+    async with connect() as platform:
+        # A project's name begins with a letter, an operation's id is a UUIDv7 of our time and begins with 0.
+        if subject[:1].isdigit():
+            if arguments.follow:
+                operation = await see_through(platform, await platform.operation(subject), screen)
+                conclude(screen, operation)
+                screen.document(operation.to_json())
+                return exits.of_state(operation.state)
+            now = await platform.operation(subject)
+        else:
+            model = await platform.model(subject)
+            last = model.operation or Operation(state=model.state)
+            if arguments.follow and last.operation is not None:
+                last = await see_through(platform, last, screen)
+                model = await platform.model(subject)
+            now = msgspec.structs.replace(
+                last,
+                project=model.project,
+                release=model.release,
+                state=model.state,
+                url=model.url,
+                image=model.image,
+                certificate=model.certificate,
+            )
+    describe(screen, now)
+    screen.document(now.to_json())
+    return exits.of_state(now.state) if arguments.follow else exits.DONE
+
+
+async def _submit(command: Command, arguments: Namespace, screen: Screen) -> int:
+    source, project = meant(arguments.source), arguments.project
+
+    async def ask(platform: Client, steps: Progress) -> Operation:
+        if isinstance(source, Folder):
+            digest = await send(platform, source, steps)
+            return await platform.command(command, project=project, digest=digest)
+        image = await find_image(platform, source)
+        return await platform.command(command, project=project, image=image.image)
+
+    return await _carry_out(command, project, ask, arguments, screen)
+
+
+async def _name(command: Command, arguments: Namespace, screen: Screen) -> int:
+    async def ask(platform: Client, steps: Progress) -> Operation:
+        return await platform.command(command, project=arguments.project)
+
+    return await _carry_out(command, arguments.project, ask, arguments, screen)
+
+
+async def _carry_out(
+    command: Command, project: str | None, ask: Ask, arguments: Namespace, screen: Screen
+) -> int:
+    async with connect() as platform:
+        operation = await carry_out(platform, command, project, ask, screen, is_waiting=not arguments.no_wait)
+    if arguments.no_wait and operation.operation is not None and not operation.is_over:
+        screen.result(operation.operation)
+        screen.document(operation.to_json())
+        return exits.DONE
+    conclude(screen, operation)
+    screen.document(operation.to_json())
+    return exits.of_state(operation.state)
+
+
+async def carry_out(
+    platform: Client,
+    command: Command,
+    project: str | None,
+    ask: Ask,
+    screen: Screen,
+    *,
+    is_waiting: bool = True,
+) -> Operation:
+    """The command's operation as it ended; refused before it began, it looks like any other refused one."""
+    operation: Operation | None = None
+    try:
+        with progress(screen) as steps:
+            operation = await ask(platform, steps)
+            if is_waiting and operation.operation is not None:
+                async with aclosing(platform.follow(operation.operation)) as changes:
+                    async for operation in changes:
+                        steps.show(operation)
+    except (Refused, Unreadable) as no:
+        if operation is not None:
+            raise
+        return Operation(command=command, project=project, state="refused", refusals=refusals_of(no))
+    except (asyncio.CancelledError, Unavailable) as cut:
+        if operation is not None:
+            screen.note(
+                f"the operation goes on; follow it with `placet status {operation.operation} --follow`"
+            )
+            if isinstance(cut, asyncio.CancelledError):
+                screen.document(operation.to_json())
+        raise
+    return operation
+
+
+async def see_through(platform: Client, operation: Operation, screen: Screen) -> Operation:
+    """An operation that was begun elsewhere, to its end."""
+
+    async def ask(platform: Client, steps: Progress) -> Operation:
+        return operation
+
+    return await carry_out(platform, "deploy", operation.project, ask, screen)
