@@ -15,6 +15,13 @@ def pytest_report_header() -> list[str]:
     return [f"servers: {found}", f"required: {required}"]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    servers = {"postgres", "rabbitmq", "registry", "caddy"}
+    for item in items:
+        if isinstance(item, pytest.Function) and not servers.isdisjoint(item.fixturenames):
+            item.add_marker("server")
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgreSQL]:
     with sources.POSTGRES.running() as server:

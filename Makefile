@@ -1,0 +1,74 @@
+# Two to start with: `make demo` and `make test`. They need Python 3.11 or newer, git and make.
+
+PYTHON ?= $(firstword $(foreach name,python3 python3.13 python3.12 python3.11,$(shell $(name) -c 'import sys; sys.version_info >= (3, 11) and print("$(name)")' 2>/dev/null)))
+VENV := .venv
+RUN := $(VENV)/bin
+PACKAGES := $(patsubst %/pyproject.toml,%,$(wildcard libs/*/pyproject.toml services/*/pyproject.toml runtime/pyproject.toml cli/pyproject.toml))
+INSTALL := $(RUN)/uv pip install --quiet --python $(RUN)/python
+SOURCES := libs services runtime cli tests tools $(wildcard benchmarks examples)
+
+# What is handed on to the program: `make demo ARGS=--once`, `make test ARGS="-k outbox"`.
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo up check test test-unit test-system bench flow docs lock servers
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.platform ## From an example model's folder to a URL that answers; ARGS=--once stops after one request
+	@$(RUN)/placet demo $(ARGS)
+
+up: $(VENV)/.platform ## The whole platform in one process, until Ctrl-C
+	@$(RUN)/placet up $(ARGS)
+
+check: $(VENV)/.dev ## Lint, format, types, import contracts, generated pages, locked requirements
+	$(RUN)/ruff check .
+	$(RUN)/ruff format --check .
+	$(RUN)/mypy $(SOURCES)
+	$(RUN)/lint-imports
+	$(RUN)/python -m tools.flow --check
+	$(RUN)/python -m tools.requirements
+
+test: $(VENV)/.dev servers ## Every test, on real servers where a test needs one
+	@$(RUN)/pytest $(ARGS)
+
+test-unit: $(VENV)/.dev ## The tests that need no server and little time
+	@$(RUN)/pytest tests/unit tests/contract tests/architecture -m "not server and not slow" $(ARGS)
+
+test-system: $(VENV)/.dev servers ## The whole stream and its faults: embedded, and as six processes on real servers
+	@$(RUN)/pytest tests/system tests/faults $(ARGS)
+
+bench: $(VENV)/.dev servers ## Measure, beside the peers, on this machine
+	@$(RUN)/python -m benchmarks $(ARGS)
+
+flow: $(VENV)/.dev ## Generate docs/reference/flow.md and asyncapi.json from what the services hear and say
+	@$(RUN)/python -m tools.flow $(ARGS)
+
+docs: flow ## Generate every page of docs/reference that comes from code
+
+lock: $(VENV)/.dev ## Lock the requirements again, with the newest versions that fit
+	@$(RUN)/python -m tools.requirements --write
+
+servers: ## Install what the tests' servers need, on Debian as root; elsewhere say what is missing
+	@tools/servers.sh
+
+# The environment, made again when what it is made from changes.
+
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.platform
+	@echo "Installing what the tests and checks need …"
+	@$(INSTALL) --require-hashes -r requirements/dev.txt
+	@touch $@
+
+$(VENV)/.platform: requirements/platform.txt $(VENV)/.uv pyproject.toml $(PACKAGES:%=%/pyproject.toml)
+	@echo "Installing the platform and what it needs …"
+	@$(INSTALL) --require-hashes -r requirements/platform.txt
+	@$(INSTALL) --no-deps --no-build-isolation $(PACKAGES:%=--editable ./%)
+	@touch $@
+
+$(VENV)/.uv: requirements/uv.txt
+	@test -n "$(PYTHON)" || { echo "placet needs Python 3.11 or newer; found: $$(python3 --version 2>&1 || true)" >&2; exit 1; }
+	@echo "Making $(VENV) with $$($(PYTHON) --version) …"
+	@$(PYTHON) -m venv $(VENV)
+	@$(RUN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	@touch $@

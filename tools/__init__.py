@@ -1,0 +1,1 @@
+"""What `make` needs to know about this repository. Nothing of the platform runs from here."""

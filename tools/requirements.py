@@ -1,0 +1,80 @@
+"""Are the locked requirements complete? With `--write`, lock them again.
+
+`requirements/dev.txt` is everything, `platform.txt` the part of it that runs the platform, and `uv.txt` the one
+program that installs them. They hold hashes and no addresses: where packages come from is the machine's matter.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from tools import workspace
+
+LOCKS = workspace.ROOT / "requirements"
+COMPILE = (
+    *("uv", "pip", "compile", "-", "--quiet", "--upgrade", "--universal", "--python-version", "3.11"),
+    *("--generate-hashes", "--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links"),
+)
+
+
+def needs() -> dict[str, list[Requirement]]:
+    """For each lock, what it must hold. Later ones take their versions from the first."""
+    return {
+        "dev.txt": workspace.needed_by_development(),
+        "platform.txt": workspace.needed_by_the_platform(),
+        "uv.txt": [Requirement("uv")],
+    }
+
+
+def write(name: str, requirements: list[Requirement]) -> None:
+    constraints = () if name == "dev.txt" else ("--constraint", str(LOCKS / "dev.txt"))
+    locked = subprocess.run(
+        [Path(sys.executable).with_name(COMPILE[0]), *COMPILE[1:], *constraints],
+        input="\n".join(sorted({str(requirement) for requirement in requirements})),
+        cwd=LOCKS,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    (LOCKS / name).write_text(locked.stdout)
+
+
+def locked(name: str) -> dict[str, list[Version]]:
+    """The versions in a lock; more than one where they differ between Pythons or machines."""
+    found: dict[str, list[Version]] = {}
+    for package, version in re.findall(r"^([\w.-]+)==([^\s;]+)", (LOCKS / name).read_text(), re.MULTILINE):
+        found.setdefault(canonicalize_name(package), []).append(Version(version))
+    return found
+
+
+def missing(name: str, requirements: list[Requirement]) -> list[str]:
+    versions = locked(name)
+    return sorted(
+        f"requirements/{name} does not satisfy {requirement}; run `make lock`"
+        for requirement in set(requirements)
+        if not any(
+            requirement.specifier.contains(v) for v in versions.get(canonicalize_name(requirement.name), [])
+        )
+    )
+
+
+def main(*arguments: str) -> int:
+    if arguments == ("--write",):
+        for name, requirements in needs().items():
+            write(name, requirements)
+    complaints = [
+        complaint for name, requirements in needs().items() for complaint in missing(name, requirements)
+    ]
+    sys.stderr.writelines(f"{complaint}\n" for complaint in complaints)
+    return 1 if complaints else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

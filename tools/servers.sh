@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Make sure that the servers which the tests start privately are on this machine.
+#
+# Installs Debian's packages where that is possible (apt-get, as root) and says so. Elsewhere it only says
+# what is missing: tests that need it are skipped, or fail where PLACET_REQUIRE lists it.
+# No service of the system is started: the tests bring their own, on free ports.
+set -euo pipefail
+
+missing=()
+[ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || command -v rabbitmq-server > /dev/null || missing+=(rabbitmq-server)
+compgen -G "/usr/lib/postgresql/*/bin/initdb" > /dev/null || command -v initdb > /dev/null || missing+=(postgresql)
+command -v docker-registry > /dev/null || missing+=(docker-registry)
+command -v caddy > /dev/null || missing+=(caddy)
+
+if [ ${#missing[@]} -eq 0 ]; then
+    exit 0
+fi
+if [ "$(id -u)" -ne 0 ] || ! command -v apt-get > /dev/null; then
+    echo "Not on this machine: ${missing[*]}. Only on Debian, and as root, are they installed from here." >&2
+    exit 0
+fi
+
+echo "Installing ${missing[*]} with apt-get …"
+# Debian starts what it installs, unless this file forbids it.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+    trap 'rm -f "$policy"' EXIT
+    printf '#!/bin/sh\nexit 101\n' > "$policy"
+    chmod +x "$policy"
+fi
+export DEBIAN_FRONTEND=noninteractive
+apt-get -qq update
+apt-get -qq install --yes --no-install-recommends "${missing[@]}" < /dev/null > /dev/null

@@ -1,0 +1,75 @@
+"""Which packages this repository holds, and what they declare: read from their `pyproject.toml` files."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Package:
+    name: str
+    path: Path
+    declared: tuple[Requirement, ...]
+    """Its dependencies, without those that it has only with an extra."""
+    build: tuple[Requirement, ...]
+
+    @property
+    def sources(self) -> Path:
+        return self.path / "src"
+
+    @property
+    def modules(self) -> list[str]:
+        """Every module in it, by its full name."""
+        found = []
+        for file in sorted(self.sources.rglob("*.py")):
+            parts = file.relative_to(self.sources).with_suffix("").parts
+            found.append(".".join(parts[:-1] if parts[-1] == "__init__" else parts))
+        return found
+
+
+def root() -> dict[str, Any]:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def packages() -> list[Package]:
+    """The members of the workspace, in the order of their paths."""
+    members = root()["tool"]["uv"]["workspace"]["members"]
+    return [read(path) for path in sorted(path for pattern in members for path in ROOT.glob(pattern))]
+
+
+def read(path: Path) -> Package:
+    pyproject = tomllib.loads((path / "pyproject.toml").read_text())
+    return Package(
+        name=pyproject["project"]["name"],
+        path=path,
+        declared=tuple(map(Requirement, pyproject["project"].get("dependencies", []))),
+        build=tuple(map(Requirement, pyproject["build-system"]["requires"])),
+    )
+
+
+def group(name: str) -> list[Requirement]:
+    """A dependency group of the repository itself."""
+    return [Requirement(line) for line in root()["dependency-groups"][name]]
+
+
+def third_party(requirements: list[Requirement]) -> list[Requirement]:
+    own = {canonicalize_name(package.name) for package in packages()}
+    return [found for found in requirements if canonicalize_name(found.name) not in own]
+
+
+def needed_by_the_platform() -> list[Requirement]:
+    """To install every package of the workspace and run it."""
+    declared = [found for package in packages() for found in (*package.declared, *package.build)]
+    return third_party(declared) + group("install")
+
+
+def needed_by_development() -> list[Requirement]:
+    return needed_by_the_platform() + group("dev")
