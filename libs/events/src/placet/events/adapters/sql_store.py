@@ -1,0 +1,346 @@
+"""The event store in a relational database: tables, the one transaction of a batch, and reading.
+
+What SQLite and PostgreSQL do differently (taking the head's lock, writing many events at once, upserting) is
+in `sqlite_store.py` and `postgresql_store.py`. Positions come from the head row under its lock, never from a
+sequence: a sequence gives numbers before commits, and a reader then skips whoever commits late.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from placet.errors import Conflict, Unavailable, Unreadable
+from placet.events.appender import Appender, Places
+from placet.events.codec import Codec
+from placet.events.envelope import Event, Recorded
+from placet.events.store import EVENTS, Append, Claim, ClaimLost, Head, Put, Run, Signal, Unit
+from placet.events.wiring import Ids
+
+
+def _log_table(name: str, metadata: sa.MetaData) -> sa.Table:
+    """The table of one log. `raw` is bytes, not JSON: a database that understands JSON reorders its keys."""
+    return sa.Table(
+        name,
+        metadata,
+        sa.Column("position", sa.BigInteger, primary_key=True, autoincrement=False),
+        sa.Column("id", sa.Text, nullable=False, unique=True),
+        sa.Column("stream", sa.Text, nullable=False),
+        sa.Column("version", sa.BigInteger, nullable=False),
+        sa.Column("raw", sa.LargeBinary, nullable=False),
+        sa.UniqueConstraint("stream", "version", name=f"{name}_stream_version"),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One event on its way into a log table."""
+
+    position: int
+    id: str
+    stream: str
+    version: int
+    raw: bytes
+
+
+class NotUnique(Exception):
+    """An id or a version is in the log already: the unit is in conflict, or its first commit was not heard of."""
+
+
+class SqlStore(ABC):
+    """An `EventStore` over SQLAlchemy engines; open it with the adapters' `open_…` functions."""
+
+    def __init__(
+        self,
+        *,
+        writer: AsyncEngine,
+        reader: AsyncEngine,
+        codec: Codec,
+        ids: Ids,
+        tables: Iterable[sa.MetaData],
+        logs: Iterable[str],
+    ) -> None:
+        self.committed = Signal()
+        self._writer = writer
+        self._reader = reader
+        self._codec = codec
+        self._ids = ids
+        own = sa.MetaData()
+        self._tables = (own, *tables)
+        self._logs = {log: _log_table(log, own) for log in logs}
+        self._heads = sa.Table(
+            "log_heads",
+            own,
+            sa.Column("log", sa.Text, primary_key=True),
+            sa.Column("position", sa.BigInteger, nullable=False),
+        )
+        self._epochs = sa.Table(
+            "log_epochs",
+            own,
+            sa.Column("log", sa.Text, primary_key=True),
+            sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+            sa.Column("epoch", sa.Text, nullable=False),
+            sa.Column("began_after", sa.BigInteger, nullable=False),
+        )
+        self._appender = Appender(self._commit_all)
+
+    # What an adapter brings.
+
+    @abstractmethod
+    async def lock_head(self, connection: AsyncConnection, log: str) -> int:
+        """Take the log's lock until the transaction ends and return its position."""
+
+    @abstractmethod
+    async def versions(self, connection: AsyncConnection, log: str, streams: Sequence[str]) -> dict[str, int]:
+        """The last version of each of `streams`, 0 for one without events."""
+
+    @abstractmethod
+    async def insert_events(
+        self, connection: AsyncConnection, log: str, rows: Sequence[Row], position: int
+    ) -> None:
+        """Write `rows` and move the log's head to `position`."""
+
+    @abstractmethod
+    async def create_tables(self, connection: AsyncConnection) -> None:
+        """Create what is missing; safe when several processes start at once."""
+
+    @abstractmethod
+    async def page(self, log: str, after: int, limit: int) -> Sequence[tuple[int, int, bytes]]:
+        """(position, version, raw) of up to `limit` events after `after`, in order."""
+
+    @abstractmethod
+    def upsert(self, put: Put) -> sa.Executable: ...
+
+    # The port.
+
+    async def commit(self, unit: Unit) -> Places:
+        return await self._appender.commit(unit)
+
+    async def read(self, stream: str, *, after: int = 0, log: str = EVENTS) -> list[Recorded[Any]]:
+        table = self._table(log)
+        query = (
+            sa.select(table.c.position, table.c.version, table.c.raw)
+            .where(table.c.stream == stream, table.c.version > after)
+            .order_by(table.c.version)
+        )
+        return [self._recorded(log, row.position, row.version, row.raw) for row in await self.rows(query)]
+
+    async def read_all(self, after: int, limit: int, *, log: str = EVENTS) -> list[Recorded[Any]]:
+        self._table(log)
+        async with _available():
+            page = await self.page(log, after, limit)
+        for offset, row in enumerate(page, start=1):
+            if row[0] != after + offset:
+                raise Unreadable(
+                    f"log {log!r} has no position {after + offset}, but has {row[0]}: somebody removed events from it",
+                    fix="restore the database, begin a new epoch and let the hearers compare",
+                )
+        return [self._recorded(log, *row) for row in page]
+
+    async def head(self, log: str = EVENTS) -> Head:
+        return (await self.epochs(log))[-1]
+
+    async def epochs(self, log: str = EVENTS) -> list[Head]:
+        table = self._epochs
+        query = (
+            sa.select(table.c.epoch, table.c.began_after, self._heads.c.position)
+            .join(self._heads, self._heads.c.log == table.c.log)
+            .where(table.c.log == log)
+            .order_by(table.c.number)
+        )
+        rows = await self.rows(query)
+        if not rows:
+            raise Unreadable(f"there is no log {log!r} here")
+        ends = [row.began_after for row in rows[1:]] + [rows[-1].position]
+        return [
+            Head(epoch=row.epoch, position=end, began_after=row.began_after)
+            for row, end in zip(rows, ends, strict=True)
+        ]
+
+    async def begin_epoch(self, log: str = EVENTS) -> Head:
+        async with _available(), self._writer.begin() as connection:
+            position = await self.lock_head(connection, log)
+            number = await connection.scalar(
+                sa.select(sa.func.max(self._epochs.c.number)).where(self._epochs.c.log == log)
+            )
+            await connection.execute(
+                self._epochs.insert().values(
+                    log=log, number=(number or 0) + 1, epoch=self._ids.new(), began_after=position
+                )
+            )
+        return await self.head(log)
+
+    async def rows(self, query: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
+        async with _available(), self._reader.connect() as connection:
+            rows: Sequence[sa.Row[Any]] = (await connection.execute(query)).all()
+            return rows
+
+    async def close(self) -> None:
+        await self._appender.close()
+        await self._writer.dispose()
+        await self._reader.dispose()
+
+    async def prepare(self) -> None:
+        """Create the tables, and each log's head and first epoch."""
+        async with _available(), self._writer.begin() as connection:
+            await self.create_tables(connection)
+            for log in self._logs:
+                known = await connection.scalar(sa.select(self._heads.c.log).where(self._heads.c.log == log))
+                if known is None:
+                    await connection.execute(self._heads.insert().values(log=log, position=0))
+                    await connection.execute(
+                        self._epochs.insert().values(log=log, number=1, epoch=self._ids.new(), began_after=0)
+                    )
+
+    # One transaction for many units.
+
+    async def _commit_all(self, units: Sequence[Unit]) -> Sequence[Places]:
+        async with _available():
+            try:
+                async with self._writer.begin() as connection:
+                    places = await self._write(connection, units)
+            except (IntegrityError, NotUnique) as error:
+                if len(units) > 1:
+                    raise
+                return [await self._explain(units[0], error)]
+        self.committed.fire()
+        return places
+
+    async def _write(self, connection: AsyncConnection, units: Sequence[Unit]) -> Sequence[Places]:
+        placed: list[list[Recorded[Any]]] = [[] for _ in units]
+        for unit in units:
+            for claim in unit.claims:
+                await self._claim(connection, claim)
+        for log in sorted({append.log for unit in units for append in unit.appends}):
+            mine = [
+                (index, append)
+                for index, unit in enumerate(units)
+                for append in unit.appends
+                if append.log == log
+            ]
+            await self._append(connection, log, mine, placed)
+        for unit in units:
+            for write in unit.writes:
+                await self._run(connection, write)
+        return [tuple(each) for each in placed]
+
+    async def _append(
+        self,
+        connection: AsyncConnection,
+        log: str,
+        appends: Sequence[tuple[int, Append]],
+        placed: list[list[Recorded[Any]]],
+    ) -> None:
+        # The lock comes before anything is looked at. Under READ COMMITTED a statement sees what was committed
+        # when the statement began, so versions read together with the lock could be those from before the wait.
+        position = await self.lock_head(connection, log)
+        versions = await self.versions(connection, log, sorted({append.stream for _, append in appends}))
+        rows: list[Row] = []
+        for index, append in appends:
+            version = versions[append.stream]
+            if append.expected is not None and append.expected != version:
+                await self._judge_version(connection, append, version)
+            for event in append.events:
+                position, version = position + 1, version + 1
+                rows.append(Row(position, event.id, append.stream, version, event.raw))
+                placed[index].append(Recorded(event=event, position=position, version=version))
+            versions[append.stream] = version
+        if rows:
+            await self.insert_events(connection, log, rows, position)
+
+    async def _judge_version(self, connection: AsyncConnection, append: Append, version: int) -> None:
+        # A unit whose first commit was not heard of comes again with the same ids: let the unique id tell it.
+        if append.events and await self._known(connection, append.log, [append.events[0].id]):
+            raise NotUnique(append.events[0].id)
+        raise Conflict(f"stream {append.stream} is at version {version}, not at {append.expected}")
+
+    async def _claim(self, connection: AsyncConnection, claim: Claim) -> None:
+        result = await connection.execute(claim.statement)
+        if result.rowcount != claim.rows:
+            raise ClaimLost(f"claimed {claim.rows} rows and found {result.rowcount}: done already")
+
+    async def _run(self, connection: AsyncConnection, write: Put | Run) -> None:
+        match write:
+            case Put():
+                await connection.execute(self.upsert(write))
+            case Run(statement=statement, parameters=None):
+                await connection.execute(statement)
+            case Run(statement=statement, parameters=parameters):
+                if parameters:
+                    await connection.execute(statement, [dict(each) for each in parameters])
+
+    # Ids that are already there.
+
+    async def _explain(self, unit: Unit, error: Exception) -> Places:
+        """A unit on its own broke a constraint: it was committed before, or is in conflict."""
+        async with self._reader.connect() as connection:
+            places: list[Recorded[Any]] = []
+            known_any = False
+            for append in unit.appends:
+                known = await self._known(connection, append.log, [event.id for event in append.events])
+                for event in append.events:
+                    row = known.get(event.id)
+                    if row is None:
+                        continue
+                    known_any = True
+                    if row[2] != event.raw:
+                        raise Conflict(
+                            f"event {event.id} is already in log {append.log!r} with other bytes"
+                        ) from error
+                    places.append(Recorded(event=event, position=row[0], version=row[1]))
+        if not known_any:
+            raise Conflict(f"the database refused a unit: {error}") from error
+        if len(places) != sum(len(append.events) for append in unit.appends):
+            raise Conflict("some events of this unit are in the log and some are not") from error
+        return tuple(places)
+
+    async def _known(
+        self, connection: AsyncConnection, log: str, ids: Sequence[str]
+    ) -> dict[str, tuple[int, int, bytes]]:
+        table = self._table(log)
+        query = sa.select(table.c.id, table.c.position, table.c.version, table.c.raw).where(
+            table.c.id.in_(ids)
+        )
+        return {
+            row.id: (row.position, row.version, bytes(row.raw))
+            for row in (await connection.execute(query)).all()
+        }
+
+    def _table(self, log: str) -> sa.Table:
+        table = self._logs.get(log)
+        if table is None:
+            raise Unreadable(f"there is no log {log!r} here")
+        return table
+
+    def _recorded(self, log: str, position: int, version: int, raw: bytes) -> Recorded[Any]:
+        # A log of other services' events keeps and passes on; it must not stumble over a type newer than itself.
+        event: Event[Any] = self._codec.read(raw) if log == EVENTS else self._codec.read_envelope(raw)
+        return Recorded(event=event, position=position, version=version)
+
+
+@asynccontextmanager
+async def _available() -> AsyncIterator[None]:
+    """The database's absence as `Unavailable`; its objections pass through."""
+    try:
+        yield
+    except IntegrityError:
+        raise
+    except (OperationalError, InterfaceError, ConnectionError, TimeoutError) as error:
+        raise Unavailable(f"the database is away: {error}", retry_after=1.0) from error
+    except DBAPIError as error:
+        if error.connection_invalidated or _is_shutdown(error):
+            raise Unavailable(f"the database is away: {error}", retry_after=1.0) from error
+        raise
+
+
+def _is_shutdown(error: DBAPIError) -> bool:
+    # PostgreSQL: class 57P (operator intervention) and 08 (connection) say that the server goes or is gone.
+    state = getattr(error.orig, "sqlstate", None) or ""
+    return state.startswith(("57P", "08", "53")) or state in {"40001", "40P01"}

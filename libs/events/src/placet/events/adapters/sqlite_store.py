@@ -1,0 +1,115 @@
+"""The event store in one SQLite file: for the embedded platform and for tests.
+
+Write-ahead log with full synchronisation, so that a commit is on the disk when it returns. One connection
+writes, and `BEGIN IMMEDIATE` takes the file's only write lock before anything is looked at: that is this
+database's head lock. Readers have connections of their own and see the last commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from placet.events.adapters.sql_store import Row, SqlStore
+from placet.events.codec import Codec
+from placet.events.store import Put
+from placet.events.wiring import Ids
+
+
+class SqliteStore(SqlStore):
+    """Open it with `open_sqlite_store`."""
+
+    async def lock_head(self, connection: AsyncConnection, log: str) -> int:
+        # BEGIN IMMEDIATE has the lock already.
+        position = await connection.scalar(sa.select(self._heads.c.position).where(self._heads.c.log == log))
+        return int(position or 0)
+
+    async def versions(self, connection: AsyncConnection, log: str, streams: Sequence[str]) -> dict[str, int]:
+        table = self._table(log)
+        query = (
+            sa.select(table.c.stream, sa.func.max(table.c.version))
+            .where(table.c.stream.in_(streams))
+            .group_by(table.c.stream)
+        )
+        if len(streams) == 1:  # then SQLite takes the last entry of the index instead of walking the stream
+            query = sa.select(sa.literal(streams[0]), sa.func.max(table.c.version)).where(
+                table.c.stream == streams[0]
+            )
+        known = {stream: version for stream, version in (await connection.execute(query)).all()}
+        return {stream: known.get(stream) or 0 for stream in streams}
+
+    async def insert_events(
+        self, connection: AsyncConnection, log: str, rows: Sequence[Row], position: int
+    ) -> None:
+        await connection.execute(
+            self._table(log).insert(),
+            [
+                {
+                    "position": row.position,
+                    "id": row.id,
+                    "stream": row.stream,
+                    "version": row.version,
+                    "raw": row.raw,
+                }
+                for row in rows
+            ],
+        )
+        await connection.execute(
+            self._heads.update().where(self._heads.c.log == log).values(position=position)
+        )
+
+    async def create_tables(self, connection: AsyncConnection) -> None:
+        for tables in self._tables:
+            await connection.run_sync(tables.create_all)
+
+    async def page(self, log: str, after: int, limit: int) -> Sequence[tuple[int, int, bytes]]:
+        table = self._table(log)
+        query = (
+            sa.select(table.c.position, table.c.version, table.c.raw)
+            .where(table.c.position > after)
+            .order_by(table.c.position)
+            .limit(limit)
+        )
+        async with self._reader.connect() as connection:
+            return [(row.position, row.version, row.raw) for row in (await connection.execute(query)).all()]
+
+    def upsert(self, put: Put) -> sa.Executable:
+        statement = insert(put.table).values(**put.row)
+        keys = [column.name for column in put.table.primary_key]
+        changed = {name: statement.excluded[name] for name in put.row if name not in keys}
+        if not changed:
+            return statement.on_conflict_do_nothing(index_elements=keys)
+        return statement.on_conflict_do_update(index_elements=keys, set_=changed)
+
+
+async def open_sqlite_store(
+    file: Path, *, codec: Codec, ids: Ids, tables: Iterable[sa.MetaData], logs: Iterable[str]
+) -> SqliteStore:
+    """Open or create `file` and return the store. Raises Unavailable where the file cannot be opened."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    writer = create_async_engine(f"sqlite+aiosqlite:///{file}", pool_size=1, max_overflow=0)
+    reader = create_async_engine(f"sqlite+aiosqlite:///{file}", pool_size=2, max_overflow=4)
+    _prepare_connections(writer, begin="BEGIN IMMEDIATE")
+    _prepare_connections(reader, begin="BEGIN")
+    store = SqliteStore(writer=writer, reader=reader, codec=codec, ids=ids, tables=tables, logs=logs)
+    await store.prepare()
+    return store
+
+
+def _prepare_connections(engine: AsyncEngine, *, begin: str) -> None:
+    @sa.event.listens_for(engine.sync_engine, "connect")
+    def configure(connection: Any, _: object) -> None:
+        connection.isolation_level = None  # the driver's own idea of when to begin is in the way
+        cursor = connection.cursor()
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=10000", "foreign_keys=ON"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @sa.event.listens_for(engine.sync_engine, "begin")
+    def start(connection: sa.Connection) -> None:
+        connection.exec_driver_sql(begin)

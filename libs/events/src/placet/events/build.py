@@ -1,0 +1,69 @@
+"""The two sets of wiring: everything in one process, or a broker and a database server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import sqlalchemy as sa
+from opentelemetry import trace
+
+from placet.events.adapters.in_process_bus import InProcessBus, InProcessHub
+from placet.events.adapters.postgresql_store import open_postgresql_store
+from placet.events.adapters.rabbitmq_bus import open_rabbitmq_bus
+from placet.events.adapters.sqlite_store import open_sqlite_store
+from placet.events.codec import Codec
+from placet.events.contracts import CATALOG
+from placet.events.store import EVENTS
+from placet.events.tables import LIBRARY
+from placet.events.wiring import Clock, Ids, SystemClock, TimeOrderedIds, Wiring
+
+
+async def embedded(
+    service: str,
+    *,
+    data: Path,
+    hub: InProcessHub,
+    tables: Iterable[sa.MetaData] = (),
+    logs: Iterable[str] = (),
+    clock: Clock | None = None,
+    ids: Ids | None = None,
+) -> Wiring:
+    """A SQLite file below `data` and the in-process bus of `hub`. `logs` are kept beside the service's own."""
+    codec, names = Codec(CATALOG), ids or TimeOrderedIds()
+    store = await open_sqlite_store(
+        data / f"{service}.db", codec=codec, ids=names, tables=(LIBRARY, *tables), logs=(EVENTS, *logs)
+    )
+    return Wiring(
+        store=store,
+        bus=InProcessBus(hub, service),
+        codec=codec,
+        clock=clock or SystemClock(),
+        ids=names,
+        tracer=trace.get_tracer("placet"),
+    )
+
+
+async def distributed(
+    service: str,
+    *,
+    amqp_url: str,
+    database_url: str,
+    tables: Iterable[sa.MetaData] = (),
+    logs: Iterable[str] = (),
+    clock: Clock | None = None,
+    ids: Ids | None = None,
+) -> Wiring:
+    """PostgreSQL, in the schema named after the service, and RabbitMQ. Raises Unavailable while one is away."""
+    codec, names = Codec(CATALOG), ids or TimeOrderedIds()
+    store = await open_postgresql_store(
+        database_url, schema=service, codec=codec, ids=names, tables=(LIBRARY, *tables), logs=(EVENTS, *logs)
+    )
+    return Wiring(
+        store=store,
+        bus=await open_rabbitmq_bus(amqp_url, service=service),
+        codec=codec,
+        clock=clock or SystemClock(),
+        ids=names,
+        tracer=trace.get_tracer("placet"),
+    )

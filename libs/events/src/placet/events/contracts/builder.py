@@ -1,0 +1,50 @@
+"""Which image a source is."""
+
+from __future__ import annotations
+
+from placet.events.catalog import event
+
+
+@event("builder", "build.accepted")
+class BuildAccepted:
+    """The builder answers for this release from here on: a crash resumes it."""
+
+    project: str
+    release: int
+    source: str
+    image: str | None
+
+
+@event("builder", "image.built")
+class ImageBuilt:
+    """`size` is the sum of the compressed layers in bytes; `base` is a digest or `none`."""
+
+    project: str
+    release: int
+    source: str
+    image: str
+    repository: str
+    size: int
+    lock: str
+    base: str
+    python: str
+
+
+@event("builder", "image.reused")
+class ImageReused:
+    """The source's image was already known: nothing was built."""
+
+    project: str
+    release: int
+    source: str
+    image: str
+    repository: str
+
+
+@event("builder", "build.failed")
+class BuildFailed:
+    project: str
+    release: int
+    source: str
+    why: str
+    fix: str | None

@@ -1,0 +1,49 @@
+"""What may be served, and on which grounds."""
+
+from __future__ import annotations
+
+from placet.events.catalog import event
+from placet.events.contracts.shapes import Command, PolicyRef, Resources, Stage, Verdict
+
+
+@event("certifier", "release.cleared")
+class ReleaseCleared:
+    """The source passed the rules of stage submit; carries what deployer and builder need from its manifest."""
+
+    project: str
+    release: int
+    command: Command
+    source: str
+    image: str | None
+    format: str
+    resources: Resources
+    access: str
+    policies: tuple[PolicyRef, ...]
+    verdicts: tuple[Verdict, ...]
+
+
+@event("certifier", "release.refused")
+class ReleaseRefused:
+    project: str
+    release: int
+    stage: Stage
+    source: str
+    policies: tuple[PolicyRef, ...]
+    verdicts: tuple[Verdict, ...]
+
+
+@event("certifier", "certificate.issued")
+class CertificateIssued:
+    """A signed certificate lies beside the image: `envelope` is the DSSE envelope's digest in `repository`."""
+
+    certificate: str
+    project: str
+    release: int
+    command: Command
+    source: str
+    image: str
+    repository: str
+    envelope: str
+    not_before: str
+    not_after: str
+    verdicts: tuple[Verdict, ...]

@@ -1,0 +1,99 @@
+"""What runs where."""
+
+from __future__ import annotations
+
+from placet.events.catalog import event
+from placet.events.contracts.shapes import Resources
+
+
+@event("deployer", "resources.reserved")
+class ResourcesReserved:
+    """Capacity is held for this release until `until`; a certificate in time renews it."""
+
+    project: str
+    release: int
+    source: str
+    image: str | None
+    resources: Resources
+    until: str
+
+
+@event("deployer", "resources.refused")
+class ResourcesRefused:
+    project: str
+    release: int
+    why: str
+    fix: str | None
+
+
+@event("deployer", "resources.released")
+class ResourcesReleased:
+    """A reservation ended without a running model: refused, failed or out of time."""
+
+    project: str
+    release: int
+
+
+@event("deployer", "start.accepted")
+class StartAccepted:
+    """The deployer answers for this start from here on: a crash resumes it."""
+
+    project: str
+    release: int
+    image: str
+    repository: str
+    certificate: str
+
+
+@event("deployer", "model.started")
+class ModelStarted:
+    """The model answered its own sample request and the route points to it. `endpoint` is where it listens."""
+
+    project: str
+    release: int
+    image: str
+    certificate: str
+    url: str
+    endpoint: str
+
+
+@event("deployer", "model.failed")
+class ModelFailed:
+    """A start that did not reach a URL. What served before still serves."""
+
+    project: str
+    release: int
+    why: str
+    fix: str | None
+
+
+@event("deployer", "model.stopped")
+class ModelStopped:
+    """`release` is the one that was live, or none where nothing ran."""
+
+    project: str
+    release: int | None
+
+
+@event("deployer", "model.deleted")
+class ModelDeleted:
+    project: str
+
+
+@event("deployer", "model.quarantined")
+class ModelQuarantined:
+    """Taken off its route for want of a valid certificate."""
+
+    project: str
+    release: int
+    certificate: str
+    why: str
+
+
+@event("deployer", "model.diverged")
+class ModelDiverged:
+    """What runs is not what should run; said before it is mended."""
+
+    project: str
+    release: int
+    why: str

@@ -1,0 +1,57 @@
+"""What people asked for: commands are facts too."""
+
+from __future__ import annotations
+
+from placet.events.catalog import event
+from placet.events.contracts.shapes import Command
+
+
+@event("gateway", "source.uploaded")
+class SourceUploaded:
+    """An archive passed inspection and is in the registry. It belongs to no release yet."""
+
+    source: str
+    size: int
+    project: str
+
+
+@event("gateway", "deploy.requested")
+class DeployRequested:
+    """A build ends with a certificate, a deploy goes on to a URL. `image` is set when an existing one was chosen."""
+
+    project: str
+    release: int
+    command: Command
+    source: str
+    image: str | None
+
+
+@event("gateway", "start.requested")
+class StartRequested:
+    project: str
+    release: int
+
+
+@event("gateway", "stop.requested")
+class StopRequested:
+    project: str
+
+
+@event("gateway", "delete.requested")
+class DeleteRequested:
+    project: str
+
+
+@event("gateway", "token.issued")
+class TokenIssued:
+    """`person` is opaque; who that is, only the gateway's own tables know."""
+
+    token: str
+    person: str
+    roles: tuple[str, ...]
+    expires: str
+
+
+@event("gateway", "token.revoked")
+class TokenRevoked:
+    token: str

@@ -1,0 +1,114 @@
+"""A service's HTTP face: its routers, `/livez`, `/readyz`, `/metrics`, and parked messages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Response
+from fastapi.responses import JSONResponse
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.registry import Collector
+
+from placet.errors import Unavailable
+from placet.events.problems import speak_problems
+from placet.events.service import ServiceRunner
+
+
+def http_app(
+    title: str, runners: Sequence[ServiceRunner], *, version: str, routers: Iterable[APIRouter] = ()
+) -> FastAPI:
+    """The app of the services that run in this process: one of them, or all when embedded."""
+    app = FastAPI(title=title, version=version, docs_url="/docs", redoc_url=None)
+    speak_problems(app)
+    app.include_router(_health(runners))
+    for runner in runners:
+        for router in runner.service.routers:
+            app.include_router(router)
+    for router in routers:
+        app.include_router(router)
+    return app
+
+
+def _health(runners: Sequence[ServiceRunner]) -> APIRouter:
+    router = APIRouter(tags=["health"])
+    registry = CollectorRegistry()
+    registry.register(_RunnerCollector(runners))
+
+    @router.get("/livez")
+    async def livez() -> dict[str, str]:
+        """The process runs. A part of it that fails for good ends the process."""
+        return {"status": "alive"}
+
+    @router.get("/readyz")
+    async def readyz() -> JSONResponse:
+        """The service takes requests: its database answers. Says what it leads and how far it lags."""
+        services = {runner.service.name: await _state(runner) for runner in runners}
+        ready = all(state["ready"] for state in services.values())
+        return JSONResponse({"ready": ready, "services": services}, 200 if ready else 503)
+
+    @router.get("/metrics")
+    async def metrics() -> Response:
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+    return router
+
+
+async def _state(runner: ServiceRunner) -> dict[str, Any]:
+    try:
+        head = await runner.service.wiring.store.head()
+        projections = await runner.projections()
+    except Unavailable as error:
+        return {"ready": False, "why": str(error)}
+    return {
+        "ready": runner.is_started,
+        "leads": runner.is_leading,
+        "head": head.position,
+        "outbox": runner.outbox_backlog,
+        "inbox": runner.inbox_pending,
+        "behind": runner.inbox_lag,
+        "jobs": runner.jobs_running,
+        "projections": {
+            each.name: {
+                "version": each.version,
+                "position": each.position,
+                "lag": each.lag,
+                "beatAge": each.beat_age,
+            }
+            for each in projections
+        },
+    }
+
+
+class _RunnerCollector(Collector):
+    """Reads the runners when Prometheus asks; nothing is counted twice."""
+
+    def __init__(self, runners: Sequence[ServiceRunner]) -> None:
+        self._runners = runners
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        gauges = {
+            name: GaugeMetricFamily(f"placet_{name}", help_text, labels=["service"])
+            for name, help_text in (
+                ("leads", "1 on the replica that hears and publishes"),
+                ("outbox_backlog", "events committed and not yet confirmed by the broker"),
+                ("inbox_pending", "messages received and not yet handled or parked"),
+                ("jobs_running", "leased jobs in this process"),
+            )
+        }
+        behind = GaugeMetricFamily(
+            "placet_inbox_behind",
+            "positions a producer is known to have that have not arrived",
+            labels=["service", "producer"],
+        )
+        for runner in self._runners:
+            name = runner.service.name
+            gauges["leads"].add_metric([name], float(runner.is_leading))
+            gauges["outbox_backlog"].add_metric([name], runner.outbox_backlog)
+            gauges["inbox_pending"].add_metric([name], runner.inbox_pending)
+            gauges["jobs_running"].add_metric([name], runner.jobs_running)
+            for producer, lag in runner.inbox_lag.items():
+                behind.add_metric([name, producer], lag)
+        return [*gauges.values(), behind]

@@ -1,0 +1,206 @@
+"""Long work: accepted as a row, leased by a worker, taken up by another when the lease runs out.
+
+A build or a start never holds a message. The unit that accepts it also enqueues a job; a worker leases it,
+renews the lease while it works, and ends it in the transaction that holds what it has to say. Whoever lost
+the lease meanwhile finds the row gone or another's, and what it staged is not committed: effects in the log
+happen once. Effects outside (a pushed blob, a started process) are the job's own to make repeatable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import msgspec
+import sqlalchemy as sa
+
+from placet.errors import PlacetError, Unavailable
+from placet.events import tables
+from placet.events.outcome import DONE, Done, Outcome, Park, Retry, after_attempt, of_error
+from placet.events.store import Claim, ClaimLost, Run, Unit
+from placet.events.unit_of_work import Context, UnitOfWork, transact
+from placet.events.wiring import Wiring
+
+Payload = TypeVar("Payload")
+
+log = logging.getLogger(__name__)
+
+LOOK_EVERY = 0.5
+"""Seconds between looks for jobs of other replicas or whose time has come."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job(Generic[Payload]):
+    kind: str
+    key: str
+    payload: Payload
+    context: Context
+    attempts: int
+    """How often it has been tried before."""
+
+
+Finish = Callable[[UnitOfWork], Awaitable[None]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Worker(Generic[Payload]):
+    """How jobs of one kind are done.
+
+    `run` does the long part and returns what is to be staged when it is over; that part runs in the unit that
+    ends the job, and may run again after a conflict. `gave_up` is staged when the job is parked, so that
+    whoever waits hears of it.
+    """
+
+    kind: str
+    payload: type[Payload]
+    run: Callable[[Job[Payload]], Awaitable[Finish]]
+    gave_up: Callable[[Job[Payload], str], Finish]
+    slots: int = 2
+
+
+class JobRunner:
+    """Runs one worker's jobs in this process. `owner` names the process and must be its own."""
+
+    def __init__(
+        self, service: str, wiring: Wiring, worker: Worker[Any], *, owner: str, lease: float
+    ) -> None:
+        self._service = service
+        self._wiring = wiring
+        self._worker = worker
+        self._owner = owner
+        self._lease = lease
+        self.running = 0
+
+    async def run(self) -> None:
+        """Take jobs until cancelled; then running ones are cancelled and their leases given back."""
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                try:
+                    job = await self._take() if self.running < self._worker.slots else None
+                except Unavailable as error:
+                    log.warning("%s: %s jobs wait: %s", self._service, self._worker.kind, error)
+                    await asyncio.sleep(LOOK_EVERY)
+                    continue
+                if job is None:
+                    await self._wiring.store.committed.wait(LOOK_EVERY)
+                    continue
+                self.running += 1
+                tasks.create_task(self._run(job), name=f"{self._service} {job.kind} {job.key}")
+
+    async def _take(self) -> Job[Any] | None:
+        now = self._now()
+        table = tables.jobs
+        due = sa.and_(table.c.kind == self._worker.kind, table.c.next_at <= now, table.c.leased_until <= now)
+        rows = await self._wiring.store.rows(sa.select(table).where(due).order_by(table.c.next_at).limit(8))
+        for row in rows:
+            lease = sa.update(table).where(due, table.c.key == row.key)
+            values = {"leased_by": self._owner, "leased_until": now + self._lease}
+            try:
+                await self._wiring.store.commit(Unit(claims=(Claim(statement=lease.values(**values)),)))
+            except ClaimLost:
+                continue
+            return Job(
+                kind=row.kind,
+                key=row.key,
+                payload=msgspec.json.decode(row.payload, type=self._worker.payload),
+                context=msgspec.json.decode(row.context, type=Context),
+                attempts=row.attempts,
+            )
+        return None
+
+    async def _run(self, job: Job[Any]) -> None:
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                renewing = tasks.create_task(self._renew(job))
+                await self._do(job)
+                renewing.cancel()
+        except* _LeaseLost:
+            log.warning("%s: lost the lease of %s %s; somebody else has it", self._service, job.kind, job.key)
+        except* Unavailable as errors:
+            log.warning(
+                "%s: %s %s waits for its lease: %s", self._service, job.kind, job.key, errors.exceptions[0]
+            )
+        finally:
+            self.running -= 1
+
+    async def _do(self, job: Job[Any]) -> None:
+        outcome: Outcome = DONE
+        try:
+            parent = job.context.traceparent
+            with self._wiring.tracer.start_as_current_span(
+                f"{self._service} {job.kind}",
+                attributes={"placet.job": job.key, "placet.parent": parent or ""},
+            ):
+                finish = await self._worker.run(job)
+            await transact(self._wiring, self._service, job.context, finish, self._claim(job))
+        except asyncio.CancelledError:
+            await asyncio.shield(asyncio.ensure_future(self._give_back(job)))
+            raise
+        except ClaimLost as error:
+            raise _LeaseLost from error
+        except Exception as error:
+            if not isinstance(error, PlacetError):
+                log.exception("%s: %s %s failed", self._service, job.kind, job.key)
+            outcome = of_error(error)
+        if not isinstance(outcome, Done):
+            await self._put_aside(job, after_attempt(outcome, job.attempts + 1))
+
+    async def _put_aside(self, job: Job[Any], outcome: Retry | Park) -> None:
+        reason = outcome.reason
+        match outcome:
+            case Retry(after=after):
+                log.info(
+                    "%s: %s %s again in %.1f s: %s", self._service, job.kind, job.key, after or 0.0, reason
+                )
+                again = sa.update(tables.jobs).where(self._is_mine(job))
+                values = {
+                    "attempts": job.attempts + 1,
+                    "next_at": self._now() + (after or 0.0),
+                    "reason": reason,
+                }
+                again = again.values(leased_by=None, leased_until=0.0, **values)
+                await self._wiring.store.commit(Unit(claims=(Claim(statement=again),)))
+            case Park():
+                log.error("%s: gave up %s %s: %s", self._service, job.kind, job.key, reason)
+                finish = self._worker.gave_up(job, reason)
+                await transact(self._wiring, self._service, job.context, finish, self._claim(job))
+
+    async def _renew(self, job: Job[Any]) -> None:
+        """Keep the lease. Losing it, or not being able to renew it in time, ends the work."""
+        held_until = self._now() + self._lease
+        while True:
+            await asyncio.sleep(self._lease / 3)
+            now = self._now()
+            renewed = sa.update(tables.jobs).where(self._is_mine(job)).values(leased_until=now + self._lease)
+            try:
+                await self._wiring.store.commit(Unit(claims=(Claim(statement=renewed),)))
+                held_until = now + self._lease
+            except ClaimLost as error:
+                raise _LeaseLost from error
+            except Unavailable:
+                if now + self._lease / 3 >= held_until:
+                    raise
+
+    async def _give_back(self, job: Job[Any]) -> None:
+        free = sa.update(tables.jobs).where(self._is_mine(job)).values(leased_by=None, leased_until=0.0)
+        try:
+            await self._wiring.store.commit(Unit(writes=(Run(statement=free),)))
+        except Unavailable:
+            return  # the lease runs out by itself
+
+    def _claim(self, job: Job[Any]) -> Claim:
+        return Claim(statement=sa.delete(tables.jobs).where(self._is_mine(job)))
+
+    def _is_mine(self, job: Job[Any]) -> sa.ColumnElement[bool]:
+        table = tables.jobs
+        return sa.and_(table.c.kind == job.kind, table.c.key == job.key, table.c.leased_by == self._owner)
+
+    def _now(self) -> float:
+        return self._wiring.clock.now().timestamp()
+
+
+class _LeaseLost(Exception):
+    """Somebody else answers for this job now."""

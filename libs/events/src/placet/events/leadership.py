@@ -1,0 +1,95 @@
+"""One replica of a service hears and publishes; the others stand by.
+
+A lease in the service's own database says who. It is renewed while the leader lives and taken over when it
+ran out; a leader that cannot renew in time stops by itself. A split for the length of a clock's error does
+no harm: claims in every unit let only one of two handle a message.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import sqlalchemy as sa
+
+from placet.errors import Conflict, Unavailable
+from placet.events import tables
+from placet.events.store import Claim, ClaimLost, Run, Unit
+from placet.events.wiring import Wiring
+
+log = logging.getLogger(__name__)
+
+LEADER = "leader"
+
+
+class Leadership:
+    """A named lease of `seconds`, renewed three times in that span."""
+
+    def __init__(self, service: str, wiring: Wiring, *, owner: str, seconds: float) -> None:
+        self._service = service
+        self._wiring = wiring
+        self._owner = owner
+        self._seconds = seconds
+        self.is_held = False
+
+    async def acquire(self) -> None:
+        """Wait until the lease is ours."""
+        while not self.is_held:
+            try:
+                self.is_held = await self._try()
+            except Unavailable as error:
+                log.warning("%s: cannot ask for the lease: %s", self._service, error)
+            if not self.is_held:
+                await asyncio.sleep(self._seconds / 5)
+
+    async def keep(self) -> None:
+        """Renew until cancelled. Returns when the lease is lost."""
+        loop = asyncio.get_running_loop()
+        good_until = loop.time() + self._seconds
+        while True:
+            await asyncio.sleep(self._seconds / 3)
+            asked_at = loop.time()
+            try:
+                self.is_held = await self._try()
+                good_until = asked_at + self._seconds
+            except Unavailable as error:
+                self.is_held = asked_at + self._seconds / 3 < good_until
+                log.warning("%s: cannot renew the lease: %s", self._service, error)
+            if not self.is_held:
+                log.warning("%s: leads no longer", self._service)
+                return
+
+    async def release(self) -> None:
+        """Give the lease back, so that a stand-by need not wait for it to run out."""
+        self.is_held = False
+        table = tables.leases
+        mine = sa.delete(table).where(table.c.name == LEADER, table.c.owner == self._owner)
+        try:
+            await self._wiring.store.commit(Unit(writes=(Run(statement=mine),)))
+        except Unavailable:
+            return  # it runs out by itself
+
+    async def _try(self) -> bool:
+        table = tables.leases
+        now = self._wiring.clock.now().timestamp()
+        values = {"owner": self._owner, "until": now + self._seconds}
+        free = sa.and_(table.c.name == LEADER, sa.or_(table.c.owner == self._owner, table.c.until < now))
+        try:
+            await self._wiring.store.commit(
+                Unit(claims=(Claim(statement=sa.update(table).where(free).values(**values)),))
+            )
+        except ClaimLost:
+            return await self._first(values)
+        return True
+
+    async def _first(self, values: dict[str, object]) -> bool:
+        table = tables.leases
+        if await self._wiring.store.rows(sa.select(table.c.owner).where(table.c.name == LEADER)):
+            return False
+        try:
+            await self._wiring.store.commit(
+                Unit(claims=(Claim(statement=sa.insert(table).values(name=LEADER, **values)),))
+            )
+        except Conflict:
+            return False
+        return True

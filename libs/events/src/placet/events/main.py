@@ -1,0 +1,103 @@
+"""The process of one service: settings, wiring, HTTP and the run loop, until SIGTERM. A `__main__.py` calls `main`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import sys
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TypeVar
+
+import sqlalchemy as sa
+import uvicorn
+
+from placet.errors import PlacetError, Unavailable
+from placet.events.build import distributed
+from placet.events.http import http_app
+from placet.events.service import Service, ServiceRunner
+from placet.events.settings import ServiceSettings, describe, load
+from placet.events.wiring import Wiring
+
+Settings = TypeVar("Settings", bound=ServiceSettings)
+
+log = logging.getLogger(__name__)
+
+
+def main(
+    name: str,
+    settings_type: type[Settings],
+    build: Callable[[Settings, Wiring], Awaitable[Service]],
+    *,
+    tables: Iterable[sa.MetaData] = (),
+    logs: Iterable[str] = (),
+) -> None:
+    """Run the service `name` alone. Ends the process: 0 after a drain, 1 when it failed, 2 for wrong settings."""
+    parser = argparse.ArgumentParser(
+        prog=f"python -m placet.{name}", description=f"placet's {name}, by itself."
+    )
+    parser.add_argument(
+        "--help-settings", action="store_true", help="list the environment variables and exit"
+    )
+    if parser.parse_args().help_settings:
+        sys.stdout.write(describe(settings_type) + "\n")
+        sys.exit(0)
+    try:
+        settings = load(settings_type)
+    except PlacetError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(2)
+    logging.basicConfig(
+        level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s"
+    )
+    sys.exit(asyncio.run(_serve(name, settings, build, tables, logs)))
+
+
+async def _serve(
+    name: str,
+    settings: Settings,
+    build: Callable[[Settings, Wiring], Awaitable[Service]],
+    tables: Iterable[sa.MetaData],
+    logs: Iterable[str],
+) -> int:
+    wiring = await _wire(name, settings, tables, logs)
+    runner = ServiceRunner(await build(settings, wiring), lease_seconds=settings.lease_seconds)
+    app = http_app(f"placet {name}", [runner], version="1")
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app,
+            host=settings.http_host,
+            port=settings.http_port,
+            log_level=settings.log_level,
+            access_log=False,
+            timeout_graceful_shutdown=10,
+        )
+    )
+    running = asyncio.create_task(runner.run(), name=name)
+    running.add_done_callback(lambda _: setattr(server, "should_exit", True))
+    await server.serve()
+    running.cancel()
+    (result,) = await asyncio.gather(running, return_exceptions=True)
+    await wiring.bus.close()
+    await wiring.store.close()
+    if isinstance(result, Exception):
+        log.critical("%s ends: %s", name, result, exc_info=result)
+        return 1
+    return 0
+
+
+async def _wire(
+    name: str, settings: ServiceSettings, tables: Iterable[sa.MetaData], logs: Iterable[str]
+) -> Wiring:
+    while True:
+        try:
+            return await distributed(
+                name,
+                amqp_url=settings.amqp_url,
+                database_url=settings.database_url,
+                tables=tuple(tables),
+                logs=tuple(logs),
+            )
+        except Unavailable as error:
+            log.warning("%s waits: %s", name, error)
+            await asyncio.sleep(1.0)

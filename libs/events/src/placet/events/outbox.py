@@ -1,0 +1,166 @@
+"""The way out: publish the service's own log, in order, again after every doubt.
+
+The store is the outbox. One relay at a time (the service's leader) reads contiguous positions and publishes
+windows with confirms; it advances only when a whole window is confirmed, so a crash or a cut repeats messages
+and never skips one. Now and then it announces the head, so that hearers know when they are behind, and it
+sends again what they ask for. It decides nothing and changes no event.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from placet.errors import Unavailable
+from placet.events import tables
+from placet.events.bus import EpochBegan, HeadAnnounced, Outgoing, routing_key
+from placet.events.envelope import Recorded
+from placet.events.outcome import backoff
+from placet.events.store import EVENTS, Head, Put, Unit
+from placet.events.wiring import Wiring
+
+log = logging.getLogger(__name__)
+
+WINDOW = 100
+LOOK_EVERY = 0.25
+"""Seconds between looks for events that another replica appended; our own wake the relay at once."""
+
+
+class Relay:
+    """The outbox of one service. `run` it while leading."""
+
+    def __init__(self, service: str, wiring: Wiring, *, announce_every: float = 2.0) -> None:
+        self._service = service
+        self._wiring = wiring
+        self._announce_every = announce_every
+        self._position = 0
+        self._saved = 0
+        self._head = 0
+        self._epochs: list[Head] = []
+        self._asked: dict[int, int] = {}
+        self._wake = asyncio.Event()
+
+    @property
+    def backlog(self) -> int:
+        """Events committed and not yet confirmed by the broker, as last seen."""
+        return max(self._head - self._position, 0)
+
+    def resend(self, after: int, upto: int) -> None:
+        """Send positions `after` + 1 to `upto` again; overlapping wishes are met once."""
+        self._asked[after] = max(upto, self._asked.get(after, 0))
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Publish until cancelled. Waits while the broker or the database is away."""
+        failures = 0
+        announced = float("-inf")
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                if not self._epochs:
+                    await self._load()
+                if loop.time() - announced >= self._announce_every:
+                    await self.announce()
+                    announced = loop.time()
+                busy = await self._publish_next()
+                busy = await self._send_again() or busy
+                failures = 0
+                if not busy:
+                    await self._save()
+                    await self._idle()
+            except Unavailable as error:
+                failures += 1
+                if failures == 1:
+                    log.warning("%s: the outbox waits: %s", self._service, error)
+                await asyncio.sleep(min(backoff(failures), 2.0))
+
+    async def drain(self) -> None:
+        """Publish what is committed by now, as far as broker and database allow."""
+        try:
+            while await self._publish_next():
+                pass
+            await self._save()
+        except Unavailable as error:
+            log.warning("%s: %d events stay in the outbox: %s", self._service, self.backlog, error)
+
+    async def announce(self) -> None:
+        """Tell every hearer where the log ends."""
+        self._epochs = await self._wiring.store.epochs()
+        self._head = self._epochs[-1].position
+        epochs = tuple(EpochBegan(epoch=each.epoch, began_after=each.began_after) for each in self._epochs)
+        await self._wiring.bus.tell(HeadAnnounced(producer=self._service, position=self._head, epochs=epochs))
+
+    async def _load(self) -> None:
+        query = sa.select(tables.relay_cursor.c.position).where(tables.relay_cursor.c.log == EVENTS)
+        rows = await self._wiring.store.rows(query)
+        self._position = self._saved = rows[0].position if rows else 0
+        self._epochs = await self._wiring.store.epochs()
+        self._head = self._epochs[-1].position
+
+    async def _publish_next(self) -> bool:
+        window = await self._wiring.store.read_all(self._position, WINDOW)
+        if not window:
+            return False
+        await self._publish(window)
+        self._position = window[-1].position
+        self._head = max(self._head, self._position)
+        if self._position - self._saved >= 10 * WINDOW:
+            await self._save()
+        return True
+
+    async def _send_again(self) -> bool:
+        wishes, self._asked = self._asked, {}
+        done = 0
+        for after in sorted(wishes):
+            position, upto = max(after, done), min(wishes[after], self._position)
+            while position < upto:
+                window = await self._wiring.store.read_all(position, min(WINDOW, upto - position))
+                if not window:
+                    break
+                await self._publish(window)
+                position = window[-1].position
+            done = max(done, position)
+        return bool(wishes)
+
+    async def _publish(self, window: Sequence[Recorded[Any]]) -> None:
+        await self._wiring.bus.publish(
+            [
+                Outgoing(
+                    id=each.event.id,
+                    routing_key=routing_key(each.event.type, each.event.partitionkey),
+                    epoch=self._epoch_at(each.position),
+                    position=each.position,
+                    raw=each.event.raw,
+                )
+                for each in window
+            ]
+        )
+
+    def _epoch_at(self, position: int) -> str:
+        return next(head.epoch for head in reversed(self._epochs) if head.began_after < position)
+
+    async def _save(self) -> None:
+        """Write down how far we are. Behind the truth after a crash, which repeats messages and loses none."""
+        if self._saved == self._position:
+            return
+        row = {"log": EVENTS, "position": self._position}
+        await self._wiring.store.commit(Unit(writes=(Put(table=tables.relay_cursor, row=row),)))
+        self._saved = self._position
+
+    async def _idle(self) -> None:
+        self._wake.clear()
+        if self._asked:
+            return
+        waiters = [
+            asyncio.ensure_future(self._wiring.store.committed.wait(LOOK_EVERY)),
+            asyncio.ensure_future(self._wake.wait()),
+        ]
+        try:
+            await asyncio.wait(waiters, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for waiter in waiters:
+                waiter.cancel()

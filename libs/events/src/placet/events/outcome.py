@@ -1,0 +1,67 @@
+"""How handling a message or a job ends. An exception is translated here, once, so that no handler needs to."""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import dataclass
+from typing import assert_never
+
+from placet.errors import PlacetError, Refused, Unavailable, Unreadable
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Done:
+    """What was staged may be committed."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Retry:
+    """Nothing is committed; try again after `after` seconds. The project's later messages wait."""
+
+    after: float | None
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Park:
+    """Nothing is committed; a person decides. The project's later messages go on."""
+
+    reason: str
+
+
+Outcome = Done | Retry | Park
+
+DONE = Done()
+MAX_ATTEMPTS = 12
+MAX_DELAY = 60.0
+
+
+def of_error(error: Exception) -> Retry | Park:
+    """What an exception out of a handler means."""
+    match error:
+        case Unavailable():
+            return Retry(after=error.retry_after, reason=str(error))
+        case Unreadable() | Refused():
+            return Park(reason=str(error))
+        case PlacetError():
+            return Park(reason=str(error))
+        case _:
+            # A bug, or an adapter that lets a library's error through: worth another try, then a person.
+            return Retry(after=None, reason="".join(traceback.format_exception(error)[-4:]).strip())
+
+
+def after_attempt(outcome: Retry | Park, attempts: int) -> Retry | Park:
+    """The outcome of attempt number `attempts`, with its delay filled in, or parked when there were enough."""
+    match outcome:
+        case Park():
+            return outcome
+        case Retry(after=after, reason=reason):
+            if after is None and attempts >= MAX_ATTEMPTS:
+                return Park(reason=f"failed {attempts} times: {reason}")
+            return Retry(after=after if after is not None else backoff(attempts), reason=reason)
+    assert_never(outcome)
+
+
+def backoff(attempts: int) -> float:
+    """Seconds before the next attempt: 0.2, 0.4, 0.8 … up to a minute."""
+    return float(min(0.1 * 2**attempts, MAX_DELAY))

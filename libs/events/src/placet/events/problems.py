@@ -1,0 +1,98 @@
+"""The one table from an error's kind to HTTP (RFC 9457, `application/problem+json`)."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from placet.errors import (
+    Conflict,
+    Forbidden,
+    PlacetError,
+    Refused,
+    TooLarge,
+    Unauthenticated,
+    Unavailable,
+    Unknown,
+    Unreadable,
+)
+
+log = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+
+_KINDS: tuple[tuple[type[PlacetError], int, str], ...] = (
+    (Unauthenticated, 401, "Who are you?"),
+    (Forbidden, 403, "Not allowed"),
+    (Unknown, 404, "Unknown"),
+    (Conflict, 409, "Conflict"),
+    (TooLarge, 413, "Too large"),
+    (Refused, 422, "Refused"),
+    (Unavailable, 503, "Unavailable for now"),
+    (Unreadable, 400, "Unreadable"),
+)
+
+
+def problem_of(error: PlacetError) -> tuple[int, dict[str, Any], dict[str, str]]:
+    """Status, body and headers that say `error`."""
+    status, title = next(
+        ((status, title) for kind, status, title in _KINDS if isinstance(error, kind)),
+        (500, "Something is broken"),
+    )
+    body: dict[str, Any] = {"type": "about:blank", "title": title, "status": status, "detail": error.detail}
+    if error.rule:
+        body["rule"] = error.rule
+    if error.fix:
+        body["fix"] = error.fix
+    headers = {}
+    if isinstance(error, Unavailable):
+        headers["Retry-After"] = str(max(1, round(error.retry_after or 1)))
+    if isinstance(error, Unauthenticated):
+        headers["WWW-Authenticate"] = "Bearer"
+    return status, body, headers
+
+
+def speak_problems(app: FastAPI) -> None:
+    """Make `app` answer every error as problem+json."""
+
+    @app.exception_handler(PlacetError)
+    async def on_placet_error(_: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, PlacetError)  # noqa: S101 - FastAPI types the handler wider than it calls it
+        status, body, headers = problem_of(error)
+        return JSONResponse(body, status, headers=headers, media_type=MEDIA_TYPE)
+
+    @app.exception_handler(RequestValidationError)
+    async def on_validation_error(_: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, RequestValidationError)  # noqa: S101
+        detail = "; ".join(
+            f"{'.'.join(str(part) for part in each['loc'])}: {each['msg']}" for each in error.errors()
+        )
+        status, body, _headers = problem_of(Unreadable(detail))
+        return JSONResponse(body, status, media_type=MEDIA_TYPE)
+
+    @app.exception_handler(HTTPException)
+    async def on_http_exception(_: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, HTTPException)  # noqa: S101
+        body = {
+            "type": "about:blank",
+            "title": error.detail,
+            "status": error.status_code,
+            "detail": error.detail,
+        }
+        return JSONResponse(body, error.status_code, headers=error.headers, media_type=MEDIA_TYPE)
+
+    @app.exception_handler(Exception)
+    async def on_bug(request: Request, error: Exception) -> JSONResponse:
+        log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        body = {
+            "type": "about:blank",
+            "title": "Something is broken",
+            "status": 500,
+            "detail": "an unexpected error; the service's log has it",
+        }
+        return JSONResponse(body, 500, media_type=MEDIA_TYPE)

@@ -1,0 +1,218 @@
+"""What a service is made of, and the loop that runs it.
+
+`Service` is data: a bootstrap puts it together and starts nothing. `ServiceRunner` runs one in a structured
+group of tasks: every replica works on jobs and serves HTTP; the leader also hears, publishes, keeps time and
+keeps projections. If any part fails for good, the whole service ends with that error rather than look
+healthy and do nothing. Stopping is a drain: hearing ends, what is in hand is finished, the outbox is
+emptied as far as the broker allows, leases are given back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from fastapi import APIRouter
+
+from placet.errors import Unavailable
+from placet.events.bus import Subscription
+from placet.events.inbox import Inbox, Parked, Reaction
+from placet.events.jobs import JobRunner, Worker
+from placet.events.leadership import Leadership
+from placet.events.outbox import Relay
+from placet.events.projection import Progress, Projection, ProjectionRunner
+from placet.events.wiring import Wiring
+
+log = logging.getLogger(__name__)
+
+DRAIN_SECONDS = 20.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Periodic:
+    """Something the leader does `every` so many seconds; `Unavailable` is only logged, the next time comes anyway."""
+
+    name: str
+    every: float
+    run: Callable[[], Awaitable[None]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Service:
+    """One service, wired and not yet running. `hears` are whole producers, `says` the event types it may append."""
+
+    name: str
+    wiring: Wiring
+    hears: frozenset[str]
+    reaction: Reaction
+    says: tuple[type, ...]
+    workers: tuple[Worker[Any], ...] = ()
+    periodic: tuple[Periodic, ...] = ()
+    projections: tuple[Projection, ...] = ()
+    routers: tuple[APIRouter, ...] = ()
+    start: tuple[Callable[[], Awaitable[None]], ...] = ()
+    """Awaited once before anything runs."""
+    close: tuple[Callable[[], Awaitable[None]], ...] = ()
+    """Awaited once after everything stopped, last first."""
+
+
+@dataclass(slots=True)
+class _Term:
+    """What exists only while leading."""
+
+    inbox: Inbox
+    relay: Relay
+    projections: list[ProjectionRunner] = field(default_factory=list)
+
+
+class ServiceRunner:
+    """Runs one service in this process."""
+
+    def __init__(self, service: Service, *, lease_seconds: float = 10.0) -> None:
+        self.service = service
+        self._wiring = service.wiring
+        self._owner = service.wiring.ids.new()
+        self._lease_seconds = lease_seconds
+        self._leadership = Leadership(service.name, self._wiring, owner=self._owner, seconds=lease_seconds)
+        self._term: _Term | None = None
+        self._jobs: list[JobRunner] = []
+        self.is_started = False
+
+    @property
+    def is_leading(self) -> bool:
+        return self._leadership.is_held
+
+    @property
+    def inbox_pending(self) -> int:
+        return self._term.inbox.pending if self._term else 0
+
+    @property
+    def inbox_lag(self) -> dict[str, int]:
+        return dict(self._term.inbox.lag()) if self._term else {}
+
+    @property
+    def outbox_backlog(self) -> int:
+        return self._term.relay.backlog if self._term else 0
+
+    @property
+    def jobs_running(self) -> int:
+        return sum(runner.running for runner in self._jobs)
+
+    async def projections(self) -> list[Progress]:
+        runners = [
+            ProjectionRunner(self.service.name, self._wiring, each) for each in self.service.projections
+        ]
+        return [await runner.progress() for runner in runners]
+
+    async def parked(self) -> list[Parked]:
+        return await self._inbox().parked()
+
+    async def replay(self, producer: str, epoch: str, position: int) -> bool:
+        """Handle a parked message again. Raises Unavailable on a replica that does not lead."""
+        if self._term is None:
+            raise Unavailable(f"this replica of {self.service.name} stands by; ask the one that leads")
+        return await self._term.inbox.replay(producer, epoch, position)
+
+    async def run(self) -> None:
+        """Run until cancelled, then drain. Raises what ended the service if it was not asked to stop."""
+        service = self.service
+        try:
+            for step in service.start:
+                await step()
+            self._jobs = [
+                JobRunner(service.name, self._wiring, worker, owner=self._owner, lease=self._lease_seconds)
+                for worker in service.workers
+            ]
+            self.is_started = True
+            async with asyncio.TaskGroup() as tasks:
+                for runner in self._jobs:
+                    tasks.create_task(runner.run(), name=f"{service.name} jobs")
+                tasks.create_task(self._lead_whenever_possible(), name=f"{service.name} leader")
+        finally:
+            self.is_started = False
+            for last in reversed(service.close):
+                await last()
+
+    async def _lead_whenever_possible(self) -> None:
+        while True:
+            await self._leadership.acquire()
+            log.info("%s: leads", self.service.name)
+            try:
+                await self._lead()
+            finally:
+                self._term = None
+                await self._leadership.release()
+
+    async def _lead(self) -> None:
+        inbox = self._inbox()
+        relay = Relay(self.service.name, self._wiring)
+        inbox.on_resend_asked(relay.resend)
+        term = _Term(inbox=inbox, relay=relay)
+        term.projections = [
+            ProjectionRunner(self.service.name, self._wiring, each) for each in self.service.projections
+        ]
+        subscription = Subscription(service=self.service.name, producers=self.service.hears)
+        await _patiently(inbox.load)
+        self._term = term
+        try:
+            await self._hear_and_publish(term, subscription)
+        except asyncio.CancelledError:
+            await asyncio.wait_for(relay.drain(), DRAIN_SECONDS)
+            raise
+
+    async def _hear_and_publish(self, term: _Term, subscription: Subscription) -> None:
+        """The leader's tasks; returns when another replica leads."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._until_deposed())
+                tasks.create_task(self._wiring.bus.consume(subscription, term.inbox))
+                tasks.create_task(term.inbox.run())
+                tasks.create_task(term.inbox.chase())
+                tasks.create_task(term.relay.run())
+                for projection in term.projections:
+                    tasks.create_task(projection.run())
+                for periodic in self.service.periodic:
+                    tasks.create_task(_periodically(self.service.name, periodic))
+        except* _Deposed:
+            pass
+
+    async def _until_deposed(self) -> None:
+        await self._leadership.keep()
+        raise _Deposed
+
+    def _inbox(self) -> Inbox:
+        return Inbox(self.service.name, self._wiring, self.service.reaction)
+
+
+class _Deposed(Exception):
+    """Another replica leads now."""
+
+
+async def _periodically(service: str, periodic: Periodic) -> None:
+    while True:
+        try:
+            await periodic.run()
+        except Unavailable as error:
+            log.warning("%s: %s: %s", service, periodic.name, error)
+        await asyncio.sleep(periodic.every)
+
+
+async def _patiently(step: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        try:
+            await step()
+        except Unavailable as error:
+            log.warning("waiting for the database: %s", error)
+            await asyncio.sleep(1.0)
+        else:
+            return
+
+
+async def run_together(runners: Sequence[ServiceRunner]) -> None:
+    """Run several services in one process until cancelled; one that fails ends them all."""
+    async with asyncio.TaskGroup() as tasks:
+        for runner in runners:
+            tasks.create_task(runner.run(), name=runner.service.name)

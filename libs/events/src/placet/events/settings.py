@@ -1,0 +1,85 @@
+"""Settings of a service: environment variables `PLACET_…`, all listed by `--help-settings`.
+
+A wrong one stops the start with its name and what is allowed.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, TypeVar, get_args
+
+from pydantic import AfterValidator, Field, ValidationError
+from pydantic_core import PydanticUndefined
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from placet.errors import Refused
+
+
+def _amqp(url: str) -> str:
+    if not url.startswith(("amqp://", "amqps://")):
+        raise ValueError("must be amqp://user:password@host[:port]/[vhost] or amqps://…")
+    return url
+
+
+def _database(url: str) -> str:
+    if not url.startswith(("postgresql://", "postgres://")):
+        raise ValueError("must be postgresql://user:password@host[:port]/database")
+    return url.replace("postgres://", "postgresql://", 1)
+
+
+class ServiceSettings(BaseSettings):
+    """What every service needs. Services add their own in a subclass."""
+
+    model_config = SettingsConfigDict(env_prefix="PLACET_", extra="ignore", frozen=True)
+
+    amqp_url: Annotated[str, AfterValidator(_amqp)] = Field(
+        description="the RabbitMQ broker, with this service's own user: amqp://builder:…@host:5672/"
+    )
+    database_url: Annotated[str, AfterValidator(_database)] = Field(
+        description="the PostgreSQL database; the service uses the schema of its own name"
+    )
+    http_host: str = Field(default="0.0.0.0", description="address to listen on")  # noqa: S104 - in a container
+    http_port: int = Field(default=8080, ge=0, le=65535, description="port to listen on")
+    lease_seconds: float = Field(
+        default=10.0, gt=0.5, le=600, description="how long leadership and jobs outlive a crashed process"
+    )
+    log_level: str = Field(
+        default="info", pattern="^(debug|info|warning|error)$", description="debug, info, warning or error"
+    )
+
+
+Settings = TypeVar("Settings", bound=BaseSettings)
+
+
+def load(kind: type[Settings]) -> Settings:
+    """The settings from the environment. Raises Refused naming each variable that is missing or wrong."""
+    try:
+        return kind()
+    except ValidationError as error:
+        lines = []
+        for each in error.errors():
+            field = str(each["loc"][0]) if each["loc"] else "?"
+            info = kind.model_fields.get(field)
+            allowed = f" ({info.description})" if info and info.description else ""
+            wrong = "is not set" if each["type"] == "missing" else f"{each['msg']}, got {each['input']!r}"
+            lines.append(f"{_variable(kind, field)}: {wrong}{allowed}")
+        raise Refused("\n".join(lines), fix="see --help-settings") from error
+
+
+def describe(kind: type[BaseSettings]) -> str:
+    """A table of every setting: variable, what it is, its default."""
+    lines = []
+    for field, info in kind.model_fields.items():
+        default = "required" if info.default is PydanticUndefined else f"default: {info.default!r}"
+        choices = get_args(info.annotation)
+        allowed = (
+            f" one of {', '.join(map(str, choices))};"
+            if choices and all(isinstance(c, str) for c in choices)
+            else ""
+        )
+        lines.append(f"{_variable(kind, field):28} {info.description or ''};{allowed} {default}")
+    lines.append(f"{'OTEL_*':28} OpenTelemetry's own variables, e.g. OTEL_EXPORTER_OTLP_ENDPOINT")
+    return "\n".join(lines)
+
+
+def _variable(kind: type[BaseSettings], field: str) -> str:
+    return f"{kind.model_config.get('env_prefix', '')}{field}".upper()

@@ -1,0 +1,139 @@
+"""The port to a service's own log and tables: what is committed together, and what a reader may rely on.
+
+Promise of every adapter: *positions are contiguous and in commit order; a reader never passes an event that
+is not yet visible.* `tests/contract/test_store.py` holds each adapter to it. A `Unit` is one caller's whole
+change: events, read-model rows and claims become visible together or not at all; many units share one
+transaction, and one that fails does so alone.
+
+The port says nothing about how rows are queried beyond SQLAlchemy selects, and offers no update or delete
+of an event.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from sqlalchemy import Executable, Row, Select, Table
+
+from placet.errors import Conflict
+from placet.events.envelope import Event, Recorded
+
+EVENTS = "events"
+"""The log that a service says its own events in."""
+
+ANY_VERSION = None
+
+
+class ClaimLost(Conflict):
+    """The row that a unit claims is gone: its work has been done already, by this process or another."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Append:
+    """Events at the end of one stream. `expected` is the version last seen (0: new), or `ANY_VERSION`."""
+
+    stream: str
+    expected: int | None
+    events: tuple[Event[Any], ...]
+    log: str = EVENTS
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Put:
+    """Insert a row, or replace the one with its primary key."""
+
+    table: Table
+    row: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Run:
+    """Any insert, update or delete; `parameters` runs it for each."""
+
+    statement: Executable
+    parameters: Sequence[Mapping[str, Any]] | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Claim:
+    """An update or delete that must hit exactly `rows` rows, or the whole unit ends in `ClaimLost`."""
+
+    statement: Executable
+    rows: int = 1
+
+
+Write = Put | Run | Claim
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unit:
+    """One caller's change, all of it or nothing. Claims come first, then events, then rows."""
+
+    appends: tuple[Append, ...] = ()
+    claims: tuple[Claim, ...] = ()
+    writes: tuple[Put | Run, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Head:
+    """Where a log ends. A restored database begins a new epoch, at the position where the old one ended."""
+
+    epoch: str
+    position: int
+    began_after: int = 0
+
+
+@dataclass(slots=True)
+class Signal:
+    """Wakes whoever waits for the next commit of this process. Commits of other processes are found by looking."""
+
+    _changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def fire(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def wait(self, at_most: float) -> None:
+        """Return at the next `fire`, or after `at_most` seconds."""
+        changed = self._changed
+        try:
+            async with asyncio.timeout(at_most):
+                await changed.wait()
+        except TimeoutError:
+            return
+
+
+class EventStore(Protocol):
+    """A service's logs and tables. Every method raises `Unavailable` while the database is away."""
+
+    committed: Signal
+
+    async def commit(self, unit: Unit) -> tuple[Recorded[Any], ...]:
+        """Commit `unit` and return its events with their places.
+
+        An event whose id and bytes are already there keeps its original place, and the unit counts as
+        committed before. Raises `Conflict` for a version other than the expected one, or a known id with
+        other bytes; `ClaimLost` when a claim found nothing.
+        """
+
+    async def read(self, stream: str, *, after: int = 0, log: str = EVENTS) -> list[Recorded[Any]]:
+        """The events of one stream with a version above `after`, in order."""
+
+    async def read_all(self, after: int, limit: int, *, log: str = EVENTS) -> list[Recorded[Any]]:
+        """At most `limit` events with positions after+1, after+2, … Raises `Unreadable` if one is missing."""
+
+    async def head(self, log: str = EVENTS) -> Head: ...
+
+    async def epochs(self, log: str = EVENTS) -> list[Head]:
+        """Every epoch, oldest first, each with the position it began after; `position` is where it ended or stands."""
+
+    async def begin_epoch(self, log: str = EVENTS) -> Head:
+        """Say that this database was restored: what follows is not what may have followed before."""
+
+    async def rows(self, query: Select[Any]) -> Sequence[Row[Any]]:
+        """Run a select on the service's own tables, outside any unit."""
+
+    async def close(self) -> None: ...

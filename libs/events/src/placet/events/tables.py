@@ -1,0 +1,80 @@
+"""The library's own tables in a service's database: private state, never shared, never an event."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+LIBRARY = sa.MetaData()
+
+inbox = sa.Table(
+    "inbox",
+    LIBRARY,
+    sa.Column("producer", sa.Text, primary_key=True),
+    sa.Column("epoch", sa.Text, primary_key=True),
+    sa.Column("position", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("routing_key", sa.Text, nullable=False),
+    sa.Column("raw", sa.LargeBinary, nullable=False),
+    # early: behind a hole; waiting: to be handled; parked: for a person.
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("next_at", sa.Double, nullable=False),
+    sa.Column("reason", sa.Text),
+    sa.Column("received_at", sa.Double, nullable=False),
+)
+
+inbox_cursors = sa.Table(
+    "inbox_cursors",
+    LIBRARY,
+    sa.Column("producer", sa.Text, primary_key=True),
+    sa.Column("epoch", sa.Text, nullable=False),
+    sa.Column("position", sa.BigInteger, nullable=False),
+)
+
+strays = sa.Table(
+    "inbox_strays",
+    LIBRARY,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("sender", sa.Text),
+    sa.Column("routing_key", sa.Text, nullable=False),
+    sa.Column("raw", sa.LargeBinary, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("received_at", sa.Double, nullable=False),
+)
+
+relay_cursor = sa.Table(
+    "outbox_cursor",
+    LIBRARY,
+    sa.Column("log", sa.Text, primary_key=True),
+    sa.Column("position", sa.BigInteger, nullable=False),
+)
+
+leases = sa.Table(
+    "leases",
+    LIBRARY,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("owner", sa.Text, nullable=False),
+    sa.Column("until", sa.Double, nullable=False),
+)
+
+jobs = sa.Table(
+    "jobs",
+    LIBRARY,
+    sa.Column("kind", sa.Text, primary_key=True),
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("context", sa.LargeBinary, nullable=False),
+    sa.Column("payload", sa.LargeBinary, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("next_at", sa.Double, nullable=False),
+    sa.Column("reason", sa.Text),
+    sa.Column("leased_by", sa.Text),
+    sa.Column("leased_until", sa.Double, nullable=False),
+)
+
+projections = sa.Table(
+    "projections",
+    LIBRARY,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("position", sa.BigInteger, nullable=False),
+    sa.Column("beat_at", sa.Double, nullable=False),
+)

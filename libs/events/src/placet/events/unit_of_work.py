@@ -1,0 +1,187 @@
+"""One change in the making: load, fold, decide, and hand everything over as one `Unit`.
+
+A handler, a job or a request gets a `UnitOfWork`, stages decisions and rows in it, and never commits by
+itself: whoever runs it does, together with its own claim, and runs it again from the start after a conflict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, TypeVar
+
+import msgspec
+import sqlalchemy as sa
+from opentelemetry import propagate
+
+from placet.errors import Conflict, Unavailable
+from placet.events import tables
+from placet.events.catalog import contract_of
+from placet.events.decider import Decider
+from placet.events.envelope import Actor, Event, Recorded
+from placet.events.store import Append, Claim, ClaimLost, Put, Run, Unit
+from placet.events.wiring import Wiring
+
+Command = TypeVar("Command")
+State = TypeVar("State")
+Happened = TypeVar("Happened")
+Answer = TypeVar("Answer")
+
+MAX_CONFLICTS = 20
+
+
+class Context(msgspec.Struct, frozen=True, kw_only=True):
+    """Why something is done: for which project and operation, caused by which event, in whose name."""
+
+    project: str
+    correlation: str
+    actor: Actor
+    causation: str | None = None
+    traceparent: str | None = None
+
+    @classmethod
+    def after(cls, event: Event[Any], service: str) -> Context:
+        """The context of `service` reacting to `event`."""
+        return cls(
+            project=event.partitionkey,
+            correlation=event.correlationid,
+            causation=event.id,
+            actor=Actor.service(service),
+            traceparent=current_traceparent() or event.traceparent,
+        )
+
+
+class UnitOfWork:
+    """Collects one caller's change. Not shared between tasks, not used twice."""
+
+    def __init__(self, wiring: Wiring, service: str, context: Context) -> None:
+        self._wiring = wiring
+        self._service = service
+        self.context = context
+        self._streams: dict[str, tuple[int, list[Event[Any]]]] = {}
+        self._loaded: dict[str, list[Any]] = {}
+        self._writes: list[Put | Run] = []
+        self._foreign: list[Append] = []
+
+    @property
+    def now(self) -> datetime:
+        return self._wiring.clock.now()
+
+    def new_id(self) -> str:
+        return self._wiring.ids.new()
+
+    async def state(self, decider: Decider[Any, State, Any], stream: str) -> State:
+        """The stream's state with what is staged here already folded in."""
+        return decider.fold(await self._history(stream))
+
+    async def decide(
+        self, decider: Decider[Command, State, Happened], stream: str, command: Command
+    ) -> Sequence[Happened]:
+        """Decide on the stream's present state and stage what happened. Raises what the decider refuses with."""
+        happened = tuple(decider.decide(command, await self.state(decider, stream)))
+        self.stage(stream, happened)
+        return happened
+
+    def stage(self, stream: str, happened: Sequence[Any]) -> None:
+        """Stage events for a stream that `state` or `decide` loaded; their order of staging is their order."""
+        _, staged = self._streams[stream]
+        for payload in happened:
+            staged.append(self._seal(stream, payload))
+            self._loaded[stream].append(payload)
+
+    def put(self, table: sa.Table, /, **row: Any) -> None:
+        """Insert or replace a row of the service's own tables."""
+        self._writes.append(Put(table=table, row=row))
+
+    def run(self, statement: sa.Executable, parameters: Sequence[Mapping[str, Any]] | None = None) -> None:
+        """Run any statement on the service's own tables within the unit."""
+        self._writes.append(Run(statement=statement, parameters=parameters))
+
+    def enqueue(self, kind: str, key: str, payload: Any) -> None:
+        """Put a job into the service's own queue: it is taken up after the commit, and again after a crash."""
+        self.put(
+            tables.jobs,
+            kind=kind,
+            key=key,
+            context=msgspec.json.encode(self.context),
+            payload=msgspec.json.encode(payload),
+            attempts=0,
+            next_at=self.now.timestamp(),
+            reason=None,
+            leased_by=None,
+            leased_until=0.0,
+        )
+
+    def append_to(self, log: str, stream: str, expected: int | None, events: Sequence[Event[Any]]) -> None:
+        """Stage events that were sealed by somebody else for a log that keeps them (the audit log)."""
+        self._foreign.append(Append(stream=stream, expected=expected, events=tuple(events), log=log))
+
+    @property
+    def said(self) -> tuple[Event[Any], ...]:
+        """What is staged to be said, in order."""
+        return tuple(event for _, staged in self._streams.values() for event in staged)
+
+    def unit(self, *claims: Claim) -> Unit:
+        appends = tuple(
+            Append(stream=stream, expected=expected, events=tuple(staged))
+            for stream, (expected, staged) in self._streams.items()
+            if staged
+        )
+        return Unit(appends=appends + tuple(self._foreign), claims=claims, writes=tuple(self._writes))
+
+    async def _history(self, stream: str) -> list[Any]:
+        if stream not in self._loaded:
+            recorded = await self._wiring.store.read(stream)
+            self._loaded[stream] = [each.data for each in recorded]
+            self._streams[stream] = (len(recorded), [])
+        return self._loaded[stream]
+
+    def _seal(self, stream: str, payload: Any) -> Event[Any]:
+        contract = contract_of(payload)
+        if contract.producer != self._service:
+            raise TypeError(f"{self._service} cannot say {contract.type}: it is {contract.producer}'s")
+        return self._wiring.codec.seal(
+            payload,
+            id=self._wiring.ids.new(),
+            time=self._wiring.clock.now(),
+            subject=stream,
+            partitionkey=self.context.project,
+            correlationid=self.context.correlation,
+            causationid=self.context.causation,
+            actor=self.context.actor,
+            traceparent=self.context.traceparent,
+        )
+
+
+async def transact(
+    wiring: Wiring,
+    service: str,
+    context: Context,
+    change: Callable[[UnitOfWork], Awaitable[Answer]],
+    *claims: Claim,
+) -> tuple[Answer, tuple[Recorded[Any], ...]]:
+    """Run `change` on a fresh unit of work and commit it; again from the start whenever somebody else was first.
+
+    Returns what `change` returned and the events as recorded. Raises ClaimLost, whatever `change` refuses
+    with, and Unavailable when the stream is so busy that 20 attempts were all overtaken.
+    """
+    for _ in range(MAX_CONFLICTS):
+        work = UnitOfWork(wiring, service, context)
+        answer = await change(work)
+        unit = work.unit(*claims)
+        if not (unit.appends or unit.claims or unit.writes):
+            return answer, ()
+        try:
+            return answer, await wiring.store.commit(unit)
+        except ClaimLost:
+            raise
+        except Conflict:
+            continue
+    raise Unavailable(f"others were first {MAX_CONFLICTS} times", retry_after=1.0)
+
+
+def current_traceparent() -> str | None:
+    """The W3C trace context of the span that is open now, if one is."""
+    carrier: dict[str, str] = {}
+    propagate.inject(carrier)
+    return carrier.get("traceparent")
