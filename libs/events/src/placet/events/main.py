@@ -16,7 +16,7 @@ from placet.errors import PlacetError, Unavailable
 from placet.events.build import distributed
 from placet.events.http import http_app
 from placet.events.service import Service, ServiceRunner
-from placet.events.settings import ServiceSettings, describe, load
+from placet.events.settings import ProcessSettings, ServiceSettings, describe, load
 from placet.events.wiring import Wiring
 
 Settings = TypeVar("Settings", bound=ServiceSettings)
@@ -40,35 +40,36 @@ def main(
         "--help-settings", action="store_true", help="list the environment variables and exit"
     )
     if parser.parse_args().help_settings:
-        sys.stdout.write(describe(settings_type) + "\n")
+        sys.stdout.write(f"{describe(ProcessSettings)}\n{describe(settings_type)}\n")
         sys.exit(0)
     try:
-        settings = load(settings_type)
+        process, settings = load(ProcessSettings), load(settings_type)
     except PlacetError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(2)
     logging.basicConfig(
-        level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s"
+        level=process.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )
-    sys.exit(asyncio.run(_serve(name, settings, build, tables, logs)))
+    sys.exit(asyncio.run(_serve(name, process, settings, build, tables, logs)))
 
 
 async def _serve(
     name: str,
+    process: ProcessSettings,
     settings: Settings,
     build: Callable[[Settings, Wiring], Awaitable[Service]],
     tables: Iterable[sa.MetaData],
     logs: Iterable[str],
 ) -> int:
-    wiring = await _wire(name, settings, tables, logs)
-    runner = ServiceRunner(await build(settings, wiring), lease_seconds=settings.lease_seconds)
+    wiring = await _wire(name, process, tables, logs)
+    runner = ServiceRunner(await build(settings, wiring), lease_seconds=process.lease_seconds)
     app = http_app(f"placet {name}", [runner], version="1")
     server = uvicorn.Server(
         uvicorn.Config(
             app,
-            host=settings.http_host,
-            port=settings.http_port,
-            log_level=settings.log_level,
+            host=process.http_host,
+            port=process.http_port,
+            log_level=process.log_level,
             access_log=False,
             timeout_graceful_shutdown=10,
         )
@@ -87,14 +88,14 @@ async def _serve(
 
 
 async def _wire(
-    name: str, settings: ServiceSettings, tables: Iterable[sa.MetaData], logs: Iterable[str]
+    name: str, process: ProcessSettings, tables: Iterable[sa.MetaData], logs: Iterable[str]
 ) -> Wiring:
     while True:
         try:
             return await distributed(
                 name,
-                amqp_url=settings.amqp_url,
-                database_url=settings.database_url,
+                amqp_url=process.amqp_url,
+                database_url=process.database_url,
                 tables=tuple(tables),
                 logs=tuple(logs),
             )

@@ -27,9 +27,13 @@ def _database(url: str) -> str:
 
 
 class ServiceSettings(BaseSettings):
-    """What every service needs. Services add their own in a subclass."""
+    """What one service needs, wherever it runs: each has a subclass. The embedded platform makes them itself."""
 
     model_config = SettingsConfigDict(env_prefix="PLACET_", extra="ignore", frozen=True)
+
+
+class ProcessSettings(ServiceSettings):
+    """What a process of its own needs besides: broker, database, an address to listen on."""
 
     amqp_url: Annotated[str, AfterValidator(_amqp)] = Field(
         description="the RabbitMQ broker, with this service's own user: amqp://builder:…@host:5672/"
@@ -77,7 +81,6 @@ def describe(kind: type[BaseSettings]) -> str:
             else ""
         )
         lines.append(f"{_variable(kind, field):28} {info.description or ''};{allowed} {default}")
-    lines.append(f"{'OTEL_*':28} OpenTelemetry's own variables, e.g. OTEL_EXPORTER_OTLP_ENDPOINT")
     return "\n".join(lines)
 
 
