@@ -1,7 +1,7 @@
 """A command on its way, step by step: alive on a terminal, one line a step anywhere else.
 
-Steps of this machine (packing, sending) and steps of the platform stand in one list. What the platform
-has not said yet is shown as still to come; it is never guessed to be done.
+Steps of this machine (packing, sending) look like steps of the platform. What the platform has not said yet is
+shown as still to come; it is never guessed to be done.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from placet.cli.screen import Screen, harmless
 from placet.client.documents import Operation, Step
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
     from rich.text import Text
 
 _ROAD = ("requested", "cleared", "reserved", "built", "indexed", "certified", "live")
@@ -92,7 +91,6 @@ class LiveProgress:
         self._live = Live(get_renderable=self._picture, console=self._console, refresh_per_second=12)
 
     def __enter__(self) -> Self:
-        self._live.start()
         return self
 
     def __exit__(
@@ -102,23 +100,20 @@ class LiveProgress:
 
     def local(self, step: Step) -> None:
         self._local[step.name] = step
-        self._live.refresh()
+        self._draw()
 
     def show(self, operation: Operation) -> None:
         self._operation = operation
+        self._draw()
+
+    def _draw(self) -> None:
+        self._live.start()  # once; before there is a step there is nothing to draw, not even an empty line
         self._live.refresh()
 
-    def _picture(self) -> RenderableType:
-        from rich.table import Table
+    def _picture(self) -> Text:
+        from rich.text import Text
 
-        table = Table.grid(padding=(0, 1))
-        table.add_column(width=3, justify="right")
-        table.add_column(width=_COLUMN, no_wrap=True)
-        table.add_column(width=8, justify="right", no_wrap=True)
-        table.add_column(no_wrap=True, overflow="ellipsis")
-        for step in self._steps():
-            table.add_row(*self._row(step))
-        return table
+        return Text("\n", no_wrap=True, overflow="ellipsis").join(self._line(step) for step in self._steps())
 
     def _steps(self) -> list[Step]:
         steps = list(self._local.values())
@@ -135,23 +130,25 @@ class LiveProgress:
                 is_moving = True
         return steps
 
-    def _row(self, step: Step) -> tuple[RenderableType, Text, Text, Text]:
+    def _line(self, step: Step) -> Text:
         from rich.text import Text
 
+        seconds = step.seconds
         if step.state == "running":
             now = time.monotonic()
             seconds = now - self._began.setdefault(step.name, now)
-            mark: RenderableType = self._spinner.render(self._console.get_time())
-            return mark, Text(step.name, "bold"), Text(_seconds(seconds), "dim"), _detail(step)
-        glyph, style = self._marks.get(step.state, self._marks["coming"])
-        name = Text(harmless(step.name), "dim" if step.state == "coming" else "")
-        return Text(glyph, style), name, Text(_seconds(step.seconds), "dim"), _detail(step)
-
-
-def _detail(step: Step) -> Text:
-    from rich.text import Text
-
-    return Text(harmless(step.detail or ""), "red" if step.state in ("refused", "failed") else "dim")
+            frames = self._spinner.frames
+            mark, colour, weight = frames[int(now * 1000 / self._spinner.interval) % len(frames)], "", "bold"
+        else:
+            mark, colour = self._marks.get(step.state, self._marks["coming"])
+            weight = "dim" if step.state == "coming" else ""
+        return Text.assemble(
+            ("  ", ""),
+            (mark, colour),
+            (f" {harmless(step.name):<{_COLUMN}}", weight),
+            (f" {_seconds(seconds):>8}  ", "dim"),
+            (harmless(step.detail or ""), "red" if step.state in ("refused", "failed") else "dim"),
+        )
 
 
 def _seconds(seconds: float | None) -> str:

@@ -9,12 +9,14 @@ from placet.cli.screen import Screen
 from placet.client import Awaiting, Operation, Refusal, Verdict
 from placet.errors import PlacetError
 
-_GLAD = {
+_ENDS = {
     "live": "release {release} of {project} is live",
     "certified": "release {release} of {project} is built and certified",
     "stopped": "{project} is stopped; `placet start {project}` brings it back",
     "deleted": "{project} is deleted",
     "awaiting": "release {release} of {project} awaits approval; it goes on when that is given",
+    "refused": "{command} of {project} is refused",
+    "failed": "{command} of {project} failed",
     "quarantined": "{project} is off its route: its certificate does not stand",
     "stalled": "the operation has gone silent; `placet status {operation} --follow` shows when it goes on",
 }
@@ -22,9 +24,9 @@ _GLAD = {
 
 def conclude(screen: Screen, operation: Operation) -> None:
     """The end of an operation: words on stderr, and its one result (URL or image) on stdout."""
-    said = _GLAD.get(operation.state, f"{operation.command or 'the operation'} {operation.state}")
+    said = _ENDS.get(operation.state, "{command} of {project}: {state}")
     screen.note()
-    screen.note(said.format(**operation.to_json()))
+    screen.note(said.format(**{**operation.to_json(), "project": operation.project or "the project"}))
     if operation.state in ("live", "certified") and operation.built is False:
         screen.note("nothing was built: the platform has this source's image")
     if operation.certificate:

@@ -26,7 +26,7 @@ from placet.cli.progress import Progress
 from placet.cli.report import conclude, tell_verdicts
 from placet.cli.screen import Screen
 from placet.cli.submission import Folder, send
-from placet.cli.verbs.operations import carry_out
+from placet.cli.verbs.operations import begin, see_through
 from placet.client import Client, Connection, Operation, Verdict, leave_discovery, remove_discovery
 from placet.errors import Refused, Unavailable
 
@@ -92,8 +92,11 @@ async def _tour(client: Client, example: Path, screen: Screen, *, is_short: bool
     async def ask(platform: Client, steps: Progress) -> Operation:
         return await platform.command("deploy", digest=await send(platform, Folder(example), steps))
 
+    async def deploy() -> Operation:
+        return await see_through(client, await begin(client, "deploy", None, ask, screen), screen)
+
     screen.note(f"\n$ placet deploy {_EXAMPLE}")
-    first = await carry_out(client, "deploy", None, ask, screen)
+    first = await deploy()
     conclude(screen, first)
     if first.state != "live" or first.url is None or first.certificate is None:
         screen.document({"operations": [first.to_json()]})
@@ -112,7 +115,7 @@ async def _tour(client: Client, example: Path, screen: Screen, *, is_short: bool
     operations = [first]
     if not is_short:
         screen.note(f"\n$ placet deploy {_EXAMPLE}    # the same source again")
-        again = await carry_out(client, "deploy", None, ask, screen)
+        again = await deploy()
         operations.append(again)
         conclude(screen, again)
     screen.document({**seen, "operations": [operation.to_json() for operation in operations]})

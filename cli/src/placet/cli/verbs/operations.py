@@ -96,53 +96,40 @@ async def _carry_out(
     command: Command, project: str | None, ask: Ask, arguments: Namespace, screen: Screen
 ) -> int:
     async with connect() as platform:
-        operation = await carry_out(platform, command, project, ask, screen, is_waiting=not arguments.no_wait)
-    if arguments.no_wait and operation.operation is not None and not operation.is_over:
-        screen.result(operation.operation)
-        screen.document(operation.to_json())
-        return exits.DONE
+        operation = await begin(platform, command, project, ask, screen)
+        if arguments.no_wait and not operation.is_over:
+            screen.result(str(operation.operation))
+            screen.document(operation.to_json())
+            return exits.DONE
+        operation = await see_through(platform, operation, screen)
     conclude(screen, operation)
     screen.document(operation.to_json())
     return exits.of_state(operation.state)
 
 
-async def carry_out(
-    platform: Client,
-    command: Command,
-    project: str | None,
-    ask: Ask,
-    screen: Screen,
-    *,
-    is_waiting: bool = True,
+async def begin(
+    platform: Client, command: Command, project: str | None, ask: Ask, screen: Screen
 ) -> Operation:
-    """The command's operation as it ended; refused before it began, it looks like any other refused one."""
-    operation: Operation | None = None
+    """The operation asked for. What is refused before there is one looks like any other refused one."""
     try:
         with progress(screen) as steps:
-            operation = await ask(platform, steps)
-            if is_waiting and operation.operation is not None:
-                async with aclosing(platform.follow(operation.operation)) as changes:
-                    async for operation in changes:
-                        steps.show(operation)
+            return await ask(platform, steps)
     except (Refused, Unreadable) as no:
-        if operation is not None:
-            raise
         return Operation(command=command, project=project, state="refused", refusals=refusals_of(no))
-    except (asyncio.CancelledError, Unavailable) as cut:
-        if operation is not None:
-            screen.note(
-                f"the operation goes on; follow it with `placet status {operation.operation} --follow`"
-            )
-            if isinstance(cut, asyncio.CancelledError):
-                screen.document(operation.to_json())
-        raise
-    return operation
 
 
 async def see_through(platform: Client, operation: Operation, screen: Screen) -> Operation:
-    """An operation that was begun elsewhere, to its end."""
-
-    async def ask(platform: Client, steps: Progress) -> Operation:
+    """The operation at its end. Whoever stops waiting is told how to go on; the operation itself does."""
+    if operation.is_over or operation.operation is None:
         return operation
-
-    return await carry_out(platform, "deploy", operation.project, ask, screen)
+    try:
+        with progress(screen) as steps:
+            async with aclosing(platform.follow(operation.operation)) as changes:
+                async for operation in changes:
+                    steps.show(operation)
+    except (asyncio.CancelledError, Unavailable) as cut:
+        screen.note(f"the operation goes on; to follow it:\n  placet status {operation.operation} --follow")
+        if isinstance(cut, asyncio.CancelledError):
+            screen.document(operation.to_json())
+        raise
+    return operation

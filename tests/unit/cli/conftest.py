@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from placet.cli.__main__ import main
+
+from tests.unit.client.fake_platform import ADMIN, FakePlatform, running
+
+MANIFEST = """\
+apiVersion: placet/v1
+project: wine
+model: {format: sklearn, path: model.skops}
+"""
+
+
+@dataclass(frozen=True)
+class Ended:
+    status: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> Any:
+        """The one JSON document on stdout."""
+        return json.loads(self.out)
+
+
+Placet = Callable[..., Ended]
+
+
+@pytest.fixture
+def placet(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Placet:
+    """The command, called in this process by a user of whom nothing is known."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.delenv("PLACET_URL", raising=False)
+    monkeypatch.delenv("PLACET_TOKEN", raising=False)
+    monkeypatch.chdir(tmp_path)
+
+    def call(*argv: str) -> Ended:
+        status = main(argv)
+        said = capsys.readouterr()
+        return Ended(status, said.out, said.err)
+
+    return call
+
+
+@pytest.fixture
+def platform(placet: Placet, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakePlatform]:
+    """A platform that the command finds."""
+    with running(FakePlatform()) as platform:
+        monkeypatch.setenv("PLACET_URL", platform.url)
+        monkeypatch.setenv("PLACET_TOKEN", ADMIN)
+        yield platform
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    folder = tmp_path / "wine-project"
+    folder.mkdir()
+    (folder / "placet.yaml").write_text(MANIFEST)
+    (folder / "model.skops").write_bytes(b"a model")
+    return folder

@@ -1,0 +1,65 @@
+"""What is typed: help for every verb, and status 2 for what cannot be meant."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from placet.cli.arguments import VERBS
+
+from tests.unit.cli.conftest import Placet
+
+
+@pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.words)
+def test_every_verb_has_help_with_an_example(placet: Placet, verb: object) -> None:
+    words = str(getattr(verb, "words", ""))
+    ended = placet(*words.split(), "--help")
+    assert ended.status == 0
+    assert f"usage: placet {words}" in ended.out
+    assert f"example:\n  placet {words}" in ended.out
+    assert "--json" in ended.out
+    assert all(len(line) <= 100 for line in ended.out.splitlines())
+
+
+def test_the_first_page_names_every_verb(placet: Placet) -> None:
+    page = placet("--help").out
+    assert all(f"  {verb.words} " in page for verb in VERBS)
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "",
+        "fly",
+        "audit",
+        "token",
+        "deploy",
+        "deploy a b",
+        "stop",
+        "list --image",
+        "events --from 0",
+        "events --from x",
+        "up --port 70000",
+        "token create --as ada",
+        "token create --as ada --role king",
+        "token create --as ada --role admin --ttl 30",
+        "logs wine --tail 0",
+        "fetch wine",
+    ],
+)
+def test_wrong_usage_ends_with_2_and_a_hint(placet: Placet, typed: str) -> None:
+    ended = placet(*typed.split())
+    assert ended.status == 2
+    assert ended.out == ""
+    assert ended.err.startswith("placet: ")
+    assert "usage: placet" in ended.err
+
+
+def test_help_loads_nothing_heavy() -> None:
+    look = (
+        "import sys; from placet.cli.__main__ import main; main(['deploy', '--help']);"
+        "print(*{'httpx', 'asyncio', 'rich', 'yaml', 'msgspec'} & set(sys.modules), file=sys.stderr)"
+    )
+    ended = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
+    assert ended.stderr.split() == []

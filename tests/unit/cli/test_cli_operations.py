@@ -1,0 +1,234 @@
+"""deploy, build, start, stop, delete and status, as a user and as a script see them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.eventually import eventually
+from tests.unit.cli.conftest import Placet
+from tests.unit.client.fake_platform import IMAGE, REFUSAL, FakePlatform
+
+FIELDS = [
+    "operation", "command", "project", "release", "source", "image", "built", "certificate", "state", "url",
+    "steps", "refusals", "awaiting", "verdicts",
+]  # fmt: skip
+
+
+def test_a_deploy_ends_with_the_url_alone_on_stdout(
+    placet: Placet, platform: FakePlatform, project: Path
+) -> None:
+    ended = placet("deploy", str(project))
+    assert ended.status == 0
+    assert ended.out == f"{platform.url}/models/wine\n"
+    steps = [line.split()[1] for line in ended.err.splitlines() if line.startswith("done")]
+    assert steps == [
+        "packed", "sent", "requested", "cleared", "reserved", "built", "indexed", "certified", "live",
+    ]  # fmt: skip
+
+
+def test_json_is_the_operation_and_nothing_else_on_stdout(
+    placet: Placet, platform: FakePlatform, project: Path
+) -> None:
+    ended = placet("deploy", str(project), "--json")
+    assert list(ended.document) == FIELDS
+    assert ended.document["state"] == "live"
+    assert ended.document["built"] is True
+    assert ended.document["steps"][3] == {
+        "name": "built",
+        "state": "done",
+        "seconds": 0.2,
+        "detail": "5 layers",
+    }
+    assert "release 1 of wine is live" in ended.err
+
+
+def test_the_same_source_again_is_not_sent_and_not_built(
+    placet: Placet, platform: FakePlatform, project: Path
+) -> None:
+    placet("deploy", str(project))
+    ended = placet("deploy", str(project))
+    assert "nothing was built" in ended.err
+    assert "the platform has it already" in ended.err
+    assert [method for method, path in platform.requests if path.startswith("/v1/sources/")] == [
+        "HEAD",
+        "PUT",
+        "HEAD",
+    ]
+
+
+def test_a_refusal_says_rule_reason_and_fix_and_ends_with_1(
+    placet: Placet, platform: FakePlatform, project: Path
+) -> None:
+    platform.outcome = "refused"
+    ended = placet("deploy", str(project))
+    assert ended.status == 1
+    assert ended.out == ""
+    assert "owner-named: nobody owns it\n    fix: set governance.owner" in ended.err
+    assert placet("deploy", str(project), "--json").document["refusals"] == [REFUSAL]
+
+
+def test_a_failure_names_its_step_and_ends_with_1(
+    placet: Placet, platform: FakePlatform, project: Path
+) -> None:
+    platform.outcome = "failed"
+    ended = placet("deploy", str(project))
+    assert ended.status == 1
+    assert "live: the sample request was answered otherwise" in ended.err
+
+
+def test_awaiting_approval_is_told_from_failure_by_status_4(
+    placet: Placet, platform: FakePlatform, project: Path
+) -> None:
+    platform.outcome = "awaiting"
+    ended = placet("deploy", str(project), "--json")
+    assert ended.status == 4
+    assert ended.document["awaiting"] == [{"rule": "two-approvals", "why": "high risk needs two people"}]
+    assert "two-approvals: high risk needs two people" in ended.err
+
+
+def test_a_build_ends_with_the_image(placet: Placet, platform: FakePlatform, project: Path) -> None:
+    ended = placet("build", str(project), "--project", "grapes")
+    assert (ended.status, ended.out) == (0, f"{IMAGE}\n")
+    assert platform.commands[-1]["project"] == "grapes"
+    assert platform.commands[-1]["command"] == "build"
+
+
+def test_an_image_is_deployed_by_as_much_of_its_digest_as_is_unique(
+    placet: Placet, platform: FakePlatform
+) -> None:
+    platform.images = [{"image": "sha256:" + digit * 64, "project": "wine"} for digit in "ab"]
+    assert placet("deploy", "sha256:aa", "--project", "copy").status == 0
+    assert platform.commands[-1] == {
+        "command": "deploy",
+        "project": "copy",
+        "source": {"image": "sha256:" + "a" * 64},
+    }
+    platform.images.append({"image": "sha256:a" + "b" * 63, "project": "wine"})
+    ambiguous = placet("deploy", "sha256:a")
+    assert ambiguous.status == 2
+    assert "begins 2 images' digests" in ambiguous.err
+    unknown = placet("deploy", "sha256:c", "--json")
+    assert unknown.status == 1
+    assert unknown.document["refusals"][0]["fix"] == "`placet list --images` shows all"
+
+
+def test_no_wait_prints_the_operation_and_returns(
+    placet: Placet, platform: FakePlatform, project: Path
+) -> None:
+    platform.holds = True
+    ended = placet("deploy", str(project), "--no-wait")
+    assert (ended.status, ended.out.strip()) == (0, next(iter(platform.operations)))
+    platform.holds = False
+    followed = placet("status", ended.out.strip(), "--follow")
+    assert followed.out == f"{platform.url}/models/wine\n"
+
+
+def test_stop_start_and_delete_by_name(placet: Placet, platform: FakePlatform, project: Path) -> None:
+    placet("deploy", str(project))
+    assert placet("stop", "wine", "--json").document["state"] == "stopped"
+    assert placet("start", "wine").out == f"{platform.url}/models/wine\n"
+    assert "wine is deleted" in placet("delete", "wine").err
+    assert [asked["command"] for asked in platform.commands] == ["deploy", "stop", "start", "delete"]
+
+
+def test_a_project_nobody_knows_is_refused_with_the_next_step(placet: Placet, platform: FakePlatform) -> None:
+    ended = placet("stop", "nobody", "--json")
+    assert ended.status == 1
+    assert list(ended.document) == FIELDS
+    assert ended.document["refusals"] == [
+        {"rule": None, "why": "no project nobody", "fix": "`placet list` shows what there is"}
+    ]
+
+
+def test_status_of_a_project_and_of_an_operation(
+    placet: Placet, platform: FakePlatform, project: Path
+) -> None:
+    placet("deploy", str(project))
+    of_project = placet("status", "wine", "--json").document
+    assert list(of_project) == FIELDS
+    assert of_project["state"] == "live"
+    assert placet("status", of_project["operation"], "--json").document == of_project
+    shown = placet("status", "wine").out
+    assert f"url          {platform.url}/models/wine" in shown
+    assert "owner-named  passed  submit" in shown
+    platform.models["wine"]["state"] = "quarantined"
+    assert placet("status", "wine", "--json").document["state"] == "quarantined"
+    assert placet("status", "nobody").status == 1
+
+
+@pytest.mark.parametrize(
+    "source", ["https://example.org/x.git@main", "git@example.org:x.git", "nowhere", "sha256:XY"]
+)
+def test_a_source_that_cannot_be_meant_is_wrong_usage(
+    placet: Placet, platform: FakePlatform, source: str
+) -> None:
+    ended = placet("deploy", source)
+    assert ended.status == 2
+    assert source in ended.err
+    assert "usage: placet deploy" in ended.err
+
+
+def test_a_folder_without_a_manifest_is_not_sent(
+    placet: Placet, platform: FakePlatform, tmp_path: Path
+) -> None:
+    (tmp_path / "empty").mkdir()
+    ended = placet("deploy", str(tmp_path / "empty"))
+    assert ended.status == 1
+    assert "placet init" in ended.err
+    assert platform.requests == []
+
+
+def test_a_platform_that_is_not_there_ends_with_3(
+    placet: Placet, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nowhere = placet("deploy", str(project))
+    assert nowhere.status == 3
+    assert "placet up" in nowhere.err
+    monkeypatch.setenv("PLACET_URL", "http://127.0.0.1:1")
+    gone = placet("deploy", str(project), "--json")
+    assert gone.status == 3
+    assert gone.document["error"]["fix"].startswith("is `placet up` running?")
+    monkeypatch.setenv("PLACET_URL", "127.0.0.1:1")
+    assert placet("list").status == 2
+
+
+def test_a_stream_that_breaks_is_not_noticed(placet: Placet, platform: FakePlatform, project: Path) -> None:
+    platform.break_after = 3
+    assert placet("deploy", str(project)).status == 0
+    assert platform.resumed_from == ["3"]
+
+
+def test_words_of_others_do_not_steer_the_terminal(
+    placet: Placet, platform: FakePlatform, project: Path
+) -> None:
+    placet("deploy", str(project))
+    platform.models["wine"]["url"] = "http://x/\x1b[2J"
+    assert "\x1b" not in placet("list").out
+    assert "\\x1b[2J" in placet("list").out
+
+
+async def test_an_interrupted_wait_leaves_the_operation_and_says_how_to_follow_it(
+    platform: FakePlatform, project: Path
+) -> None:
+    platform.holds = True
+    command = [sys.executable, "-m", "placet.cli", "deploy", str(project), "--json"]
+    process = subprocess.Popen(  # noqa: ASYNC220 (started, not waited for)
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ}
+    )
+    try:
+        await eventually(lambda: any(path.endswith("/events") for _, path in platform.requests))
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    operation = next(iter(platform.operations))
+    assert process.returncode == 130, err
+    assert f"placet status {operation} --follow" in err
+    assert operation in out
+    assert "Traceback" not in err

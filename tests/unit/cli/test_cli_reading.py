@@ -1,0 +1,134 @@
+"""list, fetch, logs, events, audit replay and token."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.unit.cli.conftest import Placet
+from tests.unit.client.fake_platform import IMAGE, SCIENTIST, FakePlatform, event
+
+
+def test_list_shows_models_as_a_table_or_as_json(
+    placet: Placet, platform: FakePlatform, project: Path
+) -> None:
+    placet("deploy", str(project))
+    table = placet("list").out.splitlines()
+    assert table[0].split() == ["PROJECT", "RELEASE", "STATE", "URL"]
+    assert table[1].split() == ["wine", "1", "live", f"{platform.url}/models/wine"]
+    assert placet("list", "--json").document == {
+        "models": [
+            {
+                "project": "wine",
+                "release": 1,
+                "state": "live",
+                "url": f"{platform.url}/models/wine",
+                "image": IMAGE,
+                "certificate": "cert-1",
+            }
+        ]
+    }
+
+
+def test_list_of_nothing_is_an_empty_list(placet: Placet, platform: FakePlatform) -> None:
+    assert placet("list", "--json").document == {"models": []}
+    assert placet("list").status == 0
+
+
+def test_list_of_images(placet: Placet, platform: FakePlatform) -> None:
+    platform.images = [
+        {"image": IMAGE, "project": "wine", "release": 1, "format": "sklearn", "certificate": None}
+    ]
+    listed = placet("list", "--images", "--json").document["images"][0]
+    assert {"image", "project", "release", "format", "certificate"} <= set(listed)
+    assert placet("list", "--images").out.splitlines()[1].split() == [IMAGE, "wine", "1", "sklearn", "-"]
+
+
+def test_a_project_is_fetched_out_of_an_image(
+    placet: Placet, platform: FakePlatform, project: Path, tmp_path: Path
+) -> None:
+    deployed = placet("deploy", str(project), "--json").document
+    platform.images = [{"image": IMAGE, "project": "wine", "release": 1, "source": deployed["source"]}]
+    ended = placet("fetch", IMAGE[:12], str(tmp_path / "back"), "--json")
+    assert ended.status == 0
+    assert ended.document["directory"] == str(tmp_path / "back")
+    assert (tmp_path / "back" / "model.skops").read_bytes() == b"a model"
+    again = placet("fetch", IMAGE, str(tmp_path / "back"))
+    assert again.status == 2
+    assert "is there already" in again.err
+    assert placet("fetch", IMAGE).out == "wine\n"
+    assert (tmp_path / "wine" / "placet.yaml").is_file()
+
+
+def test_an_altered_source_is_not_unpacked(
+    placet: Placet, platform: FakePlatform, project: Path, tmp_path: Path
+) -> None:
+    deployed = placet("deploy", str(project), "--json").document
+    platform.images = [{"image": IMAGE, "project": "wine", "source": deployed["source"]}]
+    platform.archives[deployed["source"]] += bytes(512)
+    ended = placet("fetch", IMAGE, str(tmp_path / "back"))
+    assert ended.status == 1
+    assert "altered" in ended.err
+    assert not (tmp_path / "back").exists()
+
+
+def test_logs_are_lines_or_one_document(placet: Placet, platform: FakePlatform) -> None:
+    assert placet("logs", "wine").out.splitlines() == [f"line {number}" for number in range(1, 6)]
+    assert placet("logs", "wine", "-n", "1", "--json").document == {"project": "wine", "lines": ["line 5"]}
+    assert json.loads(placet("logs", "wine", "-f", "-n", "1", "--json").out) == {
+        "project": "wine",
+        "line": "line 5",
+    }
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)])
+def test_events_are_one_cloudevent_a_line(
+    placet: Placet, platform: FakePlatform, form: tuple[str, ...]
+) -> None:
+    platform.events = [event(1), event(2, project="beer"), event(3), event(4, type="placet.x.v1")]
+    lines = placet("events", "--from", "2", "--project", "wine", *form).out.splitlines()
+    assert [json.loads(line)["sequence"] for line in lines] == [3, 4]
+    lines = placet("events", "--type", "placet.x.v1", *form).out.splitlines()
+    assert [json.loads(line)["specversion"] for line in lines] == ["1.0"]
+
+
+def test_a_replay_prints_events_with_their_positions(placet: Placet, platform: FakePlatform) -> None:
+    platform.events = [event(1), event(2, project="beer"), event(3), event(4)]
+    lines = placet("audit", "replay", "--project", "wine", "--until", "3").out.splitlines()
+    replayed = [json.loads(line) for line in lines]
+    assert [(seen["sequence"], seen["producerposition"], seen["producerepoch"]) for seen in replayed] == [
+        (1, 1, "e1"),
+        (3, 3, "e1"),
+    ]
+    assert replayed[0]["id"] == "e1"
+    assert len(placet("audit", "replay", "--from", "2").out.splitlines()) == 3
+
+
+def test_a_hole_in_the_audit_log_ends_the_replay_with_1(placet: Placet, platform: FakePlatform) -> None:
+    platform.events = [event(1), event(3)]
+    ended = placet("audit", "replay")
+    assert ended.status == 1
+    assert "from position 1 to 3" in ended.err
+
+
+def test_a_token_is_alone_on_stdout(placet: Placet, platform: FakePlatform) -> None:
+    made = placet("token", "create", "--as", "ada", "--role", "approver", "--role", "auditor", "--ttl", "30d")
+    assert (made.status, made.out) == (0, "new-token\n")
+    assert platform.tokens["t1"] == {"as": "ada", "roles": ["approver", "auditor"], "ttl": 30 * 86400}
+    assert placet("token", "revoke", "t1", "--json").document == {"id": "t1", "revoked": True}
+    assert placet("token", "revoke", "t1").status == 1
+    fields = list(placet("token", "create", "--as", "bob", "--role", "admin", "--json").document)
+    assert fields == ["token", "id", "person", "roles", "expires"]
+
+
+def test_who_may_not_is_told_so(
+    placet: Placet, platform: FakePlatform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PLACET_TOKEN", SCIENTIST)
+    ended = placet("token", "create", "--as", "ada", "--role", "admin", "--json")
+    assert ended.status == 1
+    assert ended.document["error"]["detail"] == "only an admin makes tokens"
+    monkeypatch.setenv("PLACET_TOKEN", "expired")
+    assert "PLACET_TOKEN" in placet("list").err
