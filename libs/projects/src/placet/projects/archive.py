@@ -63,7 +63,7 @@ _GZIP_MAGIC = b"\x1f\x8b"
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """How much an archive may be. Sizes in bytes; `max_ratio`, unpacked to packed, counts from `ratio_from` on."""
+    """How much an archive may be, in bytes. `max_ratio` is unpacked to packed, judged from `ratio_from` on."""
 
     max_archive: int = 1024**3
     max_unpacked: int = 2 * 1024**3
@@ -105,7 +105,7 @@ class SourceContents(msgspec.Struct, frozen=True, kw_only=True):
 def project_files(folder: Path) -> Iterator[Path]:
     """The files of a project as paths relative to its folder, sorted, without what is ignored.
 
-    A symbolic link or a special file that is not ignored is refused by name: what it leads to may be anybody's.
+    A symbolic link or a special file that is not ignored is refused by name: it may lead to anybody's files.
     """
     spec = _ignore_spec(folder)
     found: list[PurePosixPath] = []

@@ -1,0 +1,30 @@
+"""Policies, their evaluation, the facts they see and the set that ships with the platform."""
+
+from placet.rules.engine import Engine, Verdict
+from placet.rules.policy import (
+    OnFail,
+    Policy,
+    Result,
+    Rule,
+    Stage,
+    load_shipped,
+    policy_schema,
+    read_policy,
+)
+from placet.rules.testing import PolicyTestResult, load_policy, run_policy_tests
+
+__all__ = [
+    "Engine",
+    "OnFail",
+    "Policy",
+    "PolicyTestResult",
+    "Result",
+    "Rule",
+    "Stage",
+    "Verdict",
+    "load_policy",
+    "load_shipped",
+    "policy_schema",
+    "read_policy",
+    "run_policy_tests",
+]

@@ -1,0 +1,158 @@
+"""A policy: a YAML file that compliance people read and write, and the rules in it.
+
+A file is known by the sha256 of its bytes. Reading one checks its form: every key is known, ids are unique,
+expressions keep within the guards, sentences show no person. Whether its expressions compile and its own tests
+pass needs an evaluator and is `placet.rules.testing.load_policy`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from datetime import date
+from importlib import resources
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from placet.projects.documents import DocumentRefused, Problem, read_document
+from placet.rules.expressions import text_problems
+from placet.rules.sentences import sentence_problems
+
+MAX_POLICY_BYTES = 256 * 1024
+
+Stage = Literal["submit", "certify", "operate"]
+Result = Literal["pass", "fail", "indeterminate"]
+OnFail = Literal["deny", "suspend", "warn"]
+
+Id = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[a-z][a-z0-9]*(?:[.-][a-z0-9]+)*$",
+        max_length=100,
+        extra={"means": "an id of lower-case words, digits, dots and hyphens, such as model.format-allowed"},
+    ),
+]
+Sentence = Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
+
+
+class _Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
+    pass
+
+
+class Citation(_Part, frozen=True, kw_only=True):
+    """Where an obligation comes from. Dates move, so they are data: `applies` is from when, if that is known."""
+
+    source: Sentence
+    section: Sentence | None = None
+    applies: date | None = None
+    url: Sentence | None = None
+
+
+class RuleTest(_Part, frozen=True, kw_only=True):
+    """What a rule must answer: to the policy's `given` facts (or its own), changed by a merge patch (RFC 7396)."""
+
+    expect: Result
+    patch: dict[str, Any] = {}
+    given: dict[str, Any] | None = None
+    says: Sentence | None = None
+
+
+class Rule(_Part, frozen=True, kw_only=True):
+    """`require` is CEL and must be true; `say` tells what is wrong when it is not, `fix` the next step."""
+
+    id: Id
+    title: Sentence
+    citations: tuple[Citation, ...]
+    stage: Stage
+    on_fail: OnFail
+    require: str
+    say: Sentence
+    fix: Sentence
+    tests: tuple[RuleTest, ...] = ()
+
+
+class Effective(_Part, frozen=True, kw_only=True):
+    """The days from `from`, up to and without `until`."""
+
+    from_: date = msgspec.field(name="from")
+    until: date | None = None
+
+
+class PolicyForm(_Part, frozen=True, kw_only=True):
+    """The file. `given` is a complete set of facts under which every rule passes; tests change it."""
+
+    api_version: Literal["placet/v1"]
+    kind: Literal["Policy"]
+    id: Id
+    version: Annotated[int, msgspec.Meta(ge=1)]
+    title: Sentence
+    owner: Sentence
+    supersedes: Sentence | None = None
+    effective: Effective | None = None
+    applies_to: str | None = None
+    params: dict[str, Any] = {}
+    given: dict[str, Any] = {}
+    rules: tuple[Rule, ...]
+
+
+class Policy(PolicyForm, frozen=True, kw_only=True):
+    """A policy that was read, with the sha256 of its file as `sha256:…`."""
+
+    digest: str
+
+    def is_in_force(self, day: date) -> bool:
+        span = self.effective
+        return span is None or (span.from_ <= day and (span.until is None or day < span.until))
+
+
+def read_policy(data: bytes, *, name: str = "the policy") -> Policy:
+    """The policy in the file's bytes, or `DocumentRefused` with every problem of its form."""
+    form = read_document(data, PolicyForm, document=name, limit=MAX_POLICY_BYTES)
+    problems = tuple(_problems(form))
+    if problems:
+        raise DocumentRefused(name, problems)
+    fields = {field: getattr(form, field) for field in form.__struct_fields__}
+    return Policy(**fields, digest=f"sha256:{hashlib.sha256(data).hexdigest()}")
+
+
+def load_shipped() -> tuple[Policy, ...]:
+    """The policies that ship with the platform. That they compile and pass their tests is proved in our tests."""
+    folder = resources.files("placet.rules") / "policies"
+    files = sorted(
+        (file for file in folder.iterdir() if file.name.endswith(".yaml")), key=lambda file: file.name
+    )
+    return tuple(read_policy(file.read_bytes(), name=file.name) for file in files)
+
+
+def policy_schema() -> dict[str, Any]:
+    """The JSON Schema of a policy, for editors."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | msgspec.json.schema(PolicyForm)
+
+
+def expressions(form: PolicyForm) -> Iterator[tuple[str, str]]:
+    """Every expression with the path at which it stands."""
+    if form.applies_to is not None:
+        yield "appliesTo", form.applies_to
+    for index, rule in enumerate(form.rules):
+        yield f"rules[{index}].require", rule.require
+
+
+def _problems(form: PolicyForm) -> Iterator[Problem]:
+    if not form.rules:
+        yield Problem("rules", "a policy has at least one rule")
+    span = form.effective
+    if span is not None and span.until is not None and span.until <= span.from_:
+        yield Problem("effective", "until is not after from")
+    for path, expression in expressions(form):
+        yield from (Problem(path, said) for said in text_problems(expression))
+    seen: set[str] = set()
+    for index, rule in enumerate(form.rules):
+        path = f"rules[{index}]"
+        if rule.id in seen:
+            yield Problem(f"{path}.id", f"{rule.id!r} is given twice", "rules are known by their ids")
+        seen.add(rule.id)
+        if rule.on_fail == "suspend" and rule.stage != "operate":
+            yield Problem(f"{path}.onFail", f"at stage {rule.stage} nothing runs yet", "use deny or warn")
+        for name, sentence in (("say", rule.say), ("fix", rule.fix)):
+            yield from (Problem(f"{path}.{name}", said) for said in sentence_problems(sentence))

@@ -1,0 +1,67 @@
+"""The sentences of a rule, `say` and `fix`, with facts filled in where they say `{{ model.format }}`.
+
+A verdict is an event and is kept for ever, so no sentence may name a person: what lies below `personal` cannot
+be filled in, and a policy that tries is not loaded. A placeholder is a path and nothing more; there is no code
+in a sentence.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from placet.rules.expressions import FACTS, PERSONAL, nearest
+
+MAX_VALUE = 120
+MAX_LISTED = 5
+
+_PLACEHOLDER = re.compile(r"\{\{\s*([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)\s*\}\}")
+
+
+def sentence_problems(template: str) -> Iterator[str]:
+    """Why a policy with this sentence cannot be loaded."""
+    for path in _PLACEHOLDER.findall(template):
+        root = path.split(".")[0]
+        if root == PERSONAL:
+            yield f"{{{{ {path} }}}} would show a person, and verdicts are kept for ever"
+        elif root not in FACTS:
+            yield f"nobody knows the fact {path!r}; the nearest known one is {nearest(root, FACTS)!r}"
+    rest = _PLACEHOLDER.sub("", template)
+    if "{{" in rest or "}}" in rest:
+        yield "a placeholder is a path such as {{ model.format }} and nothing more"
+
+
+def filled_in(template: str, facts: Mapping[str, Any]) -> str:
+    return _PLACEHOLDER.sub(lambda found: _shown(_value(facts, found[1])), template)
+
+
+def _value(facts: Mapping[str, Any], path: str) -> Any:
+    value: Any = facts
+    for name in path.split("."):
+        if not isinstance(value, Mapping) or name not in value:
+            return None
+        value = value[name]
+    return value
+
+
+def _shown(value: Any) -> str:
+    match value:
+        case None | "":
+            return "(not given)"
+        case bool():
+            return "yes" if value else "no"
+        case list() | tuple():
+            return _listed([_shown(item) for item in value])
+        case Mapping():
+            return _listed([str(name) for name in value])
+        case _:
+            text = "".join(character if character.isprintable() else "?" for character in str(value))
+            return text if len(text) <= MAX_VALUE else text[: MAX_VALUE - 1] + "…"
+
+
+def _listed(items: list[str]) -> str:
+    if not items:
+        return "none"
+    rest = len(items) - MAX_LISTED
+    return ", ".join(items[:MAX_LISTED]) + (f" and {rest} more" if rest > 0 else "")
