@@ -159,7 +159,7 @@ class FakePlatform:
                 step["detail"] = "reused: the source is known" if reused else "5 layers"
                 change |= {"image": IMAGE, "built": not reused}
             if name == "certified":
-                verdicts = [{"rule": "owner-named", "result": "passed", "stage": "submit"}]
+                verdicts = [{"rule": "owner-named", "result": "pass", "stage": "submit"}]
                 change |= {"certificate": "cert-1", "verdicts": verdicts}
                 if self.outcome == "awaiting":
                     step["state"] = "waiting"
@@ -259,7 +259,18 @@ class FakePlatform:
         return Response(self.archives[image["source"]], media_type="application/x-tar")
 
     async def get_certificate(self, request: Request) -> Response:
-        return JSONResponse({"certificate": request.path_params["id"], "envelope": {}, "statement": {}})
+        certificate = request.path_params["id"]
+        predicate = {
+            "certificate": certificate,
+            "notAfter": "2027-01-01T00:00:00Z",
+            "policies": [{"id": "basics", "version": 1, "digest": "sha256:" + "c" * 64}],
+            "verdicts": [
+                {"rule": "owner-named", "policy": "basics", "stage": "submit", "result": "pass"},
+                {"rule": "from-source", "policy": "basics", "stage": "certify", "result": "pass"},
+            ],
+        }
+        statement = {"predicate": predicate}
+        return JSONResponse({"certificate": certificate, "envelope": {}, "statement": statement})
 
     async def post_token(self, request: Request) -> Response:
         if request.headers["authorization"] != f"Bearer {ADMIN}":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 
 from placet.cli.screen import Screen
@@ -110,5 +109,5 @@ def tell_verdicts(screen: Screen, verdicts: Sequence[Verdict]) -> None:
 def _tally(verdicts: Sequence[Verdict]) -> str:
     if not verdicts:
         return ""
-    counts = Counter(verdict.result for verdict in verdicts)
-    return ": " + ", ".join(f"{count} {result}" for result, count in counts.items())
+    passed = sum(verdict.result == "pass" for verdict in verdicts)
+    return f": {passed} of {len(verdicts)} rules passed"

@@ -125,7 +125,7 @@ async def _tour(client: Client, example: Path, screen: Screen, *, is_short: bool
 def _tell_certificate(screen: Screen, predicate: dict[str, Any]) -> None:
     policies = ", ".join(f"{policy['id']} {policy['version']}" for policy in predicate.get("policies", ()))
     screen.note()
-    screen.note(
+    screen.result(
         f"certificate {predicate.get('certificate')}, good until {predicate.get('notAfter')}, by {policies}"
     )
     verdicts = [

@@ -1,0 +1,135 @@
+"""`up` and `demo` around a platform that only says it is one: what is told, left behind and cleaned up."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import stat
+from argparse import Namespace
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from placet.cli.screen import Screen
+from placet.cli.verbs.embedded import Serve, run, show
+from placet.client import Connection, discovery_file, leave_discovery, read_discovery
+from placet.errors import Refused
+
+from tests.support.eventually import eventually
+from tests.unit.client.fake_platform import ADMIN, FakePlatform, running
+
+OnReady = Callable[[str, str], Awaitable[None]]
+
+
+def serving(platform: FakePlatform) -> Serve:
+    async def serve(data: Path, host: str, port: int, *, on_ready: OnReady) -> None:
+        with running(platform):
+            await on_ready(platform.url, ADMIN)
+            await asyncio.Event().wait()
+
+    return serve
+
+
+@pytest.fixture
+def environ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    return {"XDG_STATE_HOME": str(tmp_path / "state")}
+
+
+@pytest.fixture
+def example(tmp_path: Path) -> Path:
+    folder = tmp_path / "example"
+    folder.mkdir()
+    (folder / "placet.yaml").write_text("project: wine")
+    (folder / "sample.json").write_text(json.dumps({"request": {"inputs": [[1.0, 0.5], [2.0, 0.5]]}}))
+    return folder
+
+
+def asked(**given: object) -> Namespace:
+    return Namespace(**{"data": Path("data"), "host": "127.0.0.1", "port": 0, "once": True, **given})
+
+
+async def test_up_leaves_its_address_for_this_user_and_takes_it_away(
+    environ: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    platform = FakePlatform()
+    task = asyncio.create_task(run(serving(platform), asked(), Screen(is_json=True)))
+    await eventually(lambda: read_discovery(environ))
+    assert read_discovery(environ) == Connection(url=platform.url, token=ADMIN)
+    assert stat.S_IMODE(discovery_file(environ).stat().st_mode) == 0o600
+    task.cancel()
+    assert await task == 0
+    assert not discovery_file(environ).exists()
+    assert json.loads(capsys.readouterr().out)["url"] == platform.url
+
+
+async def test_up_leaves_another_platforms_address_alone(environ: dict[str, str]) -> None:
+    task = asyncio.create_task(run(serving(FakePlatform()), asked(), Screen(is_json=False)))
+    await eventually(lambda: read_discovery(environ))
+    other = Connection(url="http://127.0.0.1:1", token="other")
+    leave_discovery(other, environ)
+    task.cancel()
+    await task
+    assert read_discovery(environ) == other
+
+
+async def test_a_platform_that_cannot_start_says_why(environ: dict[str, str]) -> None:
+    async def serve(data: Path, host: str, port: int, *, on_ready: OnReady) -> None:
+        raise Refused("port 8080 is taken", fix="choose another with --port")
+
+    with pytest.raises(Refused, match="port 8080 is taken"):
+        await run(serve, asked(), Screen(is_json=False))
+    assert not discovery_file(environ).exists()
+
+
+async def test_a_platform_that_dies_during_the_demo_says_why(environ: dict[str, str], example: Path) -> None:
+    async def serve(data: Path, host: str, port: int, *, on_ready: OnReady) -> None:
+        await on_ready("http://127.0.0.1:1", ADMIN)
+        raise Refused("the disk is full")
+
+    with pytest.raises(Refused, match="the disk is full"):
+        await show(serve, example, asked(), Screen(is_json=False))
+
+
+async def test_the_demo_takes_a_model_to_an_answer(
+    environ: dict[str, str], example: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    platform = FakePlatform()
+    assert await show(serving(platform), example, asked(), Screen(is_json=False)) == 0
+    said = capsys.readouterr().out
+    curl = f"curl -s {platform.url}/models/wine/predict"
+    assert said.splitlines() == [
+        f"{platform.url}/models/wine",
+        "certificate cert-1, good until 2027-01-01T00:00:00Z, by basics 1",
+        "RULE         RESULT  STAGE",
+        "owner-named  pass    submit",
+        "from-source  pass    certify",
+        f"""{curl} -H 'Content-Type: application/json' -d '{{"inputs":[[1,0.5]]}}'""",
+        '{"outputs": [1]}',
+    ]
+    assert not discovery_file(environ).exists()
+
+
+async def test_the_longer_demo_shows_that_nothing_is_built_twice_and_serves_on(
+    environ: dict[str, str], example: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    platform = FakePlatform()
+    task = asyncio.create_task(show(serving(platform), example, asked(once=False), Screen(is_json=False)))
+    told: list[str] = []
+
+    def is_serving() -> bool:
+        told.append(capsys.readouterr().err)
+        return "until Ctrl-C" in "".join(told)
+
+    await eventually(is_serving)
+    assert "nothing was built" in "".join(told)
+    task.cancel()
+    assert await task == 0
+
+
+async def test_a_demo_that_is_refused_ends_with_1_and_the_refusal(
+    environ: dict[str, str], example: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status = await show(serving(FakePlatform(outcome="refused")), example, asked(), Screen(is_json=False))
+    assert status == 1
+    assert "owner-named: nobody owns it" in capsys.readouterr().err
