@@ -31,6 +31,10 @@ def conclude(screen: Screen, operation: Operation) -> None:
     if operation.certificate:
         screen.note(f"certificate {operation.certificate}{_tally(operation.verdicts)}")
     tell_reasons(screen, operation.refusals, operation.awaiting)
+    if operation.state in ("live", "certified"):
+        for verdict in operation.verdicts:
+            if verdict.result != "pass":
+                screen.note(f"  warning: {verdict.rule} did not pass ({verdict.result})")
     if operation.state == "failed":
         for step in operation.steps:
             if step.state == "failed":

@@ -1,0 +1,70 @@
+"""Progress on a real terminal, as a pseudo-terminal shows it."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.unit.client.fake_platform import FakePlatform
+
+
+def on_a_terminal(*argv: str) -> str:
+    """Everything the command writes to a terminal of 80 columns."""
+    ours, theirs = pty.openpty()
+    environ = {
+        **os.environ,
+        "TERM": "xterm-256color",
+        "COLUMNS": "80",
+        "LINES": "40",
+        "PYTHONIOENCODING": "utf-8",
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", "placet.cli", *argv], stdin=theirs, stdout=theirs, stderr=theirs, env=environ
+    )
+    os.close(theirs)
+    written = b""
+    while True:
+        try:
+            piece = os.read(ours, 4096)
+        except OSError:  # Linux says so when the last writer has gone
+            break
+        if not piece:
+            break
+        written += piece
+    os.close(ours)
+    process.wait(timeout=60)
+    return written.decode()
+
+
+def test_steps_are_drawn_in_place_aligned_and_left_standing(platform: FakePlatform, project: Path) -> None:
+    written = on_a_terminal("deploy", str(project))
+    assert "\x1b[?25l" in written
+    assert written.rindex("\x1b[?25h") > written.rindex("\x1b[?25l"), "the cursor is given back"
+    last_picture = written[written.rindex("requested") :]
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", last_picture).replace("\r", "")
+    steps = [line for line in shown.splitlines() if line.startswith("  ✓ ")]
+    assert [line.split()[1] for line in steps] == [
+        "cleared",
+        "reserved",
+        "built",
+        "indexed",
+        "certified",
+        "live",
+    ]
+    assert {line.index(" s") for line in steps} == {steps[0].index(" s")}
+    assert shown.rstrip().endswith(f"{platform.url}/models/wine")
+
+
+def test_what_is_still_to_come_is_shown_as_such_and_a_refusal_ends_the_list(
+    platform: FakePlatform, project: Path
+) -> None:
+    platform.outcome = "refused"
+    written = on_a_terminal("deploy", str(project))
+    assert "✗" in written
+    last_picture = written[written.rindex("requested") :]
+    assert "reserved" not in last_picture
+    assert "nobody owns it" in last_picture
