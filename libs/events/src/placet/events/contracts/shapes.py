@@ -26,7 +26,7 @@ class Verdict:
 @dataclass(frozen=True, kw_only=True)
 class PolicyRef:
     id: str
-    version: str
+    version: int
     digest: str
 
 
