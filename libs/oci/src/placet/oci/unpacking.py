@@ -45,6 +45,7 @@ from placet.oci.content import (
 )
 from placet.oci.files import PIECE, new_folder, sweep
 from placet.oci.registry import Registry
+from placet.oci.together import together
 
 _HEADER_LIMIT = 1024 * 1024
 _DEEPEST = 64
@@ -98,7 +99,7 @@ async def unpack_layers(
         return tree
     wanted = dict(zip(diff_ids, manifest.layers[skip:], strict=True))
     await _in_thread(cache, lambda: _prepare(cache))
-    await asyncio.gather(
+    await together(
         *(_unpack(registry, repository, layer, diff_id, cache, limits) for diff_id, layer in wanted.items())
     )
     folders = [_layer_folder(cache, diff_id) for diff_id in diff_ids]

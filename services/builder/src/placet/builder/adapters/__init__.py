@@ -1,0 +1,1 @@
+"""The builder's tools: uv for packages, a Python process for bytecode."""

@@ -1,0 +1,99 @@
+"""Packages by `uv`, in a process of its own: wheels only, so nothing of any package runs.
+
+uv takes its index and its cache from its own settings (`UV_*`, `uv.toml` of the user or the system), which
+are passed on; nothing of the project can change them, since uv runs in an empty folder and reads only what
+is written here. Messages lose the addresses in them: an index's address may hold a password.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from uv import find_uv_bin
+
+from placet.builder.adapters.processes import clean_environment, run
+from placet.builder.locking import PROJECT, RUNTIME
+from placet.builder.ports import Target
+from placet.errors import Refused, Unavailable
+
+_PLATFORMS = {
+    "linux/amd64": "x86_64-manylinux_2_28",
+    "linux/arm64": "aarch64-manylinux_2_28",
+    "darwin/amd64": "x86_64-apple-darwin",
+    "darwin/arm64": "aarch64-apple-darwin",
+}
+_SECONDS = 900.0
+_ADDRESS = re.compile(r"[a-z+]+://\S+")
+_WHEELS_ONLY = ("--only-binary", ":all:", "--no-progress", "--color", "never")
+
+
+class UvPackages:
+    """The `Packages` port."""
+
+    async def resolve(
+        self, project: Sequence[str], runtime: Sequence[str], target: Target, workspace: Path
+    ) -> str:
+        for name, lines in ((PROJECT, project), (RUNTIME, runtime)):
+            (workspace / name).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        return await self._uv(
+            "compile",
+            *("--generate-hashes", "--annotation-style", "line"),
+            *("--no-header", "--no-emit-index-url", "--no-emit-find-links", "--strip-extras"),
+            *(PROJECT, RUNTIME),
+            target=target,
+            workspace=workspace,
+        )
+
+    async def install(self, requirement: str, target: Target, into: Path, workspace: Path) -> None:
+        listed = workspace / f"{into.name}.txt"
+        listed.write_text(f"{requirement}\n", encoding="utf-8")
+        await self._uv(
+            "install",
+            *("--target", str(into), "--no-deps", "--require-hashes", "--no-compile"),
+            *("--requirements", listed.name),
+            target=target,
+            workspace=workspace,
+        )
+
+    async def _uv(self, command: str, *arguments: str, target: Target, workspace: Path) -> str:
+        if target.platform not in _PLATFORMS:
+            raise Refused(f"no wheels are known for {target.platform}", fix=f"choose of {sorted(_PLATFORMS)}")
+        ended = await run(
+            [
+                *(find_uv_bin(), "pip", command, *arguments, *_WHEELS_ONLY),
+                *("--python", sys.executable, "--python-version", target.version),
+                *("--python-platform", _PLATFORMS[target.platform]),
+            ],
+            environment=clean_environment(prefixes=("UV_",)) | {"UV_PYTHON_DOWNLOADS": "never"},
+            folder=workspace,
+            seconds=_SECONDS,
+        )
+        if ended.status != 0:
+            raise failure(ended.errors, target)
+        return ended.output
+
+
+def failure(said: str, target: Target) -> Refused | Unavailable:
+    """uv's words as an error for people: what does not fit, and what to do about it."""
+    text = _ADDRESS.sub("the package index", said)
+    lines = [re.sub(r"^\s*(error|cause|hint):\s*", "", line).strip() for line in text.splitlines()]
+    told = " ".join(line for line in lines if line and not line.startswith("warning"))
+    if "No solution found" in text:
+        told = told.replace("No solution found when resolving dependencies", "").strip(" :")
+        return Refused(
+            f"the requirements do not fit together for {target}: {told}", fix=_advice(told, target)
+        )
+    if "hash" in text.lower() and ("mismatch" in text.lower() or "no hash" in text.lower()):
+        return Refused(f"a package does not have its locked hash: {told}", fix="lock the requirements again")
+    return Unavailable(f"the package index cannot be used: {told[:2000]}", fix="try again later")
+
+
+def _advice(told: str, target: Target) -> str:
+    if "not found in the package" in told:
+        return "correct the package's name in the requirements, or ask for it to be put on the index"
+    if "wheel" in told or "binary" in told:
+        return f"choose a version that has a wheel for {target}; nothing is built from source"
+    return "loosen or change one of the requirements it names"

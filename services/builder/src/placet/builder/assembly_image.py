@@ -1,0 +1,144 @@
+"""From layers to an image in a registry: configuration, manifest, and sending only what is missing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from placet.builder.layers import Layer
+from placet.builder.layers_cache import LayerCache
+from placet.errors import Refused
+from placet.oci import Descriptor, ImageConfig, Manifest, Platform, Registry
+from placet.oci.content import NOTHING, OCI_CONFIG
+from placet.oci.together import together
+
+_AT_ONCE = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Base:
+    """A base image, by digest, in a registry that may be another than the one built for."""
+
+    registry: Registry
+    repository: str
+    digest: str
+
+    def __str__(self) -> str:
+        return f"{self.repository}@{self.digest}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaseLayers:
+    """What of a base goes into an image; empty for an image without one."""
+
+    layers: tuple[Descriptor, ...] = ()
+    diff_ids: tuple[str, ...] = ()
+    history: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+
+
+async def read_base(base: Base, platform: Platform) -> BaseLayers:
+    """The base's layers for a platform. `Refused` if it is made for another."""
+    manifest = await base.registry.manifest(base.repository, base.digest)
+    if manifest.is_index:
+        fitting = [
+            entry
+            for entry in manifest.manifests
+            if entry.platform is not None
+            and (entry.platform.os, entry.platform.architecture) == (platform.os, platform.architecture)
+        ]
+        if not fitting:
+            raise Refused(f"the base image {base} is not made for {platform}", fix="choose another base")
+        manifest = await base.registry.manifest(base.repository, fitting[0].digest)
+    if manifest.config is None:
+        raise Refused(f"the base {base} is no image", fix="give the digest of an image")
+    config = ImageConfig.parse(await base.registry.read_blob(base.repository, manifest.config.digest))
+    if (config.platform.os, config.platform.architecture) != (platform.os, platform.architecture):
+        raise Refused(f"the base image {base} is made for {config.platform}, not for {platform}")
+    if len(config.diff_ids) != len(manifest.layers):
+        raise Refused(f"the base image {base} does not name each of its layers")
+    history = (
+        config.history if len(config.history) == len(config.diff_ids) else (str(base),) * len(config.diff_ids)
+    )
+    return BaseLayers(layers=manifest.layers, diff_ids=config.diff_ids, history=history, env=config.env)
+
+
+def image_config(
+    base: BaseLayers, layers: Sequence[Layer], *, platform: Platform, labels: Mapping[str, str]
+) -> ImageConfig:
+    """How the image is run: the model server on port 8080, as nobody."""
+    return ImageConfig(
+        platform=platform,
+        diff_ids=(*base.diff_ids, *(layer.diff_id for layer in layers)),
+        env={**base.env, "PYTHONPATH": "/app/deps:/app/serving"},
+        cmd=("python", "-m", "placet.runtime", "--root", "/app", "--port", "8080"),
+        user="65532",
+        working_dir="/app/project",
+        ports=("8080/tcp",),
+        labels=labels,
+        history=(*base.history, *(f"placet: {layer.title}" for layer in layers)),
+    )
+
+
+async def push_image(
+    registry: Registry,
+    repository: str,
+    config: ImageConfig,
+    layers: Sequence[Layer],
+    *,
+    base: Base | None,
+    base_layers: BaseLayers,
+    cache: LayerCache,
+) -> tuple[Manifest, int]:
+    """Send what the registry does not have, mount what another repository has. Also the bytes sent."""
+    at_once = asyncio.Semaphore(_AT_ONCE)
+
+    async def send(layer: Layer) -> int:
+        async with at_once:
+            return await _send(registry, repository, layer, cache)
+
+    async def take_over(layer: Descriptor) -> int:
+        async with at_once:
+            return 0 if base is None else await _take_over(registry, repository, layer, base, cache)
+
+    sent = await together(
+        *(send(layer) for layer in layers), *(take_over(layer) for layer in base_layers.layers)
+    )
+    described = await registry.put_blob(repository, config.encode(), media_type=OCI_CONFIG)
+    manifest = Manifest.image(
+        config=described, layers=(*base_layers.layers, *(layer.descriptor for layer in layers))
+    )
+    await registry.put_manifest(repository, manifest)
+    return manifest, sum(sent)
+
+
+async def _send(registry: Registry, repository: str, layer: Layer, cache: LayerCache) -> int:
+    digest = layer.descriptor.digest
+    if await registry.blob_exists(repository, digest):
+        return 0
+    key = f"repository of {digest} in {registry.address}"
+    elsewhere = cache.fact(key)
+    is_elsewhere = isinstance(elsewhere, str) and elsewhere != repository
+    if is_elsewhere and await registry.mount_blob(repository, digest, source=str(elsewhere)):
+        return 0
+    await registry.put_blob(repository, layer.blob, digest=digest)
+    cache.remember(key, repository)
+    return layer.descriptor.size
+
+
+async def _take_over(
+    registry: Registry, repository: str, layer: Descriptor, base: Base, cache: LayerCache
+) -> int:
+    if await registry.blob_exists(repository, layer.digest):
+        return 0
+    if registry.address == base.registry.address and await registry.mount_blob(
+        repository, layer.digest, source=base.repository
+    ):
+        return 0
+    with cache.workspace() as workspace:
+        blob: Path = workspace / "blob"
+        await base.registry.save_blob(base.repository, layer.digest, blob)
+        await registry.put_blob(repository, blob, digest=layer.digest)
+    return layer.size

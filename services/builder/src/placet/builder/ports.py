@@ -1,0 +1,59 @@
+"""What the builder needs from outside to make an image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """What an image's wheels have to fit: a Python tag such as `cp311`, a platform such as `linux/amd64`."""
+
+    python: str
+    platform: str
+
+    @property
+    def version(self) -> str:
+        """`3.11` for `cp311`."""
+        return f"{self.python[2]}.{self.python[3:]}"
+
+    def __str__(self) -> str:
+        return f"Python {self.version} on {self.platform}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceFile:
+    """A Python file to compile, the path it will have in the image, and where its bytecode goes."""
+
+    source: Path
+    name: str
+    bytecode: Path
+
+
+class Packages(Protocol):
+    """A package index, as far as wheels go. Nothing of a package is run."""
+
+    async def resolve(
+        self, project: Sequence[str], runtime: Sequence[str], target: Target, workspace: Path
+    ) -> str:
+        """Versions that fit both lists of requirements, with the hashes of their files and who asks for each.
+
+        The text is a requirements file: `name==version`, `--hash` options and `# via` with the names of
+        packages, `-r project.txt` and `-r runtime.txt`. `Refused` if nothing fits.
+        """
+
+    async def install(self, requirement: str, target: Target, into: Path, workspace: Path) -> None:
+        """The files of one locked requirement in the empty folder `into`, checked against its hashes."""
+
+
+class Compiler(Protocol):
+    """Python's compiler, apart from this process: source files are other people's."""
+
+    def fits(self, target: Target) -> bool:
+        """Whether its bytecode is what the target's Python reads."""
+
+    async def compile(self, files: Sequence[SourceFile], workspace: Path) -> None:
+        """Write each file's bytecode, the same bytes every time; a file that cannot be compiled gets none."""
