@@ -10,11 +10,17 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import TypeVar, overload
 
 T = TypeVar("T")
 
 
+@overload
+async def eventually(
+    condition: Callable[[], Awaitable[T]], *, within: float = ..., every: float = ...
+) -> T: ...
+@overload
+async def eventually(condition: Callable[[], T], *, within: float = ..., every: float = ...) -> T: ...
 async def eventually(
     condition: Callable[[], T | Awaitable[T]], *, within: float = 20.0, every: float = 0.02
 ) -> T:
