@@ -80,7 +80,9 @@ def test_a_failure_names_its_step_and_ends_with_1(
     platform.outcome = "failed"
     ended = placet("deploy", str(project))
     assert ended.status == 1
-    assert "live: the sample request was answered otherwise" in ended.err
+    assert "\n  the sample request was answered otherwise\n" in ended.err
+    assert "`placet logs wine` shows what the model wrote" in ended.err
+    assert [line.split()[0] for line in ended.err.splitlines() if " live " in line] == ["failed"]
 
 
 def test_awaiting_approval_is_told_from_failure_by_status_4(

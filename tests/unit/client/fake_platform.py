@@ -170,10 +170,17 @@ class FakePlatform:
             if name == "live":
                 if self.outcome == "failed":
                     step |= {"state": "failed", "detail": "the sample request was answered otherwise"}
-                    change = {"state": "failed"}
+                    change = {
+                        "state": "failed",
+                        "refusals": [{"rule": None, "why": step["detail"], "fix": None}],
+                    }
                 else:
                     change["url"] = f"{self.url}/models/{project}"
-            document = {**document, **change, "steps": [*document["steps"], step]}
+            done = [each for each in document["steps"] if each["state"] == "done"]
+            document = {**document, **change, "steps": [*done, step]}
+            document["steps"] += to_come(
+                last, document["steps"], document["state"] not in ("refused", "failed")
+            )
             lives.append(document)
             if document["state"] in (last, "refused", "awaiting", "failed"):
                 break
@@ -324,6 +331,21 @@ class FakePlatform:
 
     async def predict(self, request: Request) -> Response:
         return JSONResponse({"outputs": [len((await request.json())["inputs"])]})
+
+
+def to_come(last: str, steps: list[dict[str, Any]], is_moving: bool) -> list[dict[str, Any]]:
+    """The steps after those there are: one at work while the operation moves, the others waiting."""
+    names = STEPS[len(steps) : STEPS.index(last) + 1]
+    at_work = is_moving and all(step["state"] == "done" for step in steps)
+    return [
+        {
+            "name": name,
+            "state": "running" if at_work and name == names[0] else "waiting",
+            "seconds": None,
+            "detail": None,
+        }
+        for name in names
+    ]
 
 
 def problem(status: int, detail: str, *, headers: dict[str, str] | None = None, **more: str) -> Response:

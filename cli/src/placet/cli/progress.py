@@ -1,7 +1,7 @@
 """A command on its way, step by step: alive on a terminal, one line a step anywhere else.
 
-Steps of this machine (packing, sending) look like steps of the platform. What the platform has not said yet is
-shown as still to come; it is never guessed to be done.
+Steps of this machine (packing, sending) look like steps of the platform. Which steps there are, and which one
+is at work, is what the platform says; nothing is guessed.
 """
 
 from __future__ import annotations
@@ -16,9 +16,8 @@ from placet.client.documents import Operation, Step
 if TYPE_CHECKING:
     from rich.text import Text
 
-_ROAD = ("requested", "cleared", "reserved", "built", "indexed", "certified", "live")
-_ROADS = {"deploy": _ROAD, "build": _ROAD[:-1]}
-_COLUMN = max(map(len, _ROAD))
+_COLUMN = len("requested")
+_OVER = ("done", "refused", "failed")
 
 
 class Progress(Protocol):
@@ -45,7 +44,7 @@ class PlainProgress:
 
     def __init__(self, screen: Screen) -> None:
         self._screen = screen
-        self._told: set[tuple[str, str]] = set()
+        self._told: set[str] = set()
 
     def __enter__(self) -> Self:
         return self
@@ -56,9 +55,9 @@ class PlainProgress:
         return None
 
     def local(self, step: Step) -> None:
-        if step.state == "running" or (step.name, step.state) in self._told:
+        if step.state not in _OVER or step.name in self._told:
             return
-        self._told.add((step.name, step.state))
+        self._told.add(step.name)
         line = f"{step.state:<8} {step.name:<{_COLUMN}} {_seconds(step.seconds):>8}  {step.detail or ''}"
         self._screen.note(line.rstrip())
 
@@ -82,8 +81,8 @@ class LiveProgress:
             "done": ("✓" if unicode else "+", "green"),
             "refused": ("✗" if unicode else "x", "red"),
             "failed": ("✗" if unicode else "x", "red"),
-            "waiting": ("…" if unicode else "~", "yellow"),
-            "coming": ("·" if unicode else ".", "dim"),
+            "awaiting": ("…" if unicode else "~", "yellow"),
+            "waiting": ("·" if unicode else ".", "dim"),
         }
         self._local: dict[str, Step] = {}
         self._operation: Operation | None = None
@@ -116,18 +115,16 @@ class LiveProgress:
         return Text("\n", no_wrap=True, overflow="ellipsis").join(self._line(step) for step in self._steps())
 
     def _steps(self) -> list[Step]:
+        """What is worth showing: of an operation that ended early, not the steps it never came to."""
         steps = list(self._local.values())
         if self._operation is None:
             return steps
-        steps.extend(self._operation.steps)
-        if self._operation.is_over:
-            return steps
-        known = {step.name for step in self._operation.steps}
-        is_moving = any(step.state != "done" for step in steps)
-        for name in _ROADS.get(self._operation.command or "", ()):
-            if name not in known:
-                steps.append(Step(name=name, state="coming" if is_moving else "running"))
-                is_moving = True
+        for step in self._operation.steps:
+            if self._operation.is_over and step.state == "waiting":
+                if self._operation.state == "awaiting":
+                    steps.append(Step(name=step.name, state="awaiting", detail=step.detail))
+                break
+            steps.append(step)
         return steps
 
     def _line(self, step: Step) -> Text:
@@ -140,8 +137,8 @@ class LiveProgress:
             frames = self._spinner.frames
             mark, colour, weight = frames[int(now * 1000 / self._spinner.interval) % len(frames)], "", "bold"
         else:
-            mark, colour = self._marks.get(step.state, self._marks["coming"])
-            weight = "dim" if step.state == "coming" else ""
+            mark, colour = self._marks.get(step.state, self._marks["waiting"])
+            weight = "dim" if step.state == "waiting" else ""
         return Text.assemble(
             ("  ", ""),
             (mark, colour),

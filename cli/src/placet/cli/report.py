@@ -35,12 +35,8 @@ def conclude(screen: Screen, operation: Operation) -> None:
         for verdict in operation.verdicts:
             if verdict.result != "pass":
                 screen.note(f"  warning: {verdict.rule} did not pass ({verdict.result})")
-    if operation.state == "failed":
-        for step in operation.steps:
-            if step.state == "failed":
-                screen.note(f"  {step.name}: {step.detail or 'failed'}")
-        if operation.project and operation.release:
-            screen.note(f"  `placet logs {operation.project}` shows what the model wrote")
+    if any(step.name == "live" and step.state == "failed" for step in operation.steps):
+        screen.note(f"  `placet logs {operation.project}` shows what the model wrote")
     match operation.state:
         case "live" if operation.url:
             screen.result(operation.url)
