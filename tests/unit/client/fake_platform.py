@@ -176,8 +176,8 @@ class FakePlatform:
                     }
                 else:
                     change["url"] = f"{self.url}/models/{project}"
-            done = [each for each in document["steps"] if each["state"] == "done"]
-            document = {**document, **change, "steps": [*done, step]}
+            passed = [each for each in document["steps"] if each["state"] == "done"]
+            document = {**document, **change, "steps": [*passed, step]}
             document["steps"] += to_come(
                 last, document["steps"], document["state"] not in ("refused", "failed")
             )
