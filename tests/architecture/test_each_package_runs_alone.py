@@ -1,0 +1,77 @@
+"""Each package declares what it imports: it is installed into an environment of its own, and used there.
+
+In the development environment everything is installed, which hides an import that nobody declared.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from packaging.utils import canonicalize_name
+
+from tools import workspace
+
+UV = Path(sys.executable).with_name("uv")
+LOCK = workspace.ROOT / "requirements" / "dev.txt"
+PACKAGES: dict[str, workspace.Package] = {
+    canonicalize_name(package.name): package for package in workspace.packages()
+}
+WITH_MORE = ("placet.cli.platform", "placet.runtime.formats.")
+"""These come with an extra, or with what the image of a project brings, and are loaded only then."""
+IMPORT_ALL = "import importlib, sys; [importlib.import_module(name) for name in sys.argv[1:]]"
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Every package as it would be shipped, made from a copy, so that nothing is left in the checkout."""
+    copy, wheels = tmp_path_factory.mktemp("workspace"), tmp_path_factory.mktemp("wheels")
+    shutil.copy(workspace.ROOT / "pyproject.toml", copy)
+    for package in PACKAGES.values():
+        shutil.copytree(
+            package.path,
+            copy / package.path.relative_to(workspace.ROOT),
+            ignore=shutil.ignore_patterns("__pycache__"),
+        )
+    options = ["--all-packages", "--wheel", "--no-build-isolation", "--python", sys.executable]
+    succeed([UV, "build", "--quiet", *options, "--out-dir", wheels], cwd=copy)
+    return wheels
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_a_package_runs_with_what_it_declares(name: str, wheels: Path, tmp_path: Path) -> None:
+    package = PACKAGES[name]
+    python = tmp_path / "alone" / "bin" / "python"
+    succeed([UV, "venv", "--quiet", "--python", sys.executable, tmp_path / "alone"], cwd=tmp_path)
+    own = [next(wheels.glob(f"{needed}-*.whl".replace("-", "_", 1))) for needed in closure(name)]
+    succeed([UV, "pip", "install", "--quiet", "--python", python, "--constraint", LOCK, *own], cwd=tmp_path)
+
+    program = name.replace("-", ".")
+    modules = [
+        module for module in package.modules if not module.startswith((f"{program}.__main__", *WITH_MORE))
+    ]
+    succeed([python, "-c", IMPORT_ALL, *modules], cwd=tmp_path)
+    if package.path.parent.name == "services":
+        assert "PLACET_" in succeed([python, "-m", program, "--help-settings"], cwd=tmp_path)
+    elif f"{program}.__main__" in package.modules:
+        succeed([python, "-m", program, "--help"], cwd=tmp_path)
+
+
+def closure(name: str) -> list[str]:
+    """A package of the workspace and those it declares, directly or not."""
+    found = [name]
+    for package in found:
+        declared = (canonicalize_name(requirement.name) for requirement in PACKAGES[package].declared)
+        found.extend(needed for needed in declared if needed in PACKAGES and needed not in found)
+    return found
+
+
+def succeed(command: list[str | Path], *, cwd: Path) -> str:
+    run = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, f"{' '.join(map(str, command))}\n{run.stdout}{run.stderr}"
+    return run.stdout
