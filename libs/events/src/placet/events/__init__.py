@@ -5,7 +5,7 @@ Start reading at `envelope`, then `store`, `decider`, `unit_of_work`, `inbox`, `
 
 from placet.events.decider import Decider
 from placet.events.envelope import PLATFORM, Actor, Event, Recorded
-from placet.events.inbox import ByType, Everything, Heard
+from placet.events.inbox import ByType, Everything, Gap, Heard
 from placet.events.jobs import Finish, Job, Worker
 from placet.events.outcome import DONE, Done, Outcome, Park, Retry
 from placet.events.projection import Projection
@@ -26,6 +26,7 @@ __all__ = [
     "Event",
     "Everything",
     "Finish",
+    "Gap",
     "Heard",
     "Ids",
     "Job",

@@ -67,6 +67,8 @@ class Recorded(msgspec.Struct, Generic[Data], frozen=True, kw_only=True, gc=Fals
     """1, 2, 3 … without a gap over the whole log, in commit order."""
     version: int
     """1, 2, 3 … without a gap within the stream."""
+    stream: str
+    """The event's subject, or where a log of others' events put it."""
 
     @property
     def data(self) -> Data:

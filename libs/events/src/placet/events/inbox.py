@@ -160,6 +160,7 @@ class _Producer:
     head: HeadAnnounced | None = None
     asked: int = 0
     ask_at: float = 0.0
+    gap_told: int = 0
 
     def is_behind(self, epoch: str, position: int) -> bool:
         """Whether this place has been passed, so that its message can only be a repetition."""
@@ -178,6 +179,16 @@ class _Producer:
             if before == epoch and after.began_after <= position:
                 return after
         return None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Gap:
+    """Positions `after` + 1 to `upto` of a producer's log that did not come although later ones did."""
+
+    producer: str
+    epoch: str
+    after: int
+    upto: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -209,10 +220,15 @@ class Inbox:
         self._slots = asyncio.Semaphore(SLOTS)
         self._receiving = asyncio.Lock()
         self._resend_asked: Callable[[int, int], None] = lambda after, upto: None
+        self._gap_found: Callable[[Gap], Awaitable[None]] | None = None
 
     def on_resend_asked(self, resend: Callable[[int, int], None]) -> None:
         """Who is told when a hearer asks this service to send positions again: the relay."""
         self._resend_asked = resend
+
+    def on_gap(self, tell: Callable[[Gap], Awaitable[None]]) -> None:
+        """Who is told, once for each, when a hole is still there after it was asked for."""
+        self._gap_found = tell
 
     @property
     def pending(self) -> int:
@@ -391,6 +407,8 @@ class Inbox:
         now = self._now()
         if known.asked == known.position + 1 and now < known.ask_at:
             return
+        if known.asked == known.position + 1:
+            await self._tell_gap(producer, known)
         known.asked, known.ask_at = known.position + 1, now + 2 * self._ask_after
         note = ResendAsked(
             asker=self._service,
@@ -402,6 +420,14 @@ class Inbox:
             await self._wiring.bus.tell(note)
         except Unavailable:
             known.asked = 0
+
+    async def _tell_gap(self, producer: str, known: _Producer) -> None:
+        """Being behind is no gap; one is where later positions arrived and earlier ones did not."""
+        if self._gap_found is None or not known.early or known.gap_told == known.position + 1:
+            return
+        upto = min(position for _, position in known.early) - 1
+        await self._gap_found(Gap(producer=producer, epoch=known.epoch, after=known.position, upto=upto))
+        known.gap_told = known.position + 1
 
     async def chase(self) -> None:
         """Ask for what stays missing, until cancelled."""

@@ -19,7 +19,7 @@ from fastapi import APIRouter
 
 from placet.errors import Unavailable
 from placet.events.bus import Subscription
-from placet.events.inbox import Inbox, Parked, Reaction
+from placet.events.inbox import Gap, Inbox, Parked, Reaction
 from placet.events.jobs import JobRunner, Worker
 from placet.events.leadership import Leadership
 from placet.events.outbox import Relay
@@ -53,6 +53,8 @@ class Service:
     periodic: tuple[Periodic, ...] = ()
     projections: tuple[Projection, ...] = ()
     routers: tuple[APIRouter, ...] = ()
+    on_gap: Callable[[Gap], Awaitable[None]] | None = None
+    """Told when a producer's positions stay missing after they were asked for."""
     start: tuple[Callable[[], Awaitable[None]], ...] = ()
     """Awaited once before anything runs."""
     close: tuple[Callable[[], Awaitable[None]], ...] = ()
@@ -150,6 +152,8 @@ class ServiceRunner:
         inbox = self._inbox()
         relay = Relay(self.service.name, self._wiring)
         inbox.on_resend_asked(relay.resend)
+        if self.service.on_gap is not None:
+            inbox.on_gap(self.service.on_gap)
         term = _Term(inbox=inbox, relay=relay)
         term.projections = [
             ProjectionRunner(self.service.name, self._wiring, each) for each in self.service.projections

@@ -43,10 +43,11 @@ class Append:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Put:
-    """Insert a row, or replace the one with its primary key."""
+    """Insert a row, or update the one with its primary key, whose columns in `keep` stay as they are."""
 
     table: Table
     row: Mapping[str, Any]
+    keep: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

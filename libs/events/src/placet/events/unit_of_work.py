@@ -70,9 +70,17 @@ class UnitOfWork:
     def new_id(self) -> str:
         return self._wiring.ids.new()
 
+    async def history(self, stream: str) -> list[Any]:
+        """The payloads of a stream, with what is staged here at its end. Loads it once."""
+        if stream not in self._loaded:
+            recorded = await self._wiring.store.read(stream)
+            self._loaded[stream] = [each.data for each in recorded]
+            self._streams[stream] = (len(recorded), [])
+        return self._loaded[stream]
+
     async def state(self, decider: Decider[Any, State, Any], stream: str) -> State:
         """The stream's state with what is staged here already folded in."""
-        return decider.fold(await self._history(stream))
+        return decider.fold(await self.history(stream))
 
     async def decide(
         self, decider: Decider[Command, State, Happened], stream: str, command: Command
@@ -89,9 +97,9 @@ class UnitOfWork:
             staged.append(self._seal(stream, payload))
             self._loaded[stream].append(payload)
 
-    def put(self, table: sa.Table, /, **row: Any) -> None:
-        """Insert or replace a row of the service's own tables."""
-        self._writes.append(Put(table=table, row=row))
+    def put(self, table: sa.Table, /, *, keep: tuple[str, ...] = (), **row: Any) -> None:
+        """Insert a row of the service's own tables, or update it; columns in `keep` are only inserted."""
+        self._writes.append(Put(table=table, row=row, keep=keep))
 
     def run(self, statement: sa.Executable, parameters: Sequence[Mapping[str, Any]] | None = None) -> None:
         """Run any statement on the service's own tables within the unit."""
@@ -128,13 +136,6 @@ class UnitOfWork:
             if staged
         )
         return Unit(appends=appends + tuple(self._foreign), claims=claims, writes=tuple(self._writes))
-
-    async def _history(self, stream: str) -> list[Any]:
-        if stream not in self._loaded:
-            recorded = await self._wiring.store.read(stream)
-            self._loaded[stream] = [each.data for each in recorded]
-            self._streams[stream] = (len(recorded), [])
-        return self._loaded[stream]
 
     def _seal(self, stream: str, payload: Any) -> Event[Any]:
         contract = contract_of(payload)

@@ -1,0 +1,1 @@
+"""The gateway: who may ask for what, and where each operation stands. Read `operations` first."""

@@ -66,10 +66,10 @@ class PostgreSQLStore(SqlStore):
         for tables in self._tables:
             await connection.run_sync(tables.create_all)
 
-    async def page(self, log: str, after: int, limit: int) -> Sequence[tuple[int, int, bytes]]:
+    async def page(self, log: str, after: int, limit: int) -> Sequence[tuple[int, int, str, bytes]]:
         async with self._reader.connect() as connection, _driver(connection) as driver:
-            rows: Sequence[tuple[int, int, bytes]] = await driver.fetch(
-                f"SELECT position, version, raw FROM {log} WHERE position > $1 ORDER BY position LIMIT $2",  # noqa: S608
+            rows: Sequence[tuple[int, int, str, bytes]] = await driver.fetch(
+                f"SELECT position, version, stream, raw FROM {log} WHERE position > $1 ORDER BY position LIMIT $2",  # noqa: S608
                 after,
                 limit,
             )
@@ -78,7 +78,9 @@ class PostgreSQLStore(SqlStore):
     def upsert(self, put: Put) -> sa.Executable:
         statement = insert(put.table).values(**put.row)
         keys = [column.name for column in put.table.primary_key]
-        changed = {name: statement.excluded[name] for name in put.row if name not in keys}
+        changed = {
+            name: statement.excluded[name] for name in put.row if name not in keys and name not in put.keep
+        }
         if not changed:
             return statement.on_conflict_do_nothing(index_elements=keys)
         return statement.on_conflict_do_update(index_elements=keys, set_=changed)

@@ -112,8 +112,8 @@ class SqlStore(ABC):
         """Create what is missing; safe when several processes start at once."""
 
     @abstractmethod
-    async def page(self, log: str, after: int, limit: int) -> Sequence[tuple[int, int, bytes]]:
-        """(position, version, raw) of up to `limit` events after `after`, in order."""
+    async def page(self, log: str, after: int, limit: int) -> Sequence[tuple[int, int, str, bytes]]:
+        """(position, version, stream, raw) of up to `limit` events after `after`, in order."""
 
     @abstractmethod
     def upsert(self, put: Put) -> sa.Executable: ...
@@ -126,11 +126,14 @@ class SqlStore(ABC):
     async def read(self, stream: str, *, after: int = 0, log: str = EVENTS) -> list[Recorded[Any]]:
         table = self._table(log)
         query = (
-            sa.select(table.c.position, table.c.version, table.c.raw)
+            sa.select(table.c.position, table.c.version, table.c.stream, table.c.raw)
             .where(table.c.stream == stream, table.c.version > after)
             .order_by(table.c.version)
         )
-        return [self._recorded(log, row.position, row.version, row.raw) for row in await self.rows(query)]
+        return [
+            self._recorded(log, row.position, row.version, row.stream, row.raw)
+            for row in await self.rows(query)
+        ]
 
     async def read_all(self, after: int, limit: int, *, log: str = EVENTS) -> list[Recorded[Any]]:
         self._table(log)
@@ -250,7 +253,9 @@ class SqlStore(ABC):
             for event in append.events:
                 position, version = position + 1, version + 1
                 rows.append(Row(position, event.id, append.stream, version, event.raw))
-                placed[index].append(Recorded(event=event, position=position, version=version))
+                placed[index].append(
+                    Recorded(event=event, position=position, version=version, stream=append.stream)
+                )
             versions[append.stream] = version
         if rows:
             await self.insert_events(connection, log, rows, position)
@@ -294,7 +299,9 @@ class SqlStore(ABC):
                         raise Conflict(
                             f"event {event.id} is already in log {append.log!r} with other bytes"
                         ) from error
-                    places.append(Recorded(event=event, position=row[0], version=row[1]))
+                    places.append(
+                        Recorded(event=event, position=row[0], version=row[1], stream=append.stream)
+                    )
         if not known_any:
             raise Conflict(f"the database refused a unit: {error}") from error
         if len(places) != sum(len(append.events) for append in unit.appends):
@@ -319,10 +326,10 @@ class SqlStore(ABC):
             raise Unreadable(f"there is no log {log!r} here")
         return table
 
-    def _recorded(self, log: str, position: int, version: int, raw: bytes) -> Recorded[Any]:
+    def _recorded(self, log: str, position: int, version: int, stream: str, raw: bytes) -> Recorded[Any]:
         # A log of other services' events keeps and passes on; it must not stumble over a type newer than itself.
         event: Event[Any] = self._codec.read(raw) if log == EVENTS else self._codec.read_envelope(raw)
-        return Recorded(event=event, position=position, version=version)
+        return Recorded(event=event, position=position, version=version, stream=stream)
 
 
 @asynccontextmanager

@@ -67,21 +67,26 @@ class SqliteStore(SqlStore):
         for tables in self._tables:
             await connection.run_sync(tables.create_all)
 
-    async def page(self, log: str, after: int, limit: int) -> Sequence[tuple[int, int, bytes]]:
+    async def page(self, log: str, after: int, limit: int) -> Sequence[tuple[int, int, str, bytes]]:
         table = self._table(log)
         query = (
-            sa.select(table.c.position, table.c.version, table.c.raw)
+            sa.select(table.c.position, table.c.version, table.c.stream, table.c.raw)
             .where(table.c.position > after)
             .order_by(table.c.position)
             .limit(limit)
         )
         async with self._reader.connect() as connection:
-            return [(row.position, row.version, row.raw) for row in (await connection.execute(query)).all()]
+            return [
+                (row.position, row.version, row.stream, row.raw)
+                for row in (await connection.execute(query)).all()
+            ]
 
     def upsert(self, put: Put) -> sa.Executable:
         statement = insert(put.table).values(**put.row)
         keys = [column.name for column in put.table.primary_key]
-        changed = {name: statement.excluded[name] for name in put.row if name not in keys}
+        changed = {
+            name: statement.excluded[name] for name in put.row if name not in keys and name not in put.keep
+        }
         if not changed:
             return statement.on_conflict_do_nothing(index_elements=keys)
         return statement.on_conflict_do_update(index_elements=keys, set_=changed)

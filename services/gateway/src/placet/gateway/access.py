@@ -1,0 +1,43 @@
+"""Who is calling: bearer tokens, checked here without asking anybody, unless they were revoked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fastapi import Request
+
+from placet.errors import Unauthenticated
+from placet.events import Actor, Clock
+from placet.gateway.queries import Queries
+from placet.trust import KeySet, tokens
+
+
+@dataclass(frozen=True, kw_only=True)
+class Caller:
+    person: str
+    roles: frozenset[str]
+    token: str
+
+    @property
+    def actor(self) -> Actor:
+        return Actor.person(self.person)
+
+
+class Access:
+    def __init__(self, keys: KeySet, queries: Queries, clock: Clock) -> None:
+        self._keys = keys
+        self._queries = queries
+        self._clock = clock
+
+    async def caller(self, request: Request) -> Caller:
+        """The caller of `request`. Raises Unauthenticated."""
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise Unauthenticated(
+                "this call needs a token",
+                fix="send `Authorization: Bearer …`, or set PLACET_TOKEN for the CLI",
+            )
+        held = tokens.verify(token.strip(), self._keys, now=self._clock.now())
+        if await self._queries.is_revoked(held.id):
+            raise Unauthenticated("this token was revoked", fix="ask an admin for a new one")
+        return Caller(person=held.person, roles=frozenset(held.roles), token=held.id)

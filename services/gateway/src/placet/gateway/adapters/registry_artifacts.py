@@ -1,0 +1,49 @@
+"""Sources and certificates as artifacts in the OCI registry."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from placet.oci import ArtifactFile, Registry, fetch_artifact, push_artifact
+
+REPOSITORY = "sources"
+SOURCE_TYPE = "application/vnd.placet.source.v1+tar"
+MAX_ENVELOPE = 1024 * 1024
+
+
+class RegistrySources:
+    """Archives in repository `sources`, tagged with the hex of their digest."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+
+    async def has(self, digest: str) -> bool:
+        return await self._registry.resolve(REPOSITORY, _tag(digest)) is not None
+
+    async def keep(self, digest: str, archive: Path) -> None:
+        file = ArtifactFile(content=archive, media_type=SOURCE_TYPE, digest=digest)
+        await push_artifact(
+            self._registry, REPOSITORY, artifact_type=SOURCE_TYPE, files=(file,), tag=_tag(digest)
+        )
+
+    async def read(self, digest: str) -> AsyncIterator[bytes]:
+        async for chunk in self._registry.stream_blob(REPOSITORY, digest):
+            yield chunk
+
+
+class RegistryEnvelopes:
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+
+    async def read(self, repository: str, envelope: str) -> dict[str, Any]:
+        artifact = await fetch_artifact(self._registry, repository, envelope, limit=MAX_ENVELOPE)
+        document: dict[str, Any] = msgspec.json.decode(artifact.contents[0])
+        return document
+
+
+def _tag(digest: str) -> str:
+    return digest.removeprefix("sha256:")

@@ -1,0 +1,242 @@
+"""The gateway's REST: commands in, operations, models, images and certificates out."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import tempfile
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from anyio import open_file, to_thread
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi.responses import JSONResponse, StreamingResponse
+from pydantic import BaseModel, ConfigDict, Field
+from sse_starlette import EventSourceResponse, ServerSentEvent
+
+from placet.errors import Refused, TooLarge, Unknown, Unreadable
+from placet.events.store import EventStore
+from placet.gateway.access import Access, Caller
+from placet.gateway.commands import Asked, Commands
+from placet.gateway.domain import ADMINS, MAKERS, must_have
+from placet.gateway.operations import document
+from placet.gateway.ports import Ports
+from placet.gateway.queries import Queries
+from placet.projects import PROJECT_PATTERN, Limits, inspect_archive, parse_manifest
+
+DIGEST = r"^sha256:[0-9a-f]{64}$"
+LOOK_EVERY = 1.0
+"""Seconds between looks for changes made by another replica."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class SourceRef(_Strict):
+    digest: str | None = Field(default=None, pattern=DIGEST)
+    image: str | None = Field(default=None, pattern=DIGEST)
+
+
+class CommandBody(_Strict):
+    command: Literal["deploy", "build", "start", "stop", "delete"]
+    project: str | None = Field(default=None, pattern=PROJECT_PATTERN)
+    source: SourceRef | None = None
+
+
+class TokenBody(_Strict):
+    as_: str = Field(alias="as", min_length=1, max_length=200)
+    roles: list[Literal["scientist", "approver", "compliance", "auditor", "operator", "admin"]] = Field(
+        min_length=1
+    )
+    ttl: int = Field(default=30 * 86400, ge=60, le=366 * 86400)
+
+
+Limit = Annotated[int, Query(ge=1, le=500)]
+
+
+def router(
+    *, access: Access, commands: Commands, queries: Queries, ports: Ports, store: EventStore, max_source: int
+) -> APIRouter:
+    api = APIRouter(prefix="/v1")
+    caller = Depends(access.caller)
+
+    @api.put("/sources/{digest}", tags=["sources"], status_code=201)
+    async def put_source(digest: str, request: Request, who: Caller = caller) -> JSONResponse:
+        """Keep a project's archive (tar, plain or gzip) under the sha256 of the bytes that are sent."""
+        must_have(who.roles, MAKERS, "uploading a source")
+        wanted = _digest(digest)
+        known = await queries.source(wanted)
+        if known is not None and await ports.sources.has(wanted):
+            return JSONResponse(_source(known.source, known.size, known.project, known.files))
+        with tempfile.TemporaryDirectory(prefix="placet-source-") as folder:
+            archive = Path(folder) / "source.tar"
+            size = await _receive(request, archive, wanted, max_source)
+            limits = Limits(max_archive=max_source)
+            contents = await to_thread.run_sync(inspect_archive, archive, limits)
+            if contents.manifest is None:
+                raise Refused(
+                    "the archive holds no placet.yaml at its top",
+                    fix="run `placet init` in the project's folder",
+                )
+            project = parse_manifest(contents.manifest).project
+            await ports.sources.keep(wanted, archive)
+        await commands.uploaded(wanted, size, project, len(contents.files), who.actor)
+        return JSONResponse(_source(wanted, size, project, len(contents.files)), 201)
+
+    @api.head("/sources/{digest}", tags=["sources"])
+    async def head_source(digest: str, who: Caller = caller) -> Response:
+        wanted = _digest(digest)
+        if await queries.source(wanted) is None or not await ports.sources.has(wanted):
+            raise Unknown(f"no source {wanted} was uploaded")
+        return Response()
+
+    @api.post("/commands", tags=["operations"], status_code=202)
+    async def post_command(
+        body: CommandBody,
+        who: Caller = caller,
+        idempotency_key: Annotated[str | None, Header(max_length=200)] = None,
+    ) -> JSONResponse:
+        """Ask for a deploy, build, start, stop or delete. What becomes of it is told by its operation."""
+        must_have(who.roles, MAKERS, f"a {body.command}")
+        source = body.source or SourceRef()
+        if source.digest and source.image:
+            raise Unreadable("a source is either a digest or an image, not both")
+        asked = Asked(command=body.command, project=body.project, source=source.digest, image=source.image)
+        operation = await commands.ask(asked, who.actor, idempotency_key=idempotency_key)
+        location = f"/v1/operations/{operation.id}"
+        return JSONResponse(document(operation), 202, headers={"Location": location})
+
+    @api.get("/operations", tags=["operations"])
+    async def get_operations(
+        who: Caller = caller, project: str | None = None, after: str | None = None, limit: Limit = 50
+    ) -> dict[str, Any]:
+        """Newest first; `next` is what to give as `after` for the page that follows."""
+        page = await queries.operations(project=project, after=after, limit=limit)
+        following = page[-1].id if len(page) == limit else None
+        return {"operations": [document(each) for each in page], "next": following}
+
+    @api.get("/operations/{id}", tags=["operations"])
+    async def get_operation(id: str, who: Caller = caller) -> dict[str, Any]:
+        operation, _ = await queries.operation(id)
+        return document(operation)
+
+    @api.get("/operations/{id}/events", tags=["operations"])
+    async def follow_operation(id: str, request: Request, who: Caller = caller) -> EventSourceResponse:
+        """Server-sent events: the operation's document, now and at each change, until it is over."""
+        await queries.operation(id)
+        seen = request.headers.get("last-event-id", "")
+        return EventSourceResponse(_follow(id, int(seen) if seen.isdecimal() else 0), ping=15)
+
+    async def _follow(id: str, seen: int) -> AsyncIterator[ServerSentEvent]:
+        while True:
+            operation, changes = await queries.operation(id)
+            if changes > seen:
+                seen = changes
+                data = msgspec.json.encode(document(operation)).decode()
+                yield ServerSentEvent(event="operation", id=str(changes), data=data)
+            if operation.is_over:
+                return
+            await store.committed.wait(LOOK_EVERY)
+
+    @api.get("/models", tags=["models"])
+    async def get_models(
+        who: Caller = caller, after: str | None = None, limit: Limit = 100
+    ) -> dict[str, Any]:
+        page = await queries.models(after=after, limit=limit)
+        return {"models": page, "next": page[-1]["project"] if len(page) == limit else None}
+
+    @api.get("/models/{project}", tags=["models"])
+    async def get_model(project: str, who: Caller = caller) -> dict[str, Any]:
+        return await queries.model(project)
+
+    @api.get("/images", tags=["images"])
+    async def get_images(
+        who: Caller = caller, after: str | None = None, limit: Limit = 100
+    ) -> dict[str, Any]:
+        page = await queries.images(after=after, limit=limit)
+        return {"images": page, "next": page[-1]["image"] if len(page) == limit else None}
+
+    @api.get("/images/{digest}", tags=["images"])
+    async def get_image(digest: str, who: Caller = caller) -> dict[str, Any]:
+        return await queries.image(_digest(digest))
+
+    @api.get("/images/{digest}/source", tags=["images"])
+    async def get_image_source(digest: str, who: Caller = caller) -> StreamingResponse:
+        """The project's archive that this image was made from."""
+        image = await queries.image(_digest(digest))
+        if not await ports.sources.has(image["source"]):
+            raise Unknown(f"the source of {digest} is no longer kept")
+        headers = {"X-Placet-Source": image["source"]}
+        return StreamingResponse(
+            ports.sources.read(image["source"]), media_type="application/x-tar", headers=headers
+        )
+
+    @api.get("/certificates/{id}", tags=["certificates"])
+    async def get_certificate(id: str, who: Caller = caller) -> dict[str, Any]:
+        """The signed envelope as it lies in the registry, and the statement inside."""
+        certificate = await queries.certificate(id)
+        envelope = await ports.envelopes.read(certificate.repository, certificate.envelope)
+        return {"certificate": id, "envelope": envelope, "statement": _statement(envelope)}
+
+    @api.post("/tokens", tags=["access"], status_code=201)
+    async def post_token(body: TokenBody, who: Caller = caller) -> dict[str, Any]:
+        """A token for a person. It is shown once; only its id is kept."""
+        must_have(who.roles, ADMINS, "creating a token")
+        return await commands.issue_token(
+            body.as_, frozenset(body.roles), timedelta(seconds=body.ttl), who.actor
+        )
+
+    @api.delete("/tokens/{id}", tags=["access"], status_code=204)
+    async def delete_token(id: str, who: Caller = caller) -> None:
+        must_have(who.roles, ADMINS, "revoking a token")
+        await commands.revoke_token(id, who.actor)
+
+    @api.get("/me", tags=["access"])
+    async def get_me(who: Caller = caller) -> dict[str, Any]:
+        return {
+            "person": who.person,
+            "name": await queries.name_of(who.person),
+            "roles": sorted(who.roles),
+        }
+
+    return api
+
+
+async def _receive(request: Request, into: Path, wanted: str, limit: int) -> int:
+    """Write the body to a file while hashing it. Raises TooLarge, or Refused when it is not what its name says."""
+    sha256, size = hashlib.sha256(), 0
+    async with await open_file(into, "wb") as file:
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > limit:
+                raise TooLarge(
+                    f"a source is at most {limit} bytes", fix="leave data out with a .placetignore"
+                )
+            sha256.update(chunk)
+            await file.write(chunk)
+    got = f"sha256:{sha256.hexdigest()}"
+    if got != wanted:
+        raise Refused(
+            f"the {size} bytes sent are {got}, not {wanted}", fix="send the archive whose sha256 you name"
+        )
+    return size
+
+
+def _digest(text: str) -> str:
+    digest = text if text.startswith("sha256:") else f"sha256:{text}"
+    hexadecimal = digest.removeprefix("sha256:")
+    if len(hexadecimal) != 64 or set(hexadecimal) - set("0123456789abcdef"):
+        raise Unreadable(f"{text!r} is no sha256: 64 hexadecimal digits, lower case")
+    return digest
+
+
+def _source(source: str, size: int, project: str, files: int) -> dict[str, Any]:
+    return {"source": source, "size": size, "project": project, "files": files}
+
+
+def _statement(envelope: dict[str, Any]) -> Any:
+    return msgspec.json.decode(base64.b64decode(envelope["payload"]))

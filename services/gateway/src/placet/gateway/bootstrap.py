@@ -1,0 +1,79 @@
+"""Put the gateway together. Starts nothing; tests call `build` with ports of their own."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from pathlib import Path
+
+import anyio.to_thread
+
+from placet.events import Periodic, Service, Wiring
+from placet.events.catalog import contract_of
+from placet.gateway.access import Access
+from placet.gateway.adapters.registry_artifacts import RegistryEnvelopes, RegistrySources
+from placet.gateway.api import router
+from placet.gateway.commands import SERVICE, Commands
+from placet.gateway.model_proxy import ModelProxy
+from placet.gateway.ports import Ports
+from placet.gateway.queries import Queries
+from placet.gateway.settings import GatewaySettings
+from placet.gateway.subscriptions import HEARS, SAYS, reaction
+from placet.oci import open_registry
+from placet.trust import KeySet, SigningKey
+
+FIRST_TOKEN_LIFETIME = timedelta(days=365)
+
+
+async def build(settings: GatewaySettings, wiring: Wiring, ports: Ports | None = None) -> Service:
+    close = []
+    if ports is None:
+        registry = open_registry(settings.registry)
+        close.append(registry.close)
+        ports = Ports(sources=RegistrySources(registry), envelopes=RegistryEnvelopes(registry))
+    key = SigningKey.load_or_create(settings.token_key)
+    queries = Queries(wiring.store)
+    access = Access(KeySet([key.public]), queries, wiring.clock)
+    commands = Commands(wiring, queries, key)
+    proxy = ModelProxy(queries)
+    api = router(
+        access=access,
+        commands=commands,
+        queries=queries,
+        ports=ports,
+        store=wiring.store,
+        max_source=settings.max_source_bytes,
+    )
+
+    async def leave_first_token() -> None:
+        await _leave_first_token(commands, settings.admin_token_file)
+
+    async def name_silence() -> None:
+        await commands.name_silence(settings.stall_seconds)
+
+    return Service(
+        name=SERVICE,
+        wiring=wiring,
+        hears=frozenset(contract_of(event).producer for event in HEARS),
+        says=SAYS,
+        reaction=reaction(wiring.store),
+        periodic=(Periodic(name="name silence", every=settings.stall_seconds / 10, run=name_silence),),
+        routers=(api, proxy.router()),
+        start=(proxy.start, leave_first_token),
+        close=(*close, proxy.close),
+    )
+
+
+async def _leave_first_token(commands: Commands, file: Path) -> None:
+    """Who installs the platform needs one token to make the others with."""
+    if await anyio.Path(file).exists():
+        return
+    issued = await commands.issue_token("admin", frozenset({"admin"}), FIRST_TOKEN_LIFETIME, None)
+    await anyio.to_thread.run_sync(_write_private, file, issued["token"])
+
+
+def _write_private(file: Path, text: str) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="ascii") as target:
+        target.write(text)

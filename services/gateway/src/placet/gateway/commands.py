@@ -1,0 +1,223 @@
+"""Taking requests: decide, and write the operation's first line in the same unit."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from placet.errors import Conflict, Refused, Unknown
+from placet.events import PLATFORM, Actor, Context, UnitOfWork, Wiring, transact
+from placet.events.codec import timestamp
+from placet.events.contracts import gateway
+from placet.events.contracts.shapes import Command as Goal
+from placet.events.store import Claim, Unit
+from placet.events.unit_of_work import current_traceparent
+from placet.gateway import projections as p
+from placet.gateway.domain import (
+    PROJECT,
+    TOKEN,
+    Command,
+    Delete,
+    Deploy,
+    IssueToken,
+    Requested,
+    RevokeToken,
+    Start,
+    Stop,
+)
+from placet.gateway.operations import Operation, requested, stall
+from placet.gateway.projections import operation_row
+from placet.gateway.queries import Queries
+from placet.trust import SigningKey, tokens
+
+SERVICE = "gateway"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """A command as it came over HTTP. `source` and `image` are digests; at most one is given."""
+
+    command: str
+    project: str | None
+    source: str | None
+    image: str | None
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(msgspec.json.encode(self, order="sorted")).hexdigest()
+
+
+class Commands:
+    def __init__(self, wiring: Wiring, queries: Queries, token_key: SigningKey) -> None:
+        self._wiring = wiring
+        self._queries = queries
+        self._token_key = token_key
+
+    async def ask(self, asked: Asked, actor: Actor, *, idempotency_key: str | None) -> Operation:
+        """Accept a command; the operation it began. The same key and request again give the same operation.
+
+        Raises Unknown for a project, source or image that is not here, Conflict for a key used for something else.
+        """
+        command = await self._command(asked)
+        id = self._wiring.ids.new()
+        context = Context(
+            project=command.project, correlation=id, actor=actor, traceparent=current_traceparent()
+        )
+
+        async def change(work: UnitOfWork) -> Operation:
+            earlier = await self._earlier(asked, actor, idempotency_key) if idempotency_key else None
+            if earlier is not None:
+                return earlier
+            happened = await work.decide(PROJECT, f"project/{command.project}", command)
+            return self._begin(work, id, happened[0], asked, actor, idempotency_key)
+
+        operation, _ = await transact(self._wiring, SERVICE, context, change)
+        return operation
+
+    async def uploaded(self, source: str, size: int, project: str, files: int, actor: Actor) -> None:
+        """Say that an archive was inspected and kept."""
+        context = Context(project=project, correlation=self._wiring.ids.new(), actor=actor)
+
+        async def change(work: UnitOfWork) -> None:
+            if await work.history(f"source/{source}"):
+                return
+            work.stage(
+                f"source/{source}", [gateway.SourceUploaded(source=source, size=size, project=project)]
+            )
+            work.put(p.sources, source=source, size=size, project=project, files=files)
+
+        await transact(self._wiring, SERVICE, context, change)
+
+    async def issue_token(
+        self, name: str, roles: frozenset[tokens.Role], lifetime: timedelta, actor: Actor | None
+    ) -> dict[str, Any]:
+        """A new token for the person of that name; `actor` none means the platform itself, at its first start."""
+        person = await self._person(name)
+        id = self._wiring.ids.new()
+        now = self._wiring.clock.now()
+        expires = timestamp(now + lifetime)
+        token = tokens.issue(
+            id=id, person=person, roles=roles, now=now, lifetime=lifetime, key=self._token_key
+        )
+        issue = IssueToken(token=id, person=person, roles=tuple(sorted(roles)), expires=expires)
+        context = Context(project=PLATFORM, correlation=id, actor=actor or Actor.service(SERVICE))
+
+        async def change(work: UnitOfWork) -> None:
+            await work.decide(TOKEN, f"token/{id}", issue)
+
+        await transact(self._wiring, SERVICE, context, change)
+        return {"token": token, "id": id, "person": person, "roles": sorted(roles), "expires": expires}
+
+    async def revoke_token(self, id: str, actor: Actor) -> None:
+        context = Context(project=PLATFORM, correlation=id, actor=actor)
+
+        async def change(work: UnitOfWork) -> None:
+            await work.decide(TOKEN, f"token/{id}", RevokeToken(token=id))
+            work.put(p.revoked_tokens, token=id)
+
+        await transact(self._wiring, SERVICE, context, change)
+
+    async def name_silence(self, seconds: float) -> None:
+        """Mark operations that nothing was heard of for so long as stalled."""
+        now = self._wiring.clock.now()
+        for id in await self._queries.open_operations_silent_since(now.timestamp() - seconds):
+            operation, changes = await self._queries.operation(id)
+            stalled = stall(operation, timestamp(now), seconds)
+            row = operation_row(stalled, changes=changes + 1, heard_at=now.timestamp())
+            unchanged = sa.and_(p.operations.c.id == id, p.operations.c.changes == changes)
+            claim = Claim(statement=sa.update(p.operations).where(unchanged).values(**row))
+            try:
+                await self._wiring.store.commit(Unit(claims=(claim,)))
+            except Conflict:
+                continue  # something was heard just now
+
+    async def _command(self, asked: Asked) -> Command:
+        match asked.command:
+            case "deploy" | "build":
+                return await self._deploy(asked)
+            case "start":
+                project = _named(asked)
+                return Start(project=project, release=await self._queries.certified_release(project))
+            case "stop":
+                return Stop(project=_named(asked))
+            case "delete":
+                return Delete(project=_named(asked))
+        raise Refused(f"there is no command {asked.command!r}")
+
+    async def _deploy(self, asked: Asked) -> Deploy:
+        goal: Goal = "build" if asked.command == "build" else "deploy"
+        if asked.image is not None:
+            image = await self._queries.image(asked.image)
+            return Deploy(
+                project=asked.project or image["project"],
+                command=goal,
+                source=image["source"],
+                image=asked.image,
+            )
+        if asked.source is None:
+            raise Refused(
+                f"a {asked.command} needs a source: {{'digest': …}} of an uploaded archive or {{'image': …}}"
+            )
+        source = await self._queries.source(asked.source)
+        if source is None:
+            raise Unknown(
+                f"no source {asked.source} was uploaded",
+                fix=f"PUT the archive to /v1/sources/{asked.source} first, or let `placet deploy FOLDER` do it",
+            )
+        return Deploy(project=asked.project or source.project, command=goal, source=asked.source, image=None)
+
+    def _begin(
+        self,
+        work: UnitOfWork,
+        id: str,
+        happened: Requested,
+        asked: Asked,
+        actor: Actor,
+        idempotency_key: str | None,
+    ) -> Operation:
+        operation = requested(id, timestamp(work.now), happened)
+        work.put(p.operations, **operation_row(operation, changes=1, heard_at=work.now.timestamp()))
+        if idempotency_key is not None:
+            work.run(
+                sa.insert(p.idempotency).values(
+                    person=actor.id, key=idempotency_key, request=asked.digest, operation=id
+                )
+            )
+        # A model that is known keeps its state: what serves goes on serving while this is under way.
+        work.put(p.models, keep=("state",), project=operation.project, state="requested", operation=id)
+        return operation
+
+    async def _earlier(self, asked: Asked, actor: Actor, key: str) -> Operation | None:
+        earlier = await self._queries.earlier_request(actor.id, key)
+        if earlier is None:
+            return None
+        if earlier.request != asked.digest:
+            raise Conflict(
+                f"Idempotency-Key {key!r} was used for another request", fix="use a new key for a new request"
+            )
+        operation, _ = await self._queries.operation(earlier.operation)
+        return operation
+
+    async def _person(self, name: str) -> str:
+        known = await self._queries.person_named(name)
+        if known is not None:
+            return known
+        person = f"person:{self._wiring.ids.new()}"
+        try:
+            await self._wiring.store.commit(
+                Unit(claims=(Claim(statement=sa.insert(p.people).values(person=person, name=name)),))
+            )
+        except Conflict:
+            return await self._person(name)  # somebody else gave the name an id just now
+        return person
+
+
+def _named(asked: Asked) -> str:
+    if asked.project is None:
+        raise Refused(f"a {asked.command} needs the project's name")
+    return asked.project

@@ -1,0 +1,181 @@
+"""Who may ask for what: the requests made of one project, and the number of its next release.
+
+The gateway decides only this. Whether a release may be served, built or started is for others to say, and
+where an operation stands is folded from what they said (`operations.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import assert_never
+
+from placet.errors import Conflict, Forbidden, Unknown
+from placet.events.contracts.gateway import (
+    DeleteRequested,
+    DeployRequested,
+    StartRequested,
+    StopRequested,
+    TokenIssued,
+    TokenRevoked,
+)
+from placet.events.contracts.shapes import Command as Goal
+from placet.events.decider import Decider
+
+READERS = frozenset({"scientist", "approver", "compliance", "auditor", "operator", "admin"})
+MAKERS = frozenset({"scientist", "operator", "admin"})
+ADMINS = frozenset({"admin"})
+
+Requested = DeployRequested | StartRequested | StopRequested | DeleteRequested
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deploy:
+    """Also a build, which is a deploy that ends with the certificate."""
+
+    project: str
+    command: Goal
+    source: str
+    image: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """`release` is the last one that was certified, as the gateway has heard; none if it heard of none."""
+
+    project: str
+    release: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stop:
+    project: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delete:
+    project: str
+
+
+Command = Deploy | Start | Stop | Delete
+
+
+@dataclass(frozen=True, kw_only=True)
+class Project:
+    """`releases` counts on after a deletion: a number never names two things."""
+
+    releases: int = 0
+    exists: bool = False
+
+
+def decide(command: Command, project: Project) -> Sequence[Requested]:
+    match command:
+        case Deploy():
+            number = project.releases + 1
+            return [
+                DeployRequested(
+                    project=command.project,
+                    release=number,
+                    command=command.command,
+                    source=command.source,
+                    image=command.image,
+                )
+            ]
+        case Start():
+            _must_exist(command.project, project)
+            if command.release is None:
+                raise Conflict(
+                    f"{command.project} has no certified release to start",
+                    fix=f"see `placet status {command.project}`, then deploy it",
+                )
+            return [StartRequested(project=command.project, release=command.release)]
+        case Stop():
+            _must_exist(command.project, project)
+            return [StopRequested(project=command.project)]
+        case Delete():
+            _must_exist(command.project, project)
+            return [DeleteRequested(project=command.project)]
+    assert_never(command)
+
+
+def evolve(project: Project, event: Requested) -> Project:
+    match event:
+        case DeployRequested():
+            return replace(project, releases=event.release, exists=True)
+        case DeleteRequested():
+            return replace(project, exists=False)
+        case StartRequested() | StopRequested():
+            return project
+    assert_never(event)
+
+
+PROJECT: Decider[Command, Project, Requested] = Decider(initial=Project(), decide=decide, evolve=evolve)
+
+
+def _must_exist(name: str, project: Project) -> None:
+    if not project.exists:
+        raise Unknown(f"there is no project {name!r} here", fix="see `placet list`")
+
+
+def must_have(roles: frozenset[str], allowed: frozenset[str], doing: str) -> None:
+    """Raise Forbidden unless one of `roles` is allowed to do this."""
+    if not roles & allowed:
+        raise Forbidden(
+            f"{doing} needs one of the roles {', '.join(sorted(allowed))}; this token has {', '.join(sorted(roles))}",
+            fix="ask an admin for a token: placet token create --as NAME --role …",
+        )
+
+
+# Tokens: only ids are ever stored.
+
+
+@dataclass(frozen=True, kw_only=True)
+class IssueToken:
+    token: str
+    person: str
+    roles: tuple[str, ...]
+    expires: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RevokeToken:
+    token: str
+
+
+TokenCommand = IssueToken | RevokeToken
+TokenEvent = TokenIssued | TokenRevoked
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenState:
+    is_issued: bool = False
+    is_revoked: bool = False
+
+
+def decide_token(command: TokenCommand, state: TokenState) -> Sequence[TokenEvent]:
+    match command:
+        case IssueToken():
+            return [
+                TokenIssued(
+                    token=command.token, person=command.person, roles=command.roles, expires=command.expires
+                )
+            ]
+        case RevokeToken():
+            if not state.is_issued:
+                raise Unknown(f"no token {command.token!r} was issued here")
+            return [] if state.is_revoked else [TokenRevoked(token=command.token)]
+    assert_never(command)
+
+
+def evolve_token(state: TokenState, event: TokenEvent) -> TokenState:
+    match event:
+        case TokenIssued():
+            return replace(state, is_issued=True)
+        case TokenRevoked():
+            return replace(state, is_revoked=True)
+    assert_never(event)
+
+
+TOKEN: Decider[TokenCommand, TokenState, TokenEvent] = Decider(
+    initial=TokenState(), decide=decide_token, evolve=evolve_token
+)

@@ -1,0 +1,126 @@
+"""What the gateway does with what it hears: move the operation on, and keep models, images and certificates."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from placet.events import Heard, UnitOfWork
+from placet.events.contracts import certifier, deployer, indexer
+from placet.gateway import projections as p
+from placet.gateway.operations import advance
+from placet.gateway.ports import Reads
+from placet.gateway.projections import operation_row, read_operation
+
+_UNDER_WAY = (
+    "requested",
+    "cleared",
+    "reserved",
+    "built",
+    "indexed",
+    "certified",
+    "refused",
+    "failed",
+    "stalled",
+)
+
+
+async def on_step(heard: Heard[Any], work: UnitOfWork, reads: Reads) -> None:
+    """Any event that belongs to an operation moves it on."""
+    rows = await reads.rows(sa.select(p.operations).where(p.operations.c.id == heard.event.correlationid))
+    if not rows:
+        return  # caused by a clock or by what runs, not by a request
+    before = read_operation(rows[0])
+    after = advance(before, heard.data, heard.event.time)
+    row = operation_row(after, changes=rows[0].changes + 1, heard_at=work.now.timestamp())
+    work.put(p.operations, **row)
+    if after.command in ("deploy", "build") and after.state in _UNDER_WAY:
+        _show_progress(work, after.project, after.id, after.state)
+
+
+async def on_image_indexed(heard: Heard[indexer.ImageIndexed], work: UnitOfWork, reads: Reads) -> None:
+    await on_step(heard, work, reads)
+    image = heard.data
+    known = await reads.rows(sa.select(p.images.c.certificate).where(p.images.c.image == image.image))
+    if known:
+        return
+    certificate = await reads.rows(
+        sa.select(p.certificates.c.certificate).where(p.certificates.c.image == image.image)
+    )
+    work.put(
+        p.images,
+        image=image.image,
+        repository=image.repository,
+        project=image.project,
+        release=image.release,
+        source=image.source,
+        format=image.format,
+        certificate=certificate[0].certificate if certificate else None,
+    )
+
+
+async def on_certificate_issued(
+    heard: Heard[certifier.CertificateIssued], work: UnitOfWork, reads: Reads
+) -> None:
+    await on_step(heard, work, reads)
+    issued = heard.data
+    work.put(
+        p.certificates,
+        certificate=issued.certificate,
+        image=issued.image,
+        repository=issued.repository,
+        envelope=issued.envelope,
+    )
+    work.run(
+        sa.update(p.images).where(p.images.c.image == issued.image).values(certificate=issued.certificate)
+    )
+    newest = sa.func.coalesce(p.models.c.certified_release, 0) < issued.release
+    work.run(
+        sa.update(p.models)
+        .where(p.models.c.project == issued.project, newest)
+        .values(certified_release=issued.release)
+    )
+
+
+async def on_model_started(heard: Heard[deployer.ModelStarted], work: UnitOfWork, reads: Reads) -> None:
+    await on_step(heard, work, reads)
+    started = heard.data
+    _set(
+        work,
+        started.project,
+        state="live",
+        release=started.release,
+        image=started.image,
+        certificate=started.certificate,
+        url=started.url,
+        endpoint=started.endpoint,
+    )
+
+
+async def on_model_stopped(heard: Heard[deployer.ModelStopped], work: UnitOfWork, reads: Reads) -> None:
+    await on_step(heard, work, reads)
+    _set(work, heard.data.project, state="stopped", url=None, endpoint=None)
+
+
+async def on_model_quarantined(
+    heard: Heard[deployer.ModelQuarantined], work: UnitOfWork, reads: Reads
+) -> None:
+    await on_step(heard, work, reads)
+    _set(work, heard.data.project, state="quarantined", url=None, endpoint=None)
+
+
+async def on_model_deleted(heard: Heard[deployer.ModelDeleted], work: UnitOfWork, reads: Reads) -> None:
+    await on_step(heard, work, reads)
+    _set(work, heard.data.project, state="deleted", url=None, endpoint=None, certified_release=None)
+
+
+def _set(work: UnitOfWork, project: str, **values: Any) -> None:
+    work.run(sa.update(p.models).where(p.models.c.project == project).values(**values))
+
+
+def _show_progress(work: UnitOfWork, project: str, operation: str, state: str) -> None:
+    """While nothing is served, a model's state is how far its last deploy is."""
+    mine = sa.and_(p.models.c.project == project, p.models.c.operation == operation)
+    idle = p.models.c.state.in_((*_UNDER_WAY, "stopped", "deleted"))
+    work.run(sa.update(p.models).where(mine, idle).values(state=state))

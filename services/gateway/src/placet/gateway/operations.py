@@ -1,0 +1,310 @@
+"""Where a request stands: the life of one command, folded from what the six services say.
+
+    Requested → Cleared → Reserved → Built → Indexed → Certified → Live
+    or Refused | Failed | AwaitingApproval | Stalled
+
+Read `advance` first: the whole flow is in its one `match`. Events of different services arrive in any order,
+so an operation is a record of what was reached and when, and its state is read off that; nothing here
+depends on who was heard first. Pure: no clock, no database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, Literal, assert_never
+
+from placet.events.contracts import builder, certifier, deployer, gateway, indexer
+from placet.events.contracts.shapes import Verdict
+
+Kind = Literal["deploy", "build", "start", "stop", "delete"]
+
+PATHS: Mapping[str, tuple[str, ...]] = {
+    "deploy": ("requested", "cleared", "reserved", "built", "indexed", "certified", "live"),
+    "build": ("requested", "cleared", "built", "indexed", "certified"),
+    "start": ("requested", "reserved", "live"),
+    "stop": ("requested", "stopped"),
+    "delete": ("requested", "deleted"),
+}
+"""The steps of each command, in order. The last one is where it wants to be."""
+
+Heard = (
+    gateway.DeployRequested
+    | gateway.StartRequested
+    | gateway.StopRequested
+    | gateway.DeleteRequested
+    | certifier.ReleaseCleared
+    | certifier.ReleaseRefused
+    | certifier.CertificateIssued
+    | builder.BuildAccepted
+    | builder.ImageBuilt
+    | builder.ImageReused
+    | builder.BuildFailed
+    | indexer.ImageIndexed
+    | indexer.ImageUnknown
+    | deployer.ResourcesReserved
+    | deployer.ResourcesRefused
+    | deployer.ResourcesReleased
+    | deployer.StartAccepted
+    | deployer.ModelStarted
+    | deployer.ModelFailed
+    | deployer.ModelStopped
+    | deployer.ModelDeleted
+    | deployer.ModelQuarantined
+    | deployer.ModelDiverged
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refusal:
+    why: str
+    rule: str | None = None
+    fix: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class End:
+    """An end short of the goal: `step` is the one that was not reached."""
+
+    state: Literal["refused", "failed", "stalled"]
+    step: str
+    at: str
+    detail: str
+    refusals: tuple[Refusal, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operation:
+    """What is known of one command. `reached` says when and with which detail; times are RFC 3339."""
+
+    id: str
+    command: Kind
+    project: str
+    release: int | None = None
+    source: str | None = None
+    image: str | None = None
+    built: bool | None = None
+    certificate: str | None = None
+    url: str | None = None
+    reached: Mapping[str, tuple[str, str | None]] = field(default_factory=dict)
+    verdicts: tuple[Verdict, ...] = ()
+    end: End | None = None
+
+    @property
+    def path(self) -> tuple[str, ...]:
+        return PATHS[self.command]
+
+    @property
+    def state(self) -> str:
+        """The goal if it is reached, the end if there is one, else the furthest step that all before it led to."""
+        if self.path[-1] in self.reached:
+            return self.path[-1]
+        if self.end is not None:
+            return self.end.state
+        state = self.path[0]
+        for step in self.path:
+            if step not in self.reached:
+                break
+            state = step
+        return state
+
+    @property
+    def is_over(self) -> bool:
+        return self.path[-1] in self.reached or self.end is not None
+
+
+def requested(operation: str, at: str, event: Heard) -> Operation:
+    """The operation that begins with a request. Raises TypeError for any other event."""
+    match event:
+        case gateway.DeployRequested():
+            begun = Operation(
+                id=operation,
+                command=event.command,
+                project=event.project,
+                release=event.release,
+                source=event.source,
+                image=event.image,
+            )
+        case gateway.StartRequested():
+            begun = Operation(id=operation, command="start", project=event.project, release=event.release)
+        case gateway.StopRequested():
+            begun = Operation(id=operation, command="stop", project=event.project)
+        case gateway.DeleteRequested():
+            begun = Operation(id=operation, command="delete", project=event.project)
+        case _:
+            raise TypeError(f"{event!r} begins no operation")
+    return _reach(begun, "requested", at)
+
+
+def advance(operation: Operation, event: Heard, at: str) -> Operation:
+    """The operation after `event`, which happened `at`. Hearing one twice changes nothing."""
+    match event:
+        # asked
+        case (
+            gateway.DeployRequested()
+            | gateway.StartRequested()
+            | gateway.StopRequested()
+            | gateway.DeleteRequested()
+        ):
+            return _reach(operation, "requested", at)
+        # may its source be built?
+        case certifier.ReleaseCleared():
+            return _judge(_reach(operation, "cleared", at, _passed(event.verdicts)), event.verdicts)
+        case certifier.ReleaseRefused(stage="submit"):
+            return _refuse(_judge(operation, event.verdicts), "cleared", at, event.verdicts)
+        # is there room for it?
+        case deployer.ResourcesReserved():
+            return _reach(operation, "reserved", at, f"until {event.until}")
+        case deployer.ResourcesRefused():
+            refusal = Refusal(rule="capacity", why=event.why, fix=event.fix)
+            return _end(operation, "refused", "reserved", at, event.why, refusal)
+        # which image is it?
+        case builder.BuildAccepted():
+            return operation
+        case builder.ImageReused():
+            reused = replace(operation, image=event.image, built=False)
+            return _reach(reused, "built", at, "nothing to build: this source's image is known")
+        case builder.ImageBuilt():
+            detail = f"{event.size / 1e6:.1f} MB"
+            return _reach(replace(operation, image=event.image, built=True), "built", at, detail)
+        case builder.BuildFailed():
+            return _end(operation, "failed", "built", at, event.why, Refusal(why=event.why, fix=event.fix))
+        # what does the registry say of it?
+        case indexer.ImageIndexed():
+            return _reach(replace(operation, image=event.image), "indexed", at)
+        case indexer.ImageUnknown():
+            return _end(operation, "failed", "indexed", at, event.why, Refusal(why=event.why))
+        # may it be served?
+        case certifier.CertificateIssued():
+            certified = _judge(replace(operation, certificate=event.certificate), event.verdicts)
+            return _reach(certified, "certified", at, f"until {event.not_after}")
+        case certifier.ReleaseRefused():
+            return _refuse(_judge(operation, event.verdicts), "certified", at, event.verdicts)
+        # does it run?
+        case deployer.StartAccepted():
+            accepted = replace(
+                operation, image=event.image, certificate=event.certificate, release=event.release
+            )
+            return _reach(accepted, "reserved", at) if operation.command == "start" else accepted
+        case deployer.ModelStarted():
+            started = replace(
+                operation,
+                url=event.url,
+                image=event.image,
+                certificate=event.certificate,
+                release=event.release,
+            )
+            return _reach(started, "live", at, "answered its sample request")
+        case deployer.ModelFailed():
+            return _end(operation, "failed", "live", at, event.why, Refusal(why=event.why, fix=event.fix))
+        case deployer.ModelStopped():
+            return _reach(replace(operation, release=event.release or operation.release), "stopped", at)
+        case deployer.ModelDeleted():
+            return _reach(operation, "deleted", at)
+        # later lives of the model are not this operation's
+        case deployer.ModelQuarantined() | deployer.ModelDiverged() | deployer.ResourcesReleased():
+            return operation
+    assert_never(event)
+
+
+def stall(operation: Operation, at: str, seconds: float) -> Operation:
+    """Name the silence. Whatever is heard later lifts it again."""
+    step = next((each for each in operation.path if each not in operation.reached), operation.path[-1])
+    why = f"nothing was heard for {seconds:.0f} s; {step!r} did not come"
+    return _end(operation, "stalled", step, at, why, Refusal(why=why, fix="see `placet events --project …`"))
+
+
+def document(operation: Operation) -> dict[str, Any]:
+    """The operation as REST and `--json` show it."""
+    return {
+        "operation": operation.id,
+        "command": operation.command,
+        "project": operation.project,
+        "release": operation.release,
+        "source": operation.source,
+        "image": operation.image,
+        "built": operation.built,
+        "certificate": operation.certificate,
+        "state": operation.state,
+        "url": operation.url,
+        "steps": _steps(operation),
+        "refusals": [
+            {"rule": refusal.rule, "why": refusal.why, "fix": refusal.fix}
+            for refusal in (operation.end.refusals if operation.end else ())
+        ],
+        "awaiting": [],
+        "verdicts": [
+            {"rule": verdict.rule, "result": verdict.result, "stage": verdict.stage}
+            for verdict in operation.verdicts
+        ],
+    }
+
+
+def _reach(operation: Operation, step: str, at: str, detail: str | None = None) -> Operation:
+    if step not in operation.path or step in operation.reached:
+        return operation
+    end = None if operation.end is not None and operation.end.state == "stalled" else operation.end
+    return replace(operation, reached={**operation.reached, step: (at, detail)}, end=end)
+
+
+def _end(
+    operation: Operation,
+    state: Literal["refused", "failed", "stalled"],
+    step: str,
+    at: str,
+    detail: str,
+    *refusals: Refusal,
+) -> Operation:
+    if operation.end is not None and operation.end.state != "stalled":
+        return operation
+    end = End(state=state, step=step, at=at, detail=detail, refusals=refusals)
+    return replace(operation, end=end)
+
+
+def _refuse(operation: Operation, step: str, at: str, verdicts: tuple[Verdict, ...]) -> Operation:
+    denied = [verdict for verdict in verdicts if verdict.result != "pass" and verdict.on_fail != "warn"]
+    refusals = tuple(
+        Refusal(rule=verdict.rule, why=verdict.why or verdict.rule, fix=verdict.fix) for verdict in denied
+    )
+    detail = ", ".join(verdict.rule for verdict in denied)
+    return _end(operation, "refused", step, at, detail, *refusals)
+
+
+def _judge(operation: Operation, verdicts: tuple[Verdict, ...]) -> Operation:
+    known = {(verdict.policy, verdict.rule): verdict for verdict in (*operation.verdicts, *verdicts)}
+    return replace(operation, verdicts=tuple(known[key] for key in sorted(known)))
+
+
+def _passed(verdicts: tuple[Verdict, ...]) -> str:
+    passed = sum(verdict.result == "pass" for verdict in verdicts)
+    return f"{passed} of {len(verdicts)} rules pass"
+
+
+def _steps(operation: Operation) -> list[dict[str, Any]]:
+    steps: list[dict[str, Any]] = []
+    before: str | None = None
+    waiting = operation.is_over
+    for name in operation.path:
+        if name in operation.reached:
+            at, detail = operation.reached[name]
+            steps.append({"name": name, "state": "done", "seconds": _seconds(before, at), "detail": detail})
+            before = at
+        elif operation.end is not None and operation.end.step == name:
+            seconds = _seconds(before, operation.end.at)
+            state = "refused" if operation.end.state == "refused" else "failed"
+            steps.append({"name": name, "state": state, "seconds": seconds, "detail": operation.end.detail})
+            waiting = True
+        else:
+            state = "waiting" if waiting else "running"
+            steps.append({"name": name, "state": state, "seconds": None, "detail": None})
+            waiting = True
+    return steps
+
+
+def _seconds(before: str | None, at: str) -> float:
+    """Between two steps; clocks of two machines may disagree, and no step takes less than nothing."""
+    if before is None:
+        return 0.0
+    span = datetime.fromisoformat(at) - datetime.fromisoformat(before)
+    return max(round(span.total_seconds(), 3), 0.0)

@@ -1,0 +1,41 @@
+"""What the gateway needs from outside."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from sqlalchemy import Row, Select
+
+
+class Sources(Protocol):
+    """Where uploaded archives are kept, by the digest they came with."""
+
+    async def has(self, digest: str) -> bool: ...
+
+    async def keep(self, digest: str, archive: Path) -> None:
+        """Keep the archive; keeping it again changes nothing. Raises Unavailable."""
+
+    def read(self, digest: str) -> AsyncIterator[bytes]:
+        """The archive's bytes. Raises Unknown."""
+
+
+class Envelopes(Protocol):
+    """Where certificates lie: beside their images."""
+
+    async def read(self, repository: str, envelope: str) -> dict[str, Any]:
+        """The DSSE envelope with this digest. Raises Unknown, Unavailable."""
+
+
+class Reads(Protocol):
+    """Selects on the gateway's own tables, for handlers that fold what they hear into what is there."""
+
+    async def rows(self, query: Select[Any]) -> Sequence[Row[Any]]: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ports:
+    sources: Sources
+    envelopes: Envelopes

@@ -1,0 +1,117 @@
+"""What the gateway is asked for: reads of its own tables, nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from placet.errors import Unknown
+from placet.events.store import EventStore
+from placet.gateway import projections as p
+from placet.gateway.operations import Operation, document
+from placet.gateway.projections import read_operation
+
+
+class Queries:
+    def __init__(self, store: EventStore) -> None:
+        self._store = store
+
+    async def operation(self, id: str) -> tuple[Operation, int]:
+        """The operation and how often it changed. Raises Unknown."""
+        rows = await self._store.rows(sa.select(p.operations).where(p.operations.c.id == id))
+        if not rows:
+            raise Unknown(f"there is no operation {id!r} here")
+        return read_operation(rows[0]), rows[0].changes
+
+    async def operations(self, *, project: str | None, after: str | None, limit: int) -> list[Operation]:
+        """Newest first; ids are ordered by time."""
+        query = sa.select(p.operations).order_by(p.operations.c.id.desc()).limit(limit)
+        if project is not None:
+            query = query.where(p.operations.c.project == project)
+        if after is not None:
+            query = query.where(p.operations.c.id < after)
+        return [read_operation(row) for row in await self._store.rows(query)]
+
+    async def open_operations_silent_since(self, moment: float) -> list[str]:
+        table = p.operations
+        query = sa.select(table.c.id).where(table.c.is_over.is_(False), table.c.heard_at < moment)
+        return [row.id for row in await self._store.rows(query)]
+
+    async def models(self, *, after: str | None, limit: int) -> list[dict[str, Any]]:
+        query = sa.select(p.models).order_by(p.models.c.project).limit(limit)
+        if after is not None:
+            query = query.where(p.models.c.project > after)
+        return [_model(row) for row in await self._store.rows(query)]
+
+    async def model(self, project: str) -> dict[str, Any]:
+        """With its last operation. Raises Unknown."""
+        row = await self.model_row(project)
+        operation, _ = await self.operation(row.operation)
+        return {**_model(row), "operation": document(operation)}
+
+    async def model_row(self, project: str) -> sa.Row[Any]:
+        rows = await self._store.rows(sa.select(p.models).where(p.models.c.project == project))
+        if not rows:
+            raise Unknown(f"there is no project {project!r} here", fix="see `placet list`")
+        return rows[0]
+
+    async def certified_release(self, project: str) -> int | None:
+        rows = await self._store.rows(
+            sa.select(p.models.c.certified_release).where(p.models.c.project == project)
+        )
+        return rows[0].certified_release if rows else None
+
+    async def images(self, *, after: str | None, limit: int) -> list[dict[str, Any]]:
+        query = sa.select(p.images).order_by(p.images.c.image).limit(limit)
+        if after is not None:
+            query = query.where(p.images.c.image > after)
+        return [dict(row._mapping) for row in await self._store.rows(query)]
+
+    async def image(self, digest: str) -> dict[str, Any]:
+        rows = await self._store.rows(sa.select(p.images).where(p.images.c.image == digest))
+        if not rows:
+            raise Unknown(f"no image {digest} is in the registry's index", fix="see `placet list --images`")
+        return dict(rows[0]._mapping)
+
+    async def certificate(self, id: str) -> sa.Row[Any]:
+        rows = await self._store.rows(sa.select(p.certificates).where(p.certificates.c.certificate == id))
+        if not rows:
+            raise Unknown(f"there is no certificate {id!r} here")
+        return rows[0]
+
+    async def source(self, digest: str) -> sa.Row[Any] | None:
+        rows = await self._store.rows(sa.select(p.sources).where(p.sources.c.source == digest))
+        return rows[0] if rows else None
+
+    async def earlier_request(self, person: str, key: str) -> sa.Row[Any] | None:
+        table = p.idempotency
+        rows = await self._store.rows(sa.select(table).where(table.c.person == person, table.c.key == key))
+        return rows[0] if rows else None
+
+    async def person_named(self, name: str) -> str | None:
+        rows = await self._store.rows(sa.select(p.people.c.person).where(p.people.c.name == name))
+        return rows[0].person if rows else None
+
+    async def name_of(self, person: str) -> str | None:
+        rows = await self._store.rows(sa.select(p.people.c.name).where(p.people.c.person == person))
+        return rows[0].name if rows else None
+
+    async def is_revoked(self, token: str) -> bool:
+        table = p.revoked_tokens
+        return bool(await self._store.rows(sa.select(table).where(table.c.token == token)))
+
+    async def routes(self) -> Sequence[sa.Row[Any]]:
+        return await self._store.rows(sa.select(p.models.c.project, p.models.c.endpoint, p.models.c.state))
+
+
+def _model(row: sa.Row[Any]) -> dict[str, Any]:
+    return {
+        "project": row.project,
+        "release": row.release,
+        "state": row.state,
+        "url": row.url,
+        "image": row.image,
+        "certificate": row.certificate,
+    }

@@ -1,0 +1,50 @@
+"""The gateway's edge as data: what it hears, and what it says."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from placet.events import ByType, Heard, UnitOfWork
+from placet.events.contracts import builder, certifier, deployer, gateway, indexer
+from placet.gateway import handlers
+from placet.gateway.ports import Reads
+
+Handler = Callable[[Heard[Any], UnitOfWork, Reads], Awaitable[None]]
+
+HEARS: Mapping[type, Handler] = {
+    certifier.ReleaseCleared: handlers.on_step,
+    certifier.ReleaseRefused: handlers.on_step,
+    certifier.CertificateIssued: handlers.on_certificate_issued,
+    builder.BuildAccepted: handlers.on_step,
+    builder.ImageBuilt: handlers.on_step,
+    builder.ImageReused: handlers.on_step,
+    builder.BuildFailed: handlers.on_step,
+    indexer.ImageIndexed: handlers.on_image_indexed,
+    indexer.ImageUnknown: handlers.on_step,
+    deployer.ResourcesReserved: handlers.on_step,
+    deployer.ResourcesRefused: handlers.on_step,
+    deployer.StartAccepted: handlers.on_step,
+    deployer.ModelStarted: handlers.on_model_started,
+    deployer.ModelFailed: handlers.on_step,
+    deployer.ModelStopped: handlers.on_model_stopped,
+    deployer.ModelDeleted: handlers.on_model_deleted,
+    deployer.ModelQuarantined: handlers.on_model_quarantined,
+}
+
+SAYS: tuple[type, ...] = (
+    gateway.SourceUploaded,
+    gateway.DeployRequested,
+    gateway.StartRequested,
+    gateway.StopRequested,
+    gateway.DeleteRequested,
+    gateway.TokenIssued,
+    gateway.TokenRevoked,
+)
+
+
+def reaction(reads: Reads) -> ByType:
+    def bound(handler: Handler) -> Callable[[Heard[Any], UnitOfWork], Awaitable[None]]:
+        return lambda heard, work: handler(heard, work, reads)
+
+    return ByType({event: bound(handler) for event, handler in HEARS.items()})
