@@ -27,6 +27,7 @@ RUNTIME = "runtime.txt"
 
 _LIMIT = 1024 * 1024
 _HASH = re.compile(r"--hash[= ](sha256:[0-9a-f]{64})")
+_ARCHIVES = (".whl", ".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz")
 _COMMENT = re.compile(r"(^|\s)#.*$")
 _LOCKED = re.compile(
     r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)==(?P<version>[^\s;\\]+)(?:\s*;\s*(?P<marker>[^\\]*))?"
@@ -156,6 +157,8 @@ def _asked_for(line: str, place: str) -> AskedFor:
         raise Refused(f"{place}: {wanted!r:.200} is no requirement", fix=only_packages) from error
     if requirement.url is not None:
         raise Refused(f"{place}: {requirement.name} is asked for by an address", fix=only_packages)
+    if requirement.name.lower().endswith(_ARCHIVES):
+        raise Refused(f"{place}: {requirement.name} is a file", fix=only_packages)
     return AskedFor(requirement=str(requirement), name=canonicalize_name(requirement.name), hashes=hashes)
 
 

@@ -1,0 +1,393 @@
+"""From a project's folder to an image in a registry, with a package index in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from placet.builder.assembly import BuiltImage, ImagePlan, assemble, reuse_key
+from placet.builder.assembly_image import Base
+from placet.errors import Refused
+from placet.oci import ImageConfig, ImageLayout, Manifest, Platform, unpack_layers
+from placet.oci.content import OCI_CONFIG, OCI_LAYER_GZIP, Descriptor
+
+from tests.unit.builder.fake_index import FakeCompiler, FakePackages, Wheel
+
+PLAN = ImagePlan(
+    project="churn",
+    source="sha256:" + "5" * 64,
+    format="python",
+    model="models/model.bin",
+    sample="sample.json",
+    requirements="requirements.txt",
+    trusted=("b.Type", "a.Type"),
+    builder_version="1.0",
+)
+PROJECT = {
+    "requirements.txt": b"light\nheavy\n",
+    "models/model.bin": b"the model",
+    "sample.json": b"{}",
+    "src/code.py": b"print('never run')",
+}
+WHEELS = {
+    "light": Wheel("1.0", {"light/__init__.py": b"x = 1", "light/tests/test.py": b"y = 2"}),
+    "heavy": Wheel("2.0", {"heavy/__init__.py": b"z = 3", "heavy/data": os.urandom(1024) * 9000}),
+    "server": Wheel("3.0", {"server.py": b"s = 4"}, needs=("light",)),
+}
+
+
+class Workshop:
+    """A registry, a cache and an index, and the lines that builds logged."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.registry = ImageLayout(folder / "registry")
+        self.packages = FakePackages(dict(WHEELS), serving=("server",))
+        self.log: list[str] = []
+
+    def project(self, files: dict[str, bytes], name: str = "project") -> Path:
+        for path, content in files.items():
+            (self.folder / name / path).parent.mkdir(parents=True, exist_ok=True)
+            (self.folder / name / path).write_bytes(content)
+        return self.folder / name
+
+    async def build(
+        self,
+        project: Path,
+        plan: ImagePlan = PLAN,
+        *,
+        repository: str = "models/churn",
+        base: Base | None = None,
+        python: str = "cp311",
+        cache: str = "cache",
+    ) -> BuiltImage:
+        return await assemble(
+            project,
+            plan,
+            registry=self.registry,
+            repository=repository,
+            base=base,
+            cache_dir=self.folder / cache,
+            python=python,
+            platform="linux/amd64",
+            packages=self.packages,
+            compiler=FakeCompiler(),
+            log=self.log.append,
+        )
+
+    async def config(self, image: BuiltImage) -> ImageConfig:
+        manifest = await self.registry.manifest(image.repository, image.digest)
+        assert manifest.config is not None
+        return ImageConfig.parse(await self.registry.read_blob(image.repository, manifest.config.digest))
+
+    async def files(self, image: BuiltImage, *, skip: int = 0) -> dict[str, bytes]:
+        manifest = await self.registry.manifest(image.repository, image.digest)
+        tree = await unpack_layers(
+            self.registry, image.repository, manifest, self.folder / "unpacked", skip=skip
+        )
+        return {
+            path.relative_to(tree).as_posix(): path.read_bytes() for path in tree.rglob("*") if path.is_file()
+        }
+
+
+@pytest.fixture
+def workshop(tmp_path: Path) -> Workshop:
+    return Workshop(tmp_path)
+
+
+async def test_every_file_has_its_place(workshop: Workshop) -> None:
+    files = await workshop.files(await workshop.build(workshop.project(PROJECT)))
+
+    assert files["app/project/models/model.bin"] == b"the model"
+    assert files["app/project/src/code.py"] == b"print('never run')"
+    assert files["app/deps/light/__init__.py"] == b"x = 1"
+    assert files["app/deps/heavy/__init__.py"] == b"z = 3"
+    assert files["app/serving/server.py"] == b"s = 4"
+    assert "app/serving/placet/runtime/__init__.py" in files
+    assert "app/serving/light/__init__.py" not in files
+    assert json.loads(files["app/placet.json"]) == {
+        "project": "churn",
+        "format": "python",
+        "path": "models/model.bin",
+        "sample": "sample.json",
+        "trusted": ["a.Type", "b.Type"],
+    }
+
+
+async def test_bytecode_lies_beside_what_it_is_of_and_not_beside_tests(workshop: Workshop) -> None:
+    files = await workshop.files(await workshop.build(workshop.project(PROJECT)))
+
+    bytecode = files["app/deps/light/__pycache__/__init__.cpython-311.pyc"]
+    assert bytecode == b"bytecode of /app/deps/light/__init__.py"
+    assert "app/serving/__pycache__/server.cpython-311.pyc" in files
+    assert not [path for path in files if "tests/__pycache__" in path]
+
+
+async def test_a_python_that_is_not_ours_gets_no_bytecode(workshop: Workshop) -> None:
+    files = await workshop.files(await workshop.build(workshop.project(PROJECT), python="cp312"))
+
+    assert "app/deps/light/__init__.py" in files
+    assert not [path for path in files if path.endswith(".pyc")]
+
+
+async def test_what_names_the_installing_machine_is_left_out(workshop: Workshop) -> None:
+    files = await workshop.files(await workshop.build(workshop.project(PROJECT)))
+
+    assert not [path for path in files if path.endswith(("/REQUESTED", "/.lock")) or "/bin/" in path]
+    assert files["app/deps/light-1.0.dist-info/RECORD"] == b"light-1.0.dist-info/RECORD,,\n"
+
+
+async def test_the_image_says_what_it_is_and_how_it_runs(workshop: Workshop) -> None:
+    image = await workshop.build(workshop.project(PROJECT))
+
+    config = await workshop.config(image)
+    assert config.cmd == ("python", "-m", "placet.runtime", "--root", "/app", "--port", "8080")
+    assert config.env["PYTHONPATH"] == "/app/deps:/app/serving"
+    assert (config.user, config.working_dir) == ("65532", "/app/project")
+    assert dict(config.labels) == {
+        "org.opencontainers.image.title": "churn",
+        "io.placet.project": "churn",
+        "io.placet.source": PLAN.source,
+        "io.placet.format": "python",
+        "io.placet.lock": image.lock_digest,
+        "io.placet.python": "cp311",
+        "io.placet.builder": "1.0",
+        "io.placet.base": "none",
+        "io.placet.base.layers": "0",
+    }
+
+
+async def test_the_same_project_gives_the_same_digest_elsewhere(workshop: Workshop, tmp_path: Path) -> None:
+    first = await workshop.build(workshop.project(PROJECT))
+    elsewhere = Workshop(tmp_path / "elsewhere")
+    before = os.umask(0o077)
+    try:
+        project = elsewhere.project(dict(reversed(PROJECT.items())), "another folder")
+        second = await elsewhere.build(project)
+    finally:
+        os.umask(before)
+
+    assert second.digest == first.digest
+
+
+async def test_an_executable_file_stays_executable_and_changes_the_digest(workshop: Workshop) -> None:
+    project = workshop.project(PROJECT)
+    first = await workshop.build(project)
+    os.chmod(project / "src" / "code.py", 0o700)
+
+    second = await workshop.build(project)
+
+    assert second.digest != first.digest
+
+
+async def test_heavy_packages_have_layers_of_their_own(workshop: Workshop) -> None:
+    image = await workshop.build(workshop.project(PROJECT))
+
+    assert image.layers == (
+        "heavy: heavy 2.0",
+        "deps: light 1.0",
+        "serving: server 3.0",
+        "model models/model.bin",
+        "code",
+    )
+
+
+async def test_a_second_build_installs_and_sends_nothing(workshop: Workshop) -> None:
+    project = workshop.project(PROJECT)
+    first = await workshop.build(project)
+    workshop.packages.installed.clear()
+
+    second = await workshop.build(project)
+
+    assert second == replace(first, sent=0)
+    assert workshop.packages.installed == []
+
+
+async def test_a_change_of_code_sends_the_code_alone(workshop: Workshop) -> None:
+    first = await workshop.build(workshop.project(PROJECT))
+
+    second = await workshop.build(workshop.project({"src/code.py": b"print('changed')"}))
+
+    assert second.digest != first.digest
+    assert 0 < second.sent < 5000
+
+
+async def test_another_project_mounts_the_packages_they_share(workshop: Workshop) -> None:
+    await workshop.build(workshop.project(PROJECT))
+
+    other = await workshop.build(
+        workshop.project({**PROJECT, "models/model.bin": b"another"}, "other"), repository="models/other"
+    )
+
+    assert other.sent < 5000
+    assert await workshop.files(other)
+
+
+async def test_what_one_wheel_brings_does_not_get_into_the_layer_of_another(workshop: Workshop) -> None:
+    honest = await workshop.build(workshop.project(PROJECT), cache="apart")
+    workshop.packages.wheels = {
+        **WHEELS,
+        "evil": Wheel("1", {"heavy/__init__.py": b"steal()", "heavy-2.0.dist-info/RECORD": b""}),
+    }
+    project = workshop.project({**PROJECT, "requirements.txt": b"evil\nheavy\n"}, "evil")
+    await workshop.build(project)
+
+    after = await workshop.build(workshop.project(PROJECT))
+
+    assert after.digest == honest.digest
+
+
+async def test_builds_at_the_same_time_share_a_cache(workshop: Workshop) -> None:
+    project = workshop.project(PROJECT)
+
+    images = await asyncio.gather(
+        *(workshop.build(project, repository=f"models/m{number}") for number in range(4))
+    )
+
+    assert len({image.digest for image in images}) == 1
+    assert os.listdir(workshop.folder / "cache" / "work") == []
+
+
+async def test_a_damaged_cache_is_made_again(workshop: Workshop) -> None:
+    project = workshop.project(PROJECT)
+    first = await workshop.build(project)
+    for name in os.listdir(workshop.folder / "cache" / "blobs"):
+        os.truncate(workshop.folder / "cache" / "blobs" / name, 10)
+    for name in os.listdir(workshop.folder / "cache" / "known"):
+        os.truncate(workshop.folder / "cache" / "known" / name, 0)
+
+    second = await workshop.build(project, repository="models/again")
+
+    assert second.digest == first.digest
+    assert await workshop.files(second)
+
+
+async def test_what_a_crashed_build_left_is_swept(workshop: Workshop) -> None:
+    left = workshop.folder / "cache" / "work" / "left"
+    left.mkdir(parents=True)
+
+    await workshop.build(workshop.project(PROJECT))
+
+    assert not left.exists()
+
+
+async def test_a_needed_package_is_added_and_the_log_says_so(workshop: Workshop) -> None:
+    workshop.packages.wheels = {**WHEELS, "onnxruntime": Wheel("1", {"onnxruntime.py": b""})}
+
+    image = await workshop.build(workshop.project(PROJECT), replace(PLAN, format="onnx"))
+
+    assert "app/deps/onnxruntime.py" in await workshop.files(image)
+    assert any("added onnxruntime" in line for line in workshop.log)
+
+
+async def test_a_link_in_a_project_is_refused(workshop: Workshop) -> None:
+    project = workshop.project(PROJECT)
+    os.symlink("/etc/passwd", project / "src" / "link")
+
+    with pytest.raises(Refused, match="link"):
+        await workshop.build(project)
+
+
+@pytest.mark.parametrize("path", ["missing.bin", "../outside", "/etc/passwd"])
+async def test_a_model_that_is_not_in_the_project_is_refused(workshop: Workshop, path: str) -> None:
+    project = workshop.project(PROJECT)
+    workshop.project({"outside": b""}, ".")
+
+    with pytest.raises(Refused, match="the project has no"):
+        await workshop.build(project, replace(PLAN, model=path))
+
+
+async def test_a_failed_build_leaves_no_work(workshop: Workshop) -> None:
+    workshop.packages.wheels = {name: wheel for name, wheel in WHEELS.items() if name != "heavy"}
+
+    with pytest.raises(Refused, match="heavy"):
+        await workshop.build(workshop.project(PROJECT))
+
+    assert os.listdir(workshop.folder / "cache" / "work") == []
+
+
+async def put_base(registry: ImageLayout, *, architecture: str = "amd64") -> Manifest:
+    layer = await registry.put_blob("bases/python", b"base layer", media_type=OCI_LAYER_GZIP)
+    config = ImageConfig(
+        platform=Platform(os="linux", architecture=architecture),
+        diff_ids=("sha256:" + "b" * 64,),
+        env={"PATH": "/usr/bin", "PYTHONPATH": "/elsewhere"},
+    )
+    kept = await registry.put_blob("bases/python", config.encode(), media_type=OCI_CONFIG)
+    manifest = Manifest.image(config=kept, layers=[layer])
+    await registry.put_manifest("bases/python", manifest)
+    return manifest
+
+
+@pytest.mark.parametrize("place", ["registry", "another registry"])
+async def test_a_base_lies_below_with_its_environment(workshop: Workshop, tmp_path: Path, place: str) -> None:
+    bases = ImageLayout(tmp_path / place)
+    bottom = await put_base(bases)
+
+    image = await workshop.build(
+        workshop.project(PROJECT),
+        base=Base(registry=bases, repository="bases/python", digest=bottom.digest),
+    )
+
+    config = await workshop.config(image)
+    manifest = await workshop.registry.manifest(image.repository, image.digest)
+    assert manifest.layers[0] == bottom.layers[0]
+    assert dict(config.env) == {"PATH": "/usr/bin", "PYTHONPATH": "/app/deps:/app/serving"}
+    assert config.labels["io.placet.base"] == f"bases/python@{bottom.digest}"
+    assert config.labels["io.placet.base.layers"] == "1"
+    assert "app/placet.json" in await workshop.files(image, skip=1)
+
+
+async def test_of_an_index_the_fitting_base_is_taken(workshop: Workshop) -> None:
+    fitting = await put_base(workshop.registry)
+    other = await put_base(workshop.registry, architecture="arm64")
+    index = Manifest.index(
+        [
+            Descriptor(
+                media_type=one.media_type,
+                digest=one.digest,
+                size=len(one.body),
+                platform=Platform(os="linux", architecture=architecture),
+            )
+            for one, architecture in [(other, "arm64"), (fitting, "amd64")]
+        ]
+    )
+    await workshop.registry.put_manifest("bases/python", index)
+
+    image = await workshop.build(
+        workshop.project(PROJECT),
+        base=Base(registry=workshop.registry, repository="bases/python", digest=index.digest),
+    )
+
+    manifest = await workshop.registry.manifest(image.repository, image.digest)
+    assert manifest.layers[0] == fitting.layers[0]
+
+
+async def test_a_base_for_another_platform_is_refused(workshop: Workshop) -> None:
+    bottom = await put_base(workshop.registry, architecture="arm64")
+
+    with pytest.raises(Refused, match="arm64"):
+        await workshop.build(
+            workshop.project(PROJECT),
+            base=Base(registry=workshop.registry, repository="bases/python", digest=bottom.digest),
+        )
+
+
+def test_the_reuse_key_changes_with_each_of_its_parts() -> None:
+    parts = {
+        "source": "s",
+        "base": "none",
+        "builder_version": "1",
+        "python": "cp311",
+        "platform": "linux/amd64",
+    }
+    keys = {reuse_key(**parts), reuse_key(**parts, lock="l")}
+    for name in parts:
+        keys.add(reuse_key(**{**parts, name: "another"}))
+
+    assert len(keys) == 2 + len(parts)
+    assert reuse_key(**parts) == reuse_key(**dict(reversed(parts.items())))
