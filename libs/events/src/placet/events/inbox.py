@@ -33,6 +33,7 @@ from placet.events.unit_of_work import Context, UnitOfWork, transact
 from placet.events.wiring import Wiring
 
 Data = TypeVar("Data")
+Ports = TypeVar("Ports")
 
 log = logging.getLogger(__name__)
 
@@ -85,6 +86,19 @@ class ByType:
         self._handlers = dict(handlers)
         contracts = [contract_of(cls) for cls in handlers]
         self._prefixes = frozenset(f"{contract.producer}.{contract.name}." for contract in contracts)
+
+    @classmethod
+    def with_ports(
+        cls,
+        handlers: Mapping[type, Callable[[Heard[Any], UnitOfWork, Ports], Awaitable[Outcome | None]]],
+        ports: Ports,
+    ) -> ByType:
+        """Handlers that take a service's ports after the message and the unit of work."""
+
+        def bound(handler: Callable[[Heard[Any], UnitOfWork, Ports], Awaitable[Outcome | None]]) -> Handler:
+            return lambda heard, work: handler(heard, work, ports)
+
+        return cls({event: bound(handler) for event, handler in handlers.items()})
 
     def wants(self, routing_key: str) -> bool:
         return routing_key[: routing_key.rfind(".") + 1] in self._prefixes

@@ -44,7 +44,4 @@ SAYS: tuple[type, ...] = (
 
 
 def reaction(reads: Reads) -> ByType:
-    def bound(handler: Handler) -> Callable[[Heard[Any], UnitOfWork], Awaitable[None]]:
-        return lambda heard, work: handler(heard, work, reads)
-
-    return ByType({event: bound(handler) for event, handler in HEARS.items()})
+    return ByType.with_ports(HEARS, reads)

@@ -1,0 +1,8 @@
+"""The indexer by itself: `python -m placet.indexer`."""
+
+from placet.events.main import main
+from placet.indexer.bootstrap import build
+from placet.indexer.settings import IndexerSettings
+
+if __name__ == "__main__":
+    main("indexer", IndexerSettings, build)

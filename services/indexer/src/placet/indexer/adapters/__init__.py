@@ -1,0 +1,1 @@
+"""What the indexer's ports are in the world."""

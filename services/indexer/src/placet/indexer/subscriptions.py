@@ -1,0 +1,24 @@
+"""The indexer's edge as data: what it hears, and what it says."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from placet.events import ByType, Heard, UnitOfWork
+from placet.events.contracts import builder, indexer
+from placet.indexer import handlers
+from placet.indexer.ports import Ports
+
+Handler = Callable[[Heard[Any], UnitOfWork, Ports], Awaitable[None]]
+
+HEARS: Mapping[type, Handler] = {
+    builder.ImageBuilt: handlers.on_image_built,
+    builder.ImageReused: handlers.on_image_reused,
+}
+
+SAYS: tuple[type, ...] = (indexer.ImageIndexed, indexer.ImageUnknown)
+
+
+def reaction(ports: Ports) -> ByType:
+    return ByType.with_ports(HEARS, ports)

@@ -1,0 +1,80 @@
+"""The audit log over HTTP: `/v1/events` for who follows, `/v1/audit/entries` for who checks."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Depends, Header, Query, Request
+from fastapi.responses import JSONResponse
+from sse_starlette import EventSourceResponse, ServerSentEvent
+
+from placet.errors import Unauthenticated, Unreadable
+from placet.events import Clock
+from placet.events.store import EventStore
+from placet.metadata.queries import Filter, Queries, entry, shown
+from placet.trust import KeySet, tokens
+
+LOOK_EVERY = 1.0
+
+Limit = Annotated[int, Query(ge=1, le=1000)]
+After = Annotated[int, Query(ge=0)]
+
+
+def router(*, keys: KeySet, clock: Clock, queries: Queries, store: EventStore) -> APIRouter:
+    async def reader(request: Request) -> None:
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer":
+            raise Unauthenticated("this call needs a token", fix="send `Authorization: Bearer …`")
+        tokens.verify(token.strip(), keys, now=clock.now())
+
+    api = APIRouter(prefix="/v1", tags=["audit"], dependencies=[Depends(reader)])
+
+    @api.get("/events", response_model=None)
+    async def get_events(
+        after: After = 0,
+        limit: Limit = 100,
+        type: str | None = None,
+        project: str | None = None,
+        follow: bool = False,
+        accept: Annotated[str, Header()] = "",
+        last_event_id: Annotated[str | None, Header()] = None,
+    ) -> JSONResponse | EventSourceResponse:
+        """Every event of every service, oldest first; `type` may hold `*`. Server-sent events when asked for."""
+        wanted = Filter(type=type, project=project)
+        if follow or "text/event-stream" in accept:
+            return EventSourceResponse(_follow(_resume(last_event_id, after), wanted), ping=15)
+        page = await queries.events(after, limit, wanted)
+        return JSONResponse({"events": [shown(each) for each in page.events], "next": page.next})
+
+    async def _follow(after: int, wanted: Filter) -> AsyncIterator[ServerSentEvent]:
+        while True:
+            page = await queries.events(after, 200, wanted)
+            for each in page.events:
+                data = msgspec.json.encode(shown(each)).decode()
+                yield ServerSentEvent(event="event", id=str(each.position), data=data)
+            if page.next == after:
+                await store.committed.wait(LOOK_EVERY)
+            after = page.next
+
+    @api.get("/audit/entries")
+    async def get_entries(after: After = 0, limit: Limit = 100, project: str | None = None) -> dict[str, Any]:
+        """Entries with their places in this log and in their producer's."""
+        page = await queries.events(after, limit, Filter(project=project))
+        began_after = await queries.began_after()
+        return {
+            "entries": [entry(each, began_after) for each in page.events],
+            "next": page.next,
+            "head": await queries.head(),
+        }
+
+    return api
+
+
+def _resume(last_event_id: str | None, after: int) -> int:
+    if last_event_id is None:
+        return after
+    if not last_event_id.isdecimal():
+        raise Unreadable(f"Last-Event-ID {last_event_id!r} is no position of this log")
+    return int(last_event_id)

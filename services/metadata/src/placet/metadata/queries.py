@@ -1,0 +1,110 @@
+"""Reading the audit log: pages by position, filtered or whole."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from placet.events import Recorded
+from placet.events.store import EventStore
+from placet.metadata.projections import AUDIT, epochs, index
+
+SCAN = 500
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filter:
+    """`type` is a glob over the event's type, where `*` stands for any text."""
+
+    type: str | None = None
+    project: str | None = None
+
+    @property
+    def is_open(self) -> bool:
+        return self.type is None and self.project is None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """`next` is the position to go on after; what lies between is known to hold nothing that was asked for."""
+
+    events: tuple[Recorded[Any], ...]
+    next: int
+
+
+class Queries:
+    def __init__(self, store: EventStore) -> None:
+        self._store = store
+
+    async def events(self, after: int, limit: int, wanted: Filter) -> Page:
+        """At most `limit` events behind `after`, oldest first.
+
+        A filtered page never goes past what the index shows, so following it by `next` misses nothing.
+        """
+        if wanted.is_open:
+            page = await self._store.read_all(after, limit, log=AUDIT)
+            return Page(events=tuple(page), next=page[-1].position if page else after)
+        indexed = await self._indexed()
+        query = sa.select(index.c.position).where(index.c.position > after, index.c.position <= indexed)
+        if wanted.project is not None:
+            query = query.where(index.c.project == wanted.project)
+        if wanted.type is not None:
+            query = query.where(index.c.type.like(_like(wanted.type), escape="\\"))
+        rows = await self._store.rows(query.order_by(index.c.position).limit(limit))
+        positions = [row.position for row in rows]
+        events = await self._at(positions)
+        following = positions[-1] if len(positions) == limit else max(indexed, after)
+        return Page(events=tuple(events), next=following)
+
+    async def head(self) -> int:
+        return (await self._store.head(AUDIT)).position
+
+    async def began_after(self) -> dict[str, int]:
+        """By stream of the audit log: the producer's position before the stream's first."""
+        rows = await self._store.rows(sa.select(epochs))
+        return {f"{row.producer}@{row.epoch}": row.began_after for row in rows}
+
+    async def _indexed(self) -> int:
+        rows = await self._store.rows(
+            sa.select(sa.func.coalesce(sa.func.max(index.c.position), 0).label("position"))
+        )
+        return int(rows[0].position)
+
+    async def _at(self, positions: Sequence[int]) -> list[Recorded[Any]]:
+        """The events at ascending positions; neighbours are read together."""
+        events: list[Recorded[Any]] = []
+        at = 0
+        while at < len(positions):
+            end = at + 1
+            while end < len(positions) and positions[end] == positions[end - 1] + 1 and end - at < SCAN:
+                end += 1
+            events.extend(await self._store.read_all(positions[at] - 1, end - at, log=AUDIT))
+            at = end
+        return events
+
+
+def shown(recorded: Recorded[Any]) -> dict[str, Any]:
+    """The CloudEvent with its audit position as `sequence`."""
+    event: dict[str, Any] = msgspec.json.decode(recorded.event.raw)
+    return {**event, "sequence": recorded.position}
+
+
+def entry(recorded: Recorded[Any], began_after: dict[str, int]) -> dict[str, Any]:
+    """The event as stored, with its places in the audit log and in its producer's."""
+    producer, _, epoch = recorded.stream.partition("@")
+    return {
+        "position": recorded.position,
+        "producer": producer,
+        "epoch": epoch,
+        "producerPosition": began_after[recorded.stream] + recorded.version,
+        "event": msgspec.json.decode(recorded.event.raw),
+    }
+
+
+def _like(glob: str) -> str:
+    escaped = glob.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return escaped.replace("*", "%")
