@@ -9,6 +9,10 @@ import pytest
 from tests.support.servers import CaddyServer, PostgreSQL, RabbitMQ, Registry, sources
 
 
+def pytest_configure() -> None:
+    sources.required()  # a wrong name ends the run here, not with the first test that looks
+
+
 def pytest_report_header() -> list[str]:
     required = ", ".join(sorted(sources.required())) or "nothing"
     found = ", ".join(f"{name}: {where}" for name, where in sources.found().items())

@@ -11,11 +11,10 @@ import os
 import shutil
 from dataclasses import dataclass
 from typing import Any
-from urllib.error import URLError
 from urllib.parse import urlsplit
 
 from tests.support.servers.container import ContainerServer
-from tests.support.servers.http import ask
+from tests.support.servers.http import answers, ask
 from tests.support.servers.lifecycle import Elsewhere, Lifecycle
 from tests.support.servers.local import LocalServer, free_port, private_directory
 
@@ -52,11 +51,7 @@ class CaddyServer:
         ask("POST", f"{self.admin_url}/load", configuration(admin, self.listen))
 
     def is_ready(self) -> bool:
-        try:
-            ask("GET", f"{self.admin_url}/config/")
-        except URLError:
-            return False
-        return True
+        return answers(f"{self.admin_url}/config/")
 
 
 def configuration(admin: str, listen: str) -> dict[str, Any]:

@@ -41,7 +41,8 @@ class ContainerServer:
         """`ports` are the container's, and where this machine has them, unless it shares its network."""
         container = DockerContainer(image)
         for inside, outside in (ports or {}).items():
-            container = container.with_bind_ports(inside, outside)
+            # For this machine only; testcontainers would open it to the network, and types no address.
+            container.ports[str(inside)] = ("127.0.0.1", outside)  # type: ignore[assignment]
         if shares_network:
             container = container.with_kwargs(network_mode="host")
         for name, value in (environment or {}).items():
@@ -62,6 +63,7 @@ class ContainerServer:
         try:
             poll(self._is_ready, or_give_up=self._reason_it_ended)
         except DidNotStart as error:
+            self.remove()
             raise DidNotStart(f"{self._image}: {error}") from None
 
     def stop(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
+from http.client import HTTPException
 from typing import Any
 from urllib.request import ProxyHandler, Request, build_opener
 
@@ -23,3 +24,12 @@ def ask(method: str, url: str, body: Any = None, *, user: str | None = None) -> 
     with DIRECT.open(request, timeout=30) as answer:
         text = answer.read()
     return json.loads(text) if text else None
+
+
+def answers(url: str, *, user: str | None = None) -> bool:
+    """Whether it says yes. A server that starts refuses, resets and cuts short in every way there is."""
+    try:
+        ask("GET", url, user=user)
+    except (OSError, HTTPException):
+        return False
+    return True

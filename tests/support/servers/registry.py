@@ -7,11 +7,10 @@ import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
-from urllib.error import URLError
 from urllib.parse import urlsplit
 
 from tests.support.servers.container import ContainerServer
-from tests.support.servers.http import ask
+from tests.support.servers.http import answers
 from tests.support.servers.lifecycle import Elsewhere, Lifecycle
 from tests.support.servers.local import LocalServer, free_port, private_directory
 
@@ -50,11 +49,7 @@ class Registry:
         self.restart()  # it remembers in memory what it has seen on disk
 
     def is_ready(self) -> bool:
-        try:
-            ask("GET", f"{self.url}/v2/")
-        except URLError:
-            return False
-        return True
+        return answers(f"{self.url}/v2/")
 
 
 def can_run_locally() -> str | None:

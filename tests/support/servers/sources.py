@@ -15,6 +15,7 @@ from typing import Generic, NoReturn, Protocol, TypeVar
 
 import pytest
 from docker.errors import DockerException
+from testcontainers.core.exceptions import ContainerStartException
 
 from tests.support.servers import caddy, container, postgresql, rabbitmq, registry
 from tests.support.servers.lifecycle import Lifecycle
@@ -71,7 +72,7 @@ class Sources(Generic[S]):
         if container.engine() is not None:
             try:
                 return self.run_in_container()
-            except (DockerException, DidNotStart) as error:
+            except (DockerException, ContainerStartException, DidNotStart, OSError) as error:
                 reasons[0] = f"no container: {error}"
         if self.can_run_locally() is not None:
             try:
