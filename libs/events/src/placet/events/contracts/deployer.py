@@ -36,18 +36,26 @@ class ResourcesReleased:
 
 @event("deployer", "start.accepted")
 class StartAccepted:
-    """The deployer answers for this start from here on: a crash resumes it."""
+    """The deployer answers for this start from here on: a crash resumes it.
+
+    `request`, here and below, counts the project's requests as they were made: it is the one that this answers,
+    and what an earlier one asked for is overtaken.
+    """
 
     project: str
     release: int
     image: str
     repository: str
     certificate: str
+    request: int = 0
 
 
 @event("deployer", "model.started")
 class ModelStarted:
-    """The model answered its own sample request and the route points to it. `endpoint` is where it listens."""
+    """The model answered its own sample request and the route points to it. `endpoint` is where it listens.
+
+    Said again when a request finds it live already, or when it had to move to another endpoint.
+    """
 
     project: str
     release: int
@@ -55,16 +63,18 @@ class ModelStarted:
     certificate: str
     url: str
     endpoint: str
+    request: int = 0
 
 
 @event("deployer", "model.failed")
 class ModelFailed:
-    """A start that did not reach a URL. What served before still serves."""
+    """A start that did not reach a URL: what served before still serves. Of the live release: it was given up."""
 
     project: str
     release: int
     why: str
     fix: str | None
+    request: int = 0
 
 
 @event("deployer", "model.stopped")
@@ -73,11 +83,15 @@ class ModelStopped:
 
     project: str
     release: int | None
+    request: int = 0
 
 
 @event("deployer", "model.deleted")
 class ModelDeleted:
+    """Its releases cannot be started any more."""
+
     project: str
+    request: int = 0
 
 
 @event("deployer", "model.quarantined")
