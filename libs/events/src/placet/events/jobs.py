@@ -19,7 +19,7 @@ import sqlalchemy as sa
 
 from placet.errors import PlacetError, Unavailable
 from placet.events import tables
-from placet.events.outcome import DONE, Done, Outcome, Park, Retry, after_attempt, of_error
+from placet.events.outcome import DONE, MAX_ATTEMPTS, Done, Outcome, Park, Retry, after_attempt, of_error
 from placet.events.store import Claim, ClaimLost, Run, Unit
 from placet.events.unit_of_work import Context, UnitOfWork, transact
 from placet.events.wiring import Wiring
@@ -149,6 +149,9 @@ class JobRunner:
             await self._put_aside(job, after_attempt(outcome, job.attempts + 1))
 
     async def _put_aside(self, job: Job[Any], outcome: Retry | Park) -> None:
+        if job.attempts + 1 >= MAX_ATTEMPTS and isinstance(outcome, Retry):
+            # A message may wait for a database for days; somebody waits for a job.
+            outcome = Park(reason=outcome.reason)
         reason = outcome.reason
         match outcome:
             case Retry(after=after):

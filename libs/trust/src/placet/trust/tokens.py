@@ -92,6 +92,16 @@ def verify(
     )
 
 
+def verify_bearer(header: str | None, keys: KeySet, *, now: datetime) -> Token:
+    """The token in an `Authorization` header, if it holds at `now`; otherwise `Unauthenticated`."""
+    scheme, _, token = (header or "").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise Unauthenticated(
+            "this call needs a token", fix="send `Authorization: Bearer …`, or set PLACET_TOKEN for the CLI"
+        )
+    return verify(token.strip(), keys, now=now)
+
+
 def _signed_claims(token: str, keys: KeySet) -> tuple[_Claims, str]:
     if len(token) > MAX_TOKEN_BYTES:
         raise Unauthenticated(f"a token of {len(token)} characters is over the limit of {MAX_TOKEN_BYTES}")

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from placet.events.contracts.builder import ImageBuilt
+
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
@@ -57,3 +59,42 @@ class Compiler(Protocol):
 
     async def compile(self, files: Sequence[SourceFile], workspace: Path) -> None:
         """Write each file's bytecode, the same bytes every time; a file that cannot be compiled gets none."""
+
+
+class Known(Protocol):
+    """Images made before, by what they were made from."""
+
+    async def image_of(self, key: str) -> KnownImage | None: ...
+
+    async def by_digest(self, image: str) -> KnownImage | None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class KnownImage:
+    image: str
+    repository: str
+
+
+class Images(Protocol):
+    async def exists(self, known: KnownImage) -> bool:
+        """Whether the registry still has it. Raises Unavailable."""
+
+
+class Workshop(Protocol):
+    """Where images are made."""
+
+    def reuse_key(self, source: str) -> str:
+        """What an image of this source made here and now is known by."""
+
+    async def build(self, project: str, release: int, source: str) -> ImageBuilt:
+        """Fetch the source, make its image and push it. Repeatable: the same source gives the same image.
+
+        Raises Refused when the project cannot be built, Unavailable when the index or the registry is away.
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ports:
+    known: Known
+    images: Images
+    workshop: Workshop

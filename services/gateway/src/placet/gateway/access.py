@@ -31,13 +31,7 @@ class Access:
 
     async def caller(self, request: Request) -> Caller:
         """The caller of `request`. Raises Unauthenticated."""
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not token:
-            raise Unauthenticated(
-                "this call needs a token",
-                fix="send `Authorization: Bearer …`, or set PLACET_TOKEN for the CLI",
-            )
-        held = tokens.verify(token.strip(), self._keys, now=self._clock.now())
+        held = tokens.verify_bearer(request.headers.get("authorization"), self._keys, now=self._clock.now())
         if await self._queries.is_revoked(held.id):
             raise Unauthenticated("this token was revoked", fix="ask an admin for a new one")
         return Caller(person=held.person, roles=frozenset(held.roles), token=held.id)

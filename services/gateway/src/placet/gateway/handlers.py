@@ -98,6 +98,16 @@ async def on_model_started(heard: Heard[deployer.ModelStarted], work: UnitOfWork
     )
 
 
+async def on_model_failed(heard: Heard[deployer.ModelFailed], work: UnitOfWork, reads: Reads) -> None:
+    """A start that failed leaves what serves; the live release that was given up serves no more."""
+    await on_step(heard, work, reads)
+    failed = heard.data
+    live = sa.and_(
+        p.models.c.project == failed.project, p.models.c.state == "live", p.models.c.release == failed.release
+    )
+    work.run(sa.update(p.models).where(live).values(state="failed", url=None, endpoint=None))
+
+
 async def on_model_stopped(heard: Heard[deployer.ModelStopped], work: UnitOfWork, reads: Reads) -> None:
     await on_step(heard, work, reads)
     _set(work, heard.data.project, state="stopped", url=None, endpoint=None)

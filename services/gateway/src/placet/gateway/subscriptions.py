@@ -26,7 +26,7 @@ HEARS: Mapping[type, Handler] = {
     deployer.ResourcesRefused: handlers.on_step,
     deployer.StartAccepted: handlers.on_step,
     deployer.ModelStarted: handlers.on_model_started,
-    deployer.ModelFailed: handlers.on_step,
+    deployer.ModelFailed: handlers.on_model_failed,
     deployer.ModelStopped: handlers.on_model_stopped,
     deployer.ModelDeleted: handlers.on_model_deleted,
     deployer.ModelQuarantined: handlers.on_model_quarantined,

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import JSONResponse
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from placet.errors import Unauthenticated, Unreadable
+from placet.errors import Unreadable
 from placet.events import Clock
 from placet.events.store import EventStore
 from placet.metadata.queries import Filter, Queries, entry, shown
@@ -24,10 +24,7 @@ After = Annotated[int, Query(ge=0)]
 
 def router(*, keys: KeySet, clock: Clock, queries: Queries, store: EventStore) -> APIRouter:
     async def reader(request: Request) -> None:
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer":
-            raise Unauthenticated("this call needs a token", fix="send `Authorization: Bearer …`")
-        tokens.verify(token.strip(), keys, now=clock.now())
+        tokens.verify_bearer(request.headers.get("authorization"), keys, now=clock.now())
 
     api = APIRouter(prefix="/v1", tags=["audit"], dependencies=[Depends(reader)])
 

@@ -1,0 +1,37 @@
+"""A build's log over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import anyio
+from fastapi import APIRouter, Depends, Request
+from fastapi import Path as InPath
+from fastapi.responses import PlainTextResponse
+
+from placet.errors import Unknown
+from placet.events import Clock
+from placet.projects import PROJECT_PATTERN
+from placet.trust import KeySet, tokens
+
+
+def router(*, keys: KeySet, clock: Clock, log_of: Callable[[str, int], Path]) -> APIRouter:
+    async def reader(request: Request) -> None:
+        tokens.verify_bearer(request.headers.get("authorization"), keys, now=clock.now())
+
+    api = APIRouter(prefix="/v1", tags=["builds"], dependencies=[Depends(reader)])
+
+    @api.get("/builds/{project}/{release}/log", response_class=PlainTextResponse)
+    async def get_log(project: Annotated[str, InPath(pattern=PROJECT_PATTERN)], release: int) -> str:
+        """What the builder wrote while it made this release's image."""
+        file = anyio.Path(log_of(project, release))
+        if not await file.exists():
+            raise Unknown(
+                f"there is no build log of {project} {release} here",
+                fix="a release whose image was reused has none",
+            )
+        return await file.read_text(encoding="utf-8")
+
+    return api

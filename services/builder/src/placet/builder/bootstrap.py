@@ -1,0 +1,42 @@
+"""Put the builder together. Starts nothing."""
+
+from __future__ import annotations
+
+import anyio
+
+from placet.builder.adapters.image_workshop import ImageWorkshop, RegistryImages
+from placet.builder.adapters.python_compiler import PythonCompiler
+from placet.builder.adapters.uv_packages import UvPackages
+from placet.builder.api import router
+from placet.builder.handlers import build_worker
+from placet.builder.ports import Ports
+from placet.builder.queries import KnownImages
+from placet.builder.settings import BuilderSettings
+from placet.builder.subscriptions import HEARS, SAYS, reaction
+from placet.events import Service, Wiring
+from placet.events.catalog import contract_of
+from placet.oci import open_registry
+from placet.trust import KeySet
+
+
+async def build(settings: BuilderSettings, wiring: Wiring) -> Service:
+    registry = open_registry(settings.registry)
+    workshop = ImageWorkshop(
+        registry=registry,
+        base=settings.base_image,
+        data=settings.data_dir,
+        packages=UvPackages(),
+        compiler=PythonCompiler(),
+    )
+    ports = Ports(known=KnownImages(wiring.store), images=RegistryImages(registry), workshop=workshop)
+    keys = KeySet.from_json(await anyio.Path(settings.token_keys).read_bytes())
+    return Service(
+        name="builder",
+        wiring=wiring,
+        hears=frozenset(contract_of(event).producer for event in HEARS),
+        says=SAYS,
+        reaction=reaction(ports),
+        workers=(build_worker(ports, slots=settings.builds_at_once),),
+        routers=(router(keys=keys, clock=wiring.clock, log_of=workshop.log_of),),
+        close=(registry.close,),
+    )

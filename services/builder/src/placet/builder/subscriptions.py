@@ -1,0 +1,29 @@
+"""The builder's edge as data: what it hears, and what it says."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from placet.builder import handlers
+from placet.builder.ports import Ports
+from placet.events import ByType, Heard, UnitOfWork
+from placet.events.contracts import builder, certifier, deployer
+
+Handler = Callable[[Heard[Any], UnitOfWork, Ports], Awaitable[None]]
+
+HEARS: Mapping[type, Handler] = {
+    certifier.ReleaseCleared: handlers.on_release_cleared,
+    deployer.ResourcesReserved: handlers.on_resources_reserved,
+}
+
+SAYS: tuple[type, ...] = (
+    builder.BuildAccepted,
+    builder.ImageBuilt,
+    builder.ImageReused,
+    builder.BuildFailed,
+)
+
+
+def reaction(ports: Ports) -> ByType:
+    return ByType.with_ports(HEARS, ports)
