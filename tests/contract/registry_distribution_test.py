@@ -6,9 +6,10 @@ import secrets
 from collections.abc import AsyncIterator
 
 import pytest
-from placet.oci import Registry, open_registry
+from placet.oci import Manifest, Registry, open_registry, push_artifact
+from placet.oci.referrers import referrers_tag
 
-from tests.contract.registry_contract import RegistryContract
+from tests.contract.registry_contract import CARD, SCAN, RegistryContract, put_image
 from tests.support.servers import Registry as RegistryServer
 
 
@@ -20,3 +21,28 @@ async def client(registry: RegistryServer) -> AsyncIterator[Registry]:
 
 class TestDistributionRegistry(RegistryContract):
     pass
+
+
+async def test_a_referrer_that_another_writer_dropped_from_the_listing_is_still_found(
+    client: Registry,
+) -> None:
+    image = await put_image(client, "models/churn", tag="v1")
+    card = await push_artifact(client, "models/churn", artifact_type=CARD, subject=image.digest)
+    scan = await push_artifact(client, "models/churn", artifact_type=SCAN, subject=image.digest)
+
+    without_card = Manifest.index([scan.referrer])
+    await client.put_manifest("models/churn", without_card, tag=referrers_tag(image.digest))
+
+    listed = await client.referrers("models/churn", image.digest)
+    assert {entry.digest for entry in listed} == {card.digest, scan.digest}
+
+
+async def test_a_referrer_that_another_tool_listed_is_found(client: Registry) -> None:
+    image = await put_image(client, "models/churn", tag="v1")
+    theirs = await put_image(client, "models/churn", b"theirs")
+
+    index = Manifest.index([theirs.descriptor])
+    await client.put_manifest("models/churn", index, tag=referrers_tag(image.digest))
+
+    listed = await client.referrers("models/churn", image.digest)
+    assert [entry.digest for entry in listed] == [theirs.digest]

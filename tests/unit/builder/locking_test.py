@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from placet.builder.adapters.uv_packages import failure
 from placet.builder.locking import Lock, lock, parse_requirements, read_requirements, with_needed
@@ -79,6 +79,7 @@ def test_anything_but_a_package_of_the_index_is_refused_with_its_line(line: str)
         parse_requirements(f"scipy\n{line}\n", "requirements.txt")
 
 
+@settings(deadline=None)
 @given(text=st.text(max_size=200))
 def test_no_text_leads_to_anything_but_packages_or_an_error_for_people(text: str) -> None:
     try:

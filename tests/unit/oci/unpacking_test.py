@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from placet.errors import PlacetError, Refused, TooLarge, Unreadable
 from placet.oci import (
@@ -250,6 +250,7 @@ async def test_a_layer_without_compression_is_unpacked(registry: ImageLayout, ca
     assert contents(tree) == {"a": b"content"}
 
 
+@settings(deadline=None, max_examples=60)
 @given(noise=st.binary(max_size=2000), at=st.integers(min_value=0, max_value=1500))
 async def test_damaged_archives_end_in_an_error_for_people(
     tmp_path_factory: pytest.TempPathFactory, noise: bytes, at: int

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from aiohttp import BasicAuth
+from aiohttp import encode_basic_auth
 
 _SCHEME = re.compile(r"\s*([A-Za-z]+)\s*(.*)", re.DOTALL)
 _PARAMETER = re.compile(r'([A-Za-z0-9_-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
@@ -27,7 +27,7 @@ class Credentials:
 
     @property
     def header(self) -> str:
-        return BasicAuth(self.user, self.password, encoding="utf-8").encode()
+        return encode_basic_auth(self.user, self.password, encoding="utf-8")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -41,7 +41,7 @@ from placet.oci.content import (
     is_digest,
     sha256_digest,
 )
-from placet.oci.files import digest_of_file, written_aside
+from placet.oci.files import digest_of_file, new_file, publish
 from placet.oci.referrers import (
     is_referrers_tag,
     of_type,
@@ -128,10 +128,15 @@ class DistributionRegistry:
 
     async def save_blob(self, repository: str, digest: str, into: Path) -> None:
         async def save() -> None:
-            with written_aside(into) as file:
-                async with aclosing(self.stream_blob(repository, digest)) as pieces:
-                    async for piece in pieces:
-                        await asyncio.to_thread(file.write, piece)
+            try:
+                await asyncio.to_thread(into.parent.mkdir, parents=True, exist_ok=True)
+                with new_file(into.parent) as file:
+                    async with aclosing(self.stream_blob(repository, digest)) as pieces:
+                        async for piece in pieces:
+                            await asyncio.to_thread(file.write, piece)
+                    await asyncio.to_thread(publish, file, into)
+            except OSError as error:
+                raise Unavailable(f"the file {into.name} cannot be written: {error}") from error
 
         await self._repeated(save)
 
