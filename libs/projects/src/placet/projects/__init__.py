@@ -11,7 +11,16 @@ from placet.projects.archive import (
     project_files,
     unpack,
 )
+from placet.projects.card import Card, parse_card
 from placet.projects.documents import DocumentRefused, Problem
+from placet.projects.formats import (
+    FORMATS,
+    Recognised,
+    initial_manifest,
+    project_name,
+    recognise,
+    recognise_file,
+)
 from placet.projects.manifest import (
     MANIFEST_NAME,
     PROJECT_PATTERN,
@@ -20,23 +29,38 @@ from placet.projects.manifest import (
     manifest_schema,
     parse_manifest,
 )
+from placet.projects.pickles import Finding, Scan, scan_pickle
+from placet.projects.skops_files import trusted_types, untrusted_types
 
 __all__ = [
     "DEFAULT_LIMITS",
+    "FORMATS",
     "MANIFEST_NAME",
     "PROJECT_PATTERN",
+    "Card",
     "DocumentRefused",
+    "Finding",
     "Limits",
     "Manifest",
     "PackedSource",
     "Problem",
+    "Recognised",
+    "Scan",
     "SourceContents",
     "SourceFile",
     "dump_manifest",
+    "initial_manifest",
     "inspect_archive",
     "manifest_schema",
     "pack",
+    "parse_card",
     "parse_manifest",
     "project_files",
+    "project_name",
+    "recognise",
+    "recognise_file",
+    "scan_pickle",
+    "trusted_types",
     "unpack",
+    "untrusted_types",
 ]

@@ -61,6 +61,14 @@ def read_document(data: bytes, kind: type[T], *, document: str, limit: int = MAX
         raise DocumentRefused(document, (Problem("", str(error)),)) from error
 
 
+def read_plain(data: bytes, *, document: str, limit: int = MAX_DOCUMENT_BYTES) -> Any:
+    """The YAML in `data` as plain values, whatever they are."""
+    value, problems = _read_yaml(data, document, limit)
+    if problems:
+        raise DocumentRefused(document, tuple(problems))
+    return value
+
+
 def differences(value: Any, kind: Any) -> list[Problem]:
     """Every way in which the plain value is not a `kind`."""
     return list(_differences(value, inspect.type_info(kind), "", None))

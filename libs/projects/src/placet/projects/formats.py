@@ -1,0 +1,155 @@
+"""Which model is in this folder? Said from the files alone: nothing is imported and nothing is loaded.
+
+One table names every format with its file names and how a file of it looks. A new format is a new row.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from placet.projects.archive import project_files
+from placet.projects.documents import DocumentRefused, Problem
+from placet.projects.manifest import PROJECT_PATTERN, Manifest, Model
+from placet.projects.skops_files import SCHEMA
+
+SAMPLE_NAME = "sample.json"
+REQUIREMENTS_NAME = "requirements.txt"
+_CARD_NAMES = ("README.md", "MODEL_CARD.md", "card.md")
+
+
+class Format(msgspec.Struct, frozen=True, kw_only=True):
+    """`name` is what placet.yaml calls it; `serialization` is how the artifact is written, which rules look at."""
+
+    name: str
+    serialization: str
+    suffixes: tuple[str, ...]
+    looks_right: Callable[[Path], bool]
+
+
+class Recognised(msgspec.Struct, frozen=True, kw_only=True):
+    format: str
+    serialization: str
+    path: str
+
+
+def recognise(folder: Path) -> Recognised | Problem:
+    """The model in the folder; a problem if there is none, or several of the safest kind."""
+    files = list(project_files(folder))
+    for row in FORMATS:
+        found = [
+            path for path in files if path.suffix.lower() in row.suffixes and row.looks_right(folder / path)
+        ]
+        if len(found) > 1:
+            names = ", ".join(path.as_posix() for path in found)
+            return Problem(
+                "model.path", f"the folder holds several models: {names}", "name one of them there"
+            )
+        if found:
+            return Recognised(format=row.name, serialization=row.serialization, path=found[0].as_posix())
+    suffixes = ", ".join(suffix for row in FORMATS for suffix in row.suffixes)
+    return Problem(
+        "model.path", "the folder holds no model we recognise", f"put a file there that ends in {suffixes}"
+    )
+
+
+def recognise_file(path: Path) -> Recognised | None:
+    """The format of one file, or None."""
+    for row in FORMATS:
+        if path.suffix.lower() in row.suffixes and path.is_file() and row.looks_right(path):
+            return Recognised(format=row.name, serialization=row.serialization, path=path.name)
+    return None
+
+
+def initial_manifest(folder: Path) -> Manifest:
+    """A placet.yaml for the folder, complete but for what only people can say. Refused if there is no model."""
+    match recognise(folder):
+        case Recognised() as model:
+            pass
+        case Problem() as problem:
+            raise DocumentRefused(str(folder), (problem,))
+    return Manifest(
+        api_version="placet/v1",
+        project=project_name(folder.resolve().name),
+        model=Model(format=model.format, path=model.path, sample=_if_there(folder, SAMPLE_NAME)),
+        requirements=_if_there(folder, REQUIREMENTS_NAME),
+        card=next((name for name in _CARD_NAMES if _if_there(folder, name)), None),
+    )
+
+
+def project_name(text: str) -> str:
+    """The text as a project name: `Wine Quality (v2)` becomes `wine-quality-v2`."""
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
+    name = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:40].rstrip("-")
+    if not name[:1].isalpha():
+        name = f"model-{name}"[:40].rstrip("-")
+    return name if re.search(PROJECT_PATTERN, name) else f"{name}-model"
+
+
+def _if_there(folder: Path, name: str) -> str | None:
+    return name if (folder / name).is_file() else None
+
+
+def _is_skops(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as container:
+            return SCHEMA in container.namelist()
+    except (zipfile.BadZipFile, OSError):
+        return False
+
+
+def _is_pickle(path: Path) -> bool:
+    with path.open("rb") as file:
+        start = file.read(6)
+    # A protocol mark, one of the compressions that joblib reads, or protocol 0, which begins with any opcode.
+    return start[:1] in (b"\x80", b"\x78", b"c", b"(", b"]", b"}") or start.startswith(
+        (b"\x1f\x8b", b"BZ", b"\xfd7zXZ", b"\x5d\x00")
+    )
+
+
+def _is_onnx(path: Path) -> bool:
+    """Whether the outermost protobuf fields are those of an ONNX ModelProto, with a graph."""
+    with path.open("rb") as file:
+        size = path.stat().st_size
+        numbers: set[int] = set()
+        while file.tell() < size:
+            key = _varint(file.read)
+            if key is None or key >> 3 not in _MODEL_PROTO or key & 7 not in (0, 2):
+                return False
+            length = _varint(file.read)
+            if length is None:
+                return False
+            if key & 7 == 2:
+                file.seek(length, 1)
+            numbers.add(key >> 3)
+        return file.tell() == size and {_IR_VERSION, _GRAPH} <= numbers
+
+
+_IR_VERSION, _GRAPH = 1, 7
+_MODEL_PROTO = frozenset({_IR_VERSION, 2, 3, 4, 5, 6, _GRAPH, 8, 14, 20, 25, 26})
+
+
+def _varint(read: Callable[[int], bytes]) -> int | None:
+    value = 0
+    for shift in range(0, 64, 7):
+        byte = read(1)
+        if not byte:
+            return None
+        value |= (byte[0] & 0x7F) << shift
+        if byte[0] < 0x80:
+            return value
+    return None
+
+
+# The safest first: where a folder holds the same model as skops and as a pickle, the skops file is meant.
+FORMATS: tuple[Format, ...] = (
+    Format(name="sklearn", serialization="skops", suffixes=(".skops",), looks_right=_is_skops),
+    Format(name="onnx", serialization="onnx", suffixes=(".onnx",), looks_right=_is_onnx),
+    Format(name="sklearn", serialization="joblib", suffixes=(".joblib",), looks_right=_is_pickle),
+    Format(name="sklearn", serialization="pickle", suffixes=(".pkl", ".pickle"), looks_right=_is_pickle),
+)

@@ -1,0 +1,539 @@
+"""What would unpickling this file call? Found by reading its opcodes, never by unpickling.
+
+The scan walks a pickle as the unpickler would, with stand-ins on the stack instead of objects, so that a name put
+together at run time, fetched from the memo or passed through a call is either resolved or reported. Joblib's
+arrays lie as raw bytes between the opcodes; the scan follows them by their declared type and shape, and what it
+cannot follow exactly it reports as unreadable instead of guessing. Every global is then judged by a list.
+
+A scan is evidence, never clearance: a file of nothing but listed names can still be hostile.
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import math
+import pickletools
+import re
+import zipfile
+import zlib
+from collections.abc import Iterator
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any, BinaryIO, Literal, NoReturn, cast
+
+import msgspec
+import yaml
+
+from placet.projects import skops_files
+
+PICKLE_SUFFIXES = (".pkl", ".pickle")
+JOBLIB_SUFFIXES = (".joblib",)
+
+_MAX_OPCODES = 20_000_000
+_MAX_TEXT = 1024**2
+_MAX_UNPACKED = 8 * 1024**3
+_MAX_NESTING = 8
+_MAX_MEMBERS = 100_000
+_CHUNK = 1024**2
+_OPCODES = {opcode.code.encode("latin-1"): opcode.name for opcode in pickletools.opcodes}
+_HIGHEST_PROTOCOL = max(opcode.proto for opcode in pickletools.opcodes)
+
+Judgement = Literal["allowed", "unlisted", "denied", "unreadable"]
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True, order=True):
+    """A global that unpickling would fetch (`name` as in `os.system`), or a place that cannot be read."""
+
+    judgement: Judgement
+    name: str
+    where: str
+
+
+class Scan(msgspec.Struct, frozen=True, kw_only=True):
+    """Each finding once, sorted."""
+
+    findings: tuple[Finding, ...]
+
+    def names(self, judgement: Judgement) -> list[str]:
+        return sorted({finding.name for finding in self.findings if finding.judgement == judgement})
+
+
+def scan_pickle(path: Path) -> Scan:
+    """Scan a pickle, a joblib file (by its name; compressed or not) or every pickle in a zip container."""
+    is_joblib = path.suffix.lower() in JOBLIB_SUFFIXES
+    with path.open("rb") as raw:
+        if raw.read(4) == b"PK\x03\x04":
+            findings = _scan_zip(path)
+        else:
+            raw.seek(0)
+            findings = _scan_stream(_decompressed(raw) if is_joblib else raw, path.name, is_joblib=is_joblib)
+    return Scan(findings=tuple(sorted(findings)))
+
+
+def judge(module: str, name: str) -> Judgement:
+    """What the list says of a global."""
+    rules = _rules()
+    if not name.isidentifier():
+        # `sklearn.base` + `os.system` walks through what a module imported.
+        return "denied"
+    if f"{module} {name}" in rules.allowed or f"{module}.{name}" in rules.ufuncs:
+        return "allowed"
+    if _is_below(module, rules.denied_modules):
+        return "denied"
+    if _is_below(module, rules.class_modules) and re.match(r"_*[A-Z]|__pyx_unpickle_[A-Z]", name):
+        return "allowed"
+    return "unlisted"
+
+
+class _Rules(msgspec.Struct, frozen=True):
+    allowed: frozenset[str]
+    class_modules: frozenset[str]
+    denied_modules: frozenset[str]
+    ufuncs: frozenset[str] = frozenset()
+
+
+@cache
+def _rules() -> _Rules:
+    text = (resources.files("placet.projects") / "data" / "pickle_globals.yaml").read_text(encoding="utf-8")
+    rules = msgspec.convert(yaml.safe_load(text), _Rules)
+    return msgspec.structs.replace(rules, ufuncs=skops_files.trusted_functions())
+
+
+def _is_below(module: str, roots: frozenset[str]) -> bool:
+    parts = module.split(".")
+    return any(".".join(parts[:count]) in roots for count in range(1, len(parts) + 1))
+
+
+def _scan_zip(path: Path) -> set[Finding]:
+    try:
+        with zipfile.ZipFile(path) as container:
+            members = container.infolist()
+            if len(members) > _MAX_MEMBERS:
+                return {_unreadable(path.name, f"it has more than {_MAX_MEMBERS} members")}
+            findings: set[Finding] = set()
+            for member in members:
+                with container.open(member) as content:
+                    if _looks_like_pickle(member.filename, content.read(2)):
+                        content.seek(0)
+                        where = f"{path.name}:{member.filename}"
+                        findings |= _scan_stream(cast(BinaryIO, content), where, is_joblib=False)
+            return findings
+    except (zipfile.BadZipFile, zlib.error, OSError, NotImplementedError, RuntimeError) as error:
+        return {_unreadable(path.name, f"it is no zip file that can be read ({type(error).__name__})")}
+
+
+def _looks_like_pickle(name: str, start: bytes) -> bool:
+    if name.lower().endswith((*PICKLE_SUFFIXES, *JOBLIB_SUFFIXES)):
+        return True
+    return len(start) == 2 and start[0] == 0x80 and 2 <= start[1] <= _HIGHEST_PROTOCOL
+
+
+def _scan_stream(stream: BinaryIO, where: str, *, is_joblib: bool) -> set[Finding]:
+    reader = _Reader(stream)
+    machine = _Machine(reader, where, is_joblib=is_joblib)
+    try:
+        machine.run()
+        if reader.read(1):
+            machine.findings.add(_unreadable(where, "something follows the end of the pickle"))
+    except _CannotFollow as stop:
+        machine.findings.add(_unreadable(where, f"{stop} at byte {reader.position}"))
+    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+        machine.findings.add(_unreadable(where, f"its compression is broken ({type(error).__name__})"))
+    return machine.findings
+
+
+def _unreadable(where: str, why: str) -> Finding:
+    return Finding(judgement="unreadable", name=why, where=where)
+
+
+class _CannotFollow(Exception):
+    """From here on the scan does not know what the unpickler would read."""
+
+
+class _Zlib(io.RawIOBase):
+    """A zlib stream as a file; the standard library has one for each other format."""
+
+    def __init__(self, raw: BinaryIO) -> None:
+        self._raw = raw
+        self._stream = zlib.decompressobj()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._stream.eof:
+            piece = self._stream.unconsumed_tail or self._raw.read(_CHUNK)
+            data = self._stream.decompress(piece, len(buffer))
+            if data:
+                buffer[: len(data)] = data
+                return len(data)
+            if not piece:
+                raise EOFError
+        return 0
+
+
+def _decompressed(raw: BinaryIO) -> BinaryIO:
+    """As `joblib.load` does: by the first bytes."""
+    start = raw.read(6)
+    raw.seek(0)
+    if start.startswith(b"\x1f\x8b"):
+        return cast(BinaryIO, gzip.GzipFile(fileobj=raw))
+    if start.startswith(b"BZ"):
+        return cast(BinaryIO, bz2.BZ2File(raw))
+    if start.startswith((b"\xfd7zXZ", b"\x5d\x00")):
+        return cast(BinaryIO, lzma.LZMAFile(raw))
+    if start.startswith(b"\x78"):
+        return cast(BinaryIO, io.BufferedReader(_Zlib(raw)))
+    return raw
+
+
+class _Reader:
+    """The bytes of a pickle: counted, bounded, and read to the end or not at all."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self.position = 0
+
+    def read(self, count: int) -> bytes:
+        data = self._stream.read(count)
+        self._count(len(data))
+        return data
+
+    def exactly(self, count: int) -> bytes:
+        data = self.read(count)
+        while len(data) < count:
+            more = self.read(count - len(data))
+            if not more:
+                raise _CannotFollow("it is cut off")
+            data += more
+        return data
+
+    def skip(self, count: int) -> None:
+        while count:
+            count -= len(self.exactly(min(count, _CHUNK)))
+
+    def line(self) -> bytes:
+        data = self._stream.readline(_MAX_TEXT)
+        self._count(len(data))
+        if not data.endswith(b"\n"):
+            raise _CannotFollow("a line does not end")
+        return data[:-1]
+
+    def number(self, size: int) -> int:
+        return int.from_bytes(self.exactly(size), "little")
+
+    def text(self, length: int) -> str:
+        if length > _MAX_TEXT:
+            # No name of a global is that long, and nothing else of the text is looked at.
+            self.skip(length)
+            return "\0"
+        return self.exactly(length).decode("utf-8", "surrogatepass")
+
+    def _count(self, more: int) -> None:
+        self.position += more
+        if self.position > _MAX_UNPACKED:
+            raise _CannotFollow(f"it unpacks to more than {_MAX_UNPACKED} bytes")
+
+
+class _Something:
+    """An object nothing needs to be known of."""
+
+    def __repr__(self) -> str:
+        return "something"
+
+
+_SOMETHING = _Something()
+_MARK = object()
+
+
+class _Global(msgspec.Struct, frozen=True):
+    module: str
+    name: str
+
+
+class _Made(msgspec.Struct, eq=False):
+    """What a call would give, and the state it was given afterwards."""
+
+    target: Any
+    args: Any
+    state: Any = None
+    builds: int = 0
+
+    def is_a(self, module: str, name: str) -> bool:
+        return bool(self.target == _Global(module, name))
+
+
+class _Machine:
+    def __init__(self, reader: _Reader, where: str, *, is_joblib: bool, nesting: int = 0) -> None:
+        self.findings: set[Finding] = set()
+        self._reader = reader
+        self._where = where
+        self._is_joblib = is_joblib
+        self._nesting = nesting
+        self._stack: list[Any] = []
+        self._memo: dict[int, Any] = {}
+
+    def run(self) -> None:
+        for _ in range(_MAX_OPCODES):
+            opcode = _OPCODES.get(self._reader.read(1))
+            if opcode is None:
+                raise _CannotFollow("it is no pickle, or cut off")
+            if opcode == "STOP":
+                return
+            try:
+                self._step(opcode)
+            except (IndexError, ValueError, UnicodeDecodeError) as error:
+                raise _CannotFollow("its opcodes make no sense") from error
+        raise _CannotFollow(f"it has more than {_MAX_OPCODES} opcodes")
+
+    def _step(self, name: str) -> None:
+        reader, push = self._reader, self._stack.append
+        match name:
+            case "PROTO":
+                reader.exactly(1)
+            case "FRAME":
+                reader.exactly(8)
+            case "MARK":
+                push(_MARK)
+            case "POP":
+                self._stack.pop()
+            case "POP_MARK":
+                self._above_mark()
+            case "DUP":
+                push(self._stack[-1])
+            case "NONE":
+                push(None)
+            case "NEWTRUE" | "NEWFALSE":
+                push(name == "NEWTRUE")
+            case "BININT":
+                push(int.from_bytes(reader.exactly(4), "little", signed=True))
+            case "BININT1" | "BININT2":
+                push(reader.number(1 if name == "BININT1" else 2))
+            case "LONG1" | "LONG4":
+                push(self._long(reader.number(1 if name == "LONG1" else 4)))
+            case "INT" | "LONG":
+                push(self._decimal(reader.line()))
+            case "FLOAT":
+                reader.line()
+                push(_SOMETHING)
+            case "BINFLOAT":
+                reader.exactly(8)
+                push(_SOMETHING)
+            case "SHORT_BINUNICODE" | "BINUNICODE" | "BINUNICODE8":
+                push(reader.text(reader.number({"SHORT_BINUNICODE": 1, "BINUNICODE": 4}.get(name, 8))))
+            case "UNICODE":
+                push(reader.line().decode("raw-unicode-escape"))
+            case "STRING":
+                push(_unquoted(reader.line()))
+            case "SHORT_BINSTRING" | "BINSTRING":
+                push(reader.text(reader.number(1 if name == "SHORT_BINSTRING" else 4)))
+            case "SHORT_BINBYTES" | "BINBYTES" | "BINBYTES8" | "BYTEARRAY8":
+                reader.skip(reader.number({"SHORT_BINBYTES": 1, "BINBYTES": 4}.get(name, 8)))
+                push(_SOMETHING)
+            case "EMPTY_TUPLE":
+                push(())
+            case "TUPLE1" | "TUPLE2" | "TUPLE3":
+                self._tuple(int(name[-1]))
+            case "TUPLE":
+                push(tuple(self._above_mark()))
+            case "EMPTY_LIST" | "EMPTY_SET":
+                push(_SOMETHING)
+            case "LIST" | "FROZENSET":
+                self._above_mark()
+                push(_SOMETHING)
+            case "EMPTY_DICT":
+                push({})
+            case "DICT":
+                push(_mapping(self._above_mark()))
+            case "APPEND":
+                self._stack.pop()
+            case "APPENDS" | "ADDITEMS":
+                self._above_mark()
+            case "SETITEM":
+                value, key = self._stack.pop(), self._stack.pop()
+                self._set([key, value])
+            case "SETITEMS":
+                self._set(self._above_mark())
+            case _:
+                self._step_of_objects(name)
+
+    def _step_of_objects(self, name: str) -> None:
+        reader, push = self._reader, self._stack.append
+        match name:
+            case "PUT":
+                self._memo[int(reader.line())] = self._stack[-1]
+            case "BINPUT" | "LONG_BINPUT":
+                self._memo[reader.number(1 if name == "BINPUT" else 4)] = self._stack[-1]
+            case "MEMOIZE":
+                self._memo[len(self._memo)] = self._stack[-1]
+            case "GET":
+                push(self._recalled(int(reader.line())))
+            case "BINGET" | "LONG_BINGET":
+                push(self._recalled(reader.number(1 if name == "BINGET" else 4)))
+            case "GLOBAL":
+                push(self._global(reader.line().decode(), reader.line().decode()))
+            case "STACK_GLOBAL":
+                attribute, module = self._stack.pop(), self._stack.pop()
+                push(self._global(module, attribute))
+            case "INST":
+                target = self._global(reader.line().decode(), reader.line().decode())
+                push(_Made(target, tuple(self._above_mark())))
+            case "OBJ":
+                target, *args = self._above_mark()
+                push(_Made(target, tuple(args)))
+            case "REDUCE" | "NEWOBJ":
+                args, target = self._stack.pop(), self._stack.pop()
+                push(_Made(target, args))
+            case "NEWOBJ_EX":
+                self._stack.pop()
+                args, target = self._stack.pop(), self._stack.pop()
+                push(_Made(target, args))
+            case "BUILD":
+                self._build(self._stack.pop())
+            case _:
+                # Persistent ids, the extension registry and out-of-band buffers: their meaning is not in the file.
+                raise _CannotFollow(f"it uses {name}, whose meaning lies outside the file")
+
+    def _above_mark(self) -> list[Any]:
+        for index in range(len(self._stack) - 1, -1, -1):
+            if self._stack[index] is _MARK:
+                above = self._stack[index + 1 :]
+                del self._stack[index:]
+                return above
+        raise ValueError("no mark")
+
+    def _tuple(self, count: int) -> None:
+        items = tuple(self._stack[-count:])
+        if len(items) < count:
+            raise IndexError
+        self._stack[-count:] = [items]
+
+    def _recalled(self, key: int) -> Any:
+        if key not in self._memo:
+            raise ValueError("nothing is remembered under this number")
+        return self._memo[key]
+
+    def _long(self, size: int) -> Any:
+        if size > 16:
+            self._reader.skip(size)
+            return _SOMETHING
+        return int.from_bytes(self._reader.exactly(size), "little", signed=True)
+
+    @staticmethod
+    def _decimal(line: bytes) -> Any:
+        digits = line.removesuffix(b"L")
+        return int(digits) if len(digits) < 20 else _SOMETHING
+
+    def _set(self, items: list[Any]) -> None:
+        target = self._stack[-1]
+        if isinstance(target, dict):
+            target.update(_mapping(items))
+
+    def _global(self, module: Any, name: Any) -> Any:
+        if not isinstance(module, str) or not isinstance(name, str):
+            self.findings.add(
+                Finding(
+                    judgement="denied", name="a name that is computed while unpickling", where=self._where
+                )
+            )
+            return _SOMETHING
+        self.findings.add(
+            Finding(judgement=judge(module, name), name=_printable(f"{module}.{name}"), where=self._where)
+        )
+        return _Global(module, name)
+
+    def _build(self, state: Any) -> None:
+        target = self._stack[-1]
+        if not isinstance(target, _Made):
+            return
+        target.state = state
+        target.builds += 1
+        if target.is_a("joblib.numpy_pickle", "NumpyArrayWrapper"):
+            self._follow_array(target)
+
+    def _follow_array(self, wrapper: _Made) -> None:
+        """Read on behind an array's raw bytes, as joblib does after it has built the wrapper."""
+        if not self._is_joblib:
+            raise _CannotFollow("it holds arrays of joblib but is not called .joblib")
+        state = wrapper.state
+        if not isinstance(state, dict):
+            _cannot_follow_array()
+        shape, dtype = state.get("shape"), state.get("dtype")
+        if not isinstance(shape, tuple) or not all(type(length) is int and length >= 0 for length in shape):
+            _cannot_follow_array()
+        size = _item_size(dtype)
+        if size is None:
+            self._follow_nested_pickle()
+            return
+        alignment = state.get("numpy_array_alignment_bytes")
+        if alignment is not None:
+            self._reader.skip(self._reader.number(1))
+        self._reader.skip(size * math.prod(shape))
+
+    def _follow_nested_pickle(self) -> None:
+        if self._nesting == _MAX_NESTING:
+            raise _CannotFollow("it nests too many pickles")
+        nested = _Machine(self._reader, self._where, is_joblib=False, nesting=self._nesting + 1)
+        try:
+            nested.run()
+        finally:
+            self.findings |= nested.findings
+
+
+def _mapping(items: list[Any]) -> dict[str, Any]:
+    pairs: Iterator[Any] = iter(items)
+    return {key: value for key, value in zip(pairs, pairs, strict=True) if isinstance(key, str)}
+
+
+def _unquoted(line: bytes) -> str:
+    if len(line) < 2 or line[:1] != line[-1:] or line[:1] not in (b"'", b'"') or b"\\" in line:
+        return "\0"  # an escaped name is no name we resolve
+    return line[1:-1].decode("latin-1")
+
+
+def _cannot_follow_array() -> NoReturn:
+    raise _CannotFollow("an array of joblib is described in a way that cannot be followed")
+
+
+_PLAIN_TYPE = re.compile(r"[biufcmM](\d{1,3})")
+_SIZED_TYPE = re.compile(r"([SUV])(\d{1,9})")
+
+
+def _item_size(dtype: Any) -> int | None:
+    """Bytes per item of a dtype as NumPy pickles it, None if items are objects; anything unusual is not followed.
+
+    A wrong guess would hide opcodes in what is taken for numbers, so only the one spelling that NumPy writes counts.
+    """
+    if not isinstance(dtype, _Made) or not dtype.is_a("numpy", "dtype") or dtype.builds != 1:
+        _cannot_follow_array()
+    match dtype.args, dtype.state:
+        case (str(code), False, True), (3, str(), None, None, None, -1, -1, _) if code == "O8":
+            return None
+        case (str(code), False, True), (3 | 4, str(), None, None, None, -1, -1, *_) if found := (
+            _PLAIN_TYPE.fullmatch(code)
+        ):
+            return int(found[1])
+        case (str(code), False, True), (3, str(), None, None, None, int(size), _, _) if (
+            found := _SIZED_TYPE.fullmatch(code)
+        ) and size == int(found[2]) * (4 if found[1] == "U" else 1):
+            return int(size)
+        case (str(code), False, True), (3, str(), None, tuple(), dict(fields), int(size), _, int(flags)) if (
+            code == f"V{size}" and not flags & 1 and _are_plain(fields)
+        ):
+            return size
+    return _cannot_follow_array()
+
+
+def _are_plain(fields: dict[str, Any]) -> bool:
+    return all(
+        isinstance(field, tuple) and field and _item_size(field[0]) is not None for field in fields.values()
+    )
+
+
+def _printable(name: str) -> str:
+    shown = name.encode("unicode_escape").decode()
+    return shown if len(shown) <= 120 else shown[:117] + "..."

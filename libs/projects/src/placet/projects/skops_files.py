@@ -1,0 +1,98 @@
+"""Which types does a .skops file name that nobody trusts? Read from its schema, without loading anything.
+
+Skops loads a type only if it is trusted: by skops itself (kept as data, see `tools/write_skops_types.py`), or by
+whoever loads it. The second list is the platform's and is never taken from a model. The schema is walked as a
+whole, so what is reported is never less than what skops would load.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+import zlib
+from collections.abc import Iterator
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+SCHEMA = "schema.json"
+_MAX_SCHEMA_BYTES = 256 * 1024**2
+# Nodes that name a type and load none: what they stand for is plain JSON, or was seen elsewhere.
+_HARMLESS_NODES = frozenset({"JsonNode", "SliceNode", "CachedNode"})
+
+
+@cache
+def trusted_types() -> tuple[str, ...]:
+    """The types the platform trusts on top of skops' own, sorted: what a loader passes as `trusted`."""
+    groups = yaml.safe_load(_data("trusted_types.yaml"))
+    return tuple(sorted(name for group in groups for name in group["types"]))
+
+
+@cache
+def trusted_functions() -> frozenset[str]:
+    """The universal functions of NumPy and SciPy, as `numpy.log1p`."""
+    return frozenset(_skops_types()["nodes"]["FunctionNode"])
+
+
+def untrusted_types(path: Path) -> list[str] | None:
+    """The sorted names that neither skops nor the platform trusts; None if this is no .skops file we can read."""
+    try:
+        with zipfile.ZipFile(path) as container:
+            if container.getinfo(SCHEMA).file_size > _MAX_SCHEMA_BYTES:
+                return None
+            with container.open(SCHEMA) as file:
+                schema = json.loads(file.read(_MAX_SCHEMA_BYTES))
+    except (zipfile.BadZipFile, KeyError, OSError, ValueError, zlib.error, RuntimeError, RecursionError):
+        return None
+    known = _skops_types()
+    if not isinstance(schema, dict) or schema.get("protocol") != known["protocol"]:
+        return None
+    return sorted(set(_untrusted(schema, known)) - set(trusted_types()))
+
+
+def _untrusted(schema: Any, known: Any) -> Iterator[str]:
+    left = [schema]
+    while left:
+        value = left.pop()
+        if isinstance(value, list):
+            left += value
+        elif isinstance(value, dict):
+            left += value.values()
+            if "__loader__" in value:
+                yield from _untrusted_names(value, known)
+
+
+def _untrusted_names(node: dict[str, Any], known: Any) -> Iterator[str]:
+    loader = str(node["__loader__"])
+    name = f"{node.get('__module__')}.{node.get('__class__')}"
+    if loader in _HARMLESS_NODES:
+        return
+    if name not in known["nodes"].get(loader, ()):
+        yield name
+    content = node.get("content")
+    if loader == "MethodNode":
+        yield f"{name}.{content.get('func') if isinstance(content, dict) else None}"
+    if loader == "RandomGeneratorNode":
+        generator = _bit_generator(content)
+        if f"numpy.random.{generator}" not in known["bitGenerators"]:
+            yield f"numpy.random.{generator}"
+
+
+def _bit_generator(content: Any) -> Any:
+    # The class is an ordinary string in the generator's state, and skops looks it up and calls it.
+    try:
+        return json.loads(content["bit_generator"]["content"]["bit_generator"]["content"])
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+@cache
+def _skops_types() -> Any:
+    return json.loads(_data("skops_types.json"))
+
+
+def _data(name: str) -> str:
+    return (resources.files("placet.projects") / "data" / name).read_text(encoding="utf-8")
