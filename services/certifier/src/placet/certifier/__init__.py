@@ -1,0 +1,1 @@
+"""May this be served? Rules decide, and a signed certificate says so."""

@@ -1,0 +1,8 @@
+"""The certifier by itself: `python -m placet.certifier`."""
+
+from placet.certifier.bootstrap import build
+from placet.certifier.settings import CertifierSettings
+from placet.events.main import main
+
+if __name__ == "__main__":
+    main("certifier", CertifierSettings, build)

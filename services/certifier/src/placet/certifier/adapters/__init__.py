@@ -1,0 +1,1 @@
+"""What the certifier's ports are in the world."""

@@ -1,0 +1,56 @@
+"""The shipped policies, and the engine that asks them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from placet.certifier.ports import Facts, Judgement
+from placet.events.contracts.certifier import ReleaseCleared
+from placet.events.contracts.indexer import ImageIndexed
+from placet.events.contracts.shapes import PolicyRef, Stage, Verdict
+from placet.rules import Engine, Policy, gather_certify_facts
+
+
+class PolicyRules:
+    """The `Rules` port."""
+
+    def __init__(self, policies: Sequence[Policy], engine: Engine) -> None:
+        self._policies = tuple(policies)
+        self._engine = engine
+
+    async def judge(self, stage: Stage, facts: Facts) -> Judgement:
+        given = await self._engine.evaluate(self._policies, stage, facts)
+        asked = {verdict.policy for verdict in given}
+        return Judgement(
+            policies=tuple(
+                PolicyRef(id=policy.id, version=policy.version, digest=policy.digest)
+                for policy in self._policies
+                if policy.id in asked
+            ),
+            verdicts=tuple(
+                Verdict(
+                    rule=verdict.rule,
+                    policy=verdict.policy,
+                    stage=verdict.stage,
+                    result=verdict.result,
+                    on_fail=verdict.on_fail,
+                    why=verdict.why,
+                    fix=verdict.fix,
+                )
+                for verdict in given
+            ),
+        )
+
+    def image_facts(self, cleared: ReleaseCleared, indexed: ImageIndexed, now: datetime) -> Facts:
+        return gather_certify_facts(
+            cleared_source=cleared.source,
+            image=indexed.image,
+            source=indexed.image_source,
+            format=indexed.format,
+            lock=indexed.lock,
+            base=indexed.base,
+            python=indexed.python,
+            builder=indexed.builder,
+            now=now,
+        )

@@ -1,0 +1,64 @@
+"""Certificates signed with the certifier's key, laid beside the image they speak of as OCI referrers."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from placet.certifier.domain import Asked, Signed
+from placet.certifier.ports import Judgement
+from placet.events.codec import timestamp
+from placet.events.contracts.indexer import ImageIndexed
+from placet.oci import ArtifactFile, Registry, push_artifact
+from placet.trust import Certificate, PolicyApplied, SigningKey, VerdictGiven, certificates
+
+ARTIFACT_TYPE = "application/vnd.placet.certificate.v1"
+MEDIA_TYPE = "application/vnd.dsse.envelope.v1+json"
+
+
+class RegistryNotary:
+    """The `Notary` port. Ed25519 signatures have no chance in them: the same statement gives the same bytes."""
+
+    def __init__(self, registry: Registry, key: SigningKey, *, validity: timedelta) -> None:
+        self._registry = registry
+        self._key = key
+        self._validity = validity
+
+    async def sign(
+        self, asked: Asked, indexed: ImageIndexed, judgement: Judgement, *, certificate: str, at: datetime
+    ) -> Signed:
+        begins = at.replace(microsecond=0)
+        ends = begins + self._validity
+        statement = Certificate(
+            certificate=certificate,
+            project=asked.project,
+            release=asked.release,
+            repository=indexed.repository,
+            image=indexed.image,
+            source=asked.source,
+            not_before=begins,
+            not_after=ends,
+            policies=tuple(
+                PolicyApplied(id=policy.id, version=policy.version, digest=policy.digest)
+                for policy in judgement.policies
+            ),
+            verdicts=tuple(
+                VerdictGiven(
+                    rule=verdict.rule, policy=verdict.policy, stage=verdict.stage, result=verdict.result
+                )
+                for verdict in judgement.verdicts
+            ),
+        )
+        envelope = certificates.issue(statement, self._key)
+        manifest = await push_artifact(
+            self._registry,
+            indexed.repository,
+            artifact_type=ARTIFACT_TYPE,
+            files=(ArtifactFile(content=envelope.to_json(), media_type=MEDIA_TYPE),),
+            subject=indexed.image,
+        )
+        return Signed(
+            certificate=certificate,
+            envelope=manifest.digest,
+            not_before=timestamp(begins),
+            not_after=timestamp(ends),
+        )

@@ -1,0 +1,46 @@
+"""Put the certifier together. Starts nothing; tests call `build` with ports of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+from placet.certifier.adapters.policy_engine import PolicyRules
+from placet.certifier.adapters.registry_notary import RegistryNotary
+from placet.certifier.adapters.registry_sources import RegistrySources
+from placet.certifier.handlers import examine_worker
+from placet.certifier.ports import Ports
+from placet.certifier.settings import CertifierSettings
+from placet.certifier.subscriptions import HEARS, SAYS, reaction
+from placet.events import Service, Wiring
+from placet.events.catalog import contract_of
+from placet.oci import open_registry
+from placet.rules import Engine, load_shipped
+from placet.trust import SigningKey
+
+
+async def build(settings: CertifierSettings, wiring: Wiring, ports: Ports | None = None) -> Service:
+    close: list[Callable[[], Awaitable[None]]] = []
+    if ports is None:
+        registry, engine = open_registry(settings.registry), Engine()
+
+        async def end_engine() -> None:
+            engine.close()
+
+        close += [registry.close, end_engine]
+        key = SigningKey.load_or_create(settings.signing_key)
+        validity = timedelta(days=settings.certificate_days)
+        ports = Ports(
+            sources=RegistrySources(registry),
+            rules=PolicyRules(load_shipped(), engine),
+            notary=RegistryNotary(registry, key, validity=validity),
+        )
+    return Service(
+        name="certifier",
+        wiring=wiring,
+        hears=frozenset(contract_of(event).producer for event in HEARS),
+        says=SAYS,
+        reaction=reaction(ports),
+        workers=(examine_worker(ports, wiring.clock),),
+        close=tuple(close),
+    )

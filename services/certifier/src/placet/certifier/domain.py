@@ -1,0 +1,194 @@
+"""May this release be served? Judged twice: its source before anything is built, its image before it runs.
+
+The rules themselves are policies (`placet.rules`); what is decided here is what their verdicts mean for a
+release, and that each is judged once. Pure: verdicts, times and ids come with the commands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import assert_never
+
+from placet.events.contracts.certifier import CertificateIssued, ReleaseCleared, ReleaseRefused
+from placet.events.contracts.shapes import Command as Goal
+from placet.events.contracts.shapes import PolicyRef, Resources, Verdict
+from placet.events.decider import Decider
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """A release as it was asked for."""
+
+    project: str
+    release: int
+    command: Goal
+    source: str
+    image: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Declared:
+    """What the source's manifest says that others need to act."""
+
+    format: str
+    resources: Resources
+    access: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgeSource:
+    """`declared` is none where the source could not even be read, which a verdict then says."""
+
+    asked: Asked
+    declared: Declared | None
+    policies: tuple[PolicyRef, ...]
+    verdicts: tuple[Verdict, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Signed:
+    """A certificate that lies in the registry already; it means nothing before it is in the log."""
+
+    certificate: str
+    envelope: str
+    not_before: str
+    not_after: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgeImage:
+    """`signed` is there if, and only if, no verdict forbids it."""
+
+    image: str
+    repository: str
+    policies: tuple[PolicyRef, ...]
+    verdicts: tuple[Verdict, ...]
+    signed: Signed | None
+
+
+Command = JudgeSource | JudgeImage
+Happened = ReleaseCleared | ReleaseRefused | CertificateIssued
+
+
+@dataclass(frozen=True, kw_only=True)
+class New:
+    """Not judged yet."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cleared:
+    """The source passed; the image is still to be seen."""
+
+    asked: Asked
+
+
+@dataclass(frozen=True, kw_only=True)
+class Certified:
+    asked: Asked
+    certificate: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refused:
+    """A refusal is for good: a mended project is another source, and another release."""
+
+
+State = New | Cleared | Certified | Refused
+
+
+def decide(command: Command, state: State) -> Sequence[Happened]:
+    match command, state:
+        case JudgeSource(declared=declared), New() if declared is not None and not forbidden(
+            command.verdicts
+        ):
+            asked = command.asked
+            return [
+                ReleaseCleared(
+                    project=asked.project,
+                    release=asked.release,
+                    command=asked.command,
+                    source=asked.source,
+                    image=asked.image,
+                    format=declared.format,
+                    resources=declared.resources,
+                    access=declared.access,
+                    policies=command.policies,
+                    verdicts=command.verdicts,
+                )
+            ]
+        case JudgeSource(), New():
+            return [
+                ReleaseRefused(
+                    project=command.asked.project,
+                    release=command.asked.release,
+                    stage="submit",
+                    source=command.asked.source,
+                    policies=command.policies,
+                    verdicts=command.verdicts,
+                )
+            ]
+        case JudgeImage(signed=signed), Cleared(asked=asked) if signed is not None and not forbidden(
+            command.verdicts
+        ):
+            return [
+                CertificateIssued(
+                    certificate=signed.certificate,
+                    project=asked.project,
+                    release=asked.release,
+                    command=asked.command,
+                    source=asked.source,
+                    image=command.image,
+                    repository=command.repository,
+                    envelope=signed.envelope,
+                    not_before=signed.not_before,
+                    not_after=signed.not_after,
+                    verdicts=command.verdicts,
+                )
+            ]
+        case JudgeImage(), Cleared(asked=asked):
+            return [
+                ReleaseRefused(
+                    project=asked.project,
+                    release=asked.release,
+                    stage="certify",
+                    source=asked.source,
+                    policies=command.policies,
+                    verdicts=command.verdicts,
+                )
+            ]
+        case _:
+            return []  # judged already: the first judgement stands
+
+
+def evolve(state: State, event: Happened) -> State:
+    match event, state:
+        case ReleaseCleared(), _:
+            return Cleared(
+                asked=Asked(
+                    project=event.project,
+                    release=event.release,
+                    command=event.command,
+                    source=event.source,
+                    image=event.image,
+                )
+            )
+        case ReleaseRefused(), _:
+            return Refused()
+        case CertificateIssued(), Cleared(asked=asked):
+            return Certified(asked=asked, certificate=event.certificate)
+        case CertificateIssued(), _:
+            raise ValueError(f"a certificate for {event.project} {event.release}, which was not cleared")
+    assert_never(event)
+
+
+RELEASE: Decider[Command, State, Happened] = Decider(initial=New(), decide=decide, evolve=evolve)
+
+
+def forbidden(verdicts: Sequence[Verdict]) -> bool:
+    """Whether a rule that is more than a warning did not pass. Indeterminate is not a pass."""
+    return any(verdict.result != "pass" and verdict.on_fail != "warn" for verdict in verdicts)
+
+
+def stream(project: str, release: int) -> str:
+    return f"release/{project}/{release}"

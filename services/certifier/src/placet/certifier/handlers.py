@@ -1,0 +1,146 @@
+"""A release was asked for, an image was indexed: judge it.
+
+Examining a source may take long, so it is a job. Judging an image is short and happens in its handler.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from placet.certifier.domain import (
+    RELEASE,
+    Asked,
+    Cleared,
+    Declared,
+    JudgeImage,
+    JudgeSource,
+    forbidden,
+    stream,
+)
+from placet.certifier.ports import Judgement, Ports
+from placet.errors import Refused
+from placet.events import Clock, Finish, Heard, Job, UnitOfWork, Worker
+from placet.events.codec import moment
+from placet.events.contracts.certifier import ReleaseCleared
+from placet.events.contracts.gateway import DeployRequested
+from placet.events.contracts.indexer import ImageIndexed, ImageUnknown
+from placet.events.contracts.shapes import Command, Stage, Verdict
+
+EXAMINE = "examine"
+
+
+class ExamineJob(msgspec.Struct, frozen=True, kw_only=True):
+    project: str
+    release: int
+    command: Command
+    source: str
+    image: str | None
+
+
+async def on_deploy_requested(heard: Heard[DeployRequested], work: UnitOfWork, ports: Ports) -> None:
+    asked = heard.data
+    job = ExamineJob(
+        project=asked.project,
+        release=asked.release,
+        command=asked.command,
+        source=asked.source,
+        image=asked.image,
+    )
+    work.enqueue(EXAMINE, f"{asked.project}/{asked.release}", job)
+
+
+def examine_worker(ports: Ports, clock: Clock) -> Worker[ExamineJob]:
+    async def run(job: Job[ExamineJob]) -> Finish:
+        wanted = job.payload
+        declared: Declared | None = None
+        try:
+            evidence = await ports.sources.examine(wanted.source, clock.now())
+        except Refused as refusal:
+            judgement = Judgement(policies=(), verdicts=(_unjudged("source.readable", "submit", refusal),))
+        else:
+            declared = evidence.declared
+            judgement = await ports.rules.judge("submit", evidence.facts)
+        return _judged(wanted, declared, judgement)
+
+    def gave_up(job: Job[ExamineJob], reason: str) -> Finish:
+        why = Refused(f"the source could not be examined: {reason}", fix="when that is mended, deploy again")
+        verdict = _unjudged("source.readable", "submit", why)
+        return _judged(job.payload, None, Judgement(policies=(), verdicts=(verdict,)))
+
+    return Worker(kind=EXAMINE, payload=ExamineJob, run=run, gave_up=gave_up)
+
+
+def _judged(wanted: ExamineJob, declared: Declared | None, judgement: Judgement) -> Finish:
+    asked = Asked(
+        project=wanted.project,
+        release=wanted.release,
+        command=wanted.command,
+        source=wanted.source,
+        image=wanted.image,
+    )
+
+    async def finish(work: UnitOfWork) -> None:
+        command = JudgeSource(
+            asked=asked, declared=declared, policies=judgement.policies, verdicts=judgement.verdicts
+        )
+        await work.decide(RELEASE, stream(asked.project, asked.release), command)
+
+    return finish
+
+
+async def on_image_indexed(heard: Heard[ImageIndexed], work: UnitOfWork, ports: Ports) -> None:
+    """Judge the image of a cleared release, and sign if nothing forbids it.
+
+    Time and id come from the event, so that a second try after a crash signs the very same bytes.
+    """
+    indexed = heard.data
+    name = stream(indexed.project, indexed.release)
+    history = await work.history(name)
+    state = RELEASE.fold(history)
+    if not isinstance(state, Cleared):
+        return
+    cleared = next(event for event in history if isinstance(event, ReleaseCleared))
+    at = moment(heard.event.time)
+    judgement = await ports.rules.judge("certify", ports.rules.image_facts(cleared, indexed, at))
+    signed = None
+    if not forbidden(judgement.verdicts):
+        whole = Judgement(
+            policies=tuple(dict.fromkeys((*cleared.policies, *judgement.policies))),
+            verdicts=(*cleared.verdicts, *judgement.verdicts),
+        )
+        certificate = f"certificate:{heard.event.id}"
+        signed = await ports.notary.sign(state.asked, indexed, whole, certificate=certificate, at=at)
+    command = JudgeImage(
+        image=indexed.image,
+        repository=indexed.repository,
+        policies=judgement.policies,
+        verdicts=judgement.verdicts,
+        signed=signed,
+    )
+    await work.decide(RELEASE, name, command)
+
+
+async def on_image_unknown(heard: Heard[ImageUnknown], work: UnitOfWork, ports: Ports) -> None:
+    unknown = heard.data
+    why = Refused(unknown.why, fix="deploy again, so that the image is built anew")
+    command = JudgeImage(
+        image=unknown.image,
+        repository=unknown.repository,
+        policies=(),
+        verdicts=(_unjudged("image.readable", "certify", why),),
+        signed=None,
+    )
+    await work.decide(RELEASE, stream(unknown.project, unknown.release), command)
+
+
+def _unjudged(rule: str, stage: Stage, refusal: Refused) -> Verdict:
+    """What no policy could be asked about, in the form of a verdict."""
+    return Verdict(
+        rule=rule,
+        policy="placet",
+        stage=stage,
+        result="indeterminate",
+        on_fail="deny",
+        why=refusal.detail,
+        fix=refusal.fix,
+    )

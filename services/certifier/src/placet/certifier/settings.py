@@ -1,0 +1,21 @@
+"""What the certifier needs to know about its surroundings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+
+from placet.events import ServiceSettings
+
+
+class CertifierSettings(ServiceSettings):
+    registry: str = Field(
+        description="the OCI registry: http(s)://host:port, or a folder for an image layout"
+    )
+    signing_key: Path = Field(
+        description="file with the Ed25519 key that signs certificates; made if it is not there"
+    )
+    certificate_days: int = Field(
+        default=90, ge=1, le=3650, description="how long a certificate holds, in days"
+    )
