@@ -49,15 +49,15 @@ class Appender:
             await asyncio.shield(self._running)
 
     async def _run(self) -> None:
+        batch: list[tuple[Unit, asyncio.Future[Places]]] = []
         try:
             while self._waiting:
                 batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), MAX_UNITS))]
                 await self._commit(batch)
         finally:
             self._running = None
-            for _, future in self._waiting:
-                if not future.done():
-                    future.set_exception(Unavailable("the appender was cancelled"))
+            for _, future in (*batch, *self._waiting):
+                _fail(future, Unavailable("the appender was cancelled"))
             self._waiting.clear()
 
     async def _commit(self, batch: list[tuple[Unit, asyncio.Future[Places]]]) -> None:
