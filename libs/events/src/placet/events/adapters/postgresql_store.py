@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 import asyncpg
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from placet.errors import Unavailable
 from placet.events.adapters.sql_store import NotUnique, Row, SqlStore
@@ -21,6 +23,10 @@ from placet.events.codec import Codec
 from placet.events.store import Put
 from placet.events.wiring import Ids
 
+_AWAY = ("08", "53", "57", "58")
+"""Classes of SQLSTATE: connection, resources, operator intervention (it shuts down, it starts), its own system."""
+_ANSWER_WITHIN = 30.0
+"""Seconds for a connection or an answer. A cut that nobody announces must not hold a service still for ever."""
 _ADVISORY_KEY = 0x706C61636574  # "placet": two processes that start at once must not both create the tables
 
 
@@ -29,9 +35,12 @@ class PostgreSQLStore(SqlStore):
 
     schema: str
 
-    async def lock_head(self, connection: AsyncConnection, log: str) -> int:
-        query = sa.select(self._heads.c.position).where(self._heads.c.log == log).with_for_update()
-        return int((await connection.execute(query)).scalar_one())
+    async def lock_heads(self, connection: AsyncConnection) -> dict[str, int]:
+        # In one order for everybody, or two processes could each have what the other waits for.
+        query = (
+            sa.select(self._heads.c.log, self._heads.c.position).order_by(self._heads.c.log).with_for_update()
+        )
+        return {log: position for log, position in (await connection.execute(query)).all()}
 
     async def versions(self, connection: AsyncConnection, log: str, streams: Sequence[str]) -> dict[str, int]:
         # One step into the (stream, version) index for each stream; max() with GROUP BY would walk them whole.
@@ -85,22 +94,35 @@ class PostgreSQLStore(SqlStore):
             return statement.on_conflict_do_nothing(index_elements=keys)
         return statement.on_conflict_do_update(index_elements=keys, set_=changed)
 
+    def is_away(self, error: DBAPIError) -> bool:
+        state: str = getattr(error.orig, "sqlstate", None) or ""
+        return error.connection_invalidated or state.startswith(_AWAY)
+
 
 async def open_postgresql_store(
     url: str, *, schema: str, codec: Codec, ids: Ids, tables: Iterable[sa.MetaData], logs: Iterable[str]
 ) -> PostgreSQLStore:
     """Connect, create what is missing in `schema`, and return the store. Raises Unavailable."""
-    engine = create_async_engine(
-        _asyncpg_url(url),
-        pool_size=8,
-        max_overflow=8,
-        pool_pre_ping=False,  # a stale connection shows as Unavailable and is tried again; a ping per unit costs more
-        connect_args={"server_settings": {"search_path": schema, "application_name": f"placet {schema}"}},
-    )
-    store = PostgreSQLStore(writer=engine, reader=engine, codec=codec, ids=ids, tables=tables, logs=logs)
+    # Readers never wait for the writer's connection, nor it for theirs. A stale connection shows as Unavailable and
+    # is tried again; a ping before each use would cost more.
+    writer = _engine(url, schema, pool_size=1, max_overflow=1)
+    reader = _engine(url, schema, pool_size=8, max_overflow=8, isolation_level="AUTOCOMMIT")
+    store = PostgreSQLStore(writer=writer, reader=reader, codec=codec, ids=ids, tables=tables, logs=logs)
     store.schema = schema
     await store.prepare()
     return store
+
+
+def _engine(url: str, schema: str, **options: Any) -> AsyncEngine:
+    return create_async_engine(
+        _asyncpg_url(url),
+        connect_args={
+            "server_settings": {"search_path": schema, "application_name": f"placet {schema}"},
+            "timeout": _ANSWER_WITHIN,
+            "command_timeout": _ANSWER_WITHIN,
+        },
+        **options,
+    )
 
 
 def _asyncpg_url(url: str) -> sa.URL:
@@ -116,12 +138,10 @@ async def _driver(connection: AsyncConnection) -> AsyncIterator[asyncpg.Connecti
         yield driver
     except asyncpg.IntegrityConstraintViolationError as error:
         raise NotUnique(str(error)) from error
-    except (
-        asyncpg.PostgresConnectionError,
-        asyncpg.OperatorInterventionError,
-        asyncpg.InterfaceError,
-        OSError,
-    ) as error:
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        state: str = getattr(error, "sqlstate", None) or ""
+        if not (isinstance(error, OSError) or driver.is_closed() or state.startswith(_AWAY)):
+            raise
         # SQLAlchemy did not see this happen: the connection must not go back into its pool.
         await connection.invalidate()
         raise Unavailable(f"the database is away: {error}", retry_after=1.0) from error

@@ -1,8 +1,9 @@
 """The event store in a relational database: tables, the one transaction of a batch, and reading.
 
-What SQLite and PostgreSQL do differently (taking the head's lock, writing many events at once, upserting) is
-in `sqlite_store.py` and `postgresql_store.py`. Positions come from the head row under its lock, never from a
-sequence: a sequence gives numbers before commits, and a reader then skips whoever commits late.
+What SQLite and PostgreSQL do differently (taking the heads' lock, writing many events at once, upserting,
+saying that they are away) is in `sqlite_store.py` and `postgresql_store.py`. Positions come from the head row
+under its lock, never from a sequence: a sequence gives numbers before commits, and a reader then skips whoever
+commits late.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from placet.errors import Conflict, Unavailable, Unreadable
@@ -94,8 +97,8 @@ class SqlStore(ABC):
     # What an adapter brings.
 
     @abstractmethod
-    async def lock_head(self, connection: AsyncConnection, log: str) -> int:
-        """Take the log's lock until the transaction ends and return its position."""
+    async def lock_heads(self, connection: AsyncConnection) -> dict[str, int]:
+        """Take the lock of every log until the transaction ends and return their positions."""
 
     @abstractmethod
     async def versions(self, connection: AsyncConnection, log: str, streams: Sequence[str]) -> dict[str, int]:
@@ -118,9 +121,15 @@ class SqlStore(ABC):
     @abstractmethod
     def upsert(self, put: Put) -> sa.Executable: ...
 
+    @abstractmethod
+    def is_away(self, error: DBAPIError) -> bool:
+        """Whether the database could not be asked, as opposed to having objected to what it was asked."""
+
     # The port.
 
     async def commit(self, unit: Unit) -> Places:
+        for append in unit.appends:
+            self._table(append.log)
         return await self._appender.commit(unit)
 
     async def read(self, stream: str, *, after: int = 0, log: str = EVENTS) -> list[Recorded[Any]]:
@@ -137,7 +146,7 @@ class SqlStore(ABC):
 
     async def read_all(self, after: int, limit: int, *, log: str = EVENTS) -> list[Recorded[Any]]:
         self._table(log)
-        async with _available():
+        async with self._available():
             page = await self.page(log, after, limit)
         for offset, row in enumerate(page, start=1):
             if row[0] != after + offset:
@@ -168,8 +177,9 @@ class SqlStore(ABC):
         ]
 
     async def begin_epoch(self, log: str = EVENTS) -> Head:
-        async with _available(), self._writer.begin() as connection:
-            position = await self.lock_head(connection, log)
+        self._table(log)
+        async with self._available(), self._writer.begin() as connection:
+            position = (await self.lock_heads(connection))[log]
             number = await connection.scalar(
                 sa.select(sa.func.max(self._epochs.c.number)).where(self._epochs.c.log == log)
             )
@@ -181,7 +191,7 @@ class SqlStore(ABC):
         return await self.head(log)
 
     async def rows(self, query: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
-        async with _available(), self._reader.connect() as connection:
+        async with self._available(), self._reader.connect() as connection:
             rows: Sequence[sa.Row[Any]] = (await connection.execute(query)).all()
             return rows
 
@@ -192,7 +202,14 @@ class SqlStore(ABC):
 
     async def prepare(self) -> None:
         """Create the tables, and each log's head and first epoch."""
-        async with _available(), self._writer.begin() as connection:
+        try:
+            await self._prepare()
+        except BaseException:
+            await self.close()
+            raise
+
+    async def _prepare(self) -> None:
+        async with self._available(), self._writer.begin() as connection:
             await self.create_tables(connection)
             for log in self._logs:
                 known = await connection.scalar(sa.select(self._heads.c.log).where(self._heads.c.log == log))
@@ -205,7 +222,7 @@ class SqlStore(ABC):
     # One transaction for many units.
 
     async def _commit_all(self, units: Sequence[Unit]) -> Sequence[Places]:
-        async with _available():
+        async with self._available():
             try:
                 async with self._writer.begin() as connection:
                     places = await self._write(connection, units)
@@ -217,45 +234,49 @@ class SqlStore(ABC):
         return places
 
     async def _write(self, connection: AsyncConnection, units: Sequence[Unit]) -> Sequence[Places]:
-        placed: list[list[Recorded[Any]]] = [[] for _ in units]
+        # The lock comes before anything is looked at. Under READ COMMITTED a statement sees what was committed
+        # when the statement began, so versions read together with the lock could be those from before the wait.
+        # And it comes before anything is written: whoever took rows first and the lock afterwards could wait for
+        # somebody who has the lock and wants those rows.
+        heads = await self.lock_heads(connection)
         for unit in units:
             for claim in unit.claims:
                 await self._claim(connection, claim)
+        placed: list[list[Places]] = [[()] * len(unit.appends) for unit in units]
         for log in sorted({append.log for unit in units for append in unit.appends}):
             mine = [
-                (index, append)
-                for index, unit in enumerate(units)
-                for append in unit.appends
+                (number, index, append)
+                for number, unit in enumerate(units)
+                for index, append in enumerate(unit.appends)
                 if append.log == log
             ]
-            await self._append(connection, log, mine, placed)
+            await self._append(connection, log, heads[log], mine, placed)
         for unit in units:
             for write in unit.writes:
                 await self._run(connection, write)
-        return [tuple(each) for each in placed]
+        return [tuple(chain.from_iterable(each)) for each in placed]
 
     async def _append(
         self,
         connection: AsyncConnection,
         log: str,
-        appends: Sequence[tuple[int, Append]],
-        placed: list[list[Recorded[Any]]],
+        position: int,
+        appends: Sequence[tuple[int, int, Append]],
+        placed: list[list[Places]],
     ) -> None:
-        # The lock comes before anything is looked at. Under READ COMMITTED a statement sees what was committed
-        # when the statement began, so versions read together with the lock could be those from before the wait.
-        position = await self.lock_head(connection, log)
-        versions = await self.versions(connection, log, sorted({append.stream for _, append in appends}))
+        """Write what belongs to `log` behind `position`, and note the places by unit and append in `placed`."""
+        versions = await self.versions(connection, log, sorted({append.stream for *_, append in appends}))
         rows: list[Row] = []
-        for index, append in appends:
+        for number, index, append in appends:
             version = versions[append.stream]
             if append.expected is not None and append.expected != version:
                 await self._judge_version(connection, append, version)
+            places: list[Recorded[Any]] = []
             for event in append.events:
                 position, version = position + 1, version + 1
                 rows.append(Row(position, event.id, append.stream, version, event.raw))
-                placed[index].append(
-                    Recorded(event=event, position=position, version=version, stream=append.stream)
-                )
+                places.append(Recorded(event=event, position=position, version=version, stream=append.stream))
+            placed[number][index] = tuple(places)
             versions[append.stream] = version
         if rows:
             await self.insert_events(connection, log, rows, position)
@@ -320,6 +341,18 @@ class SqlStore(ABC):
             for row in (await connection.execute(query)).all()
         }
 
+    @asynccontextmanager
+    async def _available(self) -> AsyncIterator[None]:
+        """The database's absence as `Unavailable`; its objections pass through."""
+        try:
+            yield
+        except (OSError, NoConnectionFree) as error:  # OSError has ConnectionError and TimeoutError below it
+            raise _away(error) from error
+        except DBAPIError as error:
+            if isinstance(error, IntegrityError) or not self.is_away(error):
+                raise
+            raise _away(error) from error
+
     def _table(self, log: str) -> sa.Table:
         table = self._logs.get(log)
         if table is None:
@@ -332,22 +365,5 @@ class SqlStore(ABC):
         return Recorded(event=event, position=position, version=version, stream=stream)
 
 
-@asynccontextmanager
-async def _available() -> AsyncIterator[None]:
-    """The database's absence as `Unavailable`; its objections pass through."""
-    try:
-        yield
-    except IntegrityError:
-        raise
-    except (OperationalError, InterfaceError, ConnectionError, TimeoutError) as error:
-        raise Unavailable(f"the database is away: {error}", retry_after=1.0) from error
-    except DBAPIError as error:
-        if error.connection_invalidated or _is_shutdown(error):
-            raise Unavailable(f"the database is away: {error}", retry_after=1.0) from error
-        raise
-
-
-def _is_shutdown(error: DBAPIError) -> bool:
-    # PostgreSQL: class 57P (operator intervention) and 08 (connection) say that the server goes or is gone.
-    state = getattr(error.orig, "sqlstate", None) or ""
-    return state.startswith(("57P", "08", "53")) or state in {"40001", "40P01"}
+def _away(error: Exception) -> Unavailable:
+    return Unavailable(f"the database is away: {error}", retry_after=1.0)

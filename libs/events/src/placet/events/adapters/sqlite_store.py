@@ -7,12 +7,15 @@ database's head lock. Readers have connections of their own and see the last com
 
 from __future__ import annotations
 
+import json
+import sqlite3
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from placet.events.adapters.sql_store import Row, SqlStore
@@ -24,24 +27,20 @@ from placet.events.wiring import Ids
 class SqliteStore(SqlStore):
     """Open it with `open_sqlite_store`."""
 
-    async def lock_head(self, connection: AsyncConnection, log: str) -> int:
+    async def lock_heads(self, connection: AsyncConnection) -> dict[str, int]:
         # BEGIN IMMEDIATE has the lock already.
-        position = await connection.scalar(sa.select(self._heads.c.position).where(self._heads.c.log == log))
-        return int(position or 0)
+        heads = await connection.execute(sa.select(self._heads.c.log, self._heads.c.position))
+        return {log: position for log, position in heads.all()}
 
     async def versions(self, connection: AsyncConnection, log: str, streams: Sequence[str]) -> dict[str, int]:
+        # One step into the (stream, version) index for each stream; max() with GROUP BY would walk them whole.
         table = self._table(log)
-        query = (
-            sa.select(table.c.stream, sa.func.max(table.c.version))
-            .where(table.c.stream.in_(streams))
-            .group_by(table.c.stream)
+        names = sa.func.json_each(json.dumps(streams)).table_valued("value")
+        last = (
+            sa.select(sa.func.max(table.c.version)).where(table.c.stream == names.c.value).scalar_subquery()
         )
-        if len(streams) == 1:  # then SQLite takes the last entry of the index instead of walking the stream
-            query = sa.select(sa.literal(streams[0]), sa.func.max(table.c.version)).where(
-                table.c.stream == streams[0]
-            )
-        known = {stream: version for stream, version in (await connection.execute(query)).all()}
-        return {stream: known.get(stream) or 0 for stream in streams}
+        found = (await connection.execute(sa.select(names.c.value, last))).all()
+        return {stream: version or 0 for stream, version in found}
 
     async def insert_events(
         self, connection: AsyncConnection, log: str, rows: Sequence[Row], position: int
@@ -90,6 +89,11 @@ class SqliteStore(SqlStore):
         if not changed:
             return statement.on_conflict_do_nothing(index_elements=keys)
         return statement.on_conflict_do_update(index_elements=keys, set_=changed)
+
+    def is_away(self, error: DBAPIError) -> bool:
+        # A locked or unreadable file and a full disk are OperationalErrors; so is a statement that makes no sense.
+        code: int = getattr(error.orig, "sqlite_errorcode", sqlite3.SQLITE_OK)
+        return isinstance(error, OperationalError) and code & 0xFF != sqlite3.SQLITE_ERROR
 
 
 async def open_sqlite_store(

@@ -1,0 +1,607 @@
+"""What every event store has to keep to, whatever database is below. Adapters subclass `StoreContract`.
+
+Several stores are opened on one database wherever a case says "another process": a store shares nothing
+with its neighbours but the database.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Awaitable, Sequence
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+import pytest
+import sqlalchemy as sa
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from placet.errors import Conflict, Unavailable, Unreadable
+from placet.events.adapters.sql_store import SqlStore
+from placet.events.catalog import Catalog, event
+from placet.events.codec import Codec
+from placet.events.envelope import Actor, Event, Recorded
+from placet.events.store import ANY_VERSION, EVENTS, Append, Claim, ClaimLost, EventStore, Put, Run, Unit
+from placet.events.tables import LIBRARY
+
+ARCHIVE = "archive"
+"""A second log, of other services' events."""
+
+HOTEL = sa.MetaData()
+rooms = sa.Table(
+    "rooms",
+    HOTEL,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("guest", sa.Text, nullable=False),
+)
+keys = sa.Table("keys", HOTEL, sa.Column("name", sa.Text, primary_key=True))
+
+
+@event("tester", "thing.noted")
+class ThingNoted:
+    text: str
+
+
+@event("stranger", "thing.seen")
+class ThingSeen:
+    text: str
+
+
+CODEC = Codec(Catalog([ThingNoted]))
+STRANGERS = Codec(Catalog([ThingSeen]))
+TIMEOUT = 60.0
+"""Seconds: a bound for hangs, not a measure."""
+
+
+class OpenStore(Protocol):
+    def __call__(self) -> Awaitable[SqlStore]:
+        """A store on the one database of the test. Closed after the test."""
+
+
+def noted(
+    stream: str, id: str, text: str = "", *, codec: Codec = CODEC, kind: Any = ThingNoted
+) -> Event[Any]:
+    """An event whose bytes follow from the arguments alone."""
+    return codec.seal(
+        kind(text=text),
+        id=id,
+        time=datetime(2026, 1, 1, tzinfo=UTC),
+        subject=stream,
+        partitionkey="churn",
+        correlationid="operation-1",
+        actor=Actor.service("tester"),
+    )
+
+
+def appending(stream: str, *ids: str, expected: int | None = ANY_VERSION, text: str = "") -> Unit:
+    return Unit(
+        appends=(
+            Append(stream=stream, expected=expected, events=tuple(noted(stream, id, text) for id in ids)),
+        )
+    )
+
+
+def ids_of(recorded: Sequence[Recorded[Any]]) -> list[str]:
+    return [each.event.id for each in recorded]
+
+
+def places_of(recorded: Sequence[Recorded[Any]]) -> list[tuple[int, int]]:
+    return [(each.position, each.version) for each in recorded]
+
+
+async def whole_log(store: EventStore, *, log: str = EVENTS) -> list[Recorded[Any]]:
+    """Everything, in pages; fails where positions are not contiguous."""
+    found: list[Recorded[Any]] = []
+    while page := await store.read_all(len(found), 100, log=log):
+        found.extend(page)
+        assert [each.position for each in found[-len(page) :]] == list(
+            range(len(found) - len(page) + 1, len(found) + 1)
+        )
+    return found
+
+
+class Tail:
+    """A reader that follows a log by position, as relays and projections do."""
+
+    def __init__(self, store: EventStore, *, limit: int = 7) -> None:
+        self._store = store
+        self._limit = limit
+        self._position = 0
+        self.seen: list[tuple[int, str]] = []
+
+    async def look(self) -> bool:
+        """Read one page; whether there was anything."""
+        page = await self._store.read_all(self._position, self._limit)
+        self.seen.extend((each.position, each.event.id) for each in page)
+        if page:
+            self._position = page[-1].position
+        return bool(page)
+
+    async def follow(self, until: asyncio.Event) -> None:
+        """Read on until `until` is set and nothing is left."""
+        while True:
+            ending = until.is_set()
+            if not await self.look() and ending:
+                return
+
+    async def must_have_seen(self, log: Sequence[Recorded[Any]]) -> None:
+        """Everything once and in the log's own order: nothing skipped, nothing reordered."""
+        while await self.look():
+            pass
+        assert self.seen == [(each.position, each.event.id) for each in log]
+
+
+class StoreContract:
+    """The cases. A subclass gives the fixture `open_store`."""
+
+    @pytest.fixture
+    async def store(self, open_store: OpenStore) -> SqlStore:
+        return await open_store()
+
+    @pytest.fixture
+    async def three_stores(self, open_store: OpenStore) -> list[SqlStore]:
+        return [await open_store() for _ in range(3)]
+
+    # Places.
+
+    async def test_events_get_the_next_positions_and_versions(self, store: SqlStore) -> None:
+        first = await store.commit(appending("a", "1", "2", expected=0))
+        second = await store.commit(appending("b", "3", expected=0))
+        third = await store.commit(appending("a", "4", expected=2))
+
+        assert places_of(first) == [(1, 1), (2, 2)]
+        assert places_of(second) == [(3, 1)]
+        assert places_of(third) == [(4, 3)]
+
+    async def test_what_was_appended_is_read_back_byte_for_byte(self, store: SqlStore) -> None:
+        sent = noted("a", "1", text='Straße "π" \x01\u2028 😀')
+        await store.commit(Unit(appends=(Append(stream="a", expected=0, events=(sent,)),)))
+
+        (read,) = await store.read("a")
+        assert read.event == sent
+        assert read.event.raw == sent.raw
+
+    async def test_a_stream_is_read_from_a_version_on(self, store: SqlStore) -> None:
+        await store.commit(appending("a", "1", "2", "3"))
+        await store.commit(appending("b", "4"))
+
+        assert ids_of(await store.read("a")) == ["1", "2", "3"]
+        assert ids_of(await store.read("a", after=1)) == ["2", "3"]
+        assert await store.read("a", after=3) == []
+        assert await store.read("nothing") == []
+
+    async def test_the_log_is_read_in_pages(self, store: SqlStore) -> None:
+        for number in range(1, 6):
+            await store.commit(appending(f"s{number % 2}", str(number)))
+
+        assert ids_of(await store.read_all(0, 2)) == ["1", "2"]
+        assert ids_of(await store.read_all(2, 2)) == ["3", "4"]
+        assert ids_of(await store.read_all(4, 2)) == ["5"]
+        assert await store.read_all(5, 2) == []
+
+    async def test_a_missing_position_is_told_and_never_stepped_over(self, store: SqlStore) -> None:
+        await store.commit(appending("a", "1", "2", "3"))
+        log = sa.table(EVENTS, sa.column("position"))
+        await store.commit(Unit(writes=(Run(statement=sa.delete(log).where(log.c.position == 2)),)))
+
+        with pytest.raises(Unreadable, match="no position 2"):
+            await store.read_all(0, 10)
+
+    async def test_several_streams_of_one_unit_are_recorded_in_the_order_given(self, store: SqlStore) -> None:
+        unit = Unit(
+            appends=(
+                Append(stream="z", expected=0, events=(noted("z", "1"),)),
+                Append(stream="a", expected=0, events=(noted("a", "2"),)),
+                Append(stream="z", expected=1, events=(noted("z", "3"),)),
+            )
+        )
+
+        recorded = await store.commit(unit)
+        assert [(each.event.id, each.position, each.version) for each in recorded] == [
+            ("1", 1, 1),
+            ("2", 2, 1),
+            ("3", 3, 2),
+        ]
+        assert await store.commit(unit) == recorded
+
+    # Expected versions.
+
+    @pytest.mark.parametrize("expected", [0, 1, 3])
+    async def test_another_version_than_the_expected_one_is_a_conflict(
+        self, store: SqlStore, expected: int
+    ) -> None:
+        await store.commit(appending("a", "1", "2"))
+
+        with pytest.raises(Conflict, match="stream a is at version 2"):
+            await store.commit(appending("a", "3", expected=expected))
+        assert ids_of(await whole_log(store)) == ["1", "2"]
+
+    async def test_a_new_stream_is_at_version_0(self, store: SqlStore) -> None:
+        with pytest.raises(Conflict, match="at version 0"):
+            await store.commit(appending("a", "1", expected=1))
+        assert places_of(await store.commit(appending("a", "1", expected=0))) == [(1, 1)]
+
+    async def test_any_version_appends_at_the_end(self, store: SqlStore) -> None:
+        await store.commit(appending("a", "1"))
+        assert places_of(await store.commit(appending("a", "2", expected=ANY_VERSION))) == [(2, 2)]
+
+    async def test_of_those_who_expect_the_same_version_one_wins(self, open_store: OpenStore) -> None:
+        stores = [await open_store() for _ in range(3)]
+
+        outcomes = await asyncio.gather(
+            *(stores[n % 3].commit(appending("a", str(n), expected=0)) for n in range(12)),
+            return_exceptions=True,
+        )
+
+        assert sorted(type(each).__name__ for each in outcomes) == ["Conflict"] * 11 + ["tuple"]
+        assert len(await whole_log(stores[0])) == 1
+
+    # The same again.
+
+    async def test_the_same_unit_again_keeps_its_original_places(self, store: SqlStore) -> None:
+        unit = appending("a", "1", "2", expected=0)
+        first = await store.commit(unit)
+        await store.commit(appending("a", "3"))
+
+        assert await store.commit(unit) == first
+        assert ids_of(await whole_log(store)) == ["1", "2", "3"]
+
+    async def test_the_same_unit_again_at_any_version_keeps_its_places(self, store: SqlStore) -> None:
+        first = await store.commit(appending("a", "1", "2"))
+        await store.commit(appending("a", "3"))
+
+        assert await store.commit(appending("a", "1", "2")) == first
+
+    async def test_a_unit_that_was_committed_before_does_not_write_its_rows_again(
+        self, store: SqlStore
+    ) -> None:
+        unit = Unit(
+            appends=appending("a", "1").appends, writes=(Put(table=rooms, row={"name": "7", "guest": "Ann"}),)
+        )
+        await store.commit(unit)
+        await store.commit(Unit(writes=(Put(table=rooms, row={"name": "7", "guest": "Bob"}),)))
+
+        await store.commit(unit)
+        assert [row.guest for row in await store.rows(sa.select(rooms))] == ["Bob"]
+
+    async def test_the_same_unit_twice_at_once_is_committed_once(self, open_store: OpenStore) -> None:
+        stores = [await open_store(), await open_store()]
+        unit = appending("a", "1", expected=0)
+
+        outcomes = await asyncio.gather(*(stores[n % 2].commit(unit) for n in range(6)))
+
+        assert outcomes == [outcomes[0]] * 6
+        assert ids_of(await whole_log(stores[0])) == ["1"]
+
+    async def test_a_known_id_with_other_bytes_is_a_conflict(self, store: SqlStore) -> None:
+        await store.commit(appending("a", "1", text="one"))
+
+        with pytest.raises(Conflict, match="other bytes"):
+            await store.commit(appending("a", "1", text="another"))
+        with pytest.raises(Conflict, match="other bytes"):
+            await store.commit(appending("b", "1", text="another", expected=0))
+
+    async def test_a_unit_of_which_only_some_is_known_is_a_conflict(self, store: SqlStore) -> None:
+        await store.commit(appending("a", "1"))
+
+        with pytest.raises(Conflict, match="some events"):
+            await store.commit(appending("a", "1", "2"))
+        assert ids_of(await whole_log(store)) == ["1"]
+
+    # All of a unit or nothing.
+
+    async def test_events_claims_and_rows_are_committed_together(self, store: SqlStore) -> None:
+        await store.commit(Unit(writes=(Put(table=keys, row={"name": "k"}),)))
+
+        await store.commit(
+            Unit(
+                claims=(Claim(statement=sa.delete(keys).where(keys.c.name == "k")),),
+                appends=appending("a", "1").appends,
+                writes=(Put(table=rooms, row={"name": "7", "guest": "Ann"}),),
+            )
+        )
+
+        assert await store.rows(sa.select(keys)) == []
+        assert len(await store.rows(sa.select(rooms))) == 1
+        assert ids_of(await whole_log(store)) == ["1"]
+
+    async def test_a_lost_claim_leaves_nothing_of_its_unit(self, store: SqlStore) -> None:
+        with pytest.raises(ClaimLost):
+            await store.commit(
+                Unit(
+                    claims=(Claim(statement=sa.delete(keys).where(keys.c.name == "gone")),),
+                    appends=appending("a", "1").appends,
+                    writes=(Put(table=rooms, row={"name": "7", "guest": "Ann"}),),
+                )
+            )
+
+        assert await whole_log(store) == []
+        assert await store.rows(sa.select(rooms)) == []
+
+    async def test_a_claim_must_hit_as_many_rows_as_it_says(self, store: SqlStore) -> None:
+        await store.commit(
+            Unit(writes=(Run(statement=sa.insert(keys), parameters=[{"name": "k"}, {"name": "l"}]),))
+        )
+
+        with pytest.raises(ClaimLost):
+            await store.commit(Unit(claims=(Claim(statement=sa.delete(keys), rows=3),)))
+        assert len(await store.rows(sa.select(keys))) == 2
+        await store.commit(Unit(claims=(Claim(statement=sa.delete(keys), rows=2),)))
+        assert await store.rows(sa.select(keys)) == []
+
+    async def test_a_claim_is_won_by_one(self, open_store: OpenStore) -> None:
+        stores = [await open_store() for _ in range(3)]
+        await stores[0].commit(Unit(writes=(Put(table=keys, row={"name": "k"}),)))
+
+        outcomes = await asyncio.gather(
+            *(
+                stores[n % 3].commit(
+                    Unit(claims=(Claim(statement=sa.delete(keys)),), appends=appending("a", str(n)).appends)
+                )
+                for n in range(9)
+            ),
+            return_exceptions=True,
+        )
+
+        assert sorted(type(each).__name__ for each in outcomes) == ["ClaimLost"] * 8 + ["tuple"]
+        assert len(await whole_log(stores[0])) == 1
+
+    async def test_a_failing_row_leaves_nothing_of_its_unit(self, store: SqlStore) -> None:
+        await store.commit(Unit(writes=(Put(table=keys, row={"name": "k"}),)))
+
+        with pytest.raises(Conflict):
+            await store.commit(
+                Unit(
+                    appends=appending("a", "1").appends,
+                    writes=(Run(statement=sa.insert(keys).values(name="k")),),
+                )
+            )
+        assert await whole_log(store) == []
+
+    async def test_put_replaces_the_row_with_its_key(self, store: SqlStore) -> None:
+        for guest in ("Ann", "Bob"):
+            await store.commit(Unit(writes=(Put(table=rooms, row={"name": "7", "guest": guest}),)))
+            await store.commit(Unit(writes=(Put(table=keys, row={"name": "k"}),)))
+
+        assert [tuple(row) for row in await store.rows(sa.select(rooms))] == [("7", "Bob")]
+        assert len(await store.rows(sa.select(keys))) == 1
+
+    async def test_a_unit_that_fails_does_so_alone(self, store: SqlStore) -> None:
+        await store.commit(appending("taken", "0", text="mine"))
+        bad = {
+            3: appending("taken", "late", expected=0),
+            5: appending("b", "0", text="not mine"),
+            8: Unit(claims=(Claim(statement=sa.delete(keys)),), appends=appending("c", "claimed").appends),
+        }
+
+        outcomes = await asyncio.gather(
+            *(store.commit(bad.get(n) or appending(f"s{n}", f"e{n}", expected=0)) for n in range(12)),
+            return_exceptions=True,
+        )
+
+        assert {n: type(each) for n, each in enumerate(outcomes) if isinstance(each, BaseException)} == {
+            3: Conflict,
+            5: Conflict,
+            8: ClaimLost,
+        }
+        assert ids_of(await whole_log(store)) == ["0"] + [f"e{n}" for n in range(12) if n not in bad]
+
+    async def test_an_empty_unit_is_no_event(self, store: SqlStore) -> None:
+        assert await store.commit(Unit()) == ()
+        assert (await store.head()).position == 0
+
+    # Several logs.
+
+    async def test_each_log_has_positions_of_its_own(self, store: SqlStore) -> None:
+        unit = Unit(
+            appends=(
+                *appending("a", "1").appends,
+                Append(
+                    stream="log/stranger",
+                    expected=0,
+                    events=(noted("x", "7", codec=STRANGERS, kind=ThingSeen),),
+                    log=ARCHIVE,
+                ),
+                *appending("a", "2").appends,
+            )
+        )
+        recorded = await store.commit(unit)
+
+        assert [(each.event.id, each.position) for each in recorded] == [("1", 1), ("7", 1), ("2", 2)]
+        assert await store.commit(unit) == recorded
+        assert ids_of(await whole_log(store)) == ["1", "2"]
+        assert ids_of(await whole_log(store, log=ARCHIVE)) == ["7"]
+        assert (await store.head()).epoch != (await store.head(ARCHIVE)).epoch
+
+    async def test_a_log_of_others_keeps_types_that_nobody_here_knows(self, store: SqlStore) -> None:
+        foreign = noted("x", "7", "who knows", codec=STRANGERS, kind=ThingSeen)
+        await store.commit(
+            Unit(
+                appends=(Append(stream="log/stranger", expected=ANY_VERSION, events=(foreign,), log=ARCHIVE),)
+            )
+        )
+
+        for (kept,) in (
+            await store.read("log/stranger", log=ARCHIVE),
+            await store.read_all(0, 9, log=ARCHIVE),
+        ):
+            assert kept.event.raw == foreign.raw
+            assert kept.event.type == "placet.stranger.thing.seen.v1"
+
+    async def test_an_unknown_type_in_the_own_log_is_told(self, store: SqlStore) -> None:
+        foreign = noted("x", "7", codec=STRANGERS, kind=ThingSeen)
+        await store.commit(Unit(appends=(Append(stream="x", expected=0, events=(foreign,)),)))
+
+        with pytest.raises(Unreadable, match=r"placet\.stranger\.thing\.seen\.v1"):
+            await store.read_all(0, 10)
+
+    async def test_an_unknown_log_is_told(self, store: SqlStore) -> None:
+        for asking in (
+            store.read("a", log="nowhere"),
+            store.read_all(0, 1, log="nowhere"),
+            store.head("nowhere"),
+            store.commit(
+                Unit(appends=(Append(stream="a", expected=0, events=(noted("a", "1"),), log="nowhere"),))
+            ),
+        ):
+            with pytest.raises(Unreadable, match="nowhere"):
+                await asking
+
+    # Epochs.
+
+    async def test_a_log_begins_with_one_epoch(self, open_store: OpenStore) -> None:
+        store = await open_store()
+        await store.commit(appending("a", "1"))
+        head = await store.head()
+
+        assert (head.position, head.began_after) == (1, 0)
+        assert await store.epochs() == [head]
+        assert await (await open_store()).head() == head
+
+    async def test_a_new_epoch_names_where_the_old_one_ended(self, store: SqlStore) -> None:
+        await store.commit(appending("a", "1", "2"))
+        before = await store.head()
+        began = await store.begin_epoch()
+        await store.commit(appending("a", "3"))
+
+        old, new = await store.epochs()
+        assert (old.epoch, old.began_after, old.position) == (before.epoch, 0, 2)
+        assert (new.epoch, new.began_after, new.position) == (began.epoch, 2, 3)
+        assert new == await store.head()
+        assert len(await store.epochs(ARCHIVE)) == 1
+
+    # Other processes, readers, endings.
+
+    async def test_interleaved_writers_leave_no_hole_and_readers_skip_nothing(
+        self, open_store: OpenStore
+    ) -> None:
+        stores = [await open_store() for _ in range(4)]
+        tails = [Tail(stores[0]), Tail(stores[3], limit=2)]
+        over = asyncio.Event()
+        readers = [asyncio.create_task(tail.follow(over)) for tail in tails]
+
+        async def write(writer: int) -> None:
+            store = stores[writer % len(stores)]
+            for number in range(10):
+                own = appending(f"own/{writer}", f"{writer}-{number}-own", expected=number)
+                shared = appending("shared", f"{writer}-{number}-shared")
+                await store.commit(Unit(appends=own.appends + shared.appends))
+                for _ in range((writer * 7 + number * 3) % 5):
+                    await asyncio.sleep(0)
+
+        async with asyncio.timeout(TIMEOUT):
+            await asyncio.gather(*(write(writer) for writer in range(16)))
+            over.set()
+            await asyncio.gather(*readers)
+
+        log = await whole_log(stores[1])
+        assert len(log) == len({each.event.id for each in log}) == 16 * 10 * 2
+        _versions_are_contiguous(log)
+        for tail in tails:
+            await tail.must_have_seen(log)
+
+    @settings(
+        max_examples=25,
+        deadline=None,
+        suppress_health_check=list(
+            HealthCheck
+        ),  # each run has streams of its own, and each adapter its class
+    )
+    @given(
+        script=st.lists(
+            st.tuples(
+                st.integers(0, 2),  # which process
+                st.tuples(
+                    st.sampled_from("abc"),  # which stream
+                    st.sampled_from([None, 0, 1, 2]),  # the version expected
+                    st.lists(st.integers(0, 9), min_size=1, max_size=3, unique=True),  # ids
+                    st.booleans(),  # with a row that may be there already
+                ),
+            ),
+            min_size=1,
+            max_size=12,
+        )
+    )
+    async def test_whatever_is_asked_at_once_each_unit_is_there_whole_or_not_at_all(
+        self, three_stores: list[SqlStore], script: list[tuple[int, tuple[str, int | None, list[int], bool]]]
+    ) -> None:
+        run = f"run{next(_runs)}"
+        before = (await three_stores[0].head()).position
+
+        def unit(stream: str, expected: int | None, ids: list[int], with_row: bool) -> Unit:
+            # Ids are shared by streams on purpose: then the bytes differ.
+            names = [f"{run}-{id}" for id in ids]
+            row = (Run(statement=sa.insert(keys).values(name=",".join(sorted(names)))),) if with_row else ()
+            return Unit(appends=appending(f"{run}/{stream}", *names, expected=expected).appends, writes=row)
+
+        units = [unit(*rest) for _, rest in script]
+        outcomes = await asyncio.gather(
+            *(three_stores[which].commit(each) for (which, _), each in zip(script, units, strict=True)),
+            return_exceptions=True,
+        )
+
+        log = (await whole_log(three_stores[0]))[before:]
+        _versions_are_contiguous(log)
+        by_id = {each.event.id: each for each in log}
+        assert len(by_id) == len(log)
+        acknowledged = set()
+        for sent, outcome in zip(units, outcomes, strict=True):
+            if isinstance(outcome, BaseException):
+                assert isinstance(outcome, Conflict)
+                continue
+            assert [by_id[each.event.id] for each in outcome] == list(outcome)
+            assert [each.event.raw for each in outcome] == [each.raw for each in sent.appends[0].events]
+            acknowledged.update(ids_of(outcome))
+        assert acknowledged == set(by_id)
+
+    async def test_a_commit_wakes_who_waits_for_one(self, store: SqlStore) -> None:
+        waiting = asyncio.create_task(store.committed.wait(TIMEOUT))
+        await asyncio.sleep(0)
+        await store.commit(appending("a", "1"))
+
+        async with asyncio.timeout(TIMEOUT / 2):
+            await waiting
+
+    async def test_a_cancelled_caller_does_not_undo_what_it_asked(self, store: SqlStore) -> None:
+        asked = [asyncio.create_task(store.commit(appending(f"s{n}", str(n), expected=0))) for n in range(4)]
+        await asyncio.sleep(0)
+        asked[1].cancel()
+        asked[3].cancel()
+        await asyncio.gather(*asked, return_exceptions=True)
+        await store.commit(appending("last", "last"))
+
+        assert sorted(ids_of(await whole_log(store))) == ["0", "1", "2", "3", "last"]
+
+    async def test_closing_commits_what_waits_and_takes_no_more(self, open_store: OpenStore) -> None:
+        store = await open_store()
+        waiting = [asyncio.create_task(store.commit(appending(f"s{n}", str(n)))) for n in range(300)]
+        await asyncio.sleep(0)
+        await store.close()
+
+        assert all(task.done() for task in waiting)
+        assert len(await asyncio.gather(*waiting)) == 300
+        with pytest.raises(Unavailable, match="closed"):
+            await store.commit(appending("late", "late"))
+        assert len(await whole_log(await open_store())) == 300
+
+    async def test_what_was_committed_is_there_for_the_next_process(self, open_store: OpenStore) -> None:
+        store = await open_store()
+        await store.commit(appending("a", "1"))
+        await store.close()
+
+        again = await open_store()
+        assert places_of(await again.commit(appending("a", "2", expected=1))) == [(2, 2)]
+
+
+_runs = itertools.count()
+
+TABLES = (LIBRARY, HOTEL)
+LOGS = (EVENTS, ARCHIVE)
+
+
+def _versions_are_contiguous(log: Sequence[Recorded[Any]]) -> None:
+    streams: dict[str, list[int]] = {}
+    for each in log:
+        streams.setdefault(each.event.subject, []).append(each.version)
+    for stream, versions in streams.items():
+        assert versions == list(range(1, len(versions) + 1)), stream

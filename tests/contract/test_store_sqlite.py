@@ -1,0 +1,34 @@
+"""The contract of the event store, over SQLite files."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from placet.events.adapters.sql_store import SqlStore
+from placet.events.adapters.sqlite_store import open_sqlite_store
+from placet.events.testing import CountingIds
+
+from tests.contract.store_contract import CODEC, LOGS, TABLES, OpenStore, StoreContract
+
+
+@pytest.fixture
+async def open_store(tmp_path: Path) -> AsyncIterator[OpenStore]:
+    ids = CountingIds()
+    stores: list[SqlStore] = []
+
+    async def open_one() -> SqlStore:
+        store = await open_sqlite_store(
+            tmp_path / "tester.db", codec=CODEC, ids=ids, tables=TABLES, logs=LOGS
+        )
+        stores.append(store)
+        return store
+
+    yield open_one
+    for store in stores:
+        await store.close()
+
+
+class TestSqliteStore(StoreContract):
+    pass
