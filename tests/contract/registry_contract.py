@@ -77,6 +77,11 @@ class RegistryContract:
             with pytest.raises(Refused):
                 await client.put_blob("models/churn", content, digest=promised)
         assert not await client.blob_exists("models/churn", promised)
+        await client.put_blob("models/churn", b"promised")
+        file.write_bytes(b"PROMISED")
+        for content in (b"PROMISED", file):
+            with pytest.raises(Refused):
+                await client.put_blob("models/churn", content, digest=promised)
 
     async def test_a_missing_blob_is_unknown(self, client: Registry, tmp_path: Path) -> None:
         missing = sha256_digest(b"missing")

@@ -255,17 +255,15 @@ class ImageLayout:
                     target.write(content)
                     publish(target, path)
             return Descriptor(media_type=OCTET_STREAM, digest=digest, size=size)
-        with content.open("rb") as source:
-            size = os.fstat(source.fileno()).st_size
-            if expected is not None and _has_size(self._blob(repository, expected), size):
-                return Descriptor(media_type=OCTET_STREAM, digest=expected, size=size)
-            self._prepare(repository)
-            with self._partial() as target:
-                digest = f"sha256:{copy_into(source, target)}"
-                if expected not in (None, digest):
-                    raise _mismatch(digest, str(expected), repository)
-                size = target.tell()
-                publish(target, self._blob(repository, digest))
+        self._prepare(repository)
+        with content.open("rb") as source, self._partial() as target:
+            digest = f"sha256:{copy_into(source, target)}"
+            if expected not in (None, digest):
+                raise _mismatch(digest, str(expected), repository)
+            size = target.tell()
+            path = self._blob(repository, digest)
+            if not _has_size(path, size):
+                publish(target, path)
         return Descriptor(media_type=OCTET_STREAM, digest=digest, size=size)
 
     def _manifest(self, repository: str, reference: str) -> Manifest:
