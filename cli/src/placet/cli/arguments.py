@@ -247,7 +247,7 @@ VERBS: Sequence[Verb] = (
         does="look at a model folder and write its placet.yaml",
         more="Finds out what it can, asks nothing, and says what only you can fill in.",
         example="placet init ./churn",
-        function="projects:init",
+        function="init:init",
         arguments=_init,
     ),
     Verb(
@@ -256,7 +256,7 @@ VERBS: Sequence[Verb] = (
         does="certify a folder here, by the platform's own rules",
         more="Same rules, same words; nothing is sent and nothing of the project is run.",
         example="placet check ./churn",
-        function="projects:check",
+        function="check:check",
         arguments=_path,
     ),
     Verb(

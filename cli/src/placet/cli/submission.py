@@ -56,7 +56,7 @@ async def send(platform: Client, folder: Folder, steps: Progress) -> str:
     """The digest under which the platform has the folder, sent if need be."""
     from placet.projects import MANIFEST_NAME, pack
 
-    if not any((folder.path / name).is_file() for name in (MANIFEST_NAME, "MLmodel")):
+    if not (folder.path / MANIFEST_NAME).is_file():
         raise Refused(f"{folder.path} has no {MANIFEST_NAME}", fix=f"`placet init {folder.path}` writes one")
     with tempfile.TemporaryDirectory(prefix="placet-") as scratch:
         archive = Path(scratch) / "source.tar"

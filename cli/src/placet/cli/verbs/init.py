@@ -1,4 +1,4 @@
-"""Verbs that look at a model folder here, and send nothing."""
+"""`placet init`: what a folder says about its model, written down. Nothing is sent."""
 
 from __future__ import annotations
 
