@@ -47,6 +47,7 @@ def registry() -> Iterator[Registry]:
 @pytest.fixture(scope="session")
 def caddy() -> Iterator[CaddyServer]:
     with sources.CADDY.running() as server:
+        server.empty()  # one at an address has routes of its own, and no server of our name
         yield server
 
 

@@ -29,5 +29,6 @@ if [ ! -e "$policy" ]; then
     chmod +x "$policy"
 fi
 export DEBIAN_FRONTEND=noninteractive
-apt-get -qq update
-apt-get -qq install --yes --no-install-recommends "${missing[@]}" < /dev/null > /dev/null
+if ! { apt-get -qq update && apt-get -qq install --yes --no-install-recommends "${missing[@]}"; } < /dev/null > /dev/null; then
+    echo "That did not work; the tests say which server they could not have." >&2
+fi

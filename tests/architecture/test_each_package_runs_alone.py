@@ -73,5 +73,5 @@ def closure(name: str) -> list[str]:
 
 def succeed(command: list[str | Path], *, cwd: Path) -> str:
     run = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
-    assert run.returncode == 0, f"{' '.join(map(str, command))}\n{run.stdout}{run.stderr}"
+    assert run.returncode == 0, f"{run.stderr}{run.stdout}{' '.join(map(str, command))}"
     return run.stdout

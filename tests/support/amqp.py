@@ -19,5 +19,14 @@ async def amqp_channel(url: str) -> AsyncIterator[AbstractChannel]:
         await connection.close()
 
 
+async def queue_exists(url: str, name: str) -> bool:
+    async with amqp_channel(url) as channel:
+        try:
+            await channel.queue_declare(name, passive=True)
+        except aiormq.ChannelNotFoundEntity:
+            return False
+        return True
+
+
 def properties(**values: object) -> aiormq.spec.Basic.Properties:
     return aiormq.spec.Basic.Properties(**values)  # type: ignore[arg-type]

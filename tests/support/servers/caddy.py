@@ -113,7 +113,9 @@ def at_address() -> CaddyServer | None:
     if admin_url is None:
         return None
     url = os.environ["PLACET_TEST_CADDY"]
-    elsewhere = Elsewhere("PLACET_TEST_CADDY_ADMIN")
-    caddy = CaddyServer(lifecycle=elsewhere, admin_url=admin_url, url=url, listen=f":{urlsplit(url).port}")
-    caddy.empty()
-    return caddy
+    return CaddyServer(
+        lifecycle=Elsewhere("PLACET_TEST_CADDY_ADMIN"),
+        admin_url=admin_url,
+        url=url,
+        listen=f":{urlsplit(url).port}",
+    )

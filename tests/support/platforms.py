@@ -1,0 +1,236 @@
+"""The platform as users meet it: a URL and a token. One process with nothing else, or six behind an edge.
+
+Both are real processes, started with nothing but what the README says. `Platform` is all that a scenario
+sees; faults know more and use `DistributedPlatform`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.support.servers import CaddyServer, PostgreSQL, RabbitMQ, Registry
+from tests.support.servers.http import ask
+from tests.support.servers.local import free_port, poll
+
+ROOT = Path(__file__).parents[2]
+SERVICES = ("metadata", "gateway", "certifier", "builder", "indexer", "deployer")
+LEASE_SECONDS = "2"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Platform:
+    url: str
+    token: str
+
+    def http(self) -> httpx.AsyncClient:
+        """A client that is nobody's: send `authorized()` along to be the administrator."""
+        return httpx.AsyncClient(base_url=self.url, trust_env=False, timeout=60)
+
+    def authorized(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token}"}
+
+
+class Process:
+    """One of our processes; its output goes to `log`. Ended with the tests, whatever happens to them."""
+
+    def __init__(self, command: list[str], environment: Mapping[str, str], log: Path) -> None:
+        self._command = command
+        self._environment = {**_inherited(), **environment}
+        self.log = log
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> None:
+        with self.log.open("ab") as output:
+            self._process = subprocess.Popen(
+                self._command,
+                env=self._environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                preexec_fn=_die_with_parent,  # noqa: PLW1509 - no threads hold locks here
+            )
+
+    def kill(self) -> None:
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> int:
+        return self._end(signal.SIGTERM)
+
+    def last_words(self) -> str:
+        return self.log.read_text(errors="replace")[-3000:]
+
+    def _end(self, signal_number: signal.Signals) -> int:
+        if self._process is None:
+            return 0
+        self._process.send_signal(signal_number)
+        return self._process.wait(60)
+
+
+@contextmanager
+def embedded(folder: Path) -> Iterator[Platform]:
+    """`placet up` in a home of its own."""
+    state = folder / "state"
+    process = Process(
+        [sys.executable, "-m", "placet.cli", "up", "--data", str(folder / "data"), "--port", "0"],
+        {"HOME": str(folder), "XDG_STATE_HOME": str(state)},
+        folder / "platform.log",
+    )
+    found = state / "placet" / "platform.json"
+    process.start()
+    try:
+        poll(found.exists, or_give_up=lambda: None if process.is_running else process.last_words())
+        where = json.loads(found.read_text())
+        yield Platform(url=where["url"], token=where["token"])
+    finally:
+        process.stop()
+
+
+@dataclass(kw_only=True)
+class DistributedPlatform:
+    """Six processes over a broker, a database server, a registry and an edge. All calls block."""
+
+    folder: Path
+    broker: RabbitMQ
+    database_url: str
+    registry_url: str
+    edge: CaddyServer
+    processes: dict[str, Process] = field(default_factory=dict)
+    ports: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def platform(self) -> Platform:
+        return Platform(url=self.edge.url, token=(self.folder / "keys" / "admin.token").read_text())
+
+    def start(self) -> None:
+        self._make_keys()
+        self.ports = {service: free_port() for service in SERVICES}
+        for service in SERVICES:
+            self.processes[service] = Process(
+                [sys.executable, "-m", f"placet.{service}"],
+                self._environment(service),
+                self.folder / f"{service}.log",
+            )
+            self.processes[service].start()
+        self.configure_edge()
+        for service in SERVICES:
+            self.wait_until_ready(service)
+
+    def stop(self) -> None:
+        for process in reversed(self.processes.values()):
+            process.stop()
+
+    def wait_until_ready(self, service: str) -> None:
+        """Until it answers and leads, so that what it hears is acted on."""
+        process = self.processes[service]
+        url = f"http://127.0.0.1:{self.ports[service]}/readyz"
+
+        def is_ready() -> bool:
+            try:
+                answer: dict[str, Any] = httpx.get(url, timeout=2, trust_env=False).json()
+            except (httpx.HTTPError, ValueError):
+                return False
+            return bool(answer.get("ready")) and bool(answer["services"][service].get("leads"))
+
+        poll(is_ready, or_give_up=lambda: None if process.is_running else process.last_words())
+
+    def configure_edge(self) -> None:
+        """Load the edge's configuration as it ships, with this platform's addresses."""
+        text = (ROOT / "deploy" / "caddy" / "caddy.json").read_text()
+        values = {
+            "CADDY_ADMIN": self.edge.admin_url.removeprefix("http://"),
+            "EDGE": self.edge.listen,
+            **{service.upper(): f"127.0.0.1:{port}" for service, port in self.ports.items()},
+        }
+        for name, value in values.items():
+            text = text.replace(f"{{env.PLACET_{name}}}", value)
+        ask("POST", f"{self.edge.admin_url}/load", json.loads(text))
+
+    def _make_keys(self) -> None:
+        from placet.trust import KeySet, SigningKey
+
+        for name in ("certificates", "tokens"):
+            key = SigningKey.load_or_create(self.folder / "keys" / f"{name}.pem")
+            (self.folder / "keys" / f"{name}.json").write_text(KeySet([key.public]).to_json())
+
+    def _environment(self, service: str) -> dict[str, str]:
+        keys = self.folder / "keys"
+        mine = {
+            "gateway": {"TOKEN_KEY": keys / "tokens.pem", "ADMIN_TOKEN_FILE": keys / "admin.token"},
+            "certifier": {"SIGNING_KEY": keys / "certificates.pem"},
+            "builder": {"TOKEN_KEYS": keys / "tokens.json", "DATA_DIR": self.folder / "builder"},
+            "deployer": {
+                "TOKEN_KEYS": keys / "tokens.json",
+                "CERTIFIER_KEYS": keys / "certificates.json",
+                "DATA": self.folder / "deployer",
+                "PUBLIC_URL": self.edge.url,
+                "ROUTER": "caddy",
+                "CADDY_ADMIN_URL": self.edge.admin_url,
+            },
+            "metadata": {"TOKEN_KEYS": keys / "tokens.json"},
+            "indexer": {},
+        }[service]
+        common = {
+            "AMQP_URL": self.broker.add_service_user(service),
+            "DATABASE_URL": self.database_url,
+            "REGISTRY": self.registry_url,
+            "HTTP_HOST": "127.0.0.1",
+            "HTTP_PORT": self.ports[service],
+            "LEASE_SECONDS": LEASE_SECONDS,
+        }
+        return {f"PLACET_{name}": str(value) for name, value in {**common, **mine}.items()} | {
+            "HOME": str(self.folder)
+        }
+
+
+@contextmanager
+def distributed(
+    folder: Path, *, rabbitmq: RabbitMQ, postgres: PostgreSQL, registry: Registry, caddy: CaddyServer
+) -> Iterator[DistributedPlatform]:
+    for server in (rabbitmq, postgres, registry, caddy):
+        server.start()
+    broker = rabbitmq.in_new_virtual_host()
+    database_url = postgres.create_database()
+    platform = DistributedPlatform(
+        folder=folder, broker=broker, database_url=database_url, registry_url=registry.url, edge=caddy
+    )
+    try:
+        platform.start()
+        yield platform
+    finally:
+        platform.stop()
+        caddy.empty()
+        postgres.start()
+        postgres.drop_database(database_url)
+        rabbitmq.start()
+        broker.remove_virtual_host()
+
+
+def _inherited() -> dict[str, str]:
+    """What a process needs from the machine, and nothing that would tell it where a platform is."""
+    kept = ("PATH", "LANG", "LC_ALL", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE")
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name in kept or name.startswith(("UV_", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http", "no_proxy"))
+    }
+
+
+def _die_with_parent() -> None:
+    from tests.support.servers.supervise import prctl
+
+    prctl(1, signal.SIGKILL)
