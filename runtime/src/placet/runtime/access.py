@@ -1,7 +1,7 @@
 """Who may call the model: everybody, or who holds a token that the platform signed.
 
-Tokens are EdDSA (Ed25519) JWTs. Only the signature, issuer, audience, times and roles are checked here; whether a
-token was revoked since is the platform's knowledge and checked at its edge.
+Tokens are EdDSA (Ed25519) JWTs. Only the signature, issuer, audience, expiry and roles are checked here;
+whether a token was revoked since is the platform's knowledge and checked at its edge.
 """
 
 from __future__ import annotations
@@ -63,9 +63,9 @@ class Tokens:
             raise _unauthorized("the token has expired", fix="get a new one with `placet token create`")
 
     def _verify(self, token: bytes) -> float:
+        if len(token) > _LONGEST:
+            raise _unauthorized(f"the token is longer than {_LONGEST} bytes")
         try:
-            if len(token) > _LONGEST:
-                raise ValueError("too long")
             signed, _, signature = token.rpartition(b".")
             first, second = signed.split(b".")
             header = msgspec.json.decode(_decoded(first), type=Header)

@@ -1,7 +1,7 @@
 """The paths of the model server, and what happens on each.
 
-An ASGI application over fixed paths. A handler takes the request and returns an answer or raises `Problem`; access,
-metrics and errors are dealt with once, in `__call__`. Nothing here knows sockets, signals or a model's format.
+An ASGI application over fixed paths. A handler takes the request and returns an answer or raises `Problem`;
+access, metrics and errors are dealt with once, around it. Nothing here knows sockets, signals or formats.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class App:
         self._release = release
         self._root_path = root_path
         self._max_body = max_body
-        self._example = sample.request if sample else self._plain.example().encode()
+        self._example = sample.request if sample else self._plain.example()
         self._tokens = tokens
         self._metrics = metrics
         self._log = log
@@ -90,12 +90,7 @@ class App:
                 raise self._unknown(request.path)
             handler = methods.get(request.scope["method"])
             if handler is None:
-                allowed = ", ".join(methods)
-                raise Problem(
-                    HTTPStatus.METHOD_NOT_ALLOWED,
-                    f"{request.path} takes {allowed}",
-                    headers={"Allow": allowed},
-                )
+                raise _not_allowed(request.path, methods)
             return label, await handler(request)
         except Problem as problem:
             return label, _problem(problem)
@@ -104,7 +99,7 @@ class App:
         def reads(label: str, handler: Handler) -> tuple[str, dict[str, Handler]]:
             return label, {"GET": handler, "HEAD": handler}
 
-        routes = {
+        routes: dict[str, tuple[str, dict[str, Handler]]] = {
             "/": reads("/", self._home),
             "/predict": ("/predict", {"POST": self._predict}),
             "/docs": reads("/docs", self._docs),
@@ -172,11 +167,12 @@ class App:
 
     async def _docs(self, request: Request) -> Answer:
         host = (request.header(b"host") or b"localhost").decode("latin-1")
+        scheme = "https" if request.header(b"x-forwarded-proto") == b"https" else "http"
         page = docs.page(
             self._signature,
             project=self._project,
             release=self._release,
-            address=f"{request.scope['scheme']}://{host}{self._root_path}",
+            address=f"{scheme}://{host}{self._root_path}",
             example=self._example,
             needs_token=self._tokens is not None,
         )
@@ -230,6 +226,11 @@ async def _answered_or_gone(answer: asyncio.Future[Tensors], request: Request) -
             raise ClientGone
     finally:
         gone.cancel()
+
+
+def _not_allowed(path: str, methods: dict[str, Handler]) -> Problem:
+    allowed = ", ".join(methods)
+    return Problem(HTTPStatus.METHOD_NOT_ALLOWED, f"{path} takes {allowed}", headers={"Allow": allowed})
 
 
 def _json(document: object) -> Answer:

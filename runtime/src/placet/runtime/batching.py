@@ -1,10 +1,10 @@
 """Many requests, few model calls: what arrives while the model is busy is answered by one call.
 
-Nothing ever waits for a batch to fill. A request that finds the model idle goes straight through, on the event loop
-itself if calls of that size have lately been shorter than `QUICK` (a hop to a thread would cost more than it
-frees: a thread holds the interpreter for up to 5 ms at a time), else in the one worker thread.
-Requests go into one call only if their inputs agree in names, datatypes and row shape and they want the
-same outputs. If a call for many fails, each is asked alone, so that a bad row fails only its own request.
+Nothing ever waits for a batch to fill. A request that finds the model idle goes straight through: on the
+event loop itself if calls of that size have lately been shorter than `QUICK` (a hop to a thread would cost
+more than it frees: a thread holds the interpreter for up to 5 ms at a time), else in the one worker thread.
+Requests share a call only if their inputs agree in names, datatypes and row shape and they want the same
+outputs. If a shared call fails, each is asked alone, so that a bad row fails only its own request.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from time import perf_counter
 
 import numpy as np
@@ -77,8 +78,8 @@ class Batcher:
 
     @property
     def is_quick(self) -> bool:
-        """Whether the next answer is due before a client could have gone away."""
-        return not self._waiting and self._is_quick_for(1)
+        """Whether an answer comes too soon for its client to go away meanwhile."""
+        return self._is_quick_for(1)
 
     def close(self) -> None:
         """After the last answer; the thread ends."""
@@ -168,7 +169,4 @@ def _split(outputs: Tensors, rows: list[int]) -> list[Tensors]:
     if any(len(array) != sum(rows) for array in outputs.values()):
         raise ValueError("the model answered with another number of rows than it was asked")
     bounds = np.cumsum([0, *rows]).tolist()
-    return [
-        {name: array[start:end] for name, array in outputs.items()}
-        for start, end in zip(bounds, bounds[1:], strict=False)
-    ]
+    return [{name: array[start:end] for name, array in outputs.items()} for start, end in pairwise(bounds)]

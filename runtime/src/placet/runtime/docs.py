@@ -13,16 +13,18 @@ from placet.runtime.signature import Signature, Tensor
 _STYLE = """
 :root { color-scheme: light dark; --line: color-mix(in srgb, currentColor 18%, transparent);
   --wash: color-mix(in srgb, currentColor 6%, transparent); }
-body { font: 16px/1.55 system-ui, sans-serif; max-width: 52rem; margin: 0 auto; padding: 2.5rem 1.25rem 4rem; }
+body { font: 16px/1.55 system-ui, sans-serif; max-width: 52rem; margin: 0 auto;
+  padding: 2.5rem 1.25rem 4rem; }
 h1 { font-size: 1.9rem; margin: 0; letter-spacing: -.01em; }
 h2 { font-size: 1.1rem; margin: 2.4rem 0 .6rem; }
 p { margin: .5rem 0; }
 .facts { opacity: .7; }
 pre, code { font: .875rem/1.5 ui-monospace, monospace; }
-pre { background: var(--wash); border: 1px solid var(--line); border-radius: .5rem; padding: .9rem 1rem; overflow-x: auto;
+pre { background: var(--wash); border: 1px solid var(--line); border-radius: .5rem; padding: .9rem 1rem;
   white-space: pre-wrap; overflow-wrap: anywhere; }
 table { border-collapse: collapse; width: 100%; }
-th, td { text-align: left; padding: .4rem .75rem .4rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
+th, td { text-align: left; padding: .4rem .75rem .4rem 0; border-bottom: 1px solid var(--line);
+  vertical-align: top; }
 th { font-weight: 600; }
 """
 
@@ -43,19 +45,21 @@ def page(
     needs_token: bool,
 ) -> bytes:
     token = ' -H "Authorization: Bearer $PLACET_TOKEN"' if needs_token else ""
-    call = f"curl {address}/predict{token} \\\n  -H 'Content-Type: application/json' \\\n  -d '{_compact(example)}'"
+    content = "-H 'Content-Type: application/json'"
+    call = f"curl {address}/predict{token} \\\n  {content} \\\n  -d '{_compact(example)}'"
     answer = ", ".join(
         f'"{key}"' for key in ("outputs", "probabilities") if key == "outputs" or signature.probabilities
     )
     columns = (
         f"<p>Columns, in order: {escape(', '.join(signature.columns))}.</p>" if signature.columns else ""
     )
+    facts = f"release {release or '-'}, served from {signature.platform}"
     protocol = f"{address}/v2/models/{project}"
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>{escape(project)}</title><style>{_STYLE}</style></head><body>
 <h1>{escape(project)}</h1>
-<p class="facts">{f"release {escape(release)}, " if release else ""}served from {escape(signature.platform)}</p>
+<p class="facts">{escape(facts)}</p>
 <h2>Ask it</h2>
 <pre>{escape(call)}</pre>
 <p>The answer is JSON with {escape(answer)}, one entry a row. A request that does not fit is answered with
@@ -66,7 +70,7 @@ def page(
 {_table(signature.outputs)}
 <h2>Other ways in</h2>
 <table>
-<tr><td>Open Inference Protocol v2, JSON or binary tensors</td><td><code>{escape(protocol)}/infer</code></td></tr>
+<tr><td>Open Inference Protocol v2, JSON or binary</td><td><code>{escape(protocol)}/infer</code></td></tr>
 <tr><td>Inputs and outputs, for machines</td><td><code>{escape(protocol)}</code></td></tr>
 <tr><td>OpenAPI</td><td><code>{escape(address)}/openapi.json</code></td></tr>
 <tr><td>Ready</td><td><code>{escape(address)}/v2/health/ready</code></td></tr>
@@ -79,7 +83,7 @@ def page(
 def _table(tensors: tuple[Tensor, ...]) -> str:
     rows = "".join(
         f"<tr><td><code>{escape(tensor.name)}</code></td><td>{tensor.datatype}</td>"
-        f"<td>{' × '.join('any' if size < 0 else str(size) for size in tensor.shape)}</td></tr>"
+        f"<td>{' by '.join('any' if size < 0 else str(size) for size in tensor.shape)}</td></tr>"
         for tensor in tensors
     )
     return f"<table><tr><th>name</th><th>datatype</th><th>shape</th></tr>{rows}</table>"

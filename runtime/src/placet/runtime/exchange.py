@@ -63,12 +63,12 @@ class Request:
             if message["type"] == "http.disconnect":
                 raise ClientGone
             chunk: bytes = message.get("body", b"")
-            if not message.get("more_body", False):
-                return b"".join((*chunks, chunk)) if chunks else chunk
-            chunks.append(chunk)
             size += len(chunk)
             if size > self.max_body:
                 raise self._too_large()
+            if not message.get("more_body", False):
+                return b"".join((*chunks, chunk)) if chunks else chunk
+            chunks.append(chunk)
 
     def _decompressed(self, body: bytes, encoding: str) -> bytes:
         if encoding not in ("gzip", "deflate", "identity"):

@@ -1,7 +1,7 @@
-"""The Open Inference Protocol v2: requests and answers as JSON tensors, or with the binary tensor data extension.
+"""The Open Inference Protocol v2: tensors as JSON, or raw by the binary tensor data extension.
 
-https://github.com/kserve/open-inference-protocol and, for the extension, Triton's `binary_tensor_data`: a JSON
-header of `Inference-Header-Content-Length` bytes, then the raw little-endian tensors in the order of the header.
+https://github.com/kserve/open-inference-protocol and, for the extension, Triton's `binary_tensor_data`: a
+JSON header of `Inference-Header-Content-Length` bytes, then the tensors, little-endian, in its order.
 Pure: bytes to arrays and back, no HTTP and no model.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from functools import lru_cache
 from math import prod
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -26,7 +26,7 @@ class InputTensor(msgspec.Struct):
     datatype: str
     shape: tuple[int, ...]
     parameters: Parameters = {}
-    data: msgspec.Raw | None = None
+    data: msgspec.Raw = msgspec.Raw()
 
 
 class WantedOutput(msgspec.Struct):
@@ -112,9 +112,11 @@ def encode(
 
 
 def fit(array: Array, tensor: Tensor) -> Array:
-    """The array in the tensor's datatype, if that loses no kind of number, and of its shape."""
+    """The array in the tensor's datatype and shape; a float may lose precision, nothing else is lost."""
     wanted = DATATYPES[tensor.datatype]
-    if not np.can_cast(array.dtype, wanted, "same_kind") or (array.dtype == object) != tensor.is_text:
+    casting: Literal["same_kind", "safe"] = "same_kind" if tensor.is_float else "safe"
+    is_other_kind = array.dtype.kind in "bO" and array.dtype != wanted
+    if is_other_kind or not np.can_cast(array.dtype, wanted, casting):
         raise unreadable(
             f"input {tensor.name} is {datatype_of(array.dtype)}; this model takes {tensor.datatype}"
         )
@@ -172,9 +174,9 @@ def _nested(datatype: str, depth: int) -> msgspec.json.Decoder[Any]:
 def _from_json(tensor: InputTensor) -> Array:
     """`data` is either flat or nested as `shape` says; both are in the protocol."""
     dtype = _dtype(tensor)
-    if tensor.data is None:
-        raise unreadable(f"input {tensor.name} has neither data nor binary_data_size")
     raw = bytes(tensor.data)
+    if not raw:
+        raise unreadable(f"input {tensor.name} has neither data nor binary_data_size")
     depth = len(tensor.shape) if raw[1:16].lstrip()[:1] == b"[" else 1
     try:
         array = np.array(_nested(tensor.datatype, depth).decode(raw), dtype=dtype)
@@ -219,11 +221,10 @@ def _texts(tensor: InputTensor, raw: memoryview) -> Array:
     try:
         while at < len(raw):
             (length,) = struct.unpack_from("<I", raw, at)
+            (text,) = struct.unpack_from(f"{length}s", raw, at + 4)
+            texts.append(text.decode())
             at += 4 + length
-            if at > len(raw):
-                raise ValueError("a text is longer than its tensor")
-            texts.append(str(raw[at - length : at], "utf-8"))
-    except (struct.error, ValueError) as error:
+    except (struct.error, UnicodeDecodeError) as error:
         raise unreadable(f"input {tensor.name} is not a BYTES tensor of UTF-8 texts: {error}") from error
     return np.array(texts, dtype=object)
 

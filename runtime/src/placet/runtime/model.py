@@ -1,7 +1,8 @@
 """What a model format has to provide, and where each format is found.
 
 A format is one module in `formats/` with a function `load(path, trusted) -> Model`. It is imported only when
-a model of that format is served, since its libraries are what is heavy. A new format is a new file and a line here.
+a model of that format is served, since its libraries are what is heavy. A new format is a new file and a
+line here and in `settings.py`.
 """
 
 from __future__ import annotations

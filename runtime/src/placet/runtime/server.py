@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import gc
 import signal
 import socket
 import sys
@@ -65,6 +66,8 @@ async def _serve(
     )
     if sample is not None:
         await _warm_up(model, batcher, sample, log)
+    gc.collect()
+    gc.freeze()  # what is loaded stays: collections need not look at it again, a quarter of a small request's time
     app = App(
         model,
         batcher,
@@ -86,7 +89,8 @@ async def _serve(
             log_config=None,
             access_log=False,
             server_header=False,
-            timeout_keep_alive=75,  # longer than the proxies in front keep idle connections, so that they close first
+            proxy_headers=False,
+            timeout_keep_alive=75,  # longer than proxies keep idle connections, so that they close first
         )
     )
     log.info("serving", address=_address(listener))
@@ -95,7 +99,7 @@ async def _serve(
 
 
 async def _warm_up(model: Model, batcher: Batcher, sample: Sample, log: Log) -> None:
-    """The first call of many models is slow, and must not be a client's. A failure is left to the deployer's check."""
+    """The first call of many models is slow, so no client should make it. Deployers judge the answer."""
     codec = PlainCodec(model.signature)
     try:
         await batcher.submit(codec.decode(sample.request), codec.outputs)
@@ -121,7 +125,7 @@ class _Server(uvicorn.Server):
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m placet.runtime",
-        description="Serve one model over REST: /predict, the Open Inference Protocol at /v2, /docs and /metrics.",
+        description="Serve one model over REST: /predict, Open Inference Protocol v2, /docs, /metrics.",
         epilog="environment (overrides placet.json):\n"
         + "\n".join(f"  {name:<22} {meaning}" for name, meaning in configuration.VARIABLES.items()),
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -1,6 +1,6 @@
 """What this process serves and to whom: `placet.json` from the image, overridden by the environment.
 
-The builder writes the file, the deployer sets the environment, so both are checked as strictly as a person's input.
+The builder writes the file and the deployer sets the environment; both are checked like a person's input.
 """
 
 from __future__ import annotations

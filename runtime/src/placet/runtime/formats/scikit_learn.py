@@ -1,7 +1,7 @@
 """scikit-learn estimators and pipelines, from skops or (by the platform's exception) joblib.
 
-A skops file names the types it wants to build, and builds only those that are trusted. The list is kept here and
-by the platform, never taken from the file: a model that could name what it trusts would be a pickle again
+A skops file names the types it wants to build, and builds only those that are trusted. The list is kept here
+and by the platform, never taken from the file: a model that could name what it trusts would be a pickle again
 (GHSA-w582-9x45-8mpx). Unpickling runs code; whether a joblib file may be served is the certifier's decision.
 """
 
@@ -19,8 +19,8 @@ from sklearn.utils import get_tags
 from placet.runtime.model import CannotLoad
 from placet.runtime.signature import ANY, Array, Signature, Tensor, Tensors, datatype_of
 
-# Types of scikit-learn, SciPy and NumPy that hold data and that skops does not yet trust by itself; found by saving
-# every estimator of scikit-learn 1.9 (tests/contract/runtime_formats_test.py saves and loads them again).
+# Types of scikit-learn, SciPy and NumPy that hold data and that skops does not yet trust by itself; found by
+# saving every estimator of scikit-learn 1.9 (tests/contract/runtime_trusted_types_test.py does so again).
 TRUSTED = frozenset(
     {
         "numpy.dtype",
@@ -67,7 +67,7 @@ MATRIX = "input-0"  # the name that clients of other servers of this protocol al
 PREDICT = "predict"
 PROBABILITIES = "predict_proba"
 
-# `predict` of these is by definition the class of the highest `predict_proba`, and one call is half the time of two
+# `predict` of these is by definition the class of the highest `predict_proba`: one call instead of two
 _PREDICTS_THE_LIKELIEST = frozenset(
     {"DecisionTreeClassifier", "ExtraTreeClassifier", "ExtraTreesClassifier", "RandomForestClassifier"}
 )
@@ -75,11 +75,10 @@ _PREDICTS_THE_LIKELIEST = frozenset(
 
 class SklearnModel:
     def __init__(self, estimator: Any, *, platform: str) -> None:
-        self._estimator = estimator
-        final = estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
-        self._likeliest = type(final).__name__ in _PREDICTS_THE_LIKELIEST and hasattr(
-            estimator, "predict_proba"
-        )
+        is_pipeline = isinstance(estimator, Pipeline)
+        self._final = estimator.steps[-1][1] if is_pipeline else estimator
+        self._transform = estimator[:-1].transform if is_pipeline and len(estimator.steps) > 1 else _as_it_is
+        self._predicts_the_likeliest = type(self._final).__name__ in _PREDICTS_THE_LIKELIEST
         names = getattr(estimator, "feature_names_in_", None)
         self._columns = None if names is None else [str(name) for name in names]
         inputs = _inputs(estimator, self._columns)
@@ -97,17 +96,15 @@ class SklearnModel:
         )
 
     def predict(self, inputs: Tensors, outputs: Collection[str]) -> Tensors:
-        rows = self._assemble(inputs)
-        if PROBABILITIES not in outputs:
-            return {PREDICT: np.asarray(self._estimator.predict(rows))}
-        probabilities = np.asarray(self._estimator.predict_proba(rows))
-        answer = {PROBABILITIES: probabilities}
+        rows = self._transform(self._assemble(inputs))  # once, however many outputs are wanted of it
+        answer: Tensors = {}
+        if PROBABILITIES in outputs:
+            answer[PROBABILITIES] = np.asarray(self._final.predict_proba(rows))
         if PREDICT in outputs:
-            answer[PREDICT] = (
-                self._estimator.classes_.take(probabilities.argmax(axis=1))
-                if self._likeliest
-                else np.asarray(self._estimator.predict(rows))
-            )
+            if PROBABILITIES in outputs and self._predicts_the_likeliest:
+                answer[PREDICT] = self._final.classes_.take(answer[PROBABILITIES].argmax(axis=1))
+            else:
+                answer[PREDICT] = np.asarray(self._final.predict(rows))
         return answer
 
 
@@ -129,18 +126,19 @@ def _from_skops(path: Path, trusted: Collection[str]) -> Any:
 
     allowed = TRUSTED | set(trusted)
     try:
-        strangers = sorted(set(get_untrusted_types(file=path)) - allowed)
-        if strangers:
+        wanted = set(get_untrusted_types(file=path))
+        if not wanted <= allowed:
             raise CannotLoad(
-                f"{path.name} asks for types that are not trusted: {', '.join(strangers)}; "
+                f"{path.name} asks for types that are not trusted: {', '.join(sorted(wanted - allowed))}; "
                 "an operator can trust them for this platform, a model cannot"
             )
-        return load_skops(path, trusted=sorted(set(get_untrusted_types(file=path)) & allowed))
+        return load_skops(path, trusted=sorted(wanted))
     except (zipfile.BadZipFile, KeyError, ValueError, TypeError, UnsupportedTypeException) as error:
         raise CannotLoad(f"{path.name} is not a skops file that can be read: {error}") from error
     except (ImportError, AttributeError) as error:
         raise CannotLoad(
-            f"{path.name} was saved with other versions of its libraries: {error}; pin those in requirements.txt"
+            f"{path.name} was saved with other versions of its libraries: {error}; "
+            "pin those in requirements.txt"
         ) from error
 
 
@@ -162,6 +160,10 @@ def _checked(estimator: Any, path: Path, *, platform: str) -> SklearnModel:
     return SklearnModel(estimator, platform=platform)
 
 
+def _as_it_is(rows: Any) -> Any:
+    return rows
+
+
 def _first(estimator: Any) -> Any:
     while isinstance(estimator, Pipeline):
         estimator = estimator.steps[0][1]
@@ -169,7 +171,7 @@ def _first(estimator: Any) -> Any:
 
 
 def _inputs(estimator: Any, columns: list[str] | None) -> tuple[Tensor, ...]:
-    """One matrix of numbers; or a tensor a column where some are text; or a list of texts for a vectorizer."""
+    """One matrix of numbers, or a tensor a column where some are text, or texts for a vectorizer."""
     first = _first(estimator)
     count = getattr(estimator, "n_features_in_", None)
     if count is None and _reads_text(first):
@@ -215,7 +217,7 @@ def _branches(first: Any) -> Iterator[tuple[Any, list[int | str]]]:
 
 
 def _assembly(inputs: tuple[Tensor, ...], columns: list[str] | None) -> Callable[[Mapping[str, Array]], Any]:
-    """What the estimator was trained on: a frame if it knows column names and pandas is there, else an array."""
+    """What it was trained on: a frame if it knows column names and pandas is there, else an array."""
     if columns is not None:
         try:
             import pandas as pd
@@ -249,4 +251,4 @@ def _takes_missing(estimator: Any) -> bool:
     first = _first(estimator)
     if hasattr(first, "transformers_"):
         return True  # each branch decides for its own columns, and says so when it refuses
-    return bool(get_tags(first).input_tags.allow_nan)
+    return hasattr(first, "__sklearn_tags__") and bool(get_tags(first).input_tags.allow_nan)

@@ -1,0 +1,180 @@
+"""What a person with curl meets: `/predict`, the pages, and words that help."""
+
+from __future__ import annotations
+
+import gzip
+
+import httpx
+import pytest
+
+from tests.contract.runtime.serving import Served
+
+
+def test_rows_are_answered_with_classes_and_probabilities(points: Served) -> None:
+    answer = points.client.post("/predict", json={"inputs": [[0, 0], [9, 9.5]]})
+
+    assert answer.status_code == 200
+    assert answer.json()["outputs"] == ["near", "far"]
+    assert len(answer.json()["probabilities"]) == 2
+
+
+def test_named_columns_are_answered_like_rows_in_any_order(points: Served) -> None:
+    by_name = points.client.post("/predict", json={"inputs": {"width": [0, 9.5], "length": [0, 9]}})
+
+    assert by_name.json() == points.client.post("/predict", json={"inputs": [[0, 0], [9, 9.5]]}).json()
+
+
+def test_text_and_numbers_mix_in_rows_and_in_columns(shops: Served) -> None:
+    rows = shops.client.post("/predict", json={"inputs": [["bakery", 1], ["bank", 9]]})
+    columns = shops.client.post("/predict", json={"inputs": {"x0": ["bakery", "bank"], "x1": [1, 9]}})
+
+    assert rows.json()["outputs"] == columns.json()["outputs"] == [0, 1]
+
+
+def test_a_graph_with_several_inputs_takes_them_by_name(sums: Served) -> None:
+    answer = sums.client.post("/predict", json={"inputs": {"a": [[1, 2, 3]], "b": [[1, 1, 1]]}})
+
+    assert answer.json() == {"outputs": [[2, 3, 4]]}
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "said"),
+    [
+        ('{"inputs": [[1]]}', 422, "row 0 has 1 values; this model takes 2: length, width"),
+        ('{"inputs": [[1, 2], [1, 2, 3]]}', 422, "row 1 has 3 values; this model takes 2: length, width"),
+        ('{"inputs": [[1, 2], [1, "wide"]]}', 422, 'row 1, width: expected a number, got "wide"'),
+        ('{"inputs": [[true, 2]]}', 422, "row 0, length: expected a number, got true"),
+        ('{"inputs": [[1, null]]}', 422, "the model refuses these inputs: "),
+        ('{"inputs": [[1, NaN]]}', 422, "JSON has no NaN and no Infinity"),
+        ('{"inputs": [1, 2]}', 422, "inputs are not rows of shape [2]"),
+        ('{"inputs": []}', 422, "inputs has no rows"),
+        ('{"inputs": {"length": [1]}}', 422, "inputs lacks width; this model takes length, width"),
+        ('{"inputs": {"length": [1], "width": [1], "w": [1]}}', 422, "inputs has extra w; this model takes"),
+        ('{"inputs": {"length": [1], "width": [1, 2]}}', 422, "the columns differ in length"),
+        ('{"inputs": {"length": [1], "width": ["a"]}}', 422, 'row 0, width: expected a number, got "a"'),
+        ('{"rows": [[1, 2]]}', 422, "the body is not a request: "),
+        ('{"inputs": "all"}', 422, "the body is not a request: "),
+        ('{"inputs": [[1, 2]', 400, "the body is not JSON: "),
+        ("", 400, "the body is not JSON: "),
+    ],
+)
+def test_what_is_wrong_is_named(points: Served, body: str, status: int, said: str) -> None:
+    answer = points.client.post("/predict", content=body)
+
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["detail"].startswith(said)
+    assert answer.json()["status"] == status
+    assert "error" in answer.json()
+
+
+def test_a_text_that_the_model_never_saw_is_the_callers_mistake(shops: Served) -> None:
+    answer = shops.client.post("/predict", json={"inputs": [["casino", 1]]})
+
+    assert answer.status_code == 422
+    assert "casino" in answer.json()["detail"]
+
+
+def test_no_answer_can_act_in_the_name_of_its_origin(points: Served) -> None:
+    answers = [
+        points.client.get("/docs"),
+        points.client.get("/nowhere"),
+        points.client.post("/predict", json={"inputs": [[0, 0]]}),
+        points.client.post("/predict", content="<script>"),
+        points.client.get("/metrics"),
+    ]
+
+    for answer in answers:
+        assert answer.headers["content-security-policy"].startswith("sandbox; default-src 'none'")
+        assert "allow-" not in answer.headers["content-security-policy"]
+        assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_the_docs_page_names_nobody_elses_address(points: Served) -> None:
+    page = points.client.get("/docs", headers={"host": "placet.example", "x-forwarded-proto": "https"}).text
+
+    assert "https://placet.example/models/points/predict" in page
+    assert page.count("://") == page.count("https://placet.example/models/points")
+    assert "<script" not in page
+    assert "length, width" in page
+
+
+def test_the_host_header_cannot_write_into_the_docs_page(points: Served) -> None:
+    page = points.client.get("/docs", headers={"host": "<script>alert(1)</script>"}).text
+
+    assert "<script" not in page
+
+
+def test_the_front_door_leads_to_the_docs_below_the_mount(points: Served) -> None:
+    answer = points.client.get("/")
+
+    assert answer.is_redirect
+    assert answer.headers["location"] == "/models/points/docs"
+
+
+def test_openapi_describes_this_model(points: Served) -> None:
+    document = points.client.get("/openapi.json").json()
+
+    assert document["info"] == {
+        "title": "points",
+        "version": "3",
+        "description": "Served from sklearn_skops.",
+    }
+    assert document["servers"] == [{"url": "/models/points"}]
+    rows, columns = document["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"][
+        "schema"
+    ]["properties"]["inputs"]["oneOf"]
+    assert rows["items"]["minItems"] == rows["items"]["maxItems"] == 2
+    assert columns["required"] == ["length", "width"]
+    assert "/v2/models/points/infer" in document["paths"]
+
+
+def test_an_example_from_openapi_is_answered(points: Served, shops: Served, sums: Served) -> None:
+    for served in (points, sums):
+        document = served.client.get("/openapi.json").json()
+        content = document["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"]
+        assert served.client.post("/predict", json=content["example"]).status_code == 200
+
+
+def test_metrics_count_requests_batches_and_failures(points: Served) -> None:
+    points.client.post("/predict", json={"inputs": [[0, 0]]})
+    points.client.post("/predict", json={"inputs": [[0, None]]})
+    points.client.get("/an/invented/path")
+
+    metrics = points.client.get("/metrics").text
+
+    assert 'placet_model_requests_total{path="/predict",status="200"}' in metrics
+    assert 'placet_model_requests_total{path="/predict",status="422"}' in metrics
+    assert 'placet_model_requests_total{path="other",status="404"}' in metrics
+    assert "invented" not in metrics
+    assert 'placet_model_request_seconds_bucket{le="0.0005",path="/predict"}' in metrics
+    assert 'placet_model_batch_rows_bucket{le="1.0"}' in metrics
+    assert "placet_model_requests_in_flight 1.0" in metrics
+    assert "placet_model_errors_total 0.0" not in metrics
+
+
+def test_other_methods_are_told_which_is_taken(points: Served) -> None:
+    answer = points.client.get("/predict")
+
+    assert answer.status_code == 405
+    assert answer.headers["allow"] == "POST"
+
+
+def test_heads_of_pages_can_be_asked_for(points: Served) -> None:
+    answer = points.client.head("/v2/health/ready")
+
+    assert (answer.status_code, answer.content) == (200, b"")
+
+
+def test_compressed_bodies_are_read_within_the_limit(points: Served) -> None:
+    body = gzip.compress(b'{"inputs": [[0, 0]]}')
+    bomb = gzip.compress(b" " * (40 << 20))
+
+    def post(content: bytes, encoding: str) -> httpx.Response:
+        return points.client.post("/predict", content=content, headers={"content-encoding": encoding})
+
+    assert post(body, "gzip").json()["outputs"] == ["near"]
+    assert post(bomb, "gzip").status_code == 413
+    assert post(body[:-9], "gzip").status_code == 400
+    assert post(b"\x00", "gzip").status_code == 400
+    assert post(body, "br").status_code == 415
