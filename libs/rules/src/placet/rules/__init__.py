@@ -1,6 +1,7 @@
 """Policies, their evaluation, the facts they see and the set that ships with the platform."""
 
 from placet.rules.engine import Engine, Verdict
+from placet.rules.facts import gather_certify_facts, gather_submit_facts
 from placet.rules.policy import (
     OnFail,
     Policy,
@@ -22,6 +23,8 @@ __all__ = [
     "Rule",
     "Stage",
     "Verdict",
+    "gather_certify_facts",
+    "gather_submit_facts",
     "load_policy",
     "load_shipped",
     "policy_schema",

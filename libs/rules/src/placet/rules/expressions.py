@@ -32,6 +32,7 @@ FACTS = {
     "platform": "what this environment knows and allows",
     "exceptions": "the ids of rules this project is excepted from",
     "params": "the policy's own parameters",
+    "monitoring": "what is watched in operation",
     "personal": "people and their words: never shown",
 }
 PERSONAL = "personal"
