@@ -91,7 +91,7 @@ class _Statement(_Strict, frozen=True, kw_only=True):
 
 def build(certificate: Certificate) -> dict[str, Any]:
     """The statement as a JSON document."""
-    document = msgspec.to_builtins(certificate)
+    document = msgspec.json.decode(msgspec.json.encode(certificate))
     image, source, repository = (document.pop(name) for name in ("image", "source", "repository"))
     return {
         "_type": STATEMENT_TYPE,
