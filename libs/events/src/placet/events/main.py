@@ -71,6 +71,7 @@ async def _serve(
             port=process.http_port,
             log_level=process.log_level,
             access_log=False,
+            lifespan="off",
             timeout_graceful_shutdown=10,
         )
     )

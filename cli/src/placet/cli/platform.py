@@ -1,0 +1,215 @@
+"""The embedded platform: all six services in this process, one SQLite file each, one HTTP port.
+
+This is the one place that knows every service. It starts no broker, no database server and no container
+engine; models run as processes, and images lie in a folder as an OCI image layout. The services are the very
+same as in production: only their wiring and settings are made here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+import sqlalchemy as sa
+import uvicorn
+from filelock import FileLock, Timeout
+
+import placet.builder.bootstrap
+import placet.builder.projections
+import placet.certifier.bootstrap
+import placet.deployer.bootstrap
+import placet.deployer.projections
+import placet.gateway.bootstrap
+import placet.gateway.projections
+import placet.indexer.bootstrap
+import placet.metadata.bootstrap
+import placet.metadata.projections
+from placet.builder.settings import BuilderSettings
+from placet.certifier.settings import CertifierSettings
+from placet.deployer.settings import DeployerSettings
+from placet.errors import Unavailable
+from placet.events import Service, ServiceRunner, Wiring
+from placet.events.adapters.in_process_bus import InProcessHub
+from placet.events.build import embedded
+from placet.events.http import http_app
+from placet.events.service import run_together
+from placet.gateway.settings import GatewaySettings
+from placet.indexer.settings import IndexerSettings
+from placet.metadata.settings import MetadataSettings
+from placet.trust import KeySet, SigningKey
+
+Build = Callable[[Wiring], Awaitable[Service]]
+
+DRAIN_SECONDS = 5
+LEASE_SECONDS = 2.0
+"""The lock on the folder keeps others out, so a crashed platform's leases need not last long."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Part:
+    """One service of the platform: how it is built, and what its database holds besides the library's tables."""
+
+    name: str
+    build: Build
+    tables: Sequence[sa.MetaData] = ()
+    logs: Sequence[str] = ()
+
+
+async def serve(data: Path, host: str, port: int, *, on_ready: Callable[[str, str], Awaitable[None]]) -> None:
+    """Run the platform with its state below `data` until cancelled.
+
+    `on_ready` is awaited with the platform's URL and an admin token once requests are answered. Raises
+    Unavailable where the port or the folder is taken.
+    """
+    await anyio.to_thread.run_sync(lambda: data.mkdir(parents=True, exist_ok=True, mode=0o700))
+    async with AsyncExitStack() as stack:
+        stack.enter_context(_only_one(data))
+        listening = stack.enter_context(contextlib.closing(_listen(host, port)))
+        url = f"http://{_shown(host)}:{listening.getsockname()[1]}"
+        hub = InProcessHub()
+        parts = await anyio.to_thread.run_sync(_parts, data, url)
+        runners = [
+            ServiceRunner(await _wired(part, data, hub, stack), lease_seconds=LEASE_SECONDS) for part in parts
+        ]
+        server = _Server(
+            uvicorn.Config(
+                http_app("placet", runners, version="1"),
+                log_level="warning",
+                lifespan="off",
+                access_log=False,
+                timeout_graceful_shutdown=DRAIN_SECONDS,
+            )
+        )
+        async with asyncio.TaskGroup() as tasks:
+            services = tasks.create_task(run_together(runners))
+            serving = tasks.create_task(_serve(server, listening))
+            try:
+                await _until(lambda: server.started and all(each.is_leading for each in runners), services)
+                token = await anyio.Path(data / "keys" / "admin.token").read_text(encoding="ascii")
+                await on_ready(url, token)
+                await asyncio.gather(services, serving)
+            finally:
+                server.should_exit = True
+                await asyncio.shield(asyncio.wait({serving}))
+                services.cancel()
+
+
+def _parts(data: Path, url: str) -> list[_Part]:
+    registry, keys = str(data / "registry"), data / "keys"
+    certificate_keys, token_keys = keys / "certificates.json", keys / "tokens.json"
+    _make_key(keys / "certificates.pem", certificate_keys)
+    _make_key(keys / "tokens.pem", token_keys)
+    gateway = GatewaySettings(
+        registry=registry, token_key=keys / "tokens.pem", admin_token_file=keys / "admin.token"
+    )
+    certifier = CertifierSettings(registry=registry, signing_key=keys / "certificates.pem")
+    builder = BuilderSettings(registry=registry, data_dir=data / "builder", token_keys=token_keys)
+    deployer = DeployerSettings(
+        registry=registry,
+        data=data / "deployer",
+        certifier_keys=certificate_keys,
+        token_keys=token_keys,
+        public_url=url,
+        stop_models_on_exit=True,
+    )
+    return [
+        _Part(
+            name="metadata",
+            build=lambda wiring: placet.metadata.bootstrap.build(
+                MetadataSettings(token_keys=token_keys), wiring
+            ),
+            tables=(placet.metadata.projections.TABLES,),
+            logs=(placet.metadata.projections.AUDIT,),
+        ),
+        _Part(
+            name="gateway",
+            build=lambda wiring: placet.gateway.bootstrap.build(gateway, wiring),
+            tables=(placet.gateway.projections.TABLES,),
+        ),
+        _Part(name="certifier", build=lambda wiring: placet.certifier.bootstrap.build(certifier, wiring)),
+        _Part(
+            name="builder",
+            build=lambda wiring: placet.builder.bootstrap.build(builder, wiring),
+            tables=(placet.builder.projections.TABLES,),
+        ),
+        _Part(
+            name="indexer",
+            build=lambda wiring: placet.indexer.bootstrap.build(IndexerSettings(registry=registry), wiring),
+        ),
+        _Part(
+            name="deployer",
+            build=lambda wiring: placet.deployer.bootstrap.build(deployer, wiring),
+            tables=(placet.deployer.projections.TABLES,),
+        ),
+    ]
+
+
+async def _wired(part: _Part, data: Path, hub: InProcessHub, stack: AsyncExitStack) -> Service:
+    wiring = await embedded(part.name, data=data / "log", hub=hub, tables=part.tables, logs=part.logs)
+    stack.push_async_callback(wiring.store.close)
+    return await part.build(wiring)
+
+
+def _make_key(private: Path, public: Path) -> None:
+    key = SigningKey.load_or_create(private)
+    public.write_text(KeySet([key.public]).to_json(), encoding="ascii")
+
+
+@contextlib.contextmanager
+def _only_one(data: Path) -> Iterator[None]:
+    """Two platforms on one folder would each believe the other's leases."""
+    try:
+        with FileLock(data / "platform.lock", timeout=0):
+            yield
+    except Timeout as error:
+        raise Unavailable(
+            f"another platform is running on {data}", fix="stop it, or choose another folder with --data"
+        ) from error
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+    except OSError as error:
+        listening.close()
+        raise Unavailable(
+            f"cannot listen on {host}:{port}: {error.strerror}",
+            fix="choose another port with --port, or 0 for any",
+        ) from error
+    return listening
+
+
+def _shown(host: str) -> str:
+    """The host in a URL that works on this machine."""
+    if host in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
+        return "127.0.0.1"
+    return f"[{host}]" if ":" in host else host
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to the command, which cancels `serve`."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def _serve(server: uvicorn.Server, listening: socket.socket) -> None:
+    await server.serve(sockets=[listening])
+
+
+async def _until(condition: Callable[[], bool], services: asyncio.Task[None]) -> None:
+    """Wait for the start; a service that fails meanwhile ends the wait with its error."""
+    while not condition():
+        if services.done():
+            await services
+        await asyncio.sleep(0.01)

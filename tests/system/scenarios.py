@@ -1,0 +1,383 @@
+"""What users do, end to end, as one suite: it runs on the embedded platform and on six processes alike.
+
+A scenario sees a URL and a token (`Platform`) and nothing of how the platform runs. Do: ask over REST or the
+client, wait for the operation, look at what a user would look at. Don't: look into a database or a log file.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import tarfile
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from placet.client import Client, Connection, Operation
+from placet.projects import pack
+from tests.support.platforms import Platform
+from tests.system.models import write_project
+
+
+class Scenarios:
+    """Subclass with a `platform` fixture."""
+
+    @pytest.fixture
+    def project(self) -> str:
+        """A name no other scenario uses."""
+        return f"model-{uuid4().hex[:10]}"
+
+    # the main road
+
+    async def test_a_model_folder_becomes_a_certified_url(
+        self, platform: Platform, tmp_path: Path, project: str
+    ) -> None:
+        live = await deploy(platform, write_project(tmp_path / "p", project))
+        assert live.state == "live"
+        assert live.built is True
+        assert [step.name for step in live.steps] == [
+            "requested",
+            "cleared",
+            "reserved",
+            "built",
+            "indexed",
+            "certified",
+            "live",
+        ]
+        assert all(step.state == "done" for step in live.steps)
+        assert {verdict.result for verdict in live.verdicts} == {"pass"}
+        assert live.url == f"{platform.url}/models/{project}"
+        assert await predict(platform, project, 5.0) == pytest.approx(10.0)
+        async with platform.http() as http:
+            metadata = (await http.get(f"/models/{project}/v2/models/{project}")).json()
+            ready = await http.get(f"/models/{project}/v2/health/ready")
+            docs = await http.get(f"/models/{project}/docs")
+        assert metadata["name"] == project
+        assert ready.status_code == 200
+        assert docs.status_code == 200
+        assert "sandbox" in docs.headers["content-security-policy"]
+
+    async def test_its_certificate_is_signed_and_speaks_of_the_image(
+        self, platform: Platform, tmp_path: Path, project: str
+    ) -> None:
+        live = await deploy(platform, write_project(tmp_path / "p", project))
+        async with client_of(platform) as client:
+            assert live.certificate is not None
+            certificate = await client.certificate(live.certificate)
+        digests = {subject["digest"]["sha256"] for subject in certificate.statement["subject"]}
+        assert live.image is not None
+        assert live.image.removeprefix("sha256:") in digests
+        assert certificate.envelope["signatures"]
+
+    async def test_the_same_source_again_builds_nothing(
+        self, platform: Platform, tmp_path: Path, project: str
+    ) -> None:
+        folder = write_project(tmp_path / "p", project)
+        first, second = await deploy(platform, folder), await deploy(platform, folder)
+        assert (first.release, second.release) == (1, 2)
+        assert (first.built, second.built) == (True, False)
+        assert second.image == first.image
+        assert second.state == "live"
+
+    async def test_a_changed_model_replaces_the_one_that_serves(
+        self, platform: Platform, tmp_path: Path, project: str
+    ) -> None:
+        await deploy(platform, write_project(tmp_path / "a", project))
+        second = await deploy(platform, write_project(tmp_path / "b", project, weight=7.0))
+        assert second.state == "live"
+        assert await predict(platform, project, 2.0) == pytest.approx(14.0)
+
+    async def test_stop_start_and_delete(self, platform: Platform, tmp_path: Path, project: str) -> None:
+        await deploy(platform, write_project(tmp_path / "p", project))
+        stopped = await ask(platform, "stop", project)
+        assert stopped.state == "stopped"
+        async with platform.http() as http:
+            assert (await http.post(f"/models/{project}/predict", json={})).status_code == 404
+        started = await ask(platform, "start", project)
+        assert started.state == "live"
+        assert await predict(platform, project, 1.0) == pytest.approx(2.0)
+        deleted = await ask(platform, "delete", project)
+        assert deleted.state == "deleted"
+        async with platform.http() as http:
+            assert (await http.get(f"/models/{project}/v2/health/ready")).status_code == 404
+        async with client_of(platform) as client:
+            assert (await client.model(project)).state == "deleted"
+
+    async def test_an_image_from_the_list_is_deployed_under_another_name(
+        self, platform: Platform, tmp_path: Path, project: str
+    ) -> None:
+        first = await deploy(platform, write_project(tmp_path / "p", project))
+        async with client_of(platform) as client:
+            images = {image.image: image for image in await client.images()}
+            assert first.image is not None
+            assert images[first.image].project == project
+            asked = await client.command("deploy", project=f"{project}-2", image=first.image)
+            second = await finish(client, asked)
+        assert (second.state, second.built, second.image) == ("live", False, first.image)
+        assert await predict(platform, f"{project}-2", 4.0) == pytest.approx(8.0)
+
+    async def test_a_build_ends_with_the_certificate_and_runs_nothing(
+        self, platform: Platform, tmp_path: Path, project: str
+    ) -> None:
+        built = await deploy(platform, write_project(tmp_path / "p", project), command="build")
+        assert built.state == "certified"
+        assert built.url is None
+        started = await ask(platform, "start", project)
+        assert started.state == "live"
+
+    # what is refused, and how
+
+    async def test_a_rule_refuses_with_its_reason_and_its_fix(
+        self, platform: Platform, tmp_path: Path, project: str
+    ) -> None:
+        refused = await deploy(platform, write_project(tmp_path / "p", project, without=("owner", "purpose")))
+        assert refused.state == "refused"
+        assert len(refused.refusals) >= 2
+        assert all(refusal.rule and refusal.why and refusal.fix for refusal in refused.refusals)
+        assert refused.image is None
+
+    async def test_an_unknown_project_is_a_404_that_says_so(self, platform: Platform) -> None:
+        for command in ("start", "stop", "delete"):
+            async with platform.http() as http:
+                answer = await http.post(
+                    "/v1/commands", json={"command": command, "project": "nobody"}, headers=platform.authorized()
+                )
+            assert answer.status_code == 404
+            assert "nobody" in problem(answer)["detail"]
+
+    async def test_a_source_that_is_not_what_its_digest_says_is_refused(
+        self, platform: Platform, tmp_path: Path, project: str
+    ) -> None:
+        archive = tmp_path / "source.tar"
+        pack(write_project(tmp_path / "p", project), archive)
+        answer = await put(platform, "0" * 64, archive.read_bytes())
+        assert answer.status_code == 422
+        assert "sha256:" in problem(answer)["detail"]
+        async with platform.http() as http:
+            asked = {"command": "deploy", "source": {"digest": f"sha256:{'0' * 64}"}}
+            deploy_it = await http.post("/v1/commands", json=asked, headers=platform.authorized())
+        assert deploy_it.status_code == 404
+
+    async def test_an_unknown_image_is_a_404(self, platform: Platform) -> None:
+        async with platform.http() as http:
+            asked = {"command": "deploy", "source": {"image": f"sha256:{'1' * 64}"}}
+            answer = await http.post("/v1/commands", json=asked, headers=platform.authorized())
+        assert answer.status_code == 404
+        assert "list --images" in problem(answer)["fix"]
+
+    @pytest.mark.parametrize("kind", ["traversal", "absolute", "symlink", "hardlink", "device", "bomb"])
+    async def test_a_hostile_archive_is_refused_and_nothing_is_kept(self, platform: Platform, kind: str) -> None:
+        body = hostile_archive(kind)
+        digest = hashlib.sha256(body).hexdigest()
+        answer = await put(platform, digest, body)
+        assert 400 <= answer.status_code < 500
+        assert problem(answer)["detail"]
+        async with platform.http() as http:
+            again = await http.head(f"/v1/sources/{digest}", headers=platform.authorized())
+        assert again.status_code == 404
+
+    async def test_a_broken_model_fails_and_what_served_before_still_serves(
+        self, platform: Platform, tmp_path: Path, project: str
+    ) -> None:
+        await deploy(platform, write_project(tmp_path / "good", project))
+        broken = await deploy(platform, write_project(tmp_path / "bad", project, broken=True))
+        assert broken.state in ("failed", "refused")
+        assert broken.refusals[0].why
+        assert await predict(platform, project, 3.0) == pytest.approx(6.0)
+
+    async def test_a_sample_answer_that_does_not_match_keeps_the_model_off_its_url(
+        self, platform: Platform, tmp_path: Path, project: str
+    ) -> None:
+        failed = await deploy(platform, write_project(tmp_path / "p", project, sample_answer=99.0))
+        assert failed.state == "failed"
+        assert "99" in failed.refusals[0].why
+        async with platform.http() as http:
+            assert (await http.get(f"/models/{project}/v2/health/ready")).status_code in (404, 503)
+
+    # asking well
+
+    async def test_the_same_idempotency_key_is_the_same_operation(
+        self, platform: Platform, tmp_path: Path, project: str
+    ) -> None:
+        built = await deploy(platform, write_project(tmp_path / "p", project), command="build")
+        headers = {**platform.authorized(), "Idempotency-Key": uuid4().hex}
+        body = {"command": "deploy", "source": {"digest": built.source}}
+        async with platform.http() as http:
+            first = await http.post("/v1/commands", json=body, headers=headers)
+            second = await http.post("/v1/commands", json=body, headers=headers)
+            other = await http.post("/v1/commands", json={**body, "project": f"{project}-x"}, headers=headers)
+        assert first.headers["location"] == second.headers["location"]
+        assert other.status_code == 409
+
+    async def test_without_a_token_there_is_nothing_to_see(self, platform: Platform) -> None:
+        async with platform.http() as http:
+            for path in ("/v1/models", "/v1/images", "/v1/events", "/v1/audit/entries", "/v1/operations/x"):
+                answer = await http.get(path)
+                assert answer.status_code == 401, path
+                problem(answer)
+
+    async def test_a_role_that_may_not_is_told_which_one_may(
+        self, platform: Platform, tmp_path: Path, project: str
+    ) -> None:
+        async with client_of(platform) as client:
+            auditor = await client.create_token("An auditor", ("auditor",))
+        async with platform.http() as http:
+            headers = {"Authorization": f"Bearer {auditor.token}"}
+            answer = await http.post("/v1/commands", json={"command": "stop", "project": project}, headers=headers)
+        assert answer.status_code == 403
+        assert "operator" in problem(answer)["detail"]
+
+    async def test_a_revoked_token_is_nobody(self, platform: Platform) -> None:
+        async with client_of(platform) as client:
+            token = await client.create_token("Somebody", ("scientist",))
+            await client.revoke_token(token.id)
+        async with platform.http() as http:
+            answer = await http.get("/v1/models", headers={"Authorization": f"Bearer {token.token}"})
+        assert answer.status_code == 401
+
+    # the log
+
+    async def test_the_audit_log_tells_the_whole_stream_in_order(
+        self, platform: Platform, tmp_path: Path, project: str
+    ) -> None:
+        live = await deploy(platform, write_project(tmp_path / "p", project))
+        entries = await audit(platform, project, until="model.started")
+        mine = [entry for entry in entries if entry["event"]["correlationid"] == live.operation]
+        told = [entry["event"]["type"].removeprefix("placet.").removesuffix(".v1") for entry in mine]
+        assert set(told) >= {
+            "gateway.deploy.requested",
+            "certifier.release.cleared",
+            "deployer.resources.reserved",
+            "builder.build.accepted",
+            "builder.image.built",
+            "indexer.image.indexed",
+            "certifier.certificate.issued",
+            "deployer.start.accepted",
+            "deployer.model.started",
+        }
+        causes = {entry["event"]["id"]: entry["event"].get("causationid") for entry in mine}
+        started = next(entry for entry in mine if entry["event"]["type"].endswith("model.started.v1"))
+        chain = [started["event"]["id"]]
+        while (cause := causes.get(chain[-1])) is not None:
+            chain.append(cause)
+        assert chain[-1] == mine[0]["event"]["id"], "every step leads back to the request"
+
+    async def test_the_audit_log_is_contiguous_for_itself_and_for_each_producer(
+        self, platform: Platform
+    ) -> None:
+        entries = await audit(platform)
+        assert [entry["position"] for entry in entries] == list(range(1, len(entries) + 1))
+        by_producer: dict[tuple[str, str], list[int]] = {}
+        for entry in entries:
+            by_producer.setdefault((entry["producer"], entry["epoch"]), []).append(entry["producerPosition"])
+        for producer, positions in by_producer.items():
+            assert positions == list(range(positions[0], positions[0] + len(positions))), producer
+            assert positions[0] == 1, producer
+
+    async def test_no_event_names_a_person(self, platform: Platform, tmp_path: Path, project: str) -> None:
+        await deploy(platform, write_project(tmp_path / "p", project))
+        entries = await audit(platform, project, until="model.started")
+        assert not any("example.org" in str(entry["event"]) for entry in entries)
+        asked = next(entry for entry in entries if entry["event"]["type"].endswith("deploy.requested.v1"))
+        assert asked["event"]["authid"].startswith("person:")
+
+
+# The scenarios' words.
+
+
+def client_of(platform: Platform) -> Client:
+    return Client(Connection(url=platform.url, token=platform.token))
+
+
+async def deploy(platform: Platform, folder: Path, *, command: Any = "deploy") -> Operation:
+    """Pack, upload, ask, wait for the end."""
+    archive = folder.with_suffix(".tar")
+    packed = pack(folder, archive)
+    async with client_of(platform) as client:
+        if not await client.has_source(packed.digest):
+            await client.upload(archive, packed.digest)
+        return await finish(client, await client.command(command, digest=packed.digest))
+
+
+async def finish(client: Client, asked: Operation) -> Operation:
+    assert asked.operation is not None
+    return await client.finish(asked.operation)
+
+
+async def ask(platform: Platform, command: Any, project: str) -> Operation:
+    async with client_of(platform) as client:
+        return await finish(client, await client.command(command, project=project))
+
+
+async def predict(platform: Platform, project: str, value: float) -> float:
+    async with platform.http() as http:
+        answer = await http.post(f"/models/{project}/predict", json={"inputs": [[value]]})
+        assert answer.status_code == 200, answer.text
+        return float(answer.json()["outputs"][0][0])
+
+
+async def put(platform: Platform, digest: str, body: bytes) -> Any:
+    async with platform.http() as http:
+        return await http.put(f"/v1/sources/{digest}", content=body, headers=platform.authorized())
+
+
+def problem(answer: Any) -> dict[str, Any]:
+    assert answer.headers["content-type"].startswith("application/problem+json")
+    body: dict[str, Any] = answer.json()
+    assert body["status"] == answer.status_code
+    return body
+
+
+async def audit(platform: Platform, project: str | None = None, *, until: str | None = None) -> list[dict[str, Any]]:
+    """The audit log's entries; with `until`, as soon as it holds such an event of the project."""
+    from tests.support.eventually import eventually
+
+    async def entries() -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        async with platform.http() as http:
+            after = 0
+            while True:
+                asked = {"after": after, "limit": 500} | ({"project": project} if project else {})
+                page = (await http.get("/v1/audit/entries", params=asked, headers=platform.authorized())).json()
+                found += page["entries"]
+                if page["next"] == after or not page["entries"]:
+                    break
+                after = page["next"]
+        if until is not None:
+            assert any(until in entry["event"]["type"] for entry in found), f"no {until} yet"
+        return found
+
+    return await eventually(entries, within=30)
+
+
+def hostile_archive(kind: str) -> bytes:
+    """A tar that tries something."""
+    body = io.BytesIO()
+    with tarfile.open(fileobj=body, mode="w") as tar:
+        _add(tar, tarfile.TarInfo("placet.yaml"), b"apiVersion: placet/v1\n")
+        info = tarfile.TarInfo("trick")
+        match kind:
+            case "traversal":
+                _add(tar, tarfile.TarInfo("../../outside"), b"out")
+            case "absolute":
+                _add(tar, tarfile.TarInfo("/tmp/outside"), b"out")
+            case "symlink":
+                info.type, info.linkname = tarfile.SYMTYPE, "/etc/passwd"
+                tar.addfile(info)
+            case "hardlink":
+                info.type, info.linkname = tarfile.LNKTYPE, "placet.yaml"
+                tar.addfile(info)
+            case "device":
+                info.type, info.devmajor, info.devminor = tarfile.CHRTYPE, 1, 5
+                tar.addfile(info)
+            case "bomb":
+                _add(tar, tarfile.TarInfo("zeros"), bytes(300 * 1024 * 1024))
+    return gzip.compress(body.getvalue(), 6) if kind == "bomb" else body.getvalue()
+
+
+def _add(tar: tarfile.TarFile, info: tarfile.TarInfo, content: bytes) -> None:
+    info.size = len(content)
+    tar.addfile(info, io.BytesIO(content))
