@@ -100,7 +100,7 @@ async def test_the_demo_takes_a_model_to_an_answer(
     curl = f"curl -s {platform.url}/models/wine/predict"
     assert said.splitlines() == [
         f"{platform.url}/models/wine",
-        "certificate cert-1, good until 2027-01-01T00:00:00Z, by basics 1",
+        "certificate:1, good until 2027-01-01T00:00:00Z, by basics 1",
         "RULE         RESULT  STAGE",
         "owner-named  pass    submit",
         "from-source  pass    certify",

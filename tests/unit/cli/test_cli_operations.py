@@ -54,7 +54,7 @@ def test_the_same_source_again_is_not_sent_and_not_built(
     placet("deploy", str(project))
     ended = placet("deploy", str(project))
     assert "nothing was built" in ended.err
-    assert "certificate cert-1: 1 of 1 rules passed" in ended.err
+    assert "certified by certificate:1: 1 of 1 rules passed" in ended.err
     assert "the platform has it already" in ended.err
     assert [method for method, path in platform.requests if path.startswith("/v1/sources/")] == [
         "HEAD",

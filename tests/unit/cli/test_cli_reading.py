@@ -26,7 +26,7 @@ def test_list_shows_models_as_a_table_or_as_json(
                 "state": "live",
                 "url": f"{platform.url}/models/wine",
                 "image": IMAGE,
-                "certificate": "cert-1",
+                "certificate": "certificate:1",
             }
         ]
     }

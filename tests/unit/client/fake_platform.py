@@ -160,7 +160,7 @@ class FakePlatform:
                 change |= {"image": IMAGE, "built": not reused}
             if name == "certified":
                 verdicts = [{"rule": "owner-named", "result": "pass", "stage": "submit"}]
-                change |= {"certificate": "cert-1", "verdicts": verdicts}
+                change |= {"certificate": "certificate:1", "verdicts": verdicts}
                 if self.outcome == "awaiting":
                     step["state"] = "waiting"
                     change = {

@@ -29,7 +29,7 @@ def conclude(screen: Screen, operation: Operation) -> None:
     if operation.state in ("live", "certified") and operation.built is False:
         screen.note("nothing was built: the platform has this source's image")
     if operation.certificate:
-        screen.note(f"certificate {operation.certificate}{_tally(operation.verdicts)}")
+        screen.note(f"certified by {operation.certificate}{_tally(operation.verdicts)}")
     tell_reasons(screen, operation.refusals, operation.awaiting)
     if operation.state in ("live", "certified"):
         for verdict in operation.verdicts:

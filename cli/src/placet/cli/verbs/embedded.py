@@ -105,7 +105,7 @@ async def _tour(client: Client, example: Path, screen: Screen, *, is_short: bool
     _tell_certificate(screen, statement.get("predicate", {}))
 
     request = _one_row(json.loads((example / "sample.json").read_text(encoding="utf-8"))["request"])
-    body, url = json.dumps(request, separators=(",", ":")), f"{first.url}/predict"
+    body, url = json.dumps(request, separators=(",", ":")), f"{first.url.rstrip('/')}/predict"
     screen.note()
     screen.result(f"curl -s {shlex.quote(url)} -H 'Content-Type: application/json' -d {shlex.quote(body)}")
     answer = await _predict(url, body)
@@ -125,9 +125,7 @@ async def _tour(client: Client, example: Path, screen: Screen, *, is_short: bool
 def _tell_certificate(screen: Screen, predicate: dict[str, Any]) -> None:
     policies = ", ".join(f"{policy['id']} {policy['version']}" for policy in predicate.get("policies", ()))
     screen.note()
-    screen.result(
-        f"certificate {predicate.get('certificate')}, good until {predicate.get('notAfter')}, by {policies}"
-    )
+    screen.result(f"{predicate.get('certificate')}, good until {predicate.get('notAfter')}, by {policies}")
     verdicts = [
         Verdict(rule=verdict["rule"], result=verdict["result"], stage=verdict.get("stage"))
         for verdict in predicate.get("verdicts", ())
@@ -139,7 +137,8 @@ async def _predict(url: str, body: str) -> Any:
     try:
         async with httpx.AsyncClient(trust_env=False, timeout=30) as http:
             response = await http.post(url, content=body, headers={"Content-Type": "application/json"})
-            response.raise_for_status()
+            if not response.is_success:
+                raise Refused(f"the model at {url} answered {response.status_code}: {response.text[:500]}")
             return response.json()
     except (httpx.HTTPError, ValueError) as silent:
         raise Refused(
