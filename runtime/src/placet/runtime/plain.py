@@ -174,11 +174,8 @@ def _numbers(values: Values, tensor: Tensor, *, careful: bool) -> Array | None:
 
 
 def _texts(values: Values) -> Array | None:
-    if any(_expected_text(value) for value in values):
-        return None
-    array = np.empty(len(values), dtype=object)
-    array[:] = values
-    return array
+    array = np.array(values, dtype=object)
+    return None if any(_expected_text(value) for value in array.flat) else array
 
 
 def _expected(value: object, tensor: Tensor) -> str | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Callable, Collection, Iterator, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from placet.runtime.model import CannotLoad
 from placet.runtime.signature import ANY, Array, Signature, Tensor, Tensors, datatype_of
 
 # Types of scikit-learn, SciPy and NumPy that hold data and that skops does not yet trust by itself; found by
-# saving every estimator of scikit-learn 1.9 (tests/contract/runtime_trusted_types_test.py does so again).
+# saving every estimator of scikit-learn 1.9 (tests/contract/runtime/test_trusted_types.py does so again).
 TRUSTED = frozenset(
     {
         "numpy.dtype",
@@ -218,19 +219,23 @@ def _branches(first: Any) -> Iterator[tuple[Any, list[int | str]]]:
 
 def _assembly(inputs: tuple[Tensor, ...], columns: list[str] | None) -> Callable[[Mapping[str, Array]], Any]:
     """What it was trained on: a frame if it knows column names and pandas is there, else an array."""
-    if columns is not None:
-        try:
-            import pandas as pd
-        except ModuleNotFoundError:
-            pass
-        else:
-            index = pd.Index(columns)
-            if len(inputs) == 1:
-                return lambda tensors: pd.DataFrame(tensors[MATRIX], columns=index, copy=False)
-            return lambda tensors: pd.DataFrame({name: tensors[name] for name in columns}, copy=False)
-    if len(inputs) == 1:
+    is_whole = inputs[0].name == MATRIX
+    pandas = _pandas() if columns is not None else None
+    if pandas is not None:
+        index = pandas.Index(columns)
+        if is_whole:
+            return lambda tensors: pandas.DataFrame(tensors[MATRIX], columns=index, copy=False)
+        return lambda tensors: pandas.DataFrame({name: tensors[name] for name in index}, copy=False)
+    if is_whole:
         return lambda tensors: tensors[MATRIX]
     return lambda tensors: np.column_stack([tensors[tensor.name].astype(object) for tensor in inputs])
+
+
+def _pandas() -> Any:
+    try:
+        return import_module("pandas")
+    except ModuleNotFoundError:
+        return None
 
 
 def _outputs(estimator: Any, *, has_classes: bool, has_probabilities: bool) -> tuple[Tensor, ...]:
@@ -238,8 +243,9 @@ def _outputs(estimator: Any, *, has_classes: bool, has_probabilities: bool) -> t
         targets = getattr(estimator, "n_outputs_", 1)
         coefficients = getattr(getattr(estimator, "steps", [(None, estimator)])[-1][1], "coef_", None)
         many = targets > 1 or (isinstance(coefficients, np.ndarray) and coefficients.ndim == 2)
-        labels = getattr(estimator, "labels_", None)
-        datatype = datatype_of(labels.dtype) if isinstance(labels, np.ndarray) else "FP64"
+        # a clusterer answers with labels like those of its training, a classifier of several targets with classes
+        examples = getattr(estimator, "labels_", next(iter(getattr(estimator, "classes_", ())), None))
+        datatype = datatype_of(examples.dtype) if isinstance(examples, np.ndarray) else "FP64"
         return (Tensor(name=PREDICT, datatype=datatype, shape=(ANY, ANY) if many else (ANY,)),)
     predict = Tensor(name=PREDICT, datatype=datatype_of(estimator.classes_.dtype), shape=(ANY,))
     if not has_probabilities:
