@@ -267,9 +267,16 @@ def _text_problem(value: Any, kind: inspect.StrType) -> str | None:
         return f"text of at most {kind.max_length} characters"
     if kind.min_length is not None and len(value) < kind.min_length:
         return "text; it is empty"
-    if kind.pattern is not None and not re.search(kind.pattern, value):
+    if kind.pattern is not None and not _matches(kind.pattern, value):
         return f"text of the form {kind.pattern}"
     return None
+
+
+def _matches(pattern: str, value: str) -> bool:
+    # Patterns are also JSON Schema's, where `$` is the very end; Python's lets a line feed follow.
+    return (
+        re.search(rf"{pattern.removesuffix('$')}\Z" if pattern.endswith("$") else pattern, value) is not None
+    )
 
 
 def _range_problem(value: float, kind: inspect.IntType | inspect.FloatType) -> str | None:

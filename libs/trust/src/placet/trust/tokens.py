@@ -23,7 +23,7 @@ MAX_TOKEN_BYTES = 4096
 CLOCK_SKEW = timedelta(seconds=30)
 
 Role = Literal["scientist", "approver", "compliance", "auditor", "operator", "admin"]
-PersonId = Annotated[str, msgspec.Meta(pattern=r"^person:[0-9a-f-]{36}$")]
+PersonId = Annotated[str, msgspec.Meta(pattern=r"^person:[0-9a-f-]{36}\Z")]
 
 
 class _Claims(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
