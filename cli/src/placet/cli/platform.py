@@ -93,7 +93,7 @@ async def serve(data: Path, host: str, port: int, *, on_ready: Callable[[str, st
                 await _until(lambda: server.started and all(each.is_leading for each in runners), services)
                 token = await anyio.Path(data / "keys" / "admin.token").read_text(encoding="ascii")
                 await on_ready(url, token)
-                await asyncio.gather(services, serving)
+                await asyncio.wait({services, serving}, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 server.should_exit = True
                 await asyncio.shield(asyncio.wait({serving}))
