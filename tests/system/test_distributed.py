@@ -13,8 +13,9 @@ from tests.system.scenarios import Scenarios
 
 class TestDistributed(Scenarios):
     @pytest.fixture(scope="class")
+    @classmethod
     def platform(
-        self,
+        cls,
         tmp_path_factory: pytest.TempPathFactory,
         rabbitmq: RabbitMQ,
         postgres: PostgreSQL,

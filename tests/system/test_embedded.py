@@ -13,6 +13,7 @@ from tests.system.scenarios import Scenarios
 
 class TestEmbedded(Scenarios):
     @pytest.fixture(scope="class")
-    def platform(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    @classmethod
+    def platform(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
         with embedded(tmp_path_factory.mktemp("embedded")) as platform:
             yield platform
