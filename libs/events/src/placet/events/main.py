@@ -62,11 +62,19 @@ async def _serve(
     logs: Iterable[str],
 ) -> int:
     wiring = await _wire(name, process, tables, logs)
-    runner = ServiceRunner(await build(settings, wiring), lease_seconds=process.lease_seconds)
-    app = http_app(f"placet {name}", [runner], version="1")
+    try:
+        return await serve(await build(settings, wiring), process)
+    finally:
+        await wiring.bus.close()
+        await wiring.store.close()
+
+
+async def serve(service: Service, process: ProcessSettings) -> int:
+    """Run a service and its HTTP until SIGTERM or SIGINT; the exit status: 0 after a drain, 1 when it failed."""
+    runner = ServiceRunner(service, lease_seconds=process.lease_seconds)
     server = uvicorn.Server(
         uvicorn.Config(
-            app,
+            http_app(f"placet {service.name}", [runner], version="1"),
             host=process.http_host,
             port=process.http_port,
             log_level=process.log_level,
@@ -75,15 +83,13 @@ async def _serve(
             timeout_graceful_shutdown=10,
         )
     )
-    running = asyncio.create_task(runner.run(), name=name)
+    running = asyncio.create_task(runner.run(), name=service.name)
     running.add_done_callback(lambda _: setattr(server, "should_exit", True))
     await server.serve()
     running.cancel()
     (result,) = await asyncio.gather(running, return_exceptions=True)
-    await wiring.bus.close()
-    await wiring.store.close()
     if isinstance(result, Exception):
-        log.critical("%s ends: %s", name, result, exc_info=result)
+        log.critical("%s ends: %s", service.name, result, exc_info=result)
         return 1
     return 0
 
