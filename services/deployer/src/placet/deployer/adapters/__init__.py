@@ -1,0 +1,1 @@
+"""What the deployer's ports are made of."""

@@ -1,0 +1,158 @@
+"""Routes in Caddy, over its admin API.
+
+One route of the configuration is ours, by its `@id`: it takes `/models/*`, holds a route for each project and
+ends in a 404. It is read, changed and written back as a whole, so a change is atomic, may be repeated, and puts
+everything back after Caddy was restarted with less; requests in flight go on. Whatever else Caddy does is not
+touched. Only one deployer leads at a time, and within it changes queue up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+import msgspec
+
+from placet.errors import Unavailable
+
+OURS = "placet-models"
+MODEL = "placet-model-"
+SANDBOX = "sandbox allow-scripts allow-forms; default-src 'self' 'unsafe-inline'; frame-ancestors 'self'"
+ANSWER_WITHIN = 10.0
+
+Json = dict[str, Any]
+
+
+class CaddyAdmin:
+    """A `Router`."""
+
+    def __init__(self, admin_url: str, *, server: str) -> None:
+        self._admin = admin_url
+        self._server = server
+        self._changing = asyncio.Lock()
+
+    async def route(self, project: str, endpoint: str, *, access: str) -> None:
+        wanted = _route(project, endpoint, access)
+        async with self._changing:
+            routes = await self._read()
+            if routes is None or _named(routes, project) != wanted:
+                await self._write(routes, [wanted, *_others(routes or [], project)])
+
+    async def unroute(self, project: str) -> None:
+        async with self._changing:
+            routes = await self._read()
+            if routes is None or _named(routes, project) is not None:
+                await self._write(routes, _others(routes or [], project))
+
+    async def routes(self) -> Mapping[str, str]:
+        found = await self._read() or []
+        return {each["@id"].removeprefix(MODEL): _endpoint(each) for each in found}
+
+    async def _read(self) -> list[Json] | None:
+        """The projects' routes, or None where our route is not there at all."""
+        status, body = await self._ask("GET", f"/id/{OURS}")
+        if status == 404 or (status >= 400 and b"unknown object" in body):
+            return None
+        _expect(status, body)
+        ours = msgspec.json.decode(body)
+        routes: list[Json] = ours["handle"][0]["routes"]
+        return [each for each in routes if each.get("@id", "").startswith(MODEL)]
+
+    async def _write(self, before: list[Json] | None, routes: list[Json]) -> None:
+        ours = {
+            "@id": OURS,
+            "match": [{"path": ["/models/*"]}],
+            "handle": [{"handler": "subroute", "routes": [*routes, _NOT_SERVED]}],
+            "terminal": True,
+        }
+        if before is None:
+            status, body = await self._ask("PUT", f"/config/apps/http/servers/{self._server}/routes/0", ours)
+        else:
+            status, body = await self._ask("PATCH", f"/id/{OURS}", ours)
+        _expect(status, body)
+
+    async def _ask(self, method: str, path: str, document: Json | None = None) -> tuple[int, bytes]:
+        timeout = aiohttp.ClientTimeout(total=ANSWER_WITHIN)
+        try:
+            async with (
+                aiohttp.ClientSession(timeout=timeout) as session,
+                session.request(method, f"{self._admin}{path}", json=document) as answer,
+            ):
+                return answer.status, await answer.read()
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise Unavailable(f"Caddy does not answer at {self._admin}: {error}", retry_after=1.0) from error
+
+
+def _expect(status: int, body: bytes) -> None:
+    if status != 200:
+        raise Unavailable(f"Caddy answered {status}: {body[:500].decode(errors='replace')}", retry_after=5.0)
+
+
+def _route(project: str, endpoint: str, access: str) -> Json:
+    """A model sees no cookie, and no token unless it asks for one; its answers are sandboxed."""
+    kept_from_it = ["Cookie"] if access == "token" else ["Cookie", "Authorization"]
+    return {
+        "@id": f"{MODEL}{project}",
+        "match": [{"path": [f"/models/{project}", f"/models/{project}/*"]}],
+        "handle": [
+            {"handler": "rewrite", "strip_path_prefix": f"/models/{project}"},
+            {
+                "handler": "headers",
+                "response": {
+                    "deferred": True,
+                    "delete": ["Set-Cookie"],
+                    "set": {"X-Content-Type-Options": ["nosniff"]},
+                },
+            },
+            {
+                "handler": "headers",
+                "response": {
+                    "deferred": True,
+                    "require": {"headers": {"Content-Security-Policy": None}},
+                    "set": {"Content-Security-Policy": [SANDBOX]},
+                },
+            },
+            {
+                "handler": "reverse_proxy",
+                "flush_interval": -1,
+                "headers": {"request": {"delete": kept_from_it}},
+                "upstreams": [{"dial": urlsplit(endpoint).netloc}],
+            },
+        ],
+        "terminal": True,
+    }
+
+
+_NOT_SERVED: Json = {
+    "handle": [
+        {
+            "handler": "static_response",
+            "status_code": 404,
+            "headers": {"Content-Type": ["application/problem+json"]},
+            "body": msgspec.json.encode(
+                {
+                    "type": "about:blank",
+                    "title": "Unknown",
+                    "status": 404,
+                    "detail": "no model is served here",
+                    "fix": "see `placet list`",
+                }
+            ).decode(),
+        }
+    ]
+}
+
+
+def _named(routes: list[Json], project: str) -> Json | None:
+    return next((each for each in routes if each["@id"] == f"{MODEL}{project}"), None)
+
+
+def _others(routes: list[Json], project: str) -> list[Json]:
+    return [each for each in routes if each["@id"] != f"{MODEL}{project}"]
+
+
+def _endpoint(route: Json) -> str:
+    return f"http://{route['handle'][-1]['upstreams'][0]['dial']}"

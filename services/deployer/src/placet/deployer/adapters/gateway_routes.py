@@ -1,0 +1,20 @@
+"""The router of the embedded platform: none is needed, the gateway itself sends requests on.
+
+It folds `model.started` with its endpoint and `model.stopped`, so routes move with what is said, and there is
+nothing to tell anybody. An old instance is ended only after `drain_seconds`, by which time the gateway has heard.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+
+class GatewayRoutes:
+    async def route(self, project: str, endpoint: str, *, access: str) -> None:
+        """Saying `model.started` does it."""
+
+    async def unroute(self, project: str) -> None:
+        """Saying `model.stopped` or its like does it."""
+
+    async def routes(self) -> Mapping[str, str] | None:
+        return None

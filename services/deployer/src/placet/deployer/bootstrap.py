@@ -1,0 +1,106 @@
+"""Put the deployer together. Starts nothing; tests call `build` with ports of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from datetime import timedelta
+
+import psutil
+
+from placet.deployer.adapters.caddy_admin import CaddyAdmin
+from placet.deployer.adapters.gateway_routes import GatewayRoutes
+from placet.deployer.adapters.http_probe import HttpProbe
+from placet.deployer.adapters.local_processes import LocalProcesses
+from placet.deployer.adapters.model_tokens import ModelTokens
+from placet.deployer.adapters.registry_certificates import RegistryCertificates, read_keys
+from placet.deployer.adapters.unpacked_images import UnpackedImages
+from placet.deployer.api import Access, router
+from placet.deployer.domain import Amount
+from placet.deployer.jobs import Jobs, Patience
+from placet.deployer.placements import Placements
+from placet.deployer.ports import Ports, Router
+from placet.deployer.reconcile import SERVICE, Reconciliation
+from placet.deployer.settings import DeployerSettings
+from placet.deployer.subscriptions import HEARS, SAYS, reaction
+from placet.events import Periodic, Service, Wiring
+from placet.events.catalog import contract_of
+from placet.oci import Registry, open_registry
+
+CORES_SHARED_BY = 4
+"""Models mostly wait for requests."""
+
+
+async def build(settings: DeployerSettings, wiring: Wiring, ports: Ports | None = None) -> Service:
+    start, close = [], []
+    if ports is None:
+        registry = open_registry(settings.registry)
+        host, tokens = await asyncio.to_thread(_local, settings, wiring, registry)
+        start.append(host.adopt)
+        close += [registry.close, *([host.stop_all] if settings.stop_models_on_exit else [])]
+        ports = Ports(
+            host=host,
+            router=_router(settings),
+            certificates=RegistryCertificates(registry, settings.certifier_keys),
+            images=host.images,
+            probe=HttpProbe(token=tokens.probe),
+        )
+    placements = Placements(
+        reads=wiring.store,
+        total=await asyncio.to_thread(_room, settings),
+        reservation=timedelta(seconds=settings.reservation_seconds),
+    )
+    jobs = Jobs(
+        ports=ports,
+        placements=placements,
+        store=wiring.store,
+        clock=wiring.clock,
+        public_url=settings.public_url,
+        patience=Patience(ready=settings.ready_seconds, drain=settings.drain_seconds),
+    )
+    reconciliation = Reconciliation(ports=ports, placements=placements, wiring=wiring)
+    access = Access(lambda: read_keys(settings.token_keys), wiring.store, wiring.clock)
+    return Service(
+        name=SERVICE,
+        wiring=wiring,
+        hears=frozenset(contract_of(event).producer for event in HEARS),
+        says=SAYS,
+        reaction=reaction(placements, ports),
+        workers=jobs.workers,
+        periodic=(Periodic(name="reconcile", every=settings.reconcile_seconds, run=reconciliation.run),),
+        routers=(router(host=ports.host, access=access, store=wiring.store),),
+        start=tuple(start),
+        close=tuple(close),
+    )
+
+
+def _local(
+    settings: DeployerSettings, wiring: Wiring, registry: Registry
+) -> tuple[LocalProcesses, ModelTokens]:
+    tokens = ModelTokens(
+        platform_keys=settings.token_keys,
+        own_key=settings.data / "probe.pem",
+        clock=wiring.clock,
+        ids=wiring.ids,
+    )
+    host = LocalProcesses(
+        folder=settings.data / "instances",
+        images=UnpackedImages(registry, settings.data / "unpacked"),
+        token_keys=tokens.keys,
+        stop_seconds=settings.stop_seconds,
+        log_bytes=settings.log_bytes,
+    )
+    return host, tokens
+
+
+def _router(settings: DeployerSettings) -> Router:
+    match settings.router:
+        case "gateway":
+            return GatewayRoutes()
+        case "caddy":
+            return CaddyAdmin(settings.caddy_admin_url, server=settings.caddy_server)
+
+
+def _room(settings: DeployerSettings) -> Amount:
+    cores = settings.cpu or (os.cpu_count() or 1) * CORES_SHARED_BY
+    return Amount(cpu_millis=int(cores * 1000), memory_bytes=settings.memory or psutil.virtual_memory().total)

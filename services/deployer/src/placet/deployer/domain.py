@@ -1,0 +1,571 @@
+"""What runs where: one project's reservations, starts and live model, decided from what happened to it.
+
+Two things run beside each other while a release is replaced, so a project is a record of three parts: what is
+reserved, what is starting, what is serving. Requests of a project are counted as they were made (`request`);
+whoever asked last wins, in whatever order builds and certificates come in. The room that all projects share is
+handed in as a `Room`; that two reservations never take the same room is seen to where rows are written
+(`placements.py`). Pure: no clock, no I/O.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import assert_never
+
+from placet.events.contracts.deployer import (
+    ModelDeleted,
+    ModelDiverged,
+    ModelFailed,
+    ModelQuarantined,
+    ModelStarted,
+    ModelStopped,
+    ResourcesRefused,
+    ResourcesReleased,
+    ResourcesReserved,
+    StartAccepted,
+)
+from placet.events.contracts.shapes import Resources
+from placet.events.decider import Decider
+
+# Room: what the platform has to give, and who holds how much of it.
+
+
+@dataclass(frozen=True, kw_only=True)
+class Amount:
+    """CPU in thousandths of a core, memory in bytes."""
+
+    cpu_millis: int = 0
+    memory_bytes: int = 0
+    gpus: int = 0
+
+    @classmethod
+    def of(cls, resources: Resources) -> Amount:
+        """What one replica asks for: a process host runs one, however many were wished for."""
+        return cls(cpu_millis=resources.cpu_millis, memory_bytes=resources.memory_bytes, gpus=resources.gpus)
+
+    def __add__(self, other: Amount) -> Amount:
+        return Amount(
+            cpu_millis=self.cpu_millis + other.cpu_millis,
+            memory_bytes=self.memory_bytes + other.memory_bytes,
+            gpus=self.gpus + other.gpus,
+        )
+
+    def fits(self, room: Amount) -> bool:
+        return (
+            self.cpu_millis <= room.cpu_millis
+            and self.memory_bytes <= room.memory_bytes
+            and self.gpus <= room.gpus
+        )
+
+    def __str__(self) -> str:
+        parts = [f"{self.cpu_millis / 1000:g} CPU", f"{self.memory_bytes / 2**20:.0f} MiB of memory"]
+        return " and ".join([*parts, f"{self.gpus} GPU"] if self.gpus else parts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Holding:
+    """What one release holds, whether it is reserved, starting or live."""
+
+    project: str
+    release: int
+    amount: Amount
+
+
+@dataclass(frozen=True, kw_only=True)
+class Room:
+    """The whole platform's room at one moment."""
+
+    total: Amount
+    held: tuple[Holding, ...] = ()
+
+    @property
+    def free(self) -> Amount:
+        taken = sum((holding.amount for holding in self.held), Amount())
+        return Amount(
+            cpu_millis=max(0, self.total.cpu_millis - taken.cpu_millis),
+            memory_bytes=max(0, self.total.memory_bytes - taken.memory_bytes),
+            gpus=max(0, self.total.gpus - taken.gpus),
+        )
+
+    def without(self, project: str, release: int) -> Room:
+        """The room as this release sees it: what it holds already is no obstacle to it."""
+        others = (each for each in self.held if (each.project, each.release) != (project, release))
+        return replace(self, held=tuple(others))
+
+    def next_step(self, asked: Amount) -> str:
+        if not asked.fits(self.total):
+            return f"ask for less in placet.yaml: this platform has {self.total} to give"
+        free = self.free
+        enough = {each.project for each in self.held if asked.fits(free + each.amount)}
+        candidates = sorted(enough) or sorted({each.project for each in self.held})
+        return f"stop one of: {', '.join(candidates)}; or ask for less in placet.yaml"
+
+
+# State: what a project is, after all that was said of it.
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reservation:
+    release: int
+    until: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Starting:
+    """A start that a job works on. `request` is the one it carries out."""
+
+    release: int
+    request: int
+    image: str
+    repository: str
+    certificate: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Idle:
+    """Nothing serves, and `why`."""
+
+    why: str = "it was never started"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Live:
+    release: int
+    request: int
+    image: str
+    certificate: str
+    url: str
+    endpoint: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quarantined:
+    """Taken off its route; what it left stays as evidence."""
+
+    release: int
+    certificate: str
+
+
+Serving = Idle | Live | Quarantined
+
+
+@dataclass(frozen=True, kw_only=True)
+class Project:
+    """`asked` is the last request that was carried out, `deleted` the last one that deleted the project."""
+
+    asked: int = 0
+    deleted: int = 0
+    reserved: tuple[Reservation, ...] = ()
+    starting: Starting | None = None
+    serving: Serving = Idle()
+
+    @property
+    def live(self) -> Live | None:
+        return self.serving if isinstance(self.serving, Live) else None
+
+    @property
+    def holds(self) -> frozenset[int]:
+        """The releases that room is held for. While one replaces another, both are."""
+        running = {each.release for each in (self.starting, self.live) if each is not None}
+        return frozenset(running | {reservation.release for reservation in self.reserved})
+
+    @property
+    def runs(self) -> frozenset[int]:
+        """The releases that an instance should exist of."""
+        return frozenset(each.release for each in (self.starting, self.live) if each is not None)
+
+    def reservation(self, release: int) -> Reservation | None:
+        return next((each for each in self.reserved if each.release == release), None)
+
+
+# Commands.
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reserve:
+    """A release was cleared. `request` is the one that asked for it."""
+
+    project: str
+    release: int
+    request: int
+    source: str
+    image: str | None
+    resources: Resources
+    room: Room
+    until: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Release:
+    """It will not be certified: it was refused, or its build failed."""
+
+    project: str
+    release: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expire:
+    """End reservations whose time is over."""
+
+    project: str
+    now: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class AcceptStart:
+    """Start a certified release: because it was deployed and certified now, or because somebody asked again.
+
+    `request` is the one to carry out, `deployed_by` the one that asked for this release's deploy or build.
+    """
+
+    project: str
+    release: int
+    request: int
+    deployed_by: int
+    image: str
+    repository: str
+    certificate: str
+    resources: Resources
+    room: Room
+
+
+@dataclass(frozen=True, kw_only=True)
+class RejectStart:
+    """There is nothing that could be started."""
+
+    project: str
+    release: int
+    request: int
+    why: str
+    fix: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportStarted:
+    """It answered its sample request, and the route points to it; or it listens elsewhere now."""
+
+    project: str
+    release: int
+    request: int
+    url: str
+    endpoint: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportFailed:
+    """A start came to nothing."""
+
+    project: str
+    release: int
+    request: int
+    why: str
+    fix: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportDiverged:
+    """The live release does not run as it should."""
+
+    project: str
+    release: int
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class GiveUp:
+    """The live release cannot be kept running."""
+
+    project: str
+    release: int
+    why: str
+    fix: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stop:
+    project: str
+    request: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delete:
+    project: str
+    request: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quarantine:
+    project: str
+    release: int
+    certificate: str
+    why: str
+
+
+Command = (
+    Reserve
+    | Release
+    | Expire
+    | AcceptStart
+    | RejectStart
+    | ReportStarted
+    | ReportFailed
+    | ReportDiverged
+    | GiveUp
+    | Stop
+    | Delete
+    | Quarantine
+)
+
+Happened = (
+    ResourcesReserved
+    | ResourcesRefused
+    | ResourcesReleased
+    | StartAccepted
+    | ModelStarted
+    | ModelFailed
+    | ModelStopped
+    | ModelDeleted
+    | ModelQuarantined
+    | ModelDiverged
+)
+
+
+# Deciding.
+
+
+def decide(command: Command, project: Project) -> Sequence[Happened]:
+    match command:
+        case Reserve():
+            return _reserve(command, project)
+        case Release():
+            if project.reservation(command.release) is None:
+                return []
+            return [ResourcesReleased(project=command.project, release=command.release)]
+        case Expire():
+            return [
+                ResourcesReleased(project=command.project, release=each.release)
+                for each in project.reserved
+                if datetime.fromisoformat(each.until) <= command.now
+            ]
+        case AcceptStart():
+            return _accept(command, project)
+        case RejectStart():
+            return [_failed(command, command.why, command.fix)]
+        case ReportStarted():
+            return _started(command, project)
+        case ReportFailed():
+            if project.starting is None or project.starting.request != command.request:
+                return [_overtaken(command)]
+            return [_failed(command, command.why, command.fix)]
+        case ReportDiverged():
+            if not _is_live(project, command.release):
+                return []
+            return [ModelDiverged(project=command.project, release=command.release, why=command.why)]
+        case GiveUp():
+            live = project.live
+            if live is None or live.release != command.release:
+                return []
+            given_up = ModelFailed(
+                project=command.project,
+                release=live.release,
+                why=command.why,
+                fix=command.fix,
+                request=live.request,
+            )
+            return [given_up]
+        case Stop():
+            release = project.live.release if project.live else None
+            stopped = ModelStopped(project=command.project, release=release, request=command.request)
+            return [*_released(command.project, project.reserved), stopped]
+        case Delete():
+            deleted = ModelDeleted(project=command.project, request=command.request)
+            return [*_released(command.project, project.reserved), deleted]
+        case Quarantine():
+            if not _is_live(project, command.release):
+                return []
+            quarantined = ModelQuarantined(
+                project=command.project,
+                release=command.release,
+                certificate=command.certificate,
+                why=command.why,
+            )
+            return [quarantined]
+    assert_never(command)
+
+
+def _reserve(command: Reserve, project: Project) -> Sequence[Happened]:
+    if command.release in project.holds:
+        return []
+    if command.request <= project.asked:
+        return [_overtaken(command)]
+    asked, room = Amount.of(command.resources), command.room
+    if not asked.fits(room.free):
+        return [_no_room(command, asked, room)]
+    reserved = ResourcesReserved(
+        project=command.project,
+        release=command.release,
+        source=command.source,
+        image=command.image,
+        resources=command.resources,
+        until=command.until,
+    )
+    return [reserved]
+
+
+def _accept(command: AcceptStart, project: Project) -> Sequence[Happened]:
+    live, starting = project.live, project.starting
+    if command.request in {each.request for each in (live, starting) if each is not None}:
+        return []
+    if command.deployed_by <= project.deleted:
+        why = f"release {command.release} went with {command.project} when it was deleted"
+        return [_failed(command, why, "deploy it again")]
+    if command.request <= project.asked:
+        return [_overtaken(command)]
+    if live is not None and live.release == command.release:
+        return [_as_it_is(command.project, replace(live, request=command.request))]
+    asked, room = Amount.of(command.resources), command.room.without(command.project, command.release)
+    if project.reservation(command.release) is None and not asked.fits(room.free):
+        return [_no_room(command, asked, room)]
+    accepted = StartAccepted(
+        project=command.project,
+        release=command.release,
+        image=command.image,
+        repository=command.repository,
+        certificate=command.certificate,
+        request=command.request,
+    )
+    return [accepted]
+
+
+def _started(command: ReportStarted, project: Project) -> Sequence[Happened]:
+    live, starting = project.live, project.starting
+    if starting is not None and starting.request == command.request:
+        started = ModelStarted(
+            project=command.project,
+            release=command.release,
+            image=starting.image,
+            certificate=starting.certificate,
+            url=command.url,
+            endpoint=command.endpoint,
+            request=command.request,
+        )
+        return [started]
+    if live is not None and live.request == command.request:
+        moved = replace(live, endpoint=command.endpoint)
+        return [] if moved == live else [_as_it_is(command.project, moved)]
+    return [_overtaken(command)]
+
+
+def _as_it_is(project: str, live: Live) -> ModelStarted:
+    return ModelStarted(
+        project=project,
+        release=live.release,
+        image=live.image,
+        certificate=live.certificate,
+        url=live.url,
+        endpoint=live.endpoint,
+        request=live.request,
+    )
+
+
+def _no_room(command: Reserve | AcceptStart, asked: Amount, room: Room) -> ResourcesRefused:
+    why = f"{command.project} asks for {asked}, and {room.free} is free"
+    return ResourcesRefused(
+        project=command.project, release=command.release, why=why, fix=room.next_step(asked)
+    )
+
+
+def _failed(
+    command: Reserve | AcceptStart | RejectStart | ReportStarted | ReportFailed, why: str, fix: str | None
+) -> ModelFailed:
+    return ModelFailed(
+        project=command.project, release=command.release, why=why, fix=fix, request=command.request
+    )
+
+
+def _overtaken(command: Reserve | AcceptStart | ReportStarted | ReportFailed) -> ModelFailed:
+    why = f"a later request for {command.project} overtook release {command.release}"
+    return _failed(command, why, "start it, or deploy it again, if it is still wanted")
+
+
+def _released(project: str, reserved: Iterable[Reservation]) -> list[Happened]:
+    return [ResourcesReleased(project=project, release=each.release) for each in reserved]
+
+
+def _is_live(project: Project, release: int) -> bool:
+    return project.live is not None and project.live.release == release
+
+
+# Evolving.
+
+
+def evolve(project: Project, event: Happened) -> Project:
+    match event:
+        case ResourcesReserved():
+            reservation = Reservation(release=event.release, until=event.until)
+            return replace(project, reserved=(*_without(project, event.release), reservation))
+        case ResourcesReleased() | ResourcesRefused():
+            return replace(project, reserved=_without(project, event.release))
+        case StartAccepted():
+            starting = Starting(
+                release=event.release,
+                request=event.request,
+                image=event.image,
+                repository=event.repository,
+                certificate=event.certificate,
+            )
+            return replace(
+                project,
+                asked=max(project.asked, event.request),
+                reserved=_without(project, event.release),
+                starting=starting,
+            )
+        case ModelStarted():
+            live = Live(
+                release=event.release,
+                request=event.request,
+                image=event.image,
+                certificate=event.certificate,
+                url=event.url,
+                endpoint=event.endpoint,
+            )
+            later = project.starting if _is_after(project.starting, event.request) else None
+            return replace(project, asked=max(project.asked, event.request), starting=later, serving=live)
+        case ModelFailed():
+            given_up = project.live is not None and project.live.request == event.request
+            ended = project.starting is not None and project.starting.request == event.request
+            return replace(
+                project,
+                reserved=_without(project, event.release),
+                starting=None if ended else project.starting,
+                serving=Idle(why="it could not be kept running") if given_up else project.serving,
+            )
+        case ModelStopped():
+            asked = max(project.asked, event.request)
+            return Project(asked=asked, deleted=project.deleted, serving=Idle(why="it was stopped"))
+        case ModelDeleted():
+            asked = max(project.asked, event.request)
+            return Project(asked=asked, deleted=event.request, serving=Idle(why="it was deleted"))
+        case ModelQuarantined():
+            held = Quarantined(release=event.release, certificate=event.certificate)
+            return replace(project, serving=held)
+        case ModelDiverged():
+            return project
+    assert_never(event)
+
+
+def _without(project: Project, release: int) -> tuple[Reservation, ...]:
+    return tuple(each for each in project.reserved if each.release != release)
+
+
+def _is_after(starting: Starting | None, request: int) -> bool:
+    return starting is not None and starting.request > request
+
+
+PROJECT: Decider[Command, Project, Happened] = Decider(initial=Project(), decide=decide, evolve=evolve)
+
+
+def stream(project: str) -> str:
+    return f"project/{project}"

@@ -1,0 +1,213 @@
+"""What the deployer does with what it hears.
+
+Two producers tell of one deploy: the gateway that it was requested, the certifier that it was cleared. They
+are heard in any order, so room is reserved when both are there. That also puts every reservation behind all
+requests that were made before it: a stop that is heard late can never end a deploy that was asked for later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from placet.deployer import projections as p
+from placet.deployer import queries
+from placet.deployer.domain import AcceptStart, Delete, Happened, RejectStart, Release, Reserve, Room, Stop
+from placet.deployer.placements import AWAIT_CERTIFICATE, AwaitCertificate, Placements
+from placet.deployer.ports import Ports
+from placet.deployer.queries import Certified, Cleared, Known
+from placet.events import Heard, UnitOfWork
+from placet.events.contracts.builder import BuildFailed
+from placet.events.contracts.certifier import CertificateIssued, ReleaseCleared, ReleaseRefused
+from placet.events.contracts.gateway import (
+    DeleteRequested,
+    DeployRequested,
+    StartRequested,
+    StopRequested,
+    TokenRevoked,
+)
+
+CERTIFICATE_WITHIN = 10.0
+"""Seconds that a start waits for a certificate of which the gateway heard before us."""
+
+
+async def on_deploy_requested(
+    heard: Heard[DeployRequested], work: UnitOfWork, placements: Placements, ports: Ports
+) -> None:
+    asked = heard.data
+    request = await _count_request(work, placements, asked.project)
+    correlation = heard.event.correlationid
+    work.put(
+        p.releases, project=asked.project, release=asked.release, request=request, correlation=correlation
+    )
+    known = await queries.known(placements.reads, asked.project, asked.release)
+    if known.cleared is not None:
+        await _reserve(work, placements, known, known.cleared, request)
+
+
+async def on_release_cleared(
+    heard: Heard[ReleaseCleared], work: UnitOfWork, placements: Placements, ports: Ports
+) -> None:
+    said = heard.data
+    cleared = Cleared(
+        command=said.command,
+        source=said.source,
+        image=said.image,
+        access=said.access,
+        resources=said.resources,
+    )
+    work.put(
+        p.releases,
+        project=said.project,
+        release=said.release,
+        command=cleared.command,
+        source=cleared.source,
+        known_image=cleared.image,
+        access=cleared.access,
+        resources=msgspec.json.encode(cleared.resources),
+    )
+    known = await queries.known(placements.reads, said.project, said.release)
+    if known.request is not None:
+        await _reserve(work, placements, known, cleared, known.request)
+
+
+async def on_release_refused(
+    heard: Heard[ReleaseRefused], work: UnitOfWork, placements: Placements, ports: Ports
+) -> None:
+    await placements.decide(work, Release(project=heard.data.project, release=heard.data.release))
+
+
+async def on_build_failed(
+    heard: Heard[BuildFailed], work: UnitOfWork, placements: Placements, ports: Ports
+) -> None:
+    await placements.decide(work, Release(project=heard.data.project, release=heard.data.release))
+
+
+async def on_certificate_issued(
+    heard: Heard[CertificateIssued], work: UnitOfWork, placements: Placements, ports: Ports
+) -> None:
+    said = heard.data
+    certified = Certified(
+        certificate=said.certificate,
+        image=said.image,
+        repository=said.repository,
+        envelope=said.envelope,
+        not_after=said.not_after,
+    )
+    work.put(
+        p.releases,
+        project=said.project,
+        release=said.release,
+        certificate=certified.certificate,
+        image=certified.image,
+        repository=certified.repository,
+        envelope=certified.envelope,
+        not_after=certified.not_after,
+    )
+    if said.command == "deploy":
+        known = await queries.known(placements.reads, said.project, said.release)
+        await accept(work, placements, known, certified, known.request or 0)
+
+
+async def on_start_requested(
+    heard: Heard[StartRequested], work: UnitOfWork, placements: Placements, ports: Ports
+) -> None:
+    asked = heard.data
+    request = await _count_request(work, placements, asked.project)
+    known = await queries.known(placements.reads, asked.project, asked.release)
+    if known.certified is not None:
+        await accept(work, placements, known, known.certified, request)
+        return
+    waiting = AwaitCertificate(
+        project=asked.project,
+        release=asked.release,
+        request=request,
+        until=work.now.timestamp() + CERTIFICATE_WITHIN,
+    )
+    work.enqueue(AWAIT_CERTIFICATE, f"{asked.project}/{request}", waiting)
+
+
+async def on_stop_requested(
+    heard: Heard[StopRequested], work: UnitOfWork, placements: Placements, ports: Ports
+) -> None:
+    project = heard.data.project
+    request = await _count_request(work, placements, project)
+    await placements.decide(work, Stop(project=project, request=request))
+    # Before anybody hears that it stopped, nobody reaches it any more.
+    await ports.router.unroute(project)
+
+
+async def on_delete_requested(
+    heard: Heard[DeleteRequested], work: UnitOfWork, placements: Placements, ports: Ports
+) -> None:
+    project = heard.data.project
+    request = await _count_request(work, placements, project)
+    await placements.decide(work, Delete(project=project, request=request))
+    await ports.router.unroute(project)
+
+
+async def on_token_revoked(
+    heard: Heard[TokenRevoked], work: UnitOfWork, placements: Placements, ports: Ports
+) -> None:
+    work.put(p.revoked_tokens, token=heard.data.token)
+
+
+async def accept(
+    work: UnitOfWork, placements: Placements, known: Known, certified: Certified, request: int
+) -> Sequence[Happened]:
+    """Accept the start of a certified release, for a deploy's own request or a later one."""
+    cleared = known.cleared
+    if cleared is None:
+        return await placements.decide(work, _never_cleared(known, request))
+
+    def command(room: Room) -> AcceptStart:
+        return AcceptStart(
+            project=known.project,
+            release=known.release,
+            request=request,
+            deployed_by=known.request or 0,
+            image=certified.image,
+            repository=certified.repository,
+            certificate=certified.certificate,
+            resources=cleared.resources,
+            room=room,
+        )
+
+    return await placements.decide_in_room(work, command)
+
+
+async def _reserve(
+    work: UnitOfWork, placements: Placements, known: Known, cleared: Cleared, request: int
+) -> None:
+    if cleared.command != "deploy":
+        return  # a build takes no room
+    until = (work.now + placements.reservation).isoformat(timespec="milliseconds")
+
+    def command(room: Room) -> Reserve:
+        return Reserve(
+            project=known.project,
+            release=known.release,
+            request=request,
+            source=cleared.source,
+            image=cleared.image,
+            resources=cleared.resources,
+            room=room,
+            until=until,
+        )
+
+    await placements.decide_in_room(work, command)
+
+
+async def _count_request(work: UnitOfWork, placements: Placements, project: str) -> int:
+    """The number of the request that is heard now. The gateway's order is the people's."""
+    number = await queries.requests(placements.reads, project) + 1
+    work.put(p.projects, project=project, requests=number)
+    return number
+
+
+def _never_cleared(known: Known, request: int) -> RejectStart:
+    why = f"release {known.release} of {known.project} was never cleared here"
+    return RejectStart(
+        project=known.project, release=known.release, request=request, why=why, fix="deploy it again"
+    )

@@ -1,0 +1,308 @@
+"""The long parts: bringing a release up beside what serves, and making what runs what should run.
+
+A start is repeatable: instances are known by project and release, so one that a crash left half started is
+taken over. A start moves the route and says so; it never ends what served before. That is `settle`'s, which
+looks at what was decided by then, and so also cleans up after a start that failed, was overtaken or died.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+from placet.deployer import queries
+from placet.deployer.domain import (
+    PROJECT,
+    Amount,
+    Command,
+    Live,
+    Project,
+    RejectStart,
+    ReportFailed,
+    ReportStarted,
+    stream,
+)
+from placet.deployer.handlers import accept
+from placet.deployer.placements import (
+    AWAIT_CERTIFICATE,
+    SETTLE,
+    START,
+    AwaitCertificate,
+    Placements,
+    Settle,
+    Start,
+)
+from placet.deployer.ports import Instance, InstanceSpec, Ports
+from placet.deployer.queries import Known
+from placet.deployer.samples import difference
+from placet.errors import PlacetError, Refused, Unavailable, Unreadable
+from placet.events import Clock, Finish, Job, UnitOfWork, Worker
+from placet.events.store import EventStore
+
+log = logging.getLogger(__name__)
+
+ASK_EVERY = 0.05
+"""Seconds between two questions whether an instance is ready."""
+KEPT_LOGS = 3
+"""Instances of a project whose logs stay after they ended."""
+IN_VAIN = "see `placet logs`; then deploy again"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patience:
+    """Seconds: until a model must be ready, and between leaving a route and being told to end."""
+
+    ready: float
+    drain: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Jobs:
+    ports: Ports
+    placements: Placements
+    store: EventStore
+    clock: Clock
+    public_url: str
+    patience: Patience
+    _turns: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
+    """One project's instances are started and stopped by one at a time, each on a fresh look at what is wanted."""
+
+    @property
+    def workers(self) -> tuple[Worker[Start], Worker[Settle], Worker[AwaitCertificate]]:
+        return (
+            Worker(kind=START, payload=Start, run=self.start, gave_up=self._start_gave_up, slots=4),
+            Worker(kind=SETTLE, payload=Settle, run=self.settle, gave_up=self._settle_gave_up, slots=8),
+            Worker(
+                kind=AWAIT_CERTIFICATE,
+                payload=AwaitCertificate,
+                run=self.await_certificate,
+                gave_up=self._await_gave_up,
+                slots=8,
+            ),
+        )
+
+    # Starting.
+
+    async def start(self, job: Job[Start]) -> Finish:
+        """Bring the release up beside what serves, ask it its sample, and move the route to it."""
+        payload = job.payload
+        known = await queries.known(self.placements.reads, payload.project, payload.release)
+        try:
+            instance = await self._bring_up(known, payload.request)
+        except (Refused, Unreadable) as error:
+            return self._finish(_failure(payload, error))
+        if instance is None:  # overtaken; deciding says so
+            return self._finish(_failure(payload, Refused("a later request overtook it")))
+        url = f"{self.public_url}/models/{payload.project}"
+        return self._finish(
+            ReportStarted(
+                project=payload.project,
+                release=payload.release,
+                request=payload.request,
+                url=url,
+                endpoint=instance.endpoint,
+            )
+        )
+
+    async def _bring_up(self, known: Known, request: int) -> Instance | None:
+        """The instance, ready and routed; None if a later request was made meanwhile."""
+        await self._verify(known)
+        async with self._turns[known.project]:
+            if not await self._is_wanted(known.project, request):
+                return None
+            instance = await self.ports.host.start(_spec(known))
+        await self._until_ready(instance)
+        await self._ask_sample(known, instance)
+        async with self._turns[known.project]:
+            if not await self._is_wanted(known.project, request):
+                return None
+            await self.ports.router.route(known.project, instance.endpoint, access=_access(known))
+        return instance
+
+    async def _verify(self, known: Known) -> None:
+        if known.cleared is None or known.certified is None:
+            raise Refused(
+                f"release {known.release} of {known.project} carries no certificate", fix="deploy it again"
+            )
+        await self.ports.certificates.verify(
+            repository=known.certified.repository,
+            envelope=known.certified.envelope,
+            certificate=known.certified.certificate,
+            image=known.certified.image,
+            source=known.cleared.source,
+            now=self.clock.now(),
+        )
+
+    async def _until_ready(self, instance: Instance) -> None:
+        deadline = time.monotonic() + self.patience.ready
+        while not await self.ports.probe.is_ready(instance.endpoint):
+            found = await self._find(instance.id)
+            if found is None or not found.is_running:
+                why = found.why if found and found.why else "it ended"
+                raise Refused(
+                    f"{instance.project} did not start: {why}{await self._last_words(instance.id)}",
+                    fix=IN_VAIN,
+                )
+            if time.monotonic() > deadline:
+                raise Refused(
+                    f"{instance.project} was not ready within {self.patience.ready:g} s"
+                    f"{await self._last_words(instance.id)}",
+                    fix=IN_VAIN,
+                )
+            await asyncio.sleep(ASK_EVERY)
+
+    async def _ask_sample(self, known: Known, instance: Instance) -> None:
+        assert known.certified is not None  # noqa: S101 - verified before anything was started
+        sample = await self.ports.images.sample(known.certified.repository, known.certified.image)
+        if sample is None:
+            return
+        answer = await self.ports.probe.predict(instance.endpoint, sample.request)
+        wrong = difference(sample.response, answer, sample.tolerance)
+        if wrong:
+            raise Refused(
+                f"the sample answer does not match: {wrong}",
+                fix="correct the sample's response or the model, then deploy again",
+            )
+
+    async def _last_words(self, id: str) -> str:
+        words = await self.ports.host.last_words(id)
+        return f"; it said last:\n{words}" if words else ""
+
+    async def _find(self, id: str) -> Instance | None:
+        return next((each for each in await self.ports.host.list() if each.id == id), None)
+
+    async def _is_wanted(self, project: str, request: int) -> bool:
+        starting = (await self._state(project)).starting
+        return starting is not None and starting.request == request
+
+    def _start_gave_up(self, job: Job[Start], reason: str) -> Finish:
+        return self._finish(_failure(job.payload, Refused(reason, fix="see the deployer's log")))
+
+    # Settling.
+
+    async def settle(self, job: Job[Settle]) -> Finish:
+        """Run and route what is live, end what is not wanted. Repeating it changes nothing."""
+        project = job.payload.project
+        moved = None
+        state = await self._state(project)
+        if state.live is None:
+            await self.ports.router.unroute(project)
+        else:
+            moved = await self._keep_serving(project, state.live)
+        await self._clear_away(project)
+        return _nothing if moved is None else self._finish(moved)
+
+    async def _keep_serving(self, project: str, live: Live) -> ReportStarted | None:
+        """Start the live release again if it ended. Says where it listens if that is elsewhere now."""
+        known = await queries.known(self.placements.reads, project, live.release)
+        async with self._turns[project]:
+            if (await self._state(project)).live != live:
+                return None
+            instance = await self.ports.host.start(_spec(known, endpoint=live.endpoint))
+            await self.ports.router.route(project, instance.endpoint, access=_access(known))
+        if instance.endpoint == live.endpoint:
+            return None
+        return ReportStarted(
+            project=project,
+            release=live.release,
+            request=live.request,
+            url=live.url,
+            endpoint=instance.endpoint,
+        )
+
+    async def _clear_away(self, project: str) -> None:
+        """End what left its route, after those who were on their way have arrived, and old logs."""
+        mine = [each for each in await self.ports.host.list() if each.project == project]
+        state = await self._state(project)
+        if any(each.is_running and each.release not in state.runs for each in mine):
+            await asyncio.sleep(self.patience.drain)
+        async with self._turns[project]:
+            state = await self._state(project)
+            unwanted = sorted(
+                (each for each in mine if each.release not in state.runs), key=lambda each: each.release
+            )
+            for each in unwanted:
+                await self.ports.host.stop(each.id)
+            was_deleted = 0 < state.deleted == state.asked and not state.runs
+            for each in unwanted if was_deleted else unwanted[:-KEPT_LOGS]:
+                await self.ports.host.forget(each.id)
+
+    def _settle_gave_up(self, job: Job[Settle], reason: str) -> Finish:
+        return _nothing  # what still differs is found by `reconcile`, again and again
+
+    # Starting what is being certified.
+
+    async def await_certificate(self, job: Job[AwaitCertificate]) -> Finish:
+        """A start of a release of whose certificate only the gateway has heard so far."""
+        payload = job.payload
+        known = await queries.known(self.placements.reads, payload.project, payload.release)
+        certified = known.certified
+        if certified is None:
+            if self.clock.now().timestamp() < payload.until:
+                raise Unavailable(f"no certificate of {payload.project} was heard of yet", retry_after=0.2)
+            return self._finish(_rejection(payload))
+
+        async def finish(work: UnitOfWork) -> None:
+            await accept(work, self.placements, known, certified, payload.request)
+
+        return finish
+
+    def _await_gave_up(self, job: Job[AwaitCertificate], reason: str) -> Finish:
+        return self._finish(_rejection(job.payload))
+
+    # Both.
+
+    async def _state(self, project: str) -> Project:
+        recorded = await self.store.read(stream(project))
+        return PROJECT.fold(each.data for each in recorded)
+
+    def _finish(self, command: Command) -> Finish:
+        async def finish(work: UnitOfWork) -> None:
+            await self.placements.decide(work, command)
+
+        return finish
+
+
+async def _nothing(work: UnitOfWork) -> None:
+    """There is nothing to say."""
+
+
+def _failure(payload: Start, error: PlacetError) -> ReportFailed:
+    return ReportFailed(
+        project=payload.project,
+        release=payload.release,
+        request=payload.request,
+        why=error.detail,
+        fix=error.fix,
+    )
+
+
+def _rejection(payload: AwaitCertificate) -> RejectStart:
+    return RejectStart(
+        project=payload.project,
+        release=payload.release,
+        request=payload.request,
+        why=f"release {payload.release} of {payload.project} carries no certificate",
+        fix="deploy it, so that it is certified",
+    )
+
+
+def _access(known: Known) -> str:
+    return known.cleared.access if known.cleared else "token"
+
+
+def _spec(known: Known, *, endpoint: str | None = None) -> InstanceSpec:
+    if known.cleared is None or known.certified is None:
+        raise Refused(f"release {known.release} of {known.project} is not known here any more")
+    return InstanceSpec(
+        project=known.project,
+        release=known.release,
+        image=known.certified.image,
+        repository=known.certified.repository,
+        access=known.cleared.access,
+        amount=Amount.of(known.cleared.resources),
+        endpoint=endpoint,
+    )

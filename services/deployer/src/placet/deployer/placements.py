@@ -1,0 +1,147 @@
+"""One decision on a project, with the rows and the jobs that follow from it, staged in one unit.
+
+Everything that changes a project goes through `Placements.decide`, so that `holdings` always agrees with the
+streams. Room is shared by all projects and each project has its own stream, so streams cannot keep two
+reservations from taking the same room; `room_taken` does. A taking moves its number on from the one that was
+read together with the room, or breaks a constraint, which is a conflict: the handler runs again and sees what
+is left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+import msgspec
+import sqlalchemy as sa
+
+from placet.deployer import projections as p
+from placet.deployer import queries
+from placet.deployer.domain import (
+    PROJECT,
+    AcceptStart,
+    Amount,
+    Command,
+    Happened,
+    Project,
+    Reserve,
+    Room,
+    stream,
+)
+from placet.deployer.ports import Reads
+from placet.events import UnitOfWork
+from placet.events.contracts.deployer import (
+    ModelDeleted,
+    ModelFailed,
+    ModelQuarantined,
+    ModelStarted,
+    ModelStopped,
+    StartAccepted,
+)
+
+START = "start"
+SETTLE = "settle"
+AWAIT_CERTIFICATE = "await certificate"
+
+
+class Start(msgspec.Struct, frozen=True, kw_only=True):
+    """The job to bring up a release that was accepted for `request`."""
+
+    project: str
+    release: int
+    request: int
+
+
+class Settle(msgspec.Struct, frozen=True, kw_only=True):
+    """The job to make a project's instances and route what they should be."""
+
+    project: str
+
+
+class AwaitCertificate(msgspec.Struct, frozen=True, kw_only=True):
+    """The job to start a release once its certificate was heard of, until a moment (seconds since 1970)."""
+
+    project: str
+    release: int
+    request: int
+    until: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placements:
+    """`total` is the room that the platform has, `reservation` how long room is held for an uncertified release."""
+
+    reads: Reads
+    total: Amount
+    reservation: timedelta
+
+    async def decide(self, work: UnitOfWork, command: Command) -> Sequence[Happened]:
+        """Decide what takes no room."""
+        return await self._stage(work, command)
+
+    async def decide_in_room(
+        self, work: UnitOfWork, command: Callable[[Room], Command]
+    ) -> Sequence[Happened]:
+        """Decide what may take room, on the room as it is."""
+        room, number = await queries.room(self.reads, self.total)
+        asked = command(room)
+        before: Project = await work.state(PROJECT, stream(asked.project))
+        happened = await self._stage(work, asked)
+        after: Project = await work.state(PROJECT, stream(asked.project))
+        if after.holds - before.holds:
+            work.run(_move_on(number))
+        return happened
+
+    async def _stage(self, work: UnitOfWork, command: Command) -> Sequence[Happened]:
+        happened = await work.decide(PROJECT, stream(command.project), command)
+        if happened:
+            await self._keep_holdings(work, command)
+        for event in happened:
+            _enqueue_what_follows(work, event)
+        return happened
+
+    async def _keep_holdings(self, work: UnitOfWork, command: Command) -> None:
+        project = command.project
+        amounts = await queries.amounts(self.reads, project)
+        if isinstance(command, Reserve | AcceptStart):
+            amounts[command.release] = Amount.of(command.resources)
+        state: Project = await work.state(PROJECT, stream(project))
+        work.run(sa.delete(p.holdings).where(p.holdings.c.project == project))
+        for release in sorted(state.holds):
+            reservation = state.reservation(release)
+            work.put(
+                p.holdings,
+                project=project,
+                release=release,
+                cpu_millis=amounts[release].cpu_millis,
+                memory_bytes=amounts[release].memory_bytes,
+                gpus=amounts[release].gpus,
+                until=reservation.until if reservation else None,
+                is_live=state.live is not None and state.live.release == release,
+            )
+
+
+def _move_on(number: int) -> sa.Executable:
+    """Move the number on from `number`, or break a constraint: its key, or NOT NULL."""
+    table = p.room_taken
+    if number == 0:
+        return sa.insert(table).values(id=1, number=1)
+    return sa.update(table).values(number=sa.case((table.c.number == number, number + 1), else_=sa.null()))
+
+
+def _enqueue_what_follows(work: UnitOfWork, event: Happened) -> None:
+    match event:
+        case StartAccepted(project=project, release=release, request=request):
+            job = Start(project=project, release=release, request=request)
+            work.enqueue(START, f"{project}/{request}", job)
+        case (
+            ModelStarted(project=project)
+            | ModelFailed(project=project)
+            | ModelStopped(project=project)
+            | ModelDeleted(project=project)
+            | ModelQuarantined(project=project)
+        ):
+            work.enqueue(SETTLE, project, Settle(project=project))
+        case _:
+            return

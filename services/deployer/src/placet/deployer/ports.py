@@ -1,0 +1,129 @@
+"""What the deployer needs from outside."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+import sqlalchemy as sa
+
+from placet.deployer.domain import Amount
+
+
+@dataclass(frozen=True, kw_only=True)
+class InstanceSpec:
+    """What is to run: one replica of one release. `endpoint` is where it listened before, if it did."""
+
+    project: str
+    release: int
+    image: str
+    repository: str
+    access: str
+    amount: Amount
+    endpoint: str | None = None
+
+    @property
+    def id(self) -> str:
+        """The same for every attempt, so that a start that is repeated finds what it began."""
+        return instance_id(self.project, self.release)
+
+
+def instance_id(project: str, release: int) -> str:
+    return f"{project}-{release}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Instance:
+    """Something that was started. `why` says how it ended, once it is not running any more."""
+
+    id: str
+    project: str
+    release: int
+    image: str
+    endpoint: str
+    is_running: bool
+    memory_bytes: int = 0
+    why: str = ""
+
+
+class ModelHost(Protocol):
+    """Runs instances of images. Every method may be repeated: the id says which instance is meant.
+
+    Raises `Refused` for an image that this host cannot run, `Unavailable` when the host or the registry is away.
+    """
+
+    async def start(self, spec: InstanceSpec) -> Instance:
+        """The running instance: the one that runs already if it is of the same spec, else a new one."""
+
+    async def stop(self, id: str, *, why: str = "") -> None:
+        """End it: kindly first, and surely. Nothing happens if it does not run. Its log stays."""
+
+    async def list(self) -> Sequence[Instance]:
+        """All that were started and not forgotten, running or not."""
+
+    async def forget(self, id: str) -> None:
+        """Stop it and remove all it left, its log too."""
+
+    async def last_words(self, id: str) -> str:
+        """The end of its log, at most a screen; empty if there is none."""
+
+    def log(self, id: str, *, tail: int | None, follow: bool) -> AsyncIterator[bytes]:
+        """Its log from the last `tail` lines on (None: all of it), and while it `follow`s what is added."""
+
+
+class Router(Protocol):
+    """Sends `/models/<project>/…` to an endpoint. Every method may be repeated. Raises `Unavailable`."""
+
+    async def route(self, project: str, endpoint: str, *, access: str) -> None: ...
+
+    async def unroute(self, project: str) -> None: ...
+
+    async def routes(self) -> Mapping[str, str] | None:
+        """Endpoints by project; None where routes are not this router's to keep."""
+
+
+class Certificates(Protocol):
+    async def verify(
+        self, *, repository: str, envelope: str, certificate: str, image: str, source: str, now: datetime
+    ) -> None:
+        """Raises `Refused` unless a certificate we trust lets this image of this source run now."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """The project's own example: what to ask, what to expect, and how far numbers may be off."""
+
+    request: Any
+    response: Any
+    tolerance: float
+
+
+class Images(Protocol):
+    async def sample(self, repository: str, image: str) -> Sample | None:
+        """The sample in the image, or None if it has none. Raises `Refused` if it is not one."""
+
+
+class Probe(Protocol):
+    """Asks an instance as a client would."""
+
+    async def is_ready(self, endpoint: str) -> bool: ...
+
+    async def predict(self, endpoint: str, request: Any) -> Any:
+        """The answer to a request for a prediction. Raises `Refused` if it is an error, or none."""
+
+
+class Reads(Protocol):
+    """The service's own tables, read outside any unit."""
+
+    async def rows(self, query: sa.Select[Any]) -> Sequence[sa.Row[Any]]: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ports:
+    host: ModelHost
+    router: Router
+    certificates: Certificates
+    images: Images
+    probe: Probe

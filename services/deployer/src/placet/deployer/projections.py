@@ -1,0 +1,64 @@
+"""The deployer's own rows: what it heard of releases, who holds room, and tokens that were revoked.
+
+`releases` keeps what other services' events said, so that a start needs nobody to be asked. `holdings` is the
+platform's room as it is given away; it always agrees with the projects' streams, since both are written in one
+unit. `room_taken` is one number that every taking of room moves on by one: of two that looked at the same room,
+the second finds it moved and has to look again (`placements.py`).
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+TABLES = sa.MetaData()
+
+projects = sa.Table(
+    "projects",
+    TABLES,
+    sa.Column("project", sa.Text, primary_key=True),
+    sa.Column("requests", sa.Integer, nullable=False),
+)
+"""How many requests were heard for a project."""
+
+releases = sa.Table(
+    "releases",
+    TABLES,
+    sa.Column("project", sa.Text, primary_key=True),
+    sa.Column("release", sa.Integer, primary_key=True, autoincrement=False),
+    # From the request.
+    sa.Column("request", sa.Integer),
+    sa.Column("correlation", sa.Text),
+    # From its clearance.
+    sa.Column("command", sa.Text),
+    sa.Column("source", sa.Text),
+    sa.Column("known_image", sa.Text),
+    sa.Column("access", sa.Text),
+    sa.Column("resources", sa.LargeBinary),
+    # From its certificate.
+    sa.Column("certificate", sa.Text),
+    sa.Column("image", sa.Text),
+    sa.Column("repository", sa.Text),
+    sa.Column("envelope", sa.Text),
+    sa.Column("not_after", sa.Text),
+)
+
+holdings = sa.Table(
+    "holdings",
+    TABLES,
+    sa.Column("project", sa.Text, primary_key=True),
+    sa.Column("release", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("cpu_millis", sa.BigInteger, nullable=False),
+    sa.Column("memory_bytes", sa.BigInteger, nullable=False),
+    sa.Column("gpus", sa.Integer, nullable=False),
+    sa.Column("until", sa.Text),
+    sa.Column("is_live", sa.Boolean, nullable=False),
+)
+
+room_taken = sa.Table(
+    "room_taken",
+    TABLES,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("number", sa.BigInteger, nullable=False),
+)
+
+revoked_tokens = sa.Table("revoked_tokens", TABLES, sa.Column("token", sa.Text, primary_key=True))

@@ -1,0 +1,142 @@
+"""Reading the deployer's own rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from placet.deployer import projections as p
+from placet.deployer.domain import Amount, Holding, Room
+from placet.deployer.ports import Reads
+from placet.events.contracts.shapes import Resources
+
+
+@dataclass(frozen=True, kw_only=True)
+class Certified:
+    """What a certificate said of a release."""
+
+    certificate: str
+    image: str
+    repository: str
+    envelope: str
+    not_after: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cleared:
+    """What a clearance said of a release. `image` is set where an existing one was chosen."""
+
+    command: str
+    source: str
+    image: str | None
+    access: str
+    resources: Resources
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """What is known of a release. `request` counts the project's requests, `correlation` is the operation."""
+
+    project: str
+    release: int
+    request: int | None = None
+    correlation: str | None = None
+    cleared: Cleared | None = None
+    certified: Certified | None = None
+
+
+async def known(reads: Reads, project: str, release: int) -> Known:
+    rows = await reads.rows(
+        sa.select(p.releases).where(p.releases.c.project == project, p.releases.c.release == release)
+    )
+    return _known(rows[0]) if rows else Known(project=project, release=release)
+
+
+async def requests(reads: Reads, project: str) -> int:
+    rows = await reads.rows(sa.select(p.projects.c.requests).where(p.projects.c.project == project))
+    return int(rows[0].requests) if rows else 0
+
+
+async def room(reads: Reads, total: Amount) -> tuple[Room, int]:
+    """The platform's room, and the number of the last taking, which the next one has to move on from.
+
+    The number is read first: whatever is taken after that is noticed by it.
+    """
+    taken = await reads.rows(sa.select(p.room_taken.c.number))
+    rows = await reads.rows(sa.select(p.holdings).order_by(p.holdings.c.project, p.holdings.c.release))
+    held = tuple(
+        Holding(
+            project=row.project,
+            release=row.release,
+            amount=_amount(row),
+        )
+        for row in rows
+    )
+    return Room(total=total, held=held), int(taken[0].number) if taken else 0
+
+
+async def amounts(reads: Reads, project: str) -> dict[int, Amount]:
+    """What each release of a project holds."""
+    rows = await reads.rows(sa.select(p.holdings).where(p.holdings.c.project == project))
+    return {row.release: _amount(row) for row in rows}
+
+
+async def expired(reads: Reads, now: str) -> Sequence[tuple[str, int]]:
+    """Reservations whose time is over, as (project, release)."""
+    query = sa.select(p.holdings.c.project, p.holdings.c.release).where(p.holdings.c.until <= now)
+    return [(row.project, row.release) for row in await reads.rows(query)]
+
+
+async def running(reads: Reads) -> frozenset[tuple[str, int]]:
+    """What should have an instance, starting or live, as (project, release)."""
+    query = sa.select(p.holdings.c.project, p.holdings.c.release).where(p.holdings.c.until.is_(None))
+    return frozenset((row.project, row.release) for row in await reads.rows(query))
+
+
+async def live(reads: Reads) -> Sequence[Known]:
+    """The releases that are live, over all projects."""
+    is_same = sa.and_(
+        p.releases.c.project == p.holdings.c.project, p.releases.c.release == p.holdings.c.release
+    )
+    query = sa.select(p.releases).join(p.holdings, is_same).where(p.holdings.c.is_live)
+    return [_known(row) for row in await reads.rows(query.order_by(p.releases.c.project))]
+
+
+async def is_revoked(reads: Reads, token: str) -> bool:
+    return bool(await reads.rows(sa.select(p.revoked_tokens).where(p.revoked_tokens.c.token == token)))
+
+
+def _amount(row: sa.Row[Any]) -> Amount:
+    return Amount(cpu_millis=row.cpu_millis, memory_bytes=row.memory_bytes, gpus=row.gpus)
+
+
+def _known(row: sa.Row[Any]) -> Known:
+    cleared = certified = None
+    if row.source is not None:
+        cleared = Cleared(
+            command=row.command,
+            source=row.source,
+            image=row.known_image,
+            access=row.access,
+            resources=msgspec.json.decode(row.resources, type=Resources),
+        )
+    if row.certificate is not None:
+        certified = Certified(
+            certificate=row.certificate,
+            image=row.image,
+            repository=row.repository,
+            envelope=row.envelope,
+            not_after=row.not_after,
+        )
+    return Known(
+        project=row.project,
+        release=row.release,
+        request=row.request,
+        correlation=row.correlation,
+        cleared=cleared,
+        certified=certified,
+    )

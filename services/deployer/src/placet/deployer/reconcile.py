@@ -1,0 +1,180 @@
+"""Compares what should run with what runs, again and again, and says `model.diverged` before it is mended.
+
+Also here, since they come with time and not with a message: reservations that end, certificates that end. What
+is mended is `settle`'s; a model that dies again and again is given up and taken off its route. How often one
+died is remembered only while this process lives.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from placet.deployer import queries
+from placet.deployer.domain import PROJECT, Expire, GiveUp, Live, Quarantine, ReportDiverged, stream
+from placet.deployer.jobs import IN_VAIN
+from placet.deployer.placements import SETTLE, Placements, Settle
+from placet.deployer.ports import Instance, Ports, instance_id
+from placet.deployer.queries import Known
+from placet.events import Context, UnitOfWork, Wiring, transact
+from placet.events.envelope import Actor
+
+log = logging.getLogger(__name__)
+
+SERVICE = "deployer"
+DEATHS = 5
+"""So many without `QUIET` seconds of life between them, and a model is given up."""
+QUIET = 60.0
+LONGEST_PAUSE = 30.0
+
+
+@dataclass(slots=True)
+class _Trouble:
+    """What one instance went through lately. Times are monotonic seconds."""
+
+    deaths: int = 0
+    last: float = float("-inf")
+    look_again: float = float("-inf")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reconciliation:
+    ports: Ports
+    placements: Placements
+    wiring: Wiring
+    _troubles: dict[str, _Trouble] = field(default_factory=dict)
+
+    async def run(self) -> None:
+        """One round. Raises `Unavailable`; the next round begins anew."""
+        now = self.wiring.clock.now()
+        await self._end_reservations(now)
+        instances = {each.id: each for each in await self.ports.host.list()}
+        routes = await self.ports.router.routes()
+        for known in await queries.live(self.placements.reads):
+            if known.certified and datetime.fromisoformat(known.certified.not_after) <= now:
+                await self._quarantine(known, known.certified)
+            else:
+                await self._compare(known, instances, routes)
+        await self._end_what_nobody_wants(instances, routes)
+
+    async def _end_reservations(self, now: datetime) -> None:
+        moment = now.isoformat(timespec="milliseconds")
+        for project, release in await queries.expired(self.placements.reads, moment):
+            known = await queries.known(self.placements.reads, project, release)
+
+            async def expire(work: UnitOfWork, project: str = project) -> None:
+                await self.placements.decide(work, Expire(project=project, now=now))
+
+            await self._transact(known, expire)
+
+    async def _quarantine(self, known: Known, certified: queries.Certified) -> None:
+        """Traffic stops before anybody is told."""
+        await self.ports.router.unroute(known.project)
+
+        async def quarantine(work: UnitOfWork) -> None:
+            await self.placements.decide(
+                work,
+                Quarantine(
+                    project=known.project,
+                    release=known.release,
+                    certificate=certified.certificate,
+                    why=f"its certificate {certified.certificate} ended at {certified.not_after}",
+                ),
+            )
+
+        await self._transact(known, quarantine)
+
+    async def _compare(
+        self, known: Known, instances: Mapping[str, Instance], routes: Mapping[str, str] | None
+    ) -> None:
+        instance = instances.get(instance_id(known.project, known.release))
+        if instance is not None and instance.is_running and self._takes_too_much(known, instance):
+            why = f"it took {instance.memory_bytes / 2**20:.0f} MiB of memory, more than it had reserved"
+            await self.ports.host.stop(instance.id, why=why)
+            await self._mend(known, why, is_death=True)
+        elif instance is None:
+            await self._mend(known, "it does not run here", is_death=True)
+        elif not instance.is_running:
+            await self._mend(known, instance.why or "it ended", is_death=True)
+        elif routes is not None and routes.get(known.project) != instance.endpoint:
+            await self._mend(known, "its route was gone or led elsewhere", is_death=False)
+
+    def _takes_too_much(self, known: Known, instance: Instance) -> bool:
+        return known.cleared is not None and instance.memory_bytes > known.cleared.resources.memory_bytes
+
+    async def _mend(self, known: Known, why: str, *, is_death: bool) -> None:
+        trouble = self._troubles.setdefault(known.project, _Trouble())
+        now = time.monotonic()
+        if now < trouble.look_again:
+            return
+        if now - trouble.last > QUIET:
+            trouble.deaths = 0
+        trouble.deaths += is_death
+        trouble.last = now
+        trouble.look_again = now + min(0.5 * 2**trouble.deaths, LONGEST_PAUSE)
+        if trouble.deaths >= DEATHS:
+            del self._troubles[known.project]
+            await self._give_up(known, why)
+            return
+
+        async def diverge(work: UnitOfWork) -> None:
+            live = await self._live(work, known)
+            if live is None:
+                return
+            diverged = ReportDiverged(project=known.project, release=known.release, why=why)
+            await self.placements.decide(work, diverged)
+            work.enqueue(SETTLE, known.project, Settle(project=known.project))
+
+        await self._transact(known, diverge)
+
+    async def _give_up(self, known: Known, why: str) -> None:
+        words = await self.ports.host.last_words(instance_id(known.project, known.release))
+        await self.ports.router.unroute(known.project)
+
+        async def give_up(work: UnitOfWork) -> None:
+            await self.placements.decide(
+                work,
+                GiveUp(
+                    project=known.project,
+                    release=known.release,
+                    why=f"{known.project} ended {DEATHS} times in a row: {why}"
+                    + (f"; it said last:\n{words}" if words else ""),
+                    fix=IN_VAIN,
+                ),
+            )
+
+        await self._transact(known, give_up)
+
+    async def _end_what_nobody_wants(
+        self, instances: Mapping[str, Instance], routes: Mapping[str, str] | None
+    ) -> None:
+        wanted = await queries.running(self.placements.reads)
+        served = {project for project, _ in wanted}
+        projects = {
+            each.project
+            for each in instances.values()
+            if each.is_running and (each.project, each.release) not in wanted
+        } | (set(routes or ()) - served)
+        for project in sorted(projects):
+            known = Known(project=project, release=0)
+
+            async def settle(work: UnitOfWork, project: str = project) -> None:
+                work.enqueue(SETTLE, project, Settle(project=project))
+
+            await self._transact(known, settle)
+
+    async def _live(self, work: UnitOfWork, known: Known) -> Live | None:
+        state = await work.state(PROJECT, stream(known.project))
+        return state.live if state.live is not None and state.live.release == known.release else None
+
+    async def _transact(self, known: Known, change: Callable[[UnitOfWork], Awaitable[None]]) -> None:
+        """In the name of the operation that deployed the release, since its life goes on here."""
+        context = Context(
+            project=known.project,
+            correlation=known.correlation or self.wiring.ids.new(),
+            actor=Actor.service(SERVICE),
+        )
+        await transact(self.wiring, SERVICE, context, change)

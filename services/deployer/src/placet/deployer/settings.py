@@ -1,0 +1,79 @@
+"""What the deployer needs to know about its surroundings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from placet.events import ServiceSettings
+
+
+def _without_slash(url: str) -> str:
+    if not url.startswith(("http://", "https://")):
+        raise ValueError("must be http://host[:port][/prefix] or https://…")
+    return url.rstrip("/")
+
+
+Url = Annotated[str, AfterValidator(_without_slash)]
+
+
+class DeployerSettings(ServiceSettings):
+    registry: str = Field(
+        description="the OCI registry: http(s)://host:port, or a folder for an image layout"
+    )
+    data: Path = Field(description="folder for unpacked images, and for instances with their logs")
+    certifier_keys: Path = Field(
+        description="file with the public keys that certificates are signed with, as a JSON list of {kid, x}"
+    )
+    token_keys: Path = Field(
+        description="file with the public keys that tokens are signed with, as a JSON list of {kid, x}"
+    )
+    public_url: Url = Field(
+        default="http://127.0.0.1:8080",
+        description="where people reach the platform; models are below /models/",
+    )
+    model_host: Literal["process"] = Field(default="process", description="what runs the models")
+    router: Literal["gateway", "caddy"] = Field(
+        default="gateway", description="who sends /models/… to the models: the gateway, if embedded, or Caddy"
+    )
+    caddy_admin_url: Url = Field(
+        default="http://127.0.0.1:2019", description="Caddy's admin API, where the router is caddy"
+    )
+    caddy_server: str = Field(
+        default="placet",
+        min_length=1,
+        description="the HTTP server in Caddy's configuration that gets the routes",
+    )
+    cpu: float | None = Field(
+        default=None,
+        gt=0,
+        description="cores to give to models; models mostly wait, so the default is four times the machine's",
+    )
+    memory: int | None = Field(
+        default=None, gt=0, description="bytes of memory to give to models; the default is the machine's"
+    )
+    reservation_seconds: float = Field(
+        default=900.0, gt=0, description="how long room is held for a release that is not certified yet"
+    )
+    ready_seconds: float = Field(
+        default=60.0, gt=0, description="how long a model may take to load before its start has failed"
+    )
+    drain_seconds: float = Field(
+        default=1.0, ge=0, description="how long an instance goes on after it left its route"
+    )
+    stop_seconds: float = Field(
+        default=10.0, gt=0, description="how long an instance may take to end before it is killed"
+    )
+    reconcile_seconds: float = Field(
+        default=2.0, gt=0, description="how often what runs is compared with what should run"
+    )
+    log_bytes: int = Field(
+        default=10 * 2**20,
+        ge=2**16,
+        description="how large an instance's log may grow before its older half goes",
+    )
+    stop_models_on_exit: bool = Field(
+        default=False, description="whether models end with the deployer, to be started again with it"
+    )

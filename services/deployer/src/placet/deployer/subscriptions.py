@@ -1,0 +1,46 @@
+"""The deployer's edge as data: what it hears, and what it says."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from placet.deployer import handlers
+from placet.deployer.placements import Placements
+from placet.deployer.ports import Ports
+from placet.events import ByType, Heard, UnitOfWork
+from placet.events.contracts import builder, certifier, deployer, gateway
+
+Handler = Callable[[Heard[Any], UnitOfWork, Placements, Ports], Awaitable[None]]
+
+HEARS: Mapping[type, Handler] = {
+    gateway.DeployRequested: handlers.on_deploy_requested,
+    gateway.StartRequested: handlers.on_start_requested,
+    gateway.StopRequested: handlers.on_stop_requested,
+    gateway.DeleteRequested: handlers.on_delete_requested,
+    gateway.TokenRevoked: handlers.on_token_revoked,
+    certifier.ReleaseCleared: handlers.on_release_cleared,
+    certifier.ReleaseRefused: handlers.on_release_refused,
+    certifier.CertificateIssued: handlers.on_certificate_issued,
+    builder.BuildFailed: handlers.on_build_failed,
+}
+
+SAYS: tuple[type, ...] = (
+    deployer.ResourcesReserved,
+    deployer.ResourcesRefused,
+    deployer.ResourcesReleased,
+    deployer.StartAccepted,
+    deployer.ModelStarted,
+    deployer.ModelFailed,
+    deployer.ModelStopped,
+    deployer.ModelDeleted,
+    deployer.ModelQuarantined,
+    deployer.ModelDiverged,
+)
+
+
+def reaction(placements: Placements, ports: Ports) -> ByType:
+    def bound(handler: Handler) -> Callable[[Heard[Any], UnitOfWork], Awaitable[None]]:
+        return lambda heard, work: handler(heard, work, placements, ports)
+
+    return ByType({event: bound(handler) for event, handler in HEARS.items()})
