@@ -158,6 +158,16 @@ class BusContract:
 
             await eventually(lambda: ear.positions == [1, 1])
 
+    async def test_positions_of_every_size_come_through(self, open_bus: OpenBus) -> None:
+        builder, certifier, ear = await open_bus("builder"), await open_bus("certifier"), Ear()
+        positions = [number for bits in (7, 8, 15, 16, 31, 32, 53) for number in (2**bits - 1, 2**bits)]
+        async with listening(certifier, "certifier", "builder", ear=ear):
+            await connected(builder, "builder", ear)
+
+            await builder.publish([event("builder", position) for position in positions])
+
+            await eventually(lambda: ear.positions == positions)
+
     async def test_a_hearer_in_trouble_does_not_hold_up_the_producer(self, open_bus: OpenBus) -> None:
         builder, certifier, ear = await open_bus("builder"), await open_bus("certifier"), Ear()
         async with listening(certifier, "certifier", "builder", ear=ear):

@@ -236,6 +236,7 @@ async def test_a_note_in_anothers_name_is_a_stray_and_not_heard(
         {"epoch": 7, "sequence": "1"},
         {"epoch": "first", "sequence": -1},
         {"epoch": "first", "sequence": [1]},
+        {"epoch": "fir\0st", "sequence": 1},
     ],
 )
 @pytest.mark.parametrize("kind", [None, "event", "head", "resend", "nonsense"])
@@ -252,7 +253,7 @@ async def test_a_message_without_a_place_is_a_stray_and_the_next_one_comes(
         await channel.basic_publish(
             b"\xff no JSON",
             exchange=EXCHANGE,
-            routing_key="builder.image.built.churn",
+            routing_key="builder.image.built.\0",
             properties=properties(user_id="builder", message_type=kind, headers=headers),
         )
         await builder.publish([event("builder", 1)])
@@ -261,6 +262,7 @@ async def test_a_message_without_a_place_is_a_stray_and_the_next_one_comes(
         stray, good = ear.deliveries
         assert isinstance(stray, Delivery)
         assert not stray.epoch or not stray.position
+        assert stray.routing_key == "builder.image.built.\ufffd"
         assert good.position == 1
 
 

@@ -20,7 +20,7 @@ import logging
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import cast
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
 import aiormq
@@ -50,19 +50,19 @@ MAX_DELAY = 5.0
 """Seconds between two tries to connect, at most."""
 CLOSE_WITHIN = 3.0
 """Seconds for a polite goodbye; the other side may be gone."""
-DELIVERY_LIMIT = 1000
-"""How often a message may come back to its queue. Where none is set RabbitMQ ≥ 4.0 takes 20, and then drops.
-Messages come back once per try while our database is away, at most every `MAX_DELAY` seconds, so this is well
-over an hour; what is dropped after that is asked for again, like all that is missing. Without any limit, one
-message that no client can decode would make a service deaf for ever."""
+DELIVERY_LIMIT = 200
+"""How often a message may come back to its queue before the broker drops it; without a number RabbitMQ ≥ 4.0
+takes 20, and older ones never drop. Messages come back once per try while our database is away, so this lasts
+for a quarter of an hour, and what is dropped after that is asked for again, like all that is missing. Never to
+drop would be worse: one message that no client can decode would make its hearers deaf for good."""
 NOTE_LIFE = "60000"
 """Milliseconds, as text. Heads are announced again and again, and must not pile up for who does not run."""
 STREAM_BYTES = 1_000_000_000
 SEGMENT_BYTES = 100_000_000
 
-EVENT: Final = "event"
-HEAD: Final = "head"
-RESEND: Final = "resend"
+EVENT = "event"
+HEAD = "head"
+RESEND = "resend"
 
 _AWAY = (
     aiormq.AMQPError,
@@ -155,6 +155,8 @@ class RabbitMQBus:
             self._is_mute = False
 
     async def _confirmed(self, messages: Sequence[_Message]) -> None:
+        if self._channel is not None and self._channel.is_closed:
+            await self._hang_up()  # it was lost while there was nothing to say
         if self._channel is None:
             with _or_unavailable():
                 self._channel = await self._open_channel("says")
@@ -369,22 +371,26 @@ def _read(message: DeliveredMessage) -> Delivery | Note:
     epoch, position = headers.get("epoch"), headers.get("sequence")
     delivery = Delivery(
         sender=properties.user_id,
-        routing_key=message.routing_key or "",
-        epoch=epoch if isinstance(epoch, str) else "",
+        routing_key=_printable(message.routing_key or ""),
+        epoch=epoch if isinstance(epoch, str) and epoch.isprintable() else "",
         position=position if isinstance(position, int) and position > 0 else 0,
         raw=message.body,
     )
-    try:
-        match properties.message_type:
-            case "head":
-                head = msgspec.json.decode(message.body, type=HeadAnnounced)
-                return head if head.producer == delivery.producer == delivery.sender else delivery
-            case "resend":
-                resend = msgspec.json.decode(message.body, type=ResendAsked)
-                return resend if resend.asker == delivery.producer == delivery.sender else delivery
-    except msgspec.MsgspecError:
-        pass
+    with suppress(msgspec.MsgspecError):
+        if properties.message_type == HEAD:
+            head = msgspec.json.decode(message.body, type=HeadAnnounced)
+            if head.producer == delivery.producer == delivery.sender:
+                return head
+        if properties.message_type == RESEND:
+            resend = msgspec.json.decode(message.body, type=ResendAsked)
+            if resend.asker == delivery.producer == delivery.sender:
+                return resend
     return delivery
+
+
+def _printable(text: str) -> str:
+    """A stray is parked in a table, and PostgreSQL keeps no NUL in a text."""
+    return "".join(character if character.isprintable() else "\ufffd" for character in text)
 
 
 async def _close(connection: AbstractConnection) -> None:
@@ -406,7 +412,7 @@ def _or_unavailable() -> Iterator[None]:
             raise
         raise Unavailable("RabbitMQ hung up") from error
     except _AWAY as error:
-        raise Unavailable(f"RabbitMQ: {error or type(error).__name__}") from error
+        raise Unavailable(f"RabbitMQ: {str(error) or type(error).__name__}") from error
 
 
 def _with_query(url: str, **settings: str) -> str:
