@@ -39,6 +39,7 @@ _MAX_UNPACKED = 8 * 1024**3
 _MAX_NESTING = 8
 _MAX_MEMBERS = 100_000
 _CHUNK = 1024**2
+_UNRESOLVED = "\0"
 _OPCODES = {opcode.code.encode("latin-1"): opcode.name for opcode in pickletools.opcodes}
 _HIGHEST_PROTOCOL = max(opcode.proto for opcode in pickletools.opcodes)
 
@@ -230,7 +231,7 @@ class _Reader:
         if length > _MAX_TEXT:
             # No name of a global is that long, and nothing else of the text is looked at.
             self.skip(length)
-            return "\0"
+            return _UNRESOLVED
         return self.exactly(length).decode("utf-8", "surrogatepass")
 
     def _count(self, more: int) -> None:
@@ -434,7 +435,7 @@ class _Machine:
             target.update(_mapping(items))
 
     def _global(self, module: Any, name: Any) -> Any:
-        if not isinstance(module, str) or not isinstance(name, str):
+        if not isinstance(module, str) or not isinstance(name, str) or _UNRESOLVED in (module, name):
             self.findings.add(
                 Finding(
                     judgement="denied", name="a name that is computed while unpickling", where=self._where
@@ -491,7 +492,7 @@ def _mapping(items: list[Any]) -> dict[str, Any]:
 
 def _unquoted(line: bytes) -> str:
     if len(line) < 2 or line[:1] != line[-1:] or line[:1] not in (b"'", b'"') or b"\\" in line:
-        return "\0"  # an escaped name is no name we resolve
+        return _UNRESOLVED  # an escaped name is no name we resolve
     return line[1:-1].decode("latin-1")
 
 

@@ -1,0 +1,287 @@
+"""Scanning pickles: what they would call is found, and what cannot be followed is said to be unreadable."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import pickle
+import pickletools
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from placet.projects import scan_pickle
+from placet.projects.pickles import judge
+from sklearn.ensemble import (
+    GradientBoostingClassifier,
+    HistGradientBoostingClassifier,
+    RandomForestClassifier,
+)
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
+
+X = np.random.default_rng(7).random((30, 4))
+Y = (X[:, 0] > 0.5).astype(int)
+MODELS = {
+    "a pipeline": make_pipeline(FunctionTransformer(np.log1p), StandardScaler(), LogisticRegression()).fit(
+        X, Y
+    ),
+    "a forest with words for classes": RandomForestClassifier(3).fit(
+        X, np.array(["no", "yes"], dtype=object)[Y]
+    ),
+    "boosted trees": GradientBoostingClassifier(n_estimators=2).fit(X, Y),
+    "histogram trees": HistGradientBoostingClassifier(max_iter=2).fit(X, Y),
+    "neighbours": KNeighborsClassifier().fit(X, Y),
+    "a network": MLPClassifier((4,), solver="sgd", max_iter=2000, tol=1.0).fit(X, Y),
+    "a vectorizer": TfidfVectorizer().fit(["one two", "two three"]),
+}
+
+
+class Call:
+    """Pickles to a call of `function(*args)`."""
+
+    def __init__(self, function: Any, *args: Any) -> None:
+        self._reduced = (function, args)
+
+    def __reduce__(self) -> Any:
+        return self._reduced
+
+
+def judged(path: Path) -> dict[str, list[str]]:
+    scan = scan_pickle(path)
+    bad = {kind: scan.names(kind) for kind in ("denied", "unlisted", "unreadable")}
+    return {kind: names for kind, names in bad.items() if names}
+
+
+def scanned(data: bytes, tmp_path: Path, name: str = "model.pkl") -> dict[str, list[str]]:
+    (tmp_path / name).write_bytes(data)
+    return judged(tmp_path / name)
+
+
+@pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
+@pytest.mark.parametrize("protocol", range(6))
+def test_an_honest_pickle_of_any_protocol_names_only_what_is_listed(
+    model: Any, protocol: int, tmp_path: Path
+) -> None:
+    assert scanned(pickle.dumps(model, protocol=protocol), tmp_path) == {}
+
+
+@pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
+@pytest.mark.parametrize(
+    "compress", [0, ("zlib", 3), ("gzip", 3), ("bz2", 3), ("lzma", 3), ("xz", 3)], ids=str
+)
+def test_an_honest_joblib_file_is_followed_to_its_end(model: Any, compress: Any, tmp_path: Path) -> None:
+    joblib.dump(model, tmp_path / "model.joblib", compress=compress)
+    scan = scan_pickle(tmp_path / "model.joblib")
+    assert judged(tmp_path / "model.joblib") == {}
+    assert any(name.startswith("sklearn.") for name in scan.names("allowed"))
+
+
+@pytest.mark.parametrize(
+    ("function", "args", "name"),
+    [
+        (__import__("os").system, ("true",), "posix.system"),
+        (__import__("subprocess").Popen, (["true"],), "subprocess.Popen"),
+        (eval, ("1",), "builtins.eval"),
+        (exec, ("1",), "builtins.exec"),
+        (getattr, (1, "real"), "builtins.getattr"),
+        (__import__, ("os",), "builtins.__import__"),
+        (open, ("/etc/passwd",), "io.open"),
+        (__import__("operator").attrgetter, ("a",), "operator.attrgetter"),
+        (__import__("functools").partial, (int,), "functools.partial"),
+        (__import__("runpy").run_path, ("x",), "runpy.run_path"),
+        (__import__("importlib").import_module, ("x",), "importlib.import_module"),
+        (joblib.load, ("x",), "joblib.numpy_pickle.load"),
+        (np.load, ("x",), "numpy.load"),
+        (np.testing.runstring, ("x", {}), "numpy.testing._private.utils.runstring"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+@pytest.mark.parametrize("protocol", [0, 2, 5])
+def test_a_call_of_what_a_model_does_not_need_is_found(
+    function: Any, args: Any, name: str, protocol: int, tmp_path: Path
+) -> None:
+    found = scanned(pickle.dumps([1, {"a": Call(function, *args)}], protocol=protocol), tmp_path)
+    # Below protocol 3 pickle writes the names of Python 2.
+    old = {"subprocess.Popen": "commands.Popen"}.get(name, name.replace("builtins.", "__builtin__."))
+    assert (old if protocol < 3 else name) in [*found.get("denied", []), *found.get("unlisted", [])]
+
+
+@pytest.mark.parametrize("compress", [0, ("zlib", 3), ("xz", 3)], ids=str)
+def test_a_call_behind_the_arrays_of_a_joblib_file_is_found(compress: Any, tmp_path: Path) -> None:
+    hidden = [np.zeros((300, 7)), np.array(["a", None], dtype=object), Call(eval, "1")]
+    joblib.dump(hidden, tmp_path / "model.joblib", compress=compress)
+    assert judged(tmp_path / "model.joblib") == {"denied": ["builtins.eval"]}
+
+
+def test_a_call_inside_an_array_of_objects_is_found(tmp_path: Path) -> None:
+    joblib.dump(np.array([Call(eval, "1")], dtype=object), tmp_path / "model.joblib")
+    assert judged(tmp_path / "model.joblib") == {"denied": ["builtins.eval"]}
+
+
+HOSTILE = {
+    "a name from the memo": b"\x80\x04\x8c\x02os\x94\x8c\x06system\x94\x30\x30h\x00h\x01\x93\x8c\x04true\x85R.",
+    "a name through a module": b"\x80\x04\x8c\x0csklearn.base\x8c\x09os.system\x93\x8c\x04true\x85R.",
+    "a name that is computed": b"\x80\x04\x8c\x02os\x8c\x08builtins\x8c\x03str\x93\x8c\x06system\x85R\x93.",
+    "an instance": b"(S'true'\nios\nsystem\n.",
+    "an object": b"(cos\nsystem\nS'true'\no.",
+    "an escaped name": b"(S'o\\x73'\nS'system'\n\x93.",
+    "a build": b"\x80\x04cos\nsystem\n)\x81}\x8c\x01a\x8c\x01bsb.",
+}
+
+
+@pytest.mark.parametrize("data", HOSTILE.values(), ids=HOSTILE)
+def test_pickles_written_by_hand_do_not_get_past(data: bytes, tmp_path: Path) -> None:
+    assert "denied" in scanned(data, tmp_path)
+
+
+UNREADABLE = {
+    "nothing": b"",
+    "text": b"hello",
+    "no end": b"\x80\x04N",
+    "an unknown opcode": b"\x80\x04\xff.",
+    "something behind": b"N.N.",
+    "a persistent id": b"Pid\n.",
+    "an extension": b"\x82\x01.",
+    "a buffer elsewhere": b"\x80\x05\x97.",
+    "an empty stack": b"\x80\x04R.",
+    "no mark": b"\x80\x04t.",
+    "an unknown memo": b"h\x07.",
+    "a length beyond the end": b"\x80\x04\x8e\xff\xff\xff\xff\xff\xff\xff\x7fx.",
+    "an endless line": b"c" + b"a" * 2_000_000,
+    "a compressed pickle under another name": zlib.compress(b"N."),
+}
+
+
+@pytest.mark.parametrize("data", UNREADABLE.values(), ids=UNREADABLE)
+def test_what_cannot_be_followed_is_said_to_be_unreadable(data: bytes, tmp_path: Path) -> None:
+    assert "unreadable" in scanned(data, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x1f\x8b broken",
+        b"BZ broken",
+        b"\xfd7zXZ broken",
+        b"\x78\x9c broken",
+        zlib.compress(b"N" * 1000)[:-8],
+        b"ZF0x" + b"0" * 40,
+        b"\x04\x22\x4d\x18" + b"0" * 40,
+    ],
+)
+def test_a_joblib_file_that_cannot_be_unpacked_is_unreadable(data: bytes, tmp_path: Path) -> None:
+    assert "unreadable" in scanned(data, tmp_path, "model.joblib")
+
+
+def test_arrays_of_joblib_in_a_file_of_another_name_are_unreadable(tmp_path: Path) -> None:
+    # pickle.load would read the array's bytes as opcodes, joblib.load would skip them: one scan cannot be right.
+    joblib.dump(np.zeros(3), tmp_path / "model.pkl")
+    assert "not called .joblib" in judged(tmp_path / "model.pkl")["unreadable"][0]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (b"\x8c\x02f8\x94", b"\x8c\x02f1\x94"),
+        (b"\x8c\x02f8\x94", b"\x8c\x02V8\x94"),
+        (b"\x8c\x02f8\x94", b"\x8c\x02q8\x94"),
+    ],
+)
+def test_an_array_that_lies_about_its_size_hides_nothing(before: bytes, after: bytes, tmp_path: Path) -> None:
+    out = io.BytesIO()
+    joblib.dump([np.zeros(8), 1], out)
+    changed = out.getvalue().replace(before, after)
+    assert changed != out.getvalue()
+    assert "unreadable" in scanned(changed, tmp_path, "model.joblib")
+
+
+def test_pickles_inside_a_zip_are_found_by_name_and_by_look(tmp_path: Path) -> None:
+    hostile = pickle.dumps(Call(eval, "1"))
+    for name in ("archive/data.pkl", "weights.bin"):
+        with zipfile.ZipFile(tmp_path / "model.skops", "w") as container:
+            container.writestr("schema.json", "{}")
+            container.writestr(name, hostile)
+        assert judged(tmp_path / "model.skops") == {"denied": ["builtins.eval"]}
+
+
+def test_a_broken_zip_is_unreadable(tmp_path: Path) -> None:
+    assert "unreadable" in scanned(b"PK\x03\x04 broken", tmp_path, "model.skops")
+
+
+def test_nothing_is_ever_unpickled(tmp_path: Path) -> None:
+    touched = tmp_path / "touched"
+    scanned(pickle.dumps(Call(Path.touch, touched)), tmp_path)
+    scanned(pickle.dumps(Call(open, str(touched), "w")), tmp_path)
+    assert not touched.exists()
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "expected"),
+    [
+        ("sklearn.linear_model._logistic", "LogisticRegression", "allowed"),
+        ("sklearn.tree._tree", "Tree", "allowed"),
+        ("sklearn._loss._loss", "__pyx_unpickle_CyHalfMultinomialLoss", "allowed"),
+        ("numpy", "log1p", "allowed"),
+        ("numpy", "ndarray", "allowed"),
+        ("numpy", "load", "unlisted"),
+        ("numpy", "fromfile", "unlisted"),
+        ("sklearn.utils", "os", "unlisted"),
+        ("sklearn.datasets._base", "Path", "denied"),
+        ("sklearn.base", "os.system", "denied"),
+        ("sklearnx", "Model", "unlisted"),
+        ("builtins", "eval", "denied"),
+        ("builtins", "set", "allowed"),
+        ("os.path", "join", "denied"),
+        ("mymodule", "Thing", "unlisted"),
+        ("", "", "denied"),
+    ],
+)
+def test_globals_are_judged_by_the_list(module: str, name: str, expected: str) -> None:
+    assert judge(module, name) == expected
+
+
+opcodes = st.sampled_from([opcode.code.encode("latin-1") for opcode in pickletools.opcodes])
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    parts=st.lists(opcodes | st.binary(max_size=6), max_size=40), name=st.sampled_from(["m.pkl", "m.joblib"])
+)
+def test_any_bytes_are_scanned_to_an_end(parts: list[bytes], name: str, tmp_path: Path) -> None:
+    scanned(b"".join(parts), tmp_path, name)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(data=st.data())
+def test_a_pickle_is_never_read_more_kindly_than_pickle_reads_it(data: st.DataObject, tmp_path: Path) -> None:
+    """Whatever pickle would fetch from a damaged file, the scan has named or said to be unreadable."""
+    whole = bytearray(pickle.dumps({"a": Call(str, 1), "b": [Call(frozenset, (1,))]}, protocol=4))
+    for _ in range(data.draw(st.integers(1, 3))):
+        whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
+    fetched: set[str] = set()
+
+    class Watching(pickle.Unpickler):
+        def find_class(self, module: str, name: str) -> Any:
+            fetched.add(f"{module}.{name}".encode("unicode_escape").decode())
+            return lambda *args: None
+
+        def persistent_load(self, pid: Any) -> Any:
+            return None
+
+    with contextlib.suppress(Exception):  # a damaged pickle may fail in every way there is
+        Watching(io.BytesIO(bytes(whole))).load()
+    (tmp_path / "model.pkl").write_bytes(bytes(whole))
+    scan = scan_pickle(tmp_path / "model.pkl")
+    named = {finding.name for finding in scan.findings}
+    assert scan.names("unreadable") or scan.names("denied") or fetched <= named
