@@ -1,4 +1,4 @@
-"""A service's HTTP face: its routers, `/livez`, `/readyz`, `/metrics`, and parked messages."""
+"""A service's HTTP face: its routers, `/livez`, `/readyz`, `/metrics`, and the bus described at `/asyncapi.json`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
 from placet.errors import Unavailable
+from placet.events import asyncapi
+from placet.events.contracts import CATALOG
 from placet.events.problems import speak_problems
 from placet.events.service import ServiceRunner
 
@@ -24,6 +26,7 @@ def http_app(
     app = FastAPI(title=title, version=version, docs_url="/docs", redoc_url=None)
     speak_problems(app)
     app.include_router(_health(runners))
+    app.include_router(_bus())
     for runner in runners:
         for router in runner.service.routers:
             app.include_router(router)
@@ -52,6 +55,18 @@ def _health(runners: Sequence[ServiceRunner]) -> APIRouter:
     @router.get("/metrics")
     async def metrics() -> Response:
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+    return router
+
+
+def _bus() -> APIRouter:
+    router = APIRouter(tags=["events"])
+    described = asyncapi.document(CATALOG)
+
+    @router.get("/asyncapi.json")
+    async def bus() -> dict[str, Any]:
+        """Every event on the bus: its routing key and its schema."""
+        return described
 
     return router
 
