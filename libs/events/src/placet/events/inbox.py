@@ -170,6 +170,8 @@ class _Producer:
 
     epoch: str = ""
     position: int = 0
+    is_stored: bool = False
+    """Whether the database has a cursor for it."""
     early: dict[tuple[str, int], Delivery] = field(default_factory=dict)
     head: HeadAnnounced | None = None
     asked: int = 0
@@ -178,10 +180,14 @@ class _Producer:
 
     def is_behind(self, epoch: str, position: int) -> bool:
         """Whether this place has been passed, so that its message can only be a repetition."""
-        if epoch == self.epoch:
-            return position <= self.position
+        return self.is_before((epoch, position), (self.epoch, self.position + 1))
+
+    def is_before(self, place: tuple[str, int], other: tuple[str, int]) -> bool:
+        """Whether `place` is known to lie before `other`: lower in the same epoch, or in an earlier one."""
+        if place[0] == other[0]:
+            return place[1] < other[1]
         names = [each.epoch for each in self.head.epochs] if self.head else []
-        return epoch in names and self.epoch in names and names.index(epoch) < names.index(self.epoch)
+        return place[0] in names and other[0] in names and names.index(place[0]) < names.index(other[0])
 
     def successor(self, epoch: str, position: int) -> EpochBegan | None:
         """The epoch that goes on after (`epoch`, `position`), once the producer has told of it.
@@ -308,7 +314,12 @@ class Inbox:
                 elif was_early:
                     writes.append(Run(statement=_row_of(delivery, sa.delete)))
             writes.extend(self._row(delivery, "early", now) for delivery in early)
-            if (epoch, position) != (known.epoch, known.position):
+            passed = [
+                each for place, each in together.items() if known.is_before(place, (epoch, position + 1))
+            ]
+            writes.extend(Run(statement=_row_of(each, sa.delete)) for each in passed)
+            if arrived or (epoch, position) != (known.epoch, known.position):
+                # Also when it stays: who is not where the database is must not write over another leader's rows.
                 claims.append(_move_cursor(producer, known, epoch, position))
             moves.append((known, epoch, position, wanted, early))
         if writes or claims:
@@ -319,7 +330,7 @@ class Inbox:
                 await self.load()
                 raise Unavailable(f"{self._service}: the inbox moved meanwhile: {error}") from error
         for known, epoch, position, wanted, early in moves:
-            known.epoch, known.position = epoch, position
+            known.epoch, known.position, known.is_stored = epoch, position, True
             together = {**known.early, **{(each.epoch, each.position): each for each in early}}
             known.early = {place: each for place, each in together.items() if not known.is_behind(*place)}
             for delivery in wanted:
@@ -468,9 +479,10 @@ class Inbox:
         cursors = await self._wiring.store.rows(sa.select(tables.inbox_cursors))
         for row in cursors:
             known = self._producers.setdefault(row.producer, _Producer())
-            known.epoch, known.position, known.early = row.epoch, row.position, {}
+            known.epoch, known.position, known.is_stored, known.early = row.epoch, row.position, True, {}
         query = sa.select(tables.inbox).where(tables.inbox.c.state != "parked")
-        order = (tables.inbox.c.received_at, tables.inbox.c.producer, tables.inbox.c.position)
+        # Not by time of receipt: what came behind a hole came before what filled it. Epochs are named in their order.
+        order = (tables.inbox.c.producer, tables.inbox.c.epoch, tables.inbox.c.position)
         for row in await self._wiring.store.rows(query.order_by(*order)):
             if row.state == "early":
                 known = self._producers.setdefault(row.producer, _Producer())
@@ -577,6 +589,8 @@ class Inbox:
             try:
                 await transact(self._wiring, self._service, context, change, _claim(batch))
             except ClaimLost:
+                if len(batch) > 1:
+                    return Retry(after=0.0, reason="some of these are handled already")
                 return DONE  # handled already: by a replica, or by ourselves before an answer got lost
             except _NotDone:
                 return outcome
@@ -713,7 +727,7 @@ def _waiting(row: Any, *, again: bool = False) -> _Waiting:
 def _move_cursor(producer: str, known: _Producer, epoch: str, position: int) -> Claim:
     """Move it from where we believe it is, so that of two leaders only one goes on."""
     table = tables.inbox_cursors
-    if not known.epoch:
+    if not known.is_stored:
         return Claim(statement=sa.insert(table).values(producer=producer, epoch=epoch, position=position))
     here = sa.and_(
         table.c.producer == producer, table.c.epoch == known.epoch, table.c.position == known.position

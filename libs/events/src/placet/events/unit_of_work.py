@@ -178,7 +178,8 @@ async def transact(
             raise
         except Conflict:
             continue
-    raise Unavailable(f"others were first {MAX_CONFLICTS} times", retry_after=1.0)
+    # Without a time: a row that can never be written looks the same, and must end up parked.
+    raise Unavailable(f"others were first {MAX_CONFLICTS} times")
 
 
 def current_traceparent() -> str | None:

@@ -1,0 +1,676 @@
+"""The inbox: whatever the bus loses, repeats and shuffles, each wanted message is handled once and in order."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from placet.errors import Refused, Unavailable
+from placet.events import tables
+from placet.events.bus import Delivery, ResendAsked
+from placet.events.inbox import ByType, Everything, Heard, Inbox, Reaction
+from placet.events.outcome import MAX_ATTEMPTS, Outcome, Park, Retry
+from placet.events.store import Run, Unit
+from placet.events.testing import CountingIds
+from placet.events.unit_of_work import UnitOfWork
+from placet.events.wiring import Wiring
+
+from tests.support.eventually import eventually
+from tests.unit.events.harness import (
+    AlphaDropped,
+    AlphaNoted,
+    BetaNoted,
+    Fate,
+    FatefulStore,
+    HastyClock,
+    ProducerLog,
+    ScriptedBus,
+    kept,
+    open_wiring,
+)
+
+NEXT = sa.select(sa.func.coalesce(sa.func.max(kept.c.number), 0) + 1).scalar_subquery()
+
+
+def place_of(heard: Heard[Any] | Delivery) -> str:
+    producer = heard.event.source if isinstance(heard, Heard) else heard.producer
+    return f"{producer} {heard.epoch} {heard.position}"
+
+
+@dataclass
+class Handling:
+    """Keeps what it handles; before that, answers with what `says` has for a place, once each."""
+
+    says: dict[str, list[Outcome | Exception]] = field(default_factory=dict)
+    tried: list[str] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
+
+    async def one(self, heard: Heard[Any], work: UnitOfWork) -> Outcome | None:
+        return await self.many([heard], work)
+
+    async def many(self, heard: Sequence[Heard[Any]], work: UnitOfWork) -> Outcome | None:
+        self.sizes.append(len(heard))
+        self.tried.extend(place_of(each) for each in heard)
+        for each in heard:
+            if answers := self.says.get(place_of(each)):
+                match answers.pop(0):
+                    case Exception() as error:
+                        raise error
+                    case outcome:
+                        return outcome
+        for each in heard:
+            work.run(sa.insert(kept).values(number=NEXT, place=place_of(each)))
+        return None
+
+    def by_type(self) -> ByType:
+        return ByType({AlphaNoted: self.one, BetaNoted: self.one})
+
+    def everything(self) -> Everything:
+        return Everything(self.many)
+
+
+async def kept_places(wiring: Wiring) -> list[str]:
+    return [row.place for row in await wiring.store.rows(sa.select(kept).order_by(kept.c.number))]
+
+
+async def rows_left(wiring: Wiring) -> list[tuple[str, int, str]]:
+    rows = await wiring.store.rows(sa.select(tables.inbox).order_by(tables.inbox.c.position))
+    return [(row.producer, row.position, row.state) for row in rows]
+
+
+@asynccontextmanager
+async def running(wiring: Wiring, reaction: Reaction) -> AsyncIterator[Inbox]:
+    inbox = Inbox("tester", wiring, reaction)
+    await inbox.load()
+    task = asyncio.create_task(inbox.run())
+    yield inbox
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def until_kept(wiring: Wiring, places: Sequence[str]) -> None:
+    async def is_kept() -> bool:
+        found = await kept_places(wiring)
+        assert found == list(places)
+        return True
+
+    await eventually(is_kept)
+
+
+async def hand_over(inbox: Inbox, deliveries: Sequence[Delivery]) -> None:
+    """As a bus does: again until it is taken."""
+    while True:
+        try:
+            return await inbox.receive(deliveries)
+        except Unavailable:
+            continue
+
+
+async def announce(inbox: Inbox, producer: ProducerLog) -> None:
+    while True:
+        try:
+            return await inbox.hear(producer.head)
+        except Unavailable:
+            continue
+
+
+@pytest.fixture
+def bus() -> ScriptedBus:
+    return ScriptedBus()
+
+
+@pytest.fixture
+async def wiring(tmp_path: Path, bus: ScriptedBus) -> AsyncIterator[Wiring]:
+    opened = await open_wiring(tmp_path / "tester.db", clock=HastyClock(), bus=bus)
+    yield opened
+    await opened.store.close()
+
+
+@pytest.fixture
+def alpha() -> ProducerLog:
+    return ProducerLog("alpha")
+
+
+# Order and holes.
+
+
+async def test_messages_are_handled_in_their_producers_order(wiring: Wiring, alpha: ProducerLog) -> None:
+    said = [alpha.say(AlphaNoted(text=str(n))) for n in range(5)]
+    async with running(wiring, Handling().by_type()) as inbox:
+        await inbox.hear(alpha.head)
+        await inbox.receive([said[3], said[1]])
+        await inbox.receive([said[4], said[0]])
+        await inbox.receive([said[2], said[0]])
+
+        await until_kept(wiring, [place_of(each) for each in said])
+        await eventually(lambda: inbox.pending == 0)
+    assert await rows_left(wiring) == []
+
+
+async def test_nothing_behind_a_hole_is_handled_and_the_hole_is_asked_for(
+    wiring: Wiring, bus: ScriptedBus, alpha: ProducerLog
+) -> None:
+    said = [alpha.say(AlphaNoted(text=str(n))) for n in range(4)]
+    async with running(wiring, Handling().by_type()) as inbox:
+        await inbox.receive([said[0], said[3]])
+        await inbox.hear(alpha.head)
+
+        await until_kept(wiring, [place_of(said[0])])
+        assert inbox.lag() == {"alpha": 3}
+        assert bus.notes == [ResendAsked(asker="tester", producer="alpha", after=1, upto=4)]
+        await inbox.receive(alpha.positions(1, 4))
+        await until_kept(wiring, [place_of(each) for each in said])
+        assert inbox.lag() == {"alpha": 0}
+
+
+async def test_what_was_asked_for_and_did_not_come_is_asked_for_again(
+    wiring: Wiring, bus: ScriptedBus, alpha: ProducerLog
+) -> None:
+    alpha.say(AlphaNoted(text="1"))
+    async with running(wiring, Handling().by_type()) as inbox:
+        for _ in range(3):
+            await inbox.hear(alpha.head)
+    assert bus.notes == [ResendAsked(asker="tester", producer="alpha", after=0, upto=1)] * 3
+
+
+async def test_asking_survives_a_broker_that_is_away(
+    wiring: Wiring, bus: ScriptedBus, alpha: ProducerLog
+) -> None:
+    alpha.say(AlphaNoted(text="1"))
+    async with running(wiring, Handling().by_type()) as inbox:
+        bus.is_away = True
+        await inbox.hear(alpha.head)
+        bus.is_away = False
+        await inbox.hear(alpha.head)
+    assert len(bus.notes) == 1
+
+
+async def test_a_message_that_nobody_wants_leaves_no_hole_and_no_row(
+    wiring: Wiring, alpha: ProducerLog
+) -> None:
+    said = [
+        alpha.say(AlphaDropped(text="1")),
+        alpha.say(AlphaDropped(text="2")),
+        alpha.say(AlphaNoted(text="3")),
+    ]
+    async with running(wiring, Handling().by_type()) as inbox:
+        await inbox.hear(alpha.head)
+        await inbox.receive([said[1]])
+        await inbox.receive([said[2], said[0]])
+        await until_kept(wiring, [place_of(said[2])])
+    assert await rows_left(wiring) == []
+
+
+async def test_messages_behind_a_hole_keep_their_order_over_a_restart(
+    wiring: Wiring, alpha: ProducerLog
+) -> None:
+    """What came early was received before what filled the hole, and must still be handled after it."""
+    said = [alpha.say(AlphaNoted(text=str(n))) for n in range(3)]
+    inbox = Inbox("tester", wiring, Handling().by_type())
+    await inbox.hear(alpha.head)
+    await inbox.receive([said[2]])
+    await inbox.receive([said[1]])
+    await inbox.receive([said[0]])
+
+    async with running(wiring, Handling().by_type()):
+        await until_kept(wiring, [place_of(each) for each in said])
+
+
+async def test_early_messages_survive_a_restart(wiring: Wiring, alpha: ProducerLog) -> None:
+    said = [alpha.say(AlphaNoted(text=str(n))) for n in range(3)]
+    before = Inbox("tester", wiring, Handling().by_type())
+    await before.receive([said[1], said[2]])
+
+    async with running(wiring, Handling().by_type()) as inbox:
+        await inbox.hear(alpha.head)
+        await inbox.receive([said[0]])
+        await until_kept(wiring, [place_of(each) for each in said])
+
+
+# Once.
+
+
+async def test_a_repeated_message_changes_nothing(wiring: Wiring, alpha: ProducerLog) -> None:
+    said = alpha.say(AlphaNoted(text="1"))
+    handling = Handling()
+    async with running(wiring, handling.by_type()) as inbox:
+        await inbox.hear(alpha.head)
+        for _ in range(3):
+            await inbox.receive([said, said])
+            await until_kept(wiring, [place_of(said)])
+    async with running(wiring, handling.by_type()) as inbox:
+        await inbox.receive([said])
+    assert handling.tried == [place_of(said)]
+
+
+async def test_a_message_that_was_handled_and_not_acknowledged_is_not_handled_again(
+    wiring: Wiring, alpha: ProducerLog
+) -> None:
+    said = alpha.say(AlphaNoted(text="1"))
+    unsure = FatefulStore(wiring.store)
+    handling = Handling()
+    async with running(replace(wiring, store=unsure), handling.by_type()) as inbox:
+        await inbox.hear(alpha.head)
+        unsure.script.extend(["heard", "unheard"])  # the message is stored; handling it is not heard of
+        await inbox.receive([said])
+        await eventually(lambda: inbox.pending == 0)
+    assert handling.tried == [place_of(said)] * 2
+    assert await kept_places(wiring) == [place_of(said)]
+
+
+async def test_a_batch_that_is_handled_in_part_is_handled_to_the_end(
+    wiring: Wiring, alpha: ProducerLog
+) -> None:
+    """The first batch is committed and not heard of; the next holds some of the same and some new ones."""
+    said = [alpha.say(AlphaNoted(text=str(n))) for n in range(8)]
+    unsure = FatefulStore(wiring.store)
+    inbox = Inbox("tester", replace(wiring, store=unsure), Handling().everything())
+    await inbox.hear(alpha.head)
+    await inbox.receive(said[:4])
+    unsure.script.append("unheard")
+    task = asyncio.create_task(inbox.run())
+    await eventually(lambda: not unsure.script)
+    await inbox.receive(said[4:])
+    await eventually(lambda: inbox.pending == 0)
+    task.cancel()
+
+    await until_kept(wiring, [place_of(each) for each in said])
+    assert await rows_left(wiring) == []
+
+
+async def test_a_second_leader_does_not_hide_what_the_first_has_received(
+    wiring: Wiring, alpha: ProducerLog
+) -> None:
+    """Two lead for a moment: to the second, what the first has in order lies behind a hole."""
+    said = [alpha.say(AlphaNoted(text=str(n))) for n in range(3)]
+    first = Inbox("tester", wiring, Handling().by_type())
+    second = Inbox("tester", wiring, Handling().by_type())
+    await first.hear(alpha.head)
+    await second.load()
+    await first.receive(said)
+
+    with pytest.raises(Unavailable):
+        await second.receive([said[2]])
+
+    assert [state for *_, state in await rows_left(wiring)] == ["waiting"] * 3
+    task = asyncio.create_task(first.run())
+    await until_kept(wiring, [place_of(each) for each in said])
+    task.cancel()
+
+
+# Outcomes.
+
+
+async def test_a_retry_holds_back_its_own_project_only(wiring: Wiring, alpha: ProducerLog) -> None:
+    gate = asyncio.Event()
+    late, after_it, other = (
+        alpha.say(AlphaNoted(text="late"), "churn"),
+        alpha.say(AlphaNoted(text="after"), "churn"),
+        alpha.say(AlphaNoted(text="other"), "fraud"),
+    )
+    handling = Handling()
+
+    async def patiently(heard: Heard[Any], work: UnitOfWork) -> Outcome | None:
+        if place_of(heard) == place_of(late) and not gate.is_set():
+            return Retry(after=0.01, reason="not yet")
+        return await handling.one(heard, work)
+
+    async with running(wiring, ByType({AlphaNoted: patiently})) as inbox:
+        await inbox.hear(alpha.head)
+        await inbox.receive([late, after_it, other])
+        await until_kept(wiring, [place_of(other)])
+        gate.set()
+        await until_kept(wiring, [place_of(each) for each in (other, late, after_it)])
+
+
+@pytest.mark.parametrize(
+    "no", [Park(reason="nobody knows"), Refused("nobody knows")], ids=["by outcome", "by exception"]
+)
+async def test_a_parked_message_is_visible_lets_others_pass_and_can_be_replayed(
+    wiring: Wiring, alpha: ProducerLog, no: Outcome | Exception
+) -> None:
+    bad, good = alpha.say(AlphaNoted(text="bad")), alpha.say(AlphaNoted(text="good"))
+    handling = Handling(says={place_of(bad): [no]})
+    async with running(wiring, handling.by_type()) as inbox:
+        await inbox.hear(alpha.head)
+        await inbox.receive([bad, good])
+        await until_kept(wiring, [place_of(good)])
+
+        (parked,) = await inbox.parked()
+        assert (parked.producer, parked.epoch, parked.position) == ("alpha", "alpha-1", 1)
+        assert (parked.attempts, parked.reason) == (1, "nobody knows")
+        assert not await inbox.replay("alpha", "alpha-1", 2)
+        assert await inbox.replay("alpha", "alpha-1", 1)
+        await until_kept(wiring, [place_of(good), place_of(bad)])
+        assert await inbox.parked() == []
+        assert not await inbox.replay("alpha", "alpha-1", 1)
+
+
+async def test_a_parked_message_stays_parked_over_a_restart_and_a_repetition(
+    wiring: Wiring, alpha: ProducerLog
+) -> None:
+    bad = alpha.say(AlphaNoted(text="bad"))
+    handling = Handling(says={place_of(bad): [Park(reason="no")]})
+    async with running(wiring, handling.by_type()) as inbox:
+        await inbox.hear(alpha.head)
+        await inbox.receive([bad])
+        await eventually(inbox.parked)
+    async with running(wiring, handling.by_type()) as inbox:
+        await inbox.receive([bad])
+        assert len(await inbox.parked()) == 1
+    assert handling.tried == [place_of(bad)]
+
+
+async def test_a_bug_is_tried_some_times_and_then_parked(wiring: Wiring, alpha: ProducerLog) -> None:
+    bad = alpha.say(AlphaNoted(text="bad"))
+    handling = Handling(says={place_of(bad): [ValueError("a bug")] * 100})
+    async with running(wiring, handling.by_type()) as inbox:
+        await inbox.hear(alpha.head)
+        await inbox.receive([bad])
+        (parked,) = await eventually(inbox.parked)
+    assert parked.attempts == len(handling.tried) == MAX_ATTEMPTS
+    assert "ValueError: a bug" in parked.reason
+
+
+async def test_attempts_are_remembered_over_a_restart(wiring: Wiring, alpha: ProducerLog) -> None:
+    bad = alpha.say(AlphaNoted(text="bad"))
+    handling = Handling(says={place_of(bad): [Retry(after=1e6, reason="later"), Park(reason="no")]})
+    async with running(wiring, handling.by_type()) as inbox:
+        await inbox.hear(alpha.head)
+        await inbox.receive([bad])
+        await eventually(lambda: len(handling.tried) == 1)
+    await wiring.store.commit(Unit(writes=(Run(statement=sa.update(tables.inbox).values(next_at=0.0)),)))
+    async with running(wiring, handling.by_type()) as inbox:
+        (parked,) = await eventually(inbox.parked)
+    assert parked.attempts == 2
+
+
+async def test_data_that_breaks_its_contract_is_parked(wiring: Wiring, alpha: ProducerLog) -> None:
+    said = alpha.say(AlphaNoted(text="x"))
+    broken = replace(said, raw=said.raw.replace(b'{"text":"x"}', b'{"text":1234}'))
+    async with running(wiring, Handling().by_type()) as inbox:
+        await inbox.hear(alpha.head)
+        await inbox.receive([broken])
+        (parked,) = await eventually(inbox.parked)
+    assert "breaks its contract" in parked.reason
+
+
+async def test_one_bad_message_of_a_batch_is_found_and_the_others_are_handled(
+    wiring: Wiring, alpha: ProducerLog
+) -> None:
+    said = [alpha.say(AlphaNoted(text=str(n))) for n in range(6)]
+    handling = Handling(says={place_of(said[2]): [Refused("no"), Refused("no")]})
+    inbox = Inbox("tester", wiring, handling.everything())
+    await inbox.hear(alpha.head)
+    await inbox.receive(said)
+    task = asyncio.create_task(inbox.run())
+    await eventually(lambda: inbox.pending == 0)
+    task.cancel()
+
+    assert handling.sizes[0] == 6
+    assert await kept_places(wiring) == [place_of(each) for each in said if each is not said[2]]
+    assert [parked.position for parked in await inbox.parked()] == [3]
+
+
+# Strays.
+
+
+@pytest.mark.parametrize(
+    ("change", "saying"),
+    [
+        ({"sender": "beta"}, "sent by beta, but says it is alpha's"),
+        ({"sender": None}, "sent by nobody known"),
+        ({"epoch": ""}, "no epoch"),
+        ({"position": 0}, "no position"),
+        ({"raw": b"{}"}, "not a CloudEvent"),
+        ({"routing_key": "beta.thing.noted.churn", "sender": "beta"}, "its envelope says alpha"),
+    ],
+)
+async def test_what_is_not_what_it_says_is_put_aside_and_fills_no_hole(
+    wiring: Wiring, alpha: ProducerLog, change: dict[str, Any], saying: str
+) -> None:
+    said = alpha.say(AlphaNoted(text="1"))
+    handling = Handling()
+    async with running(wiring, handling.by_type()) as inbox:
+        await inbox.hear(alpha.head)
+        await inbox.receive([replace(said, **change)])
+        (stray,) = await inbox.parked()
+        assert saying in stray.reason
+        assert handling.tried == []
+        await inbox.receive([said])
+        await until_kept(wiring, [place_of(said)])
+
+
+# Epochs.
+
+
+async def test_after_a_restore_the_new_epoch_is_heard_from_where_the_old_one_ended(
+    wiring: Wiring, alpha: ProducerLog
+) -> None:
+    old = [alpha.say(AlphaNoted(text=str(n))) for n in range(3)]
+    async with running(wiring, Handling().by_type()) as inbox:
+        await inbox.hear(alpha.head)
+        await inbox.receive(old)
+        alpha.restore(3)
+        new = alpha.say(AlphaNoted(text="new"))
+        await inbox.receive([new])  # before anybody told of its epoch
+        await until_kept(wiring, [place_of(each) for each in old])
+        await inbox.hear(alpha.head)
+        await until_kept(wiring, [place_of(each) for each in (*old, new)])
+
+
+async def test_a_producer_that_forgot_what_was_heard_is_heard_from_there_on(
+    wiring: Wiring, alpha: ProducerLog
+) -> None:
+    old = [alpha.say(AlphaNoted(text=str(n))) for n in range(5)]
+    async with running(wiring, Handling().by_type()) as inbox:
+        await inbox.hear(alpha.head)
+        await inbox.receive([old[0], old[1], old[2], old[4]])
+        await until_kept(wiring, [place_of(each) for each in old[:3]])
+        alpha.restore(2)
+        new = [alpha.say(AlphaNoted(text=f"new {n}")) for n in range(2)]
+        await inbox.hear(alpha.head)
+        await inbox.receive([*new, old[3]])
+        await until_kept(wiring, [place_of(each) for each in (*old[:3], *new)])
+    assert await rows_left(wiring) == []
+
+
+async def test_a_new_hearer_hears_every_epoch(wiring: Wiring, alpha: ProducerLog) -> None:
+    said = [alpha.say(AlphaNoted(text=str(n))) for n in range(2)]
+    alpha.restore(2)
+    said.append(alpha.say(AlphaNoted(text="new")))
+    async with running(wiring, Handling().by_type()) as inbox:
+        await inbox.receive(list(reversed(said)))
+        await inbox.hear(alpha.head)
+        await until_kept(wiring, [place_of(each) for each in said])
+
+
+# Everything at once.
+
+_runs = itertools.count()
+
+Move = tuple[str, Any]
+moves = st.lists(
+    st.one_of(
+        st.tuples(st.just("deliver"), st.lists(st.tuples(st.booleans(), st.integers(0, 11)), max_size=8)),
+        st.tuples(st.just("announce"), st.booleans()),
+        st.tuples(st.just("restart"), st.none()),
+    ),
+    max_size=12,
+)
+fates = st.lists(st.sampled_from(["heard", "heard", "heard", "lost", "unheard"]), max_size=40)
+everything_at_once = settings(
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),  # each run has a file of its own
+)
+
+
+def two_logs(kinds: list[tuple[bool, bool]]) -> tuple[ProducerLog, ProducerLog]:
+    alpha, beta = ProducerLog("alpha"), ProducerLog("beta")
+    for number, (is_wanted, is_churn) in enumerate(kinds):
+        project = "churn" if is_churn else "fraud"
+        alpha.say(AlphaNoted(text=str(number)) if is_wanted else AlphaDropped(text=str(number)), project)
+        beta.say(BetaNoted(text=str(number)), project)
+    return alpha, beta
+
+
+async def play(
+    logs: tuple[ProducerLog, ProducerLog],
+    script: list[Move],
+    inbox: Inbox,
+    restart: Callable[[], Awaitable[Inbox]],
+) -> Inbox:
+    for kind, what in script:
+        match kind:
+            case "deliver":
+                found = [
+                    logs[of_beta].deliveries[n] for of_beta, n in what if n < len(logs[of_beta].deliveries)
+                ]
+                await hand_over(inbox, found)
+            case "announce":
+                await announce(inbox, logs[what])
+            case "restart":
+                inbox = await restart()
+    return inbox
+
+
+async def send_again_what_is_asked_for(
+    inboxes: Sequence[Inbox],
+    logs: Sequence[ProducerLog],
+    bus: ScriptedBus,
+    is_over: Callable[[], Awaitable[bool]],
+) -> None:
+    for _ in range(1000):
+        if await is_over():
+            return
+        for inbox in inboxes:
+            for log in logs:
+                await announce(inbox, log)
+            asked, bus.notes = bus.notes, []
+            for note in asked:
+                assert isinstance(note, ResendAsked)
+                log = next(each for each in logs if each.name == note.producer)
+                await hand_over(inbox, log.positions(note.after, note.upto))
+        await asyncio.sleep(0.001)
+    raise AssertionError("something never came")
+
+
+@everything_at_once
+@given(
+    kinds=st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=12),
+    script=moves,
+    fate=fates,
+    troubles=st.dictionaries(
+        st.tuples(st.sampled_from(["alpha", "beta"]), st.integers(1, 12)), st.integers(1, 2)
+    ),
+    in_batches=st.booleans(),
+)
+async def test_whatever_happens_each_wanted_message_is_handled_once_and_in_order(
+    tmp_path_factory: pytest.TempPathFactory,
+    kinds: list[tuple[bool, bool]],
+    script: list[Move],
+    fate: list[Fate],
+    troubles: dict[tuple[str, int], int],
+    in_batches: bool,
+) -> None:
+    logs, bus = two_logs(kinds), ScriptedBus()
+    sound = await open_wiring(tmp_path_factory.mktemp("inbox") / "tester.db", clock=HastyClock(), bus=bus)
+    wiring = replace(sound, store=FatefulStore(sound.store, fate))
+    handling = Handling(
+        says={
+            f"{name} {name}-1 {n}": [Unavailable("not now")] * times for (name, n), times in troubles.items()
+        }
+    )
+    reaction: Reaction = handling.everything() if in_batches else handling.by_type()
+    task: asyncio.Task[None] | None = None
+
+    async def restart() -> Inbox:
+        nonlocal task
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        inbox = Inbox("tester", wiring, reaction)
+        await inbox.load()
+        task = asyncio.create_task(inbox.run())
+        return inbox
+
+    expected = {place_of(each) for log in logs for each in log.deliveries if reaction.wants(each.routing_key)}
+    inbox = await play(logs, script, await restart(), restart)
+
+    async def is_over() -> bool:
+        return inbox.pending == 0 and expected <= set(await kept_places(sound))
+
+    await send_again_what_is_asked_for([inbox], logs, bus, is_over)
+    assert task is not None
+    task.cancel()
+
+    done = await kept_places(sound)
+    assert sorted(done) == sorted(expected)
+    for log in logs:
+        for project in ("churn", "fraud"):
+            own = [place_of(each) for each in log.deliveries if each.routing_key.endswith(project)]
+            assert [place for place in done if place in own] == [place for place in own if place in expected]
+    assert await rows_left(sound) == []
+    await sound.store.close()
+
+
+@everything_at_once
+@given(
+    kinds=st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=12),
+    scripts=st.tuples(moves, moves),
+    fate=fates,
+    in_batches=st.booleans(),
+)
+async def test_two_that_both_believe_they_lead_handle_each_message_once(
+    tmp_path_factory: pytest.TempPathFactory,
+    kinds: list[tuple[bool, bool]],
+    scripts: tuple[list[Move], list[Move]],
+    fate: list[Fate],
+    in_batches: bool,
+) -> None:
+    logs, bus = two_logs(kinds), ScriptedBus()
+    file = tmp_path_factory.mktemp("inbox") / "tester.db"
+    ids, clock = CountingIds(), HastyClock()
+    opened = [await open_wiring(file, clock=clock, bus=bus, ids=ids) for _ in range(2)]
+    handling = Handling()
+    reaction: Reaction = handling.everything() if in_batches else handling.by_type()
+    inboxes = [
+        Inbox("tester", replace(each, store=FatefulStore(each.store, fate)), reaction) for each in opened
+    ]
+    tasks = [asyncio.create_task(inbox.run()) for inbox in inboxes]
+
+    async def play_for(inbox: Inbox, script: list[Move]) -> None:
+        async def stay() -> Inbox:
+            return inbox
+
+        await play(logs, script, inbox, stay)
+
+    await asyncio.gather(*(play_for(inbox, script) for inbox, script in zip(inboxes, scripts, strict=True)))
+
+    expected = sorted(
+        place_of(each) for log in logs for each in log.deliveries if reaction.wants(each.routing_key)
+    )
+
+    async def is_over() -> bool:
+        return all(inbox.pending == 0 for inbox in inboxes) and len(await kept_places(opened[0])) == len(
+            expected
+        )
+
+    await send_again_what_is_asked_for(inboxes, logs, bus, is_over)
+    for task in tasks:
+        task.cancel()
+
+    assert sorted(await kept_places(opened[0])) == expected
+    assert await rows_left(opened[0]) == []
+    for each in opened:
+        await each.store.close()
