@@ -62,7 +62,8 @@ class Process:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
-                preexec_fn=_die_with_parent,  # noqa: PLW1509 - no threads hold locks here
+                cwd=ROOT,
+                preexec_fn=_die_with_parent,
             )
 
     def kill(self) -> None:
@@ -109,6 +110,8 @@ class DistributedPlatform:
     database_url: str
     registry_url: str
     edge: CaddyServer
+    module: str | None = None
+    """What runs a service instead of its own module; it gets the service's name."""
     processes: dict[str, Process] = field(default_factory=dict)
     ports: dict[str, int] = field(default_factory=dict)
 
@@ -121,7 +124,7 @@ class DistributedPlatform:
         self.ports = {service: free_port() for service in SERVICES}
         for service in SERVICES:
             self.processes[service] = Process(
-                [sys.executable, "-m", f"placet.{service}"],
+                [sys.executable, "-m", *([self.module, service] if self.module else [f"placet.{service}"])],
                 self._environment(service),
                 self.folder / f"{service}.log",
             )
@@ -169,7 +172,7 @@ class DistributedPlatform:
 
     def _environment(self, service: str) -> dict[str, str]:
         keys = self.folder / "keys"
-        mine = {
+        mine: dict[str, object] = {
             "gateway": {"TOKEN_KEY": keys / "tokens.pem", "ADMIN_TOKEN_FILE": keys / "admin.token"},
             "certifier": {"SIGNING_KEY": keys / "certificates.pem"},
             "builder": {"TOKEN_KEYS": keys / "tokens.json", "DATA_DIR": self.folder / "builder"},
@@ -192,21 +195,31 @@ class DistributedPlatform:
             "HTTP_PORT": self.ports[service],
             "LEASE_SECONDS": LEASE_SECONDS,
         }
-        return {f"PLACET_{name}": str(value) for name, value in {**common, **mine}.items()} | {
-            "HOME": str(self.folder)
-        }
+        own = {f"PLACET_{name}": str(value) for name, value in {**common, **mine}.items()}
+        return {**own, "HOME": str(self.folder)}
 
 
 @contextmanager
 def distributed(
-    folder: Path, *, rabbitmq: RabbitMQ, postgres: PostgreSQL, registry: Registry, caddy: CaddyServer
+    folder: Path,
+    *,
+    rabbitmq: RabbitMQ,
+    postgres: PostgreSQL,
+    registry: Registry,
+    caddy: CaddyServer,
+    module: str | None = None,
 ) -> Iterator[DistributedPlatform]:
     for server in (rabbitmq, postgres, registry, caddy):
         server.start()
     broker = rabbitmq.in_new_virtual_host()
     database_url = postgres.create_database()
     platform = DistributedPlatform(
-        folder=folder, broker=broker, database_url=database_url, registry_url=registry.url, edge=caddy
+        folder=folder,
+        broker=broker,
+        database_url=database_url,
+        registry_url=registry.url,
+        edge=caddy,
+        module=module,
     )
     try:
         platform.start()
@@ -226,7 +239,8 @@ def _inherited() -> dict[str, str]:
     return {
         name: value
         for name, value in os.environ.items()
-        if name in kept or name.startswith(("UV_", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http", "no_proxy"))
+        if name in kept
+        or name.startswith(("UV_", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http", "no_proxy"))
     }
 
 

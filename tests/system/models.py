@@ -11,7 +11,6 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 
-
 def write_project(
     folder: Path,
     name: str,

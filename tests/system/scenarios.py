@@ -12,12 +12,12 @@ import io
 import tarfile
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from secrets import token_hex
 
 import pytest
-
 from placet.client import Client, Connection, Operation
 from placet.projects import pack
+
 from tests.support.platforms import Platform
 from tests.system.models import write_project
 
@@ -28,7 +28,7 @@ class Scenarios:
     @pytest.fixture
     def project(self) -> str:
         """A name no other scenario uses."""
-        return f"model-{uuid4().hex[:10]}"
+        return f"model-{token_hex(5)}"
 
     # the main road
 
@@ -143,7 +143,9 @@ class Scenarios:
         for command in ("start", "stop", "delete"):
             async with platform.http() as http:
                 answer = await http.post(
-                    "/v1/commands", json={"command": command, "project": "nobody"}, headers=platform.authorized()
+                    "/v1/commands",
+                    json={"command": command, "project": "nobody"},
+                    headers=platform.authorized(),
                 )
             assert answer.status_code == 404
             assert "nobody" in problem(answer)["detail"]
@@ -169,7 +171,9 @@ class Scenarios:
         assert "list --images" in problem(answer)["fix"]
 
     @pytest.mark.parametrize("kind", ["traversal", "absolute", "symlink", "hardlink", "device", "bomb"])
-    async def test_a_hostile_archive_is_refused_and_nothing_is_kept(self, platform: Platform, kind: str) -> None:
+    async def test_a_hostile_archive_is_refused_and_nothing_is_kept(
+        self, platform: Platform, kind: str
+    ) -> None:
         body = hostile_archive(kind)
         digest = hashlib.sha256(body).hexdigest()
         answer = await put(platform, digest, body)
@@ -203,7 +207,7 @@ class Scenarios:
         self, platform: Platform, tmp_path: Path, project: str
     ) -> None:
         built = await deploy(platform, write_project(tmp_path / "p", project), command="build")
-        headers = {**platform.authorized(), "Idempotency-Key": uuid4().hex}
+        headers = {**platform.authorized(), "Idempotency-Key": token_hex(16)}
         body = {"command": "deploy", "source": {"digest": built.source}}
         async with platform.http() as http:
             first = await http.post("/v1/commands", json=body, headers=headers)
@@ -226,7 +230,9 @@ class Scenarios:
             auditor = await client.create_token("An auditor", ("auditor",))
         async with platform.http() as http:
             headers = {"Authorization": f"Bearer {auditor.token}"}
-            answer = await http.post("/v1/commands", json={"command": "stop", "project": project}, headers=headers)
+            answer = await http.post(
+                "/v1/commands", json={"command": "stop", "project": project}, headers=headers
+            )
         assert answer.status_code == 403
         assert "operator" in problem(answer)["detail"]
 
@@ -331,7 +337,9 @@ def problem(answer: Any) -> dict[str, Any]:
     return body
 
 
-async def audit(platform: Platform, project: str | None = None, *, until: str | None = None) -> list[dict[str, Any]]:
+async def audit(
+    platform: Platform, project: str | None = None, *, until: str | None = None
+) -> list[dict[str, Any]]:
     """The audit log's entries; with `until`, as soon as it holds such an event of the project."""
     from tests.support.eventually import eventually
 
@@ -341,7 +349,9 @@ async def audit(platform: Platform, project: str | None = None, *, until: str | 
             after = 0
             while True:
                 asked = {"after": after, "limit": 500} | ({"project": project} if project else {})
-                page = (await http.get("/v1/audit/entries", params=asked, headers=platform.authorized())).json()
+                page = (
+                    await http.get("/v1/audit/entries", params=asked, headers=platform.authorized())
+                ).json()
                 found += page["entries"]
                 if page["next"] == after or not page["entries"]:
                     break
