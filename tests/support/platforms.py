@@ -172,7 +172,7 @@ class DistributedPlatform:
 
     def _environment(self, service: str) -> dict[str, str]:
         keys = self.folder / "keys"
-        mine: dict[str, object] = {
+        every: dict[str, dict[str, object]] = {
             "gateway": {"TOKEN_KEY": keys / "tokens.pem", "ADMIN_TOKEN_FILE": keys / "admin.token"},
             "certifier": {"SIGNING_KEY": keys / "certificates.pem"},
             "builder": {"TOKEN_KEYS": keys / "tokens.json", "DATA_DIR": self.folder / "builder"},
@@ -183,10 +183,11 @@ class DistributedPlatform:
                 "PUBLIC_URL": self.edge.url,
                 "ROUTER": "caddy",
                 "CADDY_ADMIN_URL": self.edge.admin_url,
+                "STOP_MODELS_ON_EXIT": "true",
             },
             "metadata": {"TOKEN_KEYS": keys / "tokens.json"},
             "indexer": {},
-        }[service]
+        }
         common = {
             "AMQP_URL": self.broker.add_service_user(service),
             "DATABASE_URL": self.database_url,
@@ -195,7 +196,7 @@ class DistributedPlatform:
             "HTTP_PORT": self.ports[service],
             "LEASE_SECONDS": LEASE_SECONDS,
         }
-        own = {f"PLACET_{name}": str(value) for name, value in {**common, **mine}.items()}
+        own = {f"PLACET_{name}": str(value) for name, value in {**common, **every[service]}.items()}
         return {**own, "HOME": str(self.folder)}
 
 

@@ -11,8 +11,8 @@ import hashlib
 import io
 import tarfile
 from pathlib import Path
-from typing import Any
 from secrets import token_hex
+from typing import Any
 
 import pytest
 from placet.client import Client, Connection, Operation
