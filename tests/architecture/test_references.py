@@ -1,0 +1,58 @@
+"""Every link between the pages of this repository leads to a file that is there, and to a heading that it has."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tools import workspace
+from tools.reference import anchor
+
+LINK = re.compile(r"\]\(([^)\s]*)\)")
+FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+
+
+def pages() -> list[Path]:
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "*.md"],
+        cwd=workspace.ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return [path for name in listed.stdout.split("\0") if name and (path := workspace.ROOT / name).exists()]
+
+
+def broken(page: Path, text: str) -> list[str]:
+    """The links of a page that lead nowhere, or out of the repository's own pages by mistake."""
+    targets = (link for link in LINK.findall(FENCED.sub("", text)) if "://" not in link)
+    return [target for target in targets if not leads_somewhere(page, target)]
+
+
+def leads_somewhere(page: Path, target: str) -> bool:
+    path, _, fragment = target.partition("#")
+    file = page.parent / path if path else page
+    if not file.exists():
+        return False
+    return not fragment or fragment in {anchor(heading) for heading in headings(file)}
+
+
+def headings(file: Path) -> list[str]:
+    return re.findall(r"^#+ (.*)$", FENCED.sub("", file.read_text()), re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(workspace.ROOT)))
+def test_every_link_leads_somewhere(page: Path) -> None:
+    assert broken(page, page.read_text()) == []
+
+
+@pytest.mark.parametrize("target", ["nowhere.md", "README.md#no-such-heading", "#nor-this"])
+def test_a_link_that_leads_nowhere_would_be_found(target: str) -> None:
+    assert broken(workspace.ROOT / "README.md", f"see [this]({target})") == [target]
+
+
+def test_what_only_looks_like_a_link_is_none() -> None:
+    assert broken(workspace.ROOT / "README.md", "```\n[a](nowhere.md)\n```\n[b](https://example.org/)") == []
