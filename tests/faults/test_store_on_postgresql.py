@@ -1,0 +1,362 @@
+"""The store's promise on a real PostgreSQL, with writers in many processes, long transactions, kills and restarts.
+
+*Positions are contiguous and in commit order; a reader never passes an event that is not yet visible.*
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Sequence, Sized
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from typing import Any
+
+import asyncpg
+import pytest
+import sqlalchemy as sa
+from placet.errors import Unavailable
+from placet.events.adapters.postgresql_store import PostgreSQLStore
+from placet.events.adapters.sql_store import Row
+from placet.events.envelope import Recorded
+from placet.events.store import EVENTS
+from placet.events.wiring import TimeOrderedIds
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+
+from tests.contract.store_contract import CODEC, LOGS, TABLES, Tail, appending, ids_of, whole_log
+from tests.faults.store_writer import ids_of_writers, open_store, unit_of, write
+from tests.support.eventually import eventually
+from tests.support.servers import PostgreSQL
+
+SCHEMA = "tester"
+GATE = 42
+WITHIN = 240.0
+"""Seconds: a bound for hangs, not a measure."""
+
+PAUSES = """
+CREATE FUNCTION tester.pause() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.id = 'slow' THEN PERFORM pg_advisory_xact_lock_shared({gate});
+    ELSIF random() < {chance} THEN PERFORM pg_sleep(random() / 100);
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER pause BEFORE INSERT ON tester.events FOR EACH ROW EXECUTE FUNCTION tester.pause();
+"""
+"""Makes transactions pause between taking a position and committing; one with the id `slow` until the gate opens."""
+
+
+@pytest.fixture
+async def store(database_url: str) -> AsyncIterator[PostgreSQLStore]:
+    opened = await open_store(database_url, SCHEMA)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def beside(database_url: str) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
+    """A connection of somebody else to the same database."""
+    connection = await asyncpg.connect(database_url)
+    yield connection
+    await connection.close()
+
+
+class SequenceStore(PostgreSQLStore):
+    """What the promise is there to prevent: positions out of a sequence, and readers that follow `position >`."""
+
+    async def lock_heads(self, connection: AsyncConnection) -> dict[str, int]:
+        await connection.execute(sa.text("CREATE SEQUENCE IF NOT EXISTS numbers"))
+        return dict.fromkeys(LOGS, 0)
+
+    async def insert_events(
+        self, connection: AsyncConnection, log: str, rows: Sequence[Row], position: int
+    ) -> None:
+        for row in rows:
+            await connection.execute(
+                sa.text(
+                    "INSERT INTO events (position, id, stream, version, raw)"
+                    " VALUES (nextval('numbers'), :id, :stream, :version, :raw)"
+                ),
+                {"id": row.id, "stream": row.stream, "version": row.version, "raw": row.raw},
+            )
+
+    async def read_all(self, after: int, limit: int, *, log: str = EVENTS) -> list[Recorded[Any]]:
+        return [self._recorded(log, *row) for row in await self.page(log, after, limit)]
+
+
+async def open_sequence_store(url: str) -> SequenceStore:
+    engine = create_async_engine(
+        sa.make_url(url).set(drivername="postgresql+asyncpg"),
+        connect_args={"server_settings": {"search_path": SCHEMA}},
+    )
+    store = SequenceStore(
+        writer=engine, reader=engine, codec=CODEC, ids=TimeOrderedIds(), tables=TABLES, logs=LOGS
+    )
+    store.schema = SCHEMA
+    await store.prepare()
+    return store
+
+
+async def tail_while_one_commits_late(
+    slow: PostgreSQLStore, quick: PostgreSQLStore, beside: asyncpg.Connection[asyncpg.Record]
+) -> Tail:
+    """`slow` has its position and does not commit until `quick` has had every chance to, with a reader looking on."""
+
+    async def waiting_for_locks() -> int:
+        return int(await beside.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"))
+
+    await quick.commit(appending("a", "first"))
+    await beside.execute(PAUSES.format(gate=GATE, chance=0))
+    await beside.execute(f"SELECT pg_advisory_lock({GATE})")
+    tail = Tail(quick)
+    first = asyncio.create_task(slow.commit(appending("b", "slow")))
+    await eventually(lambda: _is(waiting_for_locks, 1))
+    second = asyncio.create_task(quick.commit(appending("c", "quick")))
+
+    async def second_had_its_chance() -> bool:
+        return second.done() or await waiting_for_locks() == 2
+
+    await eventually(second_had_its_chance)
+    while await tail.look():
+        pass
+    await beside.execute(f"SELECT pg_advisory_unlock({GATE})")
+    await asyncio.gather(first, second)
+    return tail
+
+
+async def _is(count: Any, expected: int) -> bool:
+    return bool(await count() == expected)
+
+
+async def test_a_reader_does_not_pass_who_commits_late(
+    database_url: str, store: PostgreSQLStore, beside: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    other = await open_store(database_url, SCHEMA)
+    tail = await tail_while_one_commits_late(store, other, beside)
+    await other.close()
+
+    await tail.must_have_seen(await whole_log(store))
+    assert [id for _, id in tail.seen] == ["first", "slow", "quick"]
+
+
+async def test_the_check_finds_a_store_with_positions_out_of_a_sequence(
+    database_url: str, beside: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    slow, quick = await open_sequence_store(database_url), await open_sequence_store(database_url)
+    await quick.commit(appending("z", "warm up"))  # makes the sequence, which takes a lock of its own
+    tail = await tail_while_one_commits_late(slow, quick, beside)
+    log = await slow.read_all(0, 10)
+
+    assert ids_of(log) == ["warm up", "first", "slow", "quick"]
+    with pytest.raises(AssertionError):
+        await tail.must_have_seen(log)
+    await slow.close()
+    await quick.close()
+
+
+class Writers:
+    """Writer processes and what they have acknowledged, by event id."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._processes: list[asyncio.subprocess.Process] = []
+        self._listening: list[asyncio.Task[None]] = []
+        self.acknowledged: dict[str, int] = {}
+        self.contradictions: list[str] = []
+
+    async def start(self, first: int, writers: int, units: int) -> asyncio.subprocess.Process:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "tests.faults.store_writer",
+            self._url,
+            SCHEMA,
+            *map(str, (first, writers, units)),
+            stdout=asyncio.subprocess.PIPE,
+        )
+        self._processes.append(process)
+        self._listening.append(asyncio.create_task(self._listen(process)))
+        return process
+
+    async def _listen(self, process: asyncio.subprocess.Process) -> None:
+        assert process.stdout is not None
+        async for line in process.stdout:
+            id, position = line.decode().split()
+            if self.acknowledged.setdefault(id, int(position)) != int(position):
+                self.contradictions.append(id)
+
+    async def all_ended(self) -> list[int]:
+        """Exit statuses, once everything they said was heard."""
+        async with asyncio.timeout(WITHIN):
+            statuses = [await process.wait() for process in self._processes]
+            await asyncio.gather(*self._listening)
+        return statuses
+
+    def must_agree_with(self, log: Sequence[Recorded[Any]], expected: set[str]) -> None:
+        """What is acknowledged is there once, at the place that was told; nothing else is there."""
+        assert not self.contradictions
+        places = {each.event.id: each.position for each in log}
+        assert len(places) == len(log)
+        assert set(places) == expected
+        assert self.acknowledged.items() <= places.items()
+
+    async def kill(self) -> None:
+        for process in self._processes:
+            if process.returncode is None:
+                process.kill()
+        await asyncio.gather(*self._listening, return_exceptions=True)
+
+
+@pytest.fixture
+async def writers(database_url: str) -> AsyncIterator[Writers]:
+    found = Writers(database_url)
+    yield found
+    await found.kill()
+
+
+@asynccontextmanager
+async def two_tails(store: PostgreSQLStore) -> AsyncIterator[tuple[Tail, Tail]]:
+    """Readers that follow while something happens, and to the end when it is over."""
+    tails, over = (Tail(store), Tail(store, limit=200)), asyncio.Event()
+    reading = [asyncio.create_task(tail.follow(over)) for tail in tails]
+    yield tails
+    over.set()
+    async with asyncio.timeout(WITHIN):
+        await asyncio.gather(*reading)
+
+
+async def test_with_32_interleaved_writers_no_reader_skips_or_reorders(
+    store: PostgreSQLStore,
+    writers: Writers,
+    postgres: PostgreSQL,
+    beside: asyncpg.Connection[asyncpg.Record],
+) -> None:
+    """Four processes of eight writers, with pauses inside and between transactions, and two who hold long ones."""
+    await beside.execute(PAUSES.format(gate=GATE, chance=0.1))
+    stranger = await asyncpg.connect(postgres.admin_url)  # in another database of the same server
+    for idle in (beside, stranger):
+        await idle.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+        await idle.execute("CREATE TEMPORARY TABLE IF NOT EXISTS busy AS SELECT txid_current()")
+
+    async with two_tails(store) as tails:
+        for first in range(0, 32, 8):
+            await writers.start(first, 8, 20)
+        assert await writers.all_ended() == [0] * 4
+
+    await stranger.close()
+    log = await whole_log(store)
+    assert len(log) == 32 * 20 * 2
+    writers.must_agree_with(log, ids_of_writers(range(32), 20))
+    assert len(writers.acknowledged) == len(log)
+    for tail in tails:
+        await tail.must_have_seen(log)
+
+
+async def test_a_writer_that_is_killed_loses_nothing_it_acknowledged_and_stops_nobody(
+    store: PostgreSQLStore, writers: Writers, beside: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    await beside.execute(PAUSES.format(gate=GATE, chance=0.1))
+    async with two_tails(store) as tails:
+        victim = await writers.start(0, 8, 100_000)
+        await writers.start(8, 8, 20)
+        await eventually(
+            lambda: len([id for id in writers.acknowledged if _writer(id) < 8]) > 50, within=WITHIN
+        )
+        victim.kill()
+        assert await writers.all_ended() == [-9, 0]
+        await asyncio.gather(*(store.commit(appending("after", f"after-{n}")) for n in range(4)))
+
+    log = await whole_log(store)
+    told = set(writers.acknowledged)
+    assert ids_of_writers(range(8, 16), 20) <= told
+    # Of each unit all or nothing is there, and at most the one in hand of each writer was not acknowledged.
+    unheard = [each.event.id for each in log if each.event.id not in told and each.event.subject != "after"]
+    assert all(_writer(id) < 8 for id in unheard)
+    assert len({_writer(id) for id in unheard}) * 2 >= len(unheard)
+    for tail in tails:
+        await tail.must_have_seen(log)
+
+
+async def test_a_killed_writer_that_starts_again_with_the_same_ids_ends_with_each_event_once(
+    store: PostgreSQLStore, writers: Writers
+) -> None:
+    victim = await writers.start(0, 8, 60)
+    await eventually(lambda: len(writers.acknowledged) > 100, within=WITHIN)
+    with suppress(ProcessLookupError):  # it was quick
+        victim.kill()
+    await victim.wait()
+    await writers.start(0, 8, 60)
+    await writers.all_ended()
+
+    writers.must_agree_with(await whole_log(store), ids_of_writers(range(8), 60))
+    assert set(writers.acknowledged) == ids_of_writers(range(8), 60)
+
+
+@pytest.mark.parametrize("how", ["restart", "kill"])
+async def test_what_was_acknowledged_survives_postgresql_and_what_was_not_can_be_asked_again(
+    store: PostgreSQLStore, postgres: PostgreSQL, how: str
+) -> None:
+    acknowledged: dict[str, int] = {}
+    contradictions: list[str] = []
+
+    def hear(id: str, position: int) -> None:
+        if acknowledged.setdefault(id, position) != position:
+            contradictions.append(id)
+
+    writing = [asyncio.create_task(write(store, writer, 40, hear)) for writer in range(16)]
+    for enough in (200, 600):
+        await eventually(partial(_has_more_than, enough, acknowledged), within=WITHIN)
+        if how == "kill":
+            await asyncio.to_thread(postgres.kill)
+            await asyncio.to_thread(postgres.start)
+        else:
+            await asyncio.to_thread(postgres.restart)
+    async with asyncio.timeout(WITHIN):
+        await asyncio.gather(*writing)
+
+    log = await whole_log(store)
+    assert not contradictions
+    assert {each.event.id: each.position for each in log} == acknowledged
+    assert len(log) == len(acknowledged) == 16 * 40 * 2
+    assert [await store.commit(unit_of(w, 0)) for w in range(16)] == [
+        tuple(each for each in log if each.event.id.startswith(f"{w}-0-")) for w in range(16)
+    ]
+
+
+async def test_an_absent_postgresql_is_unavailable_to_everybody_and_back_when_it_is_back(
+    store: PostgreSQLStore, postgres: PostgreSQL
+) -> None:
+    await store.commit(appending("a", "1"))
+    await asyncio.to_thread(postgres.stop)
+    for asking in (
+        store.commit(appending("a", "2")),
+        store.read("a"),
+        store.read_all(0, 10),
+        store.head(),
+        store.begin_epoch(),
+        open_store(postgres.admin_url, SCHEMA),
+    ):
+        with pytest.raises(Unavailable):
+            await asking
+    await asyncio.to_thread(postgres.start)
+
+    async def is_back() -> bool:
+        try:
+            return ids_of(await store.read("a")) == ["1"] and bool(await store.commit(appending("a", "2")))
+        except Unavailable:
+            return False
+
+    await eventually(is_back)
+
+
+async def test_a_host_without_an_address_is_unavailable() -> None:
+    with pytest.raises(Unavailable):
+        await open_store("postgresql://placet@postgres.invalid/placet", SCHEMA)
+
+
+def _has_more_than(count: int, found: Sized) -> bool:
+    return len(found) > count
+
+
+def _writer(id: str) -> int:
+    return int(id.partition("-")[0])
