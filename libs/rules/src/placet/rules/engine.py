@@ -215,7 +215,7 @@ _REASONS = {
     "undefined": "the rule uses something that does not exist",
     "not-boolean": "the rule is neither true nor false",
     "time": "the rule took too long",
-    "ended": "the rule needed too much memory",
+    "ended": "the rule needed too much memory, or broke the evaluator",
 }
 
 

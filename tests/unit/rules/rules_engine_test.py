@@ -1,0 +1,250 @@
+"""The engine: three results, and nothing a policy can write takes it down."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from placet.errors import Refused
+from placet.rules import Engine, Policy, Verdict, read_policy
+
+HEADER = """\
+apiVersion: placet/v1
+kind: Policy
+id: test
+version: 1
+title: Test
+owner: compliance
+params: {limit: 3}
+"""
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Engine]:
+    with Engine() as engine:
+        yield engine
+
+
+def rule(
+    require: str, *, id: str = "r", stage: str = "submit", on_fail: str = "deny", say: str = "no"
+) -> str:
+    return (
+        f"  - {{id: {id}, title: T, citations: [], stage: {stage}, onFail: {on_fail}, fix: do,"
+        f" say: {msgspec.json.encode(say).decode()}, require: {msgspec.json.encode(require).decode()}}}\n"
+    )
+
+
+def policy(*rules: str, more: str = "") -> Policy:
+    return read_policy(f"{HEADER}{more}rules:\n{''.join(rules)}".encode())
+
+
+def verdict(engine: Engine, require: str, **facts: Any) -> Verdict:
+    (found,) = engine.evaluate_sync([policy(rule(require))], "submit", facts)
+    return found
+
+
+def test_a_rule_passes_or_fails_with_why_and_the_next_step(engine: Engine) -> None:
+    rules = policy(
+        rule("size(data.names) >= params.limit", say="only {{ data.names }} of {{ params.limit }}")
+    )
+    assert engine.evaluate_sync([rules], "submit", {"data": {"names": [1, 2, 3]}}) == (
+        Verdict(rule="r", policy="test", title="T", stage="submit", result="pass", on_fail="deny"),
+    )
+    (failed,) = engine.evaluate_sync([rules], "submit", {"data": {"names": [1, 2]}})
+    assert (failed.result, failed.why, failed.fix) == ("fail", "only 1, 2 of 3", "do")
+
+
+@pytest.mark.parametrize(
+    ("require", "reason"),
+    [
+        ("model.format == 'x'", "the fact 'format' is missing"),
+        ("card.licence == 'x'", "the rule uses something that does not exist"),
+        ("model.names[7] == 'x'", "a list is shorter"),
+        ("1 / model.zero == 1", "divides by zero"),
+        ("9223372036854775807 + model.one > 0", "a number is too large"),
+        ("model.one == 1 && model.word + 1 == 2", "another kind"),
+        ("model.word", "neither true nor false"),
+        ("model.one", "neither true nor false"),
+        ("model.nothing", "neither true nor false"),
+        ("nofunction(1)", "does not exist"),
+        ("not CEL at all", "does not exist"),
+    ],
+)
+def test_what_cannot_be_decided_is_indeterminate_and_says_why(
+    require: str, reason: str, engine: Engine
+) -> None:
+    found = verdict(engine, require, model={"names": [], "zero": 0, "one": 1, "word": "w", "nothing": None})
+    assert found.result == "indeterminate"
+    assert found.is_refusal
+    assert found.why is not None
+    assert reason in found.why
+
+
+def test_an_error_never_tells_a_value(engine: Engine) -> None:
+    secret = "ada@example.org"
+    found = verdict(engine, "governance[personal.owner] == 1", personal={"owner": secret}, governance={})
+    assert found.result == "indeterminate"
+    assert "ada" not in str(found)
+
+
+def test_a_condition_may_compare_what_no_sentence_may_show(engine: Engine) -> None:
+    require = "!(personal.owner in personal.builders)"
+    assert verdict(engine, require, personal={"owner": "a", "builders": ["b"]}).is_passed
+    assert not verdict(engine, require, personal={"owner": "a", "builders": ["a"]}).is_passed
+
+
+def test_numbers_are_equal_whatever_their_kind(engine: Engine) -> None:
+    assert verdict(
+        engine, "model.size == 1 && model.share == 0.5 && 1 == 1.0", model={"size": 1.0, "share": 0.5}
+    ).is_passed
+
+
+def test_only_rules_of_the_stage_are_asked(engine: Engine) -> None:
+    rules = policy(
+        rule("true", id="a"), rule("true", id="b", stage="certify"), rule("true", id="c", stage="operate")
+    )
+    assert [found.rule for found in engine.evaluate_sync([rules], "certify", {})] == ["b"]
+    assert engine.evaluate_sync([], "submit", {}) == ()
+
+
+def test_a_warning_is_no_refusal(engine: Engine) -> None:
+    rules = policy(rule("false", id="a", on_fail="warn"), rule("false", id="b"))
+    found = engine.evaluate_sync([rules], "submit", {})
+    assert [verdict.is_refusal for verdict in found] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("condition", "asked"),
+    [
+        ("governance.riskClass == 'high'", True),
+        ("governance.riskClass == 'low'", False),
+        ("governance.missing == 'low'", True),
+        ("'1'", True),
+    ],
+)
+def test_a_policy_that_may_apply_applies(condition: str, asked: bool, engine: Engine) -> None:
+    rules = policy(rule("true"), more=f"appliesTo: {msgspec.json.encode(condition).decode()}\n")
+    found = engine.evaluate_sync([rules], "submit", {"governance": {"riskClass": "high"}})
+    assert bool(found) is asked
+
+
+@pytest.mark.parametrize(
+    ("now", "in_force"),
+    [
+        ("2026-01-31T23:59:59Z", False),
+        ("2026-02-01T00:00:00Z", True),
+        ("2026-02-28T23:59:59Z", True),
+        ("2026-03-01T00:00:00Z", False),
+    ],
+)
+def test_a_policy_is_in_force_from_its_first_day_and_without_its_last(
+    now: str, in_force: bool, engine: Engine
+) -> None:
+    rules = policy(rule("true"), more="effective: {from: 2026-02-01, until: 2026-03-01}\n")
+    assert bool(engine.evaluate_sync([rules], "submit", {"now": now})) is in_force
+
+
+def test_a_policy_for_a_span_of_time_needs_to_know_the_time(engine: Engine) -> None:
+    rules = policy(rule("true"), more="effective: {from: 2026-02-01}\n")
+    with pytest.raises(Refused, match="now"):
+        engine.evaluate_sync([rules], "submit", {})
+
+
+def test_a_rule_that_loops_is_ended_and_the_rest_is_decided() -> None:
+    loop = "data.names.all(a, data.names.all(b, a == b || a != b))"
+    rules = policy(
+        rule("true", id="a"),
+        rule(loop, id="b"),
+        rule("true", id="c"),
+        rule(loop, id="d"),
+        rule("1 < 2", id="e"),
+    )
+    with Engine(seconds=0.2, workers=1) as engine:
+        found = engine.evaluate_sync([rules], "submit", {"data": {"names": list(range(30_000))}})
+        assert [verdict.result for verdict in found] == [
+            "pass",
+            "indeterminate",
+            "pass",
+            "indeterminate",
+            "pass",
+        ]
+        assert found[1].why == "no (this could not be decided: the rule took too long)"
+        assert engine.evaluate_sync([policy(rule("true"))], "submit", {})[0].is_passed
+
+
+def test_a_rule_that_eats_memory_is_ended_and_the_rest_is_decided() -> None:
+    eat = "['" + "x" * 500 + "']" + ".map(a, a + a)" * 24 + ".exists(a, a == '')"
+    with Engine(seconds=120, workers=1) as engine:
+        found = engine.evaluate_sync([policy(rule(eat, id="a"), rule("true", id="b"))], "submit", {})
+    assert [verdict.result for verdict in found] == ["indeterminate", "pass"]
+    assert found[0].why is not None
+    assert "too much memory" in found[0].why
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "!" * 1999 + "x",
+        "-" * 1999 + "1",
+        "a" + ".b" * 999,
+        "1" + "+1" * 999,
+        "a" + "&&a" * 600,
+        "[" * 990 + "]" * 990,
+        "a" + "[0]" * 600,
+        "{1:" * 400 + "1" + "}" * 400,
+        "'" + "\\x41" * 400 + "'",
+        "\x00",
+        "\ud7ff",
+    ],
+    ids=range(11),
+)
+def test_whatever_fits_the_limit_is_compiled_or_refused(expression: str, engine: Engine) -> None:
+    (answer,) = engine.references([expression])
+    assert "error" in answer or "variables" in answer
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    texts=st.lists(
+        st.text(max_size=40) | st.from_regex(r"\A[a-c.()\[\]!=&|+0-9' ]{0,40}\Z"), min_size=1, max_size=5
+    )
+)
+def test_any_text_as_a_rule_gives_a_verdict(texts: list[str], engine: Engine) -> None:
+    rules = msgspec.structs.replace(
+        policy(rule("true")),
+        rules=tuple(
+            msgspec.structs.replace(policy(rule("true")).rules[0], id=f"r{number}", require=text)
+            for number, text in enumerate(texts)
+        ),
+    )
+    found = engine.evaluate_sync([rules], "submit", {"model": {}})
+    assert [verdict.rule for verdict in found] == [f"r{number}" for number in range(len(texts))]
+
+
+async def test_many_evaluations_at_once_do_not_mix() -> None:
+    rules = policy(rule("model.size == params.limit"))
+    with Engine(workers=2) as engine:
+        found = await asyncio.gather(
+            *(engine.evaluate([rules], "submit", {"model": {"size": number % 5}}) for number in range(40))
+        )
+    assert [verdicts[0].is_passed for verdicts in found] == [number % 5 == 3 for number in range(40)]
+
+
+def test_each_policy_sees_its_own_parameters(engine: Engine) -> None:
+    one = policy(rule("params.limit == 3"))
+    other = msgspec.structs.replace(one, params={"limit": 4}, digest="sha256:other")
+    found = engine.evaluate_sync([one, other], "submit", {})
+    assert [verdict.result for verdict in found] == ["pass", "fail"]
+
+
+def test_a_closed_engine_starts_again_when_asked() -> None:
+    engine = Engine(workers=1)
+    assert engine.evaluate_sync([policy(rule("true"))], "submit", {})[0].is_passed
+    engine.close()
+    assert engine.evaluate_sync([policy(rule("true"))], "submit", {})[0].is_passed
+    engine.close()

@@ -1,0 +1,235 @@
+"""Facts: complete, gathered without running anything, and nobody's name outside `personal`."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import shutil
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from placet.projects import Manifest, parse_manifest
+from placet.rules import Engine, gather_certify_facts, gather_submit_facts, load_shipped
+
+EXAMPLE = Path(__file__).parents[3] / "examples/multiclass"
+NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+SHIPPED = load_shipped()
+DIGESTS = [f"sha256:{letter * 64}" for letter in "abc"]
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Engine]:
+    with Engine() as engine:
+        yield engine
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(EXAMPLE, tmp_path / "project"))
+
+
+def manifest(folder: Path, **changes: Any) -> Manifest:
+    document = yaml.safe_load((folder / "placet.yaml").read_text()) | changes
+    return parse_manifest(json.dumps(document, default=str).encode())
+
+
+def governance(folder: Path, **changes: Any) -> Manifest:
+    document = yaml.safe_load((folder / "placet.yaml").read_text())
+    return manifest(folder, governance=document["governance"] | changes)
+
+
+def broken(folder: Path, said: Manifest, engine: Engine, **more: Any) -> dict[str, str]:
+    """The rules that are not passed, with why."""
+    facts = gather_submit_facts(folder, said, now=NOW, **more)
+    found = engine.evaluate_sync(SHIPPED, "submit", facts)
+    assert all(verdict.result != "indeterminate" for verdict in found), "facts are complete"
+    return {verdict.rule: verdict.why or "" for verdict in found if not verdict.is_passed}
+
+
+def test_the_committed_example_breaks_no_rule(folder: Path, engine: Engine) -> None:
+    assert broken(folder, manifest(folder), engine) == {}
+
+
+def test_a_bare_manifest_is_told_everything_that_is_missing(folder: Path, engine: Engine) -> None:
+    bare = parse_manifest(
+        b"apiVersion: placet/v1\nproject: bare\nmodel: {format: sklearn, path: none.skops}\n"
+    )
+    assert set(broken(folder, bare, engine)) == {
+        "governance.owner-named",
+        "governance.purpose-stated",
+        "governance.risk-class-declared",
+        "governance.licence-present",
+        "governance.data-declared",
+        "model.file-matches",
+        "model.pickle-by-exception",
+        "model.sample-present",
+        "build.requirements-pinned",
+    }
+
+
+def test_a_hostile_pickle_anywhere_in_the_project_is_found(folder: Path, engine: Engine) -> None:
+    (folder / "extra").mkdir()
+    (folder / "extra/cache.pkl").write_bytes(pickle.dumps(eval))
+    why = broken(folder, manifest(folder), engine)
+    assert set(why) == {"model.no-hostile-pickle"}
+    assert "builtins.eval" in why["model.no-hostile-pickle"]
+
+
+def test_a_pickle_is_served_by_exception_only(folder: Path, engine: Engine) -> None:
+    (folder / "model.pkl").write_bytes(pickle.dumps({"a": 1}))
+    said = manifest(folder, model={"format": "sklearn", "path": "model.pkl", "sample": "sample.json"})
+    assert set(broken(folder, said, engine)) == {"model.pickle-by-exception"}
+    assert broken(folder, said, engine, exceptions=["model.pickle-by-exception"]) == {}
+
+
+def test_a_format_that_is_not_served_is_named(folder: Path, engine: Engine) -> None:
+    said = manifest(folder, model={"format": "keras", "path": "model.skops", "sample": "sample.json"})
+    assert "keras is none of sklearn, onnx" in broken(folder, said, engine)["model.format-allowed"]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", "readable: no"),
+        ("[1]", "readable: no"),
+        ("{", "readable: no"),
+        ("[" * 5000, "readable: no"),
+        ('{"response": {}}', "request: no"),
+        ('{"request": [1], "response": {}}', "request: no"),
+        ('{"request": {}}', "answer: no"),
+    ],
+)
+def test_a_sample_that_cannot_be_tried_is_refused(
+    content: str, said: str, folder: Path, engine: Engine
+) -> None:
+    (folder / "sample.json").write_text(content)
+    assert said in broken(folder, manifest(folder), engine)["model.sample-present"]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("numpy", "version: numpy"),
+        ("numpy>=2\nskops==0.16.0", "version: numpy"),
+        ("numpy==2.*", "version: numpy"),
+        ("-r other.txt", "readable: line 1"),
+        ("--index-url x\nnumpy==2.4.6", "readable: line 1"),
+        ("numpy==2.4.6\n./wheel.whl\n", "readable: line 2"),
+    ],
+)
+def test_requirements_without_one_version_are_named(
+    content: str, said: str, folder: Path, engine: Engine
+) -> None:
+    (folder / "requirements.txt").write_text(content)
+    assert said in broken(folder, manifest(folder), engine)["build.requirements-pinned"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "# all\nnumpy==2.4.6  # pinned\n\nskops === 0.16.0\n",
+        "numpy==2.4.6 \\\n    --hash=sha256:aa \\\n    --hash=sha256:bb\n",
+        "uvicorn[standard]==0.54.0; python_version >= '3.11'\r\n",
+    ],
+)
+def test_pinned_requirements_of_any_style_pass(content: str, folder: Path, engine: Engine) -> None:
+    (folder / "requirements.txt").write_bytes(content.encode())
+    assert broken(folder, manifest(folder), engine) == {}
+
+
+def test_a_high_risk_needs_somebody_who_can_stop_it(folder: Path, engine: Engine) -> None:
+    assert broken(folder, governance(folder, riskClass="high"), engine) == {}
+    why = broken(folder, governance(folder, riskClass="high", oversight=None), engine)
+    assert set(why) == {"governance.oversight-named"}
+
+
+def test_data_without_a_licence_is_named(folder: Path, engine: Engine) -> None:
+    why = broken(folder, governance(folder, data=[{"name": "digits", "origin": "UCI"}]), engine)
+    assert "without licence: digits" in why["governance.data-declared"]
+    assert "digits" in why["governance.personal-data-declared"]
+
+
+@pytest.mark.parametrize("card", ["---\nlicense: [\n---\n", "no metadata", "\ufffd"])
+def test_a_card_that_cannot_be_read_says_no_licence(card: str, folder: Path, engine: Engine) -> None:
+    (folder / "README.md").write_text(card)
+    said = governance(folder, data=[{"name": "digits", "origin": "UCI", "personalData": False}])
+    assert "governance.licence-present" in broken(folder, said, engine)
+
+
+def test_a_file_that_is_not_packed_is_not_there(folder: Path, engine: Engine) -> None:
+    (folder / ".placetignore").write_text("sample.json\n")
+    assert set(broken(folder, manifest(folder), engine)) == {"model.sample-present"}
+
+
+def test_nobodys_name_or_words_stand_outside_personal(folder: Path, engine: Engine) -> None:
+    private = [
+        "ada@secret.example",
+        "bob@secret.example",
+        "Secret purpose words",
+        "Secret origin",
+        "Eve Secret",
+    ]
+    said = governance(
+        folder,
+        owner=private[0],
+        builders=[private[1]],
+        purpose=private[2],
+        data=[{"name": "digits", "origin": private[3]}],
+        oversight={"owner": private[4], "stopOwner": private[4]},
+        riskClass="high",
+    )
+    facts = gather_submit_facts(folder, said, now=NOW)
+    personal = facts.pop("personal")
+    assert all(words in json.dumps(personal) for words in private)
+    assert "secret" not in json.dumps(facts).lower()
+    verdicts = engine.evaluate_sync(SHIPPED, "submit", facts | {"personal": personal})
+    assert "secret" not in str(verdicts).lower()
+
+
+def test_the_same_project_gives_the_same_facts_wherever_it_lies(folder: Path, tmp_path: Path) -> None:
+    other = Path(shutil.copytree(folder, tmp_path / "elsewhere"))
+    first = gather_submit_facts(folder, manifest(folder), now=NOW)
+    assert gather_submit_facts(other, manifest(other), now=NOW) == first
+    assert json.loads(json.dumps(first)) == first
+
+
+def image(**changes: Any) -> dict[str, Any]:
+    said: dict[str, Any] = {
+        "cleared_source": DIGESTS[0],
+        "image": DIGESTS[1],
+        "source": DIGESTS[0],
+        "format": "sklearn",
+        "lock": DIGESTS[2],
+        "base": "none",
+        "python": "cp311",
+        "builder": "0.1.0",
+        "now": NOW,
+    }
+    return gather_certify_facts(**(said | changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "rules"),
+    [
+        ({}, set()),
+        ({"source": DIGESTS[2]}, {"image.built-from-cleared-source"}),
+        ({"format": ""}, {"image.labels-complete"}),
+        ({"lock": ""}, {"image.labels-complete"}),
+        ({"base": "python:3.11"}, {"image.base-known"}),
+        ({"base": f"python@{DIGESTS[0]}"}, set()),
+        ({"base": f"python@{DIGESTS[0]}", "known_bases": ["debian"]}, {"image.base-known"}),
+        (
+            dict.fromkeys(("source", "format", "lock", "base", "python", "builder"), ""),
+            {"image.built-from-cleared-source", "image.labels-complete", "image.base-known"},
+        ),
+    ],
+    ids=str,
+)
+def test_an_image_is_judged_by_its_labels(changes: dict[str, Any], rules: set[str], engine: Engine) -> None:
+    found = engine.evaluate_sync(SHIPPED, "certify", image(**changes))
+    assert {verdict.rule for verdict in found if not verdict.is_passed} == rules
+    assert all(verdict.result != "indeterminate" for verdict in found)

@@ -1,0 +1,294 @@
+"""Policies: loaded only when they say what their authors think, and the shipped set."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Iterator
+from importlib import resources
+from typing import Any
+
+import msgspec
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from placet.projects import DocumentRefused
+from placet.rules import (
+    Engine,
+    Policy,
+    Rule,
+    load_policy,
+    load_shipped,
+    policy_schema,
+    read_policy,
+    run_policy_tests,
+)
+from placet.rules.expressions import reference_problems, text_problems
+from placet.rules.sentences import filled_in, sentence_problems
+from placet.rules.testing import merge_patched
+
+POLICY: dict[str, Any] = {
+    "apiVersion": "placet/v1",
+    "kind": "Policy",
+    "id": "test.formats",
+    "version": 1,
+    "title": "Formats",
+    "owner": "compliance",
+    "params": {"formats": ["sklearn", "onnx"]},
+    "given": {"model": {"format": "sklearn"}},
+    "rules": [
+        {
+            "id": "model.format",
+            "title": "The format is served",
+            "citations": [{"source": "house rules", "section": "1"}],
+            "stage": "submit",
+            "onFail": "deny",
+            "require": "model.format in params.formats",
+            "say": "{{ model.format }} is none of {{ params.formats }}",
+            "fix": "choose another",
+            "tests": [
+                {"expect": "pass"},
+                {
+                    "expect": "fail",
+                    "patch": {"model": {"format": "zip"}},
+                    "says": "zip is none of sklearn, onnx",
+                },
+            ],
+        }
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Engine]:
+    with Engine() as engine:
+        yield engine
+
+
+def changed(rule: dict[str, Any] | None = None, **changes: Any) -> bytes:
+    document = copy.deepcopy(POLICY) | changes
+    if rule is not None:
+        document["rules"][0] |= rule
+    return yaml.safe_dump(document, sort_keys=False).encode()
+
+
+def problems(data: bytes, engine: Engine) -> list[str]:
+    with pytest.raises(DocumentRefused) as refused:
+        load_policy(data, engine=engine)
+    return [str(problem) for problem in refused.value.problems]
+
+
+def test_a_policy_is_known_by_the_digest_of_its_bytes(engine: Engine) -> None:
+    data = changed()
+    policy = load_policy(data, engine=engine)
+    assert policy.digest == f"sha256:{hashlib.sha256(data).hexdigest()}"
+    assert (policy.id, policy.version, len(policy.rules)) == ("test.formats", 1, 1)
+
+
+def test_a_policy_can_be_loaded_without_an_engine_at_hand() -> None:
+    assert load_policy(changed()).id == "test.formats"
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (changed(ownner="x"), "ownner: nobody knows this key; the nearest known one is 'owner'"),
+        (
+            changed({"onFial": "warn"}),
+            "rules[0].onFial: nobody knows this key; the nearest known one is 'onFail'",
+        ),
+        (changed({"stage": "later"}), "rules[0].stage: 'later' is not one of certify, operate, submit"),
+        (changed({"onFail": "suspend"}), "rules[0].onFail: at stage submit nothing runs yet"),
+        (changed({"id": "Model Format"}), "rules[0].id: 'Model Format' is not an id"),
+        (changed(version=0), "version: 0 is not 1 or more"),
+        (changed(version="1"), "version: '1' is not a whole number"),
+        (changed(rules=[]), "rules: a policy has at least one rule"),
+        (changed(effective={"from": "2026-02-30"}), "effective.from: '2026-02-30' is not a date"),
+        (
+            changed(effective={"from": "2026-02-01", "until": "2026-01-01"}),
+            "effective: until is not after from",
+        ),
+        (changed({"require": "model.format in params.formats &&"}), "rules[0].require: this is not CEL"),
+        (
+            changed({"require": "modle.format == 'x'"}),
+            "nobody knows the fact 'modle'; the nearest known one is 'model'",
+        ),
+        (
+            changed({"require": "sise(model.format) > 1"}),
+            "nobody knows the function 'sise'; the nearest known one is 'size'",
+        ),
+        (changed({"require": "now() > now"}), "nobody knows the function 'now'"),
+        (changed(appliesTo="projekt.name == 'x'"), "appliesTo: nobody knows the fact 'projekt'"),
+        (changed({"require": "model.format == '" + "x" * 2000 + "'"}), "the limit is 2000"),
+        (changed({"require": "true" + " || (true" * 17 + ")" * 17}), "nests 17 brackets; the limit is 16"),
+        (
+            changed({"require": "[1].all(a, [1].all(b, [1].all(c, true)))"}),
+            "nests 3 comprehensions; the limit is 2",
+        ),
+        (changed({"say": "{{ personal.owner }} did it"}), "would show a person"),
+        (
+            changed({"fix": "write to {{ personal.owner }}"}),
+            "rules[0].fix: {{ personal.owner }} would show a person",
+        ),
+        (changed({"say": "{{ modle.format }}"}), "nobody knows the fact 'modle.format'"),
+        (changed({"say": "{{ model.format | upper }}"}), "a placeholder is a path"),
+        (changed({"say": "{{ 1 + 1 }}"}), "a placeholder is a path"),
+        (changed({"tests": [{"expect": "fail"}]}), "model.format test 1: expected fail, the rule said pass"),
+        (changed({"require": "model.frmat == 'x'"}), "test 1: expected pass, the rule said indeterminate"),
+        (
+            changed({"tests": [{"expect": "fail", "patch": {"model": {"format": "zip"}}, "says": "rar"}]}),
+            "expected it to say 'rar', it said 'zip is none of sklearn, onnx'",
+        ),
+    ],
+)
+def test_a_policy_that_says_something_else_than_meant_is_not_loaded(
+    data: bytes, said: str, engine: Engine
+) -> None:
+    assert any(said in problem for problem in problems(data, engine))
+
+
+def test_two_rules_of_one_id_are_not_loaded(engine: Engine) -> None:
+    document = copy.deepcopy(POLICY)
+    document["rules"] *= 2
+    data = yaml.dump(
+        document, Dumper=type("Plain", (yaml.SafeDumper,), {"ignore_aliases": lambda *_: True})
+    ).encode()
+    assert "given twice" in problems(data, engine)[0]
+
+
+def test_every_problem_of_a_policy_is_named_at_once(engine: Engine) -> None:
+    found = problems(
+        changed({"say": "{{ personal.owner }}", "fix": "{{ x.y }}", "onFail": "suspend"}), engine
+    )
+    assert len(found) == 3
+
+
+def test_a_loop_variable_is_no_unknown_fact(engine: Engine) -> None:
+    assert load_policy(changed({"require": "params.formats.exists(f, f == model.format)"}), engine=engine)
+
+
+def test_what_stands_in_quotes_is_not_counted() -> None:
+    assert list(text_problems("model.format == '((((((((((((((((((((((('")) == []
+    assert list(text_problems(r'model.format == "\"((((((((((((((((((((((((" || true')) == []
+    assert list(text_problems(r"model.format == r'\' || model.format == '((((((((((((((((((((('")) == []
+
+
+@given(st.text(max_size=60))
+def test_any_text_is_checked_to_an_end(text: str) -> None:
+    list(text_problems(text))
+    list(reference_problems(text, ["x"], ["f"]))
+    list(sentence_problems(text))
+
+
+def test_sentences_are_filled_in_with_values_people_can_read() -> None:
+    facts = {
+        "model": {"a": "x", "b": True, "c": [1, 2], "d": [], "e": "", "f": list(range(9)), "g": "y" * 500}
+    }
+    template = (
+        "{{ model.a }}|{{model.b}}|{{ model.c }}|{{ model.d }}|{{ model.e }}|{{ model.f }}|{{ model.z.z }}"
+    )
+    assert filled_in(template, facts) == "x|yes|1, 2|none|(not given)|0, 1, 2, 3, 4 and 4 more|(not given)"
+    assert len(filled_in("{{ model.g }}", facts)) == 120
+
+
+def test_a_value_cannot_smuggle_a_placeholder_or_a_line_into_a_sentence() -> None:
+    facts = {"model": {"format": "{{ personal.owner }}\n\x1b[2J"}, "personal": {"owner": "ada@example.org"}}
+    said = filled_in("{{ model.format }}", facts)
+    assert "ada" not in said
+    assert said.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("target", "patch", "merged"),
+    [
+        ({"a": "b"}, {"a": "c"}, {"a": "c"}),
+        ({"a": "b"}, {"b": "c"}, {"a": "b", "b": "c"}),
+        ({"a": "b"}, {"a": None}, {}),
+        ({"a": ["b"]}, {"a": "c"}, {"a": "c"}),
+        ({"a": "c"}, {"a": ["b"]}, {"a": ["b"]}),
+        ({"a": {"b": "c"}}, {"a": {"b": "d", "c": None}}, {"a": {"b": "d"}}),
+        ({"a": "foo"}, "bar", "bar"),
+        ([1, 2], {"a": "b", "c": None}, {"a": "b"}),
+        ({}, {"a": {"bb": {"ccc": None}}}, {"a": {"bb": {}}}),
+    ],
+)
+def test_patches_merge_as_rfc_7396_says(target: Any, patch: Any, merged: Any) -> None:
+    before = copy.deepcopy(target)
+    assert merge_patched(target, patch) == merged
+    assert target == before
+
+
+def test_the_schema_of_a_policy_is_closed() -> None:
+    schema = policy_schema()
+    assert schema["$defs"]["PolicyForm"]["additionalProperties"] is False
+    assert {"appliesTo", "rules", "params", "effective"} <= set(schema["$defs"]["PolicyForm"]["properties"])
+
+
+SHIPPED = load_shipped()
+RULES = [(policy, rule) for policy in SHIPPED for rule in policy.rules]
+
+
+def files() -> list[tuple[str, bytes]]:
+    folder = resources.files("placet.rules") / "policies"
+    return [(file.name, file.read_bytes()) for file in folder.iterdir() if file.name.endswith(".yaml")]
+
+
+@pytest.mark.parametrize(("name", "data"), files(), ids=[name for name, _ in files()])
+def test_a_shipped_policy_compiles_and_passes_its_own_tests(name: str, data: bytes, engine: Engine) -> None:
+    assert load_policy(data, engine=engine, name=name) in SHIPPED
+
+
+@pytest.mark.parametrize(("policy", "rule"), RULES, ids=[rule.id for _, rule in RULES])
+def test_a_shipped_rule_is_shown_passing_broken_and_undecided(
+    policy: Policy, rule: Rule, engine: Engine
+) -> None:
+    results = [result for result in run_policy_tests(policy, engine) if result.rule == rule.id]
+    assert {result.result for result in results} == {"pass", "fail", "indeterminate"}
+    assert all(result.problem is None for result in results)
+
+
+@pytest.mark.parametrize(("policy", "rule"), RULES, ids=[rule.id for _, rule in RULES])
+def test_a_shipped_rule_cites_names_the_thing_and_gives_the_next_step(policy: Policy, rule: Rule) -> None:
+    assert rule.citations
+    assert "{{" in rule.say
+    assert len(rule.fix.split()) >= 5
+
+
+@pytest.mark.parametrize(("policy", "rule"), RULES, ids=[rule.id for _, rule in RULES])
+def test_a_shipped_rule_that_is_always_true_or_false_fails_its_tests(
+    policy: Policy, rule: Rule, engine: Engine
+) -> None:
+    for constant in ("true", "false"):
+        mutant = msgspec.structs.replace(
+            policy, rules=(msgspec.structs.replace(rule, require=constant),), applies_to=None
+        )
+        assert any(result.problem for result in run_policy_tests(mutant, engine))
+
+
+def test_the_rules_that_were_promised_ship() -> None:
+    assert {rule.id for _, rule in RULES} >= {
+        "governance.owner-named",
+        "governance.purpose-stated",
+        "governance.licence-present",
+        "governance.risk-class-declared",
+        "governance.oversight-named",
+        "governance.data-declared",
+        "model.format-allowed",
+        "model.no-hostile-pickle",
+        "model.pickle-by-exception",
+        "model.skops-types-trusted",
+        "model.sample-present",
+        "build.requirements-pinned",
+        "image.built-from-cleared-source",
+        "image.labels-complete",
+        "image.base-known",
+    }
+
+
+def test_no_two_shipped_rules_share_an_id() -> None:
+    assert len({rule.id for _, rule in RULES}) == len(RULES)
+
+
+def test_reading_a_policy_needs_no_evaluator() -> None:
+    assert read_policy(changed({"require": "this is not CEL"})).rules[0].require == "this is not CEL"
