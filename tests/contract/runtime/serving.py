@@ -21,9 +21,13 @@ import httpx
 @dataclass(frozen=True, kw_only=True)
 class Served:
     process: subprocess.Popen[bytes]
-    address: str  # host:port
+    port: int
     log: Path
     client: httpx.Client
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
 
     def events(self) -> list[dict[str, object]]:
         return [json.loads(line) for line in self.log.read_text().splitlines()]
@@ -53,10 +57,10 @@ def serving(root: Path, environment: Mapping[str, str] | None = None) -> Iterato
             env={**os.environ, **(environment or {})},
             stderr=stderr,
         )
-        address = f"127.0.0.1:{listener.getsockname()[1]}"
+        port: int = listener.getsockname()[1]
     try:
-        with httpx.Client(base_url=f"http://{address}", timeout=60) as client:
-            yield Served(process=process, address=address, log=log, client=client)
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+            yield Served(process=process, port=port, log=log, client=client)
     finally:
         process.kill()
         process.wait()

@@ -135,7 +135,7 @@ async def test_a_full_queue_says_when_to_come_back(gated: Gated) -> None:
 async def test_a_request_whose_client_hung_up_is_never_asked(gated: Gated) -> None:
     kept = gated.ask(2)
     await gated.waiting(2)
-    with socket.create_connection(gated.served.address.split(":")) as impatient:
+    with socket.create_connection(("127.0.0.1", gated.served.port)) as impatient:
         body = b'{"inputs": [[7]]}'
         impatient.sendall(
             b"POST /predict HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
@@ -165,7 +165,7 @@ async def test_a_stop_lets_accepted_requests_finish_and_takes_no_more(gated: Gat
 
     async def refuses() -> bool:
         try:
-            _, writer = await asyncio.open_connection(*gated.served.address.split(":"))
+            _, writer = await asyncio.open_connection("127.0.0.1", gated.served.port)
         except ConnectionRefusedError:
             return True
         writer.close()

@@ -6,8 +6,12 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from tritonclient.http import InferenceServerClient, InferInput, InferRequestedOutput
-from tritonclient.utils import InferenceServerException
+from tritonclient.http import (  # type: ignore[import-untyped]
+    InferenceServerClient,
+    InferInput,
+    InferRequestedOutput,
+)
+from tritonclient.utils import InferenceServerException  # type: ignore[import-untyped]
 
 from tests.contract.runtime.serving import Served
 

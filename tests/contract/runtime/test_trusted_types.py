@@ -39,7 +39,7 @@ def test_no_estimator_asks_for_a_type_beyond_the_list() -> None:
     assert {name: types for name, types in asked.items() if types} == {}
 
 
-def saved(folder: Path, function: Callable[[object], object]) -> Path:
+def saved(folder: Path, function: Callable[..., object]) -> Path:
     path = folder / "model.skops"
     skops.io.dump(make_pipeline(FunctionTransformer(function), LinearRegression()), path)
     return path
