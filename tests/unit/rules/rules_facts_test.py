@@ -160,9 +160,13 @@ def test_a_card_that_cannot_be_read_says_no_licence(card: str, folder: Path, eng
     assert "governance.licence-present" in broken(folder, said, engine)
 
 
-def test_a_file_that_is_not_packed_is_not_there(folder: Path, engine: Engine) -> None:
-    (folder / ".placetignore").write_text("sample.json\n")
-    assert set(broken(folder, manifest(folder), engine)) == {"model.sample-present"}
+def test_a_source_cannot_hide_a_file_from_the_rules(folder: Path, engine: Engine) -> None:
+    (folder / ".placetignore").write_text("*.pkl\n")
+    (folder / ".git").mkdir()
+    for name in ("hidden.pkl", ".git/hidden.pkl"):
+        (folder / name).write_bytes(pickle.dumps(eval))
+        assert set(broken(folder, manifest(folder), engine)) == {"model.no-hostile-pickle"}
+        (folder / name).unlink()
 
 
 def test_nobodys_name_or_words_stand_outside_personal(folder: Path, engine: Engine) -> None:

@@ -102,12 +102,13 @@ class SourceContents(msgspec.Struct, frozen=True, kw_only=True):
     manifest: bytes | None
 
 
-def project_files(folder: Path) -> Iterator[Path]:
+def project_files(folder: Path, *, ignoring: bool = True) -> Iterator[Path]:
     """The files of a project as paths relative to its folder, sorted, without what is ignored.
 
+    In an unpacked source nothing is to be ignored: what came in the archive is the project.
     A symbolic link or a special file that is not ignored is refused by name: it may lead to anybody's files.
     """
-    spec = _ignore_spec(folder)
+    spec = _ignore_spec(folder) if ignoring else GitIgnoreSpec.from_lines(())
     found: list[PurePosixPath] = []
     for directory, names, files in os.walk(folder, onerror=_cannot_read):
         here = Path(directory).relative_to(folder)

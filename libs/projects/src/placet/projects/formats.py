@@ -117,7 +117,9 @@ def _is_onnx(path: Path) -> bool:
     with path.open("rb") as file:
         size = path.stat().st_size
         numbers: set[int] = set()
-        while file.tell() < size:
+        for _ in range(_MOST_FIELDS):
+            if file.tell() >= size:
+                break
             key = _varint(file.read)
             if key is None or key >> 3 not in _MODEL_PROTO or key & 7 not in (0, 2):
                 return False
@@ -131,6 +133,7 @@ def _is_onnx(path: Path) -> bool:
 
 
 _IR_VERSION, _GRAPH = 1, 7
+_MOST_FIELDS = 10_000
 _MODEL_PROTO = frozenset({_IR_VERSION, 2, 3, 4, 5, 6, _GRAPH, 8, 14, 20, 25, 26})
 
 

@@ -33,9 +33,9 @@ from placet.projects import skops_files
 PICKLE_SUFFIXES = (".pkl", ".pickle")
 JOBLIB_SUFFIXES = (".joblib",)
 
-_MAX_OPCODES = 20_000_000
+_MAX_OPCODES = 10_000_000
 _MAX_TEXT = 1024**2
-_MAX_UNPACKED = 8 * 1024**3
+_MAX_UNPACKED = 2 * 1024**3
 _MAX_NESTING = 8
 _MAX_MEMBERS = 100_000
 _CHUNK = 1024**2

@@ -19,7 +19,7 @@ from typing import Any
 import yaml
 
 SCHEMA = "schema.json"
-_MAX_SCHEMA_BYTES = 256 * 1024**2
+_MAX_SCHEMA_BYTES = 64 * 1024**2
 # Nodes that name a type and load none: what they stand for is plain JSON, or was seen elsewhere.
 _HARMLESS_NODES = frozenset({"JsonNode", "SliceNode", "CachedNode"})
 

@@ -40,10 +40,10 @@ def gather_submit_facts(
 ) -> Facts:
     """The facts of stage submit about an unpacked project.
 
-    `exceptions` are the ids of rules that somebody excepted this project from. Files that are not packed (see
-    `.placetignore`) are not there.
+    `exceptions` are the ids of rules that somebody excepted this project from. Every file counts: a source's own
+    `.placetignore` must not hide from the rules what its archive brought along.
     """
-    files = {path.as_posix(): folder / path for path in project_files(folder)}
+    files = {path.as_posix(): folder / path for path in project_files(folder, ignoring=False)}
     return {
         "now": _moment(now),
         "project": {"name": manifest.project, "access": manifest.access},
