@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from placet.trust import own_key
 
 from tests.support.servers import CaddyServer, PostgreSQL, RabbitMQ, Registry
 from tests.support.servers.http import ask
@@ -164,11 +165,8 @@ class DistributedPlatform:
         ask("POST", f"{self.edge.admin_url}/load", json.loads(text))
 
     def _make_keys(self) -> None:
-        from placet.trust import KeySet, SigningKey
-
         for name in ("certificates", "tokens"):
-            key = SigningKey.load_or_create(self.folder / "keys" / f"{name}.pem")
-            (self.folder / "keys" / f"{name}.json").write_text(KeySet([key.public]).to_json())
+            own_key(self.folder / "keys" / f"{name}.pem")
 
     def _environment(self, service: str) -> dict[str, str]:
         keys = self.folder / "keys"

@@ -9,7 +9,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 from placet.errors import Refused, Unreadable
-from placet.trust import KeySet, SigningKey, key_id
+from placet.trust import KeySet, SigningKey, key_id, own_key
 
 
 def test_a_saved_key_is_loaded_back_and_only_its_owner_can_read_it(tmp_path: Path) -> None:
@@ -94,3 +94,23 @@ def test_a_key_set_that_is_not_plainly_right_is_unreadable(change: object) -> No
     assert callable(change)
     with pytest.raises(Unreadable):
         KeySet.from_json(json.dumps([change(entries[0])]))
+
+
+def test_the_public_half_lies_beside_an_own_key_for_whoever_verifies(tmp_path: Path) -> None:
+    key = own_key(tmp_path / "keys" / "tokens.pem")
+    published = KeySet.load(tmp_path / "keys" / "tokens.json")
+    assert list(published) == [key.public]
+    assert own_key(tmp_path / "keys" / "tokens.pem").kid == key.kid
+
+
+def test_a_published_set_follows_the_key_that_was_put_in_its_place(tmp_path: Path) -> None:
+    own_key(tmp_path / "tokens.pem")
+    (tmp_path / "tokens.pem").unlink()
+    renewed = own_key(tmp_path / "tokens.pem")
+    assert list(KeySet.load(tmp_path / "tokens.json")) == [renewed.public]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["tokens.json", "tokens.pem"]
+
+
+def test_a_key_set_that_is_not_there_is_asked_for_by_name(tmp_path: Path) -> None:
+    with pytest.raises(Refused, match=r"tokens\.json cannot be read"):
+        KeySet.load(tmp_path / "tokens.json")

@@ -42,7 +42,7 @@ from placet.events.service import run_together
 from placet.gateway.settings import GatewaySettings
 from placet.indexer.settings import IndexerSettings
 from placet.metadata.settings import MetadataSettings
-from placet.trust import KeySet, SigningKey
+from placet.trust import own_key
 
 Build = Callable[[Wiring], Awaitable[Service]]
 
@@ -103,8 +103,8 @@ async def serve(data: Path, host: str, port: int, *, on_ready: Callable[[str, st
 def _parts(data: Path, url: str) -> list[_Part]:
     registry, keys = str(data / "registry"), data / "keys"
     certificate_keys, token_keys = keys / "certificates.json", keys / "tokens.json"
-    _make_key(keys / "certificates.pem", certificate_keys)
-    _make_key(keys / "tokens.pem", token_keys)
+    for private in ("certificates.pem", "tokens.pem"):
+        own_key(keys / private)  # before whoever needs the public half looks for it
     gateway = GatewaySettings(
         registry=registry, token_key=keys / "tokens.pem", admin_token_file=keys / "admin.token"
     )
@@ -154,11 +154,6 @@ async def _wired(part: _Part, data: Path, hub: InProcessHub, stack: AsyncExitSta
     wiring = await embedded(part.name, data=data / "log", hub=hub, tables=part.tables, logs=part.logs)
     stack.push_async_callback(wiring.store.close)
     return await part.build(wiring)
-
-
-def _make_key(private: Path, public: Path) -> None:
-    key = SigningKey.load_or_create(private)
-    public.write_text(KeySet([key.public]).to_json(), encoding="ascii")
 
 
 @contextlib.contextmanager

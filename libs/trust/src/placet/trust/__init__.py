@@ -1,7 +1,7 @@
 """Signed certificates and tokens, and the keys they are signed with."""
 
 from placet.trust import certificates, dsse, statements, tokens
-from placet.trust.keys import KeySet, SigningKey, VerifyingKey, key_id
+from placet.trust.keys import KeySet, SigningKey, VerifyingKey, key_id, own_key
 from placet.trust.statements import Certificate, PolicyApplied, VerdictGiven
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "certificates",
     "dsse",
     "key_id",
+    "own_key",
     "statements",
     "tokens",
 ]

@@ -154,6 +154,17 @@ class KeySet:
             raise Unreadable(f"this is not a set of public keys: {error}") from error
         return cls(_verifying_key(entry) for entry in entries)
 
+    @classmethod
+    def load(cls, path: Path) -> KeySet:
+        """The set in a file that its owner published. Raises Refused where there is none."""
+        try:
+            return cls.from_json(path.read_bytes())
+        except OSError as error:
+            raise Refused(
+                f"the public keys {path} cannot be read: {error.strerror}",
+                fix="who signs writes them beside its key at its first start; hand that file over",
+            ) from error
+
     def to_json(self) -> str:
         entries: list[dict[str, Any]] = [{"kid": key.kid, "x": _base64url(key.raw)} for key in self]
         return msgspec.json.encode(entries).decode()
@@ -169,6 +180,21 @@ class KeySet:
 
     def __contains__(self, kid: object) -> bool:
         return kid in self._keys
+
+
+def own_key(path: Path) -> SigningKey:
+    """The key that whoever calls signs with, made at `path` on the first start.
+
+    Its public half lies beside it, `tokens.json` for `tokens.pem`: the file to hand to those who verify.
+    """
+    key = SigningKey.load_or_create(path)
+    published = path.with_suffix(".json")
+    text = KeySet([key.public]).to_json()
+    if not published.exists() or published.read_text(encoding="ascii") != text:
+        unfinished = published.with_name(f".{published.name}.{os.getpid()}")
+        unfinished.write_text(text, encoding="ascii")
+        unfinished.replace(published)  # whoever reads it sees a whole set
+    return key
 
 
 def _verifying_key(entry: _PublicKey) -> VerifyingKey:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import anyio
+from anyio import to_thread
 
 from placet.builder.adapters.image_workshop import ImageWorkshop, RegistryImages
 from placet.builder.adapters.python_compiler import PythonCompiler
@@ -29,7 +29,7 @@ async def build(settings: BuilderSettings, wiring: Wiring) -> Service:
         compiler=PythonCompiler(),
     )
     ports = Ports(known=KnownImages(wiring.store), images=RegistryImages(registry), workshop=workshop)
-    keys = KeySet.from_json(await anyio.Path(settings.token_keys).read_bytes())
+    keys = await to_thread.run_sync(KeySet.load, settings.token_keys)
     return Service(
         name="builder",
         wiring=wiring,

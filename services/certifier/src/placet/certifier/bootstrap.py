@@ -16,7 +16,7 @@ from placet.events import Service, Wiring
 from placet.events.catalog import contract_of
 from placet.oci import open_registry
 from placet.rules import Engine, load_shipped
-from placet.trust import SigningKey
+from placet.trust import own_key
 
 
 async def build(settings: CertifierSettings, wiring: Wiring, ports: Ports | None = None) -> Service:
@@ -28,7 +28,7 @@ async def build(settings: CertifierSettings, wiring: Wiring, ports: Ports | None
             engine.close()
 
         close += [registry.close, end_engine]
-        key = SigningKey.load_or_create(settings.signing_key)
+        key = own_key(settings.signing_key)
         validity = timedelta(days=settings.certificate_days)
         ports = Ports(
             sources=RegistrySources(registry),

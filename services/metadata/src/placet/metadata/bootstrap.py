@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import anyio
+from anyio import to_thread
 
 from placet.events import Context, Gap, Service, UnitOfWork, Wiring, transact
 from placet.events.envelope import PLATFORM, Actor
@@ -18,7 +18,7 @@ SERVICE = "metadata"
 
 
 async def build(settings: MetadataSettings, wiring: Wiring) -> Service:
-    keys = KeySet.from_json(await anyio.Path(settings.token_keys).read_bytes())
+    keys = await to_thread.run_sync(KeySet.load, settings.token_keys)
     queries = Queries(wiring.store)
 
     async def note_gap(gap: Gap) -> None:
