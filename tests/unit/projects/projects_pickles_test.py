@@ -160,6 +160,7 @@ UNREADABLE = {
     "a length beyond the end": b"\x80\x04\x8e\xff\xff\xff\xff\xff\xff\xff\x7fx.",
     "an endless line": b"c" + b"a" * 2_000_000,
     "a compressed pickle under another name": zlib.compress(b"N."),
+    "bytes that joblib would decompress": b"BZ\x00\x00\x00" + b"x" * 90 + b".",
 }
 
 

@@ -71,7 +71,12 @@ def scan_pickle(path: Path) -> Scan:
             findings = _scan_zip(path)
         else:
             raw.seek(0)
-            findings = _scan_stream(_decompressed(raw) if is_joblib else raw, path.name, is_joblib=is_joblib)
+            stream = _decompressed(raw)
+            if stream is raw or is_joblib:
+                findings = _scan_stream(stream, path.name, is_joblib=is_joblib)
+            else:
+                # `BZ` begins a bzip2 stream and a pickle of bytes: which one is read depends on who loads it.
+                findings = {_unreadable(path.name, "it looks compressed but is not called .joblib")}
     return Scan(findings=tuple(sorted(findings)))
 
 
