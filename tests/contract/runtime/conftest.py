@@ -10,6 +10,7 @@ import onnx
 import pytest
 import skops.io
 from onnx import TensorProto, helper
+from placet.projects import trusted_types
 from sklearn.compose import ColumnTransformer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -25,7 +26,13 @@ KINDS = np.array(["near", "near", "far", "far"])
 @pytest.fixture(scope="session")
 def points(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A classifier of two numbers with named columns, release 3, mounted below /models/points."""
-    root = image(tmp_path_factory.mktemp("points"), project="points", format="sklearn", path="model.skops")
+    root = image(
+        tmp_path_factory.mktemp("points"),
+        project="points",
+        format="sklearn",
+        path="model.skops",
+        trusted=trusted_types(),
+    )
     model = make_pipeline(StandardScaler(), LogisticRegression()).fit(POINTS, KINDS)
     model[0].feature_names_in_ = NAMES
     skops.io.dump(model, root / "project" / "model.skops")
@@ -36,7 +43,13 @@ def points(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 @pytest.fixture(scope="session")
 def shops(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A classifier of a text column and a number column, without names of its own."""
-    root = image(tmp_path_factory.mktemp("shops"), project="shops", format="sklearn", path="model.skops")
+    root = image(
+        tmp_path_factory.mktemp("shops"),
+        project="shops",
+        format="sklearn",
+        path="model.skops",
+        trusted=trusted_types(),
+    )
     columns = ColumnTransformer([("kind", OneHotEncoder(), [0]), ("size", StandardScaler(), [1])])
     rows = np.array([["bakery", 1.0], ["bakery", 2.0], ["bank", 8.0], ["bank", 9.0]], dtype=object)
     skops.io.dump(

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+from placet.projects import trusted_types
 
 from tests.contract.runtime.serving import image, serving
 
@@ -19,7 +20,7 @@ def test_an_example_answers_its_sample(tmp_path: Path, name: str) -> None:
     folder = EXAMPLES / name
     model: dict[str, Any] = yaml.safe_load((folder / "placet.yaml").read_text())["model"]
     sample = json.loads((folder / model["sample"]).read_text())
-    root = image(tmp_path, project=name, **model)
+    root = image(tmp_path, project=name, trusted=trusted_types(), **model)
     (root / "project").rmdir()
     (root / "project").symlink_to(folder)
 

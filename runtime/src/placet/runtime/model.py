@@ -33,7 +33,7 @@ class Model(Protocol):
 
 class Loader(Protocol):
     def load(self, path: Path, trusted: Collection[str]) -> Model:
-        """`trusted` are types that the platform, never the model, allows beyond the format's own list."""
+        """`trusted` are types that the platform, never the model, allows beyond what the format itself does."""
         ...
 
 

@@ -1,8 +1,9 @@
 """scikit-learn estimators and pipelines, from skops or (by the platform's exception) joblib.
 
-A skops file names the types it wants to build, and builds only those that are trusted. The list is kept here
-and by the platform, never taken from the file: a model that could name what it trusts would be a pickle again
-(GHSA-w582-9x45-8mpx). Unpickling runs code; whether a joblib file may be served is the certifier's decision.
+A skops file names the types it wants to build, and builds only those that are trusted: by skops, or by the
+platform, whose list comes with the image and is never taken from the file. A model that could name what it
+trusts would be a pickle again (GHSA-w582-9x45-8mpx). Unpickling runs code; whether a joblib file may be served
+is the certifier's decision.
 """
 
 from __future__ import annotations
@@ -19,50 +20,6 @@ from sklearn.utils import get_tags
 
 from placet.runtime.model import CannotLoad
 from placet.runtime.signature import ANY, Array, Signature, Tensor, Tensors, datatype_of
-
-# Types of scikit-learn, SciPy and NumPy that hold data and that skops does not yet trust by itself; found by
-# saving every estimator of scikit-learn 1.9 (tests/contract/runtime/test_trusted_types.py does so again).
-TRUSTED = frozenset(
-    {
-        "numpy.dtype",
-        "scipy.sparse._csr.csr_matrix",
-        "scipy.interpolate._bsplines.BSpline",
-        "sklearn._loss.loss.HalfTweedieLossIdentity",
-        "sklearn.calibration._CalibratedClassifier",
-        "sklearn.calibration._SigmoidCalibration",
-        "sklearn.cluster._bisect_k_means._BisectingTree",
-        "sklearn.cluster._kmeans._kmeans_single_lloyd",
-        "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
-        "sklearn.feature_selection._univariate_selection.chi2",
-        "sklearn.feature_selection._univariate_selection.f_classif",
-        "sklearn.feature_selection._univariate_selection.f_regression",
-        "sklearn.gaussian_process._gpc._BinaryGaussianProcessClassifierLaplace",
-        *(
-            f"sklearn.gaussian_process.kernels.{kernel}"
-            for kernel in (
-                "ConstantKernel",
-                "DotProduct",
-                "Exponentiation",
-                "ExpSineSquared",
-                "Matern",
-                "Product",
-            )
-        ),
-        *(
-            f"sklearn.gaussian_process.kernels.{kernel}"
-            for kernel in ("RBF", "RationalQuadratic", "Sum", "WhiteKernel")
-        ),
-        *(
-            f"sklearn.metrics._dist_metrics.{distance}Distance64"
-            for distance in ("Chebyshev", "Euclidean", "Manhattan", "Minkowski")
-        ),
-        "sklearn.neighbors._ball_tree.BallTree",
-        "sklearn.neighbors._kd_tree.KDTree",
-        "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
-        "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
-        "sklearn.tree._tree.Tree",
-    }
-)
 
 MATRIX = "input-0"  # the name that clients of other servers of this protocol already use
 PREDICT = "predict"
@@ -125,12 +82,12 @@ def _from_skops(path: Path, trusted: Collection[str]) -> Any:
     from skops.io import load as load_skops
     from skops.io.exceptions import UnsupportedTypeException
 
-    allowed = TRUSTED | set(trusted)
     try:
         wanted = set(get_untrusted_types(file=path))
-        if not wanted <= allowed:
+        strangers = wanted - set(trusted)
+        if strangers:
             raise CannotLoad(
-                f"{path.name} asks for types that are not trusted: {', '.join(sorted(wanted - allowed))}; "
+                f"{path.name} asks for types that are not trusted: {', '.join(sorted(strangers))}; "
                 "an operator can trust them for this platform, a model cannot"
             )
         return load_skops(path, trusted=sorted(wanted))
