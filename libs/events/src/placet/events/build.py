@@ -14,7 +14,7 @@ from placet.events.adapters.rabbitmq_bus import open_rabbitmq_bus
 from placet.events.adapters.sqlite_store import open_sqlite_store
 from placet.events.codec import Codec
 from placet.events.contracts import CATALOG
-from placet.events.store import EVENTS
+from placet.events.store import EVENTS, EventStore
 from placet.events.tables import LIBRARY
 from placet.events.wiring import Clock, Ids, SystemClock, TimeOrderedIds, Wiring
 
@@ -54,16 +54,36 @@ async def distributed(
     clock: Clock | None = None,
     ids: Ids | None = None,
 ) -> Wiring:
-    """PostgreSQL, in the schema named after the service, and RabbitMQ. Raises Unavailable while one is away."""
-    codec, names = Codec(CATALOG), ids or TimeOrderedIds()
-    store = await open_postgresql_store(
-        database_url, schema=service, codec=codec, ids=names, tables=(LIBRARY, *tables), logs=(EVENTS, *logs)
-    )
+    """PostgreSQL, in the schema named after the service, and RabbitMQ.
+
+    Raises Unavailable while the database is away; the broker may come and go.
+    """
+    names = ids or TimeOrderedIds()
+    store = await open_distributed_store(service, database_url, tables=tables, logs=logs, ids=names)
     return Wiring(
         store=store,
         bus=await open_rabbitmq_bus(amqp_url, service=service),
-        codec=codec,
+        codec=Codec(CATALOG),
         clock=clock or SystemClock(),
         ids=names,
         tracer=trace.get_tracer("placet"),
+    )
+
+
+async def open_distributed_store(
+    service: str,
+    database_url: str,
+    *,
+    tables: Iterable[sa.MetaData] = (),
+    logs: Iterable[str] = (),
+    ids: Ids | None = None,
+) -> EventStore:
+    """A service's store alone, for who looks at it from outside. Raises Unavailable while the database is away."""
+    return await open_postgresql_store(
+        database_url,
+        schema=service,
+        codec=Codec(CATALOG),
+        ids=ids or TimeOrderedIds(),
+        tables=(LIBRARY, *tables),
+        logs=(EVENTS, *logs),
     )

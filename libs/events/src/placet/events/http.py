@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 from placet.errors import Unavailable
 from placet.events import asyncapi
 from placet.events.contracts import CATALOG
+from placet.events.parked import all_parked
 from placet.events.problems import speak_problems
 from placet.events.service import ServiceRunner
 
@@ -75,6 +76,7 @@ async def _state(runner: ServiceRunner) -> dict[str, Any]:
     try:
         head = await runner.service.wiring.store.head()
         projections = await runner.projections()
+        parked = len(await all_parked(runner.service.wiring.store))
     except Unavailable as error:
         return {"ready": False, "why": str(error)}
     return {
@@ -83,6 +85,7 @@ async def _state(runner: ServiceRunner) -> dict[str, Any]:
         "head": head.position,
         "outbox": runner.outbox_backlog,
         "inbox": runner.inbox_pending,
+        "parked": parked,
         "behind": runner.inbox_lag,
         "jobs": runner.jobs_running,
         "projections": {

@@ -28,6 +28,7 @@ from placet.events.bus import Delivery, EpochBegan, HeadAnnounced, Note, ResendA
 from placet.events.catalog import contract_of
 from placet.events.envelope import Event
 from placet.events.outcome import DONE, Done, Outcome, Park, Retry, after_attempt, backoff, of_error
+from placet.events.parked import Parked, all_parked
 from placet.events.store import Claim, ClaimLost, Put, Run, Unit
 from placet.events.unit_of_work import Context, UnitOfWork, transact
 from placet.events.wiring import Wiring
@@ -41,6 +42,8 @@ MAX_PENDING = 2000
 """Messages in memory before `receive` waits, and with it the broker."""
 SLOTS = 32
 """Projects that run at the same time."""
+LOOK_EVERY = 6
+"""Turns of the chase between looks for parked messages that a person handed back."""
 ASK_AT_MOST = 500
 """Positions asked for at once."""
 
@@ -209,18 +212,6 @@ class Gap:
     epoch: str
     after: int
     upto: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Parked:
-    """A message put aside. `position` is 0 for a stray, which has no trustworthy place."""
-
-    producer: str
-    epoch: str
-    position: int
-    routing_key: str
-    attempts: int
-    reason: str
 
 
 class Inbox:
@@ -455,11 +446,22 @@ class Inbox:
         known.gap_told = known.position + 1
 
     async def chase(self) -> None:
-        """Ask for what stays missing, until cancelled."""
+        """Ask for what stays missing, and take up what was handed back, until cancelled."""
+        turns = 0
         while True:
             await asyncio.sleep(self._ask_after)
+            turns += 1
+            if turns % LOOK_EVERY == 0:
+                await self._take_up_retried()
             for producer, known in list(self._producers.items()):
                 await self._ask(producer, known)
+
+    async def _take_up_retried(self) -> None:
+        async with self._receiving:
+            try:
+                await self.load()
+            except Unavailable:
+                return  # the next look is soon enough
 
     def lag(self) -> Mapping[str, int]:
         """By producer: positions it is known to have that have not arrived here in order."""
@@ -627,37 +629,7 @@ class Inbox:
 
     async def parked(self) -> list[Parked]:
         """What waits for a person, oldest first; strays last."""
-        query = (
-            sa.select(tables.inbox)
-            .where(tables.inbox.c.state == "parked")
-            .order_by(tables.inbox.c.received_at)
-        )
-        strays = sa.select(tables.strays).order_by(tables.strays.c.received_at)
-        rows = await self._wiring.store.rows(query)
-        return [
-            *(
-                Parked(
-                    producer=row.producer,
-                    epoch=row.epoch,
-                    position=row.position,
-                    routing_key=row.routing_key,
-                    attempts=row.attempts,
-                    reason=row.reason,
-                )
-                for row in rows
-            ),
-            *(
-                Parked(
-                    producer=row.sender or "",
-                    epoch="",
-                    position=0,
-                    routing_key=row.routing_key,
-                    attempts=0,
-                    reason=row.reason,
-                )
-                for row in await self._wiring.store.rows(strays)
-            ),
-        ]
+        return await all_parked(self._wiring.store)
 
     async def replay(self, producer: str, epoch: str, position: int) -> bool:
         """Handle a parked message again, behind what its lane holds. False where none is parked there."""

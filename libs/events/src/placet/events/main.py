@@ -9,12 +9,14 @@ import sys
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar
 
+import msgspec
 import sqlalchemy as sa
 import uvicorn
 
 from placet.errors import PlacetError, Unavailable
-from placet.events.build import distributed
+from placet.events.build import distributed, open_distributed_store
 from placet.events.http import http_app
+from placet.events.parked import all_parked, retry_all
 from placet.events.service import Service, ServiceRunner
 from placet.events.settings import ProcessSettings, ServiceSettings, describe, load
 from placet.events.wiring import Wiring
@@ -39,7 +41,16 @@ def main(
     parser.add_argument(
         "--help-settings", action="store_true", help="list the environment variables and exit"
     )
-    if parser.parse_args().help_settings:
+    parser.add_argument(
+        "--parked", action="store_true", help="list the messages put aside, one JSON object a line, and exit"
+    )
+    parser.add_argument(
+        "--retry-parked",
+        action="store_true",
+        help="hand parked messages back to the running service and exit",
+    )
+    arguments = parser.parse_args()
+    if arguments.help_settings:
         sys.stdout.write(f"{describe(ProcessSettings)}\n{describe(settings_type)}\n")
         sys.exit(0)
     try:
@@ -50,6 +61,11 @@ def main(
     logging.basicConfig(
         level=process.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )
+    logging.getLogger("aiormq").setLevel(
+        logging.CRITICAL
+    )  # the bus says itself what becomes of its connections
+    if arguments.parked or arguments.retry_parked:
+        sys.exit(asyncio.run(_show_parked(name, process, retry=arguments.retry_parked)))
     sys.exit(asyncio.run(_serve(name, process, settings, build, tables, logs)))
 
 
@@ -91,6 +107,23 @@ async def serve(service: Service, process: ProcessSettings) -> int:
     if isinstance(result, Exception):
         log.critical("%s ends: %s", service.name, result, exc_info=result)
         return 1
+    return 0
+
+
+async def _show_parked(name: str, process: ProcessSettings, *, retry: bool) -> int:
+    """Print what is parked; with `retry`, the leader of the running service takes it up within seconds."""
+    try:
+        store = await open_distributed_store(name, process.database_url)
+    except Unavailable as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    try:
+        for each in await all_parked(store):
+            sys.stdout.write(msgspec.json.encode(each).decode() + "\n")
+        if retry:
+            sys.stderr.write(f"{await retry_all(store)} messages go back to {name}\n")
+    finally:
+        await store.close()
     return 0
 
 

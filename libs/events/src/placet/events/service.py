@@ -19,7 +19,7 @@ from fastapi import APIRouter
 
 from placet.errors import Unavailable
 from placet.events.bus import Subscription
-from placet.events.inbox import Gap, Inbox, Parked, Reaction
+from placet.events.inbox import Gap, Inbox, Reaction
 from placet.events.jobs import JobRunner, Worker
 from placet.events.leadership import Leadership
 from placet.events.outbox import Relay
@@ -108,15 +108,6 @@ class ServiceRunner:
             ProjectionRunner(self.service.name, self._wiring, each) for each in self.service.projections
         ]
         return [await runner.progress() for runner in runners]
-
-    async def parked(self) -> list[Parked]:
-        return await self._inbox().parked()
-
-    async def replay(self, producer: str, epoch: str, position: int) -> bool:
-        """Handle a parked message again. Raises Unavailable on a replica that does not lead."""
-        if self._term is None:
-            raise Unavailable(f"this replica of {self.service.name} stands by; ask the one that leads")
-        return await self._term.inbox.replay(producer, epoch, position)
 
     async def run(self) -> None:
         """Run until cancelled, then drain. Raises what ended the service if it was not asked to stop."""

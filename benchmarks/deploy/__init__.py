@@ -1,0 +1,1 @@
+"""From `deploy` to the first answer: what a user waits for."""
