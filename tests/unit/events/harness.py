@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
@@ -16,7 +18,7 @@ from placet.events.bus import Delivery, EpochBegan, HeadAnnounced, Note, Outgoin
 from placet.events.catalog import Catalog, event
 from placet.events.codec import Codec
 from placet.events.envelope import Actor, Event, Recorded
-from placet.events.store import EVENTS, EventStore, Head, Signal, Unit
+from placet.events.store import EVENTS, Append, EventStore, Head, Signal, Unit
 from placet.events.tables import LIBRARY
 from placet.events.testing import CountingIds, ManualClock
 from placet.events.unit_of_work import Context
@@ -212,3 +214,18 @@ class ProducerLog:
 
     def positions(self, after: int, upto: int) -> list[Delivery]:
         return self.deliveries[after:upto]
+
+
+def append(*texts: str, stream: str = "thing/1") -> Unit:
+    """Events of the service's own, each with its text as its id."""
+    events = tuple(seal(ThingKept(text=text), text, subject=stream) for text in texts)
+    return Unit(appends=(Append(stream=stream, expected=None, events=events),))
+
+
+@asynccontextmanager
+async def running(work: Coroutine[Any, Any, None]) -> AsyncIterator[asyncio.Task[None]]:
+    """Something that runs until it is cancelled, beside the test."""
+    task = asyncio.ensure_future(work)
+    yield task
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

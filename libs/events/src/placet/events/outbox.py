@@ -2,8 +2,8 @@
 
 The store is the outbox. One relay at a time (the service's leader) reads contiguous positions and publishes
 windows with confirms; it advances only when a whole window is confirmed, so a crash or a cut repeats messages
-and never skips one. Now and then it announces the head, so that hearers know when they are behind, and it
-sends again what they ask for. It decides nothing and changes no event.
+and never skips one. Now and then it announces how far it has sent, so that hearers know when they are behind,
+and it sends again what they ask for. It decides nothing and changes no event.
 """
 
 from __future__ import annotations
@@ -66,12 +66,13 @@ class Relay:
                 if loop.time() - announced >= self._announce_every:
                     await self.announce()
                     announced = loop.time()
+                seen = self._wiring.store.committed.count
                 busy = await self._publish_next()
                 busy = await self._send_again() or busy
                 failures = 0
                 if not busy:
                     await self._save()
-                    await self._idle()
+                    await self._idle(seen)
             except Unavailable as error:
                 failures += 1
                 if failures == 1:
@@ -81,6 +82,8 @@ class Relay:
     async def drain(self) -> None:
         """Publish what is committed by now, as far as broker and database allow."""
         try:
+            if not self._epochs:
+                await self._load()
             while await self._publish_next():
                 pass
             await self._save()
@@ -88,11 +91,16 @@ class Relay:
             log.warning("%s: %d events stay in the outbox: %s", self._service, self.backlog, error)
 
     async def announce(self) -> None:
-        """Tell every hearer where the log ends."""
+        """Tell every hearer how far the log has been sent.
+
+        Not how far it goes: what is still on its way would look like a hole, and all would ask for it again.
+        """
         self._epochs = await self._wiring.store.epochs()
         self._head = self._epochs[-1].position
         epochs = tuple(EpochBegan(epoch=each.epoch, began_after=each.began_after) for each in self._epochs)
-        await self._wiring.bus.tell(HeadAnnounced(producer=self._service, position=self._head, epochs=epochs))
+        await self._wiring.bus.tell(
+            HeadAnnounced(producer=self._service, position=self._position, epochs=epochs)
+        )
 
     async def _load(self) -> None:
         query = sa.select(tables.relay_cursor.c.position).where(tables.relay_cursor.c.log == EVENTS)
@@ -151,12 +159,12 @@ class Relay:
         await self._wiring.store.commit(Unit(writes=(Put(table=tables.relay_cursor, row=row),)))
         self._saved = self._position
 
-    async def _idle(self) -> None:
+    async def _idle(self, seen: int) -> None:
         self._wake.clear()
         if self._asked:
             return
         waiters = [
-            asyncio.ensure_future(self._wiring.store.committed.wait(LOOK_EVERY)),
+            asyncio.ensure_future(self._wiring.store.committed.wait(LOOK_EVERY, after=seen)),
             asyncio.ensure_future(self._wake.wait()),
         ]
         try:

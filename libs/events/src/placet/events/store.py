@@ -91,14 +91,19 @@ class Head:
 class Signal:
     """Wakes whoever waits for the next commit of this process. Commits of other processes are found by looking."""
 
+    count: int = 0
+    """Commits so far. Look here before looking into the log, and no commit in between is slept through."""
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def fire(self) -> None:
+        self.count += 1
         self._changed.set()
         self._changed = asyncio.Event()
 
-    async def wait(self, at_most: float) -> None:
-        """Return at the next `fire`, or after `at_most` seconds."""
+    async def wait(self, at_most: float, *, after: int | None = None) -> None:
+        """Return at the first `fire` after number `after` (none given: after now), or after `at_most` seconds."""
+        if after is not None and after != self.count:
+            return
         changed = self._changed
         try:
             async with asyncio.timeout(at_most):

@@ -1,0 +1,170 @@
+"""The relay publishes the whole log, in order, and again after every doubt."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+from placet.errors import Unavailable
+from placet.events.bus import EpochBegan, HeadAnnounced, Note
+from placet.events.outbox import WINDOW, Relay
+from placet.events.store import Signal
+from placet.events.wiring import Wiring
+
+from tests.support.eventually import eventually
+from tests.unit.events.harness import FatefulStore, ScriptedBus, append, running
+
+
+def numbers(count: int) -> list[str]:
+    return [str(number) for number in range(1, count + 1)]
+
+
+async def test_the_log_is_published_in_order_with_its_places(wiring: Wiring, bus: ScriptedBus) -> None:
+    await wiring.store.commit(append("1", "2"))
+    async with running(Relay("tester", wiring).run()):
+        await eventually(lambda: len(bus.published) == 2)
+        await wiring.store.commit(append("3"))
+        await eventually(lambda: len(bus.published) == 3)
+
+    epoch = (await wiring.store.head()).epoch
+    assert [(each.id, each.position, each.epoch) for each in bus.published] == [
+        ("1", 1, epoch),
+        ("2", 2, epoch),
+        ("3", 3, epoch),
+    ]
+    assert bus.published[0].routing_key == "tester.thing.kept.churn"
+    assert [each.raw for each in bus.published] == [
+        each.event.raw for each in await wiring.store.read("thing/1")
+    ]
+
+
+async def test_a_long_backlog_goes_out_in_windows(wiring: Wiring, bus: ScriptedBus) -> None:
+    await wiring.store.commit(append(*numbers(2 * WINDOW + 5)))
+    async with running(Relay("tester", wiring).run()):
+        await eventually(lambda: len(bus.published) == 2 * WINDOW + 5)
+    assert bus.windows == [WINDOW, WINDOW, 5]
+
+
+async def test_it_advances_only_over_what_is_confirmed(wiring: Wiring, bus: ScriptedBus) -> None:
+    await wiring.store.commit(append("1", "2"))
+    head_goes_out, window_does_not = None, Unavailable("no confirm came")
+    bus.trouble.extend([head_goes_out, window_does_not])
+    relay = Relay("tester", wiring)
+    async with running(relay.run()):
+        await eventually(lambda: not bus.trouble and relay.backlog == 2)
+        assert bus.published == []
+        await eventually(lambda: bus.positions == [1, 2])
+        await eventually(lambda: relay.backlog == 0)
+
+
+async def test_while_the_broker_is_away_everything_waits(wiring: Wiring, bus: ScriptedBus) -> None:
+    bus.is_away = True
+    async with running(Relay("tester", wiring).run()):
+        await wiring.store.commit(append("1"))
+        await wiring.store.commit(append("2"))
+        bus.is_away = False
+        await eventually(lambda: bus.positions == [1, 2])
+
+
+async def test_after_a_restart_it_goes_on_where_it_was_written_down(wiring: Wiring, bus: ScriptedBus) -> None:
+    await wiring.store.commit(append("1", "2"))
+    relay = Relay("tester", wiring)
+    await relay.drain()
+    await wiring.store.commit(append("3"))
+
+    await Relay("tester", wiring).drain()
+    assert bus.positions == [1, 2, 3]
+
+
+async def test_after_a_crash_it_repeats_and_never_skips(wiring: Wiring, bus: ScriptedBus) -> None:
+    await wiring.store.commit(append("1", "2"))
+    forgetful = FatefulStore(wiring.store, ["lost"])
+    await Relay("tester", replace(wiring, store=forgetful)).drain()  # published, and not written down
+
+    await Relay("tester", wiring).drain()
+    assert bus.positions == [1, 2, 1, 2]
+
+
+async def test_a_relay_that_is_stopped_before_it_began_publishes_what_is_there(
+    wiring: Wiring, bus: ScriptedBus
+) -> None:
+    await wiring.store.commit(append("1"))
+    relay = Relay("tester", wiring)
+    await relay.drain()
+    await relay.drain()
+    assert bus.positions == [1]
+
+
+async def test_stopping_without_a_broker_leaves_the_rest_for_later(wiring: Wiring, bus: ScriptedBus) -> None:
+    await wiring.store.commit(append("1"))
+    bus.is_away = True
+    await Relay("tester", wiring).drain()
+    bus.is_away = False
+    await Relay("tester", wiring).drain()
+    assert bus.positions == [1]
+
+
+async def test_what_is_asked_for_is_sent_again(wiring: Wiring, bus: ScriptedBus) -> None:
+    await wiring.store.commit(append(*numbers(9)))
+    relay = Relay("tester", wiring)
+    async with running(relay.run()):
+        await eventually(lambda: relay.backlog == 0 and len(bus.published) == 9)
+        bus.published.clear()
+        relay.resend(2, 5)
+        relay.resend(4, 7)
+        await eventually(lambda: bus.positions == [3, 4, 5, 6, 7])
+        relay.resend(8, 1000)
+        await eventually(lambda: bus.positions == [3, 4, 5, 6, 7, 9])
+
+
+async def test_every_epoch_is_announced_and_each_event_carries_its_own(
+    wiring: Wiring, bus: ScriptedBus
+) -> None:
+    await wiring.store.commit(append("1", "2"))
+    await wiring.store.begin_epoch()
+    await wiring.store.commit(append("3"))
+    old, new = await wiring.store.epochs()
+
+    relay = Relay("tester", wiring)
+    await relay.drain()
+    await relay.announce()
+
+    assert [each.epoch for each in bus.published] == [old.epoch, old.epoch, new.epoch]
+    assert bus.notes == [
+        HeadAnnounced(
+            producer="tester",
+            position=3,
+            epochs=(EpochBegan(epoch=old.epoch, began_after=0), EpochBegan(epoch=new.epoch, began_after=2)),
+        )
+    ]
+
+
+class _Witness(ScriptedBus):
+    """Compares each announcement with what had been sent by then."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.early: list[Note] = []
+
+    async def tell(self, note: Note) -> None:
+        await super().tell(note)
+        if isinstance(note, HeadAnnounced) and note.position > len(self.published):
+            self.early.append(note)
+
+
+async def test_a_head_never_names_what_was_not_sent_yet(wiring: Wiring) -> None:
+    """Or all hearers would take what is on its way for a hole, and ask for it again."""
+    bus = _Witness()
+    await wiring.store.commit(append(*numbers(3 * WINDOW)))
+    async with running(Relay("tester", replace(wiring, bus=bus), announce_every=0).run()):
+        await eventually(lambda: len(bus.published) == 3 * WINDOW)
+    assert bus.notes
+    assert bus.early == []
+
+
+async def test_a_commit_between_looking_and_waiting_is_not_slept_through() -> None:
+    signal = Signal()
+    seen = signal.count
+    signal.fire()
+    async with asyncio.timeout(30):
+        await signal.wait(3600, after=seen)
