@@ -78,6 +78,7 @@ class JobRunner:
         """Take jobs until cancelled; then running ones are cancelled and their leases given back."""
         async with asyncio.TaskGroup() as tasks:
             while True:
+                seen = self._wiring.store.committed.count
                 try:
                     job = await self._take() if self.running < self._worker.slots else None
                 except Unavailable as error:
@@ -85,7 +86,7 @@ class JobRunner:
                     await asyncio.sleep(LOOK_EVERY)
                     continue
                 if job is None:
-                    await self._wiring.store.committed.wait(LOOK_EVERY)
+                    await self._wiring.store.committed.wait(LOOK_EVERY, after=seen)
                     continue
                 self.running += 1
                 tasks.create_task(self._run(job), name=f"{self._service} {job.kind} {job.key}")
@@ -146,7 +147,10 @@ class JobRunner:
                 log.exception("%s: %s %s failed", self._service, job.kind, job.key)
             outcome = of_error(error)
         if not isinstance(outcome, Done):
-            await self._put_aside(job, after_attempt(outcome, job.attempts + 1))
+            try:
+                await self._put_aside(job, after_attempt(outcome, job.attempts + 1))
+            except ClaimLost as error:
+                raise _LeaseLost from error
 
     async def _put_aside(self, job: Job[Any], outcome: Retry | Park) -> None:
         if job.attempts + 1 >= MAX_ATTEMPTS and isinstance(outcome, Retry):

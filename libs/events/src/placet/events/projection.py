@@ -15,10 +15,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from placet.errors import Conflict, Unavailable
+from placet.errors import Unavailable
 from placet.events import tables
 from placet.events.envelope import Recorded
-from placet.events.store import EVENTS, Claim, Put, Run, Unit
+from placet.events.store import EVENTS, Claim, ClaimLost, Put, Run, Unit
 from placet.events.wiring import Wiring
 
 log = logging.getLogger(__name__)
@@ -70,16 +70,17 @@ class ProjectionRunner:
                 if not loaded:
                     await self._load()
                     loaded = True
+                seen = self._wiring.store.committed.count
                 page = await self._wiring.store.read_all(self._position, PAGE, log=self._projection.log)
                 if page or loop.time() - beat >= self._beat_every:
                     await self._move(page)
                     beat = loop.time()
                 if not page:
-                    await self._wiring.store.committed.wait(min(self._beat_every, 0.5))
+                    await self._wiring.store.committed.wait(min(self._beat_every, 0.5), after=seen)
             except Unavailable as error:
                 log.warning("%s: projection %s waits: %s", self._service, self._projection.name, error)
                 await asyncio.sleep(0.5)
-            except Conflict:
+            except ClaimLost:
                 loaded = False  # another process moved it: see where it is now
 
     async def progress(self) -> Progress:

@@ -1,0 +1,133 @@
+"""A read model follows the log, says how far it is, and is made anew when its version changes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from placet.errors import Conflict
+from placet.events.envelope import Recorded
+from placet.events.projection import Projection, ProjectionRunner
+from placet.events.store import Put, Run, Unit
+from placet.events.testing import ManualClock
+from placet.events.wiring import Wiring
+
+from tests.support.eventually import eventually
+from tests.unit.events.harness import FatefulStore, append, kept, running
+
+
+def by_text(version: int, prefix: str = "") -> Projection:
+    def apply(events: Sequence[Recorded[Any]]) -> list[Put | Run]:
+        return [
+            Put(table=kept, row={"number": each.position, "place": prefix + each.data.text})
+            for each in events
+        ]
+
+    return Projection(name="things", version=version, apply=apply, reset=(Run(statement=sa.delete(kept)),))
+
+
+def runner(wiring: Wiring, projection: Projection, *, beat_every: float = 5.0) -> ProjectionRunner:
+    return ProjectionRunner("tester", wiring, projection, beat_every=beat_every)
+
+
+async def shown(wiring: Wiring) -> list[str]:
+    return [row.place for row in await wiring.store.rows(sa.select(kept).order_by(kept.c.number))]
+
+
+async def until_shown(wiring: Wiring, *expected: str) -> None:
+    async def is_shown() -> bool:
+        found = await shown(wiring)
+        assert found == list(expected)
+        return True
+
+    await eventually(is_shown)
+
+
+async def test_it_shows_what_is_there_and_what_comes(wiring: Wiring) -> None:
+    await wiring.store.commit(append("a", "b"))
+    async with running(runner(wiring, by_text(1)).run()):
+        await until_shown(wiring, "a", "b")
+        await wiring.store.commit(append("c"))
+        await until_shown(wiring, "a", "b", "c")
+
+
+async def test_it_says_how_far_behind_it_is(wiring: Wiring) -> None:
+    only = runner(wiring, by_text(1))
+    await wiring.store.commit(append("a", "b"))
+    assert (await only.progress()).lag == 2
+    async with running(only.run()):
+        await until_shown(wiring, "a", "b")
+    await wiring.store.commit(append("c"))
+
+    progress = await only.progress()
+    assert (progress.name, progress.version, progress.position, progress.lag) == ("things", 1, 2, 1)
+
+
+async def test_it_goes_on_where_it_was_after_a_restart(wiring: Wiring) -> None:
+    await wiring.store.commit(append("a"))
+    async with running(runner(wiring, by_text(1)).run()):
+        await until_shown(wiring, "a")
+    await wiring.store.commit(append("b"))
+    async with running(runner(wiring, by_text(1, "later ")).run()):
+        await until_shown(wiring, "a", "later b")
+
+
+async def test_a_new_version_begins_anew(wiring: Wiring) -> None:
+    await wiring.store.commit(append("a", "b"))
+    async with running(runner(wiring, by_text(1)).run()):
+        await until_shown(wiring, "a", "b")
+    async with running(runner(wiring, by_text(2, "new ")).run()):
+        await until_shown(wiring, "new a", "new b")
+    assert (await runner(wiring, by_text(2)).progress()).version == 2
+
+
+async def test_an_old_version_that_still_runs_writes_nothing_more(wiring: Wiring) -> None:
+    await wiring.store.commit(append("a"))
+    async with running(runner(wiring, by_text(1)).run()):
+        await until_shown(wiring, "a")
+    old = runner(wiring, by_text(1))
+    await old._load()
+    async with running(runner(wiring, by_text(2, "new ")).run()):
+        await until_shown(wiring, "new a")
+    await wiring.store.commit(append("b"))
+
+    with pytest.raises(Conflict):
+        await old._move(await wiring.store.read_all(1, 10))
+    assert await shown(wiring) == ["new a"]
+
+
+async def test_it_says_that_it_lives_when_there_is_nothing_to_do(wiring: Wiring, clock: ManualClock) -> None:
+    only = runner(wiring, by_text(1), beat_every=0.01)
+    async with running(only.run()):
+        await eventually(lambda: _beat_age(only, 0.0))
+        clock.pass_(timedelta(minutes=5))
+        await eventually(lambda: _beat_age(only, 0.0))
+    clock.pass_(timedelta(minutes=5))
+    assert (await only.progress()).beat_age == 300.0
+
+
+async def _beat_age(only: ProjectionRunner, expected: float) -> bool:
+    return (await only.progress()).beat_age == expected
+
+
+async def test_rows_and_position_move_together_through_every_doubt(wiring: Wiring) -> None:
+    await wiring.store.commit(append("a"))
+    unsure = FatefulStore(wiring.store, ["heard", "unheard", "lost"])
+    async with running(runner(replace(wiring, store=unsure), by_text(1)).run()):
+        await until_shown(wiring, "a")
+        await wiring.store.commit(append("b"))
+        await until_shown(wiring, "a", "b")
+
+
+async def test_a_row_that_can_never_be_written_ends_it_aloud(wiring: Wiring) -> None:
+    def apply(events: Sequence[Recorded[Any]]) -> list[Put | Run]:
+        return [Run(statement=sa.insert(kept).values(number=each.position, place="same")) for each in events]
+
+    await wiring.store.commit(append("a", "b"))
+    with pytest.raises(Conflict):
+        await runner(wiring, replace(by_text(1), apply=apply)).run()
+    assert await wiring.store.commit(Unit()) == ()
