@@ -19,6 +19,8 @@ class Package:
     path: Path
     declared: tuple[Requirement, ...]
     """Its dependencies, without those that it has only with an extra."""
+    optional: tuple[Requirement, ...]
+    """Those that it has only with an extra."""
     build: tuple[Requirement, ...]
 
     @property
@@ -51,6 +53,11 @@ def read(path: Path) -> Package:
         name=pyproject["project"]["name"],
         path=path,
         declared=tuple(map(Requirement, pyproject["project"].get("dependencies", []))),
+        optional=tuple(
+            Requirement(line)
+            for lines in pyproject["project"].get("optional-dependencies", {}).values()
+            for line in lines
+        ),
         build=tuple(map(Requirement, pyproject["build-system"]["requires"])),
     )
 
@@ -67,7 +74,9 @@ def third_party(requirements: list[Requirement]) -> list[Requirement]:
 
 def needed_by_the_platform() -> list[Requirement]:
     """To install every package of the workspace and run it."""
-    declared = [found for package in packages() for found in (*package.declared, *package.build)]
+    declared = [
+        found for package in packages() for found in (*package.declared, *package.optional, *package.build)
+    ]
     return third_party(declared) + group("install")
 
 
