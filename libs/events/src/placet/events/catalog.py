@@ -110,13 +110,7 @@ class Catalog:
 
     def class_of(self, type_name: str) -> type:
         """The payload class that `type_name`, of whatever version, is read as."""
-        try:
-            return self._by_type[type_name][0]
-        except KeyError:
-            raise Unreadable(
-                f"no event type {type_name!r} is known here",
-                fix="upgrade this service before the one that says it, then replay what was parked",
-            ) from None
+        return self._class_and_version(type_name)[0]
 
     def is_plain(self, cls: type) -> bool:
         """Whether a payload holds neither floats nor free-form objects, which canonical JSON must look at closely."""
@@ -124,19 +118,27 @@ class Catalog:
 
     def decode(self, type_name: str, data: bytes | msgspec.Raw) -> Any:
         """The payload as its newest version. Raises Unreadable when it breaks its own contract."""
-        decoder = self._decoders.get(type_name)
+        cls, version = self._class_and_version(type_name)
         try:
+            decoder = self._decoders.get(type_name)
             if decoder is not None:
                 return decoder.decode(data)
-            cls, version = (
-                self._by_type[type_name] if type_name in self._by_type else (self.class_of(type_name), 0)
-            )
             payload = msgspec.json.decode(data, type=dict[str, Any])
             for upcaster in contract_of(cls).upcasters[version - 1 :]:
                 payload = upcaster(payload)
             return msgspec.convert(payload, cls)
-        except msgspec.MsgspecError as error:
-            raise Unreadable(f"a {type_name} whose data breaks its contract: {error}") from error
+        except (msgspec.MsgspecError, UnicodeDecodeError, LookupError, TypeError) as error:
+            # The last two come out of upcasters, which may take for granted what their version's contract says.
+            raise Unreadable(f"a {type_name} whose data breaks its contract: {error!r}") from error
+
+    def _class_and_version(self, type_name: str) -> tuple[type, int]:
+        try:
+            return self._by_type[type_name]
+        except KeyError:
+            raise Unreadable(
+                f"no event type {type_name!r} is known here",
+                fix="upgrade this service before the one that says it, then replay what was parked",
+            ) from None
 
     def schema(self, cls: type) -> Mapping[str, Any]:
         """The JSON Schema (2020-12) of the newest version's data."""
