@@ -58,8 +58,9 @@ class UnitOfWork:
         self._wiring = wiring
         self._service = service
         self.context = context
-        self._streams: dict[str, tuple[int, list[Event[Any]]]] = {}
         self._loaded: dict[str, list[Any]] = {}
+        self._versions: dict[str, int] = {}
+        self._said: list[Append] = []
         self._writes: list[Put | Run] = []
         self._foreign: list[Append] = []
 
@@ -75,7 +76,7 @@ class UnitOfWork:
         if stream not in self._loaded:
             recorded = await self._wiring.store.read(stream)
             self._loaded[stream] = [each.data for each in recorded]
-            self._streams[stream] = (len(recorded), [])
+            self._versions[stream] = len(recorded)
         return self._loaded[stream]
 
     async def state(self, decider: Decider[Any, State, Any], stream: str) -> State:
@@ -92,10 +93,12 @@ class UnitOfWork:
 
     def stage(self, stream: str, happened: Sequence[Any]) -> None:
         """Stage events for a stream that `state` or `decide` loaded; their order of staging is their order."""
-        _, staged = self._streams[stream]
-        for payload in happened:
-            staged.append(self._seal(stream, payload))
-            self._loaded[stream].append(payload)
+        known = self._loaded[stream]
+        events = tuple(self._seal(stream, payload) for payload in happened)
+        if events:
+            self._said.append(Append(stream=stream, expected=self._versions[stream], events=events))
+            self._versions[stream] += len(events)
+            known.extend(happened)
 
     def put(self, table: sa.Table, /, *, keep: tuple[str, ...] = (), **row: Any) -> None:
         """Insert a row of the service's own tables, or update it; columns in `keep` are only inserted."""
@@ -127,15 +130,10 @@ class UnitOfWork:
     @property
     def said(self) -> tuple[Event[Any], ...]:
         """What is staged to be said, in order."""
-        return tuple(event for _, staged in self._streams.values() for event in staged)
+        return tuple(event for append in self._said for event in append.events)
 
     def unit(self, *claims: Claim) -> Unit:
-        appends = tuple(
-            Append(stream=stream, expected=expected, events=tuple(staged))
-            for stream, (expected, staged) in self._streams.items()
-            if staged
-        )
-        return Unit(appends=appends + tuple(self._foreign), claims=claims, writes=tuple(self._writes))
+        return Unit(appends=(*self._said, *self._foreign), claims=claims, writes=tuple(self._writes))
 
     def _seal(self, stream: str, payload: Any) -> Event[Any]:
         contract = contract_of(payload)
