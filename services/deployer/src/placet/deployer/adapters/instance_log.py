@@ -12,21 +12,14 @@ PIECE = 2**16
 
 def tail(path: Path, lines: int | None) -> bytes:
     """The last `lines` lines, or all of them for None; nothing if there is no such file."""
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        return b""
-    if lines is None:
-        return content
-    kept = content.splitlines(keepends=True)[-lines:] if lines else []
-    return b"".join(kept)
+    return _last(_content(path), lines)
 
 
 async def follow(path: Path, lines: int | None) -> AsyncIterator[bytes]:
     """The same, and then what is added, until the caller goes or the file does."""
-    start = await asyncio.to_thread(tail, path, lines)
-    position = await asyncio.to_thread(_size, path) or 0
-    yield start
+    content = await asyncio.to_thread(_content, path)
+    position = len(content)
+    yield _last(content, lines)
     while (size := await asyncio.to_thread(_size, path)) is not None:
         if size < position:  # it was cut: what was kept has been read already
             position = size
@@ -36,6 +29,19 @@ async def follow(path: Path, lines: int | None) -> AsyncIterator[bytes]:
             yield piece
         else:
             await asyncio.sleep(LOOK_EVERY)
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return b""
+
+
+def _last(content: bytes, lines: int | None) -> bytes:
+    if lines is None:
+        return content
+    return b"".join(content.splitlines(keepends=True)[-lines:]) if lines else b""
 
 
 def _size(path: Path) -> int | None:

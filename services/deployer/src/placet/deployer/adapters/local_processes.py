@@ -4,7 +4,7 @@ For trying out and for tests: a process here is bounded and watched, not isolate
 own user. What it promises: models outlive a killed deployer and are taken over by the next one, since all that
 is known of an instance lies in its folder.
 
-    <folder>/<id>/instance.json   what was started, and which process it is (pid and its time of creation)
+    <folder>/<id>/instance.json   what was started, and which process it is
     <folder>/<id>/log             stdout and stderr; what is too much of it is cut away by `list`
     <folder>/<id>/tmp/            its TMPDIR and HOME
 
@@ -22,6 +22,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -37,7 +38,8 @@ from placet.deployer.ports import Instance, InstanceSpec
 from placet.errors import Unavailable
 
 MARK = "PLACET_INSTANCE"
-"""In the environment of every process started here, so that one without a record can be found."""
+"""In the environment of every process started here: by it one without a record is found, and a pid that has come
+again is not taken for it. Times of creation would not do: they move with the machine's clock."""
 LOOK_EVERY = 0.05
 LAST_WORDS = 20
 """Lines."""
@@ -52,9 +54,7 @@ class _Record(msgspec.Struct, frozen=True, kw_only=True):
     release: int
     image: str
     endpoint: str
-    memory_limit: int
     pid: int
-    created: float
     why: str | None = None
 
 
@@ -76,6 +76,8 @@ class LocalProcesses:
         self._stop_seconds = stop_seconds
         self._log_bytes = log_bytes
         self._children: dict[int, subprocess.Popen[bytes]] = {}
+        self._records = threading.Lock()
+        """Held while a record is looked at and written, or what is read of the dead could replace a newborn's."""
 
     # The port.
 
@@ -95,7 +97,7 @@ class LocalProcesses:
         process = self._process(record)
         if process is not None:
             await self._end(process)
-            await asyncio.to_thread(self._write, _ended(record, why or "it was stopped"))
+            await asyncio.to_thread(self._write_end, record, why or "it was stopped")
 
     async def list(self) -> Sequence[Instance]:
         return await asyncio.to_thread(self._list)
@@ -151,11 +153,10 @@ class LocalProcesses:
             release=spec.release,
             image=spec.image,
             endpoint=endpoint,
-            memory_limit=spec.amount.memory_bytes,
             pid=child.pid,
-            created=_created(child.pid),
         )
-        self._write(record)
+        with self._records:
+            self._write(record)
         return self._instance(record)
 
     def _environment(self, spec: InstanceSpec, root: Path, home: Path) -> Mapping[str, str]:
@@ -189,30 +190,29 @@ class LocalProcesses:
         if not self._folder.is_dir():
             return []
         found = []
-        for folder in sorted(self._folder.iterdir()):
-            record = self._read(folder.name)
-            if record is None:
-                continue
-            process = self._process(record)
-            if process is None and record.why is None:
-                record = _ended(record, self._exit_of(record))
-                self._write(record)
-            self._trim(record.id)
+        for id in sorted(self._names()):
+            with self._records:
+                record = self._read(id)
+                if record is None:
+                    continue
+                if record.why is None and self._process(record) is None:
+                    record = _ended(record, self._exit_of(record))
+                    self._write(record)
+            self._trim(id)
             found.append(self._instance(record))
         return found
 
     def _process(self, record: _Record) -> psutil.Process | None:
-        """The record's process, if it runs: pids come again, a pid with its time of creation does not."""
+        """The record's process, if it runs. Of a child of ours the kernel tells; of another, its mark."""
         child = self._children.get(record.pid)
         if child is not None and child.poll() is not None:
             return None
         try:
             process = psutil.Process(record.pid)
-            is_same = abs(process.create_time() - record.created) < 0.1
-            runs = is_same and process.status() != psutil.STATUS_ZOMBIE
-        except psutil.Error:
+            is_ours = child is not None or process.environ().get(MARK) == self._mark(record.id)
+        except psutil.Error:  # gone, a zombie, or somebody else's
             return None
-        return process if runs else None
+        return process if is_ours else None
 
     def _instance(self, record: _Record) -> Instance:
         process = self._process(record) if record.why is None else None
@@ -275,6 +275,11 @@ class LocalProcesses:
         except (OSError, msgspec.MsgspecError):
             return None
 
+    def _write_end(self, record: _Record, why: str) -> None:
+        with self._records:
+            if self._read(record.id) is not None:
+                self._write(_ended(record, why))
+
     def _write(self, record: _Record) -> None:
         path = self._folder / record.id / "instance.json"
         aside = path.with_suffix(".new")
@@ -319,13 +324,6 @@ def _listen(endpoint: str | None) -> socket.socket:
 
 def _threads(amount: Amount) -> int:
     return max(1, math.ceil(amount.cpu_millis / 1000))
-
-
-def _created(pid: int) -> float:
-    try:
-        return psutil.Process(pid).create_time()
-    except psutil.Error:
-        return 0.0
 
 
 def _ended(record: _Record, why: str) -> _Record:

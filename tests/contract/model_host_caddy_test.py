@@ -1,0 +1,181 @@
+"""The routes that the deployer keeps in a real Caddy."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+from placet.deployer.adapters.caddy_admin import CaddyAdmin
+from placet.errors import Unavailable
+
+from tests.support.servers import CaddyServer
+
+Model = tuple[str, str]
+
+
+@pytest.fixture
+async def edge(caddy: CaddyServer) -> AsyncIterator[CaddyServer]:
+    await asyncio.to_thread(caddy.start)
+    await asyncio.to_thread(caddy.empty)
+    yield caddy
+    await asyncio.to_thread(caddy.start)
+    await asyncio.to_thread(caddy.empty)
+
+
+@pytest.fixture
+def router(edge: CaddyServer) -> CaddyAdmin:
+    return CaddyAdmin(edge.admin_url, server="placet")
+
+
+async def _serve(name: str, headers: dict[str, str]) -> tuple[web.AppRunner, str]:
+    async def answer(request: web.Request) -> web.Response:
+        if request.path == "/slow":
+            await asyncio.sleep(0.5)
+        said = {"model": name, "path": request.path_qs, "headers": dict(request.headers)}
+        return web.json_response(said, headers={"Set-Cookie": "a=b", **headers})
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    port = runner.addresses[0][1]
+    return runner, f"http://127.0.0.1:{port}"
+
+
+@pytest.fixture
+async def first() -> AsyncIterator[str]:
+    runner, endpoint = await _serve("first", {})
+    yield endpoint
+    await runner.cleanup()
+
+
+@pytest.fixture
+async def second() -> AsyncIterator[str]:
+    runner, endpoint = await _serve("second", {"Content-Security-Policy": "default-src 'none'"})
+    yield endpoint
+    await runner.cleanup()
+
+
+async def get(edge: CaddyServer, path: str, **headers: str) -> tuple[int, Any, Any]:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"{edge.url}{path}", headers=headers) as answer,
+    ):
+        return answer.status, await answer.json(content_type=None), answer.headers
+
+
+async def test_a_routed_model_is_reached_without_its_prefix(
+    router: CaddyAdmin, edge: CaddyServer, first: str
+) -> None:
+    await router.route("churn", first, access="public")
+
+    status, said, _ = await get(edge, "/models/churn/v2/health/ready?x=1")
+    assert (status, said["path"]) == (200, "/v2/health/ready?x=1")
+    assert (await get(edge, "/models/churn"))[1]["path"] == "/"
+    assert await router.routes() == {"churn": first}
+
+
+async def test_what_is_not_routed_is_a_404_that_says_so(
+    router: CaddyAdmin, edge: CaddyServer, first: str
+) -> None:
+    await router.route("churn", first, access="public")
+    await router.unroute("churn")
+
+    status, problem, headers = await get(edge, "/models/churn/predict")
+    assert status == 404
+    assert problem["detail"] == "no model is served here"
+    assert headers["Content-Type"] == "application/problem+json"
+    assert (await get(edge, "/models/churning/predict"))[0] == 404
+    assert await router.routes() == {}
+
+
+async def test_a_model_sees_neither_cookie_nor_token(
+    router: CaddyAdmin, edge: CaddyServer, first: str
+) -> None:
+    await router.route("churn", first, access="public")
+
+    _, said, headers = await get(edge, "/models/churn/", Cookie="session=1", Authorization="Bearer t")
+    assert not {"Cookie", "Authorization"} & set(said["headers"])
+    assert "Set-Cookie" not in headers
+
+
+async def test_a_model_that_asks_for_a_token_gets_it(
+    router: CaddyAdmin, edge: CaddyServer, first: str
+) -> None:
+    await router.route("churn", first, access="token")
+
+    _, said, _ = await get(edge, "/models/churn/", Cookie="session=1", Authorization="Bearer t")
+    assert said["headers"]["Authorization"] == "Bearer t"
+    assert "Cookie" not in said["headers"]
+
+
+async def test_answers_are_sandboxed_unless_the_model_says_how(
+    router: CaddyAdmin, edge: CaddyServer, first: str, second: str
+) -> None:
+    await router.route("lax", first, access="public")
+    await router.route("strict", second, access="public")
+
+    assert (await get(edge, "/models/lax/"))[2]["Content-Security-Policy"].startswith("sandbox")
+    assert (await get(edge, "/models/strict/"))[2]["Content-Security-Policy"] == "default-src 'none'"
+    assert (await get(edge, "/models/strict/"))[2]["X-Content-Type-Options"] == "nosniff"
+
+
+async def test_moving_a_route_fails_no_request(
+    router: CaddyAdmin, edge: CaddyServer, first: str, second: str
+) -> None:
+    await router.route("churn", first, access="public")
+    slow = asyncio.create_task(get(edge, "/models/churn/slow"))
+    answers: list[tuple[int, str]] = []
+
+    async def hammer() -> None:
+        while not slow.done():
+            status, said, _ = await get(edge, "/models/churn/")
+            answers.append((status, said["model"]))
+
+    hammering = asyncio.create_task(hammer())
+    await router.route("churn", second, access="public")
+    assert (await get(edge, "/models/churn/"))[1]["model"] == "second"
+    assert (await slow)[1]["model"] == "first"
+    await hammering
+    assert {status for status, _ in answers} == {200}
+    assert answers[-1][1] == "second"
+
+
+async def test_routing_again_changes_nothing(router: CaddyAdmin, first: str, second: str) -> None:
+    for _ in range(2):
+        await router.route("churn", first, access="public")
+        await router.route("fraud", second, access="token")
+        await router.unroute("nobody")
+
+    assert await router.routes() == {"churn": first, "fraud": second}
+
+
+async def test_many_changes_at_once_all_arrive(router: CaddyAdmin, first: str) -> None:
+    names = [f"model-{number}" for number in range(12)]
+    await asyncio.gather(*(router.route(name, first, access="public") for name in names))
+    await asyncio.gather(*(router.unroute(name) for name in names[::2]))
+
+    assert set(await router.routes()) == set(names[1::2])
+
+
+async def test_a_restarted_caddy_has_no_routes_and_gets_them_again(
+    router: CaddyAdmin, edge: CaddyServer, first: str
+) -> None:
+    await router.route("churn", first, access="public")
+    await asyncio.to_thread(edge.restart)
+
+    assert await router.routes() == {}
+    await router.route("churn", first, access="public")
+    assert (await get(edge, "/models/churn/"))[0] == 200
+
+
+async def test_a_caddy_that_is_away_is_unavailable(router: CaddyAdmin, edge: CaddyServer) -> None:
+    await asyncio.to_thread(edge.stop)
+    with pytest.raises(Unavailable, match="Caddy does not answer"):
+        await router.unroute("churn")

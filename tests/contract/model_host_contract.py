@@ -1,0 +1,120 @@
+"""What every model host has to keep to, whatever it runs models with. Adapters subclass `ModelHostContract`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from placet.deployer.domain import Amount
+from placet.deployer.ports import Instance, InstanceSpec, ModelHost
+
+from tests.support.eventually import eventually
+
+ROOM = Amount(cpu_millis=500, memory_bytes=512 * 2**20)
+
+
+class ModelHostContract:
+    """The cases. A subclass gives `host`, `image` (a reference in `models/churn`) and `kill`, a crash by id."""
+
+    def spec(self, image: str, *, release: int = 1, endpoint: str | None = None) -> InstanceSpec:
+        return InstanceSpec(
+            project="churn",
+            release=release,
+            image=image,
+            repository="models/churn",
+            access="public",
+            amount=ROOM,
+            endpoint=endpoint,
+        )
+
+    async def test_what_was_started_runs_and_is_listed(self, host: ModelHost, image: str) -> None:
+        started = await host.start(self.spec(image))
+
+        assert (started.project, started.release, started.image) == ("churn", 1, image)
+        assert started.is_running
+        assert started.endpoint.startswith("http://")
+        (listed,) = await host.list()
+        assert (listed.id, listed.endpoint, listed.is_running) == ("churn-1", started.endpoint, True)
+
+    async def test_starting_again_finds_what_runs(self, host: ModelHost, image: str) -> None:
+        first = await host.start(self.spec(image))
+        second = await host.start(self.spec(image))
+
+        assert second.endpoint == first.endpoint
+        assert len(await host.list()) == 1
+
+    async def test_two_releases_run_beside_each_other(self, host: ModelHost, image: str) -> None:
+        first = await host.start(self.spec(image, release=1))
+        second = await host.start(self.spec(image, release=2))
+
+        assert first.endpoint != second.endpoint
+        await host.stop(first.id)
+        assert {each.id for each in await host.list() if each.is_running} == {"churn-2"}
+
+    async def test_what_was_stopped_says_why(self, host: ModelHost, image: str) -> None:
+        started = await host.start(self.spec(image))
+        await host.stop(started.id, why="it took too much memory")
+
+        stopped = await find(host, started.id)
+        assert not stopped.is_running
+        assert stopped.why == "it took too much memory"
+
+    async def test_stopping_what_does_not_run_changes_nothing(self, host: ModelHost, image: str) -> None:
+        await host.stop("nobody-1")
+        started = await host.start(self.spec(image))
+        await host.stop(started.id, why="first")
+        await host.stop(started.id, why="second")
+
+        assert (await find(host, started.id)).why == "first"
+
+    async def test_a_crash_is_found_with_its_reason(
+        self, host: ModelHost, image: str, kill: Callable[[str], None]
+    ) -> None:
+        started = await host.start(self.spec(image))
+        kill(started.id)
+
+        async def is_down() -> bool:
+            return not (await find(host, started.id)).is_running
+
+        await eventually(is_down)
+        assert "SIGKILL" in (await find(host, started.id)).why
+
+    async def test_it_comes_back_where_it_was(self, host: ModelHost, image: str) -> None:
+        started = await host.start(self.spec(image))
+        await host.stop(started.id)
+        again = await host.start(self.spec(image, endpoint=started.endpoint))
+
+        assert again.is_running
+        assert again.endpoint == started.endpoint
+
+    async def test_its_log_stays_until_it_is_forgotten(self, host: ModelHost, image: str) -> None:
+        started = await host.start(self.spec(image))
+
+        async def has_spoken() -> bool:
+            return "churn" in await host.last_words(started.id)
+
+        await eventually(has_spoken)
+        await host.stop(started.id)
+        assert b"churn" in await log(host, started.id)
+        assert await log(host, started.id, tail=0) == b""
+
+        await host.forget(started.id)
+        assert await host.list() == []
+        assert await host.last_words(started.id) == ""
+        assert await log(host, started.id) == b""
+
+    async def test_many_may_start_at_once(self, host: ModelHost, image: str) -> None:
+        specs = [self.spec(image, release=number) for number in range(1, 5)]
+        started = await asyncio.gather(*(host.start(each) for each in specs))
+
+        assert len({each.endpoint for each in started}) == 4
+        assert all(each.is_running for each in await host.list())
+
+
+async def find(host: ModelHost, id: str) -> Instance:
+    (found,) = [each for each in await host.list() if each.id == id]
+    return found
+
+
+async def log(host: ModelHost, id: str, *, tail: int | None = None) -> bytes:
+    return b"".join([piece async for piece in host.log(id, tail=tail, follow=False)])

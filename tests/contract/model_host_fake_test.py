@@ -1,0 +1,29 @@
+"""The contract of a model host, over the fake that the deployer's unit tests use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.contract.model_host_contract import ModelHostContract
+from tests.unit.deployer.fakes import FakeModelHost
+
+
+@pytest.fixture
+def host() -> FakeModelHost:
+    return FakeModelHost()
+
+
+@pytest.fixture
+def image() -> str:
+    return f"sha256:{'1' * 64}"
+
+
+@pytest.fixture
+def kill(host: FakeModelHost) -> Callable[[str], None]:
+    return host.die
+
+
+class TestFakeModelHost(ModelHostContract):
+    pass

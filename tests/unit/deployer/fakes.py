@@ -1,0 +1,123 @@
+"""The deployer's surroundings in memory. `FakeModelHost` keeps to the contract of every model host."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from placet.deployer.ports import Instance, InstanceSpec, Sample
+from placet.errors import Refused, Unavailable
+
+
+@dataclass
+class FakeModelHost:
+    """`dies_at_once` names instances that end as soon as they are started."""
+
+    instances: dict[str, Instance] = field(default_factory=dict)
+    starts: list[str] = field(default_factory=list)
+    dies_at_once: set[str] = field(default_factory=set)
+    _ports: int = 5000
+
+    async def start(self, spec: InstanceSpec) -> Instance:
+        known = self.instances.get(spec.id)
+        if known is not None and known.is_running and known.image == spec.image:
+            return known
+        self._ports += 1
+        self.starts.append(spec.id)
+        self.instances[spec.id] = Instance(
+            id=spec.id,
+            project=spec.project,
+            release=spec.release,
+            image=spec.image,
+            endpoint=spec.endpoint or f"http://127.0.0.1:{self._ports}",
+            is_running=spec.id not in self.dies_at_once,
+            why="it ended with status 3" if spec.id in self.dies_at_once else "",
+        )
+        return self.instances[spec.id]
+
+    async def stop(self, id: str, *, why: str = "") -> None:
+        if id in self.instances and self.instances[id].is_running:
+            self._end(id, why or "it was stopped")
+
+    async def list(self) -> Sequence[Instance]:
+        return list(self.instances.values())
+
+    async def forget(self, id: str) -> None:
+        self.instances.pop(id, None)
+
+    async def last_words(self, id: str) -> str:
+        return f"{id} was here" if id in self.instances else ""
+
+    async def log(self, id: str, *, tail: int | None, follow: bool) -> AsyncIterator[bytes]:
+        yield f"{id} was here\n".encode() if id in self.instances and tail != 0 else b""
+
+    def die(self, id: str) -> None:
+        """As a crash would."""
+        self._end(id, "it was ended by SIGKILL")
+
+    def running(self) -> set[str]:
+        return {each.id for each in self.instances.values() if each.is_running}
+
+    def _end(self, id: str, why: str) -> None:
+        self.instances[id] = replace(self.instances[id], is_running=False, why=why)
+
+
+@dataclass
+class FakeRouter:
+    table: dict[str, str] = field(default_factory=dict)
+    is_away: bool = False
+
+    async def route(self, project: str, endpoint: str, *, access: str) -> None:
+        self._must_answer()
+        self.table[project] = endpoint
+
+    async def unroute(self, project: str) -> None:
+        self._must_answer()
+        self.table.pop(project, None)
+
+    async def routes(self) -> Mapping[str, str]:
+        self._must_answer()
+        return dict(self.table)
+
+    def _must_answer(self) -> None:
+        if self.is_away:
+            raise Unavailable("the router is away", retry_after=0.05)
+
+
+@dataclass
+class FakeCertificates:
+    """Everything verifies, except for what is `refused`."""
+
+    refused: str | None = None
+
+    async def verify(
+        self, *, repository: str, envelope: str, certificate: str, image: str, source: str, now: datetime
+    ) -> None:
+        if self.refused is not None:
+            raise Refused(self.refused)
+
+
+@dataclass
+class FakeImages:
+    kept: Sample | None = None
+
+    async def sample(self, repository: str, image: str) -> Sample | None:
+        return self.kept
+
+
+@dataclass
+class FakeProbe:
+    """Ready at once, unless `is_slow`; answers `answer` to everything."""
+
+    is_slow: bool = False
+    answer: Any = None
+    asked: list[str] = field(default_factory=list)
+
+    async def is_ready(self, endpoint: str) -> bool:
+        return not self.is_slow
+
+    async def predict(self, endpoint: str, request: Any) -> Any:
+        self.asked.append(endpoint)
+        return self.answer

@@ -1,0 +1,436 @@
+"""What the deployer decides, given what happened, and that whoever asked last wins in any order."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from hypothesis import given as for_all
+from hypothesis import strategies as st
+from placet.deployer.domain import (
+    PROJECT,
+    AcceptStart,
+    Amount,
+    Command,
+    Delete,
+    Expire,
+    GiveUp,
+    Happened,
+    Holding,
+    Project,
+    Quarantine,
+    RejectStart,
+    Release,
+    ReportDiverged,
+    ReportFailed,
+    ReportStarted,
+    Reserve,
+    Room,
+    Stop,
+)
+from placet.events.contracts.deployer import (
+    ModelDeleted,
+    ModelDiverged,
+    ModelFailed,
+    ModelQuarantined,
+    ModelStarted,
+    ModelStopped,
+    ResourcesRefused,
+    ResourcesReleased,
+    ResourcesReserved,
+    StartAccepted,
+)
+from placet.events.contracts.shapes import Resources
+from placet.events.testing import given
+
+SOURCE = f"sha256:{'5' * 64}"
+IMAGE = f"sha256:{'1' * 64}"
+URL = "https://models.example.org/models/churn"
+NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
+UNTIL = (NOON + timedelta(minutes=15)).isoformat()
+SMALL = Resources(cpu_millis=500, memory_bytes=512 * 2**20, gpus=0, min_replicas=1, max_replicas=1)
+PLENTY = Room(total=Amount(cpu_millis=8000, memory_bytes=2**34))
+
+
+def reserve(release: int = 1, *, request: int | None = None, room: Room = PLENTY) -> Reserve:
+    return Reserve(
+        project="churn",
+        release=release,
+        request=request or release,
+        source=SOURCE,
+        image=None,
+        resources=SMALL,
+        room=room,
+        until=UNTIL,
+    )
+
+
+def accept(
+    release: int = 1, *, request: int | None = None, deployed_by: int | None = None, room: Room = PLENTY
+) -> AcceptStart:
+    return AcceptStart(
+        project="churn",
+        release=release,
+        request=request or release,
+        deployed_by=deployed_by or release,
+        image=IMAGE,
+        repository="models/churn",
+        certificate=f"certificate:{release}",
+        resources=SMALL,
+        room=room,
+    )
+
+
+def reserved(release: int = 1) -> ResourcesReserved:
+    return ResourcesReserved(
+        project="churn", release=release, source=SOURCE, image=None, resources=SMALL, until=UNTIL
+    )
+
+
+def accepted(release: int = 1, *, request: int | None = None) -> StartAccepted:
+    return StartAccepted(
+        project="churn",
+        release=release,
+        image=IMAGE,
+        repository="models/churn",
+        certificate=f"certificate:{release}",
+        request=request or release,
+    )
+
+
+def started(release: int = 1, *, request: int | None = None, port: int | None = None) -> ModelStarted:
+    return ModelStarted(
+        project="churn",
+        release=release,
+        image=IMAGE,
+        certificate=f"certificate:{release}",
+        url=URL,
+        endpoint=f"http://127.0.0.1:{port or 4000 + release}",
+        request=request or release,
+    )
+
+
+def report_started(release: int = 1, *, request: int | None = None, port: int | None = None) -> ReportStarted:
+    return ReportStarted(
+        project="churn",
+        release=release,
+        request=request or release,
+        url=URL,
+        endpoint=f"http://127.0.0.1:{port or 4000 + release}",
+    )
+
+
+def overtaken(release: int, *, request: int | None = None) -> ModelFailed:
+    return ModelFailed(
+        project="churn",
+        release=release,
+        why=f"a later request for churn overtook release {release}",
+        fix="start it, or deploy it again, if it is still wanted",
+        request=request or release,
+    )
+
+
+LIVE = (reserved(), accepted(), started())
+
+
+class TestRoom:
+    def test_a_cleared_release_takes_room(self) -> None:
+        state = given(PROJECT).when(reserve()).then(reserved())
+        assert state.holds == {1}
+
+    def test_clearing_it_twice_changes_nothing(self) -> None:
+        given(PROJECT, reserved()).when(reserve()).then_nothing()
+
+    def test_what_does_not_fit_is_refused_with_what_is_free_and_whom_to_stop(self) -> None:
+        held = (
+            Holding(project="fraud", release=3, amount=Amount(cpu_millis=900, memory_bytes=2**30)),
+            Holding(project="tiny", release=1, amount=Amount(cpu_millis=50, memory_bytes=2**26)),
+        )
+        room = Room(total=Amount(cpu_millis=1000, memory_bytes=2**31), held=held)
+        refused = ResourcesRefused(
+            project="churn",
+            release=1,
+            why="churn asks for 0.5 CPU and 512 MiB of memory, and 0.05 CPU and 960 MiB of memory is free",
+            fix="stop one of: fraud; or ask for less in placet.yaml",
+        )
+        assert given(PROJECT).when(reserve(room=room)).then(refused).holds == frozenset()
+
+    def test_what_could_never_fit_is_told_to_ask_for_less(self) -> None:
+        room = Room(total=Amount(cpu_millis=100, memory_bytes=2**30))
+        (refused,) = given(PROJECT).when(reserve(room=room)).happened
+        assert isinstance(refused, ResourcesRefused)
+        assert refused.fix is not None
+        assert "ask for less" in refused.fix
+        assert "0.1 CPU and 1024 MiB" in refused.fix
+
+    def test_a_refused_release_and_a_failed_build_give_their_room_back(self) -> None:
+        state = (
+            given(PROJECT, reserved())
+            .when(Release(project="churn", release=1))
+            .then(ResourcesReleased(project="churn", release=1))
+        )
+        assert state.holds == frozenset()
+
+    def test_nothing_is_given_back_that_was_never_taken(self) -> None:
+        given(PROJECT).when(Release(project="churn", release=1)).then_nothing()
+        given(PROJECT, *LIVE).when(Release(project="churn", release=1)).then_nothing()
+
+    def test_a_reservation_ends_at_its_deadline_and_not_before(self) -> None:
+        early = Expire(project="churn", now=datetime.fromisoformat(UNTIL) - timedelta(seconds=1))
+        given(PROJECT, reserved()).when(early).then_nothing()
+        late = Expire(project="churn", now=datetime.fromisoformat(UNTIL))
+        given(PROJECT, reserved()).when(late).then(ResourcesReleased(project="churn", release=1))
+
+    def test_a_certificate_renews_the_reservation_for_good(self) -> None:
+        late = Expire(project="churn", now=NOON + timedelta(days=1))
+        given(PROJECT, reserved(), accepted()).when(late).then_nothing()
+
+    def test_a_certificate_after_the_deadline_takes_room_again_if_there_is_any(self) -> None:
+        gone = ResourcesReleased(project="churn", release=1)
+        given(PROJECT, reserved(), gone).when(accept()).then(accepted())
+        full = Room(total=Amount(cpu_millis=100, memory_bytes=2**20))
+        (refused,) = given(PROJECT, reserved(), gone).when(accept(room=full)).happened
+        assert isinstance(refused, ResourcesRefused)
+
+    def test_both_releases_hold_room_while_one_replaces_the_other(self) -> None:
+        state = given(PROJECT, *LIVE, reserved(2)).when(accept(2)).then(accepted(2))
+        assert state.holds == {1, 2}
+        assert PROJECT.evolve(state, started(2)).holds == {2}
+
+
+class TestStarting:
+    def test_a_certified_release_is_started(self) -> None:
+        state = given(PROJECT, reserved()).when(accept()).then(accepted())
+        assert state.runs == {1}
+
+    def test_a_redelivered_certificate_changes_nothing(self) -> None:
+        given(PROJECT, reserved(), accepted()).when(accept()).then_nothing()
+        given(PROJECT, *LIVE).when(accept()).then_nothing()
+
+    def test_what_answered_its_sample_is_live(self) -> None:
+        state = given(PROJECT, reserved(), accepted()).when(report_started()).then(started())
+        assert state.live is not None
+        assert state.live.release == 1
+        assert state.starting is None
+
+    def test_telling_it_twice_changes_nothing(self) -> None:
+        given(PROJECT, *LIVE).when(report_started()).then_nothing()
+
+    def test_a_live_model_that_listens_elsewhere_is_announced_again(self) -> None:
+        given(PROJECT, *LIVE).when(report_started(port=9)).then(started(port=9))
+
+    def test_a_failed_start_leaves_what_served_before(self) -> None:
+        failing = ReportFailed(project="churn", release=2, request=2, why="no", fix=None)
+        failed = ModelFailed(project="churn", release=2, why="no", fix=None, request=2)
+        state = given(PROJECT, *LIVE, reserved(2), accepted(2)).when(failing).then(failed)
+        assert state.runs == state.holds == {1}
+
+    def test_the_certificate_of_an_older_release_does_not_roll_back(self) -> None:
+        history = (reserved(1), reserved(2), accepted(2), started(2))
+        state = given(PROJECT, *history).when(accept(1)).then(overtaken(1))
+        assert state.runs == state.holds == {2}
+
+    def test_a_newer_release_overtakes_one_that_is_starting(self) -> None:
+        history = (reserved(1), accepted(1), reserved(2), accepted(2))
+        state = given(PROJECT, *history).when(report_started(1)).then(overtaken(1))
+        assert state.runs == {2}
+
+    def test_a_release_without_certificate_is_not_started(self) -> None:
+        reject = RejectStart(project="churn", release=1, request=3, why="none", fix="deploy it")
+        state = (
+            given(PROJECT)
+            .when(reject)
+            .then(ModelFailed(project="churn", release=1, why="none", fix="deploy it", request=3))
+        )
+        assert state == Project()
+
+
+class TestStartingAgain:
+    def test_a_stopped_release_is_started_again(self) -> None:
+        stopped = ModelStopped(project="churn", release=1, request=2)
+        again = accept(1, request=3, deployed_by=1)
+        given(PROJECT, *LIVE, stopped).when(again).then(accepted(1, request=3))
+
+    def test_starting_takes_room_too(self) -> None:
+        full = Room(total=Amount(cpu_millis=100, memory_bytes=2**20))
+        (refused,) = given(PROJECT).when(accept(1, request=2, room=full)).happened
+        assert isinstance(refused, ResourcesRefused)
+
+    def test_an_older_release_is_started_again_if_somebody_asks_for_it(self) -> None:
+        history = (*LIVE, reserved(2), accepted(2), started(2))
+        state = given(PROJECT, *history).when(accept(1, request=3)).then(accepted(1, request=3))
+        assert PROJECT.evolve(state, started(1, request=3)).runs == {1}
+
+    def test_starting_what_is_live_says_so(self) -> None:
+        given(PROJECT, *LIVE).when(accept(1, request=2)).then(started(1, request=2))
+
+    def test_starting_twice_ends_both_operations(self) -> None:
+        history = (accepted(1, request=2), accepted(1, request=3))
+        first = given(PROJECT, *history).when(report_started(1, request=2)).then(overtaken(1, request=2))
+        assert first.starting is not None
+        given(PROJECT, *history, overtaken(1, request=2)).when(report_started(1, request=3)).then(
+            started(1, request=3)
+        )
+
+    def test_a_deploy_that_was_asked_for_before_it_is_overtaken(self) -> None:
+        history = (*LIVE, reserved(2), accepted(1, request=3), started(1, request=3))
+        state = given(PROJECT, *history).when(accept(2, request=2)).then(overtaken(2))
+        assert state.runs == state.holds == {1}
+
+
+class TestStoppingAndDeleting:
+    def test_what_is_live_is_stopped(self) -> None:
+        stopped = ModelStopped(project="churn", release=1, request=2)
+        state = given(PROJECT, *LIVE).when(Stop(project="churn", request=2)).then(stopped)
+        assert state.runs == state.holds == frozenset()
+
+    def test_stopping_what_does_not_run_is_done_too(self) -> None:
+        stopped = ModelStopped(project="churn", release=None, request=1)
+        given(PROJECT).when(Stop(project="churn", request=1)).then(stopped)
+
+    def test_a_stop_during_a_build_cancels_the_coming_start(self) -> None:
+        released = ResourcesReleased(project="churn", release=1)
+        stopped = ModelStopped(project="churn", release=None, request=2)
+        given(PROJECT, reserved()).when(Stop(project="churn", request=2)).then(released, stopped)
+        given(PROJECT, reserved(), released, stopped).when(accept(1)).then(overtaken(1))
+
+    def test_a_stop_before_the_clearance_was_heard_cancels_the_reservation(self) -> None:
+        stopped = ModelStopped(project="churn", release=None, request=2)
+        given(PROJECT, stopped).when(reserve(1, request=1)).then(overtaken(1))
+
+    def test_a_stop_during_a_start_is_stronger(self) -> None:
+        stopped = ModelStopped(project="churn", release=None, request=2)
+        history = (reserved(), accepted(), stopped)
+        state = given(PROJECT, *history).when(report_started(1)).then(overtaken(1))
+        assert state.runs == frozenset()
+
+    def test_a_deploy_after_a_stop_goes_ahead(self) -> None:
+        stopped = ModelStopped(project="churn", release=1, request=2)
+        given(PROJECT, *LIVE, stopped).when(reserve(2, request=3)).then(reserved(2))
+
+    def test_deleting_always_ends(self) -> None:
+        deleted = ModelDeleted(project="churn", request=2)
+        state = given(PROJECT, *LIVE).when(Delete(project="churn", request=2)).then(deleted)
+        assert state.runs == frozenset()
+        given(PROJECT).when(Delete(project="churn", request=2)).then(deleted)
+
+    def test_a_deleted_release_is_not_started_again(self) -> None:
+        deleted = ModelDeleted(project="churn", request=2)
+        (failed,) = given(PROJECT, *LIVE, deleted).when(accept(1, request=3)).happened
+        assert isinstance(failed, ModelFailed)
+        assert "when it was deleted" in failed.why
+
+    def test_a_deploy_after_a_deletion_goes_ahead(self) -> None:
+        history = (*LIVE, ModelDeleted(project="churn", request=2), reserved(2))
+        given(PROJECT, *history).when(accept(2, request=3, deployed_by=3)).then(accepted(2, request=3))
+
+
+class TestKeeping:
+    def test_quarantine_takes_it_off_and_gives_its_room_back(self) -> None:
+        quarantine = Quarantine(project="churn", release=1, certificate="certificate:1", why="it ended")
+        quarantined = ModelQuarantined(
+            project="churn", release=1, certificate="certificate:1", why="it ended"
+        )
+        state = given(PROJECT, *LIVE).when(quarantine).then(quarantined)
+        assert state.holds == frozenset()
+        given(PROJECT, *LIVE, quarantined).when(quarantine).then_nothing()
+
+    def test_only_what_is_live_diverges_or_is_given_up(self) -> None:
+        given(PROJECT, *LIVE).when(ReportDiverged(project="churn", release=1, why="gone")).then(
+            ModelDiverged(project="churn", release=1, why="gone")
+        )
+        give_up = GiveUp(project="churn", release=1, why="dies", fix=None)
+        state = (
+            given(PROJECT, *LIVE)
+            .when(give_up)
+            .then(ModelFailed(project="churn", release=1, why="dies", fix=None, request=1))
+        )
+        assert state.holds == frozenset()
+        stopped = ModelStopped(project="churn", release=1, request=2)
+        for command in (ReportDiverged(project="churn", release=1, why="gone"), give_up):
+            given(PROJECT, *LIVE, stopped).when(command).then_nothing()
+
+
+releases = st.integers(1, 4)
+commands: st.SearchStrategy[Command] = st.one_of(
+    st.builds(reserve, releases, request=st.integers(1, 9)),
+    st.builds(accept, releases, request=st.integers(1, 9), deployed_by=st.integers(1, 4)),
+    st.builds(report_started, releases, request=st.integers(1, 9)),
+    st.builds(
+        ReportFailed,
+        project=st.just("churn"),
+        release=releases,
+        request=st.integers(1, 9),
+        why=st.just("no"),
+        fix=st.none(),
+    ),
+    st.builds(Release, project=st.just("churn"), release=releases),
+    st.builds(Stop, project=st.just("churn"), request=st.integers(1, 9)),
+    st.builds(Delete, project=st.just("churn"), request=st.integers(1, 9)),
+    st.builds(GiveUp, project=st.just("churn"), release=releases, why=st.just("no"), fix=st.none()),
+    st.builds(
+        Quarantine, project=st.just("churn"), release=releases, certificate=st.just("c"), why=st.just("no")
+    ),
+    st.builds(Expire, project=st.just("churn"), now=st.just(NOON + timedelta(hours=1))),
+)
+
+
+def play(asked: list[Command]) -> tuple[Project, list[Happened]]:
+    state, happened = PROJECT.initial, []
+    for command in asked:
+        for event in PROJECT.decide(command, state):
+            happened.append(event)
+            state = PROJECT.evolve(state, event)
+    return state, happened
+
+
+class TestAnyHistory:
+    @for_all(st.lists(commands, max_size=30))
+    def test_replaying_gives_what_was_lived(self, asked: list[Command]) -> None:
+        state, happened = play(asked)
+        assert PROJECT.fold(happened) == state
+
+    @for_all(st.lists(commands, max_size=30))
+    def test_asking_again_right_away_starts_nothing_and_takes_no_room(self, asked: list[Command]) -> None:
+        state, _ = play(asked)
+        for command in asked[-1:]:
+            again = PROJECT.decide(command, state)
+            assert not any(isinstance(each, StartAccepted | ResourcesReserved) for each in again)
+
+    @for_all(st.lists(commands, max_size=30))
+    def test_no_request_is_carried_out_after_a_later_one(self, asked: list[Command]) -> None:
+        _, happened = play(asked)
+        carried_out = [each.request for each in happened if isinstance(each, StartAccepted)]
+        assert carried_out == sorted(carried_out)
+
+    @for_all(st.lists(commands, max_size=30))
+    def test_what_runs_holds_room(self, asked: list[Command]) -> None:
+        state, _ = play(asked)
+        assert state.runs <= state.holds
+
+    @for_all(st.lists(commands, max_size=30), st.integers(10, 20))
+    def test_nothing_runs_after_a_stop_whatever_came_before(self, asked: list[Command], request: int) -> None:
+        state, _ = play([*asked, Stop(project="churn", request=request)])
+        assert (state.runs, state.holds) == (frozenset(), frozenset())
+
+
+def test_every_event_is_evolved() -> None:
+    def name(each: Any) -> str:
+        return type(each).__name__
+
+    everything = (
+        reserved(),
+        ResourcesRefused(project="churn", release=1, why="", fix=None),
+        ResourcesReleased(project="churn", release=1),
+        accepted(),
+        started(),
+        overtaken(1),
+        ModelStopped(project="churn", release=None),
+        ModelDeleted(project="churn"),
+        ModelQuarantined(project="churn", release=1, certificate="c", why=""),
+        ModelDiverged(project="churn", release=1, why=""),
+    )
+    from placet.deployer.subscriptions import SAYS
+
+    assert {name(each) for each in everything} == {said.__name__ for said in SAYS}
+    PROJECT.fold(everything)
