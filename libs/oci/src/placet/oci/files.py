@@ -62,7 +62,10 @@ def new_folder(parent: Path) -> Iterator[Path]:
     """A folder to work in, gone at the end; its lock tells `sweep` that somebody is at work."""
     while True:
         path = Path(tempfile.mkdtemp(dir=parent))
-        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            descriptor = os.open(path, os.O_RDONLY)
+        except FileNotFoundError:
+            continue  # swept before it could be locked
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             if not path.is_dir():
