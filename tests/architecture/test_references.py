@@ -12,6 +12,7 @@ from tools import workspace
 from tools.reference import anchor
 
 LINK = re.compile(r"\]\(([^)\s]*)\)")
+NAMED = re.compile(r"`((?:cli|deploy|docs|examples|libs|runtime|services|tests|tools)/[\w./-]*)`")
 FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 
 
@@ -47,6 +48,12 @@ def headings(file: Path) -> list[str]:
 @pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(workspace.ROOT)))
 def test_every_link_leads_somewhere(page: Path) -> None:
     assert broken(page, page.read_text()) == []
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(workspace.ROOT)))
+def test_every_path_that_is_named_is_there(page: Path) -> None:
+    named = NAMED.findall(FENCED.sub("", page.read_text()))
+    assert [path for path in named if not (workspace.ROOT / path).exists()] == []
 
 
 @pytest.mark.parametrize("target", ["nowhere.md", "README.md#no-such-heading", "#nor-this"])
