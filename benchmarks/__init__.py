@@ -1,0 +1,1 @@
+"""Measured on this machine, in one run, beside the peers: `make bench`."""

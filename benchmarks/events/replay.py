@@ -1,0 +1,67 @@
+"""Replayed events a second: the store's `read_all`, decoded, beside the same pages read raw with asyncpg."""
+
+from __future__ import annotations
+
+import statistics
+from time import perf_counter
+
+import asyncpg
+from placet.events.adapters.postgresql_store import PostgreSQLStore, open_postgresql_store
+from placet.events.store import EVENTS, Append, Unit
+from placet.events.tables import LIBRARY
+
+from benchmarks.events.append_load import codec, ids, image_built
+from benchmarks.rows import Row, row
+from tests.support.servers import sources
+
+SCHEMA = "builder"
+EVENTS_IN_LOG = 50_000
+PAGE = 500
+ROUNDS = 7
+GOAL = 0.5
+
+
+async def run() -> list[Row]:
+    with sources.POSTGRES.running() as server:
+        url = server.create_database()
+        store = await open_postgresql_store(
+            url, schema=SCHEMA, codec=codec, ids=ids, tables=(LIBRARY,), logs=(EVENTS,)
+        )
+        connection = await asyncpg.connect(url, server_settings={"search_path": SCHEMA})
+        await _fill(store)
+        ours, raw = [], []
+        for _ in range(ROUNDS):
+            ours.append(await _replay(store))
+            raw.append(await _read_raw(connection))
+        await connection.close()
+        await store.close()
+    share = statistics.median(ours) / statistics.median(raw)
+    return [
+        row(f"replay: read_all in pages of {PAGE}, decoded", round(statistics.median(ours)), "events/s"),
+        row(f"replay: raw read in pages of {PAGE}", round(statistics.median(raw)), "events/s"),
+        row("replay: decoded beside raw", round(share, 2), "x", goal=GOAL),
+    ]
+
+
+async def _fill(store: PostgreSQLStore) -> None:
+    for _ in range(0, EVENTS_IN_LOG, PAGE):
+        appends = [
+            Append(stream=event.subject, expected=0, events=(event,))
+            for event in (image_built() for _ in range(PAGE))
+        ]
+        await store.commit(Unit(appends=tuple(appends)))
+
+
+async def _replay(store: PostgreSQLStore) -> float:
+    position, started = 0, perf_counter()
+    while page := await store.read_all(position, PAGE):
+        position = page[-1].position
+    return position / (perf_counter() - started)
+
+
+async def _read_raw(connection: asyncpg.Connection[asyncpg.Record]) -> float:
+    position, started = 0, perf_counter()
+    query = "SELECT position, version, stream, raw FROM events WHERE position > $1 ORDER BY position LIMIT $2"
+    while page := await connection.fetch(query, position, PAGE):
+        position = page[-1][0]
+    return position / (perf_counter() - started)
