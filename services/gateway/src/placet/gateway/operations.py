@@ -96,9 +96,14 @@ class Operation:
         return PATHS[self.command]
 
     @property
+    def is_reached(self) -> bool:
+        """Whether it came where it wanted to be. What becomes of the model afterwards is not its story."""
+        return self.path[-1] in self.reached
+
+    @property
     def state(self) -> str:
         """The goal if it is reached, the end if there is one, else the furthest step that all before it led to."""
-        if self.path[-1] in self.reached:
+        if self.is_reached:
             return self.path[-1]
         if self.end is not None:
             return self.end.state
@@ -111,7 +116,7 @@ class Operation:
 
     @property
     def is_over(self) -> bool:
-        return self.path[-1] in self.reached or self.end is not None
+        return self.is_reached or self.end is not None
 
 
 def requested(operation: str, at: str, event: Heard) -> Operation:
@@ -139,6 +144,7 @@ def requested(operation: str, at: str, event: Heard) -> Operation:
 
 def advance(operation: Operation, event: Heard, at: str) -> Operation:
     """The operation after `event`, which happened `at`. Hearing one twice changes nothing."""
+    operation = _heard_again(operation)
     match event:
         # asked
         case (
@@ -210,6 +216,8 @@ def advance(operation: Operation, event: Heard, at: str) -> Operation:
 
 def stall(operation: Operation, at: str, seconds: float) -> Operation:
     """Name the silence. Whatever is heard later lifts it again."""
+    if operation.is_over:
+        return operation
     step = next((each for each in operation.path if each not in operation.reached), operation.path[-1])
     why = f"nothing was heard for {seconds:.0f} s; {step!r} did not come"
     return _end(operation, "stalled", step, at, why, Refusal(why=why, fix="see `placet events --project …`"))
@@ -231,7 +239,7 @@ def document(operation: Operation) -> dict[str, Any]:
         "steps": _steps(operation),
         "refusals": [
             {"rule": refusal.rule, "why": refusal.why, "fix": refusal.fix}
-            for refusal in (operation.end.refusals if operation.end else ())
+            for refusal in (operation.end.refusals if operation.end and not operation.is_reached else ())
         ],
         "awaiting": [],
         "verdicts": [
@@ -244,8 +252,7 @@ def document(operation: Operation) -> dict[str, Any]:
 def _reach(operation: Operation, step: str, at: str, detail: str | None = None) -> Operation:
     if step not in operation.path or step in operation.reached:
         return operation
-    end = None if operation.end is not None and operation.end.state == "stalled" else operation.end
-    return replace(operation, reached={**operation.reached, step: (at, detail)}, end=end)
+    return replace(operation, reached={**operation.reached, step: (at, detail)})
 
 
 def _end(
@@ -256,10 +263,23 @@ def _end(
     detail: str,
     *refusals: Refusal,
 ) -> Operation:
-    if operation.end is not None and operation.end.state != "stalled":
-        return operation
     end = End(state=state, step=step, at=at, detail=detail, refusals=refusals)
+    if operation.end is not None and _order(operation, operation.end) <= _order(operation, end):
+        return operation
     return replace(operation, end=end)
+
+
+def _order(operation: Operation, end: End) -> tuple[int, str, str]:
+    """Of two ends the one at the earlier step is the cause, whichever was heard first."""
+    path = operation.path
+    return path.index(end.step) if end.step in path else len(path), end.at, end.detail
+
+
+def _heard_again(operation: Operation) -> Operation:
+    """A silence that was named is over with whatever is heard."""
+    if operation.end is None or operation.end.state != "stalled":
+        return operation
+    return replace(operation, end=None)
 
 
 def _refuse(operation: Operation, step: str, at: str, verdicts: tuple[Verdict, ...]) -> Operation:
@@ -285,11 +305,15 @@ def _steps(operation: Operation) -> list[dict[str, Any]]:
     steps: list[dict[str, Any]] = []
     before: str | None = None
     waiting = operation.is_over
-    for name in operation.path:
+    furthest = max(index for index, name in enumerate(operation.path) if name in operation.reached)
+    for index, name in enumerate(operation.path):
         if name in operation.reached:
             at, detail = operation.reached[name]
             steps.append({"name": name, "state": "done", "seconds": _seconds(before, at), "detail": detail})
             before = at
+        elif index < furthest:
+            # A later step was heard of first. This one led to it, so it is done; when, is still on its way.
+            steps.append({"name": name, "state": "done", "seconds": None, "detail": None})
         elif operation.end is not None and operation.end.step == name:
             seconds = _seconds(before, operation.end.at)
             state = "refused" if operation.end.state == "refused" else "failed"

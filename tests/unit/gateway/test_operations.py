@@ -1,0 +1,264 @@
+"""Where a request stands, whatever is heard in which order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from placet.events.contracts import deployer
+from placet.gateway.operations import PATHS, advance, document, requested, stall
+
+from tests.unit.gateway.roads import (
+    BROKEN,
+    BUILD,
+    CERTIFICATE,
+    DELETE,
+    DEPLOY,
+    GIVEN_UP,
+    IMAGE,
+    NO_BUILD,
+    NO_IMAGE,
+    NO_ROOM,
+    OPERATION,
+    REDEPLOY,
+    ROADS,
+    SOURCE,
+    START_AGAIN,
+    STOP,
+    accepted_build,
+    asked,
+    at,
+    built,
+    certified,
+    cleared,
+    refused,
+    timed,
+    told,
+    verdict,
+)
+
+
+def shown(road: tuple[Any, ...]) -> dict[str, Any]:
+    return document(told(timed(road)))
+
+
+def steps(shown: dict[str, Any]) -> list[tuple[str, str]]:
+    return [(step["name"], step["state"]) for step in shown["steps"]]
+
+
+# every command's path
+
+
+@pytest.mark.parametrize(
+    ("road", "command"),
+    [
+        (DEPLOY, "deploy"),
+        (BUILD, "build"),
+        (REDEPLOY, "deploy"),
+        (START_AGAIN, "start"),
+        (STOP, "stop"),
+        (DELETE, "delete"),
+    ],
+)
+def test_a_command_that_succeeds_goes_its_whole_path(road: tuple[Any, ...], command: str) -> None:
+    document = shown(road)
+    assert document["command"] == command
+    assert steps(document) == [(name, "done") for name in PATHS[command]]
+    assert document["state"] == PATHS[command][-1]
+    assert document["refusals"] == []
+    assert told(timed(road)).is_over
+
+
+def test_a_deploy_shows_all_there_is_to_know() -> None:
+    document = shown(DEPLOY)
+    assert document["operation"] == OPERATION
+    assert (document["project"], document["release"], document["source"]) == ("churn", 1, SOURCE)
+    assert (document["image"], document["built"], document["certificate"]) == (IMAGE, True, CERTIFICATE)
+    assert document["url"] == "http://placet/models/churn"
+    assert [(each["rule"], each["result"], each["stage"]) for each in document["verdicts"]] == [
+        ("card.present", "fail", "submit"),
+        ("image.of-source", "pass", "certify"),
+        ("owner.named", "pass", "submit"),
+    ]
+    assert {step["name"]: step["detail"] for step in document["steps"]} == {
+        "requested": None,
+        "cleared": "1 of 2 rules pass",
+        "reserved": "until 2026-01-01T00:30:00.000Z",
+        "built": "67.0 MB",
+        "indexed": None,
+        "certified": "until 2026-04-01T00:00:00.000Z",
+        "live": "answered its sample request",
+    }
+
+
+def test_each_step_took_the_time_since_the_one_before() -> None:
+    seconds = {step["name"]: step["seconds"] for step in shown(DEPLOY)["steps"]}
+    assert seconds == {
+        "requested": 0.0,
+        "cleared": 1.0,
+        "reserved": 1.0,
+        "built": 2.0,  # accepting it is no step of its own
+        "indexed": 1.0,
+        "certified": 1.0,
+        "live": 2.0,
+    }
+
+
+def test_clocks_that_disagree_make_no_negative_time() -> None:
+    operation = advance(requested(OPERATION, at(10), asked()), cleared(), at(9))
+    assert [step["seconds"] for step in document(operation)["steps"][:2]] == [0.0, 0.0]
+
+
+def test_a_known_source_is_not_built_and_says_so() -> None:
+    document = shown(REDEPLOY)
+    assert document["built"] is False
+    assert "nothing to build" in next(step for step in document["steps"] if step["name"] == "built")["detail"]
+
+
+def test_a_deploy_of_an_image_names_it_from_the_start() -> None:
+    assert document(requested(OPERATION, at(0), asked(image=IMAGE)))["image"] == IMAGE
+
+
+def test_a_step_under_way_is_running_and_those_after_it_wait() -> None:
+    assert steps(shown(DEPLOY[:3])) == [
+        ("requested", "done"),
+        ("cleared", "done"),
+        ("reserved", "done"),
+        ("built", "running"),
+        ("indexed", "waiting"),
+        ("certified", "waiting"),
+        ("live", "waiting"),
+    ]
+
+
+# ends
+
+
+@pytest.mark.parametrize(
+    ("road", "state", "step", "rule"),
+    [
+        (NO_IMAGE, "failed", "indexed", None),
+        (NO_BUILD, "failed", "built", None),
+        (NO_ROOM, "refused", "reserved", "capacity"),
+        (BROKEN, "failed", "live", None),
+    ],
+)
+def test_an_end_names_its_step_and_reason(
+    road: tuple[Any, ...], state: str, step: str, rule: str | None
+) -> None:
+    document = shown(road)
+    assert document["state"] == state
+    ended = next(each for each in document["steps"] if each["name"] == step)
+    assert ended["state"] == state
+    assert ended["detail"]
+    (refusal,) = document["refusals"]
+    assert refusal["rule"] == rule
+    assert refusal["why"]
+    assert "running" not in dict(steps(document)).values()
+
+
+@pytest.mark.parametrize(("stage", "step"), [("submit", "cleared"), ("certify", "certified")])
+def test_a_refusal_names_the_rules_that_forbid_and_not_the_warnings(stage: Any, step: str) -> None:
+    before = (asked(),) if stage == "submit" else DEPLOY[:6]
+    verdicts = (
+        verdict("licence.present", stage, "fail"),
+        verdict("scan.clean", stage, "indeterminate"),
+        verdict("card.present", stage, "fail", "warn"),
+        verdict("owner.named", stage),
+    )
+    document = shown((*before, refused(stage, *verdicts)))
+    assert document["state"] == "refused"
+    assert [(each["rule"], each["why"], each["fix"]) for each in document["refusals"]] == [
+        ("licence.present", "licence.present says no", "mend licence.present"),
+        ("scan.clean", "scan.clean says no", "mend scan.clean"),
+    ]
+    ended = next(each for each in document["steps"] if each["name"] == step)
+    assert ended["state"] == "refused"
+    assert ended["detail"] == "licence.present, scan.clean"
+
+
+def test_what_becomes_of_a_model_later_is_not_the_story_of_its_deploy() -> None:
+    assert shown(GIVEN_UP) == shown(DEPLOY)
+    later = (
+        deployer.ModelQuarantined(project="churn", release=1, certificate=CERTIFICATE, why="it lapsed"),
+        deployer.ModelDiverged(project="churn", release=1, why="it is gone"),
+    )
+    assert shown((*DEPLOY, *later)) == shown(DEPLOY)
+
+
+# silence
+
+
+def test_silence_has_a_name_and_a_step() -> None:
+    stalled = stall(told(timed(DEPLOY[:3])), at(900), 900)
+    assert stalled.is_over
+    document_ = document(stalled)
+    assert document_["state"] == "stalled"
+    assert dict(steps(document_))["built"] == "failed"
+    assert "'built' did not come" in document_["refusals"][0]["why"]
+
+
+@pytest.mark.parametrize("event", [built(), accepted_build(), cleared()])
+def test_whatever_is_heard_ends_a_silence(event: Any) -> None:
+    stalled = stall(told(timed(DEPLOY[:3])), at(900), 900)
+    woken = advance(stalled, event, at(901))
+    assert not woken.is_over
+    assert document(woken)["refusals"] == []
+
+
+def test_an_operation_that_stalled_can_still_fail() -> None:
+    stalled = stall(told(timed(DEPLOY[:3])), at(900), 900)
+    for event in NO_BUILD[4:]:
+        stalled = advance(stalled, event, at(901))
+    assert document(stalled)["state"] == "failed"
+
+
+def test_silence_changes_no_end_that_was_told() -> None:
+    ended = told(timed(NO_BUILD))
+    assert stall(ended, at(900), 900) == ended
+
+
+# order and repetition
+
+
+def test_a_step_whose_successor_was_heard_first_is_done() -> None:
+    early = told([(asked(), at(0)), (certified(), at(6)), (DEPLOY[8], at(8))])
+    document_ = document(early)
+    assert document_["state"] == "live"
+    assert {state for _, state in steps(document_)} == {"done"}
+    assert [step["name"] for step in document_["steps"] if step["seconds"] is None] == [
+        "cleared",
+        "reserved",
+        "built",
+        "indexed",
+    ]
+
+
+def test_the_state_goes_no_further_than_what_was_heard_without_a_hole() -> None:
+    early = told([(asked(), at(0)), (certified(), at(6))])
+    assert document(early)["state"] == "requested"
+
+
+@pytest.mark.parametrize("name", ROADS)
+@given(data=st.data())
+@settings(max_examples=60, deadline=None)
+def test_any_order_tells_the_same_story(name: str, data: st.DataObject) -> None:
+    first, *others = timed(ROADS[name])
+    shuffled = data.draw(st.permutations(others))
+    assert document(told([first, *shuffled])) == document(told([first, *others]))
+
+
+@pytest.mark.parametrize("name", ROADS)
+@given(data=st.data())
+@settings(max_examples=30, deadline=None)
+def test_hearing_anything_twice_changes_nothing(name: str, data: st.DataObject) -> None:
+    first, *others = timed(ROADS[name])
+    twice = data.draw(st.permutations([*others, *others]))
+    assert document(told([first, first, *twice])) == document(told([first, *others]))
+
+
+def test_only_a_request_begins_an_operation() -> None:
+    with pytest.raises(TypeError, match="begins no operation"):
+        requested(OPERATION, at(0), cleared())
