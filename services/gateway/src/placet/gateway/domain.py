@@ -62,9 +62,10 @@ Command = Deploy | Start | Stop | Delete
 
 @dataclass(frozen=True, kw_only=True)
 class Project:
-    """`releases` counts on after a deletion: a number never names two things."""
+    """`releases` counts on after a deletion: a number never names two things. Those up to `deleted` are gone."""
 
     releases: int = 0
+    deleted: int = 0
     exists: bool = False
 
 
@@ -83,7 +84,7 @@ def decide(command: Command, project: Project) -> Sequence[Requested]:
             ]
         case Start():
             _must_exist(command.project, project)
-            if command.release is None:
+            if command.release is None or command.release <= project.deleted:
                 raise Conflict(
                     f"{command.project} has no certified release to start",
                     fix=f"see `placet status {command.project}`, then deploy it",
@@ -103,7 +104,7 @@ def evolve(project: Project, event: Requested) -> Project:
         case DeployRequested():
             return replace(project, releases=event.release, exists=True)
         case DeleteRequested():
-            return replace(project, exists=False)
+            return replace(project, exists=False, deleted=project.releases)
         case StartRequested() | StopRequested():
             return project
     assert_never(event)
