@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from datetime import timedelta
 from pathlib import Path
 
@@ -20,9 +21,11 @@ from placet.gateway.queries import Queries
 from placet.gateway.settings import GatewaySettings
 from placet.gateway.subscriptions import HEARS, SAYS, reaction
 from placet.oci import open_registry
-from placet.trust import KeySet, SigningKey
+from placet.trust import KeySet, own_key
 
 FIRST_TOKEN_LIFETIME = timedelta(days=365)
+KEYS_ARE_KEPT = timedelta(days=7)
+"""How long a repeated Idempotency-Key finds the operation that it began."""
 
 
 async def build(settings: GatewaySettings, wiring: Wiring, ports: Ports | None = None) -> Service:
@@ -31,7 +34,7 @@ async def build(settings: GatewaySettings, wiring: Wiring, ports: Ports | None =
         registry = open_registry(settings.registry)
         close.append(registry.close)
         ports = Ports(sources=RegistrySources(registry), envelopes=RegistryEnvelopes(registry))
-    key = SigningKey.load_or_create(settings.token_key)
+    key = own_key(settings.token_key)
     queries = Queries(wiring.store)
     access = Access(KeySet([key.public]), queries, wiring.clock)
     commands = Commands(wiring, queries, key)
@@ -51,13 +54,19 @@ async def build(settings: GatewaySettings, wiring: Wiring, ports: Ports | None =
     async def name_silence() -> None:
         await commands.name_silence(settings.stall_seconds)
 
+    async def forget_keys() -> None:
+        await commands.forget_keys(KEYS_ARE_KEPT)
+
     return Service(
         name=SERVICE,
         wiring=wiring,
         hears=frozenset(contract_of(event).producer for event in HEARS),
         says=SAYS,
         reaction=reaction(wiring.store),
-        periodic=(Periodic(name="name silence", every=settings.stall_seconds / 10, run=name_silence),),
+        periodic=(
+            Periodic(name="name silence", every=settings.stall_seconds / 10, run=name_silence),
+            Periodic(name="forget keys", every=3600.0, run=forget_keys),
+        ),
         routers=(api, proxy.router()),
         start=(proxy.start, leave_first_token),
         close=(*close, proxy.close),
@@ -74,6 +83,8 @@ async def _leave_first_token(commands: Commands, file: Path) -> None:
 
 def _write_private(file: Path, text: str) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    # Whole or not at all: an empty file left by a crash would look like a token that was handed out.
+    descriptor, unfinished = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")  # mode 0600
     with os.fdopen(descriptor, "w", encoding="ascii") as target:
         target.write(text)
+    Path(unfinished).replace(file)

@@ -15,7 +15,7 @@ from placet.events import PLATFORM, Actor, Context, UnitOfWork, Wiring, transact
 from placet.events.codec import timestamp
 from placet.events.contracts import gateway
 from placet.events.contracts.shapes import Command as Goal
-from placet.events.store import Claim, Unit
+from placet.events.store import Claim, Run, Unit
 from placet.events.unit_of_work import current_traceparent
 from placet.gateway import projections as p
 from placet.gateway.domain import (
@@ -31,7 +31,7 @@ from placet.gateway.domain import (
     Stop,
 )
 from placet.gateway.operations import Operation, requested, stall
-from placet.gateway.projections import operation_row
+from placet.gateway.projections import new_operation, show_progress, update_operation
 from placet.gateway.queries import Queries
 from placet.trust import SigningKey, tokens
 
@@ -70,9 +70,10 @@ class Commands:
         )
 
         async def change(work: UnitOfWork) -> Operation:
-            earlier = await self._earlier(asked, actor, idempotency_key) if idempotency_key else None
-            if earlier is not None:
-                return earlier
+            if idempotency_key is not None:
+                earlier = await self._earlier(asked, actor, idempotency_key)
+                if earlier is not None:
+                    return earlier
             happened = await work.decide(PROJECT, f"project/{command.project}", command)
             return self._begin(work, id, happened[0], asked, actor, idempotency_key)
 
@@ -128,13 +129,19 @@ class Commands:
         for id in await self._queries.open_operations_silent_since(now.timestamp() - seconds):
             operation, changes = await self._queries.operation(id)
             stalled = stall(operation, timestamp(now), seconds)
-            row = operation_row(stalled, changes=changes + 1, heard_at=now.timestamp())
-            unchanged = sa.and_(p.operations.c.id == id, p.operations.c.changes == changes)
-            claim = Claim(statement=sa.update(p.operations).where(unchanged).values(**row))
+            unchanged = p.operations.c.changes == changes
+            claim = Claim(statement=update_operation(stalled, heard_at=now.timestamp()).where(unchanged))
+            shown = Run(statement=show_progress(stalled))
             try:
-                await self._wiring.store.commit(Unit(claims=(claim,)))
+                await self._wiring.store.commit(Unit(claims=(claim,), writes=(shown,)))
             except Conflict:
                 continue  # something was heard just now
+
+    async def forget_keys(self, after: timedelta) -> None:
+        """Forget idempotency keys of long ago: nobody repeats a request then, and the table stays small."""
+        until = (self._wiring.clock.now() - after).timestamp()
+        forget = sa.delete(p.idempotency).where(p.idempotency.c.asked_at < until)
+        await self._wiring.store.commit(Unit(writes=(Run(statement=forget),)))
 
     async def _command(self, asked: Asked) -> Command:
         match asked.command:
@@ -181,11 +188,15 @@ class Commands:
         idempotency_key: str | None,
     ) -> Operation:
         operation = requested(id, timestamp(work.now), happened)
-        work.put(p.operations, **operation_row(operation, changes=1, heard_at=work.now.timestamp()))
+        work.put(p.operations, **new_operation(operation, heard_at=work.now.timestamp()))
         if idempotency_key is not None:
             work.run(
                 sa.insert(p.idempotency).values(
-                    person=actor.id, key=idempotency_key, request=asked.digest, operation=id
+                    person=actor.id,
+                    key=idempotency_key,
+                    request=asked.digest,
+                    operation=id,
+                    asked_at=work.now.timestamp(),
                 )
             )
         # A model that is known keeps its state: what serves goes on serving while this is under way.

@@ -11,19 +11,7 @@ from placet.events.contracts import certifier, deployer, indexer
 from placet.gateway import projections as p
 from placet.gateway.operations import advance
 from placet.gateway.ports import Reads
-from placet.gateway.projections import operation_row, read_operation
-
-_UNDER_WAY = (
-    "requested",
-    "cleared",
-    "reserved",
-    "built",
-    "indexed",
-    "certified",
-    "refused",
-    "failed",
-    "stalled",
-)
+from placet.gateway.projections import read_operation, show_progress, update_operation
 
 
 async def on_step(heard: Heard[Any], work: UnitOfWork, reads: Reads) -> None:
@@ -33,10 +21,8 @@ async def on_step(heard: Heard[Any], work: UnitOfWork, reads: Reads) -> None:
         return  # caused by a clock or by what runs, not by a request
     before = read_operation(rows[0])
     after = advance(before, heard.data, heard.event.time)
-    row = operation_row(after, changes=rows[0].changes + 1, heard_at=work.now.timestamp())
-    work.put(p.operations, **row)
-    if after.command in ("deploy", "build") and after.state in _UNDER_WAY:
-        _show_progress(work, after.project, after.id, after.state)
+    work.run(update_operation(after, heard_at=work.now.timestamp()))
+    work.run(show_progress(after))
 
 
 async def on_image_indexed(heard: Heard[indexer.ImageIndexed], work: UnitOfWork, reads: Reads) -> None:
@@ -95,15 +81,19 @@ async def on_model_started(heard: Heard[deployer.ModelStarted], work: UnitOfWork
         certificate=started.certificate,
         url=started.url,
         endpoint=started.endpoint,
+        request=started.request,
     )
 
 
 async def on_model_failed(heard: Heard[deployer.ModelFailed], work: UnitOfWork, reads: Reads) -> None:
-    """A start that failed leaves what serves; the live release that was given up serves no more."""
+    """A start that failed leaves what serves, even a start of the very release that serves.
+
+    Only the request that the live release answers can take it down: then it was given up.
+    """
     await on_step(heard, work, reads)
     failed = heard.data
     live = sa.and_(
-        p.models.c.project == failed.project, p.models.c.state == "live", p.models.c.release == failed.release
+        p.models.c.project == failed.project, p.models.c.state == "live", p.models.c.request == failed.request
     )
     work.run(sa.update(p.models).where(live).values(state="failed", url=None, endpoint=None))
 
@@ -122,15 +112,8 @@ async def on_model_quarantined(
 
 async def on_model_deleted(heard: Heard[deployer.ModelDeleted], work: UnitOfWork, reads: Reads) -> None:
     await on_step(heard, work, reads)
-    _set(work, heard.data.project, state="deleted", url=None, endpoint=None, certified_release=None)
+    _set(work, heard.data.project, state="deleted", url=None, endpoint=None)
 
 
 def _set(work: UnitOfWork, project: str, **values: Any) -> None:
     work.run(sa.update(p.models).where(p.models.c.project == project).values(**values))
-
-
-def _show_progress(work: UnitOfWork, project: str, operation: str, state: str) -> None:
-    """While nothing is served, a model's state is how far its last deploy is."""
-    mine = sa.and_(p.models.c.project == project, p.models.c.operation == operation)
-    idle = p.models.c.state.in_((*_UNDER_WAY, "stopped", "deleted"))
-    work.run(sa.update(p.models).where(mine, idle).values(state=state))

@@ -19,11 +19,13 @@ operations = sa.Table(
     "operations",
     TABLES,
     sa.Column("id", sa.Text, primary_key=True),
-    sa.Column("project", sa.Text, nullable=False, index=True),
+    sa.Column("project", sa.Text, nullable=False),
     sa.Column("is_over", sa.Boolean, nullable=False),
     sa.Column("changes", sa.Integer, nullable=False),
     sa.Column("heard_at", sa.Double, nullable=False),
     sa.Column("operation", sa.LargeBinary, nullable=False),
+    sa.Index("operations_of_project", "project", "id"),
+    sa.Index("operations_under_way", "is_over", "heard_at"),
 )
 
 models = sa.Table(
@@ -37,6 +39,8 @@ models = sa.Table(
     sa.Column("certified_release", sa.Integer),
     sa.Column("url", sa.Text),
     sa.Column("endpoint", sa.Text),
+    # The deployer's number of the request that what is live answers.
+    sa.Column("request", sa.Integer),
     sa.Column("operation", sa.Text, nullable=False),
 )
 
@@ -77,6 +81,7 @@ idempotency = sa.Table(
     sa.Column("key", sa.Text, primary_key=True),
     sa.Column("request", sa.Text, nullable=False),
     sa.Column("operation", sa.Text, nullable=False),
+    sa.Column("asked_at", sa.Double, nullable=False, index=True),
 )
 
 people = sa.Table(
@@ -89,12 +94,44 @@ people = sa.Table(
 revoked_tokens = sa.Table("revoked_tokens", TABLES, sa.Column("token", sa.Text, primary_key=True))
 
 
-def operation_row(operation: Operation, *, changes: int, heard_at: float) -> dict[str, Any]:
+UNDER_WAY = (
+    "requested",
+    "cleared",
+    "reserved",
+    "built",
+    "indexed",
+    "certified",
+    "refused",
+    "failed",
+    "stalled",
+)
+"""States of a model that are its last deploy's."""
+
+
+def new_operation(operation: Operation, *, heard_at: float) -> dict[str, Any]:
+    """The row of an operation that begins."""
+    return {"id": operation.id, "project": operation.project, "changes": 1, **_told(operation, heard_at)}
+
+
+def update_operation(operation: Operation, *, heard_at: float) -> sa.Update:
+    """What is known of an operation now. `changes` is counted by the database, so that no number is given twice."""
+    changes = operations.c.changes + 1
+    mine = operations.c.id == operation.id
+    return sa.update(operations).where(mine).values(changes=changes, **_told(operation, heard_at))
+
+
+def show_progress(operation: Operation) -> sa.Update:
+    """While nothing is served, a model's state is how far its last deploy or build is."""
+    mine = sa.and_(models.c.project == operation.project, models.c.operation == operation.id)
+    idle = models.c.state.in_((*UNDER_WAY, "stopped", "deleted"))
+    is_told = operation.command in ("deploy", "build") and operation.state in UNDER_WAY
+    state = operation.state if is_told else models.c.state
+    return sa.update(models).where(mine, idle).values(state=state)
+
+
+def _told(operation: Operation, heard_at: float) -> dict[str, Any]:
     return {
-        "id": operation.id,
-        "project": operation.project,
         "is_over": operation.is_over,
-        "changes": changes,
         "heard_at": heard_at,
         "operation": msgspec.json.encode(operation),
     }

@@ -14,7 +14,8 @@ class GatewaySettings(ServiceSettings):
         description="the OCI registry: http(s)://host:port, or a folder for an image layout"
     )
     token_key: Path = Field(
-        description="file with the Ed25519 key that signs tokens; made if it is not there"
+        description="file with the Ed25519 key that signs tokens; made if it is not there, "
+        "with a .json beside it for those who verify"
     )
     admin_token_file: Path = Field(
         description="where the first admin token is written, once, readable by this user only"

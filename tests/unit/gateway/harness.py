@@ -1,0 +1,207 @@
+"""A gateway of its own: a database file, a registry in memory, and the other services' voices."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import uvicorn
+from fastapi import FastAPI
+from placet.errors import Unknown
+from placet.events import Context, Heard, Service, ServiceRunner, UnitOfWork, Wiring, transact
+from placet.events.adapters.in_process_bus import InProcessHub
+from placet.events.build import embedded
+from placet.events.catalog import contract_of
+from placet.events.envelope import Actor
+from placet.events.http import http_app
+from placet.events.store import Put, Unit
+from placet.events.testing import ManualClock
+from placet.gateway.bootstrap import build
+from placet.gateway.ports import Ports
+from placet.gateway.projections import TABLES
+from placet.gateway.projections import sources as known_sources
+from placet.gateway.settings import GatewaySettings
+from placet.trust import SigningKey, tokens
+
+from tests.support.eventually import eventually
+from tests.unit.gateway.roads import DEPLOY, SOURCE
+
+MAX_SOURCE = 64 * 1024
+
+
+@dataclass
+class MemorySources:
+    """The `Sources` port."""
+
+    archives: dict[str, bytes] = field(default_factory=dict)
+
+    async def has(self, digest: str) -> bool:
+        return digest in self.archives
+
+    async def keep(self, digest: str, archive: Path) -> None:
+        self.archives[digest] = archive.read_bytes()  # noqa: ASYNC240 - small, and a test
+
+    async def read(self, digest: str) -> AsyncIterator[bytes]:
+        if digest not in self.archives:
+            raise Unknown(f"no source {digest}")
+        yield self.archives[digest]
+
+
+@dataclass
+class MemoryEnvelopes:
+    """The `Envelopes` port."""
+
+    envelopes: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+
+    async def read(self, repository: str, envelope: str) -> dict[str, Any]:
+        if (repository, envelope) not in self.envelopes:
+            raise Unknown(f"no envelope {envelope} in {repository}")
+        return self.envelopes[repository, envelope]
+
+
+@dataclass
+class Gateway:
+    wiring: Wiring
+    service: Service
+    clock: ManualClock
+    sources: MemorySources
+    envelopes: MemoryEnvelopes
+    folder: Path
+    positions: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def app(self) -> FastAPI:
+        return http_app("placet", [ServiceRunner(self.service)], version="1")
+
+    @property
+    def admin_token(self) -> str:
+        return (self.folder / "admin.token").read_text()
+
+    def http(self, token: str | None = None) -> httpx.AsyncClient:
+        """A client; without a token of its own it is the administrator."""
+        return httpx.AsyncClient(
+            transport=httpx.ASGITransport(self.app, raise_app_exceptions=False),
+            base_url="http://placet",
+            headers={"Authorization": f"Bearer {token or self.admin_token}"},
+        )
+
+    def token(self, *roles: tokens.Role, person: str | None = None) -> str:
+        """A token that this gateway's key signed; of a new person unless told."""
+        return tokens.issue(
+            id=self.wiring.ids.new(),
+            person=person or f"person:{self.wiring.ids.new()}",
+            roles=frozenset(roles),
+            now=self.clock.now(),
+            lifetime=timedelta(hours=1),
+            key=SigningKey.load(self.folder / "tokens.pem"),
+        )
+
+    async def hear(self, event: Any, operation: str, *, twice: bool = False) -> None:
+        """What another service says about an operation. `twice` as a bus would bring it again after a crash."""
+        producer = contract_of(event).producer
+        self.positions[producer] = self.positions.get(producer, 0) + 1
+        sealed = self.wiring.codec.seal(
+            event,
+            id=self.wiring.ids.new(),
+            time=self.clock.now(),
+            subject="stream",
+            partitionkey=event.project,
+            correlationid=operation,
+            actor=Actor.service(producer),
+        )
+        heard = Heard(event=sealed, epoch="1", position=self.positions[producer])
+
+        async def change(work: UnitOfWork) -> None:
+            await self.service.reaction([heard], work)
+
+        for _ in range(2 if twice else 1):
+            await transact(self.wiring, "gateway", Context.after(sealed, "gateway"), change)
+
+    async def hear_all(self, road: Iterable[Any], operation: str) -> None:
+        for event in road:
+            self.clock.pass_(timedelta(seconds=1))
+            await self.hear(event, operation)
+
+    async def command(self, body: dict[str, Any], **headers: str) -> dict[str, Any]:
+        """An accepted command's operation."""
+        async with self.http() as http:
+            answer = await http.post("/v1/commands", json=body, headers=headers)
+        assert answer.status_code == 202, answer.text
+        document: dict[str, Any] = answer.json()
+        return document
+
+    async def read(self, path: str) -> dict[str, Any]:
+        async with self.http() as http:
+            answer = await http.get(path)
+        assert answer.status_code == 200, answer.text
+        document: dict[str, Any] = answer.json()
+        return document
+
+    async def said(self) -> Sequence[Any]:
+        return [each.event.data for each in await self.wiring.store.read_all(0, 1000)]
+
+
+@asynccontextmanager
+async def a_gateway(folder: Path, clock: ManualClock | None = None) -> AsyncIterator[Gateway]:
+    clock = clock or ManualClock()
+    wiring = await embedded("gateway", data=folder, hub=InProcessHub(), tables=(TABLES,), clock=clock)
+    sources, envelopes = MemorySources(), MemoryEnvelopes()
+    settings = GatewaySettings(
+        registry=str(folder / "registry"),
+        token_key=folder / "tokens.pem",
+        admin_token_file=folder / "admin.token",
+        max_source_bytes=MAX_SOURCE,
+    )
+    service = await build(settings, wiring, Ports(sources=sources, envelopes=envelopes))
+    for step in service.start:
+        await step()
+    try:
+        yield Gateway(wiring, service, clock, sources, envelopes, folder)
+    finally:
+        for step in service.close:
+            await step()
+        await wiring.store.close()
+
+
+async def knows_source(gateway: Gateway) -> None:
+    """As after an upload of `SOURCE`."""
+    gateway.sources.archives[SOURCE] = b"an archive"
+    row = {"source": SOURCE, "size": 10, "project": "churn", "files": 1}
+    await gateway.wiring.store.commit(Unit(writes=(Put(table=known_sources, row=row),)))
+
+
+async def asked(gateway: Gateway, command: str = "deploy", **more: Any) -> str:
+    """The id of a new operation of `churn`."""
+    await knows_source(gateway)
+    body: dict[str, Any] = {"command": command, "project": "churn"}
+    if command in ("deploy", "build"):
+        body["source"] = {"digest": SOURCE}
+    return str((await gateway.command(body | more))["operation"])
+
+
+async def live(gateway: Gateway) -> str:
+    """The id of the operation that made `churn` live."""
+    operation = await asked(gateway)
+    await gateway.hear_all(DEPLOY[1:], operation)
+    return operation
+
+
+@asynccontextmanager
+async def serving(app: Any) -> AsyncIterator[str]:
+    """The app on a real socket; its URL."""
+    server = uvicorn.Server(
+        uvicorn.Config(app, port=0, log_level="critical", lifespan="off", timeout_graceful_shutdown=1)
+    )
+    running = asyncio.create_task(server.serve())
+    await eventually(lambda: server.started)
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        await running

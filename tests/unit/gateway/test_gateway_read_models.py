@@ -1,0 +1,205 @@
+"""What the gateway shows of models, images and certificates, folded from what others say."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from placet.events.contracts import deployer
+
+from tests.unit.gateway.harness import Gateway, asked, live
+from tests.unit.gateway.roads import (
+    BUILD,
+    CERTIFICATE,
+    DEPLOY,
+    IMAGE,
+    NO_BUILD,
+    SOURCE,
+    accepted_start,
+    certified,
+    cleared,
+    failed,
+    indexed,
+    reserved,
+    reused,
+    started,
+)
+
+
+async def state(gateway: Gateway) -> str:
+    return str((await gateway.read("/v1/models/churn"))["state"])
+
+
+async def test_a_deploy_fills_every_read_model(gateway: Gateway) -> None:
+    operation = await live(gateway)
+    model = await gateway.read("/v1/models/churn")
+    assert {name: model[name] for name in ("project", "release", "state", "url", "image", "certificate")} == {
+        "project": "churn",
+        "release": 1,
+        "state": "live",
+        "url": "http://placet/models/churn",
+        "image": IMAGE,
+        "certificate": CERTIFICATE,
+    }
+    assert model["operation"]["operation"] == operation
+    (image,) = (await gateway.read("/v1/images"))["images"]
+    assert (image["image"], image["source"], image["format"]) == (IMAGE, SOURCE, "sklearn")
+    assert image["certificate"] == CERTIFICATE
+
+
+async def test_a_model_that_was_never_live_shows_how_far_its_deploy_is(gateway: Gateway) -> None:
+    operation = await asked(gateway)
+    seen = [await state(gateway)]
+    for event in NO_BUILD[1:-1]:
+        await gateway.hear(event, operation)
+        seen.append(await state(gateway))
+    assert seen == ["requested", "cleared", "reserved", "reserved", "failed"]
+
+
+async def test_a_mere_build_ends_with_the_certificate(gateway: Gateway) -> None:
+    operation = await asked(gateway, "build")
+    await gateway.hear_all(BUILD[1:], operation)
+    assert await state(gateway) == "certified"
+    assert (await gateway.read(f"/v1/operations/{operation}"))["state"] == "certified"
+
+
+async def test_hearing_all_of_it_twice_changes_no_read_model(gateway: Gateway) -> None:
+    operation = await live(gateway)
+    before = await gateway.read("/v1/models/churn"), await gateway.read("/v1/images")
+    for event in DEPLOY[1:]:
+        await gateway.hear(event, operation, twice=True)
+    assert (await gateway.read("/v1/models/churn"), await gateway.read("/v1/images")) == before
+
+
+async def test_what_serves_goes_on_while_a_new_release_fails(gateway: Gateway) -> None:
+    await live(gateway)
+    operation = await asked(gateway)
+    assert await state(gateway) == "live"
+    for event in (cleared(release=2), reserved(release=2), accepted_start(release=2, request=2)):
+        await gateway.hear(event, operation)
+        assert await state(gateway) == "live"
+    await gateway.hear(failed(release=2, request=2), operation)
+    model = await gateway.read("/v1/models/churn")
+    assert (model["state"], model["release"], model["operation"]["state"]) == ("live", 1, "failed")
+
+
+async def test_a_failed_request_for_the_release_that_serves_leaves_it_serving(gateway: Gateway) -> None:
+    await live(gateway)
+    operation = await asked(gateway, "start")
+    overtaken = failed(release=1, request=2)
+    await gateway.hear(overtaken, operation)
+    model = await gateway.read("/v1/models/churn")
+    assert (model["state"], model["url"]) == ("live", "http://placet/models/churn")
+
+
+async def test_a_live_release_that_was_given_up_serves_no_more(gateway: Gateway) -> None:
+    operation = await live(gateway)
+    await gateway.hear(failed(release=1, request=1), operation)
+    model = await gateway.read("/v1/models/churn")
+    assert (model["state"], model["url"]) == ("failed", None)
+
+
+async def test_what_is_started_again_answers_the_later_request(gateway: Gateway) -> None:
+    await live(gateway)
+    operation = await asked(gateway, "start")
+    await gateway.hear(started(request=2), operation)
+    await gateway.hear(failed(request=1), operation)  # the old request's end means nothing any more
+    assert await state(gateway) == "live"
+
+
+async def test_a_model_that_lost_its_certificate_is_quarantined_until_it_is_started(gateway: Gateway) -> None:
+    operation = await live(gateway)
+    lapsed = deployer.ModelQuarantined(project="churn", release=1, certificate=CERTIFICATE, why="it lapsed")
+    await gateway.hear(lapsed, operation)
+    model = await gateway.read("/v1/models/churn")
+    assert (model["state"], model["url"]) == ("quarantined", None)
+    renewed = await asked(gateway)
+    await gateway.hear(cleared(release=2), renewed)
+    assert await state(gateway) == "quarantined"
+    await gateway.hear(started(release=2, request=2), renewed)
+    assert await state(gateway) == "live"
+
+
+async def test_stopped_then_deleted_then_deployed_anew(gateway: Gateway) -> None:
+    await live(gateway)
+    stop = await asked(gateway, "stop")
+    await gateway.hear(deployer.ModelStopped(project="churn", release=1, request=2), stop)
+    assert await state(gateway) == "stopped"
+    delete = await asked(gateway, "delete")
+    await gateway.hear(deployer.ModelDeleted(project="churn", request=3), delete)
+    assert await state(gateway) == "deleted"
+    again = await asked(gateway)
+    await gateway.hear(cleared(release=2), again)
+    assert await state(gateway) == "cleared"
+
+
+async def test_a_late_deletion_does_not_forget_the_certificate_of_what_came_after_it(
+    gateway: Gateway,
+) -> None:
+    await live(gateway)
+    delete = await asked(gateway, "delete")
+    again = await asked(gateway)
+    await gateway.hear(certified(release=2, certificate="certificate:2"), again)
+    await gateway.hear(deployer.ModelDeleted(project="churn", request=2), delete)
+    assert (await gateway.command({"command": "start", "project": "churn"}))["release"] == 2
+
+
+async def test_events_of_one_deploy_may_come_backwards(gateway: Gateway) -> None:
+    operation = await asked(gateway)
+    for event in reversed(DEPLOY[1:]):
+        await gateway.hear(event, operation)
+    model = await gateway.read("/v1/models/churn")
+    assert (model["state"], model["operation"]["state"]) == ("live", "live")
+    (image,) = (await gateway.read("/v1/images"))["images"]
+    assert image["certificate"] == CERTIFICATE
+    assert (await gateway.command({"command": "start", "project": "churn"}))["release"] == 1
+
+
+async def test_an_image_that_is_deployed_again_keeps_its_row_and_shows_its_newest_certificate(
+    gateway: Gateway,
+) -> None:
+    await live(gateway)
+    other = await asked(gateway, source={"image": IMAGE}, project="other-churn")
+    road = (
+        cleared(project="other-churn"),
+        reused(project="other-churn"),
+        indexed(project="other-churn"),
+        certified(project="other-churn", certificate="certificate:other"),
+    )
+    await gateway.hear_all(road, other)
+    (image,) = (await gateway.read("/v1/images"))["images"]
+    assert (image["project"], image["certificate"]) == ("churn", "certificate:other")
+
+
+async def test_what_belongs_to_no_operation_moves_models_only(gateway: Gateway) -> None:
+    await live(gateway)
+    await gateway.hear(started(endpoint="http://127.0.0.1:2"), "caused-by-a-clock")
+    assert await state(gateway) == "live"
+    assert len((await gateway.read("/v1/operations"))["operations"]) == 1
+
+
+# silence
+
+
+async def test_silence_is_named_for_the_operation_and_its_model_and_ends_with_the_next_word(
+    gateway: Gateway,
+) -> None:
+    operation = await asked(gateway)
+    await gateway.hear(cleared(), operation)
+    name_silence = next(each for each in gateway.service.periodic if each.name == "name silence")
+    await name_silence.run()
+    assert await state(gateway) == "cleared"
+    gateway.clock.pass_(timedelta(seconds=901))
+    await name_silence.run()
+    assert await state(gateway) == "stalled"
+    assert (await gateway.read(f"/v1/operations/{operation}"))["state"] == "stalled"
+    await gateway.hear(reserved(), operation)
+    assert await state(gateway) == "reserved"
+    assert (await gateway.read(f"/v1/operations/{operation}"))["state"] == "reserved"
+
+
+async def test_what_is_over_does_not_stall(gateway: Gateway) -> None:
+    operation = await live(gateway)
+    gateway.clock.pass_(timedelta(days=2))
+    for periodic in gateway.service.periodic:
+        await periodic.run()
+    assert (await gateway.read(f"/v1/operations/{operation}"))["state"] == "live"
