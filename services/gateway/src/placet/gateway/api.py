@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,9 +13,12 @@ from typing import Annotated, Any, Literal
 import msgspec
 from anyio import open_file, to_thread
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi import Path as InPath
 from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field
 from sse_starlette import EventSourceResponse, ServerSentEvent
+from starlette.types import Message
 
 from placet.errors import Refused, TooLarge, Unknown, Unreadable
 from placet.events.store import EventStore
@@ -28,6 +31,10 @@ from placet.gateway.queries import Queries
 from placet.projects import PROJECT_PATTERN, Limits, inspect_archive, parse_manifest
 
 DIGEST = r"^sha256:[0-9a-f]{64}$"
+NAME = r"^[ -~]+$"
+"""Printable ASCII: what ids and keys are made of, and what every database takes as a parameter."""
+MAX_BODY = 64 * 1024
+"""Bytes of a JSON body. Whoever asks is not known yet when it is read."""
 LOOK_EVERY = 1.0
 """Seconds between looks for changes made by another replica."""
 
@@ -48,20 +55,51 @@ class CommandBody(_Strict):
 
 
 class TokenBody(_Strict):
-    as_: str = Field(alias="as", min_length=1, max_length=200)
+    as_: str = Field(alias="as", min_length=1, max_length=200, pattern=r"^\P{C}+$")
     roles: list[Literal["scientist", "approver", "compliance", "auditor", "operator", "admin"]] = Field(
-        min_length=1
+        min_length=1, max_length=6
     )
     ttl: int = Field(default=30 * 86400, ge=60, le=366 * 86400)
 
 
 Limit = Annotated[int, Query(ge=1, le=500)]
+After = Annotated[str | None, Query(max_length=200, pattern=NAME)]
+InProject = Annotated[str | None, Query(max_length=200, pattern=NAME)]
+Id = Annotated[str, InPath(max_length=200, pattern=NAME)]
+
+
+class _BoundedBody(APIRoute):
+    """Reads a declared body up to a limit before anything is made of it. Bodies that stream are not its business."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+        if self.body_field is None:
+            return handle
+
+        async def bounded(request: Request) -> Response:
+            body = bytearray()
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > MAX_BODY:
+                    raise TooLarge(f"a request's body is at most {MAX_BODY} bytes")
+            return await handle(Request(request.scope, _replay(bytes(body), request)))
+
+        return bounded
+
+
+def _replay(body: bytes, request: Request) -> Callable[[], Coroutine[Any, Any, Message]]:
+    pending: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive() -> Message:
+        return pending.pop() if pending else await request.receive()
+
+    return receive
 
 
 def router(
     *, access: Access, commands: Commands, queries: Queries, ports: Ports, store: EventStore, max_source: int
 ) -> APIRouter:
-    api = APIRouter(prefix="/v1")
+    api = APIRouter(prefix="/v1", route_class=_BoundedBody)
     caller = Depends(access.caller)
 
     @api.put("/sources/{digest}", tags=["sources"], status_code=201)
@@ -98,7 +136,7 @@ def router(
     async def post_command(
         body: CommandBody,
         who: Caller = caller,
-        idempotency_key: Annotated[str | None, Header(max_length=200)] = None,
+        idempotency_key: Annotated[str | None, Header(min_length=1, max_length=200, pattern=NAME)] = None,
     ) -> JSONResponse:
         """Ask for a deploy, build, start, stop or delete. What becomes of it is told by its operation."""
         must_have(who.roles, MAKERS, f"a {body.command}")
@@ -112,7 +150,7 @@ def router(
 
     @api.get("/operations", tags=["operations"])
     async def get_operations(
-        who: Caller = caller, project: str | None = None, after: str | None = None, limit: Limit = 50
+        who: Caller = caller, project: InProject = None, after: After = None, limit: Limit = 50
     ) -> dict[str, Any]:
         """Newest first; `next` is what to give as `after` for the page that follows."""
         page = await queries.operations(project=project, after=after, limit=limit)
@@ -120,16 +158,16 @@ def router(
         return {"operations": [document(each) for each in page], "next": following}
 
     @api.get("/operations/{id}", tags=["operations"])
-    async def get_operation(id: str, who: Caller = caller) -> dict[str, Any]:
+    async def get_operation(id: Id, who: Caller = caller) -> dict[str, Any]:
         operation, _ = await queries.operation(id)
         return document(operation)
 
     @api.get("/operations/{id}/events", tags=["operations"])
-    async def follow_operation(id: str, request: Request, who: Caller = caller) -> EventSourceResponse:
+    async def follow_operation(id: Id, request: Request, who: Caller = caller) -> EventSourceResponse:
         """Server-sent events: the operation's document, now and at each change, until it is over."""
         await queries.operation(id)
         seen = request.headers.get("last-event-id", "")
-        return EventSourceResponse(_follow(id, int(seen) if seen.isdecimal() else 0), ping=15)
+        return EventSourceResponse(_follow(id, _number(seen)), ping=15)
 
     async def _follow(id: str, seen: int) -> AsyncIterator[ServerSentEvent]:
         while True:
@@ -143,20 +181,16 @@ def router(
             await store.committed.wait(LOOK_EVERY)
 
     @api.get("/models", tags=["models"])
-    async def get_models(
-        who: Caller = caller, after: str | None = None, limit: Limit = 100
-    ) -> dict[str, Any]:
+    async def get_models(who: Caller = caller, after: After = None, limit: Limit = 100) -> dict[str, Any]:
         page = await queries.models(after=after, limit=limit)
         return {"models": page, "next": page[-1]["project"] if len(page) == limit else None}
 
     @api.get("/models/{project}", tags=["models"])
-    async def get_model(project: str, who: Caller = caller) -> dict[str, Any]:
+    async def get_model(project: Id, who: Caller = caller) -> dict[str, Any]:
         return await queries.model(project)
 
     @api.get("/images", tags=["images"])
-    async def get_images(
-        who: Caller = caller, after: str | None = None, limit: Limit = 100
-    ) -> dict[str, Any]:
+    async def get_images(who: Caller = caller, after: After = None, limit: Limit = 100) -> dict[str, Any]:
         page = await queries.images(after=after, limit=limit)
         return {"images": page, "next": page[-1]["image"] if len(page) == limit else None}
 
@@ -176,7 +210,7 @@ def router(
         )
 
     @api.get("/certificates/{id}", tags=["certificates"])
-    async def get_certificate(id: str, who: Caller = caller) -> dict[str, Any]:
+    async def get_certificate(id: Id, who: Caller = caller) -> dict[str, Any]:
         """The signed envelope as it lies in the registry, and the statement inside."""
         certificate = await queries.certificate(id)
         envelope = await ports.envelopes.read(certificate.repository, certificate.envelope)
@@ -191,7 +225,7 @@ def router(
         )
 
     @api.delete("/tokens/{id}", tags=["access"], status_code=204)
-    async def delete_token(id: str, who: Caller = caller) -> None:
+    async def delete_token(id: Id, who: Caller = caller) -> None:
         must_have(who.roles, ADMINS, "revoking a token")
         await commands.revoke_token(id, who.actor)
 
@@ -209,13 +243,14 @@ def router(
 async def _receive(request: Request, into: Path, wanted: str, limit: int) -> int:
     """Write the body to a file while hashing it. Raises TooLarge, or Refused when it is not what its name says."""
     sha256, size = hashlib.sha256(), 0
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and (len(declared) > 18 or int(declared) > limit):
+        raise _too_large(limit)
     async with await open_file(into, "wb") as file:
         async for chunk in request.stream():
             size += len(chunk)
             if size > limit:
-                raise TooLarge(
-                    f"a source is at most {limit} bytes", fix="leave data out with a .placetignore"
-                )
+                raise _too_large(limit)
             sha256.update(chunk)
             await file.write(chunk)
     got = f"sha256:{sha256.hexdigest()}"
@@ -224,6 +259,16 @@ async def _receive(request: Request, into: Path, wanted: str, limit: int) -> int
             f"the {size} bytes sent are {got}, not {wanted}", fix="send the archive whose sha256 you name"
         )
     return size
+
+
+def _too_large(limit: int) -> TooLarge:
+    return TooLarge(f"a source is at most {limit} bytes", fix="leave data out with a .placetignore")
+
+
+def _number(last_event_id: str) -> int:
+    """The change that a client saw last; what is none of ours begins from the start."""
+    is_ours = last_event_id.isdecimal() and len(last_event_id) < 19
+    return int(last_event_id) if is_ours else 0
 
 
 def _digest(text: str) -> str:

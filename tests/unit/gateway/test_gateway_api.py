@@ -1,0 +1,595 @@
+"""The gateway's REST: who may ask for what, and how it says no."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import gzip
+import hashlib
+import io
+import json
+import tarfile
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import pytest
+from placet.events.contracts import gateway as said
+
+from tests.unit.gateway.harness import MAX_SOURCE, Gateway, a_gateway, asked, knows_source, live
+from tests.unit.gateway.roads import CERTIFICATE, DEPLOY, IMAGE, SOURCE, cleared, reserved
+
+MANIFEST = b"""apiVersion: placet/v1
+project: churn
+model: {format: sklearn, path: model.skops, sample: sample.json}
+requirements: requirements.txt
+governance: {purpose: Churn, riskClass: minimal, owner: owner@example.org}
+"""
+DEPLOY_BODY = {"command": "deploy", "source": {"digest": SOURCE}}
+
+
+def archive(files: dict[str, bytes] | None = None) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for name, content in sorted((files or {"placet.yaml": MANIFEST, "model.skops": b"PK"}).items()):
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode = len(content), 0o644
+            tar.addfile(entry, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def digest_of(body: bytes) -> str:
+    return f"sha256:{hashlib.sha256(body).hexdigest()}"
+
+
+def is_problem(answer: httpx.Response, status: int, *saying: str) -> dict[str, Any]:
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem: dict[str, Any] = answer.json()
+    assert problem["status"] == status
+    assert problem["title"]
+    for text in saying:
+        assert text in json.dumps(problem)
+    return problem
+
+
+# who is asking
+
+EVERY_CALL = [
+    ("PUT", f"/v1/sources/{SOURCE}"),
+    ("HEAD", f"/v1/sources/{SOURCE}"),
+    ("POST", "/v1/commands"),
+    ("GET", "/v1/operations"),
+    ("GET", "/v1/operations/x"),
+    ("GET", "/v1/operations/x/events"),
+    ("GET", "/v1/models"),
+    ("GET", "/v1/models/churn"),
+    ("GET", "/v1/images"),
+    ("GET", f"/v1/images/{IMAGE}"),
+    ("GET", f"/v1/images/{IMAGE}/source"),
+    ("GET", "/v1/certificates/x"),
+    ("POST", "/v1/tokens"),
+    ("DELETE", "/v1/tokens/x"),
+    ("GET", "/v1/me"),
+]
+
+
+@pytest.mark.parametrize(("method", "path"), EVERY_CALL)
+@pytest.mark.parametrize("credentials", [None, "Basic YWRtaW46YWRtaW4=", "Bearer", "Bearer x.y.z"])
+async def test_nothing_is_said_to_nobody(
+    gateway: Gateway, method: str, path: str, credentials: str | None
+) -> None:
+    headers = {"Authorization": credentials} if credentials else {}
+    body = (
+        {"command": "stop", "project": "churn"} if path == "/v1/commands" else {"as": "x", "roles": ["admin"]}
+    )
+    async with gateway.http() as http:
+        del http.headers["Authorization"]
+        answer = await http.request(method, path, headers=headers, json=body if method == "POST" else None)
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"] == "Bearer"
+    assert method == "HEAD" or is_problem(answer, 401)
+
+
+def test_the_list_of_calls_above_is_whole(gateway: Gateway) -> None:
+    declared = {
+        (method.upper(), path)
+        for path, item in gateway.app.openapi()["paths"].items()
+        if path.startswith("/v1")
+        for method in item
+    }
+    assert len(declared) == len(EVERY_CALL)
+
+
+async def test_a_token_holds_until_it_ends_or_is_revoked(gateway: Gateway) -> None:
+    async with gateway.http() as http:
+        issued = (await http.post("/v1/tokens", json={"as": "Ada", "roles": ["scientist"], "ttl": 60})).json()
+        mine = {"Authorization": f"Bearer {issued['token']}"}
+        me = (await http.get("/v1/me", headers=mine)).json()
+        assert me == {"person": issued["person"], "name": "Ada", "roles": ["scientist"]}
+        assert (await http.delete(f"/v1/tokens/{issued['id']}")).status_code == 204
+        is_problem(await http.get("/v1/me", headers=mine), 401, "revoked")
+        assert (await http.delete(f"/v1/tokens/{issued['id']}")).status_code == 204
+        other = (await http.post("/v1/tokens", json={"as": "Ada", "roles": ["auditor"], "ttl": 60})).json()
+        assert other["person"] == issued["person"]
+        gateway.clock.pass_(timedelta(minutes=2))
+        late = await http.get("/v1/me", headers={"Authorization": f"Bearer {other['token']}"})
+        is_problem(late, 401, "expired")
+    events = [event for event in await gateway.said() if isinstance(event, said.TokenRevoked)]
+    assert [event.token for event in events] == [issued["id"]]
+
+
+async def test_a_person_s_name_is_in_no_event(gateway: Gateway) -> None:
+    async with gateway.http() as http:
+        await http.post("/v1/tokens", json={"as": "Ada Lovelace", "roles": ["scientist"]})
+    raw = b"".join(each.event.raw for each in await gateway.wiring.store.read_all(0, 100))
+    assert b"Lovelace" not in raw
+    assert b"person:" in raw
+
+
+async def test_two_tokens_at_once_for_a_new_name_are_one_person_s(gateway: Gateway) -> None:
+    async with gateway.http() as http:
+        body = {"as": "Grace", "roles": ["scientist"]}
+        answers = await asyncio.gather(*(http.post("/v1/tokens", json=body) for _ in range(5)))
+    assert len({answer.json()["person"] for answer in answers}) == 1
+    assert len({answer.json()["id"] for answer in answers}) == 5
+
+
+async def test_the_first_admin_token_is_left_once_for_its_owner_only(gateway: Gateway) -> None:
+    file = gateway.folder / "admin.token"
+    assert file.stat().st_mode & 0o777 == 0o600
+    before = file.read_text()
+    for step in gateway.service.start:
+        await step()
+    assert file.read_text() == before
+    assert [path.name for path in gateway.folder.glob(".admin*")] == []
+
+
+@pytest.mark.parametrize("role", ["approver", "compliance", "auditor"])
+async def test_who_only_reads_may_ask_for_nothing(gateway: Gateway, role: Any) -> None:
+    async with gateway.http(gateway.token(role)) as http:
+        is_problem(await http.post("/v1/commands", json={"command": "stop", "project": "churn"}), 403, role)
+        is_problem(await http.put(f"/v1/sources/{SOURCE}", content=b"x"), 403)
+        assert (await http.get("/v1/models")).status_code == 200
+
+
+@pytest.mark.parametrize("role", ["scientist", "operator", "approver", "compliance", "auditor"])
+async def test_only_an_admin_hands_out_tokens(gateway: Gateway, role: Any) -> None:
+    async with gateway.http(gateway.token(role)) as http:
+        is_problem(await http.post("/v1/tokens", json={"as": "me", "roles": ["admin"]}), 403, "admin")
+        is_problem(await http.delete("/v1/tokens/x"), 403)
+
+
+# commands
+
+
+async def test_a_command_begins_an_operation(gateway: Gateway) -> None:
+    await knows_source(gateway)
+    async with gateway.http() as http:
+        answer = await http.post("/v1/commands", json=DEPLOY_BODY)
+        assert answer.status_code == 202
+        assert answer.json()["state"] == "requested"
+        assert answer.headers["location"] == f"/v1/operations/{answer.json()['operation']}"
+        assert (await http.get(answer.headers["location"])).json() == answer.json()
+    (event,) = [each for each in await gateway.said() if isinstance(each, said.DeployRequested)]
+    assert (event.project, event.release, event.source) == ("churn", 1, SOURCE)
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "saying"),
+    [
+        ({"command": "launch"}, 400, "command"),
+        ({"command": "stop", "project": "churn", "now": True}, 400, "now"),
+        ({"command": "stop"}, 422, "needs the project's name"),
+        ({"command": "deploy"}, 422, "needs a source"),
+        ({"command": "deploy", "source": {"digest": SOURCE, "image": IMAGE}}, 400, "not both"),
+        ({"command": "deploy", "source": {"digest": SOURCE}}, 404, "no source"),
+        ({"command": "deploy", "source": {"image": IMAGE}}, 404, "no image"),
+        ({"command": "deploy", "source": {"digest": "sha256:../../etc/passwd"}}, 400, "digest"),
+        ({"command": "deploy", "source": {"digest": SOURCE + "\n"}}, 400, "digest"),
+        ({"command": "start", "project": "churn"}, 404, "no project"),
+        ({"command": "stop", "project": "churn"}, 404, "no project"),
+        ({"command": "delete", "project": "churn"}, 404, "no project"),
+        ({"command": "stop", "project": "../../etc"}, 400, "project"),
+        ({"command": "stop", "project": "churn\n"}, 400, "project"),
+        ({"command": "stop", "project": "Churn"}, 400, "project"),
+        ({"command": "stop", "project": "c" * 41}, 400, "project"),
+        ({"command": "stop", "project": "churn.#"}, 400, "project"),
+        ([], 400, ""),
+        ("stop", 400, ""),
+        (None, 400, ""),
+    ],
+)
+async def test_a_command_that_cannot_be_is_a_problem_with_words(
+    gateway: Gateway, body: Any, status: int, saying: str
+) -> None:
+    async with gateway.http() as http:
+        answer = await http.post(
+            "/v1/commands", content=json.dumps(body), headers={"Content-Type": "application/json"}
+        )
+    is_problem(answer, status, saying)
+    assert not [each for each in await gateway.said() if not isinstance(each, said.TokenIssued)]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{",
+        b"[" * 60_000,
+        b'{"\\ud800": 1}',
+        b'{"command": "\\ud800"}',
+        b'{"command": "stop", "project": "\\u0000"}',
+        b"\xff\xfe",
+        b'{"command": 1e999}',
+        b'{"command": ' + b"1" * 5000 + b"}",
+        b'{"as": "\\u0000", "roles": ["admin"]}',
+    ],
+)
+@pytest.mark.parametrize("path", ["/v1/commands", "/v1/tokens"])
+async def test_hostile_json_is_unreadable_and_no_accident(gateway: Gateway, path: str, body: bytes) -> None:
+    async with gateway.http() as http:
+        answer = await http.post(path, content=body, headers={"Content-Type": "application/json"})
+    is_problem(answer, 400)
+
+
+@pytest.mark.parametrize("path", ["/v1/commands", "/v1/tokens"])
+async def test_a_huge_body_is_not_read_to_its_end_even_from_nobody(gateway: Gateway, path: str) -> None:
+    read = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal read
+        while True:
+            read += 1
+            yield b" " * 16_384
+
+    async with gateway.http("nobody") as http:
+        asking = http.post(path, content=endless(), headers={"Content-Type": "application/json"})
+        answer = await asyncio.wait_for(asking, 20)
+    is_problem(answer, 413)
+    assert read < 100
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/operations/%00",
+        "/v1/operations?project=%00",
+        "/v1/operations?after=%00",
+        "/v1/models/%00",
+        "/v1/models?after=%00",
+        "/v1/images?after=%00",
+        "/v1/images/sha256:xyz",
+        "/v1/certificates/%00",
+        "/v1/operations?limit=0",
+        "/v1/operations?limit=100000",
+        f"/v1/operations/{'x' * 300}",
+    ],
+)
+async def test_what_no_id_can_be_is_not_looked_for(gateway: Gateway, path: str) -> None:
+    async with gateway.http() as http:
+        is_problem(await http.get(path), 400)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/operations/x",
+        "/v1/operations/x/events",
+        "/v1/models/churn",
+        f"/v1/images/{IMAGE}",
+        "/v1/certificates/x",
+        f"/v1/images/{IMAGE}/source",
+        "/v1/nothing",
+    ],
+)
+async def test_what_is_not_here_is_a_404(gateway: Gateway, path: str) -> None:
+    async with gateway.http() as http:
+        is_problem(await http.get(path), 404)
+
+
+async def test_a_wrong_method_is_a_problem_too(gateway: Gateway) -> None:
+    async with gateway.http() as http:
+        is_problem(await http.delete("/v1/models"), 405)
+
+
+async def test_a_project_may_be_deployed_under_another_name(gateway: Gateway) -> None:
+    await knows_source(gateway)
+    operation = await gateway.command(DEPLOY_BODY | {"project": "churn-two"})
+    assert (operation["project"], operation["release"]) == ("churn-two", 1)
+
+
+async def test_an_image_is_deployed_from_the_source_it_was_made_from(gateway: Gateway) -> None:
+    await live(gateway)
+    operation = await gateway.command({"command": "deploy", "source": {"image": IMAGE}})
+    assert (operation["project"], operation["source"], operation["image"]) == ("churn", SOURCE, IMAGE)
+
+
+async def test_a_project_that_was_never_certified_cannot_be_started(gateway: Gateway) -> None:
+    await asked(gateway)
+    async with gateway.http() as http:
+        answer = await http.post("/v1/commands", json={"command": "start", "project": "churn"})
+    is_problem(answer, 409, "no certified release")
+
+
+async def test_a_deleted_project_cannot_be_started(gateway: Gateway) -> None:
+    await live(gateway)
+    await asked(gateway, "delete")
+    async with gateway.http() as http:
+        answer = await http.post("/v1/commands", json={"command": "start", "project": "churn"})
+    is_problem(answer, 404, "no project")
+
+
+# idempotency
+
+
+async def test_the_same_key_and_request_give_the_same_operation(gateway: Gateway) -> None:
+    await knows_source(gateway)
+    first = await gateway.command(DEPLOY_BODY, **{"Idempotency-Key": "k"})
+    second = await gateway.command(DEPLOY_BODY, **{"Idempotency-Key": "k"})
+    assert first == second
+    assert (await gateway.command(DEPLOY_BODY, **{"Idempotency-Key": "other"}))["release"] == 2
+
+
+async def test_two_with_one_key_at_once_are_one_request(gateway: Gateway) -> None:
+    await knows_source(gateway)
+    answers = await asyncio.gather(
+        *(gateway.command(DEPLOY_BODY, **{"Idempotency-Key": "k"}) for _ in range(8))
+    )
+    assert len({answer["operation"] for answer in answers}) == 1
+    assert len([each for each in await gateway.said() if isinstance(each, said.DeployRequested)]) == 1
+
+
+async def test_a_key_used_for_something_else_is_a_conflict(gateway: Gateway) -> None:
+    await knows_source(gateway)
+    bodies = [DEPLOY_BODY, DEPLOY_BODY | {"project": "other"}]
+    async with gateway.http() as http:
+        answers = await asyncio.gather(
+            *(http.post("/v1/commands", json=body, headers={"Idempotency-Key": "k"}) for body in bodies)
+        )
+    assert sorted(answer.status_code for answer in answers) == [202, 409]
+
+
+async def test_a_key_is_its_person_s_own(gateway: Gateway) -> None:
+    await knows_source(gateway)
+    mine = await gateway.command(DEPLOY_BODY, **{"Idempotency-Key": "k"})
+    async with gateway.http(gateway.token("scientist")) as http:
+        theirs = await http.post("/v1/commands", json=DEPLOY_BODY, headers={"Idempotency-Key": "k"})
+    assert theirs.json()["operation"] != mine["operation"]
+
+
+@pytest.mark.parametrize("key", ["", "k" * 201, "schlüssel".encode().decode("latin-1")])
+async def test_a_key_that_is_none_is_unreadable(gateway: Gateway, key: str) -> None:
+    await knows_source(gateway)
+    async with gateway.http() as http:
+        answer = await http.post(
+            "/v1/commands", json=DEPLOY_BODY, headers={b"Idempotency-Key": key.encode("latin-1")}
+        )
+    is_problem(answer, 400, "idempotency-key")
+
+
+async def test_keys_are_forgotten_after_a_week(gateway: Gateway) -> None:
+    await knows_source(gateway)
+    forget = next(each for each in gateway.service.periodic if each.name == "forget keys")
+    first = await gateway.command(DEPLOY_BODY, **{"Idempotency-Key": "k"})
+    gateway.clock.pass_(timedelta(days=6))
+    await forget.run()
+    assert await gateway.command(DEPLOY_BODY, **{"Idempotency-Key": "k"}) == first
+    gateway.clock.pass_(timedelta(days=2))
+    await forget.run()
+    assert (await gateway.command(DEPLOY_BODY, **{"Idempotency-Key": "k"}))["release"] == 2
+
+
+# paging
+
+
+async def test_pages_follow_each_other_without_a_hole(gateway: Gateway) -> None:
+    await knows_source(gateway)
+    names = [f"model-{number}" for number in range(7)]
+    ids = [(await gateway.command(DEPLOY_BODY | {"project": name}))["operation"] for name in names]
+    assert await _paged(gateway, "/v1/operations", "operations", "operation") == ids[::-1]
+    assert await _paged(gateway, "/v1/models", "models", "project") == names
+    only = await gateway.read("/v1/operations?project=model-3")
+    assert [each["operation"] for each in only["operations"]] == [ids[3]]
+
+
+async def _paged(gateway: Gateway, path: str, items: str, name: str) -> list[str]:
+    found: list[str] = []
+    after = ""
+    while True:
+        page = await gateway.read(f"{path}?limit=3{after}")
+        found += [each[name] for each in page[items]]
+        if page["next"] is None:
+            return found
+        after = f"&after={page['next']}"
+
+
+# following
+
+
+async def events_of(gateway: Gateway, operation: str, last: str | None = None) -> list[tuple[str, str]]:
+    """(id, state) of what is sent until the stream ends."""
+    headers = {"Last-Event-ID": last} if last is not None else {}
+    async with gateway.http() as http:
+        answer = await http.get(f"/v1/operations/{operation}/events", headers=headers)
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    return [
+        _event(block)
+        for block in answer.text.replace("\r\n", "\n").split("\n\n")
+        if "event: operation" in block
+    ]
+
+
+def _event(block: str) -> tuple[str, str]:
+    fields = dict(line.split(": ", 1) for line in block.splitlines() if not line.startswith(":"))
+    return fields["id"], json.loads(fields["data"])["state"]
+
+
+async def test_an_operation_is_followed_to_its_end(gateway: Gateway) -> None:
+    operation = await asked(gateway)
+    following = asyncio.create_task(events_of(gateway, operation))
+    await asyncio.sleep(0)
+    await gateway.hear_all(DEPLOY[1:], operation)
+    seen = await asyncio.wait_for(following, 20)
+    assert seen[-1][1] == "live"
+    assert [int(id) for id, _ in seen] == sorted({int(id) for id, _ in seen})
+
+
+async def test_who_comes_back_is_told_only_what_is_new(gateway: Gateway) -> None:
+    operation = await live(gateway)
+    ((last, state),) = await events_of(gateway, operation)
+    assert state == "live"
+    assert await events_of(gateway, operation, last) == []
+    assert await events_of(gateway, operation, str(int(last) - 1)) == [(last, "live")]
+
+
+@pytest.mark.parametrize("last", ["", "x", "-1", "1.5", "9" * 5000])
+async def test_a_place_that_is_none_of_ours_begins_from_the_start(gateway: Gateway, last: str) -> None:
+    operation = await live(gateway)
+    assert [state for _, state in await events_of(gateway, operation, last)] == ["live"]
+
+
+async def test_each_change_has_a_number_of_its_own_even_when_silence_was_named_meanwhile(
+    gateway: Gateway,
+) -> None:
+    operation = await asked(gateway)
+    gateway.clock.pass_(timedelta(seconds=901))
+    await gateway.service.periodic[0].run()
+    ((stalled, state),) = await events_of(gateway, operation)
+    assert state == "stalled"
+    await gateway.hear_all(DEPLOY[1:], operation)
+    ((end, _),) = await events_of(gateway, operation, stalled)
+    assert int(end) > int(stalled)
+
+
+# sources
+
+
+async def test_an_archive_is_kept_under_its_digest(gateway: Gateway) -> None:
+    body = archive()
+    digest = digest_of(body)
+    async with gateway.http() as http:
+        assert (await http.head(f"/v1/sources/{digest}")).status_code == 404
+        first = await http.put(f"/v1/sources/{digest}", content=body)
+        again = await http.put(f"/v1/sources/{digest.removeprefix('sha256:')}", content=b"not even read")
+        assert (await http.head(f"/v1/sources/{digest}")).status_code == 200
+    assert (first.status_code, again.status_code) == (201, 200)
+    assert first.json() == {"source": digest, "size": len(body), "project": "churn", "files": 2}
+    assert again.json() == first.json()
+    assert gateway.sources.archives == {digest: body}
+
+
+async def test_a_compressed_archive_is_known_by_its_compressed_bytes(gateway: Gateway) -> None:
+    body = gzip.compress(archive(), mtime=0)
+    async with gateway.http() as http:
+        answer = await http.put(f"/v1/sources/{digest_of(body)}", content=body)
+    assert answer.status_code == 201
+    assert answer.json()["size"] == len(body)
+
+
+async def test_a_source_that_the_registry_lost_is_taken_again(gateway: Gateway) -> None:
+    body = archive()
+    async with gateway.http() as http:
+        await http.put(f"/v1/sources/{digest_of(body)}", content=body)
+        gateway.sources.archives.clear()
+        assert (await http.head(f"/v1/sources/{digest_of(body)}")).status_code == 404
+        assert (await http.put(f"/v1/sources/{digest_of(body)}", content=body)).status_code == 201
+    uploads = [event for event in await gateway.said() if isinstance(event, said.SourceUploaded)]
+    assert len(uploads) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "digest", "status", "saying"),
+    [
+        (archive(), SOURCE, 422, "not sha256:5555"),
+        (archive(), "sha256:abc", 400, "no sha256"),
+        (archive(), digest_of(archive()).upper(), 400, "no sha256"),
+        (archive({"model.skops": b"PK"}), None, 422, "placet.yaml"),
+        (archive({"placet.yaml": b"project: [", "m": b""}), None, 400, ""),
+        (archive({"placet.yaml": MANIFEST, "../escape": b""}), None, 422, ".."),
+        (b"this is no archive" * 100, None, 422, ""),
+        (gzip.compress(archive())[:-20], None, 422, ""),
+        (b"", None, 422, ""),
+    ],
+)
+async def test_what_is_no_project_leaves_nothing_behind(
+    gateway: Gateway, body: bytes, digest: str | None, status: int, saying: str
+) -> None:
+    async with gateway.http() as http:
+        answer = await http.put(f"/v1/sources/{digest or digest_of(body)}", content=body)
+    assert answer.status_code in (status, 400, 422)
+    is_problem(answer, answer.status_code, saying)
+    assert gateway.sources.archives == {}
+    assert not [event for event in await gateway.said() if isinstance(event, said.SourceUploaded)]
+
+
+async def test_too_much_is_noticed_while_it_comes(gateway: Gateway) -> None:
+    sent = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal sent
+        while True:
+            sent += 16_384
+            yield b"\0" * 16_384
+
+    async with gateway.http() as http:
+        answer = await http.put(f"/v1/sources/{SOURCE}", content=endless())
+    is_problem(answer, 413, str(MAX_SOURCE))
+    assert sent < 4 * MAX_SOURCE
+
+
+@pytest.mark.parametrize("length", [MAX_SOURCE + 1, 10**30])
+async def test_too_much_that_is_announced_is_not_read_at_all(gateway: Gateway, length: int) -> None:
+    async def nothing() -> AsyncIterator[bytes]:
+        raise AssertionError("the body was read")
+        yield b""
+
+    async with gateway.http() as http:
+        answer = await http.put(
+            f"/v1/sources/{SOURCE}", content=nothing(), headers={"Content-Length": str(length)}
+        )
+    is_problem(answer, 413)
+
+
+async def test_one_archive_sent_by_many_at_once_is_kept_once(gateway: Gateway) -> None:
+    body = archive()
+    async with gateway.http() as http:
+        answers = await asyncio.gather(
+            *(http.put(f"/v1/sources/{digest_of(body)}", content=body) for _ in range(6))
+        )
+    assert {answer.status_code for answer in answers} <= {200, 201}
+    assert len([event for event in await gateway.said() if isinstance(event, said.SourceUploaded)]) == 1
+
+
+async def test_an_image_s_source_comes_back_as_it_was_sent(gateway: Gateway) -> None:
+    await live(gateway)
+    async with gateway.http() as http:
+        answer = await http.get(f"/v1/images/{IMAGE}/source")
+        assert (answer.content, answer.headers["x-placet-source"]) == (b"an archive", SOURCE)
+        gateway.sources.archives.clear()
+        is_problem(await http.get(f"/v1/images/{IMAGE}/source"), 404, "no longer kept")
+
+
+async def test_a_certificate_is_shown_as_it_was_signed(gateway: Gateway) -> None:
+    await live(gateway)
+    statement = {"_type": "statement"}
+    envelope = {"payload": base64.b64encode(json.dumps(statement).encode()).decode(), "signatures": [{}]}
+    gateway.envelopes.envelopes["models/churn", f"sha256:{'d' * 64}"] = envelope
+    shown = await gateway.read(f"/v1/certificates/{CERTIFICATE}")
+    assert shown == {"certificate": CERTIFICATE, "envelope": envelope, "statement": statement}
+
+
+# restart
+
+
+async def test_everything_is_there_after_a_restart(tmp_path: Any) -> None:
+    async with a_gateway(tmp_path) as before:
+        operation = await asked(before)
+        await before.hear(cleared(), operation)
+        token = before.admin_token
+    async with a_gateway(tmp_path) as after:
+        assert after.admin_token == token
+        assert (await after.read(f"/v1/operations/{operation}"))["state"] == "cleared"
+        await after.hear(reserved(), operation)
+        assert (await after.read(f"/v1/operations/{operation}"))["state"] == "reserved"
