@@ -1,20 +1,25 @@
 """The models' own URLs, `/models/{project}/…`, where no edge proxy does it: the embedded platform.
 
-Requests stream through to where the deployer says the model listens. A model is other people's code: it never
-sees the console's cookies, and its answers are sandboxed. What is not live says so, with the next step.
+Requests stream through to where the deployer says the model listens, and to nowhere else. A model is other
+people's code: it never sees the console's cookies, its answers are sandboxed, and it cannot speak for the
+origin that it shares with the platform. What is not live says so, with the next step.
 """
 
 from __future__ import annotations
 
+import asyncio
+import re
 from collections.abc import AsyncIterator
+from urllib.parse import quote
 
 import aiohttp
 from fastapi import APIRouter, Request
-from fastapi.responses import StreamingResponse
-from starlette.background import BackgroundTask
+from fastapi.responses import Response, StreamingResponse
+from yarl import URL
 
 from placet.errors import Unavailable, Unknown
 from placet.gateway.queries import Queries
+from placet.projects import PROJECT_PATTERN
 
 _HOP_BY_HOP = frozenset(
     {
@@ -22,15 +27,29 @@ _HOP_BY_HOP = frozenset(
         "keep-alive",
         "proxy-authenticate",
         "proxy-authorization",
+        "proxy-connection",
         "te",
         "trailer",
         "transfer-encoding",
         "upgrade",
     }
 )
-_NOT_FOR_MODELS = _HOP_BY_HOP | {"host", "cookie"}
-_NOT_FOR_CLIENTS = _HOP_BY_HOP | {"set-cookie"}
+# `expect` is answered by our own server, when the body is asked for. `host` stays: the model's pages name it.
+_NOT_FOR_MODELS = _HOP_BY_HOP | {"cookie", "expect"}
+# What speaks for a whole origin is not for a model to say: it has only a folder of ours.
+_NOT_FOR_CLIENTS = _HOP_BY_HOP | {
+    "set-cookie",
+    "alt-svc",
+    "clear-site-data",
+    "nel",
+    "report-to",
+    "reporting-endpoints",
+    "service-worker-allowed",
+    "strict-transport-security",
+}
+_ADDED_BY_THE_LIBRARY = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 SANDBOX = "sandbox allow-scripts allow-forms; default-src 'self' 'unsafe-inline'; frame-ancestors 'self'"
+_IN_A_PATH = "/:@!$&'()*+,;=-._~"
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 
@@ -43,6 +62,8 @@ class ModelProxy:
         self._session = aiohttp.ClientSession(
             auto_decompress=False,
             connector=aiohttp.TCPConnector(limit=0),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            skip_auto_headers=_ADDED_BY_THE_LIBRARY,
             timeout=aiohttp.ClientTimeout(total=None, connect=5),
         )
 
@@ -56,37 +77,35 @@ class ModelProxy:
         router.add_api_route("/models/{project}/{path:path}", self._forward, methods=METHODS)
         return router
 
-    async def _forward(self, request: Request, project: str, path: str = "") -> StreamingResponse:
+    async def _forward(self, request: Request, project: str, path: str = "") -> Response:
         if self._session is None:
             raise Unavailable("the gateway is starting")
-        url = f"{await self._endpoint(project)}/{path}"
-        if request.url.query:
-            url = f"{url}?{request.url.query}"
-        has_body = "content-length" in request.headers or "transfer-encoding" in request.headers
-        try:
-            answer = await self._session.request(
+        url = _url(await self._endpoint(project), path, request.url.query)
+        body = _Body(request)
+        asking = asyncio.create_task(
+            self._session.request(
                 request.method,
                 url,
-                headers=[
-                    (name, value) for name, value in request.headers.items() if name not in _NOT_FOR_MODELS
-                ],
-                data=request.stream() if has_body else None,
+                headers=_for_model(request),
+                data=body.chunks() if body.is_there else None,
                 allow_redirects=False,
             )
-        except aiohttp.ClientConnectionError as error:
+        )
+        try:
+            answer = await _unless_gone(asking, body)
+        except aiohttp.ClientError as error:
             raise Unavailable(
                 f"{project} does not answer at the moment", fix=f"see `placet logs {project}`"
             ) from error
-        headers = {
-            name: value for name, value in answer.headers.items() if name.lower() not in _NOT_FOR_CLIENTS
-        }
-        headers.setdefault("Content-Security-Policy", SANDBOX)
-        headers.setdefault("X-Content-Type-Options", "nosniff")
-        return StreamingResponse(
-            _body(answer), answer.status, headers=headers, background=BackgroundTask(answer.release)
-        )
+        if answer is None:
+            return Response(status_code=499)  # said to nobody
+        response = StreamingResponse(_stream(answer), answer.status)
+        response.raw_headers = _for_client(answer)
+        return response
 
     async def _endpoint(self, project: str) -> str:
+        if re.fullmatch(PROJECT_PATTERN, project) is None:
+            raise Unknown("no project has such a name", fix="see `placet list`")
         row = await self._queries.model_row(project)
         if row.endpoint is None:
             if row.state in ("stopped", "deleted"):
@@ -98,6 +117,71 @@ class ModelProxy:
         return str(row.endpoint)
 
 
-async def _body(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
-    async for chunk in answer.content.iter_any():
-        yield chunk
+class _Body:
+    """A request's body on its way to the model, and whether the client is still there."""
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+        self._sent = asyncio.Event()
+        self.is_there = "content-length" in request.headers or "transfer-encoding" in request.headers
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        async for chunk in self._request.stream():
+            yield chunk
+        self._sent.set()
+
+    async def client_left(self) -> None:
+        """Return when the client is gone. Whoever streams its body notices that by itself."""
+        if self.is_there:
+            await self._sent.wait()
+        while (await self._request.receive())["type"] != "http.disconnect":
+            pass
+
+
+async def _unless_gone(
+    asking: asyncio.Task[aiohttp.ClientResponse], body: _Body
+) -> aiohttp.ClientResponse | None:
+    """The model's answer, or none: nobody computes for a client that left, so the request is cut off then."""
+    leaving = asyncio.create_task(body.client_left())
+    try:
+        await asyncio.wait((asking, leaving), return_when=asyncio.FIRST_COMPLETED)
+        return asking.result() if asking.done() else None
+    finally:
+        asking.cancel()
+        leaving.cancel()
+
+
+def _url(endpoint: str, path: str, query: str) -> URL:
+    """Below `endpoint`, whatever the path says: it is quoted anew, so that no part of it ends as host or query."""
+    target = f"{endpoint}/{quote(path, safe=_IN_A_PATH)}"
+    return URL(f"{target}?{query}" if query else target, encoded=True)
+
+
+def _for_model(request: Request) -> list[tuple[str, str]]:
+    dropped = _NOT_FOR_MODELS | _named_by_connection(request.headers.getlist("connection"))
+    if "transfer-encoding" in request.headers:
+        dropped |= {"content-length"}  # of two lengths the one that was used is sent on
+    return [(name, value) for name, value in request.headers.items() if name not in dropped]
+
+
+def _for_client(answer: aiohttp.ClientResponse) -> list[tuple[bytes, bytes]]:
+    """The model's headers as they are, with our sandbox added: of several policies a browser keeps to all."""
+    dropped = _NOT_FOR_CLIENTS | _named_by_connection(answer.headers.getall("Connection", []))
+    kept = [(name.lower(), value) for name, value in answer.raw_headers]
+    return [
+        *((name, value) for name, value in kept if name.decode("latin-1") not in dropped),
+        (b"content-security-policy", SANDBOX.encode()),
+        (b"x-content-type-options", b"nosniff"),
+    ]
+
+
+def _named_by_connection(values: list[str]) -> frozenset[str]:
+    return frozenset(name.strip().lower() for value in values for name in value.split(","))
+
+
+async def _stream(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    try:
+        async for chunk in answer.content.iter_any():
+            yield chunk
+    finally:
+        answer.close()  # of what was read to its end, the connection is back in the pool already

@@ -1,0 +1,326 @@
+"""The models' own URLs: what passes through to a model, and what does not."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import pytest
+from placet.events.contracts import deployer
+from placet.gateway.model_proxy import SANDBOX
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from tests.support.eventually import eventually
+from tests.support.servers.local import free_port
+from tests.unit.gateway.harness import Gateway, asked, live, serving
+from tests.unit.gateway.roads import DEPLOY, started
+
+
+class Model:
+    """Other people's code: it tells what it was asked, and answers what a test has it answer."""
+
+    def __init__(self) -> None:
+        self.gate = asyncio.Event()
+        self.reached = asyncio.Event()
+        self.left = asyncio.Event()
+        self.chunks: list[bytes] = []
+        self.app = Starlette(
+            routes=[
+                Route("/hostile", self._hostile),
+                Route("/drip", self._drip),
+                Route("/slow", self._slow, methods=["GET", "POST"]),
+                Route("/take", self._take, methods=["POST"]),
+                Route(
+                    "/{path:path}", self._echo, methods=["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"]
+                ),
+            ]
+        )
+
+    async def _echo(self, request: Request) -> JSONResponse:
+        told = {
+            "method": request.method,
+            "path": request.scope["raw_path"].decode(),
+            "query": request.url.query,
+            "headers": [[name, value] for name, value in request.headers.items()],
+            "body": (await request.body()).decode("latin-1"),
+        }
+        return JSONResponse(told)
+
+    async def _hostile(self, _: Request) -> Response:
+        answer = Response("<script>", 418, media_type="text/html")
+        answer.headers["Content-Security-Policy"] = "default-src *"
+        for name in (
+            "Clear-Site-Data",
+            "Service-Worker-Allowed",
+            "Alt-Svc",
+            "Strict-Transport-Security",
+            "NEL",
+        ):
+            answer.headers[name] = "hostile"
+        answer.headers["Connection"] = "X-Private"
+        answer.headers["X-Private"] = "hop"
+        answer.headers.append("Set-Cookie", "session=stolen; Path=/")
+        answer.headers.append("Vary", "Accept")
+        answer.headers.append("Vary", "Origin")
+        return answer
+
+    async def _drip(self, _: Request) -> StreamingResponse:
+        async def drops() -> AsyncIterator[bytes]:
+            yield b"first"
+            try:
+                await self.gate.wait()
+                yield b"second"
+            finally:
+                self.left.set()
+
+        return StreamingResponse(drops())
+
+    async def _slow(self, request: Request) -> Response:
+        await request.body()
+        self.reached.set()
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+        self.left.set()
+        return Response()
+
+    async def _take(self, request: Request) -> Response:
+        async for chunk in request.stream():
+            self.chunks.append(chunk)
+        return Response()
+
+
+@pytest.fixture
+async def model() -> Model:
+    return Model()
+
+
+@asynccontextmanager
+async def a_live_model(gateway: Gateway, model: Model) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the gateway, on real sockets, with `churn` live."""
+    operation = await asked(gateway)
+    async with serving(model.app) as endpoint, serving(gateway.app) as url:
+        await gateway.hear_all((*DEPLOY[1:-1], started(endpoint=endpoint)), operation)
+        async with httpx.AsyncClient(base_url=url, timeout=20, trust_env=False) as http:
+            yield http
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "OPTIONS"])
+async def test_a_request_reaches_the_model_as_it_was_sent(
+    gateway: Gateway, model: Model, method: str
+) -> None:
+    async with a_live_model(gateway, model) as http:
+        answer = await http.request(
+            method, "/models/churn/v2/models/churn?a=%20b&c=d%2F", content=b"\x00body"
+        )
+    told = answer.json()
+    assert (told["method"], told["path"], told["query"]) == (method, "/v2/models/churn", "a=%20b&c=d%2F")
+    assert told["body"] == "\x00body"
+    assert answer.headers["content-security-policy"] == SANDBOX
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+async def test_the_project_s_own_address_is_the_model_s_root(gateway: Gateway, model: Model) -> None:
+    async with a_live_model(gateway, model) as http:
+        assert (await http.get("/models/churn")).json()["path"] == "/"
+        assert (await http.get("/models/churn/")).json()["path"] == "/"
+        assert (await http.head("/models/churn/docs")).status_code == 200
+
+
+async def test_a_model_sees_the_token_and_no_cookie_and_nothing_of_the_hop(
+    gateway: Gateway, model: Model
+) -> None:
+    sent = {
+        "Authorization": "Bearer abc",
+        "Cookie": "console=secret",
+        "Proxy-Authorization": "Basic x",
+        "Connection": "keep-alive, X-Hop",
+        "X-Hop": "mine",
+        "TE": "trailers",
+        "X-Kept": "yes",
+    }
+    async with a_live_model(gateway, model) as http:
+        told = (await http.get("/models/churn/x", headers=sent)).json()
+    headers = dict(told["headers"])
+    assert headers["authorization"] == "Bearer abc"
+    assert headers["x-kept"] == "yes"
+    assert headers.keys().isdisjoint({"cookie", "proxy-authorization", "x-hop", "te"})
+
+
+async def test_what_a_client_did_not_say_is_not_made_up(gateway: Gateway, model: Model) -> None:
+    async with a_live_model(gateway, model) as http:
+        for name in ("Accept", "Accept-Encoding", "User-Agent"):
+            del http.headers[name]
+        told = (await http.post("/models/churn/x", content=b"x")).json()
+    assert (
+        dict(told["headers"]).keys().isdisjoint({"accept", "accept-encoding", "user-agent", "content-type"})
+    )
+
+
+async def test_a_hostile_answer_speaks_for_itself_only(gateway: Gateway, model: Model) -> None:
+    async with a_live_model(gateway, model) as http:
+        answer = await http.get("/models/churn/hostile")
+    assert (answer.status_code, answer.text) == (418, "<script>")
+    assert answer.headers.get_list("content-security-policy") == ["default-src *", SANDBOX]
+    assert answer.headers.get_list("vary") == ["Accept", "Origin"]
+    for name in (
+        "set-cookie",
+        "clear-site-data",
+        "service-worker-allowed",
+        "alt-svc",
+        "strict-transport-security",
+        "nel",
+        "x-private",
+    ):
+        assert name not in answer.headers
+
+
+async def test_an_answer_streams_as_it_comes(gateway: Gateway, model: Model) -> None:
+    async with a_live_model(gateway, model) as http, http.stream("GET", "/models/churn/drip") as answer:
+        pieces = answer.aiter_raw()
+        assert await anext(pieces) == b"first"  # while the model is still at it
+        model.gate.set()
+        assert b"".join([piece async for piece in pieces]) == b"second"
+
+
+async def test_a_body_streams_as_it_comes(gateway: Gateway, model: Model) -> None:
+    async def body() -> AsyncIterator[bytes]:
+        yield b"first"
+        await eventually(lambda: model.chunks)
+        yield b"second"
+
+    async with a_live_model(gateway, model) as http:
+        assert (await http.post("/models/churn/take", content=body())).status_code == 200
+    assert b"".join(model.chunks) == b"firstsecond"
+
+
+async def test_who_leaves_in_the_middle_of_an_answer_ends_it(gateway: Gateway, model: Model) -> None:
+    async with a_live_model(gateway, model) as http:
+        async with http.stream("GET", "/models/churn/drip") as answer:
+            assert await anext(answer.aiter_raw()) == b"first"
+        await eventually(model.left.is_set)
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_who_leaves_before_an_answer_ends_its_making(
+    gateway: Gateway, model: Model, method: str
+) -> None:
+    async with a_live_model(gateway, model) as http:
+        content = b"x" if method == "POST" else None
+        asking = asyncio.create_task(http.request(method, "/models/churn/slow", content=content))
+        await model.reached.wait()
+        asking.cancel()
+        await eventually(model.left.is_set)
+
+
+@pytest.mark.parametrize(
+    ("path", "arrives"),
+    [
+        ("/models/churn/..%2f..%2fv1%2fme", "/../../v1/me"),
+        ("/models/churn/a%3Fadmin=1", "/a%3Fadmin=1"),
+        ("/models/churn/a%23b", "/a%23b"),
+        ("/models/churn/%40evil.example/x", "/@evil.example/x"),
+        ("/models/churn//evil.example/x", "//evil.example/x"),
+        ("/models/churn/http:%2F%2Fevil.example", "/http://evil.example"),
+    ],
+)
+async def test_no_path_leads_anywhere_but_to_the_model(
+    gateway: Gateway, model: Model, path: str, arrives: str
+) -> None:
+    async with a_live_model(gateway, model) as http:
+        told = (await http.get(path)).json()
+    assert told["path"] == arrives
+    assert told["query"] == ""
+    assert dict(told["headers"])["host"].startswith("127.0.0.1:")
+
+
+async def test_a_path_with_dots_is_no_way_from_a_model_to_the_platform(
+    gateway: Gateway, model: Model
+) -> None:
+    async with a_live_model(gateway, model) as http:
+        port = http.base_url.port
+        answer = await raw_request(
+            port, b"GET /models/churn/../../v1/me HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        )
+    assert b'"path":"/../../v1/me"' in answer
+
+
+async def test_two_lengths_smuggle_nothing(gateway: Gateway, model: Model) -> None:
+    smuggled = b"GET /v1/me HTTP/1.1\r\nHost: x\r\n\r\n"
+    request = (
+        b"POST /models/churn/x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+        b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + smuggled
+    )
+    async with a_live_model(gateway, model) as http:
+        answer = await raw_request(http.base_url.port, request)
+    assert answer.count(b"HTTP/1.1 ") == 1
+    assert b"/v1/me" not in answer
+
+
+async def raw_request(port: int | None, request: bytes) -> bytes:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(request)
+    await writer.drain()
+    answer = await asyncio.wait_for(reader.read(), 20)
+    writer.close()
+    return answer
+
+
+# what is not served
+
+
+async def test_a_dead_model_is_unavailable_for_now(gateway: Gateway) -> None:
+    operation = await asked(gateway)
+    gone = started(endpoint=f"http://127.0.0.1:{free_port()}")
+    await gateway.hear_all((*DEPLOY[1:-1], gone), operation)
+    answer = await get(gateway, "/models/churn/predict")
+    assert answer.status_code == 503
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert "placet logs churn" in answer.json()["fix"]
+    assert int(answer.headers["retry-after"]) >= 1
+
+
+async def test_a_model_that_speaks_no_http_is_unavailable_for_now(gateway: Gateway) -> None:
+    async def babble(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"\x00\x01nothing like HTTP\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(babble, "127.0.0.1", 0)
+    operation = await asked(gateway)
+    endpoint = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    await gateway.hear_all((*DEPLOY[1:-1], started(endpoint=endpoint)), operation)
+    assert (await get(gateway, "/models/churn/predict")).status_code == 503
+    server.close()
+
+
+@pytest.mark.parametrize(
+    "path", ["nobody-here", "CHURN", "ch%00urn", "churn%0a", "x" * 3000, "churn%2e", "churn/x%0d%0aHost:%20y"]
+)
+async def test_an_unknown_model_is_a_404(gateway: Gateway, path: str) -> None:
+    await live(gateway)
+    answer = await get(gateway, f"/models/{path}/predict")
+    assert answer.status_code == 404
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_a_model_that_is_not_served_yet_is_unavailable_and_one_that_was_stopped_unknown(
+    gateway: Gateway,
+) -> None:
+    operation = await asked(gateway)
+    assert (await get(gateway, "/models/churn/predict")).status_code == 503
+    await gateway.hear_all(DEPLOY[1:], operation)
+    stop = await asked(gateway, "stop")
+    await gateway.hear(deployer.ModelStopped(project="churn", release=1, request=2), stop)
+    answer = await get(gateway, "/models/churn/predict")
+    assert answer.status_code == 404
+    assert "placet start churn" in answer.json()["fix"]
+
+
+async def get(gateway: Gateway, path: str) -> Any:
+    async with gateway.http() as http:
+        return await http.get(path)
