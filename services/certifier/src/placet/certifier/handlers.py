@@ -109,7 +109,12 @@ async def on_image_indexed(heard: Heard[ImageIndexed], work: UnitOfWork, ports: 
             verdicts=(*cleared.verdicts, *judgement.verdicts),
         )
         certificate = f"certificate:{heard.event.id}"
-        signed = await ports.notary.sign(state.asked, indexed, whole, certificate=certificate, at=at)
+        try:
+            signed = await ports.notary.sign(state.asked, indexed, whole, certificate=certificate, at=at)
+        except Refused as refusal:
+            # The registry will not keep it: without an answer the release would wait for ever.
+            unkept = _unjudged("certificate.kept", "certify", refusal)
+            judgement = Judgement(policies=judgement.policies, verdicts=(*judgement.verdicts, unkept))
     command = JudgeImage(
         image=indexed.image,
         repository=indexed.repository,

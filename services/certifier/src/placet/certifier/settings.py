@@ -14,7 +14,8 @@ class CertifierSettings(ServiceSettings):
         description="the OCI registry: http(s)://host:port, or a folder for an image layout"
     )
     signing_key: Path = Field(
-        description="file with the Ed25519 key that signs certificates; made if it is not there, with a .json for those who verify"
+        description="file with the Ed25519 key that signs certificates; made if it is not there, "
+        "with a .json beside it for those who verify"
     )
     certificate_days: int = Field(
         default=90, ge=1, le=3650, description="how long a certificate holds, in days"

@@ -1,0 +1,152 @@
+"""May this release be served? Judged twice, and each time once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given as for_all
+from hypothesis import strategies as st
+from placet.certifier.domain import (
+    RELEASE,
+    Asked,
+    Certified,
+    Cleared,
+    Declared,
+    JudgeImage,
+    JudgeSource,
+    Signed,
+    forbidden,
+)
+from placet.certifier.domain import Refused as Turned
+from placet.events.contracts.certifier import CertificateIssued, ReleaseCleared, ReleaseRefused
+from placet.events.testing import given
+
+from tests.unit.gateway.roads import CERTIFY, IMAGE, POLICIES, RESOURCES, SOURCE, SUBMIT, verdict
+
+ASKED = Asked(project="churn", release=1, command="deploy", source=SOURCE, image=None)
+DECLARED = Declared(format="sklearn", resources=RESOURCES, access="token")
+SIGNED = Signed(
+    certificate="certificate:1",
+    envelope=f"sha256:{'d' * 64}",
+    not_before="2026-01-01T00:00:00.000Z",
+    not_after="2026-04-01T00:00:00.000Z",
+)
+SOURCE_PASSES = JudgeSource(asked=ASKED, declared=DECLARED, policies=POLICIES, verdicts=SUBMIT)
+IMAGE_PASSES = JudgeImage(
+    image=IMAGE, repository="models/churn", policies=POLICIES, verdicts=CERTIFY, signed=SIGNED
+)
+FORBIDS = [verdict("r", "submit", result) for result in ("fail", "indeterminate")]
+
+CLEARED = ReleaseCleared(
+    project="churn",
+    release=1,
+    command="deploy",
+    source=SOURCE,
+    image=None,
+    format="sklearn",
+    resources=RESOURCES,
+    access="token",
+    policies=POLICIES,
+    verdicts=SUBMIT,
+)
+ISSUED = CertificateIssued(
+    certificate="certificate:1",
+    project="churn",
+    release=1,
+    command="deploy",
+    source=SOURCE,
+    image=IMAGE,
+    repository="models/churn",
+    envelope=SIGNED.envelope,
+    not_before=SIGNED.not_before,
+    not_after=SIGNED.not_after,
+    verdicts=CERTIFY,
+)
+
+
+def refused(stage: Any, *verdicts: Any) -> ReleaseRefused:
+    return ReleaseRefused(
+        project="churn", release=1, stage=stage, source=SOURCE, policies=POLICIES, verdicts=verdicts
+    )
+
+
+def test_a_source_that_passes_is_cleared_with_what_others_need() -> None:
+    state = given(RELEASE).when(SOURCE_PASSES).then(CLEARED)
+    assert state == Cleared(asked=ASKED)
+
+
+@pytest.mark.parametrize("verdict_", FORBIDS)
+def test_a_rule_that_fails_or_cannot_be_judged_refuses(verdict_: Any) -> None:
+    judged = replace(SOURCE_PASSES, verdicts=(*SUBMIT, verdict_))
+    state = given(RELEASE).when(judged).then(refused("submit", *SUBMIT, verdict_))
+    assert state == Turned()
+
+
+def test_a_source_that_could_not_be_read_is_never_cleared() -> None:
+    given(RELEASE).when(replace(SOURCE_PASSES, declared=None, verdicts=())).then(refused("submit"))
+
+
+def test_an_image_that_passes_is_certified() -> None:
+    state = given(RELEASE, CLEARED).when(IMAGE_PASSES).then(ISSUED)
+    assert state == Certified(asked=ASKED, certificate="certificate:1")
+
+
+@pytest.mark.parametrize("result", ["fail", "indeterminate"])
+def test_an_image_that_a_rule_forbids_is_refused_even_if_somebody_signed(result: Any) -> None:
+    bad = verdict("image.of-source", "certify", result)
+    given(RELEASE, CLEARED).when(replace(IMAGE_PASSES, verdicts=(bad,))).then(refused("certify", bad))
+
+
+def test_without_a_signature_there_is_no_certificate() -> None:
+    given(RELEASE, CLEARED).when(replace(IMAGE_PASSES, signed=None)).then(refused("certify", *CERTIFY))
+
+
+@pytest.mark.parametrize("history", [(CLEARED,), (CLEARED, ISSUED), (refused("submit"),)])
+def test_a_source_is_judged_once(history: Any) -> None:
+    given(RELEASE, *history).when(SOURCE_PASSES).then_nothing()
+
+
+@pytest.mark.parametrize(
+    "history", [(), (CLEARED, ISSUED), (refused("submit"),), (CLEARED, refused("certify"))]
+)
+def test_an_image_is_judged_once_and_only_after_its_source(history: Any) -> None:
+    given(RELEASE, *history).when(IMAGE_PASSES).then_nothing()
+
+
+def test_a_certificate_without_a_clearance_is_a_broken_log() -> None:
+    with pytest.raises(ValueError, match="was not cleared"):
+        RELEASE.fold([ISSUED])
+
+
+def test_warnings_forbid_nothing() -> None:
+    assert not forbidden([verdict("card", "submit", "fail", "warn"), verdict("x", "submit")])
+    assert forbidden([verdict("x", "operate", "fail", "suspend")])
+
+
+commands = st.lists(
+    st.sampled_from([SOURCE_PASSES, IMAGE_PASSES])
+    | st.builds(lambda bad: replace(SOURCE_PASSES, verdicts=(bad,)), st.sampled_from(FORBIDS))
+    | st.builds(lambda bad: replace(IMAGE_PASSES, verdicts=(bad,)), st.sampled_from(FORBIDS))
+    | st.just(replace(IMAGE_PASSES, signed=None)),
+    max_size=8,
+)
+
+
+@for_all(commands)
+def test_a_release_is_answered_at_most_once_for_each_stage_whatever_comes_how_often(asked: Any) -> None:
+    history: list[Any] = []
+    for command in asked:
+        before = RELEASE.fold(history)
+        happened = RELEASE.decide(command, before)
+        assert RELEASE.fold(happened, before) == RELEASE.fold([*history, *happened])
+        history += happened
+        assert not RELEASE.decide(command, RELEASE.fold(history))
+    assert [type(event) for event in history] in (
+        [],
+        [ReleaseCleared],
+        [ReleaseRefused],
+        [ReleaseCleared, ReleaseRefused],
+        [ReleaseCleared, CertificateIssued],
+    )

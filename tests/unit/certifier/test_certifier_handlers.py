@@ -1,0 +1,294 @@
+"""The certifier on a database of its own, with fakes for what it looks at; the rules and the notary are real."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from placet.certifier.adapters.policy_engine import PolicyRules
+from placet.certifier.adapters.registry_notary import RegistryNotary
+from placet.certifier.bootstrap import build
+from placet.certifier.domain import Asked, Declared, Signed
+from placet.certifier.ports import Judgement, Ports, SourceEvidence
+from placet.certifier.settings import CertifierSettings
+from placet.errors import Refused, Unavailable, Unreadable
+from placet.events.contracts.certifier import CertificateIssued, ReleaseCleared, ReleaseRefused
+from placet.events.contracts.indexer import ImageIndexed
+from placet.events.contracts.shapes import Stage
+from placet.oci import ImageConfig, ImageLayout, Manifest
+from placet.rules import Engine, load_shipped
+from placet.trust import KeySet, SigningKey, certificates, dsse
+
+from tests.unit.gateway.roads import (
+    CERTIFY,
+    IMAGE,
+    POLICIES,
+    RESOURCES,
+    SOURCE,
+    SUBMIT,
+    asked,
+    indexed,
+    unknown,
+    verdict,
+)
+from tests.unit.hearing import Alone, alone
+
+DECLARED = Declared(format="sklearn", resources=RESOURCES, access="token")
+
+
+@dataclass
+class SourcesOnTheTable:
+    """The `Sources` port: every source says `declared`, or is in `trouble` first."""
+
+    trouble: list[Exception] = field(default_factory=list)
+
+    async def examine(self, source: str, now: datetime) -> SourceEvidence:
+        if self.trouble:
+            raise self.trouble.pop(0)
+        return SourceEvidence(declared=DECLARED, facts={"source": source})
+
+
+@dataclass
+class RulesOfThumb:
+    """The `Rules` port: says the same of everything, until told otherwise; remembers what it was shown."""
+
+    verdicts: dict[str, tuple[Any, ...]] = field(
+        default_factory=lambda: {"submit": SUBMIT, "certify": CERTIFY}
+    )
+    seen: list[Mapping[str, Any]] = field(default_factory=list)
+
+    async def judge(self, stage: Stage, facts: Mapping[str, Any]) -> Judgement:
+        self.seen.append(facts)
+        return Judgement(policies=POLICIES, verdicts=self.verdicts[stage])
+
+    def image_facts(self, cleared: ReleaseCleared, indexed: ImageIndexed, now: datetime) -> Mapping[str, Any]:
+        return {"now": now, "labelled": indexed.image_source, "cleared": cleared.source}
+
+
+@dataclass
+class QuickNotary:
+    """The `Notary` port: signs by counting."""
+
+    signed: list[tuple[Any, ...]] = field(default_factory=list)
+    trouble: list[Exception] = field(default_factory=list)
+
+    async def sign(
+        self, asked: Asked, indexed: ImageIndexed, judgement: Judgement, *, certificate: str, at: datetime
+    ) -> Signed:
+        if self.trouble:
+            raise self.trouble.pop(0)
+        self.signed.append((asked, indexed, judgement, certificate, at))
+        return Signed(
+            certificate=certificate,
+            envelope=f"sha256:{'d' * 64}",
+            not_before=at.isoformat(),
+            not_after=(at + timedelta(days=90)).isoformat(),
+        )
+
+
+@dataclass
+class Certifier:
+    alone: Alone
+    sources: SourcesOnTheTable
+    rules: RulesOfThumb
+    notary: QuickNotary
+
+    async def clear(self) -> None:
+        await self.alone.hear(asked())
+        await self.alone.work_off()
+
+
+@pytest.fixture
+async def certifier(tmp_path: Path) -> AsyncIterator[Certifier]:
+    sources, rules, notary = SourcesOnTheTable(), RulesOfThumb(), QuickNotary()
+    settings = CertifierSettings(registry=str(tmp_path), signing_key=tmp_path / "key.pem")
+    ports = Ports(sources=sources, rules=rules, notary=notary)
+    async with alone("certifier", tmp_path, lambda wiring: build(settings, wiring, ports)) as service:
+        yield Certifier(service, sources, rules, notary)
+
+
+async def test_a_deploy_is_cleared_and_then_certified(certifier: Certifier) -> None:
+    await certifier.clear()
+    await certifier.alone.hear(indexed())
+    cleared, issued = await certifier.alone.said()
+    assert isinstance(cleared, ReleaseCleared)
+    assert (cleared.format, cleared.resources, cleared.verdicts) == ("sklearn", RESOURCES, SUBMIT)
+    assert isinstance(issued, CertificateIssued)
+    assert (issued.image, issued.source, issued.verdicts) == (IMAGE, SOURCE, CERTIFY)
+
+
+async def test_a_certificate_speaks_of_the_verdicts_of_both_stages(certifier: Certifier) -> None:
+    await certifier.clear()
+    await certifier.alone.hear(indexed())
+    ((_, _, judgement, _, _),) = certifier.notary.signed
+    assert judgement.verdicts == (*SUBMIT, *CERTIFY)
+    assert judgement.policies == POLICIES
+
+
+async def test_hearing_everything_twice_says_nothing_twice(certifier: Certifier) -> None:
+    for _ in range(2):
+        await certifier.clear()
+    for _ in range(2):
+        await certifier.alone.hear(indexed())
+    assert [type(event) for event in await certifier.alone.said()] == [ReleaseCleared, CertificateIssued]
+    assert len(certifier.notary.signed) == 1
+
+
+async def test_an_index_of_a_release_that_nobody_cleared_is_ignored(certifier: Certifier) -> None:
+    await certifier.alone.hear(indexed())
+    await certifier.alone.hear(unknown())
+    assert await certifier.alone.said() == []
+    assert certifier.notary.signed == []
+
+
+async def test_an_indeterminate_rule_refuses_and_nothing_is_signed(certifier: Certifier) -> None:
+    await certifier.clear()
+    certifier.rules.verdicts["certify"] = (verdict("image.of-source", "certify", "indeterminate"),)
+    await certifier.alone.hear(indexed())
+    refused = (await certifier.alone.said())[-1]
+    assert isinstance(refused, ReleaseRefused)
+    assert refused.stage == "certify"
+    assert certifier.notary.signed == []
+
+
+@pytest.mark.parametrize("trouble", [Refused("it has links in it", fix="remove them"), Unreadable("no YAML")])
+async def test_a_source_that_cannot_be_read_is_refused_with_the_reason(
+    certifier: Certifier, trouble: Exception
+) -> None:
+    certifier.sources.trouble = [trouble]
+    await certifier.clear()
+    (refused,) = await certifier.alone.said()
+    assert isinstance(refused, ReleaseRefused)
+    (only,) = refused.verdicts
+    assert (only.rule, only.result, only.on_fail) == ("source.readable", "indeterminate", "deny")
+    assert str(trouble.args[0]) in (only.why or "")
+
+
+async def test_an_image_that_the_registry_does_not_have_is_refused(certifier: Certifier) -> None:
+    await certifier.clear()
+    await certifier.alone.hear(unknown())
+    refused = (await certifier.alone.said())[-1]
+    assert isinstance(refused, ReleaseRefused)
+    assert [each.rule for each in refused.verdicts] == ["image.readable"]
+
+
+async def test_a_certificate_that_the_registry_will_not_keep_is_a_refusal_and_no_silence(
+    certifier: Certifier,
+) -> None:
+    await certifier.clear()
+    certifier.notary.trouble = [Refused("denied: read only")]
+    await certifier.alone.hear(indexed())
+    refused = (await certifier.alone.said())[-1]
+    assert isinstance(refused, ReleaseRefused)
+    assert refused.verdicts[-1].rule == "certificate.kept"
+    assert refused.verdicts[-1].why == "denied: read only"
+
+
+async def test_a_registry_that_is_away_is_waited_for(certifier: Certifier) -> None:
+    await certifier.clear()
+    certifier.notary.trouble = [Unavailable("away")]
+    heard = certifier.alone.heard(indexed())
+    with pytest.raises(Unavailable):
+        await certifier.alone.handle(heard)
+    await certifier.alone.handle(heard)
+    assert isinstance((await certifier.alone.said())[-1], CertificateIssued)
+
+
+async def test_a_crash_after_signing_signs_the_very_same_again(certifier: Certifier) -> None:
+    await certifier.clear()
+    heard = certifier.alone.heard(indexed())
+    await certifier.alone.handle_and_crash(heard)
+    certifier.alone.clock.pass_(timedelta(hours=3))
+    await certifier.alone.handle(heard)
+    first, second = certifier.notary.signed
+    assert first == second
+    issued = [event for event in await certifier.alone.said() if isinstance(event, CertificateIssued)]
+    assert [event.certificate for event in issued] == [f"certificate:{heard.event.id}"]
+
+
+# the real notary and the real rules
+
+
+async def an_image(registry: ImageLayout) -> str:
+    """The digest of a small image in `models/churn`."""
+    config = {
+        "os": "linux",
+        "architecture": "amd64",
+        "rootfs": {"type": "layers", "diff_ids": []},
+        "config": {},
+    }
+    body = msgspec.json.encode(config)
+    assert ImageConfig.parse(body)
+    descriptor = await registry.put_blob(
+        "models/churn", body, media_type="application/vnd.oci.image.config.v1+json"
+    )
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": {"mediaType": descriptor.media_type, "digest": descriptor.digest, "size": descriptor.size},
+        "layers": [],
+    }
+    return await registry.put_manifest("models/churn", Manifest.parse(msgspec.json.encode(manifest)))
+
+
+async def test_the_same_judgement_is_the_same_bytes_in_the_registry(tmp_path: Path) -> None:
+    registry, key = ImageLayout(tmp_path / "registry"), SigningKey.generate()
+    image = await an_image(registry)
+    notary = RegistryNotary(registry, key, validity=timedelta(days=90))
+    at = datetime.fromisoformat("2026-01-01T00:00:00.123456+00:00")
+    wanted = Asked(project="churn", release=1, command="deploy", source=SOURCE, image=None)
+    judgement = Judgement(policies=POLICIES, verdicts=(*SUBMIT, *CERTIFY))
+    first, second = [
+        await notary.sign(wanted, indexed(image=image), judgement, certificate="certificate:1", at=at)
+        for _ in range(2)
+    ]
+    assert first == second
+    (referrer,) = await registry.referrers("models/churn", image)
+    assert referrer.digest == first.envelope
+    layer = (await registry.manifest("models/churn", first.envelope)).layers[0]
+    envelope = dsse.read(await registry.read_blob("models/churn", layer.digest))
+    held = certificates.verify(envelope, KeySet([key.public]), image=image, source=SOURCE, now=at)
+    assert (held.certificate, held.project, held.release) == ("certificate:1", "churn", 1)
+    with pytest.raises(Refused):
+        certificates.verify(
+            envelope, KeySet([key.public]), image=image, source=SOURCE, now=at + timedelta(days=91)
+        )
+    assert base64.b64decode(msgspec.json.decode(envelope.to_json())["payload"])
+
+
+@pytest.mark.parametrize(
+    ("change", "is_certified"),
+    [({}, True), ({"image_source": f"sha256:{'6' * 64}"}, False), ({"image_source": ""}, False)],
+)
+async def test_the_shipped_rules_refuse_an_image_of_another_source(
+    change: dict[str, Any], is_certified: bool
+) -> None:
+    engine = Engine()
+    try:
+        rules = PolicyRules(load_shipped(), engine)
+        seen = replace(indexed(), **change)
+        cleared = ReleaseCleared(
+            project="churn",
+            release=1,
+            command="deploy",
+            source=SOURCE,
+            image=None,
+            format="sklearn",
+            resources=RESOURCES,
+            access="token",
+            policies=POLICIES,
+            verdicts=SUBMIT,
+        )
+        now = datetime.fromisoformat("2026-01-01T00:00:00+00:00")
+        judgement = await rules.judge("certify", rules.image_facts(cleared, seen, now))
+    finally:
+        engine.close()
+    forbids = [each for each in judgement.verdicts if each.result != "pass" and each.on_fail != "warn"]
+    assert (not forbids) is is_certified, forbids
+    assert all(policy.digest.startswith("sha256:") for policy in judgement.policies)

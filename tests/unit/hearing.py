@@ -1,0 +1,135 @@
+"""One service on a database file of its own, and the test as everybody else on the bus."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import sqlalchemy as sa
+from placet.events import (
+    Context,
+    Event,
+    Heard,
+    Recorded,
+    Service,
+    ServiceRunner,
+    UnitOfWork,
+    Wiring,
+    transact,
+)
+from placet.events import tables as library
+from placet.events.adapters.in_process_bus import InProcessHub
+from placet.events.build import embedded
+from placet.events.catalog import contract_of
+from placet.events.envelope import Actor
+from placet.events.http import http_app
+from placet.events.jobs import JobRunner
+from placet.events.testing import ManualClock
+
+from tests.support.eventually import eventually
+
+OPERATION = "00000000-0000-7000-8000-00000000000a"
+
+
+@dataclass
+class Alone:
+    """A service that hears what the test says and says what the test reads. Its loop does not run."""
+
+    service: Service
+    clock: ManualClock
+    positions: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def wiring(self) -> Wiring:
+        return self.service.wiring
+
+    def seal(self, payload: Any, *, subject: str = "stream", project: str | None = None) -> Event[Any]:
+        return self.wiring.codec.seal(
+            payload,
+            id=self.wiring.ids.new(),
+            time=self.clock.now(),
+            subject=subject,
+            partitionkey=project or getattr(payload, "project", "platform"),
+            correlationid=OPERATION,
+            actor=Actor.service(contract_of(payload).producer),
+        )
+
+    def heard(self, payload: Any) -> Heard[Any]:
+        producer = contract_of(payload).producer
+        self.positions[producer] = self.positions.get(producer, 0) + 1
+        return Heard(event=self.seal(payload), epoch="1", position=self.positions[producer])
+
+    async def hear(self, payload: Any) -> None:
+        await self.handle(self.heard(payload))
+
+    async def handle(self, heard: Heard[Any]) -> None:
+        """Handle and commit, as the inbox does. Handling the same again is what a crash before the ack brings."""
+        work_after = Context.after(heard.event, self.service.name)
+
+        async def change(work: UnitOfWork) -> None:
+            await self.service.reaction([heard], work)
+
+        await transact(self.wiring, self.service.name, work_after, change)
+
+    async def handle_and_crash(self, heard: Heard[Any]) -> None:
+        """Handle, and die before anything is committed."""
+        work = UnitOfWork(self.wiring, self.service.name, Context.after(heard.event, self.service.name))
+        await self.service.reaction([heard], work)
+
+    async def work_off(self) -> None:
+        """Run the service's jobs until none is left."""
+        runners = [
+            JobRunner(self.service.name, self.wiring, worker, owner="test", lease=60)
+            for worker in self.service.workers
+        ]
+        running = [asyncio.create_task(runner.run()) for runner in runners]
+        try:
+            await eventually(self._is_idle)
+        finally:
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+
+    async def _is_idle(self) -> bool:
+        return not await self.wiring.store.rows(sa.select(library.jobs.c.key))
+
+    async def recorded(self) -> list[Recorded[Any]]:
+        return await self.wiring.store.read_all(0, 1000)
+
+    async def said(self) -> list[Any]:
+        return [each.data for each in await self.recorded()]
+
+    @asynccontextmanager
+    async def http(self, token: str | None = None) -> AsyncIterator[httpx.AsyncClient]:
+        app = http_app("placet", [ServiceRunner(self.service)], version="1")
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://placet", headers=headers) as http:
+            yield http
+
+
+@asynccontextmanager
+async def alone(
+    name: str,
+    folder: Path,
+    build: Callable[[Wiring], Awaitable[Service]],
+    *,
+    tables: Iterable[sa.MetaData] = (),
+    logs: Iterable[str] = (),
+) -> AsyncIterator[Alone]:
+    clock = ManualClock()
+    wiring = await embedded(
+        name, data=folder, hub=InProcessHub(), tables=tuple(tables), logs=tuple(logs), clock=clock
+    )
+    service = await build(wiring)
+    try:
+        yield Alone(service, clock)
+    finally:
+        for step in service.close:
+            await step()
+        await wiring.store.close()
