@@ -1,7 +1,7 @@
 """The bus's own description: right by AsyncAPI's rules, and true of what is really sent.
 
-`asyncapi-3.0.0.json` is the AsyncAPI initiative's JSON Schema of version 3.0.0 (Apache-2.0), with its keys sorted and its
-whitespace removed.
+`asyncapi-3.0.0.json` is the AsyncAPI initiative's JSON Schema of version 3.0.0 (Apache-2.0), with its keys sorted
+and its whitespace removed.
 """
 
 from __future__ import annotations
