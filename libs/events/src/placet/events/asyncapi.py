@@ -50,7 +50,8 @@ _OPTIONAL = ("causationid", "traceparent")
 def document(catalog: Catalog) -> dict[str, Any]:
     """The AsyncAPI 3.0 document of `catalog`, as plain JSON objects in a fixed order."""
     types = catalog.types
-    roots, shapes = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
+    roots, found = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
+    shapes = {name: _undented(schema) for name, schema in found.items()}
     data = {
         _key(cls): shapes.pop(root["$ref"].rpartition("/")[2]) for cls, root in zip(types, roots, strict=True)
     }
@@ -74,6 +75,15 @@ def document(catalog: Catalog) -> dict[str, Any]:
             },
         },
     }
+
+
+def _undented(schema: dict[str, Any]) -> dict[str, Any]:
+    """With the docstring that it was described by as people read it: Pythons differ in what they leave of its indent."""
+    return (
+        {**schema, "description": inspect.cleandoc(schema["description"])}
+        if "description" in schema
+        else schema
+    )
 
 
 def _key(cls: type) -> str:
