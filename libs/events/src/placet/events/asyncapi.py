@@ -78,12 +78,10 @@ def document(catalog: Catalog) -> dict[str, Any]:
 
 
 def _undented(schema: dict[str, Any]) -> dict[str, Any]:
-    """With the docstring that it was described by as people read it: Pythons differ in what they leave of its indent."""
-    return (
-        {**schema, "description": inspect.cleandoc(schema["description"])}
-        if "description" in schema
-        else schema
-    )
+    """The schema with its description as people read it: Pythons differ in the indent that docstrings keep."""
+    if "description" not in schema:
+        return schema
+    return {**schema, "description": inspect.cleandoc(schema["description"])}
 
 
 def _key(cls: type) -> str:
