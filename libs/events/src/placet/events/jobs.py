@@ -72,7 +72,11 @@ class JobRunner:
         self._worker = worker
         self._owner = owner
         self._lease = lease
-        self.running = 0
+        self._keys: set[str] = set()
+
+    @property
+    def running(self) -> int:
+        return len(self._keys)
 
     async def run(self) -> None:
         """Take jobs until cancelled; then running ones are cancelled and their leases given back."""
@@ -88,7 +92,7 @@ class JobRunner:
                 if job is None:
                     await self._wiring.store.committed.wait(LOOK_EVERY, after=seen)
                     continue
-                self.running += 1
+                self._keys.add(job.key)
                 tasks.create_task(self._run(job), name=f"{self._service} {job.kind} {job.key}")
 
     async def _take(self) -> Job[Any] | None:
@@ -97,6 +101,8 @@ class JobRunner:
         due = sa.and_(table.c.kind == self._worker.kind, table.c.next_at <= now, table.c.leased_until <= now)
         rows = await self._wiring.store.rows(sa.select(table).where(due).order_by(table.c.next_at).limit(8))
         for row in rows:
+            if row.key in self._keys:
+                continue  # ours already: a busy loop renewed too late, or it was asked for again meanwhile
             lease = sa.update(table).where(due, table.c.key == row.key)
             values = {"leased_by": self._owner, "leased_until": now + self._lease}
             try:
@@ -119,13 +125,18 @@ class JobRunner:
                 await self._do(job)
                 renewing.cancel()
         except* _LeaseLost:
-            log.warning("%s: lost the lease of %s %s; somebody else has it", self._service, job.kind, job.key)
+            log.warning(
+                "%s: %s %s was asked for again or taken over; this run of it ends",
+                self._service,
+                job.kind,
+                job.key,
+            )
         except* Unavailable as errors:
             log.warning(
                 "%s: %s %s waits for its lease: %s", self._service, job.kind, job.key, errors.exceptions[0]
             )
         finally:
-            self.running -= 1
+            self._keys.discard(job.key)
 
     async def _do(self, job: Job[Any]) -> None:
         outcome: Outcome = DONE
@@ -142,10 +153,13 @@ class JobRunner:
             raise
         except ClaimLost as error:
             raise _LeaseLost from error
-        except Exception as error:
-            if not isinstance(error, PlacetError):
-                log.exception("%s: %s %s failed", self._service, job.kind, job.key)
+        except PlacetError as error:
             outcome = of_error(error)
+        except Exception as error:
+            log.exception("%s: %s %s failed", self._service, job.kind, job.key)
+            # What a job is given up with becomes an event: a traceback would stay in the log of all logs for ever.
+            reason = f"an unexpected {type(error).__name__}; the {self._service}'s own log says more"
+            outcome = Retry(after=None, reason=reason)
         if not isinstance(outcome, Done):
             try:
                 await self._put_aside(job, after_attempt(outcome, job.attempts + 1))
