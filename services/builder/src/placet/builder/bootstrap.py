@@ -37,6 +37,6 @@ async def build(settings: BuilderSettings, wiring: Wiring) -> Service:
         says=SAYS,
         reaction=reaction(ports),
         workers=(build_worker(ports, slots=settings.builds_at_once),),
-        routers=(router(keys=keys, clock=wiring.clock, log_of=workshop.log_of),),
+        routers=(router(keys=keys, clock=wiring.clock, store=wiring.store, log_of=workshop.log_of),),
         close=(registry.close,),
     )

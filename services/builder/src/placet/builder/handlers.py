@@ -16,8 +16,11 @@ from placet.events import Heard, Job, UnitOfWork, Worker
 from placet.events.contracts.builder import BuildAccepted, BuildFailed, ImageBuilt
 from placet.events.contracts.certifier import ReleaseCleared
 from placet.events.contracts.deployer import ResourcesReserved
+from placet.events.contracts.gateway import TokenRevoked
 
 BUILD = "build"
+MAX_WHY = 4000
+"""Characters of a failure that go into its event; a resolver can say more than an event may hold. The log has all."""
 
 
 class BuildJob(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,6 +39,10 @@ async def on_release_cleared(heard: Heard[ReleaseCleared], work: UnitOfWork, por
 async def on_resources_reserved(heard: Heard[ResourcesReserved], work: UnitOfWork, ports: Ports) -> None:
     reserved = heard.data
     await _answer(reserved.project, reserved.release, reserved.source, reserved.image, work, ports)
+
+
+async def on_token_revoked(heard: Heard[TokenRevoked], work: UnitOfWork, ports: Ports) -> None:
+    work.put(p.revoked_tokens, token=heard.data.token)
 
 
 async def _answer(
@@ -86,7 +93,8 @@ def _built(asked: BuildJob, built: ImageBuilt, key: str) -> Staged:
 
 
 def _failed(asked: BuildJob, why: str, fix: str | None) -> Staged:
-    failed = BuildFailed(project=asked.project, release=asked.release, source=asked.source, why=why, fix=fix)
+    said = why if len(why) <= MAX_WHY else f"{why[:MAX_WHY]} …"
+    failed = BuildFailed(project=asked.project, release=asked.release, source=asked.source, why=said, fix=fix)
 
     async def finish(work: UnitOfWork) -> None:
         await work.decide(RELEASE, stream(asked.project, asked.release), Finish(outcome=failed))

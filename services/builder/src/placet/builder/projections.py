@@ -1,4 +1,4 @@
-"""The images made here, by what they were made from."""
+"""The images made here, by what they were made from; and the tokens that hold no more."""
 
 from __future__ import annotations
 
@@ -13,3 +13,5 @@ known_images = sa.Table(
     sa.Column("image", sa.Text, nullable=False, index=True),
     sa.Column("repository", sa.Text, nullable=False),
 )
+
+revoked_tokens = sa.Table("revoked_tokens", TABLES, sa.Column("token", sa.Text, primary_key=True))

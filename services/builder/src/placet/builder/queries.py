@@ -1,11 +1,11 @@
-"""Which images were made here."""
+"""Which images were made here, and which tokens were revoked."""
 
 from __future__ import annotations
 
 import sqlalchemy as sa
 
 from placet.builder.ports import KnownImage
-from placet.builder.projections import known_images
+from placet.builder.projections import known_images, revoked_tokens
 from placet.events.store import EventStore
 
 
@@ -24,3 +24,8 @@ class KnownImages:
     async def _one(self, where: sa.ColumnElement[bool]) -> KnownImage | None:
         rows = await self._store.rows(sa.select(known_images).where(where).limit(1))
         return KnownImage(image=rows[0].image, repository=rows[0].repository) if rows else None
+
+
+async def is_revoked(store: EventStore, token: str) -> bool:
+    """Whether the gateway was heard to revoke this token."""
+    return bool(await store.rows(sa.select(revoked_tokens).where(revoked_tokens.c.token == token)))

@@ -8,13 +8,14 @@ from typing import Any
 from placet.builder import handlers
 from placet.builder.ports import Ports
 from placet.events import ByType, Heard, UnitOfWork
-from placet.events.contracts import builder, certifier, deployer
+from placet.events.contracts import builder, certifier, deployer, gateway
 
 Handler = Callable[[Heard[Any], UnitOfWork, Ports], Awaitable[None]]
 
 HEARS: Mapping[type, Handler] = {
     certifier.ReleaseCleared: handlers.on_release_cleared,
     deployer.ResourcesReserved: handlers.on_resources_reserved,
+    gateway.TokenRevoked: handlers.on_token_revoked,
 }
 
 SAYS: tuple[type, ...] = (
