@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from placet.errors import Refused, Unknown
+from placet.errors import Refused, Unknown, Unreadable
 from placet.indexer.domain import Found, Missing
 from placet.oci import ImageConfig, Registry
 
@@ -22,7 +22,7 @@ class RegistryImages:
             config = ImageConfig.parse(body)
         except Unknown:
             return Missing(why=f"the registry has no {image} in {repository}")
-        except Refused as error:
+        except (Refused, Unreadable) as error:
             return Missing(why=f"{image} in {repository} is not what it says: {error.detail}")
         return Found(
             labels=config.labels,
