@@ -64,9 +64,11 @@ async def beside(database_url: str) -> AsyncIterator[asyncpg.Connection[asyncpg.
 class SequenceStore(PostgreSQLStore):
     """What the promise is there to prevent: positions out of a sequence, and readers that follow `position >`."""
 
-    async def lock_heads(self, connection: AsyncConnection) -> dict[str, int]:
-        await connection.execute(sa.text("CREATE SEQUENCE IF NOT EXISTS numbers"))
-        return dict.fromkeys(LOGS, 0)
+    @asynccontextmanager
+    async def locked(self) -> AsyncIterator[AsyncConnection]:
+        async with self._writer.begin() as connection:
+            await connection.execute(sa.text("CREATE SEQUENCE IF NOT EXISTS numbers"))
+            yield connection
 
     async def insert_events(
         self, connection: AsyncConnection, log: str, rows: Sequence[Row], position: int

@@ -1,8 +1,8 @@
 """The event store in PostgreSQL: one schema for each service, the head's row lock, and bulk inserts by `unnest`.
 
 The statements of the hot path go to asyncpg directly, on the same connection and in the same transaction as
-SQLAlchemy's: at 32 writers they are what the disk does not hide. A transaction always begins with a statement
-of SQLAlchemy's, which is what makes SQLAlchemy begin it.
+SQLAlchemy's: at 32 writers they are what the disk does not hide. The transaction is begun together with taking the
+lock, to save a way to the server and back; SQLAlchemy, which is told to leave transactions alone, does not know.
 """
 
 from __future__ import annotations
@@ -35,22 +35,32 @@ class PostgreSQLStore(SqlStore):
 
     schema: str
 
-    async def lock_heads(self, connection: AsyncConnection) -> dict[str, int]:
-        # In one order for everybody, or two processes could each have what the other waits for.
-        query = (
-            sa.select(self._heads.c.log, self._heads.c.position).order_by(self._heads.c.log).with_for_update()
-        )
-        return {log: position for log, position in (await connection.execute(query)).all()}
+    @asynccontextmanager
+    async def locked(self) -> AsyncIterator[AsyncConnection]:
+        async with self._writer.connect() as connection:
+            await connection.execution_options(isolation_level="AUTOCOMMIT")
+            async with _driver(connection) as driver:
+                try:
+                    # In one order for everybody, or two processes could each have what the other waits for.
+                    await driver.execute("BEGIN; SELECT FROM log_heads ORDER BY log FOR UPDATE")
+                    yield connection
+                    await driver.execute("COMMIT")
+                except BaseException:
+                    await _roll_back(connection, driver)
+                    raise
 
-    async def versions(self, connection: AsyncConnection, log: str, streams: Sequence[str]) -> dict[str, int]:
+    async def ends(
+        self, connection: AsyncConnection, log: str, streams: Sequence[str]
+    ) -> tuple[int, dict[str, int]]:
         # One step into the (stream, version) index for each stream; max() with GROUP BY would walk them whole.
         async with _driver(connection) as driver:
             rows = await driver.fetch(
-                f"SELECT s, (SELECT version FROM {log} WHERE stream = s ORDER BY version DESC LIMIT 1) "  # noqa: S608 - a table's name
-                "FROM unnest($1::text[]) AS s",
+                f"SELECT s, (SELECT version FROM {log} WHERE stream = s ORDER BY version DESC LIMIT 1), "  # noqa: S608 - a table's name
+                "(SELECT position FROM log_heads WHERE log = $2) FROM unnest($1::text[]) AS s",
                 streams,
+                log,
             )
-        return {stream: version or 0 for stream, version in rows}
+        return rows[0][2], {stream: version or 0 for stream, version, _ in rows}
 
     async def insert_events(
         self, connection: AsyncConnection, log: str, rows: Sequence[Row], position: int
@@ -145,3 +155,11 @@ async def _driver(connection: AsyncConnection) -> AsyncIterator[asyncpg.Connecti
         # SQLAlchemy did not see this happen: the connection must not go back into its pool.
         await connection.invalidate()
         raise Unavailable(f"the database is away: {error}", retry_after=1.0) from error
+
+
+async def _roll_back(connection: AsyncConnection, driver: asyncpg.Connection[asyncpg.Record]) -> None:
+    """Leave no transaction behind for who has the connection next; if that cannot be said, leave no connection."""
+    try:
+        await driver.execute("ROLLBACK")
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        await connection.invalidate()

@@ -1,6 +1,6 @@
 """The event store in a relational database: tables, the one transaction of a batch, and reading.
 
-What SQLite and PostgreSQL do differently (taking the heads' lock, writing many events at once, upserting,
+What SQLite and PostgreSQL do differently (taking the logs' lock, writing many events at once, upserting,
 saying that they are away) is in `sqlite_store.py` and `postgresql_store.py`. Positions come from the head row
 under its lock, never from a sequence: a sequence gives numbers before commits, and a reader then skips whoever
 commits late.
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -97,12 +97,14 @@ class SqlStore(ABC):
     # What an adapter brings.
 
     @abstractmethod
-    async def lock_heads(self, connection: AsyncConnection) -> dict[str, int]:
-        """Take the lock of every log until the transaction ends and return their positions."""
+    def locked(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        """A transaction that has the lock of every log from its beginning to its end."""
 
     @abstractmethod
-    async def versions(self, connection: AsyncConnection, log: str, streams: Sequence[str]) -> dict[str, int]:
-        """The last version of each of `streams`, 0 for one without events."""
+    async def ends(
+        self, connection: AsyncConnection, log: str, streams: Sequence[str]
+    ) -> tuple[int, dict[str, int]]:
+        """The last position of `log`, and the last version of each of `streams` (at least one), 0 for a new one."""
 
     @abstractmethod
     async def insert_events(
@@ -178,8 +180,10 @@ class SqlStore(ABC):
 
     async def begin_epoch(self, log: str = EVENTS) -> Head:
         self._table(log)
-        async with self._available(), self._writer.begin() as connection:
-            position = (await self.lock_heads(connection))[log]
+        async with self._available(), self.locked() as connection:
+            position = await connection.scalar(
+                sa.select(self._heads.c.position).where(self._heads.c.log == log)
+            )
             number = await connection.scalar(
                 sa.select(sa.func.max(self._epochs.c.number)).where(self._epochs.c.log == log)
             )
@@ -224,7 +228,7 @@ class SqlStore(ABC):
     async def _commit_all(self, units: Sequence[Unit]) -> Sequence[Places]:
         async with self._available():
             try:
-                async with self._writer.begin() as connection:
+                async with self.locked() as connection:
                     places = await self._write(connection, units)
             except (IntegrityError, NotUnique) as error:
                 if len(units) > 1:
@@ -234,11 +238,10 @@ class SqlStore(ABC):
         return places
 
     async def _write(self, connection: AsyncConnection, units: Sequence[Unit]) -> Sequence[Places]:
-        # The lock comes before anything is looked at. Under READ COMMITTED a statement sees what was committed
-        # when the statement began, so versions read together with the lock could be those from before the wait.
-        # And it comes before anything is written: whoever took rows first and the lock afterwards could wait for
-        # somebody who has the lock and wants those rows.
-        heads = await self.lock_heads(connection)
+        # The lock came before anything is looked at. Under READ COMMITTED a statement sees what was committed when
+        # the statement began, so what is read together with the lock could be from before the wait. And it came
+        # before anything is written: whoever took rows first and the lock afterwards could wait for somebody who
+        # has the lock and wants those rows.
         for unit in units:
             for claim in unit.claims:
                 await self._claim(connection, claim)
@@ -250,7 +253,7 @@ class SqlStore(ABC):
                 for index, append in enumerate(unit.appends)
                 if append.log == log
             ]
-            await self._append(connection, log, heads[log], mine, placed)
+            await self._append(connection, log, mine, placed)
         for unit in units:
             for write in unit.writes:
                 await self._run(connection, write)
@@ -260,12 +263,12 @@ class SqlStore(ABC):
         self,
         connection: AsyncConnection,
         log: str,
-        position: int,
         appends: Sequence[tuple[int, int, Append]],
         placed: list[list[Places]],
     ) -> None:
-        """Write what belongs to `log` behind `position`, and note the places by unit and append in `placed`."""
-        versions = await self.versions(connection, log, sorted({append.stream for *_, append in appends}))
+        """Write what belongs to `log`, and note the places by unit and append in `placed`."""
+        streams = sorted({append.stream for *_, append in appends})
+        position, versions = await self.ends(connection, log, streams)
         rows: list[Row] = []
         for number, index, append in appends:
             version = versions[append.stream]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +28,13 @@ from placet.events.wiring import Ids
 class SqliteStore(SqlStore):
     """Open it with `open_sqlite_store`."""
 
-    async def lock_heads(self, connection: AsyncConnection) -> dict[str, int]:
-        # BEGIN IMMEDIATE has the lock already.
-        heads = await connection.execute(sa.select(self._heads.c.log, self._heads.c.position))
-        return {log: position for log, position in heads.all()}
+    def locked(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        return self._writer.begin()  # BEGIN IMMEDIATE
 
-    async def versions(self, connection: AsyncConnection, log: str, streams: Sequence[str]) -> dict[str, int]:
+    async def ends(
+        self, connection: AsyncConnection, log: str, streams: Sequence[str]
+    ) -> tuple[int, dict[str, int]]:
+        position = await connection.scalar(sa.select(self._heads.c.position).where(self._heads.c.log == log))
         # One step into the (stream, version) index for each stream; max() with GROUP BY would walk them whole.
         table = self._table(log)
         names = sa.func.json_each(json.dumps(streams)).table_valued("value")
@@ -40,7 +42,7 @@ class SqliteStore(SqlStore):
             sa.select(sa.func.max(table.c.version)).where(table.c.stream == names.c.value).scalar_subquery()
         )
         found = (await connection.execute(sa.select(names.c.value, last))).all()
-        return {stream: version or 0 for stream, version in found}
+        return position or 0, {stream: version or 0 for stream, version in found}
 
     async def insert_events(
         self, connection: AsyncConnection, log: str, rows: Sequence[Row], position: int
