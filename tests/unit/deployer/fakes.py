@@ -13,11 +13,13 @@ from placet.errors import Refused, Unavailable
 
 @dataclass
 class FakeModelHost:
-    """`dies_at_once` names instances that end as soon as they are started."""
+    """`dies_at_once` names instances that end as soon as they are started, `moves_to` is where the next one listens."""
 
     instances: dict[str, Instance] = field(default_factory=dict)
     starts: list[str] = field(default_factory=list)
     dies_at_once: set[str] = field(default_factory=set)
+    moves_to: str | None = None
+    memory_bytes: int = 0
     _ports: int = 5000
 
     async def start(self, spec: InstanceSpec) -> Instance:
@@ -31,8 +33,9 @@ class FakeModelHost:
             project=spec.project,
             release=spec.release,
             image=spec.image,
-            endpoint=spec.endpoint or f"http://127.0.0.1:{self._ports}",
+            endpoint=self.moves_to or spec.endpoint or f"http://127.0.0.1:{self._ports}",
             is_running=spec.id not in self.dies_at_once,
+            memory_bytes=self.memory_bytes,
             why="it ended with status 3" if spec.id in self.dies_at_once else "",
         )
         return self.instances[spec.id]

@@ -58,7 +58,12 @@ async def build(settings: DeployerSettings, wiring: Wiring, ports: Ports | None 
         public_url=settings.public_url,
         patience=Patience(ready=settings.ready_seconds, drain=settings.drain_seconds),
     )
-    reconciliation = Reconciliation(ports=ports, placements=placements, wiring=wiring)
+    reconciliation = Reconciliation(
+        ports=ports,
+        placements=placements,
+        wiring=wiring,
+        grace=settings.drain_seconds + settings.stop_seconds,
+    )
     access = Access(lambda: read_keys(settings.token_keys), wiring.store, wiring.clock)
     return Service(
         name=SERVICE,

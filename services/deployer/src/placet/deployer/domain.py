@@ -32,6 +32,10 @@ from placet.events.decider import Decider
 # Room: what the platform has to give, and who holds how much of it.
 
 
+def in_mebibytes(size: int) -> str:
+    return f"{size / 2**20:.0f} MiB"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Amount:
     """CPU in thousandths of a core, memory in bytes."""
@@ -60,7 +64,7 @@ class Amount:
         )
 
     def __str__(self) -> str:
-        parts = [f"{self.cpu_millis / 1000:g} CPU", f"{self.memory_bytes / 2**20:.0f} MiB of memory"]
+        parts = [f"{self.cpu_millis / 1000:g} CPU", f"{in_mebibytes(self.memory_bytes)} of memory"]
         return " and ".join([*parts, f"{self.gpus} GPU"] if self.gpus else parts)
 
 

@@ -23,6 +23,7 @@ from placet.deployer.domain import (
     RejectStart,
     ReportFailed,
     ReportStarted,
+    in_mebibytes,
     stream,
 )
 from placet.deployer.handlers import accept
@@ -116,6 +117,7 @@ class Jobs:
             instance = await self.ports.host.start(_spec(known))
         await self._until_ready(instance)
         await self._ask_sample(known, instance)
+        await self._must_fit(known, instance)
         async with self._turns[known.project]:
             if not await self._is_wanted(known.project, request):
                 return None
@@ -167,6 +169,16 @@ class Jobs:
                 fix="correct the sample's response or the model, then deploy again",
             )
 
+    async def _must_fit(self, known: Known, instance: Instance) -> None:
+        """Before it serves: later it would only be ended, again and again."""
+        found = await self._find(instance.id)
+        if known.cleared and found and found.memory_bytes > known.cleared.resources.memory_bytes:
+            raise Refused(
+                f"{known.project} took {in_mebibytes(found.memory_bytes)} of memory to answer its sample, and"
+                f" has reserved {in_mebibytes(known.cleared.resources.memory_bytes)}",
+                fix="raise resources.memory in placet.yaml, then deploy again",
+            )
+
     async def _last_words(self, id: str) -> str:
         words = await self.ports.host.last_words(id)
         return f"; it said last:\n{words}" if words else ""
@@ -184,33 +196,33 @@ class Jobs:
     # Settling.
 
     async def settle(self, job: Job[Settle]) -> Finish:
-        """Run and route what is live, end what is not wanted. Repeating it changes nothing."""
+        """Route what is live, end what is not wanted, and mend if that was said. Repeating it changes nothing."""
         project = job.payload.project
         moved = None
         state = await self._state(project)
         if state.live is None:
             await self.ports.router.unroute(project)
         else:
-            moved = await self._keep_serving(project, state.live)
+            moved = await self._keep_serving(project, state.live, mend=job.payload.mend)
         await self._clear_away(project)
         return _nothing if moved is None else self._finish(moved)
 
-    async def _keep_serving(self, project: str, live: Live) -> ReportStarted | None:
-        """Start the live release again if it ended. Says where it listens if that is elsewhere now."""
+    async def _keep_serving(self, project: str, live: Live, *, mend: bool) -> ReportStarted | None:
+        """Route the live release, started again first if it ended. Says where it listens if that is elsewhere now."""
         known = await queries.known(self.placements.reads, project, live.release)
         async with self._turns[project]:
             if (await self._state(project)).live != live:
                 return None
-            instance = await self.ports.host.start(_spec(known, endpoint=live.endpoint))
-            await self.ports.router.route(project, instance.endpoint, access=_access(known))
-        if instance.endpoint == live.endpoint:
+            endpoint = live.endpoint
+            if mend:
+                endpoint = (await self.ports.host.start(_spec(known, endpoint=endpoint))).endpoint
+            routes = await self.ports.router.routes()
+            if routes is None or routes.get(project) != endpoint:
+                await self.ports.router.route(project, endpoint, access=_access(known))
+        if endpoint == live.endpoint:
             return None
         return ReportStarted(
-            project=project,
-            release=live.release,
-            request=live.request,
-            url=live.url,
-            endpoint=instance.endpoint,
+            project=project, release=live.release, request=live.request, url=live.url, endpoint=endpoint
         )
 
     async def _clear_away(self, project: str) -> None:
@@ -242,7 +254,7 @@ class Jobs:
         certified = known.certified
         if certified is None:
             if self.clock.now().timestamp() < payload.until:
-                raise Unavailable(f"no certificate of {payload.project} was heard of yet", retry_after=0.2)
+                raise Unavailable(f"no certificate of {payload.project} was heard of yet")
             return self._finish(_rejection(payload))
 
         async def finish(work: UnitOfWork) -> None:

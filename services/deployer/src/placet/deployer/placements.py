@@ -54,9 +54,10 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Settle(msgspec.Struct, frozen=True, kw_only=True):
-    """The job to make a project's instances and route what they should be."""
+    """The job to make a project's route and instances what they should be; to `mend` starts what ended, too."""
 
     project: str
+    mend: bool = False
 
 
 class AwaitCertificate(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,6 +123,11 @@ class Placements:
             )
 
 
+def settle(work: UnitOfWork, job: Settle) -> None:
+    """Enqueue it beside those that are under way: to replace one would end it, and it may be waiting for a drain."""
+    work.enqueue(SETTLE, f"{job.project}/{work.new_id()}", job)
+
+
 def _move_on(number: int) -> sa.Executable:
     """Move the number on from `number`, or break a constraint: its key, or NOT NULL."""
     table = p.room_taken
@@ -142,6 +148,6 @@ def _enqueue_what_follows(work: UnitOfWork, event: Happened) -> None:
             | ModelDeleted(project=project)
             | ModelQuarantined(project=project)
         ):
-            work.enqueue(SETTLE, project, Settle(project=project))
+            settle(work, Settle(project=project))
         case _:
             return

@@ -14,9 +14,18 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from placet.deployer import queries
-from placet.deployer.domain import PROJECT, Expire, GiveUp, Live, Quarantine, ReportDiverged, stream
+from placet.deployer.domain import (
+    PROJECT,
+    Expire,
+    GiveUp,
+    Live,
+    Quarantine,
+    ReportDiverged,
+    in_mebibytes,
+    stream,
+)
 from placet.deployer.jobs import IN_VAIN
-from placet.deployer.placements import SETTLE, Placements, Settle
+from placet.deployer.placements import Placements, Settle, settle
 from placet.deployer.ports import Instance, Ports, instance_id
 from placet.deployer.queries import Known
 from placet.events import Context, UnitOfWork, Wiring, transact
@@ -40,12 +49,18 @@ class _Trouble:
     look_again: float = float("-inf")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class Reconciliation:
+    """`grace` is how many seconds what left its route may need to end."""
+
     ports: Ports
     placements: Placements
     wiring: Wiring
+    grace: float
+    pause: float = 0.5
+    """Seconds before an instance that died is looked at again; twice as many each time."""
     _troubles: dict[str, _Trouble] = field(default_factory=dict)
+    _unwanted: dict[str, float] = field(default_factory=dict)
 
     async def run(self) -> None:
         """One round. Raises `Unavailable`; the next round begins anew."""
@@ -92,7 +107,7 @@ class Reconciliation:
     ) -> None:
         instance = instances.get(instance_id(known.project, known.release))
         if instance is not None and instance.is_running and self._takes_too_much(known, instance):
-            why = f"it took {instance.memory_bytes / 2**20:.0f} MiB of memory, more than it had reserved"
+            why = f"it took {in_mebibytes(instance.memory_bytes)} of memory, more than it had reserved"
             await self.ports.host.stop(instance.id, why=why)
             await self._mend(known, why, is_death=True)
         elif instance is None:
@@ -114,7 +129,7 @@ class Reconciliation:
             trouble.deaths = 0
         trouble.deaths += is_death
         trouble.last = now
-        trouble.look_again = now + min(0.5 * 2**trouble.deaths, LONGEST_PAUSE)
+        trouble.look_again = now + min(self.pause * 2**trouble.deaths, LONGEST_PAUSE)
         if trouble.deaths >= DEATHS:
             del self._troubles[known.project]
             await self._give_up(known, why)
@@ -126,7 +141,7 @@ class Reconciliation:
                 return
             diverged = ReportDiverged(project=known.project, release=known.release, why=why)
             await self.placements.decide(work, diverged)
-            work.enqueue(SETTLE, known.project, Settle(project=known.project))
+            settle(work, Settle(project=known.project, mend=True))
 
         await self._transact(known, diverge)
 
@@ -151,20 +166,24 @@ class Reconciliation:
     async def _end_what_nobody_wants(
         self, instances: Mapping[str, Instance], routes: Mapping[str, str] | None
     ) -> None:
+        """What stays unwanted for longer than a drain takes was left by a crash."""
         wanted = await queries.running(self.placements.reads)
-        served = {project for project, _ in wanted}
-        projects = {
+        unwanted = {
             each.project
             for each in instances.values()
             if each.is_running and (each.project, each.release) not in wanted
-        } | (set(routes or ()) - served)
-        for project in sorted(projects):
-            known = Known(project=project, release=0)
+        } | (set(routes or ()) - {project for project, _ in wanted})
+        now = time.monotonic()
+        self._unwanted = {project: self._unwanted.get(project, now) for project in unwanted}
+        for project, since in sorted(self._unwanted.items()):
+            if now - since < self.grace:
+                continue
+            del self._unwanted[project]
 
-            async def settle(work: UnitOfWork, project: str = project) -> None:
-                work.enqueue(SETTLE, project, Settle(project=project))
+            async def end(work: UnitOfWork, project: str = project) -> None:
+                settle(work, Settle(project=project))
 
-            await self._transact(known, settle)
+            await self._transact(Known(project=project, release=0), end)
 
     async def _live(self, work: UnitOfWork, known: Known) -> Live | None:
         state = await work.state(PROJECT, stream(known.project))

@@ -1,0 +1,244 @@
+"""A deployer with everything around it in memory, and a gateway, certifier and builder that say what a test wants."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from placet.deployer.bootstrap import build
+from placet.deployer.domain import PROJECT, Project, stream
+from placet.deployer.ports import Ports
+from placet.deployer.settings import DeployerSettings
+from placet.events import Service, ServiceRunner, Wiring, tables
+from placet.events.adapters.in_process_bus import InProcessBus, InProcessHub
+from placet.events.bus import EpochBegan, HeadAnnounced, Outgoing
+from placet.events.catalog import contract_of
+from placet.events.contracts.builder import BuildFailed
+from placet.events.contracts.certifier import CertificateIssued, ReleaseCleared, ReleaseRefused
+from placet.events.contracts.gateway import (
+    DeleteRequested,
+    DeployRequested,
+    StartRequested,
+    StopRequested,
+    TokenRevoked,
+)
+from placet.events.contracts.shapes import Command, Resources
+from placet.events.envelope import Actor
+from placet.events.wiring import SystemClock
+from placet.trust import SigningKey
+
+from tests.support.eventually import eventually
+from tests.unit.deployer.fakes import FakeCertificates, FakeImages, FakeModelHost, FakeProbe, FakeRouter
+
+SOURCE = f"sha256:{'5' * 64}"
+IMAGE = f"sha256:{'1' * 64}"
+
+
+class ShiftedClock:
+    """The time, and as much more as a test lets pass at once."""
+
+    def __init__(self) -> None:
+        self._clock = SystemClock()
+        self._shift = timedelta()
+
+    def now(self) -> datetime:
+        return self._clock.now() + self._shift
+
+    def pass_(self, span: timedelta) -> None:
+        self._shift += span
+
+
+@dataclass
+class World:
+    """What a test says to the deployer and sees of it."""
+
+    wiring: Wiring
+    clock: ShiftedClock
+    hub: InProcessHub
+    settings: DeployerSettings
+    token_key: SigningKey
+    host: FakeModelHost = field(default_factory=FakeModelHost)
+    router: FakeRouter = field(default_factory=FakeRouter)
+    certificates: FakeCertificates = field(default_factory=FakeCertificates)
+    images: FakeImages = field(default_factory=FakeImages)
+    probe: FakeProbe = field(default_factory=FakeProbe)
+    positions: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def ports(self) -> Ports:
+        return Ports(
+            host=self.host,
+            router=self.router,
+            certificates=self.certificates,
+            images=self.images,
+            probe=self.probe,
+        )
+
+    # What others say.
+
+    async def request_deploy(
+        self, project: str = "churn", release: int = 1, command: Command = "deploy"
+    ) -> None:
+        event = DeployRequested(project=project, release=release, command=command, source=SOURCE, image=None)
+        await self.say(event, operation=f"deploy {project} {release}")
+
+    async def clear(
+        self,
+        project: str = "churn",
+        release: int = 1,
+        command: Command = "deploy",
+        *,
+        memory: int = 512 * 2**20,
+        cpu_millis: int = 500,
+    ) -> None:
+        event = ReleaseCleared(
+            project=project,
+            release=release,
+            command=command,
+            source=SOURCE,
+            image=None,
+            format="sklearn",
+            resources=Resources(
+                cpu_millis=cpu_millis, memory_bytes=memory, gpus=0, min_replicas=1, max_replicas=1
+            ),
+            access="public",
+            policies=(),
+            verdicts=(),
+        )
+        await self.say(event, operation=f"deploy {project} {release}")
+
+    async def refuse(self, project: str = "churn", release: int = 1) -> None:
+        event = ReleaseRefused(
+            project=project, release=release, stage="certify", source=SOURCE, policies=(), verdicts=()
+        )
+        await self.say(event, operation=f"deploy {project} {release}")
+
+    async def fail_build(self, project: str = "churn", release: int = 1) -> None:
+        event = BuildFailed(project=project, release=release, source=SOURCE, why="no wheel", fix=None)
+        await self.say(event, operation=f"deploy {project} {release}")
+
+    async def certify(
+        self, project: str = "churn", release: int = 1, command: Command = "deploy", *, days: int = 90
+    ) -> None:
+        event = CertificateIssued(
+            certificate=f"certificate:{project}-{release}",
+            project=project,
+            release=release,
+            command=command,
+            source=SOURCE,
+            image=IMAGE,
+            repository=f"models/{project}",
+            envelope=f"sha256:{'e' * 64}",
+            not_before=self.clock.now().isoformat(),
+            not_after=(self.clock.now() + timedelta(days=days)).isoformat(),
+            verdicts=(),
+        )
+        await self.say(event, operation=f"deploy {project} {release}")
+
+    async def request_start(
+        self, project: str = "churn", release: int = 1, *, operation: str = "start"
+    ) -> None:
+        await self.say(StartRequested(project=project, release=release), operation=operation)
+
+    async def request_stop(self, project: str = "churn") -> None:
+        await self.say(StopRequested(project=project), operation="stop")
+
+    async def request_delete(self, project: str = "churn") -> None:
+        await self.say(DeleteRequested(project=project), operation="delete")
+
+    async def revoke(self, token: str) -> None:
+        await self.say(TokenRevoked(token=token), operation="revoke", project="platform")
+
+    async def say(self, payload: Any, *, operation: str, project: str | None = None) -> None:
+        """Publish an event of another service, at the next place of its log."""
+        contract = contract_of(payload)
+        key = project or payload.project
+        event = self.wiring.codec.seal(
+            payload,
+            id=self.wiring.ids.new(),
+            time=self.clock.now(),
+            subject=f"test/{key}",
+            partitionkey=key,
+            correlationid=operation,
+            causationid=None,
+            actor=Actor.service(contract.producer),
+            traceparent=None,
+        )
+        position = self.positions.get(contract.producer, 0) + 1
+        self.positions[contract.producer] = position
+        outgoing = Outgoing(
+            routing_key=f"{contract.producer}.{contract.name}.{key}",
+            epoch="e",
+            position=position,
+            raw=event.raw,
+            id=event.id,
+        )
+        bus = InProcessBus(self.hub, contract.producer)
+        epochs = (EpochBegan(epoch="e", began_after=0),)
+        await bus.tell(HeadAnnounced(producer=contract.producer, position=position, epochs=epochs))
+        await bus.publish([outgoing])
+
+    async def deploy(self, project: str = "churn", release: int = 1, *, memory: int = 2**29) -> None:
+        """All that leads to a start."""
+        await self.request_deploy(project, release)
+        await self.clear(project, release, memory=memory)
+        await self.certify(project, release)
+
+    async def deploy_and_wait(self, project: str = "churn", release: int = 1, *, memory: int = 2**29) -> None:
+        await self.deploy(project, release, memory=memory)
+        await self.heard("model.started", f"deploy {project} {release}")
+        await self.settled()
+
+    # What the deployer says and is.
+
+    async def said(self) -> list[tuple[str, str, Any]]:
+        """(name, operation, payload) of all events, in order."""
+        recorded = await self.wiring.store.read_all(0, 1000)
+        return [(contract_of(each.data).name, each.event.correlationid, each.data) for each in recorded]
+
+    async def names(self) -> list[str]:
+        return [name for name, _, _ in await self.said()]
+
+    async def heard(self, name: str, operation: str, *, times: int = 1) -> Any:
+        """The payload of an event that the deployer says, sooner or later, in an operation."""
+
+        async def find() -> Any:
+            found = [data for said, of, data in await self.said() if (said, of) == (name, operation)]
+            return found[times - 1] if len(found) >= times else None
+
+        return await eventually(find)
+
+    async def state(self, project: str = "churn") -> Project:
+        recorded = await self.wiring.store.read(stream(project))
+        return PROJECT.fold(each.data for each in recorded)
+
+    async def settled(self) -> None:
+        """Wait until no job is left."""
+
+        async def is_settled() -> bool:
+            return not await self.wiring.store.rows(sa.select(tables.jobs.c.key))
+
+        await eventually(is_settled)
+
+    async def running(self, *ids: str) -> None:
+        """Wait until exactly these instances run."""
+        await eventually(lambda: self.host.running() == set(ids))
+
+    @asynccontextmanager
+    async def deployer(self) -> AsyncIterator[Service]:
+        """A deployer process's life."""
+        service = await build(self.settings, self.wiring, self.ports)
+        runner = ServiceRunner(service, lease_seconds=5.0)
+        running = asyncio.create_task(runner.run())
+        try:
+            await eventually(lambda: runner.is_leading and self.hub.hearers_of("gateway"))
+            yield service
+        finally:
+            running.cancel()
+            with suppress(asyncio.CancelledError):
+                await running

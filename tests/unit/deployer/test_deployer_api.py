@@ -1,0 +1,84 @@
+"""A model's log over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from placet.events.problems import speak_problems
+from placet.trust import SigningKey, tokens
+
+from tests.support.eventually import eventually
+from tests.unit.deployer.harness import World
+
+TOKEN = "01a20932-14f5-778e-812e-16f3bd347454"
+
+
+@pytest.fixture
+async def http(idle_world: World) -> AsyncIterator[httpx.AsyncClient]:
+    async with idle_world.deployer() as service:
+        app = FastAPI()
+        speak_problems(app)
+        for router in service.routers:
+            app.include_router(router)
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://deployer") as client:
+            yield client
+
+
+def authorized(world: World, *, key: SigningKey | None = None) -> dict[str, str]:
+    token = tokens.issue(
+        id=TOKEN,
+        person="person:01a20932-14f5-778e-812e-16f3bd347455",
+        roles=frozenset({"auditor"}),
+        now=world.clock.now(),
+        lifetime=timedelta(hours=1),
+        key=key or world.token_key,
+    )
+    return {"Authorization": f"Bearer {token}"}
+
+
+async def test_the_log_is_of_the_instance_that_serves(idle_world: World, http: httpx.AsyncClient) -> None:
+    await idle_world.deploy_and_wait(release=1)
+    await idle_world.deploy_and_wait(release=2)
+
+    answer = await http.get("/v1/models/churn/logs", headers=authorized(idle_world))
+    assert answer.text == "churn-2 was here\n"
+    assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+    nothing = await http.get("/v1/models/churn/logs?tail=0", headers=authorized(idle_world))
+    assert nothing.text == ""
+
+
+async def test_the_log_of_a_stopped_model_stays(idle_world: World, http: httpx.AsyncClient) -> None:
+    await idle_world.deploy_and_wait()
+    await idle_world.request_stop()
+    await idle_world.heard("model.stopped", "stop")
+
+    answer = await http.get("/v1/models/churn/logs", headers=authorized(idle_world))
+    assert answer.text == "churn-1 was here\n"
+
+
+async def test_a_model_that_never_ran_is_unknown(idle_world: World, http: httpx.AsyncClient) -> None:
+    answer = await http.get("/v1/models/nobody/logs", headers=authorized(idle_world))
+    assert answer.status_code == 404
+    assert "nobody" in answer.json()["detail"]
+
+
+async def test_whoever_is_unknown_reads_nothing(idle_world: World, http: httpx.AsyncClient) -> None:
+    for headers in ({}, authorized(idle_world, key=SigningKey.generate())):
+        answer = await http.get("/v1/models/churn/logs", headers=headers)
+        assert answer.status_code == 401
+
+
+async def test_a_revoked_token_reads_nothing(idle_world: World, http: httpx.AsyncClient) -> None:
+    await idle_world.deploy_and_wait()
+    await idle_world.revoke(TOKEN)
+
+    async def is_refused() -> bool:
+        answer = await http.get("/v1/models/churn/logs", headers=authorized(idle_world))
+        return answer.status_code == 401
+
+    await eventually(is_refused)

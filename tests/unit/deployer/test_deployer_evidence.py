@@ -1,0 +1,121 @@
+"""Certificates as the registry holds them, and the tokens that models are asked with."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from placet.deployer.adapters.model_tokens import ModelTokens
+from placet.deployer.adapters.registry_certificates import RegistryCertificates
+from placet.errors import Refused, Unauthenticated, Unavailable
+from placet.events.testing import CountingIds, ManualClock
+from placet.oci import ArtifactFile, ImageLayout, Manifest, push_artifact
+from placet.oci.content import EMPTY
+from placet.trust import Certificate, KeySet, SigningKey, certificates, tokens
+
+NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
+SOURCE = f"sha256:{'5' * 64}"
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> ImageLayout:
+    return ImageLayout(tmp_path / "registry")
+
+
+@pytest.fixture
+def key() -> SigningKey:
+    return SigningKey.generate()
+
+
+@pytest.fixture
+def keys(tmp_path: Path, key: SigningKey) -> Path:
+    path = tmp_path / "keys.json"
+    path.write_text(KeySet([key.public]).to_json())
+    return path
+
+
+async def certified(registry: ImageLayout, key: SigningKey) -> tuple[str, str]:
+    """An image's digest, and that of the certificate beside it."""
+    empty = await registry.put_blob("models/churn", b"{}", media_type=EMPTY.media_type)
+    image = await registry.put_manifest("models/churn", Manifest.image(config=empty, layers=()))
+    certificate = Certificate(
+        certificate="certificate:1",
+        project="churn",
+        release=1,
+        repository="models/churn",
+        image=image,
+        source=SOURCE,
+        not_before=NOON - timedelta(days=1),
+        not_after=NOON + timedelta(days=1),
+        policies=(),
+        verdicts=(),
+    )
+    envelope = certificates.issue(certificate, key)
+    beside = await push_artifact(
+        registry,
+        "models/churn",
+        artifact_type="application/vnd.placet.certificate.v1",
+        files=(ArtifactFile(content=envelope.to_json()),),
+        subject=image,
+    )
+    return image, beside.digest
+
+
+class TestCertificates:
+    async def verify(self, registry: ImageLayout, keys: Path, key: SigningKey, **other: Any) -> None:
+        image, envelope = await certified(registry, key)
+        said = {"image": image, "source": SOURCE, "certificate": "certificate:1", "now": NOON, **other}
+        await RegistryCertificates(registry, keys).verify(
+            repository="models/churn", envelope=envelope, **said
+        )
+
+    async def test_one_that_holds_is_accepted(
+        self, registry: ImageLayout, keys: Path, key: SigningKey
+    ) -> None:
+        await self.verify(registry, keys, key)
+
+    @pytest.mark.parametrize(
+        "other",
+        [
+            {"image": f"sha256:{'7' * 64}"},
+            {"source": f"sha256:{'7' * 64}"},
+            {"certificate": "certificate:2"},
+            {"now": NOON + timedelta(days=2)},
+            {"now": NOON - timedelta(days=2)},
+        ],
+    )
+    async def test_one_for_something_else_or_another_time_is_refused(
+        self, registry: ImageLayout, keys: Path, key: SigningKey, other: dict[str, Any]
+    ) -> None:
+        with pytest.raises(Refused):
+            await self.verify(registry, keys, key, **other)
+
+    async def test_one_signed_by_somebody_else_is_refused(self, registry: ImageLayout, keys: Path) -> None:
+        with pytest.raises(Refused, match="by no key we know"):
+            await self.verify(registry, keys, SigningKey.generate())
+
+    async def test_without_keys_nothing_can_be_said(
+        self, registry: ImageLayout, tmp_path: Path, key: SigningKey
+    ) -> None:
+        with pytest.raises(Unavailable, match="cannot be read"):
+            await self.verify(registry, tmp_path / "none.json", key)
+
+
+class TestModelTokens:
+    def test_models_take_the_probes_token_and_nobody_else_does(self, keys: Path, tmp_path: Path) -> None:
+        clock = ManualClock()
+        mine = ModelTokens(platform_keys=keys, own_key=tmp_path / "probe.pem", clock=clock, ids=CountingIds())
+        token = mine.probe()
+
+        assert tokens.verify(token, KeySet.from_json(mine.keys()), now=clock.now()).roles == {"operator"}
+        with pytest.raises(Unauthenticated):
+            tokens.verify(token, KeySet.from_json(keys.read_text()), now=clock.now())
+
+    def test_what_runs_still_takes_the_next_deployers_token(self, keys: Path, tmp_path: Path) -> None:
+        clock, own = ManualClock(), tmp_path / "probe.pem"
+        before = ModelTokens(platform_keys=keys, own_key=own, clock=clock, ids=CountingIds())
+        after = ModelTokens(platform_keys=keys, own_key=own, clock=clock, ids=CountingIds())
+
+        tokens.verify(after.probe(), KeySet.from_json(before.keys()), now=clock.now())
