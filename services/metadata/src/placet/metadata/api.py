@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import JSONResponse
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from placet.errors import Unreadable
+from placet.errors import Unauthenticated, Unreadable
 from placet.events import Clock
 from placet.events.store import EventStore
 from placet.metadata.queries import Filter, Queries, entry, shown
@@ -18,13 +18,18 @@ from placet.trust import KeySet, tokens
 
 LOOK_EVERY = 1.0
 
+MAX_POSITION = 2**63 - 1
+
 Limit = Annotated[int, Query(ge=1, le=1000)]
-After = Annotated[int, Query(ge=0)]
+After = Annotated[int, Query(ge=0, le=MAX_POSITION)]
+Text = Annotated[str | None, Query(max_length=100, pattern=r"^[ -~]+$")]
 
 
 def router(*, keys: KeySet, clock: Clock, queries: Queries, store: EventStore) -> APIRouter:
     async def reader(request: Request) -> None:
-        tokens.verify_bearer(request.headers.get("authorization"), keys, now=clock.now())
+        token = tokens.verify_bearer(request.headers.get("authorization"), keys, now=clock.now())
+        if await queries.is_revoked(token.id):
+            raise Unauthenticated("this token was revoked", fix="ask an admin for a new one")
 
     api = APIRouter(prefix="/v1", tags=["audit"], dependencies=[Depends(reader)])
 
@@ -32,8 +37,8 @@ def router(*, keys: KeySet, clock: Clock, queries: Queries, store: EventStore) -
     async def get_events(
         after: After = 0,
         limit: Limit = 100,
-        type: str | None = None,
-        project: str | None = None,
+        type: Text = None,
+        project: Text = None,
         follow: bool = False,
         accept: Annotated[str, Header()] = "",
         last_event_id: Annotated[str | None, Header()] = None,
@@ -56,7 +61,7 @@ def router(*, keys: KeySet, clock: Clock, queries: Queries, store: EventStore) -
             after = page.next
 
     @api.get("/audit/entries")
-    async def get_entries(after: After = 0, limit: Limit = 100, project: str | None = None) -> dict[str, Any]:
+    async def get_entries(after: After = 0, limit: Limit = 100, project: Text = None) -> dict[str, Any]:
         """Entries with their places in this log and in their producer's."""
         page = await queries.events(after, limit, Filter(project=project))
         began_after = await queries.began_after()
@@ -72,6 +77,6 @@ def router(*, keys: KeySet, clock: Clock, queries: Queries, store: EventStore) -
 def _resume(last_event_id: str | None, after: int) -> int:
     if last_event_id is None:
         return after
-    if not last_event_id.isdecimal():
+    if not last_event_id.isdecimal() or len(last_event_id) > 18:
         raise Unreadable(f"Last-Event-ID {last_event_id!r} is no position of this log")
     return int(last_event_id)

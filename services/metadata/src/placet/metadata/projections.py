@@ -1,4 +1,7 @@
-"""The audit log by producer, type and project, for those who filter it. Made from the log, and again at will."""
+"""The audit log by type and project, for those who filter it, and the tokens it says are revoked.
+
+Made from the log, and again at will.
+"""
 
 from __future__ import annotations
 
@@ -32,6 +35,8 @@ index = sa.Table(
     sa.Index("audit_index_type", "type", "position"),
 )
 
+revoked_tokens = sa.Table("revoked_tokens", TABLES, sa.Column("token", sa.Text, primary_key=True))
+
 
 def stream_of(producer: str, epoch: str) -> str:
     """The audit log's stream for one epoch of a producer; its versions count that epoch's positions."""
@@ -43,9 +48,18 @@ def apply(events: Sequence[Recorded[Any]]) -> Sequence[Put | Run]:
         {"position": each.position, "type": each.event.type, "project": each.event.partitionkey}
         for each in events
     ]
-    return [Run(statement=sa.insert(index), parameters=rows)]
+    revoked = [
+        Put(table=revoked_tokens, row={"token": each.event.subject.removeprefix("token/")})
+        for each in events
+        if each.event.type.startswith("placet.gateway.token.revoked.")
+    ]
+    return [Run(statement=sa.insert(index), parameters=rows), *revoked]
 
 
 INDEX = Projection(
-    name="audit index", version=1, apply=apply, reset=(Run(statement=sa.delete(index)),), log=AUDIT
+    name="audit index",
+    version=2,
+    apply=apply,
+    reset=(Run(statement=sa.delete(index)), Run(statement=sa.delete(revoked_tokens))),
+    log=AUDIT,
 )

@@ -11,9 +11,12 @@ import sqlalchemy as sa
 
 from placet.events import Recorded
 from placet.events.store import EventStore
-from placet.metadata.projections import AUDIT, epochs, index
+from placet.metadata.projections import AUDIT, epochs, index, revoked_tokens
 
 SCAN = 500
+"""Events that one read of the log brings at most."""
+NEAR = 16
+"""Positions that are read along where two that are wanted lie closer together than that."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,16 +78,27 @@ class Queries:
         return int(rows[0].position)
 
     async def _at(self, positions: Sequence[int]) -> list[Recorded[Any]]:
-        """The events at ascending positions; neighbours are read together."""
+        """The events at ascending positions; those that lie near each other are read together."""
         events: list[Recorded[Any]] = []
+        wanted = frozenset(positions)
         at = 0
         while at < len(positions):
             end = at + 1
-            while end < len(positions) and positions[end] == positions[end - 1] + 1 and end - at < SCAN:
+            while end < len(positions) and _are_near(positions[at], positions[end - 1], positions[end]):
                 end += 1
-            events.extend(await self._store.read_all(positions[at] - 1, end - at, log=AUDIT))
+            span = positions[end - 1] - positions[at] + 1
+            read = await self._store.read_all(positions[at] - 1, span, log=AUDIT)
+            events.extend(each for each in read if each.position in wanted)
             at = end
         return events
+
+    async def is_revoked(self, token: str) -> bool:
+        rows = await self._store.rows(sa.select(revoked_tokens).where(revoked_tokens.c.token == token))
+        return bool(rows)
+
+
+def _are_near(first: int, last: int, following: int) -> bool:
+    return following - last <= NEAR and following - first < SCAN
 
 
 def shown(recorded: Recorded[Any]) -> dict[str, Any]:
