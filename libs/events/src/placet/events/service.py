@@ -19,6 +19,7 @@ from fastapi import APIRouter
 
 from placet.errors import Unavailable
 from placet.events.bus import Subscription
+from placet.events.catalog import contract_of
 from placet.events.inbox import Gap, Inbox, Reaction
 from placet.events.jobs import JobRunner, Worker
 from placet.events.leadership import Leadership
@@ -59,6 +60,12 @@ class Service:
     """Awaited once before anything runs."""
     close: tuple[Callable[[], Awaitable[None]], ...] = ()
     """Awaited once after everything stopped, last first."""
+
+    def __post_init__(self) -> None:
+        """What is not its own it cannot say: `UnitOfWork` refuses others' events, and `make flow` events unsaid."""
+        for event in self.says:
+            if contract_of(event).producer != self.name:
+                raise TypeError(f"{self.name} cannot say {contract_of(event).type}")
 
 
 @dataclass(slots=True)
