@@ -1,0 +1,47 @@
+"""Sources and certificates where they lie: in a registry."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from pathlib import Path
+
+import pytest
+from placet.errors import Unknown
+from placet.gateway.adapters.registry_artifacts import RegistryEnvelopes, RegistrySources
+from placet.oci import ArtifactFile, ImageLayout, push_artifact
+
+from tests.unit.gateway.roads import SOURCE
+
+BODY = b"an archive" * 1000
+DIGEST = f"sha256:{hashlib.sha256(BODY).hexdigest()}"
+
+
+async def test_an_archive_kept_by_many_at_once_comes_back_as_it_was(tmp_path: Path) -> None:
+    registry, archive = ImageLayout(tmp_path / "registry"), tmp_path / "source.tar"
+    archive.write_bytes(BODY)
+    sources = RegistrySources(registry)
+    assert not await sources.has(DIGEST)
+    await asyncio.gather(*(sources.keep(DIGEST, archive) for _ in range(5)))
+    assert await sources.has(DIGEST)
+    assert b"".join([chunk async for chunk in sources.read(DIGEST)]) == BODY
+    assert await registry.tags("sources") == (DIGEST.removeprefix("sha256:"),)
+
+
+async def test_an_archive_that_was_never_sent_is_unknown(tmp_path: Path) -> None:
+    with pytest.raises(Unknown):
+        [chunk async for chunk in RegistrySources(ImageLayout(tmp_path)).read(SOURCE)]
+
+
+async def test_an_envelope_is_read_from_beside_its_image(tmp_path: Path) -> None:
+    registry = ImageLayout(tmp_path)
+    kept = await push_artifact(
+        registry,
+        "models/churn",
+        artifact_type="application/vnd.placet.certificate.v1",
+        files=(ArtifactFile(content=b'{"payload": "e30="}', media_type="application/json"),),
+    )
+    envelopes = RegistryEnvelopes(registry)
+    assert await envelopes.read("models/churn", kept.digest) == {"payload": "e30="}
+    with pytest.raises(Unknown):
+        await envelopes.read("models/churn", SOURCE)
