@@ -56,9 +56,11 @@ def test_a_graph_with_several_inputs_takes_them_by_name(sums: Served) -> None:
         ('{"inputs": "all"}', 422, "the body is not a request: "),
         ('{"inputs": [[1, 2]', 400, "the body is not JSON: "),
         ("", 400, "the body is not JSON: "),
+        ('{"inputs": ' + "[" * 100_000, 400, "the body is not JSON: "),
+        (b'{"inputs": [["\xff"]]}', 400, "the body is not JSON: "),
     ],
 )
-def test_what_is_wrong_is_named(points: Served, body: str, status: int, said: str) -> None:
+def test_what_is_wrong_is_named(points: Served, body: str | bytes, status: int, said: str) -> None:
     answer = points.client.post("/predict", content=body)
 
     assert answer.status_code == status

@@ -149,3 +149,26 @@ def test_a_missing_number_is_null_in_json() -> None:
 
     assert np.isnan(read[0, 1])
     assert b"[1.0,null]" in encode(told, {"x": read}, taking("FP64", (ANY, 2)), project="p", release=None)[0]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        json.dumps(
+            {"inputs": [{"name": "x", "shape": [1] * 200_000, "datatype": "FP32", "data": [1]}]}
+        ).encode(),
+        b'{"inputs": ' + b"[" * 100_000,
+        b'{"inputs": [{"name": "x", "shape": [1], "datatype": "FP32", "parameters": {"a": ' + b"[" * 100_000,
+        b'{"inputs": [{"name": "\xff"}]}',
+    ],
+    ids=["many dimensions", "deep", "deep parameters", "not UTF-8"],
+)
+def test_what_would_break_a_reader_is_unreadable(body: bytes) -> None:
+    with pytest.raises(Problem) as refused:
+        decode(body, None, taking("FP32", (ANY,)))
+    assert refused.value.status == 400
+
+
+def test_a_header_of_absurd_length_is_unreadable() -> None:
+    with pytest.raises(Problem, match="Inference-Header-Content-Length"):
+        decode(b"{}", b"9" * 5000, taking("FP32", (ANY,)))

@@ -75,7 +75,7 @@ class Tokens:
             claims = msgspec.json.decode(_decoded(second), type=Claims)
         except InvalidSignature:
             raise _unauthorized("the token's signature is wrong") from None
-        except (ValueError, msgspec.MsgspecError, binascii.Error):
+        except (ValueError, msgspec.MsgspecError, binascii.Error, RecursionError):
             raise _unauthorized("the token is not a signed token of this platform") from None
         if claims.iss != "placet" or claims.aud != "placet":
             raise _unauthorized("the token was made for another audience")

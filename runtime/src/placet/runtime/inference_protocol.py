@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from functools import lru_cache
 from math import prod
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
@@ -19,12 +19,14 @@ from placet.runtime.problems import unreadable
 from placet.runtime.signature import DATATYPES, Array, Signature, Tensor, Tensors, datatype_of
 
 Parameters = dict[str, Any]
+MOST_DIMENSIONS = 32
 
 
 class InputTensor(msgspec.Struct):
     name: str
     datatype: str
-    shape: tuple[int, ...]
+    # Data are read by their nesting, and a client must not be able to say how deep that is.
+    shape: Annotated[tuple[int, ...], msgspec.Meta(max_length=MOST_DIMENSIONS)]
     parameters: Parameters = {}
     data: msgspec.Raw = msgspec.Raw()
 
@@ -59,7 +61,7 @@ def decode(body: bytes, header_length: bytes | None, signature: Signature) -> In
     header, tail = _parted(body, header_length)
     try:
         request = _request.decode(header)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise unreadable(f"not an inference request: {error}") from error
     expected = {tensor.name: tensor for tensor in signature.inputs}
     given = [tensor.name for tensor in request.inputs]
@@ -138,7 +140,7 @@ def fit(array: Array, tensor: Tensor) -> Array:
 def _parted(body: bytes, header_length: bytes | None) -> tuple[bytes, memoryview]:
     if header_length is None:
         return body, memoryview(b"")
-    if not header_length.isdigit() or int(header_length) > len(body):
+    if not header_length.isdigit() or len(header_length) > 18 or int(header_length) > len(body):
         raise unreadable("Inference-Header-Content-Length is not the length of the body's JSON header")
     length = int(header_length)
     return body[:length], memoryview(body)[length:]

@@ -48,7 +48,7 @@ class PlainCodec:
             inputs = _decoder.decode(body).inputs
         except msgspec.ValidationError as error:
             raise unacceptable(f"the body is not a request: {error}", fix=self._fix()) from error
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             if b"NaN" in body or b"Infinity" in body:
                 raise unacceptable("JSON has no NaN and no Infinity", fix=self._missing_fix()) from error
             raise unreadable(f"the body is not JSON: {error}", fix=self._fix()) from error
