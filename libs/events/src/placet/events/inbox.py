@@ -367,7 +367,7 @@ class Inbox:
         except Unreadable as error:
             return str(error)
         if event.source != delivery.producer:
-            return f"its envelope says {event.source}, its sender is {delivery.producer}"
+            return f"its envelope says {event.source!r:.100}, its sender is {delivery.producer}"
         return None
 
     def _stray(self, delivery: Delivery, reason: str, now: float) -> Put:
@@ -405,10 +405,10 @@ class Inbox:
 
     async def _hear_head(self, note: HeadAnnounced) -> None:
         known = self._producers.setdefault(note.producer, _Producer())
-        news = known.head is None or known.head.epochs != note.epochs
         known.head = note
-        if news:  # an epoch's beginning may be what early messages were waiting for
-            await self._accept({note.producer: {}}, [], self._now())
+        # An epoch's beginning may be what early messages were waiting for. Not only when it is news: the last time,
+        # the database may have been away.
+        await self._accept({note.producer: {}}, [], self._now())
         await self._ask(note.producer, known)
 
     async def _ask(self, producer: str, known: _Producer) -> None:
