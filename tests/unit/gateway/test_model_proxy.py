@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -19,7 +20,7 @@ from starlette.routing import Route
 from tests.support.eventually import eventually
 from tests.support.servers.local import free_port
 from tests.unit.gateway.harness import Gateway, asked, live, serving
-from tests.unit.gateway.roads import DEPLOY, started
+from tests.unit.gateway.roads import DEPLOY, cleared, started
 
 
 class Model:
@@ -150,6 +151,15 @@ async def test_a_model_sees_the_token_and_no_cookie_and_nothing_of_the_hop(
     assert headers["authorization"] == "Bearer abc"
     assert headers["x-kept"] == "yes"
     assert headers.keys().isdisjoint({"cookie", "proxy-authorization", "x-hop", "te"})
+
+
+async def test_a_model_that_everybody_may_call_sees_no_token(gateway: Gateway, model: Model) -> None:
+    operation = await asked(gateway)
+    public = replace(cleared(), access="public")
+    async with serving(model.app) as endpoint:
+        await gateway.hear_all((public, *DEPLOY[2:-1], started(endpoint=endpoint)), operation)
+        told = (await get(gateway, "/models/churn/x")).json()
+    assert "authorization" not in dict(told["headers"])
 
 
 async def test_what_a_client_did_not_say_is_not_made_up(gateway: Gateway, model: Model) -> None:

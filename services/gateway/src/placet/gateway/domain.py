@@ -22,7 +22,6 @@ from placet.events.contracts.gateway import (
 from placet.events.contracts.shapes import Command as Goal
 from placet.events.decider import Decider
 
-READERS = frozenset({"scientist", "approver", "compliance", "auditor", "operator", "admin"})
 MAKERS = frozenset({"scientist", "operator", "admin"})
 ADMINS = frozenset({"admin"})
 

@@ -25,6 +25,12 @@ async def on_step(heard: Heard[Any], work: UnitOfWork, reads: Reads) -> None:
     work.run(show_progress(after))
 
 
+async def on_release_cleared(heard: Heard[certifier.ReleaseCleared], work: UnitOfWork, reads: Reads) -> None:
+    await on_step(heard, work, reads)
+    cleared = heard.data
+    work.put(p.releases, project=cleared.project, release=cleared.release, access=cleared.access)
+
+
 async def on_image_indexed(heard: Heard[indexer.ImageIndexed], work: UnitOfWork, reads: Reads) -> None:
     await on_step(heard, work, reads)
     image = heard.data

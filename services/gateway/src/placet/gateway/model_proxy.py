@@ -1,8 +1,9 @@
 """The models' own URLs, `/models/{project}/…`, where no edge proxy does it: the embedded platform.
 
 Requests stream through to where the deployer says the model listens, and to nowhere else. A model is other
-people's code: it never sees the console's cookies, its answers are sandboxed, and it cannot speak for the
-origin that it shares with the platform. What is not live says so, with the next step.
+people's code: it never sees the console's cookies, nor a token that it does not ask for; its answers are
+sandboxed, and it cannot speak for the origin that it shares with the platform. What is not live says so,
+with the next step.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator
+from typing import Any
 from urllib.parse import quote
 
 import aiohttp
+import sqlalchemy as sa
 from fastapi import APIRouter, Request
 from fastapi.responses import Response, StreamingResponse
 from yarl import URL
@@ -80,13 +83,14 @@ class ModelProxy:
     async def _forward(self, request: Request, project: str, path: str = "") -> Response:
         if self._session is None:
             raise Unavailable("the gateway is starting")
-        url = _url(await self._endpoint(project), path, request.url.query)
+        route = await self._route(project)
+        url = _url(route.endpoint, path, request.url.query)
         body = _Body(request)
         asking = asyncio.create_task(
             self._session.request(
                 request.method,
                 url,
-                headers=_for_model(request),
+                headers=_for_model(request, route.access),
                 data=body.chunks() if body.is_there else None,
                 allow_redirects=False,
             )
@@ -103,10 +107,10 @@ class ModelProxy:
         response.raw_headers = _for_client(answer)
         return response
 
-    async def _endpoint(self, project: str) -> str:
+    async def _route(self, project: str) -> sa.Row[Any]:
         if re.fullmatch(PROJECT_PATTERN, project) is None:
             raise Unknown("no project has such a name", fix="see `placet list`")
-        row = await self._queries.model_row(project)
+        row = await self._queries.route(project)
         if row.endpoint is None:
             if row.state in ("stopped", "deleted"):
                 raise Unknown(f"{project} is {row.state}", fix=f"start it: placet start {project}")
@@ -114,7 +118,7 @@ class ModelProxy:
                 f"{project} is not served at the moment: it is {row.state}",
                 fix=f"see `placet status {project}`",
             )
-        return str(row.endpoint)
+        return row
 
 
 class _Body:
@@ -157,10 +161,13 @@ def _url(endpoint: str, path: str, query: str) -> URL:
     return URL(f"{target}?{query}" if query else target, encoded=True)
 
 
-def _for_model(request: Request) -> list[tuple[str, str]]:
+def _for_model(request: Request, access: str | None) -> list[tuple[str, str]]:
+    """A model that asks for tokens checks them itself; any other sees none, as it would learn to be its caller."""
     dropped = _NOT_FOR_MODELS | _named_by_connection(request.headers.getlist("connection"))
     if "transfer-encoding" in request.headers:
         dropped |= {"content-length"}  # of two lengths the one that was used is sent on
+    if access != "token":
+        dropped |= {"authorization"}
     return [(name, value) for name, value in request.headers.items() if name not in dropped]
 
 

@@ -44,6 +44,14 @@ models = sa.Table(
     sa.Column("operation", sa.Text, nullable=False),
 )
 
+releases = sa.Table(
+    "releases",
+    TABLES,
+    sa.Column("project", sa.Text, primary_key=True),
+    sa.Column("release", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("access", sa.Text, nullable=False),
+)
+
 images = sa.Table(
     "images",
     TABLES,

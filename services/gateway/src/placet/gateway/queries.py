@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -47,14 +46,27 @@ class Queries:
 
     async def model(self, project: str) -> dict[str, Any]:
         """With its last operation. Raises Unknown."""
-        row = await self.model_row(project)
+        row = await self._model_row(project)
         operation, _ = await self.operation(row.operation)
         return {**_model(row), "operation": document(operation)}
 
-    async def model_row(self, project: str) -> sa.Row[Any]:
+    async def route(self, project: str) -> sa.Row[Any]:
+        """Where a model listens, with its state and who may call it. Raises Unknown."""
+        mine = sa.and_(p.releases.c.project == p.models.c.project, p.releases.c.release == p.models.c.release)
+        query = (
+            sa.select(p.models.c.state, p.models.c.endpoint, p.releases.c.access)
+            .join_from(p.models, p.releases, mine, isouter=True)
+            .where(p.models.c.project == project)
+        )
+        rows = await self._store.rows(query)
+        if not rows:
+            raise _no_project(project)
+        return rows[0]
+
+    async def _model_row(self, project: str) -> sa.Row[Any]:
         rows = await self._store.rows(sa.select(p.models).where(p.models.c.project == project))
         if not rows:
-            raise Unknown(f"there is no project {project!r} here", fix="see `placet list`")
+            raise _no_project(project)
         return rows[0]
 
     async def certified_release(self, project: str) -> int | None:
@@ -102,8 +114,9 @@ class Queries:
         table = p.revoked_tokens
         return bool(await self._store.rows(sa.select(table).where(table.c.token == token)))
 
-    async def routes(self) -> Sequence[sa.Row[Any]]:
-        return await self._store.rows(sa.select(p.models.c.project, p.models.c.endpoint, p.models.c.state))
+
+def _no_project(name: str) -> Unknown:
+    return Unknown(f"there is no project {name!r} here", fix="see `placet list`")
 
 
 def _model(row: sa.Row[Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from placet.gateway.ports import Reads
 Handler = Callable[[Heard[Any], UnitOfWork, Reads], Awaitable[None]]
 
 HEARS: Mapping[type, Handler] = {
-    certifier.ReleaseCleared: handlers.on_step,
+    certifier.ReleaseCleared: handlers.on_release_cleared,
     certifier.ReleaseRefused: handlers.on_step,
     certifier.CertificateIssued: handlers.on_certificate_issued,
     builder.BuildAccepted: handlers.on_step,
