@@ -43,3 +43,8 @@ def test_a_difference_is_named_with_its_place(expected: Any, got: Any, words: st
 def test_the_project_says_how_far_numbers_may_be_off() -> None:
     assert difference([100.0], [101.0], 0.01) is None
     assert difference([100.0], [101.0], 0.001) is not None
+
+
+def test_numbers_that_no_float_holds_are_compared_as_they_are() -> None:
+    assert difference([10**400], [10**400], 1e-6) is None
+    assert difference([10**400], [1.0], 1e-6) is not None

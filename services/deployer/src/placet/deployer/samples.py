@@ -34,10 +34,16 @@ def difference(expected: Any, got: Any, tolerance: float, *, at: str = "") -> st
                 return found
         return None
     if _is_number(expected) and _is_number(got):
-        is_close = math.isclose(expected, got, rel_tol=tolerance, abs_tol=tolerance)
-        return None if is_close else _differs(where, expected, got)
+        return None if _is_close(expected, got, tolerance) else _differs(where, expected, got)
     is_same = type(expected) is type(got) and expected == got
     return None if is_same else _differs(where, expected, got)
+
+
+def _is_close(expected: float, got: float, tolerance: float) -> bool:
+    try:
+        return math.isclose(expected, got, rel_tol=tolerance, abs_tol=tolerance)
+    except OverflowError:  # whole numbers beyond what a float holds
+        return expected == got
 
 
 def _is_number(value: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Asks a model over HTTP, as its clients will."""
+"""Asks a model over HTTP, as its clients will. It follows no redirect: a model must not send us to others' doors."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from placet.errors import Refused
 READY_WITHIN = 2.0
 ANSWER_WITHIN = 60.0
 LARGEST_ANSWER = 32 * 2**20
+_NO_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class HttpProbe:
@@ -25,7 +26,7 @@ class HttpProbe:
         try:
             async with (
                 aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=READY_WITHIN)) as session,
-                session.get(f"{endpoint}/v2/health/ready") as answer,
+                session.get(f"{endpoint}/v2/health/ready", allow_redirects=False) as answer,
             ):
                 return answer.status == 200
         except (aiohttp.ClientError, TimeoutError):
@@ -36,23 +37,34 @@ class HttpProbe:
         try:
             async with (
                 aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=ANSWER_WITHIN)) as session,
-                session.post(f"{endpoint}/predict", json=request, headers=headers) as answer,
+                session.post(
+                    f"{endpoint}/predict", json=request, headers=headers, allow_redirects=False
+                ) as answer,
             ):
-                body = await answer.content.read(LARGEST_ANSWER)
+                body = await _body(answer)
         except (aiohttp.ClientError, TimeoutError) as error:
             raise Refused(f"the sample request got no answer: {error or 'it took too long'}") from error
         if answer.status != 200:
             raise Refused(f"the sample request was answered {answer.status}: {_detail(body)}")
         try:
             return msgspec.json.decode(body)
-        except msgspec.DecodeError as error:
+        except _NO_JSON as error:
             raise Refused(f"the sample request's answer is no JSON: {error}") from error
+
+
+async def _body(answer: aiohttp.ClientResponse) -> bytes:
+    body = bytearray()
+    async for piece in answer.content.iter_any():
+        body += piece
+        if len(body) > LARGEST_ANSWER:
+            raise Refused(f"the sample request was answered with more than {LARGEST_ANSWER} bytes")
+    return bytes(body)
 
 
 def _detail(body: bytes) -> str:
     try:
         problem = msgspec.json.decode(body)
-    except msgspec.DecodeError:
+    except _NO_JSON:
         problem = None
     said = problem.get("detail") if isinstance(problem, dict) else None
-    return str(said or body[:500].decode(errors="replace"))
+    return str(said or body[:500].decode(errors="replace"))[:500]

@@ -43,6 +43,8 @@ again is not taken for it. Times of creation would not do: they move with the ma
 LOOK_EVERY = 0.05
 LAST_WORDS = 20
 """Lines."""
+LAST_BYTES = 4000
+"""They go into an event, and one line can be as long as a model likes."""
 BACKLOG = 2048
 
 
@@ -97,6 +99,8 @@ class LocalProcesses:
         process = self._process(record)
         if process is not None:
             await self._end(process)
+            for left in await asyncio.to_thread(self._marked, lambda mark: mark == self._mark(id)):
+                _signal(left, signal.SIGKILL)  # what it started in a session of its own
             await asyncio.to_thread(self._write_end, record, why or "it was stopped")
 
     async def list(self) -> Sequence[Instance]:
@@ -108,7 +112,7 @@ class LocalProcesses:
 
     async def last_words(self, id: str) -> str:
         lines = await asyncio.to_thread(tail, self._log(id), LAST_WORDS)
-        return lines.decode(errors="replace").strip()
+        return lines[-LAST_BYTES:].decode(errors="replace").strip()
 
     def log(self, id: str, *, tail: int | None, follow: bool) -> AsyncIterator[bytes]:
         return _log(self._log(id), tail, follow)
@@ -218,8 +222,7 @@ class LocalProcesses:
         process = self._process(record) if record.why is None else None
         memory = 0
         if process is not None:
-            with suppress(psutil.Error):
-                memory = process.memory_info().rss
+            memory = _memory(process)
         return Instance(
             id=record.id,
             project=record.project,
@@ -237,18 +240,22 @@ class LocalProcesses:
         if status is None:
             return "it ended while nobody was looking"
         if status < 0:
-            return f"it was ended by {signal.Signals(-status).name}"
+            return f"it was ended by {_name_of(-status)}"
         return f"it ended with status {status}"
 
     def _strays(self) -> Sequence[psutil.Process]:
         recorded = {each.pid for each in map(self._read, self._names()) if each and self._process(each)}
-        prefix = self._mark("")
-        strays = []
+        ours = self._marked(lambda mark: mark.startswith(self._mark("")))
+        return [process for process in ours if process.pid not in recorded]
+
+    @staticmethod
+    def _marked(is_ours: Callable[[str], bool]) -> Sequence[psutil.Process]:
+        found = []
         for process in psutil.process_iter():
             with suppress(psutil.Error):
-                if process.pid not in recorded and process.environ().get(MARK, "").startswith(prefix):
-                    strays.append(process)
-        return strays
+                if is_ours(process.environ().get(MARK, "")):
+                    found.append(process)
+        return found
 
     def _names(self) -> Sequence[str]:
         return [each.name for each in self._folder.iterdir()]
@@ -328,6 +335,24 @@ def _threads(amount: Amount) -> int:
 
 def _ended(record: _Record, why: str) -> _Record:
     return msgspec.structs.replace(record, why=why)
+
+
+def _name_of(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # most real-time signals have none
+        return f"signal {number}"
+
+
+def _memory(process: psutil.Process) -> int:
+    """Of the process, and what those that it started do not share with it."""
+    memory = 0
+    with suppress(psutil.Error):
+        memory = process.memory_info().rss
+        for child in process.children(recursive=True):
+            with suppress(psutil.Error):
+                memory += child.memory_full_info().uss
+    return memory
 
 
 def _signal(process: psutil.Process, number: signal.Signals) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -29,7 +29,7 @@ class _Runtime(msgspec.Struct, frozen=True):
 class _Sample(msgspec.Struct, frozen=True):
     request: Any
     response: Any
-    tolerance: float = TOLERANCE
+    tolerance: Annotated[float, msgspec.Meta(ge=0)] = TOLERANCE
 
 
 class UnpackedImages:
@@ -85,6 +85,6 @@ def _sample(root: Path) -> Sample | None:
         found = msgspec.json.decode(path.read_bytes(), type=_Sample)
     except OSError as error:
         raise Refused(f"the image has no {name or 'placet.json'}: {error.strerror}") from error
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise Refused(f"{name or 'placet.json'} in the image cannot be read: {error}") from error
     return Sample(request=found.request, response=found.response, tolerance=found.tolerance)
