@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -162,7 +163,8 @@ class ServiceRunner:
         try:
             await self._hear_and_publish(term, subscription)
         except asyncio.CancelledError:
-            await asyncio.wait_for(relay.drain(), DRAIN_SECONDS)
+            with suppress(TimeoutError):  # the rest is published by who leads next
+                await asyncio.wait_for(relay.drain(), DRAIN_SECONDS)
             raise
 
     async def _hear_and_publish(self, term: _Term, subscription: Subscription) -> None:

@@ -5,6 +5,7 @@ A wrong one stops the start with its name and what is allowed.
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, TypeVar, get_args
 
 from pydantic import AfterValidator, Field, ValidationError
@@ -64,7 +65,7 @@ def load(kind: type[Settings]) -> Settings:
             field = str(each["loc"][0]) if each["loc"] else "?"
             info = kind.model_fields.get(field)
             allowed = f" ({info.description})" if info and info.description else ""
-            wrong = "is not set" if each["type"] == "missing" else f"{each['msg']}, got {each['input']!r}"
+            wrong = "is not set" if each["type"] == "missing" else f"{each['msg']}, got {_shown(each['input'])}"
             lines.append(f"{_variable(kind, field)}: {wrong}{allowed}")
         raise Refused("\n".join(lines), fix="see --help-settings") from error
 
@@ -82,6 +83,11 @@ def describe(kind: type[BaseSettings]) -> str:
         )
         lines.append(f"{_variable(kind, field):28} {info.description or ''};{allowed} {default}")
     return "\n".join(lines)
+
+
+def _shown(value: object) -> str:
+    """The value without the password in a URL: it goes to logs."""
+    return re.sub(r"//[^@/]*@", "//…@", repr(value))
 
 
 def _variable(kind: type[BaseSettings], field: str) -> str:

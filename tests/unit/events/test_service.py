@@ -1,0 +1,294 @@
+"""The run loop: one leads, a failing part ends the whole, and stopping is a drain."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from placet.errors import Unavailable
+from placet.events import tables
+from placet.events.adapters.in_process_bus import InProcessBus, InProcessHub
+from placet.events.bus import Delivery, HeadAnnounced, Note, Outgoing, Receiver, Subscription
+from placet.events.decider import Decider
+from placet.events.inbox import ByType, Heard
+from placet.events.jobs import Finish, Job, Worker
+from placet.events.service import Periodic, Service, ServiceRunner, run_together
+from placet.events.store import Run, Unit
+from placet.events.testing import CountingIds
+from placet.events.unit_of_work import UnitOfWork, transact
+from placet.events.wiring import SystemClock, Wiring
+
+from tests.support.eventually import eventually
+from tests.unit.events.harness import CONTEXT, AlphaNoted, ProducerLog, ScriptedBus, ThingKept, open_wiring
+
+THING: Decider[str, tuple[()], ThingKept] = Decider(
+    initial=(), decide=lambda text, _: [ThingKept(text=text)], evolve=lambda state, _: state
+)
+LEASE = 0.6
+
+
+class Ear:
+    """Hears what the service says."""
+
+    def __init__(self) -> None:
+        self.positions: list[int] = []
+        self.heads: list[HeadAnnounced] = []
+
+    async def receive(self, deliveries: Sequence[Delivery]) -> None:
+        self.positions.extend(each.position for each in deliveries)
+
+    async def hear(self, note: Note) -> None:
+        if isinstance(note, HeadAnnounced):
+            self.heads.append(note)
+
+
+@dataclass
+class Place:
+    """A platform in miniature: `alpha` speaks, the service keeps what it hears and says so, an ear listens."""
+
+    folder: Path
+    ids: CountingIds = field(default_factory=CountingIds)
+    hub: InProcessHub = field(default_factory=InProcessHub)
+    alpha: ProducerLog = field(default_factory=lambda: ProducerLog("alpha"))
+    ear: Ear = field(default_factory=Ear)
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
+    begun: list[str] = field(default_factory=list)
+    wirings: list[Wiring] = field(default_factory=list)
+
+    async def service(self, **parts: Any) -> Service:
+        wiring = await open_wiring(self.folder / "tester.db", clock=SystemClock(), ids=self.ids)
+        wiring = replace(wiring, bus=InProcessBus(self.hub, "tester"))
+        self.wirings.append(wiring)
+
+        async def on_noted(heard: Heard[AlphaNoted], work: UnitOfWork) -> None:
+            self.begun.append(heard.data.text)
+            await self.gate.wait()
+            await work.decide(THING, f"thing/{heard.position}", heard.data.text)
+
+        return Service(
+            name="tester",
+            wiring=wiring,
+            hears=frozenset({"alpha"}),
+            reaction=ByType({AlphaNoted: on_noted}),
+            says=(ThingKept,),
+            **parts,
+        )
+
+    async def say(self, text: str) -> None:
+        """As alpha's relay would, to whoever listens."""
+        said = self.alpha.say(AlphaNoted(text=text))
+        bus = InProcessBus(self.hub, "alpha")
+        await bus.publish(
+            [
+                Outgoing(
+                    id=text,
+                    routing_key=said.routing_key,
+                    epoch=said.epoch,
+                    position=said.position,
+                    raw=said.raw,
+                )
+            ]
+        )
+        await bus.tell(self.alpha.head)
+
+    async def said(self) -> list[str]:
+        return [each.data.text for each in await self.wirings[0].store.read_all(0, 100)]
+
+
+@pytest.fixture
+async def place(tmp_path: Path) -> AsyncIterator[Place]:
+    place = Place(tmp_path)
+    place.gate.set()
+    place.hub.join(Subscription(service="ear", producers=frozenset({"tester"})), place.ear)
+    yield place
+    for wiring in place.wirings:
+        await wiring.store.close()
+
+
+@asynccontextmanager
+async def running(service: Service) -> AsyncIterator[tuple[ServiceRunner, asyncio.Task[None]]]:
+    runner = ServiceRunner(service, lease_seconds=LEASE)
+    task = asyncio.create_task(runner.run())
+    yield runner, task
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def leads(runner: ServiceRunner) -> None:
+    await eventually(lambda: runner.is_leading and runner.is_started)
+
+
+async def test_what_is_heard_is_handled_and_what_is_said_goes_out(place: Place) -> None:
+    async with running(await place.service()) as (runner, _):
+        await leads(runner)
+        await eventually(lambda: place.hub.service("tester"))
+        await place.say("a")
+        await eventually(lambda: place.ear.positions == [1])
+        await eventually(lambda: runner.outbox_backlog == 0 and runner.inbox_pending == 0)
+        assert runner.inbox_lag == {"alpha": 0}
+    assert await place.said() == ["a"]
+
+
+async def test_stopping_finishes_what_is_in_hand_and_sends_it(place: Place) -> None:
+    place.gate.clear()
+    service = await place.service()
+    async with running(service) as (runner, task):
+        await leads(runner)
+        await eventually(lambda: place.hub.service("tester"))
+        await place.say("a")
+        await eventually(lambda: place.begun)
+        task.cancel()
+        await asyncio.sleep(0)
+        place.gate.set()
+        await asyncio.gather(task, return_exceptions=True)
+
+        assert task.cancelled()
+        assert await place.said() == ["a"]
+        assert place.ear.positions == [1]
+        assert await service.wiring.store.rows(sa.select(tables.leases)) == []
+
+
+async def test_what_was_not_begun_is_there_after_the_restart(place: Place) -> None:
+    place.gate.clear()
+    async with running(await place.service()) as (runner, task):
+        await leads(runner)
+        await eventually(lambda: place.hub.service("tester"))
+        for text in "abc":
+            await place.say(text)
+        await eventually(lambda: place.begun == ["a"])
+        task.cancel()
+        place.gate.set()
+    assert await place.said() == ["a"]
+
+    async with running(await place.service()):
+        await eventually(lambda: place.ear.positions == [1, 2, 3])
+    assert await place.said() == ["a", "b", "c"]
+
+
+class DeafAndDumb(ScriptedBus):
+    """A broker that is away for good."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_away = True
+
+    async def consume(self, subscription: Subscription, receiver: Receiver) -> None:
+        await asyncio.get_running_loop().create_future()
+
+
+async def test_a_drain_ends_though_the_broker_is_away(place: Place) -> None:
+    service = await place.service()
+    alone = replace(service, wiring=replace(service.wiring, bus=DeafAndDumb()))
+    async with running(alone) as (runner, task):
+        await leads(runner)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert task.cancelled()
+
+
+def _failing(how: str) -> dict[str, Any]:
+    async def fail() -> None:
+        raise ValueError("a bug")
+
+    match how:
+        case "a periodic":
+            return {"periodic": (Periodic(name="fails", every=1.0, run=fail),)}
+        case "a start":
+            return {"start": (fail,)}
+    raise AssertionError(how)
+
+
+@pytest.mark.parametrize("how", ["a periodic", "a start"])
+async def test_a_part_that_fails_for_good_ends_the_service(place: Place, how: str) -> None:
+    closed = []
+
+    async def close() -> None:
+        closed.append(1)
+
+    service = await place.service(close=(close,), **_failing(how))
+    with pytest.RaisesGroup(ValueError, flatten_subgroups=True, allow_unwrapped=True):
+        await ServiceRunner(service, lease_seconds=LEASE).run()
+    assert closed == [1]
+    assert await service.wiring.store.rows(sa.select(tables.leases)) == []
+
+
+async def test_one_that_fails_ends_all_that_run_with_it(place: Place, tmp_path: Path) -> None:
+    other = Place(tmp_path / "other")
+    runners = [
+        ServiceRunner(await place.service(), lease_seconds=LEASE),
+        ServiceRunner(await other.service(**_failing("a periodic")), lease_seconds=LEASE),
+    ]
+    with pytest.RaisesGroup(ValueError, flatten_subgroups=True):
+        await run_together(runners)
+    await other.wirings[0].store.close()
+
+
+async def test_a_periodic_that_finds_something_away_goes_on(place: Place) -> None:
+    calls = []
+
+    async def look() -> None:
+        calls.append(1)
+        raise Unavailable("the registry")
+
+    async with running(await place.service(periodic=(Periodic(name="look", every=0.0, run=look),))) as (
+        _,
+        task,
+    ):
+        await eventually(lambda: len(calls) > 3)
+        assert not task.done()
+
+
+async def test_a_standby_takes_over_when_the_leader_stops(place: Place) -> None:
+    async with running(await place.service()) as (first, task):
+        await leads(first)
+        async with running(await place.service()) as (second, _):
+            await eventually(lambda: second.is_started)
+            assert not second.is_leading
+            task.cancel()
+            await leads(second)
+            await eventually(lambda: len(place.hub.service("tester")) == 1)
+            await place.say("a")
+            await eventually(lambda: place.ear.positions == [1])
+
+
+async def test_a_standby_takes_over_when_the_leader_is_gone_without_a_word(place: Place) -> None:
+    service = await place.service()
+    gone = tables.leases.insert().values(
+        name="leader", owner="who crashed", until=service.wiring.clock.now().timestamp() + LEASE
+    )
+    await service.wiring.store.commit(Unit(writes=(Run(statement=gone),)))
+    async with running(service) as (runner, _):
+        await leads(runner)
+
+
+async def test_jobs_run_on_every_replica(place: Place) -> None:
+    done = []
+
+    async def run(job: Job[str]) -> Finish:
+        done.append(job.payload)
+
+        async def finish(work: UnitOfWork) -> None:
+            await work.decide(THING, "thing/job", "built")
+
+        return finish
+
+    def gave_up(job: Job[str], why: str) -> Callable[[UnitOfWork], Awaitable[None]]:
+        raise AssertionError(why)
+
+    worker = Worker(kind="build", payload=str, run=run, gave_up=gave_up)
+    service = await place.service(workers=(worker,))
+
+    async def enqueue(work: UnitOfWork) -> None:
+        work.enqueue("build", "churn", "churn")
+
+    await transact(service.wiring, "tester", CONTEXT, enqueue)
+    async with running(service) as (runner, _):
+        await eventually(lambda: place.ear.positions == [1])
+        assert runner.jobs_running == 0
+    assert done == ["churn"]

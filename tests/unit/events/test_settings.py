@@ -1,0 +1,90 @@
+"""Settings come from the environment; a wrong one is named, with what is allowed."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import pytest
+from placet.errors import Refused
+from placet.events.settings import ProcessSettings, ServiceSettings, describe, load
+from pydantic import Field
+
+GOOD = {
+    "PLACET_AMQP_URL": "amqp://builder:secret@broker/",
+    "PLACET_DATABASE_URL": "postgres://builder:secret@database/placet",
+}
+
+
+class BuilderSettings(ServiceSettings):
+    model_host: Literal["process", "docker"] = Field(default="process", description="where models run")
+    registry: str = Field(description="where images are")
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    for name, value in GOOD.items():
+        monkeypatch.setenv(name, value)
+    return monkeypatch
+
+
+def test_what_is_right_is_read() -> None:
+    settings = load(ProcessSettings)
+    assert settings.amqp_url == GOOD["PLACET_AMQP_URL"]
+    assert settings.database_url == "postgresql://builder:secret@database/placet"
+    assert settings.http_port == 8080
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "saying"),
+    [
+        ("PLACET_AMQP_URL", "http://broker/", "must be amqp://"),
+        ("PLACET_DATABASE_URL", "mysql://database/", "must be postgresql://"),
+        ("PLACET_HTTP_PORT", "99999", "port to listen on"),
+        ("PLACET_HTTP_PORT", "eighty", "port to listen on"),
+        ("PLACET_LEASE_SECONDS", "0", "outlive a crashed process"),
+        ("PLACET_LOG_LEVEL", "loud", "debug, info, warning or error"),
+    ],
+)
+def test_a_wrong_one_is_named_with_what_is_allowed(
+    environment: pytest.MonkeyPatch, name: str, value: str, saying: str
+) -> None:
+    environment.setenv(name, value)
+    with pytest.raises(Refused, match=name) as refusal:
+        load(ProcessSettings)
+    assert saying in str(refusal.value)
+    assert value in str(refusal.value)
+    assert refusal.value.fix == "see --help-settings"
+
+
+def test_all_that_are_wrong_are_named_at_once(environment: pytest.MonkeyPatch) -> None:
+    environment.delenv("PLACET_AMQP_URL")
+    environment.setenv("PLACET_HTTP_PORT", "-1")
+    with pytest.raises(Refused) as refusal:
+        load(ProcessSettings)
+    assert [line.partition(":")[0] for line in refusal.value.detail.splitlines()] == [
+        "PLACET_AMQP_URL",
+        "PLACET_HTTP_PORT",
+    ]
+    assert "PLACET_AMQP_URL: is not set" in refusal.value.detail
+
+
+def test_a_password_is_not_repeated(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("PLACET_DATABASE_URL", "mysql://builder:secret@database/placet")
+    with pytest.raises(Refused) as refusal:
+        load(ProcessSettings)
+    assert "secret" not in str(refusal.value)
+    assert "mysql://…@database/placet" in str(refusal.value)
+
+
+def test_a_choice_is_named_with_its_members(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("PLACET_REGISTRY", "http://registry")
+    environment.setenv("PLACET_MODEL_HOST", "mainframe")
+    with pytest.raises(Refused, match=r"PLACET_MODEL_HOST.*'process' or 'docker'"):
+        load(BuilderSettings)
+
+
+def test_every_setting_is_listed_with_its_default() -> None:
+    lines = {line.split()[0]: line for line in describe(BuilderSettings).splitlines()}
+    assert set(lines) == {"PLACET_MODEL_HOST", "PLACET_REGISTRY"}
+    assert "one of process, docker; default: 'process'" in lines["PLACET_MODEL_HOST"]
+    assert lines["PLACET_REGISTRY"].endswith("required")
