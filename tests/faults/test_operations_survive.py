@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from itertools import count
 from pathlib import Path
 
+import httpx
 import pytest
 from placet.client import Operation
 from placet.projects import pack
@@ -163,7 +164,10 @@ async def finish(platform: Platform, operation: str) -> Operation:
 
     async def over() -> Operation | None:
         async with platform.http() as http:
-            answer = await http.get(f"/v1/operations/{operation}", headers=platform.authorized())
+            try:
+                answer = await http.get(f"/v1/operations/{operation}", headers=platform.authorized())
+            except httpx.TransportError as error:
+                raise AssertionError(f"not now: {error}") from error
         assert answer.status_code == 200, answer.status_code
         state = answer.json()["state"]
         assert state in ("live", "failed", "refused", "stalled"), state
@@ -177,7 +181,10 @@ async def finish(platform: Platform, operation: str) -> Operation:
 
 async def answers(platform: Platform, project: str) -> float:
     async def answer() -> float:
-        return await predict(platform, project, 3.0)
+        try:
+            return await predict(platform, project, 3.0)
+        except httpx.TransportError as error:
+            raise AssertionError(f"not now: {error}") from error
 
     return await eventually(answer, within=60, every=0.2)
 

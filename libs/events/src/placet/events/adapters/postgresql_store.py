@@ -148,9 +148,11 @@ async def _driver(connection: AsyncConnection) -> AsyncIterator[asyncpg.Connecti
         yield driver
     except asyncpg.IntegrityConstraintViolationError as error:
         raise NotUnique(str(error)) from error
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+        # An "internal client error" is how asyncpg says that a server died in the middle of an answer.
         state: str = getattr(error, "sqlstate", None) or ""
-        if not (isinstance(error, OSError) or driver.is_closed() or state.startswith(_AWAY)):
+        is_lost = isinstance(error, OSError | asyncpg.InternalClientError) or driver.is_closed()
+        if not (is_lost or state.startswith(_AWAY)):
             raise
         # SQLAlchemy did not see this happen: the connection must not go back into its pool.
         await connection.invalidate()
@@ -161,5 +163,5 @@ async def _roll_back(connection: AsyncConnection, driver: asyncpg.Connection[asy
     """Leave no transaction behind for who has the connection next; if that cannot be said, leave no connection."""
     try:
         await driver.execute("ROLLBACK")
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
         await connection.invalidate()
