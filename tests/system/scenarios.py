@@ -59,6 +59,7 @@ class Scenarios:
         assert ready.status_code == 200
         assert docs.status_code == 200
         assert "sandbox" in docs.headers["content-security-policy"]
+        assert f"{platform.url}/models/{project}/predict" in docs.text
 
     async def test_its_certificate_is_signed_and_speaks_of_the_image(
         self, platform: Platform, tmp_path: Path, project: str
