@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 
 import aiormq
@@ -237,6 +238,8 @@ async def test_a_note_in_anothers_name_is_a_stray_and_not_heard(
         {"epoch": "first", "sequence": -1},
         {"epoch": "first", "sequence": [1]},
         {"epoch": "fir\0st", "sequence": 1},
+        {"epoch": "e" * 60_000, "sequence": 1},
+        {"epoch": "first", "sequence": 2**63 - 1},
     ],
 )
 @pytest.mark.parametrize("kind", [None, "event", "head", "resend", "nonsense"])
@@ -264,6 +267,38 @@ async def test_a_message_without_a_place_is_a_stray_and_the_next_one_comes(
         assert not stray.epoch or not stray.position
         assert stray.routing_key == "builder.image.built.\ufffd"
         assert good.position == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "note"),
+    [
+        ("head", {"producer": "builder", "position": 2**70, "epochs": []}),
+        ("head", {"producer": "builder", "position": 1, "epochs": [{"epoch": "a\0b", "began_after": 0}]}),
+        ("head", {"producer": "builder", "position": 1, "epochs": [{"epoch": "e", "began_after": -(2**70)}]}),
+        ("head", {"producer": "builder", "position": 1, "epochs": [{"epoch": "e" * 9999, "began_after": 0}]}),
+        ("resend", {"asker": "builder", "producer": "deployer", "after": -1, "upto": 2**70}),
+    ],
+)
+async def test_a_note_that_makes_no_sense_is_a_stray(
+    broker: RabbitMQ, open_rabbit: OpenBus, kind: str, note: dict[str, object]
+) -> None:
+    builder, deployer, ear = await open_rabbit("builder"), await open_rabbit("deployer"), Ear()
+    async with (
+        listening(deployer, "deployer", "builder", ear=ear),
+        amqp_channel(broker.add_service_user("builder")) as channel,
+    ):
+        await connected(builder, "builder", ear)
+        heard = len(ear.notes)
+
+        await channel.basic_publish(
+            json.dumps(note).encode(),
+            exchange=EXCHANGE,
+            routing_key="builder.head" if kind == "head" else "builder.resend.deployer",
+            properties=properties(user_id="builder", message_type=kind),
+        )
+
+        await eventually(lambda: len(ear.deliveries) == 1)
+        assert len(ear.notes) == heard
 
 
 # Outside subscribers.

@@ -437,6 +437,22 @@ async def test_one_bad_message_of_a_batch_is_found_and_the_others_are_handled(
 # Strays.
 
 
+async def test_why_a_stray_is_one_can_be_kept_by_any_database(wiring: Wiring, alpha: ProducerLog) -> None:
+    said = alpha.say(AlphaNoted(text="1"))
+    async with running(wiring, Handling().by_type()) as inbox:
+        await inbox.receive(
+            [
+                replace(
+                    said,
+                    raw=said.raw.replace(b'"source":"alpha"', b'"source":"a\\u0000' + b"b" * 9999 + b'"'),
+                )
+            ]
+        )
+        (stray,) = await inbox.parked()
+        assert stray.reason.isprintable()
+        assert len(stray.reason) < 500
+
+
 @pytest.mark.parametrize(
     ("change", "saying"),
     [

@@ -59,6 +59,10 @@ NOTE_LIFE = "60000"
 """Milliseconds, as text. Heads are announced again and again, and must not pile up for who does not run."""
 STREAM_BYTES = 1_000_000_000
 SEGMENT_BYTES = 100_000_000
+LONGEST_EPOCH = 100
+"""Characters; ours have 36. An epoch becomes a key in a table, and no database takes one of any length."""
+LAST_POSITION = 2**53 - 1
+"""What JSON carries exactly: who misses something says up to where, in an event."""
 
 EVENT = "event"
 HEAD = "head"
@@ -372,20 +376,38 @@ def _read(message: DeliveredMessage) -> Delivery | Note:
     delivery = Delivery(
         sender=properties.user_id,
         routing_key=_printable(message.routing_key or ""),
-        epoch=epoch if isinstance(epoch, str) and epoch.isprintable() else "",
-        position=position if isinstance(position, int) and position > 0 else 0,
+        epoch=epoch if isinstance(epoch, str) and _is_epoch(epoch) else "",
+        position=position if isinstance(position, int) and 0 < position <= LAST_POSITION else 0,
         raw=message.body,
     )
-    with suppress(msgspec.MsgspecError):
+    with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         if properties.message_type == HEAD:
             head = msgspec.json.decode(message.body, type=HeadAnnounced)
-            if head.producer == delivery.producer == delivery.sender:
+            if head.producer == delivery.producer == delivery.sender and _makes_sense(head):
                 return head
         if properties.message_type == RESEND:
             resend = msgspec.json.decode(message.body, type=ResendAsked)
-            if resend.asker == delivery.producer == delivery.sender:
+            if resend.asker == delivery.producer == delivery.sender and _makes_sense(resend):
                 return resend
     return delivery
+
+
+def _makes_sense(note: Note) -> bool:
+    """Whether its numbers and names could be a log's: they end up in tables, and a hearer must survive a liar."""
+    match note:
+        case HeadAnnounced(position=position, epochs=epochs):
+            places = [position, *(each.began_after for each in epochs)]
+            return _are_places(places) and all(_is_epoch(each.epoch) for each in epochs)
+        case ResendAsked(after=after, upto=upto):
+            return _are_places([after, upto])
+
+
+def _are_places(numbers: Sequence[int]) -> bool:
+    return all(0 <= number <= LAST_POSITION for number in numbers)
+
+
+def _is_epoch(text: str) -> bool:
+    return 0 < len(text) <= LONGEST_EPOCH and text.isprintable()
 
 
 def _printable(text: str) -> str:
