@@ -60,7 +60,7 @@ class FakePackages:
 
     def _follow(self, names: Sequence[str], asker: str, asked_by: dict[str, set[str]]) -> None:
         for name in names:
-            name = name.split("=")[0]
+            name = name.replace(">", "=").split("=")[0]
             if name not in self.wheels:
                 raise Refused(f"{name} was not found in the package index")
             asked_by.setdefault(name, set()).add(asker)

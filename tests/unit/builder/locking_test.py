@@ -108,6 +108,13 @@ def test_what_the_format_needs_is_added_unless_the_project_names_it() -> None:
     assert [one.requirement for one in asked] == ["scikit_learn==1.9.1", "skops"]
 
 
+def test_a_bound_of_what_is_needed_holds_beside_the_projects_own() -> None:
+    asked, added = with_needed(parse_requirements("onnxruntime==1.23.2\n", "r.txt"), ("onnxruntime>=1.24.1",))
+
+    assert added == ()
+    assert [one.requirement for one in asked] == ["onnxruntime==1.23.2", "onnxruntime>=1.24.1"]
+
+
 async def test_what_only_the_runtime_needs_is_told_apart(tmp_path: Path) -> None:
     packages = FakePackages(
         {

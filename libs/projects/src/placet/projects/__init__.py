@@ -29,6 +29,7 @@ from placet.projects.manifest import (
     manifest_schema,
     parse_manifest,
 )
+from placet.projects.onnx_files import outside_data
 from placet.projects.pickles import Finding, Scan, scan_pickle
 from placet.projects.skops_files import trusted_types, untrusted_types
 
@@ -52,6 +53,7 @@ __all__ = [
     "initial_manifest",
     "inspect_archive",
     "manifest_schema",
+    "outside_data",
     "pack",
     "parse_card",
     "parse_manifest",

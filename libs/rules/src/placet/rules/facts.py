@@ -19,6 +19,7 @@ from placet.projects import (
     Card,
     DocumentRefused,
     Manifest,
+    outside_data,
     parse_card,
     project_files,
     recognise_file,
@@ -33,6 +34,7 @@ Facts = dict[str, Any]
 MAX_SAMPLE_BYTES = 8 * 1024**2
 MAX_REQUIREMENTS_BYTES = 1024**2
 SKOPS_SUFFIX = ".skops"
+ONNX = "onnx"
 
 
 def gather_submit_facts(
@@ -116,11 +118,12 @@ def _model(manifest: Manifest, files: dict[str, Path]) -> Facts:
 
 
 def _scan(manifest: Manifest, files: dict[str, Path]) -> Facts:
-    """Every pickle of the project is scanned, not only the one it calls its model."""
+    """Every pickle and every ONNX file of the project is scanned, not only the one it calls its model."""
     findings: set[Finding] = set()
     scanned = []
     types: set[str] = set()
     unreadable_types = []
+    outside: set[str] = set()
     for name, path in files.items():
         suffix = path.suffix.lower()
         if suffix in (*PICKLE_SUFFIXES, *JOBLIB_SUFFIXES, SKOPS_SUFFIX):
@@ -131,6 +134,10 @@ def _scan(manifest: Manifest, files: dict[str, Path]) -> Facts:
             types.update(found or ())
             if found is None:
                 unreadable_types.append(name)
+        if (recognised := recognise_file(path)) and recognised.format == ONNX:
+            scanned.append(name)
+            read = outside_data(path)
+            outside.update([f"{name}, which cannot be followed"] if read is None else read)
     return {
         "files": scanned,
         "denied": _named(findings, "denied"),
@@ -140,6 +147,7 @@ def _scan(manifest: Manifest, files: dict[str, Path]) -> Facts:
         ),
         "untrustedTypes": sorted(types),
         "unreadableTypes": unreadable_types,
+        "outsideData": sorted(outside),
     }
 
 

@@ -28,7 +28,9 @@ from placet.oci.together import together
 
 NO_BASE = "none"
 
-_NEEDED = {"sklearn": ("scikit-learn",), "onnx": ("onnxruntime",)}
+# ONNX Runtime reads a model's external data from anywhere before 1.24.1, and skops builds what nobody trusts
+# before 0.13 (CVE-2025-54412, -54413, -54886): what a model must not do, its project must not bring along.
+_NEEDED = {"sklearn": ("scikit-learn",), "onnx": ("onnxruntime>=1.24.1",)}
 _ARCHITECTURES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 
 
@@ -179,7 +181,7 @@ async def _locked(
 
 def _needed(plan: ImagePlan) -> tuple[str, ...]:
     needed = _NEEDED.get(plan.format, ())
-    return (*needed, "skops") if plan.model.endswith(".skops") else needed
+    return (*needed, "skops>=0.13") if plan.model.endswith(".skops") else needed
 
 
 def _project_files(folder: Path, plan: ImagePlan) -> tuple[dict[str, Path | bytes], dict[str, Path | bytes]]:

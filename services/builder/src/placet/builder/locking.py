@@ -107,10 +107,16 @@ def parse_requirements(text: str, file_name: str) -> tuple[AskedFor, ...]:
 def with_needed(
     asked: Sequence[AskedFor], needed: Iterable[str]
 ) -> tuple[tuple[AskedFor, ...], tuple[str, ...]]:
-    """The requirements with what the model's format needs as well, and the names of what was added."""
+    """The requirements with what the model's format needs as well, and the names of what was added.
+
+    A bound in what is needed holds beside the project's own.
+    """
     names = {one.name for one in asked}
-    added = tuple(name for name in needed if name not in names)
-    return (*asked, *(AskedFor(requirement=name, name=name) for name in added)), added
+    wanted = [Requirement(one) for one in needed]
+    missing = [one for one in wanted if canonicalize_name(one.name) not in names]
+    bounds = [one for one in wanted if one.specifier and one not in missing]
+    more = (AskedFor(requirement=str(one), name=canonicalize_name(one.name)) for one in (*missing, *bounds))
+    return (*asked, *more), tuple(one.name for one in missing)
 
 
 async def lock(
