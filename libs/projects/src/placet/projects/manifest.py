@@ -24,6 +24,7 @@ _PATH_PATTERN = r"^(?!/)(?!.*//)(?!(?:.*/)?\.{1,2}(?:/|$))[^\\\x00-\x1f\x7f]*[^/
 _CPU_PATTERN = r"^(?:[0-9]{1,6}m|[0-9]{1,4}(?:\.[0-9]{1,3})?)$"
 _MEMORY_PATTERN = r"^[0-9]{1,15}(?:k|M|G|T|Ki|Mi|Gi|Ti)?$"
 _SMALLEST_MEMORY = 16 * 1024**2
+_LARGEST_MEMORY = 2**53 - 1  # what JSON carries exactly, and more than any machine has
 _FACTORS = {"k": 1000, "M": 1000**2, "G": 1000**3, "T": 1000**4} | {
     "Ki": 1024,
     "Mi": 1024**2,
@@ -216,6 +217,8 @@ def _contradictions(manifest: Manifest) -> list[Problem]:
                 "ask for 16Mi or more",
             )
         )
+    elif resources.memory_bytes > _LARGEST_MEMORY:
+        problems.append(Problem("resources.memory", f"{resources.memory!r} is more than any machine has"))
     if resources.replicas.min > resources.replicas.max:
         problems.append(
             Problem(
