@@ -217,11 +217,15 @@ class World:
         recorded = await self.wiring.store.read(stream(project))
         return PROJECT.fold(each.data for each in recorded)
 
+    async def jobs(self) -> list[str]:
+        """What is still to be done."""
+        return [row.key for row in await self.wiring.store.rows(sa.select(tables.jobs.c.key))]
+
     async def settled(self) -> None:
-        """Wait until no job is left."""
+        """Wait until nothing is left to be done."""
 
         async def is_settled() -> bool:
-            return not await self.wiring.store.rows(sa.select(tables.jobs.c.key))
+            return not await self.jobs()
 
         await eventually(is_settled)
 

@@ -165,6 +165,7 @@ class TestStopping:
         await world.deploy("starting")
         await world.running("starting-1")
         await world.request_stop("starting")
+        await world.heard("model.stopped", "stop", times=3)
         world.probe.is_slow = False
 
         for project in ("uncleared", "building", "starting"):
@@ -201,6 +202,7 @@ class TestStopping:
 
     async def test_a_start_without_a_certificate_fails(self, world: World) -> None:
         await world.request_start(release=7)
+        await eventually(world.jobs)
         world.clock.pass_(timedelta(minutes=1))
 
         failed = await world.heard("model.failed", "start")

@@ -22,6 +22,17 @@ OURS = "placet-models"
 MODEL = "placet-model-"
 SANDBOX = "sandbox allow-scripts allow-forms; default-src 'self' 'unsafe-inline'; frame-ancestors 'self'"
 ANSWER_WITHIN = 10.0
+# What speaks for a whole origin is not for a model to say: it has only a folder of ours.
+_NOT_FOR_CLIENTS = [
+    "Alt-Svc",
+    "Clear-Site-Data",
+    "NEL",
+    "Report-To",
+    "Reporting-Endpoints",
+    "Service-Worker-Allowed",
+    "Set-Cookie",
+    "Strict-Transport-Security",
+]
 
 Json = dict[str, Any]
 
@@ -121,16 +132,10 @@ def _route(project: str, endpoint: str, access: str) -> Json:
                 "handler": "headers",
                 "response": {
                     "deferred": True,
-                    "delete": ["Set-Cookie"],
+                    "delete": _NOT_FOR_CLIENTS,
                     "set": {"X-Content-Type-Options": ["nosniff"]},
-                },
-            },
-            {
-                "handler": "headers",
-                "response": {
-                    "deferred": True,
-                    "require": {"headers": {"Content-Security-Policy": None}},
-                    "set": {"Content-Security-Policy": [SANDBOX]},
+                    # Added to a policy of the model's own, never left out for it: a browser keeps to both.
+                    "add": {"Content-Security-Policy": [SANDBOX]},
                 },
             },
             {

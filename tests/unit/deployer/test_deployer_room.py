@@ -1,0 +1,110 @@
+"""Room that all projects share is never given away twice, on either database."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from opentelemetry import trace
+from placet.deployer import queries
+from placet.deployer.domain import Amount, Reserve, Room
+from placet.deployer.placements import Placements
+from placet.deployer.projections import TABLES
+from placet.events import Context, UnitOfWork, Wiring, transact
+from placet.events.adapters.in_process_bus import InProcessBus, InProcessHub
+from placet.events.adapters.postgresql_store import open_postgresql_store
+from placet.events.adapters.sqlite_store import open_sqlite_store
+from placet.events.codec import Codec
+from placet.events.contracts import CATALOG
+from placet.events.contracts.shapes import Resources
+from placet.events.envelope import Actor
+from placet.events.store import EVENTS, EventStore
+from placet.events.tables import LIBRARY
+from placet.events.wiring import SystemClock, TimeOrderedIds
+
+FITS = 5
+ASKING = 24
+
+
+class RoomIsGivenOnce:
+    """Two processes that both believe they lead, many projects at once. A subclass gives their `stores`."""
+
+    async def test_only_as_many_reservations_as_fit(self, stores: list[EventStore]) -> None:
+        total = Amount(cpu_millis=FITS * 500 + 499, memory_bytes=2**40)
+        names = [f"model-{number}" for number in range(ASKING)]
+        said = await asyncio.gather(
+            *(reserve(stores[index % len(stores)], name, total) for index, name in enumerate(names))
+        )
+
+        assert sorted(said) == ["ResourcesRefused"] * (ASKING - FITS) + ["ResourcesReserved"] * FITS
+        room, _ = await queries.room(stores[0], total)
+        assert len(room.held) == FITS
+
+
+async def reserve(store: EventStore, project: str, total: Amount) -> str:
+    wiring = Wiring(
+        store=store,
+        bus=InProcessBus(InProcessHub(), "deployer"),
+        codec=Codec(CATALOG),
+        clock=SystemClock(),
+        ids=TimeOrderedIds(),
+        tracer=trace.get_tracer("test"),
+    )
+    placements = Placements(reads=store, total=total, reservation=timedelta(minutes=15))
+
+    def command(room: Room) -> Reserve:
+        return Reserve(
+            project=project,
+            release=1,
+            request=1,
+            source=f"sha256:{'5' * 64}",
+            image=None,
+            resources=Resources(cpu_millis=500, memory_bytes=2**20, gpus=0, min_replicas=1, max_replicas=1),
+            room=room,
+            until=datetime(2026, 5, 4, tzinfo=UTC).isoformat(),
+        )
+
+    async def change(work: UnitOfWork) -> str:
+        (happened,) = await placements.decide_in_room(work, command)
+        return type(happened).__name__
+
+    context = Context(project=project, correlation=project, actor=Actor.service("deployer"))
+    said, _ = await transact(wiring, "deployer", context, change)
+    return said
+
+
+class TestSqlite(RoomIsGivenOnce):
+    @pytest.fixture
+    async def stores(self, tmp_path: Path) -> AsyncIterator[list[EventStore]]:
+        path = tmp_path / "deployer.db"
+        opened: list[EventStore] = [
+            await open_sqlite_store(
+                path, codec=Codec(CATALOG), ids=TimeOrderedIds(), tables=(LIBRARY, TABLES), logs=(EVENTS,)
+            )
+            for _ in range(2)
+        ]
+        yield opened
+        for store in opened:
+            await store.close()
+
+
+class TestPostgresql(RoomIsGivenOnce):
+    @pytest.fixture
+    async def stores(self, database_url: str) -> AsyncIterator[list[EventStore]]:
+        opened: list[EventStore] = [
+            await open_postgresql_store(
+                database_url,
+                schema="deployer",
+                codec=Codec(CATALOG),
+                ids=TimeOrderedIds(),
+                tables=(LIBRARY, TABLES),
+                logs=(EVENTS,),
+            )
+            for _ in range(2)
+        ]
+        yield opened
+        for store in opened:
+            await store.close()
