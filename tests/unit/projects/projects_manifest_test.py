@@ -142,6 +142,7 @@ def test_memory_is_read_in_bytes(memory: str, size: int) -> None:
         "cpu: .nan",
         "memory: 1",
         "memory: 5mb",
+        "memory: 999999999999999Ti",
         "memory: -5Gi",
         "gpu: -1",
         "gpu: 1.5",
