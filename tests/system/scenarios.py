@@ -193,6 +193,17 @@ class Scenarios:
         assert broken.refusals[0].why
         assert await predict(platform, project, 3.0) == pytest.approx(6.0)
 
+    async def test_a_start_brings_back_what_was_live_and_not_what_failed(
+        self, platform: Platform, tmp_path: Path, project: str
+    ) -> None:
+        await deploy(platform, write_project(tmp_path / "good", project))
+        failed = await deploy(platform, write_project(tmp_path / "bad", project, sample_answer=99.0))
+        assert failed.state == "failed"
+        await ask(platform, "stop", project)
+        started = await ask(platform, "start", project)
+        assert (started.state, started.release) == ("live", 1)
+        assert await predict(platform, project, 3.0) == pytest.approx(6.0)
+
     async def test_a_sample_answer_that_does_not_match_keeps_the_model_off_its_url(
         self, platform: Platform, tmp_path: Path, project: str
     ) -> None:

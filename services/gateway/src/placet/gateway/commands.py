@@ -149,7 +149,7 @@ class Commands:
                 return await self._deploy(asked)
             case "start":
                 project = _named(asked)
-                return Start(project=project, release=await self._queries.certified_release(project))
+                return Start(project=project, release=await self._queries.release_to_start(project))
             case "stop":
                 return Stop(project=_named(asked))
             case "delete":

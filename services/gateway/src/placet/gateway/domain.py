@@ -40,7 +40,7 @@ class Deploy:
 
 @dataclass(frozen=True, kw_only=True)
 class Start:
-    """`release` is the last one that was certified, as the gateway has heard; none if it heard of none."""
+    """`release` is the one that was live last, or else certified last, as the gateway heard; none if of none."""
 
     project: str
     release: int | None

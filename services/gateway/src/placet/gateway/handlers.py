@@ -118,7 +118,7 @@ async def on_model_quarantined(
 
 async def on_model_deleted(heard: Heard[deployer.ModelDeleted], work: UnitOfWork, reads: Reads) -> None:
     await on_step(heard, work, reads)
-    _set(work, heard.data.project, state="deleted", url=None, endpoint=None)
+    _set(work, heard.data.project, state="deleted", release=None, url=None, endpoint=None)
 
 
 def _set(work: UnitOfWork, project: str, **values: Any) -> None:

@@ -69,11 +69,11 @@ class Queries:
             raise _no_project(project)
         return rows[0]
 
-    async def certified_release(self, project: str) -> int | None:
-        rows = await self._store.rows(
-            sa.select(p.models.c.certified_release).where(p.models.c.project == project)
-        )
-        return rows[0].certified_release if rows else None
+    async def release_to_start(self, project: str) -> int | None:
+        """The one that was live last; of a project that never was, the one that was certified last."""
+        wanted = sa.func.coalesce(p.models.c.release, p.models.c.certified_release).label("release")
+        rows = await self._store.rows(sa.select(wanted).where(p.models.c.project == project))
+        return rows[0].release if rows else None
 
     async def images(self, *, after: str | None, limit: int) -> list[dict[str, Any]]:
         query = sa.select(p.images).order_by(p.images.c.image).limit(limit)
