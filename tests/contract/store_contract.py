@@ -179,6 +179,18 @@ class StoreContract:
         assert ids_of(await store.read_all(4, 2)) == ["5"]
         assert await store.read_all(5, 2) == []
 
+    async def test_a_log_that_grows_while_it_is_replayed_is_read_to_its_end(self, store: SqlStore) -> None:
+        await store.commit(appending("a", *map(str, range(350))))
+        seen: list[str] = []
+        while page := await store.read_all(len(seen), 100):
+            seen.extend(ids_of(page))
+            if len(seen) < 400:
+                await store.commit(appending("a", *(f"after {len(seen)}, {n}" for n in range(30))))
+
+        log = [each.event.id for each in await store.read("a")]
+        assert seen == log
+        assert len(log) > 400
+
     async def test_a_missing_position_is_told_and_never_stepped_over(self, store: SqlStore) -> None:
         await store.commit(appending("a", "1", "2", "3"))
         log = sa.table(EVENTS, sa.column("position"))

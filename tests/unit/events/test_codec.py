@@ -197,6 +197,8 @@ def test_only_declared_events_are_sealed() -> None:
         (b'"number":0', b'"number":"0"', "breaks its contract"),
         (b'"number":0,', b"", "breaks its contract"),
         (b'"text":"hello"', b'"text":"\xff"', "breaks its contract"),
+        (b'"text":"hello"', b'"text":' + b"[" * 100_000, "not a CloudEvent"),
+        (b'"text":"hello"', b'"text":' + b"[" * 900 + b"]" * 900, "breaks its contract"),
     ],
 )
 def test_what_is_no_event_is_unreadable(old: bytes, new: bytes, saying: str) -> None:

@@ -118,16 +118,16 @@ class Catalog:
 
     def decode(self, type_name: str, data: bytes | msgspec.Raw) -> Any:
         """The payload as its newest version. Raises Unreadable when it breaks its own contract."""
-        cls, version = self._class_and_version(type_name)
+        decoder = self._decoders.get(type_name)
         try:
-            decoder = self._decoders.get(type_name)
             if decoder is not None:
                 return decoder.decode(data)
+            cls, version = self._class_and_version(type_name)
             payload = msgspec.json.decode(data, type=dict[str, Any])
             for upcaster in contract_of(cls).upcasters[version - 1 :]:
                 payload = upcaster(payload)
             return msgspec.convert(payload, cls)
-        except (msgspec.MsgspecError, UnicodeDecodeError, LookupError, TypeError) as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, LookupError, TypeError) as error:
             # The last two come out of upcasters, which may take for granted what their version's contract says.
             raise Unreadable(f"a {type_name} whose data breaks its contract: {error!r}") from error
 
