@@ -48,6 +48,10 @@ def test_every_dependency_is_explained_once() -> None:
     assert set(map(canonicalize_name, explained)) == DECLARED
 
 
+PEERS = {"eventsourcing"}
+"""What benchmarks import in virtual environments of their own, which they make."""
+
+
 @pytest.mark.parametrize("folder", ["tests", "tools", "benchmarks"])
 def test_what_is_imported_outside_the_packages_is_declared(folder: str) -> None:
     distributions = packages_distributions()
@@ -69,4 +73,4 @@ def imported(file: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names.add(node.module)
     ours = {"placet", "tests", "tools", "benchmarks", "examples"}
-    return {name.split(".")[0] for name in names} - ours - set(sys.stdlib_module_names)
+    return {name.split(".")[0] for name in names} - ours - PEERS - set(sys.stdlib_module_names)
