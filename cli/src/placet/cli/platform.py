@@ -36,7 +36,6 @@ from placet.deployer.settings import DeployerSettings
 from placet.errors import Unavailable
 from placet.events import Service, ServiceRunner, Wiring
 from placet.events.adapters.in_process_bus import InProcessHub
-from placet.events.build import embedded
 from placet.events.http import http_app
 from placet.events.service import run_together
 from placet.gateway.settings import GatewaySettings
@@ -80,6 +79,7 @@ async def serve(data: Path, host: str, port: int, *, on_ready: Callable[[str, st
         server = _Server(
             uvicorn.Config(
                 http_app("placet", runners, version="1"),
+                http="h11",  # bounds a request's head, which httptools reads into memory for as long as it goes on
                 log_level="warning",
                 lifespan="off",
                 access_log=False,
@@ -151,7 +151,7 @@ def _parts(data: Path, url: str) -> list[_Part]:
 
 
 async def _wired(part: _Part, data: Path, hub: InProcessHub, stack: AsyncExitStack) -> Service:
-    wiring = await embedded(part.name, data=data / "log", hub=hub, tables=part.tables, logs=part.logs)
+    wiring = await Wiring.embedded(part.name, data=data / "log", hub=hub, tables=part.tables, logs=part.logs)
     stack.push_async_callback(wiring.store.close)
     return await part.build(wiring)
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import logging
+import signal
 import sys
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import TypeVar
 
 import msgspec
@@ -14,12 +16,11 @@ import sqlalchemy as sa
 import uvicorn
 
 from placet.errors import PlacetError, Unavailable
-from placet.events.build import distributed, open_distributed_store
 from placet.events.http import http_app
 from placet.events.parked import all_parked, retry_all
 from placet.events.service import Service, ServiceRunner
 from placet.events.settings import ProcessSettings, ServiceSettings, describe, load
-from placet.events.wiring import Wiring
+from placet.events.wiring import Wiring, open_distributed_store
 
 Settings = TypeVar("Settings", bound=ServiceSettings)
 
@@ -88,13 +89,14 @@ async def _serve(
 async def serve(service: Service, process: ProcessSettings) -> int:
     """Run a service and its HTTP until SIGTERM or SIGINT; the exit status: 0 after a drain, 1 when it failed."""
     runner = ServiceRunner(service, lease_seconds=process.lease_seconds)
-    server = uvicorn.Server(
+    server = _Server(
         uvicorn.Config(
             http_app(f"placet {service.name}", [runner], version="1"),
             host=process.http_host,
             port=process.http_port,
             log_level=process.log_level,
             access_log=False,
+            http="h11",  # bounds a request's head, which httptools reads into memory for as long as it goes on
             lifespan="off",
             timeout_graceful_shutdown=10,
         )
@@ -108,6 +110,21 @@ async def serve(service: Service, process: ProcessSettings) -> int:
         log.critical("%s ends: %s", service.name, result, exc_info=result)
         return 1
     return 0
+
+
+class _Server(uvicorn.Server):
+    """uvicorn ends a stopped process by the signal that stopped it; the service has yet to drain then."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)  # a second signal ends the process at once
 
 
 async def _show_parked(name: str, process: ProcessSettings, *, retry: bool) -> int:
@@ -132,7 +149,7 @@ async def _wire(
 ) -> Wiring:
     while True:
         try:
-            return await distributed(
+            return await Wiring.distributed(
                 name,
                 amqp_url=process.amqp_url,
                 database_url=process.database_url,
