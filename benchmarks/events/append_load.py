@@ -12,13 +12,13 @@ from typing import Any
 
 import asyncpg
 from placet.events.adapters.postgresql_store import open_postgresql_store
+from placet.events.clocks import TimeOrderedIds
 from placet.events.codec import Codec
 from placet.events.contracts import CATALOG
 from placet.events.contracts.builder import ImageBuilt
 from placet.events.envelope import Actor, Event
 from placet.events.store import EVENTS, Append, Unit
 from placet.events.tables import LIBRARY
-from placet.events.wiring import TimeOrderedIds
 
 POOL = 100
 """Connections for single-row inserts: as many as there are requests, up to what a server gladly gives."""

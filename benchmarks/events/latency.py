@@ -14,7 +14,6 @@ from collections.abc import AsyncIterator, Sequence
 from time import perf_counter
 from typing import Any
 
-from placet.events.build import distributed
 from placet.events.bus import Delivery, Note, Receiver, Subscription
 from placet.events.contracts.builder import ImageBuilt
 from placet.events.inbox import ByType, Heard, Inbox
@@ -73,7 +72,7 @@ async def run() -> list[Row]:
     with sources.POSTGRES.running() as postgres, sources.RABBITMQ.running() as broker:
         database_url = postgres.create_database()
         says, hears = [
-            await distributed(name, amqp_url=broker.add_service_user(name), database_url=database_url)
+            await Wiring.distributed(name, amqp_url=broker.add_service_user(name), database_url=database_url)
             for name in ("builder", "indexer")
         ]
         async with _both(says, hears, watch):

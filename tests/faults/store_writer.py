@@ -16,8 +16,8 @@ from collections.abc import Callable
 
 from placet.errors import Unavailable
 from placet.events.adapters.postgresql_store import PostgreSQLStore, open_postgresql_store
+from placet.events.clocks import TimeOrderedIds
 from placet.events.store import Unit
-from placet.events.wiring import TimeOrderedIds
 
 from tests.contract.store_contract import CODEC, LOGS, TABLES, appending
 

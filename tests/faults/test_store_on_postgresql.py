@@ -18,9 +18,9 @@ import sqlalchemy as sa
 from placet.errors import Unavailable
 from placet.events.adapters.postgresql_store import PostgreSQLStore
 from placet.events.adapters.sql_store import Row
+from placet.events.clocks import TimeOrderedIds
 from placet.events.envelope import Recorded
 from placet.events.store import EVENTS
-from placet.events.wiring import TimeOrderedIds
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from tests.contract.store_contract import CODEC, LOGS, TABLES, Tail, appending, ids_of, whole_log

@@ -15,10 +15,10 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from placet.events.build import distributed
 from placet.events.bus import Bus, Note, Outgoing, Receiver, Subscription
 from placet.events.main import serve
 from placet.events.settings import ProcessSettings, load
+from placet.events.wiring import Wiring
 
 LATE = 0.3
 """The share of messages that is held back until later ones are out."""
@@ -63,7 +63,7 @@ async def run(name: str) -> int:
     own = getattr(settings, f"{name.capitalize()}Settings")
     tables, logs = _tables(name)
     process = load(ProcessSettings)
-    wiring = await distributed(
+    wiring = await Wiring.distributed(
         name, amqp_url=process.amqp_url, database_url=process.database_url, tables=tables, logs=logs
     )
     seed = sum(name.encode())

@@ -25,7 +25,6 @@ from placet.events import (
 )
 from placet.events import tables as library
 from placet.events.adapters.in_process_bus import InProcessHub
-from placet.events.build import embedded
 from placet.events.catalog import contract_of
 from placet.events.envelope import Actor
 from placet.events.http import http_app
@@ -125,7 +124,7 @@ async def alone(
     logs: Iterable[str] = (),
 ) -> AsyncIterator[Alone]:
     clock = ManualClock()
-    wiring = await embedded(
+    wiring = await Wiring.embedded(
         name, data=folder, hub=InProcessHub(), tables=tuple(tables), logs=tuple(logs), clock=clock
     )
     service = await build(wiring)

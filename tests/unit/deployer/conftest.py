@@ -9,7 +9,7 @@ import pytest
 from placet.deployer.projections import TABLES
 from placet.deployer.settings import DeployerSettings
 from placet.events.adapters.in_process_bus import InProcessHub
-from placet.events.build import embedded
+from placet.events.wiring import Wiring
 from placet.trust import KeySet, SigningKey
 
 from tests.unit.deployer.harness import ShiftedClock, World
@@ -19,7 +19,7 @@ from tests.unit.deployer.harness import ShiftedClock, World
 async def idle_world(tmp_path: Path) -> AsyncIterator[World]:
     """Nobody runs yet."""
     hub, clock, key = InProcessHub(), ShiftedClock(), SigningKey.generate()
-    wiring = await embedded("deployer", data=tmp_path, hub=hub, tables=(TABLES,), clock=clock)
+    wiring = await Wiring.embedded("deployer", data=tmp_path, hub=hub, tables=(TABLES,), clock=clock)
     keys = tmp_path / "tokens.json"
     keys.write_text(KeySet([key.public]).to_json())
     settings = DeployerSettings(

@@ -18,6 +18,7 @@ from placet.events import Service, ServiceRunner, Wiring, tables
 from placet.events.adapters.in_process_bus import InProcessBus, InProcessHub
 from placet.events.bus import EpochBegan, HeadAnnounced, Outgoing
 from placet.events.catalog import contract_of
+from placet.events.clocks import SystemClock
 from placet.events.contracts.builder import BuildFailed
 from placet.events.contracts.certifier import CertificateIssued, ReleaseCleared, ReleaseRefused
 from placet.events.contracts.gateway import (
@@ -29,7 +30,6 @@ from placet.events.contracts.gateway import (
 )
 from placet.events.contracts.shapes import Command, Resources
 from placet.events.envelope import Actor
-from placet.events.wiring import SystemClock
 from placet.trust import SigningKey
 
 from tests.support.eventually import eventually

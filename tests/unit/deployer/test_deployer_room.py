@@ -17,13 +17,13 @@ from placet.events import Context, UnitOfWork, Wiring, transact
 from placet.events.adapters.in_process_bus import InProcessBus, InProcessHub
 from placet.events.adapters.postgresql_store import open_postgresql_store
 from placet.events.adapters.sqlite_store import open_sqlite_store
+from placet.events.clocks import SystemClock, TimeOrderedIds
 from placet.events.codec import Codec
 from placet.events.contracts import CATALOG
 from placet.events.contracts.shapes import Resources
 from placet.events.envelope import Actor
 from placet.events.store import EVENTS, EventStore
 from placet.events.tables import LIBRARY
-from placet.events.wiring import SystemClock, TimeOrderedIds
 
 FITS = 5
 ASKING = 24

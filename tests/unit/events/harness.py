@@ -16,13 +16,14 @@ from placet.errors import Unavailable
 from placet.events.adapters.sqlite_store import open_sqlite_store
 from placet.events.bus import Delivery, EpochBegan, HeadAnnounced, Note, Outgoing, Receiver, Subscription
 from placet.events.catalog import Catalog, event
+from placet.events.clocks import Clock
 from placet.events.codec import Codec
 from placet.events.envelope import Actor, Event, Recorded
 from placet.events.store import EVENTS, Append, EventStore, Head, Signal, Unit
 from placet.events.tables import LIBRARY
 from placet.events.testing import CountingIds, ManualClock
 from placet.events.unit_of_work import Context
-from placet.events.wiring import Clock, Wiring
+from placet.events.wiring import Wiring
 
 
 @event("alpha", "thing.noted")

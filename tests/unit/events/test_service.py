@@ -15,6 +15,7 @@ from placet.errors import Unavailable
 from placet.events import tables
 from placet.events.adapters.in_process_bus import InProcessBus, InProcessHub
 from placet.events.bus import Delivery, HeadAnnounced, Note, Outgoing, Receiver, Subscription
+from placet.events.clocks import SystemClock
 from placet.events.decider import Decider
 from placet.events.inbox import ByType, Heard
 from placet.events.jobs import Finish, Job, Worker
@@ -22,7 +23,7 @@ from placet.events.service import Periodic, Service, ServiceRunner, run_together
 from placet.events.store import Run, Unit
 from placet.events.testing import CountingIds
 from placet.events.unit_of_work import UnitOfWork, transact
-from placet.events.wiring import SystemClock, Wiring
+from placet.events.wiring import Wiring
 
 from tests.support.eventually import eventually
 from tests.unit.events.harness import CONTEXT, AlphaNoted, ProducerLog, ScriptedBus, ThingKept, open_wiring

@@ -16,7 +16,6 @@ from fastapi import FastAPI
 from placet.errors import Unknown
 from placet.events import Context, Heard, Service, ServiceRunner, UnitOfWork, Wiring, transact
 from placet.events.adapters.in_process_bus import InProcessHub
-from placet.events.build import embedded
 from placet.events.catalog import contract_of
 from placet.events.envelope import Actor
 from placet.events.http import http_app
@@ -150,7 +149,7 @@ class Gateway:
 @asynccontextmanager
 async def a_gateway(folder: Path, clock: ManualClock | None = None) -> AsyncIterator[Gateway]:
     clock = clock or ManualClock()
-    wiring = await embedded("gateway", data=folder, hub=InProcessHub(), tables=(TABLES,), clock=clock)
+    wiring = await Wiring.embedded("gateway", data=folder, hub=InProcessHub(), tables=(TABLES,), clock=clock)
     sources, envelopes = MemorySources(), MemoryEnvelopes()
     settings = GatewaySettings(
         registry=str(folder / "registry"),

@@ -3,6 +3,7 @@
 Start reading at `envelope`, then `store`, `decider`, `unit_of_work`, `inbox`, `outbox`, `service`.
 """
 
+from placet.events.clocks import Clock, Ids
 from placet.events.decider import Decider
 from placet.events.envelope import PLATFORM, Actor, Event, Recorded
 from placet.events.inbox import ByType, Everything, Gap, Heard
@@ -12,7 +13,7 @@ from placet.events.projection import Projection
 from placet.events.service import Periodic, Service, ServiceRunner
 from placet.events.settings import ServiceSettings
 from placet.events.unit_of_work import Context, UnitOfWork, transact
-from placet.events.wiring import Clock, Ids, Wiring
+from placet.events.wiring import Wiring
 
 __all__ = [
     "DONE",

@@ -1,42 +1,28 @@
 """What a service is plugged into: its store, the bus, time, ids and traces.
 
-`embedded` and `distributed` (in `placet.events.build`) make the two sets; services do not know which they
-have. Nothing else in the platform may ask the machine for the time or for a random id.
+There are two sets, and services do not know which they have: `Wiring.embedded` is everything in one process,
+`Wiring.distributed` a broker and a database server.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Protocol
+from pathlib import Path
 
-import uuid_utils
+import sqlalchemy as sa
 from opentelemetry import trace
 
-if TYPE_CHECKING:
-    from placet.events.bus import Bus
-    from placet.events.codec import Codec
-    from placet.events.store import EventStore
-
-
-class Clock(Protocol):
-    def now(self) -> datetime:
-        """The time, with UTC as its zone."""
-
-
-class Ids(Protocol):
-    def new(self) -> str:
-        """A UUIDv7: unique, and later ones sort after earlier ones of the same process."""
-
-
-class SystemClock:
-    def now(self) -> datetime:
-        return datetime.now(UTC)  # noqa: TID251 - this is the clock
-
-
-class TimeOrderedIds:
-    def new(self) -> str:
-        return str(uuid_utils.uuid7())
+from placet.events.adapters.in_process_bus import InProcessBus, InProcessHub
+from placet.events.adapters.postgresql_store import open_postgresql_store
+from placet.events.adapters.rabbitmq_bus import open_rabbitmq_bus
+from placet.events.adapters.sqlite_store import open_sqlite_store
+from placet.events.bus import Bus
+from placet.events.clocks import Clock, Ids, SystemClock, TimeOrderedIds
+from placet.events.codec import Codec
+from placet.events.contracts import CATALOG
+from placet.events.store import EVENTS, EventStore
+from placet.events.tables import LIBRARY
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,3 +33,75 @@ class Wiring:
     clock: Clock
     ids: Ids
     tracer: trace.Tracer
+
+    @classmethod
+    async def embedded(
+        cls,
+        service: str,
+        *,
+        data: Path,
+        hub: InProcessHub,
+        tables: Iterable[sa.MetaData] = (),
+        logs: Iterable[str] = (),
+        clock: Clock | None = None,
+        ids: Ids | None = None,
+    ) -> Wiring:
+        """A SQLite file below `data` and the in-process bus of `hub`. `logs` are kept beside the service's own."""
+        codec, names = Codec(CATALOG), ids or TimeOrderedIds()
+        store = await open_sqlite_store(
+            data / f"{service}.db", codec=codec, ids=names, tables=(LIBRARY, *tables), logs=(EVENTS, *logs)
+        )
+        return cls(
+            store=store,
+            bus=InProcessBus(hub, service),
+            codec=codec,
+            clock=clock or SystemClock(),
+            ids=names,
+            tracer=trace.get_tracer("placet"),
+        )
+
+    @classmethod
+    async def distributed(
+        cls,
+        service: str,
+        *,
+        amqp_url: str,
+        database_url: str,
+        tables: Iterable[sa.MetaData] = (),
+        logs: Iterable[str] = (),
+        clock: Clock | None = None,
+        ids: Ids | None = None,
+    ) -> Wiring:
+        """PostgreSQL, in the schema named after the service, and RabbitMQ.
+
+        Raises Unavailable while the database is away; the broker may come and go.
+        """
+        names = ids or TimeOrderedIds()
+        store = await open_distributed_store(service, database_url, tables=tables, logs=logs, ids=names)
+        return cls(
+            store=store,
+            bus=await open_rabbitmq_bus(amqp_url, service=service),
+            codec=Codec(CATALOG),
+            clock=clock or SystemClock(),
+            ids=names,
+            tracer=trace.get_tracer("placet"),
+        )
+
+
+async def open_distributed_store(
+    service: str,
+    database_url: str,
+    *,
+    tables: Iterable[sa.MetaData] = (),
+    logs: Iterable[str] = (),
+    ids: Ids | None = None,
+) -> EventStore:
+    """A service's store alone, for who looks at it from outside. Raises Unavailable while the database is away."""
+    return await open_postgresql_store(
+        database_url,
+        schema=service,
+        codec=Codec(CATALOG),
+        ids=ids or TimeOrderedIds(),
+        tables=(LIBRARY, *tables),
+        logs=(EVENTS, *logs),
+    )

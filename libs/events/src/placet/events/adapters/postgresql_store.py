@@ -19,9 +19,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from placet.errors import Unavailable
 from placet.events.adapters.sql_store import NotUnique, Row, SqlStore
+from placet.events.clocks import Ids
 from placet.events.codec import Codec
 from placet.events.store import Put
-from placet.events.wiring import Ids
 
 _AWAY = ("08", "53", "57", "58")
 """Classes of SQLSTATE: connection, resources, operator intervention (it shuts down, it starts), its own system."""

@@ -22,10 +22,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from placet.errors import Conflict, Unavailable, Unreadable
 from placet.events.appender import Appender, Places
+from placet.events.clocks import Ids
 from placet.events.codec import Codec
 from placet.events.envelope import Event, Recorded
 from placet.events.store import EVENTS, Append, Claim, ClaimLost, Head, Put, Run, Signal, Unit
-from placet.events.wiring import Ids
 
 
 def _log_table(name: str, metadata: sa.MetaData) -> sa.Table:

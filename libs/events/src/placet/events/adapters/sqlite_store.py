@@ -20,9 +20,9 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from placet.events.adapters.sql_store import Row, SqlStore
+from placet.events.clocks import Ids
 from placet.events.codec import Codec
 from placet.events.store import Put
-from placet.events.wiring import Ids
 
 
 class SqliteStore(SqlStore):
