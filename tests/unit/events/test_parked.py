@@ -18,9 +18,10 @@ from placet.events import (
     transact,
 )
 from placet.events.adapters.in_process_bus import InProcessHub
-from placet.events.build import embedded
 from placet.events.contracts.builder import ImageReused
 from placet.events.parked import all_parked, retry_all
+from placet.events.wiring import Wiring
+
 from tests.support.eventually import eventually
 
 SAY: Decider[ImageReused, None, ImageReused] = Decider(
@@ -32,8 +33,8 @@ async def test_a_parked_message_is_told_with_its_reason_and_handled_when_it_is_h
     tmp_path: Path,
 ) -> None:
     hub = InProcessHub()
-    said = await embedded("builder", data=tmp_path, hub=hub)
-    heard = await embedded("indexer", data=tmp_path, hub=hub)
+    said = await Wiring.embedded("builder", data=tmp_path, hub=hub)
+    heard = await Wiring.embedded("indexer", data=tmp_path, hub=hub)
     handled: list[str] = []
     refuses = True
 
