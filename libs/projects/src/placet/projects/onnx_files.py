@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 _DEEPEST = 100
-_LONGEST_NAME = 4096
+_LONGEST_NAME = 500
 _MOST_NAMES = 20
 
 # By message, the fields to follow and what is in them (onnx.proto, IR version 13).
