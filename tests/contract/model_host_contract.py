@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from placet.deployer.domain import Amount
 from placet.deployer.ports import Instance, InstanceSpec, ModelHost
@@ -68,10 +68,10 @@ class ModelHostContract:
         assert (await find(host, started.id)).why == "first"
 
     async def test_a_crash_is_found_with_its_reason(
-        self, host: ModelHost, image: str, kill: Callable[[str], None]
+        self, host: ModelHost, image: str, kill: Callable[[str], Awaitable[None]]
     ) -> None:
         started = await host.start(self.spec(image))
-        kill(started.id)
+        await kill(started.id)
 
         async def is_down() -> bool:
             return not (await find(host, started.id)).is_running

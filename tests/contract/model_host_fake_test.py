@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -21,8 +21,11 @@ def image() -> str:
 
 
 @pytest.fixture
-def kill(host: FakeModelHost) -> Callable[[str], None]:
-    return host.die
+def kill(host: FakeModelHost) -> Callable[[str], Awaitable[None]]:
+    async def kill(id: str) -> None:
+        host.die(id)
+
+    return kill
 
 
 class TestFakeModelHost(ModelHostContract):

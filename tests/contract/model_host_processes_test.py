@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -67,8 +67,12 @@ async def image(registry: ImageLayout) -> str:
 
 
 @pytest.fixture
-def kill(tmp_path: Path) -> Callable[[str], None]:
-    return lambda id: os.kill(process_of(tmp_path, id).pid, signal.SIGKILL)
+def kill(tmp_path: Path) -> Callable[[str], Awaitable[None]]:
+    async def kill(id: str) -> None:
+        process = await eventually(lambda: process_of(tmp_path, id))
+        os.kill(process.pid, signal.SIGKILL)
+
+    return kill
 
 
 def process_of(tmp_path: Path, id: str) -> psutil.Process:
@@ -128,7 +132,7 @@ class TestLocalProcesses(ModelHostContract):
         self, make: Make, image: str, tmp_path: Path
     ) -> None:
         await make().start(self.spec(image))
-        stray = process_of(tmp_path, "churn-1")
+        stray = await eventually(lambda: process_of(tmp_path, "churn-1"))
         (tmp_path / "instances" / "churn-1" / "instance.json").unlink()
 
         await make().adopt()
