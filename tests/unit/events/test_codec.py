@@ -188,7 +188,7 @@ def test_only_declared_events_are_sealed() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "saying"),
     [
-        (b'"specversion":"1.0"', b'"specversion":"0.3"', "version '0.3'"),
+        (b'"specversion":"1.0"', b'"specversion":"0.3"', "'0.3'"),
         (b'"id":"1",', b"", "not a CloudEvent"),
         (b'"id":"1"', b'"id":1', "not a CloudEvent"),
         (b"}", b"", "not a CloudEvent"),

@@ -44,6 +44,17 @@ async def test_of_many_that_ask_at_once_one_leads(wiring: Wiring) -> None:
         task.cancel()
 
 
+async def test_a_lease_from_before_a_clock_was_set_back_holds_nobody_up(
+    wiring: Wiring, clock: ManualClock
+) -> None:
+    await candidate(wiring, "one").acquire()
+    clock.pass_(timedelta(hours=-1))
+    second = candidate(wiring, "two")
+    async with running(second.acquire()) as waiting:
+        await eventually(waiting.done)
+    assert second.is_held
+
+
 async def test_a_leader_that_was_overtaken_stops_by_itself(wiring: Wiring, clock: ManualClock) -> None:
     first, second = candidate(wiring, "one"), candidate(wiring, "two")
     await first.acquire()

@@ -8,7 +8,7 @@ belongs to `Recorded`.
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar
 
 import msgspec
 
@@ -35,8 +35,12 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Event(msgspec.Struct, Generic[Data], frozen=True, kw_only=True, gc=False):
-    """An immutable fact. `source` is the producing service, `subject` the stream it belongs to."""
+    """An immutable fact. `source` is the producing service, `subject` the stream it belongs to.
 
+    Its fields are the CloudEvent's own attributes, so that reading one is a single step.
+    """
+
+    specversion: Literal["1.0"]
     id: str
     source: str
     type: str
@@ -47,16 +51,21 @@ class Event(msgspec.Struct, Generic[Data], frozen=True, kw_only=True, gc=False):
     """The project, or `PLATFORM`: what keeps its order on the bus."""
     correlationid: str
     """The operation that this belongs to."""
-    causationid: str | None
+    causationid: str | None = None
     """The event that this was a reaction to; none where a person or a clock began it."""
-    actor: Actor
-    traceparent: str | None
+    authid: str
+    authtype: str
+    traceparent: str | None = None
     data: Data
-    raw: bytes
+    raw: bytes = b""
 
     @property
     def producer(self) -> str:
         return self.source
+
+    @property
+    def actor(self) -> Actor:
+        return Actor(id=self.authid, type=self.authtype)
 
 
 class Recorded(msgspec.Struct, Generic[Data], frozen=True, kw_only=True, gc=False):
