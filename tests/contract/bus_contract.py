@@ -160,7 +160,8 @@ class BusContract:
 
     async def test_positions_of_every_size_come_through(self, open_bus: OpenBus) -> None:
         builder, certifier, ear = await open_bus("builder"), await open_bus("certifier"), Ear()
-        positions = [number for bits in (7, 8, 15, 16, 31, 32, 53) for number in (2**bits - 1, 2**bits)]
+        positions = [number for bits in (7, 8, 15, 16, 31, 32) for number in (2**bits - 1, 2**bits)]
+        positions.append(2**53 - 1)  # the last that JSON carries exactly
         async with listening(certifier, "certifier", "builder", ear=ear):
             await connected(builder, "builder", ear)
 
