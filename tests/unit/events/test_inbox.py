@@ -19,6 +19,7 @@ from placet.events import tables
 from placet.events.bus import Delivery, ResendAsked
 from placet.events.inbox import ByType, Everything, Heard, Inbox, Reaction
 from placet.events.outcome import MAX_ATTEMPTS, Outcome, Park, Retry
+from placet.events.parked import all_parked, retry_all
 from placet.events.store import Run, Unit
 from placet.events.testing import CountingIds
 from placet.events.unit_of_work import UnitOfWork
@@ -348,7 +349,7 @@ async def test_a_retry_holds_back_its_own_project_only(wiring: Wiring, alpha: Pr
 @pytest.mark.parametrize(
     "no", [Park(reason="nobody knows"), Refused("nobody knows")], ids=["by outcome", "by exception"]
 )
-async def test_a_parked_message_is_visible_lets_others_pass_and_can_be_replayed(
+async def test_a_parked_message_is_visible_lets_others_pass_and_can_be_handed_back(
     wiring: Wiring, alpha: ProducerLog, no: Outcome | Exception
 ) -> None:
     bad, good = alpha.say(AlphaNoted(text="bad")), alpha.say(AlphaNoted(text="good"))
@@ -358,14 +359,14 @@ async def test_a_parked_message_is_visible_lets_others_pass_and_can_be_replayed(
         await inbox.receive([bad, good])
         await until_kept(wiring, [place_of(good)])
 
-        (parked,) = await inbox.parked()
+        (parked,) = await all_parked(wiring.store)
         assert (parked.producer, parked.epoch, parked.position) == ("alpha", "alpha-1", 1)
         assert (parked.attempts, parked.reason) == (1, "nobody knows")
-        assert not await inbox.replay("alpha", "alpha-1", 2)
-        assert await inbox.replay("alpha", "alpha-1", 1)
+        assert await retry_all(wiring.store) == 1
+        await inbox.load()
         await until_kept(wiring, [place_of(good), place_of(bad)])
-        assert await inbox.parked() == []
-        assert not await inbox.replay("alpha", "alpha-1", 1)
+        assert await all_parked(wiring.store) == []
+        assert await retry_all(wiring.store) == 0
 
 
 async def test_a_parked_message_stays_parked_over_a_restart_and_a_repetition(
@@ -376,10 +377,10 @@ async def test_a_parked_message_stays_parked_over_a_restart_and_a_repetition(
     async with running(wiring, handling.by_type()) as inbox:
         await inbox.hear(alpha.head)
         await inbox.receive([bad])
-        await eventually(inbox.parked)
+        await eventually(lambda: all_parked(wiring.store))
     async with running(wiring, handling.by_type()) as inbox:
         await inbox.receive([bad])
-        assert len(await inbox.parked()) == 1
+        assert len(await all_parked(wiring.store)) == 1
     assert handling.tried == [place_of(bad)]
 
 
@@ -389,7 +390,7 @@ async def test_a_bug_is_tried_some_times_and_then_parked(wiring: Wiring, alpha: 
     async with running(wiring, handling.by_type()) as inbox:
         await inbox.hear(alpha.head)
         await inbox.receive([bad])
-        (parked,) = await eventually(inbox.parked)
+        (parked,) = await eventually(lambda: all_parked(wiring.store))
     assert parked.attempts == len(handling.tried) == MAX_ATTEMPTS
     assert "ValueError: a bug" in parked.reason
 
@@ -403,7 +404,7 @@ async def test_attempts_are_remembered_over_a_restart(wiring: Wiring, alpha: Pro
         await eventually(lambda: len(handling.tried) == 1)
     await wiring.store.commit(Unit(writes=(Run(statement=sa.update(tables.inbox).values(next_at=0.0)),)))
     async with running(wiring, handling.by_type()) as inbox:
-        (parked,) = await eventually(inbox.parked)
+        (parked,) = await eventually(lambda: all_parked(wiring.store))
     assert parked.attempts == 2
 
 
@@ -413,7 +414,7 @@ async def test_data_that_breaks_its_contract_is_parked(wiring: Wiring, alpha: Pr
     async with running(wiring, Handling().by_type()) as inbox:
         await inbox.hear(alpha.head)
         await inbox.receive([broken])
-        (parked,) = await eventually(inbox.parked)
+        (parked,) = await eventually(lambda: all_parked(wiring.store))
     assert "breaks its contract" in parked.reason
 
 
@@ -431,7 +432,7 @@ async def test_one_bad_message_of_a_batch_is_found_and_the_others_are_handled(
 
     assert handling.sizes[0] == 6
     assert await kept_places(wiring) == [place_of(each) for each in said if each is not said[2]]
-    assert [parked.position for parked in await inbox.parked()] == [3]
+    assert [parked.position for parked in await all_parked(wiring.store)] == [3]
 
 
 # Strays.
@@ -448,7 +449,7 @@ async def test_why_a_stray_is_one_can_be_kept_by_any_database(wiring: Wiring, al
                 )
             ]
         )
-        (stray,) = await inbox.parked()
+        (stray,) = await all_parked(wiring.store)
         assert stray.reason.isprintable()
         assert len(stray.reason) < 500
 
@@ -472,7 +473,7 @@ async def test_what_is_not_what_it_says_is_put_aside_and_fills_no_hole(
     async with running(wiring, handling.by_type()) as inbox:
         await inbox.hear(alpha.head)
         await inbox.receive([replace(said, **change)])
-        (stray,) = await inbox.parked()
+        (stray,) = await all_parked(wiring.store)
         assert saying in stray.reason
         assert handling.tried == []
         await inbox.receive([said])

@@ -28,7 +28,6 @@ from placet.events.bus import Delivery, EpochBegan, HeadAnnounced, Note, ResendA
 from placet.events.catalog import contract_of
 from placet.events.envelope import Event
 from placet.events.outcome import DONE, Done, Outcome, Park, Retry, after_attempt, backoff, of_error
-from placet.events.parked import Parked, all_parked
 from placet.events.store import Claim, ClaimLost, Put, Run, Unit
 from placet.events.unit_of_work import Context, UnitOfWork, transact
 from placet.events.wiring import Wiring
@@ -625,36 +624,6 @@ class Inbox:
                 await self._wiring.store.commit(Unit(writes=(Run(statement=update.values(**values)),)))
                 return True
 
-    # Parked messages.
-
-    async def parked(self) -> list[Parked]:
-        """What waits for a person, oldest first; strays last."""
-        return await all_parked(self._wiring.store)
-
-    async def replay(self, producer: str, epoch: str, position: int) -> bool:
-        """Handle a parked message again, behind what its lane holds. False where none is parked there."""
-        row_is = sa.and_(
-            tables.inbox.c.producer == producer,
-            tables.inbox.c.epoch == epoch,
-            tables.inbox.c.position == position,
-        )
-        rows = await self._wiring.store.rows(
-            sa.select(tables.inbox).where(row_is, tables.inbox.c.state == "parked")
-        )
-        if not rows:
-            return False
-        freed = sa.update(tables.inbox).where(row_is, tables.inbox.c.state == "parked")
-        try:
-            await self._wiring.store.commit(
-                Unit(
-                    claims=(Claim(statement=freed.values(state="waiting", attempts=0, next_at=self._now())),)
-                )
-            )
-        except ClaimLost:
-            return False
-        self._enter(_waiting(rows[0], again=True))
-        return True
-
     def _now(self) -> float:
         return self._wiring.clock.now().timestamp()
 
@@ -684,15 +653,15 @@ def _row_of(delivery: Delivery, kind: Callable[[sa.Table], Any]) -> Any:
     )
 
 
-def _waiting(row: Any, *, again: bool = False) -> _Waiting:
+def _waiting(row: Any) -> _Waiting:
     return _Waiting(
         producer=row.producer,
         epoch=row.epoch,
         position=row.position,
         routing_key=row.routing_key,
         raw=row.raw,
-        attempts=0 if again else row.attempts,
-        next_at=0.0 if again else row.next_at,
+        attempts=row.attempts,
+        next_at=row.next_at,
     )
 
 
