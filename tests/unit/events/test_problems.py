@@ -57,7 +57,9 @@ def test_every_kind_has_its_status(kind: type[PlacetError], status: int) -> None
 
 
 def test_no_kind_falls_through_to_500() -> None:
-    for kind in every_kind(PlacetError) - {PlacetError}:
+    # Those that libraries add are of one of these kinds; which of them are imported depends on other tests.
+    kinds = {kind for kind in every_kind(PlacetError) if kind.__module__ == "placet.errors"} - {PlacetError}
+    for kind in kinds:
         assert problem_of(kind("x"))[0] < 500 or issubclass(kind, Unavailable)
     assert problem_of(PlacetError("x"))[0] == 500
 
