@@ -82,7 +82,9 @@ async def _deploy(platform: Platform, project: Path) -> tuple[float, Operation]:
 
 async def _load_alone(folder: Path) -> float:
     """The unpacked image that the deployer runs, started once more by itself: median of a few starts."""
-    (root,) = {path.parent for path in (folder / "data").rglob("app/placet.json")}
+    root = min(
+        path.parent for path in (folder / "data").rglob("app/placet.json")
+    )  # they differ in a line of README
     seconds = []
     for _ in range(ROUNDS):
         with socket.socket() as listening:
@@ -92,21 +94,34 @@ async def _load_alone(folder: Path) -> float:
             began = time.perf_counter()
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
-                *("-s", "-P", "-m", "placet.runtime", "--root", str(root), "--fd", str(listening.fileno())),
+                *(
+                    "-S",
+                    "-s",
+                    "-P",
+                    "-m",
+                    "placet.runtime",
+                    "--root",
+                    str(root),
+                    "--fd",
+                    str(listening.fileno()),
+                ),
                 pass_fds=(listening.fileno(),),
                 env={
                     "PYTHONPATH": f"{root}/deps:{root}/serving",
                     "PATH": "/usr/bin:/bin",
                     "PLACET_ACCESS": "public",
                 },
-                stderr=asyncio.subprocess.DEVNULL,
             )
-            try:
-                await _until_ready(listening.getsockname()[1])
-                seconds.append(time.perf_counter() - began)
-            finally:
-                process.terminate()
-                await process.wait()
+            ready = asyncio.ensure_future(_until_ready(listening.getsockname()[1]))
+            ended = asyncio.ensure_future(process.wait())
+            await asyncio.wait((ready, ended), return_when=asyncio.FIRST_COMPLETED)
+            if ended.done():
+                ready.cancel()
+                raise RuntimeError(f"the model server ended with status {ended.result()} before it was ready")
+            await ready
+            seconds.append(time.perf_counter() - began)
+            process.terminate()
+            await ended
     return sorted(seconds)[len(seconds) // 2]
 
 

@@ -41,6 +41,7 @@ _HOP_BY_HOP = frozenset(
 _NOT_FOR_MODELS = _HOP_BY_HOP | {"cookie", "expect"}
 # What speaks for a whole origin is not for a model to say: it has only a folder of ours.
 _NOT_FOR_CLIENTS = _HOP_BY_HOP | {
+    "date",  # our own server says it
     "set-cookie",
     "alt-svc",
     "clear-site-data",
