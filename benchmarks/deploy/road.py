@@ -82,9 +82,10 @@ async def _deploy(platform: Platform, project: Path) -> tuple[float, Operation]:
 
 async def _load_alone(folder: Path) -> float:
     """The unpacked image that the deployer runs, started once more by itself: median of a few starts."""
-    root = min(
-        path.parent for path in (folder / "data").rglob("app/placet.json")
-    )  # they differ in a line of README
+    # Whole trees, not single layers; there are two, which differ in a line of README.
+    whole = ("deps", "serving/placet/runtime", "project", "placet.json")
+    trees = {path.parent for path in (folder / "data").rglob("app/placet.json")}
+    root = min(tree for tree in trees if all((tree / part).exists() for part in whole))
     seconds = []
     for _ in range(ROUNDS):
         with socket.socket() as listening:
