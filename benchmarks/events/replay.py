@@ -1,4 +1,4 @@
-"""Replayed events a second: the store's `read_all`, decoded, beside the same pages read raw with asyncpg."""
+"""Replayed events a second: the store's `replay`, decoded, beside the same pages read raw with asyncpg."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from time import perf_counter
 
 import asyncpg
 from placet.events.adapters.postgresql_store import PostgreSQLStore, open_postgresql_store
-from placet.events.store import EVENTS, Append, Unit
+from placet.events.store import EVENTS, PAGE, Append, Unit
 from placet.events.tables import LIBRARY
 
 from benchmarks.events.append_load import codec, ids, image_built
@@ -16,7 +16,6 @@ from tests.support.servers import sources
 
 SCHEMA = "builder"
 EVENTS_IN_LOG = 50_000
-PAGE = 500
 ROUNDS = 7
 GOAL = 0.5
 
@@ -37,7 +36,7 @@ async def run() -> list[Row]:
         await store.close()
     share = statistics.median(ours) / statistics.median(raw)
     return [
-        row(f"replay: read_all in pages of {PAGE}, decoded", round(statistics.median(ours)), "events/s"),
+        row(f"replay: decoded, in pages of {PAGE}", round(statistics.median(ours)), "events/s"),
         row(f"replay: raw read in pages of {PAGE}", round(statistics.median(raw)), "events/s"),
         row("replay: decoded beside raw", round(share, 2), "x", goal=GOAL),
     ]
@@ -54,7 +53,7 @@ async def _fill(store: PostgreSQLStore) -> None:
 
 async def _replay(store: PostgreSQLStore) -> float:
     position, started = 0, perf_counter()
-    while page := await store.read_all(position, PAGE):
+    async for page in store.replay(limit=PAGE):
         position = page[-1].position
     return position / (perf_counter() - started)
 

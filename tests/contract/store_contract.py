@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Awaitable, Sequence
+from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -23,6 +24,8 @@ from placet.events.codec import Codec
 from placet.events.envelope import Actor, Event, Recorded
 from placet.events.store import ANY_VERSION, EVENTS, Append, Claim, ClaimLost, EventStore, Put, Run, Unit
 from placet.events.tables import LIBRARY
+
+from tests.support.eventually import eventually
 
 ARCHIVE = "archive"
 """A second log, of other services' events."""
@@ -191,6 +194,35 @@ class StoreContract:
         assert seen == log
         assert len(log) > 400
 
+    async def test_a_replay_is_the_whole_log_in_pages(self, store: SqlStore) -> None:
+        await store.commit(appending("a", *map(str, range(1, 6))))
+
+        pages = [ids_of(page) async for page in store.replay(1, limit=2)]
+        assert pages == [["2", "3"], ["4", "5"]]
+        assert [page async for page in store.replay(5)] == []
+
+    async def test_a_replay_goes_on_with_what_was_committed_since_it_began(self, store: SqlStore) -> None:
+        await store.commit(appending("a", "1", "2", "3"))
+        seen: list[str] = []
+        async for page in store.replay(limit=1):
+            seen.extend(ids_of(page))
+            if len(seen) == 1:
+                await store.commit(appending("a", "4"))
+
+        assert seen == ["1", "2", "3", "4"]
+
+    async def test_a_replay_that_is_left_leaves_nothing_behind(self, store: SqlStore) -> None:
+        await store.commit(appending("a", *map(str, range(1, 10))))
+        before = asyncio.all_tasks()
+        for _ in range(40):  # more than there are connections to read on
+            async with aclosing(store.replay(limit=1)) as pages:
+                assert ids_of(await anext(pages)) == ["1"]
+
+        await eventually(
+            lambda: asyncio.all_tasks() <= before
+        )  # a query is called off by a message of its own
+        assert len(await store.read("a")) == 9
+
     async def test_a_missing_position_is_told_and_never_stepped_over(self, store: SqlStore) -> None:
         await store.commit(appending("a", "1", "2", "3"))
         log = sa.table(EVENTS, sa.column("position"))
@@ -198,6 +230,8 @@ class StoreContract:
 
         with pytest.raises(Unreadable, match="no position 2"):
             await store.read_all(0, 10)
+        with pytest.raises(Unreadable, match="no position 2"):
+            assert [ids_of(page) async for page in store.replay(limit=1)] == [["1"]]
 
     async def test_several_streams_of_one_unit_are_recorded_in_the_order_given(self, store: SqlStore) -> None:
         unit = Unit(

@@ -83,7 +83,7 @@ class SequenceStore(PostgreSQLStore):
             )
 
     async def read_all(self, after: int, limit: int, *, log: str = EVENTS) -> list[Recorded[Any]]:
-        return [self._recorded(log, *row) for row in await self.page(log, after, limit)]
+        return self._recorded(log, await self.page(log, after, limit))
 
 
 async def open_sequence_store(url: str) -> SequenceStore:

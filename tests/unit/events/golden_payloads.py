@@ -8,7 +8,6 @@ somebody's log. While a version has not left this repository, delete its files t
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import sys
 import types
@@ -17,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from placet.events.catalog import contract_of
 from placet.events.codec import Codec
 from placet.events.contracts import CATALOG
@@ -27,11 +27,8 @@ GOLDEN = Path(__file__).with_name("golden")
 
 def example(hint: Any, name: str = "") -> Any:
     """A value of the type: every field set, every list with one element, text that says which field it is."""
-    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-        hints = typing.get_type_hints(hint)
-        return hint(
-            **{field.name: example(hints[field.name], field.name) for field in dataclasses.fields(hint)}
-        )
+    if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
+        return hint(**{field.name: example(field.type, field.name) for field in msgspec.structs.fields(hint)})
     arguments = typing.get_args(hint)
     match typing.get_origin(hint):
         case typing.Literal:

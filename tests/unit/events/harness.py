@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,7 +19,7 @@ from placet.events.catalog import Catalog, event
 from placet.events.clocks import Clock
 from placet.events.codec import Codec
 from placet.events.envelope import Actor, Event, Recorded
-from placet.events.store import EVENTS, Append, EventStore, Head, Signal, Unit
+from placet.events.store import EVENTS, PAGE, Append, EventStore, Head, Signal, Unit
 from placet.events.tables import LIBRARY
 from placet.events.testing import CountingIds, ManualClock
 from placet.events.unit_of_work import Context
@@ -150,6 +150,11 @@ class FatefulStore:
 
     async def read_all(self, after: int, limit: int, *, log: str = EVENTS) -> list[Recorded[Any]]:
         return await self._store.read_all(after, limit, log=log)
+
+    def replay(
+        self, after: int = 0, *, limit: int = PAGE, log: str = EVENTS
+    ) -> AsyncGenerator[list[Recorded[Any]], None]:
+        return self._store.replay(after, limit=limit, log=log)
 
     async def head(self, log: str = EVENTS) -> Head:
         return await self._store.head(log)

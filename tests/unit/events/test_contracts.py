@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import re
 import typing
@@ -10,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import jsonschema
+import msgspec
 import pytest
 from placet.events.bus import routing_key
 from placet.events.catalog import contract_of
@@ -95,9 +95,9 @@ def test_an_example_comes_back_whole_and_leaves_room(cls: type) -> None:
 
 
 def _fields(hint: Any) -> Iterator[str]:
-    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-        for name, inner in typing.get_type_hints(hint).items():
-            yield name
-            yield from _fields(inner)
+    if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
+        for field in msgspec.structs.fields(hint):
+            yield field.name
+            yield from _fields(field.type)
     for inner in typing.get_args(hint):
         yield from _fields(inner)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,8 +23,6 @@ from placet.events.store import EVENTS, Claim, ClaimLost, Put, Run, Unit
 from placet.events.wiring import Wiring
 
 log = logging.getLogger(__name__)
-
-PAGE = 500
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,12 +70,15 @@ class ProjectionRunner:
                     await self._load()
                     loaded = True
                 seen = self._wiring.store.committed.count
-                page = await self._wiring.store.read_all(self._position, PAGE, log=self._projection.log)
-                if page or loop.time() - beat >= self._beat_every:
-                    await self._move(page)
+                replay = self._wiring.store.replay(self._position, log=self._projection.log)
+                async with aclosing(replay) as pages:
+                    async for page in pages:
+                        await self._move(page)
+                        beat = loop.time()
+                if loop.time() - beat >= self._beat_every:
+                    await self._move(())
                     beat = loop.time()
-                if not page:
-                    await self._wiring.store.committed.wait(min(self._beat_every, 0.5), after=seen)
+                await self._wiring.store.committed.wait(min(self._beat_every, 0.5), after=seen)
             except Unavailable as error:
                 log.warning("%s: projection %s waits: %s", self._service, self._projection.name, error)
                 await asyncio.sleep(0.5)

@@ -12,7 +12,7 @@ of an event.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -23,6 +23,8 @@ from placet.events.envelope import Event, Recorded
 
 EVENTS = "events"
 """The log that a service says its own events in."""
+PAGE = 1000
+"""Events that one page of a replay holds."""
 
 ANY_VERSION = None
 
@@ -130,6 +132,12 @@ class EventStore(Protocol):
 
     async def read_all(self, after: int, limit: int, *, log: str = EVENTS) -> list[Recorded[Any]]:
         """At most `limit` events with positions after+1, after+2, … Raises `Unreadable` if one is missing."""
+
+    def replay(
+        self, after: int = 0, *, limit: int = PAGE, log: str = EVENTS
+    ) -> AsyncGenerator[list[Recorded[Any]], None]:
+        """Everything behind `after` that there is now, as pages of `read_all`, each fetched while the one before it
+        is worked on. Close it (`contextlib.aclosing`) where it is not read to its end."""
 
     async def head(self, log: str = EVENTS) -> Head: ...
 

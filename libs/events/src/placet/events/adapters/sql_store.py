@@ -8,8 +8,9 @@ commits late.
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from itertools import chain
@@ -24,8 +25,8 @@ from placet.errors import Conflict, Unavailable, Unreadable
 from placet.events.appender import Appender, Places
 from placet.events.clocks import Ids
 from placet.events.codec import Codec
-from placet.events.envelope import Event, Recorded
-from placet.events.store import EVENTS, Append, Claim, ClaimLost, Head, Put, Run, Signal, Unit
+from placet.events.envelope import Recorded
+from placet.events.store import EVENTS, PAGE, Append, Claim, ClaimLost, Head, Put, Run, Signal, Unit
 
 
 def _log_table(name: str, metadata: sa.MetaData) -> sa.Table:
@@ -141,22 +142,38 @@ class SqlStore(ABC):
             .where(table.c.stream == stream, table.c.version > after)
             .order_by(table.c.version)
         )
-        return [
-            self._recorded(log, row.position, row.version, row.stream, row.raw)
-            for row in await self.rows(query)
-        ]
+        return self._recorded(log, [tuple(row) for row in await self.rows(query)])
 
     async def read_all(self, after: int, limit: int, *, log: str = EVENTS) -> list[Recorded[Any]]:
+        return self._recorded(log, await self._whole_page(log, after, limit))
+
+    async def replay(
+        self, after: int = 0, *, limit: int = PAGE, log: str = EVENTS
+    ) -> AsyncGenerator[list[Recorded[Any]], None]:
+        ahead = asyncio.ensure_future(self._whole_page(log, after, limit))
+        try:
+            while page := await ahead:
+                ahead = asyncio.ensure_future(self._whole_page(log, page[-1][0], limit))
+                await asyncio.sleep(
+                    0
+                )  # lets it ask the database, which then works while this page is decoded
+                yield self._recorded(log, page)
+        finally:
+            ahead.cancel()
+            await asyncio.gather(ahead, return_exceptions=True)
+
+    async def _whole_page(self, log: str, after: int, limit: int) -> Sequence[tuple[int, int, str, bytes]]:
+        """A page without a hole. Raises Unreadable."""
         self._table(log)
         async with self._available():
             page = await self.page(log, after, limit)
-        for offset, row in enumerate(page, start=1):
-            if row[0] != after + offset:
+        for expected, row in enumerate(page, start=after + 1):
+            if row[0] != expected:
                 raise Unreadable(
-                    f"log {log!r} has no position {after + offset}, but has {row[0]}: somebody removed events from it",
+                    f"log {log!r} has no position {expected}, but has {row[0]}: somebody removed events from it",
                     fix="restore the database, begin a new epoch and let the hearers compare",
                 )
-        return [self._recorded(log, *row) for row in page]
+        return page
 
     async def head(self, log: str = EVENTS) -> Head:
         return (await self.epochs(log))[-1]
@@ -362,10 +379,14 @@ class SqlStore(ABC):
             raise Unreadable(f"there is no log {log!r} here")
         return table
 
-    def _recorded(self, log: str, position: int, version: int, stream: str, raw: bytes) -> Recorded[Any]:
+    def _recorded(self, log: str, rows: Sequence[tuple[int, int, str, bytes]]) -> list[Recorded[Any]]:
+        raws = [row[3] for row in rows]
         # A log of other services' events keeps and passes on; it must not stumble over a type newer than itself.
-        event: Event[Any] = self._codec.read(raw) if log == EVENTS else self._codec.read_envelope(raw)
-        return Recorded(event=event, position=position, version=version, stream=stream)
+        events = self._codec.read_all(raws) if log == EVENTS else map(self._codec.read_envelope, raws)
+        return [
+            Recorded(event=event, position=position, version=version, stream=stream)
+            for event, (position, version, stream, _) in zip(events, rows, strict=True)
+        ]
 
 
 def _away(error: Exception) -> Unavailable:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 Command = Literal["deploy", "build"]
 Stage = Literal["submit", "certify", "operate"]
 Result = Literal["pass", "fail", "indeterminate"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What one rule said. `why` and `fix` never hold personal data: rules may only fill in facts about things."""
 
     rule: str
@@ -23,15 +23,13 @@ class Verdict:
     fix: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class PolicyRef:
+class PolicyRef(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     id: str
     version: int
     digest: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class Resources:
+class Resources(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What one release asks for. CPU in thousandths of a core, memory in bytes, for each replica."""
 
     cpu_millis: int
