@@ -214,6 +214,11 @@ class ProducerLog:
         del self.deliveries[position:]
         self.epochs.append(EpochBegan(epoch=f"{self.name}-{len(self.epochs) + 1}", began_after=position))
 
+    def make_anew(self) -> None:
+        """As with an empty database: it knows neither its events nor its epochs any more."""
+        self.deliveries.clear()
+        self.epochs = [EpochBegan(epoch=f"{self.name}-{len(self.epochs) + 1}", began_after=0)]
+
     @property
     def head(self) -> HeadAnnounced:
         return HeadAnnounced(producer=self.name, position=len(self.deliveries), epochs=tuple(self.epochs))

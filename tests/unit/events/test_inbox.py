@@ -514,6 +514,27 @@ async def test_a_producer_that_forgot_what_was_heard_is_heard_from_there_on(
     assert await rows_left(wiring) == []
 
 
+async def test_a_producer_whose_database_was_made_anew_is_heard_from_its_beginning(
+    wiring: Wiring, alpha: ProducerLog
+) -> None:
+    old = [alpha.say(AlphaNoted(text=str(n))) for n in range(4)]
+    stale = alpha.head
+    async with running(wiring, Handling().by_type()) as inbox:
+        await inbox.hear(alpha.head)
+        await inbox.receive([old[0], old[1], old[3]])
+        await until_kept(wiring, [place_of(each) for each in old[:2]])
+        alpha.make_anew()
+        new = [alpha.say(AlphaNoted(text=f"new {n}")) for n in range(3)]
+        await inbox.receive(new[:2])  # before anybody told of its epoch
+        await inbox.hear(alpha.head)
+        await until_kept(wiring, [place_of(each) for each in (*old[:2], *new[:2])])
+        await inbox.hear(stale)
+        await inbox.receive([old[2], new[2]])
+        await until_kept(wiring, [place_of(each) for each in (*old[:2], *new)])
+        await inbox.hear(alpha.head)
+    assert await rows_left(wiring) == []
+
+
 async def test_a_new_hearer_hears_every_epoch(wiring: Wiring, alpha: ProducerLog) -> None:
     said = [alpha.say(AlphaNoted(text=str(n))) for n in range(2)]
     alpha.restore(2)

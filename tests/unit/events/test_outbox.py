@@ -104,6 +104,16 @@ async def test_stopping_without_a_broker_leaves_the_rest_for_later(wiring: Wirin
     assert bus.positions == [1]
 
 
+async def test_an_epoch_that_begins_while_it_runs_names_what_follows(wiring: Wiring, bus: ScriptedBus) -> None:
+    async with running(Relay("tester", wiring, announce_every=1e9).run()):
+        await wiring.store.commit(append("1"))
+        await eventually(lambda: len(bus.published) == 1)
+        first, second = await wiring.store.head(), await wiring.store.begin_epoch()
+        await wiring.store.commit(append("2"))
+        await eventually(lambda: len(bus.published) == 2)
+    assert [each.epoch for each in bus.published] == [first.epoch, second.epoch]
+
+
 async def test_what_is_asked_for_is_sent_again(wiring: Wiring, bus: ScriptedBus) -> None:
     await wiring.store.commit(append(*numbers(9)))
     relay = Relay("tester", wiring)

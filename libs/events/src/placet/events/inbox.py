@@ -45,6 +45,8 @@ LOOK_EVERY = 6
 """Turns of the chase between looks for parked messages that a person handed back."""
 ASK_AT_MOST = 500
 """Positions asked for at once."""
+_FORGOTTEN = -1
+"""The age of an epoch that its producer does not know any more."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -188,19 +190,33 @@ class _Producer:
         """Whether `place` is known to lie before `other`: lower in the same epoch, or in an earlier one."""
         if place[0] == other[0]:
             return place[1] < other[1]
-        names = [each.epoch for each in self.head.epochs] if self.head else []
-        return place[0] in names and other[0] in names and names.index(place[0]) < names.index(other[0])
+        age, others_age = self._age(place[0]), self._age(other[0])
+        return age is not None and others_age is not None and age < others_age
 
     def successor(self, epoch: str, position: int) -> EpochBegan | None:
         """The epoch that goes on after (`epoch`, `position`), once the producer has told of it.
 
-        A producer that was restored from a backup may have begun it further back: it forgot what we still know.
+        A producer that was restored from a backup may have begun it further back: it forgot what we still know. One
+        whose database was made anew does not even know `epoch` any more, and is heard from its beginning.
         """
         epochs = self.head.epochs if self.head else ()
+        if epochs and self._age(epoch) == _FORGOTTEN:
+            return epochs[0]
         for before, after in zip(("", *(each.epoch for each in epochs)), epochs, strict=False):
             if before == epoch and after.began_after <= position:
                 return after
         return None
+
+    def _age(self, epoch: str) -> int | None:
+        """Its number among the producer's epochs; none where that is unknown.
+
+        Epochs are named in their order, so one that is missing and would come before all others is forgotten.
+        What would come after them is new: the announcement is old.
+        """
+        names = [each.epoch for each in self.head.epochs] if self.head else []
+        if epoch in names:
+            return names.index(epoch)
+        return _FORGOTTEN if names and "" < epoch < names[0] else None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -350,7 +366,7 @@ class Inbox:
                 return epoch, position, whole
             if successor.began_after < position:
                 log.error(
-                    "%s: %s was restored from a backup and forgot %d to %d of its epoch %s, which were heard here",
+                    "%s: %s was restored or made anew: it forgot %d to %d of its epoch %s, which were heard here",
                     *(self._service, producer, successor.began_after + 1, position, epoch),
                 )
             epoch, position = successor.epoch, successor.began_after

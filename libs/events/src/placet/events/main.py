@@ -8,7 +8,7 @@ import contextlib
 import logging
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -20,6 +20,7 @@ from placet.events.http import http_app
 from placet.events.parked import all_parked, retry_all
 from placet.events.service import Service, ServiceRunner
 from placet.events.settings import ProcessSettings, ServiceSettings, describe, load
+from placet.events.store import EVENTS
 from placet.events.wiring import Wiring, open_distributed_store
 
 Settings = TypeVar("Settings", bound=ServiceSettings)
@@ -33,7 +34,7 @@ def main(
     build: Callable[[Settings, Wiring], Awaitable[Service]],
     *,
     tables: Iterable[sa.MetaData] = (),
-    logs: Iterable[str] = (),
+    logs: Sequence[str] = (),
 ) -> None:
     """Run the service `name` alone. Ends the process: 0 after a drain, 1 when it failed, 2 for wrong settings."""
     parser = argparse.ArgumentParser(
@@ -49,6 +50,11 @@ def main(
         "--retry-parked",
         action="store_true",
         help="hand parked messages back to the running service and exit",
+    )
+    parser.add_argument(
+        "--begin-epoch",
+        action="store_true",
+        help="say that this service's database was restored from a backup, before the service runs again, and exit",
     )
     arguments = parser.parse_args()
     if arguments.help_settings:
@@ -67,6 +73,8 @@ def main(
     )  # the bus says itself what becomes of its connections
     if arguments.parked or arguments.retry_parked:
         sys.exit(asyncio.run(_show_parked(name, process, retry=arguments.retry_parked)))
+    if arguments.begin_epoch:
+        sys.exit(asyncio.run(_begin_epoch(name, process, logs)))
     sys.exit(asyncio.run(_serve(name, process, settings, build, tables, logs)))
 
 
@@ -139,6 +147,22 @@ async def _show_parked(name: str, process: ProcessSettings, *, retry: bool) -> i
             sys.stdout.write(msgspec.json.encode(each).decode() + "\n")
         if retry:
             sys.stderr.write(f"{await retry_all(store)} messages go back to {name}\n")
+    finally:
+        await store.close()
+    return 0
+
+
+async def _begin_epoch(name: str, process: ProcessSettings, logs: Sequence[str]) -> int:
+    """What follows in each of the service's logs has positions that others may know from before the restore."""
+    try:
+        store = await open_distributed_store(name, process.database_url, logs=logs)
+    except Unavailable as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    try:
+        for each in (EVENTS, *logs):
+            head = await store.begin_epoch(each)
+            sys.stderr.write(f"{name}: log {each!r} goes on behind {head.began_after} as epoch {head.epoch}\n")
     finally:
         await store.close()
     return 0

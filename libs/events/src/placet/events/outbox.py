@@ -135,6 +135,8 @@ class Relay:
         return bool(wishes)
 
     async def _publish(self, window: Sequence[Recorded[Any]]) -> None:
+        # Read after the window: whoever begins an epoch meanwhile does so behind it, or is seen here.
+        self._epochs = await self._wiring.store.epochs()
         await self._wiring.bus.publish(
             [
                 Outgoing(
