@@ -6,15 +6,15 @@ Texts in, text out; `tools/flow.py` writes and checks them.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import inspect
 import re
 import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
-from typing import Any
+from typing import Any, TypeGuard
 
+import msgspec
 from placet.cli import arguments
 from placet.events.bus import routing_key
 from placet.events.catalog import contract_of
@@ -77,9 +77,7 @@ def _event(event: type, heard_by: Sequence[str]) -> Iterator[str]:
 
 def _shapes() -> list[type]:
     return [
-        value
-        for value in vars(shapes).values()
-        if isinstance(value, type) and dataclasses.is_dataclass(value) and value.__module__ == shapes.__name__
+        value for value in vars(shapes).values() if _is_shape(value) and value.__module__ == shapes.__name__
     ]
 
 
@@ -94,12 +92,11 @@ def _shape(shape: type) -> Iterator[str]:
 
 
 def _fields(declared: type) -> Iterator[str]:
-    hints = typing.get_type_hints(declared)
     yield "| field | |"
     yield "|---|---|"
-    for field in dataclasses.fields(declared):
-        default = "" if field.default is dataclasses.MISSING else f", default `{field.default!r}`"
-        yield f"| `{field.name}` | {_type(hints[field.name])}{default} |"
+    for field in msgspec.structs.fields(declared):
+        default = "" if field.default is msgspec.NODEFAULT else f", default `{field.default!r}`"
+        yield f"| `{field.name}` | {_type(field.type)}{default} |"
     yield ""
 
 
@@ -111,15 +108,17 @@ def _type(hint: Any) -> str:
         return " or ".join(f"`{part}`" for part in parts)
     if origin is tuple:
         return f"list of {_type(parts[0])}"
-    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+    if _is_shape(hint):
         return f"[{hint.__name__}](#{anchor(hint.__name__)})"
     return {str: "text", int: "whole number", bool: "true or false", float: "number"}.get(hint) or str(hint)
 
 
+def _is_shape(hint: Any) -> TypeGuard[type[msgspec.Struct]]:
+    return isinstance(hint, type) and issubclass(hint, msgspec.Struct)
+
+
 def _docstring(declared: type) -> str:
-    """What was written; a dataclass without one gets its signature, which says nothing here."""
-    said = declared.__doc__ or ""
-    return "" if said.startswith(f"{declared.__name__}(") else inspect.cleandoc(said)
+    return inspect.cleandoc(declared.__doc__ or "")
 
 
 # Settings.

@@ -104,7 +104,9 @@ async def test_stopping_without_a_broker_leaves_the_rest_for_later(wiring: Wirin
     assert bus.positions == [1]
 
 
-async def test_an_epoch_that_begins_while_it_runs_names_what_follows(wiring: Wiring, bus: ScriptedBus) -> None:
+async def test_an_epoch_that_begins_while_it_runs_names_what_follows(
+    wiring: Wiring, bus: ScriptedBus
+) -> None:
     async with running(Relay("tester", wiring, announce_every=1e9).run()):
         await wiring.store.commit(append("1"))
         await eventually(lambda: len(bus.published) == 1)

@@ -162,7 +162,9 @@ async def _begin_epoch(name: str, process: ProcessSettings, logs: Sequence[str])
     try:
         for each in (EVENTS, *logs):
             head = await store.begin_epoch(each)
-            sys.stderr.write(f"{name}: log {each!r} goes on behind {head.began_after} as epoch {head.epoch}\n")
+            sys.stderr.write(
+                f"{name}: log {each!r} goes on behind {head.began_after} as epoch {head.epoch}\n"
+            )
     finally:
         await store.close()
     return 0
