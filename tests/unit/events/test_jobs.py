@@ -15,6 +15,7 @@ from placet.errors import Refused, Unavailable
 from placet.events import tables
 from placet.events.jobs import Finish, Job, JobRunner, Worker
 from placet.events.outcome import MAX_ATTEMPTS
+from placet.events.store import Run, Unit
 from placet.events.testing import ManualClock
 from placet.events.unit_of_work import UnitOfWork, transact
 from placet.events.wiring import Wiring
@@ -105,6 +106,30 @@ async def test_a_job_is_done_once_and_gone(wiring: Wiring) -> None:
         await is_result(wiring, "built churn")
     assert building.begun == [("churn", 0)]
     assert await jobs_left(wiring) == []
+
+
+async def test_a_job_of_another_version_stays_for_one_and_holds_nobody_up(tmp_path: Path) -> None:
+    clock = ManualClock()
+    wiring = await open_wiring(tmp_path / "tester.db", clock=clock)
+    await enqueue(wiring, "old", "new")
+    row = sa.update(tables.jobs).where(tables.jobs.c.key == "old")
+    await wiring.store.commit(Unit(writes=(Run(statement=row.values(payload=b'{"which":"old"}')),)))
+    async with running(runner(wiring, Building()).run()):
+        await is_result(wiring, "built new")
+        assert "another version" in await reason_of(wiring, "old")
+        await wiring.store.commit(Unit(writes=(Run(statement=row.values(payload=b'{"what":"old"}')),)))
+        clock.pass_(timedelta(minutes=1))
+        await is_result(wiring, "built new", "built old")
+    assert await jobs_left(wiring) == []
+    await wiring.store.close()
+
+
+async def reason_of(wiring: Wiring, key: str) -> str:
+    async def reason() -> str | None:
+        rows = await wiring.store.rows(sa.select(tables.jobs.c.reason).where(tables.jobs.c.key == key))
+        return rows[0].reason if rows else None
+
+    return await eventually(reason) or ""
 
 
 async def test_a_job_keeps_why_it_is_done(wiring: Wiring) -> None:

@@ -17,9 +17,19 @@ from typing import Any, Generic, TypeVar
 import msgspec
 import sqlalchemy as sa
 
-from placet.errors import PlacetError, Unavailable
+from placet.errors import PlacetError, Unavailable, Unreadable
 from placet.events import tables
-from placet.events.outcome import DONE, MAX_ATTEMPTS, Done, Outcome, Park, Retry, after_attempt, of_error
+from placet.events.outcome import (
+    DONE,
+    MAX_ATTEMPTS,
+    Done,
+    Outcome,
+    Park,
+    Retry,
+    after_attempt,
+    backoff,
+    of_error,
+)
 from placet.events.store import Claim, ClaimLost, Run, Unit
 from placet.events.unit_of_work import Context, UnitOfWork, transact
 from placet.events.wiring import Wiring
@@ -105,12 +115,24 @@ class JobRunner:
         for row in rows:
             if row.key in self._keys:
                 continue  # ours already: a busy loop renewed too late, or it was asked for again meanwhile
-            lease = sa.update(table).where(due, table.c.key == row.key)
-            values = {"leased_by": self._owner, "leased_until": now + self._lease}
+            job = self._read(row)
+            values: dict[str, Any] = {"leased_by": self._owner, "leased_until": now + self._lease}
+            if isinstance(job, Unreadable):
+                # Nobody can give it up properly either, since that takes its payload: it stays, and is looked at again.
+                log.error("%s: %s", self._service, job)
+                attempts = row.attempts + 1
+                values = {"attempts": attempts, "next_at": now + backoff(attempts), "reason": str(job)}
+            take = sa.update(table).where(due, table.c.key == row.key).values(**values)
             try:
-                await self._wiring.store.commit(Unit(claims=(Claim(statement=lease.values(**values)),)))
+                await self._wiring.store.commit(Unit(claims=(Claim(statement=take),)))
             except ClaimLost:
                 continue
+            if isinstance(job, Job):
+                return job
+        return None
+
+    def _read(self, row: sa.Row[Any]) -> Job[Any] | Unreadable:
+        try:
             return Job(
                 kind=row.kind,
                 key=row.key,
@@ -118,7 +140,11 @@ class JobRunner:
                 context=msgspec.json.decode(row.context, type=Context),
                 attempts=row.attempts,
             )
-        return None
+        except msgspec.MsgspecError as error:
+            return Unreadable(
+                f"the job {row.kind} {row.key} was written by another version of this service: {error}",
+                fix="go back to that version, or on to one that reads it",
+            )
 
     async def _run(self, job: Job[Any]) -> None:
         try:

@@ -64,4 +64,4 @@ def after_attempt(outcome: Retry | Park, attempts: int) -> Retry | Park:
 
 def backoff(attempts: int) -> float:
     """Seconds before the next attempt: 0.2, 0.4, 0.8 … up to a minute."""
-    return float(min(0.1 * 2**attempts, MAX_DELAY))
+    return MAX_DELAY if attempts > 9 else 0.1 * 2**attempts  # 2**1024 would not fit into a float
