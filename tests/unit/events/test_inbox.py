@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from placet.errors import Refused, Unavailable
 from placet.events import tables
 from placet.events.bus import Delivery, ResendAsked
-from placet.events.inbox import ByType, Everything, Heard, Inbox, Reaction
+from placet.events.inbox import MAX_STRAYS, ByType, Everything, Heard, Inbox, Reaction
 from placet.events.outcome import MAX_ATTEMPTS, Outcome, Park, Retry
 from placet.events.parked import all_parked, retry_all
 from placet.events.store import Run, Unit
@@ -452,6 +452,14 @@ async def test_why_a_stray_is_one_can_be_kept_by_any_database(wiring: Wiring, al
         (stray,) = await all_parked(wiring.store)
         assert stray.reason.isprintable()
         assert len(stray.reason) < 500
+
+
+async def test_of_strays_the_newest_are_kept(wiring: Wiring, alpha: ProducerLog) -> None:
+    said = alpha.say(AlphaNoted(text="1"))
+    async with running(wiring, Handling().by_type()) as inbox:
+        await inbox.receive([replace(said, sender=f"stranger-{number}") for number in range(MAX_STRAYS + 2)])
+        senders = [stray.producer for stray in await all_parked(wiring.store)]
+        assert senders == [f"stranger-{number}" for number in range(2, MAX_STRAYS + 2)]
 
 
 @pytest.mark.parametrize(

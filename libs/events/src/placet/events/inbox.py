@@ -43,6 +43,8 @@ SLOTS = 32
 """Projects that run at the same time."""
 LOOK_EVERY = 6
 """Turns of the chase between looks for parked messages that a person handed back."""
+MAX_STRAYS = 1000
+"""Strays that are kept for a person to look at: the newest."""
 ASK_AT_MOST = 500
 """Positions asked for at once."""
 _FORGOTTEN = -1
@@ -296,6 +298,8 @@ class Inbox:
             if place in known.early or known.is_behind(*place):
                 continue
             fresh.setdefault(delivery.producer, {})[place] = delivery
+        if writes:
+            writes.append(_forget_old_strays())
         await self._accept(fresh, writes, now)
 
     async def _accept(
@@ -472,9 +476,17 @@ class Inbox:
                 await self._ask(producer, known)
 
     async def _take_up_retried(self) -> None:
+        table = tables.inbox
+        waiting = sa.select(table.c.producer, table.c.epoch, table.c.position).where(
+            table.c.state == "waiting"
+        )
         async with self._receiving:
             try:
-                await self.load()
+                places = {
+                    (row.producer, row.epoch, row.position) for row in await self._wiring.store.rows(waiting)
+                }
+                if not places <= self._inside:
+                    await self.load()
             except Unavailable:
                 return  # the next look is soon enough
 
@@ -658,6 +670,13 @@ def _claim(batch: Sequence[_Waiting]) -> Claim:
         tables.inbox.c.state == "waiting",
     )
     return Claim(statement=rows, rows=len(batch))
+
+
+def _forget_old_strays() -> Run:
+    """Who can send strays must not be able to fill the disk with them."""
+    table = tables.strays
+    kept = sa.select(table.c.id).order_by(table.c.id.desc()).limit(MAX_STRAYS)
+    return Run(statement=sa.delete(table).where(table.c.id.not_in(kept)))
 
 
 def _row_of(delivery: Delivery, kind: Callable[[sa.Table], Any]) -> Any:
