@@ -7,8 +7,10 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 from opentelemetry import trace
+from placet.deployer import projections as p
 from placet.deployer import queries
 from placet.deployer.domain import Amount, Reserve, Room
 from placet.deployer.placements import Placements
@@ -54,6 +56,7 @@ async def reserve(store: EventStore, project: str, total: Amount) -> str:
         tracer=trace.get_tracer("test"),
     )
     placements = Placements(reads=store, total=total, reservation=timedelta(minutes=15))
+    resources = Resources(cpu_millis=500, memory_bytes=2**20, gpus=0, min_replicas=1, max_replicas=1)
 
     def command(room: Room) -> Reserve:
         return Reserve(
@@ -62,12 +65,13 @@ async def reserve(store: EventStore, project: str, total: Amount) -> str:
             request=1,
             source=f"sha256:{'5' * 64}",
             image=None,
-            resources=Resources(cpu_millis=500, memory_bytes=2**20, gpus=0, min_replicas=1, max_replicas=1),
+            resources=resources,
             room=room,
             until=datetime(2026, 5, 4, tzinfo=UTC).isoformat(),
         )
 
     async def change(work: UnitOfWork) -> str:
+        work.put(p.releases, project=project, release=1, resources=msgspec.json.encode(resources))
         (happened,) = await placements.decide_in_room(work, command)
         return type(happened).__name__
 

@@ -20,12 +20,10 @@ from placet.deployer import projections as p
 from placet.deployer import queries
 from placet.deployer.domain import (
     PROJECT,
-    AcceptStart,
     Amount,
     Command,
     Happened,
     Project,
-    Reserve,
     Room,
     stream,
 )
@@ -97,30 +95,25 @@ class Placements:
     async def _stage(self, work: UnitOfWork, command: Command) -> Sequence[Happened]:
         happened = await work.decide(PROJECT, stream(command.project), command)
         if happened:
-            await self._keep_holdings(work, command)
+            await _keep_holdings(work, command.project)
         for event in happened:
             _enqueue_what_follows(work, event)
         return happened
 
-    async def _keep_holdings(self, work: UnitOfWork, command: Command) -> None:
-        project = command.project
-        amounts = await queries.amounts(self.reads, project)
-        if isinstance(command, Reserve | AcceptStart):
-            amounts[command.release] = Amount.of(command.resources)
-        state: Project = await work.state(PROJECT, stream(project))
-        work.run(sa.delete(p.holdings).where(p.holdings.c.project == project))
-        for release in sorted(state.holds):
-            reservation = state.reservation(release)
-            work.put(
-                p.holdings,
-                project=project,
-                release=release,
-                cpu_millis=amounts[release].cpu_millis,
-                memory_bytes=amounts[release].memory_bytes,
-                gpus=amounts[release].gpus,
-                until=reservation.until if reservation else None,
-                is_live=state.live is not None and state.live.release == release,
-            )
+
+async def _keep_holdings(work: UnitOfWork, project: str) -> None:
+    """From the stream's state alone: rows read at another moment may know of less than the state does."""
+    state: Project = await work.state(PROJECT, stream(project))
+    work.run(sa.delete(p.holdings).where(p.holdings.c.project == project))
+    for release in sorted(state.holds):
+        reservation = state.reservation(release)
+        work.put(
+            p.holdings,
+            project=project,
+            release=release,
+            until=reservation.until if reservation else None,
+            is_live=state.live is not None and state.live.release == release,
+        )
 
 
 def settle(work: UnitOfWork, job: Settle) -> None:

@@ -1,9 +1,10 @@
 """The deployer's own rows: what it heard of releases, who holds room, and tokens that were revoked.
 
-`releases` keeps what other services' events said, so that a start needs nobody to be asked. `holdings` is the
-platform's room as it is given away; it always agrees with the projects' streams, since both are written in one
-unit. `room_taken` is one number that every taking of room moves on by one: of two that looked at the same room,
-the second finds it moved and has to look again (`placements.py`).
+`releases` keeps what other services' events said, so that a start needs nobody to be asked. `holdings` says which
+releases hold room; it always agrees with the projects' streams, since it is derived from nothing else and both
+are written in one unit. How much one holds is what it was cleared for, which never changes. `room_taken` is one
+number that every taking of room moves on by one: of two that looked at the same room, the second finds it moved
+and has to look again (`placements.py`).
 """
 
 from __future__ import annotations
@@ -47,9 +48,6 @@ holdings = sa.Table(
     TABLES,
     sa.Column("project", sa.Text, primary_key=True),
     sa.Column("release", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("cpu_millis", sa.BigInteger, nullable=False),
-    sa.Column("memory_bytes", sa.BigInteger, nullable=False),
-    sa.Column("gpus", sa.Integer, nullable=False),
     sa.Column("until", sa.Text),
     sa.Column("is_live", sa.Boolean, nullable=False),
 )

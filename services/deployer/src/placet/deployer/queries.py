@@ -14,6 +14,8 @@ from placet.deployer.domain import Amount, Holding, Room
 from placet.deployer.ports import Reads
 from placet.events.contracts.shapes import Resources
 
+_IS_SAME = sa.and_(p.releases.c.project == p.holdings.c.project, p.releases.c.release == p.holdings.c.release)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Certified:
@@ -67,22 +69,12 @@ async def room(reads: Reads, total: Amount) -> tuple[Room, int]:
     The number is read first: whatever is taken after that is noticed by it.
     """
     taken = await reads.rows(sa.select(p.room_taken.c.number))
-    rows = await reads.rows(sa.select(p.holdings).order_by(p.holdings.c.project, p.holdings.c.release))
+    query = sa.select(p.releases).join(p.holdings, _IS_SAME)
+    rows = await reads.rows(query.order_by(p.releases.c.project, p.releases.c.release))
     held = tuple(
-        Holding(
-            project=row.project,
-            release=row.release,
-            amount=_amount(row),
-        )
-        for row in rows
+        Holding(project=row.project, release=row.release, amount=Amount.of(_resources(row))) for row in rows
     )
     return Room(total=total, held=held), int(taken[0].number) if taken else 0
-
-
-async def amounts(reads: Reads, project: str) -> dict[int, Amount]:
-    """What each release of a project holds."""
-    rows = await reads.rows(sa.select(p.holdings).where(p.holdings.c.project == project))
-    return {row.release: _amount(row) for row in rows}
 
 
 async def expired(reads: Reads, now: str) -> Sequence[tuple[str, int]]:
@@ -99,10 +91,7 @@ async def running(reads: Reads) -> frozenset[tuple[str, int]]:
 
 async def live(reads: Reads) -> Sequence[Known]:
     """The releases that are live, over all projects."""
-    is_same = sa.and_(
-        p.releases.c.project == p.holdings.c.project, p.releases.c.release == p.holdings.c.release
-    )
-    query = sa.select(p.releases).join(p.holdings, is_same).where(p.holdings.c.is_live)
+    query = sa.select(p.releases).join(p.holdings, _IS_SAME).where(p.holdings.c.is_live)
     return [_known(row) for row in await reads.rows(query.order_by(p.releases.c.project))]
 
 
@@ -110,8 +99,8 @@ async def is_revoked(reads: Reads, token: str) -> bool:
     return bool(await reads.rows(sa.select(p.revoked_tokens).where(p.revoked_tokens.c.token == token)))
 
 
-def _amount(row: sa.Row[Any]) -> Amount:
-    return Amount(cpu_millis=row.cpu_millis, memory_bytes=row.memory_bytes, gpus=row.gpus)
+def _resources(row: sa.Row[Any]) -> Resources:
+    return msgspec.json.decode(row.resources, type=Resources)
 
 
 def _known(row: sa.Row[Any]) -> Known:
@@ -122,7 +111,7 @@ def _known(row: sa.Row[Any]) -> Known:
             source=row.source,
             image=row.known_image,
             access=row.access,
-            resources=msgspec.json.decode(row.resources, type=Resources),
+            resources=_resources(row),
         )
     if row.certificate is not None:
         certified = Certified(
