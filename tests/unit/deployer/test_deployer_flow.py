@@ -3,16 +3,46 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 from placet.deployer.domain import Amount, Live
 from placet.deployer.placements import Placements
-from placet.deployer.ports import Sample
+from placet.deployer.ports import Instance, Sample
 from placet.deployer.reconcile import DEATHS, Reconciliation
 
 from tests.support.eventually import eventually
+from tests.unit.deployer.fakes import FakeModelHost
 from tests.unit.deployer.harness import World
+
+
+class HostThatIsOvertaken(FakeModelHost):
+    """Something happens while its instances are listed for the next time, before or after it looked itself."""
+
+    listings = 0
+    before_listing: Callable[[], Awaitable[None]] | None = None
+    after_listing: Callable[[], Awaitable[None]] | None = None
+
+    async def list(self) -> Sequence[Instance]:
+        self.listings += 1
+        before, self.before_listing = self.before_listing, None
+        after, self.after_listing = self.after_listing, None
+        if before is not None:
+            await before()
+        found = await super().list()
+        if after is not None:
+            await after()
+        return found
+
+
+def reconciliation_of(world: World) -> Reconciliation:
+    """One that is run by the test, and looks again at once at what died."""
+    placements = Placements(reads=world.wiring.store, total=Amount(), reservation=timedelta(minutes=15))
+    return Reconciliation(
+        ports=world.ports, placements=placements, wiring=world.wiring, grace=60.0, pause=0.0
+    )
 
 
 class TestDeploying:
@@ -285,15 +315,7 @@ class TestKeepingUp:
         await world.deploy_and_wait()
         world.host.dies_at_once.add("churn-1")
         world.host.die("churn-1")
-        reconciliation = Reconciliation(
-            ports=world.ports,
-            placements=Placements(
-                reads=world.wiring.store, total=Amount(), reservation=timedelta(minutes=15)
-            ),
-            wiring=world.wiring,
-            grace=60.0,
-            pause=0.0,
-        )
+        reconciliation = reconciliation_of(world)
         for _ in range(DEATHS):
             await reconciliation.run()
 
@@ -301,6 +323,29 @@ class TestKeepingUp:
         assert failed.why.startswith("churn ended 5 times in a row: it ")
         assert (await world.state()).live is None
         await eventually(lambda: world.router.table == {})
+
+    async def test_what_becomes_live_while_it_looks_did_not_diverge(self, idle_world: World) -> None:
+        idle_world.settings = idle_world.settings.model_copy(update={"reconcile_seconds": 3600.0})
+        idle_world.host = host = HostThatIsOvertaken()
+        async with idle_world.deployer():
+            await eventually(lambda: host.listings)  # by the deployer's own first round
+            host.after_listing = idle_world.deploy_and_wait
+            await reconciliation_of(idle_world).run()
+
+        assert await idle_world.names() == ["resources.reserved", "start.accepted", "model.started"]
+
+    async def test_what_is_replaced_while_it_looks_did_not_die(self, idle_world: World) -> None:
+        idle_world.settings = idle_world.settings.model_copy(update={"reconcile_seconds": 3600.0})
+        idle_world.host = host = HostThatIsOvertaken()
+        async with idle_world.deployer():
+            await idle_world.deploy_and_wait(release=1)
+            reconciliation = reconciliation_of(idle_world)
+            for release in range(2, 2 + DEATHS):
+                host.before_listing = partial(idle_world.deploy_and_wait, release=release)
+                await reconciliation.run()
+
+        assert set(await idle_world.names()) == {"resources.reserved", "start.accepted", "model.started"}
+        assert set(idle_world.router.table) == {"churn"}
 
     async def test_an_ended_certificate_stops_traffic(self, world: World) -> None:
         await world.deploy_and_wait()

@@ -18,7 +18,6 @@ from placet.deployer.domain import (
     PROJECT,
     Expire,
     GiveUp,
-    Live,
     Quarantine,
     ReportDiverged,
     in_mebibytes,
@@ -66,9 +65,11 @@ class Reconciliation:
         """One round. Raises `Unavailable`; the next round begins anew."""
         now = self.wiring.clock.now()
         await self._end_reservations(now)
+        # First what should run, then what does: what was live and does not run is looked up once more by `_mend`.
+        live = await queries.live(self.placements.reads)
         instances = {each.id: each for each in await self.ports.host.list()}
         routes = await self.ports.router.routes()
-        for known in await queries.live(self.placements.reads):
+        for known in live:
             if known.certified and datetime.fromisoformat(known.certified.not_after) <= now:
                 await self._quarantine(known, known.certified)
             else:
@@ -123,7 +124,7 @@ class Reconciliation:
     async def _mend(self, known: Known, why: str, *, is_death: bool) -> None:
         trouble = self._troubles.setdefault(known.project, _Trouble())
         now = time.monotonic()
-        if now < trouble.look_again:
+        if now < trouble.look_again or not await self._is_live(known):
             return
         if now - trouble.last > QUIET:
             trouble.deaths = 0
@@ -136,12 +137,9 @@ class Reconciliation:
             return
 
         async def diverge(work: UnitOfWork) -> None:
-            live = await self._live(work, known)
-            if live is None:
-                return
             diverged = ReportDiverged(project=known.project, release=known.release, why=why)
-            await self.placements.decide(work, diverged)
-            settle(work, Settle(project=known.project, mend=True))
+            if await self.placements.decide(work, diverged):
+                settle(work, Settle(project=known.project, mend=True))
 
         await self._transact(known, diverge)
 
@@ -185,9 +183,11 @@ class Reconciliation:
 
             await self._transact(Known(project=project, release=0), end)
 
-    async def _live(self, work: UnitOfWork, known: Known) -> Live | None:
-        state = await work.state(PROJECT, stream(known.project))
-        return state.live if state.live is not None and state.live.release == known.release else None
+    async def _is_live(self, known: Known) -> bool:
+        """Still: it may have been replaced or stopped since it was looked up."""
+        recorded = await self.wiring.store.read(stream(known.project))
+        live = PROJECT.fold(each.data for each in recorded).live
+        return live is not None and live.release == known.release
 
     async def _transact(self, known: Known, change: Callable[[UnitOfWork], Awaitable[None]]) -> None:
         """In the name of the operation that deployed the release, since its life goes on here."""
