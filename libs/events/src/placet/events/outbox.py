@@ -26,8 +26,6 @@ from placet.events.wiring import Wiring
 log = logging.getLogger(__name__)
 
 WINDOW = 100
-LOOK_EVERY = 0.25
-"""Seconds between looks for events that another replica appended; our own wake the relay at once."""
 
 
 class Relay:
@@ -165,8 +163,11 @@ class Relay:
         self._wake.clear()
         if self._asked:
             return
+        committed = self._wiring.store.committed
         waiters = [
-            asyncio.ensure_future(self._wiring.store.committed.wait(LOOK_EVERY, after=seen)),
+            asyncio.ensure_future(
+                committed.wait(min(committed.look_every, self._announce_every), after=seen)
+            ),
             asyncio.ensure_future(self._wake.wait()),
         ]
         try:

@@ -78,7 +78,8 @@ class ProjectionRunner:
                 if loop.time() - beat >= self._beat_every:
                     await self._move(())
                     beat = loop.time()
-                await self._wiring.store.committed.wait(min(self._beat_every, 0.5), after=seen)
+                committed = self._wiring.store.committed
+                await committed.wait(min(self._beat_every, committed.look_every), after=seen)
             except Unavailable as error:
                 log.warning("%s: projection %s waits: %s", self._service, self._projection.name, error)
                 await asyncio.sleep(0.5)

@@ -93,6 +93,8 @@ class Head:
 class Signal:
     """Wakes whoever waits for the next commit of this process. Commits of other processes are found by looking."""
 
+    look_every: float = 0.25
+    """Seconds between looks for commits of other processes, of which an adapter may know that there are few."""
     count: int = 0
     """Commits so far. Look here before looking into the log, and no commit in between is slept through."""
     _changed: asyncio.Event = field(default_factory=asyncio.Event)

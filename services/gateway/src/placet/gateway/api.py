@@ -171,6 +171,7 @@ def router(
 
     async def _follow(id: str, seen: int) -> AsyncIterator[ServerSentEvent]:
         while True:
+            committed = store.committed.count
             operation, changes = await queries.operation(id)
             if changes > seen:
                 seen = changes
@@ -178,7 +179,7 @@ def router(
                 yield ServerSentEvent(event="operation", id=str(changes), data=data)
             if operation.is_over:
                 return
-            await store.committed.wait(LOOK_EVERY)
+            await store.committed.wait(LOOK_EVERY, after=committed)
 
     @api.get("/models", tags=["models"])
     async def get_models(who: Caller = caller, after: After = None, limit: Limit = 100) -> dict[str, Any]:

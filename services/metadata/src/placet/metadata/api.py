@@ -52,12 +52,13 @@ def router(*, keys: KeySet, clock: Clock, queries: Queries, store: EventStore) -
 
     async def _follow(after: int, wanted: Filter) -> AsyncIterator[ServerSentEvent]:
         while True:
+            committed = store.committed.count
             page = await queries.events(after, 200, wanted)
             for each in page.events:
                 data = msgspec.json.encode(shown(each)).decode()
                 yield ServerSentEvent(event="event", id=str(each.position), data=data)
             if page.next == after:
-                await store.committed.wait(LOOK_EVERY)
+                await store.committed.wait(LOOK_EVERY, after=committed)
             after = page.next
 
     @api.get("/audit/entries")

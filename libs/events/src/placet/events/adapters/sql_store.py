@@ -61,6 +61,9 @@ class NotUnique(Exception):
 class SqlStore(ABC):
     """An `EventStore` over SQLAlchemy engines; open it with the adapters' `open_…` functions."""
 
+    look_every = 0.25
+    """As in `Signal`."""
+
     def __init__(
         self,
         *,
@@ -71,7 +74,7 @@ class SqlStore(ABC):
         tables: Iterable[sa.MetaData],
         logs: Iterable[str],
     ) -> None:
-        self.committed = Signal()
+        self.committed = Signal(look_every=self.look_every)
         self._writer = writer
         self._reader = reader
         self._codec = codec

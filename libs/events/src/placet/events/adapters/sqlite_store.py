@@ -28,6 +28,9 @@ from placet.events.store import Put
 class SqliteStore(SqlStore):
     """Open it with `open_sqlite_store`."""
 
+    look_every = 2.0
+    """Embedded, one process has the file, and only a command beside it may write to it: an idle laptop stays cool."""
+
     def locked(self) -> AbstractAsyncContextManager[AsyncConnection]:
         return self._writer.begin()  # BEGIN IMMEDIATE
 
