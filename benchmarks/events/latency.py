@@ -16,8 +16,9 @@ from typing import Any
 
 from placet.events.bus import Delivery, Note, Receiver, Subscription
 from placet.events.contracts.builder import ImageBuilt
-from placet.events.inbox import ByType, Heard, Inbox
+from placet.events.inbox import Inbox
 from placet.events.outbox import Relay
+from placet.events.reaction import ByType, Heard
 from placet.events.store import Append, Unit
 from placet.events.unit_of_work import UnitOfWork
 from placet.events.wiring import Wiring
@@ -118,7 +119,6 @@ async def _both(says: Wiring, hears: Wiring, watch: Watch) -> AsyncIterator[None
             relay.run(),
             says.bus.consume(Subscription(service="builder", producers=frozenset()), inbox_of_builder),
             inbox.run(),
-            inbox.chase(),
             hears.bus.consume(
                 Subscription(service="indexer", producers=frozenset({"builder"})), Subscriber(inbox, watch)
             ),

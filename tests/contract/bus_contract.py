@@ -65,7 +65,7 @@ def event(producer: str, position: int, *, project: str = "churn") -> Outgoing:
 
 def head(producer: str, position: int) -> HeadAnnounced:
     return HeadAnnounced(
-        producer=producer, position=position, epochs=(EpochBegan(epoch="first", began_after=0),)
+        producer=producer, position=position, end=position, epochs=(EpochBegan(epoch="first", began_after=0),)
     )
 
 

@@ -180,7 +180,9 @@ class World:
         )
         bus = InProcessBus(self.hub, contract.producer)
         epochs = (EpochBegan(epoch="e", began_after=0),)
-        await bus.tell(HeadAnnounced(producer=contract.producer, position=position, epochs=epochs))
+        await bus.tell(
+            HeadAnnounced(producer=contract.producer, position=position, end=position, epochs=epochs)
+        )
         await bus.publish([outgoing])
 
     async def deploy(self, project: str = "churn", release: int = 1, *, memory: int = 2**29) -> None:

@@ -212,16 +212,29 @@ class ProducerLog:
     def restore(self, position: int) -> None:
         """As after a restore from a backup that ends at `position`: what came later is forgotten."""
         del self.deliveries[position:]
-        self.epochs.append(EpochBegan(epoch=f"{self.name}-{len(self.epochs) + 1}", began_after=position))
+        self.epochs.append(self._next_epoch(position))
+
+    def forget_epoch(self, index: int) -> None:
+        """As with a backup from before it began."""
+        del self.epochs[index]
 
     def make_anew(self) -> None:
         """As with an empty database: it knows neither its events nor its epochs any more."""
         self.deliveries.clear()
-        self.epochs = [EpochBegan(epoch=f"{self.name}-{len(self.epochs) + 1}", began_after=0)]
+        self.epochs = [self._next_epoch(0)]
+
+    def _next_epoch(self, began_after: int) -> EpochBegan:
+        number = int(self.epochs[-1].epoch.rpartition("-")[2]) + 1
+        return EpochBegan(epoch=f"{self.name}-{number}", began_after=began_after)
 
     @property
     def head(self) -> HeadAnnounced:
-        return HeadAnnounced(producer=self.name, position=len(self.deliveries), epochs=tuple(self.epochs))
+        return HeadAnnounced(
+            producer=self.name,
+            position=len(self.deliveries),
+            end=len(self.deliveries),
+            epochs=tuple(self.epochs),
+        )
 
     def positions(self, after: int, upto: int) -> list[Delivery]:
         return self.deliveries[after:upto]

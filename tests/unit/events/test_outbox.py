@@ -146,6 +146,7 @@ async def test_every_epoch_is_announced_and_each_event_carries_its_own(
         HeadAnnounced(
             producer="tester",
             position=3,
+            end=3,
             epochs=(EpochBegan(epoch=old.epoch, began_after=0), EpochBegan(epoch=new.epoch, began_after=2)),
         )
     ]

@@ -17,8 +17,8 @@ from placet.events.adapters.in_process_bus import InProcessBus, InProcessHub
 from placet.events.bus import Delivery, HeadAnnounced, Note, Outgoing, Receiver, Subscription
 from placet.events.clocks import SystemClock
 from placet.events.decider import Decider
-from placet.events.inbox import ByType, Heard
 from placet.events.jobs import Finish, Job, Worker
+from placet.events.reaction import ByType, Heard
 from placet.events.service import Periodic, Service, ServiceRunner, run_together
 from placet.events.store import Run, Unit
 from placet.events.testing import CountingIds

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from placet.errors import Unreadable
+
 EXCHANGE = "placet.events"
 STREAM = "placet.events.stream"
 
@@ -51,10 +53,14 @@ class EpochBegan:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HeadAnnounced:
-    """A producer says where its log ends and which epochs it has had, so that who has less can ask."""
+    """A producer says up to where it has sent its log and which epochs it has had, so that who has less can ask.
+
+    `end` is where the log ends: whoever heard more of the same epoch knows that the producer forgot something.
+    """
 
     producer: str
     position: int
+    end: int
     epochs: tuple[EpochBegan, ...]
 
 
@@ -91,7 +97,7 @@ class Bus(Protocol):
         """Return when every message is confirmed. Raises Unavailable when one is not; any may then have arrived."""
 
     async def tell(self, note: Note) -> None:
-        """Broadcast, unconfirmed. Raises Unavailable."""
+        """Broadcast to whoever listens now; a note that is lost is told again. Raises Unavailable."""
 
     async def consume(self, subscription: Subscription, receiver: Receiver) -> None:
         """Hand over what comes until cancelled. Connects again by itself; rests while `receive` raises Unavailable."""
@@ -100,6 +106,8 @@ class Bus(Protocol):
 
 
 def routing_key(event_type: str, partitionkey: str) -> str:
-    """`<producer>.<noun>.<verb>.<project>`: always four words, which no note has."""
-    _, producer, noun, verb, _ = event_type.split(".")
-    return f"{producer}.{noun}.{verb}.{partitionkey}"
+    """`<producer>.<noun>.<verb>.<project>`: always four words, which no note has. Raises Unreadable."""
+    words = event_type.split(".")
+    if len(words) != 5:
+        raise Unreadable(f"{event_type!r:.100} is no event's type: placet.<producer>.<noun>.<verb>.v<n>")
+    return ".".join((*words[1:4], partitionkey))

@@ -15,7 +15,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from placet.errors import Unavailable
+from placet.errors import Unavailable, Unreadable
 from placet.events import tables
 from placet.events.bus import EpochBegan, HeadAnnounced, Outgoing, routing_key
 from placet.events.envelope import Recorded
@@ -26,6 +26,8 @@ from placet.events.wiring import Wiring
 log = logging.getLogger(__name__)
 
 WINDOW = 100
+RESEND_AT_MOST = 500
+"""Positions that are sent again for one wish: who lacks more asks again."""
 
 
 class Relay:
@@ -48,8 +50,9 @@ class Relay:
         return max(self._head - self._position, 0)
 
     def resend(self, after: int, upto: int) -> None:
-        """Send positions `after` + 1 to `upto` again; overlapping wishes are met once."""
-        self._asked[after] = max(upto, self._asked.get(after, 0))
+        """Send positions `after` + 1 to `upto` again, at most `RESEND_AT_MOST`; overlapping wishes are met once."""
+        after = max(after, 0)
+        self._asked[after] = max(min(upto, after + RESEND_AT_MOST), self._asked.get(after, 0))
         self._wake.set()
 
     async def run(self) -> None:
@@ -95,9 +98,14 @@ class Relay:
         """
         self._epochs = await self._wiring.store.epochs()
         self._head = self._epochs[-1].position
+        if self._head < self._position:
+            raise Unreadable(
+                f"the log of {self._service} ends at {self._head}, and {self._position} was sent: it was restored",
+                fix=f"python -m placet.{self._service} --begin-epoch, then start it again",
+            )
         epochs = tuple(EpochBegan(epoch=each.epoch, began_after=each.began_after) for each in self._epochs)
         await self._wiring.bus.tell(
-            HeadAnnounced(producer=self._service, position=self._position, epochs=epochs)
+            HeadAnnounced(producer=self._service, position=self._position, end=self._head, epochs=epochs)
         )
 
     async def _load(self) -> None:
@@ -119,18 +127,21 @@ class Relay:
         return True
 
     async def _send_again(self) -> bool:
-        wishes, self._asked = self._asked, {}
-        done = 0
-        for after in sorted(wishes):
-            position, upto = max(after, done), min(wishes[after], self._position)
-            while position < upto:
-                window = await self._wiring.store.read_all(position, min(WINDOW, upto - position))
-                if not window:
-                    break
-                await self._publish(window)
-                position = window[-1].position
-            done = max(done, position)
-        return bool(wishes)
+        """One window, so that nobody's wishes hold up what is new."""
+        if not self._asked:
+            return False
+        after = min(self._asked)
+        upto = min(self._asked.pop(after), self._position)
+        window = await self._wiring.store.read_all(after, min(WINDOW, upto - after)) if after < upto else []
+        if not window:
+            return True
+        await self._publish(window)
+        reached = window[-1].position
+        wishes = {max(begin, reached): end for begin, end in self._asked.items() if end > reached}
+        if upto > reached:
+            wishes[reached] = max(upto, wishes.get(reached, 0))
+        self._asked = wishes
+        return True
 
     async def _publish(self, window: Sequence[Recorded[Any]]) -> None:
         # Read after the window: whoever begins an epoch meanwhile does so behind it, or is seen here.

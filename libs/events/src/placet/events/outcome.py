@@ -34,6 +34,8 @@ Outcome = Done | Retry | Park
 DONE = Done()
 MAX_ATTEMPTS = 12
 MAX_DELAY = 60.0
+MAX_REASON = 4000
+"""Characters."""
 
 
 def of_error(error: Exception) -> Retry | Park:
@@ -50,16 +52,34 @@ def of_error(error: Exception) -> Retry | Park:
             return Retry(after=None, reason="".join(traceback.format_exception(error)[-4:]).strip())
 
 
-def after_attempt(outcome: Retry | Park, attempts: int) -> Retry | Park:
-    """The outcome of attempt number `attempts`, with its delay filled in, or parked when there were enough."""
+def is_failure(outcome: Retry | Park) -> bool:
+    """Whether it counts among the attempts: who says when to try again waits, and does not fail."""
+    return isinstance(outcome, Park) or outcome.after is None
+
+
+def after_attempt(outcome: Retry | Park, failures: int) -> Retry | Park:
+    """The outcome after so many failures, this one among them: with its delay, or parked when there were enough."""
+    reason = storable(outcome.reason)
     match outcome:
         case Park():
-            return outcome
-        case Retry(after=after, reason=reason):
-            if after is None and attempts >= MAX_ATTEMPTS:
-                return Park(reason=f"failed {attempts} times: {reason}")
-            return Retry(after=after if after is not None else backoff(attempts), reason=reason)
+            return Park(reason=reason)
+        case Retry(after=None):
+            if failures >= MAX_ATTEMPTS:
+                return Park(reason=f"failed {failures} times: {reason}")
+            return Retry(after=backoff(failures), reason=reason)
+        case Retry(after=after):
+            return Retry(after=after, reason=reason)
     assert_never(outcome)
+
+
+def storable(text: str) -> str:
+    """`text` as any database and any event can keep it, cut in its middle where it is long.
+
+    What went wrong may quote what made it go wrong: a lone surrogate out of a file's name, a NUL out of a model.
+    """
+    kept = text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
+    half = MAX_REASON // 2
+    return kept if len(kept) <= MAX_REASON else f"{kept[:half]} … {kept[-half:]}"
 
 
 def backoff(attempts: int) -> float:

@@ -21,11 +21,12 @@ from fastapi import APIRouter
 from placet.errors import Unavailable
 from placet.events.bus import Subscription
 from placet.events.catalog import contract_of
-from placet.events.inbox import Gap, Inbox, Reaction
+from placet.events.inbox import Gap, Inbox
 from placet.events.jobs import JobRunner, Worker
 from placet.events.leadership import Leadership
 from placet.events.outbox import Relay
 from placet.events.projection import Progress, Projection, ProjectionRunner
+from placet.events.reaction import Reaction
 from placet.events.wiring import Wiring
 
 log = logging.getLogger(__name__)
@@ -174,7 +175,6 @@ class ServiceRunner:
                 tasks.create_task(self._until_deposed())
                 tasks.create_task(self._wiring.bus.consume(subscription, term.inbox))
                 tasks.create_task(term.inbox.run())
-                tasks.create_task(term.inbox.chase())
                 tasks.create_task(term.relay.run())
                 for projection in term.projections:
                     tasks.create_task(projection.run())

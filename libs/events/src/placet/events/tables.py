@@ -13,6 +13,7 @@ inbox = sa.Table(
     sa.Column("epoch", sa.Text, primary_key=True),
     sa.Column("position", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("routing_key", sa.Text, nullable=False),
+    sa.Column("lane", sa.Text, nullable=False),
     sa.Column("raw", sa.LargeBinary, nullable=False),
     # early: behind a hole; waiting: to be handled; parked: for a person.
     sa.Column("state", sa.Text, nullable=False),
@@ -20,6 +21,7 @@ inbox = sa.Table(
     sa.Column("next_at", sa.Double, nullable=False),
     sa.Column("reason", sa.Text),
     sa.Column("received_at", sa.Double, nullable=False),
+    sa.Index("inbox_lanes", "state", "lane"),
 )
 
 inbox_cursors = sa.Table(

@@ -395,8 +395,8 @@ def _read(message: DeliveredMessage) -> Delivery | Note:
 def _makes_sense(note: Note) -> bool:
     """Whether its numbers and names could be a log's: they end up in tables, and a hearer must survive a liar."""
     match note:
-        case HeadAnnounced(position=position, epochs=epochs):
-            places = [position, *(each.began_after for each in epochs)]
+        case HeadAnnounced(position=position, end=end, epochs=epochs):
+            places = [position, end, *(each.began_after for each in epochs)]
             return _are_places(places) and all(_is_epoch(each.epoch) for each in epochs)
         case ResendAsked(after=after, upto=upto):
             return _are_places([after, upto])
