@@ -99,6 +99,21 @@ async def test_later_layers_lie_over_earlier_ones(registry: ImageLayout, cache: 
     assert (tree / "app" / "a").stat().st_mode & 0o777 == 0o444
 
 
+async def test_whoever_reaches_the_tree_may_read_it_whatever_the_umask(
+    registry: ImageLayout, cache: Path
+) -> None:
+    manifest = await image(registry, [layer(file("app/folder/a"), file("app/tool", mode=0o755))])
+
+    before = os.umask(0o077)
+    try:
+        tree = await unpack_layers(registry, "models/churn", manifest, cache)
+    finally:
+        os.umask(before)
+
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (tree, *tree.rglob("*"))}
+    assert modes == {tree.name: 0o755, "app": 0o755, "folder": 0o755, "a": 0o444, "tool": 0o555}
+
+
 async def test_whiteouts_take_away_what_lies_below(registry: ImageLayout, cache: Path) -> None:
     manifest = await image(
         registry,

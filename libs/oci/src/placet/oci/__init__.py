@@ -1,7 +1,7 @@
 """OCI registries and image layouts: one port, `Registry`, and an adapter for each.
 
 `open_registry` takes an address and gives the adapter for it. `push_artifact` and `fetch_artifact` keep
-anything that is no image; `unpack_layers` lays an image's files out on disk.
+anything that is no image; `unpack_layers` lays an image's files out on disk, and `link_tree` once more elsewhere.
 """
 
 from placet.oci.artifacts import Artifact, ArtifactFile, fetch_artifact, push_artifact
@@ -18,7 +18,7 @@ from placet.oci.distribution import DistributionRegistry
 from placet.oci.image_layout import ImageLayout
 from placet.oci.opening import open_registry
 from placet.oci.registry import Registry
-from placet.oci.unpacking import UnpackLimits, unpack_layers
+from placet.oci.unpacking import UnpackLimits, link_tree, unpack_layers
 
 __all__ = [
     "Artifact",
@@ -34,6 +34,7 @@ __all__ = [
     "UnpackLimits",
     "fetch_artifact",
     "is_digest",
+    "link_tree",
     "open_registry",
     "push_artifact",
     "sha256_digest",

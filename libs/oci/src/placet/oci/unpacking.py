@@ -12,7 +12,8 @@ Layers are hostile until they are unpacked: absolute paths, `..`, links, devices
 twice and anything over the limits are `Refused`. Links are refused rather than judged, since nothing that
 placet builds holds one. Many processes may share a cache, and one that crashes leaves only work under way,
 which the next one sweeps. It is not synced to disk file by file: after a power failure, remove the folder.
-The files are linked, not copied, so they are read-only for everybody but root.
+The files are linked, not copied, so they are read-only for everybody but root. Whatever the umask, everybody may
+read them: who reaches them is up to the folders above the cache.
 """
 
 from __future__ import annotations
@@ -269,6 +270,7 @@ def _write(path: Path, member: tarfile.TarInfo, content: IO[bytes] | None, diges
         path.parent.mkdir(parents=True, exist_ok=True)
         mode = 0o555 if member.mode & 0o100 else 0o444
         with open(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode), "wb") as file:
+            os.fchmod(file.fileno(), mode)
             shutil.copyfileobj(content, file, PIECE)
     except (FileExistsError, NotADirectoryError, UnicodeError) as error:
         raise Refused(f"layer {digest} holds {member.name!r:.200} twice, or as file and folder") from error
@@ -291,19 +293,21 @@ def _join(layers: list[Path], tree: Path, cache: Path) -> None:
                 _remove_contents(root / path)
             for path in below["taken_away"]:
                 _remove(root / path)
-            _link_tree(layer / "files", root)
+            link_tree(layer / "files", root)
         _settle(root, tree)
 
 
-def _link_tree(source: Path, target: Path) -> None:
+def link_tree(source: Path, target: Path) -> None:
+    """Lay the files below `source` over those below `target`, by hard links where the file systems allow it."""
+    target.mkdir(exist_ok=True)
+    target.chmod(0o755)
     with os.scandir(source) as entries:
         for entry in entries:
             there = target / entry.name
             if entry.is_dir(follow_symlinks=False):
                 if there.is_file():
                     there.unlink()
-                there.mkdir(exist_ok=True)
-                _link_tree(Path(entry.path), there)
+                link_tree(Path(entry.path), there)
             else:
                 try:
                     _link(entry.path, there)
