@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import aiohttp
 import psutil
 import pytest
 from placet.deployer.adapters.local_processes import LocalProcesses
+from placet.deployer.adapters.lodgings import Lodgings
 from placet.deployer.adapters.unpacked_images import UnpackedImages
 from placet.deployer.ports import Sample
 from placet.errors import Refused
@@ -21,6 +22,7 @@ from placet.oci import ImageLayout
 
 from tests.contract.model_host_contract import ModelHostContract, find, log
 from tests.contract.model_host_small_image import layer, push_small_image
+from tests.contract.process_hosts import KINDS, process_host, some_lodgings
 from tests.support.eventually import eventually
 
 Make = Callable[[], LocalProcesses]
@@ -31,23 +33,18 @@ def registry(tmp_path: Path) -> ImageLayout:
     return ImageLayout(tmp_path / "registry")
 
 
-@pytest.fixture
-def images(registry: ImageLayout, tmp_path: Path) -> UnpackedImages:
-    return UnpackedImages(registry, tmp_path / "unpacked")
+@pytest.fixture(params=KINDS)
+def lodgings(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Lodgings]:
+    with some_lodgings(request.param, tmp_path) as lodgings:
+        yield lodgings
 
 
 @pytest.fixture
-async def make(images: UnpackedImages, tmp_path: Path) -> AsyncIterator[Make]:
+async def make(registry: ImageLayout, lodgings: Lodgings, tmp_path: Path) -> AsyncIterator[Make]:
     """Makes a host, or the one that comes after it was killed: all of them share one folder."""
 
     def host() -> LocalProcesses:
-        return LocalProcesses(
-            folder=tmp_path / "instances",
-            images=images,
-            token_keys=lambda: "[]",
-            stop_seconds=2.0,
-            log_bytes=2**16,
-        )
+        return process_host(tmp_path, registry, lodgings)
 
     yield host
     await host().adopt()
@@ -128,6 +125,17 @@ class TestLocalProcesses(ModelHostContract):
         await next_one.stop(again.id)
         assert not (await find(next_one, again.id)).is_running
 
+    async def test_what_a_model_started_lives_on_with_it(self, make: Make, registry: ImageLayout) -> None:
+        killed = make()
+        started = await killed.start(self.spec(await push_small_image(registry, has_child=True)))
+        await about(started.endpoint)
+        child = int((await log(killed, started.id)).split(b"child ")[1].split()[0])
+
+        await make().adopt()
+
+        assert psutil.pid_exists(child)
+        assert not is_zombie(child)
+
     async def test_a_process_that_nobody_recorded_is_ended(
         self, make: Make, image: str, tmp_path: Path
     ) -> None:
@@ -200,10 +208,13 @@ class TestLocalProcesses(ModelHostContract):
         root = Path((await about(started.endpoint))["directory"]).parents[1]
         assert not (root / "usr").exists()
 
-    async def test_a_log_stays_within_its_bounds(self, host: LocalProcesses, registry: ImageLayout) -> None:
+    async def test_a_log_stays_within_its_bounds(
+        self, host: LocalProcesses, registry: ImageLayout, tmp_path: Path
+    ) -> None:
         started = await host.start(self.spec(await push_small_image(registry, talks=5000)))
         await about(started.endpoint)
-        assert len(await log(host, started.id)) > 2**16
+        assert (tmp_path / "instances" / started.id / "log").stat().st_size > 2**18
+        assert len(await log(host, started.id)) == 2**16  # before it was cut, too
 
         await host.list()
 
@@ -240,6 +251,10 @@ def is_zombie(pid: int) -> bool:
 
 
 class TestSamples:
+    @pytest.fixture
+    def images(self, registry: ImageLayout, tmp_path: Path) -> UnpackedImages:
+        return UnpackedImages(registry, tmp_path / "unpacked")
+
     async def test_the_sample_is_read_from_the_image(
         self, registry: ImageLayout, images: UnpackedImages
     ) -> None:

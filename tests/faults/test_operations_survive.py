@@ -208,16 +208,16 @@ def sample_of(folder: Path) -> float:
 
 
 def model_processes(running: DistributedPlatform, project: str) -> list[int]:
-    """Processes below this platform's folder that serve the project."""
+    """Processes of this platform's deployer that serve the project."""
+    mark = f"PLACET_INSTANCE={(running.folder / 'deployer' / 'instances').resolve()}/{project}-".encode()
     found = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
         try:
             environment = (entry / "environ").read_bytes().split(b"\0")
-            command = (entry / "cmdline").read_bytes()
         except OSError:
             continue
-        if b"PLACET_PROJECT=" + project.encode() in environment and str(running.folder).encode() in command:
+        if any(each.startswith(mark) for each in environment):
             found.append(int(entry.name))
     return found

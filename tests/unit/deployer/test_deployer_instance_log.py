@@ -31,21 +31,21 @@ def remove(log: Path) -> None:
 
 
 def test_the_tail_is_so_many_lines(log: Path) -> None:
-    assert tail(log, 2) == b"two\nthree\n"
-    assert tail(log, 0) == b""
-    assert tail(log, None) == b"one\ntwo\nthree\n"
-    assert tail(log.with_name("none"), None) == b""
+    assert tail(log, 2, at_most=2**20) == b"two\nthree\n"
+    assert tail(log, 0, at_most=2**20) == b""
+    assert tail(log, None, at_most=2**20) == b"one\ntwo\nthree\n"
+    assert tail(log.with_name("none"), None, at_most=2**20) == b""
 
 
 async def test_what_is_added_follows_the_tail(log: Path) -> None:
-    async with aclosing(follow(log, 1)) as pieces:  # type: ignore[type-var]
+    async with aclosing(follow(log, 1, at_most=2**20)) as pieces:  # type: ignore[type-var]
         assert await anext(pieces) == b"three\n"
         append(log, b"four\n")
         assert await anext(pieces) == b"four\n"
 
 
 async def test_a_cut_repeats_nothing(log: Path) -> None:
-    async with aclosing(follow(log, 0)) as pieces:  # type: ignore[type-var]
+    async with aclosing(follow(log, 0, at_most=2**20)) as pieces:  # type: ignore[type-var]
         assert await anext(pieces) == b""
         cut(log, b"three\n")
         following = asyncio.ensure_future(anext(pieces))
@@ -57,7 +57,7 @@ async def test_a_cut_repeats_nothing(log: Path) -> None:
 
 
 async def test_it_ends_with_its_file(log: Path) -> None:
-    async with aclosing(follow(log, None)) as pieces:  # type: ignore[type-var]
+    async with aclosing(follow(log, None, at_most=2**20)) as pieces:  # type: ignore[type-var]
         await anext(pieces)
         remove(log)
         with pytest.raises(StopAsyncIteration):

@@ -12,6 +12,7 @@ from placet.deployer.adapters.caddy_admin import CaddyAdmin
 from placet.deployer.adapters.gateway_routes import GatewayRoutes
 from placet.deployer.adapters.http_probe import HttpProbe
 from placet.deployer.adapters.local_processes import LocalProcesses
+from placet.deployer.adapters.lodgings import lodgings
 from placet.deployer.adapters.model_tokens import ModelTokens
 from placet.deployer.adapters.registry_certificates import RegistryCertificates, read_keys
 from placet.deployer.adapters.unpacked_images import UnpackedImages
@@ -88,12 +89,22 @@ def _local(
         clock=wiring.clock,
         ids=wiring.ids,
     )
+    instances, unpacked = settings.data / "instances", settings.data / "unpacked"
+    for private in (instances, unpacked):
+        private.mkdir(parents=True, exist_ok=True)
+        private.chmod(0o700)
     host = LocalProcesses(
-        folder=settings.data / "instances",
-        images=UnpackedImages(registry, settings.data / "unpacked"),
+        folder=instances,
+        images=UnpackedImages(registry, unpacked),
+        lodgings=lodgings(
+            instances,
+            place=settings.model_folder,
+            own_users=None if settings.model_user is None else settings.model_user == "own",
+        ),
         token_keys=tokens.keys,
         stop_seconds=settings.stop_seconds,
         log_bytes=settings.log_bytes,
+        scratch_bytes=settings.scratch_bytes,
     )
     return host, tokens
 

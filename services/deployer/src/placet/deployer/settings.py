@@ -35,6 +35,16 @@ class DeployerSettings(ServiceSettings):
         description="where people reach the platform; models are below /models/",
     )
     model_host: Literal["process"] = Field(default="process", description="what runs the models")
+    model_user: Literal["own", "deployer"] | None = Field(
+        default=None,
+        description="as whom models run: each as a user of its own, which takes a deployer that runs as root, or all"
+        " as the deployer's; the default is their own where that is possible",
+    )
+    model_folder: Path | None = Field(
+        default=None,
+        description="folder for what models with users of their own run from, which everybody can pass through; the"
+        " default is one below /var/lib/placet",
+    )
     router: Literal["gateway", "caddy"] = Field(
         default="gateway", description="who sends /models/… to the models: the gateway, if embedded, or Caddy"
     )
@@ -73,6 +83,11 @@ class DeployerSettings(ServiceSettings):
         default=10 * 2**20,
         ge=2**16,
         description="how large an instance's log may grow before its older half goes",
+    )
+    scratch_bytes: int = Field(
+        default=2**30,
+        ge=2**20,
+        description="how much an instance may write into its scratch folder, and how large one file may get",
     )
     stop_models_on_exit: bool = Field(
         default=False, description="whether models end with the deployer, to be started again with it"

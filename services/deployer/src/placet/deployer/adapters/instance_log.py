@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -10,15 +11,15 @@ LOOK_EVERY = 0.2
 PIECE = 2**16
 
 
-def tail(path: Path, lines: int | None) -> bytes:
-    """The last `lines` lines, or all of them for None; nothing if there is no such file."""
-    return _last(_content(path), lines)
+def tail(path: Path, lines: int | None, *, at_most: int) -> bytes:
+    """Of the last `at_most` bytes the last `lines` lines, or all for None; nothing if there is no such file."""
+    content, _ = _content(path, at_most)
+    return _last(content, lines)
 
 
-async def follow(path: Path, lines: int | None) -> AsyncIterator[bytes]:
+async def follow(path: Path, lines: int | None, *, at_most: int) -> AsyncIterator[bytes]:
     """The same, and then what is added, until the caller goes or the file does."""
-    content = await asyncio.to_thread(_content, path)
-    position = len(content)
+    content, position = await asyncio.to_thread(_content, path, at_most)
     yield _last(content, lines)
     while (size := await asyncio.to_thread(_size, path)) is not None:
         if size < position:  # it was cut: what was kept has been read already
@@ -31,11 +32,16 @@ async def follow(path: Path, lines: int | None) -> AsyncIterator[bytes]:
             await asyncio.sleep(LOOK_EVERY)
 
 
-def _content(path: Path) -> bytes:
+def _content(path: Path, at_most: int) -> tuple[bytes, int]:
+    """The end of the file, and where that is. Somebody else writes it, faster than it is cut if he likes."""
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - at_most))
+            content = file.read(at_most)
+            return content, file.tell()
     except FileNotFoundError:
-        return b""
+        return b"", 0
 
 
 def _last(content: bytes, lines: int | None) -> bytes:

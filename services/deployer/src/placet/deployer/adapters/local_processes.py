@@ -1,15 +1,17 @@
 """The `process` host: an image's layers, unpacked, run by this machine's Python as a process of its own.
 
-For trying out and for tests: a process here is bounded and watched, not isolated, and runs as the deployer's
-own user. What it promises: models outlive a killed deployer and are taken over by the next one, since all that
-is known of an instance lies in its folder.
+A process here is bounded and watched, and where the deployer runs as root each has a user of its own
+(`lodgings.py`); it is no container: it sees the machine's network, its programs and what everybody may read. What
+is promised: models outlive a killed deployer and are taken over by the next one, since all that is known of an
+instance lies in its folder.
 
     <folder>/<id>/instance.json   what was started, and which process it is
     <folder>/<id>/log             stdout and stderr; what is too much of it is cut away by `list`
-    <folder>/<id>/tmp/            its TMPDIR and HOME
 
-Limits: CPU by the number of threads that numeric libraries use, memory by looking: an instance that takes more
-than its release reserved is ended. One instance per release; images of another Python are refused.
+Limits: the kernel's for descriptors, the size of files and, for users of their own, processes; CPU by the number of
+threads that numeric libraries use; memory and disk by looking: an instance that takes more memory than its release
+reserved, or more disk than it may, is ended. Whatever it started ends with it. One instance per release; images of
+another Python are refused.
 """
 
 from __future__ import annotations
@@ -21,31 +23,46 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import threading
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
 import psutil
 
+from placet.deployer.adapters import confinement
 from placet.deployer.adapters.instance_log import follow, tail
+from placet.deployer.adapters.lodgings import Lodging, Lodgings, holds_more_than
+from placet.deployer.adapters.processes import (
+    LOOK_EVERY,
+    MARK,
+    is_over,
+    kill,
+    kill_session,
+    mark,
+    marked,
+    memory,
+    send,
+)
 from placet.deployer.adapters.unpacked_images import UnpackedImages
-from placet.deployer.domain import Amount
+from placet.deployer.domain import Amount, in_mebibytes
 from placet.deployer.ports import Instance, InstanceSpec
 from placet.errors import Unavailable
 
-MARK = "PLACET_INSTANCE"
-"""In the environment of every process started here: by it one without a record is found, and a pid that has come
-again is not taken for it. Times of creation would not do: they move with the machine's clock."""
-LOOK_EVERY = 0.05
 LAST_WORDS = 20
 """Lines."""
 LAST_BYTES = 4000
 """They go into an event, and one line can be as long as a model likes."""
+Answer = TypeVar("Answer")
+
 BACKLOG = 2048
+DESCRIPTORS = 4096
+PROCESSES = 512
+"""And threads, of one instance. Only for users of their own: of one that is shared, all processes would count."""
 
 
 class _Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,110 +85,142 @@ class LocalProcesses:
         *,
         folder: Path,
         images: UnpackedImages,
+        lodgings: Lodgings,
         token_keys: Callable[[], str],
         stop_seconds: float,
         log_bytes: int,
+        scratch_bytes: int,
     ) -> None:
         self._folder = folder
         self.images = images
+        self._lodgings = lodgings
         self._token_keys = token_keys
         self._stop_seconds = stop_seconds
         self._log_bytes = log_bytes
+        self._scratch_bytes = scratch_bytes
+        self._confine = Path(confinement.__file__).read_text()
         self._children: dict[int, subprocess.Popen[bytes]] = {}
-        self._records = threading.Lock()
-        """Held while a record is looked at and written, or what is read of the dead could replace a newborn's."""
+        self._turns: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        """Held while one instance's record is looked at and written, or what is read of the dead could replace, and
+        end, a newborn."""
 
     # The port.
 
     async def start(self, spec: InstanceSpec) -> Instance:
-        record = await asyncio.to_thread(self._read, spec.id)
+        record = await _in_thread(self._read, spec.id)
         if record is not None and self._process(record) is not None:
             if record.image == spec.image:
                 return self._instance(record)
             await self.stop(spec.id, why="replaced by another image of the same release")
-        root = await self.images.root(spec.repository, spec.image)
-        return await asyncio.to_thread(self._spawn, spec, root)
+        app = await self.images.root(spec.repository, spec.image)
+        return await _in_thread(self._spawn, spec, app)
 
     async def stop(self, id: str, *, why: str = "") -> None:
-        record = await asyncio.to_thread(self._read, id)
+        record = await _in_thread(self._read, id)
         if record is None:
             return
         process = self._process(record)
         if process is not None:
             await self._end(process)
-            for left in await asyncio.to_thread(self._marked, lambda mark: mark == self._mark(id)):
-                _signal(left, signal.SIGKILL)  # what it started in a session of its own
-            await asyncio.to_thread(self._write_end, record, why or "it was stopped")
+            await _in_thread(self._write_end, record, why or "it was stopped")
 
     async def list(self) -> Sequence[Instance]:
-        return await asyncio.to_thread(self._list)
+        return await _in_thread(self._list)
 
     async def forget(self, id: str) -> None:
         await self.stop(id)
-        await asyncio.to_thread(shutil.rmtree, self._folder / id, ignore_errors=True)
+        await _in_thread(self._forget, id)
 
     async def last_words(self, id: str) -> str:
-        lines = await asyncio.to_thread(tail, self._log(id), LAST_WORDS)
-        return lines[-LAST_BYTES:].decode(errors="replace").strip()
+        lines = await _in_thread(tail, self._log(id), LAST_WORDS, at_most=LAST_BYTES)
+        return lines.decode(errors="replace").strip()
 
     def log(self, id: str, *, tail: int | None, follow: bool) -> AsyncIterator[bytes]:
-        return _log(self._log(id), tail, follow)
+        return _log(self._log(id), tail, follow, at_most=self._log_bytes)
 
     # Beginning and end of the deployer.
 
     async def adopt(self) -> None:
-        """End processes that a crash left without a record; those with one go on."""
-        await asyncio.to_thread(self._folder.mkdir, parents=True, exist_ok=True)
-        for process in await asyncio.to_thread(self._strays):
-            await self._end(process)
+        """End what a crash left without a living instance; those that live go on."""
+        await _in_thread(self._adopt)
 
     async def stop_all(self) -> None:
         running = [each.id for each in await self.list() if each.is_running]
         await asyncio.gather(*(self.stop(id, why="the platform was stopped") for id in running))
+        await _in_thread(self._lodgings.close)
+
+    def _adopt(self) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        living = {id for id in self._names() if (record := self._read(id)) and self._process(record)}
+        for id, processes in marked(self._folder).items():
+            if id not in living:
+                kill(processes)
+        for id in set(self._lodgings.ids()) - living:
+            self._lodgings.move_out(id)
 
     # Starting.
 
-    def _spawn(self, spec: InstanceSpec, root: Path) -> Instance:
-        home = self._folder / spec.id
-        (home / "tmp").mkdir(parents=True, exist_ok=True)
-        with _listen(spec.endpoint) as listener, self._log(spec.id).open("ab") as output:
-            host, port = listener.getsockname()[:2]
-            endpoint = f"http://{host}:{port}"
-            try:
-                child = subprocess.Popen(  # noqa: S603 - our own interpreter, and nothing a shell reads
-                    _command(root, listener.fileno()),
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    cwd=root / "project",
-                    env=self._environment(spec, root, home),
-                    pass_fds=(listener.fileno(),),
-                    start_new_session=True,
-                )
-            except OSError as error:
-                raise Unavailable(f"no process could be started for {spec.id}: {error}") from error
-        self._children[child.pid] = child
-        record = _Record(
-            id=spec.id,
-            project=spec.project,
-            release=spec.release,
-            image=spec.image,
-            endpoint=endpoint,
-            pid=child.pid,
-        )
-        with self._records:
+    def _spawn(self, spec: InstanceSpec, app: Path) -> Instance:
+        with self._turns[spec.id]:
+            (self._folder / spec.id).mkdir(parents=True, exist_ok=True)
+            lodging = self._lodgings.move_in(spec.id, app)
+            with _listen(spec.endpoint) as listener:
+                host, port = listener.getsockname()[:2]
+                child = self._run(spec, lodging, listener.fileno())
+            self._children[child.pid] = child
+            record = _Record(
+                id=spec.id,
+                project=spec.project,
+                release=spec.release,
+                image=spec.image,
+                endpoint=f"http://{host}:{port}",
+                pid=child.pid,
+            )
             self._write(record)
         return self._instance(record)
 
-    def _environment(self, spec: InstanceSpec, root: Path, home: Path) -> Mapping[str, str]:
+    def _run(self, spec: InstanceSpec, lodging: Lodging, listener: int) -> subprocess.Popen[bytes]:
+        python = self._lodgings.python
+        with self._log(spec.id).open("ab") as output:
+            try:
+                return subprocess.Popen(  # noqa: S603 - our own interpreter, and nothing a shell reads
+                    [
+                        *(str(python.executable), "-I", "-S", "-c", self._confine),
+                        *(f"{name}={number}" for name, number in self._limits(lodging).items()),
+                        "--",
+                        *_command(str(python.executable), lodging.app, listener),
+                    ],
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    cwd=lodging.app / "project",
+                    env={**self._environment(spec, lodging), **python.environment},
+                    pass_fds=(listener,),
+                    start_new_session=True,
+                    umask=0o077,
+                    user=lodging.user,
+                    group=lodging.user,
+                    extra_groups=None if lodging.user is None else [],
+                )
+            except (OSError, subprocess.SubprocessError) as error:
+                raise Unavailable(f"no process could be started for {spec.id}: {error}") from error
+
+    def _limits(self, lodging: Lodging) -> Mapping[str, int]:
+        """The kernel's, which nothing gets beyond."""
+        limits = {"CORE": 0, "NOFILE": DESCRIPTORS, "FSIZE": self._scratch_bytes}
+        return limits if lodging.user is None else {**limits, "NPROC": PROCESSES}
+
+    def _environment(self, spec: InstanceSpec, lodging: Lodging) -> Mapping[str, str]:
         """All that the model's process gets to know. Nothing of ours is passed on."""
         threads = str(_threads(spec.amount))
         return {
             "PATH": os.defpath,
             "LANG": "C.UTF-8",
-            "HOME": str(home / "tmp"),
-            "TMPDIR": str(home / "tmp"),
-            "PYTHONPATH": f"{root / 'deps'}:{root / 'serving'}",
+            "HOME": str(lodging.scratch),
+            "TMPDIR": str(lodging.scratch),
+            "USER": "model",  # its user has no name, and libraries ask for one
+            "LOGNAME": "model",
+            "PYTHONPATH": f"{lodging.app / 'deps'}:{lodging.app / 'serving'}",
             "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONUNBUFFERED": "1",
             "OMP_NUM_THREADS": threads,
@@ -182,47 +231,50 @@ class LocalProcesses:
             "PLACET_ROOT_PATH": f"/models/{spec.project}",
             "PLACET_ACCESS": spec.access,
             "PLACET_TOKEN_KEYS": self._token_keys(),
-            MARK: self._mark(spec.id),
+            MARK: mark(self._folder, spec.id),
         }
-
-    def _mark(self, id: str) -> str:
-        return f"{self._folder.resolve()}/{id}"
 
     # Looking.
 
     def _list(self) -> Sequence[Instance]:
         if not self._folder.is_dir():
             return []
-        found = []
-        for id in sorted(self._names()):
-            with self._records:
-                record = self._read(id)
-                if record is None:
-                    continue
-                if record.why is None and self._process(record) is None:
-                    record = _ended(record, self._exit_of(record))
-                    self._write(record)
+        inhabitants = self._lodgings.inhabitants()
+        seen = (self._look(id, inhabitants.get(id, ())) for id in sorted(self._names()))
+        return [instance for instance in seen if instance is not None]
+
+    def _look(self, id: str, inhabitants: Sequence[psutil.Process]) -> Instance | None:
+        with self._turns[id]:
+            record = self._read(id)
+            if record is None:
+                return None
+            if record.why is None:
+                process = self._process(record)
+                if process is None:
+                    record = self._close(record, self._exit_of(record))
+                elif holds_more_than(self._lodgings.scratch(id), self._scratch_bytes):
+                    self._kill(process)
+                    most = in_mebibytes(self._scratch_bytes)
+                    record = self._close(
+                        record, f"it wrote more than {most}, or than can be counted, to its scratch folder"
+                    )
             self._trim(id)
-            found.append(self._instance(record))
-        return found
+            return self._instance(record, inhabitants)
 
     def _process(self, record: _Record) -> psutil.Process | None:
-        """The record's process, if it runs. Of a child of ours the kernel tells; of another, its mark."""
+        """The record's process, if it runs. Of a child of ours the kernel tells; of another, its lodging."""
         child = self._children.get(record.pid)
         if child is not None and child.poll() is not None:
             return None
         try:
             process = psutil.Process(record.pid)
-            is_ours = child is not None or process.environ().get(MARK) == self._mark(record.id)
+            is_ours = child is not None or self._lodgings.is_home(record.id, process)
         except psutil.Error:  # gone, a zombie, or somebody else's
             return None
         return process if is_ours else None
 
-    def _instance(self, record: _Record) -> Instance:
+    def _instance(self, record: _Record, inhabitants: Sequence[psutil.Process] = ()) -> Instance:
         process = self._process(record) if record.why is None else None
-        memory = 0
-        if process is not None:
-            memory = _memory(process)
         return Instance(
             id=record.id,
             project=record.project,
@@ -230,7 +282,7 @@ class LocalProcesses:
             image=record.image,
             endpoint=record.endpoint,
             is_running=process is not None,
-            memory_bytes=memory,
+            memory_bytes=memory(process, inhabitants) if process is not None else 0,
             why=record.why or "",
         )
 
@@ -243,36 +295,49 @@ class LocalProcesses:
             return f"it was ended by {_name_of(-status)}"
         return f"it ended with status {status}"
 
-    def _strays(self) -> Sequence[psutil.Process]:
-        recorded = {each.pid for each in map(self._read, self._names()) if each and self._process(each)}
-        ours = self._marked(lambda mark: mark.startswith(self._mark("")))
-        return [process for process in ours if process.pid not in recorded]
-
-    @staticmethod
-    def _marked(is_ours: Callable[[str], bool]) -> Sequence[psutil.Process]:
-        found = []
-        for process in psutil.process_iter():
-            with suppress(psutil.Error):
-                if is_ours(process.environ().get(MARK, "")):
-                    found.append(process)
-        return found
-
     def _names(self) -> Sequence[str]:
         return [each.name for each in self._folder.iterdir()]
 
     # Ending.
 
     async def _end(self, process: psutil.Process) -> None:
-        """Ask, wait, kill; the whole session, since a model may have started processes of its own."""
-        _signal(process, signal.SIGTERM)
+        """Ask, wait, kill; its whole session. Whoever left that is ended when the instance moves out."""
+        send(process, signal.SIGTERM)
         deadline = asyncio.get_running_loop().time() + self._stop_seconds
-        while _is_alive(process, self._children):
+        while not self._is_over(process):
             if asyncio.get_running_loop().time() > deadline:
-                _signal(process, signal.SIGKILL)
+                send(process, signal.SIGKILL)
             await asyncio.sleep(LOOK_EVERY)
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
+        kill_session(process.pid)
         self._children.pop(process.pid, None)
+
+    def _is_over(self, process: psutil.Process) -> bool:
+        child = self._children.get(process.pid)
+        return is_over(process) if child is None else child.poll() is not None
+
+    def _kill(self, process: psutil.Process) -> None:
+        send(process, signal.SIGKILL)
+        kill_session(process.pid)
+        child = self._children.pop(process.pid, None)
+        if child is not None:
+            child.wait()
+
+    def _close(self, record: _Record, why: str) -> _Record:
+        """Say that it ended; what it started ends with it."""
+        self._lodgings.move_out(record.id)
+        closed = msgspec.structs.replace(record, why=why)
+        self._write(closed)
+        return closed
+
+    def _write_end(self, record: _Record, why: str) -> None:
+        with self._turns[record.id]:
+            if self._read(record.id) is not None:
+                self._close(record, why)
+
+    def _forget(self, id: str) -> None:
+        with self._turns[id]:
+            self._lodgings.move_out(id)
+            shutil.rmtree(self._folder / id, ignore_errors=True)
 
     # Files.
 
@@ -281,11 +346,6 @@ class LocalProcesses:
             return msgspec.json.decode((self._folder / id / "instance.json").read_bytes(), type=_Record)
         except (OSError, msgspec.MsgspecError):
             return None
-
-    def _write_end(self, record: _Record, why: str) -> None:
-        with self._records:
-            if self._read(record.id) is not None:
-                self._write(_ended(record, why))
 
     def _write(self, record: _Record) -> None:
         path = self._folder / record.id / "instance.json"
@@ -311,10 +371,9 @@ class LocalProcesses:
                 file.write(kept)
 
 
-def _command(root: Path, listener: int) -> Sequence[str]:
+def _command(python: str, app: Path, listener: int) -> Sequence[str]:
     """-S and -s keep this machine's own packages out, -P the working directory."""
-    runtime = ("-m", "placet.runtime", "--root", str(root), "--fd", str(listener))
-    return (sys.executable, "-S", "-s", "-P", *runtime)
+    return (python, "-S", "-s", "-P", "-m", "placet.runtime", "--root", str(app), "--fd", str(listener))
 
 
 def _listen(endpoint: str | None) -> socket.socket:
@@ -333,10 +392,6 @@ def _threads(amount: Amount) -> int:
     return max(1, math.ceil(amount.cpu_millis / 1000))
 
 
-def _ended(record: _Record, why: str) -> _Record:
-    return msgspec.structs.replace(record, why=why)
-
-
 def _name_of(number: int) -> str:
     try:
         return signal.Signals(number).name
@@ -344,34 +399,18 @@ def _name_of(number: int) -> str:
         return f"signal {number}"
 
 
-def _memory(process: psutil.Process) -> int:
-    """Of the process, and what those that it started do not share with it."""
-    memory = 0
-    with suppress(psutil.Error):
-        memory = process.memory_info().rss
-        for child in process.children(recursive=True):
-            with suppress(psutil.Error):
-                memory += child.memory_full_info().uss
-    return memory
+async def _in_thread(work: Callable[..., Answer], *arguments: Any, **options: Any) -> Answer:
+    try:
+        return await asyncio.to_thread(work, *arguments, **options)
+    except (
+        OSError
+    ) as error:  # no descriptors, no room, no processes: it may pass, and must not end the deployer
+        raise Unavailable(f"models cannot be run or looked after here: {error}") from error
 
 
-def _signal(process: psutil.Process, number: signal.Signals) -> None:
-    with suppress(psutil.Error):
-        process.send_signal(number)
-
-
-def _is_alive(process: psutil.Process, children: Mapping[int, subprocess.Popen[bytes]]) -> bool:
-    child = children.get(process.pid)
-    if child is not None:
-        return child.poll() is None
-    with suppress(psutil.Error):
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    return False
-
-
-async def _log(path: Path, lines: int | None, follows: bool) -> AsyncIterator[bytes]:
+async def _log(path: Path, lines: int | None, follows: bool, *, at_most: int) -> AsyncIterator[bytes]:
     if not follows:
-        yield await asyncio.to_thread(tail, path, lines)
+        yield await asyncio.to_thread(tail, path, lines, at_most=at_most)
         return
-    async for piece in follow(path, lines):
+    async for piece in follow(path, lines, at_most=at_most):
         yield piece
