@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 from aiohttp import web
@@ -72,3 +73,48 @@ async def test_a_long_complaint_is_cut() -> None:
         with pytest.raises(Refused) as refused:
             await PROBE.predict(endpoint, {})
     assert len(refused.value.detail) < 1000
+
+
+@asynccontextmanager
+async def sending(head: bytes, over_and_over: bytes) -> AsyncIterator[str]:
+    """A model's endpoint that answers so, without end."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(head)
+        with suppress(ConnectionError):
+            while not writer.is_closing():
+                writer.write(over_and_over)
+                await writer.drain()
+                await asyncio.sleep(0)
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+
+
+ENDLESS = {
+    "a header": (b"HTTP/1.1 200 OK\r\nX-Long: ", b"x" * 2**16),
+    "headers": (b"HTTP/1.1 200 OK\r\n", b"X-Short: y\r\n" * 100),
+    "hints": (b"", b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" * 100),
+    "nothing": (b"", b""),
+}
+
+
+@pytest.mark.parametrize("what", ENDLESS)
+async def test_an_answer_that_never_begins_is_none(what: str) -> None:
+    impatient = HttpProbe(token=lambda: "a token", ready_within=0.5, answer_within=0.5)
+    async with sending(*ENDLESS[what]) as endpoint:
+        assert not await impatient.is_ready(endpoint)
+        with pytest.raises(Refused, match=r"the sample request got no answer: (400|it took too long)"):
+            await impatient.predict(endpoint, {})
+
+
+async def test_an_answer_that_never_ends_is_refused() -> None:
+    chunk = b"10000\r\n" + b"x" * 2**16 + b"\r\n"
+    async with sending(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", chunk) as endpoint:
+        with pytest.raises(Refused, match="was answered with more than 33554432 bytes"):
+            await PROBE.predict(endpoint, {})

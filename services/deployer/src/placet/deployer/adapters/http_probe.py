@@ -17,15 +17,23 @@ _NO_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class HttpProbe:
-    """A `Probe`. `token` makes a short-lived bearer token that the models here take."""
+    """A `Probe`. `token` makes a short-lived bearer token that the models here take; the rest is seconds."""
 
-    def __init__(self, *, token: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        *,
+        token: Callable[[], str],
+        ready_within: float = READY_WITHIN,
+        answer_within: float = ANSWER_WITHIN,
+    ) -> None:
         self._token = token
+        self._ready_within = aiohttp.ClientTimeout(total=ready_within)
+        self._answer_within = aiohttp.ClientTimeout(total=answer_within)
 
     async def is_ready(self, endpoint: str) -> bool:
         try:
             async with (
-                aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=READY_WITHIN)) as session,
+                aiohttp.ClientSession(timeout=self._ready_within) as session,
                 session.get(f"{endpoint}/v2/health/ready", allow_redirects=False) as answer,
             ):
                 return answer.status == 200
@@ -36,14 +44,14 @@ class HttpProbe:
         headers = {"Authorization": f"Bearer {self._token()}"}
         try:
             async with (
-                aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=ANSWER_WITHIN)) as session,
+                aiohttp.ClientSession(timeout=self._answer_within) as session,
                 session.post(
                     f"{endpoint}/predict", json=request, headers=headers, allow_redirects=False
                 ) as answer,
             ):
                 body = await _body(answer)
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise Refused(f"the sample request got no answer: {error or 'it took too long'}") from error
+            raise Refused(f"the sample request got no answer: {str(error) or 'it took too long'}") from error
         if answer.status != 200:
             raise Refused(f"the sample request was answered {answer.status}: {_detail(body)}")
         try:
