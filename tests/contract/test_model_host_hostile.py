@@ -11,7 +11,8 @@ from typing import Any
 
 import psutil
 import pytest
-from placet.deployer.adapters.local_processes import LAST_BYTES, LocalProcesses
+from placet.deployer.adapters.local_processes import LAST_BYTES, PROCESSES, LocalProcesses
+from placet.deployer.adapters.processes import users
 from placet.deployer.domain import Amount
 from placet.deployer.ports import Instance, InstanceSpec
 from placet.events import Wiring
@@ -33,6 +34,15 @@ print("child", started.pid, flush=True)
 time.sleep(600)
 """
 
+BOMB = """
+import json, os, time
+print(json.dumps({"user": os.getuid()}), flush=True)
+while True:
+    try:
+        os.fork()
+    except OSError:
+        time.sleep(1)
+"""
 # It leaves the session, the environment and the parents that it could be known by.
 HIDING = """
 import json, os, time
@@ -262,6 +272,17 @@ async def test_what_a_model_leaves_behind_when_it_ends_itself_ends_too(
     assert not _is_alive(left)
 
 
+async def test_a_log_without_lines_keeps_its_end(
+    host: LocalProcesses, registry: ImageLayout, tmp_path: Path
+) -> None:
+    started = await start(host, registry, "print('x' * 200_000 + 'the end', end='')")
+
+    await eventually(lambda: ended(host), within=10)
+
+    assert (tmp_path / "instances" / started.id / "log").stat().st_size == 2**15
+    assert (await host.last_words(started.id)).endswith("the end")
+
+
 async def test_what_fills_its_scratch_folder_is_ended_and_the_folder_emptied(
     host: LocalProcesses, registry: ImageLayout
 ) -> None:
@@ -291,6 +312,10 @@ async def test_folders_deeper_than_any_path_stop_nobody(host: LocalProcesses, re
     assert not await asyncio.to_thread(scratch.exists)
 
 
+def alive_of(user: int) -> list[psutil.Process]:
+    return [process for process, whose in users() if whose == user and _is_alive(process)]
+
+
 def _is_alive(process: psutil.Process) -> bool:
     try:
         os.kill(process.pid, 0)
@@ -315,6 +340,17 @@ class TestUsersOfTheirOwn:
         await host.stop(started.id)
 
         assert not _is_alive(hidden)
+
+    async def test_what_starts_others_without_end_is_bounded_and_ends(
+        self, host: LocalProcesses, registry: ImageLayout
+    ) -> None:
+        started = await start(host, registry, BOMB)
+        user = (await said(host, started.id))["user"]
+        await eventually(lambda: len(alive_of(user)) == PROCESSES, within=60)
+
+        await host.stop(started.id)
+
+        assert alive_of(user) == []
 
     async def test_it_reads_no_key_no_database_and_no_other_model(
         self, host: LocalProcesses, registry: ImageLayout, tmp_path: Path
@@ -374,7 +410,7 @@ class TestUsersOfTheirOwn:
         assert itself["no_new_privs"] == 1
         assert itself["descriptors"] == [0, 1, 2, int(itself["listener"])]
         assert itself["umask"] == 0o077
-        assert itself["limits"] == {"CORE": 0, "NOFILE": 4096, "NPROC": 512, "FSIZE": 2**24}
+        assert itself["limits"] == {"CORE": 0, "NOFILE": 4096, "NPROC": PROCESSES, "FSIZE": 2**24}
         assert itself["is_session_leader"]
 
     async def test_every_start_is_somebody_new(self, host: LocalProcesses, registry: ImageLayout) -> None:

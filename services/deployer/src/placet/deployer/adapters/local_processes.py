@@ -61,7 +61,7 @@ Answer = TypeVar("Answer")
 
 BACKLOG = 2048
 DESCRIPTORS = 4096
-PROCESSES = 512
+PROCESSES = 256
 """And threads, of one instance. Only for users of their own: of one that is shared, all processes would count."""
 
 
@@ -364,8 +364,8 @@ class LocalProcesses:
                 return
             with path.open("r+b") as file:
                 file.seek(-self._log_bytes // 2, os.SEEK_END)
-                file.readline()
-                kept = file.read()
+                half = file.read()
+                kept = half[half.find(b"\n") + 1 :]
                 file.truncate(0)
                 file.seek(0)
                 file.write(kept)
