@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import psutil
@@ -191,6 +193,27 @@ class TestLocalProcesses(ModelHostContract):
 
         assert await eventually(reason) == "it ended with status 1"
         assert (await host.last_words(started.id)).splitlines()[-1] == "the model cannot be loaded"
+
+    async def test_nobody_takes_the_place_of_one_that_died(
+        self, host: LocalProcesses, image: str, kill: Callable[[str], Awaitable[None]]
+    ) -> None:
+        """Whoever did would be sent its requests, with their callers' tokens."""
+        started = await host.start(self.spec(image))
+        port = urlsplit(started.endpoint).port
+        await kill(started.id)
+
+        async def is_down() -> bool:
+            return not (await find(host, started.id)).is_running
+
+        await eventually(is_down)
+        with pytest.raises(OSError, match="Address already in use"):
+            socket.create_server(("127.0.0.1", port))
+
+        again = await host.start(self.spec(image, endpoint=started.endpoint))
+        assert again.endpoint == started.endpoint
+        await about(again.endpoint)
+        await host.stop(again.id)
+        socket.create_server(("127.0.0.1", port)).close()
 
     async def test_an_image_for_another_python_is_refused(
         self, host: LocalProcesses, registry: ImageLayout

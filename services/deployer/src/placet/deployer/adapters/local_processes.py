@@ -100,6 +100,9 @@ class LocalProcesses:
         self._scratch_bytes = scratch_bytes
         self._confine = Path(confinement.__file__).read_text()
         self._children: dict[int, subprocess.Popen[bytes]] = {}
+        self._listeners: dict[str, socket.socket] = {}
+        """Kept open for as long as an instance is wanted: when it dies nobody else gets its port, and with it its
+        callers and their tokens, before it is started again."""
         self._turns: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         """Held while one instance's record is looked at and written, or what is read of the dead could replace, and
         end, a newborn."""
@@ -119,6 +122,7 @@ class LocalProcesses:
         record = await _in_thread(self._read, id)
         if record is None:
             return
+        self._stop_listening(id)
         process = self._process(record)
         if process is not None:
             await self._end(process)
@@ -147,6 +151,8 @@ class LocalProcesses:
     async def stop_all(self) -> None:
         running = [each.id for each in await self.list() if each.is_running]
         await asyncio.gather(*(self.stop(id, why="the platform was stopped") for id in running))
+        for id in list(self._listeners):  # of those that had ended by themselves
+            self._stop_listening(id)
         await _in_thread(self._lodgings.close)
 
     def _adopt(self) -> None:
@@ -164,20 +170,32 @@ class LocalProcesses:
         with self._turns[spec.id]:
             (self._folder / spec.id).mkdir(parents=True, exist_ok=True)
             lodging = self._lodgings.move_in(spec.id, app)
-            with _listen(spec.endpoint) as listener:
-                host, port = listener.getsockname()[:2]
-                child = self._run(spec, lodging, listener.fileno())
+            listener = self._listen(spec)
+            child = self._run(spec, lodging, listener.fileno())
             self._children[child.pid] = child
             record = _Record(
                 id=spec.id,
                 project=spec.project,
                 release=spec.release,
                 image=spec.image,
-                endpoint=f"http://{host}:{port}",
+                endpoint=_endpoint(listener),
                 pid=child.pid,
             )
             self._write(record)
         return self._instance(record)
+
+    def _listen(self, spec: InstanceSpec) -> socket.socket:
+        kept = self._listeners.get(spec.id)
+        if kept is not None and spec.endpoint in (None, _endpoint(kept)):
+            return kept
+        self._stop_listening(spec.id)
+        self._listeners[spec.id] = _open(spec.endpoint)
+        return self._listeners[spec.id]
+
+    def _stop_listening(self, id: str) -> None:
+        listener = self._listeners.pop(id, None)
+        if listener is not None:
+            listener.close()
 
     def _run(self, spec: InstanceSpec, lodging: Lodging, listener: int) -> subprocess.Popen[bytes]:
         python = self._lodgings.python
@@ -376,7 +394,12 @@ def _command(python: str, app: Path, listener: int) -> Sequence[str]:
     return (python, "-S", "-s", "-P", "-m", "placet.runtime", "--root", str(app), "--fd", str(listener))
 
 
-def _listen(endpoint: str | None) -> socket.socket:
+def _endpoint(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://{host}:{port}"
+
+
+def _open(endpoint: str | None) -> socket.socket:
     """A listening socket: at its former place if that is free, so that nobody has to be told."""
     port = urlsplit(endpoint).port if endpoint else None
     if port is not None:
