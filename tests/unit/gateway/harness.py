@@ -147,7 +147,8 @@ class Gateway:
 
 
 @asynccontextmanager
-async def a_gateway(folder: Path, clock: ManualClock | None = None) -> AsyncIterator[Gateway]:
+async def a_gateway(folder: Path, clock: ManualClock | None = None, **limits: Any) -> AsyncIterator[Gateway]:
+    """`limits` are settings."""
     clock = clock or ManualClock()
     wiring = await Wiring.embedded("gateway", data=folder, hub=InProcessHub(), tables=(TABLES,), clock=clock)
     sources, envelopes = MemorySources(), MemoryEnvelopes()
@@ -156,6 +157,7 @@ async def a_gateway(folder: Path, clock: ManualClock | None = None) -> AsyncIter
         token_key=folder / "tokens.pem",
         admin_token_file=folder / "admin.token",
         max_source_bytes=MAX_SOURCE,
+        **limits,
     )
     service = await build(settings, wiring, Ports(sources=sources, envelopes=envelopes))
     for step in service.start:

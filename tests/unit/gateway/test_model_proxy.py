@@ -6,12 +6,13 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from placet.events.contracts import deployer
-from placet.gateway.model_proxy import SANDBOX
+from placet.gateway.model_proxy import SANDBOX, ProxyLimits
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
@@ -19,7 +20,7 @@ from starlette.routing import Route
 
 from tests.support.eventually import eventually
 from tests.support.servers.local import free_port
-from tests.unit.gateway.harness import Gateway, asked, live, serving
+from tests.unit.gateway.harness import Gateway, a_gateway, asked, live, serving
 from tests.unit.gateway.roads import DEPLOY, cleared, started
 
 
@@ -29,6 +30,7 @@ class Model:
     def __init__(self) -> None:
         self.gate = asyncio.Event()
         self.reached = asyncio.Event()
+        self.asked = 0
         self.left = asyncio.Event()
         self.chunks: list[bytes] = []
         self.app = Starlette(
@@ -84,6 +86,7 @@ class Model:
 
     async def _slow(self, request: Request) -> Response:
         await request.body()
+        self.asked += 1
         self.reached.set()
         while (await request.receive())["type"] != "http.disconnect":
             pass
@@ -279,6 +282,60 @@ async def raw_request(port: int | None, request: bytes) -> bytes:
     answer = await asyncio.wait_for(reader.read(), 20)
     writer.close()
     return answer
+
+
+# what a model must not take from the others
+
+
+async def test_a_model_that_says_nothing_is_given_up(tmp_path: Path, model: Model) -> None:
+    async with (
+        a_gateway(tmp_path, model_silence_seconds=0.3) as gateway,
+        a_live_model(gateway, model) as http,
+    ):
+        answer = await http.get("/models/churn/slow")
+        await eventually(model.left.is_set)
+    assert answer.status_code == 503
+    assert answer.json()["detail"] == "churn said nothing for 0.3 s"
+    assert "placet logs churn" in answer.json()["fix"]
+
+
+async def test_an_answer_that_stops_in_the_middle_is_cut_off(tmp_path: Path, model: Model) -> None:
+    async with (
+        a_gateway(tmp_path, model_silence_seconds=0.3) as gateway,
+        a_live_model(gateway, model) as http,
+    ):
+        with pytest.raises(httpx.RemoteProtocolError):  # never as if it had been the whole answer
+            await http.get("/models/churn/drip")
+        await eventually(model.left.is_set)
+
+
+async def test_requests_beyond_a_model_s_share_come_back_later_and_others_are_served(
+    tmp_path: Path, model: Model
+) -> None:
+    async with (
+        a_gateway(tmp_path, model_requests=2) as gateway,
+        a_live_model(gateway, model) as http,
+    ):
+        waiting = [asyncio.create_task(http.get("/models/churn/slow")) for _ in range(2)]
+        await eventually(lambda: model.asked == 2)
+
+        refused = await http.get("/models/churn/slow")
+
+        assert refused.status_code == 503
+        assert refused.json()["detail"] == "churn takes no more requests at the moment"
+        assert int(refused.headers["retry-after"]) == 1
+        assert (await http.get("/livez")).status_code == 200
+        for each in waiting:
+            each.cancel()
+        await eventually(model.left.is_set)
+        assert (await http.get("/models/churn/x")).status_code == 200
+
+
+def test_a_process_that_may_open_little_keeps_half_of_it_for_itself() -> None:
+    asked = ProxyLimits(silence=1.0, one_model=256, together=1024)
+    assert asked.within(100_000) == asked
+    assert asked.within(256) == ProxyLimits(silence=1.0, one_model=64, together=64)
+    assert asked.within(3).together == 1
 
 
 # what is not served

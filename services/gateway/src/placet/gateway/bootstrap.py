@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import resource
+import sys
 import tempfile
 from datetime import timedelta
 from pathlib import Path
@@ -15,7 +17,7 @@ from placet.gateway.access import Access
 from placet.gateway.adapters.registry_artifacts import RegistryEnvelopes, RegistrySources
 from placet.gateway.api import router
 from placet.gateway.commands import SERVICE, Commands
-from placet.gateway.model_proxy import ModelProxy
+from placet.gateway.model_proxy import ModelProxy, ProxyLimits
 from placet.gateway.ports import Ports
 from placet.gateway.queries import Queries
 from placet.gateway.settings import GatewaySettings
@@ -38,7 +40,12 @@ async def build(settings: GatewaySettings, wiring: Wiring, ports: Ports | None =
     queries = Queries(wiring.store)
     access = Access(KeySet([key.public]), queries, wiring.clock)
     commands = Commands(wiring, queries, key)
-    proxy = ModelProxy(queries)
+    limits = ProxyLimits(
+        silence=settings.model_silence_seconds,
+        one_model=settings.model_requests,
+        together=settings.models_requests,
+    )
+    proxy = ModelProxy(queries, limits.within(_descriptors()))
     api = router(
         access=access,
         commands=commands,
@@ -71,6 +78,11 @@ async def build(settings: GatewaySettings, wiring: Wiring, ports: Ports | None =
         start=(proxy.start, leave_first_token),
         close=(*close, proxy.close),
     )
+
+
+def _descriptors() -> int:
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return sys.maxsize if allowed == resource.RLIM_INFINITY else allowed
 
 
 async def _leave_first_token(commands: Commands, file: Path) -> None:

@@ -4,6 +4,9 @@ Requests stream through to where the deployer says the model listens, and to now
 people's code: it never sees the console's cookies, nor a token that it does not ask for; its answers are
 sandboxed, and it cannot speak for the origin that it shares with the platform. What is not live says so,
 with the next step.
+
+Each request here takes two descriptors of the gateway's. A model that does not answer must not take them all, so
+there are limits to how many are under way, to one model and together, and to how long it may say nothing.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
 
@@ -57,18 +61,39 @@ _IN_A_PATH = "/:@!$&'()*+,;=-._~"
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 
+BEGUN_WITHIN = 5.0
+"""Seconds: until a model takes a connection, and until one of those that are allowed is free."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProxyLimits:
+    """`silence` is in seconds; the others count requests that are under way."""
+
+    silence: float
+    one_model: int
+    together: int
+
+    def within(self, descriptors: int) -> ProxyLimits:
+        """No more than half of what this process may open is for models' requests."""
+        together = max(1, min(self.together, descriptors // 4))
+        return replace(self, together=together, one_model=min(self.one_model, together))
+
+
 class ModelProxy:
-    def __init__(self, queries: Queries) -> None:
+    def __init__(self, queries: Queries, limits: ProxyLimits) -> None:
         self._queries = queries
+        self._limits = limits
         self._session: aiohttp.ClientSession | None = None
 
     async def start(self) -> None:
         self._session = aiohttp.ClientSession(
             auto_decompress=False,
-            connector=aiohttp.TCPConnector(limit=0),
+            connector=aiohttp.TCPConnector(
+                limit=self._limits.together, limit_per_host=self._limits.one_model
+            ),
             cookie_jar=aiohttp.DummyCookieJar(),
             skip_auto_headers=_ADDED_BY_THE_LIBRARY,
-            timeout=aiohttp.ClientTimeout(total=None, connect=5),
+            timeout=aiohttp.ClientTimeout(total=None, connect=BEGUN_WITHIN, sock_read=self._limits.silence),
         )
 
     async def close(self) -> None:
@@ -98,6 +123,12 @@ class ModelProxy:
         )
         try:
             answer = await _unless_gone(asking, body)
+        except aiohttp.ConnectionTimeoutError as error:
+            raise Unavailable(f"{project} takes no more requests at the moment", retry_after=1.0) from error
+        except aiohttp.SocketTimeoutError as error:
+            raise Unavailable(
+                f"{project} said nothing for {self._limits.silence:g} s", fix=f"see `placet logs {project}`"
+            ) from error
         except aiohttp.ClientError as error:
             raise Unavailable(
                 f"{project} does not answer at the moment", fix=f"see `placet logs {project}`"

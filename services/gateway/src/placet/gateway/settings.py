@@ -26,3 +26,15 @@ class GatewaySettings(ServiceSettings):
     max_source_bytes: int = Field(
         default=1024**3, gt=0, description="largest source archive, in bytes as sent"
     )
+    model_silence_seconds: float = Field(
+        default=300.0, gt=0, description="how long a model may say nothing before its caller is told so"
+    )
+    model_requests: int = Field(
+        default=256, gt=0, description="requests under way to one model, before more are told to come back"
+    )
+    models_requests: int = Field(
+        default=1024,
+        gt=0,
+        description="requests under way to all models, before more are told to come back; at most a quarter of the"
+        " descriptors that the gateway may open",
+    )
