@@ -156,6 +156,16 @@ async def test_moving_a_route_fails_no_request(
     assert answers[-1][1] == "second"
 
 
+async def test_a_model_that_says_nothing_is_given_up(edge: CaddyServer, first: str) -> None:
+    impatient = CaddyAdmin(edge.admin_url, server="placet", silence=0.2)
+    await impatient.route("churn", first, access="public")
+    async with aiohttp.ClientSession() as session:
+        async with session.get(f"{edge.url}/models/churn/slow") as answer:
+            assert answer.status in (502, 504)
+        async with session.get(f"{edge.url}/models/churn/quick") as answer:
+            assert answer.status == 200
+
+
 async def test_routing_again_changes_nothing(router: CaddyAdmin, first: str, second: str) -> None:
     for _ in range(2):
         await router.route("churn", first, access="public")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -30,3 +32,14 @@ class TestDistributed(Scenarios):
             caddy=caddy,
         ) as platform:
             yield platform.platform
+
+    @pytest.mark.parametrize("begun", [b"", b"GET /livez HTTP/1.1\r\nHost: placet\r\nX-Slow: "])
+    async def test_who_does_not_finish_a_request_s_head_is_cut_off(
+        self, platform: Platform, begun: bytes
+    ) -> None:
+        """By the edge, which holds a descriptor for each."""
+        where = urlsplit(platform.url)
+        reader, writer = await asyncio.open_connection(where.hostname, where.port)
+        writer.write(begun)
+        assert await asyncio.wait_for(reader.read(), 30) == b""
+        writer.close()

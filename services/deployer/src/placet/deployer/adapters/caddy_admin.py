@@ -22,6 +22,10 @@ OURS = "placet-models"
 MODEL = "placet-model-"
 SANDBOX = "sandbox allow-scripts allow-forms; default-src 'self' 'unsafe-inline'; frame-ancestors 'self'"
 ANSWER_WITHIN = 10.0
+SILENCE = 300.0
+"""Seconds that a model may say nothing before its caller is told so."""
+REQUESTS = 256
+"""Under way to one model at once. More wait for their turn."""
 # What speaks for a whole origin is not for a model to say: it has only a folder of ours.
 _NOT_FOR_CLIENTS = [
     "Alt-Svc",
@@ -40,13 +44,14 @@ Json = dict[str, Any]
 class CaddyAdmin:
     """A `Router`."""
 
-    def __init__(self, admin_url: str, *, server: str) -> None:
+    def __init__(self, admin_url: str, *, server: str, silence: float = SILENCE) -> None:
         self._admin = admin_url
         self._server = server
+        self._silence = silence
         self._changing = asyncio.Lock()
 
     async def route(self, project: str, endpoint: str, *, access: str) -> None:
-        wanted = _route(project, endpoint, access)
+        wanted = _route(project, endpoint, access, self._silence)
         async with self._changing:
             routes = await self._read()
             if routes is None or _named(routes, project) != wanted:
@@ -116,7 +121,7 @@ def _expect(status: int, body: bytes) -> None:
         raise Unavailable(f"Caddy answered {status}: {body[:500].decode(errors='replace')}", retry_after=5.0)
 
 
-def _route(project: str, endpoint: str, access: str) -> Json:
+def _route(project: str, endpoint: str, access: str, silence: float) -> Json:
     """A model sees no cookie, and no token unless it asks for one; its answers are sandboxed.
 
     No `flush_interval`: streams are flushed without it, and with it Caddy 2.6 ends every request that is under way
@@ -141,6 +146,13 @@ def _route(project: str, endpoint: str, access: str) -> Json:
             {
                 "handler": "reverse_proxy",
                 "headers": {"request": {"delete": kept_from_it}},
+                "transport": {
+                    "protocol": "http",
+                    "dial_timeout": "5s",
+                    "read_timeout": f"{silence}s",
+                    "max_conns_per_host": REQUESTS,
+                    "max_response_header_size": 2**16,
+                },
                 "upstreams": [{"dial": urlsplit(endpoint).netloc}],
             },
         ],
