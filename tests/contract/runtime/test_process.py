@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -184,6 +186,23 @@ def test_requests_leave_no_line_in_the_log(sums: Served) -> None:
     sums.client.post("/predict", json={"inputs": {"a": [[1, 2, 3]], "b": [[1, 1, 1]]}})
 
     assert {str(event["event"]) for event in sums.events()} == {"model loaded", "serving"}
+
+
+def test_connections_that_say_nothing_keep_nobody_out_of_a_process_that_may_open_little(
+    tmp_path: Path,
+) -> None:
+    root = image(tmp_path, project="sums", format="onnx", path="model.onnx")
+    adder(root / "project" / "model.onnx")
+    with serving(root) as served, ExitStack() as stack:
+        resource.prlimit(served.process.pid, resource.RLIMIT_NOFILE, (64, 64))  # long before it has loaded
+        served.client.get("/v2/health/ready")
+        for _ in range(200):
+            stack.enter_context(socket.create_connection(("127.0.0.1", served.port)))
+
+        asked = {"inputs": {"a": [[1, 2, 3]], "b": [[1, 1, 1]]}}
+        assert httpx.post(f"http://{served.address}/predict", json=asked, timeout=10).json() == {
+            "outputs": [[2, 3, 4]]
+        }
 
 
 def test_a_graph_of_fixed_rows_is_not_batched_and_says_its_shape(tmp_path: Path) -> None:

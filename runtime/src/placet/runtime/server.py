@@ -15,6 +15,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 
@@ -26,6 +27,7 @@ from placet.runtime import settings as configuration
 from placet.runtime.access import Tokens
 from placet.runtime.app import App
 from placet.runtime.batching import Batcher
+from placet.runtime.connections import BoundedServer, Bounds, Connection
 from placet.runtime.logs import Log
 from placet.runtime.metrics import Metrics
 from placet.runtime.model import CannotLoad, Model
@@ -83,7 +85,7 @@ async def _serve(
     server = _Server(
         uvicorn.Config(
             app,
-            http="httptools",
+            http=partial(Connection, Bounds.for_this_process(settings.max_connections)),  # type: ignore[arg-type]
             ws="none",
             lifespan="off",
             log_config=None,
@@ -107,7 +109,7 @@ async def _warm_up(model: Model, batcher: Batcher, sample: Sample, log: Log) -> 
         log.warning("the sample request fails", error=f"{type(error).__name__}: {error}")
 
 
-class _Server(uvicorn.Server):
+class _Server(BoundedServer):
     """uvicorn ends a drained process by the signal that stopped it; supervisors want to see status 0."""
 
     @contextlib.contextmanager

@@ -25,6 +25,7 @@ VARIABLES = {
     "PLACET_MAX_BODY": "bytes of the largest request body taken (default 33554432)",
     "PLACET_MAX_BATCH_ROWS": "rows of the largest batch put into one model call (default 1024)",
     "PLACET_MAX_WAITING": "requests that may wait for the model before more are refused (default 512)",
+    "PLACET_MAX_CONNECTIONS": "clients connected at once (default 1024, at most half the descriptors)",
 }
 
 
@@ -62,6 +63,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_body: int
     max_batch_rows: int
     max_waiting: int
+    max_connections: int
 
 
 def read(root: Path, environment: Mapping[str, str] = os.environ) -> Settings:
@@ -82,6 +84,7 @@ def read(root: Path, environment: Mapping[str, str] = os.environ) -> Settings:
         max_body=_positive(environment, "PLACET_MAX_BODY", 32 << 20),
         max_batch_rows=_positive(environment, "PLACET_MAX_BATCH_ROWS", 1024),
         max_waiting=_positive(environment, "PLACET_MAX_WAITING", 512),
+        max_connections=_positive(environment, "PLACET_MAX_CONNECTIONS", 1024),
     )
 
 

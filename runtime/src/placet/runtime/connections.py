@@ -1,0 +1,153 @@
+"""How many connections there are, and for how long one may be of no use to anybody.
+
+uvicorn takes as many as come, gives each all the time it wants to begin and to finish a request, and keeps what a
+client does not read. Whoever opens some thousand and says nothing then has every descriptor of this process: nobody
+else is heard. Here each has to go on: to the end of a request's head, to the end of its body, through the answer. When
+there are too many, the one that has waited longest without a request makes room.
+
+A model may take as long as it likes to answer; how long a client waits is the client's affair, and a proxy's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from placet.runtime.problems import MEDIA_TYPE, Problem
+
+SWEEP_EVERY = 5
+"""Ticks of uvicorn's, of a tenth of a second."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bounds:
+    """Connections at once; seconds for a request's head and its body, and without a byte going on; bytes of a head."""
+
+    connections: int
+    head_seconds: float = 10.0
+    body_seconds: float = 300.0
+    silence: float = 60.0
+    head_bytes: int = 65_536
+
+    @classmethod
+    def for_this_process(cls, connections: int) -> Bounds:
+        """No more than leave the model half of the descriptors that it may open."""
+        allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if allowed != resource.RLIM_INFINITY:
+            connections = min(connections, max(1, allowed // 2))
+        return cls(connections=connections)
+
+
+class Connection(HttpToolsProtocol):
+    """One client's. `_since` is when it began to send a head; none between requests."""
+
+    def __init__(self, bounds: Bounds, **uvicorns: Any) -> None:
+        super().__init__(**uvicorns)
+        self._bounds = bounds
+        self._since: float | None = None
+        self._heard = 0.0
+        self._head_bytes = 0
+        self._body_since = 0.0
+        self._unread = 0
+        self._unread_since = 0.0
+
+    # What uvicorn calls.
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._since = self._heard = self.loop.time()
+        if len(self.connections) > self._bounds.connections:
+            self._make_room()
+
+    def data_received(self, data: bytes) -> None:
+        self._heard = self.loop.time()
+        if self._is_waiting:
+            if self._since is None:
+                self._since = self._heard
+            self._head_bytes += len(data)
+        super().data_received(data)
+        if self._is_waiting and self._head_bytes > self._bounds.head_bytes:
+            self._part(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "the request's head does not end")
+
+    def on_headers_complete(self) -> None:
+        super().on_headers_complete()
+        self._since, self._head_bytes, self._body_since = None, 0, self._heard
+
+    # What is asked from time to time.
+
+    def look(self, now: float) -> None:
+        """Part with a client that does not go on."""
+        if self.transport is None or self._is_stuck(now):
+            return
+        if self._is_waiting:
+            if self._since is None or now - self._since <= self._bounds.head_seconds:
+                return
+            if self._head_bytes:
+                self._part(HTTPStatus.REQUEST_TIMEOUT, "the request's head took too long")
+            else:
+                self.transport.close()  # a browser that connected in advance asked for no answer
+        elif self.cycle.more_body and not self.flow.read_paused:
+            is_silent = now - self._heard > self._bounds.silence
+            if is_silent or now - self._body_since > self._bounds.body_seconds:
+                self._part(HTTPStatus.REQUEST_TIMEOUT, "the request's body took too long")
+
+    @property
+    def _is_waiting(self) -> bool:
+        """For a request, while none is under way."""
+        return self.cycle is None or self.cycle.response_complete
+
+    @property
+    def _is_idle(self) -> bool:
+        """Waiting, and its last answer is gone."""
+        return self._is_waiting and self.transport.get_write_buffer_size() == 0
+
+    def _is_stuck(self, now: float) -> bool:
+        """Whether its client reads nothing of what was sent; cut off then, since nothing more can be said to it."""
+        unread = self.transport.get_write_buffer_size()
+        if unread != self._unread or unread == 0:
+            self._unread, self._unread_since = unread, now
+        elif now - self._unread_since > self._bounds.silence:
+            self.transport.abort()
+            return True
+        return False
+
+    def _make_room(self) -> None:
+        idle = [each for each in self.connections if isinstance(each, Connection) and each._is_idle]
+        longest = min((each for each in idle if each is not self), key=lambda each: each._heard, default=None)
+        if longest is None:
+            self._part(HTTPStatus.SERVICE_UNAVAILABLE, "there are too many connections", retry=True)
+            return
+        self.connections.discard(longest)  # its end may take a moment to arrive
+        longest.transport.abort()
+
+    def _part(self, status: HTTPStatus, why: str, *, retry: bool = False) -> None:
+        """Say why, unless an answer has begun or there is nobody to say it to, and close."""
+        if (self._is_waiting or not self.cycle.response_started) and not self.transport.is_closing():
+            body = Problem(status, why, fix="try again shortly" if retry else None).body()
+            head = [
+                f"HTTP/1.1 {status.value} {status.phrase}",
+                f"content-type: {MEDIA_TYPE}",
+                f"content-length: {len(body)}",
+                "connection: close",
+                *(["retry-after: 1"] if retry else []),
+            ]
+            self.transport.write("\r\n".join(head).encode() + b"\r\n\r\n" + body)
+        self.transport.close()
+
+
+class BoundedServer(uvicorn.Server):
+    """Looks at its connections, twice a second."""
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % SWEEP_EVERY == 0:
+            now = asyncio.get_running_loop().time()
+            for connection in list(self.server_state.connections):
+                if isinstance(connection, Connection):
+                    connection.look(now)
+        return await super().on_tick(counter)
