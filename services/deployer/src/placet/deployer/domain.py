@@ -344,25 +344,21 @@ def decide(command: Command, project: Project) -> Sequence[Happened]:
         case Reserve():
             return _reserve(command, project)
         case Release():
-            if project.reservation(command.release) is None:
-                return []
-            return [ResourcesReleased(project=command.project, release=command.release)]
+            theirs = (each for each in project.reserved if each.release == command.release)
+            return _released(command.project, theirs)
         case Expire():
-            return [
-                ResourcesReleased(project=command.project, release=each.release)
-                for each in project.reserved
-                if datetime.fromisoformat(each.until) <= command.now
-            ]
+            over = (each for each in project.reserved if datetime.fromisoformat(each.until) <= command.now)
+            return _released(command.project, over)
         case AcceptStart():
             return _accept(command, project)
         case RejectStart():
-            return [_failed(command, command.why, command.fix)]
+            return [_failed(command, command.request, command.why, command.fix)]
         case ReportStarted():
             return _started(command, project)
         case ReportFailed():
             if project.starting is None or project.starting.request != command.request:
                 return [_overtaken(command)]
-            return [_failed(command, command.why, command.fix)]
+            return [_failed(command, command.request, command.why, command.fix)]
         case ReportDiverged():
             if not _is_live(project, command.release):
                 return []
@@ -371,14 +367,7 @@ def decide(command: Command, project: Project) -> Sequence[Happened]:
             live = project.live
             if live is None or live.release != command.release:
                 return []
-            given_up = ModelFailed(
-                project=command.project,
-                release=live.release,
-                why=command.why,
-                fix=command.fix,
-                request=live.request,
-            )
-            return [given_up]
+            return [_failed(command, live.request, command.why, command.fix)]
         case Stop():
             release = project.live.release if project.live else None
             stopped = ModelStopped(project=command.project, release=release, request=command.request)
@@ -424,7 +413,7 @@ def _accept(command: AcceptStart, project: Project) -> Sequence[Happened]:
         return []
     if command.deployed_by <= project.deleted:
         why = f"release {command.release} went with {command.project} when it was deleted"
-        return [_failed(command, why, "deploy it again")]
+        return [_failed(command, command.request, why, "deploy it again")]
     if command.request <= project.asked:
         return [_overtaken(command)]
     if live is not None and live.release == command.release:
@@ -482,16 +471,17 @@ def _no_room(command: Reserve | AcceptStart, asked: Amount, room: Room) -> Resou
 
 
 def _failed(
-    command: Reserve | AcceptStart | RejectStart | ReportStarted | ReportFailed, why: str, fix: str | None
+    command: Reserve | AcceptStart | RejectStart | ReportStarted | ReportFailed | GiveUp,
+    request: int,
+    why: str,
+    fix: str | None,
 ) -> ModelFailed:
-    return ModelFailed(
-        project=command.project, release=command.release, why=why, fix=fix, request=command.request
-    )
+    return ModelFailed(project=command.project, release=command.release, why=why, fix=fix, request=request)
 
 
 def _overtaken(command: Reserve | AcceptStart | ReportStarted | ReportFailed) -> ModelFailed:
     why = f"a later request for {command.project} overtook release {command.release}"
-    return _failed(command, why, "start it, or deploy it again, if it is still wanted")
+    return _failed(command, command.request, why, "start it, or deploy it again, if it is still wanted")
 
 
 def _released(project: str, reserved: Iterable[Reservation]) -> list[Happened]:
