@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from placet.errors import Refused, Unavailable
+from placet.errors import Refused, TooLarge, Unavailable
 from placet.events import tables
 from placet.events.jobs import Finish, Job, JobRunner, Worker
 from placet.events.outcome import MAX_ATTEMPTS
@@ -268,6 +268,79 @@ async def test_a_refusal_is_given_up_at_once(wiring: Wiring) -> None:
     await enqueue(wiring, "churn")
     async with running(runner(wiring, building).run()):
         await is_result(wiring, "gave up churn: the lock names no such package")
+
+
+def _too_long(_: UnitOfWork) -> None:
+    raise TooLarge("an event is at most 65536 bytes")
+
+
+def _refused(_: UnitOfWork) -> None:
+    raise Refused("already answered")
+
+
+def _buggy(_: UnitOfWork) -> None:
+    raise KeyError("a bug")
+
+
+@pytest.mark.parametrize("fails", [_too_long, _refused, _buggy])
+async def test_a_job_that_cannot_be_given_up_stays_with_its_reason_and_holds_nobody_up(
+    tmp_path: Path, fails: Callable[[UnitOfWork], None]
+) -> None:
+    clock = ManualClock()
+    wiring = await open_wiring(tmp_path / "tester.db", clock=clock)
+    building = Building(says=[Refused("no such package")])
+
+    def gave_up(job: Job[Build], why: str) -> Finish:
+        async def finish(work: UnitOfWork) -> None:
+            fails(work)
+
+        return finish
+
+    worker = replace(building.worker(slots=1), gave_up=gave_up)
+    await enqueue(wiring, "churn")
+    async with running(JobRunner("tester", wiring, worker, owner="one", lease=LEASE).run()) as task:
+        reason = await reason_of(wiring, "churn")
+        assert "cannot be given up" in reason
+        assert "no such package" in reason
+        assert await jobs_left(wiring) == [("churn", None)]
+        await enqueue(wiring, "fraud")
+        await is_result(wiring, "built fraud")
+        assert not task.done()
+        clock.pass_(timedelta(minutes=1))
+        await is_result(wiring, "built fraud", "built churn")
+    assert [attempts for what, attempts in building.begun if what == "churn"] == [0, 1]
+    await wiring.store.close()
+
+
+async def test_a_bug_in_making_the_last_word_does_not_end_the_service(wiring: Wiring) -> None:
+    def gave_up(job: Job[Build], why: str) -> Finish:
+        raise KeyError("a bug")
+
+    worker = replace(Building(says=[Refused("no")]).worker(), gave_up=gave_up)
+    await enqueue(wiring, "churn")
+    async with running(JobRunner("tester", wiring, worker, owner="one", lease=LEASE).run()) as task:
+        assert "KeyError" in await reason_of(wiring, "churn")
+        assert not task.done()
+
+
+@pytest.mark.parametrize("text", ["caf\udce9", "a\0b", "x" * 70_000])
+async def test_a_reason_of_any_text_can_be_kept_and_said(wiring: Wiring, text: str) -> None:
+    given_up_for: list[str] = []
+
+    def gave_up(job: Job[Build], why: str) -> Finish:
+        given_up_for.append(why)
+        return keep("gave up")
+
+    worker = replace(Building(says=[Unavailable(text), Refused(text)]).worker(slots=1), gave_up=gave_up)
+    await enqueue(wiring, "later", "never")
+    async with running(JobRunner("tester", wiring, worker, owner="one", lease=LEASE).run()) as task:
+        await is_result(wiring, "gave up")
+        reasons = [await reason_of(wiring, "later"), *given_up_for]
+        assert not task.done()
+    for reason in reasons:
+        assert reason.encode()
+        assert "\0" not in reason
+        assert len(reason) <= 4000
 
 
 async def test_stopping_gives_the_lease_back(wiring: Wiring) -> None:

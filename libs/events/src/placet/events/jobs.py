@@ -29,6 +29,7 @@ from placet.events.outcome import (
     after_attempt,
     backoff,
     of_error,
+    storable,
 )
 from placet.events.store import Claim, ClaimLost, Run, Unit
 from placet.events.unit_of_work import Context, UnitOfWork, transact
@@ -121,7 +122,11 @@ class JobRunner:
                 # Nobody can give it up properly either, since that takes its payload: it stays, and is looked at again.
                 log.error("%s: %s", self._service, job)
                 attempts = row.attempts + 1
-                values = {"attempts": attempts, "next_at": now + backoff(attempts), "reason": str(job)}
+                values = {
+                    "attempts": attempts,
+                    "next_at": now + backoff(attempts),
+                    "reason": storable(str(job)),
+                }
             take = sa.update(table).where(due, table.c.key == row.key).values(**values)
             try:
                 await self._wiring.store.commit(Unit(claims=(Claim(statement=take),)))
@@ -140,7 +145,7 @@ class JobRunner:
                 context=msgspec.json.decode(row.context, type=Context),
                 attempts=row.attempts,
             )
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             return Unreadable(
                 f"the job {row.kind} {row.key} was written by another version of this service: {error}",
                 fix="go back to that version, or on to one that reads it",
@@ -198,24 +203,35 @@ class JobRunner:
         if job.attempts + 1 >= MAX_ATTEMPTS and isinstance(outcome, Retry):
             # A message may wait for a database for days; somebody waits for a job.
             outcome = Park(reason=outcome.reason)
-        reason = outcome.reason
+        # It may quote anything (a file's name, a tool's output), and is to fit into a row and an event.
+        reason = storable(outcome.reason)
         match outcome:
             case Retry(after=after):
                 log.info(
                     "%s: %s %s again in %.1f s: %s", self._service, job.kind, job.key, after or 0.0, reason
                 )
-                again = sa.update(tables.jobs).where(self._is_mine(job))
-                values = {
-                    "attempts": job.attempts + 1,
-                    "next_at": self._now() + (after or 0.0),
-                    "reason": reason,
-                }
-                again = again.values(leased_by=None, leased_until=0.0, **values)
-                await self._wiring.store.commit(Unit(claims=(Claim(statement=again),)))
+                await self._put_back(job, after or 0.0, reason)
             case Park():
                 log.error("%s: gave up %s %s: %s", self._service, job.kind, job.key, reason)
-                finish = self._worker.gave_up(job, reason)
-                await transact(self._wiring, self._service, job.context, finish, self._claim(job))
+                await self._give_up(job, reason)
+
+    async def _put_back(self, job: Job[Any], after: float, reason: str) -> None:
+        values = {"attempts": job.attempts + 1, "next_at": self._now() + after, "reason": reason}
+        again = sa.update(tables.jobs).where(self._is_mine(job))
+        again = again.values(leased_by=None, leased_until=0.0, **values)
+        await self._wiring.store.commit(Unit(claims=(Claim(statement=again),)))
+
+    async def _give_up(self, job: Job[Any], reason: str) -> None:
+        """Say that it is given up. Where even that fails the job stays, or each start would end in the same way."""
+        try:
+            finish = self._worker.gave_up(job, reason)
+            await transact(self._wiring, self._service, job.context, finish, self._claim(job))
+        except (ClaimLost, Unavailable):
+            raise
+        except Exception as error:
+            log.exception("%s: %s %s cannot be given up and stays", self._service, job.kind, job.key)
+            stays = storable(f"cannot be given up, {type(error).__name__}: {error}; given up for: {reason}")
+            await self._put_back(job, backoff(job.attempts + 1), stays)
 
     async def _renew(self, job: Job[Any]) -> None:
         """Keep the lease. Losing it, or not being able to renew it in time, ends the work."""

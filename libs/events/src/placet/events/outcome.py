@@ -85,3 +85,8 @@ def storable(text: str) -> str:
 def backoff(attempts: int) -> float:
     """Seconds before the next attempt: 0.2, 0.4, 0.8 … up to a minute."""
     return MAX_DELAY if attempts > 9 else 0.1 * 2**attempts  # 2**1024 would not fit into a float
+
+
+def storable(text: str) -> str:
+    """`text` as any database keeps it: no surrogates, no NUL, of bounded length."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")[:4000]
