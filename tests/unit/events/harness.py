@@ -117,8 +117,9 @@ class ScriptedBus:
             raise trouble
 
 
-Fate = Literal["heard", "lost", "unheard"]
-"""Of a commit: it happens and its answer arrives, it does not happen, it happens and its answer is lost."""
+Fate = Literal["heard", "lost", "unheard", "held"]
+"""Of a commit: it happens and its answer arrives, it does not happen, it happens and its answer is lost, or neither
+it nor its answer comes until the test says so."""
 
 
 class FatefulStore:
@@ -127,6 +128,7 @@ class FatefulStore:
     def __init__(self, store: EventStore, script: Iterable[Fate] = ()) -> None:
         self._store = store
         self.script = deque(script)
+        self.released = asyncio.Event()
 
     @property
     def committed(self) -> Signal:
@@ -140,6 +142,8 @@ class FatefulStore:
         fate = self.script.popleft() if self.script else "heard"
         if fate == "lost":
             raise Unavailable("the database is away")
+        if fate == "held":
+            await self.released.wait()
         answer = await self._store.commit(unit)
         if fate == "unheard":
             raise Unavailable("the database went away")

@@ -21,7 +21,7 @@ from placet.events.unit_of_work import UnitOfWork, transact
 from placet.events.wiring import Wiring
 
 from tests.support.eventually import eventually
-from tests.unit.events.harness import CONTEXT, FatefulStore, HastyClock, kept, open_wiring, running
+from tests.unit.events.harness import CONTEXT, Fate, FatefulStore, HastyClock, kept, open_wiring, running
 
 LEASE = 1e9
 """Seconds: nothing is renewed and nothing runs out unless the test's clock says so."""
@@ -238,6 +238,21 @@ async def test_a_lease_is_renewed_while_the_work_goes_on(wiring: Wiring, clock: 
             return await leased_until() > before
 
         await eventually(is_renewed)
+
+
+@pytest.mark.parametrize("fate", ["held", "lost"])
+async def test_who_cannot_renew_ends_the_work_before_another_takes_it(wiring: Wiring, fate: Fate) -> None:
+    building = Building(gate=asyncio.Event())
+    away = FatefulStore(wiring.store)
+    await enqueue(wiring, "churn")
+    worker = building.worker(slots=1)
+    only = JobRunner("tester", replace(wiring, store=away), worker, owner="one", lease=0.1)
+    async with running(only.run()) as task:
+        await eventually(lambda: building.at_once == 1)
+        away.script.extend([fate] * 1000)
+        await eventually(lambda: building.at_once == 0)
+        await eventually(lambda: only.running == 0)
+        assert not task.done()
 
 
 async def test_an_absent_thing_is_tried_again(tmp_path: Path) -> None:

@@ -75,6 +75,39 @@ async def test_a_leader_that_cannot_renew_stops_by_itself(wiring: Wiring) -> Non
     assert not leader.is_held
 
 
+async def test_a_leader_whose_database_hangs_stops_before_another_can_lead(wiring: Wiring) -> None:
+    hung = FatefulStore(wiring.store)
+    leader = candidate(replace(wiring, store=hung), "one")
+    await leader.acquire()
+    hung.script.append("held")
+
+    async with running(leader.keep()) as keeping:
+        await eventually(keeping.done)
+    assert not leader.is_held
+
+
+async def test_a_lease_that_ran_out_before_it_was_answered_is_asked_for_again(wiring: Wiring) -> None:
+    slow = FatefulStore(wiring.store, ["heard", "held"])  # there is no row yet, so the second commit makes it
+    leader = candidate(replace(wiring, store=slow), "one")
+    asyncio.get_running_loop().call_later(2 * SECONDS, slow.released.set)
+
+    await leader.acquire()
+    assert leader.is_held
+    assert wiring.store.committed.count == 2
+    async with running(leader.keep()) as keeping:
+        await _three_renewals(wiring)
+        assert not keeping.done()
+
+
+async def test_giving_back_does_not_wait_for_a_database_that_hangs(wiring: Wiring) -> None:
+    hung = FatefulStore(wiring.store)
+    leader = candidate(replace(wiring, store=hung), "one")
+    await leader.acquire()
+    hung.script.append("held")
+    async with running(leader.release()) as releasing:
+        await eventually(releasing.done)
+
+
 async def test_a_lease_that_is_given_back_is_free_at_once(wiring: Wiring) -> None:
     first, second = candidate(wiring, "one"), candidate(wiring, "two")
     await first.acquire()

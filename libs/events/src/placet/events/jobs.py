@@ -41,6 +41,8 @@ log = logging.getLogger(__name__)
 
 LOOK_EVERY = 0.5
 """Seconds between looks for jobs of other replicas or whose time has come."""
+GIVE_BACK_WITHIN = 2.0
+"""Seconds to give a lease back; a database that hangs must not hold up an end, and the lease runs out by itself."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,8 +93,10 @@ class JobRunner:
 
     async def run(self) -> None:
         """Take jobs until cancelled; then running ones are cancelled and their leases given back."""
+        loop = asyncio.get_running_loop()
         async with asyncio.TaskGroup() as tasks:
             while True:
+                held_until = loop.time() + self._lease
                 seen = self._wiring.store.committed.count
                 try:
                     job = await self._take() if self.running < self._worker.slots else None
@@ -104,7 +108,7 @@ class JobRunner:
                     await self._wiring.store.committed.wait(LOOK_EVERY, after=seen)
                     continue
                 self._keys.add(job.key)
-                tasks.create_task(self._run(job), name=f"{self._service} {job.kind} {job.key}")
+                tasks.create_task(self._run(job, held_until), name=f"{self._service} {job.kind} {job.key}")
 
     async def _take(self) -> Job[Any] | None:
         now = self._now()
@@ -151,10 +155,10 @@ class JobRunner:
                 fix="go back to that version, or on to one that reads it",
             )
 
-    async def _run(self, job: Job[Any]) -> None:
+    async def _run(self, job: Job[Any], held_until: float) -> None:
         try:
             async with asyncio.TaskGroup() as tasks:
-                renewing = tasks.create_task(self._renew(job))
+                renewing = tasks.create_task(self._renew(job, held_until))
                 await self._do(job)
                 renewing.cancel()
         except* _LeaseLost:
@@ -233,27 +237,35 @@ class JobRunner:
             stays = storable(f"cannot be given up, {type(error).__name__}: {error}; given up for: {reason}")
             await self._put_back(job, backoff(job.attempts + 1), stays)
 
-    async def _renew(self, job: Job[Any]) -> None:
-        """Keep the lease. Losing it, or not being able to renew it in time, ends the work."""
-        held_until = self._now() + self._lease
+    async def _renew(self, job: Job[Any], held_until: float) -> None:
+        """Keep the lease. Losing it, or not being able to renew it in time, ends the work.
+
+        `held_until` is in the event loop's time, and counted from before the database was asked: it may answer late.
+        """
+        loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(self._lease / 3)
-            now = self._now()
-            renewed = sa.update(tables.jobs).where(self._is_mine(job)).values(leased_until=now + self._lease)
+            asked_at = loop.time()
+            until = self._now() + self._lease
+            renewed = sa.update(tables.jobs).where(self._is_mine(job)).values(leased_until=until)
             try:
-                await self._wiring.store.commit(Unit(claims=(Claim(statement=renewed),)))
-                held_until = now + self._lease
+                async with asyncio.timeout_at(held_until):
+                    await self._wiring.store.commit(Unit(claims=(Claim(statement=renewed),)))
+                held_until = asked_at + self._lease
             except ClaimLost as error:
                 raise _LeaseLost from error
+            except TimeoutError as error:
+                raise Unavailable("the database does not answer") from error
             except Unavailable:
-                if now + self._lease / 3 >= held_until:
+                if loop.time() + self._lease / 3 >= held_until:
                     raise
 
     async def _give_back(self, job: Job[Any]) -> None:
         free = sa.update(tables.jobs).where(self._is_mine(job)).values(leased_by=None, leased_until=0.0)
         try:
-            await self._wiring.store.commit(Unit(writes=(Run(statement=free),)))
-        except Unavailable:
+            async with asyncio.timeout(GIVE_BACK_WITHIN):
+                await self._wiring.store.commit(Unit(writes=(Run(statement=free),)))
+        except (Unavailable, TimeoutError):
             return  # the lease runs out by itself
 
     def _claim(self, job: Job[Any]) -> Claim:

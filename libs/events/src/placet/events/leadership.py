@@ -20,6 +20,8 @@ from placet.events.wiring import Wiring
 log = logging.getLogger(__name__)
 
 LEADER = "leader"
+RELEASE_WITHIN = 2.0
+"""Seconds to give a lease back; a database that hangs must not hold up an end, and the lease runs out by itself."""
 
 
 class Leadership:
@@ -31,33 +33,45 @@ class Leadership:
         self._owner = owner
         self._seconds = seconds
         self.is_held = False
+        self._good_until = 0.0
+        """In the event loop's time. Counted from before the database was asked, since it may answer late."""
 
     async def acquire(self) -> None:
         """Wait until the lease is ours."""
         while not self.is_held:
             try:
-                self.is_held = await self._try()
+                await self._ask()
             except Unavailable as error:
                 log.warning("%s: cannot ask for the lease: %s", self._service, error)
             if not self.is_held:
                 await asyncio.sleep(self._seconds / 5)
 
     async def keep(self) -> None:
-        """Renew until cancelled. Returns when the lease is lost."""
-        loop = asyncio.get_running_loop()
-        good_until = loop.time() + self._seconds
-        while True:
+        """Renew until cancelled. Returns when the lease is lost, at its end at the latest, whatever hangs."""
+        while self.is_held:
             await asyncio.sleep(self._seconds / 3)
-            asked_at = loop.time()
             try:
-                self.is_held = await self._try()
-                good_until = asked_at + self._seconds
-            except Unavailable as error:
-                self.is_held = asked_at + self._seconds / 3 < good_until
-                log.warning("%s: cannot renew the lease: %s", self._service, error)
-            if not self.is_held:
-                log.warning("%s: leads no longer", self._service)
-                return
+                async with asyncio.timeout_at(self._good_until):
+                    await self._ask()
+            except (Unavailable, TimeoutError) as error:
+                self.is_held = self._is_good_for(self._seconds / 3)
+                log.warning(
+                    "%s: cannot renew the lease: %s",
+                    self._service,
+                    str(error) or "the database does not answer",
+                )
+        log.warning("%s: leads no longer", self._service)
+
+    async def _ask(self) -> None:
+        asked_at = asyncio.get_running_loop().time()
+        if await self._try():
+            self._good_until = asked_at + self._seconds
+            self.is_held = self._is_good_for(0.0)
+        else:
+            self.is_held = False
+
+    def _is_good_for(self, seconds: float) -> bool:
+        return asyncio.get_running_loop().time() + seconds < self._good_until
 
     async def release(self) -> None:
         """Give the lease back, so that a stand-by need not wait for it to run out."""
@@ -65,8 +79,9 @@ class Leadership:
         table = tables.leases
         mine = sa.delete(table).where(table.c.name == LEADER, table.c.owner == self._owner)
         try:
-            await self._wiring.store.commit(Unit(writes=(Run(statement=mine),)))
-        except Unavailable:
+            async with asyncio.timeout(RELEASE_WITHIN):
+                await self._wiring.store.commit(Unit(writes=(Run(statement=mine),)))
+        except (Unavailable, TimeoutError):
             return  # it runs out by itself
 
     async def _try(self) -> bool:
