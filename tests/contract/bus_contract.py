@@ -183,6 +183,12 @@ class BusContract:
 
             await eventually(lambda: 2 in ear.positions)
 
+    async def test_who_hears_and_says_is_under_no_impediment(self, open_bus: OpenBus) -> None:
+        builder, certifier, ear = await open_bus("builder"), await open_bus("certifier"), Ear()
+        async with listening(certifier, "certifier", "builder", ear=ear):
+            await connected(builder, "builder", ear)
+            assert (builder.impediment, certifier.impediment) == (None, None)
+
     async def test_who_stopped_hears_again_when_it_starts_again(self, open_bus: OpenBus) -> None:
         builder, certifier = await open_bus("builder"), await open_bus("certifier")
         first, second = Ear(), Ear()

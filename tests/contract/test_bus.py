@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
 
 import aiormq
 import msgspec
@@ -321,6 +322,34 @@ async def test_the_stream_keeps_events_and_no_notes(broker: RabbitMQ, open_rabbi
         await channel.basic_consume(STREAM, take, arguments={"x-stream-offset": "first"})
         await eventually(lambda: len(bodies) >= 11)
     assert bodies == [event("builder", position).raw for position in range(1, 12)]
+
+
+# Impediments.
+
+
+async def test_who_may_not_log_in_says_so(broker: RabbitMQ) -> None:
+    url = await asyncio.to_thread(broker.add_service_user, "certifier")
+    password = urlsplit(url).password or ""
+    certifier = await open_rabbitmq_bus(url.replace(f":{password}@", ":wrong@"), service="certifier")
+    async with listening(certifier, "certifier", "builder", ear=Ear()):
+        await eventually(lambda: "hears nothing for" in (certifier.impediment or ""))
+        assert "says nothing for" in (certifier.impediment or "")
+        assert "ACCESS_REFUSED" in (certifier.impediment or "")
+    await certifier.close()
+
+
+async def test_who_finds_its_queue_declared_by_another_says_so_until_it_hears(
+    broker: RabbitMQ, open_rabbit: OpenBus
+) -> None:
+    certifier = await open_rabbit("certifier")
+    async with amqp_channel(broker.amqp_url) as channel:
+        await channel.queue_delete("placet.certifier")
+        await channel.queue_declare("placet.certifier")  # neither durable nor a quorum queue
+
+        async with listening(certifier, "certifier", "builder", ear=Ear()):
+            await eventually(lambda: "PRECONDITION_FAILED" in (certifier.impediment or ""))
+            await channel.queue_delete("placet.certifier")
+            await eventually(lambda: certifier.impediment is None)
 
 
 # Stopping.

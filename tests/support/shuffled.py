@@ -34,6 +34,10 @@ class ShufflingBus:
         self._random = random.Random(seed)  # noqa: S311 - chance, not secrecy
         self._late: list[Outgoing] = []
 
+    @property
+    def impediment(self) -> str | None:
+        return self._bus.impediment
+
     async def publish(self, window: Sequence[Outgoing]) -> None:
         now: list[Outgoing] = self._late
         self._late = []

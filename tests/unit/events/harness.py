@@ -91,6 +91,7 @@ class ScriptedBus:
         self.notes: list[Note] = []
         self.trouble: deque[Unavailable | None] = deque()
         self.is_away = False
+        self.impediment: str | None = None
 
     async def publish(self, window: Sequence[Outgoing]) -> None:
         self._fail()

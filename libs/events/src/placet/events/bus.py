@@ -93,6 +93,10 @@ class Receiver(Protocol):
 
 
 class Bus(Protocol):
+    @property
+    def impediment(self) -> str | None:
+        """What of hearing and saying does not work now, for how long and why; None when all does that was asked for."""
+
     async def publish(self, window: Sequence[Outgoing]) -> None:
         """Return when every message is confirmed. Raises Unavailable when one is not; any may then have arrived."""
 

@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 from placet.errors import Unavailable
 from placet.events import asyncapi
 from placet.events.contracts import CATALOG
-from placet.events.parked import all_parked
+from placet.events.parked import count_parked
 from placet.events.problems import speak_problems
 from placet.events.service import ServiceRunner
 
@@ -48,7 +48,8 @@ def _health(runners: Sequence[ServiceRunner]) -> APIRouter:
 
     @router.get("/readyz")
     async def readyz() -> JSONResponse:
-        """The service takes requests: its database answers. Says what it leads and how far it lags."""
+        """The service does its work: its database answers, and if it leads it hears and says. If not, says why; else
+        how far it lags."""
         services = {runner.service.name: await _state(runner) for runner in runners}
         ready = all(state["ready"] for state in services.values())
         return JSONResponse({"ready": ready, "services": services}, 200 if ready else 503)
@@ -76,11 +77,13 @@ async def _state(runner: ServiceRunner) -> dict[str, Any]:
     try:
         head = await runner.service.wiring.store.head()
         projections = await runner.projections()
-        parked = len(await all_parked(runner.service.wiring.store))
+        parked = await count_parked(runner.service.wiring.store)
     except Unavailable as error:
         return {"ready": False, "why": str(error)}
+    why = runner.impediment
     return {
-        "ready": runner.is_started,
+        "ready": runner.is_started and why is None,
+        **({"why": why} if why else {}),
         "leads": runner.is_leading,
         "head": head.position,
         "outbox": runner.outbox_backlog,

@@ -28,9 +28,13 @@ class Parked:
 
 async def all_parked(store: EventStore) -> list[Parked]:
     """What waits for a person, oldest first; strays last."""
-    inbox = tables.inbox
-    rows = await store.rows(sa.select(inbox).where(inbox.c.state == "parked").order_by(inbox.c.received_at))
-    strays = await store.rows(sa.select(tables.strays).order_by(tables.strays.c.received_at))
+    inbox, untrustworthy = tables.inbox, tables.strays
+    # Not what they hold, which may be 64 KiB each: nobody looks at it here.
+    columns = (inbox.c.producer, inbox.c.epoch, inbox.c.position, inbox.c.routing_key, inbox.c.attempts)
+    parked = sa.select(*columns, inbox.c.reason).where(inbox.c.state == "parked")
+    rows = await store.rows(parked.order_by(inbox.c.received_at))
+    kept = sa.select(untrustworthy.c.sender, untrustworthy.c.routing_key, untrustworthy.c.reason)
+    strays = await store.rows(kept.order_by(untrustworthy.c.received_at))
     messages = [
         Parked(
             producer=row.producer,
@@ -54,6 +58,14 @@ async def all_parked(store: EventStore) -> list[Parked]:
         for row in strays
     ]
     return messages + untrusted
+
+
+async def count_parked(store: EventStore) -> int:
+    """How many `all_parked` would tell."""
+    parked = sa.select(sa.func.count()).select_from(tables.inbox).where(tables.inbox.c.state == "parked")
+    strays = sa.select(sa.func.count()).select_from(tables.strays)
+    (row,) = await store.rows(sa.select((parked.scalar_subquery() + strays.scalar_subquery()).label("all")))
+    return int(row[0])
 
 
 async def retry_all(store: EventStore) -> int:

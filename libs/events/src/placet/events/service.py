@@ -97,6 +97,11 @@ class ServiceRunner:
         return self._leadership.is_held
 
     @property
+    def impediment(self) -> str | None:
+        """What keeps it from hearing or saying; who stands by needs neither."""
+        return self._wiring.bus.impediment if self.is_leading else None
+
+    @property
     def inbox_pending(self) -> int:
         return self._term.inbox.pending if self._term else 0
 

@@ -37,6 +37,10 @@ class InProcessBus:
         self._hub = hub
         self._service = service
 
+    @property
+    def impediment(self) -> str | None:
+        return None
+
     async def publish(self, window: Sequence[Outgoing]) -> None:
         deliveries = [
             Delivery(

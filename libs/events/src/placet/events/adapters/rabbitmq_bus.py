@@ -84,6 +84,15 @@ class _Message:
     mandatory: bool
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Trouble:
+    since: float
+    reason: str
+
+    def told(self, what: str) -> str:
+        return f"{what} for {asyncio.get_running_loop().time() - self.since:.0f} s: {self.reason}"
+
+
 class RabbitMQBus:
     """One service's bus. Open it with `open_rabbitmq_bus`."""
 
@@ -96,7 +105,17 @@ class RabbitMQBus:
         self._speaking = asyncio.Lock()
         self._numbers = itertools.count(1)
         self._closed = False
-        self._is_mute = False
+        self._deaf: _Trouble | None = None
+        self._mute: _Trouble | None = None
+
+    @property
+    def impediment(self) -> str | None:
+        told = [
+            trouble.told(what)
+            for trouble, what in ((self._deaf, "hears nothing"), (self._mute, "says nothing"))
+            if trouble is not None
+        ]
+        return "; ".join(told) or None
 
     async def publish(self, window: Sequence[Outgoing]) -> None:
         await self._say([self._event(each) for each in window])
@@ -105,10 +124,18 @@ class RabbitMQBus:
         await self._say([self._note(note)])
 
     async def consume(self, subscription: Subscription, receiver: Receiver) -> None:
+        self._deaf = _since(None, "it is not connected yet")
+        try:
+            await self._consume(subscription, receiver)
+        finally:
+            self._deaf = None  # who does not ask to hear anything misses nothing
+
+    async def _consume(self, subscription: Subscription, receiver: Receiver) -> None:
         failures = 0
         while True:
             try:
                 async with self._arrivals(subscription) as arrivals:
+                    self._deaf = None
                     if not failures:
                         log.info("%s hears %s", self._service, ", ".join(sorted(subscription.producers)))
                     while True:
@@ -122,6 +149,7 @@ class RabbitMQBus:
                 # Hanging up puts what was not acknowledged back into the queue, in order, and lets another
                 # replica have it: the database may be away from here only.
                 failures += 1
+                self._deaf = _since(self._deaf, str(error))
                 if failures == 1:
                     log.warning("%s hears nothing for now: %s", self._service, error)
                 await asyncio.sleep(min(backoff(failures), MAX_DELAY))
@@ -147,16 +175,16 @@ class RabbitMQBus:
             try:
                 await self._confirmed(messages)
             except Unavailable as error:
-                if not self._is_mute:
+                if self._mute is None:
                     log.warning("%s cannot say anything for now: %s", self._service, error)
-                self._is_mute = True
+                self._mute = _since(self._mute, str(error))
                 # A channel on which something went wrong is never used again. The next one declares the exchange
                 # and the stream anew, in case it was those that were missing.
                 await self._hang_up()
                 raise
-            if self._is_mute:
+            if self._mute is not None:
                 log.info("%s can say things again", self._service)
-            self._is_mute = False
+            self._mute = None
 
     async def _confirmed(self, messages: Sequence[_Message]) -> None:
         if self._channel is not None and self._channel.is_closed:
@@ -335,6 +363,11 @@ class _Arrivals:
 
     def _lose(self, reason: str) -> None:
         self._arrived.put_nowait(Unavailable(reason))
+
+
+def _since(before: _Trouble | None, reason: str) -> _Trouble:
+    """The trouble that there is now, which may have begun as another."""
+    return _Trouble(since=before.since if before else asyncio.get_running_loop().time(), reason=reason)
 
 
 async def _declare_exchange(channel: AbstractChannel) -> None:

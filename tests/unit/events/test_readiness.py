@@ -1,0 +1,125 @@
+"""`/readyz` says no, and why, when a service cannot do what it is for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import httpx
+import pytest
+import sqlalchemy as sa
+from placet.errors import Unavailable
+from placet.events import tables
+from placet.events.bus import Receiver, Subscription
+from placet.events.http import http_app
+from placet.events.inbox import ByType
+from placet.events.parked import all_parked
+from placet.events.service import Service, ServiceRunner
+from placet.events.store import Run, Unit
+from placet.events.wiring import Wiring
+
+from tests.support.eventually import eventually
+from tests.unit.events.harness import FatefulStore, ScriptedBus, running
+
+
+class Listening(ScriptedBus):
+    """A bus on which nothing comes."""
+
+    async def consume(self, subscription: Subscription, receiver: Receiver) -> None:
+        await asyncio.get_running_loop().create_future()
+
+
+class Watched(FatefulStore):
+    """A store that remembers what it was asked for."""
+
+    queries: list[sa.Select[Any]]
+
+    async def rows(self, query: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
+        self.queries.append(query)
+        return await super().rows(query)
+
+
+@pytest.fixture
+def bus() -> ScriptedBus:
+    return Listening()
+
+
+def runner(wiring: Wiring) -> ServiceRunner:
+    service = Service(name="tester", wiring=wiring, hears=frozenset({"alpha"}), reaction=ByType({}), says=())
+    return ServiceRunner(service)
+
+
+async def readyz(runner: ServiceRunner) -> tuple[int, dict[str, Any]]:
+    transport = httpx.ASGITransport(http_app("placet tester", [runner], version="1"))
+    async with httpx.AsyncClient(transport=transport, base_url="http://tester") as client:
+        answer = await client.get("/readyz")
+    return answer.status_code, answer.json()["services"]["tester"]
+
+
+async def test_a_leader_that_cannot_hear_is_not_ready_and_says_why(wiring: Wiring, bus: ScriptedBus) -> None:
+    only = runner(wiring)
+    async with running(only.run()):
+        await eventually(lambda: only.is_leading)
+        assert (await readyz(only))[0] == 200
+
+        bus.impediment = "hears nothing for 7 s: RabbitMQ: ACCESS_REFUSED"
+        status, state = await readyz(only)
+        assert (status, state["ready"]) == (503, False)
+        assert state["why"] == "hears nothing for 7 s: RabbitMQ: ACCESS_REFUSED"
+        assert state["leads"]
+
+        bus.impediment = None
+        assert (await readyz(only))[0] == 200
+
+
+async def test_who_stands_by_needs_no_broker(wiring: Wiring, bus: ScriptedBus) -> None:
+    first, second = runner(wiring), runner(wiring)
+    async with running(first.run()):
+        await eventually(lambda: first.is_leading)
+        async with running(second.run()):
+            await eventually(lambda: second.is_started)
+            bus.impediment = "says nothing for 7 s: RabbitMQ hung up"
+            assert (await readyz(second))[0] == 200
+
+
+async def test_without_a_database_it_is_not_ready(wiring: Wiring) -> None:
+    class Away(FatefulStore):
+        async def rows(self, query: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
+            raise Unavailable("the database is away")
+
+    status, state = await readyz(runner(replace(wiring, store=Away(wiring.store))))
+    assert status == 503
+    assert state == {"ready": False, "why": "the database is away"}
+
+
+async def test_what_is_parked_is_counted_without_reading_it(wiring: Wiring) -> None:
+    event = {
+        "producer": "alpha",
+        "epoch": "e",
+        "routing_key": "k",
+        "raw": b"x",
+        "attempts": 1,
+        "next_at": 0.0,
+    }
+    stray = {"id": "1", "sender": None, "routing_key": "k", "raw": b"x", "reason": "r", "received_at": 0.0}
+    rows = [
+        {**event, "position": position, "state": state, "reason": "r", "received_at": 0.0}
+        for position, state in ((1, "parked"), (2, "parked"), (3, "waiting"))
+    ]
+    insert = (
+        Run(statement=sa.insert(tables.inbox), parameters=rows),
+        Run(statement=sa.insert(tables.strays), parameters=[stray]),
+    )
+    await wiring.store.commit(Unit(writes=insert))
+    watched = Watched(wiring.store)
+    watched.queries = []
+
+    _, state = await readyz(runner(replace(wiring, store=watched)))
+    assert state["parked"] == 3
+    assert [len(await wiring.store.rows(query)) for query in watched.queries] == [1]
+
+    assert len(await all_parked(watched)) == 3
+    read = {column.name for query in watched.queries for column in query.selected_columns}
+    assert "raw" not in read
