@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -12,7 +13,7 @@ import sqlalchemy as sa
 from placet.errors import Conflict
 from placet.events.envelope import Recorded
 from placet.events.projection import Projection, ProjectionRunner
-from placet.events.store import Put, Run, Unit
+from placet.events.store import ClaimLost, Put, Run, Unit
 from placet.events.testing import ManualClock
 from placet.events.wiring import Wiring
 
@@ -98,6 +99,39 @@ async def test_an_old_version_that_still_runs_writes_nothing_more(wiring: Wiring
     with pytest.raises(Conflict):
         await old._move(await wiring.store.read_all(1, 10))
     assert await shown(wiring) == ["new a"]
+
+
+async def test_an_older_version_waits_and_leaves_the_newer_ones_rows_alone(wiring: Wiring) -> None:
+    await wiring.store.commit(append("a"))
+    async with running(runner(wiring, by_text(2, "new ")).run()):
+        await until_shown(wiring, "new a")
+    old = runner(wiring, by_text(1), beat_every=0.01)
+    async with running(old.run()) as task:
+        await eventually(lambda: old.is_superseded)
+        await wiring.store.commit(append("b"))
+        assert not task.done()
+    assert await shown(wiring) == ["new a"]
+    assert ((await old.progress()).version, (await old.progress()).position) == (2, 1)
+
+    async with running(runner(wiring, by_text(2, "new ")).run()):
+        await until_shown(wiring, "new a", "new b")
+
+
+async def test_who_was_overtaken_between_looking_and_beginning_anew_wipes_nothing(wiring: Wiring) -> None:
+    class Overtaken(FatefulStore):
+        """Somebody with a newer version begins whenever somebody has looked."""
+
+        async def rows(self, query: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
+            seen = await super().rows(query)
+            await runner(wiring, by_text(3))._load()
+            return seen
+
+    await wiring.store.commit(append("a"))
+    await runner(wiring, by_text(1))._load()
+    for _ in range(2):
+        with suppress(ClaimLost):
+            await runner(replace(wiring, store=Overtaken(wiring.store)), by_text(2))._load()
+        assert (await runner(wiring, by_text(3)).progress()).version == 3
 
 
 async def test_it_says_that_it_lives_when_there_is_nothing_to_do(wiring: Wiring, clock: ManualClock) -> None:

@@ -2,7 +2,8 @@
 
 "Caught up" and "dead" look alike from outside, so a projection writes position and heartbeat together, also
 when there is nothing to do. Its rows and its position move in one unit. A new `version` clears its tables
-and reads the log again from the start; readers are told the position they see.
+and reads the log again from the start; readers are told the position they see. An older version that still
+runs, or runs again, waits: it never resets what a newer one has made.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from placet.errors import Unavailable
+from placet.errors import Conflict, Unavailable
 from placet.events import tables
 from placet.events.envelope import Recorded
 from placet.events.store import EVENTS, Claim, ClaimLost, Put, Run, Unit
@@ -58,6 +59,8 @@ class ProjectionRunner:
         self._projection = projection
         self._beat_every = beat_every
         self._position = 0
+        self.is_superseded = False
+        """A newer version has the rows; this one waits until it is ended, or has them again."""
 
     async def run(self) -> None:
         """Follow the log until cancelled."""
@@ -67,8 +70,10 @@ class ProjectionRunner:
         while True:
             try:
                 if not loaded:
-                    await self._load()
-                    loaded = True
+                    loaded = await self._load()
+                if not loaded:
+                    await asyncio.sleep(self._beat_every)
+                    continue
                 seen = self._wiring.store.committed.count
                 replay = self._wiring.store.replay(self._position, log=self._projection.log)
                 async with aclosing(replay) as pages:
@@ -89,29 +94,58 @@ class ProjectionRunner:
     async def progress(self) -> Progress:
         rows = await self._wiring.store.rows(sa.select(tables.projections).where(self._row()))
         head = await self._wiring.store.head(self._projection.log)
-        position, beat_at = (rows[0].position, rows[0].beat_at) if rows else (0, 0.0)
+        version, position, beat_at = (
+            (rows[0].version, rows[0].position, rows[0].beat_at)
+            if rows
+            else (self._projection.version, 0, 0.0)
+        )
         return Progress(
             name=self._projection.name,
-            version=self._projection.version,
+            version=version,
             position=position,
             lag=head.position - position,
             beat_age=self._now() - beat_at,
         )
 
-    async def _load(self) -> None:
+    async def _load(self) -> bool:
+        """See where it is, or begin. False where a newer version has the rows. Raises ClaimLost."""
         rows = await self._wiring.store.rows(sa.select(tables.projections).where(self._row()))
-        if rows and rows[0].version == self._projection.version:
+        found = rows[0].version if rows else None
+        if found is not None and found > self._projection.version:
+            if not self.is_superseded:
+                log.warning(
+                    "%s: projection %s is version %d here and waits: version %d has its rows",
+                    *(self._service, self._projection.name, self._projection.version, found),
+                )
+            self.is_superseded = True
+            return False
+        self.is_superseded = False
+        if found == self._projection.version:
             self._position = rows[0].position
-            return
-        self._position = 0
-        row = {
-            "name": self._projection.name,
-            "version": self._projection.version,
-            "position": 0,
-            "beat_at": self._now(),
-        }
-        fresh = Put(table=tables.projections, row=row)
-        await self._wiring.store.commit(Unit(writes=(*self._projection.reset, fresh)))
+        else:
+            await self._begin(found)
+            self._position = 0
+        return True
+
+    async def _begin(self, found: int | None) -> None:
+        """Clear the tables, if the version there is still the one `found`: a newer one may have begun meanwhile."""
+        table = tables.projections
+        values = {"version": self._projection.version, "position": 0, "beat_at": self._now()}
+        statement = (
+            sa.insert(table).values(name=self._projection.name, **values)
+            if found is None
+            else sa.update(table).where(self._row(), table.c.version == found).values(**values)
+        )
+        try:
+            await self._wiring.store.commit(
+                Unit(claims=(Claim(statement=statement),), writes=self._projection.reset)
+            )
+        except ClaimLost:
+            raise
+        except Conflict as error:
+            if found is not None:
+                raise
+            raise ClaimLost("another process began it") from error
 
     async def _move(self, page: Sequence[Recorded[Any]]) -> None:
         position = page[-1].position if page else self._position
