@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,14 +19,22 @@ from placet.events.clocks import SystemClock
 from placet.events.decider import Decider
 from placet.events.jobs import Finish, Job, Worker
 from placet.events.reaction import ByType, Heard
-from placet.events.service import Periodic, Service, ServiceRunner, run_together
-from placet.events.store import Run, Unit
+from placet.events.service import DidNotEnd, Periodic, Service, ServiceRunner, run_together
+from placet.events.store import EventStore, Run, Unit
 from placet.events.testing import CountingIds
 from placet.events.unit_of_work import UnitOfWork, transact
 from placet.events.wiring import Wiring
 
 from tests.support.eventually import eventually
-from tests.unit.events.harness import CONTEXT, AlphaNoted, ProducerLog, ScriptedBus, ThingKept, open_wiring
+from tests.unit.events.harness import (
+    CONTEXT,
+    AlphaNoted,
+    FatefulStore,
+    ProducerLog,
+    ScriptedBus,
+    ThingKept,
+    open_wiring,
+)
 
 THING: Decider[str, tuple[()], ThingKept] = Decider(
     initial=(), decide=lambda text, _: [ThingKept(text=text)], evolve=lambda state, _: state
@@ -191,6 +199,102 @@ async def test_a_drain_ends_though_the_broker_is_away(place: Place) -> None:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         assert task.cancelled()
+
+
+class SlowToLoad(FatefulStore):
+    """A database that takes longer than a lease to give what an inbox begins with."""
+
+    def __init__(self, store: EventStore) -> None:
+        super().__init__(store)
+        self.is_asked = False
+
+    async def rows(self, query: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
+        if any(each is tables.inbox_cursors for each in query.get_final_froms()):
+            self.is_asked = True
+            await self.released.wait()
+        return await super().rows(query)
+
+
+async def test_a_leader_keeps_its_lease_while_it_loads(place: Place) -> None:
+    service = await place.service()
+    store = SlowToLoad(service.wiring.store)
+    async with running(replace(service, wiring=replace(service.wiring, store=store))) as (first, task):
+        await eventually(lambda: store.is_asked)
+        async with running(await place.service()) as (second, _):
+            renewed = service.wiring.store.committed.count + 5
+            await eventually(lambda: service.wiring.store.committed.count >= renewed)
+            assert (first.is_leading, second.is_leading) == (True, False)
+            store.released.set()
+            await eventually(lambda: place.hub.service("tester"))
+            assert not task.done()
+
+
+@dataclass
+class Stuck:
+    """A part that does not end when it is told to."""
+
+    is_running: bool = False
+    free: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def run(self) -> None:
+        self.is_running = True
+        while not self.free.is_set():
+            with suppress(asyncio.CancelledError):
+                await self.free.wait()
+        self.is_running = False
+
+    @property
+    def periodic(self) -> Periodic:
+        return Periodic(name="stuck", every=0.0, run=self.run)
+
+    @property
+    def worker(self) -> Worker[str]:
+        async def run(job: Job[str]) -> Finish:
+            await self.run()
+            raise AssertionError("it was ended")
+
+        def gave_up(job: Job[str], why: str) -> Finish:
+            raise AssertionError(why)
+
+        return Worker(kind="build", payload=str, run=run, gave_up=gave_up)
+
+
+@pytest.mark.parametrize("kind", ["a periodic", "a worker"])
+async def test_a_part_that_hangs_does_not_keep_a_stopped_service_from_ending(place: Place, kind: str) -> None:
+    stuck = Stuck()
+    parts: dict[str, Any] = (
+        {"periodic": (stuck.periodic,)} if kind == "a periodic" else {"workers": (stuck.worker,)}
+    )
+    service = await place.service(**parts)
+
+    async def enqueue(work: UnitOfWork) -> None:
+        work.enqueue("build", "churn", "churn")
+
+    await transact(service.wiring, "tester", CONTEXT, enqueue)
+    task = asyncio.create_task(ServiceRunner(service, lease_seconds=LEASE, drain_seconds=0.1).run())
+    await eventually(lambda: stuck.is_running)
+    task.cancel()
+    with pytest.RaisesGroup(DidNotEnd, flatten_subgroups=True):
+        await task
+    assert stuck.is_running
+    stuck.free.set()
+    await eventually(lambda: not stuck.is_running)
+
+
+async def test_a_part_that_hangs_ends_a_service_that_leads_no_longer(place: Place) -> None:
+    stuck = Stuck()
+    service = await place.service(periodic=(stuck.periodic,))
+    task = asyncio.create_task(ServiceRunner(service, lease_seconds=LEASE, drain_seconds=0.1).run())
+    await eventually(lambda: stuck.is_running)
+    until = service.wiring.clock.now().timestamp() + LEASE
+    taken = Run(statement=sa.update(tables.leases).values(owner="another", until=until))
+    await service.wiring.store.commit(Unit(writes=(taken,)))
+
+    await eventually(task.done)
+    with pytest.RaisesGroup(DidNotEnd, flatten_subgroups=True):
+        await task
+    stuck.free.set()
+    await eventually(lambda: not stuck.is_running)
 
 
 def _failing(how: str) -> dict[str, Any]:

@@ -47,7 +47,7 @@ WINDOW = 200
 """Messages of one lane in memory."""
 HANDLE_WITHIN = 60.0
 """Seconds for one attempt. Long work is a job: a handler that takes longer hangs."""
-FINISH_WITHIN = 20.0
+FINISH_WITHIN = 15.0
 """Seconds that what is being handled when the service stops has to end."""
 
 

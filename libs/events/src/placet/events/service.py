@@ -4,14 +4,15 @@
 group of tasks: every replica works on jobs and serves HTTP; the leader also hears, publishes, keeps time and
 keeps projections. If any part fails for good, the whole service ends with that error rather than look
 healthy and do nothing. Stopping is a drain: hearing ends, what is in hand is finished, the outbox is
-emptied as far as the broker allows, leases are given back.
+emptied as far as the broker allows, leases are given back. A part that does not end in time is left behind, and
+the service ends with `DidNotEnd`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,6 +33,7 @@ from placet.events.wiring import Wiring
 log = logging.getLogger(__name__)
 
 DRAIN_SECONDS = 20.0
+"""For what is in hand to be finished, and once more for the outbox to be emptied."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,11 +84,14 @@ class _Term:
 class ServiceRunner:
     """Runs one service in this process."""
 
-    def __init__(self, service: Service, *, lease_seconds: float = 10.0) -> None:
+    def __init__(
+        self, service: Service, *, lease_seconds: float = 10.0, drain_seconds: float = DRAIN_SECONDS
+    ) -> None:
         self.service = service
         self._wiring = service.wiring
         self._owner = service.wiring.ids.new()
         self._lease_seconds = lease_seconds
+        self._drain_seconds = drain_seconds
         self._leadership = Leadership(service.name, self._wiring, owner=self._owner, seconds=lease_seconds)
         self._term: _Term | None = None
         self._jobs: list[JobRunner] = []
@@ -136,7 +141,8 @@ class ServiceRunner:
             self.is_started = True
             async with asyncio.TaskGroup() as tasks:
                 for runner in self._jobs:
-                    tasks.create_task(runner.run(), name=f"{service.name} jobs")
+                    jobs = self._ending_in_time("jobs", runner.run())
+                    tasks.create_task(jobs, name=f"{service.name} jobs")
                 tasks.create_task(self._lead_whenever_possible(), name=f"{service.name} leader")
         finally:
             self.is_started = False
@@ -164,29 +170,49 @@ class ServiceRunner:
             ProjectionRunner(self.service.name, self._wiring, each) for each in self.service.projections
         ]
         subscription = Subscription(service=self.service.name, producers=self.service.hears)
-        await _patiently(inbox.load)
-        self._term = term
         try:
-            await self._hear_and_publish(term, subscription)
+            await self._lead_while_held(self._hear_and_publish(term, subscription))
         except asyncio.CancelledError:
             with suppress(TimeoutError):  # the rest is published by who leads next
-                await asyncio.wait_for(relay.drain(), DRAIN_SECONDS)
+                await asyncio.wait_for(relay.drain(), self._drain_seconds)
             raise
 
-    async def _hear_and_publish(self, term: _Term, subscription: Subscription) -> None:
-        """The leader's tasks; returns when another replica leads."""
+    async def _lead_while_held(self, work: Coroutine[Any, Any, None]) -> None:
+        """Returns when another replica leads. The lease is kept from the first moment: loading may outlast it."""
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._until_deposed())
-                tasks.create_task(self._wiring.bus.consume(subscription, term.inbox))
-                tasks.create_task(term.inbox.run())
-                tasks.create_task(term.relay.run())
-                for projection in term.projections:
-                    tasks.create_task(projection.run())
-                for periodic in self.service.periodic:
-                    tasks.create_task(_periodically(self.service.name, periodic))
+                tasks.create_task(self._ending_in_time("what a leader does", work))
         except* _Deposed:
             pass
+
+    async def _hear_and_publish(self, term: _Term, subscription: Subscription) -> None:
+        """The leader's tasks, until cancelled."""
+        await _patiently(term.inbox.load)
+        self._term = term
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._wiring.bus.consume(subscription, term.inbox))
+            tasks.create_task(term.inbox.run())
+            tasks.create_task(term.relay.run())
+            for projection in term.projections:
+                tasks.create_task(projection.run())
+            for periodic in self.service.periodic:
+                tasks.create_task(_periodically(self.service.name, periodic))
+
+    async def _ending_in_time(self, what: str, work: Coroutine[Any, Any, None]) -> None:
+        """Do `work`; once cancelled, wait for its end, but not for ever. Raises DidNotEnd."""
+        task = asyncio.create_task(work, name=f"{self.service.name}: {what}")
+        try:
+            await asyncio.wait({task})  # which, cancelled, leaves the task alone
+        except asyncio.CancelledError:
+            task.cancel()
+            if (await asyncio.wait({task}, timeout=self._drain_seconds))[1]:
+                raise DidNotEnd(
+                    f"{self.service.name}: {what} did not end within {self._drain_seconds:.0f} s"
+                ) from None
+            await task
+            raise
+        await task
 
     async def _until_deposed(self) -> None:
         await self._leadership.keep()
@@ -194,6 +220,10 @@ class ServiceRunner:
 
     def _inbox(self) -> Inbox:
         return Inbox(self.service.name, self._wiring, self.service.reaction)
+
+
+class DidNotEnd(Exception):
+    """A part went on after it was told to end. It is left behind, and its process must not go on with it."""
 
 
 class _Deposed(Exception):
