@@ -183,6 +183,20 @@ class BusContract:
 
             await eventually(lambda: 2 in ear.positions)
 
+    async def test_a_hearer_in_trouble_keeps_no_head_from_the_others(self, open_bus: OpenBus) -> None:
+        builder, certifier, deployer = [await open_bus(name) for name in ("builder", "certifier", "deployer")]
+        troubled, other = Ear(), Ear()
+        async with (
+            listening(certifier, "certifier", "builder", ear=troubled),
+            listening(deployer, "deployer", "builder", ear=other),
+        ):
+            await connected(builder, "builder", troubled, other)
+            troubled.trouble = Unavailable("no database")
+
+            await builder.tell(head("builder", 7))
+
+            await eventually(lambda: head("builder", 7) in other.notes)
+
     async def test_who_hears_and_says_is_under_no_impediment(self, open_bus: OpenBus) -> None:
         builder, certifier, ear = await open_bus("builder"), await open_bus("certifier"), Ear()
         async with listening(certifier, "certifier", "builder", ear=ear):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 
 from placet.errors import Unavailable
 from placet.events.bus import Delivery, HeadAnnounced, Note, Outgoing, Receiver, ResendAsked, Subscription
@@ -63,7 +64,10 @@ class InProcessBus:
             case ResendAsked(producer=producer):
                 receivers = self._hub.service(producer)
         for receiver in receivers:
-            await receiver.hear(note)
+            with suppress(
+                Unavailable
+            ):  # each of another's trouble: who did not hear this head hears the next
+                await receiver.hear(note)
 
     async def consume(self, subscription: Subscription, receiver: Receiver) -> None:
         self._hub.join(subscription, receiver)
