@@ -115,13 +115,6 @@ class Catalog:
     def said_by(self, producer: str) -> tuple[type, ...]:
         return tuple(cls for cls in self._types if contract_of(cls).producer == producer)
 
-    def knows(self, type_name: str) -> bool:
-        return type_name in self._by_type
-
-    def class_of(self, type_name: str) -> type:
-        """The payload class that `type_name`, of whatever version, is read as."""
-        return self._class_and_version(type_name)[0]
-
     def is_plain(self, cls: type) -> bool:
         """Whether a payload holds neither floats nor free-form objects, which canonical JSON must look at closely."""
         return self._plain[cls]
@@ -134,12 +127,18 @@ class Catalog:
                 return decoder.decode(data)
             cls, version = self._class_and_version(type_name)
             payload = msgspec.json.decode(data, type=dict[str, Any])
+            return msgspec.convert(self._lifted(type_name, cls, version, payload), cls)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise _broken(type_name, error) from error
+
+    def _lifted(self, type_name: str, cls: type, version: int, payload: Json) -> Json:
+        try:
             for upcaster in contract_of(cls).upcasters[version - 1 :]:
                 payload = upcaster(payload)
-            return msgspec.convert(payload, cls)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, LookupError, TypeError) as error:
-            # The last two come out of upcasters, which may take for granted what their version's contract says.
-            raise Unreadable(f"a {type_name} whose data breaks its contract: {error!r}") from error
+        except Exception as error:
+            # Whatever it raises: an upcaster may take for granted what its version's contract says.
+            raise _broken(type_name, error) from error
+        return payload
 
     def _class_and_version(self, type_name: str) -> tuple[type, int]:
         try:
@@ -161,6 +160,10 @@ class Catalog:
             **root,
             "$defs": components,
         }
+
+
+def _broken(type_name: str, error: Exception) -> Unreadable:
+    return Unreadable(f"a {type_name} whose data breaks its contract: {error!r}")
 
 
 def schema_id(type_name: str) -> str:
