@@ -68,9 +68,6 @@ class Claim:
     rows: int = 1
 
 
-Write = Put | Run | Claim
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Unit:
     """One caller's change, all of it or nothing. Claims come first, then events, then rows."""
