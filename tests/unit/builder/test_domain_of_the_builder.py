@@ -53,7 +53,7 @@ def test_a_release_has_one_answer_whatever_comes_how_often(commands: list[Any]) 
     for command in commands:
         before = RELEASE.fold(history)
         happened = RELEASE.decide(command, before)
-        assert RELEASE.fold(happened, before) == RELEASE.fold([*history, *happened])
+        assert RELEASE.fold_on(before, happened) == RELEASE.fold([*history, *happened])
         history += happened
         assert not RELEASE.decide(command, RELEASE.fold(history))
     answers = [event for event in history if not isinstance(event, BuildAccepted)]

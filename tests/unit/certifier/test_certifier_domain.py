@@ -140,7 +140,7 @@ def test_a_release_is_answered_at_most_once_for_each_stage_whatever_comes_how_of
     for command in asked:
         before = RELEASE.fold(history)
         happened = RELEASE.decide(command, before)
-        assert RELEASE.fold(happened, before) == RELEASE.fold([*history, *happened])
+        assert RELEASE.fold_on(before, happened) == RELEASE.fold([*history, *happened])
         history += happened
         assert not RELEASE.decide(command, RELEASE.fold(history))
     assert [type(event) for event in history] in (

@@ -94,7 +94,7 @@ def test_whatever_is_decided_can_be_folded_and_numbers_never_repeat(commands: li
             happened = PROJECT.decide(command, before)
         except Refused:
             continue
-        assert PROJECT.fold(happened, before) == PROJECT.fold([*history, *happened])
+        assert PROJECT.fold_on(before, happened) == PROJECT.fold([*history, *happened])
         history += happened
     releases = [event.release for event in history if isinstance(event, DeployRequested)]
     assert releases == list(range(1, len(releases) + 1))

@@ -23,8 +23,11 @@ class Decider(Generic[Command, State, Happened]):
     decide: Callable[[Command, State], Sequence[Happened]]
     evolve: Callable[[State, Happened], State]
 
-    def fold(self, events: Iterable[Happened], state: State | None = None) -> State:
-        current = self.initial if state is None else state
+    def fold(self, events: Iterable[Happened]) -> State:
+        return self.fold_on(self.initial, events)
+
+    def fold_on(self, state: State, events: Iterable[Happened]) -> State:
+        """What becomes of `state`, which may be None where that is a state, after `events`."""
         for happened in events:
-            current = self.evolve(current, happened)
-        return current
+            state = self.evolve(state, happened)
+        return state

@@ -34,7 +34,7 @@ class Given(Generic[Command, State, Happened]):
             happened = tuple(self._decider.decide(command, state))
         except Refused as refusal:
             return When((), state, refusal)
-        live = self._decider.fold(happened, state)
+        live = self._decider.fold_on(state, happened)
         replayed = self._decider.fold((*self._events, *happened))
         if live != replayed:
             raise AssertionError(f"replayed {replayed!r} is not live {live!r}")
