@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from placet.errors import Refused, TooLarge, Unreadable
 from placet.events.catalog import Catalog, event
 from placet.events.codec import MAX_EVENT_BYTES, Codec, moment, timestamp
-from placet.events.envelope import Actor, Event
+from placet.events.envelope import PLATFORM, Actor, Event
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +43,7 @@ CODEC = Codec(Catalog([PlainSaid, FreeSaid]))
 MAX_EXACT = 2**53 - 1
 
 texts = st.text(st.characters(exclude_categories=["Cs"]))
+projects = st.from_regex(r"[a-z][a-z0-9-]{1,38}[a-z0-9]", fullmatch=True)
 integers = st.integers(-MAX_EXACT, MAX_EXACT)
 # Beyond 2**53 a float is written like an integer that nobody may write.
 floats = st.floats(-(2.0**53) + 1, 2.0**53 - 1)
@@ -84,14 +85,14 @@ def said(text: str = "", **fields: Any) -> PlainSaid:
     return PlainSaid(**{"text": text, "number": 0, "flag": False, "nothing": None, "parts": (), **fields})
 
 
-@given(plain | free, texts, texts, st.none() | texts)
+@given(plain | free, texts, projects, st.none() | texts)
 def test_the_bytes_are_canonical(data: Any, subject: str, project: str, cause: str | None) -> None:
     sealed = seal(data, subject=subject, partitionkey=project, causationid=cause)
 
     assert sealed.raw == rfc8785.dumps(json.loads(sealed.raw))
 
 
-@given(plain | free, texts, texts, st.none() | texts)
+@given(plain | free, texts, projects, st.none() | texts)
 def test_what_is_read_is_what_was_sealed(data: Any, subject: str, project: str, cause: str | None) -> None:
     sealed = seal(data, subject=subject, partitionkey=project, causationid=cause)
 
@@ -229,3 +230,16 @@ def test_times_are_utc_with_milliseconds() -> None:
     assert moment("2026-11-23T15:06:27.123Z") == datetime(2026, 11, 23, 15, 6, 27, 123000, UTC)
     with pytest.raises(ValueError, match="zone"):
         timestamp(datetime(2026, 1, 1))  # noqa: DTZ001 - that is the point
+
+
+@pytest.mark.parametrize(
+    "project", ["", "ab", "Churn", "a.b.c", "churn-", "1churn", "churn\n", "*", "a#b", "a" * 41, "caf\udce9"]
+)
+def test_what_is_no_projects_name_cannot_be_sealed_for(project: str) -> None:
+    with pytest.raises(Refused, match="no project's name"):
+        seal(said("a"), partitionkey=project)
+
+
+@pytest.mark.parametrize("project", ["abc", "a1-2", "a" * 40, PLATFORM])
+def test_a_projects_name_and_the_platform_can_be_sealed_for(project: str) -> None:
+    assert seal(said("a"), partitionkey=project).partitionkey == project

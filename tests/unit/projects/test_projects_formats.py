@@ -276,3 +276,7 @@ def test_a_moved_example_is_recognised_all_the_same(folder: Path) -> None:
     assert recognise_file(folder / "renamed.skops") == Recognised(
         format="sklearn", serialization="skops", path="renamed.skops"
     )
+
+
+def test_a_folder_with_a_reserved_name_gets_another() -> None:
+    assert project_name("Platform") == "platform-model"

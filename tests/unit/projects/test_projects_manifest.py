@@ -81,7 +81,7 @@ def test_every_mistake_is_named_at_once() -> None:
         "modell: nobody knows this key; the nearest known one is 'model'",
         "apiVersion: is missing",
         "project: 'Breast_Cancer' is not a project name: 3 to 40 lower-case letters, digits and hyphens, beginning"
-        " with a letter, not ending with a hyphen",
+        " with a letter, not ending with a hyphen, and other than `platform`, which is reserved",
         "model.pth: nobody knows this key; the nearest known one is 'path'",
         "model.path: is missing",
         "governance.riskClass: 'extreme' is not one of high, limited, minimal",
@@ -91,7 +91,9 @@ def test_every_mistake_is_named_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["ab", "a" * 41, "1ab", "-ab", "ab-", "aB1", "a_b", "a.b", "", "../x", "abc\n"], ids=repr
+    "name",
+    ["ab", "a" * 41, "1ab", "-ab", "ab-", "aB1", "a_b", "a.b", "", "../x", "abc\n", "platform"],
+    ids=repr,
 )
 def test_what_is_no_project_name(name: str) -> None:
     assert "is not a project name" in problems(SMALL.replace("digits", json.dumps(name)))[0]

@@ -22,6 +22,9 @@ from placet.events.envelope import Actor, Event
 
 MAX_EVENT_BYTES = 64 * 1024
 
+_PARTITION = re.compile(r"[a-z][a-z0-9-]{1,38}[a-z0-9]")
+"""A project's name, or `PLATFORM`. It is the last word of a routing key, where a dot would make two of it and a long
+one is refused by the broker for good."""
 _TYPE = b',"type":"'
 _LONG_NUMBER = re.compile(rb"[:,\[]-?\d{16}")
 _BROKEN = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
@@ -77,9 +80,15 @@ class Codec:
     ) -> Event[Any]:
         """Make the event and its canonical bytes.
 
-        Raises TypeError for an undeclared payload, TooLarge above 64 KiB, Refused for a value that JSON cannot carry.
+        Raises TypeError for an undeclared payload, TooLarge above 64 KiB, Refused for a value that JSON cannot carry
+        and for a `partitionkey` that is neither a project's name nor `PLATFORM`.
         """
         contract = contract_of(data)
+        if not _PARTITION.fullmatch(partitionkey):
+            raise Refused(
+                f"{contract.type} of {subject} cannot belong to {partitionkey!r}: that is no project's name",
+                fix="3 to 40 lower-case letters, digits and hyphens, from a letter to a letter or digit",
+            )
         wire = _Wire(
             specversion="1.0",
             id=id,

@@ -24,6 +24,7 @@ from placet.projects.formats import (
 from placet.projects.manifest import (
     MANIFEST_NAME,
     PROJECT_PATTERN,
+    RESERVED_NAME,
     Manifest,
     dump_manifest,
     manifest_schema,
@@ -38,6 +39,7 @@ __all__ = [
     "FORMATS",
     "MANIFEST_NAME",
     "PROJECT_PATTERN",
+    "RESERVED_NAME",
     "Card",
     "DocumentRefused",
     "Finding",

@@ -15,7 +15,7 @@ import msgspec
 
 from placet.projects.archive import project_files
 from placet.projects.documents import DocumentRefused, Problem
-from placet.projects.manifest import PROJECT_PATTERN, Manifest, Model
+from placet.projects.manifest import PROJECT_PATTERN, RESERVED_NAME, Manifest, Model
 from placet.projects.skops_files import SCHEMA
 
 SAMPLE_NAME = "sample.json"
@@ -88,7 +88,7 @@ def project_name(text: str) -> str:
     name = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:40].rstrip("-")
     if not name[:1].isalpha():
         name = f"model-{name}"[:40].rstrip("-")
-    return name if re.search(PROJECT_PATTERN, name) else f"{name}-model"
+    return name if re.search(PROJECT_PATTERN, name) and name != RESERVED_NAME else f"{name}-model"
 
 
 def _if_there(folder: Path, name: str) -> str | None:

@@ -19,6 +19,8 @@ from placet.projects.documents import DocumentRefused, Problem, read_document
 
 MANIFEST_NAME = "placet.yaml"
 PROJECT_PATTERN = r"^[a-z][a-z0-9-]{1,38}[a-z0-9]$"
+RESERVED_NAME = "platform"
+"""No project's name: in events it stands for what belongs to no project."""
 
 _PATH_PATTERN = r"^(?!/)(?!.*//)(?!(?:.*/)?\.{1,2}(?:/|$))[^\\\x00-\x1f\x7f]*[^/\\\x00-\x1f\x7f]$"
 _CPU_PATTERN = r"^(?:[0-9]{1,6}m|[0-9]{1,4}(?:\.[0-9]{1,3})?)$"
@@ -49,9 +51,9 @@ ProjectName = Annotated[
     str,
     _text(
         "The project's name: its URL carries it",
-        pattern=PROJECT_PATTERN,
+        pattern=f"^(?!{RESERVED_NAME}$){PROJECT_PATTERN[1:]}",
         means="a project name: 3 to 40 lower-case letters, digits and hyphens, beginning with a letter,"
-        " not ending with a hyphen",
+        f" not ending with a hyphen, and other than `{RESERVED_NAME}`, which is reserved",
     ),
 ]
 RelativePath = Annotated[

@@ -16,7 +16,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi import Path as InPath
 from fastapi.responses import JSONResponse, StreamingResponse
 from fastapi.routing import APIRoute
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.types import Message
 
@@ -28,7 +28,7 @@ from placet.gateway.domain import ADMINS, MAKERS, must_have
 from placet.gateway.operations import document
 from placet.gateway.ports import Ports
 from placet.gateway.queries import Queries
-from placet.projects import PROJECT_PATTERN, Limits, inspect_archive, parse_manifest
+from placet.projects import PROJECT_PATTERN, RESERVED_NAME, Limits, inspect_archive, parse_manifest
 
 DIGEST = r"^sha256:[0-9a-f]{64}$"
 NAME = r"^[ -~]+$"
@@ -48,9 +48,15 @@ class SourceRef(_Strict):
     image: str | None = Field(default=None, pattern=DIGEST)
 
 
+def _unreserved(project: str) -> str:
+    if project == RESERVED_NAME:
+        raise ValueError(f"{RESERVED_NAME!r} is no project's name: it is reserved; choose another")
+    return project
+
+
 class CommandBody(_Strict):
     command: Literal["deploy", "build", "start", "stop", "delete"]
-    project: str | None = Field(default=None, pattern=PROJECT_PATTERN)
+    project: Annotated[str, Field(pattern=PROJECT_PATTERN), AfterValidator(_unreserved)] | None = None
     source: SourceRef | None = None
 
 
