@@ -170,10 +170,10 @@ async def a_gateway(folder: Path, clock: ManualClock | None = None, **limits: An
         await wiring.store.close()
 
 
-async def knows_source(gateway: Gateway) -> None:
-    """As after an upload of `SOURCE`."""
-    gateway.sources.archives[SOURCE] = b"an archive"
-    row = {"source": SOURCE, "size": 10, "project": "churn", "files": 1}
+async def knows_source(gateway: Gateway, source: str = SOURCE) -> None:
+    """As after an upload."""
+    gateway.sources.archives[source] = b"an archive"
+    row = {"source": source, "size": 10, "project": "churn", "files": 1}
     await gateway.wiring.store.commit(Unit(writes=(Put(table=known_sources, row=row),)))
 
 

@@ -80,12 +80,12 @@ def accepted_build(project: str = "churn", release: int = 1) -> builder.BuildAcc
     return builder.BuildAccepted(project=project, release=release, source=SOURCE, image=None)
 
 
-def built(project: str = "churn", release: int = 1) -> builder.ImageBuilt:
+def built(project: str = "churn", release: int = 1, image: str = IMAGE) -> builder.ImageBuilt:
     return builder.ImageBuilt(
         project=project,
         release=release,
         source=SOURCE,
-        image=IMAGE,
+        image=image,
         repository=f"models/{project}",
         size=67_000_000,
         lock=f"sha256:{'7' * 64}",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 from placet.events.contracts import deployer
 
-from tests.unit.gateway.harness import Gateway, asked, live
+from tests.unit.gateway.harness import Gateway, asked, knows_source, live
 from tests.unit.gateway.roads import (
     BUILD,
     CERTIFICATE,
@@ -15,18 +16,40 @@ from tests.unit.gateway.roads import (
     NO_BUILD,
     SOURCE,
     accepted_start,
+    build_failed,
+    built,
     certified,
     cleared,
     failed,
     indexed,
+    refused,
     reserved,
     reused,
     started,
+    verdict,
 )
+
+OTHER, OTHER_IMAGE = f"sha256:{'6' * 64}", f"sha256:{'2' * 64}"
+"""The source of a second release, and the image made from it."""
 
 
 async def state(gateway: Gateway) -> str:
     return str((await gateway.read("/v1/models/churn"))["state"])
+
+
+def facts(model: dict[str, Any]) -> dict[str, Any]:
+    """What a model says of the one release it is."""
+    return {name: model[name] for name in ("release", "state", "url", "image", "source", "certificate")}
+
+
+RELEASE_1 = {
+    "release": 1,
+    "state": "live",
+    "url": "http://placet/models/churn",
+    "image": IMAGE,
+    "source": SOURCE,
+    "certificate": CERTIFICATE,
+}
 
 
 async def test_a_deploy_fills_every_read_model(gateway: Gateway) -> None:
@@ -40,7 +63,7 @@ async def test_a_deploy_fills_every_read_model(gateway: Gateway) -> None:
         "image": IMAGE,
         "certificate": CERTIFICATE,
     }
-    assert model["operation"]["operation"] == operation
+    assert model["operation"]["operation"] == model["cause"]["operation"] == operation
     (image,) = (await gateway.read("/v1/images"))["images"]
     assert (image["image"], image["source"], image["format"]) == (IMAGE, SOURCE, "sklearn")
     assert image["certificate"] == CERTIFICATE
@@ -80,6 +103,87 @@ async def test_what_serves_goes_on_while_a_new_release_fails(gateway: Gateway) -
     await gateway.hear(failed(release=2, request=2), operation)
     model = await gateway.read("/v1/models/churn")
     assert (model["state"], model["release"], model["operation"]["state"]) == ("live", 1, "failed")
+
+
+async def refused_after(gateway: Gateway) -> str:
+    """The id of the deploy of a second release, refused, while whatever was before is as it was."""
+    operation = await asked(gateway)
+    no = verdict("owner.named", "submit", "fail")
+    await gateway.hear(refused("submit", no), operation)
+    return operation
+
+
+async def test_what_serves_and_what_the_last_operation_came_to_are_told_apart(gateway: Gateway) -> None:
+    first = await live(gateway)
+    await knows_source(gateway, OTHER)
+    second = await asked(gateway, source={"digest": OTHER})
+    await gateway.hear_all((cleared(release=2), built(release=2, image=OTHER_IMAGE)), second)
+    await gateway.hear(build_failed(), second)
+    model = await gateway.read("/v1/models/churn")
+    assert facts(model) == RELEASE_1
+    assert (model["cause"]["operation"], model["cause"]["state"]) == (first, "live")
+    last = model["operation"]
+    assert (last["operation"], last["state"], last["release"]) == (second, "failed", 2)
+    assert (last["source"], last["image"], last["url"]) == (OTHER, OTHER_IMAGE, None)
+    assert (await gateway.read("/v1/models"))["models"][0]["image"] == IMAGE
+
+
+async def test_a_release_that_is_stopped_stays_what_it_is_while_another_is_refused(gateway: Gateway) -> None:
+    await live(gateway)
+    stop = await asked(gateway, "stop")
+    await gateway.hear(deployer.ModelStopped(project="churn", release=1, request=2), stop)
+    refusal = await refused_after(gateway)
+    model = await gateway.read("/v1/models/churn")
+    assert facts(model) == RELEASE_1 | {"state": "stopped", "url": None}
+    assert model["cause"]["operation"] == stop
+    assert (model["operation"]["operation"], model["operation"]["state"]) == (refusal, "refused")
+
+
+async def test_a_model_that_never_served_is_its_newest_deploy(gateway: Gateway) -> None:
+    await asked(gateway)
+    refusal = await refused_after(gateway)
+    model = await gateway.read("/v1/models/churn")
+    assert facts(model) == {
+        "release": 2,
+        "state": "refused",
+        "url": None,
+        "image": None,
+        "source": SOURCE,
+        "certificate": None,
+    }
+    assert model["cause"] == model["operation"]
+    assert model["operation"]["operation"] == refusal
+    assert (await gateway.read("/v1/models"))["models"] == [
+        {name: model[name] for name in ("project", "release", "state", "url", "image", "certificate")}
+    ]
+
+
+async def test_an_older_deploy_tells_no_more_once_a_newer_one_is_asked_for(gateway: Gateway) -> None:
+    older = await asked(gateway)
+    newer = await asked(gateway)
+    await gateway.hear(build_failed(), older)
+    model = await gateway.read("/v1/models/churn")
+    assert (model["state"], model["release"], model["cause"]["operation"]) == ("requested", 2, newer)
+
+
+async def test_nothing_of_a_deleted_model_is_told_as_if_it_were_there(gateway: Gateway) -> None:
+    await live(gateway)
+    delete = await asked(gateway, "delete")
+    await gateway.hear(deployer.ModelDeleted(project="churn", request=2), delete)
+    model = await gateway.read("/v1/models/churn")
+    assert facts(model) == dict.fromkeys(RELEASE_1) | {"state": "deleted"}
+    assert model["cause"]["operation"] == delete
+
+
+async def test_a_start_tells_the_source_of_the_image_it_starts(gateway: Gateway) -> None:
+    await live(gateway)
+    stop = await asked(gateway, "stop")
+    await gateway.hear(deployer.ModelStopped(project="churn", release=1, request=2), stop)
+    start = await asked(gateway, "start")
+    await gateway.hear_all((accepted_start(request=3), started(request=3)), start)
+    assert (await gateway.read(f"/v1/operations/{start}"))["source"] == SOURCE
+    model = await gateway.read("/v1/models/churn")
+    assert (facts(model), model["cause"]["operation"]) == (RELEASE_1, start)
 
 
 async def test_a_failed_request_for_the_release_that_serves_leaves_it_serving(gateway: Gateway) -> None:
@@ -128,6 +232,7 @@ async def test_stopped_then_deleted_then_deployed_anew(gateway: Gateway) -> None
     await gateway.hear(deployer.ModelDeleted(project="churn", request=3), delete)
     assert await state(gateway) == "deleted"
     again = await asked(gateway)
+    assert await state(gateway) == "requested"
     await gateway.hear(cleared(release=2), again)
     assert await state(gateway) == "cleared"
 

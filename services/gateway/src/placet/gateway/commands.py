@@ -199,8 +199,10 @@ class Commands:
                     asked_at=work.now.timestamp(),
                 )
             )
-        # A model that is known keeps its state: what serves goes on serving while this is under way.
-        work.put(p.models, keep=("state",), project=operation.project, state="requested", operation=id)
+        # A model that serves, or did, keeps its state: this is under way and has changed nothing yet.
+        new = {"project": operation.project, "state": "requested", "operation": id}
+        work.put(p.models, keep=("state", "operation"), **new)
+        work.run(show_progress(operation))
         return operation
 
     async def _earlier(self, asked: Asked, actor: Actor, key: str) -> Operation | None:

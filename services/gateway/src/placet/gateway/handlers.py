@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -9,20 +10,34 @@ import sqlalchemy as sa
 from placet.events import Heard, UnitOfWork
 from placet.events.contracts import certifier, deployer, indexer
 from placet.gateway import projections as p
-from placet.gateway.operations import advance
+from placet.gateway.operations import Operation, advance
 from placet.gateway.ports import Reads
 from placet.gateway.projections import read_operation, show_progress, update_operation
 
 
 async def on_step(heard: Heard[Any], work: UnitOfWork, reads: Reads) -> None:
     """Any event that belongs to an operation moves it on."""
+    await _move_on(heard, work, reads)
+
+
+async def _move_on(heard: Heard[Any], work: UnitOfWork, reads: Reads) -> Operation | None:
+    """The operation after what was heard; none if a clock caused it, or what runs, and no request."""
     rows = await reads.rows(sa.select(p.operations).where(p.operations.c.id == heard.event.correlationid))
     if not rows:
-        return  # caused by a clock or by what runs, not by a request
+        return None
     before = read_operation(rows[0])
-    after = advance(before, heard.data, heard.event.time)
+    after = await _with_source(advance(before, heard.data, heard.event.time), reads)
     work.run(update_operation(after, heard_at=work.now.timestamp()))
     work.run(show_progress(after))
+    return after
+
+
+async def _with_source(operation: Operation, reads: Reads) -> Operation:
+    """A start names an image alone; the index knows which source that is."""
+    if operation.source is not None or operation.image is None:
+        return operation
+    rows = await reads.rows(sa.select(p.images.c.source).where(p.images.c.image == operation.image))
+    return replace(operation, source=rows[0].source) if rows else operation
 
 
 async def on_release_cleared(heard: Heard[certifier.ReleaseCleared], work: UnitOfWork, reads: Reads) -> None:
@@ -76,11 +91,12 @@ async def on_certificate_issued(
 
 
 async def on_model_started(heard: Heard[deployer.ModelStarted], work: UnitOfWork, reads: Reads) -> None:
-    await on_step(heard, work, reads)
+    by = await _move_on(heard, work, reads)
     started = heard.data
     _set(
         work,
         started.project,
+        by,
         state="live",
         release=started.release,
         image=started.image,
@@ -105,21 +121,24 @@ async def on_model_failed(heard: Heard[deployer.ModelFailed], work: UnitOfWork, 
 
 
 async def on_model_stopped(heard: Heard[deployer.ModelStopped], work: UnitOfWork, reads: Reads) -> None:
-    await on_step(heard, work, reads)
-    _set(work, heard.data.project, state="stopped", url=None, endpoint=None)
+    by = await _move_on(heard, work, reads)
+    _set(work, heard.data.project, by, state="stopped", url=None, endpoint=None)
 
 
 async def on_model_quarantined(
     heard: Heard[deployer.ModelQuarantined], work: UnitOfWork, reads: Reads
 ) -> None:
     await on_step(heard, work, reads)
-    _set(work, heard.data.project, state="quarantined", url=None, endpoint=None)
+    _set(work, heard.data.project, None, state="quarantined", url=None, endpoint=None)
 
 
 async def on_model_deleted(heard: Heard[deployer.ModelDeleted], work: UnitOfWork, reads: Reads) -> None:
-    await on_step(heard, work, reads)
-    _set(work, heard.data.project, state="deleted", release=None, url=None, endpoint=None)
+    by = await _move_on(heard, work, reads)
+    gone = dict.fromkeys(("release", "image", "certificate", "url", "endpoint"))
+    _set(work, heard.data.project, by, state="deleted", **gone)
 
 
-def _set(work: UnitOfWork, project: str, **values: Any) -> None:
-    work.run(sa.update(p.models).where(p.models.c.project == project).values(**values))
+def _set(work: UnitOfWork, project: str, by: Operation | None, **values: Any) -> None:
+    """`by` is the operation that brought the model there; none leaves it to the one that did before."""
+    caused = {} if by is None else {"operation": by.id}
+    work.run(sa.update(p.models).where(p.models.c.project == project).values(**values, **caused))

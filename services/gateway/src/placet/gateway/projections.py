@@ -41,6 +41,7 @@ models = sa.Table(
     sa.Column("endpoint", sa.Text),
     # The deployer's number of the request that what is live answers.
     sa.Column("request", sa.Integer),
+    # The operation that brought it to its state; what was asked for since has changed nothing yet.
     sa.Column("operation", sa.Text, nullable=False),
 )
 
@@ -113,7 +114,7 @@ UNDER_WAY = (
     "failed",
     "stalled",
 )
-"""States of a model that are its last deploy's."""
+"""States of a model that are its newest deploy's."""
 
 
 def new_operation(operation: Operation, *, heard_at: float) -> dict[str, Any]:
@@ -129,12 +130,11 @@ def update_operation(operation: Operation, *, heard_at: float) -> sa.Update:
 
 
 def show_progress(operation: Operation) -> sa.Update:
-    """While nothing is served, a model's state is how far its last deploy or build is."""
-    mine = sa.and_(models.c.project == operation.project, models.c.operation == operation.id)
-    idle = models.c.state.in_((*UNDER_WAY, "stopped", "deleted"))
+    """Until a release of it serves, a model is as far as its newest deploy or build; ids are ordered by time."""
     is_told = operation.command in ("deploy", "build") and operation.state in UNDER_WAY
-    state = operation.state if is_told else models.c.state
-    return sa.update(models).where(mine, idle).values(state=state)
+    mine = sa.and_(models.c.project == operation.project, sa.true() if is_told else sa.false())
+    newest = sa.and_(models.c.release.is_(None), models.c.operation <= operation.id)
+    return sa.update(models).where(mine, newest).values(state=operation.state, operation=operation.id)
 
 
 def _told(operation: Operation, heard_at: float) -> dict[str, Any]:

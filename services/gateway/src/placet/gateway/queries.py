@@ -39,16 +39,32 @@ class Queries:
         return [row.id for row in await self._store.rows(query)]
 
     async def models(self, *, after: str | None, limit: int) -> list[dict[str, Any]]:
-        query = sa.select(p.models).order_by(p.models.c.project).limit(limit)
+        query = _MODELS.order_by(p.models.c.project).limit(limit)
         if after is not None:
             query = query.where(p.models.c.project > after)
-        return [_model(row) for row in await self._store.rows(query)]
+        return [_model(row, read_operation(row)) for row in await self._store.rows(query)]
 
     async def model(self, project: str) -> dict[str, Any]:
-        """With its last operation. Raises Unknown."""
-        row = await self._model_row(project)
-        operation, _ = await self.operation(row.operation)
-        return {**_model(row), "operation": document(operation)}
+        """With the operation that brought it to its state, and the last one, which may have changed nothing.
+
+        Raises Unknown.
+        """
+        rows = await self._store.rows(_MODELS.where(p.models.c.project == project))
+        if not rows:
+            raise _no_project(project)
+        cause = read_operation(rows[0])
+        (last,) = await self.operations(project=project, after=None, limit=1)
+        shown = _model(rows[0], cause)
+        return {
+            **shown,
+            "source": cause.source or await self._source_of(shown["image"]),
+            "cause": document(cause),
+            "operation": document(last),
+        }
+
+    async def _source_of(self, image: str | None) -> str | None:
+        rows = await self._store.rows(sa.select(p.images.c.source).where(p.images.c.image == image))
+        return rows[0].source if rows else None
 
     async def route(self, project: str) -> sa.Row[Any]:
         """Where a model listens, with its state and who may call it. Raises Unknown."""
@@ -59,12 +75,6 @@ class Queries:
             .where(p.models.c.project == project)
         )
         rows = await self._store.rows(query)
-        if not rows:
-            raise _no_project(project)
-        return rows[0]
-
-    async def _model_row(self, project: str) -> sa.Row[Any]:
-        rows = await self._store.rows(sa.select(p.models).where(p.models.c.project == project))
         if not rows:
             raise _no_project(project)
         return rows[0]
@@ -119,12 +129,20 @@ def _no_project(name: str) -> Unknown:
     return Unknown(f"there is no project {name!r} here", fix="see `placet list`")
 
 
-def _model(row: sa.Row[Any]) -> dict[str, Any]:
+_MODELS = sa.select(
+    *(column for column in p.models.c if column.name != "operation"), p.operations.c.operation
+).join_from(p.models, p.operations, p.models.c.operation == p.operations.c.id)
+"""Models, each with the operation that brought it to its state."""
+
+
+def _model(row: sa.Row[Any], cause: Operation) -> dict[str, Any]:
+    """What a model is: the facts of one release, which serves, did, or is the first to be meant to."""
+    of = row if row.release is not None or row.state not in p.UNDER_WAY else cause
     return {
         "project": row.project,
-        "release": row.release,
+        "release": of.release,
         "state": row.state,
         "url": row.url,
-        "image": row.image,
-        "certificate": row.certificate,
+        "image": of.image,
+        "certificate": of.certificate,
     }
