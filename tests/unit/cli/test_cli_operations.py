@@ -154,15 +154,54 @@ def test_status_of_a_project_and_of_an_operation(
 ) -> None:
     placet("deploy", str(project))
     of_project = placet("status", "wine", "--json").document
-    assert list(of_project) == FIELDS
+    assert list(of_project) == [*FIELDS, "last"]
     assert of_project["state"] == "live"
-    assert placet("status", of_project["operation"], "--json").document == of_project
+    of_operation = placet("status", of_project["operation"], "--json").document
+    assert of_project == {**of_operation, "last": of_operation}
     shown = placet("status", "wine").out
     assert f"url          {platform.url}/models/wine" in shown
     assert "owner-named  pass    submit" in shown
     platform.models["wine"]["state"] = "quarantined"
     assert placet("status", "wine", "--json").document["state"] == "quarantined"
     assert placet("status", "nobody").status == 1
+
+
+def test_status_keeps_what_is_live_apart_from_what_the_last_operation_came_to(
+    placet: Placet, platform: FakePlatform, project: Path
+) -> None:
+    first = placet("deploy", str(project), "--json").document
+    platform.outcome = "refused"
+    second = placet("deploy", str(project), "--json").document
+    document = placet("status", "wine", "--json").document
+    assert document == {**first, "last": second}
+    shown = placet("status", "wine").out
+    now, last = shown.split("\n\n", maxsplit=1)
+    assert now.splitlines()[:4] == [
+        "project      wine",
+        "release      1",
+        "state        live",
+        f"url          {platform.url}/models/wine",
+    ]
+    assert second["operation"] not in now
+    assert last.startswith("last         deploy of release 2: refused\n")
+    assert f"operation    {second['operation']} (deploy)" in last
+    assert "\n  owner-named: nobody owns it\n    fix: set governance.owner\n" in last
+    assert first["operation"] not in last
+
+
+def test_following_a_project_ends_as_its_last_operation_does(
+    placet: Placet, platform: FakePlatform, project: Path
+) -> None:
+    placet("deploy", str(project))
+    assert placet("status", "wine", "--follow").status == 0
+    platform.outcome = "failed"
+    placet("deploy", str(project))
+    followed = placet("status", "wine", "--follow", "--json")
+    assert (followed.status, followed.document["state"], followed.document["last"]["state"]) == (
+        1,
+        "live",
+        "failed",
+    )
 
 
 @pytest.mark.parametrize(

@@ -144,8 +144,9 @@ class FakePlatform:
         if asked["command"] in ("stop", "delete"):
             ended = "stopped" if asked["command"] == "stop" else "deleted"
             done = {"name": ended, "state": "done", "seconds": 0.1, "detail": None}
-            self.models[project]["state"] = ended
-            return [document, {**document, "state": ended, "steps": [done]}]
+            over = {**document, "state": ended, "steps": [done]}
+            self.models[project] |= {"state": ended, "url": None, "cause": over, "operation": over}
+            return [document, over]
         last = {"build": "certified"}.get(asked["command"], "live")
         lives = [document]
         for name in STEPS:
@@ -185,10 +186,10 @@ class FakePlatform:
             if document["state"] in (last, "refused", "awaiting", "failed"):
                 break
         if document["state"] == "live":
-            shown = {
-                key: document[key] for key in ("project", "release", "state", "url", "image", "certificate")
-            }
-            self.models[project] = {**shown, "operation": document}
+            of_model = ("project", "release", "state", "url", "image", "source", "certificate")
+            self.models[project] = {**{key: document[key] for key in of_model}, "cause": document}
+        if project in self.models:
+            self.models[project]["operation"] = document
         return lives
 
     async def get_operation(self, request: Request) -> Response:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from placet.cli.screen import Screen
 from placet.client import Awaiting, Operation, Refusal, Verdict
@@ -30,7 +30,7 @@ def conclude(screen: Screen, operation: Operation) -> None:
         screen.note("nothing was built: the platform has this source's image")
     if operation.certificate:
         screen.note(f"certified by {operation.certificate}{_tally(operation.verdicts)}")
-    tell_reasons(screen, operation.refusals, operation.awaiting)
+    tell_reasons(screen.note, operation.refusals, operation.awaiting)
     if operation.state in ("live", "certified"):
         for verdict in operation.verdicts:
             if verdict.result != "pass":
@@ -58,32 +58,63 @@ def refusals_of(error: PlacetError) -> tuple[Refusal, ...]:
     return (Refusal(rule=error.rule, why=error.detail, fix=error.fix),)
 
 
-def tell_reasons(screen: Screen, refusals: Sequence[Refusal], awaiting: Sequence[Awaiting] = ()) -> None:
+def tell_reasons(
+    tell: Callable[[str], None], refusals: Sequence[Refusal], awaiting: Sequence[Awaiting] = ()
+) -> None:
+    """Each in the form of an error (`Screen.error`), one step in: rule and what is wrong, then the next step."""
     for refusal in refusals:
-        screen.note(f"  {refusal.rule}: {refusal.why}" if refusal.rule else f"  {refusal.why}")
+        tell(f"  {refusal.rule}: {refusal.why}" if refusal.rule else f"  {refusal.why}")
         if refusal.fix:
-            screen.note(f"    fix: {refusal.fix}")
+            tell(f"    fix: {refusal.fix}")
     for wait in awaiting:
-        screen.note(f"  {wait.rule}: {wait.why}" if wait.rule else f"  {wait.why}")
+        tell(f"  {wait.rule}: {wait.why}" if wait.rule else f"  {wait.why}")
 
 
 def describe(screen: Screen, operation: Operation) -> None:
     """All that is known of an operation, for somebody who asked."""
-    facts = (
+    _tell_facts(
+        screen,
         ("project", operation.project),
         ("release", operation.release),
         ("state", operation.state),
+        *_facts(operation),
+    )
+    _tell_story(screen, operation)
+
+
+def describe_project(screen: Screen, now: Operation, last: Operation) -> None:
+    """What a project's release is; then what the last operation came to, where that is another story."""
+    if last.operation == now.operation:
+        describe(screen, now)
+        return
+    _tell_facts(
+        screen, ("project", now.project), ("release", now.release), ("state", now.state), *_facts(now)
+    )
+    screen.result()
+    of = f" of release {last.release}" if last.release is not None else ""
+    _tell_facts(screen, ("last", f"{last.command}{of}: {last.state}"), *_facts(last))
+    _tell_story(screen, last)
+
+
+def _facts(operation: Operation) -> tuple[tuple[str, object | None], ...]:
+    return (
         ("url", operation.url),
         ("image", operation.image),
         ("source", operation.source),
         ("certificate", operation.certificate),
         ("operation", f"{operation.operation} ({operation.command})" if operation.operation else None),
     )
+
+
+def _tell_facts(screen: Screen, *facts: tuple[str, object | None]) -> None:
     for name, value in facts:
         if value is not None:
             screen.result(f"{name:<12} {value}")
+
+
+def _tell_story(screen: Screen, operation: Operation) -> None:
     if operation.steps:
-        screen.result("")
+        screen.result()
         rows = [
             (
                 step.name,
@@ -95,9 +126,11 @@ def describe(screen: Screen, operation: Operation) -> None:
         ]
         screen.table(("STEP", "STATE", "TIME", ""), rows)
     if operation.verdicts:
-        screen.result("")
+        screen.result()
         tell_verdicts(screen, operation.verdicts)
-    tell_reasons(screen, operation.refusals, operation.awaiting)
+    if operation.refusals or operation.awaiting:
+        screen.result()
+        tell_reasons(screen.result, operation.refusals, operation.awaiting)
 
 
 def tell_verdicts(screen: Screen, verdicts: Sequence[Verdict]) -> None:

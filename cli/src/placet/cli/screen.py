@@ -28,7 +28,7 @@ class Screen:
     def notes(self) -> TextIO:
         return sys.stderr
 
-    def result(self, text: str) -> None:
+    def result(self, text: str = "") -> None:
         """What was asked for, in words; a script with `--json` gets it from `document`."""
         _write(sys.stderr if self.is_json else sys.stdout, harmless(text))
 

@@ -50,12 +50,12 @@ def check(arguments: Namespace, screen: Screen) -> int:
         screen.note()
     if refusals:
         screen.note(f"{project or folder} would be refused")
-        tell_reasons(screen, refusals)
+        tell_reasons(screen.note, refusals)
     else:
         screen.note(f"{project} would be cleared; `placet deploy {folder}` serves it")
     if warnings:
         screen.note("warnings, which refuse nothing:")
-        tell_reasons(screen, warnings)
+        tell_reasons(screen.note, warnings)
     screen.document(checked.to_json())
     return exits.of_state(checked.state)
 

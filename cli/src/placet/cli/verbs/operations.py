@@ -11,11 +11,11 @@ import msgspec
 
 from placet.cli import exits
 from placet.cli.progress import Progress, progress
-from placet.cli.report import conclude, describe, refusals_of
+from placet.cli.report import conclude, describe, describe_project, refusals_of
 from placet.cli.screen import Screen
 from placet.cli.session import connect
 from placet.cli.submission import Folder, find_image, meant, send
-from placet.client import Client, Command, Operation
+from placet.client import Client, Command, ModelDetail, Operation
 from placet.errors import Refused, Unavailable, Unreadable
 
 Ask = Callable[[Client, Progress], Awaitable[Operation]]
@@ -46,30 +46,37 @@ async def status(arguments: Namespace, screen: Screen) -> int:
     async with connect() as platform:
         # A project's name begins with a letter, an operation's id is a UUIDv7 of our time and begins with 0.
         if subject[:1].isdigit():
+            operation = await platform.operation(subject)
             if arguments.follow:
-                operation = await see_through(platform, await platform.operation(subject), screen)
+                operation = await see_through(platform, operation, screen)
                 conclude(screen, operation)
-                screen.document(operation.to_json())
-                return exits.of_state(operation.state)
-            now = await platform.operation(subject)
+            else:
+                describe(screen, operation)
+            screen.document(operation.to_json())
         else:
             model = await platform.model(subject)
-            last = model.operation or Operation(state=model.state)
-            if arguments.follow and last.operation is not None:
-                last = await see_through(platform, last, screen)
+            operation = model.operation or Operation(state=model.state)
+            if arguments.follow:
+                operation = await see_through(platform, operation, screen)
                 model = await platform.model(subject)
-            now = msgspec.structs.replace(
-                last,
-                project=model.project,
-                release=model.release,
-                state=model.state,
-                url=model.url,
-                image=model.image,
-                certificate=model.certificate,
-            )
-    describe(screen, now)
-    screen.document(now.to_json())
-    return exits.of_state(now.state) if arguments.follow else exits.DONE
+            now = _now(model)
+            describe_project(screen, now, operation)
+            screen.document({**now.to_json(), "last": operation.to_json()})
+    return exits.of_state(operation.state) if arguments.follow else exits.DONE
+
+
+def _now(model: ModelDetail) -> Operation:
+    """A project's one release as it is, with the story of the operation that brought it there."""
+    return msgspec.structs.replace(
+        model.cause or Operation(state=model.state),
+        project=model.project,
+        release=model.release,
+        source=model.source,
+        image=model.image,
+        certificate=model.certificate,
+        state=model.state,
+        url=model.url,
+    )
 
 
 async def _submit(command: Command, arguments: Namespace, screen: Screen) -> int:

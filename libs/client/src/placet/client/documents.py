@@ -87,8 +87,10 @@ class Model(Document, frozen=True, kw_only=True):
 
 
 class ModelDetail(Model, frozen=True, kw_only=True):
-    """A model with the operation that touched it last."""
+    """A model with the operation that brought it to its state, and the last one, which may have changed nothing."""
 
+    source: str | None = None
+    cause: Operation | None = None
     operation: Operation | None = None
 
 
