@@ -31,7 +31,12 @@ def engine() -> Iterator[Engine]:
 
 
 def rule(
-    require: str, *, id: str = "r", stage: str = "submit", on_fail: str = "deny", say: str = "no"
+    require: str,
+    *,
+    id: str = "r",
+    stage: str = "submit",
+    on_fail: str = "deny",
+    say: str | list[dict[str, str]] = "no",
 ) -> str:
     return (
         f"  - {{id: {id}, title: T, citations: [], stage: {stage}, onFail: {on_fail}, fix: do,"
@@ -83,6 +88,26 @@ def test_what_cannot_be_decided_is_indeterminate_and_says_why(
     assert found.is_refusal
     assert found.why is not None
     assert reason in found.why
+
+
+def test_a_rule_says_every_case_that_is_true_and_only_those(engine: Engine) -> None:
+    cases = [
+        {"when": "size(data.names) > params.limit", "words": "too many"},
+        {"when": "'a' in data.names", "words": "{{ data.names }} has a"},
+        {"when": "'b' in data.names", "words": "it has b"},
+        {"when": "data.missing == 1", "words": "nobody can say"},
+    ]
+    rules = policy(rule("false", say=cases))
+    whys = [
+        engine.evaluate_sync([rules], "submit", {"data": {"names": names}})[0].why
+        for names in (["a"], ["b", "a"], ["a", "b", "c", "d"])
+    ]
+    assert whys == ["a has a", "b, a has a; it has b", "too many; a, b, c, d has a; it has b"]
+
+
+def test_a_rule_without_a_true_case_still_says_what_is_not_so(engine: Engine) -> None:
+    rules = policy(rule("false", say=[{"when": "false", "words": "never"}]))
+    assert engine.evaluate_sync([rules], "submit", {})[0].why == "T: this is not so"
 
 
 def test_an_error_never_tells_a_value(engine: Engine) -> None:
@@ -173,7 +198,7 @@ def test_a_rule_that_loops_is_ended_and_the_rest_is_decided() -> None:
             "indeterminate",
             "pass",
         ]
-        assert found[1].why == "no (this could not be decided: the rule took too long)"
+        assert found[1].why == "T: this could not be decided, because the rule took too long"
         assert engine.evaluate_sync([policy(rule("true"))], "submit", {})[0].is_passed
 
 

@@ -94,13 +94,13 @@ def test_a_format_that_is_not_served_is_named(folder: Path, engine: Engine) -> N
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("", "readable: no"),
-        ("[1]", "readable: no"),
-        ("{", "readable: no"),
-        ("[" * 5000, "readable: no"),
-        ('{"response": {}}', "request: no"),
-        ('{"request": [1], "response": {}}', "request: no"),
-        ('{"request": {}}', "answer: no"),
+        ("", "sample.json is no JSON object"),
+        ("[1]", "sample.json is no JSON object"),
+        ("{", "sample.json is no JSON object"),
+        ("[" * 5000, "sample.json is no JSON object"),
+        ('{"response": {}}', "has no `request`"),
+        ('{"request": [1], "response": {}}', "has no `request`"),
+        ('{"request": {}}', "has no `response`"),
     ],
 )
 def test_a_sample_that_cannot_be_tried_is_refused(
@@ -113,12 +113,12 @@ def test_a_sample_that_cannot_be_tried_is_refused(
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("numpy", "version: numpy"),
-        ("numpy>=2\nskops==0.16.0", "version: numpy"),
-        ("numpy==2.*", "version: numpy"),
-        ("-r other.txt", "readable: line 1"),
-        ("--index-url x\nnumpy==2.4.6", "readable: line 1"),
-        ("numpy==2.4.6\n./wheel.whl\n", "readable: line 2"),
+        ("numpy", "no single version for numpy"),
+        ("numpy>=2\nskops==0.16.0", "no single version for numpy"),
+        ("numpy==2.*", "no single version for numpy"),
+        ("-r other.txt", "has in line 1 is no"),
+        ("--index-url x\nnumpy==2.4.6", "has in line 1 is no"),
+        ("numpy==2.4.6\n./wheel.whl\n", "has in line 2 is no"),
     ],
 )
 def test_requirements_without_one_version_are_named(
@@ -149,7 +149,7 @@ def test_a_high_risk_needs_somebody_who_can_stop_it(folder: Path, engine: Engine
 
 def test_data_without_a_licence_is_named(folder: Path, engine: Engine) -> None:
     why = broken(folder, governance(folder, data=[{"name": "digits", "origin": "UCI"}]), engine)
-    assert "without licence: digits" in why["governance.data-declared"]
+    assert why["governance.data-declared"] == "it is not said under which licence digits can be used"
     assert "digits" in why["governance.personal-data-declared"]
 
 

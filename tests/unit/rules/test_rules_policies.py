@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Mapping
 from importlib import resources
 from typing import Any
 
@@ -25,7 +26,7 @@ from placet.rules import (
     run_policy_tests,
 )
 from placet.rules.expressions import reference_problems, text_problems
-from placet.rules.sentences import filled_in, sentence_problems
+from placet.rules.sentences import filled_in, gaps, sentence_problems
 from placet.rules.testing import merge_patched
 
 POLICY: dict[str, Any] = {
@@ -134,6 +135,33 @@ def test_a_policy_can_be_loaded_without_an_engine_at_hand() -> None:
         (changed({"say": "{{ modle.format }}"}), "nobody knows the fact 'modle.format'"),
         (changed({"say": "{{ model.format | upper }}"}), "a placeholder is a path"),
         (changed({"say": "{{ 1 + 1 }}"}), "a placeholder is a path"),
+        (
+            changed({"say": [{"when": "modle.format == 'x'", "words": "no"}]}),
+            "rules[0].say[0].when: nobody knows the fact 'modle'",
+        ),
+        (
+            changed({"say": [{"when": "true", "words": "{{ personal.owner }}"}]}),
+            "rules[0].say[0].words: {{ personal.owner }} would show a person",
+        ),
+        (changed({"say": [{"wenn": "true", "words": "no"}]}), "the nearest known one is 'when'"),
+        (
+            changed(
+                {
+                    "say": [{"when": "false", "words": "no"}],
+                    "tests": [{"expect": "fail", "patch": {"model": {"format": "zip"}}}],
+                }
+            ),
+            "model.format test 1: no case of `say` is true of these facts, so nothing says what is wrong",
+        ),
+        (
+            changed(
+                {
+                    "say": "{{ model.path }} is none",
+                    "tests": [{"expect": "fail", "patch": {"model": {"format": "zip", "path": ""}}}],
+                }
+            ),
+            "test 1: the sentence shows 'model.path', which is empty here; say it in a case of its own",
+        ),
         (changed({"tests": [{"expect": "fail"}]}), "model.format test 1: expected fail, the rule said pass"),
         (changed({"require": "model.frmat == 'x'"}), "test 1: expected pass, the rule said indeterminate"),
         (
@@ -188,7 +216,7 @@ def test_sentences_are_filled_in_with_values_people_can_read() -> None:
     template = (
         "{{ model.a }}|{{model.b}}|{{ model.c }}|{{ model.d }}|{{ model.e }}|{{ model.f }}|{{ model.z.z }}"
     )
-    assert filled_in(template, facts) == "x|yes|1, 2|none|(not given)|0, 1, 2, 3, 4 and 4 more|(not given)"
+    assert filled_in(template, facts) == "x|yes|1, 2|none|nothing|0, 1, 2, 3, 4 and 4 more|nothing"
     assert len(filled_in("{{ model.g }}", facts)) == 120
 
 
@@ -229,6 +257,10 @@ SHIPPED = load_shipped()
 RULES = [(policy, rule) for policy in SHIPPED for rule in policy.rules]
 
 
+def sentences_of(rule: Rule) -> tuple[str, ...]:
+    return (rule.say,) if isinstance(rule.say, str) else tuple(case.words for case in rule.say)
+
+
 def files() -> list[tuple[str, bytes]]:
     folder = resources.files("placet.rules") / "policies"
     return [(file.name, file.read_bytes()) for file in folder.iterdir() if file.name.endswith(".yaml")]
@@ -251,7 +283,7 @@ def test_a_shipped_rule_is_shown_passing_broken_and_undecided(
 @pytest.mark.parametrize(("policy", "rule"), RULES, ids=[rule.id for _, rule in RULES])
 def test_a_shipped_rule_cites_names_the_thing_and_gives_the_next_step(policy: Policy, rule: Rule) -> None:
     assert rule.citations
-    assert "{{" in rule.say
+    assert any("{{" in words for words in sentences_of(rule))
     assert len(rule.fix.split()) >= 5
 
 
@@ -264,6 +296,57 @@ def test_a_shipped_rule_that_is_always_true_or_false_fails_its_tests(
             policy, rules=(msgspec.structs.replace(rule, require=constant),), applies_to=None
         )
         assert any(result.problem for result in run_policy_tests(mutant, engine))
+
+
+ALWAYS = frozenset(
+    {("project", "name"), ("model", "format"), ("model", "path"), ("source", "digest"), ("image", "digest")}
+)
+"""Facts that no project and no image can be without: what everything else is said of."""
+
+
+def emptied(given: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The facts with one of them empty, with all of one subject empty, and with two subjects so."""
+    subjects = [name for name, said in given.items() if isinstance(said, dict)]
+    empty = {
+        subject: {
+            name: value if (subject, name) in ALWAYS else type(value)()
+            for name, value in given[subject].items()
+        }
+        for subject in subjects
+    }
+    for subject in subjects:
+        for name, nothing in empty[subject].items():
+            yield {**given, subject: {**given[subject], name: nothing}}
+    for one, other in itertools.combinations_with_replacement(subjects, 2):
+        yield {**given, one: empty[one], other: empty[other]}
+
+
+@pytest.mark.parametrize(("policy", "rule"), RULES, ids=[rule.id for _, rule in RULES])
+def test_a_shipped_rule_reads_well_whichever_fact_is_missing(
+    policy: Policy, rule: Rule, engine: Engine
+) -> None:
+    alone = msgspec.structs.replace(policy, rules=(rule,))
+    for facts in emptied(policy.given):
+        (verdict,) = engine.evaluate_sync([alone], rule.stage, facts)
+        assert verdict.result != "indeterminate"
+        if verdict.result == "fail":
+            said = engine.sentences(policy, rule, facts)
+            assert said
+            shown = {**facts, "params": policy.params}
+            assert [gap for words in said for gap in gaps(words, shown)] == [], verdict.why
+
+
+@pytest.mark.parametrize(("policy", "rule"), RULES, ids=[rule.id for _, rule in RULES])
+def test_every_case_of_a_shipped_rule_is_said_by_one_of_its_tests(
+    policy: Policy, rule: Rule, engine: Engine
+) -> None:
+    said = {
+        words
+        for test in rule.tests
+        if test.expect == "fail"
+        for words in engine.sentences(policy, rule, merge_patched(test.given or policy.given, test.patch))
+    }
+    assert said == set(sentences_of(rule))
 
 
 def test_the_rules_that_were_promised_ship() -> None:

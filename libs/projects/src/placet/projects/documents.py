@@ -221,11 +221,11 @@ def _union_differences(
 ) -> Iterator[Problem]:
     found = [list(_differences(value, choice, path, means)) for choice in kind.types]
     if all(found):
-        # What was probably meant is the choice that is no null and is wrong in the fewest places.
+        # What was probably meant is a choice that is no null and of the same kind, wrong in the fewest places.
         chosen = [
             problems for problems, choice in zip(found, kind.types, strict=True) if not _is_null(choice)
         ]
-        yield from min(chosen, key=len)
+        yield from min(chosen, key=lambda said: (any(each.path == path for each in said), len(said)))
 
 
 def _is_null(kind: inspect.Type) -> bool:

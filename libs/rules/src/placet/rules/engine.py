@@ -92,8 +92,18 @@ class Engine:
                 if answer.get("value") is False:
                     does_not_apply.add(policy.digest)
             elif policy.digest not in does_not_apply:
-                verdicts.append(_verdict(policy, rule, text, answer, facts))
+                verdicts.append(self._verdict(policy, rule, text, answer, facts))
         return tuple(verdicts)
+
+    def sentences(self, policy: Policy, rule: Rule, facts: Mapping[str, Any]) -> tuple[str, ...]:
+        """What the rule says of these facts if it fails, not yet filled in."""
+        if isinstance(rule.say, str):
+            return (rule.say,)
+        cases = [{"expression": case.when, "params": policy.params} for case in rule.say]
+        answers = self._ask({"facts": facts}, "items", cases)
+        return tuple(
+            case.words for case, answer in zip(rule.say, answers, strict=True) if answer.get("value") is True
+        )
 
     def references(self, expressions: Sequence[str]) -> list[Answer]:
         """For each expression its variables and functions, or the error, as the compiler says them."""
@@ -113,6 +123,33 @@ class Engine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _verdict(
+        self, policy: Policy, rule: Rule, text: str, answer: Answer, facts: Mapping[str, Any]
+    ) -> Verdict:
+        result: Result
+        why: str | None
+        shown = {**facts, "params": policy.params}
+        match answer.get("value"):
+            case True:
+                result, why = "pass", None
+            case False:
+                said = [filled_in(each, shown) for each in self.sentences(policy, rule, facts)]
+                result, why = "fail", "; ".join(said) or f"{rule.title}: this is not so"
+            case _:
+                # What the rule would say may need the very fact that is missing.
+                reason = _reason(answer, text)
+                result, why = "indeterminate", f"{rule.title}: this could not be decided, because {reason}"
+        return Verdict(
+            rule=rule.id,
+            policy=policy.id,
+            title=rule.title,
+            stage=rule.stage,
+            result=result,
+            on_fail=rule.on_fail,
+            why=why,
+            fix=None if result == "pass" else filled_in(rule.fix, shown),
+        )
 
     def _ask(self, request: Answer, key: str, items: list[Any]) -> list[Answer]:
         """An answer for each item. One that ends its worker is answered by how it ended, and the rest goes on."""
@@ -182,29 +219,6 @@ def _is_in_force(policy: Policy, facts: Mapping[str, Any]) -> bool:
     if not isinstance(now, str):
         raise Refused(f"the policy {policy.id} is for a span of time, and the facts do not say when `now` is")
     return policy.is_in_force(date.fromisoformat(now[:10]))
-
-
-def _verdict(policy: Policy, rule: Rule, text: str, answer: Answer, facts: Mapping[str, Any]) -> Verdict:
-    result: Result
-    match answer.get("value"):
-        case True:
-            result, reason = "pass", None
-        case False:
-            result, reason = "fail", None
-        case _:
-            result, reason = "indeterminate", _reason(answer, text)
-    shown = {**facts, "params": policy.params}
-    why = None if result == "pass" else filled_in(rule.say, shown)
-    return Verdict(
-        rule=rule.id,
-        policy=policy.id,
-        title=rule.title,
-        stage=rule.stage,
-        result=result,
-        on_fail=rule.on_fail,
-        why=f"{why} (this could not be decided: {reason})" if reason else why,
-        fix=None if result == "pass" else filled_in(rule.fix, shown),
-    )
 
 
 _REASONS = {

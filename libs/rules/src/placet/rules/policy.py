@@ -58,8 +58,19 @@ class RuleTest(_Part, frozen=True, kw_only=True):
     says: Sentence | None = None
 
 
+class Case(_Part, frozen=True, kw_only=True):
+    """Words for one of the ways in which a rule can fail: `when` is CEL, and true in those."""
+
+    when: str
+    words: Sentence
+
+
 class Rule(_Part, frozen=True, kw_only=True):
-    """`require` is CEL and must be true; `say` tells what is wrong when it is not, `fix` the next step."""
+    """`require` is CEL and must be true; `say` tells what is wrong when it is not, `fix` the next step.
+
+    Of several cases those that are true are said, one after the other: no sentence has to be right both of a
+    file that is missing and of one that is wrong.
+    """
 
     id: Id
     title: Sentence
@@ -67,7 +78,7 @@ class Rule(_Part, frozen=True, kw_only=True):
     stage: Stage
     on_fail: OnFail
     require: str
-    say: Sentence
+    say: Sentence | tuple[Case, ...]
     fix: Sentence
     tests: tuple[RuleTest, ...] = ()
 
@@ -136,6 +147,8 @@ def expressions(form: PolicyForm) -> Iterator[tuple[str, str]]:
         yield "appliesTo", form.applies_to
     for index, rule in enumerate(form.rules):
         yield f"rules[{index}].require", rule.require
+        for number, case in enumerate(_cases(rule)):
+            yield f"rules[{index}].say[{number}].when", case.when
 
 
 def _problems(form: PolicyForm) -> Iterator[Problem]:
@@ -154,5 +167,17 @@ def _problems(form: PolicyForm) -> Iterator[Problem]:
         seen.add(rule.id)
         if rule.on_fail == "suspend" and rule.stage != "operate":
             yield Problem(f"{path}.onFail", f"at stage {rule.stage} nothing runs yet", "use deny or warn")
-        for name, sentence in (("say", rule.say), ("fix", rule.fix)):
+        for name, sentence in _sentences(rule):
             yield from (Problem(f"{path}.{name}", said) for said in sentence_problems(sentence))
+
+
+def _sentences(rule: Rule) -> Iterator[tuple[str, str]]:
+    if isinstance(rule.say, str):
+        yield "say", rule.say
+    for number, case in enumerate(_cases(rule)):
+        yield f"say[{number}].words", case.words
+    yield "fix", rule.fix
+
+
+def _cases(rule: Rule) -> tuple[Case, ...]:
+    return () if isinstance(rule.say, str) else rule.say

@@ -36,6 +36,11 @@ def filled_in(template: str, facts: Mapping[str, Any]) -> str:
     return _PLACEHOLDER.sub(lambda found: _shown(_value(facts, found[1])), template)
 
 
+def gaps(template: str, facts: Mapping[str, Any]) -> list[str]:
+    """The facts that are not there or empty, so that the sentence would not read well."""
+    return [path for path in _PLACEHOLDER.findall(template) if _value(facts, path) in (None, "")]
+
+
 def _value(facts: Mapping[str, Any], path: str) -> Any:
     value: Any = facts
     for name in path.split("."):
@@ -48,7 +53,7 @@ def _value(facts: Mapping[str, Any], path: str) -> Any:
 def _shown(value: Any) -> str:
     match value:
         case None | "":
-            return "(not given)"
+            return "nothing"
         case bool():
             return "yes" if value else "no"
         case list() | tuple():

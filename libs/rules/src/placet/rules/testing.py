@@ -17,6 +17,7 @@ from placet.projects.documents import DocumentRefused, Problem
 from placet.rules.engine import Engine, Verdict
 from placet.rules.expressions import reference_problems
 from placet.rules.policy import Policy, Result, Rule, RuleTest, expressions, read_policy
+from placet.rules.sentences import gaps
 
 
 class PolicyTestResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,8 +81,24 @@ def _run(policy: Policy, rule: Rule, number: int, test: RuleTest, engine: Engine
         number=number,
         expected=test.expect,
         result=verdict.result,
-        problem=_difference(test, verdict),
+        problem=_difference(test, verdict) or _unsaid(policy, rule, facts, verdict, engine),
     )
+
+
+def _unsaid(
+    policy: Policy, rule: Rule, facts: Mapping[str, Any], verdict: Verdict, engine: Engine
+) -> str | None:
+    """Why people could not read what the rule says of a case that its own test shows."""
+    if verdict.result != "fail":
+        return None
+    sentences = engine.sentences(policy, rule, facts)
+    if not sentences:
+        return "no case of `say` is true of these facts, so nothing says what is wrong"
+    shown = {**facts, "params": policy.params}
+    missing = [path for sentence in (*sentences, rule.fix) for path in gaps(sentence, shown)]
+    if missing:
+        return f"the sentence shows {missing[0]!r}, which is empty here; say it in a case of its own"
+    return None
 
 
 def _difference(test: RuleTest, verdict: Verdict) -> str | None:
