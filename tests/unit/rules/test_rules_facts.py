@@ -160,6 +160,24 @@ def test_a_card_that_cannot_be_read_says_no_licence(card: str, folder: Path, eng
     assert "governance.licence-present" in broken(folder, said, engine)
 
 
+@pytest.mark.parametrize("card", [b"---\nlicense: [\n---\n", b"\xff\xfe", b"---\nlicense: 5\n---\n"])
+def test_a_card_that_cannot_be_read_is_refused(card: bytes, folder: Path, engine: Engine) -> None:
+    (folder / "README.md").write_bytes(card)
+    assert (
+        "the card README.md cannot be read"
+        in broken(folder, manifest(folder), engine)["governance.card-readable"]
+    )
+
+
+def test_a_card_that_is_no_file_is_refused_by_its_name(folder: Path, engine: Engine) -> None:
+    why = broken(folder, manifest(folder, card="CARD.md"), engine)["governance.card-readable"]
+    assert why == "there is no file CARD.md, which placet.yaml names as the card"
+
+
+def test_a_project_needs_no_card(folder: Path, engine: Engine) -> None:
+    assert broken(folder, manifest(folder, card=None), engine) == {}
+
+
 def test_a_source_cannot_hide_a_file_from_the_rules(folder: Path, engine: Engine) -> None:
     (folder / ".placetignore").write_text("*.pkl\n")
     (folder / ".git").mkdir()

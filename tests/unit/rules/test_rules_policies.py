@@ -357,6 +357,7 @@ def test_the_rules_that_were_promised_ship() -> None:
         "governance.risk-class-declared",
         "governance.oversight-named",
         "governance.data-declared",
+        "governance.card-readable",
         "model.format-allowed",
         "model.no-hostile-pickle",
         "model.pickle-by-exception",
