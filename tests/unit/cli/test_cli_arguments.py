@@ -53,7 +53,16 @@ def test_wrong_usage_ends_with_2_and_a_hint(placet: Placet, typed: str) -> None:
     assert ended.status == 2
     assert ended.out == ""
     assert ended.err.startswith("placet: ")
-    assert "usage: placet" in ended.err
+    assert "\n  fix: " in ended.err
+    assert "\nusage: placet" in ended.err
+
+
+@pytest.mark.parametrize("typed", ["list --image --json", "fetch wine --json", "--json fly"])
+def test_wrong_usage_is_one_document_with_json(placet: Placet, typed: str) -> None:
+    ended = placet(*typed.split())
+    assert ended.status == 2
+    assert set(ended.document["error"]) == {"detail", "rule", "fix"}
+    assert ended.document["error"]["fix"]
 
 
 def test_help_loads_nothing_heavy() -> None:

@@ -70,7 +70,9 @@ def test_a_refusal_says_rule_reason_and_fix_and_ends_with_1(
     ended = placet("deploy", str(project))
     assert ended.status == 1
     assert ended.out == ""
-    assert "owner-named: nobody owns it\n    fix: set governance.owner" in ended.err
+    assert ended.err.endswith(
+        "\nplacet: deploy of wine is refused\n  owner-named: nobody owns it\n    fix: set governance.owner\n"
+    )
     assert placet("deploy", str(project), "--json").document["refusals"] == [REFUSAL]
 
 
@@ -143,6 +145,9 @@ def test_stop_start_and_delete_by_name(placet: Placet, platform: FakePlatform, p
 def test_a_project_nobody_knows_is_refused_with_the_next_step(placet: Placet, platform: FakePlatform) -> None:
     ended = placet("stop", "nobody", "--json")
     assert ended.status == 1
+    assert ended.err == (
+        "placet: stop of nobody is refused\n  no project nobody\n    fix: `placet list` shows what there is\n"
+    )
     assert list(ended.document) == FIELDS
     assert ended.document["refusals"] == [
         {"rule": None, "why": "no project nobody", "fix": "`placet list` shows what there is"}
@@ -237,7 +242,10 @@ def test_a_platform_that_is_not_there_ends_with_3(
     assert gone.status == 3
     assert gone.document["error"]["fix"].startswith("is `placet up` running?")
     monkeypatch.setenv("PLACET_URL", "127.0.0.1:1")
-    assert placet("list").status == 2
+    mistyped = placet("list", "--json")
+    assert mistyped.status == 2
+    assert "set PLACET_URL" in mistyped.document["error"]["fix"]
+    assert "usage" not in mistyped.err
 
 
 def test_a_stream_that_breaks_is_not_noticed(placet: Placet, platform: FakePlatform, project: Path) -> None:

@@ -131,4 +131,7 @@ def test_who_may_not_is_told_so(
     assert ended.status == 1
     assert ended.document["error"]["detail"] == "only an admin makes tokens"
     monkeypatch.setenv("PLACET_TOKEN", "expired")
-    assert "PLACET_TOKEN" in placet("list").err
+    assert placet("list").err == (
+        "placet: no valid token\n"
+        "  fix: set PLACET_TOKEN to a valid token; an admin makes one with `placet token create`\n"
+    )

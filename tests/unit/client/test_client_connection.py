@@ -63,11 +63,6 @@ def test_a_damaged_file_counts_as_none(environ: dict[str, str]) -> None:
         find(environ)
 
 
-def test_an_address_of_another_kind_is_refused_with_an_example() -> None:
-    with pytest.raises(Unreadable, match="starts with http://"):
-        Connection(url="localhost:8080")
-
-
 def test_a_token_is_not_shown_where_a_connection_is_printed() -> None:
     assert "local" not in repr(LOCAL)
 
@@ -76,3 +71,31 @@ def test_this_machines_own_addresses_are_told_from_others() -> None:
     assert Connection(url="http://[::1]:80").is_local
     assert Connection(url="http://localhost").is_local
     assert not Connection(url="http://10.0.0.1").is_local
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "127.0.0.1:8080",
+        "localhost:8080",
+        "ftp://placet.example.org",
+        "http://",
+        "http://[::1",
+        "http://a b/",
+        "http://placet:99999",
+        "http://placet:port",
+        "http://placet:0",
+        "http://pläcet\n",
+    ],
+)
+def test_what_is_no_address_is_refused_with_an_example_of_one(environ: dict[str, str], url: str) -> None:
+    with pytest.raises(Unreadable, match="is no address of a platform") as refused:
+        find({**environ, "PLACET_URL": url})
+    assert "PLACET_URL" in str(refused.value.fix)
+
+
+@pytest.mark.parametrize("token", ["two\nlines", "a b", "schlüssel", "a\x00"])
+def test_a_token_that_no_header_could_carry_is_refused_unshown(environ: dict[str, str], token: str) -> None:
+    with pytest.raises(Unreadable, match="token") as refused:
+        find({**environ, "PLACET_URL": LOCAL.url, "PLACET_TOKEN": token})
+    assert token not in str(refused.value)

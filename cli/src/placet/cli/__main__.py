@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from argparse import Namespace
 from collections.abc import Coroutine, Sequence
 from importlib import import_module
 from typing import Any
@@ -18,22 +19,17 @@ from placet.errors import PlacetError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    typed = sys.argv[1:] if argv is None else argv
+    screen = Screen(is_json="--json" in typed)
     try:
-        arguments = parser().parse_args(argv)
-    except SystemExit as said_all:
+        arguments = parser().parse_args(typed)
+        return _call(arguments, screen)
+    except SystemExit as said_all:  # --help
         return int(said_all.code or 0)
-    screen = Screen(is_json=arguments.json)
-    module, _, name = arguments.function.partition(":")
-    verb = getattr(import_module(f"placet.cli.verbs.{module}"), name)
-    try:
-        ended = verb(arguments, screen)
-        return ended if isinstance(ended, int) else _run(ended)
-    except exits.WrongUsageError as mistake:
-        screen.note(f"placet: {mistake}\n{arguments.parser.format_usage().rstrip()}")
-        return exits.USAGE
     except PlacetError as error:
-        screen.error(error)
-        screen.document({"error": {"detail": error.detail, "rule": error.rule, "fix": error.fix}})
+        screen.failure(error)
+        if isinstance(error, exits.WrongUsageError) and error.usage:
+            screen.note(error.usage.rstrip())
         return exits.of_error(error)
     except KeyboardInterrupt:
         return exits.INTERRUPTED
@@ -41,6 +37,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Whoever read our output has gone (`placet events | head`): that is their way of saying enough.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return exits.DONE
+
+
+def _call(arguments: Namespace, screen: Screen) -> int:
+    module, _, name = arguments.function.partition(":")
+    verb = getattr(import_module(f"placet.cli.verbs.{module}"), name)
+    try:
+        ended = verb(arguments, screen)
+        return ended if isinstance(ended, int) else _run(ended)
+    except exits.WrongUsageError as mistake:
+        mistake.usage = mistake.usage or arguments.parser.format_usage()
+        raise
 
 
 def _run(verb: Coroutine[Any, Any, int]) -> int:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
+from placet.cli.exits import WrongUsageError
+
 ROLES = ("scientist", "approver", "compliance", "auditor", "operator", "admin")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _NO_CERTIFICATE = "Nothing runs that is not certified."
@@ -30,10 +32,10 @@ class Verb:
 
 
 class Parser(argparse.ArgumentParser):
-    """Shows where help is instead of a page of usage, and ends with status 2."""
+    """What is mistyped is an error like any other; it shows where help is."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"placet: {message}\n{self.format_usage()}  {self.prog} --help says more\n")
+        raise WrongUsageError(message, fix=f"`{self.prog} --help` says more", usage=self.format_usage())
 
 
 def parser() -> Parser:

@@ -14,8 +14,16 @@ AWAITING = 4
 INTERRUPTED = 130
 
 
-class WrongUsageError(Exception):
-    """What was typed cannot be meant. Told beside the verb's usage line, like any other mistyped argument."""
+class WrongUsageError(PlacetError):
+    """What was typed cannot be meant. Told beside the verb's usage line, which is `usage` once it is known."""
+
+    def __init__(self, detail: str, *, fix: str | None = None, usage: str | None = None) -> None:
+        super().__init__(detail, fix=fix)
+        self.usage = usage
+
+
+class WrongSettingError(PlacetError):
+    """What the environment says cannot be meant; no line of usage would help."""
 
 
 def of_state(state: str) -> int:
@@ -25,4 +33,6 @@ def of_state(state: str) -> int:
 
 
 def of_error(error: PlacetError) -> int:
+    if isinstance(error, WrongUsageError | WrongSettingError):
+        return USAGE
     return UNAVAILABLE if isinstance(error, Unavailable) else REFUSED

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from placet.cli.screen import Screen
+from placet.cli.screen import Screen, in_words
 from placet.client import Awaiting, Operation, Refusal, Verdict
 from placet.errors import PlacetError
 
@@ -20,12 +20,19 @@ _ENDS = {
     "stalled": "the operation has gone silent; `placet status {operation} --follow` shows when it goes on",
 }
 
+_WRONG = ("refused", "failed", "quarantined", "stalled")
+
 
 def conclude(screen: Screen, operation: Operation) -> None:
     """The end of an operation: words on stderr, and its one result (URL or image) on stdout."""
     said = _ENDS.get(operation.state, "{command} of {project}: {state}")
-    screen.note()
-    screen.note(said.format(**{**operation.to_json(), "project": operation.project or "the project"}))
+    words = said.format(**{**operation.to_json(), "project": operation.project or "the project"})
+    if operation.steps:
+        screen.note()
+    if operation.state in _WRONG:
+        screen.error(words)
+    else:
+        screen.note(words)
     if operation.state in ("live", "certified") and operation.built is False:
         screen.note("nothing was built: the platform has this source's image")
     if operation.certificate:
@@ -46,28 +53,19 @@ def conclude(screen: Screen, operation: Operation) -> None:
 
 def refusals_of(error: PlacetError) -> tuple[Refusal, ...]:
     """An error as the refusals of an operation; of a document with several mistakes, one each."""
-    from placet.projects import DocumentRefused
-
-    if isinstance(error, DocumentRefused):
-        return tuple(
-            Refusal(
-                rule=error.rule, why=f"{error.document}, {problem.path}: {problem.detail}", fix=problem.fix
-            )
-            for problem in error.problems
-        )
-    return (Refusal(rule=error.rule, why=error.detail, fix=error.fix),)
+    return tuple(Refusal(rule=part.rule, why=part.detail, fix=part.fix) for part in error.parts)
 
 
 def tell_reasons(
     tell: Callable[[str], None], refusals: Sequence[Refusal], awaiting: Sequence[Awaiting] = ()
 ) -> None:
-    """Each in the form of an error (`Screen.error`), one step in: rule and what is wrong, then the next step."""
+    """Each in the form of an error, one step in."""
     for refusal in refusals:
-        tell(f"  {refusal.rule}: {refusal.why}" if refusal.rule else f"  {refusal.why}")
-        if refusal.fix:
-            tell(f"    fix: {refusal.fix}")
+        for line in in_words(refusal.why, rule=refusal.rule, fix=refusal.fix):
+            tell(f"  {line}")
     for wait in awaiting:
-        tell(f"  {wait.rule}: {wait.why}" if wait.rule else f"  {wait.why}")
+        for line in in_words(wait.why, rule=wait.rule):
+            tell(f"  {line}")
 
 
 def describe(screen: Screen, operation: Operation) -> None:

@@ -16,6 +16,12 @@ from placet.errors import PlacetError
 _SHOWN = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\t"}
 
 
+def in_words(what: str, *, rule: str | None = None, fix: str | None = None) -> list[str]:
+    """The one form of every error and reason: what, led by the rule if one said no; below it the next step."""
+    said = [f"{rule}: {what}" if rule else what]
+    return [*said, f"  fix: {fix}"] if fix else said
+
+
 def harmless(text: str) -> str:
     return text.translate(_SHOWN)
 
@@ -44,13 +50,23 @@ class Screen:
         """One JSON document of many, one a line, for verbs whose result is that with and without `--json`."""
         _write(sys.stdout, json.dumps(document, separators=(",", ":")))
 
-    def error(self, error: PlacetError) -> None:
-        """What, which rule, and the next step."""
-        self.note(f"placet: {error.detail}")
-        if error.rule:
-            self.note(f"  rule  {error.rule}")
-        if error.fix:
-            self.note(f"  fix   {error.fix}")
+    def error(self, what: str, *, rule: str | None = None, fix: str | None = None) -> None:
+        first, *others = in_words(what, rule=rule, fix=fix)
+        self.note(f"placet: {first}")
+        for line in others:
+            self.note(line)
+
+    def failure(self, error: PlacetError) -> None:
+        """An error that ends the verb, with nothing else to tell."""
+        match error.parts:
+            case (only,):
+                self.error(only.detail, rule=only.rule, fix=only.fix)
+            case several:
+                self.error(f"{len(several)} things are wrong")
+                for part in several:
+                    for line in in_words(part.detail, rule=part.rule, fix=part.fix):
+                        self.note(f"  {line}")
+        self.document({"error": {"detail": error.detail, "rule": error.rule, "fix": error.fix}})
 
     def table(self, head: Sequence[str], rows: Iterable[Sequence[object | None]]) -> None:
         """Columns as wide as what is in them. Nothing is cut: output may be piped."""

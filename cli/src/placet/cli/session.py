@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from placet.cli.exits import WrongUsageError
+from placet.cli.exits import WrongSettingError
 from placet.client import Client, find
 from placet.errors import Unreadable
 
@@ -13,4 +13,4 @@ def connect() -> Client:
     try:
         return Client(find(os.environ))
     except Unreadable as mistyped:
-        raise WrongUsageError(f"PLACET_URL: {mistyped}") from mistyped
+        raise WrongSettingError(mistyped.detail, fix=mistyped.fix) from mistyped

@@ -39,16 +39,19 @@ def meant(source: str) -> Folder | ImageDigest:
     """What was typed. `WrongUsageError` for what cannot be deployed."""
     if source.startswith("sha256:"):
         if not _DIGEST.fullmatch(source):
-            raise WrongUsageError(f"{source!r} is no digest: sha256: and up to 64 hexadecimal digits")
+            raise WrongUsageError(
+                f"{source!r} is no digest",
+                fix="write sha256: and up to 64 hexadecimal digits, as `placet list --images` shows them",
+            )
         return ImageDigest(source)
     if "://" in source or re.match(r"[\w.-]+@[\w.-]+:", source):
         raise WrongUsageError(
-            f"{source!r}: git addresses are not supported yet; clone it and name the folder"
+            f"{source!r} is a git address, which is not supported yet", fix="clone it and name the folder"
         )
     path = Path(source)
     if not path.is_dir():
         kind = "is a file" if path.exists() else "does not exist"
-        raise WrongUsageError(f"{source!r} {kind}; SOURCE is a folder, or an image digest (sha256:…)")
+        raise WrongUsageError(f"{source!r} {kind}", fix="name a folder, or an image digest (sha256:…)")
     return Folder(path)
 
 
@@ -85,7 +88,10 @@ async def find_image(platform: Client, typed: ImageDigest) -> Image:
                 f"no image's digest begins with {typed.digest}", fix="`placet list --images` shows all"
             )
         case several:
-            raise WrongUsageError(f"{typed.digest} begins {len(several)} images' digests; type more of it")
+            raise WrongUsageError(
+                f"{typed.digest} begins {len(several)} images' digests",
+                fix="type more of it; `placet list --images` shows them whole",
+            )
 
 
 @contextmanager

@@ -18,6 +18,11 @@ class PlacetError(Exception):
         self.fix = fix
         self.rule = rule
 
+    @property
+    def parts(self) -> tuple[PlacetError, ...]:
+        """The errors that this one gathers; of most errors the error itself."""
+        return (self,)
+
     def __str__(self) -> str:
         return f"{self.detail}; {self.fix}" if self.fix else self.detail
 

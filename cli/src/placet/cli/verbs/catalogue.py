@@ -41,14 +41,16 @@ async def fetch(arguments: Namespace, screen: Screen) -> int:
 
     typed = meant(arguments.image) if arguments.image.startswith("sha256:") else None
     if not isinstance(typed, ImageDigest):
-        raise WrongUsageError(f"{arguments.image!r} is no image digest; `placet list --images` shows them")
+        raise WrongUsageError(
+            f"{arguments.image!r} is no image digest", fix="`placet list --images` shows them"
+        )
     async with connect() as platform:
         image = await find_image(platform, typed)
         directory: Path = arguments.directory or Path(
             image.project or image.image.removeprefix("sha256:")[:12]
         )
         if directory.exists():  # noqa: ASYNC240 (one look, before anything is under way)
-            raise WrongUsageError(f"{str(directory)!r} is there already; name a folder that is not")
+            raise WrongUsageError(f"{str(directory)!r} is there already", fix="name a folder that is not")
         with tempfile.TemporaryDirectory(prefix="placet-") as scratch:
             archive = Path(scratch) / "source.tar"
             await platform.download_source(image.image, archive)

@@ -25,7 +25,7 @@ from placet.rules import Verdict as Judged
 def check(arguments: Namespace, screen: Screen) -> int:
     folder: Path = arguments.path
     if not folder.is_dir():
-        raise WrongUsageError(f"{str(folder)!r} is no folder")
+        raise WrongUsageError(f"{str(folder)!r} is no folder", fix="name the folder of a model project")
     now = datetime.now(UTC)  # noqa: TID251 (the command is where a person's clock comes in)
     try:
         project, source, judged = _judge(folder, now)
@@ -49,7 +49,7 @@ def check(arguments: Namespace, screen: Screen) -> int:
         tell_verdicts(screen, checked.verdicts)
         screen.note()
     if refusals:
-        screen.note(f"{project or folder} would be refused")
+        screen.error(f"{project or folder} would be refused")
         tell_reasons(screen.note, refusals)
     else:
         screen.note(f"{project} would be cleared; `placet deploy {folder}` serves it")

@@ -18,7 +18,7 @@ def init(arguments: Namespace, screen: Screen) -> int:
     folder = _folder(arguments.path)
     target = folder / MANIFEST_NAME
     if target.exists() and not arguments.force:
-        raise WrongUsageError(f"{target} is there already; --force writes over it")
+        raise WrongUsageError(f"{target} is there already", fix="--force writes over it")
     manifest = initial_manifest(folder)
     target.write_text(dump_manifest(manifest), encoding="utf-8")
     missing = _missing(manifest)
@@ -38,7 +38,7 @@ def init(arguments: Namespace, screen: Screen) -> int:
 
 def _folder(path: Path) -> Path:
     if not path.is_dir():
-        raise WrongUsageError(f"{str(path)!r} is no folder")
+        raise WrongUsageError(f"{str(path)!r} is no folder", fix="name the folder that the model is in")
     return path
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,11 +24,15 @@ class Connection:
     token: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        parts = urlsplit(self.url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        if not _is_address(self.url):
             raise Unreadable(
                 f"{self.url!r} is no address of a platform",
-                fix="it starts with http:// or https://, for example http://127.0.0.1:8080",
+                fix="set PLACET_URL to one such as http://127.0.0.1:8080, with http:// or https:// in front",
+            )
+        if self.token is not None and not re.fullmatch(r"[!-~]+", self.token):
+            raise Unreadable(
+                "the token holds a character that no token has",
+                fix="set PLACET_TOKEN to the very line that `placet token create` printed",
             )
         object.__setattr__(self, "url", self.url.rstrip("/"))
 
@@ -39,6 +44,19 @@ class Connection:
             return ipaddress.ip_address(host).is_loopback
         except ValueError:
             return host == "localhost"
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return (
+            parts.scheme in ("http", "https")
+            and bool(parts.hostname)
+            and parts.port != 0
+            and re.fullmatch(r"[!-~]+", url) is not None
+        )
+    except ValueError:  # brackets that do not close, a port that is none
+        return False
 
 
 def discovery_file(environ: Mapping[str, str]) -> Path:

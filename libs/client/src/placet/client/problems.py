@@ -39,7 +39,7 @@ def problem(status: int, headers: Mapping[str, str], body: bytes) -> PlacetError
     detail = said.get("detail") or said.get("title") or _reason(status)
     fix, rule = said.get("fix"), said.get("rule")
     if status == 401 and fix is None:
-        fix = "set PLACET_TOKEN to a valid token; an operator makes one with `placet token create`"
+        fix = "set PLACET_TOKEN to a valid token; an admin makes one with `placet token create`"
     if status in PASSING or status >= 500:
         return Unavailable(detail, fix=fix, rule=rule, retry_after=_seconds(headers.get("retry-after")))
     if status == 400:

@@ -48,6 +48,17 @@ class DocumentRefused(Refused):
         self.document = document
         self.problems = problems
 
+    @property
+    def parts(self) -> tuple[Refused, ...]:
+        """Each mistake as a refusal of its own."""
+        return tuple(
+            Refused(f"{self._where(problem)}: {problem.detail}", fix=problem.fix, rule=self.rule)
+            for problem in self.problems
+        )
+
+    def _where(self, problem: Problem) -> str:
+        return f"{self.document}, {problem.path}" if problem.path else self.document
+
 
 def read_document(data: bytes, kind: type[T], *, document: str, limit: int = MAX_DOCUMENT_BYTES) -> T:
     """The YAML in `data` as a `kind` (a msgspec Struct), or `DocumentRefused` with every problem found."""
