@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from placet.cli.__main__ import main
 
 from tests.unit.client.fake_platform import ADMIN, FakePlatform, running
 
+EXAMPLE = Path(__file__).parents[3] / "examples" / "multiclass"
 MANIFEST = """\
 apiVersion: placet/v1
 project: wine
@@ -60,7 +62,18 @@ def platform(placet: Placet, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakePl
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
+    """A project that no rule refuses."""
     folder = tmp_path / "wine-project"
+    shutil.copytree(EXAMPLE, folder)
+    manifest = folder / "placet.yaml"
+    manifest.write_text(manifest.read_text().replace("project: multiclass", "project: wine"))
+    return folder
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> Path:
+    """A project that says no more than it must to be read."""
+    folder = tmp_path / "bare-project"
     folder.mkdir()
     (folder / "placet.yaml").write_text(MANIFEST)
     (folder / "model.skops").write_bytes(b"a model")

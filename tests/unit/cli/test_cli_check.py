@@ -7,12 +7,11 @@ import pickle
 import shutil
 from pathlib import Path
 
+import pytest
 from placet.rules import load_shipped
 
-from tests.unit.cli.conftest import Placet
+from tests.unit.cli.conftest import EXAMPLE, Placet
 from tests.unit.client.fake_platform import FakePlatform
-
-EXAMPLE = Path(__file__).parents[3] / "examples" / "multiclass"
 
 
 class Hostile:
@@ -38,8 +37,8 @@ def test_the_digest_is_the_one_the_platform_would_know_it_by(placet: Placet, pla
     assert checked["source"] == placet("deploy", str(EXAMPLE), "--json").document["source"]
 
 
-def test_what_only_people_know_is_asked_for_by_rule_with_the_next_step(placet: Placet, project: Path) -> None:
-    ended = placet("check", str(project), "--json")
+def test_what_only_people_know_is_asked_for_by_rule_with_the_next_step(placet: Placet, bare: Path) -> None:
+    ended = placet("check", str(bare), "--json")
     assert ended.status == 1
     assert ended.document["state"] == "refused"
     for refusal in ended.document["refusals"]:
@@ -74,9 +73,64 @@ def test_every_mistake_in_a_manifest_is_named(placet: Placet, project: Path) -> 
 
 
 def test_a_folder_without_a_manifest_is_told_about_init(placet: Placet, tmp_path: Path) -> None:
-    (tmp_path / "bare").mkdir()
-    (tmp_path / "bare" / "model.bin").write_bytes(b"?")
-    ended = placet("check", str(tmp_path / "bare"))
-    assert ended.status == 1
-    assert "placet init" in ended.err
+    folder = tmp_path / "my model"
+    folder.mkdir()
+    for _ in range(2):  # an empty one, and one with a file
+        ended = placet("check", str(folder))
+        assert ended.status == 1
+        assert ended.err == (
+            f"placet: {folder} would be refused\n"
+            f"  {folder} has no placet.yaml\n"
+            f"    fix: `placet init '{folder}'` writes one\n"
+        )
+        (folder / "model.bin").write_bytes(b"?")
     assert placet("check", str(tmp_path / "nowhere")).status == 2
+
+
+def test_a_manifest_that_is_ignored_is_told_from_one_that_is_missing(placet: Placet, project: Path) -> None:
+    (project / ".placetignore").write_text("*.yaml\n")
+    ended = placet("check", str(project))
+    assert ended.status == 1
+    assert ".placetignore leaves placet.yaml out" in ended.err
+
+
+@pytest.mark.parametrize("verb", ["deploy", "build"])
+@pytest.mark.parametrize(
+    ("said", "instead"),
+    [
+        ("project:", "projekt:"),
+        ("riskClass: minimal", "riskClass: none"),
+        ("riskClass:", "# riskClass:"),
+        ("card: README.md", "card: CARD.md"),
+        ("{format: sklearn,", "{format: [sklearn,"),
+    ],
+)
+def test_what_check_refuses_is_refused_before_it_is_sent_and_in_the_same_words(
+    placet: Placet, platform: FakePlatform, project: Path, verb: str, said: str, instead: str
+) -> None:
+    manifest = project / "placet.yaml"
+    text = manifest.read_text()
+    assert said in text
+    manifest.write_text(text.replace(said, instead))
+    checked = placet("check", str(project), "--json")
+    ended = placet(verb, str(project), "--json")
+    assert checked.status == ended.status == 1
+    assert ended.document["state"] == "refused"
+    assert ended.document["refusals"] == checked.document["refusals"] != []
+    assert ended.document["verdicts"] == checked.document["verdicts"]
+    assert checked.err.split("would be refused\n")[1] == ended.err.split("is refused\n")[1]
+    assert platform.requests == []
+
+
+def test_a_mistake_in_the_manifest_is_told_before_anything_is_packed(
+    placet: Placet, platform: FakePlatform, project: Path
+) -> None:
+    (project / "placet.yaml").write_text(
+        "apiVersion: placet/v1\nprojekt: wine\nmodel: {format: onnx, path: m}\n"
+    )
+    assert placet("deploy", str(project)).err == (
+        f"placet: deploy of {project} is refused\n"
+        "  placet.yaml, projekt: nobody knows this key\n"
+        "    fix: the nearest known one is 'project'\n"
+        "  placet.yaml, project: is missing\n"
+    )

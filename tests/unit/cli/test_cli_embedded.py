@@ -37,12 +37,10 @@ def environ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 
 
 @pytest.fixture
-def example(tmp_path: Path) -> Path:
-    folder = tmp_path / "example"
-    folder.mkdir()
-    (folder / "placet.yaml").write_text("project: wine")
-    (folder / "sample.json").write_text(json.dumps({"request": {"inputs": [[1.0, 0.5], [2.0, 0.5]]}}))
-    return folder
+def example(project: Path) -> Path:
+    sample = {"request": {"inputs": [[1.0, 0.5], [2.0, 0.5]]}, "response": {"outputs": [1, 1]}}
+    (project / "sample.json").write_text(json.dumps(sample))
+    return project
 
 
 def asked(**given: object) -> Namespace:

@@ -28,7 +28,7 @@ def test_a_deploy_ends_with_the_url_alone_on_stdout(
     assert ended.out == f"{platform.url}/models/wine\n"
     steps = [line.split()[1] for line in ended.err.splitlines() if line.startswith("done")]
     assert steps == [
-        "packed", "sent", "requested", "cleared", "reserved", "built", "indexed", "certified", "live",
+        "packed", "checked", "sent", "requested", "cleared", "reserved", "built", "indexed", "certified", "live",
     ]  # fmt: skip
 
 

@@ -54,7 +54,7 @@ def test_a_project_is_fetched_out_of_an_image(
     ended = placet("fetch", IMAGE[:12], str(tmp_path / "back"), "--json")
     assert ended.status == 0
     assert ended.document["directory"] == str(tmp_path / "back")
-    assert (tmp_path / "back" / "model.skops").read_bytes() == b"a model"
+    assert (tmp_path / "back" / "model.skops").read_bytes() == (project / "model.skops").read_bytes()
     again = placet("fetch", IMAGE, str(tmp_path / "back"))
     assert again.status == 2
     assert "is there already" in again.err

@@ -265,7 +265,7 @@ VERBS: Sequence[Verb] = (
         words="build",
         group="serve",
         does="certify and build an image, without starting it",
-        more="A source that was built before is not built again.",
+        more="What `placet check` refuses is not sent. A source that was built before is not built again.",
         example="placet build ./churn",
         function="operations:build",
         arguments=_source,
@@ -274,8 +274,8 @@ VERBS: Sequence[Verb] = (
         words="deploy",
         group="serve",
         does="certify, build if needed, start, and print the URL",
-        more=f"{_NO_CERTIFICATE} While a new release starts, the old one goes on answering.\n"
-        "Ctrl-C stops the waiting, never the operation.",
+        more=f"{_NO_CERTIFICATE} What `placet check` refuses is not sent. While a new\n"
+        "release starts, the old one goes on answering. Ctrl-C stops the waiting, never the\noperation.",
         example="placet deploy ./churn",
         function="operations:deploy",
         arguments=_source,

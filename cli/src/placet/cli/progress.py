@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, Self, TextIO
+from typing import TYPE_CHECKING, Protocol, Self
 
 from placet.cli.screen import Screen, harmless
 from placet.client.documents import Operation, Step
@@ -35,7 +35,7 @@ class Progress(Protocol):
 
 def progress(screen: Screen) -> Progress:
     if screen.notes.isatty():
-        return LiveProgress(screen.notes)
+        return LiveProgress(screen)
     return PlainProgress(screen)
 
 
@@ -69,12 +69,13 @@ class PlainProgress:
 class LiveProgress:
     """The list of steps, redrawn in place; the last picture stays."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, screen: Screen) -> None:
         from rich.console import Console
         from rich.live import Live
         from rich.spinner import Spinner
 
-        self._console = Console(file=stream, highlight=False)
+        self._screen = screen
+        self._console = Console(file=screen.notes, highlight=False)
         unicode = "utf" in self._console.encoding.lower()
         self._spinner = Spinner("dots" if unicode else "line")
         self._marks = {
@@ -106,6 +107,7 @@ class LiveProgress:
         self._draw()
 
     def _draw(self) -> None:
+        self._screen.is_silent = False
         self._live.start()  # once; before there is a step there is nothing to draw, not even an empty line
         self._live.refresh()
 

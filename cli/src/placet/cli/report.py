@@ -23,12 +23,14 @@ _ENDS = {
 _WRONG = ("refused", "failed", "quarantined", "stalled")
 
 
-def conclude(screen: Screen, operation: Operation) -> None:
-    """The end of an operation: words on stderr, and its one result (URL or image) on stdout."""
+def conclude(screen: Screen, operation: Operation, *, of: str = "the project") -> None:
+    """The end of an operation: words on stderr, and its one result (URL or image) on stdout.
+
+    `of` is what it was asked of, for an end before the project's name was known.
+    """
     said = _ENDS.get(operation.state, "{command} of {project}: {state}")
-    words = said.format(**{**operation.to_json(), "project": operation.project or "the project"})
-    if operation.steps:
-        screen.note()
+    words = said.format(**{**operation.to_json(), "project": operation.project or of})
+    screen.gap()
     if operation.state in _WRONG:
         screen.error(words)
     else:

@@ -29,6 +29,8 @@ def harmless(text: str) -> str:
 class Screen:
     def __init__(self, *, is_json: bool) -> None:
         self.is_json = is_json
+        self.is_silent = True
+        """Whether nothing was said yet along the way."""
 
     @property
     def notes(self) -> TextIO:
@@ -39,7 +41,13 @@ class Screen:
         _write(sys.stderr if self.is_json else sys.stdout, harmless(text))
 
     def note(self, text: str = "") -> None:
+        self.is_silent = False
         _write(sys.stderr, harmless(text))
+
+    def gap(self) -> None:
+        """An empty line, if something stands above it."""
+        if not self.is_silent:
+            self.note()
 
     def document(self, document: Mapping[str, Any]) -> None:
         """The one JSON document of a verb; nothing without `--json`."""

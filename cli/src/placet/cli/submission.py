@@ -1,7 +1,7 @@
 """From what a user calls a source to what the platform calls one.
 
-A folder is packed and sent, unless the platform has it; an image is looked up by as much of its digest as was
-typed. Nothing of the project is run or read beyond what packing needs.
+A folder is packed, checked, and sent unless the platform has it; an image is looked up by as much of its digest as
+was typed. Nothing of the project is run.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from pathlib import Path
 
 from placet.cli.exits import WrongUsageError
 from placet.cli.progress import Progress
-from placet.client import Client, Image, Step
-from placet.errors import Refused, Unknown
+from placet.client import Client, Command, Image, Operation, Step
+from placet.errors import Unknown
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{1,64}")
 _WHOLE = len("sha256:") + 64
@@ -55,24 +55,33 @@ def meant(source: str) -> Folder | ImageDigest:
     return Folder(path)
 
 
-async def send(platform: Client, folder: Folder, steps: Progress) -> str:
-    """The digest under which the platform has the folder, sent if need be."""
-    from placet.projects import MANIFEST_NAME, pack
+async def submit(
+    platform: Client, command: Command, folder: Folder, steps: Progress, *, project: str | None = None
+) -> Operation:
+    """The operation asked for of a folder, which is checked here first: what the rules refuse is not sent."""
+    from placet.cli.examination import examine, look_at_manifest
+    from placet.projects import pack
 
-    if not (folder.path / MANIFEST_NAME).is_file():
-        raise Refused(f"{folder.path} has no {MANIFEST_NAME}", fix=f"`placet init {folder.path}` writes one")
+    look_at_manifest(folder.path)
     with tempfile.TemporaryDirectory(prefix="placet-") as scratch:
         archive = Path(scratch) / "source.tar"
-        with _timed(steps, "packed") as told:
+        with _timed(steps, "packed") as step:
             packed = await asyncio.to_thread(pack, folder.path, archive)
-            told.append(f"{len(packed.files)} files, {_size(packed.size)}")
-        with _timed(steps, "sent") as told:
+            step.detail = f"{len(packed.files)} files, {_size(packed.size)}"
+        with _timed(steps, "checked") as step:
+            examined = await asyncio.to_thread(examine, archive)
+            step.detail = examined.tally
+            if examined.refusals:
+                step.state, step.detail = "refused", ", ".join(str(no.rule) for no in examined.refusals)
+        if examined.refusals:
+            return examined.operation(command, project=project)
+        with _timed(steps, "sent") as step:
             if await platform.has_source(packed.digest):
-                told.append("the platform has it already")
+                step.detail = "the platform has it already"
             else:
                 await platform.upload(archive, packed.digest)
-                told.append(f"{packed.digest[:19]}…")
-        return packed.digest
+                step.detail = f"{packed.digest[:19]}…"
+    return await platform.command(command, project=project, digest=packed.digest)
 
 
 async def find_image(platform: Client, typed: ImageDigest) -> Image:
@@ -94,18 +103,25 @@ async def find_image(platform: Client, typed: ImageDigest) -> Image:
             )
 
 
+@dataclass
+class _Came:
+    """What a step of this machine came to."""
+
+    state: str = "done"
+    detail: str | None = None
+
+
 @contextmanager
-def _timed(steps: Progress, name: str) -> Iterator[list[str]]:
-    """A step of this machine; what is told in the list is its detail."""
+def _timed(steps: Progress, name: str) -> Iterator[_Came]:
     began = time.monotonic()
     steps.local(Step(name=name, state="running"))
-    told: list[str] = []
+    came = _Came()
     try:
-        yield told
+        yield came
     except BaseException:
         steps.local(Step(name=name, state="failed", seconds=time.monotonic() - began))
         raise
-    steps.local(Step(name=name, state="done", seconds=time.monotonic() - began, detail=" ".join(told)))
+    steps.local(Step(name=name, state=came.state, seconds=time.monotonic() - began, detail=came.detail))
 
 
 def _size(size: int) -> str:

@@ -25,7 +25,7 @@ from placet.cli import exits
 from placet.cli.progress import Progress
 from placet.cli.report import conclude, tell_verdicts
 from placet.cli.screen import Screen
-from placet.cli.submission import Folder, send
+from placet.cli.submission import Folder, submit
 from placet.cli.verbs.operations import begin, see_through
 from placet.client import Client, Connection, Operation, Verdict, leave_discovery, remove_discovery
 from placet.errors import Refused, Unavailable
@@ -90,7 +90,7 @@ async def _tour(client: Client, example: Path, screen: Screen, *, is_short: bool
     """The road of one model, told; whether all of it went well."""
 
     async def ask(platform: Client, steps: Progress) -> Operation:
-        return await platform.command("deploy", digest=await send(platform, Folder(example), steps))
+        return await submit(platform, "deploy", Folder(example), steps)
 
     async def deploy() -> Operation:
         return await see_through(client, await begin(client, "deploy", None, ask, screen), screen)

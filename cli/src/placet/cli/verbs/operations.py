@@ -14,7 +14,7 @@ from placet.cli.progress import Progress, progress
 from placet.cli.report import conclude, describe, describe_project, refusals_of
 from placet.cli.screen import Screen
 from placet.cli.session import connect
-from placet.cli.submission import Folder, find_image, meant, send
+from placet.cli.submission import Folder, find_image, meant, submit
 from placet.client import Client, Command, ModelDetail, Operation
 from placet.errors import Refused, Unavailable, Unreadable
 
@@ -84,12 +84,11 @@ async def _submit(command: Command, arguments: Namespace, screen: Screen) -> int
 
     async def ask(platform: Client, steps: Progress) -> Operation:
         if isinstance(source, Folder):
-            digest = await send(platform, source, steps)
-            return await platform.command(command, project=project, digest=digest)
+            return await submit(platform, command, source, steps, project=project)
         image = await find_image(platform, source)
         return await platform.command(command, project=project, image=image.image)
 
-    return await _carry_out(command, project, ask, arguments, screen)
+    return await _carry_out(command, arguments.source, ask, arguments, screen)
 
 
 async def _name(command: Command, arguments: Namespace, screen: Screen) -> int:
@@ -99,17 +98,15 @@ async def _name(command: Command, arguments: Namespace, screen: Screen) -> int:
     return await _carry_out(command, arguments.project, ask, arguments, screen)
 
 
-async def _carry_out(
-    command: Command, project: str | None, ask: Ask, arguments: Namespace, screen: Screen
-) -> int:
+async def _carry_out(command: Command, what: str, ask: Ask, arguments: Namespace, screen: Screen) -> int:
     async with connect() as platform:
-        operation = await begin(platform, command, project, ask, screen)
+        operation = await begin(platform, command, arguments.project, ask, screen)
         if arguments.no_wait and not operation.is_over:
             screen.result(str(operation.operation))
             screen.document(operation.to_json())
             return exits.DONE
         operation = await see_through(platform, operation, screen)
-    conclude(screen, operation)
+    conclude(screen, operation, of=what)
     screen.document(operation.to_json())
     return exits.of_state(operation.state)
 

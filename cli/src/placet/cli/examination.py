@@ -1,0 +1,93 @@
+"""What the platform would say of a folder, found out here: the rules of stage `submit`.
+
+What is judged is the archive that would be sent, unpacked again, so that an ignored file cannot make a difference
+between here and the platform. Nothing is sent, and nothing of the project is run or loaded.
+"""
+
+from __future__ import annotations
+
+import shlex
+import tempfile
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from placet.client import Operation, Refusal, Verdict
+from placet.errors import Refused
+from placet.projects import MANIFEST_NAME, parse_manifest, unpack
+from placet.projects.archive import IGNORE_FILE
+from placet.rules import Engine, gather_submit_facts, load_shipped
+from placet.rules import Verdict as Judged
+
+
+@dataclass(frozen=True, kw_only=True)
+class Examined:
+    project: str
+    source: str
+    judged: tuple[Judged, ...]
+
+    @property
+    def refusals(self) -> tuple[Refusal, ...]:
+        return tuple(_reason(verdict) for verdict in self.judged if verdict.is_refusal)
+
+    @property
+    def warnings(self) -> tuple[Refusal, ...]:
+        return tuple(
+            _reason(verdict) for verdict in self.judged if not verdict.is_passed and not verdict.is_refusal
+        )
+
+    @property
+    def tally(self) -> str:
+        passed = sum(verdict.is_passed for verdict in self.judged)
+        return f"{passed} of {len(self.judged)} rules pass"
+
+    def operation(self, command: str, *, project: str | None = None) -> Operation:
+        """As the platform would tell it, had it been asked."""
+        refusals = self.refusals
+        return Operation(
+            command=command,
+            project=project or self.project,
+            source=self.source,
+            state="refused" if refusals else "cleared",
+            refusals=refusals,
+            verdicts=tuple(
+                Verdict(rule=each.rule, result=each.result, stage=each.stage) for each in self.judged
+            ),
+        )
+
+
+def look_at_manifest(folder: Path) -> None:
+    """Raise `Refused` with every mistake in the folder's placet.yaml, before anything is done with the folder."""
+    manifest = folder / MANIFEST_NAME
+    try:
+        data = manifest.read_bytes()
+    except FileNotFoundError as missing:
+        raise Refused(
+            f"{folder} has no {MANIFEST_NAME}", fix=f"`placet init {shlex.quote(str(folder))}` writes one"
+        ) from missing
+    except OSError as unreadable:
+        raise Refused(
+            f"{manifest} cannot be read: {unreadable.strerror}", fix="it has to be a file that you may read"
+        ) from unreadable
+    parse_manifest(data)
+
+
+def examine(archive: Path) -> Examined:
+    """The verdict of every rule on a packed folder. Raises `Refused` for one that rules cannot be asked about."""
+    now = datetime.now(UTC)  # noqa: TID251 (the command is where a person's clock comes in)
+    with tempfile.TemporaryDirectory(prefix="placet-") as scratch:
+        copy = Path(scratch) / "project"
+        contents = unpack(archive, copy)
+        if contents.manifest is None:
+            raise Refused(
+                f"{IGNORE_FILE} leaves {MANIFEST_NAME} out", fix=f"take that pattern out of {IGNORE_FILE}"
+            )
+        manifest = parse_manifest(contents.manifest)
+        facts = gather_submit_facts(copy, manifest, now=now)
+        with Engine() as engine:
+            judged = engine.evaluate_sync(load_shipped(), "submit", facts)
+    return Examined(project=manifest.project, source=contents.digest, judged=judged)
+
+
+def _reason(verdict: Judged) -> Refusal:
+    return Refusal(rule=verdict.rule, why=verdict.why or verdict.title, fix=verdict.fix)
