@@ -15,6 +15,7 @@ from secrets import token_hex
 from typing import Any
 
 import pytest
+from placet.cli.examination import examine
 from placet.client import Client, Connection, Operation
 from placet.projects import pack
 
@@ -139,6 +140,35 @@ class Scenarios:
         assert len(refused.refusals) >= 2
         assert all(refusal.rule and refusal.why and refusal.fix for refusal in refused.refusals)
         assert refused.image is None
+
+    async def test_the_platform_refuses_in_the_words_of_a_check_on_the_own_machine(
+        self, platform: Platform, tmp_path: Path, project: str
+    ) -> None:
+        folder = write_project(tmp_path / "p", project, without=("owner", "purpose"))
+        (folder / "README.md").unlink()
+        refused = await deploy(platform, folder)
+        pack(folder, tmp_path / "source.tar")
+        checked = examine(tmp_path / "source.tar")
+        assert "there is no file README.md" in str(refused.refusals)
+        assert refused.refusals == checked.refusals
+        assert refused.source == checked.source
+
+    async def test_a_refused_deploy_is_told_apart_from_the_release_that_serves(
+        self, platform: Platform, tmp_path: Path, project: str
+    ) -> None:
+        first = await deploy(platform, write_project(tmp_path / "good", project))
+        refused = await deploy(platform, write_project(tmp_path / "bad", project, without=("owner",)))
+        async with client_of(platform) as client:
+            model = await client.model(project)
+        assert (model.release, model.state, model.url) == (1, "live", first.url)
+        assert (model.image, model.source, model.certificate) == (
+            first.image,
+            first.source,
+            first.certificate,
+        )
+        assert model.cause == first
+        assert model.operation == refused
+        assert (refused.release, refused.source != first.source) == (2, True)
 
     async def test_an_unknown_project_is_a_404_that_says_so(self, platform: Platform) -> None:
         for command in ("start", "stop", "delete"):
