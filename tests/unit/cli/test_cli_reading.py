@@ -106,6 +106,38 @@ def test_a_replay_prints_events_with_their_positions(placet: Placet, platform: F
     assert len(placet("audit", "replay", "--from", "2").out.splitlines()) == 3
 
 
+@pytest.mark.parametrize("form", [(), ("--json",)])
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("audit replay --project nobody", "the log has no event of a project called 'nobody'"),
+        (
+            "audit replay --project beer --until 1",
+            "the log has no event of a project called 'beer' between positions 1 and 1",
+        ),
+        ("audit replay --from 9", "the log has no event from position 9 on"),
+        ("events --project nobody", "the log has no event of a project called 'nobody'"),
+        ("events --type placet.x.*", "the log has no event of a type like 'placet.x.*'"),
+        (
+            "events --type placet.x.v1 --project beer --from 2",
+            "the log has no event of a type like 'placet.x.v1' of a project called 'beer' from position 2 on",
+        ),
+    ],
+)
+def test_a_log_that_holds_nothing_of_what_was_asked_says_so_beside_stdout(
+    placet: Placet, platform: FakePlatform, typed: str, said: str, form: tuple[str, ...]
+) -> None:
+    platform.events = [event(1), event(2, project="beer")]
+    ended = placet(*typed.split(), *form)
+    assert (ended.status, ended.out, ended.err) == (0, "", f"{said}\n")
+
+
+def test_what_was_told_needs_no_words_beside_it(placet: Placet, platform: FakePlatform) -> None:
+    platform.events = [event(1), event(2, project="beer")]
+    for typed in ("audit replay --project beer", "events --project beer", "events --type placet.*"):
+        assert placet(*typed.split()).err == ""
+
+
 def test_a_hole_in_the_audit_log_ends_the_replay_with_1(placet: Placet, platform: FakePlatform) -> None:
     platform.events = [event(1), event(3)]
     ended = placet("audit", "replay")

@@ -14,6 +14,7 @@ import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Any
 
 import uvicorn
@@ -304,7 +305,7 @@ class FakePlatform:
             event
             for event in self.events
             if asked.get("project") in (None, event["partitionkey"])
-            and asked.get("type") in (None, event["type"])
+            and fnmatchcase(event["type"], asked.get("type", "*"))
         ]
         if "follow" in asked:
             return self.sent_events(

@@ -30,6 +30,7 @@ async def logs(arguments: Namespace, screen: Screen) -> int:
 
 
 async def events(arguments: Namespace, screen: Screen) -> int:
+    told = 0
     async with connect() as platform:
         happened = platform.events(
             after=arguments.first - 1, type=arguments.type, project=arguments.project, follow=arguments.follow
@@ -37,10 +38,14 @@ async def events(arguments: Namespace, screen: Screen) -> int:
         async with aclosing(happened):
             async for event in happened:
                 screen.line(event)
+                told += 1
+    if not told and not arguments.follow:
+        screen.note(_nothing(arguments.first, None, type=arguments.type, project=arguments.project))
     return exits.DONE
 
 
 async def replay(arguments: Namespace, screen: Screen) -> int:
+    told = 0
     async with connect() as platform, aclosing(platform.entries(after=arguments.first - 1)) as entries:
         async for entry in entries:
             if arguments.until is not None and entry.position > arguments.until:
@@ -54,4 +59,18 @@ async def replay(arguments: Namespace, screen: Screen) -> int:
                         "producerepoch": entry.epoch,
                     }
                 )
+                told += 1
+    if not told:
+        screen.note(_nothing(arguments.first, arguments.until, project=arguments.project))
     return exits.DONE
+
+
+def _nothing(first: int, last: int | None, *, project: str | None, type: str | None = None) -> str:
+    """Why nothing was told, so that a mistyped name does not look like a project to which nothing happened."""
+    asked = [
+        f"of a type like {type!r}" if type else "",
+        f"of a project called {project!r}" if project else "",
+        f"from position {first} on" if first > 1 and last is None else "",
+        f"between positions {first} and {last}" if last is not None else "",
+    ]
+    return " ".join(("the log has no event", *filter(None, asked)))
