@@ -9,6 +9,7 @@ import pytest
 from placet.cli.arguments import VERBS
 
 from tests.unit.cli.conftest import Placet
+from tests.unit.client.fake_platform import FakePlatform
 
 
 @pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.words)
@@ -65,10 +66,23 @@ def test_wrong_usage_is_one_document_with_json(placet: Placet, typed: str) -> No
     assert ended.document["error"]["fix"]
 
 
-def test_help_loads_nothing_heavy() -> None:
+def loaded_by(*typed: str) -> set[str]:
+    """The packages that a process has loaded once it has carried out the verb."""
     look = (
-        "import sys; from placet.cli.__main__ import main; main(['deploy', '--help']);"
-        "print(*{'httpx', 'asyncio', 'rich', 'yaml', 'msgspec'} & set(sys.modules), file=sys.stderr)"
+        f"import sys; from placet.cli.__main__ import main; main({typed!r});"
+        "print('loaded', *{name.partition('.')[0] for name in sys.modules}, *sys.modules, file=sys.stderr)"
     )
     ended = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
-    assert ended.stderr.split() == []
+    return set(ended.stderr.rpartition("loaded ")[2].split())
+
+
+def test_help_loads_nothing_heavy() -> None:
+    assert not {"httpx", "asyncio", "rich", "yaml", "msgspec"} & loaded_by("deploy", "--help")
+    assert not {"httpx", "asyncio", "rich", "yaml", "msgspec"} & loaded_by("fly")
+
+
+@pytest.mark.parametrize("typed", ["list", "status wine", "stop wine", "events", "logs wine"])
+def test_a_verb_loads_no_more_than_it_takes_to_ask(platform: FakePlatform, typed: str) -> None:
+    loaded = loaded_by(*typed.split())
+    assert "httpx" in loaded
+    assert not {"click", "rich", "pygments", "yaml", "placet.projects", "placet.rules"} & loaded

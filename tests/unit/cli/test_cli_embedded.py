@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import stat
 from argparse import Namespace
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from placet.cli.platform import listen
 from placet.cli.screen import Screen
 from placet.cli.verbs.embedded import Serve, run, show
 from placet.client import Connection, discovery_file, leave_discovery, read_discovery
@@ -59,6 +62,22 @@ async def test_up_leaves_its_address_for_this_user_and_takes_it_away(
     assert await task == 0
     assert not discovery_file(environ).exists()
     assert json.loads(capsys.readouterr().out)["url"] == platform.url
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+async def test_small_answers_are_sent_at_once(host: str) -> None:
+    """Without this each call waits 40 ms for the acknowledgement of its answer's first part."""
+    heard: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.set_result(writer.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        writer.close()
+
+    with closing(listen(host, 0)) as listening:
+        async with await asyncio.start_server(answer, sock=listening):
+            _, writer = await asyncio.open_connection(host, listening.getsockname()[1])
+            assert await heard
+            writer.close()
 
 
 async def test_up_leaves_another_platforms_address_alone(environ: dict[str, str]) -> None:

@@ -340,7 +340,7 @@ VERBS: Sequence[Verb] = (
         does="a colleague's model project back out of the registry",
         more="The archive is checked against its digest and unpacked into a new folder.",
         example="placet fetch sha256:4f1c ./churn",
-        function="catalogue:fetch",
+        function="fetch:fetch",
         arguments=_fetch,
     ),
     Verb(

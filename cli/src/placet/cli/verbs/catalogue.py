@@ -1,17 +1,12 @@
-"""Verbs that read what there is: models, images, and a project back out of an image."""
+"""`placet list`: what is served, and what is in the registry."""
 
 from __future__ import annotations
 
-import asyncio
-import tempfile
 from argparse import Namespace
-from pathlib import Path
 
 from placet.cli import exits
-from placet.cli.exits import WrongUsageError
 from placet.cli.screen import Screen
 from placet.cli.session import connect
-from placet.cli.submission import ImageDigest, find_image, meant
 
 
 async def list_all(arguments: Namespace, screen: Screen) -> int:
@@ -33,31 +28,4 @@ async def list_all(arguments: Namespace, screen: Screen) -> int:
                 [(model.project, model.release, model.state, model.url) for model in models],
             )
             screen.document({"models": [model.to_json() for model in models]})
-    return exits.DONE
-
-
-async def fetch(arguments: Namespace, screen: Screen) -> int:
-    from placet.projects import unpack
-
-    typed = meant(arguments.image) if arguments.image.startswith("sha256:") else None
-    if not isinstance(typed, ImageDigest):
-        raise WrongUsageError(
-            f"{arguments.image!r} is no image digest", fix="`placet list --images` shows them"
-        )
-    async with connect() as platform:
-        image = await find_image(platform, typed)
-        directory: Path = arguments.directory or Path(
-            image.project or image.image.removeprefix("sha256:")[:12]
-        )
-        if directory.exists():  # noqa: ASYNC240 (one look, before anything is under way)
-            raise WrongUsageError(f"{str(directory)!r} is there already", fix="name a folder that is not")
-        with tempfile.TemporaryDirectory(prefix="placet-") as scratch:
-            archive = Path(scratch) / "source.tar"
-            await platform.download_source(image.image, archive)
-            await asyncio.to_thread(unpack, archive, directory)
-    screen.note(
-        f"release {image.release} of {image.project}, unpacked; `placet deploy {directory}` serves it"
-    )
-    screen.result(str(directory))
-    screen.document({**image.to_json(), "directory": str(directory)})
     return exits.DONE

@@ -37,6 +37,11 @@ class Connection:
         object.__setattr__(self, "url", self.url.rstrip("/"))
 
     @property
+    def is_plain(self) -> bool:
+        """Whether it is HTTP without TLS."""
+        return urlsplit(self.url).scheme == "http"
+
+    @property
     def is_local(self) -> bool:
         """Whether the address is this machine's own, which no proxy should be asked about."""
         host = urlsplit(self.url).hostname or ""

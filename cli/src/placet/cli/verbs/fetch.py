@@ -1,0 +1,40 @@
+"""`placet fetch`: a project back out of an image."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from argparse import Namespace
+from pathlib import Path
+
+from placet.cli import exits
+from placet.cli.exits import WrongUsageError
+from placet.cli.screen import Screen
+from placet.cli.session import connect
+from placet.cli.submission import ImageDigest, find_image, meant
+from placet.projects import unpack
+
+
+async def fetch(arguments: Namespace, screen: Screen) -> int:
+    typed = meant(arguments.image) if arguments.image.startswith("sha256:") else None
+    if not isinstance(typed, ImageDigest):
+        raise WrongUsageError(
+            f"{arguments.image!r} is no image digest", fix="`placet list --images` shows them"
+        )
+    async with connect() as platform:
+        image = await find_image(platform, typed)
+        directory: Path = arguments.directory or Path(
+            image.project or image.image.removeprefix("sha256:")[:12]
+        )
+        if directory.exists():  # noqa: ASYNC240 (one look, before anything is under way)
+            raise WrongUsageError(f"{str(directory)!r} is there already", fix="name a folder that is not")
+        with tempfile.TemporaryDirectory(prefix="placet-") as scratch:
+            archive = Path(scratch) / "source.tar"
+            await platform.download_source(image.image, archive)
+            await asyncio.to_thread(unpack, archive, directory)
+    screen.note(
+        f"release {image.release} of {image.project}, unpacked; `placet deploy {directory}` serves it"
+    )
+    screen.result(str(directory))
+    screen.document({**image.to_json(), "directory": str(directory)})
+    return exits.DONE
