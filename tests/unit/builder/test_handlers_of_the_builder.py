@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from placet.builder.adapters.image_workshop import RegistryImages
 from placet.builder.api import router
 from placet.builder.handlers import MAX_WHY, BuildJob, build_worker

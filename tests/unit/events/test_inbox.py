@@ -413,7 +413,7 @@ async def test_a_message_is_parked_whatever_the_reason_is_made_of(
         await eventually(lambda: rows_are(wiring, [("alpha", 1, "parked")]))
         (parked,) = await all_parked(wiring.store)
     assert parked.reason.isprintable()
-    assert len(parked.reason) <= MAX_REASON + 3
+    assert len(parked.reason) <= MAX_REASON
 
 
 async def rows_are(wiring: Wiring, expected: list[tuple[str, int, str]]) -> bool:

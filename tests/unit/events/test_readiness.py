@@ -14,8 +14,8 @@ from placet.errors import Unavailable
 from placet.events import tables
 from placet.events.bus import Receiver, Subscription
 from placet.events.http import http_app
-from placet.events.inbox import ByType
 from placet.events.parked import all_parked
+from placet.events.reaction import ByType
 from placet.events.service import Service, ServiceRunner
 from placet.events.store import Run, Unit
 from placet.events.wiring import Wiring
@@ -99,6 +99,7 @@ async def test_what_is_parked_is_counted_without_reading_it(wiring: Wiring) -> N
         "producer": "alpha",
         "epoch": "e",
         "routing_key": "k",
+        "lane": "k",
         "raw": b"x",
         "attempts": 1,
         "next_at": 0.0,

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from msgspec.structs import replace
 from placet.events.contracts import deployer
 from placet.gateway.model_proxy import SANDBOX, ProxyLimits
 from starlette.applications import Starlette

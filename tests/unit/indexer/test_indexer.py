@@ -69,7 +69,7 @@ def test_an_image_is_indexed_as_what_its_labels_say() -> None:
 
 
 def test_labels_that_are_not_there_are_empty_and_not_guessed() -> None:
-    bare = replace(
+    bare = msgspec.structs.replace(
         INDEXED, image_source="", image_project="", format="", lock="", base="", python="", builder=""
     )
     given(INDEX).when(index(replace(FOUND, labels={}))).then(bare)
@@ -78,7 +78,7 @@ def test_labels_that_are_not_there_are_empty_and_not_guessed() -> None:
 def test_an_image_of_another_source_is_told_as_it_is() -> None:
     other = f"sha256:{'6' * 64}"
     lying = replace(FOUND, labels={**LABELS, "io.placet.source": other})
-    given(INDEX).when(index(lying)).then(replace(INDEXED, image_source=other))
+    given(INDEX).when(index(lying)).then(msgspec.structs.replace(INDEXED, image_source=other))
 
 
 def test_an_image_that_is_not_there_is_unknown() -> None:

@@ -78,15 +78,10 @@ def storable(text: str) -> str:
     What went wrong may quote what made it go wrong: a lone surrogate out of a file's name, a NUL out of a model.
     """
     kept = text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
-    half = MAX_REASON // 2
+    half = (MAX_REASON - len(" … ")) // 2
     return kept if len(kept) <= MAX_REASON else f"{kept[:half]} … {kept[-half:]}"
 
 
 def backoff(attempts: int) -> float:
     """Seconds before the next attempt: 0.2, 0.4, 0.8 … up to a minute."""
     return MAX_DELAY if attempts > 9 else 0.1 * 2**attempts  # 2**1024 would not fit into a float
-
-
-def storable(text: str) -> str:
-    """`text` as any database keeps it: no surrogates, no NUL, of bounded length."""
-    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")[:4000]
