@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from msgspec.structs import replace
 from placet.builder.adapters.image_workshop import RegistryImages
 from placet.builder.api import router
 from placet.builder.handlers import MAX_WHY, BuildJob, build_worker
@@ -23,6 +22,7 @@ from placet.events.catalog import contract_of
 from placet.events.contracts.builder import BuildAccepted, BuildFailed, ImageBuilt, ImageReused
 from placet.events.contracts.gateway import TokenRevoked
 from placet.events.jobs import Job
+from placet.events.testing import changed
 from placet.events.unit_of_work import Context
 from placet.oci import ImageLayout
 from placet.trust import KeySet, SigningKey, tokens
@@ -61,7 +61,7 @@ class CountingWorkshop:
         if self.trouble:
             raise self.trouble.pop(0)
         self.builds.append((project, release, source))
-        return replace(built(project, release), source=source)
+        return changed(built(project, release), source=source)
 
 
 @dataclass
@@ -73,7 +73,7 @@ class Builder:
     ports: Ports
 
     async def reserve(self, project: str = "churn", release: int = 1, **more: Any) -> None:
-        await self.alone.hear(replace(reserved(project, release), **more))
+        await self.alone.hear(changed(reserved(project, release), **more))
         await self.alone.work_off()
 
     def token(self) -> str:

@@ -11,7 +11,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from msgspec.structs import replace
 from placet.certifier.adapters.policy_engine import PolicyRules
 from placet.certifier.adapters.registry_notary import RegistryNotary
 from placet.certifier.bootstrap import build
@@ -22,6 +21,7 @@ from placet.errors import Refused, Unavailable, Unreadable
 from placet.events.contracts.certifier import CertificateIssued, ReleaseCleared, ReleaseRefused
 from placet.events.contracts.indexer import ImageIndexed
 from placet.events.contracts.shapes import Stage
+from placet.events.testing import changed
 from placet.oci import ImageConfig, ImageLayout, Manifest
 from placet.rules import Engine, load_shipped
 from placet.trust import KeySet, SigningKey, certificates, dsse
@@ -273,7 +273,7 @@ async def test_the_shipped_rules_refuse_an_image_of_another_source(
     engine = Engine()
     try:
         rules = PolicyRules(load_shipped(), engine)
-        seen = replace(indexed(), **change)
+        seen = changed(indexed(), **change)
         cleared = ReleaseCleared(
             project="churn",
             release=1,

@@ -10,8 +10,8 @@ from typing import Any
 
 import httpx
 import pytest
-from msgspec.structs import replace
 from placet.events.contracts import deployer
+from placet.events.testing import changed
 from placet.gateway.model_proxy import SANDBOX, ProxyLimits
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -158,7 +158,7 @@ async def test_a_model_sees_the_token_and_no_cookie_and_nothing_of_the_hop(
 
 async def test_a_model_that_everybody_may_call_sees_no_token(gateway: Gateway, model: Model) -> None:
     operation = await asked(gateway)
-    public = replace(cleared(), access="public")
+    public = changed(cleared(), access="public")
     async with serving(model.app) as endpoint:
         await gateway.hear_all((public, *DEPLOY[2:-1], started(endpoint=endpoint)), operation)
         told = (await get(gateway, "/models/churn/x")).json()

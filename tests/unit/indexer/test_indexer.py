@@ -13,7 +13,7 @@ from hypothesis import given as for_all
 from hypothesis import strategies as st
 from placet.errors import Unavailable
 from placet.events.contracts.indexer import ImageIndexed, ImageUnknown
-from placet.events.testing import given
+from placet.events.testing import changed, given
 from placet.indexer.adapters.oci_registry import RegistryImages
 from placet.indexer.bootstrap import build
 from placet.indexer.domain import IMAGE as INDEX
@@ -69,7 +69,7 @@ def test_an_image_is_indexed_as_what_its_labels_say() -> None:
 
 
 def test_labels_that_are_not_there_are_empty_and_not_guessed() -> None:
-    bare = msgspec.structs.replace(
+    bare = changed(
         INDEXED, image_source="", image_project="", format="", lock="", base="", python="", builder=""
     )
     given(INDEX).when(index(replace(FOUND, labels={}))).then(bare)
@@ -78,7 +78,7 @@ def test_labels_that_are_not_there_are_empty_and_not_guessed() -> None:
 def test_an_image_of_another_source_is_told_as_it_is() -> None:
     other = f"sha256:{'6' * 64}"
     lying = replace(FOUND, labels={**LABELS, "io.placet.source": other})
-    given(INDEX).when(index(lying)).then(msgspec.structs.replace(INDEXED, image_source=other))
+    given(INDEX).when(index(lying)).then(changed(INDEXED, image_source=other))
 
 
 def test_an_image_that_is_not_there_is_unknown() -> None:
