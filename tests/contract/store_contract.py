@@ -432,6 +432,99 @@ class StoreContract:
         }
         assert ids_of(await whole_log(store)) == ["0"] + [f"e{n}" for n in range(12) if n not in bad]
 
+    @pytest.mark.parametrize("guilty", [1, 10])
+    async def test_units_in_conflict_leave_their_neighbours_in_one_transaction(
+        self, store: SqlStore, guilty: int
+    ) -> None:
+        await store.commit(appending("taken", "0"))
+        lost = Claim(statement=sa.delete(keys))
+        bad = [
+            appending("taken", f"late {n}", expected=0)
+            if n % 2
+            else Unit(claims=(lost,), appends=appending("c", f"claimed {n}").appends)
+            for n in range(guilty)
+        ]
+        before = store.committed.count
+
+        outcomes = await asyncio.gather(
+            *(
+                store.commit(
+                    bad[n // 10] if n % 10 == 3 and n // 10 < guilty else appending(f"s{n}", f"e{n}")
+                )
+                for n in range(100)
+            ),
+            return_exceptions=True,
+        )
+
+        assert [n for n, each in enumerate(outcomes) if isinstance(each, Conflict)] == [
+            10 * n + 3 for n in range(guilty)
+        ]
+        assert len(await whole_log(store)) == 1 + 100 - guilty
+        assert store.committed.count - before == 1
+
+    async def test_a_row_that_the_database_refuses_costs_its_neighbours_two_transactions(
+        self, store: SqlStore
+    ) -> None:
+        await store.commit(Unit(writes=(Put(table=keys, row={"name": "k"}),)))
+        bad = Unit(
+            appends=appending("b", "bad").appends, writes=(Run(statement=sa.insert(keys).values(name="k")),)
+        )
+        before = store.committed.count
+
+        outcomes = await asyncio.gather(
+            *(store.commit(bad if n == 40 else appending(f"s{n}", f"e{n}")) for n in range(100)),
+            return_exceptions=True,
+        )
+
+        assert [n for n, each in enumerate(outcomes) if isinstance(each, Conflict)] == [40]
+        assert ids_of(await whole_log(store)) == [f"e{n}" for n in range(100) if n != 40]
+        assert store.committed.count - before == 2
+
+    async def test_a_unit_that_comes_again_among_others_keeps_its_places_and_halves_them_until_it_is_found(
+        self, store: SqlStore
+    ) -> None:
+        first = await store.commit(appending("a", "1"))
+        before = store.committed.count
+
+        outcomes = await asyncio.gather(
+            *(store.commit(appending("a", "1") if n == 40 else appending("a", f"e{n}")) for n in range(100))
+        )
+
+        assert outcomes[40] == first
+        assert len(await whole_log(store)) == 100
+        assert store.committed.count - before <= 7
+
+    async def test_units_that_are_committed_together_leave_what_one_after_the_other_would_have(
+        self, store: SqlStore
+    ) -> None:
+        def room(name: str, guest: str) -> Put:
+            return Put(table=rooms, row={"name": name, "guest": guest})
+
+        await store.commit(Unit(writes=(room("job", "free"), room("request", "queued"))))
+        taken = sa.update(rooms).where(rooms.c.name == "job", rooms.c.guest == "free").values(guest="taken")
+
+        await asyncio.gather(
+            store.commit(Unit(writes=(room("request", "queued again"), room("job", "free")))),
+            store.commit(Unit(claims=(Claim(statement=taken),), writes=(room("request", "done"),))),
+        )
+
+        left = {row.name: row.guest for row in await store.rows(sa.select(rooms))}
+        assert left in (
+            {"job": "taken", "request": "done"},
+            {"job": "free", "request": "queued again"},
+        )
+
+    async def test_a_claim_finds_what_a_unit_before_its_own_has_written(self, store: SqlStore) -> None:
+        await asyncio.gather(
+            store.commit(Unit(writes=(Put(table=keys, row={"name": "k"}),))),
+            store.commit(
+                Unit(claims=(Claim(statement=sa.delete(keys)),), appends=appending("a", "1").appends)
+            ),
+        )
+
+        assert await store.rows(sa.select(keys)) == []
+        assert ids_of(await whole_log(store)) == ["1"]
+
     async def test_an_empty_unit_is_no_event(self, store: SqlStore) -> None:
         assert await store.commit(Unit()) == ()
         assert (await store.head()).position == 0

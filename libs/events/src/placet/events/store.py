@@ -70,7 +70,11 @@ class Claim:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Unit:
-    """One caller's change, all of it or nothing. Claims come first, then events, then rows."""
+    """One caller's change, all of it or nothing. Claims come first, then versions are compared, then rows are written.
+
+    Units that share a transaction do so one after the other, as if each had been committed before the next began:
+    a claim finds what the units before its own have written. Only the events of all of them are written at the end.
+    """
 
     appends: tuple[Append, ...] = ()
     claims: tuple[Claim, ...] = ()

@@ -12,21 +12,20 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
-from itertools import chain
+from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from placet.errors import Conflict, Unavailable, Unreadable
-from placet.events.appender import Appender, Places
+from placet.events.appender import Apart, Appender, Places
 from placet.events.clocks import Ids
 from placet.events.codec import Codec
 from placet.events.envelope import Recorded
-from placet.events.store import EVENTS, PAGE, Append, Claim, ClaimLost, Head, Put, Run, Signal, Unit
+from placet.events.store import EVENTS, PAGE, Claim, ClaimLost, Head, Put, Run, Signal, Unit
 
 
 def _log_table(name: str, metadata: sa.MetaData) -> sa.Table:
@@ -52,6 +51,16 @@ class Row:
     stream: str
     version: int
     raw: bytes
+
+
+@dataclass(slots=True)
+class End:
+    """Where a log ends while a batch is put together, and the rows and their ids that bring it there."""
+
+    position: int
+    versions: dict[str, int]
+    rows: list[Row] = field(default_factory=list)
+    ids: set[str] = field(default_factory=set)
 
 
 class NotUnique(Exception):
@@ -262,53 +271,70 @@ class SqlStore(ABC):
         # the statement began, so what is read together with the lock could be from before the wait. And it came
         # before anything is written: whoever took rows first and the lock afterwards could wait for somebody who
         # has the lock and wants those rows.
-        for unit in units:
-            for claim in unit.claims:
-                await self._claim(connection, claim)
-        placed: list[list[Places]] = [[()] * len(unit.appends) for unit in units]
-        for log in sorted({append.log for unit in units for append in unit.appends}):
-            mine = [
-                (number, index, append)
-                for number, unit in enumerate(units)
-                for index, append in enumerate(unit.appends)
-                if append.log == log
-            ]
-            await self._append(connection, log, mine, placed)
-        for unit in units:
-            for write in unit.writes:
-                await self._run(connection, write)
-        return [tuple(chain.from_iterable(each)) for each in placed]
+        ends = await self._ends(connection, units)
+        if len(units) == 1:
+            places = [await self._write_one(connection, units[0], ends)]
+        else:
+            places = await self._write_many(connection, units, ends)
+        for log, end in ends.items():
+            if end.rows:
+                await self.insert_events(connection, log, end.rows, end.position)
+        return places
 
-    async def _append(
-        self,
-        connection: AsyncConnection,
-        log: str,
-        appends: Sequence[tuple[int, int, Append]],
-        placed: list[list[Places]],
-    ) -> None:
-        """Write what belongs to `log`, and note the places by unit and append in `placed`."""
-        streams = sorted({append.stream for *_, append in appends})
-        position, versions = await self.ends(connection, log, streams)
-        rows: list[Row] = []
-        for number, index, append in appends:
-            version = versions[append.stream]
+    async def _write_many(
+        self, connection: AsyncConnection, units: Sequence[Unit], ends: dict[str, End]
+    ) -> list[Places]:
+        """Raises Apart: all that are in conflict are found at once, for who is not pays for each transaction too.
+
+        What a guilty unit wrote before it was found out may make another look guilty. That one runs alone and is
+        judged there.
+        """
+        places: list[Places] = []
+        guilty: list[int] = []
+        for number, unit in enumerate(units):
+            try:
+                places.append(await self._write_one(connection, unit, ends))
+            except (Conflict, NotUnique):
+                guilty.append(number)
+            except SQLAlchemyError as error:
+                if isinstance(error, DBAPIError) and self.is_away(error):
+                    raise
+                # After this the transaction may not go on, and nothing is known of the units behind.
+                raise _apart(number + 1, [*guilty, number], len(units)) from error
+        if guilty:
+            raise _apart(len(units), guilty, len(units))
+        return places
+
+    async def _write_one(self, connection: AsyncConnection, unit: Unit, ends: dict[str, End]) -> Places:
+        for claim in unit.claims:
+            await self._claim(connection, claim)
+        await self._judge(connection, unit, ends)
+        places = _place(unit, ends)
+        for write in unit.writes:
+            await self._run(connection, write)
+        return places
+
+    async def _ends(self, connection: AsyncConnection, units: Sequence[Unit]) -> dict[str, End]:
+        streams: dict[str, set[str]] = {}
+        for unit in units:
+            for append in unit.appends:
+                streams.setdefault(append.log, set()).add(append.stream)
+        return {log: End(*await self.ends(connection, log, sorted(streams[log]))) for log in sorted(streams)}
+
+    async def _judge(self, connection: AsyncConnection, unit: Unit, ends: dict[str, End]) -> None:
+        """Raises Conflict, or NotUnique where a unit may have been committed before."""
+        versions: dict[tuple[str, str], int] = {}
+        for append in unit.appends:
+            end, at = ends[append.log], (append.log, append.stream)
+            version = versions.get(at, end.versions[append.stream])
             if append.expected is not None and append.expected != version:
-                await self._judge_version(connection, append, version)
-            places: list[Recorded[Any]] = []
-            for event in append.events:
-                position, version = position + 1, version + 1
-                rows.append(Row(position, event.id, append.stream, version, event.raw))
-                places.append(Recorded(event=event, position=position, version=version, stream=append.stream))
-            placed[number][index] = tuple(places)
-            versions[append.stream] = version
-        if rows:
-            await self.insert_events(connection, log, rows, position)
-
-    async def _judge_version(self, connection: AsyncConnection, append: Append, version: int) -> None:
-        # A unit whose first commit was not heard of comes again with the same ids: let the unique id tell it.
-        if append.events and await self._known(connection, append.log, [append.events[0].id]):
-            raise NotUnique(append.events[0].id)
-        raise Conflict(f"stream {append.stream} is at version {version}, not at {append.expected}")
+                # A unit whose first commit was not heard of comes again with the same ids: let the unique id tell it.
+                if append.events and await self._known(connection, append.log, [append.events[0].id]):
+                    raise NotUnique(append.events[0].id)
+                raise Conflict(f"stream {append.stream} is at version {version}, not at {append.expected}")
+            if not end.ids.isdisjoint(event.id for event in append.events):
+                raise NotUnique(append.stream)
+            versions[at] = version + len(append.events)
 
     async def _claim(self, connection: AsyncConnection, claim: Claim) -> None:
         result = await connection.execute(claim.statement)
@@ -390,6 +416,27 @@ class SqlStore(ABC):
             Recorded(event=event, position=position, version=version, stream=stream)
             for event, (position, version, stream, _) in zip(events, rows, strict=True)
         ]
+
+
+def _place(unit: Unit, ends: dict[str, End]) -> Places:
+    """Give the events of `unit` the next places."""
+    places: list[Recorded[Any]] = []
+    for append in unit.appends:
+        end, version = ends[append.log], ends[append.log].versions[append.stream]
+        for event in append.events:
+            end.position, version = end.position + 1, version + 1
+            end.rows.append(Row(end.position, event.id, append.stream, version, event.raw))
+            end.ids.add(event.id)
+            places.append(Recorded(event=event, position=end.position, version=version, stream=append.stream))
+        end.versions[append.stream] = version
+    return tuple(places)
+
+
+def _apart(known: int, guilty: Sequence[int], total: int) -> Apart:
+    """Of `total` units the first `known` were looked at."""
+    innocent = [number for number in range(known) if number not in set(guilty)]
+    parts = (innocent, *([number] for number in guilty), list(range(known, total)))
+    return Apart([part for part in parts if part])
 
 
 def _away(error: Exception) -> Unavailable:
