@@ -20,7 +20,7 @@ from placet.events.adapters.postgresql_store import PostgreSQLStore
 from placet.events.adapters.sql_store import Row
 from placet.events.clocks import TimeOrderedIds
 from placet.events.envelope import Recorded
-from placet.events.store import EVENTS
+from placet.events.store import EVENTS, Claim, Run, Unit
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from tests.contract.store_contract import CODEC, LOGS, TABLES, Tail, appending, ids_of, whole_log
@@ -59,6 +59,19 @@ async def beside(database_url: str) -> AsyncIterator[asyncpg.Connection[asyncpg.
     connection = await asyncpg.connect(database_url)
     yield connection
     await connection.close()
+
+
+async def set_for_all(beside: asyncpg.Connection[asyncpg.Record], setting: str) -> None:
+    """Every connection to this database that is opened from now on has `setting`."""
+    database = await beside.fetchval("SELECT current_database()")
+    await beside.execute(f'ALTER DATABASE "{database}" SET {setting}')
+
+
+async def cut_off_all_others(beside: asyncpg.Connection[asyncpg.Record]) -> None:
+    await beside.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
 
 
 class SequenceStore(PostgreSQLStore):
@@ -354,6 +367,103 @@ async def test_an_absent_postgresql_is_unavailable_to_everybody_and_back_when_it
 async def test_a_host_without_an_address_is_unavailable() -> None:
     with pytest.raises(Unavailable):
         await open_store("postgresql://placet@postgres.invalid/placet", SCHEMA)
+
+
+@pytest.mark.parametrize("level", ["repeatable read", "serializable"])
+async def test_writers_wait_for_each_other_whatever_isolation_the_database_has_by_default(
+    database_url: str, beside: asyncpg.Connection[asyncpg.Record], level: str
+) -> None:
+    await set_for_all(beside, f"default_transaction_isolation = '{level}'")
+    stores = [await open_store(database_url, SCHEMA) for _ in range(3)]
+    for number in range(10):
+        await asyncio.gather(*(each.commit(appending("a", f"{number}-{n}")) for n, each in enumerate(stores)))
+
+    assert len(await whole_log(stores[0])) == 30
+    for each in stores:
+        await each.close()
+
+
+async def test_a_database_that_is_closed_for_writing_is_unavailable_to_writers(
+    store: PostgreSQLStore, beside: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    await store.commit(appending("a", "1"))
+    await set_for_all(beside, "default_transaction_read_only = on")
+    await cut_off_all_others(beside)
+
+    async def refusal() -> bool:
+        with pytest.raises(Unavailable) as raised:
+            await store.commit(appending("a", "2"))
+        return "read-only" in str(raised.value)
+
+    await eventually(refusal)
+    assert ids_of(await whole_log(store)) == ["1"]
+
+
+@pytest.mark.parametrize("where", ["a claim", "a row", "an event"])
+async def test_a_unit_that_takes_too_long_does_so_alone(
+    database_url: str, beside: asyncpg.Connection[asyncpg.Record], where: str
+) -> None:
+    await set_for_all(beside, "statement_timeout = '300ms'")
+    store = await open_store(database_url, SCHEMA)
+    await beside.execute(PAUSES.format(gate=GATE, chance=0))
+    await beside.execute(f"SELECT pg_advisory_lock({GATE})")
+    sleep = sa.text("SELECT pg_sleep(60)")
+    slow = {
+        "a claim": Unit(claims=(Claim(statement=sleep),), appends=appending("b", "bad").appends),
+        "a row": Unit(appends=appending("b", "bad").appends, writes=(Run(statement=sleep),)),
+        "an event": appending("b", "slow"),
+    }[where]
+
+    outcomes = await asyncio.gather(
+        *(store.commit(slow if n == 5 else appending("a", str(n))) for n in range(16)), return_exceptions=True
+    )
+
+    assert [n for n, each in enumerate(outcomes) if not isinstance(each, tuple)] == [5]
+    assert isinstance(outcomes[5], Unavailable)
+    assert outcomes[5].retry_after is None
+    assert len(await whole_log(store)) == 15
+    await store.close()
+
+
+@pytest.mark.parametrize("setting", ["lock_timeout = '100ms'", "statement_timeout = '100ms'"])
+async def test_a_lock_that_is_not_to_be_had_is_unavailable_to_all_who_wait(
+    database_url: str, beside: asyncpg.Connection[asyncpg.Record], setting: str
+) -> None:
+    await set_for_all(beside, setting)
+    store = await open_store(database_url, SCHEMA)
+    await beside.execute(f"BEGIN; SELECT FROM {SCHEMA}.log_heads FOR UPDATE")
+    outcomes = await asyncio.gather(
+        *(store.commit(appending("a", str(n))) for n in range(3)), return_exceptions=True
+    )
+    await beside.execute("ROLLBACK")
+
+    assert [getattr(each, "retry_after", None) for each in outcomes] == [1.0] * 3
+    assert len(await store.commit(appending("a", "1"))) == 1
+    await store.close()
+
+
+async def test_a_statement_of_the_stores_own_that_the_database_refuses_is_unavailable(
+    store: PostgreSQLStore, beside: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    await beside.execute(f"ALTER TABLE {SCHEMA}.events RENAME TO elsewhere")
+    for asking in (
+        store.read_all(0, 10),
+        store.commit(appending("a", "1")),
+        store.commit(appending("a", "2")),
+    ):
+        with pytest.raises(Unavailable, match="events"):
+            await asking
+    await beside.execute(f"ALTER TABLE {SCHEMA}.elsewhere RENAME TO events")
+    assert len(await store.commit(appending("a", "1"))) == 1
+
+
+async def test_text_that_no_database_can_hold_hurts_only_who_says_it(store: PostgreSQLStore) -> None:
+    outcomes = await asyncio.gather(
+        *(store.commit(appending("a\0" if n == 3 else "a", str(n))) for n in range(8)), return_exceptions=True
+    )
+
+    assert [n for n, each in enumerate(outcomes) if isinstance(each, Unavailable)] == [3]
+    assert len(await whole_log(store)) == 7
 
 
 def _has_more_than(count: int, found: Sized) -> bool:

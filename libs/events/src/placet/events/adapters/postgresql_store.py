@@ -18,13 +18,16 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from placet.errors import Unavailable
-from placet.events.adapters.sql_store import NotUnique, Row, SqlStore
+from placet.events.adapters.sql_store import NotUnique, Objected, Row, SqlStore
 from placet.events.clocks import Ids
 from placet.events.codec import Codec
 from placet.events.store import Put
 
-_AWAY = ("08", "53", "57", "58")
-"""Classes of SQLSTATE: connection, resources, operator intervention (it shuts down, it starts), its own system."""
+_AWAY = ("08", "53", "57", "58", "40001", "40P01", "55P03", "25006")
+"""SQLSTATEs and classes of them: connection, resources, operator intervention (it shuts down, it starts), its own
+system; others were in the way (serialization, deadlock, lock timeout); it is a standby, or closed for writing."""
+_CANCELLED = "57014"
+"""A statement that took longer than it may, or was cancelled by hand: that is about the statement, not the server."""
 _ANSWER_WITHIN = 30.0
 """Seconds for a connection or an answer. A cut that nobody announces must not hold a service still for ever."""
 _ADVISORY_KEY = 0x706C61636574  # "placet": two processes that start at once must not both create the tables
@@ -42,7 +45,17 @@ class PostgreSQLStore(SqlStore):
             async with _driver(connection) as driver:
                 try:
                     # In one order for everybody, or two processes could each have what the other waits for.
-                    await driver.execute("BEGIN; SELECT FROM log_heads ORDER BY log FOR UPDATE")
+                    # Whatever this database's default is: a snapshot from before the wait for the lock is of no use.
+                    await driver.execute(
+                        "BEGIN ISOLATION LEVEL READ COMMITTED; SELECT FROM log_heads ORDER BY log FOR UPDATE"
+                    )
+                except asyncpg.QueryCanceledError as error:
+                    await _roll_back(connection, driver)
+                    raise Unavailable("others have the logs' lock", retry_after=1.0) from error
+                except BaseException:
+                    await _roll_back(connection, driver)
+                    raise
+                try:
                     yield connection
                     await driver.execute("COMMIT")
                 except BaseException:
@@ -105,8 +118,10 @@ class PostgreSQLStore(SqlStore):
         return statement.on_conflict_do_update(index_elements=keys, set_=changed)
 
     def is_away(self, error: DBAPIError) -> bool:
-        state: str = getattr(error.orig, "sqlstate", None) or ""
-        return error.connection_invalidated or state.startswith(_AWAY)
+        return error.connection_invalidated or _says_away(error.orig)
+
+    def gave_up(self, error: DBAPIError) -> bool:
+        return getattr(error.orig, "sqlstate", None) == _CANCELLED
 
 
 async def open_postgresql_store(
@@ -150,13 +165,17 @@ async def _driver(connection: AsyncConnection) -> AsyncIterator[asyncpg.Connecti
         raise NotUnique(str(error)) from error
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
         # An "internal client error" is how asyncpg says that a server died in the middle of an answer.
-        state: str = getattr(error, "sqlstate", None) or ""
         is_lost = isinstance(error, OSError | asyncpg.InternalClientError) or driver.is_closed()
-        if not (is_lost or state.startswith(_AWAY)):
-            raise
+        if not (is_lost or _says_away(error)):
+            raise Objected(str(error)) from error
         # SQLAlchemy did not see this happen: the connection must not go back into its pool.
         await connection.invalidate()
         raise Unavailable(f"the database is away: {error}", retry_after=1.0) from error
+
+
+def _says_away(error: BaseException | None) -> bool:
+    state: str = getattr(error, "sqlstate", None) or ""
+    return state.startswith(_AWAY) and state != _CANCELLED
 
 
 async def _roll_back(connection: AsyncConnection, driver: asyncpg.Connection[asyncpg.Record]) -> None:

@@ -67,6 +67,10 @@ class NotUnique(Exception):
     """An id or a version is in the log already: the unit is in conflict, or its first commit was not heard of."""
 
 
+class Objected(Exception):
+    """The database would not run a statement of the store's own, whoever's rows it was about."""
+
+
 class SqlStore(ABC):
     """An `EventStore` over SQLAlchemy engines; open it with the adapters' `open_…` functions."""
 
@@ -139,6 +143,10 @@ class SqlStore(ABC):
     @abstractmethod
     def is_away(self, error: DBAPIError) -> bool:
         """Whether the database could not be asked, as opposed to having objected to what it was asked."""
+
+    def gave_up(self, error: DBAPIError) -> bool:
+        """Whether the database began what it was asked and ended it because it took too long."""
+        return False
 
     # The port.
 
@@ -259,8 +267,10 @@ class SqlStore(ABC):
             try:
                 async with self.locked() as connection:
                     places = await self._write(connection, units)
-            except (IntegrityError, NotUnique) as error:
+            except (IntegrityError, NotUnique, Objected) as error:
                 if len(units) > 1:
+                    raise _halves(len(units)) from error
+                if isinstance(error, Objected):
                     raise
                 return [await self._explain(units[0], error)]
         self.committed.fire()
@@ -397,7 +407,12 @@ class SqlStore(ABC):
             yield
         except (OSError, NoConnectionFree) as error:  # OSError has ConnectionError and TimeoutError below it
             raise _away(error) from error
+        except Objected as error:
+            # Without a time: the same again may never be answered, and whoever asks must end somewhere.
+            raise Unavailable(f"the database objects: {error}") from error
         except DBAPIError as error:
+            if self.gave_up(error):
+                raise Unavailable(f"the database gave up: {error.orig}") from error
             if isinstance(error, IntegrityError) or not self.is_away(error):
                 raise
             raise _away(error) from error
@@ -437,6 +452,11 @@ def _apart(known: int, guilty: Sequence[int], total: int) -> Apart:
     innocent = [number for number in range(known) if number not in set(guilty)]
     parts = (innocent, *([number] for number in guilty), list(range(known, total)))
     return Apart([part for part in parts if part])
+
+
+def _halves(total: int) -> Apart:
+    """Nobody knows which of `total` units it was."""
+    return Apart([range(total // 2), range(total // 2, total)])
 
 
 def _away(error: Exception) -> Unavailable:
