@@ -23,7 +23,7 @@ from placet.events.envelope import Recorded
 from placet.events.store import EVENTS, Claim, Run, Unit
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
-from tests.contract.store_contract import CODEC, LOGS, TABLES, Tail, appending, ids_of, whole_log
+from tests.contract.store_contract import ARCHIVE, CODEC, LOGS, TABLES, Tail, appending, ids_of, whole_log
 from tests.faults.store_writer import ids_of_writers, open_store, unit_of, write
 from tests.support.eventually import eventually
 from tests.support.servers import PostgreSQL
@@ -464,6 +464,49 @@ async def test_text_that_no_database_can_hold_hurts_only_who_says_it(store: Post
 
     assert [n for n, each in enumerate(outcomes) if isinstance(each, Unavailable)] == [3]
     assert len(await whole_log(store)) == 7
+
+
+async def test_a_log_that_wakes_up_in_another_database_begins_a_new_epoch_of_itself(
+    database_url: str,
+    store: PostgreSQLStore,
+    beside: asyncpg.Connection[asyncpg.Record],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    await store.commit(appending("a", "1", "2"))
+    (first,) = await store.epochs()
+    here = await beside.fetchval("SELECT database FROM tester.log_epochs WHERE log = 'events'")
+    # What a restored log says of itself: the name of the database that it was in before.
+    await beside.execute("UPDATE tester.log_epochs SET database = '7/1'")
+    for opened in await asyncio.gather(*(open_store(database_url, SCHEMA) for _ in range(3))):
+        await opened.close()
+
+    assert "/" in here
+    assert f"was in database 7/1 and is in {here}" in caplog.text
+    old, new = await store.epochs()
+    assert (old.epoch, old.position) == (first.epoch, 2)
+    assert (new.began_after, new.position) == (2, 2)
+    assert new.epoch != old.epoch
+    assert len(await store.epochs(ARCHIVE)) == 2
+
+
+async def test_a_log_from_before_databases_had_names_goes_on_in_its_epoch(
+    database_url: str, store: PostgreSQLStore, beside: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    before = await store.epochs()
+    await beside.execute(f"ALTER TABLE {SCHEMA}.log_epochs DROP COLUMN database")
+    again = await open_store(database_url, SCHEMA)
+
+    assert await again.epochs() == before
+    assert await beside.fetchval("SELECT count(database) FROM tester.log_epochs") == len(LOGS)
+    await again.close()
+
+
+async def test_an_epoch_begun_by_hand_knows_its_database(database_url: str, store: PostgreSQLStore) -> None:
+    await store.begin_epoch()
+    again = await open_store(database_url, SCHEMA)
+
+    assert len(await again.epochs()) == 2
+    await again.close()
 
 
 def _has_more_than(count: int, found: Sized) -> bool:

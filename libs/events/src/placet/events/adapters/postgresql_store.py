@@ -98,6 +98,24 @@ class PostgreSQLStore(SqlStore):
         for tables in self._tables:
             await connection.run_sync(tables.create_all)
 
+    async def identity(self, connection: AsyncConnection) -> str | None:
+        """The cluster, and the timeline, which a promoted standby and a recovery to a point in time begin anew."""
+        may_ask = await connection.scalar(
+            sa.text(
+                "SELECT has_function_privilege('pg_control_system()', 'execute') AND NOT pg_is_in_recovery()"
+            )
+        )
+        if not may_ask:
+            return None
+        # The timeline that is written now: pg_control_checkpoint() tells a new one only after its first checkpoint.
+        identity: str = await connection.scalar(
+            sa.text(
+                "SELECT system_identifier || '/' || left(pg_walfile_name(pg_current_wal_lsn()), 8)"
+                " FROM pg_control_system()"
+            )
+        )
+        return identity
+
     async def page(self, log: str, after: int, limit: int) -> Sequence[tuple[int, int, str, bytes]]:
         async with self._reader.connect() as connection, _driver(connection) as driver:
             rows: Sequence[tuple[int, int, str, bytes]] = await driver.fetch(
@@ -142,7 +160,11 @@ def _engine(url: str, schema: str, **options: Any) -> AsyncEngine:
     return create_async_engine(
         _asyncpg_url(url),
         connect_args={
-            "server_settings": {"search_path": schema, "application_name": f"placet {schema}"},
+            "server_settings": {
+                "search_path": schema,
+                "application_name": f"placet {schema}",
+                "default_transaction_isolation": "read committed",
+            },
             "timeout": _ANSWER_WITHIN,
             "command_timeout": _ANSWER_WITHIN,
         },

@@ -9,6 +9,7 @@ commits late.
 from __future__ import annotations
 
 import asyncio
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -26,6 +27,8 @@ from placet.events.clocks import Ids
 from placet.events.codec import Codec
 from placet.events.envelope import Recorded
 from placet.events.store import EVENTS, PAGE, Claim, ClaimLost, Head, Put, Run, Signal, Unit
+
+_log = logging.getLogger(__name__)
 
 
 def _log_table(name: str, metadata: sa.MetaData) -> sa.Table:
@@ -108,6 +111,7 @@ class SqlStore(ABC):
             sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
             sa.Column("epoch", sa.Text, nullable=False),
             sa.Column("began_after", sa.BigInteger, nullable=False),
+            sa.Column("database", sa.Text),  # in which it goes on, where the database can say
         )
         self._appender = Appender(self._commit_all)
 
@@ -132,6 +136,10 @@ class SqlStore(ABC):
     @abstractmethod
     async def create_tables(self, connection: AsyncConnection) -> None:
         """Create what is missing; safe when several processes start at once."""
+
+    @abstractmethod
+    async def identity(self, connection: AsyncConnection) -> str | None:
+        """Which database this is: another one after a restore or a failover. None where that cannot be known."""
 
     @abstractmethod
     async def page(self, log: str, after: int, limit: int) -> Sequence[tuple[int, int, str, bytes]]:
@@ -218,17 +226,7 @@ class SqlStore(ABC):
     async def begin_epoch(self, log: str = EVENTS) -> Head:
         self._table(log)
         async with self._available(), self.locked() as connection:
-            position = await connection.scalar(
-                sa.select(self._heads.c.position).where(self._heads.c.log == log)
-            )
-            number = await connection.scalar(
-                sa.select(sa.func.max(self._epochs.c.number)).where(self._epochs.c.log == log)
-            )
-            await connection.execute(
-                self._epochs.insert().values(
-                    log=log, number=(number or 0) + 1, epoch=self._ids.new(), began_after=position
-                )
-            )
+            await self._begin_epoch(connection, log, await self.identity(connection))
         return await self.head(log)
 
     async def rows(self, query: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
@@ -252,13 +250,51 @@ class SqlStore(ABC):
     async def _prepare(self) -> None:
         async with self._available(), self._writer.begin() as connection:
             await self.create_tables(connection)
-            for log in self._logs:
+            await self._add_database_column(connection)
+            database = await self.identity(connection)
+            for log in sorted(self._logs):  # in the order in which `locked` takes their heads
                 known = await connection.scalar(sa.select(self._heads.c.log).where(self._heads.c.log == log))
                 if known is None:
                     await connection.execute(self._heads.insert().values(log=log, position=0))
-                    await connection.execute(
-                        self._epochs.insert().values(log=log, number=1, epoch=self._ids.new(), began_after=0)
-                    )
+                    await self._begin_epoch(connection, log, database)
+                elif database is not None:
+                    await self._recognise(connection, log, database)
+
+    async def _add_database_column(self, connection: AsyncConnection) -> None:
+        """Tables made before epochs knew their database have no column for it."""
+        columns = await connection.run_sync(lambda it: sa.inspect(it).get_columns(self._epochs.name))
+        if self._epochs.c.database.name not in {column["name"] for column in columns}:
+            await connection.execute(sa.text(f"ALTER TABLE {self._epochs.name} ADD COLUMN database TEXT"))
+
+    async def _recognise(self, connection: AsyncConnection, log: str, database: str) -> None:
+        """Begin an epoch if this log comes from another database: it may have lost events that others know."""
+        latest = (
+            sa.select(sa.func.max(self._epochs.c.number)).where(self._epochs.c.log == log).scalar_subquery()
+        )
+        is_latest = sa.and_(self._epochs.c.log == log, self._epochs.c.number == latest)
+        before = await connection.scalar(sa.select(self._epochs.c.database).where(is_latest))
+        if before is None:
+            await connection.execute(sa.update(self._epochs).where(is_latest).values(database=database))
+        elif before != database:
+            _log.warning("log %r was in database %s and is in %s: a new epoch begins", log, before, database)
+            await self._begin_epoch(connection, log, database)
+
+    async def _begin_epoch(self, connection: AsyncConnection, log: str, database: str | None) -> None:
+        # Another process may be committing: under the head's lock, nothing comes between this and the new epoch.
+        head = sa.select(self._heads.c.position).where(self._heads.c.log == log).with_for_update()
+        position = await connection.scalar(head)
+        number = await connection.scalar(
+            sa.select(sa.func.max(self._epochs.c.number)).where(self._epochs.c.log == log)
+        )
+        await connection.execute(
+            self._epochs.insert().values(
+                log=log,
+                number=(number or 0) + 1,
+                epoch=self._ids.new(),
+                began_after=position,
+                database=database,
+            )
+        )
 
     # One transaction for many units.
 

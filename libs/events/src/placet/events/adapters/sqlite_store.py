@@ -71,6 +71,9 @@ class SqliteStore(SqlStore):
         for tables in self._tables:
             await connection.run_sync(tables.create_all)
 
+    async def identity(self, connection: AsyncConnection) -> str | None:
+        return None  # a file does not know that it is a copy
+
     async def page(self, log: str, after: int, limit: int) -> Sequence[tuple[int, int, str, bytes]]:
         table = self._table(log)
         query = (
