@@ -196,6 +196,8 @@ class Writers:
     async def _listen(self, process: asyncio.subprocess.Process) -> None:
         assert process.stdout is not None
         async for line in process.stdout:
+            if not line.endswith(b"\n"):
+                return  # it was killed while it said so
             id, position = line.decode().split()
             if self.acknowledged.setdefault(id, int(position)) != int(position):
                 self.contradictions.append(id)
