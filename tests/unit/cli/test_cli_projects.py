@@ -5,9 +5,12 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 
+import pytest
 from placet.projects import parse_manifest
 
-from tests.unit.cli.conftest import Placet
+from tests.support.ordinary_user import an_ordinary_user
+from tests.unit.cli.conftest import MANIFEST, Placet
+from tests.unit.client.fake_platform import FakePlatform
 
 
 def model_folder(path: Path) -> Path:
@@ -51,8 +54,65 @@ def test_init_writes_over_nothing_unless_told_to(placet: Placet, tmp_path: Path)
     assert placet("init", str(folder), "--force").out == f"{folder / 'placet.yaml'}\n"
 
 
-def test_init_of_a_folder_without_a_model_says_what_it_looked_for(placet: Placet, tmp_path: Path) -> None:
-    ended = placet("init", str(tmp_path))
+@pytest.mark.parametrize("name", [None, "model.h5"])
+def test_init_of_a_folder_without_a_model_says_what_it_looked_for(
+    placet: Placet, tmp_path: Path, name: str | None
+) -> None:
+    folder = tmp_path / "wine"
+    folder.mkdir()
+    if name is not None:
+        (folder / name).write_bytes(b"?")
+    ended = placet("init", str(folder), "--json")
     assert ended.status == 1
-    assert ".skops" in ended.err
-    assert placet("init", str(tmp_path / "nowhere")).status == 2
+    assert ended.err == (
+        f"placet: {folder} holds no model that is recognised\n"
+        "  fix: save one there in a file that ends in .skops, .onnx, .joblib, .pkl, .pickle\n"
+    )
+    assert ended.document["error"]["detail"] == f"{folder} holds no model that is recognised"
+    assert not (folder / "placet.yaml").exists()
+
+
+@pytest.mark.parametrize("verb", ["init", "check", "deploy"])
+def test_a_folder_that_is_none_is_wrong_usage(
+    placet: Placet, platform: FakePlatform, tmp_path: Path, verb: str
+) -> None:
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "nowhere", tmp_path / "file"):
+        ended = placet(verb, str(path))
+        assert ended.status == 2
+        assert f"usage: placet {verb}" in ended.err
+
+
+def test_hints_can_be_pasted_whatever_the_folder_is_called(placet: Placet, tmp_path: Path) -> None:
+    folder = model_folder(tmp_path / "Über modell; 42")
+    assert f"`placet check '{folder}'`" in placet("init", str(folder)).err
+    assert f"`placet check '{folder}'`" in placet("init", str(folder)).err
+
+
+@pytest.mark.parametrize("verb", ["init", "check", "deploy"])
+@pytest.mark.parametrize("name", ["model.skops", "."])
+def test_what_this_user_may_not_read_is_an_error_and_no_traceback(
+    placet: Placet, platform: FakePlatform, tmp_path: Path, verb: str, name: str
+) -> None:
+    folder = model_folder(tmp_path / "wine")
+    if verb != "init":
+        (folder / "placet.yaml").write_text(MANIFEST)
+    (folder / name).chmod(0)
+    try:
+        with an_ordinary_user():
+            ended = placet(verb, str(folder))
+    finally:
+        (folder / name).chmod(0o700)
+    assert ended.status == 1
+    assert "Permission denied" in ended.err
+    assert str(folder / name) in ended.err
+    assert platform.requests == []
+
+
+def test_what_this_user_may_not_write_is_an_error_and_no_traceback(placet: Placet, tmp_path: Path) -> None:
+    folder = model_folder(tmp_path / "wine")
+    folder.chmod(0o500)
+    with an_ordinary_user():
+        ended = placet("init", str(folder), "--json")
+    assert ended.status == 1
+    assert ended.document["error"]["detail"] == f"{folder / 'placet.yaml'}: Permission denied"

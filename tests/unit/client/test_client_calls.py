@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from placet.client import Client, Connection
+from placet.client.problems import problem
 from placet.errors import Conflict, Forbidden, Refused, TooLarge, Unavailable, Unknown, Unreadable
 
 from tests.unit.client.fake_platform import ADMIN, IMAGE, SCIENTIST, FakePlatform, event
@@ -221,3 +222,28 @@ async def test_a_typed_name_cannot_leave_its_place_in_the_address(
     with pytest.raises(Unknown):
         await client.model("../tokens?x=1")
     assert all(not path.startswith("/v1/tokens") for _, path in platform.requests)
+
+
+async def test_a_name_that_no_machine_has_is_told_from_a_platform_that_is_down() -> None:
+    async with Client(Connection(url="http://nowhere.invalid"), patience=0) as nowhere:
+        with pytest.raises(Unavailable, match=r"no machine is known as nowhere\.invalid"):
+            await nowhere.models()
+    async with Client(Connection(url="http://127.0.0.1:1"), patience=0) as down:
+        with pytest.raises(Unavailable, match=r"nothing answers at http://127\.0\.0\.1:1"):
+            await down.models()
+
+
+async def test_a_platform_without_tls_is_told_from_one_that_is_down(platform: FakePlatform) -> None:
+    url = platform.url.replace("http://", "https://")
+    async with Client(Connection(url=url, token=ADMIN), patience=0) as client:
+        with pytest.raises(Unavailable, match="answers, but not in TLS that holds") as refused:
+            await client.models()
+    assert "http://" in str(refused.value.fix)
+
+
+@pytest.mark.parametrize("status", [404, 500])
+def test_an_answer_that_no_platform_wrote_asks_about_the_address(status: int) -> None:
+    said = problem(status, {"content-type": "text/html"}, b"<html>It works!</html>")
+    assert "the platform answered" in said.detail
+    assert said.fix == "is PLACET_URL really the address of a platform?"
+    assert problem(status, {}, b'{"detail": "no project wine"}').fix is None

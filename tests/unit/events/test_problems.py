@@ -106,8 +106,8 @@ async def ask(path: str) -> httpx.Response:
     ("path", "status", "detail"),
     [
         ("/refused", 422, "no owner is named"),
-        ("/gone", 410, "gone"),
-        ("/nowhere", 404, "Not Found"),
+        ("/gone", 410, "GET /gone: gone"),
+        ("/nowhere", 404, "GET /nowhere: Not Found"),
         ("/number/seven", 400, "path.number: Input should be a valid integer"),
         ("/bug", 500, "an unexpected error; the service's log has it"),
     ],

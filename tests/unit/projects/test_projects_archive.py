@@ -19,6 +19,8 @@ from hypothesis import strategies as st
 from placet.errors import Refused, TooLarge
 from placet.projects import Limits, inspect_archive, pack, unpack
 
+from tests.support.ordinary_user import an_ordinary_user
+
 Member = tuple[str | tarfile.TarInfo, bytes]
 
 
@@ -149,6 +151,27 @@ def test_an_ignored_link_is_no_trouble(folder: Path, tmp_path: Path) -> None:
     (folder / "data").symlink_to("/var")
     (folder / ".placetignore").write_text("data\n")
     assert len(pack(folder, tmp_path / "source.tar").files) == 4
+
+
+@pytest.mark.parametrize("name", ["model.skops", "src", ".placetignore", "."])
+def test_what_may_not_be_read_is_refused_by_its_name(name: str, folder: Path, tmp_path: Path) -> None:
+    (folder / ".placetignore").write_text("data\n")
+    (folder / name).chmod(0)
+    try:
+        with an_ordinary_user(), pytest.raises(Refused, match="cannot be read: Permission denied") as refused:
+            pack(folder, tmp_path / "source.tar")
+    finally:
+        (folder / name).chmod(0o700)
+    assert name in refused.value.detail
+    assert ".placetignore" in str(refused.value.fix)
+    assert not (tmp_path / "source.tar").exists()
+
+
+def test_a_full_disk_is_no_file_that_changed(folder: Path, tmp_path: Path) -> None:
+    (folder / "model.skops").write_bytes(bytes(1 << 20))
+    (tmp_path / "source.tar").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left"):
+        pack(folder, tmp_path / "source.tar")
 
 
 def test_a_pipe_is_refused_by_its_name(folder: Path, tmp_path: Path) -> None:

@@ -16,10 +16,10 @@ import pytest
 import skops.io
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from placet.errors import Refused
 from placet.projects import (
     Card,
     DocumentRefused,
-    Problem,
     Recognised,
     dump_manifest,
     initial_manifest,
@@ -37,6 +37,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
+
+from tests.support.ordinary_user import an_ordinary_user
 
 ROOT = Path(__file__).parents[3]
 X = np.random.default_rng(7).random((40, 4))
@@ -102,23 +104,27 @@ def test_the_committed_examples_are_recognised() -> None:
 def test_the_safer_file_of_two_is_meant(folder: Path) -> None:
     joblib.dump(MODEL, folder / "model.joblib")
     skops.io.dump(MODEL, folder / "model.skops")
-    found = recognise(folder)
-    assert isinstance(found, Recognised)
-    assert found.path == "model.skops"
+    assert recognise(folder).path == "model.skops"
 
 
 def test_two_models_of_one_kind_are_a_question(folder: Path) -> None:
     skops.io.dump(MODEL, folder / "new.skops")
     skops.io.dump(MODEL, folder / "old.skops")
-    found = recognise(folder)
-    assert isinstance(found, Problem)
-    assert "new.skops, old.skops" in found.detail
+    with pytest.raises(Refused, match=r"several models: new\.skops, old\.skops"):
+        recognise(folder)
 
 
 def test_a_model_that_is_ignored_is_not_there(folder: Path) -> None:
     skops.io.dump(MODEL, folder / "model.skops")
     (folder / ".placetignore").write_text("*.skops\n")
-    assert isinstance(recognise(folder), Problem)
+    with pytest.raises(Refused, match="no model that is recognised"):
+        recognise(folder)
+
+
+def test_a_file_that_is_not_what_its_name_says_is_named(folder: Path) -> None:
+    (folder / "model.skops").write_text("no container")
+    with pytest.raises(Refused, match=r"model\.skops is not what its name says"):
+        recognise(folder)
 
 
 def test_a_first_manifest_is_complete_but_for_what_people_must_say(folder: Path) -> None:
@@ -139,8 +145,15 @@ def test_a_first_manifest_is_complete_but_for_what_people_must_say(folder: Path)
 
 
 def test_a_folder_without_a_model_gets_no_manifest(folder: Path) -> None:
-    with pytest.raises(DocumentRefused, match="holds no model"):
+    with pytest.raises(Refused, match="holds no model"):
         initial_manifest(folder)
+
+
+def test_a_model_that_may_not_be_read_is_no_missing_one(folder: Path) -> None:
+    skops.io.dump(MODEL, folder / "model.skops")
+    (folder / "model.skops").chmod(0)
+    with an_ordinary_user(), pytest.raises(Refused, match=r"model\.skops cannot be read: Permission denied"):
+        recognise(folder)
 
 
 @given(st.text(max_size=60))

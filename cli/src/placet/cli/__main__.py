@@ -6,7 +6,6 @@ Speaks HTTP only; `up` and `demo` are the places that know the platform.
 from __future__ import annotations
 
 import gc
-import os
 import sys
 from argparse import Namespace
 from collections.abc import Coroutine, Sequence
@@ -16,8 +15,8 @@ from typing import Any
 
 from placet.cli import exits
 from placet.cli.arguments import parser
-from placet.cli.screen import Screen
-from placet.errors import PlacetError
+from placet.cli.screen import Screen, forget
+from placet.errors import PlacetError, Refused
 
 
 def run() -> int:
@@ -32,8 +31,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     typed = sys.argv[1:] if argv is None else argv
     screen = Screen(is_json="--json" in typed)
     try:
-        arguments = parser().parse_args(typed)
-        return _call(arguments, screen)
+        status = _carry_out(typed, screen)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read our output has gone (`placet events | head`): that is their way of saying enough.
+        forget(sys.stdout)
+        return exits.DONE
+    except OSError as failed:
+        return _no_machine(failed, screen)
+    return status
+
+
+def _carry_out(typed: Sequence[str], screen: Screen) -> int:
+    try:
+        return _call(parser().parse_args(typed), screen)
     except SystemExit as said_all:  # --help
         return int(said_all.code or 0)
     except PlacetError as error:
@@ -43,10 +54,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         return exits.of_error(error)
     except KeyboardInterrupt:
         return exits.INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read our output has gone (`placet events | head`): that is their way of saying enough.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return exits.DONE
+
+
+def _no_machine(failed: OSError, screen: Screen) -> int:
+    """A file that may not be written, a disk that is full: the matter of this machine, and no defect."""
+    reason = failed.strerror or str(failed)
+    try:
+        screen.failure(Refused(f"{failed.filename}: {reason}" if failed.filename else reason))
+    except OSError:
+        forget(sys.stdout)  # it is stdout itself; the words are on stderr
+    return exits.REFUSED
 
 
 def _call(arguments: Namespace, screen: Screen) -> int:

@@ -7,6 +7,7 @@ models: control characters in them are shown, never obeyed by the terminal.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TextIO
@@ -38,11 +39,17 @@ class Screen:
 
     def result(self, text: str = "") -> None:
         """What was asked for, in words; a script with `--json` gets it from `document`."""
-        _write(sys.stderr if self.is_json else sys.stdout, harmless(text))
+        if self.is_json:
+            self.note(text)
+        else:
+            _write(sys.stdout, harmless(text))
 
     def note(self, text: str = "") -> None:
         self.is_silent = False
-        _write(sys.stderr, harmless(text))
+        try:
+            _write(sys.stderr, harmless(text))
+        except BrokenPipeError:
+            forget(sys.stderr)  # nobody listens any more; the verb itself goes on
 
     def gap(self) -> None:
         """An empty line, if something stands above it."""
@@ -86,6 +93,13 @@ class Screen:
         for line in lines:
             padded = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
             self.result("  ".join(padded).rstrip())
+
+
+def forget(stream: TextIO) -> None:
+    """Write to nowhere from here on, also what is still in the stream's buffer."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 def _write(stream: TextIO, text: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 import tempfile
 from argparse import Namespace
 from pathlib import Path
@@ -32,9 +33,8 @@ async def fetch(arguments: Namespace, screen: Screen) -> int:
             archive = Path(scratch) / "source.tar"
             await platform.download_source(image.image, archive)
             await asyncio.to_thread(unpack, archive, directory)
-    screen.note(
-        f"release {image.release} of {image.project}, unpacked; `placet deploy {directory}` serves it"
-    )
+    deploy = f"placet deploy {shlex.quote(str(directory))}"
+    screen.note(f"release {image.release} of {image.project}, unpacked; `{deploy}` serves it")
     screen.result(str(directory))
     screen.document({**image.to_json(), "directory": str(directory)})
     return exits.DONE

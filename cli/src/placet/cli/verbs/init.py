@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from argparse import Namespace
 from pathlib import Path
 
@@ -18,7 +19,10 @@ def init(arguments: Namespace, screen: Screen) -> int:
     folder = _folder(arguments.path)
     target = folder / MANIFEST_NAME
     if target.exists() and not arguments.force:
-        raise WrongUsageError(f"{target} is there already", fix="--force writes over it")
+        raise WrongUsageError(
+            f"{target} is there already",
+            fix=f"`placet check {shlex.quote(str(folder))}` says what the rules think of it; --force writes over it",
+        )
     manifest = initial_manifest(folder)
     target.write_text(dump_manifest(manifest), encoding="utf-8")
     missing = _missing(manifest)
@@ -28,7 +32,7 @@ def init(arguments: Namespace, screen: Screen) -> int:
         width = max(map(len, missing))
         for name, what in missing.items():
             screen.note(f"  {name:<{width}}  {what}")
-    screen.note(f"then `placet check {folder}` says what the rules think of it")
+    screen.note(f"then `placet check {shlex.quote(str(folder))}` says what the rules think of it")
     screen.result(str(target))
     screen.document(
         {"path": str(target), "manifest": msgspec.to_builtins(manifest), "missing": list(missing)}

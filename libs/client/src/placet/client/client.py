@@ -43,7 +43,7 @@ from placet.client.documents import (
     Token,
     read,
 )
-from placet.client.problems import PASSING, problem
+from placet.client.problems import PASSING, no_answer, problem
 from placet.errors import PlacetError, Refused, Unavailable, Unreadable
 
 PAGE = 500
@@ -379,10 +379,7 @@ class Client:
 
     def _lost(self, error: httpx.TransportError) -> Unavailable:
         if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
-            return Unavailable(
-                f"nothing answers at {self.connection.url}",
-                fix="is `placet up` running? PLACET_URL says where else to look",
-            )
+            return no_answer(self.connection, error)
         reason = str(error) or type(error).__name__
         return Unavailable(f"the connection to {self.connection.url} broke: {reason}", fix="try again")
 

@@ -7,10 +7,14 @@ since it says nothing about placet.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import socket
+import ssl
+from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import urlsplit
 
+from placet.client.connection import Connection
 from placet.errors import (
     Conflict,
     Forbidden,
@@ -34,12 +38,40 @@ _REFUSALS: dict[int, type[Refused]] = {
 }
 
 
+def no_answer(connection: Connection, error: Exception) -> Unavailable:
+    """A platform that cannot be reached, told by what is likely to be wrong with its address."""
+    url = connection.url
+    for cause in _causes(error):
+        if isinstance(cause, socket.gaierror):
+            return Unavailable(
+                f"no machine is known as {urlsplit(url).hostname}",
+                fix="set PLACET_URL to the platform's address",
+            )
+        if isinstance(cause, ssl.SSLError):
+            reason = getattr(cause, "verify_message", None) or cause.reason or str(cause)
+            return Unavailable(
+                f"{url} answers, but not in TLS that holds: {reason}",
+                fix="set PLACET_URL to http:// if it speaks no TLS, or SSL_CERT_FILE to who signs for it",
+            )
+    return Unavailable(
+        f"nothing answers at {url}", fix="is `placet up` running? PLACET_URL says where else to look"
+    )
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
 def problem(status: int, headers: Mapping[str, str], body: bytes) -> PlacetError:
     said = _read(body)
     detail = said.get("detail") or said.get("title") or _reason(status)
     fix, rule = said.get("fix"), said.get("rule")
     if status == 401 and fix is None:
         fix = "set PLACET_TOKEN to a valid token; an admin makes one with `placet token create`"
+    if not said and fix is None and status not in PASSING:
+        fix = "is PLACET_URL really the address of a platform?"
     if status in PASSING or status >= 500:
         return Unavailable(detail, fix=fix, rule=rule, retry_after=_seconds(headers.get("retry-after")))
     if status == 400:

@@ -76,13 +76,13 @@ def speak_problems(app: FastAPI) -> None:
         return JSONResponse(body, status, media_type=MEDIA_TYPE)
 
     @app.exception_handler(HTTPException)
-    async def on_http_exception(_: Request, error: Exception) -> JSONResponse:
+    async def on_http_exception(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)  # noqa: S101
         body = {
             "type": "about:blank",
             "title": error.detail,
             "status": error.status_code,
-            "detail": error.detail,
+            "detail": f"{request.method} {request.url.path}: {error.detail}",
         }
         return JSONResponse(body, error.status_code, headers=error.headers, media_type=MEDIA_TYPE)
 

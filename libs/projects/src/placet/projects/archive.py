@@ -182,8 +182,11 @@ def unpack(path: Path, into: Path, limits: Limits = DEFAULT_LIMITS) -> SourceCon
 def _ignore_spec(folder: Path) -> GitIgnoreSpec:
     lines: list[str] = list(ALWAYS_IGNORED)
     own = folder / IGNORE_FILE
-    if own.is_file() and not own.is_symlink():
-        lines += own.read_text(encoding="utf-8", errors="replace").splitlines()
+    try:
+        if own.is_file() and not own.is_symlink():
+            lines += own.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError as error:
+        raise unreadable(error) from error
     try:
         return GitIgnoreSpec.from_lines(lines)
     except ValueError as error:
@@ -195,8 +198,16 @@ def _packed_name(path: PurePosixPath) -> str:
     return unicodedata.normalize("NFC", path.as_posix())
 
 
+def unreadable(error: OSError) -> Refused:
+    """What to say of a file or folder that this user may not read."""
+    return Refused(
+        f"{error.filename} cannot be read: {error.strerror}",
+        fix=f"make it readable, or add it to {IGNORE_FILE}",
+    )
+
+
 def _cannot_read(error: OSError) -> NoReturn:
-    raise Refused(f"{error.filename} cannot be read: {error.strerror}") from error
+    raise unreadable(error) from error
 
 
 def _link_refused(path: Path) -> Refused:
@@ -207,7 +218,11 @@ def _link_refused(path: Path) -> Refused:
 
 
 def _add(tar: tarfile.TarFile, file: Path, name: str) -> SourceFile:
-    with file.open("rb") as content:
+    try:
+        content = file.open("rb")
+    except OSError as error:
+        raise unreadable(error) from error
+    with content:
         stat = os.fstat(content.fileno())
         member = tarfile.TarInfo(name)
         member.size = stat.st_size
@@ -215,6 +230,8 @@ def _add(tar: tarfile.TarFile, file: Path, name: str) -> SourceFile:
         try:
             tar.addfile(member, content)
         except OSError as error:
+            if error.errno is not None:
+                raise  # the disk is full, say: nothing that is wrong with the file
             raise Refused(
                 f"{name} changed while it was packed", fix="pack again when nothing writes it"
             ) from error

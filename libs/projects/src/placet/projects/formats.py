@@ -13,7 +13,8 @@ from pathlib import Path
 
 import msgspec
 
-from placet.projects.archive import project_files
+from placet.errors import Refused
+from placet.projects.archive import IGNORE_FILE, project_files, unreadable
 from placet.projects.documents import DocumentRefused, Problem
 from placet.projects.manifest import PROJECT_PATTERN, RESERVED_NAME, Manifest, Model
 from placet.projects.skops_files import SCHEMA
@@ -38,24 +39,43 @@ class Recognised(msgspec.Struct, frozen=True, kw_only=True):
     path: str
 
 
-def recognise(folder: Path) -> Recognised | Problem:
-    """The model in the folder; a problem if there is none, or several of the safest kind."""
+def recognise(folder: Path) -> Recognised:
+    """The model in the folder. `Refused` if there is none, or several of the safest kind."""
     files = list(project_files(folder))
+    misnamed: list[Path] = []
     for row in FORMATS:
-        found = [
-            path for path in files if path.suffix.lower() in row.suffixes and row.looks_right(folder / path)
-        ]
+        named = [path for path in files if path.suffix.lower() in row.suffixes]
+        found = [path for path in named if _opened(folder / path) and row.looks_right(folder / path)]
+        misnamed += [path for path in named if path not in found]
         if len(found) > 1:
-            names = ", ".join(path.as_posix() for path in found)
-            return Problem(
-                "model.path", f"the folder holds several models: {names}", "name one of them there"
+            raise Refused(
+                f"{folder} holds several models: {_listed(found)}",
+                fix=f"leave one of them there, or add the others to {IGNORE_FILE}",
             )
         if found:
             return Recognised(format=row.name, serialization=row.serialization, path=found[0].as_posix())
+    if misnamed:
+        raise Refused(
+            f"{folder} holds no model: {_listed(misnamed)} is not what its name says",
+            fix="save the model again",
+        )
     suffixes = ", ".join(suffix for row in FORMATS for suffix in row.suffixes)
-    return Problem(
-        "model.path", "the folder holds no model we recognise", f"put a file there that ends in {suffixes}"
+    raise Refused(
+        f"{folder} holds no model that is recognised", fix=f"save one there in a file that ends in {suffixes}"
     )
+
+
+def _opened(file: Path) -> bool:
+    """True, or `Refused` for a file that this user may not read: that it looks like no model says nothing then."""
+    try:
+        with file.open("rb"):
+            return True
+    except OSError as error:
+        raise unreadable(error) from error
+
+
+def _listed(paths: list[Path]) -> str:
+    return ", ".join(path.as_posix() for path in paths)
 
 
 def recognise_file(path: Path) -> Recognised | None:
@@ -67,12 +87,8 @@ def recognise_file(path: Path) -> Recognised | None:
 
 
 def initial_manifest(folder: Path) -> Manifest:
-    """A placet.yaml for the folder, complete but for what only people can say. Refused if there is no model."""
-    match recognise(folder):
-        case Recognised() as model:
-            pass
-        case Problem() as problem:
-            raise DocumentRefused(str(folder), (problem,))
+    """A placet.yaml for the folder, complete but for what only people can say. `Refused` if there is no one model."""
+    model = recognise(folder)
     return Manifest(
         api_version="placet/v1",
         project=project_name(folder.resolve().name),

@@ -1,0 +1,59 @@
+"""stdout and stderr as other programs leave them: closed early, full, read by nobody."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.unit.client.fake_platform import FakePlatform, event
+
+
+def placet(*typed: str, out: int, err: int) -> int:
+    """The status of the command in a process of its own, writing to these."""
+    command = [sys.executable, "-m", "placet.cli", *typed]
+    return subprocess.run(command, stdout=out, stderr=err, timeout=60).returncode
+
+
+def closed_pipe() -> int:
+    """The end to write to of a pipe that nobody reads."""
+    ours, theirs = os.pipe()
+    os.close(ours)
+    return theirs
+
+
+@pytest.mark.parametrize("typed", ["events", "audit replay", "list", "--help", "logs wine"])
+def test_a_reader_who_has_enough_ends_a_verb_quietly(
+    platform: FakePlatform, tmp_path: Path, typed: str
+) -> None:
+    platform.events = [event(1)]
+    out = closed_pipe()
+    with (tmp_path / "err").open("w+b") as err:
+        assert placet(*typed.split(), out=out, err=err.fileno()) == 0
+        err.seek(0)
+        assert err.read() == b""
+    os.close(out)
+
+
+@pytest.mark.parametrize(("outcome", "status"), [("live", 0), ("failed", 1)])
+def test_an_operation_is_seen_through_though_nobody_reads_how_it_goes(
+    platform: FakePlatform, project: Path, tmp_path: Path, outcome: str, status: int
+) -> None:
+    platform.outcome = outcome
+    err = closed_pipe()
+    with (tmp_path / "out").open("w+b") as out:
+        assert placet("deploy", str(project), out=out.fileno(), err=err) == status
+        out.seek(0)
+        assert out.read().decode() == (f"{platform.url}/models/wine\n" if status == 0 else "")
+    os.close(err)
+
+
+@pytest.mark.parametrize("typed", ["list", "list --json"])
+def test_a_full_disk_is_an_error_and_no_traceback(platform: FakePlatform, tmp_path: Path, typed: str) -> None:
+    with Path("/dev/full").open("wb") as out, (tmp_path / "err").open("w+b") as err:
+        assert placet(*typed.split(), out=out.fileno(), err=err.fileno()) == 1
+        err.seek(0)
+        assert err.read().endswith(b"placet: No space left on device\n")
