@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -15,9 +16,23 @@ from tests.system.scenarios import Scenarios
 class TestEmbedded(Scenarios):
     @pytest.fixture(scope="class")
     @classmethod
-    def platform(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-        with embedded(tmp_path_factory.mktemp("embedded")) as platform:
+    def folder(cls, tmp_path_factory: pytest.TempPathFactory) -> Path:
+        """Its data folder is there before, and open to all."""
+        folder = tmp_path_factory.mktemp("embedded")
+        (folder / "data").mkdir()
+        (folder / "data").chmod(0o755)
+        return folder
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def platform(cls, folder: Path) -> Iterator[Platform]:
+        with embedded(folder) as platform:
             yield platform
+
+    def test_what_the_platform_keeps_is_nobody_elses(self, platform: Platform, folder: Path) -> None:
+        kept = list((folder / "data").iterdir())
+        assert {each.name for each in kept} >= {"keys", "log", "registry"}
+        assert [each.name for each in kept if each.stat().st_mode & 0o077] == []
 
     async def test_a_request_whose_head_does_not_end_is_cut_off(self, platform: Platform) -> None:
         """It needs no token, so it must not cost memory."""

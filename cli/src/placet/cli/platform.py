@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
@@ -66,6 +67,7 @@ async def serve(data: Path, host: str, port: int, *, on_ready: Callable[[str, st
     `on_ready` is awaited with the platform's URL and an admin token once requests are answered. Raises
     Unavailable where the port or the folder is taken.
     """
+    os.umask(0o077)  # a folder that was there before may be open to all, and models may run as other users
     await anyio.to_thread.run_sync(lambda: data.mkdir(parents=True, exist_ok=True, mode=0o700))
     async with AsyncExitStack() as stack:
         stack.enter_context(_only_one(data))

@@ -15,7 +15,6 @@ import msgspec
 
 from placet.errors import Refused
 from placet.projects.archive import IGNORE_FILE, project_files, unreadable
-from placet.projects.documents import DocumentRefused, Problem
 from placet.projects.manifest import PROJECT_PATTERN, RESERVED_NAME, Manifest, Model
 from placet.projects.skops_files import SCHEMA
 
