@@ -95,7 +95,9 @@ class SequenceStore(PostgreSQLStore):
                 {"id": row.id, "stream": row.stream, "version": row.version, "raw": row.raw},
             )
 
-    async def read_all(self, after: int, limit: int, *, log: str = EVENTS) -> list[Recorded[Any]]:
+    async def read_all(
+        self, after: int, limit: int, *, log: str = EVENTS, sealed: bool = False
+    ) -> list[Recorded[Any]]:
         return self._recorded(log, await self.page(log, after, limit))
 
 

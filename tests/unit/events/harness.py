@@ -153,8 +153,10 @@ class FatefulStore:
     async def read(self, stream: str, *, after: int = 0, log: str = EVENTS) -> list[Recorded[Any]]:
         return await self._store.read(stream, after=after, log=log)
 
-    async def read_all(self, after: int, limit: int, *, log: str = EVENTS) -> list[Recorded[Any]]:
-        return await self._store.read_all(after, limit, log=log)
+    async def read_all(
+        self, after: int, limit: int, *, log: str = EVENTS, sealed: bool = False
+    ) -> list[Recorded[Any]]:
+        return await self._store.read_all(after, limit, log=log, sealed=sealed)
 
     def replay(
         self, after: int = 0, *, limit: int = PAGE, log: str = EVENTS

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
-from placet.errors import Unavailable
+import pytest
+import sqlalchemy as sa
+from placet.errors import Unavailable, Unreadable
 from placet.events.bus import EpochBegan, HeadAnnounced, Note
-from placet.events.outbox import WINDOW, Relay
-from placet.events.store import Signal
+from placet.events.outbox import RESEND_AT_MOST, WINDOW, Relay
+from placet.events.store import EVENTS, Run, Signal, Unit
 from placet.events.wiring import Wiring
 
 from tests.support.eventually import eventually
@@ -102,6 +104,46 @@ async def test_stopping_without_a_broker_leaves_the_rest_for_later(wiring: Wirin
     bus.is_away = False
     await Relay("tester", wiring).drain()
     assert bus.positions == [1]
+
+
+async def test_what_a_newer_version_said_is_published_by_an_older_one(
+    wiring: Wiring, bus: ScriptedBus
+) -> None:
+    """While replicas are upgraded one by one, an old one may lead and new ones append."""
+    await wiring.store.commit(append("1", "2"))
+    newer = sa.table(EVENTS, sa.column("position"), sa.column("raw"))
+    raw = (await wiring.store.read_all(0, 1))[0].event.raw.replace(b"thing.kept.v1", b"thing.kept.v2")
+    lifted = sa.update(newer).where(newer.c.position == 1).values(raw=raw)
+    await wiring.store.commit(Unit(writes=(Run(statement=lifted),)))
+    with pytest.raises(Unreadable):
+        await wiring.store.read_all(0, 1)
+
+    await Relay("tester", wiring).drain()
+    assert bus.positions == [1, 2]
+    assert bus.published[0].raw == raw
+
+
+async def test_a_log_that_went_back_ends_it_aloud(wiring: Wiring, bus: ScriptedBus) -> None:
+    """The database was restored below a running service: what it says next would be taken for repetitions."""
+    await wiring.store.commit(append("1", "2"))
+    relay = Relay("tester", wiring)
+    await relay.drain()
+    heads = sa.table("log_heads", sa.column("log"), sa.column("position"))
+    await wiring.store.commit(Unit(writes=(Run(statement=sa.update(heads).values(position=1)),)))
+    with pytest.raises(Unreadable, match="ends at 1, and 2 was sent"):
+        await relay.run()
+
+
+async def test_a_wish_is_met_up_to_a_bound_and_holds_up_nothing_new(wiring: Wiring, bus: ScriptedBus) -> None:
+    await wiring.store.commit(append(*numbers(RESEND_AT_MOST + 300)))
+    relay = Relay("tester", wiring)
+    await relay.drain()
+    bus.published.clear()
+    relay.resend(0, 2**53 - 1)
+    await wiring.store.commit(append("new"))
+    async with running(relay.run()):
+        await eventually(lambda: len(bus.published) == RESEND_AT_MOST + 1)
+    assert bus.positions.index(RESEND_AT_MOST + 301) <= WINDOW
 
 
 async def test_an_epoch_that_begins_while_it_runs_names_what_follows(

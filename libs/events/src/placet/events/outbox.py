@@ -116,7 +116,7 @@ class Relay:
         self._head = self._epochs[-1].position
 
     async def _publish_next(self) -> bool:
-        window = await self._wiring.store.read_all(self._position, WINDOW)
+        window = await self._wiring.store.read_all(self._position, WINDOW, sealed=True)
         if not window:
             return False
         await self._publish(window)
@@ -132,7 +132,11 @@ class Relay:
             return False
         after = min(self._asked)
         upto = min(self._asked.pop(after), self._position)
-        window = await self._wiring.store.read_all(after, min(WINDOW, upto - after)) if after < upto else []
+        window = (
+            await self._wiring.store.read_all(after, min(WINDOW, upto - after), sealed=True)
+            if after < upto
+            else []
+        )
         if not window:
             return True
         await self._publish(window)

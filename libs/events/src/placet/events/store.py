@@ -133,8 +133,13 @@ class EventStore(Protocol):
     async def read(self, stream: str, *, after: int = 0, log: str = EVENTS) -> list[Recorded[Any]]:
         """The events of one stream with a version above `after`, in order."""
 
-    async def read_all(self, after: int, limit: int, *, log: str = EVENTS) -> list[Recorded[Any]]:
-        """At most `limit` events with positions after+1, after+2, … Raises `Unreadable` if one is missing."""
+    async def read_all(
+        self, after: int, limit: int, *, log: str = EVENTS, sealed: bool = False
+    ) -> list[Recorded[Any]]:
+        """At most `limit` events with positions after+1, after+2, … Raises `Unreadable` if one is missing.
+
+        `sealed` leaves their data as bytes, as it is in logs of others' events: for who passes them on.
+        """
 
     def replay(
         self, after: int = 0, *, limit: int = PAGE, log: str = EVENTS

@@ -172,8 +172,10 @@ class SqlStore(ABC):
         )
         return self._recorded(log, [tuple(row) for row in await self.rows(query)])
 
-    async def read_all(self, after: int, limit: int, *, log: str = EVENTS) -> list[Recorded[Any]]:
-        return self._recorded(log, await self._whole_page(log, after, limit))
+    async def read_all(
+        self, after: int, limit: int, *, log: str = EVENTS, sealed: bool = False
+    ) -> list[Recorded[Any]]:
+        return self._recorded(log, await self._whole_page(log, after, limit), sealed=sealed)
 
     async def replay(
         self, after: int = 0, *, limit: int = PAGE, log: str = EVENTS
@@ -459,10 +461,13 @@ class SqlStore(ABC):
             raise Unreadable(f"there is no log {log!r} here")
         return table
 
-    def _recorded(self, log: str, rows: Sequence[tuple[int, int, str, bytes]]) -> list[Recorded[Any]]:
+    def _recorded(
+        self, log: str, rows: Sequence[tuple[int, int, str, bytes]], *, sealed: bool = False
+    ) -> list[Recorded[Any]]:
         raws = [row[3] for row in rows]
         # A log of other services' events keeps and passes on; it must not stumble over a type newer than itself.
-        events = self._codec.read_all(raws) if log == EVENTS else map(self._codec.read_envelope, raws)
+        is_sealed = sealed or log != EVENTS
+        events = map(self._codec.read_envelope, raws) if is_sealed else self._codec.read_all(raws)
         return [
             Recorded(event=event, position=position, version=version, stream=stream)
             for event, (position, version, stream, _) in zip(events, rows, strict=True)
