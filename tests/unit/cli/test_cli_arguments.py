@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 
@@ -58,6 +59,16 @@ def test_wrong_usage_ends_with_2_and_a_hint(placet: Placet, typed: str) -> None:
     assert "\nusage: placet" in ended.err
 
 
+def test_a_mistyped_verb_is_answered_with_the_nearest_one(placet: Placet) -> None:
+    assert placet("deplyo", ".").err == (
+        "placet: there is no verb 'deplyo'\n"
+        "  fix: is `placet deploy` meant? `placet --help` names all\n"
+        "usage: placet VERB [options]\n"
+    )
+    assert "is `placet audit replay` meant?" in placet("audit", "replya").err
+    assert "  fix: `placet --help` names all\n" in placet("zzz").err
+
+
 @pytest.mark.parametrize("typed", ["list --image --json", "fetch wine --json", "--json fly"])
 def test_wrong_usage_is_one_document_with_json(placet: Placet, typed: str) -> None:
     ended = placet(*typed.split())
@@ -74,6 +85,20 @@ def loaded_by(*typed: str) -> set[str]:
     )
     ended = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
     return set(ended.stderr.rpartition("loaded ")[2].split())
+
+
+def test_an_interrupt_before_the_command_has_begun_ends_it_without_a_traceback() -> None:
+    look = (
+        "import os, signal, sys\n"
+        "class Impatient:\n"
+        "    def find_spec(self, name, *more):\n"
+        "        if name == 'placet.cli.arguments': os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Impatient())\n"
+        "from placet.cli.entry import run\n"
+        "sys.exit(run())"
+    )
+    ended = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (-signal.SIGINT, "")
 
 
 def test_help_loads_nothing_heavy() -> None:

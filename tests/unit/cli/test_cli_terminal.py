@@ -9,18 +9,21 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.unit.client.fake_platform import FakePlatform
 
 
-def on_a_terminal(*argv: str) -> str:
-    """Everything the command writes to a terminal of 80 columns."""
+def on_a_terminal(*argv: str, columns: int = 80, **said: str) -> str:
+    """Everything the command writes to a terminal so wide, with what else the environment says."""
     ours, theirs = pty.openpty()
     environ = {
         **os.environ,
         "TERM": "xterm-256color",
-        "COLUMNS": "80",
+        "COLUMNS": str(columns),
         "LINES": "40",
         "PYTHONIOENCODING": "utf-8",
+        **said,
     }
     process = subprocess.Popen(
         [sys.executable, "-m", "placet.cli", *argv], stdin=theirs, stdout=theirs, stderr=theirs, env=environ
@@ -37,7 +40,7 @@ def on_a_terminal(*argv: str) -> str:
         written += piece
     os.close(ours)
     process.wait(timeout=60)
-    return written.decode()
+    return written.decode().replace("\r\n", "\n")
 
 
 def test_steps_are_drawn_in_place_aligned_and_left_standing(platform: FakePlatform, project: Path) -> None:
@@ -68,3 +71,40 @@ def test_what_is_still_to_come_is_shown_as_such_and_a_refusal_ends_the_list(
     last_picture = written[written.rindex("requested") :]
     assert "reserved" not in last_picture
     assert "nobody owns it" in last_picture
+
+
+def test_no_color_means_none(platform: FakePlatform, project: Path) -> None:
+    coloured = re.compile(r"\x1b\[[0-9;]*3[0-7]m")
+    assert coloured.search(on_a_terminal("deploy", str(project)))
+    assert not coloured.search(on_a_terminal("deploy", str(project), NO_COLOR="1"))
+
+
+def test_a_terminal_that_cannot_draw_gets_a_line_for_each_step(platform: FakePlatform, project: Path) -> None:
+    written = on_a_terminal("deploy", str(project), TERM="dumb")
+    assert "\x1b" not in written
+    steps = [line.split()[1] for line in written.splitlines() if line.startswith("done ")]
+    assert steps[0] == "packed"
+    assert steps[-1] == "live"
+
+
+@pytest.mark.parametrize("typed", ["--help", "deploy --help", "audit replay --help", "fly"])
+def test_help_keeps_within_a_narrow_terminal(typed: str) -> None:
+    assert max(map(len, on_a_terminal(*typed.split(), columns=46).splitlines())) <= 46
+
+
+def test_a_table_that_is_wider_than_the_terminal_becomes_blocks_and_loses_nothing(
+    platform: FakePlatform, project: Path
+) -> None:
+    on_a_terminal("deploy", str(project))
+    assert on_a_terminal("list", columns=120).splitlines()[0].split() == [
+        "PROJECT",
+        "RELEASE",
+        "STATE",
+        "URL",
+    ]
+    assert on_a_terminal("list", columns=46).splitlines() == [
+        "PROJECT  wine",
+        "RELEASE  1",
+        "STATE    live",
+        f"URL      {platform.url}/models/wine",
+    ]

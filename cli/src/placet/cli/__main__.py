@@ -5,7 +5,6 @@ Speaks HTTP only; `up` and `demo` are the places that know the platform.
 
 from __future__ import annotations
 
-import gc
 import sys
 from argparse import Namespace
 from collections.abc import Coroutine, Sequence
@@ -17,14 +16,6 @@ from placet.cli import exits
 from placet.cli.arguments import parser
 from placet.cli.screen import Screen, forget
 from placet.errors import PlacetError, Refused
-
-
-def run() -> int:
-    """`main` in a process of its own, which lives briefly and loads much: a quarter of its time went to collecting."""
-    gc.set_threshold(50_000)
-    status = main()
-    gc.freeze()  # at the end Python would look at every object once more
-    return status
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -87,4 +78,4 @@ def _run(verb: Coroutine[Any, Any, int]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(run())
+    sys.exit(main())

@@ -6,11 +6,13 @@ Nothing heavy is imported here: a verb names the function that does it, and only
 from __future__ import annotations
 
 import argparse
+import difflib
 import re
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from placet.cli.exits import WrongUsageError
 
@@ -31,11 +33,32 @@ class Verb:
     arguments: Callable[[argparse.ArgumentParser], object] = lambda parser: None
 
 
+class Formatter(argparse.RawDescriptionHelpFormatter):
+    """Lines stay lines. One that is wider than the terminal goes on below, in its own column; a command never does."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return "\n".join(_folded(line, width) for line in text.splitlines())
+
+
 class Parser(argparse.ArgumentParser):
     """What is mistyped is an error like any other; it shows where help is."""
 
     def error(self, message: str) -> NoReturn:
         raise WrongUsageError(message, fix=f"`{self.prog} --help` says more", usage=self.format_usage())
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        # argparse would answer a mistyped verb with the list of all, in one line.
+        verbs = action.choices if isinstance(action, argparse._SubParsersAction) else None
+        if verbs is None or value in verbs:
+            super()._check_value(action, value)
+            return
+        near = difflib.get_close_matches(str(value), verbs, n=1)
+        meant = f"is `{self.prog} {near[0]}` meant? " if near else ""
+        raise WrongUsageError(
+            f"there is no verb {value!r}",
+            fix=f"{meant}`{self.prog} --help` names all",
+            usage=self.format_usage(),
+        )
 
 
 def parser() -> Parser:
@@ -44,7 +67,7 @@ def parser() -> Parser:
         usage="placet VERB [options]",
         description="From a trained model to a governed REST API.",
         epilog=_verbs_by_group(),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Formatter,
         allow_abbrev=False,
     )
     below = {"": _below(root, "placet")}
@@ -54,7 +77,7 @@ def parser() -> Parser:
             usage=f"placet {group} VERB [options]",
             description=does[0].upper() + does[1:] + ".",
             epilog="\n".join(_line(verb) for verb in VERBS if verb.words.startswith(f"{group} ")),
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=Formatter,
             allow_abbrev=False,
         )
         below[group] = _below(parent, f"placet {group}")
@@ -64,7 +87,7 @@ def parser() -> Parser:
             name,
             description=f"{verb.does[0].upper()}{verb.does[1:]}.\n\n{verb.more}",
             epilog=f"example:\n  {verb.example}",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=Formatter,
             allow_abbrev=False,
         )
         verb.arguments(sub)
@@ -79,6 +102,13 @@ def _below(parser: argparse.ArgumentParser, prog: str) -> argparse._SubParsersAc
     )
 
 
+def _folded(line: str, width: int) -> str:
+    column = re.match(r"  \S+(?: \S+)* {2,}", line)
+    if line.startswith("  ") and column is None:
+        return line
+    return textwrap.fill(line, width, subsequent_indent=" " * (column.end() if column else 0))
+
+
 def _line(verb: Verb) -> str:
     return f"  {verb.words:<14} {verb.does}"
 
@@ -88,9 +118,11 @@ def _verbs_by_group() -> str:
     for group in dict.fromkeys(verb.group for verb in VERBS):
         lines += [f"{group}:", *(_line(verb) for verb in VERBS if verb.group == group), ""]
     lines += [
-        "PLACET_URL and PLACET_TOKEN say where and who; without them, the platform that this user's",
-        "`placet up` started. `placet VERB --help` has an example of each. Exit status: 0 done, 1 refused by",
-        "a rule or failed, 2 wrong usage, 3 platform unavailable, 4 awaiting approval.",
+        "PLACET_URL and PLACET_TOKEN say where and who; without them, the platform that this user's "
+        "`placet up` started. `placet VERB --help` has an example of each.",
+        "",
+        "Exit status: 0 done, 1 refused by a rule or failed, 2 wrong usage, 3 platform unavailable, 4 awaiting "
+        "approval.",
     ]
     return "\n".join(lines)
 
@@ -274,8 +306,8 @@ VERBS: Sequence[Verb] = (
         words="deploy",
         group="serve",
         does="certify, build if needed, start, and print the URL",
-        more=f"{_NO_CERTIFICATE} What `placet check` refuses is not sent. While a new\n"
-        "release starts, the old one goes on answering. Ctrl-C stops the waiting, never the\noperation.",
+        more=f"{_NO_CERTIFICATE} What `placet check` refuses is not sent. While a new "
+        "release starts, the old one goes on answering. Ctrl-C stops the waiting, never the operation.",
         example="placet deploy ./churn",
         function="operations:deploy",
         arguments=_source,
@@ -356,7 +388,7 @@ VERBS: Sequence[Verb] = (
         words="audit replay",
         group="govern",
         does="the audit log from its beginning, one CloudEvent a line",
-        more="`sequence` is the position in the audit log, `producerposition` the one in the producer's own\n"
+        more="`sequence` is the position in the audit log, `producerposition` the one in the producer's own "
         "store, which `producerepoch` names. A hole in the log ends it with status 1.",
         example="placet audit replay --project churn",
         function="log:replay",

@@ -6,6 +6,7 @@ is at work, is what the platform says; nothing is guessed.
 
 from __future__ import annotations
 
+import os
 import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
@@ -34,7 +35,7 @@ class Progress(Protocol):
 
 
 def progress(screen: Screen) -> Progress:
-    if screen.notes.isatty():
+    if screen.notes.isatty() and os.environ.get("TERM") != "dumb":
         return LiveProgress(screen)
     return PlainProgress(screen)
 

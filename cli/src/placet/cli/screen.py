@@ -7,7 +7,9 @@ models: control characters in them are shown, never obeyed by the terminal.
 from __future__ import annotations
 
 import json
+import math
 import os
+import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TextIO
@@ -84,15 +86,31 @@ class Screen:
         self.document({"error": {"detail": error.detail, "rule": error.rule, "fix": error.fix}})
 
     def table(self, head: Sequence[str], rows: Iterable[Sequence[object | None]]) -> None:
-        """Columns as wide as what is in them. Nothing is cut: output may be piped."""
+        """Columns as wide as what is in them, or on a narrower terminal blocks. Nothing is cut: it may be piped."""
         lines = [
             tuple(head),
             *(tuple("-" if cell is None else harmless(str(cell)) for cell in row) for row in rows),
         ]
         widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
-        for line in lines:
-            padded = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-            self.result("  ".join(padded).rstrip())
+        said = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in lines]
+        if max(map(len, said)) > self._columns():
+            said = _blocks(lines)
+        for text in said:
+            self.result(text)
+
+    def _columns(self) -> float:
+        stream = sys.stderr if self.is_json else sys.stdout
+        return shutil.get_terminal_size().columns if stream.isatty() else math.inf
+
+
+def _blocks(lines: Sequence[tuple[str, ...]]) -> list[str]:
+    """A table's rows one below the other, with each cell on a line of its own."""
+    head, *rows = lines
+    width = max(map(len, head))
+    blocks = [
+        [f"{name:<{width}}  {cell}" for name, cell in zip(head, row, strict=True) if cell] for row in rows
+    ]
+    return [line for block in blocks for line in ("", *block)][1:] or [" ".join(head)]
 
 
 def forget(stream: TextIO) -> None:
