@@ -7,7 +7,8 @@ import subprocess
 import sys
 
 import pytest
-from placet.cli.arguments import VERBS
+from placet.cli.arguments import PROJECT_NAME, VERBS
+from placet.projects import PROJECT_PATTERN
 
 from tests.unit.cli.conftest import Placet
 from tests.unit.client.fake_platform import FakePlatform
@@ -48,6 +49,15 @@ def test_the_first_page_names_every_verb(placet: Placet) -> None:
         "token create --as ada --role admin --ttl 30",
         "logs wine --tail 0",
         "fetch wine",
+        "stop Wine!",
+        "stop ai",
+        "logs a/b",
+        "status Wine!",
+        "status a/b",
+        "deploy . --project Wine",
+        "token create --as ada --role admin --ttl 59s",
+        "token create --as ada --role admin --ttl 367d",
+        "audit replay --from 5 --until 3",
     ],
 )
 def test_wrong_usage_ends_with_2_and_a_hint(placet: Placet, typed: str) -> None:
@@ -57,6 +67,15 @@ def test_wrong_usage_ends_with_2_and_a_hint(placet: Placet, typed: str) -> None:
     assert ended.err.startswith("placet: ")
     assert "\n  fix: " in ended.err
     assert "\nusage: placet" in ended.err
+
+
+def test_what_is_empty_is_no_name(placet: Placet) -> None:
+    for typed in (["stop", ""], ["status", ""], ["token", "create", "--as", " ", "--role", "admin"]):
+        assert placet(*typed).status == 2
+
+
+def test_a_project_is_called_here_what_it_may_be_called_there() -> None:
+    assert f"^{PROJECT_NAME}$" == PROJECT_PATTERN
 
 
 def test_a_mistyped_verb_is_answered_with_the_nearest_one(placet: Placet) -> None:

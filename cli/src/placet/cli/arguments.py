@@ -17,6 +17,12 @@ from typing import Any, NoReturn
 from placet.cli.exits import WrongUsageError
 
 ROLES = ("scientist", "approver", "compliance", "auditor", "operator", "admin")
+PROJECT_NAME = "[a-z][a-z0-9-]{1,38}[a-z0-9]"
+"""As in `placet.projects`, which is not loaded only to read what was typed."""
+_NAME_MEANS = (
+    "3 to 40 lower-case letters, digits and hyphens, beginning with a letter and not ending with a hyphen"
+)
+_SHORTEST, _LONGEST = 60, 366 * 86400
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _NO_CERTIFICATE = "Nothing runs that is not certified."
 
@@ -146,10 +152,32 @@ def _lines(text: str) -> int:
 
 
 def _duration(text: str) -> int:
-    found = re.fullmatch(r"([1-9][0-9]*)([smhd])", text)
-    if not found:
-        raise argparse.ArgumentTypeError(f"{text!r} is no duration; write 30d, 12h, 45m or 90s")
-    return int(found[1]) * _UNITS[found[2]]
+    found = re.fullmatch(r"([1-9][0-9]{0,8})([smhd])", text)
+    seconds = int(found[1]) * _UNITS[found[2]] if found else 0
+    if not _SHORTEST <= seconds <= _LONGEST:
+        raise argparse.ArgumentTypeError(f"{text!r} is no duration from 60s to 366d; write 30d, 12h or 45m")
+    return seconds
+
+
+def _name(text: str) -> str:
+    if not re.fullmatch(PROJECT_NAME, text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no project's name, which is {_NAME_MEANS}")
+    return text
+
+
+def _subject(text: str) -> str:
+    """A project's name, or an operation's id: a UUIDv7 of our time, which begins with 0."""
+    if not re.fullmatch(rf"{PROJECT_NAME}|0[0-9a-f-]*", text):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is neither an operation's id nor a project's name, which is {_NAME_MEANS}"
+        )
+    return text
+
+
+def _person(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("a token is for somebody, and the name is empty")
+    return text
 
 
 def _platform(parser: argparse.ArgumentParser) -> None:
@@ -182,12 +210,14 @@ def _source(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "source", metavar="SOURCE", help="a folder, or an image digest from `placet list --images`"
     )
-    parser.add_argument("--project", metavar="NAME", help="another name than the one in placet.yaml")
+    parser.add_argument(
+        "--project", metavar="NAME", type=_name, help="another name than the one in placet.yaml"
+    )
     _wait(parser)
 
 
 def _project(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("project", metavar="PROJECT")
+    parser.add_argument("project", metavar="PROJECT", type=_name)
 
 
 def _project_waiting(parser: argparse.ArgumentParser) -> None:
@@ -202,7 +232,7 @@ def _list(parser: argparse.ArgumentParser) -> None:
 
 
 def _status(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("subject", metavar="PROJECT|OPERATION")
+    parser.add_argument("subject", metavar="PROJECT|OPERATION", type=_subject)
     parser.add_argument("-f", "--follow", action="store_true", help="wait until an operation is over")
 
 
@@ -235,7 +265,9 @@ def _replay(parser: argparse.ArgumentParser) -> None:
 
 
 def _token(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--as", dest="name", metavar="NAME", required=True, help="the person it is for")
+    parser.add_argument(
+        "--as", dest="name", metavar="NAME", type=_person, required=True, help="the person it is for"
+    )
     parser.add_argument(
         "--role",
         dest="roles",

@@ -6,6 +6,7 @@ from argparse import Namespace
 from contextlib import aclosing
 
 from placet.cli import exits
+from placet.cli.exits import WrongUsageError
 from placet.cli.screen import Screen
 from placet.cli.session import connect
 
@@ -45,6 +46,11 @@ async def events(arguments: Namespace, screen: Screen) -> int:
 
 
 async def replay(arguments: Namespace, screen: Screen) -> int:
+    if arguments.until is not None and arguments.until < arguments.first:
+        raise WrongUsageError(
+            f"--until {arguments.until} lies before --from {arguments.first}",
+            fix="the last position comes second",
+        )
     told = 0
     async with connect() as platform, aclosing(platform.entries(after=arguments.first - 1)) as entries:
         async for entry in entries:

@@ -44,8 +44,7 @@ async def delete(arguments: Namespace, screen: Screen) -> int:
 async def status(arguments: Namespace, screen: Screen) -> int:
     subject: str = arguments.subject
     async with connect() as platform:
-        # A project's name begins with a letter, an operation's id is a UUIDv7 of our time and begins with 0.
-        if subject[:1].isdigit():
+        if subject.startswith("0"):  # an operation's id; no project's name does
             operation = await platform.operation(subject)
             if arguments.follow:
                 operation = await see_through(platform, operation, screen)

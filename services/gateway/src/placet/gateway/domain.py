@@ -162,7 +162,10 @@ def decide_token(command: TokenCommand, state: TokenState) -> Sequence[TokenEven
             ]
         case RevokeToken():
             if not state.is_issued:
-                raise Unknown(f"no token {command.token!r} was issued here")
+                raise Unknown(
+                    f"no token {command.token!r} was issued here",
+                    fix="give the id that `placet token create` told, not the token itself",
+                )
             return [] if state.is_revoked else [TokenRevoked(token=command.token)]
     assert_never(command)
 

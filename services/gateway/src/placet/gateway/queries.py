@@ -21,7 +21,9 @@ class Queries:
         """The operation and how often it changed. Raises Unknown."""
         rows = await self._store.rows(sa.select(p.operations).where(p.operations.c.id == id))
         if not rows:
-            raise Unknown(f"there is no operation {id!r} here")
+            raise Unknown(
+                f"there is no operation {id!r} here", fix="`placet status PROJECT` names a project's last one"
+            )
         return read_operation(rows[0]), rows[0].changes
 
     async def operations(self, *, project: str | None, after: str | None, limit: int) -> list[Operation]:
