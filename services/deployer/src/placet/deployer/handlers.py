@@ -18,6 +18,7 @@ from placet.deployer.placements import AWAIT_CERTIFICATE, AwaitCertificate, Plac
 from placet.deployer.ports import Ports
 from placet.deployer.queries import Certified, Cleared, Known
 from placet.events import Heard, UnitOfWork
+from placet.events.codec import timestamp
 from placet.events.contracts.builder import BuildFailed
 from placet.events.contracts.certifier import CertificateIssued, ReleaseCleared, ReleaseRefused
 from placet.events.contracts.gateway import (
@@ -182,7 +183,7 @@ async def _reserve(
 ) -> None:
     if cleared.command != "deploy":
         return  # a build takes no room
-    until = (work.now + placements.reservation).isoformat(timespec="milliseconds")
+    until = timestamp(work.now + placements.reservation)
 
     def command(room: Room) -> Reserve:
         return Reserve(

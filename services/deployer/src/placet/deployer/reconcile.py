@@ -28,6 +28,7 @@ from placet.deployer.placements import Placements, Settle, settle
 from placet.deployer.ports import Instance, Ports, instance_id
 from placet.deployer.queries import Known
 from placet.events import Context, UnitOfWork, Wiring, transact
+from placet.events.codec import timestamp
 from placet.events.envelope import Actor
 
 log = logging.getLogger(__name__)
@@ -77,7 +78,7 @@ class Reconciliation:
         await self._end_what_nobody_wants(instances, routes)
 
     async def _end_reservations(self, now: datetime) -> None:
-        moment = now.isoformat(timespec="milliseconds")
+        moment = timestamp(now)
         for project, release in await queries.expired(self.placements.reads, moment):
             known = await queries.known(self.placements.reads, project, release)
 
