@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import socket
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -179,9 +180,12 @@ def listen(host: str, port: int) -> socket.socket:
         listening.bind((host, port))
     except OSError as error:
         listening.close()
+        is_elsewhere = isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL
         raise Unavailable(
             f"cannot listen on {host}:{port}: {error.strerror}",
-            fix="choose another port with --port, or 0 for any",
+            fix="name an address of this machine with --host"
+            if is_elsewhere
+            else "choose another port with --port, or 0 for any",
         ) from error
     return listening
 

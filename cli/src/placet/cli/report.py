@@ -35,15 +35,9 @@ def conclude(screen: Screen, operation: Operation, *, of: str = "the project") -
         screen.error(words)
     else:
         screen.note(words)
-    if operation.state in ("live", "certified") and operation.built is False:
-        screen.note("nothing was built: the platform has this source's image")
-    if operation.certificate:
-        screen.note(f"certified by {operation.certificate}{_tally(operation.verdicts)}")
-    tell_reasons(screen.note, operation.refusals, operation.awaiting)
     if operation.state in ("live", "certified"):
-        for verdict in operation.verdicts:
-            if verdict.result != "pass":
-                screen.note(f"  warning: {verdict.rule} did not pass ({verdict.result})")
+        _tell_certificate(screen, operation)
+    tell_reasons(screen.note, operation.refusals, operation.awaiting)
     if any(step.name == "live" and step.state == "failed" for step in operation.steps):
         screen.note(f"  `placet logs {operation.project}` shows what the model wrote")
     match operation.state:
@@ -51,6 +45,16 @@ def conclude(screen: Screen, operation: Operation, *, of: str = "the project") -
             screen.result(operation.url)
         case "certified" if operation.image:
             screen.result(operation.image)
+
+
+def _tell_certificate(screen: Screen, operation: Operation) -> None:
+    if operation.built is False:
+        screen.note("nothing was built: the platform has this source's image")
+    if operation.certificate:
+        screen.note(f"certified by {operation.certificate}{_tally(operation.verdicts)}")
+    for verdict in operation.verdicts:
+        if verdict.result != "pass":
+            screen.note(f"  warning: {verdict.rule} did not pass ({verdict.result})")
 
 
 def refusals_of(error: PlacetError) -> tuple[Refusal, ...]:

@@ -131,7 +131,8 @@ async def see_through(platform: Client, operation: Operation, screen: Screen) ->
                 async for operation in changes:
                     steps.show(operation)
     except (asyncio.CancelledError, Unavailable) as cut:
-        screen.note(f"the operation goes on; to follow it:\n  placet status {operation.operation} --follow")
+        goes_on = "goes on" if isinstance(cut, asyncio.CancelledError) else "goes on when the platform does"
+        screen.note(f"the operation {goes_on}; to follow it:\n  placet status {operation.operation} --follow")
         if isinstance(cut, asyncio.CancelledError):
             screen.document(operation.to_json())
         raise
