@@ -115,7 +115,7 @@ def _signed_claims(token: str, keys: KeySet) -> tuple[_Claims, str]:
         decoded = jws.decode_complete(token, key.cryptography_key, algorithms=["EdDSA"])
         return msgspec.json.decode(decoded["payload"], type=_Claims), key.kid
     except (jwt.PyJWTError, msgspec.DecodeError, ValueError) as error:
-        raise Unauthenticated(f"this is not one of our tokens: {error}") from error
+        raise Unauthenticated("this is not one of our tokens") from error
 
 
 def _moment(seconds: int, now: datetime) -> datetime:
