@@ -48,7 +48,7 @@ from placet.trust import own_key
 Build = Callable[[Wiring], Awaitable[Service]]
 
 DRAIN_SECONDS = 5
-LEASE_SECONDS = 2.0
+LEASE_SECONDS = 5.0
 """The lock on the folder keeps others out, so a crashed platform's leases need not last long."""
 
 

@@ -144,8 +144,10 @@ class ModelProxy:
             raise Unknown("no project has such a name", fix="see `placet list`")
         row = await self._queries.route(project)
         if row.endpoint is None:
-            if row.state in ("stopped", "deleted"):
-                raise Unknown(f"{project} is {row.state}", fix=f"start it: placet start {project}")
+            if row.state == "stopped":
+                raise Unknown(f"{project} is stopped", fix=f"start it: placet start {project}")
+            if row.state == "deleted":
+                raise Unknown(f"{project} is deleted", fix="deploy it again, if it is still wanted")
             raise Unavailable(
                 f"{project} is not served at the moment: it is {row.state}",
                 fix=f"see `placet status {project}`",
