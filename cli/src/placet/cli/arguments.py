@@ -384,7 +384,9 @@ VERBS: Sequence[Verb] = (
         words="status",
         group="look",
         does="where a project or an operation stands",
-        more="Reading succeeds with status 0 whatever is read; with --follow the status is the operation's.",
+        more="Of a project: the release that is, and what the last operation came to where that is another story; "
+        "with --json, `last` is that operation. Reading succeeds with status 0 whatever is read; with --follow the "
+        "status is the last operation's.",
         example="placet status churn",
         function="operations:status",
         arguments=_status,
