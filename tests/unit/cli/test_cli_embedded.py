@@ -64,6 +64,24 @@ async def test_up_leaves_its_address_for_this_user_and_takes_it_away(
     assert json.loads(capsys.readouterr().out)["url"] == platform.url
 
 
+async def test_up_says_where_its_data_is_as_people_write_it(
+    environ: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    task = asyncio.create_task(
+        run(serving(FakePlatform()), asked(data=tmp_path / "data"), Screen(is_json=True))
+    )
+    await eventually(lambda: read_discovery(environ))
+    task.cancel()
+    await task
+    said = capsys.readouterr()
+    assert "its data in ~/data; Ctrl-C" in said.err
+    assert json.loads(said.out)["data"] == str(tmp_path / "data")
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 async def test_small_answers_are_sent_at_once(host: str) -> None:
     """Without this each call waits 40 ms for the acknowledgement of its answer's first part."""

@@ -52,7 +52,7 @@ async def run(serve: Serve, arguments: Namespace, screen: Screen) -> int:
     data: Path = (arguments.data or _usual_data()).absolute()
     try:
         async with _serving(serve, data, arguments.host, arguments.port) as (connection, platform):
-            screen.note(f"the platform is up, its data in {data}; Ctrl-C stops it")
+            screen.note(f"the platform is up, its data in {_short(data)}; Ctrl-C stops it")
             screen.result(connection.url)
             screen.document({"url": connection.url, "data": str(data)})
             await platform
@@ -216,6 +216,12 @@ def _example() -> Path:
 
 def _usual_data() -> Path:
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "placet"
+
+
+def _short(path: Path) -> str:
+    """As people write it."""
+    home = Path.home()
+    return f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)
 
 
 def _free_port() -> int:
