@@ -50,7 +50,7 @@ class Leadership:
         """Renew until cancelled. Returns when the lease is lost, at its end at the latest, whatever hangs."""
         while self.is_held:
             await asyncio.sleep(self._seconds / 3)
-            # A process that was held up itself wakes late: it did nothing meanwhile, and may ask whether it still leads.
+            # Who was held up itself wakes late: it did nothing meanwhile, and may ask whether it still leads.
             at_least = asyncio.get_running_loop().time() + self._seconds / 3
             try:
                 async with asyncio.timeout_at(max(self._good_until, at_least)):
