@@ -1,7 +1,7 @@
 """The port to a service's own log and tables: what is committed together, and what a reader may rely on.
 
 Promise of every adapter: *positions are contiguous and in commit order; a reader never passes an event that
-is not yet visible.* `tests/contract/test_store.py` holds each adapter to it. A `Unit` is one caller's whole
+is not yet visible.* `tests/contract/store_contract.py` holds each adapter to it. A `Unit` is one caller's whole
 change: events, read-model rows and claims become visible together or not at all; many units share one
 transaction, and one that fails does so alone.
 
