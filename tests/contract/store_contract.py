@@ -574,6 +574,10 @@ class StoreContract:
         with pytest.raises(Unreadable, match=r"placet\.stranger\.thing\.seen\.v1"):
             await store.read_all(0, 10)
 
+    def test_the_own_log_keeps_an_event_in_the_stream_of_its_subject(self) -> None:
+        with pytest.raises(ValueError, match="another subject"):
+            Append(stream="a", expected=0, events=(noted("a", "1"), noted("b", "2")))
+
     async def test_an_unknown_log_is_told(self, store: SqlStore) -> None:
         for asking in (
             store.read("a", log="nowhere"),

@@ -98,7 +98,14 @@ class SequenceStore(PostgreSQLStore):
     async def read_all(
         self, after: int, limit: int, *, log: str = EVENTS, sealed: bool = False
     ) -> list[Recorded[Any]]:
-        return self._recorded(log, await self.page(log, after, limit))
+        table = self._table(log)
+        query = sa.select(table).where(table.c.position > after).order_by(table.c.position).limit(limit)
+        return [
+            Recorded(
+                event=self._codec.read(row.raw), position=row.position, version=row.version, stream=row.stream
+            )
+            for row in await self.rows(query)
+        ]
 
 
 async def open_sequence_store(url: str) -> SequenceStore:

@@ -216,6 +216,36 @@ def test_any_bytes_are_an_event_or_unreadable(raw: bytes) -> None:
         CODEC.read(raw)
 
 
+@event("tester", "it.said")
+class Said:
+    text: str
+
+
+@event("tester", "one-of-the-very-many-things-there-are.said")
+class OneSaid:
+    text: str
+
+
+@event("tester", "two-of-the-very-many-things-there-are.said")
+class TwoSaid:
+    text: str
+
+
+def test_types_that_end_alike_are_told_apart() -> None:
+    codec = Codec(Catalog([Said, OneSaid, TwoSaid]))
+    given: dict[str, Any] = {
+        "time": datetime(2026, 1, 1, tzinfo=UTC),
+        "subject": "thing/1",
+        "partitionkey": "churn",
+        "correlationid": "operation-1",
+        "actor": Actor.person("person:1"),
+    }
+    kinds = (TwoSaid, Said, OneSaid, Said)
+    sealed = [codec.seal(kind(text=f"{at}"), id=f"{at}", **given) for at, kind in enumerate(kinds)]
+
+    assert codec.read_all([each.raw for each in sealed]) == sealed
+
+
 def test_an_envelope_is_read_without_knowing_the_type() -> None:
     raw = seal(said("hello")).raw.replace(b"plain.said", b"other.said")
 

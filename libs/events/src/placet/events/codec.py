@@ -9,12 +9,14 @@ carry. `tests/unit/events/test_codec.py` holds the two against each other.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 import rfc8785
+from msgspec.structs import force_setattr
 
 from placet.errors import Refused, TooLarge, Unreadable
 from placet.events.catalog import Catalog, contract_of, schema_id
@@ -25,10 +27,10 @@ MAX_EVENT_BYTES = 64 * 1024
 _PARTITION = re.compile(r"[a-z][a-z0-9-]{1,38}[a-z0-9]")
 """A project's name, or `PLATFORM`. It is the last word of a routing key, where a dot would make two of it and a long
 one is refused by the broker for good."""
-_TYPE = b',"type":"'
 _LONG_NUMBER = re.compile(rb"[:,\[]-?\d{16}")
 _BROKEN = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-_NEITHER = ("", lambda _: None)
+_Whole = tuple[str, Callable[[bytes], Event[Any] | None]]
+_NEITHER: _Whole = ("", lambda _: None)
 """What stands in for the name and the decoder of a type that is not read in one pass."""
 
 
@@ -59,11 +61,7 @@ class Codec:
         self.catalog = catalog
         self._encoder = msgspec.json.Encoder(order="sorted")
         self._envelopes = msgspec.json.Decoder(Event[msgspec.Raw])
-        self._whole: dict[bytes, tuple[str, Callable[[bytes], Event[Any] | None]]] = {
-            name.encode(): (name, msgspec.json.Decoder(Event[cls]).decode)  # type: ignore[valid-type]
-            for cls in catalog.types
-            for name in [contract_of(cls).type]
-        }
+        self._tail, self._whole = _by_tail(catalog)
 
     def seal(
         self,
@@ -137,13 +135,13 @@ class Codec:
     def read_all(self, raws: Iterable[bytes]) -> list[Event[Any]]:
         """The events in `raws`, as `read` gives them; one loop without calls of ours, for a replay of millions.
 
-        Envelope and payload are read in one pass where nothing is unusual. In canonical bytes the type comes last, and
-        what looks like it cannot stand within a string, whose quotes are escaped; that it is the event's type is
-        checked all the same.
+        Envelope and payload are read in one pass where nothing is unusual. In canonical bytes the type comes last, so
+        their last bytes tell how to decode them; that it is the event's type is checked all the same.
         """
         events: list[Event[Any]] = []
+        tail, whole = self._tail, self._whole
         for raw in raws:
-            type_name, decode = self._whole.get(raw[raw.rfind(_TYPE) + len(_TYPE) : -2], _NEITHER)
+            type_name, decode = whole.get(raw[tail:], _NEITHER)
             try:
                 event = decode(raw)
             except _BROKEN:
@@ -151,7 +149,7 @@ class Codec:
             if event is None or event.type != type_name:
                 event = self._read_in_steps(raw)  # an older version; or it says what is wrong
             else:
-                msgspec.structs.force_setattr(event, "raw", raw)  # nobody has seen the event yet
+                force_setattr(event, "raw", raw)  # nobody has seen the event yet
             events.append(event)
         return events
 
@@ -161,7 +159,7 @@ class Codec:
             envelope = self._envelopes.decode(raw)
         except _BROKEN as error:
             raise Unreadable(f"not a CloudEvent 1.0 in structured mode: {error}") from error
-        msgspec.structs.force_setattr(envelope, "raw", raw)
+        force_setattr(envelope, "raw", raw)
         return envelope
 
     def _read_in_steps(self, raw: bytes) -> Event[Any]:
@@ -177,6 +175,22 @@ class Codec:
             return rfc8785.dumps(msgspec.to_builtins(wire))
         except (rfc8785.CanonicalizationError, msgspec.MsgspecError, UnicodeEncodeError) as error:
             raise Refused(f"{wire.type} of {wire.subject} cannot be written as JSON: {error}") from error
+
+
+def _by_tail(catalog: Catalog) -> tuple[int, dict[bytes, _Whole]]:
+    """What reads each of the types, by as many last bytes of an event as say nothing but the type, and their number
+    as the start of a slice. Types that end alike are read in steps."""
+    ends = {cls: f'"type":"{contract_of(cls).type}"}}'.encode() for cls in catalog.types}
+    tail = -min(map(len, ends.values()), default=1)
+    alike = Counter(end[tail:] for end in ends.values())
+    return (
+        tail,
+        {
+            end[tail:]: (contract_of(cls).type, msgspec.json.Decoder(Event[cls]).decode)  # type: ignore[valid-type]
+            for cls, end in ends.items()
+            if alike[end[tail:]] == 1
+        },
+    )
 
 
 def timestamp(moment: datetime) -> str:

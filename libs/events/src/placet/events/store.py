@@ -35,12 +35,19 @@ class ClaimLost(Conflict):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Append:
-    """Events at the end of one stream. `expected` is the version last seen (0: new), or `ANY_VERSION`."""
+    """Events at the end of one stream. `expected` is the version last seen (0: new), or `ANY_VERSION`.
+
+    In a service's own log the stream is the events' subject (ValueError otherwise), and is not read twice.
+    """
 
     stream: str
     expected: int | None
     events: tuple[Event[Any], ...]
     log: str = EVENTS
+
+    def __post_init__(self) -> None:
+        if self.log == EVENTS and any(event.subject != self.stream for event in self.events):
+            raise ValueError(f"events of another subject cannot stand in stream {self.stream!r}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -18,10 +18,10 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from placet.errors import Unavailable
-from placet.events.adapters.sql_store import NotUnique, Objected, Row, SqlStore
+from placet.events.adapters.sql_store import GetPage, NotUnique, Objected, Page, Row, SqlStore
 from placet.events.clocks import Ids
 from placet.events.codec import Codec
-from placet.events.store import Put
+from placet.events.store import EVENTS, Put
 
 _AWAY = ("08", "53", "57", "58", "40001", "40P01", "55P03", "25006")
 """SQLSTATEs and classes of them: connection, resources, operator intervention (it shuts down, it starts), its own
@@ -116,14 +116,22 @@ class PostgreSQLStore(SqlStore):
         )
         return identity
 
-    async def page(self, log: str, after: int, limit: int) -> Sequence[tuple[int, int, str, bytes]]:
+    @asynccontextmanager
+    async def pages(self, log: str) -> AsyncIterator[GetPage]:
+        streams = "NULL" if log == EVENTS else "array_agg(stream)"
+        # Four arrays instead of a row for each event: half the work to take apart.
+        query = (
+            f"SELECT coalesce(max(position), $1), array_agg(version), {streams}, array_agg(raw) FROM "  # noqa: S608 - a table's name
+            f"(SELECT * FROM {log} WHERE position > $1 ORDER BY position LIMIT $2) AS page"
+        )
         async with self._reader.connect() as connection, _driver(connection) as driver:
-            rows: Sequence[tuple[int, int, str, bytes]] = await driver.fetch(
-                f"SELECT position, version, stream, raw FROM {log} WHERE position > $1 ORDER BY position LIMIT $2",  # noqa: S608
-                after,
-                limit,
-            )
-            return rows
+
+            async def get(after: int, limit: int) -> Page:
+                (row,) = await driver.fetch(query, after, limit)
+                last, versions, streams, raws = row
+                return Page(last, versions or (), streams, raws or ())
+
+            yield get
 
     def upsert(self, put: Put) -> sa.Executable:
         statement = insert(put.table).values(**put.row)

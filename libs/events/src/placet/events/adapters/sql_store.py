@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,7 +25,7 @@ from placet.errors import Conflict, Unavailable, Unreadable
 from placet.events.appender import Apart, Appender, Places
 from placet.events.clocks import Ids
 from placet.events.codec import Codec
-from placet.events.envelope import Recorded
+from placet.events.envelope import Event, Recorded
 from placet.events.store import EVENTS, PAGE, Claim, ClaimLost, Head, Put, Run, Signal, Unit
 
 _log = logging.getLogger(__name__)
@@ -54,6 +54,22 @@ class Row:
     stream: str
     version: int
     raw: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Events next to each other in a log, a sequence for each column: a database hands a page over faster that way."""
+
+    last: int
+    """The position of the last of them; what is asked for where there is none."""
+    versions: Sequence[int]
+    streams: Sequence[str] | None
+    """None: each event's subject is its stream."""
+    raws: Sequence[bytes]
+
+
+GetPage = Callable[[int, int], Awaitable[Page]]
+"""Called with the position to begin after, and how many events at most."""
 
 
 @dataclass(slots=True)
@@ -142,8 +158,9 @@ class SqlStore(ABC):
         """Which database this is: another one after a restore or a failover. None where that cannot be known."""
 
     @abstractmethod
-    async def page(self, log: str, after: int, limit: int) -> Sequence[tuple[int, int, str, bytes]]:
-        """(position, version, stream, raw) of up to `limit` events after `after`, in order."""
+    def pages(self, log: str) -> AbstractAsyncContextManager[GetPage]:
+        """A way to read pages of `log`, on one connection: to get one from the pool for each page takes longer than
+        half a page."""
 
     @abstractmethod
     def upsert(self, put: Put) -> sa.Executable: ...
@@ -166,44 +183,58 @@ class SqlStore(ABC):
     async def read(self, stream: str, *, after: int = 0, log: str = EVENTS) -> list[Recorded[Any]]:
         table = self._table(log)
         query = (
-            sa.select(table.c.position, table.c.version, table.c.stream, table.c.raw)
+            sa.select(table.c.position, table.c.version, table.c.raw)
             .where(table.c.stream == stream, table.c.version > after)
             .order_by(table.c.version)
         )
-        return self._recorded(log, [tuple(row) for row in await self.rows(query)])
+        rows = await self.rows(query)
+        return [
+            Recorded(event=event, position=row.position, version=row.version, stream=stream)
+            for event, row in zip(self._events(log, [row.raw for row in rows]), rows, strict=True)
+        ]
 
     async def read_all(
         self, after: int, limit: int, *, log: str = EVENTS, sealed: bool = False
     ) -> list[Recorded[Any]]:
-        return self._recorded(log, await self._whole_page(log, after, limit), sealed=sealed)
+        self._table(log)
+        async with self._available(), self.pages(log) as get_page:
+            page = await get_page(after, limit)
+        await self._look_for_holes(log, after, page)
+        return self._recorded(log, page, sealed=sealed)
 
     async def replay(
         self, after: int = 0, *, limit: int = PAGE, log: str = EVENTS
     ) -> AsyncGenerator[list[Recorded[Any]], None]:
-        ahead = asyncio.ensure_future(self._whole_page(log, after, limit))
-        try:
-            while page := await ahead:
-                ahead = asyncio.ensure_future(self._whole_page(log, page[-1][0], limit))
-                await asyncio.sleep(
-                    0
-                )  # lets it ask the database, which then works while this page is decoded
-                yield self._recorded(log, page)
-        finally:
-            ahead.cancel()
-            await asyncio.gather(ahead, return_exceptions=True)
-
-    async def _whole_page(self, log: str, after: int, limit: int) -> Sequence[tuple[int, int, str, bytes]]:
-        """A page without a hole. Raises Unreadable."""
         self._table(log)
-        async with self._available():
-            page = await self.page(log, after, limit)
-        for expected, row in enumerate(page, start=after + 1):
-            if row[0] != expected:
-                raise Unreadable(
-                    f"log {log!r} has no position {expected}, but has {row[0]}: somebody removed events from it",
-                    fix="restore the database, begin a new epoch and let the hearers compare",
-                )
-        return page
+        async with self._available(), self.pages(log) as get_page:
+            ahead = asyncio.ensure_future(get_page(after, limit))
+            try:
+                while (page := await ahead).raws:
+                    await self._look_for_holes(log, after, page)
+                    after = page.last
+                    ahead = asyncio.ensure_future(get_page(after, limit))
+                    await asyncio.sleep(0)  # it asks the database, which works while this page is decoded
+                    yield self._recorded(log, page)
+            finally:
+                ahead.cancel()
+                await asyncio.gather(ahead, return_exceptions=True)
+
+    async def _look_for_holes(self, log: str, after: int, page: Page) -> None:
+        """Raises Unreadable. Positions are unique and in order, so their number tells whether all are there."""
+        if page.last == after + len(page.raws):
+            return
+        position = self._table(log).c.position
+        query = sa.select(position).where(position > after).order_by(position).limit(len(page.raws))
+        positions = [row.position for row in await self.rows(query)]
+        expected, found = next(
+            (expected, found)
+            for expected, found in enumerate(positions, start=after + 1)
+            if found != expected
+        )
+        raise Unreadable(
+            f"log {log!r} has no position {expected}, but has {found}: somebody removed events from it",
+            fix="restore the database, begin a new epoch and let the hearers compare",
+        )
 
     async def head(self, log: str = EVENTS) -> Head:
         return (await self.epochs(log))[-1]
@@ -461,17 +492,22 @@ class SqlStore(ABC):
             raise Unreadable(f"there is no log {log!r} here")
         return table
 
-    def _recorded(
-        self, log: str, rows: Sequence[tuple[int, int, str, bytes]], *, sealed: bool = False
-    ) -> list[Recorded[Any]]:
-        raws = [row[3] for row in rows]
-        # A log of other services' events keeps and passes on; it must not stumble over a type newer than itself.
-        is_sealed = sealed or log != EVENTS
-        events = map(self._codec.read_envelope, raws) if is_sealed else self._codec.read_all(raws)
+    def _recorded(self, log: str, page: Page, *, sealed: bool = False) -> list[Recorded[Any]]:
+        events = self._events(log, page.raws, sealed=sealed)
+        streams = [event.subject for event in events] if page.streams is None else page.streams
+        positions = range(page.last - len(events) + 1, page.last + 1)
         return [
             Recorded(event=event, position=position, version=version, stream=stream)
-            for event, (position, version, stream, _) in zip(events, rows, strict=True)
+            for event, position, version, stream in zip(
+                events, positions, page.versions, streams, strict=True
+            )
         ]
+
+    def _events(self, log: str, raws: Sequence[bytes], *, sealed: bool = False) -> list[Event[Any]]:
+        # A log of other services' events keeps and passes on; it must not stumble over a type newer than itself.
+        if sealed or log != EVENTS:
+            return [self._codec.read_envelope(raw) for raw in raws]
+        return self._codec.read_all(raws)
 
 
 def _place(unit: Unit, ends: dict[str, End]) -> Places:

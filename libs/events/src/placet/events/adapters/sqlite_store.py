@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from placet.events.adapters.sql_store import Row, SqlStore
+from placet.events.adapters.sql_store import GetPage, Page, Row, SqlStore
 from placet.events.clocks import Ids
 from placet.events.codec import Codec
 from placet.events.store import Put
@@ -74,19 +74,22 @@ class SqliteStore(SqlStore):
     async def identity(self, connection: AsyncConnection) -> str | None:
         return None  # a file does not know that it is a copy
 
-    async def page(self, log: str, after: int, limit: int) -> Sequence[tuple[int, int, str, bytes]]:
+    @asynccontextmanager
+    async def pages(self, log: str) -> AsyncIterator[GetPage]:
         table = self._table(log)
-        query = (
-            sa.select(table.c.position, table.c.version, table.c.stream, table.c.raw)
-            .where(table.c.position > after)
-            .order_by(table.c.position)
-            .limit(limit)
-        )
+        columns = sa.select(table.c.position, table.c.version, table.c.stream, table.c.raw)
         async with self._reader.connect() as connection:
-            return [
-                (row.position, row.version, row.stream, row.raw)
-                for row in (await connection.execute(query)).all()
-            ]
+
+            async def get(after: int, limit: int) -> Page:
+                query = columns.where(table.c.position > after).order_by(table.c.position).limit(limit)
+                rows = (await connection.execute(query)).all()
+                await connection.rollback()  # what is committed from here on is for the next page to see
+                if not rows:
+                    return Page(after, (), (), ())
+                positions, versions, streams, raws = zip(*rows, strict=True)
+                return Page(positions[-1], versions, streams, raws)
+
+            yield get
 
     def upsert(self, put: Put) -> sa.Executable:
         statement = insert(put.table).values(**put.row)
