@@ -68,12 +68,20 @@ def test_all_that_are_wrong_are_named_at_once(environment: pytest.MonkeyPatch) -
     assert "PLACET_AMQP_URL: is not set" in refusal.value.detail
 
 
-def test_a_password_is_not_repeated(environment: pytest.MonkeyPatch) -> None:
-    environment.setenv("PLACET_DATABASE_URL", "mysql://builder:secret@database/placet")
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("mysql://builder:secret@database/placet", "mysql://…@database/placet"),
+        ("mysql://builder:se/secret@database/placet", "mysql://…@database/placet"),
+        ("mysql://database/placet?password=secret&a=b", "mysql://database/placet?password=…&a=b"),
+    ],
+)
+def test_a_password_is_not_repeated(environment: pytest.MonkeyPatch, url: str, shown: str) -> None:
+    environment.setenv("PLACET_DATABASE_URL", url)
     with pytest.raises(Refused) as refusal:
         load(ProcessSettings)
     assert "secret" not in str(refusal.value)
-    assert "mysql://…@database/placet" in str(refusal.value)
+    assert shown in str(refusal.value)
 
 
 def test_a_choice_is_named_with_its_members(environment: pytest.MonkeyPatch) -> None:

@@ -36,7 +36,10 @@ def main(
     tables: Iterable[sa.MetaData] = (),
     logs: Sequence[str] = (),
 ) -> None:
-    """Run the service `name` alone. Ends the process: 0 after a drain, 1 when it failed, 2 for wrong settings."""
+    """Run the service `name` alone. Ends the process: 0 after a drain, 1 when it failed, 2 for wrong settings.
+
+    What the database refuses, a password or its own name, is a wrong setting too: no waiting cures it.
+    """
     parser = argparse.ArgumentParser(
         prog=f"python -m placet.{name}", description=f"placet's {name}, by itself."
     )
@@ -72,10 +75,17 @@ def main(
         logging.CRITICAL
     )  # the bus says itself what becomes of its connections
     if arguments.parked or arguments.retry_parked:
-        sys.exit(asyncio.run(_show_parked(name, process, retry=arguments.retry_parked)))
-    if arguments.begin_epoch:
-        sys.exit(asyncio.run(_begin_epoch(name, process, logs)))
-    sys.exit(asyncio.run(_serve(name, process, settings, build, tables, logs)))
+        work = _show_parked(name, process, retry=arguments.retry_parked)
+    elif arguments.begin_epoch:
+        work = _begin_epoch(name, process, logs)
+    else:
+        work = _serve(name, process, settings, build, tables, logs)
+    try:
+        status = asyncio.run(work)
+    except PlacetError as error:
+        sys.stderr.write(f"{error}\n")
+        status = 1 if isinstance(error, Unavailable) else 2
+    sys.exit(status)
 
 
 async def _serve(
@@ -137,11 +147,7 @@ class _Server(uvicorn.Server):
 
 async def _show_parked(name: str, process: ProcessSettings, *, retry: bool) -> int:
     """Print what is parked; with `retry`, the leader of the running service takes it up within seconds."""
-    try:
-        store = await open_distributed_store(name, process.database_url)
-    except Unavailable as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
+    store = await open_distributed_store(name, process.database_url)
     try:
         for each in await all_parked(store):
             sys.stdout.write(msgspec.json.encode(each).decode() + "\n")
@@ -154,11 +160,7 @@ async def _show_parked(name: str, process: ProcessSettings, *, retry: bool) -> i
 
 async def _begin_epoch(name: str, process: ProcessSettings, logs: Sequence[str]) -> int:
     """What follows in each of the service's logs has positions that others may know from before the restore."""
-    try:
-        store = await open_distributed_store(name, process.database_url, logs=logs)
-    except Unavailable as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
+    store = await open_distributed_store(name, process.database_url, logs=logs)
     try:
         for each in (EVENTS, *logs):
             head = await store.begin_epoch(each)
@@ -173,6 +175,7 @@ async def _begin_epoch(name: str, process: ProcessSettings, logs: Sequence[str])
 async def _wire(
     name: str, process: ProcessSettings, tables: Iterable[sa.MetaData], logs: Iterable[str]
 ) -> Wiring:
+    told = ""
     while True:
         try:
             return await Wiring.distributed(
@@ -183,5 +186,6 @@ async def _wire(
                 logs=tuple(logs),
             )
         except Unavailable as error:
-            log.warning("%s waits: %s", name, error)
+            if told != (told := str(error)):
+                log.warning("%s waits: %s", name, error)
             await asyncio.sleep(1.0)

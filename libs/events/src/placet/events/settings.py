@@ -23,7 +23,7 @@ def _amqp(url: str) -> str:
 
 def _database(url: str) -> str:
     if not url.startswith(("postgresql://", "postgres://")):
-        raise ValueError("must be postgresql://user:password@host[:port]/database")
+        raise ValueError("must be postgresql://user:password@host[:port]/database[?sslmode=…]")
     return url.replace("postgres://", "postgresql://", 1)
 
 
@@ -40,7 +40,8 @@ class ProcessSettings(ServiceSettings):
         description="the RabbitMQ broker, with this service's own user: amqp://builder:…@host:5672/"
     )
     database_url: Annotated[str, AfterValidator(_database)] = Field(
-        description="the PostgreSQL database; the service uses the schema of its own name"
+        description="the PostgreSQL database, with libpq's options (?sslmode=verify-full&sslrootcert=…); "
+        "the service uses the schema of its own name"
     )
     http_host: str = Field(default="0.0.0.0", description="address to listen on")  # noqa: S104 - in a container
     http_port: int = Field(default=8080, ge=0, le=65535, description="port to listen on")
@@ -89,7 +90,7 @@ def describe(kind: type[BaseSettings]) -> str:
 
 def _shown(value: object) -> str:
     """The value without the password in a URL: it goes to logs."""
-    return re.sub(r"//[^@/]*@", "//…@", repr(value))
+    return re.sub(r"(password=)[^&']*", r"\1…", re.sub(r"//.*@", "//…@", repr(value)))
 
 
 def _variable(kind: type[BaseSettings], field: str) -> str:

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
 
 import asyncpg
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from placet.errors import Unavailable
+from placet.events.adapters.postgresql_url import connecting
 from placet.events.adapters.sql_store import GetPage, NotUnique, Objected, Page, Row, SqlStore
 from placet.events.clocks import Ids
 from placet.events.codec import Codec
@@ -28,8 +28,7 @@ _AWAY = ("08", "53", "57", "58", "40001", "40P01", "55P03", "25006")
 system; others were in the way (serialization, deadlock, lock timeout); it is a standby, or closed for writing."""
 _CANCELLED = "57014"
 """A statement that took longer than it may, or was cancelled by hand: that is about the statement, not the server."""
-_ANSWER_WITHIN = 30.0
-"""Seconds for a connection or an answer. A cut that nobody announces must not hold a service still for ever."""
+_ASYNCPG = "postgresql+asyncpg://"
 _ADVISORY_KEY = 0x706C61636574  # "placet": two processes that start at once must not both create the tables
 
 
@@ -153,35 +152,21 @@ class PostgreSQLStore(SqlStore):
 async def open_postgresql_store(
     url: str, *, schema: str, codec: Codec, ids: Ids, tables: Iterable[sa.MetaData], logs: Iterable[str]
 ) -> PostgreSQLStore:
-    """Connect, create what is missing in `schema`, and return the store. Raises Unavailable."""
+    """Connect, create what is missing in `schema`, and return the store. Raises Unavailable.
+
+    Raises Refused where waiting would change nothing.
+    """
+    connect = connecting(url, schema=schema)
     # Readers never wait for the writer's connection, nor it for theirs. A stale connection shows as Unavailable and
     # is tried again; a ping before each use would cost more.
-    writer = _engine(url, schema, pool_size=1, max_overflow=1)
-    reader = _engine(url, schema, pool_size=8, max_overflow=8, isolation_level="AUTOCOMMIT")
+    writer = create_async_engine(_ASYNCPG, async_creator=connect, pool_size=1, max_overflow=1)
+    reader = create_async_engine(
+        _ASYNCPG, async_creator=connect, pool_size=8, max_overflow=8, isolation_level="AUTOCOMMIT"
+    )
     store = PostgreSQLStore(writer=writer, reader=reader, codec=codec, ids=ids, tables=tables, logs=logs)
     store.schema = schema
     await store.prepare()
     return store
-
-
-def _engine(url: str, schema: str, **options: Any) -> AsyncEngine:
-    return create_async_engine(
-        _asyncpg_url(url),
-        connect_args={
-            "server_settings": {
-                "search_path": schema,
-                "application_name": f"placet {schema}",
-                "default_transaction_isolation": "read committed",
-            },
-            "timeout": _ANSWER_WITHIN,
-            "command_timeout": _ANSWER_WITHIN,
-        },
-        **options,
-    )
-
-
-def _asyncpg_url(url: str) -> sa.URL:
-    return sa.make_url(url).set(drivername="postgresql+asyncpg")
 
 
 @asynccontextmanager
