@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import re
+import signal
+import sys
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import asyncpg
 import pytest
-from placet.errors import Refused
+from placet.errors import Refused, Unavailable
 from placet.events.adapters.postgresql_store import open_postgresql_store
 from placet.events.adapters.sql_store import SqlStore
 from placet.events.clocks import TimeOrderedIds
@@ -69,3 +76,103 @@ async def test_options_that_nobody_here_understands_are_told(options: str, sayin
     assert saying in str(refusal.value)
     assert "PLACET_DATABASE_URL" in str(refusal.value)
     assert "\n" not in str(refusal.value)
+
+
+# What waiting cures, and what it does not.
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "saying"),
+    [
+        (
+            r"placet:placet@",
+            "placet:secret@",
+            'password authentication failed for user "placet"; correct the user',
+        ),
+        (
+            r"placet:placet@",
+            "nobody:secret@",
+            'password authentication failed for user "nobody"; correct the user',
+        ),
+        (r"/test_", "/no_test_", "does not exist; create it, or correct PLACET_DATABASE_URL"),
+        (r"$", "?sslmode=require", "rejected SSL upgrade; let it have a certificate, or set sslmode"),
+        (
+            r"$",
+            "?sslmode=always",
+            "must be one of: disable, allow, prefer, require, verify-ca, verify-full; correct",
+        ),
+        (
+            r"$",
+            "?options=-c%20colour%3Dgreen",
+            'unrecognized configuration parameter "colour"; correct the options',
+        ),
+    ],
+)
+async def test_what_no_waiting_cures_is_refused_with_the_next_step(
+    database_url: str, before: str, after: str, saying: str
+) -> None:
+    with pytest.raises(Refused) as refusal:
+        await open_store(re.sub(before, after, database_url, count=1))
+    assert saying in str(refusal.value)
+    assert "secret" not in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+async def test_a_server_that_is_starting_is_waited_for(
+    database_url: str, beside: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    database = await beside.fetchval("SELECT current_database()")
+    await beside.execute(f'ALTER DATABASE "{database}" CONNECTION LIMIT 0')  # as good as full, and as passing
+    role = "ordinary_" + database
+    await beside.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'ordinary'")
+    try:
+        with pytest.raises(
+            Unavailable, match="the database is away: too many connections for database"
+        ) as away:
+            await open_store(re.sub("//.*@", f"//{role}:ordinary@", database_url))
+    finally:
+        await beside.execute(f"DROP ROLE {role}")
+    assert "\n" not in str(away.value)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "status", "saying"),
+    [
+        (
+            "placet:placet@",
+            "placet:secret@",
+            2,
+            'PostgreSQL: password authentication failed for user "placet"; ',
+        ),
+        (
+            "127.0.0.1",
+            "postgres.invalid",
+            None,
+            "builder waits: the database is away: no address of postgres.invalid",
+        ),
+    ],
+)
+async def test_a_service_ends_where_waiting_is_of_no_use_and_waits_where_it_is(
+    database_url: str, tmp_path: Path, before: str, after: str, status: int | None, saying: str
+) -> None:
+    (tmp_path / "keys.json").write_text("[]")
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "placet.builder"),
+        stderr=PIPE,
+        env={
+            "PATH": os.environ["PATH"],
+            "PLACET_AMQP_URL": "amqp://nobody@127.0.0.1:1/",
+            "PLACET_DATABASE_URL": re.sub(before, after, database_url),
+            "PLACET_REGISTRY": str(tmp_path),
+            "PLACET_TOKEN_KEYS": str(tmp_path / "keys.json"),
+            "PLACET_DATA_DIR": str(tmp_path),
+        },
+    )
+    assert process.stderr is not None
+    told = (await process.stderr.readline()).decode()
+    if status is None:
+        process.terminate()
+    rest = (await process.stderr.read()).decode()
+    assert saying in told
+    assert rest == ""
+    assert await process.wait() == (-signal.SIGTERM if status is None else status)

@@ -7,6 +7,7 @@ lock, to save a way to the server and back; SQLAlchemy, which is told to leave t
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 
@@ -16,7 +17,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
-from placet.errors import Unavailable
+from placet.errors import Refused, Unavailable
 from placet.events.adapters.postgresql_url import connecting
 from placet.events.adapters.sql_store import GetPage, NotUnique, Objected, Page, Row, SqlStore
 from placet.events.clocks import Ids
@@ -28,6 +29,15 @@ _AWAY = ("08", "53", "57", "58", "40001", "40P01", "55P03", "25006")
 system; others were in the way (serialization, deadlock, lock timeout); it is a standby, or closed for writing."""
 _CANCELLED = "57014"
 """A statement that took longer than it may, or was cancelled by hand: that is about the statement, not the server."""
+_REFUSED = {
+    "28": "correct the user and the password in PLACET_DATABASE_URL, or the server's pg_hba.conf",
+    "3D": "create it, or correct PLACET_DATABASE_URL",
+    "3F": "let this user have the schema: GRANT USAGE, CREATE ON SCHEMA",
+    "42501": "grant it to the user in PLACET_DATABASE_URL",
+    "42704": "correct the options in PLACET_DATABASE_URL",
+    "22023": "correct the options in PLACET_DATABASE_URL",
+}
+"""SQLSTATEs and classes of them that no waiting cures, and the next step: who it is, which database, what it may."""
 _ASYNCPG = "postgresql+asyncpg://"
 _ADVISORY_KEY = 0x706C61636574  # "placet": two processes that start at once must not both create the tables
 
@@ -165,8 +175,27 @@ async def open_postgresql_store(
     )
     store = PostgreSQLStore(writer=writer, reader=reader, codec=codec, ids=ids, tables=tables, logs=logs)
     store.schema = schema
-    await store.prepare()
+    try:
+        await store.prepare()
+    except (DBAPIError, Unavailable) as error:
+        raise _refusal(error) or error from error
     return store
+
+
+def _refusal(error: DBAPIError | Unavailable) -> Refused | None:
+    """What is wrong with how the database is set up, and not with its health. Only at the start: a service that runs
+    must not take what it is doing for refused because somebody changes a password."""
+    said = error.orig if isinstance(error, DBAPIError) else error.__cause__
+    match getattr(said, "orig", said):
+        case asyncpg.ClientConfigurationError() | ssl.SSLCertVerificationError():
+            fix = "correct the options in PLACET_DATABASE_URL"
+        case ConnectionError() if "rejected SSL upgrade" in str(said):
+            fix = "let it have a certificate, or set sslmode in PLACET_DATABASE_URL to less"
+        case asyncpg.PostgresError(sqlstate=str(state)):
+            fix = next((fix for begin, fix in _REFUSED.items() if state.startswith(begin)), "")
+        case _:
+            fix = ""
+    return Refused(f"PostgreSQL: {said}", fix=fix) if fix else None
 
 
 @asynccontextmanager

@@ -7,6 +7,7 @@ that asyncpg lacks is refused here by its name, or a demand like `channel_bindin
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlencode
@@ -44,18 +45,22 @@ def connecting(url: str, *, schema: str) -> Connect:
     rest = f"postgresql://{match['place']}" + (f"?{urlencode(options)}" if options else "")
 
     async def connect() -> asyncpg.Connection[asyncpg.Record]:
-        return await asyncpg.connect(
-            rest,
-            user=_unquoted(match["user"]),
-            password=_unquoted(match["password"]),
-            server_settings={
-                "search_path": schema,
-                "application_name": name,
-                "default_transaction_isolation": "read committed",
-            },
-            timeout=seconds,
-            command_timeout=ANSWER_WITHIN,
-        )
+        try:
+            return await asyncpg.connect(
+                rest,
+                user=_unquoted(match["user"]),
+                password=_unquoted(match["password"]),
+                server_settings={
+                    "search_path": schema,
+                    "application_name": name,
+                    "default_transaction_isolation": "read committed",
+                },
+                timeout=seconds,
+                command_timeout=ANSWER_WITHIN,
+            )
+        except socket.gaierror as error:
+            hosts = match["place"].partition("/")[0]
+            raise ConnectionError(f"no address of {hosts} is known ({error.strerror})") from error
 
     return connect
 

@@ -537,4 +537,5 @@ def _halves(total: int) -> Apart:
 
 
 def _away(error: Exception) -> Unavailable:
-    return Unavailable(f"the database is away: {error}", retry_after=1.0)
+    said = error.orig if isinstance(error, DBAPIError) else error
+    return Unavailable(f"the database is away: {str(said) or 'it does not answer'}", retry_after=1.0)
