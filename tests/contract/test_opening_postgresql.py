@@ -18,7 +18,7 @@ from placet.events.adapters.postgresql_store import open_postgresql_store
 from placet.events.adapters.sql_store import SqlStore
 from placet.events.clocks import TimeOrderedIds
 
-from tests.contract.store_contract import CODEC, LOGS, TABLES
+from tests.contract.store_contract import CODEC, LOGS, TABLES, appending
 
 SCHEMA = "tester"
 
@@ -176,3 +176,55 @@ async def test_a_service_ends_where_waiting_is_of_no_use_and_waits_where_it_is(
     assert saying in told
     assert rest == ""
     assert await process.wait() == (-signal.SIGTERM if status is None else status)
+
+
+# Rights.
+
+
+@pytest.fixture
+async def ordinary(
+    database_url: str, beside: asyncpg.Connection[asyncpg.Record]
+) -> AsyncIterator[tuple[str, str]]:
+    """The name of a role that may connect to the database and do nothing else there, and its URL."""
+    role = "ordinary_" + await beside.fetchval("SELECT current_database()")
+    await beside.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'ordinary'")
+    yield role, re.sub("//.*@", f"//{role}:ordinary@", database_url)
+    await beside.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")
+
+
+async def test_a_role_that_may_create_nothing_starts_on_what_is_there(
+    database_url: str, beside: asyncpg.Connection[asyncpg.Record], ordinary: tuple[str, str]
+) -> None:
+    await (await open_store(database_url)).close()
+    role, url = ordinary
+    await beside.execute(
+        f"GRANT USAGE ON SCHEMA {SCHEMA} TO {role};"
+        f" GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {SCHEMA} TO {role}"
+    )
+    store = await open_store(url)
+    assert len(await store.commit(appending("a", "1"))) == 1
+    await store.close()
+
+
+@pytest.mark.parametrize(
+    ("granted", "saying"),
+    [
+        (
+            "RESET ALL",
+            "there is no schema tester, and {role} may not create it; CREATE SCHEMA tester AUTHORIZATION {role}",
+        ),
+        ("CREATE SCHEMA tester", "GRANT USAGE, CREATE ON SCHEMA tester TO {role}"),
+        (
+            "CREATE SCHEMA tester; GRANT USAGE ON SCHEMA tester TO {role}",
+            "GRANT USAGE, CREATE ON SCHEMA tester TO {role}",
+        ),
+    ],
+)
+async def test_a_right_that_is_missing_is_named(
+    beside: asyncpg.Connection[asyncpg.Record], ordinary: tuple[str, str], granted: str, saying: str
+) -> None:
+    role, url = ordinary
+    await beside.execute(granted.format(role=role))
+    with pytest.raises(Refused) as refusal:
+        await open_store(url)
+    assert saying.format(role=role) in str(refusal.value)

@@ -32,12 +32,13 @@ _CANCELLED = "57014"
 _REFUSED = {
     "28": "correct the user and the password in PLACET_DATABASE_URL, or the server's pg_hba.conf",
     "3D": "create it, or correct PLACET_DATABASE_URL",
-    "3F": "let this user have the schema: GRANT USAGE, CREATE ON SCHEMA",
     "42501": "grant it to the user in PLACET_DATABASE_URL",
     "42704": "correct the options in PLACET_DATABASE_URL",
     "22023": "correct the options in PLACET_DATABASE_URL",
 }
 """SQLSTATEs and classes of them that no waiting cures, and the next step: who it is, which database, what it may."""
+_NO_RIGHT_TO_CREATE = ("42501", "3F000")
+"""It may not, or may not even look: a schema that it may not use is none to it."""
 _ASYNCPG = "postgresql+asyncpg://"
 _ADVISORY_KEY = 0x706C61636574  # "placet": two processes that start at once must not both create the tables
 
@@ -103,9 +104,36 @@ class PostgreSQLStore(SqlStore):
 
     async def create_tables(self, connection: AsyncConnection) -> None:
         await connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_KEY})
-        await connection.execute(sa.schema.CreateSchema(self.schema, if_not_exists=True))
-        for tables in self._tables:
-            await connection.run_sync(tables.create_all)
+        user = await self._create_schema(connection)
+        try:
+            for tables in self._tables:
+                await connection.run_sync(tables.create_all)
+        except DBAPIError as error:
+            if getattr(error.orig, "sqlstate", None) not in _NO_RIGHT_TO_CREATE:
+                raise
+            raise Refused(
+                f"PostgreSQL: tables are missing in schema {self.schema}: {error.orig}",
+                fix=f"GRANT USAGE, CREATE ON SCHEMA {self.schema} TO {user}",
+            ) from error
+
+    async def _create_schema(self, connection: AsyncConnection) -> str:
+        """Where it is missing: IF NOT EXISTS takes the right to create one even then. Returns who asks."""
+        found = await connection.execute(
+            sa.text(
+                "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = :schema),"
+                " has_database_privilege(current_database(), 'CREATE'), current_user::text"
+            ),
+            {"schema": self.schema},
+        )
+        is_there, may_create, user = found.one()
+        if not (is_there or may_create):
+            raise Refused(
+                f"PostgreSQL: there is no schema {self.schema}, and {user} may not create it",
+                fix=f"CREATE SCHEMA {self.schema} AUTHORIZATION {user}",
+            )
+        if not is_there:
+            await connection.execute(sa.schema.CreateSchema(self.schema))
+        return str(user)
 
     async def identity(self, connection: AsyncConnection) -> str | None:
         """The cluster, and the timeline, which a promoted standby and a recovery to a point in time begin anew."""
