@@ -9,13 +9,14 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator, Sequence, Sized
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import asyncpg
 import pytest
 import sqlalchemy as sa
-from placet.errors import Unavailable
+from placet.errors import Conflict, PlacetError, Unavailable
 from placet.events.adapters.postgresql_store import PostgreSQLStore
 from placet.events.adapters.sql_store import Row
 from placet.events.clocks import TimeOrderedIds
@@ -500,6 +501,45 @@ async def test_a_log_that_wakes_up_in_another_database_begins_a_new_epoch_of_its
     assert len(await store.epochs(ARCHIVE)) == 2
 
 
+async def test_a_log_whose_database_changes_below_a_running_service_begins_an_epoch_before_the_next_commit(
+    database_url: str, store: PostgreSQLStore, beside: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    other = await open_store(database_url, SCHEMA)
+    await store.commit(appending("a", "1", "2"))
+    await other.commit(appending("a", "3"))
+    (first,) = await store.epochs()
+    await beside.execute("UPDATE tester.log_epochs SET database = '7/1'")
+    await store.commit(appending("a", "4"))
+    assert await store.epochs() == [replace(first, position=4)]  # it is not asked again for every commit
+
+    await cut_off_all_others(beside)
+    for number, each in enumerate((store, other)):
+        await eventually(partial(_is_committed, each, f"after {number}"))
+
+    await eventually(partial(_is_read, store))  # on connections that were cut, too
+    old, new = await store.epochs()
+    assert (old.epoch, old.position, new.began_after, new.position) == (first.epoch, 4, 4, 6)
+    assert len(await store.epochs(ARCHIVE)) == 2
+    await other.close()
+
+
+async def test_a_conflict_on_a_new_connection_does_not_take_its_epoch_back(
+    store: PostgreSQLStore, beside: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    await store.commit(appending("a", "1"))
+    await beside.execute("UPDATE tester.log_epochs SET database = '7/1'")
+    await cut_off_all_others(beside)
+
+    async def is_refused() -> bool:
+        with pytest.raises(PlacetError) as raised:
+            await store.commit(appending("a", "2", expected=0))
+        return isinstance(raised.value, Conflict)
+
+    await eventually(is_refused)
+    await eventually(partial(_is_read, store))
+    assert [each.began_after for each in await store.epochs()] == [0, 1]
+
+
 async def test_a_log_from_before_databases_had_names_goes_on_in_its_epoch(
     database_url: str, store: PostgreSQLStore, beside: asyncpg.Connection[asyncpg.Record]
 ) -> None:
@@ -522,6 +562,19 @@ async def test_an_epoch_begun_by_hand_knows_its_database(database_url: str, stor
 
 def _has_more_than(count: int, found: Sized) -> bool:
     return len(found) > count
+
+
+async def _is_committed(store: PostgreSQLStore, id: str) -> bool:
+    try:
+        return bool(await store.commit(appending("a", id)))
+    except Unavailable:
+        return False
+
+
+async def _is_read(store: PostgreSQLStore) -> bool:
+    with suppress(Unavailable):
+        return bool(await store.epochs())
+    return False
 
 
 def _writer(id: str) -> int:

@@ -37,6 +37,8 @@ _REFUSED = {
     "22023": "correct the options in PLACET_DATABASE_URL",
 }
 """SQLSTATEs and classes of them that no waiting cures, and the next step: who it is, which database, what it may."""
+_IS_RECOGNISED = "placet: its database is the one that the logs are in"
+"""Noted at a connection, for as long as it lives."""
 _NO_RIGHT_TO_CREATE = ("42501", "3F000")
 """It may not, or may not even look: a schema that it may not use is none to it."""
 _ASYNCPG = "postgresql+asyncpg://"
@@ -52,25 +54,37 @@ class PostgreSQLStore(SqlStore):
     async def locked(self) -> AsyncIterator[AsyncConnection]:
         async with self._writer.connect() as connection:
             await connection.execution_options(isolation_level="AUTOCOMMIT")
-            async with _driver(connection) as driver:
-                try:
-                    # In one order for everybody, or two processes could each have what the other waits for.
-                    # Whatever this database's default is: a snapshot from before the wait for the lock is of no use.
-                    await driver.execute(
-                        "BEGIN ISOLATION LEVEL READ COMMITTED; SELECT FROM log_heads ORDER BY log FOR UPDATE"
-                    )
-                except asyncpg.QueryCanceledError as error:
-                    await _roll_back(connection, driver)
-                    raise Unavailable("others have the logs' lock", retry_after=1.0) from error
-                except BaseException:
-                    await _roll_back(connection, driver)
-                    raise
-                try:
-                    yield connection
-                    await driver.execute("COMMIT")
-                except BaseException:
-                    await _roll_back(connection, driver)
-                    raise
+            info = (await connection.get_raw_connection()).info
+            if _IS_RECOGNISED not in info:
+                # It may have come up elsewhere: a failover cuts every connection, and the first thing on a new one
+                # must not be a commit under an epoch whose end the new server may have lost.
+                async with self._transaction(connection):
+                    await self.recognise(connection)
+                info[_IS_RECOGNISED] = True
+            async with self._transaction(connection):
+                yield connection
+
+    @asynccontextmanager
+    async def _transaction(self, connection: AsyncConnection) -> AsyncIterator[None]:
+        async with _driver(connection) as driver:
+            try:
+                # In one order for everybody, or two processes could each have what the other waits for.
+                # Whatever this database's default is: a snapshot from before the wait for the lock is of no use.
+                await driver.execute(
+                    "BEGIN ISOLATION LEVEL READ COMMITTED; SELECT FROM log_heads ORDER BY log FOR UPDATE"
+                )
+            except asyncpg.QueryCanceledError as error:
+                await _roll_back(connection, driver)
+                raise Unavailable("others have the logs' lock", retry_after=1.0) from error
+            except BaseException:
+                await _roll_back(connection, driver)
+                raise
+            try:
+                yield
+                await driver.execute("COMMIT")
+            except BaseException:
+                await _roll_back(connection, driver)
+                raise
 
     async def ends(
         self, connection: AsyncConnection, log: str, streams: Sequence[str]

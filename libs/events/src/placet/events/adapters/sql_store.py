@@ -284,14 +284,18 @@ class SqlStore(ABC):
         async with self._available(), self._writer.begin() as connection:
             await self.create_tables(connection)
             await self._add_database_column(connection)
-            database = await self.identity(connection)
-            for log in sorted(self._logs):  # in the order in which `locked` takes their heads
-                known = await connection.scalar(sa.select(self._heads.c.log).where(self._heads.c.log == log))
-                if known is None:
-                    await connection.execute(self._heads.insert().values(log=log, position=0))
-                    await self._begin_epoch(connection, log, database)
-                elif database is not None:
-                    await self._recognise(connection, log, database)
+            await self.recognise(connection)
+
+    async def recognise(self, connection: AsyncConnection) -> None:
+        """Begin the first epoch of logs that are new here, and another of those that come from another database."""
+        database = await self.identity(connection)
+        for log in sorted(self._logs):  # in the order in which `locked` takes their heads
+            known = await connection.scalar(sa.select(self._heads.c.log).where(self._heads.c.log == log))
+            if known is None:
+                await connection.execute(self._heads.insert().values(log=log, position=0))
+                await self._begin_epoch(connection, log, database)
+            elif database is not None:
+                await self._recognise(connection, log, database)
 
     async def _add_database_column(self, connection: AsyncConnection) -> None:
         """Tables made before epochs knew their database have no column for it."""
