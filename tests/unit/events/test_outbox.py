@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from placet.errors import Unavailable, Unreadable
 from placet.events.bus import EpochBegan, HeadAnnounced, Note
+from placet.events.envelope import Recorded
 from placet.events.outbox import RESEND_AT_MOST, WINDOW, Relay
 from placet.events.store import EVENTS, Run, Signal, Unit
 from placet.events.wiring import Wiring
@@ -19,6 +21,13 @@ from tests.unit.events.harness import FatefulStore, ScriptedBus, append, running
 
 def numbers(count: int) -> list[str]:
     return [str(number) for number in range(1, count + 1)]
+
+
+def forgetting(after: int) -> Unit:
+    """As in a database that failed over to one that lacks what was committed last."""
+    log, heads = sa.table(EVENTS, sa.column("position")), sa.table("log_heads", sa.column("position"))
+    forget = (sa.delete(log).where(log.c.position > after), sa.update(heads).values(position=after))
+    return Unit(writes=tuple(Run(statement=each) for each in forget))
 
 
 async def test_the_log_is_published_in_order_with_its_places(wiring: Wiring, bus: ScriptedBus) -> None:
@@ -128,8 +137,7 @@ async def test_a_log_that_went_back_ends_it_aloud(wiring: Wiring, bus: ScriptedB
     await wiring.store.commit(append("1", "2"))
     relay = Relay("tester", wiring)
     await relay.drain()
-    heads = sa.table("log_heads", sa.column("log"), sa.column("position"))
-    await wiring.store.commit(Unit(writes=(Run(statement=sa.update(heads).values(position=1)),)))
+    await wiring.store.commit(forgetting(1))
     with pytest.raises(Unreadable, match="ends at 1, and 2 was sent"):
         await relay.run()
 
@@ -156,6 +164,70 @@ async def test_an_epoch_that_begins_while_it_runs_names_what_follows(
         await wiring.store.commit(append("2"))
         await eventually(lambda: len(bus.published) == 2)
     assert [each.epoch for each in bus.published] == [first.epoch, second.epoch]
+
+
+async def test_an_epoch_that_begins_behind_what_was_sent_is_sent_from_its_beginning(
+    wiring: Wiring, bus: ScriptedBus
+) -> None:
+    relay = Relay("tester", wiring, announce_every=1e9)
+    async with running(relay.run()):
+        await wiring.store.commit(append("1", "2", "3"))
+        await eventually(lambda: len(bus.published) == 3)
+        await wiring.store.commit(forgetting(1))
+        await wiring.store.begin_epoch()
+        await relay.announce()
+        await wiring.store.commit(append("2, again", "3, again", "4"))
+        await eventually(lambda: len(bus.published) == 6)
+
+    new = await wiring.store.head()
+    assert [(each.id, each.epoch) for each in bus.published[3:]] == [
+        ("2, again", new.epoch),
+        ("3, again", new.epoch),
+        ("4", new.epoch),
+    ]
+    last = bus.notes[-1]
+    assert isinstance(last, HeadAnnounced)
+    assert (last.position, last.end, last.epochs[-1].began_after) == (1, 1, 1)
+
+
+class _NoticesFailovers(FatefulStore):
+    """With each commit, as PostgreSQL's does with the first on a new connection."""
+
+    async def commit(self, unit: Unit) -> tuple[Recorded[Any], ...]:
+        if (await self.head()).position < self.position:
+            self.position = 0
+            await self.begin_epoch()
+        return await super().commit(unit)
+
+    position = 2
+
+
+async def test_a_failover_that_nobody_committed_after_is_noticed_before_it_is_called_a_restore(
+    wiring: Wiring, bus: ScriptedBus
+) -> None:
+    await wiring.store.commit(append("1", "2"))
+    relay = Relay("tester", replace(wiring, store=_NoticesFailovers(wiring.store)))
+    await relay.drain()
+    await wiring.store.commit(forgetting(1))
+
+    await relay.announce()
+    last = bus.notes[-1]
+    assert isinstance(last, HeadAnnounced)
+    assert (last.position, last.end, len(last.epochs)) == (1, 1, 2)
+
+
+async def test_a_window_of_a_new_epoch_does_not_hide_what_came_before_it(
+    wiring: Wiring, bus: ScriptedBus
+) -> None:
+    await wiring.store.commit(append("1", "2"))
+    relay = Relay("tester", wiring)
+    await relay.drain()
+    await wiring.store.commit(forgetting(1))
+    new = await wiring.store.begin_epoch()
+    await wiring.store.commit(append("2, again", "3"))
+
+    await relay.drain()
+    assert {"2, again", "3"} <= {each.id for each in bus.published if each.epoch == new.epoch}
 
 
 async def test_what_is_asked_for_is_sent_again(wiring: Wiring, bus: ScriptedBus) -> None:

@@ -96,7 +96,11 @@ class Relay:
 
         Not how far it goes: what is still on its way would look like a hole, and all would ask for it again.
         """
-        self._epochs = await self._wiring.store.epochs()
+        await self._look_at_epochs()
+        if self._epochs[-1].position < self._position:
+            # A failover shows in the first commit after it, which nobody may have made yet.
+            await self._wiring.store.commit(Unit())
+            await self._look_at_epochs()
         self._head = self._epochs[-1].position
         if self._head < self._position:
             raise Unreadable(
@@ -116,11 +120,13 @@ class Relay:
         self._head = self._epochs[-1].position
 
     async def _publish_next(self) -> bool:
-        window = await self._wiring.store.read_all(self._position, WINDOW, sealed=True)
+        after = self._position
+        window = await self._wiring.store.read_all(after, WINDOW, sealed=True)
         if not window:
             return False
         await self._publish(window)
-        self._position = window[-1].position
+        if self._position == after:  # else an epoch began further back
+            self._position = window[-1].position
         self._head = max(self._head, self._position)
         if self._position - self._saved >= 10 * WINDOW:
             await self._save()
@@ -148,8 +154,8 @@ class Relay:
         return True
 
     async def _publish(self, window: Sequence[Recorded[Any]]) -> None:
-        # Read after the window: whoever begins an epoch meanwhile does so behind it, or is seen here.
-        self._epochs = await self._wiring.store.epochs()
+        # After the window was read: whoever begins an epoch meanwhile does so behind it, or is seen here.
+        await self._look_at_epochs()
         await self._wiring.bus.publish(
             [
                 Outgoing(
@@ -162,6 +168,13 @@ class Relay:
                 for each in window
             ]
         )
+
+    async def _look_at_epochs(self) -> None:
+        """What is said in one that began further back is new: a database that failed over may lack what was sent."""
+        known = {each.epoch for each in self._epochs}
+        self._epochs = await self._wiring.store.epochs()
+        new = [each.began_after for each in self._epochs if known and each.epoch not in known]
+        self._position = min([self._position, *new])
 
     def _epoch_at(self, position: int) -> str:
         return next(head.epoch for head in reversed(self._epochs) if head.began_after < position)
