@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from placet.errors import Refused, Unavailable
 from placet.events import tables
 from placet.events.bus import Delivery, ResendAsked
-from placet.events.inbox import MAX_STRAYS, Inbox
+from placet.events.inbox import MAX_EARLY, MAX_STRAYS, Inbox
 from placet.events.lanes import WINDOW
 from placet.events.outcome import MAX_ATTEMPTS, MAX_REASON, Outcome, Park, Retry
 from placet.events.parked import all_parked, retry_all
@@ -231,6 +231,27 @@ async def test_messages_behind_a_hole_keep_their_order_over_a_restart(
 
     async with running(wiring, Handling().by_type()):
         await until_kept(wiring, [place_of(each) for each in said])
+
+
+async def test_a_hole_that_stays_fills_neither_memory_nor_the_database(
+    wiring: Wiring, bus: ScriptedBus, alpha: ProducerLog
+) -> None:
+    for number in range(2 * MAX_EARLY):
+        alpha.say(AlphaDropped(text=str(number)))
+    last = alpha.say(AlphaNoted(text="last"))
+    async with running(wiring, Handling().by_type()) as inbox:
+        await inbox.hear(alpha.head)
+        for after in range(1, 2 * MAX_EARLY, 100):
+            await inbox.receive(alpha.positions(after, after + 100))
+        assert [state for *_, state in await rows_left(wiring)] == ["early"] * MAX_EARLY
+
+        await inbox.receive(alpha.positions(0, 1))
+        assert inbox.lag() == {"alpha": MAX_EARLY}
+        assert await rows_left(wiring) == []
+        wish = ResendAsked(asker="tester", producer="alpha", after=MAX_EARLY + 1, upto=2 * MAX_EARLY + 1)
+        await eventually(lambda: wish in bus.notes)
+        await inbox.receive(alpha.positions(wish.after, wish.upto))
+        await until_kept(wiring, [place_of(last)])
 
 
 async def test_early_messages_survive_a_restart(wiring: Wiring, alpha: ProducerLog) -> None:

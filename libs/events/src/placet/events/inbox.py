@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 
 LOOK_EVERY = 3.0
 """Seconds between looks for parked messages that a person handed back."""
+MAX_EARLY = RESEND_AT_MOST
+"""Messages of a producer beyond a hole that are kept: those that one wish has sent again. The rest comes again, too."""
 MAX_STRAYS = 1000
 """Strays that are kept for a person to look at: the newest."""
 
@@ -189,6 +191,8 @@ class Inbox:
             together = {**known.early, **arrived}
             epoch, position, whole = self._advance(producer, known, together)
             early = [delivery for place, delivery in arrived.items() if place in together]
+            # What there is no room for is as good as lost, and asked for when the hole is closed.
+            early = early[: max(MAX_EARLY + len(early) - len(together), 0)]
             wanted: list[Delivery] = []
             for delivery in whole:
                 was_early = (delivery.epoch, delivery.position) in known.early
