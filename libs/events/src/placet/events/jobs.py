@@ -19,6 +19,7 @@ import sqlalchemy as sa
 
 from placet.errors import PlacetError, Unavailable, Unreadable
 from placet.events import tables
+from placet.events.leases import shared_now
 from placet.events.outcome import (
     DONE,
     MAX_ATTEMPTS,
@@ -275,8 +276,8 @@ class JobRunner:
         table = tables.jobs
         return sa.and_(table.c.kind == job.kind, table.c.key == job.key, table.c.leased_by == self._owner)
 
-    def _now(self) -> float:
-        return self._wiring.clock.now().timestamp()
+    def _now(self) -> shared_now:
+        return shared_now(self._wiring.clock.now())
 
 
 class _LeaseLost(Exception):

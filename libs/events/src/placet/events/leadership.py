@@ -1,19 +1,22 @@
 """One replica of a service hears and publishes; the others stand by.
 
 A lease in the service's own database says who. It is renewed while the leader lives and taken over when it
-ran out; a leader that cannot renew in time stops by itself. A split for the length of a clock's error does
-no harm: claims in every unit let only one of two handle a message.
+ran out; a leader that cannot renew in time stops by itself. It runs by the database's clock: those of the processes
+may differ as they like. Two may still both believe that they lead, where one was stopped and woke up late, and do no
+harm: claims in every unit let only one of two handle a message.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from typing import Any
 
 import sqlalchemy as sa
 
 from placet.errors import Conflict, Unavailable
 from placet.events import tables
+from placet.events.leases import shared_now
 from placet.events.store import Claim, ClaimLost, Run, Unit
 from placet.events.wiring import Wiring
 
@@ -88,8 +91,8 @@ class Leadership:
 
     async def _try(self) -> bool:
         table = tables.leases
-        now = self._wiring.clock.now().timestamp()
-        values = {"owner": self._owner, "until": now + self._seconds}
+        now = shared_now(self._wiring.clock.now())
+        values: dict[str, Any] = {"owner": self._owner, "until": now + self._seconds}
         # A lease far in the future was taken before a clock was set back: nobody holds one for so long.
         ran_out = sa.or_(table.c.until < now, table.c.until > now + 10 * self._seconds)
         free = sa.and_(table.c.name == LEADER, sa.or_(table.c.owner == self._owner, ran_out))
@@ -101,7 +104,7 @@ class Leadership:
             return await self._first(values)
         return True
 
-    async def _first(self, values: dict[str, object]) -> bool:
+    async def _first(self, values: dict[str, Any]) -> bool:
         table = tables.leases
         if await self._wiring.store.rows(sa.select(table.c.owner).where(table.c.name == LEADER)):
             return False

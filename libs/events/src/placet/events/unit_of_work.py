@@ -19,6 +19,7 @@ from placet.events import tables
 from placet.events.catalog import contract_of
 from placet.events.decider import Decider
 from placet.events.envelope import Actor, Event, Recorded
+from placet.events.leases import shared_now
 from placet.events.store import Append, Claim, ClaimLost, Put, Run, Unit
 from placet.events.wiring import Wiring
 
@@ -117,7 +118,7 @@ class UnitOfWork:
             context=msgspec.json.encode(self.context),
             payload=msgspec.json.encode(payload),
             attempts=0,
-            next_at=self.now.timestamp(),
+            next_at=shared_now(self.now),
             reason=None,
             leased_by=None,
             leased_until=0.0,
