@@ -44,6 +44,12 @@ class TestEmbedded(Scenarios):
         async with platform.http() as http:
             assert (await http.get("/livez")).status_code == 200
 
+    async def test_who_connects_and_says_nothing_is_parted_with(self, platform: Platform) -> None:
+        """Or enough of them would keep everybody else out."""
+        where = urlsplit(platform.url)
+        reader, _ = await asyncio.open_connection(where.hostname, where.port)
+        assert await asyncio.wait_for(reader.read(), 60) == b""
+
 
 async def _write_without_end(writer: asyncio.StreamWriter) -> None:
     for _ in range(1000):

@@ -376,7 +376,9 @@ def running(platform: FakePlatform) -> Iterator[FakePlatform]:
     listener.bind(("127.0.0.1", 0))
     listener.listen()  # from here on a client waits for the thread, however slowly it begins
     platform.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    config = uvicorn.Config(platform.app(), log_level="critical", lifespan="off", timeout_graceful_shutdown=1)
+    config = uvicorn.Config(  # noqa: TID251 -- asked by tests alone
+        platform.app(), log_level="critical", lifespan="off", timeout_graceful_shutdown=1
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()

@@ -1,11 +1,12 @@
-"""A service that is told to stop ends what it began before its process ends."""
+"""A service that runs alone: told to stop, it ends what it began before its process ends; it bounds who connects."""
 
 from __future__ import annotations
 
 import asyncio
 import signal
 import sys
-from asyncio.subprocess import PIPE
+from asyncio.subprocess import PIPE, Process
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -34,7 +35,7 @@ async def run():
     )
     process = ProcessSettings(
         amqp_url="amqp://nobody@127.0.0.1/", database_url="postgresql://nobody@127.0.0.1/x",
-        http_host="127.0.0.1", http_port=0,
+        http_host="127.0.0.1", http_port=0, http_connections=1,
     )
     return await serve(service, process)
 
@@ -42,18 +43,37 @@ sys.exit(asyncio.run(run()))
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_a_signal_is_a_drain_and_ends_with_status_0(tmp_path: Path, number: signal.Signals) -> None:
+async def started(folder: Path) -> tuple[Process, int]:
+    """The service and its port."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", SERVICE, str(tmp_path)), stdout=PIPE, stderr=PIPE
+        *(sys.executable, "-c", SERVICE, str(folder)), stdout=PIPE, stderr=PIPE
     )
     assert process.stdout is not None
     assert process.stderr is not None
     assert await process.stdout.readline() == b"started\n"
     while b"Uvicorn running" not in (line := await process.stderr.readline()):
         assert line, "it ended before it served"
+    return process, int(line.split(b"127.0.0.1:")[1].split()[0])
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_is_a_drain_and_ends_with_status_0(tmp_path: Path, number: signal.Signals) -> None:
+    process, _ = await started(tmp_path)
     process.send_signal(number)
     output, _ = await process.communicate()
 
     assert output == b"closed\n"
     assert process.returncode == 0
+
+
+async def test_who_says_nothing_makes_room_for_the_next(tmp_path: Path) -> None:
+    process, port = await started(tmp_path)
+    silent, _ = await asyncio.open_connection("127.0.0.1", port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"GET /livez HTTP/1.1\r\nHost: h\r\n\r\n")
+
+    assert await asyncio.wait_for(reader.readline(), 20) == b"HTTP/1.1 200 OK\r\n"
+    with suppress(ConnectionResetError):
+        assert await asyncio.wait_for(silent.read(), 20) == b""
+    process.terminate()
+    await process.communicate()

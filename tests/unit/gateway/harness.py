@@ -197,7 +197,9 @@ async def live(gateway: Gateway) -> str:
 async def serving(app: Any) -> AsyncIterator[str]:
     """The app on a real socket; its URL."""
     server = uvicorn.Server(
-        uvicorn.Config(app, port=0, log_level="critical", lifespan="off", timeout_graceful_shutdown=1)
+        uvicorn.Config(  # noqa: TID251 -- asked by tests alone
+            app, port=0, log_level="critical", lifespan="off", timeout_graceful_shutdown=1
+        )
     )
     running = asyncio.create_task(server.serve())
     await eventually(lambda: server.started)

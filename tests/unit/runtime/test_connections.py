@@ -54,7 +54,7 @@ async def app() -> App:
 @asynccontextmanager
 async def serving(app: App, bounds: Bounds) -> AsyncIterator[Connect]:
     """Gives what connects to it."""
-    config = uvicorn.Config(
+    config = uvicorn.Config(  # noqa: TID251 -- the model server's bounds
         app,
         http=partial(Connection, bounds),  # type: ignore[arg-type]
         port=0,

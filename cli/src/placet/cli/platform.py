@@ -38,6 +38,7 @@ from placet.deployer.settings import DeployerSettings
 from placet.errors import Unavailable
 from placet.events import Service, ServiceRunner, Wiring
 from placet.events.adapters.in_process_bus import InProcessHub
+from placet.events.connections import BoundedServer, Bounds, bounded
 from placet.events.http import http_app
 from placet.events.service import run_together
 from placet.gateway.settings import GatewaySettings
@@ -80,12 +81,10 @@ async def serve(data: Path, host: str, port: int, *, on_ready: Callable[[str, st
             ServiceRunner(await _wired(part, data, hub, stack), lease_seconds=LEASE_SECONDS) for part in parts
         ]
         server = _Server(
-            uvicorn.Config(
+            bounded(
                 http_app("placet", runners, version="1"),
-                http="h11",  # bounds a request's head, which httptools reads into memory for as long as it goes on
+                Bounds().for_this_process(),
                 log_level="warning",
-                lifespan="off",
-                access_log=False,
                 timeout_graceful_shutdown=DRAIN_SECONDS,
             )
         )
@@ -197,7 +196,7 @@ def _shown(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-class _Server(uvicorn.Server):
+class _Server(BoundedServer):
     """Leaves signals to the command, which cancels `serve`."""
 
     @contextlib.contextmanager

@@ -83,7 +83,7 @@ async def _serve(
         log=log,
     )
     server = _Server(
-        uvicorn.Config(
+        uvicorn.Config(  # noqa: TID251 -- its connections have bounds of their own
             app,
             http=partial(Connection, Bounds.for_this_process(settings.max_connections)),  # type: ignore[arg-type]
             ws="none",

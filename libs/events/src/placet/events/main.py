@@ -13,9 +13,9 @@ from typing import TypeVar
 
 import msgspec
 import sqlalchemy as sa
-import uvicorn
 
 from placet.errors import PlacetError, Unavailable
+from placet.events.connections import BoundedServer, Bounds, bounded
 from placet.events.http import http_app
 from placet.events.parked import all_parked, retry_all
 from placet.events.service import Service, ServiceRunner
@@ -108,14 +108,12 @@ async def serve(service: Service, process: ProcessSettings) -> int:
     """Run a service and its HTTP until SIGTERM or SIGINT; the exit status: 0 after a drain, 1 when it failed."""
     runner = ServiceRunner(service, lease_seconds=process.lease_seconds)
     server = _Server(
-        uvicorn.Config(
+        bounded(
             http_app(f"placet {service.name}", [runner], version="1"),
+            Bounds(connections=process.http_connections).for_this_process(),
             host=process.http_host,
             port=process.http_port,
             log_level=process.log_level,
-            access_log=False,
-            http="h11",  # bounds a request's head, which httptools reads into memory for as long as it goes on
-            lifespan="off",
             timeout_graceful_shutdown=10,
         )
     )
@@ -130,7 +128,7 @@ async def serve(service: Service, process: ProcessSettings) -> int:
     return 0
 
 
-class _Server(uvicorn.Server):
+class _Server(BoundedServer):
     """uvicorn ends a stopped process by the signal that stopped it; the service has yet to drain then."""
 
     @contextlib.contextmanager

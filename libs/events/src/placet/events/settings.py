@@ -45,6 +45,11 @@ class ProcessSettings(ServiceSettings):
     )
     http_host: str = Field(default="0.0.0.0", description="address to listen on")  # noqa: S104 - in a container
     http_port: int = Field(default=8080, ge=0, le=65535, description="port to listen on")
+    http_connections: int = Field(
+        default=1024,
+        gt=0,
+        description="clients connected at once; at most half of the descriptors it may open",
+    )
     lease_seconds: float = Field(
         default=10.0, gt=0.5, le=600, description="how long leadership and jobs outlive a crashed process"
     )
