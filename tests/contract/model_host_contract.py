@@ -14,7 +14,10 @@ ROOM = Amount(cpu_millis=500, memory_bytes=512 * 2**20)
 
 
 class ModelHostContract:
-    """The cases. A subclass gives `host`, `image` (a reference in `models/churn`) and `kill`, a crash by id."""
+    """The cases. A subclass gives `host`, `image` (a reference in `models/churn`), `kill` and `hang`, by id.
+
+    The host that hangs are found by, `impatient_host`, does not wait long for an answer.
+    """
 
     def spec(self, image: str, *, release: int = 1, endpoint: str | None = None) -> InstanceSpec:
         return InstanceSpec(
@@ -78,6 +81,26 @@ class ModelHostContract:
 
         await eventually(is_down)
         assert "SIGKILL" in (await find(host, started.id)).why
+
+    async def test_what_hangs_is_ended_with_its_reason(
+        self, impatient_host: ModelHost, image: str, hang: Callable[[str], Awaitable[None]]
+    ) -> None:
+        started = await impatient_host.start(self.spec(image))
+        await hang(started.id)
+
+        async def is_down() -> bool:
+            await impatient_host.check()
+            return not (await find(impatient_host, started.id)).is_running
+
+        await eventually(is_down)
+        assert (await find(impatient_host, started.id)).why.startswith("it hung: ")
+        assert (await impatient_host.start(self.spec(image, endpoint=started.endpoint))).is_running
+
+    async def test_what_lives_may_be_asked_again_and_again(self, host: ModelHost, image: str) -> None:
+        started = await host.start(self.spec(image))
+        for _ in range(10):
+            await host.check()
+        assert (await find(host, started.id)).is_running
 
     async def test_it_comes_back_where_it_was(self, host: ModelHost, image: str) -> None:
         started = await host.start(self.spec(image))

@@ -12,8 +12,8 @@ from placet.oci import ImageConfig, Manifest, Platform, Registry, sha256_digest
 from placet.oci.content import OCI_CONFIG, OCI_LAYER
 
 RUNTIME = """
-import json, os, signal, socket, subprocess, sys, time
-from http.server import BaseHTTPRequestHandler, HTTPServer
+import json, os, signal, socket, subprocess, sys, threading, time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 assert sys.argv[1:2] == ["--root"] and sys.argv[3] == "--fd", sys.argv
 project = os.path.join(sys.argv[2], "project")
@@ -49,13 +49,16 @@ class Handler(BaseHTTPRequestHandler):
         self.answer({**about, "sys_path": sys.path, "directory": os.getcwd()})
 
     def do_POST(self):
+        if behaviour.get("never_answers"):
+            print("at it", flush=True)
+            threading.Event().wait()
         request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.answer({"outputs": [sum(row) for row in request["inputs"]], "token": self.headers["Authorization"]})
 
     def log_message(self, *arguments):
         pass
 
-server = HTTPServer(("127.0.0.1", 0), Handler, bind_and_activate=False)
+server = ThreadingHTTPServer(("127.0.0.1", 0), Handler, bind_and_activate=False)
 server.socket.close()
 server.socket = socket.socket(fileno=int(sys.argv[4]))
 server.serve_forever()

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from placet.deployer.adapters.http_probe import HttpProbe
 from placet.deployer.adapters.local_processes import LocalProcesses
 from placet.deployer.adapters.lodgings import Lodgings, OwnUsers, SameUser, users_to_give
+from placet.deployer.adapters.pulse import Allowance
 from placet.deployer.adapters.unpacked_images import UnpackedImages
 from placet.oci import Registry
 
 NOT_ROOT = "models get users of their own only where the tests run as root"
+PROBE = HttpProbe(token=lambda: "a token")
+PATIENT = Allowance(loading=600.0, answer=600.0)
 KINDS = ("own users", "one user")
 
 
@@ -42,12 +46,16 @@ def process_host(
     *,
     log_bytes: int = 2**16,
     scratch_bytes: int = 2**24,
+    is_alive: Callable[[str, float], Awaitable[bool]] = PROBE.is_alive,
+    allowance: Allowance = PATIENT,
 ) -> LocalProcesses:
     return LocalProcesses(
         folder=folder / "instances",
         images=UnpackedImages(registry, folder / "unpacked"),
         lodgings=lodgings,
         token_keys=lambda: "[]",
+        is_alive=is_alive,
+        allowance=allowance,
         stop_seconds=2.0,
         log_bytes=log_bytes,
         scratch_bytes=scratch_bytes,

@@ -28,5 +28,18 @@ def kill(host: FakeModelHost) -> Callable[[str], Awaitable[None]]:
     return kill
 
 
+@pytest.fixture
+def impatient_host(host: FakeModelHost) -> FakeModelHost:
+    return host
+
+
+@pytest.fixture
+def hang(host: FakeModelHost) -> Callable[[str], Awaitable[None]]:
+    async def hang(id: str) -> None:
+        host.hang(id)
+
+    return hang
+
+
 class TestFakeModelHost(ModelHostContract):
     pass

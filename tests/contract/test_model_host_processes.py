@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -17,6 +18,7 @@ import psutil
 import pytest
 from placet.deployer.adapters.local_processes import LocalProcesses
 from placet.deployer.adapters.lodgings import Lodgings
+from placet.deployer.adapters.pulse import TIMES_AT_WORK
 from placet.deployer.adapters.unpacked_images import UnpackedImages
 from placet.deployer.ports import Sample
 from placet.errors import Refused
@@ -24,7 +26,7 @@ from placet.oci import ImageLayout
 
 from tests.contract.model_host_contract import ModelHostContract, find, log
 from tests.contract.model_host_small_image import layer, push_small_image
-from tests.contract.process_hosts import KINDS, process_host, some_lodgings
+from tests.contract.process_hosts import KINDS, PROBE, process_host, some_lodgings
 from tests.support.eventually import eventually
 
 Make = Callable[[], LocalProcesses]
@@ -72,6 +74,42 @@ def kill(tmp_path: Path) -> Callable[[str], Awaitable[None]]:
         os.kill(process.pid, signal.SIGKILL)
 
     return kill
+
+
+class Asker:
+    """Asks as the deployer does, and waits as long as the test says: who is stopped answers at no speed."""
+
+    def __init__(self) -> None:
+        self.seconds = 600.0
+
+    async def is_alive(self, endpoint: str, within: float) -> bool:
+        return await PROBE.is_alive(endpoint, self.seconds)
+
+
+@pytest.fixture
+def asker() -> Asker:
+    return Asker()
+
+
+@pytest.fixture
+async def impatient_host(
+    asker: Asker, registry: ImageLayout, lodgings: Lodgings, tmp_path: Path
+) -> AsyncIterator[LocalProcesses]:
+    host = process_host(tmp_path, registry, lodgings, is_alive=asker.is_alive)
+    await host.adopt()
+    yield host
+    await host.stop_all()
+
+
+@pytest.fixture
+def hang(asker: Asker, impatient_host: LocalProcesses, tmp_path: Path) -> Callable[[str], Awaitable[None]]:
+    async def hang(id: str) -> None:
+        process = await eventually(lambda: process_of(tmp_path, id))
+        await impatient_host.check()  # which it answers
+        process.suspend()
+        asker.seconds = 0.05
+
+    return hang
 
 
 def process_of(tmp_path: Path, id: str) -> psutil.Process:
@@ -214,6 +252,36 @@ class TestLocalProcesses(ModelHostContract):
         await about(again.endpoint)
         await host.stop(again.id)
         socket.create_server(("127.0.0.1", port)).close()
+
+    async def test_a_model_at_a_long_prediction_is_not_ended(
+        self, impatient_host: LocalProcesses, asker: Asker, registry: ImageLayout
+    ) -> None:
+        started = await impatient_host.start(self.spec(await push_small_image(registry, never_answers=True)))
+        async with aiohttp.ClientSession() as session:
+            asking = asyncio.create_task(session.post(f"{started.endpoint}/predict", json={"inputs": [[1]]}))
+
+            async def is_at_it() -> bool:
+                return b"at it" in await log(impatient_host, started.id)
+
+            await eventually(is_at_it)
+            for _ in range(2 * TIMES_AT_WORK):
+                await impatient_host.check()
+            assert (await find(impatient_host, started.id)).is_running
+            assert not asking.done()
+            asking.cancel()
+
+    async def test_a_next_deployer_ends_what_hangs_too(
+        self, make: Make, impatient_host: LocalProcesses, image: str, hang: Callable[[str], Awaitable[None]]
+    ) -> None:
+        """It knows nothing of when it was started, and it is no child of its own."""
+        started = await make().start(self.spec(image))
+        await hang(started.id)
+
+        async def is_down() -> bool:
+            await impatient_host.check()
+            return not (await find(impatient_host, started.id)).is_running
+
+        await eventually(is_down)
 
     async def test_an_image_for_another_python_is_refused(
         self, host: LocalProcesses, registry: ImageLayout

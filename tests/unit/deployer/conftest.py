@@ -34,6 +34,7 @@ async def idle_world(tmp_path: Path) -> AsyncIterator[World]:
         ready_seconds=30.0,
         stop_seconds=0.1,
         reconcile_seconds=0.05,
+        liveness_seconds=0.3,
     )
     yield World(wiring=wiring, clock=clock, hub=hub, settings=settings, token_key=key)
     await wiring.store.close()

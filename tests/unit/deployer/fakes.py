@@ -20,6 +20,7 @@ class FakeModelHost:
     dies_at_once: set[str] = field(default_factory=set)
     moves_to: str | None = None
     memory_bytes: int = 0
+    hung: set[str] = field(default_factory=set)
     _ports: int = 5000
 
     async def start(self, spec: InstanceSpec) -> Instance:
@@ -47,6 +48,11 @@ class FakeModelHost:
     async def list(self) -> Sequence[Instance]:
         return list(self.instances.values())
 
+    async def check(self) -> None:
+        for id in self.hung & self.running():
+            self._end(id, "it hung: 3 times in a row it did not answer within 5 s")
+        self.hung.clear()
+
     async def forget(self, id: str) -> None:
         self.instances.pop(id, None)
 
@@ -59,6 +65,10 @@ class FakeModelHost:
     def die(self, id: str) -> None:
         """As a crash would."""
         self._end(id, "it was ended by SIGKILL")
+
+    def hang(self, id: str) -> None:
+        """As what is stopped or waits for ever does."""
+        self.hung.add(id)
 
     def running(self) -> set[str]:
         return {each.id for each in self.instances.values() if each.is_running}

@@ -277,6 +277,15 @@ class TestKeepingUp:
         await world.running("churn-1")
         assert world.host.starts == ["churn-1", "churn-1"]
 
+    async def test_a_model_that_hangs_is_started_again_as_one_that_died(self, world: World) -> None:
+        await world.deploy_and_wait()
+        world.host.hang("churn-1")
+
+        diverged = await world.heard("model.diverged", "deploy churn 1")
+        assert diverged.why.startswith("it hung: ")
+        await eventually(lambda: world.host.starts == ["churn-1", "churn-1"])
+        await world.running("churn-1")
+
     async def test_a_model_that_grows_over_its_memory_is_ended_and_started_again(self, world: World) -> None:
         await world.deploy_and_wait()
         world.host.instances["churn-1"] = replace(world.host.instances["churn-1"], memory_bytes=600 * 2**20)

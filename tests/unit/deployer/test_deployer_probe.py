@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, closing, suppress
 
 import pytest
 from aiohttp import web
@@ -118,3 +119,24 @@ async def test_an_answer_that_never_ends_is_refused() -> None:
     async with sending(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", chunk) as endpoint:
         with pytest.raises(Refused, match="was answered with more than 33554432 bytes"):
             await PROBE.predict(endpoint, {})
+
+
+async def test_whoever_answers_at_all_lives() -> None:
+    async with answering(lambda: web.Response(status=503)) as endpoint:
+        assert await PROBE.is_alive(endpoint, 60.0)
+
+
+async def test_who_takes_a_connection_and_says_nothing_does_not_live() -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
+        endpoint = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        assert not await PROBE.is_alive(endpoint, 0.05)
+    assert not await PROBE.is_alive(endpoint, 60.0)
+
+
+async def test_who_hangs_up_lives() -> None:
+    async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        assert await PROBE.is_alive(f"http://127.0.0.1:{port}", 60.0)

@@ -14,6 +14,7 @@ from placet.deployer.adapters.http_probe import HttpProbe
 from placet.deployer.adapters.local_processes import LocalProcesses
 from placet.deployer.adapters.lodgings import lodgings
 from placet.deployer.adapters.model_tokens import ModelTokens
+from placet.deployer.adapters.pulse import TIMES, Allowance
 from placet.deployer.adapters.registry_certificates import RegistryCertificates, read_keys
 from placet.deployer.adapters.unpacked_images import UnpackedImages
 from placet.deployer.api import Access, router
@@ -36,7 +37,7 @@ async def build(settings: DeployerSettings, wiring: Wiring, ports: Ports | None 
     start, close = [], []
     if ports is None:
         registry = open_registry(settings.registry)
-        host, tokens = await asyncio.to_thread(_local, settings, wiring, registry)
+        host, probe = await asyncio.to_thread(_local, settings, wiring, registry)
         start.append(host.adopt)
         close += [registry.close, *([host.stop_all] if settings.stop_models_on_exit else [])]
         ports = Ports(
@@ -44,7 +45,7 @@ async def build(settings: DeployerSettings, wiring: Wiring, ports: Ports | None 
             router=_router(settings),
             certificates=RegistryCertificates(registry, settings.certifier_keys),
             images=host.images,
-            probe=HttpProbe(token=tokens.probe),
+            probe=probe,
         )
     placements = Placements(
         reads=wiring.store,
@@ -73,22 +74,31 @@ async def build(settings: DeployerSettings, wiring: Wiring, ports: Ports | None 
         says=SAYS,
         reaction=reaction(placements, ports),
         workers=jobs.workers,
-        periodic=(Periodic(name="reconcile", every=settings.reconcile_seconds, run=reconciliation.run),),
+        periodic=(
+            Periodic(name="reconcile", every=settings.reconcile_seconds, run=reconciliation.run),
+            Periodic(name="liveness", every=_pause(settings), run=ports.host.check),
+        ),
         routers=(router(host=ports.host, access=access, store=wiring.store),),
         start=tuple(start),
         close=tuple(close),
     )
 
 
+def _pause(settings: DeployerSettings) -> float:
+    """Between two questions whether a model lives, and for the answer to one: what hangs takes both, `TIMES` times."""
+    return settings.liveness_seconds / (2 * TIMES)
+
+
 def _local(
     settings: DeployerSettings, wiring: Wiring, registry: Registry
-) -> tuple[LocalProcesses, ModelTokens]:
+) -> tuple[LocalProcesses, HttpProbe]:
     tokens = ModelTokens(
         platform_keys=settings.token_keys,
         own_key=settings.data / "probe.pem",
         clock=wiring.clock,
         ids=wiring.ids,
     )
+    probe = HttpProbe(token=tokens.probe)
     instances, unpacked = settings.data / "instances", settings.data / "unpacked"
     for private in (instances, unpacked):
         private.mkdir(parents=True, exist_ok=True)
@@ -102,11 +112,17 @@ def _local(
             own_users=None if settings.model_user is None else settings.model_user == "own",
         ),
         token_keys=tokens.keys,
+        is_alive=probe.is_alive,
+        allowance=Allowance(
+            # What does not get ready at its first start is told so before, with its last words.
+            loading=settings.ready_seconds + settings.liveness_seconds,
+            answer=_pause(settings),
+        ),
         stop_seconds=settings.stop_seconds,
         log_bytes=settings.log_bytes,
         scratch_bytes=settings.scratch_bytes,
     )
-    return host, tokens
+    return host, probe
 
 
 def _router(settings: DeployerSettings) -> Router:

@@ -63,6 +63,12 @@ class ModelHost(Protocol):
     async def list(self) -> Sequence[Instance]:
         """All that were started and not forgotten, running or not."""
 
+    async def check(self) -> None:
+        """Ask each running instance whether it lives; one that hangs is ended, and is then listed as a crashed one is.
+
+        To be called again and again: it takes several silences in a row, and none of a model that works.
+        """
+
     async def forget(self, id: str) -> None:
         """Stop it and remove all it left, its log too."""
 

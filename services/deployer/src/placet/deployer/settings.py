@@ -79,6 +79,12 @@ class DeployerSettings(ServiceSettings):
     reconcile_seconds: float = Field(
         default=2.0, gt=0, description="how often what runs is compared with what should run"
     )
+    liveness_seconds: float = Field(
+        default=30.0,
+        gt=0,
+        description="how long a model may answer nothing and do nothing before it is taken for hung, ended and"
+        " started again; ten times as long while it computes",
+    )
     log_bytes: int = Field(
         default=10 * 2**20,
         ge=2**16,

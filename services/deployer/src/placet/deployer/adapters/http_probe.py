@@ -40,6 +40,19 @@ class HttpProbe:
         except (aiohttp.ClientError, TimeoutError):
             return False
 
+    async def is_alive(self, endpoint: str, within: float) -> bool:
+        """Whether its server says anything at all, be it that it has too many connections."""
+        try:
+            async with (
+                aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=within)) as session,
+                session.get(f"{endpoint}/v2/health/live", allow_redirects=False),
+            ):
+                return True
+        except (TimeoutError, aiohttp.ClientConnectorError):
+            return False
+        except aiohttp.ClientError:  # it hung up: that was its answer
+            return True
+
     async def predict(self, endpoint: str, request: Any) -> Any:
         headers = {"Authorization": f"Bearer {self._token()}"}
         try:

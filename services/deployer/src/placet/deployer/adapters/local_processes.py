@@ -10,8 +10,8 @@ instance lies in its folder.
 
 Limits: the kernel's for descriptors, the size of files and, for users of their own, processes; CPU by the number of
 threads that numeric libraries use; memory and disk by looking: an instance that takes more memory than its release
-reserved, or more disk than it may, is ended. Whatever it started ends with it. One instance per release; images of
-another Python are refused.
+reserved, or more disk than it may, or that hangs (`pulse.py`), is ended. Whatever it started ends with it. One
+instance per release; images of another Python are refused.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -46,8 +47,10 @@ from placet.deployer.adapters.processes import (
     mark,
     marked,
     memory,
+    processor_seconds,
     send,
 )
+from placet.deployer.adapters.pulse import Allowance, Pulse
 from placet.deployer.adapters.unpacked_images import UnpackedImages
 from placet.deployer.domain import Amount, in_mebibytes
 from placet.deployer.ports import Instance, InstanceSpec
@@ -78,7 +81,10 @@ class _Record(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LocalProcesses:
-    """A `ModelHost`. Call `adopt` once before anything else; `token_keys` gives what models check tokens with."""
+    """A `ModelHost`. Call `adopt` once before anything else; `token_keys` gives what models check tokens with.
+
+    `is_alive` asks an endpoint for any answer within some seconds.
+    """
 
     def __init__(
         self,
@@ -87,6 +93,8 @@ class LocalProcesses:
         images: UnpackedImages,
         lodgings: Lodgings,
         token_keys: Callable[[], str],
+        is_alive: Callable[[str, float], Awaitable[bool]],
+        allowance: Allowance,
         stop_seconds: float,
         log_bytes: int,
         scratch_bytes: int,
@@ -95,6 +103,9 @@ class LocalProcesses:
         self.images = images
         self._lodgings = lodgings
         self._token_keys = token_keys
+        self._is_alive = is_alive
+        self._allowance = allowance
+        self._pulses: dict[str, Pulse] = {}
         self._stop_seconds = stop_seconds
         self._log_bytes = log_bytes
         self._scratch_bytes = scratch_bytes
@@ -130,6 +141,15 @@ class LocalProcesses:
 
     async def list(self) -> Sequence[Instance]:
         return await _in_thread(self._list)
+
+    async def check(self) -> None:
+        running = await _in_thread(self._running)
+        self._pulses = {
+            id: pulse for id, pulse in self._pulses.items() if id in {each.id for each in running}
+        }
+        asked = (self._is_alive(each.endpoint, self._allowance.answer) for each in running)
+        for record, is_answered in zip(running, await asyncio.gather(*asked), strict=True):
+            await _in_thread(self._judge, record, is_answered)
 
     async def forget(self, id: str) -> None:
         await self.stop(id)
@@ -278,6 +298,38 @@ class LocalProcesses:
                     )
             self._trim(id)
             return self._instance(record, inhabitants)
+
+    def _running(self) -> Sequence[_Record]:
+        """Those that run, with a pulse for each."""
+        found = []
+        for id in self._names() if self._folder.is_dir() else ():
+            record = self._read(id)
+            process = self._process(record) if record is not None and record.why is None else None
+            if record is not None and process is not None:
+                self._pulse(record, process)
+                found.append(record)
+        return found
+
+    def _pulse(self, record: _Record, process: psutil.Process) -> Pulse:
+        pulse = self._pulses.get(record.id)
+        if pulse is None or pulse.pid != record.pid:
+            now = time.monotonic()
+            pulse = Pulse(pid=record.pid, began=now, looked=now, cpu=processor_seconds(process))
+            self._pulses[record.id] = pulse
+        return pulse
+
+    def _judge(self, record: _Record, is_answered: bool) -> None:
+        """End it if it hangs, unless it was ended or replaced while it was asked."""
+        with self._turns[record.id]:
+            process = self._process(record)
+            if self._read(record.id) != record or process is None:
+                return
+            pulse = self._pulse(record, process)
+            pulse.note(is_answered=is_answered, now=time.monotonic(), cpu=processor_seconds(process))
+            why = pulse.objection(self._allowance)
+            if why is not None:
+                self._kill(process)
+                self._close(record, why)
 
     def _process(self, record: _Record) -> psutil.Process | None:
         """The record's process, if it runs. Of a child of ours the kernel tells; of another, its lodging."""

@@ -83,6 +83,15 @@ def memory(process: psutil.Process, others: Sequence[psutil.Process]) -> int:
     return taken
 
 
+def processor_seconds(process: psutil.Process) -> float:
+    """How long it has computed, all its threads together."""
+    try:
+        used = process.cpu_times()
+    except psutil.Error:
+        return 0.0
+    return float(used.user + used.system)
+
+
 def is_over(process: psutil.Process) -> bool:
     """Whether it ended. A zombie has, whether or not somebody buries it."""
     try:
