@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
-from fastapi import FastAPI, HTTPException
+from fastapi import FastAPI, HTTPException, Request
 from placet.errors import (
     Conflict,
     Forbidden,
@@ -125,3 +125,23 @@ async def test_every_error_is_answered_as_a_problem(path: str, status: int, deta
 
 async def test_headers_of_an_error_are_kept() -> None:
     assert (await ask("/gone")).headers["x-since"] == "yesterday"
+
+
+async def test_who_hangs_up_in_the_middle_of_a_request_is_no_bug(caplog: pytest.LogCaptureFixture) -> None:
+    """Everybody can, token or none: a traceback for each would fill the log."""
+    app = FastAPI()
+    speak_problems(app)
+
+    @app.post("/take")
+    async def take(request: Request) -> int:
+        return len(await request.body())
+
+    async def receive() -> dict[str, str]:
+        return {"type": "http.disconnect"}
+
+    async def send(_: object) -> None:
+        pass
+
+    head = {"method": "POST", "path": "/take", "query_string": b"", "headers": []}
+    await app({"type": "http", **head}, receive, send)
+    assert caplog.records == []

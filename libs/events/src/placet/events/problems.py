@@ -7,8 +7,9 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from placet.errors import (
     Conflict,
@@ -85,6 +86,10 @@ def speak_problems(app: FastAPI) -> None:
             "detail": f"{request.method} {request.url.path}: {error.detail}",
         }
         return JSONResponse(body, error.status_code, headers=error.headers, media_type=MEDIA_TYPE)
+
+    @app.exception_handler(ClientDisconnect)
+    async def on_client_gone(_: Request, error: Exception) -> Response:
+        return Response(status_code=499)  # said to nobody, and no bug: everybody can hang up
 
     @app.exception_handler(Exception)
     async def on_bug(request: Request, error: Exception) -> JSONResponse:
