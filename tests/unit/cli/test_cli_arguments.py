@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
 from placet.cli.arguments import PROJECT_NAME, VERBS
@@ -86,6 +87,11 @@ def test_a_mistyped_verb_is_answered_with_the_nearest_one(placet: Placet) -> Non
     )
     assert "is `placet audit replay` meant?" in placet("audit", "replya").err
     assert "  fix: `placet --help` names all\n" in placet("zzz").err
+
+
+def test_the_version_is_the_one_that_is_installed(placet: Placet) -> None:
+    ended = placet("--version")
+    assert (ended.status, ended.out, ended.err) == (0, f"placet {version('placet-cli')}\n", "")
 
 
 @pytest.mark.parametrize("typed", ["list --image --json", "fetch wine --json", "--json fly"])

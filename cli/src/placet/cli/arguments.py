@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import re
+import sys
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -37,6 +38,16 @@ class Verb:
     function: str
     """`module:name` below `placet.cli.verbs`."""
     arguments: Callable[[argparse.ArgumentParser], object] = lambda parser: None
+
+
+class Version(argparse.Action):
+    """Looked up only when asked for: reading a package's metadata takes longer than most of what is typed."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *typed: object) -> NoReturn:
+        from importlib.metadata import version
+
+        sys.stdout.write(f"placet {version('placet-cli')}\n")
+        parser.exit()
 
 
 class Formatter(argparse.RawDescriptionHelpFormatter):
@@ -76,6 +87,7 @@ def parser() -> Parser:
         formatter_class=Formatter,
         allow_abbrev=False,
     )
+    root.add_argument("--version", action=Version, nargs=0, help="the version of this command")
     below = {"": _below(root, "placet")}
     for group, does in (("audit", "the audit log, for compliance"), ("token", "who may use the platform")):
         parent = below[""].add_parser(
