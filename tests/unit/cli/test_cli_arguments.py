@@ -86,7 +86,34 @@ def test_a_mistyped_verb_is_answered_with_the_nearest_one(placet: Placet) -> Non
         "usage: placet VERB [options]\n"
     )
     assert "is `placet audit replay` meant?" in placet("audit", "replya").err
+    assert "is `placet audit replay` meant?" in placet("replay").err
     assert "  fix: `placet --help` names all\n" in placet("zzz").err
+
+
+@pytest.mark.parametrize(
+    ("typed", "near", "usage"),
+    [
+        ("list --jsn", "is `--json` meant? `placet list --help` names all", "placet list"),
+        ("deploy --no-wiat", "is `--no-wait` meant? `placet deploy --help` names all", "placet deploy"),
+        ("audit replay --projct=wine", "is `--project` meant? ", "placet audit replay"),
+        ("--verison", "is `--version` meant? `placet --help` names all", "placet VERB"),
+        ("--json list", "a verb's options stand after it; ", "placet VERB"),
+        ("audit --json replay", "a verb's options stand after it; ", "placet audit VERB"),
+        ("list --zzz", "`placet list --help` names all", "placet list"),
+    ],
+)
+def test_a_mistyped_option_is_answered_with_the_nearest_one(
+    placet: Placet, typed: str, near: str, usage: str
+) -> None:
+    option = next(word for word in typed.split() if word.startswith("--")).partition("=")[0]
+    ended = placet(*typed.split())
+    assert ended.status == 2
+    assert f"placet: there is no option {option!r}\n  fix: {near}" in ended.err
+    assert f"\nusage: {usage} " in ended.err
+
+
+def test_what_is_a_value_is_no_option(placet: Placet) -> None:
+    assert "there is no option" not in placet("fetch", "--", "--jsn").err
 
 
 def test_the_version_is_the_one_that_is_installed(placet: Placet) -> None:

@@ -10,7 +10,7 @@ import difflib
 import re
 import sys
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -63,19 +63,52 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise WrongUsageError(message, fix=f"`{self.prog} --help` says more", usage=self.format_usage())
 
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        # Looked at first: argparse would rather say that a verb or a word is missing, or tell it of another parser.
+        for option in self._own_options(args):
+            if option not in self._option_string_actions:
+                self._no_option(option)
+        known, others = super().parse_known_args(args, namespace)
+        if others:
+            self.error(f"unrecognized arguments: {' '.join(others)}")
+        return known, others
+
+    def _own_options(self, typed: Sequence[str]) -> Iterator[str]:
+        """The long options that were typed for this parser, and not for a verb below it or as a value after `--`."""
+        for word in typed:
+            if word == "--" or (self._subparsers is not None and not word.startswith("-")):
+                return
+            if word.startswith("--"):
+                yield word.partition("=")[0]
+
+    def _no_option(self, option: str) -> NoReturn:
+        after = "a verb's options stand after it; " if self._subparsers is not None else ""
+        meant = f"is `{near}` meant? " if (near := _nearest(option, self._option_string_actions)) else after
+        raise WrongUsageError(
+            f"there is no option {option!r}",
+            fix=f"{meant}`{self.prog} --help` names all",
+            usage=self.format_usage(),
+        )
+
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         # argparse would answer a mistyped verb with the list of all, in one line.
         verbs = action.choices if isinstance(action, argparse._SubParsersAction) else None
         if verbs is None or value in verbs:
             super()._check_value(action, value)
             return
-        near = difflib.get_close_matches(str(value), verbs, n=1)
-        meant = f"is `{self.prog} {near[0]}` meant? " if near else ""
+        elsewhere = next((f"placet {each.words}" for each in VERBS if each.words.endswith(f" {value}")), None)
+        near = _nearest(str(value), verbs)
+        meant_verb = elsewhere or (f"{self.prog} {near}" if near else None)
+        meant = f"is `{meant_verb}` meant? " if meant_verb else ""
         raise WrongUsageError(
             f"there is no verb {value!r}",
             fix=f"{meant}`{self.prog} --help` names all",
             usage=self.format_usage(),
         )
+
+
+def _nearest(typed: str, known: Iterable[str]) -> str | None:
+    return next(iter(difflib.get_close_matches(typed, list(known), n=1, cutoff=0.7)), None)
 
 
 def parser() -> Parser:
