@@ -75,6 +75,20 @@ def test_what_is_empty_is_no_name(placet: Placet) -> None:
         assert placet(*typed).status == 2
 
 
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "stop", "start", "delete", "logs", "status", "events --project", "audit replay --project",
+        "deploy . --project", "build . --project",
+    ],
+)  # fmt: skip
+def test_what_no_project_is_called_is_told_what_one_is_called(placet: Placet, typed: str) -> None:
+    ended = placet(*typed.split(), "BAD name")
+    assert (ended.status, ended.out) == (2, "")
+    assert "'BAD name' is n" in ended.err
+    assert "3 to 40 lower-case letters, digits and hyphens" in ended.err
+
+
 def test_a_project_is_called_here_what_it_may_be_called_there() -> None:
     assert f"^{PROJECT_NAME}$" == PROJECT_PATTERN
 

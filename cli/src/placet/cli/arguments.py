@@ -299,14 +299,14 @@ def _logs(parser: argparse.ArgumentParser) -> None:
 def _events(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--from", dest="first", metavar="N", type=_position, default=1, help="first position")
     parser.add_argument("--type", metavar="GLOB", help="only such types, for example 'placet.builder.*'")
-    parser.add_argument("--project", metavar="P", help="only events of this project")
+    parser.add_argument("--project", metavar="P", type=_name, help="only events of this project")
     parser.add_argument("--follow", action="store_true", help="go on as events happen")
 
 
 def _replay(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--from", dest="first", metavar="N", type=_position, default=1, help="first position")
     parser.add_argument("--until", metavar="N", type=_position, help="last position")
-    parser.add_argument("--project", metavar="P", help="only events of this project")
+    parser.add_argument("--project", metavar="P", type=_name, help="only events of this project")
 
 
 def _token(parser: argparse.ArgumentParser) -> None:
