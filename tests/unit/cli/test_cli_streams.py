@@ -25,16 +25,59 @@ def closed_pipe() -> int:
     return theirs
 
 
-@pytest.mark.parametrize("typed", ["events", "audit replay", "list", "--help", "logs wine"])
+@pytest.mark.parametrize(
+    ("typed", "status"),
+    [
+        ("list", 0),
+        ("--help", 0),
+        ("--version", 0),
+        ("events", 141),
+        ("audit replay", 141),
+        ("logs wine", 141),
+    ],
+)
 def test_a_reader_who_has_enough_ends_a_verb_quietly(
-    platform: FakePlatform, tmp_path: Path, typed: str
+    platform: FakePlatform, tmp_path: Path, typed: str, status: int
 ) -> None:
+    """With its own status where it comes to its end all the same, and as a shell says it where lines were to come."""
     platform.events = [event(1)]
     out = closed_pipe()
     with (tmp_path / "err").open("w+b") as err:
-        assert placet(*typed.split(), out=out, err=err.fileno()) == 0
+        assert placet(*typed.split(), out=out, err=err.fileno()) == status
         err.seek(0)
         assert err.read() == b""
+    os.close(out)
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)])
+@pytest.mark.parametrize(
+    ("is_good", "status", "said"), [(True, 0, "would be cleared"), (False, 1, "would be refused")]
+)
+def test_a_verdict_is_the_same_though_nobody_reads_it(
+    project: Path, bare: Path, tmp_path: Path, form: tuple[str, ...], is_good: bool, status: int, said: str
+) -> None:
+    out = closed_pipe()
+    with (tmp_path / "err").open("w+b") as err:
+        folder = project if is_good else bare
+        assert placet("check", str(folder), *form, out=out, err=err.fileno()) == status
+        err.seek(0)
+        assert said in err.read().decode()
+    os.close(out)
+
+
+@pytest.mark.parametrize(
+    "typed", ["deploy {project}", "deploy {project} --json", "status wine --follow", "stop nobody"]
+)
+def test_what_failed_has_failed_though_nobody_reads_its_end(
+    platform: FakePlatform, project: Path, tmp_path: Path, typed: str
+) -> None:
+    out = closed_pipe()
+    with (tmp_path / "err").open("w+b") as err:
+        platform.outcome = "live"
+        assert placet("deploy", str(project), out=out, err=err.fileno()) == 0
+        platform.outcome = "failed"
+        placet("deploy", str(project), out=out, err=err.fileno())
+        assert placet(*typed.format(project=project).split(), out=out, err=err.fileno()) == 1
     os.close(out)
 
 

@@ -23,11 +23,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     screen = Screen(is_json="--json" in typed)
     try:
         status = _carry_out(typed, screen)
-        sys.stdout.flush()
+        screen.close()
     except BrokenPipeError:
-        # Whoever read our output has gone (`placet events | head`): that is their way of saying enough.
+        # Whoever read our lines has gone (`placet events | head`): that is their way of saying enough.
         forget(sys.stdout)
-        return exits.DONE
+        return exits.CUT_SHORT
     except OSError as failed:
         return _no_machine(failed, screen)
     return status

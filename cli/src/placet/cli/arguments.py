@@ -46,7 +46,7 @@ class Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *typed: object) -> NoReturn:
         from importlib.metadata import version
 
-        sys.stdout.write(f"placet {version('placet-cli')}\n")
+        parser._print_message(f"placet {version('placet-cli')}\n", sys.stdout)  # as for --help
         parser.exit()
 
 

@@ -12,6 +12,8 @@ UNAVAILABLE = 3
 AWAITING = 4
 """Nothing is wrong; a person has to approve first."""
 INTERRUPTED = 130
+CUT_SHORT = 141
+"""Whoever read its lines has gone, as a shell says it of what SIGPIPE ended: what would have come is not known."""
 
 
 class WrongUsageError(PlacetError):

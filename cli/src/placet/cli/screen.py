@@ -44,14 +44,11 @@ class Screen:
         if self.is_json:
             self.note(text)
         else:
-            _write(sys.stdout, harmless(text))
+            _tell(sys.stdout, harmless(text))
 
     def note(self, text: str = "") -> None:
         self.is_silent = False
-        try:
-            _write(sys.stderr, harmless(text))
-        except BrokenPipeError:
-            forget(sys.stderr)  # nobody listens any more; the verb itself goes on
+        _tell(sys.stderr, harmless(text))
 
     def gap(self) -> None:
         """An empty line, if something stands above it."""
@@ -61,11 +58,25 @@ class Screen:
     def document(self, document: Mapping[str, Any]) -> None:
         """The one JSON document of a verb; nothing without `--json`."""
         if self.is_json:
-            _write(sys.stdout, json.dumps(document, indent=2))
+            _tell(sys.stdout, json.dumps(document, indent=2))
 
     def line(self, document: Mapping[str, Any]) -> None:
-        """One JSON document of many, one a line, for verbs whose result is that with and without `--json`."""
+        """One JSON document of many, one a line, for verbs whose result is that with and without `--json`.
+
+        There may be no end of them: `BrokenPipeError` when nobody reads them any more.
+        """
         _write(sys.stdout, json.dumps(document, separators=(",", ":")))
+
+    def log_line(self, text: str) -> None:
+        """The same, of lines that a model wrote."""
+        _write(sys.stdout, harmless(text))
+
+    def close(self) -> None:
+        """Send what argparse wrote."""
+        try:
+            sys.stdout.flush()
+        except BrokenPipeError:
+            forget(sys.stdout)
 
     def error(self, what: str, *, rule: str | None = None, fix: str | None = None) -> None:
         first, *others = in_words(what, rule=rule, fix=fix)
@@ -118,6 +129,14 @@ def forget(stream: TextIO) -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
+
+
+def _tell(stream: TextIO, text: str) -> None:
+    """Nobody who listens is no reason to stop: what a verb comes to is in its exit status, too."""
+    try:
+        _write(stream, text)
+    except BrokenPipeError:
+        forget(stream)
 
 
 def _write(stream: TextIO, text: str) -> None:

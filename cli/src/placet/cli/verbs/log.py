@@ -20,7 +20,7 @@ async def logs(arguments: Namespace, screen: Screen) -> int:
     ):
         async for line in written:
             if not screen.is_json:
-                screen.result(line)
+                screen.log_line(line)
             elif arguments.follow:
                 screen.line({"project": project, "line": line})
             else:
