@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -282,3 +283,42 @@ async def test_an_interrupted_wait_leaves_the_operation_and_says_how_to_follow_i
     assert f"placet status {operation} --follow" in err
     assert operation in out
     assert "Traceback" not in err
+
+
+def interrupted_while_packing(*typed: str) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own that gets a Ctrl-C when it opens the archive to be written."""
+    look = (
+        "import os, signal, sys\n"
+        "waiting = [signal.SIGINT]\n"
+        "def hook(event, arguments):\n"
+        "    if event == 'open' and str(arguments[0]).endswith('source.tar') and waiting:\n"
+        "        os.kill(os.getpid(), waiting.pop())\n"
+        "sys.addaudithook(hook)\n"
+        "from placet.cli.entry import run\n"
+        "sys.exit(run())"
+    )
+    return subprocess.run([sys.executable, "-c", look, *typed], capture_output=True, text=True, timeout=60)
+
+
+@pytest.mark.parametrize("verb", ["deploy", "build", "check"])
+def test_what_is_interrupted_has_not_failed_and_nothing_is_sent(
+    platform: FakePlatform, project: Path, verb: str
+) -> None:
+    ended = interrupted_while_packing(verb, str(project))
+    assert (ended.returncode, ended.stdout) == (130, "")
+    assert "failed" not in ended.stderr
+    assert "Traceback" not in ended.stderr
+    said = ended.stderr.splitlines()
+    if verb == "check":
+        assert said == [f"placet: the check of {project} was interrupted"]
+    else:
+        assert said[0].split()[:2] == ["interrupted", "packed"]
+        assert said[1:] == [f"placet: {verb} of {project} was interrupted before the platform had answered"]
+    assert platform.requests == []
+
+
+def test_what_is_interrupted_is_one_document_with_json(platform: FakePlatform, project: Path) -> None:
+    for verb in ("deploy", "check"):
+        ended = interrupted_while_packing(verb, str(project), "--json")
+        assert ended.returncode == 130
+        assert "was interrupted" in json.loads(ended.stdout)["error"]["detail"]

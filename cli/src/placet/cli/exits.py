@@ -28,6 +28,10 @@ class WrongSettingError(PlacetError):
     """What the environment says cannot be meant; no line of usage would help."""
 
 
+class CutOffError(PlacetError):
+    """Ctrl-C before the platform had anything to go on with."""
+
+
 def of_state(state: str) -> int:
     if state == "awaiting":
         return AWAITING
@@ -37,4 +41,6 @@ def of_state(state: str) -> int:
 def of_error(error: PlacetError) -> int:
     if isinstance(error, WrongUsageError | WrongSettingError):
         return USAGE
+    if isinstance(error, CutOffError):
+        return INTERRUPTED
     return UNAVAILABLE if isinstance(error, Unavailable) else REFUSED

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 _COLUMN = len("requested")
-_OVER = ("done", "refused", "failed")
+_OVER = ("done", "refused", "failed", "interrupted")
 
 
 class Progress(Protocol):
@@ -83,6 +83,7 @@ class LiveProgress:
             "done": ("✓" if unicode else "+", "green"),
             "refused": ("✗" if unicode else "x", "red"),
             "failed": ("✗" if unicode else "x", "red"),
+            "interrupted": ("✗" if unicode else "x", "yellow"),
             "awaiting": ("…" if unicode else "~", "yellow"),
             "waiting": ("·" if unicode else ".", "dim"),
         }

@@ -118,8 +118,9 @@ def _timed(steps: Progress, name: str) -> Iterator[_Came]:
     came = _Came()
     try:
         yield came
-    except BaseException:
-        steps.local(Step(name=name, state="failed", seconds=time.monotonic() - began))
+    except BaseException as error:
+        state = "failed" if isinstance(error, Exception) else "interrupted"
+        steps.local(Step(name=name, state=state, seconds=time.monotonic() - began))
         raise
     steps.local(Step(name=name, state=came.state, seconds=time.monotonic() - began, detail=came.detail))
 

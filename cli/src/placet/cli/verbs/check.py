@@ -26,6 +26,8 @@ def check(arguments: Namespace, screen: Screen) -> int:
         examined = _examined(folder)
     except Refused as no:
         checked = Operation(command="check", state="refused", refusals=refusals_of(no))
+    except KeyboardInterrupt as stop:
+        raise exits.CutOffError(f"the check of {folder} was interrupted") from stop
     else:
         checked, warnings = examined.operation("check"), examined.warnings
         tell_verdicts(screen, checked.verdicts)

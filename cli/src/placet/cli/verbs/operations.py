@@ -99,7 +99,12 @@ async def _name(command: Command, arguments: Namespace, screen: Screen) -> int:
 
 async def _carry_out(command: Command, what: str, ask: Ask, arguments: Namespace, screen: Screen) -> int:
     async with connect() as platform:
-        operation = await begin(platform, command, arguments.project, ask, screen)
+        try:
+            operation = await begin(platform, command, arguments.project, ask, screen)
+        except asyncio.CancelledError as stop:
+            raise exits.CutOffError(
+                f"{command} of {what} was interrupted before the platform had answered"
+            ) from stop
         if arguments.no_wait and not operation.is_over:
             screen.result(str(operation.operation))
             screen.document(operation.to_json())
