@@ -259,7 +259,7 @@ async def test_events_of_one_deploy_may_come_backwards(gateway: Gateway) -> None
     assert (await gateway.command({"command": "start", "project": "churn"}))["release"] == 1
 
 
-async def test_an_image_that_is_deployed_again_keeps_its_row_and_shows_its_newest_certificate(
+async def test_an_image_that_another_project_uses_too_shows_the_certificate_of_its_own(
     gateway: Gateway,
 ) -> None:
     await live(gateway)
@@ -272,7 +272,20 @@ async def test_an_image_that_is_deployed_again_keeps_its_row_and_shows_its_newes
     )
     await gateway.hear_all(road, other)
     (image,) = (await gateway.read("/v1/images"))["images"]
-    assert (image["project"], image["certificate"]) == ("churn", "certificate:other")
+    assert (image["project"], image["certificate"]) == ("churn", CERTIFICATE)
+    await gateway.hear(certified(release=2, certificate="certificate:2"), await asked(gateway))
+    (image,) = (await gateway.read("/v1/images"))["images"]
+    assert (image["project"], image["certificate"]) == ("churn", "certificate:2")
+
+
+async def test_another_project_s_certificate_is_not_shown_though_it_was_heard_of_before_the_image(
+    gateway: Gateway,
+) -> None:
+    operation = await asked(gateway)
+    await gateway.hear(certified(project="other-churn", certificate="certificate:other"), "other's")
+    await gateway.hear(indexed(), operation)
+    (image,) = (await gateway.read("/v1/images"))["images"]
+    assert (image["project"], image["certificate"]) == ("churn", None)
 
 
 async def test_what_belongs_to_no_operation_moves_models_only(gateway: Gateway) -> None:

@@ -52,9 +52,8 @@ async def on_image_indexed(heard: Heard[indexer.ImageIndexed], work: UnitOfWork,
     known = await reads.rows(sa.select(p.images.c.certificate).where(p.images.c.image == image.image))
     if known:
         return
-    certificate = await reads.rows(
-        sa.select(p.certificates.c.certificate).where(p.certificates.c.image == image.image)
-    )
+    theirs = sa.and_(p.certificates.c.image == image.image, p.certificates.c.project == image.project)
+    certificate = await reads.rows(sa.select(p.certificates.c.certificate).where(theirs))
     work.put(
         p.images,
         image=image.image,
@@ -75,13 +74,13 @@ async def on_certificate_issued(
     work.put(
         p.certificates,
         certificate=issued.certificate,
+        project=issued.project,
         image=issued.image,
         repository=issued.repository,
         envelope=issued.envelope,
     )
-    work.run(
-        sa.update(p.images).where(p.images.c.image == issued.image).values(certificate=issued.certificate)
-    )
+    theirs = sa.and_(p.images.c.image == issued.image, p.images.c.project == issued.project)
+    work.run(sa.update(p.images).where(theirs).values(certificate=issued.certificate))
     newest = sa.func.coalesce(p.models.c.certified_release, 0) < issued.release
     work.run(
         sa.update(p.models)

@@ -62,6 +62,7 @@ images = sa.Table(
     sa.Column("release", sa.Integer, nullable=False),
     sa.Column("source", sa.Text, nullable=False),
     sa.Column("format", sa.Text, nullable=False),
+    # Of the same project: another one that uses the image has its own.
     sa.Column("certificate", sa.Text),
 )
 
@@ -69,6 +70,7 @@ certificates = sa.Table(
     "certificates",
     TABLES,
     sa.Column("certificate", sa.Text, primary_key=True),
+    sa.Column("project", sa.Text, nullable=False),
     sa.Column("image", sa.Text, nullable=False, index=True),
     sa.Column("repository", sa.Text, nullable=False),
     sa.Column("envelope", sa.Text, nullable=False),
