@@ -8,6 +8,7 @@ from datetime import timedelta
 import httpx
 import pytest
 from fastapi import FastAPI
+from placet.deployer.domain import stream
 from placet.events.problems import speak_problems
 from placet.trust import SigningKey, tokens
 
@@ -65,6 +66,22 @@ async def test_a_model_that_never_ran_is_unknown(idle_world: World, http: httpx.
     answer = await http.get("/v1/models/nobody/logs", headers=authorized(idle_world))
     assert answer.status_code == 404
     assert "nobody" in answer.json()["detail"]
+
+
+async def test_of_a_deleted_model_it_is_said_when_its_logs_went(
+    idle_world: World, http: httpx.AsyncClient
+) -> None:
+    await idle_world.deploy_and_wait()
+    await idle_world.request_delete()
+    await idle_world.heard("model.deleted", "delete")
+    await idle_world.settled()
+
+    answer = await http.get("/v1/models/churn/logs", headers=authorized(idle_world))
+    recorded = await idle_world.wiring.store.read(stream("churn"))
+    assert answer.status_code == 404
+    assert answer.json()["detail"] == (
+        f"churn was deleted at {recorded[-1].event.time}, with its logs; nothing of it ran since"
+    )
 
 
 async def test_whoever_is_unknown_reads_nothing(idle_world: World, http: httpx.AsyncClient) -> None:

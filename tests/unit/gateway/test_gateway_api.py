@@ -15,10 +15,11 @@ from typing import Any
 
 import httpx
 import pytest
+from placet.events.codec import timestamp
 from placet.events.contracts import gateway as said
 
 from tests.unit.gateway.harness import MAX_SOURCE, Gateway, a_gateway, asked, knows_source, live
-from tests.unit.gateway.roads import CERTIFICATE, DEPLOY, IMAGE, SOURCE, cleared, reserved
+from tests.unit.gateway.roads import CERTIFICATE, DELETE, DEPLOY, IMAGE, SOURCE, cleared, reserved
 
 MANIFEST = b"""apiVersion: placet/v1
 project: churn
@@ -313,12 +314,22 @@ async def test_a_project_that_was_never_certified_cannot_be_started(gateway: Gat
     is_problem(answer, 409, "no certified release")
 
 
-async def test_a_deleted_project_cannot_be_started(gateway: Gateway) -> None:
+@pytest.mark.parametrize("command", ["start", "stop", "delete"])
+async def test_of_a_deleted_project_it_is_said_when_it_was_deleted(gateway: Gateway, command: str) -> None:
     await live(gateway)
-    await asked(gateway, "delete")
+    gateway.clock.pass_(timedelta(days=1))
+    delete = await asked(gateway, "delete")
+    asked_at = timestamp(gateway.clock.now())
     async with gateway.http() as http:
-        answer = await http.post("/v1/commands", json={"command": "start", "project": "churn"})
-    is_problem(answer, 404, "no project")
+        answer = await http.post("/v1/commands", json={"command": command, "project": "churn"})
+        is_problem(answer, 404, f"churn was deleted at {asked_at}", "deploy it again")
+        gateway.clock.pass_(timedelta(seconds=1))
+        await gateway.hear(DELETE[1], delete)
+        answer = await http.post("/v1/commands", json={"command": command, "project": "churn"})
+        is_problem(answer, 404, f"churn was deleted at {timestamp(gateway.clock.now())}")
+        answer = await http.get("/v1/models/churn")
+    (_, deleted) = answer.json()["cause"]["steps"]
+    assert (deleted["name"], deleted["detail"]) == ("deleted", f"at {timestamp(gateway.clock.now())}")
 
 
 # idempotency

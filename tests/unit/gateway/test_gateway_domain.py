@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -53,9 +54,12 @@ def test_a_number_is_never_given_twice_even_after_a_deletion() -> None:
 
 
 @pytest.mark.parametrize("command", [START, Stop(project="churn"), Delete(project="churn")])
-@pytest.mark.parametrize("history", [(), (deployed(1), DELETED)])
-def test_what_is_not_here_cannot_be_started_stopped_or_deleted(command: Any, history: Any) -> None:
-    given(PROJECT, *history).when(command).then_refused(saying="no project 'churn'", kind=Unknown)
+def test_what_is_not_here_cannot_be_started_stopped_or_deleted(command: Any) -> None:
+    given(PROJECT).when(command).then_refused(saying="no project 'churn'", kind=Unknown)
+    deleted = given(PROJECT, deployed(1), DELETED)
+    deleted.when(command).then_refused(saying="churn was deleted; deploy it again", kind=Unknown)
+    known = replace(command, deleted="2026-01-01T00:00:00.000Z")
+    deleted.when(known).then_refused(saying="churn was deleted at 2026-01-01T00:00:00.000Z", kind=Unknown)
 
 
 def test_a_project_without_a_certified_release_cannot_be_started() -> None:

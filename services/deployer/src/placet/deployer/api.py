@@ -9,10 +9,12 @@ from fastapi import APIRouter, Header, Query
 from fastapi.responses import StreamingResponse
 
 from placet.deployer import queries
-from placet.deployer.domain import PROJECT, Project, stream
+from placet.deployer.domain import PROJECT, Happened, Project, stream
 from placet.deployer.ports import Instance, ModelHost, instance_id
 from placet.errors import Unauthenticated, Unknown
 from placet.events import Clock
+from placet.events.contracts.deployer import ModelDeleted
+from placet.events.envelope import Recorded
 from placet.events.store import EventStore
 from placet.trust import KeySet, tokens
 
@@ -49,7 +51,10 @@ def router(*, host: ModelHost, access: Access, store: EventStore) -> APIRouter:
         await access.require(authorization)
         recorded = await store.read(stream(project))
         state = PROJECT.fold(each.data for each in recorded)
-        id = _newest(state, [each for each in await host.list() if each.project == project], project)
+        instances = [each for each in await host.list() if each.project == project]
+        if not instances and not state.runs:
+            raise Unknown(_nothing_ran(project, recorded), fix="see `placet list`")
+        id = _newest(state, instances, project)
         return StreamingResponse(
             host.log(id, tail=tail, follow=follow), media_type="text/plain; charset=utf-8"
         )
@@ -57,11 +62,16 @@ def router(*, host: ModelHost, access: Access, store: EventStore) -> APIRouter:
     return api
 
 
+def _nothing_ran(project: str, recorded: Sequence[Recorded[Happened]]) -> str:
+    deletions = [each.event.time for each in recorded if isinstance(each.data, ModelDeleted)]
+    if not deletions:
+        return f"nothing of {project!r} ever ran here"
+    return f"{project} was deleted at {deletions[-1]}, with its logs; nothing of it ran since"
+
+
 def _newest(state: Project, instances: Sequence[Instance], project: str) -> str:
     if state.live is not None:
         return instance_id(project, state.live.release)
     if state.starting is not None:
         return instance_id(project, state.starting.release)
-    if not instances:
-        raise Unknown(f"nothing of {project!r} ever ran here", fix="see `placet list`")
     return max(instances, key=lambda each: each.release).id

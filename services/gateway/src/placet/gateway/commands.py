@@ -149,12 +149,20 @@ class Commands:
                 return await self._deploy(asked)
             case "start":
                 project = _named(asked)
-                return Start(project=project, release=await self._queries.release_to_start(project))
+                release, deleted = await self._queries.release_to_start(project), await self._deleted(project)
+                return Start(project=project, release=release, deleted=deleted)
             case "stop":
-                return Stop(project=_named(asked))
+                project = _named(asked)
+                return Stop(project=project, deleted=await self._deleted(project))
             case "delete":
-                return Delete(project=_named(asked))
+                project = _named(asked)
+                return Delete(project=project, deleted=await self._deleted(project))
         raise Refused(f"there is no command {asked.command!r}")
+
+    async def _deleted(self, project: str) -> str | None:
+        """When the project was deleted, if that is the last that was asked of it."""
+        last = await self._queries.operations(project=project, after=None, limit=1)
+        return last[0].deleted if last else None
 
     async def _deploy(self, asked: Asked) -> Deploy:
         goal: Goal = "build" if asked.command == "build" else "deploy"

@@ -44,16 +44,20 @@ class Start:
 
     project: str
     release: int | None
+    deleted: str | None = None
+    """When the project was deleted last, as far as is known; only told. So also below."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stop:
     project: str
+    deleted: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Delete:
     project: str
+    deleted: str | None = None
 
 
 Command = Deploy | Start | Stop | Delete
@@ -82,7 +86,7 @@ def decide(command: Command, project: Project) -> Sequence[Requested]:
                 )
             ]
         case Start():
-            _must_exist(command.project, project)
+            _must_exist(command, project)
             if command.release is None or command.release <= project.deleted:
                 raise Conflict(
                     f"{command.project} has no certified release to start",
@@ -90,10 +94,10 @@ def decide(command: Command, project: Project) -> Sequence[Requested]:
                 )
             return [StartRequested(project=command.project, release=command.release)]
         case Stop():
-            _must_exist(command.project, project)
+            _must_exist(command, project)
             return [StopRequested(project=command.project)]
         case Delete():
-            _must_exist(command.project, project)
+            _must_exist(command, project)
             return [DeleteRequested(project=command.project)]
     assert_never(command)
 
@@ -112,9 +116,13 @@ def evolve(project: Project, event: Requested) -> Project:
 PROJECT: Decider[Command, Project, Requested] = Decider(initial=Project(), decide=decide, evolve=evolve)
 
 
-def _must_exist(name: str, project: Project) -> None:
-    if not project.exists:
-        raise Unknown(f"there is no project {name!r} here", fix="see `placet list`")
+def _must_exist(command: Start | Stop | Delete, project: Project) -> None:
+    if project.exists:
+        return
+    if project.deleted:
+        when = f" at {command.deleted}" if command.deleted else ""
+        raise Unknown(f"{command.project} was deleted{when}", fix="deploy it again, if it is still wanted")
+    raise Unknown(f"there is no project {command.project!r} here", fix="see `placet list`")
 
 
 def must_have(roles: frozenset[str], allowed: frozenset[str], doing: str) -> None:

@@ -115,6 +115,14 @@ class Operation:
         return state
 
     @property
+    def deleted(self) -> str | None:
+        """When it deleted its project, or as long as it has not yet, was asked to; none of any other command."""
+        if self.command != "delete":
+            return None
+        at, _ = self.reached.get("deleted", self.reached["requested"])
+        return at
+
+    @property
     def is_over(self) -> bool:
         return self.is_reached or self.end is not None
 
@@ -207,7 +215,7 @@ def advance(operation: Operation, event: Heard, at: str) -> Operation:
         case deployer.ModelStopped():
             return _reach(replace(operation, release=event.release or operation.release), "stopped", at)
         case deployer.ModelDeleted():
-            return _reach(operation, "deleted", at)
+            return _reach(operation, "deleted", at, f"at {at}")
         # later lives of the model are not this operation's
         case deployer.ModelQuarantined() | deployer.ModelDiverged() | deployer.ResourcesReleased():
             return operation
