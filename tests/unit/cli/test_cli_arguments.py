@@ -49,6 +49,8 @@ def test_the_first_page_names_every_verb(placet: Placet) -> None:
         "token create --as ada --role king",
         "token create --as ada --role admin --ttl 30",
         "logs wine --tail 0",
+        "logs wine --release 0",
+        "logs wine --release 99999999999",
         "fetch wine",
         "stop Wine!",
         "stop ai",

@@ -76,11 +76,29 @@ def test_an_altered_source_is_not_unpacked(
 
 def test_logs_are_lines_or_one_document(placet: Placet, platform: FakePlatform) -> None:
     assert placet("logs", "wine").out.splitlines() == [f"line {number}" for number in range(1, 6)]
-    assert placet("logs", "wine", "-n", "1", "--json").document == {"project": "wine", "lines": ["line 5"]}
+    assert placet("logs", "wine", "-n", "1", "--json").document == {
+        "project": "wine",
+        "release": 1,
+        "lines": ["line 5"],
+    }
     assert json.loads(placet("logs", "wine", "-f", "-n", "1", "--json").out) == {
         "project": "wine",
+        "release": 1,
         "line": "line 5",
     }
+
+
+def test_logs_say_whose_they_are_and_where_those_of_the_live_release_are(
+    placet: Placet, platform: FakePlatform
+) -> None:
+    assert placet("logs", "wine").err == "release 1 of wine, which is live\n"
+    platform.started_last = 2
+    hint = "release 2 of wine; release 1 is live: `placet logs wine --release 1`\n"
+    assert placet("logs", "wine").err == hint
+    of_live = placet("logs", "wine", "--release", "1", "--json")
+    assert (of_live.document["release"], of_live.err) == (1, "release 1 of wine, which is live\n")
+    platform.live = None
+    assert placet("logs", "wine").err == "release 2 of wine; none is live\n"
 
 
 @pytest.mark.parametrize("form", [(), ("--json",)])

@@ -45,7 +45,7 @@ def test_a_reader_who_has_enough_ends_a_verb_quietly(
     with (tmp_path / "err").open("w+b") as err:
         assert placet(*typed.split(), out=out, err=err.fileno()) == status
         err.seek(0)
-        assert err.read() == b""
+        assert err.read() == (b"release 1 of wine, which is live\n" if "logs" in typed else b"")
     os.close(out)
 
 

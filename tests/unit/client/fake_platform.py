@@ -52,6 +52,8 @@ class FakePlatform:
     requests: list[tuple[str, str]] = field(default_factory=list)
     resumed_from: list[str] = field(default_factory=list)
     largest_chunk: int = 0
+    started_last: int = 1
+    live: int | None = 1
 
     def app(self) -> ASGIApp:
         routes = [
@@ -246,13 +248,17 @@ class FakePlatform:
 
     async def get_logs(self, request: Request) -> Response:
         tail = int(request.query_params.get("tail", 0))
+        release = request.query_params.get("release", str(self.started_last))
         lines = [f"line {number}" for number in range(1, 6)]
+        headers = {"X-Placet-Release": release}
+        if self.live is not None:
+            headers["X-Placet-Live-Release"] = str(self.live)
 
         async def send() -> AsyncIterator[str]:
             for line in lines[-tail:] if tail else lines:
                 yield line + "\n"
 
-        return StreamingResponse(send(), media_type="text/plain")
+        return StreamingResponse(send(), media_type="text/plain", headers=headers)
 
     async def list_images(self, request: Request) -> Response:
         return JSONResponse({"images": self.images, "next": None})

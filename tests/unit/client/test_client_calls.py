@@ -192,7 +192,19 @@ async def test_a_source_comes_back_and_is_checked_against_its_digest(
 
 
 async def test_logs_come_line_by_line(client: Client) -> None:
-    assert [line async for line in client.logs("wine", tail=2)] == ["line 4", "line 5"]
+    async with client.log("wine", tail=2) as log:
+        assert [line async for line in log.lines] == ["line 4", "line 5"]
+
+
+async def test_a_log_says_which_release_wrote_it_and_which_is_live(
+    client: Client, platform: FakePlatform
+) -> None:
+    platform.started_last, platform.live = 3, 2
+    async with client.log("wine") as log:
+        assert (log.release, log.live) == (3, 2)
+    platform.live = None
+    async with client.log("wine", release=1) as log:
+        assert (log.release, log.live) == (1, None)
 
 
 async def test_events_come_over_all_pages_after_a_position(client: Client, platform: FakePlatform) -> None:

@@ -42,15 +42,81 @@ def authorized(world: World, *, key: SigningKey | None = None) -> dict[str, str]
     return {"Authorization": f"Bearer {token}"}
 
 
-async def test_the_log_is_of_the_instance_that_serves(idle_world: World, http: httpx.AsyncClient) -> None:
+async def test_the_log_is_of_the_release_that_was_started_last(
+    idle_world: World, http: httpx.AsyncClient
+) -> None:
     await idle_world.deploy_and_wait(release=1)
     await idle_world.deploy_and_wait(release=2)
 
     answer = await http.get("/v1/models/churn/logs", headers=authorized(idle_world))
     assert answer.text == "churn-2 was here\n"
     assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+    assert told(answer) == ("2", "2")
     nothing = await http.get("/v1/models/churn/logs?tail=0", headers=authorized(idle_world))
     assert nothing.text == ""
+
+
+def told(answer: httpx.Response) -> tuple[str | None, str | None]:
+    """Whose log it is, and which release is live."""
+    return answer.headers.get("x-placet-release"), answer.headers.get("x-placet-live-release")
+
+
+async def fail_to_start(world: World, release: int) -> None:
+    world.host.dies_at_once.add(f"churn-{release}")
+    world.probe.is_slow = True
+    await world.deploy(release=release)
+    await world.heard("model.failed", f"deploy churn {release}")
+    await world.settled()
+    world.probe.is_slow = False
+
+
+async def test_a_release_that_failed_to_start_is_what_the_log_is_of_while_another_serves(
+    idle_world: World, http: httpx.AsyncClient
+) -> None:
+    await idle_world.deploy_and_wait(release=1)
+    await fail_to_start(idle_world, release=2)
+
+    newest = await http.get("/v1/models/churn/logs", headers=authorized(idle_world))
+    assert (newest.text, told(newest)) == ("churn-2 was here\n", ("2", "1"))
+    live = await http.get("/v1/models/churn/logs?release=1", headers=authorized(idle_world))
+    assert (live.text, told(live)) == ("churn-1 was here\n", ("1", "1"))
+
+
+async def test_what_is_started_again_after_a_failure_is_what_the_log_is_of(
+    idle_world: World, http: httpx.AsyncClient
+) -> None:
+    await idle_world.deploy_and_wait(release=1)
+    await fail_to_start(idle_world, release=2)
+    await idle_world.request_stop()
+    await idle_world.heard("model.stopped", "stop")
+    await idle_world.request_start(release=1)
+    await idle_world.heard("model.started", "start")
+
+    answer = await http.get("/v1/models/churn/logs", headers=authorized(idle_world))
+    assert (answer.text, told(answer)) == ("churn-1 was here\n", ("1", "1"))
+
+
+async def test_a_release_of_which_no_log_is_kept_is_told_those_of_which_one_is(
+    idle_world: World, http: httpx.AsyncClient
+) -> None:
+    await idle_world.deploy_and_wait(release=1)
+    await fail_to_start(idle_world, release=2)
+
+    answer = await http.get("/v1/models/churn/logs?release=7", headers=authorized(idle_world))
+    assert answer.status_code == 404
+    assert answer.json()["detail"] == "no log of release 7 of churn is kept here"
+    assert answer.json()["fix"] == "there are those of release 1, release 2"
+
+
+@pytest.mark.parametrize(
+    "asked", ["churn/logs?release=0", "churn/logs?tail=-1", "%00/logs", "churn/logs?release=x"]
+)
+async def test_what_no_log_can_be_is_not_looked_for(
+    idle_world: World, http: httpx.AsyncClient, asked: str
+) -> None:
+    answer = await http.get(f"/v1/models/{asked}", headers=authorized(idle_world))
+    assert answer.status_code == 400
+    assert answer.headers["content-type"] == "application/problem+json"
 
 
 async def test_the_log_of_a_stopped_model_stays(idle_world: World, http: httpx.AsyncClient) -> None:

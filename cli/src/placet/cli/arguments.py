@@ -196,6 +196,12 @@ def _lines(text: str) -> int:
     return int(text)
 
 
+def _release(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) < 2**31:
+        raise argparse.ArgumentTypeError(f"{text!r} is no release's number; the first is 1")
+    return int(text)
+
+
 def _duration(text: str) -> int:
     found = re.fullmatch(r"([1-9][0-9]{0,8})([smhd])", text)
     seconds = int(found[1]) * _UNITS[found[2]] if found else 0
@@ -292,6 +298,9 @@ def _fetch(parser: argparse.ArgumentParser) -> None:
 
 def _logs(parser: argparse.ArgumentParser) -> None:
     _project(parser)
+    parser.add_argument(
+        "--release", metavar="N", type=_release, help="that one's (default: the one that was started last)"
+    )
     parser.add_argument("-f", "--follow", action="store_true", help="go on as the model writes")
     parser.add_argument("-n", "--tail", metavar="N", type=_lines, help="only the last N lines")
 
@@ -440,7 +449,9 @@ VERBS: Sequence[Verb] = (
         words="logs",
         group="look",
         does="what a model wrote",
-        more="With --json and --follow, one JSON document a line.",
+        more="Of the release that was started last, whatever became of it: while another serves, that may be one "
+        "whose start failed. stderr says which it is, and which is live. Of releases that ended, the last three logs "
+        "are kept. With --json and --follow, one JSON document a line.",
         example="placet logs churn -f",
         function="log:logs",
         arguments=_logs,

@@ -16,18 +16,30 @@ async def logs(arguments: Namespace, screen: Screen) -> int:
     lines: list[str] = []
     async with (
         connect() as platform,
-        aclosing(platform.logs(project, follow=arguments.follow, tail=arguments.tail)) as written,
+        platform.log(project, release=arguments.release, follow=arguments.follow, tail=arguments.tail) as log,
     ):
-        async for line in written:
+        if log.release is not None:
+            screen.note(_whose(project, log.release, log.live))
+        async for line in log.lines:
             if not screen.is_json:
                 screen.log_line(line)
             elif arguments.follow:
-                screen.line({"project": project, "line": line})
+                screen.line({"project": project, "release": log.release, "line": line})
             else:
                 lines.append(line)
     if not arguments.follow:
-        screen.document({"project": project, "lines": lines})
+        screen.document({"project": project, "release": log.release, "lines": lines})
     return exits.DONE
+
+
+def _whose(project: str, release: int, live: int | None) -> str:
+    """Of a release that is not the live one with where the other log is: either may be what was looked for."""
+    said = f"release {release} of {project}"
+    if live == release:
+        return f"{said}, which is live"
+    if live is None:
+        return f"{said}; none is live"
+    return f"{said}; release {live} is live: `placet logs {project} --release {live}`"
 
 
 async def events(arguments: Namespace, screen: Screen) -> int:

@@ -1,6 +1,6 @@
 """A typed client of placet's REST API, and where to find the platform."""
 
-from placet.client.client import Client
+from placet.client.client import Client, Log
 from placet.client.connection import (
     Connection,
     discovery_file,
@@ -36,6 +36,7 @@ __all__ = [
     "Connection",
     "Entry",
     "Image",
+    "Log",
     "Me",
     "Model",
     "ModelDetail",

@@ -15,6 +15,7 @@ import ssl
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -55,6 +56,15 @@ _CALL = httpx.Timeout(60.0, connect=10.0)
 _ENDLESS = httpx.Timeout(60.0, connect=10.0, read=None)
 
 Body = Callable[[], AsyncIterator[bytes]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Log:
+    """What a release wrote, line by line, and which release is live; a number that was not told is none."""
+
+    release: int | None
+    live: int | None
+    lines: AsyncIterator[str]
 
 
 class Client:
@@ -221,14 +231,19 @@ class Client:
     async def certificate(self, certificate: str) -> Certificate:
         return read((await self._call("GET", f"/certificates/{_part(certificate)}")).content, Certificate)
 
-    async def logs(
-        self, project: str, *, follow: bool = False, tail: int | None = None
-    ) -> AsyncGenerator[str]:
-        """A model's log, line by line; while followed, as long as the platform sends."""
-        path, params = f"/models/{_part(project)}/logs", _given(follow=int(follow), tail=tail)
-        async with self._open(path, params=params, limits=_ENDLESS if follow else _CALL) as response:
-            async for line in response.aiter_lines():
-                yield line
+    @asynccontextmanager
+    async def log(
+        self, project: str, *, release: int | None = None, follow: bool = False, tail: int | None = None
+    ) -> AsyncIterator[Log]:
+        """The log of a release, or of the one that was started last; while followed, as long as the platform sends."""
+        params = _given(release=release, follow=int(follow), tail=tail)
+        limits = _ENDLESS if follow else _CALL
+        async with self._open(f"/models/{_part(project)}/logs", params=params, limits=limits) as response:
+            yield Log(
+                release=_number(response.headers.get("x-placet-release")),
+                live=_number(response.headers.get("x-placet-live-release")),
+                lines=response.aiter_lines(),
+            )
 
     # What happened
 
@@ -396,3 +411,7 @@ def _part(value: str) -> str:
 
 def _given(**values: Any) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
+
+
+def _number(header: str | None) -> int | None:
+    return int(header) if header is not None and header.isdecimal() else None

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query
+from fastapi import Path as InPath
 from fastapi.responses import StreamingResponse
 
 from placet.deployer import queries
-from placet.deployer.domain import PROJECT, Happened, Project, stream
-from placet.deployer.ports import Instance, ModelHost, instance_id
+from placet.deployer.domain import PROJECT, Happened, stream
+from placet.deployer.ports import ModelHost, instance_id
 from placet.errors import Unauthenticated, Unknown
 from placet.events import Clock
-from placet.events.contracts.deployer import ModelDeleted
+from placet.events.contracts.deployer import ModelDeleted, ModelStarted, StartAccepted
 from placet.events.envelope import Recorded
 from placet.events.store import EventStore
 from placet.trust import KeySet, tokens
+
+Name = Annotated[str, InPath(max_length=200, pattern=r"^[ -~]+$")]
+Release = Annotated[int | None, Query(ge=1, lt=2**31, description="the release that wrote it")]
 
 
 class Access:
@@ -42,21 +46,32 @@ def router(*, host: ModelHost, access: Access, store: EventStore) -> APIRouter:
 
     @api.get("/models/{project}/logs", response_class=StreamingResponse)
     async def logs(
-        project: str,
+        project: Name,
+        release: Release = None,
         follow: Annotated[bool, Query(description="go on with what is added")] = False,
-        tail: Annotated[int | None, Query(ge=0, description="only the last so many lines")] = None,
+        tail: Annotated[int | None, Query(ge=0, lt=2**31, description="only the last so many lines")] = None,
         authorization: Annotated[str | None, Header()] = None,
     ) -> StreamingResponse:
-        """The log of the instance that serves, or else of the last one that was started."""
+        """The log of one release: the one that was started last, unless told. The answer's headers say which it is."""
         await access.require(authorization)
         recorded = await store.read(stream(project))
         state = PROJECT.fold(each.data for each in recorded)
-        instances = [each for each in await host.list() if each.project == project]
-        if not instances and not state.runs:
+        kept = state.runs | {each.release for each in await host.list() if each.project == project}
+        if not kept:
             raise Unknown(_nothing_ran(project, recorded), fix="see `placet list`")
-        id = _newest(state, instances, project)
+        if release is not None and release not in kept:
+            raise Unknown(
+                f"no log of release {release} of {project} is kept here",
+                fix=f"there are those of {_listed(kept)}",
+            )
+        chosen = release or _started_last(recorded, kept)
+        headers = {"X-Placet-Release": str(chosen)}
+        if state.live is not None:
+            headers["X-Placet-Live-Release"] = str(state.live.release)
         return StreamingResponse(
-            host.log(id, tail=tail, follow=follow), media_type="text/plain; charset=utf-8"
+            host.log(instance_id(project, chosen), tail=tail, follow=follow),
+            media_type="text/plain; charset=utf-8",
+            headers=headers,
         )
 
     return api
@@ -69,9 +84,15 @@ def _nothing_ran(project: str, recorded: Sequence[Recorded[Happened]]) -> str:
     return f"{project} was deleted at {deletions[-1]}, with its logs; nothing of it ran since"
 
 
-def _newest(state: Project, instances: Sequence[Instance], project: str) -> str:
-    if state.live is not None:
-        return instance_id(project, state.live.release)
-    if state.starting is not None:
-        return instance_id(project, state.starting.release)
-    return max(instances, key=lambda each: each.release).id
+def _listed(releases: Set[int]) -> str:
+    return ", ".join(f"release {each}" for each in sorted(releases))
+
+
+def _started_last(recorded: Sequence[Recorded[Happened]], kept: Set[int]) -> int:
+    """Of the releases whose logs are kept the one that the latest request started, whatever became of it."""
+    starts = {
+        each.data.request: each.data.release
+        for each in recorded
+        if isinstance(each.data, StartAccepted | ModelStarted) and each.data.release in kept
+    }
+    return starts[max(starts)] if starts else max(kept)
