@@ -44,6 +44,21 @@ def test_init_writes_what_it_can_find_out_and_names_the_rest(placet: Placet, tmp
     assert "governance.owner" in ended.err
 
 
+def test_init_of_a_folder_with_several_models_asks_which_one_is_meant(placet: Placet, tmp_path: Path) -> None:
+    folder = model_folder(tmp_path / "wine")
+    (folder / "model.pkl").write_bytes(b"\x80\x04N.")
+    ended = placet("init", str(folder))
+    assert ended.status == 2
+    assert ended.err.startswith(
+        f"placet: {folder} holds several models: model.skops, model.pkl\n"
+        f"  fix: say which one is meant: `placet init {folder} --model model.skops`\n"
+        "usage: placet init "
+    )
+    assert not (folder / "placet.yaml").exists()
+    assert placet("init", str(folder), "--model", "model.pkl").status == 0
+    assert parse_manifest((folder / "placet.yaml").read_bytes()).model.path == "model.pkl"
+
+
 def test_init_writes_over_nothing_unless_told_to(placet: Placet, tmp_path: Path) -> None:
     folder = model_folder(tmp_path / "wine")
     (folder / "placet.yaml").write_text("mine")

@@ -31,7 +31,8 @@ from placet.projects import (
     trusted_types,
     untrusted_types,
 )
-from placet.projects.manifest import PROJECT_PATTERN
+from placet.projects.formats import SeveralModels
+from placet.projects.manifest import PROJECT_PATTERN, DataSet
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
@@ -101,17 +102,25 @@ def test_the_committed_examples_are_recognised() -> None:
     )
 
 
-def test_the_safer_file_of_two_is_meant(folder: Path) -> None:
-    joblib.dump(MODEL, folder / "model.joblib")
-    skops.io.dump(MODEL, folder / "model.skops")
-    assert recognise(folder).path == "model.skops"
-
-
-def test_two_models_of_one_kind_are_a_question(folder: Path) -> None:
-    skops.io.dump(MODEL, folder / "new.skops")
+def test_of_several_models_nobody_guesses_which_is_meant(folder: Path) -> None:
     skops.io.dump(MODEL, folder / "old.skops")
-    with pytest.raises(Refused, match=r"several models: new\.skops, old\.skops"):
+    joblib.dump(MODEL, folder / "model.joblib")
+    skops.io.dump(MODEL, folder / "new.skops")
+    with pytest.raises(SeveralModels, match="several models") as question:
         recognise(folder)
+    assert question.value.found == ("new.skops", "old.skops", "model.joblib")
+    assert recognise(folder, "model.joblib").serialization == "joblib"
+    assert recognise(folder, "./old.skops").path == "old.skops"
+    assert initial_manifest(folder, "old.skops").model.path == "old.skops"
+
+
+def test_a_model_that_is_named_has_to_be_one(folder: Path) -> None:
+    skops.io.dump(MODEL, folder / "model.skops")
+    (folder / "notes.txt").touch()
+    for name in ("notes.txt", "other.skops", "../model.skops"):
+        with pytest.raises(Refused, match="is no model in") as no:
+            recognise(folder, name)
+        assert no.value.fix == "what is one: model.skops"
 
 
 def test_a_model_that_is_ignored_is_not_there(folder: Path) -> None:
@@ -142,6 +151,20 @@ def test_a_first_manifest_is_complete_but_for_what_people_must_say(folder: Path)
     )
     assert (manifest.requirements, manifest.card) == ("requirements.txt", "README.md")
     assert "owner:  # the mail address" in text
+    assert "\n  # data:  # what it was made from; " in text
+
+
+def test_the_data_that_is_left_to_name_can_be_named_by_taking_the_comment_marks_away(folder: Path) -> None:
+    skops.io.dump(MODEL, folder / "model.skops")
+    text = dump_manifest(initial_manifest(folder))
+    said = text.replace("  # data:", "  data:").replace("  #   -", "    -")
+    manifest = parse_manifest(
+        said.replace("personalData: …", "personalData: false").replace("…", "wdbc").encode()
+    )
+    assert manifest.governance.data == (
+        DataSet(name="wdbc", origin="wdbc", licence="wdbc", personal_data=False),
+    )
+    assert "# data" not in dump_manifest(manifest)
 
 
 def test_a_folder_without_a_model_gets_no_manifest(folder: Path) -> None:

@@ -250,6 +250,7 @@ def _path(parser: argparse.ArgumentParser) -> None:
 
 def _init(parser: argparse.ArgumentParser) -> None:
     _path(parser)
+    parser.add_argument("--model", metavar="FILE", help="which of several model files in the folder is meant")
     parser.add_argument("--force", action="store_true", help="write over a placet.yaml that is there")
 
 

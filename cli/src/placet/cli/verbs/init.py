@@ -12,7 +12,7 @@ from placet.cli import exits
 from placet.cli.exits import WrongUsageError
 from placet.cli.screen import Screen
 from placet.projects import MANIFEST_NAME, Manifest, dump_manifest
-from placet.projects.formats import initial_manifest
+from placet.projects.formats import SeveralModels, initial_manifest
 
 
 def init(arguments: Namespace, screen: Screen) -> int:
@@ -23,7 +23,7 @@ def init(arguments: Namespace, screen: Screen) -> int:
             f"{target} is there already",
             fix=f"`placet check {shlex.quote(str(folder))}` says what the rules think of it; --force writes over it",
         )
-    manifest = initial_manifest(folder)
+    manifest = _manifest(folder, arguments.model)
     target.write_text(dump_manifest(manifest), encoding="utf-8")
     missing = _missing(manifest)
     screen.note(f"{manifest.project}: a {manifest.model.format} model in {manifest.model.path}")
@@ -38,6 +38,14 @@ def init(arguments: Namespace, screen: Screen) -> int:
         {"path": str(target), "manifest": msgspec.to_builtins(manifest), "missing": list(missing)}
     )
     return exits.DONE
+
+
+def _manifest(folder: Path, model: str | None) -> Manifest:
+    try:
+        return initial_manifest(folder, model)
+    except SeveralModels as several:
+        name = f"placet init {shlex.quote(str(folder))} --model {shlex.quote(several.found[0])}"
+        raise WrongUsageError(several.detail, fix=f"say which one is meant: `{name}`") from several
 
 
 def _folder(path: Path) -> Path:

@@ -9,7 +9,7 @@ import re
 import unicodedata
 import zipfile
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import msgspec
 
@@ -38,30 +38,60 @@ class Recognised(msgspec.Struct, frozen=True, kw_only=True):
     path: str
 
 
-def recognise(folder: Path) -> Recognised:
-    """The model in the folder. `Refused` if there is none, or several of the safest kind."""
+class SeveralModels(Refused):
+    """Only a person knows which of them is meant. `found` are their paths, the safest kind first."""
+
+    def __init__(self, folder: Path, found: tuple[str, ...]) -> None:
+        super().__init__(
+            f"{folder} holds several models: {', '.join(found)}",
+            fix=f"say which one is meant, or add the others to {IGNORE_FILE}",
+        )
+        self.found = found
+
+
+def recognise(folder: Path, path: str | None = None) -> Recognised:
+    """The model in the folder, or of several the one at `path`. `Refused` if there is none there, `SeveralModels`."""
+    found = _models(folder)
+    if path is not None:
+        return _named(path, found, folder)
+    if len(found) > 1:
+        raise SeveralModels(folder, tuple(each.path for each in found))
+    return found[0]
+
+
+def _models(folder: Path) -> list[Recognised]:
+    """At least one."""
     files = list(project_files(folder))
+    found: list[Recognised] = []
     misnamed: list[Path] = []
     for row in FORMATS:
-        named = [path for path in files if path.suffix.lower() in row.suffixes]
-        found = [path for path in named if _opened(folder / path) and row.looks_right(folder / path)]
-        misnamed += [path for path in named if path not in found]
-        if len(found) > 1:
-            raise Refused(
-                f"{folder} holds several models: {_listed(found)}",
-                fix=f"leave one of them there, or add the others to {IGNORE_FILE}",
-            )
-        if found:
-            return Recognised(format=row.name, serialization=row.serialization, path=found[0].as_posix())
+        for path in (path for path in files if path.suffix.lower() in row.suffixes):
+            if _opened(folder / path) and row.looks_right(folder / path):
+                found.append(
+                    Recognised(format=row.name, serialization=row.serialization, path=path.as_posix())
+                )
+            else:
+                misnamed.append(path)
+    if found:
+        return found
     if misnamed:
+        names = ", ".join(path.as_posix() for path in misnamed)
         raise Refused(
-            f"{folder} holds no model: {_listed(misnamed)} is not what its name says",
-            fix="save the model again",
+            f"{folder} holds no model: {names} is not what its name says", fix="save the model again"
         )
     suffixes = ", ".join(suffix for row in FORMATS for suffix in row.suffixes)
     raise Refused(
         f"{folder} holds no model that is recognised", fix=f"save one there in a file that ends in {suffixes}"
     )
+
+
+def _named(path: str, found: list[Recognised], folder: Path) -> Recognised:
+    meant = PurePosixPath(path).as_posix()
+    for each in found:
+        if each.path == meant:
+            return each
+    names = ", ".join(each.path for each in found)
+    raise Refused(f"{path!r} is no model in {folder}", fix=f"what is one: {names}")
 
 
 def _opened(file: Path) -> bool:
@@ -73,10 +103,6 @@ def _opened(file: Path) -> bool:
         raise unreadable(error) from error
 
 
-def _listed(paths: list[Path]) -> str:
-    return ", ".join(path.as_posix() for path in paths)
-
-
 def recognise_file(path: Path) -> Recognised | None:
     """The format of one file, or None."""
     for row in FORMATS:
@@ -85,9 +111,9 @@ def recognise_file(path: Path) -> Recognised | None:
     return None
 
 
-def initial_manifest(folder: Path) -> Manifest:
-    """A placet.yaml for the folder, complete but for what only people can say. `Refused` if there is no one model."""
-    model = recognise(folder)
+def initial_manifest(folder: Path, model_path: str | None = None) -> Manifest:
+    """A placet.yaml for the folder, complete but for what only people can say. Raises as `recognise` does."""
+    model = recognise(folder, model_path)
     return Manifest(
         api_version="placet/v1",
         project=project_name(folder.resolve().name),
@@ -164,7 +190,7 @@ def _varint(read: Callable[[int], bytes]) -> int | None:
     return None
 
 
-# The safest first: where a folder holds the same model as skops and as a pickle, the skops file is meant.
+# The safest first: of several models they are named in this order.
 FORMATS: tuple[Format, ...] = (
     Format(name="sklearn", serialization="skops", suffixes=(".skops",), looks_right=_is_skops),
     Format(name="onnx", serialization="onnx", suffixes=(".onnx",), looks_right=_is_onnx),

@@ -241,15 +241,18 @@ _LEFT_TO_PEOPLE = ("purpose", "riskClass", "owner")
 def dump_manifest(manifest: Manifest) -> str:
     """The manifest as YAML that `parse_manifest` reads back to an equal one.
 
-    Defaults are left out; what only people can answer is always there, if need be empty, with a remark what
-    to write.
+    Defaults are left out; what only people can answer is always there, if need be empty or as a comment, with a
+    remark what to write.
     """
     document = _without_defaults(manifest)
     document.setdefault("governance", {})
     governance = {name: document["governance"].pop(name, None) for name in _LEFT_TO_PEOPLE}
     document["governance"] = governance | document["governance"]
     text = yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
-    return re.sub(r"^( +)(purpose|riskClass|owner): __empty__$", _with_remark, text, flags=re.MULTILINE)
+    text = re.sub(r"^( +)(purpose|riskClass|owner): __empty__$", _with_remark, text, flags=re.MULTILINE)
+    if manifest.governance.data:
+        return text
+    return re.sub(r"^  owner:.*$", rf"\g<0>\n{_DATA_TO_NAME}", text, count=1, flags=re.MULTILINE)
 
 
 _REMARKS = {
@@ -257,6 +260,10 @@ _REMARKS = {
     "riskClass": "minimal, limited or high",
     "owner": "the mail address of who answers for it",
 }
+
+_DATA_TO_NAME = """\
+  # data:  # what it was made from; licence such as CC-BY-4.0, personalData true or false
+  #   - {name: …, origin: …, licence: …, personalData: …}"""
 
 
 def _with_remark(found: re.Match[str]) -> str:
