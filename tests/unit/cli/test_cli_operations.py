@@ -163,6 +163,7 @@ def test_status_of_a_project_and_of_an_operation(
     assert list(of_project) == [*FIELDS, "last"]
     assert of_project["state"] == "live"
     of_operation = placet("status", of_project["operation"], "--json").document
+    assert of_operation.pop("now") is None
     assert of_project == {**of_operation, "last": of_operation}
     shown = placet("status", "wine").out
     assert f"url          {platform.url}/models/wine" in shown
@@ -170,6 +171,35 @@ def test_status_of_a_project_and_of_an_operation(
     platform.models["wine"]["state"] = "quarantined"
     assert placet("status", "wine", "--json").document["state"] == "quarantined"
     assert placet("status", "nobody").status == 1
+
+
+def test_an_operation_whose_release_was_replaced_does_not_pass_for_what_is_live(
+    placet: Placet, platform: FakePlatform, project: Path
+) -> None:
+    first = placet("deploy", str(project), "--json").document["operation"]
+    assert "\nnow " not in placet("status", first).out
+    second = placet("deploy", str(project), "--json").document["operation"]
+    shown = placet("status", first).out
+    assert "\nstate        live\nnow          release 2 of wine is live; see `placet status wine`\n" in shown
+    document = placet("status", first, "--json").document
+    assert list(document) == [*FIELDS, "now"]
+    assert (document["state"], document["now"]) == ("live", {"release": 2, "state": "live"})
+    assert "\nthat was then: release 2 of wine is live now\n" in placet("status", first, "--follow").err
+    assert placet("status", second, "--json").document["now"] is None
+
+
+def test_what_became_of_a_project_after_an_operation_is_told_of_every_end(
+    placet: Placet, platform: FakePlatform, project: Path
+) -> None:
+    deployed = placet("deploy", str(project), "--json").document["operation"]
+    stopped = placet("stop", "wine", "--json").document["operation"]
+    assert placet("status", deployed, "--json").document["now"] == {"release": 1, "state": "stopped"}
+    assert placet("status", stopped, "--json").document["now"] is None
+    platform.models["wine"] |= {"state": "deleted", "release": None}
+    assert "\nnow          wine is deleted; see" in placet("status", stopped).out
+    platform.outcome = "refused"
+    refused = placet("deploy", str(project), "--json").document["operation"]
+    assert placet("status", refused, "--json").document["now"] is None
 
 
 def test_status_keeps_what_is_live_apart_from_what_the_last_operation_came_to(

@@ -440,8 +440,9 @@ VERBS: Sequence[Verb] = (
         group="look",
         does="where a project or an operation stands",
         more="Of a project: the release that is, and what the last operation came to where that is another story; "
-        "with --json, `last` is that operation. Reading succeeds with status 0 whatever is read; with --follow the "
-        "status is the last operation's.",
+        "with --json, `last` is that operation. Of an operation: what it came to, and as `now` what the project has "
+        "become since, where that is another story. Reading succeeds with status 0 whatever is read; with --follow "
+        "the status is the last operation's.",
         example="placet status churn",
         function="operations:status",
         arguments=_status,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from placet.cli.screen import Screen, in_words
-from placet.client import Awaiting, Operation, Refusal, Verdict
+from placet.client import Awaiting, Model, Operation, Refusal, Verdict
 from placet.errors import PlacetError
 
 _ENDS = {
@@ -23,10 +23,13 @@ _ENDS = {
 _WRONG = ("refused", "failed", "quarantined", "stalled")
 
 
-def conclude(screen: Screen, operation: Operation, *, of: str = "the project") -> None:
+def conclude(
+    screen: Screen, operation: Operation, *, of: str = "the project", since: Model | None = None
+) -> None:
     """The end of an operation: words on stderr, and its one result (URL or image) on stdout.
 
-    `of` is what it was asked of, for an end before the project's name was known.
+    `of` is what it was asked of, for an end before the project's name was known; `since` is what the project has
+    become after it.
     """
     said = _ENDS.get(operation.state, "{command} of {project}: {state}")
     words = said.format(**{**operation.to_json(), "project": operation.project or of})
@@ -35,6 +38,8 @@ def conclude(screen: Screen, operation: Operation, *, of: str = "the project") -
         screen.error(words)
     else:
         screen.note(words)
+    if since is not None:
+        screen.note(f"that was then: {_become(since)} now")
     if operation.state in ("live", "certified"):
         _tell_certificate(screen, operation)
     tell_reasons(screen.note, operation.refusals, operation.awaiting)
@@ -74,13 +79,14 @@ def tell_reasons(
             tell(f"  {line}")
 
 
-def describe(screen: Screen, operation: Operation) -> None:
-    """All that is known of an operation, for somebody who asked."""
+def describe(screen: Screen, operation: Operation, *, since: Model | None = None) -> None:
+    """All that is known of an operation, for somebody who asked; `since` as above."""
     _tell_facts(
         screen,
         ("project", operation.project),
         ("release", operation.release),
         ("state", operation.state),
+        ("now", f"{_become(since)}; see `placet status {since.project}`" if since else None),
         *_facts(operation),
     )
     _tell_story(screen, operation)
@@ -98,6 +104,12 @@ def describe_project(screen: Screen, now: Operation, last: Operation) -> None:
     of = f" of release {last.release}" if last.release is not None else ""
     _tell_facts(screen, ("last", f"{last.command}{of}: {last.state}"), *_facts(last))
     _tell_story(screen, last)
+
+
+def _become(model: Model) -> str:
+    if model.release is None:
+        return f"{model.project} is {model.state}"
+    return f"release {model.release} of {model.project} is {model.state}"
 
 
 def _facts(operation: Operation) -> tuple[tuple[str, object | None], ...]:

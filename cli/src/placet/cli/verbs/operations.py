@@ -45,23 +45,48 @@ async def status(arguments: Namespace, screen: Screen) -> int:
     subject: str = arguments.subject
     async with connect() as platform:
         if subject.startswith("0"):  # an operation's id; no project's name does
-            operation = await platform.operation(subject)
-            if arguments.follow:
-                operation = await see_through(platform, operation, screen)
-                conclude(screen, operation)
-            else:
-                describe(screen, operation)
-            screen.document(operation.to_json())
+            operation = await _status_of_operation(platform, subject, arguments, screen)
         else:
-            model = await platform.model(subject)
-            operation = model.operation or Operation(state=model.state)
-            if arguments.follow:
-                operation = await see_through(platform, operation, screen)
-                model = await platform.model(subject)
-            now = _now(model)
-            describe_project(screen, now, operation)
-            screen.document({**now.to_json(), "last": operation.to_json()})
+            operation = await _status_of_project(platform, subject, arguments, screen)
     return exits.of_state(operation.state) if arguments.follow else exits.DONE
+
+
+async def _status_of_operation(platform: Client, id: str, arguments: Namespace, screen: Screen) -> Operation:
+    operation = await platform.operation(id)
+    if arguments.follow:
+        operation = await see_through(platform, operation, screen)
+    since = await _since(platform, operation)
+    if arguments.follow:
+        conclude(screen, operation, since=since)
+    else:
+        describe(screen, operation, since=since)
+    now = None if since is None else {"release": since.release, "state": since.state}
+    screen.document({**operation.to_json(), "now": now})
+    return operation
+
+
+async def _status_of_project(
+    platform: Client, project: str, arguments: Namespace, screen: Screen
+) -> Operation:
+    """The last operation of the project."""
+    model = await platform.model(project)
+    operation = model.operation or Operation(state=model.state)
+    if arguments.follow:
+        operation = await see_through(platform, operation, screen)
+        model = await platform.model(project)
+    now = _now(model)
+    describe_project(screen, now, operation)
+    screen.document({**now.to_json(), "last": operation.to_json()})
+    return operation
+
+
+async def _since(platform: Client, operation: Operation) -> ModelDetail | None:
+    """What became of the project after the operation had brought it somewhere; none if it is there still."""
+    if operation.project is None or operation.state not in ("live", "stopped", "deleted"):
+        return None
+    model = await platform.model(operation.project)
+    is_another = operation.state == "live" and model.release != operation.release
+    return model if model.state != operation.state or is_another else None
 
 
 def _now(model: ModelDetail) -> Operation:
