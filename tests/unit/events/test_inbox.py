@@ -92,8 +92,8 @@ async def rows_left(wiring: Wiring) -> list[tuple[str, int, str]]:
 
 
 @asynccontextmanager
-async def running(wiring: Wiring, reaction: Reaction) -> AsyncIterator[Inbox]:
-    inbox = Inbox("tester", wiring, reaction)
+async def running(wiring: Wiring, reaction: Reaction, *, ask_after: float = 0.5) -> AsyncIterator[Inbox]:
+    inbox = Inbox("tester", wiring, reaction, ask_after=ask_after)
     await inbox.load()
     task = asyncio.create_task(inbox.run())
     yield inbox
@@ -627,6 +627,20 @@ async def test_a_new_hearer_hears_every_epoch(wiring: Wiring, alpha: ProducerLog
         await inbox.receive(list(reversed(said)))
         await inbox.hear(alpha.head)
         await until_kept(wiring, [place_of(each) for each in said])
+
+
+async def test_whoever_hears_of_an_epoch_that_nobody_told_of_asks_at_once(
+    wiring: Wiring, bus: ScriptedBus, alpha: ProducerLog
+) -> None:
+    """The first message of a producer that was announced before this service came, and is next in ten minutes."""
+    said = alpha.say(AlphaNoted(text="first"))
+    async with running(wiring, Handling().by_type(), ask_after=600) as inbox:
+        await inbox.receive([said])
+        await eventually(
+            lambda: bus.notes == [ResendAsked(asker="tester", producer="alpha", after=0, upto=0)]
+        )
+        await inbox.hear(alpha.head)
+        await until_kept(wiring, [place_of(said)])
 
 
 async def test_a_producer_that_was_restored_twice_is_heard(wiring: Wiring, alpha: ProducerLog) -> None:

@@ -166,6 +166,19 @@ async def test_an_epoch_that_begins_while_it_runs_names_what_follows(
     assert [each.epoch for each in bus.published] == [first.epoch, second.epoch]
 
 
+async def test_whoever_asks_for_something_is_told_the_head(wiring: Wiring, bus: ScriptedBus) -> None:
+    relay = Relay("tester", wiring, announce_every=1e9)
+    async with running(relay.run()):
+        await wiring.store.commit(append("1"))
+        await eventually(lambda: bus.published and bus.notes)
+        relay.resend(1, 1)
+        await eventually(lambda: len(bus.notes) == 2)
+    last = bus.notes[-1]
+    assert isinstance(last, HeadAnnounced)
+    assert last.position == 1
+    assert bus.positions == [1]
+
+
 async def test_an_epoch_that_begins_behind_what_was_sent_is_sent_from_its_beginning(
     wiring: Wiring, bus: ScriptedBus
 ) -> None:

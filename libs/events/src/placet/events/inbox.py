@@ -85,6 +85,11 @@ class _Producer:
         return range(self.position + 1, min(early, default=0))
 
     @property
+    def is_of_unknown_epoch(self) -> bool:
+        """Whether something early belongs to an epoch that the producer has not told of."""
+        return any(epoch != self.epoch and epoch not in self._names for epoch, _ in self.early)
+
+    @property
     def _names(self) -> list[str]:
         return [each.epoch for each in self.head.epochs] if self.head else []
 
@@ -224,6 +229,8 @@ class Inbox:
             known.epoch, known.position, known.is_stored = epoch, position, True
             together = {**known.early, **{(each.epoch, each.position): each for each in early}}
             known.early = {place: each for place, each in together.items() if not known.is_behind(*place)}
+            if known.is_of_unknown_epoch:
+                self._behind.set()  # no message on its way can help, as one may in a hole
             for delivery in wanted:
                 self._lanes.enter(
                     Waiting(
@@ -347,7 +354,7 @@ class Inbox:
         """Not while messages are being stored: a broker that is full must not keep us from emptying it."""
         missing, head = known.missing, known.head.position if known.head else 0
         upto = max(missing.stop - 1, head)
-        if upto <= known.position:
+        if upto <= known.position and not known.is_of_unknown_epoch:
             return
         now, is_asked = self._now(), known.asked == known.position + 1
         if is_asked and now < known.ask_at:

@@ -42,6 +42,7 @@ class Relay:
         self._head = 0
         self._epochs: list[Head] = []
         self._asked: dict[int, int] = {}
+        self._is_asked_for_head = False
         self._wake = asyncio.Event()
 
     @property
@@ -50,7 +51,9 @@ class Relay:
         return max(self._head - self._position, 0)
 
     def resend(self, after: int, upto: int) -> None:
-        """Send positions `after` + 1 to `upto` again, at most `RESEND_AT_MOST`; overlapping wishes are met once."""
+        """Announce the head, and send positions `after` + 1 to `upto` again, at most `RESEND_AT_MOST`; overlapping
+        wishes are met once. Whoever lacks no position lacks the epochs."""
+        self._is_asked_for_head = True
         after = max(after, 0)
         self._asked[after] = max(min(upto, after + RESEND_AT_MOST), self._asked.get(after, 0))
         self._wake.set()
@@ -64,7 +67,8 @@ class Relay:
             try:
                 if not self._epochs:
                     await self._load()
-                if loop.time() - announced >= self._announce_every:
+                if self._is_asked_for_head or loop.time() - announced >= self._announce_every:
+                    self._is_asked_for_head = False
                     await self.announce()
                     announced = loop.time()
                 seen = self._wiring.store.committed.count
