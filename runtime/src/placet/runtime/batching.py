@@ -116,7 +116,8 @@ class Batcher:
             else:
                 one.answer.set_result(answer)
         if self._waiting:
-            self._loop.call_soon(self._serve)
+            # A turn of the loop later, which reads what those who were just answered ask next.
+            self._loop.call_soon(self._loop.call_soon, self._serve)
         else:
             self._is_busy = False
 
