@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
+import sqlalchemy as sa
 from placet.deployer.domain import Amount, Live
 from placet.deployer.placements import Placements
 from placet.deployer.ports import Instance, Sample
 from placet.deployer.reconcile import DEATHS, Reconciliation
+from placet.events.outcome import MAX_ATTEMPTS
+from placet.events.store import Claim, ClaimLost, Unit
+from placet.events.tables import jobs
 
 from tests.support.eventually import eventually
 from tests.unit.deployer.fakes import FakeModelHost
@@ -237,6 +242,21 @@ class TestStopping:
 
         failed = await world.heard("model.failed", "start")
         assert failed.why == "release 7 of churn carries no certificate"
+
+    async def test_a_start_that_is_given_up_says_what_was_in_its_way(self, world: World) -> None:
+        await world.request_start(release=7)
+
+        async def is_at_its_last_attempt() -> bool:
+            rests = sa.update(jobs).where(jobs.c.leased_by.is_(None), jobs.c.attempts < MAX_ATTEMPTS - 1)
+            last = Claim(statement=rests.values(attempts=MAX_ATTEMPTS - 1, next_at=0.0))
+            with suppress(ClaimLost):
+                await world.wiring.store.commit(Unit(claims=(last,)))
+                return True
+            return False
+
+        await eventually(is_at_its_last_attempt)
+        failed = await world.heard("model.failed", "start")
+        assert failed.why.endswith("no certificate of churn was heard of yet")
 
     async def test_deleting_removes_what_was_left(self, world: World) -> None:
         await world.deploy_and_wait()

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from placet.deployer import queries
 from placet.deployer.domain import (
@@ -263,7 +263,7 @@ class Jobs:
         return finish
 
     def _await_gave_up(self, job: Job[AwaitCertificate], reason: str) -> Finish:
-        return self._finish(_rejection(job.payload))
+        return self._finish(replace(_rejection(job.payload), why=reason, fix="see the deployer's log"))
 
     # Both.
 
