@@ -168,8 +168,6 @@ def test_status_of_a_project_and_of_an_operation(
     shown = placet("status", "wine").out
     assert f"url          {platform.url}/models/wine" in shown
     assert "owner-named  pass    submit" in shown
-    platform.models["wine"]["state"] = "quarantined"
-    assert placet("status", "wine", "--json").document["state"] == "quarantined"
     assert placet("status", "nobody").status == 1
 
 
@@ -200,6 +198,21 @@ def test_what_became_of_a_project_after_an_operation_is_told_of_every_end(
     platform.outcome = "refused"
     refused = placet("deploy", str(project), "--json").document["operation"]
     assert placet("status", refused, "--json").document["now"] is None
+
+
+@pytest.mark.parametrize("is_tried_again", [False, True])
+def test_status_says_why_a_model_serves_no_more(
+    placet: Placet, platform: FakePlatform, project: Path, is_tried_again: bool
+) -> None:
+    placet("deploy", str(project))
+    platform.outcome = "refused"
+    if is_tried_again:
+        placet("deploy", str(project))
+    reason = {"rule": None, "why": "its certificate ended", "fix": "deploy it again"}
+    platform.models["wine"].update(state="quarantined", refusals=[reason])
+    document = placet("status", "wine", "--json").document
+    assert (document["state"], document["refusals"]) == ("quarantined", [reason])
+    assert "  its certificate ended\n    fix: deploy it again\n" in placet("status", "wine").out
 
 
 def test_status_keeps_what_is_live_apart_from_what_the_last_operation_came_to(

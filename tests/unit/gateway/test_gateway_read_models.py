@@ -200,6 +200,14 @@ async def test_a_live_release_that_was_given_up_serves_no_more(gateway: Gateway)
     await gateway.hear(failed(release=1, request=1), operation)
     model = await gateway.read("/v1/models/churn")
     assert (model["state"], model["url"]) == ("failed", None)
+    assert model["refusals"] == [{"rule": None, "why": "the answer differs", "fix": "look at it"}]
+
+    again = await asked(gateway, "start")
+    await gateway.hear(
+        failed(release=1, request=2), again
+    )  # leaves it as it is, and is that operation's own story
+    await gateway.hear(started(request=3), again)
+    assert (await gateway.read("/v1/models/churn"))["refusals"] == []
 
 
 async def test_what_is_started_again_answers_the_later_request(gateway: Gateway) -> None:
@@ -216,6 +224,7 @@ async def test_a_model_that_lost_its_certificate_is_quarantined_until_it_is_star
     await gateway.hear(lapsed, operation)
     model = await gateway.read("/v1/models/churn")
     assert (model["state"], model["url"]) == ("quarantined", None)
+    assert [refusal["why"] for refusal in model["refusals"]] == ["it lapsed"]
     renewed = await asked(gateway)
     await gateway.hear(cleared(release=2), renewed)
     assert await state(gateway) == "quarantined"

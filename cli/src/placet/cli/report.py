@@ -100,6 +100,7 @@ def describe_project(screen: Screen, now: Operation, last: Operation) -> None:
     _tell_facts(
         screen, ("project", now.project), ("release", now.release), ("state", now.state), *_facts(now)
     )
+    tell_reasons(screen.result, now.refusals)
     screen.result()
     of = f" of release {last.release}" if last.release is not None else ""
     _tell_facts(screen, ("last", f"{last.command}{of}: {last.state}"), *_facts(last))

@@ -91,8 +91,9 @@ async def _since(platform: Client, operation: Operation) -> ModelDetail | None:
 
 def _now(model: ModelDetail) -> Operation:
     """A project's one release as it is, with the story of the operation that brought it there."""
+    cause = model.cause or Operation(state=model.state)
     return msgspec.structs.replace(
-        model.cause or Operation(state=model.state),
+        cause,
         project=model.project,
         release=model.release,
         source=model.source,
@@ -100,6 +101,7 @@ def _now(model: ModelDetail) -> Operation:
         certificate=model.certificate,
         state=model.state,
         url=model.url,
+        refusals=model.refusals or cause.refusals,
     )
 
 

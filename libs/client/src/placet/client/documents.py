@@ -87,9 +87,13 @@ class Model(Document, frozen=True, kw_only=True):
 
 
 class ModelDetail(Model, frozen=True, kw_only=True):
-    """A model with the operation that brought it to its state, and the last one, which may have changed nothing."""
+    """A model with the operation that brought it to its state, and the last one, which may have changed nothing.
+
+    `refusals` say why it serves no more where neither does.
+    """
 
     source: str | None = None
+    refusals: tuple[Refusal, ...] = ()
     cause: Operation | None = None
     operation: Operation | None = None
 

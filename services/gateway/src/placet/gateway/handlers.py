@@ -116,6 +116,8 @@ async def on_model_failed(heard: Heard[deployer.ModelFailed], work: UnitOfWork, 
     live = sa.and_(
         p.models.c.project == failed.project, p.models.c.state == "live", p.models.c.request == failed.request
     )
+    if await reads.rows(sa.select(p.models.c.project).where(live)):
+        work.put(p.takedowns, project=failed.project, why=failed.why, fix=failed.fix)
     work.run(sa.update(p.models).where(live).values(state="failed", url=None, endpoint=None))
 
 
@@ -128,7 +130,10 @@ async def on_model_quarantined(
     heard: Heard[deployer.ModelQuarantined], work: UnitOfWork, reads: Reads
 ) -> None:
     await on_step(heard, work, reads)
-    _set(work, heard.data.project, None, state="quarantined", url=None, endpoint=None)
+    lapsed = heard.data
+    fix = "deploy it again, so that it is certified anew"
+    work.put(p.takedowns, project=lapsed.project, why=lapsed.why, fix=fix)
+    _set(work, lapsed.project, None, state="quarantined", url=None, endpoint=None)
 
 
 async def on_model_deleted(heard: Heard[deployer.ModelDeleted], work: UnitOfWork, reads: Reads) -> None:

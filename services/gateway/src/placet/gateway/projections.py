@@ -45,6 +45,15 @@ models = sa.Table(
     sa.Column("operation", sa.Text, nullable=False),
 )
 
+takedowns = sa.Table(
+    "takedowns",
+    TABLES,
+    # Why what served last serves no more, though nobody asked for that.
+    sa.Column("project", sa.Text, primary_key=True),
+    sa.Column("why", sa.Text, nullable=False),
+    sa.Column("fix", sa.Text),
+)
+
 releases = sa.Table(
     "releases",
     TABLES,
@@ -117,6 +126,9 @@ UNDER_WAY = (
     "stalled",
 )
 """States of a model that are its newest deploy's."""
+
+TAKEN_DOWN = ("failed", "quarantined")
+"""States of a model with a release that nobody asked for; `takedowns` says why."""
 
 
 def new_operation(operation: Operation, *, heard_at: float) -> dict[str, Any]:

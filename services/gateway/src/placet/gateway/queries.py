@@ -49,7 +49,7 @@ class Queries:
     async def model(self, project: str) -> dict[str, Any]:
         """With the operation that brought it to its state, and the last one, which may have changed nothing.
 
-        Raises Unknown.
+        `refusals` say why it serves no more where no operation does. Raises Unknown.
         """
         rows = await self._store.rows(_MODELS.where(p.models.c.project == project))
         if not rows:
@@ -60,9 +60,16 @@ class Queries:
         return {
             **shown,
             "source": cause.source or await self._source_of(shown["image"]),
+            "refusals": await self._taken_down_for(rows[0]),
             "cause": document(cause),
             "operation": document(last),
         }
+
+    async def _taken_down_for(self, model: sa.Row[Any]) -> list[dict[str, Any]]:
+        if model.release is None or model.state not in p.TAKEN_DOWN:
+            return []
+        rows = await self._store.rows(sa.select(p.takedowns).where(p.takedowns.c.project == model.project))
+        return [{"rule": None, "why": row.why, "fix": row.fix} for row in rows]
 
     async def _source_of(self, image: str | None) -> str | None:
         rows = await self._store.rows(sa.select(p.images.c.source).where(p.images.c.image == image))
