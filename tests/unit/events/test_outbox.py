@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,11 +13,11 @@ from placet.errors import Unavailable, Unreadable
 from placet.events.bus import EpochBegan, HeadAnnounced, Note
 from placet.events.envelope import Recorded
 from placet.events.outbox import RESEND_AT_MOST, WINDOW, Relay
-from placet.events.store import EVENTS, Run, Signal, Unit
+from placet.events.store import EVENTS, EventStore, Run, Signal, Unit
 from placet.events.wiring import Wiring
 
 from tests.support.eventually import eventually
-from tests.unit.events.harness import FatefulStore, ScriptedBus, append, running
+from tests.unit.events.harness import FatefulStore, ScriptedBus, append, open_wiring, running
 
 
 def numbers(count: int) -> list[str]:
@@ -308,3 +309,39 @@ async def test_a_commit_between_looking_and_waiting_is_not_slept_through() -> No
     signal.fire()
     async with asyncio.timeout(30):
         await signal.wait(3600, after=seen)
+
+
+class StoreThatCounts(FatefulStore):
+    def __init__(self, store: EventStore) -> None:
+        super().__init__(store)
+        self.pages = 0
+
+    async def read_all(
+        self, after: int, limit: int, *, log: str = EVENTS, sealed: bool = False
+    ) -> list[Recorded[Any]]:
+        self.pages += 1
+        return await super().read_all(after, limit, log=log, sealed=sealed)
+
+
+async def test_who_was_just_told_where_the_log_ends_does_not_look_for_more(
+    wiring: Wiring, bus: ScriptedBus
+) -> None:
+    """An idle service asks its database once for each announcement."""
+    await wiring.store.commit(append("1"))
+    store = StoreThatCounts(wiring.store)
+    async with running(Relay("tester", replace(wiring, store=store), announce_every=0.01).run()):
+        await eventually(lambda: bus.positions == [1])
+        pages, notes = store.pages, len(bus.notes)
+        await eventually(lambda: len(bus.notes) >= notes + 10)
+        assert store.pages - pages <= 1  # the one that found nothing behind the first
+
+
+async def test_what_another_process_commits_is_found_by_the_next_announcement(
+    wiring: Wiring, bus: ScriptedBus, tmp_path: Path
+) -> None:
+    beside = await open_wiring(tmp_path / "tester.db")
+    async with running(Relay("tester", wiring, announce_every=0.01).run()):
+        await eventually(lambda: bus.notes)
+        await beside.store.commit(append("1"))
+        await eventually(lambda: bus.positions == [1])
+    await beside.store.close()

@@ -67,12 +67,14 @@ class Relay:
             try:
                 if not self._epochs:
                     await self._load()
+                seen = self._wiring.store.committed.count
+                may_have_more = True
                 if self._is_asked_for_head or loop.time() - announced >= self._announce_every:
                     self._is_asked_for_head = False
                     await self.announce()
                     announced = loop.time()
-                seen = self._wiring.store.committed.count
-                busy = await self._publish_next()
+                    may_have_more = self._position < self._head  # the end that was told need not be looked for
+                busy = may_have_more and await self._publish_next()
                 busy = await self._send_again() or busy
                 failures = 0
                 if not busy:
