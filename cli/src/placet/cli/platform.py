@@ -36,11 +36,12 @@ from placet.builder.settings import BuilderSettings
 from placet.certifier.settings import CertifierSettings
 from placet.deployer.settings import DeployerSettings
 from placet.errors import Unavailable
-from placet.events import Service, ServiceRunner, Wiring
+from placet.events import Service, ServiceRunner, Wiring, tables
 from placet.events.adapters.in_process_bus import InProcessHub
 from placet.events.connections import BoundedServer, Bounds, bounded
 from placet.events.http import http_app
 from placet.events.service import run_together
+from placet.events.store import Run, Unit
 from placet.gateway.settings import GatewaySettings
 from placet.indexer.settings import IndexerSettings
 from placet.metadata.settings import MetadataSettings
@@ -49,8 +50,8 @@ from placet.trust import own_key
 Build = Callable[[Wiring], Awaitable[Service]]
 
 DRAIN_SECONDS = 5
-LEASE_SECONDS = 5.0
-"""The lock on the folder keeps others out, so a crashed platform's leases need not last long."""
+LEASE_SECONDS = 30.0
+"""Nobody competes for them, and each renewal is a commit on the disk of an idle laptop."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,7 +156,14 @@ def _parts(data: Path, url: str) -> list[_Part]:
 async def _wired(part: _Part, data: Path, hub: InProcessHub, stack: AsyncExitStack) -> Service:
     wiring = await Wiring.embedded(part.name, data=data / "log", hub=hub, tables=part.tables, logs=part.logs)
     stack.push_async_callback(wiring.store.close)
+    await _end_leases(wiring)
     return await part.build(wiring)
+
+
+async def _end_leases(wiring: Wiring) -> None:
+    """Those that a crashed platform held: the lock on the folder says that it is gone."""
+    free = sa.update(tables.jobs).values(leased_by=None, leased_until=0.0)
+    await wiring.store.commit(Unit(writes=(Run(statement=sa.delete(tables.leases)), Run(statement=free))))
 
 
 @contextlib.contextmanager

@@ -1,0 +1,59 @@
+"""The embedded platform itself, all six services of it, on a folder that another one left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from placet.cli.platform import LEASE_SECONDS, serve
+from placet.events import Wiring, tables
+from placet.events.adapters.in_process_bus import InProcessHub
+from placet.events.store import Run, Unit
+
+
+@pytest.fixture(autouse=True)
+def mask() -> Iterator[None]:
+    """The platform closes what it makes to others, for the rest of its process's life."""
+    before = os.umask(0o022)
+    os.umask(before)
+    yield
+    os.umask(before)
+
+
+async def leave_behind(data: Path) -> None:
+    """What the indexer of a platform that was killed holds, for longer than a test would wait."""
+    wiring = await Wiring.embedded("indexer", data=data / "log", hub=InProcessHub())
+    until = (wiring.clock.now() + timedelta(seconds=5 * LEASE_SECONDS)).timestamp()
+    lease = sa.insert(tables.leases).values(name="leader", owner="killed", until=until)
+    nothing = {"context": b"{}", "payload": b"{}", "attempts": 0, "next_at": 0.0}
+    job = sa.insert(tables.jobs).values(
+        kind="some", key="one", leased_by="killed", leased_until=until, **nothing
+    )
+    await wiring.store.commit(Unit(writes=(Run(statement=lease), Run(statement=job))))
+    await wiring.store.close()
+
+
+@pytest.mark.slow
+async def test_a_platform_that_was_killed_keeps_the_next_one_waiting_for_nothing(tmp_path: Path) -> None:
+    await leave_behind(tmp_path)
+    ready = asyncio.Event()
+
+    async def on_ready(url: str, token: str) -> None:
+        ready.set()
+
+    serving = asyncio.create_task(serve(tmp_path, "127.0.0.1", 0, on_ready=on_ready))
+    await asyncio.wait_for(ready.wait(), 3 * LEASE_SECONDS)
+    serving.cancel()
+    with suppress(asyncio.CancelledError):
+        await serving
+
+    wiring = await Wiring.embedded("indexer", data=tmp_path / "log", hub=InProcessHub())
+    (job,) = await wiring.store.rows(sa.select(tables.jobs.c.leased_by))
+    await wiring.store.close()
+    assert job.leased_by is None
