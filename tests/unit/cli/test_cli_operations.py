@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.eventually import eventually
 from tests.unit.cli.conftest import Placet
-from tests.unit.client.fake_platform import IMAGE, REFUSAL, FakePlatform
+from tests.unit.client.fake_platform import AUDITOR, IMAGE, REFUSAL, SCIENTIST, FakePlatform
 
 FIELDS = [
     "operation", "command", "project", "release", "source", "image", "built", "certificate", "state", "url",
@@ -153,6 +153,23 @@ def test_a_project_nobody_knows_is_refused_with_the_next_step(placet: Placet, pl
     assert ended.document["refusals"] == [
         {"rule": None, "why": "no project nobody", "fix": "`placet list` shows what there is"}
     ]
+
+
+@pytest.mark.parametrize("verb", ["deploy", "build"])
+def test_who_may_not_is_told_so_before_anything_is_packed(
+    placet: Placet, platform: FakePlatform, project: Path, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    monkeypatch.setenv("PLACET_TOKEN", AUDITOR)
+    ended = placet(verb, str(project))
+    assert (ended.status, ended.out) == (1, "")
+    assert ended.err == (
+        f"placet: {verb} of {project} is refused\n"
+        f"  this token may not {verb} anything; its roles: auditor\n"
+        "    fix: ask an admin for one that may: placet token create --as NAME --role scientist\n"
+    )
+    assert platform.requests == [("GET", "/v1/me")]
+    monkeypatch.setenv("PLACET_TOKEN", SCIENTIST)
+    assert placet(verb, str(project)).status == 0
 
 
 def test_status_of_a_project_and_of_an_operation(
@@ -357,7 +374,7 @@ def test_what_is_interrupted_has_not_failed_and_nothing_is_sent(
     else:
         assert said[0].split()[:2] == ["interrupted", "packed"]
         assert said[1:] == [f"placet: {verb} of {project} was interrupted before the platform had answered"]
-    assert platform.requests == []
+    assert set(platform.requests) <= {("GET", "/v1/me")}
 
 
 def test_what_is_interrupted_is_one_document_with_json(platform: FakePlatform, project: Path) -> None:

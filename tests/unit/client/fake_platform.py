@@ -26,7 +26,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tests.support.eventually import eventually
 
-ADMIN, SCIENTIST = "admin-token", "scientist-token"
+ADMIN, SCIENTIST, AUDITOR = "admin-token", "scientist-token", "auditor-token"
+COMMANDS = ["build", "delete", "deploy", "start", "stop"]
 STEPS = ("requested", "cleared", "reserved", "built", "indexed", "certified", "live")
 IMAGE = "sha256:" + "ab" * 32
 REFUSAL = {"rule": "owner-named", "why": "nobody owns it", "fix": "set governance.owner"}
@@ -86,7 +87,7 @@ class FakePlatform:
                     self.away_for -= 1
                     await problem(503, "draining", headers={"Retry-After": "0"})(scope, receive, send)
                     return
-                known = {f"Bearer {ADMIN}", f"Bearer {SCIENTIST}"}
+                known = {f"Bearer {token}" for token in (ADMIN, SCIENTIST, AUDITOR)}
                 if scope["path"].startswith("/v1/") and request.headers.get("authorization") not in known:
                     await problem(401, "no valid token")(scope, receive, send)
                     return
@@ -303,7 +304,9 @@ class FakePlatform:
         return JSONResponse({"id": request.path_params["id"], "revoked": True})
 
     async def get_me(self, request: Request) -> Response:
-        return JSONResponse({"person": "person:1", "name": "Ada", "roles": ["admin"]})
+        role = request.headers["authorization"].removeprefix("Bearer ").removesuffix("-token")
+        commands = [] if role == "auditor" else COMMANDS
+        return JSONResponse({"person": "person:1", "name": "Ada", "roles": [role], "commands": commands})
 
     async def get_events(self, request: Request) -> Response:
         asked = request.query_params

@@ -108,7 +108,12 @@ async def test_a_token_holds_until_it_ends_or_is_revoked(gateway: Gateway) -> No
         issued = (await http.post("/v1/tokens", json={"as": "Ada", "roles": ["scientist"], "ttl": 60})).json()
         mine = {"Authorization": f"Bearer {issued['token']}"}
         me = (await http.get("/v1/me", headers=mine)).json()
-        assert me == {"person": issued["person"], "name": "Ada", "roles": ["scientist"]}
+        assert me == {
+            "person": issued["person"],
+            "name": "Ada",
+            "roles": ["scientist"],
+            "commands": ["build", "delete", "deploy", "start", "stop"],
+        }
         assert (await http.delete(f"/v1/tokens/{issued['id']}")).status_code == 204
         is_problem(await http.get("/v1/me", headers=mine), 401, "revoked")
         assert (await http.delete(f"/v1/tokens/{issued['id']}")).status_code == 204
@@ -153,6 +158,18 @@ async def test_who_only_reads_may_ask_for_nothing(gateway: Gateway, role: Any) -
         is_problem(await http.post("/v1/commands", json={"command": "stop", "project": "churn"}), 403, role)
         is_problem(await http.put(f"/v1/sources/{SOURCE}", content=b"x"), 403)
         assert (await http.get("/v1/models")).status_code == 200
+        assert (await http.get("/v1/me")).json()["commands"] == []
+
+
+@pytest.mark.parametrize("role", ["scientist", "operator", "admin"])
+async def test_who_makes_may_give_each_command_that_there_is(gateway: Gateway, role: Any) -> None:
+    async with gateway.http(gateway.token(role)) as http:
+        commands = (await http.get("/v1/me")).json()["commands"]
+        for command in commands:
+            answer = await http.post("/v1/commands", json={"command": command, "project": "churn"})
+            assert answer.status_code in (404, 422), answer.text
+    schema = gateway.app.openapi()["components"]["schemas"]["CommandBody"]
+    assert commands == sorted(schema["properties"]["command"]["enum"])
 
 
 @pytest.mark.parametrize("role", ["scientist", "operator", "approver", "compliance", "auditor"])

@@ -18,7 +18,7 @@ from pathlib import Path
 from placet.cli.exits import WrongUsageError
 from placet.cli.progress import Progress
 from placet.client import Client, Command, Image, Operation, Step
-from placet.errors import Unknown
+from placet.errors import Forbidden, Unknown
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{1,64}")
 _WHOLE = len("sha256:") + 64
@@ -58,11 +58,15 @@ def meant(source: str) -> Folder | ImageDigest:
 async def submit(
     platform: Client, command: Command, folder: Folder, steps: Progress, *, project: str | None = None
 ) -> Operation:
-    """The operation asked for of a folder, which is checked here first: what the rules refuse is not sent."""
+    """The operation asked for of a folder, which is checked here first: what the rules refuse is not sent.
+
+    Who may not give the command is told so before that: packing and sending a large model takes its time.
+    """
     from placet.cli.examination import examine, look_at_manifest
     from placet.projects import pack
 
     look_at_manifest(folder.path)
+    await _must_be_allowed(platform, command)
     with tempfile.TemporaryDirectory(prefix="placet-") as scratch:
         archive = Path(scratch) / "source.tar"
         with _timed(steps, "packed") as step:
@@ -82,6 +86,15 @@ async def submit(
                 await platform.upload(archive, packed.digest)
                 step.detail = f"{packed.digest[:19]}…"
     return await platform.command(command, project=project, digest=packed.digest)
+
+
+async def _must_be_allowed(platform: Client, command: Command) -> None:
+    me = await platform.me()
+    if me.commands is not None and command not in me.commands:
+        raise Forbidden(
+            f"this token may not {command} anything; its roles: {', '.join(me.roles)}",
+            fix="ask an admin for one that may: placet token create --as NAME --role scientist",
+        )
 
 
 async def find_image(platform: Client, typed: ImageDigest) -> Image:

@@ -134,9 +134,12 @@ class Token(Document, frozen=True, kw_only=True):
 
 
 class Me(Document, frozen=True, kw_only=True):
+    """Who a token is of. `commands` are those that it may give; null where the platform does not say."""
+
     person: str
     name: str | None = None
     roles: tuple[str, ...] = ()
+    commands: tuple[str, ...] | None = None
 
 
 class Entry(Document, frozen=True, kw_only=True, rename="camel"):

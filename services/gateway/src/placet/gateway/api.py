@@ -25,7 +25,7 @@ from placet.events.store import EventStore
 from placet.gateway.access import Access, Caller
 from placet.gateway.commands import Asked, Commands
 from placet.gateway.domain import ADMINS, MAKERS, must_have
-from placet.gateway.operations import document
+from placet.gateway.operations import PATHS, document
 from placet.gateway.ports import Ports
 from placet.gateway.queries import Queries
 from placet.projects import PROJECT_PATTERN, RESERVED_NAME, Limits, inspect_archive, parse_manifest
@@ -238,10 +238,12 @@ def router(
 
     @api.get("/me", tags=["access"])
     async def get_me(who: Caller = caller) -> dict[str, Any]:
+        """Who is asking, and which commands may be given: known before a large source is packed and sent."""
         return {
             "person": who.person,
             "name": await queries.name_of(who.person),
             "roles": sorted(who.roles),
+            "commands": sorted(PATHS) if who.roles & MAKERS else [],
         }
 
     return api
