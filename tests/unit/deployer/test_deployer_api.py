@@ -109,7 +109,8 @@ async def test_a_release_of_which_no_log_is_kept_is_told_those_of_which_one_is(
 
 
 @pytest.mark.parametrize(
-    "asked", ["churn/logs?release=0", "churn/logs?tail=-1", "%00/logs", "churn/logs?release=x"]
+    "asked",
+    ["churn/logs?release=0", "churn/logs?tail=-1", "%00/logs", "churn/logs?release=x", "churn/logs?tial=1"],
 )
 async def test_what_no_log_can_be_is_not_looked_for(
     idle_world: World, http: httpx.AsyncClient, asked: str

@@ -109,6 +109,7 @@ async def ask(path: str) -> httpx.Response:
         ("/gone", 410, "GET /gone: gone"),
         ("/nowhere", 404, "GET /nowhere: Not Found"),
         ("/number/seven", 400, "path.number: Input should be a valid integer"),
+        ("/number/seven", 400, "what a call takes is at /docs"),
         ("/bug", 500, "an unexpected error; the service's log has it"),
     ],
 )
@@ -119,7 +120,7 @@ async def test_every_error_is_answered_as_a_problem(path: str, status: int, deta
     assert answer.headers["content-type"] == MEDIA_TYPE
     body = answer.json()
     assert body["status"] == status
-    assert detail in (body.get("detail") or body["title"])
+    assert detail in f"{body.get('detail') or body['title']}; {body.get('fix')}"
     assert "secret" not in answer.text
 
 

@@ -232,6 +232,77 @@ async def test_a_command_that_cannot_be_is_a_problem_with_words(
 
 
 @pytest.mark.parametrize(
+    ("path", "body", "detail", "fix"),
+    [
+        (
+            "/v1/commands",
+            {"command": "stop", "projct": "churn"},
+            "body: nobody knows the key 'projct'",
+            "the nearest known one is 'project'",
+        ),
+        (
+            "/v1/commands",
+            {"command": "deploy", "source": {"digst": SOURCE}},
+            "body.source: nobody knows the key 'digst'",
+            "the nearest known one is 'digest'",
+        ),
+        (
+            "/v1/commands",
+            {"zzz": 1},
+            "body: nobody knows the key 'zzz'",
+            "known are 'command', 'project', 'source'",
+        ),
+        (
+            "/v1/tokens",
+            {"as": "Ada", "rolls": ["admin"]},
+            "body: nobody knows the key 'rolls'",
+            "the nearest known one is 'roles'",
+        ),
+        ("/v1/commands", [], "body", "what a call takes is at /docs"),
+        ("/v1/commands", {"command": "launch"}, "'deploy', 'build'", "what a call takes is at /docs"),
+    ],
+)
+async def test_a_body_that_cannot_be_read_is_answered_with_a_next_step(
+    gateway: Gateway, path: str, body: Any, detail: str, fix: str
+) -> None:
+    async with gateway.http() as http:
+        problem = is_problem(await http.post(path, json=body), 400)
+    assert detail in problem["detail"]
+    assert problem["fix"] == fix
+
+
+async def test_a_name_that_is_long_or_no_text_is_told_in_part_and_at_once(gateway: Gateway) -> None:
+    async with gateway.http() as http:
+        many = {f"{'k' * 6}{number}": 1 for number in range(4000)}
+        for body in ({"k" * 50_000: 1}, many):
+            problem = is_problem(await http.post("/v1/commands", json=body), 400)
+            assert len(problem["detail"]) < 200
+
+
+@pytest.mark.parametrize(
+    ("asked", "detail", "fix"),
+    [
+        ("operations?limt=3", "/v1/operations has no parameter 'limt'", "the nearest known one is 'limit'"),
+        ("models?from=-1", "/v1/models has no parameter 'from'", "known are 'after', 'limit'"),
+        ("me?name=1", "/v1/me has no parameter 'name'", "leave it out"),
+    ],
+)
+async def test_a_parameter_that_nobody_reads_is_refused(
+    gateway: Gateway, asked: str, detail: str, fix: str
+) -> None:
+    async with gateway.http() as http:
+        problem = is_problem(await http.get(f"/v1/{asked}"), 400)
+    assert (problem["detail"], problem["fix"]) == (detail, fix)
+
+
+@pytest.mark.parametrize("call", ["operations", "models", "images"])
+@pytest.mark.parametrize("limit", ["-1", "0", "501", "1e3", "9" * 30, ""])
+async def test_a_page_has_a_size_that_can_be(gateway: Gateway, call: str, limit: str) -> None:
+    async with gateway.http() as http:
+        is_problem(await http.get(f"/v1/{call}", params={"limit": limit}), 400, "limit")
+
+
+@pytest.mark.parametrize(
     "body",
     [
         b"{",

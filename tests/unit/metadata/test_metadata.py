@@ -319,7 +319,7 @@ async def test_events_far_apart_are_read_each(metadata: Metadata) -> None:
     assert [event["sequence"] for event in page["events"]] == [1, 61, 62]
 
 
-SENSELESS = ["after=-1", f"after={2**63}", "after=x", "limit=0", "limit=1001", "project=%00"]
+SENSELESS = ["after=-1", f"after={2**63}", "after=x", "limit=0", "limit=1001", "project=%00", "from=-1"]
 
 
 @pytest.mark.parametrize(

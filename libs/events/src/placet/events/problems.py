@@ -73,7 +73,9 @@ def speak_problems(app: FastAPI) -> None:
         detail = "; ".join(
             f"{'.'.join(str(part) for part in each['loc'])}: {each['msg']}" for each in error.errors()
         )
-        status, body, _headers = problem_of(Unreadable(detail))
+        fixes = dict.fromkeys(each["ctx"]["fix"] for each in error.errors() if "fix" in each.get("ctx", {}))
+        fix = "; ".join(fixes) or "what a call takes is at /docs"
+        status, body, _headers = problem_of(Unreadable(detail, fix=fix))
         return JSONResponse(body, status, media_type=MEDIA_TYPE)
 
     @app.exception_handler(HTTPException)

@@ -14,6 +14,7 @@ from fastapi.responses import PlainTextResponse
 from placet.builder.queries import is_revoked
 from placet.errors import Unauthenticated, Unknown
 from placet.events import Clock
+from placet.events.known_fields import known_parameters
 from placet.events.store import EventStore
 from placet.projects import PROJECT_PATTERN
 from placet.trust import KeySet, tokens
@@ -28,7 +29,7 @@ def router(*, keys: KeySet, clock: Clock, store: EventStore, log_of: Callable[[s
         if await is_revoked(store, token.id):
             raise Unauthenticated("this token was revoked", fix="ask an admin for a new one")
 
-    api = APIRouter(prefix="/v1", tags=["builds"], dependencies=[Depends(reader)])
+    api = APIRouter(prefix="/v1", tags=["builds"], dependencies=[Depends(reader), Depends(known_parameters)])
 
     @api.get("/builds/{project}/{release}/log", response_class=PlainTextResponse)
     async def get_log(project: Project, release: Release) -> str:

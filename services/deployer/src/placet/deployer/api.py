@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence, Set
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query
+from fastapi import APIRouter, Depends, Header, Query
 from fastapi import Path as InPath
 from fastapi.responses import StreamingResponse
 
@@ -16,6 +16,7 @@ from placet.errors import Unauthenticated, Unknown
 from placet.events import Clock
 from placet.events.contracts.deployer import ModelDeleted, ModelStarted, StartAccepted
 from placet.events.envelope import Recorded
+from placet.events.known_fields import known_parameters
 from placet.events.store import EventStore
 from placet.trust import KeySet, tokens
 
@@ -42,7 +43,7 @@ class Access:
 
 
 def router(*, host: ModelHost, access: Access, store: EventStore) -> APIRouter:
-    api = APIRouter(prefix="/v1", tags=["models"])
+    api = APIRouter(prefix="/v1", tags=["models"], dependencies=[Depends(known_parameters)])
 
     @api.get("/models/{project}/logs", response_class=StreamingResponse)
     async def logs(

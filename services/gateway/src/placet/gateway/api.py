@@ -16,11 +16,12 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi import Path as InPath
 from fastapi.responses import JSONResponse, StreamingResponse
 from fastapi.routing import APIRoute
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.types import Message
 
 from placet.errors import Refused, TooLarge, Unknown, Unreadable
+from placet.events.known_fields import KnownFields, known_parameters
 from placet.events.store import EventStore
 from placet.gateway.access import Access, Caller
 from placet.gateway.commands import Asked, Commands
@@ -39,11 +40,7 @@ LOOK_EVERY = 1.0
 """Seconds between looks for changes made by another replica."""
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class SourceRef(_Strict):
+class SourceRef(KnownFields):
     digest: str | None = Field(default=None, pattern=DIGEST)
     image: str | None = Field(default=None, pattern=DIGEST)
 
@@ -54,13 +51,13 @@ def _unreserved(project: str) -> str:
     return project
 
 
-class CommandBody(_Strict):
+class CommandBody(KnownFields):
     command: Literal["deploy", "build", "start", "stop", "delete"]
     project: Annotated[str, Field(pattern=PROJECT_PATTERN), AfterValidator(_unreserved)] | None = None
     source: SourceRef | None = None
 
 
-class TokenBody(_Strict):
+class TokenBody(KnownFields):
     as_: str = Field(alias="as", min_length=1, max_length=200, pattern=r"^\P{C}+$")
     roles: list[Literal["scientist", "approver", "compliance", "auditor", "operator", "admin"]] = Field(
         min_length=1, max_length=6
@@ -105,7 +102,7 @@ def _replay(body: bytes, request: Request) -> Callable[[], Coroutine[Any, Any, M
 def router(
     *, access: Access, commands: Commands, queries: Queries, ports: Ports, store: EventStore, max_source: int
 ) -> APIRouter:
-    api = APIRouter(prefix="/v1", route_class=_BoundedBody)
+    api = APIRouter(prefix="/v1", route_class=_BoundedBody, dependencies=[Depends(known_parameters)])
     caller = Depends(access.caller)
 
     @api.put("/sources/{digest}", tags=["sources"], status_code=201)

@@ -12,6 +12,7 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from placet.errors import Unauthenticated, Unreadable
 from placet.events import Clock
+from placet.events.known_fields import known_parameters
 from placet.events.store import EventStore
 from placet.metadata.queries import Filter, Queries, entry, shown
 from placet.trust import KeySet, tokens
@@ -31,7 +32,7 @@ def router(*, keys: KeySet, clock: Clock, queries: Queries, store: EventStore) -
         if await queries.is_revoked(token.id):
             raise Unauthenticated("this token was revoked", fix="ask an admin for a new one")
 
-    api = APIRouter(prefix="/v1", tags=["audit"], dependencies=[Depends(reader)])
+    api = APIRouter(prefix="/v1", tags=["audit"], dependencies=[Depends(reader), Depends(known_parameters)])
 
     @api.get("/events", response_model=None)
     async def get_events(

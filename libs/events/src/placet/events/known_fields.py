@@ -1,0 +1,60 @@
+"""What a request says and nobody reads: refused, since a mistyped name would otherwise look as if it had been heard.
+
+Names only; what stands under a known name is for its own type to judge.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+from fastapi import Request
+from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic_core import PydanticCustomError
+
+from placet.errors import Unreadable
+
+_LONGEST = 100
+"""So much of an unknown name is looked at and told: whoever sent it need not be known."""
+
+
+class KnownFields(BaseModel):
+    """A body with no other keys than its fields."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _names_only_fields(cls, body: Any) -> Any:
+        known = [field.alias or name for name, field in cls.model_fields.items()]
+        unknown = next((key for key in body if key not in known), None) if isinstance(body, dict) else None
+        if unknown is not None:
+            raise PydanticCustomError(
+                "unknown_key",
+                "nobody knows the key {key}",
+                {"key": _told(unknown), "fix": _nearest(unknown, known)},
+            )
+        return body
+
+
+async def known_parameters(request: Request) -> None:
+    """A dependency of routers. Raises `Unreadable` for a query parameter that the call does not have."""
+    known = [field.alias for field in request.scope["route"].dependant.query_params]
+    for name in request.query_params:
+        if name not in known:
+            raise Unreadable(
+                f"{request.url.path} has no parameter {_told(name)}",
+                fix=_nearest(name, known) if known else "leave it out",
+            )
+
+
+def _told(name: str) -> str:
+    return repr(name[:_LONGEST])
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name[:_LONGEST], list(known), n=1)
+    if near:
+        return f"the nearest known one is {near[0]!r}"
+    return f"known are {', '.join(repr(each) for each in sorted(known))}"
