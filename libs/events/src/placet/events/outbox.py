@@ -73,7 +73,9 @@ class Relay:
                     self._is_asked_for_head = False
                     await self.announce()
                     announced = loop.time()
-                    may_have_more = self._position < self._head  # the end that was told need not be looked for
+                    may_have_more = (
+                        self._position < self._head
+                    )  # the end that was told need not be looked for
                 busy = may_have_more and await self._publish_next()
                 busy = await self._send_again() or busy
                 failures = 0
