@@ -220,7 +220,9 @@ async def open_postgresql_store(
     try:
         await store.prepare()
     except (DBAPIError, Unavailable) as error:
-        raise _refusal(error) or error from error
+        if refusal := _refusal(error):
+            raise refusal from error
+        raise
     return store
 
 
