@@ -113,7 +113,7 @@ async def open_sqlite_store(
     """Open or create `file` and return the store. Raises Unavailable where the file cannot be opened."""
     file.parent.mkdir(parents=True, exist_ok=True)
     writer = create_async_engine(f"sqlite+aiosqlite:///{file}", pool_size=1, max_overflow=0)
-    reader = create_async_engine(f"sqlite+aiosqlite:///{file}", pool_size=2, max_overflow=4)
+    reader = create_async_engine(f"sqlite+aiosqlite:///{file}", pool_size=6, max_overflow=0)
     _prepare_connections(writer, begin="BEGIN IMMEDIATE")
     _prepare_connections(reader, begin="BEGIN")
     store = SqliteStore(writer=writer, reader=reader, codec=codec, ids=ids, tables=tables, logs=logs)
