@@ -121,8 +121,10 @@ async def place(tmp_path: Path) -> AsyncIterator[Place]:
 
 
 @asynccontextmanager
-async def running(service: Service) -> AsyncIterator[tuple[ServiceRunner, asyncio.Task[None]]]:
-    runner = ServiceRunner(service, lease_seconds=LEASE)
+async def running(
+    service: Service, *, lease_seconds: float = LEASE
+) -> AsyncIterator[tuple[ServiceRunner, asyncio.Task[None]]]:
+    runner = ServiceRunner(service, lease_seconds=lease_seconds)
     task = asyncio.create_task(runner.run())
     yield runner, task
     task.cancel()
@@ -393,7 +395,8 @@ async def test_jobs_run_on_every_replica(place: Place) -> None:
         work.enqueue("build", "churn", "churn")
 
     await transact(service.wiring, "tester", CONTEXT, enqueue)
-    async with running(service) as (runner, _):
+    # For as long as it takes: whose lease runs out is given to another, and done twice.
+    async with running(service, lease_seconds=600) as (runner, _):
         await eventually(lambda: place.ear.positions == [1])
         assert runner.jobs_running == 0
     assert done == ["churn"]
