@@ -7,6 +7,7 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI, Response
 from fastapi.responses import JSONResponse
+from fastapi_offline import FastAPIOffline
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
@@ -24,7 +25,10 @@ def http_app(
     title: str, runners: Sequence[ServiceRunner], *, version: str, routers: Iterable[APIRouter] = ()
 ) -> FastAPI:
     """The app of the services that run in this process: one of them, or all when embedded."""
-    app = FastAPI(title=title, version=version, docs_url="/docs", redoc_url=None)
+    # With what its pages are made of: they must be seen where nothing reaches the internet, too.
+    app = FastAPIOffline(
+        title=title, version=version, docs_url="/docs", redoc_url=None, static_url="/docs/static"
+    )
     speak_problems(app)
     app.include_router(_health(runners))
     app.include_router(_bus())
