@@ -244,6 +244,46 @@ async def test_a_window_of_a_new_epoch_does_not_hide_what_came_before_it(
     assert {"2, again", "3"} <= {each.id for each in bus.published if each.epoch == new.epoch}
 
 
+class _FailsOver(FatefulStore):
+    """Behind a window, to a database that lacks what is in it and has said something else instead."""
+
+    is_due = True
+
+    async def read_all(
+        self, after: int, limit: int, *, log: str = EVENTS, sealed: bool = False
+    ) -> list[Recorded[Any]]:
+        window = await super().read_all(after, limit, log=log, sealed=sealed)
+        if window and self.is_due:
+            self.is_due = False
+            await self.commit(forgetting(1))
+            await self.begin_epoch()
+            await self.commit(append("2, again"))
+        return window
+
+
+async def test_what_a_failover_lost_is_not_said_in_the_new_epoch(wiring: Wiring, bus: ScriptedBus) -> None:
+    await wiring.store.commit(append("1", "2", "3"))
+    await Relay("tester", replace(wiring, store=_FailsOver(wiring.store))).drain()
+    old, new = await wiring.store.epochs()
+    assert [(each.id, each.epoch) for each in bus.published] == [("1", old.epoch), ("2, again", new.epoch)]
+
+
+async def test_what_a_failover_lost_is_not_sent_again_in_the_new_epoch(
+    wiring: Wiring, bus: ScriptedBus
+) -> None:
+    await wiring.store.commit(append("1", "2", "3"))
+    store = _FailsOver(wiring.store)
+    store.is_due = False
+    relay = Relay("tester", replace(wiring, store=store), announce_every=1e9)
+    async with running(relay.run()):
+        await eventually(lambda: bus.positions == [1, 2, 3])
+        store.is_due = True
+        relay.resend(0, 3)
+        await eventually(lambda: len(bus.published) > 3)
+    new = await wiring.store.head()
+    assert [(each.id, each.epoch) for each in bus.published[3:]] == [("2, again", new.epoch)]
+
+
 async def test_what_is_asked_for_is_sent_again(wiring: Wiring, bus: ScriptedBus) -> None:
     await wiring.store.commit(append(*numbers(9)))
     relay = Relay("tester", wiring)

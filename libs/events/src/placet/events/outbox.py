@@ -132,8 +132,7 @@ class Relay:
         window = await self._wiring.store.read_all(after, WINDOW, sealed=True)
         if not window:
             return False
-        await self._publish(window)
-        if self._position == after:  # else an epoch began further back
+        if await self._publish(window):
             self._position = window[-1].position
         self._head = max(self._head, self._position)
         if self._position - self._saved >= 10 * WINDOW:
@@ -151,9 +150,8 @@ class Relay:
             if after < upto
             else []
         )
-        if not window:
-            return True
-        await self._publish(window)
+        if not window or not await self._publish(window):
+            return True  # who still lacks it asks again
         reached = window[-1].position
         wishes = {max(begin, reached): end for begin, end in self._asked.items() if end > reached}
         if upto > reached:
@@ -161,9 +159,13 @@ class Relay:
         self._asked = wishes
         return True
 
-    async def _publish(self, window: Sequence[Recorded[Any]]) -> None:
+    async def _publish(self, window: Sequence[Recorded[Any]]) -> bool:
+        """False where an epoch began before the end of `window`, which may have been read before a failover: what it
+        holds need not be the new epoch's."""
         # After the window was read: whoever begins an epoch meanwhile does so behind it, or is seen here.
-        await self._look_at_epochs()
+        new = await self._look_at_epochs()
+        if any(each.began_after < window[-1].position for each in new):
+            return False
         await self._wiring.bus.publish(
             [
                 Outgoing(
@@ -176,13 +178,16 @@ class Relay:
                 for each in window
             ]
         )
+        return True
 
-    async def _look_at_epochs(self) -> None:
-        """What is said in one that began further back is new: a database that failed over may lack what was sent."""
+    async def _look_at_epochs(self) -> Sequence[Head]:
+        """Those that are new here. What is said in one that began further back is to be sent: a database that failed
+        over may lack what was sent."""
         known = {each.epoch for each in self._epochs}
         self._epochs = await self._wiring.store.epochs()
-        new = [each.began_after for each in self._epochs if known and each.epoch not in known]
-        self._position = min([self._position, *new])
+        new = [each for each in self._epochs if known and each.epoch not in known]
+        self._position = min([self._position, *(each.began_after for each in new)])
+        return new
 
     def _epoch_at(self, position: int) -> str:
         return next(head.epoch for head in reversed(self._epochs) if head.began_after < position)
