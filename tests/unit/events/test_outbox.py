@@ -230,6 +230,33 @@ async def test_a_failover_that_nobody_committed_after_is_noticed_before_it_is_ca
     assert (last.position, last.end, len(last.epochs)) == (1, 1, 2)
 
 
+class _FailsOverAtTheEnd(_NoticesFailovers):
+    """When all is sent, and that is not written down yet."""
+
+    async def read_all(
+        self, after: int, limit: int, *, log: str = EVENTS, sealed: bool = False
+    ) -> list[Recorded[Any]]:
+        window = await super().read_all(after, limit, log=log, sealed=sealed)
+        if not window:
+            await self._store.commit(forgetting(1))
+        return window
+
+
+async def test_a_relay_that_ended_before_it_noticed_a_failover_holds_up_no_other(
+    wiring: Wiring, bus: ScriptedBus
+) -> None:
+    await wiring.store.commit(append("1", "2"))
+    await Relay("tester", replace(wiring, store=_FailsOverAtTheEnd(wiring.store))).drain()
+    new = await wiring.store.head()
+    assert (bus.positions, new.position, new.began_after) == ([1, 2], 1, 1)
+
+    async with running(Relay("tester", wiring).run()):
+        await eventually(lambda: bus.notes)
+        await wiring.store.commit(append("2, again"))
+        await eventually(lambda: len(bus.published) == 3)
+    assert (bus.published[2].id, bus.published[2].epoch) == ("2, again", new.epoch)
+
+
 async def test_a_window_of_a_new_epoch_does_not_hide_what_came_before_it(
     wiring: Wiring, bus: ScriptedBus
 ) -> None:

@@ -125,7 +125,11 @@ class Relay:
         rows = await self._wiring.store.rows(query)
         self._position = self._saved = rows[0].position if rows else 0
         self._epochs = await self._wiring.store.epochs()
-        self._head = self._epochs[-1].position
+        *earlier, latest = self._epochs
+        self._head = latest.position
+        if earlier and self._head < self._position:
+            # It was written down after a failover by a relay that ended before it looked for new epochs.
+            self._position = latest.began_after
 
     async def _publish_next(self) -> bool:
         after = self._position
