@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from placet.errors import Unavailable
 from placet.events import tables
 from placet.events.bus import Receiver, Subscription
+from placet.events.envelope import Recorded
 from placet.events.http import http_app
 from placet.events.parked import all_parked
 from placet.events.reaction import ByType
@@ -46,9 +47,9 @@ def bus() -> ScriptedBus:
     return Listening()
 
 
-def runner(wiring: Wiring) -> ServiceRunner:
+def runner(wiring: Wiring, *, lease_seconds: float = 10.0) -> ServiceRunner:
     service = Service(name="tester", wiring=wiring, hears=frozenset({"alpha"}), reaction=ByType({}), says=())
-    return ServiceRunner(service)
+    return ServiceRunner(service, lease_seconds=lease_seconds)
 
 
 async def readyz(runner: ServiceRunner) -> tuple[int, dict[str, Any]]:
@@ -71,6 +72,34 @@ async def test_a_leader_that_cannot_hear_is_not_ready_and_says_why(wiring: Wirin
         assert state["leads"]
 
         bus.impediment = None
+        assert (await readyz(only))[0] == 200
+
+
+class Closable(FatefulStore):
+    """A database that answers readers and, while it is closed, takes nothing: it is full, or a standby."""
+
+    is_closed = False
+
+    async def commit(self, unit: Unit) -> tuple[Recorded[Any], ...]:
+        if self.is_closed:
+            raise Unavailable("the database is closed for writing")
+        return await super().commit(unit)
+
+
+async def test_who_cannot_ask_to_lead_is_not_ready_and_says_why(wiring: Wiring, bus: ScriptedBus) -> None:
+    """Or every replica would look healthy, and none would hear or say anything."""
+    store = Closable(wiring.store)
+    only = runner(replace(wiring, store=store), lease_seconds=0.5)
+    async with running(only.run()):
+        await eventually(lambda: only.is_leading)
+        store.is_closed = True
+        await eventually(lambda: not only.is_leading and only.impediment is not None)
+        status, state = await readyz(only)
+        assert (status, state["ready"], state["leads"]) == (503, False, False)
+        assert state["why"] == "cannot ask for the lease: the database is closed for writing"
+
+        store.is_closed = False
+        await eventually(lambda: only.is_leading)
         assert (await readyz(only))[0] == 200
 
 

@@ -52,8 +52,8 @@ def _health(runners: Sequence[ServiceRunner]) -> APIRouter:
 
     @router.get("/readyz")
     async def readyz() -> JSONResponse:
-        """The service does its work: its database answers, and if it leads it hears and says. If not, says why; else
-        how far it lags."""
+        """The service does its work: its database answers, it leads and hears and says, or it could. If not, says why;
+        else how far it lags."""
         services = {runner.service.name: await _state(runner) for runner in runners}
         ready = all(state["ready"] for state in services.values())
         return JSONResponse({"ready": ready, "services": services}, 200 if ready else 503)

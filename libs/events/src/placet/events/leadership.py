@@ -36,6 +36,8 @@ class Leadership:
         self._owner = owner
         self._seconds = seconds
         self.is_held = False
+        self.impediment: str | None = None
+        """Why the lease cannot even be asked for; the database may answer readers all the same."""
         self._good_until = 0.0
         """In the event loop's time. Counted from before the database was asked, since it may answer late."""
 
@@ -44,8 +46,10 @@ class Leadership:
         while not self.is_held:
             try:
                 await self._ask()
+                self.impediment = None
             except Unavailable as error:
-                log.warning("%s: cannot ask for the lease: %s", self._service, error)
+                self.impediment = f"cannot ask for the lease: {error}"
+                log.warning("%s: %s", self._service, self.impediment)
             if not self.is_held:
                 await asyncio.sleep(self._seconds / 5)
 

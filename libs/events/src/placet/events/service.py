@@ -103,8 +103,8 @@ class ServiceRunner:
 
     @property
     def impediment(self) -> str | None:
-        """What keeps it from hearing or saying; who stands by needs neither."""
-        return self._wiring.bus.impediment if self.is_leading else None
+        """What keeps it from hearing or saying; who stands by needs neither, but has to be able to take over."""
+        return self._wiring.bus.impediment if self.is_leading else self._leadership.impediment
 
     @property
     def inbox_pending(self) -> int:
