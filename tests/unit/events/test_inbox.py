@@ -643,6 +643,22 @@ async def test_whoever_hears_of_an_epoch_that_nobody_told_of_asks_at_once(
         await until_kept(wiring, [place_of(said)])
 
 
+async def test_an_epoch_that_is_never_told_of_makes_no_question_of_each_message(
+    wiring: Wiring, bus: ScriptedBus, alpha: ProducerLog
+) -> None:
+    """Each would be answered with an announcement to everybody."""
+    said = [alpha.say(AlphaNoted(text=str(n))) for n in range(20)]
+    frozen = replace(wiring, clock=ManualClock())
+    async with running(frozen, Handling().by_type()) as inbox:
+        await inbox.hear(replace(alpha.head, position=0))
+        await inbox.receive([replace(said[0], epoch="alpha-9")])
+        await eventually(lambda: len(bus.notes) == 1)
+        for count, each in enumerate(said, start=1):
+            await inbox.receive([each])
+            await until_kept(wiring, [place_of(each) for each in said[:count]])
+    assert len(bus.notes) == 1
+
+
 async def test_a_producer_that_was_restored_twice_is_heard(wiring: Wiring, alpha: ProducerLog) -> None:
     """The second backup is older than the first restore: the epoch that is being heard is forgotten."""
     said = [alpha.say(AlphaNoted(text=str(n))) for n in range(6)]

@@ -50,6 +50,8 @@ class _Producer:
     asked: int = 0
     ask_at: float = 0.0
     asked_times: int = 0
+    ask_for_epochs_at: float = 0.0
+    asked_for_epochs: int = 0
     gap_told: int = 0
     forgetting_told: int = 0
 
@@ -231,6 +233,8 @@ class Inbox:
             known.early = {place: each for place, each in together.items() if not known.is_behind(*place)}
             if known.is_of_unknown_epoch:
                 self._behind.set()  # no message on its way can help, as one may in a hole
+            else:
+                known.ask_for_epochs_at, known.asked_for_epochs = 0.0, 0
             for delivery in wanted:
                 self._lanes.enter(
                     Waiting(
@@ -354,19 +358,12 @@ class Inbox:
         """Not while messages are being stored: a broker that is full must not keep us from emptying it."""
         missing, head = known.missing, known.head.position if known.head else 0
         upto = max(missing.stop - 1, head)
-        if upto <= known.position and not known.is_of_unknown_epoch:
+        if upto > known.position:
+            is_due = await self._is_hole_due(producer, known, missing)
+        else:
+            is_due = known.is_of_unknown_epoch and self._are_epochs_due(known)
+        if not is_due:
             return
-        now, is_asked = self._now(), known.asked == known.position + 1
-        if is_asked and now < known.ask_at:
-            return
-        if is_asked and missing and known.gap_told != known.asked and self._gap_found is not None:
-            # Being behind is no gap; one is where later positions arrived and earlier ones did not.
-            await self._gap_found(
-                Gap(producer=producer, epoch=known.epoch, after=known.position, upto=missing.stop - 1)
-            )
-            known.gap_told = known.asked
-        known.asked, known.asked_times = known.position + 1, known.asked_times + 1 if is_asked else 0
-        known.ask_at = now + self._ask_after * 2 ** min(known.asked_times + 1, 6)
         note = ResendAsked(
             asker=self._service,
             producer=producer,
@@ -376,7 +373,31 @@ class Inbox:
         try:
             await self._wiring.bus.tell(note)
         except Unavailable:
-            known.asked = 0
+            known.asked, known.ask_for_epochs_at = 0, 0.0
+
+    async def _is_hole_due(self, producer: str, known: _Producer, missing: range) -> bool:
+        now, is_asked = self._now(), known.asked == known.position + 1
+        if is_asked and now < known.ask_at:
+            return False
+        if is_asked and missing and known.gap_told != known.asked and self._gap_found is not None:
+            # Being behind is no gap; one is where later positions arrived and earlier ones did not.
+            await self._gap_found(
+                Gap(producer=producer, epoch=known.epoch, after=known.position, upto=missing.stop - 1)
+            )
+            known.gap_told = known.asked
+        known.asked, known.asked_times = known.position + 1, known.asked_times + 1 if is_asked else 0
+        known.ask_at = now + self._ask_after * 2 ** min(known.asked_times + 1, 6)
+        return True
+
+    def _are_epochs_due(self, known: _Producer) -> bool:
+        """Whatever else arrives meanwhile: an epoch that the producer never tells of must not make each of its messages
+        a question, and each question an announcement to everybody."""
+        now = self._now()
+        if now < known.ask_for_epochs_at:
+            return False
+        known.asked_for_epochs += 1
+        known.ask_for_epochs_at = now + self._ask_after * 2 ** min(known.asked_for_epochs, 6)
+        return True
 
     def lag(self) -> Mapping[str, int]:
         """By producer: positions it is known to have that have not arrived here in order."""
