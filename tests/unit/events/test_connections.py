@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import resource
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from placet.events.connections import BoundedServer, Bounds, Connection, bounded
+from placet.events.connections import KEEP_ALIVE, BoundedServer, Bounds, Connection, bounded
 
 from tests.support.eventually import eventually
 
@@ -87,6 +88,12 @@ class Clients:
         (connection,) = self._server.server_state.connections
         assert isinstance(connection, Connection)
         connection.look(now)
+
+    @property
+    def sockets(self) -> list[socket.socket]:
+        """The server's ends."""
+        ends = self._server.server_state.connections
+        return [each.transport.get_extra_info("socket") for each in ends]
 
     def close(self) -> None:
         for writer in self._writers:
@@ -214,6 +221,19 @@ async def test_a_stream_of_events_may_be_silent_for_long(app: App) -> None:
         app.said.put_nowait(b"")
         await asyncio.wait_for(reader.readuntil(b"0\r\n\r\n"), 20)
         assert await ask((reader, writer)) == b"HTTP/1.1 200 OK"
+
+
+async def test_the_kernel_asks_after_a_client_that_may_have_vanished(app: App) -> None:
+    """Nothing else tells it from one that waits for the next event, and at the bound it would keep others out."""
+    async with serving(app, Bounds()) as connect:
+        await connect()
+        await eventually(lambda: connect.sockets)
+        (connection,) = connect.sockets
+        assert connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        if hasattr(socket, "TCP_KEEPIDLE"):
+            assert (
+                connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == KEEP_ALIVE["TCP_KEEPIDLE"]
+            )
 
 
 async def test_an_answer_may_take_its_time(app: App) -> None:

@@ -7,13 +7,16 @@ end of a head, through its body, through the answer. When there are too many, th
 a request makes room.
 
 An upload may take as long as it likes while it goes on, and so may an answer: a stream of events ends when its client
-or its service does.
+or its service does. The kernel asks after a client that is silent on such a stream: one that vanished without a word
+(a laptop that was closed, a NAT that forgot) would hold its place for ever, and nothing else would tell it from one
+that waits.
 """
 
 from __future__ import annotations
 
 import asyncio
 import resource
+import socket
 from dataclasses import dataclass, replace
 from functools import partial
 from http import HTTPStatus
@@ -26,6 +29,9 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from placet.events.problems import MEDIA_TYPE
 
+KEEP_ALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
+"""Seconds of silence before the kernel asks whether a client is still there, and between questions; how many.
+What an operating system has no name for it decides by itself."""
 SWEEP_EVERY = 5
 """Ticks of uvicorn's, of a tenth of a second."""
 
@@ -66,6 +72,7 @@ class Connection(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        _notice_vanishing(transport.get_extra_info("socket"))
         self._since = self._heard = self.loop.time()
         if len(self.connections) > self._bounds.connections:
             self._make_room()
@@ -173,6 +180,13 @@ def bounded(app: Any, bounds: Bounds, **uvicorns: Any) -> uvicorn.Config:  # noq
         access_log=False,
         **uvicorns,
     )
+
+
+def _notice_vanishing(connection: socket.socket) -> None:
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in KEEP_ALIVE.items():
+        if hasattr(socket, name):
+            connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 def _answer(status: HTTPStatus, why: str, fix: str | None) -> bytes:
