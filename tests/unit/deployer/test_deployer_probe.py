@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import resource
 import socket
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, closing, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
 
 import pytest
 from aiohttp import web
@@ -140,3 +142,23 @@ async def test_who_hangs_up_lives() -> None:
     async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
         assert await PROBE.is_alive(f"http://127.0.0.1:{port}", 60.0)
+
+
+@contextmanager
+def no_descriptor_left() -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    os.close(next_one := os.dup(0))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (next_one, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+async def test_a_model_is_not_taken_for_dead_because_it_cannot_be_asked() -> None:
+    """Or all that are idle would be ended when the deployer is short of descriptors."""
+    async with answering(web.Response) as endpoint:
+        with no_descriptor_left():
+            assert await PROBE.is_alive(endpoint, 5)
+        assert await PROBE.is_alive(endpoint, 5)
+    assert not await PROBE.is_alive(endpoint, 5)

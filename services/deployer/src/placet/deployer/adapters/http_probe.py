@@ -41,15 +41,18 @@ class HttpProbe:
             return False
 
     async def is_alive(self, endpoint: str, within: float) -> bool:
-        """Whether its server says anything at all, be it that it has too many connections."""
+        """Whether its server says anything at all, be it that it has too many connections. True where it could not be
+        asked: that we have no descriptor or no port left says nothing of a model."""
         try:
             async with (
                 aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=within)) as session,
                 session.get(f"{endpoint}/v2/health/live", allow_redirects=False),
             ):
                 return True
-        except (TimeoutError, aiohttp.ClientConnectorError):
+        except TimeoutError:
             return False
+        except aiohttp.ClientConnectorError as error:
+            return not isinstance(error.os_error, ConnectionRefusedError)
         except aiohttp.ClientError:  # it hung up: that was its answer
             return True
 
