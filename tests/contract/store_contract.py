@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Any, Protocol
+from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
@@ -232,6 +233,18 @@ class StoreContract:
             await store.read_all(0, 10)
         with pytest.raises(Unreadable, match="no position 2"):
             assert [ids_of(page) async for page in store.replay(limit=1)] == [["1"]]
+
+    @pytest.mark.parametrize("limit", [1, 2, 3, 10])
+    async def test_a_log_that_lacks_its_end_is_told(self, store: SqlStore, limit: int) -> None:
+        await store.commit(appending("a", "1", "2", "3"))
+        log = sa.table(EVENTS, sa.column("position"))
+        await store.commit(Unit(writes=(Run(statement=sa.delete(log).where(log.c.position == 3)),)))
+
+        assert ids_of(await store.read_all(0, 2)) == ["1", "2"]
+        with pytest.raises(Unreadable, match="no position 3, but ends at 3"):
+            await store.read_all(2, limit)
+        with pytest.raises(Unreadable, match="no position 3, but ends at 3"):
+            assert [page async for page in store.replay(limit=limit) if not page]
 
     async def test_several_streams_of_one_unit_are_recorded_in_the_order_given(self, store: SqlStore) -> None:
         unit = Unit(
@@ -600,6 +613,14 @@ class StoreContract:
         assert (head.position, head.began_after) == (1, 0)
         assert await store.epochs() == [head]
         assert await (await open_store()).head() == head
+
+    async def test_a_new_epoch_sorts_after_the_old_one_wherever_its_clock_is(self, store: SqlStore) -> None:
+        first = await store.head()
+        ahead = str(UUID(int=UUID(first.epoch).int + (1 << 120)))
+        epochs = sa.table("log_epochs", sa.column("epoch"))
+        await store.commit(Unit(writes=(Run(statement=sa.update(epochs).values(epoch=ahead)),)))
+        second, third = await store.begin_epoch(), await store.begin_epoch()
+        assert ahead < second.epoch < third.epoch
 
     async def test_a_new_epoch_names_where_the_old_one_ended(self, store: SqlStore) -> None:
         await store.commit(appending("a", "1", "2"))

@@ -172,15 +172,16 @@ class PostgreSQLStore(SqlStore):
         streams = "NULL" if log == EVENTS else "array_agg(stream)"
         # Four arrays instead of a row for each event: half the work to take apart.
         query = (
-            f"SELECT coalesce(max(position), $1), array_agg(version), {streams}, array_agg(raw) FROM "  # noqa: S608 - a table's name
+            f"SELECT coalesce(max(position), $1), array_agg(version), {streams}, array_agg(raw), "  # noqa: S608 - a table's name
+            f"(SELECT position FROM log_heads WHERE log = '{log}') FROM "
             f"(SELECT * FROM {log} WHERE position > $1 ORDER BY position LIMIT $2) AS page"
         )
         async with self._reader.connect() as connection, _driver(connection) as driver:
 
             async def get(after: int, limit: int) -> Page:
                 (row,) = await driver.fetch(query, after, limit)
-                last, versions, streams, raws = row
-                return Page(last, versions or (), streams, raws or ())
+                last, versions, streams, raws, end = row
+                return Page(last, versions or (), streams, raws or (), end)
 
             yield get
 

@@ -15,6 +15,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
@@ -66,6 +67,8 @@ class Page:
     streams: Sequence[str] | None
     """None: each event's subject is its stream."""
     raws: Sequence[bytes]
+    end: int
+    """Where the log ended when they were read."""
 
 
 GetPage = Callable[[int, int], Awaitable[Page]]
@@ -199,7 +202,7 @@ class SqlStore(ABC):
         self._table(log)
         async with self._available(), self.pages(log) as get_page:
             page = await get_page(after, limit)
-        await self._look_for_holes(log, after, page)
+        await self._look_for_holes(log, after, limit, page)
         return self._recorded(log, page, sealed=sealed)
 
     async def replay(
@@ -209,8 +212,11 @@ class SqlStore(ABC):
         async with self._available(), self.pages(log) as get_page:
             ahead = asyncio.ensure_future(get_page(after, limit))
             try:
-                while (page := await ahead).raws:
-                    await self._look_for_holes(log, after, page)
+                while True:
+                    page = await ahead
+                    await self._look_for_holes(log, after, limit, page)
+                    if not page.raws:
+                        return
                     after = page.last
                     ahead = asyncio.ensure_future(get_page(after, limit))
                     await asyncio.sleep(0)  # it asks the database, which works while this page is decoded
@@ -219,22 +225,19 @@ class SqlStore(ABC):
                 ahead.cancel()
                 await asyncio.gather(ahead, return_exceptions=True)
 
-    async def _look_for_holes(self, log: str, after: int, page: Page) -> None:
+    async def _look_for_holes(self, log: str, after: int, limit: int, page: Page) -> None:
         """Raises Unreadable. Positions are unique and in order, so their number tells whether all are there."""
-        if page.last == after + len(page.raws):
-            return
-        position = self._table(log).c.position
-        query = sa.select(position).where(position > after).order_by(position).limit(len(page.raws))
-        positions = [row.position for row in await self.rows(query)]
-        expected, found = next(
-            (expected, found)
-            for expected, found in enumerate(positions, start=after + 1)
-            if found != expected
-        )
-        raise Unreadable(
-            f"log {log!r} has no position {expected}, but has {found}: somebody removed events from it",
-            fix="restore the database, begin a new epoch and let the hearers compare",
-        )
+        if page.last != after + len(page.raws):
+            position = self._table(log).c.position
+            query = sa.select(position).where(position > after).order_by(position).limit(len(page.raws))
+            positions = [row.position for row in await self.rows(query)]
+            pairs = enumerate(positions, start=after + 1)
+            missing, found = next(
+                ((expected, found) for expected, found in pairs if found != expected), (after + 1, page.last)
+            )
+            raise _removed(log, missing, f"has {found}")
+        if len(page.raws) < limit and page.last < page.end:
+            raise _removed(log, page.last + 1, f"ends at {page.end}")
 
     async def head(self, log: str = EVENTS) -> Head:
         return (await self.epochs(log))[-1]
@@ -320,14 +323,13 @@ class SqlStore(ABC):
         # Another process may be committing: under the head's lock, nothing comes between this and the new epoch.
         head = sa.select(self._heads.c.position).where(self._heads.c.log == log).with_for_update()
         position = await connection.scalar(head)
-        number = await connection.scalar(
-            sa.select(sa.func.max(self._epochs.c.number)).where(self._epochs.c.log == log)
-        )
+        numbered = sa.select(self._epochs.c.number, self._epochs.c.epoch).where(self._epochs.c.log == log)
+        last = (await connection.execute(numbered.order_by(self._epochs.c.number.desc()).limit(1))).first()
         await connection.execute(
             self._epochs.insert().values(
                 log=log,
-                number=(number or 0) + 1,
-                epoch=self._ids.new(),
+                number=last.number + 1 if last else 1,
+                epoch=_after(last.epoch, self._ids.new()) if last else self._ids.new(),
                 began_after=position,
                 database=database,
             )
@@ -528,6 +530,15 @@ def _place(unit: Unit, ends: dict[str, End]) -> Places:
     return tuple(places)
 
 
+def _after(last: str, new: str) -> str:
+    """An epoch's name, which sorts after the one before it, also where this machine's clock is behind the one that
+    named that: hearers go by it."""
+    if new > last:
+        return new
+    milliseconds, rest = UUID(last).int >> 80, UUID(new).int & ((1 << 80) - 1)
+    return str(UUID(int=(milliseconds + 1) << 80 | rest))
+
+
 def _apart(known: int, guilty: Sequence[int], total: int) -> Apart:
     """Of `total` units the first `known` were looked at."""
     innocent = [number for number in range(known) if number not in set(guilty)]
@@ -538,6 +549,13 @@ def _apart(known: int, guilty: Sequence[int], total: int) -> Apart:
 def _halves(total: int) -> Apart:
     """Nobody knows which of `total` units it was."""
     return Apart([range(total // 2), range(total // 2, total)])
+
+
+def _removed(log: str, missing: int, but: str) -> Unreadable:
+    return Unreadable(
+        f"log {log!r} has no position {missing}, but {but}: somebody removed events from it",
+        fix="restore the database, begin a new epoch and let the hearers compare",
+    )
 
 
 def _away(error: Exception) -> Unavailable:

@@ -78,16 +78,18 @@ class SqliteStore(SqlStore):
     async def pages(self, log: str) -> AsyncIterator[GetPage]:
         table = self._table(log)
         columns = sa.select(table.c.position, table.c.version, table.c.stream, table.c.raw)
+        head = sa.select(self._heads.c.position).where(self._heads.c.log == log)
         async with self._reader.connect() as connection:
 
             async def get(after: int, limit: int) -> Page:
                 query = columns.where(table.c.position > after).order_by(table.c.position).limit(limit)
                 rows = (await connection.execute(query)).all()
+                end = await connection.scalar(head) or 0  # in the transaction that read the events
                 await connection.rollback()  # what is committed from here on is for the next page to see
                 if not rows:
-                    return Page(after, (), (), ())
+                    return Page(after, (), (), (), end)
                 positions, versions, streams, raws = zip(*rows, strict=True)
-                return Page(positions[-1], versions, streams, raws)
+                return Page(positions[-1], versions, streams, raws, end)
 
             yield get
 
