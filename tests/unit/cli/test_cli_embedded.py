@@ -108,6 +108,27 @@ async def test_up_leaves_another_platforms_address_alone(environ: dict[str, str]
     assert read_discovery(environ) == other
 
 
+async def test_a_platform_that_ran_before_is_found_again(environ: dict[str, str]) -> None:
+    with running(FakePlatform()) as first:
+        earlier = Connection(url=first.url, token=ADMIN)
+        leave_discovery(earlier, environ)
+        task = asyncio.create_task(run(serving(FakePlatform()), asked(), Screen(is_json=False)))
+        await eventually(lambda: read_discovery(environ) != earlier)
+        task.cancel()
+        assert await task == 0
+        assert read_discovery(environ) == earlier
+
+
+async def test_a_platform_that_crashed_before_is_not_found_again(environ: dict[str, str]) -> None:
+    crashed = Connection(url="http://127.0.0.1:1", token=ADMIN)
+    leave_discovery(crashed, environ)
+    task = asyncio.create_task(run(serving(FakePlatform()), asked(), Screen(is_json=False)))
+    await eventually(lambda: read_discovery(environ) != crashed)
+    task.cancel()
+    assert await task == 0
+    assert not discovery_file(environ).exists()
+
+
 async def test_a_platform_that_cannot_start_says_why(environ: dict[str, str]) -> None:
     async def serve(data: Path, host: str, port: int, *, on_ready: OnReady) -> None:
         raise Refused("port 8080 is taken", fix="choose another with --port")

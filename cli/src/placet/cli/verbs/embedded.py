@@ -1,7 +1,7 @@
 """Verbs that run the platform here: `up` for as long as one likes, `demo` with a tour of it.
 
 The platform itself is `placet.cli.platform`, an optional extra that is loaded only now. While it runs, a file
-tells the same user's `placet` where it is; the file goes when the platform does.
+tells the same user's `placet` where it is; the file goes when the platform does, back to one that ran before.
 """
 
 from __future__ import annotations
@@ -27,11 +27,20 @@ from placet.cli.report import conclude, tell_verdicts
 from placet.cli.screen import Screen
 from placet.cli.submission import Folder, submit
 from placet.cli.verbs.operations import begin, see_through
-from placet.client import Client, Connection, Operation, Verdict, leave_discovery, remove_discovery
-from placet.errors import Refused, Unavailable
+from placet.client import (
+    Client,
+    Connection,
+    Operation,
+    Verdict,
+    leave_discovery,
+    read_discovery,
+    remove_discovery,
+)
+from placet.errors import PlacetError, Refused, Unavailable
 
 _EXAMPLE = Path("examples") / "multiclass"
 _USUAL_PORT = 8080
+_ANSWER_SECONDS = 2
 
 
 class Serve(Protocol):
@@ -161,6 +170,7 @@ async def _serving(
     """The platform, ready; stopped and forgotten at the end."""
     loop, me = asyncio.get_running_loop(), asyncio.current_task()
     ready: asyncio.Future[Connection] = loop.create_future()
+    earlier = read_discovery(os.environ)
 
     async def on_ready(url: str, token: str) -> None:
         connection = Connection(url=url, token=token)
@@ -178,9 +188,24 @@ async def _serving(
         raise
     finally:
         if ready.done():
-            remove_discovery(ready.result(), os.environ)
+            await _forget(ready.result(), earlier)
         platform.cancel()
         await asyncio.gather(platform, return_exceptions=True)
+
+
+async def _forget(connection: Connection, earlier: Connection | None) -> None:
+    """Without the second half, a demo beside `placet up` would leave that one running where nobody finds it."""
+    if remove_discovery(connection, os.environ) and earlier is not None and await _answers(earlier):
+        leave_discovery(earlier, os.environ)
+
+
+async def _answers(connection: Connection) -> bool:
+    try:
+        async with asyncio.timeout(_ANSWER_SECONDS), Client(connection) as client:
+            await client.me()
+    except (PlacetError, TimeoutError):
+        return False
+    return True
 
 
 async def _first(ready: asyncio.Future[Connection], platform: asyncio.Task[None]) -> Connection:

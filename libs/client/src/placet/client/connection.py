@@ -107,7 +107,9 @@ def leave_discovery(connection: Connection, environ: Mapping[str, str]) -> Path:
     return path
 
 
-def remove_discovery(connection: Connection, environ: Mapping[str, str]) -> None:
-    """Take the file away, unless another platform has written its own since."""
-    if read_discovery(environ) == connection:
-        discovery_file(environ).unlink(missing_ok=True)
+def remove_discovery(connection: Connection, environ: Mapping[str, str]) -> bool:
+    """Take the file away, unless another platform has written its own since; whether it was taken away."""
+    if read_discovery(environ) != connection:
+        return False
+    discovery_file(environ).unlink(missing_ok=True)
+    return True
