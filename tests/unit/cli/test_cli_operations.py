@@ -84,7 +84,7 @@ def test_a_failure_names_its_step_and_ends_with_1(
     ended = placet("deploy", str(project))
     assert ended.status == 1
     assert "\n  the sample request was answered otherwise\n" in ended.err
-    assert "`placet logs wine` shows what the model wrote" in ended.err
+    assert "`placet logs wine --release 1` shows what the model wrote" in ended.err
     assert [line.split()[0] for line in ended.err.splitlines() if " live " in line] == ["failed"]
 
 

@@ -44,7 +44,8 @@ def conclude(
         _tell_certificate(screen, operation)
     tell_reasons(screen.note, operation.refusals, operation.awaiting)
     if any(step.name == "live" and step.state == "failed" for step in operation.steps):
-        screen.note(f"  `placet logs {operation.project}` shows what the model wrote")
+        of = f"{operation.project} --release {operation.release}"  # another may have been started since
+        screen.note(f"  `placet logs {of}` shows what the model wrote")
     match operation.state:
         case "live" if operation.url:
             screen.result(operation.url)
