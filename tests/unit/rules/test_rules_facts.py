@@ -65,7 +65,6 @@ def test_a_bare_manifest_is_told_everything_that_is_missing(folder: Path, engine
         "governance.licence-present",
         "governance.data-declared",
         "model.file-matches",
-        "model.pickle-by-exception",
         "model.sample-present",
         "build.requirements-pinned",
     }
