@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from placet.projects import parse_manifest
 
 from tests.support.ordinary_user import an_ordinary_user
-from tests.unit.cli.conftest import MANIFEST, Placet
+from tests.unit.cli.conftest import EXAMPLE, MANIFEST, Placet
 from tests.unit.client.fake_platform import FakePlatform
 
 
@@ -42,6 +43,12 @@ def test_init_writes_what_it_can_find_out_and_names_the_rest(placet: Placet, tmp
         "card",
     ]
     assert "governance.owner" in ended.err
+
+
+def test_init_says_what_it_found(placet: Placet, tmp_path: Path) -> None:
+    (tmp_path / "faces").mkdir()
+    shutil.copy(EXAMPLE.parent / "faces" / "model.onnx", tmp_path / "faces")
+    assert placet("init", str(tmp_path / "faces")).err.startswith("faces: an onnx model in model.onnx\n")
 
 
 def test_init_of_a_folder_with_several_models_asks_which_one_is_meant(placet: Placet, tmp_path: Path) -> None:

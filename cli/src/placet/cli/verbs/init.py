@@ -26,7 +26,10 @@ def init(arguments: Namespace, screen: Screen) -> int:
     manifest = _manifest(folder, arguments.model)
     target.write_text(dump_manifest(manifest), encoding="utf-8")
     missing = _missing(manifest)
-    screen.note(f"{manifest.project}: a {manifest.model.format} model in {manifest.model.path}")
+    of = manifest.model.format
+    screen.note(
+        f"{manifest.project}: {'an' if of[0] in 'aeiou' else 'a'} {of} model in {manifest.model.path}"
+    )
     if missing:
         screen.note("still to fill in:")
         width = max(map(len, missing))
