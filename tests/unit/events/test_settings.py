@@ -37,7 +37,7 @@ def test_what_is_right_is_read() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "saying"),
     [
-        ("PLACET_AMQP_URL", "http://broker/", "must be amqp://"),
+        ("PLACET_AMQP_URL", "http://broker/", "PLACET_AMQP_URL: must be amqp://"),
         ("PLACET_DATABASE_URL", "mysql://database/", "must be postgresql://"),
         ("PLACET_HTTP_PORT", "99999", "port to listen on"),
         ("PLACET_HTTP_PORT", "eighty", "port to listen on"),

@@ -200,7 +200,7 @@ async def test_a_command_begins_an_operation(gateway: Gateway) -> None:
         ({"command": "launch"}, 400, "command"),
         ({"command": "stop", "project": "churn", "now": True}, 400, "now"),
         ({"command": "stop"}, 422, "needs the project's name"),
-        ({"command": "stop", "project": "platform"}, 400, "it is reserved; choose another"),
+        ({"command": "stop", "project": "platform"}, 400, "body.project: 'platform' is no project's"),
         ({"command": "deploy"}, 422, "needs a source"),
         ({"command": "deploy", "source": {"digest": SOURCE, "image": IMAGE}}, 400, "not both"),
         ({"command": "deploy", "source": {"digest": SOURCE}}, 404, "no source"),

@@ -71,7 +71,8 @@ def speak_problems(app: FastAPI) -> None:
     async def on_validation_error(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)  # noqa: S101
         detail = "; ".join(
-            f"{'.'.join(str(part) for part in each['loc'])}: {each['msg']}" for each in error.errors()
+            f"{'.'.join(map(str, each['loc']))}: {each['msg'].removeprefix('Value error, ')}"
+            for each in error.errors()
         )
         fixes = dict.fromkeys(each["ctx"]["fix"] for each in error.errors() if "fix" in each.get("ctx", {}))
         fix = "; ".join(fixes) or "what a call takes is at /docs"

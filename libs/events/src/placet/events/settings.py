@@ -71,9 +71,8 @@ def load(kind: type[Settings]) -> Settings:
             field = str(each["loc"][0]) if each["loc"] else "?"
             info = kind.model_fields.get(field)
             allowed = f" ({info.description})" if info and info.description else ""
-            wrong = (
-                "is not set" if each["type"] == "missing" else f"{each['msg']}, got {_shown(each['input'])}"
-            )
+            words = each["msg"].removeprefix("Value error, ")
+            wrong = "is not set" if each["type"] == "missing" else f"{words}, got {_shown(each['input'])}"
             lines.append(f"{_variable(kind, field)}: {wrong}{allowed}")
         raise Refused("\n".join(lines), fix="see --help-settings") from error
 
