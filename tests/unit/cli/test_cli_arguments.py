@@ -8,7 +8,8 @@ import sys
 from importlib.metadata import version
 
 import pytest
-from placet.cli.arguments import PROJECT_NAME, VERBS
+from placet import projects
+from placet.cli.arguments import PROJECT_NAME, RESERVED_NAME, VERBS
 from placet.projects import PROJECT_PATTERN
 
 from tests.unit.cli.conftest import Placet
@@ -58,6 +59,7 @@ def test_the_first_page_names_every_verb(placet: Placet) -> None:
         "status Wine!",
         "status a/b",
         "deploy . --project Wine",
+        "deploy . --project platform",
         "token create --as ada --role admin --ttl 59s",
         "token create --as ada --role admin --ttl 367d",
         "audit replay --from 5 --until 3",
@@ -93,6 +95,7 @@ def test_what_no_project_is_called_is_told_what_one_is_called(placet: Placet, ty
 
 def test_a_project_is_called_here_what_it_may_be_called_there() -> None:
     assert f"^{PROJECT_NAME}$" == PROJECT_PATTERN
+    assert RESERVED_NAME == projects.RESERVED_NAME
 
 
 def test_a_mistyped_verb_is_answered_with_the_nearest_one(placet: Placet) -> None:

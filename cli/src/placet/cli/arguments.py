@@ -20,6 +20,8 @@ from placet.cli.exits import WrongUsageError
 ROLES = ("scientist", "approver", "compliance", "auditor", "operator", "admin")
 PROJECT_NAME = "[a-z][a-z0-9-]{1,38}[a-z0-9]"
 """As in `placet.projects`, which is not loaded only to read what was typed."""
+RESERVED_NAME = "platform"
+"""What the log calls events of no project, so that those can still be asked for."""
 _NAME_MEANS = (
     "3 to 40 lower-case letters, digits and hyphens, beginning with a letter and not ending with a hyphen"
 )
@@ -216,6 +218,12 @@ def _name(text: str) -> str:
     return text
 
 
+def _new_name(text: str) -> str:
+    if text == RESERVED_NAME:
+        raise argparse.ArgumentTypeError(f"{text!r} is no project's name: it is reserved; choose another")
+    return _name(text)
+
+
 def _subject(text: str) -> str:
     """A project's name, or an operation's id: a UUIDv7 of our time, which begins with 0."""
     if not re.fullmatch(rf"{PROJECT_NAME}|0[0-9a-f-]*", text):
@@ -263,7 +271,7 @@ def _source(parser: argparse.ArgumentParser) -> None:
         "source", metavar="SOURCE", help="a folder, or an image digest from `placet list --images`"
     )
     parser.add_argument(
-        "--project", metavar="NAME", type=_name, help="another name than the one in placet.yaml"
+        "--project", metavar="NAME", type=_new_name, help="another name than the one in placet.yaml"
     )
     _wait(parser)
 
