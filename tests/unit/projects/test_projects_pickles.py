@@ -252,6 +252,53 @@ def test_globals_are_judged_by_the_list(module: str, name: str, expected: str) -
     assert judge(module, name) == expected
 
 
+def _name(module: str, name: str) -> bytes:
+    return f"c{module}\n{name}\n".encode()
+
+
+PLAIN = _name("numpy", "dtype") + (
+    b"(U\x02f8\x89\x88tR(K\x03U\x01<NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
+)
+
+
+def _record(*fields: bytes) -> bytes:
+    named = b"".join(b"U\x03%03d" % number + field + b"\x85" for number, field in enumerate(fields))
+    state = b"(K\x03U\x01|N)}(" + named + b"uK\x08K\x01K\x00tb"
+    return _name("numpy", "dtype") + b"(U\x02V8\x89\x88tR" + state
+
+
+def _array(shape: bytes, dtype: bytes) -> bytes:
+    wrapper = _name("joblib.numpy_pickle", "NumpyArrayWrapper") + b")\x81}"
+    return wrapper + b"(U\x05shape" + shape + b"U\x05dtype" + dtype + b"ub"
+
+
+def _records_in_records(deep: int) -> bytes:
+    made = b"".join(
+        _record(b"h" + bytes([n]), b"h" + bytes([n])) + b"q" + bytes([n + 1]) + b"0" for n in range(deep)
+    )
+    return PLAIN + b"q\x000" + made + _array(b"K\x01\x85", b"h" + bytes([deep]))
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize(
+    "pickled",
+    [
+        pytest.param(_array(b"(\x8a\x10" + b"\x7f" * 16 + b"2" * 60_000 + b"t", PLAIN), id="dimensions"),
+        pytest.param(_records_in_records(60), id="records in records"),
+        pytest.param(_array(b"K\x01\x85", _record(*[PLAIN] * 500)), id="fields"),
+        pytest.param(_name("a." * 500_000 + "a", "b"), id="parts of a module's name"),
+        pytest.param(b"".join(_name("m", f"n{number}") for number in range(50_000)), id="globals"),
+    ],
+)
+def test_what_is_described_briefly_and_takes_hours_to_follow_is_not_followed(
+    pickled: bytes, tmp_path: Path
+) -> None:
+    found = scanned(b"\x80\x02" + pickled + b".", tmp_path, "model.joblib")
+
+    assert "unreadable" in found or "denied" in found
+    assert len(found.get("unlisted", ())) <= 10_000
+
+
 opcodes = st.sampled_from([opcode.code.encode("latin-1") for opcode in pickletools.opcodes])
 
 

@@ -35,6 +35,10 @@ JOBLIB_SUFFIXES = (".joblib",)
 
 _MAX_OPCODES = 10_000_000
 _MAX_TEXT = 1024**2
+_MAX_NAME = 1000
+_MAX_GLOBALS = 10_000
+_MAX_DIMENSIONS = 64  # NumPy's own limit
+_MAX_FIELDS = 100
 _MAX_UNPACKED = 2 * 1024**3
 _MAX_NESTING = 8
 _MAX_MEMBERS = 100_000
@@ -83,8 +87,8 @@ def scan_pickle(path: Path) -> Scan:
 def judge(module: str, name: str) -> Judgement:
     """What the list says of a global."""
     rules = _rules()
-    if not name.isidentifier():
-        # `sklearn.base` + `os.system` walks through what a module imported.
+    if not name.isidentifier() or len(module) > _MAX_NAME:
+        # `sklearn.base` + `os.system` walks through what a module imported; a module of so many parts takes hours.
         return "denied"
     if f"{module} {name}" in rules.allowed or f"{module}.{name}" in rules.ufuncs:
         return "allowed"
@@ -447,6 +451,8 @@ class _Machine:
                 )
             )
             return _SOMETHING
+        if len(self.findings) == _MAX_GLOBALS:
+            raise _CannotFollow(f"it names more than {_MAX_GLOBALS} globals")
         self.findings.add(
             Finding(judgement=judge(module, name), name=_printable(f"{module}.{name}"), where=self._where)
         )
@@ -469,7 +475,9 @@ class _Machine:
         if not isinstance(state, dict):
             _cannot_follow_array()
         shape, dtype = state.get("shape"), state.get("dtype")
-        if not isinstance(shape, tuple) or not all(type(length) is int and length >= 0 for length in shape):
+        if not isinstance(shape, tuple) or len(shape) > _MAX_DIMENSIONS:
+            _cannot_follow_array()  # their product may take hours, in which nothing else of the process runs
+        if not all(type(length) is int and length >= 0 for length in shape):
             _cannot_follow_array()
         size = _item_size(dtype)
         if size is None:
@@ -535,9 +543,15 @@ def _item_size(dtype: Any) -> int | None:
 
 
 def _are_plain(fields: dict[str, Any]) -> bool:
-    return all(
-        isinstance(field, tuple) and field and _item_size(field[0]) is not None for field in fields.values()
+    return len(fields) <= _MAX_FIELDS and all(
+        isinstance(field, tuple) and field and _is_plain(field[0]) for field in fields.values()
     )
+
+
+def _is_plain(dtype: Any) -> bool:
+    # Records in records share their parts, so that a few hundred bytes describe more fields than can be looked at.
+    has_fields = isinstance(dtype, _Made) and isinstance(dtype.state, tuple) and dtype.state[3:4] != (None,)
+    return not has_fields and _item_size(dtype) is not None
 
 
 def _printable(name: str) -> str:
