@@ -223,6 +223,7 @@ def with_schema(path: Path, schema: Any) -> Path:
         (node("ObjectNode", "os.system"), ["os.system"]),
         (node("FunctionNode", "sklearn.svm._classes.SVC"), ["sklearn.svm._classes.SVC"]),
         (node("TypeNode", "builtins.eval"), ["builtins.eval"]),
+        (node("TypeNode", "half.\ud83d"), ["half.\\ud83d"]),
         (node("OperatorFuncNode", "operator.methodcaller"), ["operator.methodcaller"]),
         (node("NewNode", "builtins.dict"), ["builtins.dict"]),
         (node("ListNode", "builtins.list", content=[node("ObjectNode", "a.B")]), ["a.B"]),

@@ -163,6 +163,8 @@ def test_resources_that_make_no_sense_are_refused(resources: str) -> None:
         ("a: &x [1]\nb: *x", "line 2: aliases"),
         ("a: !!python/object/apply:os.system [id]", "line 1: tags"),
         ("a: !!binary aGk=", "line 1: tags"),
+        ('a: 1\nb: "half \\ud83d"', "line 2: half a character"),
+        ('"\\udcff": 1', "line 1: half a character"),
         ("{" * 200, "nested more than"),
         ("a: [", "line 1: this is not YAML"),
         ("a: 1\n---\nb: 2", "this is not YAML"),

@@ -23,6 +23,7 @@ from placet.errors import Refused
 
 MAX_DOCUMENT_BYTES = 64 * 1024
 MAX_DEPTH = 24
+_HALF_A_CHARACTER = re.compile("[\ud800-\udfff]")
 
 T = TypeVar("T")
 
@@ -99,6 +100,9 @@ class _Loader(yaml.SafeLoader):
             raise _at(event, "aliases (`*name`) are not read", "write the value out")
         if getattr(event, "tag", None) is not None:
             raise _at(event, f"tags such as {event.tag} are not read", "leave the tag out")
+        if isinstance(event, yaml.ScalarEvent) and _HALF_A_CHARACTER.search(event.value):
+            # An escape can name it, and then no event and no other document can carry the text on.
+            raise _at(event, "half a character is no text", "leave the escape out")
         self._depth += 1
         if self._depth > MAX_DEPTH:
             raise _at(event, f"nested more than {MAX_DEPTH} deep", None)

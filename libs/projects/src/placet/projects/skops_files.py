@@ -50,7 +50,9 @@ def untrusted_types(path: Path) -> list[str] | None:
     known = _skops_types()
     if not isinstance(schema, dict) or schema.get("protocol") != known["protocol"]:
         return None
-    return sorted(set(_untrusted(schema, known)) - set(trusted_types()))
+    untrusted = set(_untrusted(schema, known)) - set(trusted_types())
+    # JSON's escapes can name half a character, which no other document can carry on.
+    return sorted(name.encode("utf-8", "backslashreplace").decode() for name in untrusted)
 
 
 def _untrusted(schema: Any, known: Any) -> Iterator[str]:
