@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import uvicorn
 from fastapi import FastAPI
 from placet.errors import Unknown
 from placet.events import Context, Heard, Service, ServiceRunner, UnitOfWork, Wiring, transact
 from placet.events.adapters.in_process_bus import InProcessHub
 from placet.events.catalog import contract_of
+from placet.events.connections import BoundedServer, Bounds, bounded
 from placet.events.envelope import Actor
 from placet.events.http import http_app
 from placet.events.store import Put, Unit
@@ -196,11 +196,7 @@ async def live(gateway: Gateway) -> str:
 @asynccontextmanager
 async def serving(app: Any) -> AsyncIterator[str]:
     """The app on a real socket; its URL."""
-    server = uvicorn.Server(
-        uvicorn.Config(  # noqa: TID251 -- asked by tests alone
-            app, port=0, log_level="critical", lifespan="off", timeout_graceful_shutdown=1
-        )
-    )
+    server = BoundedServer(bounded(app, Bounds(), port=0, log_level="critical", timeout_graceful_shutdown=1))
     running = asyncio.create_task(server.serve())
     await eventually(lambda: server.started)
     try:

@@ -338,6 +338,30 @@ def test_a_process_that_may_open_little_keeps_half_of_it_for_itself() -> None:
     assert asked.within(3).together == 1
 
 
+@pytest.mark.parametrize(
+    "head",
+    ["600 Odd", "999 Odd", "000 Odd", "101 Switching Protocols\r\nUpgrade: x", "200 OK\r\nX-A: a\x01b"],
+)
+async def test_an_answer_that_cannot_be_passed_on_is_unavailable_and_no_accident(
+    gateway: Gateway, head: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(f"HTTP/1.1 {head}\r\nContent-Length: 0\r\n\r\n".encode())
+        await writer.drain()
+        writer.close()
+
+    operation = await asked(gateway)
+    model = await asyncio.start_server(answer, "127.0.0.1", 0)
+    endpoint = "http://{}:{}".format(*model.sockets[0].getsockname())
+    async with model, serving(gateway.app) as url, httpx.AsyncClient(base_url=url, trust_env=False) as http:
+        await gateway.hear_all((*DEPLOY[1:-1], started(endpoint=endpoint)), operation)
+        answered = await http.get("/models/churn/x")
+    assert answered.status_code == 503
+    assert answered.json()["detail"] == "churn gave an answer that is no HTTP"
+    assert not caplog.records
+
+
 # what is not served
 
 

@@ -57,6 +57,7 @@ _NOT_FOR_CLIENTS = _HOP_BY_HOP | {
 }
 _ADDED_BY_THE_LIBRARY = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 SANDBOX = "sandbox allow-scripts allow-forms; default-src 'self' 'unsafe-inline'; frame-ancestors 'self'"
+_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _IN_A_PATH = "/:@!$&'()*+,;=-._~"
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
@@ -135,6 +136,9 @@ class ModelProxy:
             ) from error
         if answer is None:
             return Response(status_code=499)  # said to nobody
+        if not _can_be_said(answer):
+            answer.close()
+            raise Unavailable(f"{project} gave an answer that is no HTTP", fix=f"see `placet logs {project}`")
         response = StreamingResponse(_stream(answer), answer.status)
         response.raw_headers = _for_client(answer)
         return response
@@ -214,6 +218,11 @@ def _for_client(answer: aiohttp.ClientResponse) -> list[tuple[bytes, bytes]]:
         (b"content-security-policy", SANDBOX.encode()),
         (b"x-content-type-options", b"nosniff"),
     ]
+
+
+def _can_be_said(answer: aiohttp.ClientResponse) -> bool:
+    """What the library reads kindly, our server says to nobody; and nobody was let ask for 101."""
+    return 200 <= answer.status < 600 and not any(_CONTROL.search(value) for _, value in answer.raw_headers)
 
 
 def _named_by_connection(values: list[str]) -> frozenset[str]:
