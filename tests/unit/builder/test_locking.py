@@ -171,6 +171,20 @@ def test_a_package_without_wheels_says_for_what() -> None:
     assert "wheel for Python 3.11 on linux/amd64" in str(error.fix)
 
 
+def test_a_requirement_that_uv_cannot_read_is_no_index_that_is_away() -> None:
+    error = failure(
+        "error: Couldn't parse requirement in `project.txt` at position 13\n"
+        "  cause: expected version to start with a number, but no leading ASCII digits were found\n"
+        "         requests===a-b-c\n                 ^^^^^^^^\n",
+        TARGET,
+    )
+
+    assert isinstance(error, Refused)
+    assert error.detail.startswith("a requirement cannot be read: expected version to start with a number")
+    assert "requests===a-b-c" in error.detail
+    assert error.fix
+
+
 def test_an_index_that_is_away_is_no_fault_of_the_project_and_its_address_stays_here() -> None:
     error = failure(
         "error: Failed to fetch: `https://user:secret@example.org/simple/numpy/`\n  cause: dns error", TARGET

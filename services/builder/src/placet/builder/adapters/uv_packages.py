@@ -86,6 +86,12 @@ def failure(said: str, target: Target) -> Refused | Unavailable:
         return Refused(
             f"the requirements do not fit together for {target}: {told}", fix=_advice(told, target)
         )
+    if "Couldn't parse requirement" in text:
+        # Where uv is stricter than the standard's own library, which read the requirements before.
+        said = told.partition("at position ")[2].lstrip("0123456789 ")
+        return Refused(
+            f"a requirement cannot be read: {said}", fix="name versions of the index, such as numpy==2.3.5"
+        )
     if "hash" in text.lower() and ("mismatch" in text.lower() or "no hash" in text.lower()):
         return Refused(f"a package does not have its locked hash: {told}", fix="lock the requirements again")
     return Unavailable(f"the package index cannot be used: {told[:2000]}", fix="try again later")
