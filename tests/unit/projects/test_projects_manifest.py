@@ -181,6 +181,22 @@ def test_an_alias_bomb_is_refused_at_its_first_alias() -> None:
     assert "aliases" in problems("\n".join(rows))[0]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "".join(f"k{number}: 1\n" for number in range(7000)),
+        "governance: {oversight: {" + ", ".join(f"k{number}: 1" for number in range(5000)) + "}}",
+        "".join(f"{number}: 1\n" for number in range(7000)),
+    ],
+    ids=["unknown keys", "below what may be empty", "keys that are no text"],
+)
+def test_of_thousands_of_mistakes_so_many_are_told_as_people_read(text: str) -> None:
+    with pytest.raises(DocumentRefused) as refused:
+        parse_manifest(text.encode())
+    assert len(refused.value.problems) == 50
+    assert "50 mistakes or more" in refused.value.detail
+
+
 def test_a_key_given_twice_is_a_mistake_with_its_line() -> None:
     assert problems(f"{SMALL}project: other-name\n") == [
         "line 4: 'project' is given twice; leave one of them out"

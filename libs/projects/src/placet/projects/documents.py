@@ -13,6 +13,7 @@ import math
 import re
 from collections.abc import Iterator
 from datetime import date, datetime
+from itertools import islice
 from typing import Any, TypeVar, cast
 
 import msgspec
@@ -23,6 +24,8 @@ from placet.errors import Refused
 
 MAX_DOCUMENT_BYTES = 64 * 1024
 MAX_DEPTH = 24
+MAX_PROBLEMS = 50
+"""More are not told: nobody reads them, and to look for the nearest key of each takes seconds."""
 _HALF_A_CHARACTER = re.compile("[\ud800-\udfff]")
 
 T = TypeVar("T")
@@ -45,6 +48,8 @@ class DocumentRefused(Refused):
 
     def __init__(self, document: str, problems: tuple[Problem, ...]) -> None:
         count = "one mistake" if len(problems) == 1 else f"{len(problems)} mistakes"
+        if len(problems) == MAX_PROBLEMS:
+            count = f"{count} or more"
         super().__init__(f"{document} has {count}: " + " | ".join(str(problem) for problem in problems))
         self.document = document
         self.problems = problems
@@ -66,7 +71,7 @@ def read_document(data: bytes, kind: type[T], *, document: str, limit: int = MAX
     value, problems = _read_yaml(data, document, limit)
     problems += differences(value, kind)
     if problems:
-        raise DocumentRefused(document, tuple(problems))
+        raise DocumentRefused(document, tuple(problems[:MAX_PROBLEMS]))
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
@@ -77,13 +82,13 @@ def read_plain(data: bytes, *, document: str, limit: int = MAX_DOCUMENT_BYTES) -
     """The YAML in `data` as plain values, whatever they are."""
     value, problems = _read_yaml(data, document, limit)
     if problems:
-        raise DocumentRefused(document, tuple(problems))
+        raise DocumentRefused(document, tuple(problems[:MAX_PROBLEMS]))
     return value
 
 
 def differences(value: Any, kind: Any) -> list[Problem]:
-    """Every way in which the plain value is not a `kind`."""
-    return list(_differences(value, inspect.type_info(kind), "", None))
+    """Every way in which the plain value is not a `kind`, up to a number that people can read."""
+    return list(islice(_differences(value, inspect.type_info(kind), "", None), MAX_PROBLEMS))
 
 
 class _Loader(yaml.SafeLoader):
@@ -234,7 +239,7 @@ def _unknown_key(key: str, known: list[str], path: str) -> Problem:
 def _union_differences(
     value: Any, kind: inspect.UnionType, path: str, means: str | None
 ) -> Iterator[Problem]:
-    found = [list(_differences(value, choice, path, means)) for choice in kind.types]
+    found = [list(islice(_differences(value, choice, path, means), MAX_PROBLEMS)) for choice in kind.types]
     if all(found):
         # What was probably meant is a choice that is no null and of the same kind, wrong in the fewest places.
         chosen = [

@@ -116,17 +116,10 @@ def router(
         with tempfile.TemporaryDirectory(prefix="placet-source-") as folder:
             archive = Path(folder) / "source.tar"
             size = await _receive(request, archive, wanted, max_source)
-            limits = Limits(max_archive=max_source)
-            contents = await to_thread.run_sync(inspect_archive, archive, limits)
-            if contents.manifest is None:
-                raise Refused(
-                    "the archive holds no placet.yaml at its top",
-                    fix="run `placet init` in the project's folder",
-                )
-            project = parse_manifest(contents.manifest).project
+            project, files = await to_thread.run_sync(_inspected, archive, Limits(max_archive=max_source))
             await ports.sources.keep(wanted, archive)
-        await commands.uploaded(wanted, size, project, len(contents.files), who.actor)
-        return JSONResponse(_source(wanted, size, project, len(contents.files)), 201)
+        await commands.uploaded(wanted, size, project, files, who.actor)
+        return JSONResponse(_source(wanted, size, project, files), 201)
 
     @api.head("/sources/{digest}", tags=["sources"])
     async def head_source(digest: str, who: Caller = caller) -> Response:
@@ -265,6 +258,17 @@ async def _receive(request: Request, into: Path, wanted: str, limit: int) -> int
             f"the {size} bytes sent are {got}, not {wanted}", fix="send the archive whose sha256 you name"
         )
     return size
+
+
+def _inspected(archive: Path, limits: Limits) -> tuple[str, int]:
+    """The project's name and the number of its files. A manifest takes up to a second to read: not on the loop."""
+    contents = inspect_archive(archive, limits)
+    if contents.manifest is None:
+        raise Refused(
+            "the archive holds no placet.yaml at its top",
+            fix="run `placet init` in the project's folder",
+        )
+    return parse_manifest(contents.manifest).project, len(contents.files)
 
 
 def _too_large(limit: int) -> TooLarge:
