@@ -10,6 +10,7 @@ import io
 import json
 import tarfile
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import Any
 
@@ -17,8 +18,9 @@ import httpx
 import pytest
 from placet.events.codec import timestamp
 from placet.events.contracts import gateway as said
+from placet.events.shares import REQUESTS_EACH
 
-from tests.unit.gateway.harness import MAX_SOURCE, Gateway, a_gateway, asked, knows_source, live
+from tests.unit.gateway.harness import MAX_SOURCE, Gateway, a_gateway, asked, knows_source, live, serving
 from tests.unit.gateway.roads import CERTIFICATE, DELETE, DEPLOY, IMAGE, SOURCE, cleared, reserved
 
 MANIFEST = b"""apiVersion: placet/v1
@@ -534,6 +536,23 @@ async def test_an_operation_is_followed_to_its_end(gateway: Gateway) -> None:
     seen = await asyncio.wait_for(following, 20)
     assert seen[-1][1] == "live"
     assert [int(id) for id, _ in seen] == sorted({int(id) for id, _ in seen})
+
+
+async def test_who_follows_all_that_one_may_leaves_room_for_others(gateway: Gateway) -> None:
+    path = f"/v1/operations/{await asked(gateway)}/events"
+    greedy = {"Authorization": f"Bearer {gateway.token('scientist')}"}
+    other = {"Authorization": f"Bearer {gateway.token('scientist')}"}
+    async with (
+        serving(gateway.app) as url,
+        httpx.AsyncClient(base_url=url, trust_env=False, limits=httpx.Limits(), timeout=20) as http,
+        AsyncExitStack() as followed,
+    ):
+        for _ in range(REQUESTS_EACH):
+            await followed.enter_async_context(http.stream("GET", path, headers=greedy))
+        refused = await http.get("/v1/me", headers=greedy)
+        assert refused.status_code == 503
+        assert "128 of your requests" in refused.json()["detail"]
+        assert (await http.get("/v1/me", headers=other)).status_code == 200
 
 
 async def test_who_comes_back_is_told_only_what_is_new(gateway: Gateway) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence, Set
+from collections.abc import AsyncIterator, Callable, Sequence, Set
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Query
@@ -17,6 +17,7 @@ from placet.events import Clock
 from placet.events.contracts.deployer import ModelDeleted, ModelStarted, StartAccepted
 from placet.events.envelope import Recorded
 from placet.events.known_fields import known_parameters
+from placet.events.shares import Shares
 from placet.events.store import EventStore
 from placet.trust import KeySet, tokens
 
@@ -31,19 +32,25 @@ class Access:
         self._keys = keys
         self._store = store
         self._clock = clock
+        self._shares = Shares()
 
-    async def require(self, authorization: str | None) -> None:
-        """Raises `Unauthenticated` unless the header holds a valid token that was not revoked."""
+    async def require(self, authorization: Annotated[str | None, Header()] = None) -> AsyncIterator[None]:
+        """Until the request is answered to its end. Raises `Unauthenticated` unless the header holds a valid token that
+        was not revoked, `Unavailable` for one who has too many requests under way."""
         scheme, _, credentials = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not credentials:
             raise Unauthenticated("this asks for a token", fix="send Authorization: Bearer TOKEN")
         token = tokens.verify(credentials.strip(), self._keys(), now=self._clock.now())
         if await queries.is_revoked(self._store, token.id):
             raise Unauthenticated("the token was revoked", fix="ask an admin for a new one")
+        with self._shares.taken_by(token.person):
+            yield
 
 
 def router(*, host: ModelHost, access: Access, store: EventStore) -> APIRouter:
-    api = APIRouter(prefix="/v1", tags=["models"], dependencies=[Depends(known_parameters)])
+    api = APIRouter(
+        prefix="/v1", tags=["models"], dependencies=[Depends(access.require), Depends(known_parameters)]
+    )
 
     @api.get("/models/{project}/logs", response_class=StreamingResponse)
     async def logs(
@@ -51,10 +58,8 @@ def router(*, host: ModelHost, access: Access, store: EventStore) -> APIRouter:
         release: Release = None,
         follow: Annotated[bool, Query(description="go on with what is added")] = False,
         tail: Annotated[int | None, Query(ge=0, lt=2**31, description="only the last so many lines")] = None,
-        authorization: Annotated[str | None, Header()] = None,
     ) -> StreamingResponse:
         """The log of one release: the one that was started last, unless told. The answer's headers say which it is."""
-        await access.require(authorization)
         recorded = await store.read(stream(project))
         state = PROJECT.fold(each.data for each in recorded)
         kept = state.runs | {each.release for each in await host.list() if each.project == project}

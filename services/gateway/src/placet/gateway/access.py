@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from fastapi import Request
 
 from placet.errors import Unauthenticated
 from placet.events import Actor, Clock
+from placet.events.shares import Shares
 from placet.gateway.queries import Queries
 from placet.trust import KeySet, tokens
 
@@ -28,10 +30,13 @@ class Access:
         self._keys = keys
         self._queries = queries
         self._clock = clock
+        self._shares = Shares()
 
-    async def caller(self, request: Request) -> Caller:
-        """The caller of `request`. Raises Unauthenticated."""
+    async def caller(self, request: Request) -> AsyncIterator[Caller]:
+        """The caller of `request`, until it is answered to its end. Raises Unauthenticated, and Unavailable for one
+        who has too many under way."""
         held = tokens.verify_bearer(request.headers.get("authorization"), self._keys, now=self._clock.now())
         if await self._queries.is_revoked(held.id):
             raise Unauthenticated("this token was revoked", fix="ask an admin for a new one")
-        return Caller(person=held.person, roles=frozenset(held.roles), token=held.id)
+        with self._shares.taken_by(held.person):
+            yield Caller(person=held.person, roles=frozenset(held.roles), token=held.id)

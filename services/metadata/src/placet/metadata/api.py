@@ -13,6 +13,7 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from placet.errors import Unauthenticated, Unreadable
 from placet.events import Clock
 from placet.events.known_fields import known_parameters
+from placet.events.shares import Shares
 from placet.events.store import EventStore
 from placet.metadata.queries import Filter, Queries, entry, shown
 from placet.trust import KeySet, tokens
@@ -27,10 +28,14 @@ Text = Annotated[str | None, Query(max_length=100, pattern=r"^[ -~]+$")]
 
 
 def router(*, keys: KeySet, clock: Clock, queries: Queries, store: EventStore) -> APIRouter:
-    async def reader(request: Request) -> None:
+    shares = Shares()
+
+    async def reader(request: Request) -> AsyncIterator[None]:
         token = tokens.verify_bearer(request.headers.get("authorization"), keys, now=clock.now())
         if await queries.is_revoked(token.id):
             raise Unauthenticated("this token was revoked", fix="ask an admin for a new one")
+        with shares.taken_by(token.person):
+            yield
 
     api = APIRouter(prefix="/v1", tags=["audit"], dependencies=[Depends(reader), Depends(known_parameters)])
 
