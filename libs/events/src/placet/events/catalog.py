@@ -57,6 +57,8 @@ def event(
 
     def declare(cls: type[T]) -> type[T]:
         body = {key: value for key, value in vars(cls).items() if key not in ("__dict__", "__weakref__")}
+        # In the order of the canonical bytes, where the decoder finds each field at the first look.
+        body["__annotations__"] = dict(sorted(body.get("__annotations__", {}).items()))
         made: type[Any] = types.new_class(
             cls.__name__,
             (msgspec.Struct,),
