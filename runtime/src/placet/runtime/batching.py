@@ -23,6 +23,8 @@ from placet.runtime.model import Model
 from placet.runtime.signature import Tensors
 
 QUICK = 0.002  # seconds
+TURNS = 3
+"""Of the event loop that bring nothing new before a call that may be shared."""
 
 Answer = Tensors | Exception
 
@@ -61,6 +63,7 @@ class Batcher:
         self._waiting: deque[_Waiting] = deque()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="model")
         self._is_busy = False  # a call is in the thread, or one is due on this loop
+        self._is_shared = False
         self._seconds: dict[int, float] = {}  # recent duration of a call, by the bit length of its rows
 
     def submit(self, inputs: Tensors, outputs: tuple[str, ...]) -> asyncio.Future[Tensors]:
@@ -73,7 +76,7 @@ class Batcher:
         self._waiting.append(waiting)
         if not self._is_busy:
             self._is_busy = True
-            self._loop.call_soon(self._serve)  # after whatever else this turn of the loop brings
+            self._call_soon()
         return waiting.answer
 
     @property
@@ -85,8 +88,29 @@ class Batcher:
         """After the last answer; the thread ends."""
         self._thread.shutdown(wait=True)
 
+    def _call_soon(self) -> None:
+        """After whatever else this turn of the loop brings; where calls have been shared, after what is on its way, too.
+
+        Whoever was just answered asks again in a moment, and what has arrived must be read before or after the call
+        anyway. A request is with us three turns after its connection was ready.
+        """
+        if self._is_shared:
+            self._loop.call_soon(self._gather, len(self._waiting), TURNS)
+        else:
+            self._loop.call_soon(self._serve)
+
+    def _gather(self, before: int, turns: int) -> None:
+        waiting = len(self._waiting)
+        if waiting > before and waiting < self._max_rows:
+            turns = TURNS
+        if turns:
+            self._loop.call_soon(self._gather, waiting, turns - 1)
+        else:
+            self._serve()
+
     def _serve(self) -> None:
         batch = self._take()
+        self._is_shared = len(batch) > 1
         if not batch:
             self._is_busy = False
         elif self._is_quick_for(sum(one.rows for one in batch)):
@@ -116,8 +140,7 @@ class Batcher:
             else:
                 one.answer.set_result(answer)
         if self._waiting:
-            # A turn of the loop later, which reads what those who were just answered ask next.
-            self._loop.call_soon(self._loop.call_soon, self._serve)
+            self._call_soon()
         else:
             self._is_busy = False
 
