@@ -89,7 +89,7 @@ class Batcher:
         self._thread.shutdown(wait=True)
 
     def _call_soon(self) -> None:
-        """After whatever else this turn of the loop brings; where calls have been shared, after what is on its way, too.
+        """After what this turn of the loop brings; where calls have been shared, after what is on its way, too.
 
         Whoever was just answered asks again in a moment, and what has arrived must be read before or after the call
         anyway. A request is with us three turns after its connection was ready.
