@@ -50,9 +50,7 @@ class Connection:
         return perf_counter() - self._asked
 
 
-def load(
-    host: str, port: int, path: str, connections: int, seconds: float, body: bytes
-) -> dict[str, float]:
+def load(host: str, port: int, path: str, connections: int, seconds: float, body: bytes) -> dict[str, float]:
     lines = [
         f"POST {path} HTTP/1.1",
         f"Host: {host}",

@@ -90,6 +90,37 @@ async def test_what_waits_is_answered_by_one_call_each_with_its_own_rows(
     assert model.calls == [[1], [2, 3, 4, 5]]
 
 
+async def test_who_was_just_answered_shares_the_next_call_with_who_asks_some_turns_later(
+    model: HeldModel,
+) -> None:
+    """As requests do that come over connections: they are with us some turns of the loop after an answer."""
+    batcher = Batcher(model, max_rows=8, max_waiting=8, quick=3600)
+    await answered(*[ask(batcher, row) for row in range(8)])
+    model.calls.clear()
+
+    async def asks_again(row: int) -> None:
+        for _ in range(5):
+            for _ in range(row % 4):
+                await asyncio.sleep(0)
+            await ask(batcher, row)
+
+    await asyncio.gather(*[asks_again(row) for row in range(8)])
+    assert [len(rows) for rows in model.calls] == [8] * 5
+    batcher.close()
+
+
+async def test_who_is_alone_again_waits_for_nobody(model: HeldModel) -> None:
+    batcher = Batcher(model, max_rows=8, max_waiting=8, quick=3600)
+    await answered(ask(batcher, 1), ask(batcher, 2))
+    await ask(batcher, 3)
+    await ask(batcher, 4)  # now known to be alone, and to be quick
+
+    asked = ask(batcher, 5)
+    await asyncio.sleep(0)
+    assert asked.done()
+    batcher.close()
+
+
 async def test_a_call_is_never_larger_than_the_limit(model: HeldModel, busy: Batcher) -> None:
     asked = [ask(busy, 2, 2, 2), ask(busy, 3, 3, 3), ask(busy, 4, 4, 4), ask(busy, *[5.0] * 20)]
 

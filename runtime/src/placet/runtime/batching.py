@@ -1,10 +1,11 @@
 """Many requests, few model calls: what arrives while the model is busy is answered by one call.
 
-Nothing ever waits for a batch to fill. A request that finds the model idle goes straight through: on the
-event loop itself if calls of that size have lately been shorter than `QUICK` (a hop to a thread would cost
-more than it frees: a thread holds the interpreter for up to 5 ms at a time), else in the one worker thread.
-Requests share a call only if their inputs agree in names, datatypes and row shape and they want the same
-outputs. If a shared call fails, each is asked alone, so that a bad row fails only its own request.
+Nothing ever waits for a batch to fill: a call that may be shared is made when nothing is left to read. A request
+that finds the model idle, and was alone before, goes straight through: on the event loop itself if calls of that
+size have lately been shorter than `QUICK` (a hop to a thread would cost more than it frees: a thread holds the
+interpreter for up to 5 ms at a time), else in the one worker thread. Requests share a call only if their inputs
+agree in names, datatypes and row shape and they want the same outputs. If a shared call fails, each is asked alone,
+so that a bad row fails only its own request.
 """
 
 from __future__ import annotations
