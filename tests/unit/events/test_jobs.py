@@ -397,3 +397,20 @@ async def test_what_is_asked_for_anew_while_it_runs_is_done_anew_after_it(wiring
         await eventually(lambda: len(building.begun) == 2)
     assert building.most_at_once == 1
     assert await jobs_left(wiring) == []
+
+
+async def test_what_is_asked_for_anew_while_it_is_taken_is_done_as_it_was_asked_last(wiring: Wiring) -> None:
+    building = Building()
+    late = FatefulStore(wiring.store, ["held"])
+    await enqueue(wiring, "churn")
+    async with running(runner(replace(wiring, store=late), building).run()):
+        await eventually(lambda: not late.script)
+
+        async def change(work: UnitOfWork) -> None:
+            work.enqueue("build", "churn", Build(what="the second"))
+
+        await transact(wiring, "tester", CONTEXT, change)
+        late.released.set()
+        await is_result(wiring, "built the second")
+    assert building.begun == [("the second", 0)]
+    assert await jobs_left(wiring) == []

@@ -132,7 +132,14 @@ class JobRunner:
                     "next_at": now + backoff(attempts),
                     "reason": storable(str(job)),
                 }
-            take = sa.update(table).where(due, table.c.key == row.key).values(**values)
+            # Asked for anew between the look and the taking, it would be done as it was asked for before.
+            is_as_read = sa.and_(
+                table.c.key == row.key,
+                table.c.attempts == row.attempts,
+                table.c.payload == row.payload,
+                table.c.context == row.context,
+            )
+            take = sa.update(table).where(due, is_as_read).values(**values)
             try:
                 await self._wiring.store.commit(Unit(claims=(Claim(statement=take),)))
             except ClaimLost:
