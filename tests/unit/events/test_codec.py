@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from placet.errors import Refused, TooLarge, Unreadable
 from placet.events.catalog import Catalog, event
 from placet.events.codec import MAX_EVENT_BYTES, Codec, moment, timestamp
-from placet.events.envelope import PLATFORM, Actor, Event
+from placet.events.envelope import PLATFORM, Actor, Attributes, Event
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,6 +132,33 @@ def test_the_bytes_are_a_cloud_event_in_structured_mode() -> None:
         "traceparent": "00-a-b-01",
         "data": {"text": "ü", "number": 0, "flag": False, "nothing": None, "parts": []},
     }
+
+
+def test_the_attributes_are_read_out_of_the_bytes() -> None:
+    sealed = seal(said(), causationid="0", traceparent="00-a-b-01")
+
+    assert sealed.attributes == Attributes(
+        specversion="1.0",
+        id="1",
+        source="tester",
+        time="2026-01-01T00:00:00.000Z",
+        partitionkey="churn",
+        correlationid="operation-1",
+        causationid="0",
+        authid="person:1",
+        authtype="user",
+        traceparent="00-a-b-01",
+    )
+    assert sealed.actor == Actor.person("person:1")
+
+
+def test_attributes_that_were_lost_in_the_own_log_are_told_when_asked_for() -> None:
+    raw = seal(said("hello")).raw.replace(b'"id":"1",', b"")
+    (read,) = CODEC.read_all([raw])
+
+    assert read.data == said("hello")
+    with pytest.raises(Unreadable, match=r"not a CloudEvent.*`id`"):
+        _ = read.actor
 
 
 def test_what_does_not_apply_is_left_out_of_the_envelope() -> None:

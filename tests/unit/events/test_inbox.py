@@ -46,7 +46,7 @@ NEXT = sa.select(sa.func.coalesce(sa.func.max(kept.c.number), 0) + 1).scalar_sub
 
 
 def place_of(heard: Heard[Any] | Delivery) -> str:
-    producer = heard.event.source if isinstance(heard, Heard) else heard.producer
+    producer = heard.event.producer if isinstance(heard, Heard) else heard.producer
     return f"{producer} {heard.epoch} {heard.position}"
 
 

@@ -66,8 +66,12 @@ async def test_a_decision_is_appended_with_its_context(wiring: Wiring, clock: Ma
         "thing/1",
         ThingKept(text="a"),
     )
-    assert (event.source, event.partitionkey, event.correlationid) == ("tester", "churn", "operation-1")
-    assert (event.causationid, event.traceparent, event.actor) == ("event-0", "00-a-b-01", CONTEXT.actor)
+    assert (event.producer, event.partitionkey, event.correlationid) == ("tester", "churn", "operation-1")
+    assert (event.causationid, event.attributes.traceparent, event.actor) == (
+        "event-0",
+        "00-a-b-01",
+        CONTEXT.actor,
+    )
     assert event.time == "2026-01-01T00:00:00.000Z"
 
 

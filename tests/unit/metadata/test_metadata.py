@@ -65,7 +65,7 @@ class Metadata:
         last: dict[str, int] = {}
         for payload in payloads:
             heard = self.heard(payload, 0)
-            last[heard.event.source] = position = last.get(heard.event.source, 0) + 1
+            last[heard.event.producer] = position = last.get(heard.event.producer, 0) + 1
             await self.keep(Heard(event=heard.event, epoch="1", position=position))
 
     @asynccontextmanager

@@ -18,9 +18,9 @@ import msgspec
 import rfc8785
 from msgspec.structs import force_setattr
 
-from placet.errors import Refused, TooLarge, Unreadable
+from placet.errors import Refused, TooLarge
 from placet.events.catalog import Catalog, contract_of, schema_id
-from placet.events.envelope import Actor, Event
+from placet.events.envelope import BROKEN, Actor, Event, no_cloud_event
 
 MAX_EVENT_BYTES = 64 * 1024
 
@@ -28,7 +28,6 @@ _PARTITION = re.compile(r"[a-z][a-z0-9-]{1,38}[a-z0-9]")
 """A project's name, or `PLATFORM`. It is the last word of a routing key, where a dot would make two of it and a long
 one is refused by the broker for good."""
 _LONG_NUMBER = re.compile(rb"[:,\[]-?\d{16}")
-_BROKEN = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 _Whole = tuple[str, Callable[[bytes], Event[Any] | None]]
 _NEITHER: _Whole = ("", lambda _: None)
 """What stands in for the name and the decoder of a type that is not read in one pass."""
@@ -110,33 +109,19 @@ class Codec:
                 f"{contract.type} of {subject} would be {len(raw)} bytes, an event is at most {MAX_EVENT_BYTES}",
                 fix="put what is large into the registry and its digest into the event",
             )
-        return Event(
-            specversion="1.0",
-            id=id,
-            source=contract.producer,
-            type=contract.type,
-            subject=subject,
-            time=wire.time,
-            partitionkey=partitionkey,
-            correlationid=correlationid,
-            causationid=causationid,
-            authid=actor.id,
-            authtype=actor.type,
-            traceparent=traceparent,
-            data=data,
-            raw=raw,
-        )
+        return Event(data=data, subject=subject, type=contract.type, raw=raw)
 
     def read(self, raw: bytes) -> Event[Any]:
         """The event in `raw`, its data lifted to the newest version. Raises Unreadable."""
-        (event,) = self.read_all((raw,))
-        return event
+        envelope = self.read_envelope(raw)
+        return msgspec.structs.replace(envelope, data=self.catalog.decode(envelope.type, envelope.data))
 
     def read_all(self, raws: Iterable[bytes]) -> list[Event[Any]]:
-        """The events in `raws`, as `read` gives them; one loop without calls of ours, for a replay of millions.
+        """The events in `raws`, which are this service's own; one loop without calls of ours, for a replay of millions.
 
-        Envelope and payload are read in one pass where nothing is unusual. In canonical bytes the type comes last, so
-        their last bytes tell how to decode them; that it is the event's type is checked all the same.
+        As `read` gives them, but that nobody looks at the attributes here (see `Event`). Envelope and payload are read
+        in one pass where nothing is unusual. In canonical bytes the type comes last, so their last bytes tell how to
+        decode them; that it is the event's type is checked all the same.
         """
         events: list[Event[Any]] = []
         tail, whole = self._tail, self._whole
@@ -144,10 +129,10 @@ class Codec:
             type_name, decode = whole.get(raw[tail:], _NEITHER)
             try:
                 event = decode(raw)
-            except _BROKEN:
+            except BROKEN:
                 event = None
             if event is None or event.type != type_name:
-                event = self._read_in_steps(raw)  # an older version; or it says what is wrong
+                event = self.read(raw)  # an older version; or it says what is wrong
             else:
                 force_setattr(event, "raw", raw)  # nobody has seen the event yet
             events.append(event)
@@ -157,14 +142,11 @@ class Codec:
         """The event in `raw` with its data left as bytes: for who carries or keeps events without acting on them."""
         try:
             envelope = self._envelopes.decode(raw)
-        except _BROKEN as error:
-            raise Unreadable(f"not a CloudEvent 1.0 in structured mode: {error}") from error
+        except BROKEN as error:
+            raise no_cloud_event(error) from error
         force_setattr(envelope, "raw", raw)
+        _ = envelope.attributes  # raises Unreadable where one is missing
         return envelope
-
-    def _read_in_steps(self, raw: bytes) -> Event[Any]:
-        envelope = self.read_envelope(raw)
-        return msgspec.structs.replace(envelope, data=self.catalog.decode(envelope.type, envelope.data))
 
     def _canonical(self, wire: _Wire, *, plain: bool) -> bytes:
         try:

@@ -275,14 +275,16 @@ class Inbox:
             return "carries no epoch or no position"
         try:
             event = self._wiring.codec.read_envelope(delivery.raw)
-            told = routing_key(event.type, event.partitionkey)
+            attributes = event.attributes
+            project = attributes.partitionkey
+            told = routing_key(event.type, project)
         except Unreadable as error:
             return str(error)
-        if event.source != delivery.producer:
-            return f"its envelope says {event.source!r:.100}, its sender is {delivery.producer}"
+        if attributes.source != delivery.producer:
+            return f"its envelope says {attributes.source!r:.100}, its sender is {delivery.producer}"
         if told != delivery.routing_key:
             # Permissions are about routing keys, handlers about types: a key that does not tell the type gets by both.
-            return f"it is a {event.type!r:.100} of {event.partitionkey!r:.100}, and its routing key says otherwise"
+            return f"it is a {event.type!r:.100} of {project!r:.100}, and its routing key says otherwise"
         return None
 
     def _stray(self, delivery: Delivery, reason: str, now: float) -> Put:

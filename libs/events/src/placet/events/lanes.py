@@ -215,7 +215,8 @@ class Lanes:
             if not isinstance(outcome, Done):
                 raise _NotDone
 
-        parent = propagate.extract({"traceparent": event.traceparent}) if event.traceparent else None
+        traceparent = event.attributes.traceparent
+        parent = propagate.extract({"traceparent": traceparent}) if traceparent else None
         with self._wiring.tracer.start_as_current_span(
             f"{self._service} handles {event.type}", context=parent, kind=trace.SpanKind.CONSUMER
         ):

@@ -43,12 +43,13 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def after(cls, event: Event[Any], service: str) -> Context:
         """The context of `service` reacting to `event`."""
+        attributes = event.attributes
         return cls(
-            project=event.partitionkey,
-            correlation=event.correlationid,
-            causation=event.id,
+            project=attributes.partitionkey,
+            correlation=attributes.correlationid,
+            causation=attributes.id,
             actor=Actor.service(service),
-            traceparent=current_traceparent() or event.traceparent,
+            traceparent=current_traceparent() or attributes.traceparent,
         )
 
 

@@ -20,7 +20,7 @@ async def on_events(heard: Sequence[Heard[Any]], work: UnitOfWork, reads: Reads)
     or a repetition, whatever the inbox believes.
     """
     first = heard[0]
-    producer = first.event.source
+    producer = first.event.producer
     known = {
         row.epoch: row.began_after
         for row in await reads.rows(sa.select(epochs).where(epochs.c.producer == producer))
