@@ -20,6 +20,7 @@ from typing import Any
 import httpx
 from placet.trust import own_key
 
+from tests.support.git_server import GitServer, git_server
 from tests.support.servers import CaddyServer, PostgreSQL, RabbitMQ, Registry
 from tests.support.servers.http import ask
 from tests.support.servers.local import free_port, poll
@@ -31,8 +32,11 @@ LEASE_SECONDS = "2"
 
 @dataclass(frozen=True, kw_only=True)
 class Platform:
+    """`git` is a server that it may fetch from."""
+
     url: str
     token: str
+    git: GitServer
 
     def http(self) -> httpx.AsyncClient:
         """A client that is nobody's: send `authorized()` along to be the administrator."""
@@ -87,19 +91,20 @@ class Process:
 def embedded(folder: Path) -> Iterator[Platform]:
     """`placet up` in a home of its own."""
     state = folder / "state"
-    process = Process(
-        [sys.executable, "-m", "placet.cli", "up", "--data", str(folder / "data"), "--port", "0"],
-        {"HOME": str(folder), "XDG_STATE_HOME": str(state)},
-        folder / "platform.log",
-    )
-    found = state / "placet" / "platform.json"
-    process.start()
-    try:
-        poll(found.exists, or_give_up=lambda: None if process.is_running else process.last_words())
-        where = json.loads(found.read_text())
-        yield Platform(url=where["url"], token=where["token"])
-    finally:
-        process.stop()
+    with git_server(folder / "repositories") as git:
+        process = Process(
+            [sys.executable, "-m", "placet.cli", "up", "--data", str(folder / "data"), "--port", "0"],
+            {"HOME": str(folder), "XDG_STATE_HOME": str(state), "PLACET_GIT_HOSTS": git.address},
+            folder / "platform.log",
+        )
+        found = state / "placet" / "platform.json"
+        process.start()
+        try:
+            poll(found.exists, or_give_up=lambda: None if process.is_running else process.last_words())
+            where = json.loads(found.read_text())
+            yield Platform(url=where["url"], token=where["token"], git=git)
+        finally:
+            process.stop()
 
 
 @dataclass(kw_only=True)
@@ -111,6 +116,7 @@ class DistributedPlatform:
     database_url: str
     registry_url: str
     edge: CaddyServer
+    git: GitServer
     module: str | None = None
     """What runs a service instead of its own module; it gets the service's name."""
     processes: dict[str, Process] = field(default_factory=dict)
@@ -118,7 +124,8 @@ class DistributedPlatform:
 
     @property
     def platform(self) -> Platform:
-        return Platform(url=self.edge.url, token=(self.folder / "keys" / "admin.token").read_text())
+        token = (self.folder / "keys" / "admin.token").read_text()
+        return Platform(url=self.edge.url, token=token, git=self.git)
 
     def start(self) -> None:
         self._make_keys()
@@ -171,7 +178,11 @@ class DistributedPlatform:
     def _environment(self, service: str) -> dict[str, str]:
         keys = self.folder / "keys"
         every: dict[str, dict[str, object]] = {
-            "gateway": {"TOKEN_KEY": keys / "tokens.pem", "ADMIN_TOKEN_FILE": keys / "admin.token"},
+            "gateway": {
+                "TOKEN_KEY": keys / "tokens.pem",
+                "ADMIN_TOKEN_FILE": keys / "admin.token",
+                "GIT_HOSTS": self.git.address,
+            },
             "certifier": {"SIGNING_KEY": keys / "certificates.pem"},
             "builder": {"TOKEN_KEYS": keys / "tokens.json", "DATA_DIR": self.folder / "builder"},
             "deployer": {
@@ -212,19 +223,23 @@ def distributed(
         server.start()
     broker = rabbitmq.in_new_virtual_host()
     database_url = postgres.create_database()
-    platform = DistributedPlatform(
-        folder=folder,
-        broker=broker,
-        database_url=database_url,
-        registry_url=registry.url,
-        edge=caddy,
-        module=module,
-    )
     try:
-        platform.start()
-        yield platform
+        with git_server(folder / "repositories") as git:
+            platform = DistributedPlatform(
+                folder=folder,
+                broker=broker,
+                database_url=database_url,
+                registry_url=registry.url,
+                edge=caddy,
+                git=git,
+                module=module,
+            )
+            try:
+                platform.start()
+                yield platform
+            finally:
+                platform.stop()
     finally:
-        platform.stop()
         caddy.empty()
         postgres.start()
         postgres.drop_database(database_url)

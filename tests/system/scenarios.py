@@ -19,6 +19,7 @@ from placet.cli.examination import examine
 from placet.client import Client, Connection, Operation
 from placet.projects import pack
 
+from tests.support.git_server import new_repository
 from tests.support.platforms import Platform
 from tests.system.models import write_project
 
@@ -61,6 +62,24 @@ class Scenarios:
         assert docs.status_code == 200
         assert "sandbox" in docs.headers["content-security-policy"]
         assert f"{platform.url}/models/{project}/predict" in docs.text
+
+    async def test_a_model_is_deployed_from_the_repository_where_it_is_kept(
+        self, platform: Platform, tmp_path: Path, project: str
+    ) -> None:
+        """And is the source that a clone of it would be."""
+        repository = new_repository(platform.git.root / project)
+        folder = write_project(repository.folder / "models" / "one", project)
+        commit = repository.commit({"data.csv": b"1,2\n"})
+
+        address = f"{platform.git.url(repository)}@main#subdirectory=models/one"
+        async with client_of(platform) as client:
+            live = await finish(client, await client.command("deploy", git=address))
+            said = [each async for each in client.events(project=project) if "uploaded" in each["type"]]
+        assert live.state == "live"
+        assert live.source == pack(folder, tmp_path / "same.tar").digest
+        assert await predict(platform, project, 5.0) == pytest.approx(10.0)
+        origin = f"git+{platform.git.url(repository)}@{commit}#subdirectory=models/one"
+        assert [each["data"]["origin"] for each in said] == [origin]
 
     async def test_its_certificate_is_signed_and_speaks_of_the_image(
         self, platform: Platform, tmp_path: Path, project: str

@@ -271,7 +271,7 @@ def test_following_a_project_ends_as_its_last_operation_does(
 
 
 @pytest.mark.parametrize(
-    "source", ["https://example.org/x.git@main", "git@example.org:x.git", "nowhere", "sha256:XY"]
+    "source", ["ssh://example.org/x.git@main", "git@example.org:x.git", "nowhere", "sha256:XY"]
 )
 def test_a_source_that_cannot_be_meant_is_wrong_usage(
     placet: Placet, platform: FakePlatform, source: str
@@ -280,6 +280,18 @@ def test_a_source_that_cannot_be_meant_is_wrong_usage(
     assert ended.status == 2
     assert source in ended.err
     assert "usage: placet deploy" in ended.err
+
+
+@pytest.mark.parametrize(
+    "source", ["https://example.org/x.git@main", "git+http://example.org/x#subdirectory=a"]
+)
+def test_a_git_address_is_for_the_platform_to_fetch(
+    placet: Placet, platform: FakePlatform, source: str
+) -> None:
+    ended = placet("deploy", source, "--project", "wine")
+    assert ended.status == 0
+    assert platform.commands == [{"command": "deploy", "project": "wine", "source": {"git": source}}]
+    assert "fetched" in ended.err
 
 
 def test_a_folder_without_a_manifest_is_not_sent(

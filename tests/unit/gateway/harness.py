@@ -21,6 +21,7 @@ from placet.events.envelope import Actor
 from placet.events.http import http_app
 from placet.events.store import Put, Unit
 from placet.events.testing import ManualClock
+from placet.gateway.adapters.git_repositories import GitRepositories
 from placet.gateway.bootstrap import build
 from placet.gateway.ports import Ports
 from placet.gateway.projections import TABLES
@@ -159,7 +160,11 @@ async def a_gateway(folder: Path, clock: ManualClock | None = None, **limits: An
         max_source_bytes=MAX_SOURCE,
         **limits,
     )
-    service = await build(settings, wiring, Ports(sources=sources, envelopes=envelopes))
+    repositories = GitRepositories(
+        hosts=settings.allowed_git_hosts, max_bytes=MAX_SOURCE, seconds=settings.git_seconds
+    )
+    ports = Ports(sources=sources, repositories=repositories, envelopes=envelopes)
+    service = await build(settings, wiring, ports)
     for step in service.start:
         await step()
     try:

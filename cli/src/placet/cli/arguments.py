@@ -268,7 +268,10 @@ def _wait(parser: argparse.ArgumentParser) -> None:
 
 def _source(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "source", metavar="SOURCE", help="a folder, or an image digest from `placet list --images`"
+        "source",
+        metavar="SOURCE",
+        help="a folder, a git address (https://host/team/model.git@ref#subdirectory=folder) that the platform fetches,"
+        " or an image digest from `placet list --images`",
     )
     parser.add_argument(
         "--project", metavar="NAME", type=_new_name, help="another name than the one in placet.yaml"

@@ -35,7 +35,14 @@ class ImageDigest:
     """Possibly only its beginning."""
 
 
-def meant(source: str) -> Folder | ImageDigest:
+@dataclass(frozen=True)
+class GitSource:
+    """What the platform is to fetch, as it was typed."""
+
+    address: str
+
+
+def meant(source: str) -> Folder | GitSource | ImageDigest:
     """What was typed. `WrongUsageError` for what cannot be deployed."""
     if source.startswith("sha256:"):
         if not _DIGEST.fullmatch(source):
@@ -44,14 +51,20 @@ def meant(source: str) -> Folder | ImageDigest:
                 fix="write sha256: and up to 64 hexadecimal digits, as `placet list --images` shows them",
             )
         return ImageDigest(source)
+    if re.match(r"(git\+)?https?://", source):
+        return GitSource(source)
     if "://" in source or re.match(r"[\w.-]+@[\w.-]+:", source):
         raise WrongUsageError(
-            f"{source!r} is a git address, which is not supported yet", fix="clone it and name the folder"
+            f"{source!r} is a git address that no platform fetches from, since it has no keys",
+            fix="write it as https://host/team/model.git@ref, or clone it and name the folder",
         )
     path = Path(source)
     if not path.is_dir():
         kind = "is a file" if path.exists() else "does not exist"
-        raise WrongUsageError(f"{source!r} {kind}", fix="name a folder, or an image digest (sha256:…)")
+        raise WrongUsageError(
+            f"{source!r} {kind}",
+            fix="name a folder, a git address (https://…@ref) or an image digest (sha256:…)",
+        )
     return Folder(path)
 
 
@@ -86,6 +99,17 @@ async def submit(
                 await platform.upload(archive, packed.digest)
                 step.detail = f"{packed.digest[:19]}…"
     return await platform.command(command, project=project, digest=packed.digest)
+
+
+async def submit_git(
+    platform: Client, command: Command, source: GitSource, steps: Progress, *, project: str | None = None
+) -> Operation:
+    """The operation asked for of what the platform fetches: its rules see it there, nothing is checked here."""
+    await _must_be_allowed(platform, command)
+    with _timed(steps, "fetched") as step:
+        operation = await platform.command(command, project=project, git=source.address)
+        step.detail = f"{(operation.source or '')[:19]}…"
+    return operation
 
 
 async def _must_be_allowed(platform: Client, command: Command) -> None:

@@ -14,7 +14,7 @@ from placet.cli.progress import Progress, progress
 from placet.cli.report import conclude, describe, describe_project, refusals_of
 from placet.cli.screen import Screen
 from placet.cli.session import connect
-from placet.cli.submission import Folder, find_image, meant, submit
+from placet.cli.submission import Folder, GitSource, find_image, meant, submit, submit_git
 from placet.client import Client, Command, ModelDetail, Operation
 from placet.errors import Refused, Unavailable, Unreadable
 
@@ -111,6 +111,8 @@ async def _submit(command: Command, arguments: Namespace, screen: Screen) -> int
     async def ask(platform: Client, steps: Progress) -> Operation:
         if isinstance(source, Folder):
             return await submit(platform, command, source, steps, project=project)
+        if isinstance(source, GitSource):
+            return await submit_git(platform, command, source, steps, project=project)
         image = await find_image(platform, source)
         return await platform.command(command, project=project, image=image.image)
 

@@ -51,6 +51,8 @@ PAGE = 500
 _CHUNK = 1 << 20
 _PAUSE = 0.5
 _CALL = httpx.Timeout(60.0, connect=10.0)
+# A platform fetches what a git address names before it answers.
+_FETCH = httpx.Timeout(60.0, connect=10.0, read=600.0)
 # An event stream says something, if only a comment, every few seconds, so that silence is a dead connection;
 # a model that logs nothing is no dead connection.
 _ENDLESS = httpx.Timeout(60.0, connect=10.0, read=None)
@@ -112,23 +114,27 @@ class Client:
         *,
         project: str | None = None,
         digest: str | None = None,
+        git: str | None = None,
         image: str | None = None,
         key: str | None = None,
     ) -> Operation:
         """Ask for something; the answer is the operation as it stands, mostly `requested`.
 
-        `digest` names an uploaded source, `image` an image of `images()`; at most one of them. The same `key`
-        sent again names the same operation.
+        `digest` names an uploaded source, `git` one that the platform is to fetch, `image` an image of `images()`; at
+        most one of them. The same `key` sent again names the same operation.
         """
         asked: dict[str, Any] = {"command": command}
         if project is not None:
             asked["project"] = project
         if digest is not None:
             asked["source"] = {"digest": digest}
+        elif git is not None:
+            asked["source"] = {"git": git}
         elif image is not None:
             asked["source"] = {"image": image}
         headers = {"Idempotency-Key": key or self._new_key()}
-        response = await self._call("POST", "/commands", json=asked, headers=headers)
+        limits = _CALL if git is None else _FETCH
+        response = await self._call("POST", "/commands", json=asked, headers=headers, limits=limits)
         return read(response.content, Operation)
 
     async def operation(self, operation: str) -> Operation:
@@ -313,6 +319,7 @@ class Client:
         body: Body | None = None,
         headers: Mapping[str, str] | None = None,
         again: bool = True,
+        limits: httpx.Timeout = _CALL,
     ) -> httpx.Response:
         """One call and its answer; sent `again` after a passing failure when that does no harm."""
         deadline = time.monotonic() + self._patience
@@ -321,7 +328,13 @@ class Client:
             failure: PlacetError
             try:
                 response = await self._http.request(
-                    method, path, params=params, json=json, content=content, headers=headers
+                    method,
+                    path,
+                    params=params,
+                    json=json,
+                    content=content,
+                    headers=headers,
+                    timeout=limits,
                 )
             except httpx.TransportError as lost:
                 failure = self._lost(lost)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
-from anyio import open_file, to_thread
+from anyio import open_file
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi import Path as InPath
 from fastapi.responses import JSONResponse, StreamingResponse
@@ -26,10 +26,12 @@ from placet.events.store import EventStore
 from placet.gateway.access import Access, Caller
 from placet.gateway.commands import Asked, Commands
 from placet.gateway.domain import ADMINS, MAKERS, must_have
+from placet.gateway.git_address import MAX_ADDRESS
+from placet.gateway.intake import Intake
 from placet.gateway.operations import PATHS, document
 from placet.gateway.ports import Ports
 from placet.gateway.queries import Queries
-from placet.projects import PROJECT_PATTERN, RESERVED_NAME, Limits, inspect_archive, parse_manifest
+from placet.projects import PROJECT_PATTERN, RESERVED_NAME
 
 DIGEST = r"^sha256:[0-9a-f]{64}$"
 NAME = r"^[ -~]+$"
@@ -43,6 +45,11 @@ LOOK_EVERY = 1.0
 class SourceRef(KnownFields):
     digest: str | None = Field(default=None, pattern=DIGEST)
     image: str | None = Field(default=None, pattern=DIGEST)
+    git: str | None = Field(
+        default=None,
+        max_length=MAX_ADDRESS,
+        description="such as https://host/team/model.git@v1.0#subdirectory=models/churn",
+    )
 
 
 def _unreserved(project: str) -> str:
@@ -100,7 +107,14 @@ def _replay(body: bytes, request: Request) -> Callable[[], Coroutine[Any, Any, M
 
 
 def router(
-    *, access: Access, commands: Commands, queries: Queries, ports: Ports, store: EventStore, max_source: int
+    *,
+    access: Access,
+    commands: Commands,
+    intake: Intake,
+    queries: Queries,
+    ports: Ports,
+    store: EventStore,
+    max_source: int,
 ) -> APIRouter:
     api = APIRouter(prefix="/v1", route_class=_BoundedBody, dependencies=[Depends(known_parameters)])
     caller = Depends(access.caller)
@@ -115,11 +129,9 @@ def router(
             return JSONResponse(_source(known.source, known.size, known.project, known.files))
         with tempfile.TemporaryDirectory(prefix="placet-source-") as folder:
             archive = Path(folder) / "source.tar"
-            size = await _receive(request, archive, wanted, max_source)
-            project, files = await to_thread.run_sync(_inspected, archive, Limits(max_archive=max_source))
-            await ports.sources.keep(wanted, archive)
-        await commands.uploaded(wanted, size, project, files, who.actor)
-        return JSONResponse(_source(wanted, size, project, files), 201)
+            await _receive(request, archive, wanted, max_source)
+            kept = await intake.keep(archive, wanted, who.actor)
+        return JSONResponse(_source(kept.source, kept.size, kept.project, kept.files), 201)
 
     @api.head("/sources/{digest}", tags=["sources"])
     async def head_source(digest: str, who: Caller = caller) -> Response:
@@ -134,12 +146,21 @@ def router(
         who: Caller = caller,
         idempotency_key: Annotated[str | None, Header(min_length=1, max_length=200, pattern=NAME)] = None,
     ) -> JSONResponse:
-        """Ask for a deploy, build, start, stop or delete. What becomes of it is told by its operation."""
+        """Ask for a deploy, build, start, stop or delete. What becomes of it is told by its operation.
+
+        A source that is named by a git address is fetched before the answer comes, which may take its time.
+        """
         must_have(who.roles, MAKERS, f"a {body.command}")
         source = body.source or SourceRef()
-        if source.digest and source.image:
-            raise Unreadable("a source is either a digest or an image, not both")
-        asked = Asked(command=body.command, project=body.project, source=source.digest, image=source.image)
+        if len([one for one in (source.digest, source.image, source.git) if one]) > 1:
+            raise Unreadable("a source is a digest, a git address or an image, and only one of them")
+        asked = Asked(
+            command=body.command,
+            project=body.project,
+            source=source.digest,
+            image=source.image,
+            git=source.git,
+        )
         operation = await commands.ask(asked, who.actor, idempotency_key=idempotency_key)
         location = f"/v1/operations/{operation.id}"
         return JSONResponse(document(operation), 202, headers={"Location": location})
@@ -239,7 +260,7 @@ def router(
     return api
 
 
-async def _receive(request: Request, into: Path, wanted: str, limit: int) -> int:
+async def _receive(request: Request, into: Path, wanted: str, limit: int) -> None:
     """Write the body to a file while hashing it. Raises TooLarge, or Refused when it is not what its name says."""
     sha256, size = hashlib.sha256(), 0
     declared = request.headers.get("content-length", "")
@@ -257,18 +278,6 @@ async def _receive(request: Request, into: Path, wanted: str, limit: int) -> int
         raise Refused(
             f"the {size} bytes sent are {got}, not {wanted}", fix="send the archive whose sha256 you name"
         )
-    return size
-
-
-def _inspected(archive: Path, limits: Limits) -> tuple[str, int]:
-    """The project's name and the number of its files. A manifest takes up to a second to read: not on the loop."""
-    contents = inspect_archive(archive, limits)
-    if contents.manifest is None:
-        raise Refused(
-            "the archive holds no placet.yaml at its top",
-            fix="run `placet init` in the project's folder",
-        )
-    return parse_manifest(contents.manifest).project, len(contents.files)
 
 
 def _too_large(limit: int) -> TooLarge:

@@ -14,9 +14,11 @@ import anyio.to_thread
 from placet.events import Periodic, Service, Wiring
 from placet.events.catalog import contract_of
 from placet.gateway.access import Access
+from placet.gateway.adapters.git_repositories import GitRepositories
 from placet.gateway.adapters.registry_artifacts import RegistryEnvelopes, RegistrySources
 from placet.gateway.api import router
-from placet.gateway.commands import SERVICE, Commands
+from placet.gateway.commands import Commands
+from placet.gateway.intake import SERVICE, Intake
 from placet.gateway.model_proxy import ModelProxy, ProxyLimits
 from placet.gateway.ports import Ports
 from placet.gateway.queries import Queries
@@ -35,11 +37,20 @@ async def build(settings: GatewaySettings, wiring: Wiring, ports: Ports | None =
     if ports is None:
         registry = open_registry(settings.registry)
         close.append(registry.close)
-        ports = Ports(sources=RegistrySources(registry), envelopes=RegistryEnvelopes(registry))
+        ports = Ports(
+            sources=RegistrySources(registry),
+            repositories=GitRepositories(
+                hosts=settings.allowed_git_hosts,
+                max_bytes=settings.max_source_bytes,
+                seconds=settings.git_seconds,
+            ),
+            envelopes=RegistryEnvelopes(registry),
+        )
     key = own_key(settings.token_key)
     queries = Queries(wiring.store)
     access = Access(KeySet([key.public]), queries, wiring.clock)
-    commands = Commands(wiring, queries, key)
+    intake = Intake(wiring, ports, max_bytes=settings.max_source_bytes)
+    commands = Commands(wiring, queries, intake, key)
     limits = ProxyLimits(
         silence=settings.model_silence_seconds,
         one_model=settings.model_requests,
@@ -49,6 +60,7 @@ async def build(settings: GatewaySettings, wiring: Wiring, ports: Ports | None =
     api = router(
         access=access,
         commands=commands,
+        intake=intake,
         queries=queries,
         ports=ports,
         store=wiring.store,

@@ -13,7 +13,6 @@ import sqlalchemy as sa
 from placet.errors import Conflict, Refused, Unknown
 from placet.events import PLATFORM, Actor, Context, UnitOfWork, Wiring, transact
 from placet.events.codec import timestamp
-from placet.events.contracts import gateway
 from placet.events.contracts.shapes import Command as Goal
 from placet.events.store import Claim, Run, Unit
 from placet.events.unit_of_work import current_traceparent
@@ -30,22 +29,22 @@ from placet.gateway.domain import (
     Start,
     Stop,
 )
+from placet.gateway.intake import SERVICE, Intake
 from placet.gateway.operations import Operation, requested, stall
 from placet.gateway.projections import new_operation, show_progress, update_operation
 from placet.gateway.queries import Queries
 from placet.trust import SigningKey, tokens
 
-SERVICE = "gateway"
-
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """A command as it came over HTTP. `source` and `image` are digests; at most one is given."""
+    """A command as it came over HTTP. `source` and `image` are digests, `git` an address; at most one is given."""
 
     command: str
     project: str | None
-    source: str | None
-    image: str | None
+    source: str | None = None
+    image: str | None = None
+    git: str | None = None
 
     @property
     def digest(self) -> str:
@@ -53,17 +52,24 @@ class Asked:
 
 
 class Commands:
-    def __init__(self, wiring: Wiring, queries: Queries, token_key: SigningKey) -> None:
+    def __init__(self, wiring: Wiring, queries: Queries, intake: Intake, token_key: SigningKey) -> None:
         self._wiring = wiring
         self._queries = queries
+        self._intake = intake
         self._token_key = token_key
 
     async def ask(self, asked: Asked, actor: Actor, *, idempotency_key: str | None) -> Operation:
         """Accept a command; the operation it began. The same key and request again give the same operation.
 
-        Raises Unknown for a project, source or image that is not here, Conflict for a key used for something else.
+        Raises Unknown for a project, source or image that is not here, Conflict for a key used for something else, and
+        of an address what fetching it raises: a source is known before an operation begins.
         """
-        command = await self._command(asked)
+        if asked.git is not None and idempotency_key is not None:
+            # Before it is fetched again: the branch may have moved on since.
+            earlier = await self._earlier(asked, actor, idempotency_key)
+            if earlier is not None:
+                return earlier
+        command = await self._command(asked, actor)
         id = self._wiring.ids.new()
         context = Context(
             project=command.project, correlation=id, actor=actor, traceparent=current_traceparent()
@@ -79,20 +85,6 @@ class Commands:
 
         operation, _ = await transact(self._wiring, SERVICE, context, change)
         return operation
-
-    async def uploaded(self, source: str, size: int, project: str, files: int, actor: Actor) -> None:
-        """Say that an archive was inspected and kept."""
-        context = Context(project=project, correlation=self._wiring.ids.new(), actor=actor)
-
-        async def change(work: UnitOfWork) -> None:
-            if await work.history(f"source/{source}"):
-                return
-            work.stage(
-                f"source/{source}", [gateway.SourceUploaded(source=source, size=size, project=project)]
-            )
-            work.put(p.sources, source=source, size=size, project=project, files=files)
-
-        await transact(self._wiring, SERVICE, context, change)
 
     async def issue_token(
         self, name: str, roles: frozenset[tokens.Role], lifetime: timedelta, actor: Actor | None
@@ -143,10 +135,10 @@ class Commands:
         forget = sa.delete(p.idempotency).where(p.idempotency.c.asked_at < until)
         await self._wiring.store.commit(Unit(writes=(Run(statement=forget),)))
 
-    async def _command(self, asked: Asked) -> Command:
+    async def _command(self, asked: Asked, actor: Actor) -> Command:
         match asked.command:
             case "deploy" | "build":
-                return await self._deploy(asked)
+                return await self._deploy(asked, actor)
             case "start":
                 project = _named(asked)
                 release, deleted = await self._queries.release_to_start(project), await self._deleted(project)
@@ -164,7 +156,7 @@ class Commands:
         last = await self._queries.operations(project=project, after=None, limit=1)
         return last[0].deleted if last else None
 
-    async def _deploy(self, asked: Asked) -> Deploy:
+    async def _deploy(self, asked: Asked, actor: Actor) -> Deploy:
         goal: Goal = "build" if asked.command == "build" else "deploy"
         if asked.image is not None:
             image = await self._queries.image(asked.image)
@@ -174,9 +166,15 @@ class Commands:
                 source=image["source"],
                 image=asked.image,
             )
+        if asked.git is not None:
+            fetched = await self._intake.fetch(asked.git, actor)
+            return Deploy(
+                project=asked.project or fetched.project, command=goal, source=fetched.source, image=None
+            )
         if asked.source is None:
             raise Refused(
-                f"a {asked.command} needs a source: {{'digest': …}} of an uploaded archive or {{'image': …}}"
+                f"a {asked.command} needs a source: {{'digest': …}} of an uploaded archive, {{'git': …}} or"
+                " {'image': …}"
             )
         source = await self._queries.source(asked.source)
         if source is None:

@@ -9,6 +9,8 @@ from typing import Any, Protocol
 
 from sqlalchemy import Row, Select
 
+from placet.gateway.git_address import GitAddress
+
 
 class Sources(Protocol):
     """Where uploaded archives are kept, by the digest they came with."""
@@ -20,6 +22,16 @@ class Sources(Protocol):
 
     def read(self, digest: str) -> AsyncIterator[bytes]:
         """The archive's bytes. Raises Unknown."""
+
+
+class Repositories(Protocol):
+    """Where sources are fetched from that somebody else keeps."""
+
+    async def check_out(self, address: GitAddress, into: Path) -> str:
+        """Write the files there into an empty folder, as they would lie in a clone; the commit's id.
+
+        Raises Refused for what is not there, not allowed or not to be had this way, TooLarge, Unavailable.
+        """
 
 
 class Envelopes(Protocol):
@@ -38,4 +50,5 @@ class Reads(Protocol):
 @dataclass(frozen=True, kw_only=True)
 class Ports:
     sources: Sources
+    repositories: Repositories
     envelopes: Envelopes

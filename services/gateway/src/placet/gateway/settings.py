@@ -26,6 +26,12 @@ class GatewaySettings(ServiceSettings):
     max_source_bytes: int = Field(
         default=1024**3, gt=0, description="largest source archive, in bytes as sent"
     )
+    git_hosts: str = Field(
+        default="",
+        description="hosts that sources may be fetched from by git, with commas between, such as"
+        " github.com,git.example.org:8443; http:// in front of one that has no TLS; none unless named",
+    )
+    git_seconds: float = Field(default=120.0, gt=0, description="how long fetching one source may take")
     model_silence_seconds: float = Field(
         default=300.0, gt=0, description="how long a model may say nothing before its caller is told so"
     )
@@ -38,3 +44,7 @@ class GatewaySettings(ServiceSettings):
         description="requests under way to all models, before more are told to come back; at most a quarter of the"
         " descriptors that the gateway may open",
     )
+
+    @property
+    def allowed_git_hosts(self) -> frozenset[str]:
+        return frozenset(host.strip().lower() for host in self.git_hosts.split(",") if host.strip())

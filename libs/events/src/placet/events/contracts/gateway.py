@@ -8,11 +8,15 @@ from placet.events.contracts.shapes import Command
 
 @event("gateway", "source.uploaded")
 class SourceUploaded:
-    """An archive passed inspection and is in the registry. It belongs to no release yet."""
+    """An archive passed inspection and is in the registry. It belongs to no release yet.
+
+    `origin` is where the platform fetched it itself: `git+https://…@commit`; none where it was sent.
+    """
 
     source: str
     size: int
     project: str
+    origin: str | None
 
 
 @event("gateway", "deploy.requested")

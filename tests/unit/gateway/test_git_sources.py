@@ -1,0 +1,103 @@
+"""A source that is named by a git address: fetched, kept as an upload is, and deployed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from placet.events.contracts.gateway import DeployRequested, SourceUploaded
+from placet.projects import pack
+
+from tests.support.git_server import GitServer, Repository, git_server, new_repository
+from tests.unit.gateway.harness import Gateway, a_gateway
+from tests.unit.gateway.test_gateway_api import MANIFEST, is_problem
+
+FILES = {"placet.yaml": MANIFEST, "model.skops": b"PK", ".placetignore": b"notes.txt\n", "notes.txt": b"mine"}
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[GitServer]:
+    with git_server(tmp_path / "served") as server:
+        yield server
+
+
+@pytest.fixture
+def repository(server: GitServer) -> Repository:
+    return new_repository(server.root / "churn")
+
+
+@pytest.fixture
+async def gateway(tmp_path: Path, server: GitServer) -> AsyncIterator[Gateway]:
+    async with a_gateway(tmp_path, git_hosts=f"github.com, {server.address}") as gateway:
+        yield gateway
+
+
+async def deploy(gateway: Gateway, address: str, **headers: str) -> httpx.Response:
+    body: dict[str, Any] = {"command": "deploy", "source": {"git": address}}
+    async with gateway.http() as http:
+        return await http.post("/v1/commands", json=body, headers=headers)
+
+
+async def test_it_is_kept_as_the_folder_of_a_clone_would_be(
+    gateway: Gateway, server: GitServer, repository: Repository, tmp_path: Path
+) -> None:
+    commit = repository.commit(FILES)
+    operation = (await deploy(gateway, f"{server.url(repository)}@main")).json()
+
+    packed = pack(repository.folder, tmp_path / "same.tar")
+    assert (operation["project"], operation["source"]) == ("churn", packed.digest)
+    assert gateway.sources.archives == {packed.digest: (tmp_path / "same.tar").read_bytes()}
+    _, uploaded, requested = await gateway.said()
+    assert uploaded == SourceUploaded(
+        source=packed.digest,
+        size=packed.size,
+        project="churn",
+        origin=f"git+{server.url(repository)}@{commit}",
+    )
+    assert isinstance(requested, DeployRequested)
+
+
+async def test_the_same_request_again_is_the_same_operation_though_the_branch_moved_on(
+    gateway: Gateway, server: GitServer, repository: Repository
+) -> None:
+    repository.commit(FILES)
+    first = await deploy(gateway, server.url(repository), **{"Idempotency-Key": "one"})
+    repository.commit({"model.skops": b"PK2"})
+    again = await deploy(gateway, server.url(repository), **{"Idempotency-Key": "one"})
+    fresh = await deploy(gateway, server.url(repository))
+
+    assert again.json() == first.json()
+    assert fresh.json()["source"] != first.json()["source"]
+
+
+async def test_another_commit_with_the_same_files_is_the_same_source_of_another_origin(
+    gateway: Gateway, server: GitServer, repository: Repository
+) -> None:
+    commits = []
+    for _ in range(2):
+        commits.append(repository.commit(FILES))
+        for _ in range(2):
+            assert (await deploy(gateway, server.url(repository))).status_code == 202
+
+    origins = [each.origin for each in await gateway.said() if isinstance(each, SourceUploaded)]
+    assert origins == [f"git+{server.url(repository)}@{commit}" for commit in commits]
+    assert len(gateway.sources.archives) == 1
+
+
+async def test_what_is_no_project_is_refused_and_nothing_is_said_or_kept(
+    gateway: Gateway, server: GitServer, repository: Repository
+) -> None:
+    repository.commit({"model.skops": b"PK"})
+    is_problem(await deploy(gateway, server.url(repository)), 422, "no placet.yaml", "placet init")
+    (repository.folder / "link").symlink_to("/etc/passwd")
+    repository.commit(FILES)
+    is_problem(await deploy(gateway, server.url(repository)), 422, "link")
+    is_problem(
+        await deploy(gateway, "https://elsewhere.org/x"), 422, "nothing from elsewhere.org", "github.com"
+    )
+
+    assert len(await gateway.said()) == 1  # the first token
+    assert gateway.sources.archives == {}
