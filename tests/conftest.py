@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.servers import CaddyServer, PostgreSQL, RabbitMQ, Registry, sources
+from tests.support.servers import CaddyServer, DockerEngine, PostgreSQL, RabbitMQ, Registry, sources
 
 
 def pytest_configure() -> None:
@@ -20,7 +20,7 @@ def pytest_report_header() -> list[str]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    servers = {"postgres", "rabbitmq", "registry", "caddy"}
+    servers = {"postgres", "rabbitmq", "registry", "caddy", "docker_engine"}
     for item in items:
         if isinstance(item, pytest.Function) and not servers.isdisjoint(item.fixturenames):
             item.add_marker("server")
@@ -48,6 +48,12 @@ def registry() -> Iterator[Registry]:
 def caddy() -> Iterator[CaddyServer]:
     with sources.CADDY.running() as server:
         server.empty()  # one at an address has routes of its own, and no server of our name
+        yield server
+
+
+@pytest.fixture(scope="session")
+def docker_engine() -> Iterator[DockerEngine]:
+    with sources.DOCKER.running() as server:
         yield server
 
 

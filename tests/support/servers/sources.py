@@ -17,7 +17,7 @@ import pytest
 from docker.errors import DockerException
 from testcontainers.core.exceptions import ContainerStartException
 
-from tests.support.servers import caddy, container, postgresql, rabbitmq, registry
+from tests.support.servers import caddy, container, docker_engine, postgresql, rabbitmq, registry
 from tests.support.servers.lifecycle import Lifecycle
 from tests.support.servers.local import DidNotStart
 
@@ -110,16 +110,22 @@ CADDY = Sources(
     can_run_locally=caddy.can_run_locally,
     run_locally=caddy.run_locally,
 )
+DOCKER = Sources(
+    name="docker",
+    at_address=docker_engine.at_address,
+    run_in_container=docker_engine.run_in_container,
+    can_run_locally=docker_engine.can_run_locally,
+    run_locally=docker_engine.run_locally,
+)
 
 NAMES = frozenset({"postgres", "rabbitmq", "registry", "caddy", "docker", "chromium"})
-"""What `PLACET_REQUIRE` may list. No test needs the last two yet, so nothing fails without them."""
+"""What `PLACET_REQUIRE` may list. No test needs the last one yet, so nothing fails without it."""
 
 
 def found() -> dict[str, str]:
     """Every kind of server, and where it would come from."""
     return {
-        **{sources.name: sources.where() for sources in (POSTGRES, RABBITMQ, REGISTRY, CADDY)},
-        "docker": container.engine() or "none",
+        **{sources.name: sources.where() for sources in (POSTGRES, RABBITMQ, REGISTRY, CADDY, DOCKER)},
         "chromium": shutil.which("chromium") or "none",
     }
 

@@ -145,7 +145,8 @@ async def test_the_image_says_what_it_is_and_how_it_runs(workshop: Workshop) -> 
     image = await workshop.build(workshop.project(PROJECT))
 
     config = await workshop.config(image)
-    assert config.cmd == ("python", "-m", "placet.runtime", "--root", "/app", "--port", "8080")
+    assert config.cmd[:3] == ("python", "-m", "placet.runtime")
+    assert config.cmd[3:] == ("--root", "/app", "--host", "0.0.0.0", "--port", "8080")
     assert config.env["PYTHONPATH"] == "/app/deps:/app/serving"
     assert (config.user, config.working_dir) == ("65532", "/app/project")
     assert dict(config.labels) == {

@@ -73,7 +73,8 @@ def image_config(
         platform=platform,
         diff_ids=(*base.diff_ids, *(layer.diff_id for layer in layers)),
         env={**base.env, "PYTHONPATH": "/app/deps:/app/serving"},
-        cmd=("python", "-m", "placet.runtime", "--root", "/app", "--port", "8080"),
+        # A container's own loopback is reached by nobody.
+        cmd=("python", "-m", "placet.runtime", "--root", "/app", "--host", "0.0.0.0", "--port", "8080"),  # noqa: S104
         user="65532",
         working_dir="/app/project",
         ports=("8080/tcp",),

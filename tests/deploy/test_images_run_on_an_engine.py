@@ -1,0 +1,130 @@
+"""What the builder makes is an image like any other: a real Docker Engine pulls it from a real registry and runs it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from secrets import token_hex
+from typing import Any
+
+import docker
+import httpx
+import pytest
+from placet.builder.adapters.image_workshop import ImageWorkshop
+from placet.builder.adapters.python_compiler import PythonCompiler
+from placet.builder.adapters.uv_packages import UvPackages
+from placet.builder.assembly import host_python
+from placet.events.contracts.builder import ImageBuilt
+from placet.oci import open_registry
+from placet.projects import pack
+
+from tests.support.eventually import eventually
+from tests.support.servers import DockerEngine, Registry
+from tests.system.models import write_project
+
+BASE_SCRIPT = Path(__file__).parents[2] / "deploy" / "offline" / "base_image.py"
+PORT = 8080
+SAY_TAG = "import sys; print('cp{}{}'.format(*sys.version_info))"
+
+
+@pytest.fixture(scope="module")
+def base(registry: Registry) -> str:
+    """A base image of this machine's distribution, in the registry: `repository@digest`."""
+    if shutil.which("apt-get") is None:
+        pytest.skip("base images are made of Debian's packages, on Debian")
+    made = subprocess.run(
+        [sys.executable, BASE_SCRIPT, registry.url], capture_output=True, text=True, check=False
+    )
+    assert made.returncode == 0, made.stderr
+    return made.stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def client(docker_engine: DockerEngine) -> Iterator[docker.DockerClient]:
+    client = docker_engine.client()
+    yield client
+    client.close()
+
+
+async def built(registry: Registry, base: str, folder: Path, scratch: Path) -> ImageBuilt:
+    packed = pack(folder, scratch / "source.tar")
+    images = open_registry(registry.url)
+    try:
+        await images.put_blob("sources", scratch / "source.tar")
+        workshop = ImageWorkshop(
+            registry=images,
+            base=base,
+            data=scratch / "builder",
+            packages=UvPackages(),
+            compiler=PythonCompiler(),
+        )
+        return await workshop.build("churn", 1, packed.digest)
+    finally:
+        await images.close()
+
+
+@pytest.fixture
+def network(client: docker.DockerClient) -> Iterator[str]:
+    made = client.networks.create(f"placet-{token_hex(4)}", internal=True)
+    yield str(made.name)
+    made.remove()
+
+
+@contextmanager
+def container(client: docker.DockerClient, image: str, network: str) -> Iterator[Any]:
+    """As an operator would run what is other people's code: nobody, with no rights, nothing to write to."""
+    running = client.containers.run(
+        image,
+        detach=True,
+        network=network,
+        read_only=True,
+        cap_drop=["ALL"],
+        security_opt=["no-new-privileges"],
+        mem_limit="512m",
+        environment={"PLACET_PROJECT": "churn", "PLACET_ACCESS": "public"},
+    )
+    try:
+        yield running
+    finally:
+        running.remove(force=True)
+
+
+async def test_an_image_is_pulled_from_a_registry_and_answers_as_it_is(
+    registry: Registry, base: str, client: docker.DockerClient, network: str, tmp_path: Path
+) -> None:
+    of_base = client.containers.run(
+        f"{registry.address}/{base}", ["python", "-c", SAY_TAG], remove=True, network="none"
+    )
+    if of_base.decode().strip() != host_python():
+        pytest.skip(
+            f"this distribution's Python is {of_base.decode().strip()}, and the builder's {host_python()}"
+        )
+    image = await built(registry, base, write_project(tmp_path / "churn", "churn"), tmp_path)
+
+    client.images.pull(f"{registry.address}/{image.repository}@{image.image}")
+    with container(client, f"{registry.address}/{image.repository}@{image.image}", network) as model:
+        model.reload()
+        url = f"http://{model.attrs['NetworkSettings']['Networks'][network]['IPAddress']}:{PORT}"
+
+        async def is_ready() -> bool:
+            model.reload()
+            assert model.status == "running", model.logs().decode()
+            with suppress(httpx.TransportError):
+                async with httpx.AsyncClient(trust_env=False) as http:
+                    return (await http.get(f"{url}/v2/health/ready")).status_code == 200
+            return False
+
+        await eventually(is_ready, within=60)
+        async with httpx.AsyncClient(trust_env=False) as http:
+            answer = await http.post(f"{url}/predict", json={"inputs": [[5.0]]})
+        assert answer.json()["outputs"] == [[10.0]]
+        who = model.exec_run(["python", "-c", "import os; print(os.getuid())"]).output.decode().strip()
+        assert who == "65532"
+        assert model.stop(timeout=20) is None
+        model.reload()
+        assert model.attrs["State"]["ExitCode"] == 0, json.dumps(model.attrs["State"])
