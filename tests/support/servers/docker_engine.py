@@ -1,7 +1,8 @@
 """A real Docker Engine: the one that answers on this machine, or a private daemon with its own socket and storage.
 
 It runs images that a registry on this machine holds, and its containers are reached at their own addresses, on a
-network that the test makes. A private daemon leaves the machine's network alone: it has no bridge and no rules of its own.
+network that the test makes. A private daemon leaves the machine's network alone: it has neither bridge nor rules of its
+own.
 """
 
 from __future__ import annotations
