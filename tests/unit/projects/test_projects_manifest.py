@@ -272,3 +272,14 @@ def test_any_words_survive_being_written_and_read(purpose: str, name: str, licen
     governance = msgspec.structs.replace(manifest.governance, purpose=purpose, data=(data,))
     changed: Manifest = msgspec.structs.replace(manifest, governance=governance)
     assert parse_manifest(dump_manifest(changed).encode()) == changed
+
+
+@pytest.mark.parametrize(
+    "words", ["1e100", "-1E5", "1.5e3", "0o7", "1:30", "no", "~", "2026-01-01", "0x1f", "__empty__ "]
+)
+def test_words_that_look_like_something_else_stay_words(words: str) -> None:
+    manifest = parse_manifest(WHOLE.encode())
+    changed = msgspec.structs.replace(
+        manifest, governance=msgspec.structs.replace(manifest.governance, purpose=words)
+    )
+    assert parse_manifest(dump_manifest(changed).encode()) == changed

@@ -275,6 +275,10 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
+# What our reader takes for a number and YAML 1.1 does not: in quotes, or words would come back as one.
+_Dumper.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^-?[0-9]+(?:\.[0-9]+)?[eE][-+]?[0-9]+$"), list("-0123456789")
+)
 _Dumper.add_representer(
     type(None), lambda dumper, _: dumper.represent_scalar("tag:yaml.org,2002:str", "__empty__")
 )
