@@ -15,11 +15,16 @@ from placet.projects.card import Card, parse_card
 from placet.projects.documents import DocumentRefused, Problem
 from placet.projects.formats import (
     FORMATS,
+    MLFLOW,
     Recognised,
+    Served,
     initial_manifest,
     project_name,
     recognise,
+    recognise_at,
     recognise_file,
+    served,
+    trial_manifest,
 )
 from placet.projects.manifest import (
     MANIFEST_NAME,
@@ -30,6 +35,7 @@ from placet.projects.manifest import (
     manifest_schema,
     parse_manifest,
 )
+from placet.projects.mlflow_models import MLMODEL, Column, MlflowModel, read_mlflow_model
 from placet.projects.onnx_files import outside_data
 from placet.projects.pickles import Finding, Scan, scan_pickle
 from placet.projects.skops_files import trusted_types, untrusted_types
@@ -38,17 +44,22 @@ __all__ = [
     "DEFAULT_LIMITS",
     "FORMATS",
     "MANIFEST_NAME",
+    "MLFLOW",
+    "MLMODEL",
     "PROJECT_PATTERN",
     "RESERVED_NAME",
     "Card",
+    "Column",
     "DocumentRefused",
     "Finding",
     "Limits",
     "Manifest",
+    "MlflowModel",
     "PackedSource",
     "Problem",
     "Recognised",
     "Scan",
+    "Served",
     "SourceContents",
     "SourceFile",
     "dump_manifest",
@@ -61,9 +72,13 @@ __all__ = [
     "parse_manifest",
     "project_files",
     "project_name",
+    "read_mlflow_model",
     "recognise",
+    "recognise_at",
     "recognise_file",
     "scan_pickle",
+    "served",
+    "trial_manifest",
     "trusted_types",
     "unpack",
     "untrusted_types",

@@ -129,14 +129,16 @@ def project_files(folder: Path, *, ignoring: bool = True) -> Iterator[Path]:
                     f"{path.as_posix()} is neither a file nor a folder", fix=f"add it to {IGNORE_FILE}"
                 )
             found.append(PurePosixPath(path.as_posix()))
-    return (
-        Path(path)
-        for path in sorted(found, key=lambda path: _packed_name(path).encode(errors="surrogateescape"))
-    )
+    return (Path(path) for path in sorted(found, key=_packed_order))
 
 
-def pack(folder: Path, out: Path, limits: Limits = DEFAULT_LIMITS) -> PackedSource:
-    """Write the folder's files to `out` as a plain tar. Nothing is left at `out` when it is refused."""
+def pack(
+    folder: Path, out: Path, limits: Limits = DEFAULT_LIMITS, *, manifest: bytes | None = None
+) -> PackedSource:
+    """Write the folder's files to `out` as a plain tar. Nothing is left at `out` when it is refused.
+
+    `manifest` is the placet.yaml of a folder that has none: the archive is the one of the folder with that file.
+    """
     if not folder.is_dir():
         raise Refused(f"{folder} is not a folder", fix="name the folder of a model project")
     names = _Names(limits)
@@ -145,10 +147,14 @@ def pack(folder: Path, out: Path, limits: Limits = DEFAULT_LIMITS) -> PackedSour
         with out.open("wb") as raw:
             target = _Hashing(raw)
             with tarfile.open(fileobj=target, mode="w", format=tarfile.PAX_FORMAT) as tar:
-                for path in project_files(folder):
+                for path in _files_to_pack(folder, manifest):
+                    name = _packed_name(PurePosixPath(path))
                     if (folder / path).resolve() == out.resolve():
                         continue
-                    files.append(_add(tar, folder / path, names.file(_packed_name(PurePosixPath(path)))))
+                    if manifest is not None and name == MANIFEST_NAME:
+                        files.append(_add_content(tar, manifest, names.file(name)))
+                    else:
+                        files.append(_add(tar, folder / path, names.file(name)))
                     _check_total(sum(file.size for file in files), limits)
         _check_size(target.size, limits)
     except BaseException:
@@ -193,6 +199,17 @@ def _ignore_spec(folder: Path) -> GitIgnoreSpec:
         raise Refused(f"{IGNORE_FILE} has a line that is no pattern: {error}") from error
 
 
+def _files_to_pack(folder: Path, manifest: bytes | None) -> Iterator[Path]:
+    if manifest is None:
+        return project_files(folder)
+    more = [PurePosixPath(MANIFEST_NAME), *map(PurePosixPath, project_files(folder))]
+    return (Path(path) for path in sorted(more, key=_packed_order))
+
+
+def _packed_order(path: PurePosixPath) -> bytes:
+    return _packed_name(path).encode(errors="surrogateescape")
+
+
 def _packed_name(path: PurePosixPath) -> str:
     # One spelling of é on every file system, or the same folder would have two digests.
     return unicodedata.normalize("NFC", path.as_posix())
@@ -235,6 +252,13 @@ def _add(tar: tarfile.TarFile, file: Path, name: str) -> SourceFile:
             raise Refused(
                 f"{name} changed while it was packed", fix="pack again when nothing writes it"
             ) from error
+    return SourceFile(path=name, size=member.size)
+
+
+def _add_content(tar: tarfile.TarFile, content: bytes, name: str) -> SourceFile:
+    member = tarfile.TarInfo(name)
+    member.size, member.mode = len(content), 0o644
+    tar.addfile(member, io.BytesIO(content))
     return SourceFile(path=name, size=member.size)
 
 

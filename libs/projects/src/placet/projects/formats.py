@@ -1,6 +1,7 @@
 """Which model is in this folder? Said from the files alone: nothing is imported and nothing is loaded.
 
-One table names every format with its file names and how a file of it looks. A new format is a new row.
+One table names every format with its file names and how a file of it looks. A new format is a new row. A folder that
+MLflow wrote is a model too: what is served of it is a file inside, in one of the formats of the table.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ import msgspec
 
 from placet.errors import Refused
 from placet.projects.archive import IGNORE_FILE, project_files, unreadable
-from placet.projects.manifest import PROJECT_PATTERN, RESERVED_NAME, Manifest, Model
+from placet.projects.manifest import PROJECT_PATTERN, RESERVED_NAME, Governance, Manifest, Model
+from placet.projects.mlflow_models import FLAVOURS, MLMODEL, Column, read_mlflow_model
 from placet.projects.skops_files import SCHEMA
 
+MLFLOW = "mlflow"
 SAMPLE_NAME = "sample.json"
 REQUIREMENTS_NAME = "requirements.txt"
 _CARD_NAMES = ("README.md", "MODEL_CARD.md", "card.md")
@@ -36,6 +39,16 @@ class Recognised(msgspec.Struct, frozen=True, kw_only=True):
     format: str
     serialization: str
     path: str
+
+
+class Served(msgspec.Struct, frozen=True, kw_only=True):
+    """What the model server loads: the model's file in a format of the table, and the columns of the frame it wants,
+    where the model's folder says them."""
+
+    format: str
+    serialization: str
+    path: str
+    columns: tuple[Column, ...] = ()
 
 
 class SeveralModels(Refused):
@@ -62,10 +75,12 @@ def recognise(folder: Path, path: str | None = None) -> Recognised:
 def _models(folder: Path) -> list[Recognised]:
     """At least one."""
     files = list(project_files(folder))
-    found: list[Recognised] = []
+    of_mlflow = [path.parent for path in files if path.name == MLMODEL and _opened(folder / path)]
+    found, refusals = _recognised_folders(folder, of_mlflow)
     misnamed: list[Path] = []
+    single = [path for path in files if not any(path.is_relative_to(inside) for inside in of_mlflow)]
     for row in FORMATS:
-        for path in (path for path in files if path.suffix.lower() in row.suffixes):
+        for path in (path for path in single if path.suffix.lower() in row.suffixes):
             if _opened(folder / path) and row.looks_right(folder / path):
                 found.append(
                     Recognised(format=row.name, serialization=row.serialization, path=path.as_posix())
@@ -74,6 +89,8 @@ def _models(folder: Path) -> list[Recognised]:
                 misnamed.append(path)
     if found:
         return found
+    if refusals:
+        raise refusals[0]
     if misnamed:
         names = ", ".join(path.as_posix() for path in misnamed)
         raise Refused(
@@ -83,6 +100,17 @@ def _models(folder: Path) -> list[Recognised]:
     raise Refused(
         f"{folder} holds no model that is recognised", fix=f"save one there in a file that ends in {suffixes}"
     )
+
+
+def _recognised_folders(folder: Path, paths: list[Path]) -> tuple[list[Recognised], list[Refused]]:
+    found: list[Recognised] = []
+    refusals: list[Refused] = []
+    for path in paths:
+        try:
+            found.append(_recognised_folder(folder, path))
+        except Refused as refusal:
+            refusals.append(refusal)
+    return found, refusals
 
 
 def _named(path: str, found: list[Recognised], folder: Path) -> Recognised:
@@ -103,10 +131,66 @@ def _opened(file: Path) -> bool:
         raise unreadable(error) from error
 
 
+def recognise_at(folder: Path, path: str) -> Recognised | None:
+    """The format of the file or MLflow folder at `path` of a project, or None. `Refused` says why MLflow's cannot be
+    served."""
+    if _is_file(folder / path / MLMODEL):
+        return _recognised_folder(folder, Path(path))
+    found = recognise_file(folder / path)
+    return found and msgspec.structs.replace(found, path=path)
+
+
+def served(folder: Path, model: Model) -> Served:
+    """What is loaded of the model that placet.yaml names. `Refused` for an MLflow folder that cannot be served."""
+    if model.format == MLFLOW:
+        return _served_of_mlflow(folder, PurePosixPath(model.path))
+    found = recognise_file(folder / model.path)
+    return Served(format=model.format, serialization=found.serialization if found else "", path=model.path)
+
+
+def _recognised_folder(folder: Path, path: Path) -> Recognised:
+    of_it = _served_of_mlflow(folder, PurePosixPath(path))
+    return Recognised(format=MLFLOW, serialization=of_it.serialization, path=path.as_posix())
+
+
+def _served_of_mlflow(folder: Path, path: PurePosixPath) -> Served:
+    document = (path / MLMODEL).as_posix()
+    if not _is_file(folder / document):
+        raise Refused(
+            f"there is no {document}", fix="name the folder that MLflow saved the model to in model.path"
+        )
+    said = read_mlflow_model(folder / path)
+    for artifact in said.artifacts:
+        file = (path / artifact.path).as_posix()
+        found = recognise_file(folder / file)
+        if found is not None and found.format in artifact.formats:
+            return Served(
+                format=found.format, serialization=found.serialization, path=file, columns=said.columns
+            )
+    flavours = ", ".join(said.flavours) or "no flavour"
+    known = ", ".join(flavour.name for flavour in FLAVOURS if _names() & set(flavour.formats[:1]))
+    raise Refused(
+        f"{document} has {flavours}, of which none has a file that can be served without MLflow",
+        fix=f"save the model with one of MLflow's flavours {known}",
+    )
+
+
+def _is_file(path: Path) -> bool:
+    """False for a name that no file can have, too: names come from documents that strangers wrote."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def _names() -> frozenset[str]:
+    return frozenset(row.name for row in FORMATS)
+
+
 def recognise_file(path: Path) -> Recognised | None:
     """The format of one file, or None."""
     for row in FORMATS:
-        if path.suffix.lower() in row.suffixes and path.is_file() and row.looks_right(path):
+        if path.suffix.lower() in row.suffixes and _is_file(path) and row.looks_right(path):
             return Recognised(format=row.name, serialization=row.serialization, path=path.name)
     return None
 
@@ -114,13 +198,23 @@ def recognise_file(path: Path) -> Recognised | None:
 def initial_manifest(folder: Path, model_path: str | None = None) -> Manifest:
     """A placet.yaml for the folder, complete but for what only people can say. Raises as `recognise` does."""
     model = recognise(folder, model_path)
+    beside = model.path if model.format == MLFLOW else "."
+    requirements = (PurePosixPath(beside) / REQUIREMENTS_NAME).as_posix()
     return Manifest(
         api_version="placet/v1",
         project=project_name(folder.resolve().name),
         model=Model(format=model.format, path=model.path, sample=_if_there(folder, SAMPLE_NAME)),
-        requirements=_if_there(folder, REQUIREMENTS_NAME),
+        requirements=_if_there(folder, REQUIREMENTS_NAME) or _if_there(folder, requirements),
         card=next((name for name in _CARD_NAMES if _if_there(folder, name)), None),
     )
+
+
+def trial_manifest(folder: Path) -> Manifest | None:
+    """The placet.yaml of an MLflow folder that has none: nobody has said yet what the model is for, so it is tried out
+    and no more. None for any other folder."""
+    if not (folder / MLMODEL).is_file():
+        return None
+    return msgspec.structs.replace(initial_manifest(folder, "."), governance=Governance(trial=True))
 
 
 def project_name(text: str) -> str:

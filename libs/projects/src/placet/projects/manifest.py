@@ -22,7 +22,7 @@ PROJECT_PATTERN = r"^[a-z][a-z0-9-]{1,38}[a-z0-9]$"
 RESERVED_NAME = "platform"
 """No project's name: in events it stands for what belongs to no project."""
 
-_PATH_PATTERN = r"^(?!/)(?!.*//)(?!(?:.*/)?\.{1,2}(?:/|$))[^\\\x00-\x1f\x7f]*[^/\\\x00-\x1f\x7f]$"
+_PATH = r"(?!/)(?!.*//)(?!(?:.*/)?\.{1,2}(?:/|$))[^\\\x00-\x1f\x7f]*[^/\\\x00-\x1f\x7f]"
 _CPU_PATTERN = r"^(?:[0-9]{1,6}m|[0-9]{1,4}(?:\.[0-9]{1,3})?)$"
 _MEMORY_PATTERN = r"^[0-9]{1,15}(?:k|M|G|T|Ki|Mi|Gi|Ti)?$"
 _SMALLEST_MEMORY = 16 * 1024**2
@@ -60,8 +60,17 @@ RelativePath = Annotated[
     str,
     _text(
         "A file of the project, relative to its folder",
-        pattern=_PATH_PATTERN,
+        pattern=f"^{_PATH}$",
         means="a path inside the project's folder, such as model.skops",
+        longest=255,
+    ),
+]
+ModelPath = Annotated[
+    str,
+    _text(
+        "The model's file, or the folder that MLflow saved it to, relative to the project's folder",
+        pattern=rf"^(?:\.|{_PATH})$",
+        means="a path inside the project's folder, such as model.skops, or . for the folder itself",
         longest=255,
     ),
 ]
@@ -96,7 +105,7 @@ class Model(_Part, frozen=True, kw_only=True):
             means="a format such as sklearn or onnx",
         ),
     ]
-    path: RelativePath
+    path: ModelPath
     sample: RelativePath | None = None
 
 
@@ -178,6 +187,10 @@ class Governance(_Part, frozen=True, kw_only=True):
     oversight: Oversight | None = None
     data: tuple[DataSet, ...] = ()
     monitoring: tuple[Monitor, ...] = ()
+    trial: Annotated[
+        bool,
+        msgspec.Meta(description="The model is only tried out: for a few days, by whoever has a token"),
+    ] = False
 
 
 class Manifest(_Part, frozen=True, kw_only=True):

@@ -1,0 +1,264 @@
+"""MLflow's model folders: read without MLflow, as it writes them today, and as nobody should write them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from placet.errors import Refused
+from placet.projects import (
+    DocumentRefused,
+    Recognised,
+    Served,
+    dump_manifest,
+    initial_manifest,
+    inspect_archive,
+    pack,
+    parse_manifest,
+    read_mlflow_model,
+    recognise,
+    recognise_at,
+    served,
+    trial_manifest,
+)
+from placet.projects.formats import SeveralModels
+from placet.projects.manifest import Governance, Model
+
+FOLDERS = Path(__file__).parents[2] / "mlflow_folders"
+HERE = Model(format="mlflow", path=".")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(FOLDERS / "iris", tmp_path / "Iris Pipeline"))
+
+
+def with_mlmodel(folder: Path, document: Any) -> Path:
+    folder.mkdir(exist_ok=True)
+    text = document if isinstance(document, str) else yaml.safe_dump(document)
+    (folder / "MLmodel").write_text(text)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "columns"),
+    [
+        (
+            "iris",
+            Served(format="sklearn", serialization="skops", path="model.skops"),
+            [
+                (f"{part} {side} (cm)", "double")
+                for part in ("sepal", "petal")
+                for side in ("length", "width")
+            ],
+        ),
+        (
+            "visits",
+            Served(format="sklearn", serialization="skops", path="model.skops"),
+            [("city", "string"), ("age", "long"), ("member", "boolean"), ("spent", "double")],
+        ),
+        ("pickled", Served(format="sklearn", serialization="pickle", path="model.pkl"), []),
+        (
+            "iris-onnx",
+            Served(format="onnx", serialization="onnx", path="model.onnx"),
+            [(f"{part} {side} (cm)", "float") for part in ("sepal", "petal") for side in ("length", "width")],
+        ),
+    ],
+)
+def test_what_mlflow_writes_today_is_served_from_the_file_of_its_flavour(
+    name: str, file: Served, columns: list[tuple[str, str]]
+) -> None:
+    found = served(FOLDERS / name, HERE)
+    assert (found.format, found.serialization, found.path) == (file.format, file.serialization, file.path)
+    assert [(column.name, column.type) for column in found.columns] == columns
+    assert all(column.required for column in found.columns)
+
+
+@pytest.mark.parametrize(
+    ("flavour", "said", "path", "format"),
+    [
+        ("xgboost", {"data": "model.ubj", "model_format": "ubj"}, "model.ubj", "xgboost"),
+        ("xgboost", {"data": "model.json", "model_format": "json"}, "model.json", "xgboost"),
+        ("lightgbm", {"data": "model.lgb"}, "model.lgb", "lightgbm"),
+        ("lightgbm", {"data": "model.skops", "serialization_format": "skops"}, "model.skops", "sklearn"),
+    ],
+)
+def test_a_boosters_own_file_is_what_is_served_of_it(
+    flavour: str, said: dict[str, str], path: str, format: str, tmp_path: Path
+) -> None:
+    flavours = {flavour: said, "python_function": {"loader_module": f"mlflow.{flavour}", **said}}
+    (artifact,) = read_mlflow_model(with_mlmodel(tmp_path / "m", {"flavors": flavours})).artifacts
+    assert artifact.path == path
+    assert format in artifact.formats
+
+
+def test_a_folder_of_mlflow_is_one_model_whatever_else_lies_in_it(folder: Path) -> None:
+    assert recognise(folder) == Recognised(format="mlflow", serialization="skops", path=".")
+    assert recognise(folder, ".").path == "."
+    shutil.copy(folder / "model.skops", folder / "copy.skops")
+    assert recognise(folder).path == "."
+
+
+def test_a_folder_of_mlflow_may_lie_in_a_project(folder: Path, tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    shutil.copytree(folder, project / "models" / "iris")
+    manifest = initial_manifest(project)
+    assert (manifest.model.format, manifest.model.path) == ("mlflow", "models/iris")
+    assert manifest.requirements == "models/iris/requirements.txt"
+    assert served(project, manifest.model).path == "models/iris/model.skops"
+    assert recognise_at(project, "models/iris") == recognise(project)
+    shutil.copy(folder / "model.skops", project)
+    with pytest.raises(SeveralModels, match=r"models/iris, model\.skops"):
+        recognise(project)
+
+
+def test_its_first_manifest_leaves_out_only_what_people_know(folder: Path) -> None:
+    manifest = initial_manifest(folder)
+    assert manifest.project == "iris-pipeline"
+    assert manifest.model == HERE
+    assert manifest.requirements == "requirements.txt"
+    assert manifest.governance == Governance()
+    assert parse_manifest(dump_manifest(manifest).encode()) == manifest
+
+
+def test_an_example_without_its_answer_is_no_sample(folder: Path) -> None:
+    """MLflow keeps a request. What the model should answer to it, only people can say."""
+    assert (folder / "serving_input_example.json").is_file()
+    assert initial_manifest(folder).model.sample is None
+
+
+def test_a_folder_without_a_manifest_is_tried_out(folder: Path, tmp_path: Path) -> None:
+    manifest = trial_manifest(folder)
+    assert manifest is not None
+    assert manifest.governance == Governance(trial=True)
+    assert parse_manifest(dump_manifest(manifest).encode()) == manifest
+    assert trial_manifest(tmp_path) is None
+
+
+def test_a_manifest_that_goes_along_makes_the_archive_of_a_folder_that_has_it(
+    folder: Path, tmp_path: Path
+) -> None:
+    manifest = dump_manifest(initial_manifest(folder)).encode()
+    sent = pack(folder, tmp_path / "sent.tar", manifest=manifest)
+    (folder / "placet.yaml").write_bytes(manifest)
+    assert sent == pack(folder, tmp_path / "own.tar")
+    assert inspect_archive(tmp_path / "sent.tar").manifest == manifest
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["../model.skops", "/etc/passwd", "a/../../b", "", "a\\b", "model.skops\n", None, 5, ["model.skops"]],
+)
+def test_a_path_that_leads_out_of_the_folder_is_refused(path: Any, tmp_path: Path) -> None:
+    with_mlmodel(tmp_path / "m", {"flavors": {"sklearn": {"pickled_model": path}}})
+    with pytest.raises(DocumentRefused, match=r"flavors\.sklearn\.pickled_model"):
+        read_mlflow_model(tmp_path / "m")
+
+
+@pytest.mark.parametrize(
+    ("document", "said"),
+    [
+        ("", "Expected `object`"),
+        ("- a", "Expected `object`"),
+        ("flavors: 5", "flavors"),
+        ("flavors: {sklearn: 5}", "flavors"),
+        ("a: &a [1]\nflavors: {sklearn: *a}", "aliases"),
+        ("flavors: !!python/object/apply:os.system [true]", "tags"),
+        ("flavors: {}\nflavors: {}", "given twice"),
+        ("flavors: " + "[" * 100, "deep"),
+        ("flavors: {}\nsignature: {inputs: '['}", "this is not JSON"),
+        ("flavors: {}\nsignature: {inputs: '" + "[" * 100_000 + "'}", "this is not JSON"),
+        ("flavors: {}\nsignature: {inputs: '[1]'}", "Expected `object`"),
+        ("flavors: {}\nsignature: {inputs: [a]}", "signature.inputs"),
+        ("x" * (1024**2 + 1), "over the limit"),
+        ("\ufffe", "not YAML"),
+    ],
+    ids=lambda value: value[:30],
+)
+def test_a_hostile_document_is_refused_with_its_reason(document: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(DocumentRefused) as no:
+        read_mlflow_model(with_mlmodel(tmp_path / "m", document))
+    assert said in str(no.value)
+    assert str(no.value).startswith("MLmodel has one mistake")
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(content=st.binary(max_size=200))
+def test_any_bytes_are_read_or_refused(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "MLmodel").write_bytes(content)
+    with suppress(DocumentRefused):
+        read_mlflow_model(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "columns"),
+    [
+        ([{"type": "long", "name": "a", "required": False}], [("a", False)]),
+        ([{"type": "long", "name": "a", "more": 1}], [("a", True)]),
+        ([{"type": "long"}, {"type": "double"}], []),
+        ([{"type": "tensor", "tensor-spec": {"dtype": "float64", "shape": [-1, 4]}}], []),
+        ([{"type": "array", "items": {"type": "long"}, "name": "a"}], []),
+        ([{"type": "binary", "name": "a"}], []),
+        ([{"type": "long", "name": 1}], []),
+    ],
+    ids=str,
+)
+def test_only_plain_columns_with_names_make_a_frame(
+    inputs: list[Any], columns: list[tuple[str, bool]], tmp_path: Path
+) -> None:
+    document = {"flavors": {}, "signature": {"inputs": json.dumps(inputs), "outputs": None}}
+    read = read_mlflow_model(with_mlmodel(tmp_path / "m", document))
+    assert [(column.name, column.required) for column in read.columns] == columns
+
+
+@pytest.mark.parametrize(
+    ("inputs", "said"),
+    [
+        ([{"type": "long", "name": "a"}] * 2, "two columns have the same name"),
+        ([{"type": "long", "name": str(number)} for number in range(10_001)], "over the limit of 10000"),
+    ],
+    ids=["twice", "many"],
+)
+def test_a_frame_that_could_not_be_asked_for_is_refused(inputs: list[Any], said: str, tmp_path: Path) -> None:
+    document = {"flavors": {}, "signature": {"inputs": json.dumps(inputs)}}
+    with pytest.raises(DocumentRefused, match=said):
+        read_mlflow_model(with_mlmodel(tmp_path / "m", document))
+
+
+@pytest.mark.parametrize(
+    ("flavours", "said"),
+    [
+        ({}, "MLmodel has no flavour, of which none"),
+        (
+            {"python_function": {"loader_module": "mlflow.pyfunc.model"}},
+            "MLmodel has python_function, of which",
+        ),
+        ({"sklearn": {"pickled_model": "gone.skops"}}, "none has a file that can be served"),
+        ({"onnx": {"data": "model.skops"}}, "none has a file that can be served"),
+        ({"sklearn": {"pickled_model": "é" * 200}}, "none has a file that can be served"),
+    ],
+    ids=str,
+)
+def test_a_folder_of_which_nothing_can_be_served_says_what_it_has(
+    flavours: dict[str, Any], said: str, folder: Path
+) -> None:
+    with_mlmodel(folder, {"flavors": flavours})
+    with pytest.raises(Refused, match=said) as no:
+        recognise(folder)
+    assert no.value.fix is not None
+    assert "sklearn, " in no.value.fix
+    with pytest.raises(Refused, match=said):
+        served(folder, HERE)
+
+
+def test_a_folder_that_is_none_of_mlflows_is_not_served_as_one(tmp_path: Path) -> None:
+    with pytest.raises(Refused, match="there is no MLmodel"):
+        served(tmp_path, HERE)
+    assert recognise_at(tmp_path, ".") is None
