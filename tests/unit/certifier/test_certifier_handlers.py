@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -48,11 +48,12 @@ class SourcesOnTheTable:
     """The `Sources` port: every source says `declared`, or is in `trouble` first."""
 
     trouble: list[Exception] = field(default_factory=list)
+    declared: Declared = DECLARED
 
     async def examine(self, source: str, now: datetime) -> SourceEvidence:
         if self.trouble:
             raise self.trouble.pop(0)
-        return SourceEvidence(declared=DECLARED, facts={"source": source})
+        return SourceEvidence(declared=self.declared, facts={"source": source})
 
 
 @dataclass
@@ -79,12 +80,22 @@ class QuickNotary:
     signed: list[tuple[Any, ...]] = field(default_factory=list)
     trouble: list[Exception] = field(default_factory=list)
 
+    trials: list[bool] = field(default_factory=list)
+
     async def sign(
-        self, asked: Asked, indexed: ImageIndexed, judgement: Judgement, *, certificate: str, at: datetime
+        self,
+        asked: Asked,
+        indexed: ImageIndexed,
+        judgement: Judgement,
+        *,
+        certificate: str,
+        at: datetime,
+        trial: bool = False,
     ) -> Signed:
         if self.trouble:
             raise self.trouble.pop(0)
         self.signed.append((asked, indexed, judgement, certificate, at))
+        self.trials.append(trial)
         return Signed(
             certificate=certificate,
             envelope=f"sha256:{'d' * 64}",
@@ -122,6 +133,36 @@ async def test_a_deploy_is_cleared_and_then_certified(certifier: Certifier) -> N
     assert (cleared.format, cleared.resources, cleared.verdicts) == ("sklearn", RESOURCES, SUBMIT)
     assert isinstance(issued, CertificateIssued)
     assert (issued.image, issued.source, issued.verdicts) == (IMAGE, SOURCE, CERTIFY)
+
+
+async def released(certifier: Certifier, release: int, *, trial: bool) -> ReleaseCleared | ReleaseRefused:
+    """What is said of a release that is asked for as a trial, or not."""
+    certifier.sources.declared = replace(DECLARED, trial=trial)
+    await certifier.alone.hear(asked(release=release))
+    await certifier.alone.work_off()
+    said: ReleaseCleared | ReleaseRefused = (await certifier.alone.said())[-1]
+    return said
+
+
+async def test_a_trial_is_cleared_and_certified_as_one(certifier: Certifier) -> None:
+    cleared = await released(certifier, 1, trial=True)
+    assert isinstance(cleared, ReleaseCleared)
+    assert cleared.trial is True
+    await certifier.alone.hear(indexed())
+    assert certifier.notary.trials == [True]
+
+
+async def test_a_trial_never_takes_the_place_of_what_people_answer_for(certifier: Certifier) -> None:
+    assert isinstance(await released(certifier, 1, trial=True), ReleaseCleared)
+    assert isinstance(await released(certifier, 2, trial=True), ReleaseCleared)
+    assert isinstance(await released(certifier, 3, trial=False), ReleaseCleared)
+    refused = await released(certifier, 4, trial=True)
+    assert isinstance(refused, ReleaseRefused)
+    last = refused.verdicts[-1]
+    assert (last.rule, last.result, last.on_fail) == ("trial.of-a-new-project", "fail", "deny")
+    assert "churn has a release that people answer for" in str(last.why)
+    assert isinstance(await released(certifier, 5, trial=False), ReleaseCleared)
+    assert isinstance(await released(certifier, 6, trial=True), ReleaseRefused)
 
 
 async def test_a_certificate_speaks_of_the_verdicts_of_both_stages(certifier: Certifier) -> None:
@@ -238,10 +279,29 @@ async def an_image(registry: ImageLayout) -> str:
     return await registry.put_manifest("models/churn", Manifest.parse(msgspec.json.encode(manifest)))
 
 
+def a_notary(registry: ImageLayout, key: SigningKey) -> RegistryNotary:
+    return RegistryNotary(registry, key, validity=timedelta(days=90), trial_validity=timedelta(days=7))
+
+
+@pytest.mark.parametrize(("trial", "days"), [(False, 90), (True, 7)])
+async def test_a_certificate_of_a_trial_ends_sooner(tmp_path: Path, trial: bool, days: int) -> None:
+    registry, key = ImageLayout(tmp_path / "registry"), SigningKey.generate()
+    at = datetime.fromisoformat("2026-01-01T00:00:00+00:00")
+    signed = await a_notary(registry, key).sign(
+        Asked(project="churn", release=1, command="deploy", source=SOURCE, image=None),
+        indexed(image=await an_image(registry)),
+        Judgement(policies=POLICIES, verdicts=(*SUBMIT, *CERTIFY)),
+        certificate="certificate:1",
+        at=at,
+        trial=trial,
+    )
+    assert datetime.fromisoformat(signed.not_after) - at == timedelta(days=days)
+
+
 async def test_the_same_judgement_is_the_same_bytes_in_the_registry(tmp_path: Path) -> None:
     registry, key = ImageLayout(tmp_path / "registry"), SigningKey.generate()
     image = await an_image(registry)
-    notary = RegistryNotary(registry, key, validity=timedelta(days=90))
+    notary = a_notary(registry, key)
     at = datetime.fromisoformat("2026-01-01T00:00:00.123456+00:00")
     wanted = Asked(project="churn", release=1, command="deploy", source=SOURCE, image=None)
     judgement = Judgement(policies=POLICIES, verdicts=(*SUBMIT, *CERTIFY))

@@ -58,6 +58,15 @@ async def test_what_a_source_says_of_itself_is_found(registry: ImageLayout, tmp_
     assert found.declared.resources.cpu_millis == 250
     assert found.declared.resources.memory_bytes == 64 * MIB
     assert found.facts["source"]["files"] == 2
+    assert found.declared.trial is False
+
+
+async def test_a_source_says_whether_it_is_a_trial(registry: ImageLayout, tmp_path: Path) -> None:
+    source = await sent(registry, tmp_path, {"placet.yaml": MANIFEST + b"governance: {trial: true}\n"})
+
+    found = await RegistrySources(registry).examine(source, NOW)
+
+    assert found.declared.trial is True
     assert found.facts["now"] == "2026-11-26T00:00:00Z"
 
 

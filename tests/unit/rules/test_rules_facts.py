@@ -10,12 +10,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import yaml
-from placet.projects import Manifest, parse_manifest
+from placet.projects import Manifest, initial_manifest, parse_manifest, trial_manifest
+from placet.projects.manifest import Governance, Model, Replicas, Resources
 from placet.rules import Engine, gather_certify_facts, gather_submit_facts, load_shipped
 
 EXAMPLE = Path(__file__).parents[3] / "examples/multiclass"
+MLFLOW = Path(__file__).parents[2] / "mlflow_folders"
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 SHIPPED = load_shipped()
 DIGESTS = [f"sha256:{letter * 64}" for letter in "abc"]
@@ -216,6 +219,99 @@ def test_the_same_project_gives_the_same_facts_wherever_it_lies(folder: Path, tm
     first = gather_submit_facts(folder, manifest(folder), now=NOW)
     assert gather_submit_facts(other, manifest(other), now=NOW) == first
     assert json.loads(json.dumps(first)) == first
+
+
+def trial(folder: Path, **changes: Any) -> Manifest:
+    """The placet.yaml that is made for a folder of MLflow's that has none."""
+    made = trial_manifest(folder)
+    assert made is not None
+    return msgspec.structs.replace(made, **changes)
+
+
+@pytest.mark.parametrize("name", ["iris", "visits", "iris-onnx"])
+def test_a_folder_as_mlflow_writes_it_may_be_tried_out(name: str, engine: Engine) -> None:
+    assert broken(MLFLOW / name, trial(MLFLOW / name), engine) == {}
+
+
+def test_a_folder_of_mlflow_that_is_no_trial_is_asked_all_that_people_must_say(engine: Engine) -> None:
+    assert set(broken(MLFLOW / "iris", initial_manifest(MLFLOW / "iris"), engine)) == {
+        "governance.owner-named",
+        "governance.purpose-stated",
+        "governance.risk-class-declared",
+        "governance.licence-present",
+        "governance.data-declared",
+        "model.sample-present",
+    }
+
+
+def test_a_trial_is_judged_by_its_files_as_everything_is(engine: Engine) -> None:
+    why = broken(MLFLOW / "pickled", trial(MLFLOW / "pickled"), engine)
+    assert why == {
+        "model.pickle-by-exception": ". is written as pickle, and loading a pickle runs what is in it"
+    }
+
+
+def test_mlflows_file_is_scanned_wherever_its_document_says_it_lies(tmp_path: Path, engine: Engine) -> None:
+    folder = Path(shutil.copytree(MLFLOW / "iris", tmp_path / "m"))
+    (folder / "model.skops").unlink()
+    (folder / "model.pkl").write_bytes(pickle.dumps(eval))
+    document = (folder / "MLmodel").read_text().replace("model.skops", "model.pkl")
+    (folder / "MLmodel").write_text(document)
+    assert set(broken(folder, trial(folder), engine)) == {
+        "model.no-hostile-pickle",
+        "model.pickle-by-exception",
+    }
+
+
+@pytest.mark.parametrize(
+    ("document", "said"),
+    [
+        ("flavors: {python_function: {loader_module: m}}", "MLmodel has python_function, of which none has"),
+        (
+            "flavors: {sklearn: {pickled_model: ../../etc/passwd}}",
+            "is not a path inside the project's folder",
+        ),
+        ("flavors: {sklearn: &a {x: *a}}", "aliases (`*name`) are not read"),
+    ],
+)
+def test_a_folder_that_cannot_be_served_is_refused_by_one_rule_that_says_why(
+    document: str, said: str, tmp_path: Path, engine: Engine
+) -> None:
+    folder = Path(shutil.copytree(MLFLOW / "iris", tmp_path / "m"))
+    made = trial(folder)
+    (folder / "MLmodel").write_text(document)
+    why = broken(folder, made, engine)
+    assert set(why) == {"model.file-matches"}
+    assert said in why["model.file-matches"]
+
+
+def test_a_folder_that_is_called_something_else_is_named(tmp_path: Path, engine: Engine) -> None:
+    made = trial(MLFLOW / "iris", model=Model(format="sklearn", path="."))
+    assert broken(MLFLOW / "iris", made, engine) == {
+        "model.file-matches": ". looks like mlflow, and placet.yaml calls it sklearn"
+    }
+    gone = trial(MLFLOW / "iris", model=Model(format="mlflow", path="gone"))
+    assert set(broken(MLFLOW / "iris", gone, engine)) == {"model.file-matches"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "rule"),
+    [
+        ({"access": "public"}, "trial.confined"),
+        ({"resources": Resources(replicas=Replicas(max=2))}, "trial.confined"),
+        ({"resources": Resources(gpu=1)}, "trial.confined"),
+        ({"governance": Governance(trial=True, risk_class="high")}, "trial.not-of-high-risk"),
+    ],
+    ids=str,
+)
+def test_what_a_trial_must_not_be(changes: dict[str, Any], rule: str, engine: Engine) -> None:
+    assert set(broken(MLFLOW / "iris", trial(MLFLOW / "iris", **changes), engine)) == {rule}
+
+
+def test_a_trial_with_a_sample_has_to_have_its_answer(folder: Path, engine: Engine) -> None:
+    (folder / "sample.json").write_text('{"request": {}}')
+    said = governance(folder, trial=True)
+    assert set(broken(folder, said, engine)) == {"model.sample-present", "trial.confined"}
 
 
 def image(**changes: Any) -> dict[str, Any]:

@@ -9,30 +9,38 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import msgspec
 from packaging.requirements import InvalidRequirement, Requirement
 
+from placet.errors import Refused
 from placet.projects import (
+    MLMODEL,
     Card,
     DocumentRefused,
     Manifest,
+    Recognised,
+    Served,
     outside_data,
     parse_card,
     project_files,
+    recognise_at,
     recognise_file,
     scan_pickle,
+    served,
     untrusted_types,
 )
 from placet.projects.card import MAX_CARD_BYTES
+from placet.projects.manifest import Model
 from placet.projects.pickles import JOBLIB_SUFFIXES, PICKLE_SUFFIXES, Finding
 
 Facts = dict[str, Any]
 
 MAX_SAMPLE_BYTES = 8 * 1024**2
 MAX_REQUIREMENTS_BYTES = 1024**2
+MAX_PROBLEM = 300
 SKOPS_SUFFIX = ".skops"
 ONNX = "onnx"
 
@@ -50,7 +58,7 @@ def gather_submit_facts(
         "now": _moment(now),
         "project": {"name": manifest.project, "access": manifest.access},
         "source": {"files": len(files), "size": sum(path.stat().st_size for path in files.values())},
-        "model": _model(manifest, files),
+        "model": _model(folder, manifest, files),
         "scan": _scan(manifest, files),
         "sample": _sample(manifest, files),
         "requirements": _requirements(manifest, files),
@@ -104,17 +112,30 @@ def _moment(now: datetime) -> str:
     return now.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def _model(manifest: Manifest, files: dict[str, Path]) -> Facts:
-    path = files.get(manifest.model.path)
-    recognised = recognise_file(path) if path else None
+def _model(folder: Path, manifest: Manifest, files: dict[str, Path]) -> Facts:
+    said = manifest.model
+    document = (PurePosixPath(said.path) / MLMODEL).as_posix()
+    is_present = said.path in files or document in files
+    recognised, loaded, problem = _looked_at(folder, said) if is_present else (None, None, "")
+    artifact = files.get(loaded.path) if loaded else None
     return {
-        "format": manifest.model.format,
-        "path": manifest.model.path,
-        "present": path is not None,
-        "size": path.stat().st_size if path else 0,
+        "format": said.format,
+        "path": said.path,
+        "present": is_present,
+        "size": artifact.stat().st_size if artifact else 0,
         "recognised": recognised.format if recognised else "",
+        "served": loaded.format if loaded else "",
         "serialization": recognised.serialization if recognised else "",
+        "problem": problem,
     }
+
+
+def _looked_at(folder: Path, model: Model) -> tuple[Recognised | None, Served | None, str]:
+    """What the model is, what would be loaded of it, and else why nothing can be."""
+    try:
+        return recognise_at(folder, model.path), served(folder, model), ""
+    except Refused as refusal:
+        return None, None, refusal.detail[:MAX_PROBLEM]
 
 
 def _scan(manifest: Manifest, files: dict[str, Path]) -> Facts:
@@ -243,6 +264,7 @@ def _governance(manifest: Manifest) -> Facts:
         "overseerNamed": bool(oversight and oversight.owner),
         "stopOwnerNamed": bool(oversight and oversight.stop_owner),
         "stopTestedAt": tested.isoformat() if tested else "",
+        "trial": said.trial,
     }
 
 

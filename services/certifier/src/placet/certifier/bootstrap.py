@@ -29,11 +29,15 @@ async def build(settings: CertifierSettings, wiring: Wiring, ports: Ports | None
 
         close += [registry.close, end_engine]
         key = own_key(settings.signing_key)
-        validity = timedelta(days=settings.certificate_days)
         ports = Ports(
             sources=RegistrySources(registry),
             rules=PolicyRules(load_shipped(), engine),
-            notary=RegistryNotary(registry, key, validity=validity),
+            notary=RegistryNotary(
+                registry,
+                key,
+                validity=timedelta(days=settings.certificate_days),
+                trial_validity=timedelta(days=settings.trial_days),
+            ),
         )
     return Service(
         name="certifier",

@@ -34,6 +34,7 @@ class Declared:
     format: str
     resources: Resources
     access: str
+    trial: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +114,7 @@ def decide(command: Command, state: State) -> Sequence[Happened]:
                     format=declared.format,
                     resources=declared.resources,
                     access=declared.access,
+                    trial=declared.trial,
                     policies=command.policies,
                     verdicts=command.verdicts,
                 )

@@ -80,12 +80,35 @@ def _judged(wanted: ExamineJob, declared: Declared | None, judgement: Judgement)
     )
 
     async def finish(work: UnitOfWork) -> None:
-        command = JudgeSource(
-            asked=asked, declared=declared, policies=judgement.policies, verdicts=judgement.verdicts
-        )
+        verdicts = judgement.verdicts
+        if declared is not None and declared.trial and await _is_answered_for(work, asked):
+            verdicts = (*verdicts, _no_trial_of(asked.project))
+        command = JudgeSource(asked=asked, declared=declared, policies=judgement.policies, verdicts=verdicts)
         await work.decide(RELEASE, stream(asked.project, asked.release), command)
 
     return finish
+
+
+async def _is_answered_for(work: UnitOfWork, asked: Asked) -> bool:
+    """Whether a release of the project was cleared before that is no trial."""
+    for release in range(asked.release - 1, 0, -1):
+        for event in await work.history(stream(asked.project, release)):
+            if isinstance(event, ReleaseCleared) and not event.trial:
+                return True
+    return False
+
+
+def _no_trial_of(project: str) -> Verdict:
+    """What no policy can say, since it sees one release: a trial must not take the place of what people answer for."""
+    return Verdict(
+        rule="trial.of-a-new-project",
+        policy="placet",
+        stage="submit",
+        result="fail",
+        on_fail="deny",
+        why=f"{project} has a release that people answer for, and a trial would take its place",
+        fix="deploy the trial under another name: `placet deploy … --project NAME`",
+    )
 
 
 async def on_image_indexed(heard: Heard[ImageIndexed], work: UnitOfWork, ports: Ports) -> None:
@@ -110,7 +133,9 @@ async def on_image_indexed(heard: Heard[ImageIndexed], work: UnitOfWork, ports: 
         )
         certificate = f"certificate:{heard.event.id}"
         try:
-            signed = await ports.notary.sign(state.asked, indexed, whole, certificate=certificate, at=at)
+            signed = await ports.notary.sign(
+                state.asked, indexed, whole, certificate=certificate, at=at, trial=cleared.trial
+            )
         except Refused as refusal:
             # The registry will not keep it: without an answer the release would wait for ever.
             unkept = _unjudged("certificate.kept", "certify", refusal)

@@ -46,9 +46,19 @@ class Rules(Protocol):
 
 class Notary(Protocol):
     async def sign(
-        self, asked: Asked, indexed: ImageIndexed, judgement: Judgement, *, certificate: str, at: datetime
+        self,
+        asked: Asked,
+        indexed: ImageIndexed,
+        judgement: Judgement,
+        *,
+        certificate: str,
+        at: datetime,
+        trial: bool = False,
     ) -> Signed:
-        """Sign a certificate and lay it beside the image. The same arguments give the same bytes."""
+        """Sign a certificate and lay it beside the image. The same arguments give the same bytes.
+
+        One of a trial ends sooner.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)

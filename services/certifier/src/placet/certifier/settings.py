@@ -20,3 +20,6 @@ class CertifierSettings(ServiceSettings):
     certificate_days: int = Field(
         default=90, ge=1, le=3650, description="how long a certificate holds, in days"
     )
+    trial_days: int = Field(
+        default=7, ge=1, le=90, description="how long the certificate of a trial holds, in days"
+    )

@@ -8,7 +8,10 @@ from placet.events.contracts.shapes import Command, PolicyRef, Resources, Stage,
 
 @event("certifier", "release.cleared")
 class ReleaseCleared:
-    """The source passed the rules of stage submit; carries what deployer and builder need from its manifest."""
+    """The source passed the rules of stage submit; carries what deployer and builder need from its manifest.
+
+    `trial`: it was asked for as a trial, and its certificate holds for days.
+    """
 
     project: str
     release: int
@@ -20,6 +23,7 @@ class ReleaseCleared:
     access: str
     policies: tuple[PolicyRef, ...]
     verdicts: tuple[Verdict, ...]
+    trial: bool = False
 
 
 @event("certifier", "release.refused")

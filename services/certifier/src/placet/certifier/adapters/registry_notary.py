@@ -18,16 +18,26 @@ MEDIA_TYPE = "application/vnd.dsse.envelope.v1+json"
 class RegistryNotary:
     """The `Notary` port. Ed25519 signatures have no chance in them: the same statement gives the same bytes."""
 
-    def __init__(self, registry: Registry, key: SigningKey, *, validity: timedelta) -> None:
+    def __init__(
+        self, registry: Registry, key: SigningKey, *, validity: timedelta, trial_validity: timedelta
+    ) -> None:
         self._registry = registry
         self._key = key
         self._validity = validity
+        self._trial_validity = trial_validity
 
     async def sign(
-        self, asked: Asked, indexed: ImageIndexed, judgement: Judgement, *, certificate: str, at: datetime
+        self,
+        asked: Asked,
+        indexed: ImageIndexed,
+        judgement: Judgement,
+        *,
+        certificate: str,
+        at: datetime,
+        trial: bool = False,
     ) -> Signed:
         begins = at.replace(microsecond=0)
-        ends = begins + self._validity
+        ends = begins + (self._trial_validity if trial else self._validity)
         statement = Certificate(
             certificate=certificate,
             project=asked.project,

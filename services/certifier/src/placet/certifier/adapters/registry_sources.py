@@ -80,6 +80,7 @@ def _declared(facts: Facts) -> Declared:
     return Declared(
         format=facts["model"]["format"],
         access=facts["project"]["access"],
+        trial=facts["governance"]["trial"],
         resources=Resources(
             cpu_millis=asked["millicores"],
             memory_bytes=asked["memory"],
