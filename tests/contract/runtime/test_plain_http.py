@@ -20,8 +20,12 @@ def test_rows_are_answered_with_classes_and_probabilities(points: Served) -> Non
 
 def test_named_columns_are_answered_like_rows_in_any_order(points: Served) -> None:
     by_name = points.client.post("/predict", json={"inputs": {"width": [0, 9.5], "length": [0, 9]}})
+    objects = points.client.post(
+        "/predict", json={"inputs": [{"width": 0, "length": 0}, {"length": 9, "width": 9.5}]}
+    )
 
     assert by_name.json() == points.client.post("/predict", json={"inputs": [[0, 0], [9, 9.5]]}).json()
+    assert objects.json() == by_name.json()
 
 
 def test_text_and_numbers_mix_in_rows_and_in_columns(shops: Served) -> None:
@@ -51,6 +55,15 @@ def test_a_graph_with_several_inputs_takes_them_by_name(sums: Served) -> None:
         ('{"inputs": {"length": [1]}}', 422, "inputs lacks width; this model takes length, width"),
         ('{"inputs": {"length": [1], "width": [1], "w": [1]}}', 422, "inputs has extra w; this model takes"),
         ('{"inputs": {"length": [1], "width": [1, 2]}}', 422, "the columns differ in length"),
+        (
+            '{"inputs": [{"length": 1, "width": 2}, {"length": 1}]}',
+            422,
+            "row 1 lacks width; this model takes",
+        ),
+        ('{"inputs": [{"length": 1, "width": 2, "w": 1}]}', 422, "row 0 has extra w; this model takes"),
+        ('{"inputs": [{"length": 1, "width": 2}, [1, 2]]}', 422, "row 1 is no object, as row 0 is"),
+        ('{"inputs": [{"length": 1, "width": "a"}]}', 422, 'row 0, width: expected a number, got "a"'),
+        ('{"inputs": [{}]}', 422, "row 0 lacks length, width; this model takes"),
         ('{"inputs": {"length": [1], "width": ["a"]}}', 422, 'row 0, width: expected a number, got "a"'),
         ('{"rows": [[1, 2]]}', 422, "the body is not a request: "),
         ('{"inputs": "all"}', 422, "the body is not a request: "),
@@ -123,11 +136,12 @@ def test_openapi_describes_this_model(points: Served) -> None:
         "description": "Served from sklearn_skops.",
     }
     assert document["servers"] == [{"url": "/models/points"}]
-    rows, columns = document["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"][
-        "schema"
-    ]["properties"]["inputs"]["oneOf"]
+    rows, columns, objects = document["paths"]["/predict"]["post"]["requestBody"]["content"][
+        "application/json"
+    ]["schema"]["properties"]["inputs"]["oneOf"]
     assert rows["items"]["minItems"] == rows["items"]["maxItems"] == 2
     assert columns["required"] == ["length", "width"]
+    assert objects["items"]["properties"].keys() == {"length", "width"}
     assert "/v2/models/points/infer" in document["paths"]
 
 

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 import numpy as np
 
+from placet.runtime.columns import moments
 from placet.runtime.problems import unreadable
 from placet.runtime.signature import DATATYPES, Array, Signature, Tensor, Tensors, datatype_of
 
@@ -63,9 +64,14 @@ def decode(body: bytes, header_length: bytes | None, signature: Signature) -> In
         request = _request.decode(header)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise unreadable(f"not an inference request: {error}") from error
-    expected = {tensor.name: tensor for tensor in signature.inputs}
     given = [tensor.name for tensor in request.inputs]
-    if sorted(given) != sorted(expected):
+    expected = {tensor.name: tensor for tensor in _meant(given, signature)}
+    lacking = sorted(
+        name for name, tensor in expected.items() if not tensor.is_optional and name not in given
+    )
+    if lacking and len(expected) > 1 and set(given) < set(expected):
+        raise unreadable(f"the inputs lack {_listed(lacking)}; this model takes {_listed(expected)}")
+    if lacking or not set(given) <= set(expected) or len(set(given)) < len(given):
         raise unreadable(f"the inputs are {_listed(given)}; this model takes {_listed(expected)}")
     inputs: Tensors = {}
     at = 0
@@ -83,7 +89,7 @@ def decode(body: bytes, header_length: bytes | None, signature: Signature) -> In
         raise unreadable(f"{len(tail) - at} bytes of the body belong to no input")
     if len({len(array) for array in inputs.values()}) > 1:
         raise unreadable("the inputs differ in their number of rows")
-    return _wanted(request, inputs, signature)
+    return _wanted(request, _completed(inputs, expected, signature), signature)
 
 
 def encode(
@@ -134,7 +140,31 @@ def fit(array: Array, tensor: Tensor) -> Array:
         array = column
     if len(array) == 0:
         raise unreadable(f"input {tensor.name} has no rows")
-    return array.astype(wanted, copy=False)
+    return _moments(array, tensor) if tensor.is_moment else array.astype(wanted, copy=False)
+
+
+def _moments(array: Array, tensor: Tensor) -> Array:
+    try:
+        return moments(array)
+    except (ValueError, TypeError) as error:
+        raise unreadable(f"input {tensor.name} holds what is no time in ISO 8601: {error}") from error
+
+
+def _meant(given: list[str], signature: Signature) -> tuple[Tensor, ...]:
+    """A matrix whose columns have names is sent whole, or as a tensor for each column."""
+    if signature.columns is None or given == [signature.inputs[0].name]:
+        return signature.inputs
+    return signature.named_inputs if set(given) & set(signature.columns) else signature.inputs
+
+
+def _completed(inputs: Tensors, expected: dict[str, Tensor], signature: Signature) -> Tensors:
+    """The model's inputs, in its order: with those that were left out, and columns put together to their matrix."""
+    rows = len(next(iter(inputs.values()))) if inputs else 1
+    whole = {name: inputs[name] if name in inputs else expected[name].missing(rows) for name in expected}
+    matrix = signature.inputs[0].name
+    return (
+        whole if matrix in whole or not signature.columns else {matrix: np.column_stack(list(whole.values()))}
+    )
 
 
 def _parted(body: bytes, header_length: bytes | None) -> tuple[bytes, memoryview]:

@@ -7,12 +7,14 @@ line here and in `settings.py`.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Protocol, cast, runtime_checkable
 
-from placet.runtime.signature import Signature, Tensors
+from placet.runtime.columns import Column
+from placet.runtime.signature import ANY, Signature, Tensors
 
 FORMATS = {
     "sklearn": "placet.runtime.formats.scikit_learn",
@@ -31,6 +33,15 @@ class Model(Protocol):
         ...
 
 
+@runtime_checkable
+class TakesFrame(Protocol):
+    """A model that can be given a frame, and does not know all there is to know of it."""
+
+    def with_columns(self, columns: Sequence[Column]) -> Model:
+        """The same model, taking a frame of these columns; or itself, if they are not those it was trained on."""
+        ...
+
+
 class Loader(Protocol):
     def load(self, path: Path, trusted: Collection[str]) -> Model:
         """`trusted` are types that the platform, never the model, allows beyond what the format itself does."""
@@ -41,7 +52,8 @@ class CannotLoad(Exception):
     """The artifact is not a model that this runtime serves; the message says why and what to do."""
 
 
-def load(format_name: str, path: Path, trusted: Collection[str]) -> Model:
+def load(format_name: str, path: Path, trusted: Collection[str], columns: Sequence[Column] = ()) -> Model:
+    """`columns` are those of the frame the model was trained on, where its project says them."""
     if not path.is_file():
         raise CannotLoad(f"{path.name} is not in the project's folder; `model.path` in placet.yaml names it")
     try:
@@ -50,4 +62,26 @@ def load(format_name: str, path: Path, trusted: Collection[str]) -> Model:
         raise CannotLoad(
             f"format {format_name} needs {missing.name}, which is not installed; add it to requirements.txt"
         ) from missing
-    return loader.load(path, trusted)
+    model = loader.load(path, trusted)
+    if not columns:
+        return model
+    return model.with_columns(columns) if isinstance(model, TakesFrame) else _named(model, columns)
+
+
+class _Named:
+    """A model of one matrix, whose columns have names that only its project knows."""
+
+    def __init__(self, model: Model, names: tuple[str, ...]) -> None:
+        self._model = model
+        self.signature = replace(model.signature, columns=names)
+
+    def predict(self, inputs: Tensors, outputs: Collection[str]) -> Tensors:
+        return self._model.predict(inputs, outputs)
+
+
+def _named(model: Model, columns: Sequence[Column]) -> Model:
+    inputs = model.signature.inputs
+    is_matrix = len(inputs) == 1 and not inputs[0].is_text and inputs[0].takes((ANY, len(columns)))
+    if not is_matrix or model.signature.columns or not all(column.is_number for column in columns):
+        return model
+    return _Named(model, tuple(column.name for column in columns))

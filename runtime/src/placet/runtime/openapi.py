@@ -89,23 +89,25 @@ def _predict_request(signature: Signature) -> dict[str, Any]:
     single = signature.inputs[0]
     if len(signature.inputs) == 1:
         forms.append(_array(single, signature) | {"description": "One entry a row"})
-        columns = {name: _column(single, signature) for name in signature.columns or ()}
-    else:
-        columns = {tensor.name: _array(tensor, signature) for tensor in signature.inputs}
-    if columns:
-        forms.append(
-            {
-                "type": "object",
-                "properties": columns,
-                "required": list(columns),
-                "additionalProperties": False,
-                "description": "One list a column",
-            }
-        )
+    if len(signature.inputs) > 1 or signature.columns:
+        named = signature.named_inputs
+        rows = _object({tensor.name: _item(tensor, signature) for tensor in named}, named)
+        columns = _object({tensor.name: _array(tensor, signature) for tensor in named}, named)
+        forms.append(columns | {"description": "One list a column"})
+        forms.append({"type": "array", "items": rows, "description": "One object a row"})
     return {
         "type": "object",
         "properties": {"inputs": forms[0] if len(forms) == 1 else {"oneOf": forms}},
         "required": ["inputs"],
+        "additionalProperties": False,
+    }
+
+
+def _object(properties: dict[str, Any], tensors: tuple[Tensor, ...]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": [tensor.name for tensor in tensors if not tensor.is_optional],
         "additionalProperties": False,
     }
 
@@ -129,20 +131,16 @@ def _array(tensor: Tensor, signature: Signature) -> dict[str, Any]:
     return schema
 
 
-def _column(tensor: Tensor, signature: Signature) -> dict[str, Any]:
-    return {"type": "array", "items": _item(tensor, signature)}
-
-
 def _item(tensor: Tensor, signature: Signature) -> dict[str, Any]:
     if tensor.is_text:
-        return {"type": "string"}
+        schema: dict[str, Any] = {"type": ["string", "null"] if tensor.is_optional else "string"}
+        return schema | {"format": "date-time"} if tensor.is_moment else schema
     if tensor.datatype == "BOOL":
         return {"type": "boolean"}
     if not tensor.is_float:
         return {"type": "integer"}
-    return {
-        "type": ["number", "null"] if signature.takes_missing and tensor in signature.inputs else "number"
-    }
+    is_given = tensor in signature.inputs or tensor in signature.named_inputs
+    return {"type": ["number", "null"] if signature.takes_missing and is_given else "number"}
 
 
 def _schemas(signature: Signature) -> dict[str, Any]:

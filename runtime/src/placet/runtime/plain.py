@@ -1,6 +1,7 @@
 """The plain `/predict`: rows or columns in, `outputs` and perhaps `probabilities` back.
 
-`{"inputs": [[5.1, 3.5], …]}`, or `{"inputs": {"length": [5.1, …], "width": [3.5, …]}}` where names are known.
+`{"inputs": [[5.1, 3.5], …]}`; where names are known also `{"inputs": [{"length": 5.1, "width": 3.5}, …]}` or
+`{"inputs": {"length": [5.1, …], "width": [3.5, …]}}`.
 Values become arrays in one quick step; only when that fails are they walked one by one, to name the first
 that is wrong. Pure: bytes to arrays and back, no HTTP and no model.
 """
@@ -13,6 +14,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from placet.runtime.columns import moments, wrong_moment
 from placet.runtime.problems import Problem, unacceptable, unreadable
 from placet.runtime.signature import ANY, DATATYPES, Array, Signature, Tensor, Tensors
 
@@ -31,10 +33,9 @@ class PlainCodec:
     def __init__(self, signature: Signature) -> None:
         self._signature = signature
         # either one matrix whose columns have names, or a tensor for each name
-        self._columns = tuple(
-            Tensor(name=name, datatype=signature.inputs[0].datatype, shape=(ANY,))
-            for name in signature.columns or ()
-        )
+        self._columns = signature.named_inputs if signature.columns else ()
+        self._named = {tensor.name: tensor for tensor in signature.named_inputs}
+        self._required = {tensor.name for tensor in signature.named_inputs if not tensor.is_optional}
         named = (signature.prediction, signature.probabilities)
         self.outputs = tuple(
             tensor.name
@@ -81,6 +82,8 @@ class PlainCodec:
         return _encoder.encode({"inputs": [_made_up(tensors[0])]})
 
     def _from_rows(self, rows: list[Any], *, careful: bool) -> Tensors:
+        if isinstance(rows[0], dict):
+            return self._from_objects(rows, careful=careful)
         tensors = self._signature.inputs
         if len(tensors) == 1:
             return {tensors[0].name: self._array(rows, tensors[0], careful=careful)}
@@ -94,29 +97,42 @@ class PlainCodec:
             for tensor, values in zip(tensors, by_column, strict=True)
         }
 
+    def _from_objects(self, rows: list[Any], *, careful: bool) -> Tensors:
+        for number, row in enumerate(rows):
+            if not isinstance(row, dict):
+                raise unacceptable(f"row {number} is no object, as row 0 is")
+            self._refuse_strangers(row, f"row {number}")
+        given = [name for name in self._named if any(name in row for row in rows)] or list(self._named)
+        return self._from_columns({name: [row.get(name) for row in rows] for name in given}, careful=careful)
+
     def _from_columns(self, given: dict[str, list[Any]], *, careful: bool) -> Tensors:
-        tensors = self._columns or self._signature.inputs
-        names = [tensor.name for tensor in tensors]
-        for word, strangers in (("lacks", set(names) - set(given)), ("has extra", set(given) - set(names))):
-            if strangers:
-                raise unacceptable(
-                    f"inputs {word} {', '.join(sorted(strangers))}; this model takes {', '.join(names)}"
-                )
+        self._refuse_strangers(given, "inputs")
         lengths = {len(values) for values in given.values()}
         if len(lengths) > 1 or 0 in lengths:
             raise unacceptable("the columns differ in length or are empty; each holds one value a row")
-        arrays = {tensor.name: self._array(given[tensor.name], tensor, careful=careful) for tensor in tensors}
+        rows = lengths.pop()
+        arrays = {
+            name: self._array(given[name], tensor, careful=careful) if name in given else tensor.missing(rows)
+            for name, tensor in self._named.items()
+        }
         if self._columns:
-            return {self._signature.inputs[0].name: np.column_stack([arrays[name] for name in names])}
+            return {self._signature.inputs[0].name: np.column_stack(list(arrays.values()))}
         return arrays
 
+    def _refuse_strangers(self, given: dict[str, Any], where: str) -> None:
+        lacking, extra = self._required - given.keys(), given.keys() - self._named.keys()
+        for word, strangers in (("lacks", lacking), ("has extra", extra)):
+            if strangers:
+                names = ", ".join(self._named)
+                raise unacceptable(f"{where} {word} {', '.join(sorted(strangers))}; this model takes {names}")
+
     def _array(self, values: Values, tensor: Tensor, *, careful: bool) -> Array:
-        array = _texts(values) if tensor.is_text else _numbers(values, tensor, careful=careful)
+        array = _texts(values, tensor) if tensor.is_text else _numbers(values, tensor, careful=careful)
         if array is not None and tensor.is_column and array.size == len(values):
             array = array.reshape(-1, *tensor.shape[1:])
         if array is None or not tensor.takes(array.shape):
             raise self._wrong(values, tensor)
-        return array
+        return moments(array) if tensor.is_moment else array
 
     def _wrong(self, values: Values, tensor: Tensor) -> Problem:
         """Names the first value that made an array impossible."""
@@ -173,15 +189,17 @@ def _numbers(values: Values, tensor: Tensor, *, careful: bool) -> Array | None:
         return None
 
 
-def _texts(values: Values) -> Array | None:
+def _texts(values: Values, tensor: Tensor) -> Array | None:
     array = np.array(values, dtype=object)
-    return None if any(_expected_text(value) for value in array.flat) else array
+    return None if any(_expected(value, tensor) for value in array.flat) else array
 
 
 def _expected(value: object, tensor: Tensor) -> str | None:
     """What this value should have been, if it is wrong."""
+    if tensor.is_moment:
+        return "a time in ISO 8601, such as 2026-01-31T12:00:00" if wrong_moment(value) else None
     if tensor.is_text:
-        return _expected_text(value)
+        return None if isinstance(value, str | None) else "a text"
     if tensor.datatype == "BOOL":
         return None if isinstance(value, bool) else "true or false"
     if isinstance(value, bool) or not isinstance(value, int | float | None):
@@ -194,10 +212,6 @@ def _expected(value: object, tensor: Tensor) -> str | None:
     return None if limits.min <= value <= limits.max else f"a number between {limits.min} and {limits.max}"
 
 
-def _expected_text(value: object) -> str | None:
-    return None if isinstance(value, str | None) else "a text"
-
-
 def _leaves(value: object) -> Iterator[object]:
     if isinstance(value, list | tuple):
         for item in value:
@@ -208,6 +222,8 @@ def _leaves(value: object) -> Iterator[object]:
 
 def _made_up(tensor: Tensor) -> Any:
     value: Any = "text" if tensor.is_text else False if tensor.datatype == "BOOL" else 0
+    if tensor.is_moment:
+        value = "2026-01-31T12:00:00"
     for size in reversed(tensor.shape[1:]):
         value = [value] * max(size, 1)
     return value

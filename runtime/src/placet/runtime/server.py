@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     log = Log(settings.project)
     started = perf_counter()
     try:
-        model = models.load(settings.format, settings.artifact, settings.trusted)
+        model = models.load(settings.format, settings.artifact, settings.trusted, settings.columns)
     except CannotLoad as error:
         return _say(str(error), CANNOT_LOAD)
     log.info("model loaded", platform=model.signature.platform, seconds=round(perf_counter() - started, 3))

@@ -14,6 +14,8 @@ from typing import Literal
 
 import msgspec
 
+from placet.runtime.columns import Column
+
 FORMAT_NAMES = Literal["sklearn", "onnx"]
 
 VARIABLES = {
@@ -41,6 +43,7 @@ class Image(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     path: str
     sample: str | None = None
     trusted: tuple[str, ...] = ()
+    columns: tuple[Column, ...] = ()
 
 
 class TokenKey(msgspec.Struct, frozen=True):
@@ -57,6 +60,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     artifact: Path
     sample: Path | None
     trusted: tuple[str, ...]
+    columns: tuple[Column, ...]
     release: str | None
     root_path: str
     token_keys: tuple[TokenKey, ...] | None  # None: public
@@ -78,6 +82,7 @@ def read(root: Path, environment: Mapping[str, str] = os.environ) -> Settings:
         artifact=_inside(folder, image.path),
         sample=None if image.sample is None else _inside(folder, image.sample),
         trusted=image.trusted,
+        columns=image.columns,
         release=environment.get("PLACET_RELEASE") or None,
         root_path=root_path,
         token_keys=_token_keys(environment),

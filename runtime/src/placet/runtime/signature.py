@@ -1,7 +1,8 @@
 """What a model takes and gives, in the words of the Open Inference Protocol.
 
 A signature is read from the model itself and never from a hand-written file, so that metadata, OpenAPI, the
-docs page and the checks on a request cannot disagree with what is served.
+docs page and the checks on a request cannot disagree with what is served. What a model cannot tell, the columns that
+were saved with it may (`columns.py`).
 """
 
 from __future__ import annotations
@@ -42,11 +43,17 @@ def datatype_of(dtype: np.dtype[Any]) -> str:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tensor:
-    """One input or output. The first dimension counts rows."""
+    """One input or output. The first dimension counts rows.
+
+    An input that `is_optional` may be left out, and is missing in every row then. One that `is_moment` is sent as text
+    and given to the model as `datetime64[ns]`.
+    """
 
     name: str
     datatype: str
     shape: tuple[int, ...]
+    is_optional: bool = False
+    is_moment: bool = False
 
     @property
     def is_text(self) -> bool:
@@ -60,6 +67,12 @@ class Tensor:
     def is_column(self) -> bool:
         """One value a row: `[-1]` or `[-1, 1]`."""
         return self.shape in ((ANY,), (ANY, 1))
+
+    def missing(self, rows: int) -> Array:
+        """What stands for an optional input that was left out."""
+        if self.is_moment:
+            return np.full((rows,), np.datetime64("NaT", "ns"))
+        return np.full((rows,), None if self.is_text else np.nan, dtype=DATATYPES[self.datatype])
 
     def takes(self, shape: tuple[int, ...]) -> bool:
         return len(shape) == len(self.shape) and all(
@@ -85,6 +98,14 @@ class Signature:
     probabilities: str | None = None
     columns: tuple[str, ...] | None = None
     takes_missing: bool = False
+
+    @property
+    def named_inputs(self) -> tuple[Tensor, ...]:
+        """What a request may name: the columns of a single matrix that has some, else the inputs themselves."""
+        if self.columns is None:
+            return self.inputs
+        datatype = self.inputs[0].datatype
+        return tuple(Tensor(name=name, datatype=datatype, shape=(ANY,)) for name in self.columns)
 
     @property
     def batches(self) -> bool:

@@ -9,7 +9,7 @@ is the certifier's decision.
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import numpy as np
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 
+from placet.runtime.columns import Column, matrix_datatype
 from placet.runtime.model import CannotLoad
 from placet.runtime.signature import ANY, Array, Signature, Tensor, Tensors, datatype_of
 
@@ -32,14 +33,17 @@ _PREDICTS_THE_LIKELIEST = frozenset(
 
 
 class SklearnModel:
-    def __init__(self, estimator: Any, *, platform: str) -> None:
+    def __init__(self, estimator: Any, *, platform: str, declared: Sequence[Column] = ()) -> None:
+        self._estimator = estimator
         is_pipeline = isinstance(estimator, Pipeline)
         self._final = estimator.steps[-1][1] if is_pipeline else estimator
         self._transform = estimator[:-1].transform if is_pipeline and len(estimator.steps) > 1 else _as_it_is
         self._predicts_the_likeliest = type(self._final).__name__ in _PREDICTS_THE_LIKELIEST
         names = getattr(estimator, "feature_names_in_", None)
         self._columns = None if names is None else [str(name) for name in names]
-        inputs = _inputs(estimator, self._columns)
+        if declared:
+            self._columns = [column.name for column in declared]
+        inputs = _declared_inputs(declared) or _inputs(estimator, self._columns)
         self._assemble = _assembly(inputs, self._columns)
         has_classes = isinstance(getattr(estimator, "classes_", None), np.ndarray)
         has_probabilities = has_classes and hasattr(estimator, "predict_proba")
@@ -49,9 +53,23 @@ class SklearnModel:
             outputs=_outputs(estimator, has_classes=has_classes, has_probabilities=has_probabilities),
             prediction=PREDICT,
             probabilities=PROBABILITIES if has_probabilities else None,
-            columns=tuple(self._columns) if self._columns and len(inputs) == 1 else None,
-            takes_missing=_takes_missing(estimator),
+            columns=tuple(self._columns) if self._columns and inputs[0].name == MATRIX else None,
+            takes_missing=_takes_missing(estimator) or any(tensor.is_optional for tensor in inputs),
         )
+
+    def with_columns(self, columns: Sequence[Column]) -> SklearnModel:
+        """Those that it was trained on, in their order."""
+        names = getattr(self._estimator, "feature_names_in_", None)
+        if names is None:
+            fits = getattr(self._estimator, "n_features_in_", None) == len(columns)
+            chosen = list(columns)
+        else:
+            by_name = {column.name: column for column in columns}
+            fits = all(name in by_name for name in names)
+            chosen = [by_name[name] for name in names] if fits else []
+        if not fits:
+            return self
+        return SklearnModel(self._estimator, platform=self.signature.platform, declared=chosen)
 
     def predict(self, inputs: Tensors, outputs: Collection[str]) -> Tensors:
         rows = self._transform(self._assemble(inputs))  # once, however many outputs are wanted of it
@@ -142,6 +160,13 @@ def _inputs(estimator: Any, columns: list[str] | None) -> tuple[Tensor, ...]:
         Tensor(name=name, datatype="BYTES" if index in text or name in text else "FP64", shape=(ANY,))
         for index, name in enumerate(names)
     )
+
+
+def _declared_inputs(columns: Sequence[Column]) -> tuple[Tensor, ...]:
+    datatype = matrix_datatype(columns) if columns else None
+    if datatype is not None:
+        return (Tensor(name=MATRIX, datatype=datatype, shape=(ANY, len(columns))),)
+    return tuple(column.tensor() for column in columns)
 
 
 def _reads_text(step: Any) -> bool:
