@@ -14,6 +14,7 @@ from placet.builder.assembly_image import Base
 from placet.errors import Refused
 from placet.oci import ImageConfig, ImageLayout, Manifest, Platform, unpack_layers
 from placet.oci.content import OCI_CONFIG, OCI_LAYER_GZIP, Descriptor
+from placet.projects import Column
 
 from tests.unit.builder.fake_index import FakeCompiler, FakePackages, Wheel
 
@@ -116,6 +117,32 @@ async def test_every_file_has_its_place(workshop: Workshop) -> None:
         "sample": "sample.json",
         "trusted": ["a.Type", "b.Type"],
     }
+
+
+async def test_a_file_inside_of_what_mlflow_wrote_is_served_and_mlflow_stays_out(workshop: Workshop) -> None:
+    plan = replace(
+        PLAN,
+        format="sklearn",
+        declared_format="mlflow",
+        columns=(Column(name="age", type="long"), Column(name="city", type="string", required=False)),
+        left_out=frozenset({"heavy"}),
+    )
+    needed = {name: Wheel("1.0", {f"{name}.py": b"n = 1"}) for name in ("scikit-learn", "pandas")}
+    workshop.packages.wheels = {**WHEELS, **needed}
+    image = await workshop.build(workshop.project(PROJECT), plan)
+
+    files = await workshop.files(image)
+    settings = json.loads(files["app/placet.json"])
+    assert (settings["format"], settings["path"]) == ("sklearn", "models/model.bin")
+    assert settings["columns"] == [
+        {"name": "age", "type": "long", "required": True},
+        {"name": "city", "type": "string", "required": False},
+    ]
+    assert dict((await workshop.config(image)).labels)["io.placet.format"] == "mlflow"
+    lock = files["app/requirements.lock"].decode()
+    assert "heavy" not in lock
+    assert "pandas==" in lock, "the frame that its columns make"
+    assert any("heavy" in line and "out" in line for line in workshop.log)
 
 
 async def test_bytecode_lies_beside_what_it_is_of_and_not_beside_tests(workshop: Workshop) -> None:

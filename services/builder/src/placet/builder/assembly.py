@@ -14,6 +14,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+import msgspec
+
 from placet.builder.assembly_image import Base, BaseLayers, image_config, push_image, read_base
 from placet.builder.layers import Files, Layer, files_below, write_layer
 from placet.builder.layers_cache import LayerCache, works_on_disk
@@ -25,6 +27,7 @@ from placet.errors import Refused
 from placet.oci import Platform, Registry, sha256_digest
 from placet.oci.content import encode_json
 from placet.oci.together import together
+from placet.projects import Column
 
 NO_BASE = "none"
 
@@ -36,7 +39,12 @@ _ARCHITECTURES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm6
 
 @dataclass(frozen=True, kw_only=True)
 class ImagePlan:
-    """What the image of one source is made from. Paths are POSIX, relative to the project's folder."""
+    """What the image of one source is made from. Paths are POSIX, relative to the project's folder.
+
+    `format` and `model` are what is loaded. Of an MLflow folder that is a file inside: `declared_format` is what
+    placet.yaml says then, `columns` those of the frame that the model wants, and `left_out` the requirements that only
+    MLflow itself has.
+    """
 
     project: str
     source: str
@@ -46,6 +54,9 @@ class ImagePlan:
     requirements: str | None
     trusted: tuple[str, ...]
     builder_version: str
+    declared_format: str | None = None
+    columns: tuple[Column, ...] = ()
+    left_out: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,7 +182,10 @@ async def _locked(
     log: Log,
 ) -> Lock:
     asked = () if plan.requirements is None else read_requirements(_inside(folder, plan.requirements))
-    asked, added = with_needed(asked, _needed(plan))
+    for one in asked:
+        if one.name in plan.left_out:
+            log(f"left {one.requirement} out, which serving {plan.model} does not need")
+    asked, added = with_needed([one for one in asked if one.name not in plan.left_out], _needed(plan))
     for name in added:
         log(f"added {name}, which the format {plan.format} needs and the requirements do not name")
     locked = await lock(asked, serving.requirements, target, packages=packages, workspace=workspace)
@@ -181,7 +195,9 @@ async def _locked(
 
 def _needed(plan: ImagePlan) -> tuple[str, ...]:
     needed = _NEEDED.get(plan.format, ())
-    return (*needed, "skops>=0.13") if plan.model.endswith(".skops") else needed
+    if plan.model.endswith(".skops"):
+        needed = (*needed, "skops>=0.13")
+    return (*needed, "pandas") if plan.columns and plan.format == "sklearn" else needed
 
 
 def _project_files(folder: Path, plan: ImagePlan) -> tuple[dict[str, Path | bytes], dict[str, Path | bytes]]:
@@ -210,13 +226,14 @@ async def _written(files: Files, into: Path, title: str) -> list[Layer]:
 
 
 def _runtime_settings(plan: ImagePlan) -> dict[str, object]:
-    return {
+    settings: dict[str, object] = {
         "project": plan.project,
         "format": plan.format,
         "path": plan.model,
         "sample": plan.sample,
         "trusted": sorted(plan.trusted),
     }
+    return settings | {"columns": msgspec.to_builtins(plan.columns)} if plan.columns else settings
 
 
 def _labels(
@@ -226,7 +243,7 @@ def _labels(
         "org.opencontainers.image.title": plan.project,
         "io.placet.project": plan.project,
         "io.placet.source": plan.source,
-        "io.placet.format": plan.format,
+        "io.placet.format": plan.declared_format or plan.format,
         "io.placet.lock": locked.digest,
         "io.placet.python": target.python,
         "io.placet.builder": plan.builder_version,

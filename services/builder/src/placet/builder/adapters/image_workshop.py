@@ -26,9 +26,10 @@ from placet.builder.ports import Compiler, KnownImage, Packages
 from placet.errors import PlacetError
 from placet.events.contracts.builder import ImageBuilt
 from placet.oci import Registry, open_registry
-from placet.projects import MANIFEST_NAME, Manifest, parse_manifest, trusted_types, unpack
+from placet.projects import MANIFEST_NAME, MLFLOW, Manifest, parse_manifest, served, trusted_types, unpack
 
 SOURCES = "sources"
+MLFLOW_ITSELF = frozenset({"mlflow", "mlflow-skinny", "mlflow-tracing"})
 
 
 class RegistryImages:
@@ -95,7 +96,7 @@ class ImageWorkshop:
         try:
             return await assemble(
                 folder,
-                self._plan(project, source, manifest),
+                await to_thread.run_sync(self._plan, project, source, folder, manifest),
                 registry=self._registry,
                 repository=f"models/{project}",
                 base=_base(self._base, self._registry),
@@ -116,12 +117,16 @@ class ImageWorkshop:
         await to_thread.run_sync(unpack, archive, folder)
         return folder
 
-    def _plan(self, project: str, source: str, manifest: Manifest) -> ImagePlan:
+    def _plan(self, project: str, source: str, folder: Path, manifest: Manifest) -> ImagePlan:
+        loaded = served(folder, manifest.model)
         return ImagePlan(
             project=project,
             source=source,
-            format=manifest.model.format,
-            model=manifest.model.path,
+            format=loaded.format,
+            model=loaded.path,
+            declared_format=manifest.model.format,
+            columns=loaded.columns,
+            left_out=MLFLOW_ITSELF if manifest.model.format == MLFLOW else frozenset(),
             sample=manifest.model.sample,
             requirements=manifest.requirements,
             trusted=trusted_types(),
