@@ -6,22 +6,32 @@ client, wait for the operation, look at what a user would look at. Don't: look i
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import hashlib
 import io
+import json
+import os
+import shutil
+import sys
 import tarfile
+from datetime import datetime, timedelta
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
 import pytest
+import skops.io
 from placet.cli.examination import examine
 from placet.client import Client, Connection, Operation
-from placet.projects import pack
+from placet.projects import pack, trusted_types
 
+from tests.mlflow_folders.frames import VISITS
 from tests.support.git_server import new_repository
 from tests.support.platforms import Platform
 from tests.system.models import write_project
+
+MLFLOW = Path(__file__).parents[1] / "mlflow_folders"
 
 
 class Scenarios:
@@ -149,7 +159,39 @@ class Scenarios:
         started = await ask(platform, "start", project)
         assert started.state == "live"
 
+    async def test_a_folder_as_mlflow_writes_it_is_tried_out_with_nothing_added(
+        self, platform: Platform, tmp_path: Path, project: str
+    ) -> None:
+        folder = Path(shutil.copytree(MLFLOW / "visits", tmp_path / project))
+        live = await placet(platform, "deploy", str(folder))
+        assert live["refusals"] == []
+        assert (live["state"], live["project"]) == ("live", project)
+        async with platform.http() as http:
+            url = f"/models/{project}/predict"
+            asked = {"inputs": json.loads(VISITS.to_json(orient="records"))}
+            assert (await http.post(url, json=asked)).status_code == 401
+            answer = await http.post(url, json=asked, headers=platform.authorized())
+        model = skops.io.load(folder / "model.skops", trusted=list(trusted_types()))
+        assert answer.json()["outputs"] == model.predict(VISITS).tolist()
+        assert answer.json()["probabilities"] == pytest.approx(model.predict_proba(VISITS))
+        async with client_of(platform) as client:
+            certificate = await client.certificate(live["certificate"])
+            images = {image.image: image.format for image in await client.images()}
+        said = certificate.statement["predicate"]
+        span = datetime.fromisoformat(said["notAfter"]) - datetime.fromisoformat(said["notBefore"])
+        assert span == timedelta(days=7)
+        assert images[live["image"]] == "mlflow"
+
     # what is refused, and how
+
+    async def test_a_trial_never_takes_the_place_of_a_release_that_people_answer_for(
+        self, platform: Platform, tmp_path: Path, project: str
+    ) -> None:
+        await deploy(platform, write_project(tmp_path / "p", project))
+        folder = Path(shutil.copytree(MLFLOW / "iris", tmp_path / project))
+        refused = await placet(platform, "deploy", str(folder), status=1)
+        assert [refusal["rule"] for refusal in refused["refusals"]] == ["trial.of-a-new-project"]
+        assert await predict(platform, project, 5.0) == pytest.approx(10.0)
 
     async def test_a_rule_refuses_with_its_reason_and_its_fix(
         self, platform: Platform, tmp_path: Path, project: str
@@ -367,6 +409,20 @@ async def deploy(platform: Platform, folder: Path, *, command: Any = "deploy") -
         if not await client.has_source(packed.digest):
             await client.upload(archive, packed.digest)
         return await finish(client, await client.command(command, digest=packed.digest))
+
+
+async def placet(platform: Platform, *typed: str, status: int = 0) -> dict[str, Any]:
+    """What the command prints with `--json`, which must end with that status."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "placet.cli", *typed, "--json"),
+        env={**os.environ, "PLACET_URL": platform.url, "PLACET_TOKEN": platform.token},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    output, errors = await process.communicate()
+    assert process.returncode == status, errors.decode()
+    document: dict[str, Any] = json.loads(output)
+    return document
 
 
 async def finish(client: Client, asked: Operation) -> Operation:

@@ -8,10 +8,13 @@ import shutil
 from pathlib import Path
 
 import pytest
+from placet.projects import dump_manifest, pack, trial_manifest
 from placet.rules import load_shipped
 
 from tests.unit.cli.conftest import EXAMPLE, Placet
 from tests.unit.client.fake_platform import FakePlatform
+
+MLFLOW = Path(__file__).parents[2] / "mlflow_folders"
 
 
 class Hostile:
@@ -26,7 +29,12 @@ def test_a_good_project_would_be_cleared_by_every_rule_and_nothing_is_sent(
     assert ended.status == 0, ended.err
     assert ended.document["state"] == "cleared"
     assert ended.document["project"] == "multiclass"
-    rules = {rule.id for policy in load_shipped() for rule in policy.rules if rule.stage == "submit"}
+    rules = {
+        rule.id
+        for policy in load_shipped()
+        for rule in policy.rules
+        if rule.stage == "submit" and policy.id != "trials"
+    }
     assert {verdict["rule"] for verdict in ended.document["verdicts"]} == rules
     assert {verdict["result"] for verdict in ended.document["verdicts"]} == {"pass"}
     assert platform.requests == []
@@ -134,3 +142,52 @@ def test_a_mistake_in_the_manifest_is_told_before_anything_is_packed(
         "    fix: the nearest known one is 'project'\n"
         "  placet.yaml, project: is missing\n"
     )
+
+
+@pytest.fixture
+def written_by_mlflow(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(MLFLOW / "iris", tmp_path / "Iris Pipeline"))
+
+
+def test_a_folder_of_mlflow_needs_no_manifest_to_be_tried(placet: Placet, written_by_mlflow: Path) -> None:
+    ended = placet("check", str(written_by_mlflow), "--json")
+    assert ended.status == 0, ended.err
+    assert (ended.document["state"], ended.document["project"]) == ("cleared", "iris-pipeline")
+    rules = {verdict["rule"] for verdict in ended.document["verdicts"]}
+    assert "trial.confined" in rules
+    assert "governance.owner-named" not in rules
+    assert (
+        f"as a trial, for some days, since it has no placet.yaml; `placet init '{written_by_mlflow}'`"
+        in ended.err
+    )
+    assert not (written_by_mlflow / "placet.yaml").exists()
+
+
+def test_what_is_sent_of_a_folder_of_mlflow_holds_the_manifest_of_a_trial(
+    placet: Placet, platform: FakePlatform, written_by_mlflow: Path, tmp_path: Path
+) -> None:
+    checked = placet("check", str(written_by_mlflow), "--json").document
+    ended = placet("deploy", str(written_by_mlflow), "--json")
+    assert ended.document["source"] == checked["source"]
+    made = trial_manifest(written_by_mlflow)
+    assert made is not None
+    (written_by_mlflow / "placet.yaml").write_text(dump_manifest(made))
+    assert pack(written_by_mlflow, tmp_path / "own.tar").digest == checked["source"]
+
+
+def test_init_makes_a_project_of_a_folder_of_mlflow(placet: Placet, written_by_mlflow: Path) -> None:
+    ended = placet("init", str(written_by_mlflow))
+    assert ended.err.startswith("iris-pipeline: an mlflow model in .\n")
+    refused = placet("check", str(written_by_mlflow), "--json").document
+    assert {refusal["rule"].split(".")[0] for refusal in refused["refusals"]} == {"governance", "model"}
+    assert "model.sample-present" in {refusal["rule"] for refusal in refused["refusals"]}
+
+
+def test_a_folder_of_mlflow_that_cannot_be_served_is_told_why(
+    placet: Placet, written_by_mlflow: Path
+) -> None:
+    (written_by_mlflow / "MLmodel").write_text("flavors: {sklearn: {pickled_model: ../model.skops}}")
+    for verb in ("check", "init"):
+        ended = placet(verb, str(written_by_mlflow))
+        assert ended.status == 1
+        assert "flavors.sklearn.pickled_model: '../model.skops' is not a path inside" in ended.err

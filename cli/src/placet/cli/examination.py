@@ -14,7 +14,7 @@ from pathlib import Path
 
 from placet.client import Operation, Refusal, Verdict
 from placet.errors import Refused
-from placet.projects import MANIFEST_NAME, parse_manifest, unpack
+from placet.projects import MANIFEST_NAME, dump_manifest, parse_manifest, trial_manifest, unpack
 from placet.projects.archive import IGNORE_FILE
 from placet.rules import Engine, gather_submit_facts, load_shipped
 from placet.rules import Verdict as Judged
@@ -56,12 +56,18 @@ class Examined:
         )
 
 
-def look_at_manifest(folder: Path) -> None:
-    """Raise `Refused` with every mistake in the folder's placet.yaml, before anything is done with the folder."""
+def look_at_manifest(folder: Path) -> bytes | None:
+    """The placet.yaml to send along with a folder that MLflow wrote and that has none: it is a trial then.
+
+    Raises `Refused` with every mistake in the folder's own, before anything is done with the folder.
+    """
     manifest = folder / MANIFEST_NAME
     try:
         data = manifest.read_bytes()
     except FileNotFoundError as missing:
+        made = trial_manifest(folder)
+        if made is not None:
+            return dump_manifest(made).encode()
         raise Refused(
             f"{folder} has no {MANIFEST_NAME}", fix=f"`placet init {shlex.quote(str(folder))}` writes one"
         ) from missing
@@ -70,6 +76,7 @@ def look_at_manifest(folder: Path) -> None:
             f"{manifest} cannot be read: {unreadable.strerror}", fix="it has to be a file that you may read"
         ) from unreadable
     parse_manifest(data)
+    return None
 
 
 def examine(archive: Path) -> Examined:

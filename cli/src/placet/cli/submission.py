@@ -78,13 +78,15 @@ async def submit(
     from placet.cli.examination import examine, look_at_manifest
     from placet.projects import pack
 
-    look_at_manifest(folder.path)
+    manifest = look_at_manifest(folder.path)
     await _must_be_allowed(platform, command)
     with tempfile.TemporaryDirectory(prefix="placet-") as scratch:
         archive = Path(scratch) / "source.tar"
         with _timed(steps, "packed") as step:
-            packed = await asyncio.to_thread(pack, folder.path, archive)
+            packed = await asyncio.to_thread(pack, folder.path, archive, manifest=manifest)
             step.detail = f"{len(packed.files)} files, {_size(packed.size)}"
+            if manifest is not None:
+                step.detail += ", as a trial: it has no placet.yaml"
         with _timed(steps, "checked") as step:
             examined = await asyncio.to_thread(examine, archive)
             step.detail = examined.tally

@@ -14,7 +14,7 @@ from placet.cli.report import refusals_of, tell_reasons, tell_verdicts
 from placet.cli.screen import Screen
 from placet.client import Operation, Refusal
 from placet.errors import Refused
-from placet.projects import pack
+from placet.projects import MANIFEST_NAME, pack
 
 
 def check(arguments: Namespace, screen: Screen) -> int:
@@ -38,6 +38,11 @@ def check(arguments: Namespace, screen: Screen) -> int:
     else:
         deploy = f"placet deploy {shlex.quote(str(folder))}"
         screen.note(f"{checked.project} would be cleared; `{deploy}` serves it")
+        if not (folder / MANIFEST_NAME).exists():
+            screen.note(
+                f"as a trial, for some days, since it has no {MANIFEST_NAME};"
+                f" `placet init {shlex.quote(str(folder))}` writes one"
+            )
     if warnings:
         screen.note("warnings, which refuse nothing:")
         tell_reasons(screen.note, warnings)
@@ -46,8 +51,8 @@ def check(arguments: Namespace, screen: Screen) -> int:
 
 
 def _examined(folder: Path) -> Examined:
-    look_at_manifest(folder)
+    manifest = look_at_manifest(folder)
     with tempfile.TemporaryDirectory(prefix="placet-") as scratch:
         archive = Path(scratch) / "source.tar"
-        pack(folder, archive)
+        pack(folder, archive, manifest=manifest)
         return examine(archive)

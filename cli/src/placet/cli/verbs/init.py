@@ -14,6 +14,8 @@ from placet.cli.screen import Screen
 from placet.projects import MANIFEST_NAME, Manifest, dump_manifest
 from placet.projects.formats import SeveralModels, initial_manifest
 
+_VOWELS = ("a", "e", "i", "o", "u", "mlflow", "xg")  # as they are spoken
+
 
 def init(arguments: Namespace, screen: Screen) -> int:
     folder = _folder(arguments.path)
@@ -28,7 +30,7 @@ def init(arguments: Namespace, screen: Screen) -> int:
     missing = _missing(manifest)
     of = manifest.model.format
     screen.note(
-        f"{manifest.project}: {'an' if of[0] in 'aeiou' else 'a'} {of} model in {manifest.model.path}"
+        f"{manifest.project}: {'an' if of.startswith(_VOWELS) else 'a'} {of} model in {manifest.model.path}"
     )
     if missing:
         screen.note("still to fill in:")
