@@ -20,6 +20,7 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
+import numpy as np
 import pytest
 import skops.io
 from placet.cli.examination import examine
@@ -173,7 +174,7 @@ class Scenarios:
             answer = await http.post(url, json=asked, headers=platform.authorized())
         model = skops.io.load(folder / "model.skops", trusted=list(trusted_types()))
         assert answer.json()["outputs"] == model.predict(VISITS).tolist()
-        assert answer.json()["probabilities"] == pytest.approx(model.predict_proba(VISITS))
+        assert np.array(answer.json()["probabilities"]) == pytest.approx(model.predict_proba(VISITS))
         async with client_of(platform) as client:
             certificate = await client.certificate(live["certificate"])
             images = {image.image: image.format for image in await client.images()}

@@ -221,6 +221,11 @@ def test_the_same_project_gives_the_same_facts_wherever_it_lies(folder: Path, tm
     assert json.loads(json.dumps(first)) == first
 
 
+def test_the_example_that_mlflow_wrote_breaks_no_rule(engine: Engine) -> None:
+    folder = EXAMPLE.parent / "progression"
+    assert broken(folder, manifest(folder), engine) == {}
+
+
 def trial(folder: Path, **changes: Any) -> Manifest:
     """The placet.yaml that is made for a folder of MLflow's that has none."""
     made = trial_manifest(folder)
