@@ -11,11 +11,14 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
+import mlflow.lightgbm
 import mlflow.onnx
 import mlflow.sklearn
 import numpy as np
+from lightgbm import LGBMClassifier
 from mlflow.models import infer_signature
 from skl2onnx import to_onnx
 from sklearn.compose import ColumnTransformer
@@ -61,11 +64,22 @@ def iris_onnx(folder: Path) -> None:
     mlflow.onnx.save_model(graph, folder, signature=signature)
 
 
+def iris_lightgbm(folder: Path) -> None:
+    """An estimator of LightGBM's, which MLflow saves as scikit-learn's, with names that LightGBM spells otherwise."""
+    frame, target = load_iris(return_X_y=True, as_frame=True)
+    model = LGBMClassifier(n_estimators=3, num_leaves=4, verbose=-1).fit(frame, target)
+    signature = infer_signature(frame, model.predict(frame))
+    # without this, MLflow needs a minute to find what it needs
+    needed = [f"{name}=={version(name)}" for name in ("lightgbm", "pandas", "scikit-learn", "skops")]
+    mlflow.lightgbm.save_model(model, folder, signature=signature, pip_requirements=needed)
+
+
 WRITERS: dict[str, Callable[[Path], None]] = {
     "iris": iris,
     "visits": visits,
     "pickled": pickled,
     "iris-onnx": iris_onnx,
+    "iris-lightgbm": iris_lightgbm,
 }
 
 

@@ -274,3 +274,10 @@ def test_openapi_tells_kinds_times_and_what_may_be_left_out(tmp_path: Path) -> N
         "since": {"type": ["string", "null"], "format": "date-time"},
     }
     assert predict(model, content["example"]["inputs"]) == [0]
+
+
+def test_names_that_a_library_spells_with_underscores_are_the_projects(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"petal width": [1.0, 2.0, 3.0], "length": [2.0, 4.0, 7.0]})
+    estimator = LinearRegression().fit(frame.rename(columns={"petal width": "petal_width"}), [1, 2, 3])
+    columns = (Column("length", "double"), Column("petal width", "double"))
+    assert served(tmp_path, estimator, columns).signature.columns == ("petal width", "length")

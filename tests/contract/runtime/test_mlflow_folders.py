@@ -51,7 +51,7 @@ def visits(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
 
 
-@pytest.mark.parametrize(("name", "frame"), [("iris", IRIS), ("visits", VISITS)])
+@pytest.mark.parametrize(("name", "frame"), [("iris", IRIS), ("visits", VISITS), ("iris-lightgbm", IRIS)])
 def test_a_folder_answers_as_mlflow_does(
     name: str, frame: pd.DataFrame, tmp_path: Path, mlflows: Any
 ) -> None:

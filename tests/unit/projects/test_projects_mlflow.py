@@ -64,6 +64,15 @@ def with_mlmodel(folder: Path, document: Any) -> Path:
             Served(format="sklearn", serialization="skops", path="model.skops"),
             [("city", "string"), ("age", "long"), ("member", "boolean"), ("spent", "double")],
         ),
+        (
+            "iris-lightgbm",
+            Served(format="sklearn", serialization="skops", path="model.skops"),
+            [
+                (f"{part} {side} (cm)", "double")
+                for part in ("sepal", "petal")
+                for side in ("length", "width")
+            ],
+        ),
         ("pickled", Served(format="sklearn", serialization="pickle", path="model.pkl"), []),
         (
             "iris-onnx",

@@ -233,7 +233,7 @@ def trial(folder: Path, **changes: Any) -> Manifest:
     return msgspec.structs.replace(made, **changes)
 
 
-@pytest.mark.parametrize("name", ["iris", "visits", "iris-onnx"])
+@pytest.mark.parametrize("name", ["iris", "visits", "iris-onnx", "iris-lightgbm"])
 def test_a_folder_as_mlflow_writes_it_may_be_tried_out(name: str, engine: Engine) -> None:
     assert broken(MLFLOW / name, trial(MLFLOW / name), engine) == {}
 

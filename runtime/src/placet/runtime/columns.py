@@ -62,6 +62,17 @@ def matrix_datatype(columns: Sequence[Column]) -> str | None:
     return _DATATYPES[types.pop()]
 
 
+def of_names(names: Sequence[str], columns: Sequence[Column]) -> tuple[Column, ...] | None:
+    """The columns that the model knows by these names, in its order; None if one is not there.
+
+    LightGBM keeps names with underscores for spaces.
+    """
+    by_name = {column.name.replace(" ", "_"): column for column in columns}
+    by_name |= {column.name: column for column in columns}
+    found = tuple(by_name[name] for name in names if name in by_name)
+    return found if len(set(found)) == len(names) else None
+
+
 def moments(texts: Iterable[str | None]) -> Array:
     """ISO 8601 texts as `datetime64[ns]` without a zone: those with an offset in UTC. Raises ValueError."""
     return np.array([_moment(text) for text in texts], dtype="datetime64[ns]")

@@ -13,7 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Protocol, cast, runtime_checkable
 
-from placet.runtime.columns import Column
+from placet.runtime.columns import Column, of_names
 from placet.runtime.signature import ANY, Signature, Tensors
 
 FORMATS = {
@@ -69,7 +69,7 @@ def load(format_name: str, path: Path, trusted: Collection[str], columns: Sequen
 
 
 class _Named:
-    """A model of one matrix, whose columns have names that only its project knows."""
+    """A model of one matrix, whose columns have names that its project knows better."""
 
     def __init__(self, model: Model, names: tuple[str, ...]) -> None:
         self._model = model
@@ -82,6 +82,8 @@ class _Named:
 def _named(model: Model, columns: Sequence[Column]) -> Model:
     inputs = model.signature.inputs
     is_matrix = len(inputs) == 1 and not inputs[0].is_text and inputs[0].takes((ANY, len(columns)))
-    if not is_matrix or model.signature.columns or not all(column.is_number for column in columns):
+    known = model.signature.columns
+    chosen = columns if known is None else of_names(known, columns)
+    if not is_matrix or chosen is None or not all(column.is_number for column in columns):
         return model
-    return _Named(model, tuple(column.name for column in columns))
+    return _Named(model, tuple(column.name for column in chosen))

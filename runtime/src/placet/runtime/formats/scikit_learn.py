@@ -18,7 +18,7 @@ import numpy as np
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 
-from placet.runtime.columns import Column, matrix_datatype
+from placet.runtime.columns import Column, matrix_datatype, of_names
 from placet.runtime.model import CannotLoad
 from placet.runtime.signature import ANY, Array, Signature, Tensor, Tensors, datatype_of
 
@@ -60,14 +60,12 @@ class SklearnModel:
     def with_columns(self, columns: Sequence[Column]) -> SklearnModel:
         """Those that it was trained on, in their order."""
         names = getattr(self._estimator, "feature_names_in_", None)
-        if names is None:
-            fits = getattr(self._estimator, "n_features_in_", None) == len(columns)
-            chosen = list(columns)
+        if names is not None:
+            chosen = of_names([str(name) for name in names], columns)
         else:
-            by_name = {column.name: column for column in columns}
-            fits = all(name in by_name for name in names)
-            chosen = [by_name[name] for name in names] if fits else []
-        if not fits:
+            is_whole = getattr(self._estimator, "n_features_in_", None) == len(columns)
+            chosen = tuple(columns) if is_whole else None
+        if chosen is None:
             return self
         return SklearnModel(self._estimator, platform=self.signature.platform, declared=chosen)
 
