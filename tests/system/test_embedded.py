@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -10,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.support.platforms import Platform, embedded
-from tests.system.scenarios import Scenarios
+from tests.system.scenarios import Scenarios, ask, deploy
 
 
 class TestEmbedded(Scenarios):
@@ -28,6 +30,18 @@ class TestEmbedded(Scenarios):
     def platform(cls, folder: Path) -> Iterator[Platform]:
         with embedded(folder) as platform:
             yield platform
+
+    async def test_the_example_that_mlflow_wrote_is_deployed_as_it_stands(
+        self, platform: Platform, tmp_path: Path
+    ) -> None:
+        example = Path(__file__).parents[2] / "examples" / "progression"
+        live = await deploy(platform, Path(shutil.copytree(example, tmp_path / "progression")))
+        assert live.state == "live", live.refusals
+        sample = json.loads((example / "sample.json").read_text())
+        async with platform.http() as http:
+            answer = await http.post("/models/progression/predict", json=sample["request"])
+        assert answer.json()["outputs"] == pytest.approx(sample["response"]["outputs"])
+        await ask(platform, "stop", "progression")
 
     def test_what_the_platform_keeps_is_nobody_elses(self, platform: Platform, folder: Path) -> None:
         kept = list((folder / "data").iterdir())

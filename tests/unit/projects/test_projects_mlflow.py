@@ -97,9 +97,10 @@ def test_what_mlflow_writes_today_is_served_from_the_file_of_its_flavour(
         ("xgboost", {"data": "model.json", "model_format": "json"}, "model.json", "xgboost"),
         ("lightgbm", {"data": "model.lgb"}, "model.lgb", "lightgbm"),
         ("lightgbm", {"data": "model.skops", "serialization_format": "skops"}, "model.skops", "sklearn"),
+        ("pytorch", {"model_data": "data", "pytorch_version": "2.9.1"}, "data/model.pt2", "pytorch"),
     ],
 )
-def test_a_boosters_own_file_is_what_is_served_of_it(
+def test_a_librarys_own_file_is_what_is_served_of_its_flavour(
     flavour: str, said: dict[str, str], path: str, format: str, tmp_path: Path
 ) -> None:
     flavours = {flavour: said, "python_function": {"loader_module": f"mlflow.{flavour}", **said}}

@@ -252,7 +252,7 @@ def test_a_folder_of_mlflow_that_is_no_trial_is_asked_all_that_people_must_say(e
 def test_a_trial_is_judged_by_its_files_as_everything_is(engine: Engine) -> None:
     why = broken(MLFLOW / "pickled", trial(MLFLOW / "pickled"), engine)
     assert why == {
-        "model.pickle-by-exception": ". is written as pickle, and loading a pickle runs what is in it"
+        "model.pickle-by-exception": "model.pkl is written as pickle, and loading a pickle runs what is in it"
     }
 
 

@@ -36,12 +36,13 @@ class Column(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Flavour(msgspec.Struct, frozen=True, kw_only=True):
-    """A flavour whose file its own library loads: `key` names the file in MLmodel, `formats` what placet calls it.
-    Estimators with scikit-learn's interface are saved as scikit-learn's are."""
+    """A flavour whose file its own library loads: `key` names the file in MLmodel, or the folder that it lies `inside`
+    of, `formats` what placet calls it. Estimators with scikit-learn's interface are saved as scikit-learn's are."""
 
     name: str
     key: str
     formats: tuple[str, ...]
+    inside: str | None = None
 
 
 class Artifact(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,6 +67,7 @@ FLAVOURS = (
     Flavour(name="xgboost", key="data", formats=("xgboost", "sklearn")),
     Flavour(name="lightgbm", key="data", formats=("lightgbm", "sklearn")),
     Flavour(name="onnx", key="data", formats=("onnx",)),
+    Flavour(name="pytorch", key="model_data", formats=("pytorch",), inside="model.pt2"),
 )
 
 
@@ -106,7 +108,8 @@ def _artifacts(said: dict[str, dict[str, Any]]) -> Iterator[Artifact]:
             wrong = differences(path, RelativePath)
             if wrong:
                 raise _refused(f"flavors.{flavour.name}.{flavour.key}", wrong[0].detail)
-            yield Artifact(path=path, formats=flavour.formats)
+            file = path if flavour.inside is None else f"{path}/{flavour.inside}"
+            yield Artifact(path=file, formats=flavour.formats)
 
 
 def _columns(signature: _Signature | None) -> tuple[Column, ...]:

@@ -121,6 +121,7 @@ def _model(folder: Path, manifest: Manifest, files: dict[str, Path]) -> Facts:
     return {
         "format": said.format,
         "path": said.path,
+        "file": loaded.path if loaded else "",
         "present": is_present,
         "size": artifact.stat().st_size if artifact else 0,
         "recognised": recognised.format if recognised else "",
