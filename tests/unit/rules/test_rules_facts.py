@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
-from placet.projects import Manifest, parse_manifest
+from placet.projects import FORMATS, Manifest, parse_manifest
 from placet.rules import Engine, gather_certify_facts, gather_submit_facts, load_shipped
 
 EXAMPLE = Path(__file__).parents[3] / "examples/multiclass"
@@ -88,6 +88,12 @@ def test_a_pickle_is_served_by_exception_only(folder: Path, engine: Engine) -> N
 def test_a_format_that_is_not_served_is_named(folder: Path, engine: Engine) -> None:
     said = manifest(folder, model={"format": "keras", "path": "model.skops", "sample": "sample.json"})
     assert "keras is none of sklearn, onnx" in broken(folder, said, engine)["model.format-allowed"]
+
+
+def test_what_is_recognised_is_served_and_what_is_served_is_certified() -> None:
+    allowed = {policy.id: policy.params.get("formats") for policy in SHIPPED}
+    assert set(allowed["artifact-safety"]) == {row.name for row in FORMATS}
+    assert allowed["image-provenance"] == allowed["artifact-safety"]
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from placet.runtime.signature import Signature, Tensors
 FORMATS = {
     "sklearn": "placet.runtime.formats.scikit_learn",
     "onnx": "placet.runtime.formats.onnx_runtime",
+    "xgboost": "placet.runtime.formats.xgboost_native",
 }
 
 

@@ -14,7 +14,7 @@ from typing import Literal
 
 import msgspec
 
-FORMAT_NAMES = Literal["sklearn", "onnx"]
+FORMAT_NAMES = Literal["sklearn", "onnx", "xgboost"]
 
 VARIABLES = {
     "PLACET_PROJECT": "the model's name in /v2/models/NAME",
