@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import lightgbm
 import numpy as np
 import pytest
 import xgboost
@@ -174,6 +175,102 @@ def test_a_served_model_takes_named_columns_and_no_more_threads_than_it_may(tmp_
 
     assert narrow.status_code == 422
     assert narrow.json()["detail"] == "row 0 has 2 values; this model takes 3: length, width, weight"
+    assert named.status_code == 200
+    assert events == ["model loaded", "serving"]
+    assert len(threads) <= 3, "the server's own, the worker's, and none of a pool"
+
+
+def grown(target: Any, *, names: Any = "auto", **parameters: Any) -> lightgbm.Booster:
+    small = {"num_leaves": 4, "min_data_in_leaf": 3, "num_threads": 1, "verbosity": -1}
+    return lightgbm.train(
+        {**small, **parameters}, lightgbm.Dataset(X, target, feature_name=names), num_boost_round=3
+    )
+
+
+def of_lightgbm(folder: Path, booster: lightgbm.Booster) -> Model:
+    booster.save_model(folder / "model.lgb")
+    return load("lightgbm", folder / "model.lgb", ())
+
+
+def test_a_lightgbm_model_of_two_classes_gives_the_class_and_both_probabilities(tmp_path: Path) -> None:
+    booster = grown(TWO, objective="binary", names=NAMES)
+    model = of_lightgbm(tmp_path, booster)
+
+    given = answers(model)
+
+    assert model.signature.platform == "lightgbm_native"
+    assert model.signature.columns == tuple(NAMES)
+    assert [(each.datatype, each.shape) for each in model.signature.inputs] == [("FP64", (-1, 3))]
+    assert [(each.datatype, each.shape) for each in model.signature.outputs] == [
+        ("INT64", (-1,)),
+        ("FP64", (-1, 2)),
+    ]
+    likely = np.asarray(booster.predict(ASKED))
+    np.testing.assert_allclose(given["predict_proba"], np.stack([1 - likely, likely], axis=1))
+    assert given["predict"].tolist() == (likely > 0.5).astype(int).tolist()
+
+
+@pytest.mark.parametrize("objective", ["multiclass", "multiclassova"])
+def test_a_lightgbm_model_of_several_classes_gives_every_probability(tmp_path: Path, objective: str) -> None:
+    booster = grown(THREE, objective=objective, num_class=3)
+    model = of_lightgbm(tmp_path, booster)
+
+    given = answers(model)
+
+    assert model.signature.columns is None
+    np.testing.assert_allclose(given["predict_proba"], booster.predict(ASKED))
+    assert given["predict"].tolist() == np.asarray(booster.predict(ASKED)).argmax(axis=1).tolist()
+
+
+@pytest.mark.parametrize(
+    ("objective", "target"),
+    [("regression", X[:, 2]), ("poisson", THREE), ("cross_entropy", X[:, 2])],
+)
+def test_any_other_lightgbm_model_gives_what_the_library_gives(
+    tmp_path: Path, objective: str, target: Any
+) -> None:
+    booster = grown(target, objective=objective)
+    model = of_lightgbm(tmp_path, booster)
+    np.testing.assert_allclose(answers(model)["predict"], booster.predict(ASKED))
+    assert model.signature.probabilities is None
+
+
+def test_a_lightgbm_model_with_an_objective_of_its_own_gives_its_scores(tmp_path: Path) -> None:
+    booster = grown(X[:, 2], objective=lambda scores, rows: (scores - rows.get_label(), np.ones_like(scores)))
+    np.testing.assert_allclose(answers(of_lightgbm(tmp_path, booster))["predict"], booster.predict(ASKED))
+
+
+@pytest.mark.parametrize("kept", [0, 0.1, 0.6])
+def test_a_lightgbm_model_that_was_cut_off_is_refused_in_a_line(tmp_path: Path, kept: float) -> None:
+    whole = grown(TWO, objective="binary").model_to_string()
+    (tmp_path / "model.lgb").write_text(whole[: int(len(whole) * kept)])
+    with pytest.raises(CannotLoad) as refused:
+        load("lightgbm", tmp_path / "model.lgb", ())
+    assert str(refused.value).startswith(
+        "LightGBM refuses model.lgb: it is none of its models, or was cut off; "
+    )
+
+
+def test_what_lightgbm_itself_cannot_read_is_refused_in_its_words(tmp_path: Path) -> None:
+    (tmp_path / "model.lgb").write_text("tree\nversion=v4\n\nend of trees\n")
+    with pytest.raises(
+        CannotLoad, match=rf"LightGBM {lightgbm.__version__} refuses model\.lgb: .*number of classes"
+    ):
+        load("lightgbm", tmp_path / "model.lgb", ())
+
+
+def test_a_served_lightgbm_model_writes_nothing_but_its_log_and_takes_no_more_threads_than_it_may(
+    tmp_path: Path,
+) -> None:
+    root = image(tmp_path, project="p", format="lightgbm", path="model.lgb")
+    grown(TWO, objective="binary", names=NAMES).save_model(root / "project" / "model.lgb")
+    with serving(root, {"OMP_NUM_THREADS": "1"}) as running:
+        named = running.client.post(
+            "/predict", json={"inputs": {"width": [1], "weight": [2], "length": [None]}}
+        )
+        threads = list(Path(f"/proc/{running.process.pid}/task").iterdir())
+        events = [event["event"] for event in running.events()]
+
     assert named.status_code == 200
     assert events == ["model loaded", "serving"]
     assert len(threads) <= 3, "the server's own, the worker's, and none of a pool"

@@ -100,6 +100,9 @@ def test_the_committed_examples_are_recognised() -> None:
     assert recognise(ROOT / "examples/wine") == Recognised(
         format="xgboost", serialization="ubjson", path="model.ubj"
     )
+    assert recognise(ROOT / "examples/tumours") == Recognised(
+        format="lightgbm", serialization="text", path="model.lgb"
+    )
     assert recognise(ROOT / "examples/multiclass") == Recognised(
         format="sklearn", serialization="skops", path="model.skops"
     )

@@ -91,7 +91,7 @@ def test_a_format_that_is_not_served_is_named(folder: Path, engine: Engine) -> N
 
 
 def test_what_is_recognised_is_served_and_what_is_served_is_certified() -> None:
-    allowed = {policy.id: policy.params.get("formats") for policy in SHIPPED}
+    allowed = {policy.id: policy.params.get("formats", []) for policy in SHIPPED}
     assert set(allowed["artifact-safety"]) == {row.name for row in FORMATS}
     assert allowed["image-provenance"] == allowed["artifact-safety"]
 

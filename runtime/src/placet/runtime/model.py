@@ -18,6 +18,7 @@ FORMATS = {
     "sklearn": "placet.runtime.formats.scikit_learn",
     "onnx": "placet.runtime.formats.onnx_runtime",
     "xgboost": "placet.runtime.formats.xgboost_native",
+    "lightgbm": "placet.runtime.formats.lightgbm_native",
 }
 
 

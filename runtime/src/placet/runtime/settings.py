@@ -14,7 +14,7 @@ from typing import Literal
 
 import msgspec
 
-FORMAT_NAMES = Literal["sklearn", "onnx", "xgboost"]
+FORMAT_NAMES = Literal["sklearn", "onnx", "xgboost", "lightgbm"]
 
 VARIABLES = {
     "PLACET_PROJECT": "the model's name in /v2/models/NAME",

@@ -15,6 +15,7 @@ import msgspec
 
 from placet.errors import Refused
 from placet.projects.archive import IGNORE_FILE, project_files, unreadable
+from placet.projects.lightgbm_files import file_version
 from placet.projects.manifest import PROJECT_PATTERN, RESERVED_NAME, Manifest, Model
 from placet.projects.skops_files import SCHEMA
 from placet.projects.xgboost_files import json_version, ubjson_version
@@ -207,6 +208,10 @@ def _is_xgboost_json(path: Path) -> bool:
     return json_version(path) is not None
 
 
+def _is_lightgbm(path: Path) -> bool:
+    return file_version(path) is not None
+
+
 # The safest first: of several models they are named in this order.
 _OF_XGBOOST = (".json", ".model", ".xgb", ".bin")  # what people call them; XGBoost takes any name
 FORMATS: tuple[Format, ...] = (
@@ -225,6 +230,13 @@ FORMATS: tuple[Format, ...] = (
         suffixes=(),
         shared=(".ubj", *_OF_XGBOOST),
         looks_right=_is_xgboost_json,
+    ),
+    Format(
+        name="lightgbm",
+        serialization="text",
+        suffixes=(".lgb", ".lgbm"),
+        shared=(".txt", ".model"),
+        looks_right=_is_lightgbm,
     ),
     Format(name="sklearn", serialization="joblib", suffixes=(".joblib",), looks_right=_is_pickle),
     Format(name="sklearn", serialization="pickle", suffixes=(".pkl", ".pickle"), looks_right=_is_pickle),

@@ -35,7 +35,12 @@ NO_BASE = "none"
 # package without what only a GPU needs: 188 MB installed instead of 866, the same `import xgboost`.
 # ONNX Runtime reads a model's external data from anywhere before 1.24.1, and skops builds what nobody trusts
 # before 0.13 (CVE-2025-54412, -54413, -54886): what a model must not do, its project must not bring along.
-_NEEDED = {"sklearn": ("scikit-learn",), "onnx": ("onnxruntime>=1.24.1",), "xgboost": ("xgboost-cpu>=2.1",)}
+_NEEDED = {
+    "sklearn": ("scikit-learn",),
+    "onnx": ("onnxruntime>=1.24.1",),
+    "xgboost": ("xgboost-cpu>=2.1",),
+    "lightgbm": ("lightgbm>=4.6",),
+}
 # The same library under other names: which of them a project asks for, it gets.
 _INSTEAD = {"xgboost-cpu": ("xgboost", "xgboost-cu12", "xgboost-cu13")}
 _ARCHITECTURES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
