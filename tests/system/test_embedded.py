@@ -36,7 +36,7 @@ class TestEmbedded(Scenarios):
         assert {each.name for each in kept} >= {"keys", "log", "registry"}
         assert [each.name for each in kept if each.stat().st_mode & 0o077] == []
 
-    @pytest.mark.parametrize("name", ["wine", "tumours"])
+    @pytest.mark.parametrize("name", ["wine", "tumours", "iris"])
     async def test_an_example_of_another_format_is_deployed_as_it_stands(
         self, platform: Platform, tmp_path: Path, name: str
     ) -> None:

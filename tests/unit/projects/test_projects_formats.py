@@ -103,6 +103,9 @@ def test_the_committed_examples_are_recognised() -> None:
     assert recognise(ROOT / "examples/tumours") == Recognised(
         format="lightgbm", serialization="text", path="model.lgb"
     )
+    assert recognise(ROOT / "examples/iris") == Recognised(
+        format="python", serialization="python", path="model.py"
+    )
     assert recognise(ROOT / "examples/multiclass") == Recognised(
         format="sklearn", serialization="skops", path="model.skops"
     )

@@ -14,7 +14,7 @@ from typing import Literal
 
 import msgspec
 
-FORMAT_NAMES = Literal["sklearn", "onnx", "xgboost", "lightgbm"]
+FORMAT_NAMES = Literal["sklearn", "onnx", "xgboost", "lightgbm", "python"]
 
 VARIABLES = {
     "PLACET_PROJECT": "the model's name in /v2/models/NAME",

@@ -32,6 +32,7 @@ from placet.projects.manifest import (
 )
 from placet.projects.onnx_files import outside_data
 from placet.projects.pickles import Finding, Scan, scan_pickle
+from placet.projects.python_files import PythonModel, read_python
 from placet.projects.skops_files import trusted_types, untrusted_types
 
 __all__ = [
@@ -47,6 +48,7 @@ __all__ = [
     "Manifest",
     "PackedSource",
     "Problem",
+    "PythonModel",
     "Recognised",
     "Scan",
     "SourceContents",
@@ -61,6 +63,7 @@ __all__ = [
     "parse_manifest",
     "project_files",
     "project_name",
+    "read_python",
     "recognise",
     "recognise_file",
     "scan_pickle",

@@ -17,6 +17,7 @@ from placet.errors import Refused
 from placet.projects.archive import IGNORE_FILE, project_files, unreadable
 from placet.projects.lightgbm_files import file_version
 from placet.projects.manifest import PROJECT_PATTERN, RESERVED_NAME, Manifest, Model
+from placet.projects.python_files import read_python
 from placet.projects.skops_files import SCHEMA
 from placet.projects.xgboost_files import json_version, ubjson_version
 
@@ -91,7 +92,9 @@ def _models(folder: Path) -> list[Recognised]:
         )
     suffixes = ", ".join(dict.fromkeys(suffix for row in FORMATS for suffix in row.suffixes))
     raise Refused(
-        f"{folder} holds no model that is recognised", fix=f"save one there in a file that ends in {suffixes}"
+        f"{folder} holds no model that is recognised",
+        fix=f"save one there in a file that ends in {suffixes}, or in the native file of XGBoost or LightGBM with any "
+        "other ending, or write a class Model in Python",
     )
 
 
@@ -212,6 +215,10 @@ def _is_lightgbm(path: Path) -> bool:
     return file_version(path) is not None
 
 
+def _is_python_model(path: Path) -> bool:
+    return read_python(path) is not None
+
+
 # The safest first: of several models they are named in this order.
 _OF_XGBOOST = (".json", ".model", ".xgb", ".bin")  # what people call them; XGBoost takes any name
 FORMATS: tuple[Format, ...] = (
@@ -240,4 +247,5 @@ FORMATS: tuple[Format, ...] = (
     ),
     Format(name="sklearn", serialization="joblib", suffixes=(".joblib",), looks_right=_is_pickle),
     Format(name="sklearn", serialization="pickle", suffixes=(".pkl", ".pickle"), looks_right=_is_pickle),
+    Format(name="python", serialization="python", suffixes=(), shared=(".py",), looks_right=_is_python_model),
 )

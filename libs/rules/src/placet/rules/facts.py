@@ -22,6 +22,7 @@ from placet.projects import (
     outside_data,
     parse_card,
     project_files,
+    read_python,
     recognise_file,
     scan_pickle,
     untrusted_types,
@@ -35,6 +36,7 @@ MAX_SAMPLE_BYTES = 8 * 1024**2
 MAX_REQUIREMENTS_BYTES = 1024**2
 SKOPS_SUFFIX = ".skops"
 ONNX = "onnx"
+PYTHON = "python"
 
 
 def gather_submit_facts(
@@ -114,7 +116,13 @@ def _model(manifest: Manifest, files: dict[str, Path]) -> Facts:
         "size": path.stat().st_size if path else 0,
         "recognised": recognised.format if recognised else "",
         "serialization": recognised.serialization if recognised else "",
+        "problems": _problems(path) if path and recognised and recognised.format == PYTHON else [],
     }
+
+
+def _problems(path: Path) -> list[str]:
+    code = read_python(path)
+    return list(code.problems) if code else []
 
 
 def _scan(manifest: Manifest, files: dict[str, Path]) -> Facts:
