@@ -32,6 +32,7 @@ from placet.projects.manifest import (
 )
 from placet.projects.onnx_files import outside_data
 from placet.projects.pickles import Finding, Scan, scan_pickle
+from placet.projects.pins import Pins, pins, requirements_text
 from placet.projects.python_files import PythonModel, read_python
 from placet.projects.skops_files import trusted_types, untrusted_types
 
@@ -47,6 +48,7 @@ __all__ = [
     "Limits",
     "Manifest",
     "PackedSource",
+    "Pins",
     "Problem",
     "PythonModel",
     "Recognised",
@@ -61,11 +63,13 @@ __all__ = [
     "pack",
     "parse_card",
     "parse_manifest",
+    "pins",
     "project_files",
     "project_name",
     "read_python",
     "recognise",
     "recognise_file",
+    "requirements_text",
     "scan_pickle",
     "trusted_types",
     "unpack",
