@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.support.platforms import Platform, embedded
+from tests.support.platforms import ROOT, Platform, embedded
 from tests.system.scenarios import Scenarios, ask, deploy
 
 
@@ -47,6 +47,19 @@ class TestEmbedded(Scenarios):
         kept = list((folder / "data").iterdir())
         assert {each.name for each in kept} >= {"keys", "log", "registry"}
         assert [each.name for each in kept if each.stat().st_mode & 0o077] == []
+
+    @pytest.mark.parametrize("name", ["wine", "tumours", "iris"])
+    async def test_an_example_of_another_format_is_deployed_as_it_stands(
+        self, platform: Platform, tmp_path: Path, name: str
+    ) -> None:
+        """Its image brings what its format needs; that it answers its sample the platform itself has asked."""
+        live = await deploy(platform, Path(shutil.copytree(ROOT / "examples" / name, tmp_path / name)))
+        assert live.state == "live", live.refusals
+        sample = json.loads((ROOT / "examples" / name / "sample.json").read_text())
+        async with platform.http() as http:
+            answer = await http.post(f"/models/{name}/predict", json=sample["request"])
+        assert answer.json()["outputs"] == sample["response"]["outputs"]
+        await ask(platform, "stop", name)
 
     async def test_a_request_whose_head_does_not_end_is_cut_off(self, platform: Platform) -> None:
         """It needs no token, so it must not cost memory."""

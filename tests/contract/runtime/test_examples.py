@@ -15,7 +15,7 @@ from tests.contract.runtime.serving import image, serving
 EXAMPLES = Path(__file__).parents[3] / "examples"
 
 
-@pytest.mark.parametrize("name", ["multiclass", "faces"])
+@pytest.mark.parametrize("name", ["multiclass", "faces", "wine", "tumours", "iris"])
 def test_an_example_answers_its_sample(tmp_path: Path, name: str) -> None:
     folder = EXAMPLES / name
     model: dict[str, Any] = yaml.safe_load((folder / "placet.yaml").read_text())["model"]

@@ -288,6 +288,8 @@ def test_a_descriptor_that_is_no_socket_is_a_wrong_setting(tmp_path: Path) -> No
     [
         ("onnx", "model.onnx", None, "model.onnx is not in the project's folder"),
         ("onnx", "model.onnx", b"no graph", "refuses model.onnx"),
+        ("xgboost", "model.ubj", b"no trees", "refuses model.ubj"),
+        ("lightgbm", "model.lgb", b"no trees", "refuses model.lgb"),
         ("sklearn", "model.skops", b"no archive", "model.skops is not a skops file"),
         ("sklearn", "model.joblib", b"no pickle", "model.joblib cannot be unpickled"),
         ("sklearn", "model.bin", b"", "neither .skops nor .joblib"),

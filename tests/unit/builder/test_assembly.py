@@ -312,6 +312,23 @@ async def test_a_needed_package_is_added_and_the_log_says_so(workshop: Workshop)
     assert any("added onnxruntime" in line for line in workshop.log)
 
 
+@pytest.mark.parametrize(
+    ("asked", "brought"),
+    [(b"light\n", "xgboost-cpu"), (b"xgboost\n", "xgboost"), (b"xgboost-cpu\n", "xgboost-cpu")],
+)
+async def test_xgboost_comes_without_what_only_a_gpu_needs_unless_the_project_names_it(
+    workshop: Workshop, asked: bytes, brought: str
+) -> None:
+    names = ("xgboost", "xgboost-cpu")
+    wheels = {name: Wheel("3", {f"{name}.py": b""}) for name in names}
+    workshop.packages.wheels = {**WHEELS, **wheels}
+    project = workshop.project({**PROJECT, "requirements.txt": asked})
+
+    files = await workshop.files(await workshop.build(project, replace(PLAN, format="xgboost")))
+
+    assert [name for name in names if f"app/deps/{name}.py" in files] == [brought]
+
+
 async def test_a_link_in_a_project_is_refused(workshop: Workshop) -> None:
     project = workshop.project(PROJECT)
     os.symlink("/etc/passwd", project / "src" / "link")

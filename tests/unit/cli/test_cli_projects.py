@@ -51,6 +51,85 @@ def test_init_says_what_it_found(placet: Placet, tmp_path: Path) -> None:
     assert placet("init", str(tmp_path / "faces")).err.startswith("faces: an onnx model in model.onnx\n")
 
 
+def copied(tmp_path: Path, name: str, *files: str) -> Path:
+    """A folder with files of an example."""
+    folder = tmp_path / name
+    folder.mkdir()
+    for file in files:
+        shutil.copy(EXAMPLE.parent / name / file, folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("name", "model", "said", "pinned"),
+    [
+        ("multiclass", "model.skops", "a sklearn model", ["scikit-learn==1.9.1", "skops==0.16.0"]),
+        ("wine", "model.ubj", "an xgboost model", ["xgboost-cpu==3.2.0"]),
+        ("tumours", "model.lgb", "a lightgbm model", ["lightgbm==4.7.0"]),
+        ("faces", "model.onnx", "an onnx model", ["onnxruntime==1.32.0"]),
+    ],
+)
+def test_init_pins_the_requirements_that_nobody_wrote_down_and_says_so(
+    placet: Placet, tmp_path: Path, name: str, model: str, said: str, pinned: list[str]
+) -> None:
+    folder = copied(tmp_path, name, model)
+    ended = placet("init", str(folder), "--json")
+    assert ended.status == 0
+    assert f"{name}: {said} in {model}\nwrote requirements.txt with {', '.join(pinned)}: " in ended.err
+    assert ended.document["pinned"] == pinned
+    assert "requirements" not in ended.document["missing"]
+    assert (folder / "requirements.txt").read_text().splitlines()[1:] == pinned
+    assert parse_manifest((folder / "placet.yaml").read_bytes()).requirements == "requirements.txt"
+    checked = placet("check", str(folder), "--json").document
+    passed = {verdict["rule"] for verdict in checked["verdicts"] if verdict["result"] == "pass"}
+    assert {"build.requirements-pinned", "model.format-allowed", "model.file-matches"} <= passed
+
+
+def test_init_never_writes_over_requirements(placet: Placet, tmp_path: Path) -> None:
+    folder = copied(tmp_path, "wine", "model.ubj")
+    (folder / "requirements.txt").write_text("mine")
+    assert placet("init", str(folder)).status == 0
+    ended = placet("init", str(folder), "--force", "--json")
+    assert "wrote" not in ended.err
+    assert ended.document["pinned"] == []
+    assert (folder / "requirements.txt").read_text() == "mine"
+
+
+def test_init_writes_no_requirements_through_a_link(placet: Placet, tmp_path: Path) -> None:
+    folder = copied(tmp_path, "wine", "model.ubj")
+    (folder / ".placetignore").write_text("requirements.txt\n")
+    (folder / "requirements.txt").symlink_to(tmp_path / "elsewhere")
+    assert placet("init", str(folder)).status == 1
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_init_invents_no_sample_and_says_where_one_comes_from(placet: Placet, tmp_path: Path) -> None:
+    folder = copied(tmp_path, "wine", "model.ubj")
+    assert 'Path("sample.json").write_text(json.dumps(sample))' in placet("init", str(folder)).err
+    assert not (folder / "sample.json").exists()
+    shutil.copy(EXAMPLE.parent / "wine" / "sample.json", folder)
+    assert "json.dumps" not in placet("init", str(folder), "--force").err
+
+
+def test_init_tells_what_the_code_of_a_model_says_and_runs_none_of_it(placet: Placet, tmp_path: Path) -> None:
+    folder = tmp_path / "code"
+    folder.mkdir()
+    (folder / "beside.py").touch()
+    (folder / "model.py").write_text(
+        "import json, beside, torch\nfrom numpy import ones\nopen('run', 'w')\n"
+        "class Model:\n    inputs = {'x': 'FP64'}\n    outputs = {'y': 'FP64'}\n    def load(self, folder): ...\n"
+    )
+    ended = placet("init", str(folder), "--json")
+    assert ended.err.startswith(
+        "code: a python model in model.py\n"
+        "it cannot be served yet: class Model has no method predict(self, inputs)\n"
+        "it imports numpy, torch: their packages belong in requirements.txt\n"
+    )
+    assert "requirements" in ended.document["missing"]
+    assert not (folder / "run").exists()
+    assert not (tmp_path / "run").exists()
+
+
 def test_init_of_a_folder_with_several_models_asks_which_one_is_meant(placet: Placet, tmp_path: Path) -> None:
     folder = model_folder(tmp_path / "wine")
     (folder / "model.pkl").write_bytes(b"\x80\x04N.")
@@ -88,7 +167,8 @@ def test_init_of_a_folder_without_a_model_says_what_it_looked_for(
     assert ended.status == 1
     assert ended.err == (
         f"placet: {folder} holds no model that is recognised\n"
-        "  fix: save one there in a file that ends in .skops, .onnx, .joblib, .pkl, .pickle\n"
+        "  fix: save one there in a file that ends in .skops, .onnx, .ubj, .lgb, .lgbm, .joblib, .pkl, .pickle, "
+        "or in the native file of XGBoost or LightGBM with any other ending, or write a class Model in Python\n"
     )
     assert ended.document["error"]["detail"] == f"{folder} holds no model that is recognised"
     assert not (folder / "placet.yaml").exists()

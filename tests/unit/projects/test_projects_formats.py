@@ -97,6 +97,15 @@ def test_the_committed_examples_are_recognised() -> None:
     assert recognise(ROOT / "examples/faces") == Recognised(
         format="onnx", serialization="onnx", path="model.onnx"
     )
+    assert recognise(ROOT / "examples/wine") == Recognised(
+        format="xgboost", serialization="ubjson", path="model.ubj"
+    )
+    assert recognise(ROOT / "examples/tumours") == Recognised(
+        format="lightgbm", serialization="text", path="model.lgb"
+    )
+    assert recognise(ROOT / "examples/iris") == Recognised(
+        format="python", serialization="python", path="model.py"
+    )
     assert recognise(ROOT / "examples/multiclass") == Recognised(
         format="sklearn", serialization="skops", path="model.skops"
     )

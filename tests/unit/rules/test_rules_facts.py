@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 import yaml
-from placet.projects import Manifest, initial_manifest, parse_manifest, trial_manifest
+from placet.projects import FORMATS, Manifest, initial_manifest, parse_manifest, trial_manifest
 from placet.projects.manifest import Governance, Model, Replicas, Resources
 from placet.rules import Engine, gather_certify_facts, gather_submit_facts, load_shipped
 
@@ -91,6 +91,25 @@ def test_a_pickle_is_served_by_exception_only(folder: Path, engine: Engine) -> N
 def test_a_format_that_is_not_served_is_named(folder: Path, engine: Engine) -> None:
     said = manifest(folder, model={"format": "keras", "path": "model.skops", "sample": "sample.json"})
     assert "keras is none of sklearn, onnx" in broken(folder, said, engine)["model.format-allowed"]
+
+
+def test_a_model_in_python_is_told_everything_that_keeps_it_from_being_served(
+    folder: Path, engine: Engine
+) -> None:
+    (folder / "model.py").write_text("class Model:\n    inputs = {'x': 'FP64'}\n    def predict(self): ...\n")
+    said = manifest(folder, model={"format": "python", "path": "model.py", "sample": "sample.json"})
+    facts = gather_submit_facts(folder, said, now=NOW)["model"]
+    assert (facts["format"], facts["serialization"]) == ("python", "python")
+    why = broken(folder, said, engine)
+    assert set(why) == {"model.code-complete"}
+    assert "has no method load(self, folder)" in why["model.code-complete"]
+    assert 'does not say `outputs = {"name": "FP64"}`' in why["model.code-complete"]
+
+
+def test_what_is_recognised_is_served_and_what_is_served_is_certified() -> None:
+    allowed = {policy.id: policy.params.get("formats", []) for policy in SHIPPED}
+    assert set(allowed["artifact-safety"]) == {row.name for row in FORMATS}
+    assert allowed["image-provenance"] == allowed["artifact-safety"]
 
 
 @pytest.mark.parametrize(

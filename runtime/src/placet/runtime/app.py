@@ -20,7 +20,7 @@ from placet.runtime.exchange import Answer, ClientGone, Receive, Request, Scope,
 from placet.runtime.logs import Log
 from placet.runtime.metrics import MEDIA_TYPE as METRICS_TYPE
 from placet.runtime.metrics import Metrics
-from placet.runtime.model import Model
+from placet.runtime.model import Model, WrongAnswer
 from placet.runtime.plain import PlainCodec
 from placet.runtime.problems import MEDIA_TYPE as PROBLEM_TYPE
 from placet.runtime.problems import Problem, unacceptable
@@ -152,6 +152,14 @@ class App:
         except (ValueError, TypeError) as error:  # what libraries raise for values they were not made for
             self._metrics.failed()
             raise unacceptable(f"the model refuses these inputs: {error}") from error
+        except WrongAnswer as error:
+            self._metrics.failed()
+            self._log.error("prediction failed", error=error)
+            raise Problem(
+                HTTPStatus.INTERNAL_SERVER_ERROR,
+                f"the model is not what it says: {error}",
+                fix="mend the model",
+            ) from error
         except Exception as error:
             self._metrics.failed()
             self._log.error("prediction failed", error=error)

@@ -19,6 +19,9 @@ from placet.runtime.signature import ANY, Signature, Tensors
 FORMATS = {
     "sklearn": "placet.runtime.formats.scikit_learn",
     "onnx": "placet.runtime.formats.onnx_runtime",
+    "xgboost": "placet.runtime.formats.xgboost_native",
+    "lightgbm": "placet.runtime.formats.lightgbm_native",
+    "python": "placet.runtime.formats.python_class",
 }
 
 
@@ -50,6 +53,10 @@ class Loader(Protocol):
 
 class CannotLoad(Exception):
     """The artifact is not a model that this runtime serves; the message says why and what to do."""
+
+
+class WrongAnswer(Exception):
+    """What the model gives is not what its signature says; the message says in which way, and shows no value of it."""
 
 
 def load(format_name: str, path: Path, trusted: Collection[str], columns: Sequence[Column] = ()) -> Model:

@@ -16,7 +16,7 @@ import msgspec
 
 from placet.runtime.columns import Column
 
-FORMAT_NAMES = Literal["sklearn", "onnx"]
+FORMAT_NAMES = Literal["sklearn", "onnx", "xgboost", "lightgbm", "python"]
 
 VARIABLES = {
     "PLACET_PROJECT": "the model's name in /v2/models/NAME",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from argparse import Namespace
 from pathlib import Path
 
@@ -11,8 +12,24 @@ import msgspec
 from placet.cli import exits
 from placet.cli.exits import WrongUsageError
 from placet.cli.screen import Screen
-from placet.projects import MANIFEST_NAME, Manifest, dump_manifest
-from placet.projects.formats import SeveralModels, initial_manifest
+from placet.projects import (
+    MANIFEST_NAME,
+    Manifest,
+    Pins,
+    dump_manifest,
+    pins,
+    read_python,
+    recognise_file,
+    requirements_text,
+)
+from placet.projects.formats import REQUIREMENTS_NAME, SeveralModels, initial_manifest
+from placet.projects.pins import origin
+
+PYTHON = "python"
+_HOW_TO_SAMPLE = """\
+a true sample comes from the model itself, for example where it was trained:
+  sample = {"request": {"inputs": rows.tolist()}, "response": {"outputs": model.predict(rows).tolist()}}
+  Path("sample.json").write_text(json.dumps(sample))"""
 
 _VOWELS = ("a", "e", "i", "o", "u", "mlflow", "xg")  # as they are spoken
 
@@ -26,23 +43,62 @@ def init(arguments: Namespace, screen: Screen) -> int:
             fix=f"`placet check {shlex.quote(str(folder))}` says what the rules think of it; --force writes over it",
         )
     manifest = _manifest(folder, arguments.model)
+    found = _pins(folder, manifest)
+    if found is not None:
+        text = requirements_text(found, manifest.model.path)
+        with (folder / REQUIREMENTS_NAME).open("x", encoding="utf-8") as file:  # never over one that is there
+            file.write(text)
+        manifest = msgspec.structs.replace(manifest, requirements=REQUIREMENTS_NAME)
     target.write_text(dump_manifest(manifest), encoding="utf-8")
     missing = _missing(manifest)
     of = manifest.model.format
     screen.note(
         f"{manifest.project}: {'an' if of.startswith(_VOWELS) else 'a'} {of} model in {manifest.model.path}"
     )
+    if found is not None:
+        pinned = ", ".join(found.requirements)
+        screen.note(f"wrote {REQUIREMENTS_NAME} with {pinned}: {origin(found, manifest.model.path)}")
+    _tell_of_code(folder, manifest, screen)
     if missing:
         screen.note("still to fill in:")
         width = max(map(len, missing))
         for name, what in missing.items():
             screen.note(f"  {name:<{width}}  {what}")
+    if "model.sample" in missing:
+        screen.note(_HOW_TO_SAMPLE)
     screen.note(f"then `placet check {shlex.quote(str(folder))}` says what the rules think of it")
     screen.result(str(target))
     screen.document(
-        {"path": str(target), "manifest": msgspec.to_builtins(manifest), "missing": list(missing)}
+        {
+            "path": str(target),
+            "manifest": msgspec.to_builtins(manifest),
+            "missing": list(missing),
+            "pinned": list(found.requirements) if found else [],
+        }
     )
     return exits.DONE
+
+
+def _pins(folder: Path, manifest: Manifest) -> Pins | None:
+    """What to write to a requirements.txt that is not there."""
+    if manifest.requirements is not None:
+        return None
+    recognised = recognise_file(folder / manifest.model.path)
+    return pins(folder / manifest.model.path, recognised) if recognised else None
+
+
+def _tell_of_code(folder: Path, manifest: Manifest, screen: Screen) -> None:
+    """Of a model in Python, what its source says; nothing of it is run."""
+    path = folder / manifest.model.path
+    code = read_python(path) if manifest.model.format == PYTHON else None
+    if code is None:
+        return
+    for problem in code.problems:
+        screen.note(f"it cannot be served yet: {problem}")
+    beside = {each.stem for each in path.parent.iterdir() if each.is_dir() or each.suffix == ".py"}
+    packages = [name for name in code.imports if name not in sys.stdlib_module_names and name not in beside]
+    if packages and manifest.requirements is None:
+        screen.note(f"it imports {', '.join(packages)}: their packages belong in {REQUIREMENTS_NAME}")
 
 
 def _manifest(folder: Path, model: str | None) -> Manifest:

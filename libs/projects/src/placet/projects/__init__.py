@@ -38,6 +38,8 @@ from placet.projects.manifest import (
 from placet.projects.mlflow_models import MLMODEL, Column, MlflowModel, read_mlflow_model
 from placet.projects.onnx_files import outside_data
 from placet.projects.pickles import Finding, Scan, scan_pickle
+from placet.projects.pins import Pins, pins, requirements_text
+from placet.projects.python_files import PythonModel, read_python
 from placet.projects.skops_files import trusted_types, untrusted_types
 
 __all__ = [
@@ -56,7 +58,9 @@ __all__ = [
     "Manifest",
     "MlflowModel",
     "PackedSource",
+    "Pins",
     "Problem",
+    "PythonModel",
     "Recognised",
     "Scan",
     "Served",
@@ -70,12 +74,15 @@ __all__ = [
     "pack",
     "parse_card",
     "parse_manifest",
+    "pins",
     "project_files",
     "project_name",
     "read_mlflow_model",
+    "read_python",
     "recognise",
     "recognise_at",
     "recognise_file",
+    "requirements_text",
     "scan_pickle",
     "served",
     "trial_manifest",

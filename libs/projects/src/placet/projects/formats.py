@@ -16,9 +16,12 @@ import msgspec
 
 from placet.errors import Refused
 from placet.projects.archive import IGNORE_FILE, project_files, unreadable
+from placet.projects.lightgbm_files import file_version
 from placet.projects.manifest import PROJECT_PATTERN, RESERVED_NAME, Governance, Manifest, Model
 from placet.projects.mlflow_models import FLAVOURS, MLMODEL, Column, read_mlflow_model
+from placet.projects.python_files import read_python
 from placet.projects.skops_files import SCHEMA
+from placet.projects.xgboost_files import json_version, ubjson_version
 
 MLFLOW = "mlflow"
 SAMPLE_NAME = "sample.json"
@@ -27,12 +30,20 @@ _CARD_NAMES = ("README.md", "MODEL_CARD.md", "card.md")
 
 
 class Format(msgspec.Struct, frozen=True, kw_only=True):
-    """`name` is what placet.yaml calls it; `serialization` is how the artifact is written, which rules look at."""
+    """`name` is what placet.yaml calls it; `serialization` is how the artifact is written, which rules look at.
+
+    A file that ends in one of `suffixes` claims to be such a model. One that ends in one of `shared` may be one, or
+    anything else: only its content says so.
+    """
 
     name: str
     serialization: str
     suffixes: tuple[str, ...]
+    shared: tuple[str, ...] = ()
     looks_right: Callable[[Path], bool]
+
+    def may_be(self, path: Path) -> bool:
+        return path.suffix.lower() in (*self.suffixes, *self.shared)
 
 
 class Recognised(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,12 +91,12 @@ def _models(folder: Path) -> list[Recognised]:
     misnamed: list[Path] = []
     single = [path for path in files if not any(path.is_relative_to(inside) for inside in of_mlflow)]
     for row in FORMATS:
-        for path in (path for path in single if path.suffix.lower() in row.suffixes):
+        for path in filter(row.may_be, single):
             if _opened(folder / path) and row.looks_right(folder / path):
                 found.append(
                     Recognised(format=row.name, serialization=row.serialization, path=path.as_posix())
                 )
-            else:
+            elif path.suffix.lower() in row.suffixes:
                 misnamed.append(path)
     if found:
         return found
@@ -96,9 +107,11 @@ def _models(folder: Path) -> list[Recognised]:
         raise Refused(
             f"{folder} holds no model: {names} is not what its name says", fix="save the model again"
         )
-    suffixes = ", ".join(suffix for row in FORMATS for suffix in row.suffixes)
+    suffixes = ", ".join(dict.fromkeys(suffix for row in FORMATS for suffix in row.suffixes))
     raise Refused(
-        f"{folder} holds no model that is recognised", fix=f"save one there in a file that ends in {suffixes}"
+        f"{folder} holds no model that is recognised",
+        fix=f"save one there in a file that ends in {suffixes}, or in the native file of XGBoost or LightGBM with any "
+        "other ending, or write a class Model in Python",
     )
 
 
@@ -190,7 +203,7 @@ def _names() -> frozenset[str]:
 def recognise_file(path: Path) -> Recognised | None:
     """The format of one file, or None."""
     for row in FORMATS:
-        if path.suffix.lower() in row.suffixes and _is_file(path) and row.looks_right(path):
+        if row.may_be(path) and _is_file(path) and row.looks_right(path):
             return Recognised(format=row.name, serialization=row.serialization, path=path.name)
     return None
 
@@ -284,10 +297,49 @@ def _varint(read: Callable[[int], bytes]) -> int | None:
     return None
 
 
+def _is_xgboost_ubjson(path: Path) -> bool:
+    return ubjson_version(path) is not None
+
+
+def _is_xgboost_json(path: Path) -> bool:
+    return json_version(path) is not None
+
+
+def _is_lightgbm(path: Path) -> bool:
+    return file_version(path) is not None
+
+
+def _is_python_model(path: Path) -> bool:
+    return read_python(path) is not None
+
+
 # The safest first: of several models they are named in this order.
+_OF_XGBOOST = (".json", ".model", ".xgb", ".bin")  # what people call them; XGBoost takes any name
 FORMATS: tuple[Format, ...] = (
     Format(name="sklearn", serialization="skops", suffixes=(".skops",), looks_right=_is_skops),
     Format(name="onnx", serialization="onnx", suffixes=(".onnx",), looks_right=_is_onnx),
+    Format(
+        name="xgboost",
+        serialization="ubjson",
+        suffixes=(".ubj",),
+        shared=_OF_XGBOOST,
+        looks_right=_is_xgboost_ubjson,
+    ),
+    Format(
+        name="xgboost",
+        serialization="json",
+        suffixes=(),
+        shared=(".ubj", *_OF_XGBOOST),
+        looks_right=_is_xgboost_json,
+    ),
+    Format(
+        name="lightgbm",
+        serialization="text",
+        suffixes=(".lgb", ".lgbm"),
+        shared=(".txt", ".model"),
+        looks_right=_is_lightgbm,
+    ),
     Format(name="sklearn", serialization="joblib", suffixes=(".joblib",), looks_right=_is_pickle),
     Format(name="sklearn", serialization="pickle", suffixes=(".pkl", ".pickle"), looks_right=_is_pickle),
+    Format(name="python", serialization="python", suffixes=(), shared=(".py",), looks_right=_is_python_model),
 )

@@ -39,20 +39,50 @@ def trusted_functions() -> frozenset[str]:
 
 def untrusted_types(path: Path) -> list[str] | None:
     """The sorted names that neither skops nor the platform trusts; None if this is no .skops file we can read."""
-    try:
-        with zipfile.ZipFile(path) as container:
-            if container.getinfo(SCHEMA).file_size > _MAX_SCHEMA_BYTES:
-                return None
-            with container.open(SCHEMA) as file:
-                schema = json.loads(file.read(_MAX_SCHEMA_BYTES))
-    except (zipfile.BadZipFile, KeyError, OSError, ValueError, zlib.error, RuntimeError, RecursionError):
-        return None
+    schema = _schema(path)
     known = _skops_types()
     if not isinstance(schema, dict) or schema.get("protocol") != known["protocol"]:
         return None
     untrusted = set(_untrusted(schema, known)) - set(trusted_types())
     # JSON's escapes can name half a character, which no other document can carry on.
     return sorted(name.encode("utf-8", "backslashreplace").decode() for name in untrusted)
+
+
+def saved_with(path: Path) -> dict[str, str]:
+    """The versions of skops and scikit-learn that saved the file, as far as it names them, and names one of each."""
+    schema = _schema(path)
+    if not isinstance(schema, dict):
+        return {}
+    found = {"skops": {str(schema["_skops_version"])}} if "_skops_version" in schema else {}
+    if of_sklearn := set(_sklearn_versions(schema)):
+        found["scikit-learn"] = of_sklearn
+    return {name: versions.pop() for name, versions in found.items() if len(versions) == 1}
+
+
+def _schema(path: Path) -> Any:
+    """None if there is none that can be read."""
+    try:
+        with zipfile.ZipFile(path) as container:
+            if container.getinfo(SCHEMA).file_size > _MAX_SCHEMA_BYTES:
+                return None
+            with container.open(SCHEMA) as file:
+                return json.loads(file.read(_MAX_SCHEMA_BYTES))
+    except (zipfile.BadZipFile, KeyError, OSError, ValueError, zlib.error, RuntimeError, RecursionError):
+        return None
+
+
+def _sklearn_versions(schema: Any) -> Iterator[str]:
+    """Each estimator's own, which scikit-learn keeps in its state."""
+    left = [schema]
+    while left:
+        value = left.pop()
+        if isinstance(value, list):
+            left += value
+        elif isinstance(value, dict):
+            left += value.values()
+            version = value.get("_sklearn_version")
+            if isinstance(version, dict):
+                yield str(version.get("content")).strip('"')
 
 
 def _untrusted(schema: Any, known: Any) -> Iterator[str]:

@@ -26,6 +26,7 @@ from placet.projects import (
     outside_data,
     parse_card,
     project_files,
+    read_python,
     recognise_at,
     recognise_file,
     scan_pickle,
@@ -43,6 +44,7 @@ MAX_REQUIREMENTS_BYTES = 1024**2
 MAX_PROBLEM = 300
 SKOPS_SUFFIX = ".skops"
 ONNX = "onnx"
+PYTHON = "python"
 
 
 def gather_submit_facts(
@@ -128,7 +130,13 @@ def _model(folder: Path, manifest: Manifest, files: dict[str, Path]) -> Facts:
         "served": loaded.format if loaded else "",
         "serialization": recognised.serialization if recognised else "",
         "problem": problem,
+        "problems": _problems(artifact) if artifact and loaded and loaded.format == PYTHON else [],
     }
+
+
+def _problems(path: Path) -> list[str]:
+    code = read_python(path)
+    return list(code.problems) if code else []
 
 
 def _looked_at(folder: Path, model: Model) -> tuple[Recognised | None, Served | None, str]:

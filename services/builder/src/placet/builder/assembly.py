@@ -11,10 +11,12 @@ from __future__ import annotations
 import asyncio
 import platform as host
 import sys
+from collections.abc import Set
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import msgspec
+from packaging.requirements import Requirement
 
 from placet.builder.assembly_image import Base, BaseLayers, image_config, push_image, read_base
 from placet.builder.layers import Files, Layer, files_below, write_layer
@@ -31,9 +33,18 @@ from placet.projects import Column
 
 NO_BASE = "none"
 
+# What a format is served with, where the project does not name it, and from which version on. For XGBoost that is the
+# package without what only a GPU needs: 188 MB installed instead of 866, the same `import xgboost`.
 # ONNX Runtime reads a model's external data from anywhere before 1.24.1, and skops builds what nobody trusts
 # before 0.13 (CVE-2025-54412, -54413, -54886): what a model must not do, its project must not bring along.
-_NEEDED = {"sklearn": ("scikit-learn",), "onnx": ("onnxruntime>=1.24.1",)}
+_NEEDED = {
+    "sklearn": ("scikit-learn",),
+    "onnx": ("onnxruntime>=1.24.1",),
+    "xgboost": ("xgboost-cpu>=2.1",),
+    "lightgbm": ("lightgbm>=4.6",),
+}
+# The same library under other names: which of them a project asks for, it gets.
+_INSTEAD = {"xgboost-cpu": ("xgboost", "xgboost-cu12", "xgboost-cu13")}
 _ARCHITECTURES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 
 
@@ -185,7 +196,8 @@ async def _locked(
     for one in asked:
         if one.name in plan.left_out:
             log(f"left {one.requirement} out, which serving {plan.model} does not need")
-    asked, added = with_needed([one for one in asked if one.name not in plan.left_out], _needed(plan))
+    asked = tuple(one for one in asked if one.name not in plan.left_out)
+    asked, added = with_needed(asked, _needed(plan, {one.name for one in asked}))
     for name in added:
         log(f"added {name}, which the format {plan.format} needs and the requirements do not name")
     locked = await lock(asked, serving.requirements, target, packages=packages, workspace=workspace)
@@ -193,11 +205,16 @@ async def _locked(
     return locked
 
 
-def _needed(plan: ImagePlan) -> tuple[str, ...]:
-    needed = _NEEDED.get(plan.format, ())
+def _needed(plan: ImagePlan, asked: Set[str]) -> tuple[str, ...]:
+    needed = tuple(_as_asked(Requirement(one), asked) for one in _NEEDED.get(plan.format, ()))
     if plan.model.endswith(".skops"):
         needed = (*needed, "skops>=0.13")
     return (*needed, "pandas") if plan.columns and plan.format == "sklearn" else needed
+
+
+def _as_asked(needed: Requirement, asked: Set[str]) -> str:
+    others = (name for name in _INSTEAD.get(needed.name, ()) if name in asked)
+    return f"{next(others, needed.name)}{needed.specifier}"
 
 
 def _project_files(folder: Path, plan: ImagePlan) -> tuple[dict[str, Path | bytes], dict[str, Path | bytes]]:

@@ -1,0 +1,82 @@
+"""Which packages does a model need, and in which versions? Said from its file alone, without loading anything.
+
+Some formats say which version of their library saved them, and that one it shall be. For those that do not, but are
+read alike by every version of their library, it is the version that placet itself is tested with; whoever writes that
+down says so. Where neither holds, only a person knows.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import msgspec
+
+from placet.projects.formats import Recognised
+from placet.projects.skops_files import saved_with
+from placet.projects.xgboost_files import Version, json_version, ubjson_version
+
+# tests/unit/projects/test_projects_pins.py holds these to requirements/dev.txt.
+TESTED_WITH = {"lightgbm": "4.7.0", "onnxruntime": "1.32.0"}
+
+_RELEASE = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,6}){1,3}(?:\.post[0-9]{1,3})?")
+_WITHOUT_GPU_SINCE = (
+    2,
+    1,
+    1,
+)  # from where on there is xgboost-cpu, too: the same without what only a GPU needs
+
+
+class Pins(msgspec.Struct, frozen=True, kw_only=True):
+    """`requirements` as `name==version`. `is_declared`: the model says so itself."""
+
+    requirements: tuple[str, ...]
+    is_declared: bool
+
+
+def pins(path: Path, recognised: Recognised) -> Pins | None:
+    """None where the model's file says nothing that could be relied on."""
+    match recognised.serialization:
+        case "skops":
+            return _declared(saved_with(path))
+        case "ubjson":
+            return _declared(_xgboost(ubjson_version(path)))
+        case "json":
+            return _declared(_xgboost(json_version(path)))
+        case "text":
+            return _tested("lightgbm")
+        case "onnx":
+            return _tested("onnxruntime")
+    return None
+
+
+def requirements_text(found: Pins, model: str) -> str:
+    """A requirements.txt, with a word on where the versions come from."""
+    return f"# Written by `placet init`: {origin(found, model)}.\n" + "".join(
+        f"{each}\n" for each in found.requirements
+    )
+
+
+def origin(found: Pins, model: str) -> str:
+    if found.is_declared:
+        return f"what {model} says it was saved with"
+    return f"what placet is tested with, since {model} does not say what it was saved with"
+
+
+def _declared(versions: dict[str, str]) -> Pins | None:
+    """The file is a stranger's: what is no release's number stays out of a file that an installer reads."""
+    named = tuple(
+        f"{name}=={version}" for name, version in sorted(versions.items()) if _RELEASE.fullmatch(version)
+    )
+    return Pins(requirements=named, is_declared=True) if named else None
+
+
+def _tested(name: str) -> Pins:
+    return Pins(requirements=(f"{name}=={TESTED_WITH[name]}",), is_declared=False)
+
+
+def _xgboost(version: Version | None) -> dict[str, str]:
+    if not version:
+        return {}
+    name = "xgboost-cpu" if version >= _WITHOUT_GPU_SINCE else "xgboost"
+    return {name: ".".join(map(str, version))}

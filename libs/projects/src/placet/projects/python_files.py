@@ -1,0 +1,124 @@
+"""What does a model in Python say of itself? Read from its source by Python's own parser; nothing is imported.
+
+Such a model is a class with the name `Model`. It has the methods `load(self, folder)` and `predict(self, inputs)`, and
+says in plain values what it takes and gives:
+
+    class Model:
+        inputs = {"text": "BYTES"}
+        outputs = {"label": "BYTES", "probabilities": ("FP64", 3)}
+
+A name stands for one value a row, or in parentheses for a row of that shape. The model server reads the same values
+from the class itself.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+CLASS = "Model"
+DATATYPES = (
+    *("BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64"),
+    *("FP16", "FP32", "FP64", "BYTES"),
+)
+_ITS_CLASS = re.compile(rb"^class[ \t]+Model\b", re.MULTILINE)
+_LARGEST = 1024**2
+_METHODS = {"load": "(self, folder)", "predict": "(self, inputs)"}
+_TENSORS = ("inputs", "outputs")
+
+
+class PythonModel(msgspec.Struct, frozen=True, kw_only=True):
+    """`problems` are what keeps the model server from serving it, in words; `imports` are the modules it names."""
+
+    problems: tuple[str, ...]
+    imports: tuple[str, ...]
+
+
+def read_python(path: Path) -> PythonModel | None:
+    """None for what is no Python, or has no class `Model`."""
+    try:
+        if path.stat().st_size > _LARGEST:
+            return None
+        source = path.read_bytes()
+        if _ITS_CLASS.search(source) is None:
+            return None
+        tree = ast.parse(source)
+    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    for statement in tree.body:
+        if isinstance(statement, ast.ClassDef) and statement.name == CLASS:
+            return PythonModel(
+                problems=tuple(_problems(statement)), imports=tuple(sorted(set(_imports(tree))))
+            )
+    return None
+
+
+def _problems(model: ast.ClassDef) -> Iterator[str]:
+    methods = {
+        each.name: each for each in model.body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+    for name, arguments in _METHODS.items():
+        match methods.get(name):
+            case None if not model.bases:
+                yield f"class {CLASS} has no method {name}{arguments}"
+            case ast.AsyncFunctionDef():
+                yield f"{name} is a coroutine, which nobody awaits: write `def {name}`"
+    for name in _TENSORS:
+        yield from _wrong_tensors(name, model)
+
+
+def _wrong_tensors(name: str, model: ast.ClassDef) -> Iterator[str]:
+    said = f'{name} = {{"name": "FP64"}}'
+    assigned = _assigned(name, model)
+    if assigned is None:
+        if not model.bases:
+            yield f"class {CLASS} does not say `{said}`"
+        return
+    try:
+        tensors = ast.literal_eval(assigned)
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+        yield f"{name} is computed, and has to be written out, as `{said}`"
+        return
+    if not isinstance(tensors, dict) or not tensors:
+        yield f"{name} is no mapping of names, as `{said}`"
+        return
+    for key, value in tensors.items():
+        if not isinstance(key, str) or not key:
+            yield f"{name} has the name {key!r:.100}, which is no text"
+        elif not _is_tensor(value):
+            yield f'{name} says {value!r:.100} of {key}, and not "FP64" or, for a row of 3, ("FP64", 3)'
+
+
+def _assigned(name: str, model: ast.ClassDef) -> ast.expr | None:
+    found = None
+    for statement in model.body:
+        match statement:
+            case ast.Assign(targets=[ast.Name(id=target)], value=value) if target == name:
+                found = value
+            case ast.AnnAssign(target=ast.Name(id=target), value=value) if target == name:
+                found = value
+    return found
+
+
+def _is_tensor(value: Any) -> bool:
+    match value:
+        case str():
+            return value in DATATYPES
+        case (str() as datatype, *shape):
+            return datatype in DATATYPES and all(
+                type(size) is int and (size > 0 or size == -1) for size in shape
+            )
+    return False
+
+
+def _imports(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module.partition(".")[0]

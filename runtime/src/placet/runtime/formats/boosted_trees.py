@@ -1,0 +1,78 @@
+"""What XGBoost and LightGBM have in common: from what their trees sum up to, to classes, probabilities or values.
+
+Neither keeps the names of classes in its native file: a class is its number, from 0. Both take missing values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from enum import Enum, auto
+
+import numpy as np
+
+from placet.runtime.signature import ANY, DATATYPES, Array, Signature, Tensor, Tensors, datatype_of
+
+MATRIX = "input-0"  # the name that clients of other servers of this protocol already use
+PREDICT = "predict"
+PROBABILITIES = "predict_proba"
+
+
+class Meaning(Enum):
+    """Of a number that the library gives for a row."""
+
+    VALUE = auto()
+    CLASS = auto()
+    PROBABILITY = auto()
+    """Of class 1, where there are two; in each of several columns, where a row can have several labels."""
+    PROBABILITIES = auto()
+    """Of each class."""
+
+
+class BoostedTrees:
+    """`scores` is the library's own prediction for rows of float numbers of the datatype, NaN where one is missing."""
+
+    def __init__(
+        self,
+        scores: Callable[[Array], Array],
+        meaning: Meaning,
+        *,
+        platform: str,
+        datatype: str,
+        features: int,
+        names: Sequence[str] | None,
+    ) -> None:
+        self._scores = scores
+        self._meaning = meaning
+        rows = Tensor(name=MATRIX, datatype=datatype, shape=(ANY, features))
+        outputs = self._outputs(scores(np.full((1, features), np.nan, dtype=DATATYPES[datatype])))
+        self.signature = Signature(
+            platform=platform,
+            inputs=(rows,),
+            outputs=outputs,
+            prediction=PREDICT,
+            probabilities=PROBABILITIES if len(outputs) > 1 else None,
+            columns=tuple(names) if names and len(set(names)) == features else None,
+            takes_missing=True,
+        )
+
+    def predict(self, inputs: Tensors, outputs: Collection[str]) -> Tensors:
+        answer = self._answer(self._scores(inputs[MATRIX]))
+        return {name: answer[name] for name in outputs}
+
+    def _answer(self, scores: Array) -> Tensors:
+        match self._meaning:
+            case Meaning.VALUE:
+                return {PREDICT: scores}
+            case Meaning.CLASS:
+                return {PREDICT: scores.astype(np.int64)}
+            case Meaning.PROBABILITY:
+                both = scores if scores.ndim > 1 else np.stack([1 - scores, scores], axis=1)
+                return {PREDICT: (scores > 0.5).astype(np.int64), PROBABILITIES: both}
+            case Meaning.PROBABILITIES:
+                return {PREDICT: scores.argmax(axis=1), PROBABILITIES: scores}
+
+    def _outputs(self, example: Array) -> tuple[Tensor, ...]:
+        return tuple(
+            Tensor(name=name, datatype=datatype_of(array.dtype), shape=(ANY, *array.shape[1:]))
+            for name, array in self._answer(example).items()
+        )
