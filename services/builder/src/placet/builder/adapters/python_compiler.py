@@ -8,8 +8,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from placet.builder.adapters.processes import clean_environment, run
+from placet.builder.adapters.processes import Bounds, clean_environment, run
 from placet.builder.ports import SourceFile, Target
+from placet.builder.settings import DEFAULT_LIMITS, Limits
 from placet.errors import Refused
 from placet.oci.together import together
 
@@ -19,6 +20,9 @@ _SECONDS = 900.0
 
 class PythonCompiler:
     """The `Compiler` port."""
+
+    def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
+        self._bounds = Bounds(memory=limits.memory_bytes, file=limits.packages_bytes)
 
     def fits(self, target: Target) -> bool:
         return target.python == f"cp{sys.version_info.major}{sys.version_info.minor}"
@@ -35,6 +39,7 @@ class PythonCompiler:
             folder=workspace,
             given=json.dumps(listed).encode(),
             seconds=_SECONDS,
+            bounds=self._bounds,
         )
         if ended.status != 0:
             raise Refused(f"Python's compiler gave up on one of the packages: {ended.errors[-500:]}")

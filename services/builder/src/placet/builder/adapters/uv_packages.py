@@ -1,8 +1,9 @@
 """Packages by `uv`, in a process of its own: wheels only, so nothing of any package runs.
 
 uv takes its index and its cache from its own settings (`UV_*`, `uv.toml` of the user or the system), which
-are passed on; nothing of the project can change them, since uv runs in an empty folder and reads only what
-is written here. Messages lose the addresses in them: an index's address may hold a password.
+are passed on; an index that the builder is given takes the place of all of them. Nothing of the project can
+change any of it, since uv runs in an empty folder and reads only what is written here. Messages lose the
+addresses in them: an index's address may hold a password.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from pathlib import Path
 
 from uv import find_uv_bin
 
-from placet.builder.adapters.processes import clean_environment, run
+from placet.builder.adapters.processes import Bounds, clean_environment, run
 from placet.builder.locking import PROJECT, RUNTIME
 from placet.builder.ports import Target
+from placet.builder.settings import DEFAULT_LIMITS, Limits
 from placet.errors import Refused, Unavailable
 
 _PLATFORMS = {
@@ -30,8 +32,27 @@ _ADDRESS = re.compile(r"[a-z+]+://\S+")
 _WHEELS_ONLY = ("--only-binary", ":all:", "--no-progress", "--color", "never")
 
 
+# What names other places than the index that was set, and would be asked beside it.
+_OTHER_PLACES = (
+    "UV_DEFAULT_INDEX",
+    "UV_EXTRA_INDEX_URL",
+    "UV_FIND_LINKS",
+    "UV_INDEX",
+    "UV_INDEX_URL",
+    "UV_NO_INDEX",
+)
+
+
 class UvPackages:
-    """The `Packages` port."""
+    """The `Packages` port.
+
+    `index` is an address (`https://…/simple`) or a folder of wheels, and then the only place that packages come
+    from; none leaves it to uv's own settings.
+    """
+
+    def __init__(self, index: str | None = None, limits: Limits = DEFAULT_LIMITS) -> None:
+        self._bounds = Bounds(memory=limits.memory_bytes, file=limits.packages_bytes)
+        self._index = index
 
     async def resolve(
         self, project: Sequence[str], runtime: Sequence[str], target: Target, workspace: Path
@@ -61,19 +82,33 @@ class UvPackages:
     async def _uv(self, command: str, *arguments: str, target: Target, workspace: Path) -> str:
         if target.platform not in _PLATFORMS:
             raise Refused(f"no wheels are known for {target.platform}", fix=f"choose of {sorted(_PLATFORMS)}")
+        options, environment = _only_from(self._index)
         ended = await run(
             [
-                *(find_uv_bin(), "pip", command, *arguments, *_WHEELS_ONLY),
+                *(find_uv_bin(), "pip", command, *arguments, *_WHEELS_ONLY, *options),
                 *("--python", sys.executable, "--python-version", target.version),
                 *("--python-platform", _PLATFORMS[target.platform]),
             ],
-            environment=clean_environment(prefixes=("UV_",)) | {"UV_PYTHON_DOWNLOADS": "never"},
+            environment=environment,
             folder=workspace,
             seconds=_SECONDS,
+            bounds=self._bounds,
         )
         if ended.status != 0:
             raise failure(ended.errors, target)
         return ended.output
+
+
+def _only_from(index: str | None) -> tuple[tuple[str, ...], dict[str, str]]:
+    """uv's options and environment. An address goes into the environment, where other users do not see it."""
+    environment = clean_environment(prefixes=("UV_",)) | {"UV_PYTHON_DOWNLOADS": "never"}
+    if index is None:
+        return (), environment
+    environment = {name: value for name, value in environment.items() if name not in _OTHER_PLACES}
+    if index.startswith(("http://", "https://")):
+        return ("--no-config",), environment | {"UV_DEFAULT_INDEX": index}
+    folder = Path(index.removeprefix("file://")).absolute()
+    return ("--no-config", "--no-index", "--find-links", str(folder)), environment
 
 
 def failure(said: str, target: Target) -> Refused | Unavailable:
@@ -98,7 +133,7 @@ def failure(said: str, target: Target) -> Refused | Unavailable:
 
 
 def _advice(told: str, target: Target) -> str:
-    if "not found in the package" in told:
+    if "not found in the" in told:
         return "correct the package's name in the requirements, or ask for it to be put on the index"
     if "wheel" in told or "binary" in told:
         return f"choose a version that has a wheel for {target}; nothing is built from source"
