@@ -64,7 +64,8 @@ class Builds:
                 )
                 if built is not None and (built.project, built.release) == (asked.project, asked.release):
                     return built  # by this job, which could not say so then
-                known = built and KnownImage(image=built.image, repository=built.repository)
+                if built is not None:
+                    known = KnownImage(image=built.image, repository=built.repository)
             if known is not None and await self._ports.images.exists(known):
                 return ImageReused(
                     project=asked.project,
