@@ -205,20 +205,22 @@ async def _attach(registry: Registry, repository: str, contents: Contents, targe
     made = provenance(
         contents, repository=repository, python=target.python, platform=target.platform, bom=bom
     )
-    kept = [
-        await push_artifact(
-            registry,
-            repository,
-            artifact_type=media_type,
-            files=(ArtifactFile(content=document, media_type=media_type, name=name),),
-            subject=contents.image,
-            annotations=annotations,
+    kept = await together(
+        *(
+            push_artifact(
+                registry,
+                repository,
+                artifact_type=media_type,
+                files=(ArtifactFile(content=document, media_type=media_type, name=name),),
+                subject=contents.image,
+                annotations=annotations,
+            )
+            for document, media_type, name, annotations in (
+                (bom, BOM_TYPE, "bom.cdx.json", {}),
+                (made, PROVENANCE_TYPE, "provenance.json", {"in-toto.io/predicate-type": PREDICATE_TYPE}),
+            )
         )
-        for document, media_type, name, annotations in (
-            (bom, BOM_TYPE, "bom.cdx.json", {}),
-            (made, PROVENANCE_TYPE, "provenance.json", {"in-toto.io/predicate-type": PREDICATE_TYPE}),
-        )
-    ]
+    )
     return kept[0].digest, kept[1].digest
 
 

@@ -83,9 +83,10 @@ class Builds:
         return None if other.cancelled() else other.result()
 
     async def _build(self, key: str, asked: BuildJob) -> ImageBuilt:
-        await self._forget_committed()
+        # Before anything is waited for, or somebody else would begin meanwhile.
         building = self._under_way[key] = asyncio.get_running_loop().create_future()
         try:
+            await self._forget_committed()
             built = await self._unless(
                 lambda: self._is_unwanted(asked.source),
                 self._ports.workshop.build(asked.project, asked.release, asked.source),
