@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from packaging.requirements import Requirement
 from placet.builder.adapters.python_compiler import PythonCompiler
 from placet.builder.adapters.uv_packages import UvPackages
@@ -13,9 +17,10 @@ from placet.builder.layers_runtime import serving_code
 from placet.builder.locking import lock, parse_requirements
 from placet.builder.ports import Target
 from placet.builder.settings import BuilderSettings, Limits
-from placet.errors import Refused, TooLarge, Unavailable
+from placet.errors import PlacetError, Refused, TooLarge, Unavailable
 from placet.events.settings import load
 from placet.oci import unpack_layers
+from placet.oci.files import digest_of_file
 
 from tests.unit.builder.sources import FILES, Shop
 from tests.unit.builder.wheels import write_wheel
@@ -60,6 +65,20 @@ async def test_an_image_is_built_where_there_is_nothing_but_a_folder_of_wheels(
     assert (tree / "app/deps/lighter/__init__.py").is_file()
     assert (tree / "app/serving/numpy/__init__.py").is_file()
     assert str(mirror) not in (tree / "app/requirements.lock").read_text()
+
+
+async def test_a_wheel_for_another_machine_that_is_added_later_changes_no_lock(
+    tmp_path: Path, mirror: Path
+) -> None:
+    asked = parse_requirements("light==1.0\n", "requirements.txt")
+    before = await lock(asked, [], HERE, packages=UvPackages(str(mirror)), workspace=tmp_path)
+
+    for tag in ("cp399-cp399-manylinux_2_28_x86_64", "cp399-cp399-win_amd64"):
+        write_wheel(mirror, "light", "1.0", {"light/__init__.py": tag.encode()}, tag=tag)
+    after = await lock(asked, [], HERE, packages=UvPackages(str(mirror)), workspace=tmp_path)
+
+    assert after == before
+    assert [len(package.hashes) for package in after.packages] == [1, 1]
 
 
 async def test_a_package_that_the_folder_does_not_have_is_named(tmp_path: Path, mirror: Path) -> None:
@@ -116,6 +135,70 @@ async def test_a_wheel_that_is_a_bomb_stops_at_the_limit(tmp_path: Path, mirror:
     assert "PLACET_PACKAGES_BYTES" in str(large.value.fix)
     assert shop.leftovers() == []
     assert size_of(tmp_path) < 20_000_000
+
+
+class Index:
+    """The mirror over HTTP. `files` answers in the place of a file, when it is set."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.files: Callable[[], web.StreamResponse] | None = None
+        app = web.Application()
+        app.router.add_get("/simple/{name}/", self._listing)
+        app.router.add_get("/files/{name}", self._file)
+        self._server = TestServer(app)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.port}/simple"
+
+    async def __aenter__(self) -> Index:
+        await self._server.start_server()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._server.close()
+
+    async def _listing(self, request: web.Request) -> web.Response:
+        name = request.match_info["name"].replace("-", "_")
+        links = [
+            f'<a href="/files/{file.name}#{digest_of_file(file).replace(":", "=")}">{file.name}</a>'
+            for file in self._folder.glob(f"{name}-*.whl")
+        ]
+        return web.Response(text="".join(links), content_type="text/html", status=200 if links else 404)
+
+    async def _file(self, request: web.Request) -> web.StreamResponse:
+        return self.files() if self.files else web.FileResponse(self._folder / request.match_info["name"])
+
+
+@pytest.mark.parametrize("answer", ["unavailable", "not found", "other bytes"])
+async def test_an_index_that_goes_or_lies_in_the_middle_leaves_nothing_half_done(
+    tmp_path: Path, mirror: Path, monkeypatch: pytest.MonkeyPatch, answer: str
+) -> None:
+    monkeypatch.setenv("UV_HTTP_RETRIES", "0")
+    answers: dict[str, tuple[Callable[[], web.StreamResponse], type[PlacetError]]] = {
+        "unavailable": (lambda: web.Response(status=503), Unavailable),
+        "not found": (lambda: web.Response(status=404), Unavailable),
+        "other bytes": (lambda: web.FileResponse(mirror / "lighter-2.0-py3-none-any.whl"), PlacetError),
+    }
+    shop = Shop(tmp_path)
+    source = await shop.upload({**FILES, "requirements.txt": b"light\n"})
+    async with Index(mirror) as index:
+        packages = UvPackages(index.url)
+        asked = parse_requirements("light\n", "requirements.txt")
+        await lock(asked, serving_code().requirements, HERE, packages=packages, workspace=tmp_path)
+        shutil.rmtree(tmp_path / "uv cache")
+        index.files, expected = answers[answer]
+
+        with pytest.raises(expected) as failed:
+            await shop.workshop(packages=packages).build("churn", 1, source)
+
+        assert "127.0.0.1" not in str(failed.value)
+        assert f"failed: {failed.value}" in shop.log()
+        assert shop.leftovers() == []
+        assert not (tmp_path / "registry" / "models").exists()
+        index.files = None
+        assert (await shop.workshop(packages=packages).build("churn", 1, source)).bom
 
 
 @pytest.mark.parametrize("memory", [1_000_000, 4_000_000])

@@ -17,8 +17,9 @@ def write_wheel(
     *,
     needs: Sequence[str] = (),
     metadata: str = "",
+    tag: str = "py3-none-any",
 ) -> Path:
-    """A wheel for any Python; the same arguments give the same bytes."""
+    """A wheel, for any Python unless told; the same arguments give the same bytes."""
     folder.mkdir(parents=True, exist_ok=True)
     plain = name.replace("-", "_")
     info = f"{plain}-{version}.dist-info"
@@ -26,11 +27,13 @@ def write_wheel(
     content = {
         **(files if files is not None else {f"{plain}/__init__.py": f"version = {version!r}\n".encode()}),
         f"{info}/METADATA": (described + "".join(f"Requires-Dist: {need}\n" for need in needs)).encode(),
-        f"{info}/WHEEL": b"Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{info}/WHEEL": b"Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: "
+        + tag.encode()
+        + b"\n",
     }
     record = "".join(f"{path},sha256={_hash(data)},{len(data)}\n" for path, data in content.items())
     content[f"{info}/RECORD"] = f"{record}{info}/RECORD,,\n".encode()
-    wheel = folder / f"{plain}-{version}-py3-none-any.whl"
+    wheel = folder / f"{plain}-{version}-{tag}.whl"
     with zipfile.ZipFile(wheel, "w", zipfile.ZIP_DEFLATED) as archive:
         for path, data in content.items():
             archive.writestr(zipfile.ZipInfo(path), data, zipfile.ZIP_DEFLATED)

@@ -2,8 +2,8 @@
 
 It says what the lock, the wheels' own metadata and the project's card say, and judges none of it. It is made from
 the finished image and changes nothing in it. The same image gives the same bytes: there is no time in it, and the
-serial number is derived from the image's digest. A package may have been locked to several files, one for each
-kind of machine; its hashes are those of all that the lock allows.
+serial number is derived from the image's digest. A package's hashes are those that the lock allows: of the wheels
+that fit the image's Python and platform, which are seldom more than one.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ def provenance(contents: Contents, *, repository: str, python: str, platform: st
 
 
 def _package(package: Locked) -> dict[str, Any]:
-    """A package by its hash; where the lock allows several files (one a platform), they are listed beside it."""
+    """A package by its hash; where the lock allows several wheels, since all of them fit, they are listed beside it."""
     described: dict[str, Any] = {"name": package.name, "uri": purl(package)}
     hashes = [one.removeprefix("sha256:") for one in package.hashes]
     if len(hashes) == 1:

@@ -44,7 +44,8 @@ class Packages(Protocol):
     async def resolve(
         self, project: Sequence[str], runtime: Sequence[str], target: Target, workspace: Path
     ) -> str:
-        """Versions that fit both lists of requirements, with the hashes of their files and who asks for each.
+        """Versions that fit both lists of requirements, with the hashes of the files that fit the target and who asks
+        for each.
 
         The text is a requirements file: `name==version`, `--hash` options and `# via` with the names of
         packages, `-r project.txt` and `-r runtime.txt`. `Refused` if nothing fits.

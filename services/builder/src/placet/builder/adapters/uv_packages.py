@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Sequence
+import tomllib
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 
+from packaging.utils import canonicalize_name
 from uv import find_uv_bin
 
 from placet.builder.adapters.processes import Bounds, clean_environment, run
@@ -28,6 +30,10 @@ _PLATFORMS = {
     "darwin/arm64": "aarch64-apple-darwin",
 }
 _SECONDS = 900.0
+_LOCKED = "locked.txt"
+_LOCKS_SEEN = 256
+_NAMED = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)==")
+_HASH = re.compile(r"\s+--hash=(sha256:[0-9a-f]{64})")
 _ADDRESS = re.compile(r"[a-z+]+://\S+")
 _WHEELS_ONLY = ("--only-binary", ":all:", "--no-progress", "--color", "never")
 
@@ -43,6 +49,10 @@ _OTHER_PLACES = (
 )
 
 
+Hashes = Mapping[str, Set[str]]
+"""Of files, by the name of their package."""
+
+
 class UvPackages:
     """The `Packages` port.
 
@@ -53,13 +63,15 @@ class UvPackages:
     def __init__(self, index: str | None = None, limits: Limits = DEFAULT_LIMITS) -> None:
         self._bounds = Bounds(memory=limits.memory_bytes, file=limits.packages_bytes)
         self._index = index
+        self._seen: dict[str, Hashes] = {}
+        self._trusts_cache = True
 
     async def resolve(
         self, project: Sequence[str], runtime: Sequence[str], target: Target, workspace: Path
     ) -> str:
         for name, lines in ((PROJECT, project), (RUNTIME, runtime)):
             (workspace / name).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-        return await self._uv(
+        text = await self._uv(
             "compile",
             *("--generate-hashes", "--annotation-style", "line"),
             *("--no-header", "--no-emit-index-url", "--no-emit-find-links", "--strip-extras"),
@@ -67,6 +79,7 @@ class UvPackages:
             target=target,
             workspace=workspace,
         )
+        return _only(text, await self._fitting(text, target, workspace))
 
     async def install(self, requirement: str, target: Target, into: Path, workspace: Path) -> None:
         listed = workspace / f"{into.name}.txt"
@@ -79,13 +92,39 @@ class UvPackages:
             workspace=workspace,
         )
 
+    async def _fitting(self, text: str, target: Target, workspace: Path) -> Hashes:
+        """Of each package in a lock the hashes of the wheels that the target can take.
+
+        A lock names every file of a version, also those for other machines. With them it would change, and the image
+        with it, when somebody adds a wheel for a Python of next year to a version that is locked already.
+        """
+        key = f"{target}\n{text}"
+        if key not in self._seen:
+            (workspace / _LOCKED).write_text(text, encoding="utf-8")
+            described = await self._uv(
+                *("compile", "--format", "pylock.toml", "--no-deps", "--no-header", _LOCKED),
+                target=target,
+                workspace=workspace,
+            )
+            if len(self._seen) >= _LOCKS_SEEN:
+                self._seen.clear()
+            self._seen[key] = {
+                canonicalize_name(package["name"]): {
+                    f"sha256:{wheel['hashes']['sha256']}" for wheel in package.get("wheels", ())
+                }
+                for package in tomllib.loads(described).get("packages", ())
+            }
+        return self._seen[key]
+
     async def _uv(self, command: str, *arguments: str, target: Target, workspace: Path) -> str:
         if target.platform not in _PLATFORMS:
             raise Refused(f"no wheels are known for {target.platform}", fix=f"choose of {sorted(_PLATFORMS)}")
         options, environment = _only_from(self._index)
+        # uv keeps what an index said of a wheel before it knows the wheel's hash: after a failure it asks again.
+        refresh = () if self._trusts_cache or command != "compile" else ("--refresh",)
         ended = await run(
             [
-                *(find_uv_bin(), "pip", command, *arguments, *_WHEELS_ONLY, *options),
+                *(find_uv_bin(), "pip", command, *arguments, *_WHEELS_ONLY, *options, *refresh),
                 *("--python", sys.executable, "--python-version", target.version),
                 *("--python-platform", _PLATFORMS[target.platform]),
             ],
@@ -95,8 +134,23 @@ class UvPackages:
             bounds=self._bounds,
         )
         if ended.status != 0:
+            self._trusts_cache = False
             raise failure(ended.errors, target)
+        if refresh:
+            self._trusts_cache = True
         return ended.output
+
+
+def _only(text: str, fitting: Hashes) -> str:
+    """The lock with only these hashes. uv writes each on a line of its own, below the package's."""
+    kept, name = [], ""
+    for line in text.splitlines(keepends=True):
+        if named := _NAMED.match(line):
+            name = canonicalize_name(named[1])
+        found = _HASH.match(line)
+        if found is None or not fitting.get(name) or found[1] in fitting[name]:
+            kept.append(line)
+    return "".join(kept)
 
 
 def _only_from(index: str | None) -> tuple[tuple[str, ...], dict[str, str]]:
