@@ -27,6 +27,7 @@ BENCHMARKS = (
     "benchmarks.events.replay",
     "benchmarks.events.latency",
     "benchmarks.runtime.model_servers",
+    "benchmarks.builder.images",
     "benchmarks.deploy.road",
 )
 """Each has `run()`, plain or async, that returns its rows."""

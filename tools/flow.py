@@ -115,7 +115,7 @@ ROADS = (
                 says=_BUILT,
                 ends=(builder.BuildFailed,),
                 does="finds the image of a known source, or builds and pushes one",
-                job="handlers:build_worker",
+                job="jobs:Builds.image_of",
             ),
             *_IMAGE,
             Step(
@@ -139,7 +139,7 @@ ROADS = (
                 says=_BUILT,
                 ends=(builder.BuildFailed,),
                 does="builds at once: nothing is reserved for what will not run",
-                job="handlers:build_worker",
+                job="jobs:Builds.image_of",
             ),
             *_IMAGE,
         ),

@@ -13,11 +13,13 @@ from placet.errors import Refused
 
 @dataclass(frozen=True)
 class Wheel:
-    """One version of a package: its files, and the packages it needs."""
+    """One version of a package: its files, the packages it needs, and what its metadata says of a licence."""
 
     version: str
     files: Mapping[str, bytes]
     needs: tuple[str, ...] = ()
+    licence: str = ""
+    files_locked: int = 1
 
 
 @dataclass
@@ -35,7 +37,7 @@ class FakePackages:
         self._follow(project, "-r project.txt", asked_by)
         self._follow(self.serving, "-r runtime.txt", asked_by)
         return "".join(
-            f"{name}=={self.wheels[name].version} \\\n    --hash=sha256:{self._hash(name)}\n"
+            f"{name}=={self.wheels[name].version} \\\n    {self._hashes(name)}\n"
             f"    # via {', '.join(sorted(askers))}\n"
             for name, askers in sorted(asked_by.items())
         )
@@ -49,6 +51,7 @@ class FakePackages:
         info = f"{name}-{wheel.version}.dist-info"
         files = {
             **wheel.files,
+            f"{info}/METADATA": f"Metadata-Version: 2.4\nName: {name}\n{wheel.licence}\n".encode(),
             f"{info}/RECORD": f"{info}/REQUESTED,,\nbin/{name},sha256=x,1\n{info}/RECORD,,\n".encode(),
             f"{info}/REQUESTED": b"",
             f"bin/{name}": f"#!{workspace}/bin/python\n".encode(),
@@ -65,6 +68,12 @@ class FakePackages:
                 raise Refused(f"{name} was not found in the package index")
             asked_by.setdefault(name, set()).add(asker)
             self._follow(self.wheels[name].needs, name, asked_by)
+
+    def _hashes(self, name: str) -> str:
+        others = [
+            hashlib.sha256(bytes([number])).hexdigest() for number in range(1, self.wheels[name].files_locked)
+        ]
+        return " ".join(f"--hash=sha256:{one}" for one in (self._hash(name), *others))
 
     def _hash(self, name: str) -> str:
         return hashlib.sha256(repr(self.wheels[name]).encode()).hexdigest()

@@ -2,32 +2,37 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+import sqlalchemy as sa
 from placet.builder.adapters.image_workshop import RegistryImages
 from placet.builder.api import router
-from placet.builder.handlers import MAX_WHY, BuildJob, build_worker
-from placet.builder.ports import KnownImage, Ports
+from placet.builder.jobs import MAX_WHY, build_worker
+from placet.builder.ports import BuildJob, KnownImage, Ports
 from placet.builder.projections import TABLES
-from placet.builder.queries import KnownImages
+from placet.builder.queries import HeardRequests, KnownImages
 from placet.builder.subscriptions import HEARS, SAYS, reaction
 from placet.errors import Refused, Unavailable
-from placet.events import Service, Wiring
+from placet.events import Service, Wiring, tables
 from placet.events.catalog import contract_of
 from placet.events.contracts.builder import BuildAccepted, BuildFailed, ImageBuilt, ImageReused
-from placet.events.contracts.gateway import TokenRevoked
+from placet.events.contracts.gateway import DeleteRequested, StopRequested, TokenRevoked
 from placet.events.jobs import Job
 from placet.events.testing import changed
 from placet.events.unit_of_work import Context
 from placet.oci import ImageLayout
 from placet.trust import KeySet, SigningKey, tokens
 
-from tests.unit.gateway.roads import IMAGE, SOURCE, built, cleared, reserved
+from tests.support.eventually import eventually
+from tests.unit.gateway.roads import IMAGE, SOURCE, asked, built, cleared, reserved
 from tests.unit.hearing import Alone, alone
 
 OTHER_SOURCE = f"sha256:{'6' * 64}"
@@ -50,6 +55,8 @@ class CountingWorkshop:
     logs: Path
     builds: list[tuple[str, int, str]] = field(default_factory=list)
     trouble: list[Exception] = field(default_factory=list)
+    may_end: asyncio.Event = field(default_factory=lambda: _set(asyncio.Event()))
+    cancelled: list[str] = field(default_factory=list)
 
     def reuse_key(self, source: str) -> str:
         return f"key of {source}"
@@ -58,10 +65,21 @@ class CountingWorkshop:
         return self.logs / project / f"{release}.log"
 
     async def build(self, project: str, release: int, source: str) -> ImageBuilt:
-        if self.trouble:
-            raise self.trouble.pop(0)
         self.builds.append((project, release, source))
+        try:
+            await self.may_end.wait()
+        except asyncio.CancelledError:
+            self.cancelled.append(project)
+            raise
+        if self.trouble:
+            self.builds.pop()
+            raise self.trouble.pop(0)
         return changed(built(project, release), source=source)
+
+
+def _set(event: asyncio.Event) -> asyncio.Event:
+    event.set()
+    return event
 
 
 @dataclass
@@ -75,6 +93,20 @@ class Builder:
     async def reserve(self, project: str = "churn", release: int = 1, **more: Any) -> None:
         await self.alone.hear(changed(reserved(project, release), **more))
         await self.alone.work_off()
+
+    @asynccontextmanager
+    async def at_work(self, builds: int) -> AsyncIterator[asyncio.Event]:
+        """While so many builds are under way, which end with the event that is given; at the end all jobs are done."""
+        self.workshop.may_end.clear()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.alone.work_off())
+            await eventually(lambda: len(self.workshop.builds) == builds)
+            yield self.workshop.may_end
+
+    async def waiting(self) -> list[str]:
+        """The jobs that are not done."""
+        rows = await self.alone.wiring.store.rows(sa.select(tables.jobs.c.key))
+        return sorted(row.key for row in rows)
 
     def token(self) -> str:
         return tokens.issue(
@@ -93,7 +125,12 @@ async def builder(tmp_path: Path) -> AsyncIterator[Builder]:
     made: list[Ports] = []
 
     async def build(wiring: Wiring) -> Service:
-        ports = Ports(known=KnownImages(wiring.store), images=shelf, workshop=workshop)
+        ports = Ports(
+            known=KnownImages(wiring.store),
+            images=shelf,
+            workshop=workshop,
+            requests=HeardRequests(wiring.store),
+        )
         made.append(ports)
         return Service(
             name="builder",
@@ -234,7 +271,7 @@ async def test_a_bug_is_told_without_its_traceback(builder: Builder) -> None:
 async def test_a_crash_after_the_push_builds_again_and_says_it_once(builder: Builder) -> None:
     heard = builder.alone.heard(reserved())
     await builder.alone.handle(heard)
-    worker = builder.alone.service.workers[0]
+    crashing = build_worker(builder.ports, slots=2)
     job = Job(
         kind="build",
         key="churn/1",
@@ -242,15 +279,156 @@ async def test_a_crash_after_the_push_builds_again_and_says_it_once(builder: Bui
         context=Context.after(heard.event, "builder"),
         attempts=0,
     )
-    await worker.run(job)  # pushed, and dead before it was said
+    await crashing.run(job)  # pushed, and dead before it was said
     await builder.alone.work_off()
     assert kinds(await builder.alone.said()) == [BuildAccepted, ImageBuilt]
     assert len(builder.workshop.builds) == 2
 
 
+async def test_an_image_that_could_not_be_told_of_is_not_built_again(builder: Builder) -> None:
+    await builder.alone.hear(reserved())
+    [row] = await builder.alone.wiring.store.rows(sa.select(tables.jobs))
+    job = Job(
+        kind="build",
+        key=row.key,
+        payload=msgspec.json.decode(row.payload, type=BuildJob),
+        context=msgspec.json.decode(row.context, type=Context),
+        attempts=0,
+    )
+    await builder.alone.service.workers[0].run(job)  # and the database was away when it was to be said
+    await builder.alone.work_off()
+    assert kinds(await builder.alone.said()) == [BuildAccepted, ImageBuilt]
+    assert len(builder.workshop.builds) == 1
+    await builder.reserve("other", 1)
+    assert isinstance((await builder.alone.said())[-1], ImageReused)
+
+
 async def test_the_registry_is_asked_whether_it_still_has_an_image(tmp_path: Path) -> None:
     images = RegistryImages(ImageLayout(tmp_path))
     assert not await images.exists(KnownImage(image=IMAGE, repository="models/churn"))
+
+
+# wanted by nobody any more, or by several at once
+
+
+async def test_a_stop_or_a_delete_ends_the_build_that_it_overtakes(builder: Builder) -> None:
+    for release, over in ((1, StopRequested(project="churn")), (2, DeleteRequested(project="churn"))):
+        builder.workshop.builds.clear()
+        await builder.alone.hear(asked(release=release))
+        await builder.alone.hear(reserved(release=release))
+        async with builder.at_work(1):
+            await builder.alone.hear(over)
+        failed = (await builder.alone.said())[-1]
+        assert isinstance(failed, BuildFailed)
+        assert failed.why == f"a later request for churn overtook release {release}"
+        assert failed.fix
+    assert builder.workshop.cancelled == ["churn", "churn"]
+
+
+async def test_a_build_that_was_overtaken_before_it_began_does_not_begin(builder: Builder) -> None:
+    await builder.alone.hear(asked())
+    await builder.alone.hear(StopRequested(project="churn"))
+    await builder.reserve()
+    assert isinstance((await builder.alone.said())[-1], BuildFailed)
+    assert builder.workshop.builds == []
+
+
+async def test_a_mere_build_runs_nothing_that_could_be_stopped(builder: Builder) -> None:
+    await builder.alone.hear(asked("build"))
+    await builder.alone.hear(cleared("build"))
+    async with builder.at_work(1) as may_end:
+        await builder.alone.hear(StopRequested(project="churn"))
+        may_end.set()
+    assert isinstance((await builder.alone.said())[-1], ImageBuilt)
+
+
+async def test_a_mere_build_goes_with_its_project(builder: Builder) -> None:
+    await builder.alone.hear(asked("build"))
+    await builder.alone.hear(cleared("build"))
+    async with builder.at_work(1):
+        await builder.alone.hear(DeleteRequested(project="churn"))
+    assert isinstance((await builder.alone.said())[-1], BuildFailed)
+
+
+async def test_what_is_asked_for_after_a_stop_is_built(builder: Builder) -> None:
+    await builder.alone.hear(asked())
+    await builder.alone.hear(StopRequested(project="churn"))
+    await builder.alone.hear(asked(release=2))
+    await builder.reserve(release=2)
+    assert isinstance((await builder.alone.said())[-1], ImageBuilt)
+
+
+async def test_a_stop_of_another_project_ends_nothing(builder: Builder) -> None:
+    await builder.alone.hear(asked())
+    await builder.alone.hear(asked(project="other"))
+    await builder.alone.hear(reserved())
+    async with builder.at_work(1) as may_end:
+        await builder.alone.hear(StopRequested(project="other"))
+        may_end.set()
+    assert isinstance((await builder.alone.said())[-1], ImageBuilt)
+
+
+async def test_the_same_source_asked_for_twice_at_once_is_built_once(builder: Builder) -> None:
+    await builder.alone.hear(reserved())
+    await builder.alone.hear(reserved("other", 1))
+    async with builder.at_work(1) as may_end:
+        await eventually(lambda: builder.workshop.builds == [("churn", 1, SOURCE)])
+        may_end.set()
+    said = await builder.alone.said()
+    assert kinds(said) == [BuildAccepted, BuildAccepted, ImageBuilt, ImageReused]
+    assert (said[-1].project, said[-1].image, said[-1].repository) == ("other", IMAGE, "models/churn")
+    assert len(builder.workshop.builds) == 1
+
+
+@pytest.mark.parametrize("others", [1, 3])
+async def test_a_build_that_another_release_waits_for_is_not_cancelled(builder: Builder, others: int) -> None:
+    """With three others some of them have no slot yet: that they wait is known from their jobs."""
+    await builder.alone.hear(asked())
+    await builder.alone.hear(reserved())
+    async with builder.at_work(1) as may_end:
+        for number in range(others):
+            await builder.alone.hear(reserved(f"other{number}", 1))
+        await builder.alone.hear(StopRequested(project="churn"))
+        may_end.set()
+    said = await builder.alone.said()
+    assert [type(each) for each in said if each.project == "churn"] == [BuildAccepted, ImageBuilt]
+    assert sum(isinstance(each, ImageReused) for each in said) == others
+    assert builder.workshop.cancelled == []
+
+
+async def test_who_waits_for_anothers_build_is_told_at_once_that_it_was_overtaken(builder: Builder) -> None:
+    await builder.alone.hear(asked(project="other"))
+    await builder.alone.hear(reserved())
+    async with builder.at_work(1) as may_end:
+        await builder.alone.hear(reserved("other", 1))
+        await builder.alone.hear(StopRequested(project="other"))
+        while await builder.waiting() != ["churn/1"]:
+            await builder.alone.wiring.store.committed.wait(5)
+        failed = (await builder.alone.said())[-1]
+        may_end.set()
+    assert isinstance(failed, BuildFailed)
+    assert failed.project == "other"
+    assert isinstance((await builder.alone.said())[-1], ImageBuilt)
+    assert builder.workshop.cancelled == []
+
+
+async def test_who_waited_for_a_build_that_failed_tries_for_itself(builder: Builder) -> None:
+    builder.workshop.trouble = [Refused("no room in the registry of churn")]
+    await builder.alone.hear(reserved())
+    await builder.alone.hear(reserved("other", 1))
+    async with builder.at_work(1) as may_end:
+        may_end.set()
+    outcomes = {each.project: type(each) for each in (await builder.alone.said())}
+    assert sorted(outcomes.values(), key=str) == sorted([BuildFailed, ImageBuilt], key=str)
+
+
+async def test_an_image_that_vanished_while_it_was_waited_for_is_built_again(builder: Builder) -> None:
+    await builder.alone.hear(reserved())
+    await builder.alone.hear(reserved("other", 1))
+    async with builder.at_work(1) as may_end:
+        builder.shelf.gone.add(IMAGE)
+        may_end.set()
+    assert kinds(await builder.alone.said()).count(ImageBuilt) == 2
 
 
 # the log
@@ -269,6 +447,23 @@ async def test_a_build_s_log_is_for_those_with_a_token(builder: Builder) -> None
         assert (await http.get("/v1/builds/churn/2/log")).status_code == 404
         await builder.alone.hear(TokenRevoked(token="token-1"))
         assert (await http.get("/v1/builds/churn/1/log")).status_code == 401
+
+
+async def test_a_build_is_followed_to_its_end(builder: Builder) -> None:
+    await builder.alone.hear(reserved())
+    file = builder.workshop.log_of("churn", 1)
+    file.parent.mkdir(parents=True)
+    async with builder.alone.http(builder.token()) as http:
+        assert (await http.get("/v1/builds/churn/1/log")).text == ""  # it has not begun
+        async with builder.at_work(1) as may_end:
+            followed = asyncio.create_task(http.get("/v1/builds/churn/1/log?follow=1"))
+            file.write_text("resolved 12 packages\n")
+            assert (await http.get("/v1/builds/churn/1/log")).text == "resolved 12 packages\n"
+            assert not followed.done()
+            with file.open("a") as log:
+                log.write("image sha256:1\n")
+            may_end.set()
+        assert (await followed).text == "resolved 12 packages\nimage sha256:1\n"
 
 
 @pytest.mark.parametrize(

@@ -161,12 +161,13 @@ image = asyncio.run(assemble(
     cache_dir=folder / "cache", python=host_python(), platform=host_platform(), packages=UvPackages(),
     compiler=PythonCompiler(), log=lambda line: None,
 ))
-print(json.dumps([image.digest, image.lock_digest]))
+print(json.dumps([image.digest, image.lock_digest, image.bom, image.provenance]))
 """
 
 
 async def test_the_same_project_has_the_same_digest_on_unlike_machines(tmp_path: Path) -> None:
-    """Another home, folder, umask, locale, time zone, hash seed and order of files; nothing cached of layers."""
+    """Another home, folder, umask, locale, clock, time zone, hash seed and order of files, and user; no layer
+    is cached. What is told of the image is the same, too."""
     files = {"requirements.txt": "click==8.1.7\n", "model.bin": "model"}
     files |= {f"src/module_{number}.py": f"x = {number}" for number in range(20)}
     asked = await run(  # uv's own cache only spares the network
@@ -184,6 +185,8 @@ async def test_the_same_project_has_the_same_digest_on_unlike_machines(tmp_path:
             "LC_ALL": ("C", "C.UTF-8")[number],
             "TZ": ("UTC", "Asia/Kolkata")[number],
             "PYTHONHASHSEED": str(number + 1),
+            "SOURCE_DATE_EPOCH": str((number + 1) * 10**8),
+            "USER": ("ada", "grace")[number],
             "UV_CACHE_DIR": asked.output.strip(),
         }
         umask = ("umask 0; ", "umask 077; ")[number]

@@ -101,6 +101,25 @@ def test_logs_say_whose_they_are_and_where_those_of_the_live_release_are(
     assert placet("logs", "wine").err == "release 2 of wine; none is live\n"
 
 
+def test_what_the_builder_wrote_is_that_of_the_newest_release_unless_told(
+    placet: Placet, platform: FakePlatform, project: Path
+) -> None:
+    placet("deploy", str(project))
+    placet("deploy", str(project))
+    newest = platform.models["wine"]["release"]
+    ended = placet("logs", "wine", "--build")
+    assert ended.out.splitlines() == [f"locked 3 packages for {newest}", "image sha256:1"]
+    assert ended.err == f"the build of release {newest} of wine\n"
+    assert placet("logs", "wine", "--build", "--release", "1", "--json").document == {
+        "project": "wine",
+        "release": 1,
+        "lines": ["locked 3 packages for 1", "image sha256:1"],
+    }
+    followed = placet("logs", "wine", "--build", "-f", "--json").out.splitlines()
+    assert json.loads(followed[0])["line"].endswith("to its end")
+    assert placet("logs", "wine", "--build", "-n", "1").status == 2
+
+
 @pytest.mark.parametrize("form", [(), ("--json",)])
 def test_events_are_one_cloudevent_a_line(
     placet: Placet, platform: FakePlatform, form: tuple[str, ...]

@@ -20,7 +20,7 @@ from typing import Any
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -66,6 +66,7 @@ class FakePlatform:
             Route("/v1/models", self.list_models),
             Route("/v1/models/{project}", self.get_model),
             Route("/v1/models/{project}/logs", self.get_logs),
+            Route("/v1/builds/{project}/{release}/log", self.get_build_log),
             Route("/v1/images", self.list_images),
             Route("/v1/images/{digest}", self.get_image),
             Route("/v1/images/{digest}/source", self.get_image_source),
@@ -260,6 +261,11 @@ class FakePlatform:
                 yield line + "\n"
 
         return StreamingResponse(send(), media_type="text/plain", headers=headers)
+
+    async def get_build_log(self, request: Request) -> Response:
+        followed = " to its end" if request.query_params.get("follow") == "1" else ""
+        release = request.path_params["release"]
+        return PlainTextResponse(f"locked 3 packages for {release}{followed}\nimage sha256:1\n")
 
     async def list_images(self, request: Request) -> Response:
         return JSONResponse({"images": self.images, "next": None})

@@ -196,6 +196,11 @@ async def test_logs_come_line_by_line(client: Client) -> None:
         assert [line async for line in log.lines] == ["line 4", "line 5"]
 
 
+async def test_a_build_has_a_log_too(client: Client) -> None:
+    async with client.build_log("wine", 2, follow=True) as lines:
+        assert [line async for line in lines] == ["locked 3 packages for 2 to its end", "image sha256:1"]
+
+
 async def test_a_log_says_which_release_wrote_it_and_which_is_live(
     client: Client, platform: FakePlatform
 ) -> None:

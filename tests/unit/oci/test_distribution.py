@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -152,6 +153,75 @@ async def test_a_registry_that_is_away_is_unavailable(server: Server) -> None:
     async with DistributionRegistry(url, retry_delays=(0,)) as client:
         with pytest.raises(Unavailable, match="does not answer"):
             await client.repositories()
+
+
+async def test_a_registry_that_is_full_is_unavailable_and_says_so(
+    server: Server, client: DistributionRegistry, tmp_path: Path
+) -> None:
+    (tmp_path / "blob").write_bytes(b"content")
+    server.handler = lambda request: _answer(404 if request.method == "HEAD" else 507)
+
+    with pytest.raises(Unavailable, match="507"):
+        await client.put_blob("models/churn", tmp_path / "blob")
+
+
+async def test_a_registry_that_takes_nothing_so_large_is_asked_once(
+    server: Server, client: DistributionRegistry
+) -> None:
+    server.handler = lambda request: _answer(404 if request.method == "HEAD" else 413)
+
+    with pytest.raises(TooLarge, match="413"):
+        await client.put_blob("models/churn", b"content")
+    assert [request.method for request in server.requests] == ["HEAD", "POST"]
+
+
+async def test_a_registry_that_never_answers_is_given_up(server: Server) -> None:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    server.handler = handler
+
+    async with DistributionRegistry(server.url, retry_delays=(0,), silence=0.1) as client:
+        with pytest.raises(Unavailable, match="does not answer"):
+            await client.put_manifest("models/churn", MANIFEST)
+    assert len(server.requests) == 2
+
+
+async def test_a_registry_that_stops_taking_a_blob_is_given_up(server: Server) -> None:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        if request.method == "HEAD":
+            return await _answer(404)
+        if request.method == "POST":
+            return await _answer(202, Location=f"{server.url}/v2/models/churn/blobs/uploads/1")
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    server.handler = handler
+
+    async with DistributionRegistry(server.url, retry_delays=(), silence=0.1) as client:
+        with pytest.raises(Unavailable, match="does not answer"):
+            await client.put_blob("models/churn", b"content")
+
+
+async def test_a_registry_that_keeps_other_bytes_than_it_was_sent_is_refused(
+    server: Server, client: DistributionRegistry
+) -> None:
+    other = sha256_digest(b"other")
+
+    async def handler(request: web.Request) -> web.Response:
+        if request.method == "HEAD":
+            return await _answer(404)
+        upload = f"{server.url}/v2/models/churn/blobs/uploads/1"
+        await request.read()
+        return await _answer(201, Location=upload, Docker_Content_Digest=other)
+
+    server.handler = handler
+
+    with pytest.raises(Refused, match=f"as {other}"):
+        await client.put_manifest("models/churn", MANIFEST)
+    with pytest.raises(Refused, match=f"as {other}"):
+        await client.put_blob("models/churn", b"content")
 
 
 async def test_a_refusal_carries_the_registrys_reason(server: Server, client: DistributionRegistry) -> None:

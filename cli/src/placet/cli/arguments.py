@@ -313,7 +313,10 @@ def _logs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--release", metavar="N", type=_release, help="that one's (default: the one that was started last)"
     )
-    parser.add_argument("-f", "--follow", action="store_true", help="go on as the model writes")
+    parser.add_argument(
+        "--build", action="store_true", help="what the builder wrote (of a release: the newest, unless told)"
+    )
+    parser.add_argument("-f", "--follow", action="store_true", help="go on as it is written")
     parser.add_argument("-n", "--tail", metavar="N", type=_lines, help="only the last N lines")
 
 
@@ -461,10 +464,11 @@ VERBS: Sequence[Verb] = (
     Verb(
         words="logs",
         group="look",
-        does="what a model wrote",
+        does="what a model wrote, or the builder that made its image",
         more="Of the release that was started last, whatever became of it: while another serves, that may be one "
         "whose start failed. stderr says which it is, and which is live. Of releases that ended, the last three logs "
-        "are kept. With --json and --follow, one JSON document a line.",
+        "are kept. With --build, what was written while its image was made. With --json and --follow, one JSON "
+        "document a line.",
         example="placet logs churn -f",
         function="log:logs",
         arguments=_logs,

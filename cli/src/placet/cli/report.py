@@ -46,6 +46,9 @@ def conclude(
     if any(step.name == "live" and step.state == "failed" for step in operation.steps):
         of = f"{operation.project} --release {operation.release}"  # another may have been started since
         screen.note(f"  `placet logs {of}` shows what the model wrote")
+    if any(step.name == "built" and step.state == "failed" for step in operation.steps):
+        of = f"{operation.project} --release {operation.release}"
+        screen.note(f"  `placet logs {of} --build` shows what the builder wrote")
     match operation.state:
         case "live" if operation.url:
             screen.result(operation.url)

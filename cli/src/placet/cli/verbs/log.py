@@ -1,35 +1,64 @@
-"""Verbs that read what was said: a model's log, the events, the audit log."""
+"""Verbs that read what was said: a model's log, its build's, the events, the audit log."""
 
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 
 from placet.cli import exits
 from placet.cli.exits import WrongUsageError
 from placet.cli.screen import Screen
 from placet.cli.session import connect
+from placet.client import Client
 
 
 async def logs(arguments: Namespace, screen: Screen) -> int:
+    if arguments.build:
+        return await _of_build(arguments, screen)
     project: str = arguments.project
-    lines: list[str] = []
     async with (
         connect() as platform,
         platform.log(project, release=arguments.release, follow=arguments.follow, tail=arguments.tail) as log,
     ):
         if log.release is not None:
             screen.note(_whose(project, log.release, log.live))
-        async for line in log.lines:
-            if not screen.is_json:
-                screen.log_line(line)
-            elif arguments.follow:
-                screen.line({"project": project, "release": log.release, "line": line})
-            else:
-                lines.append(line)
-    if not arguments.follow:
-        screen.document({"project": project, "release": log.release, "lines": lines})
+        await _tell(log.lines, screen, project, log.release, follow=arguments.follow)
     return exits.DONE
+
+
+async def _of_build(arguments: Namespace, screen: Screen) -> int:
+    project: str = arguments.project
+    if arguments.tail is not None:
+        raise WrongUsageError("--tail is for what a model wrote", fix="leave it out: a build's log is short")
+    async with connect() as platform:
+        release = arguments.release or await _newest(platform, project)
+        async with platform.build_log(project, release, follow=arguments.follow) as lines:
+            screen.note(f"the build of release {release} of {project}")
+            await _tell(lines, screen, project, release, follow=arguments.follow)
+    return exits.DONE
+
+
+async def _newest(platform: Client, project: str) -> int:
+    """The newest release that is known of, whether it came to be served or not."""
+    model = await platform.model(project)
+    known = (model.release, *(each.release for each in (model.cause, model.operation) if each is not None))
+    return max((release for release in known if release is not None), default=1)
+
+
+async def _tell(
+    lines: AsyncIterator[str], screen: Screen, project: str, release: int | None, *, follow: bool
+) -> None:
+    kept: list[str] = []
+    async for line in lines:
+        if not screen.is_json:
+            screen.log_line(line)
+        elif follow:
+            screen.line({"project": project, "release": release, "line": line})
+        else:
+            kept.append(line)
+    if not follow:
+        screen.document({"project": project, "release": release, "lines": kept})
 
 
 def _whose(project: str, release: int, live: int | None) -> str:

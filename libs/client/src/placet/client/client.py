@@ -251,6 +251,16 @@ class Client:
                 lines=response.aiter_lines(),
             )
 
+    @asynccontextmanager
+    async def build_log(
+        self, project: str, release: int, *, follow: bool = False
+    ) -> AsyncIterator[AsyncIterator[str]]:
+        """What the builder wrote while it made a release's image; while followed, until the build is over."""
+        path = f"/builds/{_part(project)}/{release}/log"
+        limits = _ENDLESS if follow else _CALL
+        async with self._open(path, params={"follow": int(follow)}, limits=limits) as response:
+            yield response.aiter_lines()
+
     # What happened
 
     async def events(

@@ -6,7 +6,6 @@ the port, so they work on every one of them.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 from placet.errors import TooLarge
 from placet.oci.content import EMPTY, NOTHING, OCTET_STREAM, Descriptor, Manifest
 from placet.oci.registry import Registry
+from placet.oci.together import together
 
 TITLE = "org.opencontainers.image.title"
 
@@ -51,7 +51,7 @@ async def push_artifact(
     The same files, type, subject and annotations make the same digest, so pushing again changes nothing.
     """
     about = None if subject is None else (await registry.manifest(repository, subject)).descriptor
-    empty, *layers = await asyncio.gather(
+    empty, *layers = await together(
         registry.put_blob(repository, b"{}", media_type=EMPTY.media_type),
         *(_put(registry, repository, file) for file in files),
     )
@@ -76,7 +76,7 @@ async def fetch_artifact(registry: Registry, repository: str, reference: str, *,
     total = sum(layer.size for layer in layers)
     if total > limit:
         raise TooLarge(f"artifact {manifest.digest} holds {total} bytes; the limit is {limit}")
-    contents = await asyncio.gather(
+    contents = await together(
         *(registry.read_blob(repository, layer.digest, limit=layer.size) for layer in layers)
     )
     return Artifact(manifest=manifest, contents=tuple(contents))

@@ -59,14 +59,15 @@ _PAGE = 100
 _ANSWER_LIMIT = 8 * 1024 * 1024
 _LONGEST_WAIT = 30.0
 _LISTING_ROUNDS = 20
-_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=60)
+_SILENCE = 60.0
 _RETRY_DELAYS = (0.1, 0.4, 1.6)
 
 
 class DistributionRegistry:
     """A `Registry` at `http(s)://host:port[/prefix]`; the prefix goes in front of every repository.
 
-    `retry_delays` are the seconds between the tries of a call that may be repeated.
+    `retry_delays` are the seconds between the tries of a call that may be repeated, `silence` those after which one
+    that says nothing is given up.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class DistributionRegistry:
         *,
         credentials: Credentials | None = None,
         retry_delays: Sequence[float] = _RETRY_DELAYS,
+        silence: float = _SILENCE,
     ) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -85,6 +87,7 @@ class DistributionRegistry:
             checked_repository(self._prefix)
         self._credentials = credentials
         self._retry_delays = tuple(retry_delays)
+        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=min(10.0, silence), sock_read=silence)
         self._session: aiohttp.ClientSession | None = None
         self._authorizations: dict[str, str] = {}
         self._listing_locks: dict[str, asyncio.Lock] = {}
@@ -182,8 +185,8 @@ class DistributionRegistry:
             ) as answer:
                 upload = self._location(answer)
         last = f"{upload}{'&' if '?' in upload else '?'}digest={quote(digest)}"
-        async with self._call("PUT", last, scope, body=_Body(content, rest)):
-            pass
+        async with self._call("PUT", last, scope, body=_Body(content, rest)) as answer:
+            self._check_kept(answer, digest)
 
     # -- manifests --------------------------------------------------------------------------------
 
@@ -268,6 +271,7 @@ class DistributionRegistry:
         async def put() -> bool:
             scope = self._scope(repository, "pull,push")
             async with self._call("PUT", url, scope, headers=headers, body=body) as answer:
+                self._check_kept(answer, manifest.digest)
                 return "OCI-Subject" in answer.headers
 
         return await self._repeated(put)
@@ -399,7 +403,7 @@ class DistributionRegistry:
         if self._session is None:
             # A blob's digest is that of the bytes as kept, so nothing may be decompressed on the way.
             self._session = aiohttp.ClientSession(
-                timeout=_TIMEOUT, auto_decompress=False, headers={"Accept-Encoding": "identity"}
+                timeout=self._timeout, auto_decompress=False, headers={"Accept-Encoding": "identity"}
             )
         return self._session
 
@@ -457,6 +461,12 @@ class DistributionRegistry:
                 after = answer.headers.get("Retry-After", "")
                 return Unavailable(detail, retry_after=float(after) if after.isdecimal() else None)
         return Refused(detail)
+
+    def _check_kept(self, answer: aiohttp.ClientResponse, digest: str) -> None:
+        """A registry that keeps other bytes than it was sent would give them to whoever asks for these."""
+        said = answer.headers.get("Docker-Content-Digest", digest)
+        if is_digest(said) and said != digest:
+            raise Refused(f"{self.address} keeps {digest} as {said}", fix="use another registry")
 
     # -- names ------------------------------------------------------------------------------------
 

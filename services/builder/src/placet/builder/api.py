@@ -1,45 +1,86 @@
-"""A build's log over HTTP."""
+"""A build's log over HTTP, also while it is being written."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Annotated
 
-import anyio
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Header, Query
 from fastapi import Path as InPath
-from fastapi.responses import PlainTextResponse
+from fastapi.responses import StreamingResponse
 
-from placet.builder.queries import is_revoked
+from placet.builder.queries import is_revoked, is_under_way
 from placet.errors import Unauthenticated, Unknown
 from placet.events import Clock
 from placet.events.known_fields import known_parameters
+from placet.events.shares import Shares
 from placet.events.store import EventStore
 from placet.projects import PROJECT_PATTERN
 from placet.trust import KeySet, tokens
+
+LOOK_EVERY = 0.2
+"""Seconds between looks for what a build has written."""
+_PIECE = 2**16
 
 Project = Annotated[str, InPath(pattern=PROJECT_PATTERN)]
 Release = Annotated[int, InPath(ge=1, lt=2**31)]
 
 
 def router(*, keys: KeySet, clock: Clock, store: EventStore, log_of: Callable[[str, int], Path]) -> APIRouter:
-    async def reader(request: Request) -> None:
-        token = tokens.verify_bearer(request.headers.get("authorization"), keys, now=clock.now())
+    shares = Shares()
+
+    async def reader(authorization: Annotated[str | None, Header()] = None) -> AsyncIterator[None]:
+        token = tokens.verify_bearer(authorization, keys, now=clock.now())
         if await is_revoked(store, token.id):
             raise Unauthenticated("this token was revoked", fix="ask an admin for a new one")
+        with shares.taken_by(token.person):
+            yield
 
     api = APIRouter(prefix="/v1", tags=["builds"], dependencies=[Depends(reader), Depends(known_parameters)])
 
-    @api.get("/builds/{project}/{release}/log", response_class=PlainTextResponse)
-    async def get_log(project: Project, release: Release) -> str:
-        """What the builder wrote while it made this release's image."""
-        file = anyio.Path(log_of(project, release))
-        if not await file.exists():
+    @api.get("/builds/{project}/{release}/log", response_class=StreamingResponse)
+    async def get_log(
+        project: Project,
+        release: Release,
+        follow: Annotated[
+            bool, Query(description="go on with what is added, until the build is over")
+        ] = False,
+    ) -> StreamingResponse:
+        """What the builder wrote while it made this release's image, in each of its tries."""
+        file = log_of(project, release)
+
+        async def is_over() -> bool:
+            return not (follow and await is_under_way(store, project, release))
+
+        if not await asyncio.to_thread(file.exists) and not await is_under_way(store, project, release):
             raise Unknown(
                 f"there is no build log of {project} {release} here",
-                fix="a release whose image was reused has none",
+                fix="a release whose image was reused has none, and old ones are removed",
             )
-        return await file.read_text(encoding="utf-8")
+        return StreamingResponse(_written(file, is_over), media_type="text/plain; charset=utf-8")
 
     return api
+
+
+async def _written(file: Path, is_over: Callable[[], Awaitable[bool]]) -> AsyncIterator[bytes]:
+    """What is in the file, and what is added to it until `is_over`. It need not be there yet."""
+    position = 0
+    while True:
+        over = await is_over()  # asked before the last look: what was written before the end is read
+        while piece := await asyncio.to_thread(_read, file, position):
+            position += len(piece)
+            yield piece
+        if over:
+            return
+        await asyncio.sleep(LOOK_EVERY)
+
+
+def _read(file: Path, position: int) -> bytes:
+    try:
+        with file.open("rb") as opened:
+            opened.seek(position)
+            return opened.read(_PIECE)
+    except FileNotFoundError:
+        return b""

@@ -2,8 +2,8 @@
 
 No container engine and no line of the project's code takes part: packages are unpacked wheels, and an image
 is archives and two JSON documents. The same project, lock, base and builder give the same digest on any
-machine. What it does not do: decide whether an image is needed at all. That is the domain's question, which
-it asks with `reuse_key` before anything is locked.
+machine; what it is made of, and how, is laid beside it afterwards. What it does not do: decide whether an
+image is needed at all. That is the domain's question, which it asks with `reuse_key` before anything is locked.
 """
 
 from __future__ import annotations
@@ -18,20 +18,28 @@ from pathlib import Path, PurePosixPath
 import msgspec
 from packaging.requirements import Requirement
 
+from placet.builder.assembly_bom import MEDIA_TYPE as BOM_TYPE
+from placet.builder.assembly_bom import Contents, ModelFacts, bill_of_materials
 from placet.builder.assembly_image import Base, BaseLayers, image_config, push_image, read_base
+from placet.builder.assembly_provenance import MEDIA_TYPE as PROVENANCE_TYPE
+from placet.builder.assembly_provenance import PREDICATE_TYPE, provenance
 from placet.builder.layers import Files, Layer, files_below, write_layer
 from placet.builder.layers_cache import LayerCache, works_on_disk
 from placet.builder.layers_packages import Log, PackageLayers
 from placet.builder.layers_runtime import ServingCode, serving_code
 from placet.builder.locking import Lock, lock, read_requirements, with_needed
 from placet.builder.ports import Compiler, Packages, Target
-from placet.errors import Refused
-from placet.oci import Platform, Registry, sha256_digest
+from placet.builder.settings import DEFAULT_LIMITS, Limits
+from placet.errors import Refused, TooLarge
+from placet.oci import ArtifactFile, Platform, Registry, push_artifact, sha256_digest
 from placet.oci.content import encode_json
+from placet.oci.files import digest_of_file
 from placet.oci.together import together
-from placet.projects import Column
+from placet.projects import Card, Column
+from placet.projects.manifest import DataSet
 
 NO_BASE = "none"
+PROJECT_ROOT = "app/project/"
 
 # What a format is served with, where the project does not name it, and from which version on. For XGBoost that is the
 # package without what only a GPU needs: 188 MB installed instead of 866, the same `import xgboost`.
@@ -54,7 +62,7 @@ class ImagePlan:
 
     `format` and `model` are what is loaded. Of an MLflow folder that is a file inside: `declared_format` is what
     placet.yaml says then, `columns` those of the frame that the model wants, and `left_out` the requirements that only
-    MLflow itself has.
+    MLflow itself has. `card`, `purpose` and `data` are told beside the image and are not in it.
     """
 
     project: str
@@ -68,11 +76,17 @@ class ImagePlan:
     declared_format: str | None = None
     columns: tuple[Column, ...] = ()
     left_out: frozenset[str] = frozenset()
+    card: Card | None = None
+    purpose: str | None = None
+    data: tuple[DataSet, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class BuiltImage:
-    """An image in the registry. `sent` is how many bytes of layers had to go over."""
+    """An image in the registry. `sent` is how many bytes of layers had to go over.
+
+    `bom` and `provenance` are the digests of the artifacts that say what is in it and how it was made.
+    """
 
     digest: str
     repository: str
@@ -83,6 +97,8 @@ class BuiltImage:
     platform: str
     base: str
     sent: int
+    bom: str
+    provenance: str
 
 
 def host_python() -> str:
@@ -133,10 +149,11 @@ async def assemble(
     packages: Packages,
     compiler: Compiler,
     log: Log,
+    limits: Limits = DEFAULT_LIMITS,
 ) -> BuiltImage:
     """Build and push the image of a project.
 
-    `Refused` says what is wrong with the project (requirements, links, a missing model), `Unavailable` that
+    `Refused` says what is wrong with the project (requirements, links, a missing model, its size), `Unavailable` that
     the index, the registry or the disk is.
     """
     target = Target(python=python, platform=platform)
@@ -148,26 +165,41 @@ async def assemble(
         serving = await asyncio.to_thread(serving_code)
         locked = await _locked(project_folder, plan, serving, target, packages, workspace, log)
         package_layers = PackageLayers(
-            packages=packages, compiler=compiler, cache=cache, target=target, log=log
+            packages=packages, compiler=compiler, cache=cache, target=target, workspace=workspace, log=log
         )
+        facts = await package_layers.facts(locked.packages)
+        _check_size("packages", sum(each.weight for each in facts.values()), limits.packages_bytes)
         code |= {
             "app/placet.json": encode_json(_runtime_settings(plan)),
             "app/requirements.lock": locked.text.encode(),
         }
         made = await together(
-            package_layers.layers(locked.project, "app/deps/", workspace, title="deps"),
+            package_layers.layers(locked.project, "app/deps/", facts, title="deps"),
             package_layers.layers(
-                locked.serving, "app/serving/", workspace, title="serving", extra=serving.files
+                locked.serving, "app/serving/", facts, title="serving", extra=serving.files
             ),
             _written(model, workspace / "model.layer", f"model {plan.model}"),
             _written(code, workspace / "code.layer", "code"),
         )
         layers = [layer for part in made for layer in part]
+        _check_size("layers", sum(layer.descriptor.size for layer in layers), limits.image_bytes)
         labels = _labels(plan, locked, target, base, base_layers)
         config = image_config(base_layers, layers, platform=runs_on, labels=labels)
         manifest, sent = await push_image(
             registry, repository, config, layers, base=base, base_layers=base_layers, cache=cache
         )
+        contents = Contents(
+            project=plan.project,
+            source=plan.source,
+            image=manifest.digest,
+            builder_version=plan.builder_version,
+            base=None if base is None else (base.repository, base.digest),
+            model=await asyncio.to_thread(lambda: _model_facts(plan, model)),
+            lock=locked,
+            packages=facts,
+            own=serving.versions,
+        )
+        attached = await _attach(registry, repository, contents, target)
     size = sum(layer.size for layer in manifest.layers)
     log(f"image {manifest.digest}: {len(layers)} layers, {size / 1e6:.1f} MB, {sent / 1e6:.1f} MB sent")
     return BuiltImage(
@@ -180,7 +212,34 @@ async def assemble(
         platform=platform,
         base=NO_BASE if base is None else str(base),
         sent=sent,
+        bom=attached[0],
+        provenance=attached[1],
     )
+
+
+async def _attach(registry: Registry, repository: str, contents: Contents, target: Target) -> tuple[str, str]:
+    """Lay beside the image what it is made of and how: the digests of both artifacts. Twice is as good as once."""
+    bom = bill_of_materials(contents)
+    made = provenance(
+        contents, repository=repository, python=target.python, platform=target.platform, bom=bom
+    )
+    kept = await together(
+        *(
+            push_artifact(
+                registry,
+                repository,
+                artifact_type=media_type,
+                files=(ArtifactFile(content=document, media_type=media_type, name=name),),
+                subject=contents.image,
+                annotations=annotations,
+            )
+            for document, media_type, name, annotations in (
+                (bom, BOM_TYPE, "bom.cdx.json", {}),
+                (made, PROVENANCE_TYPE, "provenance.json", {"in-toto.io/predicate-type": PREDICATE_TYPE}),
+            )
+        )
+    )
+    return kept[0].digest, kept[1].digest
 
 
 async def _locked(
@@ -225,7 +284,7 @@ def _project_files(folder: Path, plan: ImagePlan) -> tuple[dict[str, Path | byte
     model: dict[str, Path | bytes] = {}
     code: dict[str, Path | bytes] = {}
     for path, source in found.items():
-        (model if path in of_model else code)[f"app/project/{path}"] = source
+        (model if path in of_model else code)[f"{PROJECT_ROOT}{path}"] = source
     return model, code
 
 
@@ -236,6 +295,30 @@ def _inside(folder: Path, path: str) -> Path:
     if pure.is_absolute() or ".." in pure.parts or not found.exists():
         raise Refused(f"the project has no {path}", fix="name an existing file in placet.yaml")
     return found
+
+
+def _model_facts(plan: ImagePlan, model: Files) -> ModelFacts:
+    return ModelFacts(
+        format=plan.format,
+        path=plan.model,
+        files={
+            path.removeprefix(PROJECT_ROOT): sha256_digest(content)
+            if isinstance(content, bytes)
+            else digest_of_file(content)
+            for path, content in model.items()
+        },
+        card=plan.card,
+        purpose=plan.purpose,
+        data=plan.data,
+    )
+
+
+def _check_size(what: str, size: int, limit: int) -> None:
+    if size > limit:
+        raise TooLarge(
+            f"the image's {what} have {size} bytes; the limit is {limit}",
+            fix="leave out what the model does not need, or have the builder's limit raised",
+        )
 
 
 async def _written(files: Files, into: Path, title: str) -> list[Layer]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from anyio import to_thread
 
 from placet.builder.adapters.image_workshop import ImageWorkshop, RegistryImages
 from placet.builder.adapters.python_compiler import PythonCompiler
 from placet.builder.adapters.uv_packages import UvPackages
 from placet.builder.api import router
-from placet.builder.handlers import build_worker
+from placet.builder.jobs import build_worker
 from placet.builder.ports import Ports
-from placet.builder.queries import KnownImages
+from placet.builder.queries import HeardRequests, KnownImages
 from placet.builder.settings import BuilderSettings
 from placet.builder.subscriptions import HEARS, SAYS, reaction
 from placet.events import Service, Wiring
@@ -25,10 +27,18 @@ async def build(settings: BuilderSettings, wiring: Wiring) -> Service:
         registry=registry,
         base=settings.base_image,
         data=settings.data_dir,
-        packages=UvPackages(),
-        compiler=PythonCompiler(),
+        packages=UvPackages(settings.package_index, settings.limits),
+        compiler=PythonCompiler(settings.limits),
+        limits=settings.limits,
+        clock=wiring.clock,
+        keep_logs=timedelta(days=settings.build_log_days),
     )
-    ports = Ports(known=KnownImages(wiring.store), images=RegistryImages(registry), workshop=workshop)
+    ports = Ports(
+        known=KnownImages(wiring.store),
+        images=RegistryImages(registry),
+        workshop=workshop,
+        requests=HeardRequests(wiring.store),
+    )
     keys = await to_thread.run_sync(KeySet.load, settings.token_keys)
     return Service(
         name="builder",

@@ -6,7 +6,7 @@ once what came of it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -35,9 +35,9 @@ class Reuse:
 
 @dataclass(frozen=True, kw_only=True)
 class Finish:
-    """An image was made; `outcome` is the event that says so."""
+    """A build ended; `outcome` is the event that says how: with its own image, with another build's, or with none."""
 
-    outcome: ImageBuilt | BuildFailed
+    outcome: ImageBuilt | ImageReused | BuildFailed
 
 
 Command = Accept | Reuse | Finish
@@ -99,6 +99,11 @@ def evolve(state: State, event: Happened) -> State:
 
 
 RELEASE: Decider[Command, State, Happened] = Decider(initial=New(), decide=decide, evolve=evolve)
+
+
+def is_under_way(history: Iterable[Happened]) -> bool:
+    """Whether an answer is still to come."""
+    return isinstance(RELEASE.fold(history), Building)
 
 
 def stream(project: str, release: int) -> str:

@@ -12,9 +12,13 @@ import asyncio
 import csv
 import hashlib
 import io
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
+
+from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
+from packaging.metadata import parse_email
 
 from placet.builder.layers import Files, Layer, files_below, write_layer
 from placet.builder.layers_cache import LayerCache
@@ -28,77 +32,109 @@ _RECIPE = "1"
 """Raised when this module makes other layers from the same packages."""
 _HEAVY = 8 * 1024 * 1024
 _AT_ONCE = 4
+_LONGEST_NAME = 100
+_LONGEST_EXPRESSION = 500
+_METADATA_READ = 1024 * 1024
 _LEFT_OUT = frozenset({"REQUESTED", "direct_url.json", "uv_build.json", "uv_cache.json"})
 _ROOT_LEFT_OUT = frozenset({"bin", ".lock"})
 
 
 @dataclass(frozen=True, kw_only=True)
-class PackageLayers:
-    """Makes the layers of one target's packages."""
+class PackageFacts:
+    """What has to be known of a package that is in a cached layer and is not installed again.
 
-    packages: Packages
-    compiler: Compiler
-    cache: LayerCache
-    target: Target
-    log: Log
+    `weight` is the size of its files in bytes. `licence` is what its metadata declares, as an SPDX expression if
+    `is_spdx`; empty if nothing.
+    """
+
+    weight: int
+    licence: str
+    is_spdx: bool
+
+
+class PackageLayers:
+    """Makes the layers of one target's packages, for one build and in its workspace."""
+
+    def __init__(
+        self,
+        *,
+        packages: Packages,
+        compiler: Compiler,
+        cache: LayerCache,
+        target: Target,
+        workspace: Path,
+        log: Log,
+    ) -> None:
+        self._compiler = compiler
+        self._cache = cache
+        self._target = target
+        self._workspace = workspace
+        self._log = log
+        self._installed = _Installed(packages, target, workspace)
+
+    async def facts(self, locked: Sequence[Locked]) -> dict[str, PackageFacts]:
+        """What has to be known of each package, by name. Those that nobody has seen are installed."""
+        found = await together(*(self._facts(package) for package in locked))
+        return {package.name: each for package, each in zip(locked, found, strict=True)}
 
     async def layers(
-        self, locked: Sequence[Locked], root: str, workspace: Path, *, title: str, extra: Files | None = None
+        self,
+        locked: Sequence[Locked],
+        root: str,
+        facts: Mapping[str, PackageFacts],
+        *,
+        title: str,
+        extra: Files | None = None,
     ) -> list[Layer]:
         """The layers that put `locked` below `root` (such as `app/deps/`); `extra` goes with the light ones."""
-        installed = _Installed(self, workspace)
-        weights = await together(*(self._weight(package, installed) for package in locked))
-        light = [package for package, weight in zip(locked, weights, strict=True) if weight <= _HEAVY]
+        light = [package for package in locked if facts[package.name].weight <= _HEAVY]
         heavy = [package for package in locked if package not in light]
-        wanted = [self._layer([package], root, workspace, installed, package.name) for package in heavy]
+        wanted = [self._layer([package], root, package.name) for package in heavy]
         if light or extra:
-            wanted.append(self._layer(light, root, workspace, installed, title, extra or {}))
+            wanted.append(self._layer(light, root, title, extra or {}))
         return await together(*wanted)
 
-    async def _weight(self, package: Locked, installed: _Installed) -> int:
-        key = self._key("weight", [package])
-        known = self.cache.fact(key)
-        if isinstance(known, int):
-            return known
-        files = files_below(await installed.folder(package))
-        weight = sum(path.stat().st_size for path in files.values())
-        self.cache.remember(key, weight)
-        return weight
+    async def _facts(self, package: Locked) -> PackageFacts:
+        key = self._key("facts", [package])
+        match self._cache.fact(key):
+            case {"weight": int(weight), "licence": str(licence), "is_spdx": bool(is_spdx)}:
+                return PackageFacts(weight=weight, licence=licence, is_spdx=is_spdx)
+        facts = await asyncio.to_thread(package_facts, await self._installed.folder(package))
+        self._cache.remember(key, asdict(facts))
+        return facts
 
     async def _layer(
         self,
         locked: Sequence[Locked],
         root: str,
-        workspace: Path,
-        installed: _Installed,
         title: str,
         extra: Files | None = None,
     ) -> Layer:
-        key = self._key(f"{root} {title} {self.compiler.fits(self.target)} {_fingerprint(extra)}", locked)
+        key = self._key(f"{root} {title} {self._compiler.fits(self._target)} {_fingerprint(extra)}", locked)
         names = f"{title}: {', '.join(f'{one.name} {one.version}' for one in locked)}" if locked else title
 
         async def make() -> Layer:
             files: dict[str, Path | bytes] = dict(extra or {})
             for package in locked:
-                found = await installed.folder(package)
+                found = await self._installed.folder(package)
                 for path, content in (await asyncio.to_thread(package_files, found)).items():
                     files.setdefault(path, content)
-            compiled = workspace / f"bytecode-{hashlib.sha256(key.encode()).hexdigest()}"
+            compiled = self._workspace / f"bytecode-{hashlib.sha256(key.encode()).hexdigest()}"
             files |= await self._compiled(files, root, compiled)
             placed = {f"{root}{path}": content for path, content in files.items()}
-            blob = workspace / f"{compiled.name}.layer"
+            blob = self._workspace / f"{compiled.name}.layer"
             return await asyncio.to_thread(lambda: write_layer(placed, blob, title=names))
 
-        layer, was_there = await self.cache.layer(key, make)
+        layer, was_there = await self._cache.layer(key, make)
         size = layer.descriptor.size / 1e6
-        self.log(f"layer {'reused' if was_there else 'made'}: {names} ({size:.1f} MB)")
+        self._log(f"layer {'reused' if was_there else 'made'}: {names} ({size:.1f} MB)")
         return layer
 
     async def _compiled(self, files: Files, root: str, folder: Path) -> dict[str, Path]:
-        if not self.compiler.fits(self.target):
+        if not self._compiler.fits(self._target):
             return {}
         await asyncio.to_thread(folder.mkdir)
-        cache_tag = f"cpython-{self.target.python.removeprefix('cp')}"
+        cache_tag = f"cpython-{self._target.python.removeprefix('cp')}"
         sources = []
         for path, content in sorted(files.items()):
             pure = PurePosixPath(path)
@@ -108,18 +144,19 @@ class PackageLayers:
             bytecode = str(pure.parent / "__pycache__" / f"{pure.stem}.{cache_tag}.pyc")
             name = f"/{root}{path}"
             sources.append((bytecode, SourceFile(source=content, name=name, bytecode=folder / bytecode)))
-        await self.compiler.compile([source for _, source in sources], folder)
+        await self._compiler.compile([source for _, source in sources], folder)
         return {path: source.bytecode for path, source in sources if source.bytecode.is_file()}
 
     def _key(self, kind: str, locked: Sequence[Locked]) -> str:
-        return "\n".join((_RECIPE, str(self.target), kind, *map(str, locked)))
+        return "\n".join((_RECIPE, str(self._target), kind, *map(str, locked)))
 
 
 class _Installed:
     """The packages of one build, each installed once and only if somebody needs its files."""
 
-    def __init__(self, layers: PackageLayers, workspace: Path) -> None:
-        self._layers = layers
+    def __init__(self, packages: Packages, target: Target, workspace: Path) -> None:
+        self._packages = packages
+        self._target = target
         self._workspace = workspace
         self._at_once = asyncio.Semaphore(_AT_ONCE)
         self._locks: dict[str, asyncio.Lock] = {}
@@ -129,10 +166,46 @@ class _Installed:
         async with self._locks.setdefault(package.name, asyncio.Lock()):
             if not await asyncio.to_thread(folder.is_dir):
                 async with self._at_once:
-                    await self._layers.packages.install(
-                        str(package), self._layers.target, folder, self._workspace
-                    )
+                    await self._packages.install(str(package), self._target, folder, self._workspace)
         return folder
+
+
+def package_facts(folder: Path) -> PackageFacts:
+    """See `PackageFacts`, of an installed package."""
+    files = files_below(folder)
+    described = sorted(path for path in files if re.fullmatch(r"[^/]+\.dist-info/METADATA", path))
+    licence, is_spdx = _licence(_beginning(files[described[0]])) if described else ("", False)
+    return PackageFacts(
+        weight=sum(path.stat().st_size for path in files.values()), licence=licence, is_spdx=is_spdx
+    )
+
+
+def _beginning(file: Path) -> bytes:
+    with file.open("rb") as opened:
+        return opened.read(_METADATA_READ)
+
+
+def _licence(metadata: bytes) -> tuple[str, bool]:
+    """The licence that a wheel declares, and whether SPDX knows it. Many still declare one in words of their own."""
+    said, _ = parse_email(metadata)
+    stated, classifiers = said.get("license", ""), said.get("classifiers", [])
+    for text in (said.get("license_expression", ""), stated):
+        if text and (known := spdx(text)):
+            return known, True
+    classified = [text.rpartition(" :: ")[2] for text in classifiers if text.startswith("License :: ")]
+    # The field often holds a licence's whole text.
+    words = [stated] if stated and len(stated) <= _LONGEST_NAME and "\n" not in stated else classified
+    return (words[0], False) if words else ("", False)
+
+
+def spdx(text: str) -> str | None:
+    """The SPDX expression as SPDX spells it, or None if the text is none."""
+    if len(text) > _LONGEST_EXPRESSION:
+        return None
+    try:
+        return canonicalize_license_expression(text)
+    except InvalidLicenseExpression:
+        return None
 
 
 def package_files(folder: Path) -> dict[str, Path | bytes]:

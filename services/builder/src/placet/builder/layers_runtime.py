@@ -22,20 +22,26 @@ _OWN = "placet-"
 
 @dataclass(frozen=True, kw_only=True)
 class ServingCode:
-    """The model server's files by their path below site-packages, and what they need from the index."""
+    """The model server's files by their path below site-packages, and what they need from the index.
+
+    `versions` are those of placet's own distributions in it.
+    """
 
     files: dict[str, Path | bytes]
     requirements: tuple[str, ...]
+    versions: dict[str, str]
 
 
 def serving_code(distribution: str = "placet-runtime") -> ServingCode:
     """The code of `distribution` and of every `placet-…` distribution it declares, at any depth."""
     files: dict[str, Path | bytes] = {}
     requirements: set[str] = set()
+    versions: dict[str, str] = {}
     waiting, seen = [distribution], {distribution}
     while waiting:
         name = waiting.pop()
-        files |= _files(name)
+        versions[name], found = _files(name)
+        files |= found
         for text in requires(name) or ():
             requirement = Requirement(text)
             if requirement.marker is not None and "extra" in str(requirement.marker):
@@ -46,10 +52,10 @@ def serving_code(distribution: str = "placet-runtime") -> ServingCode:
             elif needed not in seen:
                 seen.add(needed)
                 waiting.append(needed)
-    return ServingCode(files=files, requirements=tuple(sorted(requirements)))
+    return ServingCode(files=files, requirements=tuple(sorted(requirements)), versions=versions)
 
 
-def _files(distribution: str) -> dict[str, Path | bytes]:
+def _files(distribution: str) -> tuple[str, dict[str, Path | bytes]]:
     short = distribution.removeprefix(_OWN)
     spec = find_spec(f"placet.{short}")
     try:
@@ -65,6 +71,7 @@ def _files(distribution: str) -> dict[str, Path | bytes]:
     info = f"{distribution.replace('-', '_')}-{version}.dist-info"
     files: dict[str, Path | bytes] = {f"{info}/METADATA": described}
     if not spec.submodule_search_locations:
-        return files | {f"placet/{Path(spec.origin).name}": Path(spec.origin)}
+        return version, files | {f"placet/{Path(spec.origin).name}": Path(spec.origin)}
     found = files_below(Path(spec.origin).parent, under=f"placet/{short}/")
-    return files | {path: source for path, source in found.items() if "__pycache__" not in path.split("/")}
+    kept = {path: source for path, source in found.items() if "__pycache__" not in path.split("/")}
+    return version, files | kept

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -24,6 +24,7 @@ from placet.oci import sha256_digest
 
 PROJECT = "project.txt"
 RUNTIME = "runtime.txt"
+OF_PROJECT, OF_RUNTIME = f"-r {PROJECT}", f"-r {RUNTIME}"
 
 _LIMIT = 1024 * 1024
 _HASH = re.compile(r"--hash[= ](sha256:[0-9a-f]{64})")
@@ -45,13 +46,17 @@ class AskedFor:
 
 @dataclass(frozen=True, kw_only=True)
 class Locked:
-    """One package of a lock. `is_serving`: only the runtime needs it."""
+    """One package of a lock. `is_serving`: only the runtime needs it.
+
+    `asked_by` names the packages that need it, and the lists of requirements that do (`-r project.txt`).
+    """
 
     name: str
     version: str
     marker: str
     hashes: tuple[str, ...]
     is_serving: bool
+    asked_by: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """One line of a requirements file."""
@@ -181,7 +186,7 @@ def _parse_lock(text: str) -> Lock:
         if hashes := _HASH.findall(line):
             version, marker, before = found[name]
             found[name] = (version, marker, (*before, *hashes))
-    of_project = _reached({f"-r {PROJECT}"}, asked_by)
+    of_project = _reached({OF_PROJECT}, asked_by)
     return Lock(
         packages=tuple(
             Locked(
@@ -190,6 +195,7 @@ def _parse_lock(text: str) -> Lock:
                 marker=marker,
                 hashes=tuple(sorted(hashes)),
                 is_serving=name not in of_project,
+                asked_by=tuple(sorted(asked_by.get(name, ()))),
             )
             for name, (version, marker, hashes) in sorted(found.items())
         )
@@ -216,13 +222,5 @@ def _insisted(resolved: Lock, project: Sequence[AskedFor]) -> Lock:
                 f"no file of {package.name} {package.version} has a hash that the requirements name",
                 fix="update the hashes, or leave them out: placet locks them by itself",
             )
-        packages.append(
-            Locked(
-                name=package.name,
-                version=package.version,
-                marker=package.marker,
-                hashes=hashes,
-                is_serving=package.is_serving,
-            )
-        )
+        packages.append(replace(package, hashes=hashes))
     return Lock(packages=tuple(packages))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
+
 from placet.events.contracts.builder import ImageBuilt
+from placet.events.contracts.shapes import Command
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +44,8 @@ class Packages(Protocol):
     async def resolve(
         self, project: Sequence[str], runtime: Sequence[str], target: Target, workspace: Path
     ) -> str:
-        """Versions that fit both lists of requirements, with the hashes of their files and who asks for each.
+        """Versions that fit both lists of requirements, with the hashes of the files that fit the target and who asks
+        for each.
 
         The text is a requirements file: `name==version`, `--hash` options and `# via` with the names of
         packages, `-r project.txt` and `-r runtime.txt`. `Refused` if nothing fits.
@@ -93,8 +97,35 @@ class Workshop(Protocol):
         """
 
 
+BUILD = "build"
+"""The kind of the builder's jobs."""
+
+
+class BuildJob(msgspec.Struct, frozen=True, kw_only=True):
+    """A build to be done. `command` is what it was asked for with: a deploy, or a mere build."""
+
+    project: str
+    release: int
+    source: str
+    command: Command = "deploy"
+
+
+class Requests(Protocol):
+    """What people asked for, as far as it was heard."""
+
+    async def is_overtaken(self, asked: BuildJob) -> bool:
+        """Whether its project was deleted since, or stopped, if it was to be deployed."""
+
+    async def is_wanted(self, source: str) -> bool:
+        """Whether any build of this source waits or is under way that was not overtaken."""
+
+    def looks(self) -> AsyncGenerator[None, None]:
+        """When to look again: now, and whenever something may have been heard."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Ports:
     known: Known
     images: Images
     workshop: Workshop
+    requests: Requests

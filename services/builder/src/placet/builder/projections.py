@@ -1,4 +1,4 @@
-"""The images made here, by what they were made from; and the tokens that hold no more."""
+"""The images made here, by what they were made from; what was asked for; and the tokens that hold no more."""
 
 from __future__ import annotations
 
@@ -12,6 +12,16 @@ known_images = sa.Table(
     sa.Column("key", sa.Text, primary_key=True),
     sa.Column("image", sa.Text, nullable=False, index=True),
     sa.Column("repository", sa.Text, nullable=False),
+)
+
+requests = sa.Table(
+    "requests",
+    TABLES,
+    sa.Column("project", sa.Text, primary_key=True),
+    # The newest release that was asked for, and the newest when the project was last stopped, or deleted.
+    sa.Column("newest", sa.Integer, nullable=False),
+    sa.Column("stopped", sa.Integer),
+    sa.Column("deleted", sa.Integer),
 )
 
 revoked_tokens = sa.Table("revoked_tokens", TABLES, sa.Column("token", sa.Text, primary_key=True))

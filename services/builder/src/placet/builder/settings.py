@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -9,11 +10,32 @@ from pydantic import AfterValidator, Field
 
 from placet.events import ServiceSettings
 
+GIB = 1024**3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """How much one build may take: seconds, and bytes. `memory_bytes` is for each of the programs it runs."""
+
+    seconds: float = 1800.0
+    memory_bytes: int = 4 * GIB
+    packages_bytes: int = 8 * GIB
+    image_bytes: int = 8 * GIB
+
+
+DEFAULT_LIMITS = Limits()
+
 
 def _base(image: str) -> str:
     if image != "none" and "@sha256:" not in image:
         raise ValueError("must be none, or [registry/]repository@sha256:…: a base is named by its digest")
     return image
+
+
+def _index(place: str | None) -> str | None:
+    if place is not None and not place.startswith(("http://", "https://", "file:///", "/")):
+        raise ValueError("must be http(s)://host/simple, or the absolute path of a folder of wheels")
+    return place
 
 
 class BuilderSettings(ServiceSettings):
@@ -26,4 +48,39 @@ class BuilderSettings(ServiceSettings):
     )
     data_dir: Path = Field(description="folder for cached layers and build logs")
     token_keys: Path = Field(description="file with the public keys of tokens: JSON list of {kid, x}")
+    package_index: Annotated[str | None, AfterValidator(_index)] = Field(
+        default=None,
+        description="the only place packages come from: http(s)://…/simple, or a folder of wheels; "
+        "the default is uv's own settings (UV_*, uv.toml)",
+    )
     builds_at_once: int = Field(default=2, ge=1, le=64, description="builds that run side by side")
+    build_seconds: float = Field(
+        default=DEFAULT_LIMITS.seconds, gt=0, description="how long one build may take, in seconds"
+    )
+    build_memory_bytes: int = Field(
+        default=DEFAULT_LIMITS.memory_bytes,
+        ge=256 * 1024**2,
+        description="memory of each program that a build runs (uv, Python's compiler), in bytes; Linux only",
+    )
+    packages_bytes: int = Field(
+        default=DEFAULT_LIMITS.packages_bytes,
+        gt=0,
+        description="what the packages of one image may unpack to, in bytes",
+    )
+    image_bytes: int = Field(
+        default=DEFAULT_LIMITS.image_bytes,
+        gt=0,
+        description="what the layers that a build makes may come to, compressed, in bytes",
+    )
+    build_log_days: int = Field(
+        default=90, ge=1, le=36500, description="how long the log of a build is kept, in days"
+    )
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(
+            seconds=self.build_seconds,
+            memory_bytes=self.build_memory_bytes,
+            packages_bytes=self.packages_bytes,
+            image_bytes=self.image_bytes,
+        )

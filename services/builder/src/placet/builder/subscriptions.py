@@ -15,6 +15,9 @@ Handler = Callable[[Heard[Any], UnitOfWork, Ports], Awaitable[None]]
 HEARS: Mapping[type, Handler] = {
     certifier.ReleaseCleared: handlers.on_release_cleared,
     deployer.ResourcesReserved: handlers.on_resources_reserved,
+    gateway.DeployRequested: handlers.on_deploy_requested,
+    gateway.StopRequested: handlers.on_stop_requested,
+    gateway.DeleteRequested: handlers.on_delete_requested,
     gateway.TokenRevoked: handlers.on_token_revoked,
 }
 

@@ -17,7 +17,11 @@ class BuildAccepted:
 
 @event("builder", "image.built")
 class ImageBuilt:
-    """`size` is the sum of the compressed layers in bytes; `base` is a digest or `none`."""
+    """`size` is the sum of the compressed layers in bytes; `base` is a digest or `none`.
+
+    `bom` and `provenance` are the digests of two artifacts in `repository` that refer to the image: what is in it
+    (CycloneDX) and how it was made (SLSA).
+    """
 
     project: str
     release: int
@@ -28,6 +32,8 @@ class ImageBuilt:
     lock: str
     base: str
     python: str
+    bom: str | None = None
+    provenance: str | None = None
 
 
 @event("builder", "image.reused")

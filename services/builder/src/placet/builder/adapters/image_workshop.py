@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
-import tempfile
 from collections.abc import Callable
+from contextlib import suppress
+from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import TextIO
@@ -22,11 +22,26 @@ from placet.builder.assembly import (
     reuse_key,
 )
 from placet.builder.assembly_image import Base
+from placet.builder.layers_cache import LayerCache, works_on_disk
 from placet.builder.ports import Compiler, KnownImage, Packages
-from placet.errors import PlacetError
+from placet.builder.settings import Limits
+from placet.errors import PlacetError, Refused
+from placet.events import Clock
 from placet.events.contracts.builder import ImageBuilt
 from placet.oci import Registry, open_registry
-from placet.projects import MANIFEST_NAME, MLFLOW, Manifest, parse_manifest, served, trusted_types, unpack
+from placet.projects import (
+    MANIFEST_NAME,
+    MLFLOW,
+    Card,
+    DocumentRefused,
+    Manifest,
+    parse_card,
+    parse_manifest,
+    served,
+    trusted_types,
+    unpack,
+)
+from placet.projects.card import MAX_CARD_BYTES
 
 SOURCES = "sources"
 MLFLOW_ITSELF = frozenset({"mlflow", "mlflow-skinny", "mlflow-tracing"})
@@ -46,13 +61,25 @@ class ImageWorkshop:
     """The `Workshop` port: images for this host's Python and platform, on one base."""
 
     def __init__(
-        self, *, registry: Registry, base: str, data: Path, packages: Packages, compiler: Compiler
+        self,
+        *,
+        registry: Registry,
+        base: str,
+        data: Path,
+        packages: Packages,
+        compiler: Compiler,
+        limits: Limits,
+        clock: Clock,
+        keep_logs: timedelta,
     ) -> None:
         self._registry = registry
         self._base = base
         self._data = data
         self._packages = packages
         self._compiler = compiler
+        self._limits = limits
+        self._clock = clock
+        self._keep_logs = keep_logs
         self._version = version("placet-builder")
 
     def reuse_key(self, source: str) -> str:
@@ -64,18 +91,19 @@ class ImageWorkshop:
             platform=host_platform(),
         )
 
+    @property
+    def _layers(self) -> Path:
+        return self._data / "layers"
+
     def log_of(self, project: str, release: int) -> Path:
         return self._data / "logs" / project / f"{release}.log"
 
     async def build(self, project: str, release: int, source: str) -> ImageBuilt:
-        file = self.log_of(project, release)
-        await to_thread.run_sync(lambda: file.parent.mkdir(parents=True, exist_ok=True))
-        workspace = Path(await to_thread.run_sync(lambda: tempfile.mkdtemp(prefix="placet-build-")))
-        try:
-            with file.open("w", encoding="utf-8", buffering=1) as target:
-                image = await self._build(project, source, workspace, lambda line: _write(target, line))
-        finally:
-            await asyncio.shield(to_thread.run_sync(lambda: shutil.rmtree(workspace, ignore_errors=True)))
+        with works_on_disk(self._data):
+            await to_thread.run_sync(self._forget_old_logs)
+            file = self.log_of(project, release)
+            with await to_thread.run_sync(_opened, file) as log:
+                image = await self._logged(project, source, lambda line: _write(log, line))
         return ImageBuilt(
             project=project,
             release=release,
@@ -86,30 +114,57 @@ class ImageWorkshop:
             lock=image.lock_digest,
             base=image.base,
             python=image.python,
+            bom=image.bom,
+            provenance=image.provenance,
         )
 
-    async def _build(
-        self, project: str, source: str, workspace: Path, say: Callable[[str], None]
-    ) -> BuiltImage:
-        folder = await self._fetch(source, workspace)
-        manifest = parse_manifest(await to_thread.run_sync((folder / MANIFEST_NAME).read_bytes))
+    async def _logged(self, project: str, source: str, say: Callable[[str], None]) -> BuiltImage:
+        """A build whose log says how it ended."""
         try:
+            async with asyncio.timeout(self._limits.seconds) as limit:
+                return await self._build(project, source, say)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            late = Refused(
+                f"the build was not done after {self._limits.seconds:g} seconds",
+                fix="ask for fewer packages, or have PLACET_BUILD_SECONDS raised",
+            )
+            say(f"failed: {late}")
+            raise late from None
+        except PlacetError as error:
+            say(f"failed: {error}")
+            raise
+        except asyncio.CancelledError:
+            say("ended before it was done")
+            raise
+
+    async def _build(self, project: str, source: str, say: Callable[[str], None]) -> BuiltImage:
+        with LayerCache(self._layers).workspace() as workspace:
+            folder = await self._fetch(source, workspace)
+            manifest = parse_manifest(await to_thread.run_sync((folder / MANIFEST_NAME).read_bytes))
+            card = await to_thread.run_sync(_card, folder, manifest)
             return await assemble(
                 folder,
-                await to_thread.run_sync(self._plan, project, source, folder, manifest),
+                await to_thread.run_sync(self._plan, project, source, folder, manifest, card),
                 registry=self._registry,
                 repository=f"models/{project}",
                 base=_base(self._base, self._registry),
-                cache_dir=self._data / "layers",
+                cache_dir=self._layers,
                 python=host_python(),
                 platform=host_platform(),
                 packages=self._packages,
                 compiler=self._compiler,
                 log=say,
+                limits=self._limits,
             )
-        except PlacetError as error:
-            say(f"failed: {error}")
-            raise
+
+    def _forget_old_logs(self) -> None:
+        oldest = (self._clock.now() - self._keep_logs).timestamp()
+        for file in (self._data / "logs").glob("*/*.log"):
+            with suppress(FileNotFoundError):
+                if file.stat().st_mtime < oldest:
+                    file.unlink()
 
     async def _fetch(self, source: str, workspace: Path) -> Path:
         archive, folder = workspace / "source.tar", workspace / "project"
@@ -117,7 +172,9 @@ class ImageWorkshop:
         await to_thread.run_sync(unpack, archive, folder)
         return folder
 
-    def _plan(self, project: str, source: str, folder: Path, manifest: Manifest) -> ImagePlan:
+    def _plan(
+        self, project: str, source: str, folder: Path, manifest: Manifest, card: Card | None
+    ) -> ImagePlan:
         loaded = served(folder, manifest.model)
         return ImagePlan(
             project=project,
@@ -131,7 +188,30 @@ class ImageWorkshop:
             requirements=manifest.requirements,
             trusted=trusted_types(),
             builder_version=self._version,
+            card=card,
+            purpose=manifest.governance.purpose,
+            data=manifest.governance.data,
         )
+
+
+def _card(folder: Path, manifest: Manifest) -> Card | None:
+    """The project's card, if it has one that can be read. Whether it has to is for a rule to say."""
+    file = folder / manifest.card if manifest.card else None
+    if file is None or not file.is_file() or file.stat().st_size > MAX_CARD_BYTES:
+        return None
+    try:
+        return parse_card(file.read_bytes())
+    except DocumentRefused:
+        return None
+
+
+def _opened(file: Path) -> TextIO:
+    """A log to add to: of a build that is tried again, the tries before are worth reading too."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    log = file.open("a", encoding="utf-8", buffering=1)
+    if log.tell():
+        _write(log, "tried again")
+    return log
 
 
 def _write(log: TextIO, line: str) -> None:

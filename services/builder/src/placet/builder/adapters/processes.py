@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
+import resource
+import signal
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from placet.errors import Unavailable
+from placet.errors import TooLarge, Unavailable
 
 _PASSED_ON = frozenset(
     {"HOME", "LANG", "NETRC", "SSL_CERT_DIR", "SSL_CERT_FILE", "TMPDIR"}
@@ -20,6 +23,7 @@ _PASSED_ON = frozenset(
         for name in (f"{proxy}_proxy", f"{proxy}_PROXY".upper())
     }
 )
+_OUT_OF_MEMORY = re.compile(r"cannot allocate memory|memory allocation of|\bMemoryError\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,10 +44,27 @@ def clean_environment(*, prefixes: Collection[str] = ()) -> dict[str, str]:
     }
 
 
+@dataclass(frozen=True, kw_only=True)
+class Bounds:
+    """What a program may take: memory of its own, and the size of any file it writes, in bytes."""
+
+    memory: int
+    file: int
+
+
 async def run(
-    command: Sequence[str], *, environment: dict[str, str], folder: Path, given: bytes = b"", seconds: float
+    command: Sequence[str],
+    *,
+    environment: dict[str, str],
+    folder: Path,
+    given: bytes = b"",
+    seconds: float,
+    bounds: Bounds | None = None,
 ) -> Ended:
-    """Run a program in `folder`. `Unavailable` if it takes longer than `seconds`; it does not outlive us."""
+    """Run a program in `folder`. `Unavailable` if it takes longer than `seconds`; it does not outlive us.
+
+    `TooLarge` if it was ended because it went beyond its bounds, which only Linux keeps to.
+    """
     process = await asyncio.create_subprocess_exec(
         *command,
         stdin=asyncio.subprocess.PIPE,
@@ -53,6 +74,8 @@ async def run(
         cwd=folder,
     )
     try:
+        if bounds is not None:
+            _bind(process.pid, bounds)
         async with asyncio.timeout(seconds):
             output, errors = await process.communicate(given)
     except TimeoutError:
@@ -62,8 +85,34 @@ async def run(
             with suppress(ProcessLookupError):
                 process.kill()
             await process.wait()
+    name = Path(command[0]).name
+    text = errors.decode(errors="replace")
+    if bounds is not None and _went_beyond(process.returncode or 0, text):
+        raise TooLarge(
+            f"{name} needed more than {bounds.memory} bytes of memory, or a file of more than {bounds.file}",
+            fix="ask for smaller packages, or have PLACET_BUILD_MEMORY_BYTES or PLACET_PACKAGES_BYTES raised",
+        )
+    if process.returncode is not None and process.returncode < 0:
+        raise Unavailable(f"{name} was ended by {signal.Signals(-process.returncode).name}")
     return Ended(
         status=process.returncode or 0,
         output=output.decode(errors="replace"),
-        errors=errors.decode(errors="replace"),
+        errors=text,
     )
+
+
+def _went_beyond(status: int, errors: str) -> bool:
+    """Programs of all kinds say in words of their own that they got no more memory; some only die of it."""
+    if status in (-signal.SIGXFSZ, -signal.SIGABRT):
+        return True
+    return status != 0 and _OUT_OF_MEMORY.search(errors) is not None
+
+
+def _bind(pid: int, bounds: Bounds) -> None:
+    """From outside, since what runs between fork and exec may hang in a process that has threads."""
+    if not hasattr(resource, "prlimit"):
+        return
+    with suppress(ProcessLookupError):
+        for limit, most in ((resource.RLIMIT_DATA, bounds.memory), (resource.RLIMIT_FSIZE, bounds.file)):
+            resource.prlimit(pid, limit, (most, most))
+        resource.prlimit(pid, resource.RLIMIT_CORE, (0, 0))

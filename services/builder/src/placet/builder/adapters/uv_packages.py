@@ -1,22 +1,26 @@
 """Packages by `uv`, in a process of its own: wheels only, so nothing of any package runs.
 
 uv takes its index and its cache from its own settings (`UV_*`, `uv.toml` of the user or the system), which
-are passed on; nothing of the project can change them, since uv runs in an empty folder and reads only what
-is written here. Messages lose the addresses in them: an index's address may hold a password.
+are passed on; an index that the builder is given takes the place of all of them. Nothing of the project can
+change any of it, since uv runs in an empty folder and reads only what is written here. Messages lose the
+addresses in them: an index's address may hold a password.
 """
 
 from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Sequence
+import tomllib
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 
+from packaging.utils import canonicalize_name
 from uv import find_uv_bin
 
-from placet.builder.adapters.processes import clean_environment, run
+from placet.builder.adapters.processes import Bounds, clean_environment, run
 from placet.builder.locking import PROJECT, RUNTIME
 from placet.builder.ports import Target
+from placet.builder.settings import DEFAULT_LIMITS, Limits
 from placet.errors import Refused, Unavailable
 
 _PLATFORMS = {
@@ -26,19 +30,48 @@ _PLATFORMS = {
     "darwin/arm64": "aarch64-apple-darwin",
 }
 _SECONDS = 900.0
+_LOCKED = "locked.txt"
+_LOCKS_SEEN = 256
+_NAMED = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)==")
+_HASH = re.compile(r"\s+--hash=(sha256:[0-9a-f]{64})")
 _ADDRESS = re.compile(r"[a-z+]+://\S+")
 _WHEELS_ONLY = ("--only-binary", ":all:", "--no-progress", "--color", "never")
 
 
+# What names other places than the index that was set, and would be asked beside it.
+_OTHER_PLACES = (
+    "UV_DEFAULT_INDEX",
+    "UV_EXTRA_INDEX_URL",
+    "UV_FIND_LINKS",
+    "UV_INDEX",
+    "UV_INDEX_URL",
+    "UV_NO_INDEX",
+)
+
+
+Hashes = Mapping[str, Set[str]]
+"""Of files, by the name of their package."""
+
+
 class UvPackages:
-    """The `Packages` port."""
+    """The `Packages` port.
+
+    `index` is an address (`https://…/simple`) or a folder of wheels, and then the only place that packages come
+    from; none leaves it to uv's own settings.
+    """
+
+    def __init__(self, index: str | None = None, limits: Limits = DEFAULT_LIMITS) -> None:
+        self._bounds = Bounds(memory=limits.memory_bytes, file=limits.packages_bytes)
+        self._index = index
+        self._seen: dict[str, Hashes] = {}
+        self._trusts_cache = True
 
     async def resolve(
         self, project: Sequence[str], runtime: Sequence[str], target: Target, workspace: Path
     ) -> str:
         for name, lines in ((PROJECT, project), (RUNTIME, runtime)):
             (workspace / name).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-        return await self._uv(
+        text = await self._uv(
             "compile",
             *("--generate-hashes", "--annotation-style", "line"),
             *("--no-header", "--no-emit-index-url", "--no-emit-find-links", "--strip-extras"),
@@ -46,6 +79,7 @@ class UvPackages:
             target=target,
             workspace=workspace,
         )
+        return _only(text, await self._fitting(text, target, workspace))
 
     async def install(self, requirement: str, target: Target, into: Path, workspace: Path) -> None:
         listed = workspace / f"{into.name}.txt"
@@ -58,22 +92,77 @@ class UvPackages:
             workspace=workspace,
         )
 
+    async def _fitting(self, text: str, target: Target, workspace: Path) -> Hashes:
+        """Of each package in a lock the hashes of the wheels that the target can take.
+
+        A lock names every file of a version, also those for other machines. With them it would change, and the image
+        with it, when somebody adds a wheel for a Python of next year to a version that is locked already.
+        """
+        key = f"{target}\n{text}"
+        if key not in self._seen:
+            (workspace / _LOCKED).write_text(text, encoding="utf-8")
+            described = await self._uv(
+                *("compile", "--format", "pylock.toml", "--no-deps", "--no-header", _LOCKED),
+                target=target,
+                workspace=workspace,
+            )
+            if len(self._seen) >= _LOCKS_SEEN:
+                self._seen.clear()
+            self._seen[key] = {
+                canonicalize_name(package["name"]): {
+                    f"sha256:{wheel['hashes']['sha256']}" for wheel in package.get("wheels", ())
+                }
+                for package in tomllib.loads(described).get("packages", ())
+            }
+        return self._seen[key]
+
     async def _uv(self, command: str, *arguments: str, target: Target, workspace: Path) -> str:
         if target.platform not in _PLATFORMS:
             raise Refused(f"no wheels are known for {target.platform}", fix=f"choose of {sorted(_PLATFORMS)}")
+        options, environment = _only_from(self._index)
+        # uv keeps what an index said of a wheel before it knows the wheel's hash: after a failure it asks again.
+        refresh = () if self._trusts_cache or command != "compile" else ("--refresh",)
         ended = await run(
             [
-                *(find_uv_bin(), "pip", command, *arguments, *_WHEELS_ONLY),
+                *(find_uv_bin(), "pip", command, *arguments, *_WHEELS_ONLY, *options, *refresh),
                 *("--python", sys.executable, "--python-version", target.version),
                 *("--python-platform", _PLATFORMS[target.platform]),
             ],
-            environment=clean_environment(prefixes=("UV_",)) | {"UV_PYTHON_DOWNLOADS": "never"},
+            environment=environment,
             folder=workspace,
             seconds=_SECONDS,
+            bounds=self._bounds,
         )
         if ended.status != 0:
+            self._trusts_cache = False
             raise failure(ended.errors, target)
+        if refresh:
+            self._trusts_cache = True
         return ended.output
+
+
+def _only(text: str, fitting: Hashes) -> str:
+    """The lock with only these hashes. uv writes each on a line of its own, below the package's."""
+    kept, name = [], ""
+    for line in text.splitlines(keepends=True):
+        if named := _NAMED.match(line):
+            name = canonicalize_name(named[1])
+        found = _HASH.match(line)
+        if found is None or not fitting.get(name) or found[1] in fitting[name]:
+            kept.append(line)
+    return "".join(kept)
+
+
+def _only_from(index: str | None) -> tuple[tuple[str, ...], dict[str, str]]:
+    """uv's options and environment. An address goes into the environment, where other users do not see it."""
+    environment = clean_environment(prefixes=("UV_",)) | {"UV_PYTHON_DOWNLOADS": "never"}
+    if index is None:
+        return (), environment
+    environment = {name: value for name, value in environment.items() if name not in _OTHER_PLACES}
+    if index.startswith(("http://", "https://")):
+        return ("--no-config",), environment | {"UV_DEFAULT_INDEX": index}
+    folder = Path(index.removeprefix("file://")).absolute()
+    return ("--no-config", "--no-index", "--find-links", str(folder)), environment
 
 
 def failure(said: str, target: Target) -> Refused | Unavailable:
@@ -98,7 +187,7 @@ def failure(said: str, target: Target) -> Refused | Unavailable:
 
 
 def _advice(told: str, target: Target) -> str:
-    if "not found in the package" in told:
+    if "not found in the" in told:
         return "correct the package's name in the requirements, or ask for it to be put on the index"
     if "wheel" in told or "binary" in told:
         return f"choose a version that has a wheel for {target}; nothing is built from source"
