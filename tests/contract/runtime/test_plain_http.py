@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import zlib
 
 import httpx
 import pytest
@@ -176,6 +177,10 @@ def test_compressed_bodies_are_read_within_the_limit(points: Served) -> None:
         return points.client.post("/predict", content=content, headers={"content-encoding": encoding})
 
     assert post(body, "gzip").json()["outputs"] == ["near"]
+    plain = gzip.decompress(body)
+    assert post(zlib.compress(plain), "deflate").json()["outputs"] == ["near"]
+    assert post(zlib.compress(plain, wbits=-15), "deflate").json()["outputs"] == ["near"]
+    assert post(zlib.compress(b" " * (40 << 20)), "deflate").status_code == 413
     assert post(bomb, "gzip").status_code == 413
     assert post(body[:-9], "gzip").status_code == 400
     assert post(b"\x00", "gzip").status_code == 400

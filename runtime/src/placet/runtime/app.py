@@ -15,15 +15,15 @@ import msgspec
 
 from placet.runtime import docs, inference_protocol, openapi
 from placet.runtime.access import Tokens
-from placet.runtime.batching import Batcher, Full
-from placet.runtime.exchange import Answer, ClientGone, Receive, Request, Scope, Send
+from placet.runtime.batching import Batcher, Full, Overdue
+from placet.runtime.exchange import Answer, ClientGone, Receive, Request, Room, Scope, Send
 from placet.runtime.logs import Log
 from placet.runtime.metrics import MEDIA_TYPE as METRICS_TYPE
 from placet.runtime.metrics import Metrics
 from placet.runtime.model import Model
 from placet.runtime.plain import PlainCodec
 from placet.runtime.problems import MEDIA_TYPE as PROBLEM_TYPE
-from placet.runtime.problems import Problem, unacceptable
+from placet.runtime.problems import Problem, busy, unacceptable
 from placet.runtime.sample import Sample
 from placet.runtime.signature import Tensors
 
@@ -43,6 +43,7 @@ class App:
         release: str | None,
         root_path: str,
         max_body: int,
+        max_bodies: int,
         sample: Sample | None,
         tokens: Tokens | None,
         metrics: Metrics,
@@ -55,6 +56,7 @@ class App:
         self._release = release
         self._root_path = root_path
         self._max_body = max_body
+        self._room = Room(max_bodies)
         self._example = sample.request if sample else self._plain.example()
         self._tokens = tokens
         self._metrics = metrics
@@ -67,33 +69,44 @@ class App:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = perf_counter()
-        request = Request(scope, receive, self._max_body)
+        request = Request(scope, receive, self._max_body, self._room)
         self._metrics.begin()
         try:
-            label, answer = await self._answer(request)
-        except ClientGone:
-            self._metrics.gone()
-            return
-        except asyncio.CancelledError:
-            self._metrics.gone()
-            raise
-        self._metrics.end(label, answer.status, perf_counter() - started)
-        await answer.send(send)
+            try:
+                label, answer = await self._answer(request)
+                await answer.compress(request.header(b"accept-encoding"))
+            except ClientGone:
+                self._metrics.gone()
+                return
+            except asyncio.CancelledError:
+                self._metrics.gone()
+                raise
+            self._metrics.end(label, answer.status, perf_counter() - started)
+            await answer.send(send)
+        finally:
+            request.end()
 
     async def _answer(self, request: Request) -> tuple[str, Answer]:
         """With the label that metrics know the path by: a client must not be able to invent labels."""
         label, methods = self._paths.get(request.path, ("other", None))
         try:
-            if self._tokens is not None and request.path not in _OPEN:
-                self._tokens.check(request.header(b"authorization"))
-            if methods is None:
-                raise self._unknown(request.path)
-            handler = methods.get(request.scope["method"])
-            if handler is None:
-                raise _not_allowed(request.path, methods)
-            return label, await handler(request)
+            return label, await self._handle(request, methods)
         except Problem as problem:
             return label, _problem(problem)
+        except (ClientGone, asyncio.CancelledError):
+            raise
+        except Exception as error:  # noqa: BLE001 -- whatever a model answered, its client gets an answer
+            return label, _problem(self._failure(error))
+
+    async def _handle(self, request: Request, methods: dict[str, Handler] | None) -> Answer:
+        if self._tokens is not None and request.path not in _OPEN:
+            self._tokens.check(request.header(b"authorization"))
+        if methods is None:
+            raise self._unknown(request.path)
+        handler = methods.get(request.scope["method"])
+        if handler is None:
+            raise _not_allowed(request.path, methods)
+        return await handler(request)
 
     def _routes(self) -> dict[str, tuple[str, dict[str, Handler]]]:
         def reads(label: str, handler: Handler) -> tuple[str, dict[str, Handler]]:
@@ -141,11 +154,15 @@ class App:
                 await _answered_or_gone(answer, request)
             return await answer
         except Full:
+            raise busy("more requests wait for this model than its queue holds") from None
+        except Overdue as overdue:
+            if not overdue.is_computing:
+                raise busy(f"the model was busy for {overdue.seconds:g} s, and was not asked") from None
+            self._metrics.failed()
             raise Problem(
-                HTTPStatus.SERVICE_UNAVAILABLE,
-                "more requests wait for this model than its queue holds",
-                fix="try again shortly",
-                headers={"Retry-After": "1"},
+                HTTPStatus.GATEWAY_TIMEOUT,
+                f"the model did not answer within {overdue.seconds:g} s",
+                fix="send fewer rows at a time",
             ) from None
         except (ClientGone, asyncio.CancelledError):
             raise
@@ -153,13 +170,16 @@ class App:
             self._metrics.failed()
             raise unacceptable(f"the model refuses these inputs: {error}") from error
         except Exception as error:
-            self._metrics.failed()
-            self._log.error("prediction failed", error=error)
-            raise Problem(
-                HTTPStatus.INTERNAL_SERVER_ERROR,
-                f"the model failed with {type(error).__name__}",
-                fix="the model's log has the whole story",
-            ) from error
+            raise self._failure(error) from error
+
+    def _failure(self, error: Exception) -> Problem:
+        self._metrics.failed()
+        self._log.error("prediction failed", error=error)
+        return Problem(
+            HTTPStatus.INTERNAL_SERVER_ERROR,
+            f"the model failed with {type(error).__name__}",
+            fix="the model's log has the whole story",
+        )
 
     async def _home(self, request: Request) -> Answer:
         location = f"{self._root_path}/docs"

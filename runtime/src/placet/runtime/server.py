@@ -64,7 +64,11 @@ async def _serve(
 ) -> None:
     metrics = Metrics()
     batcher = Batcher(
-        model, max_rows=settings.max_batch_rows, max_waiting=settings.max_waiting, observe=metrics.called
+        model,
+        max_rows=settings.max_batch_rows,
+        max_waiting=settings.max_waiting,
+        within=settings.answer_seconds,
+        observe=metrics.called,
     )
     if sample is not None:
         await _warm_up(model, batcher, sample, log)
@@ -77,6 +81,7 @@ async def _serve(
         release=settings.release,
         root_path=settings.root_path,
         max_body=settings.max_body,
+        max_bodies=settings.max_bodies,
         sample=sample,
         tokens=None if settings.token_keys is None else Tokens(settings.token_keys, now=_now),
         metrics=metrics,

@@ -23,6 +23,8 @@ VARIABLES = {
     "PLACET_ACCESS": "public, or token: every path but health asks for a bearer token",
     "PLACET_TOKEN_KEYS": "Ed25519 public keys that sign tokens: a JSON list of {kid, x}, or a file with one",
     "PLACET_MAX_BODY": "bytes of the largest request body taken (default 33554432)",
+    "PLACET_MAX_BODIES": "bytes of all bodies that are under way together (default four times PLACET_MAX_BODY)",
+    "PLACET_ANSWER_SECONDS": "how long a prediction may wait and compute before its client is told so (default 240)",
     "PLACET_MAX_BATCH_ROWS": "rows of the largest batch put into one model call (default 1024)",
     "PLACET_MAX_WAITING": "requests that may wait for the model before more are refused (default 512)",
     "PLACET_MAX_CONNECTIONS": "clients connected at once (default 1024, at most half the descriptors)",
@@ -61,6 +63,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     root_path: str
     token_keys: tuple[TokenKey, ...] | None  # None: public
     max_body: int
+    max_bodies: int
+    answer_seconds: int
     max_batch_rows: int
     max_waiting: int
     max_connections: int
@@ -70,6 +74,7 @@ def read(root: Path, environment: Mapping[str, str] = os.environ) -> Settings:
     image = _image(root / "placet.json")
     folder = root / "project"
     root_path = environment.get("PLACET_ROOT_PATH", "").rstrip("/")
+    max_body = _positive(environment, "PLACET_MAX_BODY", 32 << 20)
     if root_path and not root_path.startswith("/"):
         raise WrongSetting(f"PLACET_ROOT_PATH is {root_path!r} and has to start with /")
     return Settings(
@@ -81,7 +86,9 @@ def read(root: Path, environment: Mapping[str, str] = os.environ) -> Settings:
         release=environment.get("PLACET_RELEASE") or None,
         root_path=root_path,
         token_keys=_token_keys(environment),
-        max_body=_positive(environment, "PLACET_MAX_BODY", 32 << 20),
+        max_body=max_body,
+        max_bodies=_positive(environment, "PLACET_MAX_BODIES", 4 * max_body),
+        answer_seconds=_positive(environment, "PLACET_ANSWER_SECONDS", 240),
         max_batch_rows=_positive(environment, "PLACET_MAX_BATCH_ROWS", 1024),
         max_waiting=_positive(environment, "PLACET_MAX_WAITING", 512),
         max_connections=_positive(environment, "PLACET_MAX_CONNECTIONS", 1024),
