@@ -21,6 +21,7 @@ from placet.runtime.logs import Log
 from placet.runtime.metrics import MEDIA_TYPE as METRICS_TYPE
 from placet.runtime.metrics import Metrics
 from placet.runtime.model import Model
+from placet.runtime.observations import Observations
 from placet.runtime.plain import PlainCodec
 from placet.runtime.problems import MEDIA_TYPE as PROBLEM_TYPE
 from placet.runtime.problems import Problem, busy, unacceptable
@@ -30,6 +31,7 @@ from placet.runtime.signature import Tensors
 Handler = Callable[[Request], Awaitable[Answer]]
 
 _OPEN = ("/v2/health/live", "/v2/health/ready")  # whoever supervises this process holds no token
+_PREDICTIONS = frozenset({"/predict", "/v2/models/infer"})
 _LENGTH = "Inference-Header-Content-Length"
 
 
@@ -46,9 +48,12 @@ class App:
         max_bodies: int,
         sample: Sample | None,
         tokens: Tokens | None,
+        supervisors: Tokens | None,
         metrics: Metrics,
+        observations: Observations,
         log: Log,
     ) -> None:
+        """`tokens` are asked for on every path but health, `supervisors`' on `/observations` alone."""
         self._signature = model.signature
         self._batcher = batcher
         self._plain = PlainCodec(model.signature)
@@ -59,7 +64,9 @@ class App:
         self._room = Room(max_bodies)
         self._example = sample.request if sample else self._plain.example()
         self._tokens = tokens
+        self._supervisors = supervisors
         self._metrics = metrics
+        self._observations = observations
         self._log = log
         self._openapi = openapi.document(
             model.signature, project=project, release=release, root_path=root_path, example=self._example,
@@ -81,7 +88,10 @@ class App:
             except asyncio.CancelledError:
                 self._metrics.gone()
                 raise
-            self._metrics.end(label, answer.status, perf_counter() - started)
+            seconds = perf_counter() - started
+            self._metrics.end(label, answer.status, seconds)
+            if label in _PREDICTIONS and not self._is_probe(request):
+                self._observations.answered(answer.status, seconds)
             await answer.send(send)
         finally:
             request.end()
@@ -118,6 +128,7 @@ class App:
             "/docs": reads("/docs", self._docs),
             "/openapi.json": reads("/openapi.json", self._describe),
             "/metrics": reads("/metrics", self._show_metrics),
+            "/observations": reads("/observations", self._observe),
             "/v2": reads("/v2", self._server_metadata),
             "/v2/health/live": reads("/v2/health/live", self._live),
             "/v2/health/ready": reads("/v2/health/ready", self._ready),
@@ -152,7 +163,12 @@ class App:
             answer = self._batcher.submit(inputs, outputs)
             if not self._batcher.is_quick:
                 await _answered_or_gone(answer, request)
-            return await answer
+            tensors = await answer
+            if not self._is_probe(request) and self._observations.took(inputs):
+                asyncio.get_running_loop().call_soon(
+                    self._observations.count
+                )  # once this answer is on its way
+            return tensors
         except Full:
             raise busy("more requests wait for this model than its queue holds") from None
         except Overdue as overdue:
@@ -203,6 +219,21 @@ class App:
 
     async def _show_metrics(self, request: Request) -> Answer:
         return Answer(self._metrics.text(), media_type=METRICS_TYPE)
+
+    def _is_probe(self, request: Request) -> bool:
+        """Whether its supervisor asks to see if it answers, which is nobody's use of it."""
+        if self._supervisors is None or request.header(b"placet-probe") is None:
+            return False
+        try:
+            self._supervisors.check(request.header(b"authorization"))
+        except Problem:
+            return False
+        return True
+
+    async def _observe(self, request: Request) -> Answer:
+        if self._supervisors is not None:
+            self._supervisors.check(request.header(b"authorization"))
+        return Answer(self._observations.document())
 
     async def _server_metadata(self, request: Request) -> Answer:
         return _json({"name": "placet", "version": openapi.VERSION, "extensions": ["binary_tensor_data"]})

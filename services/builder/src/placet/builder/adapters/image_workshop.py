@@ -123,6 +123,7 @@ class ImageWorkshop:
             format=manifest.model.format,
             model=manifest.model.path,
             sample=manifest.model.sample,
+            reference=manifest.model.reference,
             requirements=manifest.requirements,
             trusted=trusted_types(),
             builder_version=self._version,
