@@ -112,7 +112,7 @@ CADDY = Sources(
 )
 
 NAMES = frozenset({"postgres", "rabbitmq", "registry", "caddy", "docker", "chromium"})
-"""What `PLACET_REQUIRE` may list. No test needs the last two yet, so nothing fails without them."""
+"""What `PLACET_REQUIRE` may list. No test needs Docker yet, so nothing fails without it."""
 
 
 def found() -> dict[str, str]:

@@ -7,6 +7,7 @@ access, metrics and errors are dealt with once, around it. Nothing here knows so
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from time import perf_counter
@@ -31,7 +32,13 @@ from placet.runtime.signature import Tensors
 Handler = Callable[[Request], Awaitable[Answer]]
 
 _OPEN = ("/v2/health/live", "/v2/health/ready")  # whoever supervises this process holds no token
-_PREDICTIONS = frozenset({"/predict", "/v2/models/infer"})
+_OPEN_PAGES = ("/", "/docs")  # who has no token sees a door there
+_PREDICTIONS = frozenset({"/predict", "/docs/ask", "/v2/models/infer"})
+_PREFLIGHT = {
+    "Access-Control-Allow-Methods": "GET, POST",
+    "Access-Control-Allow-Headers": "Authorization, Content-Type",
+    "Access-Control-Max-Age": "600",
+}
 _LENGTH = "Inference-Header-Content-Length"
 
 
@@ -72,6 +79,7 @@ class App:
             model.signature, project=project, release=release, root_path=root_path, example=self._example,
             needs_token=tokens is not None,
         )  # fmt: skip
+        self._ask_path = f"/docs/ask/{secrets.token_urlsafe(16)}"
         self._paths = self._routes()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -90,6 +98,8 @@ class App:
                 raise
             seconds = perf_counter() - started
             self._metrics.end(label, answer.status, seconds)
+            if label == "/docs/ask":  # the page is of no origin, and a browser shows it no answer otherwise
+                answer.headers.append((b"access-control-allow-origin", b"null"))
             if label in _PREDICTIONS and not self._is_probe(request):
                 self._observations.answered(answer.status, seconds)
             await answer.send(send)
@@ -109,7 +119,7 @@ class App:
             return label, _problem(self._failure(error))
 
     async def _handle(self, request: Request, methods: dict[str, Handler] | None) -> Answer:
-        if self._tokens is not None and request.path not in _OPEN:
+        if self._tokens is not None and not self._is_open(request):
             self._tokens.check(request.header(b"authorization"))
         if methods is None:
             raise self._unknown(request.path)
@@ -117,6 +127,10 @@ class App:
         if handler is None:
             raise _not_allowed(request.path, methods)
         return await handler(request)
+
+    def _is_open(self, request: Request) -> bool:
+        is_preflight = request.path == self._ask_path and request.scope["method"] == "OPTIONS"
+        return request.path in _OPEN or request.path in _OPEN_PAGES or is_preflight
 
     def _routes(self) -> dict[str, tuple[str, dict[str, Handler]]]:
         def reads(label: str, handler: Handler) -> tuple[str, dict[str, Handler]]:
@@ -126,6 +140,10 @@ class App:
             "/": reads("/", self._home),
             "/predict": ("/predict", {"POST": self._predict}),
             "/docs": reads("/docs", self._docs),
+            self._ask_path: (
+                "/docs/ask",
+                {"GET": self._show_example, "POST": self._predict, "OPTIONS": self._let_ask},
+            ),
             "/openapi.json": reads("/openapi.json", self._describe),
             "/metrics": reads("/metrics", self._show_metrics),
             "/observations": reads("/observations", self._observe),
@@ -202,17 +220,36 @@ class App:
         return Answer(b"", status=HTTPStatus.TEMPORARY_REDIRECT, headers={"Location": location})
 
     async def _docs(self, request: Request) -> Answer:
-        host = (request.header(b"host") or b"localhost").decode("latin-1")
-        scheme = "https" if request.header(b"x-forwarded-proto") == b"https" else "http"
-        page = docs.page(
-            self._signature,
-            project=self._project,
-            release=self._release,
-            address=f"{scheme}://{host}{self._root_path}",
-            example=self._example,
-            needs_token=self._tokens is not None,
-        )
+        ask = self._ask_path.removeprefix("/")  # beside the page, wherever proxies mount that
+        if self._is_unknown(request):
+            page = docs.door(project=self._project, ask=ask)
+        else:
+            host = (request.header(b"host") or b"localhost").decode("latin-1")
+            scheme = "https" if request.header(b"x-forwarded-proto") == b"https" else "http"
+            page = docs.page(
+                self._signature,
+                project=self._project,
+                release=self._release,
+                address=f"{scheme}://{host}{self._root_path}",
+                ask=ask,
+                example=self._example,
+                needs_token=self._tokens is not None,
+            )
         return Answer(page, media_type="text/html; charset=utf-8", policy=docs.POLICY)
+
+    def _is_unknown(self, request: Request) -> bool:
+        try:
+            if self._tokens is not None:
+                self._tokens.check(request.header(b"authorization"))
+        except Problem:
+            return True
+        return False
+
+    async def _show_example(self, request: Request) -> Answer:
+        return Answer(self._example)
+
+    async def _let_ask(self, request: Request) -> Answer:
+        return Answer(b"", status=HTTPStatus.NO_CONTENT, headers=_PREFLIGHT)
 
     async def _describe(self, request: Request) -> Answer:
         return Answer(self._openapi)

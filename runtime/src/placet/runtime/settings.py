@@ -20,7 +20,7 @@ VARIABLES = {
     "PLACET_PROJECT": "the model's name in /v2/models/NAME",
     "PLACET_RELEASE": "the model's version in the protocol's metadata",
     "PLACET_ROOT_PATH": "prefix under which proxies mount this server, for URLs in /docs and /openapi.json",
-    "PLACET_ACCESS": "public, or token: every path but health asks for a bearer token",
+    "PLACET_ACCESS": "public, or token: every path but health and an empty page asks for a bearer token",
     "PLACET_TOKEN_KEYS": "Ed25519 public keys that sign tokens: a JSON list of {kid, x}, or a file with one; where "
     "there are any, /observations asks for a token",
     "PLACET_MAX_BODY": "bytes of the largest request body taken (default 33554432)",
