@@ -223,6 +223,21 @@ def test_a_number_that_becomes_infinite_is_refused(
         decode(request(datatype=given, data=data), None, taking(wanted, (ANY, 2)))
 
 
+def test_a_number_that_is_whole_or_says_true_is_taken_for_it_and_no_other() -> None:
+    def read(datatype: str, data: object) -> object:
+        body = request(datatype=datatype, data=data)
+        return decode(body, None, taking(datatype, (ANY, 2))).inputs["x"].tolist()
+
+    assert read("BOOL", [1, 0.0]) == [[True, False]]
+    assert read("INT8", [[-1.0, 3]]) == [[-1, 3]]
+    with pytest.raises(Problem, match="input x is not BOOL data: Expected `bool`, got `int`"):
+        read("BOOL", [2, True])
+    with pytest.raises(Problem, match="input x is not INT8 data: Expected `int`, got `float`"):
+        read("INT8", [1.5, 1])
+    with pytest.raises(Problem, match="input x cannot be INT8"):
+        read("INT8", [300.0, 1])
+
+
 def test_infinity_itself_goes_through_raw() -> None:
     sent, length = binary(np.array([np.inf, -np.inf]).tobytes(), size=16)
     assert decode(sent, length, taking("FP32", (ANY, 2))).inputs["x"].tolist() == [[np.inf, -np.inf]]

@@ -112,11 +112,11 @@ class App:
         try:
             return label, await self._handle(request, methods)
         except Problem as problem:
-            return label, _problem(problem)
+            return label, _problem(problem, request)
         except (ClientGone, asyncio.CancelledError):
             raise
         except Exception as error:  # noqa: BLE001 -- whatever a model answered, its client gets an answer
-            return label, _problem(self._failure(error))
+            return label, _problem(self._failure(error), request)
 
     async def _handle(self, request: Request, methods: dict[str, Handler] | None) -> Answer:
         if self._tokens is not None and not self._is_open(request):
@@ -325,5 +325,7 @@ def _json(document: object) -> Answer:
     return Answer(msgspec.json.encode(document))
 
 
-def _problem(problem: Problem) -> Answer:
-    return Answer(problem.body(), status=problem.status, media_type=PROBLEM_TYPE, headers=problem.headers)
+def _problem(problem: Problem, request: Request) -> Answer:
+    """Clients of the protocol (KServe's) read no `error` out of any other type than JSON's own."""
+    media_type = "application/json" if request.path.startswith("/v2") else PROBLEM_TYPE
+    return Answer(problem.body(), status=problem.status, media_type=media_type, headers=problem.headers)

@@ -184,13 +184,33 @@ def _parameter(of: InputTensor | WantedOutput | InferRequest, name: str, default
 
 
 @lru_cache(maxsize=256)
-def _nested(datatype: str, depth: int) -> msgspec.json.Decoder[Any]:
+def _nested(datatype: str, depth: int) -> tuple[Any, msgspec.json.Decoder[Any]]:
+    """The type of data nested so deeply, and what decodes it."""
     item: Any = float if datatype.startswith("FP") else {"BOOL": bool, "BYTES": str}.get(datatype, int)
     if datatype.startswith("FP"):
         item = item | None  # JSON has no NaN: null is the missing number
     for _ in range(depth):
         item = list[item]
-    return msgspec.json.Decoder(item)
+    return item, msgspec.json.Decoder(item)
+
+
+def _decoded(raw: bytes, datatype: str, depth: int) -> Any:
+    kind, decoder = _nested(datatype, depth)
+    try:
+        return decoder.decode(raw)
+    except msgspec.ValidationError:
+        if "INT" not in datatype and datatype != "BOOL":
+            raise
+        return msgspec.convert(_as_meant(msgspec.json.decode(raw), datatype), kind)
+
+
+def _as_meant(value: Any, datatype: str) -> Any:
+    """Some clients, the one generated from the protocol's own description among them, write 1.0 for 1 and for true."""
+    if isinstance(value, list):
+        return [_as_meant(each, datatype) for each in value]
+    if datatype == "BOOL":
+        return bool(value) if isinstance(value, int | float) and value in (0, 1) else value
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _from_json(tensor: InputTensor) -> Array:
@@ -202,7 +222,7 @@ def _from_json(tensor: InputTensor) -> Array:
     depth = len(tensor.shape) if raw[1:16].lstrip()[:1] == b"[" else 1
     try:
         with np.errstate(over="ignore"):
-            array = np.array(_nested(tensor.datatype, depth).decode(raw), dtype=dtype)
+            array = np.array(_decoded(raw, tensor.datatype, depth), dtype=dtype)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise unreadable(f"input {tensor.name} is not {tensor.datatype} data: {error}") from error
     except (ValueError, OverflowError) as error:
