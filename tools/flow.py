@@ -44,6 +44,7 @@ NOBODY_ACTS: Mapping[type, str] = {
     deployer.ModelDeleted: "the goal of a delete: the gateway shows it",
     deployer.ModelQuarantined: "the gateway shows it; whoever deploys again begins a new operation",
     deployer.ModelDiverged: "said for the log, before the deployer mends it by itself",
+    deployer.ModelObserved: "the gateway shows it; no rule of operation asks for it yet",
     metadata.GapDetected: "for those who watch the log",
 }
 """Events on which only the gateway or the audit log act, each with the reason why that is right."""

@@ -68,6 +68,39 @@ def sums(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         yield served
 
 
+TYPES = {
+    "BOOL": TensorProto.BOOL,
+    "UINT8": TensorProto.UINT8,
+    "UINT16": TensorProto.UINT16,
+    "UINT32": TensorProto.UINT32,
+    "UINT64": TensorProto.UINT64,
+    "INT8": TensorProto.INT8,
+    "INT16": TensorProto.INT16,
+    "INT32": TensorProto.INT32,
+    "INT64": TensorProto.INT64,
+    "FP16": TensorProto.FLOAT16,
+    "FP32": TensorProto.FLOAT,
+    "FP64": TensorProto.DOUBLE,
+    "BYTES": TensorProto.STRING,
+}
+
+
+@pytest.fixture(scope="session")
+def echo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """An ONNX graph that answers `out-FP16` with what it was given as `FP16`, and so for every datatype."""
+    root = image(tmp_path_factory.mktemp("echo"), project="echo", format="onnx", path="model.onnx")
+    given = [helper.make_tensor_value_info(name, kind, ["rows", 2]) for name, kind in TYPES.items()]
+    answered = [
+        helper.make_tensor_value_info(f"out-{name}", kind, ["rows", 2]) for name, kind in TYPES.items()
+    ]
+    nodes = [helper.make_node("Identity", [name], [f"out-{name}"]) for name in TYPES]
+    graph = helper.make_graph(nodes, "echo", given, answered)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, root / "project" / "model.onnx")
+    with serving(root, {"PLACET_RELEASE": "2"}) as served:
+        yield served
+
+
 def adder(path: Path, rows: str | int = "rows") -> None:
     def matrix(name: str) -> onnx.ValueInfoProto:
         return helper.make_tensor_value_info(name, TensorProto.FLOAT, [rows, 3])

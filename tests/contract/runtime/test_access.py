@@ -102,11 +102,12 @@ def test_a_person_without_a_role_is_known_and_may_not(guarded: Served) -> None:
     assert status(guarded, f"Bearer {token(roles=[])}") == 403
 
 
-def test_health_stays_open_and_nothing_else(guarded: Served) -> None:
-    open_paths = ["/v2/health/live", "/v2/health/ready"]
-    closed = ["/", "/docs", "/openapi.json", "/metrics", "/v2", "/v2/models/sums", "/nowhere"]
+def test_health_and_a_page_that_says_nothing_stay_open_and_nothing_else(guarded: Served) -> None:
+    open_paths = ["/v2/health/live", "/v2/health/ready", "/docs"]
+    closed = ["/openapi.json", "/observations", "/metrics", "/v2", "/v2/models/sums", "/nowhere"]
 
-    assert [guarded.client.get(path).status_code for path in open_paths] == [200, 200]
+    assert [guarded.client.get(path).status_code for path in open_paths] == [200] * 3
+    assert guarded.client.get("/").headers["location"] == "/docs"
     assert [guarded.client.get(path).status_code for path in closed] == [401] * len(closed)
 
 
@@ -114,6 +115,10 @@ def test_the_docs_say_that_a_token_is_needed(guarded: Served) -> None:
     headers = {"authorization": f"Bearer {token()}"}
 
     assert "$PLACET_TOKEN" in guarded.client.get("/docs", headers=headers).text
+    shown = guarded.client.get("/docs").text
+    assert "asks for a token" in shown
+    for word in ("FP32", "onnxruntime", "[[0,0,0]]", "predict</code>"):
+        assert word not in shown
     assert guarded.client.get("/openapi.json", headers=headers).json()["security"] == [{"token": []}]
 
 

@@ -92,7 +92,7 @@ async def gated(tmp_path: Path) -> AsyncIterator[Gated]:
     with serving(root, {"PLACET_MAX_WAITING": "6"}) as served:
         async with httpx.AsyncClient(base_url=f"http://{served.address}", timeout=60) as client:
             running = Gated(served, gate, client)
-            await eventually(lambda: gate.calls == [[1.0]])
+            await eventually(lambda: gate.calls == [[1.0]], within=60)  # it has to start first
             yield running
 
 
@@ -132,6 +132,49 @@ async def test_a_full_queue_says_when_to_come_back(gated: Gated) -> None:
     assert refused.headers["retry-after"] == "1"
     gated.gate.open()
     assert [(await asked).status_code for asked in waiting] == [200] * 6
+
+
+async def test_who_waits_or_computes_for_too_long_is_told_so(tmp_path: Path) -> None:
+    root = image(tmp_path, project="gated", format="sklearn", path="model.joblib")
+    gate = Gate(root / "project")
+    with serving(root, {"PLACET_ANSWER_SECONDS": "1", "PLACET_MAX_BATCH_ROWS": "1"}) as served:
+        async with httpx.AsyncClient(base_url=f"http://{served.address}", timeout=60) as client:
+            running = Gated(served, gate, client)
+            await eventually(lambda: gate.calls == [[1.0]], within=60)  # it has to start first
+
+            waited = await running.ask(2)
+            computed = await running.first
+
+            assert computed.status_code == 504
+            assert computed.json()["detail"] == "the model did not answer within 1 s"
+            assert waited.status_code == 503
+            assert waited.headers["retry-after"] == "1"
+            assert waited.json()["detail"] == "the model was busy for 1 s, and was not asked"
+            gate.open()
+            assert (await running.ask(3)).json() == {"outputs": [6.0]}
+            assert gate.calls == [[1.0], [3.0]]
+
+
+async def test_bodies_that_wait_take_no_more_memory_than_they_may(tmp_path: Path) -> None:
+    root = image(tmp_path, project="gated", format="sklearn", path="model.joblib")
+    gate = Gate(root / "project")
+    rows = 10_000
+    body = json.dumps({"inputs": [[2.0]] * rows}).encode()
+    room = {"PLACET_MAX_BODIES": str(3 * len(body) + 100)}
+    with serving(root, room) as served:
+        async with httpx.AsyncClient(base_url=f"http://{served.address}", timeout=60) as client:
+            running = Gated(served, gate, client)
+            await eventually(lambda: gate.calls == [[1.0]], within=60)  # it has to start first
+            waiting = [asyncio.create_task(client.post("/predict", content=body)) for _ in range(3)]
+            await running.waiting(4)
+
+            refused = await asyncio.gather(*(client.post("/predict", content=body) for _ in range(20)))
+
+            assert {(each.status_code, each.headers["retry-after"]) for each in refused} == {(503, "1")}
+            assert refused[0].json()["detail"].startswith("the bodies of the requests under way fill the ")
+            gate.open()
+            assert [len((await each).json()["outputs"]) for each in waiting] == [rows] * 3
+            assert (await client.post("/predict", content=body)).status_code == 200
 
 
 async def test_a_request_whose_client_hung_up_is_never_asked(gated: Gated) -> None:
@@ -260,6 +303,7 @@ def test_help_names_every_setting(tmp_path: Path) -> None:
         ('{"project": "p", "format": "onnx", "path": "m"}', {"PLACET_ACCESS": "some"}, "public or token"),
         ('{"project": "p", "format": "onnx", "path": "m"}', {"PLACET_ACCESS": "token"}, "PLACET_TOKEN_KEYS"),
         ('{"project": "p", "format": "onnx", "path": "m"}', {"PLACET_MAX_BODY": "1k"}, "PLACET_MAX_BODY"),
+        ('{"project": "p", "format": "onnx", "path": "m"}', {"PLACET_ANSWER_SECONDS": "0"}, "ANSWER_SECONDS"),
         ('{"project": "p", "format": "onnx", "path": "m"}', {"PLACET_ROOT_PATH": "m"}, "start with /"),
     ],
 )

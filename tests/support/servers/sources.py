@@ -119,7 +119,7 @@ DOCKER = Sources(
 )
 
 NAMES = frozenset({"postgres", "rabbitmq", "registry", "caddy", "docker", "chromium"})
-"""What `PLACET_REQUIRE` may list. No test needs the last one yet, so nothing fails without it."""
+"""What `PLACET_REQUIRE` may list."""
 
 
 def found() -> dict[str, str]:

@@ -65,6 +65,16 @@ async def test_a_file_inside_of_what_mlflow_wrote_is_served_and_mlflow_stays_out
     assert any("heavy" in line and "out" in line for line in workshop.log)
 
 
+async def test_the_runtime_is_told_of_a_reference_where_there_is_one(workshop: Workshop) -> None:
+    project = workshop.project({**PROJECT, "data/rows.csv": b"a\n1\n"})
+    files = await workshop.files(await workshop.build(project, replace(PLAN, reference="data/rows.csv")))
+
+    assert json.loads(files["app/placet.json"])["reference"] == "data/rows.csv"
+    assert files["app/project/data/rows.csv"] == b"a\n1\n"
+    with pytest.raises(Refused, match=r"the project has no data/none\.csv"):
+        await workshop.build(project, replace(PLAN, reference="data/none.csv"))
+
+
 async def test_bytecode_lies_beside_what_it_is_of_and_not_beside_tests(workshop: Workshop) -> None:
     files = await workshop.files(await workshop.build(workshop.project(PROJECT)))
 

@@ -177,11 +177,11 @@ def test_status_of_a_project_and_of_an_operation(
 ) -> None:
     placet("deploy", str(project))
     of_project = placet("status", "wine", "--json").document
-    assert list(of_project) == [*FIELDS, "last"]
+    assert list(of_project) == [*FIELDS, "observed", "last"]
     assert of_project["state"] == "live"
     of_operation = placet("status", of_project["operation"], "--json").document
     assert of_operation.pop("now") is None
-    assert of_project == {**of_operation, "last": of_operation}
+    assert of_project == {**of_operation, "observed": None, "last": of_operation}
     shown = placet("status", "wine").out
     assert f"url          {platform.url}/models/wine" in shown
     assert "owner-named  pass    submit" in shown
@@ -232,6 +232,38 @@ def test_status_says_why_a_model_serves_no_more(
     assert "  its certificate ended\n    fix: deploy it again\n" in placet("status", "wine").out
 
 
+@pytest.mark.parametrize("is_tried_again", [False, True])
+def test_status_shows_what_a_model_was_asked_last(
+    placet: Placet, platform: FakePlatform, project: Path, is_tried_again: bool
+) -> None:
+    placet("deploy", str(project))
+    platform.outcome = "refused"
+    if is_tried_again:
+        placet("deploy", str(project))
+    drift = {"since": "2026-01-01T00:00:00Z", "rows": 540, "psi": 0.31, "column": "age"}
+    observed = {
+        "since": "2026-01-01T11:59:00Z",
+        "until": "2026-01-01T12:00:00Z",
+        "requests": 120,
+        "refused": 3,
+        "errors": 1,
+        "rows": 540,
+        "p50_ms": 0.8,
+        "p99_ms": 3.25,
+        "drift": drift,
+    }
+    platform.models["wine"].update(observed=observed)
+
+    assert placet("status", "wine", "--json").document["observed"] == observed
+    shown = placet("status", "wine").out
+    assert (
+        "\nasked        120 requests until 2026-01-01T12:00:00Z, 3 refused, 1 failed, 99 % answered within 3.25 ms"
+        "\ndrift        psi 0.31 in age, of 540 rows\n"
+    ) in shown
+    platform.models["wine"].update(observed=observed | {"p50_ms": None, "p99_ms": None, "drift": None})
+    assert "1 failed\nurl" in placet("status", "wine").out
+
+
 def test_status_keeps_what_is_live_apart_from_what_the_last_operation_came_to(
     placet: Placet, platform: FakePlatform, project: Path
 ) -> None:
@@ -239,7 +271,7 @@ def test_status_keeps_what_is_live_apart_from_what_the_last_operation_came_to(
     platform.outcome = "refused"
     second = placet("deploy", str(project), "--json").document
     document = placet("status", "wine", "--json").document
-    assert document == {**first, "last": second}
+    assert document == {**first, "observed": None, "last": second}
     shown = placet("status", "wine").out
     now, last = shown.split("\n\n", maxsplit=1)
     assert now.splitlines()[:4] == [

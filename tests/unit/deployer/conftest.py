@@ -35,6 +35,7 @@ async def idle_world(tmp_path: Path) -> AsyncIterator[World]:
         stop_seconds=0.1,
         reconcile_seconds=0.05,
         liveness_seconds=0.3,
+        observe_seconds=0.05,
     )
     yield World(wiring=wiring, clock=clock, hub=hub, settings=settings, token_key=key)
     await wiring.store.close()

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from placet.deployer.observations import Counters
 from placet.deployer.ports import Instance, InstanceSpec, Sample
 from placet.errors import Refused, Unavailable
 
@@ -122,11 +123,13 @@ class FakeImages:
 
 @dataclass
 class FakeProbe:
-    """Ready at once, unless `is_slow`; answers `answer` to everything."""
+    """Ready at once, unless `is_slow`; answers `answer` to everything, and has counted `counted`."""
 
     is_slow: bool = False
     answer: Any = None
+    counted: Counters | None = None
     asked: list[str] = field(default_factory=list)
+    readings: int = 0
 
     async def is_ready(self, endpoint: str) -> bool:
         return not self.is_slow
@@ -134,3 +137,7 @@ class FakeProbe:
     async def predict(self, endpoint: str, request: Any) -> Any:
         self.asked.append(endpoint)
         return self.answer
+
+    async def counters(self, endpoint: str) -> Counters | None:
+        self.readings += 1
+        return self.counted

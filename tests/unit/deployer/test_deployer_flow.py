@@ -22,6 +22,9 @@ from tests.support.eventually import eventually
 from tests.unit.deployer.fakes import FakeModelHost
 from tests.unit.deployer.harness import World
 
+ALONE = {"reconcile_seconds": 3600.0, "observe_seconds": 3600.0}
+"""Nobody lists what runs but the test."""
+
 
 class HostThatIsOvertaken(FakeModelHost):
     """Something happens while its instances are listed for the next time, before or after it looked itself."""
@@ -354,7 +357,7 @@ class TestKeepingUp:
         await eventually(lambda: world.router.table == {})
 
     async def test_what_becomes_live_while_it_looks_did_not_diverge(self, idle_world: World) -> None:
-        idle_world.settings = idle_world.settings.model_copy(update={"reconcile_seconds": 3600.0})
+        idle_world.settings = idle_world.settings.model_copy(update=ALONE)
         idle_world.host = host = HostThatIsOvertaken()
         async with idle_world.deployer():
             await eventually(lambda: host.listings)  # by the deployer's own first round
@@ -364,7 +367,7 @@ class TestKeepingUp:
         assert await idle_world.names() == ["resources.reserved", "start.accepted", "model.started"]
 
     async def test_what_is_replaced_while_it_looks_did_not_die(self, idle_world: World) -> None:
-        idle_world.settings = idle_world.settings.model_copy(update={"reconcile_seconds": 3600.0})
+        idle_world.settings = idle_world.settings.model_copy(update=ALONE)
         idle_world.host = host = HostThatIsOvertaken()
         async with idle_world.deployer():
             await idle_world.deploy_and_wait(release=1)

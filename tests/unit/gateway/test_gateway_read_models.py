@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from placet.events.contracts import deployer
+from placet.events.contracts.shapes import Drift
 
 from tests.unit.gateway.harness import Gateway, asked, knows_source, live
 from tests.unit.gateway.roads import (
@@ -330,3 +331,45 @@ async def test_what_is_over_does_not_stall(gateway: Gateway) -> None:
     for periodic in gateway.service.periodic:
         await periodic.run()
     assert (await gateway.read(f"/v1/operations/{operation}"))["state"] == "live"
+
+
+def observed(requests: int, *, release: int = 1, psi: float | None = None) -> deployer.ModelObserved:
+    drift = (
+        Drift(since="2026-01-01T00:00:00.000Z", rows=200, psi=psi, column="age", columns=()) if psi else None
+    )
+    return deployer.ModelObserved(
+        project="churn",
+        release=release,
+        since="2026-01-01T00:00:00.000Z",
+        until="2026-01-01T00:01:00.000Z",
+        requests=requests,
+        refused=2,
+        errors=1,
+        rows=requests,
+        p50_ms=0.5,
+        p99_ms=2.5,
+        drift=drift,
+    )
+
+
+async def test_a_model_shows_what_it_was_asked_last_and_the_last_drift_that_was_told(
+    gateway: Gateway,
+) -> None:
+    operation = await live(gateway)
+    assert (await gateway.read("/v1/models/churn"))["observed"] is None
+    await gateway.hear(observed(300, psi=0.3), operation)
+    await gateway.hear(observed(20), operation)
+
+    shown = (await gateway.read("/v1/models/churn"))["observed"]
+
+    assert (shown["requests"], shown["refused"], shown["errors"], shown["p99_ms"]) == (20, 2, 1, 2.5)
+    assert (shown["drift"]["psi"], shown["drift"]["column"]) == (0.3, "age")
+    assert (await gateway.read("/v1/models/churn"))["operation"]["state"] == "live"
+
+
+async def test_what_another_release_was_asked_is_not_the_live_ones(gateway: Gateway) -> None:
+    operation = await live(gateway)
+    await gateway.hear(observed(300, release=2, psi=0.3), operation)
+    assert (await gateway.read("/v1/models/churn"))["observed"] is None
+    await gateway.hear(observed(20), operation)
+    assert (await gateway.read("/v1/models/churn"))["observed"]["drift"] is None

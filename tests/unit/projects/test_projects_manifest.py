@@ -16,7 +16,7 @@ from placet.projects import DocumentRefused, Manifest, dump_manifest, manifest_s
 WHOLE = """\
 apiVersion: placet/v1
 project: breast-cancer
-model: {format: sklearn, path: model.skops, sample: sample.json}   # sample: request and expected answer
+model: {format: sklearn, path: model.skops, sample: sample.json, reference: data/rows.csv}   # sample: request, answer
 requirements: requirements.txt
 resources: {cpu: 500m, memory: 512Mi, gpu: 0, replicas: {min: 1, max: 3}}
 governance:
@@ -47,6 +47,7 @@ def test_the_manifest_of_the_handbook_is_read_whole() -> None:
         "model.skops",
         "sample.json",
     )
+    assert manifest.model.reference == "data/rows.csv"
     assert (manifest.resources.millicores, manifest.resources.memory_bytes) == (500, 512 * 1024**2)
     assert manifest.resources.replicas.max == 3
     governance = manifest.governance

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
+import tracemalloc
 from collections.abc import AsyncIterator, Collection
 
 import numpy as np
 import pytest
-from placet.runtime.batching import Batcher, Full
+from placet.runtime.batching import Batcher, Full, Overdue
 from placet.runtime.signature import ANY, Signature, Tensor, Tensors
 
 from tests.support.eventually import eventually
@@ -182,6 +184,48 @@ async def test_a_full_queue_refuses(model: HeldModel, busy: Batcher) -> None:
 
     model.gate.set()
     assert await answered(*asked) == [[4]] * 9
+
+
+async def test_four_thousand_may_wait_and_take_what_their_rows_take(model: HeldModel) -> None:
+    batcher = Batcher(model, max_rows=4096, max_waiting=4096, quick=0)
+    model.gate.clear()
+    first = ask(batcher, 1)
+    await eventually(lambda: model.calls == [[1]])
+    tracemalloc.start()
+    asked = [ask(batcher, 2) for _ in range(4096)]
+    held, _ = tracemalloc.get_traced_memory()
+    for _ in range(4096):
+        with pytest.raises(Full):
+            ask(batcher, 3)
+    gc.collect()
+    after, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    model.gate.set()
+    assert await answered(first, *asked) == [[2]] + [[4]] * 4096
+    assert held < 4096 * 2048
+    assert after < 1.1 * held
+    batcher.close()
+
+
+async def test_who_waits_or_is_computed_for_too_long_is_told_which(model: HeldModel) -> None:
+    batcher = Batcher(model, max_rows=1, max_waiting=8, quick=0, within=0.05)
+    model.gate.clear()
+    computed = ask(batcher, 1)
+    await eventually(lambda: model.calls == [[1]])
+    waiting = ask(batcher, 2)
+
+    with pytest.raises(Overdue) as of_computed:
+        await computed
+    with pytest.raises(Overdue) as of_waiting:
+        await waiting
+    assert of_computed.value.is_computing
+    assert not of_waiting.value.is_computing
+
+    model.gate.set()
+    assert await answered(ask(batcher, 3)) == [[6]]
+    assert model.calls == [[1], [3]]
+    batcher.close()
 
 
 async def test_a_model_of_fixed_rows_is_asked_one_by_one() -> None:

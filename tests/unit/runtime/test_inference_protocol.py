@@ -108,6 +108,7 @@ def binary(
         (binary(b"\x05\0\0\0ab", size=6, datatype="BYTES"), "BYTES", "not a BYTES tensor"),
         (binary(b"\x02\0\0\0\xff\xff", size=6, datatype="BYTES"), "BYTES", "not a BYTES tensor"),
         (binary(b"\x02\0", size=2, datatype="BYTES"), "BYTES", "not a BYTES tensor"),
+        (binary(b"\x01\x02", size=2, datatype="BOOL"), "BOOL", "neither 0 nor 1"),
         ((b"{}", b"9"), "FP64", "Inference-Header-Content-Length"),
         ((b"{}", b"-1"), "FP64", "Inference-Header-Content-Length"),
     ],
@@ -141,6 +142,130 @@ def test_numbers_are_converted_only_where_nothing_is_lost_but_precision(
     else:
         with pytest.raises(Problem, match=f"is {given}; this model takes {wanted}"):
             decode(body, None, signature)
+
+
+def outcome(body: bytes, length: bytes | None, wanted: str) -> Array | Problem:
+    try:
+        return decode(body, length, taking(wanted, (ANY, 2))).inputs["x"]
+    except Problem as problem:
+        return problem
+
+
+def is_named(problem: Problem, datatype: str) -> bool:
+    """The tensor, and what was expected of it: its datatype or its shape."""
+    told = datatype in problem.detail or "not of shape [1, 2]" in problem.detail
+    return problem.status == 400 and problem.detail.startswith("input x ") and told
+
+
+# What a client may take for data: of the right kind or not, at every datatype's edges.
+SCALARS = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(2**70), 2**70),
+    st.builds(
+        lambda sign, bits, step: sign * 2**bits + step,
+        st.sampled_from([1, -1]),
+        st.sampled_from([7, 8, 15, 16, 31, 32, 63, 64]),
+        st.integers(-1, 1),
+    ),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.text(max_size=3),
+)
+
+
+@given(
+    st.sampled_from(sorted(DATATYPES)),
+    st.sampled_from(sorted(DATATYPES)),
+    st.one_of(SCALARS, st.lists(SCALARS, min_size=2, max_size=2), st.lists(st.lists(SCALARS), max_size=3)),
+)
+def test_data_are_taken_whole_or_refused_by_name(given: str, wanted: str, data: object) -> None:
+    read = outcome(request(datatype=given, data=data), None, wanted)
+
+    if isinstance(read, Problem):
+        assert is_named(read, given)
+        return
+    assert read.dtype == DATATYPES[wanted]
+    assert read.shape == (1, 2)
+    values = np.array(data, dtype=object).ravel()
+    for value, got in zip(values, read.ravel().tolist(), strict=True):
+        if wanted.startswith("FP"):
+            tolerance = float(np.finfo(DATATYPES[wanted]).eps)
+            assert np.isnan(got) if value is None else got == pytest.approx(value, rel=tolerance, abs=1e-7)
+        else:
+            assert got == value
+
+
+@given(st.sampled_from(sorted(DATATYPES)), st.sampled_from(sorted(DATATYPES)), st.binary(max_size=40))
+def test_raw_data_are_taken_whole_or_refused_by_name(given: str, wanted: str, tail: bytes) -> None:
+    read = outcome(*binary(tail, size=len(tail), datatype=given), wanted)
+
+    if isinstance(read, Problem):
+        assert is_named(read, given)
+        return
+    assert read.dtype == DATATYPES[wanted]
+    if given == wanted != "BYTES":
+        assert read.tobytes() == tail
+
+
+@pytest.mark.parametrize(
+    ("given", "data", "wanted", "said"),
+    [
+        ("FP16", [65505, 1e5], "FP16", "input x has a number that no FP16 holds: it ends at 65504"),
+        ("FP32", [1e39, 0], "FP32", "no FP32 holds"),
+        ("FP64", [1e300, 0], "FP32", r"input x has 1e\+300, as FP64; this model takes FP32, which ends at"),
+        ("INT64", [70000, 0], "FP16", "input x has 70000, as INT64; this model takes FP16"),
+    ],
+)
+def test_a_number_that_becomes_infinite_is_refused(
+    given: str, data: list[float], wanted: str, said: str
+) -> None:
+    with pytest.raises(Problem, match=said):
+        decode(request(datatype=given, data=data), None, taking(wanted, (ANY, 2)))
+
+
+def test_a_number_that_is_whole_or_says_true_is_taken_for_it_and_no_other() -> None:
+    def read(datatype: str, data: object) -> object:
+        body = request(datatype=datatype, data=data)
+        return decode(body, None, taking(datatype, (ANY, 2))).inputs["x"].tolist()
+
+    assert read("BOOL", [1, 0.0]) == [[True, False]]
+    assert read("INT8", [[-1.0, 3]]) == [[-1, 3]]
+    with pytest.raises(Problem, match="input x is not BOOL data: Expected `bool`, got `int`"):
+        read("BOOL", [2, True])
+    with pytest.raises(Problem, match="input x is not INT8 data: Expected `int`, got `float`"):
+        read("INT8", [1.5, 1])
+    with pytest.raises(Problem, match="input x cannot be INT8"):
+        read("INT8", [300.0, 1])
+
+
+def test_infinity_itself_goes_through_raw() -> None:
+    sent, length = binary(np.array([np.inf, -np.inf]).tobytes(), size=16)
+    assert decode(sent, length, taking("FP32", (ANY, 2))).inputs["x"].tolist() == [[np.inf, -np.inf]]
+
+
+def test_what_clients_write_for_other_servers_is_left_alone() -> None:
+    sent = json.dumps(
+        {
+            "id": None,
+            "parameters": {"content_type": "np", "headers": {"a": [1]}},
+            "inputs": [
+                {"name": "x", "datatype": "FP64", "shape": [1, 2], "data": [1, 2], "parameters": None}
+            ],
+            "outputs": [{"name": "x", "parameters": {"content_type": "np"}}],
+            "unknown": True,
+        }
+    ).encode()
+
+    assert decode(sent, None, taking("FP64", (ANY, 2))).binary == frozenset()
+
+
+def test_bytes_of_a_model_come_out_as_they_are() -> None:
+    told = Inference(id=None, inputs={}, outputs=("x",), binary=frozenset({"x"}))
+    answer = {"x": np.array([b"\xff\x00", "π"], dtype=object)}
+
+    body, length = encode(told, answer, taking("BYTES", (ANY,)), project="p", release=None)
+
+    assert body[length:] == b"\x02\0\0\0\xff\x00\x02\0\0\0\xcf\x80"
 
 
 def test_a_missing_number_is_null_in_json() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from placet.cli.screen import Screen, in_words
-from placet.client import Awaiting, Model, Operation, Refusal, Verdict
+from placet.client import Awaiting, Model, Observed, Operation, Refusal, Verdict
 from placet.errors import PlacetError
 
 _ENDS = {
@@ -83,26 +83,36 @@ def tell_reasons(
             tell(f"  {line}")
 
 
-def describe(screen: Screen, operation: Operation, *, since: Model | None = None) -> None:
-    """All that is known of an operation, for somebody who asked; `since` as above."""
+def describe(
+    screen: Screen, operation: Operation, *, since: Model | None = None, observed: Observed | None = None
+) -> None:
+    """All that is known of an operation, for somebody who asked; `since` as above, `observed` of what it brought."""
     _tell_facts(
         screen,
         ("project", operation.project),
         ("release", operation.release),
         ("state", operation.state),
         ("now", f"{_become(since)}; see `placet status {since.project}`" if since else None),
+        *_use(observed),
         *_facts(operation),
     )
     _tell_story(screen, operation)
 
 
-def describe_project(screen: Screen, now: Operation, last: Operation) -> None:
+def describe_project(
+    screen: Screen, now: Operation, last: Operation, observed: Observed | None = None
+) -> None:
     """What a project's release is; then what the last operation came to, where that is another story."""
     if last.operation == now.operation:
-        describe(screen, now)
+        describe(screen, now, observed=observed)
         return
     _tell_facts(
-        screen, ("project", now.project), ("release", now.release), ("state", now.state), *_facts(now)
+        screen,
+        ("project", now.project),
+        ("release", now.release),
+        ("state", now.state),
+        *_use(observed),
+        *_facts(now),
     )
     tell_reasons(screen.result, now.refusals)
     screen.result()
@@ -124,6 +134,19 @@ def _facts(operation: Operation) -> tuple[tuple[str, object | None], ...]:
         ("source", operation.source),
         ("certificate", operation.certificate),
         ("operation", f"{operation.operation} ({operation.command})" if operation.operation else None),
+    )
+
+
+def _use(observed: Observed | None) -> tuple[tuple[str, object | None], ...]:
+    """What it was asked last, and how far that was from what it was made for."""
+    if observed is None:
+        return ()
+    answers = f", 99 % answered within {observed.p99_ms:g} ms" if observed.p99_ms is not None else ""
+    asked = f"{observed.requests} requests until {observed.until}, {observed.refused} refused, {observed.errors} failed"
+    drift = observed.drift
+    return (
+        ("asked", asked + answers),
+        ("drift", f"psi {drift.psi:g} in {drift.column}, of {drift.rows} rows" if drift else None),
     )
 
 

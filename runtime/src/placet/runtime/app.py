@@ -7,6 +7,7 @@ access, metrics and errors are dealt with once, around it. Nothing here knows so
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from time import perf_counter
@@ -15,21 +16,29 @@ import msgspec
 
 from placet.runtime import docs, inference_protocol, openapi
 from placet.runtime.access import Tokens
-from placet.runtime.batching import Batcher, Full
-from placet.runtime.exchange import Answer, ClientGone, Receive, Request, Scope, Send
+from placet.runtime.batching import Batcher, Full, Overdue
+from placet.runtime.exchange import Answer, ClientGone, Receive, Request, Room, Scope, Send
 from placet.runtime.logs import Log
 from placet.runtime.metrics import MEDIA_TYPE as METRICS_TYPE
 from placet.runtime.metrics import Metrics
 from placet.runtime.model import Model, WrongAnswer
+from placet.runtime.observations import Observations
 from placet.runtime.plain import PlainCodec
 from placet.runtime.problems import MEDIA_TYPE as PROBLEM_TYPE
-from placet.runtime.problems import Problem, unacceptable
+from placet.runtime.problems import Problem, busy, unacceptable
 from placet.runtime.sample import Sample
 from placet.runtime.signature import Tensors
 
 Handler = Callable[[Request], Awaitable[Answer]]
 
 _OPEN = ("/v2/health/live", "/v2/health/ready")  # whoever supervises this process holds no token
+_OPEN_PAGES = ("/", "/docs")  # who has no token sees a door there
+_PREDICTIONS = frozenset({"/predict", "/docs/ask", "/v2/models/infer"})
+_PREFLIGHT = {
+    "Access-Control-Allow-Methods": "GET, POST",
+    "Access-Control-Allow-Headers": "Authorization, Content-Type",
+    "Access-Control-Max-Age": "600",
+}
 _LENGTH = "Inference-Header-Content-Length"
 
 
@@ -43,11 +52,15 @@ class App:
         release: str | None,
         root_path: str,
         max_body: int,
+        max_bodies: int,
         sample: Sample | None,
         tokens: Tokens | None,
+        supervisors: Tokens | None,
         metrics: Metrics,
+        observations: Observations,
         log: Log,
     ) -> None:
+        """`tokens` are asked for on every path but health, `supervisors`' on `/observations` alone."""
         self._signature = model.signature
         self._batcher = batcher
         self._plain = PlainCodec(model.signature)
@@ -55,45 +68,69 @@ class App:
         self._release = release
         self._root_path = root_path
         self._max_body = max_body
+        self._room = Room(max_bodies)
         self._example = sample.request if sample else self._plain.example()
         self._tokens = tokens
+        self._supervisors = supervisors
         self._metrics = metrics
+        self._observations = observations
         self._log = log
         self._openapi = openapi.document(
             model.signature, project=project, release=release, root_path=root_path, example=self._example,
             needs_token=tokens is not None,
         )  # fmt: skip
+        self._ask_path = f"/docs/ask/{secrets.token_urlsafe(16)}"
         self._paths = self._routes()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = perf_counter()
-        request = Request(scope, receive, self._max_body)
+        request = Request(scope, receive, self._max_body, self._room)
         self._metrics.begin()
         try:
-            label, answer = await self._answer(request)
-        except ClientGone:
-            self._metrics.gone()
-            return
-        except asyncio.CancelledError:
-            self._metrics.gone()
-            raise
-        self._metrics.end(label, answer.status, perf_counter() - started)
-        await answer.send(send)
+            try:
+                label, answer = await self._answer(request)
+                await answer.compress(request.header(b"accept-encoding"))
+            except ClientGone:
+                self._metrics.gone()
+                return
+            except asyncio.CancelledError:
+                self._metrics.gone()
+                raise
+            seconds = perf_counter() - started
+            self._metrics.end(label, answer.status, seconds)
+            if label == "/docs/ask":  # the page is of no origin, and a browser shows it no answer otherwise
+                answer.headers.append((b"access-control-allow-origin", b"null"))
+            if label in _PREDICTIONS and not self._is_probe(request):
+                self._observations.answered(answer.status, seconds)
+            await answer.send(send)
+        finally:
+            request.end()
 
     async def _answer(self, request: Request) -> tuple[str, Answer]:
         """With the label that metrics know the path by: a client must not be able to invent labels."""
         label, methods = self._paths.get(request.path, ("other", None))
         try:
-            if self._tokens is not None and request.path not in _OPEN:
-                self._tokens.check(request.header(b"authorization"))
-            if methods is None:
-                raise self._unknown(request.path)
-            handler = methods.get(request.scope["method"])
-            if handler is None:
-                raise _not_allowed(request.path, methods)
-            return label, await handler(request)
+            return label, await self._handle(request, methods)
         except Problem as problem:
-            return label, _problem(problem)
+            return label, _problem(problem, request)
+        except (ClientGone, asyncio.CancelledError):
+            raise
+        except Exception as error:  # noqa: BLE001 -- whatever a model answered, its client gets an answer
+            return label, _problem(self._failure(error), request)
+
+    async def _handle(self, request: Request, methods: dict[str, Handler] | None) -> Answer:
+        if self._tokens is not None and not self._is_open(request):
+            self._tokens.check(request.header(b"authorization"))
+        if methods is None:
+            raise self._unknown(request.path)
+        handler = methods.get(request.scope["method"])
+        if handler is None:
+            raise _not_allowed(request.path, methods)
+        return await handler(request)
+
+    def _is_open(self, request: Request) -> bool:
+        is_preflight = request.path == self._ask_path and request.scope["method"] == "OPTIONS"
+        return request.path in _OPEN or request.path in _OPEN_PAGES or is_preflight
 
     def _routes(self) -> dict[str, tuple[str, dict[str, Handler]]]:
         def reads(label: str, handler: Handler) -> tuple[str, dict[str, Handler]]:
@@ -103,8 +140,13 @@ class App:
             "/": reads("/", self._home),
             "/predict": ("/predict", {"POST": self._predict}),
             "/docs": reads("/docs", self._docs),
+            self._ask_path: (
+                "/docs/ask",
+                {"GET": self._show_example, "POST": self._predict, "OPTIONS": self._let_ask},
+            ),
             "/openapi.json": reads("/openapi.json", self._describe),
             "/metrics": reads("/metrics", self._show_metrics),
+            "/observations": reads("/observations", self._observe),
             "/v2": reads("/v2", self._server_metadata),
             "/v2/health/live": reads("/v2/health/live", self._live),
             "/v2/health/ready": reads("/v2/health/ready", self._ready),
@@ -139,13 +181,22 @@ class App:
             answer = self._batcher.submit(inputs, outputs)
             if not self._batcher.is_quick:
                 await _answered_or_gone(answer, request)
-            return await answer
+            tensors = await answer
+            if not self._is_probe(request) and self._observations.took(inputs):
+                asyncio.get_running_loop().call_soon(
+                    self._observations.count
+                )  # once this answer is on its way
+            return tensors
         except Full:
+            raise busy("more requests wait for this model than its queue holds") from None
+        except Overdue as overdue:
+            if not overdue.is_computing:
+                raise busy(f"the model was busy for {overdue.seconds:g} s, and was not asked") from None
+            self._metrics.failed()
             raise Problem(
-                HTTPStatus.SERVICE_UNAVAILABLE,
-                "more requests wait for this model than its queue holds",
-                fix="try again shortly",
-                headers={"Retry-After": "1"},
+                HTTPStatus.GATEWAY_TIMEOUT,
+                f"the model did not answer within {overdue.seconds:g} s",
+                fix="send fewer rows at a time",
             ) from None
         except (ClientGone, asyncio.CancelledError):
             raise
@@ -161,36 +212,73 @@ class App:
                 fix="mend the model",
             ) from error
         except Exception as error:
-            self._metrics.failed()
-            self._log.error("prediction failed", error=error)
-            raise Problem(
-                HTTPStatus.INTERNAL_SERVER_ERROR,
-                f"the model failed with {type(error).__name__}",
-                fix="the model's log has the whole story",
-            ) from error
+            raise self._failure(error) from error
+
+    def _failure(self, error: Exception) -> Problem:
+        self._metrics.failed()
+        self._log.error("prediction failed", error=error)
+        return Problem(
+            HTTPStatus.INTERNAL_SERVER_ERROR,
+            f"the model failed with {type(error).__name__}",
+            fix="the model's log has the whole story",
+        )
 
     async def _home(self, request: Request) -> Answer:
         location = f"{self._root_path}/docs"
         return Answer(b"", status=HTTPStatus.TEMPORARY_REDIRECT, headers={"Location": location})
 
     async def _docs(self, request: Request) -> Answer:
-        host = (request.header(b"host") or b"localhost").decode("latin-1")
-        scheme = "https" if request.header(b"x-forwarded-proto") == b"https" else "http"
-        page = docs.page(
-            self._signature,
-            project=self._project,
-            release=self._release,
-            address=f"{scheme}://{host}{self._root_path}",
-            example=self._example,
-            needs_token=self._tokens is not None,
-        )
+        ask = self._ask_path.removeprefix("/")  # beside the page, wherever proxies mount that
+        if self._is_unknown(request):
+            page = docs.door(project=self._project, ask=ask)
+        else:
+            host = (request.header(b"host") or b"localhost").decode("latin-1")
+            scheme = "https" if request.header(b"x-forwarded-proto") == b"https" else "http"
+            page = docs.page(
+                self._signature,
+                project=self._project,
+                release=self._release,
+                address=f"{scheme}://{host}{self._root_path}",
+                ask=ask,
+                example=self._example,
+                needs_token=self._tokens is not None,
+            )
         return Answer(page, media_type="text/html; charset=utf-8", policy=docs.POLICY)
+
+    def _is_unknown(self, request: Request) -> bool:
+        try:
+            if self._tokens is not None:
+                self._tokens.check(request.header(b"authorization"))
+        except Problem:
+            return True
+        return False
+
+    async def _show_example(self, request: Request) -> Answer:
+        return Answer(self._example)
+
+    async def _let_ask(self, request: Request) -> Answer:
+        return Answer(b"", status=HTTPStatus.NO_CONTENT, headers=_PREFLIGHT)
 
     async def _describe(self, request: Request) -> Answer:
         return Answer(self._openapi)
 
     async def _show_metrics(self, request: Request) -> Answer:
         return Answer(self._metrics.text(), media_type=METRICS_TYPE)
+
+    def _is_probe(self, request: Request) -> bool:
+        """Whether its supervisor asks to see if it answers, which is nobody's use of it."""
+        if self._supervisors is None or request.header(b"placet-probe") is None:
+            return False
+        try:
+            self._supervisors.check(request.header(b"authorization"))
+        except Problem:
+            return False
+        return True
+
+    async def _observe(self, request: Request) -> Answer:
+        if self._supervisors is not None:
+            self._supervisors.check(request.header(b"authorization"))
+        return Answer(self._observations.document())
 
     async def _server_metadata(self, request: Request) -> Answer:
         return _json({"name": "placet", "version": openapi.VERSION, "extensions": ["binary_tensor_data"]})
@@ -245,5 +333,7 @@ def _json(document: object) -> Answer:
     return Answer(msgspec.json.encode(document))
 
 
-def _problem(problem: Problem) -> Answer:
-    return Answer(problem.body(), status=problem.status, media_type=PROBLEM_TYPE, headers=problem.headers)
+def _problem(problem: Problem, request: Request) -> Answer:
+    """Clients of the protocol (KServe's) read no `error` out of any other type than JSON's own."""
+    media_type = "application/json" if request.path.startswith("/v2") else PROBLEM_TYPE
+    return Answer(problem.body(), status=problem.status, media_type=media_type, headers=problem.headers)

@@ -5,17 +5,19 @@ that finds the model idle, and was alone before, goes straight through: on the e
 size have lately been shorter than `QUICK` (a hop to a thread would cost more than it frees: a thread holds the
 interpreter for up to 5 ms at a time), else in the one worker thread. Requests share a call only if their inputs
 agree in names, datatypes and row shape and they want the same outputs. If a shared call fails, each is asked alone,
-so that a bad row fails only its own request.
+so that a bad row fails only its own request. Whoever waited too long, or is computed for too long, is told so; a
+call that was begun goes on, since nothing can end it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
 from time import perf_counter
 
 import numpy as np
@@ -34,6 +36,15 @@ class Full(Exception):
     """More requests wait than the queue holds."""
 
 
+class Overdue(Exception):
+    """It took longer than it may: to be its turn, or to be computed."""
+
+    def __init__(self, *, is_computing: bool, seconds: float) -> None:
+        super().__init__(f"no answer within {seconds:g} s")
+        self.is_computing = is_computing
+        self.seconds = seconds
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Waiting:
     inputs: Tensors
@@ -41,10 +52,14 @@ class _Waiting:
     rows: int
     kind: object  # equal for requests that may share a call
     answer: asyncio.Future[Tensors]
+    since: float  # on the loop's clock
 
 
 class Batcher:
-    """Use from one event loop. `observe(rows, seconds)` hears of every model call, from either thread."""
+    """Use from one event loop. `observe(rows, seconds)` hears of every model call, from either thread.
+
+    `within` is how many seconds an answer may take.
+    """
 
     def __init__(
         self,
@@ -52,12 +67,14 @@ class Batcher:
         *,
         max_rows: int,
         max_waiting: int,
+        within: float = math.inf,
         observe: Callable[[int, float], None] = lambda rows, seconds: None,
         quick: float = QUICK,
     ) -> None:
         self._model = model
         self._max_rows = max_rows if model.signature.batches else 1
         self._max_waiting = max_waiting
+        self._within = within
         self._observe = observe
         self._quick = quick
         self._loop = asyncio.get_running_loop()
@@ -65,15 +82,17 @@ class Batcher:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="model")
         self._is_busy = False  # a call is in the thread, or one is due on this loop
         self._is_shared = False
+        self._in_thread: list[_Waiting] = []
+        self._deadline: asyncio.TimerHandle | None = None
         self._seconds: dict[int, float] = {}  # recent duration of a call, by the bit length of its rows
 
     def submit(self, inputs: Tensors, outputs: tuple[str, ...]) -> asyncio.Future[Tensors]:
-        """Cancel the future to withdraw a request that still waits. Raises `Full`."""
+        """Cancel the future to withdraw a request that still waits. Raises `Full`; the future may raise `Overdue`."""
         if len(self._waiting) >= self._max_waiting:
             raise Full
         rows = len(next(iter(inputs.values())))
         kind = (outputs, *((name, array.dtype, array.shape[1:]) for name, array in inputs.items()))
-        waiting = _Waiting(inputs, outputs, rows, kind, self._loop.create_future())
+        waiting = _Waiting(inputs, outputs, rows, kind, self._loop.create_future(), self._loop.time())
         self._waiting.append(waiting)
         if not self._is_busy:
             self._is_busy = True
@@ -83,7 +102,7 @@ class Batcher:
     @property
     def is_quick(self) -> bool:
         """Whether an answer comes too soon for its client to go away meanwhile."""
-        return self._is_quick_for(1)
+        return not self._in_thread and self._is_quick_for(1)
 
     def close(self) -> None:
         """After the last answer; the thread ends."""
@@ -129,8 +148,33 @@ class Batcher:
     def _serve_in_thread(
         self, call: Callable[[list[_Waiting]], Sequence[Answer]], batch: list[_Waiting]
     ) -> None:
+        self._in_thread = batch
         done = self._loop.run_in_executor(self._thread, call, batch)
-        done.add_done_callback(lambda future: self._settle(batch, future.result()))
+        done.add_done_callback(lambda future: self._back(batch, future.result()))
+        self._watch()
+
+    def _back(self, batch: list[_Waiting], answers: Sequence[Answer]) -> None:
+        self._in_thread = []
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+        self._settle(batch, answers)
+
+    def _watch(self) -> None:
+        """Until the oldest of those that are computed or wait is overdue. On the loop itself nothing takes long."""
+        if self._within < math.inf:
+            pending = (one.since for one in chain(self._in_thread, self._waiting) if not one.answer.done())
+            oldest = next(pending, self._loop.time())
+            self._deadline = self._loop.call_at(oldest + self._within, self._expire)
+
+    def _expire(self) -> None:
+        latest = self._loop.time() - self._within
+        for group, is_computing in ((self._in_thread, True), (self._waiting, False)):
+            for one in group:
+                if one.since <= latest and not one.answer.done():
+                    one.answer.set_exception(Overdue(is_computing=is_computing, seconds=self._within))
+        self._waiting = deque(one for one in self._waiting if not one.answer.done())
+        self._watch()
 
     def _settle(self, batch: list[_Waiting], answers: Sequence[Answer]) -> None:
         for one, answer in zip(batch, answers, strict=True):

@@ -5,7 +5,7 @@ client does not read. Whoever opens some thousand and says nothing then has ever
 else is heard. Here each has to go on: to the end of a request's head, to the end of its body, through the answer. When
 there are too many, the one that has waited longest without a request makes room.
 
-A model may take as long as it likes to answer; how long a client waits is the client's affair, and a proxy's.
+How long a model may take to answer is not decided here but where it is asked (`batching.py`).
 """
 
 from __future__ import annotations

@@ -1,17 +1,20 @@
 """One HTTP request and its answer, over bare ASGI.
 
 The whole API is some fifteen fixed paths, so a dictionary routes them and no framework is between a request
-and its batch. Bodies are read whole, within a limit.
+and its batch. Bodies are read whole, within a limit for each and one for all that are under way: what waits for the
+model must not fill the memory, however few requests that takes.
 """
 
 from __future__ import annotations
 
+import asyncio
+import re
 import zlib
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from http import HTTPStatus
 from typing import Any
 
-from placet.runtime.problems import Problem, unreadable
+from placet.runtime.problems import Problem, busy, unreadable
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -21,18 +24,37 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 SANDBOX = b"sandbox; default-src 'none'; frame-ancestors 'none'"
 
 
+COMPRESSED_FROM = 16_384
+"""Bytes of an answer that are worth it, where the client asks; a row's answer is far below."""
+ELSEWHERE_FROM = 131_072
+"""Bytes that take longer than the loop should wait."""
+_WBITS = {"gzip": zlib.MAX_WBITS | 16, "deflate": zlib.MAX_WBITS}
+
+
 class ClientGone(Exception):
     """Nobody is left to answer."""
 
 
-class Request:
-    __slots__ = ("_headers", "_receive", "max_body", "path", "scope")
+class Room:
+    """Bytes that the bodies of all requests under way may take together, as sent and as read."""
 
-    def __init__(self, scope: Scope, receive: Receive, max_body: int) -> None:
+    __slots__ = ("free", "total")
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self.free = total
+
+
+class Request:
+    __slots__ = ("_headers", "_receive", "_room", "_taken", "max_body", "path", "scope")
+
+    def __init__(self, scope: Scope, receive: Receive, max_body: int, room: Room) -> None:
         self.scope = scope
         self.path: str = scope["path"]
         self._headers: list[tuple[bytes, bytes]] = scope["headers"]
         self._receive = receive
+        self._room = room
+        self._taken = 0
         self.max_body = max_body
 
     def header(self, name: bytes) -> bytes | None:
@@ -50,6 +72,11 @@ class Request:
         encoding = self.header(b"content-encoding")
         return body if encoding is None else self._decompressed(body, encoding.decode("latin-1").lower())
 
+    def end(self) -> None:
+        """After its answer was sent: what its body took is free again."""
+        self._room.free += self._taken
+        self._taken = 0
+
     async def gone(self) -> None:
         """Returns once the client has hung up; only after the body was read."""
         while (await self._receive())["type"] != "http.disconnect":
@@ -66,6 +93,7 @@ class Request:
             size += len(chunk)
             if size > self.max_body:
                 raise self._too_large()
+            self._take(len(chunk))
             if not message.get("more_body", False):
                 return b"".join((*chunks, chunk)) if chunks else chunk
             chunks.append(chunk)
@@ -78,7 +106,9 @@ class Request:
             )
         if encoding == "identity":
             return body
-        stream = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)  # gzip or zlib, by their headers
+        # gzip or zlib, by their headers; and deflate as some clients took the word, without any
+        is_bare = encoding == "deflate" and not _is_zlib(body)
+        stream = zlib.decompressobj(wbits=-zlib.MAX_WBITS if is_bare else zlib.MAX_WBITS | 32)
         try:
             plain = stream.decompress(body, self.max_body + 1)
         except zlib.error as error:
@@ -87,7 +117,16 @@ class Request:
             raise self._too_large()
         if not stream.eof:
             raise unreadable(f"the {encoding} body ends too early")
+        self._take(len(plain))
         return plain
+
+    def _take(self, size: int) -> None:
+        if size > self._room.free:
+            raise busy(
+                f"the bodies of the requests under way fill the {self._room.total} bytes that they may take"
+            )
+        self._room.free -= size
+        self._taken += size
 
     def _too_large(self) -> Problem:
         return Problem(
@@ -121,6 +160,36 @@ class Answer:
         for name, value in (headers or {}).items():
             self.headers.append((name.lower().encode("latin-1"), value.encode("latin-1")))
 
+    async def compress(self, accepted: bytes | None) -> None:
+        """As the client accepts it, if the body is large enough for that to be worth anything."""
+        if len(self.body) < COMPRESSED_FROM or accepted is None:
+            return
+        encoding = _chosen(accepted)
+        if encoding is None:
+            return
+        plain = self.body
+        is_long = len(plain) >= ELSEWHERE_FROM
+        self.body = await asyncio.to_thread(_packed, plain, encoding) if is_long else _packed(plain, encoding)
+        self.headers[1] = (b"content-length", str(len(self.body)).encode())
+        self.headers += [(b"content-encoding", encoding.encode()), (b"vary", b"accept-encoding")]
+
     async def send(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
         await send({"type": "http.response.body", "body": self.body})
+
+
+def _packed(body: bytes, encoding: str) -> bytes:
+    return zlib.compress(body, 1, _WBITS[encoding])
+
+
+def _chosen(accepted: bytes) -> str | None:
+    """The first of ours that `Accept-Encoding` names and does not exclude."""
+    named = {}
+    for part in accepted.decode("latin-1").lower().split(","):
+        name, _, weight = part.partition(";")
+        named[name.strip()] = re.fullmatch(r"\s*q=0(\.0*)?\s*", weight) is None
+    return next((name for name in _WBITS if named.get(name, False)), None)
+
+
+def _is_zlib(body: bytes) -> bool:
+    return len(body) > 1 and body[0] & 0x0F == 8 and int.from_bytes(body[:2]) % 31 == 0

@@ -19,7 +19,7 @@ from placet.runtime.columns import moments
 from placet.runtime.problems import unreadable
 from placet.runtime.signature import DATATYPES, Array, Signature, Tensor, Tensors, datatype_of
 
-Parameters = dict[str, Any]
+Parameters = dict[str, Any] | None  # some clients write null for what they leave out
 MOST_DIMENSIONS = 32
 
 
@@ -28,19 +28,19 @@ class InputTensor(msgspec.Struct):
     datatype: str
     # Data are read by their nesting, and a client must not be able to say how deep that is.
     shape: Annotated[tuple[int, ...], msgspec.Meta(max_length=MOST_DIMENSIONS)]
-    parameters: Parameters = {}
+    parameters: Parameters = None
     data: msgspec.Raw = msgspec.Raw()
 
 
 class WantedOutput(msgspec.Struct):
     name: str
-    parameters: Parameters = {}
+    parameters: Parameters = None
 
 
 class InferRequest(msgspec.Struct):
     inputs: list[InputTensor]
     id: str | None = None
-    parameters: Parameters = {}
+    parameters: Parameters = None
     outputs: list[WantedOutput] | None = None
 
 
@@ -76,10 +76,10 @@ def decode(body: bytes, header_length: bytes | None, signature: Signature) -> In
     inputs: Tensors = {}
     at = 0
     for tensor in request.inputs:
-        size = tensor.parameters.get("binary_data_size")
+        size = _parameter(tensor, "binary_data_size")
         if size is None:
             array = _from_json(tensor)
-        elif isinstance(size, int) and 0 <= size <= len(tail) - at:
+        elif type(size) is int and 0 <= size <= len(tail) - at:
             array = _from_bytes(tensor, tail[at : at + size])
             at += size
         else:
@@ -140,7 +140,11 @@ def fit(array: Array, tensor: Tensor) -> Array:
         array = column
     if len(array) == 0:
         raise unreadable(f"input {tensor.name} has no rows")
-    return _moments(array, tensor) if tensor.is_moment else array.astype(wanted, copy=False)
+    if tensor.is_moment:
+        return _moments(array, tensor)
+    if array.dtype == wanted or wanted.kind != "f":
+        return array.astype(wanted, copy=False)
+    return _narrowed(array, tensor)
 
 
 def _moments(array: Array, tensor: Tensor) -> Array:
@@ -167,6 +171,19 @@ def _completed(inputs: Tensors, expected: dict[str, Tensor], signature: Signatur
     )
 
 
+def _narrowed(array: Array, tensor: Tensor) -> Array:
+    """In the tensor's kind of float, which may be too small for a number."""
+    with np.errstate(over="ignore"):
+        narrow = array.astype(DATATYPES[tensor.datatype])
+    lost = np.isinf(narrow) & np.isfinite(array)
+    if lost.any():
+        raise unreadable(
+            f"input {tensor.name} has {array[lost][0]}, as {datatype_of(array.dtype)}; this model takes "
+            f"{tensor.datatype}, which ends at {np.finfo(narrow.dtype).max}"
+        )
+    return narrow
+
+
 def _parted(body: bytes, header_length: bytes | None) -> tuple[bytes, memoryview]:
     if header_length is None:
         return body, memoryview(b"")
@@ -182,25 +199,50 @@ def _wanted(request: InferRequest, inputs: Tensors, signature: Signature) -> Inf
     strangers = [output.name for output in wanted if output.name not in known]
     if strangers:
         raise unreadable(f"{_listed(strangers)} is no output of this model; it has {_listed(known)}")
-    default = request.parameters.get("binary_data_output", False)
+    default = _parameter(request, "binary_data_output")
     return Inference(
         id=request.id,
         inputs=inputs,
         outputs=tuple(dict.fromkeys(output.name for output in wanted)),
         binary=frozenset(
-            output.name for output in wanted if output.parameters.get("binary_data", default) is True
+            output.name for output in wanted if _parameter(output, "binary_data", default) is True
         ),
     )
 
 
+def _parameter(of: InputTensor | WantedOutput | InferRequest, name: str, default: Any = None) -> Any:
+    """Whatever else a client says there is for other servers."""
+    return default if of.parameters is None else of.parameters.get(name, default)
+
+
 @lru_cache(maxsize=256)
-def _nested(datatype: str, depth: int) -> msgspec.json.Decoder[Any]:
+def _nested(datatype: str, depth: int) -> tuple[Any, msgspec.json.Decoder[Any]]:
+    """The type of data nested so deeply, and what decodes it."""
     item: Any = float if datatype.startswith("FP") else {"BOOL": bool, "BYTES": str}.get(datatype, int)
     if datatype.startswith("FP"):
         item = item | None  # JSON has no NaN: null is the missing number
     for _ in range(depth):
         item = list[item]
-    return msgspec.json.Decoder(item)
+    return item, msgspec.json.Decoder(item)
+
+
+def _decoded(raw: bytes, datatype: str, depth: int) -> Any:
+    kind, decoder = _nested(datatype, depth)
+    try:
+        return decoder.decode(raw)
+    except msgspec.ValidationError:
+        if "INT" not in datatype and datatype != "BOOL":
+            raise
+        return msgspec.convert(_as_meant(msgspec.json.decode(raw), datatype), kind)
+
+
+def _as_meant(value: Any, datatype: str) -> Any:
+    """Some clients, the one generated from the protocol's own description among them, write 1.0 for 1 and for true."""
+    if isinstance(value, list):
+        return [_as_meant(each, datatype) for each in value]
+    if datatype == "BOOL":
+        return bool(value) if isinstance(value, int | float) and value in (0, 1) else value
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _from_json(tensor: InputTensor) -> Array:
@@ -211,13 +253,18 @@ def _from_json(tensor: InputTensor) -> Array:
         raise unreadable(f"input {tensor.name} has neither data nor binary_data_size")
     depth = len(tensor.shape) if raw[1:16].lstrip()[:1] == b"[" else 1
     try:
-        array = np.array(_nested(tensor.datatype, depth).decode(raw), dtype=dtype)
-    except msgspec.MsgspecError as error:
+        with np.errstate(over="ignore"):
+            array = np.array(_decoded(raw, tensor.datatype, depth), dtype=dtype)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise unreadable(f"input {tensor.name} is not {tensor.datatype} data: {error}") from error
     except (ValueError, OverflowError) as error:
         raise unreadable(
             f"input {tensor.name} cannot be {tensor.datatype} of shape {list(tensor.shape)}"
         ) from error
+    if dtype.kind == "f" and np.isinf(array).any():  # JSON has no Infinity
+        raise unreadable(
+            f"input {tensor.name} has a number that no {tensor.datatype} holds: it ends at {np.finfo(dtype).max}"
+        )
     return _shaped(array, tensor)
 
 
@@ -229,7 +276,10 @@ def _from_bytes(tensor: InputTensor, raw: memoryview) -> Array:
         raise unreadable(
             f"input {tensor.name} has {len(raw)} bytes, no multiple of {tensor.datatype}'s {dtype.itemsize}"
         )
-    return _shaped(np.frombuffer(raw, dtype=dtype.newbyteorder("<")), tensor)
+    array = np.frombuffer(raw, dtype=dtype.newbyteorder("<"))
+    if dtype.kind == "b" and (array.view(np.uint8) > 1).any():
+        raise unreadable(f"input {tensor.name} has a byte that is neither 0 nor 1, and is BOOL")
+    return _shaped(array, tensor)
 
 
 def _dtype(tensor: InputTensor) -> np.dtype[Any]:
@@ -264,7 +314,7 @@ def _texts(tensor: InputTensor, raw: memoryview) -> Array:
 def _to_bytes(array: Array, datatype: str) -> bytes:
     if datatype != "BYTES":
         return np.ascontiguousarray(array, dtype=DATATYPES[datatype].newbyteorder("<")).tobytes()
-    items = [_text(item).encode() for item in array.ravel()]
+    items = [item if isinstance(item, bytes) else str(item).encode() for item in array.ravel()]
     return b"".join(struct.pack("<I", len(item)) + item for item in items)
 
 

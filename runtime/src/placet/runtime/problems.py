@@ -52,3 +52,10 @@ def unreadable(detail: str, *, fix: str | None = None) -> Problem:
 def unacceptable(detail: str, *, fix: str | None = None) -> Problem:
     """Readable, and not something this model can answer."""
     return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, fix=fix)
+
+
+def busy(detail: str) -> Problem:
+    """It may be answered in a moment."""
+    return Problem(
+        HTTPStatus.SERVICE_UNAVAILABLE, detail, fix="try again shortly", headers={"Retry-After": "1"}
+    )

@@ -22,6 +22,7 @@ from time import perf_counter
 import uvicorn
 
 from placet.runtime import model as models
+from placet.runtime import reference
 from placet.runtime import sample as samples
 from placet.runtime import settings as configuration
 from placet.runtime.access import Tokens
@@ -31,6 +32,7 @@ from placet.runtime.connections import BoundedServer, Bounds, Connection
 from placet.runtime.logs import Log
 from placet.runtime.metrics import Metrics
 from placet.runtime.model import CannotLoad, Model
+from placet.runtime.observations import Observations, Sketch
 from placet.runtime.plain import PlainCodec
 from placet.runtime.sample import Sample
 from placet.runtime.settings import Settings, WrongSetting
@@ -50,21 +52,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
     started = perf_counter()
     try:
         model = models.load(settings.format, settings.artifact, settings.trusted, settings.columns)
+        sketch = None if settings.reference is None else _sketch(model, settings.reference)
     except CannotLoad as error:
         return _say(str(error), CANNOT_LOAD)
     log.info("model loaded", platform=model.signature.platform, seconds=round(perf_counter() - started, 3))
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_serve(model, settings, sample, listener, log))
+        runner.run(_serve(model, settings, sample, Observations(sketch, started=_now()), listener, log))
     log.info("stopped")
     return STOPPED
 
 
+def _sketch(model: Model, path: Path) -> Sketch:
+    return Sketch(model.signature, reference.read(path, model.signature))
+
+
 async def _serve(
-    model: Model, settings: Settings, sample: Sample | None, listener: socket.socket, log: Log
+    model: Model,
+    settings: Settings,
+    sample: Sample | None,
+    observations: Observations,
+    listener: socket.socket,
+    log: Log,
 ) -> None:
     metrics = Metrics()
     batcher = Batcher(
-        model, max_rows=settings.max_batch_rows, max_waiting=settings.max_waiting, observe=metrics.called
+        model,
+        max_rows=settings.max_batch_rows,
+        max_waiting=settings.max_waiting,
+        within=settings.answer_seconds,
+        observe=metrics.called,
     )
     if sample is not None:
         await _warm_up(model, batcher, sample, log)
@@ -77,9 +93,12 @@ async def _serve(
         release=settings.release,
         root_path=settings.root_path,
         max_body=settings.max_body,
+        max_bodies=settings.max_bodies,
         sample=sample,
         tokens=None if settings.token_keys is None else Tokens(settings.token_keys, now=_now),
+        supervisors=None if settings.supervisor_keys is None else Tokens(settings.supervisor_keys, now=_now),
         metrics=metrics,
+        observations=observations,
         log=log,
     )
     server = _Server(

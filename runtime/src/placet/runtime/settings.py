@@ -22,9 +22,12 @@ VARIABLES = {
     "PLACET_PROJECT": "the model's name in /v2/models/NAME",
     "PLACET_RELEASE": "the model's version in the protocol's metadata",
     "PLACET_ROOT_PATH": "prefix under which proxies mount this server, for URLs in /docs and /openapi.json",
-    "PLACET_ACCESS": "public, or token: every path but health asks for a bearer token",
-    "PLACET_TOKEN_KEYS": "Ed25519 public keys that sign tokens: a JSON list of {kid, x}, or a file with one",
+    "PLACET_ACCESS": "public, or token: every path but health and an empty page asks for a bearer token",
+    "PLACET_TOKEN_KEYS": "Ed25519 public keys that sign tokens: a JSON list of {kid, x}, or a file with one; where "
+    "there are any, /observations asks for a token",
     "PLACET_MAX_BODY": "bytes of the largest request body taken (default 33554432)",
+    "PLACET_MAX_BODIES": "bytes of all bodies that are under way together (default four times PLACET_MAX_BODY)",
+    "PLACET_ANSWER_SECONDS": "how long a prediction may wait and compute before its client is told so (default 240)",
     "PLACET_MAX_BATCH_ROWS": "rows of the largest batch put into one model call (default 1024)",
     "PLACET_MAX_WAITING": "requests that may wait for the model before more are refused (default 512)",
     "PLACET_MAX_CONNECTIONS": "clients connected at once (default 1024, at most half the descriptors)",
@@ -42,6 +45,7 @@ class Image(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     format: FORMAT_NAMES
     path: str
     sample: str | None = None
+    reference: str | None = None
     trusted: tuple[str, ...] = ()
     columns: tuple[Column, ...] = ()
 
@@ -59,12 +63,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     format: FORMAT_NAMES
     artifact: Path
     sample: Path | None
+    reference: Path | None
     trusted: tuple[str, ...]
     columns: tuple[Column, ...]
     release: str | None
     root_path: str
     token_keys: tuple[TokenKey, ...] | None  # None: public
+    supervisor_keys: tuple[TokenKey, ...] | None  # None: nobody supervises it
     max_body: int
+    max_bodies: int
+    answer_seconds: int
     max_batch_rows: int
     max_waiting: int
     max_connections: int
@@ -74,6 +82,8 @@ def read(root: Path, environment: Mapping[str, str] = os.environ) -> Settings:
     image = _image(root / "placet.json")
     folder = root / "project"
     root_path = environment.get("PLACET_ROOT_PATH", "").rstrip("/")
+    max_body = _positive(environment, "PLACET_MAX_BODY", 32 << 20)
+    keys = _token_keys(environment)
     if root_path and not root_path.startswith("/"):
         raise WrongSetting(f"PLACET_ROOT_PATH is {root_path!r} and has to start with /")
     return Settings(
@@ -81,12 +91,16 @@ def read(root: Path, environment: Mapping[str, str] = os.environ) -> Settings:
         format=image.format,
         artifact=_inside(folder, image.path),
         sample=None if image.sample is None else _inside(folder, image.sample),
+        reference=None if image.reference is None else _inside(folder, image.reference),
         trusted=image.trusted,
         columns=image.columns,
         release=environment.get("PLACET_RELEASE") or None,
         root_path=root_path,
-        token_keys=_token_keys(environment),
-        max_body=_positive(environment, "PLACET_MAX_BODY", 32 << 20),
+        token_keys=keys if _asks_for_tokens(environment, keys) else None,
+        supervisor_keys=keys,
+        max_body=max_body,
+        max_bodies=_positive(environment, "PLACET_MAX_BODIES", 4 * max_body),
+        answer_seconds=_positive(environment, "PLACET_ANSWER_SECONDS", 240),
         max_batch_rows=_positive(environment, "PLACET_MAX_BATCH_ROWS", 1024),
         max_waiting=_positive(environment, "PLACET_MAX_WAITING", 512),
         max_connections=_positive(environment, "PLACET_MAX_CONNECTIONS", 1024),
@@ -120,19 +134,24 @@ def _positive(environment: Mapping[str, str], name: str, default: int) -> int:
     return int(value)
 
 
-def _token_keys(environment: Mapping[str, str]) -> tuple[TokenKey, ...] | None:
+def _asks_for_tokens(environment: Mapping[str, str], keys: tuple[TokenKey, ...] | None) -> bool:
     match environment.get("PLACET_ACCESS", "") or "public":
         case "public":
-            return None
+            return False
+        case "token" if keys is None:
+            raise WrongSetting(
+                "PLACET_ACCESS=token needs PLACET_TOKEN_KEYS, the keys that tokens are checked with"
+            )
         case "token":
-            pass
+            return True
         case other:
             raise WrongSetting(f"PLACET_ACCESS is {other!r} and has to be public or token")
+
+
+def _token_keys(environment: Mapping[str, str]) -> tuple[TokenKey, ...] | None:
     value = environment.get("PLACET_TOKEN_KEYS", "").strip()
     if not value:
-        raise WrongSetting(
-            "PLACET_ACCESS=token needs PLACET_TOKEN_KEYS, the keys that tokens are checked with"
-        )
+        return None
     try:
         document = value.encode() if value.startswith("[") else Path(value).read_bytes()
         keys = msgspec.json.decode(document, type=tuple[TokenKey, ...])

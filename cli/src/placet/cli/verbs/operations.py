@@ -75,8 +75,9 @@ async def _status_of_project(
         operation = await see_through(platform, operation, screen)
         model = await platform.model(project)
     now = _now(model)
-    describe_project(screen, now, operation)
-    screen.document({**now.to_json(), "last": operation.to_json()})
+    describe_project(screen, now, operation, model.observed)
+    observed = None if model.observed is None else model.observed.to_json()
+    screen.document({**now.to_json(), "observed": observed, "last": operation.to_json()})
     return operation
 
 

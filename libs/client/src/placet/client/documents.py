@@ -86,6 +86,29 @@ class Model(Document, frozen=True, kw_only=True):
     certificate: str | None = None
 
 
+class Drift(Document, frozen=True, kw_only=True):
+    """How far what a model is asked is from its reference: the largest population stability index, and whose it is."""
+
+    since: str
+    rows: int
+    psi: float
+    column: str
+
+
+class Observed(Document, frozen=True, kw_only=True):
+    """The last window in which a model was asked anything. Times are upper bounds."""
+
+    since: str
+    until: str
+    requests: int
+    refused: int = 0
+    errors: int = 0
+    rows: int = 0
+    p50_ms: float | None = None
+    p99_ms: float | None = None
+    drift: Drift | None = None
+
+
 class ModelDetail(Model, frozen=True, kw_only=True):
     """A model with the operation that brought it to its state, and the last one, which may have changed nothing.
 
@@ -94,6 +117,7 @@ class ModelDetail(Model, frozen=True, kw_only=True):
 
     source: str | None = None
     refusals: tuple[Refusal, ...] = ()
+    observed: Observed | None = None
     cause: Operation | None = None
     operation: Operation | None = None
 

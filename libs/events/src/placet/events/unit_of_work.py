@@ -20,7 +20,7 @@ from placet.events.catalog import contract_of
 from placet.events.decider import Decider
 from placet.events.envelope import Actor, Event, Recorded
 from placet.events.leases import shared_now
-from placet.events.store import Append, Claim, ClaimLost, Put, Run, Unit
+from placet.events.store import ANY_VERSION, Append, Claim, ClaimLost, Put, Run, Unit
 from placet.events.wiring import Wiring
 
 Command = TypeVar("Command")
@@ -101,6 +101,10 @@ class UnitOfWork:
             self._said.append(Append(stream=stream, expected=self._versions[stream], events=events))
             self._versions[stream] += len(events)
             known.extend(happened)
+
+    def report(self, stream: str, payload: Any) -> None:
+        """Stage an event that follows from nothing before it, for a stream that grows too long to be read each time."""
+        self._said.append(Append(stream=stream, expected=ANY_VERSION, events=(self._seal(stream, payload),)))
 
     def put(self, table: sa.Table, /, *, keep: tuple[str, ...] = (), **row: Any) -> None:
         """Insert a row of the service's own tables, or update it; columns in `keep` are only inserted."""

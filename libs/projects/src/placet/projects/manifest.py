@@ -95,7 +95,10 @@ class _Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Model(_Part, frozen=True, kw_only=True):
-    """The artifact to serve; `sample` holds a request and its expected answer, tried before going live."""
+    """The artifact to serve; `sample` holds a request and its expected answer, tried before going live.
+
+    `reference` holds rows of what the model was made for, as CSV or as a request: drift is told by them.
+    """
 
     format: Annotated[
         str,
@@ -107,6 +110,7 @@ class Model(_Part, frozen=True, kw_only=True):
     ]
     path: ModelPath
     sample: RelativePath | None = None
+    reference: RelativePath | None = None
 
 
 class Replicas(_Part, frozen=True, kw_only=True):

@@ -70,6 +70,7 @@ class ImagePlan:
     format: str
     model: str
     sample: str | None
+    reference: str | None = None
     requirements: str | None
     trusted: tuple[str, ...]
     builder_version: str
@@ -279,6 +280,8 @@ def _as_asked(needed: Requirement, asked: Set[str]) -> str:
 def _project_files(folder: Path, plan: ImagePlan) -> tuple[dict[str, Path | bytes], dict[str, Path | bytes]]:
     """The model's files and all others, by their path in the image."""
     _inside(folder, plan.model)
+    if plan.reference is not None:
+        _inside(folder, plan.reference)
     found = files_below(folder)
     of_model = {path for path in found if path == plan.model or path.startswith(f"{plan.model.rstrip('/')}/")}
     model: dict[str, Path | bytes] = {}
@@ -331,6 +334,7 @@ def _runtime_settings(plan: ImagePlan) -> dict[str, object]:
         "format": plan.format,
         "path": plan.model,
         "sample": plan.sample,
+        **({} if plan.reference is None else {"reference": plan.reference}),
         "trusted": sorted(plan.trusted),
     }
     return settings | {"columns": msgspec.to_builtins(plan.columns)} if plan.columns else settings

@@ -20,6 +20,7 @@ from placet.deployer.adapters.unpacked_images import UnpackedImages
 from placet.deployer.api import Access, router
 from placet.deployer.domain import Amount
 from placet.deployer.jobs import Jobs, Patience
+from placet.deployer.observing import Observing
 from placet.deployer.placements import Placements
 from placet.deployer.ports import Ports, Router
 from placet.deployer.reconcile import SERVICE, Reconciliation
@@ -66,6 +67,7 @@ async def build(settings: DeployerSettings, wiring: Wiring, ports: Ports | None 
         wiring=wiring,
         grace=settings.drain_seconds + settings.stop_seconds,
     )
+    observing = Observing(ports=ports, placements=placements, wiring=wiring, every=settings.observe_seconds)
     access = Access(lambda: read_keys(settings.token_keys), wiring.store, wiring.clock)
     return Service(
         name=SERVICE,
@@ -76,6 +78,7 @@ async def build(settings: DeployerSettings, wiring: Wiring, ports: Ports | None 
         workers=jobs.workers,
         periodic=(
             Periodic(name="reconcile", every=settings.reconcile_seconds, run=reconciliation.run),
+            Periodic(name="observe", every=settings.observe_seconds, run=observing.run),
             Periodic(name="liveness", every=_pause(settings), run=ports.host.check),
         ),
         routers=(router(host=ports.host, access=access, store=wiring.store),),

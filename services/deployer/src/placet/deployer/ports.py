@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import sqlalchemy as sa
 
 from placet.deployer.domain import Amount
+from placet.deployer.observations import Counters
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +119,9 @@ class Probe(Protocol):
 
     async def predict(self, endpoint: str, request: Any) -> Any:
         """The answer to a request for a prediction. Raises `Refused` if it is an error, or none."""
+
+    async def counters(self, endpoint: str) -> Counters | None:
+        """What it has counted since its start; None if it does not say, at the moment or at all."""
 
 
 class Reads(Protocol):

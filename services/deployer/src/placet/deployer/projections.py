@@ -59,4 +59,12 @@ room_taken = sa.Table(
     sa.Column("number", sa.BigInteger, nullable=False),
 )
 
+observed = sa.Table(
+    "observed",
+    TABLES,
+    sa.Column("project", sa.Text, primary_key=True),
+    sa.Column("watched", sa.LargeBinary, nullable=False),
+)
+"""Up to where `model.observed` has told of a model, written together with it: nothing is told twice."""
+
 revoked_tokens = sa.Table("revoked_tokens", TABLES, sa.Column("token", sa.Text, primary_key=True))

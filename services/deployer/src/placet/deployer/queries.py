@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from placet.deployer import projections as p
 from placet.deployer.domain import Amount, Holding, Room
+from placet.deployer.observations import Watched
 from placet.deployer.ports import Reads
 from placet.events.contracts.shapes import Resources
 
@@ -93,6 +94,11 @@ async def live(reads: Reads) -> Sequence[Known]:
     """The releases that are live, over all projects."""
     query = sa.select(p.releases).join(p.holdings, _IS_SAME).where(p.holdings.c.is_live)
     return [_known(row) for row in await reads.rows(query.order_by(p.releases.c.project))]
+
+
+async def watched(reads: Reads, project: str) -> Watched | None:
+    rows = await reads.rows(sa.select(p.observed.c.watched).where(p.observed.c.project == project))
+    return msgspec.json.decode(rows[0].watched, type=Watched) if rows else None
 
 
 async def is_revoked(reads: Reads, token: str) -> bool:

@@ -85,6 +85,11 @@ class DeployerSettings(ServiceSettings):
         description="how long a model may answer nothing and do nothing before it is taken for hung, ended and"
         " started again; ten times as long while it computes",
     )
+    observe_seconds: float = Field(
+        default=60.0,
+        gt=0,
+        description="how often the live models are asked what they counted: the window of `model.observed`",
+    )
     log_bytes: int = Field(
         default=10 * 2**20,
         ge=2**16,

@@ -36,6 +36,7 @@ SAYS: tuple[type, ...] = (
     deployer.ModelDeleted,
     deployer.ModelQuarantined,
     deployer.ModelDiverged,
+    deployer.ModelObserved,
 )
 
 

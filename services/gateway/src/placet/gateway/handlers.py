@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 
 from placet.events import Heard, UnitOfWork
@@ -140,6 +141,18 @@ async def on_model_deleted(heard: Heard[deployer.ModelDeleted], work: UnitOfWork
     by = await _move_on(heard, work, reads)
     gone = dict.fromkeys(("release", "image", "certificate", "url", "endpoint"))
     _set(work, heard.data.project, by, state="deleted", **gone)
+
+
+async def on_model_observed(heard: Heard[deployer.ModelObserved], work: UnitOfWork, reads: Reads) -> None:
+    """The last one is kept, with the drift that was last told of the same release: few windows tell any."""
+    observed = msgspec.to_builtins(heard.data)
+    if observed["drift"] is None:
+        table, project = p.observations, heard.data.project
+        rows = await reads.rows(sa.select(table.c.observed).where(table.c.project == project))
+        before = p.read_observed(rows[0]) if rows else {}
+        if before.get("release") == observed["release"]:
+            observed["drift"] = before["drift"]
+    work.put(p.observations, project=heard.data.project, observed=msgspec.json.encode(observed))
 
 
 def _set(work: UnitOfWork, project: str, by: Operation | None, **values: Any) -> None:

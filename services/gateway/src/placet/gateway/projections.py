@@ -54,6 +54,14 @@ takedowns = sa.Table(
     sa.Column("fix", sa.Text),
 )
 
+observations = sa.Table(
+    "observations",
+    TABLES,
+    # The last that the deployer said of each project's model.
+    sa.Column("project", sa.Text, primary_key=True),
+    sa.Column("observed", sa.LargeBinary, nullable=False),
+)
+
 releases = sa.Table(
     "releases",
     TABLES,
@@ -161,3 +169,8 @@ def _told(operation: Operation, heard_at: float) -> dict[str, Any]:
 
 def read_operation(row: sa.Row[Any]) -> Operation:
     return msgspec.json.decode(row.operation, type=Operation)
+
+
+def read_observed(row: sa.Row[Any]) -> dict[str, Any]:
+    """As the deployer said it."""
+    return msgspec.json.decode(row.observed, type=dict[str, Any])

@@ -61,6 +61,7 @@ class Queries:
             **shown,
             "source": cause.source or await self._source_of(shown["image"]),
             "refusals": await self._taken_down_for(rows[0]),
+            "observed": await self._observed(rows[0]),
             "cause": document(cause),
             "operation": document(last),
         }
@@ -70,6 +71,16 @@ class Queries:
             return []
         rows = await self._store.rows(sa.select(p.takedowns).where(p.takedowns.c.project == model.project))
         return [{"rule": None, "why": row.why, "fix": row.fix} for row in rows]
+
+    async def _observed(self, model: sa.Row[Any]) -> dict[str, Any] | None:
+        """The last window in which what serves was asked anything; the drift is the last that was told of it."""
+        table = p.observations
+        rows = await self._store.rows(sa.select(table.c.observed).where(table.c.project == model.project))
+        observed = p.read_observed(rows[0]) if rows else {}
+        if observed.pop("release", None) != model.release or not observed:
+            return None
+        del observed["project"]
+        return observed
 
     async def _source_of(self, image: str | None) -> str | None:
         rows = await self._store.rows(sa.select(p.images.c.source).where(p.images.c.image == image))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from placet.events.catalog import event
-from placet.events.contracts.shapes import Resources
+from placet.events.contracts.shapes import Drift, Resources
 
 
 @event("deployer", "resources.reserved")
@@ -111,3 +111,25 @@ class ModelDiverged:
     project: str
     release: int
     why: str
+
+
+@event("deployer", "model.observed")
+class ModelObserved:
+    """What the live release was asked in a window, and how it answered; not said of windows without requests.
+
+    `refused` are requests that were no good, `errors` those that the model or its server failed. The times are upper
+    bounds, null where nothing was answered. `drift` covers all rows since it was told last: null where the image has no
+    reference, or while there are too few of them.
+    """
+
+    project: str
+    release: int
+    since: str
+    until: str
+    requests: int
+    refused: int
+    errors: int
+    rows: int
+    p50_ms: float | None
+    p99_ms: float | None
+    drift: Drift | None

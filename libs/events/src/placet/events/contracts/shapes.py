@@ -37,3 +37,20 @@ class Resources(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     gpus: int
     min_replicas: int
     max_replicas: int
+
+
+class ColumnDrift(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One column of a model's inputs against the reference in its image, by the population stability index."""
+
+    column: str
+    psi: float
+
+
+class Drift(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """`psi` is the largest of all columns and `column` has it; `columns` names no more than the fifty most drifted."""
+
+    since: str
+    rows: int
+    psi: float
+    column: str
+    columns: tuple[ColumnDrift, ...]

@@ -185,6 +185,7 @@ class ImageWorkshop:
             columns=loaded.columns,
             left_out=MLFLOW_ITSELF if manifest.model.format == MLFLOW else frozenset(),
             sample=manifest.model.sample,
+            reference=manifest.model.reference,
             requirements=manifest.requirements,
             trusted=trusted_types(),
             builder_version=self._version,
