@@ -24,6 +24,20 @@ class TestImageLayout(RegistryContract):
     pass
 
 
+async def test_a_folder_that_is_not_there_knows_nothing_of_its_manifests(tmp_path: Path) -> None:
+    with pytest.raises(Unavailable, match="mount it again"):
+        await ImageLayout(tmp_path / "not-mounted").has_manifest("models/churn", f"sha256:{'1' * 64}")
+
+
+async def test_a_folder_lists_what_has_no_tag(tmp_path: Path) -> None:
+    registry = ImageLayout(tmp_path)
+    image = await put_image(registry, "models/churn")
+    card = await push_artifact(registry, "models/churn", artifact_type=CARD, subject=image.digest)
+
+    listed = await registry.entries("models/churn")
+    assert set(listed) == {(None, image.digest), (None, card.digest)}
+
+
 async def test_each_repository_is_an_image_layout_that_other_tools_read(tmp_path: Path) -> None:
     manifest = await put_image(ImageLayout(tmp_path), "models/churn", tag="v1")
 

@@ -215,6 +215,23 @@ class DistributionRegistry:
             return reference
         return digest if is_digest(digest) else (await self.manifest(repository, reference)).digest
 
+    async def has_manifest(self, repository: str, digest: str) -> bool:
+        if await self.resolve(repository, checked_digest(digest)) is not None:
+            return True
+        url = self._url(repository, "manifests", digest)
+
+        async def ask_again_for_words() -> bool:
+            scope = self._scope(repository, "pull")
+            async with self._call("GET", url, scope, headers=_ACCEPT, accept={404}) as answer:
+                if answer.status == 404 and not _reasons(await answer.content.read(65536))[0]:
+                    raise Unavailable(
+                        f"{self.address} answered 404 to GET {answer.url.path}, and not in a registry's words",
+                        fix="see what answers at that address instead of the registry",
+                    )
+                return answer.status == 200
+
+        return await self._repeated(ask_again_for_words)
+
     async def put_manifest(self, repository: str, manifest: Manifest, *, tag: str | None = None) -> str:
         if tag is not None and is_digest(checked_reference(tag)):
             raise Refused(f"{tag!r} is a digest and cannot be a tag")
@@ -239,6 +256,10 @@ class DistributionRegistry:
 
     async def tags(self, repository: str) -> tuple[str, ...]:
         return tuple(sorted(tag for tag in await self._all_tags(repository) if not is_referrers_tag(tag)))
+
+    async def entries(self, repository: str) -> tuple[tuple[str | None, str], ...]:
+        found = [(tag, await self.resolve(repository, tag)) for tag in await self.tags(repository)]
+        return tuple((tag, digest) for tag, digest in found if digest is not None)
 
     async def repositories(self) -> tuple[str, ...]:
         pages = await self._pages(f"{self._host}/v2/_catalog?n={_PAGE}", "registry:catalog:*")

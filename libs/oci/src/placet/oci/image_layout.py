@@ -130,6 +130,17 @@ class ImageLayout:
         entry = await self._in_thread(lambda: self._index(repository).find(reference))
         return None if entry is None else entry.digest
 
+    async def has_manifest(self, repository: str, digest: str) -> bool:
+        checked_digest(digest)
+
+        def look() -> bool:
+            if not self._root.is_dir():
+                raise Unavailable(f"the registry folder {self._root} is not there", fix="mount it again")
+            listed = self._index(repository).find(digest) is not None
+            return listed and self._blob(repository, digest).is_file()
+
+        return await self._in_thread(look)
+
     async def put_manifest(self, repository: str, manifest: Manifest, *, tag: str | None = None) -> str:
         checked_repository(repository)
         if tag is not None and is_digest(checked_reference(tag)):
@@ -174,6 +185,12 @@ class ImageLayout:
     async def tags(self, repository: str) -> tuple[str, ...]:
         index = await self._in_thread(lambda: self._index(repository))
         return tuple(sorted(tag for tag in index.tags if not is_referrers_tag(tag)))
+
+    async def entries(self, repository: str) -> tuple[tuple[str | None, str], ...]:
+        index = await self._in_thread(lambda: self._index(repository))
+        return tuple(
+            (tag, entry.digest) for tag, entry in index.entries if tag is None or not is_referrers_tag(tag)
+        )
 
     async def repositories(self) -> tuple[str, ...]:
         def walk() -> tuple[str, ...]:

@@ -55,6 +55,10 @@ class Registry(Protocol):
     async def resolve(self, repository: str, reference: str) -> str | None:
         """The digest a tag or digest stands for, or None if there is no such manifest."""
 
+    async def has_manifest(self, repository: str, digest: str) -> bool:
+        """Whether it is there, in the registry's own words: a 404 of anybody else, or a folder that is not mounted,
+        raises `Unavailable` and is no answer."""
+
     async def put_manifest(self, repository: str, manifest: Manifest, *, tag: str | None = None) -> str:
         """Keep a manifest, whose blobs are there already, and point `tag` at it. Returns its digest."""
 
@@ -63,6 +67,12 @@ class Registry(Protocol):
 
     async def tags(self, repository: str) -> tuple[str, ...]:
         """All tags, sorted; none for a repository that does not exist."""
+
+    async def entries(self, repository: str) -> tuple[tuple[str | None, str], ...]:
+        """Tags with the digests they stand for; a folder also lists what has no tag, and a network cannot.
+
+        Without the listings of referrers, whose own manifests may be among what has no tag.
+        """
 
     async def repositories(self) -> tuple[str, ...]:
         """All repositories, sorted; some registries also name those that have become empty."""
