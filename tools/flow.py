@@ -35,6 +35,8 @@ NOBODY_ACTS: Mapping[type, str] = {
     gateway.SourceUploaded: "a source belongs to no release yet; that somebody sent it is for the log",
     gateway.TokenIssued: "a token proves itself by its signature; only its end has to be told",
     builder.BuildAccepted: "who waits sees that it was taken on",
+    indexer.ImageUnknown: "nothing here starts it; whoever watches the log asks who pushed it",
+    indexer.TagMoved: "images are known by digest here; who deploys by tags elsewhere wants to know",
     deployer.ResourcesRefused: "the end of the operation: the gateway says so to who asked",
     deployer.ResourcesReleased: "the deployer's own account of what is free",
     deployer.StartAccepted: "who waits sees that it was taken on",
@@ -76,7 +78,7 @@ _IMAGE = (
     Step(
         hears=(builder.ImageBuilt, builder.ImageReused),
         says=(indexer.ImageIndexed,),
-        ends=(indexer.ImageUnknown,),
+        ends=(indexer.ImageVanished,),
         does="reads manifest, configuration and labels back from the registry, whoever pushed them",
     ),
     Step(

@@ -30,6 +30,7 @@ import placet.deployer.projections
 import placet.gateway.bootstrap
 import placet.gateway.projections
 import placet.indexer.bootstrap
+import placet.indexer.projections
 import placet.metadata.bootstrap
 import placet.metadata.projections
 from placet.builder.settings import BuilderSettings
@@ -144,6 +145,7 @@ def _parts(data: Path, url: str) -> list[_Part]:
         _Part(
             name="indexer",
             build=lambda wiring: placet.indexer.bootstrap.build(IndexerSettings(registry=registry), wiring),
+            tables=(placet.indexer.projections.TABLES,),
         ),
         _Part(
             name="deployer",

@@ -21,7 +21,7 @@ HEARS: Mapping[type, Handler] = {
     builder.ImageReused: handlers.on_step,
     builder.BuildFailed: handlers.on_step,
     indexer.ImageIndexed: handlers.on_image_indexed,
-    indexer.ImageUnknown: handlers.on_step,
+    indexer.ImageVanished: handlers.on_image_vanished,
     deployer.ResourcesReserved: handlers.on_step,
     deployer.ResourcesRefused: handlers.on_step,
     deployer.StartAccepted: handlers.on_step,

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from placet.events import Service, Wiring
+from datetime import timedelta
+from urllib.parse import urlsplit
+
+from placet.events import Periodic, Service, Wiring
 from placet.events.catalog import contract_of
 from placet.indexer.adapters.oci_registry import RegistryImages
+from placet.indexer.api import router
 from placet.indexer.ports import Ports
+from placet.indexer.reconcile import SERVICE, Reconciliation, look_worker
 from placet.indexer.settings import IndexerSettings
 from placet.indexer.subscriptions import HEARS, SAYS, reaction
 from placet.oci import open_registry
@@ -17,11 +22,28 @@ async def build(settings: IndexerSettings, wiring: Wiring, ports: Ports | None =
         registry = open_registry(settings.registry)
         close.append(registry.close)
         ports = Ports(images=RegistryImages(registry))
+    reconciliation = Reconciliation(
+        images=ports.images, wiring=wiring, patience=timedelta(seconds=settings.announce_seconds)
+    )
+    notified = (
+        ()
+        if settings.notification_token is None
+        else (router(token=settings.notification_token, prefix=_prefix(settings.registry), wiring=wiring),)
+    )
     return Service(
-        name="indexer",
+        name=SERVICE,
         wiring=wiring,
         hears=frozenset(contract_of(event).producer for event in HEARS),
         says=SAYS,
         reaction=reaction(ports),
+        workers=(look_worker(reconciliation),) if notified else (),
+        periodic=(Periodic(name="look", every=settings.look_seconds, run=reconciliation.run),),
+        routers=notified,
         close=tuple(close),
     )
+
+
+def _prefix(registry: str) -> str:
+    """What the registry itself has in front of the names that are used here."""
+    path = urlsplit(registry).path.strip("/") if "://" in registry else ""
+    return f"{path}/" if path else ""

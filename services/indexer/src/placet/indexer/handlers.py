@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sqlalchemy as sa
+
 from placet.events import Heard, UnitOfWork
 from placet.events.contracts.builder import ImageBuilt, ImageReused
-from placet.indexer.domain import IMAGE, Index
+from placet.indexer import projections as p
+from placet.indexer.domain import IMAGE, Found, Index, image_stream
 from placet.indexer.ports import Ports
 
 
@@ -17,12 +20,25 @@ async def on_image_reused(heard: Heard[ImageReused], work: UnitOfWork, ports: Po
 
 
 async def _index(announced: ImageBuilt | ImageReused, work: UnitOfWork, ports: Ports) -> None:
+    seen = await ports.images.look_up(announced.repository, announced.image)
     command = Index(
         project=announced.project,
         release=announced.release,
         source=announced.source,
         image=announced.image,
         repository=announced.repository,
-        seen=await ports.images.look_up(announced.repository, announced.image),
+        seen=seen,
     )
-    await work.decide(IMAGE, f"image/{announced.project}/{announced.release}", command)
+    await work.decide(IMAGE, image_stream(announced.project, announced.release), command)
+    work.put(
+        p.images,
+        repository=announced.repository,
+        image=announced.image,
+        project=announced.project,
+        release=announced.release,
+        source=announced.source,
+        correlation=work.context.correlation,
+        is_there=isinstance(seen, Found),
+    )
+    theirs = sa.and_(p.strangers.c.repository == announced.repository, p.strangers.c.image == announced.image)
+    work.run(sa.delete(p.strangers).where(theirs))

@@ -17,7 +17,12 @@ HEARS: Mapping[type, Handler] = {
     builder.ImageReused: handlers.on_image_reused,
 }
 
-SAYS: tuple[type, ...] = (indexer.ImageIndexed, indexer.ImageUnknown)
+SAYS: tuple[type, ...] = (
+    indexer.ImageIndexed,
+    indexer.ImageVanished,
+    indexer.ImageUnknown,
+    indexer.TagMoved,
+)
 
 
 def reaction(ports: Ports) -> ByType:
