@@ -46,6 +46,39 @@ def test_list_of_images(placet: Placet, platform: FakePlatform) -> None:
     assert placet("list", "--images").out.splitlines()[1].split() == [IMAGE, "wine", "1", "sklearn", "-"]
 
 
+def test_images_are_searched_by_what_is_asked_of_them(placet: Placet, platform: FakePlatform) -> None:
+    platform.images = [{"image": IMAGE, "project": "wine", "certificate": "certificate:1", "vanished": True}]
+    words = "list --images --project wine --format onnx --owner ada@example.org --certificate valid"
+    ended = placet(*words.split(), "--metric", "accuracy>=0.9", "--metric", "f1")
+    assert platform.searches == [
+        [
+            ("project", "wine"),
+            ("format", "onnx"),
+            ("owner", "ada@example.org"),
+            ("certificate", "valid"),
+            ("metric", "accuracy>=0.9"),
+            ("metric", "f1"),
+        ]
+    ]
+    assert "vanished from the registry" in ended.out
+    assert placet("list", "--images", "--json").document["images"][0]["vanished"] is True
+
+
+def test_a_search_that_finds_nothing_says_so(placet: Placet, platform: FakePlatform) -> None:
+    ended = placet("list", "--images", "--format", "onnx")
+    assert (ended.status, "no image is so" in ended.err) == (0, True)
+
+
+def test_what_is_served_is_not_searched(placet: Placet, platform: FakePlatform) -> None:
+    ended = placet("list", "--format", "onnx")
+    assert (ended.status, "add --images" in ended.err) == (2, True)
+
+
+def test_a_certificate_that_ended_is_told_beside_it(placet: Placet, platform: FakePlatform) -> None:
+    platform.images = [{"image": IMAGE, "certificate": "certificate:1", "certificateState": "expired"}]
+    assert "certificate:1 (expired)" in placet("list", "--images").out
+
+
 def test_a_project_is_fetched_out_of_an_image(
     placet: Placet, platform: FakePlatform, project: Path, tmp_path: Path
 ) -> None:

@@ -44,6 +44,7 @@ class FakePlatform:
     sources: dict[str, int] = field(default_factory=dict)
     archives: dict[str, bytes] = field(default_factory=dict)
     images: list[dict[str, Any]] = field(default_factory=list)
+    searches: list[list[tuple[str, str]]] = field(default_factory=list)
     models: dict[str, dict[str, Any]] = field(default_factory=dict)
     operations: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     keys: dict[str, str] = field(default_factory=dict)
@@ -262,6 +263,7 @@ class FakePlatform:
         return StreamingResponse(send(), media_type="text/plain", headers=headers)
 
     async def list_images(self, request: Request) -> Response:
+        self.searches.append(request.query_params.multi_items())
         return JSONResponse({"images": self.images, "next": None})
 
     async def get_image(self, request: Request) -> Response:

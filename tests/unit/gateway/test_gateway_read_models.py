@@ -26,6 +26,7 @@ from tests.unit.gateway.roads import (
     reserved,
     reused,
     started,
+    vanished,
     verdict,
 )
 
@@ -330,3 +331,29 @@ async def test_what_is_over_does_not_stall(gateway: Gateway) -> None:
     for periodic in gateway.service.periodic:
         await periodic.run()
     assert (await gateway.read(f"/v1/operations/{operation}"))["state"] == "live"
+
+
+async def test_an_image_that_vanished_is_shown_as_such_until_it_is_indexed_again(gateway: Gateway) -> None:
+    operation = await live(gateway)
+    before = await gateway.read(f"/v1/operations/{operation}")
+    seen = []
+    for event in (vanished(), vanished(), indexed()):
+        await gateway.hear(event, operation)
+        (image,) = (await gateway.read("/v1/images"))["images"]
+        seen.append(image["vanished"])
+    assert seen == [True, True, False]
+    assert await gateway.read(f"/v1/operations/{operation}") == before
+
+
+async def test_an_image_that_vanished_is_built_anew_from_its_source_and_refused_without_one(
+    gateway: Gateway,
+) -> None:
+    await gateway.hear(vanished(), await live(gateway))
+    body = {"command": "deploy", "source": {"image": IMAGE}}
+    assert (await gateway.command(body))["source"] == SOURCE
+    gateway.sources.archives.clear()
+    async with gateway.http() as http:
+        answer = await http.post("/v1/commands", json=body)
+    assert answer.status_code == 422
+    assert "vanished from the registry" in answer.json()["detail"]
+    assert "list --images" in answer.json()["fix"]

@@ -289,6 +289,19 @@ def _list(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--images", action="store_true", help="what is in the registry instead of what is served"
     )
+    parser.add_argument("--project", metavar="NAME", type=_name, help="only images of this project")
+    parser.add_argument("--format", metavar="FORMAT", help="only images of this format: sklearn, onnx, …")
+    parser.add_argument("--owner", metavar="MAIL", help="only images whose placet.yaml names this owner")
+    parser.add_argument(
+        "--certificate", metavar="STATE", help="only images whose certificate is valid, expired or none"
+    )
+    parser.add_argument(
+        "--metric",
+        dest="metrics",
+        metavar="METRIC",
+        action="append",
+        help="only images whose card tells this result: accuracy, or 'accuracy>=0.9'; may be given more than once",
+    )
 
 
 def _status(parser: argparse.ArgumentParser) -> None:
@@ -438,8 +451,9 @@ VERBS: Sequence[Verb] = (
         words="list",
         group="look",
         does="what is served, or with --images what is in the registry",
-        more="An image in the list can be deployed by its digest, or by as much of it as is unique.",
-        example="placet list --images",
+        more="An image in the list can be deployed by its digest, or by as much of it as is unique, also under "
+        "another project's name; `placet fetch` brings its project back. What is asked for of images must all be so.",
+        example="placet list --images --format sklearn --certificate valid --metric 'accuracy>=0.9'",
         function="catalogue:list_all",
         arguments=_list,
     ),

@@ -98,7 +98,9 @@ class ModelDetail(Model, frozen=True, kw_only=True):
     operation: Operation | None = None
 
 
-class Image(Document, frozen=True, kw_only=True):
+class Image(Document, frozen=True, kw_only=True, rename="camel"):
+    """`certificate_state` is valid, expired or none. What `vanished` is no longer in the registry."""
+
     image: str
     repository: str | None = None
     project: str | None = None
@@ -106,6 +108,9 @@ class Image(Document, frozen=True, kw_only=True):
     source: str | None = None
     format: str | None = None
     certificate: str | None = None
+    certificate_state: str | None = None
+    owner: str | None = None
+    vanished: bool = False
 
 
 class Source(Document, frozen=True, kw_only=True):

@@ -9,9 +9,10 @@ from placet.projects.archive import (
     inspect_archive,
     pack,
     project_files,
+    read_one,
     unpack,
 )
-from placet.projects.card import Card, parse_card
+from placet.projects.card import MAX_CARD_BYTES, Card, Measured, parse_card
 from placet.projects.documents import DocumentRefused, Problem
 from placet.projects.formats import (
     FORMATS,
@@ -38,6 +39,7 @@ __all__ = [
     "DEFAULT_LIMITS",
     "FORMATS",
     "MANIFEST_NAME",
+    "MAX_CARD_BYTES",
     "PROJECT_PATTERN",
     "RESERVED_NAME",
     "Card",
@@ -45,6 +47,7 @@ __all__ = [
     "Finding",
     "Limits",
     "Manifest",
+    "Measured",
     "PackedSource",
     "Problem",
     "Recognised",
@@ -61,6 +64,7 @@ __all__ = [
     "parse_manifest",
     "project_files",
     "project_name",
+    "read_one",
     "recognise",
     "recognise_file",
     "scan_pickle",

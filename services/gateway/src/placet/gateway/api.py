@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 import tempfile
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast, get_args
 
 import msgspec
 from anyio import open_file, to_thread
@@ -21,15 +22,29 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.types import Message
 
 from placet.errors import Refused, TooLarge, Unknown, Unreadable
-from placet.events.known_fields import KnownFields, known_parameters
+from placet.events import Clock
+from placet.events.codec import timestamp
+from placet.events.known_fields import KnownFields, known_parameters, nearest
 from placet.events.store import EventStore
 from placet.gateway.access import Access, Caller
-from placet.gateway.commands import Asked, Commands
+from placet.gateway.commands import Asked, Commands, Inspected
 from placet.gateway.domain import ADMINS, MAKERS, must_have
 from placet.gateway.operations import PATHS, document
 from placet.gateway.ports import Ports
-from placet.gateway.queries import Queries
-from placet.projects import PROJECT_PATTERN, RESERVED_NAME, Limits, inspect_archive, parse_manifest
+from placet.gateway.queries import CertificateState, ImageSearch, Measure, Queries
+from placet.projects import (
+    FORMATS,
+    MAX_CARD_BYTES,
+    PROJECT_PATTERN,
+    RESERVED_NAME,
+    Card,
+    DocumentRefused,
+    Limits,
+    inspect_archive,
+    parse_card,
+    parse_manifest,
+    read_one,
+)
 
 DIGEST = r"^sha256:[0-9a-f]{64}$"
 NAME = r"^[ -~]+$"
@@ -100,7 +115,14 @@ def _replay(body: bytes, request: Request) -> Callable[[], Coroutine[Any, Any, M
 
 
 def router(
-    *, access: Access, commands: Commands, queries: Queries, ports: Ports, store: EventStore, max_source: int
+    *,
+    access: Access,
+    commands: Commands,
+    queries: Queries,
+    ports: Ports,
+    store: EventStore,
+    clock: Clock,
+    max_source: int,
 ) -> APIRouter:
     api = APIRouter(prefix="/v1", route_class=_BoundedBody, dependencies=[Depends(known_parameters)])
     caller = Depends(access.caller)
@@ -116,10 +138,10 @@ def router(
         with tempfile.TemporaryDirectory(prefix="placet-source-") as folder:
             archive = Path(folder) / "source.tar"
             size = await _receive(request, archive, wanted, max_source)
-            project, files = await to_thread.run_sync(_inspected, archive, Limits(max_archive=max_source))
+            inspected = await to_thread.run_sync(_inspected, archive, Limits(max_archive=max_source))
             await ports.sources.keep(wanted, archive)
-        await commands.uploaded(wanted, size, project, files, who.actor)
-        return JSONResponse(_source(wanted, size, project, files), 201)
+        await commands.uploaded(wanted, size, inspected, who.actor)
+        return JSONResponse(_source(wanted, size, inspected.project, inspected.files), 201)
 
     @api.head("/sources/{digest}", tags=["sources"])
     async def head_source(digest: str, who: Caller = caller) -> Response:
@@ -187,18 +209,59 @@ def router(
         return await queries.model(project)
 
     @api.get("/images", tags=["images"])
-    async def get_images(who: Caller = caller, after: After = None, limit: Limit = 100) -> dict[str, Any]:
-        page = await queries.images(after=after, limit=limit)
+    async def get_images(
+        who: Caller = caller,
+        project: InProject = None,
+        format: Annotated[str | None, Query(max_length=100, pattern=NAME)] = None,
+        owner: Annotated[
+            str | None,
+            Query(max_length=254, pattern=r"^\P{C}+$", description="the mail address in placet.yaml"),
+        ] = None,
+        certificate: Annotated[
+            str | None, Query(max_length=100, pattern=NAME, description="valid, expired or none")
+        ] = None,
+        metric: Annotated[
+            list[str] | None,
+            Query(max_length=5, description="a result in the card: accuracy, or accuracy>=0.9"),
+        ] = None,
+        after: After = None,
+        limit: Limit = 100,
+    ) -> dict[str, Any]:
+        """Search the images; without parameters all of them. `next` is what to give as `after` for the next page."""
+        if format is not None:
+            _known(format, await queries.formats() | {each.name for each in FORMATS}, "no format")
+        if certificate is not None:
+            _known(certificate, get_args(CertificateState), "no state of a certificate")
+        search = ImageSearch(
+            project=project,
+            format=format,
+            owner=owner,
+            certificate=cast("CertificateState | None", certificate),
+            measures=[_measure(each) for each in metric or ()],
+        )
+        page = await queries.images(search, now=timestamp(clock.now()), after=after, limit=limit)
         return {"images": page, "next": page[-1]["image"] if len(page) == limit else None}
 
     @api.get("/images/{digest}", tags=["images"])
     async def get_image(digest: str, who: Caller = caller) -> dict[str, Any]:
-        return await queries.image(_digest(digest))
+        """One image with its model card, and with its labels and referrers as the registry has them now."""
+        image = await queries.image(_digest(digest), now=timestamp(clock.now()))
+        card = await queries.card(image["source"])
+        seen = await ports.images.look_up(image["repository"], image["image"])
+        return {
+            **image,
+            "card": None if card is None else await to_thread.run_sync(_card, card),
+            "labels": dict(seen.labels) if seen else {},
+            "referrers": [
+                {"digest": each.digest, "artifactType": each.artifact_type}
+                for each in (seen.referrers if seen else ())
+            ],
+        }
 
     @api.get("/images/{digest}/source", tags=["images"])
     async def get_image_source(digest: str, who: Caller = caller) -> StreamingResponse:
         """The project's archive that this image was made from."""
-        image = await queries.image(_digest(digest))
+        image = await queries.image(_digest(digest), now=timestamp(clock.now()))
         if not await ports.sources.has(image["source"]):
             raise Unknown(f"the source of {digest} is no longer kept")
         headers = {"X-Placet-Source": image["source"]}
@@ -260,19 +323,61 @@ async def _receive(request: Request, into: Path, wanted: str, limit: int) -> int
     return size
 
 
-def _inspected(archive: Path, limits: Limits) -> tuple[str, int]:
-    """The project's name and the number of its files. A manifest takes up to a second to read: not on the loop."""
+def _inspected(archive: Path, limits: Limits) -> Inspected:
+    """What the archive says of itself. A manifest takes up to a second to read: not on the loop."""
     contents = inspect_archive(archive, limits)
     if contents.manifest is None:
         raise Refused(
             "the archive holds no placet.yaml at its top",
             fix="run `placet init` in the project's folder",
         )
-    return parse_manifest(contents.manifest).project, len(contents.files)
+    manifest = parse_manifest(contents.manifest)
+    card = read_one(archive, manifest.card, limit=MAX_CARD_BYTES, limits=limits) if manifest.card else None
+    return Inspected(
+        project=manifest.project,
+        files=len(contents.files),
+        owner=manifest.governance.owner,
+        card=card,
+        results=_parsed(card).results if card is not None else (),
+    )
+
+
+def _parsed(card: bytes) -> Card:
+    """The card; one that breaks the rules, which is the certifier's to say, has nothing to be searched by."""
+    try:
+        return parse_card(card)
+    except DocumentRefused:
+        return Card(prose=card.decode(errors="replace"))
+
+
+def _card(card: bytes) -> dict[str, Any]:
+    shown: dict[str, Any] = msgspec.to_builtins(_parsed(card))
+    return shown
 
 
 def _too_large(limit: int) -> TooLarge:
     return TooLarge(f"a source is at most {limit} bytes", fix="leave data out with a .placetignore")
+
+
+_MEASURE = re.compile(
+    r"(?P<metric>[^<>=]{1,100}?)\s*(?:(?P<comparison>[<>]=?)\s*(?P<bound>[+-]?[0-9]{1,30}(?:\.[0-9]{1,30})?(?:e[+-]?[0-9]{1,2})?))?"
+)
+
+
+def _measure(text: str) -> Measure:
+    found = _MEASURE.fullmatch(text.strip())
+    if found is None or not found["metric"].isprintable():
+        raise Unreadable(
+            f"{text[:200]!r} is no metric to search by", fix="write its name, or compare it: accuracy>=0.9"
+        )
+    comparison = cast("Literal['>=', '<=', '>', '<'] | None", found["comparison"])
+    return Measure(metric=found["metric"], comparison=comparison, bound=float(found["bound"] or 0))
+
+
+def _known(value: str, known: Iterable[str], what: str) -> None:
+    """Raise Unreadable, with the nearest name that is known, for any other."""
+    if value not in known:
+        raise Unreadable(f"{value!r} is {what}", fix=nearest(value, known))
 
 
 def _number(last_event_id: str) -> int:

@@ -14,7 +14,7 @@ import anyio.to_thread
 from placet.events import Periodic, Service, Wiring
 from placet.events.catalog import contract_of
 from placet.gateway.access import Access
-from placet.gateway.adapters.registry_artifacts import RegistryEnvelopes, RegistrySources
+from placet.gateway.adapters.registry_artifacts import RegistryEnvelopes, RegistryImages, RegistrySources
 from placet.gateway.api import router
 from placet.gateway.commands import SERVICE, Commands
 from placet.gateway.model_proxy import ModelProxy, ProxyLimits
@@ -35,11 +35,15 @@ async def build(settings: GatewaySettings, wiring: Wiring, ports: Ports | None =
     if ports is None:
         registry = open_registry(settings.registry)
         close.append(registry.close)
-        ports = Ports(sources=RegistrySources(registry), envelopes=RegistryEnvelopes(registry))
+        ports = Ports(
+            sources=RegistrySources(registry),
+            envelopes=RegistryEnvelopes(registry),
+            images=RegistryImages(registry),
+        )
     key = own_key(settings.token_key)
     queries = Queries(wiring.store)
     access = Access(KeySet([key.public]), queries, wiring.clock)
-    commands = Commands(wiring, queries, key)
+    commands = Commands(wiring, queries, ports.sources, key)
     limits = ProxyLimits(
         silence=settings.model_silence_seconds,
         one_model=settings.model_requests,
@@ -52,6 +56,7 @@ async def build(settings: GatewaySettings, wiring: Wiring, ports: Ports | None =
         queries=queries,
         ports=ports,
         store=wiring.store,
+        clock=wiring.clock,
         max_source=settings.max_source_bytes,
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -31,8 +32,10 @@ from placet.gateway.domain import (
     Stop,
 )
 from placet.gateway.operations import Operation, requested, stall
+from placet.gateway.ports import Sources
 from placet.gateway.projections import new_operation, show_progress, update_operation
 from placet.gateway.queries import Queries
+from placet.projects import Measured
 from placet.trust import SigningKey, tokens
 
 SERVICE = "gateway"
@@ -52,10 +55,22 @@ class Asked:
         return hashlib.sha256(msgspec.json.encode(self, order="sorted")).hexdigest()
 
 
+@dataclass(frozen=True, kw_only=True)
+class Inspected:
+    """What an uploaded archive says of itself; `card` is as it lies there, `results` what it says was measured."""
+
+    project: str
+    files: int
+    owner: str | None
+    card: bytes | None
+    results: Sequence[Measured]
+
+
 class Commands:
-    def __init__(self, wiring: Wiring, queries: Queries, token_key: SigningKey) -> None:
+    def __init__(self, wiring: Wiring, queries: Queries, sources: Sources, token_key: SigningKey) -> None:
         self._wiring = wiring
         self._queries = queries
+        self._sources = sources
         self._token_key = token_key
 
     async def ask(self, asked: Asked, actor: Actor, *, idempotency_key: str | None) -> Operation:
@@ -80,8 +95,9 @@ class Commands:
         operation, _ = await transact(self._wiring, SERVICE, context, change)
         return operation
 
-    async def uploaded(self, source: str, size: int, project: str, files: int, actor: Actor) -> None:
-        """Say that an archive was inspected and kept."""
+    async def uploaded(self, source: str, size: int, inspected: Inspected, actor: Actor) -> None:
+        """Say that an archive was inspected and kept. What it says of people goes into rows alone."""
+        project = inspected.project
         context = Context(project=project, correlation=self._wiring.ids.new(), actor=actor)
 
         async def change(work: UnitOfWork) -> None:
@@ -90,7 +106,19 @@ class Commands:
             work.stage(
                 f"source/{source}", [gateway.SourceUploaded(source=source, size=size, project=project)]
             )
-            work.put(p.sources, source=source, size=size, project=project, files=files)
+            work.put(
+                p.sources,
+                source=source,
+                size=size,
+                project=project,
+                files=inspected.files,
+                owner=inspected.owner,
+            )
+            if inspected.card is not None:
+                work.put(p.cards, source=source, card=inspected.card)
+            for number, result in enumerate(inspected.results):
+                metric = result.metric.lower()
+                work.put(p.results, source=source, number=number, metric=metric, value=result.value)
 
         await transact(self._wiring, SERVICE, context, change)
 
@@ -167,7 +195,12 @@ class Commands:
     async def _deploy(self, asked: Asked) -> Deploy:
         goal: Goal = "build" if asked.command == "build" else "deploy"
         if asked.image is not None:
-            image = await self._queries.image(asked.image)
+            image = await self._queries.image(asked.image, now=timestamp(self._wiring.clock.now()))
+            if image["vanished"] and not await self._sources.has(image["source"]):
+                raise Refused(
+                    f"{asked.image} vanished from the registry, and so did the source that it was made from",
+                    fix="deploy the project's folder, or another image from `placet list --images`",
+                )
             return Deploy(
                 project=asked.project or image["project"],
                 command=goal,
