@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from placet.cli.examination import examine
 from placet.client import Client, Connection, Operation
-from placet.projects import pack
+from placet.projects import pack, unpack
 
 from tests.support.platforms import Platform
 from tests.system.models import write_project
@@ -113,13 +113,18 @@ class Scenarios:
     ) -> None:
         first = await deploy(platform, write_project(tmp_path / "p", project))
         async with client_of(platform) as client:
-            images = {image.image: image for image in await client.images()}
-            assert first.image is not None
-            assert images[first.image].project == project
-            asked = await client.command("deploy", project=f"{project}-2", image=first.image)
+            (image,) = await client.images(project=project, certificate="valid")
+            assert image.image == first.image
+            assert image.owner is not None
+            assert image in await client.images(owner=image.owner, format=image.format)
+            asked = await client.command("deploy", project=f"{project}-2", image=image.image)
             second = await finish(client, asked)
+            await client.download_source(image.image, tmp_path / "fetched.tar")
         assert (second.state, second.built, second.image) == ("live", False, first.image)
         assert await predict(platform, f"{project}-2", 4.0) == pytest.approx(8.0)
+        unpack(tmp_path / "fetched.tar", tmp_path / "fetched")
+        again = await deploy(platform, tmp_path / "fetched")
+        assert (again.state, again.source, again.built) == ("live", first.source, False)
 
     async def test_a_build_ends_with_the_certificate_and_runs_nothing(
         self, platform: Platform, tmp_path: Path, project: str
