@@ -363,3 +363,15 @@ async def test_a_registry_s_own_404_says_that_a_manifest_is_not_there(server: Se
     server.handler = lambda request: _answer(404, body)
     async with DistributionRegistry(server.url, retry_delays=()) as registry:
         assert not await registry.has_manifest("models/churn", MANIFEST.digest)
+
+
+async def test_a_registry_that_does_not_delete_is_told_with_what_to_do(server: Server) -> None:
+    async def handle(request: web.Request) -> web.Response:
+        if request.method == "DELETE":
+            return await _answer(405, b'{"errors": [{"code": "UNSUPPORTED", "message": "unsupported"}]}')
+        return await _answer(200, MANIFEST.body, Content_Type=OCI_MANIFEST)
+
+    server.handler = handle
+    async with DistributionRegistry(server.url, retry_delays=()) as registry:
+        with pytest.raises(Refused, match=r"storage\.delete\.enabled"):
+            await registry.delete_manifest("models/churn", MANIFEST.digest)

@@ -16,6 +16,7 @@ import json
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -254,6 +255,9 @@ class DistributionRegistry:
                 repository, gone.subject.digest, lambda index: without_referrer(index, digest)
             )
 
+    async def sweep(self, repository: str, *, before: datetime) -> int:
+        return 0
+
     async def tags(self, repository: str) -> tuple[str, ...]:
         return tuple(sorted(tag for tag in await self._all_tags(repository) if not is_referrers_tag(tag)))
 
@@ -472,6 +476,10 @@ class DistributionRegistry:
                 return Unknown(detail)
             case 401 | 403:
                 return Forbidden(detail, fix="give credentials that may do this")
+            case 405 if method == "DELETE":
+                return Refused(
+                    detail, fix="allow deletions in the registry (Docker's: storage.delete.enabled: true)"
+                )
             case 413:
                 return TooLarge(detail)
             case status if status in (408, 425, 429) or status >= 500:

@@ -11,6 +11,7 @@ Errors of every operation: `Unknown` (not there), `Unavailable` (away, overloade
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
@@ -64,6 +65,12 @@ class Registry(Protocol):
 
     async def delete_manifest(self, repository: str, digest: str) -> None:
         """Forget a manifest and the tags that point at it; its blobs may stay."""
+
+    async def sweep(self, repository: str, *, before: datetime) -> int:
+        """Remove blobs that no manifest names and nobody put or looked for since then; the bytes that this frees.
+
+        A registry over the network collects them by itself, in its own time: that is 0.
+        """
 
     async def tags(self, repository: str) -> tuple[str, ...]:
         """All tags, sorted; none for a repository that does not exist."""
