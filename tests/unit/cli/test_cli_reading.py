@@ -218,3 +218,35 @@ def test_who_may_not_is_told_so(
         "placet: no valid token\n"
         "  fix: set PLACET_TOKEN to a valid token; an admin makes one with `placet token create`\n"
     )
+
+
+ITEM = {"kind": "image", "digest": IMAGE, "project": "wine", "release": 1, "bytes": 67_000_000, "why": "old"}
+
+
+def test_garbage_is_listed_and_nothing_removed(placet: Placet, platform: FakePlatform) -> None:
+    platform.garbage = [ITEM]
+    ended = placet("garbage", "--older-than", "90")
+    assert ended.out.splitlines()[1].split() == [
+        *("remove", "image", IMAGE, "wine", "1", "67.0", "MB", "old"),
+    ]
+    assert "`placet garbage --collect` removes 1 of 1, 67.0 MB" in ended.err
+    assert (platform.garbage, platform.searches) == ([ITEM], [[("olderThan", "90")]])
+    assert placet("garbage", "--json").document == {"remove": [ITEM], "keep": [], "bytes": 67_000_000}
+
+
+def test_garbage_is_removed_on_demand(placet: Placet, platform: FakePlatform) -> None:
+    platform.garbage = [ITEM]
+    ended = placet("garbage", "--collect")
+    assert (ended.status, "1 removed, 67.0 MB" in ended.err) == (0, True)
+    assert platform.garbage == []
+    assert "there is no garbage" in placet("garbage").err
+
+
+def test_a_registry_that_removes_nothing_is_told_with_what_to_do(
+    placet: Placet, platform: FakePlatform
+) -> None:
+    platform.garbage, platform.is_undeletable = [ITEM], True
+    ended = placet("garbage", "--collect")
+    assert (ended.status, "allow deletions" in ended.err) == (1, True)
+    assert placet("garbage", "--collect", "--json").document["stopped"]["fix"] == "allow deletions"
+    assert placet("garbage", "--older-than", "0").status == 2

@@ -340,6 +340,19 @@ def _replay(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--project", metavar="P", type=_name, help="only events of this project")
 
 
+def _days(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 36_500:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of days; the least is 1")
+    return int(text)
+
+
+def _garbage(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--collect", action="store_true", help="remove it, and not only list it")
+    parser.add_argument(
+        "--older-than", metavar="DAYS", type=_days, help="only what is older than so many days (default: 30)"
+    )
+
+
 def _token(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--as", dest="name", metavar="NAME", type=_person, required=True, help="the person it is for"
@@ -507,6 +520,15 @@ VERBS: Sequence[Verb] = (
         example="placet audit replay --project churn",
         function="log:replay",
         arguments=_replay,
+    ),
+    Verb(
+        words="garbage",
+        group="govern",
+        does="what of the registry nothing needs, and why the rest is kept",
+        more="Removes nothing without --collect, and never what runs, is certified or is evidence. For operators.",
+        example="placet garbage --older-than 90",
+        function="garbage:garbage",
+        arguments=_garbage,
     ),
     Verb(
         words="token create",

@@ -29,10 +29,12 @@ from placet.client.connection import Connection
 from placet.client.documents import (
     Certificate,
     CloudEvent,
+    Collected,
     Command,
     EntriesPage,
     Entry,
     EventsPage,
+    Garbage,
     Image,
     ImagesPage,
     Me,
@@ -244,6 +246,17 @@ class Client:
 
     async def image(self, digest: str) -> Image:
         return read((await self._call("GET", f"/images/{_part(digest)}")).content, Image)
+
+    async def garbage(self, *, older_than: int | None = None) -> Garbage:
+        """What of the registry nothing needs that is older than so many days."""
+        params = _given(olderThan=older_than)
+        return read((await self._call("GET", "/garbage", params=params)).content, Garbage)
+
+    async def collect_garbage(self, *, older_than: int | None = None) -> Collected:
+        """Have it removed. Not sent again by itself: a second answer would tell of the rest only."""
+        params = _given(olderThan=older_than)
+        answer = await self._call("POST", "/garbage/collections", params=params, again=False)
+        return read(answer.content, Collected)
 
     async def certificate(self, certificate: str) -> Certificate:
         return read((await self._call("GET", f"/certificates/{_part(certificate)}")).content, Certificate)

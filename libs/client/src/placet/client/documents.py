@@ -113,6 +113,32 @@ class Image(Document, frozen=True, kw_only=True, rename="camel"):
     vanished: bool = False
 
 
+class GarbageItem(Document, frozen=True, kw_only=True):
+    """An image or a source in the registry, and why it is kept or not; `bytes` is what its removal frees."""
+
+    kind: str
+    digest: str
+    project: str
+    release: int | None = None
+    bytes: int
+    why: str
+
+
+class Garbage(Document, frozen=True, kw_only=True):
+    remove: tuple[GarbageItem, ...]
+    keep: tuple[GarbageItem, ...]
+    bytes: int
+
+
+class Collected(Document, frozen=True, kw_only=True):
+    """What was removed. `stopped` says why not all of it was; `swept` are bytes of what nothing named besides."""
+
+    removed: tuple[GarbageItem, ...]
+    bytes: int
+    swept: int = 0
+    stopped: Refusal | None = None
+
+
 class Source(Document, frozen=True, kw_only=True):
     """A source archive as the platform keeps it; `size` in bytes."""
 
