@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from placet.events.contracts.indexer import ImageIndexed, ImageUnknown, ImageVanished, TagMoved
 from placet.indexer.adapters.oci_registry import RegistryImages
+from placet.indexer.adapters.registry_storage import RegistryStorage
 from placet.indexer.bootstrap import build
 from placet.indexer.ports import Ports
 from placet.indexer.projections import TABLES
@@ -52,7 +53,7 @@ class LooksAtARegistry:
             announce_seconds=PATIENCE.total_seconds(),
             notification_token=TOKEN,
         )
-        ports = Ports(images=RegistryImages(client))
+        ports = Ports(images=RegistryImages(client), storage=RegistryStorage(client))
         async with alone(
             "indexer", tmp_path / "indexer", lambda wiring: build(settings, wiring, ports), tables=(TABLES,)
         ) as one:

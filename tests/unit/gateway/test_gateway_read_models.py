@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from placet.events.contracts import deployer
+from placet.events.contracts import deployer, indexer
 
 from tests.unit.gateway.harness import Gateway, asked, knows_source, live
 from tests.unit.gateway.roads import (
@@ -357,3 +357,20 @@ async def test_an_image_that_vanished_is_built_anew_from_its_source_and_refused_
     assert answer.status_code == 422
     assert "vanished from the registry" in answer.json()["detail"]
     assert "list --images" in answer.json()["fix"]
+
+
+async def test_what_was_collected_is_forgotten_and_can_be_sent_again(gateway: Gateway) -> None:
+    await live(gateway)
+    image = indexer.ImageCollected(
+        project="churn", release=1, image=IMAGE, repository="models/churn", why="nothing needs it"
+    )
+    await gateway.hear(image, "collection")
+    await gateway.hear(
+        indexer.SourceCollected(project="churn", source=SOURCE, why="nothing needs it"), "collection"
+    )
+    assert (await gateway.read("/v1/images"))["images"] == []
+    async with gateway.http() as http:
+        body = {"command": "deploy", "source": {"digest": SOURCE}}
+        assert (await http.post("/v1/commands", json=body)).status_code == 404
+    await gateway.hear(indexed(), "another")
+    assert [each["vanished"] for each in (await gateway.read("/v1/images"))["images"]] == [False]

@@ -8,6 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 import sqlalchemy as sa
+from placet.events.contracts.gateway import SourceUploaded
+from placet.events.contracts.indexer import SourceCollected
 from placet.events.store import Run, Unit
 from placet.events.testing import changed
 from placet.gateway import projections as p
@@ -224,3 +226,17 @@ async def test_whom_a_source_names_is_forgotten_with_its_rows(
     assert await found(gateway, owner="ada@example.org") == []
     shown = await gateway.read(f"/v1/images/{shelf['churn']}")
     assert (shown["owner"], shown["card"]) == (None, None)
+
+
+async def test_a_source_that_was_collected_is_announced_again_when_it_is_sent_again(gateway: Gateway) -> None:
+    await shelve(gateway, 1, "churn", owner="ada@example.org")
+    (image,) = (await gateway.read("/v1/images"))["images"]
+    collected = SourceCollected(project="churn", source=image["source"], why="nothing needs it")
+    await gateway.hear(collected, "collection")
+    assert await found(gateway, owner="ada@example.org") == []
+    gateway.sources.archives.clear()
+    await shelve(gateway, 1, "churn", owner="ada@example.org")
+    assert await found(gateway, owner="ada@example.org") == ["churn"]
+    assert [each.source for each in await gateway.said() if isinstance(each, SourceUploaded)] == 2 * [
+        image["source"]
+    ]

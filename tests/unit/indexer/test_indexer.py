@@ -17,6 +17,7 @@ from placet.errors import Unavailable
 from placet.events.contracts.indexer import ImageIndexed, ImageUnknown, ImageVanished, TagMoved
 from placet.events.testing import changed, given
 from placet.indexer.adapters.oci_registry import RegistryImages
+from placet.indexer.adapters.registry_storage import RegistryStorage
 from placet.indexer.bootstrap import build
 from placet.indexer.domain import IMAGE as INDEX
 from placet.indexer.domain import STRANGER, TAG, Found, Index, Meet, Missing, Point
@@ -147,6 +148,7 @@ class Shelf:
 
     seen: Found | Missing = FOUND
     trouble: list[Exception] = field(default_factory=list)
+    gone: bool = False
 
     async def look_up(self, repository: str, image: str) -> Found | Missing:
         if self.trouble:
@@ -154,7 +156,7 @@ class Shelf:
         return self.seen
 
     async def is_there(self, repository: str, image: str) -> bool:
-        return isinstance(await self.look_up(repository, image), Found)
+        return not self.gone
 
     async def repositories(self) -> Sequence[str] | None:
         return None
@@ -174,7 +176,7 @@ def shelf() -> Shelf:
 @pytest.fixture
 async def indexer(tmp_path: Path, shelf: Shelf) -> AsyncIterator[Alone]:
     settings = IndexerSettings(registry=str(tmp_path))
-    ports = Ports(images=shelf)
+    ports = Ports(images=shelf, storage=RegistryStorage(ImageLayout(tmp_path)))
     async with alone(
         "indexer", tmp_path, lambda wiring: build(settings, wiring, ports), tables=(TABLES,)
     ) as one:

@@ -101,7 +101,8 @@ class Commands:
         context = Context(project=project, correlation=self._wiring.ids.new(), actor=actor)
 
         async def change(work: UnitOfWork) -> None:
-            if await work.history(f"source/{source}"):
+            is_known = await self._queries.source(source) is not None
+            if await work.history(f"source/{source}") and is_known:
                 return
             work.stage(
                 f"source/{source}", [gateway.SourceUploaded(source=source, size=size, project=project)]

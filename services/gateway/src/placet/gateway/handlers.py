@@ -74,6 +74,16 @@ async def on_image_vanished(heard: Heard[indexer.ImageVanished], work: UnitOfWor
     work.run(sa.update(p.images).where(p.images.c.image == heard.data.image).values(vanished=True))
 
 
+async def on_image_collected(heard: Heard[indexer.ImageCollected], work: UnitOfWork, reads: Reads) -> None:
+    work.run(sa.delete(p.images).where(p.images.c.image == heard.data.image))
+
+
+async def on_source_collected(heard: Heard[indexer.SourceCollected], work: UnitOfWork, reads: Reads) -> None:
+    """What was known of it, and of whom it names, goes with it."""
+    for table in (p.sources, p.cards, p.results):
+        work.run(sa.delete(table).where(table.c.source == heard.data.source))
+
+
 async def on_certificate_issued(
     heard: Heard[certifier.CertificateIssued], work: UnitOfWork, reads: Reads
 ) -> None:

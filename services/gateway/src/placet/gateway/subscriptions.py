@@ -22,6 +22,8 @@ HEARS: Mapping[type, Handler] = {
     builder.BuildFailed: handlers.on_step,
     indexer.ImageIndexed: handlers.on_image_indexed,
     indexer.ImageVanished: handlers.on_image_vanished,
+    indexer.ImageCollected: handlers.on_image_collected,
+    indexer.SourceCollected: handlers.on_source_collected,
     deployer.ResourcesReserved: handlers.on_step,
     deployer.ResourcesRefused: handlers.on_step,
     deployer.StartAccepted: handlers.on_step,

@@ -1,26 +1,42 @@
-"""What the registry tells by itself: its notifications, as Docker's distribution sends them.
+"""What the registry tells by itself, and what operators ask about it.
 
-None of it is believed. A notification only says where to look, so whoever has the token can at most have the indexer
-look at the registry.
+A registry's notifications, as Docker's distribution sends them, are not believed. They only say where to look, so
+whoever has their token can at most have the indexer look at the registry.
 """
 
 from __future__ import annotations
 
 import hmac
+from dataclasses import asdict
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any
 
 import msgspec
-from fastapi import APIRouter, Depends, Request
+from anyio import to_thread
+from fastapi import APIRouter, Depends, Query, Request
 
-from placet.errors import TooLarge, Unauthenticated, Unreadable
+from placet.errors import Forbidden, TooLarge, Unauthenticated, Unreadable
 from placet.events import PLATFORM, Context, UnitOfWork, Wiring, transact
 from placet.events.envelope import Actor
 from placet.events.known_fields import known_parameters
+from placet.indexer import queries
+from placet.indexer.garbage import Collection
 from placet.indexer.reconcile import LOOK, MODELS, SERVICE, LookJob
 from placet.oci import is_digest, is_repository
+from placet.trust import KeySet, tokens
 
 MAX_BODY = 1024 * 1024
 CHANGES = ("push", "delete")
 """Actions after which the registry holds something else; of pulls it tells too."""
+
+
+OPERATORS = frozenset({"operator", "admin"})
+USUAL_DAYS = 30
+OlderThan = Annotated[
+    int,
+    Query(ge=1, le=36_500, alias="olderThan", description="days; what is younger may still be on its way"),
+]
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -63,6 +79,52 @@ def router(*, token: str, prefix: str, wiring: Wiring) -> APIRouter:
         if looks:
             await _ask_for(looks, wiring)
         return {"looks": len(looks)}
+
+    return api
+
+
+def garbage_router(*, keys: Path, collection: Collection) -> APIRouter:
+    """`keys` is the file with the public keys of tokens."""
+    wiring = collection.wiring
+
+    async def operator(request: Request) -> tokens.Token:
+        known = await to_thread.run_sync(KeySet.load, keys)
+        token = tokens.verify_bearer(request.headers.get("authorization"), known, now=wiring.clock.now())
+        if await queries.is_revoked(wiring.store, token.id):
+            raise Unauthenticated("this token was revoked", fix="ask an admin for a new one")
+        if not token.roles & OPERATORS:
+            raise Forbidden(
+                f"garbage is for the roles {', '.join(sorted(OPERATORS))}", fix="ask an admin for a token"
+            )
+        return token
+
+    caller = Depends(operator)
+    api = APIRouter(prefix="/v1", tags=["registry"], dependencies=[Depends(known_parameters)])
+
+    @api.get("/garbage")
+    async def get_garbage(who: tokens.Token = caller, older_than: OlderThan = USUAL_DAYS) -> dict[str, Any]:
+        """What would be removed from the registry, what is kept, and why. Removes nothing."""
+        found = await collection.find(timedelta(days=older_than))
+        return {
+            "remove": [asdict(item) for item in found.remove],
+            "keep": [asdict(item) for item in found.keep],
+            "bytes": found.bytes,
+        }
+
+    @api.post("/garbage/collections")
+    async def post_collection(
+        who: tokens.Token = caller, older_than: OlderThan = USUAL_DAYS
+    ) -> dict[str, Any]:
+        """Remove it. `swept` are the bytes of what nothing named besides, where the registry is a folder; `stopped`
+        says why not all was removed."""
+        collected = await collection.collect(timedelta(days=older_than), Actor.person(who.person))
+        stopped = collected.stopped
+        return {
+            "removed": [asdict(item) for item in collected.removed],
+            "bytes": sum(item.bytes for item in collected.removed),
+            "swept": collected.swept,
+            "stopped": None if stopped is None else {"why": stopped.detail, "fix": stopped.fix},
+        }
 
     return api
 

@@ -8,7 +8,9 @@ from urllib.parse import urlsplit
 from placet.events import Periodic, Service, Wiring
 from placet.events.catalog import contract_of
 from placet.indexer.adapters.oci_registry import RegistryImages
-from placet.indexer.api import router
+from placet.indexer.adapters.registry_storage import RegistryStorage
+from placet.indexer.api import garbage_router, router
+from placet.indexer.garbage import Collection
 from placet.indexer.ports import Ports
 from placet.indexer.reconcile import SERVICE, Reconciliation, look_worker
 from placet.indexer.settings import IndexerSettings
@@ -21,7 +23,7 @@ async def build(settings: IndexerSettings, wiring: Wiring, ports: Ports | None =
     if ports is None:
         registry = open_registry(settings.registry)
         close.append(registry.close)
-        ports = Ports(images=RegistryImages(registry))
+        ports = Ports(images=RegistryImages(registry), storage=RegistryStorage(registry))
     reconciliation = Reconciliation(
         images=ports.images, wiring=wiring, patience=timedelta(seconds=settings.announce_seconds)
     )
@@ -29,6 +31,12 @@ async def build(settings: IndexerSettings, wiring: Wiring, ports: Ports | None =
         ()
         if settings.notification_token is None
         else (router(token=settings.notification_token, prefix=_prefix(settings.registry), wiring=wiring),)
+    )
+    collection = Collection(storage=ports.storage, wiring=wiring)
+    asked = (
+        ()
+        if settings.token_keys is None
+        else (garbage_router(keys=settings.token_keys, collection=collection),)
     )
     return Service(
         name=SERVICE,
@@ -38,7 +46,7 @@ async def build(settings: IndexerSettings, wiring: Wiring, ports: Ports | None =
         reaction=reaction(ports),
         workers=(look_worker(reconciliation),) if notified else (),
         periodic=(Periodic(name="look", every=settings.look_seconds, run=reconciliation.run),),
-        routers=notified,
+        routers=(*notified, *asked),
         close=tuple(close),
     )
 

@@ -11,7 +11,14 @@ from datetime import timedelta
 from types import MappingProxyType
 from typing import assert_never
 
-from placet.events.contracts.indexer import ImageIndexed, ImageUnknown, ImageVanished, TagMoved
+from placet.events.contracts.indexer import (
+    ImageCollected,
+    ImageIndexed,
+    ImageUnknown,
+    ImageVanished,
+    SourceCollected,
+    TagMoved,
+)
 from placet.events.decider import Decider
 
 LABEL = "io.placet."
@@ -43,13 +50,46 @@ class Index:
     seen: Found | Missing
 
 
-Happened = ImageIndexed | ImageVanished
+@dataclass(frozen=True, kw_only=True)
+class Collect:
+    """An image was removed as garbage."""
+
+    project: str
+    release: int
+    image: str
+    repository: str
+    why: str
+
+
+Command = Index | Collect
+Happened = ImageIndexed | ImageVanished | ImageCollected
 
 Told = Mapping[str, bool]
 """By image: whether the last that was said of it is that it is there."""
 
 
-def decide(command: Index, told: Told) -> Sequence[Happened]:
+def decide(command: Command, told: Told) -> Sequence[Happened]:
+    match command:
+        case Index():
+            return _index(command, told)
+        case Collect():
+            return _collect(command) if told.get(command.image) else []
+    assert_never(command)
+
+
+def _collect(command: Collect) -> Sequence[Happened]:
+    return [
+        ImageCollected(
+            project=command.project,
+            release=command.release,
+            image=command.image,
+            repository=command.repository,
+            why=command.why,
+        )
+    ]
+
+
+def _index(command: Index, told: Told) -> Sequence[Happened]:
     if told.get(command.image) is isinstance(command.seen, Found):
         return []
     match command.seen:
@@ -89,7 +129,7 @@ def evolve(told: Told, event: Happened) -> Told:
     return MappingProxyType({**told, event.image: isinstance(event, ImageIndexed)})
 
 
-IMAGE: Decider[Index, Told, Happened] = Decider(initial=MappingProxyType({}), decide=decide, evolve=evolve)
+IMAGE: Decider[Command, Told, Happened] = Decider(initial=MappingProxyType({}), decide=decide, evolve=evolve)
 
 
 def image_stream(project: str, release: int) -> str:
@@ -166,3 +206,28 @@ TAG: Decider[Point, str | None, TagMoved] = Decider(
 
 def tag_stream(repository: str, tag: str) -> str:
     return f"tag/{repository}:{tag}"
+
+
+# Sources.
+
+
+@dataclass(frozen=True, kw_only=True)
+class CollectSource:
+    """A source was removed as garbage."""
+
+    project: str
+    source: str
+    why: str
+
+
+def decide_source(command: CollectSource, _: None) -> Sequence[SourceCollected]:
+    return [SourceCollected(project=command.project, source=command.source, why=command.why)]
+
+
+SOURCE: Decider[CollectSource, None, SourceCollected] = Decider(
+    initial=None, decide=decide_source, evolve=lambda _, event: None
+)
+
+
+def source_stream(source: str) -> str:
+    return f"source/{source}"

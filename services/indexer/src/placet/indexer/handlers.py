@@ -1,4 +1,7 @@
-"""An image was announced: look at it in the registry, and say what is there."""
+"""An image was announced: look at it in the registry, and say what is there.
+
+And what others say that decides what may ever be removed: what was certified, what was started, what is in use.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +9,57 @@ import sqlalchemy as sa
 
 from placet.events import Heard, UnitOfWork
 from placet.events.contracts.builder import ImageBuilt, ImageReused
+from placet.events.contracts.certifier import CertificateIssued
+from placet.events.contracts.deployer import StartAccepted
+from placet.events.contracts.gateway import DeployRequested, SourceUploaded, TokenRevoked
 from placet.indexer import projections as p
 from placet.indexer.domain import IMAGE, Found, Index, image_stream
 from placet.indexer.ports import Ports
 
 
 async def on_image_built(heard: Heard[ImageBuilt], work: UnitOfWork, ports: Ports) -> None:
-    await _index(heard.data, work, ports)
+    await _index(heard, work, ports)
 
 
 async def on_image_reused(heard: Heard[ImageReused], work: UnitOfWork, ports: Ports) -> None:
-    await _index(heard.data, work, ports)
+    await _index(heard, work, ports)
 
 
-async def _index(announced: ImageBuilt | ImageReused, work: UnitOfWork, ports: Ports) -> None:
+async def on_certificate_issued(heard: Heard[CertificateIssued], work: UnitOfWork, ports: Ports) -> None:
+    """Whatever was certified stays for good: the certificate is evidence, also when it has ended."""
+    work.put(p.grounds, image=heard.data.image, ground=f"certified by {heard.data.certificate}")
+
+
+async def on_start_accepted(heard: Heard[StartAccepted], work: UnitOfWork, ports: Ports) -> None:
+    started = heard.data
+    work.put(
+        p.grounds, image=started.image, ground=f"started as release {started.release} of {started.project}"
+    )
+
+
+async def on_source_uploaded(heard: Heard[SourceUploaded], work: UnitOfWork, ports: Ports) -> None:
+    uploaded = heard.data
+    work.put(
+        p.sources,
+        source=uploaded.source,
+        project=uploaded.project,
+        size=uploaded.size,
+        asked_at=work.now.timestamp(),
+    )
+
+
+async def on_deploy_requested(heard: Heard[DeployRequested], work: UnitOfWork, ports: Ports) -> None:
+    """A source that is used again is as good as new."""
+    mine = p.sources.c.source == heard.data.source
+    work.run(sa.update(p.sources).where(mine).values(asked_at=work.now.timestamp()))
+
+
+async def on_token_revoked(heard: Heard[TokenRevoked], work: UnitOfWork, ports: Ports) -> None:
+    work.put(p.revoked_tokens, token=heard.data.token)
+
+
+async def _index(heard: Heard[ImageBuilt] | Heard[ImageReused], work: UnitOfWork, ports: Ports) -> None:
+    announced = heard.data
     seen = await ports.images.look_up(announced.repository, announced.image)
     command = Index(
         project=announced.project,
@@ -38,7 +78,9 @@ async def _index(announced: ImageBuilt | ImageReused, work: UnitOfWork, ports: P
         release=announced.release,
         source=announced.source,
         correlation=work.context.correlation,
+        announced_at=work.now.timestamp(),
         is_there=isinstance(seen, Found),
+        collecting=None,
     )
     theirs = sa.and_(p.strangers.c.repository == announced.repository, p.strangers.c.image == announced.image)
     work.run(sa.delete(p.strangers).where(theirs))

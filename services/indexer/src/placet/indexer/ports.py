@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Protocol
 
 from sqlalchemy import Row, Select
@@ -38,6 +39,31 @@ class Images(Protocol):
         """Whether an image is there under this digest, and not something else or nothing."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Weighed:
+    """What an image takes. `blobs` are sizes in bytes by digest, also of what speaks of it; `beside` those artifacts'
+    types."""
+
+    blobs: Mapping[str, int]
+    beside: frozenset[str]
+
+
+class Storage(Protocol):
+    """Each method raises Unavailable while the registry is away, and Refused where it does not allow removals."""
+
+    async def weigh(self, repository: str, image: str) -> Weighed | None:
+        """None if it is not there."""
+
+    async def remove(self, repository: str, image: str) -> None:
+        """Remove an image after what speaks of it. What is gone already is no error."""
+
+    async def remove_source(self, source: str) -> None: ...
+
+    async def sweep(self, repository: str, before: datetime) -> int:
+        """Remove what no manifest names and nobody put since then, where the registry does not do it by itself; how
+        many bytes that frees."""
+
+
 class Reads(Protocol):
     """Selects on the indexer's own tables."""
 
@@ -47,3 +73,4 @@ class Reads(Protocol):
 @dataclass(frozen=True, kw_only=True)
 class Ports:
     images: Images
+    storage: Storage

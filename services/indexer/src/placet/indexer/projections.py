@@ -20,8 +20,31 @@ images = sa.Table(
     sa.Column("release", sa.Integer, nullable=False),
     sa.Column("source", sa.Text, nullable=False),
     sa.Column("correlation", sa.Text, nullable=False),
+    sa.Column("announced_at", sa.Double, nullable=False),
     sa.Column("is_there", sa.Boolean, nullable=False),
+    # Why it is being removed; written before it is, so that its absence is told as what it was.
+    sa.Column("collecting", sa.Text),
 )
+
+grounds = sa.Table(
+    "grounds",
+    TABLES,
+    # Why an image stays for good: each certificate, and each start.
+    sa.Column("image", sa.Text, primary_key=True),
+    sa.Column("ground", sa.Text, primary_key=True),
+)
+
+sources = sa.Table(
+    "sources",
+    TABLES,
+    sa.Column("source", sa.Text, primary_key=True),
+    sa.Column("project", sa.Text, nullable=False),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    # When it was uploaded, or when a release of it was requested last.
+    sa.Column("asked_at", sa.Double, nullable=False),
+)
+
+revoked_tokens = sa.Table("revoked_tokens", TABLES, sa.Column("token", sa.Text, primary_key=True))
 
 tags = sa.Table(
     "tags",

@@ -8,6 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from placet.events import tables
 from placet.indexer import projections as p
 from placet.indexer.ports import Reads
 
@@ -25,6 +26,33 @@ async def repositories(reads: Reads) -> Sequence[str]:
     """Those that an image was ever announced in."""
     rows = await reads.rows(sa.select(p.images.c.repository).distinct())
     return [row.repository for row in rows]
+
+
+async def all_images(reads: Reads) -> Sequence[sa.Row[Any]]:
+    query = sa.select(p.images).order_by(p.images.c.project, p.images.c.release, p.images.c.image)
+    return await reads.rows(query)
+
+
+async def all_sources(reads: Reads) -> Sequence[sa.Row[Any]]:
+    return await reads.rows(sa.select(p.sources).order_by(p.sources.c.project, p.sources.c.source))
+
+
+async def grounds(reads: Reads) -> Mapping[str, Sequence[str]]:
+    """By image: why it stays for good."""
+    found: dict[str, list[str]] = {}
+    for row in await reads.rows(sa.select(p.grounds).order_by(p.grounds.c.image, p.grounds.c.ground)):
+        found.setdefault(row.image, []).append(row.ground)
+    return found
+
+
+async def unhandled(reads: Reads) -> int:
+    """How many messages have arrived and were not handled, waiting or parked."""
+    (row,) = await reads.rows(sa.select(sa.func.count().label("all")).select_from(tables.inbox))
+    return int(row.all)
+
+
+async def is_revoked(reads: Reads, token: str) -> bool:
+    return bool(await reads.rows(sa.select(p.revoked_tokens).where(p.revoked_tokens.c.token == token)))
 
 
 async def known(reads: Reads, repository: str) -> Known:

@@ -12,6 +12,7 @@ import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -26,6 +27,7 @@ from placet.indexer.domain import (
     IMAGE,
     STRANGER,
     TAG,
+    Collect,
     Index,
     Meet,
     Missing,
@@ -94,6 +96,10 @@ class Reconciliation:
             else Missing(why=f"the registry has no {row.image} in {row.repository} any more")
         )
         if isinstance(seen, Missing) and not row.is_there:
+            return
+        if isinstance(seen, Missing) and row.collecting is not None:
+            # Removed as garbage, by somebody who came no further than that.
+            await self._transact(row.project, partial(tell_collected, row=row), correlation=row.correlation)
             return
         command = Index(
             project=row.project,
@@ -171,6 +177,24 @@ class Reconciliation:
             actor=Actor.service(SERVICE),
         )
         await transact(self.wiring, SERVICE, context, change)
+
+
+async def tell_collected(work: UnitOfWork, *, row: sa.Row[Any]) -> None:
+    """An image that was being removed is gone. Said once, whoever sees it first."""
+    command = Collect(
+        project=row.project,
+        release=row.release,
+        image=row.image,
+        repository=row.repository,
+        why=row.collecting,
+    )
+    await work.decide(IMAGE, image_stream(row.project, row.release), command)
+    mine = sa.and_(
+        p.images.c.repository == row.repository,
+        p.images.c.image == row.image,
+        p.images.c.collecting.is_not(None),  # or it was announced anew just now
+    )
+    work.run(sa.update(p.images).where(mine).values(is_there=False, collecting=None))
 
 
 def look_worker(reconciliation: Reconciliation) -> Worker[LookJob]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pydantic import Field
 
 from placet.events import ServiceSettings
@@ -18,6 +20,11 @@ class IndexerSettings(ServiceSettings):
         default=600.0,
         ge=0,
         description="how long an image may lie in a model's repository before its announcement is missed",
+    )
+    token_keys: Path | None = Field(
+        default=None,
+        description="file with the public keys that tokens are signed with, as a JSON list of {kid, x}; without one"
+        " nobody may ask for garbage to be collected",
     )
     notification_token: str | None = Field(
         default=None,

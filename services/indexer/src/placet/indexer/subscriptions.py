@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from placet.events import ByType, Heard, UnitOfWork
-from placet.events.contracts import builder, indexer
+from placet.events.contracts import builder, certifier, deployer, gateway, indexer
 from placet.indexer import handlers
 from placet.indexer.ports import Ports
 
@@ -15,6 +15,11 @@ Handler = Callable[[Heard[Any], UnitOfWork, Ports], Awaitable[None]]
 HEARS: Mapping[type, Handler] = {
     builder.ImageBuilt: handlers.on_image_built,
     builder.ImageReused: handlers.on_image_reused,
+    certifier.CertificateIssued: handlers.on_certificate_issued,
+    deployer.StartAccepted: handlers.on_start_accepted,
+    gateway.SourceUploaded: handlers.on_source_uploaded,
+    gateway.DeployRequested: handlers.on_deploy_requested,
+    gateway.TokenRevoked: handlers.on_token_revoked,
 }
 
 SAYS: tuple[type, ...] = (
@@ -22,6 +27,8 @@ SAYS: tuple[type, ...] = (
     indexer.ImageVanished,
     indexer.ImageUnknown,
     indexer.TagMoved,
+    indexer.ImageCollected,
+    indexer.SourceCollected,
 )
 
 

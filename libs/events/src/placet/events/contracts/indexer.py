@@ -61,3 +61,26 @@ class TagMoved:
     tag: str
     before: str
     image: str
+
+
+@event("indexer", "image.collected")
+class ImageCollected:
+    """An image that nothing needs was removed from the registry as garbage, with what spoke of it.
+
+    It was never certified or started. If it comes back, it is indexed again.
+    """
+
+    project: str
+    release: int
+    image: str
+    repository: str
+    why: str
+
+
+@event("indexer", "source.collected")
+class SourceCollected:
+    """A source that no image was kept of was removed from the registry as garbage. It can be uploaded again."""
+
+    project: str
+    source: str
+    why: str
