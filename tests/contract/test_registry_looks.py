@@ -11,6 +11,7 @@ import pytest
 from placet.errors import Unavailable
 from placet.events.contracts.indexer import ImageIndexed, ImageUnknown, ImageVanished
 from placet.oci import ImageLayout, Registry, open_registry
+from placet.oci.content import OCTET_STREAM
 
 from tests.contract.registry_looks import PATIENCE, LooksAtARegistry, look, notify, put_model
 from tests.support.servers import Registry as RegistryServer
@@ -71,6 +72,7 @@ class TestLooksAtAFolder(LooksAtARegistry):
     ) -> None:
         events = [
             {"action": "pull", "target": {"repository": "models/churn"}},
+            {"action": "push", "target": {"repository": "models/churn", "mediaType": OCTET_STREAM}},
             {"action": "push", "target": {"repository": "sources", "digest": f"sha256:{'1' * 64}"}},
             {"action": "push", "target": {"repository": "models/../../etc"}},
             {"action": "push"},

@@ -24,13 +24,10 @@ from placet.indexer import queries
 from placet.indexer.garbage import Collection
 from placet.indexer.reconcile import LOOK, MODELS, SERVICE, LookJob
 from placet.oci import is_digest, is_repository
+from placet.oci.content import MANIFEST_TYPES
 from placet.trust import KeySet, tokens
 
 MAX_BODY = 1024 * 1024
-CHANGES = ("push", "delete")
-"""Actions after which the registry holds something else; of pulls it tells too."""
-
-
 OPERATORS = frozenset({"operator", "admin"})
 USUAL_DAYS = 30
 OlderThan = Annotated[
@@ -39,9 +36,10 @@ OlderThan = Annotated[
 ]
 
 
-class Target(msgspec.Struct, frozen=True):
+class Target(msgspec.Struct, frozen=True, rename="camel"):
     repository: str = ""
     digest: str = ""
+    media_type: str = ""
 
 
 class Notification(msgspec.Struct, frozen=True):
@@ -133,10 +131,14 @@ def _looks(envelope: Envelope, prefix: str) -> dict[str, LookJob]:
     """The looks that the events call for, by their keys: what is named twice is looked at once."""
     looks = {}
     for event in envelope.events:
-        repository = event.target.repository.removeprefix(prefix)
-        if event.action not in CHANGES or not repository.startswith(MODELS) or not is_repository(repository):
+        target = event.target
+        # Layers are told of like manifests, and asked for as one some registries break.
+        is_push = event.action == "push" and target.media_type in MANIFEST_TYPES
+        repository = target.repository.removeprefix(prefix)
+        is_ours = repository.startswith(MODELS) and is_repository(repository)
+        if not is_ours or not (is_push or event.action == "delete"):
             continue
-        image = event.target.digest if is_digest(event.target.digest) else None
+        image = target.digest if is_push and is_digest(target.digest) else None
         looks[f"{repository}@{image or ''}"] = LookJob(repository=repository, image=image)
     return looks
 
