@@ -135,6 +135,20 @@ class Scenarios:
         started = await ask(platform, "start", project)
         assert started.state == "live"
 
+    async def test_what_is_certified_is_no_garbage_though_its_project_is_deleted(
+        self, platform: Platform, tmp_path: Path, project: str
+    ) -> None:
+        live = await deploy(platform, write_project(tmp_path / "p", project))
+        await ask(platform, "delete", project)
+        async with client_of(platform) as client:
+            collected = await client.collect_garbage(older_than=1)
+            kept = {item.digest: item.why for item in (await client.garbage(older_than=1)).keep}
+        assert collected.removed == ()
+        assert live.image is not None
+        assert live.source is not None
+        assert str(live.certificate) in kept[live.image]
+        assert live.image in kept[live.source]
+
     # what is refused, and how
 
     async def test_a_rule_refuses_with_its_reason_and_its_fix(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from placet.errors import Refused, Unavailable
 from placet.events import tables as library
 from placet.events.contracts.gateway import SourceUploaded, TokenRevoked
-from placet.events.contracts.indexer import ImageCollected, ImageIndexed, SourceCollected
+from placet.events.contracts.indexer import ImageCollected, ImageIndexed, ImageVanished, SourceCollected
 from placet.events.store import Put, Unit
+from placet.events.testing import changed
 from placet.indexer.bootstrap import build
 from placet.indexer.garbage import CERTIFICATE, Image, Source, plan
 from placet.indexer.ports import Ports, Weighed
@@ -23,11 +24,12 @@ from placet.indexer.projections import TABLES
 from placet.indexer.settings import IndexerSettings
 from placet.trust import SigningKey, own_key, tokens
 
-from tests.unit.gateway.roads import IMAGE, SOURCE, accepted_start, built, certified
+from tests.unit.gateway.roads import IMAGE, SOURCE, accepted_start, asked, built, certified
 from tests.unit.hearing import Alone, alone
 from tests.unit.indexer.test_indexer import Shelf
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
+OTHER, OTHER_IMAGE = f"sha256:{'6' * 64}", f"sha256:{'2' * 64}"
 AGE, OLD = timedelta(days=30), NOW - timedelta(days=31)
 BARE = Image(
     image=IMAGE,
@@ -138,13 +140,17 @@ class Heap:
     beside: frozenset[str] = frozenset()
     refusal: Refused | None = None
     dies: bool = False
+    meanwhile: Callable[[], Awaitable[None]] | None = None
+    """Happens once, while a removal is under way."""
 
-    async def weigh(self, repository: str, image: str) -> Weighed | None:
+    async def weigh(self, repository: str, image: str, *, alone: bool = False) -> Weighed | None:
         return Weighed(blobs={image: 7}, beside=self.beside) if image in self.held else None
 
     async def remove(self, repository: str, image: str) -> None:
         if self.refusal is not None:
             raise self.refusal
+        if self.meanwhile is not None:
+            await self.meanwhile()
         self.held.discard(image)
         if self.dies:
             raise ConnectionAbortedError("the process dies here")
@@ -282,6 +288,37 @@ async def test_a_crash_after_the_removal_is_made_up_for_by_the_next_look(world: 
     assert said[1].why == "never certified nor started, and last announced 30 days ago"
 
 
+async def test_an_image_that_is_announced_while_it_is_removed_is_not_told_to_be_there(world: World) -> None:
+    """Else it would be certified, and its certificate one of nothing."""
+    world.alone.clock.pass_(AGE)
+
+    async def announce() -> None:
+        await world.alone.hear(built(release=2))
+
+    world.heap.meanwhile = announce
+    await world.collect()
+    _, vanished, *_ = await world.alone.said()
+    assert isinstance(vanished, ImageVanished)
+    assert (vanished.release, "removed as garbage" in vanished.why) == (2, True)
+
+
+async def test_what_is_announced_after_it_was_found_is_garbage_no_more(world: World) -> None:
+    await world.alone.hear(SourceUploaded(source=OTHER, size=1, project="churn"))
+    await world.alone.hear(changed(built(image=OTHER_IMAGE, release=2), source=OTHER))
+    world.heap.held |= {OTHER, OTHER_IMAGE}
+    world.alone.clock.pass_(AGE)
+
+    async def ask_again() -> None:
+        world.heap.meanwhile = None
+        await world.alone.hear(changed(built(image=OTHER_IMAGE, release=3), source=OTHER))
+        await world.alone.hear(changed(asked(), source=OTHER))
+
+    world.heap.meanwhile = ask_again
+    _, collected = await world.collect()
+    assert {item["digest"] for item in collected["removed"]} == {IMAGE, SOURCE}
+    assert world.heap.held == {OTHER, OTHER_IMAGE}
+
+
 async def test_nothing_is_garbage_while_messages_wait_to_be_handled(world: World) -> None:
     world.alone.clock.pass_(AGE)
     row = {
@@ -306,7 +343,7 @@ async def test_nothing_is_garbage_while_messages_wait_to_be_handled(world: World
 async def test_a_registry_that_is_away_has_no_garbage(world: World) -> None:
     world.alone.clock.pass_(AGE)
 
-    async def away(repository: str, image: str) -> Weighed | None:
+    async def away(repository: str, image: str, *, alone: bool = False) -> Weighed | None:
         raise Unavailable("away")
 
     world.heap.weigh = away  # type: ignore[method-assign]

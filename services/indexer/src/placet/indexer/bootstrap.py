@@ -43,7 +43,7 @@ async def build(settings: IndexerSettings, wiring: Wiring, ports: Ports | None =
         wiring=wiring,
         hears=frozenset(contract_of(event).producer for event in HEARS),
         says=SAYS,
-        reaction=reaction(ports),
+        reaction=reaction(ports, wiring.store),
         workers=(look_worker(reconciliation),) if notified else (),
         periodic=(Periodic(name="look", every=settings.look_seconds, run=reconciliation.run),),
         routers=(*notified, *asked),

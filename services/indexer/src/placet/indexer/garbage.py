@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from placet.errors import Refused, Unavailable
 from placet.events import Actor, Context, UnitOfWork, Wiring, transact
-from placet.events.store import Run, Unit
+from placet.events.store import Claim, ClaimLost, Run, Unit
 from placet.indexer import projections as p
 from placet.indexer import queries
 from placet.indexer.domain import SOURCE, CollectSource, source_stream
@@ -54,7 +54,8 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True)
 class Item:
-    """Something in the registry, and why it is kept or not. `bytes` is what its removal frees."""
+    """Something in the registry, and why it is kept or not. `bytes` is what its removal frees, as far as images
+    share; what artifacts beside images share with one another counts with each."""
 
     kind: Literal["image", "source"]
     digest: str
@@ -171,7 +172,8 @@ class Collection:
             )
         grounds = await queries.grounds(reads)
         images = [
-            await self._weighed(row, grounds.get(row.image, ())) for row in await queries.all_images(reads)
+            await self._weighed(row, grounds.get(row.image, ()), age)
+            for row in await queries.all_images(reads)
         ]
         sources = [
             Source(source=row.source, project=row.project, size=row.size, asked_at=self._moment(row.asked_at))
@@ -180,24 +182,29 @@ class Collection:
         return plan(images, sources, now=self.wiring.clock.now(), age=age)
 
     async def collect(self, age: timedelta, actor: Actor) -> Collected:
-        """Remove what `find` finds, as far as the registry allows it, in the name of who asked."""
+        """Remove what `find` finds and what is garbage still when its turn comes, as far as the registry allows it.
+
+        It is said in the name of `actor`, who asked for it.
+        """
         found = await self.find(age)
+        before = self.wiring.clock.now() - age
         removed: list[Item] = []
         stopped: Refused | None = None
         for item in found.remove:
             try:
-                await self._remove(item, actor)
+                if await self._remove(item, before, actor):
+                    removed.append(item)
             except Refused as no:
                 stopped = no
                 break
-            removed.append(item)
-        before = self.wiring.clock.now() - age
         repositories = dict.fromkeys(item.repository for item in (*found.remove, *found.keep))
         swept = [await self.storage.sweep(each, before) for each in repositories]
         return Collected(removed=tuple(removed), swept=sum(swept), stopped=stopped)
 
-    async def _weighed(self, row: sa.Row[Any], grounds: Sequence[str]) -> Image:
-        weighed = await self.storage.weigh(row.repository, row.image)
+    async def _weighed(self, row: sa.Row[Any], grounds: Sequence[str], age: timedelta) -> Image:
+        is_young = self.wiring.clock.now() - self._moment(row.announced_at) < age
+        is_kept = bool(grounds) or is_young
+        weighed = await self.storage.weigh(row.repository, row.image, alone=is_kept)
         return Image(
             image=row.image,
             repository=row.repository,
@@ -211,24 +218,43 @@ class Collection:
             blobs=weighed.blobs if weighed else None,
         )
 
-    async def _remove(self, item: Item, actor: Actor) -> None:
+    async def _remove(self, item: Item, before: datetime, actor: Actor) -> bool:
+        """Whether it was removed; not if it was asked for since it was found."""
         context = Context(project=item.project, correlation=self.wiring.ids.new(), actor=actor)
-        if item.kind == "source":
-            await self.storage.remove_source(item.digest)
-            await transact(self.wiring, SERVICE, context, partial(_tell_source, item=item))
-            return
+        if item.kind == "image":
+            return await self._remove_image(item, before, context)
+        if await queries.is_asked_for_since(self.wiring.store, item.digest, before.timestamp()):
+            return False
+        await self.storage.remove_source(item.digest)
+        await transact(self.wiring, SERVICE, context, partial(_tell_source, item=item))
+        return True
+
+    async def _remove_image(self, item: Item, before: datetime, context: Context) -> bool:
         mine = sa.and_(p.images.c.repository == item.repository, p.images.c.image == item.digest)
-        mark = sa.update(p.images).where(mine).values(collecting=item.why)
-        await self.wiring.store.commit(Unit(writes=(Run(statement=mark),)))
+        is_old = p.images.c.announced_at <= before.timestamp()
+        mark = sa.update(p.images).where(mine, is_old).values(collecting=item.why)
         try:
+            await self.wiring.store.commit(Unit(claims=(Claim(statement=mark),)))
+        except ClaimLost:
+            return False
+        # From here on nobody is told that it is there (`handlers.py`); before, somebody may have been.
+        weighed = await self.storage.weigh(item.repository, item.digest)
+        try:
+            if weighed is not None and CERTIFICATE in weighed.beside:
+                await self._unmark(mine)
+                return False
             await self.storage.remove(item.repository, item.digest)
         except Refused:
-            kept = sa.update(p.images).where(mine).values(collecting=None)
-            await self.wiring.store.commit(Unit(writes=(Run(statement=kept),)))
+            await self._unmark(mine)
             raise
-        rows = await self.wiring.store.rows(sa.select(p.images).where(mine))
-        if rows and rows[0].collecting is not None:
-            await transact(self.wiring, SERVICE, context, partial(tell_collected, row=rows[0]))
+        for row in await self.wiring.store.rows(sa.select(p.images).where(mine)):
+            if row.collecting is not None:
+                await transact(self.wiring, SERVICE, context, partial(tell_collected, row=row))
+        return True
+
+    async def _unmark(self, mine: sa.ColumnElement[bool]) -> None:
+        kept = sa.update(p.images).where(mine).values(collecting=None)
+        await self.wiring.store.commit(Unit(writes=(Run(statement=kept),)))
 
     def _moment(self, timestamp: float) -> datetime:
         return datetime.fromtimestamp(timestamp, tz=self.wiring.clock.now().tzinfo)

@@ -13,31 +13,38 @@ from placet.events.contracts.certifier import CertificateIssued
 from placet.events.contracts.deployer import StartAccepted
 from placet.events.contracts.gateway import DeployRequested, SourceUploaded, TokenRevoked
 from placet.indexer import projections as p
-from placet.indexer.domain import IMAGE, Found, Index, image_stream
-from placet.indexer.ports import Ports
+from placet.indexer import queries
+from placet.indexer.domain import IMAGE, Found, Index, Missing, image_stream
+from placet.indexer.ports import Ports, Reads
 
 
-async def on_image_built(heard: Heard[ImageBuilt], work: UnitOfWork, ports: Ports) -> None:
-    await _index(heard, work, ports)
+async def on_image_built(heard: Heard[ImageBuilt], work: UnitOfWork, ports: Ports, reads: Reads) -> None:
+    await _index(heard, work, ports, reads)
 
 
-async def on_image_reused(heard: Heard[ImageReused], work: UnitOfWork, ports: Ports) -> None:
-    await _index(heard, work, ports)
+async def on_image_reused(heard: Heard[ImageReused], work: UnitOfWork, ports: Ports, reads: Reads) -> None:
+    await _index(heard, work, ports, reads)
 
 
-async def on_certificate_issued(heard: Heard[CertificateIssued], work: UnitOfWork, ports: Ports) -> None:
+async def on_certificate_issued(
+    heard: Heard[CertificateIssued], work: UnitOfWork, ports: Ports, reads: Reads
+) -> None:
     """Whatever was certified stays for good: the certificate is evidence, also when it has ended."""
     work.put(p.grounds, image=heard.data.image, ground=f"certified by {heard.data.certificate}")
 
 
-async def on_start_accepted(heard: Heard[StartAccepted], work: UnitOfWork, ports: Ports) -> None:
+async def on_start_accepted(
+    heard: Heard[StartAccepted], work: UnitOfWork, ports: Ports, reads: Reads
+) -> None:
     started = heard.data
     work.put(
         p.grounds, image=started.image, ground=f"started as release {started.release} of {started.project}"
     )
 
 
-async def on_source_uploaded(heard: Heard[SourceUploaded], work: UnitOfWork, ports: Ports) -> None:
+async def on_source_uploaded(
+    heard: Heard[SourceUploaded], work: UnitOfWork, ports: Ports, reads: Reads
+) -> None:
     uploaded = heard.data
     work.put(
         p.sources,
@@ -48,19 +55,26 @@ async def on_source_uploaded(heard: Heard[SourceUploaded], work: UnitOfWork, por
     )
 
 
-async def on_deploy_requested(heard: Heard[DeployRequested], work: UnitOfWork, ports: Ports) -> None:
+async def on_deploy_requested(
+    heard: Heard[DeployRequested], work: UnitOfWork, ports: Ports, reads: Reads
+) -> None:
     """A source that is used again is as good as new."""
     mine = p.sources.c.source == heard.data.source
     work.run(sa.update(p.sources).where(mine).values(asked_at=work.now.timestamp()))
 
 
-async def on_token_revoked(heard: Heard[TokenRevoked], work: UnitOfWork, ports: Ports) -> None:
+async def on_token_revoked(heard: Heard[TokenRevoked], work: UnitOfWork, ports: Ports, reads: Reads) -> None:
     work.put(p.revoked_tokens, token=heard.data.token)
 
 
-async def _index(heard: Heard[ImageBuilt] | Heard[ImageReused], work: UnitOfWork, ports: Ports) -> None:
+async def _index(
+    heard: Heard[ImageBuilt] | Heard[ImageReused], work: UnitOfWork, ports: Ports, reads: Reads
+) -> None:
     announced = heard.data
     seen = await ports.images.look_up(announced.repository, announced.image)
+    if await queries.is_being_removed(reads, announced.repository, announced.image):
+        # It may be there for a moment more; whoever relied on that would have a certificate of nothing.
+        seen = Missing(why=f"{announced.image} in {announced.repository} was just removed as garbage")
     command = Index(
         project=announced.project,
         release=announced.release,

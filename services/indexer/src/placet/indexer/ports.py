@@ -51,8 +51,8 @@ class Weighed:
 class Storage(Protocol):
     """Each method raises Unavailable while the registry is away, and Refused where it does not allow removals."""
 
-    async def weigh(self, repository: str, image: str) -> Weighed | None:
-        """None if it is not there."""
+    async def weigh(self, repository: str, image: str, *, alone: bool = False) -> Weighed | None:
+        """None if it is not there. `alone` leaves out what speaks of it, which takes long to find."""
 
     async def remove(self, repository: str, image: str) -> None:
         """Remove an image after what speaks of it. What is gone already is no error."""

@@ -45,6 +45,16 @@ async def grounds(reads: Reads) -> Mapping[str, Sequence[str]]:
     return found
 
 
+async def is_being_removed(reads: Reads, repository: str, image: str) -> bool:
+    mine = sa.and_(p.images.c.repository == repository, p.images.c.image == image)
+    return bool(await reads.rows(sa.select(p.images.c.image).where(mine, p.images.c.collecting.is_not(None))))
+
+
+async def is_asked_for_since(reads: Reads, source: str, moment: float) -> bool:
+    newer = sa.and_(p.sources.c.source == source, p.sources.c.asked_at > moment)
+    return bool(await reads.rows(sa.select(p.sources.c.source).where(newer)))
+
+
 async def unhandled(reads: Reads) -> int:
     """How many messages have arrived and were not handled, waiting or parked."""
     (row,) = await reads.rows(sa.select(sa.func.count().label("all")).select_from(tables.inbox))

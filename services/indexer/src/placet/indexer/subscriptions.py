@@ -8,9 +8,9 @@ from typing import Any
 from placet.events import ByType, Heard, UnitOfWork
 from placet.events.contracts import builder, certifier, deployer, gateway, indexer
 from placet.indexer import handlers
-from placet.indexer.ports import Ports
+from placet.indexer.ports import Ports, Reads
 
-Handler = Callable[[Heard[Any], UnitOfWork, Ports], Awaitable[None]]
+Handler = Callable[[Heard[Any], UnitOfWork, Ports, Reads], Awaitable[None]]
 
 HEARS: Mapping[type, Handler] = {
     builder.ImageBuilt: handlers.on_image_built,
@@ -32,5 +32,8 @@ SAYS: tuple[type, ...] = (
 )
 
 
-def reaction(ports: Ports) -> ByType:
-    return ByType.with_ports(HEARS, ports)
+def reaction(ports: Ports, reads: Reads) -> ByType:
+    def bound(handler: Handler) -> Callable[[Heard[Any], UnitOfWork], Awaitable[None]]:
+        return lambda heard, work: handler(heard, work, ports, reads)
+
+    return ByType({event: bound(handler) for event, handler in HEARS.items()})

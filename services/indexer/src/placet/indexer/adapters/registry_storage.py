@@ -8,6 +8,7 @@ from datetime import datetime
 from placet.errors import Unknown
 from placet.indexer.ports import Weighed
 from placet.oci import Descriptor, Registry
+from placet.oci.content import EMPTY
 
 SOURCES = "sources"
 
@@ -18,17 +19,20 @@ class RegistryStorage:
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
 
-    async def weigh(self, repository: str, image: str) -> Weighed | None:
+    async def weigh(self, repository: str, image: str, *, alone: bool = False) -> Weighed | None:
         try:
             manifest = await self._registry.manifest(repository, image)
         except Unknown:
             return None
         blobs = {blob.digest: blob.size for blob in manifest.blobs}
         beside = set()
+        if alone:
+            return Weighed(blobs=blobs, beside=frozenset())
         async for referrer in self._speaking_of(repository, image):
             beside.add(referrer.artifact_type or "")
             of_it = await self._registry.manifest(repository, referrer.digest)
-            blobs |= {blob.digest: blob.size for blob in of_it.blobs}
+            # Without the empty configuration, which all artifacts share.
+            blobs |= {blob.digest: blob.size for blob in of_it.blobs if blob.digest != EMPTY.digest}
         return Weighed(blobs=blobs, beside=frozenset(beside))
 
     async def remove(self, repository: str, image: str) -> None:
