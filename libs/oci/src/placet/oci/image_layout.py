@@ -453,8 +453,8 @@ def _is_used(path: Path) -> bool:
         os.utime(path)
     except FileNotFoundError:
         return False
-    except PermissionError:
-        return path.is_file()  # who may not write here names nothing here
+    except OSError:  # not ours, or mounted to read only: who may not write here names nothing here
+        return path.is_file()
     return True
 
 
