@@ -101,8 +101,8 @@ class Commands:
         context = Context(project=project, correlation=self._wiring.ids.new(), actor=actor)
 
         async def change(work: UnitOfWork) -> None:
-            is_known = await self._queries.source(source) is not None
-            if await work.history(f"source/{source}") and is_known:
+            # In this order: of two that are sent at once, the later one finds the row of the other behind its event.
+            if await work.history(f"source/{source}") and await self._queries.source(source) is not None:
                 return
             work.stage(
                 f"source/{source}", [gateway.SourceUploaded(source=source, size=size, project=project)]
