@@ -32,12 +32,14 @@ HEARS_ALL = "metadata"
 FOLDS = "gateway"
 
 NOBODY_ACTS: Mapping[type, str] = {
-    gateway.SourceUploaded: "a source belongs to no release yet; that somebody sent it is for the log",
     gateway.TokenIssued: "a token proves itself by its signature; only its end has to be told",
     builder.BuildAccepted: "who waits sees that it was taken on",
+    indexer.ImageUnknown: "nothing here starts it; whoever watches the log asks who pushed it",
+    indexer.ImageCollected: "the gateway shows it no more",
+    indexer.SourceCollected: "the gateway forgets it, and takes it again",
+    indexer.TagMoved: "images are known by digest here; who deploys by tags elsewhere wants to know",
     deployer.ResourcesRefused: "the end of the operation: the gateway says so to who asked",
     deployer.ResourcesReleased: "the deployer's own account of what is free",
-    deployer.StartAccepted: "who waits sees that it was taken on",
     deployer.ModelStarted: "the goal: the gateway shows the URL",
     deployer.ModelFailed: "the end of the operation: the gateway says so to who asked",
     deployer.ModelStopped: "the goal of a stop: the gateway shows it",
@@ -77,7 +79,7 @@ _IMAGE = (
     Step(
         hears=(builder.ImageBuilt, builder.ImageReused),
         says=(indexer.ImageIndexed,),
-        ends=(indexer.ImageUnknown,),
+        ends=(indexer.ImageVanished,),
         does="reads manifest, configuration and labels back from the registry, whoever pushed them",
     ),
     Step(

@@ -134,6 +134,25 @@ class RegistryContract:
             with pytest.raises(Unknown):
                 await client.manifest(repository, reference)
 
+    async def test_whether_a_manifest_is_there_is_told_for_certain(self, client: Registry) -> None:
+        manifest = await put_image(client, "models/churn")
+
+        assert await client.has_manifest("models/churn", manifest.digest)
+        assert not await client.has_manifest("models/churn", sha256_digest(b"missing"))
+        assert not await client.has_manifest("models/other", manifest.digest)
+        await client.delete_manifest("models/churn", manifest.digest)
+        assert not await client.has_manifest("models/churn", manifest.digest)
+
+    async def test_entries_are_tags_with_what_they_stand_for(self, client: Registry) -> None:
+        first = await put_image(client, "models/churn", b"first", tag="v1")
+        second = await put_image(client, "models/churn", b"second", tag="v2")
+        await push_artifact(client, "models/churn", artifact_type=CARD, subject=first.digest)
+
+        tagged = {tag: digest for tag, digest in await client.entries("models/churn") if tag is not None}
+
+        assert tagged == {"v1": first.digest, "v2": second.digest}
+        assert await client.entries("models/other") == ()
+
     async def test_a_manifest_whose_blobs_are_missing_is_refused(self, client: Registry) -> None:
         missing = Descriptor.of(b"missing", OCI_LAYER)
         config = await client.put_blob("models/churn", b"{}", media_type=EMPTY.media_type)

@@ -6,6 +6,7 @@ import asyncio
 import json
 import multiprocessing
 import os
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,20 @@ def client(tmp_path: Path) -> Registry:
 
 class TestImageLayout(RegistryContract):
     pass
+
+
+async def test_a_folder_that_is_not_there_knows_nothing_of_its_manifests(tmp_path: Path) -> None:
+    with pytest.raises(Unavailable, match="mount it again"):
+        await ImageLayout(tmp_path / "not-mounted").has_manifest("models/churn", f"sha256:{'1' * 64}")
+
+
+async def test_a_folder_lists_what_has_no_tag(tmp_path: Path) -> None:
+    registry = ImageLayout(tmp_path)
+    image = await put_image(registry, "models/churn")
+    card = await push_artifact(registry, "models/churn", artifact_type=CARD, subject=image.digest)
+
+    listed = await registry.entries("models/churn")
+    assert set(listed) == {(None, image.digest), (None, card.digest)}
 
 
 async def test_each_repository_is_an_image_layout_that_other_tools_read(tmp_path: Path) -> None:
@@ -124,3 +139,50 @@ async def test_processes_that_write_at_once_lose_nothing(tmp_path: Path) -> None
     assert len(await registry.tags("models/churn")) == 45
     assert len(await registry.referrers("models/churn", image.digest)) == 45
     assert os.listdir(tmp_path / ".partial") == []
+
+
+async def test_a_sweep_removes_what_nothing_names_and_nobody_put_lately(tmp_path: Path) -> None:
+    registry = ImageLayout(tmp_path)
+    image = await put_image(registry, "models/churn", b"kept", tag="v1")
+    card = await push_artifact(registry, "models/churn", artifact_type=CARD, subject=image.digest)
+    gone = await put_image(registry, "models/churn", b"of an image that is gone")
+    stray = await registry.put_blob("models/churn", b"stray")
+    shared = await registry.put_blob("models/churn", b"shared")
+    assert await registry.mount_blob("models/other", shared.digest, source="models/churn")
+    await registry.delete_manifest("models/churn", gone.digest)
+
+    assert await registry.sweep("models/churn", before=datetime.fromtimestamp(0, UTC)) == 0
+    assert await registry.blob_exists("models/churn", stray.digest)
+    make_old(tmp_path / "models")
+    asked_for = await registry.put_blob("models/churn", b"stray")  # which is there, and in use from now on
+    freed = await registry.sweep("models/churn", before=LONG_AGO + timedelta(days=1))
+
+    assert freed == len(b"of an image that is gone")
+    assert await registry.read_blob("models/churn", asked_for.digest) == b"stray"
+    assert await registry.read_blob("models/other", shared.digest) == b"shared"
+    assert not (tmp_path / "models/churn/blobs/sha256" / shared.digest.removeprefix("sha256:")).exists()
+    assert await registry.manifest("models/churn", "v1") == image
+    listed = await registry.referrers("models/churn", image.digest)
+    assert [each.digest for each in listed] == [card.digest]
+    for blob in (*image.blobs, *card.blobs):
+        assert await registry.read_blob("models/churn", blob.digest)
+
+
+async def test_a_sweep_of_what_cannot_be_read_removes_nothing(tmp_path: Path) -> None:
+    registry = ImageLayout(tmp_path)
+    image = await put_image(registry, "models/churn", tag="v1")
+    stray = await registry.put_blob("models/churn", b"stray")
+    (tmp_path / "models/churn/blobs/sha256" / image.digest.removeprefix("sha256:")).write_bytes(b"damaged")
+    make_old(tmp_path / "models")
+    with pytest.raises(Refused):
+        await registry.sweep("models/churn", before=LONG_AGO + timedelta(days=1))
+    assert await registry.blob_exists("models/churn", stray.digest)
+
+
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
+
+
+def make_old(folder: Path) -> None:
+    for path in folder.rglob("*"):
+        if path.is_file():
+            os.utime(path, (LONG_AGO.timestamp(), LONG_AGO.timestamp()))

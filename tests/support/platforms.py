@@ -195,7 +195,7 @@ class DistributedPlatform:
                 "STOP_MODELS_ON_EXIT": "true",
             },
             "metadata": {"TOKEN_KEYS": keys / "tokens.json"},
-            "indexer": {},
+            "indexer": {"TOKEN_KEYS": keys / "tokens.json"},
         }
         common = {
             "AMQP_URL": self.broker.add_service_user(service),

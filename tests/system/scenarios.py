@@ -25,7 +25,7 @@ import pytest
 import skops.io
 from placet.cli.examination import examine
 from placet.client import Client, Connection, Operation
-from placet.projects import pack, trusted_types
+from placet.projects import pack, trusted_types, unpack
 
 from tests.mlflow_folders.frames import VISITS
 from tests.support.git_server import new_repository
@@ -143,13 +143,18 @@ class Scenarios:
     ) -> None:
         first = await deploy(platform, write_project(tmp_path / "p", project))
         async with client_of(platform) as client:
-            images = {image.image: image for image in await client.images()}
-            assert first.image is not None
-            assert images[first.image].project == project
-            asked = await client.command("deploy", project=f"{project}-2", image=first.image)
+            (image,) = await client.images(project=project, certificate="valid")
+            assert image.image == first.image
+            assert image.owner is not None
+            assert image in await client.images(owner=image.owner, format=image.format)
+            asked = await client.command("deploy", project=f"{project}-2", image=image.image)
             second = await finish(client, asked)
+            await client.download_source(image.image, tmp_path / "fetched.tar")
         assert (second.state, second.built, second.image) == ("live", False, first.image)
         assert await predict(platform, f"{project}-2", 4.0) == pytest.approx(8.0)
+        unpack(tmp_path / "fetched.tar", tmp_path / "fetched")
+        again = await deploy(platform, tmp_path / "fetched")
+        assert (again.state, again.source, again.built) == ("live", first.source, False)
 
     async def test_a_build_ends_with_the_certificate_and_runs_nothing(
         self, platform: Platform, tmp_path: Path, project: str
@@ -182,6 +187,19 @@ class Scenarios:
         span = datetime.fromisoformat(said["notAfter"]) - datetime.fromisoformat(said["notBefore"])
         assert span == timedelta(days=7)
         assert images[live["image"]] == "mlflow"
+    async def test_what_is_certified_is_no_garbage_though_its_project_is_deleted(
+        self, platform: Platform, tmp_path: Path, project: str
+    ) -> None:
+        live = await deploy(platform, write_project(tmp_path / "p", project))
+        await ask(platform, "delete", project)
+        async with client_of(platform) as client:
+            collected = await client.collect_garbage(older_than=1)
+            kept = {item.digest: item.why for item in (await client.garbage(older_than=1)).keep}
+        assert collected.removed == ()
+        assert live.image is not None
+        assert live.source is not None
+        assert str(live.certificate) in kept[live.image]
+        assert live.image in kept[live.source]
 
     # what is refused, and how
 

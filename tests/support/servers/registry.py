@@ -56,18 +56,30 @@ def can_run_locally() -> str | None:
     return shutil.which("docker-registry")
 
 
-def run_locally() -> Registry:
+def run_locally(*, deletes: bool = True, notifies: str | None = None, token: str = "") -> Registry:
+    """`notifies` is a URL that it tells of what changes, with `token`."""
     program = can_run_locally()
     assert program is not None
     directory = private_directory("registry")
     port = free_port()
     blobs = directory / "blobs"
-    configuration = {
+    configuration: dict[str, object] = {
         "version": "0.1",
         "log": {"level": "warn", "accesslog": {"disabled": True}},
-        "storage": {"filesystem": {"rootdirectory": str(blobs)}, "delete": {"enabled": True}},
+        "storage": {"filesystem": {"rootdirectory": str(blobs)}, "delete": {"enabled": deletes}},
         "http": {"addr": f"127.0.0.1:{port}"},
     }
+    if notifies is not None:
+        endpoint = {
+            "name": "placet",
+            "url": notifies,
+            "headers": {"Authorization": [f"Bearer {token}"]},
+            "timeout": "5s",
+            "threshold": 3,
+            "backoff": "1s",
+            "ignore": {"actions": ["pull"]},
+        }
+        configuration["notifications"] = {"endpoints": [endpoint]}
     (directory / "configuration.json").write_text(json.dumps(configuration))  # which is YAML, too
     server = LocalServer(
         "registry",

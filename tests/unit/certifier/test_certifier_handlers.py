@@ -35,7 +35,7 @@ from tests.unit.gateway.roads import (
     SUBMIT,
     asked,
     indexed,
-    unknown,
+    vanished,
     verdict,
 )
 from tests.unit.hearing import Alone, alone
@@ -184,7 +184,7 @@ async def test_hearing_everything_twice_says_nothing_twice(certifier: Certifier)
 
 async def test_an_index_of_a_release_that_nobody_cleared_is_ignored(certifier: Certifier) -> None:
     await certifier.alone.hear(indexed())
-    await certifier.alone.hear(unknown())
+    await certifier.alone.hear(vanished())
     assert await certifier.alone.said() == []
     assert certifier.notary.signed == []
 
@@ -214,7 +214,7 @@ async def test_a_source_that_cannot_be_read_is_refused_with_the_reason(
 
 async def test_an_image_that_the_registry_does_not_have_is_refused(certifier: Certifier) -> None:
     await certifier.clear()
-    await certifier.alone.hear(unknown())
+    await certifier.alone.hear(vanished())
     refused = (await certifier.alone.said())[-1]
     assert isinstance(refused, ReleaseRefused)
     assert [each.rule for each in refused.verdicts] == ["image.readable"]

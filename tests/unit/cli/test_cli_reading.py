@@ -46,6 +46,39 @@ def test_list_of_images(placet: Placet, platform: FakePlatform) -> None:
     assert placet("list", "--images").out.splitlines()[1].split() == [IMAGE, "wine", "1", "sklearn", "-"]
 
 
+def test_images_are_searched_by_what_is_asked_of_them(placet: Placet, platform: FakePlatform) -> None:
+    platform.images = [{"image": IMAGE, "project": "wine", "certificate": "certificate:1", "vanished": True}]
+    words = "list --images --project wine --format onnx --owner ada@example.org --certificate valid"
+    ended = placet(*words.split(), "--metric", "accuracy>=0.9", "--metric", "f1")
+    assert platform.searches == [
+        [
+            ("project", "wine"),
+            ("format", "onnx"),
+            ("owner", "ada@example.org"),
+            ("certificate", "valid"),
+            ("metric", "accuracy>=0.9"),
+            ("metric", "f1"),
+        ]
+    ]
+    assert "vanished from the registry" in ended.out
+    assert placet("list", "--images", "--json").document["images"][0]["vanished"] is True
+
+
+def test_a_search_that_finds_nothing_says_so(placet: Placet, platform: FakePlatform) -> None:
+    ended = placet("list", "--images", "--format", "onnx")
+    assert (ended.status, "no image is so" in ended.err) == (0, True)
+
+
+def test_what_is_served_is_not_searched(placet: Placet, platform: FakePlatform) -> None:
+    ended = placet("list", "--format", "onnx")
+    assert (ended.status, "add --images" in ended.err) == (2, True)
+
+
+def test_a_certificate_that_ended_is_told_beside_it(placet: Placet, platform: FakePlatform) -> None:
+    platform.images = [{"image": IMAGE, "certificate": "certificate:1", "certificateState": "expired"}]
+    assert "certificate:1 (expired)" in placet("list", "--images").out
+
+
 def test_a_project_is_fetched_out_of_an_image(
     placet: Placet, platform: FakePlatform, project: Path, tmp_path: Path
 ) -> None:
@@ -204,3 +237,35 @@ def test_who_may_not_is_told_so(
         "placet: no valid token\n"
         "  fix: set PLACET_TOKEN to a valid token; an admin makes one with `placet token create`\n"
     )
+
+
+ITEM = {"kind": "image", "digest": IMAGE, "project": "wine", "release": 1, "bytes": 67_000_000, "why": "old"}
+
+
+def test_garbage_is_listed_and_nothing_removed(placet: Placet, platform: FakePlatform) -> None:
+    platform.garbage = [ITEM]
+    ended = placet("garbage", "--older-than", "90")
+    assert ended.out.splitlines()[1].split() == [
+        *("remove", "image", IMAGE, "wine", "1", "67.0", "MB", "old"),
+    ]
+    assert "`placet garbage --collect` removes 1 of 1, 67.0 MB" in ended.err
+    assert (platform.garbage, platform.searches) == ([ITEM], [[("olderThan", "90")]])
+    assert placet("garbage", "--json").document == {"remove": [ITEM], "keep": [], "bytes": 67_000_000}
+
+
+def test_garbage_is_removed_on_demand(placet: Placet, platform: FakePlatform) -> None:
+    platform.garbage = [ITEM]
+    ended = placet("garbage", "--collect")
+    assert (ended.status, "1 removed, 67.0 MB" in ended.err) == (0, True)
+    assert platform.garbage == []
+    assert "there is no garbage" in placet("garbage").err
+
+
+def test_a_registry_that_removes_nothing_is_told_with_what_to_do(
+    placet: Placet, platform: FakePlatform
+) -> None:
+    platform.garbage, platform.is_undeletable = [ITEM], True
+    ended = placet("garbage", "--collect")
+    assert (ended.status, "allow deletions" in ended.err) == (1, True)
+    assert placet("garbage", "--collect", "--json").document["stopped"]["fix"] == "allow deletions"
+    assert placet("garbage", "--older-than", "0").status == 2

@@ -44,6 +44,9 @@ class FakePlatform:
     sources: dict[str, int] = field(default_factory=dict)
     archives: dict[str, bytes] = field(default_factory=dict)
     images: list[dict[str, Any]] = field(default_factory=list)
+    searches: list[list[tuple[str, str]]] = field(default_factory=list)
+    garbage: list[dict[str, Any]] = field(default_factory=list)
+    is_undeletable: bool = False
     models: dict[str, dict[str, Any]] = field(default_factory=dict)
     operations: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     keys: dict[str, str] = field(default_factory=dict)
@@ -71,6 +74,8 @@ class FakePlatform:
             Route("/v1/images/{digest}", self.get_image),
             Route("/v1/images/{digest}/source", self.get_image_source),
             Route("/v1/certificates/{id}", self.get_certificate),
+            Route("/v1/garbage", self.get_garbage),
+            Route("/v1/garbage/collections", self.post_collection, methods=["POST"]),
             Route("/v1/tokens", self.post_token, methods=["POST"]),
             Route("/v1/tokens/{id}", self.delete_token, methods=["DELETE"]),
             Route("/v1/me", self.get_me),
@@ -268,6 +273,7 @@ class FakePlatform:
         return PlainTextResponse(f"locked 3 packages for {release}{followed}\nimage sha256:1\n")
 
     async def list_images(self, request: Request) -> Response:
+        self.searches.append(request.query_params.multi_items())
         return JSONResponse({"images": self.images, "next": None})
 
     async def get_image(self, request: Request) -> Response:
@@ -279,6 +285,17 @@ class FakePlatform:
     async def get_image_source(self, request: Request) -> Response:
         image = next(image for image in self.images if image["image"] == request.path_params["digest"])
         return Response(self.archives[image["source"]], media_type="application/x-tar")
+
+    async def get_garbage(self, request: Request) -> Response:
+        self.searches.append(request.query_params.multi_items())
+        total = sum(item["bytes"] for item in self.garbage)
+        return JSONResponse({"remove": self.garbage, "keep": [], "bytes": total})
+
+    async def post_collection(self, request: Request) -> Response:
+        stopped = {"why": "405", "fix": "allow deletions"} if self.is_undeletable else None
+        removed, self.garbage = ([], self.garbage) if stopped else (self.garbage, [])
+        total = sum(item["bytes"] for item in removed)
+        return JSONResponse({"removed": removed, "bytes": total, "swept": 0, "stopped": stopped})
 
     async def get_certificate(self, request: Request) -> Response:
         certificate = request.path_params["id"]

@@ -23,7 +23,7 @@ from placet.events.store import Put, Unit
 from placet.events.testing import ManualClock
 from placet.gateway.adapters.git_repositories import GitRepositories
 from placet.gateway.bootstrap import build
-from placet.gateway.ports import Ports
+from placet.gateway.ports import Labelled, Ports
 from placet.gateway.projections import TABLES
 from placet.gateway.projections import sources as known_sources
 from placet.gateway.settings import GatewaySettings
@@ -66,12 +66,23 @@ class MemoryEnvelopes:
 
 
 @dataclass
+class MemoryImages:
+    """The `Images` port."""
+
+    images: dict[str, Labelled] = field(default_factory=dict)
+
+    async def look_up(self, repository: str, image: str) -> Labelled | None:
+        return self.images.get(image)
+
+
+@dataclass
 class Gateway:
     wiring: Wiring
     service: Service
     clock: ManualClock
     sources: MemorySources
     envelopes: MemoryEnvelopes
+    images: MemoryImages
     folder: Path
     positions: dict[str, int] = field(default_factory=dict)
 
@@ -152,7 +163,7 @@ async def a_gateway(folder: Path, clock: ManualClock | None = None, **limits: An
     """`limits` are settings."""
     clock = clock or ManualClock()
     wiring = await Wiring.embedded("gateway", data=folder, hub=InProcessHub(), tables=(TABLES,), clock=clock)
-    sources, envelopes = MemorySources(), MemoryEnvelopes()
+    sources, envelopes, images = MemorySources(), MemoryEnvelopes(), MemoryImages()
     settings = GatewaySettings(
         registry=str(folder / "registry"),
         token_key=folder / "tokens.pem",
@@ -163,12 +174,12 @@ async def a_gateway(folder: Path, clock: ManualClock | None = None, **limits: An
     repositories = GitRepositories(
         hosts=settings.allowed_git_hosts, max_bytes=MAX_SOURCE, seconds=settings.git_seconds
     )
-    ports = Ports(sources=sources, repositories=repositories, envelopes=envelopes)
+    ports = Ports(sources=sources, repositories=repositories, envelopes=envelopes, images=images)
     service = await build(settings, wiring, ports)
     for step in service.start:
         await step()
     try:
-        yield Gateway(wiring, service, clock, sources, envelopes, folder)
+        yield Gateway(wiring, service, clock, sources, envelopes, images, folder)
     finally:
         for step in service.close:
             await step()

@@ -123,8 +123,8 @@ def indexed(project: str = "churn", release: int = 1, image: str = IMAGE) -> ind
     )
 
 
-def unknown() -> indexer.ImageUnknown:
-    return indexer.ImageUnknown(
+def vanished() -> indexer.ImageVanished:
+    return indexer.ImageVanished(
         project="churn", release=1, image=IMAGE, repository="models/churn", why="the registry has no image"
     )
 
@@ -206,7 +206,7 @@ NO_IMAGE = (
     reserved(),
     accepted_build(),
     built(),
-    unknown(),
+    vanished(),
     refused("certify", verdict("image.readable", "certify", "indeterminate")),
     deployer.ResourcesReleased(project="churn", release=1),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from placet.events.contracts import deployer
+from placet.events.contracts import deployer, indexer
 from placet.events.contracts.shapes import Drift
 
 from tests.unit.gateway.harness import Gateway, asked, knows_source, live
@@ -27,6 +27,7 @@ from tests.unit.gateway.roads import (
     reserved,
     reused,
     started,
+    vanished,
     verdict,
 )
 
@@ -373,3 +374,46 @@ async def test_what_another_release_was_asked_is_not_the_live_ones(gateway: Gate
     assert (await gateway.read("/v1/models/churn"))["observed"] is None
     await gateway.hear(observed(20), operation)
     assert (await gateway.read("/v1/models/churn"))["observed"]["drift"] is None
+
+
+async def test_an_image_that_vanished_is_shown_as_such_until_it_is_indexed_again(gateway: Gateway) -> None:
+    operation = await live(gateway)
+    before = await gateway.read(f"/v1/operations/{operation}")
+    seen = []
+    for event in (vanished(), vanished(), indexed()):
+        await gateway.hear(event, operation)
+        (image,) = (await gateway.read("/v1/images"))["images"]
+        seen.append(image["vanished"])
+    assert seen == [True, True, False]
+    assert await gateway.read(f"/v1/operations/{operation}") == before
+
+
+async def test_an_image_that_vanished_is_built_anew_from_its_source_and_refused_without_one(
+    gateway: Gateway,
+) -> None:
+    await gateway.hear(vanished(), await live(gateway))
+    body = {"command": "deploy", "source": {"image": IMAGE}}
+    assert (await gateway.command(body))["source"] == SOURCE
+    gateway.sources.archives.clear()
+    async with gateway.http() as http:
+        answer = await http.post("/v1/commands", json=body)
+    assert answer.status_code == 422
+    assert "vanished from the registry" in answer.json()["detail"]
+    assert "list --images" in answer.json()["fix"]
+
+
+async def test_what_was_collected_is_forgotten_and_can_be_sent_again(gateway: Gateway) -> None:
+    await live(gateway)
+    image = indexer.ImageCollected(
+        project="churn", release=1, image=IMAGE, repository="models/churn", why="nothing needs it"
+    )
+    await gateway.hear(image, "collection")
+    await gateway.hear(
+        indexer.SourceCollected(project="churn", source=SOURCE, why="nothing needs it"), "collection"
+    )
+    assert (await gateway.read("/v1/images"))["images"] == []
+    async with gateway.http() as http:
+        body = {"command": "deploy", "source": {"digest": SOURCE}}
+        assert (await http.post("/v1/commands", json=body)).status_code == 404
+    await gateway.hear(indexed(), "another")
+    assert [each["vanished"] for each in (await gateway.read("/v1/images"))["images"]] == [False]

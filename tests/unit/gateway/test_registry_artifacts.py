@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 from placet.errors import Unknown
-from placet.gateway.adapters.registry_artifacts import RegistryEnvelopes, RegistrySources
-from placet.oci import ArtifactFile, ImageLayout, push_artifact
+from placet.gateway.adapters.registry_artifacts import RegistryEnvelopes, RegistryImages, RegistrySources
+from placet.gateway.ports import Labelled, Referrer
+from placet.oci import ArtifactFile, ImageConfig, ImageLayout, Manifest, Platform, push_artifact
 
 from tests.unit.gateway.roads import SOURCE
 
@@ -45,3 +46,20 @@ async def test_an_envelope_is_read_from_beside_its_image(tmp_path: Path) -> None
     assert await envelopes.read("models/churn", kept.digest) == {"payload": "e30="}
     with pytest.raises(Unknown):
         await envelopes.read("models/churn", SOURCE)
+
+
+async def test_an_image_s_labels_and_referrers_are_read_from_the_registry(tmp_path: Path) -> None:
+    registry = ImageLayout(tmp_path)
+    config = ImageConfig(
+        platform=Platform(os="linux", architecture="amd64"), diff_ids=(), labels={"io.placet.format": "onnx"}
+    )
+    kept = await registry.put_blob("models/churn", config.encode())
+    image = await registry.put_manifest("models/churn", Manifest.image(config=kept, layers=()))
+    scan = await push_artifact(registry, "models/churn", artifact_type="application/scan", subject=image)
+    images = RegistryImages(registry)
+    assert await images.look_up("models/churn", image) == Labelled(
+        labels={"io.placet.format": "onnx"},
+        referrers=(Referrer(digest=scan.digest, artifact_type="application/scan"),),
+    )
+    assert await images.look_up("models/churn", scan.digest) is None
+    assert await images.look_up("models/churn", SOURCE) is None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +14,15 @@ import pytest
 from hypothesis import given as for_all
 from hypothesis import strategies as st
 from placet.errors import Unavailable
-from placet.events.contracts.indexer import ImageIndexed, ImageUnknown
+from placet.events.contracts.indexer import ImageIndexed, ImageUnknown, ImageVanished, TagMoved
 from placet.events.testing import changed, given
 from placet.indexer.adapters.oci_registry import RegistryImages
+from placet.indexer.adapters.registry_storage import RegistryStorage
 from placet.indexer.bootstrap import build
 from placet.indexer.domain import IMAGE as INDEX
-from placet.indexer.domain import Found, Index, Missing
-from placet.indexer.ports import Ports
+from placet.indexer.domain import STRANGER, TAG, Found, Index, Meet, Missing, Point
+from placet.indexer.ports import Listed, Ports
+from placet.indexer.projections import TABLES
 from placet.indexer.settings import IndexerSettings
 from placet.oci import ImageLayout, Manifest
 
@@ -59,7 +63,7 @@ INDEXED = ImageIndexed(
     size=67,
     layers=4,
 )
-UNKNOWN = ImageUnknown(
+VANISHED = ImageVanished(
     project="churn", release=1, image=IMAGE, repository="models/churn", why="the registry has no such image"
 )
 
@@ -81,20 +85,58 @@ def test_an_image_of_another_source_is_told_as_it_is() -> None:
     given(INDEX).when(index(lying)).then(changed(INDEXED, image_source=other))
 
 
-def test_an_image_that_is_not_there_is_unknown() -> None:
-    given(INDEX).when(index(MISSING)).then(UNKNOWN)
+def test_an_image_that_was_announced_and_is_not_there_has_vanished() -> None:
+    given(INDEX).when(index(MISSING)).then(VANISHED)
+
+
+def test_what_is_seen_again_as_it_was_is_not_told_again() -> None:
+    given(INDEX, INDEXED).when(index(FOUND)).then()
+    given(INDEX, VANISHED).when(index(MISSING)).then()
+
+
+def test_an_image_that_goes_has_vanished_and_one_that_comes_back_is_indexed_again() -> None:
+    given(INDEX, INDEXED).when(index(MISSING)).then(VANISHED)
+    given(INDEX, INDEXED, VANISHED).when(index(FOUND)).then(INDEXED)
 
 
 @for_all(st.lists(st.tuples(st.sampled_from([FOUND, MISSING]), st.sampled_from("abc")), max_size=12))
-def test_each_image_of_a_release_is_told_once_and_the_first_word_stands(asked: list[Any]) -> None:
+def test_what_was_said_last_of_each_image_is_what_was_seen_last_and_never_twice(asked: list[Any]) -> None:
     history: list[Any] = []
     for seen, name in asked:
         before = INDEX.fold(history)
         happened = INDEX.decide(index(seen, name), before)
         assert INDEX.fold_on(before, happened) == INDEX.fold([*history, *happened])
         history += happened
-    told = [event.image for event in history]
-    assert sorted(told) == sorted(set(told)) == sorted({name for _, name in asked})
+    for name in {name for _, name in asked}:
+        said = [isinstance(event, ImageIndexed) for event in history if event.image == name]
+        assert all(one != next_one for one, next_one in pairwise(said))
+        assert said[-1] is isinstance([seen for seen, of in asked if of == name][-1], Found)
+
+
+def test_an_image_that_nobody_announced_is_told_once_and_not_before_its_announcement_had_time() -> None:
+    minute = timedelta(minutes=1)
+    meet = Meet(
+        project="churn",
+        image=IMAGE,
+        repository="models/churn",
+        tag="v1",
+        known_for=0 * minute,
+        patience=minute,
+    )
+    unknown = ImageUnknown(project="churn", image=IMAGE, repository="models/churn", tag="v1")
+    given(STRANGER).when(meet).then()
+    given(STRANGER).when(replace(meet, known_for=minute)).then(unknown)
+    given(STRANGER, unknown).when(replace(meet, known_for=2 * minute)).then()
+
+
+def test_a_tag_that_moves_is_told_from_where_to_where() -> None:
+    point = Point(project="churn", repository="models/churn", tag="v1", before=SOURCE, image=IMAGE)
+    moved = TagMoved(project="churn", repository="models/churn", tag="v1", before=SOURCE, image=IMAGE)
+    given(TAG).when(point).then(moved)
+    given(TAG, moved).when(point).then()
+    given(TAG).when(replace(point, before=IMAGE)).then()
+    back = replace(point, before=IMAGE, image=SOURCE)
+    given(TAG, moved).when(back).then(changed(moved, before=IMAGE, image=SOURCE))
 
 
 # the service
@@ -106,11 +148,24 @@ class Shelf:
 
     seen: Found | Missing = FOUND
     trouble: list[Exception] = field(default_factory=list)
+    gone: bool = False
 
     async def look_up(self, repository: str, image: str) -> Found | Missing:
         if self.trouble:
             raise self.trouble.pop(0)
         return self.seen
+
+    async def is_there(self, repository: str, image: str) -> bool:
+        return not self.gone
+
+    async def repositories(self) -> Sequence[str] | None:
+        return None
+
+    async def listed(self, repository: str) -> Sequence[Listed]:
+        return ()
+
+    async def is_image(self, repository: str, digest: str) -> bool:
+        return False
 
 
 @pytest.fixture
@@ -121,7 +176,10 @@ def shelf() -> Shelf:
 @pytest.fixture
 async def indexer(tmp_path: Path, shelf: Shelf) -> AsyncIterator[Alone]:
     settings = IndexerSettings(registry=str(tmp_path))
-    async with alone("indexer", tmp_path, lambda wiring: build(settings, wiring, Ports(images=shelf))) as one:
+    ports = Ports(images=shelf, storage=RegistryStorage(ImageLayout(tmp_path)))
+    async with alone(
+        "indexer", tmp_path, lambda wiring: build(settings, wiring, ports), tables=(TABLES,)
+    ) as one:
         yield one
 
 

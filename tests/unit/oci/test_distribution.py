@@ -415,3 +415,33 @@ def test_an_address_opens_the_registry_behind_it(tmp_path: Path) -> None:
     for wrong in ("", "ftp://example.org", "http://", "http://example.org/UPPER"):
         with pytest.raises(Refused):
             open_registry(wrong)
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>not found</html>", b"{}", b'{"errors": []}'])
+async def test_a_404_that_is_not_in_a_registry_s_words_says_nothing_of_a_manifest(
+    server: Server, body: bytes
+) -> None:
+    server.handler = lambda request: _answer(404, body)
+    async with DistributionRegistry(server.url, retry_delays=()) as registry:
+        with pytest.raises(Unavailable, match="not in a registry's words"):
+            await registry.has_manifest("models/churn", MANIFEST.digest)
+
+
+@pytest.mark.parametrize("code", ["MANIFEST_UNKNOWN", "NAME_UNKNOWN", "NOT_FOUND"])
+async def test_a_registry_s_own_404_says_that_a_manifest_is_not_there(server: Server, code: str) -> None:
+    body = json.dumps({"errors": [{"code": code, "message": "manifest unknown"}]}).encode()
+    server.handler = lambda request: _answer(404, body)
+    async with DistributionRegistry(server.url, retry_delays=()) as registry:
+        assert not await registry.has_manifest("models/churn", MANIFEST.digest)
+
+
+async def test_a_registry_that_does_not_delete_is_told_with_what_to_do(server: Server) -> None:
+    async def handle(request: web.Request) -> web.Response:
+        if request.method == "DELETE":
+            return await _answer(405, b'{"errors": [{"code": "UNSUPPORTED", "message": "unsupported"}]}')
+        return await _answer(200, MANIFEST.body, Content_Type=OCI_MANIFEST)
+
+    server.handler = handle
+    async with DistributionRegistry(server.url, retry_delays=()) as registry:
+        with pytest.raises(Refused, match=r"storage\.delete\.enabled"):
+            await registry.delete_manifest("models/churn", MANIFEST.digest)

@@ -10,14 +10,14 @@ import subprocess
 import tarfile
 import tracemalloc
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from placet.errors import Refused, TooLarge
-from placet.projects import Limits, inspect_archive, pack, unpack
+from placet.projects import Limits, inspect_archive, pack, read_one, unpack
 
 from tests.support.ordinary_user import an_ordinary_user
 
@@ -461,3 +461,18 @@ def test_any_damage_is_refused_or_harmless(changes: list[tuple[int, int]], tmp_p
     written = {file.relative_to(into).as_posix() for file in into.rglob("*") if file.is_file()}
     assert written == {file.path for file in contents.files}
     into.rename(tmp_path / f"kept-{len(os.listdir(tmp_path))}")
+
+
+@pytest.mark.parametrize("packed", [bytes, gzip.compress])
+def test_one_file_is_read_out_of_an_archive_and_no_more_of_it_than_wanted(
+    packed: Callable[[bytes], bytes], tmp_path: Path
+) -> None:
+    archive = tmp_path / "source.tar"
+    archive.write_bytes(
+        packed(tar(("./a", b"first"), ("docs/README.md", b"a card" * 50_000), ("z", b"last")))
+    )
+    assert read_one(archive, "a", limit=5) == b"first"
+    assert read_one(archive, "docs/README.md", limit=300_000) == b"a card" * 50_000
+    assert read_one(archive, "z", limit=100) == b"last"
+    assert read_one(archive, "docs/README.md", limit=299_999) is None
+    assert read_one(archive, "README.md", limit=100) is None

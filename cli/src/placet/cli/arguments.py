@@ -292,6 +292,19 @@ def _list(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--images", action="store_true", help="what is in the registry instead of what is served"
     )
+    parser.add_argument("--project", metavar="NAME", type=_name, help="only images of this project")
+    parser.add_argument("--format", metavar="FORMAT", help="only images of this format: sklearn, onnx, …")
+    parser.add_argument("--owner", metavar="MAIL", help="only images whose placet.yaml names this owner")
+    parser.add_argument(
+        "--certificate", metavar="STATE", help="only images whose certificate is valid, expired or none"
+    )
+    parser.add_argument(
+        "--metric",
+        dest="metrics",
+        metavar="METRIC",
+        action="append",
+        help="only images whose card tells this result: accuracy, or 'accuracy>=0.9'; may be given more than once",
+    )
 
 
 def _status(parser: argparse.ArgumentParser) -> None:
@@ -331,6 +344,19 @@ def _replay(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--from", dest="first", metavar="N", type=_position, default=1, help="first position")
     parser.add_argument("--until", metavar="N", type=_position, help="last position")
     parser.add_argument("--project", metavar="P", type=_name, help="only events of this project")
+
+
+def _days(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 36_500:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of days; the least is 1")
+    return int(text)
+
+
+def _garbage(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--collect", action="store_true", help="remove it, and not only list it")
+    parser.add_argument(
+        "--older-than", metavar="DAYS", type=_days, help="only what is older than so many days (default: 30)"
+    )
 
 
 def _token(parser: argparse.ArgumentParser) -> None:
@@ -444,8 +470,9 @@ VERBS: Sequence[Verb] = (
         words="list",
         group="look",
         does="what is served, or with --images what is in the registry",
-        more="An image in the list can be deployed by its digest, or by as much of it as is unique.",
-        example="placet list --images",
+        more="An image in the list can be deployed by its digest, or by as much of it as is unique, also under "
+        "another project's name; `placet fetch` brings its project back. What is asked for of images must all be so.",
+        example="placet list --images --format sklearn --certificate valid --metric 'accuracy>=0.9'",
         function="catalogue:list_all",
         arguments=_list,
     ),
@@ -500,6 +527,15 @@ VERBS: Sequence[Verb] = (
         example="placet audit replay --project churn",
         function="log:replay",
         arguments=_replay,
+    ),
+    Verb(
+        words="garbage",
+        group="govern",
+        does="what of the registry nothing needs, and why the rest is kept",
+        more="Removes nothing without --collect, and never what runs, is certified or is evidence. For operators.",
+        example="placet garbage --older-than 90",
+        function="garbage:garbage",
+        arguments=_garbage,
     ),
     Verb(
         words="token create",

@@ -30,6 +30,7 @@ import placet.deployer.projections
 import placet.gateway.bootstrap
 import placet.gateway.projections
 import placet.indexer.bootstrap
+import placet.indexer.projections
 import placet.metadata.bootstrap
 import placet.metadata.projections
 from placet.builder.settings import BuilderSettings
@@ -113,6 +114,7 @@ def _parts(data: Path, url: str) -> list[_Part]:
     )
     certifier = CertifierSettings(registry=registry, signing_key=keys / "certificates.pem")
     builder = BuilderSettings(registry=registry, data_dir=data / "builder", token_keys=token_keys)
+    indexer = IndexerSettings(registry=registry, token_keys=token_keys)
     deployer = DeployerSettings(
         registry=registry,
         data=data / "deployer",
@@ -143,7 +145,8 @@ def _parts(data: Path, url: str) -> list[_Part]:
         ),
         _Part(
             name="indexer",
-            build=lambda wiring: placet.indexer.bootstrap.build(IndexerSettings(registry=registry), wiring),
+            build=lambda wiring: placet.indexer.bootstrap.build(indexer, wiring),
+            tables=(placet.indexer.projections.TABLES,),
         ),
         _Part(
             name="deployer",

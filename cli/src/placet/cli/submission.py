@@ -17,6 +17,7 @@ from pathlib import Path
 
 from placet.cli.exits import WrongUsageError
 from placet.cli.progress import Progress
+from placet.cli.sizes import in_bytes
 from placet.client import Client, Command, Image, Operation, Step
 from placet.errors import Forbidden, Unknown
 
@@ -84,7 +85,7 @@ async def submit(
         archive = Path(scratch) / "source.tar"
         with _timed(steps, "packed") as step:
             packed = await asyncio.to_thread(pack, folder.path, archive, manifest=manifest)
-            step.detail = f"{len(packed.files)} files, {_size(packed.size)}"
+            step.detail = f"{len(packed.files)} files, {in_bytes(packed.size)}"
             if manifest is not None:
                 step.detail += ", as a trial: it has no placet.yaml"
         with _timed(steps, "checked") as step:
@@ -162,11 +163,3 @@ def _timed(steps: Progress, name: str) -> Iterator[_Came]:
         steps.local(Step(name=name, state=state, seconds=time.monotonic() - began))
         raise
     steps.local(Step(name=name, state=came.state, seconds=time.monotonic() - began, detail=came.detail))
-
-
-def _size(size: int) -> str:
-    amount, units = float(size), ["B", "kB", "MB", "GB"]
-    while amount >= 1000 and len(units) > 1:
-        amount /= 1000
-        units.pop(0)
-    return f"{amount:.0f} {units[0]}" if units[0] == "B" else f"{amount:.1f} {units[0]}"

@@ -5,21 +5,32 @@ from __future__ import annotations
 from argparse import Namespace
 
 from placet.cli import exits
+from placet.cli.exits import WrongUsageError
 from placet.cli.screen import Screen
 from placet.cli.session import connect
+from placet.client import Image
+
+SEARCHES = ("project", "format", "owner", "certificate", "metrics")
 
 
 async def list_all(arguments: Namespace, screen: Screen) -> int:
+    searched = {name: value for name in SEARCHES if (value := getattr(arguments, name))}
+    if searched and not arguments.images:
+        raise WrongUsageError(
+            "only images are searched", fix="add --images; `placet list` alone shows all that is served"
+        )
     async with connect() as platform:
         if arguments.images:
-            images = await platform.images()
+            images = await platform.images(**searched)
             screen.table(
                 ("IMAGE", "PROJECT", "RELEASE", "FORMAT", "CERTIFICATE"),
                 [
-                    (image.image, image.project, image.release, image.format, image.certificate)
+                    (image.image, image.project, image.release, image.format, _certificate(image))
                     for image in images
                 ],
             )
+            if searched and not images:
+                screen.note("no image is so; `placet list --images` shows all")
             screen.document({"images": [image.to_json() for image in images]})
         else:
             models = await platform.models()
@@ -29,3 +40,10 @@ async def list_all(arguments: Namespace, screen: Screen) -> int:
             )
             screen.document({"models": [model.to_json() for model in models]})
     return exits.DONE
+
+
+def _certificate(image: Image) -> str | None:
+    """What stands in the way of starting it comes first: without a certificate, or the image, nothing runs."""
+    if image.vanished:
+        return "vanished from the registry"
+    return f"{image.certificate} (expired)" if image.certificate_state == "expired" else image.certificate

@@ -13,7 +13,7 @@ import hashlib
 import secrets
 import ssl
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,10 +29,12 @@ from placet.client.connection import Connection
 from placet.client.documents import (
     Certificate,
     CloudEvent,
+    Collected,
     Command,
     EntriesPage,
     Entry,
     EventsPage,
+    Garbage,
     Image,
     ImagesPage,
     Me,
@@ -221,11 +223,28 @@ class Client:
     async def model(self, project: str) -> ModelDetail:
         return read((await self._call("GET", f"/models/{_part(project)}")).content, ModelDetail)
 
-    async def images(self) -> tuple[Image, ...]:
+    async def images(
+        self,
+        *,
+        project: str | None = None,
+        format: str | None = None,
+        owner: str | None = None,
+        certificate: str | None = None,
+        metrics: Sequence[str] = (),
+    ) -> tuple[Image, ...]:
+        """All images that are so; of `metrics` each is a name, or a comparison such as `accuracy>=0.9`."""
+        wanted = _given(
+            project=project,
+            format=format,
+            owner=owner,
+            certificate=certificate,
+            metric=list(metrics) or None,
+        )
         found: list[Image] = []
         after: str | int | None = None
         while True:
-            page = read((await self._call("GET", "/images", params=_given(after=after))).content, ImagesPage)
+            params = {**wanted, **_given(after=after)}
+            page = read((await self._call("GET", "/images", params=params)).content, ImagesPage)
             found.extend(page.images)
             if page.next is None or page.next == after:
                 return tuple(found)
@@ -233,6 +252,17 @@ class Client:
 
     async def image(self, digest: str) -> Image:
         return read((await self._call("GET", f"/images/{_part(digest)}")).content, Image)
+
+    async def garbage(self, *, older_than: int | None = None) -> Garbage:
+        """What of the registry nothing needs that is older than so many days."""
+        params = _given(olderThan=older_than)
+        return read((await self._call("GET", "/garbage", params=params)).content, Garbage)
+
+    async def collect_garbage(self, *, older_than: int | None = None) -> Collected:
+        """Have it removed. Not sent again by itself: a second answer would tell of the rest only."""
+        params = _given(olderThan=older_than)
+        answer = await self._call("POST", "/garbage/collections", params=params, again=False)
+        return read(answer.content, Collected)
 
     async def certificate(self, certificate: str) -> Certificate:
         return read((await self._call("GET", f"/certificates/{_part(certificate)}")).content, Certificate)

@@ -122,7 +122,9 @@ class ModelDetail(Model, frozen=True, kw_only=True):
     operation: Operation | None = None
 
 
-class Image(Document, frozen=True, kw_only=True):
+class Image(Document, frozen=True, kw_only=True, rename="camel"):
+    """`certificate_state` is valid, expired or none. What `vanished` is no longer in the registry."""
+
     image: str
     repository: str | None = None
     project: str | None = None
@@ -130,6 +132,35 @@ class Image(Document, frozen=True, kw_only=True):
     source: str | None = None
     format: str | None = None
     certificate: str | None = None
+    certificate_state: str | None = None
+    owner: str | None = None
+    vanished: bool = False
+
+
+class GarbageItem(Document, frozen=True, kw_only=True):
+    """An image or a source in the registry, and why it is kept or not; `bytes` is what its removal frees."""
+
+    kind: str
+    digest: str
+    project: str
+    release: int | None = None
+    bytes: int
+    why: str
+
+
+class Garbage(Document, frozen=True, kw_only=True):
+    remove: tuple[GarbageItem, ...]
+    keep: tuple[GarbageItem, ...]
+    bytes: int
+
+
+class Collected(Document, frozen=True, kw_only=True):
+    """What was removed. `stopped` says why not all of it was; `swept` are bytes of what nothing named besides."""
+
+    removed: tuple[GarbageItem, ...]
+    bytes: int
+    swept: int = 0
+    stopped: Refusal | None = None
 
 
 class Source(Document, frozen=True, kw_only=True):

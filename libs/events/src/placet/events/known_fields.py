@@ -33,7 +33,7 @@ class KnownFields(BaseModel):
             raise PydanticCustomError(
                 "unknown_key",
                 "nobody knows the key {key}",
-                {"key": _told(unknown), "fix": _nearest(unknown, known)},
+                {"key": _told(unknown), "fix": nearest(unknown, known)},
             )
         return body
 
@@ -45,7 +45,7 @@ async def known_parameters(request: Request) -> None:
         if name not in known:
             raise Unreadable(
                 f"{request.url.path} has no parameter {_told(name)}",
-                fix=_nearest(name, known) if known else "leave it out",
+                fix=nearest(name, known) if known else "leave it out",
             )
 
 
@@ -53,7 +53,8 @@ def _told(name: str) -> str:
     return repr(name[:_LONGEST])
 
 
-def _nearest(name: str, known: Iterable[str]) -> str:
+def nearest(name: str, known: Iterable[str]) -> str:
+    """What to do about a name that nobody knows: the one that was meant, or all there are."""
     near = difflib.get_close_matches(name[:_LONGEST], list(known), n=1)
     if near:
         return f"the nearest known one is {near[0]!r}"

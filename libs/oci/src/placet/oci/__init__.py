@@ -12,6 +12,7 @@ from placet.oci.content import (
     Manifest,
     Platform,
     is_digest,
+    is_repository,
     sha256_digest,
 )
 from placet.oci.distribution import DistributionRegistry
@@ -34,6 +35,7 @@ __all__ = [
     "UnpackLimits",
     "fetch_artifact",
     "is_digest",
+    "is_repository",
     "link_tree",
     "open_registry",
     "push_artifact",

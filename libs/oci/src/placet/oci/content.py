@@ -25,6 +25,7 @@ OCI_LAYER_GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"
 OCI_EMPTY = "application/vnd.oci.empty.v1+json"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
+DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
 DOCKER_LAYER_GZIP = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 OCTET_STREAM = "application/octet-stream"
 
@@ -60,8 +61,12 @@ def checked_digest(text: str) -> str:
     return text
 
 
+def is_repository(name: str) -> bool:
+    return len(name) <= 255 and _REPOSITORY.fullmatch(name) is not None
+
+
 def checked_repository(name: str) -> str:
-    if len(name) > 255 or _REPOSITORY.fullmatch(name) is None:
+    if not is_repository(name):
         raise Refused(f"{name!r} is no repository name", fix="use lower-case words joined by . _ - and /")
     return name
 

@@ -16,6 +16,7 @@ import json
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -218,6 +219,23 @@ class DistributionRegistry:
             return reference
         return digest if is_digest(digest) else (await self.manifest(repository, reference)).digest
 
+    async def has_manifest(self, repository: str, digest: str) -> bool:
+        if await self.resolve(repository, checked_digest(digest)) is not None:
+            return True
+        url = self._url(repository, "manifests", digest)
+
+        async def ask_again_for_words() -> bool:
+            scope = self._scope(repository, "pull")
+            async with self._call("GET", url, scope, headers=_ACCEPT, accept={404}) as answer:
+                if answer.status == 404 and not _reasons(await answer.content.read(65536))[0]:
+                    raise Unavailable(
+                        f"{self.address} answered 404 to GET {answer.url.path}, and not in a registry's words",
+                        fix="see what answers at that address instead of the registry",
+                    )
+                return answer.status == 200
+
+        return await self._repeated(ask_again_for_words)
+
     async def put_manifest(self, repository: str, manifest: Manifest, *, tag: str | None = None) -> str:
         if tag is not None and is_digest(checked_reference(tag)):
             raise Refused(f"{tag!r} is a digest and cannot be a tag")
@@ -240,8 +258,15 @@ class DistributionRegistry:
                 repository, gone.subject.digest, lambda index: without_referrer(index, digest)
             )
 
+    async def sweep(self, repository: str, *, before: datetime) -> int:
+        return 0
+
     async def tags(self, repository: str) -> tuple[str, ...]:
         return tuple(sorted(tag for tag in await self._all_tags(repository) if not is_referrers_tag(tag)))
+
+    async def entries(self, repository: str) -> tuple[tuple[str | None, str], ...]:
+        found = [(tag, await self.resolve(repository, tag)) for tag in await self.tags(repository)]
+        return tuple((tag, digest) for tag, digest in found if digest is not None)
 
     async def repositories(self) -> tuple[str, ...]:
         pages = await self._pages(f"{self._host}/v2/_catalog?n={_PAGE}", "registry:catalog:*")
@@ -455,6 +480,10 @@ class DistributionRegistry:
                 return Unknown(detail)
             case 401 | 403:
                 return Forbidden(detail, fix="give credentials that may do this")
+            case 405 if method == "DELETE":
+                return Refused(
+                    detail, fix="allow deletions in the registry (Docker's: storage.delete.enabled: true)"
+                )
             case 413:
                 return TooLarge(detail)
             case status if status in (408, 425, 429) or status >= 500:

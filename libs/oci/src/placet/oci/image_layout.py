@@ -22,6 +22,7 @@ import os
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self, TypeVar
@@ -63,7 +64,7 @@ class ImageLayout:
         return str(self._root)
 
     async def blob_exists(self, repository: str, digest: str) -> bool:
-        return await self._in_thread(self._blob(repository, digest).is_file)
+        return await self._in_thread(lambda: _is_used(self._blob(repository, digest)))
 
     async def stream_blob(self, repository: str, digest: str) -> AsyncGenerator[bytes, None]:
         file = await self._in_thread(lambda: self._open(repository, digest))
@@ -104,7 +105,7 @@ class ImageLayout:
         there, here = self._blob(source, digest), self._blob(repository, digest)
 
         def mount() -> bool:
-            if here.is_file():
+            if _is_used(here):
                 return True
             if not there.is_file():
                 return False
@@ -118,7 +119,7 @@ class ImageLayout:
                     raise
                 return False
             sync_folder(here.parent)
-            return True
+            return _is_used(here)
 
         return await self._in_thread(mount)
 
@@ -130,19 +131,26 @@ class ImageLayout:
         entry = await self._in_thread(lambda: self._index(repository).find(reference))
         return None if entry is None else entry.digest
 
+    async def has_manifest(self, repository: str, digest: str) -> bool:
+        checked_digest(digest)
+
+        def look() -> bool:
+            if not self._root.is_dir():
+                raise Unavailable(f"the registry folder {self._root} is not there", fix="mount it again")
+            listed = self._index(repository).find(digest) is not None
+            return listed and self._blob(repository, digest).is_file()
+
+        return await self._in_thread(look)
+
     async def put_manifest(self, repository: str, manifest: Manifest, *, tag: str | None = None) -> str:
         checked_repository(repository)
         if tag is not None and is_digest(checked_reference(tag)):
             raise Refused(f"{tag!r} is a digest and cannot be a tag")
 
         def put() -> str:
-            for needed in (*manifest.blobs, *manifest.manifests):
-                if not self._blob(repository, needed.digest).is_file():
-                    raise Refused(
-                        f"manifest {manifest.digest} needs {needed.digest}, which {repository} does not have",
-                        fix="put the blobs first",
-                    )
+            self._check_blobs(repository, manifest)
             with self._changing(repository) as index:
+                self._check_blobs(repository, manifest)  # again: `sweep` holds the same lock
                 self._keep(repository, index, manifest, tag)
                 if manifest.subject is not None:
                     listing = referrers_tag(manifest.subject.digest)
@@ -171,9 +179,29 @@ class ImageLayout:
 
         await self._in_thread(delete)
 
+    async def sweep(self, repository: str, *, before: datetime) -> int:
+        def sweep_blobs() -> int:
+            if not (self._folder(repository) / "index.json").is_file():
+                return 0
+            with self._changing(repository) as index:
+                named = self._named(repository, index)
+                return sum(
+                    _remove_unless_used(path, before.timestamp())
+                    for path in (self._folder(repository) / "blobs" / "sha256").iterdir()
+                    if f"sha256:{path.name}" not in named
+                )
+
+        return await self._in_thread(sweep_blobs)
+
     async def tags(self, repository: str) -> tuple[str, ...]:
         index = await self._in_thread(lambda: self._index(repository))
         return tuple(sorted(tag for tag in index.tags if not is_referrers_tag(tag)))
+
+    async def entries(self, repository: str) -> tuple[tuple[str | None, str], ...]:
+        index = await self._in_thread(lambda: self._index(repository))
+        return tuple(
+            (tag, entry.digest) for tag, entry in index.entries if tag is None or not is_referrers_tag(tag)
+        )
 
     async def repositories(self) -> tuple[str, ...]:
         def walk() -> tuple[str, ...]:
@@ -307,6 +335,31 @@ class ImageLayout:
                 file.write(index.encode())
                 publish(file, self._folder(repository) / "index.json")
 
+    def _check_blobs(self, repository: str, manifest: Manifest) -> None:
+        for needed in (*manifest.blobs, *manifest.manifests):
+            if not self._blob(repository, needed.digest).is_file():
+                raise Refused(
+                    f"manifest {manifest.digest} needs {needed.digest}, which {repository} does not have",
+                    fix="put the blobs first",
+                )
+
+    def _named(self, repository: str, index: _Index) -> set[str]:
+        """Every digest that is listed, or that something listed is made of. One that cannot be read raises."""
+        named: set[str] = set()
+        left = [entry.digest for _, entry in index.entries]
+        while left:
+            digest = left.pop()
+            if digest not in named:
+                named.add(digest)
+                manifest = self._read_manifest(repository, digest)
+                named.update(blob.digest for blob in manifest.blobs)
+                left += [
+                    each.digest
+                    for each in manifest.manifests
+                    if self._blob(repository, each.digest).is_file()
+                ]
+        return named
+
     def _keep(self, repository: str, index: _Index, manifest: Manifest, tag: str | None) -> None:
         self._put(repository, manifest.body, None)
         index.add(manifest.referrer, tag)
@@ -389,9 +442,28 @@ class _Index:
 
 def _has_size(path: Path, size: int) -> bool:
     try:
-        return path.stat().st_size == size
+        return path.stat().st_size == size and _is_used(path)
     except FileNotFoundError:
         return False
+
+
+def _is_used(path: Path) -> bool:
+    """Whether a blob is there. Whoever asks is about to name it in a manifest, so its time of last use is now."""
+    try:
+        os.utime(path)
+    except FileNotFoundError:
+        return False
+    except OSError:  # not ours, or mounted to read only: who may not write here names nothing here
+        return path.is_file()
+    return True
+
+
+def _remove_unless_used(path: Path, before: float) -> int:
+    status = path.stat()
+    if status.st_mtime >= before:
+        return 0
+    path.unlink()
+    return status.st_size if status.st_nlink == 1 else 0  # else another repository has it, too
 
 
 def _check(hexadecimal: str, digest: str, repository: str) -> None:

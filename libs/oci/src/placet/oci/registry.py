@@ -11,6 +11,7 @@ Errors of every operation: `Unknown` (not there), `Unavailable` (away, overloade
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
@@ -55,14 +56,30 @@ class Registry(Protocol):
     async def resolve(self, repository: str, reference: str) -> str | None:
         """The digest a tag or digest stands for, or None if there is no such manifest."""
 
+    async def has_manifest(self, repository: str, digest: str) -> bool:
+        """Whether it is there, in the registry's own words: a 404 of anybody else, or a folder that is not mounted,
+        raises `Unavailable` and is no answer."""
+
     async def put_manifest(self, repository: str, manifest: Manifest, *, tag: str | None = None) -> str:
         """Keep a manifest, whose blobs are there already, and point `tag` at it. Returns its digest."""
 
     async def delete_manifest(self, repository: str, digest: str) -> None:
         """Forget a manifest and the tags that point at it; its blobs may stay."""
 
+    async def sweep(self, repository: str, *, before: datetime) -> int:
+        """Remove blobs that no manifest names and nobody put or looked for since then; the bytes that this frees.
+
+        A registry over the network collects them by itself, in its own time: that is 0.
+        """
+
     async def tags(self, repository: str) -> tuple[str, ...]:
         """All tags, sorted; none for a repository that does not exist."""
+
+    async def entries(self, repository: str) -> tuple[tuple[str | None, str], ...]:
+        """Tags with the digests they stand for; a folder also lists what has no tag, and a network cannot.
+
+        Without the listings of referrers, whose own manifests may be among what has no tag.
+        """
 
     async def repositories(self) -> tuple[str, ...]:
         """All repositories, sorted; some registries also name those that have become empty."""

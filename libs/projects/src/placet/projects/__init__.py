@@ -9,9 +9,10 @@ from placet.projects.archive import (
     inspect_archive,
     pack,
     project_files,
+    read_one,
     unpack,
 )
-from placet.projects.card import Card, parse_card
+from placet.projects.card import MAX_CARD_BYTES, Card, Measured, parse_card
 from placet.projects.documents import DocumentRefused, Problem
 from placet.projects.formats import (
     FORMATS,
@@ -46,6 +47,7 @@ __all__ = [
     "DEFAULT_LIMITS",
     "FORMATS",
     "MANIFEST_NAME",
+    "MAX_CARD_BYTES",
     "MLFLOW",
     "MLMODEL",
     "PROJECT_PATTERN",
@@ -56,6 +58,7 @@ __all__ = [
     "Finding",
     "Limits",
     "Manifest",
+    "Measured",
     "MlflowModel",
     "PackedSource",
     "Pins",
@@ -79,6 +82,7 @@ __all__ = [
     "project_name",
     "read_mlflow_model",
     "read_python",
+    "read_one",
     "recognise",
     "recognise_at",
     "recognise_file",

@@ -168,6 +168,23 @@ def inspect_archive(path: Path, limits: Limits = DEFAULT_LIMITS) -> SourceConten
     return _read(path, None, limits)
 
 
+def read_one(path: Path, name: str, *, limit: int, limits: Limits = DEFAULT_LIMITS) -> bytes | None:
+    """One file of an archive that was inspected; none if it is not there, or holds more than `limit` bytes."""
+    with path.open("rb") as raw:
+        body = _Body(raw, limits)
+        names = _Names(limits)
+        for member in _members(body, limits):
+            if member.is_directory:
+                continue
+            is_meant = names.file(member.name) == name
+            if is_meant and member.size > limit:
+                return None
+            kept = _copy(body, member, None, keep=limit if is_meant else 0)
+            if is_meant:
+                return kept
+    return None
+
+
 def unpack(path: Path, into: Path, limits: Limits = DEFAULT_LIMITS) -> SourceContents:
     """Like `inspect_archive`, and put the files at `into`, which appears whole or not at all."""
     if into.exists():
@@ -469,8 +486,14 @@ def _read(path: Path, into: Path | None, limits: Limits) -> SourceContents:
                         (into / directory).mkdir(parents=True, exist_ok=True)
                 continue
             name = names.file(member.name)
-            kept = _copy(body, member, into / name if into is not None else None, keep=name == MANIFEST_NAME)
-            if kept is not None:
+            is_manifest = name == MANIFEST_NAME
+            kept = _copy(
+                body,
+                member,
+                into / name if into is not None else None,
+                keep=MAX_DOCUMENT_BYTES if is_manifest else 0,
+            )
+            if is_manifest:
                 manifest = kept
             files.append(SourceFile(path=name, size=member.size))
         digest = body.finish()
@@ -481,8 +504,9 @@ def _read(path: Path, into: Path | None, limits: Limits) -> SourceContents:
         )
 
 
-def _copy(body: _Body, member: _Member, target: Path | None, *, keep: bool) -> bytes | None:
-    kept = b"" if keep else None
+def _copy(body: _Body, member: _Member, target: Path | None, *, keep: int) -> bytes:
+    """Copy a file's content; what is returned is its beginning, and whole if it has at most `keep` bytes."""
+    kept = b""
     left = member.size
     with _target(target, member.is_executable) as out:
         while left:
@@ -491,7 +515,7 @@ def _copy(body: _Body, member: _Member, target: Path | None, *, keep: bool) -> b
                 raise _refusal(member.name, "is cut off")
             left -= len(piece)
             out.write(piece)
-            if kept is not None and len(kept) <= MAX_DOCUMENT_BYTES:
+            if keep and len(kept) <= keep:
                 kept += piece
     _skip_padding(body, member)
     return kept

@@ -1,12 +1,15 @@
 """The model card: Hugging Face's metadata in front, prose below. Read offline.
 
-Only the metadata that rules can use is typed: licence, tags, data sets, metrics and language; what else people put
-there is left alone, as their schema grows faster than ours. A card without metadata is a card with prose.
+Only the metadata that rules and searches can use is typed: licence, tags, data sets, metrics, language and the results
+of `model-index`; what else people put there is left alone, as their schema grows faster than ours. So are results that
+are not numbers. A card without metadata is a card with prose.
 """
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -17,6 +20,17 @@ MAX_CARD_BYTES = 1024 * 1024
 _FRONT = re.compile(r"\A---[ \t]*\n(.*?)^---[ \t]*$\n?(.*)\Z", re.DOTALL | re.MULTILINE)
 
 
+MAX_RESULTS = 200
+
+
+class Measured(msgspec.Struct, frozen=True, kw_only=True):
+    """One result that the card tells: `metric` is its type, such as `accuracy`; `dataset` the name of the data."""
+
+    metric: str
+    value: float
+    dataset: str | None = None
+
+
 class Card(msgspec.Struct, frozen=True, kw_only=True):
     """`licence` is the card's `license` as it stands, for example `apache-2.0`; `prose` is Markdown."""
 
@@ -25,6 +39,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     datasets: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ()
     languages: tuple[str, ...] = ()
+    results: tuple[Measured, ...] = ()
     prose: str = ""
 
     @property
@@ -67,6 +82,7 @@ def _card(metadata: Any, prose: str, name: str) -> Card:
         datasets=lists["datasets"],
         metrics=lists["metrics"],
         languages=lists["language"],
+        results=tuple(_results(metadata.get("model-index")))[:MAX_RESULTS],
         prose=prose,
     )
 
@@ -78,3 +94,29 @@ def _texts(metadata: dict[str, Any], key: str, problems: list[Problem]) -> tuple
         problems.append(Problem(key, "is not a list of texts"))
         return ()
     return tuple(items)
+
+
+def _results(index: Any) -> Iterator[Measured]:
+    """`model-index: [{results: [{dataset: {name}, metrics: [{type, value}]}]}]`, as far as it has that form."""
+    for model in _mappings(index):
+        for result in _mappings(model.get("results")):
+            dataset = result.get("dataset")
+            name = dataset.get("name") if isinstance(dataset, dict) else None
+            for metric in _mappings(result.get("metrics")):
+                kind, value = metric.get("type"), _number(metric.get("value"))
+                if isinstance(kind, str) and 0 < len(kind) <= 100 and value is not None:
+                    yield Measured(metric=kind, value=value, dataset=name if isinstance(name, str) else None)
+
+
+def _number(value: Any) -> float | None:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _mappings(value: Any) -> Iterator[dict[Any, Any]]:
+    return (each for each in value if isinstance(each, dict)) if isinstance(value, list) else iter(())

@@ -23,7 +23,7 @@ from placet.events import Clock, Finish, Heard, Job, UnitOfWork, Worker
 from placet.events.codec import moment
 from placet.events.contracts.certifier import ReleaseCleared
 from placet.events.contracts.gateway import DeployRequested
-from placet.events.contracts.indexer import ImageIndexed, ImageUnknown
+from placet.events.contracts.indexer import ImageIndexed, ImageVanished
 from placet.events.contracts.shapes import Command, Stage, Verdict
 
 EXAMINE = "examine"
@@ -150,17 +150,18 @@ async def on_image_indexed(heard: Heard[ImageIndexed], work: UnitOfWork, ports: 
     await work.decide(RELEASE, name, command)
 
 
-async def on_image_unknown(heard: Heard[ImageUnknown], work: UnitOfWork, ports: Ports) -> None:
-    unknown = heard.data
-    why = Refused(unknown.why, fix="deploy again, so that the image is built anew")
+async def on_image_vanished(heard: Heard[ImageVanished], work: UnitOfWork, ports: Ports) -> None:
+    """Only a release that still waits for its judgement is refused; what is certified was judged while it was there."""
+    vanished = heard.data
+    why = Refused(vanished.why, fix="deploy again, so that the image is built anew")
     command = JudgeImage(
-        image=unknown.image,
-        repository=unknown.repository,
+        image=vanished.image,
+        repository=vanished.repository,
         policies=(),
         verdicts=(_unjudged("image.readable", "certify", why),),
         signed=None,
     )
-    await work.decide(RELEASE, stream(unknown.project, unknown.release), command)
+    await work.decide(RELEASE, stream(vanished.project, vanished.release), command)
 
 
 def _unjudged(rule: str, stage: Stage, refusal: Refused) -> Verdict:

@@ -15,7 +15,7 @@ Handler = Callable[[Heard[Any], UnitOfWork, Ports], Awaitable[None]]
 HEARS: Mapping[type, Handler] = {
     gateway.DeployRequested: handlers.on_deploy_requested,
     indexer.ImageIndexed: handlers.on_image_indexed,
-    indexer.ImageUnknown: handlers.on_image_unknown,
+    indexer.ImageVanished: handlers.on_image_vanished,
 }
 
 SAYS: tuple[type, ...] = (

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 import tempfile
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast, get_args
 
 import msgspec
 from anyio import open_file
@@ -21,17 +22,19 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.types import Message
 
 from placet.errors import Refused, TooLarge, Unknown, Unreadable
-from placet.events.known_fields import KnownFields, known_parameters
+from placet.events import Clock
+from placet.events.codec import timestamp
+from placet.events.known_fields import KnownFields, known_parameters, nearest
 from placet.events.store import EventStore
 from placet.gateway.access import Access, Caller
 from placet.gateway.commands import Asked, Commands
 from placet.gateway.domain import ADMINS, MAKERS, must_have
 from placet.gateway.git_address import MAX_ADDRESS
-from placet.gateway.intake import Intake
+from placet.gateway.intake import Intake, searchable
 from placet.gateway.operations import PATHS, document
 from placet.gateway.ports import Ports
-from placet.gateway.queries import Queries
-from placet.projects import PROJECT_PATTERN, RESERVED_NAME
+from placet.gateway.queries import CertificateState, ImageSearch, Measure, Queries
+from placet.projects import FORMATS, PROJECT_PATTERN, RESERVED_NAME
 
 DIGEST = r"^sha256:[0-9a-f]{64}$"
 NAME = r"^[ -~]+$"
@@ -114,6 +117,7 @@ def router(
     queries: Queries,
     ports: Ports,
     store: EventStore,
+    clock: Clock,
     max_source: int,
 ) -> APIRouter:
     api = APIRouter(prefix="/v1", route_class=_BoundedBody, dependencies=[Depends(known_parameters)])
@@ -208,18 +212,59 @@ def router(
         return await queries.model(project)
 
     @api.get("/images", tags=["images"])
-    async def get_images(who: Caller = caller, after: After = None, limit: Limit = 100) -> dict[str, Any]:
-        page = await queries.images(after=after, limit=limit)
+    async def get_images(
+        who: Caller = caller,
+        project: InProject = None,
+        format: Annotated[str | None, Query(max_length=100, pattern=NAME)] = None,
+        owner: Annotated[
+            str | None,
+            Query(max_length=254, pattern=r"^\P{C}+$", description="the mail address in placet.yaml"),
+        ] = None,
+        certificate: Annotated[
+            str | None, Query(max_length=100, pattern=NAME, description="valid, expired or none")
+        ] = None,
+        metric: Annotated[
+            list[str] | None,
+            Query(max_length=5, description="a result in the card: accuracy, or accuracy>=0.9"),
+        ] = None,
+        after: After = None,
+        limit: Limit = 100,
+    ) -> dict[str, Any]:
+        """Search the images; without parameters all of them. `next` is what to give as `after` for the next page."""
+        if format is not None:
+            _known(format, await queries.formats() | {each.name for each in FORMATS}, "no format")
+        if certificate is not None:
+            _known(certificate, get_args(CertificateState), "no state of a certificate")
+        search = ImageSearch(
+            project=project,
+            format=format,
+            owner=owner,
+            certificate=cast("CertificateState | None", certificate),
+            measures=[_measure(each) for each in metric or ()],
+        )
+        page = await queries.images(search, now=timestamp(clock.now()), after=after, limit=limit)
         return {"images": page, "next": page[-1]["image"] if len(page) == limit else None}
 
     @api.get("/images/{digest}", tags=["images"])
     async def get_image(digest: str, who: Caller = caller) -> dict[str, Any]:
-        return await queries.image(_digest(digest))
+        """One image with its model card, and with its labels and referrers as the registry has them now."""
+        image = await queries.image(_digest(digest), now=timestamp(clock.now()))
+        card = await queries.card(image["source"])
+        seen = await ports.images.look_up(image["repository"], image["image"])
+        return {
+            **image,
+            "card": None if card is None else await to_thread.run_sync(_card, card),
+            "labels": dict(seen.labels) if seen else {},
+            "referrers": [
+                {"digest": each.digest, "artifactType": each.artifact_type}
+                for each in (seen.referrers if seen else ())
+            ],
+        }
 
     @api.get("/images/{digest}/source", tags=["images"])
     async def get_image_source(digest: str, who: Caller = caller) -> StreamingResponse:
         """The project's archive that this image was made from."""
-        image = await queries.image(_digest(digest))
+        image = await queries.image(_digest(digest), now=timestamp(clock.now()))
         if not await ports.sources.has(image["source"]):
             raise Unknown(f"the source of {digest} is no longer kept")
         headers = {"X-Placet-Source": image["source"]}
@@ -280,8 +325,34 @@ async def _receive(request: Request, into: Path, wanted: str, limit: int) -> Non
         )
 
 
+def _card(card: bytes) -> dict[str, Any]:
+    shown: dict[str, Any] = msgspec.to_builtins(searchable(card))
+    return shown
+
+
 def _too_large(limit: int) -> TooLarge:
     return TooLarge(f"a source is at most {limit} bytes", fix="leave data out with a .placetignore")
+
+
+_MEASURE = re.compile(
+    r"(?P<metric>[^<>=]{1,100}?)\s*(?:(?P<comparison>[<>]=?)\s*(?P<bound>[+-]?[0-9]{1,30}(?:\.[0-9]{1,30})?(?:e[+-]?[0-9]{1,2})?))?"
+)
+
+
+def _measure(text: str) -> Measure:
+    found = _MEASURE.fullmatch(text.strip())
+    if found is None or not found["metric"].isprintable():
+        raise Unreadable(
+            f"{text[:200]!r} is no metric to search by", fix="write its name, or compare it: accuracy>=0.9"
+        )
+    comparison = cast("Literal['>=', '<=', '>', '<'] | None", found["comparison"])
+    return Measure(metric=found["metric"], comparison=comparison, bound=float(found["bound"] or 0))
+
+
+def _known(value: str, known: Iterable[str], what: str) -> None:
+    """Raise Unreadable, with the nearest name that is known, for any other."""
+    if value not in known:
+        raise Unreadable(f"{value!r} is {what}", fix=nearest(value, known))
 
 
 def _number(last_event_id: str) -> int:

@@ -15,7 +15,7 @@ from placet.events import Periodic, Service, Wiring
 from placet.events.catalog import contract_of
 from placet.gateway.access import Access
 from placet.gateway.adapters.git_repositories import GitRepositories
-from placet.gateway.adapters.registry_artifacts import RegistryEnvelopes, RegistrySources
+from placet.gateway.adapters.registry_artifacts import RegistryEnvelopes, RegistryImages, RegistrySources
 from placet.gateway.api import router
 from placet.gateway.commands import Commands
 from placet.gateway.intake import SERVICE, Intake
@@ -45,12 +45,13 @@ async def build(settings: GatewaySettings, wiring: Wiring, ports: Ports | None =
                 seconds=settings.git_seconds,
             ),
             envelopes=RegistryEnvelopes(registry),
+            images=RegistryImages(registry),
         )
     key = own_key(settings.token_key)
     queries = Queries(wiring.store)
     access = Access(KeySet([key.public]), queries, wiring.clock)
-    intake = Intake(wiring, ports, max_bytes=settings.max_source_bytes)
-    commands = Commands(wiring, queries, intake, key)
+    intake = Intake(wiring, queries, ports, max_bytes=settings.max_source_bytes)
+    commands = Commands(wiring, queries, ports.sources, intake, key)
     limits = ProxyLimits(
         silence=settings.model_silence_seconds,
         one_model=settings.model_requests,
@@ -64,6 +65,7 @@ async def build(settings: GatewaySettings, wiring: Wiring, ports: Ports | None =
         queries=queries,
         ports=ports,
         store=wiring.store,
+        clock=wiring.clock,
         max_source=settings.max_source_bytes,
     )
 

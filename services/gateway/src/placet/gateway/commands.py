@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -31,6 +32,7 @@ from placet.gateway.domain import (
 )
 from placet.gateway.intake import SERVICE, Intake
 from placet.gateway.operations import Operation, requested, stall
+from placet.gateway.ports import Sources
 from placet.gateway.projections import new_operation, show_progress, update_operation
 from placet.gateway.queries import Queries
 from placet.trust import SigningKey, tokens
@@ -52,9 +54,12 @@ class Asked:
 
 
 class Commands:
-    def __init__(self, wiring: Wiring, queries: Queries, intake: Intake, token_key: SigningKey) -> None:
+    def __init__(
+        self, wiring: Wiring, queries: Queries, sources: Sources, intake: Intake, token_key: SigningKey
+    ) -> None:
         self._wiring = wiring
         self._queries = queries
+        self._sources = sources
         self._intake = intake
         self._token_key = token_key
 
@@ -159,7 +164,12 @@ class Commands:
     async def _deploy(self, asked: Asked, actor: Actor) -> Deploy:
         goal: Goal = "build" if asked.command == "build" else "deploy"
         if asked.image is not None:
-            image = await self._queries.image(asked.image)
+            image = await self._queries.image(asked.image, now=timestamp(self._wiring.clock.now()))
+            if image["vanished"] and not await self._sources.has(image["source"]):
+                raise Refused(
+                    f"{asked.image} vanished from the registry, and so did the source that it was made from",
+                    fix="deploy the project's folder, or another image from `placet list --images`",
+                )
             return Deploy(
                 project=asked.project or image["project"],
                 command=goal,

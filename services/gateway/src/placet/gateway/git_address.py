@@ -30,6 +30,11 @@ class GitAddress:
         parts = urlsplit(self.url)
         return parts.netloc if parts.scheme == "https" else f"{parts.scheme}://{parts.netloc}"
 
+    @property
+    def name(self) -> str:
+        """What the repository is called, which is not trusted to be a file's name."""
+        return PurePosixPath(urlsplit(self.url).path).name.removesuffix(".git")
+
     def at(self, commit: str) -> str:
         """The same address, of this one commit for ever."""
         part = f"#subdirectory={self.subdirectory}" if self.subdirectory else ""

@@ -52,6 +52,8 @@ async def on_image_indexed(heard: Heard[indexer.ImageIndexed], work: UnitOfWork,
     image = heard.data
     known = await reads.rows(sa.select(p.images.c.certificate).where(p.images.c.image == image.image))
     if known:
+        # Indexed again, for another release or since it came back: what is shown of it stays the first one's.
+        work.run(sa.update(p.images).where(p.images.c.image == image.image).values(vanished=False))
         return
     theirs = sa.and_(p.certificates.c.image == image.image, p.certificates.c.project == image.project)
     certificate = await reads.rows(sa.select(p.certificates.c.certificate).where(theirs))
@@ -64,7 +66,23 @@ async def on_image_indexed(heard: Heard[indexer.ImageIndexed], work: UnitOfWork,
         source=image.source,
         format=image.format,
         certificate=certificate[0].certificate if certificate else None,
+        vanished=False,
     )
+
+
+async def on_image_vanished(heard: Heard[indexer.ImageVanished], work: UnitOfWork, reads: Reads) -> None:
+    await on_step(heard, work, reads)
+    work.run(sa.update(p.images).where(p.images.c.image == heard.data.image).values(vanished=True))
+
+
+async def on_image_collected(heard: Heard[indexer.ImageCollected], work: UnitOfWork, reads: Reads) -> None:
+    work.run(sa.delete(p.images).where(p.images.c.image == heard.data.image))
+
+
+async def on_source_collected(heard: Heard[indexer.SourceCollected], work: UnitOfWork, reads: Reads) -> None:
+    """What was known of it, and of whom it names, goes with it."""
+    for table in (p.sources, p.cards, p.results):
+        work.run(sa.delete(table).where(table.c.source == heard.data.source))
 
 
 async def on_certificate_issued(
@@ -79,6 +97,7 @@ async def on_certificate_issued(
         image=issued.image,
         repository=issued.repository,
         envelope=issued.envelope,
+        not_after=issued.not_after,
     )
     theirs = sa.and_(p.images.c.image == issued.image, p.images.c.project == issued.project)
     work.run(sa.update(p.images).where(theirs).values(certificate=issued.certificate))

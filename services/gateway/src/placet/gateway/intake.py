@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,24 +15,46 @@ from placet.events.contracts.gateway import SourceUploaded
 from placet.gateway import projections as p
 from placet.gateway.git_address import parse
 from placet.gateway.ports import Ports
-from placet.projects import Limits, inspect_archive, pack, parse_manifest
+from placet.gateway.queries import Queries
+from placet.projects import (
+    MANIFEST_NAME,
+    MAX_CARD_BYTES,
+    Card,
+    DocumentRefused,
+    Limits,
+    Measured,
+    PackedSource,
+    dump_manifest,
+    inspect_archive,
+    pack,
+    parse_card,
+    parse_manifest,
+    project_name,
+    read_one,
+    trial_manifest,
+)
 
 SERVICE = "gateway"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """An archive that is kept. `size` is in bytes as sent, `project` what its placet.yaml calls it."""
+    """An archive that is kept, and what it says of itself. `size` is in bytes as sent, `project` what its placet.yaml
+    calls it; `card` is as it lies there, `results` what it says was measured."""
 
     source: str
     size: int
     project: str
     files: int
+    owner: str | None
+    card: bytes | None
+    results: Sequence[Measured]
 
 
 class Intake:
-    def __init__(self, wiring: Wiring, ports: Ports, *, max_bytes: int) -> None:
+    def __init__(self, wiring: Wiring, queries: Queries, ports: Ports, *, max_bytes: int) -> None:
         self._wiring = wiring
+        self._queries = queries
         self._ports = ports
         self._limits = Limits(max_archive=max_bytes)
 
@@ -49,23 +72,55 @@ class Intake:
         """
         wanted = parse(address)
         with tempfile.TemporaryDirectory(prefix="placet-git-") as folder:
-            clone, archive = Path(folder) / "clone", Path(folder) / "source.tar"
-            clone.mkdir()
+            # A folder that says no project's name is called as the repository is.
+            clone, archive = Path(folder) / "clone" / project_name(wanted.name), Path(folder) / "source.tar"
+            clone.mkdir(parents=True)
             commit = await self._ports.repositories.check_out(wanted, clone)
-            packed = await to_thread.run_sync(pack, clone / wanted.subdirectory, archive, self._limits)
+            packed = await to_thread.run_sync(_packed, clone / wanted.subdirectory, archive, self._limits)
             return await self.keep(archive, packed.digest, actor, origin=wanted.at(commit))
 
     async def _say(self, kept: Source, actor: Actor, origin: str | None) -> None:
+        """That it is here. What it says of people goes into rows alone."""
+        source = kept.source
         context = Context(project=kept.project, correlation=self._wiring.ids.new(), actor=actor)
-        uploaded = SourceUploaded(source=kept.source, size=kept.size, project=kept.project, origin=origin)
+        uploaded = SourceUploaded(source=source, size=kept.size, project=kept.project, origin=origin)
 
         async def change(work: UnitOfWork) -> None:
-            if any(each.origin == origin for each in await work.history(f"source/{kept.source}")):
+            # In this order: of two that are sent at once, the later one finds the row of the other behind its event.
+            is_said = any(each.origin == origin for each in await work.history(f"source/{source}"))
+            if is_said and await self._queries.source(source) is not None:
                 return
-            work.stage(f"source/{kept.source}", [uploaded])
-            work.put(p.sources, source=kept.source, size=kept.size, project=kept.project, files=kept.files)
+            work.stage(f"source/{source}", [uploaded])
+            work.put(
+                p.sources,
+                source=source,
+                size=kept.size,
+                project=kept.project,
+                files=kept.files,
+                owner=kept.owner,
+            )
+            if kept.card is not None:
+                work.put(p.cards, source=source, card=kept.card)
+            for number, result in enumerate(kept.results):
+                metric = result.metric.lower()
+                work.put(p.results, source=source, number=number, metric=metric, value=result.value)
 
         await transact(self._wiring, SERVICE, context, change)
+
+
+def _packed(folder: Path, archive: Path, limits: Limits) -> PackedSource:
+    """As the command line packs a folder: one of MLflow's without a placet.yaml is a trial."""
+    trial = None if (folder / MANIFEST_NAME).exists() else trial_manifest(folder)
+    manifest = None if trial is None else dump_manifest(trial).encode()
+    return pack(folder, archive, limits, manifest=manifest)
+
+
+def searchable(card: bytes) -> Card:
+    """The card; one that breaks the rules, which is the certifier's to say, has nothing to be searched by."""
+    try:
+        return parse_card(card)
+    except DocumentRefused:
+        return Card(prose=card.decode(errors="replace"))
 
 
 def _inspected(archive: Path, digest: str, limits: Limits) -> Source:
@@ -76,5 +131,14 @@ def _inspected(archive: Path, digest: str, limits: Limits) -> Source:
             "the archive holds no placet.yaml at its top",
             fix="run `placet init` in the project's folder",
         )
-    project = parse_manifest(contents.manifest).project
-    return Source(source=digest, size=contents.size, project=project, files=len(contents.files))
+    manifest = parse_manifest(contents.manifest)
+    card = read_one(archive, manifest.card, limit=MAX_CARD_BYTES, limits=limits) if manifest.card else None
+    return Source(
+        source=digest,
+        size=contents.size,
+        project=manifest.project,
+        files=len(contents.files),
+        owner=manifest.governance.owner,
+        card=card,
+        results=searchable(card).results if card is not None else (),
+    )

@@ -42,7 +42,7 @@ Heard = (
     | builder.ImageReused
     | builder.BuildFailed
     | indexer.ImageIndexed
-    | indexer.ImageUnknown
+    | indexer.ImageVanished
     | deployer.ResourcesReserved
     | deployer.ResourcesRefused
     | deployer.ResourcesReleased
@@ -187,7 +187,9 @@ def advance(operation: Operation, event: Heard, at: str) -> Operation:
         # what does the registry say of it?
         case indexer.ImageIndexed():
             return _reach(replace(operation, image=event.image), "indexed", at)
-        case indexer.ImageUnknown():
+        case indexer.ImageVanished() if "indexed" in operation.reached:
+            return operation  # it was there, and what became of it since is not this operation's
+        case indexer.ImageVanished():
             return _end(operation, "failed", "indexed", at, event.why, Refusal(why=event.why))
         # may it be served?
         case certifier.CertificateIssued():

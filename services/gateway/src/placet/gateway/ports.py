@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -41,6 +41,27 @@ class Envelopes(Protocol):
         """The DSSE envelope with this digest. Raises Unknown, Unavailable."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Referrer:
+    """Something in the registry that speaks of an image: a certificate, a bill of materials, a scan."""
+
+    digest: str
+    artifact_type: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Labelled:
+    """What the registry itself has of an image."""
+
+    labels: Mapping[str, str]
+    referrers: Sequence[Referrer]
+
+
+class Images(Protocol):
+    async def look_up(self, repository: str, image: str) -> Labelled | None:
+        """The image's labels and referrers; none if it is not there. Raises Unavailable."""
+
+
 class Reads(Protocol):
     """Selects on the gateway's own tables, for handlers that fold what they hear into what is there."""
 
@@ -52,3 +73,4 @@ class Ports:
     sources: Sources
     repositories: Repositories
     envelopes: Envelopes
+    images: Images

@@ -1,7 +1,8 @@
 """The gateway's read models: operations, models, images, certificates, sources, people.
 
 Rows are written in the unit that handles the event they show, so a reader never sees half of one. Names of
-people are in `people` and nowhere else; that table is not an event and can be erased.
+people are in `people`; what a source says of people, its owner's mail and its card, is in `sources` and `cards`. None
+of these is an event, and each row can be erased.
 """
 
 from __future__ import annotations
@@ -81,6 +82,8 @@ images = sa.Table(
     sa.Column("format", sa.Text, nullable=False),
     # Of the same project: another one that uses the image has its own.
     sa.Column("certificate", sa.Text),
+    # What the indexer said last: the registry has it no more.
+    sa.Column("vanished", sa.Boolean, nullable=False),
 )
 
 certificates = sa.Table(
@@ -91,6 +94,7 @@ certificates = sa.Table(
     sa.Column("image", sa.Text, nullable=False, index=True),
     sa.Column("repository", sa.Text, nullable=False),
     sa.Column("envelope", sa.Text, nullable=False),
+    sa.Column("not_after", sa.Text, nullable=False),
 )
 
 sources = sa.Table(
@@ -100,6 +104,26 @@ sources = sa.Table(
     sa.Column("size", sa.BigInteger, nullable=False),
     sa.Column("project", sa.Text, nullable=False),
     sa.Column("files", sa.Integer, nullable=False),
+    # The mail address of who answers for the model, as placet.yaml has it.
+    sa.Column("owner", sa.Text, index=True),
+)
+
+cards = sa.Table(
+    "cards",
+    TABLES,
+    sa.Column("source", sa.Text, primary_key=True),
+    # As it lies in the project: Markdown with metadata in front.
+    sa.Column("card", sa.LargeBinary, nullable=False),
+)
+
+results = sa.Table(
+    "results",
+    TABLES,
+    # What cards say was measured; names of metrics in lower case.
+    sa.Column("source", sa.Text, primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("metric", sa.Text, nullable=False, index=True),
+    sa.Column("value", sa.Double, nullable=False),
 )
 
 idempotency = sa.Table(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, assert_never
 
 import sqlalchemy as sa
 
@@ -105,17 +107,28 @@ class Queries:
         rows = await self._store.rows(sa.select(wanted).where(p.models.c.project == project))
         return rows[0].release if rows else None
 
-    async def images(self, *, after: str | None, limit: int) -> list[dict[str, Any]]:
-        query = sa.select(p.images).order_by(p.images.c.image).limit(limit)
+    async def images(
+        self, search: ImageSearch, *, now: str, after: str | None, limit: int
+    ) -> list[dict[str, Any]]:
+        """By digest, so that a page stays where it was whatever comes and goes. `now` judges certificates."""
+        query = _IMAGES.where(*search.conditions(now)).order_by(p.images.c.image).limit(limit)
         if after is not None:
             query = query.where(p.images.c.image > after)
-        return [dict(row._mapping) for row in await self._store.rows(query)]
+        return [_image(row, now) for row in await self._store.rows(query)]
 
-    async def image(self, digest: str) -> dict[str, Any]:
-        rows = await self._store.rows(sa.select(p.images).where(p.images.c.image == digest))
+    async def image(self, digest: str, *, now: str) -> dict[str, Any]:
+        rows = await self._store.rows(_IMAGES.where(p.images.c.image == digest))
         if not rows:
             raise Unknown(f"no image {digest} is in the registry's index", fix="see `placet list --images`")
-        return dict(rows[0]._mapping)
+        return _image(rows[0], now)
+
+    async def formats(self) -> set[str]:
+        """Those of the images that are here."""
+        return {row.format for row in await self._store.rows(sa.select(p.images.c.format).distinct())}
+
+    async def card(self, source: str) -> bytes | None:
+        rows = await self._store.rows(sa.select(p.cards.c.card).where(p.cards.c.source == source))
+        return rows[0].card if rows else None
 
     async def certificate(self, id: str) -> sa.Row[Any]:
         rows = await self._store.rows(sa.select(p.certificates).where(p.certificates.c.certificate == id))
@@ -143,6 +156,80 @@ class Queries:
     async def is_revoked(self, token: str) -> bool:
         table = p.revoked_tokens
         return bool(await self._store.rows(sa.select(table).where(table.c.token == token)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measure:
+    """A metric that a card tells, and if `bound` is given, how its value compares with that."""
+
+    metric: str
+    comparison: Literal[">=", "<=", ">", "<"] | None = None
+    bound: float = 0.0
+
+
+CertificateState = Literal["valid", "expired", "none"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageSearch:
+    """What is wanted of an image; all of it."""
+
+    project: str | None = None
+    format: str | None = None
+    owner: str | None = None
+    certificate: CertificateState | None = None
+    measures: Sequence[Measure] = ()
+
+    def conditions(self, now: str) -> Iterator[sa.ColumnElement[bool]]:
+        if self.project is not None:
+            yield p.images.c.project == self.project
+        if self.format is not None:
+            yield p.images.c.format == self.format
+        if self.owner is not None:
+            yield sa.func.lower(p.sources.c.owner) == self.owner.lower()
+        match self.certificate:
+            case "valid":
+                yield p.certificates.c.not_after > now
+            case "expired":
+                yield p.certificates.c.not_after <= now
+            case "none":
+                yield p.images.c.certificate.is_(None)
+        for measure in self.measures:
+            yield _is_measured(measure)
+
+
+def _is_measured(wanted: Measure) -> sa.ColumnElement[bool]:
+    told = sa.select(p.results.c.source).where(
+        p.results.c.source == p.images.c.source, p.results.c.metric == wanted.metric.lower()
+    )
+    value = p.results.c.value
+    match wanted.comparison:
+        case None:
+            return told.exists()
+        case ">=":
+            return told.where(value >= wanted.bound).exists()
+        case "<=":
+            return told.where(value <= wanted.bound).exists()
+        case ">":
+            return told.where(value > wanted.bound).exists()
+        case "<":
+            return told.where(value < wanted.bound).exists()
+    assert_never(wanted.comparison)
+
+
+_IMAGES = (
+    sa.select(p.images, p.sources.c.owner, p.certificates.c.not_after)
+    .join_from(p.images, p.sources, p.images.c.source == p.sources.c.source, isouter=True)
+    .join(p.certificates, p.images.c.certificate == p.certificates.c.certificate, isouter=True)
+)
+"""Images, each with who answers for its source and how long its certificate holds."""
+
+
+def _image(row: sa.Row[Any], now: str) -> dict[str, Any]:
+    shown = dict(row._mapping)
+    not_after = shown.pop("not_after")
+    state: CertificateState = "none" if not_after is None else "valid" if not_after > now else "expired"
+    return {**shown, "certificateState": state}
 
 
 def _no_project(name: str) -> Unknown:

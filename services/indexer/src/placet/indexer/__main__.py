@@ -2,7 +2,8 @@
 
 from placet.events.main import main
 from placet.indexer.bootstrap import build
+from placet.indexer.projections import TABLES
 from placet.indexer.settings import IndexerSettings
 
 if __name__ == "__main__":
-    main("indexer", IndexerSettings, build)
+    main("indexer", IndexerSettings, build, tables=(TABLES,))

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from placet.events import Service, Wiring
+from datetime import timedelta
+from urllib.parse import urlsplit
+
+from placet.events import Periodic, Service, Wiring
 from placet.events.catalog import contract_of
 from placet.indexer.adapters.oci_registry import RegistryImages
+from placet.indexer.adapters.registry_storage import RegistryStorage
+from placet.indexer.api import garbage_router, router
+from placet.indexer.garbage import Collection
 from placet.indexer.ports import Ports
+from placet.indexer.reconcile import SERVICE, Reconciliation, look_worker
 from placet.indexer.settings import IndexerSettings
 from placet.indexer.subscriptions import HEARS, SAYS, reaction
 from placet.oci import open_registry
@@ -16,12 +23,35 @@ async def build(settings: IndexerSettings, wiring: Wiring, ports: Ports | None =
     if ports is None:
         registry = open_registry(settings.registry)
         close.append(registry.close)
-        ports = Ports(images=RegistryImages(registry))
+        ports = Ports(images=RegistryImages(registry), storage=RegistryStorage(registry))
+    reconciliation = Reconciliation(
+        images=ports.images, wiring=wiring, patience=timedelta(seconds=settings.announce_seconds)
+    )
+    notified = (
+        ()
+        if settings.notification_token is None
+        else (router(token=settings.notification_token, prefix=_prefix(settings.registry), wiring=wiring),)
+    )
+    collection = Collection(storage=ports.storage, wiring=wiring)
+    asked = (
+        ()
+        if settings.token_keys is None
+        else (garbage_router(keys=settings.token_keys, collection=collection),)
+    )
     return Service(
-        name="indexer",
+        name=SERVICE,
         wiring=wiring,
         hears=frozenset(contract_of(event).producer for event in HEARS),
         says=SAYS,
-        reaction=reaction(ports),
+        reaction=reaction(ports, wiring.store),
+        workers=(look_worker(reconciliation),) if notified else (),
+        periodic=(Periodic(name="look", every=settings.look_seconds, run=reconciliation.run),),
+        routers=(*notified, *asked),
         close=tuple(close),
     )
+
+
+def _prefix(registry: str) -> str:
+    """What the registry itself has in front of the names that are used here."""
+    path = urlsplit(registry).path.strip("/") if "://" in registry else ""
+    return f"{path}/" if path else ""

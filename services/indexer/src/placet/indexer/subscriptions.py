@@ -6,19 +6,34 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from placet.events import ByType, Heard, UnitOfWork
-from placet.events.contracts import builder, indexer
+from placet.events.contracts import builder, certifier, deployer, gateway, indexer
 from placet.indexer import handlers
-from placet.indexer.ports import Ports
+from placet.indexer.ports import Ports, Reads
 
-Handler = Callable[[Heard[Any], UnitOfWork, Ports], Awaitable[None]]
+Handler = Callable[[Heard[Any], UnitOfWork, Ports, Reads], Awaitable[None]]
 
 HEARS: Mapping[type, Handler] = {
     builder.ImageBuilt: handlers.on_image_built,
     builder.ImageReused: handlers.on_image_reused,
+    certifier.CertificateIssued: handlers.on_certificate_issued,
+    deployer.StartAccepted: handlers.on_start_accepted,
+    gateway.SourceUploaded: handlers.on_source_uploaded,
+    gateway.DeployRequested: handlers.on_deploy_requested,
+    gateway.TokenRevoked: handlers.on_token_revoked,
 }
 
-SAYS: tuple[type, ...] = (indexer.ImageIndexed, indexer.ImageUnknown)
+SAYS: tuple[type, ...] = (
+    indexer.ImageIndexed,
+    indexer.ImageVanished,
+    indexer.ImageUnknown,
+    indexer.TagMoved,
+    indexer.ImageCollected,
+    indexer.SourceCollected,
+)
 
 
-def reaction(ports: Ports) -> ByType:
-    return ByType.with_ports(HEARS, ports)
+def reaction(ports: Ports, reads: Reads) -> ByType:
+    def bound(handler: Handler) -> Callable[[Heard[Any], UnitOfWork], Awaitable[None]]:
+        return lambda heard, work: handler(heard, work, ports, reads)
+
+    return ByType({event: bound(handler) for event, handler in HEARS.items()})

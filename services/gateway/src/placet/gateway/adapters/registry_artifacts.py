@@ -8,11 +8,14 @@ from typing import Any
 
 import msgspec
 
-from placet.oci import ArtifactFile, Registry, fetch_artifact, push_artifact
+from placet.errors import Refused, Unreadable
+from placet.gateway.ports import Labelled, Referrer
+from placet.oci import ArtifactFile, ImageConfig, Registry, fetch_artifact, push_artifact
 
 REPOSITORY = "sources"
 SOURCE_TYPE = "application/vnd.placet.source.v1+tar"
 MAX_ENVELOPE = 1024 * 1024
+MAX_CONFIG = 4 * 1024 * 1024
 
 
 class RegistrySources:
@@ -43,6 +46,30 @@ class RegistryEnvelopes:
         artifact = await fetch_artifact(self._registry, repository, envelope, limit=MAX_ENVELOPE)
         document: dict[str, Any] = msgspec.json.decode(artifact.contents[0])
         return document
+
+
+class RegistryImages:
+    """The `Images` port."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+
+    async def look_up(self, repository: str, image: str) -> Labelled | None:
+        try:
+            manifest = await self._registry.manifest(repository, image)
+            if manifest.config is None:
+                return None
+            body = await self._registry.read_blob(repository, manifest.config.digest, limit=MAX_CONFIG)
+            labels = ImageConfig.parse(body).labels
+        except (Refused, Unreadable):
+            return None  # also Unknown: gone, or not what its digest says
+        referrers = await self._registry.referrers(repository, image)
+        return Labelled(
+            labels=labels,
+            referrers=tuple(
+                Referrer(digest=each.digest, artifact_type=each.artifact_type) for each in referrers
+            ),
+        )
 
 
 def _tag(digest: str) -> str:

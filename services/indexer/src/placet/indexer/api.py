@@ -1,0 +1,165 @@
+"""What the registry tells by itself, and what operators ask about it.
+
+A registry's notifications, as Docker's distribution sends them, are not believed. They only say where to look, so
+whoever has their token can at most have the indexer look at the registry.
+"""
+
+from __future__ import annotations
+
+import hmac
+from dataclasses import asdict
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from anyio import to_thread
+from fastapi import APIRouter, Depends, Query, Request
+
+from placet.errors import Forbidden, TooLarge, Unauthenticated, Unreadable
+from placet.events import PLATFORM, Context, UnitOfWork, Wiring, transact
+from placet.events.envelope import Actor
+from placet.events.known_fields import known_parameters
+from placet.indexer import queries
+from placet.indexer.garbage import Collection
+from placet.indexer.reconcile import LOOK, MODELS, SERVICE, LookJob
+from placet.oci import is_digest, is_repository
+from placet.oci.content import MANIFEST_TYPES
+from placet.trust import KeySet, tokens
+
+MAX_BODY = 1024 * 1024
+OPERATORS = frozenset({"operator", "admin"})
+USUAL_DAYS = 30
+OlderThan = Annotated[
+    int,
+    Query(ge=1, le=36_500, alias="olderThan", description="days; what is younger may still be on its way"),
+]
+
+
+class Target(msgspec.Struct, frozen=True, rename="camel"):
+    repository: str = ""
+    digest: str = ""
+    media_type: str = ""
+
+
+class Notification(msgspec.Struct, frozen=True):
+    action: str
+    target: Target = Target()
+
+
+class Envelope(msgspec.Struct, frozen=True):
+    """Lenient: other registries and newer versions say more."""
+
+    events: list[Notification]
+
+
+def router(*, token: str, prefix: str, wiring: Wiring) -> APIRouter:
+    """`prefix` is in front of the names that the registry uses."""
+
+    def registry_only(request: Request) -> None:
+        scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not hmac.compare_digest(credentials.encode(), token.encode()):
+            raise Unauthenticated(
+                "this asks for the registry's token",
+                fix="set it in the registry's configuration: notifications.endpoints[].headers.Authorization",
+            )
+
+    api = APIRouter(
+        prefix="/v1/registry",
+        tags=["registry"],
+        dependencies=[Depends(registry_only), Depends(known_parameters)],
+    )
+
+    @api.post("/notifications", status_code=202)
+    async def post_notifications(request: Request) -> dict[str, int]:
+        """Events of a registry, each of which has the indexer look at the repository that it names."""
+        looks = _looks(await _body(request), prefix)
+        if looks:
+            await _ask_for(looks, wiring)
+        return {"looks": len(looks)}
+
+    return api
+
+
+def garbage_router(*, keys: Path, collection: Collection) -> APIRouter:
+    """`keys` is the file with the public keys of tokens."""
+    wiring = collection.wiring
+
+    async def operator(request: Request) -> tokens.Token:
+        known = await to_thread.run_sync(KeySet.load, keys)
+        token = tokens.verify_bearer(request.headers.get("authorization"), known, now=wiring.clock.now())
+        if await queries.is_revoked(wiring.store, token.id):
+            raise Unauthenticated("this token was revoked", fix="ask an admin for a new one")
+        if not token.roles & OPERATORS:
+            raise Forbidden(
+                f"garbage is for the roles {', '.join(sorted(OPERATORS))}", fix="ask an admin for a token"
+            )
+        return token
+
+    caller = Depends(operator)
+    api = APIRouter(prefix="/v1", tags=["registry"], dependencies=[Depends(known_parameters)])
+
+    @api.get("/garbage")
+    async def get_garbage(who: tokens.Token = caller, older_than: OlderThan = USUAL_DAYS) -> dict[str, Any]:
+        """What would be removed from the registry, what is kept, and why. Removes nothing."""
+        found = await collection.find(timedelta(days=older_than))
+        return {
+            "remove": [asdict(item) for item in found.remove],
+            "keep": [asdict(item) for item in found.keep],
+            "bytes": found.bytes,
+        }
+
+    @api.post("/garbage/collections")
+    async def post_collection(
+        who: tokens.Token = caller, older_than: OlderThan = USUAL_DAYS
+    ) -> dict[str, Any]:
+        """Remove it. `swept` are the bytes of what nothing named besides, where the registry is a folder; `stopped`
+        says why not all was removed."""
+        collected = await collection.collect(timedelta(days=older_than), Actor.person(who.person))
+        stopped = collected.stopped
+        return {
+            "removed": [asdict(item) for item in collected.removed],
+            "bytes": sum(item.bytes for item in collected.removed),
+            "swept": collected.swept,
+            "stopped": None if stopped is None else {"why": stopped.detail, "fix": stopped.fix},
+        }
+
+    return api
+
+
+def _looks(envelope: Envelope, prefix: str) -> dict[str, LookJob]:
+    """The looks that the events call for, by their keys: what is named twice is looked at once."""
+    looks = {}
+    for event in envelope.events:
+        target = event.target
+        # Layers are told of like manifests, and asked for as one some registries break.
+        is_push = event.action == "push" and target.media_type in MANIFEST_TYPES
+        repository = target.repository.removeprefix(prefix)
+        is_ours = repository.startswith(MODELS) and is_repository(repository)
+        if not is_ours or not (is_push or event.action == "delete"):
+            continue
+        image = target.digest if is_push and is_digest(target.digest) else None
+        looks[f"{repository}@{image or ''}"] = LookJob(repository=repository, image=image)
+    return looks
+
+
+async def _ask_for(looks: dict[str, LookJob], wiring: Wiring) -> None:
+    context = Context(project=PLATFORM, correlation=wiring.ids.new(), actor=Actor.service(SERVICE))
+
+    async def ask(work: UnitOfWork) -> None:
+        for key, look in looks.items():
+            work.enqueue(LOOK, key, look)
+
+    await transact(wiring, SERVICE, context, ask)
+
+
+async def _body(request: Request) -> Envelope:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY:
+            raise TooLarge(f"a notification is at most {MAX_BODY} bytes")
+    try:
+        return msgspec.json.decode(body, type=Envelope)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise Unreadable(f"not a registry's notification: {error}") from error
