@@ -64,7 +64,7 @@ class CollectsGarbage:
         garbage, evidence = await put_model(client, b"garbage"), await put_model(client, b"evidence")
         sources = {image: await put_source(client, f"of {image}".encode()) for image in (garbage, evidence)}
         for number, (image, source) in enumerate(sources.items(), start=1):
-            await indexer.hear(SourceUploaded(source=source, size=7, project="churn"))
+            await indexer.hear(SourceUploaded(source=source, size=7, project="churn", origin=None))
             await indexer.hear(changed(built(image=image, release=number), source=source))
         scan = await push_artifact(client, "models/churn", artifact_type=SCAN, subject=garbage)
         signature = await push_artifact(client, "models/churn", artifact_type=SCAN, subject=scan.digest)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
@@ -19,6 +20,8 @@ from placet.builder.adapters.image_workshop import ImageWorkshop
 from placet.builder.adapters.python_compiler import PythonCompiler
 from placet.builder.adapters.uv_packages import UvPackages
 from placet.builder.assembly import host_python
+from placet.builder.settings import DEFAULT_LIMITS
+from placet.events.clocks import SystemClock
 from placet.events.contracts.builder import ImageBuilt
 from placet.oci import open_registry
 from placet.projects import pack
@@ -62,6 +65,9 @@ async def built(registry: Registry, base: str, folder: Path, scratch: Path) -> I
             data=scratch / "builder",
             packages=UvPackages(),
             compiler=PythonCompiler(),
+            limits=DEFAULT_LIMITS,
+            clock=SystemClock(),
+            keep_logs=timedelta(days=1),
         )
         return await workshop.build("churn", 1, packed.digest)
     finally:

@@ -187,6 +187,7 @@ class Scenarios:
         span = datetime.fromisoformat(said["notAfter"]) - datetime.fromisoformat(said["notBefore"])
         assert span == timedelta(days=7)
         assert images[live["image"]] == "mlflow"
+
     async def test_what_is_certified_is_no_garbage_though_its_project_is_deleted(
         self, platform: Platform, tmp_path: Path, project: str
     ) -> None:

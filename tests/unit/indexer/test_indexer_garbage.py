@@ -197,7 +197,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
     async with alone(
         "indexer", tmp_path, lambda wiring: build(settings, wiring, ports), tables=(TABLES,)
     ) as one:
-        await one.hear(SourceUploaded(source=SOURCE, size=5, project="churn"))
+        await one.hear(SourceUploaded(source=SOURCE, size=5, project="churn", origin=None))
         await one.hear(built())
         yield World(one, heap, shelf, key)
 
@@ -303,7 +303,7 @@ async def test_an_image_that_is_announced_while_it_is_removed_is_not_told_to_be_
 
 
 async def test_what_is_announced_after_it_was_found_is_garbage_no_more(world: World) -> None:
-    await world.alone.hear(SourceUploaded(source=OTHER, size=1, project="churn"))
+    await world.alone.hear(SourceUploaded(source=OTHER, size=1, project="churn", origin=None))
     await world.alone.hear(changed(built(image=OTHER_IMAGE, release=2), source=OTHER))
     world.heap.held |= {OTHER, OTHER_IMAGE}
     world.alone.clock.pass_(AGE)
