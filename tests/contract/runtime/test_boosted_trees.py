@@ -154,6 +154,15 @@ def test_what_xgboost_cannot_read_is_refused_in_a_line(tmp_path: Path, content: 
     assert "\n" not in str(refused.value)
 
 
+def test_a_number_of_columns_that_nobody_can_send_is_refused_before_memory_is_taken(tmp_path: Path) -> None:
+    features = "4000000000"
+    model = json.loads(trained(TWO, objective="binary:logistic").save_raw("json"))
+    model["learner"]["learner_model_param"]["num_feature"] = features
+    (tmp_path / "model.json").write_text(json.dumps(model))
+    with pytest.raises(CannotLoad, match=f"the model says that it takes {features} columns"):
+        load("xgboost", tmp_path / "model.json", ())
+
+
 @pytest.mark.parametrize(("kept", "said"), [(0.5, r"refuses model\.ubj"), (0, r"model\.ubj is empty")])
 def test_a_model_that_was_cut_off_is_refused(tmp_path: Path, kept: float, said: str) -> None:
     whole = bytes(trained(TWO, objective="binary:logistic").save_raw("ubj"))

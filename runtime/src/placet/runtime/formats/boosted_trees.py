@@ -10,9 +10,12 @@ from enum import Enum, auto
 
 import numpy as np
 
+from placet.runtime.model import CannotLoad
 from placet.runtime.signature import ANY, DATATYPES, Array, Signature, Tensor, Tensors, datatype_of
 
 MATRIX = "input-0"  # the name that clients of other servers of this protocol already use
+MOST_FEATURES = 1 << 24
+"""More than a row in a request's body can have. A made-up number would take the machine's memory at the first row."""
 PREDICT = "predict"
 PROBABILITIES = "predict_proba"
 
@@ -43,6 +46,10 @@ class BoostedTrees:
     ) -> None:
         self._scores = scores
         self._meaning = meaning
+        if not 0 < features <= MOST_FEATURES:
+            raise CannotLoad(
+                f"the model says that it takes {features} columns; 1 to {MOST_FEATURES} can be served"
+            )
         rows = Tensor(name=MATRIX, datatype=datatype, shape=(ANY, features))
         outputs = self._outputs(scores(np.full((1, features), np.nan, dtype=DATATYPES[datatype])))
         self.signature = Signature(
