@@ -101,3 +101,15 @@ async def test_what_is_no_project_is_refused_and_nothing_is_said_or_kept(
 
     assert len(await gateway.said()) == 1  # the first token
     assert gateway.sources.archives == {}
+
+
+async def test_a_folder_of_mlflows_is_a_trial_called_as_its_repository_is(
+    gateway: Gateway, server: GitServer
+) -> None:
+    folder = Path(__file__).parents[2] / "mlflow_folders" / "iris-onnx"
+    repository = new_repository(server.root / "Iris_Model.git")
+    repository.commit({path.name: path.read_bytes() for path in folder.iterdir()})
+
+    assert (await deploy(gateway, server.url(repository))).json()["project"] == "iris-model"
+    (archive,) = gateway.sources.archives.values()
+    assert b"trial: true" in archive

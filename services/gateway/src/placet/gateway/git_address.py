@@ -33,7 +33,7 @@ class GitAddress:
     @property
     def name(self) -> str:
         """What the repository is called, which is not trusted to be a file's name."""
-        return PurePosixPath(urlsplit(self.url).path).name.removesuffix(".git")
+        return PurePosixPath(urlsplit(self.url).path.removesuffix("/.git")).name.removesuffix(".git")
 
     def at(self, commit: str) -> str:
         """The same address, of this one commit for ever."""
