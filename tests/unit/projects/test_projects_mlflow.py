@@ -188,6 +188,7 @@ def test_a_path_that_leads_out_of_the_folder_is_refused(path: Any, tmp_path: Pat
         ("flavors: {}\nsignature: {inputs: '[1]'}", "Expected `object`"),
         ("flavors: {}\nsignature: {inputs: [a]}", "signature.inputs"),
         ("x" * (1024**2 + 1), "over the limit"),
+        ("flavors: [" + "a," * 500_000 + "]", "more than 20000 keys and values"),
         ("\ufffe", "not YAML"),
     ],
     ids=lambda value: value[:30],

@@ -24,6 +24,8 @@ from placet.errors import Refused
 
 MAX_DOCUMENT_BYTES = 64 * 1024
 MAX_DEPTH = 24
+MAX_NODES = 20_000
+"""A value costs some 50 µs and a kilobyte to read, a long text next to nothing."""
 MAX_PROBLEMS = 50
 """More are not told: nobody reads them, and to look for the nearest key of each takes seconds."""
 _HALF_A_CHARACTER = re.compile("[\ud800-\udfff]")
@@ -98,6 +100,7 @@ class _Loader(yaml.SafeLoader):
         super().__init__(text)
         self.problems: list[Problem] = []
         self._depth = 0
+        self._nodes = 0
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         event: Any = self.peek_event()  # type: ignore[no-untyped-call]
@@ -109,8 +112,11 @@ class _Loader(yaml.SafeLoader):
             # An escape can name it, and then no event and no other document can carry the text on.
             raise _at(event, "half a character is no text", "leave the escape out")
         self._depth += 1
+        self._nodes += 1
         if self._depth > MAX_DEPTH:
             raise _at(event, f"nested more than {MAX_DEPTH} deep", None)
+        if self._nodes > MAX_NODES:
+            raise _at(event, f"it holds more than {MAX_NODES} keys and values", None)
         try:
             return super().compose_node(parent, index)
         finally:

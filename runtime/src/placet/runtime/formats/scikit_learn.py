@@ -53,7 +53,9 @@ class SklearnModel:
             outputs=_outputs(estimator, has_classes=has_classes, has_probabilities=has_probabilities),
             prediction=PREDICT,
             probabilities=PROBABILITIES if has_probabilities else None,
-            columns=tuple(self._columns) if self._columns and inputs[0].name == MATRIX else None,
+            columns=tuple(self._columns)
+            if self._columns and len(inputs) == 1 and inputs[0].name == MATRIX
+            else None,
             takes_missing=_takes_missing(estimator) or any(tensor.is_optional for tensor in inputs),
         )
 
@@ -199,7 +201,7 @@ def _branches(first: Any) -> Iterator[tuple[Any, list[int | str]]]:
 
 def _assembly(inputs: tuple[Tensor, ...], columns: list[str] | None) -> Callable[[Mapping[str, Array]], Any]:
     """What it was trained on: a frame if it knows column names and pandas is there, else an array."""
-    is_whole = inputs[0].name == MATRIX
+    is_whole = len(inputs) == 1 and inputs[0].name == MATRIX
     pandas = _pandas() if columns is not None else None
     if pandas is not None:
         index = pandas.Index(columns)
