@@ -138,6 +138,33 @@ class Scenarios:
         async with client_of(platform) as client:
             assert (await client.model(project)).state == "deleted"
 
+    async def test_a_stop_overtakes_a_deploy_that_is_under_way(
+        self, platform: Platform, tmp_path: Path, project: str
+    ) -> None:
+        archive = tmp_path / "p.tar"
+        packed = pack(write_project(tmp_path / "p", project), archive)
+        async with client_of(platform) as client:
+            await client.upload(archive, packed.digest)
+            asked = await client.command("deploy", digest=packed.digest)
+            assert (await ask(platform, "stop", project)).state == "stopped"
+            ended = await finish(client, asked)
+        assert ended.state == "failed"
+        assert f"a later request for {project} overtook release 1" in ended.refusals[0].why
+        async with platform.http() as http:
+            assert (await http.post(f"/models/{project}/predict", json={})).status_code == 404
+
+    async def test_what_the_builder_writes_is_read_to_its_end(
+        self, platform: Platform, tmp_path: Path, project: str
+    ) -> None:
+        live = await deploy(platform, write_project(tmp_path / "p", project))
+        async with client_of(platform) as client:
+            async with client.build_log(project, 1, follow=True) as lines:
+                written = [line async for line in lines]
+            assert live.image is not None
+            assert live.image in written[-1]
+            async with client.build_log(project, 1) as lines:
+                assert [line async for line in lines] == written
+
     async def test_an_image_from_the_list_is_deployed_under_another_name(
         self, platform: Platform, tmp_path: Path, project: str
     ) -> None:
