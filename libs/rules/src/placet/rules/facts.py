@@ -41,7 +41,7 @@ Facts = dict[str, Any]
 
 MAX_SAMPLE_BYTES = 8 * 1024**2
 MAX_REQUIREMENTS_BYTES = 1024**2
-MAX_PROBLEM = 300
+MAX_REASON = 300
 SKOPS_SUFFIX = ".skops"
 ONNX = "onnx"
 PYTHON = "python"
@@ -118,7 +118,7 @@ def _model(folder: Path, manifest: Manifest, files: dict[str, Path]) -> Facts:
     said = manifest.model
     document = (PurePosixPath(said.path) / MLMODEL).as_posix()
     is_present = said.path in files or document in files
-    recognised, loaded, problem = _looked_at(folder, said) if is_present else (None, None, "")
+    recognised, loaded, unserved = _looked_at(folder, said) if is_present else (None, None, "")
     artifact = files.get(loaded.path) if loaded else None
     return {
         "format": said.format,
@@ -129,7 +129,7 @@ def _model(folder: Path, manifest: Manifest, files: dict[str, Path]) -> Facts:
         "recognised": recognised.format if recognised else "",
         "served": loaded.format if loaded else "",
         "serialization": recognised.serialization if recognised else "",
-        "problem": problem,
+        "unserved": unserved,
         "problems": _problems(artifact) if artifact and loaded and loaded.format == PYTHON else [],
     }
 
@@ -144,7 +144,7 @@ def _looked_at(folder: Path, model: Model) -> tuple[Recognised | None, Served | 
     try:
         return recognise_at(folder, model.path), served(folder, model), ""
     except Refused as refusal:
-        return None, None, refusal.detail[:MAX_PROBLEM]
+        return None, None, refusal.detail[:MAX_REASON]
 
 
 def _scan(manifest: Manifest, files: dict[str, Path]) -> Facts:
