@@ -19,7 +19,8 @@ from placet.builder.layers_packages import package_files
 from placet.builder.layers_runtime import serving_code
 from placet.builder.locking import lock, parse_requirements
 from placet.builder.ports import SourceFile, Target
-from placet.errors import Refused, Unavailable
+from placet.builder.settings import Limits
+from placet.errors import Refused, TooLarge, Unavailable
 from uv import find_uv_bin
 
 HERE = Target(python=host_python(), platform=host_platform())
@@ -67,6 +68,27 @@ async def test_bytecode_is_used_without_a_look_at_the_source(tmp_path: Path) -> 
     module = module_from_spec(spec)
     loader.exec_module(module)
     assert module.NAMES == ("path", "separator", "a text", "a")
+
+
+async def compiled_with(memory: int, folder: Path, source: str) -> bool:
+    """Whether there is bytecode of it."""
+    file = SourceFile(source=folder / "file.py", name="/app/file.py", bytecode=folder / "file.pyc")
+    await asyncio.to_thread(file.source.write_text, source)
+    await PythonCompiler(Limits(memory_bytes=memory)).compile([file], folder)
+    return await asyncio.to_thread(file.bytecode.exists)
+
+
+async def test_a_file_that_takes_too_much_memory_ends_the_build_and_is_not_left_out(tmp_path: Path) -> None:
+    """Left out, it would make another image than on a machine with more."""
+    huge = f"x = [{'1, ' * 1_000_000}]\n"
+
+    assert await compiled_with(2**31, tmp_path, huge)
+    with pytest.raises(TooLarge, match="bytes of memory"):
+        await compiled_with(2**26, tmp_path, huge)
+
+
+async def test_a_file_that_no_parser_gets_through_has_no_bytecode(tmp_path: Path) -> None:
+    assert not await compiled_with(2**30, tmp_path, f"x = {'-' * 100_000}1\n")
 
 
 async def test_a_python_of_another_version_is_not_served(tmp_path: Path) -> None:

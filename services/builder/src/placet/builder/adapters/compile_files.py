@@ -11,6 +11,7 @@ other bytes elsewhere. It costs a sixth of the size and a few milliseconds at a 
 
 import json
 import marshal
+import resource
 import sys
 import warnings
 from importlib.util import MAGIC_NUMBER, source_hash
@@ -24,12 +25,22 @@ def compile_file(source: Path, name: str, bytecode: Path) -> None:
     content = source.read_bytes()
     try:
         code = compile(content, name, "exec", dont_inherit=True, optimize=0)
-    except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError):
+    except (SyntaxError, ValueError, RecursionError, OverflowError):
         return  # templates and files for other Pythons are found in many wheels
+    except MemoryError:
+        if _is_short_of_memory():
+            raise  # without its bytecode the image would be another one than with more memory
+        return  # the parser says the same of what is nested too deep
     bytecode.parent.mkdir(parents=True, exist_ok=True)
     bytecode.write_bytes(
         MAGIC_NUMBER + UNCHECKED_HASH + source_hash(content) + marshal.dumps(code, MARSHAL_VERSION)
     )
+
+
+def _is_short_of_memory() -> bool:
+    limit, _ = resource.getrlimit(resource.RLIMIT_DATA)
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return limit != resource.RLIM_INFINITY and most > limit // 2
 
 
 def main() -> None:
