@@ -11,6 +11,7 @@ missing=()
 compgen -G "/usr/lib/postgresql/*/bin/initdb" > /dev/null || command -v initdb > /dev/null || missing+=(postgresql)
 command -v docker-registry > /dev/null || missing+=(docker-registry)
 command -v caddy > /dev/null || missing+=(caddy)
+command -v chromium > /dev/null || missing+=(chromium)
 command -v dockerd > /dev/null || [ -S /var/run/docker.sock ] || [ -n "${DOCKER_HOST:-}" ] || missing+=(docker.io)
 
 if [ ${#missing[@]} -eq 0 ]; then
