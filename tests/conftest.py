@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 
 from tests.support.servers import CaddyServer, DockerEngine, PostgreSQL, RabbitMQ, Registry, sources
 
 
 def pytest_configure() -> None:
+    # How long an example takes is the machine's matter.
+    hypothesis.settings.register_profile("placet", deadline=None)
+    hypothesis.settings.load_profile("placet")
     sources.required()  # a wrong name ends the run here, not with the first test that looks
 
 

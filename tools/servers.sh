@@ -11,6 +11,7 @@ missing=()
 compgen -G "/usr/lib/postgresql/*/bin/initdb" > /dev/null || command -v initdb > /dev/null || missing+=(postgresql)
 command -v docker-registry > /dev/null || missing+=(docker-registry)
 command -v caddy > /dev/null || missing+=(caddy)
+ldconfig -p 2> /dev/null | grep -q libgomp.so.1 || missing+=(libgomp1) # LightGBM's wheel brings all but this
 command -v chromium > /dev/null || missing+=(chromium)
 command -v dockerd > /dev/null || [ -S /var/run/docker.sock ] || [ -n "${DOCKER_HOST:-}" ] || missing+=(docker.io)
 

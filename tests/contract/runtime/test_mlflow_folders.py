@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import lightgbm
+import mlflow.lightgbm
 import mlflow.pyfunc
+import mlflow.xgboost
 import msgspec
 import numpy as np
 import pandas as pd
 import pytest
+import xgboost
 from placet.projects import Served, served, trusted_types
 from placet.projects.manifest import Model
 from sklearn.datasets import load_iris
@@ -25,7 +29,8 @@ from tests.mlflow_folders.frames import VISITS
 
 FOLDERS = Path(write.__file__).parent
 EXAMPLE = Path(__file__).parents[3] / "examples" / "progression"
-IRIS = load_iris(as_frame=True).data.iloc[::30]
+ALL_IRIS = load_iris(as_frame=True)
+IRIS = ALL_IRIS.data.iloc[::30]
 
 
 def root_of(tmp_path: Path, folder: Path, path: str = ".") -> Path:
@@ -114,3 +119,37 @@ def test_what_the_installed_mlflow_writes_is_served(tmp_path: Path, mlflows: Any
     with serving(root_of(tmp_path / "root", tmp_path / "iris")) as server:
         answer = server.client.post("/predict", json={"inputs": IRIS.to_dict("records")})
     assert answer.json()["outputs"] == expected
+
+
+def saves_xgboost_booster(folder: Path) -> None:
+    rows = xgboost.DMatrix(ALL_IRIS.data, label=ALL_IRIS.target)
+    booster = xgboost.train({"objective": "multi:softprob", "num_class": 3}, rows, num_boost_round=3)
+    mlflow.xgboost.save_model(booster, folder)
+
+
+def saves_xgboost_classifier(folder: Path) -> None:
+    model = xgboost.XGBClassifier(n_estimators=3).fit(ALL_IRIS.data, ALL_IRIS.target)
+    mlflow.xgboost.save_model(model, folder)
+
+
+def saves_lightgbm_booster(folder: Path) -> None:
+    rows = lightgbm.Dataset(ALL_IRIS.data, label=ALL_IRIS.target)
+    parameters = {"objective": "multiclass", "num_class": 3, "verbose": -1}
+    mlflow.lightgbm.save_model(lightgbm.train(parameters, rows, num_boost_round=3), folder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("save", [saves_xgboost_booster, saves_xgboost_classifier, saves_lightgbm_booster])
+def test_boosted_trees_answer_as_mlflow_does(
+    save: Callable[[Path], None], tmp_path: Path, mlflows: Any
+) -> None:
+    """MLflow answers for a booster with the probabilities and for a classifier with the class; here both are told."""
+    save(tmp_path / "saved")
+    expected = np.array(mlflows(str(tmp_path / "saved")).predict(IRIS))
+    classes = expected.argmax(axis=1) if expected.ndim == 2 else expected
+    with serving(root_of(tmp_path / "root", tmp_path / "saved")) as server:
+        answer = server.client.post("/predict", json={"inputs": IRIS.to_numpy().tolist()})
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["outputs"] == classes.tolist()
+    if expected.ndim == 2:
+        assert np.array(answer.json()["probabilities"]) == pytest.approx(expected, abs=1e-6)
