@@ -201,7 +201,7 @@ async def test_an_index_that_goes_or_lies_in_the_middle_leaves_nothing_half_done
         assert (await shop.workshop(packages=packages).build("churn", 1, source)).bom
 
 
-@pytest.mark.parametrize("memory", [1_000_000, 4_000_000])
+@pytest.mark.parametrize("memory", [1_000_000, 4_000_000, 8_000_000])
 async def test_a_resolver_that_wants_more_memory_than_it_may_have_is_ended(
     tmp_path: Path, mirror: Path, memory: int
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import resource
+import shutil
 import signal
 from collections.abc import Collection, Sequence
 from contextlib import suppress
@@ -63,9 +63,10 @@ async def run(
 ) -> Ended:
     """Run a program in `folder`. `Unavailable` if it takes longer than `seconds`; it does not outlive us.
 
-    `TooLarge` if it was ended because it went beyond its bounds, which only Linux keeps to.
+    `TooLarge` if it was ended because it went beyond its bounds, which are kept where there is `prlimit`.
     """
     process = await asyncio.create_subprocess_exec(
+        *_bound(bounds),
         *command,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
@@ -74,8 +75,6 @@ async def run(
         cwd=folder,
     )
     try:
-        if bounds is not None:
-            _bind(process.pid, bounds)
         async with asyncio.timeout(seconds):
             output, errors = await process.communicate(given)
     except TimeoutError:
@@ -102,17 +101,16 @@ async def run(
 
 
 def _went_beyond(status: int, errors: str) -> bool:
-    """Programs of all kinds say in words of their own that they got no more memory; some only die of it."""
-    if status in (-signal.SIGXFSZ, -signal.SIGABRT):
+    """Programs of all kinds say in words of their own that they got no more memory; some, as uv, only die of it."""
+    if status in (-signal.SIGXFSZ, -signal.SIGABRT, -signal.SIGSEGV):
         return True
     return status != 0 and _OUT_OF_MEMORY.search(errors) is not None
 
 
-def _bind(pid: int, bounds: Bounds) -> None:
-    """From outside, since what runs between fork and exec may hang in a process that has threads."""
-    if not hasattr(resource, "prlimit"):
-        return
-    with suppress(ProcessLookupError):
-        for limit, most in ((resource.RLIMIT_DATA, bounds.memory), (resource.RLIMIT_FSIZE, bounds.file)):
-            resource.prlimit(pid, limit, (most, most))
-        resource.prlimit(pid, resource.RLIMIT_CORE, (0, 0))
+def _bound(bounds: Bounds | None) -> tuple[str, ...]:
+    """The program that binds itself and then becomes what it is to start, so that nothing runs unbound: what a bound
+    from outside would miss, and what Python would run between fork and exec could hang in a process of threads."""
+    program = shutil.which("prlimit")
+    if bounds is None or program is None:
+        return ()
+    return (program, f"--data={bounds.memory}", f"--fsize={bounds.file}", "--core=0", "--")
