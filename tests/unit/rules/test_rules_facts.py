@@ -108,7 +108,7 @@ def test_a_model_in_python_is_told_everything_that_keeps_it_from_being_served(
 
 def test_what_is_recognised_is_served_and_what_is_served_is_certified() -> None:
     allowed = {policy.id: policy.params.get("formats", []) for policy in SHIPPED}
-    assert set(allowed["artifact-safety"]) == {row.name for row in FORMATS}
+    assert set(allowed["artifact-safety"]) == {row.name for row in FORMATS} | {"mlflow"}
     assert allowed["image-provenance"] == allowed["artifact-safety"]
 
 

@@ -39,8 +39,13 @@ def compile_file(source: Path, name: str, bytecode: Path) -> None:
 
 def _is_short_of_memory() -> bool:
     limit, _ = resource.getrlimit(resource.RLIMIT_DATA)
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return limit != resource.RLIM_INFINITY and most > limit // 2
+    return limit != resource.RLIM_INFINITY and _most_memory() > limit // 2
+
+
+def _most_memory() -> int:
+    """Bytes that this program had at most. `ru_maxrss` would count what its process was before it became this one."""
+    with Path("/proc/self/status").open() as status:
+        return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM:"))
 
 
 def main() -> None:
