@@ -32,6 +32,13 @@ if [ ! -e "$policy" ]; then
     chmod +x "$policy"
 fi
 export DEBIAN_FRONTEND=noninteractive
-if ! { apt-get -qq update && apt-get -qq install --yes --no-install-recommends "${missing[@]}"; } < /dev/null > /dev/null; then
-    echo "That did not work; the tests say which server they could not have." >&2
+install() {
+    apt-get -qq install --yes --no-install-recommends "$@" < /dev/null > /dev/null
+}
+apt-get -qq update < /dev/null > /dev/null || true
+if ! install "${missing[@]}"; then
+    # One that cannot be had must not keep the others away.
+    for package in "${missing[@]}"; do
+        install "$package" || echo "$package could not be installed; the tests say what they could not have." >&2
+    done
 fi
