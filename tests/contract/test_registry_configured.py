@@ -28,15 +28,20 @@ from tests.contract.registry_garbage import AGE, OPERATOR
 from tests.contract.registry_looks import TOKEN, put_model
 from tests.support.eventually import eventually
 from tests.support.servers import Registry as RegistryServer
+from tests.support.servers import sources
 from tests.support.servers.registry import can_run_locally, run_locally
 from tests.unit.gateway.harness import serving
 from tests.unit.gateway.roads import built
 from tests.unit.hearing import Alone, alone
 
-pytestmark = [
-    pytest.mark.server,
-    pytest.mark.skipif(can_run_locally() is None, reason="no docker-registry on this machine"),
-]
+pytestmark = pytest.mark.server
+
+
+@pytest.fixture(autouse=True)
+def of_this_machine() -> None:
+    """A registry that each test configures cannot be one at an address, or one that others share."""
+    if can_run_locally() is None:
+        sources.cannot_be_had("registry", "these tests start docker-registry, which is not on this machine")
 
 
 @asynccontextmanager

@@ -27,7 +27,7 @@ from placet.oci import open_registry
 from placet.projects import pack
 
 from tests.support.eventually import eventually
-from tests.support.servers import DockerEngine, Registry
+from tests.support.servers import DockerEngine, Registry, sources
 from tests.system.models import write_project
 
 BASE_SCRIPT = Path(__file__).parents[2] / "deploy" / "offline" / "base_image.py"
@@ -39,7 +39,9 @@ SAY_TAG = "import sys; print('cp{}{}'.format(*sys.version_info))"
 def base(registry: Registry) -> str:
     """A base image of this machine's distribution, in the registry: `repository@digest`."""
     if shutil.which("apt-get") is None:
-        pytest.skip("base images are made of Debian's packages, on Debian")
+        sources.cannot_be_had(
+            "docker", "there is no image to run: bases are made of Debian's packages, on Debian"
+        )
     made = subprocess.run(
         [sys.executable, BASE_SCRIPT, registry.url], capture_output=True, text=True, check=False
     )
@@ -107,8 +109,9 @@ async def test_an_image_is_pulled_from_a_registry_and_answers_as_it_is(
         f"{registry.address}/{base}", ["python", "-c", SAY_TAG], remove=True, network="none"
     )
     if of_base.decode().strip() != host_python():
-        pytest.skip(
-            f"this distribution's Python is {of_base.decode().strip()}, and the builder's {host_python()}"
+        sources.cannot_be_had(
+            "docker",
+            f"there is no image to run: Debian's Python is {of_base.decode().strip()} here, and ours {host_python()}",
         )
     image = await built(registry, base, write_project(tmp_path / "churn", "churn"), tmp_path)
 
