@@ -204,6 +204,42 @@ async def test_a_registry_that_stops_taking_a_blob_is_given_up(server: Server) -
             await client.put_blob("models/churn", b"content")
 
 
+async def test_a_blob_that_two_want_to_send_goes_over_once(
+    server: Server, client: DistributionRegistry
+) -> None:
+    kept: set[str] = set()
+
+    async def handler(request: web.Request) -> web.Response:
+        if request.method == "HEAD":
+            return await _answer(200 if kept else 404)
+        if request.method == "PUT":
+            kept.add(request.path)
+            return await _answer(201)
+        return await _answer(202, Location=f"{server.url}/v2/models/churn/blobs/uploads/1")
+
+    server.handler = handler
+
+    await asyncio.gather(*(client.put_blob("models/churn", b"{}") for _ in range(3)))
+
+    assert [request.method for request in server.requests] == ["HEAD", "POST", "PUT", "HEAD", "HEAD"]
+
+
+async def test_a_manifest_of_which_another_is_writing_a_blob_is_put_again(
+    server: Server, client: DistributionRegistry
+) -> None:
+    half_written = json.dumps(
+        {"errors": [{"code": "DIGEST_INVALID"}, {"code": "MANIFEST_BLOB_UNKNOWN"}]}
+    ).encode()
+
+    async def handler(request: web.Request) -> web.Response:
+        return await (_answer(201) if len(server.requests) > 1 else _answer(400, half_written))
+
+    server.handler = handler
+
+    assert await client.put_manifest("models/churn", MANIFEST) == MANIFEST.digest
+    assert len(server.requests) == 2
+
+
 async def test_a_registry_that_keeps_other_bytes_than_it_was_sent_is_refused(
     server: Server, client: DistributionRegistry
 ) -> None:

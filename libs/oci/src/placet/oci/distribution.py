@@ -22,6 +22,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 from urllib.parse import quote, urljoin, urlsplit
+from weakref import WeakValueDictionary
 
 import aiohttp
 from yarl import URL
@@ -92,6 +93,8 @@ class DistributionRegistry:
         self._session: aiohttp.ClientSession | None = None
         self._authorizations: dict[str, str] = {}
         self._listing_locks: dict[str, asyncio.Lock] = {}
+        # An entry is gone when nobody holds or awaits its lock.
+        self._sending: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     @property
     def address(self) -> str:
@@ -156,8 +159,10 @@ class DistributionRegistry:
         if digest is not None and checked_digest(digest) != found:
             raise Refused(f"content for {repository} should be {digest} and is {found}")
         size = len(content) if isinstance(content, bytes) else await _size(content)
-        if not await self.blob_exists(repository, found):
-            await self._repeated(lambda: self._upload(repository, content, found, size))
+        # Sent twice at once, what one has put is looked at while the other writes it anew, and is half there.
+        async with self._sending.setdefault(f"{repository}@{found}", asyncio.Lock()):
+            if not await self.blob_exists(repository, found):
+                await self._repeated(lambda: self._upload(repository, content, found, size))
         return Descriptor(media_type=media_type, digest=found, size=size)
 
     async def mount_blob(self, repository: str, digest: str, *, source: str) -> bool:
@@ -474,6 +479,10 @@ class DistributionRegistry:
         codes, said = _reasons(b"" if method == "HEAD" else await answer.content.read(65536))
         detail = f"{self.address} answered {answer.status} to {method} {answer.url.path}{said}"
         match answer.status:
+            # Distribution 2.x, which another process sends a blob of this manifest at the same time: it reads a link
+            # that is still empty, and calls that no digest.
+            case 400 if {"MANIFEST_BLOB_UNKNOWN", "DIGEST_INVALID"} <= codes:
+                return Unavailable(detail)
             case 404 if "MANIFEST_BLOB_UNKNOWN" in codes:
                 return Refused(detail, fix="put the blobs first")
             case 404:
