@@ -24,6 +24,10 @@ from placet.runtime.problems import MEDIA_TYPE, Problem
 SWEEP_EVERY = 5
 """Ticks of uvicorn's, of a tenth of a second."""
 
+LINGER = 1.0
+"""Seconds in which who is parted with is still heard, and ignored: closed at once, with bytes of his unread, the
+connection is reset, and the answer that says why may be lost on its way."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Bounds:
@@ -56,6 +60,7 @@ class Connection(HttpToolsProtocol):
         self._body_since = 0.0
         self._unread = 0
         self._unread_since = 0.0
+        self._is_parted = False
 
     # What uvicorn calls.
 
@@ -66,6 +71,8 @@ class Connection(HttpToolsProtocol):
             self._make_room()
 
     def data_received(self, data: bytes) -> None:
+        if self._is_parted:
+            return
         self._heard = self.loop.time()
         if self._is_waiting:
             if self._since is None:
@@ -83,7 +90,7 @@ class Connection(HttpToolsProtocol):
 
     def look(self, now: float) -> None:
         """Part with a client that does not go on."""
-        if self.transport is None or self._is_stuck(now):
+        if self.transport is None or self._is_stuck(now) or self._is_parted:
             return
         if self._is_waiting:
             if self._since is None or now - self._since <= self._bounds.head_seconds:
@@ -138,7 +145,12 @@ class Connection(HttpToolsProtocol):
                 *(["retry-after: 1"] if retry else []),
             ]
             self.transport.write("\r\n".join(head).encode() + b"\r\n\r\n" + body)
-        self.transport.close()
+        self._is_parted = True
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+            self.loop.call_later(LINGER, self.transport.close)
+        else:
+            self.transport.close()
 
 
 class BoundedServer(uvicorn.Server):

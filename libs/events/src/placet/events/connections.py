@@ -35,6 +35,10 @@ What an operating system has no name for it decides by itself."""
 SWEEP_EVERY = 5
 """Ticks of uvicorn's, of a tenth of a second."""
 
+LINGER = 1.0
+"""Seconds in which who is parted with is still heard, and ignored: closed at once, with bytes of his unread, the
+connection is reset, and the answer that says why may be lost on its way."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Bounds:
@@ -67,6 +71,7 @@ class Connection(H11Protocol):
         self._body_bytes = 0
         self._unread = 0
         self._unread_since = 0.0
+        self._is_parted = False
 
     # What uvicorn calls.
 
@@ -78,6 +83,8 @@ class Connection(H11Protocol):
             self._make_room()
 
     def data_received(self, data: bytes) -> None:
+        if self._is_parted:
+            return
         self._heard = self.loop.time()
         was_waiting = self._is_waiting
         if was_waiting and self._since is None:
@@ -93,6 +100,8 @@ class Connection(H11Protocol):
         """Part with a client that does not go on."""
         if self._is_stuck(now):
             self.transport.abort()  # nothing more can be said to it
+        elif self._is_parted:
+            return
         elif self._is_waiting:
             if self._since is not None and now - self._since > self._bounds.head_seconds:
                 self._part_in_its_head()
@@ -154,7 +163,12 @@ class Connection(H11Protocol):
         is_answered = self.cycle is not None and self.cycle.response_started and not self._is_waiting
         if not is_answered and not self.transport.is_closing():
             self.transport.write(_answer(status, why, fix))
-        self.transport.close()
+        self._is_parted = True
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+            self.loop.call_later(LINGER, self.transport.close)
+        else:
+            self.transport.close()
 
 
 class BoundedServer(uvicorn.Server):
