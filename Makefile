@@ -10,6 +10,10 @@ SOURCES := libs services runtime cli tests tools deploy/offline $(wildcard bench
 # What is handed on to the program: `make demo ARGS=--once`, `make test ARGS="-k outbox"`.
 ARGS ?=
 
+# Two processes, each with servers of its own. A file's tests stay together, since they share what takes long to start,
+# and the longest come first.
+PARALLEL := --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
 .DEFAULT_GOAL := help
 .PHONY: help demo up check test test-unit test-system bench flow docs lock servers
 
@@ -31,7 +35,7 @@ check: $(VENV)/.dev ## Lint, format, types, import contracts, generated pages, l
 	$(RUN)/python -m tools.requirements
 
 test: $(VENV)/.dev servers ## Every test, on real servers where a test needs one
-	@$(RUN)/pytest $(ARGS)
+	@$(RUN)/pytest $(PARALLEL) $(ARGS)
 
 test-unit: $(VENV)/.dev ## The tests that need no server and little time
 	@$(RUN)/pytest tests/unit tests/contract tests/architecture -m "not server and not slow" $(ARGS)

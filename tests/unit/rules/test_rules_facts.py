@@ -368,7 +368,7 @@ def image(**changes: Any) -> dict[str, Any]:
             {"image.built-from-cleared-source", "image.labels-complete", "image.base-known"},
         ),
     ],
-    ids=str,
+    ids=lambda names: ",".join(sorted(names)) or "nothing",
 )
 def test_an_image_is_judged_by_its_labels(changes: dict[str, Any], rules: set[str], engine: Engine) -> None:
     found = engine.evaluate_sync(SHIPPED, "certify", image(**changes))
