@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 from placet.builder import assembly_bom, assembly_provenance
+from placet.builder.adapters import docker_build
 from placet.builder.adapters.docker_engine import DockerEngine
 from placet.builder.settings import DEFAULT_LIMITS, Limits
 from placet.errors import PlacetError, Refused, TooLarge, Unavailable
@@ -152,6 +156,42 @@ async def test_what_is_no_image_to_serve_ends_the_build_and_leaves_nothing(
     assert why in str(ended.value)
     assert f"failed: {ended.value}" in shop.log()
     assert shop.leftovers() == []
+
+
+async def test_a_build_ends_with_the_builder_even_if_that_is_killed(shop: Shop, tmp_path: Path) -> None:
+    asked, hung_up = asyncio.Event(), asyncio.Event()
+
+    async def says_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        asked.set()
+        await reader.read()
+        hung_up.set()
+        writer.close()
+
+    engine = await asyncio.start_unix_server(says_nothing, tmp_path / "engine.sock")
+    work = docker_build.Work(
+        host=f"unix://{tmp_path}/engine.sock",
+        folder=str(tmp_path),
+        dockerfile="Dockerfile",
+        archive=str(tmp_path / "image.tar"),
+        network="none",
+        memory=2**28,
+        size=2**28,
+    )
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-P", "-m", docker_build.__name__),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdin is not None
+    async with engine:
+        process.stdin.write(msgspec.json.encode(work) + b"\n")
+        await asyncio.wait_for(asked.wait(), 60)
+
+        process.stdin.close()  # as the kernel does of whoever is killed
+
+        assert await asyncio.wait_for(process.wait(), 60) == 1
+        await asyncio.wait_for(hung_up.wait(), 60)
 
 
 async def test_an_engine_that_is_away_is_asked_again_later(shop: Shop, tmp_path: Path) -> None:

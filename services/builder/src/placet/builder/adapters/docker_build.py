@@ -1,16 +1,19 @@
 """The process in which one Dockerfile is built: `python -P -m placet.builder.adapters.docker_build`.
 
 Docker's own client waits in calls that nothing can end but the end of their process, so each build is one. On standard
-input lies what to do, on standard output one JSON object a line: `{"log": …}` for people, and last
-`{"id": …, "version": …, "size": …}`, `{"refused": …, "fix": …}` or `{"unavailable": …}`. When it is asked to end, it
-hangs up on the engine, which ends a build that nobody waits for, and removes what the build has left there.
+input comes a line with what to do, on standard output one JSON object a line: `{"log": …}` for people, and last
+`{"id": …, "version": …, "size": …}`, `{"refused": …, "fix": …}`, `{"too_large": …, "fix": …}` or `{"unavailable": …}`.
+When it is asked to end, or standard input ends, as it does with a builder that was killed, it hangs up on the engine,
+which ends a build that nobody waits for, and removes what the build has left there.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -126,8 +129,9 @@ def _fix(work: Work) -> str:
 
 
 def main() -> None:
-    work = msgspec.json.decode(sys.stdin.buffer.read(), type=Work)
+    work = msgspec.json.decode(sys.stdin.buffer.readline(), type=Work)
     signal.signal(signal.SIGTERM, _end)
+    threading.Thread(target=_end_with_the_caller, daemon=True).start()
     try:
         client = docker.APIClient(base_url=work.host, version="auto", timeout=SILENCE)
         try:
@@ -136,6 +140,8 @@ def main() -> None:
             client.close()
     except Unavailable as error:
         say({"unavailable": error.detail})
+    except TooLarge as error:
+        say({"too_large": error.detail, "fix": error.fix})
     except PlacetError as error:
         say({"refused": error.detail, "fix": error.fix})
     except APIError as error:
@@ -157,6 +163,12 @@ def main() -> None:
 def say(line: dict[str, Any]) -> None:
     sys.stdout.buffer.write(msgspec.json.encode(line) + b"\n")
     sys.stdout.buffer.flush()
+
+
+def _end_with_the_caller() -> None:
+    """Who was killed asks nobody to end, and lets go of the pipe all the same."""
+    os.read(sys.stdin.fileno(), 1)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _end(number: int, frame: FrameType | None) -> None:

@@ -13,7 +13,7 @@ from placet.builder.adapters import docker_build
 from placet.builder.adapters.processes import clean_environment
 from placet.builder.ports import EngineImage, Log
 from placet.builder.settings import Limits
-from placet.errors import Refused, Unavailable
+from placet.errors import Refused, TooLarge, Unavailable
 
 LONGEST_LINE = 2**20
 LEAVES_WITHIN = 10.0
@@ -54,12 +54,13 @@ class DockerEngine:
     async def _followed(self, process: asyncio.subprocess.Process, work: bytes, log: Log) -> EngineImage:
         if process.stdin is None or process.stdout is None:
             raise RuntimeError("the process was started without pipes")
-        process.stdin.write(work)
-        process.stdin.close()
+        process.stdin.write(work + b"\n")  # and it stays open: it ends with us
         while line := await process.stdout.readline():
             match msgspec.json.decode(line):
                 case {"log": str(said)}:
                     log(said)
+                case {"too_large": str(why), "fix": fix}:
+                    raise TooLarge(why, fix=fix)
                 case {"refused": str(why), "fix": fix}:
                     raise Refused(why, fix=fix)
                 case {"unavailable": str(why)}:
