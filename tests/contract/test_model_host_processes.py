@@ -291,6 +291,14 @@ class TestLocalProcesses(ModelHostContract):
             await host.start(self.spec(image))
         assert await host.list() == []
 
+    async def test_an_image_with_a_server_of_its_own_is_refused(
+        self, host: LocalProcesses, registry: ImageLayout
+    ) -> None:
+        image = await push_small_image(registry, labels={"io.placet.road": "dockerfile"})
+        with pytest.raises(Refused, match="brings a server of its own"):
+            await host.start(self.spec(image))
+        assert await host.list() == []
+
     async def test_a_base_is_left_out(self, host: LocalProcesses, registry: ImageLayout) -> None:
         base = layer({"usr/bin/python": "not this one", "app/project/behaviour.json": "no"})
         labels = {"io.placet.base": f"python@sha256:{'2' * 64}", "io.placet.base.layers": "1"}

@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
-from secrets import token_hex
-from typing import Any
 
 import docker
 import httpx
-import pytest
 from placet.builder.adapters.image_workshop import ImageWorkshop
 from placet.builder.adapters.python_compiler import PythonCompiler
 from placet.builder.adapters.uv_packages import UvPackages
@@ -26,34 +19,13 @@ from placet.events.contracts.builder import ImageBuilt
 from placet.oci import open_registry
 from placet.projects import pack
 
+from tests.deploy.containers import container
 from tests.support.eventually import eventually
-from tests.support.servers import DockerEngine, Registry, sources
+from tests.support.servers import Registry, sources
 from tests.system.models import write_project
 
-BASE_SCRIPT = Path(__file__).parents[2] / "deploy" / "offline" / "base_image.py"
 PORT = 8080
 SAY_TAG = "import sys; print('cp{}{}'.format(*sys.version_info))"
-
-
-@pytest.fixture(scope="module")
-def base(registry: Registry) -> str:
-    """A base image of this machine's distribution, in the registry: `repository@digest`."""
-    if shutil.which("apt-get") is None:
-        sources.cannot_be_had(
-            "docker", "there is no image to run: bases are made of Debian's packages, on Debian"
-        )
-    made = subprocess.run(
-        [sys.executable, BASE_SCRIPT, registry.url], capture_output=True, text=True, check=False
-    )
-    assert made.returncode == 0, made.stderr
-    return made.stdout.strip()
-
-
-@pytest.fixture(scope="module")
-def client(docker_engine: DockerEngine) -> Iterator[docker.DockerClient]:
-    client = docker_engine.client()
-    yield client
-    client.close()
 
 
 async def built(registry: Registry, base: str, folder: Path, scratch: Path) -> ImageBuilt:
@@ -74,32 +46,6 @@ async def built(registry: Registry, base: str, folder: Path, scratch: Path) -> I
         return await workshop.build("churn", 1, packed.digest)
     finally:
         await images.close()
-
-
-@pytest.fixture
-def network(client: docker.DockerClient) -> Iterator[str]:
-    made = client.networks.create(f"placet-{token_hex(4)}", internal=True)
-    yield str(made.name)
-    made.remove()
-
-
-@contextmanager
-def container(client: docker.DockerClient, image: str, network: str) -> Iterator[Any]:
-    """As an operator would run what is other people's code: nobody, with no rights, nothing to write to."""
-    running = client.containers.run(
-        image,
-        detach=True,
-        network=network,
-        read_only=True,
-        cap_drop=["ALL"],
-        security_opt=["no-new-privileges"],
-        mem_limit="512m",
-        environment={"PLACET_PROJECT": "churn", "PLACET_ACCESS": "public"},
-    )
-    try:
-        yield running
-    finally:
-        running.remove(force=True)
 
 
 async def test_an_image_is_pulled_from_a_registry_and_answers_as_it_is(

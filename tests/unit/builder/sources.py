@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from placet.builder.adapters.image_workshop import ImageWorkshop
-from placet.builder.ports import Compiler, Packages
+from placet.builder.ports import Compiler, Engine, Packages
 from placet.builder.settings import DEFAULT_LIMITS, Limits
 from placet.events.contracts.builder import ImageBuilt
 from placet.events.testing import ManualClock
@@ -72,6 +72,7 @@ class Shop:
         compiler: Compiler | None = None,
         limits: Limits = DEFAULT_LIMITS,
         base: str = "none",
+        engine: Engine | None = None,
     ) -> ImageWorkshop:
         return ImageWorkshop(
             registry=registry or self.registry,
@@ -82,6 +83,7 @@ class Shop:
             limits=limits,
             clock=self.clock,
             keep_logs=timedelta(days=30),
+            engine=engine,
         )
 
     async def build(self, source: str) -> ImageBuilt:

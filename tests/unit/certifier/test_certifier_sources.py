@@ -41,6 +41,19 @@ async def sent(registry: ImageLayout, tmp_path: Path, files: dict[str, bytes]) -
     return digest
 
 
+@pytest.mark.parametrize("allowed", [True, False])
+async def test_whether_dockerfiles_are_built_is_the_platforms_word(
+    registry: ImageLayout, tmp_path: Path, allowed: bool
+) -> None:
+    manifest = MANIFEST + b"build: {dockerfile: Dockerfile}\n"
+    source = await sent(registry, tmp_path, {"placet.yaml": manifest, "Dockerfile": b"FROM scratch\n"})
+
+    found = await RegistrySources(registry, dockerfiles=allowed).examine(source, NOW)
+
+    assert found.declared.dockerfile
+    assert found.facts["platform"] == {"dockerfiles": allowed}
+
+
 def container(content: bytes, count: int = 1) -> bytes:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:

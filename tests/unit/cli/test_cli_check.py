@@ -33,11 +33,26 @@ def test_a_good_project_would_be_cleared_by_every_rule_and_nothing_is_sent(
         rule.id
         for policy in load_shipped()
         for rule in policy.rules
-        if rule.stage == "submit" and policy.id != "trials"
+        if rule.stage == "submit" and policy.id not in ("trials", "dockerfiles")
     }
     assert {verdict["rule"] for verdict in ended.document["verdicts"]} == rules
     assert {verdict["result"] for verdict in ended.document["verdicts"]} == {"pass"}
     assert platform.requests == []
+
+
+def test_what_the_platform_alone_can_allow_is_said_and_refuses_nothing_here(
+    placet: Placet, project: Path
+) -> None:
+    (project / "Dockerfile").write_text(f"FROM python@sha256:{'a' * 64}\n")
+    stray = placet("check", str(project), "--json")
+    with (project / "placet.yaml").open("a") as manifest:
+        manifest.write("\nbuild: {dockerfile: Dockerfile}\n")
+    used = placet("check", str(project), "--json")
+
+    assert (stray.status, used.status) == (0, 0), used.err
+    assert "has a Dockerfile that is not used" in stray.err
+    assert "which not every platform allows" in used.err
+    assert "has a Dockerfile that is not used" not in used.err
 
 
 def test_the_digest_is_the_one_the_platform_would_know_it_by(placet: Placet, platform: FakePlatform) -> None:

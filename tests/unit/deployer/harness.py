@@ -95,6 +95,7 @@ class World:
         *,
         memory: int = 512 * 2**20,
         cpu_millis: int = 500,
+        dockerfile: bool = False,
     ) -> None:
         event = ReleaseCleared(
             project=project,
@@ -109,6 +110,7 @@ class World:
             access="public",
             policies=(),
             verdicts=(),
+            dockerfile=dockerfile,
         )
         await self.say(event, operation=f"deploy {project} {release}")
 

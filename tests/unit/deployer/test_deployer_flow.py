@@ -71,6 +71,15 @@ class TestDeploying:
 
         await world.heard("resources.reserved", "deploy churn 1")
 
+    async def test_what_only_a_container_runs_is_refused_before_anything_is_built(self, world: World) -> None:
+        await world.request_deploy()
+        await world.clear(dockerfile=True)
+
+        refused = await world.heard("resources.refused", "deploy churn 1")
+        assert "needs a container platform" in refused.why
+        assert "placet build" in refused.fix
+        assert await world.names() == ["resources.refused"]
+
     async def test_a_build_takes_no_room_and_starts_nothing(self, world: World) -> None:
         await world.request_deploy(command="build")
         await world.clear(command="build")

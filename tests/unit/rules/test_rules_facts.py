@@ -106,6 +106,58 @@ def test_a_model_in_python_is_told_everything_that_keeps_it_from_being_served(
     assert 'does not say `outputs = {"name": "FP64"}`' in why["model.code-complete"]
 
 
+def test_a_project_with_a_dockerfile_serves_any_format_where_the_platform_allows_it(
+    folder: Path, engine: Engine
+) -> None:
+    (folder / "serving").mkdir()
+    (folder / "serving/Dockerfile").write_text(f"FROM python@{DIGESTS[0]}\nCOPY . /app\n")
+    (folder / "weights").mkdir()
+    (folder / "weights/part-1.rds").write_bytes(b"what nobody here knows")
+    document = yaml.safe_load((folder / "placet.yaml").read_text())
+    del document["requirements"]
+    (folder / "placet.yaml").write_text(json.dumps(document, default=str))
+    said = manifest(
+        folder,
+        build={"dockerfile": "serving/Dockerfile"},
+        model={"format": "rds", "path": "weights", "sample": "sample.json"},
+    )
+
+    assert broken(folder, said, engine, dockerfiles=True) == {}
+    assert set(broken(folder, said, engine)) == {"build.dockerfile-allowed"}
+
+
+def test_a_dockerfile_that_nobody_asked_for_refuses_nothing_and_is_told_of(
+    folder: Path, engine: Engine
+) -> None:
+    (folder / "Dockerfile").write_text("FROM python:3.11\n")
+    facts = gather_submit_facts(folder, manifest(folder), now=NOW)
+    [verdict] = [each for each in engine.evaluate_sync(SHIPPED, "submit", facts) if not each.is_passed]
+    assert (verdict.rule, verdict.is_refusal) == ("build.dockerfile-used", False)
+    assert "has a Dockerfile that is not used" in (verdict.why or "")
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (None, "there is no file Dockerfile"),
+        ("RUN make\n", "cannot be built from: it has no FROM"),
+        (
+            "FROM python:3.11\nADD https://example.org/x /\n",
+            "no digest pins: ADD https://example.org/x, python:3.11",
+        ),
+    ],
+)
+def test_a_dockerfile_whose_image_could_be_another_tomorrow_is_refused(
+    folder: Path, engine: Engine, content: str | None, why: str
+) -> None:
+    if content is not None:
+        (folder / "Dockerfile").write_text(content)
+    said = manifest(folder, build={"dockerfile": "Dockerfile"})
+    told = broken(folder, said, engine, dockerfiles=True)
+    assert set(told) == {"build.dockerfile-pinned"}
+    assert why in told["build.dockerfile-pinned"]
+
+
 def test_what_is_recognised_is_served_and_what_is_served_is_certified() -> None:
     allowed = {policy.id: policy.params.get("formats", []) for policy in SHIPPED}
     assert set(allowed["artifact-safety"]) == {row.name for row in FORMATS} | {"mlflow"}

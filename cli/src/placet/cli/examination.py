@@ -25,6 +25,7 @@ class Examined:
     project: str
     source: str
     judged: tuple[Judged, ...]
+    dockerfile: str | None = None
 
     @property
     def refusals(self) -> tuple[Refusal, ...]:
@@ -32,9 +33,10 @@ class Examined:
 
     @property
     def warnings(self) -> tuple[Refusal, ...]:
-        return tuple(
+        said = (
             _reason(verdict) for verdict in self.judged if not verdict.is_passed and not verdict.is_refusal
         )
+        return (*said, *(() if self.dockerfile is None else (_left_to_the_platform(self.dockerfile),)))
 
     @property
     def tally(self) -> str:
@@ -90,10 +92,24 @@ def examine(archive: Path) -> Examined:
                 f"{IGNORE_FILE} leaves {MANIFEST_NAME} out", fix=f"take that pattern out of {IGNORE_FILE}"
             )
         manifest = parse_manifest(contents.manifest)
-        facts = gather_submit_facts(copy, manifest, now=now)
+        # Whether it is allowed, the platform alone knows: `Examined.warnings` says so.
+        facts = gather_submit_facts(copy, manifest, now=now, dockerfiles=True)
         with Engine() as engine:
             judged = engine.evaluate_sync(load_shipped(), "submit", facts)
-    return Examined(project=manifest.project, source=contents.digest, judged=judged)
+    return Examined(
+        project=manifest.project,
+        source=contents.digest,
+        judged=judged,
+        dockerfile=manifest.build.dockerfile,
+    )
+
+
+def _left_to_the_platform(dockerfile: str) -> Refusal:
+    return Refusal(
+        rule="build.dockerfile-allowed",
+        why=f"the image is built from {dockerfile}, which not every platform allows; nothing here can tell",
+        fix="ask whoever runs the platform whether PLACET_DOCKERFILES is allow, and whether it runs containers",
+    )
 
 
 def _reason(verdict: Judged) -> Refusal:

@@ -13,6 +13,7 @@ from placet.cli import exits
 from placet.cli.exits import WrongUsageError
 from placet.cli.screen import Screen
 from placet.projects import (
+    DOCKERFILE,
     MANIFEST_NAME,
     Manifest,
     Pins,
@@ -59,6 +60,11 @@ def init(arguments: Namespace, screen: Screen) -> int:
         pinned = ", ".join(found.requirements)
         screen.note(f"wrote {REQUIREMENTS_NAME} with {pinned}: {origin(found, manifest.model.path)}")
     _tell_of_code(folder, manifest, screen)
+    if (folder / DOCKERFILE).is_file():
+        screen.note(
+            f"its {DOCKERFILE} is not used: placet makes the image of {REQUIREMENTS_NAME};"
+            f" `build: {{dockerfile: {DOCKERFILE}}}` in {MANIFEST_NAME} has it built, where the platform allows that"
+        )
     if missing:
         screen.note("still to fill in:")
         width = max(map(len, missing))

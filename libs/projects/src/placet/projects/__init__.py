@@ -13,6 +13,7 @@ from placet.projects.archive import (
     unpack,
 )
 from placet.projects.card import MAX_CARD_BYTES, Card, Measured, parse_card
+from placet.projects.dockerfiles import DOCKERFILE, Dockerfile, read_dockerfile
 from placet.projects.documents import DocumentRefused, Problem
 from placet.projects.formats import (
     FORMATS,
@@ -45,6 +46,7 @@ from placet.projects.skops_files import trusted_types, untrusted_types
 
 __all__ = [
     "DEFAULT_LIMITS",
+    "DOCKERFILE",
     "FORMATS",
     "MANIFEST_NAME",
     "MAX_CARD_BYTES",
@@ -54,6 +56,7 @@ __all__ = [
     "RESERVED_NAME",
     "Card",
     "Column",
+    "Dockerfile",
     "DocumentRefused",
     "Finding",
     "Limits",
@@ -80,6 +83,7 @@ __all__ = [
     "pins",
     "project_files",
     "project_name",
+    "read_dockerfile",
     "read_mlflow_model",
     "read_one",
     "read_python",

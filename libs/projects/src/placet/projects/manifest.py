@@ -113,6 +113,12 @@ class Model(_Part, frozen=True, kw_only=True):
     reference: RelativePath | None = None
 
 
+class Build(_Part, frozen=True, kw_only=True):
+    """How the image is made where a project wants more than packages and files: by a Dockerfile of its own."""
+
+    dockerfile: RelativePath | None = None
+
+
 class Replicas(_Part, frozen=True, kw_only=True):
     min: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 1
     max: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 1
@@ -204,6 +210,7 @@ class Manifest(_Part, frozen=True, kw_only=True):
     project: ProjectName
     model: Model
     requirements: RelativePath | None = None
+    build: Build = Build()
     resources: Resources = Resources()
     governance: Governance = Governance()
     access: Annotated[

@@ -24,6 +24,7 @@ FACTS = {
     "scan": "what the scan of the model's file found",
     "sample": "the sample request",
     "requirements": "the declared requirements",
+    "build": "the project's Dockerfile, and what it starts from",
     "resources": "what a replica may use",
     "governance": "which declarations people made",
     "data": "the declared data",

@@ -17,6 +17,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 
 from placet.errors import Refused
 from placet.projects import (
+    DOCKERFILE,
     MLMODEL,
     Card,
     DocumentRefused,
@@ -26,6 +27,7 @@ from placet.projects import (
     outside_data,
     parse_card,
     project_files,
+    read_dockerfile,
     read_python,
     recognise_at,
     recognise_file,
@@ -48,12 +50,18 @@ PYTHON = "python"
 
 
 def gather_submit_facts(
-    folder: Path, manifest: Manifest, *, now: datetime, exceptions: Sequence[str] = ()
+    folder: Path,
+    manifest: Manifest,
+    *,
+    now: datetime,
+    exceptions: Sequence[str] = (),
+    dockerfiles: bool = False,
 ) -> Facts:
     """The facts of stage submit about an unpacked project.
 
-    `exceptions` are the ids of rules that somebody excepted this project from. Every file counts: a source's own
-    `.placetignore` must not hide from the rules what its archive brought along.
+    `exceptions` are the ids of rules that somebody excepted this project from; `dockerfiles` is whether this platform
+    builds images from Dockerfiles. Every file counts: a source's own `.placetignore` must not hide from the rules
+    what its archive brought along.
     """
     files = {path.as_posix(): folder / path for path in project_files(folder, ignoring=False)}
     return {
@@ -64,6 +72,8 @@ def gather_submit_facts(
         "scan": _scan(manifest, files),
         "sample": _sample(manifest, files),
         "requirements": _requirements(manifest, files),
+        "build": _build(manifest, files),
+        "platform": {"dockerfiles": dockerfiles},
         "resources": _resources(manifest),
         "governance": _governance(manifest),
         "data": _data(manifest),
@@ -85,17 +95,18 @@ def gather_certify_facts(
     python: str,
     builder: str,
     now: datetime,
+    has_dockerfile: bool = False,
     known_bases: Sequence[str] = (),
     exceptions: Sequence[str] = (),
 ) -> Facts:
     """The facts of stage certify about an image, from its own labels; an empty text for a label it does not carry.
 
-    `cleared_source` is the source that stage submit cleared, `known_bases` the bases this environment allows; none
-    of them named means any that is pinned.
+    `cleared_source` is the source that stage submit cleared, `has_dockerfile` whether that is built from one;
+    `known_bases` are the bases this environment allows, and none of them named means any that is pinned.
     """
     return {
         "now": _moment(now),
-        "source": {"digest": cleared_source},
+        "source": {"digest": cleared_source, "dockerfile": has_dockerfile},
         "image": {
             "digest": image,
             "source": source,
@@ -117,7 +128,7 @@ def _moment(now: datetime) -> str:
 def _model(folder: Path, manifest: Manifest, files: dict[str, Path]) -> Facts:
     said = manifest.model
     document = (PurePosixPath(said.path) / MLMODEL).as_posix()
-    is_present = said.path in files or document in files
+    is_present = said.path in files or document in files or _is_folder_of_its_own(manifest, files)
     recognised, loaded, unserved = _looked_at(folder, said) if is_present else (None, None, "")
     artifact = files.get(loaded.path) if loaded else None
     return {
@@ -132,6 +143,12 @@ def _model(folder: Path, manifest: Manifest, files: dict[str, Path]) -> Facts:
         "unserved": unserved,
         "problems": _problems(artifact) if artifact and loaded and loaded.format == PYTHON else [],
     }
+
+
+def _is_folder_of_its_own(manifest: Manifest, files: dict[str, Path]) -> bool:
+    """What a project serves by itself may be a folder of any kind."""
+    below = f"{manifest.model.path}/"
+    return manifest.build.dockerfile is not None and any(name.startswith(below) for name in files)
 
 
 def _problems(path: Path) -> list[str]:
@@ -229,6 +246,26 @@ def _requirements(manifest: Manifest, files: dict[str, Path]) -> Facts:
         "pinned": pinned,
         "unpinned": unpinned,
         "unreadable": unreadable,
+    }
+
+
+def _build(manifest: Manifest, files: dict[str, Path]) -> Facts:
+    """`loose` is what its Dockerfile takes from outside that nothing pins, `stray` one that nothing uses."""
+    name = manifest.build.dockerfile
+    path = files.get(name) if name else None
+    found, problem = None, ""
+    if path is not None:
+        try:
+            found = read_dockerfile(path.read_bytes())
+        except Refused as refusal:
+            problem = refusal.detail[:MAX_REASON]
+    return {
+        "dockerfile": name or "",
+        "present": path is not None,
+        "problem": problem,
+        "base": found.base if found else "",
+        "loose": list(found.loose) if found else [],
+        "stray": DOCKERFILE if name is None and DOCKERFILE in files else "",
     }
 
 

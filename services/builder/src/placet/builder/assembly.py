@@ -18,11 +18,9 @@ from pathlib import Path, PurePosixPath
 import msgspec
 from packaging.requirements import Requirement
 
-from placet.builder.assembly_bom import MEDIA_TYPE as BOM_TYPE
 from placet.builder.assembly_bom import Contents, ModelFacts, bill_of_materials
-from placet.builder.assembly_image import Base, BaseLayers, image_config, push_image, read_base
-from placet.builder.assembly_provenance import MEDIA_TYPE as PROVENANCE_TYPE
-from placet.builder.assembly_provenance import PREDICATE_TYPE, provenance
+from placet.builder.assembly_image import Base, BaseLayers, attach, image_config, push_image, read_base
+from placet.builder.assembly_provenance import provenance
 from placet.builder.layers import Files, Layer, files_below, write_layer
 from placet.builder.layers_cache import LayerCache, works_on_disk
 from placet.builder.layers_packages import Log, PackageLayers
@@ -31,7 +29,7 @@ from placet.builder.locking import Lock, lock, read_requirements, with_needed
 from placet.builder.ports import Compiler, Packages, Target
 from placet.builder.settings import DEFAULT_LIMITS, Limits
 from placet.errors import Refused, TooLarge
-from placet.oci import ArtifactFile, Platform, Registry, push_artifact, sha256_digest
+from placet.oci import Platform, Registry, sha256_digest
 from placet.oci.content import encode_json
 from placet.oci.files import digest_of_file
 from placet.oci.together import together
@@ -169,7 +167,7 @@ async def assemble(
             packages=packages, compiler=compiler, cache=cache, target=target, workspace=workspace, log=log
         )
         facts = await package_layers.facts(locked.packages)
-        _check_size("packages", sum(each.weight for each in facts.values()), limits.packages_bytes)
+        check_size("packages", sum(each.weight for each in facts.values()), limits.packages_bytes)
         code |= {
             "app/placet.json": encode_json(_runtime_settings(plan)),
             "app/requirements.lock": locked.text.encode(),
@@ -183,11 +181,11 @@ async def assemble(
             _written(code, workspace / "code.layer", "code"),
         )
         layers = [layer for part in made for layer in part]
-        _check_size("layers", sum(layer.descriptor.size for layer in layers), limits.image_bytes)
+        check_size("layers", sum(layer.descriptor.size for layer in layers), limits.image_bytes)
         labels = _labels(plan, locked, target, base, base_layers)
         config = image_config(base_layers, layers, platform=runs_on, labels=labels)
         manifest, sent = await push_image(
-            registry, repository, config, layers, base=base, base_layers=base_layers, cache=cache
+            registry, repository, config.encode(), layers, base=base, base_layers=base_layers, cache=cache
         )
         contents = Contents(
             project=plan.project,
@@ -200,7 +198,9 @@ async def assemble(
             packages=facts,
             own=serving.versions,
         )
-        attached = await _attach(registry, repository, contents, target)
+        bom = bill_of_materials(contents)
+        made_by = provenance(contents, repository=repository, python=python, platform=platform, bom=bom)
+        attached = await attach(registry, repository, contents.image, bom=bom, provenance=made_by)
     size = sum(layer.size for layer in manifest.layers)
     log(f"image {manifest.digest}: {len(layers)} layers, {size / 1e6:.1f} MB, {sent / 1e6:.1f} MB sent")
     return BuiltImage(
@@ -216,31 +216,6 @@ async def assemble(
         bom=attached[0],
         provenance=attached[1],
     )
-
-
-async def _attach(registry: Registry, repository: str, contents: Contents, target: Target) -> tuple[str, str]:
-    """Lay beside the image what it is made of and how: the digests of both artifacts. Twice is as good as once."""
-    bom = bill_of_materials(contents)
-    made = provenance(
-        contents, repository=repository, python=target.python, platform=target.platform, bom=bom
-    )
-    kept = await together(
-        *(
-            push_artifact(
-                registry,
-                repository,
-                artifact_type=media_type,
-                files=(ArtifactFile(content=document, media_type=media_type, name=name),),
-                subject=contents.image,
-                annotations=annotations,
-            )
-            for document, media_type, name, annotations in (
-                (bom, BOM_TYPE, "bom.cdx.json", {}),
-                (made, PROVENANCE_TYPE, "provenance.json", {"in-toto.io/predicate-type": PREDICATE_TYPE}),
-            )
-        )
-    )
-    return kept[0].digest, kept[1].digest
 
 
 async def _locked(
@@ -316,7 +291,7 @@ def _model_facts(plan: ImagePlan, model: Files) -> ModelFacts:
     )
 
 
-def _check_size(what: str, size: int, limit: int) -> None:
+def check_size(what: str, size: int, limit: int) -> None:
     if size > limit:
         raise TooLarge(
             f"the image's {what} have {size} bytes; the limit is {limit}",

@@ -54,25 +54,99 @@ class Contents:
     own: Mapping[str, str]
 
 
+@dataclass(frozen=True, kw_only=True)
+class FoundPackage:
+    """A package that says of itself in an image that it is there. `kind` is whose: `pypi`, or `deb`."""
+
+    kind: str
+    name: str
+    version: str
+    licence: str = ""
+    is_spdx: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoundContents:
+    """What can be said of an image that a Dockerfile made. `base` is as that names it, or none; `packages` is none
+    where they could not be read."""
+
+    project: str
+    source: str
+    image: str
+    builder_version: str
+    base: str | None
+    model: ModelFacts
+    packages: tuple[FoundPackage, ...] | None
+
+
+def bill_of_what_was_found(contents: FoundContents) -> bytes:
+    """Of an image that a Dockerfile made: what is in its source, and what its layers say of themselves.
+
+    It claims to be no more: who needs whom nobody said, and what came without a word of itself is not in it.
+    """
+    components = [_model(contents.project, contents.model)]
+    if contents.base is not None:
+        components.append(_base(*contents.base.rsplit("@", 1)))
+    components += [_found(package) for package in contents.packages or ()]
+    packages = "not read" if contents.packages is None else "found in the layers"
+    return _document(
+        contents.builder_version,
+        _image(
+            contents.project, contents.image, {"placet:source": contents.source, "placet:packages": packages}
+        ),
+        components,
+        [],
+        [{"aggregate": "incomplete", "assemblies": [_IMAGE]}],
+    )
+
+
+def _found(package: FoundPackage) -> dict[str, Any]:
+    purl = f"pkg:pypi/{package.name}@{quote(package.version, safe='')}"
+    return {
+        "type": "library",
+        "bom-ref": f"{package.kind}/{package.name}@{package.version}",
+        "name": package.name,
+        "version": package.version,
+        "properties": _properties({"placet:packages": package.kind}),
+        # What a Debian package is called depends on whose it is, which its own words do not say.
+        **({"purl": purl} if package.kind == "pypi" else {}),
+    } | _licences(package.licence, is_spdx=package.is_spdx)
+
+
 def bill_of_materials(contents: Contents) -> bytes:
     """The document's bytes."""
+    image = _image(
+        contents.project,
+        contents.image,
+        {"placet:source": contents.source, "placet:lock": contents.lock.digest},
+    )
+    return _document(contents.builder_version, image, _components(contents), _dependencies(contents))
+
+
+def _document(
+    builder_version: str,
+    image: dict[str, Any],
+    components: list[dict[str, Any]],
+    dependencies: list[dict[str, Any]],
+    compositions: list[dict[str, Any]] | None = None,
+) -> bytes:
+    serial = uuid.uuid5(uuid.NAMESPACE_URL, f"oci:{image['version']}")
     document = {
         "$schema": "http://cyclonedx.org/schema/bom-1.7.schema.json",
         "bomFormat": "CycloneDX",
         "specVersion": "1.7",
         "version": 1,
-        "serialNumber": f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, f'oci:{contents.image}')}",
+        "serialNumber": f"urn:uuid:{serial}",
         "metadata": {
             "lifecycles": [{"phase": "build"}],
-            "component": _image(contents),
+            "component": image,
             "tools": {
-                "components": [
-                    {"type": "application", "name": "placet-builder", "version": contents.builder_version}
-                ]
+                "components": [{"type": "application", "name": "placet-builder", "version": builder_version}]
             },
         },
-        "components": _components(contents),
-        "dependencies": _dependencies(contents),
+        "components": components,
+        "dependencies": dependencies,
+        **({"compositions": compositions} if compositions else {}),
     }
     return encode_json(document)
 
@@ -82,31 +156,32 @@ def purl(package: Locked) -> str:
     return f"pkg:pypi/{package.name}@{quote(package.version, safe='')}"
 
 
-def _image(contents: Contents) -> dict[str, Any]:
+def _image(project: str, image: str, properties: Mapping[str, str]) -> dict[str, Any]:
     return {
         "type": "container",
         "bom-ref": _IMAGE,
-        "name": contents.project,
-        "version": contents.image,
-        "purl": f"pkg:oci/{contents.project}@{quote(contents.image, safe='')}",
-        "hashes": _hashes([contents.image]),
-        "properties": _properties({"placet:source": contents.source, "placet:lock": contents.lock.digest}),
+        "name": project,
+        "version": image,
+        "purl": f"pkg:oci/{project}@{quote(image, safe='')}",
+        "hashes": _hashes([image]),
+        "properties": _properties(properties),
+    }
+
+
+def _base(repository: str, digest: str) -> dict[str, Any]:
+    return {
+        "type": "container",
+        "bom-ref": _BASE,
+        "name": repository,
+        "version": digest,
+        "hashes": _hashes([digest]),
     }
 
 
 def _components(contents: Contents) -> list[dict[str, Any]]:
-    components = [_model(contents)]
+    components = [_model(contents.project, contents.model)]
     if contents.base is not None:
-        repository, digest = contents.base
-        components.append(
-            {
-                "type": "container",
-                "bom-ref": _BASE,
-                "name": repository,
-                "version": digest,
-                "hashes": _hashes([digest]),
-            }
-        )
+        components.append(_base(*contents.base))
     components += [
         {
             "type": "library",
@@ -142,12 +217,12 @@ def _licences(said: str, *, is_spdx: bool) -> dict[str, Any]:
     return {"licenses": [{"license": {"name": said, "acknowledgement": "declared"}}]}
 
 
-def _model(contents: Contents) -> dict[str, Any]:
-    model, card = contents.model, contents.model.card
+def _model(project: str, model: ModelFacts) -> dict[str, Any]:
+    card = model.card
     component: dict[str, Any] = {
         "type": "machine-learning-model",
         "bom-ref": _MODEL,
-        "name": contents.project,
+        "name": project,
         "properties": _properties(
             {"placet:format": model.format, "placet:path": model.path}
             | ({"placet:languages": ", ".join(card.languages)} if card and card.languages else {})

@@ -7,10 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from placet.builder.assembly_bom import MEDIA_TYPE as BOM_TYPE
+from placet.builder.assembly_provenance import MEDIA_TYPE as PROVENANCE_TYPE
+from placet.builder.assembly_provenance import PREDICATE_TYPE
 from placet.builder.layers import Layer
 from placet.builder.layers_cache import LayerCache
 from placet.errors import Refused
-from placet.oci import Descriptor, ImageConfig, Manifest, Platform, Registry
+from placet.oci import ArtifactFile, Descriptor, ImageConfig, Manifest, Platform, Registry, push_artifact
 from placet.oci.content import NOTHING, OCI_CONFIG
 from placet.oci.together import together
 
@@ -86,7 +89,7 @@ def image_config(
 async def push_image(
     registry: Registry,
     repository: str,
-    config: ImageConfig,
+    config: bytes,
     layers: Sequence[Layer],
     *,
     base: Base | None,
@@ -107,12 +110,40 @@ async def push_image(
     sent = await together(
         *(send(layer) for layer in layers), *(take_over(layer) for layer in base_layers.layers)
     )
-    described = await registry.put_blob(repository, config.encode(), media_type=OCI_CONFIG)
+    described = await registry.put_blob(repository, config, media_type=OCI_CONFIG)
     manifest = Manifest.image(
         config=described, layers=(*base_layers.layers, *(layer.descriptor for layer in layers))
     )
     await registry.put_manifest(repository, manifest)
     return manifest, sum(sent)
+
+
+async def attach(
+    registry: Registry, repository: str, image: str, *, bom: bytes, provenance: bytes
+) -> tuple[str, str]:
+    """Lay beside the image what it is made of and how: the digests of both artifacts. Twice is as good as once."""
+    kept = await together(
+        *(
+            push_artifact(
+                registry,
+                repository,
+                artifact_type=media_type,
+                files=(ArtifactFile(content=document, media_type=media_type, name=name),),
+                subject=image,
+                annotations=annotations,
+            )
+            for document, media_type, name, annotations in (
+                (bom, BOM_TYPE, "bom.cdx.json", {}),
+                (
+                    provenance,
+                    PROVENANCE_TYPE,
+                    "provenance.json",
+                    {"in-toto.io/predicate-type": PREDICATE_TYPE},
+                ),
+            )
+        )
+    )
+    return kept[0].digest, kept[1].digest
 
 
 async def _send(registry: Registry, repository: str, layer: Layer, cache: LayerCache) -> int:

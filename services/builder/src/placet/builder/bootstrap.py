@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from anyio import to_thread
 
+from placet.builder.adapters.docker_engine import DockerEngine
 from placet.builder.adapters.image_workshop import ImageWorkshop, RegistryImages
 from placet.builder.adapters.python_compiler import PythonCompiler
 from placet.builder.adapters.uv_packages import UvPackages
@@ -32,6 +33,9 @@ async def build(settings: BuilderSettings, wiring: Wiring) -> Service:
         limits=settings.limits,
         clock=wiring.clock,
         keep_logs=timedelta(days=settings.build_log_days),
+        engine=None
+        if settings.docker_host is None
+        else DockerEngine(settings.docker_host, network=settings.docker_network, limits=settings.limits),
     )
     ports = Ports(
         known=KnownImages(wiring.store),

@@ -54,15 +54,16 @@ def write_layer(files: Files, into: Path, *, title: str) -> Layer:
                 archive.addfile(_header(folder, tarfile.DIRTYPE, 0o755, 0))
             for name, content in sorted(files.items()):
                 _add(archive, name, content)
-        sink.finish()
-    return Layer(
-        title=title,
-        descriptor=Descriptor(
-            media_type=OCI_LAYER_GZIP, digest=f"sha256:{sink.packed.hexdigest()}", size=sink.size
-        ),
-        diff_id=f"sha256:{sink.plain.hexdigest()}",
-        blob=into,
-    )
+        return sink.layer(into, title)
+
+
+def take_layer(archive: IO[bytes], into: Path, *, title: str) -> Layer:
+    """A layer whose archive somebody else wrote, compressed to the file `into`."""
+    with into.open("wb") as file:
+        sink = _Sink(file)
+        while piece := archive.read(_PIECE):
+            sink.write(piece)
+        return sink.layer(into, title)
 
 
 def files_below(folder: Path, *, under: str = "") -> dict[str, Path]:
@@ -119,8 +120,17 @@ class _Sink:
         self._keep(self._compressor.compress(piece))
         return len(piece)
 
-    def finish(self) -> None:
+    def layer(self, blob: Path, title: str) -> Layer:
+        """What was written, finished."""
         self._keep(self._compressor.flush())
+        return Layer(
+            title=title,
+            descriptor=Descriptor(
+                media_type=OCI_LAYER_GZIP, digest=f"sha256:{self.packed.hexdigest()}", size=self.size
+            ),
+            diff_id=f"sha256:{self.plain.hexdigest()}",
+            blob=blob,
+        )
 
     def _keep(self, packed: bytes) -> None:
         self.packed.update(packed)

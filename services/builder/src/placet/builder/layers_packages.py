@@ -19,6 +19,7 @@ from pathlib import Path, PurePosixPath
 
 from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
 from packaging.metadata import parse_email
+from packaging.utils import canonicalize_name
 
 from placet.builder.layers import Files, Layer, files_below, write_layer
 from placet.builder.layers_cache import LayerCache
@@ -170,11 +171,17 @@ class _Installed:
         return folder
 
 
+def package_named(metadata: bytes) -> tuple[str, str]:
+    """Name and version that a package's METADATA gives; empty where it gives none."""
+    said, _ = parse_email(metadata)
+    return canonicalize_name(said.get("name") or ""), said.get("version") or ""
+
+
 def package_facts(folder: Path) -> PackageFacts:
     """See `PackageFacts`, of an installed package."""
     files = files_below(folder)
     described = sorted(path for path in files if re.fullmatch(r"[^/]+\.dist-info/METADATA", path))
-    licence, is_spdx = _licence(_beginning(files[described[0]])) if described else ("", False)
+    licence, is_spdx = licence_of(_beginning(files[described[0]])) if described else ("", False)
     return PackageFacts(
         weight=sum(path.stat().st_size for path in files.values()), licence=licence, is_spdx=is_spdx
     )
@@ -185,7 +192,7 @@ def _beginning(file: Path) -> bytes:
         return opened.read(_METADATA_READ)
 
 
-def _licence(metadata: bytes) -> tuple[str, bool]:
+def licence_of(metadata: bytes) -> tuple[str, bool]:
     """The licence that a wheel declares, and whether SPDX knows it. Many still declare one in words of their own."""
     said, _ = parse_email(metadata)
     stated, classifiers = said.get("license", ""), said.get("classifiers", [])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -63,6 +63,34 @@ class Compiler(Protocol):
 
     async def compile(self, files: Sequence[SourceFile], workspace: Path) -> None:
         """Write each file's bytecode, the same bytes every time; a file that cannot be compiled gets none."""
+
+
+Log = Callable[[str], None]
+"""Takes a line for people."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineImage:
+    """An image that an engine built, by the id it has there. `size` is that of its files, in bytes.
+
+    `engine` says which engine it was, `network` what the steps of its build could reach.
+    """
+
+    id: str
+    size: int
+    engine: str
+    network: str
+
+
+class Engine(Protocol):
+    """A container engine, as far as building goes. Steps of a Dockerfile run there, and are other people's code."""
+
+    async def build(self, folder: Path, dockerfile: str, archive: Path, log: Log) -> EngineImage:
+        """Build the Dockerfile of this folder, which is all it sees, and write the image to the file `archive`, as
+        `docker save` does. Nothing stays in the engine. Cancelled, it ends what runs there.
+
+        Raises `Refused` when a step fails, `TooLarge`, `Unavailable` when the engine is away.
+        """
 
 
 class Known(Protocol):

@@ -38,6 +38,12 @@ def _index(place: str | None) -> str | None:
     return place
 
 
+def _host(host: str | None) -> str | None:
+    if host is not None and not host.startswith(("unix:///", "tcp://", "http://", "https://")):
+        raise ValueError("must be unix:///path of a socket, or tcp://host:port")
+    return host
+
+
 class BuilderSettings(ServiceSettings):
     registry: str = Field(
         description="the OCI registry: http(s)://host:port, or a folder for an image layout"
@@ -52,6 +58,16 @@ class BuilderSettings(ServiceSettings):
         default=None,
         description="the only place packages come from: http(s)://…/simple, or a folder of wheels; "
         "the default is uv's own settings (UV_*, uv.toml)",
+    )
+    docker_host: Annotated[str | None, AfterValidator(_host)] = Field(
+        default=None,
+        description="the Docker Engine that builds projects with a Dockerfile: unix:///var/run/docker.sock, or"
+        " tcp://host:port; without one they are refused",
+    )
+    docker_network: str = Field(
+        default="none",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$",
+        description="what the steps of a Dockerfile can reach: none, or the engine's network of that name",
     )
     builds_at_once: int = Field(default=2, ge=1, le=64, description="builds that run side by side")
     build_seconds: float = Field(

@@ -30,7 +30,7 @@ async def build(settings: CertifierSettings, wiring: Wiring, ports: Ports | None
         close += [registry.close, end_engine]
         key = own_key(settings.signing_key)
         ports = Ports(
-            sources=RegistrySources(registry),
+            sources=RegistrySources(registry, dockerfiles=settings.dockerfiles == "allow"),
             rules=PolicyRules(load_shipped(), engine),
             notary=RegistryNotary(
                 registry,

@@ -35,6 +35,7 @@ class Declared:
     resources: Resources
     access: str
     trial: bool = False
+    dockerfile: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +116,7 @@ def decide(command: Command, state: State) -> Sequence[Happened]:
                     resources=declared.resources,
                     access=declared.access,
                     trial=declared.trial,
+                    dockerfile=declared.dockerfile,
                     policies=command.policies,
                     verdicts=command.verdicts,
                 )

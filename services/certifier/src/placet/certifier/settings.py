@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
@@ -22,4 +23,8 @@ class CertifierSettings(ServiceSettings):
     )
     trial_days: int = Field(
         default=7, ge=1, le=90, description="how long the certificate of a trial holds, in days"
+    )
+    dockerfiles: Literal["deny", "allow"] = Field(
+        default="deny",
+        description="whether projects may have their images built from Dockerfiles of their own, whose steps run code",
     )

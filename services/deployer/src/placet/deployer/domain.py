@@ -189,7 +189,7 @@ class Project:
 
 @dataclass(frozen=True, kw_only=True)
 class Reserve:
-    """A release was cleared. `request` is the one that asked for it."""
+    """A release was cleared. `request` is the one that asked for it; `runs_here`: this platform can run its image."""
 
     project: str
     release: int
@@ -199,6 +199,7 @@ class Reserve:
     resources: Resources
     room: Room
     until: str
+    runs_here: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -393,6 +394,8 @@ def _reserve(command: Reserve, project: Project) -> Sequence[Happened]:
         return []
     if command.request <= project.asked:
         return [_overtaken(command)]
+    if not command.runs_here:
+        return [_no_containers(command)]
     asked, room = Amount.of(command.resources), command.room
     if not asked.fits(room.free):
         return [_no_room(command, asked, room)]
@@ -467,6 +470,18 @@ def _no_room(command: Reserve | AcceptStart, asked: Amount, room: Room) -> Resou
     why = f"{command.project} asks for {asked}, and {room.free} is free"
     return ResourcesRefused(
         project=command.project, release=command.release, why=why, fix=room.next_step(asked)
+    )
+
+
+def _no_containers(command: Reserve) -> ResourcesRefused:
+    """Before its image is built, which may take long."""
+    return ResourcesRefused(
+        project=command.project,
+        release=command.release,
+        why=f"{command.project} has a Dockerfile, and its image needs a container platform to run: models are"
+        " processes here, of placet's own model server",
+        fix="`placet build` makes the image, which a container engine runs; without `build` in placet.yaml it is made"
+        " of the requirements, and runs here",
     )
 
 

@@ -57,6 +57,7 @@ async def on_release_cleared(
         image=said.image,
         access=said.access,
         resources=said.resources,
+        dockerfile=said.dockerfile,
     )
     work.put(
         p.releases,
@@ -67,6 +68,7 @@ async def on_release_cleared(
         known_image=cleared.image,
         access=cleared.access,
         resources=msgspec.json.encode(cleared.resources),
+        dockerfile=cleared.dockerfile,
     )
     known = await queries.known(placements.reads, said.project, said.release)
     if known.request is not None:
@@ -195,6 +197,7 @@ async def _reserve(
             resources=cleared.resources,
             room=room,
             until=until,
+            runs_here=placements.has_containers or not cleared.dockerfile,
         )
 
     await placements.decide_in_room(work, command)

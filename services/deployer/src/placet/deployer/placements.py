@@ -69,11 +69,15 @@ class AwaitCertificate(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, kw_only=True)
 class Placements:
-    """`total` is the room that the platform has, `reservation` how long room is held for an uncertified release."""
+    """`total` is the room that the platform has, `reservation` how long room is held for an uncertified release.
+
+    `has_containers`: whatever an image holds can be run; else only placet's own model server can.
+    """
 
     reads: Reads
     total: Amount
     reservation: timedelta
+    has_containers: bool = False
 
     async def decide(self, work: UnitOfWork, command: Command) -> Sequence[Happened]:
         """Decide what takes no room."""

@@ -35,6 +35,7 @@ releases = sa.Table(
     sa.Column("known_image", sa.Text),
     sa.Column("access", sa.Text),
     sa.Column("resources", sa.LargeBinary),
+    sa.Column("dockerfile", sa.Boolean),
     # From its certificate.
     sa.Column("certificate", sa.Text),
     sa.Column("image", sa.Text),

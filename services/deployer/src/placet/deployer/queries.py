@@ -31,13 +31,15 @@ class Certified:
 
 @dataclass(frozen=True, kw_only=True)
 class Cleared:
-    """What a clearance said of a release. `image` is set where an existing one was chosen."""
+    """What a clearance said of a release. `image` is set where an existing one was chosen; `dockerfile`: it is one
+    of the project's own making."""
 
     command: str
     source: str
     image: str | None
     access: str
     resources: Resources
+    dockerfile: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +120,7 @@ def _known(row: sa.Row[Any]) -> Known:
             image=row.known_image,
             access=row.access,
             resources=_resources(row),
+            dockerfile=bool(row.dockerfile),
         )
     if row.certificate is not None:
         certified = Certified(

@@ -10,7 +10,8 @@ from placet.events.contracts.shapes import Command, PolicyRef, Resources, Stage,
 class ReleaseCleared:
     """The source passed the rules of stage submit; carries what deployer and builder need from its manifest.
 
-    `trial`: it was asked for as a trial, and its certificate holds for days.
+    `trial`: it was asked for as a trial, and its certificate holds for days. `dockerfile`: its image comes from one of
+    its own, and serves by itself.
     """
 
     project: str
@@ -24,6 +25,7 @@ class ReleaseCleared:
     policies: tuple[PolicyRef, ...]
     verdicts: tuple[Verdict, ...]
     trial: bool = False
+    dockerfile: bool = False
 
 
 @event("certifier", "release.refused")

@@ -21,9 +21,10 @@ from placet.builder.assembly import (
     host_python,
     reuse_key,
 )
+from placet.builder.assembly_dockerfile import DockerfilePlan, assemble_from_engine
 from placet.builder.assembly_image import Base
 from placet.builder.layers_cache import LayerCache, works_on_disk
-from placet.builder.ports import Compiler, KnownImage, Packages
+from placet.builder.ports import Compiler, Engine, KnownImage, Log, Packages
 from placet.builder.settings import Limits
 from placet.errors import PlacetError, Refused
 from placet.events import Clock
@@ -71,6 +72,7 @@ class ImageWorkshop:
         limits: Limits,
         clock: Clock,
         keep_logs: timedelta,
+        engine: Engine | None = None,
     ) -> None:
         self._registry = registry
         self._base = base
@@ -80,6 +82,7 @@ class ImageWorkshop:
         self._limits = limits
         self._clock = clock
         self._keep_logs = keep_logs
+        self._engine = engine
         self._version = version("placet-builder")
 
     def reuse_key(self, source: str) -> str:
@@ -144,6 +147,8 @@ class ImageWorkshop:
             folder = await self._fetch(source, workspace)
             manifest = parse_manifest(await to_thread.run_sync((folder / MANIFEST_NAME).read_bytes))
             card = await to_thread.run_sync(_card, folder, manifest)
+            if manifest.build.dockerfile is not None:
+                return await self._tailored(project, source, folder, workspace, manifest, card, say)
             return await assemble(
                 folder,
                 await to_thread.run_sync(self._plan, project, source, folder, manifest, card),
@@ -158,6 +163,46 @@ class ImageWorkshop:
                 log=say,
                 limits=self._limits,
             )
+
+    async def _tailored(
+        self,
+        project: str,
+        source: str,
+        folder: Path,
+        workspace: Path,
+        manifest: Manifest,
+        card: Card | None,
+        say: Log,
+    ) -> BuiltImage:
+        """By the project's own Dockerfile. That it may, the certifier has said."""
+        dockerfile = manifest.build.dockerfile
+        if self._engine is None or dockerfile is None:
+            raise Refused(
+                f"{project} is built from its {dockerfile}, and this builder has no Docker Engine",
+                fix="have its PLACET_DOCKER_HOST set, or take `build` out of placet.yaml",
+            )
+        plan = DockerfilePlan(
+            project=project,
+            source=source,
+            dockerfile=dockerfile,
+            format=manifest.model.format,
+            model=manifest.model.path,
+            builder_version=self._version,
+            card=card,
+            purpose=manifest.governance.purpose,
+            data=manifest.governance.data,
+        )
+        return await assemble_from_engine(
+            folder,
+            plan,
+            engine=self._engine,
+            registry=self._registry,
+            repository=f"models/{project}",
+            cache=LayerCache(self._layers),
+            workspace=workspace,
+            log=say,
+            limits=self._limits,
+        )
 
     def _forget_old_logs(self) -> None:
         oldest = (self._clock.now() - self._keep_logs).timestamp()

@@ -1,4 +1,4 @@
-"""The process in which one source is looked through: `python -P -m placet.certifier.adapters.examination FOLDER NOW`.
+"""The process in which one source is looked through: `python -P -m placet.certifier.adapters.examination FOLDER NOW …`.
 
 A small archive can describe more than any machine holds, or more than can be followed in a day, and all that reads
 it is Python, which lets others of its process wait. So the kernel bounds this process, and it ends with its source.
@@ -27,13 +27,14 @@ SECONDS = 300
 ARCHIVE = "source.tar"
 
 
-def examine(workspace: Path, now: datetime) -> dict[str, Any]:
+def examine(workspace: Path, now: datetime, *, dockerfiles: bool) -> dict[str, Any]:
     """The facts of stage submit. Raises `Refused`."""
     folder = workspace / "project"
     contents = unpack(workspace / ARCHIVE, folder)
     if contents.manifest is None:
         raise Refused("the source holds no placet.yaml", fix="run `placet init` in the project's folder")
-    return gather_submit_facts(folder, parse_manifest(contents.manifest), now=now)
+    manifest = parse_manifest(contents.manifest)
+    return gather_submit_facts(folder, manifest, now=now, dockerfiles=dockerfiles)
 
 
 def too_much(what: str) -> dict[str, Any]:
@@ -44,13 +45,14 @@ def too_much(what: str) -> dict[str, Any]:
 
 
 def main(arguments: Sequence[str]) -> None:
-    workspace, now, memory, seconds = arguments
+    workspace, now, memory, seconds, *allowed = arguments
     resource.setrlimit(resource.RLIMIT_AS, (int(memory), int(memory)))
     resource.setrlimit(resource.RLIMIT_CPU, (int(seconds), int(seconds) + 1))  # SIGXCPU comes with the first
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     answer: dict[str, Any]
     try:
-        answer = {"facts": examine(Path(workspace), datetime.fromisoformat(now))}
+        moment = datetime.fromisoformat(now)
+        answer = {"facts": examine(Path(workspace), moment, dockerfiles="dockerfiles" in allowed)}
     except Refused as refusal:
         answer = {"refused": refusal.detail, "fix": refusal.fix}
     except MemoryError:

@@ -52,5 +52,6 @@ class PolicyRules:
             base=indexed.base,
             python=indexed.python,
             builder=indexed.builder,
+            has_dockerfile=cleared.dockerfile,
             now=now,
         )

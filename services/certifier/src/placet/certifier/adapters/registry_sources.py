@@ -32,10 +32,12 @@ class RegistrySources:
         self,
         registry: Registry,
         *,
+        dockerfiles: bool = False,
         memory: int = examination.MEMORY_BYTES,
         seconds: int = examination.SECONDS,
     ) -> None:
         self._registry = registry
+        self._dockerfiles = dockerfiles
         self._memory = memory
         self._seconds = seconds
 
@@ -54,6 +56,7 @@ class RegistrySources:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-P", "-m", examination.__name__),
             *(str(workspace), now.isoformat(), str(self._memory), str(self._seconds)),
+            *(("dockerfiles",) if self._dockerfiles else ()),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
@@ -81,6 +84,7 @@ def _declared(facts: Facts) -> Declared:
         format=facts["model"]["format"],
         access=facts["project"]["access"],
         trial=facts["governance"]["trial"],
+        dockerfile=facts["build"]["dockerfile"] != "",
         resources=Resources(
             cpu_millis=asked["millicores"],
             memory_bytes=asked["memory"],

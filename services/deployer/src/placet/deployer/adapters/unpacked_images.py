@@ -14,6 +14,7 @@ from placet.errors import Refused
 from placet.oci import ImageConfig, Registry, unpack_layers
 
 PYTHON_LABEL = "io.placet.python"
+ROAD_LABEL = "io.placet.road"
 BASE_LABEL = "io.placet.base"
 BASE_LAYERS_LABEL = "io.placet.base.layers"
 PYTHON_HERE = f"cp{sys.version_info.major}{sys.version_info.minor}"
@@ -45,6 +46,11 @@ class UnpackedImages:
         if manifest.config is None:
             raise Refused(f"{image} is no image")
         config = ImageConfig.parse(await self._registry.read_blob(repository, manifest.config.digest))
+        if config.labels.get(ROAD_LABEL) == "dockerfile":
+            raise Refused(
+                f"{image} is built from a Dockerfile and brings a server of its own, which no process here runs",
+                fix="deploy it where a container platform runs it",
+            )
         python = config.labels.get(PYTHON_LABEL, "an unknown Python")
         if python != PYTHON_HERE:
             raise Refused(
