@@ -27,6 +27,7 @@ from placet.projects.formats import (
     served,
     trial_manifest,
 )
+from placet.projects.incoming import IncomingFolder, only_folder, unpack_sent
 from placet.projects.manifest import (
     MANIFEST_NAME,
     PROJECT_PATTERN,
@@ -56,6 +57,7 @@ __all__ = [
     "Column",
     "DocumentRefused",
     "Finding",
+    "IncomingFolder",
     "Limits",
     "Manifest",
     "Measured",
@@ -73,6 +75,7 @@ __all__ = [
     "initial_manifest",
     "inspect_archive",
     "manifest_schema",
+    "only_folder",
     "outside_data",
     "pack",
     "parse_card",
@@ -92,5 +95,6 @@ __all__ = [
     "trial_manifest",
     "trusted_types",
     "unpack",
+    "unpack_sent",
     "untrusted_types",
 ]

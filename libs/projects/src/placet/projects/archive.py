@@ -22,7 +22,6 @@ import tempfile
 import unicodedata
 import zlib
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, NoReturn
 
@@ -141,7 +140,7 @@ def pack(
     """
     if not folder.is_dir():
         raise Refused(f"{folder} is not a folder", fix="name the folder of a model project")
-    names = _Names(limits)
+    names = Names(limits)
     files: list[SourceFile] = []
     try:
         with out.open("wb") as raw:
@@ -155,7 +154,7 @@ def pack(
                         files.append(_add_content(tar, manifest, names.file(name)))
                     else:
                         files.append(_add(tar, folder / path, names.file(name)))
-                    _check_total(sum(file.size for file in files), limits)
+                    check_total(sum(file.size for file in files), limits)
         _check_size(target.size, limits)
     except BaseException:
         out.unlink(missing_ok=True)
@@ -172,7 +171,7 @@ def read_one(path: Path, name: str, *, limit: int, limits: Limits = DEFAULT_LIMI
     """One file of an archive that was inspected; none if it is not there, or holds more than `limit` bytes."""
     with path.open("rb") as raw:
         body = _Body(raw, limits)
-        names = _Names(limits)
+        names = Names(limits)
         for member in _members(body, limits):
             if member.is_directory:
                 continue
@@ -284,7 +283,7 @@ def _check_size(size: int, limits: Limits) -> None:
         raise _too_large(f"the archive has {size} bytes", limits.max_archive)
 
 
-def _check_total(total: int, limits: Limits) -> None:
+def check_total(total: int, limits: Limits) -> None:
     if total > limits.max_unpacked:
         raise _too_large(
             f"the files have more than {limits.max_unpacked} bytes together", limits.max_unpacked
@@ -321,7 +320,7 @@ class _Hashing(io.RawIOBase):
         return f"sha256:{self._sha256.hexdigest()}"
 
 
-class _Names:
+class Names:
     """Every name of an archive, each checked, each meaning one file on every file system."""
 
     def __init__(self, limits: Limits) -> None:
@@ -477,7 +476,7 @@ def _read(path: Path, into: Path | None, limits: Limits) -> SourceContents:
         body = _Body(raw, limits)
         files: list[SourceFile] = []
         manifest = None
-        names = _Names(limits)
+        names = Names(limits)
         for member in _members(body, limits):
             if member.is_directory:
                 if member.name not in ("", "."):
@@ -521,9 +520,12 @@ def _copy(body: _Body, member: _Member, target: Path | None, *, keep: int) -> by
     return kept
 
 
-def _target(path: Path | None, is_executable: bool) -> AbstractContextManager[BinaryIO]:
-    if path is None:
-        return open(os.devnull, "wb")
+def _target(path: Path | None, is_executable: bool) -> BinaryIO:
+    return open(os.devnull, "wb") if path is None else write_new(path, is_executable)
+
+
+def write_new(path: Path, is_executable: bool) -> BinaryIO:
+    """A file that was not there, open for writing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     # O_EXCL and O_NOFOLLOW: nothing that is there already is written to, whatever the checks above missed.
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
