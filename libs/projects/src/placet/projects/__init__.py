@@ -2,6 +2,7 @@
 
 from placet.projects.archive import (
     DEFAULT_LIMITS,
+    Complaints,
     Limits,
     PackedSource,
     SourceContents,
@@ -55,6 +56,7 @@ __all__ = [
     "RESERVED_NAME",
     "Card",
     "Column",
+    "Complaints",
     "DocumentRefused",
     "Finding",
     "IncomingFolder",

@@ -23,6 +23,7 @@ FACTS = {
     "model": "the model's file and format",
     "scan": "what the scan of the model's file found",
     "sample": "the sample request",
+    "reference": "the rows that drift is told by",
     "requirements": "the declared requirements",
     "resources": "what a replica may use",
     "governance": "which declarations people made",
