@@ -60,6 +60,24 @@ class Page:
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
+    async def choose(self, selector: str, *paths: Path) -> None:
+        """Pick files, or a folder, in an input, as a person does in the system's own dialog."""
+        root = (await self.call("DOM.getDocument"))["root"]["nodeId"]
+        found = await self.call("DOM.querySelector", nodeId=root, selector=selector)
+        await self.call("DOM.setFileInputFiles", nodeId=found["nodeId"], files=[str(path) for path in paths])
+
+    async def press(self, key: str) -> None:
+        """A key, wherever the focus is."""
+        text = {"Enter": "\r"}.get(key, "")
+        code = {"Enter": 13, "Tab": 9}[key]
+        for kind in ("keyDown", "keyUp"):
+            await self.call(
+                "Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code, text=text
+            )
+
+    async def type(self, text: str) -> None:
+        await self.call("Input.insertText", text=text)
+
     async def screenshot(self) -> bytes:
         picture = await self.call("Page.captureScreenshot", captureBeyondViewport=True)
         return base64.b64decode(picture["data"])

@@ -92,6 +92,24 @@ class Scenarios:
         origin = f"git+{platform.git.url(repository)}@{commit}#subdirectory=models/one"
         assert [each["data"]["origin"] for each in said] == [origin]
 
+    async def test_a_zip_from_a_browser_is_the_source_that_its_folder_is(
+        self, platform: Platform, tmp_path: Path, project: str
+    ) -> None:
+        folder = write_project(tmp_path / "p", project)
+        packed = shutil.make_archive(str(tmp_path / "sent"), "zip", tmp_path, "p")
+        async with platform.http() as http:
+            page = await http.get("/upload")
+            script = await http.get("/upload/upload.js")
+            answer = await http.post(
+                "/v1/sources",
+                files={"archive": ("p.zip", Path(packed).read_bytes())},  # noqa: ASYNC240
+                headers=platform.authorized(),
+            )
+        assert (page.status_code, script.status_code, answer.status_code) == (200, 200, 201)
+        assert "default-src 'none'" in page.headers["content-security-policy"]
+        assert answer.json()["source"] == pack(folder, tmp_path / "same.tar").digest
+        assert (answer.json()["state"], answer.json()["refusals"]) == ("cleared", [])
+
     async def test_its_certificate_is_signed_and_speaks_of_the_image(
         self, platform: Platform, tmp_path: Path, project: str
     ) -> None:

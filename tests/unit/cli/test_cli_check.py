@@ -83,6 +83,50 @@ def test_a_hostile_pickle_is_refused_and_never_loaded(placet: Placet, tmp_path: 
     assert any("pickle" in refusal["rule"] for refusal in ended.document["refusals"])
 
 
+def test_ten_faults_are_told_in_one_list(placet: Placet, tmp_path: Path) -> None:
+    """Each of them would be found by another part of the platform, one deploy after the other."""
+    folder = Path(shutil.copytree(EXAMPLE, tmp_path / "faulty"))
+    manifest = (folder / "placet.yaml").read_text()
+    for said, instead in (
+        ("riskClass:", "# riskClass:"),
+        ("card: README.md", "card: CARD.md"),
+        ("sample: sample.json", "sample: sample.json, reference: reference.csv"),
+    ):
+        assert said in manifest
+        manifest = manifest.replace(said, instead)
+    (folder / "placet.yaml").write_text(manifest)
+    (folder / "README.md").rename(folder / "readme.txt")
+    (folder / "README.txt").write_text("")
+    (folder / "sample.json").write_text('{"request": {"rows": []}}')
+    (folder / "requirements.txt").write_text(
+        "numpy\n--index-url x\nskops @ https://host/skops.whl\nscikit-learn==1.8.0\nscikit_learn==1.9.1\n"
+    )
+    (folder / "extra.pkl").write_bytes(pickle.dumps(Hostile()))
+    (folder / "weights.bin").symlink_to("/etc/passwd")
+
+    ended = placet("check", str(folder), "--json")
+
+    told = "\n".join(f"{refusal['rule']}: {refusal['why']}" for refusal in ended.document["refusals"])
+    for fault in (
+        "weights.bin is a symbolic link",
+        "'readme.txt' differs from README.txt only in upper and lower case",
+        "declares no risk class",
+        "there is no file CARD.md",
+        "reach for posix.system",
+        "its request has no `inputs`",
+        "has no `response`",
+        "there is no file reference.csv",
+        "no single version for numpy",
+        "has in line 2 is no `name==version`",
+        "skops, by an address or a file, scikit-learn in 2 versions",
+    ):
+        assert fault in told
+    assert (ended.status, ended.document["state"]) == (1, "refused")
+    assert all(
+        refusal["fix"] for refusal in ended.document["refusals"] if refusal["rule"] != "source.safe-archive"
+    )
+
+
 def test_every_mistake_in_a_manifest_is_named(placet: Placet, project: Path) -> None:
     (project / "placet.yaml").write_text("apiVersion: placet/v1\nprojekt: wine\nmodel: {format: sklearn}\n")
     ended = placet("check", str(project), "--json")

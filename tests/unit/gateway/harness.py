@@ -22,11 +22,13 @@ from placet.events.http import http_app
 from placet.events.store import Put, Unit
 from placet.events.testing import ManualClock
 from placet.gateway.adapters.git_repositories import GitRepositories
+from placet.gateway.adapters.shipped_rules import ShippedRules
 from placet.gateway.bootstrap import build
 from placet.gateway.ports import Labelled, Ports
 from placet.gateway.projections import TABLES
 from placet.gateway.projections import sources as known_sources
 from placet.gateway.settings import GatewaySettings
+from placet.rules import Engine, load_shipped
 from placet.trust import SigningKey, tokens
 
 from tests.support.eventually import eventually
@@ -174,7 +176,14 @@ async def a_gateway(folder: Path, clock: ManualClock | None = None, **limits: An
     repositories = GitRepositories(
         hosts=settings.allowed_git_hosts, max_bytes=MAX_SOURCE, seconds=settings.git_seconds
     )
-    ports = Ports(sources=sources, repositories=repositories, envelopes=envelopes, images=images)
+    engine = Engine()
+    ports = Ports(
+        sources=sources,
+        repositories=repositories,
+        rules=ShippedRules(load_shipped(), engine),
+        envelopes=envelopes,
+        images=images,
+    )
     service = await build(settings, wiring, ports)
     for step in service.start:
         await step()
@@ -184,6 +193,7 @@ async def a_gateway(folder: Path, clock: ManualClock | None = None, **limits: An
         for step in service.close:
             await step()
         await wiring.store.close()
+        engine.close()
 
 
 async def knows_source(gateway: Gateway, source: str = SOURCE) -> None:

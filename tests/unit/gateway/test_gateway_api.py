@@ -60,6 +60,7 @@ def is_problem(answer: httpx.Response, status: int, *saying: str) -> dict[str, A
 # who is asking
 
 EVERY_CALL = [
+    ("POST", "/v1/sources"),
     ("PUT", f"/v1/sources/{SOURCE}"),
     ("HEAD", f"/v1/sources/{SOURCE}"),
     ("POST", "/v1/commands"),

@@ -15,7 +15,8 @@ import pytest
 import yaml
 from placet.projects import FORMATS, Manifest, initial_manifest, parse_manifest, trial_manifest
 from placet.projects.manifest import Governance, Model, Replicas, Resources
-from placet.rules import Engine, gather_certify_facts, gather_submit_facts, load_shipped
+from placet.rules import Engine, fitting, gather_certify_facts, gather_submit_facts, load_shipped
+from placet.runtime import reference
 
 EXAMPLE = Path(__file__).parents[3] / "examples/multiclass"
 MLFLOW = Path(__file__).parents[2] / "mlflow_folders"
@@ -192,12 +193,18 @@ def test_a_sample_that_cannot_be_tried_is_refused(
         ("-r other.txt", "has in line 1 is no"),
         ("--index-url x\nnumpy==2.4.6", "has in line 1 is no"),
         ("numpy==2.4.6\n./wheel.whl\n", "has in line 2 is no"),
+        (f"numpy==2.4.6 --hash=sha256:{'a' * 64} --index-url x", "has in line 1 is no"),
+        ("numpy==2.4.6 --hash=md5:aa", "has in line 1 is no"),
+        ("numpy @ https://host/numpy.whl", "no build takes: numpy, by an address"),
+        ("numpy==2.4.6\nNumPy==2.5.0", "no build takes: numpy in 2 versions"),
+        ("# caf\udce9\nnumpy==2.4.6", "no build takes: no text in UTF-8"),
+        ("numpy==2.4.6\n" + "#" * 1024**2, "of at most 1048576 bytes"),
     ],
 )
 def test_requirements_without_one_version_are_named(
     content: str, said: str, folder: Path, engine: Engine
 ) -> None:
-    (folder / "requirements.txt").write_text(content)
+    (folder / "requirements.txt").write_bytes(content.encode(errors="surrogateescape"))
     assert said in broken(folder, manifest(folder), engine)["build.requirements-pinned"]
 
 
@@ -205,13 +212,93 @@ def test_requirements_without_one_version_are_named(
     "content",
     [
         "# all\nnumpy==2.4.6  # pinned\n\nskops === 0.16.0\n",
-        "numpy==2.4.6 \\\n    --hash=sha256:aa \\\n    --hash=sha256:bb\n",
+        f"numpy==2.4.6 \\\n    --hash=sha256:{'a' * 64} \\\n    --hash=sha256:{'b' * 64}\n",
+        "numpy==2.4.6; python_version < '3.12'\nnumpy==2.5.0; python_version >= '3.12'\n",
         "uvicorn[standard]==0.54.0; python_version >= '3.11'\r\n",
     ],
 )
 def test_pinned_requirements_of_any_style_pass(content: str, folder: Path, engine: Engine) -> None:
     (folder / "requirements.txt").write_bytes(content.encode())
     assert broken(folder, manifest(folder), engine) == {}
+
+
+MODEL = """
+class Model:
+    inputs = {"length": "FP64", "width": "FP64"}
+    outputs = {"area": "FP64"}
+    def load(self, folder): ...
+    def predict(self, inputs): ...
+"""
+ROWS = "length,width,note\n" + "1,2,x\n" * 100
+
+
+def said_of(folder: Path, engine: Engine, rule: str, request: Any = None, **reference: str) -> str:
+    """Why a model of two named inputs breaks a rule with this sample and this reference; empty if it does not."""
+    (folder / "model.py").write_text(MODEL)
+    request = request or {"inputs": {"length": [1], "width": [2]}}
+    (folder / "sample.json").write_text(json.dumps({"request": request, "response": {"outputs": [2]}}))
+    model = {"format": "python", "path": "model.py", "sample": "sample.json"}
+    for name, content in reference.items():
+        (folder / f"reference.{name}").write_text(content)
+        model["reference"] = f"reference.{name}"
+    return broken(folder, manifest(folder, model=model), engine).get(rule, "")
+
+
+@pytest.mark.parametrize(
+    ("ending", "content", "said"),
+    [
+        ("csv", ROWS, ""),
+        ("csv", ROWS.replace("width,", "wide,"), "its header lacks width"),
+        ("csv", ROWS[:42], "it has 4 rows"),
+        ("csv", ROWS + "1,2\n", "its row 100 has 2 values, its header 3"),
+        ("csv", ROWS + '"', "it is no CSV file"),
+        ("txt", ROWS, "it is neither .csv nor .json"),
+        ("json", json.dumps({"inputs": {"length": [1] * 100, "width": [2] * 100}}), ""),
+        ("json", json.dumps({"inputs": [{"length": 1, "width": 2}] * 100}), ""),
+        ("json", json.dumps({"inputs": [{"length": 1, "depth": 2}] * 100}), "lacks width, it has depth"),
+        ("json", json.dumps({"inputs": [[1, 2]] * 99}), "it has 99 rows"),
+        ("json", "[]", "it has no `inputs`"),
+        ("json", "{", "it is no JSON"),
+    ],
+)
+def test_a_reference_that_the_model_server_would_not_read_is_told(
+    folder: Path, engine: Engine, ending: str, content: str, said: str
+) -> None:
+    why = said_of(folder, engine, "model.reference-usable", **{ending: content})
+    assert said in why
+    assert bool(why) is bool(said)
+
+
+def test_of_other_models_the_sample_tells_what_a_reference_needs(folder: Path, engine: Engine) -> None:
+    """The committed example's rows have 64 values, and no names."""
+    (folder / "few.csv").write_text("a,b\n" + "1,2\n" * 100)
+    model = {"format": "sklearn", "path": "model.skops", "sample": "sample.json"}
+    few = broken(folder, manifest(folder, model=model | {"reference": "few.csv"}), engine)
+    none = broken(folder, manifest(folder, model=model | {"reference": "none.csv"}), engine)
+    assert "it has 2 columns, and a row of the sample has 64 values" in few["model.reference-usable"]
+    assert "there is no file none.csv" in none["model.reference-usable"]
+
+
+@pytest.mark.parametrize(
+    ("request_", "said"),
+    [
+        ({"inputs": [[1, 2]]}, ""),
+        ({"inputs": [{"length": 1, "width": 2}]}, ""),
+        ({"inputs": {"length": [1]}}, "its request lacks width"),
+        ({"inputs": [{"length": 1, "width": 2, "x": 3}]}, "has x, which the model does not take"),
+        ({"instances": [[1, 2]]}, "its request has no `inputs`"),
+    ],
+)
+def test_a_sample_that_does_not_fit_what_the_model_says_it_takes_is_told(
+    folder: Path, engine: Engine, request_: Any, said: str
+) -> None:
+    why = said_of(folder, engine, "model.sample-present", request_)
+    assert said in why
+    assert bool(why) is bool(said)
+
+
+def test_what_is_asked_of_a_reference_is_what_the_model_server_asks() -> None:
+    assert (fitting.LEAST_ROWS, fitting.MOST_BYTES) == (reference.LEAST_ROWS, reference.MOST_BYTES)
 
 
 def test_a_high_risk_needs_somebody_who_can_stop_it(folder: Path, engine: Engine) -> None:

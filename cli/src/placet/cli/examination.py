@@ -43,9 +43,11 @@ class Examined:
         passed = sum(verdict.is_passed for verdict in self.judged)
         return f"{passed} of {len(self.judged)} rules pass"
 
-    def operation(self, command: str, *, project: str | None = None) -> Operation:
-        """As the platform would tell it, had it been asked."""
-        refusals = self.refusals
+    def operation(
+        self, command: str, *, project: str | None = None, complaints: tuple[Refusal, ...] = ()
+    ) -> Operation:
+        """As the platform would tell it, had it been asked. `complaints` are about files that are not even packed."""
+        refusals = (*complaints, *self.refusals)
         return Operation(
             command=command,
             project=project or self.project,

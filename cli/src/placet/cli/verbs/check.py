@@ -14,7 +14,7 @@ from placet.cli.report import refusals_of, tell_reasons, tell_verdicts
 from placet.cli.screen import Screen
 from placet.client import Operation, Refusal
 from placet.errors import Refused
-from placet.projects import MANIFEST_NAME, pack
+from placet.projects import MANIFEST_NAME, Complaints, pack
 
 
 def check(arguments: Namespace, screen: Screen) -> int:
@@ -23,13 +23,13 @@ def check(arguments: Namespace, screen: Screen) -> int:
         raise WrongUsageError(f"{str(folder)!r} is no folder", fix="name the folder of a model project")
     warnings: tuple[Refusal, ...] = ()
     try:
-        examined = _examined(folder)
+        examined, complaints = _examined(folder)
     except Refused as no:
         checked = Operation(command="check", state="refused", refusals=refusals_of(no))
     except KeyboardInterrupt as stop:
         raise exits.CutOffError(f"the check of {folder} was interrupted") from stop
     else:
-        checked, warnings = examined.operation("check"), examined.warnings
+        checked, warnings = examined.operation("check", complaints=complaints), examined.warnings
         tell_verdicts(screen, checked.verdicts)
         screen.note()
     if checked.refusals:
@@ -50,9 +50,11 @@ def check(arguments: Namespace, screen: Screen) -> int:
     return exits.of_state(checked.state)
 
 
-def _examined(folder: Path) -> Examined:
+def _examined(folder: Path) -> tuple[Examined, tuple[Refusal, ...]]:
+    """What the rules say of the files that can be packed, and what is wrong with the others."""
     manifest = look_at_manifest(folder)
+    complaints = Complaints(gathering=True)
     with tempfile.TemporaryDirectory(prefix="placet-") as scratch:
         archive = Path(scratch) / "source.tar"
-        pack(folder, archive, manifest=manifest)
-        return examine(archive)
+        pack(folder, archive, manifest=manifest, complaints=complaints)
+        return examine(archive), tuple(each for no in complaints.found for each in refusals_of(no))

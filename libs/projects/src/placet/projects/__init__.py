@@ -2,6 +2,7 @@
 
 from placet.projects.archive import (
     DEFAULT_LIMITS,
+    Complaints,
     Limits,
     PackedSource,
     SourceContents,
@@ -28,6 +29,7 @@ from placet.projects.formats import (
     served,
     trial_manifest,
 )
+from placet.projects.incoming import IncomingFolder, only_folder, unpack_sent
 from placet.projects.manifest import (
     MANIFEST_NAME,
     PROJECT_PATTERN,
@@ -56,9 +58,11 @@ __all__ = [
     "RESERVED_NAME",
     "Card",
     "Column",
+    "Complaints",
     "Dockerfile",
     "DocumentRefused",
     "Finding",
+    "IncomingFolder",
     "Limits",
     "Manifest",
     "Measured",
@@ -76,6 +80,7 @@ __all__ = [
     "initial_manifest",
     "inspect_archive",
     "manifest_schema",
+    "only_folder",
     "outside_data",
     "pack",
     "parse_card",
@@ -96,5 +101,6 @@ __all__ = [
     "trial_manifest",
     "trusted_types",
     "unpack",
+    "unpack_sent",
     "untrusted_types",
 ]

@@ -22,7 +22,7 @@ import tempfile
 import unicodedata
 import zlib
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, NoReturn
 
@@ -102,13 +102,34 @@ class SourceContents(msgspec.Struct, frozen=True, kw_only=True):
     manifest: bytes | None
 
 
-def project_files(folder: Path, *, ignoring: bool = True) -> Iterator[Path]:
+class Complaints:
+    """What is wrong with a folder's files: raised as it is found, or gathered while each such file is left out."""
+
+    def __init__(self, *, gathering: bool = False) -> None:
+        self._gathering = gathering
+        self.found: list[Refused] = []
+
+    @contextmanager
+    def file(self) -> Iterator[None]:
+        """What is refused within is about one file."""
+        try:
+            yield
+        except Refused as refusal:
+            if not self._gathering:
+                raise
+            self.found.append(refusal)
+
+
+def project_files(
+    folder: Path, *, ignoring: bool = True, complaints: Complaints | None = None
+) -> Iterator[Path]:
     """The files of a project as paths relative to its folder, sorted, without what is ignored.
 
     In an unpacked source nothing is to be ignored: what came in the archive is the project.
     A symbolic link or a special file that is not ignored is refused by name: it may lead to anybody's files.
     """
     spec = _ignore_spec(folder) if ignoring else GitIgnoreSpec.from_lines(())
+    complaints = complaints or Complaints()
     found: list[PurePosixPath] = []
     for directory, names, files in os.walk(folder, onerror=_cannot_read):
         here = Path(directory).relative_to(folder)
@@ -116,46 +137,55 @@ def project_files(folder: Path, *, ignoring: bool = True) -> Iterator[Path]:
             path = here / name
             if spec.match_file(f"{path.as_posix()}/"):
                 names.remove(name)
-            elif (folder / path).is_symlink():
-                raise _link_refused(path)
+                continue
+            with complaints.file():
+                _refuse_link(folder, path)
         for name in files:
             path = here / name
             if spec.match_file(path.as_posix()):
                 continue
-            if (folder / path).is_symlink():
-                raise _link_refused(path)
-            if not (folder / path).is_file():
-                raise Refused(
-                    f"{path.as_posix()} is neither a file nor a folder", fix=f"add it to {IGNORE_FILE}"
-                )
-            found.append(PurePosixPath(path.as_posix()))
+            with complaints.file():
+                _refuse_link(folder, path)
+                if not (folder / path).is_file():
+                    raise Refused(
+                        f"{path.as_posix()} is neither a file nor a folder", fix=f"add it to {IGNORE_FILE}"
+                    )
+                found.append(PurePosixPath(path.as_posix()))
     return (Path(path) for path in sorted(found, key=_packed_order))
 
 
 def pack(
-    folder: Path, out: Path, limits: Limits = DEFAULT_LIMITS, *, manifest: bytes | None = None
+    folder: Path,
+    out: Path,
+    limits: Limits = DEFAULT_LIMITS,
+    *,
+    manifest: bytes | None = None,
+    complaints: Complaints | None = None,
 ) -> PackedSource:
     """Write the folder's files to `out` as a plain tar. Nothing is left at `out` when it is refused.
 
     `manifest` is the placet.yaml of a folder that has none: the archive is the one of the folder with that file.
+    With `complaints` that gather, what is wrong with single files is found there, and the archive has the others.
     """
     if not folder.is_dir():
         raise Refused(f"{folder} is not a folder", fix="name the folder of a model project")
-    names = _Names(limits)
+    complaints = complaints or Complaints()
+    names = Names(limits)
     files: list[SourceFile] = []
     try:
         with out.open("wb") as raw:
             target = _Hashing(raw)
             with tarfile.open(fileobj=target, mode="w", format=tarfile.PAX_FORMAT) as tar:
-                for path in _files_to_pack(folder, manifest):
+                for path in _files_to_pack(folder, manifest, complaints):
                     name = _packed_name(PurePosixPath(path))
                     if (folder / path).resolve() == out.resolve():
                         continue
-                    if manifest is not None and name == MANIFEST_NAME:
-                        files.append(_add_content(tar, manifest, names.file(name)))
-                    else:
-                        files.append(_add(tar, folder / path, names.file(name)))
-                    _check_total(sum(file.size for file in files), limits)
+                    with complaints.file():
+                        if manifest is not None and name == MANIFEST_NAME:
+                            files.append(_add_content(tar, manifest, names.file(name)))
+                        else:
+                            files.append(_add(tar, folder / path, names.file(name)))
+                    check_total(sum(file.size for file in files), limits)
         _check_size(target.size, limits)
     except BaseException:
         out.unlink(missing_ok=True)
@@ -172,7 +202,7 @@ def read_one(path: Path, name: str, *, limit: int, limits: Limits = DEFAULT_LIMI
     """One file of an archive that was inspected; none if it is not there, or holds more than `limit` bytes."""
     with path.open("rb") as raw:
         body = _Body(raw, limits)
-        names = _Names(limits)
+        names = Names(limits)
         for member in _members(body, limits):
             if member.is_directory:
                 continue
@@ -216,10 +246,11 @@ def _ignore_spec(folder: Path) -> GitIgnoreSpec:
         raise Refused(f"{IGNORE_FILE} has a line that is no pattern: {error}") from error
 
 
-def _files_to_pack(folder: Path, manifest: bytes | None) -> Iterator[Path]:
+def _files_to_pack(folder: Path, manifest: bytes | None, complaints: Complaints) -> Iterator[Path]:
+    files = project_files(folder, complaints=complaints)
     if manifest is None:
-        return project_files(folder)
-    more = [PurePosixPath(MANIFEST_NAME), *map(PurePosixPath, project_files(folder))]
+        return files
+    more = [PurePosixPath(MANIFEST_NAME), *map(PurePosixPath, files)]
     return (Path(path) for path in sorted(more, key=_packed_order))
 
 
@@ -244,11 +275,12 @@ def _cannot_read(error: OSError) -> NoReturn:
     raise unreadable(error) from error
 
 
-def _link_refused(path: Path) -> Refused:
-    return Refused(
-        f"{path.as_posix()} is a symbolic link, and links are not packed",
-        fix=f"put the file itself there, or add it to {IGNORE_FILE}",
-    )
+def _refuse_link(folder: Path, path: Path) -> None:
+    if (folder / path).is_symlink():
+        raise Refused(
+            f"{path.as_posix()} is a symbolic link, and links are not packed",
+            fix=f"put the file itself there, or add it to {IGNORE_FILE}",
+        )
 
 
 def _add(tar: tarfile.TarFile, file: Path, name: str) -> SourceFile:
@@ -284,7 +316,7 @@ def _check_size(size: int, limits: Limits) -> None:
         raise _too_large(f"the archive has {size} bytes", limits.max_archive)
 
 
-def _check_total(total: int, limits: Limits) -> None:
+def check_total(total: int, limits: Limits) -> None:
     if total > limits.max_unpacked:
         raise _too_large(
             f"the files have more than {limits.max_unpacked} bytes together", limits.max_unpacked
@@ -321,7 +353,7 @@ class _Hashing(io.RawIOBase):
         return f"sha256:{self._sha256.hexdigest()}"
 
 
-class _Names:
+class Names:
     """Every name of an archive, each checked, each meaning one file on every file system."""
 
     def __init__(self, limits: Limits) -> None:
@@ -477,7 +509,7 @@ def _read(path: Path, into: Path | None, limits: Limits) -> SourceContents:
         body = _Body(raw, limits)
         files: list[SourceFile] = []
         manifest = None
-        names = _Names(limits)
+        names = Names(limits)
         for member in _members(body, limits):
             if member.is_directory:
                 if member.name not in ("", "."):
@@ -521,9 +553,12 @@ def _copy(body: _Body, member: _Member, target: Path | None, *, keep: int) -> by
     return kept
 
 
-def _target(path: Path | None, is_executable: bool) -> AbstractContextManager[BinaryIO]:
-    if path is None:
-        return open(os.devnull, "wb")
+def _target(path: Path | None, is_executable: bool) -> BinaryIO:
+    return open(os.devnull, "wb") if path is None else write_new(path, is_executable)
+
+
+def write_new(path: Path, is_executable: bool) -> BinaryIO:
+    """A file that was not there, open for writing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     # O_EXCL and O_NOFOLLOW: nothing that is there already is written to, whatever the checks above missed.
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW

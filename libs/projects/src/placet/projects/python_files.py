@@ -33,10 +33,14 @@ _TENSORS = ("inputs", "outputs")
 
 
 class PythonModel(msgspec.Struct, frozen=True, kw_only=True):
-    """`problems` are what keeps the model server from serving it, in words; `imports` are the modules it names."""
+    """`problems` are what keeps the model server from serving it, in words; `imports` are the modules it names.
+
+    `inputs` are the names of what it takes; none if it does not write them out itself.
+    """
 
     problems: tuple[str, ...]
     imports: tuple[str, ...]
+    inputs: tuple[str, ...] = ()
 
 
 def read_python(path: Path) -> PythonModel | None:
@@ -52,8 +56,11 @@ def read_python(path: Path) -> PythonModel | None:
         return None
     for statement in tree.body:
         if isinstance(statement, ast.ClassDef) and statement.name == CLASS:
+            problems = tuple(_problems(statement))
             return PythonModel(
-                problems=tuple(_problems(statement)), imports=tuple(sorted(set(_imports(tree))))
+                problems=problems,
+                imports=tuple(sorted(set(_imports(tree)))),
+                inputs=() if problems else _input_names(statement),
             )
     return None
 
@@ -92,6 +99,11 @@ def _wrong_tensors(name: str, model: ast.ClassDef) -> Iterator[str]:
             yield f"{name} has the name {key!r:.100}, which is no text"
         elif not _is_tensor(value):
             yield f'{name} says {value!r:.100} of {key}, and not "FP64" or, for a row of 3, ("FP64", 3)'
+
+
+def _input_names(model: ast.ClassDef) -> tuple[str, ...]:
+    assigned = _assigned("inputs", model)
+    return () if assigned is None else tuple(ast.literal_eval(assigned))
 
 
 def _assigned(name: str, model: ast.ClassDef) -> ast.expr | None:

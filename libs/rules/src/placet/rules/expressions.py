@@ -23,6 +23,7 @@ FACTS = {
     "model": "the model's file and format",
     "scan": "what the scan of the model's file found",
     "sample": "the sample request",
+    "reference": "the rows that drift is told by",
     "requirements": "the declared requirements",
     "build": "the project's Dockerfile, and what it starts from",
     "resources": "what a replica may use",

@@ -7,6 +7,7 @@ free text stands outside `personal`, which rules may compare and no sentence may
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path, PurePosixPath
@@ -14,10 +15,12 @@ from typing import Any
 
 import msgspec
 from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
 
 from placet.errors import Refused
 from placet.projects import (
     DOCKERFILE,
+    MLFLOW,
     MLMODEL,
     Card,
     DocumentRefused,
@@ -36,14 +39,15 @@ from placet.projects import (
     untrusted_types,
 )
 from placet.projects.card import MAX_CARD_BYTES
-from placet.projects.manifest import Model
 from placet.projects.pickles import JOBLIB_SUFFIXES, PICKLE_SUFFIXES, Finding
+from placet.rules.fitting import MAX_SAMPLE_BYTES, Inputs, reference_problems, sample_problems, written_down
 
 Facts = dict[str, Any]
 
-MAX_SAMPLE_BYTES = 8 * 1024**2
 MAX_REQUIREMENTS_BYTES = 1024**2
 MAX_REASON = 300
+ARCHIVES = (".whl", ".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz")
+_HASH = re.compile(r"\s--hash[= ]sha256:[0-9a-f]{64}(?=\s|$)")
 SKOPS_SUFFIX = ".skops"
 ONNX = "onnx"
 PYTHON = "python"
@@ -64,13 +68,16 @@ def gather_submit_facts(
     what its archive brought along.
     """
     files = {path.as_posix(): folder / path for path in project_files(folder, ignoring=False)}
+    look = _look_at_model(folder, manifest, files)
+    inputs = written_down(folder, look.loaded)
     return {
         "now": _moment(now),
         "project": {"name": manifest.project, "access": manifest.access},
         "source": {"files": len(files), "size": sum(path.stat().st_size for path in files.values())},
-        "model": _model(folder, manifest, files),
+        "model": _model(manifest, look, files),
         "scan": _scan(manifest, files),
-        "sample": _sample(manifest, files),
+        "sample": _sample(manifest, files, inputs),
+        "reference": _reference(manifest, files, inputs),
         "requirements": _requirements(manifest, files),
         "build": _build(manifest, files),
         "platform": {"dockerfiles": dockerfiles},
@@ -125,22 +132,39 @@ def _moment(now: datetime) -> str:
     return now.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def _model(folder: Path, manifest: Manifest, files: dict[str, Path]) -> Facts:
+class _Look(msgspec.Struct, frozen=True, kw_only=True):
+    """What the model is, what would be loaded of it, and else why nothing can be."""
+
+    is_present: bool
+    recognised: Recognised | None = None
+    loaded: Served | None = None
+    unserved: str = ""
+
+
+def _look_at_model(folder: Path, manifest: Manifest, files: dict[str, Path]) -> _Look:
     said = manifest.model
     document = (PurePosixPath(said.path) / MLMODEL).as_posix()
-    is_present = said.path in files or document in files or _is_folder_of_its_own(manifest, files)
-    recognised, loaded, unserved = _looked_at(folder, said) if is_present else (None, None, "")
+    if said.path not in files and document not in files and not _is_folder_of_its_own(manifest, files):
+        return _Look(is_present=False)
+    try:
+        return _Look(is_present=True, recognised=recognise_at(folder, said.path), loaded=served(folder, said))
+    except Refused as refusal:
+        return _Look(is_present=True, unserved=refusal.detail[:MAX_REASON])
+
+
+def _model(manifest: Manifest, look: _Look, files: dict[str, Path]) -> Facts:
+    said, recognised, loaded = manifest.model, look.recognised, look.loaded
     artifact = files.get(loaded.path) if loaded else None
     return {
         "format": said.format,
         "path": said.path,
         "file": loaded.path if loaded else "",
-        "present": is_present,
+        "present": look.is_present,
         "size": artifact.stat().st_size if artifact else 0,
         "recognised": recognised.format if recognised else "",
         "served": loaded.format if loaded else "",
         "serialization": recognised.serialization if recognised else "",
-        "unserved": unserved,
+        "unserved": look.unserved,
         "problems": _problems(artifact) if artifact and loaded and loaded.format == PYTHON else [],
     }
 
@@ -154,14 +178,6 @@ def _is_folder_of_its_own(manifest: Manifest, files: dict[str, Path]) -> bool:
 def _problems(path: Path) -> list[str]:
     code = read_python(path)
     return list(code.problems) if code else []
-
-
-def _looked_at(folder: Path, model: Model) -> tuple[Recognised | None, Served | None, str]:
-    """What the model is, what would be loaded of it, and else why nothing can be."""
-    try:
-        return recognise_at(folder, model.path), served(folder, model), ""
-    except Refused as refusal:
-        return None, None, refusal.detail[:MAX_REASON]
 
 
 def _scan(manifest: Manifest, files: dict[str, Path]) -> Facts:
@@ -202,18 +218,38 @@ def _named(findings: set[Finding], judgement: str) -> list[str]:
     return sorted({finding.name for finding in findings if finding.judgement == judgement})
 
 
-def _sample(manifest: Manifest, files: dict[str, Path]) -> Facts:
+def _sample(manifest: Manifest, files: dict[str, Path], inputs: Inputs | None) -> Facts:
     name = manifest.model.sample
-    path = files.get(name) if name else None
-    document = _json(path) if path else None
+    document = _sample_document(manifest, files)
     said = document if isinstance(document, dict) else {}
+    request = said.get("request")
+    has_request = isinstance(request, dict)
+    return {
+        "declared": name or "",
+        "present": name in files,
+        "readable": isinstance(document, dict),
+        "hasRequest": has_request,
+        "hasResponse": said.get("response") is not None,
+        "problems": sample_problems(request, inputs) if has_request else [],
+    }
+
+
+def _reference(manifest: Manifest, files: dict[str, Path], inputs: Inputs | None) -> Facts:
+    name = manifest.model.reference
+    path = files.get(name) if name else None
+    document = _sample_document(manifest, files)
+    request = document.get("request") if isinstance(document, dict) else None
+    is_of_mlflow = manifest.model.format == MLFLOW
     return {
         "declared": name or "",
         "present": path is not None,
-        "readable": isinstance(document, dict),
-        "hasRequest": isinstance(said.get("request"), dict),
-        "hasResponse": said.get("response") is not None,
+        "problems": reference_problems(path, request, inputs, may_lack_columns=is_of_mlflow) if path else [],
     }
+
+
+def _sample_document(manifest: Manifest, files: dict[str, Path]) -> Any:
+    path = files.get(manifest.model.sample or "")
+    return _json(path) if path else None
 
 
 def _json(path: Path) -> Any:
@@ -228,24 +264,33 @@ def _json(path: Path) -> Any:
 def _requirements(manifest: Manifest, files: dict[str, Path]) -> Facts:
     name = manifest.requirements
     path = files.get(name) if name else None
-    lines = list(_requirement_lines(path)) if path else []
-    pinned, unpinned, unreadable = 0, [], []
-    for number, line in lines:
+    text = _text(path) if path else ""
+    pins: dict[str, set[str]] = {}
+    unpinned, unreadable, refused = [], [], []
+    if text is None:
+        refused.append(f"no text in UTF-8 of at most {MAX_REQUIREMENTS_BYTES} bytes")
+    for number, line in _requirement_lines(text or ""):
         try:
             requirement = Requirement(line)
         except InvalidRequirement:
             unreadable.append(f"line {number}")
             continue
-        if _is_pinned(requirement):
-            pinned += 1
-        else:
+        if requirement.url is not None or requirement.name.lower().endswith(ARCHIVES):
+            refused.append(f"{requirement.name}, by an address or a file")
+        elif not _is_pinned(requirement):
             unpinned.append(requirement.name)
+        elif requirement.marker is None:
+            pins.setdefault(canonicalize_name(requirement.name), set()).add(str(requirement.specifier))
+        else:
+            pins.setdefault(f"{requirement.name} where {requirement.marker}", set())
+    refused += [f"{each} in {len(versions)} versions" for each, versions in pins.items() if len(versions) > 1]
     return {
         "declared": name or "",
         "present": path is not None,
-        "pinned": pinned,
+        "pinned": len(pins),
         "unpinned": unpinned,
         "unreadable": unreadable,
+        "refused": refused,
     }
 
 
@@ -269,13 +314,20 @@ def _build(manifest: Manifest, files: dict[str, Path]) -> Facts:
     }
 
 
-def _requirement_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Logical lines with their numbers, without comments, hashes and blank ones."""
+def _text(path: Path) -> str | None:
     if path.stat().st_size > MAX_REQUIREMENTS_BYTES:
-        return
-    text = path.read_text(encoding="utf-8", errors="replace").replace("\\\r\n", " ").replace("\\\n", " ")
-    for number, line in enumerate(text.splitlines(), start=1):
-        stripped = f" {line}".split(" #", 1)[0].split(" --hash", 1)[0].strip()
+        return None
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return None
+
+
+def _requirement_lines(text: str) -> Iterator[tuple[int, str]]:
+    """Logical lines with their numbers, without comments, hashes and blank ones."""
+    joined = text.replace("\\\r\n", " ").replace("\\\n", " ")
+    for number, line in enumerate(joined.splitlines(), start=1):
+        stripped = _HASH.sub("", f" {line}".split(" #", 1)[0]).strip()
         if stripped:
             yield number, stripped
 

@@ -30,11 +30,13 @@ from placet.gateway.access import Access, Caller
 from placet.gateway.commands import Asked, Commands
 from placet.gateway.domain import ADMINS, MAKERS, must_have
 from placet.gateway.git_address import MAX_ADDRESS
-from placet.gateway.intake import Intake, searchable
+from placet.gateway.intake import Intake, Taken, searchable
 from placet.gateway.operations import PATHS, document
 from placet.gateway.ports import Ports
 from placet.gateway.queries import CertificateState, ImageSearch, Measure, Queries
-from placet.projects import FORMATS, PROJECT_PATTERN, RESERVED_NAME
+from placet.gateway.uploads import ARCHIVE, FILE, FORM, receive
+from placet.projects import FORMATS, PROJECT_PATTERN, RESERVED_NAME, Limits
+from placet.rules import Verdict
 
 DIGEST = r"^sha256:[0-9a-f]{64}$"
 NAME = r"^[ -~]+$"
@@ -136,6 +138,34 @@ def router(
             await _receive(request, archive, wanted, max_source)
             kept = await intake.keep(archive, wanted, who.actor)
         return JSONResponse(_source(kept.source, kept.size, kept.project, kept.files), 201)
+
+    @api.post("/sources", tags=["sources"], status_code=201, openapi_extra=_UPLOAD)
+    async def post_source(
+        request: Request,
+        who: Caller = caller,
+        name: Annotated[
+            str | None,
+            Query(
+                max_length=200,
+                pattern=r"^\P{C}+$",
+                description="what the folder is called, if it does not come with it",
+            ),
+        ] = None,
+    ) -> JSONResponse:
+        """Keep a project's folder as a browser has it: a form with its files, or a zip or tar of them.
+
+        The folder is packed as `placet deploy` packs it and has the same digest. Says what .placetignore left out, and
+        what the rules would say to a deploy. The same files again change nothing and are answered with 200.
+        """
+        must_have(who.roles, MAKERS, "uploading a source")
+        with tempfile.TemporaryDirectory(prefix="placet-upload-") as folder:
+            sent, workspace = Path(folder) / "upload", Path(folder) / "workspace"
+            for each in (sent, workspace):
+                each.mkdir()
+            kind = request.headers.get("content-type", "")
+            uploaded = await receive(request.stream(), kind, sent, Limits(max_archive=max_source), name=name)
+            taken = await intake.take(uploaded, workspace, who.actor)
+        return JSONResponse(_taken(taken), 201 if taken.is_new else 200)
 
     @api.head("/sources/{digest}", tags=["sources"])
     async def head_source(digest: str, who: Caller = caller) -> Response:
@@ -305,6 +335,32 @@ def router(
     return api
 
 
+_UPLOAD: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            FORM: {
+                "schema": {
+                    "type": "object",
+                    "properties": {
+                        FILE: {
+                            "type": "array",
+                            "items": {"type": "string", "format": "binary"},
+                            "description": "each with its path in the folder as its file name",
+                        },
+                        ARCHIVE: {"type": "string", "format": "binary", "description": "or one zip or tar"},
+                    },
+                }
+            },
+            "application/zip": {"schema": {"type": "string", "format": "binary"}},
+            "application/x-tar": {"schema": {"type": "string", "format": "binary"}},
+        },
+    }
+}
+MOST_NAMES = 100
+"""Files that were ignored: more are counted and not named."""
+
+
 async def _receive(request: Request, into: Path, wanted: str, limit: int) -> None:
     """Write the body to a file while hashing it. Raises TooLarge, or Refused when it is not what its name says."""
     sha256, size = hashlib.sha256(), 0
@@ -371,6 +427,28 @@ def _digest(text: str) -> str:
 
 def _source(source: str, size: int, project: str, files: int) -> dict[str, Any]:
     return {"source": source, "size": size, "project": project, "files": files}
+
+
+def _taken(taken: Taken) -> dict[str, Any]:
+    kept = taken.source
+    refusals = [each for each in taken.verdicts if each.is_refusal]
+    warnings = [each for each in taken.verdicts if not each.is_passed and not each.is_refusal]
+    return {
+        **_source(kept.source, kept.size, kept.project, kept.files),
+        "trial": taken.is_trial,
+        "ignored": list(taken.ignored[:MOST_NAMES]),
+        "ignoredFiles": len(taken.ignored),
+        "state": "refused" if refusals else "cleared",
+        "refusals": [_reason(each) for each in refusals],
+        "warnings": [_reason(each) for each in warnings],
+        "verdicts": [
+            {"rule": each.rule, "result": each.result, "stage": each.stage} for each in taken.verdicts
+        ],
+    }
+
+
+def _reason(verdict: Verdict) -> dict[str, Any]:
+    return {"rule": verdict.rule, "why": verdict.why or verdict.title, "fix": verdict.fix}
 
 
 def _statement(envelope: dict[str, Any]) -> Any:

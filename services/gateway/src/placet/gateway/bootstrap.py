@@ -6,6 +6,7 @@ import os
 import resource
 import sys
 import tempfile
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from placet.events.catalog import contract_of
 from placet.gateway.access import Access
 from placet.gateway.adapters.git_repositories import GitRepositories
 from placet.gateway.adapters.registry_artifacts import RegistryEnvelopes, RegistryImages, RegistrySources
+from placet.gateway.adapters.shipped_rules import ShippedRules
 from placet.gateway.api import router
 from placet.gateway.commands import Commands
 from placet.gateway.intake import SERVICE, Intake
@@ -24,7 +26,9 @@ from placet.gateway.ports import Ports
 from placet.gateway.queries import Queries
 from placet.gateway.settings import GatewaySettings
 from placet.gateway.subscriptions import HEARS, SAYS, reaction
+from placet.gateway.upload_page import upload_page
 from placet.oci import open_registry
+from placet.rules import Engine, load_shipped
 from placet.trust import KeySet, own_key
 
 FIRST_TOKEN_LIFETIME = timedelta(days=365)
@@ -33,10 +37,14 @@ KEYS_ARE_KEPT = timedelta(days=7)
 
 
 async def build(settings: GatewaySettings, wiring: Wiring, ports: Ports | None = None) -> Service:
-    close = []
+    close: list[Callable[[], Awaitable[None]]] = []
     if ports is None:
-        registry = open_registry(settings.registry)
-        close.append(registry.close)
+        registry, engine = open_registry(settings.registry), Engine()
+
+        async def end_engine() -> None:
+            engine.close()
+
+        close += [registry.close, end_engine]
         ports = Ports(
             sources=RegistrySources(registry),
             repositories=GitRepositories(
@@ -44,6 +52,7 @@ async def build(settings: GatewaySettings, wiring: Wiring, ports: Ports | None =
                 max_bytes=settings.max_source_bytes,
                 seconds=settings.git_seconds,
             ),
+            rules=ShippedRules(load_shipped(), engine),
             envelopes=RegistryEnvelopes(registry),
             images=RegistryImages(registry),
         )
@@ -88,7 +97,7 @@ async def build(settings: GatewaySettings, wiring: Wiring, ports: Ports | None =
             Periodic(name="name silence", every=settings.stall_seconds / 10, run=name_silence),
             Periodic(name="forget keys", every=3600.0, run=forget_keys),
         ),
-        routers=(api, proxy.router()),
+        routers=(api, upload_page(), proxy.router()),
         start=(proxy.start, leave_first_token),
         close=(*close, proxy.close),
     )

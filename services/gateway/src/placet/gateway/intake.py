@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from placet.gateway import projections as p
 from placet.gateway.git_address import parse
 from placet.gateway.ports import Ports
 from placet.gateway.queries import Queries
+from placet.gateway.uploads import Uploaded
 from placet.projects import (
     MANIFEST_NAME,
     MAX_CARD_BYTES,
@@ -33,6 +35,8 @@ from placet.projects import (
     read_one,
     trial_manifest,
 )
+from placet.rules import Verdict
+from placet.rules.examination import ARCHIVE
 
 SERVICE = "gateway"
 
@@ -49,6 +53,17 @@ class Source:
     owner: str | None
     card: bytes | None
     results: Sequence[Measured]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Taken:
+    """A folder that came in: what was made of it, what of it was left out, and what the rules would say."""
+
+    source: Source
+    is_new: bool
+    is_trial: bool
+    ignored: Sequence[str]
+    verdicts: Sequence[Verdict]
 
 
 class Intake:
@@ -78,6 +93,29 @@ class Intake:
             commit = await self._ports.repositories.check_out(wanted, clone)
             packed = await to_thread.run_sync(_packed, clone / wanted.subdirectory, archive, self._limits)
             return await self.keep(archive, packed.digest, actor, origin=wanted.at(commit))
+
+    async def take(self, uploaded: Uploaded, workspace: Path, actor: Actor) -> Taken:
+        """Pack a folder as `placet deploy` would, so that it has the same digest; see what the rules say; keep it.
+
+        `workspace` is an empty folder. Raises Refused, TooLarge, Unavailable; nothing is kept then.
+        """
+        archive = workspace / ARCHIVE
+        packed = await to_thread.run_sync(_packed, uploaded.folder, archive, self._limits)
+        digest = packed.digest
+        source = await to_thread.run_sync(_inspected, archive, digest, self._limits)
+        verdicts = await self._ports.rules.judge(workspace, self._wiring.clock.now())
+        is_new = await self._queries.source(digest) is None or not await self._ports.sources.has(digest)
+        if is_new:
+            await self._ports.sources.keep(digest, archive)
+            await self._say(source, actor, None)
+        sent = await to_thread.run_sync(_names_below, uploaded.folder)
+        return Taken(
+            source=source,
+            is_new=is_new,
+            is_trial=MANIFEST_NAME not in sent,
+            ignored=sorted((sent - {file.path for file in packed.files}) | set(uploaded.left_out)),
+            verdicts=verdicts,
+        )
 
     async def _say(self, kept: Source, actor: Actor, origin: str | None) -> None:
         """That it is here. What it says of people goes into rows alone."""
@@ -113,6 +151,12 @@ def _packed(folder: Path, archive: Path, limits: Limits) -> PackedSource:
     trial = None if (folder / MANIFEST_NAME).exists() else trial_manifest(folder)
     manifest = None if trial is None else dump_manifest(trial).encode()
     return pack(folder, archive, limits, manifest=manifest)
+
+
+def _names_below(folder: Path) -> set[str]:
+    """The files in it, by the names that an archive has for them."""
+    files = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    return {unicodedata.normalize("NFC", file) for file in files}
 
 
 def searchable(card: bytes) -> Card:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
 from sqlalchemy import Row, Select
 
 from placet.gateway.git_address import GitAddress
+from placet.rules import Verdict
 
 
 class Sources(Protocol):
@@ -32,6 +34,13 @@ class Repositories(Protocol):
 
         Raises Refused for what is not there, not allowed or not to be had this way, TooLarge, Unavailable.
         """
+
+
+class Rules(Protocol):
+    """What the certifier's rules of stage submit would say of a source, before anybody asks for it."""
+
+    async def judge(self, workspace: Path, now: datetime) -> Sequence[Verdict]:
+        """The verdicts on the archive that lies in a folder, which is used. Raises Refused where it is no project."""
 
 
 class Envelopes(Protocol):
@@ -72,5 +81,6 @@ class Reads(Protocol):
 class Ports:
     sources: Sources
     repositories: Repositories
+    rules: Rules
     envelopes: Envelopes
     images: Images

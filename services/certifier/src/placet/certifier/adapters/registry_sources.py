@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import signal
-import sys
 import tempfile
-from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
-import msgspec
 from anyio import to_thread
 
-from placet.certifier.adapters import examination
 from placet.certifier.domain import Declared
 from placet.certifier.ports import Facts, SourceEvidence
-from placet.errors import Refused
 from placet.events.contracts.shapes import Resources
 from placet.oci import Registry
+from placet.rules import examination
 
 REPOSITORY = "sources"
 
@@ -45,37 +39,16 @@ class RegistrySources:
         workspace = Path(await to_thread.run_sync(lambda: tempfile.mkdtemp(prefix="placet-examine-")))
         try:
             await self._registry.save_blob(REPOSITORY, source, workspace / examination.ARCHIVE)
-            answer = await self._examined(workspace, now)
+            facts = await examination.examined(
+                workspace,
+                now,
+                dockerfiles=self._dockerfiles,
+                memory=self._memory,
+                seconds=self._seconds,
+            )
         finally:
             await asyncio.shield(to_thread.run_sync(lambda: shutil.rmtree(workspace, ignore_errors=True)))
-        if "refused" in answer:
-            raise Refused(answer["refused"], fix=answer["fix"])
-        return SourceEvidence(declared=_declared(answer["facts"]), facts=answer["facts"])
-
-    async def _examined(self, workspace: Path, now: datetime) -> dict[str, Any]:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-m", examination.__name__),
-            *(str(workspace), now.isoformat(), str(self._memory), str(self._seconds)),
-            *(("dockerfiles",) if self._dockerfiles else ()),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        try:
-            output, errors = await process.communicate()
-        finally:
-            if process.returncode is None:
-                with suppress(ProcessLookupError):
-                    process.kill()
-                await process.wait()
-        if process.returncode == -signal.SIGXCPU:
-            return examination.too_much(f"{self._seconds} s of processor time")
-        if process.returncode != 0:
-            raise RuntimeError(
-                f"the examination ended with {process.returncode}: {errors.decode(errors='replace')}"
-            )
-        answer: dict[str, Any] = msgspec.json.decode(output)
-        return answer
+        return SourceEvidence(declared=_declared(facts), facts=facts)
 
 
 def _declared(facts: Facts) -> Declared:
