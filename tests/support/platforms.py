@@ -88,13 +88,18 @@ class Process:
 
 
 @contextmanager
-def embedded(folder: Path) -> Iterator[Platform]:
-    """`placet up` in a home of its own."""
+def embedded(folder: Path, settings: Mapping[str, str] | None = None) -> Iterator[Platform]:
+    """`placet up` in a home of its own, with further settings."""
     state = folder / "state"
     with git_server(folder / "repositories") as git:
         process = Process(
             [sys.executable, "-m", "placet.cli", "up", "--data", str(folder / "data"), "--port", "0"],
-            {"HOME": str(folder), "XDG_STATE_HOME": str(state), "PLACET_GIT_HOSTS": git.address},
+            {
+                "HOME": str(folder),
+                "XDG_STATE_HOME": str(state),
+                "PLACET_GIT_HOSTS": git.address,
+                **(settings or {}),
+            },
             folder / "platform.log",
         )
         found = state / "placet" / "platform.json"
