@@ -28,6 +28,8 @@ from tests.support.servers.local import free_port, poll
 ROOT = Path(__file__).parents[2]
 SERVICES = ("metadata", "gateway", "certifier", "builder", "indexer", "deployer")
 LEASE_SECONDS = "2"
+OBSERVE_SECONDS = "1"
+"""How long a window of `model.observed` is: nobody waits for a minute to pass."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +100,7 @@ def embedded(folder: Path, settings: Mapping[str, str] | None = None) -> Iterato
                 "HOME": str(folder),
                 "XDG_STATE_HOME": str(state),
                 "PLACET_GIT_HOSTS": git.address,
+                "PLACET_OBSERVE_SECONDS": OBSERVE_SECONDS,
                 **(settings or {}),
             },
             folder / "platform.log",
@@ -198,6 +201,7 @@ class DistributedPlatform:
                 "ROUTER": "caddy",
                 "CADDY_ADMIN_URL": self.edge.admin_url,
                 "STOP_MODELS_ON_EXIT": "true",
+                "OBSERVE_SECONDS": OBSERVE_SECONDS,
             },
             "metadata": {"TOKEN_KEYS": keys / "tokens.json"},
             "indexer": {"TOKEN_KEYS": keys / "tokens.json"},

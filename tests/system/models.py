@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,12 @@ def write_project(
     sample_answer: float | None = None,
     without: tuple[str, ...] = (),
     broken: bool = False,
+    reference: Sequence[float] = (),
 ) -> Path:
-    """A model that multiplies by `weight`. `without` names parts of `governance` to leave out."""
+    """A model that multiplies by `weight`. `without` names parts of `governance` to leave out.
+
+    `reference` is what it was made for: the numbers that it will be asked are compared with them.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "model.onnx").write_bytes(b"not a model at all" if broken else _multiplier(weight))
     answer = 3.0 * weight if sample_answer is None else sample_answer
@@ -28,6 +33,8 @@ def write_project(
     (folder / "sample.json").write_text(json.dumps(sample))
     (folder / "requirements.txt").write_text(f"{requirement('onnxruntime')}\n{requirement('numpy')}\n")
     (folder / "README.md").write_text("---\nlicense: apache-2.0\ntags: [arithmetic]\n---\nMultiplies.\n")
+    if reference:
+        (folder / "reference.csv").write_text("\n".join(["x", *map(str, reference)]))
     governance: dict[str, Any] = {
         "purpose": "Multiplying in tests",
         "riskClass": "minimal",
@@ -38,7 +45,8 @@ def write_project(
     document = {
         "apiVersion": "placet/v1",
         "project": name,
-        "model": {"format": "onnx", "path": "model.onnx", "sample": "sample.json"},
+        "model": {"format": "onnx", "path": "model.onnx", "sample": "sample.json"}
+        | ({"reference": "reference.csv"} if reference else {}),
         "requirements": "requirements.txt",
         "resources": {"cpu": "100m", "memory": "128Mi"},
         "governance": {key: value for key, value in governance.items() if key not in without},

@@ -28,6 +28,7 @@ from placet.client import Client, Connection, Operation
 from placet.projects import pack, trusted_types, unpack
 
 from tests.mlflow_folders.frames import VISITS
+from tests.support.eventually import eventually
 from tests.support.git_server import new_repository
 from tests.support.platforms import Platform
 from tests.system.models import write_project
@@ -246,6 +247,31 @@ class Scenarios:
         assert live.source is not None
         assert str(live.certificate) in kept[live.image]
         assert live.image in kept[live.source]
+
+    async def test_a_model_that_is_asked_for_what_it_was_not_made_for_is_observed_to_drift(
+        self, platform: Platform, tmp_path: Path, project: str
+    ) -> None:
+        """Windows are closed by what is asked in them: idle ones are silent."""
+        await deploy(platform, write_project(tmp_path / "p", project, reference=range(200)))
+        asked = {"inputs": [[150.0 + number / 10] for number in range(150)]}
+        async with platform.http() as http:
+            answer = await http.post(f"/models/{project}/predict", json=asked)
+        assert len(answer.json()["outputs"]) == 150
+
+        drifted = ("events", "--project", project, "--type", "placet.deployer.model.observed.*")
+
+        async def with_drift() -> list[dict[str, Any]]:
+            told = [json.loads(line) for line in (await printed(platform, *drifted)).splitlines()]
+            return [each["data"] for each in told if each["data"].get("drift")]
+
+        (observed,) = await eventually(with_drift, within=60)
+        assert (observed["project"], observed["release"], observed["errors"]) == (project, 1, 0)
+        assert observed["since"] < observed["until"]
+        assert observed["drift"]["rows"] >= 150
+        assert observed["drift"]["psi"] > 0.2
+        async with platform.http() as http:
+            model = await http.get(f"/v1/models/{project}", headers=platform.authorized())
+        assert model.json()["observed"]["drift"] == observed["drift"]
 
     # what is refused, and how
 
@@ -478,16 +504,20 @@ async def deploy(platform: Platform, folder: Path, *, command: Any = "deploy") -
 
 async def placet(platform: Platform, *typed: str, status: int = 0) -> dict[str, Any]:
     """What the command prints with `--json`, which must end with that status."""
+    document: dict[str, Any] = json.loads(await printed(platform, *typed, "--json", status=status))
+    return document
+
+
+async def printed(platform: Platform, *typed: str, status: int = 0) -> str:
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "placet.cli", *typed, "--json"),
+        *(sys.executable, "-m", "placet.cli", *typed),
         env={**os.environ, "PLACET_URL": platform.url, "PLACET_TOKEN": platform.token},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
     output, errors = await process.communicate()
     assert process.returncode == status, errors.decode()
-    document: dict[str, Any] = json.loads(output)
-    return document
+    return output.decode()
 
 
 async def finish(client: Client, asked: Operation) -> Operation:
@@ -523,7 +553,6 @@ async def audit(
     platform: Platform, project: str | None = None, *, until: str | None = None
 ) -> list[dict[str, Any]]:
     """The audit log's entries; with `until`, as soon as it holds such an event of the project."""
-    from tests.support.eventually import eventually
 
     async def entries() -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []

@@ -139,6 +139,16 @@ def test_every_mistake_in_a_manifest_is_named(placet: Placet, project: Path) -> 
     assert "model.path" in said
 
 
+def test_a_manifest_with_mistakes_hides_no_file_that_cannot_be_sent(placet: Placet, project: Path) -> None:
+    (project / "placet.yaml").write_text("apiVersion: placet/v1\nproject: wine\nmodel: {format: sklearn}\n")
+    (project / "weights.bin").symlink_to("/etc/passwd")
+    told = [each["why"] for each in placet("check", str(project), "--json").document["refusals"]]
+    assert told == [
+        "placet.yaml, model.path: is missing",
+        "weights.bin is a symbolic link, and links are not packed",
+    ]
+
+
 def test_a_folder_without_a_manifest_is_told_about_init(placet: Placet, tmp_path: Path) -> None:
     folder = tmp_path / "my model"
     folder.mkdir()

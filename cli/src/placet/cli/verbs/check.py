@@ -14,7 +14,7 @@ from placet.cli.report import refusals_of, tell_reasons, tell_verdicts
 from placet.cli.screen import Screen
 from placet.client import Operation, Refusal
 from placet.errors import Refused
-from placet.projects import MANIFEST_NAME, Complaints, pack
+from placet.projects import MANIFEST_NAME, Complaints, DocumentRefused, pack
 
 
 def check(arguments: Namespace, screen: Screen) -> int:
@@ -25,9 +25,11 @@ def check(arguments: Namespace, screen: Screen) -> int:
     try:
         examined, complaints = _examined(folder)
     except Refused as no:
-        checked = Operation(command="check", state="refused", refusals=refusals_of(no))
+        examined, complaints = None, refusals_of(no)
     except KeyboardInterrupt as stop:
         raise exits.CutOffError(f"the check of {folder} was interrupted") from stop
+    if examined is None:
+        checked = Operation(command="check", state="refused", refusals=complaints)
     else:
         checked, warnings = examined.operation("check", complaints=complaints), examined.warnings
         tell_verdicts(screen, checked.verdicts)
@@ -50,11 +52,21 @@ def check(arguments: Namespace, screen: Screen) -> int:
     return exits.of_state(checked.state)
 
 
-def _examined(folder: Path) -> tuple[Examined, tuple[Refusal, ...]]:
-    """What the rules say of the files that can be packed, and what is wrong with the others."""
-    manifest = look_at_manifest(folder)
+def _examined(folder: Path) -> tuple[Examined | None, tuple[Refusal, ...]]:
+    """What the rules say of the files that can be packed, if they can be asked, and what is wrong besides.
+
+    They cannot be asked of a project that does not say what it is; its files are looked at all the same.
+    """
     complaints = Complaints(gathering=True)
+    manifest = None
     with tempfile.TemporaryDirectory(prefix="placet-") as scratch:
         archive = Path(scratch) / "source.tar"
-        pack(folder, archive, manifest=manifest, complaints=complaints)
-        return examine(archive), tuple(each for no in complaints.found for each in refusals_of(no))
+        try:
+            manifest = look_at_manifest(folder)
+        except DocumentRefused as mistakes:
+            complaints.found.append(mistakes)
+        with complaints.file():
+            pack(folder, archive, manifest=manifest, complaints=complaints)
+        is_askable = archive.exists() and not any(isinstance(no, DocumentRefused) for no in complaints.found)
+        examined = examine(archive) if is_askable else None
+    return examined, tuple(each for no in complaints.found for each in refusals_of(no))

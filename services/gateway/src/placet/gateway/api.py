@@ -5,14 +5,16 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast, get_args
 
 import msgspec
-from anyio import open_file, to_thread
+from anyio import CancelScope, open_file, to_thread
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi import Path as InPath
 from fastapi.responses import JSONResponse, StreamingResponse
@@ -158,11 +160,8 @@ def router(
         what the rules would say to a deploy. The same files again change nothing and are answered with 200.
         """
         must_have(who.roles, MAKERS, "uploading a source")
-        with tempfile.TemporaryDirectory(prefix="placet-upload-") as folder:
-            sent, workspace = Path(folder) / "upload", Path(folder) / "workspace"
-            for each in (sent, workspace):
-                each.mkdir()
-            kind = request.headers.get("content-type", "")
+        kind = request.headers.get("content-type", "")
+        async with _folders("upload", "workspace") as (sent, workspace):
             uploaded = await receive(request.stream(), kind, sent, Limits(max_archive=max_source), name=name)
             taken = await intake.take(uploaded, workspace, who.actor)
         return JSONResponse(_taken(taken), 201 if taken.is_new else 200)
@@ -333,6 +332,20 @@ def router(
         }
 
     return api
+
+
+@asynccontextmanager
+async def _folders(*names: str) -> AsyncIterator[list[Path]]:
+    """Empty folders for as long as they are needed. Thousands of files are removed on a thread, whatever happens."""
+    parent = Path(await to_thread.run_sync(lambda: tempfile.mkdtemp(prefix="placet-upload-")))
+    try:
+        folders = [parent / name for name in names]
+        for folder in folders:
+            folder.mkdir()
+        yield folders
+    finally:
+        with CancelScope(shield=True):
+            await to_thread.run_sync(lambda: shutil.rmtree(parent, ignore_errors=True))
 
 
 _UPLOAD: dict[str, Any] = {
