@@ -25,6 +25,9 @@ class Limits:
 
 DEFAULT_LIMITS = Limits()
 
+LOCK_SECONDS = 600.0
+"""What PyPI lets its clients trust its pages for."""
+
 
 def _base(image: str) -> str:
     if image != "none" and "@sha256:" not in image:
@@ -52,6 +55,12 @@ class BuilderSettings(ServiceSettings):
         default=None,
         description="the only place packages come from: http(s)://…/simple, or a folder of wheels; "
         "the default is uv's own settings (UV_*, uv.toml)",
+    )
+    lock_seconds: float = Field(
+        default=LOCK_SECONDS,
+        ge=0,
+        description="how long the versions that were chosen for a list of requirements are chosen again, in seconds; "
+        "0 asks the index for each image",
     )
     builds_at_once: int = Field(default=2, ge=1, le=64, description="builds that run side by side")
     build_seconds: float = Field(
