@@ -57,10 +57,10 @@ async def run() -> list[Row]:
 
 async def _measure(registry: Registry, folder: Path) -> list[Row]:
     project = _project(folder / "project")
-    with _empty_cache(folder / "uv of parts"):
+    with empty_cache(folder / "uv of parts"):
         parts = await _parts(registry, folder)
     alone = sum(parts.values())
-    with _empty_cache(folder / "uv"):
+    with empty_cache(folder / "uv"):
         cold, _ = await _build(registry, folder, project, "cold")
         (project / "requirements.txt").write_text(PACKAGES + ONE_MORE)
         new_set, _ = await _build(registry, folder, project, "new-set")
@@ -151,7 +151,7 @@ def _project(folder: Path) -> Path:
 
 
 @contextmanager
-def _empty_cache(folder: Path) -> Iterator[None]:
+def empty_cache(folder: Path) -> Iterator[None]:
     before = os.environ.get("UV_CACHE_DIR")
     os.environ["UV_CACHE_DIR"] = str(folder)
     try:
