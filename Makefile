@@ -44,6 +44,7 @@ test-system: $(VENV)/.dev servers ## The whole stream and its faults: embedded, 
 	@$(RUN)/pytest tests/system tests/faults $(ARGS)
 
 bench: $(VENV)/.dev servers ## Measure, beside the peers, on this machine
+	@tools/servers.sh debootstrap
 	@$(RUN)/python -m benchmarks $(ARGS)
 
 flow: $(VENV)/.dev ## Generate docs/reference/flow.md and asyncapi.json from what the services hear and say

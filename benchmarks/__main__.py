@@ -28,6 +28,7 @@ BENCHMARKS = (
     "benchmarks.events.latency",
     "benchmarks.runtime.model_servers",
     "benchmarks.builder.images",
+    "benchmarks.builder.beside_docker",
     "benchmarks.deploy.road",
 )
 """Each has `run()`, plain or async, that returns its rows."""

@@ -3,6 +3,7 @@
 #
 # Installs Debian's packages where that is possible (apt-get, as root) and says so. Elsewhere it only says
 # what is missing: tests that need it are skipped, or fail where PLACET_REQUIRE lists it.
+# Programs that are named on the command line are wanted as well, under the names of their packages.
 # No service of the system is started: the tests bring their own, on free ports.
 set -euo pipefail
 
@@ -14,6 +15,9 @@ command -v caddy > /dev/null || missing+=(caddy)
 ldconfig -p 2> /dev/null | grep -q libgomp.so.1 || missing+=(libgomp1) # LightGBM's wheel brings all but this
 command -v chromium > /dev/null || missing+=(chromium)
 command -v dockerd > /dev/null || [ -S /var/run/docker.sock ] || [ -n "${DOCKER_HOST:-}" ] || missing+=(docker.io)
+for program in "$@"; do
+    command -v "$program" > /dev/null || missing+=("$program")
+done
 
 if [ ${#missing[@]} -eq 0 ]; then
     exit 0

@@ -18,11 +18,13 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from placet.builder.adapters.python_compiler import PythonCompiler
+from placet.builder.adapters.remembered_locks import RememberedLocks
 from placet.builder.adapters.uv_packages import UvPackages
 from placet.builder.assembly import BuiltImage, ImagePlan, assemble, host_platform, host_python
 from placet.builder.layers import files_below, write_layer
 from placet.builder.locking import lock, parse_requirements
 from placet.builder.ports import SourceFile, Target
+from placet.builder.settings import LOCK_SECONDS
 from placet.oci import Registry, open_registry
 
 from benchmarks.rows import Row
@@ -32,7 +34,7 @@ PACKAGES = "scikit-learn\nnumpy\npandas\n"
 ONE_MORE = "tabulate\n"
 TARGET = Target(python=host_python(), platform=host_platform())
 ROUNDS = 5
-INDEX, COMPILER = UvPackages(), PythonCompiler()
+INDEX, COMPILER = RememberedLocks(UvPackages(), seconds=LOCK_SECONDS), PythonCompiler()
 """One of each for all builds, as a service has them."""
 PLAN = ImagePlan(
     project="bench",
@@ -55,10 +57,10 @@ async def run() -> list[Row]:
 
 async def _measure(registry: Registry, folder: Path) -> list[Row]:
     project = _project(folder / "project")
-    with _empty_cache(folder / "uv of parts"):
+    with empty_cache(folder / "uv of parts"):
         parts = await _parts(registry, folder)
     alone = sum(parts.values())
-    with _empty_cache(folder / "uv"):
+    with empty_cache(folder / "uv"):
         cold, _ = await _build(registry, folder, project, "cold")
         (project / "requirements.txt").write_text(PACKAGES + ONE_MORE)
         new_set, _ = await _build(registry, folder, project, "new-set")
@@ -149,7 +151,7 @@ def _project(folder: Path) -> Path:
 
 
 @contextmanager
-def _empty_cache(folder: Path) -> Iterator[None]:
+def empty_cache(folder: Path) -> Iterator[None]:
     before = os.environ.get("UV_CACHE_DIR")
     os.environ["UV_CACHE_DIR"] = str(folder)
     try:

@@ -154,6 +154,21 @@ async def test_heavy_packages_have_layers_of_their_own(workshop: Workshop) -> No
     )
 
 
+async def test_of_very_many_heavy_packages_the_lightest_share_a_layer(workshop: Workshop) -> None:
+    """Container engines mount 127 layers at most."""
+    names = [f"heavy{number:02}" for number in range(43)]
+    weights = {name: 600_000 + number for number, name in enumerate(names)}
+    workshop.packages.wheels = WHEELS | {
+        name: Wheel("1", {f"{name}.bin": bytes(weight)}) for name, weight in weights.items()
+    }
+    project = workshop.project({**PROJECT, "requirements.txt": "\n".join(names).encode()})
+
+    image = await workshop.build(project)
+
+    assert image.layers[:40] == tuple(f"{name}: {name} 1" for name in reversed(names[3:]))
+    assert image.layers[40] == "deps: heavy00 1, heavy01 1, heavy02 1"
+
+
 async def test_a_second_build_installs_and_sends_nothing(workshop: Workshop) -> None:
     project = workshop.project(PROJECT)
     first = await workshop.build(project)

@@ -9,6 +9,7 @@ from anyio import to_thread
 from placet.builder.adapters.docker_engine import DockerEngine
 from placet.builder.adapters.image_workshop import ImageWorkshop, RegistryImages
 from placet.builder.adapters.python_compiler import PythonCompiler
+from placet.builder.adapters.remembered_locks import RememberedLocks
 from placet.builder.adapters.uv_packages import UvPackages
 from placet.builder.api import router
 from placet.builder.jobs import build_worker
@@ -28,7 +29,9 @@ async def build(settings: BuilderSettings, wiring: Wiring) -> Service:
         registry=registry,
         base=settings.base_image,
         data=settings.data_dir,
-        packages=UvPackages(settings.package_index, settings.limits),
+        packages=RememberedLocks(
+            UvPackages(settings.package_index, settings.limits), seconds=settings.lock_seconds
+        ),
         compiler=PythonCompiler(settings.limits),
         limits=settings.limits,
         clock=wiring.clock,

@@ -1,5 +1,8 @@
 """Locked packages as layers: heavy ones in a layer each, so that images share them, the others in one.
 
+Another set of packages then makes only its light layer anew, in little time: what is worth keeping is in the others.
+How many layers an image may have is bounded by what container engines can mount.
+
 Each package is installed alone into its own folder and never beside another, because a cached layer is
 shared by every project that locks the package: what one wheel brings along must not get into the layer of
 another. What names the machine that installed it (scripts with an interpreter's path, notes of the
@@ -29,9 +32,10 @@ from placet.oci.together import together
 
 Log = Callable[[str], None]
 
-_RECIPE = "1"
+_RECIPE = "2"
 """Raised when this module makes other layers from the same packages."""
-_HEAVY = 8 * 1024 * 1024
+_HEAVY = 512 * 1024
+_MOST_HEAVY = 40
 _AT_ONCE = 4
 _LONGEST_NAME = 100
 _LONGEST_EXPRESSION = 500
@@ -88,8 +92,10 @@ class PackageLayers:
         extra: Files | None = None,
     ) -> list[Layer]:
         """The layers that put `locked` below `root` (such as `app/deps/`); `extra` goes with the light ones."""
-        light = [package for package in locked if facts[package.name].weight <= _HEAVY]
-        heavy = [package for package in locked if package not in light]
+        by_weight = sorted(locked, key=lambda package: (-facts[package.name].weight, package.name))
+        # The heaviest first: they take longest, and the others fill the gaps.
+        heavy = [one for one in by_weight[:_MOST_HEAVY] if facts[one.name].weight > _HEAVY]
+        light = [package for package in locked if package not in heavy]
         wanted = [self._layer([package], root, package.name) for package in heavy]
         if light or extra:
             wanted.append(self._layer(light, root, title, extra or {}))
@@ -116,9 +122,9 @@ class PackageLayers:
 
         async def make() -> Layer:
             files: dict[str, Path | bytes] = dict(extra or {})
-            for package in locked:
-                found = await self._installed.folder(package)
-                for path, content in (await asyncio.to_thread(package_files, found)).items():
+            folders = await together(*(self._installed.folder(package) for package in locked))
+            for folder in folders:
+                for path, content in (await asyncio.to_thread(package_files, folder)).items():
                     files.setdefault(path, content)
             compiled = self._workspace / f"bytecode-{hashlib.sha256(key.encode()).hexdigest()}"
             files |= await self._compiled(files, root, compiled)

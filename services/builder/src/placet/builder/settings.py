@@ -25,6 +25,9 @@ class Limits:
 
 DEFAULT_LIMITS = Limits()
 
+LOCK_SECONDS = 600.0
+"""What PyPI lets its clients trust its pages for."""
+
 
 def _base(image: str) -> str:
     if image != "none" and "@sha256:" not in image:
@@ -68,6 +71,12 @@ class BuilderSettings(ServiceSettings):
         default="none",
         pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$",
         description="what the steps of a Dockerfile can reach: none, or the engine's network of that name",
+    )
+    lock_seconds: float = Field(
+        default=LOCK_SECONDS,
+        ge=0,
+        description="how long the versions that were chosen for a list of requirements are chosen again, in seconds; "
+        "0 asks the index for each image",
     )
     builds_at_once: int = Field(default=2, ge=1, le=64, description="builds that run side by side")
     build_seconds: float = Field(
