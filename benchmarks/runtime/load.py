@@ -1,6 +1,9 @@
-"""Keep N connections busy with one HTTP request and count the answers: a closed loop, each connection one at a time.
+"""Keep N connections busy with HTTP requests and count the answers: a closed loop, each connection one at a time.
 
-    python load.py HOST PORT PATH CONNECTIONS SECONDS < body
+    python load.py HOST PORT PATH CONNECTIONS SECONDS < bodies
+
+Each line is a body; every connection sends them in turn, each from another one on. A slow server has longer, until
+there are as many answers as connections.
 
 Prints {"requests", "seconds", "p50", "p99"} (latencies in milliseconds). Any answer but 200 ends it with an error.
 Bare sockets, one `epoll` and no event loop: on a small machine the load shares the cores with the server that is
@@ -13,14 +16,16 @@ import json
 import select
 import socket
 import sys
+from collections.abc import Iterator
+from itertools import cycle
 from time import perf_counter
 
 LENGTH = b"content-length:"
 
 
 class Connection:
-    def __init__(self, host: str, port: int, request: bytes) -> None:
-        self._request = request
+    def __init__(self, host: str, port: int, requests: Iterator[bytes]) -> None:
+        self._requests = requests
         self._socket = socket.create_connection((host, port))
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._answer = b""
@@ -30,8 +35,9 @@ class Connection:
         return self._socket.fileno()
 
     def ask(self) -> None:
+        request = next(self._requests)
         self._asked = perf_counter()
-        self._socket.sendall(self._request)
+        self._socket.sendall(request)
 
     def read(self) -> float | None:
         """The seconds that the answer took, once it is whole. Raises RuntimeError for any but 200."""
@@ -50,15 +56,14 @@ class Connection:
         return perf_counter() - self._asked
 
 
-def load(host: str, port: int, path: str, connections: int, seconds: float, body: bytes) -> dict[str, float]:
-    lines = [
-        f"POST {path} HTTP/1.1",
-        f"Host: {host}",
-        "Content-Type: application/json",
-        f"Content-Length: {len(body)}",
-    ]
-    request = "\r\n".join((*lines, "", "")).encode() + body
-    opened = {one.fileno(): one for one in (Connection(host, port, request) for _ in range(connections))}
+def load(
+    host: str, port: int, path: str, connections: int, seconds: float, bodies: list[bytes]
+) -> dict[str, float]:
+    head = f"POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: "
+    requests = [f"{head}{len(body)}\r\n\r\n".encode() + body for body in bodies]
+    begin = [number % len(requests) for number in range(connections)]
+    turns = [cycle(requests[first:] + requests[:first]) for first in begin]
+    opened = {one.fileno(): one for one in (Connection(host, port, turn) for turn in turns)}
     latencies: list[float] = []
     with select.epoll() as poll:
         for number in opened:
@@ -66,8 +71,8 @@ def load(host: str, port: int, path: str, connections: int, seconds: float, body
         started = perf_counter()
         for one in opened.values():
             one.ask()
-        while (left := started + seconds - perf_counter()) > 0:
-            for number, _ in poll.poll(left):
+        while (left := started + seconds - perf_counter()) > 0 or len(latencies) < connections:
+            for number, _ in poll.poll(max(left, 0.01)):
                 took = opened[number].read()
                 if took is not None:
                     latencies.append(took)
@@ -84,5 +89,5 @@ def load(host: str, port: int, path: str, connections: int, seconds: float, body
 
 if __name__ == "__main__":
     host, port, path, connections, seconds = sys.argv[1:]
-    body = sys.stdin.buffer.read()
-    print(json.dumps(load(host, int(port), path, int(connections), float(seconds), body)))  # noqa: T201
+    bodies = sys.stdin.buffer.read().splitlines()
+    print(json.dumps(load(host, int(port), path, int(connections), float(seconds), bodies)))  # noqa: T201

@@ -1,17 +1,20 @@
-"""The runtime beside MLServer and the MLflow scoring server: one process each, one model, one row a request.
+"""The runtime beside other model servers, on a linear model, a random forest and gradient-boosted trees.
 
-    python -m benchmarks.runtime.model_servers
+    python -m benchmarks.runtime.model_servers [MODEL…]
 
-Every server runs from a virtual environment of its own (made once, under build/bench/venvs) with the same
-scikit-learn, the same fitted pipeline and the thread counts it comes with. They run side by side and are asked in
-turn, in rounds, by a process that only makes load, so that whatever else the machine does disturbs all of them.
-The runtime and MLServer get the very same request; MLflow's has a form of its own. MLServer runs without its pool
-of workers, with which it is slower here, once as it comes and once with its own adaptive batching.
+One model after the other, all servers of it run side by side and are asked in turn, in short rounds, by a process
+that only makes load: whatever else the machine does disturbs all of them. The servers have one core, the load has the
+other. What counts is the middle of the ratios within each round. Before anything is timed, every server has answered
+every row as the model does that was trained, one after the other and sixteen at once.
+
+Ready is the first good answer after the process's start, alone on its core; the memory is the resident set of
+the server's largest process, after the load.
 """
 
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import os
 import socket
@@ -20,251 +23,224 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-Row = dict[str, Any]
+import psutil
 
-CHECKOUT = Path(__file__).parents[2]
-VENVS = CHECKOUT / "build" / "bench" / "venvs"
-SKLEARN = "scikit-learn==1.9.1"
+from benchmarks.rows import Row, row, table
+from benchmarks.runtime.models import Trained, trained
+from benchmarks.runtime.servers import BARE, PLACET, Server, servers
+
 ROUNDS = 5
-SECONDS = 2.0
-CONNECTIONS = (1, 16)
-GOALS = {1: 1.3, 16: 4.0}
-
-PROTOCOL = {
-    "inputs": [{"name": "input-0", "shape": [1, 4], "datatype": "FP64", "data": [5.1, 3.5, 1.4, 0.2]}],
-    "outputs": [{"name": "predict"}],
-}
-TRAIN = """
-import sys, joblib
-from sklearn.datasets import load_iris
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
-model = make_pipeline(StandardScaler(), LogisticRegression()).fit(*load_iris(return_X_y=True))
-joblib.dump(model, sys.argv[1])
-"""
-TO_MLFLOW = """
-import sys, joblib, mlflow.sklearn
-mlflow.sklearn.save_model(joblib.load(sys.argv[1]), sys.argv[2], pip_requirements=[])
-"""
+SECONDS = 0.5
+WARM_SECONDS = 0.5
+CONNECTIONS = (1, 16, 64)
+BESIDE_PEERS = {16: 5.0}
+BESIDE_BARE = {1: 0.95}
+START_WITHIN = 120.0
 
 
-@dataclass(frozen=True, kw_only=True)
-class Server:
-    name: str
-    command: list[str]
-    folder: Path
-    port: int
-    ready: str
-    path: str
-    body: bytes
+@dataclass(kw_only=True)
+class Measured:
+    ready: float
+    memory: float = 0.0
+    rates: dict[int, list[float]] = field(default_factory=lambda: {each: [] for each in CONNECTIONS})
+    p99: dict[int, list[float]] = field(default_factory=lambda: {each: [] for each in CONNECTIONS})
+
+    def rate(self, connections: int) -> float:
+        return statistics.median(self.rates[connections])
 
 
-def run() -> list[Row]:
-    with tempfile.TemporaryDirectory(prefix="placet-bench-") as made, contextlib.ExitStack() as running:
-        servers = _servers(Path(made))
-        ready = {server.name: running.enter_context(_running(server)) for server in servers}
-        measured: dict[tuple[str, int], list[dict[str, float]]] = {}
-        for server in servers:
-            _load(server, 4, 1.0)
-        for _ in range(ROUNDS):
-            for connections in CONNECTIONS:
-                for server in servers:
-                    measured.setdefault((server.name, connections), []).append(
-                        _load(server, connections, SECONDS)
-                    )
-    return _rows(servers, ready, measured)
-
-
-def _rows(
-    servers: list[Server], ready: dict[str, float], measured: dict[tuple[str, int], list[dict[str, float]]]
-) -> list[Row]:
+def run(*names: str) -> list[Row]:
     rows: list[Row] = []
-    ours, *peers = (server.name for server in servers)
-    for connections in CONNECTIONS:
-        where = f"{connections} connection{'s' if connections > 1 else ''}"
-        rates: dict[str, float] = {}
-        for server in servers:
-            runs = measured[server.name, connections]
-            rates[server.name] = statistics.median(one["requests"] / one["seconds"] for one in runs)
-            rows.append(
-                _row(f"model server: {server.name}, {where}", round(rates[server.name]), "requests/s")
-            )
-            p99 = statistics.median(one["p99"] for one in runs)
-            rows.append(_row(f"model server: {server.name}, {where}, p99", round(p99, 2), "ms"))
-        ratio = rates[ours] / max(rates[peer] for peer in peers)
-        goal = GOALS[connections]
-        rows.append(
-            {
-                "name": f"model server: {ours} beside the best peer, {where}",
-                "value": round(ratio, 2),
-                "unit": "x",
-                "goal": goal,
-                "met": ratio >= goal,
-            }
-        )
-    rows += [
-        _row(f"model server: {name}, ready after", round(seconds, 1), "s") for name, seconds in ready.items()
-    ]
+    with tempfile.TemporaryDirectory(prefix="placet-bench-") as made:
+        for model in trained(Path(made) / "models"):
+            if not names or any(name in model.name for name in names):
+                rows += _rows(model, _measured(model, Path(made) / model.name.replace(" ", "-")))
     return rows
 
 
-def _row(name: str, value: float, unit: str) -> Row:
-    return {"name": name, "value": value, "unit": unit, "goal": None, "met": None}
+def _measured(model: Trained, folder: Path) -> dict[str, Measured]:
+    with contextlib.ExitStack() as running:
+        ports = iter(_free_ports(16))
+        started = {
+            server.name: (server, running.enter_context(_Running(server)))
+            for server in servers(model, folder, ports)
+        }
+        measured = {name: Measured(ready=process.ready) for name, (_, process) in started.items()}
+        for server, _ in started.values():
+            _check(server, model)
+            _load(server, CONNECTIONS[-1], WARM_SECONDS)
+        for turn in range(ROUNDS):
+            for connections in CONNECTIONS:
+                for server in _turned([server for server, _ in started.values()], turn):
+                    took = _load(server, connections, SECONDS)
+                    measured[server.name].rates[connections].append(took["requests"] / took["seconds"])
+                    measured[server.name].p99[connections].append(took["p99"])
+        for name, (_, process) in started.items():
+            measured[name].memory = process.memory()
+        return measured
 
 
-def _servers(made: Path) -> list[Server]:
-    ours = _venv("runtime", SKLEARN, "joblib", "--editable", str(CHECKOUT / "runtime"))
-    mlserver = _venv("mlserver", SKLEARN, "mlserver", "mlserver-sklearn")
-    mlflow = _venv("mlflow", SKLEARN, "mlflow")
+def _turned(all_of_them: list[Server], by: int) -> list[Server]:
+    by = by % len(all_of_them)
+    return all_of_them[by:] + all_of_them[:by]
 
-    root = made / "placet"
-    artifact = root / "project" / "model.joblib"
-    artifact.parent.mkdir(parents=True)
-    _run(ours / "python", "-c", TRAIN, str(artifact))
-    (root / "placet.json").write_text(
-        json.dumps({"project": "iris", "format": "sklearn", "path": "model.joblib"})
-    )
-    _run(mlflow / "python", "-c", TO_MLFLOW, str(artifact), str(made / "mlflow"))
-    ports = iter(_free_ports(8))
-    port = next(ports)
-    servers = [
-        Server(
-            name="placet.runtime",
-            command=[str(ours / "python"), "-m", "placet.runtime", "--root", str(root), "--port", str(port)],
-            folder=root,
-            port=port,
-            ready="/v2/health/ready",
-            path="/v2/models/iris/infer",
-            body=json.dumps(PROTOCOL).encode(),
-        )
-    ]
-    for name, batching in (
-        ("MLServer", {}),
-        ("MLServer with batching", {"max_batch_size": 64, "max_batch_time": 0.001}),
+
+def _rows(model: Trained, measured: dict[str, Measured]) -> list[Row]:
+    rows = [each for connections in CONNECTIONS for each in _rates(model, measured, connections)]
+    for what, unit, digits, of in (
+        ("ready after", "s", 2, {name: each.ready for name, each in measured.items()}),
+        ("memory", "MB", 0, {name: each.memory for name, each in measured.items()}),
     ):
-        folder = made / name.replace(" ", "-")
-        folder.mkdir()
-        port = next(ports)
-        (folder / "settings.json").write_text(
-            json.dumps(
-                {
-                    "host": "127.0.0.1",
-                    "http_port": port,
-                    "grpc_port": next(ports),
-                    "metrics_port": next(ports),
-                    "parallel_workers": 0,
-                    "debug": False,
-                }
+        rows += [
+            row(f"{model.name}: {name}, {what}", round(value, digits), unit) for name, value in of.items()
+        ]
+        least = min((value, name) for name, value in of.items() if name != PLACET)
+        rows.append(
+            row(
+                f"{model.name}: {what}, the least other ({least[1]}) / placet",
+                round(least[0] / of[PLACET], 2),
+                "x",
+                goal=1.0,
             )
         )
-        (folder / "model-settings.json").write_text(
-            json.dumps(
-                {
-                    "name": "iris",
-                    "implementation": "mlserver_sklearn.SKLearnModel",
-                    "parameters": {"uri": str(artifact)},
-                    **batching,
-                }
-            )
+    return rows
+
+
+def _rates(model: Trained, measured: dict[str, Measured], connections: int) -> Iterator[Row]:
+    where = f"{connections} connection{'s' if connections > 1 else ''}"
+    for name, each in measured.items():
+        yield row(f"{model.name}, {where}: {name}", round(each.rate(connections)), "requests/s")
+        p99 = statistics.median(each.p99[connections])
+        yield row(f"{model.name}, {where}: {name}, p99", round(p99, 2), "ms")
+    ratios = {
+        name: statistics.median(
+            ours / theirs
+            for ours, theirs in zip(measured[PLACET].rates[connections], each.rates[connections], strict=True)
         )
-        servers.append(
-            Server(
-                name=name,
-                command=[str(mlserver / "mlserver"), "start", str(folder)],
-                folder=folder,
-                port=port,
-                ready="/v2/models/iris/ready",
-                path="/v2/models/iris/infer",
-                body=json.dumps(PROTOCOL).encode(),
-            )
-        )
-    port = next(ports)
-    servers.append(
-        Server(
-            name="MLflow",
-            command=[
-                *(str(mlflow / "mlflow"), "models", "serve", "--model-uri", str(made / "mlflow")),
-                *("--env-manager", "local", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
-            ],
-            folder=made,
-            port=port,
-            ready="/ping",
-            path="/invocations",
-            body=json.dumps({"inputs": [[5.1, 3.5, 1.4, 0.2]]}).encode(),
-        )
+        for name, each in measured.items()
+        if name != PLACET
+    }
+    bare = ratios.pop(BARE)
+    best = min(ratios, key=lambda name: ratios[name])
+    yield row(
+        f"{model.name}, {where}: placet / the best peer ({best})",
+        round(ratios[best], 2),
+        "x",
+        goal=BESIDE_PEERS.get(connections),
     )
-    return servers
+    yield row(
+        f"{model.name}, {where}: placet / {BARE}", round(bare, 2), "x", goal=BESIDE_BARE.get(connections)
+    )
 
 
-def _venv(name: str, *packages: str) -> Path:
-    """The folder of its programs; made once."""
-    folder = VENVS / name
-    programs = folder / "bin"
-    uv = [sys.executable, "-m", "uv"]
-    if not (folder / "complete").exists():
-        _run(*uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(folder))
-        _run(*uv, "pip", "install", "--quiet", "--python", str(programs / "python"), *packages)
-        (folder / "complete").touch()
-    return programs
+class _Running:
+    """A server's process, pinned to the servers' core. `ready` is how long it took."""
 
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._log = server.folder / "log"
+        self.ready = 0.0
 
-@contextlib.contextmanager
-def _running(server: Server) -> Iterator[float]:
-    """Gives the seconds until it was ready."""
-    log = server.folder / f"{server.port}.log"
-    started = time.perf_counter()
-    environment = {**os.environ, "PATH": f"{Path(server.command[0]).parent}:{os.environ['PATH']}"}
-    with log.open("wb") as output:
-        process = subprocess.Popen(  # noqa: S603 -- a command of ours
-            server.command,
-            cwd=server.folder,
-            stdout=output,
-            stderr=output,
-            env=environment,
-            start_new_session=True,
-        )
-    try:
-        while not _answers(server):
-            if process.poll() is not None or time.perf_counter() - started > 120:
-                raise RuntimeError(f"{server.name} does not start:\n{log.read_text()[-4000:]}")
-            time.sleep(0.05)  # noqa: TID251 -- a script that waits for another program
-        yield time.perf_counter() - started
-    finally:
+    def __enter__(self) -> _Running:
+        started = time.perf_counter()
+        with self._log.open("wb") as output:
+            self._process = subprocess.Popen(  # noqa: S603 -- a command of ours
+                self._server.command,
+                cwd=self._server.folder,
+                stdout=output,
+                stderr=output,
+                env=self._server.environment(),
+                start_new_session=True,
+                preexec_fn=lambda: os.sched_setaffinity(0, {_cores()[0]}),
+            )
+        try:
+            self._wait(started + START_WITHIN)
+        except BaseException:
+            self.__exit__()
+            raise
+        self.ready = time.perf_counter() - started
+        return self
+
+    def _wait(self, until: float) -> None:
+        while not _is_ready(self._server):
+            if self._process.poll() is not None or time.perf_counter() > until:
+                raise RuntimeError(f"{self._server.name} does not start:\n{self._log.read_text()[-4000:]}")
+            time.sleep(0.01)  # noqa: TID251 -- a script that waits for another program
+
+    def __exit__(self, *_: object) -> None:
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, 15)
-        process.wait()
+            os.killpg(self._process.pid, 15)
+        try:
+            self._process.wait(15)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._process.pid, 9)
+            self._process.wait()
+
+    def memory(self) -> float:
+        """Megabytes of its largest process. The servers share libraries, so that a share of pages says little."""
+        first = psutil.Process(self._process.pid)
+        return max(each.memory_info().rss for each in (first, *first.children(recursive=True))) / 1e6
 
 
-def _answers(server: Server) -> bool:
+def _cores() -> list[int]:
+    """The servers' and the load's; the same where there is one only."""
+    cores = sorted(os.sched_getaffinity(0))
+    return [cores[0], cores[-1]]
+
+
+def _is_ready(server: Server) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=5)
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{server.port}{server.ready}", timeout=5) as answer:
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError):
+        connection.request("GET", server.ready)
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
         return False
+    finally:
+        connection.close()
+
+
+def _check(server: Server, model: Trained) -> None:
+    """Raises AssertionError unless it answers every row as the model does."""
+    for at_once in (1, 16):
+        with ThreadPoolExecutor(at_once) as pool:
+            answers = list(pool.map(lambda body: _asked(server, body), server.bodies))
+        if answers != model.answers:
+            raise AssertionError(
+                f"{server.name} answers {model.name} with {answers}, {at_once} at once; right is {model.answers}"
+            )
+
+
+def _asked(server: Server, body: bytes) -> int:
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+    with contextlib.closing(connection):
+        connection.request("POST", server.path, body, {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        content = answer.read()
+        if answer.status != 200:
+            raise RuntimeError(f"{server.name} answers {answer.status}: {content[:2000].decode()}")
+        return server.answer(content)
 
 
 def _load(server: Server, connections: int, seconds: float) -> dict[str, float]:
     maker = Path(__file__).with_name("load.py")
     arguments = ["127.0.0.1", str(server.port), server.path, str(connections), str(seconds)]
     done = subprocess.run(  # noqa: S603 -- a command of ours
-        [sys.executable, str(maker), *arguments], input=server.body, capture_output=True, check=False
+        [sys.executable, "-S", str(maker), *arguments],
+        input=b"\n".join(server.bodies),
+        capture_output=True,
+        check=False,
+        timeout=START_WITHIN,
+        preexec_fn=lambda: os.sched_setaffinity(0, {_cores()[1]}),
     )
     if done.returncode:
         raise RuntimeError(f"{server.name}: {done.stderr.decode()[-2000:]}")
     result: dict[str, float] = json.loads(done.stdout)
     return result
-
-
-def _run(*command: str | Path) -> None:
-    subprocess.run([str(part) for part in command], check=True, stdout=subprocess.DEVNULL)  # noqa: S603 -- a command of ours
 
 
 def _free_ports(count: int) -> list[int]:
@@ -274,6 +250,4 @@ def _free_ports(count: int) -> list[int]:
 
 
 if __name__ == "__main__":
-    for row in run():
-        goal = "" if row["goal"] is None else f"  goal {row['goal']}: {'met' if row['met'] else 'missed'}"
-        print(f"{row['name']:<58} {row['value']:>9} {row['unit']}{goal}")  # noqa: T201 -- the result of a script
+    print(table(run(*sys.argv[1:])))  # noqa: T201 -- the result of a script

@@ -32,14 +32,21 @@ def test_a_lock_without_a_declared_package_is_told() -> None:
     ]
 
 
-def test_every_locked_package_has_a_hash_and_none_an_address() -> None:
-    for lock in requirements.needs():
-        text = (requirements.LOCKS / lock).read_text()
-        entries = re.split(r"^(?=\S)", text, flags=re.MULTILINE)[1:]
-        assert entries
-        assert [entry for entry in entries if "--hash=sha256:" not in entry] == []
-        assert "://" not in text
-        assert "--index" not in text
+PEERS_LOCKS = workspace.ROOT / "benchmarks" / "runtime" / "locks"
+
+
+@pytest.mark.parametrize(
+    "lock",
+    [*(requirements.LOCKS / name for name in requirements.needs()), *sorted(PEERS_LOCKS.glob("*.txt"))],
+    ids=lambda lock: lock.stem,
+)
+def test_every_locked_package_has_a_hash_and_none_an_address(lock: Path) -> None:
+    text = lock.read_text()
+    entries = re.split(r"^(?=\S)", text, flags=re.MULTILINE)[1:]
+    assert entries
+    assert [entry for entry in entries if "--hash=sha256:" not in entry] == []
+    assert "://" not in text
+    assert "--index" not in text
 
 
 def test_every_dependency_is_explained_once() -> None:
@@ -48,7 +55,7 @@ def test_every_dependency_is_explained_once() -> None:
     assert set(map(canonicalize_name, explained)) == DECLARED
 
 
-PEERS = {"eventsourcing"}
+PEERS = {"bentoml", "eventsourcing", "kserve"}
 """What benchmarks import in virtual environments of their own, which they make."""
 
 
