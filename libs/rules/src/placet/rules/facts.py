@@ -18,6 +18,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from placet.errors import Refused
 from placet.projects import (
     MLMODEL,
+    SAFETENSORS,
     Card,
     DocumentRefused,
     Manifest,
@@ -25,7 +26,9 @@ from placet.projects import (
     Served,
     outside_data,
     parse_card,
+    program_problems,
     project_files,
+    read_module,
     read_python,
     recognise_at,
     recognise_file,
@@ -45,6 +48,7 @@ MAX_REASON = 300
 SKOPS_SUFFIX = ".skops"
 ONNX = "onnx"
 PYTHON = "python"
+PT2 = "pt2"
 
 
 def gather_submit_facts(
@@ -127,16 +131,37 @@ def _model(folder: Path, manifest: Manifest, files: dict[str, Path]) -> Facts:
         "present": is_present,
         "size": artifact.stat().st_size if artifact else 0,
         "recognised": recognised.format if recognised else "",
-        "served": loaded.format if loaded else "",
+        "served": _served_as(said, loaded) if loaded else "",
         "serialization": recognised.serialization if recognised else "",
         "unserved": unserved,
-        "problems": _problems(artifact) if artifact and loaded and loaded.format == PYTHON else [],
+        "problems": _problems(said, loaded, files) if artifact and loaded else [],
     }
 
 
-def _problems(path: Path) -> list[str]:
-    code = read_python(path)
-    return list(code.problems) if code else []
+def _served_as(said: Model, loaded: Served) -> str:
+    """Weights that a module of the project is given to are run by it: whoever wants no code wants none of it."""
+    return PYTHON if said.module else loaded.format
+
+
+def _problems(said: Model, loaded: Served, files: dict[str, Path]) -> list[str]:
+    """What keeps the model server from serving the Python that the model consists of, or needs."""
+    if loaded.format == PYTHON:
+        code = read_python(files[loaded.path])
+        return list(code.problems) if code else []
+    if loaded.serialization != SAFETENSORS:
+        return (
+            [f"{said.module} is for weights alone, and {loaded.path} brings its own graph"]
+            if said.module
+            else []
+        )
+    if said.module is None:
+        return [
+            f"{loaded.path} holds weights alone, and model.module names no Python file with their class Model"
+        ]
+    if said.module not in files:
+        return [f"there is no file {said.module}, which placet.yaml names as the module"]
+    module = read_module(files[said.module])
+    return list(module.problems) if module else [f"{said.module} has no class Model(torch.nn.Module)"]
 
 
 def _looked_at(folder: Path, model: Model) -> tuple[Recognised | None, Served | None, str]:
@@ -148,12 +173,13 @@ def _looked_at(folder: Path, model: Model) -> tuple[Recognised | None, Served | 
 
 
 def _scan(manifest: Manifest, files: dict[str, Path]) -> Facts:
-    """Every pickle and every ONNX file of the project is scanned, not only the one it calls its model."""
+    """Every pickle, ONNX file and exported program of the project is looked at, not only what it calls its model."""
     findings: set[Finding] = set()
     scanned = []
     types: set[str] = set()
     unreadable_types = []
     outside: set[str] = set()
+    programs: list[str] = []
     for name, path in files.items():
         suffix = path.suffix.lower()
         if suffix in (*PICKLE_SUFFIXES, *JOBLIB_SUFFIXES, SKOPS_SUFFIX):
@@ -164,7 +190,14 @@ def _scan(manifest: Manifest, files: dict[str, Path]) -> Facts:
             types.update(found or ())
             if found is None:
                 unreadable_types.append(name)
-        if (recognised := recognise_file(path)) and recognised.format == ONNX:
+        recognised = recognise_file(path)
+        if recognised and recognised.serialization == PT2:
+            scanned.append(name)
+            read = program_problems(path)
+            programs += [
+                f"{name}: {problem}" for problem in (["it cannot be followed"] if read is None else read)
+            ]
+        if recognised and recognised.format == ONNX:
             scanned.append(name)
             read = outside_data(path)
             outside.update([f"{name}, which cannot be followed"] if read is None else read)
@@ -178,6 +211,7 @@ def _scan(manifest: Manifest, files: dict[str, Path]) -> Facts:
         "untrustedTypes": sorted(types),
         "unreadableTypes": unreadable_types,
         "outsideData": sorted(outside),
+        "programs": programs,
     }
 
 
