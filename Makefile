@@ -15,7 +15,7 @@ ARGS ?=
 PARALLEL := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up check test test-unit test-system bench flow docs lock servers
+.PHONY: help demo up check test test-unit test-system test-large bench flow docs lock servers
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,10 @@ test-unit: $(VENV)/.dev ## The tests that need no server and little time
 test-system: $(VENV)/.dev servers ## The whole stream and its faults: embedded, and as six processes on real servers
 	@$(RUN)/pytest tests/system tests/faults $(ARGS)
 
+test-large: ## What needs PyTorch: 6 GB, in an environment of its own, .venv-large
+	@$(MAKE) --no-print-directory VENV=.venv-large .venv-large/.large
+	@.venv-large/bin/pytest -m large tests/large $(ARGS)
+
 bench: $(VENV)/.dev servers ## Measure, beside the peers, on this machine
 	@tools/servers.sh debootstrap
 	@$(RUN)/python -m benchmarks $(ARGS)
@@ -63,6 +67,11 @@ servers: ## Install what the tests' servers need, on Debian as root; elsewhere s
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.platform
 	@echo "Installing what the tests and checks need …"
 	@$(INSTALL) --require-hashes -r requirements/dev.txt
+	@touch $@
+
+$(VENV)/.large: requirements/large.txt $(VENV)/.dev
+	@echo "Installing what the large tests need …"
+	@$(INSTALL) --require-hashes -r requirements/large.txt
 	@touch $@
 
 $(VENV)/.platform: requirements/platform.txt $(VENV)/.uv pyproject.toml $(PACKAGES:%=%/pyproject.toml)

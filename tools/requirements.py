@@ -1,7 +1,8 @@
 """Are the locked requirements complete? With `--write`, lock them again.
 
-`requirements/dev.txt` is everything, `platform.txt` the part of it that runs the platform, and `uv.txt` the one
-program that installs them. They hold hashes and no addresses: where packages come from is the machine's matter.
+`requirements/dev.txt` is everything, `platform.txt` the part of it that runs the platform, `large.txt` what only the
+large tests need beside it, and `uv.txt` the one program that installs them. They hold hashes and no addresses: where
+packages come from is the machine's matter.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ def needs() -> dict[str, list[Requirement]]:
     return {
         "dev.txt": workspace.needed_by_development(),
         "platform.txt": workspace.needed_by_the_platform(),
+        "large.txt": workspace.needed_by_large_tests(),
         "uv.txt": [Requirement("uv")],
     }
 

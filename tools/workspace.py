@@ -82,3 +82,8 @@ def needed_by_the_platform() -> list[Requirement]:
 
 def needed_by_development() -> list[Requirement]:
     return needed_by_the_platform() + group("dev")
+
+
+def needed_by_large_tests() -> list[Requirement]:
+    """On top of what development needs."""
+    return group("large")

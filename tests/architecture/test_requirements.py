@@ -15,7 +15,10 @@ from packaging.utils import canonicalize_name
 from tools import requirements, workspace
 
 DECISIONS = workspace.ROOT / "docs" / "decisions" / "dependencies.md"
-DECLARED = {canonicalize_name(requirement.name) for requirement in workspace.needed_by_development()}
+DECLARED = {
+    canonicalize_name(requirement.name)
+    for requirement in workspace.needed_by_development() + workspace.needed_by_large_tests()
+}
 
 
 @pytest.mark.parametrize("lock", requirements.needs())

@@ -167,8 +167,9 @@ def test_init_of_a_folder_without_a_model_says_what_it_looked_for(
     assert ended.status == 1
     assert ended.err == (
         f"placet: {folder} holds no model that is recognised\n"
-        "  fix: save one there in a file that ends in .skops, .onnx, .ubj, .lgb, .lgbm, .joblib, .pkl, .pickle, "
-        "or in the native file of XGBoost or LightGBM with any other ending, or write a class Model in Python\n"
+        "  fix: save one there in a file that ends in .skops, .onnx, .ubj, .lgb, .lgbm, .pt2, .safetensors, "
+        ".joblib, .pkl, .pickle, or in the native file of XGBoost or LightGBM with any other ending, "
+        "or write a class Model in Python\n"
     )
     assert ended.document["error"]["detail"] == f"{folder} holds no model that is recognised"
     assert not (folder / "placet.yaml").exists()

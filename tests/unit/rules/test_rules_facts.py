@@ -18,6 +18,8 @@ from placet.projects.manifest import Governance, Model, Replicas, Resources
 from placet.rules import Engine, fitting, gather_certify_facts, gather_submit_facts, load_shipped
 from placet.runtime import reference
 
+from tests.support.torch_files import node, program, pt2, safetensors
+
 EXAMPLE = Path(__file__).parents[3] / "examples/multiclass"
 MLFLOW = Path(__file__).parents[2] / "mlflow_folders"
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -72,6 +74,42 @@ def test_a_bare_manifest_is_told_everything_that_is_missing(folder: Path, engine
         "model.sample-present",
         "build.requirements-pinned",
     }
+
+
+def test_a_program_of_pytorch_is_looked_into_wherever_it_lies(folder: Path, engine: Engine) -> None:
+    (folder / "extra").mkdir()
+    pt2(folder / "extra/old.pt2", program(node("torch.ops.aten.from_file.default")))
+    why = broken(folder, manifest(folder), engine)
+    assert set(why) == {"model.program-is-data"}
+    assert "extra/old.pt2: it calls torch.ops.aten.from_file.default" in why["model.program-is-data"]
+
+
+def test_weights_need_the_module_they_belong_to(folder: Path, engine: Engine) -> None:
+    safetensors(folder / "w.safetensors", {"w": {"dtype": "U8", "shape": [1], "data_offsets": [0, 1]}}, b"\0")
+    model = {"format": "pytorch", "path": "w.safetensors", "sample": "sample.json"}
+
+    def why(**more: str) -> str:
+        return broken(folder, manifest(folder, model={**model, **more}), engine).get(
+            "model.code-complete", ""
+        )
+
+    assert "w.safetensors holds weights alone" in why()
+    assert "there is no file net.py" in why(module="net.py")
+    (folder / "net.py").write_text("class Model: pass\n")
+    assert "net.py has no class Model(torch.nn.Module)" in why(module="net.py")
+    (folder / "net.py").write_text(
+        "class Model(nn.Module):\n    inputs = outputs = None\n    def forward(self, x): ...\n"
+    )
+    assert "does not say `inputs" in why(module="net.py")
+    (folder / "net.py").write_text(
+        'class Model(nn.Module):\n    inputs = {"x": "FP32"}\n    outputs = {"y": "FP32"}\n'
+        "    def forward(self, x): ...\n"
+    )
+    said = manifest(folder, model={**model, "module": "net.py"})
+    assert broken(folder, said, engine) == {}
+    assert gather_submit_facts(folder, said, now=NOW)["model"]["served"] == "python", (
+        "it is code of the project"
+    )
 
 
 def test_a_hostile_pickle_anywhere_in_the_project_is_found(folder: Path, engine: Engine) -> None:

@@ -21,8 +21,10 @@ FORMATS = {
     "onnx": "placet.runtime.formats.onnx_runtime",
     "xgboost": "placet.runtime.formats.xgboost_native",
     "lightgbm": "placet.runtime.formats.lightgbm_native",
+    "pytorch": "placet.runtime.formats.exported_program",
     "python": "placet.runtime.formats.python_class",
 }
+WITH_MODULE = {"pytorch": "placet.runtime.formats.torch_module"}
 
 
 class Model(Protocol):
@@ -59,11 +61,25 @@ class WrongAnswer(Exception):
     """What the model gives is not what its signature says; the message says in which way, and shows no value of it."""
 
 
-def load(format_name: str, path: Path, trusted: Collection[str], columns: Sequence[Column] = ()) -> Model:
+class WeightsLoader(Protocol):
+    def load(self, path: Path, module: Path) -> Model:
+        """`module` is the Python file of the project with the class that the weights at `path` belong to."""
+        ...
+
+
+def load(
+    format_name: str,
+    path: Path,
+    trusted: Collection[str],
+    columns: Sequence[Column] = (),
+    module: Path | None = None,
+) -> Model:
     """`columns` are those of the frame the model was trained on, where its project says them."""
     if not path.is_file():
         raise CannotLoad(f"{path.name} is not in the project's folder; `model.path` in placet.yaml names it")
     try:
+        if module is not None:
+            return cast(WeightsLoader, import_module(WITH_MODULE[format_name])).load(path, module)
         loader = cast(Loader, import_module(FORMATS[format_name]))
     except ModuleNotFoundError as missing:
         raise CannotLoad(

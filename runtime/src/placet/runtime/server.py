@@ -51,7 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     log = Log(settings.project)
     started = perf_counter()
     try:
-        model = models.load(settings.format, settings.artifact, settings.trusted, settings.columns)
+        model = models.load(
+            settings.format, settings.artifact, settings.trusted, settings.columns, settings.module
+        )
         sketch = None if settings.reference is None else _sketch(model, settings.reference)
     except CannotLoad as error:
         return _say(str(error), CANNOT_LOAD)

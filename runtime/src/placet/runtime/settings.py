@@ -16,7 +16,7 @@ import msgspec
 
 from placet.runtime.columns import Column
 
-FORMAT_NAMES = Literal["sklearn", "onnx", "xgboost", "lightgbm", "python"]
+FORMAT_NAMES = Literal["sklearn", "onnx", "xgboost", "lightgbm", "pytorch", "python"]
 
 VARIABLES = {
     "PLACET_PROJECT": "the model's name in /v2/models/NAME",
@@ -46,6 +46,7 @@ class Image(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     path: str
     sample: str | None = None
     reference: str | None = None
+    module: str | None = None
     trusted: tuple[str, ...] = ()
     columns: tuple[Column, ...] = ()
 
@@ -64,6 +65,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     artifact: Path
     sample: Path | None
     reference: Path | None
+    module: Path | None
     trusted: tuple[str, ...]
     columns: tuple[Column, ...]
     release: str | None
@@ -92,6 +94,7 @@ def read(root: Path, environment: Mapping[str, str] = os.environ) -> Settings:
         artifact=_inside(folder, image.path),
         sample=None if image.sample is None else _inside(folder, image.sample),
         reference=None if image.reference is None else _inside(folder, image.reference),
+        module=None if image.module is None else _inside(folder, image.module),
         trusted=image.trusted,
         columns=image.columns,
         release=environment.get("PLACET_RELEASE") or None,

@@ -19,6 +19,7 @@ from placet.projects import (
     Pins,
     dump_manifest,
     pins,
+    read_module,
     read_python,
     recognise_file,
     requirements_text,
@@ -27,6 +28,10 @@ from placet.projects.formats import REQUIREMENTS_NAME, SeveralModels, initial_ma
 from placet.projects.pins import origin
 
 PYTHON = "python"
+WEIGHTS = ".safetensors"
+_HOW_TO_MODULE = """\
+weights alone cannot be served: write their class Model(torch.nn.Module) to a Python file, with its inputs and outputs
+in plain values, and name the file in model.module"""
 _HOW_TO_SAMPLE = """\
 a true sample comes from the model itself, for example where it was trained:
   sample = {"request": {"inputs": rows.tolist()}, "response": {"outputs": model.predict(rows).tolist()}}
@@ -94,9 +99,13 @@ def _pins(folder: Path, manifest: Manifest) -> Pins | None:
 
 
 def _tell_of_code(folder: Path, manifest: Manifest, screen: Screen) -> None:
-    """Of a model in Python, what its source says; nothing of it is run."""
-    path = folder / manifest.model.path
-    code = read_python(path) if manifest.model.format == PYTHON else None
+    """Of a model in Python, or of the module for its weights, what its source says; nothing of it is run."""
+    path = folder / (manifest.model.module or manifest.model.path)
+    if manifest.model.path.endswith(WEIGHTS) and manifest.model.module is None:
+        screen.note(_HOW_TO_MODULE)
+    code = read_module(path) if manifest.model.module else None
+    if manifest.model.format == PYTHON:
+        code = read_python(path)
     if code is None:
         return
     for problem in code.problems:

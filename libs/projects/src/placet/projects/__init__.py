@@ -19,6 +19,8 @@ from placet.projects.documents import DocumentRefused, Problem
 from placet.projects.formats import (
     FORMATS,
     MLFLOW,
+    PYTORCH,
+    SAFETENSORS,
     Recognised,
     Served,
     initial_manifest,
@@ -43,7 +45,8 @@ from placet.projects.mlflow_models import MLMODEL, Column, MlflowModel, read_mlf
 from placet.projects.onnx_files import outside_data
 from placet.projects.pickles import Finding, Scan, scan_pickle
 from placet.projects.pins import Pins, pins, requirements_text
-from placet.projects.python_files import PythonModel, read_python
+from placet.projects.pt2_files import program_problems, torch_operators
+from placet.projects.python_files import PythonModel, read_module, read_python
 from placet.projects.skops_files import trusted_types, untrusted_types
 
 __all__ = [
@@ -55,7 +58,9 @@ __all__ = [
     "MLFLOW",
     "MLMODEL",
     "PROJECT_PATTERN",
+    "PYTORCH",
     "RESERVED_NAME",
+    "SAFETENSORS",
     "Card",
     "Column",
     "Complaints",
@@ -86,10 +91,12 @@ __all__ = [
     "parse_card",
     "parse_manifest",
     "pins",
+    "program_problems",
     "project_files",
     "project_name",
     "read_dockerfile",
     "read_mlflow_model",
+    "read_module",
     "read_one",
     "read_python",
     "recognise",
@@ -98,6 +105,7 @@ __all__ = [
     "requirements_text",
     "scan_pickle",
     "served",
+    "torch_operators",
     "trial_manifest",
     "trusted_types",
     "unpack",

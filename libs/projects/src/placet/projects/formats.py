@@ -17,13 +17,17 @@ import msgspec
 from placet.errors import Refused
 from placet.projects.archive import IGNORE_FILE, project_files, unreadable
 from placet.projects.lightgbm_files import file_version
-from placet.projects.manifest import PROJECT_PATTERN, RESERVED_NAME, Governance, Manifest, Model
+from placet.projects.manifest import PROJECT_PATTERN, RESERVED_NAME, Governance, Manifest, Model, Resources
 from placet.projects.mlflow_models import FLAVOURS, MLMODEL, Column, read_mlflow_model
-from placet.projects.python_files import read_python
+from placet.projects.pt2_files import is_program
+from placet.projects.python_files import read_module, read_python
+from placet.projects.safetensors_files import is_safetensors
 from placet.projects.skops_files import SCHEMA
 from placet.projects.xgboost_files import json_version, ubjson_version
 
 MLFLOW = "mlflow"
+PYTORCH = "pytorch"
+SAFETENSORS = "safetensors"
 SAMPLE_NAME = "sample.json"
 REQUIREMENTS_NAME = "requirements.txt"
 _CARD_NAMES = ("README.md", "MODEL_CARD.md", "card.md")
@@ -90,6 +94,7 @@ def _models(folder: Path) -> list[Recognised]:
     found, refusals = _recognised_folders(folder, of_mlflow)
     misnamed: list[Path] = []
     single = [path for path in files if not any(path.is_relative_to(inside) for inside in of_mlflow)]
+    refusals += [pickled for path in single if (pickled := _pickle_of_torch(folder, path.as_posix()))]
     for row in FORMATS:
         for path in filter(row.may_be, single):
             if _opened(folder / path) and row.looks_right(folder / path):
@@ -149,6 +154,8 @@ def recognise_at(folder: Path, path: str) -> Recognised | None:
     served."""
     if _is_file(folder / path / MLMODEL):
         return _recognised_folder(folder, Path(path))
+    if pickled := _pickle_of_torch(folder, path):
+        raise pickled
     found = recognise_file(folder / path)
     return found and msgspec.structs.replace(found, path=path)
 
@@ -157,6 +164,8 @@ def served(folder: Path, model: Model) -> Served:
     """What is loaded of the model that placet.yaml names. `Refused` for an MLflow folder that cannot be served."""
     if model.format == MLFLOW:
         return _served_of_mlflow(folder, PurePosixPath(model.path))
+    if pickled := _pickle_of_torch(folder, model.path):
+        raise pickled
     found = recognise_file(folder / model.path)
     return Served(format=model.format, serialization=found.serialization if found else "", path=model.path)
 
@@ -180,12 +189,36 @@ def _served_of_mlflow(folder: Path, path: PurePosixPath) -> Served:
             return Served(
                 format=found.format, serialization=found.serialization, path=file, columns=said.columns
             )
+        if artifact.formats == (PYTORCH,):
+            raise Refused(
+                f"{document} has the flavour pytorch, and there is no exported program {file}",
+                fix="a pickle of PyTorch is never loaded: save the model with serialization_format='pt2' and an "
+                "input_example, as MLflow 3 does by default",
+            )
     flavours = ", ".join(said.flavours) or "no flavour"
     known = ", ".join(flavour.name for flavour in FLAVOURS if _names() & set(flavour.formats[:1]))
     raise Refused(
         f"{document} has {flavours}, of which none has a file that can be served without MLflow",
         fix=f"save the model with one of MLflow's flavours {known}",
     )
+
+
+def _pickle_of_torch(folder: Path, path: str) -> Refused | None:
+    """What is to be said of a file that `torch.save` or `torch.jit.save` wrote, by its name and its first bytes."""
+    if PurePosixPath(path).suffix.lower() not in _PICKLES_OF_TORCH or not _is_file(folder / path):
+        return None
+    if not _is_pickle(folder / path) and not zipfile.is_zipfile(folder / path):
+        return None
+    if is_program(folder / path):
+        return None
+    return Refused(
+        f"{path} is a pickle of PyTorch, and loading one runs what is in it",
+        fix="export the model, `torch.export.save(torch.export.export(model.eval(), (example,)), 'model.pt2')`, or "
+        "save its weights with `safetensors.torch.save_file(model.state_dict(), 'model.safetensors')`",
+    )
+
+
+_PICKLES_OF_TORCH = (".pt", ".pth", ".pt2")
 
 
 def _is_file(path: Path) -> bool:
@@ -216,10 +249,30 @@ def initial_manifest(folder: Path, model_path: str | None = None) -> Manifest:
     return Manifest(
         api_version="placet/v1",
         project=project_name(folder.resolve().name),
-        model=Model(format=model.format, path=model.path, sample=_if_there(folder, SAMPLE_NAME)),
+        model=Model(
+            format=model.format,
+            path=model.path,
+            module=_module(folder) if model.serialization == SAFETENSORS else None,
+            sample=_if_there(folder, SAMPLE_NAME),
+        ),
         requirements=_if_there(folder, REQUIREMENTS_NAME) or _if_there(folder, requirements),
+        resources=_OF_PYTORCH if model.serialization in _WRITTEN_FOR_PYTORCH else Resources(),
         card=next((name for name in _CARD_NAMES if _if_there(folder, name)), None),
     )
+
+
+_WRITTEN_FOR_PYTORCH = ("pt2", SAFETENSORS)
+_OF_PYTORCH = Resources(memory="1Gi")  # of which PyTorch takes half before it has a model
+
+
+def _module(folder: Path) -> str | None:
+    """The one Python file with a class for weights, or None if there are none or several."""
+    found = [
+        path.as_posix()
+        for path in project_files(folder)
+        if path.suffix == ".py" and read_module(folder / path)
+    ]
+    return found[0] if len(found) == 1 else None
 
 
 def trial_manifest(folder: Path) -> Manifest | None:
@@ -339,6 +392,8 @@ FORMATS: tuple[Format, ...] = (
         shared=(".txt", ".model"),
         looks_right=_is_lightgbm,
     ),
+    Format(name=PYTORCH, serialization="pt2", suffixes=(".pt2",), shared=(".pt",), looks_right=is_program),
+    Format(name=PYTORCH, serialization=SAFETENSORS, suffixes=(".safetensors",), looks_right=is_safetensors),
     Format(name="sklearn", serialization="joblib", suffixes=(".joblib",), looks_right=_is_pickle),
     Format(name="sklearn", serialization="pickle", suffixes=(".pkl", ".pickle"), looks_right=_is_pickle),
     Format(name="python", serialization="python", suffixes=(), shared=(".py",), looks_right=_is_python_model),

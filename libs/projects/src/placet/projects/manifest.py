@@ -97,7 +97,8 @@ class _Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class Model(_Part, frozen=True, kw_only=True):
     """The artifact to serve; `sample` holds a request and its expected answer, tried before going live.
 
-    `reference` holds rows of what the model was made for, as CSV or as a request: drift is told by them.
+    `reference` holds rows of what the model was made for, as CSV or as a request: drift is told by them. `module` is
+    the Python file with the class that weights alone, as safetensors hold them, are loaded to.
     """
 
     format: Annotated[
@@ -109,6 +110,7 @@ class Model(_Part, frozen=True, kw_only=True):
         ),
     ]
     path: ModelPath
+    module: RelativePath | None = None
     sample: RelativePath | None = None
     reference: RelativePath | None = None
 

@@ -13,11 +13,17 @@ from pathlib import Path
 import msgspec
 
 from placet.projects.formats import Recognised
+from placet.projects.pt2_files import exported_with
 from placet.projects.skops_files import saved_with
 from placet.projects.xgboost_files import Version, json_version, ubjson_version
 
-# tests/unit/projects/test_projects_pins.py holds these to requirements/dev.txt.
-TESTED_WITH = {"lightgbm": "4.7.0", "onnxruntime": "1.32.0"}
+# tests/unit/projects/test_projects_pins.py holds these to requirements/dev.txt and large.txt.
+TESTED_WITH = {
+    "lightgbm": "4.7.0",
+    "onnxruntime": "1.32.0",
+    "safetensors": "0.8.0",
+    "torch": "2.14.1",
+}
 
 _RELEASE = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,6}){1,3}(?:\.post[0-9]{1,3})?")
 _WITHOUT_GPU_SINCE = (
@@ -47,6 +53,11 @@ def pins(path: Path, recognised: Recognised) -> Pins | None:
             return _tested("lightgbm")
         case "onnx":
             return _tested("onnxruntime")
+        case "pt2":
+            version = exported_with(path)
+            return _declared({} if version is None else {"torch": version})
+        case "safetensors":
+            return _tested("safetensors", "torch")
     return None
 
 
@@ -71,8 +82,8 @@ def _declared(versions: dict[str, str]) -> Pins | None:
     return Pins(requirements=named, is_declared=True) if named else None
 
 
-def _tested(name: str) -> Pins:
-    return Pins(requirements=(f"{name}=={TESTED_WITH[name]}",), is_declared=False)
+def _tested(*names: str) -> Pins:
+    return Pins(requirements=tuple(f"{name}=={TESTED_WITH[name]}" for name in names), is_declared=False)
 
 
 def _xgboost(version: Version | None) -> dict[str, str]:

@@ -9,13 +9,16 @@ says in plain values what it takes and gives:
 
 A name stands for one value a row, or in parentheses for a row of that shape. The model server reads the same values
 from the class itself.
+
+A module of PyTorch, to which weights are loaded, is a class `Model` too. It has `forward` instead of both methods, and
+derives from `torch.nn.Module`.
 """
 
 from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +32,7 @@ DATATYPES = (
 _ITS_CLASS = re.compile(rb"^class[ \t]+Model\b", re.MULTILINE)
 _LARGEST = 1024**2
 _METHODS = {"load": "(self, folder)", "predict": "(self, inputs)"}
+_OF_MODULE = {"forward": "(self, …)"}
 _TENSORS = ("inputs", "outputs")
 
 
@@ -44,7 +48,35 @@ class PythonModel(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_python(path: Path) -> PythonModel | None:
-    """None for what is no Python, or has no class `Model`."""
+    """None for what is no Python, or has no class `Model`, or one that is a module of PyTorch."""
+    found = _class(path)
+    return None if found is None or _is_module(found[0]) else _read(*found, _METHODS)
+
+
+def read_module(path: Path) -> PythonModel | None:
+    """None for what is no Python, or has no class `Model` that is a module of PyTorch."""
+    found = _class(path)
+    return _read(*found, _OF_MODULE) if found is not None and _is_module(found[0]) else None
+
+
+def _read(model: ast.ClassDef, tree: ast.Module, methods: Mapping[str, str]) -> PythonModel:
+    problems = tuple(_problems(model, methods))
+    return PythonModel(
+        problems=problems,
+        imports=tuple(sorted(set(_imports(tree)))),
+        inputs=() if problems else _input_names(model),
+    )
+
+
+def _is_module(model: ast.ClassDef) -> bool:
+    """Says it by a base that is called so, or has what only a module has: `class Model(network.Net)` is one, too."""
+    names = {each.name for each in model.body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)}
+    if any(_last_name(base) == "Module" for base in model.bases):
+        return True
+    return "forward" in names and not names & _METHODS.keys()
+
+
+def _class(path: Path) -> tuple[ast.ClassDef, ast.Module] | None:
     try:
         if path.stat().st_size > _LARGEST:
             return None
@@ -56,22 +88,17 @@ def read_python(path: Path) -> PythonModel | None:
         return None
     for statement in tree.body:
         if isinstance(statement, ast.ClassDef) and statement.name == CLASS:
-            problems = tuple(_problems(statement))
-            return PythonModel(
-                problems=problems,
-                imports=tuple(sorted(set(_imports(tree)))),
-                inputs=() if problems else _input_names(statement),
-            )
+            return statement, tree
     return None
 
 
-def _problems(model: ast.ClassDef) -> Iterator[str]:
+def _problems(model: ast.ClassDef, wanted: Mapping[str, str]) -> Iterator[str]:
     methods = {
         each.name: each for each in model.body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)
     }
-    for name, arguments in _METHODS.items():
+    for name, arguments in wanted.items():
         match methods.get(name):
-            case None if not model.bases:
+            case None if not _inherits(model):
                 yield f"class {CLASS} has no method {name}{arguments}"
             case ast.AsyncFunctionDef():
                 yield f"{name} is a coroutine, which nobody awaits: write `def {name}`"
@@ -79,11 +106,20 @@ def _problems(model: ast.ClassDef) -> Iterator[str]:
         yield from _wrong_tensors(name, model)
 
 
+def _inherits(model: ast.ClassDef) -> bool:
+    """From a class that may have what this one lacks, which PyTorch's own has not."""
+    return any(_last_name(base) != "Module" for base in model.bases)
+
+
+def _last_name(base: ast.expr) -> str:
+    return ast.unparse(base).rpartition(".")[2]
+
+
 def _wrong_tensors(name: str, model: ast.ClassDef) -> Iterator[str]:
     said = f'{name} = {{"name": "FP64"}}'
     assigned = _assigned(name, model)
     if assigned is None:
-        if not model.bases:
+        if not _inherits(model):
             yield f"class {CLASS} does not say `{said}`"
         return
     try:

@@ -22,6 +22,7 @@ from placet.projects import (
     DOCKERFILE,
     MLFLOW,
     MLMODEL,
+    SAFETENSORS,
     Card,
     DocumentRefused,
     Manifest,
@@ -29,8 +30,10 @@ from placet.projects import (
     Served,
     outside_data,
     parse_card,
+    program_problems,
     project_files,
     read_dockerfile,
+    read_module,
     read_python,
     recognise_at,
     recognise_file,
@@ -39,6 +42,7 @@ from placet.projects import (
     untrusted_types,
 )
 from placet.projects.card import MAX_CARD_BYTES
+from placet.projects.manifest import Model
 from placet.projects.pickles import JOBLIB_SUFFIXES, PICKLE_SUFFIXES, Finding
 from placet.rules.fitting import MAX_SAMPLE_BYTES, Inputs, reference_problems, sample_problems, written_down
 
@@ -51,6 +55,7 @@ _HASH = re.compile(r"\s--hash[= ]sha256:[0-9a-f]{64}(?=\s|$)")
 SKOPS_SUFFIX = ".skops"
 ONNX = "onnx"
 PYTHON = "python"
+PT2 = "pt2"
 
 
 def gather_submit_facts(
@@ -162,10 +167,10 @@ def _model(manifest: Manifest, look: _Look, files: dict[str, Path]) -> Facts:
         "present": look.is_present,
         "size": artifact.stat().st_size if artifact else 0,
         "recognised": recognised.format if recognised else "",
-        "served": loaded.format if loaded else "",
+        "served": _served_as(said, loaded) if loaded else "",
         "serialization": recognised.serialization if recognised else "",
         "unserved": look.unserved,
-        "problems": _problems(artifact) if artifact and loaded and loaded.format == PYTHON else [],
+        "problems": _problems(said, loaded, files) if artifact and loaded else [],
     }
 
 
@@ -175,18 +180,40 @@ def _is_folder_of_its_own(manifest: Manifest, files: dict[str, Path]) -> bool:
     return manifest.build.dockerfile is not None and any(name.startswith(below) for name in files)
 
 
-def _problems(path: Path) -> list[str]:
-    code = read_python(path)
-    return list(code.problems) if code else []
+def _served_as(said: Model, loaded: Served) -> str:
+    """Weights that a module of the project is given to are run by it: whoever wants no code wants none of it."""
+    return PYTHON if said.module else loaded.format
+
+
+def _problems(said: Model, loaded: Served, files: dict[str, Path]) -> list[str]:
+    """What keeps the model server from serving the Python that the model consists of, or needs."""
+    if loaded.format == PYTHON:
+        code = read_python(files[loaded.path])
+        return list(code.problems) if code else []
+    if loaded.serialization != SAFETENSORS:
+        return (
+            [f"{said.module} is for weights alone, and {loaded.path} brings its own graph"]
+            if said.module
+            else []
+        )
+    if said.module is None:
+        return [
+            f"{loaded.path} holds weights alone, and model.module names no Python file with their class Model"
+        ]
+    if said.module not in files:
+        return [f"there is no file {said.module}, which placet.yaml names as the module"]
+    module = read_module(files[said.module])
+    return list(module.problems) if module else [f"{said.module} has no class Model(torch.nn.Module)"]
 
 
 def _scan(manifest: Manifest, files: dict[str, Path]) -> Facts:
-    """Every pickle and every ONNX file of the project is scanned, not only the one it calls its model."""
+    """Every pickle, ONNX file and exported program of the project is looked at, not only what it calls its model."""
     findings: set[Finding] = set()
     scanned = []
     types: set[str] = set()
     unreadable_types = []
     outside: set[str] = set()
+    programs: list[str] = []
     for name, path in files.items():
         suffix = path.suffix.lower()
         if suffix in (*PICKLE_SUFFIXES, *JOBLIB_SUFFIXES, SKOPS_SUFFIX):
@@ -197,7 +224,14 @@ def _scan(manifest: Manifest, files: dict[str, Path]) -> Facts:
             types.update(found or ())
             if found is None:
                 unreadable_types.append(name)
-        if (recognised := recognise_file(path)) and recognised.format == ONNX:
+        recognised = recognise_file(path)
+        if recognised and recognised.serialization == PT2:
+            scanned.append(name)
+            read = program_problems(path)
+            programs += [
+                f"{name}: {problem}" for problem in (["it cannot be followed"] if read is None else read)
+            ]
+        if recognised and recognised.format == ONNX:
             scanned.append(name)
             read = outside_data(path)
             outside.update([f"{name}, which cannot be followed"] if read is None else read)
@@ -211,6 +245,7 @@ def _scan(manifest: Manifest, files: dict[str, Path]) -> Facts:
         "untrustedTypes": sorted(types),
         "unreadableTypes": unreadable_types,
         "outsideData": sorted(outside),
+        "programs": programs,
     }
 
 

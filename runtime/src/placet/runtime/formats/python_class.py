@@ -49,22 +49,22 @@ class PythonModel:
 
 def load(path: Path, trusted: Collection[str]) -> PythonModel:
     """Nothing here is trusted: whoever runs this process confines it."""
-    kind = getattr(_imported(path), CLASS, None)
+    kind = getattr(imported(path), CLASS, None)
     if not isinstance(kind, type):
         raise CannotLoad(f"{path.name} has no class {CLASS}")
     for method in ("load", "predict"):
         if not callable(getattr(kind, method, None)):
             raise CannotLoad(f"class {CLASS} in {path.name} has no method {method}")
-    signature = _signature(kind, path)
+    said = signature(kind, path)
     try:
         model = kind()
         model.load(path.parent)
     except (Exception, SystemExit) as error:
-        raise CannotLoad(f"loading the {CLASS} in {path.name} failed with {_told(error, path)}") from error
-    return PythonModel(model, signature)
+        raise CannotLoad(f"loading the {CLASS} in {path.name} failed with {told(error, path)}") from error
+    return PythonModel(model, said)
 
 
-def _imported(path: Path) -> ModuleType:
+def imported(path: Path) -> ModuleType:
     """As Python imports a script: what lies beside it can be imported, too."""
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None:
@@ -75,13 +75,13 @@ def _imported(path: Path) -> ModuleType:
     try:
         spec.loader.exec_module(module)
     except ModuleNotFoundError as missing:
-        raise CannotLoad(f"{_told(missing, path)}; name its package in requirements.txt") from missing
+        raise CannotLoad(f"{told(missing, path)}; name its package in requirements.txt") from missing
     except (Exception, SystemExit) as error:
-        raise CannotLoad(f"{path.name} cannot be imported: {_told(error, path)}") from error
+        raise CannotLoad(f"{path.name} cannot be imported: {told(error, path)}") from error
     return module
 
 
-def _told(error: BaseException, path: Path) -> str:
+def told(error: BaseException, path: Path) -> str:
     """`KeyError: 'a' (model.py, line 7)`, the line that is the last one of the project's own."""
     frames = [
         f"{Path(frame.filename).relative_to(path.parent)}, line {frame.lineno}"
@@ -92,12 +92,12 @@ def _told(error: BaseException, path: Path) -> str:
     return f"{said} ({frames[-1]})" if frames else said
 
 
-def _signature(kind: type, path: Path) -> Signature:
+def signature(kind: type, path: Path, *, platform: str = "python") -> Signature:
     outputs = _tensors(kind, "outputs", path)
     others = [tensor.name for tensor in outputs if tensor.name != PROBABILITIES]
     has_one = len(others) == 1
     return Signature(
-        platform="python",
+        platform=platform,
         inputs=_tensors(kind, "inputs", path),
         outputs=outputs,
         prediction=others[0] if has_one else None,

@@ -48,6 +48,7 @@ _NEEDED = {
     "onnx": ("onnxruntime>=1.24.1",),
     "xgboost": ("xgboost-cpu>=2.1",),
     "lightgbm": ("lightgbm>=4.6",),
+    "pytorch": ("torch>=2.9",),
 }
 # The same library under other names: which of them a project asks for, it gets.
 _INSTEAD = {"xgboost-cpu": ("xgboost", "xgboost-cu12", "xgboost-cu13")}
@@ -69,6 +70,7 @@ class ImagePlan:
     model: str
     sample: str | None
     reference: str | None = None
+    module: str | None = None
     requirements: str | None
     trusted: tuple[str, ...]
     builder_version: str
@@ -244,6 +246,8 @@ def _needed(plan: ImagePlan, asked: Set[str]) -> tuple[str, ...]:
     needed = tuple(_as_asked(Requirement(one), asked) for one in _NEEDED.get(plan.format, ()))
     if plan.model.endswith(".skops"):
         needed = (*needed, "skops>=0.13")
+    if plan.model.endswith(".safetensors"):
+        needed = (*needed, "safetensors>=0.5")
     return (*needed, "pandas") if plan.columns and plan.format == "sklearn" else needed
 
 
@@ -255,8 +259,9 @@ def _as_asked(needed: Requirement, asked: Set[str]) -> str:
 def _project_files(folder: Path, plan: ImagePlan) -> tuple[dict[str, Path | bytes], dict[str, Path | bytes]]:
     """The model's files and all others, by their path in the image."""
     _inside(folder, plan.model)
-    if plan.reference is not None:
-        _inside(folder, plan.reference)
+    for named in (plan.reference, plan.module):
+        if named is not None:
+            _inside(folder, named)
     found = files_below(folder)
     of_model = {path for path in found if path == plan.model or path.startswith(f"{plan.model.rstrip('/')}/")}
     model: dict[str, Path | bytes] = {}
@@ -310,6 +315,7 @@ def _runtime_settings(plan: ImagePlan) -> dict[str, object]:
         "path": plan.model,
         "sample": plan.sample,
         **({} if plan.reference is None else {"reference": plan.reference}),
+        **({} if plan.module is None else {"module": plan.module}),
         "trusted": sorted(plan.trusted),
     }
     return settings | {"columns": msgspec.to_builtins(plan.columns)} if plan.columns else settings
