@@ -2,7 +2,8 @@
 
     python load.py HOST PORT PATH CONNECTIONS SECONDS < bodies
 
-Each line is a body; every connection sends them in turn, each from another one on.
+Each line is a body; every connection sends them in turn, each from another one on. A slow server has longer, until
+there are as many answers as connections.
 
 Prints {"requests", "seconds", "p50", "p99"} (latencies in milliseconds). Any answer but 200 ends it with an error.
 Bare sockets, one `epoll` and no event loop: on a small machine the load shares the cores with the server that is
@@ -70,8 +71,8 @@ def load(
         started = perf_counter()
         for one in opened.values():
             one.ask()
-        while (left := started + seconds - perf_counter()) > 0:
-            for number, _ in poll.poll(left):
+        while (left := started + seconds - perf_counter()) > 0 or len(latencies) < connections:
+            for number, _ in poll.poll(max(left, 0.01)):
                 took = opened[number].read()
                 if took is not None:
                     latencies.append(took)

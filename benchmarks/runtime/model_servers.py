@@ -234,6 +234,7 @@ def _load(server: Server, connections: int, seconds: float) -> dict[str, float]:
         input=b"\n".join(server.bodies),
         capture_output=True,
         check=False,
+        timeout=START_WITHIN,
         preexec_fn=lambda: os.sched_setaffinity(0, {_cores()[1]}),
     )
     if done.returncode:

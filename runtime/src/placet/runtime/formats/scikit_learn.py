@@ -19,6 +19,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 
 from placet.runtime.columns import Column, matrix_datatype, of_names
+from placet.runtime.formats.forests import forest
 from placet.runtime.model import CannotLoad
 from placet.runtime.signature import ANY, Array, Signature, Tensor, Tensors, datatype_of
 
@@ -37,7 +38,8 @@ class SklearnModel:
         self._estimator = estimator
         is_pipeline = isinstance(estimator, Pipeline)
         self._final = estimator.steps[-1][1] if is_pipeline else estimator
-        self._transform = estimator[:-1].transform if is_pipeline and len(estimator.steps) > 1 else _as_it_is
+        self._transforms = [step.transform for step in _before_last(estimator)] if is_pipeline else []
+        self._forest = forest(self._final)
         self._predicts_the_likeliest = type(self._final).__name__ in _PREDICTS_THE_LIKELIEST
         names = getattr(estimator, "feature_names_in_", None)
         self._columns = None if names is None else [str(name) for name in names]
@@ -72,16 +74,25 @@ class SklearnModel:
         return SklearnModel(self._estimator, platform=self.signature.platform, declared=chosen)
 
     def predict(self, inputs: Tensors, outputs: Collection[str]) -> Tensors:
-        rows = self._transform(self._assemble(inputs))  # once, however many outputs are wanted of it
+        rows = self._assemble(inputs)
+        for transform in self._transforms:  # once, however many outputs are wanted of it
+            rows = transform(rows)
         answer: Tensors = {}
+        mean = None if self._forest is None else self._forest.mean(rows)
         if PROBABILITIES in outputs:
-            answer[PROBABILITIES] = np.asarray(self._final.predict_proba(rows))
+            answer[PROBABILITIES] = np.asarray(self._final.predict_proba(rows)) if mean is None else mean
         if PREDICT in outputs:
-            if PROBABILITIES in outputs and self._predicts_the_likeliest:
-                answer[PREDICT] = self._final.classes_.take(answer[PROBABILITIES].argmax(axis=1))
-            else:
-                answer[PREDICT] = np.asarray(self._final.predict(rows))
+            answer[PREDICT] = self._prediction(rows, answer.get(PROBABILITIES, mean))
         return answer
+
+    def _prediction(self, rows: Any, known: Array | None) -> Array:
+        """`known` are the probabilities, or what the trees of a forest answer on average."""
+        if known is None:
+            return np.asarray(self._final.predict(rows))
+        if self._predicts_the_likeliest:
+            likeliest: Array = self._final.classes_.take(known.argmax(axis=1))
+            return likeliest
+        return np.asarray(self._final.predict(rows)) if self._forest is None else known[:, 0]
 
 
 def load(path: Path, trusted: Collection[str]) -> SklearnModel:
@@ -136,8 +147,17 @@ def _checked(estimator: Any, path: Path, *, platform: str) -> SklearnModel:
     return SklearnModel(estimator, platform=platform)
 
 
-def _as_it_is(rows: Any) -> Any:
-    return rows
+def _before_last(pipeline: Pipeline) -> Iterator[Any]:
+    """What a pipeline itself has transform: a pipeline of them would look at all of it once more, at each call."""
+    for _, step in pipeline.steps[:-1]:
+        if isinstance(step, Pipeline):
+            yield from (each for each in (*_before_last(step), step.steps[-1][1]) if not _is_none(each))
+        elif not _is_none(step):
+            yield step
+
+
+def _is_none(step: Any) -> bool:
+    return step is None or (isinstance(step, str) and step == "passthrough")
 
 
 def _first(estimator: Any) -> Any:
