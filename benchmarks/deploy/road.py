@@ -108,7 +108,7 @@ async def _load_alone(folder: Path) -> float:
                 ),
                 pass_fds=(listening.fileno(),),
                 env={
-                    "PYTHONPATH": f"{root}/deps:{root}/serving",
+                    "PYTHONPATH": f"{root}/serving:{root}/deps",
                     "PATH": "/usr/bin:/bin",
                     "PLACET_ACCESS": "public",
                 },

@@ -102,9 +102,9 @@ async def test_the_image_says_what_it_is_and_how_it_runs(workshop: Workshop) -> 
     image = await workshop.build(workshop.project(PROJECT))
 
     config = await workshop.config(image)
-    assert config.cmd[:3] == ("python", "-m", "placet.runtime")
-    assert config.cmd[3:] == ("--root", "/app", "--host", "0.0.0.0", "--port", "8080")
-    assert config.env["PYTHONPATH"] == "/app/deps:/app/serving"
+    assert config.cmd[:6] == ("python", "-S", "-s", "-P", "-m", "placet.runtime")
+    assert config.cmd[6:] == ("--root", "/app", "--host", "0.0.0.0", "--port", "8080")
+    assert config.env["PYTHONPATH"] == "/app/serving:/app/deps"
     assert (config.user, config.working_dir) == ("65532", "/app/project")
     assert dict(config.labels) == {
         "org.opencontainers.image.title": "churn",
@@ -291,6 +291,26 @@ async def test_a_model_that_is_not_in_the_project_is_refused(workshop: Workshop,
         await workshop.build(project, replace(PLAN, model=path))
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "placet/runtime/__init__.py",
+        "json.py",
+        "asyncio/tasks.py",
+        "sitecustomize.py",
+        "_socket.cpython-311.so",
+    ],
+)
+async def test_a_package_in_the_place_of_python_s_own_or_the_server_s_modules_is_refused(
+    workshop: Workshop, path: str
+) -> None:
+    shadow = Wheel("1.0", {"light/__init__.py": b"x = 1", path: b"x = 2"})
+    workshop.packages.wheels = WHEELS | {"light": shadow}
+
+    with pytest.raises(Refused, match=f"the package light brings {path}"):
+        await workshop.build(workshop.project(PROJECT))
+
+
 async def test_a_failed_build_leaves_no_work(workshop: Workshop) -> None:
     workshop.packages.wheels = {name: wheel for name, wheel in WHEELS.items() if name != "heavy"}
 
@@ -313,7 +333,7 @@ async def test_a_base_lies_below_with_its_environment(workshop: Workshop, tmp_pa
     config = await workshop.config(image)
     manifest = await workshop.registry.manifest(image.repository, image.digest)
     assert manifest.layers[0] == bottom.layers[0]
-    assert dict(config.env) == {"PATH": "/usr/bin", "PYTHONPATH": "/app/deps:/app/serving"}
+    assert dict(config.env) == {"PATH": "/usr/bin", "PYTHONPATH": "/app/serving:/app/deps"}
     assert config.labels["io.placet.base"] == f"bases/python@{bottom.digest}"
     assert config.labels["io.placet.base.layers"] == "1"
     assert "app/placet.json" in await workshop.files(image, skip=1)

@@ -22,6 +22,7 @@ from placet.projects import (
     DOCKERFILE,
     MLFLOW,
     MLMODEL,
+    PYTORCH,
     SAFETENSORS,
     Card,
     DocumentRefused,
@@ -224,7 +225,7 @@ def _scan(manifest: Manifest, files: dict[str, Path]) -> Facts:
             types.update(found or ())
             if found is None:
                 unreadable_types.append(name)
-        recognised = recognise_file(path)
+        recognised = recognise_file(path, among=(ONNX, PYTORCH))
         if recognised and recognised.serialization == PT2:
             scanned.append(name)
             read = program_problems(path)

@@ -75,9 +75,14 @@ def image_config(
     return ImageConfig(
         platform=platform,
         diff_ids=(*base.diff_ids, *(layer.diff_id for layer in layers)),
-        env={**base.env, "PYTHONPATH": "/app/deps:/app/serving"},
-        # A container's own loopback is reached by nobody.
-        cmd=("python", "-m", "placet.runtime", "--root", "/app", "--host", "0.0.0.0", "--port", "8080"),  # noqa: S104
+        # The model server first: no package of a project's stands in the place of what serves it.
+        env={**base.env, "PYTHONPATH": "/app/serving:/app/deps"},
+        # Nothing runs that nobody asked for: no sitecustomize of a package, no module of the folder it starts in. And a
+        # container's own loopback is reached by nobody.
+        cmd=(
+            *("python", "-S", "-s", "-P", "-m", "placet.runtime", "--root", "/app"),
+            *("--host", "0.0.0.0", "--port", "8080"),  # noqa: S104
+        ),
         user="65532",
         working_dir="/app/project",
         ports=("8080/tcp",),

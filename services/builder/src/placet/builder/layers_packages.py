@@ -16,6 +16,7 @@ import csv
 import hashlib
 import io
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
@@ -28,20 +29,24 @@ from placet.builder.layers import Files, Layer, files_below, write_layer
 from placet.builder.layers_cache import LayerCache
 from placet.builder.locking import Locked
 from placet.builder.ports import Compiler, Packages, SourceFile, Target
+from placet.errors import Refused
 from placet.oci.together import together
 
 Log = Callable[[str], None]
 
-_RECIPE = "2"
+_RECIPE = "3"
 """Raised when this module makes other layers from the same packages."""
 _HEAVY = 512 * 1024
 _MOST_HEAVY = 40
+_FOLDER = "package-"
 _AT_ONCE = 4
 _LONGEST_NAME = 100
 _LONGEST_EXPRESSION = 500
 _METADATA_READ = 1024 * 1024
 _LEFT_OUT = frozenset({"REQUESTED", "direct_url.json", "uv_build.json", "uv_cache.json"})
 _ROOT_LEFT_OUT = frozenset({"bin", ".lock"})
+_NOT_THEIRS = frozenset({"placet", "sitecustomize", "usercustomize"}) | sys.stdlib_module_names
+_CODE = frozenset({".py", ".pyc", ".so"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,7 +174,7 @@ class _Installed:
         self._locks: dict[str, asyncio.Lock] = {}
 
     async def folder(self, package: Locked) -> Path:
-        folder = self._workspace / f"package-{package.name}"
+        folder = self._workspace / f"{_FOLDER}{package.name}"
         async with self._locks.setdefault(package.name, asyncio.Lock()):
             if not await asyncio.to_thread(folder.is_dir):
                 async with self._at_once:
@@ -184,13 +189,29 @@ def package_named(metadata: bytes) -> tuple[str, str]:
 
 
 def package_facts(folder: Path) -> PackageFacts:
-    """See `PackageFacts`, of an installed package."""
+    """See `PackageFacts`, of an installed package. `Refused` if it stands in the place of Python's own, or of ours."""
     files = files_below(folder)
+    if taken := _not_its_own(files):
+        raise Refused(
+            f"the package {folder.name.removeprefix(_FOLDER)} brings {taken}, which would run instead of Python's own"
+            " or the model server's",
+            fix="leave it out of the requirements, or take a version without it",
+        )
     described = sorted(path for path in files if re.fullmatch(r"[^/]+\.dist-info/METADATA", path))
     licence, is_spdx = licence_of(_beginning(files[described[0]])) if described else ("", False)
     return PackageFacts(
         weight=sum(path.stat().st_size for path in files.values()), licence=licence, is_spdx=is_spdx
     )
+
+
+def _not_its_own(files: Files) -> str:
+    """The first of its modules that has the name of one that is there already; packages come first on the path."""
+    for path in sorted(files):
+        pure = PurePosixPath(path)
+        module = pure.parts[0].partition(".")[0]
+        if pure.suffix in _CODE and module in _NOT_THEIRS and not pure.parts[0].endswith(".data"):
+            return path
+    return ""
 
 
 def _beginning(file: Path) -> bytes:

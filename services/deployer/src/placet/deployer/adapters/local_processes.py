@@ -258,7 +258,8 @@ class LocalProcesses:
             "TMPDIR": str(lodging.scratch),
             "USER": "model",  # its user has no name, and libraries ask for one
             "LOGNAME": "model",
-            "PYTHONPATH": f"{lodging.app / 'deps'}:{lodging.app / 'serving'}",
+            # The model server first: no package of a project's stands in the place of what serves it.
+            "PYTHONPATH": f"{lodging.app / 'serving'}:{lodging.app / 'deps'}",
             "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONUNBUFFERED": "1",
             "OMP_NUM_THREADS": threads,
