@@ -22,9 +22,10 @@ from placet.events.http import http_app
 from placet.events.store import Put, Unit
 from placet.events.testing import ManualClock
 from placet.gateway.adapters.git_repositories import GitRepositories
+from placet.gateway.adapters.packing_processes import PackingProcesses
 from placet.gateway.adapters.shipped_rules import ShippedRules
 from placet.gateway.bootstrap import build
-from placet.gateway.ports import Labelled, Ports
+from placet.gateway.ports import Labelled, Packing, Ports
 from placet.gateway.projections import TABLES
 from placet.gateway.projections import sources as known_sources
 from placet.gateway.settings import GatewaySettings
@@ -161,7 +162,9 @@ class Gateway:
 
 
 @asynccontextmanager
-async def a_gateway(folder: Path, clock: ManualClock | None = None, **limits: Any) -> AsyncIterator[Gateway]:
+async def a_gateway(
+    folder: Path, clock: ManualClock | None = None, *, packing: Packing | None = None, **limits: Any
+) -> AsyncIterator[Gateway]:
     """`limits` are settings."""
     clock = clock or ManualClock()
     wiring = await Wiring.embedded("gateway", data=folder, hub=InProcessHub(), tables=(TABLES,), clock=clock)
@@ -180,6 +183,7 @@ async def a_gateway(folder: Path, clock: ManualClock | None = None, **limits: An
     ports = Ports(
         sources=sources,
         repositories=repositories,
+        packing=packing or PackingProcesses(),
         rules=ShippedRules(load_shipped(), engine),
         envelopes=envelopes,
         images=images,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,13 @@ from typing import Any
 import httpx
 import pytest
 from placet.events.contracts.gateway import DeployRequested, SourceUploaded
-from placet.projects import pack
+from placet.gateway.adapters.packing_processes import PackingProcesses
+from placet.projects import Limits, pack
+from placet.projects.packing import Packed
 
+from tests.support.eventually import eventually
 from tests.support.git_server import GitServer, Repository, git_server, new_repository
-from tests.unit.gateway.harness import Gateway, a_gateway
+from tests.unit.gateway.harness import Gateway, a_gateway, serving
 from tests.unit.gateway.test_gateway_api import MANIFEST, is_problem
 
 FILES = {"placet.yaml": MANIFEST, "model.skops": b"PK", ".placetignore": b"notes.txt\n", "notes.txt": b"mine"}
@@ -113,3 +117,61 @@ async def test_a_folder_of_mlflows_is_a_trial_called_as_its_repository_is(
     assert (await deploy(gateway, server.url(repository))).json()["project"] == "iris-model"
     (archive,) = gateway.sources.archives.values()
     assert b"trial: true" in archive
+
+
+async def test_a_folder_that_is_packed_without_end_is_given_up_and_the_gateway_answers_meanwhile(
+    tmp_path: Path, server: GitServer
+) -> None:
+    """As long as its files are looked at in the gateway, they take the interpreter's lock and no time limit can act."""
+    repository = new_repository(server.root / "endless")
+    endless = b"\n".join(b"a/**/a/**/a/**/b%d" % number for number in range(1000))
+    repository.commit({**FILES, ".placetignore": endless, "/".join(["a"] * 100): b"x"})
+    packing = PackingProcesses(seconds=1)
+    async with (
+        a_gateway(tmp_path / "gateway", packing=packing, git_hosts=server.address) as gateway,
+        gateway.http() as http,
+    ):
+        deploying = asyncio.create_task(deploy(gateway, server.url(repository)))
+        answered = 0
+        while not deploying.done():
+            answered += (await http.get("/v1/me")).status_code == 200
+        is_problem(await deploying, 422, "more than 1 s of processor time", "leave out what is not needed")
+    assert answered > 1
+    assert gateway.sources.archives == {}
+
+
+class EndlessPacking:
+    """The `Packing` port, that never comes to an end by itself."""
+
+    def __init__(self) -> None:
+        self.under_way = 0
+
+    async def pack(self, folder: Path, archive: Path, limits: Limits, *, sent: Path | None = None) -> Packed:
+        self.under_way += 1
+        try:
+            return await asyncio.Future()
+        finally:
+            self.under_way -= 1
+
+
+async def test_who_leaves_gives_the_turn_back(tmp_path: Path, server: GitServer) -> None:
+    repository = new_repository(server.root / "churn")
+    repository.commit(FILES)
+    packing = EndlessPacking()
+    async with (
+        a_gateway(tmp_path / "gateway", packing=packing, git_hosts=server.address) as gateway,
+        serving(gateway.app) as url,
+        httpx.AsyncClient(
+            base_url=url, trust_env=False, headers={"Authorization": f"Bearer {gateway.admin_token}"}
+        ) as http,
+    ):
+        body = {"command": "deploy", "source": {"git": server.url(repository)}}
+        calls = [
+            asyncio.create_task(http.post("/v1/commands", json=body)),
+            asyncio.create_task(http.post("/v1/sources", files=[("file", ("churn/placet.yaml", MANIFEST))])),
+        ]
+        await eventually(lambda: packing.under_way == 2)
+        for call in calls:
+            call.cancel()
+        await eventually(lambda: packing.under_way == 0)
+        assert len(await gateway.said()) == 1  # the first token

@@ -152,6 +152,13 @@ def test_a_folder_without_a_manifest_is_tried_out(folder: Path, tmp_path: Path) 
     assert trial_manifest(tmp_path) is None
 
 
+def test_of_a_folder_that_is_tried_out_no_other_model_is_read(folder: Path) -> None:
+    expected = trial_manifest(folder)
+    (folder / "other").mkdir()
+    (folder / "other" / "MLmodel").symlink_to("/nowhere")
+    assert trial_manifest(folder) == expected
+
+
 def test_a_manifest_that_goes_along_makes_the_archive_of_a_folder_that_has_it(
     folder: Path, tmp_path: Path
 ) -> None:

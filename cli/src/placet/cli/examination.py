@@ -15,7 +15,7 @@ from pathlib import Path
 from placet.client import Operation, Refusal, Verdict
 from placet.errors import Refused
 from placet.projects import MANIFEST_NAME, dump_manifest, parse_manifest, trial_manifest, unpack
-from placet.projects.archive import IGNORE_FILE
+from placet.projects.ignoring import IGNORE_FILE
 from placet.rules import Engine, gather_submit_facts, load_shipped
 from placet.rules import Verdict as Judged
 

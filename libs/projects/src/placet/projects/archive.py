@@ -31,9 +31,9 @@ from pathspec import GitIgnoreSpec
 
 from placet.errors import Refused, TooLarge
 from placet.projects.documents import MAX_DOCUMENT_BYTES
+from placet.projects.ignoring import IGNORE_FILE, MAX_IGNORE_BYTES, ignore_spec
 from placet.projects.manifest import MANIFEST_NAME
 
-IGNORE_FILE = ".placetignore"
 # What a project's folder holds that is never part of the model; `!name` in .placetignore brings one back.
 ALWAYS_IGNORED = (
     ".git/",
@@ -233,17 +233,15 @@ def unpack(path: Path, into: Path, limits: Limits = DEFAULT_LIMITS) -> SourceCon
 
 
 def _ignore_spec(folder: Path) -> GitIgnoreSpec:
-    lines: list[str] = list(ALWAYS_IGNORED)
     own = folder / IGNORE_FILE
     try:
-        if own.is_file() and not own.is_symlink():
-            lines += own.read_text(encoding="utf-8", errors="replace").splitlines()
+        if own.is_symlink() or not own.is_file():
+            return GitIgnoreSpec.from_lines(ALWAYS_IGNORED)
+        with own.open("rb") as file:
+            said = file.read(MAX_IGNORE_BYTES + 1)
     except OSError as error:
         raise unreadable(error) from error
-    try:
-        return GitIgnoreSpec.from_lines(lines)
-    except ValueError as error:
-        raise Refused(f"{IGNORE_FILE} has a line that is no pattern: {error}") from error
+    return ignore_spec(ALWAYS_IGNORED, said)
 
 
 def _files_to_pack(folder: Path, manifest: bytes | None, complaints: Complaints) -> Iterator[Path]:

@@ -15,7 +15,8 @@ from pathlib import Path, PurePosixPath
 import msgspec
 
 from placet.errors import Refused
-from placet.projects.archive import IGNORE_FILE, project_files, unreadable
+from placet.projects.archive import project_files, unreadable
+from placet.projects.ignoring import IGNORE_FILE
 from placet.projects.lightgbm_files import file_version
 from placet.projects.manifest import PROJECT_PATTERN, RESERVED_NAME, Governance, Manifest, Model, Resources
 from placet.projects.mlflow_models import FLAVOURS, MLMODEL, Column, read_mlflow_model
@@ -245,7 +246,10 @@ def recognise_file(path: Path, *, among: Collection[str] | None = None) -> Recog
 
 def initial_manifest(folder: Path, model_path: str | None = None) -> Manifest:
     """A placet.yaml for the folder, complete but for what only people can say. Raises as `recognise` does."""
-    model = recognise(folder, model_path)
+    return _manifest_of(folder, recognise(folder, model_path))
+
+
+def _manifest_of(folder: Path, model: Recognised) -> Manifest:
     beside = model.path if model.format == MLFLOW else "."
     requirements = (PurePosixPath(beside) / REQUIREMENTS_NAME).as_posix()
     return Manifest(
@@ -279,10 +283,11 @@ def _module(folder: Path) -> str | None:
 
 def trial_manifest(folder: Path) -> Manifest | None:
     """The placet.yaml of an MLflow folder that has none: nobody has said yet what the model is for, so it is tried out
-    and no more. None for any other folder."""
-    if not (folder / MLMODEL).is_file():
+    and no more. None for any other folder. Nothing else that lies in it is looked at: there may be thousands."""
+    if not (folder / MLMODEL).is_file() or not _opened(folder / MLMODEL):
         return None
-    return msgspec.structs.replace(initial_manifest(folder, "."), governance=Governance(trial=True))
+    model = _recognised_folder(folder, Path())
+    return msgspec.structs.replace(_manifest_of(folder, model), governance=Governance(trial=True))
 
 
 def project_name(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import re
@@ -11,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast, get_args
+from typing import Annotated, Any, Literal, TypeVar, cast, get_args
 
 import msgspec
 from anyio import CancelScope, open_file, to_thread
@@ -21,6 +22,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from fastapi.routing import APIRoute
 from pydantic import AfterValidator, Field
 from sse_starlette import EventSourceResponse, ServerSentEvent
+from starlette.requests import ClientDisconnect
 from starlette.types import Message
 
 from placet.errors import Refused, TooLarge, Unknown, Unreadable
@@ -47,6 +49,8 @@ MAX_BODY = 64 * 1024
 """Bytes of a JSON body. Whoever asks is not known yet when it is read."""
 LOOK_EVERY = 1.0
 """Seconds between looks for changes made by another replica."""
+
+T = TypeVar("T")
 
 
 class SourceRef(KnownFields):
@@ -163,7 +167,7 @@ def router(
         kind = request.headers.get("content-type", "")
         async with _folders("upload", "workspace") as (sent, workspace):
             uploaded = await receive(request.stream(), kind, sent, Limits(max_archive=max_source), name=name)
-            taken = await intake.take(uploaded, workspace, who.actor)
+            taken = await _while_waited_for(request, intake.take(uploaded, workspace, who.actor))
         return JSONResponse(_taken(taken), 201 if taken.is_new else 200)
 
     @api.head("/sources/{digest}", tags=["sources"])
@@ -176,6 +180,7 @@ def router(
     @api.post("/commands", tags=["operations"], status_code=202)
     async def post_command(
         body: CommandBody,
+        request: Request,
         who: Caller = caller,
         idempotency_key: Annotated[str | None, Header(min_length=1, max_length=200, pattern=NAME)] = None,
     ) -> JSONResponse:
@@ -194,7 +199,8 @@ def router(
             image=source.image,
             git=source.git,
         )
-        operation = await commands.ask(asked, who.actor, idempotency_key=idempotency_key)
+        asking = commands.ask(asked, who.actor, idempotency_key=idempotency_key)
+        operation = await (_while_waited_for(request, asking) if asked.git else asking)
         location = f"/v1/operations/{operation.id}"
         return JSONResponse(document(operation), 202, headers={"Location": location})
 
@@ -332,6 +338,26 @@ def router(
         }
 
     return api
+
+
+async def _while_waited_for(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """What comes of the work, which ends when the caller leaves: it holds turns that others wait for."""
+    working, leaving = asyncio.create_task(work), asyncio.create_task(_leave(request))
+    try:
+        await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise ClientDisconnect
+        return working.result()
+    finally:
+        working.cancel()
+        leaving.cancel()
+        # Its folder goes next, so nothing may write there any more.
+        await asyncio.wait((working, leaving))
+
+
+async def _leave(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 @asynccontextmanager

@@ -16,6 +16,7 @@ from placet.events import Periodic, Service, Wiring
 from placet.events.catalog import contract_of
 from placet.gateway.access import Access
 from placet.gateway.adapters.git_repositories import GitRepositories
+from placet.gateway.adapters.packing_processes import PackingProcesses
 from placet.gateway.adapters.registry_artifacts import RegistryEnvelopes, RegistryImages, RegistrySources
 from placet.gateway.adapters.shipped_rules import ShippedRules
 from placet.gateway.api import router
@@ -52,6 +53,7 @@ async def build(settings: GatewaySettings, wiring: Wiring, ports: Ports | None =
                 max_bytes=settings.max_source_bytes,
                 seconds=settings.git_seconds,
             ),
+            packing=PackingProcesses(),
             rules=ShippedRules(load_shipped(), engine),
             envelopes=RegistryEnvelopes(registry),
             images=RegistryImages(registry),

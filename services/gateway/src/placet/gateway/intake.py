@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import tempfile
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from anyio import to_thread
+from anyio import CapacityLimiter, to_thread
 
 from placet.errors import Refused
 from placet.events import Actor, Context, UnitOfWork, Wiring, transact
@@ -19,26 +18,23 @@ from placet.gateway.ports import Ports
 from placet.gateway.queries import Queries
 from placet.gateway.uploads import Uploaded
 from placet.projects import (
-    MANIFEST_NAME,
     MAX_CARD_BYTES,
     Card,
     DocumentRefused,
     Limits,
     Measured,
-    PackedSource,
-    dump_manifest,
     inspect_archive,
-    pack,
     parse_card,
     parse_manifest,
     project_name,
     read_one,
-    trial_manifest,
 )
 from placet.rules import Verdict
 from placet.rules.examination import ARCHIVE
 
 SERVICE = "gateway"
+INSPECTED_AT_ONCE = 2
+"""A manifest takes up to a second to read, of which the loop has its share only if few are read beside it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,10 +68,11 @@ class Intake:
         self._queries = queries
         self._ports = ports
         self._limits = Limits(max_archive=max_bytes)
+        self._inspecting = CapacityLimiter(INSPECTED_AT_ONCE)
 
     async def keep(self, archive: Path, digest: str, actor: Actor, *, origin: str | None = None) -> Source:
         """Inspect an archive that has this digest, and keep it. Raises Refused, TooLarge, Unavailable."""
-        kept = await to_thread.run_sync(_inspected, archive, digest, self._limits)
+        kept = await self._inspected(archive, digest)
         await self._ports.sources.keep(digest, archive)
         await self._say(kept, actor, origin)
         return kept
@@ -91,7 +88,7 @@ class Intake:
             clone, archive = Path(folder) / "clone" / project_name(wanted.name), Path(folder) / "source.tar"
             clone.mkdir(parents=True)
             commit = await self._ports.repositories.check_out(wanted, clone)
-            packed = await to_thread.run_sync(_packed, clone / wanted.subdirectory, archive, self._limits)
+            packed = await self._ports.packing.pack(clone / wanted.subdirectory, archive, self._limits)
             return await self.keep(archive, packed.digest, actor, origin=wanted.at(commit))
 
     async def take(self, uploaded: Uploaded, workspace: Path, actor: Actor) -> Taken:
@@ -100,22 +97,24 @@ class Intake:
         `workspace` is an empty folder. Raises Refused, TooLarge, Unavailable; nothing is kept then.
         """
         archive = workspace / ARCHIVE
-        packed = await to_thread.run_sync(_packed, uploaded.folder, archive, self._limits)
+        packed = await self._ports.packing.pack(uploaded.folder, archive, self._limits, sent=uploaded.archive)
         digest = packed.digest
-        source = await to_thread.run_sync(_inspected, archive, digest, self._limits)
+        source = await self._inspected(archive, digest)
         verdicts = await self._ports.rules.judge(workspace, self._wiring.clock.now())
         is_new = await self._queries.source(digest) is None or not await self._ports.sources.has(digest)
         if is_new:
             await self._ports.sources.keep(digest, archive)
             await self._say(source, actor, None)
-        sent = await to_thread.run_sync(_names_below, uploaded.folder)
         return Taken(
             source=source,
             is_new=is_new,
-            is_trial=MANIFEST_NAME not in sent,
-            ignored=sorted((sent - {file.path for file in packed.files}) | set(uploaded.left_out)),
+            is_trial=packed.is_trial,
+            ignored=packed.left_out,
             verdicts=verdicts,
         )
+
+    async def _inspected(self, archive: Path, digest: str) -> Source:
+        return await to_thread.run_sync(_inspected, archive, digest, self._limits, limiter=self._inspecting)
 
     async def _say(self, kept: Source, actor: Actor, origin: str | None) -> None:
         """That it is here. What it says of people goes into rows alone."""
@@ -146,19 +145,6 @@ class Intake:
         await transact(self._wiring, SERVICE, context, change)
 
 
-def _packed(folder: Path, archive: Path, limits: Limits) -> PackedSource:
-    """As the command line packs a folder: one of MLflow's without a placet.yaml is a trial."""
-    trial = None if (folder / MANIFEST_NAME).exists() else trial_manifest(folder)
-    manifest = None if trial is None else dump_manifest(trial).encode()
-    return pack(folder, archive, limits, manifest=manifest)
-
-
-def _names_below(folder: Path) -> set[str]:
-    """The files in it, by the names that an archive has for them."""
-    files = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-    return {unicodedata.normalize("NFC", file) for file in files}
-
-
 def searchable(card: bytes) -> Card:
     """The card; one that breaks the rules, which is the certifier's to say, has nothing to be searched by."""
     try:
@@ -168,7 +154,7 @@ def searchable(card: bytes) -> Card:
 
 
 def _inspected(archive: Path, digest: str, limits: Limits) -> Source:
-    """A manifest takes up to a second to read: not on the loop."""
+    """What an archive says of itself: not on the loop."""
     contents = inspect_archive(archive, limits)
     if contents.manifest is None:
         raise Refused(

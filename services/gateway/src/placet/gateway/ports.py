@@ -11,6 +11,8 @@ from typing import Any, Protocol
 from sqlalchemy import Row, Select
 
 from placet.gateway.git_address import GitAddress
+from placet.projects import Limits
+from placet.projects.packing import Packed
 from placet.rules import Verdict
 
 
@@ -33,6 +35,16 @@ class Repositories(Protocol):
         """Write the files there into an empty folder, as they would lie in a clone; the commit's id.
 
         Raises Refused for what is not there, not allowed or not to be had this way, TooLarge, Unavailable.
+        """
+
+
+class Packing(Protocol):
+    """How a folder that a stranger filled becomes an archive, without harm to who waits for it."""
+
+    async def pack(self, folder: Path, archive: Path, limits: Limits, *, sent: Path | None = None) -> Packed:
+        """Pack a folder as `placet deploy` does; a zip or tar that was `sent` is unpacked to it first.
+
+        Raises Refused, TooLarge.
         """
 
 
@@ -81,6 +93,7 @@ class Reads(Protocol):
 class Ports:
     sources: Sources
     repositories: Repositories
+    packing: Packing
     rules: Rules
     envelopes: Envelopes
     images: Images

@@ -14,7 +14,8 @@ from importlib import resources
 from fastapi import APIRouter
 from fastapi.responses import Response
 
-from placet.projects.archive import ALWAYS_IGNORED, IGNORE_FILE
+from placet.projects.archive import ALWAYS_IGNORED
+from placet.projects.ignoring import IGNORE_FILE
 
 POLICY = "; ".join(
     (

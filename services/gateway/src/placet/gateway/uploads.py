@@ -21,7 +21,7 @@ from multipart import (
 )
 
 from placet.errors import TooLarge, Unreadable
-from placet.projects import IncomingFolder, Limits, only_folder, project_name, unpack_sent
+from placet.projects import IncomingFolder, Limits, only_folder, project_name
 from placet.projects.incoming import Write
 
 FORM = "multipart/form-data"
@@ -32,10 +32,10 @@ NAMELESS = "upload"
 
 @dataclass(frozen=True, kw_only=True)
 class Uploaded:
-    """A folder with a project's files, and what of an archive is not in it."""
+    """A folder with a project's files, or the archive that is to be unpacked to it: not here, it may be hostile."""
 
     folder: Path
-    left_out: tuple[str, ...] = ()
+    archive: Path | None = None
 
 
 async def receive(
@@ -53,11 +53,9 @@ async def receive(
         await _receive_form(body, options.get("boundary", ""), folder, archive, limits)
     else:
         await _receive_archive(body, archive, limits)
-    left_out: tuple[str, ...] = ()
     if archive.exists():
-        left_out = await to_thread.run_sync(unpack_sent, archive, folder, limits)
-        archive.unlink()
-    return Uploaded(folder=only_folder(folder), left_out=left_out)
+        return Uploaded(folder=folder, archive=archive)
+    return Uploaded(folder=only_folder(folder))
 
 
 async def _receive_archive(body: AsyncIterator[bytes], archive: Path, limits: Limits) -> None:

@@ -14,6 +14,7 @@ from placet.certifier.domain import Declared
 from placet.certifier.ports import Facts, SourceEvidence
 from placet.events.contracts.shapes import Resources
 from placet.oci import Registry
+from placet.projects.bounded import MEMORY_BYTES
 from placet.rules import examination
 
 REPOSITORY = "sources"
@@ -27,7 +28,7 @@ class RegistrySources:
         registry: Registry,
         *,
         dockerfiles: bool = False,
-        memory: int = examination.MEMORY_BYTES,
+        memory: int = MEMORY_BYTES,
         seconds: int = examination.SECONDS,
     ) -> None:
         self._registry = registry
