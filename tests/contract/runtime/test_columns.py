@@ -11,13 +11,14 @@ import numpy as np
 import onnx
 import pandas as pd
 import pytest
-from placet.runtime import inference_protocol, openapi
+from placet.runtime import inference_protocol, openapi, reference
 from placet.runtime.columns import Column
 from placet.runtime.model import Model, load
 from placet.runtime.plain import PlainCodec
 from placet.runtime.problems import Problem
 from sklearn.base import BaseEstimator
 from sklearn.compose import make_column_transformer
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
@@ -138,6 +139,42 @@ def test_a_pipeline_answers_as_it_does_in_the_notebook(tmp_path: Path) -> None:
     model = served(tmp_path, pipeline)
     rows = FRAME.assign(since=FRAME["since"].dt.strftime("%Y-%m-%dT%H:%M:%S")).to_dict("records")
     assert predict(model, rows) == pipeline.predict(FRAME).tolist()
+
+
+@pytest.mark.parametrize(
+    "encoder", [OneHotEncoder(), make_pipeline(SimpleImputer(strategy="most_frequent"), OneHotEncoder())]
+)
+@pytest.mark.parametrize("picked", [["city"], []])
+def test_without_a_word_on_kinds_records_are_answered_as_in_the_notebook(
+    tmp_path: Path, encoder: Any, picked: list[str]
+) -> None:
+    frame = FRAME[[*picked, "age", "member"]].astype({"age": float})
+    columns = make_column_transformer(
+        (encoder, picked), ("passthrough", ["member"]), (StandardScaler(), ["age"])
+    )
+    pipeline = make_pipeline(columns, LogisticRegression()).fit(frame, FRAME["age"] % 3 > 0)
+    model = served(tmp_path, pipeline, ())
+    rows = frame.to_dict("records")
+    assert {type(row["member"]) for row in rows} == {bool}
+    assert predict(model, rows) == pipeline.predict(frame).tolist()
+    assert predict(model, frame.to_dict("list")) == pipeline.predict(frame).tolist()
+    assert predict(model, [{**row, "member": int(row["member"])} for row in rows]) == predict(model, rows)
+    (tmp_path / "rows.csv").write_text(pd.concat([frame] * 20).to_csv())
+    assert len(next(iter(reference.read(tmp_path / "rows.csv", model.signature).values()))) == 160
+
+
+def test_a_truth_in_a_row_without_names_is_no_number_and_what_to_send_is_said(tmp_path: Path) -> None:
+    frame = FRAME[["age", "member"]]
+    model = served(tmp_path, LogisticRegression().fit(frame, FRAME["age"] > 3), ())
+    with pytest.raises(Problem, match="row 1, member: expected a number, got true") as caught:
+        predict(model, [[1, 0], [2, True]])
+    assert caught.value.fix == (
+        "send 1 or 0, or rows as objects that name their columns, where true and false are taken"
+    )
+    assert predict(model, [{"age": 1, "member": False}, {"age": 2, "member": True}]) == [False, False]
+    plain = served(tmp_path, LogisticRegression().fit(frame.to_numpy(float), FRAME["age"] > 3), ())
+    with pytest.raises(Problem, match="expected a number, got true"):
+        predict(plain, [[2, True]])
 
 
 @pytest.mark.parametrize(

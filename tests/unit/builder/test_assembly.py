@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from placet.oci import ImageLayout, Manifest, Platform
 from placet.oci.content import Descriptor
 from placet.projects import Column
 
-from tests.unit.builder.fake_index import Wheel
+from tests.unit.builder.fake_index import FakePackages, Wheel
+from tests.unit.builder.sources import FILES, MANIFEST, Shop
 from tests.unit.builder.workshop import PLAN, PROJECT, WHEELS, Workshop, put_base
 
 
@@ -255,6 +257,22 @@ async def test_a_needed_package_is_added_and_the_log_says_so(workshop: Workshop)
 
     assert "app/deps/onnxruntime.py" in await workshop.files(image)
     assert any("added onnxruntime" in line for line in workshop.log)
+
+
+async def test_pandas_is_added_for_a_model_whose_file_picks_columns_by_name(tmp_path: Path) -> None:
+    needed = {name: Wheel("1.0", {f"{name}.py": b""}) for name in ("scikit-learn", "skops", "pandas")}
+    shop = Shop(tmp_path)
+    packages = FakePackages({**WHEELS, **needed}, serving=("server",))
+    manifest = MANIFEST.replace(b"python", b"sklearn").replace(b"model.bin", b"model.skops")
+    for picked, is_added in ((b'"age"', True), (b"0", False)):
+        node = {"__loader__": "JsonNode", "content": picked.decode()}
+        with zipfile.ZipFile(tmp_path / "model.skops", "w") as container:
+            container.writestr("schema.json", json.dumps([{"feature_names_in_": {}, "_columns": [node]}]))
+        model = (tmp_path / "model.skops").read_bytes()
+        source = await shop.upload({**FILES, "placet.yaml": manifest, "model.skops": model})
+        await shop.workshop(packages=packages).build("churn", 1, source)
+        assert ("added pandas" in shop.log()) is is_added
+        shop.workshop().log_of("churn", 1).unlink()
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import onnxruntime
+import pandas as pd
 import pytest
+import skops.io
+from lightgbm import LGBMClassifier
+from placet.deployer.samples import difference
 from placet.projects import parse_manifest
+from placet.runtime.model import load
+from placet.runtime.plain import PlainCodec
+from sklearn.compose import ColumnTransformer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from xgboost import XGBRegressor
 
 from tests.support.ordinary_user import an_ordinary_user
 from tests.unit.cli.conftest import EXAMPLE, MANIFEST, Placet
@@ -109,6 +125,55 @@ def test_init_invents_no_sample_and_says_where_one_comes_from(placet: Placet, tm
     assert not (folder / "sample.json").exists()
     shutil.copy(EXAMPLE.parent / "wine" / "sample.json", folder)
     assert "json.dumps" not in placet("init", str(folder), "--force").err
+
+
+NUMBERS = pd.DataFrame({"a": np.arange(40.0), "b": np.arange(40.0) % 3})
+CLASSES = np.where(NUMBERS["a"] < 20, 3, 7)
+
+
+def of_sklearn(folder: Path) -> Any:
+    picks = ColumnTransformer([("all", StandardScaler(), ["a", "b"])])
+    model = make_pipeline(picks, LogisticRegression()).fit(NUMBERS, CLASSES)
+    skops.io.dump(model, folder / "model.skops")
+    return model, NUMBERS.head(3)
+
+
+def of_lightgbm(folder: Path) -> Any:
+    model = LGBMClassifier(n_estimators=2, verbose=-1, n_jobs=1).fit(NUMBERS, CLASSES)
+    model.booster_.save_model(folder / "model.lgb")
+    return model, NUMBERS.head(3)
+
+
+def of_xgboost(folder: Path) -> Any:
+    model = XGBRegressor(n_estimators=2, n_jobs=1).fit(NUMBERS, CLASSES)
+    model.save_model(folder / "model.ubj")
+    return model, NUMBERS.head(3).to_numpy()
+
+
+def of_onnx(folder: Path) -> Any:
+    shutil.copy(EXAMPLE.parent / "faces" / "model.onnx", folder)
+    asked = json.loads((EXAMPLE.parent / "faces" / "sample.json").read_bytes())["request"]["inputs"]
+    return None, np.array(asked, dtype=np.float32)
+
+
+@pytest.mark.parametrize("trained", [of_sklearn, of_lightgbm, of_xgboost, of_onnx])
+def test_what_init_says_of_a_sample_makes_one_that_the_model_answers(
+    placet: Placet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trained: Callable[[Path], Any]
+) -> None:
+    model, rows = trained(tmp_path)
+    said = placet("init", str(tmp_path)).err.split("where it was trained:\n")[1]
+    monkeypatch.chdir(tmp_path)
+    lines = [line.strip() for line in said.splitlines() if line.startswith("  ")]
+    known = {"model": model, "rows": rows, "json": json, "Path": Path, "onnxruntime": onnxruntime}
+    exec("\n".join(lines), known)  # noqa: S102 - as its reader would
+
+    manifest = parse_manifest((tmp_path / "placet.yaml").read_bytes())
+    served = load(manifest.model.format, tmp_path / manifest.model.path, ())
+    codec = PlainCodec(served.signature)
+    sample = json.loads((tmp_path / "sample.json").read_bytes())
+    asked = codec.decode(json.dumps(sample["request"]).encode())
+    answer = json.loads(codec.encode(served.predict(asked, codec.outputs)))
+    assert difference(sample["response"], answer, 1e-6) is None
 
 
 def test_init_tells_what_the_code_of_a_model_says_and_runs_none_of_it(placet: Placet, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ class FakeModelHost:
     dies_at_once: set[str] = field(default_factory=set)
     moves_to: str | None = None
     memory_bytes: int = 0
+    writes: str = "was here"
     hung: set[str] = field(default_factory=set)
     _ports: int = 5000
 
@@ -58,7 +59,7 @@ class FakeModelHost:
         self.instances.pop(id, None)
 
     async def last_words(self, id: str) -> str:
-        return f"{id} was here" if id in self.instances else ""
+        return f"{id} {self.writes}" if id in self.instances else ""
 
     async def log(self, id: str, *, tail: int | None, follow: bool) -> AsyncIterator[bytes]:
         yield f"{id} was here\n".encode() if id in self.instances and tail != 0 else b""
@@ -127,6 +128,7 @@ class FakeProbe:
 
     is_slow: bool = False
     answer: Any = None
+    refuses: str | None = None
     counted: Counters | None = None
     asked: list[str] = field(default_factory=list)
     readings: int = 0
@@ -136,6 +138,8 @@ class FakeProbe:
 
     async def predict(self, endpoint: str, request: Any) -> Any:
         self.asked.append(endpoint)
+        if self.refuses is not None:
+            raise Refused(self.refuses)
         return self.answer
 
     async def counters(self, endpoint: str) -> Counters | None:

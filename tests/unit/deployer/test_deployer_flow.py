@@ -111,6 +111,7 @@ class TestDeploying:
 
         failed = await world.heard("model.failed", "deploy churn 1")
         assert failed.why == "churn did not start: it ended with status 3; it said last:\nchurn-1 was here"
+        assert failed.fix == "see `placet logs churn`; then deploy again"
 
     async def test_a_wrong_answer_to_the_sample_keeps_what_serves(self, world: World) -> None:
         await world.deploy_and_wait(release=1)
@@ -122,6 +123,18 @@ class TestDeploying:
         assert failed.why == "the sample answer does not match: at outputs[0] expected 1, got 2"
         await world.running("churn-1")
         assert world.router.table["churn"] == world.host.instances["churn-1"].endpoint
+
+    async def test_a_model_that_refuses_its_sample_fails_with_what_to_do_about_it(self, world: World) -> None:
+        world.images.kept = Sample(request={"inputs": [[1]]}, response={"outputs": [1]}, tolerance=1e-6)
+        world.probe.refuses = "the sample request was answered 500: the model failed with ModuleNotFoundError"
+        world.host.writes = "ModuleNotFoundError: No module named 'pyarrow.lib'"
+        await world.deploy()
+
+        failed = await world.heard("model.failed", "deploy churn 1")
+        assert failed.why == world.probe.refuses
+        assert failed.fix == (
+            "add the package that pyarrow comes from, pinned, to requirements.txt, then deploy again"
+        )
 
     async def test_a_right_answer_to_the_sample_is_asked_of_the_new_one(self, world: World) -> None:
         world.images.kept = Sample(request={"inputs": [[1]]}, response={"outputs": [1]}, tolerance=1e-6)

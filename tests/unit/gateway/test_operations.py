@@ -89,7 +89,7 @@ def test_a_deploy_shows_all_there_is_to_know() -> None:
         "built": "67.0 MB",
         "indexed": None,
         "certified": "until 2026-04-01T00:00:00.000Z",
-        "live": "answered its sample request",
+        "live": "ready; its sample, if it has one, answered as expected",
     }
 
 

@@ -8,15 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import sklearn
 import skops
 import skops.io
 from placet.projects import Pins, pins, recognise, requirements_text
 from placet.projects.pins import TESTED_WITH
+from sklearn.compose import ColumnTransformer, make_column_selector
+from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from tools import requirements
 
@@ -44,6 +47,52 @@ def test_a_skops_file_says_what_it_was_saved_with(tmp_path: Path) -> None:
     assert found(tmp_path) == Pins(
         requirements=(f"scikit-learn=={sklearn.__version__}", f"skops=={skops.__version__}"), is_declared=True
     )
+
+
+FRAME = pd.DataFrame({"age": [18.0, 40.0, 70.0], "city": ["Rome", "Oslo", "Rome"]})
+
+
+@pytest.mark.parametrize(
+    ("age", "city", "needs"),
+    [
+        (["age"], "city", True),
+        (slice("age", "age"), [1], True),
+        (np.array(["age"], dtype=object), [1], True),
+        (np.array(["age"]), [1], True),
+        (make_column_selector(dtype_include=float), [1], True),
+        ([0], [1], False),
+        (slice(0, 1), [False, True], False),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:X does not have valid feature names")
+def test_pandas_is_pinned_for_a_model_that_picks_columns_by_name(
+    tmp_path: Path, age: Any, city: Any, needs: bool
+) -> None:
+    city_step = CountVectorizer() if isinstance(city, str) else OneHotEncoder()
+    picks = ColumnTransformer([("age", StandardScaler(), age), ("city", city_step, city)])
+    model = make_pipeline(picks, LinearRegression()).fit(FRAME, np.arange(3))
+    skops.io.dump(model, tmp_path / "model.skops")
+    said = found(tmp_path)
+    assert said is not None
+    assert (f"pandas=={pd.__version__}" in said.requirements) is needs
+    if needs:
+        with pytest.raises(ValueError, match="only supported for dataframes"):
+            model.predict(FRAME.to_numpy())
+        assert "and pandas, whose frames it takes, as it is installed here" in requirements_text(
+            said, "model.skops"
+        )
+    else:
+        model.predict(FRAME.to_numpy())
+
+
+def test_pandas_is_pinned_for_a_step_that_answers_with_frames(tmp_path: Path) -> None:
+    scaler = StandardScaler().set_output(transform="pandas")
+    skops.io.dump(
+        make_pipeline(scaler, LinearRegression()).fit(np.eye(3), np.arange(3)), tmp_path / "model.skops"
+    )
+    said = found(tmp_path)
+    assert said is not None
+    assert said.requirements[0] == f"pandas=={pd.__version__}"
 
 
 def test_a_model_made_of_several_versions_is_pinned_to_none_of_them(tmp_path: Path) -> None:

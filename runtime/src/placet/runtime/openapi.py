@@ -140,7 +140,11 @@ def _item(tensor: Tensor, signature: Signature) -> dict[str, Any]:
     if not tensor.is_float:
         return {"type": "integer"}
     is_given = tensor in signature.inputs or tensor in signature.named_inputs
-    return {"type": ["number", "null"] if signature.takes_missing and is_given else "number"}
+    others = [
+        *(["boolean"] if tensor.may_be_truths and tensor.is_column else []),
+        *(["null"] if signature.takes_missing and is_given else []),
+    ]
+    return {"type": ["number", *others] if others else "number"}
 
 
 def _schemas(signature: Signature) -> dict[str, Any]:

@@ -20,6 +20,8 @@ from placet.runtime.signature import ANY, DATATYPES, Array, Signature, Tensor, T
 
 Values = Sequence[Any]
 
+_NAME_IT = "send 1 or 0, or rows as objects that name their columns, where true and false are taken"
+
 
 class _Body(msgspec.Struct, forbid_unknown_fields=True):
     inputs: list[Any] | dict[str, list[Any]]
@@ -146,7 +148,8 @@ class PlainCodec:
                 if expected:
                     shown = _encoder.encode(value).decode()
                     where = f"row {number}, {self._place(tensor, index)}"
-                    return unacceptable(f"{where}: expected {expected}, got {shown[:60]}")
+                    fix = _NAME_IT if isinstance(value, bool) and tensor.may_be_truths else None
+                    return unacceptable(f"{where}: expected {expected}, got {shown[:60]}", fix=fix)
         return unacceptable(f"inputs are not rows of shape {list(tensor.shape[1:])}", fix=self._fix())
 
     def _refuse_missing(self, arrays: Tensors) -> None:
@@ -202,6 +205,8 @@ def _expected(value: object, tensor: Tensor) -> str | None:
         return None if isinstance(value, str | None) else "a text"
     if tensor.datatype == "BOOL":
         return None if isinstance(value, bool) else "true or false"
+    if isinstance(value, bool) and tensor.may_be_truths and tensor.is_column:
+        return None  # so a frame made of such rows has it, too
     if isinstance(value, bool) or not isinstance(value, int | float | None):
         return "a number"
     if tensor.is_float:

@@ -74,9 +74,7 @@ def _from_csv(content: bytes, name: str, signature: Signature) -> list[list[Any]
     if len(signature.inputs) == 1 and not signature.columns:
         values = [[_value(text, single) for text in row] for row in lines]
         return [row[0] for row in values] if single.shape == (ANY,) and len(header) == 1 else values
-    wanted = {column: single for column in signature.columns or ()} or {
-        tensor.name: tensor for tensor in signature.inputs
-    }
+    wanted = {tensor.name: tensor for tensor in signature.named_inputs}
     return {
         column: [_value(row[at], wanted[column]) for row in lines]
         for at, column in enumerate(header)
@@ -92,6 +90,8 @@ def _value(text: str, tensor: Tensor) -> Any:
         return _TRUTHS.get(text.strip().lower(), text)
     if not text.strip():
         return None
+    if tensor.may_be_truths and text.strip().lower() in ("true", "false"):
+        return _TRUTHS[text.strip().lower()]
     try:
         return float(text) if tensor.is_float else int(text)
     except ValueError:

@@ -7,7 +7,7 @@ were saved with it may (`columns.py`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -46,7 +46,8 @@ class Tensor:
     """One input or output. The first dimension counts rows.
 
     An input that `is_optional` may be left out, and is missing in every row then. One that `is_moment` is sent as text
-    and given to the model as `datetime64[ns]`.
+    and given to the model as `datetime64[ns]`. Of one that `may_be_truths`, a column of a frame whose kind nobody wrote
+    down, true and false are numbers where the column is named.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Tensor:
     shape: tuple[int, ...]
     is_optional: bool = False
     is_moment: bool = False
+    may_be_truths: bool = False
 
     @property
     def is_text(self) -> bool:
@@ -104,8 +106,7 @@ class Signature:
         """What a request may name: the columns of a single matrix that has some, else the inputs themselves."""
         if self.columns is None:
             return self.inputs
-        datatype = self.inputs[0].datatype
-        return tuple(Tensor(name=name, datatype=datatype, shape=(ANY,)) for name in self.columns)
+        return tuple(replace(self.inputs[0], name=name, shape=(ANY,)) for name in self.columns)
 
     @property
     def batches(self) -> bool:

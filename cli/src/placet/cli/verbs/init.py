@@ -32,10 +32,38 @@ WEIGHTS = ".safetensors"
 _HOW_TO_MODULE = """\
 weights alone cannot be served: write their class Model(torch.nn.Module) to a Python file, with its inputs and outputs
 in plain values, and name the file in model.module"""
-_HOW_TO_SAMPLE = """\
+_ROWS = """\
+  inputs = rows.to_dict("records") if hasattr(rows, "to_dict") else rows.tolist()
+"""
+_OF_TREES = """\
+  is_classifier = hasattr(model, "predict_proba")  # a class is its number; of a Booster, say it yourself
+  outputs = model.predict_proba(rows).argmax(axis=1) if is_classifier else model.predict(rows)
+  outputs = outputs.tolist()
+"""
+_OUTPUTS = {  # `rows` are some that the model knows to answer
+    "sklearn": f"{_ROWS}  outputs = model.predict(rows).tolist()\n",
+    "mlflow": f"{_ROWS}  outputs = model.predict(rows).tolist()\n",
+    "xgboost": f"{_ROWS}{_OF_TREES}",
+    "lightgbm": f"{_ROWS}{_OF_TREES}",
+    "onnx": """\
+  inputs = rows.tolist()  # an array of the type that the graph takes
+  session = onnxruntime.InferenceSession("%s")
+  outputs = session.run(None, {session.get_inputs()[0].name: rows})[0].tolist()
+""",
+}
+_BY_NAME = """\
+  inputs = {"x": [1.0, 2.0]}  # a list for each input of the model
+  outputs = {"y": [3.0, 4.0]}  # what it answers: by name, or of a single output the list
+"""
+
+
+def _how_to_sample(manifest: Manifest) -> str:
+    outputs = _OUTPUTS.get(manifest.model.format, _BY_NAME).replace("%s", manifest.model.path)
+    return f"""\
 a true sample comes from the model itself, for example where it was trained:
-  sample = {"request": {"inputs": rows.tolist()}, "response": {"outputs": model.predict(rows).tolist()}}
+{outputs}  sample = {{"request": {{"inputs": inputs}}, "response": {{"outputs": outputs}}}}
   Path("sample.json").write_text(json.dumps(sample))"""
+
 
 _VOWELS = ("a", "e", "i", "o", "u", "mlflow", "xg")  # as they are spoken
 
@@ -76,7 +104,7 @@ def init(arguments: Namespace, screen: Screen) -> int:
         for name, what in missing.items():
             screen.note(f"  {name:<{width}}  {what}")
     if "model.sample" in missing:
-        screen.note(_HOW_TO_SAMPLE)
+        screen.note(_how_to_sample(manifest))
     screen.note(f"then `placet check {shlex.quote(str(folder))}` says what the rules think of it")
     screen.result(str(target))
     screen.document(

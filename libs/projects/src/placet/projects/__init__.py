@@ -47,7 +47,7 @@ from placet.projects.pickles import Finding, Scan, scan_pickle
 from placet.projects.pins import Pins, pins, requirements_text
 from placet.projects.pt2_files import program_problems, torch_operators
 from placet.projects.python_files import PythonModel, read_module, read_python
-from placet.projects.skops_files import trusted_types, untrusted_types
+from placet.projects.skops_files import needs_pandas, trusted_types, untrusted_types
 
 __all__ = [
     "DEFAULT_LIMITS",
@@ -85,6 +85,7 @@ __all__ = [
     "initial_manifest",
     "inspect_archive",
     "manifest_schema",
+    "needs_pandas",
     "only_folder",
     "outside_data",
     "pack",

@@ -8,19 +8,21 @@ down says so. Where neither holds, only a person knows.
 from __future__ import annotations
 
 import re
+from importlib import metadata
 from pathlib import Path
 
 import msgspec
 
 from placet.projects.formats import Recognised
 from placet.projects.pt2_files import exported_with
-from placet.projects.skops_files import saved_with
+from placet.projects.skops_files import needs_pandas, saved_with
 from placet.projects.xgboost_files import Version, json_version, ubjson_version
 
 # tests/unit/projects/test_projects_pins.py holds these to requirements/dev.txt and large.txt.
 TESTED_WITH = {
     "lightgbm": "4.7.0",
     "onnxruntime": "1.32.0",
+    "pandas": "3.1.1",
     "safetensors": "0.8.0",
     "torch": "2.14.1",
 }
@@ -34,17 +36,19 @@ _WITHOUT_GPU_SINCE = (
 
 
 class Pins(msgspec.Struct, frozen=True, kw_only=True):
-    """`requirements` as `name==version`. `is_declared`: the model says so itself."""
+    """`requirements` as `name==version`. `is_declared`: the model says so itself; `besides` is where those come from of
+    which it does not."""
 
     requirements: tuple[str, ...]
     is_declared: bool
+    besides: str | None = None
 
 
 def pins(path: Path, recognised: Recognised) -> Pins | None:
     """None where the model's file says nothing that could be relied on."""
     match recognised.serialization:
         case "skops":
-            return _declared(saved_with(path))
+            return _of_skops(path)
         case "ubjson":
             return _declared(_xgboost(ubjson_version(path)))
         case "json":
@@ -70,7 +74,8 @@ def requirements_text(found: Pins, model: str) -> str:
 
 def origin(found: Pins, model: str) -> str:
     if found.is_declared:
-        return f"what {model} says it was saved with"
+        besides = f", and {found.besides}" if found.besides else ""
+        return f"what {model} says it was saved with{besides}"
     return f"what placet is tested with, since {model} does not say what it was saved with"
 
 
@@ -80,6 +85,27 @@ def _declared(versions: dict[str, str]) -> Pins | None:
         f"{name}=={version}" for name, version in sorted(versions.items()) if _RELEASE.fullmatch(version)
     )
     return Pins(requirements=named, is_declared=True) if named else None
+
+
+def _of_skops(path: Path) -> Pins | None:
+    """The file does not say which pandas made its frames: where somebody has it, they have trained with that one."""
+    declared = _declared(saved_with(path))
+    if declared is None or not needs_pandas(path):
+        return declared
+    here = _installed("pandas")
+    return Pins(
+        requirements=(f"pandas=={here or TESTED_WITH['pandas']}", *declared.requirements),
+        is_declared=True,
+        besides=f"pandas, whose frames it takes, as {'it is installed here' if here else 'placet is tested with'}",
+    )
+
+
+def _installed(name: str) -> str | None:
+    try:
+        version = metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+    return version if _RELEASE.fullmatch(version) else None
 
 
 def _tested(*names: str) -> Pins:

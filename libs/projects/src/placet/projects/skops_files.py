@@ -59,6 +59,11 @@ def saved_with(path: Path) -> dict[str, str]:
     return {name: versions.pop() for name, versions in found.items() if len(versions) == 1}
 
 
+def needs_pandas(path: Path) -> bool:
+    """Whether a step picks columns of a frame by their names, or answers with frames: on an array it fails."""
+    return any(_picks_by_name(each) or _answers_frames(each) for each in _objects(_schema(path)))
+
+
 def _schema(path: Path) -> Any:
     """None if there is none that can be read."""
     try:
@@ -71,8 +76,8 @@ def _schema(path: Path) -> Any:
         return None
 
 
-def _sklearn_versions(schema: Any) -> Iterator[str]:
-    """Each estimator's own, which scikit-learn keeps in its state."""
+def _objects(schema: Any) -> Iterator[dict[str, Any]]:
+    """Every object of it, however deep."""
     left = [schema]
     while left:
         value = left.pop()
@@ -80,21 +85,41 @@ def _sklearn_versions(schema: Any) -> Iterator[str]:
             left += value
         elif isinstance(value, dict):
             left += value.values()
-            version = value.get("_sklearn_version")
-            if isinstance(version, dict):
-                yield str(version.get("content")).strip('"')
+            yield value
+
+
+def _sklearn_versions(schema: Any) -> Iterator[str]:
+    """Each estimator's own, which scikit-learn keeps in its state."""
+    for each in _objects(schema):
+        version = each.get("_sklearn_version")
+        if isinstance(version, dict):
+            yield str(version.get("content")).strip('"')
+
+
+def _picks_by_name(state: dict[str, Any]) -> bool:
+    """Of a ColumnTransformer that learned from a frame: whether any of its steps does not pick columns by number."""
+    return "feature_names_in_" in state and any(map(_is_name, _objects(state.get("_columns"))))
+
+
+def _is_name(node: dict[str, Any]) -> bool:
+    content = node.get("content")
+    match node.get("__loader__"):
+        case "SliceNode" if isinstance(content, dict):
+            return any(isinstance(bound, str) for bound in content.values())
+        case "JsonNode":
+            return isinstance(content, str) and content.startswith('"')
+    return node.get("type") == "numpy"  # in a file of its own; on a frame, numbers pick as well as names do
+
+
+def _answers_frames(state: dict[str, Any]) -> bool:
+    """`set_output(transform="pandas")` was called of it."""
+    return any(each.get("content") == '"pandas"' for each in _objects(state.get("_sklearn_output_config")))
 
 
 def _untrusted(schema: Any, known: Any) -> Iterator[str]:
-    left = [schema]
-    while left:
-        value = left.pop()
-        if isinstance(value, list):
-            left += value
-        elif isinstance(value, dict):
-            left += value.values()
-            if "__loader__" in value:
-                yield from _untrusted_names(value, known)
+    for each in _objects(schema):
+        if "__loader__" in each:
+            yield from _untrusted_names(each, known)
 
 
 def _untrusted_names(node: dict[str, Any], known: Any) -> Iterator[str]:

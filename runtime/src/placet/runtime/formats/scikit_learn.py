@@ -173,11 +173,14 @@ def _inputs(estimator: Any, columns: list[str] | None) -> tuple[Tensor, ...]:
     if count is None and _reads_text(first):
         return (Tensor(name=MATRIX, datatype="BYTES", shape=(ANY,)),)
     text = set(_text_columns(first))
+    of_frame = columns is not None
     if count is None or not text:
-        return (Tensor(name=MATRIX, datatype="FP64", shape=(ANY, count or ANY)),)
+        return (Tensor(name=MATRIX, datatype="FP64", shape=(ANY, count or ANY), may_be_truths=of_frame),)
     names = columns or [f"x{index}" for index in range(count)]
     return tuple(
-        Tensor(name=name, datatype="BYTES" if index in text or name in text else "FP64", shape=(ANY,))
+        Tensor(name=name, datatype="BYTES", shape=(ANY,))
+        if index in text or name in text
+        else Tensor(name=name, datatype="FP64", shape=(ANY,), may_be_truths=of_frame)
         for index, name in enumerate(names)
     )
 
@@ -199,10 +202,17 @@ def _text_columns(first: Any) -> Iterator[int | str]:
         step = _first(transformer)
         if _reads_text(step):
             yield from columns
-        else:
-            for column, categories in zip(columns, getattr(step, "categories_", ()), strict=False):
-                if datatype_of(np.asarray(categories).dtype) == "BYTES":
-                    yield column
+            continue
+        for column, learned in zip(columns, _learned(step), strict=False):
+            if datatype_of(np.asarray(learned).dtype) == "BYTES":
+                yield column
+
+
+def _learned(step: Any) -> Sequence[Any]:
+    """Of each column what an encoder met in it, or what an imputer puts where nothing is."""
+    return next(
+        (found for name in ("categories_", "statistics_") if len(found := getattr(step, name, ()))), ()
+    )
 
 
 def _branches(first: Any) -> Iterator[tuple[Any, list[int | str]]]:

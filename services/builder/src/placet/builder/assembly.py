@@ -61,7 +61,8 @@ class ImagePlan:
 
     `format` and `model` are what is loaded. Of an MLflow folder that is a file inside: `declared_format` is what
     placet.yaml says then, `columns` those of the frame that the model wants, and `left_out` the requirements that only
-    MLflow itself has. `card`, `purpose` and `data` are told beside the image and are not in it.
+    MLflow itself has. `in_frames`: its file says that it takes no mere arrays. `card`, `purpose` and `data` are told
+    beside the image and are not in it.
     """
 
     project: str
@@ -76,6 +77,7 @@ class ImagePlan:
     builder_version: str
     declared_format: str | None = None
     columns: tuple[Column, ...] = ()
+    in_frames: bool = False
     left_out: frozenset[str] = frozenset()
     card: Card | None = None
     purpose: str | None = None
@@ -248,7 +250,8 @@ def _needed(plan: ImagePlan, asked: Set[str]) -> tuple[str, ...]:
         needed = (*needed, "skops>=0.13")
     if plan.model.endswith(".safetensors"):
         needed = (*needed, "safetensors>=0.5")
-    return (*needed, "pandas") if plan.columns and plan.format == "sklearn" else needed
+    takes_frame = plan.format == "sklearn" and (plan.columns or plan.in_frames)
+    return (*needed, "pandas") if takes_frame else needed
 
 
 def _as_asked(needed: Requirement, asked: Set[str]) -> str:

@@ -38,6 +38,7 @@ from placet.deployer.placements import (
 )
 from placet.deployer.ports import Instance, InstanceSpec, Ports
 from placet.deployer.queries import Known
+from placet.deployer.remedies import remedy
 from placet.deployer.samples import difference
 from placet.errors import PlacetError, Refused, Unavailable, Unreadable
 from placet.events import Clock, Finish, Job, UnitOfWork, Worker
@@ -49,7 +50,6 @@ ASK_EVERY = 0.05
 """Seconds between two questions whether an instance is ready."""
 KEPT_LOGS = 3
 """Instances of a project whose logs stay after they ended."""
-IN_VAIN = "see `placet logs`; then deploy again"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,16 +144,10 @@ class Jobs:
             found = await self._find(instance.id)
             if found is None or not found.is_running:
                 why = found.why if found and found.why else "it ended"
-                raise Refused(
-                    f"{instance.project} did not start: {why}{await self._last_words(instance.id)}",
-                    fix=IN_VAIN,
-                )
+                raise await self._in_vain(instance, f"{instance.project} did not start: {why}")
             if time.monotonic() > deadline:
-                raise Refused(
-                    f"{instance.project} was not ready within {self.patience.ready:g} s"
-                    f"{await self._last_words(instance.id)}",
-                    fix=IN_VAIN,
-                )
+                why = f"{instance.project} was not ready within {self.patience.ready:g} s"
+                raise await self._in_vain(instance, why)
             await asyncio.sleep(ASK_EVERY)
 
     async def _ask_sample(self, known: Known, instance: Instance) -> None:
@@ -161,7 +155,12 @@ class Jobs:
         sample = await self.ports.images.sample(known.certified.repository, known.certified.image)
         if sample is None:
             return
-        answer = await self.ports.probe.predict(instance.endpoint, sample.request)
+        try:
+            answer = await self.ports.probe.predict(instance.endpoint, sample.request)
+        except Refused as refusal:
+            written = await self.ports.host.last_words(instance.id)
+            fix = remedy(refusal.detail, written, known.project)
+            raise Refused(refusal.detail, fix=fix) from refusal
         wrong = difference(sample.response, answer, sample.tolerance)
         if wrong:
             raise Refused(
@@ -179,9 +178,11 @@ class Jobs:
                 fix="raise resources.memory in placet.yaml, then deploy again",
             )
 
-    async def _last_words(self, id: str) -> str:
-        words = await self.ports.host.last_words(id)
-        return f"; it said last:\n{words}" if words else ""
+    async def _in_vain(self, instance: Instance, why: str) -> Refused:
+        """With its last words."""
+        words = await self.ports.host.last_words(instance.id)
+        said = f"; it said last:\n{words}" if words else ""
+        return Refused(f"{why}{said}", fix=remedy(why, words, instance.project))
 
     async def _find(self, id: str) -> Instance | None:
         return next((each for each in await self.ports.host.list() if each.id == id), None)

@@ -23,10 +23,10 @@ from placet.deployer.domain import (
     in_mebibytes,
     stream,
 )
-from placet.deployer.jobs import IN_VAIN
 from placet.deployer.placements import Placements, Settle, settle
 from placet.deployer.ports import Instance, Ports, instance_id
 from placet.deployer.queries import Known
+from placet.deployer.remedies import remedy
 from placet.events import Context, UnitOfWork, Wiring, transact
 from placet.events.codec import timestamp
 from placet.events.envelope import Actor
@@ -156,7 +156,7 @@ class Reconciliation:
                     release=known.release,
                     why=f"{known.project} ended {DEATHS} times in a row: {why}"
                     + (f"; it said last:\n{words}" if words else ""),
-                    fix=IN_VAIN,
+                    fix=remedy(why, words, known.project),
                 ),
             )
 

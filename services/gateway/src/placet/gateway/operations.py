@@ -211,7 +211,7 @@ def advance(operation: Operation, event: Heard, at: str) -> Operation:
                 certificate=event.certificate,
                 release=event.release,
             )
-            return _reach(started, "live", at, "answered its sample request")
+            return _reach(started, "live", at, "ready; its sample, if it has one, answered as expected")
         case deployer.ModelFailed():
             return _end(operation, "failed", "live", at, event.why, Refusal(why=event.why, fix=event.fix))
         case deployer.ModelStopped():
