@@ -46,7 +46,14 @@ from placet.projects.onnx_files import outside_data
 from placet.projects.pickles import Finding, Scan, scan_pickle
 from placet.projects.pins import Pins, pins, requirements_text
 from placet.projects.pt2_files import program_problems, torch_operators
-from placet.projects.python_files import PythonModel, read_module, read_python
+from placet.projects.python_files import (
+    PythonModel,
+    no_python,
+    read_imports,
+    read_module,
+    read_python,
+    syntax_problem,
+)
 from placet.projects.skops_files import trusted_types, untrusted_types
 
 __all__ = [
@@ -85,6 +92,7 @@ __all__ = [
     "initial_manifest",
     "inspect_archive",
     "manifest_schema",
+    "no_python",
     "only_folder",
     "outside_data",
     "pack",
@@ -95,6 +103,7 @@ __all__ = [
     "project_files",
     "project_name",
     "read_dockerfile",
+    "read_imports",
     "read_mlflow_model",
     "read_module",
     "read_one",
@@ -105,6 +114,7 @@ __all__ = [
     "requirements_text",
     "scan_pickle",
     "served",
+    "syntax_problem",
     "torch_operators",
     "trial_manifest",
     "trusted_types",
