@@ -7,6 +7,7 @@ free text stands outside `personal`, which rules may compare and no sentence may
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -20,6 +21,7 @@ from packaging.utils import canonicalize_name
 from placet.errors import Refused
 from placet.projects import (
     DOCKERFILE,
+    FORMATS,
     MLFLOW,
     MLMODEL,
     SAFETENSORS,
@@ -173,6 +175,7 @@ def _model(manifest: Manifest, look: _Look, files: dict[str, Path]) -> Facts:
     artifact = files.get(loaded.path) if loaded else None
     return {
         "format": said.format,
+        "nearest": _nearest_format(said.format),
         "path": said.path,
         "file": loaded.path if loaded else "",
         "present": look.is_present,
@@ -183,6 +186,12 @@ def _model(manifest: Manifest, look: _Look, files: dict[str, Path]) -> Facts:
         "unserved": look.unserved,
         "problems": _problems(said, loaded, files) if artifact and loaded else [],
     }
+
+
+def _nearest_format(name: str) -> str:
+    """The format that was probably meant by a name that is none; empty for one that is, and for what is like none."""
+    known = {MLFLOW, *(row.name for row in FORMATS)}
+    return "" if name in known else next(iter(difflib.get_close_matches(name, sorted(known), n=1)), "")
 
 
 def _is_folder_of_its_own(manifest: Manifest, files: dict[str, Path]) -> bool:
