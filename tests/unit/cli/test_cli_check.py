@@ -33,7 +33,7 @@ def test_a_good_project_would_be_cleared_by_every_rule_and_nothing_is_sent(
         rule.id
         for policy in load_shipped()
         for rule in policy.rules
-        if rule.stage == "submit" and policy.id not in ("trials", "dockerfiles")
+        if rule.stage == "submit" and policy.id not in ("trials", "dockerfiles", "python-models")
     }
     assert {verdict["rule"] for verdict in ended.document["verdicts"]} == rules
     assert {verdict["result"] for verdict in ended.document["verdicts"]} == {"pass"}
@@ -81,6 +81,13 @@ def test_a_hostile_pickle_is_refused_and_never_loaded(placet: Placet, tmp_path: 
     ended = placet("check", str(folder), "--json")
     assert ended.status == 1
     assert any("pickle" in refusal["rule"] for refusal in ended.document["refusals"])
+
+
+def test_what_no_writing_mends_is_told_first(placet: Placet, bare: Path) -> None:
+    (bare / "model.skops").unlink()
+    refusals = placet("check", str(bare), "--json").document["refusals"]
+    assert refusals[0]["rule"] == "model.file-matches"
+    assert any(each["rule"].startswith("governance.") for each in refusals[1:])
 
 
 def test_ten_faults_are_told_in_one_list(placet: Placet, tmp_path: Path) -> None:

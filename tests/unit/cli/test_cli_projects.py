@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import shutil
 import zipfile
 from collections.abc import Callable
@@ -28,6 +29,8 @@ from xgboost import XGBRegressor
 from tests.support.ordinary_user import an_ordinary_user
 from tests.unit.cli.conftest import EXAMPLE, MANIFEST, Placet
 from tests.unit.client.fake_platform import FakePlatform
+
+MLFLOW = Path(__file__).parents[2] / "mlflow_folders"
 
 
 def model_folder(path: Path) -> Path:
@@ -176,6 +179,28 @@ def test_what_init_says_of_a_sample_makes_one_that_the_model_answers(
     assert difference(sample["response"], answer, 1e-6) is None
 
 
+@pytest.mark.parametrize(
+    ("name", "file", "fix"),
+    [
+        ("model.joblib", "model.joblib", "skops.io.dump"),
+        ("wine", "wine/model.pkl", 'serialization_format="skops"'),
+    ],
+)
+def test_init_says_first_that_a_pickle_will_be_refused(
+    placet: Placet, tmp_path: Path, name: str, file: str, fix: str
+) -> None:
+    folder = tmp_path / "pickled"
+    folder.mkdir()
+    if name == "wine":
+        shutil.copytree(MLFLOW / "pickled", folder / "wine")
+    else:
+        (folder / name).write_bytes(pickle.dumps([1]))
+    said = placet("init", str(folder)).err
+    assert said.startswith(f"placet: model.pickle-by-exception: {file} is written as ")
+    assert "and will be refused" in said
+    assert fix in said.partition("still to fill in")[0]
+
+
 def test_init_tells_what_the_code_of_a_model_says_and_runs_none_of_it(placet: Placet, tmp_path: Path) -> None:
     folder = tmp_path / "code"
     folder.mkdir()
@@ -187,10 +212,13 @@ def test_init_tells_what_the_code_of_a_model_says_and_runs_none_of_it(placet: Pl
     ended = placet("init", str(folder), "--json")
     assert ended.err.startswith(
         "code: a python model in model.py\n"
-        "it cannot be served yet: class Model has no method predict(self, inputs)\n"
+        "wrote requirements.txt, which names no package yet; a model that needs none leaves it so\n"
         "it imports numpy, torch: their packages belong in requirements.txt\n"
+        "it cannot be served yet: class Model has no method predict(self, inputs)\n"
     )
-    assert "requirements" in ended.document["missing"]
+    assert "requirements" not in ended.document["missing"]
+    assert (folder / "requirements.txt").read_text().startswith("# Written by `placet init`")
+    assert "imports torch, which requirements.txt does not name" in placet("check", str(folder)).err
     assert not (folder / "run").exists()
     assert not (tmp_path / "run").exists()
 

@@ -88,6 +88,9 @@ def test_a_project_is_fetched_out_of_an_image(
     assert ended.status == 0
     assert ended.document["directory"] == str(tmp_path / "back")
     assert (tmp_path / "back" / "model.skops").read_bytes() == (project / "model.skops").read_bytes()
+    digits = IMAGE.removeprefix("sha256:")
+    assert placet("fetch", digits[:8], str(tmp_path / "by-digits")).status == 0
+    assert "type sha256: and how it goes on" in placet("fetch", digits[:7]).err
     again = placet("fetch", IMAGE, str(tmp_path / "back"))
     assert again.status == 2
     assert "is there already" in again.err

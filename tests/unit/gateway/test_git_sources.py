@@ -96,6 +96,18 @@ async def test_what_is_no_project_is_refused_and_nothing_is_said_or_kept(
 ) -> None:
     repository.commit({"model.skops": b"PK"})
     is_problem(await deploy(gateway, server.url(repository)), 422, "no placet.yaml", "placet init")
+    is_problem(await deploy(gateway, server.url(repository)), 422, "no placet.yaml", "#subdirectory=FOLDER")
+    repository.commit({"models/churn/placet.yaml": MANIFEST, "models/churn/model.skops": b"PK"})
+    named = f"{server.url(repository)}@main#subdirectory=models/churn"
+    is_problem(
+        await deploy(gateway, f"{server.url(repository)}@main"), 422, "no placet.yaml at its top", named
+    )
+    is_problem(
+        await deploy(gateway, named.replace("models/churn", "models/nope")),
+        422,
+        "no folder models/nope",
+        "#subdirectory=",
+    )
     (repository.folder / "link").symlink_to("/etc/passwd")
     repository.commit(FILES)
     is_problem(await deploy(gateway, server.url(repository)), 422, "link")

@@ -214,7 +214,7 @@ async def test_a_dry_run_says_what_would_go_and_removes_nothing(world: World) ->
                     "repository": "models/churn",
                     "project": "churn",
                     "release": 1,
-                    "bytes": 0,
+                    "bytes": 7,
                     "why": "announced 0 days ago",
                 },
                 {
@@ -223,7 +223,7 @@ async def test_a_dry_run_says_what_would_go_and_removes_nothing(world: World) ->
                     "repository": "sources",
                     "project": "churn",
                     "release": None,
-                    "bytes": 0,
+                    "bytes": 5,
                     "why": f"{IMAGE} was made from it",
                 },
             ],

@@ -188,6 +188,22 @@ def test_a_folder_over_a_limit_is_refused_before_it_is_sent(folder: Path, tmp_pa
     assert not (tmp_path / "source.tar").exists()
 
 
+def test_what_is_too_large_is_named_before_any_of_it_is_packed(folder: Path, tmp_path: Path) -> None:
+    """Also where the archive could not be written: that is not even tried."""
+    (tmp_path / "source.tar").symlink_to("/dev/full")
+    with (folder / "weights.bin").open("wb") as sparse:
+        sparse.truncate(1300 * 1024**2)
+    with pytest.raises(TooLarge, match=r"^weights.bin has 1.27 GiB; the limit is 1 GiB; leave large files"):
+        pack(folder, tmp_path / "source.tar")
+    with (folder / "weights.bin").open("wb") as sparse, (folder / "more.bin").open("wb") as more:
+        sparse.truncate(600 * 1024**2)
+        more.truncate(500 * 1024**2)
+    with pytest.raises(
+        TooLarge, match=r"have 1.08 GiB together, weights.bin alone 600 MiB; the limit is 1 GiB"
+    ):
+        pack(folder, tmp_path / "source.tar")
+
+
 def test_two_files_that_differ_only_in_case_are_refused_when_packing(folder: Path, tmp_path: Path) -> None:
     (folder / "Model.skops").write_text("x")
     with pytest.raises(Refused, match="only in upper and lower case"):
@@ -402,16 +418,18 @@ def test_a_bomb_is_refused_in_little_memory(tmp_path: Path) -> None:
 
 def test_a_slow_bomb_is_refused_by_its_size(tmp_path: Path) -> None:
     limits = Limits(max_unpacked=1024**2, max_ratio=10**6)
-    assert "the limit is 1048576" in refusal(zeros(8 * 1024**2), tmp_path, limits)
+    assert "the limit is 1 MiB" in refusal(zeros(8 * 1024**2), tmp_path, limits)
 
 
 def test_every_limit_is_kept(tmp_path: Path) -> None:
     many = tar(*((f"f{number}", b"") for number in range(20)))
     assert "more than 10 members" in refusal(many, tmp_path, Limits(max_entries=10))
     (tmp_path / "place").rmdir()
-    assert "has 2000 bytes" in refusal(tar(("a", b"x" * 2000)), tmp_path, Limits(max_file=1000))
+    assert "has 1.96 KiB; the limit is 1000 bytes" in refusal(
+        tar(("a", b"x" * 2000)), tmp_path, Limits(max_file=1000)
+    )
     (tmp_path / "place").rmdir()
-    assert "the limit is 4096" in refusal(tar(("a", b"x" * 9000)), tmp_path, Limits(max_archive=4096))
+    assert "the limit is 4 KiB" in refusal(tar(("a", b"x" * 9000)), tmp_path, Limits(max_archive=4096))
 
 
 def test_headers_without_members_end_somewhere(tmp_path: Path) -> None:

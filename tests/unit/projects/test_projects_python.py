@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from placet.errors import Refused
 from placet.projects import recognise, recognise_file
 from placet.projects.python_files import DATATYPES, read_python
 from placet.runtime import signature
@@ -55,6 +56,13 @@ def test_other_code_of_a_project_is_none(tmp_path: Path) -> None:
     written(tmp_path, "class Models:\n    pass\n", "others.py")
     found = recognise(tmp_path)
     assert (found.format, found.serialization, found.path) == ("python", "python", "model.py")
+
+
+def test_of_a_folder_whose_one_model_cannot_be_parsed_the_line_is_told(tmp_path: Path) -> None:
+    written(tmp_path, WHOLE.replace("return {}", "return {"))
+    with pytest.raises(Refused, match=r"^model.py, line 14: SyntaxError: '{' was never closed") as refused:
+        recognise(tmp_path)
+    assert refused.value.fix == "mend the code of the model"
 
 
 def test_nothing_of_it_is_run(tmp_path: Path) -> None:

@@ -76,6 +76,58 @@ def test_a_bare_manifest_is_told_everything_that_is_missing(folder: Path, engine
     }
 
 
+@pytest.mark.parametrize(
+    ("code", "why"),
+    [
+        (
+            "class Model:\n    inputs = {'a': 'FP64'\n",
+            "model.py cannot be served: line 2: SyntaxError: '{' was never closed",
+        ),
+        ("clas Model:\n", "model.py cannot be served: line 1: SyntaxError: invalid syntax"),
+        ("class Modell:\n    pass\n", "model.py cannot be served: it has no class Model"),
+        ("class Model(nn.Module):\n    pass\n", "its class Model is a module of PyTorch"),
+    ],
+)
+def test_what_is_wrong_with_a_models_code_is_said_alone(
+    folder: Path, engine: Engine, code: str, why: str
+) -> None:
+    """And not that it looks like no model, so that it may be a pickle."""
+    (folder / "model.py").write_text(code)
+    found = broken(
+        folder,
+        manifest(folder, model={"format": "python", "path": "model.py", "sample": "sample.json"}),
+        engine,
+    )
+    assert list(found) == ["model.code-complete"]
+    assert why in found["model.code-complete"]
+
+
+def python_model(folder: Path, code: str, requirements: str) -> Manifest:
+    (folder / "model.py").write_text(
+        f"{code}\nclass Model:\n  inputs = {{'a': 'FP64'}}\n  outputs = {{'b': 'FP64'}}\n"
+        "  def load(self, folder): ...\n  def predict(self, inputs): ...\n"
+    )
+    (folder / "sample.json").write_text('{"request": {"inputs": [{"a": 1}]}, "response": {"outputs": [1]}}')
+    (folder / "requirements.txt").write_text(requirements)
+    said = {"format": "python", "path": "model.py", "sample": "sample.json"}
+    return manifest(folder, model=said, requirements="requirements.txt")
+
+
+def test_what_code_imports_and_no_requirement_names_is_warned_of(folder: Path, engine: Engine) -> None:
+    (folder / "cleaning").mkdir()
+    (folder / "cleaning/words.py").write_text("import nltk, yaml\nfrom cleaning import other\n")
+    (folder / "unused.py").write_text("import torch\n")
+    code = "import json, numpy, pandas as pd, cleaning.words, sklearn.svm, PIL\nfrom google.cloud import storage\n"
+    said = python_model(folder, code, "scikit_learn==1.7.2\nPyYAML==6.0.3\ngoogle-cloud-storage==3.4.0\n")
+    facts = gather_submit_facts(folder, said, now=NOW)
+    assert facts["requirements"]["unnamed"] == ["PIL", "nltk", "pandas"]
+    found = [each for each in engine.evaluate_sync(SHIPPED, "submit", facts) if not each.is_passed]
+    assert [(each.rule, each.is_refusal) for each in found] == [("build.imports-named", False)]
+    assert found[0].why == (
+        "the model's code imports PIL, nltk, pandas, which requirements.txt does not name"
+    )
+
+
 def test_a_program_of_pytorch_is_looked_into_wherever_it_lies(folder: Path, engine: Engine) -> None:
     (folder / "extra").mkdir()
     pt2(folder / "extra/old.pt2", program(node("torch.ops.aten.from_file.default")))
@@ -97,6 +149,8 @@ def test_weights_need_the_module_they_belong_to(folder: Path, engine: Engine) ->
     assert "there is no file net.py" in why(module="net.py")
     (folder / "net.py").write_text("class Model: pass\n")
     assert "net.py has no class Model(torch.nn.Module)" in why(module="net.py")
+    (folder / "net.py").write_text("class Model(nn.Module):\n  def forward(:\n")
+    assert "net.py, line 2: SyntaxError: invalid syntax" in why(module="net.py")
     (folder / "net.py").write_text(
         "class Model(nn.Module):\n    inputs = outputs = None\n    def forward(self, x): ...\n"
     )

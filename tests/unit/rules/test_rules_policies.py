@@ -216,7 +216,7 @@ def test_sentences_are_filled_in_with_values_people_can_read() -> None:
     template = (
         "{{ model.a }}|{{model.b}}|{{ model.c }}|{{ model.d }}|{{ model.e }}|{{ model.f }}|{{ model.z.z }}"
     )
-    assert filled_in(template, facts) == "x|yes|1, 2|none|nothing|0, 1, 2, 3, 4 and 4 more|nothing"
+    assert filled_in(template, facts) == "x|yes|1, 2|none|nothing|0, 1, 2, 3, 4, 5, 6, 7 and 1 more|nothing"
     assert len(filled_in("{{ model.g }}", facts)) == 120
 
 

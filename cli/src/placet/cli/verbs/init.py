@@ -15,14 +15,17 @@ from placet.cli.screen import Screen
 from placet.projects import (
     DOCKERFILE,
     MANIFEST_NAME,
+    MLFLOW,
     Manifest,
     Pins,
+    PythonModel,
     dump_manifest,
     pins,
     read_module,
     read_python,
     recognise_file,
     requirements_text,
+    served,
 )
 from placet.projects.formats import REQUIREMENTS_NAME, SeveralModels, initial_manifest
 from placet.projects.pins import origin
@@ -65,6 +68,11 @@ a true sample comes from the model itself, for example where it was trained:
   Path("sample.json").write_text(json.dumps(sample))"""
 
 
+_HOW_TO_UNPICKLE = {
+    MLFLOW: 'save it again with `mlflow.sklearn.save_model(model, "…", serialization_format="skops")`',
+    "sklearn": "save it again, `skops.io.dump(model, 'model.skops')`, and leave the pickle out",
+}
+
 _VOWELS = ("a", "e", "i", "o", "u", "mlflow", "xg")  # as they are spoken
 
 
@@ -78,13 +86,14 @@ def init(arguments: Namespace, screen: Screen) -> int:
         )
     manifest = _manifest(folder, arguments.model)
     found = _pins(folder, manifest)
-    if found is not None:
-        text = requirements_text(found, manifest.model.path)
+    packages = _packages(folder, manifest)
+    if text := _requirements(manifest, found, packages):
         with (folder / REQUIREMENTS_NAME).open("x", encoding="utf-8") as file:  # never over one that is there
             file.write(text)
         manifest = msgspec.structs.replace(manifest, requirements=REQUIREMENTS_NAME)
     target.write_text(dump_manifest(manifest), encoding="utf-8")
     missing = _missing(manifest)
+    _warn_of_a_pickle(folder, manifest, screen)
     of = manifest.model.format
     screen.note(
         f"{manifest.project}: {'an' if of.startswith(_VOWELS) else 'a'} {of} model in {manifest.model.path}"
@@ -92,6 +101,12 @@ def init(arguments: Namespace, screen: Screen) -> int:
     if found is not None:
         pinned = ", ".join(found.requirements)
         screen.note(f"wrote {REQUIREMENTS_NAME} with {pinned}: {origin(found, manifest.model.path)}")
+    elif text:
+        screen.note(
+            f"wrote {REQUIREMENTS_NAME}, which names no package yet; a model that needs none leaves it so"
+        )
+    if packages and (text or manifest.requirements is None):
+        screen.note(f"it imports {', '.join(packages)}: their packages belong in {REQUIREMENTS_NAME}")
     _tell_of_code(folder, manifest, screen)
     if (folder / DOCKERFILE).is_file():
         screen.note(
@@ -119,29 +134,58 @@ def init(arguments: Namespace, screen: Screen) -> int:
 
 
 def _pins(folder: Path, manifest: Manifest) -> Pins | None:
-    """What to write to a requirements.txt that is not there."""
+    """What the model's file says of a requirements.txt that is not there."""
     if manifest.requirements is not None:
         return None
     recognised = recognise_file(folder / manifest.model.path)
     return pins(folder / manifest.model.path, recognised) if recognised else None
 
 
+def _requirements(manifest: Manifest, found: Pins | None, packages: list[str]) -> str | None:
+    """What to write to a requirements.txt that is not there; none where only a person knows."""
+    if found is not None:
+        return requirements_text(found, manifest.model.path)
+    if manifest.requirements is not None or manifest.model.format != PYTHON:
+        return None
+    needs = f", for what {manifest.model.path} imports: {', '.join(packages)}" if packages else ""
+    return (
+        f"# Written by `placet init`: one name==version a line{needs}.\n"
+        "# The image has Python and NumPy without any.\n"
+    )
+
+
+def _packages(folder: Path, manifest: Manifest) -> list[str]:
+    """What the code of a model, or of the module for its weights, imports that is neither Python's nor its own."""
+    code = _code(folder, manifest)
+    path = folder / (manifest.model.module or manifest.model.path)
+    beside = {each.stem for each in path.parent.iterdir() if each.is_dir() or each.suffix == ".py"}
+    return [name for name in code.imports if name not in sys.stdlib_module_names | beside] if code else []
+
+
+def _code(folder: Path, manifest: Manifest) -> PythonModel | None:
+    if manifest.model.module:
+        return read_module(folder / manifest.model.module)
+    return read_python(folder / manifest.model.path) if manifest.model.format == PYTHON else None
+
+
+def _warn_of_a_pickle(folder: Path, manifest: Manifest, screen: Screen) -> None:
+    """Before anybody writes the rest, which would be in vain."""
+    loaded = served(folder, manifest.model)
+    if loaded.serialization in ("pickle", "joblib"):
+        screen.error(
+            f"{loaded.path} is written as {loaded.serialization}, and will be refused: a pickle is code",
+            rule="model.pickle-by-exception",
+            fix=_HOW_TO_UNPICKLE[manifest.model.format],
+        )
+
+
 def _tell_of_code(folder: Path, manifest: Manifest, screen: Screen) -> None:
     """Of a model in Python, or of the module for its weights, what its source says; nothing of it is run."""
-    path = folder / (manifest.model.module or manifest.model.path)
     if manifest.model.path.endswith(WEIGHTS) and manifest.model.module is None:
         screen.note(_HOW_TO_MODULE)
-    code = read_module(path) if manifest.model.module else None
-    if manifest.model.format == PYTHON:
-        code = read_python(path)
-    if code is None:
-        return
-    for problem in code.problems:
+    code = _code(folder, manifest)
+    for problem in code.problems if code else ():
         screen.note(f"it cannot be served yet: {problem}")
-    beside = {each.stem for each in path.parent.iterdir() if each.is_dir() or each.suffix == ".py"}
-    packages = [name for name in code.imports if name not in sys.stdlib_module_names and name not in beside]
-    if packages and manifest.requirements is None:
-        screen.note(f"it imports {', '.join(packages)}: their packages belong in {REQUIREMENTS_NAME}")
 
 
 def _manifest(folder: Path, model: str | None) -> Manifest:

@@ -138,7 +138,8 @@ class Image(Document, frozen=True, kw_only=True, rename="camel"):
 
 
 class GarbageItem(Document, frozen=True, kw_only=True):
-    """An image or a source in the registry, and why it is kept or not; `bytes` is what its removal frees."""
+    """An image or a source in the registry, and why it is kept or not; `bytes` is what its removal frees, or
+    what it takes if it is kept."""
 
     kind: str
     digest: str

@@ -46,7 +46,14 @@ from placet.projects.onnx_files import outside_data
 from placet.projects.pickles import Finding, Scan, scan_pickle
 from placet.projects.pins import Pins, pins, requirements_text
 from placet.projects.pt2_files import program_problems, torch_operators
-from placet.projects.python_files import PythonModel, read_module, read_python
+from placet.projects.python_files import (
+    PythonModel,
+    no_python,
+    read_imports,
+    read_module,
+    read_python,
+    syntax_problem,
+)
 from placet.projects.skops_files import needs_pandas, trusted_types, untrusted_types
 
 __all__ = [
@@ -86,6 +93,7 @@ __all__ = [
     "inspect_archive",
     "manifest_schema",
     "needs_pandas",
+    "no_python",
     "only_folder",
     "outside_data",
     "pack",
@@ -96,6 +104,7 @@ __all__ = [
     "project_files",
     "project_name",
     "read_dockerfile",
+    "read_imports",
     "read_mlflow_model",
     "read_module",
     "read_one",
@@ -106,6 +115,7 @@ __all__ = [
     "requirements_text",
     "scan_pickle",
     "served",
+    "syntax_problem",
     "torch_operators",
     "trial_manifest",
     "trusted_types",

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 import os
 import re
 import shutil
@@ -21,7 +22,7 @@ import tarfile
 import tempfile
 import unicodedata
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, NoReturn
@@ -172,14 +173,18 @@ def pack(
     complaints = complaints or Complaints()
     names = Names(limits)
     files: list[SourceFile] = []
+    paths = [
+        path
+        for path in _files_to_pack(folder, manifest, complaints)
+        if (folder / path).resolve() != out.resolve()
+    ]
+    _must_fit(folder, paths, limits)
     try:
         with out.open("wb") as raw:
             target = _Hashing(raw)
             with tarfile.open(fileobj=target, mode="w", format=tarfile.PAX_FORMAT) as tar:
-                for path in _files_to_pack(folder, manifest, complaints):
+                for path in paths:
                     name = _packed_name(PurePosixPath(path))
-                    if (folder / path).resolve() == out.resolve():
-                        continue
                     with complaints.file():
                         if manifest is not None and name == MANIFEST_NAME:
                             files.append(_add_content(tar, manifest, names.file(name)))
@@ -309,21 +314,45 @@ def _add_content(tar: tarfile.TarFile, content: bytes, name: str) -> SourceFile:
     return SourceFile(path=name, size=member.size)
 
 
+def _must_fit(folder: Path, paths: Sequence[Path], limits: Limits) -> None:
+    """Before anything is written: to pack what is too large takes long."""
+    sizes = {path: (folder / path).stat().st_size for path in paths if (folder / path).exists()}
+    if not sizes:
+        return
+    total, largest = sum(sizes.values()), max(sizes, key=sizes.__getitem__)
+    if sizes[largest] > limits.max_file:
+        raise _too_large(f"{largest.as_posix()} has {shown_size(sizes[largest])}", limits.max_file)
+    if total > min(limits.max_archive, limits.max_unpacked):
+        raise _too_large(
+            f"the files have {shown_size(total)} together, {largest.as_posix()} alone {shown_size(sizes[largest])}",
+            min(limits.max_archive, limits.max_unpacked),
+        )
+
+
+def shown_size(size: int) -> str:
+    """In the units that limits are given in; rounded up, so that what is over a limit never looks like it."""
+    for unit, name in ((1024**3, "GiB"), (1024**2, "MiB"), (1024, "KiB")):
+        if size >= unit:
+            return f"{math.ceil(size * 100 / unit) / 100:g} {name}"
+    return f"{size} bytes"
+
+
 def _check_size(size: int, limits: Limits) -> None:
     if size > limits.max_archive:
-        raise _too_large(f"the archive has {size} bytes", limits.max_archive)
+        raise _too_large(f"the archive has {shown_size(size)}", limits.max_archive)
 
 
 def check_total(total: int, limits: Limits) -> None:
     if total > limits.max_unpacked:
         raise _too_large(
-            f"the files have more than {limits.max_unpacked} bytes together", limits.max_unpacked
+            f"the files have more than {shown_size(limits.max_unpacked)} together", limits.max_unpacked
         )
 
 
 def _too_large(what: str, limit: int) -> TooLarge:
     return TooLarge(
-        f"{what}; the limit is {limit}", fix=f"leave large files that are no model out by {IGNORE_FILE}"
+        f"{what}; the limit is {shown_size(limit)}",
+        fix=f"leave large files that are no model out by {IGNORE_FILE}",
     )
 
 
@@ -629,7 +658,7 @@ def _member(name: str, size: int, kind: bytes, header: bytes, limits: Limits) ->
             raise _refusal(name, "is a folder with content")
         return _Member(plain.removesuffix("/"), 0, True, True)
     if size > limits.max_file:
-        raise _too_large(f"the archive's member '{_printable(name)}' has {size} bytes", limits.max_file)
+        raise _too_large(f"the archive's member '{_printable(name)}' has {shown_size(size)}", limits.max_file)
     return _Member(plain, size, False, bool(_octal(header[100:108], "mode") & 0o100))
 
 

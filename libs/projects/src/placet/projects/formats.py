@@ -21,7 +21,7 @@ from placet.projects.lightgbm_files import file_version
 from placet.projects.manifest import PROJECT_PATTERN, RESERVED_NAME, Governance, Manifest, Model, Resources
 from placet.projects.mlflow_models import FLAVOURS, MLMODEL, Column, read_mlflow_model
 from placet.projects.pt2_files import is_program
-from placet.projects.python_files import read_module, read_python
+from placet.projects.python_files import read_module, read_python, syntax_problem, would_be_python
 from placet.projects.safetensors_files import is_safetensors
 from placet.projects.skops_files import SCHEMA
 from placet.projects.xgboost_files import json_version, ubjson_version
@@ -96,6 +96,13 @@ def _models(folder: Path) -> list[Recognised]:
     misnamed: list[Path] = []
     single = [path for path in files if not any(path.is_relative_to(inside) for inside in of_mlflow)]
     refusals += [pickled for path in single if (pickled := _pickle_of_torch(folder, path.as_posix()))]
+    refusals += [
+        Refused(f"{path}, {problem}", fix="mend the code of the model")
+        for path in single
+        if path.suffix == ".py"
+        and would_be_python(folder / path)
+        and (problem := syntax_problem(folder / path))
+    ]
     for row in FORMATS:
         for path in filter(row.may_be, single):
             if _opened(folder / path) and row.looks_right(folder / path):

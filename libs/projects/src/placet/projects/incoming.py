@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from placet.errors import Refused, TooLarge
-from placet.projects.archive import DEFAULT_LIMITS, Limits, Names, check_total, unpack, write_new
+from placet.projects.archive import DEFAULT_LIMITS, Limits, Names, check_total, shown_size, unpack, write_new
 
 ZIP_MAGIC = b"PK\x03\x04"
 LEFT_BY_MACOS = "__MACOSX"
@@ -123,7 +123,8 @@ def _write_member(
         raise _refusal(name, "is compressed in another way than a zip's usual one")
     if member.file_size > limits.max_file:
         raise TooLarge(
-            f"the archive's member '{name}' has {member.file_size} bytes; the limit is {limits.max_file}"
+            f"the archive's member '{name}' has {shown_size(member.file_size)};"
+            f" the limit is {shown_size(limits.max_file)}"
         )
     with folder.file(name, is_executable=bool(mode & 0o100)) as write, archive.open(member) as content:
         while piece := content.read(_CHUNK):

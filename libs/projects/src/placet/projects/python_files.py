@@ -59,6 +59,48 @@ def read_module(path: Path) -> PythonModel | None:
     return _read(*found, _OF_MODULE) if found is not None and _is_module(found[0]) else None
 
 
+def no_python(path: Path) -> str:
+    """Why nothing is read from a Python file that somebody calls a model, in words."""
+    problem = syntax_problem(path)
+    if problem is None and read_module(path) is not None:
+        return (
+            f"its class {CLASS} is a module of PyTorch, for model.module, and model.path is for its weights"
+        )
+    return problem or f"it has no class {CLASS}"
+
+
+def read_imports(path: Path) -> tuple[str, ...]:
+    """The top-level names of the modules that any Python file imports; none of what is no Python."""
+    try:
+        if path.stat().st_size > _LARGEST:
+            return ()
+        tree = ast.parse(path.read_bytes())
+    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
+        return ()
+    return tuple(sorted(set(_imports(tree))))
+
+
+def syntax_problem(path: Path) -> str | None:
+    """Why Python cannot read a file, with the line; None if it can."""
+    try:
+        if path.stat().st_size > _LARGEST:
+            return f"it is larger than {_LARGEST} bytes"
+        ast.parse(path.read_bytes())
+    except SyntaxError as error:
+        return f"line {error.lineno or 1}: {type(error).__name__}: {error.msg}"
+    except (ValueError, RecursionError, MemoryError):
+        return "Python's parser cannot follow it"
+    return None
+
+
+def would_be_python(path: Path) -> bool:
+    """Whether somebody began a class `Model` in it, of which nobody knows more."""
+    try:
+        return path.stat().st_size <= _LARGEST and _ITS_CLASS.search(path.read_bytes()) is not None
+    except OSError:
+        return False
+
+
 def _read(model: ast.ClassDef, tree: ast.Module, methods: Mapping[str, str]) -> PythonModel:
     problems = tuple(_problems(model, methods))
     return PythonModel(

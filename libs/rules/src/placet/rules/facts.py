@@ -7,6 +7,7 @@ free text stands outside `personal`, which rules may compare and no sentence may
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -20,6 +21,7 @@ from packaging.utils import canonicalize_name
 from placet.errors import Refused
 from placet.projects import (
     DOCKERFILE,
+    FORMATS,
     MLFLOW,
     MLMODEL,
     PYTORCH,
@@ -29,6 +31,7 @@ from placet.projects import (
     Manifest,
     Recognised,
     Served,
+    no_python,
     outside_data,
     parse_card,
     program_problems,
@@ -40,11 +43,13 @@ from placet.projects import (
     recognise_file,
     scan_pickle,
     served,
+    syntax_problem,
     untrusted_types,
 )
 from placet.projects.card import MAX_CARD_BYTES
 from placet.projects.manifest import Model
 from placet.projects.pickles import JOBLIB_SUFFIXES, PICKLE_SUFFIXES, Finding
+from placet.rules import imports
 from placet.rules.fitting import MAX_SAMPLE_BYTES, Inputs, reference_problems, sample_problems, written_down
 
 Facts = dict[str, Any]
@@ -84,7 +89,7 @@ def gather_submit_facts(
         "scan": _scan(manifest, files),
         "sample": _sample(manifest, files, inputs),
         "reference": _reference(manifest, files, inputs),
-        "requirements": _requirements(manifest, files),
+        "requirements": _requirements(manifest, look, files),
         "build": _build(manifest, files),
         "platform": {"dockerfiles": dockerfiles},
         "resources": _resources(manifest),
@@ -153,9 +158,17 @@ def _look_at_model(folder: Path, manifest: Manifest, files: dict[str, Path]) -> 
     if said.path not in files and document not in files and not _is_folder_of_its_own(manifest, files):
         return _Look(is_present=False)
     try:
-        return _Look(is_present=True, recognised=recognise_at(folder, said.path), loaded=served(folder, said))
+        recognised = recognise_at(folder, said.path)
+        if recognised is None and _is_called_python(said):
+            recognised = Recognised(format=PYTHON, serialization=PYTHON, path=said.path)
+        return _Look(is_present=True, recognised=recognised, loaded=served(folder, said))
     except Refused as refusal:
         return _Look(is_present=True, unserved=refusal.detail[:MAX_REASON])
+
+
+def _is_called_python(said: Model) -> bool:
+    """By its manifest and its own name: what keeps it from being a model is in its code then, not in what it is."""
+    return said.format == PYTHON and PurePosixPath(said.path).suffix == ".py"
 
 
 def _model(manifest: Manifest, look: _Look, files: dict[str, Path]) -> Facts:
@@ -163,6 +176,7 @@ def _model(manifest: Manifest, look: _Look, files: dict[str, Path]) -> Facts:
     artifact = files.get(loaded.path) if loaded else None
     return {
         "format": said.format,
+        "nearest": _nearest_format(said.format),
         "path": said.path,
         "file": loaded.path if loaded else "",
         "present": look.is_present,
@@ -173,6 +187,12 @@ def _model(manifest: Manifest, look: _Look, files: dict[str, Path]) -> Facts:
         "unserved": look.unserved,
         "problems": _problems(said, loaded, files) if artifact and loaded else [],
     }
+
+
+def _nearest_format(name: str) -> str:
+    """The format that was probably meant by a name that is none; empty for one that is, and for what is like none."""
+    known = {MLFLOW, *(row.name for row in FORMATS)}
+    return "" if name in known else next(iter(difflib.get_close_matches(name, sorted(known), n=1)), "")
 
 
 def _is_folder_of_its_own(manifest: Manifest, files: dict[str, Path]) -> bool:
@@ -190,7 +210,7 @@ def _problems(said: Model, loaded: Served, files: dict[str, Path]) -> list[str]:
     """What keeps the model server from serving the Python that the model consists of, or needs."""
     if loaded.format == PYTHON:
         code = read_python(files[loaded.path])
-        return list(code.problems) if code else []
+        return list(code.problems) if code else [no_python(files[loaded.path])]
     if loaded.serialization != SAFETENSORS:
         return (
             [f"{said.module} is for weights alone, and {loaded.path} brings its own graph"]
@@ -204,7 +224,10 @@ def _problems(said: Model, loaded: Served, files: dict[str, Path]) -> list[str]:
     if said.module not in files:
         return [f"there is no file {said.module}, which placet.yaml names as the module"]
     module = read_module(files[said.module])
-    return list(module.problems) if module else [f"{said.module} has no class Model(torch.nn.Module)"]
+    if module is not None:
+        return list(module.problems)
+    broken = syntax_problem(files[said.module])
+    return [f"{said.module}, {broken}" if broken else f"{said.module} has no class Model(torch.nn.Module)"]
 
 
 def _scan(manifest: Manifest, files: dict[str, Path]) -> Facts:
@@ -297,12 +320,13 @@ def _json(path: Path) -> Any:
         return None
 
 
-def _requirements(manifest: Manifest, files: dict[str, Path]) -> Facts:
+def _requirements(manifest: Manifest, look: _Look, files: dict[str, Path]) -> Facts:
     name = manifest.requirements
     path = files.get(name) if name else None
     text = _text(path) if path else ""
     pins: dict[str, set[str]] = {}
     unpinned, unreadable, refused = [], [], []
+    named: list[str] = []
     if text is None:
         refused.append(f"no text in UTF-8 of at most {MAX_REQUIREMENTS_BYTES} bytes")
     for number, line in _requirement_lines(text or ""):
@@ -311,6 +335,7 @@ def _requirements(manifest: Manifest, files: dict[str, Path]) -> Facts:
         except InvalidRequirement:
             unreadable.append(f"line {number}")
             continue
+        named.append(requirement.name)
         if requirement.url is not None or requirement.name.lower().endswith(ARCHIVES):
             refused.append(f"{requirement.name}, by an address or a file")
         elif not _is_pinned(requirement):
@@ -327,7 +352,16 @@ def _requirements(manifest: Manifest, files: dict[str, Path]) -> Facts:
         "unpinned": unpinned,
         "unreadable": unreadable,
         "refused": refused,
+        "unnamed": _unnamed(manifest, look, files, named),
     }
+
+
+def _unnamed(manifest: Manifest, look: _Look, files: dict[str, Path], named: Sequence[str]) -> list[str]:
+    """What the code of a model in Python, or of the module for its weights, imports and no requirement brings."""
+    code = manifest.model.module or (
+        look.loaded.path if look.loaded and look.loaded.format == PYTHON else None
+    )
+    return imports.unnamed(code, files, named) if code in files else []
 
 
 def _build(manifest: Manifest, files: dict[str, Path]) -> Facts:

@@ -14,7 +14,7 @@ from typing import Any
 from placet.rules.expressions import FACTS, PERSONAL, nearest
 
 MAX_VALUE = 120
-MAX_LISTED = 5
+MAX_LISTED = 8
 
 _PLACEHOLDER = re.compile(r"\{\{\s*([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)\s*\}\}")
 

@@ -13,12 +13,14 @@ from placet.errors import Refused
 from placet.events import Actor, Context, UnitOfWork, Wiring, transact
 from placet.events.contracts.gateway import SourceUploaded
 from placet.gateway import projections as p
-from placet.gateway.git_address import parse
+from placet.gateway.git_address import GitAddress, parse
 from placet.gateway.ports import Ports
 from placet.gateway.queries import Queries
 from placet.gateway.uploads import Uploaded
 from placet.projects import (
+    MANIFEST_NAME,
     MAX_CARD_BYTES,
+    MLMODEL,
     Card,
     DocumentRefused,
     Limits,
@@ -88,6 +90,7 @@ class Intake:
             clone, archive = Path(folder) / "clone" / project_name(wanted.name), Path(folder) / "source.tar"
             clone.mkdir(parents=True)
             commit = await self._ports.repositories.check_out(wanted, clone)
+            await to_thread.run_sync(_must_hold_a_project, clone, wanted)
             packed = await self._ports.packing.pack(clone / wanted.subdirectory, archive, self._limits)
             return await self.keep(archive, packed.digest, actor, origin=wanted.at(commit))
 
@@ -143,6 +146,24 @@ class Intake:
                 work.put(p.results, source=source, number=number, metric=metric, value=result.value)
 
         await transact(self._wiring, SERVICE, context, change)
+
+
+def _must_hold_a_project(clone: Path, wanted: GitAddress) -> None:
+    """Else it is most likely in a folder of the repository's, which the address does not name."""
+    top = clone / wanted.subdirectory
+    if (top / MANIFEST_NAME).exists() or (top / MLMODEL).exists():
+        return
+    found = sorted(path.parent.relative_to(clone).as_posix() for path in top.rglob(MANIFEST_NAME))
+    fix = "run `placet init` in the project's folder, or name another one with #subdirectory=FOLDER"
+    if found:
+        ref = f"@{wanted.ref}" if wanted.ref else ""
+        others = f"; others are {', '.join(found[1:_MOST_NAMED])}" if found[1:] else ""
+        fix = f"name the project's folder: {wanted.url}{ref}#subdirectory={found[0]}{others}"
+    where = f"in {wanted.subdirectory}" if wanted.subdirectory else "at its top"
+    raise Refused(f"{wanted.url} has no {MANIFEST_NAME} {where}", fix=fix)
+
+
+_MOST_NAMED = 5
 
 
 def searchable(card: bytes) -> Card:

@@ -55,7 +55,8 @@ class Source:
 @dataclass(frozen=True, kw_only=True)
 class Item:
     """Something in the registry, and why it is kept or not. `bytes` is what its removal frees, as far as images
-    share; what artifacts beside images share with one another counts with each."""
+    share; what artifacts beside images share with one another counts with each. Of what is kept it is what the image or
+    source itself takes, shared or not."""
 
     kind: Literal["image", "source"]
     digest: str
@@ -85,7 +86,7 @@ def plan(images: Sequence[Image], sources: Sequence[Source], *, now: datetime, a
         if not image.is_there:
             continue
         if image.image in kept:
-            keep.append(_image(image, kept[image.image], 0))
+            keep.append(_image(image, kept[image.image], sum((image.blobs or {}).values())))
             continue
         freed = {blob: size for blob, size in (image.blobs or {}).items() if blob not in needed}
         needed |= freed.keys()  # what several share is freed once
@@ -94,9 +95,9 @@ def plan(images: Sequence[Image], sources: Sequence[Source], *, now: datetime, a
     made = {image.source: image.image for image in images if image.image in kept}
     for source in sources:
         if source.source in made:
-            keep.append(_source(source, f"{made[source.source]} was made from it", 0))
+            keep.append(_source(source, f"{made[source.source]} was made from it", source.size))
         elif now - source.asked_at < age:
-            keep.append(_source(source, f"asked for {_days(now - source.asked_at)} ago", 0))
+            keep.append(_source(source, f"asked for {_days(now - source.asked_at)} ago", source.size))
         else:
             why = f"no image of it is kept, and last asked for {_days(now - source.asked_at)} ago"
             remove.append(_source(source, why, source.size))
@@ -113,26 +114,26 @@ def _ground(image: Image, now: datetime, age: timedelta) -> str | None:
     return None
 
 
-def _image(image: Image, why: str, freed: int) -> Item:
+def _image(image: Image, why: str, size: int) -> Item:
     return Item(
         kind="image",
         digest=image.image,
         repository=image.repository,
         project=image.project,
         release=image.release,
-        bytes=freed,
+        bytes=size,
         why=why,
     )
 
 
-def _source(source: Source, why: str, freed: int) -> Item:
+def _source(source: Source, why: str, size: int) -> Item:
     return Item(
         kind="source",
         digest=source.source,
         repository=SOURCES,
         project=source.project,
         release=None,
-        bytes=freed,
+        bytes=size,
         why=why,
     )
 

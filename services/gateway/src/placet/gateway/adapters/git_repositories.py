@@ -86,7 +86,10 @@ class GitRepositories:
         entries = listed.split("\0")[:-1]
         if not entries:
             where = f"no folder {address.subdirectory}" if address.subdirectory else "no files"
-            raise Refused(f"{address.url} has {where} at {address.ref or 'its default branch'}")
+            raise Refused(
+                f"{address.url} has {where} at {address.ref or 'its default branch'}",
+                fix="name a folder that is there, …@ref#subdirectory=FOLDER, or another branch, tag or commit",
+            )
         size = 0
         for entry in entries:
             about, _, path = entry.partition("\t")
@@ -97,7 +100,10 @@ class GitRepositories:
                     fix="put its files into the repository itself",
                 )
             if path == address.subdirectory:
-                raise Refused(f"{path} is no folder of {address.url}")
+                raise Refused(
+                    f"{path} is no folder of {address.url}",
+                    fix="name the folder that the project is in, with #subdirectory=FOLDER",
+                )
             size += int(bytes_)
         if len(entries) > MAX_FILES or size > self._max_bytes:
             raise _too_large(address, f"{len(entries)} files of {size} bytes")
