@@ -80,6 +80,8 @@ def test_data_is_flat_or_nested(data: object) -> None:
         (request(data=[[1], [2, 3]]), "cannot be FP64 of shape"),
         (request(data=[1, 2], shape=[-1, -2]), "not of shape"),
         (request(data=[], shape=[]), "not of shape"),
+        (request(data=[], shape=[0, 2**60]), rf"input x has 0 values, which are not of shape \[0, {2**60}\]"),
+        (request(data=[], shape=[2**70, 0]), "input x has 0 values, which are not of shape"),
         (request(data=[1, 2], datatype="DOUBLE"), "DOUBLE; known are BOOL"),
         (request(data=[300, 1], datatype="UINT8"), "cannot be UINT8"),
         (request(parameters={"binary_data_size": 16}), "announces 16 bytes of data; 0 are left"),
@@ -103,6 +105,7 @@ def binary(
 @pytest.mark.parametrize(
     ("sent", "takes", "said"),
     [
+        (binary(b"", size=0, shape=(0, 2**60)), "FP64", "input x has 0 values, which are not of shape"),
         (binary(bytes(15), size=15), "FP64", "15 bytes, no multiple"),
         (binary(bytes(20), size=16), "FP64", "4 bytes of the body belong to no input"),
         (binary(b"\x05\0\0\0ab", size=6, datatype="BYTES"), "BYTES", "not a BYTES tensor"),

@@ -8,6 +8,7 @@ Pure: bytes to arrays and back, no HTTP and no model.
 from __future__ import annotations
 
 import struct
+from contextlib import suppress
 from functools import lru_cache
 from math import prod
 from typing import Annotated, Any, Literal
@@ -289,11 +290,14 @@ def _dtype(tensor: InputTensor) -> np.dtype[Any]:
 
 
 def _shaped(array: Array, tensor: InputTensor) -> Array:
-    if min(tensor.shape, default=0) < 0 or prod(tensor.shape) != array.size or not tensor.shape:
-        raise unreadable(
-            f"input {tensor.name} has {array.size} values, which are not of shape {list(tensor.shape)}"
-        )
-    return array.reshape(tensor.shape)
+    if tensor.shape and min(tensor.shape) >= 0 and prod(tensor.shape) == array.size:
+        with suppress(
+            ValueError, OverflowError
+        ):  # of [0, 2**60], whose other dimensions are too many to count
+            return array.reshape(tensor.shape)
+    raise unreadable(
+        f"input {tensor.name} has {array.size} values, which are not of shape {list(tensor.shape)}"
+    )
 
 
 def _texts(tensor: InputTensor, raw: memoryview) -> Array:
