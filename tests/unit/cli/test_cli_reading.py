@@ -39,11 +39,24 @@ def test_list_of_nothing_is_an_empty_list(placet: Placet, platform: FakePlatform
 
 def test_list_of_images(placet: Placet, platform: FakePlatform) -> None:
     platform.images = [
-        {"image": IMAGE, "project": "wine", "release": 1, "format": "sklearn", "certificate": None}
+        {
+            "image": IMAGE,
+            "project": "wine",
+            "release": 1,
+            "format": "sklearn",
+            "certificate": None,
+            "served": "never",
+            "indexedAt": "2026-01-31T12:00:59.123Z",
+            "owner": "ada@example.org",
+            "metrics": [{"metric": "accuracy", "value": 0.9}],
+        }
     ]
     listed = placet("list", "--images", "--json").document["images"][0]
     assert {"image", "project", "release", "format", "certificate"} <= set(listed)
-    assert placet("list", "--images").out.splitlines()[1].split() == [IMAGE, "wine", "1", "sklearn", "-"]
+    assert listed["metrics"] == [{"metric": "accuracy", "value": 0.9}]
+    assert placet("list", "--images").out.splitlines()[1].split() == [
+        *(IMAGE, "wine", "1", "sklearn", "never", "2026-01-31T12:00Z", "ada@example.org", "-")
+    ]
 
 
 def test_images_are_searched_by_what_is_asked_of_them(placet: Placet, platform: FakePlatform) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 import sqlalchemy as sa
+from placet.events.contracts.deployer import ModelStopped
 from placet.events.contracts.gateway import SourceUploaded
 from placet.events.contracts.indexer import SourceCollected
 from placet.events.store import Run, Unit
@@ -16,7 +17,7 @@ from placet.gateway import projections as p
 from placet.gateway.ports import Labelled, Referrer
 
 from tests.unit.gateway.harness import Gateway
-from tests.unit.gateway.roads import certified, indexed
+from tests.unit.gateway.roads import certified, indexed, started
 from tests.unit.gateway.test_gateway_api import archive, digest_of, is_problem
 
 CARD = """---
@@ -128,6 +129,24 @@ async def test_a_certificate_that_ends_is_found_as_expired(gateway: Gateway, she
         ("churn", "expired"),
         ("old-churn", "expired"),
     ]
+
+
+async def test_images_tell_whether_they_serve_or_ever_did_and_what_was_measured(
+    gateway: Gateway, shelf: dict[str, str]
+) -> None:
+    async def served() -> dict[str, str]:
+        shown = (await gateway.read("/v1/images"))["images"]
+        return {image["project"]: image["served"] for image in shown}
+
+    assert set((await served()).values()) == {"never"}
+    for name in ("churn", "old-churn"):
+        await gateway.command({"command": "deploy", "source": {"image": shelf[name]}})
+        await gateway.hear(changed(started(project=name), image=shelf[name]), "operation")
+    await gateway.hear(ModelStopped(project="old-churn", release=1, request=2), "operation")
+    assert await served() == {"churn": "now", "old-churn": "before", "digits": "never"}
+    image = await gateway.read(f"/v1/images/{shelf['churn']}")
+    assert image["metrics"] == [{"metric": "accuracy", "value": 0.95}, {"metric": "f1", "value": 0.5}]
+    assert image["indexedAt"].startswith("2026-")
 
 
 @pytest.mark.parametrize(

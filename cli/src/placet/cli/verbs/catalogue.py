@@ -23,9 +23,18 @@ async def list_all(arguments: Namespace, screen: Screen) -> int:
         if arguments.images:
             images = await platform.images(**searched)
             screen.table(
-                ("IMAGE", "PROJECT", "RELEASE", "FORMAT", "CERTIFICATE"),
+                ("IMAGE", "PROJECT", "RELEASE", "FORMAT", "SERVED", "INDEXED", "OWNER", "CERTIFICATE"),
                 [
-                    (image.image, image.project, image.release, image.format, _certificate(image))
+                    (
+                        image.image,
+                        image.project,
+                        image.release,
+                        image.format,
+                        image.served,
+                        image.indexed_at and f"{image.indexed_at[:16]}Z",
+                        image.owner,
+                        _certificate(image),
+                    )
                     for image in images
                 ],
             )

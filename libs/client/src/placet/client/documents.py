@@ -122,8 +122,16 @@ class ModelDetail(Model, frozen=True, kw_only=True):
     operation: Operation | None = None
 
 
+class Measured(Document, frozen=True, kw_only=True):
+    """What a model card says was measured."""
+
+    metric: str
+    value: float
+
+
 class Image(Document, frozen=True, kw_only=True, rename="camel"):
-    """`certificate_state` is valid, expired or none. What `vanished` is no longer in the registry."""
+    """`certificate_state` is valid, expired or none. What `vanished` is no longer in the registry. A model of it is
+    `served` now, was before, or never."""
 
     image: str
     repository: str | None = None
@@ -134,6 +142,9 @@ class Image(Document, frozen=True, kw_only=True, rename="camel"):
     certificate: str | None = None
     certificate_state: str | None = None
     owner: str | None = None
+    indexed_at: str | None = None
+    served: str | None = None
+    metrics: tuple[Measured, ...] = ()
     vanished: bool = False
 
 

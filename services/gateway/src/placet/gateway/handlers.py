@@ -55,6 +55,7 @@ async def on_image_indexed(heard: Heard[indexer.ImageIndexed], work: UnitOfWork,
         # Indexed again, for another release or since it came back: what is shown of it stays the first one's.
         work.run(sa.update(p.images).where(p.images.c.image == image.image).values(vanished=False))
         return
+    work.put(p.histories, image=image.image, indexed_at=heard.event.time)
     theirs = sa.and_(p.certificates.c.image == image.image, p.certificates.c.project == image.project)
     certificate = await reads.rows(sa.select(p.certificates.c.certificate).where(theirs))
     work.put(
@@ -76,7 +77,8 @@ async def on_image_vanished(heard: Heard[indexer.ImageVanished], work: UnitOfWor
 
 
 async def on_image_collected(heard: Heard[indexer.ImageCollected], work: UnitOfWork, reads: Reads) -> None:
-    work.run(sa.delete(p.images).where(p.images.c.image == heard.data.image))
+    for table in (p.images, p.histories):
+        work.run(sa.delete(table).where(table.c.image == heard.data.image))
 
 
 async def on_source_collected(heard: Heard[indexer.SourceCollected], work: UnitOfWork, reads: Reads) -> None:
@@ -112,6 +114,7 @@ async def on_certificate_issued(
 async def on_model_started(heard: Heard[deployer.ModelStarted], work: UnitOfWork, reads: Reads) -> None:
     by = await _move_on(heard, work, reads)
     started = heard.data
+    work.put(p.histories, image=started.image, live_at=heard.event.time)
     _set(
         work,
         started.project,

@@ -86,6 +86,15 @@ images = sa.Table(
     sa.Column("vanished", sa.Boolean, nullable=False),
 )
 
+histories = sa.Table(
+    "histories",
+    TABLES,
+    # Of an image: when it was indexed first, and when a model of it went live last.
+    sa.Column("image", sa.Text, primary_key=True),
+    sa.Column("indexed_at", sa.Text),
+    sa.Column("live_at", sa.Text),
+)
+
 certificates = sa.Table(
     "certificates",
     TABLES,

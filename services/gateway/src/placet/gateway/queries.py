@@ -114,13 +114,32 @@ class Queries:
         query = _IMAGES.where(*search.conditions(now)).order_by(p.images.c.image).limit(limit)
         if after is not None:
             query = query.where(p.images.c.image > after)
-        return [_image(row, now) for row in await self._store.rows(query)]
+        return await self._with_metrics([_image(row, now) for row in await self._store.rows(query)])
 
     async def image(self, digest: str, *, now: str) -> dict[str, Any]:
         rows = await self._store.rows(_IMAGES.where(p.images.c.image == digest))
         if not rows:
             raise Unknown(f"no image {digest} is in the registry's index", fix="see `placet list --images`")
-        return _image(rows[0], now)
+        [image] = await self._with_metrics([_image(rows[0], now)])
+        return image
+
+    async def _with_metrics(self, images: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Each with what its card says was measured, as it is searched by."""
+        table = p.results
+        sources = {image["source"] for image in images}
+        query = sa.select(table).where(table.c.source.in_(sources)).order_by(table.c.source, table.c.number)
+        measured = await self._store.rows(query)
+        return [
+            {
+                **image,
+                "metrics": [
+                    {"metric": row.metric, "value": row.value}
+                    for row in measured
+                    if row.source == image["source"]
+                ],
+            }
+            for image in images
+        ]
 
     async def formats(self) -> set[str]:
         """Those of the images that are here."""
@@ -217,19 +236,36 @@ def _is_measured(wanted: Measure) -> sa.ColumnElement[bool]:
     assert_never(wanted.comparison)
 
 
+_SERVES = sa.exists(
+    sa.select(p.models.c.project).where(p.models.c.image == p.images.c.image, p.models.c.state == "live")
+)
 _IMAGES = (
-    sa.select(p.images, p.sources.c.owner, p.certificates.c.not_after)
+    sa.select(
+        p.images,
+        p.sources.c.owner,
+        p.certificates.c.not_after,
+        p.histories.c.indexed_at,
+        p.histories.c.live_at,
+        _SERVES.label("serves"),
+    )
     .join_from(p.images, p.sources, p.images.c.source == p.sources.c.source, isouter=True)
     .join(p.certificates, p.images.c.certificate == p.certificates.c.certificate, isouter=True)
+    .join(p.histories, p.images.c.image == p.histories.c.image, isouter=True)
 )
-"""Images, each with who answers for its source and how long its certificate holds."""
+"""Images, each with who answers for its source, how long its certificate holds, and whether it serves or ever did."""
 
 
 def _image(row: sa.Row[Any], now: str) -> dict[str, Any]:
     shown = dict(row._mapping)
     not_after = shown.pop("not_after")
     state: CertificateState = "none" if not_after is None else "valid" if not_after > now else "expired"
-    return {**shown, "certificateState": state}
+    was_live, serves = shown.pop("live_at") is not None, shown.pop("serves")
+    return {
+        **shown,
+        "certificateState": state,
+        "indexedAt": shown.pop("indexed_at"),
+        "served": "now" if serves else "before" if was_live else "never",
+    }
 
 
 def _no_project(name: str) -> Unknown:
