@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from html import unescape
 
 import aiohttp
 import pytest
@@ -108,6 +109,18 @@ async def test_of_a_model_that_asks_for_tokens_the_page_shows_nothing_but_takes_
             '{"inputs":{"a":[[0,0,0]],"b":[[0,0,0]]}}'
         )
         assert re.fullmatch(r'200, \d+ ms\n\{"outputs":\[\[0\.0,0\.0,0\.0\]\]\}', await answered(page))
+
+
+def test_its_links_lead_somewhere_and_its_example_of_the_protocol_is_answered(points: Served) -> None:
+    text = points.client.get("/docs").text
+    links = re.findall(r'href="([^"]+)"', text)
+    assert links == ["v2/models/points", "openapi.json", "v2/health/ready", "metrics"]
+    assert {points.client.get(f"/{link}").status_code for link in links} == {200}
+
+    example = re.search(r"/v2/models/points/infer .*?-d '(.*?)'", unescape(text), re.DOTALL)
+    assert example is not None
+    answer = points.client.post("/v2/models/points/infer", content=example[1])
+    assert (answer.status_code, answer.json()["outputs"][0]["data"]) == (200, ["near"])
 
 
 def test_only_who_read_the_page_can_ask_from_another_origin(points: Served) -> None:

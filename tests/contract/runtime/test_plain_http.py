@@ -55,7 +55,17 @@ def test_a_graph_with_several_inputs_takes_them_by_name(sums: Served) -> None:
         ('{"inputs": []}', 422, "inputs has no rows"),
         ('{"inputs": {"length": [1]}}', 422, "inputs lacks width; this model takes length, width"),
         ('{"inputs": {"length": [1], "width": [1], "w": [1]}}', 422, "inputs has extra w; this model takes"),
-        ('{"inputs": {"length": [1], "width": [1, 2]}}', 422, "the columns differ in length"),
+        (
+            '{"inputs": {"length": [1], "width": [1, 2]}}',
+            422,
+            "the columns differ in length: width has 2 values and length has 1",
+        ),
+        ('{"inputs": {"length": [], "width": []}}', 422, "the column length is empty"),
+        (
+            '{"inputs": [{"length": 1, "wdth": 1}]}',
+            422,
+            "row 0 lacks width and has extra wdth; this model takes",
+        ),
         (
             '{"inputs": [{"length": 1, "width": 2}, {"length": 1}]}',
             422,

@@ -14,6 +14,7 @@ from html import escape
 
 import msgspec
 
+from placet.runtime import inference_protocol
 from placet.runtime.signature import Signature, Tensor
 
 _STYLE = """
@@ -122,6 +123,7 @@ def page(
     )
     facts = f"release {release or '-'}, served from {signature.platform}"
     protocol = f"{address}/v2/models/{project}"
+    infer = f"curl {protocol}/infer{token} \\\n  {content} \\\n  -d '{_compact(inference_protocol.example(signature))}'"
     return _document(
         project,
         facts,
@@ -136,14 +138,21 @@ def page(
 <h2>Gives</h2>
 {_table(signature.outputs)}
 <h2>Other ways in</h2>
+<p>By the Open Inference Protocol v2, in JSON or binary:</p>
+<pre>{escape(infer)}</pre>
 <table>
-<tr><td>Open Inference Protocol v2, JSON or binary</td><td><code>{escape(protocol)}/infer</code></td></tr>
-<tr><td>Inputs and outputs, for machines</td><td><code>{escape(protocol)}</code></td></tr>
-<tr><td>OpenAPI</td><td><code>{escape(address)}/openapi.json</code></td></tr>
-<tr><td>Ready</td><td><code>{escape(address)}/v2/health/ready</code></td></tr>
-<tr><td>Metrics</td><td><code>{escape(address)}/metrics</code></td></tr>
+{_link("Inputs and outputs, for machines", f"v2/models/{project}", address)}
+{_link("OpenAPI", "openapi.json", address)}
+{_link("Ready", "v2/health/ready", address)}
+{_link("Metrics", "metrics", address)}
 </table>""",
     )
+
+
+def _link(what: str, path: str, address: str) -> str:
+    """Followed from beside the page, wherever proxies mount that."""
+    shown = f"<code>{escape(address)}/{escape(path)}</code>"
+    return f'<tr><td>{what}</td><td><a href="{escape(path)}">{shown}</a></td></tr>'
 
 
 def door(*, project: str, ask: str) -> bytes:

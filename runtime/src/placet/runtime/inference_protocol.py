@@ -58,6 +58,19 @@ _request = msgspec.json.Decoder(InferRequest)
 _encoder = msgspec.json.Encoder()
 
 
+def example(signature: Signature) -> bytes:
+    """A request of the right form, of one row with made-up values."""
+    return _encoder.encode({"inputs": [_made_up(tensor) for tensor in signature.inputs]})
+
+
+def _made_up(tensor: Tensor) -> dict[str, object]:
+    value: object = "text" if tensor.is_text else False if tensor.datatype == "BOOL" else 0
+    if tensor.is_moment:
+        value = "2026-01-31T12:00:00"
+    shape = [max(size, 1) for size in tensor.shape]
+    return {"name": tensor.name, "datatype": tensor.datatype, "shape": shape, "data": [value] * prod(shape)}
+
+
 def decode(body: bytes, header_length: bytes | None, signature: Signature) -> Inference:
     """Raises `Problem` that names the input and what is expected of it."""
     header, tail = _parted(body, header_length)

@@ -109,10 +109,7 @@ class PlainCodec:
 
     def _from_columns(self, given: dict[str, list[Any]], *, careful: bool) -> Tensors:
         self._refuse_strangers(given, "inputs")
-        lengths = {len(values) for values in given.values()}
-        if len(lengths) > 1 or 0 in lengths:
-            raise unacceptable("the columns differ in length or are empty; each holds one value a row")
-        rows = lengths.pop()
+        rows = _same_length(given)
         arrays = {
             name: self._array(given[name], tensor, careful=careful) if name in given else tensor.missing(rows)
             for name, tensor in self._named.items()
@@ -123,10 +120,14 @@ class PlainCodec:
 
     def _refuse_strangers(self, given: dict[str, Any], where: str) -> None:
         lacking, extra = self._required - given.keys(), given.keys() - self._named.keys()
-        for word, strangers in (("lacks", lacking), ("has extra", extra)):
-            if strangers:
-                names = ", ".join(self._named)
-                raise unacceptable(f"{where} {word} {', '.join(sorted(strangers))}; this model takes {names}")
+        # Both in one sentence: what is extra is most likely what is lacking, misspelt.
+        said = " and ".join(
+            f"{word} {', '.join(sorted(strangers))}"
+            for word, strangers in (("lacks", lacking), ("has extra", extra))
+            if strangers
+        )
+        if said:
+            raise unacceptable(f"{where} {said}; this model takes {', '.join(self._named)}")
 
     def _array(self, values: Values, tensor: Tensor, *, careful: bool) -> Array:
         array = _texts(values, tensor) if tensor.is_text else _numbers(values, tensor, careful=careful)
@@ -174,6 +175,19 @@ class PlainCodec:
     def _fix(self) -> str:
         shown = self.example().decode()
         return f"send JSON like {shown}" if len(shown) < 200 else f"send JSON like {shown[:200]}…"
+
+
+def _same_length(columns: dict[str, list[Any]]) -> int:
+    lengths = {name: len(values) for name, values in columns.items()}
+    longest, shortest = max(lengths, key=lengths.__getitem__), min(lengths, key=lengths.__getitem__)
+    if lengths[shortest] < lengths[longest]:
+        raise unacceptable(
+            f"the columns differ in length: {longest} has {lengths[longest]} values and {shortest} has "
+            f"{lengths[shortest]}; each holds one value a row"
+        )
+    if not lengths[longest]:
+        raise unacceptable(f"the column {longest} is empty; each holds one value a row")
+    return lengths[longest]
 
 
 def _numbers(values: Values, tensor: Tensor, *, careful: bool) -> Array | None:
