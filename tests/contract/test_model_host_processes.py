@@ -24,7 +24,7 @@ from placet.deployer.ports import Sample
 from placet.errors import Refused
 from placet.oci import ImageLayout
 
-from tests.contract.model_host_contract import ModelHostContract, find, log
+from tests.contract.model_host_contract import ROOM, ModelHostContract, find, log
 from tests.contract.model_host_small_image import layer, push_small_image
 from tests.contract.process_hosts import KINDS, PROBE, process_host, some_lodgings
 from tests.support.eventually import eventually
@@ -147,6 +147,7 @@ class TestLocalProcesses(ModelHostContract):
         environment = said["environment"]
         assert "PLACET_DATABASE_URL" not in environment
         assert environment["PLACET_ROOT_PATH"] == "/models/churn"
+        assert environment["PLACET_MEMORY"] == str(ROOM.memory_bytes)
         assert environment["OMP_NUM_THREADS"] == "1"
         assert not [path for path in said["sys_path"] if "site-packages" in path or "dist-packages" in path]
         assert Path(said["directory"]).parts[-2:] == ("app", "project")

@@ -158,7 +158,7 @@ async def test_who_waits_or_computes_for_too_long_is_told_so(tmp_path: Path) -> 
 async def test_bodies_that_wait_take_no_more_memory_than_they_may(tmp_path: Path) -> None:
     root = image(tmp_path, project="gated", format="sklearn", path="model.joblib")
     gate = Gate(root / "project")
-    rows = 10_000
+    rows = 1000
     body = json.dumps({"inputs": [[2.0]] * rows}).encode()
     room = {"PLACET_MAX_BODIES": str(3 * len(body) + 100)}
     with serving(root, room) as served:

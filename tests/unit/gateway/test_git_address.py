@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from placet.errors import Refused
 from placet.gateway.git_address import GitAddress, parse
@@ -72,6 +72,8 @@ def test_a_password_is_not_repeated() -> None:
 
 
 @given(st.text())
+@example("+")
+@example("%20%25")
 def test_any_text_is_an_address_or_refused(text: str) -> None:
     for written in (
         text,

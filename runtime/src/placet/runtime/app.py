@@ -14,10 +14,11 @@ from time import perf_counter
 
 import msgspec
 
-from placet.runtime import docs, inference_protocol, openapi
+from placet.runtime import docs, inference_protocol, memory, openapi
 from placet.runtime.access import Tokens
 from placet.runtime.batching import Batcher, Full, Overdue
 from placet.runtime.exchange import Answer, ClientGone, Receive, Request, Room, Scope, Send
+from placet.runtime.inference_protocol import Inference
 from placet.runtime.logs import Log
 from placet.runtime.metrics import MEDIA_TYPE as METRICS_TYPE
 from placet.runtime.metrics import Metrics
@@ -52,7 +53,7 @@ class App:
         release: str | None,
         root_path: str,
         max_body: int,
-        max_bodies: int,
+        room: Room,
         sample: Sample | None,
         tokens: Tokens | None,
         supervisors: Tokens | None,
@@ -68,7 +69,7 @@ class App:
         self._release = release
         self._root_path = root_path
         self._max_body = max_body
-        self._room = Room(max_bodies)
+        self._room = room
         self._example = sample.request if sample else self._plain.example()
         self._tokens = tokens
         self._supervisors = supervisors
@@ -161,14 +162,35 @@ class App:
         return routes
 
     async def _predict(self, request: Request) -> Answer:
-        inputs = self._plain.decode(await request.body())
+        inputs = self._read(request, await request.body())
         outputs = await self._ask(request, inputs, self._plain.outputs)
+        _expect_answer(request, outputs)
         return Answer(self._plain.encode(outputs))
+
+    def _read(self, request: Request, body: bytes) -> Tensors:
+        """Its body is gone when this returns: a request that waits holds its arrays only."""
+        if len(body) < memory.SMALL:
+            return self._plain.decode(body)
+        request.expect(memory.of_json(body), _once_read(body))
+        inputs = self._plain.decode(body)
+        request.take(memory.held(inputs))
+        return inputs
+
+    def _read_inference(self, request: Request, body: bytes, length: bytes | None) -> Inference:
+        if len(body) < memory.SMALL:
+            return inference_protocol.decode(body, length, self._signature)
+        header, tail = inference_protocol.parted(body, length)
+        request.expect(memory.of_binary(header, len(tail)), _once_read(body))
+        inference = inference_protocol.decode(body, length, self._signature)
+        request.take(memory.held(inference.inputs))
+        return inference
 
     async def _infer(self, request: Request) -> Answer:
         length = request.header(b"inference-header-content-length")
-        inference = inference_protocol.decode(await request.body(), length, self._signature)
+        inference = self._read_inference(request, await request.body(), length)
         outputs = await self._ask(request, inference.inputs, inference.outputs)
+        if not inference.binary:
+            _expect_answer(request, outputs)
         body, header_length = inference_protocol.encode(
             inference, outputs, self._signature, project=self._project, release=self._release
         )
@@ -310,6 +332,16 @@ class App:
                 HTTPStatus.NOT_FOUND, f"{path} is not here: this server has {self._project}{version}"
             )
         return Problem(HTTPStatus.NOT_FOUND, f"{path} does not exist", fix=f"see {self._root_path}/docs")
+
+
+def _once_read(body: bytes) -> str:
+    return f"the body of {len(body)} bytes, once read,"
+
+
+def _expect_answer(request: Request, outputs: Tensors) -> None:
+    size = memory.of_answer(outputs)
+    if size > memory.MUCH:
+        request.expect(size, "the answer")
 
 
 async def _answered_or_gone(answer: asyncio.Future[Tensors], request: Request) -> None:

@@ -75,7 +75,7 @@ def of_names(names: Sequence[str], columns: Sequence[Column]) -> tuple[Column, .
 
 def moments(texts: Iterable[str | None]) -> Array:
     """ISO 8601 texts as `datetime64[ns]` without a zone: those with an offset in UTC. Raises ValueError."""
-    return np.array([_moment(text) for text in texts], dtype="datetime64[ns]")
+    return np.fromiter((_moment(text) for text in texts), dtype="datetime64[ns]")
 
 
 def wrong_moment(text: object) -> bool:

@@ -36,7 +36,7 @@ class ClientGone(Exception):
 
 
 class Room:
-    """Bytes that the bodies of all requests under way may take together, as sent and as read."""
+    """Bytes of memory for all requests under way: for their bodies as sent, as unpacked, and for what those become."""
 
     __slots__ = ("free", "total")
 
@@ -72,8 +72,31 @@ class Request:
         encoding = self.header(b"content-encoding")
         return body if encoding is None else self._decompressed(body, encoding.decode("latin-1").lower())
 
+    def expect(self, size: int, what: str) -> None:
+        """Raises `Problem` unless there is room for so many bytes more, for a moment."""
+        most = self._room.total - self._taken
+        if size > most:
+            raise Problem(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                f"{what} may take {_in_mebibytes(size)} of memory, and {_in_mebibytes(most)} are there for it",
+                fix="send fewer rows at a time, or deploy with more resources.memory",
+            )
+        if size > self._room.free:
+            raise busy(
+                f"{what} may take {_in_mebibytes(size)} of memory, which other requests under way do not leave"
+            )
+
+    def take(self, size: int) -> None:
+        """Bytes that are held until its end."""
+        if size > self._room.free:
+            raise busy(
+                f"the bodies of the requests under way fill the {self._room.total} bytes that they may take"
+            )
+        self._room.free -= size
+        self._taken += size
+
     def end(self) -> None:
-        """After its answer was sent: what its body took is free again."""
+        """After its answer was sent: what it took is free again."""
         self._room.free += self._taken
         self._taken = 0
 
@@ -93,7 +116,7 @@ class Request:
             size += len(chunk)
             if size > self.max_body:
                 raise self._too_large()
-            self._take(len(chunk))
+            self.take(len(chunk))
             if not message.get("more_body", False):
                 return b"".join((*chunks, chunk)) if chunks else chunk
             chunks.append(chunk)
@@ -117,16 +140,8 @@ class Request:
             raise self._too_large()
         if not stream.eof:
             raise unreadable(f"the {encoding} body ends too early")
-        self._take(len(plain))
+        self.take(len(plain))
         return plain
-
-    def _take(self, size: int) -> None:
-        if size > self._room.free:
-            raise busy(
-                f"the bodies of the requests under way fill the {self._room.total} bytes that they may take"
-            )
-        self._room.free -= size
-        self._taken += size
 
     def _too_large(self) -> Problem:
         return Problem(
@@ -176,6 +191,10 @@ class Answer:
     async def send(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
         await send({"type": "http.response.body", "body": self.body})
+
+
+def _in_mebibytes(size: int) -> str:
+    return f"{size / (1 << 20):.0f} MiB"
 
 
 def _packed(body: bytes, encoding: str) -> bytes:

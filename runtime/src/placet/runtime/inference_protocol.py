@@ -73,7 +73,7 @@ def _made_up(tensor: Tensor) -> dict[str, object]:
 
 def decode(body: bytes, header_length: bytes | None, signature: Signature) -> Inference:
     """Raises `Problem` that names the input and what is expected of it."""
-    header, tail = _parted(body, header_length)
+    header, tail = parted(body, header_length)
     try:
         request = _request.decode(header)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -198,7 +198,8 @@ def _narrowed(array: Array, tensor: Tensor) -> Array:
     return narrow
 
 
-def _parted(body: bytes, header_length: bytes | None) -> tuple[bytes, memoryview]:
+def parted(body: bytes, header_length: bytes | None) -> tuple[bytes, memoryview]:
+    """The JSON, and the tensors behind it."""
     if header_length is None:
         return body, memoryview(b"")
     if not header_length.isdigit() or len(header_length) > 18 or int(header_length) > len(body):
@@ -253,7 +254,9 @@ def _decoded(raw: bytes, datatype: str, depth: int) -> Any:
 def _as_meant(value: Any, datatype: str) -> Any:
     """Some clients, the one generated from the protocol's own description among them, write 1.0 for 1 and for true."""
     if isinstance(value, list):
-        return [_as_meant(each, datatype) for each in value]
+        for at, each in enumerate(value):  # in place: there may be millions
+            value[at] = _as_meant(each, datatype)
+        return value
     if datatype == "BOOL":
         return bool(value) if isinstance(value, int | float) and value in (0, 1) else value
     return int(value) if isinstance(value, float) and value.is_integer() else value

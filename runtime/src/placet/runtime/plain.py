@@ -9,7 +9,8 @@ that is wrong. Pure: bytes to arrays and back, no HTTP and no model.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from itertools import islice
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -19,6 +20,8 @@ from placet.runtime.problems import Problem, unacceptable, unreadable
 from placet.runtime.signature import ANY, DATATYPES, Array, Signature, Tensor, Tensors
 
 Values = Sequence[Any]
+SHOWN = 20
+"""Names of a client's that a refusal repeats."""
 
 _NAME_IT = "send 1 or 0, or rows as objects that name their columns, where true and false are taken"
 
@@ -29,6 +32,14 @@ class _Body(msgspec.Struct, forbid_unknown_fields=True):
 
 _decoder = msgspec.json.Decoder(_Body)
 _encoder = msgspec.json.Encoder()
+
+
+class _Doubts(NamedTuple):
+    """What may be among numbers, so that every value is looked at: numpy would take true for a 1, and gives to every
+    text the room of the longest."""
+
+    truths: bool
+    texts: bool  # beyond the one name `inputs`
 
 
 class PlainCodec:
@@ -57,12 +68,11 @@ class PlainCodec:
             raise unreadable(f"the body is not JSON: {error}", fix=self._fix()) from error
         if not inputs:
             raise unacceptable("inputs has no rows", fix=self._fix())
-        # numpy would take true among numbers for a 1, so where there may be one, every value is looked at
-        careful = b"true" in body or b"false" in body
+        doubts = _Doubts(truths=b"true" in body or b"false" in body, texts=body.count(b'"') > len('""'))
         if isinstance(inputs, dict):
-            arrays = self._from_columns(inputs, careful=careful)
+            arrays = self._from_columns(inputs, doubts=doubts)
         else:
-            arrays = self._from_rows(inputs, careful=careful)
+            arrays = self._from_rows(inputs, doubts=doubts)
         if not self._signature.takes_missing:
             self._refuse_missing(arrays)
         return arrays
@@ -83,35 +93,35 @@ class PlainCodec:
             return _encoder.encode({"inputs": {tensor.name: [_made_up(tensor)] for tensor in tensors}})
         return _encoder.encode({"inputs": [_made_up(tensors[0])]})
 
-    def _from_rows(self, rows: list[Any], *, careful: bool) -> Tensors:
+    def _from_rows(self, rows: list[Any], *, doubts: _Doubts) -> Tensors:
         if isinstance(rows[0], dict):
-            return self._from_objects(rows, careful=careful)
+            return self._from_objects(rows, doubts=doubts)
         tensors = self._signature.inputs
         if len(tensors) == 1:
-            return {tensors[0].name: self._array(rows, tensors[0], careful=careful)}
+            return {tensors[0].name: self._array(rows, tensors[0], doubts=doubts)}
         names = ", ".join(tensor.name for tensor in tensors)
         for number, row in enumerate(rows):
             if not isinstance(row, list) or len(row) != len(tensors):
                 raise unacceptable(f"row {number} is not a list of {len(tensors)} values: {names}")
         by_column = zip(*rows, strict=True)
         return {
-            tensor.name: self._array(values, tensor, careful=careful)
+            tensor.name: self._array(values, tensor, doubts=doubts)
             for tensor, values in zip(tensors, by_column, strict=True)
         }
 
-    def _from_objects(self, rows: list[Any], *, careful: bool) -> Tensors:
+    def _from_objects(self, rows: list[Any], *, doubts: _Doubts) -> Tensors:
         for number, row in enumerate(rows):
             if not isinstance(row, dict):
                 raise unacceptable(f"row {number} is no object, as row 0 is")
             self._refuse_strangers(row, f"row {number}")
         given = [name for name in self._named if any(name in row for row in rows)] or list(self._named)
-        return self._from_columns({name: [row.get(name) for row in rows] for name in given}, careful=careful)
+        return self._from_columns({name: [row.get(name) for row in rows] for name in given}, doubts=doubts)
 
-    def _from_columns(self, given: dict[str, list[Any]], *, careful: bool) -> Tensors:
+    def _from_columns(self, given: dict[str, list[Any]], *, doubts: _Doubts) -> Tensors:
         self._refuse_strangers(given, "inputs")
         rows = _same_length(given)
         arrays = {
-            name: self._array(given[name], tensor, careful=careful) if name in given else tensor.missing(rows)
+            name: self._array(given[name], tensor, doubts=doubts) if name in given else tensor.missing(rows)
             for name, tensor in self._named.items()
         }
         if self._columns:
@@ -119,18 +129,19 @@ class PlainCodec:
         return arrays
 
     def _refuse_strangers(self, given: dict[str, Any], where: str) -> None:
-        lacking, extra = self._required - given.keys(), given.keys() - self._named.keys()
+        lacking = sorted(self._required - given.keys())
+        extra = (name for name in given if name not in self._named)  # there may be millions
         # Both in one sentence: what is extra is most likely what is lacking, misspelt.
         said = " and ".join(
-            f"{word} {', '.join(sorted(strangers))}"
-            for word, strangers in (("lacks", lacking), ("has extra", extra))
+            f"{word} {_some(strangers)}"
+            for word, strangers in (("lacks", lacking), ("has extra", list(islice(extra, SHOWN + 1))))
             if strangers
         )
         if said:
             raise unacceptable(f"{where} {said}; this model takes {', '.join(self._named)}")
 
-    def _array(self, values: Values, tensor: Tensor, *, careful: bool) -> Array:
-        array = _texts(values, tensor) if tensor.is_text else _numbers(values, tensor, careful=careful)
+    def _array(self, values: Values, tensor: Tensor, *, doubts: _Doubts) -> Array:
+        array = _texts(values, tensor) if tensor.is_text else _numbers(values, tensor, doubts=doubts)
         if array is not None and tensor.is_column and array.size == len(values):
             array = array.reshape(-1, *tensor.shape[1:])
         if array is None or not tensor.takes(array.shape):
@@ -190,12 +201,14 @@ def _same_length(columns: dict[str, list[Any]]) -> int:
     return lengths[longest]
 
 
-def _numbers(values: Values, tensor: Tensor, *, careful: bool) -> Array | None:
+def _numbers(values: Values, tensor: Tensor, *, doubts: _Doubts) -> Array | None:
     """None if they are not numbers of the tensor's kind, or not of one shape."""
     wanted = DATATYPES[tensor.datatype]
     try:
+        if doubts.texts and _has_text(values):
+            return None
         found = np.array(values)  # without a dtype, or numpy would read numbers from texts
-        if careful or found.dtype.kind == "O":
+        if doubts.truths or found.dtype.kind == "O":
             if any(_expected(value, tensor) for value in _leaves(values)):
                 return None
             return np.array(values, dtype=wanted)
@@ -204,6 +217,11 @@ def _numbers(values: Values, tensor: Tensor, *, careful: bool) -> Array | None:
         return np.array(values, dtype=wanted) if found.dtype.kind in "iu" and wanted.kind != "b" else None
     except (ValueError, TypeError, OverflowError):
         return None
+
+
+def _has_text(values: Values) -> bool:
+    kinds = set(map(type, values))
+    return str in kinds or (list in kinds and any(_has_text(row) for row in values if isinstance(row, list)))
 
 
 def _texts(values: Values, tensor: Tensor) -> Array | None:
@@ -229,6 +247,11 @@ def _expected(value: object, tensor: Tensor) -> str | None:
         return "a whole number"
     limits = np.iinfo(DATATYPES[tensor.datatype])
     return None if limits.min <= value <= limits.max else f"a number between {limits.min} and {limits.max}"
+
+
+def _some(names: list[str]) -> str:
+    shown = ", ".join(name[:60] for name in names[:SHOWN])
+    return f"{shown}, …" if len(names) > SHOWN else shown
 
 
 def _leaves(value: object) -> Iterator[object]:

@@ -21,14 +21,15 @@ from time import perf_counter
 
 import uvicorn
 
+from placet.runtime import memory, reference
 from placet.runtime import model as models
-from placet.runtime import reference
 from placet.runtime import sample as samples
 from placet.runtime import settings as configuration
 from placet.runtime.access import Tokens
 from placet.runtime.app import App
 from placet.runtime.batching import Batcher
 from placet.runtime.connections import BoundedServer, Bounds, Connection
+from placet.runtime.exchange import Room
 from placet.runtime.logs import Log
 from placet.runtime.metrics import Metrics
 from placet.runtime.model import CannotLoad, Model
@@ -88,14 +89,15 @@ async def _serve(
         await _warm_up(model, batcher, sample, log)
     gc.collect()
     gc.freeze()  # what is loaded stays: collections need not look at it again, a quarter of a small request's time
+    room = settings.max_bodies or memory.for_requests(settings.memory)
     app = App(
         model,
         batcher,
         project=settings.project,
         release=settings.release,
         root_path=settings.root_path,
-        max_body=settings.max_body,
-        max_bodies=settings.max_bodies,
+        max_body=settings.max_body or min(memory.LARGEST_BODY, room // 4),
+        room=Room(room),
         sample=sample,
         tokens=None if settings.token_keys is None else Tokens(settings.token_keys, now=_now),
         supervisors=None if settings.supervisor_keys is None else Tokens(settings.supervisor_keys, now=_now),
@@ -116,7 +118,7 @@ async def _serve(
             timeout_keep_alive=75,  # longer than proxies keep idle connections, so that they close first
         )
     )
-    log.info("serving", address=_address(listener))
+    log.info("serving", address=_address(listener), memory_for_requests=room)
     await server.serve(sockets=[listener])
     batcher.close()
 

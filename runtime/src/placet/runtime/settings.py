@@ -14,6 +14,7 @@ from typing import Literal
 
 import msgspec
 
+from placet.runtime import memory
 from placet.runtime.columns import Column
 
 FORMAT_NAMES = Literal["sklearn", "onnx", "xgboost", "lightgbm", "pytorch", "python"]
@@ -25,8 +26,11 @@ VARIABLES = {
     "PLACET_ACCESS": "public, or token: every path but health and an empty page asks for a bearer token",
     "PLACET_TOKEN_KEYS": "Ed25519 public keys that sign tokens: a JSON list of {kid, x}, or a file with one; where "
     "there are any, /observations asks for a token",
-    "PLACET_MAX_BODY": "bytes of the largest request body taken (default 33554432)",
-    "PLACET_MAX_BODIES": "bytes of all bodies that are under way together (default four times PLACET_MAX_BODY)",
+    "PLACET_MEMORY": "bytes of memory that this process may take (default its container's limit, if there is one)",
+    "PLACET_MAX_BODY": "bytes of the largest request body taken (default 33554432, or a fourth of PLACET_MAX_BODIES)",
+    "PLACET_MAX_BODIES": "bytes of memory for all requests under way together: their bodies, and what those become "
+    "(default seven eighths of PLACET_MEMORY, less what the loaded model takes; 1 GiB where nobody says how much "
+    "there is)",
     "PLACET_ANSWER_SECONDS": "how long a prediction may wait and compute before its client is told so (default 240)",
     "PLACET_MAX_BATCH_ROWS": "rows of the largest batch put into one model call (default 1024)",
     "PLACET_MAX_WAITING": "requests that may wait for the model before more are refused (default 512)",
@@ -72,8 +76,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     root_path: str
     token_keys: tuple[TokenKey, ...] | None  # None: public
     supervisor_keys: tuple[TokenKey, ...] | None  # None: nobody supervises it
-    max_body: int
-    max_bodies: int
+    memory: int | None  # None: nobody says
+    max_body: int | None  # None: as there is memory
+    max_bodies: int | None  # None: as there is memory
     answer_seconds: int
     max_batch_rows: int
     max_waiting: int
@@ -84,7 +89,6 @@ def read(root: Path, environment: Mapping[str, str] = os.environ) -> Settings:
     image = _image(root / "placet.json")
     folder = root / "project"
     root_path = environment.get("PLACET_ROOT_PATH", "").rstrip("/")
-    max_body = _positive(environment, "PLACET_MAX_BODY", 32 << 20)
     keys = _token_keys(environment)
     if root_path and not root_path.startswith("/"):
         raise WrongSetting(f"PLACET_ROOT_PATH is {root_path!r} and has to start with /")
@@ -101,8 +105,9 @@ def read(root: Path, environment: Mapping[str, str] = os.environ) -> Settings:
         root_path=root_path,
         token_keys=keys if _asks_for_tokens(environment, keys) else None,
         supervisor_keys=keys,
-        max_body=max_body,
-        max_bodies=_positive(environment, "PLACET_MAX_BODIES", 4 * max_body),
+        memory=_given(environment, "PLACET_MEMORY") or memory.of_container(),
+        max_body=_given(environment, "PLACET_MAX_BODY"),
+        max_bodies=_given(environment, "PLACET_MAX_BODIES"),
         answer_seconds=_positive(environment, "PLACET_ANSWER_SECONDS", 240),
         max_batch_rows=_positive(environment, "PLACET_MAX_BATCH_ROWS", 1024),
         max_waiting=_positive(environment, "PLACET_MAX_WAITING", 512),
@@ -129,9 +134,13 @@ def _inside(folder: Path, name: str) -> Path:
 
 
 def _positive(environment: Mapping[str, str], name: str, default: int) -> int:
+    return _given(environment, name) or default
+
+
+def _given(environment: Mapping[str, str], name: str) -> int | None:
     value = environment.get(name, "")
     if not value:
-        return default
+        return None
     if not value.isascii() or not value.isdigit() or int(value) == 0:
         raise WrongSetting(f"{name} is {value!r} and has to be a whole number above 0")
     return int(value)

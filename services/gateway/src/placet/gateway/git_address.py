@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, quote, urlsplit
 
 from placet.errors import Refused
 
@@ -37,7 +37,7 @@ class GitAddress:
 
     def at(self, commit: str) -> str:
         """The same address, of this one commit for ever."""
-        part = f"#subdirectory={self.subdirectory}" if self.subdirectory else ""
+        part = f"#subdirectory={quote(self.subdirectory)}" if self.subdirectory else ""
         return f"git+{self.url}@{commit}{part}"
 
 
@@ -76,7 +76,7 @@ def _is_ref(text: str) -> bool:
 
 
 def _subdirectory(text: str, fragment: str) -> str:
-    fields = parse_qsl(fragment, keep_blank_values=True)
+    fields = parse_qsl(fragment.replace("+", "%2B"), keep_blank_values=True)  # it is no form: a + is a +
     if not fragment:
         return ""
     if [name for name, _ in fields] != ["subdirectory"]:

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from anyio import CapacityLimiter, to_thread
 
@@ -158,7 +159,7 @@ def _must_hold_a_project(clone: Path, wanted: GitAddress) -> None:
     if found:
         ref = f"@{wanted.ref}" if wanted.ref else ""
         others = f"; others are {', '.join(found[1:_MOST_NAMED])}" if found[1:] else ""
-        fix = f"name the project's folder: {wanted.url}{ref}#subdirectory={found[0]}{others}"
+        fix = f"name the project's folder: {wanted.url}{ref}#subdirectory={quote(found[0])}{others}"
     where = f"in {wanted.subdirectory}" if wanted.subdirectory else "at its top"
     raise Refused(f"{wanted.url} has no {MANIFEST_NAME} {where}", fix=fix)
 

@@ -269,6 +269,7 @@ class LocalProcesses:
             "PLACET_RELEASE": str(spec.release),
             "PLACET_ROOT_PATH": f"/models/{spec.project}",
             "PLACET_ACCESS": spec.access,
+            "PLACET_MEMORY": str(spec.amount.memory_bytes),
             "PLACET_TOKEN_KEYS": self._token_keys(),
             MARK: mark(self._folder, spec.id),
         }
