@@ -160,7 +160,7 @@ async def test_bodies_that_wait_take_no_more_memory_than_they_may(tmp_path: Path
     gate = Gate(root / "project")
     rows = 1000
     body = json.dumps({"inputs": [[2.0]] * rows}).encode()
-    room = {"PLACET_MAX_BODIES": str(3 * len(body) + 100)}
+    room = {"PLACET_MAX_BODY": str(len(body)), "PLACET_MAX_BODIES": str(3 * len(body) + 100)}
     with serving(root, room) as served:
         async with httpx.AsyncClient(base_url=f"http://{served.address}", timeout=60) as client:
             running = Gated(served, gate, client)
