@@ -14,8 +14,10 @@ import re
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
+from http import HTTPStatus
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -31,6 +33,9 @@ SILENCE = 3600
 """Seconds that an engine may say nothing; how long a build may take is its caller's matter."""
 _STEP = re.compile(r"Step \d+/\d+ : (\S+)")
 _LAYER = re.compile(r" ---> ([0-9a-f]{12})")
+_RUNNING = re.compile(r" ---> Running in ([0-9a-f]{12})")
+_TRIES, _BETWEEN = 20, 0.25
+"""How often, and after how many seconds again, an image is asked to go that the engine still uses."""
 
 
 class Work(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,22 +77,37 @@ def built(client: docker.APIClient, work: Work) -> dict[str, Any]:
 
 
 class _Left:
-    """The newest image of a build; those below it that have no name go with it."""
+    """The newest image of a build, with which those below it go that have no name, and the container of its step."""
 
     def __init__(self) -> None:
         self.newest: str | None = None
+        self._running: str | None = None
         self._is_from = True
 
     def note(self, line: str) -> None:
         if step := _STEP.match(line):
             self._is_from = step[1].upper() == "FROM"  # what comes of it is the base, which stays
+        elif running := _RUNNING.match(line):
+            self._running = running[1]
         elif (layer := _LAYER.match(line)) and not self._is_from:
-            self.newest = layer[1]
+            self.newest, self._running = layer[1], None
 
     def remove(self, client: docker.APIClient) -> None:
-        if self.newest is not None:
-            with suppress(DockerException, requests.exceptions.RequestException):
-                client.remove_image(self.newest, force=True)
+        """A step that still runs goes first: no image goes that a container is made of. The engine ends it, too, once
+        we have hung up, but not at once."""
+        with suppress(DockerException, requests.exceptions.RequestException):
+            if self._running is not None:
+                with suppress(APIError):
+                    client.remove_container(self._running, force=True)
+            for _ in range(_TRIES if self.newest is not None else 0):
+                try:
+                    client.remove_image(self.newest, force=True)
+                except APIError as error:
+                    if error.status_code != HTTPStatus.CONFLICT:
+                        raise
+                    time.sleep(_BETWEEN)  # noqa: TID251 - a process of its own, in which nobody else waits
+                else:
+                    return
 
 
 def _image(client: docker.APIClient, work: Work, left: _Left) -> str:
