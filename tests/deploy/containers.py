@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import docker
+import httpx
+
+from tests.support.eventually import eventually
+
+PORT = 8080
 
 
 @contextmanager
@@ -26,3 +31,21 @@ def container(client: docker.DockerClient, image: str, network: str) -> Iterator
         yield running
     finally:
         running.remove(force=True)
+
+
+async def address_once_ready(model: Any, network: str) -> str:
+    """Where a container's model server answers, once it says that it is ready; one that ended fails with its log."""
+    model.reload()
+    url = f"http://{model.attrs['NetworkSettings']['Networks'][network]['IPAddress']}:{PORT}"
+
+    async def is_ready() -> bool:
+        model.reload()
+        assert model.status == "running", model.logs().decode()
+        with suppress(httpx.TransportError):
+            async with httpx.AsyncClient(trust_env=False) as http:
+                answer = await http.get(f"{url}/v2/health/ready")
+                return answer.status_code == 200 and bool(answer.json()["ready"])
+        return False
+
+    await eventually(is_ready, within=60)
+    return url

@@ -25,12 +25,11 @@ from placet.events.contracts.builder import ImageBuilt
 from placet.oci import fetch_artifact, open_registry
 from placet.projects import pack
 
-from tests.deploy.containers import container
+from tests.deploy.containers import address_once_ready, container
 from tests.support.eventually import eventually
 from tests.support.servers import DockerEngine as DockerEngineServer
 from tests.support.servers import Registry
 
-PORT = 8080
 SERVER = """\
 import json
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -165,18 +164,7 @@ async def test_an_image_of_its_own_is_built_pushed_found_and_answers(
     pulled = client.images.pull(name)
     assert pulled.labels["io.placet.source"] == built.source
     with container(client, name, network) as model:
-        model.reload()
-        url = f"http://{model.attrs['NetworkSettings']['Networks'][network]['IPAddress']}:{PORT}"
-
-        async def is_ready() -> bool:
-            model.reload()
-            assert model.status == "running", model.logs().decode()
-            with suppress(httpx.TransportError):
-                async with httpx.AsyncClient(trust_env=False) as http:
-                    return bool((await http.get(f"{url}/v2/health/ready")).json()["ready"])
-            return False
-
-        await eventually(is_ready, within=60)
+        url = await address_once_ready(model, network)
         tensor = {"name": "x", "datatype": "FP64", "shape": [2], "data": [1.5, 2.0]}
         async with httpx.AsyncClient(trust_env=False) as http:
             answer = await http.post(f"{url}/v2/models/own/infer", json={"inputs": [tensor]})

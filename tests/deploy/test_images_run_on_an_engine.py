@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -19,12 +18,10 @@ from placet.events.contracts.builder import ImageBuilt
 from placet.oci import open_registry
 from placet.projects import pack
 
-from tests.deploy.containers import container
-from tests.support.eventually import eventually
+from tests.deploy.containers import address_once_ready, container
 from tests.support.servers import Registry, sources
 from tests.system.models import write_project
 
-PORT = 8080
 SAY_TAG = "import sys; print('cp{}{}'.format(*sys.version_info))"
 
 
@@ -63,18 +60,7 @@ async def test_an_image_is_pulled_from_a_registry_and_answers_as_it_is(
 
     client.images.pull(f"{registry.address}/{image.repository}@{image.image}")
     with container(client, f"{registry.address}/{image.repository}@{image.image}", network) as model:
-        model.reload()
-        url = f"http://{model.attrs['NetworkSettings']['Networks'][network]['IPAddress']}:{PORT}"
-
-        async def is_ready() -> bool:
-            model.reload()
-            assert model.status == "running", model.logs().decode()
-            with suppress(httpx.TransportError):
-                async with httpx.AsyncClient(trust_env=False) as http:
-                    return (await http.get(f"{url}/v2/health/ready")).status_code == 200
-            return False
-
-        await eventually(is_ready, within=60)
+        url = await address_once_ready(model, network)
         async with httpx.AsyncClient(trust_env=False) as http:
             answer = await http.post(f"{url}/predict", json={"inputs": [[5.0]]})
         assert answer.json()["outputs"] == [[10.0]]

@@ -23,10 +23,10 @@ from placet.builder.assembly_image import Base, BaseLayers, attach, image_config
 from placet.builder.assembly_provenance import provenance
 from placet.builder.layers import Files, Layer, files_below, write_layer
 from placet.builder.layers_cache import LayerCache, works_on_disk
-from placet.builder.layers_packages import Log, PackageLayers
+from placet.builder.layers_packages import PackageLayers
 from placet.builder.layers_runtime import ServingCode, serving_code
 from placet.builder.locking import Lock, lock, read_requirements, with_needed
-from placet.builder.ports import Compiler, Packages, Target
+from placet.builder.ports import Compiler, Log, Packages, Target
 from placet.builder.settings import DEFAULT_LIMITS, Limits
 from placet.errors import Refused, TooLarge
 from placet.oci import Platform, Registry, sha256_digest

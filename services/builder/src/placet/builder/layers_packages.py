@@ -17,7 +17,7 @@ import hashlib
 import io
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 
@@ -28,11 +28,9 @@ from packaging.utils import canonicalize_name
 from placet.builder.layers import Files, Layer, files_below, write_layer
 from placet.builder.layers_cache import LayerCache
 from placet.builder.locking import Locked
-from placet.builder.ports import Compiler, Packages, SourceFile, Target
+from placet.builder.ports import Compiler, Log, Packages, SourceFile, Target
 from placet.errors import Refused
 from placet.oci.together import together
-
-Log = Callable[[str], None]
 
 _RECIPE = "3"
 """Raised when this module makes other layers from the same packages."""
