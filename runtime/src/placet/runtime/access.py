@@ -13,8 +13,6 @@ from collections.abc import Callable, Iterable
 from http import HTTPStatus
 
 import msgspec
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from placet.runtime.problems import Problem
 from placet.runtime.settings import TokenKey
@@ -40,6 +38,11 @@ class Claims(msgspec.Struct):
 class Tokens:
     def __init__(self, keys: Iterable[TokenKey], *, now: Callable[[], float]) -> None:
         """`now` gives seconds since 1970."""
+        # Seven megabytes that a model without tokens does not need.
+        from cryptography.exceptions import InvalidSignature
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+        self._wrong: type[Exception] = InvalidSignature
         self._keys = {key.kid: Ed25519PublicKey.from_public_bytes(key.raw()) for key in keys}
         self._now = now
         self._verified: OrderedDict[bytes, float] = OrderedDict()
@@ -73,7 +76,7 @@ class Tokens:
                 raise _unauthorized("the token is signed with a key that this model does not know")
             self._keys[header.kid].verify(_decoded(signature), signed)
             claims = msgspec.json.decode(_decoded(second), type=Claims)
-        except InvalidSignature:
+        except self._wrong:
             raise _unauthorized("the token's signature is wrong") from None
         except (ValueError, msgspec.MsgspecError, binascii.Error, RecursionError):
             raise _unauthorized("the token is not a signed token of this platform") from None

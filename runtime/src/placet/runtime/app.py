@@ -20,7 +20,6 @@ from placet.runtime.batching import Batcher, Full, Overdue
 from placet.runtime.exchange import Answer, ClientGone, Receive, Request, Room, Scope, Send
 from placet.runtime.inference_protocol import Inference
 from placet.runtime.logs import Log
-from placet.runtime.metrics import MEDIA_TYPE as METRICS_TYPE
 from placet.runtime.metrics import Metrics
 from placet.runtime.model import Model, WrongAnswer
 from placet.runtime.observations import Observations
@@ -285,7 +284,8 @@ class App:
         return Answer(self._openapi)
 
     async def _show_metrics(self, request: Request) -> Answer:
-        return Answer(self._metrics.text(), media_type=METRICS_TYPE)
+        text, media_type = self._metrics.exposition()
+        return Answer(text, media_type=media_type)
 
     def _is_probe(self, request: Request) -> bool:
         """Whether its supervisor asks to see if it answers, which is nobody's use of it."""

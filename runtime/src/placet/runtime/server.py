@@ -39,6 +39,9 @@ from placet.runtime.sample import Sample
 from placet.runtime.settings import Settings, WrongSetting
 
 STOPPED, CANNOT_LOAD, WRONG = 0, 1, 2
+WHILE_LOADING = 50_000
+"""Objects made between two collections: libraries make a million as they are imported, and hardly any is garbage."""
+_COLLECTING = gc.get_threshold()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -51,6 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _say(str(error), WRONG)
     log = Log(settings.project)
     started = perf_counter()
+    gc.set_threshold(WHILE_LOADING, *gc.get_threshold()[1:])
     try:
         model = models.load(
             settings.format, settings.artifact, settings.trusted, settings.columns, settings.module
@@ -88,6 +92,7 @@ async def _serve(
     if sample is not None:
         await _warm_up(model, batcher, sample, log)
     gc.collect()
+    gc.set_threshold(*_COLLECTING)
     gc.freeze()  # what is loaded stays: collections need not look at it again, a quarter of a small request's time
     room = settings.max_bodies or memory.for_requests(settings.memory)
     app = App(

@@ -15,9 +15,6 @@ from typing import Any
 
 import numpy as np
 from scipy.special import expit  # type: ignore[import-untyped]
-from sklearn.linear_model import LogisticRegression
-from sklearn.linear_model._base import LinearClassifierMixin
-from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 from placet.runtime.signature import Array, Tensors
 
@@ -66,8 +63,10 @@ def linear(steps: Sequence[Any], estimator: Any, outputs: Collection[str]) -> Li
     `outputs` are all that the model has.
     """
     kind = type(estimator)
+    if not isinstance(getattr(estimator, "coef_", None), np.ndarray):
+        return None
     scalers = [scaler for step in steps if (scaler := _scaler(step)) is not None]
-    if len(scalers) < len(steps) or not isinstance(getattr(estimator, "coef_", None), np.ndarray):
+    if len(scalers) < len(steps):
         return None
     if _sums_up(kind):
         found = Linear(scalers, estimator, None)
@@ -85,6 +84,10 @@ def _sums_up(kind: type[Any]) -> bool:
 
 
 def _classifies(kind: type[Any], *, has_probabilities: bool) -> bool:
+    # Imported already if the model is one of these; for others, ten megabytes.
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.linear_model._base import LinearClassifierMixin
+
     return (
         getattr(kind, "predict", None) is LinearClassifierMixin.predict
         and kind.decision_function is LinearClassifierMixin.decision_function
@@ -93,6 +96,8 @@ def _classifies(kind: type[Any], *, has_probabilities: bool) -> bool:
 
 
 def _scaler(step: Any) -> Step | None:
+    from sklearn.preprocessing import MinMaxScaler, StandardScaler
+
     transform = getattr(type(step), "transform", None)
     if transform is StandardScaler.transform:
         return _standard(step.mean_ if step.with_mean else None, step.scale_ if step.with_std else None)
