@@ -1,4 +1,4 @@
-"""The frame that the model in `visits` was trained on, and what it was trained to say."""
+"""The frames that the models were trained on, and what they were trained to say."""
 
 from __future__ import annotations
 
@@ -14,3 +14,11 @@ VISITS = pd.DataFrame(
     }
 )
 BACK = np.array(["yes", "no", "no", "yes", "yes", "no", "yes", "no"])
+PRICES = pd.DataFrame({"price": [14.0625, 100.0], "city": ["BERN", "BASEL"]})
+SPENDING = pd.DataFrame(
+    {
+        "age": [31.0, 45.0, 27.0, 62.0, 38.0],
+        "visits": [3.0, 1.0, 4.0, 1.0, 5.0],
+        "spent": [12.5, 80.0, 3.25, 41.0, 66.5],
+    }
+)

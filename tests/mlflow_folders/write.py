@@ -10,16 +10,23 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import mlflow.lightgbm
 import mlflow.onnx
+import mlflow.pyfunc
 import mlflow.sklearn
+import mlflow.statsmodels
 import numpy as np
+import numpy.typing as npt
+import statsmodels.api as statsmodels
 from lightgbm import LGBMClassifier
 from mlflow.models import infer_signature
+from mlflow.pyfunc.model import PythonModel
 from skl2onnx import to_onnx
 from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_iris
@@ -27,7 +34,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from tests.mlflow_folders.frames import BACK, VISITS
+from tests.mlflow_folders.frames import BACK, PRICES, SPENDING, VISITS
 
 HERE = Path(__file__).parent
 
@@ -74,12 +81,55 @@ def iris_lightgbm(folder: Path) -> None:
     mlflow.lightgbm.save_model(model, folder, signature=signature, pip_requirements=needed)
 
 
+def prices(folder: Path) -> None:
+    """A model from code, with a file of its own beside it, that takes a frame and gives one."""
+    with tempfile.TemporaryDirectory() as scratch:
+        code = shutil.copy(HERE / "prices_model.py", scratch)  # MLflow notes where it found it
+        rate = Path(scratch) / "rate.txt"
+        rate.write_text("1.25")
+        mlflow.pyfunc.save_model(
+            folder,
+            python_model=code,
+            artifacts={"rate": str(rate)},
+            signature=infer_signature(VISITS, PRICES),
+            pip_requirements=[f"pandas=={version('pandas')}"],
+        )
+
+
+def shifted(folder: Path) -> None:
+    """A model that cloudpickle wrote, its class included, of an array. It is no folder that is kept: bytecode is of one
+    Python, so whoever needs it writes it with theirs."""
+
+    class Shifted(PythonModel):
+        def predict(
+            self, context: Any, model_input: npt.NDArray[Any], params: Any = None
+        ) -> npt.NDArray[Any]:
+            shifted: npt.NDArray[Any] = model_input.cumsum(axis=0) + 3
+            return shifted
+
+    numbers = np.array([[1.0, 2.0], [3.0, 4.0]])
+    needed = [f"{name}=={version(name)}" for name in ("cloudpickle", "numpy")]
+    signature = infer_signature(numbers, numbers)
+    mlflow.pyfunc.save_model(folder, python_model=Shifted(), signature=signature, pip_requirements=needed)
+
+
+def spending(folder: Path) -> None:
+    """A model of a library whose file only MLflow loads here."""
+    rows = SPENDING.drop(columns="spent")
+    model = statsmodels.OLS(SPENDING["spent"], rows).fit()
+    needed = [f"{name}=={version(name)}" for name in ("pandas", "statsmodels")]
+    signature = infer_signature(rows, model.predict(rows))
+    mlflow.statsmodels.save_model(model, folder, signature=signature, pip_requirements=needed)
+
+
 WRITERS: dict[str, Callable[[Path], None]] = {
     "iris": iris,
     "visits": visits,
     "pickled": pickled,
     "iris-onnx": iris_onnx,
     "iris-lightgbm": iris_lightgbm,
+    "prices": prices,
+    "spending": spending,
 }
 
 

@@ -109,6 +109,118 @@ def test_a_librarys_own_file_is_what_is_served_of_its_flavour(
     assert format in artifact.formats
 
 
+@pytest.mark.parametrize(
+    ("name", "paths", "columns"),
+    [
+        (
+            "prices",
+            ("prices_model.py", "artifacts/rate.txt"),
+            [("city", "string"), ("age", "long"), ("member", "boolean"), ("spent", "double")],
+        ),
+        ("spending", ("model.statsmodels",), [("age", "double"), ("visits", "double")]),
+    ],
+)
+def test_what_no_library_of_ours_loads_is_served_as_the_whole_folder_by_mlflow(
+    name: str, paths: tuple[str, ...], columns: list[tuple[str, str]]
+) -> None:
+    assert recognise(FOLDERS / name) == Recognised(format="mlflow", serialization="pyfunc", path=".")
+    found = served(FOLDERS / name, HERE)
+    assert (found.format, found.serialization, found.path) == ("mlflow", "pyfunc", ".")
+    assert [(column.name, column.type) for column in found.columns] == columns
+    assert found.function is not None
+    assert found.function.paths == paths
+    assert found.function.problems == ()
+
+
+def function(**more: Any) -> dict[str, Any]:
+    return {"python_function": {"loader_module": "mlflow.pyfunc.model", **more}}
+
+
+@pytest.mark.parametrize(
+    ("said", "key"),
+    [
+        *(
+            ({key: path}, key)
+            for key in ("code", "data", "model_path", "python_model", "model_code_path")
+            for path in ("..", 5)
+        ),
+        ({"data": "/etc/passwd"}, "data"),
+        ({"artifacts": {"rate": {"path": "../rate.txt"}}}, "artifacts.rate.path"),
+        ({"artifacts": {"rate": {"uri": "rate.txt"}}}, "artifacts.rate.path"),
+        ({"artifacts": ["rate.txt"]}, "artifacts"),
+        ({"artifacts": {str(number): {"path": "a"} for number in range(1001)}}, "artifacts"),
+        ({"loader_module": "os; import sys"}, "loader_module"),
+        ({"loader_module": None}, "loader_module"),
+        ({"python_version": 3}, "python_version"),
+        ({"python_version": "3.11\nrm"}, "python_version"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_what_mlflow_would_load_lies_in_the_folder_and_has_a_name(
+    said: dict[str, Any], key: str, tmp_path: Path
+) -> None:
+    with_mlmodel(tmp_path / "m", {"flavors": function(**said)})
+    with pytest.raises(DocumentRefused, match=rf"flavors\.python_function\.{key}"):
+        read_mlflow_model(tmp_path / "m")
+
+
+def test_a_script_is_looked_for_in_the_folder_wherever_it_was_saved_from(tmp_path: Path) -> None:
+    with_mlmodel(tmp_path / "m", {"flavors": function(model_code_path="/home/ann/work/model.py")})
+    with pytest.raises(Refused, match=r"there is no model\.py, which MLmodel says is loaded"):
+        recognise(tmp_path / "m")
+    (tmp_path / "m" / "model.py").touch()
+    assert recognise(tmp_path / "m").serialization == "pyfunc"
+
+
+def test_a_pickle_is_left_to_mlflow_where_its_classes_lie_in_the_folders_own_code(tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(FOLDERS / "pickled", tmp_path / "m"))
+    document = yaml.safe_load((folder / "MLmodel").read_text())
+    document["flavors"]["python_function"]["code"] = "code"
+    with_mlmodel(folder, document)
+    with pytest.raises(Refused, match="there is no code, which MLmodel says is loaded"):
+        served(folder, HERE)
+    (folder / "code").mkdir()
+    assert served(folder, HERE).serialization == "pyfunc"
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "said"),
+    [
+        (None, [{"type": "long"}], ["does not say what the model takes"]),
+        ([{"type": "long"}], [], ["does not say what the model gives"]),
+        (
+            [{"type": "object", "properties": {}, "name": "a"}, {"type": "double", "name": "b"}],
+            [{"type": "array", "items": {"type": "long"}}],
+            ["a, which it takes, is of type object", "0, which it gives, is of type array"],
+        ),
+        (
+            [{"type": "tensor", "tensor-spec": {"dtype": "datetime64[ns]", "shape": [-1]}}],
+            [{"type": "tensor", "tensor-spec": {"dtype": "float64", "shape": []}}],
+            ["0, which it takes, is no array of rows", "0, which it gives, is no array of rows"],
+        ),
+        (
+            [{"type": "tensor", "tensor-spec": {"dtype": "str", "shape": [-1]}}],
+            [{"type": "datetime", "name": "at"}],
+            [],
+        ),
+    ],
+    ids=["no inputs", "no outputs", "nested", "arrays", "carried"],
+)
+def test_what_no_request_and_no_answer_could_hold_is_told(
+    inputs: Any, outputs: Any, said: list[str], tmp_path: Path
+) -> None:
+    signature = {
+        key: json.dumps(value)
+        for key, value in (("inputs", inputs), ("outputs", outputs))
+        if value is not None
+    }
+    with_mlmodel(tmp_path / "m", {"flavors": function(), "signature": signature})
+    found = read_mlflow_model(tmp_path / "m").function
+    assert found is not None
+    assert len(found.problems) == len(said)
+    assert all(part in problem for part, problem in zip(said, found.problems, strict=True))
+
+
 def test_a_folder_of_mlflow_is_one_model_whatever_else_lies_in_it(folder: Path) -> None:
     assert recognise(folder) == Recognised(format="mlflow", serialization="skops", path=".")
     assert recognise(folder, ".").path == "."
@@ -255,8 +367,8 @@ def test_a_frame_that_could_not_be_asked_for_is_refused(inputs: list[Any], said:
     [
         ({}, "MLmodel has no flavour, of which none"),
         (
-            {"python_function": {"loader_module": "mlflow.pyfunc.model"}},
-            "MLmodel has python_function, of which",
+            {"keras": {"data": "data"}},
+            "MLmodel has keras, of which none has a file that can be served, and no python_function",
         ),
         ({"sklearn": {"pickled_model": "gone.skops"}}, "none has a file that can be served"),
         ({"onnx": {"data": "model.skops"}}, "none has a file that can be served"),

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
+import platform
 import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import msgspec
 import pytest
 import yaml
@@ -506,6 +509,50 @@ def test_a_trial_is_judged_by_its_files_as_everything_is(engine: Engine) -> None
     }
 
 
+@pytest.mark.parametrize("name", ["prices", "spending"])
+def test_nothing_but_the_need_for_an_exception_keeps_a_folder_that_mlflow_itself_loads(
+    name: str, engine: Engine
+) -> None:
+    assert broken(MLFLOW / name, trial(MLFLOW / name), engine) == {
+        "model.pickle-by-exception": "MLmodel is written as pyfunc, and loading a pickle runs what is in it"
+    }
+
+
+def by_cloudpickle(folder: Path, content: bytes, python: str) -> Path:
+    """A folder as MLflow writes it for a class of a notebook."""
+    shutil.copytree(MLFLOW / "prices", folder)
+    document = yaml.safe_load((folder / "MLmodel").read_text())
+    said = {
+        "loader_module": "mlflow.pyfunc.model",
+        "python_model": "python_model.pkl",
+        "python_version": python,
+    }
+    (folder / "MLmodel").write_text(yaml.safe_dump(document | {"flavors": {"python_function": said}}))
+    (folder / "python_model.pkl").write_bytes(content)
+    return folder
+
+
+def test_a_pickle_of_code_is_for_people_to_judge_who_are_told_what_is_in_it(tmp_path: Path) -> None:
+    code = by_cloudpickle(tmp_path / "m", cloudpickle.dumps(lambda: Path()), platform.python_version())
+    facts = gather_submit_facts(code, trial(code), now=NOW)
+    assert facts["model"]["problems"] == []
+    assert facts["scan"]["denied"] == []
+    assert "cloudpickle.cloudpickle._make_function" in facts["scan"]["unlisted"]
+    (code / "other.pkl").write_bytes(cloudpickle.dumps(lambda: Path()))
+    beside = gather_submit_facts(code, trial(code), now=NOW)
+    assert "cloudpickle.cloudpickle._make_function" in beside["scan"]["denied"]
+    hostile = by_cloudpickle(tmp_path / "h", pickle.dumps(os.system), platform.python_version())
+    assert gather_submit_facts(hostile, trial(hostile), now=NOW)["scan"]["denied"] == ["posix.system"]
+
+
+def test_a_pickle_of_code_that_another_python_wrote_cannot_be_loaded(tmp_path: Path, engine: Engine) -> None:
+    folder = by_cloudpickle(tmp_path / "m", pickle.dumps(1), "3.8.20")
+    here = ".".join(platform.python_version_tuple()[:2])
+    assert broken(folder, trial(folder), engine)["model.code-complete"] == (
+        f"MLmodel cannot be served: python_model.pkl has code that Python 3.8 pickled, and Python {here} would load it"
+    )
+
+
 def test_mlflows_file_is_scanned_wherever_its_document_says_it_lies(tmp_path: Path, engine: Engine) -> None:
     folder = Path(shutil.copytree(MLFLOW / "iris", tmp_path / "m"))
     (folder / "model.skops").unlink()
@@ -521,7 +568,11 @@ def test_mlflows_file_is_scanned_wherever_its_document_says_it_lies(tmp_path: Pa
 @pytest.mark.parametrize(
     ("document", "said"),
     [
-        ("flavors: {python_function: {loader_module: m}}", "MLmodel has python_function, of which none has"),
+        ("flavors: {keras: {data: data}}", "MLmodel has keras, of which none has"),
+        (
+            "flavors: {python_function: {loader_module: m, data: gone}}",
+            "there is no gone, which MLmodel says is loaded",
+        ),
         (
             "flavors: {sklearn: {pickled_model: ../../etc/passwd}}",
             "is not a path inside the project's folder",

@@ -16,6 +16,7 @@ from placet.projects import (
     DOCKERFILE,
     MANIFEST_NAME,
     MLFLOW,
+    PYFUNC,
     Manifest,
     Pins,
     PythonModel,
@@ -46,6 +47,11 @@ _OF_TREES = """\
 _OUTPUTS = {  # `rows` are some that the model knows to answer
     "sklearn": f"{_ROWS}  outputs = model.predict(rows).tolist()\n",
     "mlflow": f"{_ROWS}  outputs = model.predict(rows).tolist()\n",
+    PYFUNC: f"""\
+{_ROWS}  outputs = mlflow.pyfunc.load_model("%s").predict(rows)
+  is_frame = hasattr(outputs, "columns")
+  outputs = outputs.to_dict("list") if is_frame else numpy.asarray(outputs).tolist()
+""",
     "xgboost": f"{_ROWS}{_OF_TREES}",
     "lightgbm": f"{_ROWS}{_OF_TREES}",
     "onnx": """\
@@ -60,8 +66,9 @@ _BY_NAME = """\
 """
 
 
-def _how_to_sample(manifest: Manifest) -> str:
-    outputs = _OUTPUTS.get(manifest.model.format, _BY_NAME).replace("%s", manifest.model.path)
+def _how_to_sample(manifest: Manifest, serialization: str) -> str:
+    kind = PYFUNC if serialization == PYFUNC else manifest.model.format
+    outputs = _OUTPUTS.get(kind, _BY_NAME).replace("%s", manifest.model.path)
     return f"""\
 a true sample comes from the model itself, for example where it was trained:
 {outputs}  sample = {{"request": {{"inputs": inputs}}, "response": {{"outputs": outputs}}}}
@@ -119,7 +126,7 @@ def init(arguments: Namespace, screen: Screen) -> int:
         for name, what in missing.items():
             screen.note(f"  {name:<{width}}  {what}")
     if "model.sample" in missing:
-        screen.note(_how_to_sample(manifest))
+        screen.note(_how_to_sample(manifest, served(folder, manifest.model).serialization))
     screen.note(f"then `placet check {shlex.quote(str(folder))}` says what the rules think of it")
     screen.result(str(target))
     screen.document(
@@ -176,6 +183,12 @@ def _warn_of_a_pickle(folder: Path, manifest: Manifest, screen: Screen) -> None:
             f"{loaded.path} is written as {loaded.serialization}, and will be refused: a pickle is code",
             rule="model.pickle-by-exception",
             fix=_HOW_TO_UNPICKLE[manifest.model.format],
+        )
+    if loaded.serialization == PYFUNC:
+        screen.error(
+            f"only MLflow itself loads {loaded.path}, which runs what is in it; without an exception it is refused",
+            rule="model.pickle-by-exception",
+            fix="save the model with a flavour that is served from its file, if it has one; `placet check` says more",
         )
 
 

@@ -19,6 +19,7 @@ from placet.projects.documents import DocumentRefused, Problem
 from placet.projects.formats import (
     FORMATS,
     MLFLOW,
+    PYFUNC,
     PYTORCH,
     SAFETENSORS,
     Recognised,
@@ -41,7 +42,7 @@ from placet.projects.manifest import (
     manifest_schema,
     parse_manifest,
 )
-from placet.projects.mlflow_models import MLMODEL, Column, MlflowModel, read_mlflow_model
+from placet.projects.mlflow_models import MLMODEL, Column, MlflowModel, PythonFunction, read_mlflow_model
 from placet.projects.onnx_files import outside_data
 from placet.projects.pickles import Finding, Scan, scan_pickle
 from placet.projects.pins import Pins, pins, requirements_text
@@ -65,6 +66,7 @@ __all__ = [
     "MLFLOW",
     "MLMODEL",
     "PROJECT_PATTERN",
+    "PYFUNC",
     "PYTORCH",
     "RESERVED_NAME",
     "SAFETENSORS",
@@ -82,6 +84,7 @@ __all__ = [
     "PackedSource",
     "Pins",
     "Problem",
+    "PythonFunction",
     "PythonModel",
     "Recognised",
     "Scan",

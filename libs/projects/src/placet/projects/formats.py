@@ -1,7 +1,8 @@
 """Which model is in this folder? Said from the files alone: nothing is imported and nothing is loaded.
 
 One table names every format with its file names and how a file of it looks. A new format is a new row. A folder that
-MLflow wrote is a model too: what is served of it is a file inside, in one of the formats of the table.
+MLflow wrote is a model too: what is served of it is a file inside, in one of the formats of the table, or else the
+folder as a whole, by MLflow.
 """
 
 from __future__ import annotations
@@ -19,7 +20,14 @@ from placet.projects.archive import project_files, unreadable
 from placet.projects.ignoring import IGNORE_FILE
 from placet.projects.lightgbm_files import file_version
 from placet.projects.manifest import PROJECT_PATTERN, RESERVED_NAME, Governance, Manifest, Model, Resources
-from placet.projects.mlflow_models import FLAVOURS, MLMODEL, Column, read_mlflow_model
+from placet.projects.mlflow_models import (
+    FLAVOURS,
+    MLMODEL,
+    Column,
+    MlflowModel,
+    PythonFunction,
+    read_mlflow_model,
+)
 from placet.projects.pt2_files import is_program
 from placet.projects.python_files import read_module, read_python, syntax_problem, would_be_python
 from placet.projects.safetensors_files import is_safetensors
@@ -27,6 +35,7 @@ from placet.projects.skops_files import SCHEMA
 from placet.projects.xgboost_files import json_version, ubjson_version
 
 MLFLOW = "mlflow"
+PYFUNC = "pyfunc"
 PYTORCH = "pytorch"
 SAFETENSORS = "safetensors"
 SAMPLE_NAME = "sample.json"
@@ -59,12 +68,14 @@ class Recognised(msgspec.Struct, frozen=True, kw_only=True):
 
 class Served(msgspec.Struct, frozen=True, kw_only=True):
     """What the model server loads: the model's file in a format of the table, and the columns of the frame it wants,
-    where the model's folder says them."""
+    where the model's folder says them. Where MLflow itself loads the folder, `path` is that, and `function` what is
+    unpickled or imported then."""
 
     format: str
     serialization: str
     path: str
     columns: tuple[Column, ...] = ()
+    function: PythonFunction | None = None
 
 
 class SeveralModels(Refused):
@@ -193,7 +204,7 @@ def _served_of_mlflow(folder: Path, path: PurePosixPath) -> Served:
     for artifact in said.artifacts:
         file = (path / artifact.path).as_posix()
         found = recognise_file(folder / file)
-        if found is not None and found.format in artifact.formats:
+        if found is not None and found.format in artifact.formats and not _needs_mlflow(found, said):
             return Served(
                 format=found.format, serialization=found.serialization, path=file, columns=said.columns
             )
@@ -203,11 +214,32 @@ def _served_of_mlflow(folder: Path, path: PurePosixPath) -> Served:
                 fix="a pickle of PyTorch is never loaded: save the model with serialization_format='pt2' and an "
                 "input_example, as MLflow 3 does by default",
             )
+    if said.function is not None:
+        return _served_by_mlflow(folder, path, said, said.function)
     flavours = ", ".join(said.flavours) or "no flavour"
     known = ", ".join(flavour.name for flavour in FLAVOURS if _names() & set(flavour.formats[:1]))
     raise Refused(
-        f"{document} has {flavours}, of which none has a file that can be served without MLflow",
-        fix=f"save the model with one of MLflow's flavours {known}",
+        f"{document} has {flavours}, of which none has a file that can be served, and no python_function",
+        fix=f"save the model with one of MLflow's flavours {known}, or any other that MLflow itself loads",
+    )
+
+
+def _needs_mlflow(found: Recognised, said: MlflowModel) -> bool:
+    """A pickle whose classes lie in the folder's own code, which MLflow alone has imported."""
+    return found.serialization in PICKLES and said.function is not None and said.function.code is not None
+
+
+def _served_by_mlflow(
+    folder: Path, path: PurePosixPath, said: MlflowModel, function: PythonFunction
+) -> Served:
+    for named in function.paths:
+        if not _exists(folder / path / named):
+            raise Refused(
+                f"there is no {(path / named).as_posix()}, which {(path / MLMODEL).as_posix()} says is loaded",
+                fix="keep the folder whole, as MLflow saved it",
+            )
+    return Served(
+        format=MLFLOW, serialization=PYFUNC, path=path.as_posix(), columns=said.columns, function=function
     )
 
 
@@ -227,6 +259,17 @@ def _pickle_of_torch(folder: Path, path: str) -> Refused | None:
 
 
 _PICKLES_OF_TORCH = (".pt", ".pth", ".pt2")
+
+
+PICKLES = ("pickle", "joblib")
+
+
+def _exists(path: Path) -> bool:
+    """As `_is_file`, for folders as well."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
 
 
 def _is_file(path: Path) -> bool:

@@ -2,13 +2,15 @@
 
 Importing MLflow takes seconds, and its loaders run what is in the folder. Here the file is a document that a stranger
 wrote: data only, within limits, and every path in it stays inside the folder. MLflow may add keys as it likes; only
-those that say what the model is made of are looked at. Which of its files can be served is said by `formats`.
+those that say what the model is made of are looked at. Which of its files can be served is said by `formats`; where
+none can, MLflow itself has to, and what that would load is said here, too.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal, TypeVar, get_args
 
 import msgspec
@@ -23,6 +25,11 @@ MAX_COLUMNS = 10_000
 
 ColumnType = Literal["boolean", "integer", "long", "float", "double", "string", "datetime"]
 _COLUMN_TYPES = get_args(ColumnType)
+_TENSOR_TYPES = re.compile(r"bool|u?int(8|16|32|64)|float(16|32|64)|str|object")
+_MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
+_VERSION = re.compile(r"[0-9]{1,3}\.[0-9]{1,3}(\.[0-9A-Za-z.+]{1,20})?")
+MAX_ARTIFACTS = 1000
+PYTHON_FUNCTION = "python_function"
 
 T = TypeVar("T")
 
@@ -52,16 +59,32 @@ class Artifact(msgspec.Struct, frozen=True, kw_only=True):
     formats: tuple[str, ...]
 
 
+class PythonFunction(msgspec.Struct, frozen=True, kw_only=True):
+    """What `mlflow.pyfunc` loads: a module by its name, which unpickles or imports what lies at `paths`.
+
+    `code` is the folder whose Python it can import. `pickled` is the file that cloudpickle wrote, with the bytecode of
+    the `python` that it ran in. `problems` are what keeps its inputs and outputs from being named and carried.
+    """
+
+    loader: str
+    paths: tuple[str, ...]
+    code: str | None = None
+    pickled: str | None = None
+    python: str | None = None
+    problems: tuple[str, ...] = ()
+
+
 class MlflowModel(msgspec.Struct, frozen=True, kw_only=True):
     """`artifacts` are those of `FLAVOURS`, in that order; `columns` are none where the model takes no frame of plain
-    columns with names."""
+    columns with names; `function` is what MLflow itself would load."""
 
     flavours: tuple[str, ...]
     artifacts: tuple[Artifact, ...]
     columns: tuple[Column, ...]
+    function: PythonFunction | None = None
 
 
-# What we would rather serve comes first. `python_function` is there as well, and needs MLflow to be served.
+# What we would rather serve comes first. `python_function` is there as well: what of it is served needs MLflow.
 FLAVOURS = (
     Flavour(name="sklearn", key="pickled_model", formats=("sklearn",)),
     Flavour(name="xgboost", key="data", formats=("xgboost", "sklearn")),
@@ -72,9 +95,10 @@ FLAVOURS = (
 
 
 class _Signature(msgspec.Struct):
-    """`inputs` is JSON in a text."""
+    """Both are JSON in a text."""
 
     inputs: str | None = None
+    outputs: str | None = None
 
 
 class _Document(msgspec.Struct):
@@ -82,10 +106,18 @@ class _Document(msgspec.Struct):
     signature: _Signature | None = None
 
 
-class _Input(msgspec.Struct):
+class _TensorSpec(msgspec.Struct):
+    dtype: str
+    shape: list[int]
+
+
+class _Spec(msgspec.Struct):
+    """A column or a tensor that goes in or comes out."""
+
     type: str
     name: str | int | None = None
     required: bool | None = True
+    tensor: _TensorSpec | None = msgspec.field(name="tensor-spec", default=None)
 
 
 def read_mlflow_model(folder: Path) -> MlflowModel:
@@ -94,45 +126,119 @@ def read_mlflow_model(folder: Path) -> MlflowModel:
         data = file.read(MAX_MLMODEL_BYTES + 1)
     plain = read_plain(data, document=MLMODEL, limit=MAX_MLMODEL_BYTES)
     said = _converted(plain, _Document, "")
+    signature = said.signature or _Signature()
+    inputs = _specs(signature.inputs, "signature.inputs")
+    outputs = _specs(signature.outputs, "signature.outputs")
     return MlflowModel(
         flavours=tuple(said.flavors),
         artifacts=tuple(_artifacts(said.flavors)),
-        columns=_columns(said.signature),
+        columns=_columns(inputs),
+        function=_function(said.flavors, inputs, outputs),
     )
 
 
 def _artifacts(said: dict[str, dict[str, Any]]) -> Iterator[Artifact]:
     for flavour in FLAVOURS:
         if flavour.name in said:
-            path: Any = said[flavour.name].get(flavour.key)
-            wrong = differences(path, RelativePath)
-            if wrong:
-                raise _refused(f"flavors.{flavour.name}.{flavour.key}", wrong[0].detail)
+            path = _inside(said[flavour.name].get(flavour.key), f"flavors.{flavour.name}.{flavour.key}")
             file = path if flavour.inside is None else f"{path}/{flavour.inside}"
             yield Artifact(path=file, formats=flavour.formats)
 
 
-def _columns(signature: _Signature | None) -> tuple[Column, ...]:
-    """Tensors, nested objects and bytes are no plain columns: such a model is asked by its own signature."""
-    if signature is None or signature.inputs is None:
-        return ()
-    where = "signature.inputs"
+def _function(
+    flavours: dict[str, dict[str, Any]], inputs: list[_Spec] | None, outputs: list[_Spec] | None
+) -> PythonFunction | None:
+    """By the keys that MLflow's own loading reads."""
+    said = flavours.get(PYTHON_FUNCTION)
+    if said is None:
+        return None
+    where = f"flavors.{PYTHON_FUNCTION}"
+    loader, version = said.get("loader_module"), said.get("python_version")
+    if not isinstance(loader, str) or not _MODULE.fullmatch(loader):
+        raise _refused(f"{where}.loader_module", "this is no name of a module")
+    if version is not None and not (isinstance(version, str) and _VERSION.fullmatch(version)):
+        raise _refused(f"{where}.python_version", "this is no version of Python, such as 3.11.7")
+    keys = ("code", "data", "model_path", "python_model")
+    paths = {key: _inside(said[key], f"{where}.{key}") for key in keys if said.get(key) is not None}
+    if (script := said.get("model_code_path")) is not None:
+        # Where it was saved from. MLflow looks for a file of that name in its folder.
+        name = PurePosixPath(script).name if isinstance(script, str) else script
+        paths["model_code_path"] = _inside(name, f"{where}.model_code_path")
+    more = tuple(_kept(said.get("artifacts"), f"{where}.artifacts"))
+    pickled = paths.get("python_model")
+    return PythonFunction(
+        loader=loader,
+        paths=(*paths.values(), *more),
+        code=paths.get("code"),
+        pickled=pickled,
+        python=version if pickled else None,
+        problems=(*_not_carried(inputs, "takes"), *_not_carried(outputs, "gives")),
+    )
+
+
+def _kept(artifacts: Any, where: str) -> Iterator[str]:
+    """The files and folders that a model was saved with, by names of its own."""
+    kept = _converted({} if artifacts is None else artifacts, dict[str, dict[str, Any]], where)
+    if len(kept) > MAX_ARTIFACTS:
+        raise _refused(where, f"{len(kept)} artifacts are over the limit of {MAX_ARTIFACTS}")
+    for name, artifact in kept.items():
+        yield _inside(artifact.get("path"), f"{where}.{name}.path")
+
+
+def _not_carried(specs: list[_Spec] | None, verb: str) -> Iterator[str]:
+    """What of a signature no tensor of a request or an answer can be."""
+    if not specs:
+        yield (
+            f"its signature does not say what the model {verb}: save it with an input_example, or with "
+            "signature=infer_signature(inputs, outputs)"
+        )
+        return
+    for number, spec in enumerate(specs):
+        name = str(number if spec.name is None else spec.name)[:60]
+        if spec.tensor is None and spec.type not in _COLUMN_TYPES:
+            yield f"{name}, which it {verb}, is of type {spec.type[:40]}, which no tensor holds"
+        elif spec.tensor is not None and not _is_carried(spec.tensor):
+            yield f"{name}, which it {verb}, is no array of rows of numbers or texts"
+
+
+def _is_carried(tensor: _TensorSpec) -> bool:
+    return len(tensor.shape) > 0 and _TENSOR_TYPES.fullmatch(tensor.dtype) is not None
+
+
+def _specs(text: str | None, where: str) -> list[_Spec] | None:
+    if text is None:
+        return None
     try:
-        plain = msgspec.json.decode(signature.inputs)
+        plain = msgspec.json.decode(text)
     except (msgspec.DecodeError, RecursionError) as error:
         raise _refused(where, f"this is not JSON: {error}") from error
-    inputs = _converted(plain, list[_Input], where)
-    if len(inputs) > MAX_COLUMNS:
-        raise _refused(where, f"{len(inputs)} columns are over the limit of {MAX_COLUMNS}")
+    specs = _converted(plain, list[_Spec], where)
+    if len(specs) > MAX_COLUMNS:
+        raise _refused(where, f"{len(specs)} columns are over the limit of {MAX_COLUMNS}")
+    return specs
+
+
+def _columns(inputs: list[_Spec] | None) -> tuple[Column, ...]:
+    """Tensors, nested objects and bytes are no plain columns: such a model is asked by its own signature."""
+    if inputs is None:
+        return ()
     names = [given.name for given in inputs]
     if not all(isinstance(given.name, str) and given.type in _COLUMN_TYPES for given in inputs):
         return ()
     if len(set(names)) < len(names):
-        raise _refused(where, "two columns have the same name")
+        raise _refused("signature.inputs", "two columns have the same name")
     return tuple(
         Column(name=str(given.name), type=given.type, required=given.required is not False)  # type: ignore[arg-type]
         for given in inputs
     )
+
+
+def _inside(path: Any, where: str) -> str:
+    """A path that cannot lead out of the folder."""
+    wrong = differences(path, RelativePath)
+    if wrong:
+        raise _refused(where, wrong[0].detail)
+    return str(path)
 
 
 def _converted(value: Any, kind: type[T], path: str) -> T:

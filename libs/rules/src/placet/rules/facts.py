@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path, PurePosixPath
@@ -24,11 +25,13 @@ from placet.projects import (
     FORMATS,
     MLFLOW,
     MLMODEL,
+    PYFUNC,
     PYTORCH,
     SAFETENSORS,
     Card,
     DocumentRefused,
     Manifest,
+    PythonFunction,
     Recognised,
     Served,
     no_python,
@@ -86,7 +89,7 @@ def gather_submit_facts(
         "project": {"name": manifest.project, "access": manifest.access},
         "source": {"files": len(files), "size": sum(path.stat().st_size for path in files.values())},
         "model": _model(manifest, look, files),
-        "scan": _scan(manifest, files),
+        "scan": _scan(look, files),
         "sample": _sample(manifest, files, inputs),
         "reference": _reference(manifest, files, inputs),
         "requirements": _requirements(manifest, look, files),
@@ -173,20 +176,29 @@ def _is_called_python(said: Model) -> bool:
 
 def _model(manifest: Manifest, look: _Look, files: dict[str, Path]) -> Facts:
     said, recognised, loaded = manifest.model, look.recognised, look.loaded
-    artifact = files.get(loaded.path) if loaded else None
+    file, whole = _artifact(loaded, files) if loaded else ("", [])
     return {
         "format": said.format,
         "nearest": _nearest_format(said.format),
         "path": said.path,
-        "file": loaded.path if loaded else "",
+        "file": file,
         "present": look.is_present,
-        "size": artifact.stat().st_size if artifact else 0,
+        "size": sum(path.stat().st_size for path in whole),
         "recognised": recognised.format if recognised else "",
         "served": _served_as(said, loaded) if loaded else "",
         "serialization": recognised.serialization if recognised else "",
         "unserved": look.unserved,
-        "problems": _problems(said, loaded, files) if artifact and loaded else [],
+        "problems": _problems(said, loaded, files) if whole and loaded else [],
     }
+
+
+def _artifact(loaded: Served, files: dict[str, Path]) -> tuple[str, list[Path]]:
+    """The model's file by its name, and all that it consists of: a folder, where MLflow loads it."""
+    if loaded.serialization != PYFUNC:
+        return loaded.path, [files[loaded.path]] if loaded.path in files else []
+    folder = PurePosixPath(loaded.path)
+    whole = [path for name, path in files.items() if PurePosixPath(name).is_relative_to(folder)]
+    return (folder / MLMODEL).as_posix(), whole
 
 
 def _nearest_format(name: str) -> str:
@@ -208,6 +220,8 @@ def _served_as(said: Model, loaded: Served) -> str:
 
 def _problems(said: Model, loaded: Served, files: dict[str, Path]) -> list[str]:
     """What keeps the model server from serving the Python that the model consists of, or needs."""
+    if loaded.function is not None:
+        return [*_other_python(loaded.function), *loaded.function.problems]
     if loaded.format == PYTHON:
         code = read_python(files[loaded.path])
         return list(code.problems) if code else [no_python(files[loaded.path])]
@@ -230,8 +244,18 @@ def _problems(said: Model, loaded: Served, files: dict[str, Path]) -> list[str]:
     return [f"{said.module}, {broken}" if broken else f"{said.module} has no class Model(torch.nn.Module)"]
 
 
-def _scan(manifest: Manifest, files: dict[str, Path]) -> Facts:
+def _other_python(function: PythonFunction) -> list[str]:
+    """Bytecode is of one minor version. Which that is here, the images have as well."""
+    here = f"{sys.version_info.major}.{sys.version_info.minor}"
+    saved = ".".join((function.python or here).split(".")[:2])
+    if function.pickled is None or saved == here:
+        return []
+    return [f"{function.pickled} has code that Python {saved} pickled, and Python {here} would load it"]
+
+
+def _scan(look: _Look, files: dict[str, Path]) -> Facts:
     """Every pickle, ONNX file and exported program of the project is looked at, not only what it calls its model."""
+    pickled = _pickled_code(look.loaded)
     findings: set[Finding] = set()
     scanned = []
     types: set[str] = set()
@@ -242,7 +266,8 @@ def _scan(manifest: Manifest, files: dict[str, Path]) -> Facts:
         suffix = path.suffix.lower()
         if suffix in (*PICKLE_SUFFIXES, *JOBLIB_SUFFIXES, SKOPS_SUFFIX):
             scanned.append(name)
-            findings.update(scan_pickle(path).findings)
+            found_there = scan_pickle(path).findings
+            findings.update(_as_code(found_there) if name == pickled else found_there)
         if suffix == SKOPS_SUFFIX:
             found = untrusted_types(path)
             types.update(found or ())
@@ -271,6 +296,22 @@ def _scan(manifest: Manifest, files: dict[str, Path]) -> Facts:
         "outsideData": sorted(outside),
         "programs": programs,
     }
+
+
+def _pickled_code(loaded: Served | None) -> str | None:
+    """The file that MLmodel says has the model's code, by cloudpickle."""
+    if loaded is None or loaded.function is None or loaded.function.pickled is None:
+        return None
+    return (PurePosixPath(loaded.path) / loaded.function.pickled).as_posix()
+
+
+def _as_code(findings: Sequence[Finding]) -> Iterator[Finding]:
+    """Functions that cloudpickle puts together may do anything, whatever else the file reaches for. So it is people who
+    say whether it may be loaded: they are told every name, and no name alone settles it."""
+    is_code = any(finding.name.startswith("cloudpickle.") for finding in findings)
+    for finding in findings:
+        told = is_code and finding.judgement == "denied"
+        yield msgspec.structs.replace(finding, judgement="unlisted") if told else finding
 
 
 def _named(findings: set[Finding], judgement: str) -> list[str]:

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from placet.projects import Served, read_python
+from placet.projects import MLFLOW, Served, read_python
 
 # As in placet.runtime.reference, which tests hold this to.
 LEAST_ROWS = 100
@@ -36,7 +36,7 @@ def written_down(folder: Path, loaded: Served | None) -> Inputs | None:
     """What the model's own files say it takes; None where they say nothing."""
     if loaded is None:
         return None
-    if loaded.format == SKLEARN and loaded.columns:
+    if loaded.format in (SKLEARN, MLFLOW) and loaded.columns:
         return Inputs(
             names=frozenset(column.name for column in loaded.columns),
             required=frozenset(
