@@ -67,6 +67,30 @@ async def test_a_file_inside_of_what_mlflow_wrote_is_served_and_mlflow_stays_out
     assert any("heavy" in line and "out" in line for line in workshop.log)
 
 
+async def test_what_mlflow_itself_loads_is_the_whole_folder_and_mlflow_is_in_the_image(
+    workshop: Workshop,
+) -> None:
+    folder = {f"wine/{name}": b"w" for name in ("MLmodel", "code.py", "artifacts/rate.txt")}
+    plan = replace(PLAN, format="mlflow", declared_format="mlflow", model="wine")
+    needed = {name: Wheel("3.0", {f"{name}.py": b"n = 1"}) for name in ("mlflow-skinny", "mlflow", "pandas")}
+    workshop.packages.wheels = {**WHEELS, **needed}
+    image = await workshop.build(workshop.project(PROJECT | folder), plan)
+
+    files = await workshop.files(image)
+    settings = json.loads(files["app/placet.json"])
+    assert (settings["format"], settings["path"]) == ("mlflow", "wine")
+    assert {f"app/project/{name}" for name in folder} <= files.keys()
+    assert "mlflow-skinny==3.0" in files["app/requirements.lock"].decode()
+    assert (
+        "added mlflow-skinny, which the format mlflow needs and the requirements do not name" in workshop.log
+    )
+    with_its_own = {**PROJECT, **folder, "requirements.txt": PROJECT["requirements.txt"] + b"\nmlflow==3.0\n"}
+    files = await workshop.files(await workshop.build(workshop.project(with_its_own), plan))
+    lock = files["app/requirements.lock"].decode()
+    assert "mlflow==3.0" in lock
+    assert "mlflow-skinny" not in lock
+
+
 async def test_the_runtime_is_told_of_a_reference_where_there_is_one(workshop: Workshop) -> None:
     project = workshop.project({**PROJECT, "data/rows.csv": b"a\n1\n"})
     files = await workshop.files(await workshop.build(project, replace(PLAN, reference="data/rows.csv")))

@@ -43,15 +43,17 @@ PROJECT_ROOT = "app/project/"
 # package without what only a GPU needs: 188 MB installed instead of 866, the same `import xgboost`.
 # ONNX Runtime reads a model's external data from anywhere before 1.24.1, and skops builds what nobody trusts
 # before 0.13 (CVE-2025-54412, -54413, -54886): what a model must not do, its project must not bring along.
+# MLflow takes the model server's NumPy since 2.16; of its packages the one that brings no server of its own will do.
 _NEEDED = {
     "sklearn": ("scikit-learn",),
     "onnx": ("onnxruntime>=1.24.1",),
     "xgboost": ("xgboost-cpu>=2.1",),
     "lightgbm": ("lightgbm>=4.6",),
     "pytorch": ("torch>=2.9",),
+    "mlflow": ("mlflow-skinny>=2.16", "pandas"),
 }
 # The same library under other names: which of them a project asks for, it gets.
-_INSTEAD = {"xgboost-cpu": ("xgboost", "xgboost-cu12", "xgboost-cu13")}
+_INSTEAD = {"xgboost-cpu": ("xgboost", "xgboost-cu12", "xgboost-cu13"), "mlflow-skinny": ("mlflow",)}
 _ARCHITECTURES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 
 
@@ -61,8 +63,8 @@ class ImagePlan:
 
     `format` and `model` are what is loaded. Of an MLflow folder that is a file inside: `declared_format` is what
     placet.yaml says then, `columns` those of the frame that the model wants, and `left_out` the requirements that only
-    MLflow itself has. `in_frames`: its file says that it takes no mere arrays. `card`, `purpose` and `data` are told
-    beside the image and are not in it.
+    MLflow itself has; or the whole folder, where MLflow loads it. `in_frames`: its file says that it takes no mere
+    arrays. `card`, `purpose` and `data` are told beside the image and are not in it.
     """
 
     project: str
@@ -266,7 +268,7 @@ def _project_files(folder: Path, plan: ImagePlan) -> tuple[dict[str, Path | byte
         if named is not None:
             _inside(folder, named)
     found = files_below(folder)
-    of_model = {path for path in found if path == plan.model or path.startswith(f"{plan.model.rstrip('/')}/")}
+    of_model = {path for path in found if PurePosixPath(path).is_relative_to(plan.model)}
     model: dict[str, Path | bytes] = {}
     code: dict[str, Path | bytes] = {}
     for path, source in found.items():

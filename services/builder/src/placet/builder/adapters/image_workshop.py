@@ -33,6 +33,7 @@ from placet.oci import Registry, open_registry
 from placet.projects import (
     MANIFEST_NAME,
     MLFLOW,
+    PYFUNC,
     PYTORCH,
     Card,
     DocumentRefused,
@@ -224,15 +225,16 @@ class ImageWorkshop:
         self, project: str, source: str, folder: Path, manifest: Manifest, card: Card | None
     ) -> ImagePlan:
         loaded = served(folder, manifest.model)
+        by_mlflow = loaded.serialization == PYFUNC
         return ImagePlan(
             project=project,
             source=source,
             format=loaded.format,
             model=loaded.path,
             declared_format=manifest.model.format,
-            columns=loaded.columns,
+            columns=() if by_mlflow else loaded.columns,
             in_frames=loaded.serialization == "skops" and needs_pandas(folder / loaded.path),
-            left_out=MLFLOW_ITSELF if manifest.model.format == MLFLOW else frozenset(),
+            left_out=MLFLOW_ITSELF if manifest.model.format == MLFLOW and not by_mlflow else frozenset(),
             sample=manifest.model.sample,
             reference=manifest.model.reference,
             module=manifest.model.module,
