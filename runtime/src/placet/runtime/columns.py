@@ -29,11 +29,14 @@ _NUMBERS = ("integer", "long", "float", "double")
 _YEARS = range(1678, 2262)  # what nanoseconds since 1970 reach in 64 bits
 
 
+ColumnType = Literal["boolean", "integer", "long", "float", "double", "string", "datetime"]
+
+
 class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`type` is MLflow's word."""
 
     name: str
-    type: Literal["boolean", "integer", "long", "float", "double", "string", "datetime"]
+    type: ColumnType
     required: bool = True
 
     @property

@@ -23,7 +23,10 @@ FORMATS = {
     "lightgbm": "placet.runtime.formats.lightgbm_native",
     "pytorch": "placet.runtime.formats.exported_program",
     "python": "placet.runtime.formats.python_class",
+    "mlflow": "placet.runtime.formats.mlflow_pyfunc",
 }
+OF_FOLDER = {"mlflow": "MLmodel"}
+"""Formats whose artifact is a folder, and the file that is in each."""
 WITH_MODULE = {"pytorch": "placet.runtime.formats.torch_module"}
 
 
@@ -75,7 +78,7 @@ def load(
     module: Path | None = None,
 ) -> Model:
     """`columns` are those of the frame the model was trained on, where its project says them."""
-    if not path.is_file():
+    if not (path / OF_FOLDER.get(format_name, "")).is_file():
         raise CannotLoad(f"{path.name} is not in the project's folder; `model.path` in placet.yaml names it")
     try:
         if module is not None:

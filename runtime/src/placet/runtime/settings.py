@@ -17,7 +17,7 @@ import msgspec
 from placet.runtime import memory
 from placet.runtime.columns import Column
 
-FORMAT_NAMES = Literal["sklearn", "onnx", "xgboost", "lightgbm", "pytorch", "python"]
+FORMAT_NAMES = Literal["sklearn", "onnx", "xgboost", "lightgbm", "pytorch", "python", "mlflow"]
 
 VARIABLES = {
     "PLACET_PROJECT": "the model's name in /v2/models/NAME",

@@ -90,7 +90,8 @@ class Signature:
     """`prediction` and `probabilities` name the outputs that `/predict` answers with under its own names.
 
     `columns` are the names of the columns of a single matrix, where the model knows them. `prediction` is
-    None for a model with several outputs of equal standing: `/predict` then answers them by name.
+    None for a model with several outputs of equal standing: `/predict` then answers them by name. A model that is not
+    `is_by_row` may answer a row by the others of its request, or with another number of rows.
     """
 
     platform: str
@@ -100,6 +101,7 @@ class Signature:
     probabilities: str | None = None
     columns: tuple[str, ...] | None = None
     takes_missing: bool = False
+    is_by_row: bool = True
 
     @property
     def named_inputs(self) -> tuple[Tensor, ...]:
@@ -111,4 +113,4 @@ class Signature:
     @property
     def batches(self) -> bool:
         """Whether rows of several requests may be put into one call."""
-        return all(tensor.shape[:1] == (ANY,) for tensor in self.inputs + self.outputs)
+        return self.is_by_row and all(tensor.shape[:1] == (ANY,) for tensor in self.inputs + self.outputs)

@@ -134,7 +134,17 @@ def _is_size(size: object) -> bool:
 def _array(answer: Mapping[Any, Any], tensor: Tensor, rows: int) -> Array:
     if tensor.name not in answer:
         raise WrongAnswer(f"predict gave no {tensor.name}")
-    given = answer[tensor.name]
+    array = array_of(answer[tensor.name], tensor)
+    if tensor.is_column and array.size == rows:
+        array = array.reshape(-1)
+    if not tensor.takes(array.shape) or len(array) != rows:
+        wanted = [rows, *tensor.shape[1:]]
+        raise WrongAnswer(f"predict gave {tensor.name} in the shape {list(array.shape)}, and not {wanted}")
+    return array
+
+
+def array_of(given: Any, tensor: Tensor) -> Array:
+    """What `predict` gave of an output as an array of its datatype, in the shape that it came in."""
     try:
         array = np.asarray(given, dtype=object if tensor.is_text else None)
         array = array if tensor.is_text else array.astype(DATATYPES[tensor.datatype], casting="same_kind")
@@ -144,9 +154,4 @@ def _array(answer: Mapping[Any, Any], tensor: Tensor, rows: int) -> Array:
         ) from error
     if tensor.is_text and not all(isinstance(value, str | bytes) for value in array.flat):
         raise WrongAnswer(f"predict gave a {tensor.name} that holds other values than texts")
-    if tensor.is_column and array.size == rows:
-        array = array.reshape(-1)
-    if not tensor.takes(array.shape) or len(array) != rows:
-        wanted = [rows, *tensor.shape[1:]]
-        raise WrongAnswer(f"predict gave {tensor.name} in the shape {list(array.shape)}, and not {wanted}")
     return array
