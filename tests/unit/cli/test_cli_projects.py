@@ -201,6 +201,20 @@ def test_init_says_first_that_a_pickle_will_be_refused(
     assert fix in said.partition("still to fill in")[0]
 
 
+def test_init_says_that_a_folder_which_only_mlflow_loads_needs_an_exception(
+    placet: Placet, tmp_path: Path
+) -> None:
+    shutil.copytree(MLFLOW / "spending", tmp_path / "project" / "spending")
+    said = placet("init", str(tmp_path / "project")).err
+    assert said.startswith(
+        "placet: model.pickle-by-exception: only MLflow itself loads spending, which runs what is in it"
+    )
+    assert "project: an mlflow model in spending" in said
+    assert 'mlflow.pyfunc.load_model("spending").predict(rows)' in said
+    manifest = parse_manifest((tmp_path / "project" / "placet.yaml").read_bytes())
+    assert (manifest.model.format, manifest.requirements) == ("mlflow", "spending/requirements.txt")
+
+
 def test_init_tells_what_the_code_of_a_model_says_and_runs_none_of_it(placet: Placet, tmp_path: Path) -> None:
     folder = tmp_path / "code"
     folder.mkdir()
