@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -176,10 +177,9 @@ def test_a_pickle_of_scikit_learn_with_code_of_its_own_answers_as_mlflow_does(tm
     (tmp_path / "code" / "own_steps.py").write_text(OWN_CODE)
     sys.path.insert(0, str(tmp_path / "code"))
     try:
-        from own_steps import Doubled  # type: ignore[import-not-found]
-
+        doubled = import_module("own_steps").Doubled()
         numbers = VISITS[["age", "spent"]].astype(float)
-        pipeline = make_pipeline(Doubled(), LogisticRegression()).fit(numbers, BACK)
+        pipeline = make_pipeline(doubled, LogisticRegression()).fit(numbers, BACK)
         mlflow.sklearn.save_model(
             pipeline,
             tmp_path / "saved",

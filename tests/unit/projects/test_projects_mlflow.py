@@ -165,7 +165,7 @@ def test_what_mlflow_would_load_lies_in_the_folder_and_has_a_name(
 
 
 def test_a_script_is_looked_for_in_the_folder_wherever_it_was_saved_from(tmp_path: Path) -> None:
-    with_mlmodel(tmp_path / "m", {"flavors": function(model_code_path="/home/ann/work/model.py")})
+    with_mlmodel(tmp_path / "m", {"flavors": function(model_code_path="/elsewhere/model.py")})
     with pytest.raises(Refused, match=r"there is no model\.py, which MLmodel says is loaded"):
         recognise(tmp_path / "m")
     (tmp_path / "m" / "model.py").touch()
