@@ -15,7 +15,7 @@ import pytest
 import yaml
 from placet.projects import FORMATS, Manifest, initial_manifest, parse_manifest, trial_manifest
 from placet.projects.manifest import Governance, Model, Replicas, Resources
-from placet.rules import Engine, fitting, gather_certify_facts, gather_submit_facts, load_shipped
+from placet.rules import Engine, excepted, fitting, gather_certify_facts, gather_submit_facts, load_shipped
 from placet.runtime import reference
 
 from tests.support.torch_files import node, program, pt2, safetensors
@@ -54,6 +54,13 @@ def broken(folder: Path, said: Manifest, engine: Engine, **more: Any) -> dict[st
     found = engine.evaluate_sync(SHIPPED, "submit", facts)
     assert all(verdict.result != "indeterminate" for verdict in found), "facts are complete"
     return {verdict.rule: verdict.why or "" for verdict in found if not verdict.is_passed}
+
+
+def refused(folder: Path, said: Manifest, engine: Engine, *, excepted_from: str = "") -> set[str]:
+    """The rules that refuse a project to which this exception was granted."""
+    facts = gather_submit_facts(folder, said, now=NOW)
+    found = excepted(engine.evaluate_sync(SHIPPED, "submit", facts), {excepted_from: "exception:1"})
+    return {verdict.rule for verdict in found if verdict.is_refusal}
 
 
 def test_the_committed_example_breaks_no_rule(folder: Path, engine: Engine) -> None:
@@ -177,8 +184,23 @@ def test_a_hostile_pickle_anywhere_in_the_project_is_found(folder: Path, engine:
 def test_a_pickle_is_served_by_exception_only(folder: Path, engine: Engine) -> None:
     (folder / "model.pkl").write_bytes(pickle.dumps({"a": 1}))
     said = manifest(folder, model={"format": "sklearn", "path": "model.pkl", "sample": "sample.json"})
-    assert set(broken(folder, said, engine)) == {"model.pickle-by-exception"}
-    assert broken(folder, said, engine, exceptions=["model.pickle-by-exception"]) == {}
+    assert refused(folder, said, engine) == {"model.pickle-by-exception"}
+    assert refused(folder, said, engine, excepted_from="model.pickle-by-exception") == set()
+
+
+def test_an_exception_covers_names_that_nobody_listed_and_none_that_is_denied(
+    folder: Path, engine: Engine
+) -> None:
+    (folder / "cut-off.pkl").write_bytes(pickle.dumps([1.0] * 9)[:-1])
+    assert refused(folder, manifest(folder), engine) == {"model.pickle-names-listed"}
+    assert refused(folder, manifest(folder), engine, excepted_from="model.pickle-names-listed") == set()
+    (folder / "hostile.pkl").write_bytes(pickle.dumps(eval))
+    assert refused(folder, manifest(folder), engine, excepted_from="model.pickle-names-listed") == {
+        "model.no-hostile-pickle"
+    }
+    assert "model.no-hostile-pickle" in refused(
+        folder, manifest(folder), engine, excepted_from="model.no-hostile-pickle"
+    )
 
 
 def test_a_format_that_is_not_served_is_named(folder: Path, engine: Engine) -> None:
