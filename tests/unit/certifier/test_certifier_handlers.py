@@ -29,6 +29,7 @@ from placet.events.contracts.shapes import ExceptionUsed, Stage
 from placet.events.testing import changed
 from placet.oci import ImageConfig, ImageLayout, Manifest
 from placet.rules import Engine, load_shipped
+from placet.rules.testing import merge_patched
 from placet.trust import KeySet, SigningKey, certificates, dsse
 
 from tests.unit.gateway.roads import (
@@ -478,6 +479,25 @@ async def test_the_same_judgement_is_the_same_bytes_in_the_registry(tmp_path: Pa
             envelope, KeySet([key.public]), image=image, source=SOURCE, now=at + timedelta(days=91)
         )
     assert base64.b64decode(msgspec.json.decode(envelope.to_json())["payload"])
+
+
+async def test_the_shipped_rules_are_excepted_from_where_they_admit_it_and_only_what_is_used_is_told() -> (
+    None
+):
+    [safety] = [each for each in load_shipped() if each.id == "artifact-safety"]
+    facts = merge_patched(
+        safety.given, {"model": {"serialization": "joblib"}, "scan": {"denied": ["os.system"]}}
+    )
+    rules = ("model.pickle-by-exception", "model.pickle-names-listed", "model.no-hostile-pickle")
+    granted = [
+        ExceptionUsed(exception=f"exception:{rule}", rule=rule, until=UNTIL, granted_by="person:2")
+        for rule in rules
+    ]
+    with Engine() as engine:
+        judgement = await PolicyRules([safety], engine).judge("submit", facts, granted)
+    failed = {each.rule: each.exception for each in judgement.verdicts if each.result != "pass"}
+    assert failed == {rules[0]: f"exception:{rules[0]}", rules[2]: None}
+    assert judgement.exceptions == (granted[0],)
 
 
 @pytest.mark.parametrize(

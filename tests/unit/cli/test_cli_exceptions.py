@@ -74,7 +74,7 @@ def test_so_many_days_end_when_a_day_begins(placet: Placet, platform: FakePlatfo
         ("--days", "0"),
         ("--until", "31.1.2027"),
         ("--days", "30", "--source", "sha256:5"),
-        ("--days", "30", "--reason", " "),
+        ("--days", "30", "--reason", "…"),
     ],
     ids=["no end", "two ends", "no day", "no date", "no digest", "no reason"],
 )

@@ -194,7 +194,7 @@ async def test_an_end_that_is_past_or_too_far_ahead_is_refused(
         {"until": "2026-02-01T00:00:00"},
         {"until": "tomorrow"},
         {"reason": ""},
-        {"reason": " \n "},
+        {"reason": " …\n"},
         {"reason": "a\0b"},
         {"reason": "x" * 2001},
         {"source": "sha256:5"},

@@ -65,6 +65,8 @@ def test_one_asks_another_grants_and_it_is_said_whole() -> None:
 def test_asking_for_the_same_again_asks_for_nothing_new() -> None:
     given(EXCEPTIONS, REQUESTED).when(replace(ASK, exception="exception:2", reason="other")).then_nothing()
     given(EXCEPTIONS, REQUESTED, GRANTED).when(replace(ASK, exception="exception:2")).then_nothing()
+    over = replace(ASK, exception="exception:2", now=UNTIL)
+    given(EXCEPTIONS, REQUESTED, GRANTED).when(over).then_refused(saying="is over", kind=Refused)
 
 
 @pytest.mark.parametrize(

@@ -365,8 +365,8 @@ def _date(text: str) -> date:
 
 
 def _words(text: str) -> str:
-    if not text.strip():
-        raise argparse.ArgumentTypeError("who grants it reads why, and the reason is empty")
+    if not any(character.isalnum() for character in text):
+        raise argparse.ArgumentTypeError(f"who grants it reads why, and {text!r} says nothing")
     return text
 
 

@@ -119,10 +119,10 @@ def stream(project: str) -> str:
 
 
 def _ask(command: Ask, state: OfProject) -> Sequence[Happened]:
-    if state.asked_before(command) is not None:
-        return []
     if command.until <= command.now:
         raise Refused(f"{command.until} is over, and an exception is for what comes", fix="name a later end")
+    if state.asked_before(command) is not None:
+        return []
     if command.until > command.latest:
         raise Refused(
             f"{command.until} is more than {command.days} days ahead, and nothing is excepted for longer here",

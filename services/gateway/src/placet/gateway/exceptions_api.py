@@ -24,7 +24,7 @@ Project = Annotated[str, InPath(pattern=PROJECT_PATTERN), AfterValidator(unreser
 
 
 def _words(reason: str) -> str:
-    if not reason.strip():
+    if not any(character.isalnum() for character in reason):
         raise ValueError("a reason has words")
     return reason
 
