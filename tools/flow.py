@@ -32,6 +32,7 @@ HEARS_ALL = "metadata"
 FOLDS = "gateway"
 
 NOBODY_ACTS: Mapping[type, str] = {
+    gateway.ExceptionRequested: "it asks people: nothing is excepted before somebody else grants it",
     gateway.TokenIssued: "a token proves itself by its signature; only its end has to be told",
     builder.BuildAccepted: "who waits sees that it was taken on",
     indexer.ImageUnknown: "nothing here starts it; whoever watches the log asks who pushed it",

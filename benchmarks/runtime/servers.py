@@ -73,7 +73,7 @@ def _placet(model: Trained, root: Path, port: int) -> Server:
     (project / model.file.name).write_bytes(model.file.read_bytes())
     (project / "reference.json").write_text(json.dumps({"inputs": model.reference}))
     (project / "sample.json").write_text(json.dumps({"request": {"inputs": model.rows[:1]}}))
-    image = {"project": "model", "format": model.format, "path": model.file.name}
+    image = {"project": "model", "format": model.format, "path": model.file.name, "pickle": True}
     (root / "placet.json").write_text(
         json.dumps({**image, "sample": "sample.json", "reference": "reference.json"})
     )

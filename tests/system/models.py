@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+from sklearn.linear_model import LinearRegression
 
 
 def write_project(
@@ -54,6 +56,20 @@ def write_project(
         "card": "README.md",
     }
     (folder / "placet.yaml").write_text(json.dumps(document, indent=2))  # JSON is YAML
+    return folder
+
+
+def write_pickled(folder: Path, name: str) -> Path:
+    """The same model as a line of scikit-learn that joblib wrote."""
+    write_project(folder, name)
+    (folder / "model.onnx").unlink()
+    line = LinearRegression().fit([[0.0], [1.0]], [[0.0], [2.0]])
+    joblib.dump(line, folder / "model.joblib")
+    (folder / "requirements.txt").write_text(f"{requirement('scikit-learn')}\n{requirement('numpy')}\n")
+    manifest = json.loads((folder / "placet.yaml").read_text())
+    manifest["model"] |= {"format": "sklearn", "path": "model.joblib"}
+    manifest["resources"]["memory"] = "512Mi"
+    (folder / "placet.yaml").write_text(json.dumps(manifest, indent=2))
     return folder
 
 

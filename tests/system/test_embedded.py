@@ -6,18 +6,21 @@ import asyncio
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import mlflow.pyfunc
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from placet.projects import pack
 
+from tests.mlflow_folders.frames import SPENDING
 from tests.support.browser import browser
 from tests.support.eventually import eventually
 from tests.support.platforms import ROOT, Platform, embedded
-from tests.system.models import write_project
-from tests.system.scenarios import Scenarios, ask, deploy, predict
+from tests.system.models import requirement, write_pickled, write_project
+from tests.system.scenarios import Scenarios, ask, client_of, deploy, placet, predict, printed
 
 
 class TestEmbedded(Scenarios):
@@ -65,6 +68,68 @@ class TestEmbedded(Scenarios):
             answer = await http.post(f"/models/{name}/predict", json=sample["request"])
         assert answer.json()["outputs"] == sample["response"]["outputs"]
         await ask(platform, "stop", name)
+
+    async def test_a_pickle_is_served_by_an_exception_that_two_people_made(
+        self, platform: Platform, tmp_path: Path
+    ) -> None:
+        folder = write_pickled(tmp_path / "pickled", "pickled")
+        refused = await placet(platform, "deploy", str(folder), status=1)
+        [refusal] = refused["refusals"]
+        rule = "model.pickle-by-exception"
+        assert refusal["rule"] == rule
+        assert f"`placet exception request pickled --rule {rule} --days 30 --reason …`" in refusal["fix"]
+        for_days = ("--rule", rule, "--days", "30", "--reason", "The last one before skops")
+        asked = (await placet(platform, "exception", "request", "pickled", *for_days))["exception"]
+        own = await printed(platform, "token", "create", "--as", "admin", "--role", "approver")
+        await placet(replace(platform, token=own.strip()), "exception", "grant", "pickled", asked, status=1)
+        assert (await placet(platform, "deploy", str(folder), status=1))["state"] == "refused"
+
+        token = await printed(platform, "token", "create", "--as", "grace", "--role", "compliance")
+        grace = replace(platform, token=token.strip())
+        granted = await placet(grace, "exception", "grant", "pickled", asked)
+        assert (granted["state"], granted["grantedBy"]["name"]) == ("granted", "grace")
+        live = await placet(platform, "deploy", str(folder))
+        assert live["state"] == "live", live["refusals"]
+        assert [each["exception"] for each in live["verdicts"] if each["result"] != "pass"] == [asked]
+        assert await predict(platform, "pickled", 5.0) == pytest.approx(10.0)
+        async with client_of(platform) as client:
+            said = (await client.certificate(live["certificate"])).statement["predicate"]
+        [used] = said["exceptions"]
+        assert (used["exception"], used["rule"]) == (asked, rule)
+        assert used["grantedBy"] == granted["grantedBy"]["person"]
+        assert said["notAfter"] == used["until"]
+
+        await placet(grace, "exception", "withdraw", "pickled", asked)
+        assert (await placet(platform, "deploy", str(folder), status=1))["state"] == "refused"
+        await ask(platform, "stop", "pickled")
+
+    @pytest.mark.slow
+    async def test_a_folder_that_only_mlflow_loads_is_served_by_an_exception(
+        self, platform: Platform, tmp_path: Path
+    ) -> None:
+        folder = Path(shutil.copytree(ROOT / "tests" / "mlflow_folders" / "spending", tmp_path / "spending"))
+        # of MLflow the part that is installed here; all of it takes a minute to fetch
+        pins = [requirement(name) for name in ("mlflow-skinny", "numpy", "pandas", "statsmodels")]
+        (folder / "requirements.txt").write_text("\n".join(pins))
+        refused = await placet(platform, "deploy", str(folder), status=1)
+        rule = "model.pickle-by-exception"
+        assert [refusal["rule"] for refusal in refused["refusals"]] == [rule]
+        for_days = ("--rule", rule, "--days", "30", "--reason", "No library of ours loads it")
+        asked = (await placet(platform, "exception", "request", "spending", *for_days))["exception"]
+        token = await printed(platform, "token", "create", "--as", "grace", "--role", "compliance")
+        await placet(replace(platform, token=token.strip()), "exception", "grant", "spending", asked)
+        live = await placet(platform, "deploy", str(folder))
+        assert live["state"] == "live", live["refusals"]
+        rows = SPENDING.drop(columns="spent")
+        async with platform.http() as http:
+            answer = await http.post(
+                "/models/spending/predict",
+                json={"inputs": rows.to_dict("records")},
+                headers=platform.authorized(),
+            )
+        expected = mlflow.pyfunc.load_model(str(folder)).predict(rows)
+        assert answer.json()["outputs"] == pytest.approx(expected.tolist())
+        await ask(platform, "stop", "spending")
 
     async def test_the_rest_api_of_all_services_is_described_in_valid_openapi(
         self, platform: Platform

@@ -60,7 +60,7 @@ class Frames(BaseEstimator):  # type: ignore[misc]
 
 def served(folder: Path, estimator: Any, columns: tuple[Column, ...] = COLUMNS) -> Model:
     joblib.dump(estimator, folder / "model.joblib")
-    return load("sklearn", folder / "model.joblib", (), columns)
+    return load("sklearn", folder / "model.joblib", (), columns, may_unpickle=True)
 
 
 def predict(model: Model, inputs: object) -> Any:

@@ -56,7 +56,7 @@ def mlflow_finds_its_environment_as_it_was(monkeypatch: pytest.MonkeyPatch) -> N
 def root_of(tmp_path: Path, folder: Path) -> Path:
     """The image that the builder makes of it, without its packages."""
     found = served(folder, Model(format="mlflow", path="."))
-    root = image(tmp_path, project="model", format=found.format, path=found.path)
+    root = image(tmp_path, project="model", format=found.format, path=found.path, pickle=True)
     shutil.copytree(folder, root / "project", dirs_exist_ok=True)
     return root
 
@@ -140,7 +140,7 @@ def loaded(folder: Path) -> Loaded:
     assert found.serialization == "pyfunc"
     assert found.function is not None
     assert found.function.problems == ()
-    return load(found.format, folder / found.path, ())
+    return load(found.format, folder / found.path, (), may_unpickle=True)
 
 
 def answers(model: Loaded, **inputs: Any) -> dict[str, Any]:
@@ -353,12 +353,12 @@ def test_what_no_tensor_holds_is_refused_as_it_is_loaded(
     assert found.function is not None
     assert len(found.function.problems) == 1
     with pytest.raises(CannotLoad, match=said):
-        load("mlflow", folder, ())
+        load("mlflow", folder, (), may_unpickle=True)
 
 
 def test_a_folder_without_its_document_is_none(tmp_path: Path) -> None:
     with pytest.raises(CannotLoad, match=r"is not in the project's folder"):
-        load("mlflow", tmp_path, ())
+        load("mlflow", tmp_path, (), may_unpickle=True)
 
 
 def test_readiness_says_what_failed(tmp_path: Path) -> None:
@@ -370,3 +370,10 @@ def test_readiness_says_what_failed(tmp_path: Path) -> None:
     assert done.stderr.splitlines()[-1].startswith(
         "placet.runtime: MLflow cannot load the folder of MLmodel: ModuleNotFoundError: No module named 'nowhere'"
     )
+
+
+def test_nothing_is_loaded_unless_the_image_says_that_it_may_be() -> None:
+    with pytest.raises(
+        CannotLoad, match=r"is what MLflow would unpickle or import, and placet\.json does not say"
+    ):
+        load("mlflow", FOLDERS / "spending", ())

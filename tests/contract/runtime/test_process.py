@@ -87,7 +87,7 @@ class Gated:
 
 @pytest.fixture
 async def gated(tmp_path: Path) -> AsyncIterator[Gated]:
-    root = image(tmp_path, project="gated", format="sklearn", path="model.joblib")
+    root = image(tmp_path, project="gated", format="sklearn", path="model.joblib", pickle=True)
     gate = Gate(root / "project")
     with serving(root, {"PLACET_MAX_WAITING": "6"}) as served:
         async with httpx.AsyncClient(base_url=f"http://{served.address}", timeout=60) as client:
@@ -135,7 +135,7 @@ async def test_a_full_queue_says_when_to_come_back(gated: Gated) -> None:
 
 
 async def test_who_waits_or_computes_for_too_long_is_told_so(tmp_path: Path) -> None:
-    root = image(tmp_path, project="gated", format="sklearn", path="model.joblib")
+    root = image(tmp_path, project="gated", format="sklearn", path="model.joblib", pickle=True)
     gate = Gate(root / "project")
     with serving(root, {"PLACET_ANSWER_SECONDS": "1", "PLACET_MAX_BATCH_ROWS": "1"}) as served:
         async with httpx.AsyncClient(base_url=f"http://{served.address}", timeout=60) as client:
@@ -156,7 +156,7 @@ async def test_who_waits_or_computes_for_too_long_is_told_so(tmp_path: Path) -> 
 
 
 async def test_bodies_that_wait_take_no_more_memory_than_they_may(tmp_path: Path) -> None:
-    root = image(tmp_path, project="gated", format="sklearn", path="model.joblib")
+    root = image(tmp_path, project="gated", format="sklearn", path="model.joblib", pickle=True)
     gate = Gate(root / "project")
     rows = 1000
     body = json.dumps({"inputs": [[2.0]] * rows}).encode()
@@ -343,7 +343,7 @@ def test_a_descriptor_that_is_no_socket_is_a_wrong_setting(tmp_path: Path) -> No
 def test_a_model_that_cannot_be_loaded_says_why_with_status_1(
     tmp_path: Path, format: str, name: str, content: bytes | None, said: str
 ) -> None:
-    root = image(tmp_path, project="p", format=format, path=name)
+    root = image(tmp_path, project="p", format=format, path=name, pickle=True)
     if content is not None:
         (root / "project" / name).write_bytes(content)
 
@@ -354,8 +354,19 @@ def test_a_model_that_cannot_be_loaded_says_why_with_status_1(
     assert "Traceback" not in error
 
 
+@pytest.mark.parametrize("name", ["model.joblib", "model.pkl", "model.pickle"])
+def test_a_pickle_is_not_loaded_unless_its_image_says_that_it_may_be(tmp_path: Path, name: str) -> None:
+    root = image(tmp_path, project="p", format="sklearn", path=name)
+    (root / "project" / name).write_bytes(b"cbuiltins\nexit\n(I77\ntR.")
+
+    status, error = ends(root)
+
+    assert (status, "Traceback" in error) == (1, False), "not the 77 that it would end with"
+    assert f"{name} is a pickle, and placet.json does not say that it may be loaded" in error
+
+
 def test_an_object_that_cannot_predict_is_no_model(tmp_path: Path) -> None:
-    root = image(tmp_path, project="p", format="sklearn", path="model.joblib")
+    root = image(tmp_path, project="p", format="sklearn", path="model.joblib", pickle=True)
     joblib.dump({"weights": [1, 2]}, root / "project" / "model.joblib")
 
     assert ends(root) == (1, "placet.runtime: model.joblib holds a dict, which has no `predict`\n")

@@ -30,7 +30,7 @@ FRAME = pd.DataFrame({"city": ["Bern", "Basel"] * 4, "age": np.arange(8.0)})
 
 def served(folder: Path, estimator: Any) -> Model:
     joblib.dump(estimator, folder / "model.joblib")
-    return load("sklearn", folder / "model.joblib", ())
+    return load("sklearn", folder / "model.joblib", (), may_unpickle=True)
 
 
 def shape(

@@ -91,6 +91,14 @@ async def test_what_mlflow_itself_loads_is_the_whole_folder_and_mlflow_is_in_the
     assert "mlflow-skinny" not in lock
 
 
+async def test_the_runtime_is_told_of_a_model_that_it_may_unpickle(workshop: Workshop) -> None:
+    project = workshop.project(PROJECT)
+    for is_pickle in (False, True):
+        image = await workshop.build(project, replace(PLAN, is_pickle=is_pickle))
+        settings = json.loads((await workshop.files(image))["app/placet.json"])
+        assert settings.get("pickle", False) is is_pickle
+
+
 async def test_the_runtime_is_told_of_a_reference_where_there_is_one(workshop: Workshop) -> None:
     project = workshop.project({**PROJECT, "data/rows.csv": b"a\n1\n"})
     files = await workshop.files(await workshop.build(project, replace(PLAN, reference="data/rows.csv")))

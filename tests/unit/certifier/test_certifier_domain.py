@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given as for_all
 from hypothesis import strategies as st
@@ -17,11 +18,13 @@ from placet.certifier.domain import (
     JudgeImage,
     JudgeSource,
     Signed,
+    excepted_anew,
     forbidden,
 )
 from placet.certifier.domain import Refused as Turned
 from placet.events.contracts.certifier import CertificateIssued, ReleaseCleared, ReleaseRefused
-from placet.events.testing import given
+from placet.events.contracts.shapes import ExceptionUsed
+from placet.events.testing import changed, given
 
 from tests.unit.gateway.roads import CERTIFY, IMAGE, POLICIES, RESOURCES, SOURCE, SUBMIT, verdict
 
@@ -123,6 +126,31 @@ def test_a_certificate_without_a_clearance_is_a_broken_log() -> None:
 def test_warnings_forbid_nothing() -> None:
     assert not forbidden([verdict("card", "submit", "fail", "warn"), verdict("x", "submit")])
     assert forbidden([verdict("x", "operate", "fail", "suspend")])
+
+
+EXCEPTION = ExceptionUsed(
+    exception="exception:1", rule="r", until="2026-02-01T00:00:00.000Z", granted_by="person:1"
+)
+COVERED = msgspec.structs.replace(verdict("r", "submit", "fail"), exception=EXCEPTION.exception)
+
+
+def test_a_rule_that_is_excepted_forbids_nothing_and_both_events_say_by_what() -> None:
+    cleared = changed(CLEARED, verdicts=(COVERED,), exceptions=(EXCEPTION,))
+    judged = replace(SOURCE_PASSES, verdicts=(COVERED,), exceptions=(EXCEPTION,))
+    given(RELEASE).when(judged).then(cleared)
+    issued = changed(ISSUED, exceptions=(EXCEPTION,))
+    given(RELEASE, cleared).when(replace(IMAGE_PASSES, exceptions=(EXCEPTION,))).then(issued)
+
+
+def test_a_verdict_of_before_is_covered_by_what_is_in_force_now() -> None:
+    others = (verdict("x", "submit"), verdict("y", "submit", "fail", "warn"))
+    later = msgspec.structs.replace(EXCEPTION, exception="exception:2")
+    assert excepted_anew((*others, COVERED), [later]) == (
+        *others,
+        msgspec.structs.replace(COVERED, exception="exception:2"),
+    )
+    of_another_rule = msgspec.structs.replace(EXCEPTION, rule="y")
+    assert excepted_anew((*others, COVERED), [of_another_rule]) == (*others, verdict("r", "submit", "fail"))
 
 
 commands = st.lists(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -14,16 +14,22 @@ import pytest
 from placet.certifier.adapters.policy_engine import PolicyRules
 from placet.certifier.adapters.registry_notary import RegistryNotary
 from placet.certifier.bootstrap import build
-from placet.certifier.domain import Asked, Declared, Signed
+from placet.certifier.domain import Asked, Declared, Signed, used
 from placet.certifier.ports import Judgement, Ports, SourceEvidence
+from placet.certifier.projections import TABLES
+from placet.certifier.queries import GrantedExceptions
 from placet.certifier.settings import CertifierSettings
 from placet.errors import Refused, Unavailable, Unreadable
+from placet.events import Service, Wiring
+from placet.events.codec import timestamp
 from placet.events.contracts.certifier import CertificateIssued, ReleaseCleared, ReleaseRefused
+from placet.events.contracts.gateway import ExceptionGranted, ExceptionWithdrawn
 from placet.events.contracts.indexer import ImageIndexed
-from placet.events.contracts.shapes import Stage
+from placet.events.contracts.shapes import ExceptionUsed, Stage
 from placet.events.testing import changed
 from placet.oci import ImageConfig, ImageLayout, Manifest
 from placet.rules import Engine, load_shipped
+from placet.rules.testing import merge_patched
 from placet.trust import KeySet, SigningKey, certificates, dsse
 
 from tests.unit.gateway.roads import (
@@ -65,9 +71,17 @@ class RulesOfThumb:
     )
     seen: list[Mapping[str, Any]] = field(default_factory=list)
 
-    async def judge(self, stage: Stage, facts: Mapping[str, Any]) -> Judgement:
+    async def judge(
+        self, stage: Stage, facts: Mapping[str, Any], exceptions: Sequence[ExceptionUsed] = ()
+    ) -> Judgement:
+        """Every rule admits exceptions."""
         self.seen.append(facts)
-        return Judgement(policies=POLICIES, verdicts=self.verdicts[stage])
+        by_rule = {each.rule: each.exception for each in exceptions}
+        verdicts = tuple(
+            each if each.result == "pass" else msgspec.structs.replace(each, exception=by_rule.get(each.rule))
+            for each in self.verdicts[stage]
+        )
+        return Judgement(policies=POLICIES, verdicts=verdicts, exceptions=used(verdicts, exceptions))
 
     def image_facts(self, cleared: ReleaseCleared, indexed: ImageIndexed, now: datetime) -> Mapping[str, Any]:
         return {"now": now, "labelled": indexed.image_source, "cleared": cleared.source}
@@ -120,8 +134,12 @@ class Certifier:
 async def certifier(tmp_path: Path) -> AsyncIterator[Certifier]:
     sources, rules, notary = SourcesOnTheTable(), RulesOfThumb(), QuickNotary()
     settings = CertifierSettings(registry=str(tmp_path), signing_key=tmp_path / "key.pem")
-    ports = Ports(sources=sources, rules=rules, notary=notary)
-    async with alone("certifier", tmp_path, lambda wiring: build(settings, wiring, ports)) as service:
+
+    def put_together(wiring: Wiring) -> Awaitable[Service]:
+        granted = GrantedExceptions(wiring.store)
+        return build(settings, wiring, Ports(sources=sources, rules=rules, notary=notary, exceptions=granted))
+
+    async with alone("certifier", tmp_path, put_together, tables=(TABLES,)) as service:
         yield Certifier(service, sources, rules, notary)
 
 
@@ -254,6 +272,129 @@ async def test_a_crash_after_signing_signs_the_very_same_again(certifier: Certif
     assert [event.certificate for event in issued] == [f"certificate:{heard.event.id}"]
 
 
+# exceptions
+
+
+UNTIL = "2026-01-31T00:00:00.000Z"
+PICKLE = "model.pickle"
+
+
+def granted(exception: str = "exception:1", **changes: Any) -> ExceptionGranted:
+    event = ExceptionGranted(
+        exception=exception,
+        project="churn",
+        rule=PICKLE,
+        source=None,
+        until=UNTIL,
+        requested_by="person:1",
+        granted_by="person:2",
+    )
+    return changed(event, **changes)
+
+
+def withdrawn(exception: str = "exception:1") -> ExceptionWithdrawn:
+    return ExceptionWithdrawn(exception=exception, project="churn", rule=PICKLE, withdrawn_by="person:1")
+
+
+@pytest.fixture
+def pickled(certifier: Certifier) -> Certifier:
+    """It finds a pickle in every source."""
+    certifier.rules.verdicts["submit"] = (*SUBMIT, verdict(PICKLE, "submit", "fail"))
+    return certifier
+
+
+async def test_what_is_excepted_is_cleared_and_certified_for_as_long_as_that_holds(
+    pickled: Certifier,
+) -> None:
+    await pickled.alone.hear(granted())
+    await pickled.clear()
+    await pickled.alone.hear(indexed())
+    cleared, issued = await pickled.alone.said()
+    expected = (ExceptionUsed(exception="exception:1", rule=PICKLE, until=UNTIL, granted_by="person:2"),)
+    assert isinstance(cleared, ReleaseCleared)
+    assert cleared.exceptions == expected
+    assert (cleared.verdicts[-1].result, cleared.verdicts[-1].exception) == ("fail", "exception:1")
+    assert isinstance(issued, CertificateIssued)
+    assert issued.exceptions == expected
+    ((_, _, judgement, _, _),) = pickled.notary.signed
+    assert judgement.exceptions == expected
+    assert judgement.verdicts == (*cleared.verdicts, *issued.verdicts)
+
+
+@pytest.mark.parametrize(
+    "heard",
+    [
+        [],
+        [granted(rule="another.rule")],
+        [granted(project="another")],
+        [granted(source=f"sha256:{'9' * 64}")],
+        [granted(until="2026-01-01T00:00:00.000Z")],
+        [granted(), withdrawn()],
+        [withdrawn(), granted(until="2025-12-31T23:59:59.999Z")],
+    ],
+    ids=["nothing", "another rule", "another project", "another source", "over", "withdrawn", "never held"],
+)
+async def test_a_rule_forbids_what_no_exception_covers(pickled: Certifier, heard: list[Any]) -> None:
+    for event in heard:
+        await pickled.alone.hear(event)
+    await pickled.clear()
+    (refused,) = await pickled.alone.said()
+    assert isinstance(refused, ReleaseRefused)
+    assert refused.verdicts[-1] == verdict(PICKLE, "submit", "fail")
+
+
+async def test_of_several_exceptions_from_a_rule_the_one_that_holds_longest_is_used(
+    pickled: Certifier,
+) -> None:
+    await pickled.alone.hear(granted("exception:1", until="2026-02-01T00:00:00.000Z", source=SOURCE))
+    await pickled.alone.hear(granted("exception:2", until="2026-03-01T00:00:00.000Z"))
+    await pickled.alone.hear(granted("exception:3", until="2026-04-01T00:00:00.000Z", project="another"))
+    await pickled.clear()
+    (cleared,) = await pickled.alone.said()
+    assert isinstance(cleared, ReleaseCleared)
+    assert [each.exception for each in cleared.exceptions] == ["exception:2"]
+
+
+async def test_an_exception_that_was_withdrawn_before_the_image_was_there_certifies_nothing(
+    pickled: Certifier,
+) -> None:
+    await pickled.alone.hear(granted())
+    await pickled.clear()
+    await pickled.alone.hear(withdrawn())
+    await pickled.alone.hear(granted())  # heard again, of before
+    await pickled.alone.hear(indexed())
+    refused = (await pickled.alone.said())[-1]
+    assert isinstance(refused, ReleaseRefused)
+    assert (refused.stage, refused.verdicts) == ("certify", (verdict(PICKLE, "submit", "fail"), *CERTIFY))
+    assert pickled.notary.signed == []
+
+
+async def test_an_exception_that_is_over_when_the_image_is_there_certifies_nothing(
+    pickled: Certifier,
+) -> None:
+    await pickled.alone.hear(granted())
+    await pickled.clear()
+    pickled.alone.clock.pass_(timedelta(days=31))
+    await pickled.alone.hear(indexed())
+    assert isinstance((await pickled.alone.said())[-1], ReleaseRefused)
+
+
+async def test_a_rule_about_the_image_is_excepted_alike(certifier: Certifier) -> None:
+    certifier.rules.verdicts["certify"] = (verdict("image.base", "certify", "fail"),)
+    await certifier.alone.hear(granted(rule="image.base"))
+    await certifier.clear()
+    await certifier.alone.hear(indexed())
+    cleared, issued = await certifier.alone.said()
+    assert cleared.exceptions == ()
+    assert isinstance(issued, CertificateIssued)
+    assert [each.rule for each in issued.exceptions] == ["image.base"]
+
+
+async def test_rules_speak_of_the_project_by_the_name_that_it_is_deployed_under(certifier: Certifier) -> None:
+    await certifier.clear()
+    assert certifier.rules.seen[0]["project"] == {"name": "churn"}
+
+
 # the real notary and the real rules
 
 
@@ -283,14 +424,31 @@ def a_notary(registry: ImageLayout, key: SigningKey) -> RegistryNotary:
     return RegistryNotary(registry, key, validity=timedelta(days=90), trial_validity=timedelta(days=7))
 
 
-@pytest.mark.parametrize(("trial", "days"), [(False, 90), (True, 7)])
-async def test_a_certificate_of_a_trial_ends_sooner(tmp_path: Path, trial: bool, days: int) -> None:
+@pytest.mark.parametrize(
+    ("trial", "excepted_for", "days"),
+    [(False, (), 90), (True, (), 7), (False, (40, 30), 30), (True, (30,), 7)],
+)
+async def test_a_certificate_ends_with_its_trial_or_the_first_exception_that_it_stands_on(
+    tmp_path: Path, trial: bool, excepted_for: tuple[int, ...], days: int
+) -> None:
     registry, key = ImageLayout(tmp_path / "registry"), SigningKey.generate()
     at = datetime.fromisoformat("2026-01-01T00:00:00+00:00")
     signed = await a_notary(registry, key).sign(
         Asked(project="churn", release=1, command="deploy", source=SOURCE, image=None),
         indexed(image=await an_image(registry)),
-        Judgement(policies=POLICIES, verdicts=(*SUBMIT, *CERTIFY)),
+        Judgement(
+            policies=POLICIES,
+            verdicts=(*SUBMIT, *CERTIFY),
+            exceptions=tuple(
+                ExceptionUsed(
+                    exception=f"exception:{held}",
+                    rule=PICKLE,
+                    until=timestamp(at + timedelta(days=held)),
+                    granted_by="person:2",
+                )
+                for held in excepted_for
+            ),
+        ),
         certificate="certificate:1",
         at=at,
         trial=trial,
@@ -321,6 +479,25 @@ async def test_the_same_judgement_is_the_same_bytes_in_the_registry(tmp_path: Pa
             envelope, KeySet([key.public]), image=image, source=SOURCE, now=at + timedelta(days=91)
         )
     assert base64.b64decode(msgspec.json.decode(envelope.to_json())["payload"])
+
+
+async def test_the_shipped_rules_are_excepted_from_where_they_admit_it_and_only_what_is_used_is_told() -> (
+    None
+):
+    [safety] = [each for each in load_shipped() if each.id == "artifact-safety"]
+    facts = merge_patched(
+        safety.given, {"model": {"serialization": "joblib"}, "scan": {"denied": ["os.system"]}}
+    )
+    rules = ("model.pickle-by-exception", "model.pickle-names-listed", "model.no-hostile-pickle")
+    granted = [
+        ExceptionUsed(exception=f"exception:{rule}", rule=rule, until=UNTIL, granted_by="person:2")
+        for rule in rules
+    ]
+    with Engine() as engine:
+        judgement = await PolicyRules([safety], engine).judge("submit", facts, granted)
+    failed = {each.rule: each.exception for each in judgement.verdicts if each.result != "pass"}
+    assert failed == {rules[0]: f"exception:{rules[0]}", rules[2]: None}
+    assert judgement.exceptions == (granted[0],)
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,7 @@ class FakePlatform:
     largest_chunk: int = 0
     started_last: int = 1
     live: int | None = 1
+    exceptions: list[dict[str, Any]] = field(default_factory=list)
 
     def app(self) -> ASGIApp:
         routes = [
@@ -69,6 +70,9 @@ class FakePlatform:
             Route("/v1/models", self.list_models),
             Route("/v1/models/{project}", self.get_model),
             Route("/v1/models/{project}/logs", self.get_logs),
+            Route("/v1/models/{project}/exceptions", self.list_exceptions),
+            Route("/v1/models/{project}/exceptions", self.post_exception, methods=["POST"]),
+            Route("/v1/models/{project}/exceptions/{id}/{verb}", self.decide_exception, methods=["POST"]),
             Route("/v1/builds/{project}/{release}/log", self.get_build_log),
             Route("/v1/images", self.list_images),
             Route("/v1/images/{digest}", self.get_image),
@@ -296,6 +300,41 @@ class FakePlatform:
         removed, self.garbage = ([], self.garbage) if stopped else (self.garbage, [])
         total = sum(item["bytes"] for item in removed)
         return JSONResponse({"removed": removed, "bytes": total, "swept": 0, "stopped": stopped})
+
+    async def list_exceptions(self, request: Request) -> Response:
+        """Two a page."""
+        mine = [each for each in self.exceptions[::-1] if each["project"] == request.path_params["project"]]
+        after = request.query_params.get("after")
+        seen = next((n for n, each in enumerate(mine, 1) if each["exception"] == after), 0)
+        page = mine[seen : seen + 2]
+        return JSONResponse({"exceptions": page, "next": page[-1]["exception"] if len(page) == 2 else None})
+
+    async def post_exception(self, request: Request) -> Response:
+        asked = {"source": None, **(await request.json()), "project": request.path_params["project"]}
+        made = {
+            **asked,
+            "exception": f"exception:{len(self.exceptions) + 1}",
+            "state": "requested",
+            "requestedBy": {"person": "person:1", "name": "ada"},
+            "requestedAt": "2026-11-01T00:00:00.000Z",
+            **dict.fromkeys(("grantedBy", "grantedAt", "withdrawnBy", "withdrawnAt")),
+        }
+        self.exceptions.append(made)
+        return JSONResponse(made, 201)
+
+    async def decide_exception(self, request: Request) -> Response:
+        asked = next(
+            (each for each in self.exceptions if each["exception"] == request.path_params["id"]), None
+        )
+        if asked is None:
+            return problem(
+                404, "no exception", fix=f"see `placet exception list {request.path_params['project']}`"
+            )
+        if request.headers["authorization"] != f"Bearer {ADMIN}":
+            return problem(403, "you asked for it yourself, and an exception takes two people")
+        verb = {"grant": "granted", "withdraw": "withdrawn"}[request.path_params["verb"]]
+        asked |= {"state": verb, f"{verb}By": {"person": "person:2", "name": None}}
+        return JSONResponse(asked)
 
     async def get_certificate(self, request: Request) -> Response:
         certificate = request.path_params["id"]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from placet.events.contracts import deployer
+from placet.events.testing import changed
 from placet.gateway.operations import PATHS, advance, document, requested, stall
 
 from tests.unit.gateway.roads import (
@@ -159,6 +161,13 @@ def test_an_end_names_its_step_and_reason(
     assert "running" not in dict(steps(document)).values()
 
 
+def test_a_clearance_says_how_much_of_it_is_excepted() -> None:
+    covered = msgspec.structs.replace(verdict("pickle", "submit", "fail"), exception="exception:1")
+    document = shown((asked(), changed(cleared(), verdicts=(verdict("owner.named", "submit"), covered))))
+    assert document["steps"][1]["detail"] == "1 of 2 rules pass, 1 excepted"
+    assert [each["exception"] for each in document["verdicts"]] == [None, "exception:1"]
+
+
 @pytest.mark.parametrize(("stage", "step"), [("submit", "cleared"), ("certify", "certified")])
 def test_a_refusal_names_the_rules_that_forbid_and_not_the_warnings(stage: Any, step: str) -> None:
     before = (asked(),) if stage == "submit" else DEPLOY[:6]
@@ -167,6 +176,7 @@ def test_a_refusal_names_the_rules_that_forbid_and_not_the_warnings(stage: Any, 
         verdict("scan.clean", stage, "indeterminate"),
         verdict("card.present", stage, "fail", "warn"),
         verdict("owner.named", stage),
+        msgspec.structs.replace(verdict("pickle", stage, "fail"), exception="exception:1"),
     )
     document = shown((*before, refused(stage, *verdicts)))
     assert document["state"] == "refused"

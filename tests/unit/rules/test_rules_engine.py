@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from placet.errors import Refused
-from placet.rules import Engine, Policy, Verdict, read_policy
+from placet.rules import Engine, Policy, Verdict, excepted, read_policy
 
 HEADER = """\
 apiVersion: placet/v1
@@ -51,6 +51,28 @@ def policy(*rules: str, more: str = "") -> Policy:
 def verdict(engine: Engine, require: str, **facts: Any) -> Verdict:
     (found,) = engine.evaluate_sync([policy(rule(require))], "submit", facts)
     return found
+
+
+@pytest.mark.parametrize(
+    ("admits", "on_fail", "project", "exception"),
+    [
+        ("true", "deny", {"fine": False}, "exception:1"),
+        ("true", "deny", {}, "exception:1"),  # indeterminate
+        ("true", "deny", {"fine": True}, None),
+        ("true", "warn", {"fine": False}, None),
+        ("false", "deny", {"fine": False}, None),
+    ],
+)
+def test_an_exception_covers_what_a_rule_that_admits_one_forbids(
+    engine: Engine, admits: str, on_fail: str, project: dict[str, bool], exception: str | None
+) -> None:
+    asked = rule("project.fine", on_fail=on_fail).replace("fix: do", f"fix: do, exceptable: {admits}")
+    (given,) = engine.evaluate_sync([policy(asked)], "submit", {"project": project})
+    (covered,) = excepted([given], {"r": "exception:1", "other": "exception:2"})
+    assert covered.exception == exception
+    assert (covered.result, covered.why) == (given.result, given.why), "the verdict stays what it is"
+    assert not (covered.is_refusal and exception)
+    assert excepted([given], {"other": "exception:2"}) == (given,)
 
 
 def test_a_rule_passes_or_fails_with_why_and_the_next_step(engine: Engine) -> None:

@@ -18,7 +18,7 @@ import pytest
 import yaml
 from placet.projects import FORMATS, Manifest, initial_manifest, parse_manifest, trial_manifest
 from placet.projects.manifest import Governance, Model, Replicas, Resources
-from placet.rules import Engine, fitting, gather_certify_facts, gather_submit_facts, load_shipped
+from placet.rules import Engine, excepted, fitting, gather_certify_facts, gather_submit_facts, load_shipped
 from placet.runtime import reference
 
 from tests.support.torch_files import node, program, pt2, safetensors
@@ -57,6 +57,13 @@ def broken(folder: Path, said: Manifest, engine: Engine, **more: Any) -> dict[st
     found = engine.evaluate_sync(SHIPPED, "submit", facts)
     assert all(verdict.result != "indeterminate" for verdict in found), "facts are complete"
     return {verdict.rule: verdict.why or "" for verdict in found if not verdict.is_passed}
+
+
+def refused(folder: Path, said: Manifest, engine: Engine, *, excepted_from: str = "") -> set[str]:
+    """The rules that refuse a project to which this exception was granted."""
+    facts = gather_submit_facts(folder, said, now=NOW)
+    found = excepted(engine.evaluate_sync(SHIPPED, "submit", facts), {excepted_from: "exception:1"})
+    return {verdict.rule for verdict in found if verdict.is_refusal}
 
 
 def test_the_committed_example_breaks_no_rule(folder: Path, engine: Engine) -> None:
@@ -180,8 +187,23 @@ def test_a_hostile_pickle_anywhere_in_the_project_is_found(folder: Path, engine:
 def test_a_pickle_is_served_by_exception_only(folder: Path, engine: Engine) -> None:
     (folder / "model.pkl").write_bytes(pickle.dumps({"a": 1}))
     said = manifest(folder, model={"format": "sklearn", "path": "model.pkl", "sample": "sample.json"})
-    assert set(broken(folder, said, engine)) == {"model.pickle-by-exception"}
-    assert broken(folder, said, engine, exceptions=["model.pickle-by-exception"]) == {}
+    assert refused(folder, said, engine) == {"model.pickle-by-exception"}
+    assert refused(folder, said, engine, excepted_from="model.pickle-by-exception") == set()
+
+
+def test_an_exception_covers_names_that_nobody_listed_and_none_that_is_denied(
+    folder: Path, engine: Engine
+) -> None:
+    (folder / "cut-off.pkl").write_bytes(pickle.dumps([1.0] * 9)[:-1])
+    assert refused(folder, manifest(folder), engine) == {"model.pickle-names-listed"}
+    assert refused(folder, manifest(folder), engine, excepted_from="model.pickle-names-listed") == set()
+    (folder / "hostile.pkl").write_bytes(pickle.dumps(eval))
+    assert refused(folder, manifest(folder), engine, excepted_from="model.pickle-names-listed") == {
+        "model.no-hostile-pickle"
+    }
+    assert "model.no-hostile-pickle" in refused(
+        folder, manifest(folder), engine, excepted_from="model.no-hostile-pickle"
+    )
 
 
 def test_a_format_that_is_not_served_is_named(folder: Path, engine: Engine) -> None:
@@ -513,9 +535,14 @@ def test_a_trial_is_judged_by_its_files_as_everything_is(engine: Engine) -> None
 def test_nothing_but_the_need_for_an_exception_keeps_a_folder_that_mlflow_itself_loads(
     name: str, engine: Engine
 ) -> None:
-    assert broken(MLFLOW / name, trial(MLFLOW / name), engine) == {
-        "model.pickle-by-exception": "MLmodel is written as pyfunc, and loading a pickle runs what is in it"
-    }
+    rule = "model.pickle-by-exception"
+    folder = MLFLOW / name
+    why = broken(folder, trial(folder), engine)
+    assert why == {rule: "MLmodel is written as pyfunc, and loading a pickle runs what is in it"}
+    found = engine.evaluate_sync(SHIPPED, "submit", gather_submit_facts(folder, trial(folder), now=NOW))
+    [refusal] = [verdict for verdict in found if verdict.is_refusal]
+    assert "`placet exception request" in (refusal.fix or "")
+    assert not any(verdict.is_refusal for verdict in excepted(found, {rule: "exception:1"}))
 
 
 def by_cloudpickle(folder: Path, content: bytes, python: str) -> Path:
@@ -532,12 +559,17 @@ def by_cloudpickle(folder: Path, content: bytes, python: str) -> Path:
     return folder
 
 
-def test_a_pickle_of_code_is_for_people_to_judge_who_are_told_what_is_in_it(tmp_path: Path) -> None:
+def test_a_pickle_of_code_is_for_people_to_judge_who_are_told_what_is_in_it(
+    tmp_path: Path, engine: Engine
+) -> None:
     code = by_cloudpickle(tmp_path / "m", cloudpickle.dumps(lambda: Path()), platform.python_version())
     facts = gather_submit_facts(code, trial(code), now=NOW)
     assert facts["model"]["problems"] == []
     assert facts["scan"]["denied"] == []
     assert "cloudpickle.cloudpickle._make_function" in facts["scan"]["unlisted"]
+    found = engine.evaluate_sync(SHIPPED, "submit", facts)
+    refusals = {verdict.rule: verdict.exceptable for verdict in found if verdict.is_refusal}
+    assert refusals == {"model.pickle-by-exception": True, "model.pickle-names-listed": True}
     (code / "other.pkl").write_bytes(cloudpickle.dumps(lambda: Path()))
     beside = gather_submit_facts(code, trial(code), now=NOW)
     assert "cloudpickle.cloudpickle._make_function" in beside["scan"]["denied"]

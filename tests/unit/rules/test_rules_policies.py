@@ -361,6 +361,7 @@ def test_the_rules_that_were_promised_ship() -> None:
         "model.format-allowed",
         "model.no-hostile-pickle",
         "model.pickle-by-exception",
+        "model.pickle-names-listed",
         "model.skops-types-trusted",
         "model.sample-present",
         "build.requirements-pinned",
@@ -370,6 +371,17 @@ def test_the_rules_that_were_promised_ship() -> None:
         "image.labels-complete",
         "image.base-known",
     }
+
+
+def test_a_rule_that_admits_exceptions_says_how_to_ask_for_one() -> None:
+    exceptable = {rule.id: rule.fix for _, rule in RULES if rule.exceptable}
+    assert set(exceptable) == {
+        "build.dockerfile-allowed",
+        "model.pickle-by-exception",
+        "model.pickle-names-listed",
+    }
+    for id, fix in exceptable.items():
+        assert f"`placet exception request {{{{ project.name }}}} --rule {id} --days 30 --reason …`" in fix
 
 
 def test_no_two_shipped_rules_share_an_id() -> None:

@@ -11,6 +11,7 @@ import pytest
 from placet.errors import PlacetError, Refused, Unreadable
 from placet.trust import (
     Certificate,
+    ExceptionApplied,
     KeySet,
     PolicyApplied,
     SigningKey,
@@ -36,6 +37,14 @@ CERTIFICATE = Certificate(
     policies=(PolicyApplied(id="accountability", version=1, digest=f"sha256:{'c' * 64}"),),
     verdicts=(
         VerdictGiven(rule="governance.owner-named", policy="accountability", stage="submit", result="pass"),
+    ),
+    exceptions=(
+        ExceptionApplied(
+            exception="exception:0193",
+            rule="model.pickle-by-exception",
+            until=BEGIN + timedelta(days=30),
+            granted_by="person:0194",
+        ),
     ),
 )
 
@@ -78,6 +87,14 @@ def test_the_statement_has_the_form_that_is_promised() -> None:
                     "policy": "accountability",
                     "stage": "submit",
                     "result": "pass",
+                }
+            ],
+            "exceptions": [
+                {
+                    "exception": "exception:0193",
+                    "rule": "model.pickle-by-exception",
+                    "until": "2026-12-23T12:00:00Z",
+                    "grantedBy": "person:0194",
                 }
             ],
         },

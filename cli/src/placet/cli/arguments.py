@@ -12,6 +12,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -124,7 +125,11 @@ def parser() -> Parser:
     )
     root.add_argument("--version", action=Version, nargs=0, help="the version of this command")
     below = {"": _below(root, "placet")}
-    for group, does in (("audit", "the audit log, for compliance"), ("token", "who may use the platform")):
+    for group, does in (
+        ("audit", "the audit log, for compliance"),
+        ("exception", "exceptions from rules: one person asks, another one grants"),
+        ("token", "who may use the platform"),
+    ):
         parent = below[""].add_parser(
             group,
             usage=f"placet {group} VERB [options]",
@@ -163,7 +168,7 @@ def _folded(line: str, width: int) -> str:
 
 
 def _line(verb: Verb) -> str:
-    return f"  {verb.words:<14} {verb.does}"
+    return f"  {verb.words:<19} {verb.does}"
 
 
 def _verbs_by_group() -> str:
@@ -352,6 +357,45 @@ def _days(text: str) -> int:
     return int(text)
 
 
+def _date(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no day; write it as 2027-01-31") from None
+
+
+def _words(text: str) -> str:
+    if not any(character.isalnum() for character in text):
+        raise argparse.ArgumentTypeError(f"who grants it reads why, and {text!r} says nothing")
+    return text
+
+
+def _digest(text: str) -> str:
+    if not re.fullmatch(r"sha256:[0-9a-f]{64}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no source's digest, which is sha256: and 64 digits")
+    return text
+
+
+def _exception(parser: argparse.ArgumentParser) -> None:
+    _project(parser)
+    parser.add_argument("--rule", metavar="RULE", required=True, help="as the refusal names it")
+    parser.add_argument("--reason", metavar="TEXT", type=_words, required=True, help="for who is to grant it")
+    until = parser.add_mutually_exclusive_group(required=True)
+    until.add_argument("--days", metavar="N", type=_days, help="until the day in so many days begins (UTC)")
+    until.add_argument("--until", metavar="DATE", type=_date, help="until that day begins (UTC): 2027-01-31")
+    parser.add_argument(
+        "--source",
+        metavar="DIGEST",
+        type=_digest,
+        help="for this source alone, which `placet check --json` tells",
+    )
+
+
+def _exception_named(parser: argparse.ArgumentParser) -> None:
+    _project(parser)
+    parser.add_argument("exception", metavar="EXCEPTION", help="an id from `placet exception list`")
+
+
 def _garbage(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--collect", action="store_true", help="remove it, and not only list it")
     parser.add_argument(
@@ -517,6 +561,45 @@ VERBS: Sequence[Verb] = (
         example="placet events --from 100 --type 'placet.deployer.*' --follow",
         function="log:events",
         arguments=_events,
+    ),
+    Verb(
+        words="exception request",
+        group="govern",
+        does="ask that a rule may forbid nothing for a project",
+        more="For a reason and a time, and only from a rule that admits it. It does nothing until somebody else has "
+        "granted it, and the verdict of the rule stays what it is. The same again is the same exception.",
+        example="placet exception request churn --rule model.pickle-by-exception --days 30 --reason 'skops soon'",
+        function="exceptions:request",
+        arguments=_exception,
+    ),
+    Verb(
+        words="exception list",
+        group="govern",
+        does="what was asked for, by whom, why, and what became of it",
+        more="Newest first: requested, granted, withdrawn or expired.",
+        example="placet exception list churn",
+        function="exceptions:list_all",
+        arguments=_project,
+    ),
+    Verb(
+        words="exception grant",
+        group="govern",
+        does="grant what somebody else asked for",
+        more="For approvers, compliance and admins; nobody grants what they asked for themselves. What is certified by "
+        "it ends when it does.",
+        example="placet exception grant churn exception:01a218c0-dd9a-75e1-97b1-a45b27cab79e",
+        function="exceptions:grant",
+        arguments=_exception_named,
+    ),
+    Verb(
+        words="exception withdraw",
+        group="govern",
+        does="end an exception before its time, or answer with no",
+        more="By who asked for it, or a role that grants. No new deploy uses it; what was certified with it goes on "
+        "until its certificate ends.",
+        example="placet exception withdraw churn exception:01a218c0-dd9a-75e1-97b1-a45b27cab79e",
+        function="exceptions:withdraw",
+        arguments=_exception_named,
     ),
     Verb(
         words="audit replay",

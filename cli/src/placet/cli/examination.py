@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import shlex
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from placet.client import Operation, Refusal, Verdict
 from placet.errors import Refused
 from placet.projects import MANIFEST_NAME, dump_manifest, parse_manifest, trial_manifest, unpack
 from placet.projects.ignoring import IGNORE_FILE
-from placet.rules import Engine, gather_submit_facts, load_shipped
+from placet.rules import Engine, excepted, gather_submit_facts, load_shipped
 from placet.rules import Verdict as Judged
 
 
@@ -32,6 +33,15 @@ class Examined:
         return tuple(_reason(verdict) for verdict in self.judged if verdict.is_refusal)
 
     @property
+    def may_be_excepted(self) -> bool:
+        """Whether a rule refuses that admits exceptions, of which the platform alone knows."""
+        return any(verdict.is_refusal and verdict.exceptable for verdict in self.judged)
+
+    def with_exceptions(self, exceptions: Mapping[str, str]) -> Examined:
+        """`exceptions` are ids by rule."""
+        return replace(self, judged=excepted(self.judged, exceptions))
+
+    @property
     def warnings(self) -> tuple[Refusal, ...]:
         said = (
             _reason(verdict) for verdict in self.judged if not verdict.is_passed and not verdict.is_refusal
@@ -41,7 +51,8 @@ class Examined:
     @property
     def tally(self) -> str:
         passed = sum(verdict.is_passed for verdict in self.judged)
-        return f"{passed} of {len(self.judged)} rules pass"
+        count = sum(verdict.exception is not None for verdict in self.judged)
+        return f"{passed} of {len(self.judged)} rules pass" + (f", {count} excepted" if count else "")
 
     def operation(
         self, command: str, *, project: str | None = None, complaints: tuple[Refusal, ...] = ()
@@ -55,7 +66,8 @@ class Examined:
             state="refused" if refusals else "cleared",
             refusals=refusals,
             verdicts=tuple(
-                Verdict(rule=each.rule, result=each.result, stage=each.stage) for each in self.judged
+                Verdict(rule=each.rule, result=each.result, stage=each.stage, exception=each.exception)
+                for each in self.judged
             ),
         )
 
@@ -83,8 +95,11 @@ def look_at_manifest(folder: Path) -> bytes | None:
     return None
 
 
-def examine(archive: Path) -> Examined:
-    """The verdict of every rule on a packed folder. Raises `Refused` for one that rules cannot be asked about."""
+def examine(archive: Path, *, project: str | None = None) -> Examined:
+    """The verdict of every rule on a packed folder, to be deployed under another name than its own if one is given.
+
+    Raises `Refused` for one that rules cannot be asked about.
+    """
     now = datetime.now(UTC)  # noqa: TID251 (the command is where a person's clock comes in)
     with tempfile.TemporaryDirectory(prefix="placet-") as scratch:
         copy = Path(scratch) / "project"
@@ -96,10 +111,11 @@ def examine(archive: Path) -> Examined:
         manifest = parse_manifest(contents.manifest)
         # Whether it is allowed, the platform alone knows: `Examined.warnings` says so.
         facts = gather_submit_facts(copy, manifest, now=now, dockerfiles=True)
+        facts["project"]["name"] = project or manifest.project
         with Engine() as engine:
             judged = engine.evaluate_sync(load_shipped(), "submit", facts)
     return Examined(
-        project=manifest.project,
+        project=project or manifest.project,
         source=contents.digest,
         judged=judged,
         dockerfile=manifest.build.dockerfile,

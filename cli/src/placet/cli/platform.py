@@ -25,6 +25,7 @@ from filelock import FileLock, Timeout
 import placet.builder.bootstrap
 import placet.builder.projections
 import placet.certifier.bootstrap
+import placet.certifier.projections
 import placet.deployer.bootstrap
 import placet.deployer.projections
 import placet.gateway.bootstrap
@@ -137,7 +138,11 @@ def _parts(data: Path, url: str) -> list[_Part]:
             build=lambda wiring: placet.gateway.bootstrap.build(gateway, wiring),
             tables=(placet.gateway.projections.TABLES,),
         ),
-        _Part(name="certifier", build=lambda wiring: placet.certifier.bootstrap.build(certifier, wiring)),
+        _Part(
+            name="certifier",
+            build=lambda wiring: placet.certifier.bootstrap.build(certifier, wiring),
+            tables=(placet.certifier.projections.TABLES,),
+        ),
         _Part(
             name="builder",
             build=lambda wiring: placet.builder.bootstrap.build(builder, wiring),

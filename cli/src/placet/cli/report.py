@@ -62,7 +62,9 @@ def _tell_certificate(screen: Screen, operation: Operation) -> None:
     if operation.certificate:
         screen.note(f"certified by {operation.certificate}{_tally(operation.verdicts)}")
     for verdict in operation.verdicts:
-        if verdict.result != "pass":
+        if verdict.exception is not None:
+            screen.note(f"  excepted: {verdict.rule} did not pass ({verdict.result}), by {verdict.exception}")
+        elif verdict.result != "pass":
             screen.note(f"  warning: {verdict.rule} did not pass ({verdict.result})")
 
 
@@ -179,7 +181,15 @@ def _tell_story(screen: Screen, operation: Operation) -> None:
 
 def tell_verdicts(screen: Screen, verdicts: Sequence[Verdict]) -> None:
     screen.table(
-        ("RULE", "RESULT", "STAGE"), [(verdict.rule, verdict.result, verdict.stage) for verdict in verdicts]
+        ("RULE", "RESULT", "STAGE"),
+        [
+            (
+                verdict.rule,
+                f"{verdict.result}, excepted" if verdict.exception else verdict.result,
+                verdict.stage,
+            )
+            for verdict in verdicts
+        ],
     )
 
 

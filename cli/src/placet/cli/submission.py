@@ -89,7 +89,10 @@ async def submit(
             if manifest is not None:
                 step.detail += ", as a trial: it has no placet.yaml"
         with _timed(steps, "checked") as step:
-            examined = await asyncio.to_thread(examine, archive)
+            examined = await asyncio.to_thread(examine, archive, project=project)
+            if examined.may_be_excepted:
+                granted = await _granted(platform, examined.project, packed.digest)
+                examined = examined.with_exceptions(granted)
             step.detail = examined.tally
             if examined.refusals:
                 step.state, step.detail = "refused", ", ".join(str(no.rule) for no in examined.refusals)
@@ -113,6 +116,16 @@ async def submit_git(
         operation = await platform.command(command, project=project, git=source.address)
         step.detail = f"{(operation.source or '')[:19]}…"
     return operation
+
+
+async def _granted(platform: Client, project: str, source: str) -> dict[str, str]:
+    """For each rule the exception that holds longest for this source, as the certifier would use it."""
+    exceptions = sorted(await platform.exceptions(project), key=lambda each: (each.until, each.exception))
+    return {
+        each.rule: each.exception
+        for each in exceptions
+        if each.state == "granted" and each.source in (None, source)
+    }
 
 
 async def _must_be_allowed(platform: Client, command: Command) -> None:

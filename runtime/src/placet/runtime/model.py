@@ -16,6 +16,7 @@ from typing import Protocol, cast, runtime_checkable
 from placet.runtime.columns import Column, of_names
 from placet.runtime.signature import ANY, Signature, Tensors
 
+PICKLES = frozenset({".joblib", ".pkl", ".pickle"})
 FORMATS = {
     "sklearn": "placet.runtime.formats.scikit_learn",
     "onnx": "placet.runtime.formats.onnx_runtime",
@@ -76,10 +77,22 @@ def load(
     trusted: Collection[str],
     columns: Sequence[Column] = (),
     module: Path | None = None,
+    *,
+    may_unpickle: bool = False,
 ) -> Model:
-    """`columns` are those of the frame the model was trained on, where its project says them."""
+    """`columns` are those of the frame the model was trained on, where its project says them.
+
+    Unpickling runs what is in the file: it is done only where whoever made the image says that it may be. What MLflow
+    loads is unpickled or imported as its folder says.
+    """
     if not (path / OF_FOLDER.get(format_name, "")).is_file():
         raise CannotLoad(f"{path.name} is not in the project's folder; `model.path` in placet.yaml names it")
+    if (path.suffix in PICKLES or format_name in OF_FOLDER) and not may_unpickle:
+        loaded = "what MLflow would unpickle or import" if format_name in OF_FOLDER else "a pickle"
+        raise CannotLoad(
+            f"{path.name} is {loaded}, and placet.json does not say that it may be loaded; save the model with skops, "
+            "or have it built by a platform that excepts it"
+        )
     try:
         if module is not None:
             return cast(WeightsLoader, import_module(WITH_MODULE[format_name])).load(path, module)

@@ -57,7 +57,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     gc.set_threshold(WHILE_LOADING, *gc.get_threshold()[1:])
     try:
         model = models.load(
-            settings.format, settings.artifact, settings.trusted, settings.columns, settings.module
+            settings.format,
+            settings.artifact,
+            settings.trusted,
+            settings.columns,
+            settings.module,
+            may_unpickle=settings.may_unpickle,
         )
         sketch = None if settings.reference is None else _sketch(model, settings.reference)
     except CannotLoad as error:

@@ -43,7 +43,7 @@ class WrongSetting(Exception):
 
 
 class Image(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`placet.json`, as the builder writes it."""
+    """`placet.json`, as the builder writes it. `pickle`: the model is one, and was cleared as one."""
 
     project: str
     format: FORMAT_NAMES
@@ -53,6 +53,7 @@ class Image(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     module: str | None = None
     trusted: tuple[str, ...] = ()
     columns: tuple[Column, ...] = ()
+    pickle: bool = False
 
 
 class TokenKey(msgspec.Struct, frozen=True):
@@ -72,6 +73,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     module: Path | None
     trusted: tuple[str, ...]
     columns: tuple[Column, ...]
+    may_unpickle: bool
     release: str | None
     root_path: str
     token_keys: tuple[TokenKey, ...] | None  # None: public
@@ -101,6 +103,7 @@ def read(root: Path, environment: Mapping[str, str] = os.environ) -> Settings:
         module=None if image.module is None else _inside(folder, image.module),
         trusted=image.trusted,
         columns=image.columns,
+        may_unpickle=image.pickle,
         release=environment.get("PLACET_RELEASE") or None,
         root_path=root_path,
         token_keys=keys if _asks_for_tokens(environment, keys) else None,

@@ -37,6 +37,10 @@ def check(arguments: Namespace, screen: Screen) -> int:
     if checked.refusals:
         screen.error(f"{checked.project or folder} would be refused")
         tell_reasons(screen.note, checked.refusals)
+        if examined is not None and examined.may_be_excepted:
+            screen.note(
+                "an exception that was granted is the platform's to know: `placet deploy` asks it, nothing here can"
+            )
     else:
         deploy = f"placet deploy {shlex.quote(str(folder))}"
         screen.note(f"{checked.project} would be cleared; `{deploy}` serves it")

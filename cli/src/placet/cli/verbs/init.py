@@ -182,7 +182,8 @@ def _warn_of_a_pickle(folder: Path, manifest: Manifest, screen: Screen) -> None:
         screen.error(
             f"{loaded.path} is written as {loaded.serialization}, and will be refused: a pickle is code",
             rule="model.pickle-by-exception",
-            fix=_HOW_TO_UNPICKLE[manifest.model.format],
+            fix=f"{_HOW_TO_UNPICKLE[manifest.model.format]}; or ask for an exception: `placet exception request"
+            f" {manifest.project} --rule model.pickle-by-exception --days 30 --reason …`",
         )
     if loaded.serialization == PYFUNC:
         screen.error(

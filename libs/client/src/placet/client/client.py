@@ -16,6 +16,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -34,6 +35,7 @@ from placet.client.documents import (
     EntriesPage,
     Entry,
     EventsPage,
+    ExceptionsPage,
     Garbage,
     Image,
     ImagesPage,
@@ -42,6 +44,7 @@ from placet.client.documents import (
     ModelDetail,
     ModelsPage,
     Operation,
+    RuleException,
     Source,
     Token,
     read,
@@ -333,6 +336,38 @@ class Client:
             if page.next is None or page.next <= after:
                 return
             after = page.next
+
+    # Exceptions from rules
+
+    async def request_exception(
+        self, project: str, *, rule: str, until: datetime, reason: str, source: str | None = None
+    ) -> RuleException:
+        """Ask for one; it does nothing until somebody else grants it. Asked for again, it is the same one."""
+        asked = {"rule": rule, "until": until.isoformat(), "reason": reason, **_given(source=source)}
+        path = f"/models/{_part(project)}/exceptions"
+        return read((await self._call("POST", path, json=asked)).content, RuleException)
+
+    async def exceptions(self, project: str) -> tuple[RuleException, ...]:
+        """Newest first, whatever became of them."""
+        found: list[RuleException] = []
+        after: str | None = None
+        path = f"/models/{_part(project)}/exceptions"
+        while True:
+            page = read((await self._call("GET", path, params=_given(after=after))).content, ExceptionsPage)
+            found.extend(page.exceptions)
+            if page.next is None or page.next == after:
+                return tuple(found)
+            after = page.next
+
+    async def grant_exception(self, project: str, exception: str) -> RuleException:
+        return await self._decide_on_exception(project, exception, "grant")
+
+    async def withdraw_exception(self, project: str, exception: str) -> RuleException:
+        return await self._decide_on_exception(project, exception, "withdraw")
+
+    async def _decide_on_exception(self, project: str, exception: str, verb: str) -> RuleException:
+        path = f"/models/{_part(project)}/exceptions/{_part(exception)}/{verb}"
+        return read((await self._call("POST", path)).content, RuleException)
 
     # People
 

@@ -46,9 +46,12 @@ class Awaiting(Document, frozen=True, kw_only=True):
 
 
 class Verdict(Document, frozen=True, kw_only=True):
+    """`exception` names the one by which a rule that did not pass forbids nothing."""
+
     rule: str
     result: str
     stage: str | None = None
+    exception: str | None = None
 
 
 class Operation(Document, frozen=True, kw_only=True):
@@ -200,6 +203,31 @@ class Token(Document, frozen=True, kw_only=True):
     expires: str | None = None
 
 
+class Person(Document, frozen=True, kw_only=True):
+    """Somebody by the id that events have; `name` only if the platform knows it still."""
+
+    person: str
+    name: str | None = None
+
+
+class RuleException(Document, frozen=True, kw_only=True, rename="camel"):
+    """`state` is requested, granted, withdrawn or expired. `source` is the only one that it is for, if it names one."""
+
+    exception: str
+    project: str
+    rule: str
+    source: str | None = None
+    until: str
+    state: str
+    reason: str | None = None
+    requested_by: Person
+    requested_at: str
+    granted_by: Person | None = None
+    granted_at: str | None = None
+    withdrawn_by: Person | None = None
+    withdrawn_at: str | None = None
+
+
 class Me(Document, frozen=True, kw_only=True):
     """Who a token is of. `commands` are those that it may give; null where the platform does not say."""
 
@@ -227,6 +255,11 @@ class ModelsPage(Document, frozen=True, kw_only=True):
 class ImagesPage(Document, frozen=True, kw_only=True):
     images: tuple[Image, ...]
     next: str | int | None = None
+
+
+class ExceptionsPage(Document, frozen=True, kw_only=True):
+    exceptions: tuple[RuleException, ...]
+    next: str | None = None
 
 
 class EventsPage(Document, frozen=True, kw_only=True):

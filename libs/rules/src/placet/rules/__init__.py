@@ -1,6 +1,6 @@
 """Policies, their evaluation, the facts they see and the set that ships with the platform."""
 
-from placet.rules.engine import Engine, Verdict
+from placet.rules.engine import Engine, Verdict, excepted
 from placet.rules.facts import gather_certify_facts, gather_submit_facts
 from placet.rules.policy import (
     OnFail,
@@ -23,6 +23,7 @@ __all__ = [
     "Rule",
     "Stage",
     "Verdict",
+    "excepted",
     "gather_certify_facts",
     "gather_submit_facts",
     "load_policy",

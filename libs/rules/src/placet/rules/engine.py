@@ -30,7 +30,10 @@ Answer = dict[str, Any]
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """What one rule said. `why` and `fix` are there unless it passed, and hold nothing personal."""
+    """What one rule said. `why` and `fix` are there unless it passed, and hold nothing personal.
+
+    `exception` names the one that lets the project pass all the same; the result stays what it is.
+    """
 
     rule: str
     policy: str
@@ -40,6 +43,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     on_fail: OnFail
     why: str | None = None
     fix: str | None = None
+    exceptable: bool = False
+    exception: str | None = None
 
     @property
     def is_passed(self) -> bool:
@@ -47,8 +52,21 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_refusal(self) -> bool:
-        """It was not passed, and that is not merely a warning."""
-        return not self.is_passed and self.on_fail != "warn"
+        """It was not passed, and that is neither merely a warning nor excepted."""
+        return not self.is_passed and self.on_fail != "warn" and self.exception is None
+
+
+def excepted(verdicts: Sequence[Verdict], exceptions: Mapping[str, str]) -> tuple[Verdict, ...]:
+    """The verdicts, of which those that would refuse name their exception; `exceptions` are ids by rule.
+
+    A rule that admits none has none, whatever was granted.
+    """
+    return tuple(
+        msgspec.structs.replace(verdict, exception=exceptions[verdict.rule])
+        if verdict.exceptable and verdict.is_refusal and verdict.rule in exceptions
+        else verdict
+        for verdict in verdicts
+    )
 
 
 class Engine:
@@ -149,6 +167,7 @@ class Engine:
             on_fail=rule.on_fail,
             why=why,
             fix=None if result == "pass" else filled_in(rule.fix, shown),
+            exceptable=rule.exceptable,
         )
 
     def _ask(self, request: Answer, key: str, items: list[Any]) -> list[Answer]:

@@ -32,7 +32,6 @@ FACTS = {
     "card": "the model card's metadata",
     "image": "the built image",
     "platform": "what this environment knows and allows",
-    "exceptions": "the ids of rules this project is excepted from",
     "params": "the policy's own parameters",
     "monitoring": "what is watched in operation",
     "personal": "people and their words: never shown",

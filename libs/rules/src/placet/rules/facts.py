@@ -72,14 +72,12 @@ def gather_submit_facts(
     manifest: Manifest,
     *,
     now: datetime,
-    exceptions: Sequence[str] = (),
     dockerfiles: bool = False,
 ) -> Facts:
     """The facts of stage submit about an unpacked project.
 
-    `exceptions` are the ids of rules that somebody excepted this project from; `dockerfiles` is whether this platform
-    builds images from Dockerfiles. Every file counts: a source's own `.placetignore` must not hide from the rules
-    what its archive brought along.
+    `dockerfiles` is whether this platform builds images from Dockerfiles. Every file counts: a source's own
+    `.placetignore` must not hide from the rules what its archive brought along.
     """
     files = {path.as_posix(): folder / path for path in project_files(folder, ignoring=False)}
     look = _look_at_model(folder, manifest, files)
@@ -100,7 +98,6 @@ def gather_submit_facts(
         "data": _data(manifest),
         "monitoring": {"metrics": [monitor.metric for monitor in manifest.governance.monitoring]},
         "card": _card(manifest, files),
-        "exceptions": sorted(exceptions),
         "personal": _personal(manifest),
     }
 
@@ -118,7 +115,6 @@ def gather_certify_facts(
     now: datetime,
     has_dockerfile: bool = False,
     known_bases: Sequence[str] = (),
-    exceptions: Sequence[str] = (),
 ) -> Facts:
     """The facts of stage certify about an image, from its own labels; an empty text for a label it does not carry.
 
@@ -138,7 +134,6 @@ def gather_certify_facts(
             "builder": builder,
         },
         "platform": {"bases": sorted(known_bases)},
-        "exceptions": sorted(exceptions),
     }
 
 

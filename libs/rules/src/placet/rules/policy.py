@@ -69,7 +69,8 @@ class Rule(_Part, frozen=True, kw_only=True):
     """`require` is CEL and must be true; `say` tells what is wrong when it is not, `fix` the next step.
 
     Of several cases those that are true are said, one after the other: no sentence has to be right both of a
-    file that is missing and of one that is wrong.
+    file that is missing and of one that is wrong. `exceptable`: people may let a project pass that it forbids,
+    for a reason and a time; `fix` says how to ask for that.
     """
 
     id: Id
@@ -80,6 +81,7 @@ class Rule(_Part, frozen=True, kw_only=True):
     require: str
     say: Sentence | tuple[Case, ...]
     fix: Sentence
+    exceptable: bool = False
     tests: tuple[RuleTest, ...] = ()
 
 

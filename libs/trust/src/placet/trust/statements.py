@@ -1,8 +1,9 @@
 """What a certificate says: an in-toto Statement v1 with placet's own predicate.
 
 The subjects are the image and the source it was built from; the predicate names the certificate, project and
-release, the validity, the policies by digest, and the verdict of every rule. Canonical bytes (RFC 8785) are
-what is signed. Parsing is strict: a field we do not know could change a meaning somebody signed for.
+release, the validity, the policies by digest, the verdict of every rule, and the exceptions by which a rule that
+did not pass forbids nothing. Canonical bytes (RFC 8785) are what is signed. Parsing is strict: a field we do not
+know could change a meaning somebody signed for.
 """
 
 from __future__ import annotations
@@ -45,6 +46,15 @@ class VerdictGiven(_Strict, frozen=True, kw_only=True):
     result: Literal["pass", "fail", "indeterminate"]
 
 
+class ExceptionApplied(_Strict, frozen=True, kw_only=True):
+    """What somebody granted, for whom the gateway alone knows the name."""
+
+    exception: Text
+    rule: Text
+    until: Moment
+    granted_by: Text
+
+
 class Certificate(_Strict, frozen=True, kw_only=True):
     """A certificate in our own words; `image` and `source` are `sha256:…`, `repository` as in `models/churn`.
 
@@ -61,6 +71,7 @@ class Certificate(_Strict, frozen=True, kw_only=True):
     not_after: Moment
     policies: tuple[PolicyApplied, ...]
     verdicts: tuple[VerdictGiven, ...]
+    exceptions: tuple[ExceptionApplied, ...] = ()
 
 
 class _Sha256(_Strict, frozen=True, kw_only=True):
@@ -80,6 +91,7 @@ class _Predicate(_Strict, frozen=True, kw_only=True):
     not_after: Moment
     policies: tuple[PolicyApplied, ...]
     verdicts: tuple[VerdictGiven, ...]
+    exceptions: tuple[ExceptionApplied, ...] = ()
 
 
 class _Statement(_Strict, frozen=True, kw_only=True):
@@ -134,4 +146,5 @@ def parse(data: bytes) -> Certificate:
         not_after=said.not_after,
         policies=said.policies,
         verdicts=said.verdicts,
+        exceptions=said.exceptions,
     )

@@ -1,9 +1,9 @@
-"""scikit-learn estimators and pipelines, from skops or (by the platform's exception) joblib.
+"""scikit-learn estimators and pipelines, from skops or, where somebody excepted it, joblib or pickle.
 
 A skops file names the types it wants to build, and builds only those that are trusted: by skops, or by the
 platform, whose list comes with the image and is never taken from the file. A model that could name what it
-trusts would be a pickle again (GHSA-w582-9x45-8mpx). Unpickling runs code; whether a joblib file may be served
-is the certifier's decision.
+trusts would be a pickle again (GHSA-w582-9x45-8mpx). Unpickling runs code; whether that is done is decided before,
+by the certifier for the platform, and by `placet.runtime.model.load` for this process.
 """
 
 from __future__ import annotations

@@ -64,7 +64,8 @@ class ImagePlan:
     `format` and `model` are what is loaded. Of an MLflow folder that is a file inside: `declared_format` is what
     placet.yaml says then, `columns` those of the frame that the model wants, and `left_out` the requirements that only
     MLflow itself has; or the whole folder, where MLflow loads it. `in_frames`: its file says that it takes no mere
-    arrays. `card`, `purpose` and `data` are told beside the image and are not in it.
+    arrays. `is_pickle`: loading it unpickles; what nobody excepts is not cleared, so that a build of one is asked for
+    only where that was allowed. `card`, `purpose` and `data` are told beside the image and are not in it.
     """
 
     project: str
@@ -80,6 +81,7 @@ class ImagePlan:
     declared_format: str | None = None
     columns: tuple[Column, ...] = ()
     in_frames: bool = False
+    is_pickle: bool = False
     left_out: frozenset[str] = frozenset()
     card: Card | None = None
     purpose: str | None = None
@@ -322,6 +324,7 @@ def _runtime_settings(plan: ImagePlan) -> dict[str, object]:
         **({} if plan.reference is None else {"reference": plan.reference}),
         **({} if plan.module is None else {"module": plan.module}),
         "trusted": sorted(plan.trusted),
+        **({"pickle": True} if plan.is_pickle else {}),
     }
     return settings | {"columns": msgspec.to_builtins(plan.columns)} if plan.columns else settings
 

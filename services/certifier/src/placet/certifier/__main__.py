@@ -1,8 +1,9 @@
 """The certifier by itself: `python -m placet.certifier`."""
 
 from placet.certifier.bootstrap import build
+from placet.certifier.projections import TABLES
 from placet.certifier.settings import CertifierSettings
 from placet.events.main import main
 
 if __name__ == "__main__":
-    main("certifier", CertifierSettings, build)
+    main("certifier", CertifierSettings, build, tables=(TABLES,))

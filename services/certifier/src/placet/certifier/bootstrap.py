@@ -10,6 +10,7 @@ from placet.certifier.adapters.registry_notary import RegistryNotary
 from placet.certifier.adapters.registry_sources import RegistrySources
 from placet.certifier.handlers import examine_worker
 from placet.certifier.ports import Ports
+from placet.certifier.queries import GrantedExceptions
 from placet.certifier.settings import CertifierSettings
 from placet.certifier.subscriptions import HEARS, SAYS, reaction
 from placet.events import Service, Wiring
@@ -38,6 +39,7 @@ async def build(settings: CertifierSettings, wiring: Wiring, ports: Ports | None
                 validity=timedelta(days=settings.certificate_days),
                 trial_validity=timedelta(days=settings.trial_days),
             ),
+            exceptions=GrantedExceptions(wiring.store),
         )
     return Service(
         name="certifier",

@@ -10,9 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
+import msgspec
+
 from placet.events.contracts.certifier import CertificateIssued, ReleaseCleared, ReleaseRefused
 from placet.events.contracts.shapes import Command as Goal
-from placet.events.contracts.shapes import PolicyRef, Resources, Verdict
+from placet.events.contracts.shapes import ExceptionUsed, PolicyRef, Resources, Verdict
 from placet.events.decider import Decider
 
 
@@ -46,6 +48,7 @@ class JudgeSource:
     declared: Declared | None
     policies: tuple[PolicyRef, ...]
     verdicts: tuple[Verdict, ...]
+    exceptions: tuple[ExceptionUsed, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,13 +63,14 @@ class Signed:
 
 @dataclass(frozen=True, kw_only=True)
 class JudgeImage:
-    """`signed` is there if, and only if, no verdict forbids it."""
+    """`signed` is there if, and only if, no verdict forbids it; `exceptions` are those that it was signed with."""
 
     image: str
     repository: str
     policies: tuple[PolicyRef, ...]
     verdicts: tuple[Verdict, ...]
     signed: Signed | None
+    exceptions: tuple[ExceptionUsed, ...] = ()
 
 
 Command = JudgeSource | JudgeImage
@@ -119,6 +123,7 @@ def decide(command: Command, state: State) -> Sequence[Happened]:
                     dockerfile=declared.dockerfile,
                     policies=command.policies,
                     verdicts=command.verdicts,
+                    exceptions=command.exceptions,
                 )
             ]
         case JudgeSource(), New():
@@ -148,6 +153,7 @@ def decide(command: Command, state: State) -> Sequence[Happened]:
                     not_before=signed.not_before,
                     not_after=signed.not_after,
                     verdicts=command.verdicts,
+                    exceptions=command.exceptions,
                 )
             ]
         case JudgeImage(), Cleared(asked=asked):
@@ -190,8 +196,29 @@ RELEASE: Decider[Command, State, Happened] = Decider(initial=New(), decide=decid
 
 
 def forbidden(verdicts: Sequence[Verdict]) -> bool:
-    """Whether a rule that is more than a warning did not pass. Indeterminate is not a pass."""
-    return any(verdict.result != "pass" and verdict.on_fail != "warn" for verdict in verdicts)
+    """Whether a rule that is more than a warning did not pass, and is not excepted. Indeterminate is not a pass."""
+    return any(forbids(verdict) for verdict in verdicts)
+
+
+def excepted_anew(verdicts: Sequence[Verdict], in_force: Sequence[ExceptionUsed]) -> tuple[Verdict, ...]:
+    """Verdicts of before, each with the exception from its rule that is in force now, which may be another one."""
+    by_rule = {each.rule: each.exception for each in in_force}
+    return tuple(
+        verdict
+        if verdict.exception is None
+        else msgspec.structs.replace(verdict, exception=by_rule.get(verdict.rule))
+        for verdict in verdicts
+    )
+
+
+def used(verdicts: Sequence[Verdict], in_force: Sequence[ExceptionUsed]) -> tuple[ExceptionUsed, ...]:
+    """The exceptions that verdicts name."""
+    named = {verdict.exception for verdict in verdicts}
+    return tuple(each for each in in_force if each.exception in named)
+
+
+def forbids(verdict: Verdict) -> bool:
+    return verdict.result != "pass" and verdict.on_fail != "warn" and verdict.exception is None
 
 
 def stream(project: str, release: int) -> str:

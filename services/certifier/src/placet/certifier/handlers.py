@@ -6,7 +6,9 @@ Examining a source may take long, so it is a job. Judging an image is short and 
 from __future__ import annotations
 
 import msgspec
+import sqlalchemy as sa
 
+from placet.certifier import projections as p
 from placet.certifier.domain import (
     RELEASE,
     Asked,
@@ -14,15 +16,18 @@ from placet.certifier.domain import (
     Declared,
     JudgeImage,
     JudgeSource,
+    excepted_anew,
     forbidden,
+    forbids,
     stream,
+    used,
 )
-from placet.certifier.ports import Judgement, Ports
+from placet.certifier.ports import Facts, Judgement, Ports
 from placet.errors import Refused
 from placet.events import Clock, Finish, Heard, Job, UnitOfWork, Worker
 from placet.events.codec import moment
 from placet.events.contracts.certifier import ReleaseCleared
-from placet.events.contracts.gateway import DeployRequested
+from placet.events.contracts.gateway import DeployRequested, ExceptionGranted, ExceptionWithdrawn
 from placet.events.contracts.indexer import ImageIndexed, ImageVanished
 from placet.events.contracts.shapes import Command, Stage, Verdict
 
@@ -59,7 +64,9 @@ def examine_worker(ports: Ports, clock: Clock) -> Worker[ExamineJob]:
             judgement = Judgement(policies=(), verdicts=(_unjudged("source.readable", "submit", refusal),))
         else:
             declared = evidence.declared
-            judgement = await ports.rules.judge("submit", evidence.facts)
+            in_force = await ports.exceptions.in_force(wanted.project, wanted.source, clock.now())
+            facts = _of_project(evidence.facts, wanted.project)
+            judgement = await ports.rules.judge("submit", facts, in_force)
         return _judged(wanted, declared, judgement)
 
     def gave_up(job: Job[ExamineJob], reason: str) -> Finish:
@@ -68,6 +75,11 @@ def examine_worker(ports: Ports, clock: Clock) -> Worker[ExamineJob]:
         return _judged(job.payload, None, Judgement(policies=(), verdicts=(verdict,)))
 
     return Worker(kind=EXAMINE, payload=ExamineJob, run=run, gave_up=gave_up)
+
+
+def _of_project(facts: Facts, name: str) -> Facts:
+    """A project may be deployed under another name than its own: what rules say, and advise, is about that one."""
+    return {**facts, "project": {**facts.get("project", {}), "name": name}}
 
 
 def _judged(wanted: ExamineJob, declared: Declared | None, judgement: Judgement) -> Finish:
@@ -83,7 +95,13 @@ def _judged(wanted: ExamineJob, declared: Declared | None, judgement: Judgement)
         verdicts = judgement.verdicts
         if declared is not None and declared.trial and await _is_answered_for(work, asked):
             verdicts = (*verdicts, _no_trial_of(asked.project))
-        command = JudgeSource(asked=asked, declared=declared, policies=judgement.policies, verdicts=verdicts)
+        command = JudgeSource(
+            asked=asked,
+            declared=declared,
+            policies=judgement.policies,
+            verdicts=verdicts,
+            exceptions=judgement.exceptions,
+        )
         await work.decide(RELEASE, stream(asked.project, asked.release), command)
 
     return finish
@@ -114,7 +132,8 @@ def _no_trial_of(project: str) -> Verdict:
 async def on_image_indexed(heard: Heard[ImageIndexed], work: UnitOfWork, ports: Ports) -> None:
     """Judge the image of a cleared release, and sign if nothing forbids it.
 
-    Time and id come from the event, so that a second try after a crash signs the very same bytes.
+    Time and id come from the event, so that a second try after a crash signs the very same bytes. What the source was
+    cleared with has to hold still: an exception that was withdrawn since, or is over, is a refusal here.
     """
     indexed = heard.data
     name = stream(indexed.project, indexed.release)
@@ -124,12 +143,18 @@ async def on_image_indexed(heard: Heard[ImageIndexed], work: UnitOfWork, ports: 
         return
     cleared = next(event for event in history if isinstance(event, ReleaseCleared))
     at = moment(heard.event.time)
-    judgement = await ports.rules.judge("certify", ports.rules.image_facts(cleared, indexed, at))
+    in_force = await ports.exceptions.in_force(indexed.project, state.asked.source, at)
+    judgement = await ports.rules.judge("certify", ports.rules.image_facts(cleared, indexed, at), in_force)
+    of_source = excepted_anew(cleared.verdicts, in_force)
+    exceptions = used((*of_source, *judgement.verdicts), in_force)
+    lapsed = tuple(verdict for verdict in of_source if forbids(verdict))
+    judgement = Judgement(policies=judgement.policies, verdicts=(*lapsed, *judgement.verdicts))
     signed = None
     if not forbidden(judgement.verdicts):
         whole = Judgement(
             policies=tuple(dict.fromkeys((*cleared.policies, *judgement.policies))),
-            verdicts=(*cleared.verdicts, *judgement.verdicts),
+            verdicts=(*of_source, *judgement.verdicts),
+            exceptions=exceptions,
         )
         certificate = f"certificate:{heard.event.id}"
         try:
@@ -146,8 +171,30 @@ async def on_image_indexed(heard: Heard[ImageIndexed], work: UnitOfWork, ports: 
         policies=judgement.policies,
         verdicts=judgement.verdicts,
         signed=signed,
+        exceptions=exceptions,
     )
     await work.decide(RELEASE, name, command)
+
+
+async def on_exception_granted(heard: Heard[ExceptionGranted], work: UnitOfWork, ports: Ports) -> None:
+    granted = heard.data
+    work.put(
+        p.exceptions,
+        keep=("withdrawn",),
+        exception=granted.exception,
+        project=granted.project,
+        rule=granted.rule,
+        source=granted.source,
+        until=granted.until,
+        granted_by=granted.granted_by,
+        withdrawn=False,
+    )
+
+
+async def on_exception_withdrawn(heard: Heard[ExceptionWithdrawn], work: UnitOfWork, ports: Ports) -> None:
+    """One that was only asked for is not known here."""
+    mine = p.exceptions.c.exception == heard.data.exception
+    work.run(sa.update(p.exceptions).where(mine).values(withdrawn=True))
 
 
 async def on_image_vanished(heard: Heard[ImageVanished], work: UnitOfWork, ports: Ports) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from placet.certifier.domain import Asked, Declared, Signed
 from placet.events.contracts.certifier import ReleaseCleared
 from placet.events.contracts.indexer import ImageIndexed
-from placet.events.contracts.shapes import PolicyRef, Stage, Verdict
+from placet.events.contracts.shapes import ExceptionUsed, PolicyRef, Stage, Verdict
 
 Facts = Mapping[str, Any]
 
@@ -31,17 +31,24 @@ class Sources(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Judgement:
-    """`policies` are those in force, by digest."""
+    """`policies` are those in force, by digest; `exceptions` those that a verdict names."""
 
     policies: tuple[PolicyRef, ...]
     verdicts: tuple[Verdict, ...]
+    exceptions: tuple[ExceptionUsed, ...] = ()
 
 
 class Rules(Protocol):
-    async def judge(self, stage: Stage, facts: Facts) -> Judgement: ...
+    async def judge(self, stage: Stage, facts: Facts, exceptions: Sequence[ExceptionUsed] = ()) -> Judgement:
+        """`exceptions` are one for a rule at most, and cover only what may be excepted."""
 
     def image_facts(self, cleared: ReleaseCleared, indexed: ImageIndexed, now: datetime) -> Facts:
         """What the rules of stage certify see of an image."""
+
+
+class Exceptions(Protocol):
+    async def in_force(self, project: str, source: str, at: datetime) -> Sequence[ExceptionUsed]:
+        """What was granted for this source, or the whole project, and holds then: for each rule what holds longest."""
 
 
 class Notary(Protocol):
@@ -57,7 +64,7 @@ class Notary(Protocol):
     ) -> Signed:
         """Sign a certificate and lay it beside the image. The same arguments give the same bytes.
 
-        One of a trial ends sooner.
+        One of a trial ends sooner, and none outlives an exception that it stands on.
         """
 
 
@@ -66,3 +73,4 @@ class Ports:
     sources: Sources
     rules: Rules
     notary: Notary
+    exceptions: Exceptions

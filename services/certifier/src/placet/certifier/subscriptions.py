@@ -14,6 +14,8 @@ Handler = Callable[[Heard[Any], UnitOfWork, Ports], Awaitable[None]]
 
 HEARS: Mapping[type, Handler] = {
     gateway.DeployRequested: handlers.on_deploy_requested,
+    gateway.ExceptionGranted: handlers.on_exception_granted,
+    gateway.ExceptionWithdrawn: handlers.on_exception_withdrawn,
     indexer.ImageIndexed: handlers.on_image_indexed,
     indexer.ImageVanished: handlers.on_image_vanished,
 }

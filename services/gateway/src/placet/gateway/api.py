@@ -63,7 +63,7 @@ class SourceRef(KnownFields):
     )
 
 
-def _unreserved(project: str) -> str:
+def unreserved(project: str) -> str:
     if project == RESERVED_NAME:
         raise ValueError(f"{RESERVED_NAME!r} is no project's name: it is reserved; choose another")
     return project
@@ -71,7 +71,7 @@ def _unreserved(project: str) -> str:
 
 class CommandBody(KnownFields):
     command: Literal["deploy", "build", "start", "stop", "delete"]
-    project: Annotated[str, Field(pattern=PROJECT_PATTERN), AfterValidator(_unreserved)] | None = None
+    project: Annotated[str, Field(pattern=PROJECT_PATTERN), AfterValidator(unreserved)] | None = None
     source: SourceRef | None = None
 
 
@@ -89,7 +89,7 @@ InProject = Annotated[str | None, Query(max_length=200, pattern=NAME)]
 Id = Annotated[str, InPath(max_length=200, pattern=NAME)]
 
 
-class _BoundedBody(APIRoute):
+class BoundedBody(APIRoute):
     """Reads a declared body up to a limit before anything is made of it. Bodies that stream are not its business."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
@@ -128,7 +128,7 @@ def router(
     clock: Clock,
     max_source: int,
 ) -> APIRouter:
-    api = APIRouter(prefix="/v1", route_class=_BoundedBody, dependencies=[Depends(known_parameters)])
+    api = APIRouter(prefix="/v1", route_class=BoundedBody, dependencies=[Depends(known_parameters)])
     caller = Depends(access.caller)
 
     @api.put("/sources/{digest}", tags=["sources"], status_code=201)
@@ -481,12 +481,16 @@ def _taken(taken: Taken) -> dict[str, Any]:
         "refusals": [_reason(each) for each in refusals],
         "warnings": [_reason(each) for each in warnings],
         "verdicts": [
-            {"rule": each.rule, "result": each.result, "stage": each.stage} for each in taken.verdicts
+            {"rule": each.rule, "result": each.result, "stage": each.stage, "exception": each.exception}
+            for each in taken.verdicts
         ],
     }
 
 
 def _reason(verdict: Verdict) -> dict[str, Any]:
+    if verdict.exception is not None:
+        why = f"{verdict.why}; excepted by {verdict.exception}"
+        return {"rule": verdict.rule, "why": why, "fix": None}
     return {"rule": verdict.rule, "why": verdict.why or verdict.title, "fix": verdict.fix}
 
 

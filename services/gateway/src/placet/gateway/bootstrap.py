@@ -21,6 +21,8 @@ from placet.gateway.adapters.registry_artifacts import RegistryEnvelopes, Regist
 from placet.gateway.adapters.shipped_rules import ShippedRules
 from placet.gateway.api import router
 from placet.gateway.commands import Commands
+from placet.gateway.excepting import Excepting
+from placet.gateway.exceptions_api import exceptions_router
 from placet.gateway.intake import SERVICE, Intake
 from placet.gateway.model_proxy import ModelProxy, ProxyLimits
 from placet.gateway.ports import Ports
@@ -80,6 +82,9 @@ async def build(settings: GatewaySettings, wiring: Wiring, ports: Ports | None =
         max_source=settings.max_source_bytes,
     )
 
+    excepting = Excepting(wiring, queries, ports.rules, days=settings.exception_days)
+    exceptions = exceptions_router(access=access, excepting=excepting, queries=queries, clock=wiring.clock)
+
     async def leave_first_token() -> None:
         await _leave_first_token(commands, settings.admin_token_file)
 
@@ -99,7 +104,7 @@ async def build(settings: GatewaySettings, wiring: Wiring, ports: Ports | None =
             Periodic(name="name silence", every=settings.stall_seconds / 10, run=name_silence),
             Periodic(name="forget keys", every=3600.0, run=forget_keys),
         ),
-        routers=(api, upload_page(), proxy.router()),
+        routers=(api, exceptions, upload_page(), proxy.router()),
         start=(proxy.start, leave_first_token),
         close=(*close, proxy.close),
     )

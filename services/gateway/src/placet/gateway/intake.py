@@ -12,6 +12,7 @@ from anyio import CapacityLimiter, to_thread
 
 from placet.errors import Refused
 from placet.events import Actor, Context, UnitOfWork, Wiring, transact
+from placet.events.codec import timestamp
 from placet.events.contracts.gateway import SourceUploaded
 from placet.gateway import projections as p
 from placet.gateway.git_address import GitAddress, parse
@@ -32,7 +33,7 @@ from placet.projects import (
     project_name,
     read_one,
 )
-from placet.rules import Verdict
+from placet.rules import Verdict, excepted
 from placet.rules.examination import ARCHIVE
 
 SERVICE = "gateway"
@@ -104,7 +105,9 @@ class Intake:
         packed = await self._ports.packing.pack(uploaded.folder, archive, self._limits, sent=uploaded.archive)
         digest = packed.digest
         source = await self._inspected(archive, digest)
-        verdicts = await self._ports.rules.judge(workspace, self._wiring.clock.now())
+        now = self._wiring.clock.now()
+        in_force = await self._queries.exceptions_in_force(source.project, digest, now=timestamp(now))
+        verdicts = excepted(await self._ports.rules.judge(workspace, now), in_force)
         is_new = await self._queries.source(digest) is None or not await self._ports.sources.has(digest)
         if is_new:
             await self._ports.sources.keep(digest, archive)

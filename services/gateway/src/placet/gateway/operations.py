@@ -253,7 +253,12 @@ def document(operation: Operation) -> dict[str, Any]:
         ],
         "awaiting": [],
         "verdicts": [
-            {"rule": verdict.rule, "result": verdict.result, "stage": verdict.stage}
+            {
+                "rule": verdict.rule,
+                "result": verdict.result,
+                "stage": verdict.stage,
+                "exception": verdict.exception,
+            }
             for verdict in operation.verdicts
         ],
     }
@@ -293,7 +298,11 @@ def _heard_again(operation: Operation) -> Operation:
 
 
 def _refuse(operation: Operation, step: str, at: str, verdicts: tuple[Verdict, ...]) -> Operation:
-    denied = [verdict for verdict in verdicts if verdict.result != "pass" and verdict.on_fail != "warn"]
+    denied = [
+        verdict
+        for verdict in verdicts
+        if verdict.result != "pass" and verdict.on_fail != "warn" and verdict.exception is None
+    ]
     refusals = tuple(
         Refusal(rule=verdict.rule, why=verdict.why or verdict.rule, fix=verdict.fix) for verdict in denied
     )
@@ -308,7 +317,8 @@ def _judge(operation: Operation, verdicts: tuple[Verdict, ...]) -> Operation:
 
 def _passed(verdicts: tuple[Verdict, ...]) -> str:
     passed = sum(verdict.result == "pass" for verdict in verdicts)
-    return f"{passed} of {len(verdicts)} rules pass"
+    excepted = sum(verdict.exception is not None for verdict in verdicts)
+    return f"{passed} of {len(verdicts)} rules pass" + (f", {excepted} excepted" if excepted else "")
 
 
 def _steps(operation: Operation) -> list[dict[str, Any]]:

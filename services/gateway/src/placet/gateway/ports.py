@@ -51,6 +51,10 @@ class Packing(Protocol):
 class Rules(Protocol):
     """What the certifier's rules of stage submit would say of a source, before anybody asks for it."""
 
+    @property
+    def admit_exceptions(self) -> Mapping[str, bool]:
+        """Every rule of every stage, and whether it admits exceptions."""
+
     async def judge(self, workspace: Path, now: datetime) -> Sequence[Verdict]:
         """The verdicts on the archive that lies in a folder, which is used. Raises Refused where it is no project."""
 

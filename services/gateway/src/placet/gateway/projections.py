@@ -1,8 +1,8 @@
 """The gateway's read models: operations, models, images, certificates, sources, people.
 
 Rows are written in the unit that handles the event they show, so a reader never sees half of one. Names of
-people are in `people`; what a source says of people, its owner's mail and its card, is in `sources` and `cards`. None
-of these is an event, and each row can be erased.
+people are in `people`; what a source says of people, its owner's mail and its card, is in `sources` and `cards`; why
+somebody asked for an exception in `reasons`. None of these is an event, and each row can be erased.
 """
 
 from __future__ import annotations
@@ -143,6 +143,34 @@ idempotency = sa.Table(
     sa.Column("request", sa.Text, nullable=False),
     sa.Column("operation", sa.Text, nullable=False),
     sa.Column("asked_at", sa.Double, nullable=False, index=True),
+)
+
+exceptions = sa.Table(
+    "exceptions",
+    TABLES,
+    # From rules; what was asked for, and by whom it was granted or withdrawn.
+    sa.Column("exception", sa.Text, primary_key=True),
+    sa.Column("project", sa.Text, nullable=False),
+    sa.Column("rule", sa.Text, nullable=False),
+    # None: whatever source of the project it is.
+    sa.Column("source", sa.Text),
+    sa.Column("until", sa.Text, nullable=False),
+    sa.Column("requested_by", sa.Text, nullable=False),
+    sa.Column("requested_at", sa.Text, nullable=False),
+    sa.Column("granted_by", sa.Text),
+    sa.Column("granted_at", sa.Text),
+    sa.Column("withdrawn_by", sa.Text),
+    sa.Column("withdrawn_at", sa.Text),
+    sa.Index("exceptions_of_project", "project", "exception"),
+)
+
+reasons = sa.Table(
+    "reasons",
+    TABLES,
+    # In the words of who asked for the exception; its event has a digest with this salt.
+    sa.Column("exception", sa.Text, primary_key=True),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("salt", sa.Text, nullable=False),
 )
 
 people = sa.Table(

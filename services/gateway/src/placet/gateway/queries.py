@@ -172,6 +172,51 @@ class Queries:
         rows = await self._store.rows(sa.select(p.people.c.name).where(p.people.c.person == person))
         return rows[0].name if rows else None
 
+    async def exceptions(
+        self, project: str, *, now: str, after: str | None, limit: int
+    ) -> list[dict[str, Any]]:
+        """Newest first; ids are ordered by time."""
+        query = _EXCEPTIONS.where(p.exceptions.c.project == project)
+        query = query.order_by(p.exceptions.c.exception.desc()).limit(limit)
+        if after is not None:
+            query = query.where(p.exceptions.c.exception < after)
+        return await self._with_names([_exception(row, now) for row in await self._store.rows(query)])
+
+    async def exception(self, project: str, id: str, *, now: str) -> dict[str, Any]:
+        mine = sa.and_(p.exceptions.c.project == project, p.exceptions.c.exception == id)
+        rows = await self._store.rows(_EXCEPTIONS.where(mine))
+        if not rows:
+            raise Unknown(
+                f"there is no exception {id!r} of {project}", fix=f"see `placet exception list {project}`"
+            )
+        [exception] = await self._with_names([_exception(rows[0], now)])
+        return exception
+
+    async def exceptions_in_force(self, project: str, source: str, *, now: str) -> dict[str, str]:
+        """For each rule the exception that holds longest of those that the certifier would use for this source."""
+        table = p.exceptions
+        rows = await self._store.rows(
+            sa.select(table.c.rule, table.c.exception)
+            .where(table.c.project == project, table.c.until > now)
+            .where(table.c.granted_by.is_not(None), table.c.withdrawn_by.is_(None))
+            .where(sa.or_(table.c.source.is_(None), table.c.source == source))
+            .order_by(table.c.until, table.c.exception)
+        )
+        return {row.rule: row.exception for row in rows}
+
+    async def _with_names(self, exceptions: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Each with the names of the people behind its ids, as far as they are known."""
+        ids = {each[by] for each in exceptions for by in _BY if each[by] is not None}
+        rows = await self._store.rows(sa.select(p.people).where(p.people.c.person.in_(ids)))
+        names = {row.person: row.name for row in rows}
+        return [
+            {
+                **each,
+                **{by: each[by] and {"person": each[by], "name": names.get(each[by])} for by in _BY},
+            }
+            for each in exceptions
+        ]
+
     async def is_revoked(self, token: str) -> bool:
         table = p.revoked_tokens
         return bool(await self._store.rows(sa.select(table).where(table.c.token == token)))
@@ -265,6 +310,36 @@ def _image(row: sa.Row[Any], now: str) -> dict[str, Any]:
         "certificateState": state,
         "indexedAt": shown.pop("indexed_at"),
         "served": "now" if serves else "before" if was_live else "never",
+    }
+
+
+_EXCEPTIONS = sa.select(p.exceptions, p.reasons.c.reason).join_from(
+    p.exceptions, p.reasons, p.exceptions.c.exception == p.reasons.c.exception, isouter=True
+)
+_BY = ("requestedBy", "grantedBy", "withdrawnBy")
+
+
+def _exception(row: sa.Row[Any], now: str) -> dict[str, Any]:
+    if row.withdrawn_by is not None:
+        state = "withdrawn"
+    elif row.until <= now:
+        state = "expired"
+    else:
+        state = "requested" if row.granted_by is None else "granted"
+    return {
+        "exception": row.exception,
+        "project": row.project,
+        "rule": row.rule,
+        "source": row.source,
+        "until": row.until,
+        "state": state,
+        "reason": row.reason,
+        "requestedBy": row.requested_by,
+        "requestedAt": row.requested_at,
+        "grantedBy": row.granted_by,
+        "grantedAt": row.granted_at,
+        "withdrawnBy": row.withdrawn_by,
+        "withdrawnAt": row.withdrawn_at,
     }
 
 

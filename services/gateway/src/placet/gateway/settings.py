@@ -23,6 +23,12 @@ class GatewaySettings(ServiceSettings):
     stall_seconds: float = Field(
         default=900.0, gt=0, description="silence after which an operation counts as stalled"
     )
+    exception_days: int = Field(
+        default=90,
+        ge=1,
+        le=3650,
+        description="how far ahead an exception from a rule may end at most, in days",
+    )
     max_source_bytes: int = Field(
         default=1024**3, gt=0, description="largest source archive, in bytes as sent"
     )

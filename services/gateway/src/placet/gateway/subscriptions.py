@@ -41,6 +41,9 @@ SAYS: tuple[type, ...] = (
     gateway.StartRequested,
     gateway.StopRequested,
     gateway.DeleteRequested,
+    gateway.ExceptionRequested,
+    gateway.ExceptionGranted,
+    gateway.ExceptionWithdrawn,
     gateway.TokenIssued,
     gateway.TokenRevoked,
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from placet.events.catalog import event
-from placet.events.contracts.shapes import Command, PolicyRef, Resources, Stage, Verdict
+from placet.events.contracts.shapes import Command, ExceptionUsed, PolicyRef, Resources, Stage, Verdict
 
 
 @event("certifier", "release.cleared")
@@ -11,7 +11,7 @@ class ReleaseCleared:
     """The source passed the rules of stage submit; carries what deployer and builder need from its manifest.
 
     `trial`: it was asked for as a trial, and its certificate holds for days. `dockerfile`: its image comes from one of
-    its own, and serves by itself.
+    its own, and serves by itself. `exceptions` are those that its verdicts name.
     """
 
     project: str
@@ -26,6 +26,7 @@ class ReleaseCleared:
     verdicts: tuple[Verdict, ...]
     trial: bool = False
     dockerfile: bool = False
+    exceptions: tuple[ExceptionUsed, ...] = ()
 
 
 @event("certifier", "release.refused")
@@ -40,7 +41,10 @@ class ReleaseRefused:
 
 @event("certifier", "certificate.issued")
 class CertificateIssued:
-    """A signed certificate lies beside the image: `envelope` is the DSSE envelope's digest in `repository`."""
+    """A signed certificate lies beside the image: `envelope` is the DSSE envelope's digest in `repository`.
+
+    `exceptions` are those that it stands on, of both stages; it ends no later than the first of them.
+    """
 
     certificate: str
     project: str
@@ -53,3 +57,4 @@ class CertificateIssued:
     not_before: str
     not_after: str
     verdicts: tuple[Verdict, ...]
+    exceptions: tuple[ExceptionUsed, ...] = ()

@@ -46,6 +46,45 @@ class DeleteRequested:
     project: str
 
 
+@event("gateway", "exception.requested")
+class ExceptionRequested:
+    """Somebody asks that a rule may forbid nothing for a project, or for one source of it, until then.
+
+    `reason` is a salted digest of the words, which the gateway keeps and can forget.
+    """
+
+    exception: str
+    project: str
+    rule: str
+    source: str | None
+    until: str
+    reason: str
+    requested_by: str
+
+
+@event("gateway", "exception.granted")
+class ExceptionGranted:
+    """Somebody else granted it. Says all that is needed to honour it."""
+
+    exception: str
+    project: str
+    rule: str
+    source: str | None
+    until: str
+    requested_by: str
+    granted_by: str
+
+
+@event("gateway", "exception.withdrawn")
+class ExceptionWithdrawn:
+    """It is used no more, whether it was granted or only asked for."""
+
+    exception: str
+    project: str
+    rule: str
+    withdrawn_by: str
+
+
 @event("gateway", "token.issued")
 class TokenIssued:
     """`person` is opaque; who that is, only the gateway's own tables know."""

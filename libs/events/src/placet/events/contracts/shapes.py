@@ -12,7 +12,10 @@ Result = Literal["pass", "fail", "indeterminate"]
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What one rule said. `why` and `fix` never hold personal data: rules may only fill in facts about things."""
+    """What one rule said. `why` and `fix` never hold personal data: rules may only fill in facts about things.
+
+    `exception` names the one by which the rule forbids nothing here; its result is what it would be without.
+    """
 
     rule: str
     policy: str
@@ -21,6 +24,16 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     on_fail: Literal["deny", "suspend", "warn"]
     why: str | None = None
     fix: str | None = None
+    exception: str | None = None
+
+
+class ExceptionUsed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """An exception that a verdict names. `granted_by` is a person's opaque id."""
+
+    exception: str
+    rule: str
+    until: str
+    granted_by: str
 
 
 class PolicyRef(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -49,6 +49,7 @@ from placet.projects import (
 from placet.projects.card import MAX_CARD_BYTES
 
 SOURCES = "sources"
+PICKLES = frozenset({"pickle", "joblib", PYFUNC})
 MLFLOW_ITSELF = frozenset({"mlflow", "mlflow-skinny", "mlflow-tracing"})
 
 
@@ -233,6 +234,7 @@ class ImageWorkshop:
             model=loaded.path,
             declared_format=manifest.model.format,
             columns=() if by_mlflow else loaded.columns,
+            is_pickle=loaded.serialization in PICKLES,
             in_frames=loaded.serialization == "skops" and needs_pandas(folder / loaded.path),
             left_out=MLFLOW_ITSELF if manifest.model.format == MLFLOW and not by_mlflow else frozenset(),
             sample=manifest.model.sample,

@@ -8,8 +8,8 @@ from datetime import datetime
 from placet.certifier.ports import Facts, Judgement
 from placet.events.contracts.certifier import ReleaseCleared
 from placet.events.contracts.indexer import ImageIndexed
-from placet.events.contracts.shapes import PolicyRef, Stage, Verdict
-from placet.rules import Engine, Policy, gather_certify_facts
+from placet.events.contracts.shapes import ExceptionUsed, PolicyRef, Stage, Verdict
+from placet.rules import Engine, Policy, excepted, gather_certify_facts
 
 
 class PolicyRules:
@@ -19,10 +19,15 @@ class PolicyRules:
         self._policies = tuple(policies)
         self._engine = engine
 
-    async def judge(self, stage: Stage, facts: Facts) -> Judgement:
-        given = await self._engine.evaluate(self._policies, stage, facts)
+    async def judge(self, stage: Stage, facts: Facts, exceptions: Sequence[ExceptionUsed] = ()) -> Judgement:
+        given = excepted(
+            await self._engine.evaluate(self._policies, stage, facts),
+            {each.rule: each.exception for each in exceptions},
+        )
         asked = {verdict.policy for verdict in given}
+        named = {verdict.exception for verdict in given}
         return Judgement(
+            exceptions=tuple(each for each in exceptions if each.exception in named),
             policies=tuple(
                 PolicyRef(id=policy.id, version=policy.version, digest=policy.digest)
                 for policy in self._policies
@@ -37,6 +42,7 @@ class PolicyRules:
                     on_fail=verdict.on_fail,
                     why=verdict.why,
                     fix=verdict.fix,
+                    exception=verdict.exception,
                 )
                 for verdict in given
             ),

@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 
 from placet.certifier.domain import Asked, Signed
 from placet.certifier.ports import Judgement
-from placet.events.codec import timestamp
+from placet.events.codec import moment, timestamp
 from placet.events.contracts.indexer import ImageIndexed
 from placet.oci import ArtifactFile, Registry, push_artifact
-from placet.trust import Certificate, PolicyApplied, SigningKey, VerdictGiven, certificates
+from placet.trust import Certificate, ExceptionApplied, PolicyApplied, SigningKey, VerdictGiven, certificates
 
 ARTIFACT_TYPE = "application/vnd.placet.certificate.v1"
 MEDIA_TYPE = "application/vnd.dsse.envelope.v1+json"
@@ -37,7 +37,8 @@ class RegistryNotary:
         trial: bool = False,
     ) -> Signed:
         begins = at.replace(microsecond=0)
-        ends = begins + (self._trial_validity if trial else self._validity)
+        held = begins + (self._trial_validity if trial else self._validity)
+        ends = min([held, *(moment(each.until) for each in judgement.exceptions)])
         statement = Certificate(
             certificate=certificate,
             project=asked.project,
@@ -56,6 +57,15 @@ class RegistryNotary:
                     rule=verdict.rule, policy=verdict.policy, stage=verdict.stage, result=verdict.result
                 )
                 for verdict in judgement.verdicts
+            ),
+            exceptions=tuple(
+                ExceptionApplied(
+                    exception=each.exception,
+                    rule=each.rule,
+                    until=moment(each.until),
+                    granted_by=each.granted_by,
+                )
+                for each in judgement.exceptions
             ),
         )
         envelope = certificates.issue(statement, self._key)

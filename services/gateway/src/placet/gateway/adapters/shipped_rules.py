@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -21,6 +21,10 @@ class ShippedRules:
         self._policies = tuple(policies)
         self._engine = engine
         self._turns = asyncio.Semaphore(AT_ONCE)
+
+    @property
+    def admit_exceptions(self) -> Mapping[str, bool]:
+        return {rule.id: rule.exceptable for policy in self._policies for rule in policy.rules}
 
     async def judge(self, workspace: Path, now: datetime) -> Sequence[Verdict]:
         async with self._turns:

@@ -1,0 +1,140 @@
+"""Asking for exceptions from rules, granting and withdrawing them: decide, and write the row in the same unit.
+
+What somebody gives as the reason is in a row of its own, with the salt of the digest that the event has: whoever
+deletes it leaves a log that still holds, and tells nobody the words.
+"""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from placet.errors import Refused
+from placet.events import Actor, Context, UnitOfWork, Wiring, transact
+from placet.events.codec import timestamp
+from placet.events.unit_of_work import current_traceparent
+from placet.gateway import projections as p
+from placet.gateway.exceptions import EXCEPTIONS, Ask, Grant, Withdraw, stream
+from placet.gateway.intake import SERVICE
+from placet.gateway.ports import Rules
+from placet.gateway.queries import Queries
+
+SALT_BYTES = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """An exception as somebody asks for it; of one source, if it names one."""
+
+    project: str
+    rule: str
+    until: datetime
+    reason: str
+    source: str | None = None
+
+
+class Excepting:
+    """`days` is how far ahead an exception may end at most."""
+
+    def __init__(self, wiring: Wiring, queries: Queries, rules: Rules, *, days: int) -> None:
+        self._wiring = wiring
+        self._queries = queries
+        self._rules = rules
+        self._days = days
+
+    async def request(self, wanted: Wanted, person: str) -> tuple[dict[str, Any], bool]:
+        """The exception, and whether it is new: who asks for the same again is told of the first.
+
+        Raises Refused for a rule that admits none, and for an end that is over or too far ahead.
+        """
+        self._must_be_exceptable(wanted.rule)
+        id = f"exception:{self._wiring.ids.new()}"
+        salt = secrets.token_bytes(SALT_BYTES)
+        digest = hmac.digest(salt, wanted.reason.encode(), "sha256")
+
+        async def change(work: UnitOfWork) -> tuple[str, bool]:
+            ask = Ask(
+                exception=id,
+                project=wanted.project,
+                rule=wanted.rule,
+                source=wanted.source,
+                until=timestamp(wanted.until),
+                reason=f"hmac-sha256:{digest.hex()}",
+                by=person,
+                now=timestamp(work.now),
+                latest=timestamp(work.now + timedelta(days=self._days)),
+                days=self._days,
+            )
+            before = (await work.state(EXCEPTIONS, stream(wanted.project))).asked_before(ask)
+            await work.decide(EXCEPTIONS, stream(wanted.project), ask)
+            if before is not None:
+                return before, False
+            work.put(
+                p.exceptions,
+                exception=id,
+                project=ask.project,
+                rule=ask.rule,
+                source=ask.source,
+                until=ask.until,
+                requested_by=person,
+                requested_at=ask.now,
+            )
+            work.put(p.reasons, exception=id, reason=wanted.reason, salt=salt.hex())
+            return id, True
+
+        asked, is_new = (
+            await transact(self._wiring, SERVICE, self._context(wanted.project, person), change)
+        )[0]
+        return await self._told(wanted.project, asked), is_new
+
+    async def grant(self, project: str, exception: str, person: str) -> dict[str, Any]:
+        """Raises Unknown, Forbidden for who asked for it, and Conflict for what no longer stands."""
+
+        async def change(work: UnitOfWork) -> None:
+            now = timestamp(work.now)
+            grant = Grant(project=project, exception=exception, by=person, now=now)
+            if await work.decide(EXCEPTIONS, stream(project), grant):
+                work.run(_update(exception, granted_by=person, granted_at=now))
+
+        await transact(self._wiring, SERVICE, self._context(project, person), change)
+        return await self._told(project, exception)
+
+    async def withdraw(self, project: str, exception: str, person: str, *, decides: bool) -> dict[str, Any]:
+        """Raises Unknown, Forbidden for who neither asked for it nor decides, and Conflict for what is over."""
+
+        async def change(work: UnitOfWork) -> None:
+            now = timestamp(work.now)
+            withdraw = Withdraw(project=project, exception=exception, by=person, decides=decides, now=now)
+            if await work.decide(EXCEPTIONS, stream(project), withdraw):
+                work.run(_update(exception, withdrawn_by=person, withdrawn_at=now))
+
+        await transact(self._wiring, SERVICE, self._context(project, person), change)
+        return await self._told(project, exception)
+
+    def _must_be_exceptable(self, rule: str) -> None:
+        admits = self._rules.admit_exceptions
+        if admits.get(rule):
+            return
+        said = f"the rule {rule} admits no exception" if rule in admits else f"there is no rule {rule!r} here"
+        others = ", ".join(sorted(each for each, does in admits.items() if does))
+        raise Refused(said, fix=f"those that admit one: {others}")
+
+    def _context(self, project: str, person: str) -> Context:
+        return Context(
+            project=project,
+            correlation=self._wiring.ids.new(),
+            actor=Actor.person(person),
+            traceparent=current_traceparent(),
+        )
+
+    async def _told(self, project: str, exception: str) -> dict[str, Any]:
+        return await self._queries.exception(project, exception, now=timestamp(self._wiring.clock.now()))
+
+
+def _update(exception: str, **values: Any) -> sa.Update:
+    return sa.update(p.exceptions).where(p.exceptions.c.exception == exception).values(**values)

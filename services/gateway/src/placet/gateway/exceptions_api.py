@@ -1,0 +1,83 @@
+"""The gateway's REST for exceptions from rules: ask for one, list them, grant and withdraw."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends
+from fastapi import Path as InPath
+from fastapi.responses import JSONResponse
+from pydantic import AfterValidator, AwareDatetime, Field
+
+from placet.events import Clock
+from placet.events.codec import timestamp
+from placet.events.known_fields import KnownFields, known_parameters
+from placet.gateway.access import Access, Caller
+from placet.gateway.api import DIGEST, NAME, After, BoundedBody, Id, Limit, unreserved
+from placet.gateway.domain import MAKERS, must_have
+from placet.gateway.excepting import Excepting, Wanted
+from placet.gateway.exceptions import DECIDERS
+from placet.gateway.queries import Queries
+from placet.projects import PROJECT_PATTERN
+
+Project = Annotated[str, InPath(pattern=PROJECT_PATTERN), AfterValidator(unreserved)]
+
+
+def _words(reason: str) -> str:
+    if not any(character.isalnum() for character in reason):
+        raise ValueError("a reason has words")
+    return reason
+
+
+class ExceptionBody(KnownFields):
+    rule: str = Field(max_length=100, pattern=NAME, description="such as model.pickle-by-exception")
+    until: AwareDatetime = Field(description="when it ends, in RFC 3339")
+    reason: Annotated[str, AfterValidator(_words)] = Field(max_length=2000, pattern=r"^[\P{C}\n]+$")
+    source: str | None = Field(
+        default=None, pattern=DIGEST, description="the only source that it is for; any of the project without"
+    )
+
+
+def exceptions_router(*, access: Access, excepting: Excepting, queries: Queries, clock: Clock) -> APIRouter:
+    api = APIRouter(
+        prefix="/v1/models/{project}/exceptions",
+        tags=["exceptions"],
+        route_class=BoundedBody,
+        dependencies=[Depends(known_parameters)],
+    )
+    caller = Depends(access.caller)
+
+    @api.post("", status_code=201)
+    async def post_exception(project: Project, body: ExceptionBody, who: Caller = caller) -> JSONResponse:
+        """Ask that a rule may forbid nothing for a project. It does nothing until somebody else has granted it.
+
+        The project need not be there yet. The same again, by the same person, is answered with the first, and 200.
+        """
+        must_have(who.roles, MAKERS, "asking for an exception")
+        wanted = Wanted(
+            project=project, rule=body.rule, until=body.until, reason=body.reason, source=body.source
+        )
+        asked, is_new = await excepting.request(wanted, who.person)
+        return JSONResponse(asked, 201 if is_new else 200)
+
+    @api.get("")
+    async def get_exceptions(
+        project: Project, who: Caller = caller, after: After = None, limit: Limit = 100
+    ) -> dict[str, Any]:
+        """Newest first, whatever became of them; `next` is what to give as `after` for the page that follows."""
+        now = timestamp(clock.now())
+        page = await queries.exceptions(project, now=now, after=after, limit=limit)
+        return {"exceptions": page, "next": page[-1]["exception"] if len(page) == limit else None}
+
+    @api.post("/{id}/grant")
+    async def grant_exception(project: Project, id: Id, who: Caller = caller) -> dict[str, Any]:
+        """Grant what somebody else asked for: from the next judgement on it is used. Nobody grants their own."""
+        must_have(who.roles, DECIDERS, "granting an exception")
+        return await excepting.grant(project, id, who.person)
+
+    @api.post("/{id}/withdraw")
+    async def withdraw_exception(project: Project, id: Id, who: Caller = caller) -> dict[str, Any]:
+        """End one before its time, or answer with no. What was certified with it before goes on until it ends."""
+        return await excepting.withdraw(project, id, who.person, decides=bool(who.roles & DECIDERS))
+
+    return api
