@@ -17,27 +17,36 @@ import hashlib
 import io
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
+from typing import Self
 
+import msgspec
 from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
 from packaging.metadata import parse_email
 from packaging.utils import canonicalize_name
 
-from placet.builder.layers import Files, Layer, files_below, write_layer
+from placet.builder.layers import (
+    Content,
+    Files,
+    Layer,
+    archive_at_most,
+    files_below,
+    sizes_of,
+    write_layer,
+)
 from placet.builder.layers_cache import LayerCache
 from placet.builder.locking import Locked
-from placet.builder.ports import Compiler, Log, Packages, SourceFile, Target
+from placet.builder.ports import Compiler, Log, Packages, SourceFile, Span, Target, bytecode_at_most
 from placet.errors import Refused
 from placet.oci.together import together
 
-_RECIPE = "3"
+_RECIPE = "4"
 """Raised when this module makes other layers from the same packages."""
 _HEAVY = 512 * 1024
 _MOST_HEAVY = 40
-_FOLDER = "package-"
-_AT_ONCE = 4
+_AT_ONCE = 8
 _LONGEST_NAME = 100
 _LONGEST_EXPRESSION = 500
 _METADATA_READ = 1024 * 1024
@@ -51,17 +60,18 @@ _CODE = frozenset({".py", ".pyc", ".so"})
 class PackageFacts:
     """What has to be known of a package that is in a cached layer and is not installed again.
 
-    `weight` is the size of its files in bytes. `licence` is what its metadata declares, as an SPDX expression if
-    `is_spdx`; empty if nothing.
+    `weight` is the size of its files in bytes; `most`, what a layer of it can have at most. `licence` is what its
+    metadata declares, as an SPDX expression if `is_spdx`; empty if nothing.
     """
 
     weight: int
+    most: int
     licence: str
     is_spdx: bool
 
 
 class PackageLayers:
-    """Makes the layers of one target's packages, for one build and in its workspace."""
+    """Makes the layers of one target's packages, for one build and in its workspace, before whose end it is left."""
 
     def __init__(
         self,
@@ -79,11 +89,26 @@ class PackageLayers:
         self._workspace = workspace
         self._log = log
         self._installed = _Installed(packages, target, workspace)
+        self._early: dict[str, asyncio.Task[dict[str, Span]]] = {}
 
-    async def facts(self, locked: Sequence[Locked]) -> dict[str, PackageFacts]:
-        """What has to be known of each package, by name. Those that nobody has seen are installed."""
-        found = await together(*(self._facts(package) for package in locked))
-        return {package.name: each for package, each in zip(locked, found, strict=True)}
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        early = self._early.values()
+        for compiling in early:
+            compiling.cancel()
+        await asyncio.gather(*early, return_exceptions=True)
+
+    async def facts(self, placed: Mapping[str, Sequence[Locked]]) -> dict[str, PackageFacts]:
+        """What has to be known of each package, by name. Those that nobody has seen are installed.
+
+        `placed` are the packages by the root that they will be below. Heavy ones that were installed are compiled from
+        then on, while others are still on their way.
+        """
+        asked = [(package, root) for root, locked in placed.items() for package in locked]
+        found = await together(*(self._facts(package, root) for package, root in asked))
+        return {package.name: each for (package, _), each in zip(asked, found, strict=True)}
 
     async def layers(
         self,
@@ -92,25 +117,33 @@ class PackageLayers:
         facts: Mapping[str, PackageFacts],
         *,
         title: str,
-        extra: Files | None = None,
+        made: Callable[[Layer], Awaitable[None]],
+        extra: Mapping[str, Path | bytes] | None = None,
     ) -> list[Layer]:
-        """The layers that put `locked` below `root` (such as `app/deps/`); `extra` goes with the light ones."""
+        """The layers that put `locked` below `root` (such as `app/deps/`); `extra` goes with the light ones.
+
+        `made` is called with each as soon as it is there.
+        """
         by_weight = sorted(locked, key=lambda package: (-facts[package.name].weight, package.name))
         # The heaviest first: they take longest, and the others fill the gaps.
         heavy = [one for one in by_weight[:_MOST_HEAVY] if facts[one.name].weight > _HEAVY]
         light = [package for package in locked if package not in heavy]
         wanted = [self._layer([package], root, package.name) for package in heavy]
         if light or extra:
-            wanted.append(self._layer(light, root, title, extra or {}))
-        return await together(*wanted)
+            wanted.append(self._layer(light, root, title, extra))
+        return await together(*(_then(one, made) for one in wanted))
 
-    async def _facts(self, package: Locked) -> PackageFacts:
+    async def _facts(self, package: Locked, root: str) -> PackageFacts:
         key = self._key("facts", [package])
-        match self._cache.fact(key):
-            case {"weight": int(weight), "licence": str(licence), "is_spdx": bool(is_spdx)}:
-                return PackageFacts(weight=weight, licence=licence, is_spdx=is_spdx)
-        facts = await asyncio.to_thread(package_facts, await self._installed.folder(package))
-        self._cache.remember(key, asdict(facts))
+        known = _facts(await asyncio.to_thread(self._cache.fact, key))
+        if known is not None:
+            return known
+        files = await self._installed.files(package)
+        facts = await asyncio.to_thread(lambda: package_facts(package.name, files, self._target))
+        if facts.weight > _HEAVY:
+            kept = package_files(files)
+            self._early[package.name] = asyncio.create_task(self._compiled(kept, root, package.name))
+        await asyncio.to_thread(self._cache.remember, key, asdict(facts))
         return facts
 
     async def _layer(
@@ -118,21 +151,22 @@ class PackageLayers:
         locked: Sequence[Locked],
         root: str,
         title: str,
-        extra: Files | None = None,
+        extra: Mapping[str, Path | bytes] | None = None,
     ) -> Layer:
         key = self._key(f"{root} {title} {self._compiler.fits(self._target)} {_fingerprint(extra)}", locked)
         names = f"{title}: {', '.join(f'{one.name} {one.version}' for one in locked)}" if locked else title
 
         async def make() -> Layer:
-            files: dict[str, Path | bytes] = dict(extra or {})
-            folders = await together(*(self._installed.folder(package) for package in locked))
-            for folder in folders:
-                for path, content in (await asyncio.to_thread(package_files, folder)).items():
+            files: dict[str, Content] = dict(extra or {})
+            installed = await together(*(self._installed.files(package) for package in locked))
+            for found in installed:
+                for path, content in (await asyncio.to_thread(package_files, found)).items():
                     files.setdefault(path, content)
-            compiled = self._workspace / f"bytecode-{hashlib.sha256(key.encode()).hexdigest()}"
-            files |= await self._compiled(files, root, compiled)
+            name = hashlib.sha256(key.encode()).hexdigest()
+            early = self._early.get(locked[0].name) if len(locked) == 1 else None
+            files |= await (early or self._compiled(files, root, name))
             placed = {f"{root}{path}": content for path, content in files.items()}
-            blob = self._workspace / f"{compiled.name}.layer"
+            blob = self._workspace / f"{name}.layer"
             return await asyncio.to_thread(lambda: write_layer(placed, blob, title=names))
 
         layer, was_there = await self._cache.layer(key, make)
@@ -140,25 +174,53 @@ class PackageLayers:
         self._log(f"layer {'reused' if was_there else 'made'}: {names} ({size:.1f} MB)")
         return layer
 
-    async def _compiled(self, files: Files, root: str, folder: Path) -> dict[str, Path]:
+    async def _compiled(self, files: Files, root: str, name: str) -> dict[str, Span]:
         if not self._compiler.fits(self._target):
             return {}
+        folder = self._workspace / f"bytecode-{name}"
         await asyncio.to_thread(folder.mkdir)
-        cache_tag = f"cpython-{self._target.python.removeprefix('cp')}"
-        sources = []
-        for path, content in sorted(files.items()):
-            pure = PurePosixPath(path)
-            # Nobody starts a server with a package's tests, and they are a third of its files.
-            if isinstance(content, bytes) or pure.suffix != ".py" or "tests" in pure.parts:
-                continue
-            bytecode = str(pure.parent / "__pycache__" / f"{pure.stem}.{cache_tag}.pyc")
-            name = f"/{root}{path}"
-            sources.append((bytecode, SourceFile(source=content, name=name, bytecode=folder / bytecode)))
-        await self._compiler.compile([source for _, source in sources], folder)
-        return {path: source.bytecode for path, source in sources if source.bytecode.is_file()}
+        sources = [
+            SourceFile(source=content, name=f"/{root}{path}")
+            for path, content in sorted(files.items())
+            if isinstance(content, Path) and _is_compiled(path)
+        ]
+        made = await self._compiler.compile(sources, folder)
+        return {bytecode_of(name.removeprefix(f"/{root}"), self._target): span for name, span in made.items()}
 
     def _key(self, kind: str, locked: Sequence[Locked]) -> str:
         return "\n".join((_RECIPE, str(self._target), kind, *map(str, locked)))
+
+
+async def _then(making: Awaitable[Layer], made: Callable[[Layer], Awaitable[None]]) -> Layer:
+    layer = await making
+    await made(layer)
+    return layer
+
+
+def _facts(kept: object) -> PackageFacts | None:
+    try:
+        return msgspec.convert(kept, PackageFacts)
+    except msgspec.ValidationError:
+        return None
+
+
+def _is_compiled(path: str) -> bool:
+    """Nobody starts a server with a package's tests, and they are a third of its files."""
+    return path.endswith(".py") and "tests" not in path.split("/")
+
+
+def bytecode_of(path: str, target: Target) -> str:
+    """Where Python looks for the bytecode of a file."""
+    pure = PurePosixPath(path)
+    return str(pure.parent / "__pycache__" / f"{pure.stem}.cpython-{target.python.removeprefix('cp')}.pyc")
+
+
+def at_most(sizes: Mapping[str, int], target: Target) -> int:
+    """How many bytes a layer of files with these sizes and their bytecode can have at most."""
+    bytecode = {
+        bytecode_of(path, target): bytecode_at_most(sizes[path]) for path in sizes if _is_compiled(path)
+    }
+    return archive_at_most({**sizes, **bytecode})
 
 
 class _Installed:
@@ -170,14 +232,17 @@ class _Installed:
         self._workspace = workspace
         self._at_once = asyncio.Semaphore(_AT_ONCE)
         self._locks: dict[str, asyncio.Lock] = {}
+        self._files: dict[str, Mapping[str, Path]] = {}
 
-    async def folder(self, package: Locked) -> Path:
-        folder = self._workspace / f"{_FOLDER}{package.name}"
+    async def files(self, package: Locked) -> Mapping[str, Path]:
+        """What it brings, by the path below site-packages."""
         async with self._locks.setdefault(package.name, asyncio.Lock()):
-            if not await asyncio.to_thread(folder.is_dir):
+            if package.name not in self._files:
+                folder = self._workspace / f"package-{package.name}"
                 async with self._at_once:
                     await self._packages.install(str(package), self._target, folder, self._workspace)
-        return folder
+                self._files[package.name] = await asyncio.to_thread(files_below, folder)
+        return self._files[package.name]
 
 
 def package_named(metadata: bytes) -> tuple[str, str]:
@@ -186,19 +251,22 @@ def package_named(metadata: bytes) -> tuple[str, str]:
     return canonicalize_name(said.get("name") or ""), said.get("version") or ""
 
 
-def package_facts(folder: Path) -> PackageFacts:
+def package_facts(name: str, files: Mapping[str, Path], target: Target) -> PackageFacts:
     """See `PackageFacts`, of an installed package. `Refused` if it stands in the place of Python's own, or of ours."""
-    files = files_below(folder)
     if taken := _not_its_own(files):
         raise Refused(
-            f"the package {folder.name.removeprefix(_FOLDER)} brings {taken}, which would run instead of Python's own"
+            f"the package {name} brings {taken}, which would run instead of Python's own"
             " or the model server's",
             fix="leave it out of the requirements, or take a version without it",
         )
+    sizes = sizes_of(files)
     described = sorted(path for path in files if re.fullmatch(r"[^/]+\.dist-info/METADATA", path))
     licence, is_spdx = licence_of(_beginning(files[described[0]])) if described else ("", False)
     return PackageFacts(
-        weight=sum(path.stat().st_size for path in files.values()), licence=licence, is_spdx=is_spdx
+        weight=sum(sizes.values()),
+        most=at_most(sizes, target),
+        licence=licence,
+        is_spdx=is_spdx,
     )
 
 
@@ -240,10 +308,10 @@ def spdx(text: str) -> str | None:
         return None
 
 
-def package_files(folder: Path) -> dict[str, Path | bytes]:
+def package_files(installed: Mapping[str, Path]) -> dict[str, Path | bytes]:
     """The files of an installed package that are the same wherever it is installed."""
     files: dict[str, Path | bytes] = {}
-    for path, source in files_below(folder).items():
+    for path, source in installed.items():
         pure = PurePosixPath(path)
         if not _is_kept(pure):
             continue
@@ -266,7 +334,7 @@ def _record(text: str) -> bytes:
     return written.getvalue().encode()
 
 
-def _fingerprint(files: Files | None) -> str:
+def _fingerprint(files: Mapping[str, Path | bytes] | None) -> str:
     seen = hashlib.sha256()
     for path, content in sorted((files or {}).items()):
         body = content if isinstance(content, bytes) else content.read_bytes()

@@ -17,7 +17,7 @@ from pathlib import Path
 from packaging.utils import canonicalize_name
 from uv import find_uv_bin
 
-from placet.builder.adapters.processes import Bounds, clean_environment, run
+from placet.builder.adapters.processes import Bounds, Ended, clean_environment, run
 from placet.builder.locking import PROJECT, RUNTIME
 from placet.builder.ports import Target
 from placet.builder.settings import DEFAULT_LIMITS, Limits
@@ -101,10 +101,13 @@ class UvPackages:
         key = f"{target}\n{text}"
         if key not in self._seen:
             (workspace / _LOCKED).write_text(text, encoding="utf-8")
-            described = await self._uv(
-                *("compile", "--format", "pylock.toml", "--no-deps", "--no-header", _LOCKED),
-                target=target,
-                workspace=workspace,
+            describe = ("compile", "--format", "pylock.toml", "--no-deps", "--no-header", _LOCKED)
+            # What uv resolved just now is in its cache, unless it is told to have none.
+            ended = await self._ended(*describe, "--offline", target=target, workspace=workspace)
+            described = (
+                ended.output
+                if ended.status == 0
+                else await self._uv(*describe, target=target, workspace=workspace)
             )
             if len(self._seen) >= _LOCKS_SEEN:
                 self._seen.clear()
@@ -117,14 +120,23 @@ class UvPackages:
         return self._seen[key]
 
     async def _uv(self, command: str, *arguments: str, target: Target, workspace: Path) -> str:
+        # uv keeps what an index said of a wheel before it knows the wheel's hash: after a failure it asks again.
+        refresh = () if self._trusts_cache or command != "compile" else ("--refresh",)
+        ended = await self._ended(command, *arguments, *refresh, target=target, workspace=workspace)
+        if ended.status != 0:
+            self._trusts_cache = False
+            raise failure(ended.errors, target)
+        if refresh:
+            self._trusts_cache = True
+        return ended.output
+
+    async def _ended(self, command: str, *arguments: str, target: Target, workspace: Path) -> Ended:
         if target.platform not in _PLATFORMS:
             raise Refused(f"no wheels are known for {target.platform}", fix=f"choose of {sorted(_PLATFORMS)}")
         options, environment = _only_from(self._index)
-        # uv keeps what an index said of a wheel before it knows the wheel's hash: after a failure it asks again.
-        refresh = () if self._trusts_cache or command != "compile" else ("--refresh",)
-        ended = await run(
+        return await run(
             [
-                *(find_uv_bin(), "pip", command, *arguments, *_WHEELS_ONLY, *options, *refresh),
+                *(find_uv_bin(), "pip", command, *arguments, *_WHEELS_ONLY, *options),
                 *("--python", sys.executable, "--python-version", target.version),
                 *("--python-platform", _PLATFORMS[target.platform]),
             ],
@@ -133,12 +145,6 @@ class UvPackages:
             seconds=_SECONDS,
             bounds=self._bounds,
         )
-        if ended.status != 0:
-            self._trusts_cache = False
-            raise failure(ended.errors, target)
-        if refresh:
-            self._trusts_cache = True
-        return ended.output
 
 
 def _only(text: str, fitting: Hashes) -> str:
