@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from placet.builder.assembly import reuse_key
 from placet.builder.assembly_image import Base
+from placet.builder.layers import fingerprint
+from placet.builder.layers_runtime import recipe, serving_code
 from placet.errors import Refused
 from placet.oci import ImageLayout, Manifest, Platform
 from placet.oci.content import Descriptor
@@ -392,11 +394,24 @@ async def test_a_base_for_another_platform_is_refused(workshop: Workshop) -> Non
         )
 
 
+def test_the_recipe_is_all_code_that_an_image_is_made_of_or_made_by() -> None:
+    code = serving_code("placet-builder").files
+    changed = code | {"placet/builder/layers.py": b"another way"}
+
+    assert recipe() == fingerprint(code) != fingerprint(changed)
+    assert {
+        "placet/runtime/__init__.py",
+        "placet/builder/adapters/compile_files.py",
+        "placet/oci/content.py",
+        "placet/projects/data/trusted_types.yaml",
+    } <= set(code)
+
+
 def test_the_reuse_key_changes_with_each_of_its_parts() -> None:
     parts = {
         "source": "s",
         "base": "none",
-        "builder_version": "1",
+        "recipe": "1",
         "python": "cp311",
         "platform": "linux/amd64",
     }

@@ -120,12 +120,12 @@ def reuse_key(
     *,
     source: str,
     base: str,
-    builder_version: str,
+    recipe: str,
     python: str,
     platform: str,
     lock: str | None = None,
 ) -> str:
-    """Two builds with the same key are the same build.
+    """Two builds with the same key are the same build. `recipe` says with what they are made.
 
     Without `lock` it answers "was this source built already?" before anything is resolved: requirements
     that are not pinned may lock to something else next week, and an unchanged source must build nothing.
@@ -133,7 +133,7 @@ def reuse_key(
     parts = {
         "source": source,
         "base": base,
-        "builder": builder_version,
+        "recipe": recipe,
         "python": python,
         "platform": platform,
     }

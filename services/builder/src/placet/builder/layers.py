@@ -80,6 +80,15 @@ def archive_at_most(sizes: Mapping[str, int]) -> int:
     return _LAYER_AT_MOST + int(1.01 * (named + sum(sizes.values())))
 
 
+def fingerprint(files: Mapping[str, Path | bytes]) -> str:
+    """A digest of names and contents."""
+    seen = hashlib.sha256()
+    for path, content in sorted(files.items()):
+        body = content if isinstance(content, bytes) else content.read_bytes()
+        seen.update(f"{path}\0{hashlib.sha256(body).hexdigest()}\n".encode())
+    return seen.hexdigest()
+
+
 def sizes_of(files: Files) -> dict[str, int]:
     """The size of each, in bytes."""
     return {path: _size(content) for path, content in files.items()}

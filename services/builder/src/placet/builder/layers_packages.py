@@ -19,6 +19,7 @@ import re
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Self
 
@@ -33,6 +34,7 @@ from placet.builder.layers import (
     Layer,
     archive_at_most,
     files_below,
+    fingerprint,
     sizes_of,
     write_layer,
 )
@@ -42,8 +44,6 @@ from placet.builder.ports import Compiler, Log, Packages, SourceFile, Span, Targ
 from placet.errors import Refused
 from placet.oci.together import together
 
-_RECIPE = "4"
-"""Raised when this module makes other layers from the same packages."""
 _HEAVY = 512 * 1024
 _MOST_HEAVY = 40
 _AT_ONCE = 8
@@ -153,7 +153,9 @@ class PackageLayers:
         title: str,
         extra: Mapping[str, Path | bytes] | None = None,
     ) -> Layer:
-        key = self._key(f"{root} {title} {self._compiler.fits(self._target)} {_fingerprint(extra)}", locked)
+        key = self._key(
+            f"{root} {title} {self._compiler.fits(self._target)} {fingerprint(extra or {})}", locked
+        )
         names = f"{title}: {', '.join(f'{one.name} {one.version}' for one in locked)}" if locked else title
 
         async def make() -> Layer:
@@ -188,7 +190,15 @@ class PackageLayers:
         return {bytecode_of(name.removeprefix(f"/{root}"), self._target): span for name, span in made.items()}
 
     def _key(self, kind: str, locked: Sequence[Locked]) -> str:
-        return "\n".join((_RECIPE, str(self._target), kind, *map(str, locked)))
+        return "\n".join((_recipe(), str(self._target), kind, *map(str, locked)))
+
+
+@cache
+def _recipe() -> str:
+    """What layers are made by. With other code the same packages may make other layers, which are not those cached."""
+    here = Path(__file__).parent
+    makers = ("layers.py", "layers_packages.py", "adapters/compile_files.py", "adapters/python_compiler.py")
+    return fingerprint({name: here / name for name in makers})
 
 
 async def _then(making: Awaitable[Layer], made: Callable[[Layer], Awaitable[None]]) -> Layer:
@@ -332,11 +342,3 @@ def _record(text: str) -> bytes:
     written = io.StringIO()
     csv.writer(written, lineterminator="\n").writerows(sorted(rows))
     return written.getvalue().encode()
-
-
-def _fingerprint(files: Mapping[str, Path | bytes] | None) -> str:
-    seen = hashlib.sha256()
-    for path, content in sorted((files or {}).items()):
-        body = content if isinstance(content, bytes) else content.read_bytes()
-        seen.update(f"{path}\0{hashlib.sha256(body).hexdigest()}\n".encode())
-    return seen.hexdigest()
