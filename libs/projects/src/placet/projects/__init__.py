@@ -42,6 +42,7 @@ from placet.projects.manifest import (
     parse_manifest,
 )
 from placet.projects.mlflow_models import MLMODEL, Column, MlflowModel, read_mlflow_model
+from placet.projects.needs import Need, needs
 from placet.projects.onnx_files import outside_data
 from placet.projects.pickles import Finding, Scan, scan_pickle
 from placet.projects.pins import Pins, pins, requirements_text
@@ -79,6 +80,7 @@ __all__ = [
     "Manifest",
     "Measured",
     "MlflowModel",
+    "Need",
     "PackedSource",
     "Pins",
     "Problem",
@@ -92,6 +94,7 @@ __all__ = [
     "initial_manifest",
     "inspect_archive",
     "manifest_schema",
+    "needs",
     "needs_pandas",
     "no_python",
     "only_folder",

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import msgspec
-from packaging.requirements import Requirement
 
 from placet.builder.assembly_bom import Contents, ModelFacts, bill_of_materials
 from placet.builder.assembly_image import Base, BaseLayers, Push, attach, image_config, read_base
@@ -33,26 +32,13 @@ from placet.oci import Platform, Registry, sha256_digest
 from placet.oci.content import encode_json
 from placet.oci.files import digest_of_file
 from placet.oci.together import together
-from placet.projects import Card, Column
+from placet.projects import Card, Column, needs
 from placet.projects.manifest import DataSet
 
 NO_BASE = "none"
 PROJECT_ROOT = "app/project/"
 _DEPS, _SERVING = "app/deps/", "app/serving/"
 
-# What a format is served with, where the project does not name it, and from which version on. For XGBoost that is the
-# package without what only a GPU needs: 188 MB installed instead of 866, the same `import xgboost`.
-# ONNX Runtime reads a model's external data from anywhere before 1.24.1, and skops builds what nobody trusts
-# before 0.13 (CVE-2025-54412, -54413, -54886): what a model must not do, its project must not bring along.
-_NEEDED = {
-    "sklearn": ("scikit-learn",),
-    "onnx": ("onnxruntime>=1.24.1",),
-    "xgboost": ("xgboost-cpu>=2.1",),
-    "lightgbm": ("lightgbm>=4.6",),
-    "pytorch": ("torch>=2.9",),
-}
-# The same library under other names: which of them a project asks for, it gets.
-_INSTEAD = {"xgboost-cpu": ("xgboost", "xgboost-cu12", "xgboost-cu13")}
 _ARCHITECTURES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 
 
@@ -251,18 +237,9 @@ async def _locked(
 
 
 def _needed(plan: ImagePlan, asked: Set[str]) -> tuple[str, ...]:
-    needed = tuple(_as_asked(Requirement(one), asked) for one in _NEEDED.get(plan.format, ()))
-    if plan.model.endswith(".skops"):
-        needed = (*needed, "skops>=0.13")
-    if plan.model.endswith(".safetensors"):
-        needed = (*needed, "safetensors>=0.5")
+    needed = tuple(map(str, needs(plan.format, plan.model, asked)))
     takes_frame = plan.format == "sklearn" and (plan.columns or plan.in_frames)
     return (*needed, "pandas") if takes_frame else needed
-
-
-def _as_asked(needed: Requirement, asked: Set[str]) -> str:
-    others = (name for name in _INSTEAD.get(needed.name, ()) if name in asked)
-    return f"{next(others, needed.name)}{needed.specifier}"
 
 
 def _project_files(folder: Path, plan: ImagePlan) -> tuple[dict[str, Path], dict[str, Content]]:
