@@ -35,6 +35,14 @@ _LOCKS_SEEN = 256
 _NAMED = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)==")
 _HASH = re.compile(r"\s+--hash=(sha256:[0-9a-f]{64})")
 _ADDRESS = re.compile(r"[a-z+]+://\S+")
+# A transfer that was broken off is told in other words, in which a body is mentioned.
+_BROKEN = re.compile(
+    r"Failed to extract archive|Invalid zip file|`RECORD` file is invalid|The wheel is invalid"
+    r"|\.dist-info/(RECORD|WHEEL|METADATA)`: No such file"
+)
+_PACKAGE = re.compile(r"[`(]([A-Za-z0-9][A-Za-z0-9._-]*==[^`)\s]+)[`)]")
+_WHEEL = re.compile(r"[^\s/`]+\.whl")
+_FOLDERS = re.compile(r"(?<=`)/[^`]*/(?=[^/`]+/[^/`]+`)")
 _WHEELS_ONLY = ("--only-binary", ":all:", "--no-progress", "--color", "never")
 
 
@@ -189,12 +197,28 @@ def failure(said: str, target: Target) -> Refused | Unavailable:
         )
     if "hash" in text.lower() and ("mismatch" in text.lower() or "no hash" in text.lower()):
         return Refused(f"a package does not have its locked hash: {told}", fix="lock the requirements again")
+    if _BROKEN.search(text) and "response body" not in text:
+        return _broken(text, lines)
     return Unavailable(f"the package index cannot be used: {told[:2000]}", fix="try again later")
+
+
+def _broken(text: str, lines: Sequence[str]) -> Refused:
+    """A wheel that came whole and is none: to ask again changes nothing."""
+    package, file = _PACKAGE.search(text), _WHEEL.search(text)
+    name = package[1] if package else "a package"
+    where = f", {file[0]}," if file else ""
+    cause = _FOLDERS.sub("", next(line for line in reversed(lines) if line))
+    return Refused(
+        f"the wheel of {name} on the package index{where} is broken: {cause}",
+        fix=f"choose another version than {name}, or have its file on the index replaced",
+    )
 
 
 def _advice(told: str, target: Target) -> str:
     if "not found in the" in told:
         return "correct the package's name in the requirements, or ask for it to be put on the index"
+    if "was invalid" in told:
+        return "choose another version of what is invalid, or have its file on the index replaced"
     if "wheel" in told or "binary" in told:
         return f"choose a version that has a wheel for {target}; nothing is built from source"
     return "loosen or change one of the requirements it names"
