@@ -159,6 +159,8 @@ async def assemble(
         ) as package_layers:
             facts = await package_layers.facts({_DEPS: locked.project, _SERVING: locked.serving})
             check_size("packages", sum(each.weight for each in facts.values()), limits.packages_bytes)
+            for part in (locked.project, locked.serving):
+                await package_layers.check_overlays(part)
             code |= {
                 "app/placet.json": encode_json(_runtime_settings(plan)),
                 "app/requirements.lock": locked.text.encode(),

@@ -42,6 +42,7 @@ from placet.builder.layers_cache import LayerCache
 from placet.builder.locking import Locked
 from placet.builder.ports import Compiler, Log, Packages, SourceFile, Span, Target, bytecode_at_most
 from placet.errors import Refused
+from placet.oci.files import digest_of_file
 from placet.oci.together import together
 
 _HEAVY = 512 * 1024
@@ -54,6 +55,7 @@ _LEFT_OUT = frozenset({"REQUESTED", "direct_url.json", "uv_build.json", "uv_cach
 _ROOT_LEFT_OUT = frozenset({"bin", ".lock"})
 _NOT_THEIRS = frozenset({"placet", "sitecustomize", "usercustomize"}) | sys.stdlib_module_names
 _CODE = frozenset({".py", ".pyc", ".so"})
+_LEFT_LYING = frozenset({"benchmarks", "doc", "docs", "examples", "scripts", "test", "tests"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +70,19 @@ class PackageFacts:
     most: int
     licence: str
     is_spdx: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Overlay:
+    """A path at which several packages bring a file, and not the same."""
+
+    path: str
+    packages: tuple[str, ...]
+
+    @property
+    def is_code(self) -> bool:
+        pure = PurePosixPath(self.path)
+        return pure.suffix in _CODE and pure.parts[0] not in _LEFT_LYING
 
 
 class PackageLayers:
@@ -141,10 +156,61 @@ class PackageLayers:
         files = await self._installed.files(package)
         facts = await asyncio.to_thread(lambda: package_facts(package.name, files, self._target))
         if facts.weight > _HEAVY:
-            kept = package_files(files)
+            kept = await asyncio.to_thread(package_files, files)
             self._early[package.name] = asyncio.create_task(self._compiled(kept, root, package.name))
         await asyncio.to_thread(self._cache.remember, key, asdict(facts))
         return facts
+
+    async def check_overlays(self, locked: Sequence[Locked]) -> None:
+        """`Refused` if two of these packages bring a module of the same name with other code.
+
+        Unpacked into one folder the later would silently take the place of the earlier. Of other files, and of tests
+        and the like that packages leave at the top, one is kept, and that is logged.
+        """
+        key = self._key("overlays", locked)
+        found = _overlays(await asyncio.to_thread(self._cache.fact, key))
+        if found is None:
+            found = await self._overlays(locked)
+            await asyncio.to_thread(self._cache.remember, key, [asdict(overlay) for overlay in found])
+        for overlay in found:
+            if overlay.is_code:
+                raise Refused(
+                    f"the packages {' and '.join(overlay.packages)} bring {overlay.path}, with other bytes",
+                    fix="leave all but one of them out of the requirements, and what needs the others",
+                )
+            self._log(
+                f"{overlay.path} is brought with other bytes by {', '.join(overlay.packages)}; one is kept"
+            )
+
+    async def _overlays(self, locked: Sequence[Locked]) -> list[Overlay]:
+        brought = await together(*(self._paths(package) for package in locked))
+        bringing: dict[str, list[Locked]] = {}
+        for package, paths in zip(locked, brought, strict=True):
+            for path in paths:
+                bringing.setdefault(path, []).append(package)
+        shared = {path: packages for path, packages in sorted(bringing.items()) if len(packages) > 1}
+        involved = {package for packages in shared.values() for package in packages}
+        installed = {package: await self._installed.files(package) for package in involved}
+
+        def compare() -> list[Overlay]:
+            return [
+                Overlay(path=path, packages=tuple(package.name for package in packages))
+                for path, packages in shared.items()
+                if len({digest_of_file(installed[package][path]) for package in packages}) > 1
+            ]
+
+        return await asyncio.to_thread(compare)
+
+    async def _paths(self, package: Locked) -> list[str]:
+        """What it puts into an image, without its own dist-info."""
+        key = self._key("paths", [package])
+        known = await asyncio.to_thread(self._cache.fact, key)
+        if isinstance(known, list):
+            return [str(path) for path in known]
+        files = await self._installed.files(package)
+        paths = sorted(path for path in files if _is_kept(PurePosixPath(path)) and ".dist-info/" not in path)
+        await asyncio.to_thread(self._cache.remember, key, paths)
+        return paths
 
     async def _layer(
         self,
@@ -210,6 +276,13 @@ async def _then(making: Awaitable[Layer], made: Callable[[Layer], Awaitable[None
 def _facts(kept: object) -> PackageFacts | None:
     try:
         return msgspec.convert(kept, PackageFacts)
+    except msgspec.ValidationError:
+        return None
+
+
+def _overlays(kept: object) -> list[Overlay] | None:
+    try:
+        return msgspec.convert(kept, list[Overlay])
     except msgspec.ValidationError:
         return None
 
