@@ -99,17 +99,19 @@ async def _parts(registry: Registry, folder: Path) -> dict[str, float]:
         await packages.install("\n".join(map(str, locked.packages)), TARGET, installed, workspace)
     files = files_below(installed)
     async with _timed(parts, "bytecode"):
-        await PythonCompiler().compile(
+        bytecode = await PythonCompiler().compile(
             [
-                SourceFile(source=source, name=f"/app/deps/{path}", bytecode=compiled / f"{path}c")
+                SourceFile(source=source, name=f"/app/deps/{path}")
                 for path, source in files.items()
                 if path.endswith(".py") and "tests" not in PurePosixPath(path).parts
             ],
-            workspace,
+            compiled,
         )
     async with _timed(parts, "archive, hash, compress"):
         layer = await asyncio.to_thread(
-            lambda: write_layer(files | files_below(compiled), blob, title="everything")
+            lambda: write_layer(
+                files | {f"{name}c": span for name, span in bytecode.items()}, blob, title="everything"
+            )
         )
     async with _timed(parts, "push"):
         await registry.put_blob("models/parts", layer.blob, digest=layer.descriptor.digest)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 
-from placet.builder.ports import SourceFile, Target
+from placet.builder.ports import SourceFile, Span, Target
 from placet.errors import Refused
 
 
@@ -85,7 +86,11 @@ class FakeCompiler:
     def fits(self, target: Target) -> bool:
         return target.python == "cp311"
 
-    async def compile(self, files: Sequence[SourceFile], workspace: Path) -> None:
-        for file in files:
-            file.bytecode.parent.mkdir(parents=True, exist_ok=True)
-            file.bytecode.write_bytes(b"bytecode of " + file.name.encode())
+    async def compile(self, files: Sequence[SourceFile], folder: Path) -> Mapping[str, Span]:
+        made = [f"bytecode of {file.name}".encode() for file in files]
+        (folder / "bytecode").write_bytes(b"".join(made))
+        starts = accumulate(map(len, made), initial=0)
+        return {
+            file.name: Span(file=folder / "bytecode", start=start, size=len(each))
+            for file, each, start in zip(files, made, starts, strict=False)
+        }

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from placet.builder.assembly import reuse_key
 from placet.builder.assembly_image import Base
+from placet.builder.layers import fingerprint
+from placet.builder.layers_runtime import recipe, serving_code
 from placet.errors import Refused
 from placet.oci import ImageLayout, Manifest, Platform
 from placet.oci.content import Descriptor
@@ -241,7 +243,8 @@ async def test_what_one_wheel_brings_does_not_get_into_the_layer_of_another(work
         "evil": Wheel("1", {"heavy/__init__.py": b"steal()", "heavy-2.0.dist-info/RECORD": b""}),
     }
     project = workshop.project({**PROJECT, "requirements.txt": b"evil\nheavy\n"}, "evil")
-    await workshop.build(project)
+    with pytest.raises(Refused, match="the packages evil and heavy bring heavy/__init__"):
+        await workshop.build(project)
 
     after = await workshop.build(workshop.project(PROJECT))
 
@@ -361,6 +364,44 @@ async def test_a_package_in_the_place_of_python_s_own_or_the_server_s_modules_is
         await workshop.build(workshop.project(PROJECT))
 
 
+@pytest.mark.parametrize("path", ["heavy/__init__.py", "heavy/_core.cpython-311-x86_64-linux-gnu.so"])
+async def test_a_package_that_overlays_another_s_code_is_refused_with_both_names(
+    workshop: Workshop, path: str
+) -> None:
+    heavy = replace(WHEELS["heavy"], files={**WHEELS["heavy"].files, path: b"a = 1"})
+    overlaying = Wheel("1.0", {"light/__init__.py": b"x = 1", path: b"a = 2"})
+    workshop.packages.wheels = WHEELS | {"heavy": heavy, "light": overlaying}
+
+    for _ in range(2):  # once looked at, and once remembered
+        with pytest.raises(Refused, match=f"the packages heavy and light bring {path}"):
+            await workshop.build(workshop.project(PROJECT))
+    assert await workshop.registry.repositories() == ()
+
+
+@pytest.mark.parametrize(
+    ("path", "other", "is_logged"),
+    [
+        ("google/__init__.py", b"the same", False),
+        ("LICENSE", b"of its own", True),
+        ("tests/__init__.py", b"of its own", True),
+    ],
+)
+async def test_files_that_nobody_imports_may_lie_over_one_another(
+    workshop: Workshop, path: str, other: bytes, is_logged: bool
+) -> None:
+    wheels = {
+        name: Wheel("1.0", {f"{name}.py": b"", path: content})
+        for name, content in {"light": b"the same", "heavy": other}.items()
+    }
+    workshop.packages.wheels = WHEELS | wheels
+
+    for _ in range(2):
+        await workshop.build(workshop.project(PROJECT))
+
+    lines = [line for line in workshop.log if line.startswith(f"{path} is brought with other bytes")]
+    assert lines == [f"{path} is brought with other bytes by heavy, light; one is kept"] * (2 * is_logged)
+
+
 async def test_a_failed_build_leaves_no_work(workshop: Workshop) -> None:
     workshop.packages.wheels = {name: wheel for name, wheel in WHEELS.items() if name != "heavy"}
 
@@ -424,11 +465,24 @@ async def test_a_base_for_another_platform_is_refused(workshop: Workshop) -> Non
         )
 
 
+def test_the_recipe_is_all_code_that_an_image_is_made_of_or_made_by() -> None:
+    code = serving_code("placet-builder").files
+    changed = code | {"placet/builder/layers.py": b"another way"}
+
+    assert recipe() == fingerprint(code) != fingerprint(changed)
+    assert {
+        "placet/runtime/__init__.py",
+        "placet/builder/adapters/compile_files.py",
+        "placet/oci/content.py",
+        "placet/projects/data/trusted_types.yaml",
+    } <= set(code)
+
+
 def test_the_reuse_key_changes_with_each_of_its_parts() -> None:
     parts = {
         "source": "s",
         "base": "none",
-        "builder_version": "1",
+        "recipe": "1",
         "python": "cp311",
         "platform": "linux/amd64",
     }

@@ -7,7 +7,7 @@ import io
 import os
 import resource
 import tarfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,14 +16,14 @@ from typing import Any
 
 import pytest
 from placet.builder.adapters.image_workshop import ImageWorkshop
-from placet.builder.ports import Target
+from placet.builder.ports import SourceFile, Span, Target
 from placet.builder.settings import Limits
 from placet.errors import PlacetError, Refused, TooLarge, Unavailable
 from placet.events.contracts.builder import ImageBuilt
 from placet.oci import Descriptor, ImageLayout, Manifest, fetch_artifact, sha256_digest
 
 from tests.support.eventually import eventually
-from tests.unit.builder.fake_index import FakePackages
+from tests.unit.builder.fake_index import FakeCompiler, FakePackages
 from tests.unit.builder.sources import FILES, Shop, fake_packages
 from tests.unit.builder.workshop import WHEELS
 
@@ -182,6 +182,34 @@ async def test_an_image_over_a_limit_is_refused_before_anything_is_sent(
     assert f"the image's {what} have" in error.detail
     assert await shop.registry.repositories() == ()
     await is_whole(shop, await shop.build(source))
+
+
+class SlowCompiler(FakeCompiler):
+    """Compiles one package only when another's layer is in the registry."""
+
+    def __init__(self, registry: Path) -> None:
+        self._blobs = registry / "models" / "churn" / "blobs" / "sha256"
+
+    async def compile(self, files: Sequence[SourceFile], folder: Path) -> Mapping[str, Span]:
+        if any("/light/" in file.name for file in files):
+            await eventually(lambda: any(blob.stat().st_size > 9_000_000 for blob in self._blobs.glob("*")))
+        return await super().compile(files, folder)
+
+
+async def test_layers_are_sent_while_others_are_still_being_made(shop: Shop) -> None:
+    source = await shop.upload({**FILES, "model.bin": os.urandom(9_500_000)})
+
+    await is_whole(
+        shop, await shop.workshop(compiler=SlowCompiler(shop.folder / "registry")).build("churn", 1, source)
+    )
+
+
+async def test_an_image_that_only_might_be_over_the_limit_is_built(shop: Shop) -> None:
+    source = await shop.upload()
+    built = await shop.build(source)
+    limits = Limits(image_bytes=built.size)
+
+    assert await shop.workshop(limits=limits).build("churn", 1, source) == built
 
 
 @contextmanager

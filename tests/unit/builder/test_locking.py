@@ -193,3 +193,13 @@ def test_an_index_that_is_away_is_no_fault_of_the_project_and_its_address_stays_
     assert isinstance(error, Unavailable)
     assert "secret" not in str(error)
     assert "example.org" not in str(error)
+
+
+def test_a_wheel_that_was_cut_off_on_its_way_is_no_broken_wheel() -> None:
+    error = failure(
+        "error: Failed to download `good==1.0`\n  cause: Failed to extract archive: good-1.0-py3-none-any.whl\n"
+        "  cause: error decoding response body\n  cause: end of file before message length reached",
+        TARGET,
+    )
+
+    assert isinstance(error, Unavailable)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -121,6 +122,40 @@ async def test_a_wheel_that_was_exchanged_after_it_was_locked_is_not_installed(
     assert "light" in refused.value.detail
     assert refused.value.fix == "lock the requirements again"
     assert not (tmp_path / "into" / "light").exists()
+
+
+def damaged(wheel: Path, how: str) -> None:
+    """A wheel on the index as somebody may have published it."""
+    if how == "no zip":
+        wheel.write_bytes(b"<html>not found</html>")
+        return
+    with zipfile.ZipFile(wheel) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    record = next(name for name in files if name.endswith("/RECORD"))
+    if how == "without RECORD":
+        del files[record]
+    else:
+        files[record] = b"light/__init__.py,sha256=AAAA,1\n'unclosed'\n"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+
+
+@pytest.mark.parametrize("how", ["no zip", "without RECORD", "with a RECORD that is none"])
+async def test_a_broken_wheel_is_told_as_such_and_with_what_to_do(
+    tmp_path: Path, mirror: Path, how: str
+) -> None:
+    wheel = mirror / "lighter-2.0-py3-none-any.whl"
+    damaged(wheel, how)
+    packages = UvPackages(str(mirror))
+
+    with pytest.raises(Refused, match=r"the wheel of lighter==2\.0 on the package index") as refused:
+        await packages.install(
+            f"lighter==2.0 --hash={digest_of_file(wheel)}", HERE, tmp_path / "into", tmp_path
+        )
+
+    assert "choose another version than lighter==2.0" in str(refused.value.fix)
+    assert str(tmp_path) not in str(refused.value)
 
 
 async def test_a_wheel_that_is_a_bomb_stops_at_the_limit(tmp_path: Path, mirror: Path) -> None:

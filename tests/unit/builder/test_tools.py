@@ -15,10 +15,11 @@ from placet.builder.adapters.processes import run
 from placet.builder.adapters.python_compiler import PythonCompiler
 from placet.builder.adapters.uv_packages import UvPackages
 from placet.builder.assembly import host_platform, host_python
+from placet.builder.layers import files_below
 from placet.builder.layers_packages import package_files
 from placet.builder.layers_runtime import serving_code
 from placet.builder.locking import lock, parse_requirements
-from placet.builder.ports import SourceFile, Target
+from placet.builder.ports import SourceFile, Span, Target
 from placet.builder.settings import Limits
 from placet.errors import Refused, TooLarge, Unavailable
 from uv import find_uv_bin
@@ -34,16 +35,18 @@ SOURCES = {
 }
 
 
+def content(span: Span) -> bytes:
+    return span.file.read_bytes()[span.start : span.start + span.size]
+
+
 async def compiled(folder: Path, order: list[str]) -> dict[str, bytes]:
     files = []
     for name in order:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(SOURCES[name])
-        files.append(
-            SourceFile(source=folder / name, name=f"/app/deps/{name}", bytecode=folder / "out" / f"{name}c")
-        )
-    await PythonCompiler().compile(files, folder)
-    return {file.bytecode.name: file.bytecode.read_bytes() for file in files if file.bytecode.exists()}
+        files.append(SourceFile(source=folder / name, name=f"/app/deps/{name}"))
+    made = await PythonCompiler().compile(files, folder)
+    return {f"{Path(name).name}c": content(span) for name, span in made.items()}
 
 
 async def test_bytecode_is_the_same_whatever_was_compiled_before_it(tmp_path: Path) -> None:
@@ -58,10 +61,11 @@ async def test_bytecode_is_the_same_whatever_was_compiled_before_it(tmp_path: Pa
 
 
 async def test_bytecode_is_used_without_a_look_at_the_source(tmp_path: Path) -> None:
-    await compiled(tmp_path, ["names.py"])
-    bytecode = tmp_path / "out" / "names.pyc"
+    made = await compiled(tmp_path, list(SOURCES))
+    bytecode = tmp_path / "names.pyc"
+    bytecode.write_bytes(made["names.pyc"])
 
-    assert int.from_bytes(bytecode.read_bytes()[4:8], "little") == 0b01  # PEP 552: hash, unchecked
+    assert int.from_bytes(made["names.pyc"][4:8], "little") == 0b01  # PEP 552: hash, unchecked
     loader = importlib.machinery.SourcelessFileLoader("names", str(bytecode))
     spec = spec_from_file_location("names", bytecode, loader=loader)
     assert spec is not None
@@ -72,10 +76,9 @@ async def test_bytecode_is_used_without_a_look_at_the_source(tmp_path: Path) -> 
 
 async def compiled_with(memory: int, folder: Path, source: str) -> bool:
     """Whether there is bytecode of it."""
-    file = SourceFile(source=folder / "file.py", name="/app/file.py", bytecode=folder / "file.pyc")
+    file = SourceFile(source=folder / "file.py", name="/app/file.py")
     await asyncio.to_thread(file.source.write_text, source)
-    await PythonCompiler(Limits(memory_bytes=memory)).compile([file], folder)
-    return await asyncio.to_thread(file.bytecode.exists)
+    return bool(await PythonCompiler(Limits(memory_bytes=memory)).compile([file], folder))
 
 
 async def test_a_file_that_takes_too_much_memory_ends_the_build_and_is_not_left_out(tmp_path: Path) -> None:
@@ -89,6 +92,11 @@ async def test_a_file_that_takes_too_much_memory_ends_the_build_and_is_not_left_
 
 async def test_a_file_that_no_parser_gets_through_has_no_bytecode(tmp_path: Path) -> None:
     assert not await compiled_with(2**30, tmp_path, f"x = {'-' * 100_000}1\n")
+
+
+async def test_bytecode_that_comes_to_far_more_than_its_source_is_left_out(tmp_path: Path) -> None:
+    """How large a layer can become is judged before its bytecode is there."""
+    assert not await compiled_with(2**30, tmp_path, "x = (" + "'a'*4096," * 100 + ")\n")
 
 
 async def test_a_python_of_another_version_is_not_served(tmp_path: Path) -> None:
@@ -117,7 +125,7 @@ async def test_a_lock_from_the_index_installs_the_same_files_everywhere(tmp_path
     trees = []
     for name in ("one", "two"):
         await UvPackages().install(str(found.packages[0]), HERE, tmp_path / name, tmp_path)
-        files = package_files(tmp_path / name)
+        files = package_files(files_below(tmp_path / name))
         trees.append(
             {
                 path: content if isinstance(content, bytes) else content.read_bytes()

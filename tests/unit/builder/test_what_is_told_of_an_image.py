@@ -14,7 +14,9 @@ from cyclonedx.validation.json import JsonStrictValidator
 from placet.builder import assembly_bom, assembly_provenance
 from placet.builder.assembly import BuiltImage
 from placet.builder.assembly_image import Base
+from placet.builder.layers import files_below
 from placet.builder.layers_packages import package_facts
+from placet.builder.ports import Target
 from placet.oci import Registry, fetch_artifact, sha256_digest
 from placet.projects import Card
 from placet.projects.manifest import DataSet
@@ -237,7 +239,7 @@ def test_a_licence_is_what_the_wheel_declares(
     (tmp_path / "light-1.0.dist-info").mkdir()
     (tmp_path / "light-1.0.dist-info" / "METADATA").write_text(f"Metadata-Version: 2.4\n{metadata}\ntext\n")
 
-    facts = package_facts(tmp_path)
+    facts = package_facts("light", files_below(tmp_path), Target(python="cp311", platform="linux/amd64"))
 
     assert (facts.licence, facts.is_spdx) == (licence, is_spdx)
 

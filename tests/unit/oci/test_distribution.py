@@ -367,6 +367,8 @@ async def test_a_failed_upload_begins_again(server: Server, client: Distribution
             return await _answer(404)
         if request.method == "POST":
             return await _answer(202, Location="/upload")
+        if request.method == "DELETE":
+            return await _answer(204)
         received.append(await request.read())
         return await _answer(500 if len(received) == 1 else 201)
 
@@ -375,6 +377,31 @@ async def test_a_failed_upload_begins_again(server: Server, client: Distribution
     await client.put_blob("models/churn", b"content")
 
     assert received == [b"content", b"content"]
+
+
+async def test_an_upload_that_is_cancelled_is_ended_in_the_registry(
+    server: Server, client: DistributionRegistry
+) -> None:
+    arrived, never = asyncio.Event(), asyncio.Event()
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        if request.method == "POST":
+            return await _answer(202, Location="/upload?state=1")
+        if request.method == "PUT":
+            arrived.set()
+            await never.wait()
+        return await _answer(404 if request.method == "HEAD" else 204)
+
+    server.handler = handler
+    sending = asyncio.create_task(client.put_blob("models/churn", b"content"))
+    await arrived.wait()
+
+    sending.cancel()
+    await asyncio.gather(sending, return_exceptions=True)
+
+    assert [request.method for request in server.requests][-2:] == ["PUT", "DELETE"]
+    assert server.requests[-1].path_qs == "/upload?state=1"
+    never.set()
 
 
 async def test_a_mount_that_becomes_an_upload_is_given_up(

@@ -14,7 +14,7 @@ import asyncio
 import hashlib
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -27,7 +27,7 @@ from weakref import WeakValueDictionary
 import aiohttp
 from yarl import URL
 
-from placet.errors import Forbidden, Refused, TooLarge, Unavailable, Unknown, Unreadable
+from placet.errors import Forbidden, PlacetError, Refused, TooLarge, Unavailable, Unknown, Unreadable
 from placet.oci.authentication import Challenge, Credentials
 from placet.oci.content import (
     MANIFEST_LIMIT,
@@ -62,6 +62,7 @@ _ANSWER_LIMIT = 8 * 1024 * 1024
 _LONGEST_WAIT = 30.0
 _LISTING_ROUNDS = 20
 _SILENCE = 60.0
+_ENDING = 5.0
 _RETRY_DELAYS = (0.1, 0.4, 1.6)
 
 
@@ -182,6 +183,21 @@ class DistributionRegistry:
         scope = self._scope(repository, "pull,push")
         async with self._call("POST", f"{self._url(repository, 'blobs', 'uploads')}/", scope) as answer:
             upload = self._location(answer)
+        try:
+            await self._send_pieces(upload, content, digest, size, scope)
+        except BaseException:
+            # It would lie there for days, and nobody would ever go on with it.
+            with suppress(PlacetError, TimeoutError):
+                async with (
+                    asyncio.timeout(_ENDING),
+                    self._call("DELETE", upload, scope, accept={404, 405}),
+                ):
+                    pass
+            raise
+
+    async def _send_pieces(
+        self, upload: str, content: bytes | Path, digest: str, size: int, scope: str
+    ) -> None:
         rest = range(0, size)
         while len(rest) > _CHUNK:
             chunk, rest = rest[:_CHUNK], rest[_CHUNK:]

@@ -43,6 +43,7 @@ from placet.projects.manifest import (
     parse_manifest,
 )
 from placet.projects.mlflow_models import MLMODEL, Column, MlflowModel, PythonFunction, read_mlflow_model
+from placet.projects.needs import Need, needs
 from placet.projects.onnx_files import outside_data
 from placet.projects.pickles import Finding, Scan, scan_pickle
 from placet.projects.pins import Pins, pins, requirements_text
@@ -81,6 +82,7 @@ __all__ = [
     "Manifest",
     "Measured",
     "MlflowModel",
+    "Need",
     "PackedSource",
     "Pins",
     "Problem",
@@ -95,6 +97,7 @@ __all__ = [
     "initial_manifest",
     "inspect_archive",
     "manifest_schema",
+    "needs",
     "needs_pandas",
     "no_python",
     "only_folder",

@@ -10,14 +10,16 @@ from __future__ import annotations
 import difflib
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import msgspec
 from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
 
 from placet.errors import Refused
 from placet.projects import (
@@ -34,6 +36,7 @@ from placet.projects import (
     PythonFunction,
     Recognised,
     Served,
+    needs,
     no_python,
     outside_data,
     parse_card,
@@ -381,6 +384,8 @@ def _requirements(manifest: Manifest, look: _Look, files: dict[str, Path]) -> Fa
         else:
             pins.setdefault(f"{requirement.name} where {requirement.marker}", set())
     refused += [f"{each} in {len(versions)} versions" for each, versions in pins.items() if len(versions) > 1]
+    if look.loaded is not None and manifest.build.dockerfile is None:
+        refused += _too_old(look.loaded, pins)
     return {
         "declared": name or "",
         "present": path is not None,
@@ -390,6 +395,22 @@ def _requirements(manifest: Manifest, look: _Look, files: dict[str, Path]) -> Fa
         "refused": refused,
         "unnamed": _unnamed(manifest, look, files, named),
     }
+
+
+def _too_old(loaded: Served, pins: Mapping[str, set[str]]) -> Iterator[str]:
+    """What is pinned below the first version that a model like this is served with, as the builder holds it to."""
+    for need in needs(loaded.format, loaded.path, pins):
+        for pin in pins.get(need.name, ()):
+            versions = [each.version for each in SpecifierSet(pin) if each.operator in ("==", "===")]
+            if need.since and not any(_is_since(need.since, version) for version in versions):
+                yield f"{need.name}{pin}, where this model needs {need}"
+
+
+def _is_since(first: str, version: str) -> bool:
+    try:
+        return Version(version) >= Version(first)
+    except InvalidVersion:
+        return False
 
 
 def _unnamed(manifest: Manifest, look: _Look, files: dict[str, Path], named: Sequence[str]) -> list[str]:

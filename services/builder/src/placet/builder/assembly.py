@@ -11,19 +11,18 @@ from __future__ import annotations
 import asyncio
 import platform as host
 import sys
-from collections.abc import Set
+from collections.abc import Awaitable, Callable, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import msgspec
-from packaging.requirements import Requirement
 
 from placet.builder.assembly_bom import Contents, ModelFacts, bill_of_materials
-from placet.builder.assembly_image import Base, BaseLayers, attach, image_config, push_image, read_base
+from placet.builder.assembly_image import Base, BaseLayers, Push, attach, image_config, read_base
 from placet.builder.assembly_provenance import provenance
-from placet.builder.layers import Files, Layer, files_below, write_layer
+from placet.builder.layers import Content, Files, Layer, files_below, sizes_of, write_layer
 from placet.builder.layers_cache import LayerCache, works_on_disk
-from placet.builder.layers_packages import PackageLayers
+from placet.builder.layers_packages import PackageLayers, at_most
 from placet.builder.layers_runtime import ServingCode, serving_code
 from placet.builder.locking import Lock, lock, read_requirements, with_needed
 from placet.builder.ports import Compiler, Log, Packages, Target
@@ -33,27 +32,13 @@ from placet.oci import Platform, Registry, sha256_digest
 from placet.oci.content import encode_json
 from placet.oci.files import digest_of_file
 from placet.oci.together import together
-from placet.projects import Card, Column
+from placet.projects import Card, Column, needs
 from placet.projects.manifest import DataSet
 
 NO_BASE = "none"
 PROJECT_ROOT = "app/project/"
+_DEPS, _SERVING = "app/deps/", "app/serving/"
 
-# What a format is served with, where the project does not name it, and from which version on. For XGBoost that is the
-# package without what only a GPU needs: 188 MB installed instead of 866, the same `import xgboost`.
-# ONNX Runtime reads a model's external data from anywhere before 1.24.1, and skops builds what nobody trusts
-# before 0.13 (CVE-2025-54412, -54413, -54886): what a model must not do, its project must not bring along.
-# MLflow takes the model server's NumPy since 2.16; of its packages the one that brings no server of its own will do.
-_NEEDED = {
-    "sklearn": ("scikit-learn",),
-    "onnx": ("onnxruntime>=1.24.1",),
-    "xgboost": ("xgboost-cpu>=2.1",),
-    "lightgbm": ("lightgbm>=4.6",),
-    "pytorch": ("torch>=2.9",),
-    "mlflow": ("mlflow-skinny>=2.16", "pandas"),
-}
-# The same library under other names: which of them a project asks for, it gets.
-_INSTEAD = {"xgboost-cpu": ("xgboost", "xgboost-cu12", "xgboost-cu13"), "mlflow-skinny": ("mlflow",)}
 _ARCHITECTURES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 
 
@@ -123,12 +108,12 @@ def reuse_key(
     *,
     source: str,
     base: str,
-    builder_version: str,
+    recipe: str,
     python: str,
     platform: str,
     lock: str | None = None,
 ) -> str:
-    """Two builds with the same key are the same build.
+    """Two builds with the same key are the same build. `recipe` says with what they are made.
 
     Without `lock` it answers "was this source built already?" before anything is resolved: requirements
     that are not pinned may lock to something else next week, and an unchanged source must build nothing.
@@ -136,7 +121,7 @@ def reuse_key(
     parts = {
         "source": source,
         "base": base,
-        "builder": builder_version,
+        "recipe": recipe,
         "python": python,
         "platform": platform,
     }
@@ -171,30 +156,37 @@ async def assemble(
         model, code = await asyncio.to_thread(lambda: _project_files(project_folder, plan))
         serving = await asyncio.to_thread(serving_code)
         locked = await _locked(project_folder, plan, serving, target, packages, workspace, log)
-        package_layers = PackageLayers(
+        async with PackageLayers(
             packages=packages, compiler=compiler, cache=cache, target=target, workspace=workspace, log=log
-        )
-        facts = await package_layers.facts(locked.packages)
-        check_size("packages", sum(each.weight for each in facts.values()), limits.packages_bytes)
-        code |= {
-            "app/placet.json": encode_json(_runtime_settings(plan)),
-            "app/requirements.lock": locked.text.encode(),
-        }
-        made = await together(
-            package_layers.layers(locked.project, "app/deps/", facts, title="deps"),
-            package_layers.layers(
-                locked.serving, "app/serving/", facts, title="serving", extra=serving.files
-            ),
-            _written(model, workspace / "model.layer", f"model {plan.model}"),
-            _written(code, workspace / "code.layer", "code"),
-        )
-        layers = [layer for part in made for layer in part]
+        ) as package_layers:
+            facts = await package_layers.facts({_DEPS: locked.project, _SERVING: locked.serving})
+            check_size("packages", sum(each.weight for each in facts.values()), limits.packages_bytes)
+            for part in (locked.project, locked.serving):
+                await package_layers.check_overlays(part)
+            code |= {
+                "app/placet.json": encode_json(_runtime_settings(plan)),
+                "app/requirements.lock": locked.text.encode(),
+            }
+            most = sum(each.most for each in facts.values())
+            most += await asyncio.to_thread(
+                lambda: sum(at_most(sizes_of(files), target) for files in (serving.files, model, code))
+            )
+            push = Push(registry, repository, cache=cache, base=base, base_layers=base_layers)
+            # Before it is known that the image will be within its limit nothing of it is sent.
+            made = push.send if most <= limits.image_bytes else _waits
+            parts = await together(
+                package_layers.layers(locked.project, _DEPS, facts, title="deps", made=made),
+                package_layers.layers(
+                    locked.serving, _SERVING, facts, title="serving", made=made, extra=serving.files
+                ),
+                _written(model, workspace / "model.layer", f"model {plan.model}", made),
+                _written(code, workspace / "code.layer", "code", made),
+            )
+        layers = [layer for part in parts for layer in part]
         check_size("layers", sum(layer.descriptor.size for layer in layers), limits.image_bytes)
         labels = _labels(plan, locked, target, base, base_layers)
         config = image_config(base_layers, layers, platform=runs_on, labels=labels)
-        manifest, sent = await push_image(
-            registry, repository, config.encode(), layers, base=base, base_layers=base_layers, cache=cache
-        )
+        manifest = await push.finish(config.encode(), layers)
         contents = Contents(
             project=plan.project,
             source=plan.source,
@@ -210,7 +202,7 @@ async def assemble(
         made_by = provenance(contents, repository=repository, python=python, platform=platform, bom=bom)
         attached = await attach(registry, repository, contents.image, bom=bom, provenance=made_by)
     size = sum(layer.size for layer in manifest.layers)
-    log(f"image {manifest.digest}: {len(layers)} layers, {size / 1e6:.1f} MB, {sent / 1e6:.1f} MB sent")
+    log(f"image {manifest.digest}: {len(layers)} layers, {size / 1e6:.1f} MB, {push.sent / 1e6:.1f} MB sent")
     return BuiltImage(
         digest=manifest.digest,
         repository=repository,
@@ -220,7 +212,7 @@ async def assemble(
         python=python,
         platform=platform,
         base=NO_BASE if base is None else str(base),
-        sent=sent,
+        sent=push.sent,
         bom=attached[0],
         provenance=attached[1],
     )
@@ -249,21 +241,12 @@ async def _locked(
 
 
 def _needed(plan: ImagePlan, asked: Set[str]) -> tuple[str, ...]:
-    needed = tuple(_as_asked(Requirement(one), asked) for one in _NEEDED.get(plan.format, ()))
-    if plan.model.endswith(".skops"):
-        needed = (*needed, "skops>=0.13")
-    if plan.model.endswith(".safetensors"):
-        needed = (*needed, "safetensors>=0.5")
+    needed = tuple(map(str, needs(plan.format, plan.model, asked)))
     takes_frame = plan.format == "sklearn" and (plan.columns or plan.in_frames)
     return (*needed, "pandas") if takes_frame else needed
 
 
-def _as_asked(needed: Requirement, asked: Set[str]) -> str:
-    others = (name for name in _INSTEAD.get(needed.name, ()) if name in asked)
-    return f"{next(others, needed.name)}{needed.specifier}"
-
-
-def _project_files(folder: Path, plan: ImagePlan) -> tuple[dict[str, Path | bytes], dict[str, Path | bytes]]:
+def _project_files(folder: Path, plan: ImagePlan) -> tuple[dict[str, Path], dict[str, Content]]:
     """The model's files and all others, by their path in the image."""
     _inside(folder, plan.model)
     for named in (plan.reference, plan.module):
@@ -271,11 +254,9 @@ def _project_files(folder: Path, plan: ImagePlan) -> tuple[dict[str, Path | byte
             _inside(folder, named)
     found = files_below(folder)
     of_model = {path for path in found if PurePosixPath(path).is_relative_to(plan.model)}
-    model: dict[str, Path | bytes] = {}
-    code: dict[str, Path | bytes] = {}
-    for path, source in found.items():
-        (model if path in of_model else code)[f"{PROJECT_ROOT}{path}"] = source
-    return model, code
+    model = {f"{PROJECT_ROOT}{path}": source for path, source in found.items() if path in of_model}
+    code = {f"{PROJECT_ROOT}{path}": source for path, source in found.items() if path not in of_model}
+    return model, {**code}
 
 
 def _inside(folder: Path, path: str) -> Path:
@@ -287,16 +268,11 @@ def _inside(folder: Path, path: str) -> Path:
     return found
 
 
-def _model_facts(plan: ImagePlan, model: Files) -> ModelFacts:
+def _model_facts(plan: ImagePlan, model: Mapping[str, Path]) -> ModelFacts:
     return ModelFacts(
         format=plan.format,
         path=plan.model,
-        files={
-            path.removeprefix(PROJECT_ROOT): sha256_digest(content)
-            if isinstance(content, bytes)
-            else digest_of_file(content)
-            for path, content in model.items()
-        },
+        files={path.removeprefix(PROJECT_ROOT): digest_of_file(content) for path, content in model.items()},
         card=plan.card,
         purpose=plan.purpose,
         data=plan.data,
@@ -311,8 +287,16 @@ def check_size(what: str, size: int, limit: int) -> None:
         )
 
 
-async def _written(files: Files, into: Path, title: str) -> list[Layer]:
-    return [await asyncio.to_thread(lambda: write_layer(files, into, title=title))]
+async def _written(
+    files: Files, into: Path, title: str, made: Callable[[Layer], Awaitable[None]]
+) -> list[Layer]:
+    layer = await asyncio.to_thread(lambda: write_layer(files, into, title=title))
+    await made(layer)
+    return [layer]
+
+
+async def _waits(layer: Layer) -> None:
+    """It is sent when all are there."""
 
 
 def _runtime_settings(plan: ImagePlan) -> dict[str, object]:

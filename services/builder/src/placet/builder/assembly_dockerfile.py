@@ -21,7 +21,7 @@ from typing import IO, Any
 
 from placet.builder.assembly import NO_BASE, BuiltImage, check_size
 from placet.builder.assembly_bom import FoundContents, FoundPackage, ModelFacts, bill_of_what_was_found
-from placet.builder.assembly_image import BaseLayers, attach, push_image
+from placet.builder.assembly_image import Push, attach
 from placet.builder.assembly_provenance import provenance_of_dockerfile
 from placet.builder.layers import Layer, files_below, take_layer
 from placet.builder.layers_cache import LayerCache, works_on_disk
@@ -98,9 +98,8 @@ async def assemble_from_engine(
         await asyncio.to_thread(archive.unlink)
     check_size("layers", sum(layer.descriptor.size for layer in saved.layers), limits.image_bytes)
     config, platform = _configuration(saved.config, _labels(plan, dockerfile))
-    manifest, sent = await push_image(
-        registry, repository, config, saved.layers, base=None, base_layers=BaseLayers(), cache=cache
-    )
+    push = Push(registry, repository, cache=cache)
+    manifest = await push.finish(config, saved.layers)
     contents = FoundContents(
         project=plan.project,
         source=plan.source,
@@ -123,7 +122,9 @@ async def assemble_from_engine(
     )
     attached = await attach(registry, repository, manifest.digest, bom=bom, provenance=made_by)
     size = sum(layer.size for layer in manifest.layers)
-    log(f"image {manifest.digest}: {len(saved.layers)} layers, {size / 1e6:.1f} MB, {sent / 1e6:.1f} MB sent")
+    log(
+        f"image {manifest.digest}: {len(saved.layers)} layers, {size / 1e6:.1f} MB, {push.sent / 1e6:.1f} MB sent"
+    )
     return BuiltImage(
         digest=manifest.digest,
         repository=repository,
@@ -133,7 +134,7 @@ async def assemble_from_engine(
         python="",
         platform=platform,
         base=_base(dockerfile) or NO_BASE,
-        sent=sent,
+        sent=push.sent,
         bom=attached[0],
         provenance=attached[1],
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -91,36 +91,62 @@ def image_config(
     )
 
 
-async def push_image(
-    registry: Registry,
-    repository: str,
-    config: bytes,
-    layers: Sequence[Layer],
-    *,
-    base: Base | None,
-    base_layers: BaseLayers,
-    cache: LayerCache,
-) -> tuple[Manifest, int]:
-    """Send what the registry does not have, mount what another repository has. Also the bytes sent."""
-    at_once = asyncio.Semaphore(_AT_ONCE)
+class Push:
+    """An image on its way: what the registry does not have is sent, what another repository has is mounted.
 
-    async def send(layer: Layer) -> int:
-        async with at_once:
-            return await _send(registry, repository, layer, cache)
+    Layers may be sent while others are still being made. Until a manifest names them they are no image, and the
+    registry collects them as garbage.
+    """
 
-    async def take_over(layer: Descriptor) -> int:
-        async with at_once:
-            return 0 if base is None else await _take_over(registry, repository, layer, base, cache)
+    def __init__(
+        self,
+        registry: Registry,
+        repository: str,
+        *,
+        cache: LayerCache,
+        base: Base | None = None,
+        base_layers: BaseLayers | None = None,
+    ) -> None:
+        self._registry = registry
+        self._repository = repository
+        self._cache = cache
+        self._base = base
+        self._base_layers = base_layers or BaseLayers()
+        self._at_once = asyncio.Semaphore(_AT_ONCE)
+        self._done: set[str] = set()
+        self.sent = 0
+        """Bytes of layers that had to go over."""
 
-    sent = await together(
-        *(send(layer) for layer in layers), *(take_over(layer) for layer in base_layers.layers)
-    )
-    described = await registry.put_blob(repository, config, media_type=OCI_CONFIG)
-    manifest = Manifest.image(
-        config=described, layers=(*base_layers.layers, *(layer.descriptor for layer in layers))
-    )
-    await registry.put_manifest(repository, manifest)
-    return manifest, sum(sent)
+    async def send(self, layer: Layer) -> None:
+        """One of the layers. Twice is as good as once."""
+        await self._once(
+            layer.descriptor.digest, lambda: _send(self._registry, self._repository, layer, self._cache)
+        )
+
+    async def take_base_over(self) -> None:
+        if (base := self._base) is not None:
+            await together(*(self._take_over(layer, base) for layer in self._base_layers.layers))
+
+    async def finish(self, config: bytes, layers: Sequence[Layer]) -> Manifest:
+        """Whatever was not sent yet, and what makes an image of it."""
+        await together(self.take_base_over(), *(self.send(layer) for layer in layers))
+        described = await self._registry.put_blob(self._repository, config, media_type=OCI_CONFIG)
+        manifest = Manifest.image(
+            config=described, layers=(*self._base_layers.layers, *(layer.descriptor for layer in layers))
+        )
+        await self._registry.put_manifest(self._repository, manifest)
+        return manifest
+
+    async def _take_over(self, layer: Descriptor, base: Base) -> None:
+        await self._once(
+            layer.digest, lambda: _take_over(self._registry, self._repository, layer, base, self._cache)
+        )
+
+    async def _once(self, digest: str, send: Callable[[], Awaitable[int]]) -> None:
+        async with self._at_once:
+            if digest not in self._done:
+                self.sent += await send()
+                self._done.add(digest)
 
 
 async def attach(
@@ -161,7 +187,7 @@ async def _send(registry: Registry, repository: str, layer: Layer, cache: LayerC
     if is_elsewhere and await registry.mount_blob(repository, digest, source=str(elsewhere)):
         return 0
     await registry.put_blob(repository, layer.blob, digest=digest)
-    cache.remember(key, repository)
+    await asyncio.to_thread(cache.remember, key, repository)
     return layer.descriptor.size
 
 

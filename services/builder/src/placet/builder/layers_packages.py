@@ -17,27 +17,37 @@ import hashlib
 import io
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path, PurePosixPath
+from typing import Self
 
+import msgspec
 from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
 from packaging.metadata import parse_email
 from packaging.utils import canonicalize_name
 
-from placet.builder.layers import Files, Layer, files_below, write_layer
+from placet.builder.layers import (
+    Content,
+    Files,
+    Layer,
+    archive_at_most,
+    files_below,
+    fingerprint,
+    sizes_of,
+    write_layer,
+)
 from placet.builder.layers_cache import LayerCache
 from placet.builder.locking import Locked
-from placet.builder.ports import Compiler, Log, Packages, SourceFile, Target
+from placet.builder.ports import Compiler, Log, Packages, SourceFile, Span, Target, bytecode_at_most
 from placet.errors import Refused
+from placet.oci.files import digest_of_file
 from placet.oci.together import together
 
-_RECIPE = "3"
-"""Raised when this module makes other layers from the same packages."""
 _HEAVY = 512 * 1024
 _MOST_HEAVY = 40
-_FOLDER = "package-"
-_AT_ONCE = 4
+_AT_ONCE = 8
 _LONGEST_NAME = 100
 _LONGEST_EXPRESSION = 500
 _METADATA_READ = 1024 * 1024
@@ -45,23 +55,38 @@ _LEFT_OUT = frozenset({"REQUESTED", "direct_url.json", "uv_build.json", "uv_cach
 _ROOT_LEFT_OUT = frozenset({"bin", ".lock"})
 _NOT_THEIRS = frozenset({"placet", "sitecustomize", "usercustomize"}) | sys.stdlib_module_names
 _CODE = frozenset({".py", ".pyc", ".so"})
+_LEFT_LYING = frozenset({"benchmarks", "doc", "docs", "examples", "scripts", "test", "tests"})
 
 
 @dataclass(frozen=True, kw_only=True)
 class PackageFacts:
     """What has to be known of a package that is in a cached layer and is not installed again.
 
-    `weight` is the size of its files in bytes. `licence` is what its metadata declares, as an SPDX expression if
-    `is_spdx`; empty if nothing.
+    `weight` is the size of its files in bytes; `most`, what a layer of it can have at most. `licence` is what its
+    metadata declares, as an SPDX expression if `is_spdx`; empty if nothing.
     """
 
     weight: int
+    most: int
     licence: str
     is_spdx: bool
 
 
+@dataclass(frozen=True, kw_only=True)
+class Overlay:
+    """A path at which several packages bring a file, and not the same."""
+
+    path: str
+    packages: tuple[str, ...]
+
+    @property
+    def is_code(self) -> bool:
+        pure = PurePosixPath(self.path)
+        return pure.suffix in _CODE and pure.parts[0] not in _LEFT_LYING
+
+
 class PackageLayers:
-    """Makes the layers of one target's packages, for one build and in its workspace."""
+    """Makes the layers of one target's packages, for one build and in its workspace, before whose end it is left."""
 
     def __init__(
         self,
@@ -79,11 +104,26 @@ class PackageLayers:
         self._workspace = workspace
         self._log = log
         self._installed = _Installed(packages, target, workspace)
+        self._early: dict[str, asyncio.Task[dict[str, Span]]] = {}
 
-    async def facts(self, locked: Sequence[Locked]) -> dict[str, PackageFacts]:
-        """What has to be known of each package, by name. Those that nobody has seen are installed."""
-        found = await together(*(self._facts(package) for package in locked))
-        return {package.name: each for package, each in zip(locked, found, strict=True)}
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        early = self._early.values()
+        for compiling in early:
+            compiling.cancel()
+        await asyncio.gather(*early, return_exceptions=True)
+
+    async def facts(self, placed: Mapping[str, Sequence[Locked]]) -> dict[str, PackageFacts]:
+        """What has to be known of each package, by name. Those that nobody has seen are installed.
+
+        `placed` are the packages by the root that they will be below. Heavy ones that were installed are compiled from
+        then on, while others are still on their way.
+        """
+        asked = [(package, root) for root, locked in placed.items() for package in locked]
+        found = await together(*(self._facts(package, root) for package, root in asked))
+        return {package.name: each for (package, _), each in zip(asked, found, strict=True)}
 
     async def layers(
         self,
@@ -92,47 +132,109 @@ class PackageLayers:
         facts: Mapping[str, PackageFacts],
         *,
         title: str,
-        extra: Files | None = None,
+        made: Callable[[Layer], Awaitable[None]],
+        extra: Mapping[str, Path | bytes] | None = None,
     ) -> list[Layer]:
-        """The layers that put `locked` below `root` (such as `app/deps/`); `extra` goes with the light ones."""
+        """The layers that put `locked` below `root` (such as `app/deps/`); `extra` goes with the light ones.
+
+        `made` is called with each as soon as it is there.
+        """
         by_weight = sorted(locked, key=lambda package: (-facts[package.name].weight, package.name))
         # The heaviest first: they take longest, and the others fill the gaps.
         heavy = [one for one in by_weight[:_MOST_HEAVY] if facts[one.name].weight > _HEAVY]
         light = [package for package in locked if package not in heavy]
         wanted = [self._layer([package], root, package.name) for package in heavy]
         if light or extra:
-            wanted.append(self._layer(light, root, title, extra or {}))
-        return await together(*wanted)
+            wanted.append(self._layer(light, root, title, extra))
+        return await together(*(_then(one, made) for one in wanted))
 
-    async def _facts(self, package: Locked) -> PackageFacts:
+    async def _facts(self, package: Locked, root: str) -> PackageFacts:
         key = self._key("facts", [package])
-        match self._cache.fact(key):
-            case {"weight": int(weight), "licence": str(licence), "is_spdx": bool(is_spdx)}:
-                return PackageFacts(weight=weight, licence=licence, is_spdx=is_spdx)
-        facts = await asyncio.to_thread(package_facts, await self._installed.folder(package))
-        self._cache.remember(key, asdict(facts))
+        known = _facts(await asyncio.to_thread(self._cache.fact, key))
+        if known is not None:
+            return known
+        files = await self._installed.files(package)
+        facts = await asyncio.to_thread(lambda: package_facts(package.name, files, self._target))
+        if facts.weight > _HEAVY:
+            kept = await asyncio.to_thread(package_files, files)
+            self._early[package.name] = asyncio.create_task(self._compiled(kept, root, package.name))
+        await asyncio.to_thread(self._cache.remember, key, asdict(facts))
         return facts
+
+    async def check_overlays(self, locked: Sequence[Locked]) -> None:
+        """`Refused` if two of these packages bring a module of the same name with other code.
+
+        Unpacked into one folder the later would silently take the place of the earlier. Of other files, and of tests
+        and the like that packages leave at the top, one is kept, and that is logged.
+        """
+        key = self._key("overlays", locked)
+        found = _overlays(await asyncio.to_thread(self._cache.fact, key))
+        if found is None:
+            found = await self._overlays(locked)
+            await asyncio.to_thread(self._cache.remember, key, [asdict(overlay) for overlay in found])
+        for overlay in found:
+            if overlay.is_code:
+                raise Refused(
+                    f"the packages {' and '.join(overlay.packages)} bring {overlay.path}, with other bytes",
+                    fix="leave all but one of them out of the requirements, and what needs the others",
+                )
+            self._log(
+                f"{overlay.path} is brought with other bytes by {', '.join(overlay.packages)}; one is kept"
+            )
+
+    async def _overlays(self, locked: Sequence[Locked]) -> list[Overlay]:
+        brought = await together(*(self._paths(package) for package in locked))
+        bringing: dict[str, list[Locked]] = {}
+        for package, paths in zip(locked, brought, strict=True):
+            for path in paths:
+                bringing.setdefault(path, []).append(package)
+        shared = {path: packages for path, packages in sorted(bringing.items()) if len(packages) > 1}
+        involved = {package for packages in shared.values() for package in packages}
+        installed = {package: await self._installed.files(package) for package in involved}
+
+        def compare() -> list[Overlay]:
+            return [
+                Overlay(path=path, packages=tuple(package.name for package in packages))
+                for path, packages in shared.items()
+                if len({digest_of_file(installed[package][path]) for package in packages}) > 1
+            ]
+
+        return await asyncio.to_thread(compare)
+
+    async def _paths(self, package: Locked) -> list[str]:
+        """What it puts into an image, without its own dist-info."""
+        key = self._key("paths", [package])
+        known = await asyncio.to_thread(self._cache.fact, key)
+        if isinstance(known, list):
+            return [str(path) for path in known]
+        files = await self._installed.files(package)
+        paths = sorted(path for path in files if _is_kept(PurePosixPath(path)) and ".dist-info/" not in path)
+        await asyncio.to_thread(self._cache.remember, key, paths)
+        return paths
 
     async def _layer(
         self,
         locked: Sequence[Locked],
         root: str,
         title: str,
-        extra: Files | None = None,
+        extra: Mapping[str, Path | bytes] | None = None,
     ) -> Layer:
-        key = self._key(f"{root} {title} {self._compiler.fits(self._target)} {_fingerprint(extra)}", locked)
+        key = self._key(
+            f"{root} {title} {self._compiler.fits(self._target)} {fingerprint(extra or {})}", locked
+        )
         names = f"{title}: {', '.join(f'{one.name} {one.version}' for one in locked)}" if locked else title
 
         async def make() -> Layer:
-            files: dict[str, Path | bytes] = dict(extra or {})
-            folders = await together(*(self._installed.folder(package) for package in locked))
-            for folder in folders:
-                for path, content in (await asyncio.to_thread(package_files, folder)).items():
+            files: dict[str, Content] = dict(extra or {})
+            installed = await together(*(self._installed.files(package) for package in locked))
+            for found in installed:
+                for path, content in (await asyncio.to_thread(package_files, found)).items():
                     files.setdefault(path, content)
-            compiled = self._workspace / f"bytecode-{hashlib.sha256(key.encode()).hexdigest()}"
-            files |= await self._compiled(files, root, compiled)
+            name = hashlib.sha256(key.encode()).hexdigest()
+            early = self._early.get(locked[0].name) if len(locked) == 1 else None
+            files |= await (early or self._compiled(files, root, name))
             placed = {f"{root}{path}": content for path, content in files.items()}
-            blob = self._workspace / f"{compiled.name}.layer"
+            blob = self._workspace / f"{name}.layer"
             return await asyncio.to_thread(lambda: write_layer(placed, blob, title=names))
 
         layer, was_there = await self._cache.layer(key, make)
@@ -140,25 +242,68 @@ class PackageLayers:
         self._log(f"layer {'reused' if was_there else 'made'}: {names} ({size:.1f} MB)")
         return layer
 
-    async def _compiled(self, files: Files, root: str, folder: Path) -> dict[str, Path]:
+    async def _compiled(self, files: Files, root: str, name: str) -> dict[str, Span]:
         if not self._compiler.fits(self._target):
             return {}
+        folder = self._workspace / f"bytecode-{name}"
         await asyncio.to_thread(folder.mkdir)
-        cache_tag = f"cpython-{self._target.python.removeprefix('cp')}"
-        sources = []
-        for path, content in sorted(files.items()):
-            pure = PurePosixPath(path)
-            # Nobody starts a server with a package's tests, and they are a third of its files.
-            if isinstance(content, bytes) or pure.suffix != ".py" or "tests" in pure.parts:
-                continue
-            bytecode = str(pure.parent / "__pycache__" / f"{pure.stem}.{cache_tag}.pyc")
-            name = f"/{root}{path}"
-            sources.append((bytecode, SourceFile(source=content, name=name, bytecode=folder / bytecode)))
-        await self._compiler.compile([source for _, source in sources], folder)
-        return {path: source.bytecode for path, source in sources if source.bytecode.is_file()}
+        sources = [
+            SourceFile(source=content, name=f"/{root}{path}")
+            for path, content in sorted(files.items())
+            if isinstance(content, Path) and _is_compiled(path)
+        ]
+        made = await self._compiler.compile(sources, folder)
+        return {bytecode_of(name.removeprefix(f"/{root}"), self._target): span for name, span in made.items()}
 
     def _key(self, kind: str, locked: Sequence[Locked]) -> str:
-        return "\n".join((_RECIPE, str(self._target), kind, *map(str, locked)))
+        return "\n".join((_recipe(), str(self._target), kind, *map(str, locked)))
+
+
+@cache
+def _recipe() -> str:
+    """What layers are made by. With other code the same packages may make other layers, which are not those cached."""
+    here = Path(__file__).parent
+    makers = ("layers.py", "layers_packages.py", "adapters/compile_files.py", "adapters/python_compiler.py")
+    return fingerprint({name: here / name for name in makers})
+
+
+async def _then(making: Awaitable[Layer], made: Callable[[Layer], Awaitable[None]]) -> Layer:
+    layer = await making
+    await made(layer)
+    return layer
+
+
+def _facts(kept: object) -> PackageFacts | None:
+    try:
+        return msgspec.convert(kept, PackageFacts)
+    except msgspec.ValidationError:
+        return None
+
+
+def _overlays(kept: object) -> list[Overlay] | None:
+    try:
+        return msgspec.convert(kept, list[Overlay])
+    except msgspec.ValidationError:
+        return None
+
+
+def _is_compiled(path: str) -> bool:
+    """Nobody starts a server with a package's tests, and they are a third of its files."""
+    return path.endswith(".py") and "tests" not in path.split("/")
+
+
+def bytecode_of(path: str, target: Target) -> str:
+    """Where Python looks for the bytecode of a file."""
+    pure = PurePosixPath(path)
+    return str(pure.parent / "__pycache__" / f"{pure.stem}.cpython-{target.python.removeprefix('cp')}.pyc")
+
+
+def at_most(sizes: Mapping[str, int], target: Target) -> int:
+    """How many bytes a layer of files with these sizes and their bytecode can have at most."""
+    bytecode = {
+        bytecode_of(path, target): bytecode_at_most(sizes[path]) for path in sizes if _is_compiled(path)
+    }
+    return archive_at_most({**sizes, **bytecode})
 
 
 class _Installed:
@@ -170,14 +315,17 @@ class _Installed:
         self._workspace = workspace
         self._at_once = asyncio.Semaphore(_AT_ONCE)
         self._locks: dict[str, asyncio.Lock] = {}
+        self._files: dict[str, Mapping[str, Path]] = {}
 
-    async def folder(self, package: Locked) -> Path:
-        folder = self._workspace / f"{_FOLDER}{package.name}"
+    async def files(self, package: Locked) -> Mapping[str, Path]:
+        """What it brings, by the path below site-packages."""
         async with self._locks.setdefault(package.name, asyncio.Lock()):
-            if not await asyncio.to_thread(folder.is_dir):
+            if package.name not in self._files:
+                folder = self._workspace / f"package-{package.name}"
                 async with self._at_once:
                     await self._packages.install(str(package), self._target, folder, self._workspace)
-        return folder
+                self._files[package.name] = await asyncio.to_thread(files_below, folder)
+        return self._files[package.name]
 
 
 def package_named(metadata: bytes) -> tuple[str, str]:
@@ -186,19 +334,22 @@ def package_named(metadata: bytes) -> tuple[str, str]:
     return canonicalize_name(said.get("name") or ""), said.get("version") or ""
 
 
-def package_facts(folder: Path) -> PackageFacts:
+def package_facts(name: str, files: Mapping[str, Path], target: Target) -> PackageFacts:
     """See `PackageFacts`, of an installed package. `Refused` if it stands in the place of Python's own, or of ours."""
-    files = files_below(folder)
     if taken := _not_its_own(files):
         raise Refused(
-            f"the package {folder.name.removeprefix(_FOLDER)} brings {taken}, which would run instead of Python's own"
+            f"the package {name} brings {taken}, which would run instead of Python's own"
             " or the model server's",
             fix="leave it out of the requirements, or take a version without it",
         )
+    sizes = sizes_of(files)
     described = sorted(path for path in files if re.fullmatch(r"[^/]+\.dist-info/METADATA", path))
     licence, is_spdx = licence_of(_beginning(files[described[0]])) if described else ("", False)
     return PackageFacts(
-        weight=sum(path.stat().st_size for path in files.values()), licence=licence, is_spdx=is_spdx
+        weight=sum(sizes.values()),
+        most=at_most(sizes, target),
+        licence=licence,
+        is_spdx=is_spdx,
     )
 
 
@@ -240,10 +391,10 @@ def spdx(text: str) -> str | None:
         return None
 
 
-def package_files(folder: Path) -> dict[str, Path | bytes]:
+def package_files(installed: Mapping[str, Path]) -> dict[str, Path | bytes]:
     """The files of an installed package that are the same wherever it is installed."""
     files: dict[str, Path | bytes] = {}
-    for path, source in files_below(folder).items():
+    for path, source in installed.items():
         pure = PurePosixPath(path)
         if not _is_kept(pure):
             continue
@@ -264,11 +415,3 @@ def _record(text: str) -> bytes:
     written = io.StringIO()
     csv.writer(written, lineterminator="\n").writerows(sorted(rows))
     return written.getvalue().encode()
-
-
-def _fingerprint(files: Files | None) -> str:
-    seen = hashlib.sha256()
-    for path, content in sorted((files or {}).items()):
-        body = content if isinstance(content, bytes) else content.read_bytes()
-        seen.update(f"{path}\0{hashlib.sha256(body).hexdigest()}\n".encode())
-    return seen.hexdigest()

@@ -14,10 +14,11 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from placet.builder.layers import files_below
+from placet.builder.layers import files_below, fingerprint
 from placet.errors import Unavailable
 
 _OWN = "placet-"
+_BUILDER = "placet-builder"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +54,15 @@ def serving_code(distribution: str = "placet-runtime") -> ServingCode:
                 seen.add(needed)
                 waiting.append(needed)
     return ServingCode(files=files, requirements=tuple(sorted(requirements)), versions=versions)
+
+
+def recipe() -> str:
+    """A digest of all code of placet that an image is made of or made by.
+
+    It takes the place of a number that somebody has to raise, and would forget to. The model server is a dependency of
+    the builder.
+    """
+    return fingerprint(serving_code(_BUILDER).files)
 
 
 def _files(distribution: str) -> tuple[str, dict[str, Path | bytes]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -31,11 +31,19 @@ class Target:
 
 @dataclass(frozen=True, kw_only=True)
 class SourceFile:
-    """A Python file to compile, the path it will have in the image, and where its bytecode goes."""
+    """A Python file to compile, and the path it will have in the image."""
 
     source: Path
     name: str
-    bytecode: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Span:
+    """A part of a file: a file of its own for each of thousands costs more than what is in it."""
+
+    file: Path
+    start: int
+    size: int
 
 
 class Packages(Protocol):
@@ -55,14 +63,23 @@ class Packages(Protocol):
         """The files of one locked requirement in the empty folder `into`, checked against its hashes."""
 
 
+def bytecode_at_most(size: int) -> int:
+    """How many bytes of bytecode a source of `size` bytes may come to. The most found in wheels is five times as many,
+    but a constant expression of ten characters can make thousands; what has a bound can be judged beforehand."""
+    return 16 * size + 4096
+
+
 class Compiler(Protocol):
     """Python's compiler, apart from this process: source files are other people's."""
 
     def fits(self, target: Target) -> bool:
         """Whether its bytecode is what the target's Python reads."""
 
-    async def compile(self, files: Sequence[SourceFile], workspace: Path) -> None:
-        """Write each file's bytecode, the same bytes every time; a file that cannot be compiled gets none."""
+    async def compile(self, files: Sequence[SourceFile], folder: Path) -> Mapping[str, Span]:
+        """The bytecode of each by its name, in files in `folder`, and the same bytes every time.
+
+        None of a file that cannot be compiled, or whose bytecode would have more than `bytecode_at_most`.
+        """
 
 
 Log = Callable[[str], None]

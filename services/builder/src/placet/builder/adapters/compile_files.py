@@ -1,5 +1,10 @@
 """A program: compile the Python files that standard input lists, the same bytes every time.
 
+    compile_files.py OUT   < [[source, name, most], …]   > [size, …]
+
+The bytecode goes to the file OUT, one after the other; of what cannot be compiled, or comes to more than `most` bytes,
+there is none, and its size is 0.
+
 Run with `python -I -S`, and never imported: the files are other people's, and what they can do to a compiler
 should end with this process. Bytecode is checked against its source by nobody (`unchecked-hash`, PEP 552),
 since an image's files do not change.
@@ -21,20 +26,18 @@ UNCHECKED_HASH = (1).to_bytes(4, "little")
 MARSHAL_VERSION = 2
 
 
-def compile_file(source: Path, name: str, bytecode: Path) -> None:
+def bytecode(source: Path, name: str, most: int) -> bytes:
     content = source.read_bytes()
     try:
         code = compile(content, name, "exec", dont_inherit=True, optimize=0)
     except (SyntaxError, ValueError, RecursionError, OverflowError):
-        return  # templates and files for other Pythons are found in many wheels
+        return b""  # templates and files for other Pythons are found in many wheels
     except MemoryError:
         if _is_short_of_memory():
             raise  # without its bytecode the image would be another one than with more memory
-        return  # the parser says the same of what is nested too deep
-    bytecode.parent.mkdir(parents=True, exist_ok=True)
-    bytecode.write_bytes(
-        MAGIC_NUMBER + UNCHECKED_HASH + source_hash(content) + marshal.dumps(code, MARSHAL_VERSION)
-    )
+        return b""  # the parser says the same of what is nested too deep
+    made = MAGIC_NUMBER + UNCHECKED_HASH + source_hash(content) + marshal.dumps(code, MARSHAL_VERSION)
+    return made if len(made) <= most else b""
 
 
 def _is_short_of_memory() -> bool:
@@ -50,8 +53,9 @@ def _most_memory() -> int:
 
 def main() -> None:
     warnings.simplefilter("ignore")
-    for source, name, bytecode in json.load(sys.stdin):
-        compile_file(Path(source), name, Path(bytecode))
+    with Path(sys.argv[1]).open("wb") as out:
+        sizes = [out.write(bytecode(Path(source), name, most)) for source, name, most in json.load(sys.stdin)]
+    json.dump(sizes, sys.stdout)
 
 
 if __name__ == "__main__":

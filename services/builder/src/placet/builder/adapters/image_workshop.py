@@ -24,6 +24,7 @@ from placet.builder.assembly import (
 from placet.builder.assembly_dockerfile import DockerfilePlan, assemble_from_engine
 from placet.builder.assembly_image import Base
 from placet.builder.layers_cache import LayerCache, works_on_disk
+from placet.builder.layers_runtime import recipe
 from placet.builder.ports import Compiler, Engine, KnownImage, Log, Packages
 from placet.builder.settings import Limits
 from placet.errors import PlacetError, Refused
@@ -89,12 +90,13 @@ class ImageWorkshop:
         self._keep_logs = keep_logs
         self._engine = engine
         self._version = version("placet-builder")
+        self._recipe = recipe()
 
     def reuse_key(self, source: str) -> str:
         return reuse_key(
             source=source,
             base=self._base,
-            builder_version=self._version,
+            recipe=self._recipe,
             python=host_python(),
             platform=host_platform(),
         )

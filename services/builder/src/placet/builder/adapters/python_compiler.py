@@ -6,17 +6,21 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
 
+import msgspec
+
 from placet.builder.adapters.processes import Bounds, clean_environment, run
-from placet.builder.ports import SourceFile, Target
+from placet.builder.ports import SourceFile, Span, Target, bytecode_at_most
 from placet.builder.settings import DEFAULT_LIMITS, Limits
 from placet.errors import Refused
 from placet.oci.together import together
 
 _PROGRAM = Path(__file__).with_name("compile_files.py")
 _SECONDS = 900.0
+_WORTH_A_PROCESS = 100
 
 
 class PythonCompiler:
@@ -30,20 +34,41 @@ class PythonCompiler:
     def fits(self, target: Target) -> bool:
         return target.python == f"cp{sys.version_info.major}{sys.version_info.minor}"
 
-    async def compile(self, files: Sequence[SourceFile], workspace: Path) -> None:
-        processes = min(self._processors, 1 + len(files) // 50)
-        await together(*(self._compile(files[start::processes], workspace) for start in range(processes)))
+    async def compile(self, files: Sequence[SourceFile], folder: Path) -> Mapping[str, Span]:
+        processes = min(self._processors, 1 + len(files) // _WORTH_A_PROCESS)
+        compiled = await together(
+            *(
+                self._compile(files[start::processes], folder / f"bytecode-{start}")
+                for start in range(processes)
+            )
+        )
+        return {name: span for part in compiled for name, span in part.items()}
 
-    async def _compile(self, files: Sequence[SourceFile], workspace: Path) -> None:
-        listed = [[str(file.source), file.name, str(file.bytecode)] for file in files]
+    async def _compile(self, files: Sequence[SourceFile], into: Path) -> Mapping[str, Span]:
+        if not files:
+            return {}
         async with self._at_once:
+            listed = await asyncio.to_thread(_listed, files)
             ended = await run(
-                [sys.executable, "-I", "-S", "-X", "utf8", str(_PROGRAM)],
+                [sys.executable, "-I", "-S", "-X", "utf8", str(_PROGRAM), str(into)],
                 environment=clean_environment(),
-                folder=workspace,
-                given=json.dumps(listed).encode(),
+                folder=into.parent,
+                given=listed,
                 seconds=_SECONDS,
                 bounds=self._bounds,
             )
         if ended.status != 0:
             raise Refused(f"Python's compiler gave up on one of the packages: {ended.errors[-500:]}")
+        sizes = msgspec.json.decode(ended.output, type=list[int])
+        starts = accumulate(sizes, initial=0)
+        return {
+            file.name: Span(file=into, start=start, size=size)
+            for file, start, size in zip(files, starts, sizes, strict=False)
+            if size
+        }
+
+
+def _listed(files: Sequence[SourceFile]) -> bytes:
+    return json.dumps(
+        [[str(file.source), file.name, bytecode_at_most(file.source.stat().st_size)] for file in files]
+    ).encode()

@@ -17,7 +17,7 @@ from pathlib import Path
 from packaging.utils import canonicalize_name
 from uv import find_uv_bin
 
-from placet.builder.adapters.processes import Bounds, clean_environment, run
+from placet.builder.adapters.processes import Bounds, Ended, clean_environment, run
 from placet.builder.locking import PROJECT, RUNTIME
 from placet.builder.ports import Target
 from placet.builder.settings import DEFAULT_LIMITS, Limits
@@ -35,6 +35,14 @@ _LOCKS_SEEN = 256
 _NAMED = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)==")
 _HASH = re.compile(r"\s+--hash=(sha256:[0-9a-f]{64})")
 _ADDRESS = re.compile(r"[a-z+]+://\S+")
+# A transfer that was broken off is told in other words, in which a body is mentioned.
+_BROKEN = re.compile(
+    r"Failed to extract archive|Invalid zip file|`RECORD` file is invalid|The wheel is invalid"
+    r"|\.dist-info/(RECORD|WHEEL|METADATA)`: No such file"
+)
+_PACKAGE = re.compile(r"[`(]([A-Za-z0-9][A-Za-z0-9._-]*==[^`)\s]+)[`)]")
+_WHEEL = re.compile(r"[^\s/`]+\.whl")
+_FOLDERS = re.compile(r"(?<=`)/[^`]*/(?=[^/`]+/[^/`]+`)")
 _WHEELS_ONLY = ("--only-binary", ":all:", "--no-progress", "--color", "never")
 
 
@@ -101,10 +109,13 @@ class UvPackages:
         key = f"{target}\n{text}"
         if key not in self._seen:
             (workspace / _LOCKED).write_text(text, encoding="utf-8")
-            described = await self._uv(
-                *("compile", "--format", "pylock.toml", "--no-deps", "--no-header", _LOCKED),
-                target=target,
-                workspace=workspace,
+            describe = ("compile", "--format", "pylock.toml", "--no-deps", "--no-header", _LOCKED)
+            # What uv resolved just now is in its cache, unless it is told to have none.
+            ended = await self._ended(*describe, "--offline", target=target, workspace=workspace)
+            described = (
+                ended.output
+                if ended.status == 0
+                else await self._uv(*describe, target=target, workspace=workspace)
             )
             if len(self._seen) >= _LOCKS_SEEN:
                 self._seen.clear()
@@ -117,14 +128,23 @@ class UvPackages:
         return self._seen[key]
 
     async def _uv(self, command: str, *arguments: str, target: Target, workspace: Path) -> str:
+        # uv keeps what an index said of a wheel before it knows the wheel's hash: after a failure it asks again.
+        refresh = () if self._trusts_cache or command != "compile" else ("--refresh",)
+        ended = await self._ended(command, *arguments, *refresh, target=target, workspace=workspace)
+        if ended.status != 0:
+            self._trusts_cache = False
+            raise failure(ended.errors, target)
+        if refresh:
+            self._trusts_cache = True
+        return ended.output
+
+    async def _ended(self, command: str, *arguments: str, target: Target, workspace: Path) -> Ended:
         if target.platform not in _PLATFORMS:
             raise Refused(f"no wheels are known for {target.platform}", fix=f"choose of {sorted(_PLATFORMS)}")
         options, environment = _only_from(self._index)
-        # uv keeps what an index said of a wheel before it knows the wheel's hash: after a failure it asks again.
-        refresh = () if self._trusts_cache or command != "compile" else ("--refresh",)
-        ended = await run(
+        return await run(
             [
-                *(find_uv_bin(), "pip", command, *arguments, *_WHEELS_ONLY, *options, *refresh),
+                *(find_uv_bin(), "pip", command, *arguments, *_WHEELS_ONLY, *options),
                 *("--python", sys.executable, "--python-version", target.version),
                 *("--python-platform", _PLATFORMS[target.platform]),
             ],
@@ -133,12 +153,6 @@ class UvPackages:
             seconds=_SECONDS,
             bounds=self._bounds,
         )
-        if ended.status != 0:
-            self._trusts_cache = False
-            raise failure(ended.errors, target)
-        if refresh:
-            self._trusts_cache = True
-        return ended.output
 
 
 def _only(text: str, fitting: Hashes) -> str:
@@ -183,12 +197,28 @@ def failure(said: str, target: Target) -> Refused | Unavailable:
         )
     if "hash" in text.lower() and ("mismatch" in text.lower() or "no hash" in text.lower()):
         return Refused(f"a package does not have its locked hash: {told}", fix="lock the requirements again")
+    if _BROKEN.search(text) and "response body" not in text:
+        return _broken(text, lines)
     return Unavailable(f"the package index cannot be used: {told[:2000]}", fix="try again later")
+
+
+def _broken(text: str, lines: Sequence[str]) -> Refused:
+    """A wheel that came whole and is none: to ask again changes nothing."""
+    package, file = _PACKAGE.search(text), _WHEEL.search(text)
+    name = package[1] if package else "a package"
+    where = f", {file[0]}," if file else ""
+    cause = _FOLDERS.sub("", next(line for line in reversed(lines) if line))
+    return Refused(
+        f"the wheel of {name} on the package index{where} is broken: {cause}",
+        fix=f"choose another version than {name}, or have its file on the index replaced",
+    )
 
 
 def _advice(told: str, target: Target) -> str:
     if "not found in the" in told:
         return "correct the package's name in the requirements, or ask for it to be put on the index"
+    if "was invalid" in told:
+        return "choose another version of what is invalid, or have its file on the index replaced"
     if "wheel" in told or "binary" in told:
         return f"choose a version that has a wheel for {target}; nothing is built from source"
     return "loosen or change one of the requirements it names"
