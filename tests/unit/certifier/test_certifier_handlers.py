@@ -21,6 +21,7 @@ from placet.errors import Refused, Unavailable, Unreadable
 from placet.events.contracts.certifier import CertificateIssued, ReleaseCleared, ReleaseRefused
 from placet.events.contracts.indexer import ImageIndexed
 from placet.events.contracts.shapes import Stage
+from placet.events.envelope import Actor
 from placet.events.testing import changed
 from placet.oci import ImageConfig, ImageLayout, Manifest
 from placet.rules import Engine, load_shipped
@@ -133,6 +134,15 @@ async def test_a_deploy_is_cleared_and_then_certified(certifier: Certifier) -> N
     assert (cleared.format, cleared.resources, cleared.verdicts) == ("sklearn", RESOURCES, SUBMIT)
     assert isinstance(issued, CertificateIssued)
     assert (issued.image, issued.source, issued.verdicts) == (IMAGE, SOURCE, CERTIFY)
+
+
+async def test_an_examination_takes_a_turn_of_who_asked_for_it_and_says_whose(certifier: Certifier) -> None:
+    ada = Actor.person("person:ada")
+    await certifier.alone.handle(certifier.alone.heard(asked(), actor=ada))
+    assert await certifier.alone.askers() == [ada.id]
+    await certifier.alone.work_off()
+    [cleared] = await certifier.alone.said()
+    assert cleared.asker == ada.id
 
 
 async def released(certifier: Certifier, release: int, *, trial: bool) -> ReleaseCleared | ReleaseRefused:

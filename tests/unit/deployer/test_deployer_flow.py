@@ -65,6 +65,16 @@ class TestDeploying:
         assert world.router.table == {"churn": started.endpoint}
         assert world.host.running() == {"churn-1"}
 
+    async def test_what_it_takes_takes_turns_of_who_asked_for_it(self, world: World) -> None:
+        await world.request_deploy()
+        await world.clear(asker="person:ada")
+        reserved = await world.heard("resources.reserved", "deploy churn 1")
+        await world.certify()
+        await world.heard("model.started", "deploy churn 1")
+
+        assert reserved.asker == "person:ada"
+        assert await world.turns() == {("start", "person:ada"), ("settle", "person:ada")}
+
     async def test_the_clearance_may_be_heard_before_the_request(self, world: World) -> None:
         await world.clear()
         await world.request_deploy()

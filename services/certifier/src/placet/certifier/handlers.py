@@ -46,7 +46,7 @@ async def on_deploy_requested(heard: Heard[DeployRequested], work: UnitOfWork, p
         source=asked.source,
         image=asked.image,
     )
-    work.enqueue(EXAMINE, f"{asked.project}/{asked.release}", job)
+    work.enqueue(EXAMINE, f"{asked.project}/{asked.release}", job, asker=heard.event.actor.id)
 
 
 def examine_worker(ports: Ports, clock: Clock) -> Worker[ExamineJob]:
@@ -60,23 +60,25 @@ def examine_worker(ports: Ports, clock: Clock) -> Worker[ExamineJob]:
         else:
             declared = evidence.declared
             judgement = await ports.rules.judge("submit", evidence.facts)
-        return _judged(wanted, declared, judgement)
+        return _judged(job, declared, judgement)
 
     def gave_up(job: Job[ExamineJob], reason: str) -> Finish:
         why = Refused(f"the source could not be examined: {reason}", fix="when that is mended, deploy again")
         verdict = _unjudged("source.readable", "submit", why)
-        return _judged(job.payload, None, Judgement(policies=(), verdicts=(verdict,)))
+        return _judged(job, None, Judgement(policies=(), verdicts=(verdict,)))
 
     return Worker(kind=EXAMINE, payload=ExamineJob, run=run, gave_up=gave_up)
 
 
-def _judged(wanted: ExamineJob, declared: Declared | None, judgement: Judgement) -> Finish:
+def _judged(job: Job[ExamineJob], declared: Declared | None, judgement: Judgement) -> Finish:
+    wanted = job.payload
     asked = Asked(
         project=wanted.project,
         release=wanted.release,
         command=wanted.command,
         source=wanted.source,
         image=wanted.image,
+        asker=job.asker,
     )
 
     async def finish(work: UnitOfWork) -> None:

@@ -200,6 +200,7 @@ class Reserve:
     room: Room
     until: str
     runs_here: bool = True
+    asker: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -406,6 +407,7 @@ def _reserve(command: Reserve, project: Project) -> Sequence[Happened]:
         image=command.image,
         resources=command.resources,
         until=command.until,
+        asker=command.asker,
     )
     return [reserved]
 

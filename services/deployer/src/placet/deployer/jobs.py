@@ -94,9 +94,9 @@ class Jobs:
         try:
             instance = await self._bring_up(known, payload.request)
         except (Refused, Unreadable) as error:
-            return self._finish(_failure(payload, error))
+            return self._finish(_failure(payload, error), job.asker)
         if instance is None:  # overtaken; deciding says so
-            return self._finish(_failure(payload, Refused("a later request overtook it")))
+            return self._finish(_failure(payload, Refused("a later request overtook it")), job.asker)
         url = f"{self.public_url}/models/{payload.project}"
         return self._finish(
             ReportStarted(
@@ -105,7 +105,8 @@ class Jobs:
                 request=payload.request,
                 url=url,
                 endpoint=instance.endpoint,
-            )
+            ),
+            job.asker,
         )
 
     async def _bring_up(self, known: Known, request: int) -> Instance | None:
@@ -192,7 +193,7 @@ class Jobs:
         return starting is not None and starting.request == request
 
     def _start_gave_up(self, job: Job[Start], reason: str) -> Finish:
-        return self._finish(_failure(job.payload, Refused(reason, fix="see the deployer's log")))
+        return self._finish(_failure(job.payload, Refused(reason, fix="see the deployer's log")), job.asker)
 
     # Settling.
 
@@ -206,7 +207,7 @@ class Jobs:
         else:
             moved = await self._keep_serving(project, state.live, mend=job.payload.mend)
         await self._clear_away(project)
-        return _nothing if moved is None else self._finish(moved)
+        return _nothing if moved is None else self._finish(moved, job.asker)
 
     async def _keep_serving(self, project: str, live: Live, *, mend: bool) -> ReportStarted | None:
         """Route the live release, started again first if it ended. Says where it listens if that is elsewhere now."""
@@ -256,15 +257,16 @@ class Jobs:
         if certified is None:
             if self.clock.now().timestamp() < payload.until:
                 raise Unavailable(f"no certificate of {payload.project} was heard of yet")
-            return self._finish(_rejection(payload))
+            return self._finish(_rejection(payload), job.asker)
 
         async def finish(work: UnitOfWork) -> None:
-            await accept(work, self.placements, known, certified, payload.request)
+            await accept(work, self.placements, known, certified, payload.request, asker=job.asker)
 
         return finish
 
     def _await_gave_up(self, job: Job[AwaitCertificate], reason: str) -> Finish:
-        return self._finish(replace(_rejection(job.payload), why=reason, fix="see the deployer's log"))
+        rejection = replace(_rejection(job.payload), why=reason, fix="see the deployer's log")
+        return self._finish(rejection, job.asker)
 
     # Both.
 
@@ -272,9 +274,9 @@ class Jobs:
         recorded = await self.store.read(stream(project))
         return PROJECT.fold(each.data for each in recorded)
 
-    def _finish(self, command: Command) -> Finish:
+    def _finish(self, command: Command, asker: str) -> Finish:
         async def finish(work: UnitOfWork) -> None:
-            await self.placements.decide(work, command)
+            await self.placements.decide(work, command, asker=asker)
 
         return finish
 

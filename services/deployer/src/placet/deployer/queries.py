@@ -32,7 +32,7 @@ class Certified:
 @dataclass(frozen=True, kw_only=True)
 class Cleared:
     """What a clearance said of a release. `image` is set where an existing one was chosen; `dockerfile`: it is one
-    of the project's own making."""
+    of the project's own making. `asker` is who asked for it."""
 
     command: str
     source: str
@@ -40,6 +40,7 @@ class Cleared:
     access: str
     resources: Resources
     dockerfile: bool = False
+    asker: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +53,11 @@ class Known:
     correlation: str | None = None
     cleared: Cleared | None = None
     certified: Certified | None = None
+
+    @property
+    def asker(self) -> str | None:
+        """Whose turn it takes to run it."""
+        return self.cleared.asker if self.cleared else None
 
 
 async def known(reads: Reads, project: str, release: int) -> Known:
@@ -121,6 +127,7 @@ def _known(row: sa.Row[Any]) -> Known:
             access=row.access,
             resources=_resources(row),
             dockerfile=bool(row.dockerfile),
+            asker=row.asker,
         )
     if row.certificate is not None:
         certified = Certified(

@@ -140,7 +140,7 @@ class Reconciliation:
         async def diverge(work: UnitOfWork) -> None:
             diverged = ReportDiverged(project=known.project, release=known.release, why=why)
             if await self.placements.decide(work, diverged):
-                settle(work, Settle(project=known.project, mend=True))
+                settle(work, Settle(project=known.project, mend=True), asker=known.asker)
 
         await self._transact(known, diverge)
 
@@ -180,7 +180,7 @@ class Reconciliation:
             del self._unwanted[project]
 
             async def end(work: UnitOfWork, project: str = project) -> None:
-                settle(work, Settle(project=project))
+                settle(work, Settle(project=project), asker=None)
 
             await self._transact(Known(project=project, release=0), end)
 

@@ -11,7 +11,7 @@ class ReleaseCleared:
     """The source passed the rules of stage submit; carries what deployer and builder need from its manifest.
 
     `trial`: it was asked for as a trial, and its certificate holds for days. `dockerfile`: its image comes from one of
-    its own, and serves by itself.
+    its own, and serves by itself. `asker`: who asked for it, whose turn it takes wherever there is a queue.
     """
 
     project: str
@@ -26,6 +26,7 @@ class ReleaseCleared:
     verdicts: tuple[Verdict, ...]
     trial: bool = False
     dockerfile: bool = False
+    asker: str | None = None
 
 
 @event("certifier", "release.refused")

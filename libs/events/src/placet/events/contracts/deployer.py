@@ -8,7 +8,7 @@ from placet.events.contracts.shapes import Drift, Resources
 
 @event("deployer", "resources.reserved")
 class ResourcesReserved:
-    """Capacity is held for this release until `until`; a certificate in time renews it."""
+    """Capacity is held for this release until `until`; a certificate in time renews it. `asker` is who asked for it."""
 
     project: str
     release: int
@@ -16,6 +16,7 @@ class ResourcesReserved:
     image: str | None
     resources: Resources
     until: str
+    asker: str | None = None
 
 
 @event("deployer", "resources.refused")
