@@ -89,17 +89,26 @@ class Alone:
 
     async def work_off(self) -> None:
         """Run the service's jobs until none is left; who waits between two tries need not wait long."""
+        async with self.working():
+            await self.idle()
+
+    @asynccontextmanager
+    async def working(self) -> AsyncIterator[None]:
+        """The service's workers take its jobs."""
         runners = [
             JobRunner(self.service.name, self.wiring, worker, owner="test", lease=1e6)
             for worker in self.service.workers
         ]
         running = [asyncio.create_task(runner.run()) for runner in runners]
         try:
-            await eventually(self._is_idle)
+            yield
         finally:
             for task in running:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
+
+    async def idle(self) -> None:
+        await eventually(self._is_idle)
 
     async def _is_idle(self) -> bool:
         self.clock.pass_(timedelta(seconds=30))

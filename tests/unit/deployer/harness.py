@@ -96,6 +96,7 @@ class World:
         memory: int = 512 * 2**20,
         cpu_millis: int = 500,
         dockerfile: bool = False,
+        trial: bool = False,
         asker: str | None = None,
     ) -> None:
         event = ReleaseCleared(
@@ -112,6 +113,7 @@ class World:
             policies=(),
             verdicts=(),
             dockerfile=dockerfile,
+            trial=trial,
             asker=asker,
         )
         await self.say(event, operation=f"deploy {project} {release}")

@@ -75,6 +75,19 @@ class TestDeploying:
         assert reserved.asker == "person:ada"
         assert await world.turns() == {("start", "person:ada"), ("settle", "person:ada")}
 
+    async def test_a_trial_that_is_certified_late_takes_no_governed_releases_place(
+        self, world: World
+    ) -> None:
+        await world.deploy_and_wait()
+        await world.request_deploy(release=2)
+        await world.clear(release=2, trial=True)
+        await world.certify(release=2)
+
+        failed = await world.heard("model.failed", "deploy churn 2")
+        assert "is a trial" in failed.why
+        await world.settled()
+        assert world.host.running() == {"churn-1"}
+
     async def test_the_clearance_may_be_heard_before_the_request(self, world: World) -> None:
         await world.clear()
         await world.request_deploy()

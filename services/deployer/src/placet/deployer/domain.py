@@ -125,6 +125,7 @@ class Starting:
     image: str
     repository: str
     certificate: str
+    trial: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,6 +143,7 @@ class Live:
     certificate: str
     url: str
     endpoint: str
+    trial: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -235,6 +237,7 @@ class AcceptStart:
     certificate: str
     resources: Resources
     room: Room
+    trial: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -423,6 +426,10 @@ def _accept(command: AcceptStart, project: Project) -> Sequence[Happened]:
         return [_overtaken(command)]
     if live is not None and live.release == command.release:
         return [_as_it_is(command.project, replace(live, request=command.request))]
+    if command.trial and any(each is not None and not each.trial for each in (live, starting)):
+        why = f"release {command.release} is a trial, and {command.project} has a release that people answer for"
+        fix = f"stop {command.project} first, or deploy the trial under another name"
+        return [_failed(command, command.request, why, fix)]
     asked, room = Amount.of(command.resources), command.room.without(command.project, command.release)
     if project.reservation(command.release) is None and not asked.fits(room.free):
         return [_no_room(command, asked, room)]
@@ -433,6 +440,7 @@ def _accept(command: AcceptStart, project: Project) -> Sequence[Happened]:
         repository=command.repository,
         certificate=command.certificate,
         request=command.request,
+        trial=command.trial,
     )
     return [accepted]
 
@@ -526,6 +534,7 @@ def evolve(project: Project, event: Happened) -> Project:
                 image=event.image,
                 repository=event.repository,
                 certificate=event.certificate,
+                trial=event.trial,
             )
             return replace(
                 project,
@@ -541,6 +550,7 @@ def evolve(project: Project, event: Happened) -> Project:
                 certificate=event.certificate,
                 url=event.url,
                 endpoint=event.endpoint,
+                trial=_is_trial(project, event),
             )
             later = project.starting if _is_after(project.starting, event.request) else None
             return replace(project, asked=max(project.asked, event.request), starting=later, serving=live)
@@ -569,6 +579,12 @@ def evolve(project: Project, event: Happened) -> Project:
 
 def _without(project: Project, release: int) -> tuple[Reservation, ...]:
     return tuple(each for each in project.reserved if each.release != release)
+
+
+def _is_trial(project: Project, event: ModelStarted) -> bool:
+    """Whether what started is one, which was said when the start of that release was accepted."""
+    same = (each for each in (project.starting, project.live) if each and each.release == event.release)
+    return any(each.trial for each in same)
 
 
 def _is_after(starting: Starting | None, request: int) -> bool:

@@ -58,6 +58,7 @@ async def on_release_cleared(
         access=said.access,
         resources=said.resources,
         dockerfile=said.dockerfile,
+        trial=said.trial,
         asker=said.asker,
     )
     work.put(
@@ -70,6 +71,7 @@ async def on_release_cleared(
         access=cleared.access,
         resources=msgspec.json.encode(cleared.resources),
         dockerfile=cleared.dockerfile,
+        trial=cleared.trial,
         asker=cleared.asker,
     )
     known = await queries.known(placements.reads, said.project, said.release)
@@ -184,6 +186,7 @@ async def accept(
             certificate=certified.certificate,
             resources=cleared.resources,
             room=room,
+            trial=cleared.trial,
         )
 
     return await placements.decide_in_room(work, command, asker=asker)

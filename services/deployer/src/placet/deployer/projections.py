@@ -36,6 +36,7 @@ releases = sa.Table(
     sa.Column("access", sa.Text),
     sa.Column("resources", sa.LargeBinary),
     sa.Column("dockerfile", sa.Boolean),
+    sa.Column("trial", sa.Boolean),
     sa.Column("asker", sa.Text),
     # From its certificate.
     sa.Column("certificate", sa.Text),

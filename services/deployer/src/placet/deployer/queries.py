@@ -40,6 +40,7 @@ class Cleared:
     access: str
     resources: Resources
     dockerfile: bool = False
+    trial: bool = False
     asker: str | None = None
 
 
@@ -127,6 +128,7 @@ def _known(row: sa.Row[Any]) -> Known:
             access=row.access,
             resources=_resources(row),
             dockerfile=bool(row.dockerfile),
+            trial=bool(row.trial),
             asker=row.asker,
         )
     if row.certificate is not None:

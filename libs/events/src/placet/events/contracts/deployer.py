@@ -40,7 +40,7 @@ class StartAccepted:
     """The deployer answers for this start from here on: a crash resumes it.
 
     `request`, here and below, counts the project's requests as they were made: it is the one that this answers,
-    and what an earlier one asked for is overtaken.
+    and what an earlier one asked for is overtaken. `trial`: of a release that nobody answers for yet.
     """
 
     project: str
@@ -49,6 +49,7 @@ class StartAccepted:
     repository: str
     certificate: str
     request: int = 0
+    trial: bool = False
 
 
 @event("deployer", "model.started")
