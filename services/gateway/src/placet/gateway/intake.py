@@ -33,6 +33,7 @@ from placet.projects import (
     project_name,
     read_one,
 )
+from placet.projects.full_disk import told_when_full
 from placet.rules import Verdict
 from placet.rules.examination import ARCHIVE
 
@@ -96,7 +97,7 @@ class Intake:
         Raises Refused, TooLarge, Unavailable; nothing is left of what was fetched.
         """
         wanted = parse(address)
-        with tempfile.TemporaryDirectory(prefix="placet-git-") as folder:
+        with told_when_full(), tempfile.TemporaryDirectory(prefix="placet-git-") as folder:
             # A folder that says no project's name is called as the repository is.
             clone, archive = Path(folder) / "clone" / project_name(wanted.name), Path(folder) / "source.tar"
             clone.mkdir(parents=True)
