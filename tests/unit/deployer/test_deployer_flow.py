@@ -61,6 +61,7 @@ class TestDeploying:
 
         started = await world.heard("model.started", "deploy churn 1")
         assert started.url == "https://models.example.org/models/churn"
+        assert started.sample == "none"
         assert await world.names() == ["resources.reserved", "start.accepted", "model.started"]
         assert world.router.table == {"churn": started.endpoint}
         assert world.host.running() == {"churn-1"}
@@ -164,6 +165,7 @@ class TestDeploying:
         world.probe.answer = {"outputs": [1.0], "more": True}
         await world.deploy_and_wait()
 
+        assert (await world.heard("model.started", "deploy churn 1")).sample == "answered"
         assert world.probe.asked == [world.host.instances["churn-1"].endpoint]
 
     async def test_a_model_that_takes_more_memory_than_it_reserved_does_not_serve(self, world: World) -> None:

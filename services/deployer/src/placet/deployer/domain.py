@@ -26,7 +26,7 @@ from placet.events.contracts.deployer import (
     ResourcesReserved,
     StartAccepted,
 )
-from placet.events.contracts.shapes import Resources
+from placet.events.contracts.shapes import Resources, Sample
 from placet.events.decider import Decider
 
 # Room: what the platform has to give, and who holds how much of it.
@@ -143,6 +143,7 @@ class Live:
     certificate: str
     url: str
     endpoint: str
+    sample: Sample = "none"
     trial: bool = False
 
 
@@ -253,13 +254,14 @@ class RejectStart:
 
 @dataclass(frozen=True, kw_only=True)
 class ReportStarted:
-    """It answered its sample request, and the route points to it; or it listens elsewhere now."""
+    """It answered its sample request, if it has one, and the route points to it; or it listens elsewhere now."""
 
     project: str
     release: int
     request: int
     url: str
     endpoint: str
+    sample: Sample = "none"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -456,6 +458,7 @@ def _started(command: ReportStarted, project: Project) -> Sequence[Happened]:
             url=command.url,
             endpoint=command.endpoint,
             request=command.request,
+            sample=command.sample,
         )
         return [started]
     if live is not None and live.request == command.request:
@@ -473,6 +476,7 @@ def _as_it_is(project: str, live: Live) -> ModelStarted:
         url=live.url,
         endpoint=live.endpoint,
         request=live.request,
+        sample=live.sample,
     )
 
 
@@ -550,6 +554,7 @@ def evolve(project: Project, event: Happened) -> Project:
                 certificate=event.certificate,
                 url=event.url,
                 endpoint=event.endpoint,
+                sample=event.sample,
                 trial=_is_trial(project, event),
             )
             later = project.starting if _is_after(project.starting, event.request) else None

@@ -42,6 +42,7 @@ from placet.deployer.remedies import remedy
 from placet.deployer.samples import difference
 from placet.errors import PlacetError, Refused, Unavailable, Unreadable
 from placet.events import Clock, Finish, Job, UnitOfWork, Worker
+from placet.events.contracts.shapes import Sample
 from placet.events.store import EventStore
 
 log = logging.getLogger(__name__)
@@ -92,11 +93,12 @@ class Jobs:
         payload = job.payload
         known = await queries.known(self.placements.reads, payload.project, payload.release)
         try:
-            instance = await self._bring_up(known, payload.request)
+            brought_up = await self._bring_up(known, payload.request)
         except (Refused, Unreadable) as error:
             return self._finish(_failure(payload, error), job.asker)
-        if instance is None:  # overtaken; deciding says so
+        if brought_up is None:  # overtaken; deciding says so
             return self._finish(_failure(payload, Refused("a later request overtook it")), job.asker)
+        instance, sample = brought_up
         url = f"{self.public_url}/models/{payload.project}"
         return self._finish(
             ReportStarted(
@@ -105,25 +107,26 @@ class Jobs:
                 request=payload.request,
                 url=url,
                 endpoint=instance.endpoint,
+                sample=sample,
             ),
             job.asker,
         )
 
-    async def _bring_up(self, known: Known, request: int) -> Instance | None:
-        """The instance, ready and routed; None if a later request was made meanwhile."""
+    async def _bring_up(self, known: Known, request: int) -> tuple[Instance, Sample] | None:
+        """The instance, ready and routed, and what it was asked; None if a later request was made meanwhile."""
         await self._verify(known)
         async with self._turns[known.project]:
             if not await self._is_wanted(known.project, request):
                 return None
             instance = await self.ports.host.start(_spec(known))
         await self._until_ready(instance)
-        await self._ask_sample(known, instance)
+        sample = await self._ask_sample(known, instance)
         await self._must_fit(known, instance)
         async with self._turns[known.project]:
             if not await self._is_wanted(known.project, request):
                 return None
             await self.ports.router.route(known.project, instance.endpoint, access=_access(known))
-        return instance
+        return instance, sample
 
     async def _verify(self, known: Known) -> None:
         if known.cleared is None or known.certified is None:
@@ -151,11 +154,11 @@ class Jobs:
                 raise await self._in_vain(instance, why)
             await asyncio.sleep(ASK_EVERY)
 
-    async def _ask_sample(self, known: Known, instance: Instance) -> None:
+    async def _ask_sample(self, known: Known, instance: Instance) -> Sample:
         assert known.certified is not None  # noqa: S101 - verified before anything was started
         sample = await self.ports.images.sample(known.certified.repository, known.certified.image)
         if sample is None:
-            return
+            return "none"
         try:
             answer = await self.ports.probe.predict(instance.endpoint, sample.request)
         except Refused as refusal:
@@ -168,6 +171,7 @@ class Jobs:
                 f"the sample answer does not match: {wrong}",
                 fix="correct the sample's response or the model, then deploy again",
             )
+        return "answered"
 
     async def _must_fit(self, known: Known, instance: Instance) -> None:
         """Before it serves: later it would only be ended, again and again."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from placet.events.catalog import event
-from placet.events.contracts.shapes import Drift, Resources
+from placet.events.contracts.shapes import Drift, Resources, Sample
 
 
 @event("deployer", "resources.reserved")
@@ -54,8 +54,9 @@ class StartAccepted:
 
 @event("deployer", "model.started")
 class ModelStarted:
-    """The model answered its own sample request and the route points to it. `endpoint` is where it listens.
+    """The model is ready and the route points to it. `endpoint` is where it listens.
 
+    `sample`: it answered its own sample request as expected before, or it has none, so that nobody asked it anything.
     Said again when a request finds it live already, or when it had to move to another endpoint.
     """
 
@@ -66,6 +67,7 @@ class ModelStarted:
     url: str
     endpoint: str
     request: int = 0
+    sample: Sample = "none"
 
 
 @event("deployer", "model.failed")
