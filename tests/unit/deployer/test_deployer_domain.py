@@ -23,6 +23,7 @@ from placet.deployer.domain import (
     Release,
     ReportDiverged,
     ReportFailed,
+    ReportMended,
     ReportStarted,
     Reserve,
     Room,
@@ -225,6 +226,17 @@ class TestStarting:
 
     def test_a_live_model_that_listens_elsewhere_is_announced_again(self) -> None:
         given(PROJECT, *LIVE).when(report_started(port=9)).then(started(port=9))
+
+    def test_what_diverged_is_announced_again_when_it_is_mended_and_not_before(self) -> None:
+        diverged = ModelDiverged(project="churn", release=1, why="gone")
+        mended = ReportMended(project="churn", release=1, endpoint="http://127.0.0.1:4001")
+        given(PROJECT, *LIVE).when(mended).then_nothing()
+        state = given(PROJECT, *LIVE, diverged, diverged).when(mended).then(started())
+        assert PROJECT.decide(mended, state) == []
+
+    def test_starting_what_is_being_mended_ends_when_it_is_ready(self) -> None:
+        diverged = ModelDiverged(project="churn", release=1, why="gone")
+        given(PROJECT, *LIVE, diverged).when(accept(1, request=2)).then(accepted(1, request=2))
 
     def test_a_failed_start_leaves_what_served_before(self) -> None:
         failing = ReportFailed(project="churn", release=2, request=2, why="no", fix=None)

@@ -47,6 +47,10 @@ class HostThatIsOvertaken(FakeModelHost):
         return found
 
 
+async def has_said(world: World, name: str, times: int) -> bool:
+    return (await world.names()).count(name) == times
+
+
 def reconciliation_of(world: World) -> Reconciliation:
     """One that is run by the test, and looks again at once at what died."""
     placements = Placements(reads=world.wiring.store, total=Amount(), reservation=timedelta(minutes=15))
@@ -381,6 +385,32 @@ class TestKeepingUp:
         )
         await world.running("churn-1")
         await eventually(lambda: set(world.router.table) == {"churn"})
+
+    async def test_what_is_mended_is_announced_once_it_is_ready(self, world: World) -> None:
+        await world.deploy_and_wait()
+        world.probe.is_slow = True
+        world.host.die("churn-1")
+        await world.heard("model.diverged", "deploy churn 1")
+        await world.running("churn-1")
+        rounds = reconciliation_of(world)
+        await rounds.run()
+        await rounds.run()
+        assert (await world.names()).count("model.started") == 1
+
+        world.probe.is_slow = False
+        await world.heard("model.started", "deploy churn 1", times=2)
+        await rounds.run()
+        assert (await world.names()).count("model.started") == 2
+
+    async def test_a_start_of_what_is_being_mended_waits_for_it_to_be_ready(self, world: World) -> None:
+        await world.deploy_and_wait()
+        world.probe.is_slow = True
+        world.host.die("churn-1")
+        await world.heard("model.diverged", "deploy churn 1")
+        await world.request_start()
+        await eventually(lambda: has_said(world, "start.accepted", 2))
+        world.probe.is_slow = False
+        await world.heard("model.started", "start")
 
     async def test_a_model_that_moved_is_announced_again(self, world: World) -> None:
         await world.deploy_and_wait()

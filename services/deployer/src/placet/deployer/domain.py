@@ -145,6 +145,8 @@ class Live:
     endpoint: str
     sample: Sample = "none"
     trial: bool = False
+    diverged: bool = False
+    """It does not run as it should, and nobody has seen it mended yet."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -285,6 +287,15 @@ class ReportDiverged:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReportMended:
+    """The live release is ready where it listens, and its route points there."""
+
+    project: str
+    release: int
+    endpoint: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class GiveUp:
     """The live release cannot be kept running."""
 
@@ -323,6 +334,7 @@ Command = (
     | ReportStarted
     | ReportFailed
     | ReportDiverged
+    | ReportMended
     | GiveUp
     | Stop
     | Delete
@@ -370,6 +382,11 @@ def decide(command: Command, project: Project) -> Sequence[Happened]:
             if not _is_live(project, command.release):
                 return []
             return [ModelDiverged(project=command.project, release=command.release, why=command.why)]
+        case ReportMended():
+            live = project.live
+            if live is None or live.release != command.release or not live.diverged:
+                return []
+            return [_as_it_is(command.project, replace(live, endpoint=command.endpoint))]
         case GiveUp():
             live = project.live
             if live is None or live.release != command.release:
@@ -426,7 +443,7 @@ def _accept(command: AcceptStart, project: Project) -> Sequence[Happened]:
         return [_failed(command, command.request, why, "deploy it again")]
     if command.request <= project.asked:
         return [_overtaken(command)]
-    if live is not None and live.release == command.release:
+    if live is not None and live.release == command.release and not live.diverged:
         return [_as_it_is(command.project, replace(live, request=command.request))]
     if command.trial and any(each is not None and not each.trial for each in (live, starting)):
         why = f"release {command.release} is a trial, and {command.project} has a release that people answer for"
@@ -547,7 +564,7 @@ def evolve(project: Project, event: Happened) -> Project:
                 starting=starting,
             )
         case ModelStarted():
-            live = Live(
+            started = Live(
                 release=event.release,
                 request=event.request,
                 image=event.image,
@@ -558,7 +575,7 @@ def evolve(project: Project, event: Happened) -> Project:
                 trial=_is_trial(project, event),
             )
             later = project.starting if _is_after(project.starting, event.request) else None
-            return replace(project, asked=max(project.asked, event.request), starting=later, serving=live)
+            return replace(project, asked=max(project.asked, event.request), starting=later, serving=started)
         case ModelFailed():
             given_up = project.live is not None and project.live.request == event.request
             ended = project.starting is not None and project.starting.request == event.request
@@ -578,7 +595,10 @@ def evolve(project: Project, event: Happened) -> Project:
             held = Quarantined(release=event.release, certificate=event.certificate)
             return replace(project, serving=held)
         case ModelDiverged():
-            return project
+            live = project.live
+            if live is None or live.release != event.release:
+                return project
+            return replace(project, serving=replace(live, diverged=True))
     assert_never(event)
 
 

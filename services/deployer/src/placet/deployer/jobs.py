@@ -204,32 +204,26 @@ class Jobs:
     async def settle(self, job: Job[Settle]) -> Finish:
         """Route what is live, end what is not wanted, and mend if that was said. Repeating it changes nothing."""
         project = job.payload.project
-        moved = None
         state = await self._state(project)
         if state.live is None:
             await self.ports.router.unroute(project)
         else:
-            moved = await self._keep_serving(project, state.live, mend=job.payload.mend)
+            await self._keep_serving(project, state.live, mend=job.payload.mend)
         await self._clear_away(project)
-        return _nothing if moved is None else self._finish(moved, job.asker)
+        return _nothing
 
-    async def _keep_serving(self, project: str, live: Live, *, mend: bool) -> ReportStarted | None:
-        """Route the live release, started again first if it ended. Says where it listens if that is elsewhere now."""
+    async def _keep_serving(self, project: str, live: Live, *, mend: bool) -> None:
+        """Route the live release, started again first if it ended. That it is ready then, `reconcile` says."""
         known = await queries.known(self.placements.reads, project, live.release)
         async with self._turns[project]:
             if (await self._state(project)).live != live:
-                return None
+                return
             endpoint = live.endpoint
             if mend:
                 endpoint = (await self.ports.host.start(_spec(known, endpoint=endpoint))).endpoint
             routes = await self.ports.router.routes()
             if routes is None or routes.get(project) != endpoint:
                 await self.ports.router.route(project, endpoint, access=_access(known))
-        if endpoint == live.endpoint:
-            return None
-        return ReportStarted(
-            project=project, release=live.release, request=live.request, url=live.url, endpoint=endpoint
-        )
 
     async def _clear_away(self, project: str) -> None:
         """End what left its route, after those who were on their way have arrived, and old logs."""

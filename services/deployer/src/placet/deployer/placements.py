@@ -111,14 +111,17 @@ async def _keep_holdings(work: UnitOfWork, project: str) -> None:
     """From the stream's state alone: rows read at another moment may know of less than the state does."""
     state: Project = await work.state(PROJECT, stream(project))
     work.run(sa.delete(p.holdings).where(p.holdings.c.project == project))
+    live = state.live
     for release in sorted(state.holds):
         reservation = state.reservation(release)
+        is_live = live is not None and live.release == release
         work.put(
             p.holdings,
             project=project,
             release=release,
             until=reservation.until if reservation else None,
-            is_live=state.live is not None and state.live.release == release,
+            is_live=is_live,
+            is_diverged=is_live and live is not None and live.diverged,
         )
 
 

@@ -53,6 +53,7 @@ holdings = sa.Table(
     sa.Column("release", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("until", sa.Text),
     sa.Column("is_live", sa.Boolean, nullable=False),
+    sa.Column("is_diverged", sa.Boolean, nullable=False),
 )
 
 room_taken = sa.Table(

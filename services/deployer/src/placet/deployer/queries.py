@@ -105,6 +105,12 @@ async def live(reads: Reads) -> Sequence[Known]:
     return [_known(row) for row in await reads.rows(query.order_by(p.releases.c.project))]
 
 
+async def diverged(reads: Reads) -> Sequence[Known]:
+    """The live releases that nobody has seen mended yet, since they were said to have diverged."""
+    query = sa.select(p.releases).join(p.holdings, _IS_SAME).where(p.holdings.c.is_diverged)
+    return [_known(row) for row in await reads.rows(query.order_by(p.releases.c.project))]
+
+
 async def watched(reads: Reads, project: str) -> Watched | None:
     rows = await reads.rows(sa.select(p.observed.c.watched).where(p.observed.c.project == project))
     return msgspec.json.decode(rows[0].watched, type=Watched) if rows else None

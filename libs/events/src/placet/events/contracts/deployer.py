@@ -57,7 +57,8 @@ class ModelStarted:
     """The model is ready and the route points to it. `endpoint` is where it listens.
 
     `sample`: it answered its own sample request as expected before, or it has none, so that nobody asked it anything.
-    Said again when a request finds it live already, or when it had to move to another endpoint.
+    Said again when a request finds it live already, and when it is mended after it diverged, then perhaps at another
+    endpoint.
     """
 
     project: str
@@ -110,7 +111,7 @@ class ModelQuarantined:
 
 @event("deployer", "model.diverged")
 class ModelDiverged:
-    """What runs is not what should run; said before it is mended."""
+    """What runs is not what should run; said before it is mended, and over with the next `model.started`."""
 
     project: str
     release: int
