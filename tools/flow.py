@@ -46,7 +46,7 @@ NOBODY_ACTS: Mapping[type, str] = {
     deployer.ModelStopped: "the goal of a stop: the gateway shows it",
     deployer.ModelDeleted: "the goal of a delete: the gateway shows it",
     deployer.ModelQuarantined: "the gateway shows it; whoever deploys again begins a new operation",
-    deployer.ModelDiverged: "said for the log, before the deployer mends it by itself",
+    deployer.ModelDiverged: "the gateway shows that it does not serve, until the deployer has mended it by itself",
     deployer.ModelObserved: "the gateway shows it; no rule of operation asks for it yet",
     metadata.GapDetected: "for those who watch the log",
 }

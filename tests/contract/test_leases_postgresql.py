@@ -20,6 +20,7 @@ from placet.events.unit_of_work import UnitOfWork, transact
 from placet.events.wiring import Wiring
 
 from tests.support.eventually import eventually
+from tests.unit.events.asking import turns_of
 from tests.unit.events.harness import CODEC, CONTEXT, FatefulStore, ScriptedBus, running
 
 SECONDS = 2.0
@@ -94,6 +95,11 @@ async def test_one_works_on_a_job_however_far_apart_the_clocks_are(here: Wiring)
                 await enqueue(here, f"short {number}")
                 await eventually(partial(begun.__contains__, f"short {number}"))
     assert sorted(begun) == ["long", *(f"short {number}" for number in range(4))]
+
+
+async def test_jobs_are_shared_by_who_asks_for_them(here: Wiring) -> None:
+    turns = await turns_of(here, ManualClock(), [*["ada"] * 20, "grace", None, "edsger", "grace"])
+    assert turns.begun == ["ada", "grace", "edsger", "ada", "grace", *["ada"] * 18]
 
 
 async def nothing(work: UnitOfWork) -> None:

@@ -48,7 +48,9 @@ class Alone:
     def wiring(self) -> Wiring:
         return self.service.wiring
 
-    def seal(self, payload: Any, *, subject: str = "stream", project: str | None = None) -> Event[Any]:
+    def seal(
+        self, payload: Any, *, subject: str = "stream", project: str | None = None, actor: Actor | None = None
+    ) -> Event[Any]:
         return self.wiring.codec.seal(
             payload,
             id=self.wiring.ids.new(),
@@ -56,13 +58,13 @@ class Alone:
             subject=subject,
             partitionkey=project or str(getattr(payload, "project", "platform")),
             correlationid=OPERATION,
-            actor=Actor.service(contract_of(payload).producer),
+            actor=actor or Actor.service(contract_of(payload).producer),
         )
 
-    def heard(self, payload: Any) -> Heard[Any]:
+    def heard(self, payload: Any, *, actor: Actor | None = None) -> Heard[Any]:
         producer = contract_of(payload).producer
         self.positions[producer] = self.positions.get(producer, 0) + 1
-        return Heard(event=self.seal(payload), epoch="1", position=self.positions[producer])
+        return Heard(event=self.seal(payload, actor=actor), epoch="1", position=self.positions[producer])
 
     async def hear(self, payload: Any) -> None:
         await self.handle(self.heard(payload))
@@ -81,19 +83,32 @@ class Alone:
         work = UnitOfWork(self.wiring, self.service.name, Context.after(heard.event, self.service.name))
         await self.service.reaction([heard], work)
 
+    async def askers(self) -> list[str]:
+        """Whose turn each job that waits will take."""
+        return [row.asker for row in await self.wiring.store.rows(sa.select(library.jobs.c.asker))]
+
     async def work_off(self) -> None:
         """Run the service's jobs until none is left; who waits between two tries need not wait long."""
+        async with self.working():
+            await self.idle()
+
+    @asynccontextmanager
+    async def working(self) -> AsyncIterator[None]:
+        """The service's workers take its jobs."""
         runners = [
             JobRunner(self.service.name, self.wiring, worker, owner="test", lease=1e6)
             for worker in self.service.workers
         ]
         running = [asyncio.create_task(runner.run()) for runner in runners]
         try:
-            await eventually(self._is_idle)
+            yield
         finally:
             for task in running:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
+
+    async def idle(self) -> None:
+        await eventually(self._is_idle)
 
     async def _is_idle(self) -> bool:
         self.clock.pass_(timedelta(seconds=30))

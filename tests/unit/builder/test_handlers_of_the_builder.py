@@ -268,6 +268,12 @@ async def test_a_bug_is_told_without_its_traceback(builder: Builder) -> None:
     assert "File" not in failed.why
 
 
+async def test_a_build_takes_a_turn_of_who_asked_for_it(builder: Builder) -> None:
+    await builder.alone.hear(changed(reserved(), asker="person:ada"))
+    await builder.alone.hear(changed(cleared("build", project="fraud"), asker="person:grace"))
+    assert sorted(await builder.alone.askers()) == ["person:ada", "person:grace"]
+
+
 async def test_a_crash_after_the_push_builds_again_and_says_it_once(builder: Builder) -> None:
     heard = builder.alone.heard(reserved())
     await builder.alone.handle(heard)
@@ -278,6 +284,7 @@ async def test_a_crash_after_the_push_builds_again_and_says_it_once(builder: Bui
         payload=BuildJob(project="churn", release=1, source=SOURCE),
         context=Context.after(heard.event, "builder"),
         attempts=0,
+        asker="person:ada",
     )
     await crashing.run(job)  # pushed, and dead before it was said
     await builder.alone.work_off()
@@ -294,6 +301,7 @@ async def test_an_image_that_could_not_be_told_of_is_not_built_again(builder: Bu
         payload=msgspec.json.decode(row.payload, type=BuildJob),
         context=msgspec.json.decode(row.context, type=Context),
         attempts=0,
+        asker="person:ada",
     )
     await builder.alone.service.workers[0].run(job)  # and the database was away when it was to be said
     await builder.alone.work_off()

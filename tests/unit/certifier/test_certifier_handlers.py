@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+import sqlalchemy as sa
 from placet.certifier.adapters.policy_engine import PolicyRules
 from placet.certifier.adapters.registry_notary import RegistryNotary
 from placet.certifier.bootstrap import build
 from placet.certifier.domain import Asked, Declared, Signed, used
+from placet.certifier.handlers import AWAIT_EARLIER
 from placet.certifier.ports import Judgement, Ports, SourceEvidence
 from placet.certifier.projections import TABLES
 from placet.certifier.queries import GrantedExceptions
@@ -26,12 +30,15 @@ from placet.events.contracts.certifier import CertificateIssued, ReleaseCleared,
 from placet.events.contracts.gateway import ExceptionGranted, ExceptionWithdrawn
 from placet.events.contracts.indexer import ImageIndexed
 from placet.events.contracts.shapes import ExceptionUsed, Stage
+from placet.events.envelope import Actor
+from placet.events.tables import job_turns
 from placet.events.testing import changed
 from placet.oci import ImageConfig, ImageLayout, Manifest
 from placet.rules import Engine, load_shipped
 from placet.rules.testing import merge_patched
 from placet.trust import KeySet, SigningKey, certificates, dsse
 
+from tests.support.eventually import eventually
 from tests.unit.gateway.roads import (
     CERTIFY,
     IMAGE,
@@ -55,8 +62,14 @@ class SourcesOnTheTable:
 
     trouble: list[Exception] = field(default_factory=list)
     declared: Declared = DECLARED
+    hold: dict[str, asyncio.Event] = field(default_factory=dict)
+    """Sources that take until then to be examined."""
+    examined: list[str] = field(default_factory=list)
 
     async def examine(self, source: str, now: datetime) -> SourceEvidence:
+        self.examined.append(source)
+        if source in self.hold:
+            await self.hold[source].wait()
         if self.trouble:
             raise self.trouble.pop(0)
         return SourceEvidence(declared=self.declared, facts={"source": source})
@@ -153,6 +166,15 @@ async def test_a_deploy_is_cleared_and_then_certified(certifier: Certifier) -> N
     assert (issued.image, issued.source, issued.verdicts) == (IMAGE, SOURCE, CERTIFY)
 
 
+async def test_an_examination_takes_a_turn_of_who_asked_for_it_and_says_whose(certifier: Certifier) -> None:
+    ada = Actor.person("person:ada")
+    await certifier.alone.handle(certifier.alone.heard(asked(), actor=ada))
+    assert await certifier.alone.askers() == [ada.id]
+    await certifier.alone.work_off()
+    [cleared] = await certifier.alone.said()
+    assert cleared.asker == ada.id
+
+
 async def released(certifier: Certifier, release: int, *, trial: bool) -> ReleaseCleared | ReleaseRefused:
     """What is said of a release that is asked for as a trial, or not."""
     certifier.sources.declared = replace(DECLARED, trial=trial)
@@ -181,6 +203,44 @@ async def test_a_trial_never_takes_the_place_of_what_people_answer_for(certifier
     assert "churn has a release that people answer for" in str(last.why)
     assert isinstance(await released(certifier, 5, trial=False), ReleaseCleared)
     assert isinstance(await released(certifier, 6, trial=True), ReleaseRefused)
+
+
+async def has_looked(certifier: Certifier, *, times: int) -> bool:
+    """Whether trials that wait looked so often for what they wait for."""
+    certifier.alone.clock.pass_(timedelta(seconds=30))
+    kind = job_turns.c.kind == AWAIT_EARLIER
+    rows = await certifier.alone.wiring.store.rows(sa.select(job_turns.c.last).where(kind))
+    return any(row.last >= times for row in rows)
+
+
+async def test_a_trial_waits_for_what_was_asked_for_before_it_to_be_judged(certifier: Certifier) -> None:
+    """Examined sooner than the first release that people answer for, it would have taken that one's place."""
+    gate = certifier.sources.hold["sha256:" + "1" * 64] = asyncio.Event()
+    first = changed(asked(), source="sha256:" + "1" * 64)
+    await certifier.alone.hear(first)
+    async with certifier.alone.working():
+        await eventually(lambda: certifier.sources.examined)
+        certifier.sources.declared = replace(DECLARED, trial=True)
+        await certifier.alone.hear(asked(release=2))
+        await certifier.alone.hear(asked(release=3))
+        await eventually(lambda: len(certifier.sources.examined) == 3)
+        await eventually(partial(has_looked, certifier, times=4))
+        assert await certifier.alone.said() == []
+        certifier.sources.declared = DECLARED
+        gate.set()
+        await certifier.alone.idle()
+    said = await certifier.alone.said()
+    assert [(type(each), each.release) for each in said] == [
+        (ReleaseCleared, 1),
+        (ReleaseRefused, 2),
+        (ReleaseRefused, 3),
+    ]
+    assert len(certifier.sources.examined) == 3  # and none a second time
+
+
+async def test_a_trial_that_is_refused_anyway_waits_for_nothing(certifier: Certifier) -> None:
+    certifier.rules.verdicts["submit"] = (verdict("model.loadable", "submit", "fail"),)
+    assert isinstance(await released(certifier, 2, trial=True), ReleaseRefused)
 
 
 async def test_a_certificate_speaks_of_the_verdicts_of_both_stages(certifier: Certifier) -> None:

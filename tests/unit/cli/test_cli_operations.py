@@ -177,11 +177,11 @@ def test_status_of_a_project_and_of_an_operation(
 ) -> None:
     placet("deploy", str(project))
     of_project = placet("status", "wine", "--json").document
-    assert list(of_project) == [*FIELDS, "observed", "last"]
+    assert list(of_project) == [*FIELDS, "detail", "observed", "last"]
     assert of_project["state"] == "live"
     of_operation = placet("status", of_project["operation"], "--json").document
     assert of_operation.pop("now") is None
-    assert of_project == {**of_operation, "observed": None, "last": of_operation}
+    assert of_project == {**of_operation, "detail": None, "observed": None, "last": of_operation}
     shown = placet("status", "wine").out
     assert f"url          {platform.url}/models/wine" in shown
     assert "owner-named  pass    submit" in shown
@@ -271,7 +271,7 @@ def test_status_keeps_what_is_live_apart_from_what_the_last_operation_came_to(
     platform.outcome = "refused"
     second = placet("deploy", str(project), "--json").document
     document = placet("status", "wine", "--json").document
-    assert document == {**first, "observed": None, "last": second}
+    assert document == {**first, "detail": None, "observed": None, "last": second}
     shown = placet("status", "wine").out
     now, last = shown.split("\n\n", maxsplit=1)
     assert now.splitlines()[:4] == [

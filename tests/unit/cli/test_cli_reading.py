@@ -24,12 +24,25 @@ def test_list_shows_models_as_a_table_or_as_json(
                 "project": "wine",
                 "release": 1,
                 "state": "live",
+                "detail": None,
                 "url": f"{platform.url}/models/wine",
                 "image": IMAGE,
                 "certificate": "certificate:1",
             }
         ]
     }
+
+
+def test_what_is_being_mended_is_told_with_why_wherever_it_is_shown(
+    placet: Placet, platform: FakePlatform, project: Path
+) -> None:
+    operation = placet("deploy", str(project), "--json").document["operation"]
+    platform.models["wine"].update(state="certified", detail="starting again: it ended")
+    assert "certified, starting again: it ended" in placet("list").out
+    assert "certified, starting again: it ended" in placet("status", "wine").out
+    assert "wine is certified, starting again: it ended;" in placet("status", operation).out
+    document = placet("status", "wine", "--json").document
+    assert (document["state"], document["detail"]) == ("certified", "starting again: it ended")
 
 
 def test_list_of_nothing_is_an_empty_list(placet: Placet, platform: FakePlatform) -> None:

@@ -96,6 +96,8 @@ class World:
         memory: int = 512 * 2**20,
         cpu_millis: int = 500,
         dockerfile: bool = False,
+        trial: bool = False,
+        asker: str | None = None,
     ) -> None:
         event = ReleaseCleared(
             project=project,
@@ -111,6 +113,8 @@ class World:
             policies=(),
             verdicts=(),
             dockerfile=dockerfile,
+            trial=trial,
+            asker=asker,
         )
         await self.say(event, operation=f"deploy {project} {release}")
 
@@ -224,6 +228,11 @@ class World:
     async def jobs(self) -> list[str]:
         """What is still to be done."""
         return [row.key for row in await self.wiring.store.rows(sa.select(tables.jobs.c.key))]
+
+    async def turns(self) -> set[tuple[str, str]]:
+        """(kind, asker) of all jobs that there ever were."""
+        table = tables.job_turns
+        return {(row.kind, row.asker) for row in await self.wiring.store.rows(sa.select(table))}
 
     async def settled(self) -> None:
         """Wait until nothing is left to be done."""

@@ -23,6 +23,7 @@ from placet.deployer.domain import (
     Release,
     ReportDiverged,
     ReportFailed,
+    ReportMended,
     ReportStarted,
     Reserve,
     Room,
@@ -66,7 +67,12 @@ def reserve(release: int = 1, *, request: int | None = None, room: Room = PLENTY
 
 
 def accept(
-    release: int = 1, *, request: int | None = None, deployed_by: int | None = None, room: Room = PLENTY
+    release: int = 1,
+    *,
+    request: int | None = None,
+    deployed_by: int | None = None,
+    room: Room = PLENTY,
+    trial: bool = False,
 ) -> AcceptStart:
     return AcceptStart(
         project="churn",
@@ -78,6 +84,7 @@ def accept(
         certificate=f"certificate:{release}",
         resources=SMALL,
         room=room,
+        trial=trial,
     )
 
 
@@ -87,7 +94,7 @@ def reserved(release: int = 1) -> ResourcesReserved:
     )
 
 
-def accepted(release: int = 1, *, request: int | None = None) -> StartAccepted:
+def accepted(release: int = 1, *, request: int | None = None, trial: bool = False) -> StartAccepted:
     return StartAccepted(
         project="churn",
         release=release,
@@ -95,6 +102,7 @@ def accepted(release: int = 1, *, request: int | None = None) -> StartAccepted:
         repository="models/churn",
         certificate=f"certificate:{release}",
         request=request or release,
+        trial=trial,
     )
 
 
@@ -219,6 +227,17 @@ class TestStarting:
     def test_a_live_model_that_listens_elsewhere_is_announced_again(self) -> None:
         given(PROJECT, *LIVE).when(report_started(port=9)).then(started(port=9))
 
+    def test_what_diverged_is_announced_again_when_it_is_mended_and_not_before(self) -> None:
+        diverged = ModelDiverged(project="churn", release=1, why="gone")
+        mended = ReportMended(project="churn", release=1, endpoint="http://127.0.0.1:4001")
+        given(PROJECT, *LIVE).when(mended).then_nothing()
+        state = given(PROJECT, *LIVE, diverged, diverged).when(mended).then(started())
+        assert PROJECT.decide(mended, state) == []
+
+    def test_starting_what_is_being_mended_ends_when_it_is_ready(self) -> None:
+        diverged = ModelDiverged(project="churn", release=1, why="gone")
+        given(PROJECT, *LIVE, diverged).when(accept(1, request=2)).then(accepted(1, request=2))
+
     def test_a_failed_start_leaves_what_served_before(self) -> None:
         failing = ReportFailed(project="churn", release=2, request=2, why="no", fix=None)
         failed = ModelFailed(project="churn", release=2, why="no", fix=None, request=2)
@@ -325,6 +344,33 @@ class TestStoppingAndDeleting:
         given(PROJECT, *history).when(accept(2, request=3, deployed_by=3)).then(accepted(2, request=3))
 
 
+class TestTrials:
+    """What nobody answers for takes the place of nothing that somebody does, whatever the certifier knew in time."""
+
+    TRIAL = (accepted(trial=True), started())
+
+    def test_a_trial_replaces_no_release_that_people_answer_for(self) -> None:
+        for history in (LIVE, (reserved(), accepted()), (*LIVE, started(request=2, port=5000))):
+            (failed,) = given(PROJECT, *history).when(accept(2, request=3, trial=True)).happened
+            assert isinstance(failed, ModelFailed)
+            assert "release 2 is a trial" in failed.why
+            assert "under another name" in str(failed.fix)
+
+    def test_such_a_release_replaces_a_trial_and_trials_replace_each_other(self) -> None:
+        given(PROJECT, *self.TRIAL).when(accept(2)).then(accepted(2))
+        given(PROJECT, *self.TRIAL).when(accept(2, trial=True)).then(accepted(2, trial=True))
+
+    def test_a_trial_starts_where_nothing_serves_any_more(self) -> None:
+        stopped = ModelStopped(project="churn", release=1, request=2)
+        given(PROJECT, *LIVE, stopped).when(accept(2, request=3, trial=True)).then(
+            accepted(2, request=3, trial=True)
+        )
+
+    def test_a_trial_that_listens_elsewhere_is_one_still(self) -> None:
+        moved = (*self.TRIAL, started(port=5000))
+        given(PROJECT, *moved).when(accept(2, trial=True)).then(accepted(2, trial=True))
+
+
 class TestKeeping:
     def test_quarantine_takes_it_off_and_gives_its_room_back(self) -> None:
         quarantine = Quarantine(project="churn", release=1, certificate="certificate:1", why="it ended")
@@ -354,7 +400,14 @@ class TestKeeping:
 releases = st.integers(1, 4)
 commands: st.SearchStrategy[Command] = st.one_of(
     st.builds(reserve, releases, request=st.integers(1, 9)),
-    st.builds(accept, releases, request=st.integers(1, 9), deployed_by=st.integers(1, 4)),
+    st.builds(accept, st.integers(1, 2), request=st.integers(1, 9), deployed_by=st.integers(1, 4)),
+    st.builds(
+        accept,
+        st.integers(3, 4),
+        request=st.integers(1, 9),
+        deployed_by=st.integers(1, 4),
+        trial=st.just(True),
+    ),
     st.builds(report_started, releases, request=st.integers(1, 9)),
     st.builds(
         ReportFailed,
@@ -402,6 +455,13 @@ class TestAnyHistory:
         _, happened = play(asked)
         carried_out = [each.request for each in happened if isinstance(each, StartAccepted)]
         assert carried_out == sorted(carried_out)
+
+    @for_all(st.lists(commands, max_size=30))
+    def test_no_trial_goes_live_right_after_what_people_answer_for(self, asked: list[Command]) -> None:
+        state = PROJECT.initial
+        for event in play(asked)[1]:
+            before, state = state, PROJECT.evolve(state, event)
+            assert not (before.live and not before.live.trial and state.live and state.live.trial)
 
     @for_all(st.lists(commands, max_size=30))
     def test_what_runs_holds_room(self, asked: list[Command]) -> None:

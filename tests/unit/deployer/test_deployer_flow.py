@@ -47,6 +47,10 @@ class HostThatIsOvertaken(FakeModelHost):
         return found
 
 
+async def has_said(world: World, name: str, times: int) -> bool:
+    return (await world.names()).count(name) == times
+
+
 def reconciliation_of(world: World) -> Reconciliation:
     """One that is run by the test, and looks again at once at what died."""
     placements = Placements(reads=world.wiring.store, total=Amount(), reservation=timedelta(minutes=15))
@@ -61,8 +65,32 @@ class TestDeploying:
 
         started = await world.heard("model.started", "deploy churn 1")
         assert started.url == "https://models.example.org/models/churn"
+        assert started.sample == "none"
         assert await world.names() == ["resources.reserved", "start.accepted", "model.started"]
         assert world.router.table == {"churn": started.endpoint}
+        assert world.host.running() == {"churn-1"}
+
+    async def test_what_it_takes_takes_turns_of_who_asked_for_it(self, world: World) -> None:
+        await world.request_deploy()
+        await world.clear(asker="person:ada")
+        reserved = await world.heard("resources.reserved", "deploy churn 1")
+        await world.certify()
+        await world.heard("model.started", "deploy churn 1")
+
+        assert reserved.asker == "person:ada"
+        assert await world.turns() == {("start", "person:ada"), ("settle", "person:ada")}
+
+    async def test_a_trial_that_is_certified_late_takes_no_governed_releases_place(
+        self, world: World
+    ) -> None:
+        await world.deploy_and_wait()
+        await world.request_deploy(release=2)
+        await world.clear(release=2, trial=True)
+        await world.certify(release=2)
+
+        failed = await world.heard("model.failed", "deploy churn 2")
+        assert "is a trial" in failed.why
+        await world.settled()
         assert world.host.running() == {"churn-1"}
 
     async def test_the_clearance_may_be_heard_before_the_request(self, world: World) -> None:
@@ -141,6 +169,7 @@ class TestDeploying:
         world.probe.answer = {"outputs": [1.0], "more": True}
         await world.deploy_and_wait()
 
+        assert (await world.heard("model.started", "deploy churn 1")).sample == "answered"
         assert world.probe.asked == [world.host.instances["churn-1"].endpoint]
 
     async def test_a_model_that_takes_more_memory_than_it_reserved_does_not_serve(self, world: World) -> None:
@@ -356,6 +385,32 @@ class TestKeepingUp:
         )
         await world.running("churn-1")
         await eventually(lambda: set(world.router.table) == {"churn"})
+
+    async def test_what_is_mended_is_announced_once_it_is_ready(self, world: World) -> None:
+        await world.deploy_and_wait()
+        world.probe.is_slow = True
+        world.host.die("churn-1")
+        await world.heard("model.diverged", "deploy churn 1")
+        await world.running("churn-1")
+        rounds = reconciliation_of(world)
+        await rounds.run()
+        await rounds.run()
+        assert (await world.names()).count("model.started") == 1
+
+        world.probe.is_slow = False
+        await world.heard("model.started", "deploy churn 1", times=2)
+        await rounds.run()
+        assert (await world.names()).count("model.started") == 2
+
+    async def test_a_start_of_what_is_being_mended_waits_for_it_to_be_ready(self, world: World) -> None:
+        await world.deploy_and_wait()
+        world.probe.is_slow = True
+        world.host.die("churn-1")
+        await world.heard("model.diverged", "deploy churn 1")
+        await world.request_start()
+        await eventually(lambda: has_said(world, "start.accepted", 2))
+        world.probe.is_slow = False
+        await world.heard("model.started", "start")
 
     async def test_a_model_that_moved_is_announced_again(self, world: World) -> None:
         await world.deploy_and_wait()

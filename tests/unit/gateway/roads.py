@@ -169,6 +169,7 @@ def started(
         url=f"http://placet/models/{project}",
         endpoint=endpoint,
         request=request,
+        sample="answered",
     )
 
 

@@ -156,7 +156,10 @@ async def test_a_model_that_never_served_is_its_newest_deploy(gateway: Gateway) 
     assert model["cause"] == model["operation"]
     assert model["operation"]["operation"] == refusal
     assert (await gateway.read("/v1/models"))["models"] == [
-        {name: model[name] for name in ("project", "release", "state", "url", "image", "certificate")}
+        {
+            name: model[name]
+            for name in ("project", "release", "state", "url", "image", "certificate", "detail")
+        }
     ]
 
 
@@ -195,6 +198,38 @@ async def test_a_failed_request_for_the_release_that_serves_leaves_it_serving(ga
     await gateway.hear(overtaken, operation)
     model = await gateway.read("/v1/models/churn")
     assert (model["state"], model["url"]) == ("live", "http://placet/models/churn")
+
+
+async def test_a_model_that_is_being_mended_is_not_called_live_before_it_is(gateway: Gateway) -> None:
+    await live(gateway)
+    stop, start = await asked(gateway, "stop"), await asked(gateway, "start")
+    await gateway.hear(deployer.ModelStopped(project="churn", release=1, request=2), stop)
+    await gateway.hear_all((accepted_start(request=3), started(request=3)), start)
+
+    diverged = deployer.ModelDiverged(project="churn", release=1, why="it does not run here")
+    for _ in range(2):
+        await gateway.hear(diverged, "the deploy")
+    (listed,) = (await gateway.read("/v1/models"))["models"]
+    model = await gateway.read("/v1/models/churn")
+    for each in (listed, model):
+        assert (each["state"], each["detail"]) == ("certified", "starting again: it does not run here")
+    assert model["url"] == RELEASE_1["url"]
+
+    await gateway.hear(started(request=3, endpoint="http://127.0.0.1:2"), "the deploy")
+    model = await gateway.read("/v1/models/churn")
+    assert (facts(model), model["detail"], model["cause"]["operation"]) == (RELEASE_1, None, start)
+
+
+async def test_what_diverged_and_was_stopped_or_replaced_is_not_being_mended(gateway: Gateway) -> None:
+    await live(gateway)
+    await gateway.hear(deployer.ModelDiverged(project="churn", release=2, why="of another release"), "x")
+    assert await state(gateway) == "live"
+    await gateway.hear(deployer.ModelDiverged(project="churn", release=1, why="it ended"), "x")
+    await gateway.hear(
+        deployer.ModelStopped(project="churn", release=1, request=2), await asked(gateway, "stop")
+    )
+    model = await gateway.read("/v1/models/churn")
+    assert (model["state"], model["detail"]) == ("stopped", None)
 
 
 async def test_a_live_release_that_was_given_up_serves_no_more(gateway: Gateway) -> None:

@@ -36,6 +36,7 @@ from tests.unit.gateway.roads import (
     certified,
     cleared,
     refused,
+    started,
     timed,
     told,
     verdict,
@@ -91,8 +92,14 @@ def test_a_deploy_shows_all_there_is_to_know() -> None:
         "built": "67.0 MB",
         "indexed": None,
         "certified": "until 2026-04-01T00:00:00.000Z",
-        "live": "ready; its sample, if it has one, answered as expected",
+        "live": "ready; it answered its sample as expected",
     }
+
+
+def test_a_model_that_has_no_sample_was_asked_nothing_and_says_so() -> None:
+    unasked = changed(started(), sample="none")
+    live = document(advance(requested(OPERATION, at(0), asked()), unasked, at(1)))["steps"][-1]
+    assert (live["name"], live["detail"]) == ("live", "ready; it has no sample, so nothing was asked of it")
 
 
 def test_each_step_took_the_time_since_the_one_before() -> None:

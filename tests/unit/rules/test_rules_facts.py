@@ -112,6 +112,25 @@ def test_what_is_wrong_with_a_models_code_is_said_alone(
     assert why in found["model.code-complete"]
 
 
+def test_a_misspelt_format_is_told_with_what_is_wrong_with_the_code_and_not_as_a_pickle(
+    folder: Path, engine: Engine
+) -> None:
+    (folder / "model.py").write_text("clas Model:\n")
+    said = {"format": "phyton", "path": "model.py", "sample": "sample.json"}
+    found = broken(folder, manifest(folder, model=said), engine)
+    assert set(found) == {"model.format-allowed", "model.file-matches", "model.code-complete"}
+    assert "the nearest is python" in found["model.format-allowed"]
+    assert "looks like python, and placet.yaml calls it phyton" in found["model.file-matches"]
+    assert "line 1: SyntaxError: invalid syntax" in found["model.code-complete"]
+
+
+def test_what_is_only_called_a_model_in_python_may_be_a_pickle(folder: Path, engine: Engine) -> None:
+    """What loads it is what the format says, and not what the file is called."""
+    (folder / "model.py").write_bytes(b"\x80\x04clas Model:\n")
+    said = {"format": "sklearn", "path": "model.py", "sample": "sample.json"}
+    assert "model.pickle-by-exception" in broken(folder, manifest(folder, model=said), engine)
+
+
 def python_model(folder: Path, code: str, requirements: str) -> Manifest:
     (folder / "model.py").write_text(
         f"{code}\nclass Model:\n  inputs = {{'a': 'FP64'}}\n  outputs = {{'b': 'FP64'}}\n"

@@ -86,14 +86,20 @@ def tell_reasons(
 
 
 def describe(
-    screen: Screen, operation: Operation, *, since: Model | None = None, observed: Observed | None = None
+    screen: Screen,
+    operation: Operation,
+    *,
+    state: str | None = None,
+    since: Model | None = None,
+    observed: Observed | None = None,
 ) -> None:
-    """All that is known of an operation, for somebody who asked; `since` as above, `observed` of what it brought."""
+    """All that is known of an operation, for somebody who asked; `since` as above, `observed` of what it brought,
+    `state` of the model that it brought."""
     _tell_facts(
         screen,
         ("project", operation.project),
         ("release", operation.release),
-        ("state", operation.state),
+        ("state", state or operation.state),
         ("now", f"{_become(since)}; see `placet status {since.project}`" if since else None),
         *_use(observed),
         *_facts(operation),
@@ -102,17 +108,17 @@ def describe(
 
 
 def describe_project(
-    screen: Screen, now: Operation, last: Operation, observed: Observed | None = None
+    screen: Screen, now: Operation, last: Operation, *, state: str, observed: Observed | None = None
 ) -> None:
     """What a project's release is; then what the last operation came to, where that is another story."""
     if last.operation == now.operation:
-        describe(screen, now, observed=observed)
+        describe(screen, now, state=state, observed=observed)
         return
     _tell_facts(
         screen,
         ("project", now.project),
         ("release", now.release),
-        ("state", now.state),
+        ("state", state),
         *_use(observed),
         *_facts(now),
     )
@@ -123,10 +129,15 @@ def describe_project(
     _tell_story(screen, last)
 
 
+def state_of(model: Model) -> str:
+    """With why, of what should serve and does not."""
+    return f"{model.state}, {model.detail}" if model.detail else model.state
+
+
 def _become(model: Model) -> str:
     if model.release is None:
-        return f"{model.project} is {model.state}"
-    return f"release {model.release} of {model.project} is {model.state}"
+        return f"{model.project} is {state_of(model)}"
+    return f"release {model.release} of {model.project} is {state_of(model)}"
 
 
 def _facts(operation: Operation) -> tuple[tuple[str, object | None], ...]:

@@ -6,6 +6,7 @@ from argparse import Namespace
 
 from placet.cli import exits
 from placet.cli.exits import WrongUsageError
+from placet.cli.report import state_of
 from placet.cli.screen import Screen
 from placet.cli.session import connect
 from placet.client import Image
@@ -45,7 +46,7 @@ async def list_all(arguments: Namespace, screen: Screen) -> int:
             models = await platform.models()
             screen.table(
                 ("PROJECT", "RELEASE", "STATE", "URL"),
-                [(model.project, model.release, model.state, model.url) for model in models],
+                [(model.project, model.release, state_of(model), model.url) for model in models],
             )
             screen.document({"models": [model.to_json() for model in models]})
     return exits.DONE

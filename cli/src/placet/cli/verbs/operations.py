@@ -11,7 +11,7 @@ import msgspec
 
 from placet.cli import exits
 from placet.cli.progress import Progress, progress
-from placet.cli.report import conclude, describe, describe_project, refusals_of
+from placet.cli.report import conclude, describe, describe_project, refusals_of, state_of
 from placet.cli.screen import Screen
 from placet.cli.session import connect
 from placet.cli.submission import Folder, GitSource, find_image, meant, submit, submit_git
@@ -75,9 +75,10 @@ async def _status_of_project(
         operation = await see_through(platform, operation, screen)
         model = await platform.model(project)
     now = _now(model)
-    describe_project(screen, now, operation, model.observed)
+    describe_project(screen, now, operation, state=state_of(model), observed=model.observed)
     observed = None if model.observed is None else model.observed.to_json()
-    screen.document({**now.to_json(), "observed": observed, "last": operation.to_json()})
+    document = {**now.to_json(), "detail": model.detail, "observed": observed, "last": operation.to_json()}
+    screen.document(document)
     return operation
 
 

@@ -79,11 +79,12 @@ class Operation(Document, frozen=True, kw_only=True):
 
 
 class Model(Document, frozen=True, kw_only=True):
-    """What is served, or was: a line of `list`."""
+    """What is served, or was: a line of `list`. `detail` says why something that should serve does not."""
 
     project: str
     release: int | None = None
     state: str
+    detail: str | None = None
     url: str | None = None
     image: str | None = None
     certificate: str | None = None

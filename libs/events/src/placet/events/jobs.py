@@ -4,6 +4,9 @@ A build or a start never holds a message. The unit that accepts it also enqueues
 renews the lease while it works, and ends it in the transaction that holds what it has to say. Whoever lost
 the lease meanwhile finds the row gone or another's, and what it staged is not committed: effects in the log
 happen once. Effects outside (a pushed blob, a started process) are the job's own to make repeatable.
+
+Jobs of a kind are shared by who asked for them (`asker`): next is the oldest of the asker whose last turn is longest
+ago, so that nobody waits for more turns than there are others, whatever anybody asks for.
 """
 
 from __future__ import annotations
@@ -54,6 +57,8 @@ class Job(Generic[Payload]):
     context: Context
     attempts: int
     """How often it has been tried before."""
+    asker: str
+    """Whose turn it takes."""
 
 
 Finish = Callable[[UnitOfWork], Awaitable[None]]
@@ -87,6 +92,7 @@ class JobRunner:
         self._owner = owner
         self._lease = lease
         self._keys: set[str] = set()
+        self._ended = asyncio.Event()
 
     @property
     def running(self) -> int:
@@ -97,10 +103,13 @@ class JobRunner:
         loop = asyncio.get_running_loop()
         async with asyncio.TaskGroup() as tasks:
             while True:
+                while self.running >= self._worker.slots:
+                    self._ended.clear()
+                    await self._ended.wait()
                 held_until = loop.time() + self._lease
                 seen = self._wiring.store.committed.count
                 try:
-                    job = await self._take() if self.running < self._worker.slots else None
+                    job = await self._take()
                 except Unavailable as error:
                     log.warning("%s: %s jobs wait: %s", self._service, self._worker.kind, error)
                     await asyncio.sleep(LOOK_EVERY)
@@ -112,17 +121,12 @@ class JobRunner:
                 tasks.create_task(self._run(job, held_until), name=f"{self._service} {job.kind} {job.key}")
 
     async def _take(self) -> Job[Any] | None:
-        now = self._now()
-        table = tables.jobs
-        # A lease far in the future was taken before a clock was set back: nobody holds one for so long.
-        is_free = sa.or_(table.c.leased_until <= now, table.c.leased_until > now + 10 * self._lease)
-        due = sa.and_(table.c.kind == self._worker.kind, table.c.next_at <= now, is_free)
-        rows = await self._wiring.store.rows(sa.select(table).where(due).order_by(table.c.next_at).limit(8))
-        for row in rows:
-            if row.key in self._keys:
-                continue  # ours already: a busy loop renewed too late, or it was asked for again meanwhile
+        """The next job, leased. Whoever was quicker took a turn with it, so who is next is looked up again."""
+        while (row := await self._next()) is not None:
             job = self._read(row)
+            now, turns = self._now(), tables.job_turns
             values: dict[str, Any] = {"leased_by": self._owner, "leased_until": now + self._lease}
+            writes: tuple[Run, ...] = ()
             if isinstance(job, Unreadable):
                 # Nobody can give it up properly either, since that takes its payload: it stays, and is looked at again.
                 log.error("%s: %s", self._service, job)
@@ -132,21 +136,64 @@ class JobRunner:
                     "next_at": now + backoff(attempts),
                     "reason": storable(str(job)),
                 }
+            else:
+                taken = sa.and_(turns.c.kind == row.kind, turns.c.asker == row.asker)
+                writes = (Run(statement=sa.update(turns).where(taken).values(last=self._next_turn())),)
             # Asked for anew between the look and the taking, it would be done as it was asked for before.
             is_as_read = sa.and_(
-                table.c.key == row.key,
-                table.c.attempts == row.attempts,
-                table.c.payload == row.payload,
-                table.c.context == row.context,
+                tables.jobs.c.key == row.key,
+                tables.jobs.c.attempts == row.attempts,
+                tables.jobs.c.payload == row.payload,
+                tables.jobs.c.context == row.context,
             )
-            take = sa.update(table).where(due, is_as_read).values(**values)
+            take = sa.update(tables.jobs).where(self._is_due(), is_as_read).values(**values)
             try:
-                await self._wiring.store.commit(Unit(claims=(Claim(statement=take),)))
+                await self._wiring.store.commit(Unit(claims=(Claim(statement=take),), writes=writes))
             except ClaimLost:
                 continue
             if isinstance(job, Job):
                 return job
         return None
+
+    async def _next(self) -> sa.Row[Any] | None:
+        """The job whose turn it is. Each asker's oldest is found by index: how much anybody asked for costs nobody."""
+        jobs, turns = tables.jobs, tables.job_turns
+        oldest = (
+            sa.select(jobs.c.next_at)
+            .where(self._is_due(), jobs.c.asker == turns.c.asker)
+            .order_by(jobs.c.next_at)
+            .limit(1)
+            .correlate(turns)
+            .scalar_subquery()
+        )
+        whose = (
+            sa.select(turns.c.asker, turns.c.last, oldest.label("since"))
+            .where(turns.c.kind == self._worker.kind)
+            .subquery()
+        )
+        first = (
+            sa.select(whose.c.asker)
+            .where(whose.c.since.is_not(None))
+            .order_by(whose.c.last, whose.c.since, whose.c.asker)
+            .limit(1)
+            .scalar_subquery()
+        )
+        query = sa.select(jobs).where(self._is_due(), jobs.c.asker == first)
+        rows = await self._wiring.store.rows(query.order_by(jobs.c.next_at, jobs.c.key).limit(1))
+        return rows[0] if rows else None
+
+    def _is_due(self) -> sa.ColumnElement[bool]:
+        table, now = tables.jobs, self._now()
+        # A lease far in the future was taken before a clock was set back: nobody holds one for so long.
+        is_free = sa.or_(table.c.leased_until <= now, table.c.leased_until > now + 10 * self._lease)
+        # One of ours is so only if a busy loop renewed it too late, or it was asked for again meanwhile.
+        is_another = table.c.key.not_in(sorted(self._keys))
+        return sa.and_(table.c.kind == self._worker.kind, table.c.next_at <= now, is_free, is_another)
+
+    def _next_turn(self) -> sa.ScalarSelect[Any]:
+        turns = tables.job_turns.alias()
+        last = sa.func.coalesce(sa.func.max(turns.c.last), 0)
+        return sa.select(last + 1).where(turns.c.kind == self._worker.kind).scalar_subquery()
 
     def _read(self, row: sa.Row[Any]) -> Job[Any] | Unreadable:
         try:
@@ -156,6 +203,7 @@ class JobRunner:
                 payload=msgspec.json.decode(row.payload, type=self._worker.payload),
                 context=msgspec.json.decode(row.context, type=Context),
                 attempts=row.attempts,
+                asker=row.asker,
             )
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             return Unreadable(
@@ -182,6 +230,7 @@ class JobRunner:
             )
         finally:
             self._keys.discard(job.key)
+            self._ended.set()
 
     async def _do(self, job: Job[Any]) -> None:
         outcome: Outcome = DONE

@@ -63,6 +63,7 @@ jobs = sa.Table(
     LIBRARY,
     sa.Column("kind", sa.Text, primary_key=True),
     sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("asker", sa.Text, nullable=False),
     sa.Column("context", sa.LargeBinary, nullable=False),
     sa.Column("payload", sa.LargeBinary, nullable=False),
     sa.Column("attempts", sa.Integer, nullable=False),
@@ -70,6 +71,16 @@ jobs = sa.Table(
     sa.Column("reason", sa.Text),
     sa.Column("leased_by", sa.Text),
     sa.Column("leased_until", sa.Double, nullable=False),
+    sa.Index("jobs_of_askers", "kind", "asker", "next_at"),
+)
+
+job_turns = sa.Table(
+    "job_turns",
+    LIBRARY,
+    sa.Column("kind", sa.Text, primary_key=True),
+    sa.Column("asker", sa.Text, primary_key=True),
+    # The number of the last turn that the asker had, over all turns of the kind; 0 before the first.
+    sa.Column("last", sa.BigInteger, nullable=False),
 )
 
 projections = sa.Table(

@@ -114,16 +114,24 @@ class UnitOfWork:
         """Run any statement on the service's own tables within the unit."""
         self._writes.append(Run(statement=statement, parameters=parameters))
 
-    def enqueue(self, kind: str, key: str, payload: Any) -> None:
-        """Put a job into the service's own queue: it is taken up after the commit, and again after a crash."""
+    def enqueue(
+        self, kind: str, key: str, payload: Any, *, asker: str | None = None, after: float = 0.0
+    ) -> None:
+        """Put a job into the service's own queue: it is taken up after the commit, and again after a crash.
+
+        `asker` is whose turn it takes in the queue, none given: whoever acts here. It waits `after` seconds at least.
+        """
+        asker = asker or self.context.actor.id
+        self.put(tables.job_turns, keep=("last",), kind=kind, asker=asker, last=0)
         self.put(
             tables.jobs,
             kind=kind,
             key=key,
+            asker=asker,
             context=msgspec.json.encode(self.context),
             payload=msgspec.json.encode(payload),
             attempts=0,
-            next_at=shared_now(self.now),
+            next_at=shared_now(self.now) + after,
             reason=None,
             leased_by=None,
             leased_until=0.0,

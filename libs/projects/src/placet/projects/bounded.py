@@ -18,17 +18,21 @@ from typing import Any
 
 import msgspec
 
-from placet.errors import PlacetError, Refused, TooLarge, Unreadable
+from placet.errors import PlacetError, Refused, TooLarge, Unavailable, Unreadable
+from placet.projects.full_disk import told_when_full
 
 MEMORY_BYTES = 2 * 1024**3
 
-_KINDS: dict[str, type[PlacetError]] = {each.__name__: each for each in (TooLarge, Refused, Unreadable)}
+_KINDS: dict[str, type[PlacetError]] = {
+    each.__name__: each for each in (TooLarge, Refused, Unavailable, Unreadable)
+}
 
 
 async def asked(module: str, *arguments: str, memory: int, seconds: int) -> Any:
     """What a module found, in so many bytes of memory and seconds of processor time.
 
-    Raises Refused, TooLarge and Unreadable as they were raised there, and Refused for what takes more than that.
+    Raises Refused, TooLarge and Unreadable as they were raised there, Refused for what takes more than that, and
+    Unavailable where the disk has no room for what it writes.
     """
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-P", "-m", module, str(memory), str(seconds), *arguments),
@@ -50,6 +54,8 @@ async def asked(module: str, *arguments: str, memory: int, seconds: int) -> Any:
     said: dict[str, Any] = msgspec.json.decode(output)
     if "found" in said:
         return said["found"]
+    if said["kind"] == Unavailable.__name__:
+        raise Unavailable(said["detail"], fix=said["fix"], retry_after=said["after"])
     raise _KINDS[said["kind"]](said["detail"], fix=said["fix"], rule=said["rule"])
 
 
@@ -61,7 +67,8 @@ def answer(arguments: Sequence[str], find: Callable[[Sequence[str]], Any]) -> No
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     said: dict[str, Any]
     try:
-        said = {"found": find(others)}
+        with told_when_full():
+            said = {"found": find(others)}
     except MemoryError:
         said = _in_words(_too_much(f"{int(memory) // 1024**2} MiB of memory"))
     except tuple(_KINDS.values()) as error:
@@ -73,7 +80,8 @@ def _in_words(error: PlacetError) -> dict[str, Any]:
     kind = next(name for name, each in _KINDS.items() if isinstance(error, each))
     # A file's name may hold bytes that are no text.
     detail = error.detail.encode(errors="replace").decode()
-    return {"kind": kind, "detail": detail, "fix": error.fix, "rule": error.rule}
+    after = error.retry_after if isinstance(error, Unavailable) else None
+    return {"kind": kind, "detail": detail, "fix": error.fix, "rule": error.rule, "after": after}
 
 
 def _too_much(what: str) -> Refused:

@@ -169,7 +169,7 @@ def _look_at_model(folder: Path, manifest: Manifest, files: dict[str, Path]) -> 
 
 def _is_called_python(said: Model) -> bool:
     """By its manifest and its own name: what keeps it from being a model is in its code then, not in what it is."""
-    return said.format == PYTHON and PurePosixPath(said.path).suffix == ".py"
+    return _meant_format(said) == PYTHON and PurePosixPath(said.path).suffix == ".py"
 
 
 def _model(manifest: Manifest, look: _Look, files: dict[str, Path]) -> Facts:
@@ -199,6 +199,11 @@ def _artifact(loaded: Served, files: dict[str, Path]) -> tuple[str, list[Path]]:
     return (folder / MLMODEL).as_posix(), whole
 
 
+def _meant_format(said: Model) -> str:
+    """The format that its manifest names, or the one that was probably meant."""
+    return _nearest_format(said.format) or said.format
+
+
 def _nearest_format(name: str) -> str:
     """The format that was probably meant by a name that is none; empty for one that is, and for what is like none."""
     known = {MLFLOW, *(row.name for row in FORMATS)}
@@ -220,7 +225,7 @@ def _problems(said: Model, loaded: Served, files: dict[str, Path]) -> list[str]:
     """What keeps the model server from serving the Python that the model consists of, or needs."""
     if loaded.function is not None:
         return [*_other_python(loaded.function), *loaded.function.problems]
-    if loaded.format == PYTHON:
+    if loaded.format == PYTHON or _is_called_python(said):
         code = read_python(files[loaded.path])
         return list(code.problems) if code else [no_python(files[loaded.path])]
     if loaded.serialization != SAFETENSORS:

@@ -40,20 +40,22 @@ async def on_release_cleared(heard: Heard[ReleaseCleared], work: UnitOfWork, por
         asked = BuildJob(
             project=cleared.project, release=cleared.release, source=cleared.source, command=cleared.command
         )
-        await _answer(asked, cleared.image, work, ports)
+        await _answer(asked, cleared.image, cleared.asker, work, ports)
 
 
 async def on_resources_reserved(heard: Heard[ResourcesReserved], work: UnitOfWork, ports: Ports) -> None:
     reserved = heard.data
     asked = BuildJob(project=reserved.project, release=reserved.release, source=reserved.source)
-    await _answer(asked, reserved.image, work, ports)
+    await _answer(asked, reserved.image, reserved.asker, work, ports)
 
 
 async def on_token_revoked(heard: Heard[TokenRevoked], work: UnitOfWork, ports: Ports) -> None:
     work.put(p.revoked_tokens, token=heard.data.token)
 
 
-async def _answer(asked: BuildJob, wanted: str | None, work: UnitOfWork, ports: Ports) -> None:
+async def _answer(
+    asked: BuildJob, wanted: str | None, asker: str | None, work: UnitOfWork, ports: Ports
+) -> None:
     project, release, source = asked.project, asked.release, asked.source
     known = await _known(source, wanted, ports)
     if known is not None:
@@ -65,7 +67,7 @@ async def _answer(asked: BuildJob, wanted: str | None, work: UnitOfWork, ports: 
     accept = Accept(project=project, release=release, source=source, image=wanted)
     happened = await work.decide(RELEASE, stream(project, release), accept)
     if any(isinstance(event, BuildAccepted) for event in happened):
-        work.enqueue(BUILD, f"{project}/{release}", asked)
+        work.enqueue(BUILD, f"{project}/{release}", asked, asker=asker)
 
 
 async def _known(source: str, wanted: str | None, ports: Ports) -> KnownImage | None:

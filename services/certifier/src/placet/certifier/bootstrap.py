@@ -8,7 +8,7 @@ from datetime import timedelta
 from placet.certifier.adapters.policy_engine import PolicyRules
 from placet.certifier.adapters.registry_notary import RegistryNotary
 from placet.certifier.adapters.registry_sources import RegistrySources
-from placet.certifier.handlers import examine_worker
+from placet.certifier.handlers import workers
 from placet.certifier.ports import Ports
 from placet.certifier.queries import GrantedExceptions
 from placet.certifier.settings import CertifierSettings
@@ -47,6 +47,6 @@ async def build(settings: CertifierSettings, wiring: Wiring, ports: Ports | None
         hears=frozenset(contract_of(event).producer for event in HEARS),
         says=SAYS,
         reaction=reaction(ports),
-        workers=(examine_worker(ports, wiring.clock),),
+        workers=workers(ports, wiring.clock),
         close=tuple(close),
     )

@@ -27,6 +27,7 @@ class Asked:
     command: Goal
     source: str
     image: str | None
+    asker: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,6 +122,7 @@ def decide(command: Command, state: State) -> Sequence[Happened]:
                     access=declared.access,
                     trial=declared.trial,
                     dockerfile=declared.dockerfile,
+                    asker=asked.asker,
                     policies=command.policies,
                     verdicts=command.verdicts,
                     exceptions=command.exceptions,
@@ -181,6 +183,7 @@ def evolve(state: State, event: Happened) -> State:
                     command=event.command,
                     source=event.source,
                     image=event.image,
+                    asker=event.asker,
                 )
             )
         case ReleaseRefused(), _:

@@ -1,9 +1,14 @@
 """A release was asked for, an image was indexed: judge it.
 
 Examining a source may take long, so it is a job. Judging an image is short and happens in its handler.
+
+A trial is judged after all that was asked for before it, however long that takes to be examined: it must not take the
+place of a release that people answer for.
 """
 
 from __future__ import annotations
+
+from typing import Literal
 
 import msgspec
 import sqlalchemy as sa
@@ -32,6 +37,9 @@ from placet.events.contracts.indexer import ImageIndexed, ImageVanished
 from placet.events.contracts.shapes import Command, Stage, Verdict
 
 EXAMINE = "examine"
+AWAIT_EARLIER = "await earlier releases"
+LOOK_AGAIN = 1.0
+"""Seconds between looks of a trial that waits for earlier releases to be judged."""
 
 
 class ExamineJob(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +48,14 @@ class ExamineJob(msgspec.Struct, frozen=True, kw_only=True):
     command: Command
     source: str
     image: str | None
+
+
+class Examined(msgspec.Struct, frozen=True, kw_only=True):
+    """A source that was looked at and is still to be judged. `declared` is none where it could not be read."""
+
+    wanted: ExamineJob
+    declared: Declared | None
+    judgement: Judgement
 
 
 async def on_deploy_requested(heard: Heard[DeployRequested], work: UnitOfWork, ports: Ports) -> None:
@@ -51,7 +67,11 @@ async def on_deploy_requested(heard: Heard[DeployRequested], work: UnitOfWork, p
         source=asked.source,
         image=asked.image,
     )
-    work.enqueue(EXAMINE, f"{asked.project}/{asked.release}", job)
+    work.enqueue(EXAMINE, f"{asked.project}/{asked.release}", job, asker=heard.event.actor.id)
+
+
+def workers(ports: Ports, clock: Clock) -> tuple[Worker[ExamineJob], Worker[Examined]]:
+    return examine_worker(ports, clock), _await_earlier_worker()
 
 
 def examine_worker(ports: Ports, clock: Clock) -> Worker[ExamineJob]:
@@ -67,12 +87,10 @@ def examine_worker(ports: Ports, clock: Clock) -> Worker[ExamineJob]:
             in_force = await ports.exceptions.in_force(wanted.project, wanted.source, clock.now())
             facts = _of_project(evidence.facts, wanted.project)
             judgement = await ports.rules.judge("submit", facts, in_force)
-        return _judged(wanted, declared, judgement)
+        return _judged(Examined(wanted=wanted, declared=declared, judgement=judgement), job.asker)
 
     def gave_up(job: Job[ExamineJob], reason: str) -> Finish:
-        why = Refused(f"the source could not be examined: {reason}", fix="when that is mended, deploy again")
-        verdict = _unjudged("source.readable", "submit", why)
-        return _judged(job.payload, None, Judgement(policies=(), verdicts=(verdict,)))
+        return _judged(_given_up(job.payload, reason), job.asker)
 
     return Worker(kind=EXAMINE, payload=ExamineJob, run=run, gave_up=gave_up)
 
@@ -82,19 +100,44 @@ def _of_project(facts: Facts, name: str) -> Facts:
     return {**facts, "project": {**facts.get("project", {}), "name": name}}
 
 
-def _judged(wanted: ExamineJob, declared: Declared | None, judgement: Judgement) -> Finish:
+def _await_earlier_worker() -> Worker[Examined]:
+    async def run(job: Job[Examined]) -> Finish:
+        return _judged(job.payload, job.asker)
+
+    def gave_up(job: Job[Examined], reason: str) -> Finish:
+        return _judged(_given_up(job.payload.wanted, reason), job.asker)
+
+    return Worker(kind=AWAIT_EARLIER, payload=Examined, run=run, gave_up=gave_up)
+
+
+def _given_up(wanted: ExamineJob, reason: str) -> Examined:
+    why = Refused(f"the source could not be examined: {reason}", fix="when that is mended, deploy again")
+    verdict = _unjudged("source.readable", "submit", why)
+    return Examined(wanted=wanted, declared=None, judgement=Judgement(policies=(), verdicts=(verdict,)))
+
+
+def _judged(examined: Examined, asker: str) -> Finish:
+    """Judge it, unless it is a trial that has to know first what becomes of the releases before it."""
+    wanted, declared, judgement = examined.wanted, examined.declared, examined.judgement
     asked = Asked(
         project=wanted.project,
         release=wanted.release,
         command=wanted.command,
         source=wanted.source,
         image=wanted.image,
+        asker=asker,
     )
 
     async def finish(work: UnitOfWork) -> None:
         verdicts = judgement.verdicts
-        if declared is not None and declared.trial and await _is_answered_for(work, asked):
-            verdicts = (*verdicts, _no_trial_of(asked.project))
+        if declared is not None and declared.trial and not forbidden(verdicts):
+            match await _before(work, asked):
+                case "unknown":
+                    key = f"{asked.project}/{asked.release}"
+                    work.enqueue(AWAIT_EARLIER, key, examined, asker=asker, after=LOOK_AGAIN)
+                    return
+                case "answered for":
+                    verdicts = (*verdicts, _no_trial_of(asked.project))
         command = JudgeSource(
             asked=asked,
             declared=declared,
@@ -107,13 +150,18 @@ def _judged(wanted: ExamineJob, declared: Declared | None, judgement: Judgement)
     return finish
 
 
-async def _is_answered_for(work: UnitOfWork, asked: Asked) -> bool:
-    """Whether a release of the project was cleared before that is no trial."""
+async def _before(work: UnitOfWork, asked: Asked) -> Literal["answered for", "trials", "unknown"]:
+    """What the project's earlier releases are: all of them were heard of, and a judgement stays as it is.
+
+    Later ones need not be looked at: whoever asked last wins, and that is them.
+    """
     for release in range(asked.release - 1, 0, -1):
-        for event in await work.history(stream(asked.project, release)):
-            if isinstance(event, ReleaseCleared) and not event.trial:
-                return True
-    return False
+        history = await work.history(stream(asked.project, release))
+        if not history:
+            return "unknown"
+        if any(isinstance(event, ReleaseCleared) and not event.trial for event in history):
+            return "answered for"
+    return "trials"
 
 
 def _no_trial_of(project: str) -> Verdict:

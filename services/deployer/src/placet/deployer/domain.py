@@ -26,7 +26,7 @@ from placet.events.contracts.deployer import (
     ResourcesReserved,
     StartAccepted,
 )
-from placet.events.contracts.shapes import Resources
+from placet.events.contracts.shapes import Resources, Sample
 from placet.events.decider import Decider
 
 # Room: what the platform has to give, and who holds how much of it.
@@ -125,6 +125,7 @@ class Starting:
     image: str
     repository: str
     certificate: str
+    trial: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,6 +143,10 @@ class Live:
     certificate: str
     url: str
     endpoint: str
+    sample: Sample = "none"
+    trial: bool = False
+    diverged: bool = False
+    """It does not run as it should, and nobody has seen it mended yet."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,6 +205,7 @@ class Reserve:
     room: Room
     until: str
     runs_here: bool = True
+    asker: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -234,6 +240,7 @@ class AcceptStart:
     certificate: str
     resources: Resources
     room: Room
+    trial: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -249,13 +256,14 @@ class RejectStart:
 
 @dataclass(frozen=True, kw_only=True)
 class ReportStarted:
-    """It answered its sample request, and the route points to it; or it listens elsewhere now."""
+    """It answered its sample request, if it has one, and the route points to it; or it listens elsewhere now."""
 
     project: str
     release: int
     request: int
     url: str
     endpoint: str
+    sample: Sample = "none"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -276,6 +284,15 @@ class ReportDiverged:
     project: str
     release: int
     why: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportMended:
+    """The live release is ready where it listens, and its route points there."""
+
+    project: str
+    release: int
+    endpoint: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -317,6 +334,7 @@ Command = (
     | ReportStarted
     | ReportFailed
     | ReportDiverged
+    | ReportMended
     | GiveUp
     | Stop
     | Delete
@@ -364,6 +382,11 @@ def decide(command: Command, project: Project) -> Sequence[Happened]:
             if not _is_live(project, command.release):
                 return []
             return [ModelDiverged(project=command.project, release=command.release, why=command.why)]
+        case ReportMended():
+            live = project.live
+            if live is None or live.release != command.release or not live.diverged:
+                return []
+            return [_as_it_is(command.project, replace(live, endpoint=command.endpoint))]
         case GiveUp():
             live = project.live
             if live is None or live.release != command.release:
@@ -406,6 +429,7 @@ def _reserve(command: Reserve, project: Project) -> Sequence[Happened]:
         image=command.image,
         resources=command.resources,
         until=command.until,
+        asker=command.asker,
     )
     return [reserved]
 
@@ -419,8 +443,12 @@ def _accept(command: AcceptStart, project: Project) -> Sequence[Happened]:
         return [_failed(command, command.request, why, "deploy it again")]
     if command.request <= project.asked:
         return [_overtaken(command)]
-    if live is not None and live.release == command.release:
+    if live is not None and live.release == command.release and not live.diverged:
         return [_as_it_is(command.project, replace(live, request=command.request))]
+    if command.trial and any(each is not None and not each.trial for each in (live, starting)):
+        why = f"release {command.release} is a trial, and {command.project} has a release that people answer for"
+        fix = f"stop {command.project} first, or deploy the trial under another name"
+        return [_failed(command, command.request, why, fix)]
     asked, room = Amount.of(command.resources), command.room.without(command.project, command.release)
     if project.reservation(command.release) is None and not asked.fits(room.free):
         return [_no_room(command, asked, room)]
@@ -431,6 +459,7 @@ def _accept(command: AcceptStart, project: Project) -> Sequence[Happened]:
         repository=command.repository,
         certificate=command.certificate,
         request=command.request,
+        trial=command.trial,
     )
     return [accepted]
 
@@ -446,6 +475,7 @@ def _started(command: ReportStarted, project: Project) -> Sequence[Happened]:
             url=command.url,
             endpoint=command.endpoint,
             request=command.request,
+            sample=command.sample,
         )
         return [started]
     if live is not None and live.request == command.request:
@@ -463,6 +493,7 @@ def _as_it_is(project: str, live: Live) -> ModelStarted:
         url=live.url,
         endpoint=live.endpoint,
         request=live.request,
+        sample=live.sample,
     )
 
 
@@ -524,6 +555,7 @@ def evolve(project: Project, event: Happened) -> Project:
                 image=event.image,
                 repository=event.repository,
                 certificate=event.certificate,
+                trial=event.trial,
             )
             return replace(
                 project,
@@ -532,16 +564,18 @@ def evolve(project: Project, event: Happened) -> Project:
                 starting=starting,
             )
         case ModelStarted():
-            live = Live(
+            started = Live(
                 release=event.release,
                 request=event.request,
                 image=event.image,
                 certificate=event.certificate,
                 url=event.url,
                 endpoint=event.endpoint,
+                sample=event.sample,
+                trial=_is_trial(project, event),
             )
             later = project.starting if _is_after(project.starting, event.request) else None
-            return replace(project, asked=max(project.asked, event.request), starting=later, serving=live)
+            return replace(project, asked=max(project.asked, event.request), starting=later, serving=started)
         case ModelFailed():
             given_up = project.live is not None and project.live.request == event.request
             ended = project.starting is not None and project.starting.request == event.request
@@ -561,12 +595,21 @@ def evolve(project: Project, event: Happened) -> Project:
             held = Quarantined(release=event.release, certificate=event.certificate)
             return replace(project, serving=held)
         case ModelDiverged():
-            return project
+            live = project.live
+            if live is None or live.release != event.release:
+                return project
+            return replace(project, serving=replace(live, diverged=True))
     assert_never(event)
 
 
 def _without(project: Project, release: int) -> tuple[Reservation, ...]:
     return tuple(each for each in project.reserved if each.release != release)
+
+
+def _is_trial(project: Project, event: ModelStarted) -> bool:
+    """Whether what started is one, which was said when the start of that release was accepted."""
+    same = (each for each in (project.starting, project.live) if each and each.release == event.release)
+    return any(each.trial for each in same)
 
 
 def _is_after(starting: Starting | None, request: int) -> bool:

@@ -58,6 +58,8 @@ async def on_release_cleared(
         access=said.access,
         resources=said.resources,
         dockerfile=said.dockerfile,
+        trial=said.trial,
+        asker=said.asker,
     )
     work.put(
         p.releases,
@@ -69,6 +71,8 @@ async def on_release_cleared(
         access=cleared.access,
         resources=msgspec.json.encode(cleared.resources),
         dockerfile=cleared.dockerfile,
+        trial=cleared.trial,
+        asker=cleared.asker,
     )
     known = await queries.known(placements.reads, said.project, said.release)
     if known.request is not None:
@@ -110,7 +114,7 @@ async def on_certificate_issued(
     )
     if said.command == "deploy":
         known = await queries.known(placements.reads, said.project, said.release)
-        await accept(work, placements, known, certified, known.request or 0)
+        await accept(work, placements, known, certified, known.request or 0, asker=known.asker)
 
 
 async def on_start_requested(
@@ -119,8 +123,9 @@ async def on_start_requested(
     asked = heard.data
     request = await _count_request(work, placements, asked.project)
     known = await queries.known(placements.reads, asked.project, asked.release)
+    asker = heard.event.actor.id
     if known.certified is not None:
-        await accept(work, placements, known, known.certified, request)
+        await accept(work, placements, known, known.certified, request, asker=asker)
         return
     waiting = AwaitCertificate(
         project=asked.project,
@@ -128,7 +133,7 @@ async def on_start_requested(
         request=request,
         until=work.now.timestamp() + CERTIFICATE_WITHIN,
     )
-    work.enqueue(AWAIT_CERTIFICATE, f"{asked.project}/{request}", waiting)
+    work.enqueue(AWAIT_CERTIFICATE, f"{asked.project}/{request}", waiting, asker=asker)
 
 
 async def on_stop_requested(
@@ -136,7 +141,7 @@ async def on_stop_requested(
 ) -> None:
     project = heard.data.project
     request = await _count_request(work, placements, project)
-    await placements.decide(work, Stop(project=project, request=request))
+    await placements.decide(work, Stop(project=project, request=request), asker=heard.event.actor.id)
     # Before anybody hears that it stopped, nobody reaches it any more.
     await ports.router.unroute(project)
 
@@ -146,7 +151,7 @@ async def on_delete_requested(
 ) -> None:
     project = heard.data.project
     request = await _count_request(work, placements, project)
-    await placements.decide(work, Delete(project=project, request=request))
+    await placements.decide(work, Delete(project=project, request=request), asker=heard.event.actor.id)
     await ports.router.unroute(project)
 
 
@@ -157,12 +162,18 @@ async def on_token_revoked(
 
 
 async def accept(
-    work: UnitOfWork, placements: Placements, known: Known, certified: Certified, request: int
+    work: UnitOfWork,
+    placements: Placements,
+    known: Known,
+    certified: Certified,
+    request: int,
+    *,
+    asker: str | None,
 ) -> Sequence[Happened]:
     """Accept the start of a certified release, for a deploy's own request or a later one."""
     cleared = known.cleared
     if cleared is None:
-        return await placements.decide(work, _never_cleared(known, request))
+        return await placements.decide(work, _never_cleared(known, request), asker=asker)
 
     def command(room: Room) -> AcceptStart:
         return AcceptStart(
@@ -175,9 +186,10 @@ async def accept(
             certificate=certified.certificate,
             resources=cleared.resources,
             room=room,
+            trial=cleared.trial,
         )
 
-    return await placements.decide_in_room(work, command)
+    return await placements.decide_in_room(work, command, asker=asker)
 
 
 async def _reserve(
@@ -198,9 +210,10 @@ async def _reserve(
             room=room,
             until=until,
             runs_here=placements.has_containers or not cleared.dockerfile,
+            asker=cleared.asker,
         )
 
-    await placements.decide_in_room(work, command)
+    await placements.decide_in_room(work, command, asker=cleared.asker)
 
 
 async def _count_request(work: UnitOfWork, placements: Placements, project: str) -> int:

@@ -42,6 +42,7 @@ from placet.deployer.remedies import remedy
 from placet.deployer.samples import difference
 from placet.errors import PlacetError, Refused, Unavailable, Unreadable
 from placet.events import Clock, Finish, Job, UnitOfWork, Worker
+from placet.events.contracts.shapes import Sample
 from placet.events.store import EventStore
 
 log = logging.getLogger(__name__)
@@ -92,11 +93,12 @@ class Jobs:
         payload = job.payload
         known = await queries.known(self.placements.reads, payload.project, payload.release)
         try:
-            instance = await self._bring_up(known, payload.request)
+            brought_up = await self._bring_up(known, payload.request)
         except (Refused, Unreadable) as error:
-            return self._finish(_failure(payload, error))
-        if instance is None:  # overtaken; deciding says so
-            return self._finish(_failure(payload, Refused("a later request overtook it")))
+            return self._finish(_failure(payload, error), job.asker)
+        if brought_up is None:  # overtaken; deciding says so
+            return self._finish(_failure(payload, Refused("a later request overtook it")), job.asker)
+        instance, sample = brought_up
         url = f"{self.public_url}/models/{payload.project}"
         return self._finish(
             ReportStarted(
@@ -105,24 +107,26 @@ class Jobs:
                 request=payload.request,
                 url=url,
                 endpoint=instance.endpoint,
-            )
+                sample=sample,
+            ),
+            job.asker,
         )
 
-    async def _bring_up(self, known: Known, request: int) -> Instance | None:
-        """The instance, ready and routed; None if a later request was made meanwhile."""
+    async def _bring_up(self, known: Known, request: int) -> tuple[Instance, Sample] | None:
+        """The instance, ready and routed, and what it was asked; None if a later request was made meanwhile."""
         await self._verify(known)
         async with self._turns[known.project]:
             if not await self._is_wanted(known.project, request):
                 return None
             instance = await self.ports.host.start(_spec(known))
         await self._until_ready(instance)
-        await self._ask_sample(known, instance)
+        sample = await self._ask_sample(known, instance)
         await self._must_fit(known, instance)
         async with self._turns[known.project]:
             if not await self._is_wanted(known.project, request):
                 return None
             await self.ports.router.route(known.project, instance.endpoint, access=_access(known))
-        return instance
+        return instance, sample
 
     async def _verify(self, known: Known) -> None:
         if known.cleared is None or known.certified is None:
@@ -150,11 +154,11 @@ class Jobs:
                 raise await self._in_vain(instance, why)
             await asyncio.sleep(ASK_EVERY)
 
-    async def _ask_sample(self, known: Known, instance: Instance) -> None:
+    async def _ask_sample(self, known: Known, instance: Instance) -> Sample:
         assert known.certified is not None  # noqa: S101 - verified before anything was started
         sample = await self.ports.images.sample(known.certified.repository, known.certified.image)
         if sample is None:
-            return
+            return "none"
         try:
             answer = await self.ports.probe.predict(instance.endpoint, sample.request)
         except Refused as refusal:
@@ -167,6 +171,7 @@ class Jobs:
                 f"the sample answer does not match: {wrong}",
                 fix="correct the sample's response or the model, then deploy again",
             )
+        return "answered"
 
     async def _must_fit(self, known: Known, instance: Instance) -> None:
         """Before it serves: later it would only be ended, again and again."""
@@ -192,39 +197,33 @@ class Jobs:
         return starting is not None and starting.request == request
 
     def _start_gave_up(self, job: Job[Start], reason: str) -> Finish:
-        return self._finish(_failure(job.payload, Refused(reason, fix="see the deployer's log")))
+        return self._finish(_failure(job.payload, Refused(reason, fix="see the deployer's log")), job.asker)
 
     # Settling.
 
     async def settle(self, job: Job[Settle]) -> Finish:
         """Route what is live, end what is not wanted, and mend if that was said. Repeating it changes nothing."""
         project = job.payload.project
-        moved = None
         state = await self._state(project)
         if state.live is None:
             await self.ports.router.unroute(project)
         else:
-            moved = await self._keep_serving(project, state.live, mend=job.payload.mend)
+            await self._keep_serving(project, state.live, mend=job.payload.mend)
         await self._clear_away(project)
-        return _nothing if moved is None else self._finish(moved)
+        return _nothing
 
-    async def _keep_serving(self, project: str, live: Live, *, mend: bool) -> ReportStarted | None:
-        """Route the live release, started again first if it ended. Says where it listens if that is elsewhere now."""
+    async def _keep_serving(self, project: str, live: Live, *, mend: bool) -> None:
+        """Route the live release, started again first if it ended. That it is ready then, `reconcile` says."""
         known = await queries.known(self.placements.reads, project, live.release)
         async with self._turns[project]:
             if (await self._state(project)).live != live:
-                return None
+                return
             endpoint = live.endpoint
             if mend:
                 endpoint = (await self.ports.host.start(_spec(known, endpoint=endpoint))).endpoint
             routes = await self.ports.router.routes()
             if routes is None or routes.get(project) != endpoint:
                 await self.ports.router.route(project, endpoint, access=_access(known))
-        if endpoint == live.endpoint:
-            return None
-        return ReportStarted(
-            project=project, release=live.release, request=live.request, url=live.url, endpoint=endpoint
-        )
 
     async def _clear_away(self, project: str) -> None:
         """End what left its route, after those who were on their way have arrived, and old logs."""
@@ -256,15 +255,16 @@ class Jobs:
         if certified is None:
             if self.clock.now().timestamp() < payload.until:
                 raise Unavailable(f"no certificate of {payload.project} was heard of yet")
-            return self._finish(_rejection(payload))
+            return self._finish(_rejection(payload), job.asker)
 
         async def finish(work: UnitOfWork) -> None:
-            await accept(work, self.placements, known, certified, payload.request)
+            await accept(work, self.placements, known, certified, payload.request, asker=job.asker)
 
         return finish
 
     def _await_gave_up(self, job: Job[AwaitCertificate], reason: str) -> Finish:
-        return self._finish(replace(_rejection(job.payload), why=reason, fix="see the deployer's log"))
+        rejection = replace(_rejection(job.payload), why=reason, fix="see the deployer's log")
+        return self._finish(rejection, job.asker)
 
     # Both.
 
@@ -272,9 +272,9 @@ class Jobs:
         recorded = await self.store.read(stream(project))
         return PROJECT.fold(each.data for each in recorded)
 
-    def _finish(self, command: Command) -> Finish:
+    def _finish(self, command: Command, asker: str) -> Finish:
         async def finish(work: UnitOfWork) -> None:
-            await self.placements.decide(work, command)
+            await self.placements.decide(work, command, asker=asker)
 
         return finish
 

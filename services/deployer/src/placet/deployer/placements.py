@@ -79,29 +79,31 @@ class Placements:
     reservation: timedelta
     has_containers: bool = False
 
-    async def decide(self, work: UnitOfWork, command: Command) -> Sequence[Happened]:
-        """Decide what takes no room."""
-        return await self._stage(work, command)
+    async def decide(
+        self, work: UnitOfWork, command: Command, *, asker: str | None = None
+    ) -> Sequence[Happened]:
+        """Decide what takes no room. What is to be done then takes a turn of `asker`'s, of the project's if none."""
+        return await self._stage(work, command, asker)
 
     async def decide_in_room(
-        self, work: UnitOfWork, command: Callable[[Room], Command]
+        self, work: UnitOfWork, command: Callable[[Room], Command], *, asker: str | None = None
     ) -> Sequence[Happened]:
         """Decide what may take room, on the room as it is."""
         room, number = await queries.room(self.reads, self.total)
         asked = command(room)
         before: Project = await work.state(PROJECT, stream(asked.project))
-        happened = await self._stage(work, asked)
+        happened = await self._stage(work, asked, asker)
         after: Project = await work.state(PROJECT, stream(asked.project))
         if after.holds - before.holds:
             work.run(_move_on(number))
         return happened
 
-    async def _stage(self, work: UnitOfWork, command: Command) -> Sequence[Happened]:
+    async def _stage(self, work: UnitOfWork, command: Command, asker: str | None) -> Sequence[Happened]:
         happened = await work.decide(PROJECT, stream(command.project), command)
         if happened:
             await _keep_holdings(work, command.project)
         for event in happened:
-            _enqueue_what_follows(work, event)
+            _enqueue_what_follows(work, event, asker or command.project)
         return happened
 
 
@@ -109,20 +111,23 @@ async def _keep_holdings(work: UnitOfWork, project: str) -> None:
     """From the stream's state alone: rows read at another moment may know of less than the state does."""
     state: Project = await work.state(PROJECT, stream(project))
     work.run(sa.delete(p.holdings).where(p.holdings.c.project == project))
+    live = state.live
     for release in sorted(state.holds):
         reservation = state.reservation(release)
+        is_live = live is not None and live.release == release
         work.put(
             p.holdings,
             project=project,
             release=release,
             until=reservation.until if reservation else None,
-            is_live=state.live is not None and state.live.release == release,
+            is_live=is_live,
+            is_diverged=is_live and live is not None and live.diverged,
         )
 
 
-def settle(work: UnitOfWork, job: Settle) -> None:
+def settle(work: UnitOfWork, job: Settle, *, asker: str | None) -> None:
     """Enqueue it beside those that are under way: to replace one would end it, and it may be waiting for a drain."""
-    work.enqueue(SETTLE, f"{job.project}/{work.new_id()}", job)
+    work.enqueue(SETTLE, f"{job.project}/{work.new_id()}", job, asker=asker or job.project)
 
 
 def _move_on(number: int) -> sa.Executable:
@@ -133,11 +138,11 @@ def _move_on(number: int) -> sa.Executable:
     return sa.update(table).values(number=sa.case((table.c.number == number, number + 1), else_=sa.null()))
 
 
-def _enqueue_what_follows(work: UnitOfWork, event: Happened) -> None:
+def _enqueue_what_follows(work: UnitOfWork, event: Happened, asker: str) -> None:
     match event:
         case StartAccepted(project=project, release=release, request=request):
             job = Start(project=project, release=release, request=request)
-            work.enqueue(START, f"{project}/{request}", job)
+            work.enqueue(START, f"{project}/{request}", job, asker=asker)
         case (
             ModelStarted(project=project)
             | ModelFailed(project=project)
@@ -145,6 +150,6 @@ def _enqueue_what_follows(work: UnitOfWork, event: Happened) -> None:
             | ModelDeleted(project=project)
             | ModelQuarantined(project=project)
         ):
-            settle(work, Settle(project=project))
+            settle(work, Settle(project=project), asker=asker)
         case _:
             return

@@ -36,6 +36,8 @@ releases = sa.Table(
     sa.Column("access", sa.Text),
     sa.Column("resources", sa.LargeBinary),
     sa.Column("dockerfile", sa.Boolean),
+    sa.Column("trial", sa.Boolean),
+    sa.Column("asker", sa.Text),
     # From its certificate.
     sa.Column("certificate", sa.Text),
     sa.Column("image", sa.Text),
@@ -51,6 +53,7 @@ holdings = sa.Table(
     sa.Column("release", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("until", sa.Text),
     sa.Column("is_live", sa.Boolean, nullable=False),
+    sa.Column("is_diverged", sa.Boolean, nullable=False),
 )
 
 room_taken = sa.Table(

@@ -32,7 +32,7 @@ class Certified:
 @dataclass(frozen=True, kw_only=True)
 class Cleared:
     """What a clearance said of a release. `image` is set where an existing one was chosen; `dockerfile`: it is one
-    of the project's own making."""
+    of the project's own making. `asker` is who asked for it."""
 
     command: str
     source: str
@@ -40,6 +40,8 @@ class Cleared:
     access: str
     resources: Resources
     dockerfile: bool = False
+    trial: bool = False
+    asker: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +54,11 @@ class Known:
     correlation: str | None = None
     cleared: Cleared | None = None
     certified: Certified | None = None
+
+    @property
+    def asker(self) -> str | None:
+        """Whose turn it takes to run it."""
+        return self.cleared.asker if self.cleared else None
 
 
 async def known(reads: Reads, project: str, release: int) -> Known:
@@ -98,6 +105,12 @@ async def live(reads: Reads) -> Sequence[Known]:
     return [_known(row) for row in await reads.rows(query.order_by(p.releases.c.project))]
 
 
+async def diverged(reads: Reads) -> Sequence[Known]:
+    """The live releases that nobody has seen mended yet, since they were said to have diverged."""
+    query = sa.select(p.releases).join(p.holdings, _IS_SAME).where(p.holdings.c.is_diverged)
+    return [_known(row) for row in await reads.rows(query.order_by(p.releases.c.project))]
+
+
 async def watched(reads: Reads, project: str) -> Watched | None:
     rows = await reads.rows(sa.select(p.observed.c.watched).where(p.observed.c.project == project))
     return msgspec.json.decode(rows[0].watched, type=Watched) if rows else None
@@ -121,6 +134,8 @@ def _known(row: sa.Row[Any]) -> Known:
             access=row.access,
             resources=_resources(row),
             dockerfile=bool(row.dockerfile),
+            trial=bool(row.trial),
+            asker=row.asker,
         )
     if row.certificate is not None:
         certified = Certified(

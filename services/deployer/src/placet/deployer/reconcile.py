@@ -1,12 +1,13 @@
 """Compares what should run with what runs, again and again, and says `model.diverged` before it is mended.
 
 Also here, since they come with time and not with a message: reservations that end, certificates that end. What
-is mended is `settle`'s; a model that dies again and again is given up and taken off its route. How often one
-died is remembered only while this process lives.
+is mended is `settle`'s, and told (`model.started`) once it is ready; a model that dies again and again is given up and
+taken off its route. How often one died is remembered only while this process lives.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -20,6 +21,7 @@ from placet.deployer.domain import (
     GiveUp,
     Quarantine,
     ReportDiverged,
+    ReportMended,
     in_mebibytes,
     stream,
 )
@@ -75,6 +77,7 @@ class Reconciliation:
                 await self._quarantine(known, known.certified)
             else:
                 await self._compare(known, instances, routes)
+        await self._tell_what_is_mended(instances, routes)
         await self._end_what_nobody_wants(instances, routes)
 
     async def _end_reservations(self, now: datetime) -> None:
@@ -140,9 +143,33 @@ class Reconciliation:
         async def diverge(work: UnitOfWork) -> None:
             diverged = ReportDiverged(project=known.project, release=known.release, why=why)
             if await self.placements.decide(work, diverged):
-                settle(work, Settle(project=known.project, mend=True))
+                settle(work, Settle(project=known.project, mend=True), asker=known.asker)
 
         await self._transact(known, diverge)
+
+    async def _tell_what_is_mended(
+        self, instances: Mapping[str, Instance], routes: Mapping[str, str] | None
+    ) -> None:
+        """What runs again does not serve before it is loaded. All are asked at once: each may take long to say no."""
+        running = [
+            (known, instance)
+            for known in await queries.diverged(self.placements.reads)
+            if (instance := instances.get(instance_id(known.project, known.release))) is not None
+            and instance.is_running
+            and (routes is None or routes.get(known.project) == instance.endpoint)
+        ]
+        ready = await asyncio.gather(
+            *(self.ports.probe.is_ready(instance.endpoint) for _, instance in running)
+        )
+        for known, instance in (each for each, is_ready in zip(running, ready, strict=True) if is_ready):
+            mended = ReportMended(project=known.project, release=known.release, endpoint=instance.endpoint)
+
+            async def tell(
+                work: UnitOfWork, mended: ReportMended = mended, asker: str | None = known.asker
+            ) -> None:
+                await self.placements.decide(work, mended, asker=asker)
+
+            await self._transact(known, tell)
 
     async def _give_up(self, known: Known, why: str) -> None:
         words = await self.ports.host.last_words(instance_id(known.project, known.release))
@@ -180,7 +207,7 @@ class Reconciliation:
             del self._unwanted[project]
 
             async def end(work: UnitOfWork, project: str = project) -> None:
-                settle(work, Settle(project=project))
+                settle(work, Settle(project=project), asker=None)
 
             await self._transact(Known(project=project, release=0), end)
 

@@ -40,6 +40,7 @@ from placet.gateway.ports import Ports
 from placet.gateway.queries import CertificateState, ImageSearch, Measure, Queries
 from placet.gateway.uploads import ARCHIVE, FILE, FORM, receive
 from placet.projects import FORMATS, PROJECT_PATTERN, RESERVED_NAME, Limits
+from placet.projects.full_disk import told_when_full
 from placet.rules import Verdict
 
 DIGEST = r"^sha256:[0-9a-f]{64}$"
@@ -139,7 +140,7 @@ def router(
         known = await queries.source(wanted)
         if known is not None and await ports.sources.has(wanted):
             return JSONResponse(_source(known.source, known.size, known.project, known.files))
-        with tempfile.TemporaryDirectory(prefix="placet-source-") as folder:
+        with told_when_full(), tempfile.TemporaryDirectory(prefix="placet-source-") as folder:
             archive = Path(folder) / "source.tar"
             await _receive(request, archive, wanted, max_source)
             kept = await intake.keep(archive, wanted, who.actor)
@@ -165,9 +166,11 @@ def router(
         """
         must_have(who.roles, MAKERS, "uploading a source")
         kind = request.headers.get("content-type", "")
-        async with _folders("upload", "workspace") as (sent, workspace):
-            uploaded = await receive(request.stream(), kind, sent, Limits(max_archive=max_source), name=name)
-            taken = await _while_waited_for(request, intake.take(uploaded, workspace, who.actor))
+        with told_when_full():
+            async with _folders("upload", "workspace") as (sent, workspace):
+                limits = Limits(max_archive=max_source)
+                uploaded = await receive(request.stream(), kind, sent, limits, name=name)
+                taken = await _while_waited_for(request, intake.take(uploaded, workspace, who.actor))
         return JSONResponse(_taken(taken), 201 if taken.is_new else 200)
 
     @api.head("/sources/{digest}", tags=["sources"])

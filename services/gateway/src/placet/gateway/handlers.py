@@ -114,6 +114,13 @@ async def on_certificate_issued(
 async def on_model_started(heard: Heard[deployer.ModelStarted], work: UnitOfWork, reads: Reads) -> None:
     by = await _move_on(heard, work, reads)
     started = heard.data
+    mended = sa.select(p.models.c.project).where(
+        p.models.c.project == started.project,
+        p.models.c.diverged.is_not(None),
+        p.models.c.request == started.request,
+    )
+    if await reads.rows(mended):
+        by = None
     work.put(p.histories, image=started.image, live_at=heard.event.time)
     _set(
         work,
@@ -129,6 +136,18 @@ async def on_model_started(heard: Heard[deployer.ModelStarted], work: UnitOfWork
     )
 
 
+async def on_model_diverged(heard: Heard[deployer.ModelDiverged], work: UnitOfWork, reads: Reads) -> None:
+    """Until it is said to have started again, it does not serve."""
+    await on_step(heard, work, reads)
+    diverged = heard.data
+    live = sa.and_(
+        p.models.c.project == diverged.project,
+        p.models.c.state == "live",
+        p.models.c.release == diverged.release,
+    )
+    work.run(sa.update(p.models).where(live).values(diverged=diverged.why))
+
+
 async def on_model_failed(heard: Heard[deployer.ModelFailed], work: UnitOfWork, reads: Reads) -> None:
     """A start that failed leaves what serves, even a start of the very release that serves.
 
@@ -141,7 +160,7 @@ async def on_model_failed(heard: Heard[deployer.ModelFailed], work: UnitOfWork, 
     )
     if await reads.rows(sa.select(p.models.c.project).where(live)):
         work.put(p.takedowns, project=failed.project, why=failed.why, fix=failed.fix)
-    work.run(sa.update(p.models).where(live).values(state="failed", url=None, endpoint=None))
+    work.run(sa.update(p.models).where(live).values(state="failed", url=None, endpoint=None, diverged=None))
 
 
 async def on_model_stopped(heard: Heard[deployer.ModelStopped], work: UnitOfWork, reads: Reads) -> None:
@@ -180,4 +199,5 @@ async def on_model_observed(heard: Heard[deployer.ModelObserved], work: UnitOfWo
 def _set(work: UnitOfWork, project: str, by: Operation | None, **values: Any) -> None:
     """`by` is the operation that brought the model there; none leaves it to the one that did before."""
     caused = {} if by is None else {"operation": by.id}
-    work.run(sa.update(p.models).where(p.models.c.project == project).values(**values, **caused))
+    mine = p.models.c.project == project
+    work.run(sa.update(p.models).where(mine).values(diverged=None, **values, **caused))

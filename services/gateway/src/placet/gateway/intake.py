@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from anyio import CapacityLimiter, to_thread
+from anyio import to_thread
 
 from placet.errors import Refused
 from placet.events import Actor, Context, UnitOfWork, Wiring, transact
 from placet.events.codec import timestamp
 from placet.events.contracts.gateway import SourceUploaded
+from placet.events.turns import Turns
 from placet.gateway import projections as p
 from placet.gateway.git_address import GitAddress, parse
 from placet.gateway.ports import Ports
@@ -33,10 +34,15 @@ from placet.projects import (
     project_name,
     read_one,
 )
+from placet.projects.full_disk import told_when_full
 from placet.rules import Verdict, excepted
 from placet.rules.examination import ARCHIVE
 
 SERVICE = "gateway"
+FETCHED_AT_ONCE = 4
+"""Repositories; each is a program that holds what it fetched."""
+PACKED_AT_ONCE = JUDGED_AT_ONCE = 2
+"""Each takes a process with a lot of memory, if what it looks at is hostile."""
 INSPECTED_AT_ONCE = 2
 """A manifest takes up to a second to read, of which the loop has its share only if few are read beside it."""
 
@@ -67,16 +73,21 @@ class Taken:
 
 
 class Intake:
+    """Each part of the work is done for a few at once, who take turns by person."""
+
     def __init__(self, wiring: Wiring, queries: Queries, ports: Ports, *, max_bytes: int) -> None:
         self._wiring = wiring
         self._queries = queries
         self._ports = ports
         self._limits = Limits(max_archive=max_bytes)
-        self._inspecting = CapacityLimiter(INSPECTED_AT_ONCE)
+        self._fetching = Turns(FETCHED_AT_ONCE)
+        self._packing = Turns(PACKED_AT_ONCE)
+        self._judging = Turns(JUDGED_AT_ONCE)
+        self._inspecting = Turns(INSPECTED_AT_ONCE)
 
     async def keep(self, archive: Path, digest: str, actor: Actor, *, origin: str | None = None) -> Source:
         """Inspect an archive that has this digest, and keep it. Raises Refused, TooLarge, Unavailable."""
-        kept = await self._inspected(archive, digest)
+        kept = await self._inspected(archive, digest, actor)
         await self._ports.sources.keep(digest, archive)
         await self._say(kept, actor, origin)
         return kept
@@ -87,13 +98,15 @@ class Intake:
         Raises Refused, TooLarge, Unavailable; nothing is left of what was fetched.
         """
         wanted = parse(address)
-        with tempfile.TemporaryDirectory(prefix="placet-git-") as folder:
+        with told_when_full(), tempfile.TemporaryDirectory(prefix="placet-git-") as folder:
             # A folder that says no project's name is called as the repository is.
             clone, archive = Path(folder) / "clone" / project_name(wanted.name), Path(folder) / "source.tar"
             clone.mkdir(parents=True)
-            commit = await self._ports.repositories.check_out(wanted, clone)
+            async with self._fetching.taken_by(actor.id):
+                commit = await self._ports.repositories.check_out(wanted, clone)
             await to_thread.run_sync(_must_hold_a_project, clone, wanted)
-            packed = await self._ports.packing.pack(clone / wanted.subdirectory, archive, self._limits)
+            async with self._packing.taken_by(actor.id):
+                packed = await self._ports.packing.pack(clone / wanted.subdirectory, archive, self._limits)
             return await self.keep(archive, packed.digest, actor, origin=wanted.at(commit))
 
     async def take(self, uploaded: Uploaded, workspace: Path, actor: Actor) -> Taken:
@@ -102,12 +115,16 @@ class Intake:
         `workspace` is an empty folder. Raises Refused, TooLarge, Unavailable; nothing is kept then.
         """
         archive = workspace / ARCHIVE
-        packed = await self._ports.packing.pack(uploaded.folder, archive, self._limits, sent=uploaded.archive)
+        async with self._packing.taken_by(actor.id):
+            packed = await self._ports.packing.pack(
+                uploaded.folder, archive, self._limits, sent=uploaded.archive
+            )
         digest = packed.digest
-        source = await self._inspected(archive, digest)
-        now = self._wiring.clock.now()
-        in_force = await self._queries.exceptions_in_force(source.project, digest, now=timestamp(now))
-        verdicts = excepted(await self._ports.rules.judge(workspace, now), in_force)
+        source = await self._inspected(archive, digest, actor)
+        async with self._judging.taken_by(actor.id):
+            now = self._wiring.clock.now()
+            in_force = await self._queries.exceptions_in_force(source.project, digest, now=timestamp(now))
+            verdicts = excepted(await self._ports.rules.judge(workspace, now), in_force)
         is_new = await self._queries.source(digest) is None or not await self._ports.sources.has(digest)
         if is_new:
             await self._ports.sources.keep(digest, archive)
@@ -120,8 +137,9 @@ class Intake:
             verdicts=verdicts,
         )
 
-    async def _inspected(self, archive: Path, digest: str) -> Source:
-        return await to_thread.run_sync(_inspected, archive, digest, self._limits, limiter=self._inspecting)
+    async def _inspected(self, archive: Path, digest: str, actor: Actor) -> Source:
+        async with self._inspecting.taken_by(actor.id):
+            return await to_thread.run_sync(_inspected, archive, digest, self._limits)
 
     async def _say(self, kept: Source, actor: Actor, origin: str | None) -> None:
         """That it is here. What it says of people goes into rows alone."""

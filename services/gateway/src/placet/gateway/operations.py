@@ -211,7 +211,7 @@ def advance(operation: Operation, event: Heard, at: str) -> Operation:
                 certificate=event.certificate,
                 release=event.release,
             )
-            return _reach(started, "live", at, "ready; its sample, if it has one, answered as expected")
+            return _reach(started, "live", at, _asked(event))
         case deployer.ModelFailed():
             return _end(operation, "failed", "live", at, event.why, Refusal(why=event.why, fix=event.fix))
         case deployer.ModelStopped():
@@ -319,6 +319,15 @@ def _passed(verdicts: tuple[Verdict, ...]) -> str:
     passed = sum(verdict.result == "pass" for verdict in verdicts)
     excepted = sum(verdict.exception is not None for verdict in verdicts)
     return f"{passed} of {len(verdicts)} rules pass" + (f", {excepted} excepted" if excepted else "")
+
+
+def _asked(started: deployer.ModelStarted) -> str:
+    match started.sample:
+        case "answered":
+            return "ready; it answered its sample as expected"
+        case "none":
+            return "ready; it has no sample, so nothing was asked of it"
+    assert_never(started.sample)
 
 
 def _steps(operation: Operation) -> list[dict[str, Any]]:

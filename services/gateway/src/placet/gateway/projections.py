@@ -40,6 +40,8 @@ models = sa.Table(
     sa.Column("certified_release", sa.Integer),
     sa.Column("url", sa.Text),
     sa.Column("endpoint", sa.Text),
+    # Why what is live does not serve at the moment; none while it does.
+    sa.Column("diverged", sa.Text),
     # The deployer's number of the request that what is live answers.
     sa.Column("request", sa.Integer),
     # The operation that brought it to its state; what was asked for since has changed nothing yet.

@@ -354,12 +354,16 @@ _MODELS = sa.select(
 
 
 def _model(row: sa.Row[Any], cause: Operation) -> dict[str, Any]:
-    """What a model is: the facts of one release, which serves, did, or is the first to be meant to."""
+    """What a model is: the facts of one release, which serves, did, or is the first to be meant to.
+
+    One that is being mended is as far as its certificate until it serves again; `detail` says why.
+    """
     of = row if row.release is not None or row.state not in p.UNDER_WAY else cause
     return {
         "project": row.project,
         "release": of.release,
-        "state": row.state,
+        "state": row.state if row.diverged is None else "certified",
+        "detail": None if row.diverged is None else f"starting again: {row.diverged}",
         "url": row.url,
         "image": of.image,
         "certificate": of.certificate,

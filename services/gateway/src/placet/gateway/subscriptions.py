@@ -32,6 +32,7 @@ HEARS: Mapping[type, Handler] = {
     deployer.ModelStopped: handlers.on_model_stopped,
     deployer.ModelDeleted: handlers.on_model_deleted,
     deployer.ModelQuarantined: handlers.on_model_quarantined,
+    deployer.ModelDiverged: handlers.on_model_diverged,
     deployer.ModelObserved: handlers.on_model_observed,
 }
 

@@ -11,7 +11,8 @@ class ReleaseCleared:
     """The source passed the rules of stage submit; carries what deployer and builder need from its manifest.
 
     `trial`: it was asked for as a trial, and its certificate holds for days. `dockerfile`: its image comes from one of
-    its own, and serves by itself. `exceptions` are those that its verdicts name.
+    its own, and serves by itself. `asker`: who asked for it, whose turn it takes wherever there is a queue.
+    `exceptions` are those that its verdicts name.
     """
 
     project: str
@@ -27,6 +28,7 @@ class ReleaseCleared:
     trial: bool = False
     dockerfile: bool = False
     exceptions: tuple[ExceptionUsed, ...] = ()
+    asker: str | None = None
 
 
 @event("certifier", "release.refused")

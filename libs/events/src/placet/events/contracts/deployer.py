@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from placet.events.catalog import event
-from placet.events.contracts.shapes import Drift, Resources
+from placet.events.contracts.shapes import Drift, Resources, Sample
 
 
 @event("deployer", "resources.reserved")
 class ResourcesReserved:
-    """Capacity is held for this release until `until`; a certificate in time renews it."""
+    """Capacity is held for this release until `until`; a certificate in time renews it. `asker` is who asked for it."""
 
     project: str
     release: int
@@ -16,6 +16,7 @@ class ResourcesReserved:
     image: str | None
     resources: Resources
     until: str
+    asker: str | None = None
 
 
 @event("deployer", "resources.refused")
@@ -39,7 +40,7 @@ class StartAccepted:
     """The deployer answers for this start from here on: a crash resumes it.
 
     `request`, here and below, counts the project's requests as they were made: it is the one that this answers,
-    and what an earlier one asked for is overtaken.
+    and what an earlier one asked for is overtaken. `trial`: of a release that nobody answers for yet.
     """
 
     project: str
@@ -48,13 +49,16 @@ class StartAccepted:
     repository: str
     certificate: str
     request: int = 0
+    trial: bool = False
 
 
 @event("deployer", "model.started")
 class ModelStarted:
-    """The model answered its own sample request and the route points to it. `endpoint` is where it listens.
+    """The model is ready and the route points to it. `endpoint` is where it listens.
 
-    Said again when a request finds it live already, or when it had to move to another endpoint.
+    `sample`: it answered its own sample request as expected before, or it has none, so that nobody asked it anything.
+    Said again when a request finds it live already, and when it is mended after it diverged, then perhaps at another
+    endpoint.
     """
 
     project: str
@@ -64,6 +68,7 @@ class ModelStarted:
     url: str
     endpoint: str
     request: int = 0
+    sample: Sample = "none"
 
 
 @event("deployer", "model.failed")
@@ -106,7 +111,7 @@ class ModelQuarantined:
 
 @event("deployer", "model.diverged")
 class ModelDiverged:
-    """What runs is not what should run; said before it is mended."""
+    """What runs is not what should run; said before it is mended, and over with the next `model.started`."""
 
     project: str
     release: int

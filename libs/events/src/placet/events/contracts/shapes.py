@@ -8,6 +8,7 @@ import msgspec
 
 Command = Literal["deploy", "build"]
 Stage = Literal["submit", "certify", "operate"]
+Sample = Literal["answered", "none"]
 Result = Literal["pass", "fail", "indeterminate"]
 
 

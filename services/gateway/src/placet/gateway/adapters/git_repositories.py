@@ -23,8 +23,6 @@ from anyio import to_thread
 from placet.errors import PlacetError, Refused, TooLarge, Unavailable
 from placet.gateway.git_address import GitAddress
 
-AT_ONCE = 4
-"""Fetches side by side; more wait for their turn."""
 MEMORY_BYTES = 2 * 1024**3
 MAX_FILES = 10_000
 MAX_SAID = 8 * 1024**2
@@ -47,19 +45,17 @@ class GitRepositories:
         self._hosts = frozenset(hosts)
         self._max_bytes = max_bytes
         self._seconds = seconds
-        self._turns = asyncio.Semaphore(AT_ONCE)
 
     async def check_out(self, address: GitAddress, into: Path) -> str:
         self._must_be_allowed(address)
-        async with self._turns:
-            try:
-                async with asyncio.timeout(self._seconds):
-                    return await self._checked_out(address, into)
-            except TimeoutError:
-                raise Unavailable(
-                    f"{address.url} was not fetched within {self._seconds:g} s",
-                    fix="try again; of what takes longer, clone it and deploy the folder",
-                ) from None
+        try:
+            async with asyncio.timeout(self._seconds):
+                return await self._checked_out(address, into)
+        except TimeoutError:
+            raise Unavailable(
+                f"{address.url} was not fetched within {self._seconds:g} s",
+                fix="try again; of what takes longer, clone it and deploy the folder",
+            ) from None
 
     def _must_be_allowed(self, address: GitAddress) -> None:
         if address.host not in self._hosts:
