@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -38,6 +38,10 @@ class SlowAtEverything:
 
     async def pack(self, folder: Path, archive: Path, limits: Limits, *, sent: Path | None = None) -> Packed:
         raise await self._in_the_end(folder.name)
+
+    @property
+    def admit_exceptions(self) -> Mapping[str, bool]:
+        raise NotImplementedError("nobody asks")
 
     async def judge(self, workspace: Path, now: datetime) -> Sequence[Verdict]:
         raise NotImplementedError("nothing comes so far")
