@@ -34,6 +34,7 @@ FOLDS = "gateway"
 NOBODY_ACTS: Mapping[type, str] = {
     gateway.ExceptionRequested: "it asks people: nothing is excepted before somebody else grants it",
     gateway.TokenIssued: "a token proves itself by its signature; only its end has to be told",
+    certifier.CertificateExpired: "for the log: whoever relies on a certificate knows its end from its own bytes",
     builder.BuildAccepted: "who waits sees that it was taken on",
     indexer.ImageUnknown: "nothing here starts it; whoever watches the log asks who pushed it",
     indexer.ImageCollected: "the gateway shows it no more",
@@ -158,6 +159,63 @@ ROADS = (
                 says=(deployer.ModelStarted,),
                 ends=(deployer.ResourcesRefused, deployer.ModelFailed),
                 does="verifies its certificate again, starts it, moves the route",
+                job="jobs:Jobs.start",
+            ),
+        ),
+    ),
+    Road(
+        title="Revoke: off its URL, for good",
+        asked="POST /v1/certificates/{id}/revoke",
+        steps=(
+            Step(
+                hears=(),
+                says=(gateway.RevocationRequested,),
+                does="asks, with a reason of which it keeps the words",
+            ),
+            Step(
+                hears=(gateway.RevocationRequested,),
+                says=(certifier.CertificateRevoked,),
+                does="ends a certificate that is not over",
+            ),
+            Step(
+                hears=(certifier.CertificateRevoked,),
+                says=(deployer.ModelQuarantined,),
+                does="takes the model off its route, then ends it",
+            ),
+        ),
+    ),
+    Road(
+        title="Suspend: an exception that it stands on is withdrawn",
+        asked="POST /v1/models/{project}/exceptions/{id}/withdraw",
+        steps=(
+            Step(hears=(), says=(gateway.ExceptionWithdrawn,), does="ends the exception"),
+            Step(
+                hears=(gateway.ExceptionWithdrawn,),
+                says=(certifier.CertificateSuspended,),
+                does="finds what stands on it",
+            ),
+            Step(
+                hears=(certifier.CertificateSuspended,),
+                says=(deployer.ModelQuarantined,),
+                does="takes the model off its route, then ends it",
+            ),
+        ),
+    ),
+    Road(
+        title="Reinstate: another exception is granted",
+        asked="POST /v1/models/{project}/exceptions/{id}/grant",
+        steps=(
+            Step(hears=(), says=(gateway.ExceptionGranted,), does="grants it, by somebody else than asked"),
+            Step(
+                hears=(gateway.ExceptionGranted,),
+                says=(certifier.CertificateReinstated,),
+                does="lifts the ground, if another exception lasts as long as the certificate",
+            ),
+            Step(
+                hears=(certifier.CertificateReinstated,),
+                says=(deployer.ModelStarted,),
+                ends=(deployer.ResourcesRefused, deployer.ModelFailed),
+                does="starts it again where it was",
                 job="jobs:Jobs.start",
             ),
         ),

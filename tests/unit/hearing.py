@@ -107,6 +107,11 @@ class Alone:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
 
+    async def periodically(self, name: str) -> None:
+        """What the service does from time to time, once."""
+        (run,) = [each.run for each in self.service.periodic if each.name == name]
+        await run()
+
     async def idle(self) -> None:
         await eventually(self._is_idle)
 

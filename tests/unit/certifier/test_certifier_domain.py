@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import msgspec
@@ -17,13 +18,27 @@ from placet.certifier.domain import (
     Declared,
     JudgeImage,
     JudgeSource,
+    Lapse,
+    Lift,
+    Object,
+    Over,
+    Revoke,
     Signed,
     excepted_anew,
     forbidden,
 )
 from placet.certifier.domain import Refused as Turned
-from placet.events.contracts.certifier import CertificateIssued, ReleaseCleared, ReleaseRefused
-from placet.events.contracts.shapes import ExceptionUsed
+from placet.events.codec import moment
+from placet.events.contracts.certifier import (
+    CertificateExpired,
+    CertificateIssued,
+    CertificateReinstated,
+    CertificateRevoked,
+    CertificateSuspended,
+    ReleaseCleared,
+    ReleaseRefused,
+)
+from placet.events.contracts.shapes import ExceptionUsed, Ground
 from placet.events.testing import changed, given
 
 from tests.unit.gateway.roads import CERTIFY, IMAGE, POLICIES, RESOURCES, SOURCE, SUBMIT, verdict
@@ -93,7 +108,7 @@ def test_a_source_that_could_not_be_read_is_never_cleared() -> None:
 
 def test_an_image_that_passes_is_certified() -> None:
     state = given(RELEASE, CLEARED).when(IMAGE_PASSES).then(ISSUED)
-    assert state == Certified(asked=ASKED, certificate="certificate:1")
+    assert state == Certified(asked=ASKED, certificate="certificate:1", not_after=SIGNED.not_after)
 
 
 @pytest.mark.parametrize("result", ["fail", "indeterminate"])
@@ -178,3 +193,108 @@ def test_a_release_is_answered_at_most_once_for_each_stage_whatever_comes_how_of
         [ReleaseCleared, ReleaseRefused],
         [ReleaseCleared, CertificateIssued],
     )
+
+
+# after it was certified
+
+
+def ground(rule: str, why: str = "it drifts") -> Ground:
+    return Ground(rule=rule, why=why, fix="train it anew")
+
+
+def objected(*grounds: Ground) -> Object:
+    return Object(certificate="certificate:1", grounds=grounds)
+
+
+def lifted(*rules: str) -> Lift:
+    return Lift(certificate="certificate:1", rules=frozenset(rules))
+
+
+def suspended(*grounds: Ground) -> CertificateSuspended:
+    return CertificateSuspended(certificate="certificate:1", project="churn", release=1, grounds=grounds)
+
+
+REVOKE = Revoke(certificate="certificate:1", ground=ground("certificate.revoked"), by="person:1")
+REVOKED = CertificateRevoked(
+    certificate="certificate:1", project="churn", release=1, ground=REVOKE.ground, revoked_by="person:1"
+)
+REINSTATED = CertificateReinstated(certificate="certificate:1", project="churn", release=1)
+EXPIRED = CertificateExpired(
+    certificate="certificate:1", project="churn", release=1, not_after=SIGNED.not_after
+)
+END = moment(SIGNED.not_after)
+
+
+def test_a_certificate_is_suspended_by_what_there_is_against_it_and_no_longer() -> None:
+    drift, errors = ground("operate.drift"), ground("operate.errors")
+    given(RELEASE, CLEARED, ISSUED).when(objected(errors, drift)).then(suspended(drift, errors))
+    held = (CLEARED, ISSUED, suspended(drift, errors))
+    given(RELEASE, *held).when(objected(drift)).then_nothing()
+    worse = ground("operate.drift", "it drifts more")
+    given(RELEASE, *held).when(objected(worse)).then(suspended(worse, errors))
+    given(RELEASE, *held).when(lifted("operate.errors", "another")).then(suspended(drift))
+    state = given(RELEASE, *held).when(lifted("operate.errors", "operate.drift")).then(REINSTATED)
+    assert state == Certified(asked=ASKED, certificate="certificate:1", not_after=SIGNED.not_after)
+
+
+@pytest.mark.parametrize("history", [(), (suspended(ground("r")),)], ids=["standing", "suspended"])
+def test_what_is_revoked_or_out_of_time_is_over(history: Any) -> None:
+    held = (CLEARED, ISSUED, *history)
+    given(RELEASE, *held).when(REVOKE).then(REVOKED)
+    given(RELEASE, *held).when(
+        Lapse(certificate="certificate:1", now=END - timedelta(seconds=1))
+    ).then_nothing()
+    given(RELEASE, *held).when(Lapse(certificate="certificate:1", now=END)).then(EXPIRED)
+    for end in (REVOKED, EXPIRED):
+        for command in (
+            REVOKE,
+            objected(ground("r")),
+            lifted("r"),
+            Lapse(certificate="certificate:1", now=END),
+        ):
+            given(RELEASE, *held, end).when(command).then_nothing()
+
+
+@pytest.mark.parametrize("history", [(), (CLEARED,), (refused("submit"),)], ids=range(3))
+def test_nothing_becomes_of_a_certificate_that_was_never_given(history: Any) -> None:
+    for command in (REVOKE, objected(ground("r")), lifted("r"), Lapse(certificate="certificate:1", now=END)):
+        given(RELEASE, *history).when(command).then_nothing()
+    with pytest.raises(ValueError, match="was not standing"):
+        RELEASE.fold([*history, REINSTATED])
+
+
+def test_what_is_said_of_another_certificate_changes_nothing() -> None:
+    for command in (REVOKE, objected(ground("r")), lifted("r"), Lapse(certificate="certificate:1", now=END)):
+        given(RELEASE, CLEARED, ISSUED).when(replace(command, certificate="certificate:2")).then_nothing()
+
+
+grounds = st.builds(ground, st.sampled_from(["a", "b", "c"]), st.sampled_from(["bad", "worse"]))
+later = st.lists(
+    st.builds(objected, grounds)
+    | st.builds(lifted, st.sampled_from(["a", "b", "c"]))
+    | st.just(REVOKE)
+    | st.builds(Lapse, certificate=st.just("certificate:1"), now=st.sampled_from([END, END - timedelta(1)])),
+    max_size=12,
+)
+
+
+@for_all(later)
+def test_whatever_comes_a_certificate_stands_if_nothing_is_against_it(asked: Any) -> None:
+    history: list[Any] = [CLEARED, ISSUED]
+    against: dict[str, str] = {}
+    for command in asked:
+        before = RELEASE.fold(history)
+        happened = RELEASE.decide(command, before)
+        history += happened
+        assert RELEASE.fold_on(before, happened) == RELEASE.fold(history)
+        assert not RELEASE.decide(command, RELEASE.fold(history))
+        match command:
+            case Object():
+                against |= {each.rule: each.why for each in command.grounds}
+            case Lift():
+                against = {rule: why for rule, why in against.items() if rule not in command.rules}
+        state = RELEASE.fold(history)
+        if isinstance(state, Over):
+            return
+        assert isinstance(state, Certified)
+        assert {each.rule: each.why for each in state.grounds} == against

@@ -21,13 +21,21 @@ from placet.certifier.domain import Asked, Declared, Signed, used
 from placet.certifier.handlers import AWAIT_EARLIER
 from placet.certifier.ports import Judgement, Ports, SourceEvidence
 from placet.certifier.projections import TABLES
-from placet.certifier.queries import GrantedExceptions
+from placet.certifier.queries import GrantedExceptions, HeldCertificates
 from placet.certifier.settings import CertifierSettings
 from placet.errors import Refused, Unavailable, Unreadable
 from placet.events import Service, Wiring
 from placet.events.codec import timestamp
-from placet.events.contracts.certifier import CertificateIssued, ReleaseCleared, ReleaseRefused
-from placet.events.contracts.gateway import ExceptionGranted, ExceptionWithdrawn
+from placet.events.contracts.certifier import (
+    CertificateExpired,
+    CertificateIssued,
+    CertificateReinstated,
+    CertificateRevoked,
+    CertificateSuspended,
+    ReleaseCleared,
+    ReleaseRefused,
+)
+from placet.events.contracts.gateway import ExceptionGranted, ExceptionWithdrawn, RevocationRequested
 from placet.events.contracts.indexer import ImageIndexed
 from placet.events.contracts.shapes import ExceptionUsed, Stage
 from placet.events.envelope import Actor
@@ -149,8 +157,14 @@ async def certifier(tmp_path: Path) -> AsyncIterator[Certifier]:
     settings = CertifierSettings(registry=str(tmp_path), signing_key=tmp_path / "key.pem")
 
     def put_together(wiring: Wiring) -> Awaitable[Service]:
-        granted = GrantedExceptions(wiring.store)
-        return build(settings, wiring, Ports(sources=sources, rules=rules, notary=notary, exceptions=granted))
+        ports = Ports(
+            sources=sources,
+            rules=rules,
+            notary=notary,
+            exceptions=GrantedExceptions(wiring.store),
+            certificates=HeldCertificates(wiring.store),
+        )
+        return build(settings, wiring, ports)
 
     async with alone("certifier", tmp_path, put_together, tables=(TABLES,)) as service:
         yield Certifier(service, sources, rules, notary)
@@ -453,6 +467,82 @@ async def test_a_rule_about_the_image_is_excepted_alike(certifier: Certifier) ->
 async def test_rules_speak_of_the_project_by_the_name_that_it_is_deployed_under(certifier: Certifier) -> None:
     await certifier.clear()
     assert certifier.rules.seen[0]["project"] == {"name": "churn"}
+
+
+# what becomes of a certificate
+
+
+async def certify(certifier: Certifier) -> CertificateIssued:
+    await certifier.clear()
+    await certifier.alone.hear(indexed())
+    issued = (await certifier.alone.said())[-1]
+    assert isinstance(issued, CertificateIssued)
+    return issued
+
+
+async def test_a_certificate_loses_its_ground_with_the_exception_that_it_stands_on(
+    pickled: Certifier,
+) -> None:
+    await pickled.alone.hear(granted(until="2026-12-01T00:00:00.000Z"))
+    issued = await certify(pickled)
+    await pickled.alone.hear(withdrawn())
+    suspended = (await pickled.alone.said())[-1]
+    assert isinstance(suspended, CertificateSuspended)
+    assert suspended.certificate == issued.certificate
+    assert [each.rule for each in suspended.grounds] == [PICKLE]
+    assert "exception:1" in suspended.grounds[0].why
+    # one that ends before it does is none to stand on, nor is one for another source, nor one that is gone
+    for other in (
+        granted("exception:2", until="2026-01-02T00:00:00.000Z"),
+        granted("exception:3", until="2026-12-01T00:00:00.000Z", source=f"sha256:{'9' * 64}"),
+        granted(until="2026-12-01T00:00:00.000Z"),
+    ):
+        await pickled.alone.hear(other)
+    assert (await pickled.alone.said())[-1] == suspended
+    await pickled.alone.hear(granted("exception:4", until="2026-12-01T00:00:00.000Z", source=SOURCE))
+    assert isinstance((await pickled.alone.said())[-1], CertificateReinstated)
+    await pickled.alone.hear(withdrawn("exception:2"))
+    assert isinstance((await pickled.alone.said())[-1], CertificateReinstated)
+    await pickled.alone.hear(withdrawn("exception:4"))
+    assert isinstance((await pickled.alone.said())[-1], CertificateSuspended)
+
+
+async def test_what_stands_on_no_exception_is_not_touched_by_one(certifier: Certifier) -> None:
+    await certifier.alone.hear(granted())
+    issued = await certify(certifier)
+    await certifier.alone.hear(withdrawn())
+    assert (await certifier.alone.said())[-1] == issued
+
+
+async def test_who_revokes_a_certificate_is_named_and_it_is_over(certifier: Certifier) -> None:
+    issued = await certify(certifier)
+    revocation = RevocationRequested(
+        certificate=issued.certificate,
+        project="churn",
+        release=1,
+        reason="hmac-sha256:00",
+        requested_by="person:7",
+    )
+    await certifier.alone.hear(changed(revocation, certificate="certificate:another"))
+    assert (await certifier.alone.said())[-1] == issued
+    for _ in range(2):
+        await certifier.alone.hear(revocation)
+    (_, _, revoked) = await certifier.alone.said()
+    assert isinstance(revoked, CertificateRevoked)
+    assert (revoked.certificate, revoked.revoked_by) == (issued.certificate, "person:7")
+
+
+async def test_it_is_said_once_that_a_certificate_is_out_of_time(certifier: Certifier) -> None:
+    issued = await certify(certifier)
+    await certifier.alone.periodically("expire")
+    assert (await certifier.alone.said())[-1] == issued
+    certifier.alone.clock.pass_(timedelta(days=91))
+    for _ in range(2):
+        await certifier.alone.periodically("expire")
+    (_, _, expired) = await certifier.alone.said()
+    assert expired == CertificateExpired(
+        certificate=issued.certificate, project="churn", release=1, not_after=issued.not_after
+    )
 
 
 # the real notary and the real rules

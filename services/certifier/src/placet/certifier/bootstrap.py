@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from functools import partial
 
 from placet.certifier.adapters.policy_engine import PolicyRules
 from placet.certifier.adapters.registry_notary import RegistryNotary
 from placet.certifier.adapters.registry_sources import RegistrySources
 from placet.certifier.handlers import workers
 from placet.certifier.ports import Ports
-from placet.certifier.queries import GrantedExceptions
+from placet.certifier.queries import GrantedExceptions, HeldCertificates
 from placet.certifier.settings import CertifierSettings
+from placet.certifier.standing import expire
 from placet.certifier.subscriptions import HEARS, SAYS, reaction
-from placet.events import Service, Wiring
+from placet.events import Periodic, Service, Wiring
 from placet.events.catalog import contract_of
 from placet.oci import open_registry
 from placet.rules import Engine, load_shipped
 from placet.trust import own_key
+
+EXPIRE_EVERY = 1.0
+"""Seconds."""
 
 
 async def build(settings: CertifierSettings, wiring: Wiring, ports: Ports | None = None) -> Service:
@@ -40,6 +45,7 @@ async def build(settings: CertifierSettings, wiring: Wiring, ports: Ports | None
                 trial_validity=timedelta(days=settings.trial_days),
             ),
             exceptions=GrantedExceptions(wiring.store),
+            certificates=HeldCertificates(wiring.store),
         )
     return Service(
         name="certifier",
@@ -48,5 +54,6 @@ async def build(settings: CertifierSettings, wiring: Wiring, ports: Ports | None
         says=SAYS,
         reaction=reaction(ports),
         workers=workers(ports, wiring.clock),
+        periodic=(Periodic(name="expire", every=EXPIRE_EVERY, run=partial(expire, ports, wiring)),),
         close=tuple(close),
     )

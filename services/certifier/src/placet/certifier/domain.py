@@ -1,4 +1,5 @@
-"""May this release be served? Judged twice: its source before anything is built, its image before it runs.
+"""May this release be served, and still? Judged twice before it runs: its source, then its image. What is certified
+stands until its certificate's time is over, there are grounds against it, or somebody revokes it.
 
 The rules themselves are policies (`placet.rules`); what is decided here is what their verdicts mean for a
 release, and that each is judged once. Pure: verdicts, times and ids come with the commands.
@@ -7,14 +8,24 @@ release, and that each is judged once. Pure: verdicts, times and ids come with t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import assert_never
 
 import msgspec
 
-from placet.events.contracts.certifier import CertificateIssued, ReleaseCleared, ReleaseRefused
+from placet.events.codec import moment
+from placet.events.contracts.certifier import (
+    CertificateExpired,
+    CertificateIssued,
+    CertificateReinstated,
+    CertificateRevoked,
+    CertificateSuspended,
+    ReleaseCleared,
+    ReleaseRefused,
+)
 from placet.events.contracts.shapes import Command as Goal
-from placet.events.contracts.shapes import ExceptionUsed, PolicyRef, Resources, Verdict
+from placet.events.contracts.shapes import ExceptionUsed, Ground, PolicyRef, Resources, Verdict
 from placet.events.decider import Decider
 
 
@@ -74,8 +85,47 @@ class JudgeImage:
     exceptions: tuple[ExceptionUsed, ...] = ()
 
 
-Command = JudgeSource | JudgeImage
-Happened = ReleaseCleared | ReleaseRefused | CertificateIssued
+@dataclass(frozen=True, kw_only=True)
+class Object:
+    """There are these grounds against a certificate; of a rule that was named before, they take the place."""
+
+    certificate: str
+    grounds: tuple[Ground, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lift:
+    """These rules are kept again."""
+
+    certificate: str
+    rules: frozenset[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Revoke:
+    certificate: str
+    ground: Ground
+    by: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lapse:
+    """Its time may be over."""
+
+    certificate: str
+    now: datetime
+
+
+Command = JudgeSource | JudgeImage | Object | Lift | Revoke | Lapse
+Happened = (
+    ReleaseCleared
+    | ReleaseRefused
+    | CertificateIssued
+    | CertificateSuspended
+    | CertificateReinstated
+    | CertificateRevoked
+    | CertificateExpired
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,8 +142,17 @@ class Cleared:
 
 @dataclass(frozen=True, kw_only=True)
 class Certified:
+    """The certificate stands if there are no `grounds` against it."""
+
     asked: Asked
     certificate: str
+    not_after: str
+    grounds: tuple[Ground, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Over:
+    """Its certificate was revoked, or its time is over."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +160,7 @@ class Refused:
     """A refusal is for good: a mended project is another source, and another release."""
 
 
-State = New | Cleared | Certified | Refused
+State = New | Cleared | Certified | Over | Refused
 
 
 def decide(command: Command, state: State) -> Sequence[Happened]:
@@ -169,8 +228,51 @@ def decide(command: Command, state: State) -> Sequence[Happened]:
                     verdicts=command.verdicts,
                 )
             ]
+        case Object(certificate=certificate), Certified(certificate=held) if certificate == held:
+            named = {ground.rule for ground in command.grounds}
+            others = (ground for ground in state.grounds if ground.rule not in named)
+            return _stands(state, (*others, *command.grounds))
+        case Lift(certificate=certificate), Certified(certificate=held) if certificate == held:
+            return _stands(state, tuple(each for each in state.grounds if each.rule not in command.rules))
+        case Revoke(certificate=certificate), Certified(asked=asked, certificate=held) if certificate == held:
+            return [
+                CertificateRevoked(
+                    certificate=held,
+                    project=asked.project,
+                    release=asked.release,
+                    ground=command.ground,
+                    revoked_by=command.by,
+                )
+            ]
+        case Lapse(certificate=certificate), Certified(asked=asked, certificate=held) if (
+            certificate == held and moment(state.not_after) <= command.now
+        ):
+            return [
+                CertificateExpired(
+                    certificate=held,
+                    project=asked.project,
+                    release=asked.release,
+                    not_after=state.not_after,
+                )
+            ]
         case _:
-            return []  # judged already: the first judgement stands
+            return []  # judged already: the first judgement stands; or a certificate that is over
+
+
+def _stands(state: Certified, grounds: tuple[Ground, ...]) -> Sequence[Happened]:
+    grounds = tuple(sorted(grounds, key=lambda ground: ground.rule))
+    if grounds == state.grounds:
+        return []
+    asked = state.asked
+    if not grounds:
+        return [
+            CertificateReinstated(certificate=state.certificate, project=asked.project, release=asked.release)
+        ]
+    return [
+        CertificateSuspended(
+            certificate=state.certificate, project=asked.project, release=asked.release, grounds=grounds
+        )
+    ]
 
 
 def evolve(state: State, event: Happened) -> State:
@@ -189,9 +291,20 @@ def evolve(state: State, event: Happened) -> State:
         case ReleaseRefused(), _:
             return Refused()
         case CertificateIssued(), Cleared(asked=asked):
-            return Certified(asked=asked, certificate=event.certificate)
+            return Certified(asked=asked, certificate=event.certificate, not_after=event.not_after)
         case CertificateIssued(), _:
             raise ValueError(f"a certificate for {event.project} {event.release}, which was not cleared")
+        case CertificateSuspended(), Certified():
+            return replace(state, grounds=event.grounds)
+        case CertificateReinstated(), Certified():
+            return replace(state, grounds=())
+        case ((CertificateRevoked() | CertificateExpired()), Certified()):
+            return Over()
+        case (
+            (CertificateSuspended() | CertificateReinstated() | CertificateRevoked() | CertificateExpired()),
+            _,
+        ):
+            raise ValueError(f"{event.certificate} of {event.project} {event.release} was not standing")
     assert_never(event)
 
 

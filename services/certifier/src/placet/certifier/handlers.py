@@ -11,9 +11,8 @@ from __future__ import annotations
 from typing import Literal
 
 import msgspec
-import sqlalchemy as sa
 
-from placet.certifier import projections as p
+from placet.certifier import standing
 from placet.certifier.domain import (
     RELEASE,
     Asked,
@@ -31,8 +30,8 @@ from placet.certifier.ports import Facts, Judgement, Ports
 from placet.errors import Refused
 from placet.events import Clock, Finish, Heard, Job, UnitOfWork, Worker
 from placet.events.codec import moment
-from placet.events.contracts.certifier import ReleaseCleared
-from placet.events.contracts.gateway import DeployRequested, ExceptionGranted, ExceptionWithdrawn
+from placet.events.contracts.certifier import CertificateIssued, ReleaseCleared
+from placet.events.contracts.gateway import DeployRequested
 from placet.events.contracts.indexer import ImageIndexed, ImageVanished
 from placet.events.contracts.shapes import Command, Stage, Verdict
 
@@ -221,28 +220,9 @@ async def on_image_indexed(heard: Heard[ImageIndexed], work: UnitOfWork, ports: 
         signed=signed,
         exceptions=exceptions,
     )
-    await work.decide(RELEASE, name, command)
-
-
-async def on_exception_granted(heard: Heard[ExceptionGranted], work: UnitOfWork, ports: Ports) -> None:
-    granted = heard.data
-    work.put(
-        p.exceptions,
-        keep=("withdrawn",),
-        exception=granted.exception,
-        project=granted.project,
-        rule=granted.rule,
-        source=granted.source,
-        until=granted.until,
-        granted_by=granted.granted_by,
-        withdrawn=False,
-    )
-
-
-async def on_exception_withdrawn(heard: Heard[ExceptionWithdrawn], work: UnitOfWork, ports: Ports) -> None:
-    """One that was only asked for is not known here."""
-    mine = p.exceptions.c.exception == heard.data.exception
-    work.run(sa.update(p.exceptions).where(mine).values(withdrawn=True))
+    for event in await work.decide(RELEASE, name, command):
+        if isinstance(event, CertificateIssued):
+            standing.keep(work, event)
 
 
 async def on_image_vanished(heard: Heard[ImageVanished], work: UnitOfWork, ports: Ports) -> None:

@@ -50,6 +50,32 @@ class Exceptions(Protocol):
     async def in_force(self, project: str, source: str, at: datetime) -> Sequence[ExceptionUsed]:
         """What was granted for this source, or the whole project, and holds then: for each rule what holds longest."""
 
+    async def is_known(self, exception: str) -> bool:
+        """Whether its grant was heard before, whatever became of it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Held:
+    """A certificate that is not over. `not_after` is in seconds since 1970."""
+
+    certificate: str
+    project: str
+    release: int
+    source: str
+    not_after: float
+
+
+class Certificates(Protocol):
+    """Those that are not over, whether there are grounds against them or not."""
+
+    async def of_project(self, project: str) -> Sequence[Held]: ...
+
+    async def on_exception(self, exception: str) -> Sequence[Held]:
+        """Those that stand on it."""
+
+    async def ended(self, at: datetime) -> Sequence[Held]:
+        """Those whose time was over by then."""
+
 
 class Notary(Protocol):
     async def sign(
@@ -74,3 +100,4 @@ class Ports:
     rules: Rules
     notary: Notary
     exceptions: Exceptions
+    certificates: Certificates

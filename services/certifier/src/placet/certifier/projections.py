@@ -1,4 +1,7 @@
-"""The exceptions that were granted, as the gateway said them. Rows are written in the unit that handles the event."""
+"""The exceptions that were granted, as the gateway said them, and the certificates that are not over.
+
+Rows are written in the unit that handles the event.
+"""
 
 from __future__ import annotations
 
@@ -17,4 +20,24 @@ exceptions = sa.Table(
     sa.Column("until", sa.Text, nullable=False),
     sa.Column("granted_by", sa.Text, nullable=False),
     sa.Column("withdrawn", sa.Boolean, nullable=False),
+)
+
+certificates = sa.Table(
+    "certificates",
+    TABLES,
+    sa.Column("certificate", sa.Text, primary_key=True),
+    sa.Column("project", sa.Text, nullable=False, index=True),
+    sa.Column("release", sa.Integer, nullable=False),
+    sa.Column("source", sa.Text, nullable=False),
+    # Seconds since 1970.
+    sa.Column("not_after", sa.Double, nullable=False, index=True),
+)
+
+stands_on = sa.Table(
+    "stands_on",
+    TABLES,
+    # The exceptions without which a certificate would not have been given; one for a rule.
+    sa.Column("certificate", sa.Text, primary_key=True),
+    sa.Column("rule", sa.Text, primary_key=True),
+    sa.Column("exception", sa.Text, nullable=False, index=True),
 )

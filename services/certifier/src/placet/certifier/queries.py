@@ -1,4 +1,4 @@
-"""Which exceptions hold now."""
+"""Which exceptions hold now, and which certificates are not over."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from placet.certifier.projections import exceptions
+from placet.certifier.ports import Held
+from placet.certifier.projections import certificates, exceptions, stands_on
 from placet.events.codec import timestamp
 from placet.events.contracts.shapes import ExceptionUsed
 from placet.events.store import EventStore
@@ -34,3 +35,39 @@ class GrantedExceptions:
             for row in rows
         }
         return tuple(longest.values())
+
+    async def is_known(self, exception: str) -> bool:
+        query = sa.select(exceptions.c.exception).where(exceptions.c.exception == exception)
+        return bool(await self._store.rows(query))
+
+
+class HeldCertificates:
+    """The `Certificates` port, over the certifier's own tables."""
+
+    def __init__(self, store: EventStore) -> None:
+        self._store = store
+
+    async def of_project(self, project: str) -> Sequence[Held]:
+        return await self._held(certificates.c.project == project)
+
+    async def on_exception(self, exception: str) -> Sequence[Held]:
+        those = sa.select(stands_on.c.certificate).where(stands_on.c.exception == exception)
+        return await self._held(certificates.c.certificate.in_(those))
+
+    async def ended(self, at: datetime) -> Sequence[Held]:
+        return await self._held(certificates.c.not_after <= at.timestamp())
+
+    async def _held(self, which: sa.ColumnElement[bool]) -> Sequence[Held]:
+        rows = await self._store.rows(
+            sa.select(certificates).where(which).order_by(certificates.c.project, certificates.c.release)
+        )
+        return [
+            Held(
+                certificate=row.certificate,
+                project=row.project,
+                release=row.release,
+                source=row.source,
+                not_after=row.not_after,
+            )
+            for row in rows
+        ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from placet.certifier import handlers
+from placet.certifier import handlers, standing
 from placet.certifier.ports import Ports
 from placet.events import ByType, Heard, UnitOfWork
 from placet.events.contracts import certifier, gateway, indexer
@@ -14,8 +14,9 @@ Handler = Callable[[Heard[Any], UnitOfWork, Ports], Awaitable[None]]
 
 HEARS: Mapping[type, Handler] = {
     gateway.DeployRequested: handlers.on_deploy_requested,
-    gateway.ExceptionGranted: handlers.on_exception_granted,
-    gateway.ExceptionWithdrawn: handlers.on_exception_withdrawn,
+    gateway.ExceptionGranted: standing.on_exception_granted,
+    gateway.ExceptionWithdrawn: standing.on_exception_withdrawn,
+    gateway.RevocationRequested: standing.on_revocation_requested,
     indexer.ImageIndexed: handlers.on_image_indexed,
     indexer.ImageVanished: handlers.on_image_vanished,
 }
@@ -24,6 +25,10 @@ SAYS: tuple[type, ...] = (
     certifier.ReleaseCleared,
     certifier.ReleaseRefused,
     certifier.CertificateIssued,
+    certifier.CertificateSuspended,
+    certifier.CertificateReinstated,
+    certifier.CertificateRevoked,
+    certifier.CertificateExpired,
 )
 
 

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from placet.events.catalog import event
-from placet.events.contracts.shapes import Command, ExceptionUsed, PolicyRef, Resources, Stage, Verdict
+from placet.events.contracts.shapes import (
+    Command,
+    ExceptionUsed,
+    Ground,
+    PolicyRef,
+    Resources,
+    Stage,
+    Verdict,
+)
 
 
 @event("certifier", "release.cleared")
@@ -60,3 +68,43 @@ class CertificateIssued:
     not_after: str
     verdicts: tuple[Verdict, ...]
     exceptions: tuple[ExceptionUsed, ...] = ()
+
+
+@event("certifier", "certificate.suspended")
+class CertificateSuspended:
+    """It does not stand for as long as it has grounds against it; said again whenever those are others."""
+
+    certificate: str
+    project: str
+    release: int
+    grounds: tuple[Ground, ...]
+
+
+@event("certifier", "certificate.reinstated")
+class CertificateReinstated:
+    """There is nothing against it any more."""
+
+    certificate: str
+    project: str
+    release: int
+
+
+@event("certifier", "certificate.revoked")
+class CertificateRevoked:
+    """For good, by a person."""
+
+    certificate: str
+    project: str
+    release: int
+    ground: Ground
+    revoked_by: str
+
+
+@event("certifier", "certificate.expired")
+class CertificateExpired:
+    """Its time was over; whoever relies on one knows that by himself."""
+
+    certificate: str
+    project: str
+    release: int
+    not_after: str

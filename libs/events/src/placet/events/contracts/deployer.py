@@ -101,12 +101,14 @@ class ModelDeleted:
 
 @event("deployer", "model.quarantined")
 class ModelQuarantined:
-    """Taken off its route for want of a valid certificate."""
+    """Taken off its route for want of a certificate that stands. `rule` is what that goes against, if it is a rule."""
 
     project: str
     release: int
     certificate: str
     why: str
+    rule: str | None = None
+    fix: str | None = None
 
 
 @event("deployer", "model.diverged")

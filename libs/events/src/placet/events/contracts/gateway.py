@@ -85,6 +85,17 @@ class ExceptionWithdrawn:
     withdrawn_by: str
 
 
+@event("gateway", "revocation.requested")
+class RevocationRequested:
+    """A certificate is to end now, for good. `reason` is a salted digest of the words, as with exceptions."""
+
+    certificate: str
+    project: str
+    release: int
+    reason: str
+    requested_by: str
+
+
 @event("gateway", "token.issued")
 class TokenIssued:
     """`person` is opaque; who that is, only the gateway's own tables know."""

@@ -37,6 +37,14 @@ class ExceptionUsed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     granted_by: str
 
 
+class Ground(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Why a certificate does not stand: a rule that is not kept any more, or what somebody decided."""
+
+    rule: str
+    why: str
+    fix: str | None = None
+
+
 class PolicyRef(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     id: str
     version: int

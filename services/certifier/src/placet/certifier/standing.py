@@ -1,0 +1,106 @@
+"""What becomes of a certificate after it was given: grounds against it come and go, it is revoked, its time ends.
+
+A certificate that stands on an exception loses its ground with it, and has it back with another one that holds as long
+as it does itself.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import sqlalchemy as sa
+
+from placet.certifier import projections as p
+from placet.certifier.domain import RELEASE, Command, Lapse, Lift, Object, Revoke, stream
+from placet.certifier.ports import Held, Ports
+from placet.events import Actor, Context, Heard, UnitOfWork, Wiring, transact
+from placet.events.codec import moment
+from placet.events.contracts.certifier import CertificateExpired, CertificateIssued, CertificateRevoked
+from placet.events.contracts.gateway import ExceptionGranted, ExceptionWithdrawn, RevocationRequested
+from placet.events.contracts.shapes import Ground
+
+SERVICE = "certifier"
+
+
+def keep(work: UnitOfWork, issued: CertificateIssued) -> None:
+    """From here on its standing is looked after."""
+    work.put(
+        p.certificates,
+        certificate=issued.certificate,
+        project=issued.project,
+        release=issued.release,
+        source=issued.source,
+        not_after=moment(issued.not_after).timestamp(),
+    )
+    for each in issued.exceptions:
+        _stand_on(work, issued.certificate, each.rule, each.exception)
+
+
+async def on_exception_granted(heard: Heard[ExceptionGranted], work: UnitOfWork, ports: Ports) -> None:
+    granted = heard.data
+    work.put(
+        p.exceptions,
+        keep=("withdrawn",),
+        exception=granted.exception,
+        project=granted.project,
+        rule=granted.rule,
+        source=granted.source,
+        until=granted.until,
+        granted_by=granted.granted_by,
+        withdrawn=False,
+    )
+    if await ports.exceptions.is_known(granted.exception):
+        return  # heard again: it may have been withdrawn since
+    for held in await ports.certificates.of_project(granted.project):
+        fits = granted.source in (None, held.source) and moment(granted.until).timestamp() >= held.not_after
+        lift = Lift(certificate=held.certificate, rules=frozenset({granted.rule}))
+        if fits and await _decide(work, held, lift):
+            _stand_on(work, held.certificate, granted.rule, granted.exception)
+
+
+async def on_exception_withdrawn(heard: Heard[ExceptionWithdrawn], work: UnitOfWork, ports: Ports) -> None:
+    """One that was only asked for is not known here."""
+    withdrawn = heard.data
+    work.run(
+        sa.update(p.exceptions).where(p.exceptions.c.exception == withdrawn.exception).values(withdrawn=True)
+    )
+    ground = Ground(
+        rule=withdrawn.rule,
+        why=f"{withdrawn.exception}, which excepted it from {withdrawn.rule}, was withdrawn",
+        fix="deploy a source that keeps the rule, or ask for another exception",
+    )
+    for held in await ports.certificates.on_exception(withdrawn.exception):
+        await _decide(work, held, Object(certificate=held.certificate, grounds=(ground,)))
+
+
+async def on_revocation_requested(heard: Heard[RevocationRequested], work: UnitOfWork, ports: Ports) -> None:
+    asked = heard.data
+    ground = Ground(
+        rule="certificate.revoked", why="it was revoked", fix="deploy again, to have it judged anew"
+    )
+    revoke = Revoke(certificate=asked.certificate, ground=ground, by=asked.requested_by)
+    for held in await ports.certificates.of_project(asked.project):
+        if held.certificate == asked.certificate:
+            await _decide(work, held, revoke)
+
+
+async def expire(ports: Ports, wiring: Wiring) -> None:
+    """Say of each certificate whose time is over that it is."""
+    now = wiring.clock.now()
+    for held in await ports.certificates.ended(now):
+        context = Context(project=held.project, correlation=wiring.ids.new(), actor=Actor.service(SERVICE))
+        lapse = Lapse(certificate=held.certificate, now=now)
+        await transact(wiring, SERVICE, context, partial(_decide, held=held, command=lapse))
+
+
+async def _decide(work: UnitOfWork, held: Held, command: Command) -> bool:
+    """Whether anything came of it."""
+    happened = await work.decide(RELEASE, stream(held.project, held.release), command)
+    if any(isinstance(event, CertificateRevoked | CertificateExpired) for event in happened):
+        for table in (p.certificates, p.stands_on):
+            work.run(sa.delete(table).where(table.c.certificate == held.certificate))
+    return bool(happened)
+
+
+def _stand_on(work: UnitOfWork, certificate: str, rule: str, exception: str) -> None:
+    work.put(p.stands_on, certificate=certificate, rule=rule, exception=exception)
