@@ -20,7 +20,14 @@ from placet.events.bus import EpochBegan, HeadAnnounced, Outgoing
 from placet.events.catalog import contract_of
 from placet.events.clocks import SystemClock
 from placet.events.contracts.builder import BuildFailed
-from placet.events.contracts.certifier import CertificateIssued, ReleaseCleared, ReleaseRefused
+from placet.events.contracts.certifier import (
+    CertificateIssued,
+    CertificateReinstated,
+    CertificateRevoked,
+    CertificateSuspended,
+    ReleaseCleared,
+    ReleaseRefused,
+)
 from placet.events.contracts.gateway import (
     DeleteRequested,
     DeployRequested,
@@ -28,7 +35,7 @@ from placet.events.contracts.gateway import (
     StopRequested,
     TokenRevoked,
 )
-from placet.events.contracts.shapes import Command, Resources
+from placet.events.contracts.shapes import Command, Ground, Resources
 from placet.events.envelope import Actor
 from placet.trust import SigningKey
 
@@ -145,6 +152,32 @@ class World:
             verdicts=(),
         )
         await self.say(event, operation=f"deploy {project} {release}")
+
+    async def suspend(self, project: str = "churn", release: int = 1) -> None:
+        ground = Ground(rule="operate.drift", why="it drifts", fix="train it anew")
+        event = CertificateSuspended(
+            certificate=f"certificate:{project}-{release}",
+            project=project,
+            release=release,
+            grounds=(ground,),
+        )
+        await self.say(event, operation=f"suspend {project} {release}")
+
+    async def reinstate(self, project: str = "churn", release: int = 1) -> None:
+        event = CertificateReinstated(
+            certificate=f"certificate:{project}-{release}", project=project, release=release
+        )
+        await self.say(event, operation=f"reinstate {project} {release}")
+
+    async def revoke_certificate(self, project: str = "churn", release: int = 1) -> None:
+        event = CertificateRevoked(
+            certificate=f"certificate:{project}-{release}",
+            project=project,
+            release=release,
+            ground=Ground(rule="certificate.revoked", why="it was revoked"),
+            revoked_by="person:1",
+        )
+        await self.say(event, operation=f"revoke {project} {release}")
 
     async def request_start(
         self, project: str = "churn", release: int = 1, *, operation: str = "start"

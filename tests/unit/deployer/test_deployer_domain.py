@@ -26,6 +26,7 @@ from placet.deployer.domain import (
     ReportMended,
     ReportStarted,
     Reserve,
+    Resume,
     Room,
     Stop,
 )
@@ -138,7 +139,20 @@ def overtaken(release: int, *, request: int | None = None) -> ModelFailed:
     )
 
 
+def resume(release: int = 1, *, room: Room = PLENTY) -> Resume:
+    return Resume(
+        project="churn",
+        release=release,
+        image=IMAGE,
+        repository="models/churn",
+        certificate=f"certificate:{release}",
+        resources=SMALL,
+        room=room,
+    )
+
+
 LIVE = (reserved(), accepted(), started())
+QUARANTINED = ModelQuarantined(project="churn", release=1, certificate="certificate:1", why="it ended")
 
 
 class TestRoom:
@@ -381,6 +395,31 @@ class TestKeeping:
         assert state.holds == frozenset()
         given(PROJECT, *LIVE, quarantined).when(quarantine).then_nothing()
 
+    def test_what_is_starting_does_not_get_there_without_a_certificate_that_stands(self) -> None:
+        quarantine = Quarantine(
+            project="churn", release=2, certificate="certificate:2", why="it drifts", rule="r", fix="train it"
+        )
+        failed = ModelFailed(project="churn", release=2, why="it drifts", fix="train it", request=2)
+        state = given(PROJECT, *LIVE, reserved(2), accepted(2)).when(quarantine).then(failed)
+        assert state.live is not None  # what served before still does
+        given(PROJECT, *LIVE).when(quarantine).then_nothing()
+
+    def test_what_was_quarantined_starts_again_where_it_was_for_the_same_request(self) -> None:
+        state = given(PROJECT, *LIVE, QUARANTINED).when(resume()).then(accepted())
+        assert state.holds == {1}
+        assert PROJECT.evolve(state, started()).live is not None
+
+    def test_nothing_resumes_that_somebody_wanted_otherwise_since(self) -> None:
+        stopped = ModelStopped(project="churn", release=None, request=2)
+        for history in ((), LIVE, (*LIVE, QUARANTINED, stopped), (*LIVE, QUARANTINED, accepted(2))):
+            given(PROJECT, *history).when(resume()).then_nothing()
+        given(PROJECT, *LIVE, QUARANTINED).when(resume(2)).then_nothing()
+
+    def test_what_finds_its_room_taken_does_not_resume(self) -> None:
+        full = Room(total=Amount(cpu_millis=100, memory_bytes=2**20))
+        (refused,) = given(PROJECT, *LIVE, QUARANTINED).when(resume(room=full)).happened
+        assert isinstance(refused, ResourcesRefused)
+
     def test_only_what_is_live_diverges_or_is_given_up(self) -> None:
         given(PROJECT, *LIVE).when(ReportDiverged(project="churn", release=1, why="gone")).then(
             ModelDiverged(project="churn", release=1, why="gone")
@@ -422,8 +461,13 @@ commands: st.SearchStrategy[Command] = st.one_of(
     st.builds(Delete, project=st.just("churn"), request=st.integers(1, 9)),
     st.builds(GiveUp, project=st.just("churn"), release=releases, why=st.just("no"), fix=st.none()),
     st.builds(
-        Quarantine, project=st.just("churn"), release=releases, certificate=st.just("c"), why=st.just("no")
+        Quarantine,
+        project=st.just("churn"),
+        release=releases,
+        certificate=releases.map("certificate:{}".format),
+        why=st.just("no"),
     ),
+    st.builds(resume, releases),
     st.builds(Expire, project=st.just("churn"), now=st.just(NOON + timedelta(hours=1))),
 )
 

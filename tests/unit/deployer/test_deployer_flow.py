@@ -469,6 +469,48 @@ class TestKeepingUp:
         await world.running()
         assert "churn-1" in world.host.instances  # its log is evidence
 
+    async def test_what_is_suspended_leaves_its_route_and_is_back_when_nothing_is_against_it(
+        self, world: World
+    ) -> None:
+        await world.deploy_and_wait()
+        await world.suspend()
+        quarantined = await world.heard("model.quarantined", "suspend churn 1")
+        assert (quarantined.rule, quarantined.why, quarantined.fix) == (
+            "operate.drift",
+            "it drifts",
+            "train it anew",
+        )
+        assert world.router.table == {}
+        await world.running()
+
+        await world.request_start(operation="start anyway")
+        failed = await world.heard("model.failed", "start anyway")
+        assert "does not stand: it drifts" in failed.why
+
+        await world.reinstate()
+        await world.heard("model.started", "reinstate churn 1")
+        assert set(world.router.table) == {"churn"}
+        await world.running("churn-1")
+
+    async def test_what_is_revoked_never_serves_again(self, world: World) -> None:
+        await world.deploy_and_wait()
+        await world.revoke_certificate()
+        await world.heard("model.quarantined", "revoke churn 1")
+        assert world.router.table == {}
+        await world.request_start(operation="start anyway")
+        assert "it was revoked" in (await world.heard("model.failed", "start anyway")).why
+
+    async def test_what_is_suspended_while_it_starts_never_serves(self, world: World) -> None:
+        world.probe.is_slow = True
+        await world.deploy()
+        await world.running("churn-1")
+        await world.suspend()
+        failed = await world.heard("model.failed", "suspend churn 1")
+        assert failed.why == "it drifts"
+        world.probe.is_slow = False
+        await world.running()
+        assert world.router.table == {}
+
     async def test_models_are_back_after_the_platform_was_down(self, idle_world: World) -> None:
         async with idle_world.deployer():
             await idle_world.deploy_and_wait()

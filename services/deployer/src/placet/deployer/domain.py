@@ -319,10 +319,28 @@ class Delete:
 
 @dataclass(frozen=True, kw_only=True)
 class Quarantine:
+    """Its certificate does not stand: what is live leaves its route, and what is starting does not get there."""
+
     project: str
     release: int
     certificate: str
     why: str
+    rule: str | None = None
+    fix: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resume:
+    """Its certificate stands again: start what was quarantined for that, unless somebody wanted otherwise since."""
+
+    project: str
+    release: int
+    image: str
+    repository: str
+    certificate: str
+    resources: Resources
+    room: Room
+    trial: bool = False
 
 
 Command = (
@@ -339,6 +357,7 @@ Command = (
     | Stop
     | Delete
     | Quarantine
+    | Resume
 )
 
 Happened = (
@@ -400,15 +419,9 @@ def decide(command: Command, project: Project) -> Sequence[Happened]:
             deleted = ModelDeleted(project=command.project, request=command.request)
             return [*_released(command.project, project.reserved), deleted]
         case Quarantine():
-            if not _is_live(project, command.release):
-                return []
-            quarantined = ModelQuarantined(
-                project=command.project,
-                release=command.release,
-                certificate=command.certificate,
-                why=command.why,
-            )
-            return [quarantined]
+            return _quarantine(command, project)
+        case Resume():
+            return _resume(command, project)
     assert_never(command)
 
 
@@ -464,6 +477,45 @@ def _accept(command: AcceptStart, project: Project) -> Sequence[Happened]:
     return [accepted]
 
 
+def _quarantine(command: Quarantine, project: Project) -> Sequence[Happened]:
+    starting = project.starting
+    if starting is not None and starting.certificate == command.certificate:
+        return [_failed(command, starting.request, command.why, command.fix)]
+    if not _is_live(project, command.release):
+        return []
+    return [
+        ModelQuarantined(
+            project=command.project,
+            release=command.release,
+            certificate=command.certificate,
+            why=command.why,
+            rule=command.rule,
+            fix=command.fix,
+        )
+    ]
+
+
+def _resume(command: Resume, project: Project) -> Sequence[Happened]:
+    """For the request that brought it there. Where its room was given away meanwhile, that is said."""
+    was = project.serving
+    if project.starting or not isinstance(was, Quarantined) or was.certificate != command.certificate:
+        return []
+    asked, room = Amount.of(command.resources), command.room.without(command.project, command.release)
+    if not asked.fits(room.free):
+        return [_no_room(command, asked, room)]
+    return [
+        StartAccepted(
+            project=command.project,
+            release=command.release,
+            image=command.image,
+            repository=command.repository,
+            certificate=command.certificate,
+            request=project.asked,
+            trial=command.trial,
+        )
+    ]
+
+
 def _started(command: ReportStarted, project: Project) -> Sequence[Happened]:
     live, starting = project.live, project.starting
     if starting is not None and starting.request == command.request:
@@ -497,7 +549,7 @@ def _as_it_is(project: str, live: Live) -> ModelStarted:
     )
 
 
-def _no_room(command: Reserve | AcceptStart, asked: Amount, room: Room) -> ResourcesRefused:
+def _no_room(command: Reserve | AcceptStart | Resume, asked: Amount, room: Room) -> ResourcesRefused:
     why = f"{command.project} asks for {asked}, and {room.free} is free"
     return ResourcesRefused(
         project=command.project, release=command.release, why=why, fix=room.next_step(asked)
@@ -517,7 +569,7 @@ def _no_containers(command: Reserve) -> ResourcesRefused:
 
 
 def _failed(
-    command: Reserve | AcceptStart | RejectStart | ReportStarted | ReportFailed | GiveUp,
+    command: Reserve | AcceptStart | RejectStart | ReportStarted | ReportFailed | GiveUp | Quarantine,
     request: int,
     why: str,
     fix: str | None,

@@ -13,14 +13,33 @@ import msgspec
 
 from placet.deployer import projections as p
 from placet.deployer import queries
-from placet.deployer.domain import AcceptStart, Delete, Happened, RejectStart, Release, Reserve, Room, Stop
+from placet.deployer.domain import (
+    AcceptStart,
+    Delete,
+    Happened,
+    Quarantine,
+    RejectStart,
+    Release,
+    Reserve,
+    Resume,
+    Room,
+    Stop,
+)
 from placet.deployer.placements import AWAIT_CERTIFICATE, AwaitCertificate, Placements
 from placet.deployer.ports import Ports
 from placet.deployer.queries import Certified, Cleared, Known
 from placet.events import Heard, UnitOfWork
 from placet.events.codec import timestamp
 from placet.events.contracts.builder import BuildFailed
-from placet.events.contracts.certifier import CertificateIssued, ReleaseCleared, ReleaseRefused
+from placet.events.contracts.certifier import (
+    CertificateIssued,
+    CertificateReinstated,
+    CertificateRevoked,
+    CertificateSuspended,
+    ReleaseCleared,
+    ReleaseRefused,
+)
+from placet.events.contracts.deployer import ModelQuarantined
 from placet.events.contracts.gateway import (
     DeleteRequested,
     DeployRequested,
@@ -28,6 +47,7 @@ from placet.events.contracts.gateway import (
     StopRequested,
     TokenRevoked,
 )
+from placet.events.contracts.shapes import Ground
 
 CERTIFICATE_WITHIN = 10.0
 """Seconds that a start waits for a certificate of which the gateway heard before us."""
@@ -117,6 +137,45 @@ async def on_certificate_issued(
         await accept(work, placements, known, certified, known.request or 0, asker=known.asker)
 
 
+async def on_certificate_suspended(
+    heard: Heard[CertificateSuspended], work: UnitOfWork, placements: Placements, ports: Ports
+) -> None:
+    said = heard.data
+    await _take_off(work, placements, ports, said, said.grounds)
+
+
+async def on_certificate_revoked(
+    heard: Heard[CertificateRevoked], work: UnitOfWork, placements: Placements, ports: Ports
+) -> None:
+    said = heard.data
+    await _take_off(work, placements, ports, said, (said.ground,))
+
+
+async def on_certificate_reinstated(
+    heard: Heard[CertificateReinstated], work: UnitOfWork, placements: Placements, ports: Ports
+) -> None:
+    said = heard.data
+    work.put(p.releases, project=said.project, release=said.release, grounds=None)
+    known = await queries.known(placements.reads, said.project, said.release)
+    cleared, certified = known.cleared, known.certified
+    if cleared is None or certified is None:
+        return
+
+    def command(room: Room) -> Resume:
+        return Resume(
+            project=known.project,
+            release=known.release,
+            image=certified.image,
+            repository=certified.repository,
+            certificate=certified.certificate,
+            resources=cleared.resources,
+            room=room,
+            trial=cleared.trial,
+        )
+
+    await placements.decide_in_room(work, command, asker=cleared.asker)
+
+
 async def on_start_requested(
     heard: Heard[StartRequested], work: UnitOfWork, placements: Placements, ports: Ports
 ) -> None:
@@ -174,6 +233,8 @@ async def accept(
     cleared = known.cleared
     if cleared is None:
         return await placements.decide(work, _never_cleared(known, request), asker=asker)
+    if certified.grounds:
+        return await placements.decide(work, _does_not_stand(known, certified, request), asker=asker)
 
     def command(room: Room) -> AcceptStart:
         return AcceptStart(
@@ -216,6 +277,29 @@ async def _reserve(
     await placements.decide_in_room(work, command, asker=cleared.asker)
 
 
+async def _take_off(
+    work: UnitOfWork,
+    placements: Placements,
+    ports: Ports,
+    said: CertificateSuspended | CertificateRevoked,
+    grounds: tuple[Ground, ...],
+) -> None:
+    """Before anybody hears that it is off its route, nobody reaches it any more."""
+    work.put(p.releases, project=said.project, release=said.release, grounds=msgspec.json.encode(grounds))
+    first = grounds[0]
+    quarantine = Quarantine(
+        project=said.project,
+        release=said.release,
+        certificate=said.certificate,
+        why=first.why,
+        rule=first.rule,
+        fix=first.fix,
+    )
+    for event in await placements.decide(work, quarantine):
+        if isinstance(event, ModelQuarantined):
+            await ports.router.unroute(said.project)
+
+
 async def _count_request(work: UnitOfWork, placements: Placements, project: str) -> int:
     """The number of the request that is heard now. The gateway's order is the people's."""
     number = await queries.requests(placements.reads, project) + 1
@@ -227,4 +311,15 @@ def _never_cleared(known: Known, request: int) -> RejectStart:
     why = f"release {known.release} of {known.project} was never cleared here"
     return RejectStart(
         project=known.project, release=known.release, request=request, why=why, fix="deploy it again"
+    )
+
+
+def _does_not_stand(known: Known, certified: Certified, request: int) -> RejectStart:
+    first = certified.grounds[0]
+    return RejectStart(
+        project=known.project,
+        release=known.release,
+        request=request,
+        why=f"its certificate {certified.certificate} does not stand: {first.why}",
+        fix=first.fix,
     )

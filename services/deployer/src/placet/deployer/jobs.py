@@ -133,6 +133,11 @@ class Jobs:
             raise Refused(
                 f"release {known.release} of {known.project} carries no certificate", fix="deploy it again"
             )
+        if known.certified.grounds:
+            first = known.certified.grounds[0]
+            raise Refused(
+                f"its certificate {known.certified.certificate} does not stand: {first.why}", fix=first.fix
+            )
         await self.ports.certificates.verify(
             repository=known.certified.repository,
             envelope=known.certified.envelope,

@@ -44,6 +44,8 @@ releases = sa.Table(
     sa.Column("repository", sa.Text),
     sa.Column("envelope", sa.Text),
     sa.Column("not_after", sa.Text),
+    # What there is against it: a list of grounds, none while it stands.
+    sa.Column("grounds", sa.LargeBinary),
 )
 
 holdings = sa.Table(

@@ -13,20 +13,21 @@ from placet.deployer import projections as p
 from placet.deployer.domain import Amount, Holding, Room
 from placet.deployer.observations import Watched
 from placet.deployer.ports import Reads
-from placet.events.contracts.shapes import Resources
+from placet.events.contracts.shapes import Ground, Resources
 
 _IS_SAME = sa.and_(p.releases.c.project == p.holdings.c.project, p.releases.c.release == p.holdings.c.release)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Certified:
-    """What a certificate said of a release."""
+    """What a certificate said of a release, and what there is against it."""
 
     certificate: str
     image: str
     repository: str
     envelope: str
     not_after: str
+    grounds: tuple[Ground, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,6 +145,7 @@ def _known(row: sa.Row[Any]) -> Known:
             repository=row.repository,
             envelope=row.envelope,
             not_after=row.not_after,
+            grounds=msgspec.json.decode(row.grounds, type=tuple[Ground, ...]) if row.grounds else (),
         )
     return Known(
         project=row.project,

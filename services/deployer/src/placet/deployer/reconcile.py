@@ -102,6 +102,7 @@ class Reconciliation:
                     release=known.release,
                     certificate=certified.certificate,
                     why=f"its certificate {certified.certificate} ended at {certified.not_after}",
+                    fix="deploy it again, so that it is certified anew",
                 ),
             )
 

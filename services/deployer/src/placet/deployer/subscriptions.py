@@ -22,6 +22,9 @@ HEARS: Mapping[type, Handler] = {
     certifier.ReleaseCleared: handlers.on_release_cleared,
     certifier.ReleaseRefused: handlers.on_release_refused,
     certifier.CertificateIssued: handlers.on_certificate_issued,
+    certifier.CertificateSuspended: handlers.on_certificate_suspended,
+    certifier.CertificateReinstated: handlers.on_certificate_reinstated,
+    certifier.CertificateRevoked: handlers.on_certificate_revoked,
     builder.BuildFailed: handlers.on_build_failed,
 }
 
