@@ -273,6 +273,26 @@ class Scenarios:
             model = await http.get(f"/v1/models/{project}", headers=platform.authorized())
         assert model.json()["observed"]["drift"] == observed["drift"]
 
+    async def test_a_model_whose_certificate_is_revoked_leaves_its_url_and_callers_are_told(
+        self, platform: Platform, tmp_path: Path, project: str
+    ) -> None:
+        folder = write_project(tmp_path / "p", project)
+        live = await deploy(platform, folder)
+        certificate = str(live.certificate)
+        revoked = await placet(platform, "certificate", "revoke", certificate, "--reason", "it harms")
+        assert (revoked["state"], revoked["project"]) == ("revoked", project)
+        told = await eventually(lambda: refusal_of(platform, project))
+        assert told["rule"] == "certificate.revoked"
+        assert certificate in told["detail"]
+        model = await placet(platform, "status", project)
+        assert (model["state"], model["refusals"][0]["rule"]) == ("quarantined", "certificate.revoked")
+        started = await ask(platform, "start", project)
+        assert (started.state, "it was revoked" in started.refusals[0].why) == ("failed", True)
+        again = await deploy(platform, folder)
+        assert (again.state, again.built) == ("live", False)
+        assert again.certificate != certificate
+        assert await predict(platform, project, 5.0) == pytest.approx(10.0)
+
     # what is refused, and how
 
     async def test_a_trial_never_takes_the_place_of_a_release_that_people_answer_for(
@@ -535,6 +555,13 @@ async def predict(platform: Platform, project: str, value: float) -> float:
         answer = await http.post(f"/models/{project}/predict", json={"inputs": [[value]]})
         assert answer.status_code == 200, answer.text
         return float(answer.json()["outputs"][0][0])
+
+
+async def refusal_of(platform: Platform, project: str) -> dict[str, Any] | None:
+    """What a caller of the model is told, where it does not answer."""
+    async with platform.http() as http:
+        answer = await http.post(f"/models/{project}/predict", json={"inputs": [[5.0]]})
+    return None if answer.status_code == 200 or "rule" not in answer.json() else answer.json()
 
 
 async def put(platform: Platform, digest: str, body: bytes) -> Any:

@@ -20,7 +20,16 @@ from tests.support.browser import browser
 from tests.support.eventually import eventually
 from tests.support.platforms import ROOT, Platform, embedded
 from tests.system.models import requirement, write_pickled, write_project
-from tests.system.scenarios import Scenarios, ask, client_of, deploy, placet, predict, printed
+from tests.system.scenarios import (
+    Scenarios,
+    ask,
+    client_of,
+    deploy,
+    placet,
+    predict,
+    printed,
+    refusal_of,
+)
 
 
 class TestEmbedded(Scenarios):
@@ -100,7 +109,15 @@ class TestEmbedded(Scenarios):
         assert said["notAfter"] == used["until"]
 
         await placet(grace, "exception", "withdraw", "pickled", asked)
+        told = await eventually(lambda: refusal_of(platform, "pickled"))
+        assert (told["rule"], asked in told["detail"]) == (rule, True)
         assert (await placet(platform, "deploy", str(folder), status=1))["state"] == "refused"
+
+        another = (await placet(platform, "exception", "request", "pickled", *for_days))["exception"]
+        await placet(grace, "exception", "grant", "pickled", another)
+        await eventually(lambda: answers(platform, "pickled", 10.0))
+        shown = await placet(platform, "certificate", "show", live["certificate"])
+        assert (shown["state"], shown["grounds"]) == ("valid", [])
         await ask(platform, "stop", "pickled")
 
     @pytest.mark.slow
@@ -192,6 +209,12 @@ class TestEmbedded(Scenarios):
         where = urlsplit(platform.url)
         reader, _ = await asyncio.open_connection(where.hostname, where.port)
         assert await asyncio.wait_for(reader.read(), 60) == b""
+
+
+async def answers(platform: Platform, project: str, expected: float) -> bool:
+    if await refusal_of(platform, project) is not None:
+        return False
+    return await predict(platform, project, 5.0) == pytest.approx(expected)
 
 
 async def _write_without_end(writer: asyncio.StreamWriter) -> None:

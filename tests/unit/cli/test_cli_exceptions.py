@@ -110,7 +110,7 @@ def test_another_grants_and_withdraws(
     assert placet("exception", "grant", "wine", "exception:1", "--json").document["state"] == "granted"
     gone = placet("exception", "withdraw", "wine", "exception:1")
     assert gone.out.startswith("exception:1 is withdrawn")
-    assert "goes on until its certificate ends" in gone.err
+    assert "leaves its route" in gone.err
     monkeypatch.setenv("PLACET_TOKEN", SCIENTIST)
     mine = placet("exception", "grant", "wine", "exception:1")
     assert mine.status == 1

@@ -33,7 +33,7 @@ async def leave_behind(data: Path) -> None:
     lease = sa.insert(tables.leases).values(name="leader", owner="killed", until=until)
     nothing = {"context": b"{}", "payload": b"{}", "attempts": 0, "next_at": 0.0}
     job = sa.insert(tables.jobs).values(
-        kind="some", key="one", leased_by="killed", leased_until=until, **nothing
+        kind="some", key="one", asker="somebody", leased_by="killed", leased_until=until, **nothing
     )
     await wiring.store.commit(Unit(writes=(Run(statement=lease), Run(statement=job))))
     await wiring.store.close()

@@ -59,6 +59,9 @@ class FakePlatform:
     started_last: int = 1
     live: int | None = 1
     exceptions: list[dict[str, Any]] = field(default_factory=list)
+    envelope: dict[str, Any] = field(default_factory=dict)
+    revoked: list[str] = field(default_factory=list)
+    """The reasons that were given."""
 
     def app(self) -> ASGIApp:
         routes = [
@@ -78,6 +81,7 @@ class FakePlatform:
             Route("/v1/images/{digest}", self.get_image),
             Route("/v1/images/{digest}/source", self.get_image_source),
             Route("/v1/certificates/{id}", self.get_certificate),
+            Route("/v1/certificates/{id}/revoke", self.revoke_certificate, methods=["POST"]),
             Route("/v1/garbage", self.get_garbage),
             Route("/v1/garbage/collections", self.post_collection, methods=["POST"]),
             Route("/v1/tokens", self.post_token, methods=["POST"]),
@@ -348,7 +352,27 @@ class FakePlatform:
             ],
         }
         statement = {"predicate": predicate}
-        return JSONResponse({"certificate": certificate, "envelope": {}, "statement": statement})
+        return JSONResponse(
+            {**self._standing(certificate), "envelope": self.envelope, "statement": statement}
+        )
+
+    async def revoke_certificate(self, request: Request) -> Response:
+        if SCIENTIST in request.headers.get("authorization", ""):
+            return problem(403, "revoking a certificate needs one of the roles admin, approver, compliance")
+        self.revoked.append((await request.json())["reason"])
+        return JSONResponse(self._standing(request.path_params["id"]), 202)
+
+    def _standing(self, certificate: str) -> dict[str, Any]:
+        ground = {"rule": "certificate.revoked", "why": "it was revoked", "fix": "deploy again"}
+        return {
+            "certificate": certificate,
+            "project": "wine",
+            "release": 1,
+            "image": f"sha256:{'1' * 64}",
+            "state": "revoked" if self.revoked else "valid",
+            "notAfter": "2027-01-01T00:00:00Z",
+            "grounds": [ground] if self.revoked else [],
+        }
 
     async def post_token(self, request: Request) -> Response:
         if request.headers["authorization"] != f"Bearer {ADMIN}":

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from placet.events.contracts import deployer, indexer
-from placet.events.contracts.shapes import Drift
+from placet.events.contracts import certifier, deployer, indexer
+from placet.events.contracts.shapes import Drift, Ground
 
 from tests.unit.gateway.harness import Gateway, asked, knows_source, live
 from tests.unit.gateway.roads import (
@@ -267,6 +267,53 @@ async def test_a_model_that_lost_its_certificate_is_quarantined_until_it_is_star
     assert await state(gateway) == "quarantined"
     await gateway.hear(started(release=2, request=2), renewed)
     assert await state(gateway) == "live"
+
+
+async def test_who_asks_a_quarantined_model_is_told_which_certificate_and_which_rule(
+    gateway: Gateway,
+) -> None:
+    operation = await live(gateway)
+    lapsed = deployer.ModelQuarantined(
+        project="churn",
+        release=1,
+        certificate=CERTIFICATE,
+        why="it drifts",
+        rule="operate.drift",
+        fix="train it",
+    )
+    await gateway.hear(lapsed, operation)
+    async with gateway.http() as http:
+        answer = await http.post("/models/churn/predict", json={"inputs": [[1]]})
+    assert answer.status_code == 503
+    problem = answer.json()
+    assert (problem["rule"], problem["fix"]) == ("operate.drift", "train it")
+    assert CERTIFICATE in problem["detail"]
+    assert "it drifts" in problem["detail"]
+    [refusal] = (await gateway.read("/v1/models/churn"))["refusals"]
+    assert refusal == {"rule": "operate.drift", "why": "it drifts", "fix": "train it"}
+
+
+GROUND = Ground(rule="operate.drift", why="it drifts", fix="train it")
+
+
+async def test_a_certificate_is_shown_with_what_there_is_against_it(gateway: Gateway) -> None:
+    operation = await live(gateway)
+    gateway.envelopes.envelopes["models/churn", f"sha256:{'d' * 64}"] = {"payload": "e30="}
+    of: dict[str, Any] = {"certificate": CERTIFICATE, "project": "churn", "release": 1}
+
+    async def standing() -> tuple[str, list[Any], str]:
+        [image] = (await gateway.read("/v1/images"))["images"]
+        shown = await gateway.read(f"/v1/certificates/{CERTIFICATE}")
+        return shown["state"], shown["grounds"], image["certificateState"]
+
+    assert await standing() == ("valid", [], "valid")
+    await gateway.hear(certifier.CertificateSuspended(**of, grounds=(GROUND,)), operation)
+    told = [{"rule": "operate.drift", "why": "it drifts", "fix": "train it"}]
+    assert await standing() == ("suspended", told, "suspended")
+    assert len((await gateway.read("/v1/images?certificate=suspended"))["images"]) == 1
+    assert (await gateway.read("/v1/images?certificate=valid"))["images"] == []
+    await gateway.hear(certifier.CertificateReinstated(**of), operation)
+    assert await standing() == ("valid", [], "valid")
 
 
 async def test_stopped_then_deleted_then_deployed_anew(gateway: Gateway) -> None:

@@ -154,7 +154,7 @@ async def test_images_tell_whether_they_serve_or_ever_did_and_what_was_measured(
     [
         ({"format": "sklaern"}, "the nearest known one is 'sklearn'"),
         ({"certificate": "vaild"}, "the nearest known one is 'valid'"),
-        ({"certificate": "x"}, "known are 'expired', 'none', 'valid'"),
+        ({"certificate": "x"}, "known are 'expired', 'none', 'revoked', 'suspended', 'valid'"),
         ({"ownr": "ada@example.org"}, "the nearest known one is 'owner'"),
         ({"metric": ">=0.9"}, "accuracy>=0.9"),
         ({"metric": "accuracy>=much"}, "accuracy>=0.9"),

@@ -12,7 +12,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -127,6 +127,7 @@ def parser() -> Parser:
     below = {"": _below(root, "placet")}
     for group, does in (
         ("audit", "the audit log, for compliance"),
+        ("certificate", "certificates: what they say, whether they stand, and how to end one"),
         ("exception", "exceptions from rules: one person asks, another one grants"),
         ("token", "who may use the platform"),
     ):
@@ -364,15 +365,25 @@ def _date(text: str) -> date:
         raise argparse.ArgumentTypeError(f"{text!r} is no day; write it as 2027-01-31") from None
 
 
+def _moment(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no moment; write it as 2027-01-31T12:00:00Z")
+    return moment
+
+
 def _words(text: str) -> str:
     if not any(character.isalnum() for character in text):
-        raise argparse.ArgumentTypeError(f"who grants it reads why, and {text!r} says nothing")
+        raise argparse.ArgumentTypeError(f"somebody will read why, and {text!r} says nothing")
     return text
 
 
 def _digest(text: str) -> str:
     if not re.fullmatch(r"sha256:[0-9a-f]{64}", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no source's digest, which is sha256: and 64 digits")
+        raise argparse.ArgumentTypeError(f"{text!r} is no digest, which is sha256: and 64 digits")
     return text
 
 
@@ -394,6 +405,40 @@ def _exception(parser: argparse.ArgumentParser) -> None:
 def _exception_named(parser: argparse.ArgumentParser) -> None:
     _project(parser)
     parser.add_argument("exception", metavar="EXCEPTION", help="an id from `placet exception list`")
+
+
+def _certificate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "certificate", metavar="CERTIFICATE", help="its id, as `placet status` and `list` tell it"
+    )
+
+
+def _revocation(parser: argparse.ArgumentParser) -> None:
+    _certificate(parser)
+    parser.add_argument(
+        "--reason", metavar="TEXT", type=_words, required=True, help="kept beside the log, for who asks why"
+    )
+
+
+def _verification(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "file",
+        metavar="FILE",
+        type=Path,
+        help="what `placet certificate show --json` printed, or the envelope in it",
+    )
+    parser.add_argument(
+        "--keys",
+        metavar="FILE",
+        type=Path,
+        required=True,
+        help="the public keys, as the certifier wrote them",
+    )
+    parser.add_argument("--image", metavar="DIGEST", type=_digest, help="it has to be for this image")
+    parser.add_argument("--source", metavar="DIGEST", type=_digest, help="it has to be for this source")
+    parser.add_argument(
+        "--at", metavar="TIME", type=_moment, default=None, help="valid then, in RFC 3339 (default: now)"
+    )
 
 
 def _garbage(parser: argparse.ArgumentParser) -> None:
@@ -595,11 +640,38 @@ VERBS: Sequence[Verb] = (
         words="exception withdraw",
         group="govern",
         does="end an exception before its time, or answer with no",
-        more="By who asked for it, or a role that grants. No new deploy uses it; what was certified with it goes on "
-        "until its certificate ends.",
+        more="By who asked for it, or a role that grants. No new deploy uses it, and what was certified with it leaves "
+        "its route.",
         example="placet exception withdraw churn exception:01a218c0-dd9a-75e1-97b1-a45b27cab79e",
         function="exceptions:withdraw",
         arguments=_exception_named,
+    ),
+    Verb(
+        words="certificate show",
+        group="govern",
+        does="what a certificate says, and whether it stands",
+        more="valid, suspended (with what there is against it), revoked or expired; --json has the signed envelope.",
+        example="placet certificate show certificate:01a218c0-dd9a-75e1-97b1-a45b27cab79e",
+        function="certificates:show",
+        arguments=_certificate,
+    ),
+    Verb(
+        words="certificate revoke",
+        group="govern",
+        does="end a certificate now, and for good",
+        more="Its model leaves its route within seconds, and callers are told. For approvers, compliance and admins.",
+        example="placet certificate revoke certificate:01a218c0-dd9a-75e1-97b1-a45b27cab79e --reason 'it harms'",
+        function="certificates:revoke",
+        arguments=_revocation,
+    ),
+    Verb(
+        words="certificate verify",
+        group="govern",
+        does="whether a certificate in a file was signed by these keys",
+        more="Asks nobody and needs no platform. Whether it was suspended or revoked since is not in the file.",
+        example="placet certificate verify certificate.json --keys certificates.json",
+        function="certificates:verify",
+        arguments=_verification,
     ),
     Verb(
         words="audit replay",

@@ -63,8 +63,7 @@ async def withdraw(arguments: Namespace, screen: Screen) -> int:
     )
     if gone.granted_by is not None:
         screen.note(
-            "what was certified with it goes on until its certificate ends;"
-            f" `placet stop {gone.project}` ends it now"
+            "what was certified with it leaves its route, until another exception lasts as long as it"
         )
     screen.document(gone.to_json())
     return exits.DONE

@@ -46,6 +46,7 @@ from placet.client.documents import (
     Operation,
     RuleException,
     Source,
+    Standing,
     Token,
     read,
 )
@@ -269,6 +270,11 @@ class Client:
 
     async def certificate(self, certificate: str) -> Certificate:
         return read((await self._call("GET", f"/certificates/{_part(certificate)}")).content, Certificate)
+
+    async def revoke_certificate(self, certificate: str, *, reason: str) -> Standing:
+        """End it for good. Asked for again, nothing changes."""
+        path = f"/certificates/{_part(certificate)}/revoke"
+        return read((await self._call("POST", path, json={"reason": reason})).content, Standing)
 
     @asynccontextmanager
     async def log(

@@ -188,8 +188,27 @@ class Source(Document, frozen=True, kw_only=True):
     files: int | list[Any] | None = None
 
 
-class Certificate(Document, frozen=True, kw_only=True):
+class Ground(Document, frozen=True, kw_only=True):
+    """Why a certificate does not stand."""
+
+    rule: str
+    why: str
+    fix: str | None = None
+
+
+class Standing(Document, frozen=True, kw_only=True, rename="camel"):
+    """`state` is valid, suspended, revoked or expired."""
+
     certificate: str
+    project: str
+    release: int
+    image: str
+    state: str
+    not_after: str
+    grounds: tuple[Ground, ...] = ()
+
+
+class Certificate(Standing, frozen=True, kw_only=True, rename="camel"):
     envelope: dict[str, Any]
     statement: dict[str, Any]
 

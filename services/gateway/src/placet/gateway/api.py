@@ -312,10 +312,11 @@ def router(
 
     @api.get("/certificates/{id}", tags=["certificates"])
     async def get_certificate(id: Id, who: Caller = caller) -> dict[str, Any]:
-        """The signed envelope as it lies in the registry, and the statement inside."""
+        """The signed envelope as it lies in the registry, the statement inside, and whether it stands."""
         certificate = await queries.certificate(id)
         envelope = await ports.envelopes.read(certificate.repository, certificate.envelope)
-        return {"certificate": id, "envelope": envelope, "statement": _statement(envelope)}
+        standing = await queries.standing(id, now=timestamp(clock.now()))
+        return {**standing, "envelope": envelope, "statement": _statement(envelope)}
 
     @api.post("/tokens", tags=["access"], status_code=201)
     async def post_token(body: TokenBody, who: Caller = caller) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from placet.gateway.adapters.packing_processes import PackingProcesses
 from placet.gateway.adapters.registry_artifacts import RegistryEnvelopes, RegistryImages, RegistrySources
 from placet.gateway.adapters.shipped_rules import ShippedRules
 from placet.gateway.api import router
+from placet.gateway.certificates_api import certificates_router
 from placet.gateway.commands import Commands
 from placet.gateway.excepting import Excepting
 from placet.gateway.exceptions_api import exceptions_router
@@ -27,6 +28,7 @@ from placet.gateway.intake import SERVICE, Intake
 from placet.gateway.model_proxy import ModelProxy, ProxyLimits
 from placet.gateway.ports import Ports
 from placet.gateway.queries import Queries
+from placet.gateway.revoking import Revoking
 from placet.gateway.settings import GatewaySettings
 from placet.gateway.subscriptions import HEARS, SAYS, reaction
 from placet.gateway.upload_page import upload_page
@@ -85,6 +87,8 @@ async def build(settings: GatewaySettings, wiring: Wiring, ports: Ports | None =
     excepting = Excepting(wiring, queries, ports.rules, days=settings.exception_days)
     exceptions = exceptions_router(access=access, excepting=excepting, queries=queries, clock=wiring.clock)
 
+    certificates = certificates_router(access=access, revoking=Revoking(wiring, queries))
+
     async def leave_first_token() -> None:
         await _leave_first_token(commands, settings.admin_token_file)
 
@@ -104,7 +108,7 @@ async def build(settings: GatewaySettings, wiring: Wiring, ports: Ports | None =
             Periodic(name="name silence", every=settings.stall_seconds / 10, run=name_silence),
             Periodic(name="forget keys", every=3600.0, run=forget_keys),
         ),
-        routers=(api, exceptions, upload_page(), proxy.router()),
+        routers=(api, exceptions, certificates, upload_page(), proxy.router()),
         start=(proxy.start, leave_first_token),
         close=(*close, proxy.close),
     )

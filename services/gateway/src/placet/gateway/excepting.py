@@ -1,13 +1,7 @@
-"""Asking for exceptions from rules, granting and withdrawing them: decide, and write the row in the same unit.
-
-What somebody gives as the reason is in a row of its own, with the salt of the digest that the event has: whoever
-deletes it leaves a log that still holds, and tells nobody the words.
-"""
+"""Asking for exceptions from rules, granting and withdrawing them: decide, and write the row in the same unit."""
 
 from __future__ import annotations
 
-import hmac
-import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -23,8 +17,7 @@ from placet.gateway.exceptions import EXCEPTIONS, Ask, Grant, Withdraw, stream
 from placet.gateway.intake import SERVICE
 from placet.gateway.ports import Rules
 from placet.gateway.queries import Queries
-
-SALT_BYTES = 16
+from placet.gateway.reasons import give_reason, salted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,8 +47,7 @@ class Excepting:
         """
         self._must_be_exceptable(wanted.rule)
         id = f"exception:{self._wiring.ids.new()}"
-        salt = secrets.token_bytes(SALT_BYTES)
-        digest = hmac.digest(salt, wanted.reason.encode(), "sha256")
+        reason = salted(wanted.reason)
 
         async def change(work: UnitOfWork) -> tuple[str, bool]:
             ask = Ask(
@@ -64,7 +56,7 @@ class Excepting:
                 rule=wanted.rule,
                 source=wanted.source,
                 until=timestamp(wanted.until),
-                reason=f"hmac-sha256:{digest.hex()}",
+                reason=reason.digest,
                 by=person,
                 now=timestamp(work.now),
                 latest=timestamp(work.now + timedelta(days=self._days)),
@@ -84,7 +76,7 @@ class Excepting:
                 requested_by=person,
                 requested_at=ask.now,
             )
-            work.put(p.reasons, exception=id, reason=wanted.reason, salt=salt.hex())
+            give_reason(work, id, reason)
             return id, True
 
         asked, is_new = (

@@ -29,10 +29,13 @@ def _words(reason: str) -> str:
     return reason
 
 
+Reason = Annotated[str, AfterValidator(_words), Field(max_length=2000, pattern=r"^[\P{C}\n]+$")]
+
+
 class ExceptionBody(KnownFields):
     rule: str = Field(max_length=100, pattern=NAME, description="such as model.pickle-by-exception")
     until: AwareDatetime = Field(description="when it ends, in RFC 3339")
-    reason: Annotated[str, AfterValidator(_words)] = Field(max_length=2000, pattern=r"^[\P{C}\n]+$")
+    reason: Reason
     source: str | None = Field(
         default=None, pattern=DIGEST, description="the only source that it is for; any of the project without"
     )
@@ -77,7 +80,7 @@ def exceptions_router(*, access: Access, excepting: Excepting, queries: Queries,
 
     @api.post("/{id}/withdraw")
     async def withdraw_exception(project: Project, id: Id, who: Caller = caller) -> dict[str, Any]:
-        """End one before its time, or answer with no. What was certified with it before goes on until it ends."""
+        """End one before its time, or answer with no. What was certified with it leaves its route."""
         return await excepting.withdraw(project, id, who.person, decides=bool(who.roles & DECIDERS))
 
     return api

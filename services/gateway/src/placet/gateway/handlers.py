@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from placet.events import Heard, UnitOfWork
 from placet.events.contracts import certifier, deployer, indexer
+from placet.events.contracts.shapes import Ground
 from placet.gateway import projections as p
 from placet.gateway.operations import Operation, advance
 from placet.gateway.ports import Reads
@@ -96,6 +97,7 @@ async def on_certificate_issued(
         p.certificates,
         certificate=issued.certificate,
         project=issued.project,
+        release=issued.release,
         image=issued.image,
         repository=issued.repository,
         envelope=issued.envelope,
@@ -109,6 +111,25 @@ async def on_certificate_issued(
         .where(p.models.c.project == issued.project, newest)
         .values(certified_release=issued.release)
     )
+
+
+async def on_certificate_suspended(
+    heard: Heard[certifier.CertificateSuspended], work: UnitOfWork, reads: Reads
+) -> None:
+    said = heard.data
+    _stand(work, said.certificate, "suspended", said.grounds)
+
+
+async def on_certificate_reinstated(
+    heard: Heard[certifier.CertificateReinstated], work: UnitOfWork, reads: Reads
+) -> None:
+    _stand(work, heard.data.certificate, None, ())
+
+
+async def on_certificate_revoked(
+    heard: Heard[certifier.CertificateRevoked], work: UnitOfWork, reads: Reads
+) -> None:
+    _stand(work, heard.data.certificate, "revoked", (heard.data.ground,))
 
 
 async def on_model_started(heard: Heard[deployer.ModelStarted], work: UnitOfWork, reads: Reads) -> None:
@@ -159,7 +180,14 @@ async def on_model_failed(heard: Heard[deployer.ModelFailed], work: UnitOfWork, 
         p.models.c.project == failed.project, p.models.c.state == "live", p.models.c.request == failed.request
     )
     if await reads.rows(sa.select(p.models.c.project).where(live)):
-        work.put(p.takedowns, project=failed.project, why=failed.why, fix=failed.fix)
+        work.put(
+            p.takedowns,
+            project=failed.project,
+            why=failed.why,
+            fix=failed.fix,
+            rule=None,
+            certificate=None,
+        )
     work.run(sa.update(p.models).where(live).values(state="failed", url=None, endpoint=None, diverged=None))
 
 
@@ -173,8 +201,14 @@ async def on_model_quarantined(
 ) -> None:
     await on_step(heard, work, reads)
     lapsed = heard.data
-    fix = "deploy it again, so that it is certified anew"
-    work.put(p.takedowns, project=lapsed.project, why=lapsed.why, fix=fix)
+    work.put(
+        p.takedowns,
+        project=lapsed.project,
+        why=lapsed.why,
+        fix=lapsed.fix,
+        rule=lapsed.rule,
+        certificate=lapsed.certificate,
+    )
     _set(work, lapsed.project, None, state="quarantined", url=None, endpoint=None)
 
 
@@ -201,3 +235,12 @@ def _set(work: UnitOfWork, project: str, by: Operation | None, **values: Any) ->
     caused = {} if by is None else {"operation": by.id}
     mine = p.models.c.project == project
     work.run(sa.update(p.models).where(mine).values(diverged=None, **values, **caused))
+
+
+def _stand(work: UnitOfWork, certificate: str, standing: str | None, grounds: tuple[Ground, ...]) -> None:
+    """A revocation that was asked for stays one, whatever was said before the certifier heard of it."""
+    mine = p.certificates.c.certificate == certificate
+    if standing != "revoked":
+        mine = sa.and_(mine, p.certificates.c.standing.is_distinct_from("revoked"))
+    said = msgspec.json.encode(grounds) if grounds else None
+    work.run(sa.update(p.certificates).where(mine).values(standing=standing, grounds=said))

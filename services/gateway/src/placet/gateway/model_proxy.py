@@ -152,6 +152,9 @@ class ModelProxy:
                 raise Unknown(f"{project} is stopped", fix=f"start it: placet start {project}")
             if row.state == "deleted":
                 raise Unknown(f"{project} is deleted", fix="deploy it again, if it is still wanted")
+            if row.state == "quarantined":
+                said = f"{project} is not served: {row.certificate} does not stand, since {row.why}"
+                raise Unavailable(said, fix=row.fix or f"see `placet status {project}`", rule=row.rule)
             raise Unavailable(
                 f"{project} is not served at the moment: it is {row.state}",
                 fix=f"see `placet status {project}`",

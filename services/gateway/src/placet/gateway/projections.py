@@ -55,6 +55,9 @@ takedowns = sa.Table(
     sa.Column("project", sa.Text, primary_key=True),
     sa.Column("why", sa.Text, nullable=False),
     sa.Column("fix", sa.Text),
+    # Of one that lost its certificate: which, and the rule that it does not keep.
+    sa.Column("rule", sa.Text),
+    sa.Column("certificate", sa.Text),
 )
 
 observations = sa.Table(
@@ -102,10 +105,14 @@ certificates = sa.Table(
     TABLES,
     sa.Column("certificate", sa.Text, primary_key=True),
     sa.Column("project", sa.Text, nullable=False),
+    sa.Column("release", sa.Integer, nullable=False),
     sa.Column("image", sa.Text, nullable=False, index=True),
     sa.Column("repository", sa.Text, nullable=False),
     sa.Column("envelope", sa.Text, nullable=False),
     sa.Column("not_after", sa.Text, nullable=False),
+    # `suspended` or `revoked` (from when it was asked for), with the grounds; none of one that stands, up to its time.
+    sa.Column("standing", sa.Text),
+    sa.Column("grounds", sa.LargeBinary),
 )
 
 sources = sa.Table(
@@ -169,8 +176,8 @@ exceptions = sa.Table(
 reasons = sa.Table(
     "reasons",
     TABLES,
-    # In the words of who asked for the exception; its event has a digest with this salt.
-    sa.Column("exception", sa.Text, primary_key=True),
+    # In the words of who asked for the exception or the revocation; its event has a digest with this salt.
+    sa.Column("of", sa.Text, primary_key=True),
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("salt", sa.Text, nullable=False),
 )

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, assert_never
 
+import msgspec
 import sqlalchemy as sa
 
 from placet.errors import Unknown
@@ -72,7 +73,7 @@ class Queries:
         if model.release is None or model.state not in p.TAKEN_DOWN:
             return []
         rows = await self._store.rows(sa.select(p.takedowns).where(p.takedowns.c.project == model.project))
-        return [{"rule": None, "why": row.why, "fix": row.fix} for row in rows]
+        return [{"rule": row.rule, "why": row.why, "fix": row.fix} for row in rows]
 
     async def _observed(self, model: sa.Row[Any]) -> dict[str, Any] | None:
         """The last window in which what serves was asked anything; the drift is the last that was told of it."""
@@ -89,11 +90,20 @@ class Queries:
         return rows[0].source if rows else None
 
     async def route(self, project: str) -> sa.Row[Any]:
-        """Where a model listens, with its state and who may call it. Raises Unknown."""
+        """Where a model listens, with its state and who may call it, and why it was taken down last. Raises Unknown."""
         mine = sa.and_(p.releases.c.project == p.models.c.project, p.releases.c.release == p.models.c.release)
         query = (
-            sa.select(p.models.c.state, p.models.c.endpoint, p.releases.c.access)
+            sa.select(
+                p.models.c.state,
+                p.models.c.endpoint,
+                p.releases.c.access,
+                p.takedowns.c.why,
+                p.takedowns.c.fix,
+                p.takedowns.c.rule,
+                p.takedowns.c.certificate,
+            )
             .join_from(p.models, p.releases, mine, isouter=True)
+            .join(p.takedowns, p.models.c.project == p.takedowns.c.project, isouter=True)
             .where(p.models.c.project == project)
         )
         rows = await self._store.rows(query)
@@ -168,6 +178,20 @@ class Queries:
         rows = await self._store.rows(sa.select(p.people.c.person).where(p.people.c.name == name))
         return rows[0].person if rows else None
 
+    async def standing(self, id: str, *, now: str) -> dict[str, Any]:
+        """Whether a certificate stands, until when, and what there is against it. Raises Unknown."""
+        row = await self.certificate(id)
+        grounds = msgspec.json.decode(row.grounds) if row.grounds else []
+        return {
+            "certificate": id,
+            "project": row.project,
+            "release": row.release,
+            "image": row.image,
+            "state": _standing(row.not_after, row.standing, now),
+            "notAfter": row.not_after,
+            "grounds": grounds,
+        }
+
     async def name_of(self, person: str) -> str | None:
         rows = await self._store.rows(sa.select(p.people.c.name).where(p.people.c.person == person))
         return rows[0].name if rows else None
@@ -231,7 +255,7 @@ class Measure:
     bound: float = 0.0
 
 
-CertificateState = Literal["valid", "expired", "none"]
+CertificateState = Literal["valid", "suspended", "revoked", "expired", "none"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -254,6 +278,10 @@ class ImageSearch:
         match self.certificate:
             case "valid":
                 yield p.certificates.c.not_after > now
+                yield p.certificates.c.standing.is_(None)
+            case "suspended" | "revoked" as standing:
+                yield p.certificates.c.not_after > now
+                yield p.certificates.c.standing == standing
             case "expired":
                 yield p.certificates.c.not_after <= now
             case "none":
@@ -289,6 +317,7 @@ _IMAGES = (
         p.images,
         p.sources.c.owner,
         p.certificates.c.not_after,
+        p.certificates.c.standing,
         p.histories.c.indexed_at,
         p.histories.c.live_at,
         _SERVES.label("serves"),
@@ -302,8 +331,8 @@ _IMAGES = (
 
 def _image(row: sa.Row[Any], now: str) -> dict[str, Any]:
     shown = dict(row._mapping)
-    not_after = shown.pop("not_after")
-    state: CertificateState = "none" if not_after is None else "valid" if not_after > now else "expired"
+    not_after, standing = shown.pop("not_after"), shown.pop("standing")
+    state = "none" if not_after is None else _standing(not_after, standing, now)
     was_live, serves = shown.pop("live_at") is not None, shown.pop("serves")
     return {
         **shown,
@@ -314,9 +343,13 @@ def _image(row: sa.Row[Any], now: str) -> dict[str, Any]:
 
 
 _EXCEPTIONS = sa.select(p.exceptions, p.reasons.c.reason).join_from(
-    p.exceptions, p.reasons, p.exceptions.c.exception == p.reasons.c.exception, isouter=True
+    p.exceptions, p.reasons, p.exceptions.c.exception == p.reasons.c.of, isouter=True
 )
 _BY = ("requestedBy", "grantedBy", "withdrawnBy")
+
+
+def _standing(not_after: str, standing: str | None, now: str) -> str:
+    return "expired" if not_after <= now else standing or "valid"
 
 
 def _exception(row: sa.Row[Any], now: str) -> dict[str, Any]:

@@ -16,6 +16,9 @@ HEARS: Mapping[type, Handler] = {
     certifier.ReleaseCleared: handlers.on_release_cleared,
     certifier.ReleaseRefused: handlers.on_step,
     certifier.CertificateIssued: handlers.on_certificate_issued,
+    certifier.CertificateSuspended: handlers.on_certificate_suspended,
+    certifier.CertificateReinstated: handlers.on_certificate_reinstated,
+    certifier.CertificateRevoked: handlers.on_certificate_revoked,
     builder.BuildAccepted: handlers.on_step,
     builder.ImageBuilt: handlers.on_step,
     builder.ImageReused: handlers.on_step,
@@ -45,6 +48,7 @@ SAYS: tuple[type, ...] = (
     gateway.ExceptionRequested,
     gateway.ExceptionGranted,
     gateway.ExceptionWithdrawn,
+    gateway.RevocationRequested,
     gateway.TokenIssued,
     gateway.TokenRevoked,
 )

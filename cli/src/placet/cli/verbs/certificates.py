@@ -1,0 +1,104 @@
+"""Verbs for certificates: what one says, whether it stands, and its end before its time."""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from placet.cli import exits
+from placet.cli.screen import Screen
+from placet.cli.session import connect
+from placet.client import Certificate
+from placet.errors import Refused
+from placet.trust import KeySet, dsse, statements
+
+MAX_KEYS_BYTES = 1024**2
+
+
+async def show(arguments: Namespace, screen: Screen) -> int:
+    async with connect() as platform:
+        found = await platform.certificate(arguments.certificate)
+    screen.table(("", ""), [(name, value) for name, value in _rows(found) if value])
+    for ground in found.grounds:
+        screen.note(f"{ground.rule}: {ground.why}" + (f"\n  {ground.fix}" if ground.fix else ""))
+    screen.document(found.to_json())
+    return exits.DONE
+
+
+async def revoke(arguments: Namespace, screen: Screen) -> int:
+    async with connect() as platform:
+        revoked = await platform.revoke_certificate(arguments.certificate, reason=arguments.reason)
+    screen.result(f"{revoked.certificate} is revoked: {revoked.project} leaves its route")
+    screen.note(f"release {revoked.release} cannot be started any more; deploy again, to have it judged anew")
+    screen.document(revoked.to_json())
+    return exits.DONE
+
+
+async def verify(arguments: Namespace, screen: Screen) -> int:
+    """Asks nobody: the certificate and the public keys are files."""
+    keys = KeySet.from_json(_read(arguments.keys, MAX_KEYS_BYTES))
+    envelope = dsse.read(_envelope(_read(arguments.file, dsse.MAX_ENVELOPE_BYTES * 2)))
+    verified = dsse.verify(envelope, keys, payload_type=statements.PAYLOAD_TYPE)
+    said = statements.parse(verified.payload)
+    for name, wanted, has in (
+        ("image", arguments.image, said.image),
+        ("source", arguments.source, said.source),
+    ):
+        if wanted is not None and wanted != has:
+            raise Refused(f"{said.certificate} is for the {name} {has}, not for {wanted}")
+    at = arguments.at or datetime.now(UTC)  # noqa: TID251 (the command is where a person's clock comes in)
+    if at < said.not_before or at >= said.not_after:
+        raise Refused(
+            f"{said.certificate} is valid from {said.not_before.isoformat()} until {said.not_after.isoformat()},"
+            f" and not at {at.isoformat()}"
+        )
+    screen.result(
+        f"{said.certificate} is signed by {', '.join(verified.kids)}:"
+        f" release {said.release} of {said.project}, image {said.image}, until {said.not_after.isoformat()}"
+    )
+    screen.note(
+        "whether it was suspended or revoked since is in the log, not in a file: `placet certificate show`"
+    )
+    screen.document(statements.build(said))
+    return exits.DONE
+
+
+def _rows(found: Certificate) -> list[tuple[str, object]]:
+    predicate: dict[str, Any] = found.statement.get("predicate", {})
+    policies = ", ".join(f"{each.get('id')} {each.get('version')}" for each in predicate.get("policies", ()))
+    exceptions = ", ".join(
+        f"{each.get('rule')} until {each.get('until')}" for each in predicate.get("exceptions", ())
+    )
+    return [
+        ("certificate", found.certificate),
+        ("state", found.state),
+        ("project", f"{found.project}, release {found.release}"),
+        ("image", found.image),
+        ("until", found.not_after),
+        ("policies", policies),
+        ("exceptions", exceptions),
+    ]
+
+
+def _read(path: Path, limit: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            data = file.read(limit + 1)
+    except OSError as error:
+        raise Refused(f"{path} cannot be read: {error.strerror}") from error
+    if len(data) > limit:
+        raise Refused(f"{path} is larger than the {limit} bytes that are looked at")
+    return data
+
+
+def _envelope(data: bytes) -> bytes:
+    """A DSSE envelope as it lies in the registry, or what `placet certificate show --json` printed around it."""
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError):
+        return data
+    inside = document.get("envelope") if isinstance(document, dict) else None
+    return data if inside is None else json.dumps(inside).encode()

@@ -1,0 +1,37 @@
+"""The gateway's REST for ending a certificate before its time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Depends
+
+from placet.events.known_fields import KnownFields, known_parameters
+from placet.gateway.access import Access, Caller
+from placet.gateway.api import BoundedBody, Id
+from placet.gateway.domain import must_have
+from placet.gateway.exceptions import DECIDERS
+from placet.gateway.exceptions_api import Reason
+from placet.gateway.revoking import Revoking
+
+
+class RevocationBody(KnownFields):
+    reason: Reason
+
+
+def certificates_router(*, access: Access, revoking: Revoking) -> APIRouter:
+    api = APIRouter(
+        prefix="/v1/certificates/{id}",
+        tags=["certificates"],
+        route_class=BoundedBody,
+        dependencies=[Depends(known_parameters)],
+    )
+    caller = Depends(access.caller)
+
+    @api.post("/revoke", status_code=202)
+    async def revoke_certificate(id: Id, body: RevocationBody, who: Caller = caller) -> dict[str, Any]:
+        """End it now and for good: its model leaves its route within seconds. Asked again, nothing changes."""
+        must_have(who.roles, DECIDERS, "revoking a certificate")
+        return await revoking.revoke(id, body.reason, who.person)
+
+    return api

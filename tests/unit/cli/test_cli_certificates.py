@@ -1,0 +1,113 @@
+"""Certificates, as who looks at one, ends one, and checks one without a platform sees them."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from placet.trust import Certificate, KeySet, PolicyApplied, SigningKey, VerdictGiven, certificates
+
+from tests.unit.cli.conftest import Placet
+from tests.unit.client.fake_platform import SCIENTIST, FakePlatform
+
+ID = "certificate:01a218c0-dd9a-75e1-97b1-a45b27cab79e"
+IMAGE, SOURCE, OTHER = (f"sha256:{digit * 64}" for digit in "123")
+KEY = SigningKey.generate()
+SAID = Certificate(
+    certificate=ID,
+    project="wine",
+    release=1,
+    repository="models/wine",
+    image=IMAGE,
+    source=SOURCE,
+    not_before=datetime(2026, 1, 1, tzinfo=UTC),
+    not_after=datetime(2026, 4, 1, tzinfo=UTC),
+    policies=(PolicyApplied(id="basics", version=1, digest=f"sha256:{'c' * 64}"),),
+    verdicts=(VerdictGiven(rule="owner-named", policy="basics", stage="submit", result="pass"),),
+)
+ENVELOPE: dict[str, Any] = msgspec.to_builtins(certificates.issue(SAID, KEY))
+VALID = ("--at", "2026-02-01T00:00:00Z")
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> Path:
+    file = tmp_path / "keys.json"
+    file.write_text(KeySet([KEY.public]).to_json())
+    return file
+
+
+def written(tmp_path: Path, document: Any) -> str:
+    file = tmp_path / "certificate.json"
+    file.write_text(json.dumps(document))
+    return str(file)
+
+
+def test_a_certificate_is_shown_with_whether_it_stands(placet: Placet, platform: FakePlatform) -> None:
+    shown = placet("certificate", "show", ID)
+    assert shown.status == 0
+    assert "valid" in shown.out
+    assert "wine, release 1" in shown.out
+    platform.revoked.append("it harms")
+    shown = placet("certificate", "show", ID)
+    assert "revoked" in shown.out
+    assert "certificate.revoked: it was revoked" in shown.err
+    assert placet("certificate", "show", ID, "--json").document["grounds"][0]["rule"] == "certificate.revoked"
+
+
+def test_who_revokes_one_gives_a_reason_and_is_told_what_comes_of_it(
+    placet: Placet, platform: FakePlatform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = placet("certificate", "revoke", ID, "--reason", "it harms")
+    assert ended.status == 0
+    assert platform.revoked == ["it harms"]
+    assert f"{ID} is revoked" in ended.out
+    assert placet("certificate", "revoke", ID, "--reason", " ").status == 2
+    assert placet("certificate", "revoke", ID).status == 2
+    monkeypatch.setenv("PLACET_TOKEN", SCIENTIST)
+    refused = placet("certificate", "revoke", ID, "--reason", "no")
+    assert refused.status == 1
+    assert "needs one of the roles" in refused.err
+
+
+def test_a_file_is_checked_with_the_public_keys_alone(placet: Placet, tmp_path: Path, keys: Path) -> None:
+    for document in (ENVELOPE, {"certificate": ID, "envelope": ENVELOPE}):
+        checked = placet(
+            *("certificate", "verify", written(tmp_path, document), "--keys", str(keys), *VALID),
+            *("--image", IMAGE, "--source", SOURCE),
+        )
+        assert (checked.status, KEY.kid in checked.out) == (0, True), checked.err
+    told = placet("certificate", "verify", written(tmp_path, ENVELOPE), "--keys", str(keys), *VALID, "--json")
+    assert told.document["predicate"]["certificate"] == ID
+
+
+@pytest.mark.parametrize(
+    ("envelope", "more", "said"),
+    [
+        (ENVELOPE, ("--at", "2026-04-01T00:00:00Z"), "is valid from"),
+        (ENVELOPE, ("--at", "2025-12-31T23:59:59Z"), "is valid from"),
+        (ENVELOPE, (*VALID, "--image", OTHER), f"is for the image {IMAGE}, not for {OTHER}"),
+        (ENVELOPE, (*VALID, "--source", OTHER), f"is for the source {SOURCE}, not for {OTHER}"),
+        ({**ENVELOPE, "payload": ENVELOPE["payload"][:-8] + "AAAAfQ=="}, VALID, "was changed"),
+        (msgspec.to_builtins(certificates.issue(SAID, SigningKey.generate())), VALID, "by no key we know"),
+        ({"payload": 1}, VALID, "not a DSSE envelope"),
+    ],
+    ids=["over", "early", "image", "source", "edited", "stranger", "none"],
+)
+def test_what_does_not_hold_is_told(
+    placet: Placet, tmp_path: Path, keys: Path, envelope: Any, more: tuple[str, ...], said: str
+) -> None:
+    checked = placet("certificate", "verify", written(tmp_path, envelope), "--keys", str(keys), *more)
+    assert checked.status == 1
+    assert said in checked.err.replace("\n", " ")
+
+
+def test_files_that_are_not_there_are_named(placet: Placet, tmp_path: Path, keys: Path) -> None:
+    missing = str(tmp_path / "none.json")
+    for arguments in ((missing, str(keys)), (written(tmp_path, ENVELOPE), missing)):
+        checked = placet("certificate", "verify", arguments[0], "--keys", arguments[1], *VALID)
+        assert checked.status == 1
+        assert "none.json cannot be read" in checked.err
