@@ -86,6 +86,34 @@ async def test_a_routed_model_is_reached_without_its_prefix(
     assert await router.routes() == {"churn": first}
 
 
+async def test_who_asks_for_what_lost_its_certificate_is_told_why(
+    router: CaddyAdmin, edge: CaddyServer, first: str
+) -> None:
+    await router.route("churn", first, access="public")
+    # as a rule's sentence may quote what a project says; of `{…}` Caddy would make what it knows
+    said = "churn is not served: {env.PATH} \\{http.request.uri} {"
+    why = Unavailable(said, rule="operate.drift", fix='say "{x}"', retry_after=60.0)
+    for _ in range(2):
+        await router.unroute("churn", why=why)
+
+    for path in ("/models/churn", "/models/churn/predict"):
+        status, problem, headers = await get(edge, path)
+        assert (status, headers["Content-Type"], headers["Retry-After"]) == (
+            503,
+            "application/problem+json",
+            "60",
+        )
+        assert (problem["detail"], problem["rule"], problem["fix"]) == (said, "operate.drift", 'say "{x}"')
+    assert (await get(edge, "/models/churning"))[0] == 404
+    assert await router.routes() == {}
+    await router.route("churn", first, access="public")
+    assert (await get(edge, "/models/churn/x"))[0] == 200
+    assert await router.routes() == {"churn": first}
+    await router.unroute("churn", why=why)
+    await router.unroute("churn")
+    assert (await get(edge, "/models/churn"))[0] == 404
+
+
 async def test_what_is_not_routed_is_a_404_that_says_so(
     router: CaddyAdmin, edge: CaddyServer, first: str
 ) -> None:

@@ -82,15 +82,18 @@ class FakeModelHost:
 @dataclass
 class FakeRouter:
     table: dict[str, str] = field(default_factory=dict)
+    told: dict[str, Unavailable | None] = field(default_factory=dict)
+    """Why projects are off their routes, as callers hear it."""
     is_away: bool = False
 
     async def route(self, project: str, endpoint: str, *, access: str) -> None:
         self._must_answer()
         self.table[project] = endpoint
 
-    async def unroute(self, project: str) -> None:
+    async def unroute(self, project: str, *, why: Unavailable | None = None) -> None:
         self._must_answer()
         self.table.pop(project, None)
+        self.told[project] = why
 
     async def routes(self) -> Mapping[str, str]:
         self._must_answer()

@@ -482,6 +482,14 @@ class TestKeepingUp:
         )
         assert world.router.table == {}
         await world.running()
+        await world.settled()
+        told = world.router.told["churn"]
+        assert told is not None
+        assert (told.rule, told.fix, "certificate:churn-1 does not stand" in told.detail) == (
+            "operate.drift",
+            "train it anew",
+            True,
+        )
 
         await world.request_start(operation="start anyway")
         failed = await world.heard("model.failed", "start anyway")

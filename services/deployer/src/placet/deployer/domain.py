@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import assert_never
 
+from placet.errors import Unavailable
 from placet.events.contracts.deployer import (
     ModelDeleted,
     ModelDiverged,
@@ -28,6 +29,9 @@ from placet.events.contracts.deployer import (
 )
 from placet.events.contracts.shapes import Resources, Sample
 from placet.events.decider import Decider
+
+LOOK_AGAIN = 60.0
+"""Seconds after which a caller may ask again for a model that lost its certificate: it may be back by then."""
 
 # Room: what the platform has to give, and who holds how much of it.
 
@@ -155,6 +159,18 @@ class Quarantined:
 
     release: int
     certificate: str
+    why: str
+    rule: str | None
+    fix: str | None
+
+    def told(self, project: str) -> Unavailable:
+        """What callers of the model are told."""
+        return Unavailable(
+            f"{project} is not served: {self.certificate} does not stand, since {self.why}",
+            rule=self.rule,
+            fix=self.fix,
+            retry_after=LOOK_AGAIN,
+        )
 
 
 Serving = Idle | Live | Quarantined
@@ -644,7 +660,13 @@ def evolve(project: Project, event: Happened) -> Project:
             asked = max(project.asked, event.request)
             return Project(asked=asked, deleted=event.request, serving=Idle(why="it was deleted"))
         case ModelQuarantined():
-            held = Quarantined(release=event.release, certificate=event.certificate)
+            held = Quarantined(
+                release=event.release,
+                certificate=event.certificate,
+                why=event.why,
+                rule=event.rule,
+                fix=event.fix,
+            )
             return replace(project, serving=held)
         case ModelDiverged():
             live = project.live

@@ -14,16 +14,20 @@ import msgspec
 from placet.deployer import projections as p
 from placet.deployer import queries
 from placet.deployer.domain import (
+    PROJECT,
     AcceptStart,
     Delete,
     Happened,
+    Project,
     Quarantine,
+    Quarantined,
     RejectStart,
     Release,
     Reserve,
     Resume,
     Room,
     Stop,
+    stream,
 )
 from placet.deployer.placements import AWAIT_CERTIFICATE, AwaitCertificate, Placements
 from placet.deployer.ports import Ports
@@ -39,7 +43,6 @@ from placet.events.contracts.certifier import (
     ReleaseCleared,
     ReleaseRefused,
 )
-from placet.events.contracts.deployer import ModelQuarantined
 from placet.events.contracts.gateway import (
     DeleteRequested,
     DeployRequested,
@@ -295,9 +298,10 @@ async def _take_off(
         rule=first.rule,
         fix=first.fix,
     )
-    for event in await placements.decide(work, quarantine):
-        if isinstance(event, ModelQuarantined):
-            await ports.router.unroute(said.project)
+    await placements.decide(work, quarantine)
+    state: Project = await work.state(PROJECT, stream(said.project))
+    if isinstance(state.serving, Quarantined):
+        await ports.router.unroute(said.project, why=state.serving.told(said.project))
 
 
 async def _count_request(work: UnitOfWork, placements: Placements, project: str) -> int:

@@ -20,6 +20,7 @@ from placet.deployer.domain import (
     Command,
     Live,
     Project,
+    Quarantined,
     RejectStart,
     ReportFailed,
     ReportStarted,
@@ -211,7 +212,9 @@ class Jobs:
         project = job.payload.project
         state = await self._state(project)
         if state.live is None:
-            await self.ports.router.unroute(project)
+            held = state.serving
+            why = held.told(project) if isinstance(held, Quarantined) else None
+            await self.ports.router.unroute(project, why=why)
         else:
             await self._keep_serving(project, state.live, mend=job.payload.mend)
         await self._clear_away(project)

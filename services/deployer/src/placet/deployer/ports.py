@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from placet.deployer.domain import Amount
 from placet.deployer.observations import Counters
+from placet.errors import Unavailable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +86,8 @@ class Router(Protocol):
 
     async def route(self, project: str, endpoint: str, *, access: str) -> None: ...
 
-    async def unroute(self, project: str) -> None: ...
+    async def unroute(self, project: str, *, why: Unavailable | None = None) -> None:
+        """Who asks is told `why`, where there is a reason that concerns callers."""
 
     async def routes(self) -> Mapping[str, str] | None:
         """Endpoints by project; None where routes are not this router's to keep."""

@@ -154,7 +154,8 @@ class ModelProxy:
                 raise Unknown(f"{project} is deleted", fix="deploy it again, if it is still wanted")
             if row.state == "quarantined":
                 said = f"{project} is not served: {row.certificate} does not stand, since {row.why}"
-                raise Unavailable(said, fix=row.fix or f"see `placet status {project}`", rule=row.rule)
+                fix = row.fix or f"see `placet status {project}`"
+                raise Unavailable(said, fix=fix, rule=row.rule, retry_after=60.0)
             raise Unavailable(
                 f"{project} is not served at the moment: it is {row.state}",
                 fix=f"see `placet status {project}`",

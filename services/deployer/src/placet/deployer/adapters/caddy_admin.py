@@ -16,7 +16,8 @@ from urllib.parse import urlsplit
 import aiohttp
 import msgspec
 
-from placet.errors import Unavailable
+from placet.errors import PlacetError, Unavailable, Unknown
+from placet.events.problems import MEDIA_TYPE, problem_of
 
 OURS = "placet-models"
 MODEL = "placet-model-"
@@ -57,15 +58,17 @@ class CaddyAdmin:
             if routes is None or _named(routes, project) != wanted:
                 await self._write(routes, [wanted, *_others(routes or [], project)])
 
-    async def unroute(self, project: str) -> None:
+    async def unroute(self, project: str, *, why: Unavailable | None = None) -> None:
+        wanted = None if why is None else _refusal(project, why)
         async with self._changing:
             routes = await self._read()
-            if routes is None or _named(routes, project) is not None:
-                await self._write(routes, _others(routes or [], project))
+            if routes is None or _named(routes, project) != wanted:
+                others = _others(routes or [], project)
+                await self._write(routes, others if wanted is None else [wanted, *others])
 
     async def routes(self) -> Mapping[str, str]:
         found = await self._read() or []
-        return {each["@id"].removeprefix(MODEL): _endpoint(each) for each in found}
+        return {each["@id"].removeprefix(MODEL): _endpoint(each) for each in found if _leads_on(each)}
 
     async def _read(self) -> list[Json] | None:
         """The projects' routes, or None where our route is not there at all."""
@@ -129,8 +132,7 @@ def _route(project: str, endpoint: str, access: str, silence: float) -> Json:
     """
     kept_from_it = ["Cookie"] if access == "token" else ["Cookie", "Authorization"]
     return {
-        "@id": f"{MODEL}{project}",
-        "match": [{"path": [f"/models/{project}", f"/models/{project}/*"]}],
+        **_to(project),
         "handle": [
             {"handler": "rewrite", "strip_path_prefix": f"/models/{project}"},
             {
@@ -160,24 +162,30 @@ def _route(project: str, endpoint: str, access: str, silence: float) -> Json:
     }
 
 
-_NOT_SERVED: Json = {
-    "handle": [
-        {
-            "handler": "static_response",
-            "status_code": 404,
-            "headers": {"Content-Type": ["application/problem+json"]},
-            "body": msgspec.json.encode(
-                {
-                    "type": "about:blank",
-                    "title": "Unknown",
-                    "status": 404,
-                    "detail": "no model is served here",
-                    "fix": "see `placet list`",
-                }
-            ).decode(),
-        }
-    ]
-}
+def _refusal(project: str, why: Unavailable) -> Json:
+    """In place of its route: callers are told what the deployer knows."""
+    return {**_to(project), "handle": [_said(why)], "terminal": True}
+
+
+def _to(project: str) -> Json:
+    return {
+        "@id": f"{MODEL}{project}",
+        "match": [{"path": [f"/models/{project}", f"/models/{project}/*"]}],
+    }
+
+
+def _said(error: PlacetError) -> Json:
+    status, body, headers = problem_of(error)
+    return {
+        "handler": "static_response",
+        "status_code": status,
+        "headers": {"Content-Type": [MEDIA_TYPE], **{name: [value] for name, value in headers.items()}},
+        # Braces would be Caddy's to fill in.
+        "body": msgspec.json.encode(body).decode().replace("{", "\\{"),
+    }
+
+
+_NOT_SERVED: Json = {"handle": [_said(Unknown("no model is served here", fix="see `placet list`"))]}
 
 
 def _named(routes: list[Json], project: str) -> Json | None:
@@ -186,6 +194,10 @@ def _named(routes: list[Json], project: str) -> Json | None:
 
 def _others(routes: list[Json], project: str) -> list[Json]:
     return [each for each in routes if each["@id"] != f"{MODEL}{project}"]
+
+
+def _leads_on(route: Json) -> bool:
+    return "upstreams" in route["handle"][-1]
 
 
 def _endpoint(route: Json) -> str:

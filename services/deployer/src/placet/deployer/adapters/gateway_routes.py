@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from placet.errors import Unavailable
+
 
 class GatewayRoutes:
     async def route(self, project: str, endpoint: str, *, access: str) -> None:
         """Saying `model.started` does it."""
 
-    async def unroute(self, project: str) -> None:
+    async def unroute(self, project: str, *, why: Unavailable | None = None) -> None:
         """Saying `model.stopped` or its like does it."""
 
     async def routes(self) -> Mapping[str, str] | None:
