@@ -481,16 +481,7 @@ def _accept(command: AcceptStart, project: Project) -> Sequence[Happened]:
     asked, room = Amount.of(command.resources), command.room.without(command.project, command.release)
     if project.reservation(command.release) is None and not asked.fits(room.free):
         return [_no_room(command, asked, room)]
-    accepted = StartAccepted(
-        project=command.project,
-        release=command.release,
-        image=command.image,
-        repository=command.repository,
-        certificate=command.certificate,
-        request=command.request,
-        trial=command.trial,
-    )
-    return [accepted]
+    return [_begun(command, command.request)]
 
 
 def _quarantine(command: Quarantine, project: Project) -> Sequence[Happened]:
@@ -519,17 +510,19 @@ def _resume(command: Resume, project: Project) -> Sequence[Happened]:
     asked, room = Amount.of(command.resources), command.room.without(command.project, command.release)
     if not asked.fits(room.free):
         return [_no_room(command, asked, room)]
-    return [
-        StartAccepted(
-            project=command.project,
-            release=command.release,
-            image=command.image,
-            repository=command.repository,
-            certificate=command.certificate,
-            request=project.asked,
-            trial=command.trial,
-        )
-    ]
+    return [_begun(command, project.asked)]
+
+
+def _begun(command: AcceptStart | Resume, request: int) -> StartAccepted:
+    return StartAccepted(
+        project=command.project,
+        release=command.release,
+        image=command.image,
+        repository=command.repository,
+        certificate=command.certificate,
+        request=request,
+        trial=command.trial,
+    )
 
 
 def _started(command: ReportStarted, project: Project) -> Sequence[Happened]:
