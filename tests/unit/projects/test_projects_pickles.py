@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import bz2
 import contextlib
+import gzip
 import io
+import lzma
 import pickle
 import pickletools
+import tarfile
 import zipfile
 import zlib
 from pathlib import Path
@@ -16,7 +20,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from placet.projects import scan_pickle
+from placet.projects import scan_loaded, scan_pickle
 from placet.projects.pickles import judge
 from sklearn.ensemble import (
     GradientBoostingClassifier,
@@ -188,7 +192,7 @@ def test_a_joblib_file_that_cannot_be_unpacked_is_unreadable(data: bytes, tmp_pa
 def test_arrays_of_joblib_in_a_file_of_another_name_are_unreadable(tmp_path: Path) -> None:
     # pickle.load would read the array's bytes as opcodes, joblib.load would skip them: one scan cannot be right.
     joblib.dump(np.zeros(3), tmp_path / "model.pkl")
-    assert "not called .joblib" in judged(tmp_path / "model.pkl")["unreadable"][0]
+    assert "opcodes to every other loader" in judged(tmp_path / "model.pkl")["unreadable"][0]
 
 
 @pytest.mark.parametrize(
@@ -214,6 +218,130 @@ def test_pickles_inside_a_zip_are_found_by_name_and_by_look(tmp_path: Path) -> N
             container.writestr("schema.json", "{}")
             container.writestr(name, hostile)
         assert judged(tmp_path / "model.skops") == {"denied": ["builtins.eval"]}
+
+
+def loaded(
+    data: bytes, tmp_path: Path, name: str = "model", *, is_pickle: bool = False
+) -> dict[str, list[str]]:
+    (tmp_path / name).write_bytes(data)
+    scan = scan_loaded(tmp_path / name, is_pickle=is_pickle)
+    return {kind: scan.names(kind) for kind in ("denied", "unlisted", "unreadable") if scan.names(kind)}
+
+
+def zipped(data: bytes, name: str = "data") -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as container:
+        container.writestr(name, data)
+    return out.getvalue()
+
+
+def tarred(data: bytes) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        member = tarfile.TarInfo("data")
+        member.size = len(data)
+        archive.addfile(member, io.BytesIO(data))
+    return out.getvalue()
+
+
+PACKINGS: dict[str, Any] = {
+    "as it is": bytes,
+    "zip": zipped,
+    "zip behind something": lambda data: b"#!/bin/sh\n" + zipped(data),
+    "gzip": gzip.compress,
+    "bzip2": bz2.compress,
+    "xz": lzma.compress,
+    "lzma": lambda data: lzma.compress(data, format=lzma.FORMAT_ALONE),
+    "zlib": zlib.compress,
+    "gzip in a zip": lambda data: zipped(gzip.compress(data)),
+}
+
+
+@pytest.mark.parametrize("pack", PACKINGS.values(), ids=PACKINGS)
+@pytest.mark.parametrize("protocol", range(6))
+@pytest.mark.parametrize("name", ["model.statsmodels", "model", "model.pkl", "model.joblib", "model.txt"])
+def test_what_a_loader_may_unpickle_is_found_whatever_it_is_called_and_packed_in(
+    name: str, protocol: int, pack: Any, tmp_path: Path
+) -> None:
+    hostile = pickle.dumps([1, Call(eval, "1")], protocol=protocol)
+    module = "builtins" if protocol > 2 else "__builtin__"
+    assert loaded(pack(hostile), tmp_path, name).get("denied") == [f"{module}.eval"]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"cposix\nsystem\n(S'id'\ntRZ",
+        b"I0x10\n0cposix\nsystem\n(S'id'\ntR.",
+        b"N.cposix\nsystem\n(S'id'\ntR.",
+        b"T\x01\0\0\0\xff0cposix\nsystem\n(S'id'\ntR.",
+        b"(S'id'\niposix\nsystem\n.",
+        b"\x80\x01cposix\nsystem\n(S'id'\ntR.",
+    ],
+)
+def test_a_text_that_calls_something_before_it_is_no_pickle_is_one(data: bytes, tmp_path: Path) -> None:
+    assert loaded(data, tmp_path).get("denied") == ["posix.system"]
+
+
+def test_opcodes_in_an_array_of_joblib_are_followed_as_whoever_unpickles_them_does(tmp_path: Path) -> None:
+    joblib.dump(np.frombuffer(b"0cposix\nsystem\n(S'id'\ntR.", np.uint8), tmp_path / "model.joblib")
+    assert judged(tmp_path / "model.joblib") == {}
+    found = loaded((tmp_path / "model.joblib").read_bytes(), tmp_path, "model.joblib")
+    assert "opcodes to every other loader" in found["unreadable"][0]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pickle.dumps([1.0] * 9)[:-1],
+        b"N.Pid\n.",
+        b"N." * 9,
+        b"V" + b"x" * 2_000_000,
+        gzip.compress(gzip.compress(b"N.")),
+        gzip.compress(zipped(b"N.")),
+        zipped(zipped(b"N.")),
+        tarred(b"N."),
+        gzip.compress(b"N." * 1000)[:-12],
+        b"\x1f\x8b broken",
+        b"PK\x03\x04 broken",
+        b"\x28\xb5\x2f\xfd and so on",
+        b"\x04\x22\x4d\x18 and so on",
+    ],
+)
+def test_what_a_loader_may_unpickle_and_cannot_be_followed_is_unreadable(data: bytes, tmp_path: Path) -> None:
+    assert loaded(data, tmp_path).keys() == {"unreadable"}
+
+
+PLAIN_FILES = {
+    "nothing": b"",
+    "conda.yaml": b"channels:\n- conda-forge\ndependencies:\n- python=3.11.7\n",
+    "requirements": b"mlflow==3.17.2\nPillow==12.0\nNumPy==2.4.6\n",
+    "JSON": b'{"a": [1, 2]}',
+    "Python": b"import os\nfrom x import y\n\n\nclass Model:\n    pass\n",
+    "a class": b"class Model:\n    inputs = 1\n\nModel()\n",
+    "CSV": b"city,price\nBern,1\nNanjing,2\nRom,3\n",
+    "CSV of a column": b"city\nBern\nNanjing\nNRW\nRom\n",
+    "CSV of a column in Latin-1": "Universität\nZürich\n".encode("latin-1"),
+    "names": b"Mrs. Smith\nN.A.\nPrice\n",
+    "mathematics": b"x^2 + y^2 = z^2\n",
+    "Markdown": b"(a, b)\n\n# Title\n",
+    "PNG": b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + bytes(range(256)),
+    "HDF": b"\x89HDF\r\n\x1a\n" + bytes(range(256)),
+    "UBJSON": b"{L\0\0\0\0\0\0\0\x07learner{",
+    "ONNX": b"\x08\x08\x12\x05torch:",
+    "NumPy": b"\x93NUMPY\x01\0v\0{'descr': '<f8', 'fortran_order': False, 'shape': (1,), }",
+    "zip of texts": zipped(b"channels:\n- conda-forge\n"),
+    "gzip of a text": gzip.compress(b"city\nBern\n"),
+}
+
+
+@pytest.mark.parametrize("data", PLAIN_FILES.values(), ids=PLAIN_FILES)
+def test_nothing_is_found_in_what_is_no_pickle(data: bytes, tmp_path: Path) -> None:
+    assert loaded(data, tmp_path) == {}
+
+
+def test_what_is_surely_loaded_as_a_pickle_and_is_none_is_unreadable(tmp_path: Path) -> None:
+    assert loaded(b"import os\n", tmp_path, is_pickle=True).keys() == {"unreadable"}
 
 
 def test_a_broken_zip_is_unreadable(tmp_path: Path) -> None:
@@ -308,6 +436,25 @@ opcodes = st.sampled_from([opcode.code.encode("latin-1") for opcode in pickletoo
 )
 def test_any_bytes_are_scanned_to_an_end(parts: list[bytes], name: str, tmp_path: Path) -> None:
     scanned(b"".join(parts), tmp_path, name)
+
+
+pieces = st.sampled_from(
+    [b"cm\nf\n", b"(", b"S'a'\n", b"t", b")", b"R", b"N", b".", b"0", b"I1\n", b"I0x1\n", b"T\1\0\0\0\xff"]
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(parts=st.lists(pieces | opcodes | st.binary(max_size=3), max_size=12))
+def test_whatever_pickle_would_call_something_of_is_found(parts: list[bytes], tmp_path: Path) -> None:
+    called: list[Any] = []
+
+    class Watching(pickle.Unpickler):
+        def find_class(self, module: str, name: str) -> Any:
+            return lambda *args: called.append(args)
+
+    with contextlib.suppress(Exception):  # most are no pickles
+        Watching(io.BytesIO(b"".join(parts)), encoding="latin-1").load()
+    assert not called or loaded(b"".join(parts), tmp_path)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)

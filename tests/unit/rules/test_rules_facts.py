@@ -552,18 +552,56 @@ def test_a_trial_is_judged_by_its_files_as_everything_is(engine: Engine) -> None
     }
 
 
-@pytest.mark.parametrize("name", ["prices", "spending"])
 def test_nothing_but_the_need_for_an_exception_keeps_a_folder_that_mlflow_itself_loads(
-    name: str, engine: Engine
+    engine: Engine,
 ) -> None:
     rule = "model.pickle-by-exception"
-    folder = MLFLOW / name
+    folder = MLFLOW / "prices"
     why = broken(folder, trial(folder), engine)
     assert why == {rule: "MLmodel is written as pyfunc, and loading a pickle runs what is in it"}
     found = engine.evaluate_sync(SHIPPED, "submit", gather_submit_facts(folder, trial(folder), now=NOW))
     [refusal] = [verdict for verdict in found if verdict.is_refusal]
     assert "`placet exception request" in (refusal.fix or "")
     assert not any(verdict.is_refusal for verdict in excepted(found, {rule: "exception:1"}))
+
+
+def test_a_folder_whose_pickle_has_a_name_of_its_flavour_needs_an_exception_for_what_is_in_it(
+    engine: Engine,
+) -> None:
+    folder = MLFLOW / "spending"
+    facts = gather_submit_facts(folder, trial(folder), now=NOW)
+    assert facts["scan"]["files"] == ["model.statsmodels"]
+    assert "statsmodels.regression.linear_model.OLS" in facts["scan"]["unlisted"]
+    assert (facts["scan"]["denied"], facts["scan"]["unreadable"]) == ([], [])
+    found = engine.evaluate_sync(SHIPPED, "submit", facts)
+    refusals = {verdict.rule: verdict.exceptable for verdict in found if verdict.is_refusal}
+    assert refusals == {"model.pickle-by-exception": True, "model.pickle-names-listed": True}
+
+
+@pytest.mark.parametrize(
+    "name", ["python_model.bin", "python_model.joblib", "model", "code/a.txt", ".git/model.ubj"]
+)
+def test_what_mlflow_itself_loads_is_scanned_under_every_name(
+    name: str, tmp_path: Path, engine: Engine
+) -> None:
+    folder = Path(shutil.copytree(MLFLOW / "prices", tmp_path / "m"))
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).write_bytes(pickle.dumps(Runs(), protocol=0))
+    assert "posix.system" in broken(folder, trial(folder), engine)["model.no-hostile-pickle"]
+
+
+def test_the_file_of_pickled_code_is_a_pickle_whatever_it_is_called(tmp_path: Path, engine: Engine) -> None:
+    folder = by_cloudpickle(tmp_path / "m", b"no pickle", platform.python_version())
+    (folder / "python_model.pkl").rename(folder / "python_model.bin")
+    document = (folder / "MLmodel").read_text().replace("python_model.pkl", "python_model.bin")
+    (folder / "MLmodel").write_text(document)
+    facts = gather_submit_facts(folder, trial(folder), now=NOW)
+    assert [each.partition(":")[0] for each in facts["scan"]["unreadable"]] == ["python_model.bin"]
+
+
+class Runs:
+    def __reduce__(self) -> Any:
+        return os.system, ("true",)
 
 
 def by_cloudpickle(folder: Path, content: bytes, python: str) -> Path:

@@ -45,7 +45,7 @@ from placet.projects.manifest import (
 from placet.projects.mlflow_models import MLMODEL, Column, MlflowModel, PythonFunction, read_mlflow_model
 from placet.projects.needs import Need, needs
 from placet.projects.onnx_files import outside_data
-from placet.projects.pickles import Finding, Scan, scan_pickle
+from placet.projects.pickles import Finding, Scan, scan_loaded, scan_pickle
 from placet.projects.pins import Pins, pins, requirements_text
 from placet.projects.pt2_files import program_problems, torch_operators
 from placet.projects.python_files import (
@@ -119,6 +119,7 @@ __all__ = [
     "recognise_at",
     "recognise_file",
     "requirements_text",
+    "scan_loaded",
     "scan_pickle",
     "served",
     "syntax_problem",

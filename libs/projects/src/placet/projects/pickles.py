@@ -17,10 +17,11 @@ import lzma
 import math
 import pickletools
 import re
+import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
-from functools import cache
+from collections.abc import Callable, Iterator
+from functools import cache, partial
 from importlib import resources
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, NoReturn, cast
@@ -41,8 +42,21 @@ _MAX_DIMENSIONS = 64  # NumPy's own limit
 _MAX_FIELDS = 100
 _MAX_UNPACKED = 2 * 1024**3
 _MAX_NESTING = 8
+_MAX_PICKLES = 8
 _MAX_MEMBERS = 100_000
 _CHUNK = 1024**2
+_TAR_BLOCK = 512
+# zip, gzip, bzip2, xz, lzma, zlib; and Zstandard and LZ4, which nothing here unpacks
+_PACKED = (
+    *(
+        b"PK\x03\x04",
+        b"\x1f\x8b",
+        *(b"BZh%d" % level for level in range(1, 10)),
+        b"\xfd7zXZ",
+        b"\x5d\x00\x00",
+    ),
+    *(b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda", b"\x28\xb5\x2f\xfd", b"\x04\x22\x4d\x18"),
+)
 _UNRESOLVED = "\0"
 _OPCODES = {opcode.code.encode("latin-1"): opcode.name for opcode in pickletools.opcodes}
 _HIGHEST_PROTOCOL = max(opcode.proto for opcode in pickletools.opcodes)
@@ -82,6 +96,22 @@ def scan_pickle(path: Path) -> Scan:
                 # `BZ` begins a bzip2 stream and a pickle of bytes: which one is read depends on who loads it.
                 findings = {_unreadable(path.name, "it looks compressed but is not called .joblib")}
     return Scan(findings=tuple(sorted(findings)))
+
+
+def scan_loaded(path: Path, *, is_pickle: bool = False) -> Scan:
+    """Scan what a loader nobody here knows may unpickle, whatever it is called: as it stands, and what is packed in it.
+
+    `is_pickle` says that it is surely loaded as one. Of what only may be one, and goes no further than to name things
+    before every unpickler would stop, nothing is found: a text is that.
+    """
+    is_zip = zipfile.is_zipfile(path)
+    findings = _scan_any(
+        lambda: path.open("rb"),
+        path.name,
+        is_pickle=is_pickle or (_is_called_pickle(path.name) and not is_zip),
+        is_zip=is_zip,
+    )
+    return Scan(findings=tuple(sorted(findings | (_scan_zip(path) if is_zip else set()))))
 
 
 def judge(module: str, name: str) -> Judgement:
@@ -126,20 +156,76 @@ def _scan_zip(path: Path) -> set[Finding]:
                 return {_unreadable(path.name, f"it has more than {_MAX_MEMBERS} members")}
             findings: set[Finding] = set()
             for member in members:
-                with container.open(member) as content:
-                    if _looks_like_pickle(member.filename, content.read(2)):
-                        content.seek(0)
-                        where = f"{path.name}:{member.filename}"
-                        findings |= _scan_stream(cast(BinaryIO, content), where, is_joblib=False)
+                findings |= _scan_any(
+                    partial(container.open, member),
+                    f"{path.name}:{member.filename}",
+                    is_pickle=_is_called_pickle(member.filename),
+                )
             return findings
     except (zipfile.BadZipFile, zlib.error, OSError, NotImplementedError, RuntimeError) as error:
         return {_unreadable(path.name, f"it is no zip file that can be read ({type(error).__name__})")}
 
 
-def _looks_like_pickle(name: str, start: bytes) -> bool:
-    if name.lower().endswith((*PICKLE_SUFFIXES, *JOBLIB_SUFFIXES)):
-        return True
-    return len(start) == 2 and start[0] == 0x80 and 2 <= start[1] <= _HIGHEST_PROTOCOL
+def _is_called_pickle(name: str) -> bool:
+    return name.lower().endswith((*PICKLE_SUFFIXES, *JOBLIB_SUFFIXES))
+
+
+def _scan_any(
+    opened: Callable[[], Any], where: str, *, is_pickle: bool, is_zip: bool = False
+) -> set[Finding]:
+    """As a plain pickle, never as joblib's; and what is packed once as well. `is_zip`: its members are scanned, too."""
+    with opened() as raw:
+        findings = _scan_plain(raw, where, is_pickle=is_pickle)
+    with opened() as raw:
+        start = raw.peek(_TAR_BLOCK)[:_TAR_BLOCK]
+        if not _is_packed(start) or (is_zip and start.startswith(b"PK")):
+            return findings
+        stream: Any = _decompressed(raw)
+        try:
+            if stream is raw or _is_packed(stream.peek(_TAR_BLOCK)[:_TAR_BLOCK]):
+                return findings | {_unreadable(where, "it is packed in a way that cannot be followed")}
+            return findings | _scan_plain(stream, where, is_pickle=False)
+        except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+            if start.isascii():
+                return findings  # `x^2`, which is text, begins as zlib does
+            return findings | {_unreadable(where, f"its compression is broken ({type(error).__name__})")}
+
+
+def _is_packed(start: bytes) -> bool:
+    try:
+        tarfile.TarInfo.frombuf(start, "utf-8", "surrogateescape")
+    except tarfile.HeaderError:
+        return start.startswith(_PACKED)
+    return True
+
+
+def _scan_plain(stream: Any, where: str, *, is_pickle: bool) -> set[Finding]:
+    start = stream.peek(2)[:2]
+    if is_pickle or (len(start) == 2 and start[0] == 0x80 and 2 <= start[1] <= _HIGHEST_PROTOCOL):
+        return _scan_stream(stream, where, is_joblib=False)
+    return _scan_doubtful(stream, where)
+
+
+def _scan_doubtful(stream: BinaryIO, where: str) -> set[Finding]:
+    """One pickle after the other of what may be none at all: `channels:` of a YAML file names a global, and is text."""
+    reader = _Reader(stream)
+    findings: set[Finding] = set()
+    for _ in range(_MAX_PICKLES):
+        begun = reader.position
+        machine = _Machine(reader, where, is_joblib=False)
+        try:
+            machine.run()
+        except _CannotFollow as stop:
+            # Without a loader's own `persistent_load` a pickle that begins a file stops at an id, as at no opcode.
+            is_over = isinstance(stop, _Stops) or (isinstance(stop, _Outside) and begun == 0)
+            if machine.has_called or not is_over:
+                findings |= machine.findings | {_unreadable(where, f"{stop} at byte {reader.position}")}
+            return findings
+        except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+            broken = _unreadable(where, f"its compression is broken ({type(error).__name__})")
+            return findings | machine.findings | {broken}
+        findings |= machine.findings
+    return findings | {_unreadable(where, f"it may be more than {_MAX_PICKLES} pickles")}
 
 
 def _scan_stream(stream: BinaryIO, where: str, *, is_joblib: bool) -> set[Finding]:
@@ -162,6 +248,14 @@ def _unreadable(where: str, why: str) -> Finding:
 
 class _CannotFollow(Exception):
     """From here on the scan does not know what the unpickler would read."""
+
+
+class _Stops(_CannotFollow):
+    """And every unpickler would stop here, too."""
+
+
+class _Outside(_CannotFollow):
+    """The meaning of what comes next is not in the file."""
 
 
 class _Zlib(io.RawIOBase):
@@ -218,7 +312,7 @@ class _Reader:
         while len(data) < count:
             more = self.read(count - len(data))
             if not more:
-                raise _CannotFollow("it is cut off")
+                raise _Stops("it is cut off")
             data += more
         return data
 
@@ -230,18 +324,18 @@ class _Reader:
         data = self._stream.readline(_MAX_TEXT)
         self._count(len(data))
         if not data.endswith(b"\n"):
-            raise _CannotFollow("a line does not end")
+            raise (_CannotFollow if len(data) == _MAX_TEXT else _Stops)("a line does not end")
         return data[:-1]
 
     def number(self, size: int) -> int:
         return int.from_bytes(self.exactly(size), "little")
 
-    def text(self, length: int) -> str:
+    def text(self, length: int, encoding: str = "utf-8") -> str:
         if length > _MAX_TEXT:
             # No name of a global is that long, and nothing else of the text is looked at.
             self.skip(length)
             return _UNRESOLVED
-        return self.exactly(length).decode("utf-8", "surrogatepass")
+        return self.exactly(length).decode(encoding, "surrogatepass")
 
     def _count(self, more: int) -> None:
         self.position += more
@@ -280,6 +374,7 @@ class _Made(msgspec.Struct, eq=False):
 class _Machine:
     def __init__(self, reader: _Reader, where: str, *, is_joblib: bool, nesting: int = 0) -> None:
         self.findings: set[Finding] = set()
+        self.has_called = False
         self._reader = reader
         self._where = where
         self._is_joblib = is_joblib
@@ -291,13 +386,13 @@ class _Machine:
         for _ in range(_MAX_OPCODES):
             opcode = _OPCODES.get(self._reader.read(1))
             if opcode is None:
-                raise _CannotFollow("it is no pickle, or cut off")
+                raise _Stops("it is no pickle, or cut off")
             if opcode == "STOP":
                 return
             try:
                 self._step(opcode)
             except (IndexError, ValueError, UnicodeDecodeError) as error:
-                raise _CannotFollow("its opcodes make no sense") from error
+                raise _Stops("its opcodes make no sense") from error
         raise _CannotFollow(f"it has more than {_MAX_OPCODES} opcodes")
 
     def _step(self, name: str) -> None:
@@ -340,7 +435,8 @@ class _Machine:
             case "STRING":
                 push(_unquoted(reader.line()))
             case "SHORT_BINSTRING" | "BINSTRING":
-                push(reader.text(reader.number(1 if name == "SHORT_BINSTRING" else 4)))
+                # whoever loads it chooses the encoding
+                push(reader.text(reader.number(1 if name == "SHORT_BINSTRING" else 4), "latin-1"))
             case "SHORT_BINBYTES" | "BINBYTES" | "BINBYTES8" | "BYTEARRAY8":
                 reader.skip(reader.number({"SHORT_BINBYTES": 1, "BINBYTES": 4}.get(name, 8)))
                 push(_SOMETHING)
@@ -360,7 +456,7 @@ class _Machine:
             case "DICT":
                 push(_mapping(self._above_mark()))
             case "APPEND":
-                self._stack.pop()
+                self._stack[-2:] = [self._stack[-2]]
             case "APPENDS" | "ADDITEMS":
                 self._above_mark()
             case "SETITEM":
@@ -391,22 +487,22 @@ class _Machine:
                 push(self._global(module, attribute))
             case "INST":
                 target = self._global(reader.line().decode(), reader.line().decode())
-                push(_Made(target, tuple(self._above_mark())))
+                self._call(target, tuple(self._above_mark()))
             case "OBJ":
                 target, *args = self._above_mark()
-                push(_Made(target, tuple(args)))
+                self._call(target, tuple(args))
             case "REDUCE" | "NEWOBJ":
                 args, target = self._stack.pop(), self._stack.pop()
-                push(_Made(target, args))
+                self._call(target, args)
             case "NEWOBJ_EX":
                 self._stack.pop()
                 args, target = self._stack.pop(), self._stack.pop()
-                push(_Made(target, args))
+                self._call(target, args)
             case "BUILD":
                 self._build(self._stack.pop())
             case _:
                 # Persistent ids, the extension registry and out-of-band buffers: their meaning is not in the file.
-                raise _CannotFollow(f"it uses {name}, whose meaning lies outside the file")
+                raise _Outside(f"it uses {name}, whose meaning lies outside the file")
 
     def _above_mark(self) -> list[Any]:
         for index in range(len(self._stack) - 1, -1, -1):
@@ -436,7 +532,8 @@ class _Machine:
     @staticmethod
     def _decimal(line: bytes) -> Any:
         digits = line.removesuffix(b"L")
-        return int(digits) if len(digits) < 20 else _SOMETHING
+        # By C's rules, not Python's: `0x10` is a number as well.
+        return int(digits) if re.fullmatch(rb"-?[0-9]{1,19}", digits) else _SOMETHING
 
     def _set(self, items: list[Any]) -> None:
         target = self._stack[-1]
@@ -458,8 +555,15 @@ class _Machine:
         )
         return _Global(module, name)
 
+    def _call(self, target: Any, args: Any) -> None:
+        if args is None or isinstance(args, int):
+            raise ValueError("no arguments")
+        self.has_called = True
+        self._stack.append(_Made(target, args))
+
     def _build(self, state: Any) -> None:
         target = self._stack[-1]
+        self.has_called = True
         if not isinstance(target, _Made):
             return
         target.state = state
@@ -470,7 +574,7 @@ class _Machine:
     def _follow_array(self, wrapper: _Made) -> None:
         """Read on behind an array's raw bytes, as joblib does after it has built the wrapper."""
         if not self._is_joblib:
-            raise _CannotFollow("it holds arrays of joblib but is not called .joblib")
+            raise _CannotFollow("it holds arrays of joblib, whose bytes are opcodes to every other loader")
         state = wrapper.state
         if not isinstance(state, dict):
             _cannot_follow_array()

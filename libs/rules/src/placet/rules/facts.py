@@ -47,6 +47,7 @@ from placet.projects import (
     read_python,
     recognise_at,
     recognise_file,
+    scan_loaded,
     scan_pickle,
     served,
     syntax_problem,
@@ -259,6 +260,11 @@ def _other_python(function: PythonFunction) -> list[str]:
 def _scan(look: _Look, files: dict[str, Path]) -> Facts:
     """Every pickle, ONNX file and exported program of the project is looked at, not only what it calls its model."""
     pickled = _pickled_code(look.loaded)
+    loaded = (
+        set(_artifact(look.loaded, files)[1])
+        if look.loaded and look.loaded.serialization == PYFUNC
+        else set()
+    )
     findings: set[Finding] = set()
     scanned = []
     types: set[str] = set()
@@ -267,10 +273,12 @@ def _scan(look: _Look, files: dict[str, Path]) -> Facts:
     programs: list[str] = []
     for name, path in files.items():
         suffix = path.suffix.lower()
-        if suffix in (*PICKLE_SUFFIXES, *JOBLIB_SUFFIXES, SKOPS_SUFFIX):
-            scanned.append(name)
-            found_there = scan_pickle(path).findings
-            findings.update(_as_code(found_there) if name == pickled else found_there)
+        is_called_pickle = suffix in (*PICKLE_SUFFIXES, *JOBLIB_SUFFIXES, SKOPS_SUFFIX)
+        if is_called_pickle or path in loaded:
+            # What MLflow's loaders unpickle has any name, and none of them skips what joblib does.
+            scan = scan_loaded(path, is_pickle=name == pickled) if path in loaded else scan_pickle(path)
+            scanned += [name] if is_called_pickle or scan.findings else []
+            findings.update(_as_code(scan.findings) if name == pickled else scan.findings)
         if suffix == SKOPS_SUFFIX:
             found = untrusted_types(path)
             types.update(found or ())
