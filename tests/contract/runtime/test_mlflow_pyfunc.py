@@ -260,6 +260,26 @@ def test_whatever_a_model_gives_is_told_by_the_names_of_its_signature(
     [
         ('{"z": [1.0]}', frame_of(y=DataType.double), "predict gave no y"),
         ("model_input", frame_of(y=DataType.double, z=DataType.double), "predict gave no y"),
+        (
+            'pd.DataFrame({"z": model_input["a"], "r": model_input["a"]})',
+            frame_of(y=DataType.double, z=DataType.double),
+            "predict gave no y",
+        ),
+        (
+            "np.ma.masked_array([1.0, 2.0], [False, True])",
+            Schema([ColSpec(DataType.double)]),
+            "gave a predict with masked values",
+        ),
+        (
+            "np.ma.masked_array([[1.0, 2.0]], [[False, True]])",
+            frame_of(y=DataType.double, z=DataType.double),
+            "gave a z with masked values",
+        ),
+        (
+            "np.ma.masked_array(np.array(['2026-01-31'], 'datetime64[ns]'), [True])",
+            frame_of(at=DataType.datetime),
+            "gave a at that holds other values than texts",
+        ),
         ('["x"]', Schema([ColSpec(DataType.double)]), "is no array of FP64"),
         ("[[1.0, 2.0]]", Schema([ColSpec(DataType.double)]), r"in the shape \[1, 2\], and not \[-1\]"),
         ("[1.0]", Schema([ColSpec(DataType.double)] * 2), r"a list of shape \[1\], and not 0, 1"),
@@ -341,6 +361,7 @@ def test_what_cannot_be_loaded_says_why_and_where(code: str, said: str, tmp_path
         (NUMBERS, None, "does not say what the model takes and gives"),
         (Schema([ColSpec(ArrayType(DataType.double), "a")]), NUMBERS, "a is of type Array"),
         (Schema([TensorSpec(np.dtype("datetime64[ns]"), (-1,))]), NUMBERS, "is an array of datetime64"),
+        (NUMBERS, Schema([ColSpec(DataType.double, "y")] * 2), "has the same name twice: y, y"),
     ],
 )
 def test_what_no_tensor_holds_is_refused_as_it_is_loaded(

@@ -508,6 +508,19 @@ class TestKeepingUp:
         await world.request_start(operation="start anyway")
         assert "it was revoked" in (await world.heard("model.failed", "start anyway")).why
 
+    async def test_what_is_ready_only_after_its_certificate_ended_never_serves(self, world: World) -> None:
+        world.probe.is_slow = True
+        await world.deploy()
+        await world.running("churn-1")
+        world.clock.pass_(timedelta(days=91))
+        world.probe.is_slow = False
+
+        failed = await world.heard("model.failed", "deploy churn 1")
+        assert failed.why.startswith("its certificate certificate:churn-1 ended at ")
+        assert failed.fix == "deploy it again, so that it is certified anew"
+        await world.running()
+        assert world.router.table == {}
+
     async def test_what_is_suspended_while_it_starts_never_serves(self, world: World) -> None:
         world.probe.is_slow = True
         await world.deploy()

@@ -200,11 +200,16 @@ def test_a_pickle_is_left_to_mlflow_where_its_classes_lie_in_the_folders_own_cod
         ),
         (
             [{"type": "tensor", "tensor-spec": {"dtype": "str", "shape": [-1]}}],
+            [{"type": "double", "name": "y"}, {"type": "long", "name": "y"}],
+            ["y, which it gives, is the name of another, too"],
+        ),
+        (
+            [{"type": "tensor", "tensor-spec": {"dtype": "str", "shape": [-1]}}],
             [{"type": "datetime", "name": "at"}],
             [],
         ),
     ],
-    ids=["no inputs", "no outputs", "nested", "arrays", "carried"],
+    ids=["no inputs", "no outputs", "nested", "arrays", "twice", "carried"],
 )
 def test_what_no_request_and_no_answer_could_hold_is_told(
     inputs: Any, outputs: Any, said: list[str], tmp_path: Path

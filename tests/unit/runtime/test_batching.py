@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sys
 import threading
 import tracemalloc
 from collections.abc import AsyncIterator, Collection
@@ -11,6 +12,7 @@ from collections.abc import AsyncIterator, Collection
 import numpy as np
 import pytest
 from placet.runtime.batching import Batcher, Full, Overdue
+from placet.runtime.model import WrongAnswer
 from placet.runtime.signature import ANY, Signature, Tensor, Tensors
 
 from tests.support.eventually import eventually
@@ -49,6 +51,10 @@ class HeldModel:
         self.gate.wait(60)
         if (rows < 0).any():
             raise ValueError("below zero")
+        if (rows == 13).any():
+            sys.exit(0)
+        if (rows == 14).any():
+            raise asyncio.CancelledError
         if (rows == 404).any():
             return {name: np.zeros(0) for name in outputs}
         return {name: rows[:, 0] * 2 for name in outputs}
@@ -263,6 +269,25 @@ async def test_a_shared_call_that_fails_on_the_loop_is_sorted_out_in_the_thread(
         await bad
     here = threading.current_thread().name
     assert [thread == here for thread in model.threads] == [False, True, False, False]
+    batcher.close()
+
+
+@pytest.mark.parametrize("quick", [0, 3600])
+@pytest.mark.parametrize(("row", "name"), [(13, "SystemExit"), (14, "CancelledError")])
+async def test_what_would_end_the_server_fails_its_own_request_only(
+    model: HeldModel, quick: float, row: float, name: str
+) -> None:
+    batcher = Batcher(model, max_rows=8, max_waiting=8, quick=quick)
+    await answered(ask(batcher, 1))
+    await answered(ask(batcher, 1), ask(batcher, 2))
+
+    with pytest.raises(WrongAnswer, match=f"predict raised {name}"):
+        await ask(batcher, row)
+    good, bad = ask(batcher, 3), ask(batcher, row)
+
+    assert await answered(good) == [[6]]
+    with pytest.raises(WrongAnswer, match=f"predict raised {name}"):
+        await bad
     batcher.close()
 
 

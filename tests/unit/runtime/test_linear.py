@@ -42,6 +42,13 @@ class Shifted(StandardScaler):  # type: ignore[misc]
         return super().transform(X, copy) + 1
 
 
+def by_hand(estimator: Any, **attributes: Any) -> Any:
+    """As whoever takes weights from elsewhere sets them."""
+    for name, value in attributes.items():
+        setattr(estimator, name, value)
+    return estimator
+
+
 @pytest.mark.parametrize(
     "estimator",
     [
@@ -89,8 +96,14 @@ def test_every_output_is_scikit_learns(estimator: Any, rows: int) -> None:
         LogisticRegression().fit(X, Y).sparsify(),
         PoissonRegressor().fit(X, Z - Z.min()),
         DecisionTreeClassifier(max_depth=2, random_state=0).fit(X, Y),
+        by_hand(
+            LogisticRegression(), coef_=np.ones((1, 6)), intercept_=np.zeros(1), classes_=np.array([0, 1])
+        ),
+        by_hand(LinearRegression(), coef_=np.ones(6), intercept_=0.5),
+        by_hand(LogisticRegression().fit(X, Y), coef_=np.asmatrix(np.ones((3, 6)))),
+        by_hand(LogisticRegression().fit(X, Y), coef_=np.ones((3, 6), dtype=object)),
     ],
-    ids=range(8),
+    ids=range(12),
 )
 def test_what_is_more_than_its_coefficients_is_asked_itself(estimator: Any) -> None:
     assert not _is_spared(estimator)

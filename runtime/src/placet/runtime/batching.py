@@ -22,7 +22,7 @@ from time import perf_counter
 
 import numpy as np
 
-from placet.runtime.model import Model
+from placet.runtime.model import Model, WrongAnswer
 from placet.runtime.signature import Tensors
 
 QUICK = 0.002  # seconds
@@ -214,15 +214,24 @@ class Batcher:
         rows = sum(one.rows for one in batch)
         started = perf_counter()
         if len(batch) == 1:
-            answers = [self._model.predict(first.inputs, first.outputs)]
+            answers = [self._predict(first.inputs, first.outputs)]
         else:
             joined = {name: np.concatenate([one.inputs[name] for one in batch]) for name in first.inputs}
-            answers = _split(self._model.predict(joined, first.outputs), [one.rows for one in batch])
+            answers = _split(self._predict(joined, first.outputs), [one.rows for one in batch])
         seconds = perf_counter() - started
         before = self._seconds.get(rows.bit_length(), seconds)
         self._seconds[rows.bit_length()] = 0.7 * before + 0.3 * seconds
         self._observe(rows, seconds)
         return answers
+
+    def _predict(self, inputs: Tensors, outputs: tuple[str, ...]) -> Tensors:
+        try:
+            return self._model.predict(inputs, outputs)
+        except Exception:
+            raise
+        except BaseException as error:  # `sys.exit` would end the server, a cancellation would hang it
+            said = type(error).__name__
+            raise WrongAnswer(f"predict raised {said}, which ends more than one request") from error
 
     def _call_safely(self, batch: list[_Waiting]) -> Sequence[Answer]:
         try:

@@ -193,8 +193,13 @@ def _not_carried(specs: list[_Spec] | None, verb: str) -> Iterator[str]:
             "signature=infer_signature(inputs, outputs)"
         )
         return
+    seen: set[str] = set()
     for number, spec in enumerate(specs):
-        name = str(number if spec.name is None else spec.name)[:60]
+        whole = str(number if spec.name is None else spec.name)
+        name = whole[:60]
+        if whole in seen:
+            yield f"{name}, which it {verb}, is the name of another, too"
+        seen.add(whole)
         if spec.tensor is None and spec.type not in _COLUMN_TYPES:
             yield f"{name}, which it {verb}, is of type {spec.type[:40]}, which no tensor holds"
         elif spec.tensor is not None and not _is_carried(spec.tensor):

@@ -62,6 +62,14 @@ def linear(steps: Sequence[Any], estimator: Any, outputs: Collection[str]) -> Li
 
     `outputs` are all that the model has.
     """
+    try:
+        found = _linear(steps, estimator, outputs)
+        return found if found is not None and _agrees(found, steps, estimator, outputs) else None
+    except Exception:  # noqa: BLE001 -- set by hand, its attributes may be missing or anything; it is asked itself
+        return None
+
+
+def _linear(steps: Sequence[Any], estimator: Any, outputs: Collection[str]) -> Linear | None:
     kind = type(estimator)
     if not isinstance(getattr(estimator, "coef_", None), np.ndarray):
         return None
@@ -69,12 +77,10 @@ def linear(steps: Sequence[Any], estimator: Any, outputs: Collection[str]) -> Li
     if len(scalers) < len(steps):
         return None
     if _sums_up(kind):
-        found = Linear(scalers, estimator, None)
-    elif _classifies(kind, has_probabilities=PROBABILITIES in outputs):
-        found = Linear(scalers, estimator, estimator.classes_)
-    else:
-        return None
-    return found if _agrees(found, steps, estimator, outputs) else None
+        return Linear(scalers, estimator, None)
+    if _classifies(kind, has_probabilities=PROBABILITIES in outputs):
+        return Linear(scalers, estimator, estimator.classes_)
+    return None
 
 
 def _sums_up(kind: type[Any]) -> bool:

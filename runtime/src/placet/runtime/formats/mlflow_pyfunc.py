@@ -73,6 +73,10 @@ def load(path: Path, trusted: Collection[str]) -> PyfuncModel:
         )
     tensors, columns, given = _takes(list(inputs.inputs), inputs.is_tensor_spec())
     answers, moments = _gives(list(outputs.inputs))
+    for each in (tensors, answers):
+        names = [tensor.name for tensor in each]
+        if len(set(names)) < len(names):
+            raise CannotLoad(f"the signature in {MLMODEL} has the same name twice: {', '.join(names):.200}")
     signature = Signature(
         platform="mlflow_pyfunc",
         inputs=tensors,
@@ -214,7 +218,7 @@ def _by_name(answer: Any, tensors: Sequence[Tensor]) -> Mapping[Any, Any]:
         return answer
     if len(tensors) == 1:
         return {names[0]: _values(answer)}
-    array = np.asarray(_values(answer))
+    array = np.asanyarray(_values(answer))  # what is masked stays so
     if array.ndim != 2 or array.shape[1] != len(names):
         raise WrongAnswer(
             f"predict gave a {type(answer).__name__} of shape {list(array.shape)}, and not {', '.join(names)}"
@@ -223,14 +227,14 @@ def _by_name(answer: Any, tensors: Sequence[Tensor]) -> Mapping[Any, Any]:
 
 
 def _columns_of(frame: Any, tensors: Sequence[Tensor]) -> Mapping[Any, Any]:
+    """By order only where no name is known: in the other's place a column would be a wrong answer that looks right."""
     names = [tensor.name for tensor in tensors]
-    if set(names) <= set(frame.columns):
-        return {name: _values(frame[name]) for name in names}
-    if len(names) == frame.shape[1]:
+    known = set(names) & set(frame.columns)
+    if not known and len(names) == frame.shape[1]:
         return {name: _values(frame.iloc[:, at]) for at, name in enumerate(names)}
-    if len(names) == 1:
+    if not known and len(names) == 1:
         return {names[0]: _values(frame)}
-    return {}
+    return {name: _values(frame[name]) for name in known}
 
 
 def _values(given: Any) -> Any:
@@ -244,6 +248,5 @@ def _times(given: Any) -> Any:
     """In ISO 8601, as a request has them."""
     import pandas as pd
 
-    return [
-        None if pd.isna(each) else pd.Timestamp(each).isoformat() for each in np.asarray(given).reshape(-1)
-    ]
+    times = np.asarray(np.ma.filled(given, np.datetime64("NaT"))).reshape(-1)
+    return [None if pd.isna(each) else pd.Timestamp(each).isoformat() for each in times]

@@ -145,6 +145,8 @@ def _array(answer: Mapping[Any, Any], tensor: Tensor, rows: int) -> Array:
 
 def array_of(given: Any, tensor: Tensor) -> Array:
     """What `predict` gave of an output as an array of its datatype, in the shape that it came in."""
+    if np.ma.is_masked(given):  # below a mask lies anything
+        raise WrongAnswer(f"predict gave a {tensor.name} with masked values; fill them")
     try:
         array = np.asarray(given, dtype=object if tensor.is_text else None)
         array = array if tensor.is_text else array.astype(DATATYPES[tensor.datatype], casting="same_kind")

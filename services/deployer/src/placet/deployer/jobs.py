@@ -12,6 +12,7 @@ import logging
 import time
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from placet.deployer import queries
 from placet.deployer.domain import (
@@ -38,7 +39,7 @@ from placet.deployer.placements import (
     Start,
 )
 from placet.deployer.ports import Instance, InstanceSpec, Ports
-from placet.deployer.queries import Known
+from placet.deployer.queries import Certified, Cleared, Known
 from placet.deployer.remedies import remedy
 from placet.deployer.samples import difference
 from placet.errors import PlacetError, Refused, Unavailable, Unreadable
@@ -126,27 +127,40 @@ class Jobs:
         async with self._turns[known.project]:
             if not await self._is_wanted(known.project, request):
                 return None
+            # Starting takes its time, at whose end its certificate may have ended.
+            self._standing(await queries.known(self.placements.reads, known.project, known.release))
             await self.ports.router.route(known.project, instance.endpoint, access=_access(known))
         return instance, sample
 
     async def _verify(self, known: Known) -> None:
-        if known.cleared is None or known.certified is None:
+        cleared, certified = self._standing(known)
+        await self.ports.certificates.verify(
+            repository=certified.repository,
+            envelope=certified.envelope,
+            certificate=certified.certificate,
+            image=certified.image,
+            source=cleared.source,
+            now=self.clock.now(),
+        )
+
+    def _standing(self, known: Known) -> tuple[Cleared, Certified]:
+        """What was said of it; `Refused` unless its certificate stands now, as far as was heard."""
+        cleared, certified = known.cleared, known.certified
+        if cleared is None or certified is None:
             raise Refused(
                 f"release {known.release} of {known.project} carries no certificate", fix="deploy it again"
             )
-        if known.certified.grounds:
-            first = known.certified.grounds[0]
+        if certified.grounds:
+            first = certified.grounds[0]
             raise Refused(
-                f"its certificate {known.certified.certificate} does not stand: {first.why}", fix=first.fix
+                f"its certificate {certified.certificate} does not stand: {first.why}", fix=first.fix
             )
-        await self.ports.certificates.verify(
-            repository=known.certified.repository,
-            envelope=known.certified.envelope,
-            certificate=known.certified.certificate,
-            image=known.certified.image,
-            source=known.cleared.source,
-            now=self.clock.now(),
-        )
+        if datetime.fromisoformat(certified.not_after) <= self.clock.now():
+            raise Refused(
+                f"its certificate {certified.certificate} ended at {certified.not_after}",
+                fix="deploy it again, so that it is certified anew",
+            )
+        return cleared, certified
 
     async def _until_ready(self, instance: Instance) -> None:
         deadline = time.monotonic() + self.patience.ready
