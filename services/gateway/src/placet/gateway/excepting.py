@@ -13,7 +13,7 @@ from placet.events import Actor, Context, UnitOfWork, Wiring, transact
 from placet.events.codec import timestamp
 from placet.events.unit_of_work import current_traceparent
 from placet.gateway import projections as p
-from placet.gateway.exceptions import EXCEPTIONS, Ask, Grant, Withdraw, stream
+from placet.gateway.exceptions import EXCEPTION, Ask, Grant, Withdraw, stream
 from placet.gateway.intake import SERVICE
 from placet.gateway.ports import Rules
 from placet.gateway.queries import Queries
@@ -50,22 +50,36 @@ class Excepting:
         reason = salted(wanted.reason)
 
         async def change(work: UnitOfWork) -> tuple[str, bool]:
+            now, until = timestamp(work.now), timestamp(wanted.until)
+            same = {
+                "project": wanted.project,
+                "rule": wanted.rule,
+                "source": wanted.source or p.ANY_SOURCE,
+                "until": until,
+                "requested_by": person,
+            }
+            before = await self._queries.exception_asked_before(same, now=now)
+            if before is not None:
+                return before, False
+            # Asked at the very same moment, a few more may pass: as many as one person may have under way.
+            of_project, by_person = await self._queries.open_exceptions(wanted.project, person, now=now)
             ask = Ask(
                 exception=id,
                 project=wanted.project,
                 rule=wanted.rule,
                 source=wanted.source,
-                until=timestamp(wanted.until),
+                until=until,
                 reason=reason.digest,
                 by=person,
-                now=timestamp(work.now),
+                now=now,
                 latest=timestamp(work.now + timedelta(days=self._days)),
                 days=self._days,
+                open_of_project=of_project,
+                open_by_person=by_person,
             )
-            before = (await work.state(EXCEPTIONS, stream(wanted.project))).asked_before(ask)
-            await work.decide(EXCEPTIONS, stream(wanted.project), ask)
-            if before is not None:
-                return before, False
+            await work.decide(EXCEPTION, stream(id), ask)
+            # Whoever asks for the same at this moment finds this row there, and starts again.
+            work.run(sa.insert(p.asked_exceptions).values(exception=id, is_open=True, **same))
             work.put(
                 p.exceptions,
                 exception=id,
@@ -90,8 +104,10 @@ class Excepting:
         async def change(work: UnitOfWork) -> None:
             now = timestamp(work.now)
             grant = Grant(project=project, exception=exception, by=person, now=now)
-            if await work.decide(EXCEPTIONS, stream(project), grant):
+            if await work.decide(EXCEPTION, stream(exception), grant):
                 work.run(_update(exception, granted_by=person, granted_at=now))
+                mine = p.asked_exceptions.c.exception == exception
+                work.run(sa.update(p.asked_exceptions).where(mine).values(is_open=False))
 
         await transact(self._wiring, SERVICE, self._context(project, person), change)
         return await self._told(project, exception)
@@ -102,8 +118,10 @@ class Excepting:
         async def change(work: UnitOfWork) -> None:
             now = timestamp(work.now)
             withdraw = Withdraw(project=project, exception=exception, by=person, decides=decides, now=now)
-            if await work.decide(EXCEPTIONS, stream(project), withdraw):
+            if await work.decide(EXCEPTION, stream(exception), withdraw):
                 work.run(_update(exception, withdrawn_by=person, withdrawn_at=now))
+                mine = p.asked_exceptions.c.exception == exception
+                work.run(sa.delete(p.asked_exceptions).where(mine))
 
         await transact(self._wiring, SERVICE, self._context(project, person), change)
         return await self._told(project, exception)
