@@ -103,10 +103,27 @@ async def test_the_reason_is_told_to_people_and_no_event_has_it(gateway: Gateway
 
 async def test_the_same_asked_again_is_the_same_exception(gateway: Gateway) -> None:
     first = await ask(gateway)
-    again = await ask(gateway, reason="said otherwise")
+    again = await ask(gateway)
     assert (first.status_code, again.status_code) == (201, 200)
     assert again.json() == first.json()
     assert len(await excepted(gateway)) == 1
+
+
+async def test_the_same_with_another_reason_is_told_that_the_first_one_stays(gateway: Gateway) -> None:
+    id = await asked(gateway)
+    otherwise = await ask(gateway, reason="said otherwise")
+    assert is_problem(otherwise, 409)
+    assert (
+        otherwise.json()["detail"]
+        == f"you asked for the same before, as {id}, and with another reason, which stays"
+    )
+    assert f"`placet exception withdraw churn {id}`" in otherwise.json()["fix"]
+    await gateway.wiring.store.commit(Unit(writes=(Run(statement=sa.delete(p.reasons)),)))
+    assert (await ask(gateway, reason="said otherwise")).json()["exception"] == id, (
+        "nobody knows the first one"
+    )
+    await post(gateway, id, "withdraw")
+    assert await asked(gateway, reason="said otherwise") != id
 
 
 @pytest.mark.parametrize(
@@ -247,6 +264,11 @@ async def test_an_end_that_is_past_or_too_far_ahead_is_refused(
     [
         {"until": "2026-02-01T00:00:00"},
         {"until": "tomorrow"},
+        {"until": 1801440000},
+        {"until": "1801440000"},
+        {"until": "2027-02-01"},
+        {"until": "9999-12-31T23:59:59-23:59"},
+        {"until": "0001-01-01T00:00:00+23:59"},
         {"reason": ""},
         {"reason": " …\n"},
         {"reason": "a\0b"},
@@ -254,7 +276,21 @@ async def test_an_end_that_is_past_or_too_far_ahead_is_refused(
         {"source": "sha256:5"},
         {"untill": "2026-02-01T00:00:00Z"},
     ],
-    ids=["no zone", "no time", "no reason", "blank", "control", "too long", "no digest", "mistyped"],
+    ids=[
+        "no zone",
+        "no time",
+        "a number",
+        "a number as text",
+        "a day",
+        "after all years",
+        "before all years",
+        "no reason",
+        "blank",
+        "control",
+        "too long",
+        "no digest",
+        "mistyped",
+    ],
 )
 async def test_what_cannot_be_read_is_said_so(gateway: Gateway, changes: dict[str, Any]) -> None:
     assert is_problem(await ask(gateway, **changes), 400)

@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from placet.errors import Refused
+from placet.errors import Conflict, Refused
 from placet.events import Actor, Context, UnitOfWork, Wiring, transact
 from placet.events.codec import timestamp
 from placet.events.unit_of_work import current_traceparent
@@ -43,7 +43,8 @@ class Excepting:
     async def request(self, wanted: Wanted, person: str) -> tuple[dict[str, Any], bool]:
         """The exception, and whether it is new: who asks for the same again is told of the first.
 
-        Raises Refused for a rule that admits none, and for an end that is over or too far ahead.
+        Raises Refused for a rule that admits none, for an end that is over or too far ahead and where too many wait,
+        and Conflict for the same with another reason.
         """
         self._must_be_exceptable(wanted.rule)
         id = f"exception:{self._wiring.ids.new()}"
@@ -60,7 +61,8 @@ class Excepting:
             }
             before = await self._queries.exception_asked_before(same, now=now)
             if before is not None:
-                return before, False
+                _must_have_reason(before.reason, wanted, before.exception)
+                return before.exception, False
             # Asked at the very same moment, a few more may pass: as many as one person may have under way.
             of_project, by_person = await self._queries.open_exceptions(wanted.project, person, now=now)
             ask = Ask(
@@ -144,6 +146,15 @@ class Excepting:
 
     async def _told(self, project: str, exception: str) -> dict[str, Any]:
         return await self._queries.exception(project, exception, now=timestamp(self._wiring.clock.now()))
+
+
+def _must_have_reason(said: str | None, wanted: Wanted, exception: str) -> None:
+    """Who grants it reads the first one. One that was erased is not asked about."""
+    if said not in (None, wanted.reason):
+        raise Conflict(
+            f"you asked for the same before, as {exception}, and with another reason, which stays",
+            fix=f"to have it say the new one: `placet exception withdraw {wanted.project} {exception}`, then ask again",
+        )
 
 
 def _update(exception: str, **values: Any) -> sa.Update:

@@ -216,12 +216,17 @@ class Queries:
         [exception] = await self._with_names([_exception(rows[0], now)])
         return exception
 
-    async def exception_asked_before(self, same: Mapping[str, str], *, now: str) -> str | None:
-        """The exception, not withdrawn and not over, that was asked for in these words by this person."""
+    async def exception_asked_before(self, same: Mapping[str, str], *, now: str) -> sa.Row[Any] | None:
+        """The same that this person asked for and that is neither withdrawn nor over: its `exception` and `reason`,
+        which is none where the words were erased."""
         table = p.asked_exceptions
         those = (table.c[column] == value for column, value in same.items())
-        rows = await self._store.rows(sa.select(table.c.exception).where(*those, table.c.until > now))
-        return rows[0].exception if rows else None
+        rows = await self._store.rows(
+            sa.select(table.c.exception, p.reasons.c.reason)
+            .join_from(table, p.reasons, table.c.exception == p.reasons.c.of, isouter=True)
+            .where(*those, table.c.until > now)
+        )
+        return rows[0] if rows else None
 
     async def open_exceptions(self, project: str, person: str, *, now: str) -> tuple[int, int]:
         """How many are asked for, neither granted, withdrawn nor over: of this project, and by this person of any."""
