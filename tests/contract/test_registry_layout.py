@@ -107,6 +107,20 @@ async def test_a_root_that_is_a_file_is_unavailable(tmp_path: Path) -> None:
         await ImageLayout(tmp_path / "root").put_blob("models/churn", b"content")
 
 
+async def test_where_the_folder_lies_is_told_to_the_log_and_not_to_who_sends_something(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "root").write_bytes(b"")
+    registry = ImageLayout(tmp_path / "root")
+    with pytest.raises(Unavailable, match="does not work: Not a directory") as sent:
+        await registry.put_blob("models/churn", b"content")
+    with pytest.raises(Unavailable, match="is not there") as looked:
+        await registry.has_manifest("models/churn", f"sha256:{'1' * 64}")
+    for told in (sent, looked):
+        assert str(tmp_path) not in str(told.value)
+    assert caplog.text.count(str(tmp_path / "root")) >= 2
+
+
 def _push(root: Path, subject: str, numbers: range) -> None:
     async def push() -> None:
         for number in numbers:

@@ -55,6 +55,15 @@ def test_one_asks_and_is_told_who_goes_on(placet: Placet, platform: FakePlatform
     assert placet(*ASK, "--until", "2027-01-31", "--json").document["state"] == "requested"
 
 
+def test_the_same_with_another_reason_is_no_success(placet: Placet, platform: FakePlatform) -> None:
+    assert placet(*ASK, "--until", "2027-01-31").status == 0
+    ended = placet(*ASK, "--until", "2027-01-31", "--reason", "said otherwise")
+    assert (ended.status, ended.out) == (1, "")
+    assert "with another reason, which stays" in ended.err
+    assert "withdraw it" in ended.err
+    assert [each["reason"] for each in platform.exceptions] == ["skops in spring"]
+
+
 def test_so_many_days_end_when_a_day_begins(placet: Placet, platform: FakePlatform) -> None:
     """So that asking again is asking for the same, and no more than is allowed."""
     before = datetime.now(UTC).date()  # noqa: TID251 - the command has a person's clock

@@ -315,6 +315,12 @@ class FakePlatform:
 
     async def post_exception(self, request: Request) -> Response:
         asked = {"source": None, **(await request.json()), "project": request.path_params["project"]}
+        same = ("project", "rule", "until", "source")
+        for each in self.exceptions:
+            if all(each[key] == asked[key] for key in same) and each["reason"] != asked["reason"]:
+                return problem(
+                    409, "you asked for the same before, with another reason, which stays", fix="withdraw it"
+                )
         made = {
             **asked,
             "exception": f"exception:{len(self.exceptions) + 1}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import pickle
 from datetime import timedelta
@@ -14,6 +15,7 @@ from placet.events.codec import timestamp
 from placet.events.contracts.gateway import ExceptionGranted, ExceptionRequested, ExceptionWithdrawn
 from placet.events.store import Run, Unit
 from placet.gateway import projections as p
+from placet.gateway.exceptions import OPEN_BY_PERSON
 
 from tests.unit.gateway.harness import Gateway
 from tests.unit.gateway.roads import SOURCE
@@ -101,10 +103,79 @@ async def test_the_reason_is_told_to_people_and_no_event_has_it(gateway: Gateway
 
 async def test_the_same_asked_again_is_the_same_exception(gateway: Gateway) -> None:
     first = await ask(gateway)
-    again = await ask(gateway, reason="said otherwise")
+    again = await ask(gateway)
     assert (first.status_code, again.status_code) == (201, 200)
     assert again.json() == first.json()
     assert len(await excepted(gateway)) == 1
+
+
+async def test_the_same_with_another_reason_is_told_that_the_first_one_stays(gateway: Gateway) -> None:
+    id = await asked(gateway)
+    otherwise = await ask(gateway, reason="said otherwise")
+    assert is_problem(otherwise, 409)
+    assert (
+        otherwise.json()["detail"]
+        == f"you asked for the same before, as {id}, and with another reason, which stays"
+    )
+    assert f"`placet exception withdraw churn {id}`" in otherwise.json()["fix"]
+    await gateway.wiring.store.commit(Unit(writes=(Run(statement=sa.delete(p.reasons)),)))
+    assert (await ask(gateway, reason="said otherwise")).json()["exception"] == id, (
+        "nobody knows the first one"
+    )
+    await post(gateway, id, "withdraw")
+    assert await asked(gateway, reason="said otherwise") != id
+
+
+@pytest.mark.parametrize(
+    "other", [{"rule": "model.pickle-names-listed"}, {"source": SOURCE}, {"days": 31}, {"by": BOB}], ids=str
+)
+async def test_anything_else_is_another_exception_and_so_is_what_was_withdrawn(
+    gateway: Gateway, other: dict[str, Any]
+) -> None:
+    first = await asked(gateway)
+    changes = {"until": days(gateway, other["days"])} if "days" in other else other
+    token = gateway.token("scientist", person=changes.pop("by", ADA))
+    second = await ask(gateway, token, **changes)
+    assert second.status_code == 201
+    assert second.json()["exception"] != first
+    await post(gateway, first, "withdraw")
+    assert await asked(gateway) not in (first, second.json()["exception"])
+
+
+async def test_the_same_asked_at_once_is_one_exception(gateway: Gateway) -> None:
+    answers = await asyncio.gather(*(ask(gateway) for _ in range(8)))
+    assert len({each.json()["exception"] for each in answers}) == 1
+    assert sorted(each.status_code for each in answers) == [*[200] * 7, 201]
+    assert len(await excepted(gateway)) == 1
+
+
+async def test_one_person_has_so_many_open_and_no_more(gateway: Gateway) -> None:
+    ids = [await asked(gateway, until=days(gateway, 1 + n / 100)) for n in range(OPEN_BY_PERSON)]
+    async with gateway.http(gateway.token("scientist", person=ADA)) as http:
+        more = [
+            (await http.post(path, json=body(gateway))) for path in (PATH, "/v1/models/another/exceptions")
+        ]
+    for refused in more:
+        assert is_problem(refused, 422)
+        assert "you have asked for 50 exceptions" in refused.json()["detail"]
+    again = await ask(gateway, until=days(gateway, 1))
+    assert (again.status_code, again.json()["exception"]) == (200, ids[0]), "what is there is still told"
+    assert (await ask(gateway, gateway.token("scientist", person=BOB))).status_code == 201
+    for id, verb in ((ids[0], "grant"), (ids[1], "withdraw")):
+        await post(gateway, id, verb)
+    assert [(await ask(gateway, until=days(gateway, n))).status_code for n in (20, 21, 22)] == [201, 201, 422]
+
+
+async def test_what_one_project_was_ever_excepted_from_makes_no_request_longer(gateway: Gateway) -> None:
+    """Work is counted in events that are read: of a stream, all of them each time."""
+    for _ in range(10):
+        id = await asked(gateway)
+        await post(gateway, id, "grant")
+        await post(gateway, id, "withdraw")
+    recorded = await gateway.wiring.store.read_all(0, 1000)
+    of_churn = [each for each in recorded if getattr(each.event.data, "project", None) == "churn"]
+    assert len(of_churn) == 30
+    assert max(each.version for each in of_churn) == 3
 
 
 @pytest.mark.parametrize("roles", [("scientist",), ("approver",), ("admin",)])
@@ -193,6 +264,11 @@ async def test_an_end_that_is_past_or_too_far_ahead_is_refused(
     [
         {"until": "2026-02-01T00:00:00"},
         {"until": "tomorrow"},
+        {"until": 1801440000},
+        {"until": "1801440000"},
+        {"until": "2027-02-01"},
+        {"until": "9999-12-31T23:59:59-23:59"},
+        {"until": "0001-01-01T00:00:00+23:59"},
         {"reason": ""},
         {"reason": " …\n"},
         {"reason": "a\0b"},
@@ -200,7 +276,21 @@ async def test_an_end_that_is_past_or_too_far_ahead_is_refused(
         {"source": "sha256:5"},
         {"untill": "2026-02-01T00:00:00Z"},
     ],
-    ids=["no zone", "no time", "no reason", "blank", "control", "too long", "no digest", "mistyped"],
+    ids=[
+        "no zone",
+        "no time",
+        "a number",
+        "a number as text",
+        "a day",
+        "after all years",
+        "before all years",
+        "no reason",
+        "blank",
+        "control",
+        "too long",
+        "no digest",
+        "mistyped",
+    ],
 )
 async def test_what_cannot_be_read_is_said_so(gateway: Gateway, changes: dict[str, Any]) -> None:
     assert is_problem(await ask(gateway, **changes), 400)

@@ -612,7 +612,8 @@ VERBS: Sequence[Verb] = (
         group="govern",
         does="ask that a rule may forbid nothing for a project",
         more="For a reason and a time, and only from a rule that admits it. It does nothing until somebody else has "
-        "granted it, and the verdict of the rule stays what it is. The same again is the same exception.",
+        "granted it, and the verdict of the rule stays what it is. The same again is the same exception; with "
+        "another reason it is refused, and the first one stays.",
         example="placet exception request churn --rule model.pickle-by-exception --days 30 --reason 'skops soon'",
         function="exceptions:request",
         arguments=_exception,

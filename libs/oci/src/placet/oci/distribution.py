@@ -144,7 +144,7 @@ class DistributionRegistry:
                             await asyncio.to_thread(file.write, piece)
                     await asyncio.to_thread(publish, file, into)
             except OSError as error:
-                raise Unavailable(f"the file {into.name} cannot be written: {error}") from error
+                raise Unavailable(f"the file {into.name} cannot be written: {error.strerror}") from error
 
         await self._repeated(save)
 

@@ -18,6 +18,7 @@ import errno
 import fcntl
 import hashlib
 import json
+import logging
 import os
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import contextmanager
@@ -46,6 +47,8 @@ from placet.oci.files import PIECE, copy_into, new_file, publish, sweep, sync_fo
 from placet.oci.referrers import is_referrers_tag, of_type, referrers_tag, with_referrer, without_referrer
 
 T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
 
 _REF_NAME = "org.opencontainers.image.ref.name"
 _LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
@@ -136,7 +139,8 @@ class ImageLayout:
 
         def look() -> bool:
             if not self._root.is_dir():
-                raise Unavailable(f"the registry folder {self._root} is not there", fix="mount it again")
+                _log.error("the registry's folder %s is not there", self._root)
+                raise Unavailable("the registry's folder is not there", fix="mount it again")
             listed = self._index(repository).find(digest) is not None
             return listed and self._blob(repository, digest).is_file()
 
@@ -243,9 +247,11 @@ class ImageLayout:
         except PlacetError:
             raise
         except OSError as error:
+            # Where it lies is for the log: what is raised is told to whoever sends something.
+            _log.error("the registry's folder %s does not work: %s", self._root, error)
             raise Unavailable(
-                f"the registry folder {self._root} does not work: {error}",
-                fix="make room on the disk, or give the folder's owner write permission",
+                f"the registry's folder does not work: {error.strerror}",
+                fix="an operator makes room on its disk, or gives the folder's owner write permission",
             ) from error
 
     def _folder(self, repository: str) -> Path:

@@ -8,12 +8,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from placet.errors import Refused
+from placet.errors import Conflict, Refused
 from placet.events import Actor, Context, UnitOfWork, Wiring, transact
 from placet.events.codec import timestamp
 from placet.events.unit_of_work import current_traceparent
 from placet.gateway import projections as p
-from placet.gateway.exceptions import EXCEPTIONS, Ask, Grant, Withdraw, stream
+from placet.gateway.exceptions import EXCEPTION, Ask, Grant, Withdraw, stream
 from placet.gateway.intake import SERVICE
 from placet.gateway.ports import Rules
 from placet.gateway.queries import Queries
@@ -43,29 +43,45 @@ class Excepting:
     async def request(self, wanted: Wanted, person: str) -> tuple[dict[str, Any], bool]:
         """The exception, and whether it is new: who asks for the same again is told of the first.
 
-        Raises Refused for a rule that admits none, and for an end that is over or too far ahead.
+        Raises Refused for a rule that admits none, for an end that is over or too far ahead and where too many wait,
+        and Conflict for the same with another reason.
         """
         self._must_be_exceptable(wanted.rule)
         id = f"exception:{self._wiring.ids.new()}"
         reason = salted(wanted.reason)
 
         async def change(work: UnitOfWork) -> tuple[str, bool]:
+            now, until = timestamp(work.now), timestamp(wanted.until)
+            same = {
+                "project": wanted.project,
+                "rule": wanted.rule,
+                "source": wanted.source or p.ANY_SOURCE,
+                "until": until,
+                "requested_by": person,
+            }
+            before = await self._queries.exception_asked_before(same, now=now)
+            if before is not None:
+                _must_have_reason(before.reason, wanted, before.exception)
+                return before.exception, False
+            # Asked at the very same moment, a few more may pass: as many as one person may have under way.
+            of_project, by_person = await self._queries.open_exceptions(wanted.project, person, now=now)
             ask = Ask(
                 exception=id,
                 project=wanted.project,
                 rule=wanted.rule,
                 source=wanted.source,
-                until=timestamp(wanted.until),
+                until=until,
                 reason=reason.digest,
                 by=person,
-                now=timestamp(work.now),
+                now=now,
                 latest=timestamp(work.now + timedelta(days=self._days)),
                 days=self._days,
+                open_of_project=of_project,
+                open_by_person=by_person,
             )
-            before = (await work.state(EXCEPTIONS, stream(wanted.project))).asked_before(ask)
-            await work.decide(EXCEPTIONS, stream(wanted.project), ask)
-            if before is not None:
-                return before, False
+            await work.decide(EXCEPTION, stream(id), ask)
+            # Whoever asks for the same at this moment finds this row there, and starts again.
+            work.run(sa.insert(p.asked_exceptions).values(exception=id, is_open=True, **same))
             work.put(
                 p.exceptions,
                 exception=id,
@@ -90,8 +106,10 @@ class Excepting:
         async def change(work: UnitOfWork) -> None:
             now = timestamp(work.now)
             grant = Grant(project=project, exception=exception, by=person, now=now)
-            if await work.decide(EXCEPTIONS, stream(project), grant):
+            if await work.decide(EXCEPTION, stream(exception), grant):
                 work.run(_update(exception, granted_by=person, granted_at=now))
+                mine = p.asked_exceptions.c.exception == exception
+                work.run(sa.update(p.asked_exceptions).where(mine).values(is_open=False))
 
         await transact(self._wiring, SERVICE, self._context(project, person), change)
         return await self._told(project, exception)
@@ -102,8 +120,10 @@ class Excepting:
         async def change(work: UnitOfWork) -> None:
             now = timestamp(work.now)
             withdraw = Withdraw(project=project, exception=exception, by=person, decides=decides, now=now)
-            if await work.decide(EXCEPTIONS, stream(project), withdraw):
+            if await work.decide(EXCEPTION, stream(exception), withdraw):
                 work.run(_update(exception, withdrawn_by=person, withdrawn_at=now))
+                mine = p.asked_exceptions.c.exception == exception
+                work.run(sa.delete(p.asked_exceptions).where(mine))
 
         await transact(self._wiring, SERVICE, self._context(project, person), change)
         return await self._told(project, exception)
@@ -126,6 +146,15 @@ class Excepting:
 
     async def _told(self, project: str, exception: str) -> dict[str, Any]:
         return await self._queries.exception(project, exception, now=timestamp(self._wiring.clock.now()))
+
+
+def _must_have_reason(said: str | None, wanted: Wanted, exception: str) -> None:
+    """Who grants it reads the first one. One that was erased is not asked about."""
+    if said not in (None, wanted.reason):
+        raise Conflict(
+            f"you asked for the same before, as {exception}, and with another reason, which stays",
+            fix=f"to have it say the new one: `placet exception withdraw {wanted.project} {exception}`, then ask again",
+        )
 
 
 def _update(exception: str, **values: Any) -> sa.Update:

@@ -1,13 +1,15 @@
-"""Exceptions from rules: which stand, and who may ask for one, grant it and withdraw it. Pure.
+"""An exception from a rule: who may ask for one, grant it and withdraw it. Pure.
 
 It takes two people: nobody grants what they asked for, whichever token or role they come with. What an exception
 does to a verdict is the certifier's. Times are RFC 3339 as the codec writes them, which compare as text.
+
+Each has a stream of its own, of three events at most: what was ever asked for of a project makes nothing slower.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import assert_never
 
 from placet.errors import Conflict, Forbidden, Refused, Unknown
@@ -15,11 +17,17 @@ from placet.events.contracts.gateway import ExceptionGranted, ExceptionRequested
 from placet.events.decider import Decider
 
 DECIDERS = frozenset({"approver", "compliance", "admin"})
+OPEN_OF_PROJECT = 100
+OPEN_BY_PERSON = 50
+"""How many may be asked for, and neither granted, withdrawn nor over, at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ask:
-    """`reason` is a salted digest; `latest` is the latest end that anything may have, `days` from now."""
+    """`reason` is a salted digest; `latest` is the latest end that anything may have, `days` from now.
+
+    `open_of_project` and `open_by_person` (of all projects) are how many are open already.
+    """
 
     exception: str
     project: str
@@ -31,6 +39,8 @@ class Ask:
     now: str
     latest: str
     days: int
+    open_of_project: int
+    open_by_person: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +72,7 @@ Happened = ExceptionRequested | ExceptionGranted | ExceptionWithdrawn
 class Known:
     """An exception that was asked for."""
 
+    project: str
     rule: str
     source: str | None
     until: str
@@ -69,26 +80,14 @@ class Known:
     granted_by: str | None = None
     is_withdrawn: bool = False
 
-    def is_asked_again_by(self, command: Ask) -> bool:
-        wanted = (command.rule, command.source, command.until, command.by)
-        return not self.is_withdrawn and wanted == (self.rule, self.source, self.until, self.requested_by)
+
+State = Known | None
 
 
-@dataclass(frozen=True, kw_only=True)
-class OfProject:
-    """All that was ever asked for of one project, by id."""
-
-    known: Mapping[str, Known] = field(default_factory=dict)
-
-    def asked_before(self, command: Ask) -> str | None:
-        """The exception that the same person asked for in the same words before; one that was withdrawn is no more."""
-        return next((id for id, each in self.known.items() if each.is_asked_again_by(command)), None)
-
-
-def decide(command: Command, state: OfProject) -> Sequence[Happened]:
+def decide(command: Command, state: State) -> Sequence[Happened]:
     match command:
         case Ask():
-            return _ask(command, state)
+            return _ask(command) if state is None else []
         case Grant():
             return _grant(command, _known(command, state))
         case Withdraw():
@@ -96,38 +95,41 @@ def decide(command: Command, state: OfProject) -> Sequence[Happened]:
     assert_never(command)
 
 
-def evolve(state: OfProject, event: Happened) -> OfProject:
-    match event:
-        case ExceptionRequested():
-            changed = Known(
-                rule=event.rule, source=event.source, until=event.until, requested_by=event.requested_by
+def evolve(state: State, event: Happened) -> State:
+    match event, state:
+        case ExceptionRequested(), _:
+            return Known(
+                project=event.project,
+                rule=event.rule,
+                source=event.source,
+                until=event.until,
+                requested_by=event.requested_by,
             )
-        case ExceptionGranted():
-            changed = replace(state.known[event.exception], granted_by=event.granted_by)
-        case ExceptionWithdrawn():
-            changed = replace(state.known[event.exception], is_withdrawn=True)
-        case _:
-            assert_never(event)
-    return OfProject(known={**state.known, event.exception: changed})
+        case ExceptionGranted(), Known():
+            return replace(state, granted_by=event.granted_by)
+        case ExceptionWithdrawn(), Known():
+            return replace(state, is_withdrawn=True)
+        case ((ExceptionGranted() | ExceptionWithdrawn()), _):
+            raise ValueError(f"{event.exception} of {event.project}, which nobody asked for")
+    assert_never(event)
 
 
-EXCEPTIONS: Decider[Command, OfProject, Happened] = Decider(initial=OfProject(), decide=decide, evolve=evolve)
+EXCEPTION: Decider[Command, State, Happened] = Decider(initial=None, decide=decide, evolve=evolve)
 
 
-def stream(project: str) -> str:
-    return f"exceptions/{project}"
+def stream(exception: str) -> str:
+    return f"exception/{exception}"
 
 
-def _ask(command: Ask, state: OfProject) -> Sequence[Happened]:
+def _ask(command: Ask) -> Sequence[Happened]:
     if command.until <= command.now:
         raise Refused(f"{command.until} is over, and an exception is for what comes", fix="name a later end")
-    if state.asked_before(command) is not None:
-        return []
     if command.until > command.latest:
         raise Refused(
             f"{command.until} is more than {command.days} days ahead, and nothing is excepted for longer here",
             fix=f"name an end no later than {command.latest}; when that comes, it can be asked for again",
         )
+    _must_not_be_too_many(command)
     return [
         ExceptionRequested(
             exception=command.exception,
@@ -185,9 +187,27 @@ def _withdraw(command: Withdraw, known: Known) -> Sequence[Happened]:
     ]
 
 
-def _known(command: Grant | Withdraw, state: OfProject) -> Known:
-    known = state.known.get(command.exception)
-    if known is None:
+def _must_not_be_too_many(command: Ask) -> None:
+    fix = (
+        "have some of them granted, or withdraw what nobody needs any more: `placet exception list"
+        f" {command.project}`"
+    )
+    if command.open_by_person >= OPEN_BY_PERSON:
+        raise Refused(
+            f"you have asked for {command.open_by_person} exceptions that nobody has granted yet, and more than"
+            f" {OPEN_BY_PERSON} at once are not taken from one person",
+            fix=fix,
+        )
+    if command.open_of_project >= OPEN_OF_PROJECT:
+        raise Refused(
+            f"{command.open_of_project} exceptions of {command.project} are asked for and not granted yet, and more"
+            f" than {OPEN_OF_PROJECT} at once are not taken for one project",
+            fix=fix,
+        )
+
+
+def _known(command: Grant | Withdraw, known: State) -> Known:
+    if known is None or known.project != command.project:
         raise Unknown(
             f"there is no exception {command.exception!r} of {command.project}",
             fix=f"see `placet exception list {command.project}`",

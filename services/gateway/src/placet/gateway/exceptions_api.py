@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
 from fastapi import Path as InPath
 from fastapi.responses import JSONResponse
-from pydantic import AfterValidator, AwareDatetime, Field
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field
 
 from placet.events import Clock
 from placet.events.codec import timestamp
@@ -29,12 +31,31 @@ def _words(reason: str) -> str:
     return reason
 
 
+_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII)
+
+
+def _in_rfc_3339(until: object) -> object:
+    """Else pydantic takes seconds since 1970, as a number or as text, and days without a time."""
+    if not isinstance(until, str) or not _RFC_3339.fullmatch(until):
+        raise ValueError("an end is a time in RFC 3339 with its zone, such as 2027-01-31T00:00:00Z")
+    return until
+
+
+def _on_the_calendar(until: datetime) -> datetime:
+    """The codec writes times in UTC, where the first and the last day may lie outside of all years."""
+    try:
+        return until.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("an end lies in the years 1 to 9999, in UTC") from None
+
+
+Until = Annotated[AwareDatetime, BeforeValidator(_in_rfc_3339), AfterValidator(_on_the_calendar)]
 Reason = Annotated[str, AfterValidator(_words), Field(max_length=2000, pattern=r"^[\P{C}\n]+$")]
 
 
 class ExceptionBody(KnownFields):
     rule: str = Field(max_length=100, pattern=NAME, description="such as model.pickle-by-exception")
-    until: AwareDatetime = Field(description="when it ends, in RFC 3339")
+    until: Until = Field(description="when it ends, in RFC 3339")
     reason: Reason
     source: str | None = Field(
         default=None, pattern=DIGEST, description="the only source that it is for; any of the project without"
@@ -54,7 +75,8 @@ def exceptions_router(*, access: Access, excepting: Excepting, queries: Queries,
     async def post_exception(project: Project, body: ExceptionBody, who: Caller = caller) -> JSONResponse:
         """Ask that a rule may forbid nothing for a project. It does nothing until somebody else has granted it.
 
-        The project need not be there yet. The same again, by the same person, is answered with the first, and 200.
+        The project need not be there yet. The same again, by the same person, is answered with the first, and 200; with
+        another reason, 409.
         """
         must_have(who.roles, MAKERS, "asking for an exception")
         wanted = Wanted(

@@ -173,6 +173,23 @@ exceptions = sa.Table(
     sa.Index("exceptions_of_project", "project", "exception"),
 )
 
+ANY_SOURCE = ""
+asked_exceptions = sa.Table(
+    "asked_exceptions",
+    TABLES,
+    # What was asked for and not withdrawn: the same, by the same person, is the same exception.
+    sa.Column("project", sa.Text, primary_key=True),
+    sa.Column("rule", sa.Text, primary_key=True),
+    sa.Column("source", sa.Text, primary_key=True),
+    sa.Column("until", sa.Text, primary_key=True),
+    sa.Column("requested_by", sa.Text, primary_key=True),
+    sa.Column("exception", sa.Text, nullable=False, unique=True),
+    # Not granted yet.
+    sa.Column("is_open", sa.Boolean, nullable=False),
+    sa.Index("asked_exceptions_of_project", "project", "is_open", "until"),
+    sa.Index("asked_exceptions_by_person", "requested_by", "is_open", "until"),
+)
+
 reasons = sa.Table(
     "reasons",
     TABLES,

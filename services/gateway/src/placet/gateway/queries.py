@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, assert_never
 
@@ -215,6 +215,28 @@ class Queries:
             )
         [exception] = await self._with_names([_exception(rows[0], now)])
         return exception
+
+    async def exception_asked_before(self, same: Mapping[str, str], *, now: str) -> sa.Row[Any] | None:
+        """The same that this person asked for and that is neither withdrawn nor over: its `exception` and `reason`,
+        which is none where the words were erased."""
+        table = p.asked_exceptions
+        those = (table.c[column] == value for column, value in same.items())
+        rows = await self._store.rows(
+            sa.select(table.c.exception, p.reasons.c.reason)
+            .join_from(table, p.reasons, table.c.exception == p.reasons.c.of, isouter=True)
+            .where(*those, table.c.until > now)
+        )
+        return rows[0] if rows else None
+
+    async def open_exceptions(self, project: str, person: str, *, now: str) -> tuple[int, int]:
+        """How many are asked for, neither granted, withdrawn nor over: of this project, and by this person of any."""
+        table = p.asked_exceptions
+        are_open = sa.select(sa.func.count()).where(table.c.is_open, table.c.until > now)
+        of_project = are_open.where(table.c.project == project).scalar_subquery()
+        by_person = are_open.where(table.c.requested_by == person).scalar_subquery()
+        query = sa.select(of_project.label("of_project"), by_person.label("by_person"))
+        counted = (await self._store.rows(query))[0]
+        return counted.of_project, counted.by_person
 
     async def exceptions_in_force(self, project: str, source: str, *, now: str) -> dict[str, str]:
         """For each rule the exception that holds longest of those that the certifier would use for this source."""
