@@ -3,7 +3,7 @@ and holds the rest to these bounds; the rules tell beforehand what it would not 
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import PurePosixPath
 
 import msgspec
@@ -34,6 +34,8 @@ _OF_FORMATS = {
 _OF_FILES = {".skops": Need("skops", "0.13"), ".safetensors": Need("safetensors", "0.5")}
 # The same library under other names: which of them a project asks for, it gets.
 _INSTEAD = {"xgboost-cpu": ("xgboost", "xgboost-cu12", "xgboost-cu13"), "mlflow-skinny": ("mlflow",)}
+# Of these an image can have one only, since they bring the same files with other bytes; mlflow needs mlflow-skinny.
+_ONE_OF = (("xgboost-cpu", *_INSTEAD["xgboost-cpu"]),)
 
 
 def needs(format: str, path: str, asked: Collection[str]) -> tuple[Need, ...]:
@@ -43,6 +45,16 @@ def needs(format: str, path: str, asked: Collection[str]) -> tuple[Need, ...]:
     return tuple(_as_asked(need, asked) for need in found)
 
 
+def same_library(asked: Collection[str]) -> Iterator[tuple[str, list[str]]]:
+    """Of names that are one library's, the one that is kept, and the others."""
+    for names in _ONE_OF:
+        kept, *others = [name for name in names if name in asked] or names[:1]
+        if others:
+            yield kept, others
+
+
 def _as_asked(need: Need, asked: Collection[str]) -> Need:
+    if need.name in asked:
+        return need
     others = (name for name in _INSTEAD.get(need.name, ()) if name in asked)
     return Need(next(others, need.name), need.since)
