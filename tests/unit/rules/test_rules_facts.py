@@ -335,6 +335,7 @@ def test_a_sample_that_cannot_be_tried_is_refused(
         ("numpy==2.4.6\nNumPy==2.5.0", "no build takes: numpy in 2 versions"),
         ("skops==0.12.1", "no build takes: skops==0.12.1, where this model needs skops>=0.13"),
         ("skops===0.13rc1", "no build takes: skops===0.13rc1, where this model needs skops>=0.13"),
+        ("scikit-learn==1.5.2", "scikit-learn==1.5.2, where this model needs scikit-learn>=1.6"),
         (
             "xgboost-cpu==3.2.0\nxgboost==3.1.0",
             "no build takes: xgboost-cpu==3.2.0 and xgboost==3.1.0, which are the same library",

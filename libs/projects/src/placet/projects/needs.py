@@ -21,10 +21,11 @@ class Need(msgspec.Struct, frozen=True):
 
 # ONNX Runtime reads a model's external data from anywhere before 1.24.1, and skops builds what nobody trusts
 # before 0.13 (CVE-2025-54412, -54413, -54886): what a model must not do, its project must not bring along.
+# What an estimator takes is asked by scikit-learn's `get_tags`, which is there since 1.6.
 # MLflow takes the model server's NumPy since 2.16; of its packages the one that brings no server of its own will do.
 # For XGBoost it is the package without what only a GPU needs: 188 MB installed instead of 866, and imported alike.
 _OF_FORMATS = {
-    "sklearn": (Need("scikit-learn"),),
+    "sklearn": (Need("scikit-learn", "1.6"),),
     "onnx": (Need("onnxruntime", "1.24.1"),),
     "xgboost": (Need("xgboost-cpu", "2.1"),),
     "lightgbm": (Need("lightgbm", "4.6"),),
