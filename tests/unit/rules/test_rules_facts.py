@@ -565,7 +565,7 @@ def test_nothing_but_the_need_for_an_exception_keeps_a_folder_that_mlflow_itself
     rule = "model.pickle-by-exception"
     folder = MLFLOW / name
     why = broken(folder, trial(folder), engine)
-    assert why == {rule: "MLmodel is written as pyfunc, and loading a pickle runs what is in it"}
+    assert why == {rule: "only MLflow itself loads MLmodel, and its loader runs what the folder names"}
     found = engine.evaluate_sync(SHIPPED, "submit", gather_submit_facts(folder, trial(folder), now=NOW))
     [refusal] = [verdict for verdict in found if verdict.is_refusal]
     assert "`placet exception request" in (refusal.fix or "")
