@@ -312,7 +312,12 @@ async def test_pandas_is_added_for_a_model_whose_file_picks_columns_by_name(tmp_
 
 @pytest.mark.parametrize(
     ("asked", "brought"),
-    [(b"light\n", "xgboost-cpu"), (b"xgboost\n", "xgboost"), (b"xgboost-cpu\n", "xgboost-cpu")],
+    [
+        (b"light\n", "xgboost-cpu"),
+        (b"xgboost\n", "xgboost"),
+        (b"xgboost-cpu\n", "xgboost-cpu"),
+        (b"xgboost==3\nxgboost-cpu==3\n", "xgboost-cpu"),
+    ],
 )
 async def test_xgboost_comes_without_what_only_a_gpu_needs_unless_the_project_names_it(
     workshop: Workshop, asked: bytes, brought: str
@@ -325,6 +330,25 @@ async def test_xgboost_comes_without_what_only_a_gpu_needs_unless_the_project_na
     files = await workshop.files(await workshop.build(project, replace(PLAN, format="xgboost")))
 
     assert [name for name in names if f"app/deps/{name}.py" in files] == [brought]
+
+
+@pytest.mark.parametrize("format", ["xgboost", "sklearn", "mlflow"])
+async def test_what_mlflow_writes_where_xgboost_cpu_is_installed_is_built_as_it_stands(
+    workshop: Workshop, format: str
+) -> None:
+    """Both packages bring one library, with other bytes."""
+    wheels = {
+        "xgboost": Wheel("3", {"xgboost/lib.so": b"GPU"}),
+        "xgboost-cpu": Wheel("3", {"xgboost/lib.so": b""}),
+    }
+    needed = {name: Wheel("3", {}) for name in ("scikit-learn", "skops", "mlflow", "pandas")}
+    workshop.packages.wheels = {**WHEELS, **wheels, **needed}
+    project = workshop.project({**PROJECT, "requirements.txt": b"mlflow==3\nxgboost-cpu==3\nxgboost==3"})
+
+    files = await workshop.files(await workshop.build(project, replace(PLAN, format=format)))
+
+    assert files["app/deps/xgboost/lib.so"] == b""
+    assert "left xgboost==3 out, which is asked for by another of its names, too" in workshop.log
 
 
 async def test_a_link_in_a_project_is_refused(workshop: Workshop) -> None:

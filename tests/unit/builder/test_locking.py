@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from placet.builder.adapters.uv_packages import failure
-from placet.builder.locking import Lock, lock, parse_requirements, read_requirements, with_needed
+from placet.builder.locking import Lock, asked_once, lock, parse_requirements, read_requirements, with_needed
 from placet.builder.ports import Target
 from placet.errors import PlacetError, Refused, Unavailable, Unreadable
 
@@ -113,6 +113,23 @@ def test_a_bound_of_what_is_needed_holds_beside_the_projects_own() -> None:
 
     assert added == ()
     assert [one.requirement for one in asked] == ["onnxruntime==1.23.2", "onnxruntime>=1.24.1"]
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("xgboost==3.2.0\nxgboost-cpu==3.2.0\n", ["xgboost-cpu"]),
+        ("XGBoost-CU12==3.2.0\nxgboost==3.2.0\n", ["xgboost"]),
+        ("xgboost==3.1.0\nxgboost-cpu==3.2.0\n", ["xgboost", "xgboost-cpu"]),
+        ("xgboost==3; sys_platform == 'darwin'\nxgboost-cpu==3\n", ["xgboost", "xgboost-cpu"]),
+        ("mlflow==3.17.2\nmlflow-skinny==3.17.2\n", ["mlflow", "mlflow-skinny"]),
+        ("numpy==2; python_version < '3.12'\nnumpy==3\n", ["numpy", "numpy"]),
+    ],
+)
+def test_of_one_library_under_several_names_one_is_kept_where_their_version_is_the_same(
+    text: str, names: list[str]
+) -> None:
+    assert [one.name for one in asked_once(parse_requirements(text, "r.txt"))] == names
 
 
 async def test_what_only_the_runtime_needs_is_told_apart(tmp_path: Path) -> None:

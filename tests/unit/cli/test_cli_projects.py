@@ -11,20 +11,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 import pandas as pd
 import pytest
 import skops.io
+import xgboost
 from lightgbm import LGBMClassifier
 from placet.deployer.samples import difference
-from placet.projects import parse_manifest
+from placet.projects import parse_manifest, served
 from placet.runtime.model import load
 from placet.runtime.plain import PlainCodec
 from sklearn.compose import ColumnTransformer
+from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from xgboost import XGBRegressor
+from xgboost import XGBClassifier, XGBRegressor
 
 from tests.support.ordinary_user import an_ordinary_user
 from tests.unit.cli.conftest import EXAMPLE, MANIFEST, Placet
@@ -159,7 +162,71 @@ def of_onnx(folder: Path) -> Any:
     return None, np.array(asked, dtype=np.float32)
 
 
-@pytest.mark.parametrize("trained", [of_sklearn, of_lightgbm, of_xgboost, of_onnx])
+def of_a_lightgbm_booster_in_mlflow(folder: Path) -> Any:
+    model, rows = of_lightgbm(folder)
+    (folder / "MLmodel").write_text("flavors: {lightgbm: {data: model.lgb}}")
+    return model.booster_, rows
+
+
+def of_onnx_in_mlflow(folder: Path) -> Any:
+    shutil.copytree(MLFLOW / "iris-onnx", folder, dirs_exist_ok=True)
+    return None, load_iris().data[[0, 70, 140]].astype(np.float32)
+
+
+def of_onnx_with_several_outputs(folder: Path) -> Any:
+    x = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [None, 2])
+    outputs = [
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [None, 2]) for name in ("up", "down")
+    ]
+    nodes = [onnx.helper.make_node("Abs", ["x"], ["up"]), onnx.helper.make_node("Neg", ["x"], ["down"])]
+    graph = onnx.helper.make_graph(nodes, "both", [x], outputs)
+    opset = [onnx.helper.make_opsetid("", 20)]
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=10), folder / "model.onnx")
+    return None, np.array([[1, -2], [-3, 4]], dtype=np.float32)
+
+
+CATEGORIES = NUMBERS.assign(c=pd.Categorical(np.array(["x", "y", "z"])[np.arange(40) % 3]), d=CLASSES > 3)
+
+
+def of_xgboost_with_categories(folder: Path) -> Any:
+    model = XGBClassifier(n_estimators=5, n_jobs=1, enable_categorical=True)
+    model.fit(CATEGORIES, (CATEGORIES["c"] == "y").astype(int))
+    model.save_model(folder / "model.ubj")
+    return model, CATEGORIES.head(3)
+
+
+def of_an_xgboost_booster(folder: Path) -> Any:
+    model = xgboost.train(
+        {"objective": "multi:softprob", "num_class": 3, "nthread": 1},
+        xgboost.DMatrix(CATEGORIES, label=np.arange(40) % 3, enable_categorical=True),
+        num_boost_round=5,
+    )
+    model.save_model(folder / "model.ubj")
+    return model, CATEGORIES.head(3)
+
+
+def of_lightgbm_with_categories(folder: Path) -> Any:
+    model = LGBMClassifier(n_estimators=5, min_child_samples=1, verbose=-1, n_jobs=1)
+    model.fit(CATEGORIES, np.array(["no", "yes", "no"])[np.arange(40) % 3])
+    model.booster_.save_model(folder / "model.lgb")
+    return model, CATEGORIES.head(3)
+
+
+@pytest.mark.parametrize(
+    "trained",
+    [
+        of_sklearn,
+        of_lightgbm,
+        of_lightgbm_with_categories,
+        of_a_lightgbm_booster_in_mlflow,
+        of_xgboost,
+        of_xgboost_with_categories,
+        of_an_xgboost_booster,
+        of_onnx,
+        of_onnx_in_mlflow,
+        of_onnx_with_several_outputs,
+    ],
+)
 def test_what_init_says_of_a_sample_makes_one_that_the_model_answers(
     placet: Placet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trained: Callable[[Path], Any]
 ) -> None:
@@ -167,15 +234,15 @@ def test_what_init_says_of_a_sample_makes_one_that_the_model_answers(
     said = placet("init", str(tmp_path)).err.split("where it was trained:\n")[1]
     monkeypatch.chdir(tmp_path)
     lines = [line.strip() for line in said.splitlines() if line.startswith("  ")]
-    known = {"model": model, "rows": rows, "json": json, "Path": Path, "onnxruntime": onnxruntime}
-    exec("\n".join(lines), known)  # noqa: S102 - as its reader would
+    known = {"model": model, "rows": rows, "json": json, "Path": Path}
+    exec("\n".join(lines), known | {"onnxruntime": onnxruntime, "xgboost": xgboost})  # noqa: S102 - as its reader would
 
-    manifest = parse_manifest((tmp_path / "placet.yaml").read_bytes())
-    served = load(manifest.model.format, tmp_path / manifest.model.path, ())
-    codec = PlainCodec(served.signature)
+    loaded = served(tmp_path, parse_manifest((tmp_path / "placet.yaml").read_bytes()).model)
+    serving = load(loaded.format, tmp_path / loaded.path, ())
+    codec = PlainCodec(serving.signature)
     sample = json.loads((tmp_path / "sample.json").read_bytes())
     asked = codec.decode(json.dumps(sample["request"]).encode())
-    answer = json.loads(codec.encode(served.predict(asked, codec.outputs)))
+    answer = json.loads(codec.encode(serving.predict(asked, codec.outputs)))
     assert difference(sample["response"], answer, 1e-6) is None
 
 

@@ -269,6 +269,28 @@ def test_a_folder_without_a_manifest_is_tried_out(folder: Path, tmp_path: Path) 
     assert trial_manifest(tmp_path) is None
 
 
+@pytest.mark.parametrize(
+    ("place", "said", "name"),
+    [
+        ("models/m-0e3f1b6c/artifacts", "model_id: m-0e3f1b6c\nrun_id: ec93c7e3", "m-0e3f1b6c"),
+        ("ec93c7e3/artifacts/model", "run_id: ec93c7e3", "ec93c7e3"),
+        ("ec93c7e3/artifacts/wine", "model_id: m-0e3f1b6c\nrun_id: ec93c7e3", "wine"),
+        ("wine/model", "model_id: null", "model"),
+        ("wine/model", "model_id: [3]\nrun_id: 7", "model"),
+    ],
+)
+def test_a_folder_that_mlflow_named_like_everybodys_is_tried_out_under_the_models_own_name(
+    folder: Path, tmp_path: Path, place: str, said: str, name: str
+) -> None:
+    logged = tmp_path / "store" / place
+    shutil.copytree(folder, logged)
+    text = (logged / "MLmodel").read_text().replace("model_id: null\n", "")
+    (logged / "MLmodel").write_text(f"{text}{said}\n")
+    manifest = trial_manifest(logged)
+    assert manifest is not None
+    assert manifest.project == name == initial_manifest(logged).project
+
+
 def test_of_a_folder_that_is_tried_out_no_other_model_is_read(folder: Path) -> None:
     expected = trial_manifest(folder)
     (folder / "other").mkdir()

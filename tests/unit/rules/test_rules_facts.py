@@ -335,6 +335,11 @@ def test_a_sample_that_cannot_be_tried_is_refused(
         ("numpy==2.4.6\nNumPy==2.5.0", "no build takes: numpy in 2 versions"),
         ("skops==0.12.1", "no build takes: skops==0.12.1, where this model needs skops>=0.13"),
         ("skops===0.13rc1", "no build takes: skops===0.13rc1, where this model needs skops>=0.13"),
+        ("scikit-learn==1.5.2", "scikit-learn==1.5.2, where this model needs scikit-learn>=1.6"),
+        (
+            "xgboost-cpu==3.2.0\nxgboost==3.1.0",
+            "no build takes: xgboost-cpu==3.2.0 and xgboost==3.1.0, which are the same library",
+        ),
         ("# caf\udce9\nnumpy==2.4.6", "no build takes: no text in UTF-8"),
         ("numpy==2.4.6\n" + "#" * 1024**2, "of at most 1048576 bytes"),
     ],
@@ -353,6 +358,7 @@ def test_requirements_without_one_version_are_named(
         f"numpy==2.4.6 \\\n    --hash=sha256:{'a' * 64} \\\n    --hash=sha256:{'b' * 64}\n",
         "numpy==2.4.6; python_version < '3.12'\nnumpy==2.5.0; python_version >= '3.12'\n",
         "uvicorn[standard]==0.54.0; python_version >= '3.11'\r\n",
+        "xgboost-cpu==3.2.0\nxgboost==3.2.0\n",
     ],
 )
 def test_pinned_requirements_of_any_style_pass(content: str, folder: Path, engine: Engine) -> None:
@@ -558,7 +564,7 @@ def test_nothing_but_the_need_for_an_exception_keeps_a_folder_that_mlflow_itself
     rule = "model.pickle-by-exception"
     folder = MLFLOW / "prices"
     why = broken(folder, trial(folder), engine)
-    assert why == {rule: "MLmodel is written as pyfunc, and loading a pickle runs what is in it"}
+    assert why == {rule: "only MLflow itself loads MLmodel, and its loader runs what the folder names"}
     found = engine.evaluate_sync(SHIPPED, "submit", gather_submit_facts(folder, trial(folder), now=NOW))
     [refusal] = [verdict for verdict in found if verdict.is_refusal]
     assert "`placet exception request" in (refusal.fix or "")

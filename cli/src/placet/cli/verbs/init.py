@@ -20,6 +20,7 @@ from placet.projects import (
     Manifest,
     Pins,
     PythonModel,
+    Served,
     dump_manifest,
     pins,
     read_module,
@@ -39,25 +40,42 @@ in plain values, and name the file in model.module"""
 _ROWS = """\
   inputs = rows.to_dict("records") if hasattr(rows, "to_dict") else rows.tolist()
 """
-_OF_TREES = """\
-  is_classifier = hasattr(model, "predict_proba")  # a class is its number; of a Booster, say it yourself
-  outputs = model.predict_proba(rows).argmax(axis=1) if is_classifier else model.predict(rows)
-  outputs = outputs.tolist()
+# A category is its number there, and so is a class: neither file has their names.
+_NUMBERS = """\
+  numbers = rows  # without missing values; a category is its number
+  if hasattr(rows, "dtypes"): numbers = rows.apply(lambda each: each.cat.codes if hasattr(each, "cat") else each)
+  inputs = numbers.astype(float).to_dict("records") if hasattr(rows, "to_dict") else rows.tolist()
 """
 _OUTPUTS = {  # `rows` are some that the model knows to answer
     "sklearn": f"{_ROWS}  outputs = model.predict(rows).tolist()\n",
-    "mlflow": f"{_ROWS}  outputs = model.predict(rows).tolist()\n",
     PYFUNC: f"""\
 {_ROWS}  outputs = mlflow.pyfunc.load_model("%s").predict(rows)
   is_frame = hasattr(outputs, "columns")
   outputs = outputs.to_dict("list") if is_frame else numpy.asarray(outputs).tolist()
 """,
-    "xgboost": f"{_ROWS}{_OF_TREES}",
-    "lightgbm": f"{_ROWS}{_OF_TREES}",
+    "xgboost": f"""\
+{_NUMBERS}  booster = model.get_booster() if hasattr(model, "get_booster") else model
+  objective = json.loads(booster.save_config())["learner"]["objective"]["name"]
+  asked = xgboost.DMatrix(rows, enable_categorical=True) if booster is model else rows
+  outputs = model.predict(asked)
+  if objective == "multi:softprob" and outputs.ndim > 1: outputs = outputs.argmax(axis=1)  # a class is its number
+  if objective == "binary:logistic": outputs = (outputs > 0.5).astype(int)
+  outputs = outputs.tolist()
+""",
+    "lightgbm": f"""\
+{_NUMBERS}  booster = getattr(model, "booster_", model)
+  objective, outputs = booster.dump_model(num_iteration=1).get("objective", ""), booster.predict(rows)
+  if objective.startswith("multiclass"): outputs = outputs.argmax(axis=1)  # a class is its number
+  if objective.startswith("binary"): outputs = (outputs > 0.5).astype(int)
+  outputs = outputs.tolist()
+""",
     "onnx": """\
   inputs = rows.tolist()  # an array of the type that the graph takes
   session = onnxruntime.InferenceSession("%s")
-  outputs = session.run(None, {session.get_inputs()[0].name: rows})[0].tolist()
+  names = [each.name for each in session.get_outputs()]
+  answers = session.run(None, {session.get_inputs()[0].name: rows})
+  is_one = len(names) == 1 or names[0].endswith("label")
+  outputs = answers[0].tolist() if is_one else {name: each.tolist() for name, each in zip(names, answers)}
 """,
 }
 _BY_NAME = """\
@@ -66,9 +84,10 @@ _BY_NAME = """\
 """
 
 
-def _how_to_sample(manifest: Manifest, serialization: str) -> str:
-    kind = PYFUNC if serialization == PYFUNC else manifest.model.format
-    outputs = _OUTPUTS.get(kind, _BY_NAME).replace("%s", manifest.model.path)
+def _how_to_sample(loaded: Served) -> str:
+    """Lines that answer as the model server does, which of an MLflow folder serves a file inside."""
+    kind = PYFUNC if loaded.serialization == PYFUNC else loaded.format
+    outputs = _OUTPUTS.get(kind, _BY_NAME).replace("%s", loaded.path)
     return f"""\
 a true sample comes from the model itself, for example where it was trained:
 {outputs}  sample = {{"request": {{"inputs": inputs}}, "response": {{"outputs": outputs}}}}
@@ -126,7 +145,7 @@ def init(arguments: Namespace, screen: Screen) -> int:
         for name, what in missing.items():
             screen.note(f"  {name:<{width}}  {what}")
     if "model.sample" in missing:
-        screen.note(_how_to_sample(manifest, served(folder, manifest.model).serialization))
+        screen.note(_how_to_sample(served(folder, manifest.model)))
     screen.note(f"then `placet check {shlex.quote(str(folder))}` says what the rules think of it")
     screen.result(str(target))
     screen.document(

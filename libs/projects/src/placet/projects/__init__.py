@@ -43,7 +43,7 @@ from placet.projects.manifest import (
     parse_manifest,
 )
 from placet.projects.mlflow_models import MLMODEL, Column, MlflowModel, PythonFunction, read_mlflow_model
-from placet.projects.needs import Need, needs
+from placet.projects.needs import Need, needs, same_library
 from placet.projects.onnx_files import outside_data
 from placet.projects.pickles import Finding, Scan, scan_loaded, scan_pickle
 from placet.projects.pins import Pins, pins, requirements_text
@@ -119,6 +119,7 @@ __all__ = [
     "recognise_at",
     "recognise_file",
     "requirements_text",
+    "same_library",
     "scan_loaded",
     "scan_pickle",
     "served",

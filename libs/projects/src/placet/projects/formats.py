@@ -304,7 +304,7 @@ def _manifest_of(folder: Path, model: Recognised) -> Manifest:
     requirements = (PurePosixPath(beside) / REQUIREMENTS_NAME).as_posix()
     return Manifest(
         api_version="placet/v1",
-        project=project_name(folder.resolve().name),
+        project=project_name(_name(folder, model)),
         model=Model(
             format=model.format,
             path=model.path,
@@ -315,6 +315,19 @@ def _manifest_of(folder: Path, model: Recognised) -> Manifest:
         resources=_OF_PYTORCH if model.serialization in _WRITTEN_FOR_PYTORCH else Resources(),
         card=next((name for name in _CARD_NAMES if _if_there(folder, name)), None),
     )
+
+
+# In MLflow's own store everybody's model lies in a folder of one of these names.
+_OF_THE_STORE = ("artifacts", "model")
+
+
+def _name(folder: Path, model: Recognised) -> str:
+    """The folder's, unless MLflow chose it: that of somebody else's model would be the same."""
+    name = folder.resolve().name
+    is_folder_itself = model.format == MLFLOW and model.path == "."
+    if not is_folder_itself or name not in _OF_THE_STORE:
+        return name
+    return read_mlflow_model(folder).logged_as or name
 
 
 _WRITTEN_FOR_PYTORCH = ("pt2", SAFETENSORS)

@@ -76,12 +76,14 @@ class PythonFunction(msgspec.Struct, frozen=True, kw_only=True):
 
 class MlflowModel(msgspec.Struct, frozen=True, kw_only=True):
     """`artifacts` are those of `FLAVOURS`, in that order; `columns` are none where the model takes no frame of plain
-    columns with names; `function` is what MLflow itself would load."""
+    columns with names; `function` is what MLflow itself would load. `logged_as` is the id that a tracking store
+    gave the model, or before MLflow 3 its run."""
 
     flavours: tuple[str, ...]
     artifacts: tuple[Artifact, ...]
     columns: tuple[Column, ...]
     function: PythonFunction | None = None
+    logged_as: str | None = None
 
 
 # What we would rather serve comes first. `python_function` is there as well: what of it is served needs MLflow.
@@ -104,6 +106,8 @@ class _Signature(msgspec.Struct):
 class _Document(msgspec.Struct):
     flavors: dict[str, dict[str, Any]]
     signature: _Signature | None = None
+    model_id: Any = None
+    run_id: Any = None
 
 
 class _TensorSpec(msgspec.Struct):
@@ -134,6 +138,9 @@ def read_mlflow_model(folder: Path) -> MlflowModel:
         artifacts=tuple(_artifacts(said.flavors)),
         columns=_columns(inputs),
         function=_function(said.flavors, inputs, outputs),
+        logged_as=next(
+            (each for each in (said.model_id, said.run_id) if each and isinstance(each, str)), None
+        ),
     )
 
 

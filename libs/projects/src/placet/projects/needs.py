@@ -3,7 +3,7 @@ and holds the rest to these bounds; the rules tell beforehand what it would not 
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import PurePosixPath
 
 import msgspec
@@ -21,10 +21,11 @@ class Need(msgspec.Struct, frozen=True):
 
 # ONNX Runtime reads a model's external data from anywhere before 1.24.1, and skops builds what nobody trusts
 # before 0.13 (CVE-2025-54412, -54413, -54886): what a model must not do, its project must not bring along.
+# What an estimator takes is asked by scikit-learn's `get_tags`, which is there since 1.6.
 # MLflow takes the model server's NumPy since 2.16; of its packages the one that brings no server of its own will do.
 # For XGBoost it is the package without what only a GPU needs: 188 MB installed instead of 866, and imported alike.
 _OF_FORMATS = {
-    "sklearn": (Need("scikit-learn"),),
+    "sklearn": (Need("scikit-learn", "1.6"),),
     "onnx": (Need("onnxruntime", "1.24.1"),),
     "xgboost": (Need("xgboost-cpu", "2.1"),),
     "lightgbm": (Need("lightgbm", "4.6"),),
@@ -34,6 +35,8 @@ _OF_FORMATS = {
 _OF_FILES = {".skops": Need("skops", "0.13"), ".safetensors": Need("safetensors", "0.5")}
 # The same library under other names: which of them a project asks for, it gets.
 _INSTEAD = {"xgboost-cpu": ("xgboost", "xgboost-cu12", "xgboost-cu13"), "mlflow-skinny": ("mlflow",)}
+# Of these an image can have one only, since they bring the same files with other bytes; mlflow needs mlflow-skinny.
+_ONE_OF = (("xgboost-cpu", *_INSTEAD["xgboost-cpu"]),)
 
 
 def needs(format: str, path: str, asked: Collection[str]) -> tuple[Need, ...]:
@@ -43,6 +46,16 @@ def needs(format: str, path: str, asked: Collection[str]) -> tuple[Need, ...]:
     return tuple(_as_asked(need, asked) for need in found)
 
 
+def same_library(asked: Collection[str]) -> Iterator[tuple[str, list[str]]]:
+    """Of names that are one library's, the one that is kept, and the others."""
+    for names in _ONE_OF:
+        kept, *others = [name for name in names if name in asked] or names[:1]
+        if others:
+            yield kept, others
+
+
 def _as_asked(need: Need, asked: Collection[str]) -> Need:
+    if need.name in asked:
+        return need
     others = (name for name in _INSTEAD.get(need.name, ()) if name in asked)
     return Need(next(others, need.name), need.since)

@@ -47,6 +47,7 @@ from placet.projects import (
     read_python,
     recognise_at,
     recognise_file,
+    same_library,
     scan_loaded,
     scan_pickle,
     served,
@@ -399,6 +400,7 @@ def _requirements(manifest: Manifest, look: _Look, files: dict[str, Path]) -> Fa
     refused += [f"{each} in {len(versions)} versions" for each, versions in pins.items() if len(versions) > 1]
     if look.loaded is not None and manifest.build.dockerfile is None:
         refused += _too_old(look.loaded, pins)
+        refused += _in_other_versions(pins)
     return {
         "declared": name or "",
         "present": path is not None,
@@ -417,6 +419,15 @@ def _too_old(loaded: Served, pins: Mapping[str, set[str]]) -> Iterator[str]:
             versions = [each.version for each in SpecifierSet(pin) if each.operator in ("==", "===")]
             if need.since and not any(_is_since(need.since, version) for version in versions):
                 yield f"{need.name}{pin}, where this model needs {need}"
+
+
+def _in_other_versions(pins: Mapping[str, set[str]]) -> Iterator[str]:
+    """Packages that bring the same files: in one version one of them is left out of the image, in several none is."""
+    for kept, others in same_library(pins):
+        for name in others:
+            if pins[name] != pins[kept]:
+                each = (f"{package}{pin}" for package in (kept, name) for pin in sorted(pins[package]))
+                yield f"{' and '.join(each)}, which are the same library"
 
 
 def _is_since(first: str, version: str) -> bool:

@@ -24,7 +24,7 @@ from placet.builder.layers import Content, Files, Layer, files_below, sizes_of, 
 from placet.builder.layers_cache import LayerCache, works_on_disk
 from placet.builder.layers_packages import PackageLayers, at_most
 from placet.builder.layers_runtime import ServingCode, serving_code
-from placet.builder.locking import Lock, lock, read_requirements, with_needed
+from placet.builder.locking import Lock, asked_once, lock, read_requirements, with_needed
 from placet.builder.ports import Compiler, Log, Packages, Target
 from placet.builder.settings import DEFAULT_LIMITS, Limits
 from placet.errors import Refused, TooLarge
@@ -232,7 +232,11 @@ async def _locked(
         if one.name in plan.left_out:
             log(f"left {one.requirement} out, which serving {plan.model} does not need")
     asked = tuple(one for one in asked if one.name not in plan.left_out)
-    asked, added = with_needed(asked, _needed(plan, {one.name for one in asked}))
+    once = asked_once(asked)
+    for one in asked:
+        if one not in once:
+            log(f"left {one.requirement} out, which is asked for by another of its names, too")
+    asked, added = with_needed(once, _needed(plan, {one.name for one in once}))
     for name in added:
         log(f"added {name}, which the format {plan.format} needs and the requirements do not name")
     locked = await lock(asked, serving.requirements, target, packages=packages, workspace=workspace)

@@ -21,6 +21,7 @@ from packaging.utils import canonicalize_name
 from placet.builder.ports import Packages, Target
 from placet.errors import Refused, TooLarge, Unreadable
 from placet.oci import sha256_digest
+from placet.projects import same_library
 
 PROJECT = "project.txt"
 RUNTIME = "runtime.txt"
@@ -107,6 +108,20 @@ def read_requirements(path: Path) -> tuple[AskedFor, ...]:
 def parse_requirements(text: str, file_name: str) -> tuple[AskedFor, ...]:
     """See `read_requirements`."""
     return tuple(_asked_for(line, f"{file_name}, line {number}") for number, line in _lines(text))
+
+
+def asked_once(asked: Sequence[AskedFor]) -> tuple[AskedFor, ...]:
+    """The requirements without those that ask for the same version of a library by another of its names.
+
+    MLflow writes `xgboost` into what it saves, and beside it the `xgboost-cpu` that is installed. Of two versions both
+    stay: which one is meant only a person knows.
+    """
+    wanted: dict[str, set[tuple[str, str]]] = {}
+    for one in asked:
+        parsed = Requirement(one.requirement)
+        wanted.setdefault(one.name, set()).add((str(parsed.specifier), str(parsed.marker)))
+    again = {name for kept, others in same_library(wanted) for name in others if wanted[name] == wanted[kept]}
+    return tuple(one for one in asked if one.name not in again)
 
 
 def with_needed(
