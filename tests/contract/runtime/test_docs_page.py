@@ -111,6 +111,39 @@ async def test_of_a_model_that_asks_for_tokens_the_page_shows_nothing_but_takes_
         assert re.fullmatch(r'200, \d+ ms\n\{"outputs":\[\[0\.0,0\.0,0\.0\]\]\}', await answered(page))
 
 
+async def test_once_a_token_is_typed_the_page_tells_what_the_model_takes(page: Page, guarded: Served) -> None:
+    told = "document.getElementById('told').innerText"
+    async with mounted(guarded, "sums") as address:
+        await page.open(f"{address}/docs")
+        await page.run("document.getElementById('token').focus()")
+        await page.type("no token")
+        await page.press("Enter")
+        await eventually(lambda: page.run("document.getElementById('answer').textContent !== ''"))
+        assert await page.run(told) == "With a token, this page tells what it takes and gives."
+
+        await page.run("document.getElementById('token').select()")
+        await page.type(token())
+        await page.press("Enter")
+        await eventually(lambda: page.run(f"{told}.includes('FP32')"))
+
+        assert f"curl http://{guarded.address}/predict" in await page.run(told)
+        assert "Bearer $PLACET_TOKEN" in await page.run(told)
+        assert "release -, served from onnx" in await page.run("document.getElementById('facts').innerText")
+        assert await page.run("JSON.parse(document.getElementById('body').value).inputs.a") == [[0, 0, 0]]
+        assert await page.run("document.getElementById('answer').textContent") == ""
+        assert await page.run("document.querySelectorAll('#told a').length") == 1  # of the one that is open
+        assert all("401" in each for each in page.says)
+
+
+def test_what_the_page_tells_with_a_token_is_told_to_nobody_without(guarded: Served) -> None:
+    ask = re.search(r'data-path="([^"]+)"', guarded.client.get("/docs").text)
+    assert ask is not None
+    for accept in ("text/html", "application/json"):
+        refused = guarded.client.get(f"/{ask[1]}", headers={"accept": accept})
+        assert refused.status_code == 401
+        assert "FP32" not in refused.text
+
+
 def test_its_links_lead_somewhere_and_its_example_of_the_protocol_is_answered(points: Served) -> None:
     text = points.client.get("/docs").text
     links = re.findall(r'href="([^"]+)"', text)

@@ -142,7 +142,7 @@ class App:
             "/docs": reads("/docs", self._docs),
             self._ask_path: (
                 "/docs/ask",
-                {"GET": self._show_example, "POST": self._predict, "OPTIONS": self._let_ask},
+                {"GET": self._tell_page, "POST": self._predict, "OPTIONS": self._let_ask},
             ),
             "/openapi.json": reads("/openapi.json", self._describe),
             "/metrics": reads("/metrics", self._show_metrics),
@@ -249,22 +249,23 @@ class App:
         return Answer(b"", status=HTTPStatus.TEMPORARY_REDIRECT, headers={"Location": location})
 
     async def _docs(self, request: Request) -> Answer:
-        ask = self._ask_path.removeprefix("/")  # beside the page, wherever proxies mount that
         if self._is_unknown(request):
-            page = docs.door(project=self._project, ask=ask)
-        else:
-            host = (request.header(b"host") or b"localhost").decode("latin-1")
-            scheme = "https" if request.header(b"x-forwarded-proto") == b"https" else "http"
-            page = docs.page(
-                self._signature,
-                project=self._project,
-                release=self._release,
-                address=f"{scheme}://{host}{self._root_path}",
-                ask=ask,
-                example=self._example,
-                needs_token=self._tokens is not None,
-            )
-        return Answer(page, media_type="text/html; charset=utf-8", policy=docs.POLICY)
+            return _html(docs.door(project=self._project, ask=self._ask_path.removeprefix("/")))
+        return self._page(request)
+
+    def _page(self, request: Request) -> Answer:
+        host = (request.header(b"host") or b"localhost").decode("latin-1")
+        scheme = "https" if request.header(b"x-forwarded-proto") == b"https" else "http"
+        page = docs.page(
+            self._signature,
+            project=self._project,
+            release=self._release,
+            address=f"{scheme}://{host}{self._root_path}",
+            ask=self._ask_path.removeprefix("/"),  # beside the page, wherever proxies mount that
+            example=self._example,
+            needs_token=self._tokens is not None,
+        )
+        return _html(page)
 
     def _is_unknown(self, request: Request) -> bool:
         try:
@@ -274,7 +275,10 @@ class App:
             return True
         return False
 
-    async def _show_example(self, request: Request) -> Answer:
+    async def _tell_page(self, request: Request) -> Answer:
+        """The example that fills its form, or all of the page, for one that was given a token since it was opened."""
+        if request.header(b"accept") == b"text/html":
+            return self._page(request)
         return Answer(self._example)
 
     async def _let_ask(self, request: Request) -> Answer:
@@ -359,6 +363,10 @@ async def _answered_or_gone(answer: asyncio.Future[Tensors], request: Request) -
 def _not_allowed(path: str, methods: dict[str, Handler]) -> Problem:
     allowed = ", ".join(methods)
     return Problem(HTTPStatus.METHOD_NOT_ALLOWED, f"{path} takes {allowed}", headers={"Allow": allowed})
+
+
+def _html(page: bytes) -> Answer:
+    return Answer(page, media_type="text/html; charset=utf-8", policy=docs.POLICY)
 
 
 def _json(document: object) -> Answer:

@@ -3,7 +3,7 @@
 Its one script is ours, and allowed by its hash. The page is sandboxed as all that a model answers, so for a browser
 it is of no origin: it asks through a path of its own, whose name only readers of the page know, so that no other page
 of the web can make a visitor's browser ask the model. Of a model that asks for tokens the page shows nothing to who
-has none, but takes one to ask with.
+has none, but takes one to ask with, and fetches with it what it then may show.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ body { font: 16px/1.55 system-ui, sans-serif; max-width: 52rem; margin: 0 auto;
 h1 { font-size: 1.9rem; margin: 0; letter-spacing: -.01em; }
 h2 { font-size: 1.1rem; margin: 2.4rem 0 .6rem; }
 p { margin: .5rem 0; }
-.facts { opacity: .7; }
+#facts { opacity: .7; }
 pre, code { font: .875rem/1.5 ui-monospace, monospace; }
 pre { background: var(--wash); border: 1px solid var(--line); border-radius: .5rem; padding: .9rem 1rem;
   white-space: pre-wrap; overflow-wrap: anywhere; }
@@ -48,8 +48,8 @@ _SCRIPT = """
 const find = (id) => document.getElementById(id);
 const answer = find("answer");
 
-async function ask(method, body) {
-  const headers = body === undefined ? {} : {"Content-Type": "application/json"};
+async function ask(method, body, accept = "application/json") {
+  const headers = {Accept: accept, ...(body === undefined ? {} : {"Content-Type": "application/json"})};
   if (find("token") && find("token").value.trim()) headers.Authorization = "Bearer " + find("token").value.trim();
   const began = performance.now();
   const response = await fetch(find("ask").dataset.path, {method, headers, body});
@@ -85,6 +85,20 @@ if (find("fill")) find("fill").addEventListener("click", () => shown(async () =>
   if (ok) find("body").value = text;
   show(ok ? "" : problem(text), !ok);
 }));
+
+async function tell() {
+  show("", false);
+  const {ok, text} = await ask("GET", undefined, "text/html");
+  if (!ok) return show(problem(text), true);
+  const page = new DOMParser().parseFromString(text, "text/html");
+  for (const id of ["facts", "told"]) find(id).replaceWith(page.getElementById(id));
+  if (!find("body").value) find("body").value = page.getElementById("body").value;
+}
+
+if (find("token")) for (const event of ["change", "input"]) find("token").addEventListener(event, ({inputType}) => {
+  const isWhole = event === "change" || inputType === "insertFromPaste";
+  if (isWhole && find("token").value.trim()) tell().catch(() => show("the model does not answer", true));
+});
 """
 
 
@@ -129,6 +143,7 @@ def page(
         facts,
         f"""<h2>Try it</h2>
 {_form(ask, _readable(example), needs_token=needs_token)}
+<div id="told">
 <h2>Ask it</h2>
 <pre>{escape(call)}</pre>
 <p>The answer is JSON with {escape(answer)}, one entry a row. A request that does not fit is answered with
@@ -141,18 +156,20 @@ def page(
 <p>By the Open Inference Protocol v2, in JSON or binary:</p>
 <pre>{escape(infer)}</pre>
 <table>
-{_link("Inputs and outputs, for machines", f"v2/models/{project}", address)}
-{_link("OpenAPI", "openapi.json", address)}
+{_link("Inputs and outputs, for machines", f"v2/models/{project}", address, needs_token=needs_token)}
+{_link("OpenAPI", "openapi.json", address, needs_token=needs_token)}
 {_link("Ready", "v2/health/ready", address)}
-{_link("Metrics", "metrics", address)}
-</table>""",
+{_link("Metrics", "metrics", address, needs_token=needs_token)}
+</table>
+</div>""",
     )
 
 
-def _link(what: str, path: str, address: str) -> str:
-    """Followed from beside the page, wherever proxies mount that."""
+def _link(what: str, path: str, address: str, *, needs_token: bool = False) -> str:
+    """Followed from beside the page, wherever proxies mount that. A browser that follows a link shows no token."""
     shown = f"<code>{escape(address)}/{escape(path)}</code>"
-    return f'<tr><td>{what}</td><td><a href="{escape(path)}">{shown}</a></td></tr>'
+    link = shown if needs_token else f'<a href="{escape(path)}">{shown}</a>'
+    return f"<tr><td>{what}</td><td>{link}</td></tr>"
 
 
 def door(*, project: str, ask: str) -> bytes:
@@ -162,7 +179,7 @@ def door(*, project: str, ask: str) -> bytes:
         "asks for a token",
         f"""<h2>Try it</h2>
 {_form(ask, "", needs_token=True)}
-<p>With a token, <code>docs</code> and <code>openapi.json</code> tell what it takes and gives.</p>""",
+<p id="told">With a token, this page tells what it takes and gives.</p>""",
     )
 
 
@@ -171,7 +188,7 @@ def _document(project: str, facts: str, body: str) -> bytes:
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>{escape(project)}</title><style>{_STYLE}</style></head><body>
 <h1>{escape(project)}</h1>
-<p class="facts">{escape(facts)}</p>
+<p id="facts">{escape(facts)}</p>
 {body}
 <script>{_SCRIPT}</script></body></html>
 """.encode()
