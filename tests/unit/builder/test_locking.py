@@ -71,6 +71,7 @@ def test_hashes_over_several_lines_belong_to_their_requirement() -> None:
         "numpy; python_version",
         "numpy==",
         "numpy scipy",
+        pytest.param("numpy; " + "(" * 20_000 + "python_version<'4'" + ")" * 20_000, id="parentheses"),
         "\x00",
     ],
 )

@@ -9,9 +9,12 @@ import io
 import lzma
 import pickle
 import pickletools
+import re
 import tarfile
 import zipfile
 import zlib
+from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -307,6 +310,7 @@ def test_opcodes_in_an_array_of_joblib_are_followed_as_whoever_unpickles_them_do
         b"\x28\xb5\x2f\xfd and so on",
         b"\x04\x22\x4d\x18 and so on",
     ],
+    ids=range(13),
 )
 def test_what_a_loader_may_unpickle_and_cannot_be_followed_is_unreadable(data: bytes, tmp_path: Path) -> None:
     assert loaded(data, tmp_path).keys() == {"unreadable"}
@@ -368,16 +372,67 @@ def test_nothing_is_ever_unpickled(tmp_path: Path) -> None:
         ("sklearn.utils", "os", "unlisted"),
         ("sklearn.datasets._base", "Path", "denied"),
         ("sklearn.base", "os.system", "denied"),
+        ("sklearn.callback._transport", "Client", "denied"),
+        ("sklearn.tests.test_config", "ThreadPoolExecutor", "denied"),
         ("sklearnx", "Model", "unlisted"),
         ("builtins", "eval", "denied"),
         ("builtins", "set", "allowed"),
         ("os.path", "join", "denied"),
         ("mymodule", "Thing", "unlisted"),
+        ("mymodule.tests", "Thing", "unlisted"),
         ("", "", "denied"),
     ],
 )
 def test_globals_are_judged_by_the_list(module: str, name: str, expected: str) -> None:
     assert judge(module, name) == expected
+
+
+HARMLESS = {
+    ("importlib.metadata", "PackageNotFoundError"),
+    ("inspect", "Parameter"),
+    ("threading", "Lock"),
+    ("types", "GenericAlias"),
+}
+
+
+@pytest.mark.parametrize("package", ["scipy.interpolate", "scipy.sparse", "scipy.stats", "sklearn"])
+def test_no_allowed_name_is_one_that_a_library_only_hands_on_from_where_it_is_denied(package: str) -> None:
+    """By what the installed modules import, which is read and not run."""
+    spec = find_spec(package)
+    assert spec is not None
+    assert spec.origin is not None
+    folder = Path(spec.origin).parent
+    handed_on = set()
+    for path in folder.rglob("*.py"):
+        parts = (package, *path.relative_to(folder).with_suffix("").parts)
+        module = ".".join(parts).removesuffix(".__init__")
+        if judge(module, "Any") == "allowed":
+            handed_on |= {
+                (module, *origin, name)
+                for origin, name in _imported(path.read_text(encoding="utf-8"))
+                if origin not in HARMLESS and origin[0].partition(".")[0] != package.partition(".")[0]
+                if judge(module, name) == "allowed" and judge(*origin) == "denied"
+            }
+    assert handed_on == set()
+
+
+def _imported(source: str) -> Iterator[tuple[tuple[str, str], str]]:
+    """Where a name in capitals is imported from, and as what. All of `ast` takes a minute for these libraries."""
+    for module, names in re.findall(
+        r"^\s*from\s+([a-z_][\w.]*)\s+import\s*(\([^)]*\)|.*)", source, re.MULTILINE
+    ):
+        for name, _, alias in re.findall(r"(\w+)(\s+as\s+(\w+))?", re.sub(r"#.*", "", names)):
+            yield (module, name), alias or name
+
+
+def test_the_imports_of_a_module_are_read() -> None:
+    source = "from a.b import C, d as E  # F\nif x:\n    from g import (\n        H,  # I\n        J as K,\n    )\n"
+    assert list(_imported(source)) == [
+        (("a.b", "C"), "C"),
+        (("a.b", "d"), "E"),
+        (("g", "H"), "H"),
+        (("g", "J"), "K"),
+    ]
 
 
 def _name(module: str, name: str) -> bytes:

@@ -340,6 +340,12 @@ def test_a_sample_that_cannot_be_tried_is_refused(
             "xgboost-cpu==3.2.0\nxgboost==3.1.0",
             "no build takes: xgboost-cpu==3.2.0 and xgboost==3.1.0, which are the same library",
         ),
+        pytest.param("skops==" + "1" * 5000, "no build takes: skops==11", id="digits"),
+        pytest.param(
+            "skops==0.16.0; " + "(" * 20_000 + "python_version<'4'" + ")" * 20_000,
+            "has in line 1 is no",
+            id="parentheses",
+        ),
         ("# caf\udce9\nnumpy==2.4.6", "no build takes: no text in UTF-8"),
         ("numpy==2.4.6\n" + "#" * 1024**2, "of at most 1048576 bytes"),
     ],

@@ -122,9 +122,10 @@ def judge(module: str, name: str) -> Judgement:
         return "denied"
     if f"{module} {name}" in rules.allowed or f"{module}.{name}" in rules.ufuncs:
         return "allowed"
-    if _is_below(module, rules.denied_modules):
+    is_of_library = _is_below(module, rules.class_modules)
+    if _is_below(module, rules.denied_modules) or (is_of_library and "tests" in module.split(".")):
         return "denied"
-    if _is_below(module, rules.class_modules) and re.match(r"_*[A-Z]|__pyx_unpickle_[A-Z]", name):
+    if is_of_library and re.match(r"_*[A-Z]|__pyx_unpickle_[A-Z]", name):
         return "allowed"
     return "unlisted"
 

@@ -19,7 +19,7 @@ import msgspec
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from placet.errors import Refused
 from placet.projects import (
@@ -385,7 +385,7 @@ def _requirements(manifest: Manifest, look: _Look, files: dict[str, Path]) -> Fa
     for number, line in _requirement_lines(text or ""):
         try:
             requirement = Requirement(line)
-        except InvalidRequirement:
+        except (InvalidRequirement, RecursionError):
             unreadable.append(f"line {number}")
             continue
         named.append(requirement.name)
@@ -433,7 +433,7 @@ def _in_other_versions(pins: Mapping[str, set[str]]) -> Iterator[str]:
 def _is_since(first: str, version: str) -> bool:
     try:
         return Version(version) >= Version(first)
-    except InvalidVersion:
+    except ValueError:  # no version, or one with more digits than Python reads
         return False
 
 

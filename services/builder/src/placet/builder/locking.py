@@ -179,7 +179,7 @@ def _asked_for(line: str, place: str) -> AskedFor:
         raise Refused(f"{place}: the option {option} is not taken", fix=only_packages)
     try:
         requirement = Requirement(wanted)
-    except InvalidRequirement as error:
+    except (InvalidRequirement, RecursionError) as error:
         raise Refused(f"{place}: {wanted!r:.200} is no requirement", fix=only_packages) from error
     if requirement.url is not None:
         raise Refused(f"{place}: {requirement.name} is asked for by an address", fix=only_packages)
