@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
 import os
 import zipfile
@@ -10,10 +11,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from placet.builder import layers_packages
+from placet.builder.adapters import compile_files
+from placet.builder.adapters.python_compiler import PythonCompiler
+from placet.builder.adapters.uv_packages import UvPackages
 from placet.builder.assembly import reuse_key
 from placet.builder.assembly_image import Base
-from placet.builder.layers import fingerprint
+from placet.builder.layers import fingerprint, write_layer
+from placet.builder.layers_packages import MAKERS, PackageLayers
 from placet.builder.layers_runtime import recipe, serving_code
+from placet.builder.ports import bytecode_at_most
 from placet.errors import Refused
 from placet.oci import ImageLayout, Manifest, Platform
 from placet.oci.content import Descriptor
@@ -388,7 +395,14 @@ async def test_a_package_in_the_place_of_python_s_own_or_the_server_s_modules_is
         await workshop.build(workshop.project(PROJECT))
 
 
-@pytest.mark.parametrize("path", ["heavy/__init__.py", "heavy/_core.cpython-311-x86_64-linux-gnu.so"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "heavy/__init__.py",
+        "heavy/_core.cpython-311-x86_64-linux-gnu.so",
+        "heavy.libs/libgomp-a34b3233.so.1.0.0",
+    ],
+)
 async def test_a_package_that_overlays_another_s_code_is_refused_with_both_names(
     workshop: Workshop, path: str
 ) -> None:
@@ -398,6 +412,21 @@ async def test_a_package_that_overlays_another_s_code_is_refused_with_both_names
 
     for _ in range(2):  # once looked at, and once remembered
         with pytest.raises(Refused, match=f"the packages heavy and light bring {path}"):
+            await workshop.build(workshop.project(PROJECT))
+    assert await workshop.registry.repositories() == ()
+
+
+async def test_a_file_in_the_place_of_another_package_s_folder_is_refused_with_both_names(
+    workshop: Workshop,
+) -> None:
+    heavy = replace(WHEELS["heavy"], files={**WHEELS["heavy"].files, "shared/parts/heavy.json": b"{}"})
+    overlaying = Wheel("1.0", {"light/__init__.py": b"x = 1", "shared": b"not a folder"})
+    workshop.packages.wheels = WHEELS | {"heavy": heavy, "light": overlaying}
+
+    for _ in range(2):
+        with pytest.raises(
+            Refused, match="the packages light and heavy bring shared, one of them as a folder"
+        ):
             await workshop.build(workshop.project(PROJECT))
     assert await workshop.registry.repositories() == ()
 
@@ -487,6 +516,12 @@ async def test_a_base_for_another_platform_is_refused(workshop: Workshop) -> Non
             workshop.project(PROJECT),
             base=Base(registry=workshop.registry, repository="bases/python", digest=bottom.digest),
         )
+
+
+def test_what_makes_a_layers_bytes_is_part_of_its_key() -> None:
+    made_by = (write_layer, PackageLayers, bytecode_at_most, compile_files, PythonCompiler, UvPackages)
+    files = {Path(inspect.getfile(each)) for each in made_by}
+    assert {Path(layers_packages.__file__).parent / name for name in MAKERS} == files
 
 
 def test_the_recipe_is_all_code_that_an_image_is_made_of_or_made_by() -> None:

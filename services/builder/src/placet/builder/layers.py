@@ -53,7 +53,7 @@ def write_layer(files: Files, into: Path, *, title: str) -> Layer:
             format=tarfile.PAX_FORMAT,
             copybufsize=_PIECE,
         ) as archive:
-            for folder in _folders(files):
+            for folder in folders_of(files):
                 archive.addfile(_header(folder, tarfile.DIRTYPE, 0o755, 0))
             for name, content in sorted(files.items()):
                 _add(archive, name, content)
@@ -76,7 +76,7 @@ def files_below(folder: Path, *, under: str = "") -> dict[str, Path]:
 
 def archive_at_most(sizes: Mapping[str, int]) -> int:
     """No layer of files with these sizes, by their paths, has more bytes, however badly it compresses."""
-    named = sum(_NAMED + len(name.encode(errors="replace")) for name in (*sizes, *_folders(sizes)))
+    named = sum(_NAMED + len(name.encode(errors="replace")) for name in (*sizes, *folders_of(sizes)))
     return _LAYER_AT_MOST + int(1.01 * (named + sum(sizes.values())))
 
 
@@ -117,7 +117,8 @@ def _walk(folder: Path | str, under: str) -> Iterator[tuple[str, Path]]:
                 )
 
 
-def _folders(files: Iterable[str]) -> list[str]:
+def folders_of(files: Iterable[str]) -> list[str]:
+    """The folders that these lie in, at any depth."""
     folders: set[str] = set()
     for name in files:
         folder = name.rpartition("/")[0]

@@ -35,6 +35,7 @@ from placet.builder.layers import (
     archive_at_most,
     files_below,
     fingerprint,
+    folders_of,
     sizes_of,
     write_layer,
 )
@@ -56,6 +57,15 @@ _ROOT_LEFT_OUT = frozenset({"bin", ".lock"})
 _NOT_THEIRS = frozenset({"placet", "sitecustomize", "usercustomize"}) | sys.stdlib_module_names
 _CODE = frozenset({".py", ".pyc", ".so"})
 _LEFT_LYING = frozenset({"benchmarks", "doc", "docs", "examples", "scripts", "test", "tests"})
+MAKERS = (
+    "layers.py",
+    "layers_packages.py",
+    "ports.py",
+    "adapters/compile_files.py",
+    "adapters/python_compiler.py",
+    "adapters/uv_packages.py",
+)
+"""The code that a layer's bytes depend on, in this folder. The port of a compiler bounds the bytecode."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,15 +84,17 @@ class PackageFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class Overlay:
-    """A path at which several packages bring a file, and not the same."""
+    """A path at which several packages bring a file, and not the same; or one of them a folder, if `is_folder`."""
 
     path: str
     packages: tuple[str, ...]
+    is_folder: bool = False
 
     @property
     def is_code(self) -> bool:
         pure = PurePosixPath(self.path)
-        return pure.suffix in _CODE and pure.parts[0] not in _LEFT_LYING
+        # A library that others link against has its version behind the suffix: libgomp.so.1.0.0
+        return (pure.suffix in _CODE or ".so" in pure.suffixes) and pure.parts[0] not in _LEFT_LYING
 
 
 class PackageLayers:
@@ -162,7 +174,7 @@ class PackageLayers:
         return facts
 
     async def check_overlays(self, locked: Sequence[Locked]) -> None:
-        """`Refused` if two of these packages bring a module of the same name with other code.
+        """`Refused` if two of these packages bring a module of the same name with other code, or a file and a folder.
 
         Unpacked into one folder the later would silently take the place of the earlier. Of other files, and of tests
         and the like that packages leave at the top, one is kept, and that is logged.
@@ -173,9 +185,10 @@ class PackageLayers:
             found = await self._overlays(locked)
             await asyncio.to_thread(self._cache.remember, key, [asdict(overlay) for overlay in found])
         for overlay in found:
-            if overlay.is_code:
+            if overlay.is_code or overlay.is_folder:
+                how = "one of them as a folder" if overlay.is_folder else "with other bytes"
                 raise Refused(
-                    f"the packages {' and '.join(overlay.packages)} bring {overlay.path}, with other bytes",
+                    f"the packages {' and '.join(overlay.packages)} bring {overlay.path}, {how}",
                     fix="leave all but one of them out of the requirements, and what needs the others",
                 )
             self._log(
@@ -185,9 +198,15 @@ class PackageLayers:
     async def _overlays(self, locked: Sequence[Locked]) -> list[Overlay]:
         brought = await together(*(self._paths(package) for package in locked))
         bringing: dict[str, list[Locked]] = {}
+        folders: dict[str, Locked] = {}
         for package, paths in zip(locked, brought, strict=True):
             for path in paths:
                 bringing.setdefault(path, []).append(package)
+            folders |= dict.fromkeys(folders_of(paths), package)
+        both = [
+            Overlay(path=path, packages=(bringing[path][0].name, folders[path].name), is_folder=True)
+            for path in sorted(bringing.keys() & folders.keys())
+        ]
         shared = {path: packages for path, packages in sorted(bringing.items()) if len(packages) > 1}
         involved = {package for packages in shared.values() for package in packages}
         installed = {package: await self._installed.files(package) for package in involved}
@@ -199,7 +218,7 @@ class PackageLayers:
                 if len({digest_of_file(installed[package][path]) for package in packages}) > 1
             ]
 
-        return await asyncio.to_thread(compare)
+        return both + await asyncio.to_thread(compare)
 
     async def _paths(self, package: Locked) -> list[str]:
         """What it puts into an image, without its own dist-info."""
@@ -263,8 +282,7 @@ class PackageLayers:
 def _recipe() -> str:
     """What layers are made by. With other code the same packages may make other layers, which are not those cached."""
     here = Path(__file__).parent
-    makers = ("layers.py", "layers_packages.py", "adapters/compile_files.py", "adapters/python_compiler.py")
-    return fingerprint({name: here / name for name in makers})
+    return fingerprint({name: here / name for name in MAKERS})
 
 
 async def _then(making: Awaitable[Layer], made: Callable[[Layer], Awaitable[None]]) -> Layer:
