@@ -21,7 +21,7 @@ from placet.certifier.domain import Asked, Declared, Signed, used
 from placet.certifier.handlers import AWAIT_EARLIER
 from placet.certifier.ports import Judgement, Ports, SourceEvidence
 from placet.certifier.projections import TABLES
-from placet.certifier.queries import GrantedExceptions, HeldCertificates
+from placet.certifier.queries import EarlierReleases, GrantedExceptions, HeldCertificates
 from placet.certifier.settings import CertifierSettings
 from placet.errors import Refused, Unavailable, Unreadable
 from placet.events import Service, Wiring
@@ -139,12 +139,29 @@ class QuickNotary:
         )
 
 
+class StoreThatCounts:
+    """Names each stream that is read from it."""
+
+    def __init__(self, store: Any, read: list[str]) -> None:
+        self._store = store
+        self._read = read
+
+    async def read(self, stream: str) -> Any:
+        self._read.append(stream)
+        return await self._store.read(stream)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+
 @dataclass
 class Certifier:
     alone: Alone
     sources: SourcesOnTheTable
     rules: RulesOfThumb
     notary: QuickNotary
+    read: list[str]
+    """Streams, as often as they were read."""
 
     async def clear(self) -> None:
         await self.alone.hear(asked())
@@ -154,6 +171,7 @@ class Certifier:
 @pytest.fixture
 async def certifier(tmp_path: Path) -> AsyncIterator[Certifier]:
     sources, rules, notary = SourcesOnTheTable(), RulesOfThumb(), QuickNotary()
+    read: list[str] = []
     settings = CertifierSettings(registry=str(tmp_path), signing_key=tmp_path / "key.pem")
 
     def put_together(wiring: Wiring) -> Awaitable[Service]:
@@ -163,11 +181,13 @@ async def certifier(tmp_path: Path) -> AsyncIterator[Certifier]:
             notary=notary,
             exceptions=GrantedExceptions(wiring.store),
             certificates=HeldCertificates(wiring.store),
+            earlier=EarlierReleases(wiring.store),
         )
-        return build(settings, wiring, ports)
+        counted: Any = StoreThatCounts(wiring.store, read)
+        return build(settings, replace(wiring, store=counted), ports)
 
     async with alone("certifier", tmp_path, put_together, tables=(TABLES,)) as service:
-        yield Certifier(service, sources, rules, notary)
+        yield Certifier(service, sources, rules, notary, read)
 
 
 async def test_a_deploy_is_cleared_and_then_certified(certifier: Certifier) -> None:
@@ -219,6 +239,24 @@ async def test_a_trial_never_takes_the_place_of_what_people_answer_for(certifier
     assert isinstance(await released(certifier, 6, trial=True), ReleaseRefused)
 
 
+async def test_a_trial_looks_only_at_what_came_since_the_last_one_looked(certifier: Certifier) -> None:
+    passing = certifier.rules.verdicts["submit"]
+    for release in range(1, 7):
+        assert isinstance(await released(certifier, release, trial=True), ReleaseCleared)
+    certifier.rules.verdicts["submit"] = (verdict("model.loadable", "submit", "fail"),)
+    assert isinstance(await released(certifier, 7, trial=False), ReleaseRefused)
+    certifier.rules.verdicts["submit"] = passing
+    certifier.read.clear()
+    assert isinstance(await released(certifier, 8, trial=True), ReleaseCleared)
+    assert certifier.read == [f"release/churn/{release}" for release in (7, 6, 8)]
+    assert isinstance(await released(certifier, 9, trial=False), ReleaseCleared)
+    for release in (10, 11):
+        assert isinstance(await released(certifier, release, trial=True), ReleaseRefused)
+    certifier.read.clear()
+    assert isinstance(await released(certifier, 12, trial=True), ReleaseRefused), "9 is not forgotten"
+    assert certifier.read == ["release/churn/11", "release/churn/12"]
+
+
 async def has_looked(certifier: Certifier, *, times: int) -> bool:
     """Whether trials that wait looked so often for what they wait for."""
     certifier.alone.clock.pass_(timedelta(seconds=30))
@@ -250,6 +288,25 @@ async def test_a_trial_waits_for_what_was_asked_for_before_it_to_be_judged(certi
         (ReleaseRefused, 3),
     ]
     assert len(certifier.sources.examined) == 3  # and none a second time
+
+
+async def test_a_trial_waits_for_what_is_under_way_whatever_was_found_before_that(
+    certifier: Certifier,
+) -> None:
+    for release in (1, 2):
+        await released(certifier, release, trial=True)
+    gate = certifier.sources.hold["sha256:" + "1" * 64] = asyncio.Event()
+    await certifier.alone.hear(changed(asked(release=3), source="sha256:" + "1" * 64))
+    async with certifier.alone.working():
+        await eventually(lambda: len(certifier.sources.examined) == 3)
+        await certifier.alone.hear(asked(release=4))
+        await eventually(partial(has_looked, certifier, times=3))
+        assert len(await certifier.alone.said()) == 2
+        certifier.sources.declared = DECLARED
+        gate.set()
+        await certifier.alone.idle()
+    said = (await certifier.alone.said())[2:]
+    assert [(type(each), each.release) for each in said] == [(ReleaseCleared, 3), (ReleaseRefused, 4)]
 
 
 async def test_a_trial_that_is_refused_anyway_waits_for_nothing(certifier: Certifier) -> None:

@@ -161,6 +161,47 @@ async def test_two_tokens_at_once_for_a_new_name_are_one_person_s(gateway: Gatew
     assert len({answer.json()["id"] for answer in answers}) == 5
 
 
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "Ada  Lovelace ",
+        "\u00a0Ada\u00a0Lovelace",
+        "Ada\u3000Lovelace",
+        "Ada\u3164Lovelace\u2800",
+        "\uff21da Lovelace",
+    ],
+)
+async def test_white_space_makes_nobody_another_person(gateway: Gateway, typed: str) -> None:
+    async with gateway.http() as http:
+        first, again = [
+            (await http.post("/v1/tokens", json={"as": name, "roles": ["scientist"]})).json()
+            for name in ("Ada Lovelace", typed)
+        ]
+        me = (await http.get("/v1/me", headers={"Authorization": f"Bearer {again['token']}"})).json()
+    assert (again["person"], me["name"]) == (first["person"], "Ada Lovelace")
+
+
+async def test_a_name_that_differs_by_case_alone_is_told_whose_it_looks_like(gateway: Gateway) -> None:
+    async with gateway.http() as http:
+        assert (await http.post("/v1/tokens", json={"as": "Ada", "roles": ["scientist"]})).status_code == 201
+        for name in ("ada", " ADA", "\u00a0aDa"):
+            answer = await http.post("/v1/tokens", json={"as": name, "roles": ["approver"]})
+            is_problem(
+                answer, 409, "would be another person than 'Ada', who is known here", "make it for 'Ada'"
+            )
+        assert (await http.post("/v1/tokens", json={"as": "Adam", "roles": ["scientist"]})).status_code == 201
+        for blank in ("  ", "\u3164"):
+            answer = await http.post("/v1/tokens", json={"as": blank, "roles": ["scientist"]})
+            is_problem(answer, 400, "a name is more than white space")
+
+
+async def test_of_names_that_look_the_same_at_once_one_becomes_a_person(gateway: Gateway) -> None:
+    async with gateway.http() as http:
+        bodies = [{"as": name, "roles": ["scientist"]} for name in ("grace", "Grace", "GRACE")]
+        answers = await asyncio.gather(*(http.post("/v1/tokens", json=body) for body in bodies))
+    assert sorted(answer.status_code for answer in answers) == [201, 409, 409]
+
+
 async def test_the_first_admin_token_is_left_once_for_its_owner_only(gateway: Gateway) -> None:
     file = gateway.folder / "admin.token"
     assert file.stat().st_mode & 0o777 == 0o600

@@ -11,7 +11,7 @@ from placet.certifier.adapters.registry_notary import RegistryNotary
 from placet.certifier.adapters.registry_sources import RegistrySources
 from placet.certifier.handlers import workers
 from placet.certifier.ports import Ports
-from placet.certifier.queries import GrantedExceptions, HeldCertificates
+from placet.certifier.queries import EarlierReleases, GrantedExceptions, HeldCertificates
 from placet.certifier.settings import CertifierSettings
 from placet.certifier.standing import expire
 from placet.certifier.subscriptions import HEARS, SAYS, reaction
@@ -46,6 +46,7 @@ async def build(settings: CertifierSettings, wiring: Wiring, ports: Ports | None
             ),
             exceptions=GrantedExceptions(wiring.store),
             certificates=HeldCertificates(wiring.store),
+            earlier=EarlierReleases(wiring.store),
         )
     return Service(
         name="certifier",

@@ -12,6 +12,7 @@ from typing import Literal
 
 import msgspec
 
+from placet.certifier import projections as p
 from placet.certifier import standing
 from placet.certifier.domain import (
     RELEASE,
@@ -26,7 +27,7 @@ from placet.certifier.domain import (
     stream,
     used,
 )
-from placet.certifier.ports import Facts, Judgement, Ports
+from placet.certifier.ports import Earlier, Facts, Judgement, Ports
 from placet.errors import Refused
 from placet.events import Clock, Finish, Heard, Job, UnitOfWork, Worker
 from placet.events.codec import moment
@@ -70,7 +71,7 @@ async def on_deploy_requested(heard: Heard[DeployRequested], work: UnitOfWork, p
 
 
 def workers(ports: Ports, clock: Clock) -> tuple[Worker[ExamineJob], Worker[Examined]]:
-    return examine_worker(ports, clock), _await_earlier_worker()
+    return examine_worker(ports, clock), _await_earlier_worker(ports)
 
 
 def examine_worker(ports: Ports, clock: Clock) -> Worker[ExamineJob]:
@@ -86,10 +87,10 @@ def examine_worker(ports: Ports, clock: Clock) -> Worker[ExamineJob]:
             in_force = await ports.exceptions.in_force(wanted.project, wanted.source, clock.now())
             facts = _of_project(evidence.facts, wanted.project)
             judgement = await ports.rules.judge("submit", facts, in_force)
-        return _judged(Examined(wanted=wanted, declared=declared, judgement=judgement), job.asker)
+        return _judged(Examined(wanted=wanted, declared=declared, judgement=judgement), job.asker, ports)
 
     def gave_up(job: Job[ExamineJob], reason: str) -> Finish:
-        return _judged(_given_up(job.payload, reason), job.asker)
+        return _judged(_given_up(job.payload, reason), job.asker, ports)
 
     return Worker(kind=EXAMINE, payload=ExamineJob, run=run, gave_up=gave_up)
 
@@ -99,12 +100,12 @@ def _of_project(facts: Facts, name: str) -> Facts:
     return {**facts, "project": {**facts.get("project", {}), "name": name}}
 
 
-def _await_earlier_worker() -> Worker[Examined]:
+def _await_earlier_worker(ports: Ports) -> Worker[Examined]:
     async def run(job: Job[Examined]) -> Finish:
-        return _judged(job.payload, job.asker)
+        return _judged(job.payload, job.asker, ports)
 
     def gave_up(job: Job[Examined], reason: str) -> Finish:
-        return _judged(_given_up(job.payload.wanted, reason), job.asker)
+        return _judged(_given_up(job.payload.wanted, reason), job.asker, ports)
 
     return Worker(kind=AWAIT_EARLIER, payload=Examined, run=run, gave_up=gave_up)
 
@@ -115,7 +116,7 @@ def _given_up(wanted: ExamineJob, reason: str) -> Examined:
     return Examined(wanted=wanted, declared=None, judgement=Judgement(policies=(), verdicts=(verdict,)))
 
 
-def _judged(examined: Examined, asker: str) -> Finish:
+def _judged(examined: Examined, asker: str, ports: Ports) -> Finish:
     """Judge it, unless it is a trial that has to know first what becomes of the releases before it."""
     wanted, declared, judgement = examined.wanted, examined.declared, examined.judgement
     asked = Asked(
@@ -130,7 +131,7 @@ def _judged(examined: Examined, asker: str) -> Finish:
     async def finish(work: UnitOfWork) -> None:
         verdicts = judgement.verdicts
         if declared is not None and declared.trial and not forbidden(verdicts):
-            match await _before(work, asked):
+            match await _before(work, asked, ports.earlier):
                 case "unknown":
                     key = f"{asked.project}/{asked.release}"
                     work.enqueue(AWAIT_EARLIER, key, examined, asker=asker, after=LOOK_AGAIN)
@@ -149,18 +150,25 @@ def _judged(examined: Examined, asker: str) -> Finish:
     return finish
 
 
-async def _before(work: UnitOfWork, asked: Asked) -> Literal["answered for", "trials", "unknown"]:
+async def _before(
+    work: UnitOfWork, asked: Asked, earlier: Earlier
+) -> Literal["answered for", "trials", "unknown"]:
     """What the project's earlier releases are: all of them were heard of, and a judgement stays as it is.
 
-    Later ones need not be looked at: whoever asked last wins, and that is them.
+    Later ones need not be looked at: whoever asked last wins, and that is them. What is found is kept, so that the next
+    trial looks only at what came since.
     """
-    for release in range(asked.release - 1, 0, -1):
+    walked = await earlier.walked(asked.project, asked.release)
+    answered_for = walked.answered_for
+    for release in range(asked.release - 1, walked.release, -1):
         history = await work.history(stream(asked.project, release))
         if not history:
             return "unknown"
         if any(isinstance(event, ReleaseCleared) and not event.trial for event in history):
-            return "answered for"
-    return "trials"
+            answered_for = True
+            break
+    work.put(p.walked, project=asked.project, release=asked.release - 1, answered_for=answered_for)
+    return "answered for" if answered_for else "trials"
 
 
 def _no_trial_of(project: str) -> Verdict:

@@ -77,6 +77,19 @@ class Certificates(Protocol):
         """Those whose time was over by then."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Walked:
+    """A project's releases up to this one, as a trial found them: whether people answer for one of them."""
+
+    release: int
+    answered_for: bool
+
+
+class Earlier(Protocol):
+    async def walked(self, project: str, before: int) -> Walked:
+        """The latest before this release; release 0, which nobody answers for, where no trial has looked."""
+
+
 class Notary(Protocol):
     async def sign(
         self,
@@ -101,3 +114,4 @@ class Ports:
     notary: Notary
     exceptions: Exceptions
     certificates: Certificates
+    earlier: Earlier

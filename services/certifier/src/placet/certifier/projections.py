@@ -1,4 +1,5 @@
-"""The exceptions that were granted, as the gateway said them, and the certificates that are not over.
+"""The exceptions that were granted, as the gateway said them, the certificates that are not over, and what is known of
+releases before a trial.
 
 Rows are written in the unit that handles the event.
 """
@@ -40,4 +41,14 @@ stands_on = sa.Table(
     sa.Column("certificate", sa.Text, primary_key=True),
     sa.Column("rule", sa.Text, primary_key=True),
     sa.Column("exception", sa.Text, nullable=False, index=True),
+)
+
+walked = sa.Table(
+    "walked",
+    TABLES,
+    # What a trial that came after this release was told of it and all before: another one need not look at them again.
+    sa.Column("project", sa.Text, primary_key=True),
+    sa.Column("release", sa.Integer, primary_key=True, autoincrement=False),
+    # By people, for one of them; else all are trials, or refused.
+    sa.Column("answered_for", sa.Boolean, nullable=False),
 )

@@ -1,4 +1,4 @@
-"""Which exceptions hold now, and which certificates are not over."""
+"""Which exceptions hold now, which certificates are not over, and what trials have found before them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from placet.certifier.ports import Held
-from placet.certifier.projections import certificates, exceptions, stands_on
+from placet.certifier.ports import Held, Walked
+from placet.certifier.projections import certificates, exceptions, stands_on, walked
 from placet.events.codec import timestamp
 from placet.events.contracts.shapes import ExceptionUsed
 from placet.events.store import EventStore
@@ -71,3 +71,23 @@ class HeldCertificates:
             )
             for row in rows
         ]
+
+
+class EarlierReleases:
+    """The `Earlier` port, over the certifier's own table."""
+
+    def __init__(self, store: EventStore) -> None:
+        self._store = store
+
+    async def walked(self, project: str, before: int) -> Walked:
+        rows = await self._store.rows(
+            sa.select(walked.c.release, walked.c.answered_for)
+            .where(walked.c.project == project, walked.c.release < before)
+            .order_by(walked.c.release.desc())
+            .limit(1)
+        )
+        return (
+            Walked(release=rows[0].release, answered_for=rows[0].answered_for)
+            if rows
+            else Walked(release=0, answered_for=False)
+        )

@@ -35,6 +35,7 @@ from placet.gateway.commands import Asked, Commands
 from placet.gateway.domain import ADMINS, MAKERS, must_have
 from placet.gateway.git_address import MAX_ADDRESS
 from placet.gateway.intake import Intake, Taken, searchable
+from placet.gateway.names import normalised
 from placet.gateway.operations import PATHS, document
 from placet.gateway.ports import Ports
 from placet.gateway.queries import CertificateState, ImageSearch, Measure, Queries
@@ -76,8 +77,16 @@ class CommandBody(KnownFields):
     source: SourceRef | None = None
 
 
+def _named(name: str) -> str:
+    if not (name := normalised(name)):
+        raise ValueError("a name is more than white space")
+    return name
+
+
 class TokenBody(KnownFields):
-    as_: str = Field(alias="as", min_length=1, max_length=200, pattern=r"^\P{C}+$")
+    as_: Annotated[str, AfterValidator(_named)] = Field(
+        alias="as", min_length=1, max_length=200, pattern=r"^\P{C}+$"
+    )
     roles: list[Literal["scientist", "approver", "compliance", "auditor", "operator", "admin"]] = Field(
         min_length=1, max_length=6
     )

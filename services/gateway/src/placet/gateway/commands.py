@@ -30,6 +30,7 @@ from placet.gateway.domain import (
     Stop,
 )
 from placet.gateway.intake import SERVICE, Intake
+from placet.gateway.names import alike
 from placet.gateway.operations import Operation, requested, stall
 from placet.gateway.ports import Sources
 from placet.gateway.projections import new_operation, show_progress, update_operation
@@ -93,7 +94,9 @@ class Commands:
     async def issue_token(
         self, name: str, roles: frozenset[tokens.Role], lifetime: timedelta, actor: Actor | None
     ) -> dict[str, Any]:
-        """A new token for the person of that name; `actor` none means the platform itself, at its first start."""
+        """A new token for the person of that name, which is normalised; `actor` none means the platform itself, at its
+        first start. Raises Conflict for a new name that looks like a known one.
+        """
         person = await self._person(name)
         id = self._wiring.ids.new()
         now = self._wiring.clock.now()
@@ -235,11 +238,19 @@ class Commands:
         known = await self._queries.person_named(name)
         if known is not None:
             return known
-        person = f"person:{self._wiring.ids.new()}"
-        try:
-            await self._wiring.store.commit(
-                Unit(claims=(Claim(statement=sa.insert(p.people).values(person=person, name=name)),))
+        other = await self._queries.name_that_looks_like(alike(name))
+        if other is not None:
+            raise Conflict(
+                f"{name!r} would be another person than {other!r}, who is known here",
+                fix=f"make it for {other!r}, or for a name that does not look the same",
             )
+        person = f"person:{self._wiring.ids.new()}"
+        rows = (
+            sa.insert(p.people).values(person=person, name=name),
+            sa.insert(p.names_alike).values(person=person, alike=alike(name)),
+        )
+        try:
+            await self._wiring.store.commit(Unit(claims=tuple(Claim(statement=row) for row in rows)))
         except Conflict:
             return await self._person(name)  # somebody else gave the name an id just now
         return person

@@ -206,6 +206,14 @@ people = sa.Table(
     sa.Column("name", sa.Text, nullable=False, unique=True),
 )
 
+names_alike = sa.Table(
+    "names_alike",
+    TABLES,
+    # What a name looks like whatever its case: two people never look the same.
+    sa.Column("alike", sa.Text, primary_key=True),
+    sa.Column("person", sa.Text, nullable=False),
+)
+
 revoked_tokens = sa.Table("revoked_tokens", TABLES, sa.Column("token", sa.Text, primary_key=True))
 
 

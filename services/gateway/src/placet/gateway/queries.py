@@ -178,6 +178,11 @@ class Queries:
         rows = await self._store.rows(sa.select(p.people.c.person).where(p.people.c.name == name))
         return rows[0].person if rows else None
 
+    async def name_that_looks_like(self, alike: str) -> str | None:
+        those = sa.select(p.names_alike.c.person).where(p.names_alike.c.alike == alike)
+        rows = await self._store.rows(sa.select(p.people.c.name).where(p.people.c.person.in_(those)))
+        return rows[0].name if rows else None
+
     async def standing(self, id: str, *, now: str) -> dict[str, Any]:
         """Whether a certificate stands, until when, and what there is against it. Raises Unknown."""
         row = await self.certificate(id)
