@@ -16,6 +16,7 @@ from typing import Any
 
 import httpx
 import pytest
+from openapi_spec_validator import OpenAPIV31SpecValidator
 from placet.events.codec import timestamp
 from placet.events.contracts import gateway as said
 from placet.events.shares import REQUESTS_EACH
@@ -109,6 +110,16 @@ def test_the_list_of_calls_above_is_whole(gateway: Gateway) -> None:
         for method in item
     }
     assert len(declared) == len(EVERY_CALL)
+
+
+async def test_the_pages_at_docs_take_a_token_for_every_call_that_asks_for_one(gateway: Gateway) -> None:
+    document = gateway.app.openapi()
+    [(name, scheme)] = document["components"]["securitySchemes"].items()
+    assert (scheme["type"], scheme["scheme"]) == ("http", "bearer")
+    for path, item in document["paths"].items():
+        needed: Any = [{name: []}] if path.startswith("/v1") else None
+        assert {method: call.get("security") for method, call in item.items()} == dict.fromkeys(item, needed)
+    assert [str(error) for error in OpenAPIV31SpecValidator(document).iter_errors()] == []
 
 
 async def test_a_token_holds_until_it_ends_or_is_revoked(gateway: Gateway) -> None:

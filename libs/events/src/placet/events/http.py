@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from fastapi import APIRouter, FastAPI, Response
+from fastapi import APIRouter, Depends, FastAPI, Response
 from fastapi.responses import JSONResponse
+from fastapi.security import HTTPBearer
 from fastapi_offline import FastAPIOffline
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
@@ -19,6 +20,9 @@ from placet.events.contracts import CATALOG
 from placet.events.parked import count_parked
 from placet.events.problems import speak_problems
 from placet.events.service import ServiceRunner
+
+_TOKEN = HTTPBearer(auto_error=False, scheme_name="token", description="`placet token create` makes one.")
+"""Says in the OpenAPI what each service checks by itself, so that the pages at `/docs` take a token."""
 
 
 def http_app(
@@ -34,7 +38,8 @@ def http_app(
     app.include_router(_bus())
     for runner in runners:
         for router in runner.service.routers:
-            app.include_router(router)
+            asks_for_tokens = router.prefix.startswith("/v1")
+            app.include_router(router, dependencies=[Depends(_TOKEN)] if asks_for_tokens else ())
     for router in routers:
         app.include_router(router)
     return app
