@@ -133,6 +133,24 @@ def test_a_refusal_says_how_to_ask_for_an_exception_of_the_project_that_is_meant
     assert platform.commands == []
 
 
+def test_a_refusal_names_the_exception_that_waits_to_be_granted(
+    placet: Placet, platform: FakePlatform, pickled: Path
+) -> None:
+    for changes in (
+        {"state": "withdrawn"},
+        {"source": f"sha256:{'5' * 64}"},
+        {"rule": "model.pickle-names-listed"},
+        {"project": "churn"},
+    ):
+        excepted(platform, **{"state": "requested", **changes})
+    assert "placet exception grant" not in placet("deploy", str(pickled)).err
+    excepted(platform, state="requested")
+    refused = placet("deploy", str(pickled))
+    assert refused.status == 1
+    assert "an exception from model.pickle-by-exception was asked for" in refused.err
+    assert "placet exception grant wine exception:5\n" in refused.err
+
+
 def test_what_is_excepted_is_sent_and_the_rule_still_did_not_pass(
     placet: Placet, platform: FakePlatform, pickled: Path
 ) -> None:

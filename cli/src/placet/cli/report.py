@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from placet.cli.screen import Screen, in_words
-from placet.client import Awaiting, Model, Observed, Operation, Refusal, Verdict
+from placet.client import Awaiting, Model, Observed, Operation, Refusal, RuleException, Verdict
 from placet.errors import PlacetError
 
 _ENDS = {
@@ -24,12 +24,17 @@ _WRONG = ("refused", "failed", "quarantined", "stalled")
 
 
 def conclude(
-    screen: Screen, operation: Operation, *, of: str = "the project", since: Model | None = None
+    screen: Screen,
+    operation: Operation,
+    *,
+    of: str = "the project",
+    since: Model | None = None,
+    waiting: Sequence[RuleException] = (),
 ) -> None:
     """The end of an operation: words on stderr, and its one result (URL or image) on stdout.
 
     `of` is what it was asked of, for an end before the project's name was known; `since` is what the project has
-    become after it.
+    become after it; `waiting` are exceptions that would change it.
     """
     said = _ENDS.get(operation.state, "{command} of {project}: {state}")
     words = said.format(**{**operation.to_json(), "project": operation.project or of})
@@ -43,6 +48,11 @@ def conclude(
     if operation.state in ("live", "certified"):
         _tell_certificate(screen, operation)
     tell_reasons(screen.note, operation.refusals, operation.awaiting)
+    for each in waiting:
+        screen.note(
+            f"  an exception from {each.rule} was asked for, and waits for somebody else to grant it:\n"
+            f"    placet exception grant {each.project} {each.exception}"
+        )
     if any(step.name == "live" and step.state == "failed" for step in operation.steps):
         of = f"{operation.project} --release {operation.release}"  # another may have been started since
         screen.note(f"  `placet logs {of}` shows what the model wrote")

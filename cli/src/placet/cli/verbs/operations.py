@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from argparse import Namespace
 from collections.abc import Awaitable, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 
 import msgspec
 
@@ -15,8 +15,8 @@ from placet.cli.report import conclude, describe, describe_project, refusals_of,
 from placet.cli.screen import Screen
 from placet.cli.session import connect
 from placet.cli.submission import Folder, GitSource, find_image, meant, submit, submit_git
-from placet.client import Client, Command, ModelDetail, Operation
-from placet.errors import Refused, Unavailable, Unreadable
+from placet.client import Client, Command, ModelDetail, Operation, RuleException
+from placet.errors import PlacetError, Refused, Unavailable, Unreadable
 
 Ask = Callable[[Client, Progress], Awaitable[Operation]]
 
@@ -141,9 +141,25 @@ async def _carry_out(command: Command, what: str, ask: Ask, arguments: Namespace
             screen.document(operation.to_json())
             return exits.DONE
         operation = await see_through(platform, operation, screen)
-    conclude(screen, operation, of=what)
+        waiting = await _waiting(platform, operation)
+    conclude(screen, operation, of=what, waiting=waiting)
     screen.document(operation.to_json())
     return exits.of_state(operation.state)
+
+
+async def _waiting(platform: Client, operation: Operation) -> tuple[RuleException, ...]:
+    """The exceptions that were asked for and would have let it pass. None where the platform does not say: it is a
+    hint, and the refusal stands without."""
+    if operation.state != "refused" or operation.project is None:
+        return ()
+    rules = {refusal.rule for refusal in operation.refusals}
+    with suppress(PlacetError):
+        return tuple(
+            each
+            for each in await platform.exceptions(operation.project)
+            if each.state == "requested" and each.rule in rules and each.source in (None, operation.source)
+        )
+    return ()
 
 
 async def begin(
