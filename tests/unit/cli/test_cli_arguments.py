@@ -109,6 +109,15 @@ def test_a_mistyped_verb_is_answered_with_the_nearest_one(placet: Placet) -> Non
     assert "  fix: `placet --help` names all\n" in placet("zzz").err
 
 
+def test_a_mistyped_role_is_answered_with_the_nearest_one(placet: Placet) -> None:
+    ended = placet("token", "create", "--as", "ada", "--role", "scientits")
+    assert ended.status == 2
+    assert ended.err.startswith(
+        "placet: there is no role 'scientits'\n"
+        "  fix: is `scientist` meant? `placet token create --help` names all\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("typed", "near", "usage"),
     [

@@ -182,6 +182,42 @@ def test_what_the_builder_wrote_is_that_of_the_newest_release_unless_told(
     assert placet("logs", "wine", "--build", "-n", "1").status == 2
 
 
+def test_of_a_release_whose_image_was_there_the_build_that_made_it_is_named(
+    placet: Placet, platform: FakePlatform, project: Path
+) -> None:
+    placet("deploy", str(project))
+    placet("deploy", str(project))
+    platform.unbuilt = {("wine", 2)}
+    assert placet("logs", "wine", "--build").err == (
+        "placet: there is no build log of wine 2 here\n"  # of an image that is in no index
+    )
+    image = platform.models["wine"]["image"]
+    platform.images = [{"image": image, "project": "wine", "release": 1}]
+    ended = placet("logs", "wine", "--build")
+    assert ended.status == 1
+    assert ended.err == (
+        "placet: nothing was built for release 2 of wine: its image was there\n"
+        "  fix: `placet logs wine --release 1 --build` shows how that was made\n"
+    )
+
+
+def test_of_a_release_that_was_never_built_the_log_of_its_build_is_named(
+    placet: Placet, platform: FakePlatform
+) -> None:
+    platform.never_ran = {"wine"}
+    assert "nothing of 'wine' ever ran here\n  fix: see `placet list`" in placet("logs", "wine").err
+    failed = {"name": "built", "state": "failed"}
+    last = {"operation": "0", "project": "wine", "release": 3, "state": "failed", "steps": [failed]}
+    platform.models["wine"] = {"project": "wine", "state": "failed", "operation": last}
+    ended = placet("logs", "wine")
+    assert ended.status == 1
+    assert ended.err == (
+        "placet: release 3 of wine never ran: its build failed\n"
+        "  fix: `placet logs wine --release 3 --build` shows what the builder wrote\n"
+    )
+    assert "never ran: its build" not in placet("logs", "wine", "--release", "2").err
+
+
 @pytest.mark.parametrize("form", [(), ("--json",)])
 def test_events_are_one_cloudevent_a_line(
     placet: Placet, platform: FakePlatform, form: tuple[str, ...]

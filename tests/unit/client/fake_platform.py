@@ -49,6 +49,9 @@ class FakePlatform:
     is_undeletable: bool = False
     models: dict[str, dict[str, Any]] = field(default_factory=dict)
     operations: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    unbuilt: set[tuple[str, int]] = field(default_factory=set)
+    """Releases for which nothing was built."""
+    never_ran: set[str] = field(default_factory=set)
     keys: dict[str, str] = field(default_factory=dict)
     events: list[dict[str, Any]] = field(default_factory=list)
     tokens: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -262,6 +265,9 @@ class FakePlatform:
         return JSONResponse({**self.models[project], "manifest": {"project": project}})
 
     async def get_logs(self, request: Request) -> Response:
+        project = request.path_params["project"]
+        if project in self.never_ran:
+            return problem(404, f"nothing of {project!r} ever ran here", fix="see `placet list`")
         tail = int(request.query_params.get("tail", 0))
         release = request.query_params.get("release", str(self.started_last))
         lines = [f"line {number}" for number in range(1, 6)]
@@ -277,7 +283,9 @@ class FakePlatform:
 
     async def get_build_log(self, request: Request) -> Response:
         followed = " to its end" if request.query_params.get("follow") == "1" else ""
-        release = request.path_params["release"]
+        project, release = request.path_params["project"], request.path_params["release"]
+        if (project, int(release)) in self.unbuilt:
+            return problem(404, f"there is no build log of {project} {release} here")
         return PlainTextResponse(f"locked 3 packages for {release}{followed}\nimage sha256:1\n")
 
     async def list_images(self, request: Request) -> Response:

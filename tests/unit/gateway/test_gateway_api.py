@@ -8,6 +8,7 @@ import gzip
 import hashlib
 import io
 import json
+import re
 import tarfile
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -237,6 +238,15 @@ async def test_only_an_admin_hands_out_tokens(gateway: Gateway, role: Any) -> No
     async with gateway.http(gateway.token(role)) as http:
         is_problem(await http.post("/v1/tokens", json={"as": "me", "roles": ["admin"]}), 403, "admin")
         is_problem(await http.delete("/v1/tokens/x"), 403)
+
+
+async def test_at_the_platform_s_address_is_a_page_whose_links_lead_somewhere(gateway: Gateway) -> None:
+    async with gateway.http() as http:
+        page = await http.get("/")
+        links = re.findall(r'href="([^"]+)"', page.text)
+        assert links == ["upload/upload.css", "upload", "docs"]
+        assert {(await http.get(f"/{link}")).status_code for link in links} == {200}
+        assert "default-src 'none'" in page.headers["content-security-policy"]
 
 
 # commands

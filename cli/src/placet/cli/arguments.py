@@ -94,17 +94,17 @@ class Parser(argparse.ArgumentParser):
         )
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
-        # argparse would answer a mistyped verb with the list of all, in one line.
-        verbs = action.choices if isinstance(action, argparse._SubParsersAction) else None
-        if verbs is None or value in verbs:
+        # argparse would answer what is mistyped with the list of all, in one line.
+        if action.choices is None or value in action.choices:
             super()._check_value(action, value)
             return
-        elsewhere = next((f"placet {each.words}" for each in VERBS if each.words.endswith(f" {value}")), None)
-        near = _nearest(str(value), verbs)
-        meant_verb = elsewhere or (f"{self.prog} {near}" if near else None)
-        meant = f"is `{meant_verb}` meant? " if meant_verb else ""
+        near, kind = _nearest(str(value), action.choices), str(action.metavar or action.dest).lower()
+        if isinstance(action, argparse._SubParsersAction):
+            elsewhere = (f"placet {each.words}" for each in VERBS if each.words.endswith(f" {value}"))
+            near, kind = next(elsewhere, near and f"{self.prog} {near}"), "verb"
+        meant = f"is `{near}` meant? " if near else ""
         raise WrongUsageError(
-            f"there is no verb {value!r}",
+            f"there is no {kind} {value!r}",
             fix=f"{meant}`{self.prog} --help` names all",
             usage=self.format_usage(),
         )
@@ -462,7 +462,10 @@ def _token(parser: argparse.ArgumentParser) -> None:
         help=f"{', '.join(ROLES)}; may be given more than once",
     )
     parser.add_argument(
-        "--ttl", metavar="DURATION", type=_duration, help="how long it is good for: 30d, 12h, 45m"
+        "--ttl",
+        metavar="DURATION",
+        type=_duration,
+        help="how long it is good for: 30d, 12h, 45m (default: 30d)",
     )
 
 

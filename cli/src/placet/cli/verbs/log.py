@@ -4,26 +4,36 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import AsyncIterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 
 from placet.cli import exits
 from placet.cli.exits import WrongUsageError
 from placet.cli.screen import Screen
 from placet.cli.session import connect
-from placet.client import Client
+from placet.client import Client, Image
+from placet.errors import Unknown
 
 
 async def logs(arguments: Namespace, screen: Screen) -> int:
     if arguments.build:
         return await _of_build(arguments, screen)
     project: str = arguments.project
-    async with (
-        connect() as platform,
-        platform.log(project, release=arguments.release, follow=arguments.follow, tail=arguments.tail) as log,
-    ):
-        if log.release is not None:
-            screen.note(_whose(project, log.release, log.live))
-        await _tell(log.lines, screen, project, log.release, follow=arguments.follow)
+    async with connect() as platform:
+        try:
+            async with platform.log(
+                project, release=arguments.release, follow=arguments.follow, tail=arguments.tail
+            ) as log:
+                if log.release is not None:
+                    screen.note(_whose(project, log.release, log.live))
+                await _tell(log.lines, screen, project, log.release, follow=arguments.follow)
+        except Unknown as none:
+            unbuilt = await _unbuilt(platform, project, arguments.release)
+            if unbuilt is None:
+                raise
+            raise Unknown(
+                f"release {unbuilt} of {project} never ran: its build failed",
+                fix=f"`placet logs {project} --release {unbuilt} --build` shows what the builder wrote",
+            ) from none
     return exits.DONE
 
 
@@ -33,10 +43,40 @@ async def _of_build(arguments: Namespace, screen: Screen) -> int:
         raise WrongUsageError("--tail is for what a model wrote", fix="leave it out: a build's log is short")
     async with connect() as platform:
         release = arguments.release or await _newest(platform, project)
-        async with platform.build_log(project, release, follow=arguments.follow) as lines:
-            screen.note(f"the build of release {release} of {project}")
-            await _tell(lines, screen, project, release, follow=arguments.follow)
+        try:
+            async with platform.build_log(project, release, follow=arguments.follow) as lines:
+                screen.note(f"the build of release {release} of {project}")
+                await _tell(lines, screen, project, release, follow=arguments.follow)
+        except Unknown as none:
+            image = await _reused(platform, project, release)
+            if image is None:
+                raise
+            raise Unknown(
+                f"nothing was built for release {release} of {project}: its image was there",
+                fix=f"`placet logs {image.project} --release {image.release} --build` shows how that was made",
+            ) from none
     return exits.DONE
+
+
+async def _unbuilt(platform: Client, project: str, release: int | None) -> int | None:
+    """The release that was asked for, or the newest one, if it never ran since its build failed."""
+    with suppress(Unknown):
+        last = (await platform.model(project)).operation
+        failed = {(step.name, step.state) for step in last.steps} if last else ()
+        if last and release in (None, last.release) and ("built", "failed") in failed:
+            return last.release
+    return None
+
+
+async def _reused(platform: Client, project: str, release: int) -> Image | None:
+    """The image of a release, if another one's build made it. Of older releases than the last it is not known."""
+    with suppress(Unknown):
+        model = await platform.model(project)
+        for each in (model.cause, model.operation):
+            if each is not None and each.release == release and each.image is not None:
+                image = await platform.image(each.image)
+                return None if (image.project, image.release) == (project, release) else image
+    return None
 
 
 async def _newest(platform: Client, project: str) -> int:

@@ -1,8 +1,9 @@
-"""The page at `/upload`: a folder or a zip from a browser to a URL, for who has no command line at hand.
+"""The page at `/upload`: a folder or a zip from a browser to a URL, for who has no command line at hand. And the
+platform's first page, which leads there.
 
-One page of plain HTML with a script of its own; it asks the same REST API as everybody, with the token that is typed
-in and kept in its memory alone. Its policy lets it load nothing from elsewhere, run nothing that is written into it,
-and be framed by nobody. It is not the console.
+Pages of plain HTML; the script of the one asks the same REST API as everybody, with the token that is typed
+in and kept in its memory alone. Their policy lets them load nothing from elsewhere, run nothing that is written into
+them, and be framed by nobody. It is not the console.
 """
 
 from __future__ import annotations
@@ -42,20 +43,25 @@ LEFT_OUT = sorted(pattern.rstrip("/") for pattern in ALWAYS_IGNORED if pattern.e
 
 
 def upload_page() -> APIRouter:
-    router = APIRouter(prefix="/upload", include_in_schema=False)
+    router = APIRouter(include_in_schema=False)
+    home = _text("home.html")
     page = _text("upload.html").replace("{{left-out}}", html.escape(json.dumps(LEFT_OUT)))
     page = page.replace("{{ignore-file}}", html.escape(IGNORE_FILE))
     script, style = _text("upload.js"), _text("upload.css")
 
-    @router.get("")
+    @router.get("/")
+    async def welcome() -> Response:
+        return _answer(home, "text/html")
+
+    @router.get("/upload")
     async def show() -> Response:
         return _answer(page, "text/html")
 
-    @router.get("/upload.js")
+    @router.get("/upload/upload.js")
     async def read_script() -> Response:
         return _answer(script, "text/javascript")
 
-    @router.get("/upload.css")
+    @router.get("/upload/upload.css")
     async def read_style() -> Response:
         return _answer(style, "text/css")
 
