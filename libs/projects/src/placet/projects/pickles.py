@@ -207,6 +207,11 @@ def _scan_plain(stream: Any, where: str, *, is_pickle: bool) -> set[Finding]:
     return _scan_doubtful(stream, where)
 
 
+_OF_NO_NAME = re.compile(
+    r"[,;:='\"(){}\[\]]"
+)  # no module is called `city,price`: a table's first line is no import
+
+
 def _scan_doubtful(stream: BinaryIO, where: str) -> set[Finding]:
     """One pickle after the other of what may be none at all: `channels:` of a YAML file names a global, and is text."""
     reader = _Reader(stream)
@@ -225,7 +230,8 @@ def _scan_doubtful(stream: BinaryIO, where: str) -> set[Finding]:
         except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
             broken = _unreadable(where, f"its compression is broken ({type(error).__name__})")
             return findings | machine.findings | {broken}
-        findings |= machine.findings
+        if machine.has_called or not any(_OF_NO_NAME.search(finding.name) for finding in machine.findings):
+            findings |= machine.findings
     return findings | {_unreadable(where, f"it may be more than {_MAX_PICKLES} pickles")}
 
 
@@ -548,7 +554,7 @@ class _Machine:
                     judgement="denied", name="a name that is computed while unpickling", where=self._where
                 )
             )
-            return _SOMETHING
+            return _Global("", "")
         if len(self.findings) == _MAX_GLOBALS:
             raise _CannotFollow(f"it names more than {_MAX_GLOBALS} globals")
         self.findings.add(
@@ -557,14 +563,14 @@ class _Machine:
         return _Global(module, name)
 
     def _call(self, target: Any, args: Any) -> None:
-        if args is None or isinstance(args, int):
-            raise ValueError("no arguments")
+        if args is None or isinstance(args, int) or not isinstance(target, _Global | _Made):
+            raise ValueError("this is no call")
         self.has_called = True
         self._stack.append(_Made(target, args))
 
     def _build(self, state: Any) -> None:
         target = self._stack[-1]
-        self.has_called = True
+        self.has_called |= isinstance(target, _Global | _Made)
         if not isinstance(target, _Made):
             return
         target.state = state
@@ -609,7 +615,10 @@ def _mapping(items: list[Any]) -> dict[str, Any]:
 
 
 def _unquoted(line: bytes) -> str:
-    if len(line) < 2 or line[:1] != line[-1:] or line[:1] not in (b"'", b'"') or b"\\" in line:
+    line = line.rstrip()
+    if len(line) < 2 or line[:1] != line[-1:] or line[:1] not in (b"'", b'"'):
+        raise ValueError("no quotes")
+    if b"\\" in line:
         return _UNRESOLVED  # an escaped name is no name we resolve
     return line[1:-1].decode("latin-1")
 
