@@ -99,15 +99,10 @@ def _rows(model: Trained, measured: dict[str, Measured]) -> list[Row]:
         rows += [
             row(f"{model.name}: {name}, {what}", round(value, digits), unit) for name, value in of.items()
         ]
-        least = min((value, name) for name, value in of.items() if name != PLACET)
-        rows.append(
-            row(
-                f"{model.name}: {what}, the least other ({least[1]}) / placet",
-                round(least[0] / of[PLACET], 2),
-                "x",
-                goal=1.0,
-            )
-        )
+        least = min((value, name) for name, value in of.items() if name not in (PLACET, BARE))
+        for other, value, goal in ((f"the least peer ({least[1]})", least[0], 1.0), (BARE, of[BARE], None)):
+            name = f"{model.name}: {what}, {other} / placet"
+            rows.append(row(name, round(value / of[PLACET], 2), "x", goal=goal))
     return rows
 
 
