@@ -25,6 +25,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import placet.builder.adapters
+from placet.builder.ports import bytecode_at_most
 from placet.errors import PlacetError
 from placet.oci import ImageConfig, Manifest, Platform, open_registry
 from placet.oci.content import OCI_CONFIG, OCI_LAYER_GZIP
@@ -119,16 +120,33 @@ def compiled(root: Path) -> None:
     (python,) = root.glob("usr/bin/python3.[0-9]*[0-9]")
     (library,) = root.glob("usr/lib/python3.[0-9]*")
     tag = f"cpython-{library.name.removeprefix('python').replace('.', '')}"
-    sources = [
-        (str(path), f"/{path.relative_to(root)}", str(path.parent / "__pycache__" / f"{path.stem}.{tag}.pyc"))
-        for path in sorted(library.rglob("*.py"))
-        if path.is_file() and not path.is_symlink()
+    sources = [path for path in sorted(library.rglob("*.py")) if path.is_file() and not path.is_symlink()]
+    listed = [
+        (str(path), f"/{path.relative_to(root)}", bytecode_at_most(path.stat().st_size)) for path in sources
     ]
-    run(
-        *(str(loader), "--library-path", str(loader.parent), str(python), "-s", "-S", COMPILER),
-        environment={"PYTHONHOME": str(root / "usr")},
-        given=json.dumps(sources).encode(),
+    into = root.with_name("bytecode")
+    sizes = json.loads(
+        run(
+            *(
+                str(loader),
+                "--library-path",
+                str(loader.parent),
+                str(python),
+                "-s",
+                "-S",
+                COMPILER,
+                str(into),
+            ),
+            environment={"PYTHONHOME": str(root / "usr")},
+            given=json.dumps(listed).encode(),
+        )
     )
+    with into.open("rb") as made:
+        for path, size in zip(sources, sizes, strict=True):
+            if size:
+                cached = path.parent / "__pycache__" / f"{path.stem}.{tag}.pyc"
+                cached.parent.mkdir(exist_ok=True)
+                cached.write_bytes(made.read(size))
 
 
 async def pushed(root: Path, scratch: Path, address: str, repository: str) -> str:
