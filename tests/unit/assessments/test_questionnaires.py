@@ -275,6 +275,7 @@ def test_a_condition_that_is_not_understood_is_refused(expression: str) -> None:
 def test_whatever_else_is_sent_is_refused_or_read(document: Any) -> None:
     for survey in (document, {"pages": document}, {"pages": [{"name": "p", "elements": document}]}):
         try:
-            imported(survey)
+            read = imported(survey)
         except DocumentRefused:
             continue
+        assert read.questions
