@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 PIECE = 1024 * 1024
 """How much of a file is in memory at once, in bytes."""
+
+
+async def in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """As asyncio.to_thread, but a cancelled task ends only when its thread has, so that nothing is written any more
+    into a folder that whoever cancelled it removes."""
+    running = asyncio.ensure_future(asyncio.to_thread(work, *args, **kwargs))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.wait([running])
+        raise
 
 
 @contextmanager

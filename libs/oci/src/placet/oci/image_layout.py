@@ -13,7 +13,6 @@ folder — beyond noticing, on every read, bytes that do not have their digest.
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import fcntl
 import hashlib
@@ -43,7 +42,7 @@ from placet.oci.content import (
     is_digest,
     sha256_digest,
 )
-from placet.oci.files import PIECE, copy_into, new_file, publish, sweep, sync_folder, written_aside
+from placet.oci.files import PIECE, copy_into, in_thread, new_file, publish, sweep, sync_folder, written_aside
 from placet.oci.referrers import is_referrers_tag, of_type, referrers_tag, with_referrer, without_referrer
 
 T = TypeVar("T")
@@ -243,7 +242,7 @@ class ImageLayout:
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         try:
-            return await asyncio.to_thread(work)
+            return await in_thread(work)
         except PlacetError:
             raise
         except OSError as error:

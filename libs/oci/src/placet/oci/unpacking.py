@@ -18,7 +18,6 @@ read them: who reaches them is up to the folders above the cache.
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import hashlib
 import json
@@ -44,7 +43,7 @@ from placet.oci.content import (
     ImageConfig,
     Manifest,
 )
-from placet.oci.files import PIECE, new_folder, sweep
+from placet.oci.files import PIECE, in_thread, new_folder, sweep
 from placet.oci.registry import Registry
 from placet.oci.together import together
 
@@ -96,7 +95,7 @@ async def unpack_layers(
     diff_ids = config.diff_ids[skip:]
     key = hashlib.sha256("\n".join(diff_ids).encode()).hexdigest()
     tree = cache / "trees" / key
-    if await asyncio.to_thread(tree.is_dir):
+    if await in_thread(tree.is_dir):
         return tree
     wanted = dict(zip(diff_ids, manifest.layers[skip:], strict=True))
     await _in_thread(cache, lambda: _prepare(cache))
@@ -117,7 +116,7 @@ async def _unpack(
     limits: UnpackLimits,
 ) -> None:
     unpacked = _layer_folder(cache, diff_id)
-    if await asyncio.to_thread(unpacked.is_dir):
+    if await in_thread(unpacked.is_dir):
         return
     if layer.media_type not in (OCI_LAYER, OCI_LAYER_GZIP, DOCKER_LAYER_GZIP):
         raise Refused(f"layer {layer.digest} is {layer.media_type}, which this host cannot unpack")
@@ -133,7 +132,7 @@ async def _unpack(
 
 async def _in_thread(cache: Path, work: _Work) -> None:
     try:
-        await asyncio.to_thread(work)
+        await in_thread(work)
     except PlacetError:
         raise
     except OSError as error:

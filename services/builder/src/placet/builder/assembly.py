@@ -8,7 +8,6 @@ image is needed at all. That is the domain's question, which it asks with `reuse
 
 from __future__ import annotations
 
-import asyncio
 import platform as host
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Set
@@ -30,7 +29,7 @@ from placet.builder.settings import DEFAULT_LIMITS, Limits
 from placet.errors import Refused, TooLarge
 from placet.oci import Platform, Registry, sha256_digest
 from placet.oci.content import encode_json
-from placet.oci.files import digest_of_file
+from placet.oci.files import digest_of_file, in_thread
 from placet.oci.together import together
 from placet.projects import Card, Column, needs
 from placet.projects.manifest import DataSet
@@ -153,8 +152,8 @@ async def assemble(
     cache = LayerCache(cache_dir)
     with works_on_disk(cache_dir), cache.workspace() as workspace:
         base_layers = BaseLayers() if base is None else await read_base(base, runs_on)
-        model, code = await asyncio.to_thread(lambda: _project_files(project_folder, plan))
-        serving = await asyncio.to_thread(serving_code)
+        model, code = await in_thread(lambda: _project_files(project_folder, plan))
+        serving = await in_thread(serving_code)
         locked = await _locked(project_folder, plan, serving, target, packages, workspace, log)
         async with PackageLayers(
             packages=packages, compiler=compiler, cache=cache, target=target, workspace=workspace, log=log
@@ -168,7 +167,7 @@ async def assemble(
                 "app/requirements.lock": locked.text.encode(),
             }
             most = sum(each.most for each in facts.values())
-            most += await asyncio.to_thread(
+            most += await in_thread(
                 lambda: sum(at_most(sizes_of(files), target) for files in (serving.files, model, code))
             )
             push = Push(registry, repository, cache=cache, base=base, base_layers=base_layers)
@@ -193,7 +192,7 @@ async def assemble(
             image=manifest.digest,
             builder_version=plan.builder_version,
             base=None if base is None else (base.repository, base.digest),
-            model=await asyncio.to_thread(lambda: _model_facts(plan, model)),
+            model=await in_thread(lambda: _model_facts(plan, model)),
             lock=locked,
             packages=facts,
             own=serving.versions,
@@ -294,7 +293,7 @@ def check_size(what: str, size: int, limit: int) -> None:
 async def _written(
     files: Files, into: Path, title: str, made: Callable[[Layer], Awaitable[None]]
 ) -> list[Layer]:
-    layer = await asyncio.to_thread(lambda: write_layer(files, into, title=title))
+    layer = await in_thread(lambda: write_layer(files, into, title=title))
     await made(layer)
     return [layer]
 

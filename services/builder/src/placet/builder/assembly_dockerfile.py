@@ -8,7 +8,6 @@ said of it, which is less than of one that was put together here: its steps inst
 
 from __future__ import annotations
 
-import asyncio
 import gzip
 import json
 import re
@@ -31,7 +30,7 @@ from placet.builder.settings import Limits
 from placet.errors import Refused, TooLarge, Unavailable
 from placet.oci import ImageConfig, Registry
 from placet.oci.content import encode_json
-from placet.oci.files import digest_of_file
+from placet.oci.files import digest_of_file, in_thread
 from placet.projects import Card, Dockerfile, read_dockerfile
 from placet.projects.manifest import DataSet
 
@@ -89,13 +88,13 @@ async def assemble_from_engine(
     limits: Limits,
 ) -> BuiltImage:
     """Build and push the image of a project that has a Dockerfile. Errors as of `assemble`."""
-    dockerfile = await asyncio.to_thread(_read, folder, plan.dockerfile)
+    dockerfile = await in_thread(_read, folder, plan.dockerfile)
     archive = workspace / "image.tar"
     made = await engine.build(folder, plan.dockerfile, archive, log)
     log(f"{made.engine} built {made.id}: {made.size / 1e6:.1f} MB")
     with works_on_disk(workspace):
-        saved = await asyncio.to_thread(_taken_over, archive, workspace, made)
-        await asyncio.to_thread(archive.unlink)
+        saved = await in_thread(_taken_over, archive, workspace, made)
+        await in_thread(archive.unlink)
     check_size("layers", sum(layer.descriptor.size for layer in saved.layers), limits.image_bytes)
     config, platform = _configuration(saved.config, _labels(plan, dockerfile))
     push = Push(registry, repository, cache=cache)
@@ -106,7 +105,7 @@ async def assemble_from_engine(
         image=manifest.digest,
         builder_version=plan.builder_version,
         base=_base(dockerfile),
-        model=await asyncio.to_thread(_model, folder, plan),
+        model=await in_thread(_model, folder, plan),
         packages=saved.packages,
     )
     bom = bill_of_what_was_found(contents)

@@ -15,6 +15,7 @@ from placet.builder.layers_cache import LayerCache
 from placet.errors import Refused
 from placet.oci import ArtifactFile, Descriptor, ImageConfig, Manifest, Platform, Registry, push_artifact
 from placet.oci.content import NOTHING, OCI_CONFIG
+from placet.oci.files import in_thread
 from placet.oci.together import together
 
 _AT_ONCE = 4
@@ -187,7 +188,7 @@ async def _send(registry: Registry, repository: str, layer: Layer, cache: LayerC
     if is_elsewhere and await registry.mount_blob(repository, digest, source=str(elsewhere)):
         return 0
     await registry.put_blob(repository, layer.blob, digest=digest)
-    await asyncio.to_thread(cache.remember, key, repository)
+    await in_thread(cache.remember, key, repository)
     return layer.descriptor.size
 
 

@@ -9,7 +9,6 @@ is gone, is no entry, and the layer is made again. Nothing is ever taken out: re
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 import os
@@ -20,7 +19,7 @@ from pathlib import Path
 from placet.builder.layers import Layer
 from placet.errors import Unavailable
 from placet.oci.content import OCI_LAYER_GZIP, Descriptor, encode_json, is_digest
-from placet.oci.files import new_folder, sweep, written_aside
+from placet.oci.files import in_thread, new_folder, sweep, written_aside
 
 
 class LayerCache:
@@ -40,11 +39,11 @@ class LayerCache:
 
     async def layer(self, key: str, make: Callable[[], Awaitable[Layer]]) -> tuple[Layer, bool]:
         """The layer that `key` stands for, and whether it was there already."""
-        found = await asyncio.to_thread(self._find, key)
+        found = await in_thread(self._find, key)
         if found is not None:
             return found, True
         made = await make()
-        return await asyncio.to_thread(self._keep, key, made), False
+        return await in_thread(self._keep, key, made), False
 
     def fact(self, key: str) -> object:
         """What was remembered under `key`, or None."""

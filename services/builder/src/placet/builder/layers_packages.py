@@ -43,7 +43,7 @@ from placet.builder.layers_cache import LayerCache
 from placet.builder.locking import Locked
 from placet.builder.ports import Compiler, Log, Packages, SourceFile, Span, Target, bytecode_at_most
 from placet.errors import Refused
-from placet.oci.files import digest_of_file
+from placet.oci.files import digest_of_file, in_thread
 from placet.oci.together import together
 
 _HEAVY = 512 * 1024
@@ -162,15 +162,15 @@ class PackageLayers:
 
     async def _facts(self, package: Locked, root: str) -> PackageFacts:
         key = self._key("facts", [package])
-        known = _facts(await asyncio.to_thread(self._cache.fact, key))
+        known = _facts(await in_thread(self._cache.fact, key))
         if known is not None:
             return known
         files = await self._installed.files(package)
-        facts = await asyncio.to_thread(lambda: package_facts(package.name, files, self._target))
+        facts = await in_thread(lambda: package_facts(package.name, files, self._target))
         if facts.weight > _HEAVY:
-            kept = await asyncio.to_thread(package_files, files)
+            kept = await in_thread(package_files, files)
             self._early[package.name] = asyncio.create_task(self._compiled(kept, root, package.name))
-        await asyncio.to_thread(self._cache.remember, key, asdict(facts))
+        await in_thread(self._cache.remember, key, asdict(facts))
         return facts
 
     async def check_overlays(self, locked: Sequence[Locked]) -> None:
@@ -180,10 +180,10 @@ class PackageLayers:
         and the like that packages leave at the top, one is kept, and that is logged.
         """
         key = self._key("overlays", locked)
-        found = _overlays(await asyncio.to_thread(self._cache.fact, key))
+        found = _overlays(await in_thread(self._cache.fact, key))
         if found is None:
             found = await self._overlays(locked)
-            await asyncio.to_thread(self._cache.remember, key, [asdict(overlay) for overlay in found])
+            await in_thread(self._cache.remember, key, [asdict(overlay) for overlay in found])
         for overlay in found:
             if overlay.is_code or overlay.is_folder:
                 how = "one of them as a folder" if overlay.is_folder else "with other bytes"
@@ -218,17 +218,17 @@ class PackageLayers:
                 if len({digest_of_file(installed[package][path]) for package in packages}) > 1
             ]
 
-        return both + await asyncio.to_thread(compare)
+        return both + await in_thread(compare)
 
     async def _paths(self, package: Locked) -> list[str]:
         """What it puts into an image, without its own dist-info."""
         key = self._key("paths", [package])
-        known = await asyncio.to_thread(self._cache.fact, key)
+        known = await in_thread(self._cache.fact, key)
         if isinstance(known, list):
             return [str(path) for path in known]
         files = await self._installed.files(package)
         paths = sorted(path for path in files if _is_kept(PurePosixPath(path)) and ".dist-info/" not in path)
-        await asyncio.to_thread(self._cache.remember, key, paths)
+        await in_thread(self._cache.remember, key, paths)
         return paths
 
     async def _layer(
@@ -247,14 +247,14 @@ class PackageLayers:
             files: dict[str, Content] = dict(extra or {})
             installed = await together(*(self._installed.files(package) for package in locked))
             for found in installed:
-                for path, content in (await asyncio.to_thread(package_files, found)).items():
+                for path, content in (await in_thread(package_files, found)).items():
                     files.setdefault(path, content)
             name = hashlib.sha256(key.encode()).hexdigest()
             early = self._early.get(locked[0].name) if len(locked) == 1 else None
             files |= await (early or self._compiled(files, root, name))
             placed = {f"{root}{path}": content for path, content in files.items()}
             blob = self._workspace / f"{name}.layer"
-            return await asyncio.to_thread(lambda: write_layer(placed, blob, title=names))
+            return await in_thread(lambda: write_layer(placed, blob, title=names))
 
         layer, was_there = await self._cache.layer(key, make)
         size = layer.descriptor.size / 1e6
@@ -265,7 +265,7 @@ class PackageLayers:
         if not self._compiler.fits(self._target):
             return {}
         folder = self._workspace / f"bytecode-{name}"
-        await asyncio.to_thread(folder.mkdir)
+        await in_thread(folder.mkdir)
         sources = [
             SourceFile(source=content, name=f"/{root}{path}")
             for path, content in sorted(files.items())
@@ -342,7 +342,7 @@ class _Installed:
                 folder = self._workspace / f"package-{package.name}"
                 async with self._at_once:
                     await self._packages.install(str(package), self._target, folder, self._workspace)
-                self._files[package.name] = await asyncio.to_thread(files_below, folder)
+                self._files[package.name] = await in_thread(files_below, folder)
         return self._files[package.name]
 
 

@@ -239,6 +239,8 @@ class Commands:
         if known is not None:
             return known
         other = await self._queries.name_that_looks_like(alike(name))
+        if other == name:
+            return await self._person(name)  # somebody else gave it an id between the two questions
         if other is not None:
             raise Conflict(
                 f"{name!r} would be another person than {other!r}, who is known here",

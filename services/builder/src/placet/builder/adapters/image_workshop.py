@@ -10,8 +10,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TextIO
 
-from anyio import to_thread
-
 from placet.builder.assembly import (
     NO_BASE,
     BuiltImage,
@@ -31,6 +29,7 @@ from placet.errors import PlacetError, Refused
 from placet.events import Clock
 from placet.events.contracts.builder import ImageBuilt
 from placet.oci import Registry, open_registry
+from placet.oci.files import in_thread
 from placet.projects import (
     MANIFEST_NAME,
     MLFLOW,
@@ -110,9 +109,9 @@ class ImageWorkshop:
 
     async def build(self, project: str, release: int, source: str) -> ImageBuilt:
         with works_on_disk(self._data):
-            await to_thread.run_sync(self._forget_old_logs)
+            await in_thread(self._forget_old_logs)
             file = self.log_of(project, release)
-            with await to_thread.run_sync(_opened, file) as log:
+            with await in_thread(_opened, file) as log:
                 image = await self._logged(project, source, lambda line: _write(log, line))
         return ImageBuilt(
             project=project,
@@ -152,13 +151,13 @@ class ImageWorkshop:
     async def _build(self, project: str, source: str, say: Callable[[str], None]) -> BuiltImage:
         with LayerCache(self._layers).workspace() as workspace:
             folder = await self._fetch(source, workspace)
-            manifest = parse_manifest(await to_thread.run_sync((folder / MANIFEST_NAME).read_bytes))
-            card = await to_thread.run_sync(_card, folder, manifest)
+            manifest = parse_manifest(await in_thread((folder / MANIFEST_NAME).read_bytes))
+            card = await in_thread(_card, folder, manifest)
             if manifest.build.dockerfile is not None:
                 return await self._tailored(project, source, folder, workspace, manifest, card, say)
             return await assemble(
                 folder,
-                await to_thread.run_sync(self._plan, project, source, folder, manifest, card),
+                await in_thread(self._plan, project, source, folder, manifest, card),
                 registry=self._registry,
                 repository=f"models/{project}",
                 base=_base(self._base, self._registry),
@@ -221,7 +220,7 @@ class ImageWorkshop:
     async def _fetch(self, source: str, workspace: Path) -> Path:
         archive, folder = workspace / "source.tar", workspace / "project"
         await self._registry.save_blob(SOURCES, source, archive)
-        await to_thread.run_sync(unpack, archive, folder)
+        await in_thread(unpack, archive, folder)
         return folder
 
     def _plan(

@@ -16,6 +16,7 @@ from placet.builder.adapters.processes import Bounds, clean_environment, run
 from placet.builder.ports import SourceFile, Span, Target, bytecode_at_most
 from placet.builder.settings import DEFAULT_LIMITS, Limits
 from placet.errors import Refused
+from placet.oci.files import in_thread
 from placet.oci.together import together
 
 _PROGRAM = Path(__file__).with_name("compile_files.py")
@@ -48,7 +49,7 @@ class PythonCompiler:
         if not files:
             return {}
         async with self._at_once:
-            listed = await asyncio.to_thread(_listed, files)
+            listed = await in_thread(_listed, files)
             ended = await run(
                 [sys.executable, "-I", "-S", "-X", "utf8", str(_PROGRAM), str(into)],
                 environment=clean_environment(),
