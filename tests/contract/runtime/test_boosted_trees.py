@@ -119,6 +119,28 @@ def test_a_row_with_several_labels_gets_each_of_them(tmp_path: Path) -> None:
     assert given["predict"].tolist() == (expected(booster) > 0.5).astype(int).tolist()
 
 
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"booster": "dart", "rate_drop": 0.5},
+        {"multi_strategy": "multi_output_tree", "tree_method": "hist"},
+        {"num_parallel_tree": 4, "subsample": 0.5},
+    ],
+    ids=["dart", "trees of several outputs", "forests"],
+)
+def test_rows_however_they_lie_in_memory_give_what_the_library_gives_and_keep_it(
+    tmp_path: Path, parameters: dict[str, Any]
+) -> None:
+    booster = trained(X[:, :2], objective="reg:squarederror", **parameters)
+    model = served(tmp_path, booster)
+    lying = np.asfortranarray(ASKED, dtype=np.float32)
+
+    first = model.predict({"input-0": lying}, ["predict"])["predict"]
+    model.predict({"input-0": np.zeros((9, 3), dtype=np.float32)}, ["predict"])
+
+    np.testing.assert_allclose(first, expected(booster), rtol=1e-6)
+
+
 def test_a_linear_model_is_one_too(tmp_path: Path) -> None:
     booster = trained(X[:, 2], booster="gblinear", objective="reg:squarederror", max_depth=None, names=NAMES)
     model = served(tmp_path, booster)

@@ -31,6 +31,14 @@ class Meaning(Enum):
     """Of each class."""
 
 
+_OUTPUTS = {
+    Meaning.VALUE: (PREDICT,),
+    Meaning.CLASS: (PREDICT,),
+    Meaning.PROBABILITY: (PREDICT, PROBABILITIES),
+    Meaning.PROBABILITIES: (PREDICT, PROBABILITIES),
+}
+
+
 class BoostedTrees:
     """`scores` is the library's own prediction for rows of float numbers of the datatype, NaN where one is missing."""
 
@@ -63,23 +71,26 @@ class BoostedTrees:
         )
 
     def predict(self, inputs: Tensors, outputs: Collection[str]) -> Tensors:
-        answer = self._answer(self._scores(inputs[MATRIX]))
-        return {name: answer[name] for name in outputs}
+        scores = self._scores(inputs[MATRIX])
+        return {name: self._answer(name, scores) for name in outputs}
 
-    def _answer(self, scores: Array) -> Tensors:
+    def _answer(self, output: str, scores: Array) -> Array:
+        if output == PROBABILITIES:
+            is_of_two = self._meaning is Meaning.PROBABILITY and scores.ndim == 1
+            return np.stack([1 - scores, scores], axis=1) if is_of_two else scores
         match self._meaning:
             case Meaning.VALUE:
-                return {PREDICT: scores}
+                return scores
             case Meaning.CLASS:
-                return {PREDICT: scores.astype(np.int64)}
+                return scores.astype(np.int64)
             case Meaning.PROBABILITY:
-                both = scores if scores.ndim > 1 else np.stack([1 - scores, scores], axis=1)
-                return {PREDICT: (scores > 0.5).astype(np.int64), PROBABILITIES: both}
+                return (scores > 0.5).astype(np.int64)
             case Meaning.PROBABILITIES:
-                return {PREDICT: scores.argmax(axis=1), PROBABILITIES: scores}
+                likeliest: Array = scores.argmax(axis=1)
+                return likeliest
 
-    def _outputs(self, example: Array) -> tuple[Tensor, ...]:
+    def _outputs(self, scores: Array) -> tuple[Tensor, ...]:
         return tuple(
             Tensor(name=name, datatype=datatype_of(array.dtype), shape=(ANY, *array.shape[1:]))
-            for name, array in self._answer(example).items()
+            for name, array in ((name, self._answer(name, scores)) for name in _OUTPUTS[self._meaning])
         )
