@@ -132,6 +132,152 @@ def test_a_rule_without_a_true_case_still_says_what_is_not_so(engine: Engine) ->
     assert engine.evaluate_sync([rules], "submit", {})[0].why == "T: this is not so"
 
 
+def ruled(engine: Engine, body: str, **facts: Any) -> Verdict:
+    """The verdict of one rule, whose conditions and words are given."""
+    text = f"  - {{id: r, title: T, citations: [], stage: submit, onFail: deny, fix: do, {body}}}\n"
+    (found,) = engine.evaluate_sync([policy(text)], "submit", facts)
+    return found
+
+
+CLAUSES = """all: [
+    {require: size(data.names) > 1, say: "only {{ data.names }}"},
+    {require: data.ready, say: it is not ready}]"""
+
+
+@pytest.mark.parametrize(
+    ("data", "result", "why"),
+    [
+        ({"names": [1, 2], "ready": True}, "pass", None),
+        ({"names": [1], "ready": True}, "fail", "only 1"),
+        ({"names": [1], "ready": False}, "fail", "only 1; it is not ready"),
+        ({"ready": False}, "fail", "it is not ready"),
+        (
+            {"ready": True},
+            "indeterminate",
+            "T: this could not be decided, because the fact 'names' is missing",
+        ),
+        (
+            {"names": [1, 2]},
+            "indeterminate",
+            "T: this could not be decided, because the fact 'ready' is missing",
+        ),
+    ],
+)
+def test_of_several_conditions_each_that_is_broken_is_said(
+    engine: Engine, data: dict[str, Any], result: str, why: str | None
+) -> None:
+    found = ruled(engine, CLAUSES, data=data)
+    assert (found.result, found.why) == (result, why)
+
+
+EACH = """each: data.slices, as: slice, require: slice.recall >= params.limit,
+    say: "{{ slice.name }} has {{ slice.recall }}, less than {{ params.limit }}\""""
+
+
+def slices(*recalls: float | None) -> dict[str, Any]:
+    names = "abcdefghijklmnopqrstuvwxyz"
+    return {
+        "slices": [
+            {"name": name} | ({} if recall is None else {"recall": recall})
+            for name, recall in zip(names, recalls, strict=False)
+        ]
+    }
+
+
+@pytest.mark.parametrize(
+    ("data", "result", "why"),
+    [
+        (slices(3, 4), "pass", None),
+        (slices(), "pass", None),
+        (slices(3, 2, 1), "fail", "b has 2, less than 3; c has 1, less than 3"),
+        (slices(3, None, 1), "fail", "c has 1, less than 3"),
+        (
+            slices(3, None),
+            "indeterminate",
+            "T: this could not be decided, because the fact 'recall' is missing",
+        ),
+        ({}, "indeterminate", "T: this could not be decided, because the fact 'slices' is missing"),
+        (
+            {"slices": {"a": 1}},
+            "indeterminate",
+            "T: this could not be decided, because data.slices is no list",
+        ),
+        (
+            {"slices": [{"recall": 3}] * 1001},
+            "indeterminate",
+            "T: this could not be decided, because data.slices has more than 1000 entries",
+        ),
+    ],
+    ids=range(8),
+)
+def test_each_of_a_list_has_to_keep_a_rule(
+    engine: Engine, data: dict[str, Any], result: str, why: str | None
+) -> None:
+    found = ruled(engine, EACH, data=data)
+    assert (found.result, found.why) == (result, why)
+
+
+def test_of_many_that_break_a_rule_some_are_said_and_the_rest_is_counted(engine: Engine) -> None:
+    why = ruled(engine, EACH, data=slices(*range(-26, 0))).why
+    assert why is not None
+    assert why.endswith("; t has -7, less than 3; and 6 more")
+
+
+def test_each_may_have_several_conditions_and_cases(engine: Engine) -> None:
+    clauses = """each: data.slices, as: slice, all: [
+        {require: slice.recall > 1, say: "{{ slice.name }}: recall"}, {require: slice.name != 'b', say: no b}]"""
+    assert ruled(engine, clauses, data=slices(1, 2)).why == "a: recall; no b"
+    cases = """each: data.slices, as: slice, require: slice.recall > 1, say: [
+        {when: slice.recall == 1, words: "{{ slice.name }} is just one"}, {when: slice.recall < 0, words: below}]"""
+    assert ruled(engine, cases, data=slices(1, 2, -1)).why == "a is just one; below"
+
+
+COUNTED = """each: data.slices, as: slice, atLeast: params.limit, require: slice.recall == 1,
+    say: "{{ met }} of {{ params.limit }}\""""
+
+
+@pytest.mark.parametrize(
+    ("data", "result", "why"),
+    [
+        (slices(1, 1, 1), "pass", None),
+        (slices(1, 0, 1, None, 1), "pass", None),
+        (slices(1, 1, 0), "fail", "2 of 3"),
+        (slices(1, None, 0), "fail", "1 of 3"),
+        (slices(), "fail", "0 of 3"),
+        (
+            slices(1, None, 1),
+            "indeterminate",
+            "T: this could not be decided, because the fact 'recall' is missing",
+        ),
+    ],
+)
+def test_so_many_of_a_list_have_to_keep_a_rule(
+    engine: Engine, data: dict[str, Any], result: str, why: str | None
+) -> None:
+    found = ruled(engine, COUNTED, data=data)
+    assert (found.result, found.why) == (result, why)
+
+
+@pytest.mark.parametrize("at_least", ["params.nothing", "params.word", "params.none"])
+def test_a_count_that_is_no_number_decides_nothing(engine: Engine, at_least: str) -> None:
+    asked = msgspec.structs.replace(
+        policy(rule("true")).rules[0], each="data.slices", as_="slice", at_least=at_least
+    )
+    rules = msgspec.structs.replace(policy(rule("true")), rules=(asked,), params={"word": "3", "none": 0})
+    (found,) = engine.evaluate_sync([rules], "submit", {"data": slices(1, 1, 1)})
+    assert found.result == "indeterminate"
+
+
+def test_the_names_of_one_rule_mean_nothing_to_the_next(engine: Engine) -> None:
+    body = "title: T, citations: [], stage: submit, onFail: deny, fix: do, say: no"
+    rules = policy(
+        f"  - {{id: a, {body}, each: data.slices, as: slice, require: slice.recall == 1}}\n",
+        rule("slice.recall == 1", id="b"),
+    )
+    found = engine.evaluate_sync([rules], "submit", {"data": slices(1)})
+    assert [verdict.result for verdict in found] == ["pass", "indeterminate"]
+
+
 def test_an_error_never_tells_a_value(engine: Engine) -> None:
     secret = "ada@example.org"
     found = verdict(engine, "governance[personal.owner] == 1", personal={"owner": secret}, governance={})

@@ -9,12 +9,13 @@ which policies are in force follows from the fact `now`.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import queue
-import re
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from types import TracebackType
@@ -23,10 +24,12 @@ from typing import Any, Self
 import msgspec
 
 from placet.errors import Refused
+from placet.rules.conditions import Answer, Condition, Decision, Saying, Undecided, conditions, decided
 from placet.rules.policy import OnFail, Policy, Result, Rule, Stage
 from placet.rules.sentences import filled_in
 
-Answer = dict[str, Any]
+MAX_SAID = 20
+"""Sentences of one rule about different things of a list."""
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,6 +72,38 @@ def excepted(verdicts: Sequence[Verdict], exceptions: Mapping[str, str]) -> tupl
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """A rule, or with none whether the policy applies, and what it asks: nothing, if that much is `undecided`."""
+
+    policy: Policy
+    rule: Rule | None
+    asked: list[list[Condition]]
+    undecided: str | None = None
+
+    def items(self) -> list[Answer]:
+        return [
+            _item(self.policy, condition.text, condition.bound) for group in self.asked for condition in group
+        ]
+
+    def decided(self, answers: Iterator[Answer]) -> Decision:
+        """Takes as many answers as it has items."""
+        if self.rule is None or self.undecided is not None:
+            return Decision("indeterminate", reason=self.undecided)
+        return decided(self.policy, self.rule, self.asked, answers)
+
+
+def _question(policy: Policy, rule: Rule, facts: Mapping[str, Any]) -> _Question:
+    try:
+        return _Question(policy, rule, conditions(rule, facts))
+    except Undecided as error:
+        return _Question(policy, rule, [], str(error))
+
+
+def _item(policy: Policy, expression: str, bound: Mapping[str, Any]) -> Answer:
+    return {"expression": expression, "params": policy.params, **({"bound": bound} if bound else {})}
+
+
 class Engine:
     """Evaluates policies. Thread-safe; close it, or use it as a context manager, to end its processes.
 
@@ -91,37 +126,31 @@ class Engine:
         self, policies: Sequence[Policy], stage: Stage, facts: Mapping[str, Any]
     ) -> tuple[Verdict, ...]:
         """The verdict of every rule of that stage, of the policies that are in force and apply, in their order."""
-        in_force = [policy for policy in policies if _is_in_force(policy, facts)]
-        asked: list[tuple[Policy, Rule | None, str]] = []
-        for policy in in_force:
-            if policy.applies_to is not None:
-                asked.append((policy, None, policy.applies_to))
-            asked += [(policy, rule, rule.require) for rule in policy.rules if rule.stage == stage]
-        answers = self._ask(
-            {"facts": facts},
-            "items",
-            [{"expression": text, "params": policy.params} for policy, _, text in asked],
-        )
+        questions: list[_Question] = []
+        for policy in policies:
+            if _is_in_force(policy, facts):
+                if policy.applies_to is not None:
+                    questions.append(_Question(policy, None, [[Condition(policy.applies_to, {})]]))
+                questions += [_question(policy, rule, facts) for rule in policy.rules if rule.stage == stage]
+        answers = self._answers(questions, facts)
         verdicts: list[Verdict] = []
         does_not_apply: set[str] = set()
-        for (policy, rule, text), answer in zip(asked, answers, strict=True):
-            if rule is None:
+        for question in questions:
+            if question.rule is None:
                 # Only a clear no: a policy whose condition cannot be decided applies.
-                if answer.get("value") is False:
-                    does_not_apply.add(policy.digest)
-            elif policy.digest not in does_not_apply:
-                verdicts.append(self._verdict(policy, rule, text, answer, facts))
+                if next(answers).get("value") is False:
+                    does_not_apply.add(question.policy.digest)
+                continue
+            decision = question.decided(answers)
+            if question.policy.digest not in does_not_apply:
+                verdicts.append(self._verdict(question.policy, question.rule, decision, facts))
         return tuple(verdicts)
 
-    def sentences(self, policy: Policy, rule: Rule, facts: Mapping[str, Any]) -> tuple[str, ...]:
+    def sayings(self, policy: Policy, rule: Rule, facts: Mapping[str, Any]) -> tuple[Saying, ...]:
         """What the rule says of these facts if it fails, not yet filled in."""
-        if isinstance(rule.say, str):
-            return (rule.say,)
-        cases = [{"expression": case.when, "params": policy.params} for case in rule.say]
-        answers = self._ask({"facts": facts}, "items", cases)
-        return tuple(
-            case.words for case, answer in zip(rule.say, answers, strict=True) if answer.get("value") is True
-        )
+        question = _question(policy, rule, facts)
+        decision = question.decided(self._answers([question], facts))
+        return self._sayings(policy, rule, decision.broken, facts) if decision.result == "fail" else ()
 
     def references(self, expressions: Sequence[str]) -> list[Answer]:
         """For each expression its variables and functions, or the error, as the compiler says them."""
@@ -142,33 +171,52 @@ class Engine:
     ) -> None:
         self.close()
 
-    def _verdict(
-        self, policy: Policy, rule: Rule, text: str, answer: Answer, facts: Mapping[str, Any]
-    ) -> Verdict:
-        result: Result
+    def _answers(self, questions: Sequence[_Question], facts: Mapping[str, Any]) -> Iterator[Answer]:
+        items = [item for question in questions for item in question.items()]
+        return iter(self._ask({"facts": facts}, "items", items))
+
+    def _verdict(self, policy: Policy, rule: Rule, decision: Decision, facts: Mapping[str, Any]) -> Verdict:
         why: str | None
-        shown = {**facts, "params": policy.params}
-        match answer.get("value"):
-            case True:
-                result, why = "pass", None
-            case False:
-                said = [filled_in(each, shown) for each in self.sentences(policy, rule, facts)]
-                result, why = "fail", "; ".join(said) or f"{rule.title}: this is not so"
-            case _:
+        match decision.result:
+            case "pass":
+                why = None
+            case "fail":
+                said = self._sayings(policy, rule, decision.broken, facts)
+                why = _listed([filled_in(*each) for each in said]) or f"{rule.title}: this is not so"
+            case "indeterminate":
                 # What the rule would say may need the very fact that is missing.
-                reason = _reason(answer, text)
-                result, why = "indeterminate", f"{rule.title}: this could not be decided, because {reason}"
+                why = f"{rule.title}: this could not be decided, because {decision.reason}"
         return Verdict(
             rule=rule.id,
             policy=policy.id,
             title=rule.title,
             stage=rule.stage,
-            result=result,
+            result=decision.result,
             on_fail=rule.on_fail,
             why=why,
-            fix=None if result == "pass" else filled_in(rule.fix, shown),
+            fix=None if why is None else filled_in(rule.fix, {**facts, "params": policy.params}),
             exceptable=rule.exceptable,
         )
+
+    def _sayings(
+        self, policy: Policy, rule: Rule, broken: Sequence[Condition], facts: Mapping[str, Any]
+    ) -> tuple[Saying, ...]:
+        shown = [{**facts, "params": policy.params, **condition.bound} for condition in broken]
+        match rule.say:
+            case None:
+                words = [condition.words or "" for condition in broken]
+                return tuple(Saying(*each) for each in zip(words, shown, strict=True))
+            case str(say):
+                return tuple(Saying(say, each) for each in shown)
+            case cases:
+                pairs = list(itertools.product(zip(broken, shown, strict=True), cases))
+                items = [_item(policy, case.when, condition.bound) for (condition, _), case in pairs]
+                answers = self._ask({"facts": facts}, "items", items)
+                return tuple(
+                    Saying(case.words, filling)
+                    for ((_, filling), case), answer in zip(pairs, answers, strict=True)
+                    if answer.get("value") is True
+                )
 
     def _ask(self, request: Answer, key: str, items: list[Any]) -> list[Answer]:
         """An answer for each item. One that ends its worker is answered by how it ended, and the rest goes on."""
@@ -240,25 +288,7 @@ def _is_in_force(policy: Policy, facts: Mapping[str, Any]) -> bool:
     return policy.is_in_force(date.fromisoformat(now[:10]))
 
 
-_REASONS = {
-    "index": "a list is shorter than the rule expects",
-    "zero": "the rule divides by zero",
-    "overflow": "a number is too large",
-    "type": "a fact is of another kind than the rule expects",
-    "undefined": "the rule uses something that does not exist",
-    "not-boolean": "the rule is neither true nor false",
-    "time": "the rule took too long",
-    "ended": "the rule needed too much memory, or broke the evaluator",
-}
-
-
-def _reason(answer: Answer, expression: str) -> str:
-    # Errors of the evaluator can hold values, and values can be people: only names the rule itself uses are told.
-    if answer.get("error") == "missing":
-        name = str(answer.get("name", ""))
-        return f"the fact {name!r} is missing" if _uses(expression, name) else "a fact is missing"
-    return _REASONS.get(str(answer.get("error")), "the evaluator failed")
-
-
-def _uses(expression: str, name: str) -> bool:
-    return bool(re.search(rf"\b{re.escape(name)}\b", expression)) if name.isidentifier() else False
+def _listed(said: Sequence[str]) -> str:
+    different = list(dict.fromkeys(said))
+    rest = len(different) - MAX_SAID
+    return "; ".join(different[:MAX_SAID]) + (f"; and {rest} more" if rest > 0 else "")

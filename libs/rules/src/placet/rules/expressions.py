@@ -87,10 +87,15 @@ def text_problems(expression: str) -> Iterator[str]:
         yield f"the expression nests {comprehensions} comprehensions; the limit is {MAX_COMPREHENSIONS}"
 
 
-def reference_problems(expression: str, variables: Iterable[str], functions: Iterable[str]) -> Iterator[str]:
-    """What can be said against the names it uses; `variables` and `functions` come from the compiler."""
-    bound = set(_BOUND.findall(_STRING.sub('""', expression)))
-    for name in sorted(set(variables) - bound - FACTS.keys()):
+def reference_problems(
+    expression: str, variables: Iterable[str], functions: Iterable[str], *, bound: str | None = None
+) -> Iterator[str]:
+    """What can be said against the names it uses; `variables` and `functions` come from the compiler.
+
+    `bound` is a name that it may use besides the facts.
+    """
+    own = {bound, *_BOUND.findall(_STRING.sub('""', expression))}
+    for name in sorted(set(variables) - own - FACTS.keys()):
         yield f"nobody knows the fact {name!r}; the nearest known one is {nearest(name, FACTS)!r}"
     for name in sorted(functions):
         # Operators have names such as `_==_`, `@in` and `!_`.

@@ -11,15 +11,18 @@ import hashlib
 from collections.abc import Iterator
 from datetime import date
 from importlib import resources
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 
 from placet.projects.documents import DocumentRefused, Problem, read_document
-from placet.rules.expressions import text_problems
+from placet.rules.expressions import FACTS, PERSONAL, nearest, text_problems
 from placet.rules.sentences import sentence_problems
 
 MAX_POLICY_BYTES = 256 * 1024
+
+MET = "met"
+"""The name by which words show how many of `each` keep what is required."""
 
 Stage = Literal["submit", "certify", "operate"]
 Result = Literal["pass", "fail", "indeterminate"]
@@ -31,6 +34,17 @@ Id = Annotated[
         pattern=r"^[a-z][a-z0-9]*(?:[.-][a-z0-9]+)*$",
         max_length=100,
         extra={"means": "an id of lower-case words, digits, dots and hyphens, such as model.format-allowed"},
+    ),
+]
+Name = Annotated[
+    str, msgspec.Meta(pattern=r"^[a-z][A-Za-z0-9]*$", max_length=40, extra={"means": "a name such as slice"})
+]
+Path = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[a-z][A-Za-z0-9]*(?:\.[a-z][A-Za-z0-9]*)+$",
+        max_length=100,
+        extra={"means": "a path into the facts such as data.sets"},
     ),
 ]
 Sentence = Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
@@ -50,9 +64,12 @@ class Citation(_Part, frozen=True, kw_only=True):
 
 
 class RuleTest(_Part, frozen=True, kw_only=True):
-    """What a rule must answer: to the policy's `given` facts (or its own), changed by a merge patch (RFC 7396)."""
+    """What a rule must answer: to the policy's `given` facts (or its own), changed by a merge patch (RFC 7396).
 
-    expect: Result
+    It answers `inapplicable` where the policy does not apply to such facts.
+    """
+
+    expect: Result | Literal["inapplicable"]
     patch: dict[str, Any] = {}
     given: dict[str, Any] | None = None
     says: Sentence | None = None
@@ -65,12 +82,24 @@ class Case(_Part, frozen=True, kw_only=True):
     words: Sentence
 
 
+class Clause(_Part, frozen=True, kw_only=True):
+    """One of several conditions, with its own words for when it is not so."""
+
+    require: str
+    say: Sentence
+
+
 class Rule(_Part, frozen=True, kw_only=True):
     """`require` is CEL and must be true; `say` tells what is wrong when it is not, `fix` the next step.
 
     Of several cases those that are true are said, one after the other: no sentence has to be right both of a
-    file that is missing and of one that is wrong. `exceptable`: people may let a project pass that it forbids,
-    for a reason and a time; `fix` says how to ask for that.
+    file that is missing and of one that is wrong. `all` are several conditions in place of one; those that are not
+    so are said. `exceptable`: people may let a project pass that it forbids, for a reason and a time; `fix` says how
+    to ask for that.
+
+    `each` is the path of a list in the facts, `as` the name that the conditions and their words have for one of it:
+    every one must keep them, or with `atLeast` (a number, or the path of one in `params`) so many. Of an empty list
+    every one does.
     """
 
     id: Id
@@ -78,8 +107,12 @@ class Rule(_Part, frozen=True, kw_only=True):
     citations: tuple[Citation, ...]
     stage: Stage
     on_fail: OnFail
-    require: str
-    say: Sentence | tuple[Case, ...]
+    each: Path | None = None
+    as_: Name | None = msgspec.field(name="as", default=None)
+    at_least: Annotated[int, msgspec.Meta(ge=1)] | Path | None = None
+    require: str | None = None
+    all: tuple[Clause, ...] = ()
+    say: Sentence | tuple[Case, ...] | None = None
     fix: Sentence
     exceptable: bool = False
     tests: tuple[RuleTest, ...] = ()
@@ -145,14 +178,26 @@ def policy_schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | msgspec.json.schema(PolicyForm)
 
 
-def expressions(form: PolicyForm) -> Iterator[tuple[str, str]]:
-    """Every expression with the path at which it stands."""
+class Expression(NamedTuple):
+    """Where it stands, and which name besides the facts it may use."""
+
+    path: str
+    text: str
+    bound: str | None = None
+
+
+def expressions(form: PolicyForm) -> Iterator[Expression]:
     if form.applies_to is not None:
-        yield "appliesTo", form.applies_to
+        yield Expression("appliesTo", form.applies_to)
     for index, rule in enumerate(form.rules):
-        yield f"rules[{index}].require", rule.require
+        if rule.require is not None:
+            yield Expression(f"rules[{index}].require", rule.require, rule.as_)
+        for number, clause in enumerate(rule.all):
+            yield Expression(f"rules[{index}].all[{number}].require", clause.require, rule.as_)
         for number, case in enumerate(_cases(rule)):
-            yield f"rules[{index}].say[{number}].when", case.when
+            yield Expression(
+                f"rules[{index}].say[{number}].when", case.when, MET if rule.at_least else rule.as_
+            )
 
 
 def _problems(form: PolicyForm) -> Iterator[Problem]:
@@ -161,8 +206,8 @@ def _problems(form: PolicyForm) -> Iterator[Problem]:
     span = form.effective
     if span is not None and span.until is not None and span.until <= span.from_:
         yield Problem("effective", "until is not after from")
-    for path, expression in expressions(form):
-        yield from (Problem(path, said) for said in text_problems(expression))
+    for path, text, _ in expressions(form):
+        yield from (Problem(path, said) for said in text_problems(text))
     seen: set[str] = set()
     for index, rule in enumerate(form.rules):
         path = f"rules[{index}]"
@@ -171,17 +216,50 @@ def _problems(form: PolicyForm) -> Iterator[Problem]:
         seen.add(rule.id)
         if rule.on_fail == "suspend" and rule.stage != "operate":
             yield Problem(f"{path}.onFail", f"at stage {rule.stage} nothing runs yet", "use deny or warn")
-        for name, sentence in _sentences(rule):
-            yield from (Problem(f"{path}.{name}", said) for said in sentence_problems(sentence))
+        yield from (Problem(f"{path}.{name}", said, fix) for name, said, fix in _shape_problems(rule))
+        for name, sentence, bound in _sentences(rule):
+            yield from (Problem(f"{path}.{name}", said) for said in sentence_problems(sentence, bound))
 
 
-def _sentences(rule: Rule) -> Iterator[tuple[str, str]]:
+def _shape_problems(rule: Rule) -> Iterator[tuple[str, str, str | None]]:
+    """Which parts go together, as `Rule` says."""
+    if (rule.require is None) is not bool(rule.all):
+        yield "require", "a rule has either `require` or `all`", None
+    if rule.require is not None and rule.say is None:
+        yield "say", "nothing says what is wrong", "write `say`, with facts in double braces"
+    if rule.all and rule.say is not None:
+        yield "say", "each clause of `all` has its own words", "take it out"
+    if (rule.each is None) is not (rule.as_ is None):
+        yield "as", "`each` and `as` go together", "write `each: data.sets` and `as: set`"
+    if rule.as_ in FACTS or rule.as_ == MET:
+        yield "as", f"{rule.as_!r} is the name of something else", "choose another"
+    for name, path in (("each", rule.each), ("atLeast", rule.at_least)):
+        if isinstance(path, str) and path.split(".")[0] not in FACTS:
+            near = nearest(path.split(".")[0], FACTS)
+            yield name, f"nobody knows the fact {path!r}; the nearest known one is {near!r}", None
+    if isinstance(rule.at_least, str) and not rule.at_least.startswith("params."):
+        yield "atLeast", f"{rule.at_least!r} is none of the policy's params", None
+    if rule.at_least is not None and (rule.each is None or rule.all):
+        yield "atLeast", "it counts how many of `each` keep `require`", None
+
+
+def _sentences(rule: Rule) -> Iterator[tuple[str, str, str | None]]:
+    """Each with where it stands and which name besides the facts it may show."""
     if isinstance(rule.say, str):
-        yield "say", rule.say
+        yield "say", rule.say, _shown_one(rule)
     for number, case in enumerate(_cases(rule)):
-        yield f"say[{number}].words", case.words
-    yield "fix", rule.fix
+        yield f"say[{number}].words", case.words, _shown_one(rule)
+    for number, clause in enumerate(rule.all):
+        yield f"all[{number}].say", clause.say, _shown_one(rule)
+    yield "fix", rule.fix, None
+
+
+def _shown_one(rule: Rule) -> str | None:
+    """What is said of too few is said once, and of none in particular; people are not shown."""
+    if rule.at_least is not None:
+        return MET
+    return None if rule.each is not None and rule.each.split(".")[0] == PERSONAL else rule.as_
 
 
 def _cases(rule: Rule) -> tuple[Case, ...]:
-    return () if isinstance(rule.say, str) else rule.say
+    return rule.say if isinstance(rule.say, tuple) else ()

@@ -19,13 +19,13 @@ MAX_LISTED = 8
 _PLACEHOLDER = re.compile(r"\{\{\s*([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)\s*\}\}")
 
 
-def sentence_problems(template: str) -> Iterator[str]:
-    """Why a policy with this sentence cannot be loaded."""
+def sentence_problems(template: str, bound: str | None = None) -> Iterator[str]:
+    """Why a policy with this sentence cannot be loaded; `bound` is a name that it may show besides the facts."""
     for path in _PLACEHOLDER.findall(template):
         root = path.split(".")[0]
         if root == PERSONAL:
             yield f"{{{{ {path} }}}} would show a person, and verdicts are kept for ever"
-        elif root not in FACTS:
+        elif root not in FACTS and root != bound:
             yield f"nobody knows the fact {path!r}; the nearest known one is {nearest(root, FACTS)!r}"
     rest = _PLACEHOLDER.sub("", template)
     if "{{" in rest or "}}" in rest:

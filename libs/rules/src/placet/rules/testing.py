@@ -9,15 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from placet.projects.documents import DocumentRefused, Problem
+from placet.rules.conditions import Saying
 from placet.rules.engine import Engine, Verdict
 from placet.rules.expressions import reference_problems
 from placet.rules.policy import Policy, Result, Rule, RuleTest, expressions, read_policy
 from placet.rules.sentences import gaps
+
+Expected = Result | Literal["inapplicable"]
 
 
 class PolicyTestResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,8 +28,8 @@ class PolicyTestResult(msgspec.Struct, frozen=True, kw_only=True):
 
     rule: str
     number: int
-    expected: Result
-    result: Result
+    expected: Expected
+    result: Expected
     problem: str | None
 
 
@@ -53,13 +56,15 @@ def compile_problems(policy: Policy, engine: Engine) -> list[Problem]:
     """What the compiler, and the list of known facts, say against the policy's expressions."""
     found = list(expressions(policy))
     problems: list[Problem] = []
-    for (path, text), answer in zip(found, engine.references([text for _, text in found]), strict=True):
+    for (path, text, bound), answer in zip(
+        found, engine.references([each.text for each in found]), strict=True
+    ):
         if "error" in answer:
             problems.append(
                 Problem(path, f"this is not CEL: {answer.get('detail', 'it cannot be compiled')}")
             )
             continue
-        said = reference_problems(text, answer["variables"], answer["functions"])
+        said = reference_problems(text, answer["variables"], answer["functions"], bound=bound)
         problems += [Problem(path, problem) for problem in said]
     return problems
 
@@ -74,14 +79,17 @@ def _failed_tests(policy: Policy, engine: Engine) -> list[Problem]:
 
 def _run(policy: Policy, rule: Rule, number: int, test: RuleTest, engine: Engine) -> PolicyTestResult:
     facts = merge_patched(policy.given if test.given is None else test.given, test.patch)
-    alone = msgspec.structs.replace(policy, rules=(rule,), applies_to=None, effective=None)
-    (verdict,) = engine.evaluate_sync((alone,), rule.stage, facts)
+    alone = msgspec.structs.replace(policy, rules=(rule,), effective=None)
+    verdict = next(iter(engine.evaluate_sync((alone,), rule.stage, facts)), None)
+    problem = _difference(test, verdict)
+    if problem is None and verdict is not None:
+        problem = _unsaid(policy, rule, facts, verdict, engine)
     return PolicyTestResult(
         rule=rule.id,
         number=number,
         expected=test.expect,
-        result=verdict.result,
-        problem=_difference(test, verdict) or _unsaid(policy, rule, facts, verdict, engine),
+        result="inapplicable" if verdict is None else verdict.result,
+        problem=problem,
     )
 
 
@@ -91,17 +99,19 @@ def _unsaid(
     """Why people could not read what the rule says of a case that its own test shows."""
     if verdict.result != "fail":
         return None
-    sentences = engine.sentences(policy, rule, facts)
-    if not sentences:
+    said = engine.sayings(policy, rule, facts)
+    if not said:
         return "no case of `say` is true of these facts, so nothing says what is wrong"
     shown = {**facts, "params": policy.params}
-    missing = [path for sentence in (*sentences, rule.fix) for path in gaps(sentence, shown)]
+    missing = [path for each in (*said, Saying(rule.fix, shown)) for path in gaps(*each)]
     if missing:
         return f"the sentence shows {missing[0]!r}, which is empty here; say it in a case of its own"
     return None
 
 
-def _difference(test: RuleTest, verdict: Verdict) -> str | None:
+def _difference(test: RuleTest, verdict: Verdict | None) -> str | None:
+    if verdict is None:
+        return None if test.expect == "inapplicable" else f"expected {test.expect}, the policy does not apply"
     if verdict.result != test.expect:
         return f"expected {test.expect}, the rule said {verdict.result}" + (
             f": {verdict.why}" if verdict.why else ""

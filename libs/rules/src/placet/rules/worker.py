@@ -5,7 +5,8 @@ ends it: each expression gets a second of processor time (SIGPROF) and the proce
 another one and goes on with the next rule. This file imports nothing of placet, so that a new process is
 there in some 50 milliseconds.
 
-Requests: {"facts", "items": [{"expression", "params"}]} or {"compile": [expression]}. One answer a line per item.
+Requests: {"facts", "items": [{"expression", "params", "bound"?: {name: value}}]} or {"compile": [expression]}. One
+answer a line per item.
 """
 
 from __future__ import annotations
@@ -73,10 +74,13 @@ def answers(request: dict[str, Any], seconds: float) -> Any:
         yield references(expression)
     context = cel.Context(request.get("facts", {}))
     for item in request.get("items", ()):
-        # The context is shared and only `params` changes: converting the facts is what costs.
-        context.add_variable("params", item["params"])
+        # The context is shared and only these change: converting the facts is what costs.
+        for name, value in {**item.get("bound", {}), "params": item["params"]}.items():
+            context.add_variable(name, value)
         with_limit(seconds)
         yield evaluate(item["expression"], context)
+        for name in item.get("bound", ()):
+            context.add_variable(name, None)  # nobody else's name; a context forgets none
     signal.setitimer(signal.ITIMER_PROF, 0)
 
 
