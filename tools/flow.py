@@ -502,6 +502,7 @@ def pages(found: Sequence[Edge]) -> dict[Path, str]:
         REFERENCE / "events.md": reference.events_page(COMMAND, _hearers(found)),
         REFERENCE / "settings.md": reference.settings_page(COMMAND, SERVICES),
         REFERENCE / "cli.md": reference.cli_page(COMMAND),
+        REFERENCE / "policies.md": reference.policies_page(COMMAND),
         REFERENCE / "asyncapi.json": json.dumps(asyncapi.document(CATALOG), indent=2, ensure_ascii=False)
         + "\n",
     }

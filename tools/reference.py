@@ -20,6 +20,8 @@ from placet.events.bus import routing_key
 from placet.events.catalog import contract_of
 from placet.events.contracts import CATALOG, shapes
 from placet.events.settings import ProcessSettings, ServiceSettings, describe
+from placet.rules import load_shipped
+from placet.rules.handbook import handbook
 
 PROCESS_HELP = "python -m placet.builder --help-settings"
 
@@ -35,6 +37,24 @@ def anchor(heading: str) -> str:
 
 def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
+
+
+# Policies.
+
+
+def policies_page(command: str) -> str:
+    return "\n".join(
+        [
+            "# The policies that ship",
+            "",
+            generated_by(command, "[the policies](../../libs/rules/src/placet/rules/policies)"),
+            "",
+            "What every project is judged by. Words in double braces are facts of the project that is judged. A rule",
+            "that cannot be decided counts as broken. [How a policy is written](../how-to/write-a-policy.md).",
+            "",
+            handbook(load_shipped()),
+        ]
+    )
 
 
 # Events.

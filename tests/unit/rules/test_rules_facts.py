@@ -18,7 +18,15 @@ import pytest
 import yaml
 from placet.projects import FORMATS, Manifest, initial_manifest, parse_manifest, trial_manifest
 from placet.projects.manifest import Governance, Model, Replicas, Resources
-from placet.rules import Engine, excepted, fitting, gather_certify_facts, gather_submit_facts, load_shipped
+from placet.rules import (
+    Engine,
+    excepted,
+    fitting,
+    gather_certify_facts,
+    gather_submit_facts,
+    load_policy,
+    load_shipped,
+)
 from placet.runtime import reference
 
 from tests.support.torch_files import node, program, pt2, safetensors
@@ -461,6 +469,21 @@ def test_data_without_a_licence_is_named(folder: Path, engine: Engine) -> None:
     why = broken(folder, governance(folder, data=[{"name": "digits", "origin": "UCI"}]), engine)
     assert why["governance.data-declared"] == "it is not said under which licence digits can be used"
     assert "digits" in why["governance.personal-data-declared"]
+
+
+def test_a_rule_may_ask_of_each_data_set(folder: Path, engine: Engine) -> None:
+    """The policy of the how-to, of a project's own facts."""
+    page = (EXAMPLE.parents[1] / "docs/how-to/write-a-policy.md").read_text()
+    policy = load_policy(page.split("```yaml\n")[1].split("```")[0].encode(), engine=engine)
+    sets = [{"name": "digits", "licence": "CC0"}, {"name": "letters", "origin": "UCI", "personalData": False}]
+    facts = gather_submit_facts(folder, governance(folder, riskClass="high", data=sets), now=NOW)
+    assert facts["data"]["sets"] == [
+        {"name": "digits", "originNamed": False, "licence": "CC0"},
+        {"name": "letters", "originNamed": True, "licence": "", "personalData": False},
+    ]
+    licensed, enough = engine.evaluate_sync([policy], "submit", facts)
+    assert licensed.why == "nobody says under which licence letters may be used"
+    assert enough.is_passed
 
 
 @pytest.mark.parametrize("card", ["---\nlicense: [\n---\n", "no metadata", "\ufffd"])

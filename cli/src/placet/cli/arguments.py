@@ -129,6 +129,7 @@ def parser() -> Parser:
         ("audit", "the audit log, for compliance"),
         ("certificate", "certificates: what they say, whether they stand, and how to end one"),
         ("exception", "exceptions from rules: one person asks, another one grants"),
+        ("policy", "policies as files: what they say, and whether their own tests pass"),
         ("token", "who may use the platform"),
     ):
         parent = below[""].add_parser(
@@ -441,6 +442,19 @@ def _verification(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _policies(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "files", metavar="FILE", nargs="*", type=Path, help="default: those that ship with placet"
+    )
+
+
+def _policy_test(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("files", metavar="FILE", nargs="+", type=Path)
+    parser.add_argument(
+        "--strict", action="store_true", help="fail, too, where a change that no test notices is possible"
+    )
+
+
 def _garbage(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--collect", action="store_true", help="remove it, and not only list it")
     parser.add_argument(
@@ -676,6 +690,33 @@ VERBS: Sequence[Verb] = (
         example="placet certificate verify certificate.json --keys certificates.json",
         function="certificates:verify",
         arguments=_verification,
+    ),
+    Verb(
+        words="policy test",
+        group="govern",
+        does="read policies, and run the tests that stand in them",
+        more="Says every mistake of each file. Then changes each threshold and operator once, and tells which of the "
+        "changes no test notices. Asks nobody and needs no platform.",
+        example="placet policy test policies/*.yaml --strict",
+        function="policies:test",
+        arguments=_policy_test,
+    ),
+    Verb(
+        words="policy handbook",
+        group="govern",
+        does="what policies demand, whence and in which words, as Markdown",
+        more="Of these files, or of the policies that ship with placet.",
+        example="placet policy handbook > handbook.md",
+        function="policies:handbook",
+        arguments=_policies,
+    ),
+    Verb(
+        words="policy schema",
+        group="govern",
+        does="the JSON Schema of a policy, for editors",
+        more="In a policy's first line, `# yaml-language-server: $schema=policy.schema.json` makes editors use it.",
+        example="placet policy schema > policy.schema.json",
+        function="policies:schema",
     ),
     Verb(
         words="audit replay",

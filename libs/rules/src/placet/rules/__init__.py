@@ -12,7 +12,7 @@ from placet.rules.policy import (
     policy_schema,
     read_policy,
 )
-from placet.rules.testing import PolicyTestResult, load_policy, run_policy_tests
+from placet.rules.testing import PolicyTestResult, compile_problems, load_policy, run_policy_tests
 
 __all__ = [
     "Engine",
@@ -23,6 +23,7 @@ __all__ = [
     "Rule",
     "Stage",
     "Verdict",
+    "compile_problems",
     "excepted",
     "gather_certify_facts",
     "gather_submit_facts",

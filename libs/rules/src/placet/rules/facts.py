@@ -520,6 +520,11 @@ def _governance(manifest: Manifest) -> Facts:
 def _data(manifest: Manifest) -> Facts:
     sets = manifest.governance.data
     return {
+        "sets": [
+            {"name": data.name, "originNamed": bool(data.origin), "licence": data.licence or ""}
+            | ({} if data.personal_data is None else {"personalData": data.personal_data})
+            for data in sets
+        ],
         "names": [data.name for data in sets],
         "licences": sorted({data.licence for data in sets if data.licence}),
         "withoutOrigin": [data.name for data in sets if not data.origin],
