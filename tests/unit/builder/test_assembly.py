@@ -118,6 +118,14 @@ async def test_the_runtime_is_told_of_a_reference_where_there_is_one(workshop: W
         await workshop.build(project, replace(PLAN, reference="data/none.csv"))
 
 
+async def test_cases_of_people_that_a_model_was_tried_on_are_not_in_its_image(workshop: Workshop) -> None:
+    project = workshop.project({**PROJECT, "evaluation.csv": b"sex,y\nf,1\n"})
+    files = await workshop.files(await workshop.build(project, replace(PLAN, evaluation="evaluation.csv")))
+
+    assert "app/project/src/code.py" in files
+    assert "app/project/evaluation.csv" not in files
+
+
 async def test_bytecode_lies_beside_what_it_is_of_and_not_beside_tests(workshop: Workshop) -> None:
     files = await workshop.files(await workshop.build(workshop.project(PROJECT)))
 

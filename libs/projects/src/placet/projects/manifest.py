@@ -87,6 +87,15 @@ Person = Annotated[
     str,
     _text("A person's mail address", pattern=r"^[^@\s]+@[^@\s]+$", means="a mail address", longest=254),
 ]
+Cell = Annotated[
+    str,
+    _text(
+        "A column of a table, or a value in one",
+        pattern=r"^[^\x00-\x1f\x7f]+$",
+        means="a column or a value, without line breaks",
+        longest=100,
+    ),
+]
 Words = Annotated[str, _text("Words for people", longest=2000)]
 
 
@@ -170,6 +179,21 @@ class DataSet(_Part, frozen=True, kw_only=True):
     personal_data: bool | None = None
 
 
+class Evaluation(_Part, frozen=True, kw_only=True):
+    """What the model answered to cases whose truth is known: a CSV file with a row for each."""
+
+    predictions: RelativePath
+    target: Annotated[Cell, msgspec.Meta(description="The column with what is true")]
+    prediction: Annotated[Cell, msgspec.Meta(description="The column with what the model answered")]
+    favourable: Annotated[
+        Cell, msgspec.Meta(description="The answer that is good for who is concerned, as the file has it")
+    ] = "1"
+    sensitive: Annotated[
+        tuple[Cell, ...],
+        msgspec.Meta(max_length=10, description="The columns that say which group somebody belongs to"),
+    ] = ()
+
+
 class Monitor(_Part, frozen=True, kw_only=True):
     """What is watched in operation, and what happens when it is left."""
 
@@ -198,6 +222,7 @@ class Governance(_Part, frozen=True, kw_only=True):
     builders: tuple[Person, ...] = ()
     oversight: Oversight | None = None
     data: tuple[DataSet, ...] = ()
+    evaluation: Evaluation | None = None
     monitoring: tuple[Monitor, ...] = ()
     trial: Annotated[
         bool,

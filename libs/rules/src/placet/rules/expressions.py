@@ -29,6 +29,7 @@ FACTS = {
     "resources": "what a replica may use",
     "governance": "which declarations people made",
     "data": "the declared data",
+    "evaluation": "how well the model did, for all and for each group of people",
     "card": "the model card's metadata",
     "image": "the built image",
     "platform": "what this environment knows and allows",

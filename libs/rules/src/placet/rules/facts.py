@@ -58,6 +58,7 @@ from placet.projects.card import MAX_CARD_BYTES
 from placet.projects.manifest import Model
 from placet.projects.pickles import JOBLIB_SUFFIXES, PICKLE_SUFFIXES, Finding
 from placet.rules import imports
+from placet.rules.evaluation import NOTHING, evaluated
 from placet.rules.fitting import MAX_SAMPLE_BYTES, Inputs, reference_problems, sample_problems, written_down
 
 Facts = dict[str, Any]
@@ -101,6 +102,7 @@ def gather_submit_facts(
         "resources": _resources(manifest),
         "governance": _governance(manifest),
         "data": _data(manifest),
+        "evaluation": _evaluation(manifest, files),
         "monitoring": {"metrics": [monitor.metric for monitor in manifest.governance.monitoring]},
         "card": _card(manifest, files),
         "personal": _personal(manifest),
@@ -532,6 +534,11 @@ def _data(manifest: Manifest) -> Facts:
         "withoutPersonalData": [data.name for data in sets if data.personal_data is None],
         "personal": [data.name for data in sets if data.personal_data],
     }
+
+
+def _evaluation(manifest: Manifest, files: Mapping[str, Path]) -> Facts:
+    declared = manifest.governance.evaluation
+    return evaluated(declared, files.get(declared.predictions)) if declared is not None else dict(NOTHING)
 
 
 def _card(manifest: Manifest, files: dict[str, Path]) -> Facts:

@@ -56,6 +56,8 @@ def _shown(value: Any) -> str:
             return "nothing"
         case bool():
             return "yes" if value else "no"
+        case float():
+            return f"{value:.7g}"
         case list() | tuple():
             return _listed([_shown(item) for item in value])
         case Mapping():

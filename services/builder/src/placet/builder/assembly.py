@@ -49,7 +49,8 @@ class ImagePlan:
     placet.yaml says then, `columns` those of the frame that the model wants, and `left_out` the requirements that only
     MLflow itself has; or the whole folder, where MLflow loads it. `in_frames`: its file says that it takes no mere
     arrays. `is_pickle`: loading it unpickles; what nobody excepts is not cleared, so that a build of one is asked for
-    only where that was allowed. `card`, `purpose` and `data` are told beside the image and are not in it.
+    only where that was allowed. `evaluation` is a file of people's cases, which nothing that serves may have. `card`,
+    `purpose` and `data` are told beside the image and are not in it.
     """
 
     project: str
@@ -67,6 +68,7 @@ class ImagePlan:
     in_frames: bool = False
     is_pickle: bool = False
     left_out: frozenset[str] = frozenset()
+    evaluation: str | None = None
     card: Card | None = None
     purpose: str | None = None
     data: tuple[DataSet, ...] = ()
@@ -256,6 +258,8 @@ def _project_files(folder: Path, plan: ImagePlan) -> tuple[dict[str, Path], dict
         if named is not None:
             _inside(folder, named)
     found = files_below(folder)
+    if plan.evaluation is not None and not PurePosixPath(plan.evaluation).is_relative_to(plan.model):
+        found.pop(plan.evaluation, None)
     of_model = {path for path in found if PurePosixPath(path).is_relative_to(plan.model)}
     model = {f"{PROJECT_ROOT}{path}": source for path, source in found.items() if path in of_model}
     code = {f"{PROJECT_ROOT}{path}": source for path, source in found.items() if path not in of_model}

@@ -228,6 +228,7 @@ class ImageWorkshop:
     ) -> ImagePlan:
         loaded = served(folder, manifest.model)
         by_mlflow = loaded.serialization == PYFUNC
+        evaluation = manifest.governance.evaluation
         return ImagePlan(
             project=project,
             source=source,
@@ -244,6 +245,7 @@ class ImageWorkshop:
             requirements=manifest.requirements,
             trusted=tuple(torch_operators()) if loaded.format == PYTORCH else trusted_types(),
             builder_version=self._version,
+            evaluation=evaluation.predictions if evaluation is not None else None,
             card=card,
             purpose=manifest.governance.purpose,
             data=manifest.governance.data,
