@@ -5,20 +5,27 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import skops.io
-from placet.projects import trusted_types
+from lightgbm import LGBMClassifier, LGBMRegressor
+from placet.projects import trusted_types, untrusted_types
 from placet.runtime.formats.scikit_learn import SklearnModel, load
 from placet.runtime.model import CannotLoad
+from sklearn.compose import make_column_selector, make_column_transformer
 from sklearn.datasets import load_iris
-from sklearn.linear_model import LinearRegression
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 from sklearn.utils import all_estimators
 from skops.io.exceptions import UnsupportedTypeException
+from xgboost import XGBClassifier, XGBRegressor, XGBRFClassifier, XGBRFRegressor
 
 
 def test_no_estimator_asks_for_a_type_beyond_the_list() -> None:
@@ -39,6 +46,61 @@ def test_no_estimator_asks_for_a_type_beyond_the_list() -> None:
 
     assert len(asked) > 100
     assert {name: types for name, types in asked.items() if types} == {}
+
+
+def with_categories() -> tuple[Any, Any]:
+    frame = pd.DataFrame({"length": range(60), "kind": pd.Categorical(list("xyz") * 20)})
+    return HistGradientBoostingClassifier(categorical_features="from_dtype", max_iter=3), frame
+
+
+def by_dtype() -> tuple[Any, Any]:
+    frame = pd.DataFrame({"length": range(60), "kind": pd.Series(list("xyz") * 20, dtype=object)})
+    steps = make_column_transformer(
+        (StandardScaler(), make_column_selector(dtype_include=np.number)),
+        (OneHotEncoder(), make_column_selector(dtype_include=object)),
+    )
+    return make_pipeline(steps, LogisticRegression()), frame
+
+
+def behind_a_scaler(kind: Callable[..., Any]) -> tuple[Any, Any]:
+    return make_pipeline(StandardScaler(), kind(n_estimators=3)), np.arange(120.0).reshape(60, 2)
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        with_categories,
+        by_dtype,
+        *(
+            partial(behind_a_scaler, kind)
+            for kind in (XGBClassifier, XGBRegressor, XGBRFClassifier, XGBRFRegressor)
+        ),
+        *(partial(behind_a_scaler, kind) for kind in (LGBMClassifier, LGBMRegressor)),
+    ],
+    ids=[
+        "categories",
+        "columns by dtype",
+        "xgb",
+        "xgb values",
+        "xgb forest",
+        "xgb forest values",
+        "lgbm",
+        "lgbm values",
+    ],
+)
+def test_pipelines_that_people_make_ask_for_nothing_beyond_the_list(
+    tmp_path: Path, made: Callable[[], tuple[Any, Any]]
+) -> None:
+    estimator, rows = made()
+    target = np.arange(60) % 2
+    estimator.fit(rows, target)
+    path = tmp_path / "model.skops"
+    skops.io.dump(estimator, path)
+
+    assert untrusted_types(path) == []
+    assert isinstance(load(path, trusted_types()), SklearnModel)
+    again = skops.io.load(path, trusted=list(trusted_types()))
+    np.testing.assert_array_equal(again.predict(rows), estimator.predict(rows))
 
 
 def saved(folder: Path, function: Callable[..., object]) -> Path:

@@ -237,6 +237,15 @@ def with_schema(path: Path, schema: Any) -> Path:
         (node("NewNode", "builtins.dict"), ["builtins.dict"]),
         (node("ListNode", "builtins.list", content=[node("ObjectNode", "a.B")]), ["a.B"]),
         (node("MethodNode", "a.B", content={"func": "run", "obj": {}}), ["a.B", "a.B.run"]),
+        (
+            node(
+                "PartialNode",
+                "functools.partial",
+                content={"func": node("TypeNode", "collections.OrderedDict")},
+            ),
+            ["functools.partial of collections.OrderedDict"],
+        ),
+        (node("PartialNode", "functools.partial", content={}), ["functools.partial of nothing"]),
         (node("CachedNode", "a.B", extra=node("TypeNode", "a.C")), ["a.C"]),
         (
             node("RandomGeneratorNode", "numpy.random._generator.Generator", content={"bit_generator": {}}),

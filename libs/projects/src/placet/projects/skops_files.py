@@ -22,6 +22,8 @@ SCHEMA = "schema.json"
 _MAX_SCHEMA_BYTES = 64 * 1024**2
 # Nodes that name a type and load none: what they stand for is plain JSON, or was seen elsewhere.
 _HARMLESS_NODES = frozenset({"JsonNode", "SliceNode", "CachedNode"})
+# A partial calls what it holds with arguments from the file, so that a trusted type in one is more than that type.
+_IN_PARTIALS = frozenset({"sklearn.utils.validation.check_array"})
 
 
 @cache
@@ -124,18 +126,26 @@ def _untrusted(schema: Any, known: Any) -> Iterator[str]:
 
 def _untrusted_names(node: dict[str, Any], known: Any) -> Iterator[str]:
     loader = str(node["__loader__"])
-    name = f"{node.get('__module__')}.{node.get('__class__')}"
+    name = _name(node)
     if loader in _HARMLESS_NODES:
         return
     if name not in known["nodes"].get(loader, ()):
         yield name
     content = node.get("content")
+    if loader == "PartialNode":
+        held = content.get("func") if isinstance(content, dict) else None
+        if _name(held) not in _IN_PARTIALS:
+            yield f"{name} of {_name(held)}"
     if loader == "MethodNode":
         yield f"{name}.{content.get('func') if isinstance(content, dict) else None}"
     if loader == "RandomGeneratorNode":
         generator = _bit_generator(content)
         if f"numpy.random.{generator}" not in known["bitGenerators"]:
             yield f"numpy.random.{generator}"
+
+
+def _name(node: Any) -> str:
+    return f"{node.get('__module__')}.{node.get('__class__')}" if isinstance(node, dict) else "nothing"
 
 
 def _bit_generator(content: Any) -> Any:
