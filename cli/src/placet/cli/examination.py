@@ -15,14 +15,23 @@ from pathlib import Path
 
 from placet.client import Operation, Refusal, Verdict
 from placet.errors import Refused
-from placet.projects import MANIFEST_NAME, dump_manifest, parse_manifest, trial_manifest, unpack
+from placet.projects import (
+    MANIFEST_NAME,
+    dump_manifest,
+    parse_manifest,
+    read_manifest,
+    trial_manifest,
+    unpack,
+)
 from placet.projects.ignoring import IGNORE_FILE
-from placet.rules import Engine, excepted, gather_submit_facts, load_shipped
+from placet.rules import Engine, excepted, gather_readable_facts, load_shipped
 from placet.rules import Verdict as Judged
 
 
 @dataclass(frozen=True, kw_only=True)
 class Examined:
+    """`project` is empty where placet.yaml has no name that can be read."""
+
     project: str
     source: str
     judged: tuple[Judged, ...]
@@ -61,7 +70,7 @@ class Examined:
         refusals = (*complaints, *self.refusals)
         return Operation(
             command=command,
-            project=project or self.project,
+            project=project or self.project or None,
             source=self.source,
             state="refused" if refusals else "cleared",
             refusals=refusals,
@@ -98,7 +107,7 @@ def look_at_manifest(folder: Path) -> bytes | None:
 def examine(archive: Path, *, project: str | None = None) -> Examined:
     """The verdict of every rule on a packed folder, to be deployed under another name than its own if one is given.
 
-    Raises `Refused` for one that rules cannot be asked about.
+    Of a placet.yaml with mistakes it is what can be told of the rest. Raises `Refused` for a folder that leaves it out.
     """
     now = datetime.now(UTC)  # noqa: TID251 (the command is where a person's clock comes in)
     with tempfile.TemporaryDirectory(prefix="placet-") as scratch:
@@ -108,12 +117,14 @@ def examine(archive: Path, *, project: str | None = None) -> Examined:
             raise Refused(
                 f"{IGNORE_FILE} leaves {MANIFEST_NAME} out", fix=f"take that pattern out of {IGNORE_FILE}"
             )
-        manifest = parse_manifest(contents.manifest)
+        reading = read_manifest(contents.manifest)
+        manifest = reading.value
         # Whether it is allowed, the platform alone knows: `Examined.warnings` says so.
-        facts = gather_submit_facts(copy, manifest, now=now, dockerfiles=True)
-        facts["project"]["name"] = project or manifest.project
+        facts = gather_readable_facts(copy, reading, now=now, dockerfiles=True)
+        if project is not None:
+            facts["project"]["name"] = project
         with Engine() as engine:
-            judged = engine.evaluate_sync(load_shipped(), "submit", facts)
+            judged = engine.evaluate_sync(load_shipped(), "submit", facts, partial=bool(reading.problems))
     return Examined(
         project=project or manifest.project,
         source=contents.digest,

@@ -57,12 +57,9 @@ def check(arguments: Namespace, screen: Screen) -> int:
 
 
 def _examined(folder: Path) -> tuple[Examined | None, tuple[Refusal, ...]]:
-    """What the rules say of the files that can be packed, if they can be asked, and what is wrong besides.
-
-    They cannot be asked of a project that does not say what it is; its files are looked at all the same.
-    """
+    """What the rules say of what can be read and packed, if there is any, and what is wrong besides."""
     complaints = Complaints(gathering=True)
-    manifest = None
+    examined = manifest = None
     with tempfile.TemporaryDirectory(prefix="placet-") as scratch:
         archive = Path(scratch) / "source.tar"
         try:
@@ -71,6 +68,7 @@ def _examined(folder: Path) -> tuple[Examined | None, tuple[Refusal, ...]]:
             complaints.found.append(mistakes)
         with complaints.file():
             pack(folder, archive, manifest=manifest, complaints=complaints)
-        is_askable = archive.exists() and not any(isinstance(no, DocumentRefused) for no in complaints.found)
-        examined = examine(archive) if is_askable else None
+        if archive.exists():
+            with complaints.file():
+                examined = examine(archive)
     return examined, tuple(each for no in complaints.found for each in refusals_of(no))

@@ -15,7 +15,7 @@ from placet.projects.archive import (
 )
 from placet.projects.card import MAX_CARD_BYTES, Card, Measured, parse_card
 from placet.projects.dockerfiles import DOCKERFILE, Dockerfile, read_dockerfile
-from placet.projects.documents import DocumentRefused, Problem
+from placet.projects.documents import DocumentRefused, Problem, Reading
 from placet.projects.formats import (
     FORMATS,
     MLFLOW,
@@ -41,6 +41,7 @@ from placet.projects.manifest import (
     dump_manifest,
     manifest_schema,
     parse_manifest,
+    read_manifest,
 )
 from placet.projects.mlflow_models import MLMODEL, Column, MlflowModel, PythonFunction, read_mlflow_model
 from placet.projects.needs import Need, needs, same_library
@@ -88,6 +89,7 @@ __all__ = [
     "Problem",
     "PythonFunction",
     "PythonModel",
+    "Reading",
     "Recognised",
     "Scan",
     "Served",
@@ -111,6 +113,7 @@ __all__ = [
     "project_name",
     "read_dockerfile",
     "read_imports",
+    "read_manifest",
     "read_mlflow_model",
     "read_module",
     "read_one",

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 import yaml
 
-from placet.projects.documents import DocumentRefused, Problem, read_document
+from placet.projects.documents import MAX_PROBLEMS, DocumentRefused, Problem, Reading, read_as_far
 
 MANIFEST_NAME = "placet.yaml"
 PROJECT_PATTERN = r"^[a-z][a-z0-9-]{1,38}[a-z0-9]$"
@@ -223,11 +223,38 @@ class Manifest(_Part, frozen=True, kw_only=True):
 
 def parse_manifest(data: bytes) -> Manifest:
     """Read a placet.yaml, or raise `DocumentRefused` with every problem in it."""
-    manifest = read_document(data, Manifest, document=MANIFEST_NAME)
-    problems = tuple(_contradictions(manifest))
-    if problems:
-        raise DocumentRefused(MANIFEST_NAME, problems)
-    return manifest
+    reading = read_manifest(data)
+    if reading.problems:
+        raise DocumentRefused(MANIFEST_NAME, reading.problems)
+    return reading.value
+
+
+def read_manifest(data: bytes) -> Reading[Manifest]:
+    """A placet.yaml as far as it can be read, with every problem in it."""
+    reading = read_as_far(data, Manifest, document=MANIFEST_NAME)
+    problems = tuple(each for each in _contradictions(reading.value) if not _rests_on(each.path, reading))
+    unread = {problem.path for problem in problems}
+    resources = msgspec.structs.replace(
+        reading.value.resources,
+        **{
+            name: getattr(_USUAL, name)
+            for name in ("cpu", "memory", "replicas")
+            if f"resources.{name}" in unread
+        },
+    )
+    return Reading(
+        value=msgspec.structs.replace(reading.value, resources=resources),
+        problems=(*reading.problems, *problems)[:MAX_PROBLEMS],
+        unread=reading.unread | unread,
+    )
+
+
+_USUAL = Resources()
+
+
+def _rests_on(path: str, reading: Reading[Manifest]) -> bool:
+    """Whether something of this part cannot be read, so that its contradiction may be none."""
+    return reading.is_unread(path) or any(part.startswith(f"{path}.") for part in reading.unread)
 
 
 def _contradictions(manifest: Manifest) -> list[Problem]:

@@ -83,14 +83,17 @@ class Engine:
             self._slots.put(None)
 
     async def evaluate(
-        self, policies: Sequence[Policy], stage: Stage, facts: Mapping[str, Any]
+        self, policies: Sequence[Policy], stage: Stage, facts: Mapping[str, Any], *, partial: bool = False
     ) -> tuple[Verdict, ...]:
-        return await asyncio.to_thread(self.evaluate_sync, policies, stage, facts)
+        return await asyncio.to_thread(self.evaluate_sync, policies, stage, facts, partial=partial)
 
     def evaluate_sync(
-        self, policies: Sequence[Policy], stage: Stage, facts: Mapping[str, Any]
+        self, policies: Sequence[Policy], stage: Stage, facts: Mapping[str, Any], *, partial: bool = False
     ) -> tuple[Verdict, ...]:
-        """The verdict of every rule of that stage, of the policies that are in force and apply, in their order."""
+        """The verdict of every rule of that stage, of the policies that are in force and apply, in their order.
+
+        Of `partial` facts it is known that some are missing: there is no verdict then on what cannot be decided.
+        """
         in_force = [policy for policy in policies if _is_in_force(policy, facts)]
         asked: list[tuple[Policy, Rule | None, str]] = []
         for policy in in_force:
@@ -107,8 +110,10 @@ class Engine:
         for (policy, rule, text), answer in zip(asked, answers, strict=True):
             if rule is None:
                 # Only a clear no: a policy whose condition cannot be decided applies.
-                if answer.get("value") is False:
+                if answer.get("value") is False or (partial and answer.get("value") is not True):
                     does_not_apply.add(policy.digest)
+            elif partial and not isinstance(answer.get("value"), bool):
+                continue
             elif policy.digest not in does_not_apply:
                 verdicts.append(self._verdict(policy, rule, text, answer, facts))
         return tuple(verdicts)
