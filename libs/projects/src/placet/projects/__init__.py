@@ -33,6 +33,7 @@ from placet.projects.formats import (
     trial_manifest,
 )
 from placet.projects.incoming import IncomingFolder, only_folder, unpack_sent
+from placet.projects.lightgbm_files import columns as lightgbm_columns
 from placet.projects.manifest import (
     MANIFEST_NAME,
     PROJECT_PATTERN,
@@ -57,7 +58,7 @@ from placet.projects.python_files import (
     read_python,
     syntax_problem,
 )
-from placet.projects.skops_files import needs_pandas, trusted_types, untrusted_types
+from placet.projects.skops_files import learned_from, needs_pandas, saved_with, trusted_types, untrusted_types
 
 __all__ = [
     "DEFAULT_LIMITS",
@@ -98,6 +99,8 @@ __all__ = [
     "dump_manifest",
     "initial_manifest",
     "inspect_archive",
+    "learned_from",
+    "lightgbm_columns",
     "manifest_schema",
     "needs",
     "needs_pandas",
@@ -123,6 +126,7 @@ __all__ = [
     "recognise_file",
     "requirements_text",
     "same_library",
+    "saved_with",
     "scan_loaded",
     "scan_pickle",
     "served",

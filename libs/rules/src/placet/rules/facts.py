@@ -49,6 +49,7 @@ from placet.projects import (
     recognise_at,
     recognise_file,
     same_library,
+    saved_with,
     scan_loaded,
     scan_pickle,
     served,
@@ -59,7 +60,14 @@ from placet.projects.card import MAX_CARD_BYTES
 from placet.projects.manifest import Model
 from placet.projects.pickles import JOBLIB_SUFFIXES, PICKLE_SUFFIXES, Finding
 from placet.rules import imports
-from placet.rules.fitting import MAX_SAMPLE_BYTES, Inputs, reference_problems, sample_problems, written_down
+from placet.rules.fitting import (
+    MAX_SAMPLE_BYTES,
+    Inputs,
+    learned,
+    reference_problems,
+    sample_problems,
+    written_down,
+)
 
 Facts = dict[str, Any]
 
@@ -71,6 +79,8 @@ SKOPS_SUFFIX = ".skops"
 ONNX = "onnx"
 PYTHON = "python"
 PT2 = "pt2"
+SKOPS = "skops"
+SCIKIT_LEARN = "scikit-learn"
 
 
 def gather_submit_facts(
@@ -94,7 +104,7 @@ def gather_submit_facts(
         "source": {"files": len(files), "size": sum(path.stat().st_size for path in files.values())},
         "model": _model(manifest, look, files),
         "scan": _scan(look, files),
-        "sample": _sample(manifest, files, inputs),
+        "sample": _sample(manifest, files, inputs or learned(folder, look.loaded)),
         "reference": _reference(manifest, files, inputs),
         "requirements": _requirements(manifest, look, files),
         "build": _build(manifest, files),
@@ -136,6 +146,7 @@ _RESTS_ON = {
         *("model.path", "model.file", "model.present", "model.size", "model.recognised", "model.served"),
         *("model.serialization", "model.unserved", "model.problems", "scan", "sample.problems"),
         *("reference.problems", "requirements.refused", "requirements.unnamed"),
+        "requirements.otherThanSaved",
     ),
     "model.module": ("model.served", "model.problems", "requirements.unnamed"),
     "model.sample": ("sample", "reference.problems"),
@@ -517,7 +528,24 @@ def _requirements(manifest: Manifest, look: _Look, files: dict[str, Path]) -> Fa
         "unreadable": unreadable,
         "refused": refused,
         "unnamed": _unnamed(manifest, look, files, named),
+        "otherThanSaved": list(_other_than_saved(look.loaded, pins, files)) if look.loaded else [],
     }
+
+
+def _other_than_saved(
+    loaded: Served, pins: Mapping[str, set[str]], files: Mapping[str, Path]
+) -> Iterator[str]:
+    """What is pinned to another version than the one that saved the file, as far as the file says it."""
+    if loaded.serialization != SKOPS or loaded.path not in files:
+        return
+    saved = saved_with(files[loaded.path]).get(SCIKIT_LEARN, "")
+    try:
+        version = Version(saved)
+    except ValueError:  # the file is a stranger's
+        return
+    for pin in pins.get(SCIKIT_LEARN, ()):
+        if not SpecifierSet(pin).contains(version, prereleases=True):
+            yield f"{SCIKIT_LEARN}{pin}, and {loaded.path} was saved with {saved}"
 
 
 def _too_old(loaded: Served, pins: Mapping[str, set[str]]) -> Iterator[str]:
