@@ -262,6 +262,13 @@ def _path(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("path", metavar="PATH", nargs="?", type=Path, default=Path(), help="default: here")
 
 
+def _check(parser: argparse.ArgumentParser) -> None:
+    _path(parser)
+    parser.add_argument(
+        "--offline", action="store_true", help="do not look the packages up on the package index"
+    )
+
+
 def _init(parser: argparse.ArgumentParser) -> None:
     _path(parser)
     parser.add_argument("--model", metavar="FILE", help="which of several model files in the folder is meant")
@@ -507,10 +514,12 @@ VERBS: Sequence[Verb] = (
         words="check",
         group="prepare",
         does="certify a folder here, by the platform's own rules",
-        more="Same rules, same words; nothing is sent and nothing of the project is run.",
+        more="Same rules, same words; nothing is sent, nothing of the project is run. Packages are looked up as for an"
+        " image, where the builder is installed and the package index (PLACET_PACKAGE_INDEX, else uv's) can be reached."
+        " Whether there is room for the model, only the platform can say.",
         example="placet check ./churn",
         function="check:check",
-        arguments=_path,
+        arguments=_check,
     ),
     Verb(
         words="build",

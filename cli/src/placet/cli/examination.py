@@ -17,6 +17,7 @@ from placet.client import Operation, Refusal, Verdict
 from placet.errors import Refused
 from placet.projects import (
     MANIFEST_NAME,
+    Manifest,
     dump_manifest,
     parse_manifest,
     read_manifest,
@@ -35,7 +36,8 @@ class Examined:
     project: str
     source: str
     judged: tuple[Judged, ...]
-    dockerfile: str | None = None
+    manifest: Manifest
+    requirements_refused: tuple[str, ...] = ()
 
     @property
     def refusals(self) -> tuple[Refusal, ...]:
@@ -55,7 +57,8 @@ class Examined:
         said = (
             _reason(verdict) for verdict in self.judged if not verdict.is_passed and not verdict.is_refusal
         )
-        return (*said, *(() if self.dockerfile is None else (_left_to_the_platform(self.dockerfile),)))
+        dockerfile = self.manifest.build.dockerfile
+        return (*said, *(() if dockerfile is None else (_left_to_the_platform(dockerfile),)))
 
     @property
     def tally(self) -> str:
@@ -64,10 +67,16 @@ class Examined:
         return f"{passed} of {len(self.judged)} rules pass" + (f", {count} excepted" if count else "")
 
     def operation(
-        self, command: str, *, project: str | None = None, complaints: tuple[Refusal, ...] = ()
+        self,
+        command: str,
+        *,
+        project: str | None = None,
+        complaints: tuple[Refusal, ...] = (),
+        besides: tuple[Refusal, ...] = (),
     ) -> Operation:
-        """As the platform would tell it, had it been asked. `complaints` are about files that are not even packed."""
-        refusals = (*complaints, *self.refusals)
+        """As the platform would tell it, had it been asked. `complaints` are about files that are not even packed,
+        `besides` about what no rule sees."""
+        refusals = (*complaints, *self.refusals, *besides)
         return Operation(
             command=command,
             project=project or self.project or None,
@@ -129,7 +138,8 @@ def examine(archive: Path, *, project: str | None = None) -> Examined:
         project=project or manifest.project,
         source=contents.digest,
         judged=judged,
-        dockerfile=manifest.build.dockerfile,
+        manifest=manifest,
+        requirements_refused=tuple(facts.get("requirements", {}).get("refused", ())),
     )
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import shlex
 import tempfile
 from argparse import Namespace
+from collections.abc import Iterator
 from pathlib import Path
 
 from placet.cli import exits
 from placet.cli.examination import Examined, examine, look_at_manifest
 from placet.cli.exits import WrongUsageError
+from placet.cli.packages import LookedUp, look_up
 from placet.cli.report import refusals_of, tell_reasons, tell_verdicts
 from placet.cli.screen import Screen
 from placet.client import Operation, Refusal
@@ -22,8 +24,11 @@ def check(arguments: Namespace, screen: Screen) -> int:
     if not folder.is_dir():
         raise WrongUsageError(f"{str(folder)!r} is no folder", fix="name the folder of a model project")
     warnings: tuple[Refusal, ...] = ()
+    looked = LookedUp(left_open="--offline was given" if arguments.offline else None)
     try:
         examined, complaints = _examined(folder)
+        if examined is not None and not arguments.offline:
+            looked = look_up(folder, examined.manifest, examined.requirements_refused)
     except Refused as no:
         examined, complaints = None, refusals_of(no)
     except KeyboardInterrupt as stop:
@@ -31,7 +36,11 @@ def check(arguments: Namespace, screen: Screen) -> int:
     if examined is None:
         checked = Operation(command="check", state="refused", refusals=complaints)
     else:
-        checked, warnings = examined.operation("check", complaints=complaints), examined.warnings
+        missing = tuple(each for no in looked.refused for each in refusals_of(no))
+        checked, warnings = (
+            examined.operation("check", complaints=complaints, besides=missing),
+            examined.warnings,
+        )
         tell_verdicts(screen, checked.verdicts)
         screen.note()
     if checked.refusals:
@@ -52,8 +61,22 @@ def check(arguments: Namespace, screen: Screen) -> int:
     if warnings:
         screen.note("warnings, which refuse nothing:")
         tell_reasons(screen.note, warnings)
-    screen.document(checked.to_json())
+    left = tuple(_left_to_the_platform(examined, looked)) if examined is not None else ()
+    if left:
+        screen.note(f"what only the platform can say: {'; '.join(left)}")
+    screen.document(
+        {**checked.to_json(), "warnings": [each.to_json() for each in warnings], "leftToThePlatform": left}
+    )
     return exits.of_state(checked.state)
+
+
+def _left_to_the_platform(examined: Examined, looked: LookedUp) -> Iterator[str]:
+    """What is neither in the folder nor on the package index."""
+    asked = examined.manifest.resources
+    gpus = f", {asked.gpu} GPU{'s' if asked.gpu > 1 else ''}" if asked.gpu else ""
+    yield f"whether it has room for {asked.cpu} CPU, {asked.memory} of memory{gpus}"
+    if looked.left_open is not None:
+        yield f"whether its package index has what the requirements ask for ({looked.left_open})"
 
 
 def _examined(folder: Path) -> tuple[Examined | None, tuple[Refusal, ...]]:
