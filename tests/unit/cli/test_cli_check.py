@@ -83,6 +83,17 @@ def test_a_hostile_pickle_is_refused_and_never_loaded(placet: Placet, tmp_path: 
     assert any("pickle" in refusal["rule"] for refusal in ended.document["refusals"])
 
 
+def test_names_that_a_long_list_leaves_out_are_told_when_asked_for(placet: Placet, project: Path) -> None:
+    names = [f"module.Name{number:02}" for number in range(12)]
+    calls = b"".join(b"c" + name.replace(".", "\n").encode() + b"\n0" for name in names)
+    (project / "extra.pkl").write_bytes(b"\x80\x02" + calls + b"N.")
+    short, whole = placet("check", str(project)), placet("check", str(project), "--verbose")
+    assert f"{names[7]} and 4 more, which nobody has listed" in short.err
+    assert "--verbose names all that is cut short here" in short.err
+    assert f"{', '.join(names)}, which nobody has listed" in whole.err
+    assert "--verbose" not in whole.err
+
+
 def test_what_no_writing_mends_is_told_first(placet: Placet, bare: Path) -> None:
     (bare / "model.skops").unlink()
     refusals = placet("check", str(bare), "--json").document["refusals"]

@@ -267,6 +267,7 @@ def _check(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--offline", action="store_true", help="do not look the packages up on the package index"
     )
+    parser.add_argument("--verbose", action="store_true", help="name everything in long lists")
 
 
 def _init(parser: argparse.ArgumentParser) -> None:
@@ -392,6 +393,10 @@ def _digest(text: str) -> str:
     if not re.fullmatch(r"sha256:[0-9a-f]{64}", text):
         raise argparse.ArgumentTypeError(f"{text!r} is no digest, which is sha256: and 64 digits")
     return text
+
+
+def _project_or_all(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("project", metavar="PROJECT", nargs="?", type=_name, help="default: all of them")
 
 
 def _exception(parser: argparse.ArgumentParser) -> None:
@@ -634,10 +639,10 @@ VERBS: Sequence[Verb] = (
         words="exception list",
         group="govern",
         does="what was asked for, by whom, why, and what became of it",
-        more="Newest first: requested, granted, withdrawn or expired.",
+        more="Newest first: requested, granted, withdrawn or expired. Without a project, those of all.",
         example="placet exception list churn",
         function="exceptions:list_all",
-        arguments=_project,
+        arguments=_project_or_all,
     ),
     Verb(
         words="exception grant",

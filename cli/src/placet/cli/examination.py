@@ -27,6 +27,7 @@ from placet.projects import (
 from placet.projects.ignoring import IGNORE_FILE
 from placet.rules import Engine, excepted, gather_readable_facts, load_shipped
 from placet.rules import Verdict as Judged
+from placet.rules.sentences import MAX_LISTED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,8 +114,10 @@ def look_at_manifest(folder: Path) -> bytes | None:
     return None
 
 
-def examine(archive: Path, *, project: str | None = None) -> Examined:
+def examine(archive: Path, *, project: str | None = None, most: int = MAX_LISTED) -> Examined:
     """The verdict of every rule on a packed folder, to be deployed under another name than its own if one is given.
+
+    `most` entries of a list are named in words.
 
     Of a placet.yaml with mistakes it is what can be told of the rest. Raises `Refused` for a folder that leaves it out.
     """
@@ -132,7 +135,7 @@ def examine(archive: Path, *, project: str | None = None) -> Examined:
         facts = gather_readable_facts(copy, reading, now=now, dockerfiles=True)
         if project is not None:
             facts["project"]["name"] = project
-        with Engine() as engine:
+        with Engine(most=most) as engine:
             judged = engine.evaluate_sync(load_shipped(), "submit", facts, partial=bool(reading.problems))
     return Examined(
         project=project or manifest.project,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import shlex
+import sys
 import tempfile
 from argparse import Namespace
 from collections.abc import Iterator
@@ -17,6 +19,9 @@ from placet.cli.screen import Screen
 from placet.client import Operation, Refusal
 from placet.errors import Refused
 from placet.projects import MANIFEST_NAME, Complaints, DocumentRefused, pack
+from placet.rules.sentences import MAX_LISTED
+
+EVERYTHING = sys.maxsize
 
 
 def check(arguments: Namespace, screen: Screen) -> int:
@@ -26,7 +31,7 @@ def check(arguments: Namespace, screen: Screen) -> int:
     warnings: tuple[Refusal, ...] = ()
     looked = LookedUp(left_open="--offline was given" if arguments.offline else None)
     try:
-        examined, complaints = _examined(folder)
+        examined, complaints = _examined(folder, most=EVERYTHING if arguments.verbose else MAX_LISTED)
         if examined is not None and not arguments.offline:
             looked = look_up(folder, examined.manifest, examined.requirements_refused)
     except Refused as no:
@@ -46,6 +51,8 @@ def check(arguments: Namespace, screen: Screen) -> int:
     if checked.refusals:
         screen.error(f"{checked.project or folder} would be refused")
         tell_reasons(screen.note, checked.refusals)
+        if any(re.search(r" and \d+ more\b", no.why) for no in checked.refusals):
+            screen.note("--verbose names all that is cut short here")
         if examined is not None and examined.may_be_excepted:
             screen.note(
                 "an exception that was granted is the platform's to know: `placet deploy` asks it, nothing here can"
@@ -79,7 +86,7 @@ def _left_to_the_platform(examined: Examined, looked: LookedUp) -> Iterator[str]
         yield f"whether its package index has what the requirements ask for ({looked.left_open})"
 
 
-def _examined(folder: Path) -> tuple[Examined | None, tuple[Refusal, ...]]:
+def _examined(folder: Path, *, most: int) -> tuple[Examined | None, tuple[Refusal, ...]]:
     """What the rules say of what can be read and packed, if there is any, and what is wrong besides."""
     complaints = Complaints(gathering=True)
     examined = manifest = None
@@ -93,5 +100,5 @@ def _examined(folder: Path) -> tuple[Examined | None, tuple[Refusal, ...]]:
             pack(folder, archive, manifest=manifest, complaints=complaints)
         if archive.exists():
             with complaints.file():
-                examined = examine(archive)
+                examined = examine(archive, most=most)
     return examined, tuple(each for no in complaints.found for each in refusals_of(no))

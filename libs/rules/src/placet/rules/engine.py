@@ -24,7 +24,7 @@ import msgspec
 
 from placet.errors import Refused
 from placet.rules.policy import OnFail, Policy, Result, Rule, Stage
-from placet.rules.sentences import filled_in
+from placet.rules.sentences import MAX_LISTED, filled_in
 
 Answer = dict[str, Any]
 
@@ -72,10 +72,12 @@ def excepted(verdicts: Sequence[Verdict], exceptions: Mapping[str, str]) -> tupl
 class Engine:
     """Evaluates policies. Thread-safe; close it, or use it as a context manager, to end its processes.
 
-    `seconds` is the processor time one expression gets, `workers` how many evaluations run side by side.
+    `seconds` is the processor time one expression gets, `workers` how many evaluations run side by side, `most`
+    how many entries of a list are named in words.
     """
 
-    def __init__(self, *, seconds: float = 1.0, workers: int = 2) -> None:
+    def __init__(self, *, seconds: float = 1.0, workers: int = 2, most: int = MAX_LISTED) -> None:
+        self._most = most
         self._seconds = seconds
         self._count = workers
         self._slots: queue.LifoQueue[_Worker | None] = queue.LifoQueue()
@@ -157,7 +159,9 @@ class Engine:
             case True:
                 result, why = "pass", None
             case False:
-                said = [filled_in(each, shown) for each in self.sentences(policy, rule, facts)]
+                said = [
+                    filled_in(each, shown, most=self._most) for each in self.sentences(policy, rule, facts)
+                ]
                 result, why = "fail", "; ".join(said) or f"{rule.title}: this is not so"
             case _:
                 # What the rule would say may need the very fact that is missing.
