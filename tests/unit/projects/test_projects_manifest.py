@@ -198,6 +198,8 @@ def test_memory_is_read_in_bytes(memory: str, size: int) -> None:
         "memory: 1",
         "memory: 5mb",
         "memory: 999999999999999Ti",
+        "memory: 65Ti",
+        "cpu: 9999",
         "memory: -5Gi",
         "gpu: -1",
         "gpu: 1.5",

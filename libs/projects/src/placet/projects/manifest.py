@@ -26,7 +26,9 @@ _PATH = r"(?!/)(?!.*//)(?!(?:.*/)?\.{1,2}(?:/|$))[^\\\x00-\x1f\x7f]*[^/\\\x00-\x
 _CPU_PATTERN = r"^(?:[0-9]{1,6}m|[0-9]{1,4}(?:\.[0-9]{1,3})?)$"
 _MEMORY_PATTERN = r"^[0-9]{1,15}(?:k|M|G|T|Ki|Mi|Gi|Ti)?$"
 _SMALLEST_MEMORY = 16 * 1024**2
-_LARGEST_MEMORY = 2**53 - 1  # what JSON carries exactly, and more than any machine has
+# More than any machine has; how much the platform's machines have, it alone knows.
+_LARGEST_MEMORY = 64 * 1024**4
+_MOST_MILLICORES = 4096 * 1000
 _FACTORS = {"k": 1000, "M": 1000**2, "G": 1000**3, "T": 1000**4} | {
     "Ki": 1024,
     "Mi": 1024**2,
@@ -262,6 +264,8 @@ def _contradictions(manifest: Manifest) -> list[Problem]:
     resources = manifest.resources
     if not re.search(_CPU_PATTERN, str(resources.cpu)) or resources.millicores < 1:
         problems.append(Problem("resources.cpu", f"{resources.cpu!r} is not cores such as 500m, 1 or 1.5"))
+    elif resources.millicores > _MOST_MILLICORES:
+        problems.append(Problem("resources.cpu", f"{resources.cpu!r} is more than any machine has"))
     if not re.search(_MEMORY_PATTERN, str(resources.memory)):
         problems.append(Problem("resources.memory", f"{resources.memory!r} is not memory such as 512Mi"))
     elif resources.memory_bytes < _SMALLEST_MEMORY:
