@@ -35,6 +35,7 @@ NOBODY_ACTS: Mapping[type, str] = {
     gateway.ExceptionRequested: "it asks people: nothing is excepted before somebody else grants it",
     gateway.TokenIssued: "a token proves itself by its signature; only its end has to be told",
     certifier.CertificateExpired: "for the log: whoever relies on a certificate knows its end from its own bytes",
+    certifier.CertificateWarned: "the gateway shows it: a warning takes nothing off its route",
     builder.BuildAccepted: "who waits sees that it was taken on",
     indexer.ImageUnknown: "nothing here starts it; whoever watches the log asks who pushed it",
     indexer.ImageCollected: "the gateway shows it no more",

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from placet.certifier.domain import Asked, Declared, Signed
 from placet.events.contracts.certifier import ReleaseCleared
 from placet.events.contracts.indexer import ImageIndexed
-from placet.events.contracts.shapes import ExceptionUsed, PolicyRef, Stage, Verdict
+from placet.events.contracts.shapes import Condition, ExceptionUsed, PolicyRef, Stage, Verdict
 
 Facts = Mapping[str, Any]
 
@@ -100,6 +100,7 @@ class Notary(Protocol):
         certificate: str,
         at: datetime,
         trial: bool = False,
+        conditions: Sequence[Condition] = (),
     ) -> Signed:
         """Sign a certificate and lay it beside the image. The same arguments give the same bytes.
 

@@ -27,6 +27,7 @@ SAYS: tuple[type, ...] = (
     certifier.CertificateIssued,
     certifier.CertificateSuspended,
     certifier.CertificateReinstated,
+    certifier.CertificateWarned,
     certifier.CertificateRevoked,
     certifier.CertificateExpired,
 )
