@@ -21,7 +21,7 @@ from placet.certifier.domain import Asked, Declared, Signed, used
 from placet.certifier.handlers import AWAIT_EARLIER
 from placet.certifier.ports import Judgement, Ports, SourceEvidence
 from placet.certifier.projections import TABLES
-from placet.certifier.queries import EarlierReleases, GrantedExceptions, HeldCertificates
+from placet.certifier.queries import EarlierReleases, GrantedExceptions, HeldCertificates, WatchedCertificates
 from placet.certifier.settings import CertifierSettings
 from placet.errors import Refused, Unavailable, Unreadable
 from placet.events import Service, Wiring
@@ -104,6 +104,9 @@ class RulesOfThumb:
         )
         return Judgement(policies=POLICIES, verdicts=verdicts, exceptions=used(verdicts, exceptions))
 
+    def is_of_operation(self, rule: str) -> bool:
+        return False
+
     def image_facts(self, cleared: ReleaseCleared, indexed: ImageIndexed, now: datetime) -> Mapping[str, Any]:
         return {"now": now, "labelled": indexed.image_source, "cleared": cleared.source}
 
@@ -184,6 +187,7 @@ async def certifier(tmp_path: Path) -> AsyncIterator[Certifier]:
             notary=notary,
             exceptions=GrantedExceptions(wiring.store),
             certificates=HeldCertificates(wiring.store),
+            watches=WatchedCertificates(wiring.store),
             earlier=EarlierReleases(wiring.store),
         )
         counted: Any = StoreThatCounts(wiring.store, read)

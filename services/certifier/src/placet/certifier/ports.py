@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+from placet.certifier.conditions import Watched
 from placet.certifier.domain import Asked, Declared, Signed
 from placet.events.contracts.certifier import ReleaseCleared
 from placet.events.contracts.indexer import ImageIndexed
@@ -42,6 +43,9 @@ class Rules(Protocol):
     async def judge(self, stage: Stage, facts: Facts, exceptions: Sequence[ExceptionUsed] = ()) -> Judgement:
         """`exceptions` are one for a rule at most, and cover only what may be excepted."""
 
+    def is_of_operation(self, rule: str) -> bool:
+        """Whether it is judged again and again while a model serves."""
+
     def image_facts(self, cleared: ReleaseCleared, indexed: ImageIndexed, now: datetime) -> Facts:
         """What the rules of stage certify see of an image."""
 
@@ -75,6 +79,29 @@ class Certificates(Protocol):
 
     async def ended(self, at: datetime) -> Sequence[Held]:
         """Those whose time was over by then."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """What is known of a certificate's conditions, as of one `turn`."""
+
+    certificate: str
+    project: str
+    release: int
+    source: str
+    watched: Watched
+    turn: int
+
+
+class Watches(Protocol):
+    """The conditions of certificates that are not over."""
+
+    async def of_project(self, project: str) -> Sequence[Kept]: ...
+
+    async def of_certificate(self, certificate: str) -> Kept | None: ...
+
+    async def due(self, at: float) -> Sequence[str]:
+        """Certificates of which time alone may have changed something by then."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,4 +142,5 @@ class Ports:
     notary: Notary
     exceptions: Exceptions
     certificates: Certificates
+    watches: Watches
     earlier: Earlier

@@ -126,6 +126,14 @@ async def on_certificate_reinstated(
     _stand(work, heard.data.certificate, None, ())
 
 
+async def on_certificate_warned(
+    heard: Heard[certifier.CertificateWarned], work: UnitOfWork, reads: Reads
+) -> None:
+    mine = p.certificates.c.certificate == heard.data.certificate
+    said = msgspec.json.encode(heard.data.warnings) if heard.data.warnings else None
+    work.run(sa.update(p.certificates).where(mine).values(warnings=said))
+
+
 async def on_certificate_revoked(
     heard: Heard[certifier.CertificateRevoked], work: UnitOfWork, reads: Reads
 ) -> None:
