@@ -17,7 +17,10 @@ from placet.certifier.ports import Judgement, Ports
 from placet.certifier.projections import TABLES, watches
 from placet.certifier.queries import EarlierReleases, GrantedExceptions, HeldCertificates, WatchedCertificates
 from placet.certifier.settings import CertifierSettings
+from placet.certifier.standing import give_sign_of_life
+from placet.errors import Unavailable
 from placet.events import Service, Wiring
+from placet.events.bus import Alive, Note
 from placet.events.codec import timestamp
 from placet.events.contracts.certifier import (
     CertificateIssued,
@@ -438,3 +441,39 @@ async def test_of_two_who_saw_the_same_the_second_looks_again(operated: Operated
     assert kept.watched.heard_at == operated.alone.clock.now().timestamp()
     assert (kept.watched.suspended_at, kept.watched.watches[0].slices) == (None, ())
     assert isinstance((await operated.since_issued())[-1], CertificateReinstated)
+
+
+# the sign of life
+
+
+class BusWithAnEar:
+    """A `Bus` that remembers what was told over it."""
+
+    def __init__(self) -> None:
+        self.told: list[Note] = []
+        self.impediment: str | None = None
+
+    async def tell(self, note: Note) -> None:
+        self.told.append(note)
+
+
+class StoreThatIsAway:
+    async def rows(self, query: Any) -> Any:
+        raise Unavailable("the database is away")
+
+
+async def test_a_sign_of_life_is_given_only_by_one_that_could_take_a_certificate_back(
+    operated: Operated,
+) -> None:
+    ear = BusWithAnEar()
+    bus: Any = ear
+    wiring = replace(operated.alone.wiring, bus=bus)
+    await give_sign_of_life(wiring)
+    assert ear.told == [Alive(producer="certifier")]
+    away: Any = StoreThatIsAway()
+    with pytest.raises(Unavailable):
+        await give_sign_of_life(replace(wiring, store=away))
+    ear.impediment = "hears nothing for 5 s: the broker hung up"
+    await give_sign_of_life(wiring)
+    assert len(ear.told) == 1
+    assert "alive" in [each.name for each in operated.alone.service.periodic]

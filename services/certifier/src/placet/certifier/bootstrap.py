@@ -14,7 +14,7 @@ from placet.certifier.operation import look
 from placet.certifier.ports import Ports
 from placet.certifier.queries import EarlierReleases, GrantedExceptions, HeldCertificates, WatchedCertificates
 from placet.certifier.settings import CertifierSettings
-from placet.certifier.standing import expire
+from placet.certifier.standing import expire, give_sign_of_life
 from placet.certifier.subscriptions import HEARS, SAYS, reaction
 from placet.events import Periodic, Service, Wiring
 from placet.events.catalog import contract_of
@@ -24,6 +24,8 @@ from placet.trust import own_key
 
 EXPIRE_EVERY = LOOK_EVERY = 1.0
 """Seconds between two looks whose time has come; each is one query by index."""
+ALIVE_EVERY = 10.0
+"""Seconds between two signs of life."""
 
 
 async def build(settings: CertifierSettings, wiring: Wiring, ports: Ports | None = None) -> Service:
@@ -60,6 +62,7 @@ async def build(settings: CertifierSettings, wiring: Wiring, ports: Ports | None
         periodic=(
             Periodic(name="expire", every=EXPIRE_EVERY, run=partial(expire, ports, wiring)),
             Periodic(name="operate", every=LOOK_EVERY, run=partial(look, ports, wiring)),
+            Periodic(name="alive", every=ALIVE_EVERY, run=partial(give_sign_of_life, wiring)),
         ),
         close=tuple(close),
     )

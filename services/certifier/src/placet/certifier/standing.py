@@ -15,6 +15,7 @@ from placet.certifier import projections as p
 from placet.certifier.domain import RELEASE, Command, Lapse, Lift, Object, Revoke, stream
 from placet.certifier.ports import Held, Ports
 from placet.events import Actor, Context, Heard, UnitOfWork, Wiring, transact
+from placet.events.bus import Alive
 from placet.events.codec import moment
 from placet.events.contracts.certifier import CertificateExpired, CertificateIssued, CertificateRevoked
 from placet.events.contracts.gateway import ExceptionGranted, ExceptionWithdrawn, RevocationRequested
@@ -105,6 +106,16 @@ async def expire(ports: Ports, wiring: Wiring) -> None:
         context = Context(project=held.project, correlation=wiring.ids.new(), actor=Actor.service(SERVICE))
         lapse = Lapse(certificate=held.certificate, now=now)
         await transact(wiring, SERVICE, context, partial(_decide, held=held, command=lapse))
+
+
+async def give_sign_of_life(wiring: Wiring) -> None:
+    """For those who serve on its certificates: only from one that could take them back, so that silence says otherwise.
+
+    Raises `Unavailable` while its database is away, or the bus.
+    """
+    await wiring.store.rows(sa.select(p.certificates.c.certificate).limit(1))
+    if wiring.bus.impediment is None:
+        await wiring.bus.tell(Alive(producer=SERVICE))
 
 
 async def _decide(work: UnitOfWork, held: Held, command: Command) -> bool:
