@@ -338,7 +338,22 @@ async def test_a_model_of_which_nothing_is_observed_is_warned_of_by_the_clock(op
     await operated.later(hours=2)
     (warned,) = await operated.since_issued()
     assert [each.rule for each in warned.warnings] == [LATELY]
-    await operated.observe()
+    await operated.observe(ages=(10, 10))
+    assert (await operated.since_issued())[1:] == [changed_to_none(warned)]
+
+
+async def test_a_condition_of_which_nothing_is_told_is_warned_of_however_much_the_model_is_asked(
+    operated: Operated,
+) -> None:
+    """As psi is without a reference."""
+    await operated.certify(PSI, ERRORS)
+    for _ in range(8):
+        await operated.later(days=1)
+        await operated.observe()
+    (warned,) = await operated.since_issued()
+    assert [each.rule for each in warned.warnings] == [LATELY]
+    assert "model.reference" in str(warned.warnings[0].fix)
+    await operated.observe(ages=(10, 10))
     assert (await operated.since_issued())[1:] == [changed_to_none(warned)]
 
 

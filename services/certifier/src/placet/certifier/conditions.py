@@ -41,6 +41,8 @@ class Watch(msgspec.Struct, frozen=True, kw_only=True):
     slices: tuple[Slice, ...] = ()
     is_broken: bool = False
     """It was not kept when it was judged last."""
+    heard_at: float = 0.0
+    """When anything of it was told last."""
 
     @property
     def limit(self) -> float:
@@ -54,12 +56,13 @@ class Watch(msgspec.Struct, frozen=True, kw_only=True):
 class Watched(msgspec.Struct, frozen=True, kw_only=True):
     """All conditions of one certificate. Times are in seconds since 1970.
 
-    `heard_at` is up to when its model was observed, or since when it serves. `suspended_at` is when conditions took it
+    `heard_at` is up to when its model was observed, `since` when it serves. `suspended_at` is when conditions took it
     off its route, none while they do not.
     """
 
     watches: tuple[Watch, ...] = ()
     is_live: bool = False
+    since: float = 0.0
     heard_at: float = 0.0
     suspended_at: float | None = None
 
@@ -147,9 +150,14 @@ def facts(of: Watched, *, project: str, now: str, at: float) -> dict[str, Any]:
                 action: [in_words(each) for each in broken(of, action)] for action in ("suspend", "warn")
             },
             "live": of.is_live,
-            "silentHours": round(max(0.0, at - of.heard_at) / HOUR, 2),
+            "silentHours": round(_silence(of, at) / HOUR, 2),
         },
     }
+
+
+def _silence(of: Watched, at: float) -> float:
+    """Seconds since anything was told of the condition that was told of least lately, while its model serves."""
+    return max((at - max(of.since, each.heard_at) for each in of.watches), default=0.0)
 
 
 def settled(of: Watched) -> Watched:
@@ -184,7 +192,7 @@ def _added(watch: Watch, observed: ModelObserved, until: float) -> Watch:
     if slices and until - slices[-1].since < window / SLICES:
         new = _merged(slices.pop(), new)
     slices = [each for each in (*slices, new) if each.until > until - window]
-    return msgspec.structs.replace(watch, slices=tuple(slices), references=references)
+    return msgspec.structs.replace(watch, slices=tuple(slices), references=references, heard_at=until)
 
 
 def _slice(watch: Watch, observed: ModelObserved, until: float) -> tuple[Slice | None, Columns]:

@@ -176,8 +176,7 @@ async def _serves(
     for kept in await ports.watches.of_project(heard.data.project):
         is_live = kept.release == release
         if is_live != kept.watched.is_live:
-            since = max(kept.watched.heard_at, at) if is_live else kept.watched.heard_at
-            _keep(work, kept, msgspec.structs.replace(kept.watched, is_live=is_live, heard_at=since))
+            _keep(work, kept, msgspec.structs.replace(kept.watched, is_live=is_live, since=at))
 
 
 def _keep(work: UnitOfWork, kept: Kept, watched: Watched) -> None:
