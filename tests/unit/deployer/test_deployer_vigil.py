@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from placet.deployer.domain import Amount, Live, Quarantined
 from placet.deployer.placements import Placements
+from placet.deployer.ports import Instance
 from placet.deployer.reconcile import Reconciliation
 from placet.deployer.settings import DeployerSettings
 from placet.deployer.vigil import GRACE, KEPT_EVERY, Vigil
@@ -18,9 +19,21 @@ from placet.events.adapters.in_process_bus import InProcessBus
 from placet.events.bus import Alive
 
 from tests.support.eventually import eventually
-from tests.unit.deployer.harness import World
+from tests.unit.deployer.fakes import FakeModelHost
+from tests.unit.deployer.harness import ShiftedClock, World
 
 HOUR = timedelta(hours=1)
+LOOK = timedelta(seconds=20)
+
+
+class HostThatCounts(FakeModelHost):
+    """So that a test sees whether the deployer looks on."""
+
+    listings = 0
+
+    async def list(self) -> Sequence[Instance]:
+        self.listings += 1
+        return await super().list()
 
 
 @pytest.fixture
@@ -29,12 +42,30 @@ async def watching(idle_world: World) -> AsyncIterator[World]:
     limit = DeployerSettings.model_fields["certifier_silence_seconds"].default
     assert limit == HOUR.total_seconds()
     idle_world.settings = idle_world.settings.model_copy(update={"certifier_silence_seconds": limit})
+    idle_world.host = HostThatCounts()
     async with idle_world.deployer():
         yield idle_world
 
 
 async def alive(world: World, producer: str = "certifier") -> None:
     await InProcessBus(world.hub, producer).tell(Alive(producer=producer))
+
+
+async def silent_for(world: World, span: timedelta) -> None:
+    """And until nothing serves any more, while the deployer looks on: it has to have been there itself for a while."""
+    world.clock.pass_(span)
+    host = world.host
+    assert isinstance(host, HostThatCounts)
+    seen = host.listings
+
+    async def nothing_serves() -> bool:
+        nonlocal seen
+        if host.listings > seen:
+            seen = host.listings
+            world.clock.pass_(timedelta(seconds=5))
+        return world.router.table == {}
+
+    await eventually(nothing_serves, within=60)
 
 
 async def test_a_certifier_that_is_silent_for_an_hour_has_all_models_off_their_routes(
@@ -47,7 +78,7 @@ async def test_a_certifier_that_is_silent_for_an_hour_has_all_models_off_their_r
     watching.clock.pass_(HOUR - timedelta(minutes=1))
     await alive(watching, "gateway")
     assert set(watching.router.table) == {"churn", "price"}
-    watching.clock.pass_(timedelta(minutes=2))
+    await silent_for(watching, timedelta(minutes=2))
 
     for project in ("churn", "price"):
         quarantined = await watching.heard("model.quarantined", f"deploy {project} 1")
@@ -65,7 +96,7 @@ async def test_a_certifier_that_is_silent_for_an_hour_has_all_models_off_their_r
 
 
 async def silenced(world: World) -> None:
-    world.clock.pass_(2 * HOUR)
+    await silent_for(world, 2 * HOUR)
     await world.heard("model.quarantined", "deploy churn 1")
     await world.settled()
 
@@ -111,22 +142,31 @@ async def test_what_was_suspended_meanwhile_stays_off_and_says_why(watching: Wor
 # how long it was silent
 
 
+async def looked_on(vigil: Vigil, clock: ShiftedClock, span: timedelta) -> bool:
+    """Whether it says that the certifier is silent, asked again and again as time passes."""
+    is_silent = False
+    for _ in range(int(span / LOOK) + 1):
+        is_silent = await vigil.silent_while_awake() is not None
+        clock.pass_(LOOK)
+    return is_silent
+
+
 async def test_the_silence_is_counted_through_restarts(idle_world: World) -> None:
     """Counted from each start, a deployer that starts every half an hour would never notice."""
+    clock = idle_world.clock
 
     def process() -> Vigil:
         return Vigil(wiring=idle_world.wiring, limit=HOUR)
 
     await process().on_alive("certifier")
-    idle_world.clock.pass_(timedelta(minutes=50))
-    assert await process().silent_since() is None
-    idle_world.clock.pass_(timedelta(minutes=20))
-    third = process()
-    assert await third.silent_since() is None, "it may be heard of right after a start"
-    idle_world.clock.pass_(GRACE + timedelta(seconds=1))
-    assert await third.silent_since() is not None
-    await third.on_alive("certifier")
-    assert await third.silent_since() is None
+    assert not await looked_on(process(), clock, timedelta(minutes=50))
+    clock.pass_(timedelta(minutes=20))
+    last = process()
+    assert await last.silent_since() is not None, "who would start something waits"
+    assert not await looked_on(last, clock, GRACE - LOOK), "it may be heard of right after a start"
+    assert await looked_on(last, clock, GRACE)
+    await last.on_alive("certifier")
+    assert await last.silent_while_awake() is None
 
 
 async def test_where_nothing_was_ever_heard_the_first_start_counts(idle_world: World) -> None:
@@ -135,6 +175,15 @@ async def test_where_nothing_was_ever_heard_the_first_start_counts(idle_world: W
         assert await vigil.silent_since() is None
         idle_world.clock.pass_(timedelta(minutes=25))
     assert await vigil.silent_since() is not None
+
+
+async def test_a_machine_that_slept_hears_the_certifier_in(idle_world: World) -> None:
+    vigil = Vigil(wiring=idle_world.wiring, limit=HOUR)
+    await vigil.on_alive("certifier")
+    assert not await looked_on(vigil, idle_world.clock, timedelta(minutes=5))
+    idle_world.clock.pass_(8 * HOUR)
+    assert await vigil.silent_while_awake() is None
+    assert await looked_on(vigil, idle_world.clock, 2 * GRACE)
 
 
 async def test_a_replica_that_stands_by_knows_what_another_heard(idle_world: World) -> None:
@@ -187,8 +236,10 @@ async def test_what_ended_leaves_its_route_even_while_the_database_is_away(
     await reconciliation.run()
     store.is_away = True
     idle_world.clock.pass_(later)
-    with pytest.raises(Unavailable):
-        await reconciliation.run()
+    for _ in range(5):
+        with pytest.raises(Unavailable):
+            await reconciliation.run()
+        idle_world.clock.pass_(LOOK)
     assert ("churn" in idle_world.router.table) is serves
     store.is_away = False
     await reconciliation.run()

@@ -447,6 +447,7 @@ async def test_a_model_shows_what_it_was_asked_last_and_the_last_drift_that_was_
 
     assert (shown["requests"], shown["refused"], shown["errors"], shown["p99_ms"]) == (20, 2, 1, 2.5)
     assert (shown["drift"]["psi"], shown["drift"]["column"]) == (0.3, "age")
+    assert "parts" not in shown["drift"]
     assert (await gateway.read("/v1/models/churn"))["operation"]["state"] == "live"
 
 

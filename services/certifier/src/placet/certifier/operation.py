@@ -49,10 +49,10 @@ def begin(work: UnitOfWork, issued: CertificateIssued) -> None:
 async def on_model_observed(heard: Heard[ModelObserved], work: UnitOfWork, ports: Ports) -> None:
     """A window that is older than what was judged, or the same again, changes nothing."""
     observed = heard.data
-    for kept in await ports.watches.of_project(observed.project):
-        added = conditions.heard(kept.watched, observed) if kept.release == observed.release else None
-        if added is not None:
-            await _judge(work, ports, kept, added)
+    kept = await ports.watches.of_release(observed.project, observed.release)
+    added = conditions.heard(kept.watched, observed) if kept is not None else None
+    if kept is not None and added is not None:
+        await _judge(work, ports, kept, added)
 
 
 async def on_model_started(heard: Heard[ModelStarted], work: UnitOfWork, ports: Ports) -> None:

@@ -86,6 +86,10 @@ class WatchedCertificates:
     async def of_project(self, project: str) -> Sequence[Kept]:
         return await self._kept(watches.c.project == project)
 
+    async def of_release(self, project: str, release: int) -> Kept | None:
+        its = sa.and_(watches.c.project == project, watches.c.release == release)
+        return next(iter(await self._kept(its)), None)
+
     async def of_certificate(self, certificate: str) -> Kept | None:
         return next(iter(await self._kept(watches.c.certificate == certificate)), None)
 

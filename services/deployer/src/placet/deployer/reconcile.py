@@ -94,7 +94,7 @@ class Reconciliation:
         await self._end_reservations(now)
         # First what should run, then what does: what was live and does not run is looked up once more by `_mend`.
         live = await queries.live(self.placements.reads)
-        since = await self.vigil.silent_since()
+        since = await self.vigil.silent_while_awake()
         self._ends = {each.project: moment(each.certified.not_after) for each in live if each.certified}
         instances = {each.id: each for each in await self.ports.host.list()}
         routes = await self.ports.router.routes()

@@ -2,7 +2,7 @@
 
 Its last sign of life is a row, so the silence is counted through restarts: counted from the start of the process, a
 deployer that crashed again and again would serve for ever on certificates that nobody looks after. One that was away
-itself for longer gives the certifier `GRACE` to be heard before it says that it is silent.
+itself, since it did not run or its machine slept, gives the certifier `GRACE` to be heard before it says so.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from placet.events.store import Put, Unit
 
 CERTIFIER = "certifier"
 GRACE = timedelta(seconds=60)
-"""After a start: some of the certifier's signs, and time for a broker to be back."""
+"""After it was away: some of the certifier's signs, and time for a broker to be back."""
 KEPT_EVERY = timedelta(seconds=30)
 """A sign sooner after the last one that was written down is not: a restart counts so much more silence at most."""
 
@@ -31,11 +31,12 @@ class Vigil:
     wiring: Wiring
     limit: timedelta
     _began: datetime = field(init=False)
+    _asked: datetime = field(init=False)
     _heard: datetime | None = None
     _kept: datetime | None = None
 
     def __post_init__(self) -> None:
-        self._began = self.wiring.clock.now()
+        self._began = self._asked = self.wiring.clock.now()
 
     async def on_alive(self, producer: str) -> None:
         if producer != CERTIFIER:
@@ -46,7 +47,7 @@ class Vigil:
             self._kept = now
 
     async def silent_since(self) -> datetime | None:
-        """None while it was heard of in time. Raises `Unavailable`."""
+        """For who would start something: none while it was heard of in time. Raises `Unavailable`."""
         query = sa.select(p.signs_of_life.c.at).where(p.signs_of_life.c.producer == CERTIFIER)
         rows = await self.wiring.store.rows(query)
         if not rows:
@@ -54,13 +55,27 @@ class Vigil:
             await self._keep(self._began, keep=("at",))
         else:  # another replica may have heard of it since this one did
             self._heard = max(moment(rows[0].at), self._heard or datetime.min.replace(tzinfo=UTC))
-        return self.silent_as_remembered()
+        return self._silent_since()
+
+    async def silent_while_awake(self) -> datetime | None:
+        """For who would end what serves, and asks again and again: none, too, for a while after it was away itself."""
+        since = await self.silent_since()
+        return since if self._is_awake() else None
 
     def silent_as_remembered(self) -> datetime | None:
-        """For want of a database: as of what was heard by this process, or looked up before."""
-        now, heard = self.wiring.clock.now(), self._heard or self._began
-        is_silent = now - heard > self.limit and now - self._began > min(GRACE, self.limit)
-        return heard if is_silent else None
+        """The same for want of a database: as of what was heard by this process, or looked up before."""
+        return self._silent_since() if self._is_awake() else None
+
+    def _silent_since(self) -> datetime | None:
+        heard = self._heard or self._began
+        return heard if self.wiring.clock.now() - heard > self.limit else None
+
+    def _is_awake(self) -> bool:
+        now = self.wiring.clock.now()
+        if now - self._asked > GRACE:
+            self._began = now
+        self._asked = now
+        return now - self._began > min(GRACE, self.limit)
 
     async def _keep(self, at: datetime, *, keep: tuple[str, ...] = ()) -> None:
         row = {"producer": CERTIFIER, "at": timestamp(at)}
