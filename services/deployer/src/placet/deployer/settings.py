@@ -92,9 +92,9 @@ class DeployerSettings(ServiceSettings):
     )
     certifier_silence_seconds: float = Field(
         default=3600.0,
-        gt=0,
-        description="how long the certifier may give no sign of life before all models leave their routes: nobody"
-        " could take a certificate back meanwhile; they are back when it is",
+        ge=60,
+        description="how long the certifier may give no sign of life, as it does every ten seconds, before all models"
+        " leave their routes: nobody could take a certificate back meanwhile; they are back when it is",
     )
     log_bytes: int = Field(
         default=10 * 2**20,

@@ -75,7 +75,7 @@ class Vigil:
         if now - self._asked > GRACE:
             self._began = now
         self._asked = now
-        return now - self._began > min(GRACE, self.limit)
+        return now - self._began > GRACE
 
     async def _keep(self, at: datetime, *, keep: tuple[str, ...] = ()) -> None:
         row = {"producer": CERTIFIER, "at": timestamp(at)}
