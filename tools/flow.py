@@ -35,6 +35,7 @@ NOBODY_ACTS: Mapping[type, str] = {
     gateway.ExceptionRequested: "it asks people: nothing is excepted before somebody else grants it",
     gateway.TokenIssued: "a token proves itself by its signature; only its end has to be told",
     certifier.CertificateExpired: "for the log: whoever relies on a certificate knows its end from its own bytes",
+    certifier.CertificateWarned: "the gateway shows it: a warning takes nothing off its route",
     builder.BuildAccepted: "who waits sees that it was taken on",
     indexer.ImageUnknown: "nothing here starts it; whoever watches the log asks who pushed it",
     indexer.ImageCollected: "the gateway shows it no more",
@@ -42,13 +43,8 @@ NOBODY_ACTS: Mapping[type, str] = {
     indexer.TagMoved: "images are known by digest here; who deploys by tags elsewhere wants to know",
     deployer.ResourcesRefused: "the end of the operation: the gateway says so to who asked",
     deployer.ResourcesReleased: "the deployer's own account of what is free",
-    deployer.ModelStarted: "the goal: the gateway shows the URL",
     deployer.ModelFailed: "the end of the operation: the gateway says so to who asked",
-    deployer.ModelStopped: "the goal of a stop: the gateway shows it",
-    deployer.ModelDeleted: "the goal of a delete: the gateway shows it",
-    deployer.ModelQuarantined: "the gateway shows it; whoever deploys again begins a new operation",
     deployer.ModelDiverged: "the gateway shows that it does not serve, until the deployer has mended it by itself",
-    deployer.ModelObserved: "the gateway shows it; no rule of operation asks for it yet",
     metadata.GapDetected: "for those who watch the log",
 }
 """Events on which only the gateway or the audit log act, each with the reason why that is right."""
@@ -217,6 +213,23 @@ ROADS = (
                 ends=(deployer.ResourcesRefused, deployer.ModelFailed),
                 does="starts it again where it was",
                 job="jobs:Jobs.start",
+            ),
+        ),
+    ),
+    Road(
+        title="Operate: what its certificate names is not kept",
+        asked="every window in which a model was asked anything",
+        steps=(
+            Step(hears=(), says=(deployer.ModelObserved,), does="reads what the model counted"),
+            Step(
+                hears=(deployer.ModelObserved,),
+                says=(certifier.CertificateSuspended,),
+                does="judges conditions and rules of stage `operate`; it suspends, warns or lifts",
+            ),
+            Step(
+                hears=(certifier.CertificateSuspended,),
+                says=(deployer.ModelQuarantined,),
+                does="takes the model off its route, then ends it",
             ),
         ),
     ),

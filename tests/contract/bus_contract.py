@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager, suppress
 
 from placet.errors import Unavailable
 from placet.events.bus import (
+    Alive,
     Bus,
     Delivery,
     EpochBegan,
@@ -233,6 +234,22 @@ class BusContract:
             await eventually(lambda: head("builder", 7) in hearer.notes and head("indexer", 8) in other.notes)
             assert head("builder", 7) not in other.notes
             assert head("indexer", 8) not in hearer.notes
+
+    async def test_a_sign_of_life_reaches_the_hearers_of_its_producer(self, open_bus: OpenBus) -> None:
+        certifier, deployer, indexer = [await open_bus(name) for name in ("certifier", "deployer", "indexer")]
+        hearer, other, alive = Ear(), Ear(), Alive(producer="certifier")
+        async with (
+            listening(deployer, "deployer", "certifier", ear=hearer),
+            listening(indexer, "indexer", "deployer", ear=other),
+        ):
+            await connected(certifier, "certifier", hearer)
+            await connected(deployer, "deployer", other)
+
+            await certifier.tell(alive)
+            await deployer.tell(head("deployer", 5))
+
+            await eventually(lambda: alive in hearer.notes and head("deployer", 5) in other.notes)
+            assert alive not in other.notes
 
     async def test_a_wish_for_a_resend_reaches_the_producer_alone(self, open_bus: OpenBus) -> None:
         builder, certifier, deployer = [await open_bus(name) for name in ("builder", "certifier", "deployer")]

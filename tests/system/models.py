@@ -23,10 +23,12 @@ def write_project(
     without: tuple[str, ...] = (),
     broken: bool = False,
     reference: Sequence[float] = (),
+    monitoring: Sequence[dict[str, Any]] = (),
 ) -> Path:
     """A model that multiplies by `weight`. `without` names parts of `governance` to leave out.
 
-    `reference` is what it was made for: the numbers that it will be asked are compared with them.
+    `reference` is what it was made for: the numbers that it will be asked are compared with them. `monitoring` are
+    the conditions that it serves under.
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "model.onnx").write_bytes(b"not a model at all" if broken else _multiplier(weight))
@@ -43,6 +45,7 @@ def write_project(
         "owner": "owner@example.org",
         "builders": ["builder@example.org"],
         "data": [{"name": "none", "origin": "made up", "licence": "CC0-1.0", "personalData": False}],
+        "monitoring": list(monitoring),
     }
     document = {
         "apiVersion": "placet/v1",

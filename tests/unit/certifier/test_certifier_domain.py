@@ -16,6 +16,7 @@ from placet.certifier.domain import (
     Certified,
     Cleared,
     Declared,
+    Judge,
     JudgeImage,
     JudgeSource,
     Lapse,
@@ -35,10 +36,11 @@ from placet.events.contracts.certifier import (
     CertificateReinstated,
     CertificateRevoked,
     CertificateSuspended,
+    CertificateWarned,
     ReleaseCleared,
     ReleaseRefused,
 )
-from placet.events.contracts.shapes import ExceptionUsed, Ground
+from placet.events.contracts.shapes import Condition, ExceptionUsed, Ground, Measured
 from placet.events.testing import changed, given
 
 from tests.unit.gateway.roads import CERTIFY, IMAGE, POLICIES, RESOURCES, SOURCE, SUBMIT, verdict
@@ -143,6 +145,17 @@ def test_warnings_forbid_nothing() -> None:
     assert forbidden([verdict("x", "operate", "fail", "suspend")])
 
 
+def test_the_conditions_of_a_source_are_told_with_its_clearance_and_its_certificate() -> None:
+    conditions = (
+        Condition(metric="psi", max=0.2, recovery=0.1, window=60, min_samples=100, action="suspend"),
+    )
+    judged = replace(SOURCE_PASSES, declared=replace(DECLARED, conditions=conditions))
+    cleared = changed(CLEARED, conditions=conditions)
+    given(RELEASE).when(judged).then(cleared)
+    issued = changed(ISSUED, conditions=conditions)
+    given(RELEASE, cleared).when(replace(IMAGE_PASSES, conditions=conditions)).then(issued)
+
+
 EXCEPTION = ExceptionUsed(
     exception="exception:1", rule="r", until="2026-02-01T00:00:00.000Z", granted_by="person:1"
 )
@@ -214,6 +227,25 @@ def suspended(*grounds: Ground) -> CertificateSuspended:
     return CertificateSuspended(certificate="certificate:1", project="churn", release=1, grounds=grounds)
 
 
+def measured(rule: str, *values: float, metric: Any = "psi") -> Ground:
+    return Ground(
+        rule=rule,
+        why=f"it is {values}",
+        measured=tuple(
+            Measured(metric=metric, value=value, limit=0.2, window=number, samples=500)
+            for number, value in enumerate(values)
+        ),
+    )
+
+
+def judged(*grounds: Ground, warnings: tuple[Ground, ...] = (), kept: tuple[str, ...] = ()) -> Judge:
+    return Judge(certificate="certificate:1", grounds=grounds, warnings=warnings, kept=frozenset(kept))
+
+
+def warned(*warnings: Ground) -> CertificateWarned:
+    return CertificateWarned(certificate="certificate:1", project="churn", release=1, warnings=warnings)
+
+
 REVOKE = Revoke(certificate="certificate:1", ground=ground("certificate.revoked"), by="person:1")
 REVOKED = CertificateRevoked(
     certificate="certificate:1", project="churn", release=1, ground=REVOKE.ground, revoked_by="person:1"
@@ -237,6 +269,26 @@ def test_a_certificate_is_suspended_by_what_there_is_against_it_and_no_longer() 
     assert state == Certified(asked=ASKED, certificate="certificate:1", not_after=SIGNED.not_after)
 
 
+def test_operation_suspends_warns_and_lifts_and_what_is_not_judged_stays() -> None:
+    drift, late = measured("operate.drift", 0.3), ground("operate.late")
+    both = judged(drift, warnings=(late,))
+    given(RELEASE, CLEARED, ISSUED).when(both).then(suspended(drift), warned(late))
+    held = (CLEARED, ISSUED, suspended(drift), warned(late))
+    given(RELEASE, *held).when(judged()).then_nothing()
+    given(RELEASE, *held).when(judged(kept=("operate.late",))).then(warned())
+    state = (
+        given(RELEASE, *held).when(judged(kept=("operate.late", "operate.drift"))).then(REINSTATED, warned())
+    )
+    assert state == Certified(asked=ASKED, certificate="certificate:1", not_after=SIGNED.not_after)
+
+
+def test_other_numbers_of_the_same_conditions_are_not_said_again_and_other_conditions_are() -> None:
+    held = (CLEARED, ISSUED, suspended(measured("operate.drift", 0.3)))
+    given(RELEASE, *held).when(judged(measured("operate.drift", 0.4))).then_nothing()
+    two = measured("operate.drift", 0.4, 0.5)
+    given(RELEASE, *held).when(judged(two)).then(suspended(two))
+
+
 @pytest.mark.parametrize("history", [(), (suspended(ground("r")),)], ids=["standing", "suspended"])
 def test_what_is_revoked_or_out_of_time_is_over(history: Any) -> None:
     held = (CLEARED, ISSUED, *history)
@@ -250,6 +302,7 @@ def test_what_is_revoked_or_out_of_time_is_over(history: Any) -> None:
             REVOKE,
             objected(ground("r")),
             lifted("r"),
+            judged(ground("r"), warnings=(ground("s"),)),
             Lapse(certificate="certificate:1", now=END),
         ):
             given(RELEASE, *held, end).when(command).then_nothing()

@@ -21,7 +21,7 @@ from placet.certifier.domain import Asked, Declared, Signed, used
 from placet.certifier.handlers import AWAIT_EARLIER
 from placet.certifier.ports import Judgement, Ports, SourceEvidence
 from placet.certifier.projections import TABLES
-from placet.certifier.queries import EarlierReleases, GrantedExceptions, HeldCertificates
+from placet.certifier.queries import EarlierReleases, GrantedExceptions, HeldCertificates, WatchedCertificates
 from placet.certifier.settings import CertifierSettings
 from placet.errors import Refused, Unavailable, Unreadable
 from placet.events import Service, Wiring
@@ -37,7 +37,7 @@ from placet.events.contracts.certifier import (
 )
 from placet.events.contracts.gateway import ExceptionGranted, ExceptionWithdrawn, RevocationRequested
 from placet.events.contracts.indexer import ImageIndexed
-from placet.events.contracts.shapes import ExceptionUsed, Stage
+from placet.events.contracts.shapes import Condition, ExceptionUsed, Stage
 from placet.events.envelope import Actor
 from placet.events.tables import job_turns
 from placet.events.testing import changed
@@ -104,6 +104,9 @@ class RulesOfThumb:
         )
         return Judgement(policies=POLICIES, verdicts=verdicts, exceptions=used(verdicts, exceptions))
 
+    def is_of_operation(self, rule: str) -> bool:
+        return False
+
     def image_facts(self, cleared: ReleaseCleared, indexed: ImageIndexed, now: datetime) -> Mapping[str, Any]:
         return {"now": now, "labelled": indexed.image_source, "cleared": cleared.source}
 
@@ -116,6 +119,7 @@ class QuickNotary:
     trouble: list[Exception] = field(default_factory=list)
 
     trials: list[bool] = field(default_factory=list)
+    conditions: tuple[Condition, ...] = ()
 
     async def sign(
         self,
@@ -126,7 +130,9 @@ class QuickNotary:
         certificate: str,
         at: datetime,
         trial: bool = False,
+        conditions: Sequence[Condition] = (),
     ) -> Signed:
+        self.conditions = tuple(conditions)
         if self.trouble:
             raise self.trouble.pop(0)
         self.signed.append((asked, indexed, judgement, certificate, at))
@@ -181,6 +187,7 @@ async def certifier(tmp_path: Path) -> AsyncIterator[Certifier]:
             notary=notary,
             exceptions=GrantedExceptions(wiring.store),
             certificates=HeldCertificates(wiring.store),
+            watches=WatchedCertificates(wiring.store),
             earlier=EarlierReleases(wiring.store),
         )
         counted: Any = StoreThatCounts(wiring.store, read)
@@ -320,6 +327,19 @@ async def test_a_certificate_speaks_of_the_verdicts_of_both_stages(certifier: Ce
     ((_, _, judgement, _, _),) = certifier.notary.signed
     assert judgement.verdicts == (*SUBMIT, *CERTIFY)
     assert judgement.policies == POLICIES
+
+
+PSI = Condition(
+    metric="psi", max=0.2, recovery=0.1, window=86400, min_samples=500, action="suspend", retry_after=3600
+)
+
+
+async def test_a_certificate_names_the_conditions_that_hold_while_it_serves(certifier: Certifier) -> None:
+    certifier.sources.declared = replace(DECLARED, conditions=(PSI,))
+    await certifier.clear()
+    await certifier.alone.hear(indexed())
+    cleared, issued = await certifier.alone.said()
+    assert cleared.conditions == issued.conditions == certifier.notary.conditions == (PSI,)
 
 
 async def test_hearing_everything_twice_says_nothing_twice(certifier: Certifier) -> None:
@@ -671,7 +691,14 @@ async def test_the_same_judgement_is_the_same_bytes_in_the_registry(tmp_path: Pa
     wanted = Asked(project="churn", release=1, command="deploy", source=SOURCE, image=None)
     judgement = Judgement(policies=POLICIES, verdicts=(*SUBMIT, *CERTIFY))
     first, second = [
-        await notary.sign(wanted, indexed(image=image), judgement, certificate="certificate:1", at=at)
+        await notary.sign(
+            wanted,
+            indexed(image=image),
+            judgement,
+            certificate="certificate:1",
+            at=at,
+            conditions=(PSI,),
+        )
         for _ in range(2)
     ]
     assert first == second
@@ -681,6 +708,7 @@ async def test_the_same_judgement_is_the_same_bytes_in_the_registry(tmp_path: Pa
     envelope = dsse.read(await registry.read_blob("models/churn", layer.digest))
     held = certificates.verify(envelope, KeySet([key.public]), image=image, source=SOURCE, now=at)
     assert (held.certificate, held.project, held.release) == ("certificate:1", "churn", 1)
+    assert [(each.metric, each.max, each.retry_after) for each in held.conditions] == [("psi", 0.2, 3600)]
     with pytest.raises(Refused):
         certificates.verify(
             envelope, KeySet([key.public]), image=image, source=SOURCE, now=at + timedelta(days=91)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from placet.certifier.adapters.registry_sources import REPOSITORY, RegistrySources
 from placet.errors import Refused
+from placet.events.contracts.shapes import Condition
 from placet.oci import ImageLayout, sha256_digest
 
 NOW = datetime(2026, 11, 26, tzinfo=UTC)
@@ -52,6 +53,26 @@ async def test_whether_dockerfiles_are_built_is_the_platforms_word(
 
     assert found.declared.dockerfile
     assert found.facts["platform"] == {"dockerfiles": allowed}
+
+
+async def test_its_conditions_are_found_as_they_are_judged(registry: ImageLayout, tmp_path: Path) -> None:
+    manifest = MANIFEST + (
+        b"governance: {monitoring: [{metric: psi, max: 0.2, recovery: 0.1, window: 2h, minSamples: 500,"
+        b" action: suspend, retryAfter: 1h}]}\n"
+    )
+    source = await sent(registry, tmp_path, {"placet.yaml": manifest})
+
+    (condition,) = (await RegistrySources(registry).examine(source, NOW)).declared.conditions
+
+    assert condition == Condition(
+        metric="psi",
+        max=0.2,
+        recovery=0.1,
+        window=7200,
+        min_samples=500,
+        action="suspend",
+        retry_after=3600,
+    )
 
 
 def container(content: bytes, count: int = 1) -> bytes:

@@ -177,11 +177,17 @@ def test_status_of_a_project_and_of_an_operation(
 ) -> None:
     placet("deploy", str(project))
     of_project = placet("status", "wine", "--json").document
-    assert list(of_project) == [*FIELDS, "detail", "observed", "last"]
+    assert list(of_project) == [*FIELDS, "detail", "observed", "warnings", "last"]
     assert of_project["state"] == "live"
     of_operation = placet("status", of_project["operation"], "--json").document
     assert of_operation.pop("now") is None
-    assert of_project == {**of_operation, "detail": None, "observed": None, "last": of_operation}
+    assert of_project == {
+        **of_operation,
+        "detail": None,
+        "observed": None,
+        "warnings": [],
+        "last": of_operation,
+    }
     shown = placet("status", "wine").out
     assert f"url          {platform.url}/models/wine" in shown
     assert "owner-named  pass    submit" in shown
@@ -264,6 +270,16 @@ def test_status_shows_what_a_model_was_asked_last(
     assert "1 failed\nurl" in placet("status", "wine").out
 
 
+def test_status_shows_what_is_to_be_looked_at(placet: Placet, platform: FakePlatform, project: Path) -> None:
+    placet("deploy", str(project))
+    warning = {"rule": "operation.warnings-heeded", "why": "errors is 0.5, over 0.1", "fix": "see its log"}
+    platform.models["wine"].update(warnings=[warning])
+
+    assert placet("status", "wine", "--json").document["warnings"] == [warning]
+    shown = placet("status", "wine").out
+    assert "warning      operation.warnings-heeded: errors is 0.5, over 0.1\n  see its log\n" in shown
+
+
 def test_status_keeps_what_is_live_apart_from_what_the_last_operation_came_to(
     placet: Placet, platform: FakePlatform, project: Path
 ) -> None:
@@ -271,7 +287,7 @@ def test_status_keeps_what_is_live_apart_from_what_the_last_operation_came_to(
     platform.outcome = "refused"
     second = placet("deploy", str(project), "--json").document
     document = placet("status", "wine", "--json").document
-    assert document == {**first, "detail": None, "observed": None, "last": second}
+    assert document == {**first, "detail": None, "observed": None, "warnings": [], "last": second}
     shown = placet("status", "wine").out
     now, last = shown.split("\n\n", maxsplit=1)
     assert now.splitlines()[:4] == [

@@ -36,6 +36,7 @@ async def idle_world(tmp_path: Path) -> AsyncIterator[World]:
         reconcile_seconds=0.05,
         liveness_seconds=0.3,
         observe_seconds=0.05,
+        certifier_silence_seconds=1e9,
     )
     yield World(wiring=wiring, clock=clock, hub=hub, settings=settings, token_key=key)
     await wiring.store.close()

@@ -14,6 +14,7 @@ from placet.deployer.domain import Amount, Live
 from placet.deployer.placements import Placements
 from placet.deployer.ports import Instance, Sample
 from placet.deployer.reconcile import DEATHS, Reconciliation
+from placet.deployer.vigil import Vigil
 from placet.events.outcome import MAX_ATTEMPTS
 from placet.events.store import Claim, ClaimLost, Unit
 from placet.events.tables import jobs
@@ -55,7 +56,12 @@ def reconciliation_of(world: World) -> Reconciliation:
     """One that is run by the test, and looks again at once at what died."""
     placements = Placements(reads=world.wiring.store, total=Amount(), reservation=timedelta(minutes=15))
     return Reconciliation(
-        ports=world.ports, placements=placements, wiring=world.wiring, grace=60.0, pause=0.0
+        ports=world.ports,
+        placements=placements,
+        wiring=world.wiring,
+        grace=60.0,
+        pause=0.0,
+        vigil=Vigil(wiring=world.wiring, limit=timedelta(days=1000)),
     )
 
 

@@ -18,9 +18,9 @@ from placet.deployer.observations import (
     Watched,
     Window,
     observe,
-    stability,
 )
 from placet.events.contracts.deployer import ModelObserved
+from placet.events.contracts.shapes import stability
 
 REFERENCE = (100, 100, 100, 0)
 

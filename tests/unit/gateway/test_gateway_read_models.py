@@ -308,7 +308,7 @@ async def test_a_certificate_is_shown_with_what_there_is_against_it(gateway: Gat
 
     assert await standing() == ("valid", [], "valid")
     await gateway.hear(certifier.CertificateSuspended(**of, grounds=(GROUND,)), operation)
-    told = [{"rule": "operate.drift", "why": "it drifts", "fix": "train it"}]
+    told = [{"rule": "operate.drift", "why": "it drifts", "fix": "train it", "measured": []}]
     assert await standing() == ("suspended", told, "suspended")
     assert len((await gateway.read("/v1/images?certificate=suspended"))["images"]) == 1
     assert (await gateway.read("/v1/images?certificate=valid"))["images"] == []
@@ -447,7 +447,22 @@ async def test_a_model_shows_what_it_was_asked_last_and_the_last_drift_that_was_
 
     assert (shown["requests"], shown["refused"], shown["errors"], shown["p99_ms"]) == (20, 2, 1, 2.5)
     assert (shown["drift"]["psi"], shown["drift"]["column"]) == (0.3, "age")
+    assert "parts" not in shown["drift"]
     assert (await gateway.read("/v1/models/churn"))["operation"]["state"] == "live"
+
+
+async def test_a_model_shows_what_is_to_be_looked_at_while_it_serves(gateway: Gateway) -> None:
+    operation = await live(gateway)
+    assert (await gateway.read("/v1/models/churn"))["warnings"] == []
+    warning = Ground(rule="operation.warnings-heeded", why="errors is 0.5, over 0.1", fix="see its log")
+    of: dict[str, Any] = {"certificate": CERTIFICATE, "project": "churn", "release": 1}
+    await gateway.hear(certifier.CertificateWarned(**of, warnings=(warning,)), operation)
+
+    (shown,) = (await gateway.read("/v1/models/churn"))["warnings"]
+    assert (shown["rule"], shown["why"], shown["fix"]) == (warning.rule, warning.why, warning.fix)
+    await gateway.hear(deployer.ModelStopped(project="churn", release=1), operation)
+    assert (await gateway.read("/v1/models/churn"))["warnings"] == []
+    await gateway.hear(certifier.CertificateWarned(**of, warnings=()), operation)
 
 
 async def test_what_another_release_was_asked_is_not_the_live_ones(gateway: Gateway) -> None:

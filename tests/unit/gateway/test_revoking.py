@@ -60,7 +60,9 @@ async def test_what_was_revoked_stays_so_whatever_was_on_its_way(gateway: Gatewa
     revoked = Ground(rule="certificate.revoked", why="it was revoked")
     await gateway.hear(certifier.CertificateRevoked(**OF, ground=revoked, revoked_by=BOB), operation)
     shown = await gateway.read(f"/v1/certificates/{CERTIFICATE}")
-    assert shown["grounds"] == [{"rule": "certificate.revoked", "why": "it was revoked", "fix": None}]
+    assert shown["grounds"] == [
+        {"rule": "certificate.revoked", "why": "it was revoked", "fix": None, "measured": []}
+    ]
 
 
 @pytest.mark.parametrize("role", ["scientist", "auditor", "operator"])

@@ -69,6 +69,41 @@ def test_a_manifest_written_out_is_read_back_as_it_was() -> None:
     assert parse_manifest(dump_manifest(manifest).encode()) == manifest
 
 
+def monitored(condition: str) -> str:
+    return f"{SMALL}governance: {{monitoring: [{{{condition}}}]}}"
+
+
+def test_a_condition_says_when_it_is_kept_again_and_how_long_it_looks_back() -> None:
+    (said,) = parse_manifest(monitored("metric: errors, max: 0.05").encode()).governance.monitoring
+    assert said.recovers_at == pytest.approx(0.04)
+    assert (said.window_seconds, said.min_samples) == (86400, 100)
+    assert (said.action, said.retry_seconds) == ("warn", None)
+    text = "metric: psi, max: 0.2, recovery: 0.1, window: 90m, action: suspend, retryAfter: 2h"
+    (said,) = parse_manifest(monitored(text).encode()).governance.monitoring
+    assert (said.recovers_at, said.window_seconds, said.retry_seconds) == (0.1, 5400, 7200)
+
+
+@pytest.mark.parametrize(
+    ("condition", "said"),
+    [
+        ("metric: pis, max: 0.2", "metric: 'pis' is not one of errors, psi, refusals"),
+        ("metric: psi", "max: is missing"),
+        ("metric: psi, max: -1", "max: -1 is no limit of psi; it is a number from 0 to 1000"),
+        ("metric: errors, max: 5", "max: 5 is no limit of errors; it is a number from 0 to 1"),
+        ("metric: psi, max: .nan", "max"),
+        ("metric: psi, max: 0.2, recovery: 0.3", "recovery: 0.3 is not from 0 to max, which is 0.2"),
+        ("metric: psi, max: 0.2, recovery: -1", "recovery: -1 is not from 0 to max, which is 0.2"),
+        ("metric: psi, max: 0.2, window: 1y", "window: '1y' is not a span such as 1d or 30m"),
+        ("metric: psi, max: 0.2, minSamples: 0", "minSamples: "),
+        ("metric: psi, max: 0.2, action: revoke", "action: 'revoke' is not one of suspend, warn"),
+        ("metric: psi, max: 0.2, retryAfter: 1h", "retryAfter: a warning takes nothing off its route"),
+    ],
+)
+def test_a_condition_that_could_not_be_judged_is_refused(condition: str, said: str) -> None:
+    (problem,) = problems(monitored(condition))
+    assert problem.startswith(f"governance.monitoring[0].{said}")
+
+
 def test_what_only_people_can_say_stays_visibly_empty() -> None:
     text = dump_manifest(parse_manifest(SMALL.encode()))
     assert "  purpose:  # what the model is for, in a sentence\n" in text

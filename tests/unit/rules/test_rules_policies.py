@@ -456,6 +456,7 @@ def test_a_rule_that_admits_exceptions_says_how_to_ask_for_one() -> None:
         "build.dockerfile-allowed",
         "model.pickle-by-exception",
         "model.pickle-names-listed",
+        "operation.conditions-kept",
     }
     for id, fix in exceptable.items():
         assert f"`placet exception request {{{{ project.name }}}} --rule {id} --days 30 --reason …`" in fix

@@ -11,6 +11,7 @@ import pytest
 from placet.errors import PlacetError, Refused, Unreadable
 from placet.trust import (
     Certificate,
+    ConditionSet,
     ExceptionApplied,
     KeySet,
     PolicyApplied,
@@ -45,6 +46,9 @@ CERTIFICATE = Certificate(
             until=BEGIN + timedelta(days=30),
             granted_by="person:0194",
         ),
+    ),
+    conditions=(
+        ConditionSet(metric="psi", max=0.2, recovery=0.16, window=86400, min_samples=500, action="suspend"),
     ),
 )
 
@@ -97,8 +101,25 @@ def test_the_statement_has_the_form_that_is_promised() -> None:
                     "grantedBy": "person:0194",
                 }
             ],
+            "conditions": [
+                {
+                    "metric": "psi",
+                    "max": 0.2,
+                    "recovery": 0.16,
+                    "window": 86400,
+                    "minSamples": 500,
+                    "action": "suspend",
+                    "retryAfter": None,
+                }
+            ],
         },
     }
+
+
+def test_a_certificate_of_before_there_were_conditions_is_read_as_it_was() -> None:
+    document = statement()
+    del document["predicate"]["conditions"]
+    assert verified(signed_statement(document)) == msgspec.structs.replace(CERTIFICATE, conditions=())
 
 
 def test_the_same_certificate_has_the_same_bytes() -> None:

@@ -22,7 +22,7 @@ async def show(arguments: Namespace, screen: Screen) -> int:
     async with connect() as platform:
         found = await platform.certificate(arguments.certificate)
     screen.table(("", ""), [(name, value) for name, value in _rows(found) if value])
-    for ground in found.grounds:
+    for ground in (*found.grounds, *found.warnings):
         screen.note(f"{ground.rule}: {ground.why}" + (f"\n  {ground.fix}" if ground.fix else ""))
     screen.document(found.to_json())
     return exits.DONE
@@ -72,6 +72,10 @@ def _rows(found: Certificate) -> list[tuple[str, object]]:
     exceptions = ", ".join(
         f"{each.get('rule')} until {each.get('until')}" for each in predicate.get("exceptions", ())
     )
+    conditions = ", ".join(
+        f"{each.get('metric')} at most {each.get('max')}, or {each.get('action')}"
+        for each in predicate.get("conditions", ())
+    )
     return [
         ("certificate", found.certificate),
         ("state", found.state),
@@ -80,6 +84,7 @@ def _rows(found: Certificate) -> list[tuple[str, object]]:
         ("until", found.not_after),
         ("policies", policies),
         ("exceptions", exceptions),
+        ("conditions", conditions),
     ]
 
 

@@ -76,8 +76,17 @@ async def _status_of_project(
         model = await platform.model(project)
     now = _now(model)
     describe_project(screen, now, operation, state=state_of(model), observed=model.observed)
-    observed = None if model.observed is None else model.observed.to_json()
-    document = {**now.to_json(), "detail": model.detail, "observed": observed, "last": operation.to_json()}
+    for warning in model.warnings:
+        screen.result(
+            f"warning      {warning.rule}: {warning.why}" + (f"\n  {warning.fix}" if warning.fix else "")
+        )
+    document = {
+        **now.to_json(),
+        "detail": model.detail,
+        "observed": None if model.observed is None else model.observed.to_json(),
+        "warnings": [warning.to_json() for warning in model.warnings],
+        "last": operation.to_json(),
+    }
     screen.document(document)
     return operation
 

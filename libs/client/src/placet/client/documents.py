@@ -113,14 +113,23 @@ class Observed(Document, frozen=True, kw_only=True):
     drift: Drift | None = None
 
 
+class Ground(Document, frozen=True, kw_only=True):
+    """Why a certificate does not stand, or what is to be looked at while it does."""
+
+    rule: str
+    why: str
+    fix: str | None = None
+
+
 class ModelDetail(Model, frozen=True, kw_only=True):
     """A model with the operation that brought it to its state, and the last one, which may have changed nothing.
 
-    `refusals` say why it serves no more where neither does.
+    `refusals` say why it serves no more where neither does, `warnings` what is to be looked at while it does.
     """
 
     source: str | None = None
     refusals: tuple[Refusal, ...] = ()
+    warnings: tuple[Ground, ...] = ()
     observed: Observed | None = None
     cause: Operation | None = None
     operation: Operation | None = None
@@ -188,14 +197,6 @@ class Source(Document, frozen=True, kw_only=True):
     files: int | list[Any] | None = None
 
 
-class Ground(Document, frozen=True, kw_only=True):
-    """Why a certificate does not stand."""
-
-    rule: str
-    why: str
-    fix: str | None = None
-
-
 class Standing(Document, frozen=True, kw_only=True, rename="camel"):
     """`state` is valid, suspended, revoked or expired."""
 
@@ -206,6 +207,7 @@ class Standing(Document, frozen=True, kw_only=True, rename="camel"):
     state: str
     not_after: str
     grounds: tuple[Ground, ...] = ()
+    warnings: tuple[Ground, ...] = ()
 
 
 class Certificate(Standing, frozen=True, kw_only=True, rename="camel"):

@@ -74,7 +74,14 @@ class ResendAsked:
     upto: int
 
 
-Note = HeadAnnounced | ResendAsked
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Alive:
+    """A producer that others rely on to object in time says that it hears and can judge."""
+
+    producer: str
+
+
+Note = HeadAnnounced | ResendAsked | Alive
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -20,7 +20,7 @@ import sqlalchemy as sa
 
 from placet.errors import Conflict, Unavailable, Unreadable
 from placet.events import tables
-from placet.events.bus import Delivery, EpochBegan, HeadAnnounced, Note, ResendAsked, routing_key
+from placet.events.bus import Alive, Delivery, EpochBegan, HeadAnnounced, Note, ResendAsked, routing_key
 from placet.events.lanes import Lanes, Waiting
 from placet.events.outbox import RESEND_AT_MOST
 from placet.events.reaction import Reaction
@@ -131,6 +131,7 @@ class Inbox:
         self._lanes = Lanes(service, wiring, reaction, storing=self._receiving)
         self._resend_asked: Callable[[int, int], None] = lambda after, upto: None
         self._gap_found: Callable[[Gap], Awaitable[None]] | None = None
+        self._alive: Callable[[str], Awaitable[None]] | None = None
 
     def on_resend_asked(self, resend: Callable[[int, int], None]) -> None:
         """Who is told when a hearer asks this service to send positions again: the relay."""
@@ -139,6 +140,10 @@ class Inbox:
     def on_gap(self, tell: Callable[[Gap], Awaitable[None]]) -> None:
         """Who is told, once for each, when a hole is still there after it was asked for."""
         self._gap_found = tell
+
+    def on_alive(self, tell: Callable[[str], Awaitable[None]]) -> None:
+        """Who is told when a producer gives a sign of life."""
+        self._alive = tell
 
     @property
     def pending(self) -> int:
@@ -158,6 +163,8 @@ class Inbox:
             case HeadAnnounced():
                 async with self._receiving:
                     await self._hear_head(note)
+            case Alive(producer=producer) if self._alive is not None:
+                await self._alive(producer)
             case _:
                 return
 

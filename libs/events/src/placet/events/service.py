@@ -60,6 +60,8 @@ class Service:
     routers: tuple[APIRouter, ...] = ()
     on_gap: Callable[[Gap], Awaitable[None]] | None = None
     """Told when a producer's positions stay missing after they were asked for."""
+    on_alive: Callable[[str], Awaitable[None]] | None = None
+    """Told when a producer gives a sign of life."""
     start: tuple[Callable[[], Awaitable[None]], ...] = ()
     """Awaited once before anything runs."""
     close: tuple[Callable[[], Awaitable[None]], ...] = ()
@@ -165,6 +167,8 @@ class ServiceRunner:
         inbox.on_resend_asked(relay.resend)
         if self.service.on_gap is not None:
             inbox.on_gap(self.service.on_gap)
+        if self.service.on_alive is not None:
+            inbox.on_alive(self.service.on_alive)
         term = _Term(inbox=inbox, relay=relay)
         term.projections = [
             ProjectionRunner(self.service.name, self._wiring, each) for each in self.service.projections

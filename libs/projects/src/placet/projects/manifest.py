@@ -196,18 +196,50 @@ class Evaluation(_Part, frozen=True, kw_only=True):
     ] = ()
 
 
-class Monitor(_Part, frozen=True, kw_only=True):
-    """What is watched in operation, and what happens when it is left."""
+Span = Annotated[
+    str,
+    _text("How long it is", pattern=r"^[1-9][0-9]{0,5}[smhdw]$", means="a span such as 1d or 30m", longest=7),
+]
+_SPANS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+_LARGEST = {"psi": 1000.0, "errors": 1.0, "refusals": 1.0}
+"""Of a metric's limit: the last two are shares of all requests."""
 
-    metric: Identifier
-    max: float | None = None
-    min: float | None = None
-    window: Annotated[
-        str,
-        _text("How long a window is", pattern=r"^[1-9][0-9]{0,5}[smhdw]$", means="a span such as 1d or 30m"),
-    ] = "1d"
-    min_samples: Annotated[int, msgspec.Meta(ge=0)] = 0
+
+class Monitor(_Part, frozen=True, kw_only=True):
+    """A condition on a model that serves: what is watched, and what happens when it is over its limit.
+
+    What was over `max` is kept again only once it is back at `recovery`, four fifths of it where nothing is said. A
+    model that was suspended is let serve again on trial after `retryAfter`, or else only when people say so.
+    """
+
+    metric: Annotated[
+        Literal["psi", "errors", "refusals"],
+        msgspec.Meta(description="psi: drift of the inputs; errors, refusals: the share of requests"),
+    ]
+    max: float
+    recovery: float | None = None
+    window: Span = "1d"
+    min_samples: Annotated[
+        int, msgspec.Meta(ge=1, le=10**9, description="Rows (psi) or requests; of fewer nothing is judged")
+    ] = 100
     action: Literal["warn", "suspend"] = "warn"
+    retry_after: Span | None = None
+
+    @property
+    def recovers_at(self) -> float:
+        return 0.8 * self.max if self.recovery is None else self.recovery
+
+    @property
+    def window_seconds(self) -> int:
+        return _seconds(self.window)
+
+    @property
+    def retry_seconds(self) -> int | None:
+        return None if self.retry_after is None else _seconds(self.retry_after)
+
+
+def _seconds(span: str) -> int:
+    return int(span[:-1]) * _SPANS[span[-1]]
 
 
 class Governance(_Part, frozen=True, kw_only=True):
@@ -225,7 +257,7 @@ class Governance(_Part, frozen=True, kw_only=True):
     oversight: Oversight | None = None
     data: tuple[DataSet, ...] = ()
     evaluation: Evaluation | None = None
-    monitoring: tuple[Monitor, ...] = ()
+    monitoring: Annotated[tuple[Monitor, ...], msgspec.Meta(max_length=20)] = ()
     trial: Annotated[
         bool,
         msgspec.Meta(description="The model is only tried out: for a few days, by whoever has a token"),
@@ -312,8 +344,16 @@ def _contradictions(manifest: Manifest) -> list[Problem]:
             )
         )
     for index, monitor in enumerate(manifest.governance.monitoring):
-        if monitor.max is None and monitor.min is None:
-            problems.append(Problem(f"governance.monitoring[{index}]", "has neither max nor min"))
+        path, largest = f"governance.monitoring[{index}]", _LARGEST[monitor.metric]
+        if not 0 <= monitor.max <= largest:
+            said = f"{monitor.max:g} is no limit of {monitor.metric}"
+            problems.append(Problem(f"{path}.max", said, f"it is a number from 0 to {largest:g}"))
+        elif not 0 <= monitor.recovers_at <= monitor.max:
+            said = f"{monitor.recovers_at:g} is not from 0 to max, which is {monitor.max:g}"
+            problems.append(Problem(f"{path}.recovery", said))
+        if monitor.retry_after is not None and monitor.action == "warn":
+            said = "a warning takes nothing off its route"
+            problems.append(Problem(f"{path}.retryAfter", said, "leave it out, or set action to suspend"))
     return problems
 
 

@@ -114,7 +114,7 @@ def gather_submit_facts(
         "governance": _governance(manifest),
         "data": _data(manifest),
         "evaluation": _evaluation(manifest, files),
-        "monitoring": {"metrics": [monitor.metric for monitor in manifest.governance.monitoring]},
+        "monitoring": _monitoring(manifest),
         "card": _card(manifest, files),
         "personal": _personal(manifest),
     }
@@ -652,6 +652,26 @@ def _governance(manifest: Manifest) -> Facts:
         "stopOwnerNamed": bool(oversight and oversight.stop_owner),
         "stopTestedAt": tested.isoformat() if tested else "",
         "trial": said.trial,
+    }
+
+
+def _monitoring(manifest: Manifest) -> Facts:
+    """The conditions as they hold in operation. Spans are in seconds."""
+    said = manifest.governance.monitoring
+    return {
+        "metrics": [monitor.metric for monitor in said],
+        "conditions": [
+            {
+                "metric": monitor.metric,
+                "max": monitor.max,
+                "recovery": monitor.recovers_at,
+                "window": monitor.window_seconds,
+                "minSamples": monitor.min_samples,
+                "action": monitor.action,
+                "retryAfter": monitor.retry_seconds,
+            }
+            for monitor in said
+        ],
     }
 
 

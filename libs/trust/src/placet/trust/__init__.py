@@ -2,10 +2,11 @@
 
 from placet.trust import certificates, dsse, statements, tokens
 from placet.trust.keys import KeySet, SigningKey, VerifyingKey, key_id, own_key
-from placet.trust.statements import Certificate, ExceptionApplied, PolicyApplied, VerdictGiven
+from placet.trust.statements import Certificate, ConditionSet, ExceptionApplied, PolicyApplied, VerdictGiven
 
 __all__ = [
     "Certificate",
+    "ConditionSet",
     "ExceptionApplied",
     "KeySet",
     "PolicyApplied",

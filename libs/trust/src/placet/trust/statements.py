@@ -1,9 +1,9 @@
 """What a certificate says: an in-toto Statement v1 with placet's own predicate.
 
 The subjects are the image and the source it was built from; the predicate names the certificate, project and
-release, the validity, the policies by digest, the verdict of every rule, and the exceptions by which a rule that
-did not pass forbids nothing. Canonical bytes (RFC 8785) are what is signed. Parsing is strict: a field we do not
-know could change a meaning somebody signed for.
+release, the validity, the policies by digest, the verdict of every rule, the exceptions by which a rule that
+did not pass forbids nothing, and the conditions that hold while it serves. Canonical bytes (RFC 8785) are what is
+signed. Parsing is strict: a field we do not know could change a meaning somebody signed for.
 """
 
 from __future__ import annotations
@@ -55,6 +55,18 @@ class ExceptionApplied(_Strict, frozen=True, kw_only=True):
     granted_by: Text
 
 
+class ConditionSet(_Strict, frozen=True, kw_only=True):
+    """What holds while it serves: `metric` over `window` seconds is at most `max`. See the event's `Condition`."""
+
+    metric: Text
+    max: float
+    recovery: float
+    window: Annotated[int, msgspec.Meta(ge=1)]
+    min_samples: Annotated[int, msgspec.Meta(ge=1)]
+    action: Literal["warn", "suspend"]
+    retry_after: Annotated[int, msgspec.Meta(ge=1)] | None = None
+
+
 class Certificate(_Strict, frozen=True, kw_only=True):
     """A certificate in our own words; `image` and `source` are `sha256:…`, `repository` as in `models/churn`.
 
@@ -72,6 +84,7 @@ class Certificate(_Strict, frozen=True, kw_only=True):
     policies: tuple[PolicyApplied, ...]
     verdicts: tuple[VerdictGiven, ...]
     exceptions: tuple[ExceptionApplied, ...] = ()
+    conditions: tuple[ConditionSet, ...] = ()
 
 
 class _Sha256(_Strict, frozen=True, kw_only=True):
@@ -92,6 +105,7 @@ class _Predicate(_Strict, frozen=True, kw_only=True):
     policies: tuple[PolicyApplied, ...]
     verdicts: tuple[VerdictGiven, ...]
     exceptions: tuple[ExceptionApplied, ...] = ()
+    conditions: tuple[ConditionSet, ...] = ()
 
 
 class _Statement(_Strict, frozen=True, kw_only=True):
@@ -147,4 +161,5 @@ def parse(data: bytes) -> Certificate:
         policies=said.policies,
         verdicts=said.verdicts,
         exceptions=said.exceptions,
+        conditions=said.conditions,
     )

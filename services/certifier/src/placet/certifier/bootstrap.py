@@ -10,10 +10,11 @@ from placet.certifier.adapters.policy_engine import PolicyRules
 from placet.certifier.adapters.registry_notary import RegistryNotary
 from placet.certifier.adapters.registry_sources import RegistrySources
 from placet.certifier.handlers import workers
+from placet.certifier.operation import look
 from placet.certifier.ports import Ports
-from placet.certifier.queries import EarlierReleases, GrantedExceptions, HeldCertificates
+from placet.certifier.queries import EarlierReleases, GrantedExceptions, HeldCertificates, WatchedCertificates
 from placet.certifier.settings import CertifierSettings
-from placet.certifier.standing import expire
+from placet.certifier.standing import expire, give_sign_of_life
 from placet.certifier.subscriptions import HEARS, SAYS, reaction
 from placet.events import Periodic, Service, Wiring
 from placet.events.catalog import contract_of
@@ -21,8 +22,10 @@ from placet.oci import open_registry
 from placet.rules import Engine, load_shipped
 from placet.trust import own_key
 
-EXPIRE_EVERY = 1.0
-"""Seconds."""
+EXPIRE_EVERY = LOOK_EVERY = 1.0
+"""Seconds between two looks whose time has come; each is one query by index."""
+ALIVE_EVERY = 10.0
+"""Seconds between two signs of life."""
 
 
 async def build(settings: CertifierSettings, wiring: Wiring, ports: Ports | None = None) -> Service:
@@ -46,6 +49,7 @@ async def build(settings: CertifierSettings, wiring: Wiring, ports: Ports | None
             ),
             exceptions=GrantedExceptions(wiring.store),
             certificates=HeldCertificates(wiring.store),
+            watches=WatchedCertificates(wiring.store),
             earlier=EarlierReleases(wiring.store),
         )
     return Service(
@@ -55,6 +59,10 @@ async def build(settings: CertifierSettings, wiring: Wiring, ports: Ports | None
         says=SAYS,
         reaction=reaction(ports),
         workers=workers(ports, wiring.clock),
-        periodic=(Periodic(name="expire", every=EXPIRE_EVERY, run=partial(expire, ports, wiring)),),
+        periodic=(
+            Periodic(name="expire", every=EXPIRE_EVERY, run=partial(expire, ports, wiring)),
+            Periodic(name="operate", every=LOOK_EVERY, run=partial(look, ports, wiring)),
+            Periodic(name="alive", every=ALIVE_EVERY, run=partial(give_sign_of_life, wiring)),
+        ),
         close=tuple(close),
     )

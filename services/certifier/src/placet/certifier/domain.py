@@ -21,11 +21,12 @@ from placet.events.contracts.certifier import (
     CertificateReinstated,
     CertificateRevoked,
     CertificateSuspended,
+    CertificateWarned,
     ReleaseCleared,
     ReleaseRefused,
 )
 from placet.events.contracts.shapes import Command as Goal
-from placet.events.contracts.shapes import ExceptionUsed, Ground, PolicyRef, Resources, Verdict
+from placet.events.contracts.shapes import Condition, ExceptionUsed, Ground, PolicyRef, Resources, Verdict
 from placet.events.decider import Decider
 
 
@@ -50,6 +51,7 @@ class Declared:
     access: str
     trial: bool = False
     dockerfile: bool = False
+    conditions: tuple[Condition, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +85,7 @@ class JudgeImage:
     verdicts: tuple[Verdict, ...]
     signed: Signed | None
     exceptions: tuple[ExceptionUsed, ...] = ()
+    conditions: tuple[Condition, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +105,19 @@ class Lift:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Judge:
+    """What the rules of stage operate said of it: these are kept, those are not. Of others nothing is known now.
+
+    A ground is said again if other conditions are not kept, and not for other numbers, which come with every window.
+    """
+
+    certificate: str
+    grounds: tuple[Ground, ...]
+    warnings: tuple[Ground, ...]
+    kept: frozenset[str]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Revoke:
     certificate: str
     ground: Ground
@@ -116,13 +132,14 @@ class Lapse:
     now: datetime
 
 
-Command = JudgeSource | JudgeImage | Object | Lift | Revoke | Lapse
+Command = JudgeSource | JudgeImage | Object | Lift | Judge | Revoke | Lapse
 Happened = (
     ReleaseCleared
     | ReleaseRefused
     | CertificateIssued
     | CertificateSuspended
     | CertificateReinstated
+    | CertificateWarned
     | CertificateRevoked
     | CertificateExpired
 )
@@ -142,12 +159,13 @@ class Cleared:
 
 @dataclass(frozen=True, kw_only=True)
 class Certified:
-    """The certificate stands if there are no `grounds` against it."""
+    """The certificate stands if there are no `grounds` against it; `warnings` are to be looked at."""
 
     asked: Asked
     certificate: str
     not_after: str
     grounds: tuple[Ground, ...] = ()
+    warnings: tuple[Ground, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,6 +203,7 @@ def decide(command: Command, state: State) -> Sequence[Happened]:
                     policies=command.policies,
                     verdicts=command.verdicts,
                     exceptions=command.exceptions,
+                    conditions=declared.conditions,
                 )
             ]
         case JudgeSource(), New():
@@ -215,6 +234,7 @@ def decide(command: Command, state: State) -> Sequence[Happened]:
                     not_after=signed.not_after,
                     verdicts=command.verdicts,
                     exceptions=command.exceptions,
+                    conditions=command.conditions,
                 )
             ]
         case JudgeImage(), Cleared(asked=asked):
@@ -229,11 +249,16 @@ def decide(command: Command, state: State) -> Sequence[Happened]:
                 )
             ]
         case Object(certificate=certificate), Certified(certificate=held) if certificate == held:
-            named = {ground.rule for ground in command.grounds}
-            others = (ground for ground in state.grounds if ground.rule not in named)
-            return _stands(state, (*others, *command.grounds))
+            return _stands(state, _replaced(state.grounds, command.grounds))
         case Lift(certificate=certificate), Certified(certificate=held) if certificate == held:
             return _stands(state, tuple(each for each in state.grounds if each.rule not in command.rules))
+        case Judge(certificate=certificate), Certified(certificate=held) if certificate == held:
+            against = _replaced(state.grounds, _news(state.grounds, command.grounds))
+            warnings = _replaced(state.warnings, _news(state.warnings, command.warnings))
+            return [
+                *_stands(state, tuple(each for each in against if each.rule not in command.kept)),
+                *_warned(state, tuple(each for each in warnings if each.rule not in command.kept)),
+            ]
         case Revoke(certificate=certificate), Certified(asked=asked, certificate=held) if certificate == held:
             return [
                 CertificateRevoked(
@@ -257,6 +282,36 @@ def decide(command: Command, state: State) -> Sequence[Happened]:
             ]
         case _:
             return []  # judged already: the first judgement stands; or a certificate that is over
+
+
+def _replaced(grounds: Sequence[Ground], by: Sequence[Ground]) -> tuple[Ground, ...]:
+    named = {ground.rule for ground in by}
+    return (*(ground for ground in grounds if ground.rule not in named), *by)
+
+
+def _news(known: Sequence[Ground], grounds: Sequence[Ground]) -> tuple[Ground, ...]:
+    """Those of which not the same was said already."""
+    by_rule = {ground.rule: ground for ground in known}
+    return tuple(each for each in grounds if not _is_told(by_rule.get(each.rule), each))
+
+
+def _is_told(before: Ground | None, now: Ground) -> bool:
+    if before is None or not before.measured:
+        return before == now
+    conditions = [{(each.metric, each.window) for each in ground.measured} for ground in (before, now)]
+    return conditions[0] == conditions[1]
+
+
+def _warned(state: Certified, warnings: tuple[Ground, ...]) -> Sequence[Happened]:
+    warnings = tuple(sorted(warnings, key=lambda ground: ground.rule))
+    if warnings == state.warnings:
+        return []
+    asked = state.asked
+    return [
+        CertificateWarned(
+            certificate=state.certificate, project=asked.project, release=asked.release, warnings=warnings
+        )
+    ]
 
 
 def _stands(state: Certified, grounds: tuple[Ground, ...]) -> Sequence[Happened]:
@@ -298,10 +353,18 @@ def evolve(state: State, event: Happened) -> State:
             return replace(state, grounds=event.grounds)
         case CertificateReinstated(), Certified():
             return replace(state, grounds=())
+        case CertificateWarned(), Certified():
+            return replace(state, warnings=event.warnings)
         case ((CertificateRevoked() | CertificateExpired()), Certified()):
             return Over()
         case (
-            (CertificateSuspended() | CertificateReinstated() | CertificateRevoked() | CertificateExpired()),
+            (
+                CertificateSuspended()
+                | CertificateReinstated()
+                | CertificateWarned()
+                | CertificateRevoked()
+                | CertificateExpired()
+            ),
             _,
         ):
             raise ValueError(f"{event.certificate} of {event.project} {event.release} was not standing")

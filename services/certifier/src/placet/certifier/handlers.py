@@ -214,7 +214,13 @@ async def on_image_indexed(heard: Heard[ImageIndexed], work: UnitOfWork, ports: 
         certificate = f"certificate:{heard.event.id}"
         try:
             signed = await ports.notary.sign(
-                state.asked, indexed, whole, certificate=certificate, at=at, trial=cleared.trial
+                state.asked,
+                indexed,
+                whole,
+                certificate=certificate,
+                at=at,
+                trial=cleared.trial,
+                conditions=cleared.conditions,
             )
         except Refused as refusal:
             # The registry will not keep it: without an answer the release would wait for ever.
@@ -227,6 +233,7 @@ async def on_image_indexed(heard: Heard[ImageIndexed], work: UnitOfWork, ports: 
         verdicts=judgement.verdicts,
         signed=signed,
         exceptions=exceptions,
+        conditions=cleared.conditions,
     )
     for event in await work.decide(RELEASE, name, command):
         if isinstance(event, CertificateIssued):

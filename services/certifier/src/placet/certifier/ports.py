@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+from placet.certifier.conditions import Watched
 from placet.certifier.domain import Asked, Declared, Signed
 from placet.events.contracts.certifier import ReleaseCleared
 from placet.events.contracts.indexer import ImageIndexed
-from placet.events.contracts.shapes import ExceptionUsed, PolicyRef, Stage, Verdict
+from placet.events.contracts.shapes import Condition, ExceptionUsed, PolicyRef, Stage, Verdict
 
 Facts = Mapping[str, Any]
 
@@ -41,6 +42,9 @@ class Judgement:
 class Rules(Protocol):
     async def judge(self, stage: Stage, facts: Facts, exceptions: Sequence[ExceptionUsed] = ()) -> Judgement:
         """`exceptions` are one for a rule at most, and cover only what may be excepted."""
+
+    def is_of_operation(self, rule: str) -> bool:
+        """Whether it is judged again and again while a model serves."""
 
     def image_facts(self, cleared: ReleaseCleared, indexed: ImageIndexed, now: datetime) -> Facts:
         """What the rules of stage certify see of an image."""
@@ -78,6 +82,31 @@ class Certificates(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Kept:
+    """What is known of a certificate's conditions, as of one `turn`."""
+
+    certificate: str
+    project: str
+    release: int
+    source: str
+    watched: Watched
+    turn: int
+
+
+class Watches(Protocol):
+    """The conditions of certificates that are not over."""
+
+    async def of_project(self, project: str) -> Sequence[Kept]: ...
+
+    async def of_release(self, project: str, release: int) -> Kept | None: ...
+
+    async def of_certificate(self, certificate: str) -> Kept | None: ...
+
+    async def due(self, at: float) -> Sequence[str]:
+        """Certificates of which time alone may have changed something by then."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Walked:
     """A project's releases up to this one, as a trial found them: whether people answer for one of them."""
 
@@ -100,6 +129,7 @@ class Notary(Protocol):
         certificate: str,
         at: datetime,
         trial: bool = False,
+        conditions: Sequence[Condition] = (),
     ) -> Signed:
         """Sign a certificate and lay it beside the image. The same arguments give the same bytes.
 
@@ -114,4 +144,5 @@ class Ports:
     notary: Notary
     exceptions: Exceptions
     certificates: Certificates
+    watches: Watches
     earlier: Earlier

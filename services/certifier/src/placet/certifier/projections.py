@@ -1,5 +1,5 @@
-"""The exceptions that were granted, as the gateway said them, the certificates that are not over, and what is known of
-releases before a trial.
+"""The exceptions that were granted, as the gateway said them, the certificates that are not over, with what was
+observed of their models, and what is known of releases before a trial.
 
 Rows are written in the unit that handles the event.
 """
@@ -41,6 +41,21 @@ stands_on = sa.Table(
     sa.Column("certificate", sa.Text, primary_key=True),
     sa.Column("rule", sa.Text, primary_key=True),
     sa.Column("exception", sa.Text, nullable=False, index=True),
+)
+
+watches = sa.Table(
+    "watches",
+    TABLES,
+    sa.Column("certificate", sa.Text, primary_key=True),
+    sa.Column("project", sa.Text, nullable=False, index=True),
+    sa.Column("release", sa.Integer, nullable=False),
+    sa.Column("source", sa.Text, nullable=False),
+    # Its conditions, and what was observed of its model (`conditions.Watched`).
+    sa.Column("watched", sa.LargeBinary, nullable=False),
+    # Moved on with each change: of two that saw the same, the second has to look again.
+    sa.Column("turn", sa.BigInteger, nullable=False),
+    # When time alone may change what is said of it, in seconds since 1970; none: it cannot.
+    sa.Column("look_at", sa.Double, index=True),
 )
 
 walked = sa.Table(

@@ -1,14 +1,18 @@
-"""Which exceptions hold now, which certificates are not over, and what trials have found before them."""
+"""Which exceptions hold now, which certificates are not over and how their conditions are, and what trials have found
+before them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
 
+import msgspec
 import sqlalchemy as sa
 
-from placet.certifier.ports import Held, Walked
-from placet.certifier.projections import certificates, exceptions, stands_on, walked
+from placet.certifier.conditions import Watched
+from placet.certifier.ports import Held, Kept, Walked
+from placet.certifier.projections import certificates, exceptions, stands_on, walked, watches
 from placet.events.codec import timestamp
 from placet.events.contracts.shapes import ExceptionUsed
 from placet.events.store import EventStore
@@ -68,6 +72,41 @@ class HeldCertificates:
                 release=row.release,
                 source=row.source,
                 not_after=row.not_after,
+            )
+            for row in rows
+        ]
+
+
+class WatchedCertificates:
+    """The `Watches` port, over the certifier's own table."""
+
+    def __init__(self, store: EventStore) -> None:
+        self._store = store
+
+    async def of_project(self, project: str) -> Sequence[Kept]:
+        return await self._kept(watches.c.project == project)
+
+    async def of_release(self, project: str, release: int) -> Kept | None:
+        its = sa.and_(watches.c.project == project, watches.c.release == release)
+        return next(iter(await self._kept(its)), None)
+
+    async def of_certificate(self, certificate: str) -> Kept | None:
+        return next(iter(await self._kept(watches.c.certificate == certificate)), None)
+
+    async def due(self, at: float) -> Sequence[str]:
+        query = sa.select(watches.c.certificate).where(watches.c.look_at <= at).order_by(watches.c.look_at)
+        return [row.certificate for row in await self._store.rows(query)]
+
+    async def _kept(self, which: sa.ColumnElement[bool]) -> Sequence[Kept]:
+        rows = await self._store.rows(sa.select(watches).where(which).order_by(watches.c.release))
+        return [
+            Kept(
+                certificate=row.certificate,
+                project=row.project,
+                release=row.release,
+                source=row.source,
+                watched=msgspec.json.decode(row.watched, type=Watched),
+                turn=row.turn,
             )
             for row in rows
         ]

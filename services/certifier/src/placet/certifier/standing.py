@@ -1,7 +1,7 @@
 """What becomes of a certificate after it was given: grounds against it come and go, it is revoked, its time ends.
 
 A certificate that stands on an exception loses its ground with it, and has it back with another one that holds as long
-as it does itself.
+as it does itself. What a rule of operation is excepted from is judged anew instead.
 """
 
 from __future__ import annotations
@@ -10,14 +10,16 @@ from functools import partial
 
 import sqlalchemy as sa
 
+from placet.certifier import operation
 from placet.certifier import projections as p
 from placet.certifier.domain import RELEASE, Command, Lapse, Lift, Object, Revoke, stream
 from placet.certifier.ports import Held, Ports
 from placet.events import Actor, Context, Heard, UnitOfWork, Wiring, transact
+from placet.events.bus import Alive
 from placet.events.codec import moment
 from placet.events.contracts.certifier import CertificateExpired, CertificateIssued, CertificateRevoked
 from placet.events.contracts.gateway import ExceptionGranted, ExceptionWithdrawn, RevocationRequested
-from placet.events.contracts.shapes import Ground
+from placet.events.contracts.shapes import ExceptionUsed, Ground
 
 SERVICE = "certifier"
 
@@ -32,6 +34,7 @@ def keep(work: UnitOfWork, issued: CertificateIssued) -> None:
         source=issued.source,
         not_after=moment(issued.not_after).timestamp(),
     )
+    operation.begin(work, issued)
     for each in issued.exceptions:
         _stand_on(work, issued.certificate, each.rule, each.exception)
 
@@ -51,6 +54,15 @@ async def on_exception_granted(heard: Heard[ExceptionGranted], work: UnitOfWork,
     )
     if await ports.exceptions.is_known(granted.exception):
         return  # heard again: it may have been withdrawn since
+    if ports.rules.is_of_operation(granted.rule):
+        used = ExceptionUsed(
+            exception=granted.exception,
+            rule=granted.rule,
+            until=granted.until,
+            granted_by=granted.granted_by,
+        )
+        await operation.judge_anew(work, ports, granted.project, with_=used, of_source=granted.source)
+        return
     for held in await ports.certificates.of_project(granted.project):
         fits = granted.source in (None, held.source) and moment(granted.until).timestamp() >= held.not_after
         lift = Lift(certificate=held.certificate, rules=frozenset({granted.rule}))
@@ -64,6 +76,9 @@ async def on_exception_withdrawn(heard: Heard[ExceptionWithdrawn], work: UnitOfW
     work.run(
         sa.update(p.exceptions).where(p.exceptions.c.exception == withdrawn.exception).values(withdrawn=True)
     )
+    if ports.rules.is_of_operation(withdrawn.rule):
+        await operation.judge_anew(work, ports, withdrawn.project, without=withdrawn.exception)
+        return
     ground = Ground(
         rule=withdrawn.rule,
         why=f"{withdrawn.exception}, which excepted it from {withdrawn.rule}, was withdrawn",
@@ -93,11 +108,21 @@ async def expire(ports: Ports, wiring: Wiring) -> None:
         await transact(wiring, SERVICE, context, partial(_decide, held=held, command=lapse))
 
 
+async def give_sign_of_life(wiring: Wiring) -> None:
+    """For those who serve on its certificates: only from one that could take them back, so that silence says otherwise.
+
+    Raises `Unavailable` while its database is away, or the bus.
+    """
+    await wiring.store.rows(sa.select(p.certificates.c.certificate).limit(1))
+    if wiring.bus.impediment is None:
+        await wiring.bus.tell(Alive(producer=SERVICE))
+
+
 async def _decide(work: UnitOfWork, held: Held, command: Command) -> bool:
     """Whether anything came of it."""
     happened = await work.decide(RELEASE, stream(held.project, held.release), command)
     if any(isinstance(event, CertificateRevoked | CertificateExpired) for event in happened):
-        for table in (p.certificates, p.stands_on):
+        for table in (p.certificates, p.stands_on, p.watches):
             work.run(sa.delete(table).where(table.c.certificate == held.certificate))
     return bool(happened)
 

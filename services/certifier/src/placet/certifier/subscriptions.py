@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from placet.certifier import handlers, standing
+from placet.certifier import handlers, operation, standing
 from placet.certifier.ports import Ports
 from placet.events import ByType, Heard, UnitOfWork
-from placet.events.contracts import certifier, gateway, indexer
+from placet.events.contracts import certifier, deployer, gateway, indexer
 
 Handler = Callable[[Heard[Any], UnitOfWork, Ports], Awaitable[None]]
 
@@ -19,6 +19,11 @@ HEARS: Mapping[type, Handler] = {
     gateway.RevocationRequested: standing.on_revocation_requested,
     indexer.ImageIndexed: handlers.on_image_indexed,
     indexer.ImageVanished: handlers.on_image_vanished,
+    deployer.ModelStarted: operation.on_model_started,
+    deployer.ModelStopped: operation.on_model_stopped,
+    deployer.ModelDeleted: operation.on_model_deleted,
+    deployer.ModelQuarantined: operation.on_model_quarantined,
+    deployer.ModelObserved: operation.on_model_observed,
 }
 
 SAYS: tuple[type, ...] = (
@@ -27,6 +32,7 @@ SAYS: tuple[type, ...] = (
     certifier.CertificateIssued,
     certifier.CertificateSuspended,
     certifier.CertificateReinstated,
+    certifier.CertificateWarned,
     certifier.CertificateRevoked,
     certifier.CertificateExpired,
 )

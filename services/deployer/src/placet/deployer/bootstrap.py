@@ -26,6 +26,7 @@ from placet.deployer.ports import Ports, Router
 from placet.deployer.reconcile import SERVICE, Reconciliation
 from placet.deployer.settings import DeployerSettings
 from placet.deployer.subscriptions import HEARS, SAYS, reaction
+from placet.deployer.vigil import Vigil
 from placet.events import Periodic, Service, Wiring
 from placet.events.catalog import contract_of
 from placet.oci import Registry, open_registry
@@ -53,6 +54,7 @@ async def build(settings: DeployerSettings, wiring: Wiring, ports: Ports | None 
         total=await asyncio.to_thread(_room, settings),
         reservation=timedelta(seconds=settings.reservation_seconds),
     )
+    vigil = Vigil(wiring=wiring, limit=timedelta(seconds=settings.certifier_silence_seconds))
     jobs = Jobs(
         ports=ports,
         placements=placements,
@@ -60,12 +62,14 @@ async def build(settings: DeployerSettings, wiring: Wiring, ports: Ports | None 
         clock=wiring.clock,
         public_url=settings.public_url,
         patience=Patience(ready=settings.ready_seconds, drain=settings.drain_seconds),
+        vigil=vigil,
     )
     reconciliation = Reconciliation(
         ports=ports,
         placements=placements,
         wiring=wiring,
         grace=settings.drain_seconds + settings.stop_seconds,
+        vigil=vigil,
     )
     observing = Observing(ports=ports, placements=placements, wiring=wiring, every=settings.observe_seconds)
     access = Access(lambda: read_keys(settings.token_keys), wiring.store, wiring.clock)
@@ -82,6 +86,7 @@ async def build(settings: DeployerSettings, wiring: Wiring, ports: Ports | None 
             Periodic(name="liveness", every=_pause(settings), run=ports.host.check),
         ),
         routers=(router(host=ports.host, access=access, store=wiring.store),),
+        on_alive=vigil.on_alive,
         start=tuple(start),
         close=tuple(close),
     )

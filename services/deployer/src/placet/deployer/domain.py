@@ -33,6 +33,9 @@ from placet.events.decider import Decider
 LOOK_AGAIN = 60.0
 """Seconds after which a caller may ask again for a model that lost its certificate: it may be back by then."""
 
+SILENT = "certifier.alive"
+"""Stands for a rule where none is broken: the certifier is silent, and could not say so."""
+
 # Room: what the platform has to give, and who holds how much of it.
 
 
@@ -488,7 +491,7 @@ def _quarantine(command: Quarantine, project: Project) -> Sequence[Happened]:
     starting = project.starting
     if starting is not None and starting.certificate == command.certificate:
         return [_failed(command, starting.request, command.why, command.fix)]
-    if not _is_live(project, command.release):
+    if not _is_live(project, command.release) and not _is_off_for_less(command, project):
         return []
     return [
         ModelQuarantined(
@@ -500,6 +503,17 @@ def _quarantine(command: Quarantine, project: Project) -> Sequence[Happened]:
             fix=command.fix,
         )
     ]
+
+
+def _is_off_for_less(command: Quarantine, project: Project) -> bool:
+    """It is off its route for what no rule says, and a rule does now: callers are told that."""
+    was = project.serving
+    return (
+        isinstance(was, Quarantined)
+        and was.certificate == command.certificate
+        and was.rule == SILENT != command.rule
+        and command.rule is not None
+    )
 
 
 def _resume(command: Resume, project: Project) -> Sequence[Happened]:

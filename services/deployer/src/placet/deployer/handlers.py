@@ -159,7 +159,11 @@ async def on_certificate_reinstated(
 ) -> None:
     said = heard.data
     work.put(p.releases, project=said.project, release=said.release, grounds=None)
-    known = await queries.known(placements.reads, said.project, said.release)
+    await resume(work, placements, await queries.known(placements.reads, said.project, said.release))
+
+
+async def resume(work: UnitOfWork, placements: Placements, known: Known) -> None:
+    """Start again what was taken off its route, unless somebody wanted otherwise since."""
     cleared, certified = known.cleared, known.certified
     if cleared is None or certified is None:
         return

@@ -42,6 +42,7 @@ from placet.deployer.ports import Instance, InstanceSpec, Ports
 from placet.deployer.queries import Certified, Cleared, Known
 from placet.deployer.remedies import remedy
 from placet.deployer.samples import difference
+from placet.deployer.vigil import Vigil, silence
 from placet.errors import PlacetError, Refused, Unavailable, Unreadable
 from placet.events import Clock, Finish, Job, UnitOfWork, Worker
 from placet.events.contracts.shapes import Sample
@@ -71,6 +72,7 @@ class Jobs:
     clock: Clock
     public_url: str
     patience: Patience
+    vigil: Vigil
     _turns: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
     """One project's instances are started and stopped by one at a time, each on a fresh look at what is wanted."""
 
@@ -128,12 +130,12 @@ class Jobs:
             if not await self._is_wanted(known.project, request):
                 return None
             # Starting takes its time, at whose end its certificate may have ended.
-            self._standing(await queries.known(self.placements.reads, known.project, known.release))
+            await self._standing(await queries.known(self.placements.reads, known.project, known.release))
             await self.ports.router.route(known.project, instance.endpoint, access=_access(known))
         return instance, sample
 
     async def _verify(self, known: Known) -> None:
-        cleared, certified = self._standing(known)
+        cleared, certified = await self._standing(known)
         await self.ports.certificates.verify(
             repository=certified.repository,
             envelope=certified.envelope,
@@ -143,7 +145,7 @@ class Jobs:
             now=self.clock.now(),
         )
 
-    def _standing(self, known: Known) -> tuple[Cleared, Certified]:
+    async def _standing(self, known: Known) -> tuple[Cleared, Certified]:
         """What was said of it; `Refused` unless its certificate stands now, as far as was heard."""
         cleared, certified = known.cleared, known.certified
         if cleared is None or certified is None:
@@ -159,6 +161,12 @@ class Jobs:
             raise Refused(
                 f"its certificate {certified.certificate} ended at {certified.not_after}",
                 fix="deploy it again, so that it is certified anew",
+            )
+        since = await self.vigil.silent_since()
+        if since is not None:
+            raise Refused(
+                f"its certificate {certified.certificate} is not relied on: {silence(since)}",
+                fix="start it again when the certifier runs",
             )
         return cleared, certified
 

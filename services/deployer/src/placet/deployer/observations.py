@@ -11,21 +11,20 @@ takes. What a model counts is its own word: it is other people's code, and bound
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from math import log
 from typing import Annotated
 
 import msgspec
 
 from placet.events.contracts.deployer import ModelObserved
-from placet.events.contracts.shapes import ColumnDrift, Drift
+from placet.events.contracts.shapes import ColumnDrift, ColumnParts, Drift, stability
 
 LEAST_ROWS = 100
 MOST_COLUMNS = 50
 """Named in an event, the most drifted first; all count for its maximum."""
-NOTHING = 0.5
-"""Rows that a part without any counts as, where the other side has some: half of what could have been seen."""
+PARTS_BYTES = 20_000
+"""Of the columns' counts in an event, which holds 64 KiB."""
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 Counts = Annotated[tuple[Count, ...], msgspec.Meta(max_length=100)]
@@ -188,17 +187,16 @@ def _drift(counters: Counters, begun: str) -> Drift | None:
         psi=columns[0].psi,
         column=columns[0].column,
         columns=tuple(columns[:MOST_COLUMNS]),
+        parts=tuple(_parts(counters.columns)),
     )
 
 
-def stability(reference: Counts, counts: Counts) -> float:
-    """The population stability index. 0 where either side has no rows at all."""
-    of_reference, of_counts = sum(reference), sum(counts)
-    if of_reference == 0 or of_counts == 0:
-        return 0.0
-    index = 0.0
-    for expected, found in zip(reference, counts, strict=False):
-        if expected or found:
-            p, q = max(expected, NOTHING) / of_reference, max(found, NOTHING) / of_counts
-            index += (q - p) * log(q / p)
-    return index
+def _parts(columns: Iterable[Column]) -> Iterator[ColumnParts]:
+    """Always of the same columns, however they drift: whoever adds windows up needs each column in all of them."""
+    left = PARTS_BYTES
+    for column in columns:
+        parts = ColumnParts(column=column.name, reference=column.reference, counts=column.counts)
+        left -= len(msgspec.json.encode(parts))
+        if left < 0:
+            return
+        yield parts

@@ -73,4 +73,20 @@ observed = sa.Table(
 )
 """Up to where `model.observed` has told of a model, written together with it: nothing is told twice."""
 
+signs_of_life = sa.Table(
+    "signs_of_life",
+    TABLES,
+    sa.Column("producer", sa.Text, primary_key=True),
+    sa.Column("at", sa.Text, nullable=False),
+)
+"""When a service that is relied on was heard of last."""
+
+silenced = sa.Table(
+    "silenced",
+    TABLES,
+    sa.Column("project", sa.Text, primary_key=True),
+    sa.Column("release", sa.Integer, nullable=False),
+)
+"""What was taken off its route since the certifier was silent, and is to be back once it is not."""
+
 revoked_tokens = sa.Table("revoked_tokens", TABLES, sa.Column("token", sa.Text, primary_key=True))

@@ -112,6 +112,12 @@ async def diverged(reads: Reads) -> Sequence[Known]:
     return [_known(row) for row in await reads.rows(query.order_by(p.releases.c.project))]
 
 
+async def silenced(reads: Reads) -> Sequence[Known]:
+    """What is off its route since the certifier was silent."""
+    rows = await reads.rows(sa.select(p.silenced).order_by(p.silenced.c.project))
+    return [await known(reads, row.project, row.release) for row in rows]
+
+
 async def watched(reads: Reads, project: str) -> Watched | None:
     rows = await reads.rows(sa.select(p.observed.c.watched).where(p.observed.c.project == project))
     return msgspec.json.decode(rows[0].watched, type=Watched) if rows else None

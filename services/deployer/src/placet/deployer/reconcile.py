@@ -1,8 +1,8 @@
 """Compares what should run with what runs, again and again, and says `model.diverged` before it is mended.
 
-Also here, since they come with time and not with a message: reservations that end, certificates that end. What
-is mended is `settle`'s, and told (`model.started`) once it is ready; a model that dies again and again is given up and
-taken off its route. How often one died is remembered only while this process lives.
+Also here, since they come with time and not with a message: reservations that end, certificates that end, a certifier
+that is silent. What is mended is `settle`'s, and told (`model.started`) once it is ready; a model that dies again and
+again is given up and taken off its route. How often one died is remembered only while this process lives.
 """
 
 from __future__ import annotations
@@ -14,9 +14,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+import sqlalchemy as sa
+
+from placet.deployer import projections as p
 from placet.deployer import queries
 from placet.deployer.domain import (
     PROJECT,
+    SILENT,
     Expire,
     GiveUp,
     Quarantine,
@@ -25,12 +29,15 @@ from placet.deployer.domain import (
     in_mebibytes,
     stream,
 )
+from placet.deployer.handlers import resume
 from placet.deployer.placements import Placements, Settle, settle
 from placet.deployer.ports import Instance, Ports, instance_id
 from placet.deployer.queries import Known
 from placet.deployer.remedies import remedy
+from placet.deployer.vigil import Vigil, silence
+from placet.errors import Unavailable
 from placet.events import Context, UnitOfWork, Wiring, transact
-from placet.events.codec import timestamp
+from placet.events.codec import moment, timestamp
 from placet.events.envelope import Actor
 
 log = logging.getLogger(__name__)
@@ -51,6 +58,13 @@ class _Trouble:
     look_again: float = float("-inf")
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Objection:
+    why: str
+    fix: str
+    rule: str | None = None
+
+
 @dataclass(kw_only=True)
 class Reconciliation:
     """`grace` is how many seconds what left its route may need to end."""
@@ -59,30 +73,73 @@ class Reconciliation:
     placements: Placements
     wiring: Wiring
     grace: float
+    vigil: Vigil
     pause: float = 0.5
     """Seconds before an instance that died is looked at again; twice as many each time."""
     _troubles: dict[str, _Trouble] = field(default_factory=dict)
     _unwanted: dict[str, float] = field(default_factory=dict)
+    _ends: dict[str, datetime] = field(default_factory=dict)
+    """When the certificate of each live model ends, as of the last round."""
 
     async def run(self) -> None:
         """One round. Raises `Unavailable`; the next round begins anew."""
         now = self.wiring.clock.now()
+        try:
+            await self._round(now)
+        except Unavailable:
+            await self._close_what_ended(now)
+            raise
+
+    async def _round(self, now: datetime) -> None:
         await self._end_reservations(now)
         # First what should run, then what does: what was live and does not run is looked up once more by `_mend`.
         live = await queries.live(self.placements.reads)
+        since = await self.vigil.silent_while_awake()
+        self._ends = {each.project: moment(each.certified.not_after) for each in live if each.certified}
         instances = {each.id: each for each in await self.ports.host.list()}
         routes = await self.ports.router.routes()
         for known in live:
-            if known.certified and datetime.fromisoformat(known.certified.not_after) <= now:
-                await self._quarantine(known, known.certified)
+            why = self._objection(known, now, since)
+            if known.certified and why is not None:
+                await self._quarantine(known, known.certified, why)
             else:
                 await self._compare(known, instances, routes)
+        if since is None:
+            await self._resume_what_was_silenced()
         await self._tell_what_is_mended(instances, routes)
         await self._end_what_nobody_wants(instances, routes)
 
+    async def _close_what_ended(self, now: datetime) -> None:
+        """Without a database nothing can be said or looked up; what is known to have ended leaves its route all the
+        same, and what that comes to is said once there is one again."""
+        is_silent = self.vigil.silent_as_remembered() is not None
+        for project in [project for project, ends in self._ends.items() if is_silent or ends <= now]:
+            await self.ports.router.unroute(project)
+
+    def _objection(self, known: Known, now: datetime, since: datetime | None) -> _Objection | None:
+        """Why what is live may not be, as far as that is known here: nobody has to say it."""
+        certified = known.certified
+        if certified is not None and moment(certified.not_after) <= now:
+            why = f"its certificate {certified.certificate} ended at {certified.not_after}"
+            return _Objection(why=why, fix="deploy it again, so that it is certified anew")
+        if since is not None:
+            fix = "start the certifier, or look why it is not heard: what it left is back by itself then"
+            return _Objection(why=silence(since), fix=fix, rule=SILENT)
+        return None
+
+    async def _resume_what_was_silenced(self) -> None:
+        """What has grounds against it by now waits for the certifier to lift them."""
+        for known in await queries.silenced(self.placements.reads):
+
+            async def back(work: UnitOfWork, known: Known = known) -> None:
+                work.run(sa.delete(p.silenced).where(p.silenced.c.project == known.project))
+                if known.certified is not None and not known.certified.grounds:
+                    await resume(work, self.placements, known)
+
+            await self._transact(known, back)
+
     async def _end_reservations(self, now: datetime) -> None:
-        moment = timestamp(now)
-        for project, release in await queries.expired(self.placements.reads, moment):
+        for project, release in await queries.expired(self.placements.reads, timestamp(now)):
             known = await queries.known(self.placements.reads, project, release)
 
             async def expire(work: UnitOfWork, project: str = project) -> None:
@@ -90,7 +147,7 @@ class Reconciliation:
 
             await self._transact(known, expire)
 
-    async def _quarantine(self, known: Known, certified: queries.Certified) -> None:
+    async def _quarantine(self, known: Known, certified: queries.Certified, objection: _Objection) -> None:
         """Traffic stops before anybody is told."""
         await self.ports.router.unroute(known.project)
 
@@ -101,10 +158,13 @@ class Reconciliation:
                     project=known.project,
                     release=known.release,
                     certificate=certified.certificate,
-                    why=f"its certificate {certified.certificate} ended at {certified.not_after}",
-                    fix="deploy it again, so that it is certified anew",
+                    why=objection.why,
+                    rule=objection.rule,
+                    fix=objection.fix,
                 ),
             )
+            if objection.rule == SILENT:
+                work.put(p.silenced, project=known.project, release=known.release)
 
         await self._transact(known, quarantine)
 

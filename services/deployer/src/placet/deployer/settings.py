@@ -90,6 +90,12 @@ class DeployerSettings(ServiceSettings):
         gt=0,
         description="how often the live models are asked what they counted: the window of `model.observed`",
     )
+    certifier_silence_seconds: float = Field(
+        default=3600.0,
+        ge=60,
+        description="how long the certifier may give no sign of life, as it does every ten seconds, before all models"
+        " leave their routes: nobody could take a certificate back meanwhile; they are back when it is",
+    )
     log_bytes: int = Field(
         default=10 * 2**20,
         ge=2**16,

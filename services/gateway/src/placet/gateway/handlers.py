@@ -126,6 +126,14 @@ async def on_certificate_reinstated(
     _stand(work, heard.data.certificate, None, ())
 
 
+async def on_certificate_warned(
+    heard: Heard[certifier.CertificateWarned], work: UnitOfWork, reads: Reads
+) -> None:
+    mine = p.certificates.c.certificate == heard.data.certificate
+    said = msgspec.json.encode(heard.data.warnings) if heard.data.warnings else None
+    work.run(sa.update(p.certificates).where(mine).values(warnings=said))
+
+
 async def on_certificate_revoked(
     heard: Heard[certifier.CertificateRevoked], work: UnitOfWork, reads: Reads
 ) -> None:
@@ -227,6 +235,8 @@ async def on_model_observed(heard: Heard[deployer.ModelObserved], work: UnitOfWo
         before = p.read_observed(rows[0]) if rows else {}
         if before.get("release") == observed["release"]:
             observed["drift"] = before["drift"]
+    else:
+        del observed["drift"]["parts"]  # for those who add windows up
     work.put(p.observations, project=heard.data.project, observed=msgspec.json.encode(observed))
 
 

@@ -113,6 +113,8 @@ certificates = sa.Table(
     # `suspended` or `revoked` (from when it was asked for), with the grounds; none of one that stands, up to its time.
     sa.Column("standing", sa.Text),
     sa.Column("grounds", sa.LargeBinary),
+    # What is to be looked at while it stands.
+    sa.Column("warnings", sa.LargeBinary),
 )
 
 sources = sa.Table(

@@ -65,6 +65,7 @@ class Queries:
             "source": cause.source or await self._source_of(shown["image"]),
             "refusals": await self._taken_down_for(rows[0]),
             "observed": await self._observed(rows[0]),
+            "warnings": await self._warned_of(rows[0]),
             "cause": document(cause),
             "operation": document(last),
         }
@@ -74,6 +75,14 @@ class Queries:
             return []
         rows = await self._store.rows(sa.select(p.takedowns).where(p.takedowns.c.project == model.project))
         return [{"rule": row.rule, "why": row.why, "fix": row.fix} for row in rows]
+
+    async def _warned_of(self, model: sa.Row[Any]) -> list[dict[str, Any]]:
+        """What is to be looked at of what serves: its certificate stands all the same."""
+        if model.state != "live":
+            return []
+        mine = p.certificates.c.certificate == model.certificate
+        rows = await self._store.rows(sa.select(p.certificates.c.warnings).where(mine))
+        return _warnings(rows[0]) if rows else []
 
     async def _observed(self, model: sa.Row[Any]) -> dict[str, Any] | None:
         """The last window in which what serves was asked anything; the drift is the last that was told of it."""
@@ -205,6 +214,7 @@ class Queries:
             "state": _standing(row.not_after, row.standing, now),
             "notAfter": row.not_after,
             "grounds": grounds,
+            "warnings": _warnings(row),
         }
 
     async def name_of(self, person: str) -> str | None:
@@ -290,6 +300,10 @@ class Measure:
     metric: str
     comparison: Literal[">=", "<=", ">", "<"] | None = None
     bound: float = 0.0
+
+
+def _warnings(row: sa.Row[Any]) -> list[dict[str, Any]]:
+    return msgspec.json.decode(row.warnings, type=list[dict[str, Any]]) if row.warnings else []
 
 
 CertificateState = Literal["valid", "suspended", "revoked", "expired", "none"]

@@ -18,6 +18,7 @@ HEARS: Mapping[type, Handler] = {
     certifier.CertificateIssued: handlers.on_certificate_issued,
     certifier.CertificateSuspended: handlers.on_certificate_suspended,
     certifier.CertificateReinstated: handlers.on_certificate_reinstated,
+    certifier.CertificateWarned: handlers.on_certificate_warned,
     certifier.CertificateRevoked: handlers.on_certificate_revoked,
     builder.BuildAccepted: handlers.on_step,
     builder.ImageBuilt: handlers.on_step,

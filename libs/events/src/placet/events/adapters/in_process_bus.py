@@ -11,7 +11,16 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from placet.errors import Unavailable
-from placet.events.bus import Delivery, HeadAnnounced, Note, Outgoing, Receiver, ResendAsked, Subscription
+from placet.events.bus import (
+    Alive,
+    Delivery,
+    HeadAnnounced,
+    Note,
+    Outgoing,
+    Receiver,
+    ResendAsked,
+    Subscription,
+)
 
 
 class InProcessHub:
@@ -59,7 +68,7 @@ class InProcessBus:
 
     async def tell(self, note: Note) -> None:
         match note:
-            case HeadAnnounced(producer=producer):
+            case HeadAnnounced(producer=producer) | Alive(producer=producer):
                 receivers = self._hub.hearers_of(producer)
             case ResendAsked(producer=producer):
                 receivers = self._hub.service(producer)

@@ -31,6 +31,7 @@ from placet.errors import Refused, Unavailable
 from placet.events.bus import (
     EXCHANGE,
     STREAM,
+    Alive,
     Delivery,
     HeadAnnounced,
     Note,
@@ -67,6 +68,7 @@ LAST_POSITION = 2**53 - 1
 EVENT = "event"
 HEAD = "head"
 RESEND = "resend"
+ALIVE = "alive"
 
 _AWAY = (
     aiormq.AMQPError,
@@ -239,6 +241,8 @@ class RabbitMQBus:
                 kind, routing_key = HEAD, f"{note.producer}.{HEAD}"
             case ResendAsked():
                 kind, routing_key = RESEND, f"{note.asker}.{RESEND}.{note.producer}"
+            case Alive():
+                kind, routing_key = ALIVE, f"{note.producer}.{ALIVE}"
         properties = aiormq.spec.Basic.Properties(
             content_type="application/json",
             message_type=kind,
@@ -397,7 +401,7 @@ async def _hand_over(
         match each:
             case ResendAsked(producer=producer) if producer != subscription.service:
                 continue  # of someone whom we hear, to another
-            case HeadAnnounced() | ResendAsked():
+            case HeadAnnounced() | ResendAsked() | Alive():
                 await receiver.hear(each)
 
 
@@ -422,6 +426,10 @@ def _read(message: DeliveredMessage) -> Delivery | Note:
             resend = msgspec.json.decode(message.body, type=ResendAsked)
             if resend.asker == delivery.producer == delivery.sender and _makes_sense(resend):
                 return resend
+        if properties.message_type == ALIVE:
+            alive = msgspec.json.decode(message.body, type=Alive)
+            if alive.producer == delivery.producer == delivery.sender:
+                return alive
     return delivery
 
 
@@ -433,6 +441,8 @@ def _makes_sense(note: Note) -> bool:
             return _are_places(places) and all(_is_epoch(each.epoch) for each in epochs)
         case ResendAsked(after=after, upto=upto):
             return _are_places([after, upto])
+        case Alive():
+            return True
 
 
 def _are_places(numbers: Sequence[int]) -> bool:

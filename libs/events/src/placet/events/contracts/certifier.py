@@ -5,6 +5,7 @@ from __future__ import annotations
 from placet.events.catalog import event
 from placet.events.contracts.shapes import (
     Command,
+    Condition,
     ExceptionUsed,
     Ground,
     PolicyRef,
@@ -20,7 +21,7 @@ class ReleaseCleared:
 
     `trial`: it was asked for as a trial, and its certificate holds for days. `dockerfile`: its image comes from one of
     its own, and serves by itself. `asker`: who asked for it, whose turn it takes wherever there is a queue.
-    `exceptions` are those that its verdicts name.
+    `exceptions` are those that its verdicts name, `conditions` what its project says of it while it serves.
     """
 
     project: str
@@ -37,6 +38,7 @@ class ReleaseCleared:
     dockerfile: bool = False
     exceptions: tuple[ExceptionUsed, ...] = ()
     asker: str | None = None
+    conditions: tuple[Condition, ...] = ()
 
 
 @event("certifier", "release.refused")
@@ -53,7 +55,8 @@ class ReleaseRefused:
 class CertificateIssued:
     """A signed certificate lies beside the image: `envelope` is the DSSE envelope's digest in `repository`.
 
-    `exceptions` are those that it stands on, of both stages; it ends no later than the first of them.
+    `exceptions` are those that it stands on, of both stages; it ends no later than the first of them. `conditions` are
+    judged from here on, for as long as it holds.
     """
 
     certificate: str
@@ -68,6 +71,7 @@ class CertificateIssued:
     not_after: str
     verdicts: tuple[Verdict, ...]
     exceptions: tuple[ExceptionUsed, ...] = ()
+    conditions: tuple[Condition, ...] = ()
 
 
 @event("certifier", "certificate.suspended")
@@ -87,6 +91,19 @@ class CertificateReinstated:
     certificate: str
     project: str
     release: int
+
+
+@event("certifier", "certificate.warned")
+class CertificateWarned:
+    """It stands, and this is to be looked at: rules and conditions that only warn, and are not kept.
+
+    Said again whenever those are others, and without any once there are none.
+    """
+
+    certificate: str
+    project: str
+    release: int
+    warnings: tuple[Ground, ...]
 
 
 @event("certifier", "certificate.revoked")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from math import log
 from typing import Literal
 
 import msgspec
@@ -10,6 +12,7 @@ Command = Literal["deploy", "build"]
 Stage = Literal["submit", "certify", "operate"]
 Sample = Literal["answered", "none"]
 Result = Literal["pass", "fail", "indeterminate"]
+Metric = Literal["psi", "errors", "refusals"]
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -37,12 +40,46 @@ class ExceptionUsed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     granted_by: str
 
 
+class Condition(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What holds for a certified model while it serves: a metric over `window` seconds is at most `max`.
+
+    Of fewer than `min_samples` nothing is judged. What was over `max` is kept again once it is at most `recovery`.
+    After `retry_after` seconds a model that was suspended for it serves on trial; null: only if people say so.
+    """
+
+    metric: Metric
+    max: float
+    recovery: float
+    window: int
+    min_samples: int
+    action: Literal["warn", "suspend"]
+    retry_after: int | None = None
+
+
+class Measured(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A condition that was not kept: what was measured over `window` seconds in so many samples, and its limit then.
+
+    `column` is the one that drifts most, where it is drift.
+    """
+
+    metric: Metric
+    value: float
+    limit: float
+    window: int
+    samples: int
+    column: str | None = None
+
+
 class Ground(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """Why a certificate does not stand: a rule that is not kept any more, or what somebody decided."""
+    """Why a certificate does not stand: a rule that is not kept any more, or what somebody decided.
+
+    `measured` are the conditions that are not kept, where it is for those.
+    """
 
     rule: str
     why: str
     fix: str | None = None
+    measured: tuple[Measured, ...] = ()
 
 
 class PolicyRef(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -68,11 +105,41 @@ class ColumnDrift(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     psi: float
 
 
+class ColumnParts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """How many rows fell into each part of a column: of the reference, and of what was asked."""
+
+    column: str
+    reference: tuple[int, ...]
+    counts: tuple[int, ...]
+
+
 class Drift(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """`psi` is the largest of all columns and `column` has it; `columns` names no more than the fifty most drifted."""
+    """`psi` is the largest of all columns and `column` has it; `columns` names no more than the fifty most drifted.
+
+    `parts` is what it was told from, so that whoever hears several can tell the drift over all of them: of the first
+    columns, in the model's own order, as far as an event holds them.
+    """
 
     since: str
     rows: int
     psi: float
     column: str
     columns: tuple[ColumnDrift, ...]
+    parts: tuple[ColumnParts, ...] = ()
+
+
+NOTHING = 0.5
+"""Rows that a part without any counts as, where the other side has some: half of what could have been seen."""
+
+
+def stability(reference: Sequence[int], counts: Sequence[int]) -> float:
+    """The population stability index. 0 where either side has no rows at all."""
+    of_reference, of_counts = sum(reference), sum(counts)
+    if of_reference == 0 or of_counts == 0:
+        return 0.0
+    index = 0.0
+    for expected, found in zip(reference, counts, strict=False):
+        if expected or found:
+            p, q = max(expected, NOTHING) / of_reference, max(found, NOTHING) / of_counts
+            index += (q - p) * log(q / p)
+    return index

@@ -48,6 +48,11 @@ class PolicyRules:
             ),
         )
 
+    def is_of_operation(self, rule: str) -> bool:
+        return any(
+            each.id == rule and each.stage == "operate" for policy in self._policies for each in policy.rules
+        )
+
     def image_facts(self, cleared: ReleaseCleared, indexed: ImageIndexed, now: datetime) -> Facts:
         return gather_certify_facts(
             cleared_source=cleared.source,

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from placet.certifier.domain import Asked, Signed
 from placet.certifier.ports import Judgement
 from placet.events.codec import moment, timestamp
 from placet.events.contracts.indexer import ImageIndexed
+from placet.events.contracts.shapes import Condition
 from placet.oci import ArtifactFile, Registry, push_artifact
-from placet.trust import Certificate, ExceptionApplied, PolicyApplied, SigningKey, VerdictGiven, certificates
+from placet.trust import (
+    Certificate,
+    ConditionSet,
+    ExceptionApplied,
+    PolicyApplied,
+    SigningKey,
+    VerdictGiven,
+    certificates,
+)
 
 ARTIFACT_TYPE = "application/vnd.placet.certificate.v1"
 MEDIA_TYPE = "application/vnd.dsse.envelope.v1+json"
@@ -35,6 +45,7 @@ class RegistryNotary:
         certificate: str,
         at: datetime,
         trial: bool = False,
+        conditions: Sequence[Condition] = (),
     ) -> Signed:
         begins = at.replace(microsecond=0)
         held = begins + (self._trial_validity if trial else self._validity)
@@ -66,6 +77,18 @@ class RegistryNotary:
                     granted_by=each.granted_by,
                 )
                 for each in judgement.exceptions
+            ),
+            conditions=tuple(
+                ConditionSet(
+                    metric=each.metric,
+                    max=each.max,
+                    recovery=each.recovery,
+                    window=each.window,
+                    min_samples=each.min_samples,
+                    action=each.action,
+                    retry_after=each.retry_after,
+                )
+                for each in conditions
             ),
         )
         envelope = certificates.issue(statement, self._key)

@@ -12,7 +12,7 @@ from anyio import to_thread
 
 from placet.certifier.domain import Declared
 from placet.certifier.ports import Facts, SourceEvidence
-from placet.events.contracts.shapes import Resources
+from placet.events.contracts.shapes import Condition, Resources
 from placet.oci import Registry
 from placet.projects.bounded import MEMORY_BYTES
 from placet.rules import examination
@@ -59,6 +59,18 @@ def _declared(facts: Facts) -> Declared:
         access=facts["project"]["access"],
         trial=facts["governance"]["trial"],
         dockerfile=facts["build"]["dockerfile"] != "",
+        conditions=tuple(
+            Condition(
+                metric=said["metric"],
+                max=said["max"],
+                recovery=said["recovery"],
+                window=said["window"],
+                min_samples=said["minSamples"],
+                action=said["action"],
+                retry_after=said["retryAfter"],
+            )
+            for said in facts["monitoring"]["conditions"]
+        ),
         resources=Resources(
             cpu_millis=asked["millicores"],
             memory_bytes=asked["memory"],

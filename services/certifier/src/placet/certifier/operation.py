@@ -1,0 +1,194 @@
+"""Do the rules of operation hold? Asked with every window that is observed of a model, and by the clock.
+
+What comes of it is a decision on the certificate: a rule that fails suspends or warns, one that passes, or is excepted
+from, is lifted, and one that cannot be decided leaves all as it was. A suspended model is asked nothing, so nothing
+that it does could lift that: its conditions say after how long it is tried again, or people do, by an exception.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+import sqlalchemy as sa
+
+from placet.certifier import conditions
+from placet.certifier import projections as p
+from placet.certifier.conditions import Watched
+from placet.certifier.domain import RELEASE, Certified, Judge, stream
+from placet.certifier.ports import Judgement, Kept, Ports
+from placet.events import Actor, Context, Heard, UnitOfWork, Wiring, transact
+from placet.events.codec import moment, timestamp
+from placet.events.contracts.certifier import CertificateIssued
+from placet.events.contracts.deployer import (
+    ModelDeleted,
+    ModelObserved,
+    ModelQuarantined,
+    ModelStarted,
+    ModelStopped,
+)
+from placet.events.contracts.shapes import ExceptionUsed, Ground
+
+SERVICE = "certifier"
+
+
+def begin(work: UnitOfWork, issued: CertificateIssued) -> None:
+    """From here on its conditions are looked after."""
+    work.put(
+        p.watches,
+        certificate=issued.certificate,
+        project=issued.project,
+        release=issued.release,
+        source=issued.source,
+        watched=msgspec.json.encode(conditions.watched(issued.conditions)),
+        turn=0,
+        look_at=None,
+    )
+
+
+async def on_model_observed(heard: Heard[ModelObserved], work: UnitOfWork, ports: Ports) -> None:
+    """A window that is older than what was judged, or the same again, changes nothing."""
+    observed = heard.data
+    kept = await ports.watches.of_release(observed.project, observed.release)
+    added = conditions.heard(kept.watched, observed) if kept is not None else None
+    if kept is not None and added is not None:
+        await _judge(work, ports, kept, added)
+
+
+async def on_model_started(heard: Heard[ModelStarted], work: UnitOfWork, ports: Ports) -> None:
+    await _serves(heard, heard.data.release, work, ports)
+
+
+async def on_model_stopped(heard: Heard[ModelStopped], work: UnitOfWork, ports: Ports) -> None:
+    await _serves(heard, None, work, ports)
+
+
+async def on_model_deleted(heard: Heard[ModelDeleted], work: UnitOfWork, ports: Ports) -> None:
+    await _serves(heard, None, work, ports)
+
+
+async def on_model_quarantined(heard: Heard[ModelQuarantined], work: UnitOfWork, ports: Ports) -> None:
+    await _serves(heard, None, work, ports)
+
+
+async def judge_anew(
+    work: UnitOfWork,
+    ports: Ports,
+    project: str,
+    *,
+    with_: ExceptionUsed | None = None,
+    of_source: str | None = None,
+    without: str | None = None,
+) -> None:
+    """An exception comes, for one source if that is named, or goes: rows know of it once this is committed."""
+    for kept in await ports.watches.of_project(project):
+        in_force = await ports.exceptions.in_force(project, kept.source, work.now)
+        held = [each for each in in_force if each.exception != without]
+        if with_ is not None and of_source in (None, kept.source) and moment(with_.until) > work.now:
+            held = [*(each for each in held if each.rule != with_.rule), with_]
+        await _judge(work, ports, kept, kept.watched, held)
+
+
+async def look(ports: Ports, wiring: Wiring) -> None:
+    """Judge those whose time has come."""
+    for certificate in await ports.watches.due(wiring.clock.now().timestamp()):
+
+        async def change(work: UnitOfWork, certificate: str = certificate) -> None:
+            kept = await ports.watches.of_certificate(certificate)
+            if kept is None:
+                return
+            retry_at = kept.watched.retry_at
+            if retry_at is not None and retry_at <= work.now.timestamp():
+                await _try_again(work, kept)
+            else:
+                await _judge(work, ports, kept, kept.watched)
+
+        kept = await ports.watches.of_certificate(certificate)
+        if kept is not None:
+            context = Context(
+                project=kept.project, correlation=wiring.ids.new(), actor=Actor.service(SERVICE)
+            )
+            await transact(wiring, SERVICE, context, change)
+
+
+async def _judge(
+    work: UnitOfWork,
+    ports: Ports,
+    kept: Kept,
+    watched: Watched,
+    in_force: Sequence[ExceptionUsed] | None = None,
+) -> None:
+    at = work.now
+    if in_force is None:
+        in_force = await ports.exceptions.in_force(kept.project, kept.source, at)
+    facts = conditions.facts(watched, project=kept.project, now=timestamp(at), at=at.timestamp())
+    judgement = await ports.rules.judge("operate", facts, in_force)
+    await _decide(work, kept, conditions.settled(watched), _command(kept, watched, judgement))
+
+
+def _command(kept: Kept, watched: Watched, judgement: Judgement) -> Judge:
+    verdicts = judgement.verdicts
+    holds = {each.rule for each in verdicts if each.result == "pass" or each.exception is not None}
+    failed = [each for each in verdicts if each.result == "fail" and each.rule not in holds]
+
+    def grounds(*, warn: bool) -> tuple[Ground, ...]:
+        over = conditions.broken(watched, "warn" if warn else "suspend")
+        return tuple(
+            Ground(rule=each.rule, why=each.why or "it is not kept", fix=each.fix, measured=over)
+            for each in failed
+            if (each.on_fail == "warn") is warn
+        )
+
+    return Judge(
+        certificate=kept.certificate,
+        grounds=grounds(warn=False),
+        warnings=grounds(warn=True),
+        kept=frozenset(holds),
+    )
+
+
+async def _try_again(work: UnitOfWork, kept: Kept) -> None:
+    """On trial: what its conditions took it off its route for is lifted, and judged by what comes from here on."""
+    state = await work.state(RELEASE, stream(kept.project, kept.release))
+    grounds = state.grounds if isinstance(state, Certified) else ()
+    rules = frozenset(each.rule for each in grounds if each.measured)
+    command = Judge(certificate=kept.certificate, grounds=(), warnings=(), kept=rules)
+    await _decide(work, kept, conditions.on_trial(kept.watched), command)
+
+
+async def _decide(work: UnitOfWork, kept: Kept, watched: Watched, command: Judge) -> None:
+    name = stream(kept.project, kept.release)
+    await work.decide(RELEASE, name, command)
+    state = await work.state(RELEASE, name)
+    is_suspended = isinstance(state, Certified) and any(each.measured for each in state.grounds)
+    since = (watched.suspended_at or work.now.timestamp()) if is_suspended else None
+    _keep(work, kept, msgspec.structs.replace(watched, suspended_at=since))
+
+
+async def _serves(
+    heard: Heard[ModelStarted] | Heard[ModelStopped] | Heard[ModelDeleted] | Heard[ModelQuarantined],
+    release: int | None,
+    work: UnitOfWork,
+    ports: Ports,
+) -> None:
+    """Of a project one release serves, or none."""
+    at = moment(heard.event.time).timestamp()
+    for kept in await ports.watches.of_project(heard.data.project):
+        is_live = kept.release == release
+        if is_live != kept.watched.is_live:
+            _keep(work, kept, msgspec.structs.replace(kept.watched, is_live=is_live, since=at))
+
+
+def _keep(work: UnitOfWork, kept: Kept, watched: Watched) -> None:
+    """Or break a constraint, where somebody else changed it since it was read: then all is done anew."""
+    table = p.watches
+    moved_on = sa.case((table.c.turn == kept.turn, kept.turn + 1), else_=sa.null())
+    work.run(
+        sa.update(table)
+        .where(table.c.certificate == kept.certificate)
+        .values(
+            watched=msgspec.json.encode(watched),
+            turn=moved_on,
+            look_at=watched.look_at(work.now.timestamp()),
+        )
+    )
