@@ -20,6 +20,8 @@ from placet.rules.expressions import FACTS, PERSONAL, nearest, text_problems
 from placet.rules.sentences import sentence_problems
 
 MAX_POLICY_BYTES = 256 * 1024
+MAX_RULES = 200
+"""An event names them all."""
 
 MET = "met"
 """The name by which words show how many of `each` keep what is required."""
@@ -208,6 +210,9 @@ def expressions(form: PolicyForm) -> Iterator[Expression]:
 def _problems(form: PolicyForm) -> Iterator[Problem]:
     if not form.rules:
         yield Problem("rules", "a policy has at least one rule")
+    if len(form.rules) > MAX_RULES:
+        said = f"a policy has {MAX_RULES} rules at most, and this one {len(form.rules)}"
+        yield Problem("rules", said, "make two of it")
     if form.supersedes == form.id:
         yield Problem(
             "supersedes", "a policy takes the place of its own earlier versions anyway", "take it out"

@@ -1,4 +1,4 @@
-"""Which exceptions hold now, which certificates are not over, and what trials have found before them."""
+"""Which exceptions hold now, which certificates are not over, what trials have found, and what was published."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from placet.certifier.ports import Held, Walked
-from placet.certifier.projections import certificates, exceptions, stands_on, walked
-from placet.events.codec import timestamp
+from placet.certifier.projections import certificates, exceptions, policies, stands_on, walked
+from placet.errors import Unknown
+from placet.events.codec import moment, timestamp
 from placet.events.contracts.shapes import ExceptionUsed
 from placet.events.store import EventStore
+from placet.rules import Publication
 
 
 class GrantedExceptions:
@@ -91,3 +93,20 @@ class EarlierReleases:
             if rows
             else Walked(release=0, answered_for=False)
         )
+
+
+class PublishedPolicies:
+    """What a `PolicySet` asks, over the certifier's own table."""
+
+    def __init__(self, store: EventStore) -> None:
+        self._store = store
+
+    async def publications(self) -> Sequence[Publication]:
+        query = sa.select(policies.c.digest, policies.c.at).order_by(policies.c.number)
+        return [Publication(digest=row.digest, at=moment(row.at)) for row in await self._store.rows(query)]
+
+    async def file(self, digest: str) -> bytes:
+        rows = await self._store.rows(sa.select(policies.c.file).where(policies.c.digest == digest))
+        if not rows:
+            raise Unknown(f"no policy {digest} was published here")
+        return bytes(rows[0].file)
