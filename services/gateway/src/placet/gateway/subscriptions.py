@@ -19,6 +19,8 @@ HEARS: Mapping[type, Handler] = {
     certifier.CertificateSuspended: handlers.on_certificate_suspended,
     certifier.CertificateReinstated: handlers.on_certificate_reinstated,
     certifier.CertificateRevoked: handlers.on_certificate_revoked,
+    certifier.PolicyPublished: handlers.on_policy_published,
+    certifier.PolicyRejected: handlers.on_policy_rejected,
     builder.BuildAccepted: handlers.on_step,
     builder.ImageBuilt: handlers.on_step,
     builder.ImageReused: handlers.on_step,
@@ -49,6 +51,7 @@ SAYS: tuple[type, ...] = (
     gateway.ExceptionGranted,
     gateway.ExceptionWithdrawn,
     gateway.RevocationRequested,
+    gateway.PolicySubmitted,
     gateway.TokenIssued,
     gateway.TokenRevoked,
 )
