@@ -80,3 +80,19 @@ def test_all_versions_are_listed_and_one_is_shown_as_it_was_sent(
     ended = placet("policy", "show", "house.data", "--version", "7")
     assert ended.status == 1
     assert "house.data has no version 7" in ended.err
+
+
+def test_a_shipped_policy_that_another_version_took_the_place_of_refuses_nothing_before_it_is_sent(
+    placet: Placet, platform: FakePlatform, project: Path
+) -> None:
+    manifest = project / "placet.yaml"
+    lines = [line for line in manifest.read_text().splitlines() if "purpose" not in line]
+    manifest.write_text("\n".join(lines))
+    digest = f"sha256:{'5' * 64}"
+    shipped = {"policy": "accountability", "version": 1, "digest": digest, "title": "", "owner": ""}
+    platform.policies.append({**shipped, "shipped": True, "state": "in-force"})
+    assert placet("deploy", str(project)).status == 1
+    assert platform.commands == []
+    platform.policies[0]["state"] = "superseded"
+    assert placet("deploy", str(project)).status == 0
+    assert len(platform.commands) == 1
