@@ -110,6 +110,10 @@ def test_what_another_policy_took_the_place_of_does_not_come_back_by_itself() ->
     assert found.why == "house 1 takes the place of trials"
     given_up = publish(version=2)
     assert isinstance(after(publish(supersedes="trials"), given_up, retired)[1][-1], PolicyPublished)
+    for_a_day = publish(supersedes="trials", ends=DAY + timedelta(days=1))
+    later = replace(retired, submitted=DAY + timedelta(days=1))
+    later = replace(later, version=replace(later.version, begins=later.submitted))
+    assert isinstance(after(for_a_day, later)[1][-1], PolicyPublished)
 
 
 def test_a_rule_is_in_one_policy_unless_the_other_is_superseded() -> None:
@@ -123,6 +127,12 @@ def test_a_rule_that_would_be_in_two_policies_one_day_is_found_today() -> None:
     spring = DAY + timedelta(days=100)
     found = problem(publish("data", 1, "a.rule"), publish("house", 1, "a.rule", begins=spring))
     assert "a.rule would be both in data and in house" in found.why
+
+
+def test_what_the_platform_itself_refuses_by_is_nobody_else_s_name() -> None:
+    assert "it is reserved" in problem(publish("placet")).why
+    found = problem(publish("house", 1, "certificate.revoked"))
+    assert found.why == "certificate.revoked is what the platform itself refuses by"
 
 
 def test_what_does_not_pass_is_told_within_what_an_event_holds() -> None:

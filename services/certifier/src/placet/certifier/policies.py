@@ -17,6 +17,17 @@ from placet.events.decider import Decider
 from placet.rules.publication import Version, clashes
 
 STREAM = "policies"
+OWN_NAME = "placet"
+OWN_RULES = frozenset(
+    {
+        "certificate.kept",
+        "certificate.revoked",
+        "image.readable",
+        "source.readable",
+        "trial.of-a-new-project",
+    }
+)
+"""What verdicts and grounds are called that no policy gives."""
 MAX_PROBLEMS = 10
 MAX_TEXT = 500
 """Characters of each part. An event has room for so much, whatever they are; who submitted it was told all before."""
@@ -120,8 +131,15 @@ def _problems(command: Publish, published: tuple[Version, ...]) -> Iterator[Poli
             why=f"it is to take the place of {version.supersedes}, and there is no such policy",
             fix=f"those that there are: {', '.join(sorted(newest))}",
         )
+    if version.policy == OWN_NAME:
+        yield PolicyProblem(why=f"{OWN_NAME} is no policy's name: it is reserved", fix="choose another id")
+    for rule in sorted(version.rules & OWN_RULES):
+        yield PolicyProblem(
+            why=f"{rule} is what the platform itself refuses by", fix="give the rule another id"
+        )
     for each in newest.values():
-        if each.supersedes == version.policy and each.policy != version.policy:
+        has_ended = each.ends is not None and each.ends <= command.submitted
+        if each.supersedes == version.policy and not has_ended:
             yield PolicyProblem(
                 why=f"{each.policy} {each.version} takes the place of {version.policy}",
                 fix=f"publish another version of {each.policy} instead",
