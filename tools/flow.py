@@ -36,6 +36,8 @@ NOBODY_ACTS: Mapping[type, str] = {
     gateway.TokenIssued: "a token proves itself by its signature; only its end has to be told",
     certifier.CertificateExpired: "for the log: whoever relies on a certificate knows its end from its own bytes",
     certifier.CertificateWarned: "the gateway shows it: a warning takes nothing off its route",
+    certifier.PolicyPublished: "the certifier judges by it itself, and the gateway shows it and asks it of uploads",
+    certifier.PolicyRejected: "the gateway says so to who submitted it",
     builder.BuildAccepted: "who waits sees that it was taken on",
     indexer.ImageUnknown: "nothing here starts it; whoever watches the log asks who pushed it",
     indexer.ImageCollected: "the gateway shows it no more",
@@ -230,6 +232,24 @@ ROADS = (
                 hears=(certifier.CertificateSuspended,),
                 says=(deployer.ModelQuarantined,),
                 does="takes the model off its route, then ends it",
+            ),
+        ),
+    ),
+    Road(
+        title="Publish: a policy judges what is deployed from then on",
+        asked="POST /v1/policies",
+        steps=(
+            Step(
+                hears=(),
+                says=(gateway.PolicySubmitted,),
+                does="runs the policy's own tests, and keeps its file in the registry by digest",
+            ),
+            Step(
+                hears=(gateway.PolicySubmitted,),
+                says=(certifier.PolicyPublished,),
+                ends=(certifier.PolicyRejected,),
+                does="fetches it and runs its tests again, and sees whether it fits to the others",
+                job="publishing:publish_worker",
             ),
         ),
     ),

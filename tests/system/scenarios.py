@@ -353,6 +353,40 @@ class Scenarios:
         assert all(refusal.rule and refusal.why and refusal.fix for refusal in refused.refusals)
         assert refused.image is None
 
+    async def test_a_policy_of_the_house_is_published_and_what_is_deployed_from_then_on_is_judged_by_it(
+        self, platform: Platform, tmp_path: Path, project: str
+    ) -> None:
+        folder = write_project(tmp_path / "p", project)
+        assert (await deploy(platform, folder)).state == "live"
+        file = tmp_path / "house.yaml"
+        file.write_text(house_policy(project))
+        first = await placet(platform, "policy", "publish", str(file))
+        assert (first["state"], first["version"]) == ("in-force", 1)
+
+        refused = await deploy(platform, folder)
+        told = [(each.rule, each.why, each.fix) for each in refused.refusals]
+        words = ("none is under CC0-1.0, and that is no licence of the house", "ask the legal department")
+        assert (refused.state, told) == ("refused", [(f"{project}.licensed", *words)])
+        file.write_text(house_policy(project, version=1, on_fail="warn"))
+        rejected = await placet(platform, "policy", "publish", str(file), status=1)
+        assert rejected["problems"][0]["fix"] == "make it version 2"
+
+        file.write_text(house_policy(project, version=2, on_fail="warn"))
+        second = await placet(platform, "policy", "publish", str(file))
+        live = await deploy(platform, folder)
+        assert live.state == "live"
+        certificate = await placet(platform, "certificate", "show", str(live.certificate))
+        judged = [each for each in certificate["statement"]["predicate"]["policies"] if project in each["id"]]
+        assert judged == [{"id": f"house.{project}", "version": 2, "digest": second["digest"]}]
+        assert (
+            await printed(platform, "policy", "show", f"house.{project}", "--version", "1")
+        ) == house_policy(project)
+        listed = await placet(platform, "policy", "list")
+        states = [
+            (each["version"], each["state"]) for each in listed["policies"] if project in each["policy"]
+        ]
+        assert sorted(states) == [(1, "rejected"), (1, "superseded"), (2, "in-force")]
+
     async def test_the_platform_refuses_in_the_words_of_a_check_on_the_own_machine(
         self, platform: Platform, tmp_path: Path, project: str
     ) -> None:
@@ -546,6 +580,36 @@ class Scenarios:
 
 
 # The scenarios' words.
+
+
+def house_policy(project: str, *, version: int = 1, on_fail: str = "deny") -> str:
+    """A policy that asks one project for the licences of its data."""
+    return f"""\
+apiVersion: placet/v1
+kind: Policy
+id: house.{project}
+version: {version}
+title: Data of the house
+owner: compliance
+appliesTo: project.name == "{project}"
+given:
+  project: {{name: {project}}}
+  data: {{sets: [{{name: census, licence: ODbL-1.0}}]}}
+rules:
+  - id: {project}.licensed
+    title: Data is under a licence of the house
+    citations: [{{source: House rules, section: "7"}}]
+    stage: submit
+    onFail: {on_fail}
+    each: data.sets
+    as: set
+    require: set.licence == "ODbL-1.0"
+    say: "{{{{ set.name }}}} is under {{{{ set.licence }}}}, and that is no licence of the house"
+    fix: ask the legal department
+    tests:
+      - {{expect: pass}}
+      - {{expect: fail, patch: {{data: {{sets: [{{name: census, licence: MIT}}]}}}}, says: census is under MIT}}
+"""
 
 
 def client_of(platform: Platform) -> Client:

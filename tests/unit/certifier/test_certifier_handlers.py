@@ -19,11 +19,11 @@ from placet.certifier.adapters.registry_notary import RegistryNotary
 from placet.certifier.bootstrap import build
 from placet.certifier.domain import Asked, Declared, Signed, used
 from placet.certifier.handlers import AWAIT_EARLIER
-from placet.certifier.ports import Judgement, Ports, SourceEvidence
+from placet.certifier.ports import Judgement, LoadedPolicy, Ports, SourceEvidence
 from placet.certifier.projections import TABLES
 from placet.certifier.queries import EarlierReleases, GrantedExceptions, HeldCertificates, WatchedCertificates
 from placet.certifier.settings import CertifierSettings
-from placet.errors import Refused, Unavailable, Unreadable
+from placet.errors import Refused, Unavailable, Unknown, Unreadable
 from placet.events import Service, Wiring
 from placet.events.codec import timestamp
 from placet.events.contracts.certifier import (
@@ -42,7 +42,7 @@ from placet.events.envelope import Actor
 from placet.events.tables import job_turns
 from placet.events.testing import changed
 from placet.oci import ImageConfig, ImageLayout, Manifest
-from placet.rules import Engine, load_shipped
+from placet.rules import Engine, Policy, PolicySet, Publication, load_shipped
 from placet.rules.testing import merge_patched
 from placet.trust import KeySet, SigningKey, certificates, dsse
 
@@ -145,6 +145,23 @@ class QuickNotary:
         )
 
 
+class NothingSubmitted:
+    """The `SubmittedPolicies` port."""
+
+    shipped: tuple[Policy, ...] = ()
+
+    async def load(self, digest: str) -> LoadedPolicy:
+        raise Unknown(f"no policy {digest}")
+
+
+class NothingPublished:
+    async def publications(self) -> Sequence[Publication]:
+        return ()
+
+    async def file(self, digest: str) -> bytes:
+        raise Unknown(f"no policy {digest}")
+
+
 class StoreThatCounts:
     """Names each stream that is read from it."""
 
@@ -184,6 +201,7 @@ async def certifier(tmp_path: Path) -> AsyncIterator[Certifier]:
         ports = Ports(
             sources=sources,
             rules=rules,
+            policies=NothingSubmitted(),
             notary=notary,
             exceptions=GrantedExceptions(wiring.store),
             certificates=HeldCertificates(wiring.store),
@@ -721,7 +739,12 @@ async def test_the_shipped_rules_are_excepted_from_where_they_admit_it_and_only_
 ):
     [safety] = [each for each in load_shipped() if each.id == "artifact-safety"]
     facts = merge_patched(
-        safety.given, {"model": {"serialization": "joblib"}, "scan": {"denied": ["os.system"]}}
+        safety.given,
+        {
+            "now": "2026-01-01T00:00:00Z",
+            "model": {"serialization": "joblib"},
+            "scan": {"denied": ["os.system"]},
+        },
     )
     rules = ("model.pickle-by-exception", "model.pickle-names-listed", "model.no-hostile-pickle")
     granted = [
@@ -729,7 +752,9 @@ async def test_the_shipped_rules_are_excepted_from_where_they_admit_it_and_only_
         for rule in rules
     ]
     with Engine() as engine:
-        judgement = await PolicyRules([safety], engine).judge("submit", facts, granted)
+        judgement = await PolicyRules(PolicySet([safety], NothingPublished()), engine).judge(
+            "submit", facts, granted
+        )
     failed = {each.rule: each.exception for each in judgement.verdicts if each.result != "pass"}
     assert failed == {rules[0]: f"exception:{rules[0]}", rules[2]: None}
     assert judgement.exceptions == (granted[0],)
@@ -744,7 +769,7 @@ async def test_the_shipped_rules_refuse_an_image_of_another_source(
 ) -> None:
     engine = Engine()
     try:
-        rules = PolicyRules(load_shipped(), engine)
+        rules = PolicyRules(PolicySet(load_shipped(), NothingPublished()), engine)
         seen = changed(indexed(), **change)
         cleared = ReleaseCleared(
             project="churn",

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,7 +13,9 @@ from placet.cli.__main__ import main
 
 from tests.unit.client.fake_platform import ADMIN, FakePlatform, running
 
-EXAMPLE = Path(__file__).parents[3] / "examples" / "multiclass"
+ROOT = Path(__file__).parents[3]
+EXAMPLE = ROOT / "examples" / "multiclass"
+HOW_TO = ROOT / "docs" / "how-to" / "write-a-policy.md"
 MANIFEST = """\
 apiVersion: placet/v1
 project: wine
@@ -79,3 +82,11 @@ def bare(tmp_path: Path) -> Path:
     (folder / "placet.yaml").write_text(MANIFEST)
     (folder / "model.skops").write_bytes(b"a model")
     return folder
+
+
+@pytest.fixture
+def policy() -> str:
+    """The one of the how-to."""
+    found = re.search(r"```yaml\n(.*?)```", HOW_TO.read_text(), re.DOTALL)
+    assert found is not None
+    return found[1]

@@ -2,23 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
-import pytest
 import yaml
 
-from tests.unit.cli.conftest import Placet
-
-HOW_TO = Path(__file__).parents[3] / "docs" / "how-to" / "write-a-policy.md"
-
-
-@pytest.fixture
-def policy() -> str:
-    """The one of the how-to."""
-    found = re.search(r"```yaml\n(.*?)```", HOW_TO.read_text(), re.DOTALL)
-    assert found is not None
-    return found[1]
+from tests.unit.cli.conftest import HOW_TO, Placet
 
 
 def written(folder: Path, text: str, name: str = "house.yaml") -> str:

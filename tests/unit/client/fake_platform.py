@@ -62,6 +62,10 @@ class FakePlatform:
     started_last: int = 1
     live: int | None = 1
     exceptions: list[dict[str, Any]] = field(default_factory=list)
+    policies: list[dict[str, Any]] = field(default_factory=list)
+    policy_files: dict[str, str] = field(default_factory=dict)
+    verdict: dict[str, Any] = field(default_factory=lambda: {"state": "in-force"})
+    """What becomes of a policy, the second time that somebody looks at it."""
     envelope: dict[str, Any] = field(default_factory=dict)
     revoked: list[str] = field(default_factory=list)
     """The reasons that were given."""
@@ -86,6 +90,10 @@ class FakePlatform:
             Route("/v1/images/{digest}/source", self.get_image_source),
             Route("/v1/certificates/{id}", self.get_certificate),
             Route("/v1/certificates/{id}/revoke", self.revoke_certificate, methods=["POST"]),
+            Route("/v1/policies", self.list_policies),
+            Route("/v1/policies", self.post_policy, methods=["POST"]),
+            Route("/v1/policies/{id}", self.get_policy),
+            Route("/v1/policies/{digest}/file", self.get_policy_file),
             Route("/v1/garbage", self.get_garbage),
             Route("/v1/garbage/collections", self.post_collection, methods=["POST"]),
             Route("/v1/tokens", self.post_token, methods=["POST"]),
@@ -443,6 +451,43 @@ class FakePlatform:
         ]
         last = page[-1]["sequence"] if page else after
         return JSONResponse({"entries": entries, "next": last, "head": len(self.events)})
+
+    async def post_policy(self, request: Request) -> Response:
+        body = await request.body()
+        digest = f"sha256:{hashlib.sha256(body).hexdigest()}"
+        said = dict(
+            line.split(": ", 1) for line in body.decode().splitlines() if line[:2] in ("id", "ve", "ti")
+        )
+        policy = {
+            "policy": said["id"],
+            "version": int(said["version"]),
+            "digest": digest,
+            "title": said["title"],
+            "owner": "compliance",
+            "state": "submitted",
+            "submittedBy": {"person": "person:1", "name": "Ada"},
+        }
+        self.policies.append(policy)
+        self.policy_files[digest] = body.decode()
+        return JSONResponse(policy, 202)
+
+    async def list_policies(self, request: Request) -> Response:
+        after = request.query_params.get("after")
+        start = 0 if after is None else 1 + [each["digest"] for each in self.policies].index(after)
+        page = self.policies[start : start + 2]
+        following = page[-1]["digest"] if len(page) == 2 else None
+        return JSONResponse({"policies": page, "next": following})
+
+    async def get_policy(self, request: Request) -> Response:
+        versions = [each for each in self.policies if each["policy"] == request.path_params["id"]]
+        answer = JSONResponse({"policy": request.path_params["id"], "versions": versions})
+        for each in versions:
+            if each["state"] == "submitted":
+                each.update(self.verdict)
+        return answer if versions else problem(404, "no such policy")
+
+    async def get_policy_file(self, request: Request) -> Response:
+        return PlainTextResponse(self.policy_files[request.path_params["digest"]])
 
     async def predict(self, request: Request) -> Response:
         return JSONResponse({"outputs": [len((await request.json())["inputs"])]})

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 from fastapi import FastAPI
 from placet.errors import Unknown
-from placet.events import Context, Heard, Service, ServiceRunner, UnitOfWork, Wiring, transact
+from placet.events import PLATFORM, Context, Heard, Service, ServiceRunner, UnitOfWork, Wiring, transact
 from placet.events.adapters.in_process_bus import InProcessHub
 from placet.events.catalog import contract_of
 from placet.events.connections import BoundedServer, Bounds, bounded
@@ -23,13 +23,14 @@ from placet.events.store import Put, Unit
 from placet.events.testing import ManualClock
 from placet.gateway.adapters.git_repositories import GitRepositories
 from placet.gateway.adapters.packing_processes import PackingProcesses
-from placet.gateway.adapters.shipped_rules import ShippedRules
+from placet.gateway.adapters.policy_rules import PolicyRules
 from placet.gateway.bootstrap import build
 from placet.gateway.ports import Labelled, Packing, Ports
 from placet.gateway.projections import TABLES
 from placet.gateway.projections import sources as known_sources
+from placet.gateway.published import PublishedPolicies
 from placet.gateway.settings import GatewaySettings
-from placet.rules import Engine, load_shipped
+from placet.rules import Engine, PolicySet, load_shipped
 from placet.trust import SigningKey, tokens
 
 from tests.support.eventually import eventually
@@ -69,6 +70,16 @@ class MemoryEnvelopes:
 
 
 @dataclass
+class MemoryPolicies:
+    """The `PolicyFiles` port."""
+
+    files: dict[str, bytes] = field(default_factory=dict)
+
+    async def keep(self, digest: str, file: bytes) -> None:
+        self.files[digest] = file
+
+
+@dataclass
 class MemoryImages:
     """The `Images` port."""
 
@@ -86,6 +97,7 @@ class Gateway:
     sources: MemorySources
     envelopes: MemoryEnvelopes
     images: MemoryImages
+    policies: MemoryPolicies
     folder: Path
     positions: dict[str, int] = field(default_factory=dict)
 
@@ -125,7 +137,7 @@ class Gateway:
             id=self.wiring.ids.new(),
             time=self.clock.now(),
             subject="stream",
-            partitionkey=event.project,
+            partitionkey=getattr(event, "project", PLATFORM),
             correlationid=operation,
             actor=Actor.service(producer),
         )
@@ -169,6 +181,7 @@ async def a_gateway(
     clock = clock or ManualClock()
     wiring = await Wiring.embedded("gateway", data=folder, hub=InProcessHub(), tables=(TABLES,), clock=clock)
     sources, envelopes, images = MemorySources(), MemoryEnvelopes(), MemoryImages()
+    policies = MemoryPolicies()
     settings = GatewaySettings(
         registry=str(folder / "registry"),
         token_key=folder / "tokens.pem",
@@ -184,7 +197,8 @@ async def a_gateway(
         sources=sources,
         repositories=repositories,
         packing=packing or PackingProcesses(),
-        rules=ShippedRules(load_shipped(), engine),
+        rules=PolicyRules(PolicySet(load_shipped(), PublishedPolicies(wiring.store)), engine),
+        policies=policies,
         envelopes=envelopes,
         images=images,
     )
@@ -192,7 +206,7 @@ async def a_gateway(
     for step in service.start:
         await step()
     try:
-        yield Gateway(wiring, service, clock, sources, envelopes, images, folder)
+        yield Gateway(wiring, service, clock, sources, envelopes, images, policies, folder)
     finally:
         for step in service.close:
             await step()

@@ -21,7 +21,7 @@ from placet.projects.packing import Packed
 from placet.rules import Verdict
 
 from tests.support.eventually import eventually
-from tests.unit.gateway.harness import Gateway, MemoryEnvelopes, MemoryImages, MemorySources
+from tests.unit.gateway.harness import Gateway, MemoryEnvelopes, MemoryImages, MemoryPolicies, MemorySources
 
 ADA, GRACE = Actor.person("person:ada"), Actor.person("person:grace")
 
@@ -39,8 +39,7 @@ class SlowAtEverything:
     async def pack(self, folder: Path, archive: Path, limits: Limits, *, sent: Path | None = None) -> Packed:
         raise await self._in_the_end(folder.name)
 
-    @property
-    def admit_exceptions(self) -> Mapping[str, bool]:
+    async def admit_exceptions(self, now: datetime) -> Mapping[str, bool]:
         raise NotImplementedError("nobody asks")
 
     async def judge(self, workspace: Path, now: datetime, *, partial: bool = False) -> Sequence[Verdict]:
@@ -62,6 +61,7 @@ async def test_one_persons_many_are_one_place_in_the_queue(
         repositories=slow,
         packing=slow,
         rules=slow,
+        policies=MemoryPolicies(),
         envelopes=MemoryEnvelopes(),
         images=MemoryImages(),
     )

@@ -129,7 +129,7 @@ def parser() -> Parser:
         ("audit", "the audit log, for compliance"),
         ("certificate", "certificates: what they say, whether they stand, and how to end one"),
         ("exception", "exceptions from rules: one person asks, another one grants"),
-        ("policy", "policies as files: what they say, and whether their own tests pass"),
+        ("policy", "policies: what they demand, whether their own tests pass, and which are in force"),
         ("token", "who may use the platform"),
     ):
         parent = below[""].add_parser(
@@ -467,6 +467,18 @@ def _policy_test(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _policy_publish(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", type=Path)
+    parser.add_argument("--no-wait", action="store_true", help="print its digest and return")
+
+
+def _policy_show(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("policy", metavar="ID", help="as `placet policy list` tells it")
+    parser.add_argument(
+        "--version", metavar="N", type=int, help="default: the one in force, or else the highest"
+    )
+
+
 def _garbage(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--collect", action="store_true", help="remove it, and not only list it")
     parser.add_argument(
@@ -714,6 +726,33 @@ VERBS: Sequence[Verb] = (
         example="placet policy test policies/*.yaml --strict",
         function="policies:test",
         arguments=_policy_test,
+    ),
+    Verb(
+        words="policy publish",
+        group="govern",
+        does="have a policy judge what is deployed from now on, or from its day",
+        more="Its own tests run here and on the platform, which then sees whether it fits to the others. What is "
+        "published stays: another version takes its place. For compliance and admins.",
+        example="placet policy publish house.yaml",
+        function="publishing:publish",
+        arguments=_policy_publish,
+    ),
+    Verb(
+        words="policy list",
+        group="govern",
+        does="every version of every policy of a platform, and where it stands",
+        more="in-force, scheduled (its day is to come), superseded, ended, rejected, or submitted and not yet decided.",
+        example="placet policy list",
+        function="publishing:list_all",
+    ),
+    Verb(
+        words="policy show",
+        group="govern",
+        does="the file of a policy, as it was published",
+        more="On stderr stands where it stands, and why it was rejected if it was.",
+        example="placet policy show house.data --version 2",
+        function="publishing:show",
+        arguments=_policy_show,
     ),
     Verb(
         words="policy handbook",

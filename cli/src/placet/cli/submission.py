@@ -12,7 +12,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from placet.cli.exits import WrongUsageError
@@ -99,6 +99,10 @@ async def submit(
             if examined.may_be_excepted and examined.project:
                 granted = await _granted(platform, examined.project, packed.digest)
                 examined = examined.with_exceptions(granted)
+            if examined.refusals:
+                retired = await _retired(platform)
+                judged = tuple(each for each in examined.judged if each.policy not in retired)
+                examined = replace(examined, judged=judged)
             step.detail = examined.tally
             checked = examined.operation(command, project=project, complaints=mistakes)
             if checked.refusals:
@@ -134,6 +138,12 @@ async def _granted(platform: Client, project: str, source: str) -> dict[str, str
         for each in exceptions
         if each.state == "granted" and each.source in (None, source)
     }
+
+
+async def _retired(platform: Client) -> frozenset[str]:
+    """The policies that ship, and that the platform does not ask in the form in which they are known here."""
+    policies = await platform.policies()
+    return frozenset(each.policy for each in policies if each.shipped and each.state != "in-force")
 
 
 async def _must_be_allowed(platform: Client, command: Command) -> None:

@@ -99,9 +99,13 @@ def _tried(file: Path, engine: Engine, screen: Screen) -> dict[str, Any]:
 
 
 def _read(file: Path) -> Policy:
+    return read_policy(file_of(file), name=str(file))
+
+
+def file_of(file: Path) -> bytes:
+    """No more of it than shows that it is too large for a policy."""
     try:
         with file.open("rb") as stream:
-            data = stream.read(MAX_POLICY_BYTES + 1)
+            return stream.read(MAX_POLICY_BYTES + 1)
     except OSError as error:
         raise Refused(f"{file} cannot be read: {error.strerror}") from error
-    return read_policy(data, name=str(file))

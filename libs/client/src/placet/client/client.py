@@ -44,6 +44,9 @@ from placet.client.documents import (
     ModelDetail,
     ModelsPage,
     Operation,
+    PoliciesPage,
+    PolicyVersion,
+    PolicyVersions,
     RuleException,
     Source,
     Standing,
@@ -56,6 +59,7 @@ from placet.errors import PlacetError, Refused, Unavailable, Unreadable
 PAGE = 500
 _CHUNK = 1 << 20
 _PAUSE = 0.5
+_DECIDED_WITHIN = 300.0
 _CALL = httpx.Timeout(60.0, connect=10.0)
 # A platform fetches what a git address names before it answers.
 _FETCH = httpx.Timeout(60.0, connect=10.0, read=600.0)
@@ -374,6 +378,58 @@ class Client:
     async def _decide_on_exception(self, project: str, exception: str, verb: str) -> RuleException:
         path = f"/models/{_part(project)}/exceptions/{_part(exception)}/{verb}"
         return read((await self._call("POST", path)).content, RuleException)
+
+    # Policies
+
+    async def submit_policy(self, file: bytes) -> PolicyVersion:
+        """Ask that it be published. The same bytes again are answered with what became of them.
+
+        Raises Refused with every problem that its own tests show.
+        """
+
+        async def whole() -> AsyncIterator[bytes]:
+            yield file
+
+        headers = {"Content-Type": "application/yaml"}
+        # Its tests are run before the answer comes.
+        response = await self._call("POST", "/policies", body=whole, headers=headers, limits=_FETCH)
+        return read(response.content, PolicyVersion)
+
+    async def decided(self, submitted: PolicyVersion, *, within: float = _DECIDED_WITHIN) -> PolicyVersion:
+        """The version when it is published or rejected."""
+        deadline = time.monotonic() + within
+        while True:
+            versions = await self.policy(submitted.policy)
+            told = next((each for each in versions if each.digest == submitted.digest), submitted)
+            if told.state != "submitted":
+                return told
+            if time.monotonic() + _PAUSE > deadline:
+                raise Unavailable(
+                    f"{told.policy} {told.version} is submitted, and nothing was decided within {within:g} s",
+                    fix="`placet policy list` shows when it is",
+                )
+            await asyncio.sleep(_PAUSE)
+
+    async def policies(self) -> tuple[PolicyVersion, ...]:
+        """Every version of every policy, the highest of each first."""
+        found: list[PolicyVersion] = []
+        after: str | None = None
+        while True:
+            response = await self._call("GET", "/policies", params=_given(after=after))
+            page = read(response.content, PoliciesPage)
+            found.extend(page.policies)
+            if page.next is None or page.next == after:
+                return tuple(found)
+            after = page.next
+
+    async def policy(self, policy: str) -> tuple[PolicyVersion, ...]:
+        """The versions of one, the highest first."""
+        response = await self._call("GET", f"/policies/{_part(policy)}")
+        return read(response.content, PolicyVersions).versions
+
+    async def policy_file(self, digest: str) -> str:
+        response = await self._call("GET", f"/policies/{_part(digest)}/file")
+        return response.content.decode(errors="replace")
 
     # People
 

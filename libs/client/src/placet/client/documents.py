@@ -250,6 +250,32 @@ class RuleException(Document, frozen=True, kw_only=True, rename="camel"):
     withdrawn_at: str | None = None
 
 
+class PolicyProblem(Document, frozen=True, kw_only=True):
+    """Why a policy was not published."""
+
+    why: str
+    fix: str | None = None
+
+
+class PolicyVersion(Document, frozen=True, kw_only=True, rename="camel"):
+    """`state` is submitted, in-force, scheduled, superseded, ended or rejected. What ships was submitted by nobody."""
+
+    policy: str
+    version: int
+    digest: str
+    title: str
+    owner: str
+    state: str
+    shipped: bool = False
+    supersedes: str | None = None
+    effective_from: str | None = None
+    effective_until: str | None = None
+    submitted_by: Person | None = None
+    submitted_at: str | None = None
+    decided_at: str | None = None
+    problems: tuple[PolicyProblem, ...] = ()
+
+
 class Me(Document, frozen=True, kw_only=True):
     """Who a token is of. `commands` are those that it may give; null where the platform does not say."""
 
@@ -282,6 +308,15 @@ class ImagesPage(Document, frozen=True, kw_only=True):
 class ExceptionsPage(Document, frozen=True, kw_only=True):
     exceptions: tuple[RuleException, ...]
     next: str | None = None
+
+
+class PoliciesPage(Document, frozen=True, kw_only=True):
+    policies: tuple[PolicyVersion, ...]
+    next: str | None = None
+
+
+class PolicyVersions(Document, frozen=True, kw_only=True):
+    versions: tuple[PolicyVersion, ...]
 
 
 class EventsPage(Document, frozen=True, kw_only=True):

@@ -11,26 +11,37 @@ from placet.rules.policy import (
     load_shipped,
     policy_schema,
     read_policy,
+    shipped_files,
 )
+from placet.rules.policy_set import PolicySet, Publication, Published
+from placet.rules.publication import Version, in_force, standing, version_of
 from placet.rules.testing import PolicyTestResult, compile_problems, load_policy, run_policy_tests
 
 __all__ = [
     "Engine",
     "OnFail",
     "Policy",
+    "PolicySet",
     "PolicyTestResult",
+    "Publication",
+    "Published",
     "Result",
     "Rule",
     "Stage",
     "Verdict",
+    "Version",
     "compile_problems",
     "excepted",
     "gather_certify_facts",
     "gather_readable_facts",
     "gather_submit_facts",
+    "in_force",
     "load_policy",
     "load_shipped",
     "policy_schema",
     "read_policy",
     "run_policy_tests",
+    "shipped_files",
+    "standing",
+    "version_of",
 ]

@@ -20,6 +20,8 @@ from placet.rules.expressions import FACTS, PERSONAL, nearest, text_problems
 from placet.rules.sentences import sentence_problems
 
 MAX_POLICY_BYTES = 256 * 1024
+MAX_RULES = 200
+"""An event names them all."""
 
 MET = "met"
 """The name by which words show how many of `each` keep what is required."""
@@ -134,7 +136,7 @@ class PolicyForm(_Part, frozen=True, kw_only=True):
     version: Annotated[int, msgspec.Meta(ge=1)]
     title: Sentence
     owner: Sentence
-    supersedes: Sentence | None = None
+    supersedes: Id | None = None
     effective: Effective | None = None
     applies_to: str | None = None
     params: dict[str, Any] = {}
@@ -164,13 +166,18 @@ def read_policy(data: bytes, *, name: str = "the policy") -> Policy:
 
 def load_shipped() -> tuple[Policy, ...]:
     """The policies that ship with the platform. That they compile and pass their tests is proved in our tests."""
+    return tuple(read_policy(data, name=name) for name, data in shipped_files().items())
+
+
+def shipped_files() -> dict[str, bytes]:
+    """The same as they lie there, by name."""
     folder = resources.files("placet.rules") / "policies"
     files = sorted(
         (file for file in folder.iterdir() if file.name.endswith(".yaml")),
         # What is wrong with the model itself is told first: no writing mends it.
         key=lambda file: (file.name != "artifact-safety.yaml", file.name),
     )
-    return tuple(read_policy(file.read_bytes(), name=file.name) for file in files)
+    return {file.name: file.read_bytes() for file in files}
 
 
 def policy_schema() -> dict[str, Any]:
@@ -203,6 +210,13 @@ def expressions(form: PolicyForm) -> Iterator[Expression]:
 def _problems(form: PolicyForm) -> Iterator[Problem]:
     if not form.rules:
         yield Problem("rules", "a policy has at least one rule")
+    if len(form.rules) > MAX_RULES:
+        said = f"a policy has {MAX_RULES} rules at most, and this one {len(form.rules)}"
+        yield Problem("rules", said, "make two of it")
+    if form.supersedes == form.id:
+        yield Problem(
+            "supersedes", "a policy takes the place of its own earlier versions anyway", "take it out"
+        )
     span = form.effective
     if span is not None and span.until is not None and span.until <= span.from_:
         yield Problem("effective", "until is not after from")

@@ -8,18 +8,26 @@ from functools import partial
 
 from placet.certifier.adapters.policy_engine import PolicyRules
 from placet.certifier.adapters.registry_notary import RegistryNotary
+from placet.certifier.adapters.registry_policies import RegistryPolicies
 from placet.certifier.adapters.registry_sources import RegistrySources
 from placet.certifier.handlers import workers
 from placet.certifier.operation import look
 from placet.certifier.ports import Ports
-from placet.certifier.queries import EarlierReleases, GrantedExceptions, HeldCertificates, WatchedCertificates
+from placet.certifier.publishing import publish_worker
+from placet.certifier.queries import (
+    EarlierReleases,
+    GrantedExceptions,
+    HeldCertificates,
+    PublishedPolicies,
+    WatchedCertificates,
+)
 from placet.certifier.settings import CertifierSettings
 from placet.certifier.standing import expire, give_sign_of_life
 from placet.certifier.subscriptions import HEARS, SAYS, reaction
 from placet.events import Periodic, Service, Wiring
 from placet.events.catalog import contract_of
 from placet.oci import open_registry
-from placet.rules import Engine, load_shipped
+from placet.rules import Engine, PolicySet, load_shipped
 from placet.trust import own_key
 
 EXPIRE_EVERY = LOOK_EVERY = 1.0
@@ -37,10 +45,11 @@ async def build(settings: CertifierSettings, wiring: Wiring, ports: Ports | None
             engine.close()
 
         close += [registry.close, end_engine]
-        key = own_key(settings.signing_key)
+        key, shipped = own_key(settings.signing_key), load_shipped()
         ports = Ports(
             sources=RegistrySources(registry, dockerfiles=settings.dockerfiles == "allow"),
-            rules=PolicyRules(load_shipped(), engine),
+            rules=PolicyRules(PolicySet(shipped, PublishedPolicies(wiring.store)), engine),
+            policies=RegistryPolicies(registry, shipped),
             notary=RegistryNotary(
                 registry,
                 key,
@@ -58,7 +67,7 @@ async def build(settings: CertifierSettings, wiring: Wiring, ports: Ports | None
         hears=frozenset(contract_of(event).producer for event in HEARS),
         says=SAYS,
         reaction=reaction(ports),
-        workers=workers(ports, wiring.clock),
+        workers=(*workers(ports, wiring.clock), publish_worker(ports)),
         periodic=(
             Periodic(name="expire", every=EXPIRE_EVERY, run=partial(expire, ports, wiring)),
             Periodic(name="operate", every=LOOK_EVERY, run=partial(look, ports, wiring)),

@@ -12,6 +12,7 @@ from placet.certifier.domain import Asked, Declared, Signed
 from placet.events.contracts.certifier import ReleaseCleared
 from placet.events.contracts.indexer import ImageIndexed
 from placet.events.contracts.shapes import Condition, ExceptionUsed, PolicyRef, Stage, Verdict
+from placet.rules import Policy
 
 Facts = Mapping[str, Any]
 
@@ -48,6 +49,24 @@ class Rules(Protocol):
 
     def image_facts(self, cleared: ReleaseCleared, indexed: ImageIndexed, now: datetime) -> Facts:
         """What the rules of stage certify see of an image."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedPolicy:
+    policy: Policy
+    file: bytes
+
+
+class SubmittedPolicies(Protocol):
+    @property
+    def shipped(self) -> tuple[Policy, ...]:
+        """Those that are in force without having been published."""
+
+    async def load(self, digest: str) -> LoadedPolicy:
+        """The policy in a file that was submitted, and passed its own tests.
+
+        Raises Unavailable while the registry is away, and Refused with all that is wrong with it.
+        """
 
 
 class Exceptions(Protocol):
@@ -141,6 +160,7 @@ class Notary(Protocol):
 class Ports:
     sources: Sources
     rules: Rules
+    policies: SubmittedPolicies
     notary: Notary
     exceptions: Exceptions
     certificates: Certificates

@@ -1,5 +1,5 @@
 """The exceptions that were granted, as the gateway said them, the certificates that are not over, with what was
-observed of their models, and what is known of releases before a trial.
+observed of their models, what is known of releases before a trial, and the policies that were published.
 
 Rows are written in the unit that handles the event.
 """
@@ -66,4 +66,15 @@ walked = sa.Table(
     sa.Column("release", sa.Integer, primary_key=True, autoincrement=False),
     # By people, for one of them; else all are trials, or refused.
     sa.Column("answered_for", sa.Boolean, nullable=False),
+)
+
+policies = sa.Table(
+    "policies",
+    TABLES,
+    # Published ones, as they were sent: judging needs no registry.
+    sa.Column("digest", sa.Text, primary_key=True),
+    sa.Column("number", sa.Integer, nullable=False, unique=True),
+    # When the event says that it was published.
+    sa.Column("at", sa.Text, nullable=False),
+    sa.Column("file", sa.LargeBinary, nullable=False),
 )

@@ -1,5 +1,5 @@
-"""Which exceptions hold now, which certificates are not over and how their conditions are, and what trials have found
-before them.
+"""Which exceptions hold now, which certificates are not over and how their conditions are, what trials have found before
+them, and what was published.
 """
 
 from __future__ import annotations
@@ -12,10 +12,12 @@ import sqlalchemy as sa
 
 from placet.certifier.conditions import Watched
 from placet.certifier.ports import Held, Kept, Walked
-from placet.certifier.projections import certificates, exceptions, stands_on, walked, watches
-from placet.events.codec import timestamp
+from placet.certifier.projections import certificates, exceptions, policies, stands_on, walked, watches
+from placet.errors import Unknown
+from placet.events.codec import moment, timestamp
 from placet.events.contracts.shapes import ExceptionUsed
 from placet.events.store import EventStore
+from placet.rules import Publication
 
 
 class GrantedExceptions:
@@ -130,3 +132,20 @@ class EarlierReleases:
             if rows
             else Walked(release=0, answered_for=False)
         )
+
+
+class PublishedPolicies:
+    """What a `PolicySet` asks, over the certifier's own table."""
+
+    def __init__(self, store: EventStore) -> None:
+        self._store = store
+
+    async def publications(self) -> Sequence[Publication]:
+        query = sa.select(policies.c.digest, policies.c.at).order_by(policies.c.number)
+        return [Publication(digest=row.digest, at=moment(row.at)) for row in await self._store.rows(query)]
+
+    async def file(self, digest: str) -> bytes:
+        rows = await self._store.rows(sa.select(policies.c.file).where(policies.c.digest == digest))
+        if not rows:
+            raise Unknown(f"no policy {digest} was published here")
+        return bytes(rows[0].file)

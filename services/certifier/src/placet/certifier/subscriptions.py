@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from placet.certifier import handlers, operation, standing
+from placet.certifier import handlers, operation, publishing, standing
 from placet.certifier.ports import Ports
 from placet.events import ByType, Heard, UnitOfWork
 from placet.events.contracts import certifier, deployer, gateway, indexer
@@ -17,6 +17,7 @@ HEARS: Mapping[type, Handler] = {
     gateway.ExceptionGranted: standing.on_exception_granted,
     gateway.ExceptionWithdrawn: standing.on_exception_withdrawn,
     gateway.RevocationRequested: standing.on_revocation_requested,
+    gateway.PolicySubmitted: publishing.on_policy_submitted,
     indexer.ImageIndexed: handlers.on_image_indexed,
     indexer.ImageVanished: handlers.on_image_vanished,
     deployer.ModelStarted: operation.on_model_started,
@@ -35,6 +36,8 @@ SAYS: tuple[type, ...] = (
     certifier.CertificateWarned,
     certifier.CertificateRevoked,
     certifier.CertificateExpired,
+    certifier.PolicyPublished,
+    certifier.PolicyRejected,
 )
 
 

@@ -17,8 +17,13 @@ from placet.events.catalog import contract_of
 from placet.gateway.access import Access
 from placet.gateway.adapters.git_repositories import GitRepositories
 from placet.gateway.adapters.packing_processes import PackingProcesses
-from placet.gateway.adapters.registry_artifacts import RegistryEnvelopes, RegistryImages, RegistrySources
-from placet.gateway.adapters.shipped_rules import ShippedRules
+from placet.gateway.adapters.policy_rules import PolicyRules
+from placet.gateway.adapters.registry_artifacts import (
+    RegistryEnvelopes,
+    RegistryImages,
+    RegistryPolicies,
+    RegistrySources,
+)
 from placet.gateway.api import router
 from placet.gateway.certificates_api import certificates_router
 from placet.gateway.commands import Commands
@@ -26,14 +31,17 @@ from placet.gateway.excepting import Excepting
 from placet.gateway.exceptions_api import exceptions_router
 from placet.gateway.intake import SERVICE, Intake
 from placet.gateway.model_proxy import ModelProxy, ProxyLimits
+from placet.gateway.policies_api import policies_router
 from placet.gateway.ports import Ports
+from placet.gateway.published import PolicyQueries, PublishedPolicies
+from placet.gateway.publishing import Publishing
 from placet.gateway.queries import Queries
 from placet.gateway.revoking import Revoking
 from placet.gateway.settings import GatewaySettings
 from placet.gateway.subscriptions import HEARS, SAYS, reaction
 from placet.gateway.upload_page import upload_page
 from placet.oci import open_registry
-from placet.rules import Engine, load_shipped
+from placet.rules import Engine, PolicySet, load_shipped
 from placet.trust import KeySet, own_key
 
 FIRST_TOKEN_LIFETIME = timedelta(days=365)
@@ -58,7 +66,8 @@ async def build(settings: GatewaySettings, wiring: Wiring, ports: Ports | None =
                 seconds=settings.git_seconds,
             ),
             packing=PackingProcesses(),
-            rules=ShippedRules(load_shipped(), engine),
+            rules=PolicyRules(PolicySet(load_shipped(), PublishedPolicies(wiring.store)), engine),
+            policies=RegistryPolicies(registry),
             envelopes=RegistryEnvelopes(registry),
             images=RegistryImages(registry),
         )
@@ -89,6 +98,10 @@ async def build(settings: GatewaySettings, wiring: Wiring, ports: Ports | None =
 
     certificates = certificates_router(access=access, revoking=Revoking(wiring, queries))
 
+    known = PolicyQueries(wiring.store, queries)
+    publishing = Publishing(wiring, known, ports.policies)
+    policies = policies_router(access=access, publishing=publishing, policies=known, clock=wiring.clock)
+
     async def leave_first_token() -> None:
         await _leave_first_token(commands, settings.admin_token_file)
 
@@ -108,7 +121,7 @@ async def build(settings: GatewaySettings, wiring: Wiring, ports: Ports | None =
             Periodic(name="name silence", every=settings.stall_seconds / 10, run=name_silence),
             Periodic(name="forget keys", every=3600.0, run=forget_keys),
         ),
-        routers=(api, exceptions, certificates, upload_page(), proxy.router()),
+        routers=(api, exceptions, certificates, policies, upload_page(), proxy.router()),
         start=(proxy.start, leave_first_token),
         close=(*close, proxy.close),
     )

@@ -46,7 +46,7 @@ class Excepting:
         Raises Refused for a rule that admits none, for an end that is over or too far ahead and where too many wait,
         and Conflict for the same with another reason.
         """
-        self._must_be_exceptable(wanted.rule)
+        await self._must_be_exceptable(wanted.rule)
         id = f"exception:{self._wiring.ids.new()}"
         reason = salted(wanted.reason)
 
@@ -128,8 +128,8 @@ class Excepting:
         await transact(self._wiring, SERVICE, self._context(project, person), change)
         return await self._told(project, exception)
 
-    def _must_be_exceptable(self, rule: str) -> None:
-        admits = self._rules.admit_exceptions
+    async def _must_be_exceptable(self, rule: str) -> None:
+        admits = await self._rules.admit_exceptions(self._wiring.clock.now())
         if admits.get(rule):
             return
         said = f"the rule {rule} admits no exception" if rule in admits else f"there is no rule {rule!r} here"

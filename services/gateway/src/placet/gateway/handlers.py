@@ -240,6 +240,31 @@ async def on_model_observed(heard: Heard[deployer.ModelObserved], work: UnitOfWo
     work.put(p.observations, project=heard.data.project, observed=msgspec.json.encode(observed))
 
 
+async def on_policy_published(
+    heard: Heard[certifier.PolicyPublished], work: UnitOfWork, reads: Reads
+) -> None:
+    published = heard.data
+    _decided(
+        work,
+        heard,
+        state="published",
+        number=published.number,
+        effective_from=published.effective_from,
+        effective_until=published.effective_until,
+    )
+
+
+async def on_policy_rejected(heard: Heard[certifier.PolicyRejected], work: UnitOfWork, reads: Reads) -> None:
+    _decided(work, heard, state="rejected", problems=msgspec.json.encode(heard.data.problems))
+
+
+def _decided(
+    work: UnitOfWork, heard: Heard[certifier.PolicyPublished] | Heard[certifier.PolicyRejected], **values: Any
+) -> None:
+    mine = p.policies.c.digest == heard.data.digest
+    work.run(sa.update(p.policies).where(mine).values(decided_at=heard.event.time, **values))
+
+
 def _set(work: UnitOfWork, project: str, by: Operation | None, **values: Any) -> None:
     """`by` is the operation that brought the model there; none leaves it to the one that did before."""
     caused = {} if by is None else {"operation": by.id}

@@ -51,13 +51,19 @@ class Packing(Protocol):
 class Rules(Protocol):
     """What the certifier's rules of stage submit would say of a source, before anybody asks for it."""
 
-    @property
-    def admit_exceptions(self) -> Mapping[str, bool]:
-        """Every rule of every stage, and whether it admits exceptions."""
+    async def admit_exceptions(self, now: datetime) -> Mapping[str, bool]:
+        """Every rule of every stage that is in force, and whether it admits exceptions."""
 
     async def judge(self, workspace: Path, now: datetime, *, partial: bool = False) -> Sequence[Verdict]:
         """The verdicts on the archive that lies in a folder, which is used; `partial`: those that can be told where
         placet.yaml has mistakes. Raises Refused where it is no project."""
+
+
+class PolicyFiles(Protocol):
+    """Where the certifier finds what was submitted, by the digest of its bytes."""
+
+    async def keep(self, digest: str, file: bytes) -> None:
+        """Keep the file; keeping it again changes nothing. Raises Unavailable."""
 
 
 class Envelopes(Protocol):
@@ -100,5 +106,6 @@ class Ports:
     repositories: Repositories
     packing: Packing
     rules: Rules
+    policies: PolicyFiles
     envelopes: Envelopes
     images: Images

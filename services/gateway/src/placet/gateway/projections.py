@@ -201,6 +201,29 @@ reasons = sa.Table(
     sa.Column("salt", sa.Text, nullable=False),
 )
 
+policies = sa.Table(
+    "policies",
+    TABLES,
+    # What was submitted, as it was sent, and what the certifier said of it.
+    sa.Column("digest", sa.Text, primary_key=True),
+    sa.Column("policy", sa.Text, nullable=False, index=True),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("title", sa.Text, nullable=False),
+    sa.Column("owner", sa.Text, nullable=False),
+    sa.Column("supersedes", sa.Text),
+    # Days; as the file has them, and of a published one as the event says.
+    sa.Column("effective_from", sa.Text),
+    sa.Column("effective_until", sa.Text),
+    sa.Column("submitted_by", sa.Text, nullable=False),
+    sa.Column("submitted_at", sa.Text, nullable=False),
+    # `submitted`, `published` or `rejected`; when that was decided, and the place among what was published.
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("decided_at", sa.Text),
+    sa.Column("number", sa.Integer),
+    sa.Column("problems", sa.LargeBinary),
+    sa.Column("file", sa.LargeBinary, nullable=False),
+)
+
 people = sa.Table(
     "people",
     TABLES,

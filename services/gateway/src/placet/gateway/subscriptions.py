@@ -20,6 +20,8 @@ HEARS: Mapping[type, Handler] = {
     certifier.CertificateReinstated: handlers.on_certificate_reinstated,
     certifier.CertificateWarned: handlers.on_certificate_warned,
     certifier.CertificateRevoked: handlers.on_certificate_revoked,
+    certifier.PolicyPublished: handlers.on_policy_published,
+    certifier.PolicyRejected: handlers.on_policy_rejected,
     builder.BuildAccepted: handlers.on_step,
     builder.ImageBuilt: handlers.on_step,
     builder.ImageReused: handlers.on_step,
@@ -50,6 +52,7 @@ SAYS: tuple[type, ...] = (
     gateway.ExceptionGranted,
     gateway.ExceptionWithdrawn,
     gateway.RevocationRequested,
+    gateway.PolicySubmitted,
     gateway.TokenIssued,
     gateway.TokenRevoked,
 )

@@ -8,8 +8,10 @@ from placet.events.contracts.shapes import (
     Condition,
     ExceptionUsed,
     Ground,
+    PolicyProblem,
     PolicyRef,
     Resources,
+    RuleRef,
     Stage,
     Verdict,
 )
@@ -125,3 +127,32 @@ class CertificateExpired:
     project: str
     release: int
     not_after: str
+
+
+@event("certifier", "policy.published")
+class PolicyPublished:
+    """A version of a policy, for good: releases are judged by it from the day `effective_from`, up to and without
+    `effective_until`, as long as no later one takes its place. `number` counts what was published, from 1.
+
+    The file has the rest; `digest` is the sha256 of its bytes. `supersedes` is another policy that it retires.
+    """
+
+    policy: str
+    version: int
+    digest: str
+    number: int
+    title: str
+    effective_from: str
+    effective_until: str | None
+    supersedes: str | None
+    rules: tuple[RuleRef, ...]
+
+
+@event("certifier", "policy.rejected")
+class PolicyRejected:
+    """It is not published, for good: another file, if only by a byte, is another submission."""
+
+    policy: str
+    version: int
+    digest: str
+    problems: tuple[PolicyProblem, ...]

@@ -96,6 +96,16 @@ class RevocationRequested:
     requested_by: str
 
 
+@event("gateway", "policy.submitted")
+class PolicySubmitted:
+    """Somebody asks that this version be published. Its file lies in the registry, by the sha256 of its bytes."""
+
+    policy: str
+    version: int
+    digest: str
+    submitted_by: str
+
+
 @event("gateway", "token.issued")
 class TokenIssued:
     """`person` is opaque; who that is, only the gateway's own tables know."""

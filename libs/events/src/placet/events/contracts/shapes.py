@@ -88,6 +88,20 @@ class PolicyRef(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     digest: str
 
 
+class RuleRef(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A rule of a policy, and when it is asked."""
+
+    id: str
+    stage: Stage
+
+
+class PolicyProblem(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Why a policy is not published."""
+
+    why: str
+    fix: str | None = None
+
+
 class Resources(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What one release asks for. CPU in thousandths of a core, memory in bytes, for each replica."""
 

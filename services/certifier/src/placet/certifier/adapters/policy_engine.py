@@ -1,4 +1,4 @@
-"""The shipped policies, and the engine that asks them."""
+"""The policies in force, and the engine that asks them."""
 
 from __future__ import annotations
 
@@ -6,22 +6,24 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from placet.certifier.ports import Facts, Judgement
+from placet.events.codec import moment
 from placet.events.contracts.certifier import ReleaseCleared
 from placet.events.contracts.indexer import ImageIndexed
 from placet.events.contracts.shapes import ExceptionUsed, PolicyRef, Stage, Verdict
-from placet.rules import Engine, Policy, excepted, gather_certify_facts
+from placet.rules import Engine, PolicySet, excepted, gather_certify_facts
 
 
 class PolicyRules:
     """The `Rules` port."""
 
-    def __init__(self, policies: Sequence[Policy], engine: Engine) -> None:
-        self._policies = tuple(policies)
+    def __init__(self, policies: PolicySet, engine: Engine) -> None:
+        self._policies = policies
         self._engine = engine
 
     async def judge(self, stage: Stage, facts: Facts, exceptions: Sequence[ExceptionUsed] = ()) -> Judgement:
+        policies = await self._policies.in_force(moment(facts["now"]))
         given = excepted(
-            await self._engine.evaluate(self._policies, stage, facts),
+            await self._engine.evaluate(policies, stage, facts),
             {each.rule: each.exception for each in exceptions},
         )
         asked = {verdict.policy for verdict in given}
@@ -30,7 +32,7 @@ class PolicyRules:
             exceptions=tuple(each for each in exceptions if each.exception in named),
             policies=tuple(
                 PolicyRef(id=policy.id, version=policy.version, digest=policy.digest)
-                for policy in self._policies
+                for policy in policies
                 if policy.id in asked
             ),
             verdicts=tuple(

@@ -1,4 +1,4 @@
-"""Sources and certificates as artifacts in the OCI registry."""
+"""Sources, policies and certificates as artifacts in the OCI registry."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from placet.oci import ArtifactFile, ImageConfig, Registry, fetch_artifact, push
 
 REPOSITORY = "sources"
 SOURCE_TYPE = "application/vnd.placet.source.v1+tar"
+POLICIES = "policies"
+POLICY_TYPE = "application/vnd.placet.policy.v1+yaml"
 MAX_ENVELOPE = 1024 * 1024
 MAX_CONFIG = 4 * 1024 * 1024
 
@@ -36,6 +38,19 @@ class RegistrySources:
     async def read(self, digest: str) -> AsyncIterator[bytes]:
         async for chunk in self._registry.stream_blob(REPOSITORY, digest):
             yield chunk
+
+
+class RegistryPolicies:
+    """The `PolicyFiles` port: in repository `policies`, tagged with the hex of their digests."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+
+    async def keep(self, digest: str, file: bytes) -> None:
+        kept = ArtifactFile(content=file, media_type=POLICY_TYPE, digest=digest)
+        await push_artifact(
+            self._registry, POLICIES, artifact_type=POLICY_TYPE, files=(kept,), tag=_tag(digest)
+        )
 
 
 class RegistryEnvelopes:

@@ -1,0 +1,74 @@
+"""The gateway's REST for policies: submit one, see which there are and what became of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import JSONResponse
+
+from placet.errors import TooLarge
+from placet.events import Clock
+from placet.events.known_fields import known_parameters
+from placet.gateway.access import Access, Caller
+from placet.gateway.api import After, Id, Limit
+from placet.gateway.domain import must_have
+from placet.gateway.published import PolicyQueries
+from placet.gateway.publishing import PUBLISHERS, Publishing
+from placet.projects.full_disk import told_when_full
+from placet.rules.policy import MAX_POLICY_BYTES
+
+YAML = "application/yaml"
+_FILE: dict[str, Any] = {"requestBody": {"required": True, "content": {YAML: {"schema": {"type": "string"}}}}}
+
+
+def policies_router(
+    *, access: Access, publishing: Publishing, policies: PolicyQueries, clock: Clock
+) -> APIRouter:
+    api = APIRouter(prefix="/v1/policies", tags=["policies"], dependencies=[Depends(known_parameters)])
+    caller = Depends(access.caller)
+
+    @api.post("", status_code=202, openapi_extra=_FILE)
+    async def post_policy(request: Request, who: Caller = caller) -> JSONResponse:
+        """Ask that a policy be published: the body is its file. It is tried before the answer comes.
+
+        What becomes of it is told by its `state`: from submitted to in-force, scheduled or rejected. The same bytes
+        again change nothing, and are answered with what became of them.
+        """
+        must_have(who.roles, PUBLISHERS, "publishing a policy")
+        file = await _body(request)
+        with told_when_full():
+            submitted = await publishing.submit(file, who.person)
+        location = f"/v1/policies/{submitted['policy']}"
+        return JSONResponse(submitted, 202, headers={"Location": location})
+
+    @api.get("")
+    async def get_policies(who: Caller = caller, after: After = None, limit: Limit = 100) -> dict[str, Any]:
+        """Every version of every policy, those that ship included; `next` is what to give as `after` for the next page.
+
+        `state` is submitted, in-force, scheduled (its day is to come), superseded, ended or rejected.
+        """
+        page = await policies.page(clock.now(), after=after, limit=limit)
+        return {"policies": page, "next": page[-1]["digest"] if len(page) == limit else None}
+
+    @api.get("/{id}")
+    async def get_policy(id: Id, who: Caller = caller) -> dict[str, Any]:
+        """The versions of one policy, the highest first."""
+        return {"policy": id, "versions": await policies.policy(id, clock.now())}
+
+    @api.get("/{digest}/file", response_class=Response, responses={200: {"content": {YAML: {}}}})
+    async def get_policy_file(digest: Id, who: Caller = caller) -> Response:
+        """The file with this digest, to the byte."""
+        headers = {"X-Content-Type-Options": "nosniff"}
+        return Response(await policies.file(digest), media_type=YAML, headers=headers)
+
+    return api
+
+
+async def _body(request: Request) -> bytes:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_POLICY_BYTES:
+            raise TooLarge(f"a policy is at most {MAX_POLICY_BYTES} bytes", fix="make two of it")
+    return bytes(body)
