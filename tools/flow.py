@@ -34,6 +34,7 @@ FOLDS = "gateway"
 NOBODY_ACTS: Mapping[type, str] = {
     gateway.ExceptionRequested: "it asks people: nothing is excepted before somebody else grants it",
     gateway.TokenIssued: "a token proves itself by its signature; only its end has to be told",
+    certifier.CertificateUpheld: "for the log: it stands as before, and on what else is asked of the log",
     certifier.CertificateExpired: "for the log: whoever relies on a certificate knows its end from its own bytes",
     builder.BuildAccepted: "who waits sees that it was taken on",
     indexer.ImageUnknown: "nothing here starts it; whoever watches the log asks who pushed it",

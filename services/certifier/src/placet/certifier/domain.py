@@ -21,6 +21,7 @@ from placet.events.contracts.certifier import (
     CertificateReinstated,
     CertificateRevoked,
     CertificateSuspended,
+    CertificateUpheld,
     ReleaseCleared,
     ReleaseRefused,
 )
@@ -109,6 +110,15 @@ class Revoke:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Uphold:
+    """An exception that it stands on was withdrawn, and there is this one in its place."""
+
+    certificate: str
+    withdrawn: str
+    exception: ExceptionUsed
+
+
+@dataclass(frozen=True, kw_only=True)
 class Lapse:
     """Its time may be over."""
 
@@ -116,11 +126,12 @@ class Lapse:
     now: datetime
 
 
-Command = JudgeSource | JudgeImage | Object | Lift | Revoke | Lapse
+Command = JudgeSource | JudgeImage | Object | Lift | Uphold | Revoke | Lapse
 Happened = (
     ReleaseCleared
     | ReleaseRefused
     | CertificateIssued
+    | CertificateUpheld
     | CertificateSuspended
     | CertificateReinstated
     | CertificateRevoked
@@ -228,6 +239,16 @@ def decide(command: Command, state: State) -> Sequence[Happened]:
                     verdicts=command.verdicts,
                 )
             ]
+        case Uphold(certificate=certificate), Certified(asked=asked, certificate=held) if certificate == held:
+            return [
+                CertificateUpheld(
+                    certificate=held,
+                    project=asked.project,
+                    release=asked.release,
+                    withdrawn=command.withdrawn,
+                    exception=command.exception,
+                )
+            ]
         case Object(certificate=certificate), Certified(certificate=held) if certificate == held:
             named = {ground.rule for ground in command.grounds}
             others = (ground for ground in state.grounds if ground.rule not in named)
@@ -294,6 +315,8 @@ def evolve(state: State, event: Happened) -> State:
             return Certified(asked=asked, certificate=event.certificate, not_after=event.not_after)
         case CertificateIssued(), _:
             raise ValueError(f"a certificate for {event.project} {event.release}, which was not cleared")
+        case CertificateUpheld(), Certified():
+            return state
         case CertificateSuspended(), Certified():
             return replace(state, grounds=event.grounds)
         case CertificateReinstated(), Certified():
@@ -301,7 +324,13 @@ def evolve(state: State, event: Happened) -> State:
         case ((CertificateRevoked() | CertificateExpired()), Certified()):
             return Over()
         case (
-            (CertificateSuspended() | CertificateReinstated() | CertificateRevoked() | CertificateExpired()),
+            (
+                CertificateUpheld()
+                | CertificateSuspended()
+                | CertificateReinstated()
+                | CertificateRevoked()
+                | CertificateExpired()
+            ),
             _,
         ):
             raise ValueError(f"{event.certificate} of {event.project} {event.release} was not standing")

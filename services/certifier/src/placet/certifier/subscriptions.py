@@ -25,6 +25,7 @@ SAYS: tuple[type, ...] = (
     certifier.ReleaseCleared,
     certifier.ReleaseRefused,
     certifier.CertificateIssued,
+    certifier.CertificateUpheld,
     certifier.CertificateSuspended,
     certifier.CertificateReinstated,
     certifier.CertificateRevoked,
