@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -360,6 +361,20 @@ async def test_an_answer_that_cannot_be_passed_on_is_unavailable_and_no_accident
     assert answered.status_code == 503
     assert answered.json()["detail"] == "churn gave an answer that is no HTTP"
     assert not caplog.records
+
+
+async def test_a_target_may_be_a_whole_url(gateway: Gateway, model: Model) -> None:
+    async with a_live_model(gateway, model) as http:
+        reader, writer = await asyncio.open_connection(http.base_url.host, http.base_url.port)
+        writer.write(
+            b"GET http://models.test/models/churn/a%2Fb?c=d HTTP/1.1\r\nHost: another\r\nConnection: close\r\n\r\n"
+        )
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+        writer.close()
+    assert head.startswith(b"HTTP/1.1 200 ")
+    told = json.loads(body)
+    assert (told["path"], told["query"]) == ("/a/b", "c=d")
+    assert [value for name, value in told["headers"] if name == "host"] == ["models.test"]
 
 
 # what is not served
