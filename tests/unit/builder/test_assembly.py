@@ -255,7 +255,7 @@ async def test_what_one_wheel_brings_does_not_get_into_the_layer_of_another(work
     honest = await workshop.build(workshop.project(PROJECT), cache="apart")
     workshop.packages.wheels = {
         **WHEELS,
-        "evil": Wheel("1", {"heavy/__init__.py": b"steal()", "heavy-2.0.dist-info/RECORD": b""}),
+        "evil": Wheel("1", {"heavy/__init__.py": b"steal()"}),
     }
     project = workshop.project({**PROJECT, "requirements.txt": b"evil\nheavy\n"}, "evil")
     with pytest.raises(Refused, match="the packages evil and heavy bring heavy/__init__"):
@@ -401,6 +401,24 @@ async def test_a_package_in_the_place_of_python_s_own_or_the_server_s_modules_is
 
     with pytest.raises(Refused, match=f"the package light brings {path}"):
         await workshop.build(workshop.project(PROJECT))
+
+
+async def test_a_wheel_that_describes_another_package_too_is_refused(workshop: Workshop) -> None:
+    """What comes out of `light-1.0.data/purelib/` is no longer told from the wheel's own."""
+    two = Wheel("1.0", {"light/__init__.py": b"x = 1", "aaa-1.dist-info/RECORD": b"\xff,,\n,,\n"})
+    workshop.packages.wheels = WHEELS | {"light": two}
+
+    with pytest.raises(Refused, match=r"light brings aaa-1\.dist-info and light-1\.0\.dist-info"):
+        await workshop.build(workshop.project(PROJECT))
+
+
+async def test_what_a_package_brings_of_others_inside_of_it_stays_as_it_is(workshop: Workshop) -> None:
+    inside = {"light/_vendor/aaa-1.dist-info/RECORD": b"\xff,,\n,,\n"}
+    workshop.packages.wheels = WHEELS | {"light": Wheel("1.0", {"light/__init__.py": b"x = 1"} | inside)}
+
+    files = await workshop.files(await workshop.build(workshop.project(PROJECT)))
+
+    assert {f"app/deps/{path}": content for path, content in inside.items()}.items() <= files.items()
 
 
 @pytest.mark.parametrize(

@@ -230,6 +230,9 @@ async def test_what_is_told_changes_nothing_in_the_image(workshop: Workshop) -> 
         ),
         ("License-Expression: ((((\nClassifier: License :: Freeware\n", "Freeware", False),
         ("License-Expression: \x00 or __import__\n", "", False),
+        ("License: \x00MIT\nClassifier: License :: Freeware\n", "Freeware", False),
+        (f"Classifier: License :: {'long' * 1000}\n", "", False),
+        pytest.param("Content-Type: message/rfc822\n\n" * 5000, "", False, id="mails in a mail"),
         ("Summary: none\n", "", False),
     ],
 )

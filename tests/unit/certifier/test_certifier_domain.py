@@ -25,6 +25,7 @@ from placet.certifier.domain import (
     Over,
     Revoke,
     Signed,
+    Uphold,
     excepted_anew,
     forbidden,
 )
@@ -36,6 +37,7 @@ from placet.events.contracts.certifier import (
     CertificateReinstated,
     CertificateRevoked,
     CertificateSuspended,
+    CertificateUpheld,
     CertificateWarned,
     ReleaseCleared,
     ReleaseRefused,
@@ -250,6 +252,10 @@ REVOKE = Revoke(certificate="certificate:1", ground=ground("certificate.revoked"
 REVOKED = CertificateRevoked(
     certificate="certificate:1", project="churn", release=1, ground=REVOKE.ground, revoked_by="person:1"
 )
+UPHOLD = Uphold(certificate="certificate:1", withdrawn="exception:0", exception=EXCEPTION)
+UPHELD = CertificateUpheld(
+    certificate="certificate:1", project="churn", release=1, withdrawn="exception:0", exception=EXCEPTION
+)
 REINSTATED = CertificateReinstated(certificate="certificate:1", project="churn", release=1)
 EXPIRED = CertificateExpired(
     certificate="certificate:1", project="churn", release=1, not_after=SIGNED.not_after
@@ -300,6 +306,7 @@ def test_what_is_revoked_or_out_of_time_is_over(history: Any) -> None:
     for end in (REVOKED, EXPIRED):
         for command in (
             REVOKE,
+            UPHOLD,
             objected(ground("r")),
             lifted("r"),
             judged(ground("r"), warnings=(ground("s"),)),
@@ -308,16 +315,34 @@ def test_what_is_revoked_or_out_of_time_is_over(history: Any) -> None:
             given(RELEASE, *held, end).when(command).then_nothing()
 
 
+def test_another_exception_in_place_of_one_leaves_a_certificate_as_it_is() -> None:
+    held = (CLEARED, ISSUED, suspended(ground("x")))
+    state = given(RELEASE, *held).when(UPHOLD).then(UPHELD)
+    assert state == RELEASE.fold(held)
+
+
 @pytest.mark.parametrize("history", [(), (CLEARED,), (refused("submit"),)], ids=range(3))
 def test_nothing_becomes_of_a_certificate_that_was_never_given(history: Any) -> None:
-    for command in (REVOKE, objected(ground("r")), lifted("r"), Lapse(certificate="certificate:1", now=END)):
+    for command in (
+        REVOKE,
+        UPHOLD,
+        objected(ground("r")),
+        lifted("r"),
+        Lapse(certificate="certificate:1", now=END),
+    ):
         given(RELEASE, *history).when(command).then_nothing()
     with pytest.raises(ValueError, match="was not standing"):
         RELEASE.fold([*history, REINSTATED])
 
 
 def test_what_is_said_of_another_certificate_changes_nothing() -> None:
-    for command in (REVOKE, objected(ground("r")), lifted("r"), Lapse(certificate="certificate:1", now=END)):
+    for command in (
+        REVOKE,
+        UPHOLD,
+        objected(ground("r")),
+        lifted("r"),
+        Lapse(certificate="certificate:1", now=END),
+    ):
         given(RELEASE, CLEARED, ISSUED).when(replace(command, certificate="certificate:2")).then_nothing()
 
 

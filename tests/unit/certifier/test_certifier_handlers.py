@@ -32,6 +32,7 @@ from placet.events.contracts.certifier import (
     CertificateReinstated,
     CertificateRevoked,
     CertificateSuspended,
+    CertificateUpheld,
     ReleaseCleared,
     ReleaseRefused,
 )
@@ -600,6 +601,42 @@ async def test_a_certificate_loses_its_ground_with_the_exception_that_it_stands_
     assert isinstance((await pickled.alone.said())[-1], CertificateReinstated)
     await pickled.alone.hear(withdrawn("exception:4"))
     assert isinstance((await pickled.alone.said())[-1], CertificateSuspended)
+
+
+async def test_a_certificate_goes_on_on_another_exception_that_was_granted_in_good_time(
+    pickled: Certifier,
+) -> None:
+    late = "2026-12-01T00:00:00.000Z"
+    await pickled.alone.hear(granted(until=late))
+    issued = await certify(pickled)
+    # none of these fits but the last, which ends before the one that it takes the place of
+    for other in (
+        granted("exception:2", until="2026-01-02T00:00:00.000Z"),
+        granted("exception:3", until=late, source=f"sha256:{'9' * 64}"),
+        granted("exception:4", until=late, rule="model.another"),
+        granted("exception:5", until="2026-11-01T00:00:00.000Z", source=SOURCE),
+    ):
+        await pickled.alone.hear(other)
+    for _ in range(2):
+        await pickled.alone.hear(withdrawn())
+    upheld = (await pickled.alone.said())[-1]
+    assert upheld == CertificateUpheld(
+        certificate=issued.certificate,
+        project="churn",
+        release=1,
+        withdrawn="exception:1",
+        exception=ExceptionUsed(
+            exception="exception:5", rule=PICKLE, until="2026-11-01T00:00:00.000Z", granted_by="person:2"
+        ),
+    )
+    assert [type(each) for each in (await pickled.alone.said())[-2:]] == [
+        CertificateIssued,
+        CertificateUpheld,
+    ]
+    await pickled.alone.hear(withdrawn("exception:5"))
+    suspended = (await pickled.alone.said())[-1]
+    assert isinstance(suspended, CertificateSuspended)
+    assert "exception:5" in suspended.grounds[0].why
 
 
 async def test_what_stands_on_no_exception_is_not_touched_by_one(certifier: Certifier) -> None:

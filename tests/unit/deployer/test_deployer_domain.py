@@ -399,9 +399,15 @@ class TestKeeping:
         quarantine = Quarantine(
             project="churn", release=2, certificate="certificate:2", why="it drifts", rule="r", fix="train it"
         )
-        failed = ModelFailed(project="churn", release=2, why="it drifts", fix="train it", request=2)
+        why = "its certificate certificate:2 does not stand: it drifts"
+        failed = ModelFailed(project="churn", release=2, why=why, fix="train it", request=2)
         state = given(PROJECT, *LIVE, reserved(2), accepted(2)).when(quarantine).then(failed)
         assert state.live is not None  # what served before still does
+        # Who asked for it is told by the start that was under way, in these words, and not of a later request.
+        history = (*LIVE, reserved(2), accepted(2), failed)
+        report_failed = ReportFailed(project="churn", release=2, request=2, why="overtaken", fix=None)
+        for report in (report_failed, report_started(2)):
+            given(PROJECT, *history).when(report).then(failed)
         given(PROJECT, *LIVE).when(quarantine).then_nothing()
 
     def test_what_was_quarantined_starts_again_where_it_was_for_the_same_request(self) -> None:

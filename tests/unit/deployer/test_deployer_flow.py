@@ -533,8 +533,9 @@ class TestKeepingUp:
         await world.running("churn-1")
         await world.suspend()
         failed = await world.heard("model.failed", "suspend churn 1")
-        assert failed.why == "it drifts"
+        assert failed.why == "its certificate certificate:churn-1 does not stand: it drifts"
         world.probe.is_slow = False
+        assert await world.heard("model.failed", "deploy churn 1") == failed
         await world.running()
         assert world.router.table == {}
 

@@ -173,7 +173,7 @@ async def test_two_tokens_at_once_for_a_new_name_are_one_person_s(gateway: Gatew
         "Ada  Lovelace ",
         "\u00a0Ada\u00a0Lovelace",
         "Ada\u3000Lovelace",
-        "Ada\u3164Lovelace\u2800",
+        "Ada\u2800Lovelace\U0001d159",
         "\uff21da Lovelace",
     ],
 )
@@ -196,9 +196,32 @@ async def test_a_name_that_differs_by_case_alone_is_told_whose_it_looks_like(gat
                 answer, 409, "would be another person than 'Ada', who is known here", "make it for 'Ada'"
             )
         assert (await http.post("/v1/tokens", json={"as": "Adam", "roles": ["scientist"]})).status_code == 201
-        for blank in ("  ", "\u3164"):
+        for blank in ("  ", "\u2800"):
             answer = await http.post("/v1/tokens", json={"as": blank, "roles": ["scientist"]})
             is_problem(answer, 400, "a name is more than white space")
+
+
+@pytest.mark.parametrize(
+    "unseen",
+    [
+        "\ufe0f",
+        "\ufe00",
+        "\U000e0100",
+        "\u034f",
+        "\u180b",
+        "\u17b4",
+        "\u115f",
+        "\u1160",
+        "\u3164",
+        "\uffa0",
+        "\u200d",
+    ],
+)
+async def test_a_letter_that_nobody_sees_makes_nobody_another_person(gateway: Gateway, unseen: str) -> None:
+    async with gateway.http() as http:
+        for name in (f"Zoe{unseen}", f"Z{unseen}oe", unseen):
+            answer = await http.post("/v1/tokens", json={"as": name, "roles": ["approver"]})
+            is_problem(answer, 400, "as: ")
 
 
 async def test_of_names_that_look_the_same_at_once_one_becomes_a_person(gateway: Gateway) -> None:

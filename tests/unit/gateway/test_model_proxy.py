@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from placet.events.contracts import deployer
+from placet.events.contracts import certifier, deployer
+from placet.events.contracts.shapes import Ground
 from placet.events.testing import changed
 from placet.gateway.model_proxy import SANDBOX, ProxyLimits
 from starlette.applications import Starlette
@@ -21,7 +24,7 @@ from starlette.routing import Route
 from tests.support.eventually import eventually
 from tests.support.servers.local import free_port
 from tests.unit.gateway.harness import Gateway, a_gateway, asked, live, serving
-from tests.unit.gateway.roads import DEPLOY, cleared, started
+from tests.unit.gateway.roads import CERTIFICATE, DEPLOY, cleared, started
 
 
 class Model:
@@ -362,7 +365,43 @@ async def test_an_answer_that_cannot_be_passed_on_is_unavailable_and_no_accident
     assert not caplog.records
 
 
+async def test_a_target_may_be_a_whole_url(gateway: Gateway, model: Model) -> None:
+    async with a_live_model(gateway, model) as http:
+        reader, writer = await asyncio.open_connection(http.base_url.host, http.base_url.port)
+        writer.write(
+            b"GET http://models.test/models/churn/a%2Fb?c=d HTTP/1.1\r\nHost: another\r\nConnection: close\r\n\r\n"
+        )
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+        writer.close()
+    assert head.startswith(b"HTTP/1.1 200 ")
+    told = json.loads(body)
+    assert (told["path"], told["query"]) == ("/a/b", "c=d")
+    assert [value for name, value in told["headers"] if name == "host"] == ["models.test"]
+
+
 # what is not served
+
+
+@pytest.mark.parametrize("how", ["revoked", "suspended", "out of its time"])
+async def test_a_model_whose_certificate_is_known_not_to_stand_is_not_asked_before_it_is_taken_off(
+    gateway: Gateway, model: Model, how: str
+) -> None:
+    async with a_live_model(gateway, model) as http:
+        assert (await http.get("/models/churn/")).status_code == 200
+        if how == "out of its time":
+            gateway.clock.pass_(timedelta(days=91))
+        elif how == "revoked":
+            async with gateway.http(gateway.token("compliance")) as people:
+                url = f"/v1/certificates/{CERTIFICATE}/revoke"
+                assert (await people.post(url, json={"reason": "it harms"})).status_code == 202
+        else:
+            ground = Ground(rule="operate.drift", why="it drifts")
+            of: dict[str, Any] = {"certificate": CERTIFICATE, "project": "churn", "release": 1}
+            said = certifier.CertificateSuspended(**of, grounds=(ground,))
+            await gateway.hear(said, await asked(gateway))
+        answer = await http.get("/models/churn/")
+    assert answer.status_code == 503
+    assert answer.json()["detail"] == f"churn is not served: {CERTIFICATE} is {how}"
 
 
 async def test_a_dead_model_is_unavailable_for_now(gateway: Gateway) -> None:

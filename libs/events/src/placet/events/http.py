@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
+from urllib.parse import unquote
 
 from fastapi import APIRouter, Depends, FastAPI, Response
 from fastapi.responses import JSONResponse
@@ -13,6 +15,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from placet.errors import Unavailable
 from placet.events import asyncapi
@@ -34,6 +37,7 @@ def http_app(
         title=title, version=version, docs_url="/docs", redoc_url=None, static_url="/docs/static"
     )
     speak_problems(app)
+    app.add_middleware(_WholeTargets)
     app.include_router(_health(runners))
     app.include_router(_bus())
     for runner in runners:
@@ -43,6 +47,23 @@ def http_app(
     for router in routers:
         app.include_router(router)
     return app
+
+
+class _WholeTargets:
+    """Takes a target that is a whole URL, as servers must (RFC 9112, 3.2.2): its host then stands for the header's."""
+
+    _WHOLE = re.compile(rb"https?://([^/@]+)(/.*)?", re.IGNORECASE)
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and (whole := self._WHOLE.fullmatch(scope.get("raw_path") or b"")):
+            path = whole[2] or b"/"
+            others = [(name, value) for name, value in scope["headers"] if name != b"host"]
+            scope = {**scope, "raw_path": path, "path": unquote(path.decode("ascii"))}
+            scope["headers"] = [(b"host", whole[1]), *others]
+        await self._app(scope, receive, send)
 
 
 def _health(runners: Sequence[ServiceRunner]) -> APIRouter:

@@ -25,7 +25,7 @@ from typing import Self
 
 import msgspec
 from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
-from packaging.metadata import parse_email
+from packaging.metadata import RawMetadata, parse_email
 from packaging.utils import canonicalize_name
 
 from placet.builder.layers import (
@@ -54,6 +54,7 @@ _LONGEST_EXPRESSION = 500
 _METADATA_READ = 1024 * 1024
 _LEFT_OUT = frozenset({"REQUESTED", "direct_url.json", "uv_build.json", "uv_cache.json"})
 _ROOT_LEFT_OUT = frozenset({"bin", ".lock"})
+_DESCRIBED = re.compile(r"[^/]+\.dist-info/")
 _NOT_THEIRS = frozenset({"placet", "sitecustomize", "usercustomize"}) | sys.stdlib_module_names
 _CODE = frozenset({".py", ".pyc", ".so"})
 _LEFT_LYING = frozenset({"benchmarks", "doc", "docs", "examples", "scripts", "test", "tests"})
@@ -348,12 +349,20 @@ class _Installed:
 
 def package_named(metadata: bytes) -> tuple[str, str]:
     """Name and version that a package's METADATA gives; empty where it gives none."""
-    said, _ = parse_email(metadata)
+    said = _said(metadata)
     return canonicalize_name(said.get("name") or ""), said.get("version") or ""
 
 
 def package_facts(name: str, files: Mapping[str, Path], target: Target) -> PackageFacts:
-    """See `PackageFacts`, of an installed package. `Refused` if it stands in the place of Python's own, or of ours."""
+    """See `PackageFacts`, of an installed package. `Refused` if it stands in the place of Python's own, or of ours, or
+    describes another.
+    """
+    described = sorted({path.partition("/")[0] for path in files if _DESCRIBED.match(path)})
+    if len(described) > 1:
+        raise Refused(
+            f"the wheel of {name} brings {' and '.join(described)}, and may describe itself only",
+            fix="leave it out of the requirements, or take a version that is one package",
+        )
     if taken := _not_its_own(files):
         raise Refused(
             f"the package {name} brings {taken}, which would run instead of Python's own"
@@ -361,8 +370,8 @@ def package_facts(name: str, files: Mapping[str, Path], target: Target) -> Packa
             fix="leave it out of the requirements, or take a version without it",
         )
     sizes = sizes_of(files)
-    described = sorted(path for path in files if re.fullmatch(r"[^/]+\.dist-info/METADATA", path))
-    licence, is_spdx = licence_of(_beginning(files[described[0]])) if described else ("", False)
+    metadata = files.get(f"{described[0]}/METADATA") if described else None
+    licence, is_spdx = licence_of(_beginning(metadata)) if metadata else ("", False)
     return PackageFacts(
         weight=sum(sizes.values()),
         most=at_most(sizes, target),
@@ -386,16 +395,24 @@ def _beginning(file: Path) -> bytes:
         return opened.read(_METADATA_READ)
 
 
+def _said(metadata: bytes) -> RawMetadata:
+    """What a METADATA says; nothing if it is a mail inside a mail inside a mail, deeper than anybody can follow."""
+    try:
+        return parse_email(metadata)[0]
+    except RecursionError:
+        return {}
+
+
 def licence_of(metadata: bytes) -> tuple[str, bool]:
     """The licence that a wheel declares, and whether SPDX knows it. Many still declare one in words of their own."""
-    said, _ = parse_email(metadata)
+    said = _said(metadata)
     stated, classifiers = said.get("license", ""), said.get("classifiers", [])
     for text in (said.get("license_expression", ""), stated):
         if text and (known := spdx(text)):
             return known, True
     classified = [text.rpartition(" :: ")[2] for text in classifiers if text.startswith("License :: ")]
     # The field often holds a licence's whole text.
-    words = [stated] if stated and len(stated) <= _LONGEST_NAME and "\n" not in stated else classified
+    words = [text for text in (stated, *classified) if text.isprintable() and 0 < len(text) <= _LONGEST_NAME]
     return (words[0], False) if words else ("", False)
 
 
@@ -416,7 +433,8 @@ def package_files(installed: Mapping[str, Path]) -> dict[str, Path | bytes]:
         pure = PurePosixPath(path)
         if not _is_kept(pure):
             continue
-        is_record = pure.name == "RECORD" and pure.parent.name.endswith(".dist-info")
+        # Written by the installer, which is why it can be read; others inside of packages are theirs, and any bytes.
+        is_record = len(pure.parts) == 2 and pure.match("*.dist-info/RECORD")
         files[path] = _record(source.read_text(encoding="utf-8")) if is_record else source
     return files
 

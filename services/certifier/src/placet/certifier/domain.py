@@ -21,6 +21,7 @@ from placet.events.contracts.certifier import (
     CertificateReinstated,
     CertificateRevoked,
     CertificateSuspended,
+    CertificateUpheld,
     CertificateWarned,
     ReleaseCleared,
     ReleaseRefused,
@@ -125,6 +126,15 @@ class Revoke:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Uphold:
+    """An exception that it stands on was withdrawn, and there is this one in its place."""
+
+    certificate: str
+    withdrawn: str
+    exception: ExceptionUsed
+
+
+@dataclass(frozen=True, kw_only=True)
 class Lapse:
     """Its time may be over."""
 
@@ -132,11 +142,12 @@ class Lapse:
     now: datetime
 
 
-Command = JudgeSource | JudgeImage | Object | Lift | Judge | Revoke | Lapse
+Command = JudgeSource | JudgeImage | Object | Lift | Uphold | Judge | Revoke | Lapse
 Happened = (
     ReleaseCleared
     | ReleaseRefused
     | CertificateIssued
+    | CertificateUpheld
     | CertificateSuspended
     | CertificateReinstated
     | CertificateWarned
@@ -248,6 +259,16 @@ def decide(command: Command, state: State) -> Sequence[Happened]:
                     verdicts=command.verdicts,
                 )
             ]
+        case Uphold(certificate=certificate), Certified(asked=asked, certificate=held) if certificate == held:
+            return [
+                CertificateUpheld(
+                    certificate=held,
+                    project=asked.project,
+                    release=asked.release,
+                    withdrawn=command.withdrawn,
+                    exception=command.exception,
+                )
+            ]
         case Object(certificate=certificate), Certified(certificate=held) if certificate == held:
             return _stands(state, _replaced(state.grounds, command.grounds))
         case Lift(certificate=certificate), Certified(certificate=held) if certificate == held:
@@ -349,6 +370,8 @@ def evolve(state: State, event: Happened) -> State:
             return Certified(asked=asked, certificate=event.certificate, not_after=event.not_after)
         case CertificateIssued(), _:
             raise ValueError(f"a certificate for {event.project} {event.release}, which was not cleared")
+        case CertificateUpheld(), Certified():
+            return state
         case CertificateSuspended(), Certified():
             return replace(state, grounds=event.grounds)
         case CertificateReinstated(), Certified():
@@ -359,7 +382,8 @@ def evolve(state: State, event: Happened) -> State:
             return Over()
         case (
             (
-                CertificateSuspended()
+                CertificateUpheld()
+                | CertificateSuspended()
                 | CertificateReinstated()
                 | CertificateWarned()
                 | CertificateRevoked()

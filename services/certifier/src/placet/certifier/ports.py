@@ -70,8 +70,13 @@ class SubmittedPolicies(Protocol):
 
 
 class Exceptions(Protocol):
-    async def in_force(self, project: str, source: str, at: datetime) -> Sequence[ExceptionUsed]:
-        """What was granted for this source, or the whole project, and holds then: for each rule what holds longest."""
+    async def in_force(
+        self, project: str, source: str, at: datetime, *, without: str | None = None
+    ) -> Sequence[ExceptionUsed]:
+        """What was granted for this source, or the whole project, and holds then: for each rule what holds longest.
+
+        `without` one, of which rows do not say yet that it was withdrawn.
+        """
 
     async def is_known(self, exception: str) -> bool:
         """Whether its grant was heard before, whatever became of it."""

@@ -26,7 +26,9 @@ class GrantedExceptions:
     def __init__(self, store: EventStore) -> None:
         self._store = store
 
-    async def in_force(self, project: str, source: str, at: datetime) -> Sequence[ExceptionUsed]:
+    async def in_force(
+        self, project: str, source: str, at: datetime, *, without: str | None = None
+    ) -> Sequence[ExceptionUsed]:
         table = exceptions
         rows = await self._store.rows(
             sa.select(table)
@@ -39,6 +41,7 @@ class GrantedExceptions:
                 exception=row.exception, rule=row.rule, until=row.until, granted_by=row.granted_by
             )
             for row in rows
+            if row.exception != without
         }
         return tuple(longest.values())
 

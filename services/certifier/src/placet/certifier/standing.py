@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from placet.certifier import operation
 from placet.certifier import projections as p
-from placet.certifier.domain import RELEASE, Command, Lapse, Lift, Object, Revoke, stream
+from placet.certifier.domain import RELEASE, Command, Lapse, Lift, Object, Revoke, Uphold, stream
 from placet.certifier.ports import Held, Ports
 from placet.events import Actor, Context, Heard, UnitOfWork, Wiring, transact
 from placet.events.bus import Alive
@@ -85,7 +85,24 @@ async def on_exception_withdrawn(heard: Heard[ExceptionWithdrawn], work: UnitOfW
         fix="deploy a source that keeps the rule, or ask for another exception",
     )
     for held in await ports.certificates.on_exception(withdrawn.exception):
-        await _decide(work, held, Object(certificate=held.certificate, grounds=(ground,)))
+        other = await _other(work, ports, held, withdrawn)
+        if other is None:
+            await _decide(work, held, Object(certificate=held.certificate, grounds=(ground,)))
+            continue
+        uphold = Uphold(certificate=held.certificate, withdrawn=withdrawn.exception, exception=other)
+        if await _decide(work, held, uphold):
+            _stand_on(work, held.certificate, other.rule, other.exception)
+
+
+async def _other(
+    work: UnitOfWork, ports: Ports, held: Held, withdrawn: ExceptionWithdrawn
+) -> ExceptionUsed | None:
+    """One in force that the certificate can stand on instead."""
+    in_force = await ports.exceptions.in_force(
+        held.project, held.source, work.now, without=withdrawn.exception
+    )
+    theirs = (each for each in in_force if each.rule == withdrawn.rule)
+    return next((each for each in theirs if moment(each.until).timestamp() >= held.not_after), None)
 
 
 async def on_revocation_requested(heard: Heard[RevocationRequested], work: UnitOfWork, ports: Ports) -> None:

@@ -31,6 +31,7 @@ SAYS: tuple[type, ...] = (
     certifier.ReleaseCleared,
     certifier.ReleaseRefused,
     certifier.CertificateIssued,
+    certifier.CertificateUpheld,
     certifier.CertificateSuspended,
     certifier.CertificateReinstated,
     certifier.CertificateWarned,

@@ -181,13 +181,16 @@ Serving = Idle | Live | Quarantined
 
 @dataclass(frozen=True, kw_only=True)
 class Project:
-    """`asked` is the last request that was carried out, `deleted` the last one that deleted the project."""
+    """`asked` is the last request that was carried out, `deleted` the last one that deleted the project; `failed` is
+    the last start that failed.
+    """
 
     asked: int = 0
     deleted: int = 0
     reserved: tuple[Reservation, ...] = ()
     starting: Starting | None = None
     serving: Serving = Idle()
+    failed: ModelFailed | None = None
 
     @property
     def live(self) -> Live | None:
@@ -414,7 +417,7 @@ def decide(command: Command, project: Project) -> Sequence[Happened]:
             return _started(command, project)
         case ReportFailed():
             if project.starting is None or project.starting.request != command.request:
-                return [_overtaken(command)]
+                return _ended(command, project)
             return [_failed(command, command.request, command.why, command.fix)]
         case ReportDiverged():
             if not _is_live(project, command.release):
@@ -490,7 +493,8 @@ def _accept(command: AcceptStart, project: Project) -> Sequence[Happened]:
 def _quarantine(command: Quarantine, project: Project) -> Sequence[Happened]:
     starting = project.starting
     if starting is not None and starting.certificate == command.certificate:
-        return [_failed(command, starting.request, command.why, command.fix)]
+        why = f"its certificate {command.certificate} does not stand: {command.why}"
+        return [_failed(command, starting.request, why, command.fix)]
     if not _is_live(project, command.release) and not _is_off_for_less(command, project):
         return []
     return [
@@ -556,7 +560,13 @@ def _started(command: ReportStarted, project: Project) -> Sequence[Happened]:
     if live is not None and live.request == command.request:
         moved = replace(live, endpoint=command.endpoint)
         return [] if moved == live else [_as_it_is(command.project, moved)]
-    return [_overtaken(command)]
+    return _ended(command, project)
+
+
+def _ended(command: ReportStarted | ReportFailed, project: Project) -> Sequence[Happened]:
+    """Of a start that is none any more: what ended it, also for who asked for it, who may not have heard that."""
+    failed = project.failed
+    return [failed if failed is not None and failed.request == command.request else _overtaken(command)]
 
 
 def _as_it_is(project: str, live: Live) -> ModelStarted:
@@ -658,6 +668,7 @@ def evolve(project: Project, event: Happened) -> Project:
                 project,
                 reserved=_without(project, event.release),
                 starting=None if ended else project.starting,
+                failed=event if ended else project.failed,
                 serving=Idle(why="it could not be kept running") if given_up else project.serving,
             )
         case ModelStopped():

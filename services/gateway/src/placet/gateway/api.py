@@ -35,7 +35,7 @@ from placet.gateway.commands import Asked, Commands
 from placet.gateway.domain import ADMINS, MAKERS, must_have
 from placet.gateway.git_address import MAX_ADDRESS
 from placet.gateway.intake import Intake, Taken, searchable
-from placet.gateway.names import normalised
+from placet.gateway.names import SEEN, normalised
 from placet.gateway.operations import PATHS, document
 from placet.gateway.ports import Ports
 from placet.gateway.queries import CertificateState, ImageSearch, Measure, Queries, place_of
@@ -85,7 +85,7 @@ def _named(name: str) -> str:
 
 class TokenBody(KnownFields):
     as_: Annotated[str, AfterValidator(_named)] = Field(
-        alias="as", min_length=1, max_length=200, pattern=r"^\P{C}+$"
+        alias="as", min_length=1, max_length=200, pattern=SEEN
     )
     roles: list[Literal["scientist", "approver", "compliance", "auditor", "operator", "admin"]] = Field(
         min_length=1, max_length=6

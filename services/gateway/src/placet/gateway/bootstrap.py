@@ -81,7 +81,7 @@ async def build(settings: GatewaySettings, wiring: Wiring, ports: Ports | None =
         one_model=settings.model_requests,
         together=settings.models_requests,
     )
-    proxy = ModelProxy(queries, limits.within(_descriptors()))
+    proxy = ModelProxy(queries, limits.within(_descriptors()), wiring.clock)
     api = router(
         access=access,
         commands=commands,

@@ -25,6 +25,8 @@ from fastapi.responses import Response, StreamingResponse
 from yarl import URL
 
 from placet.errors import Unavailable, Unknown
+from placet.events import Clock
+from placet.events.codec import timestamp
 from placet.gateway.queries import Queries
 from placet.projects import PROJECT_PATTERN
 
@@ -81,8 +83,9 @@ class ProxyLimits:
 
 
 class ModelProxy:
-    def __init__(self, queries: Queries, limits: ProxyLimits) -> None:
+    def __init__(self, queries: Queries, limits: ProxyLimits, clock: Clock) -> None:
         self._queries = queries
+        self._clock = clock
         self._limits = limits
         self._session: aiohttp.ClientSession | None = None
 
@@ -160,7 +163,22 @@ class ModelProxy:
                 f"{project} is not served at the moment: it is {row.state}",
                 fix=f"see `placet status {project}`",
             )
+        self._must_stand(project, row)
         return row
+
+    def _must_stand(self, project: str, row: sa.Row[Any]) -> None:
+        """The deployer takes a model off when it has heard. What is known here comes first: after a crash right behind
+        a revocation nothing of it is heard for a moment.
+        """
+        how = row.standing
+        if how is None and row.not_after is not None and row.not_after <= timestamp(self._clock.now()):
+            how = "out of its time"
+        if how is not None:
+            raise Unavailable(
+                f"{project} is not served: {row.serves_on} is {how}",
+                fix=f"see `placet status {project}`",
+                retry_after=60.0,
+            )
 
 
 class _Body:

@@ -7,8 +7,12 @@ from __future__ import annotations
 
 import unicodedata
 
-_BLANK = dict.fromkeys(map(ord, "\u115f\u1160\u2800"), " ")
-"""Fillers of Hangul and the empty Braille pattern: letters and a symbol to Unicode, white space to the eye."""
+SEEN = r"^[^\p{C}\p{Default_Ignorable_Code_Point}]+$"
+"""Names without what is not seen: marks such as U+FE0F and U+034F, and fillers of Hangul, are of no class C. Which they
+are, Unicode's DerivedCoreProperties.txt says, as pydantic's regular expressions know it.
+"""
+_BLANK = dict.fromkeys(map(ord, "\u2800\U00013441\U00013442\U00016fe4\U0001d159"), " ")
+"""The empty Braille pattern, blanks of hieroglyphs, Khitan's filler, a note without a head: seen as white space."""
 
 
 def normalised(name: str) -> str:

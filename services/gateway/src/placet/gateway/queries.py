@@ -99,19 +99,25 @@ class Queries:
         return rows[0].source if rows else None
 
     async def route(self, project: str) -> sa.Row[Any]:
-        """Where a model listens, with its state and who may call it, and why it was taken down last. Raises Unknown."""
+        """Where a model listens, with its state and who may call it, how the certificate stands that it serves on, and
+        why it was taken down last. Raises Unknown.
+        """
         mine = sa.and_(p.releases.c.project == p.models.c.project, p.releases.c.release == p.models.c.release)
         query = (
             sa.select(
                 p.models.c.state,
                 p.models.c.endpoint,
                 p.releases.c.access,
+                p.certificates.c.certificate.label("serves_on"),
+                p.certificates.c.standing,
+                p.certificates.c.not_after,
                 p.takedowns.c.why,
                 p.takedowns.c.fix,
                 p.takedowns.c.rule,
                 p.takedowns.c.certificate,
             )
             .join_from(p.models, p.releases, mine, isouter=True)
+            .join(p.certificates, p.models.c.certificate == p.certificates.c.certificate, isouter=True)
             .join(p.takedowns, p.models.c.project == p.takedowns.c.project, isouter=True)
             .where(p.models.c.project == project)
         )

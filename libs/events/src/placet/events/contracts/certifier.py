@@ -76,6 +76,17 @@ class CertificateIssued:
     conditions: tuple[Condition, ...] = ()
 
 
+@event("certifier", "certificate.upheld")
+class CertificateUpheld:
+    """The exception `withdrawn` was, and it stands on another one from the same rule, which was in force already."""
+
+    certificate: str
+    project: str
+    release: int
+    withdrawn: str
+    exception: ExceptionUsed
+
+
 @event("certifier", "certificate.suspended")
 class CertificateSuspended:
     """It does not stand for as long as it has grounds against it; said again whenever those are others."""
