@@ -58,6 +58,7 @@ def test_list_of_images(placet: Placet, platform: FakePlatform) -> None:
             "release": 1,
             "format": "sklearn",
             "certificate": None,
+            "certificateState": "none",
             "served": "never",
             "indexedAt": "2026-01-31T12:00:59.123Z",
             "owner": "ada@example.org",
@@ -68,7 +69,7 @@ def test_list_of_images(placet: Placet, platform: FakePlatform) -> None:
     assert {"image", "project", "release", "format", "certificate"} <= set(listed)
     assert listed["metrics"] == [{"metric": "accuracy", "value": 0.9}]
     assert placet("list", "--images").out.splitlines()[1].split() == [
-        *(IMAGE, "wine", "1", "sklearn", "never", "2026-01-31T12:00Z", "ada@example.org", "-")
+        *(IMAGE, "wine", "1", "sklearn", "never", "2026-01-31T12:00Z", "ada@example.org", "none")
     ]
 
 
@@ -107,9 +108,12 @@ def test_what_is_served_is_not_searched(placet: Placet, platform: FakePlatform) 
     assert (ended.status, "add --images" in ended.err) == (2, True)
 
 
-def test_a_certificate_that_ended_is_told_beside_it(placet: Placet, platform: FakePlatform) -> None:
-    platform.images = [{"image": IMAGE, "certificate": "certificate:1", "certificateState": "expired"}]
-    assert "certificate:1 (expired)" in placet("list", "--images").out
+@pytest.mark.parametrize("state", ["valid", "suspended", "revoked", "expired"])
+def test_whether_a_certificate_stands_is_told_before_it(
+    placet: Placet, platform: FakePlatform, state: str
+) -> None:
+    platform.images = [{"image": IMAGE, "certificate": "certificate:1", "certificateState": state}]
+    assert f"{state}  certificate:1" in placet("list", "--images").out
 
 
 def test_a_project_is_fetched_out_of_an_image(

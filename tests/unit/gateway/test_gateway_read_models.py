@@ -364,11 +364,42 @@ async def test_an_image_that_another_project_uses_too_shows_the_certificate_of_i
         certified(project="other-churn", certificate="certificate:other"),
     )
     await gateway.hear_all(road, other)
-    (image,) = (await gateway.read("/v1/images"))["images"]
-    assert (image["project"], image["certificate"]) == ("churn", CERTIFICATE)
+    assert await certificates_by_project(gateway) == {
+        "churn": CERTIFICATE,
+        "other-churn": "certificate:other",
+    }
     await gateway.hear(certified(release=2, certificate="certificate:2"), await asked(gateway))
-    (image,) = (await gateway.read("/v1/images"))["images"]
+    assert await certificates_by_project(gateway) == {
+        "churn": "certificate:2",
+        "other-churn": "certificate:other",
+    }
+    image = await gateway.read(f"/v1/images/{IMAGE}")
     assert (image["project"], image["certificate"]) == ("churn", "certificate:2")
+
+
+async def certificates_by_project(gateway: Gateway) -> dict[str, Any]:
+    shown = (await gateway.read("/v1/images"))["images"]
+    assert {image["image"] for image in shown} == {IMAGE}
+    return {image["project"]: image["certificate"] for image in shown}
+
+
+async def test_an_image_serves_under_the_name_of_the_project_that_serves_it(gateway: Gateway) -> None:
+    operation = await live(gateway)
+    other = await asked(gateway, source={"image": IMAGE}, project="other-churn")
+    for name in ("churn", "other-churn"):
+        gateway.clock.pass_(timedelta(seconds=1))
+        await gateway.hear(indexed(project=name), other)
+
+    async def served() -> dict[str, Any]:
+        shown = (await gateway.read("/v1/images"))["images"]
+        return {image["project"]: image["served"] for image in shown}
+
+    assert await served() == {"churn": "now", "other-churn": "never"}
+    await gateway.hear(started(project="other-churn"), other)
+    await gateway.hear(deployer.ModelStopped(project="churn", release=1, request=2), operation)
+    assert await served() == {"churn": "before", "other-churn": "now"}
+    await gateway.hear(vanished(), operation)
+    assert [image["vanished"] for image in (await gateway.read("/v1/images"))["images"]] == [True, True]
 
 
 async def test_another_project_s_certificate_is_not_shown_though_it_was_heard_of_before_the_image(

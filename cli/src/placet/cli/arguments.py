@@ -311,7 +311,9 @@ def _list(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", metavar="FORMAT", help="only images of this format: sklearn, onnx, …")
     parser.add_argument("--owner", metavar="MAIL", help="only images whose placet.yaml names this owner")
     parser.add_argument(
-        "--certificate", metavar="STATE", help="only images whose certificate is valid, expired or none"
+        "--certificate",
+        metavar="STATE",
+        help="only images whose certificate is valid, suspended, revoked or expired, or none",
     )
     parser.add_argument(
         "--metric",

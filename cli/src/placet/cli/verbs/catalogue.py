@@ -60,4 +60,4 @@ def _certificate(image: Image) -> str | None:
     """What stands in the way of starting it comes first: without a certificate, or the image, nothing runs."""
     if image.vanished:
         return "vanished from the registry"
-    return f"{image.certificate} (expired)" if image.certificate_state == "expired" else image.certificate
+    return f"{image.certificate_state}  {image.certificate}" if image.certificate else image.certificate_state

@@ -272,7 +272,7 @@ class Client:
         return read((await self._call("GET", f"/certificates/{_part(certificate)}")).content, Certificate)
 
     async def revoke_certificate(self, certificate: str, *, reason: str) -> Standing:
-        """End it for good. Asked for again, nothing changes."""
+        """End it for good. Asked for again, nothing changes; another reason than the first is a conflict."""
         path = f"/certificates/{_part(certificate)}/revoke"
         return read((await self._call("POST", path, json={"reason": reason})).content, Standing)
 

@@ -134,8 +134,8 @@ class Measured(Document, frozen=True, kw_only=True):
 
 
 class Image(Document, frozen=True, kw_only=True, rename="camel"):
-    """`certificate_state` is valid, expired or none. What `vanished` is no longer in the registry. A model of it is
-    `served` now, was before, or never."""
+    """An image, as one project that uses it has it. `certificate_state` is valid, suspended, revoked, expired or none.
+    What `vanished` is no longer in the registry. The project's model of it is `served` now, was before, or never."""
 
     image: str
     repository: str | None = None
@@ -196,8 +196,16 @@ class Ground(Document, frozen=True, kw_only=True):
     fix: str | None = None
 
 
+class Person(Document, frozen=True, kw_only=True):
+    """Somebody by the id that events have; `name` only if the platform knows it still."""
+
+    person: str
+    name: str | None = None
+
+
 class Standing(Document, frozen=True, kw_only=True, rename="camel"):
-    """`state` is valid, suspended, revoked or expired."""
+    """`state` is valid, suspended, revoked or expired. Of one that was revoked: by whom, when, and the reason unless it
+    was erased."""
 
     certificate: str
     project: str
@@ -206,6 +214,9 @@ class Standing(Document, frozen=True, kw_only=True, rename="camel"):
     state: str
     not_after: str
     grounds: tuple[Ground, ...] = ()
+    revoked_by: Person | None = None
+    revoked_at: str | None = None
+    reason: str | None = None
 
 
 class Certificate(Standing, frozen=True, kw_only=True, rename="camel"):
@@ -221,13 +232,6 @@ class Token(Document, frozen=True, kw_only=True):
     person: str
     roles: tuple[str, ...] = ()
     expires: str | None = None
-
-
-class Person(Document, frozen=True, kw_only=True):
-    """Somebody by the id that events have; `name` only if the platform knows it still."""
-
-    person: str
-    name: str | None = None
 
 
 class RuleException(Document, frozen=True, kw_only=True, rename="camel"):

@@ -268,7 +268,7 @@ def router(
             Query(max_length=254, pattern=r"^\P{C}+$", description="the mail address in placet.yaml"),
         ] = None,
         certificate: Annotated[
-            str | None, Query(max_length=100, pattern=NAME, description="valid, expired or none")
+            str | None, Query(max_length=100, pattern=NAME, description=", ".join(get_args(CertificateState)))
         ] = None,
         metric: Annotated[
             list[str] | None,

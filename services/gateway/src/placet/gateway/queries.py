@@ -120,24 +120,26 @@ class Queries:
     async def images(
         self, search: ImageSearch, *, now: str, after: str | None, limit: int
     ) -> list[dict[str, Any]]:
-        """Those indexed last first. `after` is a place in that order, as `place_of` says it, so that a page stays where
-        it was whatever comes and goes. `now` judges certificates."""
+        """One for each project that uses it, those indexed last first. `after` is a place in that order, as `place_of`
+        says it, so that a page stays where it was whatever comes and goes. `now` judges certificates."""
         query = (
             _IMAGES.where(*search.conditions(now))
-            .order_by(_indexed_at().desc(), p.images.c.image)
+            .order_by(_indexed_at().desc(), p.images.c.image, p.images.c.project)
             .limit(limit)
         )
         if after is not None:
-            at, is_place, image = after.rpartition(",")
-            if not is_place:
+            at, *of = after.split(",")
+            if len(of) != 2:
                 raise Unreadable(
                     f"{after!r} is no place among the images", fix="give `next` of the page before"
                 )
-            query = query.where(_comes_after(at, image))
+            query = query.where(_comes_after(at, *of))
         return await self._with_metrics([_image(row, now) for row in await self._store.rows(query)])
 
     async def image(self, digest: str, *, now: str) -> dict[str, Any]:
-        rows = await self._store.rows(_IMAGES.where(p.images.c.image == digest))
+        """As the project has it that it was indexed for first, most likely the one that it was made for."""
+        query = _IMAGES.where(p.images.c.image == digest).order_by(_indexed_at(), p.images.c.project).limit(1)
+        rows = await self._store.rows(query)
         if not rows:
             raise Unknown(f"no image {digest} is in the registry's index", fix="see `placet list --images`")
         [image] = await self._with_metrics([_image(rows[0], now)])
@@ -194,7 +196,8 @@ class Queries:
         return rows[0].name if rows else None
 
     async def standing(self, id: str, *, now: str) -> dict[str, Any]:
-        """Whether a certificate stands, until when, and what there is against it. Raises Unknown."""
+        """Whether a certificate stands, until when, and what there is against it; of one that was revoked by whom, when
+        and why, as far as that is known. Raises Unknown."""
         row = await self.certificate(id)
         grounds = msgspec.json.decode(row.grounds) if row.grounds else []
         return {
@@ -205,7 +208,16 @@ class Queries:
             "state": _standing(row.not_after, row.standing, now),
             "notAfter": row.not_after,
             "grounds": grounds,
+            "revokedBy": row.revoked_by
+            and {"person": row.revoked_by, "name": await self.name_of(row.revoked_by)},
+            "revokedAt": row.revoked_at,
+            "reason": await self.reason_of(id),
         }
+
+    async def reason_of(self, id: str) -> str | None:
+        """What somebody gave as the reason for what has this id."""
+        rows = await self._store.rows(sa.select(p.reasons.c.reason).where(p.reasons.c.of == id))
+        return rows[0].reason if rows else None
 
     async def name_of(self, person: str) -> str | None:
         rows = await self._store.rows(sa.select(p.people.c.name).where(p.people.c.person == person))
@@ -347,7 +359,11 @@ def _is_measured(wanted: Measure) -> sa.ColumnElement[bool]:
 
 
 _SERVES = sa.exists(
-    sa.select(p.models.c.project).where(p.models.c.image == p.images.c.image, p.models.c.state == "live")
+    sa.select(p.models.c.project).where(
+        p.models.c.image == p.images.c.image,
+        p.models.c.project == p.images.c.project,
+        p.models.c.state == "live",
+    )
 )
 _IMAGES = (
     sa.select(
@@ -361,23 +377,29 @@ _IMAGES = (
     )
     .join_from(p.images, p.sources, p.images.c.source == p.sources.c.source, isouter=True)
     .join(p.certificates, p.images.c.certificate == p.certificates.c.certificate, isouter=True)
-    .join(p.histories, p.images.c.image == p.histories.c.image, isouter=True)
+    .join(
+        p.histories,
+        sa.and_(p.images.c.image == p.histories.c.image, p.images.c.project == p.histories.c.project),
+        isouter=True,
+    )
 )
-"""Images, each with who answers for its source, how long its certificate holds, and whether it serves or ever did."""
+"""Images of projects, each with who answers for its source, how long its certificate holds, and whether the project's
+model of it serves or ever did."""
 
 
 def _indexed_at() -> sa.ColumnElement[str]:
     return sa.func.coalesce(p.histories.c.indexed_at, "")
 
 
-def _comes_after(at: str, image: str) -> sa.ColumnElement[bool]:
-    time = _indexed_at()
-    return sa.or_(time < at, sa.and_(time == at, p.images.c.image > image))
+def _comes_after(at: str, image: str, project: str) -> sa.ColumnElement[bool]:
+    time, of = _indexed_at(), p.images.c
+    later = sa.or_(of.image > image, sa.and_(of.image == image, of.project > project))
+    return sa.or_(time < at, sa.and_(time == at, later))
 
 
 def place_of(image: Mapping[str, Any]) -> str:
     """Where it stands among the images, for the page that follows."""
-    return f"{image['indexedAt'] or ''},{image['image']}"
+    return f"{image['indexedAt'] or ''},{image['image']},{image['project']}"
 
 
 def _image(row: sa.Row[Any], now: str) -> dict[str, Any]:
