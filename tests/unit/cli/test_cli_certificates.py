@@ -55,6 +55,8 @@ def test_a_certificate_is_shown_with_whether_it_stands(placet: Placet, platform:
     shown = placet("certificate", "show", ID)
     assert "revoked" in shown.out
     assert "certificate.revoked: it was revoked" in shown.err
+    assert "2026-02-01T00:00:00.000Z by bob" in shown.out
+    assert "it harms" in shown.out
     assert placet("certificate", "show", ID, "--json").document["grounds"][0]["rule"] == "certificate.revoked"
 
 

@@ -390,6 +390,9 @@ class FakePlatform:
             "state": "revoked" if self.revoked else "valid",
             "notAfter": "2027-01-01T00:00:00Z",
             "grounds": [ground] if self.revoked else [],
+            "revokedBy": {"person": "person:2", "name": "bob"} if self.revoked else None,
+            "revokedAt": "2026-02-01T00:00:00.000Z" if self.revoked else None,
+            "reason": self.revoked[0] if self.revoked else None,
         }
 
     async def post_token(self, request: Request) -> Response:

@@ -78,9 +78,16 @@ def _rows(found: Certificate) -> list[tuple[str, object]]:
         ("project", f"{found.project}, release {found.release}"),
         ("image", found.image),
         ("until", found.not_after),
+        ("revoked", _revoked(found)),
+        ("reason", found.reason),
         ("policies", policies),
         ("exceptions", exceptions),
     ]
+
+
+def _revoked(found: Certificate) -> str | None:
+    by = found.revoked_by
+    return None if by is None else f"{found.revoked_at} by {by.name or by.person}"
 
 
 def _read(path: Path, limit: int) -> bytes:
