@@ -28,6 +28,8 @@ def test_list_shows_models_as_a_table_or_as_json(
                 "url": f"{platform.url}/models/wine",
                 "image": IMAGE,
                 "certificate": "certificate:1",
+                "trial": False,
+                "certifiedUntil": None,
             }
         ]
     }
@@ -43,6 +45,17 @@ def test_what_is_being_mended_is_told_with_why_wherever_it_is_shown(
     assert "wine is certified, starting again: it ended;" in placet("status", operation).out
     document = placet("status", "wine", "--json").document
     assert (document["state"], document["detail"]) == ("certified", "starting again: it ended")
+
+
+def test_a_trial_is_told_with_its_end(placet: Placet, platform: FakePlatform, project: Path) -> None:
+    placet("deploy", str(project))
+    assert "trial" not in placet("list").out + placet("status", "wine").out
+    platform.models["wine"].update(trial=True, certifiedUntil="2026-01-31T12:00:59.123Z")
+    for words in (("list",), ("status", "wine")):
+        assert "live, a trial until 2026-01-31T12:00Z" in placet(*words).out
+    document = placet("status", "wine", "--json").document
+    assert (document["trial"], document["certifiedUntil"]) == (True, "2026-01-31T12:00:59.123Z")
+    assert placet("list", "--json").document["models"][0]["trial"] is True
 
 
 def test_list_of_nothing_is_an_empty_list(placet: Placet, platform: FakePlatform) -> None:

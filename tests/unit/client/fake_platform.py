@@ -389,6 +389,7 @@ class FakePlatform:
             "image": f"sha256:{'1' * 64}",
             "state": "revoked" if self.revoked else "valid",
             "notAfter": "2027-01-01T00:00:00Z",
+            "trial": True,
             "grounds": [ground] if self.revoked else [],
             "revokedBy": {"person": "person:2", "name": "bob"} if self.revoked else None,
             "revokedAt": "2026-02-01T00:00:00.000Z" if self.revoked else None,

@@ -7,6 +7,7 @@ from typing import Any
 
 from placet.events.contracts import certifier, deployer, indexer
 from placet.events.contracts.shapes import Drift, Ground
+from placet.events.testing import changed
 
 from tests.unit.gateway.harness import Gateway, asked, knows_source, live
 from tests.unit.gateway.roads import (
@@ -69,6 +70,23 @@ async def test_a_deploy_fills_every_read_model(gateway: Gateway) -> None:
     (image,) = (await gateway.read("/v1/images"))["images"]
     assert (image["image"], image["source"], image["format"]) == (IMAGE, SOURCE, "sklearn")
     assert image["certificate"] == CERTIFICATE
+
+
+async def test_a_trial_is_shown_as_one_with_its_end(gateway: Gateway) -> None:
+    operation = await live(gateway)
+    gateway.envelopes.envelopes["models/churn", f"sha256:{'d' * 64}"] = {"payload": "e30="}
+
+    async def seen() -> tuple[bool, bool]:
+        (listed,) = (await gateway.read("/v1/models"))["models"]
+        shown = await gateway.read("/v1/models/churn")
+        certificate = await gateway.read(f"/v1/certificates/{CERTIFICATE}")
+        assert (listed["trial"], listed["certifiedUntil"]) == (shown["trial"], shown["certifiedUntil"])
+        assert shown["certifiedUntil"] == certificate["notAfter"]
+        return listed["trial"], certificate["trial"]
+
+    assert await seen() == (False, False)
+    await gateway.hear(changed(cleared(), trial=True), operation)
+    assert await seen() == (True, True)
 
 
 async def test_a_model_that_was_never_live_shows_how_far_its_deploy_is(gateway: Gateway) -> None:

@@ -140,8 +140,11 @@ def describe_project(
 
 
 def state_of(model: Model) -> str:
-    """With why, of what should serve and does not."""
-    return f"{model.state}, {model.detail}" if model.detail else model.state
+    """With why, of what should serve and does not; of a trial with its end."""
+    said = f"{model.state}, {model.detail}" if model.detail else model.state
+    if model.trial and model.certified_until is not None:
+        return f"{said}, a trial until {model.certified_until[:16]}Z"
+    return said
 
 
 def _become(model: Model) -> str:

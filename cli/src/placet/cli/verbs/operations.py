@@ -77,8 +77,16 @@ async def _status_of_project(
     now = _now(model)
     describe_project(screen, now, operation, state=state_of(model), observed=model.observed)
     observed = None if model.observed is None else model.observed.to_json()
-    document = {**now.to_json(), "detail": model.detail, "observed": observed, "last": operation.to_json()}
-    screen.document(document)
+    screen.document(
+        {
+            **now.to_json(),
+            "detail": model.detail,
+            "trial": model.trial,
+            "certifiedUntil": model.certified_until,
+            "observed": observed,
+            "last": operation.to_json(),
+        }
+    )
     return operation
 
 

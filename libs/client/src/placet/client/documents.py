@@ -78,8 +78,9 @@ class Operation(Document, frozen=True, kw_only=True):
         return self.state in _ENDED or (self.command == "build" and self.state == "certified")
 
 
-class Model(Document, frozen=True, kw_only=True):
-    """What is served, or was: a line of `list`. `detail` says why something that should serve does not."""
+class Model(Document, frozen=True, kw_only=True, rename="camel"):
+    """What is served, or was: a line of `list`. `detail` says why something that should serve does not. A `trial` ends
+    with its certificate."""
 
     project: str
     release: int | None = None
@@ -88,6 +89,8 @@ class Model(Document, frozen=True, kw_only=True):
     url: str | None = None
     image: str | None = None
     certificate: str | None = None
+    trial: bool = False
+    certified_until: str | None = None
 
 
 class Drift(Document, frozen=True, kw_only=True):
@@ -113,7 +116,7 @@ class Observed(Document, frozen=True, kw_only=True):
     drift: Drift | None = None
 
 
-class ModelDetail(Model, frozen=True, kw_only=True):
+class ModelDetail(Model, frozen=True, kw_only=True, rename="camel"):
     """A model with the operation that brought it to its state, and the last one, which may have changed nothing.
 
     `refusals` say why it serves no more where neither does.
@@ -213,6 +216,7 @@ class Standing(Document, frozen=True, kw_only=True, rename="camel"):
     image: str
     state: str
     not_after: str
+    trial: bool = False
     grounds: tuple[Ground, ...] = ()
     revoked_by: Person | None = None
     revoked_at: str | None = None

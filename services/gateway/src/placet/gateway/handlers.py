@@ -45,7 +45,13 @@ async def _with_source(operation: Operation, reads: Reads) -> Operation:
 async def on_release_cleared(heard: Heard[certifier.ReleaseCleared], work: UnitOfWork, reads: Reads) -> None:
     await on_step(heard, work, reads)
     cleared = heard.data
-    work.put(p.releases, project=cleared.project, release=cleared.release, access=cleared.access)
+    work.put(
+        p.releases,
+        project=cleared.project,
+        release=cleared.release,
+        access=cleared.access,
+        trial=cleared.trial,
+    )
 
 
 async def on_image_indexed(heard: Heard[indexer.ImageIndexed], work: UnitOfWork, reads: Reads) -> None:

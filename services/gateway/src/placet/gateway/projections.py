@@ -74,6 +74,7 @@ releases = sa.Table(
     sa.Column("project", sa.Text, primary_key=True),
     sa.Column("release", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("access", sa.Text, nullable=False),
+    sa.Column("trial", sa.Boolean, nullable=False),
 )
 
 images = sa.Table(

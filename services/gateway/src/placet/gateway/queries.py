@@ -199,6 +199,8 @@ class Queries:
         """Whether a certificate stands, until when, and what there is against it; of one that was revoked by whom, when
         and why, as far as that is known. Raises Unknown."""
         row = await self.certificate(id)
+        mine = sa.and_(p.releases.c.project == row.project, p.releases.c.release == row.release)
+        trials = await self._store.rows(sa.select(p.releases.c.trial).where(mine))
         grounds = msgspec.json.decode(row.grounds) if row.grounds else []
         return {
             "certificate": id,
@@ -207,6 +209,7 @@ class Queries:
             "image": row.image,
             "state": _standing(row.not_after, row.standing, now),
             "notAfter": row.not_after,
+            "trial": bool(trials and trials[0].trial),
             "grounds": grounds,
             "revokedBy": row.revoked_by
             and {"person": row.revoked_by, "name": await self.name_of(row.revoked_by)},
@@ -453,10 +456,22 @@ def _no_project(name: str) -> Unknown:
     return Unknown(f"there is no project {name!r} here", fix="see `placet list`")
 
 
-_MODELS = sa.select(
-    *(column for column in p.models.c if column.name != "operation"), p.operations.c.operation
-).join_from(p.models, p.operations, p.models.c.operation == p.operations.c.id)
-"""Models, each with the operation that brought it to its state."""
+_MODELS = (
+    sa.select(
+        *(column for column in p.models.c if column.name != "operation"),
+        p.operations.c.operation,
+        p.releases.c.trial,
+        p.certificates.c.not_after,
+    )
+    .join_from(p.models, p.operations, p.models.c.operation == p.operations.c.id)
+    .join(
+        p.releases,
+        sa.and_(p.models.c.project == p.releases.c.project, p.models.c.release == p.releases.c.release),
+        isouter=True,
+    )
+    .join(p.certificates, p.models.c.certificate == p.certificates.c.certificate, isouter=True)
+)
+"""Models, each with the operation that brought it to its state, and until when its certificate holds."""
 
 
 def _model(row: sa.Row[Any], cause: Operation) -> dict[str, Any]:
@@ -473,4 +488,6 @@ def _model(row: sa.Row[Any], cause: Operation) -> dict[str, Any]:
         "url": row.url,
         "image": of.image,
         "certificate": of.certificate,
+        "trial": bool(row.trial),
+        "certifiedUntil": row.not_after,
     }
