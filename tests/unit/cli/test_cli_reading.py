@@ -58,6 +58,14 @@ def test_a_trial_is_told_with_its_end(placet: Placet, platform: FakePlatform, pr
     assert placet("list", "--json").document["models"][0]["trial"] is True
 
 
+def test_a_deleted_project_is_listed_on_demand(placet: Placet, platform: FakePlatform, project: Path) -> None:
+    placet("deploy", str(project))
+    placet("delete", "wine")
+    assert placet("list", "--json").document == {"models": []}
+    assert placet("list", "--all", "--json").document["models"][0]["state"] == "deleted"
+    assert placet("list", "--all", "--images").status == 2
+
+
 def test_list_of_nothing_is_an_empty_list(placet: Placet, platform: FakePlatform) -> None:
     assert placet("list", "--json").document == {"models": []}
     assert placet("list").status == 0
@@ -305,8 +313,11 @@ def test_a_hole_in_the_audit_log_ends_the_replay_with_1(placet: Placet, platform
 
 
 def test_a_token_is_alone_on_stdout(placet: Placet, platform: FakePlatform) -> None:
-    made = placet("token", "create", "--as", "ada", "--role", "approver", "--role", "auditor", "--ttl", "30d")
+    made = placet(
+        "token", "create", "--as", " ada ", "--role", "approver", "--role", "auditor", "--ttl", "30d"
+    )
     assert (made.status, made.out) == (0, "new-token\n")
+    assert " for ada (" in made.err
     assert platform.tokens["t1"] == {"as": "ada", "roles": ["approver", "auditor"], "ttl": 30 * 86400}
     assert placet("token", "revoke", "t1", "--json").document == {"id": "t1", "revoked": True}
     assert placet("token", "revoke", "t1").status == 1

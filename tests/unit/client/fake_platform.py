@@ -177,6 +177,8 @@ class FakePlatform:
             if name == "cleared" and self.outcome == "refused":
                 step |= {"state": "refused", "detail": "owner-named"}
                 change = {"state": "refused", "refusals": [REFUSAL]}
+            if name == "reserved" and self.outcome == "turned down":
+                step |= {"state": "waiting"}
             if name == "built":
                 reused = release > 1
                 step["detail"] = "reused: the source is known" if reused else "5 layers"
@@ -191,7 +193,7 @@ class FakePlatform:
                         "awaiting": [{"rule": "two-approvals", "why": "high risk needs two people"}],
                     }
             if name == "live":
-                if self.outcome == "failed":
+                if self.outcome in ("failed", "turned down"):
                     step |= {"state": "failed", "detail": "the sample request was answered otherwise"}
                     change = {
                         "state": "failed",
@@ -253,7 +255,8 @@ class FakePlatform:
     # Reads
 
     async def list_models(self, request: Request) -> Response:
-        names = sorted(self.models)
+        gone = request.query_params.get("deleted") == "false"
+        names = sorted(name for name, each in self.models.items() if not gone or each["state"] != "deleted")
         after = request.query_params.get("after", "")
         page = [name for name in names if name > after][:2]
         more = page[-1] if page and page[-1] != names[-1] else None

@@ -45,6 +45,7 @@ def facts(model: dict[str, Any]) -> dict[str, Any]:
     return {name: model[name] for name in ("release", "state", "url", "image", "source", "certificate")}
 
 
+TRIAL = ("trial", "certifiedUntil")
 RELEASE_1 = {
     "release": 1,
     "state": "live",
@@ -176,7 +177,7 @@ async def test_a_model_that_never_served_is_its_newest_deploy(gateway: Gateway) 
     assert (await gateway.read("/v1/models"))["models"] == [
         {
             name: model[name]
-            for name in ("project", "release", "state", "url", "image", "certificate", "detail")
+            for name in ("project", "release", "state", "url", "image", "certificate", "detail", *TRIAL)
         }
     ]
 
@@ -342,8 +343,11 @@ async def test_stopped_then_deleted_then_deployed_anew(gateway: Gateway) -> None
     delete = await asked(gateway, "delete")
     await gateway.hear(deployer.ModelDeleted(project="churn", request=3), delete)
     assert await state(gateway) == "deleted"
+    assert len((await gateway.read("/v1/models"))["models"]) == 1
+    assert (await gateway.read("/v1/models?deleted=false"))["models"] == []
     again = await asked(gateway)
     assert await state(gateway) == "requested"
+    assert len((await gateway.read("/v1/models?deleted=false"))["models"]) == 1
     await gateway.hear(cleared(release=2), again)
     assert await state(gateway) == "cleared"
 

@@ -175,14 +175,23 @@ class Client:
             return False
         return True
 
-    async def upload(self, archive: Path, digest: str) -> Source:
-        """Send a source archive, read from disk piece by piece. Sending what is there already is harmless."""
+    async def upload(
+        self, archive: Path, digest: str, *, sent: Callable[[int], None] | None = None
+    ) -> Source:
+        """Send a source archive, read from disk piece by piece. Sending what is there already is harmless.
+
+        `sent` is told each time how many bytes have left, and less again when sending starts anew.
+        """
         size = (await anyio.Path(archive).stat()).st_size
 
         async def pieces() -> AsyncIterator[bytes]:
+            gone = 0
             async with await anyio.open_file(archive, "rb") as file:
                 while piece := await file.read(_CHUNK):
                     yield piece
+                    gone += len(piece)
+                    if sent is not None:
+                        sent(gone)
 
         response = await self._call(
             "PUT",
@@ -214,11 +223,16 @@ class Client:
 
     # What is there
 
-    async def models(self) -> tuple[Model, ...]:
+    async def models(self, *, deleted: bool = True) -> tuple[Model, ...]:
+        """All of them, or without the `deleted` ones."""
+        wanted = {} if deleted else {"deleted": "false"}
         found: list[Model] = []
         after: str | int | None = None
         while True:
-            page = read((await self._call("GET", "/models", params=_given(after=after))).content, ModelsPage)
+            page = read(
+                (await self._call("GET", "/models", params={**wanted, **_given(after=after)})).content,
+                ModelsPage,
+            )
             found.extend(page.models)
             if page.next is None or page.next == after:
                 return tuple(found)

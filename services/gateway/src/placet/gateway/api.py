@@ -250,8 +250,13 @@ def router(
             await store.committed.wait(LOOK_EVERY, after=committed)
 
     @api.get("/models", tags=["models"])
-    async def get_models(who: Caller = caller, after: After = None, limit: Limit = 100) -> dict[str, Any]:
-        page = await queries.models(after=after, limit=limit)
+    async def get_models(
+        who: Caller = caller,
+        deleted: Annotated[bool, Query(description="false leaves out what was deleted")] = True,
+        after: After = None,
+        limit: Limit = 100,
+    ) -> dict[str, Any]:
+        page = await queries.models(deleted=deleted, after=after, limit=limit)
         return {"models": page, "next": page[-1]["project"] if len(page) == limit else None}
 
     @api.get("/models/{project}", tags=["models"])

@@ -43,8 +43,11 @@ class Queries:
         query = sa.select(table.c.id).where(table.c.is_over.is_(False), table.c.heard_at < moment)
         return [row.id for row in await self._store.rows(query)]
 
-    async def models(self, *, after: str | None, limit: int) -> list[dict[str, Any]]:
+    async def models(self, *, deleted: bool, after: str | None, limit: int) -> list[dict[str, Any]]:
+        """By name, with those that were `deleted` or without."""
         query = _MODELS.order_by(p.models.c.project).limit(limit)
+        if not deleted:
+            query = query.where(p.models.c.state != "deleted")
         if after is not None:
             query = query.where(p.models.c.project > after)
         return [_model(row, read_operation(row)) for row in await self._store.rows(query)]
