@@ -9,7 +9,15 @@ from typing import Any
 
 import msgspec
 import pytest
-from placet.trust import Certificate, KeySet, PolicyApplied, SigningKey, VerdictGiven, certificates
+from placet.trust import (
+    Certificate,
+    KeySet,
+    PolicyApplied,
+    SigningKey,
+    VerdictGiven,
+    certificates,
+    statements,
+)
 
 from tests.unit.cli.conftest import Placet
 from tests.unit.client.fake_platform import SCIENTIST, FakePlatform
@@ -51,10 +59,13 @@ def test_a_certificate_is_shown_with_whether_it_stands(placet: Placet, platform:
     assert shown.status == 0
     assert "valid" in shown.out
     assert "wine, release 1" in shown.out
+    assert "as a trial" in shown.out
     platform.revoked.append("it harms")
     shown = placet("certificate", "show", ID)
     assert "revoked" in shown.out
     assert "certificate.revoked: it was revoked" in shown.err
+    assert "2026-02-01T00:00:00.000Z by bob" in shown.out
+    assert "it harms" in shown.out
     assert placet("certificate", "show", ID, "--json").document["grounds"][0]["rule"] == "certificate.revoked"
 
 
@@ -103,6 +114,38 @@ def test_what_does_not_hold_is_told(
     checked = placet("certificate", "verify", written(tmp_path, envelope), "--keys", str(keys), *more)
     assert checked.status == 1
     assert said in checked.err.replace("\n", " ")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("certificate", "certificate:other"),
+        ("project", "other"),
+        ("release", 2),
+        ("image", OTHER),
+        ("notAfter", "2036-04-01T00:00:00.000Z"),
+        ("statement", {**statements.build(SAID), "subject": []}),
+    ],
+)
+def test_what_was_edited_beside_the_envelope_is_refused(
+    placet: Placet, tmp_path: Path, keys: Path, name: str, value: Any
+) -> None:
+    document = {
+        "certificate": ID,
+        "project": "wine",
+        "release": 1,
+        "image": IMAGE,
+        "state": "valid",
+        "notAfter": "2026-04-01T00:00:00.000Z",
+        "envelope": ENVELOPE,
+        "statement": statements.build(SAID),
+    }
+    whole = placet("certificate", "verify", written(tmp_path, document), "--keys", str(keys), *VALID)
+    assert whole.status == 0, whole.err
+    edited = written(tmp_path, {**document, name: value})
+    checked = placet("certificate", "verify", edited, "--keys", str(keys), *VALID)
+    assert checked.status == 1
+    assert f"the {name} beside the envelope is not what was signed" in checked.err
 
 
 def test_files_that_are_not_there_are_named(placet: Placet, tmp_path: Path, keys: Path) -> None:

@@ -124,8 +124,12 @@ def test_another_grants_and_withdraws(
     assert granted.out.startswith(f"wine is excepted from {RULE} until ")
     assert placet("exception", "grant", "wine", "exception:1", "--json").document["state"] == "granted"
     gone = placet("exception", "withdraw", "wine", "exception:1")
-    assert gone.out.startswith("exception:1 is withdrawn")
-    assert "leaves its route" in gone.err
+    assert gone.out == f"exception:1 is withdrawn: {RULE} holds for wine from now on\n"
+    assert "leaves its route at once" in gone.err
+    placet(*ASK, "--days", "31")
+    never = placet("exception", "withdraw", "wine", "exception:2")
+    assert "it was never granted" in never.out
+    assert "route" not in never.out + never.err
     monkeypatch.setenv("PLACET_TOKEN", SCIENTIST)
     mine = placet("exception", "grant", "wine", "exception:1")
     assert mine.status == 1

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,6 +21,14 @@ FIELDS = [
     "operation", "command", "project", "release", "source", "image", "built", "certificate", "state", "url",
     "steps", "refusals", "awaiting", "verdicts",
 ]  # fmt: skip
+BESIDES: dict[str, Any] = {
+    "detail": None,
+    "trial": False,
+    "certifiedUntil": None,
+    "observed": None,
+    "warnings": [],
+}
+"""What `status` of a project says besides, where nothing is to be said."""
 
 
 def test_a_deploy_ends_with_the_url_alone_on_stdout(
@@ -31,6 +41,26 @@ def test_a_deploy_ends_with_the_url_alone_on_stdout(
     assert steps == [
         "packed", "checked", "sent", "requested", "cleared", "reserved", "built", "indexed", "certified", "live",
     ]  # fmt: skip
+
+
+def test_a_deploy_ends_with_a_line_that_calls_the_model_and_where_its_pages_are(
+    placet: Placet, platform: FakePlatform, project: Path
+) -> None:
+    url = f"{platform.url}/models/wine"
+    request = json.loads((project / "sample.json").read_text())["request"]
+    first = json.dumps({"inputs": request["inputs"][:1]}, separators=(",", ":"))
+    *_, curl, docs = placet("deploy", str(project)).err.splitlines()
+    assert shlex.split(curl) == [
+        *("curl", "-s", f"{url}/predict", "-H", "Content-Type: application/json", "-d", first)
+    ]
+    assert docs == f"what it takes and gives: {url}/docs"
+    manifest = project / "placet.yaml"
+    manifest.write_text(manifest.read_text().replace("access: public", "access: token"))
+    asked = placet("deploy", str(project)).err
+    assert f'{url}/predict -H "Authorization: Bearer $PLACET_TOKEN" -H' in asked
+    platform.images = [{"image": IMAGE, "project": "wine"}]
+    assert "-d @request.json\n" in placet("deploy", IMAGE).err
+    assert "curl" not in placet("build", str(project)).err
 
 
 def test_json_is_the_operation_and_nothing_else_on_stdout(
@@ -86,6 +116,17 @@ def test_a_failure_names_its_step_and_ends_with_1(
     assert "\n  the sample request was answered otherwise\n" in ended.err
     assert "`placet logs wine --release 1` shows what the model wrote" in ended.err
     assert [line.split()[0] for line in ended.err.splitlines() if " live " in line] == ["failed"]
+
+
+def test_what_wrote_nothing_has_no_log_to_show(placet: Placet, platform: FakePlatform, project: Path) -> None:
+    placet("deploy", str(project))
+    platform.outcome = "turned down"
+    ended = placet("start", "wine")
+    assert (ended.status, "placet logs" in ended.err) == (1, False)
+    platform.outcome = "failed"
+    assert "placet logs" in placet("start", "wine").err
+    platform.never_ran.add("wine")
+    assert "placet logs" not in placet("deploy", str(project)).err
 
 
 def test_awaiting_approval_is_told_from_failure_by_status_4(
@@ -177,17 +218,11 @@ def test_status_of_a_project_and_of_an_operation(
 ) -> None:
     placet("deploy", str(project))
     of_project = placet("status", "wine", "--json").document
-    assert list(of_project) == [*FIELDS, "detail", "observed", "warnings", "last"]
+    assert list(of_project) == [*FIELDS, *BESIDES, "last"]
     assert of_project["state"] == "live"
     of_operation = placet("status", of_project["operation"], "--json").document
     assert of_operation.pop("now") is None
-    assert of_project == {
-        **of_operation,
-        "detail": None,
-        "observed": None,
-        "warnings": [],
-        "last": of_operation,
-    }
+    assert of_project == {**of_operation, **BESIDES, "last": of_operation}
     shown = placet("status", "wine").out
     assert f"url          {platform.url}/models/wine" in shown
     assert "owner-named  pass    submit" in shown
@@ -287,7 +322,7 @@ def test_status_keeps_what_is_live_apart_from_what_the_last_operation_came_to(
     platform.outcome = "refused"
     second = placet("deploy", str(project), "--json").document
     document = placet("status", "wine", "--json").document
-    assert document == {**first, "detail": None, "observed": None, "warnings": [], "last": second}
+    assert document == {**first, **BESIDES, "last": second}
     shown = placet("status", "wine").out
     now, last = shown.split("\n\n", maxsplit=1)
     assert now.splitlines()[:4] == [

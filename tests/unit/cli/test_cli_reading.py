@@ -28,6 +28,8 @@ def test_list_shows_models_as_a_table_or_as_json(
                 "url": f"{platform.url}/models/wine",
                 "image": IMAGE,
                 "certificate": "certificate:1",
+                "trial": False,
+                "certifiedUntil": None,
             }
         ]
     }
@@ -45,6 +47,25 @@ def test_what_is_being_mended_is_told_with_why_wherever_it_is_shown(
     assert (document["state"], document["detail"]) == ("certified", "starting again: it ended")
 
 
+def test_a_trial_is_told_with_its_end(placet: Placet, platform: FakePlatform, project: Path) -> None:
+    placet("deploy", str(project))
+    assert "trial" not in placet("list").out + placet("status", "wine").out
+    platform.models["wine"].update(trial=True, certifiedUntil="2026-01-31T12:00:59.123Z")
+    for words in (("list",), ("status", "wine")):
+        assert "live, a trial until 2026-01-31T12:00Z" in placet(*words).out
+    document = placet("status", "wine", "--json").document
+    assert (document["trial"], document["certifiedUntil"]) == (True, "2026-01-31T12:00:59.123Z")
+    assert placet("list", "--json").document["models"][0]["trial"] is True
+
+
+def test_a_deleted_project_is_listed_on_demand(placet: Placet, platform: FakePlatform, project: Path) -> None:
+    placet("deploy", str(project))
+    placet("delete", "wine")
+    assert placet("list", "--json").document == {"models": []}
+    assert placet("list", "--all", "--json").document["models"][0]["state"] == "deleted"
+    assert placet("list", "--all", "--images").status == 2
+
+
 def test_list_of_nothing_is_an_empty_list(placet: Placet, platform: FakePlatform) -> None:
     assert placet("list", "--json").document == {"models": []}
     assert placet("list").status == 0
@@ -58,6 +79,7 @@ def test_list_of_images(placet: Placet, platform: FakePlatform) -> None:
             "release": 1,
             "format": "sklearn",
             "certificate": None,
+            "certificateState": "none",
             "served": "never",
             "indexedAt": "2026-01-31T12:00:59.123Z",
             "owner": "ada@example.org",
@@ -68,7 +90,7 @@ def test_list_of_images(placet: Placet, platform: FakePlatform) -> None:
     assert {"image", "project", "release", "format", "certificate"} <= set(listed)
     assert listed["metrics"] == [{"metric": "accuracy", "value": 0.9}]
     assert placet("list", "--images").out.splitlines()[1].split() == [
-        *(IMAGE, "wine", "1", "sklearn", "never", "2026-01-31T12:00Z", "ada@example.org", "-")
+        *(IMAGE, "wine", "1", "sklearn", "never", "2026-01-31T12:00Z", "ada@example.org", "none")
     ]
 
 
@@ -107,9 +129,12 @@ def test_what_is_served_is_not_searched(placet: Placet, platform: FakePlatform) 
     assert (ended.status, "add --images" in ended.err) == (2, True)
 
 
-def test_a_certificate_that_ended_is_told_beside_it(placet: Placet, platform: FakePlatform) -> None:
-    platform.images = [{"image": IMAGE, "certificate": "certificate:1", "certificateState": "expired"}]
-    assert "certificate:1 (expired)" in placet("list", "--images").out
+@pytest.mark.parametrize("state", ["valid", "suspended", "revoked", "expired"])
+def test_whether_a_certificate_stands_is_told_before_it(
+    placet: Placet, platform: FakePlatform, state: str
+) -> None:
+    platform.images = [{"image": IMAGE, "certificate": "certificate:1", "certificateState": state}]
+    assert f"{state}  certificate:1" in placet("list", "--images").out
 
 
 def test_a_project_is_fetched_out_of_an_image(
@@ -288,8 +313,11 @@ def test_a_hole_in_the_audit_log_ends_the_replay_with_1(placet: Placet, platform
 
 
 def test_a_token_is_alone_on_stdout(placet: Placet, platform: FakePlatform) -> None:
-    made = placet("token", "create", "--as", "ada", "--role", "approver", "--role", "auditor", "--ttl", "30d")
+    made = placet(
+        "token", "create", "--as", " ada ", "--role", "approver", "--role", "auditor", "--ttl", "30d"
+    )
     assert (made.status, made.out) == (0, "new-token\n")
+    assert " for ada (" in made.err
     assert platform.tokens["t1"] == {"as": "ada", "roles": ["approver", "auditor"], "ttl": 30 * 86400}
     assert placet("token", "revoke", "t1", "--json").document == {"id": "t1", "revoked": True}
     assert placet("token", "revoke", "t1").status == 1

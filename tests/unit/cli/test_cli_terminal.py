@@ -59,7 +59,8 @@ def test_steps_are_drawn_in_place_aligned_and_left_standing(platform: FakePlatfo
         "live",
     ]
     assert {line.index(" s") for line in steps} == {steps[0].index(" s")}
-    assert shown.rstrip().endswith(f"{platform.url}/models/wine")
+    assert f"\n{platform.url}/models/wine\n" in shown
+    assert "100 % of " in written
 
 
 def test_what_is_still_to_come_is_shown_as_such_and_a_refusal_ends_the_list(

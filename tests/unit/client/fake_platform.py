@@ -185,6 +185,8 @@ class FakePlatform:
             if name == "cleared" and self.outcome == "refused":
                 step |= {"state": "refused", "detail": "owner-named"}
                 change = {"state": "refused", "refusals": [REFUSAL]}
+            if name == "reserved" and self.outcome == "turned down":
+                step |= {"state": "waiting"}
             if name == "built":
                 reused = release > 1
                 step["detail"] = "reused: the source is known" if reused else "5 layers"
@@ -199,7 +201,7 @@ class FakePlatform:
                         "awaiting": [{"rule": "two-approvals", "why": "high risk needs two people"}],
                     }
             if name == "live":
-                if self.outcome == "failed":
+                if self.outcome in ("failed", "turned down"):
                     step |= {"state": "failed", "detail": "the sample request was answered otherwise"}
                     change = {
                         "state": "failed",
@@ -261,7 +263,8 @@ class FakePlatform:
     # Reads
 
     async def list_models(self, request: Request) -> Response:
-        names = sorted(self.models)
+        gone = request.query_params.get("deleted") == "false"
+        names = sorted(name for name, each in self.models.items() if not gone or each["state"] != "deleted")
         after = request.query_params.get("after", "")
         page = [name for name in names if name > after][:2]
         more = page[-1] if page and page[-1] != names[-1] else None
@@ -397,7 +400,11 @@ class FakePlatform:
             "image": f"sha256:{'1' * 64}",
             "state": "revoked" if self.revoked else "valid",
             "notAfter": "2027-01-01T00:00:00Z",
+            "trial": True,
             "grounds": [ground] if self.revoked else [],
+            "revokedBy": {"person": "person:2", "name": "bob"} if self.revoked else None,
+            "revokedAt": "2026-02-01T00:00:00.000Z" if self.revoked else None,
+            "reason": self.revoked[0] if self.revoked else None,
         }
 
     async def post_token(self, request: Request) -> Response:

@@ -91,7 +91,10 @@ async def test_an_upload_is_read_from_disk_piece_by_piece(
         sparse.truncate(size)
     digest = "sha256:" + hashlib.file_digest(file.open("rb"), "sha256").hexdigest()
 
-    assert (await client.upload(file, digest)).size == size
+    told: list[int] = []
+    assert (await client.upload(file, digest, sent=told.append)).size == size
+    assert told == sorted(set(told))
+    assert told[-1] == size
     assert platform.largest_chunk < size // 16
 
 

@@ -24,6 +24,7 @@ from placet.events.shares import REQUESTS_EACH
 
 from tests.unit.gateway.harness import MAX_SOURCE, Gateway, a_gateway, asked, knows_source, live, serving
 from tests.unit.gateway.roads import CERTIFICATE, DELETE, DEPLOY, IMAGE, SOURCE, cleared, reserved
+from tools import workspace
 
 MANIFEST = b"""apiVersion: placet/v1
 project: churn
@@ -116,6 +117,16 @@ def test_the_list_of_calls_above_is_whole(gateway: Gateway) -> None:
         for method in item
     }
     assert len(declared) == len(EVERY_CALL)
+
+
+def test_the_page_of_all_calls_has_every_one_and_none_that_is_not(gateway: Gateway) -> None:
+    page = (workspace.ROOT / "docs" / "reference" / "rest.md").read_text("utf-8")
+    rows = "\n".join(line for line in page.splitlines() if line.startswith("| ") and "| gateway |" in line)
+    declared = {
+        f"{method.upper()} {path}" for path, item in gateway.app.openapi()["paths"].items() for method in item
+    }
+    calls = {call for call in declared if " /v1/" in call}
+    assert set(re.findall(r"`([A-Z]+ /v1/[^`]*)`", rows)) == calls
 
 
 async def test_the_pages_at_docs_take_a_token_for_every_call_that_asks_for_one(gateway: Gateway) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from placet.events.contracts import certifier, deployer, indexer
 from placet.events.contracts.shapes import Drift, Ground
+from placet.events.testing import changed
 
 from tests.unit.gateway.harness import Gateway, asked, knows_source, live
 from tests.unit.gateway.roads import (
@@ -44,6 +45,7 @@ def facts(model: dict[str, Any]) -> dict[str, Any]:
     return {name: model[name] for name in ("release", "state", "url", "image", "source", "certificate")}
 
 
+TRIAL = ("trial", "certifiedUntil")
 RELEASE_1 = {
     "release": 1,
     "state": "live",
@@ -69,6 +71,23 @@ async def test_a_deploy_fills_every_read_model(gateway: Gateway) -> None:
     (image,) = (await gateway.read("/v1/images"))["images"]
     assert (image["image"], image["source"], image["format"]) == (IMAGE, SOURCE, "sklearn")
     assert image["certificate"] == CERTIFICATE
+
+
+async def test_a_trial_is_shown_as_one_with_its_end(gateway: Gateway) -> None:
+    operation = await live(gateway)
+    gateway.envelopes.envelopes["models/churn", f"sha256:{'d' * 64}"] = {"payload": "e30="}
+
+    async def seen() -> tuple[bool, bool]:
+        (listed,) = (await gateway.read("/v1/models"))["models"]
+        shown = await gateway.read("/v1/models/churn")
+        certificate = await gateway.read(f"/v1/certificates/{CERTIFICATE}")
+        assert (listed["trial"], listed["certifiedUntil"]) == (shown["trial"], shown["certifiedUntil"])
+        assert shown["certifiedUntil"] == certificate["notAfter"]
+        return listed["trial"], certificate["trial"]
+
+    assert await seen() == (False, False)
+    await gateway.hear(changed(cleared(), trial=True), operation)
+    assert await seen() == (True, True)
 
 
 async def test_a_model_that_was_never_live_shows_how_far_its_deploy_is(gateway: Gateway) -> None:
@@ -158,7 +177,7 @@ async def test_a_model_that_never_served_is_its_newest_deploy(gateway: Gateway) 
     assert (await gateway.read("/v1/models"))["models"] == [
         {
             name: model[name]
-            for name in ("project", "release", "state", "url", "image", "certificate", "detail")
+            for name in ("project", "release", "state", "url", "image", "certificate", "detail", *TRIAL)
         }
     ]
 
@@ -324,8 +343,11 @@ async def test_stopped_then_deleted_then_deployed_anew(gateway: Gateway) -> None
     delete = await asked(gateway, "delete")
     await gateway.hear(deployer.ModelDeleted(project="churn", request=3), delete)
     assert await state(gateway) == "deleted"
+    assert len((await gateway.read("/v1/models"))["models"]) == 1
+    assert (await gateway.read("/v1/models?deleted=false"))["models"] == []
     again = await asked(gateway)
     assert await state(gateway) == "requested"
+    assert len((await gateway.read("/v1/models?deleted=false"))["models"]) == 1
     await gateway.hear(cleared(release=2), again)
     assert await state(gateway) == "cleared"
 
@@ -364,11 +386,42 @@ async def test_an_image_that_another_project_uses_too_shows_the_certificate_of_i
         certified(project="other-churn", certificate="certificate:other"),
     )
     await gateway.hear_all(road, other)
-    (image,) = (await gateway.read("/v1/images"))["images"]
-    assert (image["project"], image["certificate"]) == ("churn", CERTIFICATE)
+    assert await certificates_by_project(gateway) == {
+        "churn": CERTIFICATE,
+        "other-churn": "certificate:other",
+    }
     await gateway.hear(certified(release=2, certificate="certificate:2"), await asked(gateway))
-    (image,) = (await gateway.read("/v1/images"))["images"]
+    assert await certificates_by_project(gateway) == {
+        "churn": "certificate:2",
+        "other-churn": "certificate:other",
+    }
+    image = await gateway.read(f"/v1/images/{IMAGE}")
     assert (image["project"], image["certificate"]) == ("churn", "certificate:2")
+
+
+async def certificates_by_project(gateway: Gateway) -> dict[str, Any]:
+    shown = (await gateway.read("/v1/images"))["images"]
+    assert {image["image"] for image in shown} == {IMAGE}
+    return {image["project"]: image["certificate"] for image in shown}
+
+
+async def test_an_image_serves_under_the_name_of_the_project_that_serves_it(gateway: Gateway) -> None:
+    operation = await live(gateway)
+    other = await asked(gateway, source={"image": IMAGE}, project="other-churn")
+    for name in ("churn", "other-churn"):
+        gateway.clock.pass_(timedelta(seconds=1))
+        await gateway.hear(indexed(project=name), other)
+
+    async def served() -> dict[str, Any]:
+        shown = (await gateway.read("/v1/images"))["images"]
+        return {image["project"]: image["served"] for image in shown}
+
+    assert await served() == {"churn": "now", "other-churn": "never"}
+    await gateway.hear(started(project="other-churn"), other)
+    await gateway.hear(deployer.ModelStopped(project="churn", release=1, request=2), operation)
+    assert await served() == {"churn": "before", "other-churn": "now"}
+    await gateway.hear(vanished(), operation)
+    assert [image["vanished"] for image in (await gateway.read("/v1/images"))["images"]] == [True, True]
 
 
 async def test_another_project_s_certificate_is_not_shown_though_it_was_heard_of_before_the_image(

@@ -8,9 +8,11 @@ from typing import Any
 import msgspec
 import pytest
 import sqlalchemy as sa
+from placet.events.contracts.certifier import CertificateRevoked
 from placet.events.contracts.deployer import ModelStopped
 from placet.events.contracts.gateway import SourceUploaded
 from placet.events.contracts.indexer import SourceCollected
+from placet.events.contracts.shapes import Ground
 from placet.events.store import Run, Unit
 from placet.events.testing import changed
 from placet.gateway import projections as p
@@ -180,6 +182,44 @@ async def test_images_that_were_indexed_last_come_first(gateway: Gateway) -> Non
     times = [image["indexedAt"] for image in shown]
     assert times == sorted(times, reverse=True)
     assert [image["project"] for image in shown[-2:]] == ["project-3", "project-2"]
+
+
+async def test_an_image_is_found_for_each_project_that_uses_it_by_that_one_s_certificate(
+    gateway: Gateway, shelf: dict[str, str]
+) -> None:
+    image = shelf["churn"]
+    for project in ("second", "third"):
+        gateway.clock.pass_(timedelta(seconds=1))
+        heard = (await gateway.read(f"/v1/images/{image}"))["source"]
+        await gateway.hear(changed(indexed(project=project, image=image), source=heard), "operation")
+    await certify(gateway, "second", image)
+    revoked = Ground(rule="certificate.revoked", why="it was revoked")
+    of: dict[str, Any] = {"certificate": "certificate:churn", "project": "churn", "release": 1}
+    await gateway.hear(CertificateRevoked(**of, ground=revoked, revoked_by="person:1"), "operation")
+
+    assert await found(gateway, project="second") == ["second"]
+    assert await found(gateway, certificate="valid") == ["second"]
+    assert await found(gateway, certificate="revoked") == ["churn"]
+    assert await found(gateway, certificate="none", owner="ada@example.org") == ["third"]
+    assert await found(gateway, metric="accuracy>0.9") == ["third", "second", "churn"]
+    pages = [await gateway.read("/v1/images?metric=accuracy%3E0.9&limit=1")]
+    while pages[-1]["next"]:
+        pages.append(
+            await gateway.read(f"/v1/images?metric=accuracy%3E0.9&limit=1&after={pages[-1]['next']}")
+        )
+    assert [each["project"] for page in pages for each in page["images"]] == ["third", "second", "churn"]
+
+
+async def test_a_page_ends_between_two_projects_of_one_image_and_moment(gateway: Gateway) -> None:
+    source = indexed().source
+    for project in ("image-b", "image-c", "image-a"):
+        await gateway.hear(changed(indexed(project=project), source=source), "operation")
+    seen, after = [], ""
+    while after is not None:
+        page = await gateway.read(f"/v1/images?limit=1{after and f'&after={after}'}")
+        seen += [each["project"] for each in page["images"]]
+        after = page["next"]
+    assert seen == ["image-a", "image-b", "image-c"]
 
 
 async def test_a_search_goes_on_page_by_page_though_images_come_meanwhile(

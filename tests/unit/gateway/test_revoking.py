@@ -8,9 +8,11 @@ from typing import Any
 import httpx
 import pytest
 import sqlalchemy as sa
+from placet.events.codec import timestamp
 from placet.events.contracts import certifier
 from placet.events.contracts.gateway import RevocationRequested
 from placet.events.contracts.shapes import Ground
+from placet.events.store import Run, Unit
 from placet.gateway import projections as p
 
 from tests.unit.gateway.harness import Gateway, live
@@ -34,7 +36,7 @@ async def said(gateway: Gateway) -> list[RevocationRequested]:
 
 async def test_a_certificate_is_revoked_once_and_no_event_has_the_reason(gateway: Gateway) -> None:
     await live(gateway)
-    answers = [await revoke(gateway), await revoke(gateway, reason="it harms more")]
+    answers = [await revoke(gateway), await revoke(gateway)]
     assert [(each.status_code, each.json()["state"]) for each in answers] == [(202, "revoked")] * 2
     [asked] = await said(gateway)
     assert (asked.certificate, asked.project, asked.release, asked.requested_by) == (
@@ -46,6 +48,29 @@ async def test_a_certificate_is_revoked_once_and_no_event_has_the_reason(gateway
     [row] = await gateway.wiring.store.rows(sa.select(p.reasons))
     assert (row.of, row.reason) == (CERTIFICATE, "it harms")
     assert not any(b"harms" in each.event.raw for each in await gateway.wiring.store.read_all(0, 100))
+
+
+async def test_who_asks_is_told_why_it_was_revoked_by_whom_and_when_until_the_words_are_erased(
+    gateway: Gateway,
+) -> None:
+    await live(gateway)
+    gateway.envelopes.envelopes["models/churn", f"sha256:{'d' * 64}"] = {"payload": "e30="}
+    await revoke(gateway)
+    at = timestamp(gateway.clock.now())
+    gateway.clock.pass_(timedelta(minutes=1))
+    other = await revoke(gateway, reason="it harms more")
+    assert is_problem(other, 409, "shows it")["detail"].endswith("for another reason, which stays")
+    shown = await gateway.read(f"/v1/certificates/{CERTIFICATE}")
+    assert (shown["reason"], shown["revokedBy"], shown["revokedAt"]) == (
+        "it harms",
+        {"person": BOB, "name": None},
+        at,
+    )
+    forget = sa.delete(p.reasons)
+    await gateway.wiring.store.commit(Unit(writes=(Run(statement=forget),)))
+    assert (await revoke(gateway, reason="it harms more")).status_code == 202
+    shown = await gateway.read(f"/v1/certificates/{CERTIFICATE}")
+    assert (shown["reason"], shown["revokedAt"]) == (None, at)
 
 
 async def test_what_was_revoked_stays_so_whatever_was_on_its_way(gateway: Gateway) -> None:

@@ -243,7 +243,7 @@ def _subject(text: str) -> str:
 def _person(text: str) -> str:
     if not text.strip():
         raise argparse.ArgumentTypeError("a token is for somebody, and the name is empty")
-    return text
+    return " ".join(text.split())
 
 
 def _platform(parser: argparse.ArgumentParser) -> None:
@@ -307,11 +307,14 @@ def _list(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--images", action="store_true", help="what is in the registry instead of what is served"
     )
+    parser.add_argument("--all", action="store_true", help="deleted projects, too")
     parser.add_argument("--project", metavar="NAME", type=_name, help="only images of this project")
     parser.add_argument("--format", metavar="FORMAT", help="only images of this format: sklearn, onnx, …")
     parser.add_argument("--owner", metavar="MAIL", help="only images whose placet.yaml names this owner")
     parser.add_argument(
-        "--certificate", metavar="STATE", help="only images whose certificate is valid, expired or none"
+        "--certificate",
+        metavar="STATE",
+        help="only images whose certificate is valid, suspended, revoked or expired, or none",
     )
     parser.add_argument(
         "--metric",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Sequence
 
 from placet.cli.screen import Screen, in_words
@@ -30,11 +31,12 @@ def conclude(
     of: str = "the project",
     since: Model | None = None,
     waiting: Sequence[RuleException] = (),
+    has_log: bool = True,
 ) -> None:
     """The end of an operation: words on stderr, and its one result (URL or image) on stdout.
 
     `of` is what it was asked of, for an end before the project's name was known; `since` is what the project has
-    become after it; `waiting` are exceptions that would change it.
+    become after it; `waiting` are exceptions that would change it; `has_log` says whether the model wrote anything.
     """
     said = _ENDS.get(operation.state, "{command} of {project}: {state}")
     words = said.format(**{**operation.to_json(), "project": operation.project or of})
@@ -53,7 +55,7 @@ def conclude(
             f"  an exception from {each.rule} was asked for, and waits for somebody else to grant it:\n"
             f"    placet exception grant {each.project} {each.exception}"
         )
-    if any(step.name == "live" and step.state == "failed" for step in operation.steps):
+    if has_log and any(step.name == "live" and step.state == "failed" for step in operation.steps):
         of = f"{operation.project} --release {operation.release}"  # another may have been started since
         screen.note(f"  `placet logs {of}` shows what the model wrote")
     if any(step.name == "built" and step.state == "failed" for step in operation.steps):
@@ -64,6 +66,14 @@ def conclude(
             screen.result(operation.url)
         case "certified" if operation.image:
             screen.result(operation.image)
+
+
+def tell_call(screen: Screen, url: str, body: str | None, *, is_public: bool) -> None:
+    """One line to copy. Without a body it is for a request in a file."""
+    predict, asked = shlex.quote(f"{url.rstrip('/')}/predict"), shlex.quote(body or "@request.json")
+    token = "" if is_public else ' -H "Authorization: Bearer $PLACET_TOKEN"'
+    screen.note(f"curl -s {predict}{token} -H 'Content-Type: application/json' -d {asked}")
+    screen.note(f"what it takes and gives: {url.rstrip('/')}/docs")
 
 
 def _tell_certificate(screen: Screen, operation: Operation) -> None:
@@ -140,8 +150,11 @@ def describe_project(
 
 
 def state_of(model: Model) -> str:
-    """With why, of what should serve and does not."""
-    return f"{model.state}, {model.detail}" if model.detail else model.state
+    """With why, of what should serve and does not; of a trial with its end."""
+    said = f"{model.state}, {model.detail}" if model.detail else model.state
+    if model.trial and model.certified_until is not None:
+        return f"{said}, a trial until {model.certified_until[:16]}Z"
+    return said
 
 
 def _become(model: Model) -> str:

@@ -7,11 +7,12 @@ was typed. Nothing of the project is run.
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,10 +20,12 @@ from placet.cli.exits import WrongUsageError
 from placet.cli.progress import Progress
 from placet.cli.sizes import in_bytes
 from placet.client import Client, Command, Image, Operation, Refusal, Step
-from placet.errors import Forbidden, Unknown
+from placet.errors import Forbidden, PlacetError, Unknown
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{1,64}")
 _WHOLE = len("sha256:") + 64
+MAX_LINE = 600
+"""Characters of a sample's request that are shown as a line to copy."""
 
 
 @dataclass(frozen=True)
@@ -114,9 +117,46 @@ async def submit(
             if await platform.has_source(packed.digest):
                 step.detail = "the platform has it already"
             else:
-                await platform.upload(archive, packed.digest)
+                await platform.upload(archive, packed.digest, sent=_percent(steps, packed.size))
                 step.detail = f"{packed.digest[:19]}…"
     return await platform.command(command, project=project, digest=packed.digest)
+
+
+def _percent(steps: Progress, size: int) -> Callable[[int], None]:
+    """Shows how much is sent, whenever that is another hundredth: a picture for each piece would take its time."""
+    shown = -1
+
+    def show(sent: int) -> None:
+        nonlocal shown
+        if (percent := sent * 100 // size) != shown:
+            shown = percent
+            steps.local(Step(name="sent", state="running", detail=f"{percent} % of {in_bytes(size)}"))
+
+    return show
+
+
+def how_to_call(folder: Folder) -> tuple[str | None, bool]:
+    """What the folder's sample asks, in one line, or none; and whether anybody may ask."""
+    from placet.cli.examination import look_at_manifest
+    from placet.projects import MANIFEST_NAME, parse_manifest
+
+    with suppress(PlacetError, OSError):
+        data = look_at_manifest(folder.path) or (folder.path / MANIFEST_NAME).read_bytes()
+        manifest = parse_manifest(data)
+        return _sample_line(folder.path, manifest.model.sample), manifest.access == "public"
+    return None, False
+
+
+def _sample_line(folder: Path, sample: str | None) -> str | None:
+    if sample is None:
+        return None
+    with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
+        request = json.loads((folder / sample).read_bytes())["request"]
+        if isinstance(request["inputs"], list):
+            request = {**request, "inputs": request["inputs"][:1]}
+        line = json.dumps(request, separators=(",", ":"), ensure_ascii=False)
+        return line if len(line) <= MAX_LINE and line.isprintable() else None
+    return None
 
 
 async def submit_git(

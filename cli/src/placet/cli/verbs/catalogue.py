@@ -21,6 +21,10 @@ async def list_all(arguments: Namespace, screen: Screen) -> int:
         raise WrongUsageError(
             "only images are searched", fix="add --images; `placet list` alone shows all that is served"
         )
+    if arguments.all and arguments.images:
+        raise WrongUsageError(
+            "images of deleted projects are in the list anyway", fix="leave out --all, or --images"
+        )
     async with connect() as platform:
         if arguments.images:
             try:
@@ -47,7 +51,7 @@ async def list_all(arguments: Namespace, screen: Screen) -> int:
                 screen.note("no image is so; `placet list --images` shows all")
             screen.document({"images": [image.to_json() for image in images]})
         else:
-            models = await platform.models()
+            models = await platform.models(deleted=arguments.all)
             screen.table(
                 ("PROJECT", "RELEASE", "STATE", "URL"),
                 [(model.project, model.release, state_of(model), model.url) for model in models],
@@ -60,4 +64,4 @@ def _certificate(image: Image) -> str | None:
     """What stands in the way of starting it comes first: without a certificate, or the image, nothing runs."""
     if image.vanished:
         return "vanished from the registry"
-    return f"{image.certificate} (expired)" if image.certificate_state == "expired" else image.certificate
+    return f"{image.certificate_state}  {image.certificate}" if image.certificate else image.certificate_state

@@ -40,9 +40,10 @@ async def revoke(arguments: Namespace, screen: Screen) -> int:
 async def verify(arguments: Namespace, screen: Screen) -> int:
     """Asks nobody: the certificate and the public keys are files."""
     keys = KeySet.from_json(_read(arguments.keys, MAX_KEYS_BYTES))
-    envelope = dsse.read(_envelope(_read(arguments.file, dsse.MAX_ENVELOPE_BYTES * 2)))
-    verified = dsse.verify(envelope, keys, payload_type=statements.PAYLOAD_TYPE)
+    envelope, beside = _parted(_read(arguments.file, dsse.MAX_ENVELOPE_BYTES * 4))
+    verified = dsse.verify(dsse.read(envelope), keys, payload_type=statements.PAYLOAD_TYPE)
     said = statements.parse(verified.payload)
+    _must_agree(beside, said, json.loads(verified.payload))
     for name, wanted, has in (
         ("image", arguments.image, said.image),
         ("source", arguments.source, said.source),
@@ -81,11 +82,18 @@ def _rows(found: Certificate) -> list[tuple[str, object]]:
         ("state", found.state),
         ("project", f"{found.project}, release {found.release}"),
         ("image", found.image),
-        ("until", found.not_after),
+        ("until", f"{found.not_after}, as a trial" if found.trial else found.not_after),
+        ("revoked", _revoked(found)),
+        ("reason", found.reason),
         ("policies", policies),
         ("exceptions", exceptions),
         ("conditions", conditions),
     ]
+
+
+def _revoked(found: Certificate) -> str | None:
+    by = found.revoked_by
+    return None if by is None else f"{found.revoked_at} by {by.name or by.person}"
 
 
 def _read(path: Path, limit: int) -> bytes:
@@ -99,11 +107,30 @@ def _read(path: Path, limit: int) -> bytes:
     return data
 
 
-def _envelope(data: bytes) -> bytes:
-    """A DSSE envelope as it lies in the registry, or what `placet certificate show --json` printed around it."""
+def _parted(data: bytes) -> tuple[bytes, dict[str, Any]]:
+    """A DSSE envelope as it lies in the registry, and what `placet certificate show --json` printed around it."""
     try:
         document = json.loads(data)
     except (ValueError, RecursionError):
-        return data
+        return data, {}
     inside = document.get("envelope") if isinstance(document, dict) else None
-    return data if inside is None else json.dumps(inside).encode()
+    return (data, {}) if inside is None else (json.dumps(inside).encode(), document)
+
+
+def _must_agree(beside: dict[str, Any], said: statements.Certificate, statement: Any) -> None:
+    """Nobody signed what people read beside the envelope, and people do read that."""
+    signed = {
+        "certificate": said.certificate,
+        "project": said.project,
+        "release": said.release,
+        "image": said.image,
+        "notAfter": said.not_after.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "statement": statement,
+    }
+    for name, value in signed.items():
+        if name in beside and beside[name] != value:
+            shown = "" if name == "statement" else f": {beside[name]!r}, and signed is {value!r}"
+            raise Refused(
+                f"the {name} beside the envelope is not what was signed{shown}",
+                fix="take what `placet certificate verify … --json` says of the envelope alone",
+            )

@@ -69,12 +69,12 @@ async def grant(arguments: Namespace, screen: Screen) -> int:
 async def withdraw(arguments: Namespace, screen: Screen) -> int:
     async with connect() as platform:
         gone = await platform.withdraw_exception(arguments.project, arguments.exception)
-    screen.result(
-        f"{gone.exception} is withdrawn: {gone.rule} holds for {gone.project} from the next deploy on"
-    )
-    if gone.granted_by is not None:
+    if gone.granted_by is None:
+        screen.result(f"{gone.exception} is withdrawn; it was never granted, so nothing stood on it")
+    else:
+        screen.result(f"{gone.exception} is withdrawn: {gone.rule} holds for {gone.project} from now on")
         screen.note(
-            "what was certified with it leaves its route, until another exception lasts as long as it"
+            "what was certified with it leaves its route at once, until another exception lasts as long as it"
         )
     screen.document(gone.to_json())
     return exits.DONE

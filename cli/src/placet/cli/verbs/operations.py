@@ -11,10 +11,10 @@ import msgspec
 
 from placet.cli import exits
 from placet.cli.progress import Progress, progress
-from placet.cli.report import conclude, describe, describe_project, refusals_of, state_of
+from placet.cli.report import conclude, describe, describe_project, refusals_of, state_of, tell_call
 from placet.cli.screen import Screen
 from placet.cli.session import connect
-from placet.cli.submission import Folder, GitSource, find_image, meant, submit, submit_git
+from placet.cli.submission import Folder, GitSource, find_image, how_to_call, meant, submit, submit_git
 from placet.client import Client, Command, ModelDetail, Operation, RuleException
 from placet.errors import PlacetError, Refused, Unavailable, Unreadable
 
@@ -57,7 +57,7 @@ async def _status_of_operation(platform: Client, id: str, arguments: Namespace, 
         operation = await see_through(platform, operation, screen)
     since = await _since(platform, operation)
     if arguments.follow:
-        conclude(screen, operation, since=since)
+        conclude(screen, operation, since=since, has_log=await _has_log(platform, operation))
     else:
         describe(screen, operation, since=since)
     now = None if since is None else {"release": since.release, "state": since.state}
@@ -80,14 +80,18 @@ async def _status_of_project(
         screen.result(
             f"warning      {warning.rule}: {warning.why}" + (f"\n  {warning.fix}" if warning.fix else "")
         )
-    document = {
-        **now.to_json(),
-        "detail": model.detail,
-        "observed": None if model.observed is None else model.observed.to_json(),
-        "warnings": [warning.to_json() for warning in model.warnings],
-        "last": operation.to_json(),
-    }
-    screen.document(document)
+    observed = None if model.observed is None else model.observed.to_json()
+    screen.document(
+        {
+            **now.to_json(),
+            "detail": model.detail,
+            "trial": model.trial,
+            "certifiedUntil": model.certified_until,
+            "observed": observed,
+            "warnings": [warning.to_json() for warning in model.warnings],
+            "last": operation.to_json(),
+        }
+    )
     return operation
 
 
@@ -127,7 +131,8 @@ async def _submit(command: Command, arguments: Namespace, screen: Screen) -> int
         image = await find_image(platform, source)
         return await platform.command(command, project=project, image=image.image)
 
-    return await _carry_out(command, arguments.source, ask, arguments, screen)
+    call = how_to_call(source) if isinstance(source, Folder) else (None, False)
+    return await _carry_out(command, arguments.source, ask, arguments, screen, call=call)
 
 
 async def _name(command: Command, arguments: Namespace, screen: Screen) -> int:
@@ -137,7 +142,15 @@ async def _name(command: Command, arguments: Namespace, screen: Screen) -> int:
     return await _carry_out(command, arguments.project, ask, arguments, screen)
 
 
-async def _carry_out(command: Command, what: str, ask: Ask, arguments: Namespace, screen: Screen) -> int:
+async def _carry_out(
+    command: Command,
+    what: str,
+    ask: Ask,
+    arguments: Namespace,
+    screen: Screen,
+    *,
+    call: tuple[str | None, bool] | None = None,
+) -> int:
     async with connect() as platform:
         try:
             operation = await begin(platform, command, arguments.project, ask, screen)
@@ -151,7 +164,11 @@ async def _carry_out(command: Command, what: str, ask: Ask, arguments: Namespace
             return exits.DONE
         operation = await see_through(platform, operation, screen)
         waiting = await _waiting(platform, operation)
-    conclude(screen, operation, of=what, waiting=waiting)
+        has_log = await _has_log(platform, operation)
+    conclude(screen, operation, of=what, waiting=waiting, has_log=has_log)
+    if call is not None and operation.state == "live" and operation.url:
+        body, is_public = call
+        tell_call(screen, operation.url, body, is_public=is_public)
     screen.document(operation.to_json())
     return exits.of_state(operation.state)
 
@@ -169,6 +186,17 @@ async def _waiting(platform: Client, operation: Operation) -> tuple[RuleExceptio
             if each.state == "requested" and each.rule in rules and each.source in (None, operation.source)
         )
     return ()
+
+
+async def _has_log(platform: Client, operation: Operation) -> bool:
+    """Whether a start that failed came to run anything. Of one that was turned down only an earlier one has a log."""
+    steps = {step.name: step.state for step in operation.steps}
+    if steps.get("live") != "failed" or steps.get("reserved") != "done" or operation.project is None:
+        return False
+    with suppress(PlacetError):
+        async with platform.log(operation.project, release=operation.release, tail=1):
+            return True
+    return False
 
 
 async def begin(

@@ -179,14 +179,23 @@ class Client:
             return False
         return True
 
-    async def upload(self, archive: Path, digest: str) -> Source:
-        """Send a source archive, read from disk piece by piece. Sending what is there already is harmless."""
+    async def upload(
+        self, archive: Path, digest: str, *, sent: Callable[[int], None] | None = None
+    ) -> Source:
+        """Send a source archive, read from disk piece by piece. Sending what is there already is harmless.
+
+        `sent` is told each time how many bytes have left, and less again when sending starts anew.
+        """
         size = (await anyio.Path(archive).stat()).st_size
 
         async def pieces() -> AsyncIterator[bytes]:
+            gone = 0
             async with await anyio.open_file(archive, "rb") as file:
                 while piece := await file.read(_CHUNK):
                     yield piece
+                    gone += len(piece)
+                    if sent is not None:
+                        sent(gone)
 
         response = await self._call(
             "PUT",
@@ -218,11 +227,16 @@ class Client:
 
     # What is there
 
-    async def models(self) -> tuple[Model, ...]:
+    async def models(self, *, deleted: bool = True) -> tuple[Model, ...]:
+        """All of them, or without the `deleted` ones."""
+        wanted = {} if deleted else {"deleted": "false"}
         found: list[Model] = []
         after: str | int | None = None
         while True:
-            page = read((await self._call("GET", "/models", params=_given(after=after))).content, ModelsPage)
+            page = read(
+                (await self._call("GET", "/models", params={**wanted, **_given(after=after)})).content,
+                ModelsPage,
+            )
             found.extend(page.models)
             if page.next is None or page.next == after:
                 return tuple(found)
@@ -276,7 +290,7 @@ class Client:
         return read((await self._call("GET", f"/certificates/{_part(certificate)}")).content, Certificate)
 
     async def revoke_certificate(self, certificate: str, *, reason: str) -> Standing:
-        """End it for good. Asked for again, nothing changes."""
+        """End it for good. Asked for again, nothing changes; another reason than the first is a conflict."""
         path = f"/certificates/{_part(certificate)}/revoke"
         return read((await self._call("POST", path, json={"reason": reason})).content, Standing)
 

@@ -78,8 +78,9 @@ class Operation(Document, frozen=True, kw_only=True):
         return self.state in _ENDED or (self.command == "build" and self.state == "certified")
 
 
-class Model(Document, frozen=True, kw_only=True):
-    """What is served, or was: a line of `list`. `detail` says why something that should serve does not."""
+class Model(Document, frozen=True, kw_only=True, rename="camel"):
+    """What is served, or was: a line of `list`. `detail` says why something that should serve does not. A `trial` ends
+    with its certificate."""
 
     project: str
     release: int | None = None
@@ -88,6 +89,8 @@ class Model(Document, frozen=True, kw_only=True):
     url: str | None = None
     image: str | None = None
     certificate: str | None = None
+    trial: bool = False
+    certified_until: str | None = None
 
 
 class Drift(Document, frozen=True, kw_only=True):
@@ -121,7 +124,7 @@ class Ground(Document, frozen=True, kw_only=True):
     fix: str | None = None
 
 
-class ModelDetail(Model, frozen=True, kw_only=True):
+class ModelDetail(Model, frozen=True, kw_only=True, rename="camel"):
     """A model with the operation that brought it to its state, and the last one, which may have changed nothing.
 
     `refusals` say why it serves no more where neither does, `warnings` what is to be looked at while it does.
@@ -143,8 +146,8 @@ class Measured(Document, frozen=True, kw_only=True):
 
 
 class Image(Document, frozen=True, kw_only=True, rename="camel"):
-    """`certificate_state` is valid, expired or none. What `vanished` is no longer in the registry. A model of it is
-    `served` now, was before, or never."""
+    """An image, as one project that uses it has it. `certificate_state` is valid, suspended, revoked, expired or none.
+    What `vanished` is no longer in the registry. The project's model of it is `served` now, was before, or never."""
 
     image: str
     repository: str | None = None
@@ -197,8 +200,16 @@ class Source(Document, frozen=True, kw_only=True):
     files: int | list[Any] | None = None
 
 
+class Person(Document, frozen=True, kw_only=True):
+    """Somebody by the id that events have; `name` only if the platform knows it still."""
+
+    person: str
+    name: str | None = None
+
+
 class Standing(Document, frozen=True, kw_only=True, rename="camel"):
-    """`state` is valid, suspended, revoked or expired."""
+    """`state` is valid, suspended, revoked or expired. Of one that was revoked: by whom, when, and the reason unless it
+    was erased."""
 
     certificate: str
     project: str
@@ -206,8 +217,12 @@ class Standing(Document, frozen=True, kw_only=True, rename="camel"):
     image: str
     state: str
     not_after: str
+    trial: bool = False
     grounds: tuple[Ground, ...] = ()
     warnings: tuple[Ground, ...] = ()
+    revoked_by: Person | None = None
+    revoked_at: str | None = None
+    reason: str | None = None
 
 
 class Certificate(Standing, frozen=True, kw_only=True, rename="camel"):
@@ -223,13 +238,6 @@ class Token(Document, frozen=True, kw_only=True):
     person: str
     roles: tuple[str, ...] = ()
     expires: str | None = None
-
-
-class Person(Document, frozen=True, kw_only=True):
-    """Somebody by the id that events have; `name` only if the platform knows it still."""
-
-    person: str
-    name: str | None = None
 
 
 class RuleException(Document, frozen=True, kw_only=True, rename="camel"):

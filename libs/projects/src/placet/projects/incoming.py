@@ -21,7 +21,8 @@ from typing import BinaryIO, Protocol
 from placet.errors import Refused, TooLarge
 from placet.projects.archive import DEFAULT_LIMITS, Limits, Names, check_total, shown_size, unpack, write_new
 
-ZIP_MAGIC = b"PK\x03\x04"
+ZIP_MAGIC, GZIP_MAGIC = b"PK\x03\x04", b"\x1f\x8b"
+TAR_MAGIC, TAR_MAGIC_AT = b"ustar", 257
 LEFT_BY_MACOS = "__MACOSX"
 """What macOS's own archiver lays beside a folder that it packs; nothing of it is the folder's."""
 
@@ -69,10 +70,18 @@ def unpack_sent(path: Path, into: Path, limits: Limits = DEFAULT_LIMITS) -> tupl
     After a refusal `into` may hold what was unpacked before it.
     """
     with path.open("rb") as file:
-        is_zip = file.read(len(ZIP_MAGIC)) == ZIP_MAGIC
-    if is_zip:
+        head = file.read(TAR_MAGIC_AT + len(TAR_MAGIC))
+    if head.startswith(ZIP_MAGIC):
         return _unpack_zip(path, into, limits)
-    unpack(path, into, limits)
+    try:
+        unpack(path, into, limits)
+    except Refused as error:
+        if head.startswith(GZIP_MAGIC) or head.endswith(TAR_MAGIC):
+            raise
+        # Whoever sent a zip that is broken from its beginning on sent no tar.
+        raise Refused(
+            "this is neither a whole zip nor a whole tar archive", rule="source.safe-archive"
+        ) from error
     return ()
 
 

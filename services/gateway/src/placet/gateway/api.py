@@ -250,8 +250,13 @@ def router(
             await store.committed.wait(LOOK_EVERY, after=committed)
 
     @api.get("/models", tags=["models"])
-    async def get_models(who: Caller = caller, after: After = None, limit: Limit = 100) -> dict[str, Any]:
-        page = await queries.models(after=after, limit=limit)
+    async def get_models(
+        who: Caller = caller,
+        deleted: Annotated[bool, Query(description="false leaves out what was deleted")] = True,
+        after: After = None,
+        limit: Limit = 100,
+    ) -> dict[str, Any]:
+        page = await queries.models(deleted=deleted, after=after, limit=limit)
         return {"models": page, "next": page[-1]["project"] if len(page) == limit else None}
 
     @api.get("/models/{project}", tags=["models"])
@@ -268,7 +273,7 @@ def router(
             Query(max_length=254, pattern=r"^\P{C}+$", description="the mail address in placet.yaml"),
         ] = None,
         certificate: Annotated[
-            str | None, Query(max_length=100, pattern=NAME, description="valid, expired or none")
+            str | None, Query(max_length=100, pattern=NAME, description=", ".join(get_args(CertificateState)))
         ] = None,
         metric: Annotated[
             list[str] | None,

@@ -30,7 +30,8 @@ def certificates_router(*, access: Access, revoking: Revoking) -> APIRouter:
 
     @api.post("/revoke", status_code=202)
     async def revoke_certificate(id: Id, body: RevocationBody, who: Caller = caller) -> dict[str, Any]:
-        """End it now and for good: its model leaves its route within seconds. Asked again, nothing changes."""
+        """End it now and for good: its model leaves its route within seconds. Asked again for the same reason, nothing
+        changes; another one is a conflict, and the first stays."""
         must_have(who.roles, DECIDERS, "revoking a certificate")
         return await revoking.revoke(id, body.reason, who.person)
 

@@ -113,7 +113,7 @@ def exceptions_router(*, access: Access, excepting: Excepting, queries: Queries,
 
     @api.post(f"{OF_PROJECT}/{{id}}/withdraw")
     async def withdraw_exception(project: Project, id: Id, who: Caller = caller) -> dict[str, Any]:
-        """End one before its time, or answer with no. What was certified with it leaves its route."""
+        """End one before its time, or answer with no. What was certified with one that was granted leaves its route."""
         return await excepting.withdraw(project, id, who.person, decides=bool(who.roles & DECIDERS))
 
     return api

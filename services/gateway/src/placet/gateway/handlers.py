@@ -45,18 +45,24 @@ async def _with_source(operation: Operation, reads: Reads) -> Operation:
 async def on_release_cleared(heard: Heard[certifier.ReleaseCleared], work: UnitOfWork, reads: Reads) -> None:
     await on_step(heard, work, reads)
     cleared = heard.data
-    work.put(p.releases, project=cleared.project, release=cleared.release, access=cleared.access)
+    work.put(
+        p.releases,
+        project=cleared.project,
+        release=cleared.release,
+        access=cleared.access,
+        trial=cleared.trial,
+    )
 
 
 async def on_image_indexed(heard: Heard[indexer.ImageIndexed], work: UnitOfWork, reads: Reads) -> None:
     await on_step(heard, work, reads)
     image = heard.data
-    known = await reads.rows(sa.select(p.images.c.certificate).where(p.images.c.image == image.image))
-    if known:
+    work.run(sa.update(p.images).where(p.images.c.image == image.image).values(vanished=False))
+    known = sa.and_(p.images.c.image == image.image, p.images.c.project == image.project)
+    if await reads.rows(sa.select(p.images.c.certificate).where(known)):
         # Indexed again, for another release or since it came back: what is shown of it stays the first one's.
-        work.run(sa.update(p.images).where(p.images.c.image == image.image).values(vanished=False))
         return
-    work.put(p.histories, image=image.image, indexed_at=heard.event.time)
+    work.put(p.histories, image=image.image, project=image.project, indexed_at=heard.event.time)
     theirs = sa.and_(p.certificates.c.image == image.image, p.certificates.c.project == image.project)
     certificate = await reads.rows(sa.select(p.certificates.c.certificate).where(theirs))
     work.put(
@@ -150,7 +156,7 @@ async def on_model_started(heard: Heard[deployer.ModelStarted], work: UnitOfWork
     )
     if await reads.rows(mended):
         by = None
-    work.put(p.histories, image=started.image, live_at=heard.event.time)
+    work.put(p.histories, image=started.image, project=started.project, live_at=heard.event.time)
     _set(
         work,
         started.project,

@@ -74,18 +74,20 @@ releases = sa.Table(
     sa.Column("project", sa.Text, primary_key=True),
     sa.Column("release", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("access", sa.Text, nullable=False),
+    sa.Column("trial", sa.Boolean, nullable=False),
 )
 
 images = sa.Table(
     "images",
     TABLES,
+    # One for each project that it was indexed for: made for the one, it may be deployed under another's name.
     sa.Column("image", sa.Text, primary_key=True),
+    sa.Column("project", sa.Text, primary_key=True),
     sa.Column("repository", sa.Text, nullable=False),
-    sa.Column("project", sa.Text, nullable=False),
     sa.Column("release", sa.Integer, nullable=False),
     sa.Column("source", sa.Text, nullable=False),
     sa.Column("format", sa.Text, nullable=False),
-    # Of the same project: another one that uses the image has its own.
+    # The project's newest for it.
     sa.Column("certificate", sa.Text),
     # What the indexer said last: the registry has it no more.
     sa.Column("vanished", sa.Boolean, nullable=False),
@@ -94,8 +96,9 @@ images = sa.Table(
 histories = sa.Table(
     "histories",
     TABLES,
-    # Of an image: when it was indexed first, and when a model of it went live last.
+    # Of an image in a project: when it was indexed first, and when the project's model of it went live last.
     sa.Column("image", sa.Text, primary_key=True),
+    sa.Column("project", sa.Text, primary_key=True),
     sa.Column("indexed_at", sa.Text),
     sa.Column("live_at", sa.Text),
 )
@@ -115,6 +118,9 @@ certificates = sa.Table(
     sa.Column("grounds", sa.LargeBinary),
     # What is to be looked at while it stands.
     sa.Column("warnings", sa.LargeBinary),
+    # Who asked that it be revoked, and when; the words are in `reasons`.
+    sa.Column("revoked_by", sa.Text),
+    sa.Column("revoked_at", sa.Text),
 )
 
 sources = sa.Table(

@@ -43,8 +43,11 @@ class Queries:
         query = sa.select(table.c.id).where(table.c.is_over.is_(False), table.c.heard_at < moment)
         return [row.id for row in await self._store.rows(query)]
 
-    async def models(self, *, after: str | None, limit: int) -> list[dict[str, Any]]:
+    async def models(self, *, deleted: bool, after: str | None, limit: int) -> list[dict[str, Any]]:
+        """By name, with those that were `deleted` or without."""
         query = _MODELS.order_by(p.models.c.project).limit(limit)
+        if not deleted:
+            query = query.where(p.models.c.state != "deleted")
         if after is not None:
             query = query.where(p.models.c.project > after)
         return [_model(row, read_operation(row)) for row in await self._store.rows(query)]
@@ -135,24 +138,26 @@ class Queries:
     async def images(
         self, search: ImageSearch, *, now: str, after: str | None, limit: int
     ) -> list[dict[str, Any]]:
-        """Those indexed last first. `after` is a place in that order, as `place_of` says it, so that a page stays where
-        it was whatever comes and goes. `now` judges certificates."""
+        """One for each project that uses it, those indexed last first. `after` is a place in that order, as `place_of`
+        says it, so that a page stays where it was whatever comes and goes. `now` judges certificates."""
         query = (
             _IMAGES.where(*search.conditions(now))
-            .order_by(_indexed_at().desc(), p.images.c.image)
+            .order_by(_indexed_at().desc(), p.images.c.image, p.images.c.project)
             .limit(limit)
         )
         if after is not None:
-            at, is_place, image = after.rpartition(",")
-            if not is_place:
+            at, *of = after.split(",")
+            if len(of) != 2:
                 raise Unreadable(
                     f"{after!r} is no place among the images", fix="give `next` of the page before"
                 )
-            query = query.where(_comes_after(at, image))
+            query = query.where(_comes_after(at, *of))
         return await self._with_metrics([_image(row, now) for row in await self._store.rows(query)])
 
     async def image(self, digest: str, *, now: str) -> dict[str, Any]:
-        rows = await self._store.rows(_IMAGES.where(p.images.c.image == digest))
+        """As the project has it that it was indexed for first, most likely the one that it was made for."""
+        query = _IMAGES.where(p.images.c.image == digest).order_by(_indexed_at(), p.images.c.project).limit(1)
+        rows = await self._store.rows(query)
         if not rows:
             raise Unknown(f"no image {digest} is in the registry's index", fix="see `placet list --images`")
         [image] = await self._with_metrics([_image(rows[0], now)])
@@ -209,8 +214,11 @@ class Queries:
         return rows[0].name if rows else None
 
     async def standing(self, id: str, *, now: str) -> dict[str, Any]:
-        """Whether a certificate stands, until when, and what there is against it. Raises Unknown."""
+        """Whether a certificate stands, until when, and what there is against it; of one that was revoked by whom, when
+        and why, as far as that is known. Raises Unknown."""
         row = await self.certificate(id)
+        mine = sa.and_(p.releases.c.project == row.project, p.releases.c.release == row.release)
+        trials = await self._store.rows(sa.select(p.releases.c.trial).where(mine))
         grounds = msgspec.json.decode(row.grounds) if row.grounds else []
         return {
             "certificate": id,
@@ -219,9 +227,19 @@ class Queries:
             "image": row.image,
             "state": _standing(row.not_after, row.standing, now),
             "notAfter": row.not_after,
+            "trial": bool(trials and trials[0].trial),
             "grounds": grounds,
             "warnings": _warnings(row),
+            "revokedBy": row.revoked_by
+            and {"person": row.revoked_by, "name": await self.name_of(row.revoked_by)},
+            "revokedAt": row.revoked_at,
+            "reason": await self.reason_of(id),
         }
+
+    async def reason_of(self, id: str) -> str | None:
+        """What somebody gave as the reason for what has this id."""
+        rows = await self._store.rows(sa.select(p.reasons.c.reason).where(p.reasons.c.of == id))
+        return rows[0].reason if rows else None
 
     async def name_of(self, person: str) -> str | None:
         rows = await self._store.rows(sa.select(p.people.c.name).where(p.people.c.person == person))
@@ -367,7 +385,11 @@ def _is_measured(wanted: Measure) -> sa.ColumnElement[bool]:
 
 
 _SERVES = sa.exists(
-    sa.select(p.models.c.project).where(p.models.c.image == p.images.c.image, p.models.c.state == "live")
+    sa.select(p.models.c.project).where(
+        p.models.c.image == p.images.c.image,
+        p.models.c.project == p.images.c.project,
+        p.models.c.state == "live",
+    )
 )
 _IMAGES = (
     sa.select(
@@ -381,23 +403,29 @@ _IMAGES = (
     )
     .join_from(p.images, p.sources, p.images.c.source == p.sources.c.source, isouter=True)
     .join(p.certificates, p.images.c.certificate == p.certificates.c.certificate, isouter=True)
-    .join(p.histories, p.images.c.image == p.histories.c.image, isouter=True)
+    .join(
+        p.histories,
+        sa.and_(p.images.c.image == p.histories.c.image, p.images.c.project == p.histories.c.project),
+        isouter=True,
+    )
 )
-"""Images, each with who answers for its source, how long its certificate holds, and whether it serves or ever did."""
+"""Images of projects, each with who answers for its source, how long its certificate holds, and whether the project's
+model of it serves or ever did."""
 
 
 def _indexed_at() -> sa.ColumnElement[str]:
     return sa.func.coalesce(p.histories.c.indexed_at, "")
 
 
-def _comes_after(at: str, image: str) -> sa.ColumnElement[bool]:
-    time = _indexed_at()
-    return sa.or_(time < at, sa.and_(time == at, p.images.c.image > image))
+def _comes_after(at: str, image: str, project: str) -> sa.ColumnElement[bool]:
+    time, of = _indexed_at(), p.images.c
+    later = sa.or_(of.image > image, sa.and_(of.image == image, of.project > project))
+    return sa.or_(time < at, sa.and_(time == at, later))
 
 
 def place_of(image: Mapping[str, Any]) -> str:
     """Where it stands among the images, for the page that follows."""
-    return f"{image['indexedAt'] or ''},{image['image']}"
+    return f"{image['indexedAt'] or ''},{image['image']},{image['project']}"
 
 
 def _image(row: sa.Row[Any], now: str) -> dict[str, Any]:
@@ -451,10 +479,22 @@ def _no_project(name: str) -> Unknown:
     return Unknown(f"there is no project {name!r} here", fix="see `placet list`")
 
 
-_MODELS = sa.select(
-    *(column for column in p.models.c if column.name != "operation"), p.operations.c.operation
-).join_from(p.models, p.operations, p.models.c.operation == p.operations.c.id)
-"""Models, each with the operation that brought it to its state."""
+_MODELS = (
+    sa.select(
+        *(column for column in p.models.c if column.name != "operation"),
+        p.operations.c.operation,
+        p.releases.c.trial,
+        p.certificates.c.not_after,
+    )
+    .join_from(p.models, p.operations, p.models.c.operation == p.operations.c.id)
+    .join(
+        p.releases,
+        sa.and_(p.models.c.project == p.releases.c.project, p.models.c.release == p.releases.c.release),
+        isouter=True,
+    )
+    .join(p.certificates, p.models.c.certificate == p.certificates.c.certificate, isouter=True)
+)
+"""Models, each with the operation that brought it to its state, and until when its certificate holds."""
 
 
 def _model(row: sa.Row[Any], cause: Operation) -> dict[str, Any]:
@@ -471,4 +511,6 @@ def _model(row: sa.Row[Any], cause: Operation) -> dict[str, Any]:
         "url": row.url,
         "image": of.image,
         "certificate": of.certificate,
+        "trial": bool(row.trial),
+        "certifiedUntil": row.not_after,
     }

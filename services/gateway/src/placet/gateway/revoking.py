@@ -24,12 +24,14 @@ class Revoking:
         self._queries = queries
 
     async def revoke(self, certificate: str, reason: str, person: str) -> dict[str, Any]:
-        """The certificate's standing. Asked again, nothing is added: the first reason stands.
+        """The certificate's standing. Asked again for the same reason, nothing changes.
 
-        Raises Unknown, and Conflict for one whose time is over.
+        Raises Unknown, and Conflict for one whose time is over and for another reason than the first.
         """
         row = await self._queries.certificate(certificate)
-        if row.standing != "revoked":
+        if row.standing == "revoked":
+            await self._must_be_the_reason(reason, certificate)
+        else:
             if row.not_after <= timestamp(self._wiring.clock.now()):
                 raise Conflict(
                     f"{certificate} ended at {row.not_after}", fix="there is nothing left to revoke"
@@ -44,6 +46,14 @@ class Revoking:
             await transact(self._wiring, SERVICE, context, ask)
         return await self._queries.standing(certificate, now=timestamp(self._wiring.clock.now()))
 
+    async def _must_be_the_reason(self, reason: str, certificate: str) -> None:
+        """Whoever asks why reads the first one. One that was erased is not asked about."""
+        if await self._queries.reason_of(certificate) not in (None, reason):
+            raise Conflict(
+                f"{certificate} is revoked already, for another reason, which stays",
+                fix=f"`placet certificate show {certificate}` shows it",
+            )
+
 
 async def _ask(work: UnitOfWork, *, row: sa.Row[Any], reason: Reason, person: str) -> None:
     asked = RevocationRequested(
@@ -56,4 +66,8 @@ async def _ask(work: UnitOfWork, *, row: sa.Row[Any], reason: Reason, person: st
     work.report(f"certificate/{row.certificate}", asked)
     give_reason(work, row.certificate, reason)
     mine = p.certificates.c.certificate == row.certificate
-    work.run(sa.update(p.certificates).where(mine).values(standing="revoked"))
+    work.run(
+        sa.update(p.certificates)
+        .where(mine)
+        .values(standing="revoked", revoked_by=person, revoked_at=timestamp(work.now))
+    )
