@@ -42,7 +42,14 @@ from placet.projects.manifest import (
     manifest_schema,
     parse_manifest,
 )
-from placet.projects.mlflow_models import MLMODEL, Column, MlflowModel, PythonFunction, read_mlflow_model
+from placet.projects.mlflow_models import (
+    MLMODEL,
+    Column,
+    MlflowModel,
+    PythonFunction,
+    read_mlflow_model,
+    trusted_by_model,
+)
 from placet.projects.needs import Need, needs, same_library
 from placet.projects.onnx_files import outside_data
 from placet.projects.pickles import Finding, Scan, scan_loaded, scan_pickle
@@ -56,7 +63,13 @@ from placet.projects.python_files import (
     read_python,
     syntax_problem,
 )
-from placet.projects.skops_files import needs_pandas, trusted_types, untrusted_types
+from placet.projects.skops_files import (
+    beyond_trust,
+    is_skops_file,
+    needs_pandas,
+    trusted_types,
+    untrusted_types,
+)
 
 __all__ = [
     "DEFAULT_LIMITS",
@@ -93,9 +106,11 @@ __all__ = [
     "Served",
     "SourceContents",
     "SourceFile",
+    "beyond_trust",
     "dump_manifest",
     "initial_manifest",
     "inspect_archive",
+    "is_skops_file",
     "manifest_schema",
     "needs",
     "needs_pandas",
@@ -126,6 +141,7 @@ __all__ = [
     "syntax_problem",
     "torch_operators",
     "trial_manifest",
+    "trusted_by_model",
     "trusted_types",
     "unpack",
     "unpack_sent",
