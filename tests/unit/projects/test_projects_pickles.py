@@ -516,6 +516,9 @@ WRAPPER = _name("joblib.numpy_pickle", "NumpyArrayWrapper")
 EVAL = _name("builtins", "eval") + b"(S'1'\ntR0"
 
 
+SAVED = pickle.dumps(StandardScaler(), protocol=2)[2:-1]
+
+
 def _dtype(code: bytes, flags: int) -> bytes:
     named = _name("numpy", "dtype") + b"(U" + bytes([len(code)]) + code + b"\x89\x88tR"
     return named + b"(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK" + bytes([flags]) + b"tb"
@@ -661,23 +664,75 @@ def test_any_bytes_are_scanned_to_an_end(parts: list[bytes], name: str, tmp_path
     scanned(b"".join(parts), tmp_path, name)
 
 
+UNPICKLERS = [pickle.Unpickler, pickle._Unpickler]
+"""The second is joblib's, which differs at the end of a file and of a frame."""
 pieces = st.sampled_from(
-    [b"cm\nf\n", b"(", b"S'a'\n", b"t", b")", b"R", b"N", b".", b"0", b"I1\n", b"I0x1\n", b"T\1\0\0\0\xff"]
+    [
+        *[
+            b"cos\nf\n",
+            b"cm,n\nf\n",
+            b"ios\nf",
+            b"(",
+            b"S'a'\n",
+            b"t",
+            b")",
+            b"R",
+            b"N",
+            b".",
+            b"0",
+            b"o",
+            b"\x81",
+        ],
+        *[
+            b"I1\n",
+            b"I0x1\n",
+            b"T\1\0\0\0\xff",
+            b"C\1x",
+            b"\x98",
+            b"Pa\n",
+            b"Q",
+            b"\x80\4",
+            b"\x95\6" + b"\0" * 7,
+        ],
+        *[b"a", b"e", b"s", b"u", b"b", b"\x90", b"]", b"}"],
+    ]
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-@given(parts=st.lists(pieces | opcodes | st.binary(max_size=3), max_size=12))
-def test_whatever_pickle_would_call_something_of_is_found(parts: list[bytes], tmp_path: Path) -> None:
-    called: list[Any] = []
+class Fetched:
+    """What a name of a pickle stands for, and keeps what is done with it."""
 
-    class Watching(pickle.Unpickler):
+    def __init__(self, done: list[str], *, is_known: bool) -> None:
+        self._done, self._is_known = done, is_known
+
+    def __call__(self, *args: Any) -> Any:
+        self._done.append("called")
+        return self
+
+    def _put(self, *args: Any) -> None:
+        if self._is_known:
+            self._done.append("changed")
+
+    append = add = extend = __setitem__ = _put
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=300)
+@given(parts=st.lists(pieces | opcodes | st.binary(max_size=3), max_size=12), of=st.sampled_from(UNPICKLERS))
+def test_whatever_pickle_would_call_or_change_something_of_is_found(
+    parts: list[bytes], of: Any, tmp_path: Path
+) -> None:
+    done: list[str] = []
+
+    class Watching(of):  # type: ignore[misc]
         def find_class(self, module: str, name: str) -> Any:
-            return lambda *args: called.append(args)
+            return Fetched(done, is_known=module == "os")
+
+        def persistent_load(self, pid: Any) -> Any:
+            return None
 
     with contextlib.suppress(Exception):  # most are no pickles
         Watching(io.BytesIO(b"".join(parts)), encoding="latin-1").load()
-    assert not called or loaded(b"".join(parts), tmp_path)
+    assert not done or loaded(b"".join(parts), tmp_path)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
@@ -703,3 +758,76 @@ def test_a_pickle_is_never_read_more_kindly_than_pickle_reads_it(data: st.DataOb
     scan = scan_pickle(tmp_path / "model.pkl")
     named = {finding.name for finding in scan.findings}
     assert scan.names("unreadable") or scan.names("denied") or fetched <= named
+
+
+def _in_frame(data: bytes) -> bytes:
+    return b"\x95" + len(data).to_bytes(8, "little") + data
+
+
+OF_ARRAYS = [
+    *[
+        WRAPPER,
+        b")",
+        b"\x81",
+        WRAPPER + b")\x81",
+        b"b",
+        b".",
+        b"0",
+        b"2",
+        b"N",
+        b"(",
+        b"t",
+        b"]",
+        b"a",
+        b"u",
+        b"R",
+        b"}",
+    ],
+    *[b"q\0", b"h\0", b"q\1", b"h\1", b"\x94", b"K\0\x85", b"\x85", b"\x86"],
+    *[
+        _state(1),
+        _state(2),
+        _state(1, _dtype(b"O8", 63)),
+        _state(1, _dtype(b"f8", 1)),
+        _state(1, _dtype(b"O8", 0)),
+    ],
+    *[
+        _state(0, PLAIN, b"U\5shapeK\1\x85"),
+        _name("copyreg", "_reconstructor"),
+        _name("builtins", "object"),
+        b"N\x87R",
+    ],
+    *[
+        WRAPPER + b")\x81" + _state(1) + b"b" + b"N0NB\x0c\0\0\0",
+        pickle.dumps(np.array([None]), 2),
+        b"N0N0N0N0",
+    ],
+    *[
+        _name("builtins", "eval"),
+        EVAL,
+        b"0" * 3,
+        _in_frame(b"N0"),
+        _in_frame(EVAL),
+        _in_frame(b"N0" * 8),
+        b"\x95\x10" + b"\0" * 7,
+    ],
+    *[
+        _in_frame(WRAPPER + b")\x81" + _state(1) + b"b" + b"N0N0N0N0"),
+        _in_frame(WRAPPER + b")\x81" + _state(1) + b"b"),
+    ],
+    *[_name("collections", "deque") + b"]", b"K\0\x85", _name("numpy", "dtype"), PLAIN, SAVED],
+]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=500)
+@given(parts=st.lists(st.sampled_from(OF_ARRAYS) | opcodes, max_size=14))
+def test_whatever_joblib_would_fetch_is_found_or_cannot_be_followed(
+    parts: list[bytes], tmp_path: Path
+) -> None:
+    data = b"\x80\2" + b"".join(parts)
+    fetched = fetched_by_joblib(data)
+    (tmp_path / "model.joblib").write_bytes(data)
+    scan = scan_pickle(tmp_path / "model.joblib")
+    assert (
+        scan.names("unreadable") or scan.names("denied") or fetched <= {each.name for each in scan.findings}
+    )
