@@ -190,3 +190,46 @@ def test_a_file_that_is_not_pythons_is_refused(tmp_path: Path) -> None:
     (tmp_path / "model.txt").touch()
     with pytest.raises(CannotLoad, match=r"model\.txt is not Python's"):
         load("python", tmp_path / "model.txt", ())
+
+
+HOSTILE = """
+class Odd(ValueError):
+    def __str__(self):
+        raise SystemExit(1)
+
+
+class Model:
+    inputs = {"x": "FP64"}
+    outputs = {"y": "FP64"}
+
+    def load(self, folder):
+        pass
+
+    def predict(self, inputs):
+        match int(inputs["x"][0]):
+            case 1:
+                raise ValueError("\\ud800")
+            case 2:
+                raise ValueError("x" * 10**6)
+            case 3:
+                raise Odd
+            case 4:
+                next(iter(()))
+        return inputs["x"]
+"""
+
+
+def test_whatever_a_model_raises_its_client_gets_a_problem_and_the_next_one_an_answer(tmp_path: Path) -> None:
+    root = image(tmp_path, project="p", format="python", path="model.py")
+    (root / "project" / "model.py").write_text(HOSTILE)
+    with serving(root) as served:
+        answers = [served.client.post("/predict", json={"inputs": [[number]]}) for number in (1, 2, 3, 4, 0)]
+
+    *problems, last = answers
+    assert [each.status_code for each in problems] == [422, 422, 422, 500]
+    details = [each.json()["detail"] for each in problems]
+    assert details[0] == "the model refuses these inputs: \\ud800"
+    assert len(problems[1].content) < 10_000
+    assert details[2] == "the model refuses these inputs: Odd"
+    assert "StopIteration" in details[3]
+    assert last.json() == {"outputs": [0.0]}

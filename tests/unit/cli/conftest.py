@@ -41,6 +41,7 @@ def placet(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.delenv("PLACET_URL", raising=False)
     monkeypatch.delenv("PLACET_TOKEN", raising=False)
+    monkeypatch.setenv("UV_OFFLINE", "1")  # what is on a package index is asked where it matters
     monkeypatch.chdir(tmp_path)
 
     def call(*argv: str) -> Ended:

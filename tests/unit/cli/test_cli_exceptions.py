@@ -108,6 +108,12 @@ def test_the_list_tells_all_of_them(placet: Placet, platform: FakePlatform) -> N
     document = placet("exception", "list", "wine", "--json").document
     assert [each["state"] for each in document["exceptions"]] == ["requested", *["granted"] * 3]
     assert "nobody has asked" in placet("exception", "list", "digits").err
+    everything = placet("exception", "list").out.splitlines()
+    assert [line.split()[:2] for line in everything[:2]] == [
+        ["EXCEPTION", "PROJECT"],
+        ["exception:5", "churn"],
+    ]
+    assert len(everything) == 6
 
 
 def test_another_grants_and_withdraws(

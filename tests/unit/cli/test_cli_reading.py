@@ -72,6 +72,13 @@ def test_list_of_images(placet: Placet, platform: FakePlatform) -> None:
     ]
 
 
+def test_a_search_that_is_misspelt_is_wrong_usage(placet: Placet, platform: FakePlatform) -> None:
+    ended = placet("list", "--images", "--format", "sklern")
+    assert ended.status == 2
+    assert ended.err.startswith("placet: 'sklern' is no format\n")
+    assert "usage: placet list" in ended.err
+
+
 def test_images_are_searched_by_what_is_asked_of_them(placet: Placet, platform: FakePlatform) -> None:
     platform.images = [{"image": IMAGE, "project": "wine", "certificate": "certificate:1", "vanished": True}]
     words = "list --images --project wine --format onnx --owner ada@example.org --certificate valid"

@@ -76,6 +76,7 @@ class FakePlatform:
             Route("/v1/models", self.list_models),
             Route("/v1/models/{project}", self.get_model),
             Route("/v1/models/{project}/logs", self.get_logs),
+            Route("/v1/exceptions", self.list_exceptions),
             Route("/v1/models/{project}/exceptions", self.list_exceptions),
             Route("/v1/models/{project}/exceptions", self.post_exception, methods=["POST"]),
             Route("/v1/models/{project}/exceptions/{id}/{verb}", self.decide_exception, methods=["POST"]),
@@ -290,6 +291,8 @@ class FakePlatform:
 
     async def list_images(self, request: Request) -> Response:
         self.searches.append(request.query_params.multi_items())
+        if request.query_params.get("format") == "sklern":
+            return problem(400, "'sklern' is no format")
         return JSONResponse({"images": self.images, "next": None})
 
     async def get_image(self, request: Request) -> Response:
@@ -315,7 +318,8 @@ class FakePlatform:
 
     async def list_exceptions(self, request: Request) -> Response:
         """Two a page."""
-        mine = [each for each in self.exceptions[::-1] if each["project"] == request.path_params["project"]]
+        project = request.path_params.get("project")
+        mine = [each for each in self.exceptions[::-1] if project in (None, each["project"])]
         after = request.query_params.get("after")
         seen = next((n for n, each in enumerate(mine, 1) if each["exception"] == after), 0)
         page = mine[seen : seen + 2]

@@ -306,6 +306,12 @@ async def test_a_page_has_the_newest_first_and_one_project_alone(gateway: Gatewa
     found = [each["exception"] for each in (*first["exceptions"], *second["exceptions"])]
     assert found == ids[::-1]
     assert (await gateway.read("/v1/models/nothing/exceptions"))["exceptions"] == []
+    everything = [each["exception"] for each in (await gateway.read("/v1/exceptions"))["exceptions"]]
+    assert set(everything) == {*found, other.json()["exception"]}
+    assert everything == sorted(everything, reverse=True)
+    page = await gateway.read("/v1/exceptions?limit=2")
+    rest = await gateway.read(f"/v1/exceptions?after={page['next']}")
+    assert [each["exception"] for each in (*page["exceptions"], *rest["exceptions"])] == everything
     elsewhere = await post(gateway, other.json()["exception"], "grant")
     assert is_problem(elsewhere, 404)
 

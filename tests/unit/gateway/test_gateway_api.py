@@ -75,6 +75,7 @@ EVERY_CALL = [
     ("GET", "/v1/models/churn/exceptions"),
     ("POST", "/v1/models/churn/exceptions/x/grant"),
     ("POST", "/v1/models/churn/exceptions/x/withdraw"),
+    ("GET", "/v1/exceptions"),
     ("GET", "/v1/images"),
     ("GET", f"/v1/images/{IMAGE}"),
     ("GET", f"/v1/images/{IMAGE}/source"),

@@ -171,6 +171,17 @@ async def test_what_cannot_be_searched_for_is_told_with_what_was_meant(
     is_problem(answer, 400, fix)
 
 
+async def test_images_that_were_indexed_last_come_first(gateway: Gateway) -> None:
+    for number in (2, 3, 1):
+        gateway.clock.pass_(timedelta(seconds=1))
+        await shelve(gateway, number, f"project-{number}", owner="ada@example.org")
+    await shelve(gateway, 0, "as-old", owner="ada@example.org")
+    shown = (await gateway.read("/v1/images"))["images"]
+    times = [image["indexedAt"] for image in shown]
+    assert times == sorted(times, reverse=True)
+    assert [image["project"] for image in shown[-2:]] == ["project-3", "project-2"]
+
+
 async def test_a_search_goes_on_page_by_page_though_images_come_meanwhile(
     gateway: Gateway, shelf: dict[str, str]
 ) -> None:
@@ -188,6 +199,10 @@ async def test_a_search_goes_on_page_by_page_though_images_come_meanwhile(
             after = page["next"]
             await shelve(gateway, 0, "earlier", owner="ada@example.org")
     assert seen == [shelf["churn"], shelf["old-churn"]]
+    async with gateway.http() as http:
+        is_problem(
+            await http.get("/v1/images", params={"after": shelf["churn"]}), 400, "no place among the images"
+        )
 
 
 async def test_an_image_is_shown_with_its_card_and_with_what_the_registry_has_of_it(

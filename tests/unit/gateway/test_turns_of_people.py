@@ -43,7 +43,7 @@ class SlowAtEverything:
     def admit_exceptions(self) -> Mapping[str, bool]:
         raise NotImplementedError("nobody asks")
 
-    async def judge(self, workspace: Path, now: datetime) -> Sequence[Verdict]:
+    async def judge(self, workspace: Path, now: datetime, *, partial: bool = False) -> Sequence[Verdict]:
         raise NotImplementedError("nothing comes so far")
 
     async def _in_the_end(self, what: str) -> Refused:

@@ -282,3 +282,19 @@ def test_what_a_zip_says_of_itself_is_not_believed(tmp_path: Path, content: byte
     limits = Limits(max_entries=20, max_unpacked=2000, max_file=1200 if "1.47" in saying else 5000)
     with pytest.raises(Refused, match=saying):
         unpack_sent(tmp_path / "sent", tmp_path / "out", limits)
+
+
+async def test_a_manifest_with_mistakes_is_refused_with_all_that_the_rules_say_of_the_rest(
+    gateway: Gateway,
+) -> None:
+    files = {
+        "placet.yaml": b"apiVersion: placet/v2\nproject: wine\nmodel: {format: keras, path: model.skops}\n"
+    }
+    answer = await sent(gateway, zipped(files))
+
+    is_problem(answer, 422, "placet.yaml has one mistake")
+    told = [each["rule"] for each in answer.json()["refusals"]]
+    assert told[:3] == [None, "model.format-allowed", "model.file-matches"]
+    assert {"model.sample-present", "build.requirements-pinned", "governance.owner-named"} < set(told)
+    assert all(each["why"] for each in answer.json()["refusals"])
+    assert gateway.sources.archives == {}

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from placet.projects import recognise, recognise_file
-from placet.projects.lightgbm_files import file_version
+from placet.projects.lightgbm_files import columns, file_version
 
 X = np.random.default_rng(7).random((40, 3))
 Y = (X[:, 0] > 0.5).astype(int)
@@ -35,6 +35,17 @@ def test_what_lightgbm_saved_is_known_whatever_it_is_called(tmp_path: Path, name
     assert (found.format, found.serialization) == ("lightgbm", "text")
     assert recognise(tmp_path) == found
     assert file_version(tmp_path / name) == "v4"
+
+
+def test_the_columns_of_a_booster_are_read_from_its_head(tmp_path: Path) -> None:
+    assert columns(written(tmp_path, TEXT)) == ("Column_0", "Column_1", "Column_2")
+    assert columns(written(tmp_path, TEXT.replace(b"Column_0 Column_1", b"age size"))) == (
+        "age",
+        "size",
+        "Column_2",
+    )
+    assert columns(written(tmp_path, TEXT.replace(b"max_feature_idx=2", b"max_feature_idx=5"))) == ()
+    assert columns(written(tmp_path, b"tree\n")) == ()
 
 
 def test_a_model_that_an_editor_gave_other_line_ends_is_the_same(tmp_path: Path) -> None:

@@ -11,7 +11,14 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from placet.projects import DocumentRefused, Manifest, dump_manifest, manifest_schema, parse_manifest
+from placet.projects import (
+    DocumentRefused,
+    Manifest,
+    dump_manifest,
+    manifest_schema,
+    parse_manifest,
+    read_manifest,
+)
 
 WHOLE = """\
 apiVersion: placet/v1
@@ -84,11 +91,56 @@ def test_every_mistake_is_named_at_once() -> None:
         "project: 'Breast_Cancer' is not a project name: 3 to 40 lower-case letters, digits and hyphens, beginning"
         " with a letter, not ending with a hyphen, and other than `platform`, which is reserved",
         "model.pth: nobody knows this key; the nearest known one is 'path'",
-        "model.path: is missing",
         "governance.riskClass: 'extreme' is not one of high, limited, minimal",
         "governance.owner: 'nobody' is not a mail address",
         "access: 'everybody' is not one of public, token",
     ]
+
+
+def test_mistakes_of_every_kind_are_named_together() -> None:
+    assert problems(
+        "apiVersion: placet/v1\n"
+        "project: !!str digits\n"
+        "model: {format: sklearn, path: &path model.skops, sample: *path}\n"
+        "card: a\n"
+        "card: b\n"
+        "resources: {cpu: lots, memory: 1k, gpu: -1, replicas: {min: 2}}\n"
+        "gouvernance: {owner: nobody, monitoring: [{metric: psi}, {metric: psi, window: 1 day}]}\n"
+    ) == [
+        "line 2: tags such as tag:yaml.org,2002:str are not read; leave the tag out",
+        "line 3: aliases (`*name`) are not read; write the value out",
+        "line 5: 'card' is given twice; leave one of them out",
+        "gouvernance: nobody knows this key; the nearest known one is 'governance'",
+        "resources.gpu: -1 is not 0 or more",
+        "gouvernance.owner: 'nobody' is not a mail address",
+        "gouvernance.monitoring[1].window: '1 day' is not a span such as 1d or 30m",
+        "resources.cpu: 'lots' is not cores such as 500m, 1 or 1.5",
+        "resources.memory: '1k' is too little for any model; ask for 16Mi or more",
+        "resources.replicas: min 2 is more than max 1; lower min or raise max",
+        "governance.monitoring[0]: has neither max nor min",
+    ]
+
+
+def test_what_can_be_read_of_a_manifest_with_mistakes_counts_as_it_stands() -> None:
+    reading = read_manifest(
+        b"apiVersion: placet/v1\nproject: A\nmodel: {format: 5, path: model.skops}\nresources: {cpu: lots, gpu: 1}\n"
+        b"gouvernance: {riskClass: high, data: [{origin: here, licence: 5}, wdbc]}\naccess: public\n"
+    )
+    said = reading.value
+    assert (said.model.path, said.resources.gpu, said.access) == ("model.skops", 1, "public")
+    assert (said.governance.risk_class, said.governance.data[0].origin) == ("high", "here")
+    assert reading.unread == {
+        *("project", "model.format", "resources.cpu"),
+        *("governance.data[0].name", "governance.data[0].licence"),
+        *("governance.data[1]", "governance.data[1].name"),
+    }
+
+
+@given(st.text(max_size=200) | st.sampled_from([WHOLE, SMALL]).flatmap(lambda text: st.just(text[:-40])))
+def test_every_document_can_be_read_as_far_as_it_goes(text: str) -> None:
+    reading = read_manifest(text.encode("utf-8", "surrogatepass"))
+    assert bool(reading.unread) <= bool(reading.problems)
+    assert isinstance(reading.value, Manifest)
 
 
 @pytest.mark.parametrize(
@@ -146,6 +198,8 @@ def test_memory_is_read_in_bytes(memory: str, size: int) -> None:
         "memory: 1",
         "memory: 5mb",
         "memory: 999999999999999Ti",
+        "memory: 65Ti",
+        "cpu: 9999",
         "memory: -5Gi",
         "gpu: -1",
         "gpu: 1.5",

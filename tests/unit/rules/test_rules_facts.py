@@ -32,6 +32,9 @@ from placet.rules import (
     load_shipped,
 )
 from placet.runtime import reference
+from placet.runtime.plain import PlainCodec
+from placet.runtime.problems import Problem
+from placet.runtime.signature import Signature, Tensor
 from sklearn.preprocessing import FunctionTransformer
 
 from tests.support.torch_files import node, program, pt2, safetensors
@@ -849,3 +852,79 @@ def test_an_image_is_judged_by_its_labels(changes: dict[str, Any], rules: set[st
     found = engine.evaluate_sync(SHIPPED, "certify", image(**changes))
     assert {verdict.rule for verdict in found if not verdict.is_passed} == rules
     assert all(verdict.result != "indeterminate" for verdict in found)
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([[1.0] * 63], "its row 0 has 63 values, and the model takes 64"),
+        ([[1.0] * 64, [1.0] * 65], "its row 1 has 65 values, and the model takes 64"),
+        ([1.0], "its row 0 is no list of 64 values"),
+    ],
+)
+def test_a_sample_of_another_width_than_the_model_learned_from_is_told(
+    folder: Path, engine: Engine, rows: Any, said: str
+) -> None:
+    (folder / "sample.json").write_text(json.dumps({"request": {"inputs": rows}, "response": {}}))
+    found = broken(folder, manifest(folder), engine)
+    assert found == {"model.sample-present": f"the sample request sample.json does not fit the model: {said}"}
+
+
+def test_a_pin_that_is_not_the_version_that_saved_the_model_is_warned_of(
+    folder: Path, engine: Engine
+) -> None:
+    pins = (folder / "requirements.txt").read_text().splitlines()
+    (folder / "requirements.txt").write_text("scikit-learn==1.8.0\n")
+    assert any(pin.startswith("scikit-learn==1.9.1") for pin in pins)
+    assert broken(folder, manifest(folder), engine) == {
+        "build.saved-versions": "requirements.txt asks for scikit-learn==1.8.0, and model.skops was saved with 1.9.1"
+    }
+    assert refused(folder, manifest(folder), engine) == set()
+
+
+_AGE, _NAME, _POINT = ("age", "INT64", ()), ("name", "BYTES", ()), ("point", "FP64", (2,))
+
+
+@pytest.mark.parametrize(
+    ("inputs", "rows", "said"),
+    [
+        ([_AGE, _NAME], [[1, "a"], [2, "b"]], None),
+        ([_AGE, _NAME], [{"age": 1, "name": "a"}], None),
+        ([_AGE, _NAME], {"age": [[1], [2]], "name": ["a", "b"]}, None),
+        ([_AGE], [1, 2], None),
+        ([_AGE], [[1], [2]], None),
+        ([_AGE, _POINT], [[1, [0, 0.5]]], None),
+        ([_POINT], [[0, 0.5]], None),
+        ([_AGE, _NAME], [[1, 2]], "its row 0, name, is not a text"),
+        (
+            [_AGE, _NAME],
+            [{"age": 1, "name": "a"}, {"age": 1.5, "name": "b"}],
+            "its row 1, age, is not a whole number",
+        ),
+        ([_AGE, _NAME], {"age": ["1"], "name": ["a"]}, "its row 0, age, is not a number"),
+        ([_AGE, _NAME], {"age": [1, 2], "name": ["a"]}, "its columns differ in length"),
+        ([_AGE, _NAME], {"age": 1, "name": ["a"]}, "its column age is no list of values"),
+        ([_AGE, _NAME], [[1]], "its row 0 has 1 values, and the model takes 2"),
+        ([_AGE, _NAME], [{"age": 1, "nam": "a"}], "its request lacks name"),
+        ([_AGE], [[1, 2]], "its row 0, age, is no single value"),
+        ([_AGE], [True], "its row 0, age, is not a number"),
+        ([_POINT], [[0, 0.5, 1]], "its row 0, point, is no list of 2 values"),
+    ],
+)
+def test_a_sample_is_refused_beforehand_exactly_where_the_model_server_refuses_it(
+    inputs: list[tuple[str, str, tuple[int, ...]]], rows: Any, said: str | None
+) -> None:
+    names = frozenset(name for name, _, _ in inputs)
+    in_order = tuple(fitting.Input(name=name, datatype=kind, shape=shape) for name, kind, shape in inputs)
+    taken = fitting.Inputs(names=names, required=names, in_order=in_order)
+    tensors = tuple(Tensor(name=name, datatype=kind, shape=(-1, *shape)) for name, kind, shape in inputs)
+    codec = PlainCodec(Signature(platform="x", inputs=tensors, outputs=tensors, prediction=None))
+
+    problems = fitting.sample_problems({"inputs": rows}, taken)
+
+    assert problems[:1] == ([] if said is None else [said])
+    if said is None:
+        codec.decode(json.dumps({"inputs": rows}).encode())
+    else:
+        with pytest.raises(Problem):
+            codec.decode(json.dumps({"inputs": rows}).encode())

@@ -25,6 +25,7 @@ BATCHED = Signature(
         Tensor(name="z", datatype="FP64", shape=(ANY,)),
     ),
     prediction="y",
+    is_by_row=True,
 )
 FIXED = Signature(
     platform="test",
@@ -55,6 +56,8 @@ class HeldModel:
             sys.exit(0)
         if (rows == 14).any():
             raise asyncio.CancelledError
+        if (rows == 15).any():
+            raise StopIteration
         if (rows == 404).any():
             return {name: np.zeros(0) for name in outputs}
         return {name: rows[:, 0] * 2 for name in outputs}
@@ -273,7 +276,7 @@ async def test_a_shared_call_that_fails_on_the_loop_is_sorted_out_in_the_thread(
 
 
 @pytest.mark.parametrize("quick", [0, 3600])
-@pytest.mark.parametrize(("row", "name"), [(13, "SystemExit"), (14, "CancelledError")])
+@pytest.mark.parametrize(("row", "name"), [(13, "SystemExit"), (14, "CancelledError"), (15, "StopIteration")])
 async def test_what_would_end_the_server_fails_its_own_request_only(
     model: HeldModel, quick: float, row: float, name: str
 ) -> None:

@@ -263,6 +263,14 @@ def _path(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("path", metavar="PATH", nargs="?", type=Path, default=Path(), help="default: here")
 
 
+def _check(parser: argparse.ArgumentParser) -> None:
+    _path(parser)
+    parser.add_argument(
+        "--offline", action="store_true", help="do not look the packages up on the package index"
+    )
+    parser.add_argument("--verbose", action="store_true", help="name everything in long lists")
+
+
 def _init(parser: argparse.ArgumentParser) -> None:
     _path(parser)
     parser.add_argument("--model", metavar="FILE", help="which of several model files in the folder is meant")
@@ -386,6 +394,10 @@ def _digest(text: str) -> str:
     if not re.fullmatch(r"sha256:[0-9a-f]{64}", text):
         raise argparse.ArgumentTypeError(f"{text!r} is no digest, which is sha256: and 64 digits")
     return text
+
+
+def _project_or_all(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("project", metavar="PROJECT", nargs="?", type=_name, help="default: all of them")
 
 
 def _exception(parser: argparse.ArgumentParser) -> None:
@@ -521,10 +533,12 @@ VERBS: Sequence[Verb] = (
         words="check",
         group="prepare",
         does="certify a folder here, by the platform's own rules",
-        more="Same rules, same words; nothing is sent and nothing of the project is run.",
+        more="Same rules, same words; nothing is sent, nothing of the project is run. Packages are looked up as for an"
+        " image, where the builder is installed and the package index (PLACET_PACKAGE_INDEX, else uv's) can be reached."
+        " Whether there is room for the model, only the platform can say.",
         example="placet check ./churn",
         function="check:check",
-        arguments=_path,
+        arguments=_check,
     ),
     Verb(
         words="build",
@@ -639,10 +653,10 @@ VERBS: Sequence[Verb] = (
         words="exception list",
         group="govern",
         does="what was asked for, by whom, why, and what became of it",
-        more="Newest first: requested, granted, withdrawn or expired.",
+        more="Newest first: requested, granted, withdrawn or expired. Without a project, those of all.",
         example="placet exception list churn",
         function="exceptions:list_all",
-        arguments=_project,
+        arguments=_project_or_all,
     ),
     Verb(
         words="exception grant",

@@ -15,18 +15,30 @@ from pathlib import Path
 
 from placet.client import Operation, Refusal, Verdict
 from placet.errors import Refused
-from placet.projects import MANIFEST_NAME, dump_manifest, parse_manifest, trial_manifest, unpack
+from placet.projects import (
+    MANIFEST_NAME,
+    Manifest,
+    dump_manifest,
+    parse_manifest,
+    read_manifest,
+    trial_manifest,
+    unpack,
+)
 from placet.projects.ignoring import IGNORE_FILE
-from placet.rules import Engine, excepted, gather_submit_facts, load_shipped
+from placet.rules import Engine, excepted, gather_readable_facts, load_shipped
 from placet.rules import Verdict as Judged
+from placet.rules.sentences import MAX_LISTED
 
 
 @dataclass(frozen=True, kw_only=True)
 class Examined:
+    """`project` is empty where placet.yaml has no name that can be read."""
+
     project: str
     source: str
     judged: tuple[Judged, ...]
-    dockerfile: str | None = None
+    manifest: Manifest
+    requirements_refused: tuple[str, ...] = ()
 
     @property
     def refusals(self) -> tuple[Refusal, ...]:
@@ -46,7 +58,8 @@ class Examined:
         said = (
             _reason(verdict) for verdict in self.judged if not verdict.is_passed and not verdict.is_refusal
         )
-        return (*said, *(() if self.dockerfile is None else (_left_to_the_platform(self.dockerfile),)))
+        dockerfile = self.manifest.build.dockerfile
+        return (*said, *(() if dockerfile is None else (_left_to_the_platform(dockerfile),)))
 
     @property
     def tally(self) -> str:
@@ -55,13 +68,19 @@ class Examined:
         return f"{passed} of {len(self.judged)} rules pass" + (f", {count} excepted" if count else "")
 
     def operation(
-        self, command: str, *, project: str | None = None, complaints: tuple[Refusal, ...] = ()
+        self,
+        command: str,
+        *,
+        project: str | None = None,
+        complaints: tuple[Refusal, ...] = (),
+        besides: tuple[Refusal, ...] = (),
     ) -> Operation:
-        """As the platform would tell it, had it been asked. `complaints` are about files that are not even packed."""
-        refusals = (*complaints, *self.refusals)
+        """As the platform would tell it, had it been asked. `complaints` are about files that are not even packed,
+        `besides` about what no rule sees."""
+        refusals = (*complaints, *self.refusals, *besides)
         return Operation(
             command=command,
-            project=project or self.project,
+            project=project or self.project or None,
             source=self.source,
             state="refused" if refusals else "cleared",
             refusals=refusals,
@@ -95,10 +114,12 @@ def look_at_manifest(folder: Path) -> bytes | None:
     return None
 
 
-def examine(archive: Path, *, project: str | None = None) -> Examined:
+def examine(archive: Path, *, project: str | None = None, most: int = MAX_LISTED) -> Examined:
     """The verdict of every rule on a packed folder, to be deployed under another name than its own if one is given.
 
-    Raises `Refused` for one that rules cannot be asked about.
+    `most` entries of a list are named in words.
+
+    Of a placet.yaml with mistakes it is what can be told of the rest. Raises `Refused` for a folder that leaves it out.
     """
     now = datetime.now(UTC)  # noqa: TID251 (the command is where a person's clock comes in)
     with tempfile.TemporaryDirectory(prefix="placet-") as scratch:
@@ -108,17 +129,20 @@ def examine(archive: Path, *, project: str | None = None) -> Examined:
             raise Refused(
                 f"{IGNORE_FILE} leaves {MANIFEST_NAME} out", fix=f"take that pattern out of {IGNORE_FILE}"
             )
-        manifest = parse_manifest(contents.manifest)
+        reading = read_manifest(contents.manifest)
+        manifest = reading.value
         # Whether it is allowed, the platform alone knows: `Examined.warnings` says so.
-        facts = gather_submit_facts(copy, manifest, now=now, dockerfiles=True)
-        facts["project"]["name"] = project or manifest.project
-        with Engine() as engine:
-            judged = engine.evaluate_sync(load_shipped(), "submit", facts)
+        facts = gather_readable_facts(copy, reading, now=now, dockerfiles=True)
+        if project is not None:
+            facts["project"]["name"] = project
+        with Engine(most=most) as engine:
+            judged = engine.evaluate_sync(load_shipped(), "submit", facts, partial=bool(reading.problems))
     return Examined(
         project=project or manifest.project,
         source=contents.digest,
         judged=judged,
-        dockerfile=manifest.build.dockerfile,
+        manifest=manifest,
+        requirements_refused=tuple(facts.get("requirements", {}).get("refused", ())),
     )
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from placet.cli.exits import WrongUsageError
 from placet.cli.progress import Progress
 from placet.cli.sizes import in_bytes
-from placet.client import Client, Command, Image, Operation, Step
+from placet.client import Client, Command, Image, Operation, Refusal, Step
 from placet.errors import Forbidden, Unknown
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{1,64}")
@@ -77,9 +77,15 @@ async def submit(
     Who may not give the command is told so before that: packing and sending a large model takes its time.
     """
     from placet.cli.examination import examine, look_at_manifest
-    from placet.projects import pack
+    from placet.cli.report import refusals_of
+    from placet.projects import DocumentRefused, pack
 
-    manifest = look_at_manifest(folder.path)
+    manifest = None
+    mistakes: tuple[Refusal, ...] = ()
+    try:
+        manifest = look_at_manifest(folder.path)
+    except DocumentRefused as found:
+        mistakes = refusals_of(found)
     await _must_be_allowed(platform, command)
     with tempfile.TemporaryDirectory(prefix="placet-") as scratch:
         archive = Path(scratch) / "source.tar"
@@ -90,14 +96,16 @@ async def submit(
                 step.detail += ", as a trial: it has no placet.yaml"
         with _timed(steps, "checked") as step:
             examined = await asyncio.to_thread(examine, archive, project=project)
-            if examined.may_be_excepted:
+            if examined.may_be_excepted and examined.project:
                 granted = await _granted(platform, examined.project, packed.digest)
                 examined = examined.with_exceptions(granted)
             step.detail = examined.tally
-            if examined.refusals:
-                step.state, step.detail = "refused", ", ".join(str(no.rule) for no in examined.refusals)
-        if examined.refusals:
-            return examined.operation(command, project=project)
+            checked = examined.operation(command, project=project, complaints=mistakes)
+            if checked.refusals:
+                step.state = "refused"
+                step.detail = ", ".join(dict.fromkeys(no.rule or "placet.yaml" for no in checked.refusals))
+        if checked.refusals:
+            return checked
         with _timed(steps, "sent") as step:
             if await platform.has_source(packed.digest):
                 step.detail = "the platform has it already"

@@ -25,7 +25,7 @@ from placet.runtime.model import Model, WrongAnswer
 from placet.runtime.observations import Observations
 from placet.runtime.plain import PlainCodec
 from placet.runtime.problems import MEDIA_TYPE as PROBLEM_TYPE
-from placet.runtime.problems import Problem, busy, unacceptable
+from placet.runtime.problems import Problem, busy, unacceptable, words_of
 from placet.runtime.sample import Sample
 from placet.runtime.signature import Tensors
 
@@ -223,13 +223,13 @@ class App:
             raise
         except (ValueError, TypeError) as error:  # what libraries raise for values they were not made for
             self._metrics.failed()
-            raise unacceptable(f"the model refuses these inputs: {error}") from error
+            raise unacceptable(f"the model refuses these inputs: {words_of(error)}") from error
         except WrongAnswer as error:
             self._metrics.failed()
             self._log.error("prediction failed", error=error)
             raise Problem(
                 HTTPStatus.INTERNAL_SERVER_ERROR,
-                f"the model is not what it says: {error}",
+                f"the model is not what it says: {words_of(error)}",
                 fix="mend the model",
             ) from error
         except Exception as error:

@@ -72,6 +72,7 @@ class Batcher:
         quick: float = QUICK,
     ) -> None:
         self._model = model
+        self._allowed_rows = max_rows
         self._max_rows = max_rows if model.signature.batches else 1
         self._max_waiting = max_waiting
         self._within = within
@@ -103,6 +104,10 @@ class Batcher:
     def is_quick(self) -> bool:
         """Whether an answer comes too soon for its client to go away meanwhile."""
         return not self._in_thread and self._is_quick_for(1)
+
+    def share(self) -> None:
+        """Let requests share calls: the model was seen to answer each row by itself."""
+        self._max_rows = self._allowed_rows
 
     def close(self) -> None:
         """After the last answer; the thread ends."""
@@ -227,6 +232,10 @@ class Batcher:
     def _predict(self, inputs: Tensors, outputs: tuple[str, ...]) -> Tensors:
         try:
             return self._model.predict(inputs, outputs)
+        except StopIteration as error:  # which no future takes, so that nobody would ever be answered again
+            raise WrongAnswer(
+                "predict raised StopIteration: a `next` found nothing, and has no default"
+            ) from error
         except Exception:
             raise
         except BaseException as error:  # `sys.exit` would end the server, a cancellation would hang it

@@ -45,6 +45,18 @@ class _JsonLines(logging.Formatter):
             **getattr(record, "fields", {}),
         }
         if record.exc_info and record.exc_info[1] is not None:
-            line["error"] = repr(record.exc_info[1])
-            line["traceback"] = "".join(traceback.format_exception(record.exc_info[1]))
+            line["error"] = _carried(_shown(record.exc_info[1]))
+            line["traceback"] = _carried("".join(traceback.format_exception(record.exc_info[1])))
         return msgspec.json.encode(line, enc_hook=str).decode()
+
+
+def _shown(error: BaseException) -> str:
+    try:
+        return repr(error)
+    except BaseException:  # noqa: BLE001 -- a model's own error may do anything when it is asked
+        return type(error).__name__
+
+
+def _carried(text: str) -> str:
+    """Without the half characters that JSON cannot carry."""
+    return text.encode(errors="backslashreplace").decode()

@@ -12,6 +12,8 @@ from http import HTTPStatus
 import msgspec
 
 MEDIA_TYPE = "application/problem+json"
+MOST_WORDS = 2000
+"""Characters of a sentence. A model's error, or a name from the request, may be as long as the request."""
 
 
 class Problem(Exception):
@@ -27,7 +29,7 @@ class Problem(Exception):
     ) -> None:
         super().__init__(detail)
         self.status = status
-        self.detail = detail
+        self.detail = detail if len(detail) <= MOST_WORDS else f"{detail[:MOST_WORDS]}…"
         self.fix = fix
         self.headers = headers or {}
 
@@ -41,7 +43,21 @@ class Problem(Exception):
         }
         if self.fix:
             document["fix"] = self.fix
-        return msgspec.json.encode(document)
+        # Half a character, which a model may have put into its words, is none that JSON could carry.
+        return msgspec.json.encode(
+            {
+                name: value.encode(errors="backslashreplace").decode() if isinstance(value, str) else value
+                for name, value in document.items()
+            }
+        )
+
+
+def words_of(error: Exception) -> str:
+    """What a model's own error says, whatever it does when it is asked."""
+    try:
+        return str(error)
+    except BaseException:  # noqa: BLE001 -- or one request could end the process
+        return type(error).__name__
 
 
 def unreadable(detail: str, *, fix: str | None = None) -> Problem:

@@ -37,10 +37,13 @@ from placet.runtime.observations import Observations, Sketch
 from placet.runtime.plain import PlainCodec
 from placet.runtime.sample import Sample
 from placet.runtime.settings import Settings, WrongSetting
+from placet.runtime.sharing import answers_by_row
 
 STOPPED, CANNOT_LOAD, WRONG = 0, 1, 2
 WHILE_LOADING = 50_000
 """Objects made between two collections: libraries make a million as they are imported, and hardly any is garbage."""
+TRIED_WITHIN = 2.0
+"""Seconds that the sample may take for it to be asked again, and beside others: a start has an end."""
 _COLLECTING = gc.get_threshold()
 
 
@@ -137,7 +140,16 @@ async def _warm_up(model: Model, batcher: Batcher, sample: Sample, log: Log) -> 
     """The first call of many models is slow, so no client should make it. Deployers judge the answer."""
     codec = PlainCodec(model.signature)
     try:
-        await batcher.submit(codec.decode(sample.request), codec.outputs)
+        inputs = codec.decode(sample.request)
+        started = _now()
+        await batcher.submit(inputs, codec.outputs)
+        is_tried = model.signature.is_by_row is None and model.signature.has_rows
+        if is_tried and _now() - started < TRIED_WITHIN:
+            outputs = tuple(tensor.name for tensor in model.signature.outputs)
+            if await answers_by_row(lambda asked: batcher.submit(asked, outputs), inputs):
+                batcher.share()
+            else:
+                log.info("each request is computed alone: together, rows are answered otherwise")
     except Exception as error:  # noqa: BLE001 -- a model may raise anything
         log.warning("the sample request fails", error=f"{type(error).__name__}: {error}")
 

@@ -91,7 +91,8 @@ class Signature:
 
     `columns` are the names of the columns of a single matrix, where the model knows them. `prediction` is
     None for a model with several outputs of equal standing: `/predict` then answers them by name. A model that is not
-    `is_by_row` may answer a row by the others of its request, or with another number of rows.
+    `is_by_row` may answer a row by the others of its request, or with another number of rows; of one where that is
+    None, nobody knows before it is tried.
     """
 
     platform: str
@@ -101,7 +102,7 @@ class Signature:
     probabilities: str | None = None
     columns: tuple[str, ...] | None = None
     takes_missing: bool = False
-    is_by_row: bool = True
+    is_by_row: bool | None = None
 
     @property
     def named_inputs(self) -> tuple[Tensor, ...]:
@@ -112,5 +113,10 @@ class Signature:
 
     @property
     def batches(self) -> bool:
-        """Whether rows of several requests may be put into one call."""
-        return self.is_by_row and all(tensor.shape[:1] == (ANY,) for tensor in self.inputs + self.outputs)
+        """Whether rows of several requests may be put into one call, as far as is known."""
+        return self.is_by_row is True and self.has_rows
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether every tensor may have any number of what its first dimension counts."""
+        return all(tensor.shape[:1] == (ANY,) for tensor in self.inputs + self.outputs)

@@ -10,6 +10,7 @@ from placet.cli.report import state_of
 from placet.cli.screen import Screen
 from placet.cli.session import connect
 from placet.client import Image
+from placet.errors import Unreadable
 
 SEARCHES = ("project", "format", "owner", "certificate", "metrics")
 
@@ -22,7 +23,10 @@ async def list_all(arguments: Namespace, screen: Screen) -> int:
         )
     async with connect() as platform:
         if arguments.images:
-            images = await platform.images(**searched)
+            try:
+                images = await platform.images(**searched)
+            except Unreadable as mistyped:
+                raise WrongUsageError(mistyped.detail, fix=mistyped.fix) from mistyped
             screen.table(
                 ("IMAGE", "PROJECT", "RELEASE", "FORMAT", "SERVED", "INDEXED", "OWNER", "CERTIFICATE"),
                 [

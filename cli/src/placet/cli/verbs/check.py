@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import re
 import shlex
+import sys
 import tempfile
 from argparse import Namespace
+from collections.abc import Iterator
 from pathlib import Path
 
 from placet.cli import exits
 from placet.cli.examination import Examined, examine, look_at_manifest
 from placet.cli.exits import WrongUsageError
+from placet.cli.packages import LookedUp, look_up
 from placet.cli.report import refusals_of, tell_reasons, tell_verdicts
 from placet.cli.screen import Screen
 from placet.client import Operation, Refusal
 from placet.errors import Refused
 from placet.projects import MANIFEST_NAME, Complaints, DocumentRefused, pack
+from placet.rules.sentences import MAX_LISTED
+
+EVERYTHING = sys.maxsize
 
 
 def check(arguments: Namespace, screen: Screen) -> int:
@@ -22,8 +29,11 @@ def check(arguments: Namespace, screen: Screen) -> int:
     if not folder.is_dir():
         raise WrongUsageError(f"{str(folder)!r} is no folder", fix="name the folder of a model project")
     warnings: tuple[Refusal, ...] = ()
+    looked = LookedUp(left_open="--offline was given" if arguments.offline else None)
     try:
-        examined, complaints = _examined(folder)
+        examined, complaints = _examined(folder, most=EVERYTHING if arguments.verbose else MAX_LISTED)
+        if examined is not None and not arguments.offline:
+            looked = look_up(folder, examined.manifest, examined.requirements_refused)
     except Refused as no:
         examined, complaints = None, refusals_of(no)
     except KeyboardInterrupt as stop:
@@ -31,12 +41,18 @@ def check(arguments: Namespace, screen: Screen) -> int:
     if examined is None:
         checked = Operation(command="check", state="refused", refusals=complaints)
     else:
-        checked, warnings = examined.operation("check", complaints=complaints), examined.warnings
+        missing = tuple(each for no in looked.refused for each in refusals_of(no))
+        checked, warnings = (
+            examined.operation("check", complaints=complaints, besides=missing),
+            examined.warnings,
+        )
         tell_verdicts(screen, checked.verdicts)
         screen.note()
     if checked.refusals:
         screen.error(f"{checked.project or folder} would be refused")
         tell_reasons(screen.note, checked.refusals)
+        if any(re.search(r" and \d+ more\b", no.why) for no in checked.refusals):
+            screen.note("--verbose names all that is cut short here")
         if examined is not None and examined.may_be_excepted:
             screen.note(
                 "an exception that was granted is the platform's to know: `placet deploy` asks it, nothing here can"
@@ -52,17 +68,28 @@ def check(arguments: Namespace, screen: Screen) -> int:
     if warnings:
         screen.note("warnings, which refuse nothing:")
         tell_reasons(screen.note, warnings)
-    screen.document(checked.to_json())
+    left = tuple(_left_to_the_platform(examined, looked)) if examined is not None else ()
+    if left:
+        screen.note(f"what only the platform can say: {'; '.join(left)}")
+    screen.document(
+        {**checked.to_json(), "warnings": [each.to_json() for each in warnings], "leftToThePlatform": left}
+    )
     return exits.of_state(checked.state)
 
 
-def _examined(folder: Path) -> tuple[Examined | None, tuple[Refusal, ...]]:
-    """What the rules say of the files that can be packed, if they can be asked, and what is wrong besides.
+def _left_to_the_platform(examined: Examined, looked: LookedUp) -> Iterator[str]:
+    """What is neither in the folder nor on the package index."""
+    asked = examined.manifest.resources
+    gpus = f", {asked.gpu} GPU{'s' if asked.gpu > 1 else ''}" if asked.gpu else ""
+    yield f"whether it has room for {asked.cpu} CPU, {asked.memory} of memory{gpus}"
+    if looked.left_open is not None:
+        yield f"whether its package index has what the requirements ask for ({looked.left_open})"
 
-    They cannot be asked of a project that does not say what it is; its files are looked at all the same.
-    """
+
+def _examined(folder: Path, *, most: int) -> tuple[Examined | None, tuple[Refusal, ...]]:
+    """What the rules say of what can be read and packed, if there is any, and what is wrong besides."""
     complaints = Complaints(gathering=True)
-    manifest = None
+    examined = manifest = None
     with tempfile.TemporaryDirectory(prefix="placet-") as scratch:
         archive = Path(scratch) / "source.tar"
         try:
@@ -71,6 +98,7 @@ def _examined(folder: Path) -> tuple[Examined | None, tuple[Refusal, ...]]:
             complaints.found.append(mistakes)
         with complaints.file():
             pack(folder, archive, manifest=manifest, complaints=complaints)
-        is_askable = archive.exists() and not any(isinstance(no, DocumentRefused) for no in complaints.found)
-        examined = examine(archive) if is_askable else None
+        if archive.exists():
+            with complaints.file():
+                examined = examine(archive, most=most)
     return examined, tuple(each for no in complaints.found for each in refusals_of(no))

@@ -36,12 +36,23 @@ async def request(arguments: Namespace, screen: Screen) -> int:
 async def list_all(arguments: Namespace, screen: Screen) -> int:
     async with connect() as platform:
         found = await platform.exceptions(arguments.project)
+    of_all = arguments.project is None
     screen.table(
-        ("EXCEPTION", "RULE", "STATE", "UNTIL", "FOR", "ASKED BY", "GRANTED BY", "REASON"),
-        _rows(found),
+        (
+            "EXCEPTION",
+            *(("PROJECT",) if of_all else ()),
+            "RULE",
+            "STATE",
+            "UNTIL",
+            "FOR",
+            "ASKED BY",
+            "GRANTED BY",
+            "REASON",
+        ),
+        _rows(found, of_all=of_all),
     )
     if not found:
-        screen.note(f"nobody has asked for an exception for {arguments.project}")
+        screen.note(f"nobody has asked for an exception{'' if of_all else f' for {arguments.project}'}")
     screen.document({"exceptions": [each.to_json() for each in found]})
     return exits.DONE
 
@@ -77,10 +88,11 @@ def _end(until: date | None, days: int | None) -> datetime:
     return datetime.combine(until, time(), UTC)
 
 
-def _rows(exceptions: Sequence[RuleException]) -> list[tuple[object | None, ...]]:
+def _rows(exceptions: Sequence[RuleException], *, of_all: bool) -> list[tuple[object | None, ...]]:
     return [
         (
             each.exception,
+            *((each.project,) if of_all else ()),
             each.rule,
             each.state,
             each.until,

@@ -353,11 +353,11 @@ class Client:
         path = f"/models/{_part(project)}/exceptions"
         return read((await self._call("POST", path, json=asked)).content, RuleException)
 
-    async def exceptions(self, project: str) -> tuple[RuleException, ...]:
-        """Newest first, whatever became of them."""
+    async def exceptions(self, project: str | None = None) -> tuple[RuleException, ...]:
+        """Newest first, whatever became of them; of all projects without one."""
         found: list[RuleException] = []
         after: str | None = None
-        path = f"/models/{_part(project)}/exceptions"
+        path = "/exceptions" if project is None else f"/models/{_part(project)}/exceptions"
         while True:
             page = read((await self._call("GET", path, params=_given(after=after))).content, ExceptionsPage)
             found.extend(page.exceptions)

@@ -50,6 +50,8 @@ def problem_of(error: PlacetError) -> tuple[int, dict[str, Any], dict[str, str]]
         body["rule"] = error.rule
     if error.fix:
         body["fix"] = error.fix
+    if error.parts != (error,):
+        body["refusals"] = [{"rule": part.rule, "why": part.detail, "fix": part.fix} for part in error.parts]
     headers = {}
     if isinstance(error, Unavailable):
         headers["Retry-After"] = str(max(1, round(error.retry_after or 1)))

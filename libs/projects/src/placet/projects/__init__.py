@@ -15,7 +15,7 @@ from placet.projects.archive import (
 )
 from placet.projects.card import MAX_CARD_BYTES, Card, Measured, parse_card
 from placet.projects.dockerfiles import DOCKERFILE, Dockerfile, read_dockerfile
-from placet.projects.documents import DocumentRefused, Problem
+from placet.projects.documents import DocumentRefused, Problem, Reading
 from placet.projects.formats import (
     FORMATS,
     MLFLOW,
@@ -33,6 +33,7 @@ from placet.projects.formats import (
     trial_manifest,
 )
 from placet.projects.incoming import IncomingFolder, only_folder, unpack_sent
+from placet.projects.lightgbm_files import columns as lightgbm_columns
 from placet.projects.manifest import (
     MANIFEST_NAME,
     PROJECT_PATTERN,
@@ -41,6 +42,7 @@ from placet.projects.manifest import (
     dump_manifest,
     manifest_schema,
     parse_manifest,
+    read_manifest,
 )
 from placet.projects.mlflow_models import (
     MLMODEL,
@@ -66,7 +68,9 @@ from placet.projects.python_files import (
 from placet.projects.skops_files import (
     beyond_trust,
     is_skops_file,
+    learned_from,
     needs_pandas,
+    saved_with,
     trusted_types,
     untrusted_types,
 )
@@ -101,6 +105,7 @@ __all__ = [
     "Problem",
     "PythonFunction",
     "PythonModel",
+    "Reading",
     "Recognised",
     "Scan",
     "Served",
@@ -111,6 +116,8 @@ __all__ = [
     "initial_manifest",
     "inspect_archive",
     "is_skops_file",
+    "learned_from",
+    "lightgbm_columns",
     "manifest_schema",
     "needs",
     "needs_pandas",
@@ -126,6 +133,7 @@ __all__ = [
     "project_name",
     "read_dockerfile",
     "read_imports",
+    "read_manifest",
     "read_mlflow_model",
     "read_module",
     "read_one",
@@ -135,6 +143,7 @@ __all__ = [
     "recognise_file",
     "requirements_text",
     "same_library",
+    "saved_with",
     "scan_loaded",
     "scan_pickle",
     "served",

@@ -12,9 +12,11 @@ import difflib
 import math
 import re
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import date, datetime
 from itertools import islice
-from typing import Any, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast, get_args, get_origin
 
 import msgspec
 import yaml
@@ -68,6 +70,22 @@ class DocumentRefused(Refused):
         return f"{self.document}, {problem.path}" if problem.path else self.document
 
 
+@dataclass(frozen=True, kw_only=True)
+class Reading(Generic[T]):
+    """A document as far as it can be read. `unread` are the paths of what cannot: there `value` has the default, or an
+    empty text where there is none."""
+
+    value: T
+    problems: tuple[Problem, ...]
+    unread: frozenset[str]
+
+    def is_unread(self, path: str) -> bool:
+        """Whether this part cannot be read, or one that it lies in."""
+        return any(
+            not part or path == part or path.startswith((f"{part}.", f"{part}[")) for part in self.unread
+        )
+
+
 def read_document(data: bytes, kind: type[T], *, document: str, limit: int = MAX_DOCUMENT_BYTES) -> T:
     """The YAML in `data` as a `kind` (a msgspec Struct), or `DocumentRefused` with every problem found."""
     value, problems = _read_yaml(data, document, limit)
@@ -78,6 +96,19 @@ def read_document(data: bytes, kind: type[T], *, document: str, limit: int = MAX
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
         raise DocumentRefused(document, (Problem("", str(error)),)) from error
+
+
+def read_as_far(data: bytes, kind: type[T], *, document: str, limit: int = MAX_DOCUMENT_BYTES) -> Reading[T]:
+    """As `read_document`, with what can be read beside the problems. Of what is no YAML that is nothing."""
+    try:
+        value, problems = _read_yaml(data, document, limit)
+        problems += differences(value, kind)
+    except DocumentRefused as refused:
+        value, problems = _UNREAD, list(refused.problems)
+    unread: set[str] = set()
+    part = _readable(value, kind, "", unread)
+    problems = problems or [Problem(path, "cannot be read") for path in sorted(unread)]
+    return Reading(value=part, problems=tuple(problems[:MAX_PROBLEMS]), unread=frozenset(unread))
 
 
 def read_plain(data: bytes, *, document: str, limit: int = MAX_DOCUMENT_BYTES) -> Any:
@@ -93,6 +124,61 @@ def differences(value: Any, kind: Any) -> list[Problem]:
     return list(islice(_differences(value, inspect.type_info(kind), "", None), MAX_PROBLEMS))
 
 
+class _Unread:
+    """Stands where something was written that is told already and says nothing."""
+
+
+_UNREAD = _Unread()
+
+
+def _readable(value: Any, kind: Any, path: str, unread: set[str]) -> Any:
+    if not differences(value, kind):
+        with suppress(msgspec.ValidationError):  # an alias is somewhere in it
+            return msgspec.convert(value, kind)
+    if get_origin(kind) is tuple and isinstance(value, list):
+        below = get_args(kind)[0]
+        parts = [_readable(item, below, f"{path}[{index}]", unread) for index, item in enumerate(value)]
+        return tuple(part for part in parts if part is not _UNREAD)
+    if get_origin(kind) is not tuple and (
+        structs := [one for one in (kind, *get_args(kind)) if _is_struct(one)]
+    ):
+        return _readable_struct(value, structs[0], path, unread)
+    unread.add(path)
+    return _UNREAD
+
+
+def _readable_struct(value: Any, kind: type[msgspec.Struct], path: str, unread: set[str]) -> msgspec.Struct:
+    if not isinstance(value, dict):
+        unread.add(path)
+        value = {}
+    fields = msgspec.structs.fields(kind)
+    meant = _meant(value, [field.encode_name for field in fields])
+    parts = {}
+    for field in fields:
+        key = meant.get(field.encode_name)
+        if key is None and not field.required:
+            continue
+        given = _UNREAD if key is None else value[key]
+        part = _readable(given, field.type, _below(path, field.encode_name), unread)
+        if part is not _UNREAD or field.required:
+            parts[field.name] = "" if part is _UNREAD else part
+    return kind(**parts)
+
+
+def _is_struct(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
+
+
+def _meant(value: dict[Any, Any], known: list[str]) -> dict[str, Any]:
+    """By name of a field the key that was written for it: its own, or one that nobody knows and is much like it."""
+    meant = {name: name for name in known if name in value}
+    for key in value:
+        left = [name for name in known if name not in meant]
+        if key not in known and (near := difflib.get_close_matches(str(key), left, n=1)):
+            meant[near[0]] = key
+    return meant
+
+
 class _Loader(yaml.SafeLoader):
     """YAML without its surprises. `problems` collects what does not stop reading."""
 
@@ -104,19 +190,25 @@ class _Loader(yaml.SafeLoader):
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         event: Any = self.peek_event()  # type: ignore[no-untyped-call]
-        if isinstance(event, yaml.AliasEvent):
-            raise _at(event, "aliases (`*name`) are not read", "write the value out")
-        if getattr(event, "tag", None) is not None:
-            raise _at(event, f"tags such as {event.tag} are not read", "leave the tag out")
-        if isinstance(event, yaml.ScalarEvent) and _HALF_A_CHARACTER.search(event.value):
-            # An escape can name it, and then no event and no other document can carry the text on.
-            raise _at(event, "half a character is no text", "leave the escape out")
         self._depth += 1
         self._nodes += 1
         if self._depth > MAX_DEPTH:
             raise _at(event, f"nested more than {MAX_DEPTH} deep", None)
         if self._nodes > MAX_NODES:
             raise _at(event, f"it holds more than {MAX_NODES} keys and values", None)
+        if isinstance(event, yaml.AliasEvent):
+            self._tell(event, "aliases (`*name`) are not read", "write the value out")
+            aliased: Any = self.get_event()  # type: ignore[no-untyped-call]
+            self._depth -= 1
+            return yaml.ScalarNode(_ALIASED, "", aliased.start_mark, aliased.end_mark)
+        if getattr(event, "tag", None) is not None:
+            self._tell(event, f"tags such as {event.tag} are not read", "leave the tag out")
+            is_quoted = bool(getattr(event, "style", None))
+            event.tag, event.implicit = None, (not is_quoted, is_quoted)
+        if isinstance(event, yaml.ScalarEvent) and _HALF_A_CHARACTER.search(event.value):
+            # An escape can name it, and then no event and no other document can carry the text on.
+            self._tell(event, "half a character is no text", "leave the escape out")
+            event.value = _HALF_A_CHARACTER.sub("?", event.value)
         try:
             return super().compose_node(parent, index)
         finally:
@@ -127,6 +219,8 @@ class _Loader(yaml.SafeLoader):
         for key_node, value_node in node.value:
             key = self.construct_object(key_node, deep=True)
             line = f"line {key_node.start_mark.line + 1}"
+            if key is _UNREAD:
+                continue
             if not isinstance(key, str):
                 self.problems.append(Problem(line, f"the key {_shown(key)} is not text", "put it in quotes"))
                 key = str(key)
@@ -134,6 +228,9 @@ class _Loader(yaml.SafeLoader):
                 self.problems.append(Problem(line, f"{key!r} is given twice", "leave one of them out"))
             mapping[key] = self.construct_object(value_node, deep=deep)
         return mapping
+
+    def _tell(self, event: Any, detail: str, fix: str) -> None:
+        self.problems.append(_at(event, detail, fix).problem)
 
     def flatten_mapping(self, node: Any) -> None:
         """Merge keys stay ordinary keys, which nobody knows."""
@@ -162,6 +259,8 @@ _Loader.add_implicit_resolver(
     re.compile(r"^-?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]{1,3})?$"),
     list("-0123456789"),
 )
+_ALIASED = "tag:placet,2026:aliased"
+_Loader.add_constructor(_ALIASED, lambda loader, node: _UNREAD)
 _Loader.add_constructor("tag:yaml.org,2002:int", _construct_number(int))
 _Loader.add_constructor("tag:yaml.org,2002:float", _construct_number(float))
 
@@ -192,6 +291,8 @@ def _yaml_problem(error: yaml.YAMLError) -> Problem:
 
 
 def _differences(value: Any, kind: inspect.Type, path: str, means: str | None) -> Iterator[Problem]:
+    if value is _UNREAD:
+        return
     match kind:
         case inspect.Metadata():
             yield from _differences(value, kind.type, path, (kind.extra or {}).get("means", means))
@@ -227,12 +328,13 @@ def _struct_differences(value: Any, kind: inspect.StructType, path: str) -> Iter
         yield Problem(path, f"{_shown(value)} is not a mapping", f"known keys are {known}")
         return
     fields = {field.encode_name: field for field in kind.fields}
+    meant = _meant(value, list(fields))
     for key in value:
         if key not in fields:
             yield _unknown_key(key, list(fields), path)
     for name, field in fields.items():
-        if name in value:
-            yield from _differences(value[name], field.type, _below(path, name), None)
+        if name in meant:
+            yield from _differences(value[meant[name]], field.type, _below(path, meant[name]), None)
         elif field.required:
             yield Problem(_below(path, name), "is missing", None)
 

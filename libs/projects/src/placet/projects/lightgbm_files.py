@@ -31,6 +31,18 @@ def file_version(path: Path) -> str | None:
         return None
 
 
+def columns(path: Path) -> tuple[str, ...]:
+    """The names of the columns that the booster takes, `Column_0` and so on for those without one."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(_LARGEST_HEAD).partition(b"\nTree=")[0]
+    except OSError:
+        return ()
+    values = dict(line.strip().split(b"=", 1) for line in head.splitlines() if b"=" in line)
+    names = tuple(values.get(b"feature_names", b"").decode("utf-8", "backslashreplace").split(" "))
+    return names if values.get(b"max_feature_idx") == str(len(names) - 1).encode() else ()
+
+
 def _version(head: bytes) -> str | None:
     values = dict(line.strip().split(b"=", 1) for line in head.splitlines() if b"=" in line)
     if not values.keys() >= _NEEDED:

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 import yaml
 
-from placet.projects.documents import DocumentRefused, Problem, read_document
+from placet.projects.documents import MAX_PROBLEMS, DocumentRefused, Problem, Reading, read_as_far
 
 MANIFEST_NAME = "placet.yaml"
 PROJECT_PATTERN = r"^[a-z][a-z0-9-]{1,38}[a-z0-9]$"
@@ -26,7 +26,9 @@ _PATH = r"(?!/)(?!.*//)(?!(?:.*/)?\.{1,2}(?:/|$))[^\\\x00-\x1f\x7f]*[^/\\\x00-\x
 _CPU_PATTERN = r"^(?:[0-9]{1,6}m|[0-9]{1,4}(?:\.[0-9]{1,3})?)$"
 _MEMORY_PATTERN = r"^[0-9]{1,15}(?:k|M|G|T|Ki|Mi|Gi|Ti)?$"
 _SMALLEST_MEMORY = 16 * 1024**2
-_LARGEST_MEMORY = 2**53 - 1  # what JSON carries exactly, and more than any machine has
+# More than any machine has; how much the platform's machines have, it alone knows.
+_LARGEST_MEMORY = 64 * 1024**4
+_MOST_MILLICORES = 4096 * 1000
 _FACTORS = {"k": 1000, "M": 1000**2, "G": 1000**3, "T": 1000**4} | {
     "Ki": 1024,
     "Mi": 1024**2,
@@ -248,11 +250,38 @@ class Manifest(_Part, frozen=True, kw_only=True):
 
 def parse_manifest(data: bytes) -> Manifest:
     """Read a placet.yaml, or raise `DocumentRefused` with every problem in it."""
-    manifest = read_document(data, Manifest, document=MANIFEST_NAME)
-    problems = tuple(_contradictions(manifest))
-    if problems:
-        raise DocumentRefused(MANIFEST_NAME, problems)
-    return manifest
+    reading = read_manifest(data)
+    if reading.problems:
+        raise DocumentRefused(MANIFEST_NAME, reading.problems)
+    return reading.value
+
+
+def read_manifest(data: bytes) -> Reading[Manifest]:
+    """A placet.yaml as far as it can be read, with every problem in it."""
+    reading = read_as_far(data, Manifest, document=MANIFEST_NAME)
+    problems = tuple(each for each in _contradictions(reading.value) if not _rests_on(each.path, reading))
+    unread = {problem.path for problem in problems}
+    resources = msgspec.structs.replace(
+        reading.value.resources,
+        **{
+            name: getattr(_USUAL, name)
+            for name in ("cpu", "memory", "replicas")
+            if f"resources.{name}" in unread
+        },
+    )
+    return Reading(
+        value=msgspec.structs.replace(reading.value, resources=resources),
+        problems=(*reading.problems, *problems)[:MAX_PROBLEMS],
+        unread=reading.unread | unread,
+    )
+
+
+_USUAL = Resources()
+
+
+def _rests_on(path: str, reading: Reading[Manifest]) -> bool:
+    """Whether something of this part cannot be read, so that its contradiction may be none."""
+    return reading.is_unread(path) or any(part.startswith(f"{path}.") for part in reading.unread)
 
 
 def _contradictions(manifest: Manifest) -> list[Problem]:
@@ -260,6 +289,8 @@ def _contradictions(manifest: Manifest) -> list[Problem]:
     resources = manifest.resources
     if not re.search(_CPU_PATTERN, str(resources.cpu)) or resources.millicores < 1:
         problems.append(Problem("resources.cpu", f"{resources.cpu!r} is not cores such as 500m, 1 or 1.5"))
+    elif resources.millicores > _MOST_MILLICORES:
+        problems.append(Problem("resources.cpu", f"{resources.cpu!r} is more than any machine has"))
     if not re.search(_MEMORY_PATTERN, str(resources.memory)):
         problems.append(Problem("resources.memory", f"{resources.memory!r} is not memory such as 512Mi"))
     elif resources.memory_bytes < _SMALLEST_MEMORY:

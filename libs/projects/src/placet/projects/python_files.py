@@ -45,6 +45,8 @@ class PythonModel(msgspec.Struct, frozen=True, kw_only=True):
     problems: tuple[str, ...]
     imports: tuple[str, ...]
     inputs: tuple[str, ...] = ()
+    datatypes: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    """Of each input, and the shape that a row of it has."""
 
 
 def read_python(path: Path) -> PythonModel | None:
@@ -106,7 +108,8 @@ def _read(model: ast.ClassDef, tree: ast.Module, methods: Mapping[str, str]) -> 
     return PythonModel(
         problems=problems,
         imports=tuple(sorted(set(_imports(tree)))),
-        inputs=() if problems else _input_names(model),
+        inputs=() if problems else tuple(_inputs(model)),
+        datatypes=() if problems else tuple(map(_tensor, _inputs(model).values())),
     )
 
 
@@ -179,9 +182,13 @@ def _wrong_tensors(name: str, model: ast.ClassDef) -> Iterator[str]:
             yield f'{name} says {value!r:.100} of {key}, and not "FP64" or, for a row of 3, ("FP64", 3)'
 
 
-def _input_names(model: ast.ClassDef) -> tuple[str, ...]:
+def _inputs(model: ast.ClassDef) -> dict[str, Any]:
     assigned = _assigned("inputs", model)
-    return () if assigned is None else tuple(ast.literal_eval(assigned))
+    return {} if assigned is None else dict(ast.literal_eval(assigned))
+
+
+def _tensor(said: Any) -> tuple[str, tuple[int, ...]]:
+    return (said, ()) if isinstance(said, str) else (said[0], tuple(said[1:]))
 
 
 def _assigned(name: str, model: ast.ClassDef) -> ast.expr | None:

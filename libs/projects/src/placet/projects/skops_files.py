@@ -84,6 +84,52 @@ def needs_pandas(path: Path) -> bool:
     return any(_picks_by_name(each) or _answers_frames(each) for each in _objects(_schema(path)))
 
 
+def learned_from(path: Path) -> tuple[int | None, tuple[str, ...]]:
+    """How many columns the estimator learned from, and their names where it learned from a frame; None where its state
+    does not say it, as that of an estimator that asks another."""
+    state = _state(_schema(path))
+    for _ in range(_DEEPEST):
+        if "steps" not in state or "n_features_in_" in state:
+            break
+        state = _state(_first_step(state))  # a pipeline takes what its first step takes
+    count = _plain(state.get("n_features_in_"))
+    names = [_plain(each) for each in _list(state.get("feature_names_in_"))]
+    if not isinstance(count, int) or count < 1:
+        return None, ()
+    is_named = len(names) == count and all(isinstance(name, str) for name in names)
+    return count, tuple(map(str, names)) if is_named else ()
+
+
+_DEEPEST = 20
+
+
+def _state(node: Any) -> dict[str, Any]:
+    try:
+        state = node["content"]["content"]
+    except (KeyError, TypeError):
+        return {}
+    return state if isinstance(state, dict) else {}
+
+
+def _first_step(state: dict[str, Any]) -> Any:
+    first = next(iter(_list(state["steps"])), None)
+    return next(iter(_list(first)[1:]), None)
+
+
+def _list(node: Any) -> list[Any]:
+    content = node.get("content") if isinstance(node, dict) else None
+    return content if isinstance(content, list) else []
+
+
+def _plain(node: Any) -> Any:
+    if not isinstance(node, dict) or node.get("__loader__") != "JsonNode":
+        return None
+    try:
+        return json.loads(node["content"])
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return None
+
+
 def _schema(path: Path) -> Any:
     """None if there is none that can be read."""
     try:

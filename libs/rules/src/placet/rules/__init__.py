@@ -1,7 +1,7 @@
 """Policies, their evaluation, the facts they see and the set that ships with the platform."""
 
 from placet.rules.engine import Engine, Verdict, excepted
-from placet.rules.facts import gather_certify_facts, gather_submit_facts
+from placet.rules.facts import gather_certify_facts, gather_readable_facts, gather_submit_facts
 from placet.rules.policy import (
     OnFail,
     Policy,
@@ -26,6 +26,7 @@ __all__ = [
     "compile_problems",
     "excepted",
     "gather_certify_facts",
+    "gather_readable_facts",
     "gather_submit_facts",
     "load_policy",
     "load_shipped",

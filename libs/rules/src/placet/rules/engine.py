@@ -26,7 +26,7 @@ import msgspec
 from placet.errors import Refused
 from placet.rules.conditions import Answer, Condition, Decision, Saying, Undecided, conditions, decided
 from placet.rules.policy import OnFail, Policy, Result, Rule, Stage
-from placet.rules.sentences import filled_in
+from placet.rules.sentences import MAX_LISTED, filled_in
 
 MAX_SAID = 20
 """Sentences of one rule about different things of a list."""
@@ -107,10 +107,12 @@ def _item(policy: Policy, expression: str, bound: Mapping[str, Any]) -> Answer:
 class Engine:
     """Evaluates policies. Thread-safe; close it, or use it as a context manager, to end its processes.
 
-    `seconds` is the processor time one expression gets, `workers` how many evaluations run side by side.
+    `seconds` is the processor time one expression gets, `workers` how many evaluations run side by side, `most`
+    how many entries of a list are named in words.
     """
 
-    def __init__(self, *, seconds: float = 1.0, workers: int = 2) -> None:
+    def __init__(self, *, seconds: float = 1.0, workers: int = 2, most: int = MAX_LISTED) -> None:
+        self._most = most
         self._seconds = seconds
         self._count = workers
         self._slots: queue.LifoQueue[_Worker | None] = queue.LifoQueue()
@@ -118,14 +120,17 @@ class Engine:
             self._slots.put(None)
 
     async def evaluate(
-        self, policies: Sequence[Policy], stage: Stage, facts: Mapping[str, Any]
+        self, policies: Sequence[Policy], stage: Stage, facts: Mapping[str, Any], *, partial: bool = False
     ) -> tuple[Verdict, ...]:
-        return await asyncio.to_thread(self.evaluate_sync, policies, stage, facts)
+        return await asyncio.to_thread(self.evaluate_sync, policies, stage, facts, partial=partial)
 
     def evaluate_sync(
-        self, policies: Sequence[Policy], stage: Stage, facts: Mapping[str, Any]
+        self, policies: Sequence[Policy], stage: Stage, facts: Mapping[str, Any], *, partial: bool = False
     ) -> tuple[Verdict, ...]:
-        """The verdict of every rule of that stage, of the policies that are in force and apply, in their order."""
+        """The verdict of every rule of that stage, of the policies that are in force and apply, in their order.
+
+        Of `partial` facts it is known that some are missing: there is no verdict then on what cannot be decided.
+        """
         questions: list[_Question] = []
         for policy in policies:
             if _is_in_force(policy, facts):
@@ -138,10 +143,13 @@ class Engine:
         for question in questions:
             if question.rule is None:
                 # Only a clear no: a policy whose condition cannot be decided applies.
-                if next(answers).get("value") is False:
+                answer = next(answers).get("value")
+                if answer is False or (partial and answer is not True):
                     does_not_apply.add(question.policy.digest)
                 continue
             decision = question.decided(answers)
+            if partial and decision.result == "indeterminate":
+                continue
             if question.policy.digest not in does_not_apply:
                 verdicts.append(self._verdict(question.policy, question.rule, decision, facts))
         return tuple(verdicts)
@@ -182,7 +190,8 @@ class Engine:
                 why = None
             case "fail":
                 said = self._sayings(policy, rule, decision.broken, facts)
-                why = _listed([filled_in(*each) for each in said]) or f"{rule.title}: this is not so"
+                words = [filled_in(*each, most=self._most) for each in said]
+                why = _listed(words) or f"{rule.title}: this is not so"
             case "indeterminate":
                 # What the rule would say may need the very fact that is missing.
                 why = f"{rule.title}: this could not be decided, because {decision.reason}"

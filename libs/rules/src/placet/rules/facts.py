@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -34,6 +34,7 @@ from placet.projects import (
     DocumentRefused,
     Manifest,
     PythonFunction,
+    Reading,
     Recognised,
     Served,
     beyond_trust,
@@ -50,6 +51,7 @@ from placet.projects import (
     recognise_at,
     recognise_file,
     same_library,
+    saved_with,
     scan_loaded,
     scan_pickle,
     served,
@@ -62,7 +64,14 @@ from placet.projects.manifest import Model
 from placet.projects.pickles import JOBLIB_SUFFIXES, PICKLE_SUFFIXES, Finding
 from placet.rules import imports
 from placet.rules.evaluation import NOTHING, evaluated
-from placet.rules.fitting import MAX_SAMPLE_BYTES, Inputs, reference_problems, sample_problems, written_down
+from placet.rules.fitting import (
+    MAX_SAMPLE_BYTES,
+    Inputs,
+    learned,
+    reference_problems,
+    sample_problems,
+    written_down,
+)
 
 Facts = dict[str, Any]
 
@@ -74,6 +83,8 @@ SKOPS_SUFFIX = ".skops"
 ONNX = "onnx"
 PYTHON = "python"
 PT2 = "pt2"
+SKOPS = "skops"
+SCIKIT_LEARN = "scikit-learn"
 
 
 def gather_submit_facts(
@@ -97,7 +108,7 @@ def gather_submit_facts(
         "source": {"files": len(files), "size": sum(path.stat().st_size for path in files.values())},
         "model": _model(manifest, look, files),
         "scan": _scan(look, files),
-        "sample": _sample(manifest, files, inputs),
+        "sample": _sample(manifest, files, inputs or learned(folder, look.loaded)),
         "reference": _reference(manifest, files, inputs),
         "requirements": _requirements(manifest, look, files),
         "build": _build(manifest, files),
@@ -110,6 +121,103 @@ def gather_submit_facts(
         "card": _card(manifest, files),
         "personal": _personal(manifest),
     }
+
+
+def gather_readable_facts(
+    folder: Path, reading: Reading[Manifest], *, now: datetime, dockerfiles: bool = False
+) -> Facts:
+    """The same of a placet.yaml that cannot be read as a whole: what rests on unreadable parts is not among them.
+
+    A list that holds something is right as far as it goes, so it stays. Whose format is not said is what it looks like.
+    """
+    manifest = _as_it_looks(folder, reading)
+    facts = gather_submit_facts(folder, manifest, now=now, dockerfiles=dockerfiles)
+    facts["project"]["name"] = facts["project"]["name"] or "?"
+    _leave_out_unread_data(facts["data"], manifest, reading)
+    for part, resting in _RESTS_ON.items():
+        if reading.is_unread(part) or any(
+            each.startswith((f"{part}.", f"{part}[")) for each in reading.unread
+        ):
+            for fact in resting:
+                _forget(facts, fact.split("."))
+    return facts
+
+
+# By the part of placet.yaml: which facts cannot be told without it.
+_RESTS_ON = {
+    "access": ("project.access",),
+    "model.format": ("model.format", "model.nearest", "model.served"),
+    "model.path": (
+        *("model.path", "model.file", "model.present", "model.size", "model.recognised", "model.served"),
+        *("model.serialization", "model.unserved", "model.problems", "scan", "sample.problems"),
+        *("reference.problems", "requirements.refused", "requirements.unnamed"),
+        "requirements.otherThanSaved",
+    ),
+    "model.module": ("model.served", "model.problems", "requirements.unnamed"),
+    "model.sample": ("sample", "reference.problems"),
+    "model.reference": ("reference",),
+    "requirements": ("requirements",),
+    "build.dockerfile": ("build", "requirements.refused"),
+    "resources.cpu": ("resources.millicores",),
+    "resources.memory": ("resources.memory",),
+    "resources.gpu": ("resources.gpu",),
+    "resources.replicas": ("resources.minReplicas", "resources.maxReplicas"),
+    "governance": ("personal",),
+    "governance.purpose": ("governance.purposeWords",),
+    "governance.riskClass": ("governance.riskClass",),
+    "governance.owner": ("governance.ownerNamed",),
+    "governance.builders": ("governance.builders",),
+    "governance.oversight.owner": ("governance.overseerNamed",),
+    "governance.oversight.stopOwner": ("governance.stopOwnerNamed",),
+    "governance.oversight.stopTestedAt": ("governance.stopTestedAt",),
+    "governance.data": ("data",),
+    "governance.monitoring": ("monitoring",),
+    "governance.trial": ("governance.trial",),
+    "card": ("card",),
+}
+
+
+def _as_it_looks(folder: Path, reading: Reading[Manifest]) -> Manifest:
+    manifest = reading.value
+    named = tuple(
+        data if data.name else msgspec.structs.replace(data, name=f"data set {number}")
+        for number, data in enumerate(manifest.governance.data, start=1)
+    )
+    governance = msgspec.structs.replace(manifest.governance, data=named)
+    manifest = msgspec.structs.replace(manifest, governance=governance)
+    if not reading.is_unread("model.format") or reading.is_unread("model.path"):
+        return manifest
+    try:
+        found = recognise_at(folder, manifest.model.path)
+    except Refused:
+        return manifest
+    model = msgspec.structs.replace(manifest.model, format=found.format if found else "")
+    return msgspec.structs.replace(manifest, model=model)
+
+
+def _leave_out_unread_data(facts: Facts, manifest: Manifest, reading: Reading[Manifest]) -> None:
+    """What is written there and cannot be read does not lack."""
+    for fact, field in (
+        ("withoutOrigin", "origin"),
+        ("withoutLicence", "licence"),
+        ("withoutPersonalData", "personalData"),
+    ):
+        unread = {
+            data.name
+            for index, data in enumerate(manifest.governance.data)
+            if reading.is_unread(f"governance.data[{index}].{field}")
+        }
+        facts[fact] = [name for name in facts[fact] if name not in unread]
+
+
+def _forget(facts: MutableMapping[str, Any], path: Sequence[str]) -> None:
+    name, *below = path
+    value = facts.get(name)
+    if isinstance(value, dict):
+        for each in below[:1] or list(value):
+            _forget(value, [each, *below[1:]])
+    elif not (isinstance(value, list) and value):
+        facts.pop(name, None)
 
 
 def gather_certify_facts(
@@ -163,12 +271,17 @@ class _Look(msgspec.Struct, frozen=True, kw_only=True):
 def _look_at_model(folder: Path, manifest: Manifest, files: dict[str, Path]) -> _Look:
     said = manifest.model
     document = (PurePosixPath(said.path) / MLMODEL).as_posix()
-    if said.path not in files and document not in files and not _is_folder_of_its_own(manifest, files):
+    if not said.path or (
+        said.path not in files and document not in files and not _is_folder_of_its_own(manifest, files)
+    ):
         return _Look(is_present=False)
     try:
         recognised = recognise_at(folder, said.path)
         if recognised is None and _is_called_python(said):
             recognised = Recognised(format=PYTHON, serialization=PYTHON, path=said.path)
+        if recognised is not None and not _is_known(said.format):
+            # What its format is called is a mistake of its own, and hides nothing else.
+            said = msgspec.structs.replace(said, format=recognised.format)
         return _Look(is_present=True, recognised=recognised, loaded=served(folder, said))
     except Refused as refusal:
         return _Look(is_present=True, unserved=refusal.detail[:MAX_REASON])
@@ -213,8 +326,14 @@ def _meant_format(said: Model) -> str:
 
 def _nearest_format(name: str) -> str:
     """The format that was probably meant by a name that is none; empty for one that is, and for what is like none."""
-    known = {MLFLOW, *(row.name for row in FORMATS)}
-    return "" if name in known else next(iter(difflib.get_close_matches(name, sorted(known), n=1)), "")
+    if _is_known(name):
+        return ""
+    known = sorted({MLFLOW, *(row.name for row in FORMATS)})
+    return next(iter(difflib.get_close_matches(name, known, n=1)), "")
+
+
+def _is_known(format: str) -> bool:
+    return format == MLFLOW or any(row.name == format for row in FORMATS)
 
 
 def _is_folder_of_its_own(manifest: Manifest, files: dict[str, Path]) -> bool:
@@ -421,7 +540,24 @@ def _requirements(manifest: Manifest, look: _Look, files: dict[str, Path]) -> Fa
         "unreadable": unreadable,
         "refused": refused,
         "unnamed": _unnamed(manifest, look, files, named),
+        "otherThanSaved": list(_other_than_saved(look.loaded, pins, files)) if look.loaded else [],
     }
+
+
+def _other_than_saved(
+    loaded: Served, pins: Mapping[str, set[str]], files: Mapping[str, Path]
+) -> Iterator[str]:
+    """What is pinned to another version than the one that saved the file, as far as the file says it."""
+    if loaded.serialization != SKOPS or loaded.path not in files:
+        return
+    saved = saved_with(files[loaded.path]).get(SCIKIT_LEARN, "")
+    try:
+        version = Version(saved)
+    except ValueError:  # the file is a stranger's
+        return
+    for pin in pins.get(SCIKIT_LEARN, ()):
+        if not SpecifierSet(pin).contains(version, prereleases=True):
+            yield f"{SCIKIT_LEARN}{pin}, and {loaded.path} was saved with {saved}"
 
 
 def _too_old(loaded: Served, pins: Mapping[str, set[str]]) -> Iterator[str]:

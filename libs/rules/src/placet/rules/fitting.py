@@ -1,35 +1,52 @@
 """Do the sample and the reference fit the model? Said from files alone: only where its inputs are written down.
 
-A model in Python and an MLflow folder name their inputs; of others the sample does, which is one request that the model
-is held to before it goes live. What only the model itself can tell (kinds of values, widths of a matrix) is
-left to its own process. Problems hold names of columns and counts, never a value.
+A model in Python and an MLflow folder name their inputs, with their kinds; a skops file and LightGBM's how many there
+are, and their names where they have some. What only the model itself can tell is left to its own process, which is held
+to the sample before it goes live. Problems hold names of columns and counts, never a value.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from placet.projects import MLFLOW, Served, read_python
+from placet.projects import MLFLOW, Column, Served, learned_from, lightgbm_columns, read_python
 
 # As in placet.runtime.reference, which tests hold this to.
 LEAST_ROWS = 100
 MOST_BYTES = 32 * 2**20
 MAX_SAMPLE_BYTES = 8 * 1024**2
 _LONGEST = 100
-PYTHON, SKLEARN = "python", "sklearn"
+_MOST = 20
+PYTHON, SKLEARN, LIGHTGBM = "python", "sklearn", "lightgbm"
+_MOMENT = "moment"
+_OF_COLUMNS = {
+    **{"boolean": "BOOL", "string": "BYTES", "datetime": _MOMENT},
+    **dict.fromkeys(("float", "double"), "FP64"),
+}
+
+
+class Input(msgspec.Struct, frozen=True, kw_only=True):
+    """One of them: its kind is a datatype of the protocol, or not known; `shape` is a row's."""
+
+    name: str
+    datatype: str = ""
+    shape: tuple[int, ...] = ()
 
 
 class Inputs(msgspec.Struct, frozen=True, kw_only=True):
-    """The names that a model's inputs have, and those that no request may leave out."""
+    """The names that a model's inputs have, and those that no request may leave out; in their order, where it is known
+    what rows without names are."""
 
     names: frozenset[str]
     required: frozenset[str]
+    in_order: tuple[Input, ...] = ()
 
 
 def written_down(folder: Path, loaded: Served | None) -> Inputs | None:
@@ -42,11 +59,33 @@ def written_down(folder: Path, loaded: Served | None) -> Inputs | None:
             required=frozenset(
                 column.name for column in loaded.columns if column.required or column.type == "boolean"
             ),
+            in_order=tuple(Input(name=column.name, datatype=_datatype(column)) for column in loaded.columns),
         )
     code = read_python(folder / loaded.path) if loaded.format == PYTHON else None
     if code is None or code.problems or not code.inputs:
         return None
-    return Inputs(names=frozenset(code.inputs), required=frozenset(code.inputs))
+    in_order = tuple(
+        Input(name=name, datatype=datatype, shape=shape)
+        for name, (datatype, shape) in zip(code.inputs, code.datatypes, strict=True)
+    )
+    return Inputs(names=frozenset(code.inputs), required=frozenset(code.inputs), in_order=in_order)
+
+
+def learned(folder: Path, loaded: Served | None) -> Inputs | None:
+    """What the model was trained on, as its own file tells: how many columns, and perhaps their names."""
+    if loaded is None:
+        return None
+    count: int | None = None
+    names: tuple[str, ...] = ()
+    if loaded.serialization == "skops":
+        count, names = learned_from(folder / loaded.path)
+    elif loaded.format == LIGHTGBM:
+        names = lightgbm_columns(folder / loaded.path)
+        count, names = len(names), () if names[:1] == ("Column_0",) else names
+    if not count:
+        return None
+    in_order = tuple(Input(name=name) for name in names or [""] * count)
+    return Inputs(names=frozenset(names), required=frozenset(names), in_order=in_order)
 
 
 def sample_problems(request: Any, inputs: Inputs | None) -> list[str]:
@@ -54,10 +93,11 @@ def sample_problems(request: Any, inputs: Inputs | None) -> list[str]:
     rows = request.get("inputs") if isinstance(request, dict) else None
     if not isinstance(rows, list | dict) or not rows:
         return ["its request has no `inputs` with rows or columns"]
-    names = _names(rows)
-    if names is None or inputs is None:
+    if inputs is None:
         return []
-    return list(_strangers(names, inputs, "its request"))
+    names = _names(rows)
+    strangers = list(_strangers(names, inputs, "its request")) if names and inputs.names else []
+    return [*strangers, *islice(_misfits(rows, inputs.in_order), _MOST)]
 
 
 def reference_problems(
@@ -78,6 +118,91 @@ def reference_problems(
         return list(_wrong_json(path.read_bytes(), inputs))
     width = len(rows[0]) if isinstance(rows, list) and rows and isinstance(rows[0], list) else 1
     return list(_wrong_csv(path.read_bytes(), inputs, width))
+
+
+def _misfits(rows: Any, inputs: Sequence[Input]) -> Iterator[str]:
+    """Values that are none of their input's, as the model server would say it of the first of them."""
+    named = {each.name: each for each in inputs}
+    if isinstance(rows, dict):
+        for name, values in rows.items():
+            if not isinstance(values, list):
+                yield f"its column {name} is no list of values"
+            elif name in named:
+                yield from _wrong_values(enumerate(values), named[name])
+        if len({len(values) for values in rows.values() if isinstance(values, list)}) > 1:
+            yield "its columns differ in length"
+    elif isinstance(rows[0], dict):
+        for number, row in enumerate(rows):
+            if not isinstance(row, dict):
+                yield f"its row {number} is no object, as row 0 is"
+                continue
+            for name in row.keys() & named.keys():
+                yield from _wrong_values([(number, row[name])], named[name])
+    elif len(inputs) == 1:
+        yield from _wrong_values(enumerate(rows), inputs[0])
+    else:
+        yield from _wrong_rows(rows, inputs)
+
+
+def _wrong_rows(rows: Sequence[Any], inputs: Sequence[Input]) -> Iterator[str]:
+    for number, row in enumerate(rows):
+        if not isinstance(row, list):
+            yield f"its row {number} is no list of {len(inputs)} values"
+        elif len(row) != len(inputs):
+            yield f"its row {number} has {len(row)} values, and the model takes {len(inputs)}"
+        else:
+            for value, each in zip(row, inputs, strict=True):
+                yield from _wrong_values([(number, value)], each)
+
+
+def _wrong_values(values: Iterable[tuple[int, Any]], wanted: Input) -> Iterator[str]:
+    for number, value in values:
+        where = f"its row {number}" + (f", {wanted.name}," if wanted.name else "")
+        if wanted.shape in ((), (1,)) and isinstance(value, list) and len(value) == 1:
+            (value,) = value  # of a single column, a row may be the value itself or a list of it
+        if not _has_shape(value, () if wanted.shape == (1,) else wanted.shape):
+            shape = f"no list of {wanted.shape[0]} values" if len(wanted.shape) == 1 else "of another shape"
+            yield f"{where} is {shape}" if wanted.shape else f"{where} is no single value"
+        elif expected := next(
+            filter(None, (_expected(leaf, wanted.datatype) for leaf in _leaves(value))), None
+        ):
+            yield f"{where} is not {expected}"
+
+
+def _has_shape(value: Any, shape: Sequence[int]) -> bool:
+    if not shape:
+        return not isinstance(value, list | dict)
+    if not isinstance(value, list) or shape[0] not in (-1, len(value)):
+        return False
+    return all(_has_shape(each, shape[1:]) for each in value)
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    if isinstance(value, list):
+        for each in value:
+            yield from _leaves(each)
+    else:
+        yield value
+
+
+def _expected(value: Any, datatype: str) -> str | None:
+    """What this value should have been, if the model server takes it for wrong."""
+    if not datatype or value is None:
+        return None
+    if datatype in ("BYTES", _MOMENT):
+        return None if isinstance(value, str) else "a text"
+    if datatype == "BOOL":
+        return None if isinstance(value, bool) else "true or false"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return "a number"
+    return "a whole number" if isinstance(value, float) and not datatype.startswith("FP") else None
+
+
+def _datatype(column: Column) -> str:
+    # As in placet.runtime.columns: a whole number that may be missing is a float there.
+    if column.type in ("integer", "long"):
+        return "INT64" if column.required else "FP64"
+    return _OF_COLUMNS[column.type]
 
 
 def _names(rows: Any) -> frozenset[str] | None:

@@ -32,8 +32,9 @@ def sentence_problems(template: str, bound: str | None = None) -> Iterator[str]:
         yield "a placeholder is a path such as {{ model.format }} and nothing more"
 
 
-def filled_in(template: str, facts: Mapping[str, Any]) -> str:
-    return _PLACEHOLDER.sub(lambda found: _shown(_value(facts, found[1])), template)
+def filled_in(template: str, facts: Mapping[str, Any], *, most: int = MAX_LISTED) -> str:
+    """`most` are the entries of a list that are named."""
+    return _PLACEHOLDER.sub(lambda found: _shown(_value(facts, found[1]), most), template)
 
 
 def gaps(template: str, facts: Mapping[str, Any]) -> list[str]:
@@ -50,7 +51,7 @@ def _value(facts: Mapping[str, Any], path: str) -> Any:
     return value
 
 
-def _shown(value: Any) -> str:
+def _shown(value: Any, most: int) -> str:
     match value:
         case None | "":
             return "nothing"
@@ -59,16 +60,16 @@ def _shown(value: Any) -> str:
         case float():
             return f"{value:.7g}"
         case list() | tuple():
-            return _listed([_shown(item) for item in value])
+            return _listed([_shown(item, most) for item in value], most)
         case Mapping():
-            return _listed([str(name) for name in value])
+            return _listed([str(name) for name in value], most)
         case _:
             text = "".join(character if character.isprintable() else "?" for character in str(value))
             return text if len(text) <= MAX_VALUE else text[: MAX_VALUE - 1] + "…"
 
 
-def _listed(items: list[str]) -> str:
+def _listed(items: list[str], most: int) -> str:
     if not items:
         return "none"
-    rest = len(items) - MAX_LISTED
-    return ", ".join(items[:MAX_LISTED]) + (f" and {rest} more" if rest > 0 else "")
+    rest = len(items) - most
+    return ", ".join(items[:most]) + (f" and {rest} more" if rest > 0 else "")

@@ -68,6 +68,7 @@ class BoostedTrees:
             probabilities=PROBABILITIES if len(outputs) > 1 else None,
             columns=tuple(names) if names and len(set(names)) == features else None,
             takes_missing=True,
+            is_by_row=True,
         )
 
     def predict(self, inputs: Tensors, outputs: Collection[str]) -> Tensors:

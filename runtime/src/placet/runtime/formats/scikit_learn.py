@@ -59,6 +59,7 @@ class SklearnModel:
             if self._columns and len(inputs) == 1 and inputs[0].name == MATRIX
             else None,
             takes_missing=_takes_missing(estimator) or any(tensor.is_optional for tensor in inputs),
+            is_by_row=True,
         )
         self._linear = linear(steps, self._final, [tensor.name for tensor in self.signature.outputs])
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import platform as host
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Set
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -23,7 +23,7 @@ from placet.builder.layers import Content, Files, Layer, files_below, sizes_of, 
 from placet.builder.layers_cache import LayerCache, works_on_disk
 from placet.builder.layers_packages import PackageLayers, at_most
 from placet.builder.layers_runtime import ServingCode, serving_code
-from placet.builder.locking import Lock, asked_once, lock, read_requirements, with_needed
+from placet.builder.locking import AskedFor, Lock, asked_once, lock, read_requirements, with_needed
 from placet.builder.ports import Compiler, Log, Packages, Target
 from placet.builder.settings import DEFAULT_LIMITS, Limits
 from placet.errors import Refused, TooLarge
@@ -156,7 +156,8 @@ async def assemble(
         base_layers = BaseLayers() if base is None else await read_base(base, runs_on)
         model, code = await in_thread(lambda: _project_files(project_folder, plan))
         serving = await in_thread(serving_code)
-        locked = await _locked(project_folder, plan, serving, target, packages, workspace, log)
+        asked = read_requirements(_inside(project_folder, plan.requirements)) if plan.requirements else ()
+        locked = await lock_project(asked, plan, serving, target, packages, workspace, log)
         async with PackageLayers(
             packages=packages, compiler=compiler, cache=cache, target=target, workspace=workspace, log=log
         ) as package_layers:
@@ -219,8 +220,8 @@ async def assemble(
     )
 
 
-async def _locked(
-    folder: Path,
+async def lock_project(
+    asked: Sequence[AskedFor],
     plan: ImagePlan,
     serving: ServingCode,
     target: Target,
@@ -228,7 +229,7 @@ async def _locked(
     workspace: Path,
     log: Log,
 ) -> Lock:
-    asked = () if plan.requirements is None else read_requirements(_inside(folder, plan.requirements))
+    """What an image has of these requirements, with what its format needs. `Refused` if nothing fits."""
     for one in asked:
         if one.name in plan.left_out:
             log(f"left {one.requirement} out, which serving {plan.model} does not need")

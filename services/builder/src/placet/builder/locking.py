@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -108,6 +109,15 @@ def read_requirements(path: Path) -> tuple[AskedFor, ...]:
 def parse_requirements(text: str, file_name: str) -> tuple[AskedFor, ...]:
     """See `read_requirements`."""
     return tuple(_asked_for(line, f"{file_name}, line {number}") for number, line in _lines(text))
+
+
+def readable_requirements(text: str, file_name: str) -> tuple[AskedFor, ...]:
+    """Those of its lines that ask for packages of the index, whatever the others are."""
+    found = []
+    for number, line in _lines(text):
+        with suppress(Refused):
+            found.append(_asked_for(line, f"{file_name}, line {number}"))
+    return tuple(found)
 
 
 def asked_once(asked: Sequence[AskedFor]) -> tuple[AskedFor, ...]:

@@ -38,7 +38,7 @@ from placet.gateway.intake import Intake, Taken, searchable
 from placet.gateway.names import normalised
 from placet.gateway.operations import PATHS, document
 from placet.gateway.ports import Ports
-from placet.gateway.queries import CertificateState, ImageSearch, Measure, Queries
+from placet.gateway.queries import CertificateState, ImageSearch, Measure, Queries, place_of
 from placet.gateway.uploads import ARCHIVE, FILE, FORM, receive
 from placet.projects import FORMATS, PROJECT_PATTERN, RESERVED_NAME, Limits
 from placet.projects.full_disk import told_when_full
@@ -277,7 +277,8 @@ def router(
         after: After = None,
         limit: Limit = 100,
     ) -> dict[str, Any]:
-        """Search the images; without parameters all of them. `next` is what to give as `after` for the next page."""
+        """Search the images; without parameters all of them, those indexed last first. `next` is what to give as
+        `after` for the next page."""
         if format is not None:
             _known(format, await queries.formats() | {each.name for each in FORMATS}, "no format")
         if certificate is not None:
@@ -290,7 +291,7 @@ def router(
             measures=[_measure(each) for each in metric or ()],
         )
         page = await queries.images(search, now=timestamp(clock.now()), after=after, limit=limit)
-        return {"images": page, "next": page[-1]["image"] if len(page) == limit else None}
+        return {"images": page, "next": place_of(page[-1]) if len(page) == limit else None}
 
     @api.get("/images/{digest}", tags=["images"])
     async def get_image(digest: str, who: Caller = caller) -> dict[str, Any]:

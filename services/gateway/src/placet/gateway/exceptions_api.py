@@ -22,6 +22,7 @@ from placet.gateway.exceptions import DECIDERS
 from placet.gateway.queries import Queries
 from placet.projects import PROJECT_PATTERN
 
+OF_PROJECT = "/models/{project}/exceptions"
 Project = Annotated[str, InPath(pattern=PROJECT_PATTERN), AfterValidator(unreserved)]
 
 
@@ -64,14 +65,19 @@ class ExceptionBody(KnownFields):
 
 def exceptions_router(*, access: Access, excepting: Excepting, queries: Queries, clock: Clock) -> APIRouter:
     api = APIRouter(
-        prefix="/v1/models/{project}/exceptions",
+        prefix="/v1",
         tags=["exceptions"],
         route_class=BoundedBody,
         dependencies=[Depends(known_parameters)],
     )
     caller = Depends(access.caller)
 
-    @api.post("", status_code=201)
+    async def page_of(project: str | None, after: str | None, limit: int) -> dict[str, Any]:
+        now = timestamp(clock.now())
+        page = await queries.exceptions(project, now=now, after=after, limit=limit)
+        return {"exceptions": page, "next": page[-1]["exception"] if len(page) == limit else None}
+
+    @api.post(OF_PROJECT, status_code=201)
     async def post_exception(project: Project, body: ExceptionBody, who: Caller = caller) -> JSONResponse:
         """Ask that a rule may forbid nothing for a project. It does nothing until somebody else has granted it.
 
@@ -85,22 +91,27 @@ def exceptions_router(*, access: Access, excepting: Excepting, queries: Queries,
         asked, is_new = await excepting.request(wanted, who.person)
         return JSONResponse(asked, 201 if is_new else 200)
 
-    @api.get("")
+    @api.get(OF_PROJECT)
     async def get_exceptions(
         project: Project, who: Caller = caller, after: After = None, limit: Limit = 100
     ) -> dict[str, Any]:
         """Newest first, whatever became of them; `next` is what to give as `after` for the page that follows."""
-        now = timestamp(clock.now())
-        page = await queries.exceptions(project, now=now, after=after, limit=limit)
-        return {"exceptions": page, "next": page[-1]["exception"] if len(page) == limit else None}
+        return await page_of(project, after, limit)
 
-    @api.post("/{id}/grant")
+    @api.get("/exceptions")
+    async def get_all_exceptions(
+        who: Caller = caller, after: After = None, limit: Limit = 100
+    ) -> dict[str, Any]:
+        """Those of all projects, newest first, whatever became of them."""
+        return await page_of(None, after, limit)
+
+    @api.post(f"{OF_PROJECT}/{{id}}/grant")
     async def grant_exception(project: Project, id: Id, who: Caller = caller) -> dict[str, Any]:
         """Grant what somebody else asked for: from the next judgement on it is used. Nobody grants their own."""
         must_have(who.roles, DECIDERS, "granting an exception")
         return await excepting.grant(project, id, who.person)
 
-    @api.post("/{id}/withdraw")
+    @api.post(f"{OF_PROJECT}/{{id}}/withdraw")
     async def withdraw_exception(project: Project, id: Id, who: Caller = caller) -> dict[str, Any]:
         """End one before its time, or answer with no. What was certified with it leaves its route."""
         return await excepting.withdraw(project, id, who.person, decides=bool(who.roles & DECIDERS))

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from anyio import to_thread
 
-from placet.errors import Refused
+from placet.errors import PlacetError, Refused
 from placet.events import Actor, Context, UnitOfWork, Wiring, transact
 from placet.events.codec import timestamp
 from placet.events.contracts.gateway import SourceUploaded
@@ -72,6 +72,25 @@ class Taken:
     verdicts: Sequence[Verdict]
 
 
+class MistakesRefused(Refused):
+    """A placet.yaml with mistakes, and what the rules say of the rest: the same list as `placet check` has."""
+
+    def __init__(self, mistakes: DocumentRefused, verdicts: Sequence[Verdict]) -> None:
+        super().__init__(mistakes.detail, fix=mistakes.fix)
+        self._parts = (
+            *mistakes.parts,
+            *(
+                Refused(each.why or each.title, fix=each.fix, rule=each.rule)
+                for each in verdicts
+                if each.is_refusal
+            ),
+        )
+
+    @property
+    def parts(self) -> tuple[PlacetError, ...]:
+        return self._parts
+
+
 class Intake:
     """Each part of the work is done for a few at once, who take turns by person."""
 
@@ -120,7 +139,12 @@ class Intake:
                 uploaded.folder, archive, self._limits, sent=uploaded.archive
             )
         digest = packed.digest
-        source = await self._inspected(archive, digest, actor)
+        try:
+            source = await self._inspected(archive, digest, actor)
+        except DocumentRefused as mistakes:
+            async with self._judging.taken_by(actor.id):
+                verdicts = await self._ports.rules.judge(workspace, self._wiring.clock.now(), partial=True)
+            raise MistakesRefused(mistakes, verdicts) from mistakes
         async with self._judging.taken_by(actor.id):
             now = self._wiring.clock.now()
             in_force = await self._queries.exceptions_in_force(source.project, digest, now=timestamp(now))

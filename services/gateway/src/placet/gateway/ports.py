@@ -55,8 +55,9 @@ class Rules(Protocol):
     def admit_exceptions(self) -> Mapping[str, bool]:
         """Every rule of every stage, and whether it admits exceptions."""
 
-    async def judge(self, workspace: Path, now: datetime) -> Sequence[Verdict]:
-        """The verdicts on the archive that lies in a folder, which is used. Raises Refused where it is no project."""
+    async def judge(self, workspace: Path, now: datetime, *, partial: bool = False) -> Sequence[Verdict]:
+        """The verdicts on the archive that lies in a folder, which is used; `partial`: those that can be told where
+        placet.yaml has mistakes. Raises Refused where it is no project."""
 
 
 class Envelopes(Protocol):

@@ -9,7 +9,7 @@ from typing import Any, Literal, assert_never
 import msgspec
 import sqlalchemy as sa
 
-from placet.errors import Unknown
+from placet.errors import Unknown, Unreadable
 from placet.events.store import EventStore
 from placet.gateway import projections as p
 from placet.gateway.operations import Operation, document
@@ -120,10 +120,20 @@ class Queries:
     async def images(
         self, search: ImageSearch, *, now: str, after: str | None, limit: int
     ) -> list[dict[str, Any]]:
-        """By digest, so that a page stays where it was whatever comes and goes. `now` judges certificates."""
-        query = _IMAGES.where(*search.conditions(now)).order_by(p.images.c.image).limit(limit)
+        """Those indexed last first. `after` is a place in that order, as `place_of` says it, so that a page stays where
+        it was whatever comes and goes. `now` judges certificates."""
+        query = (
+            _IMAGES.where(*search.conditions(now))
+            .order_by(_indexed_at().desc(), p.images.c.image)
+            .limit(limit)
+        )
         if after is not None:
-            query = query.where(p.images.c.image > after)
+            at, is_place, image = after.rpartition(",")
+            if not is_place:
+                raise Unreadable(
+                    f"{after!r} is no place among the images", fix="give `next` of the page before"
+                )
+            query = query.where(_comes_after(at, image))
         return await self._with_metrics([_image(row, now) for row in await self._store.rows(query)])
 
     async def image(self, digest: str, *, now: str) -> dict[str, Any]:
@@ -202,10 +212,10 @@ class Queries:
         return rows[0].name if rows else None
 
     async def exceptions(
-        self, project: str, *, now: str, after: str | None, limit: int
+        self, project: str | None, *, now: str, after: str | None, limit: int
     ) -> list[dict[str, Any]]:
-        """Newest first; ids are ordered by time."""
-        query = _EXCEPTIONS.where(p.exceptions.c.project == project)
+        """Newest first, of one project or of all; ids are ordered by time."""
+        query = _EXCEPTIONS if project is None else _EXCEPTIONS.where(p.exceptions.c.project == project)
         query = query.order_by(p.exceptions.c.exception.desc()).limit(limit)
         if after is not None:
             query = query.where(p.exceptions.c.exception < after)
@@ -354,6 +364,20 @@ _IMAGES = (
     .join(p.histories, p.images.c.image == p.histories.c.image, isouter=True)
 )
 """Images, each with who answers for its source, how long its certificate holds, and whether it serves or ever did."""
+
+
+def _indexed_at() -> sa.ColumnElement[str]:
+    return sa.func.coalesce(p.histories.c.indexed_at, "")
+
+
+def _comes_after(at: str, image: str) -> sa.ColumnElement[bool]:
+    time = _indexed_at()
+    return sa.or_(time < at, sa.and_(time == at, p.images.c.image > image))
+
+
+def place_of(image: Mapping[str, Any]) -> str:
+    """Where it stands among the images, for the page that follows."""
+    return f"{image['indexedAt'] or ''},{image['image']}"
 
 
 def _image(row: sa.Row[Any], now: str) -> dict[str, Any]:

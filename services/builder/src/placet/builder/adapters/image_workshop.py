@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from importlib.metadata import version
@@ -17,13 +17,15 @@ from placet.builder.assembly import (
     assemble,
     host_platform,
     host_python,
+    lock_project,
     reuse_key,
 )
 from placet.builder.assembly_dockerfile import DockerfilePlan, assemble_from_engine
 from placet.builder.assembly_image import Base
 from placet.builder.layers_cache import LayerCache, works_on_disk
-from placet.builder.layers_runtime import recipe
-from placet.builder.ports import Compiler, Engine, KnownImage, Log, Packages
+from placet.builder.layers_runtime import recipe, serving_code
+from placet.builder.locking import AskedFor, Lock
+from placet.builder.ports import Compiler, Engine, KnownImage, Log, Packages, Target
 from placet.builder.settings import Limits
 from placet.errors import PlacetError, Refused
 from placet.events import Clock
@@ -38,6 +40,7 @@ from placet.projects import (
     Card,
     DocumentRefused,
     Manifest,
+    Served,
     needs_pandas,
     parse_card,
     parse_manifest,
@@ -155,9 +158,10 @@ class ImageWorkshop:
             card = await in_thread(_card, folder, manifest)
             if manifest.build.dockerfile is not None:
                 return await self._tailored(project, source, folder, workspace, manifest, card, say)
+            loaded = await in_thread(served, folder, manifest.model)
             return await assemble(
                 folder,
-                await in_thread(self._plan, project, source, folder, manifest, card),
+                await in_thread(_plan, loaded, project, source, folder, manifest, card, self._version),
                 registry=self._registry,
                 repository=f"models/{project}",
                 base=_base(self._base, self._registry),
@@ -223,33 +227,61 @@ class ImageWorkshop:
         await in_thread(unpack, archive, folder)
         return folder
 
-    def _plan(
-        self, project: str, source: str, folder: Path, manifest: Manifest, card: Card | None
-    ) -> ImagePlan:
-        loaded = served(folder, manifest.model)
-        by_mlflow = loaded.serialization == PYFUNC
-        evaluation = manifest.governance.evaluation
-        return ImagePlan(
-            project=project,
-            source=source,
-            format=loaded.format,
-            model=loaded.path,
-            declared_format=manifest.model.format,
-            columns=() if by_mlflow else loaded.columns,
-            is_pickle=loaded.serialization in PICKLES,
-            in_frames=loaded.serialization == "skops" and needs_pandas(folder / loaded.path),
-            left_out=MLFLOW_ITSELF if manifest.model.format == MLFLOW and not by_mlflow else frozenset(),
-            sample=manifest.model.sample,
-            reference=manifest.model.reference,
-            module=manifest.model.module,
-            requirements=manifest.requirements,
-            trusted=tuple(torch_operators()) if loaded.format == PYTORCH else trusted_types(),
-            builder_version=self._version,
-            evaluation=evaluation.predictions if evaluation is not None else None,
-            card=card,
-            purpose=manifest.governance.purpose,
-            data=manifest.governance.data,
-        )
+
+async def look_up(
+    folder: Path,
+    manifest: Manifest,
+    asked: Sequence[AskedFor],
+    *,
+    packages: Packages,
+    workspace: Path,
+) -> Lock:
+    """What a build here would make of these requirements, without building anything. Raises as the build does.
+
+    A model that cannot be served, which is for the rules to say, adds nothing to them.
+    """
+    try:
+        loaded = await in_thread(served, folder, manifest.model)
+    except Refused:
+        loaded = Served(format="", serialization="", path=manifest.model.path)
+    plan = await in_thread(_plan, loaded, "", "", folder, manifest, None, version("placet-builder"))
+    serving = await in_thread(serving_code)
+    target = Target(python=host_python(), platform=host_platform())
+    return await lock_project(asked, plan, serving, target, packages, workspace, lambda line: None)
+
+
+def _plan(
+    loaded: Served,
+    project: str,
+    source: str,
+    folder: Path,
+    manifest: Manifest,
+    card: Card | None,
+    builder_version: str,
+) -> ImagePlan:
+    by_mlflow = loaded.serialization == PYFUNC
+    evaluation = manifest.governance.evaluation
+    return ImagePlan(
+        project=project,
+        source=source,
+        format=loaded.format,
+        model=loaded.path,
+        declared_format=manifest.model.format,
+        columns=() if by_mlflow else loaded.columns,
+        is_pickle=loaded.serialization in PICKLES,
+        in_frames=loaded.serialization == "skops" and needs_pandas(folder / loaded.path),
+        left_out=MLFLOW_ITSELF if manifest.model.format == MLFLOW and not by_mlflow else frozenset(),
+        sample=manifest.model.sample,
+        reference=manifest.model.reference,
+        module=manifest.model.module,
+        requirements=manifest.requirements,
+        trusted=tuple(torch_operators()) if loaded.format == PYTORCH else trusted_types(),
+        builder_version=builder_version,
+        evaluation=evaluation.predictions if evaluation is not None else None,
+        card=card,
+        purpose=manifest.governance.purpose,
+        data=manifest.governance.data,
+    )
 
 
 def _card(folder: Path, manifest: Manifest) -> Card | None:

@@ -21,7 +21,7 @@ class ShippedRules:
     def admit_exceptions(self) -> Mapping[str, bool]:
         return {rule.id: rule.exceptable for policy in self._policies for rule in policy.rules}
 
-    async def judge(self, workspace: Path, now: datetime) -> Sequence[Verdict]:
+    async def judge(self, workspace: Path, now: datetime, *, partial: bool = False) -> Sequence[Verdict]:
         # Whether Dockerfiles are allowed, the certifier alone knows.
-        facts = await examined(workspace, now, dockerfiles=True)
-        return await self._engine.evaluate(self._policies, "submit", facts)
+        facts = await examined(workspace, now, dockerfiles=True, partial=partial)
+        return await self._engine.evaluate(self._policies, "submit", facts, partial=partial)

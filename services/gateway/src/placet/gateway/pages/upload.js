@@ -59,6 +59,7 @@ class Problem extends Error {
     super(said.detail || said.title || `the platform answered ${status}`);
     this.status = status;
     this.fix = said.fix || "";
+    this.refusals = said.refusals || [];
   }
   get words() { return this.fix ? `${this.message}; ${this.fix}` : this.message; }
 }
@@ -210,7 +211,12 @@ async function take(path, body, type, told) {
     say("chosen", told);
     tell(taken);
   } catch (error) {
-    say("chosen", words(error), "bad");
+    if (error instanceof Problem && error.refusals.length) {
+      say("chosen", told);
+      tellMistakes(error.refusals);
+    } else {
+      say("chosen", words(error), "bad");
+    }
   }
   show("sending", false);
   working(false);
@@ -237,6 +243,18 @@ function tell(taken) {
       .flatMap(([name, value]) => [element("dt", name), element("dd", value)]),
   );
   show("deploy", !refused);
+  show("found");
+  find("findings").focus();
+}
+
+// A placet.yaml with mistakes, and what the rules say of the rest: nothing was kept that could be deployed.
+function tellMistakes(refusals) {
+  say("verdict", `This would be refused, for ${plural(refusals.length, "reason")}.`, "notice bad");
+  find("refusals").replaceChildren(...refusals.map(reason));
+  list("warned", "", []);
+  list("ignored", "", []);
+  find("facts").replaceChildren();
+  show("deploy", false);
   show("found");
   find("findings").focus();
 }
