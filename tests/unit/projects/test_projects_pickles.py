@@ -379,6 +379,7 @@ PLAIN_FILES = {
     "letters": b"C" + b"A" * 66 + b")R\n",
     "CSV of a column": b"city\nBern\nNanjing\nNRW\nRom\n",
     "CSV of numbers": b"count\n1.5\nNaN\n",
+    "CSV of a column in capitals": b"Population\nPrice\nR2\n",
     "CSV of prices": b"Price\n.5\nNb\n",
     "text without a last line": b"(in thousands",
     "a name in capitals": b"ZF Friedrichshafen, of 1915\n",

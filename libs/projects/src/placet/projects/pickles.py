@@ -665,8 +665,9 @@ class _Machine:
         is_callable = isinstance(target, _Global | _Made) or target is _OUTSIDE
         if args is None or isinstance(args, int) or not is_callable:
             raise ValueError("this is no call")
-        self.has_called = True
-        made = _Made(target, args, by)
+        # Of a text, `Price` and `R2` in a table, nothing has a name that could be called.
+        self.has_called |= target is not _OUTSIDE or self._is_binary
+        made = _OUTSIDE if target is _OUTSIDE else _Made(target, args, by)
         if self._is_joblib and target is _WRAPPER:
             self._wrapper, self._wrapper_at = made, len(self._stack)
         self._stack.append(made)
