@@ -11,6 +11,7 @@ import pickle
 import pickletools
 import re
 import tarfile
+import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -23,6 +24,8 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from joblib.numpy_pickle import NumpyUnpickler
+from joblib.numpy_pickle_compat import write_zfile
 from placet.projects import scan_loaded, scan_pickle
 from placet.projects.pickles import judge
 from sklearn.ensemble import (
@@ -35,7 +38,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
 X = np.random.default_rng(7).random((30, 4))
 Y = (X[:, 0] > 0.5).astype(int)
@@ -255,7 +258,9 @@ PACKINGS: dict[str, Any] = {
     "bzip2": bz2.compress,
     "xz": lzma.compress,
     "lzma": lambda data: lzma.compress(data, format=lzma.FORMAT_ALONE),
+    "lzma of a small dictionary": lambda data: b"\x5d\0\1\0\0" + lzma.compress(data, lzma.FORMAT_ALONE)[5:],
     "zlib": zlib.compress,
+    "zlib in two streams": lambda data: zlib.compress(data[:1]) + zlib.compress(data[1:]),
     "gzip in a zip": lambda data: zipped(gzip.compress(data)),
 }
 
@@ -280,10 +285,54 @@ def test_what_a_loader_may_unpickle_is_found_whatever_it_is_called_and_packed_in
         b"T\x01\0\0\0\xff0cposix\nsystem\n(S'id'\ntR.",
         b"(S'id'\niposix\nsystem\n.",
         b"\x80\x01cposix\nsystem\n(S'id'\ntR.",
+        b"N.cposix\nsystem\n0cposix\nsystem\n(S'id'\ntRZ",
+        b"(S'id'\niposix\nsystemX",
     ],
 )
 def test_a_text_that_calls_something_before_it_is_no_pickle_is_one(data: bytes, tmp_path: Path) -> None:
     assert loaded(data, tmp_path).get("denied") == ["posix.system"]
+
+
+CALL = b"cposix\nsystem\n(S'id'\ntR."
+
+
+@pytest.mark.parametrize("name", ["model", "model.pkl"])
+@pytest.mark.parametrize(
+    "pack",
+    [bytes, gzip.compress, zlib.compress, lambda data: data + zipped(b"text")],
+    ids=["as it is", "gzip", "zlib", "with a zip behind it"],
+)
+@pytest.mark.parametrize(
+    "start", [b"C\1x\x98", b"C\1x\x980", b"Pid\n0", b"NQ0", b"\x82\x010", b"\x970"], ids=bytes.hex
+)
+def test_what_means_something_only_to_its_loader_hides_no_call(
+    start: bytes, pack: Any, name: str, tmp_path: Path
+) -> None:
+    assert loaded(pack(start + CALL), tmp_path, name).get("denied") == ["posix.system"]
+
+
+@pytest.mark.parametrize(
+    "put",
+    [
+        b"\x8c\x03lencposix\nsystem\ns",
+        b"(\x8c\x03lencposix\nsystem\nu",
+        b"cposix\nsystem\na",
+        b"(cposix\nsystem\ne",
+        b"(cposix\nsystem\n\x90",
+    ],
+)
+def test_what_a_pickle_puts_into_a_module_is_found_whatever_else_it_names(put: bytes, tmp_path: Path) -> None:
+    name = b"\x8c\x0dunittest.mock\x8c\x08call.a,b\x930"
+    target = b"\x8c\x08builtins\x8c\x08__dict__\x93"
+    for end in b".", b"\xff":
+        found = loaded(b"N0\x80\x04" + name + target + put + end, tmp_path)
+        assert found.get("denied") == ["builtins.__dict__", "posix.system", "unittest.mock.call.a,b"]
+
+
+def test_what_is_packed_as_joblib_once_did_is_unreadable(tmp_path: Path) -> None:
+    with (tmp_path / "made").open("wb") as file:
+        write_zfile(file, CALL)
+    assert loaded((tmp_path / "made").read_bytes(), tmp_path).keys() == {"unreadable"}
 
 
 def test_opcodes_in_an_array_of_joblib_are_followed_as_whoever_unpickles_them_does(tmp_path: Path) -> None:
@@ -329,6 +378,11 @@ PLAIN_FILES = {
     "a licence": b"U" + b"x" * 121 + b"Nb y\n",
     "letters": b"C" + b"A" * 66 + b")R\n",
     "CSV of a column": b"city\nBern\nNanjing\nNRW\nRom\n",
+    "CSV of numbers": b"count\n1.5\nNaN\n",
+    "CSV of a column in capitals": b"Population\nPrice\nR2\n",
+    "CSV of prices": b"Price\n.5\nNb\n",
+    "text without a last line": b"(in thousands",
+    "a name in capitals": b"ZF Friedrichshafen, of 1915\n",
     "CSV of a column in Latin-1": "Universität\nZürich\n".encode("latin-1"),
     "names": b"Mrs. Smith\nN.A.\nPrice\n",
     "mathematics": b"x^2 + y^2 = z^2\n",
@@ -459,6 +513,120 @@ def _array(shape: bytes, dtype: bytes) -> bytes:
     return wrapper + b"(U\x05shape" + shape + b"U\x05dtype" + dtype + b"ub"
 
 
+WRAPPER = _name("joblib.numpy_pickle", "NumpyArrayWrapper")
+EVAL = _name("builtins", "eval") + b"(S'1'\ntR0"
+
+
+SAVED = pickle.dumps(StandardScaler(), protocol=2)[2:-1]
+
+
+def _dtype(code: bytes, flags: int) -> bytes:
+    named = _name("numpy", "dtype") + b"(U" + bytes([len(code)]) + code + b"\x89\x88tR"
+    return named + b"(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK" + bytes([flags]) + b"tb"
+
+
+def _state(count: int, dtype: bytes = PLAIN, *more: bytes) -> bytes:
+    """The state of a wrapper of so many numbers, as joblib writes it."""
+    said = {
+        b"subclass": _name("numpy", "ndarray"),
+        b"shape": b"K" + bytes([count]) + b"\x85",
+        b"order": b"U\1C",
+    }
+    said |= {b"dtype": dtype, b"allow_mmap": b"\x89", b"numpy_array_alignment_bytes": b"N"}
+    return (
+        b"}("
+        + b"".join(b"U" + bytes([len(key)]) + key + value for key, value in said.items())
+        + b"".join(more)
+        + b"u"
+    )
+
+
+def _hidden(data: bytes, size: int = 8) -> bytes:
+    """Opcodes in as many bytes as are a multiple of an item's, padded with ones that do nothing."""
+    return (
+        data
+        + {0: b"", 1: b"K\x000K\x000K\x000"}[len(data) % 2]
+        + b"N0" * (-(len(data) + 9 * (len(data) % 2)) % size // 2)
+    )
+
+
+def _in_a_frame() -> bytes:
+    """Joblib reads the array behind the frame, and what seems to be the array as opcodes."""
+    hidden = _hidden(EVAL)
+    body = WRAPPER + b")\x81" + _state(len(hidden) // 8) + b"b" + hidden
+    return b"\x95" + len(body).to_bytes(8, "little") + body + b"N0" * (len(hidden) // 2)
+
+
+def _built_twice() -> bytes:
+    """The wrapper of objects is an estimator after that, which is built as any other."""
+    nested = b"\x80\2" + pickle.dumps(OneHotEncoder(dtype=np.dtype("f8")), protocol=2)[2:]
+    first = WRAPPER + b")\x81" + _state(1, _dtype(b"O8", 63)) + b"b" + nested
+    return first + _state(len(_hidden(EVAL)) // 8) + b"b" + _hidden(EVAL)
+
+
+def _swallowed(made: bytes) -> bytes:
+    """What the scan takes for opcodes if it does not see an array: bytes that hold what follows."""
+    return made + _state(1) + b"b" + b"N0NB" + len(EVAL).to_bytes(4, "little") + EVAL
+
+
+BLINDING = {
+    "made by another call": _swallowed(
+        _name("copyreg", "_reconstructor") + WRAPPER + _name("builtins", "object") + b"N\x87R"
+    ),
+    "made in a tuple": _swallowed(
+        _name("copyreg", "_reconstructor") + b"](" + WRAPPER + _name("builtins", "object") + b"NeR"
+    ),
+    "inside a frame": _in_a_frame(),
+    "built twice": _built_twice(),
+    "numbers that say they are objects": (
+        WRAPPER
+        + b")\x81"
+        + _state(len(_hidden(EVAL + b"N.")) // 8, _dtype(b"f8", 1))
+        + b"b"
+        + _hidden(EVAL + b"N.")
+    ),
+    "a key that is put together": (
+        WRAPPER
+        + b")\x81"
+        + _state(3, PLAIN, _name("builtins", "str") + b"(U\5shapetRK\0\x85")
+        + b"b"
+        + _hidden(EVAL, 24)
+    ),
+    "an escaped key": WRAPPER
+    + b")\x81"
+    + _state(3, PLAIN, b"S'sh\\x61pe'\nK\0\x85")
+    + b"b"
+    + _hidden(EVAL, 24),
+}
+
+
+def fetched_by_joblib(data: bytes) -> set[str]:
+    """The names that joblib would fetch, of which those of its arrays are and all others do nothing."""
+    fetched: set[str] = set()
+
+    class Watching(NumpyUnpickler):  # type: ignore[misc]
+        def find_class(self, module: str, name: str) -> Any:
+            fetched.add(f"{module}.{name}".encode("unicode_escape").decode())
+            if judge(module, name) == "allowed":
+                return super().find_class(module, name)
+            return lambda *args: None
+
+    with contextlib.suppress(Exception), warnings.catch_warnings(action="ignore"):
+        Watching("", io.BytesIO(data), ensure_native_byte_order=True).load()
+    return fetched
+
+
+@pytest.mark.parametrize("data", BLINDING.values(), ids=BLINDING)
+def test_an_array_that_is_not_written_as_joblib_does_hides_nothing(data: bytes, tmp_path: Path) -> None:
+    assert "builtins.eval" in fetched_by_joblib(b"\x80\2" + data + b"N.")
+    assert scanned(b"\x80\2" + data + b"N.", tmp_path, "model.joblib")
+
+
+def test_an_array_that_is_written_as_joblib_does_is_followed(tmp_path: Path) -> None:
+    array = WRAPPER + b")\x81" + _state(1) + b"b" + b"\xff" * 8
+    assert scanned(b"\x80\2" + array + b"0" + array + b".", tmp_path, "model.joblib") == {}
+
+
 def _records_in_records(deep: int) -> bytes:
     made = b"".join(
         _record(b"h" + bytes([n]), b"h" + bytes([n])) + b"q" + bytes([n + 1]) + b"0" for n in range(deep)
@@ -497,23 +665,75 @@ def test_any_bytes_are_scanned_to_an_end(parts: list[bytes], name: str, tmp_path
     scanned(b"".join(parts), tmp_path, name)
 
 
+UNPICKLERS = [pickle.Unpickler, pickle._Unpickler]
+"""The second is joblib's, which differs at the end of a file and of a frame."""
 pieces = st.sampled_from(
-    [b"cm\nf\n", b"(", b"S'a'\n", b"t", b")", b"R", b"N", b".", b"0", b"I1\n", b"I0x1\n", b"T\1\0\0\0\xff"]
+    [
+        *[
+            b"cos\nf\n",
+            b"cm,n\nf\n",
+            b"ios\nf",
+            b"(",
+            b"S'a'\n",
+            b"t",
+            b")",
+            b"R",
+            b"N",
+            b".",
+            b"0",
+            b"o",
+            b"\x81",
+        ],
+        *[
+            b"I1\n",
+            b"I0x1\n",
+            b"T\1\0\0\0\xff",
+            b"C\1x",
+            b"\x98",
+            b"Pa\n",
+            b"Q",
+            b"\x80\4",
+            b"\x95\6" + b"\0" * 7,
+        ],
+        *[b"a", b"e", b"s", b"u", b"b", b"\x90", b"]", b"}"],
+    ]
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-@given(parts=st.lists(pieces | opcodes | st.binary(max_size=3), max_size=12))
-def test_whatever_pickle_would_call_something_of_is_found(parts: list[bytes], tmp_path: Path) -> None:
-    called: list[Any] = []
+class Fetched:
+    """What a name of a pickle stands for, and keeps what is done with it."""
 
-    class Watching(pickle.Unpickler):
+    def __init__(self, done: list[str], *, is_known: bool) -> None:
+        self._done, self._is_known = done, is_known
+
+    def __call__(self, *args: Any) -> Any:
+        self._done.append("called")
+        return self
+
+    def _put(self, *args: Any) -> None:
+        if self._is_known:
+            self._done.append("changed")
+
+    append = add = extend = __setitem__ = _put
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=300)
+@given(parts=st.lists(pieces | opcodes | st.binary(max_size=3), max_size=12), of=st.sampled_from(UNPICKLERS))
+def test_whatever_pickle_would_call_or_change_something_of_is_found(
+    parts: list[bytes], of: Any, tmp_path: Path
+) -> None:
+    done: list[str] = []
+
+    class Watching(of):  # type: ignore[misc]
         def find_class(self, module: str, name: str) -> Any:
-            return lambda *args: called.append(args)
+            return Fetched(done, is_known=module == "os")
+
+        def persistent_load(self, pid: Any) -> Any:
+            return None
 
     with contextlib.suppress(Exception):  # most are no pickles
         Watching(io.BytesIO(b"".join(parts)), encoding="latin-1").load()
-    assert not called or loaded(b"".join(parts), tmp_path)
+    assert not done or loaded(b"".join(parts), tmp_path)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
@@ -539,3 +759,76 @@ def test_a_pickle_is_never_read_more_kindly_than_pickle_reads_it(data: st.DataOb
     scan = scan_pickle(tmp_path / "model.pkl")
     named = {finding.name for finding in scan.findings}
     assert scan.names("unreadable") or scan.names("denied") or fetched <= named
+
+
+def _in_frame(data: bytes) -> bytes:
+    return b"\x95" + len(data).to_bytes(8, "little") + data
+
+
+OF_ARRAYS = [
+    *[
+        WRAPPER,
+        b")",
+        b"\x81",
+        WRAPPER + b")\x81",
+        b"b",
+        b".",
+        b"0",
+        b"2",
+        b"N",
+        b"(",
+        b"t",
+        b"]",
+        b"a",
+        b"u",
+        b"R",
+        b"}",
+    ],
+    *[b"q\0", b"h\0", b"q\1", b"h\1", b"\x94", b"K\0\x85", b"\x85", b"\x86"],
+    *[
+        _state(1),
+        _state(2),
+        _state(1, _dtype(b"O8", 63)),
+        _state(1, _dtype(b"f8", 1)),
+        _state(1, _dtype(b"O8", 0)),
+    ],
+    *[
+        _state(0, PLAIN, b"U\5shapeK\1\x85"),
+        _name("copyreg", "_reconstructor"),
+        _name("builtins", "object"),
+        b"N\x87R",
+    ],
+    *[
+        WRAPPER + b")\x81" + _state(1) + b"b" + b"N0NB\x0c\0\0\0",
+        pickle.dumps(np.array([None]), 2),
+        b"N0N0N0N0",
+    ],
+    *[
+        _name("builtins", "eval"),
+        EVAL,
+        b"0" * 3,
+        _in_frame(b"N0"),
+        _in_frame(EVAL),
+        _in_frame(b"N0" * 8),
+        b"\x95\x10" + b"\0" * 7,
+    ],
+    *[
+        _in_frame(WRAPPER + b")\x81" + _state(1) + b"b" + b"N0N0N0N0"),
+        _in_frame(WRAPPER + b")\x81" + _state(1) + b"b"),
+    ],
+    *[_name("collections", "deque") + b"]", b"K\0\x85", _name("numpy", "dtype"), PLAIN, SAVED],
+]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=500)
+@given(parts=st.lists(st.sampled_from(OF_ARRAYS) | opcodes, max_size=14))
+def test_whatever_joblib_would_fetch_is_found_or_cannot_be_followed(
+    parts: list[bytes], tmp_path: Path
+) -> None:
+    data = b"\x80\2" + b"".join(parts)
+    fetched = fetched_by_joblib(data)
+    (tmp_path / "model.joblib").write_bytes(data)
+    scan = scan_pickle(tmp_path / "model.joblib")
+    assert (
+        scan.names("unreadable") or scan.names("denied") or fetched <= {each.name for each in scan.findings}
+    )

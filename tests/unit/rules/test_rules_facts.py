@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import cProfile
 import json
 import os
 import pickle
 import platform
 import shutil
+import zipfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import cloudpickle
 import msgspec
 import pytest
+import skops.io
 import yaml
 from placet.projects import FORMATS, Manifest, initial_manifest, parse_manifest, trial_manifest
 from placet.projects.manifest import Governance, Model, Replicas, Resources
@@ -31,6 +35,7 @@ from placet.runtime import reference
 from placet.runtime.plain import PlainCodec
 from placet.runtime.problems import Problem
 from placet.runtime.signature import Signature, Tensor
+from sklearn.preprocessing import FunctionTransformer
 
 from tests.support.torch_files import node, program, pt2, safetensors
 
@@ -635,6 +640,68 @@ def test_the_file_of_pickled_code_is_a_pickle_whatever_it_is_called(tmp_path: Pa
     (folder / "MLmodel").write_text(document)
     facts = gather_submit_facts(folder, trial(folder), now=NOW)
     assert [each.partition(":")[0] for each in facts["scan"]["unreadable"]] == ["python_model.bin"]
+
+
+def of_skops(folder: Path, name: str, **said: Any) -> Path:
+    """A folder for MLflow's loader of scikit-learn, with a file of skops that runs what it holds, under any name."""
+    shutil.copytree(MLFLOW / "prices", folder)
+    document = yaml.safe_load((folder / "MLmodel").read_text())
+    function = {"loader_module": "mlflow.sklearn", "model_path": name, "data": name}
+    flavours = {
+        "python_function": function,
+        "sklearn": {"pickled_model": "MLmodel", "serialization_format": "skops"} | said,
+    }
+    (folder / "MLmodel").write_text(yaml.safe_dump(document | {"flavors": flavours}))
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).write_bytes(skops.io.dumps(FunctionTransformer(partial(cProfile.run, "1"))))
+    return folder
+
+
+@pytest.mark.parametrize("name", ["weights", "model.pkl", "deep/model.ubj"])
+def test_a_file_of_skops_is_judged_under_every_name(name: str, tmp_path: Path, engine: Engine) -> None:
+    folder = of_skops(tmp_path / "m", name)
+    said = {"format": "mlflow", "path": "."}
+    why = broken(folder, trial(folder), engine)
+    assert "functools.partial of cProfile.run" in why["model.skops-types-trusted"]
+    (folder / "MLmodel").unlink()
+    beside = gather_submit_facts(folder, manifest(EXAMPLE, model=said), now=NOW)
+    assert "functools.partial of cProfile.run" in beside["scan"]["untrustedTypes"]
+
+
+@pytest.mark.parametrize("trusted", [["functools.partial", "cProfile.run"], "cProfile.run"], ids=str)
+@pytest.mark.parametrize("place", ["MLmodel", "deep/MLmodel"])
+def test_no_model_has_skops_trust_what_the_platform_does_not(
+    trusted: Any, place: str, tmp_path: Path, engine: Engine
+) -> None:
+    folder = of_skops(tmp_path / "m", "deep/weights")
+    document = yaml.safe_load((folder / "MLmodel").read_text())
+    document["flavors"]["sklearn"]["skops_trusted_types"] = trusted
+    (folder / "deep/weights").unlink()
+    (folder / "deep/weights").write_bytes(b"{}")
+    (folder / place).write_text(yaml.safe_dump(document))
+    facts = gather_submit_facts(folder, trial(folder), now=NOW)
+    assert facts["scan"]["untrustedTypes"] == ["cProfile.run"]
+    assert "cProfile.run" in broken(folder, trial(folder), engine)["model.skops-types-trusted"]
+
+
+def test_what_the_platform_trusts_a_model_may_name_as_well_and_a_zip_of_another_kind_is_none_of_skops(
+    tmp_path: Path,
+) -> None:
+    folder = of_skops(
+        tmp_path / "m", "weights", skops_trusted_types=["sklearn.tree._tree.Tree", "numpy.log1p"]
+    )
+    with zipfile.ZipFile(folder / "weights", "w") as container:
+        container.writestr("schema.json", '{"fields": []}')
+    facts = gather_submit_facts(folder, trial(folder), now=NOW)
+    assert (facts["scan"]["untrustedTypes"], facts["scan"]["unreadableTypes"]) == ([], [])
+
+
+def test_a_second_document_of_mlflow_that_cannot_be_read_may_have_skops_trust_anything(
+    tmp_path: Path,
+) -> None:
+    folder = of_skops(tmp_path / "m", "deep/weights")
+    (folder / "deep/MLmodel").write_text("flavors: [")
+    assert "deep/MLmodel" in gather_submit_facts(folder, trial(folder), now=NOW)["scan"]["unreadableTypes"]
 
 
 class Runs:

@@ -44,7 +44,14 @@ from placet.projects.manifest import (
     parse_manifest,
     read_manifest,
 )
-from placet.projects.mlflow_models import MLMODEL, Column, MlflowModel, PythonFunction, read_mlflow_model
+from placet.projects.mlflow_models import (
+    MLMODEL,
+    Column,
+    MlflowModel,
+    PythonFunction,
+    read_mlflow_model,
+    trusted_by_model,
+)
 from placet.projects.needs import Need, needs, same_library
 from placet.projects.onnx_files import outside_data
 from placet.projects.pickles import Finding, Scan, scan_loaded, scan_pickle
@@ -58,7 +65,15 @@ from placet.projects.python_files import (
     read_python,
     syntax_problem,
 )
-from placet.projects.skops_files import learned_from, needs_pandas, saved_with, trusted_types, untrusted_types
+from placet.projects.skops_files import (
+    beyond_trust,
+    is_skops_file,
+    learned_from,
+    needs_pandas,
+    saved_with,
+    trusted_types,
+    untrusted_types,
+)
 
 __all__ = [
     "DEFAULT_LIMITS",
@@ -96,9 +111,11 @@ __all__ = [
     "Served",
     "SourceContents",
     "SourceFile",
+    "beyond_trust",
     "dump_manifest",
     "initial_manifest",
     "inspect_archive",
+    "is_skops_file",
     "learned_from",
     "lightgbm_columns",
     "manifest_schema",
@@ -133,6 +150,7 @@ __all__ = [
     "syntax_problem",
     "torch_operators",
     "trial_manifest",
+    "trusted_by_model",
     "trusted_types",
     "unpack",
     "unpack_sent",

@@ -30,6 +30,7 @@ _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
 _VERSION = re.compile(r"[0-9]{1,3}\.[0-9]{1,3}(\.[0-9A-Za-z.+]{1,20})?")
 MAX_ARTIFACTS = 1000
 PYTHON_FUNCTION = "python_function"
+_TRUSTED = "skops_trusted_types"
 
 T = TypeVar("T")
 
@@ -142,6 +143,15 @@ def read_mlflow_model(folder: Path) -> MlflowModel:
             (each for each in (said.model_id, said.run_id) if each and isinstance(each, str)), None
         ),
     )
+
+
+def trusted_by_model(path: Path) -> list[str]:
+    """The types that an `MLmodel` has skops trust, in whichever flavour. `DocumentRefused` if it cannot be read."""
+    with path.open("rb") as file:
+        data = file.read(MAX_MLMODEL_BYTES + 1)
+    said = _converted(read_plain(data, document=MLMODEL, limit=MAX_MLMODEL_BYTES), _Document, "")
+    lists = (flavour.get(_TRUSTED) for flavour in said.flavors.values())
+    return [str(name) for names in lists if names for name in (names if isinstance(names, list) else [names])]
 
 
 def _artifacts(said: dict[str, dict[str, Any]]) -> Iterator[Artifact]:

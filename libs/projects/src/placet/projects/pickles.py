@@ -2,8 +2,9 @@
 
 The scan walks a pickle as the unpickler would, with stand-ins on the stack instead of objects, so that a name put
 together at run time, fetched from the memo or passed through a call is either resolved or reported. Joblib's
-arrays lie as raw bytes between the opcodes; the scan follows them by their declared type and shape, and what it
-cannot follow exactly it reports as unreadable instead of guessing. Every global is then judged by a list.
+arrays lie as raw bytes between the opcodes; the scan follows them by their declared type and shape where they are
+written as joblib's own `dump` writes them, and what it cannot follow exactly it reports as unreadable instead of
+guessing. Every global is then judged by a list.
 
 A scan is evidence, never clearance: a file of nothing but listed names can still be hostile.
 """
@@ -17,6 +18,7 @@ import lzma
 import math
 import pickletools
 import re
+import sys
 import tarfile
 import zipfile
 import zlib
@@ -45,18 +47,20 @@ _MAX_NESTING = 8
 _MAX_PICKLES = 8
 _MAX_MEMBERS = 100_000
 _CHUNK = 1024**2
+_ZLIB_CHUNK = 8192
 _TAR_BLOCK = 512
-# zip, gzip, bzip2, xz, lzma, zlib; and Zstandard and LZ4, which nothing here unpacks
+# zip, gzip, bzip2, xz, lzma, zlib, as joblib tells them; and Zstandard and LZ4, which nothing here unpacks
 _PACKED = (
     *(
         b"PK\x03\x04",
         b"\x1f\x8b",
         *(b"BZh%d" % level for level in range(1, 10)),
         b"\xfd7zXZ",
-        b"\x5d\x00\x00",
+        b"\x5d\x00",
     ),
     *(b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda", b"\x28\xb5\x2f\xfd", b"\x04\x22\x4d\x18"),
 )
+_OF_OLD_JOBLIB = re.compile(rb"ZF[0-9A-Fa-fxX_+ \t]{19}")
 _UNRESOLVED = "\0"
 _OPCODES = {opcode.code.encode("latin-1"): opcode.name for opcode in pickletools.opcodes}
 _HIGHEST_PROTOCOL = max(opcode.proto for opcode in pickletools.opcodes)
@@ -105,10 +109,12 @@ def scan_loaded(path: Path, *, is_pickle: bool = False) -> Scan:
     before every unpickler would stop, nothing is found: a text is that.
     """
     is_zip = zipfile.is_zipfile(path)
+    with path.open("rb") as raw:
+        is_only_zip = is_zip and raw.read(2) == b"PK"
     findings = _scan_any(
         lambda: path.open("rb"),
         path.name,
-        is_pickle=is_pickle or (_is_called_pickle(path.name) and not is_zip),
+        is_pickle=is_pickle or (_is_called_pickle(path.name) and not is_only_zip),
         is_zip=is_zip,
     )
     return Scan(findings=tuple(sorted(findings | (_scan_zip(path) if is_zip else set()))))
@@ -196,7 +202,7 @@ def _is_packed(start: bytes) -> bool:
     try:
         tarfile.TarInfo.frombuf(start, "utf-8", "surrogateescape")
     except tarfile.HeaderError:
-        return start.startswith(_PACKED)
+        return start.startswith(_PACKED) or _OF_OLD_JOBLIB.match(start) is not None
     return True
 
 
@@ -222,17 +228,21 @@ def _scan_doubtful(stream: BinaryIO, where: str) -> set[Finding]:
         try:
             machine.run()
         except _CannotFollow as stop:
-            # Without a loader's own `persistent_load` a pickle that begins a file stops at an id, as at no opcode.
-            is_over = isinstance(stop, _Stops) or (isinstance(stop, _Outside) and begun == 0)
-            if machine.has_called or not is_over:
+            if machine.has_called or not isinstance(stop, _Stops):
                 findings |= machine.findings | {_unreadable(where, f"{stop} at byte {reader.position}")}
             return findings
         except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
             broken = _unreadable(where, f"its compression is broken ({type(error).__name__})")
             return findings | machine.findings | {broken}
-        if machine.has_called or not any(_OF_NO_NAME.search(finding.name) for finding in machine.findings):
-            findings |= machine.findings
+        findings |= {each for each in machine.findings if machine.has_called or _tells(each, begun)}
     return findings | {_unreadable(where, f"it may be more than {_MAX_PICKLES} pickles")}
+
+
+def _tells(finding: Finding, begun: int) -> bool:
+    """Whether a finding in what calls nothing is one: a text may begin like a persistent id, and names what is none."""
+    if finding.judgement == "unreadable":
+        return begun > 0
+    return _OF_NO_NAME.search(finding.name.rpartition(".")[0]) is None
 
 
 def _scan_stream(stream: BinaryIO, where: str, *, is_joblib: bool) -> set[Finding]:
@@ -261,10 +271,6 @@ class _Stops(_CannotFollow):
     """And every unpickler would stop here, too."""
 
 
-class _Outside(_CannotFollow):
-    """The meaning of what comes next is not in the file."""
-
-
 class _Zlib(io.RawIOBase):
     """A zlib stream as a file; the standard library has one for each other format."""
 
@@ -276,15 +282,20 @@ class _Zlib(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        while not self._stream.eof:
-            piece = self._stream.unconsumed_tail or self._raw.read(_CHUNK)
+        """As joblib does: one stream after the other, and what comes before broken bytes as far as it reads them."""
+        while True:
+            rest = self._stream.unused_data if self._stream.eof else self._stream.unconsumed_tail
+            piece = rest or self._raw.read(_ZLIB_CHUNK)
+            if self._stream.eof:
+                if not piece:
+                    return 0
+                self._stream = zlib.decompressobj()
             data = self._stream.decompress(piece, len(buffer))
             if data:
                 buffer[: len(data)] = data
                 return len(data)
             if not piece:
                 raise EOFError
-        return 0
 
 
 def _decompressed(raw: BinaryIO) -> BinaryIO:
@@ -330,9 +341,11 @@ class _Reader:
     def line(self) -> bytes:
         data = self._stream.readline(_MAX_TEXT)
         self._count(len(data))
-        if not data.endswith(b"\n"):
-            raise (_CannotFollow if len(data) == _MAX_TEXT else _Stops)("a line does not end")
-        return data[:-1]
+        if len(data) == _MAX_TEXT and not data.endswith(b"\n"):
+            raise _CannotFollow("a line does not end")
+        if not data:
+            raise _Stops("it is cut off")
+        return data[:-1]  # at the end of the file as well: so does Python's unpickler, which is joblib's
 
     def number(self, size: int) -> int:
         return int.from_bytes(self.exactly(size), "little")
@@ -358,6 +371,8 @@ class _Something:
 
 
 _SOMETHING = _Something()
+_OUTSIDE = _Something()  # of no meaning in the file, and maybe to be called
+_ARRAY = _Something()  # of joblib, read
 _MARK = object()
 
 
@@ -366,16 +381,22 @@ class _Global(msgspec.Struct, frozen=True):
     name: str
 
 
+_WRAPPER = _Global("joblib.numpy_pickle", "NumpyArrayWrapper")
+_DTYPE = _Global("numpy", "dtype")
+_RECONSTRUCT = tuple(_Global(f"numpy.{core}.multiarray", "_reconstruct") for core in ("core", "_core"))
+_ASIDE = frozenset({"PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE", "FRAME"})
+_ARRAY_STATE = frozenset({"subclass", "shape", "order", "dtype", "allow_mmap"})
+_ALIGNMENT = "numpy_array_alignment_bytes"  # since joblib 1.2
+
+
 class _Made(msgspec.Struct, eq=False):
     """What a call would give, and the state it was given afterwards."""
 
     target: Any
     args: Any
+    by: str
     state: Any = None
     builds: int = 0
-
-    def is_a(self, module: str, name: str) -> bool:
-        return bool(self.target == _Global(module, name))
 
 
 class _Machine:
@@ -388,15 +409,25 @@ class _Machine:
         self._nesting = nesting
         self._stack: list[Any] = []
         self._memo: dict[int, Any] = {}
+        self._is_binary = False
+        self._names_known = False
+        self._is_outside = False
+        self._frame_end = 0
+        self._wrapper: _Made | None = None
+        self._wrapper_at = 0
 
     def run(self) -> None:
         for _ in range(_MAX_OPCODES):
-            opcode = _OPCODES.get(self._reader.read(1))
+            code = self._reader.read(1)
+            opcode = _OPCODES.get(code)
             if opcode is None:
                 raise _Stops("it is no pickle, or cut off")
             if opcode == "STOP":
                 return
+            self._is_binary |= not code.isascii()
             try:
+                if self._is_joblib:
+                    self._keep_to_what_joblib_writes(opcode)
                 self._step(opcode)
             except (IndexError, ValueError, UnicodeDecodeError) as error:
                 raise _Stops("its opcodes make no sense") from error
@@ -408,7 +439,7 @@ class _Machine:
             case "PROTO":
                 reader.exactly(1)
             case "FRAME":
-                reader.exactly(8)
+                self._frame(reader.number(8))
             case "MARK":
                 push(_MARK)
             case "POP":
@@ -464,8 +495,10 @@ class _Machine:
                 push(_mapping(self._above_mark()))
             case "APPEND":
                 self._stack[-2:] = [self._stack[-2]]
+                self._put_into(self._stack[-1])
             case "APPENDS" | "ADDITEMS":
                 self._above_mark()
+                self._put_into(self._stack[-1])
             case "SETITEM":
                 value, key = self._stack.pop(), self._stack.pop()
                 self._set([key, value])
@@ -494,22 +527,66 @@ class _Machine:
                 push(self._global(module, attribute))
             case "INST":
                 target = self._global(reader.line().decode(), reader.line().decode())
-                self._call(target, tuple(self._above_mark()))
+                self._call(target, tuple(self._above_mark()), name)
             case "OBJ":
                 target, *args = self._above_mark()
-                self._call(target, tuple(args))
+                self._call(target, tuple(args), name)
             case "REDUCE" | "NEWOBJ":
                 args, target = self._stack.pop(), self._stack.pop()
-                self._call(target, args)
+                self._call(target, args, name)
             case "NEWOBJ_EX":
                 self._stack.pop()
                 args, target = self._stack.pop(), self._stack.pop()
-                self._call(target, args)
+                self._call(target, args, name)
             case "BUILD":
                 self._build(self._stack.pop())
             case _:
-                # Persistent ids, the extension registry and out-of-band buffers: their meaning is not in the file.
-                raise _Outside(f"it uses {name}, whose meaning lies outside the file")
+                self._step_outside(name)
+
+    def _step_outside(self, name: str) -> None:
+        """Persistent ids, the extension registry and buffers beside the file, of which a loader may know and the scan
+        does not. It says so and reads on, as whoever knows them does."""
+        match name:
+            case "PERSID":
+                self._reader.line()
+            case "BINPERSID" | "READONLY_BUFFER":
+                self._stack.pop()
+            case "EXT1" | "EXT2" | "EXT4":
+                self._reader.exactly(int(name[-1]))
+        self._stack.append(_OUTSIDE)
+        if not self._is_outside:
+            self._is_outside = True
+            self.findings.add(
+                _unreadable(
+                    self._where,
+                    f"it uses {name}, whose meaning lies outside the file at byte {self._reader.position}",
+                )
+            )
+
+    def _keep_to_what_joblib_writes(self, opcode: str) -> None:
+        """Joblib's unpickler reads an array wherever a wrapper is built, however that came to be. Only where it is made
+        and built as `joblib.dump` does it is it known where that is: nothing else may get hold of one."""
+        stack = self._stack
+        if opcode in _ASIDE:
+            return
+        if self._wrapper is not None:
+            above = len(stack) - self._wrapper_at
+            is_there = above > 0 and stack[self._wrapper_at] is self._wrapper
+            expected = {1: ("EMPTY_DICT",), 2: ("MARK", "BUILD")}.get(above)
+            if not is_there or (
+                opcode not in expected if expected else stack[self._wrapper_at + 2] is not _MARK
+            ):
+                _cannot_follow_array()
+        if stack and stack[-1] is _WRAPPER:
+            if opcode != "EMPTY_TUPLE":
+                _cannot_follow_array()
+        elif len(stack) > 1 and stack[-2] is _WRAPPER and (opcode != "NEWOBJ" or self._wrapper is not None):
+            _cannot_follow_array()
+
+    def _frame(self, size: int) -> None:
+        if self._is_joblib and self._reader.position < self._frame_end:
+            raise _CannotFollow("a frame begins inside of another")
+        self._frame_end = self._reader.position + size
 
     def _above_mark(self) -> list[Any]:
         for index in range(len(self._stack) - 1, -1, -1):
@@ -528,7 +605,16 @@ class _Machine:
     def _recalled(self, key: int) -> Any:
         if key not in self._memo:
             raise ValueError("nothing is remembered under this number")
-        return self._memo[key]
+        value = self._memo[key]
+        if self._is_joblib and isinstance(value, _Made) and value.target is _WRAPPER:
+            _cannot_follow_array()
+        if (
+            self._wrapper is not None
+            and isinstance(value, dict)
+            and value is self._stack[self._wrapper_at + 1]
+        ):
+            _cannot_follow_array()
+        return value
 
     def _long(self, size: int) -> Any:
         if size > 16:
@@ -540,12 +626,18 @@ class _Machine:
     def _decimal(line: bytes) -> Any:
         digits = line.removesuffix(b"L")
         # By C's rules, not Python's: `0x10` is a number as well.
-        return int(digits) if re.fullmatch(rb"-?[0-9]{1,19}", digits) else _SOMETHING
+        return int(digits) if re.fullmatch(rb"-?(0|[1-9][0-9]{0,18})", digits) else _SOMETHING
 
     def _set(self, items: list[Any]) -> None:
         target = self._stack[-1]
+        self._put_into(target)
         if isinstance(target, dict):
             target.update(_mapping(items))
+
+    def _put_into(self, target: Any) -> None:
+        """What is put into anything else than the pickle's own containers calls a method of it. Of a text that begins
+        like a pickle, `count` and `NaN` in a table, no name is that of a module that anybody knows."""
+        self.has_called |= isinstance(target, _Global) and (self._is_binary or self._names_known)
 
     def _global(self, module: Any, name: Any) -> Any:
         if not isinstance(module, str) or not isinstance(name, str) or _UNRESOLVED in (module, name):
@@ -560,32 +652,52 @@ class _Machine:
         self.findings.add(
             Finding(judgement=judge(module, name), name=_printable(f"{module}.{name}"), where=self._where)
         )
-        return _Global(module, name)
+        self._names_known |= module.partition(".")[0] in _known_modules()
+        found = _Global(module, name)
+        if found != _WRAPPER:
+            return found
+        if not self._is_joblib:
+            # Whoever builds one reads it as joblib does, or as opcodes: both are told of.
+            self.findings.add(_unreadable(self._where, _OF_JOBLIB))
+        return _WRAPPER
 
-    def _call(self, target: Any, args: Any) -> None:
-        if args is None or isinstance(args, int) or not isinstance(target, _Global | _Made):
+    def _call(self, target: Any, args: Any, by: str) -> None:
+        is_callable = isinstance(target, _Global | _Made) or target is _OUTSIDE
+        if args is None or isinstance(args, int) or not is_callable:
             raise ValueError("this is no call")
-        self.has_called = True
-        self._stack.append(_Made(target, args))
+        # Of a text, `Price` and `R2` in a table, nothing has a name that could be called.
+        self.has_called |= target is not _OUTSIDE or self._is_binary
+        made = _OUTSIDE if target is _OUTSIDE else _Made(target, args, by)
+        if self._is_joblib and target is _WRAPPER:
+            self._wrapper, self._wrapper_at = made, len(self._stack)
+        self._stack.append(made)
 
     def _build(self, state: Any) -> None:
         target = self._stack[-1]
         self.has_called |= isinstance(target, _Global | _Made)
+        if target is _ARRAY:
+            _cannot_follow_array()
         if not isinstance(target, _Made):
             return
         target.state = state
         target.builds += 1
-        if target.is_a("joblib.numpy_pickle", "NumpyArrayWrapper"):
+        if target.target is _WRAPPER:
             self._follow_array(target)
 
     def _follow_array(self, wrapper: _Made) -> None:
         """Read on behind an array's raw bytes, as joblib does after it has built the wrapper."""
         if not self._is_joblib:
-            raise _CannotFollow("it holds arrays of joblib, whose bytes are opcodes to every other loader")
+            raise _CannotFollow(_OF_JOBLIB)
+        if self._reader.position < self._frame_end:
+            raise _CannotFollow("an array of joblib lies inside of a frame, and joblib reads it behind that")
         state = wrapper.state
-        if not isinstance(state, dict):
+        if not isinstance(state, dict) or state.keys() - {_ALIGNMENT} != _ARRAY_STATE:
             _cannot_follow_array()
-        shape, dtype = state.get("shape"), state.get("dtype")
+        if not isinstance(state["subclass"], _Global) or state["order"] not in ("C", "F"):
+            _cannot_follow_array()
+        self._wrapper = None
+        self._stack[-1] = _ARRAY
+        shape, dtype = state["shape"], state["dtype"]
         if not isinstance(shape, tuple) or len(shape) > _MAX_DIMENSIONS:
             _cannot_follow_array()  # their product may take hours, in which nothing else of the process runs
         if not all(type(length) is int and length >= 0 for length in shape):
@@ -594,7 +706,9 @@ class _Machine:
         if size is None:
             self._follow_nested_pickle()
             return
-        alignment = state.get("numpy_array_alignment_bytes")
+        alignment = state.get(_ALIGNMENT)
+        if alignment is not None and type(alignment) is not int:
+            _cannot_follow_array()
         if alignment is not None:
             self._reader.skip(self._reader.number(1))
         self._reader.skip(size * math.prod(shape))
@@ -607,11 +721,31 @@ class _Machine:
             nested.run()
         finally:
             self.findings |= nested.findings
+        if not nested.is_array():
+            _cannot_follow_array()
+
+    def is_array(self) -> bool:
+        """Whether what it ends with is an array of objects, as NumPy pickles it."""
+        return (
+            len(self._stack) == 1
+            and isinstance(self._stack[0], _Made)
+            and self._stack[0].target in _RECONSTRUCT
+        )
+
+
+@cache
+def _known_modules() -> frozenset[str]:
+    rules = _rules()
+    listed = {name.partition(" ")[0] for name in rules.allowed} | rules.class_modules | rules.denied_modules
+    return sys.stdlib_module_names | {module.partition(".")[0] for module in listed}
 
 
 def _mapping(items: list[Any]) -> dict[str, Any]:
+    """What is under a key that is put together while unpickling may be under any."""
     pairs: Iterator[Any] = iter(items)
-    return {key: value for key, value in zip(pairs, pairs, strict=True) if isinstance(key, str)}
+    return {
+        key if isinstance(key, str) else _UNRESOLVED: value for key, value in zip(pairs, pairs, strict=True)
+    }
 
 
 def _unquoted(line: bytes) -> str:
@@ -627,6 +761,8 @@ def _cannot_follow_array() -> NoReturn:
     raise _CannotFollow("an array of joblib is described in a way that cannot be followed")
 
 
+_OF_JOBLIB = "it holds arrays of joblib, whose bytes are opcodes to every other loader"
+_OBJECTS = 63  # NumPy's flags of a dtype say, beside its code, whether joblib reads bytes or a pickle
 _PLAIN_TYPE = re.compile(r"[biufcmM](\d{1,3})")
 _SIZED_TYPE = re.compile(r"([SUV])(\d{1,9})")
 
@@ -636,16 +772,16 @@ def _item_size(dtype: Any) -> int | None:
 
     A wrong guess would hide opcodes in what is taken for numbers, so only the one spelling that NumPy writes counts.
     """
-    if not isinstance(dtype, _Made) or not dtype.is_a("numpy", "dtype") or dtype.builds != 1:
+    if not isinstance(dtype, _Made) or (dtype.target, dtype.by, dtype.builds) != (_DTYPE, "REDUCE", 1):
         _cannot_follow_array()
     match dtype.args, dtype.state:
-        case (str(code), False, True), (3, str(), None, None, None, -1, -1, _) if code == "O8":
+        case ("O8", False, True), (3, str(), None, None, None, -1, -1, int(flags)) if flags == _OBJECTS:
             return None
-        case (str(code), False, True), (3 | 4, str(), None, None, None, -1, -1, *_) if found := (
+        case (str(code), False, True), (3 | 4, str(), None, None, None, -1, -1, 0, *_) if found := (
             _PLAIN_TYPE.fullmatch(code)
         ):
             return int(found[1])
-        case (str(code), False, True), (3, str(), None, None, None, int(size), _, _) if (
+        case (str(code), False, True), (3, str(), None, None, None, int(size), _, 0 | 8) if (
             found := _SIZED_TYPE.fullmatch(code)
         ) and size == int(found[2]) * (4 if found[1] == "U" else 1):
             return int(size)

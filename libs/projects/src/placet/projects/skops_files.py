@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -48,6 +48,24 @@ def untrusted_types(path: Path) -> list[str] | None:
     untrusted = set(_untrusted(schema, known)) - set(trusted_types())
     # JSON's escapes can name half a character, which no other document can carry on.
     return sorted(name.encode("utf-8", "backslashreplace").decode() for name in untrusted)
+
+
+def is_skops_file(path: Path) -> bool:
+    """Whether skops would load it, whatever it is called; a schema that cannot be read may be one of skops."""
+    try:
+        with zipfile.ZipFile(path) as container:
+            if SCHEMA not in container.namelist():
+                return False
+    except (zipfile.BadZipFile, OSError, ValueError):
+        return False
+    schema = _schema(path)
+    return schema is None or (isinstance(schema, dict) and "__loader__" in schema)
+
+
+def beyond_trust(names: Iterable[str]) -> list[str]:
+    """Of the types that a model says should be trusted, those that neither skops nor the platform does, sorted."""
+    by_skops = {name for of_node in _skops_types()["nodes"].values() for name in of_node}
+    return sorted(set(names) - by_skops - set(trusted_types()))
 
 
 def saved_with(path: Path) -> dict[str, str]:

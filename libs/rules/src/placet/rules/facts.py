@@ -37,6 +37,8 @@ from placet.projects import (
     Reading,
     Recognised,
     Served,
+    beyond_trust,
+    is_skops_file,
     needs,
     no_python,
     outside_data,
@@ -54,6 +56,7 @@ from placet.projects import (
     scan_pickle,
     served,
     syntax_problem,
+    trusted_by_model,
     untrusted_types,
 )
 from placet.projects.card import MAX_CARD_BYTES
@@ -395,16 +398,23 @@ def _scan(look: _Look, files: dict[str, Path]) -> Facts:
     programs: list[str] = []
     for name, path in files.items():
         suffix = path.suffix.lower()
-        is_called_pickle = suffix in (*PICKLE_SUFFIXES, *JOBLIB_SUFFIXES, SKOPS_SUFFIX)
+        is_skops = suffix == SKOPS_SUFFIX or is_skops_file(path)
+        is_called_pickle = is_skops or suffix in (*PICKLE_SUFFIXES, *JOBLIB_SUFFIXES)
         if is_called_pickle or path in loaded:
             # What MLflow's loaders unpickle has any name, and none of them skips what joblib does.
             scan = scan_loaded(path, is_pickle=name == pickled) if path in loaded else scan_pickle(path)
             scanned += [name] if is_called_pickle or scan.findings else []
             findings.update(_as_code(scan.findings) if name == pickled else scan.findings)
-        if suffix == SKOPS_SUFFIX:
+        if is_skops:
             found = untrusted_types(path)
             types.update(found or ())
             if found is None:
+                unreadable_types.append(name)
+        if path in loaded and path.name == MLMODEL:
+            # MLflow has skops trust whatever the one beside a file says, and asks nobody.
+            try:
+                types.update(beyond_trust(trusted_by_model(path)))
+            except DocumentRefused:
                 unreadable_types.append(name)
         recognised = recognise_file(path, among=(ONNX, PYTORCH))
         if recognised and recognised.serialization == PT2:
