@@ -168,6 +168,19 @@ def of_a_lightgbm_booster_in_mlflow(folder: Path) -> Any:
     return model.booster_, rows
 
 
+def of_probabilities_in_mlflow(folder: Path) -> Any:
+    model, rows = of_sklearn(folder)
+    flavours = "{sklearn: {pickled_model: model.skops}, python_function: {loader_module: m, predict_fn: predict_proba}}"
+    (folder / "MLmodel").write_text(f"flavors: {flavours}")
+    return model, rows
+
+
+def of_an_xgboost_booster_in_mlflow(folder: Path) -> Any:
+    found = of_an_xgboost_booster(folder)
+    (folder / "MLmodel").write_text("flavors: {xgboost: {data: model.ubj}}")
+    return found
+
+
 def of_onnx_in_mlflow(folder: Path) -> Any:
     shutil.copytree(MLFLOW / "iris-onnx", folder, dirs_exist_ok=True)
     return None, load_iris().data[[0, 70, 140]].astype(np.float32)
@@ -219,6 +232,8 @@ def of_lightgbm_with_categories(folder: Path) -> Any:
         of_lightgbm,
         of_lightgbm_with_categories,
         of_a_lightgbm_booster_in_mlflow,
+        of_probabilities_in_mlflow,
+        of_an_xgboost_booster_in_mlflow,
         of_xgboost,
         of_xgboost_with_categories,
         of_an_xgboost_booster,
@@ -234,11 +249,11 @@ def test_what_init_says_of_a_sample_makes_one_that_the_model_answers(
     said = placet("init", str(tmp_path)).err.split("where it was trained:\n")[1]
     monkeypatch.chdir(tmp_path)
     lines = [line.strip() for line in said.splitlines() if line.startswith("  ")]
-    known = {"model": model, "rows": rows, "json": json, "Path": Path}
+    known = {"model": model, "rows": rows, "json": json, "Path": Path, "numpy": np}
     exec("\n".join(lines), known | {"onnxruntime": onnxruntime, "xgboost": xgboost})  # noqa: S102 - as its reader would
 
     loaded = served(tmp_path, parse_manifest((tmp_path / "placet.yaml").read_bytes()).model)
-    serving = load(loaded.format, tmp_path / loaded.path, ())
+    serving = load(loaded.format, tmp_path / loaded.path, (), method=loaded.method)
     codec = PlainCodec(serving.signature)
     sample = json.loads((tmp_path / "sample.json").read_bytes())
     asked = codec.decode(json.dumps(sample["request"]).encode())

@@ -613,6 +613,15 @@ def test_a_folder_whose_pickle_has_a_name_of_its_flavour_needs_an_exception_for_
     assert refusals == {"model.pickle-by-exception": True, "model.pickle-names-listed": True}
 
 
+def test_a_method_that_answers_no_rows_is_refused_with_those_that_do(tmp_path: Path, engine: Engine) -> None:
+    folder = Path(shutil.copytree(MLFLOW / "iris", tmp_path / "iris"))
+    document = (folder / "MLmodel").read_text()
+    (folder / "MLmodel").write_text(document.replace("predict_fn: predict", "predict_fn: score"))
+    said = broken(folder, trial(folder), engine)["model.code-complete"]
+    fix = "save it with pyfunc_predict_fn=predict or predict_proba"
+    assert said == f"model.skops cannot be served: its predict_fn 'score' answers no rows here; {fix}"
+
+
 @pytest.mark.parametrize(
     "name", ["python_model.bin", "python_model.joblib", "model", "code/a.txt", ".git/model.ubj"]
 )

@@ -226,7 +226,9 @@ def _served_as(said: Model, loaded: Served) -> str:
 
 
 def _problems(said: Model, loaded: Served, files: dict[str, Path]) -> list[str]:
-    """What keeps the model server from serving the Python that the model consists of, or needs."""
+    """What keeps the model server from serving the Python that the model consists of, or needs, or its answer."""
+    if loaded.problem is not None:
+        return [loaded.problem]
     if loaded.function is not None:
         return [*_other_python(loaded.function), *loaded.function.problems]
     if loaded.format == PYTHON or _is_called_python(said):

@@ -1,6 +1,7 @@
 """What XGBoost and LightGBM have in common: from what their trees sum up to, to classes, probabilities or values.
 
-Neither keeps the names of classes in its native file: a class is its number, from 0. Both take missing values.
+Neither keeps the names of classes in its native file: a class is its number, from 0. Both take missing values. Asked by
+their own `predict`, as MLflow asks a booster, both answer with what the trees sum up to, and no class is made of it.
 """
 
 from __future__ import annotations
