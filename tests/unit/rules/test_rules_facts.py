@@ -314,6 +314,11 @@ def test_what_is_recognised_is_served_and_what_is_served_is_certified() -> None:
     [
         ("", "sample.json is no JSON object"),
         ("[1]", "sample.json is no JSON object"),
+        (
+            '{"request": {"inputs": [[NaN]]}}',
+            "sample.json is no JSON: JSON has no NaN and no Infinity; write null for",
+        ),
+        ('{"request": "NaN"', "sample.json is no JSON object"),
         ("{", "sample.json is no JSON object"),
         ("[" * 5000, "sample.json is no JSON object"),
         ('{"response": {}}', "has no `request`"),

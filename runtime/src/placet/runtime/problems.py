@@ -12,6 +12,7 @@ from http import HTTPStatus
 import msgspec
 
 MEDIA_TYPE = "application/problem+json"
+NO_NAN = "JSON has no NaN and no Infinity"
 
 
 class Problem(Exception):
@@ -52,6 +53,10 @@ def unreadable(detail: str, *, fix: str | None = None) -> Problem:
 def unacceptable(detail: str, *, fix: str | None = None) -> Problem:
     """Readable, and not something this model can answer."""
     return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, fix=fix)
+
+
+def missing_fix(takes_missing: bool) -> str:
+    return "write null for a missing value" if takes_missing else "this model takes no missing values"
 
 
 def busy(detail: str) -> Problem:

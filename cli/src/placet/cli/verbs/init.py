@@ -96,6 +96,7 @@ def _how_to_sample(loaded: Served) -> str:
     return f"""\
 a true sample comes from the model itself, for example where it was trained:
 {outputs}  sample = {{"request": {{"inputs": inputs}}, "response": {{"outputs": outputs}}}}
+  sample = json.loads(json.dumps(sample), parse_constant=lambda each: None)  # JSON has no NaN: null is what is missing
   Path("sample.json").write_text(json.dumps(sample))"""
 
 
