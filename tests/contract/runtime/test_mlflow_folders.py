@@ -231,7 +231,8 @@ def test_a_model_is_asked_by_the_method_that_it_was_saved_for(
     assert answer.status_code == 200, answer.text
     assert answer.json().keys() == {"outputs"}
     assert np.array(answer.json()["outputs"]) == pytest.approx(expected, abs=1e-12)
-    assert metadata["outputs"] == [{"name": method, "datatype": "FP64", "shape": [-1, 3]}]
+    told = {"name": method, "datatype": "FP64", "shape": [-1, 3], "parameters": {"labels": [0, 1, 2]}}
+    assert metadata["outputs"] == [told]
 
 
 @pytest.mark.slow

@@ -91,7 +91,13 @@ class BoostedTrees:
                 return likeliest
 
     def _outputs(self, scores: Array) -> tuple[Tensor, ...]:
+        has_many = self._meaning is Meaning.PROBABILITY and scores.ndim > 1  # labels to a row, and no classes
         return tuple(
-            Tensor(name=name, datatype=datatype_of(array.dtype), shape=(ANY, *array.shape[1:]))
+            Tensor(
+                name=name,
+                datatype=datatype_of(array.dtype),
+                shape=(ANY, *array.shape[1:]),
+                labels=tuple(range(array.shape[1])) if name == PROBABILITIES and not has_many else (),
+            )
             for name, array in ((name, self._answer(name, scores)) for name in _OUTPUTS[self._meaning])
         )

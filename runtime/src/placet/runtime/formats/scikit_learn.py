@@ -284,7 +284,7 @@ def _outputs(estimator: Any, *, has_classes: bool, has_probabilities: bool) -> t
     predict = Tensor(name=PREDICT, datatype=datatype_of(estimator.classes_.dtype), shape=(ANY,))
     if not has_probabilities:
         return (predict,)
-    return predict, Tensor(name=PROBABILITIES, datatype="FP64", shape=(ANY, len(estimator.classes_)))
+    return predict, _of_each_class(estimator, PROBABILITIES)
 
 
 _OF_EACH_CLASS = (PROBABILITIES, "predict_log_proba", "predict_joint_log_proba")
@@ -292,9 +292,15 @@ _OF_EACH_CLASS = (PROBABILITIES, "predict_log_proba", "predict_joint_log_proba")
 
 def _output_of(estimator: Any, method: str) -> Tensor:
     if method in _OF_EACH_CLASS:
-        return Tensor(name=method, datatype="FP64", shape=(ANY, len(estimator.classes_)))
+        return _of_each_class(estimator, method)
     is_column = method == "decision_function" and len(getattr(estimator, "classes_", ())) in (0, 2)
     return Tensor(name=method, datatype="FP64", shape=(ANY,) if is_column else (ANY, ANY))
+
+
+def _of_each_class(estimator: Any, name: str) -> Tensor:
+    classes = tuple(estimator.classes_.tolist())
+    labels = classes if all(isinstance(each, str | int | float) for each in classes) else ()
+    return Tensor(name=name, datatype="FP64", shape=(ANY, len(classes)), labels=labels)
 
 
 def _dense(answer: Any) -> Array:
