@@ -249,6 +249,7 @@ def test_a_lightgbm_model_of_several_classes_gives_every_probability(tmp_path: P
     given = answers(model)
 
     assert model.signature.columns is None
+    assert [tensor.labels for tensor in model.signature.outputs] == [(), (0, 1, 2)]
     np.testing.assert_allclose(given["predict_proba"], booster.predict(ASKED))
     assert given["predict"].tolist() == np.asarray(booster.predict(ASKED)).argmax(axis=1).tolist()
 

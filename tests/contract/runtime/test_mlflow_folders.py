@@ -11,15 +11,22 @@ from typing import Any
 import lightgbm
 import mlflow.lightgbm
 import mlflow.pyfunc
+import mlflow.sklearn
 import mlflow.xgboost
 import msgspec
 import numpy as np
 import pandas as pd
 import pytest
 import xgboost
+from mlflow.models import infer_signature
 from placet.projects import Served, served, trusted_types
 from placet.projects.manifest import Model
 from sklearn.datasets import load_iris
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.naive_bayes import GaussianNB
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from tritonclient.http import InferenceServerClient, InferInput  # type: ignore[import-untyped]
 
 from tests.contract.runtime.serving import Served as Server
@@ -37,7 +44,7 @@ def root_of(tmp_path: Path, folder: Path, path: str = ".") -> Path:
     """The image that the builder makes of an MLflow folder, without its packages."""
     loaded: Served = served(folder, Model(format="mlflow", path=path))
     columns = msgspec.to_builtins(loaded.columns)
-    more = {"trusted": trusted_types(), "columns": columns}
+    more = {"trusted": trusted_types(), "columns": columns, "method": loaded.method}
     root = image(tmp_path, project="model", format=loaded.format, path=loaded.path, **more)
     shutil.copytree(folder, root / "project", dirs_exist_ok=True)
     return root
@@ -124,32 +131,126 @@ def test_what_the_installed_mlflow_writes_is_served(tmp_path: Path, mlflows: Any
 def saves_xgboost_booster(folder: Path) -> None:
     rows = xgboost.DMatrix(ALL_IRIS.data, label=ALL_IRIS.target)
     booster = xgboost.train({"objective": "multi:softprob", "num_class": 3}, rows, num_boost_round=3)
-    mlflow.xgboost.save_model(booster, folder)
+    mlflow.xgboost.save_model(booster, folder, pip_requirements=["xgboost"])
 
 
 def saves_xgboost_classifier(folder: Path) -> None:
     model = xgboost.XGBClassifier(n_estimators=3).fit(ALL_IRIS.data, ALL_IRIS.target)
-    mlflow.xgboost.save_model(model, folder)
+    mlflow.xgboost.save_model(model, folder, pip_requirements=["xgboost"])
 
 
 def saves_lightgbm_booster(folder: Path) -> None:
     rows = lightgbm.Dataset(ALL_IRIS.data, label=ALL_IRIS.target)
     parameters = {"objective": "multiclass", "num_class": 3, "verbose": -1}
-    mlflow.lightgbm.save_model(lightgbm.train(parameters, rows, num_boost_round=3), folder)
+    mlflow.lightgbm.save_model(
+        lightgbm.train(parameters, rows, num_boost_round=3), folder, pip_requirements=["lightgbm"]
+    )
+
+
+def saves_binary_boosters(library: str) -> Callable[[Path], None]:
+    def saves(folder: Path) -> None:
+        is_first = ALL_IRIS.target == 0
+        if library == "xgboost":
+            matrix = xgboost.DMatrix(ALL_IRIS.data, label=is_first)
+            mlflow.xgboost.save_model(
+                xgboost.train({"objective": "binary:logistic"}, matrix, 3),
+                folder,
+                pip_requirements=["xgboost"],
+            )
+        else:
+            rows = lightgbm.Dataset(ALL_IRIS.data, label=is_first)
+            parameters = {"objective": "binary", "verbose": -1}
+            mlflow.lightgbm.save_model(
+                lightgbm.train(parameters, rows, num_boost_round=3), folder, pip_requirements=["lightgbm"]
+            )
+
+    return saves
+
+
+def saves_xgboost_softmax(folder: Path) -> None:
+    rows = xgboost.DMatrix(ALL_IRIS.data, label=ALL_IRIS.target)
+    booster = xgboost.train({"objective": "multi:softmax", "num_class": 3}, rows, num_boost_round=3)
+    mlflow.xgboost.save_model(booster, folder, pip_requirements=["xgboost"])
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("save", [saves_xgboost_booster, saves_xgboost_classifier, saves_lightgbm_booster])
+@pytest.mark.parametrize(
+    "save",
+    [
+        saves_xgboost_booster,
+        saves_xgboost_softmax,
+        saves_binary_boosters("xgboost"),
+        saves_xgboost_classifier,
+        saves_lightgbm_booster,
+        saves_binary_boosters("lightgbm"),
+    ],
+)
 def test_boosted_trees_answer_as_mlflow_does(
     save: Callable[[Path], None], tmp_path: Path, mlflows: Any
 ) -> None:
-    """MLflow answers for a booster with the probabilities and for a classifier with the class; here both are told."""
+    """For a booster with the probabilities alone; for a classifier with the class, beside which they are told."""
     save(tmp_path / "saved")
     expected = np.array(mlflows(str(tmp_path / "saved")).predict(IRIS))
-    classes = expected.argmax(axis=1) if expected.ndim == 2 else expected
     with serving(root_of(tmp_path / "root", tmp_path / "saved")) as server:
         answer = server.client.post("/predict", json={"inputs": IRIS.to_numpy().tolist()})
     assert answer.status_code == 200, answer.text
-    assert answer.json()["outputs"] == classes.tolist()
-    if expected.ndim == 2:
-        assert np.array(answer.json()["probabilities"]) == pytest.approx(expected, abs=1e-6)
+    assert np.array(answer.json()["outputs"]) == pytest.approx(expected, abs=1e-6)
+    assert ("probabilities" in answer.json()) == (save is saves_xgboost_classifier)
+
+
+CLASSIFIER = make_pipeline(StandardScaler(), LogisticRegression()).fit(ALL_IRIS.data, ALL_IRIS.target)
+BAYES = GaussianNB().fit(ALL_IRIS.data, ALL_IRIS.target)
+FOREST = RandomForestClassifier(5, random_state=0).fit(ALL_IRIS.data, ALL_IRIS.target)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("estimator", "method"),
+    [
+        (CLASSIFIER, "predict_proba"),
+        (FOREST, "predict_proba"),
+        (CLASSIFIER, "predict_log_proba"),
+        (BAYES, "predict_joint_log_proba"),
+    ],
+)
+def test_a_model_is_asked_by_the_method_that_it_was_saved_for(
+    estimator: Any, method: str, tmp_path: Path, mlflows: Any
+) -> None:
+    mlflow.sklearn.save_model(
+        estimator,
+        tmp_path / "saved",
+        input_example=IRIS,
+        pyfunc_predict_fn=method,
+        skops_trusted_types=["sklearn.tree._tree.Tree"],
+        pip_requirements=["scikit-learn"],
+    )
+    expected = np.asarray(mlflows(str(tmp_path / "saved")).predict(IRIS))
+    with serving(root_of(tmp_path / "root", tmp_path / "saved")) as server:
+        answer = server.client.post("/predict", json={"inputs": IRIS.to_dict("records")})
+        metadata = server.client.get("/v2/models/model").json()
+    assert answer.status_code == 200, answer.text
+    assert answer.json().keys() == {"outputs"}
+    assert np.array(answer.json()["outputs"]) == pytest.approx(expected, abs=1e-12)
+    told = {"name": method, "datatype": "FP64", "shape": [-1, 3], "parameters": {"labels": [0, 1, 2]}}
+    assert metadata["outputs"] == [told]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("estimator", "method"),
+    [(StandardScaler().fit(ALL_IRIS.data), "transform"), (CLASSIFIER, "decision_function")],
+)
+def test_what_mlflow_writes_and_cannot_ask_for_is_answered(
+    estimator: Any, method: str, tmp_path: Path
+) -> None:
+    mlflow.sklearn.save_model(
+        estimator,
+        tmp_path / "saved",
+        signature=infer_signature(IRIS),
+        pyfunc_predict_fn=method,
+        pip_requirements=["scikit-learn"],
+    )
+    with serving(root_of(tmp_path / "root", tmp_path / "saved")) as server:
+        answer = server.client.post("/predict", json={"inputs": IRIS.to_dict("records")})
+    assert answer.status_code == 200, answer.text
+    assert np.array(answer.json()["outputs"]) == pytest.approx(getattr(estimator, method)(IRIS))

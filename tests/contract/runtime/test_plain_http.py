@@ -166,6 +166,19 @@ def test_openapi_describes_this_model(points: Served) -> None:
     assert "/v2/models/points/infer" in document["paths"]
 
 
+def test_which_probability_is_of_which_class_is_told(points: Served) -> None:
+    answer = points.client.get("/openapi.json").json()["paths"]["/predict"]["post"]["responses"]["200"]
+    told = answer["content"]["application/json"]["schema"]["properties"]["probabilities"]
+    assert told["description"] == "Of each row one for each class, in order: far, near"
+    assert "Classes of <code>predict_proba</code>, in order: far, near." in points.client.get("/docs").text
+
+
+def test_a_text_that_may_be_null_says_so(shops: Served) -> None:
+    content = shops.client.get("/openapi.json").json()["paths"]["/predict"]["post"]["requestBody"]["content"]
+    columns = content["application/json"]["schema"]["properties"]["inputs"]["oneOf"][0]["properties"]
+    assert columns["x0"]["items"] == {"type": ["string", "null"]}
+
+
 def test_an_example_from_openapi_is_answered(points: Served, shops: Served, sums: Served) -> None:
     for served in (points, sums):
         document = served.client.get("/openapi.json").json()

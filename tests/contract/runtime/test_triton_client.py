@@ -49,7 +49,12 @@ def test_it_finds_the_server_the_model_and_its_tensors(of_points: InferenceServe
         "inputs": [{"name": "input-0", "datatype": "FP64", "shape": [-1, 2]}],
         "outputs": [
             {"name": "predict", "datatype": "BYTES", "shape": [-1]},
-            {"name": "predict_proba", "datatype": "FP64", "shape": [-1, 2]},
+            {
+                "name": "predict_proba",
+                "datatype": "FP64",
+                "shape": [-1, 2],
+                "parameters": {"labels": ["far", "near"]},
+            },
         ],
     }
 

@@ -108,6 +108,14 @@ async def test_the_runtime_is_told_of_a_model_that_it_may_unpickle(workshop: Wor
         assert settings.get("pickle", False) is is_pickle
 
 
+async def test_the_runtime_is_told_of_a_method_where_the_model_is_asked_by_one(workshop: Workshop) -> None:
+    project = workshop.project(PROJECT)
+    for method in (None, "predict_proba"):
+        image = await workshop.build(project, replace(PLAN, method=method))
+        settings = json.loads((await workshop.files(image))["app/placet.json"])
+        assert settings.get("method") == method
+
+
 async def test_the_runtime_is_told_of_a_reference_where_there_is_one(workshop: Workshop) -> None:
     project = workshop.project({**PROJECT, "data/rows.csv": b"a\n1\n"})
     files = await workshop.files(await workshop.build(project, replace(PLAN, reference="data/rows.csv")))

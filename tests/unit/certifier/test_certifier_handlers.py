@@ -105,7 +105,7 @@ class RulesOfThumb:
         )
         return Judgement(policies=POLICIES, verdicts=verdicts, exceptions=used(verdicts, exceptions))
 
-    def is_of_operation(self, rule: str) -> bool:
+    async def is_of_operation(self, rule: str, at: datetime) -> bool:
         return False
 
     def image_facts(self, cleared: ReleaseCleared, indexed: ImageIndexed, now: datetime) -> Mapping[str, Any]:

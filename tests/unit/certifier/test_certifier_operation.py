@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,13 @@ from placet.certifier.bootstrap import build
 from placet.certifier.operation import look
 from placet.certifier.ports import Judgement, Ports
 from placet.certifier.projections import TABLES, watches
-from placet.certifier.queries import EarlierReleases, GrantedExceptions, HeldCertificates, WatchedCertificates
+from placet.certifier.queries import (
+    EarlierReleases,
+    GrantedExceptions,
+    HeldCertificates,
+    PublishedPolicies,
+    WatchedCertificates,
+)
 from placet.certifier.settings import CertifierSettings
 from placet.certifier.standing import give_sign_of_life
 from placet.errors import Unavailable
@@ -38,10 +44,11 @@ from placet.events.contracts.deployer import (
 )
 from placet.events.contracts.gateway import ExceptionGranted, ExceptionWithdrawn, RevocationRequested
 from placet.events.contracts.shapes import ColumnDrift, ColumnParts, Condition, Drift, ExceptionUsed, Stage
-from placet.rules import Engine, load_shipped
+from placet.rules import Engine, PolicySet, load_shipped
 
 from tests.unit.certifier.test_certifier_handlers import (
     DECLARED,
+    NothingSubmitted,
     QuickNotary,
     RulesOfThumb,
     SourcesOnTheTable,
@@ -73,9 +80,9 @@ class OperationForReal(RulesOfThumb):
         assert self.shipped is not None
         return await self.shipped.judge(stage, facts, exceptions)
 
-    def is_of_operation(self, rule: str) -> bool:
+    async def is_of_operation(self, rule: str, at: datetime) -> bool:
         assert self.shipped is not None
-        return self.shipped.is_of_operation(rule)
+        return await self.shipped.is_of_operation(rule, at)
 
 
 @dataclass
@@ -179,7 +186,10 @@ async def operated(tmp_path: Path, engine: Engine) -> AsyncIterator[Operated]:
     def put_together(wiring: Wiring) -> Awaitable[Service]:
         ports = Ports(
             sources=sources,
-            rules=OperationForReal(shipped=PolicyRules(load_shipped(), engine)),
+            rules=OperationForReal(
+                shipped=PolicyRules(PolicySet(load_shipped(), PublishedPolicies(wiring.store)), engine)
+            ),
+            policies=NothingSubmitted(),
             notary=QuickNotary(),
             exceptions=GrantedExceptions(wiring.store),
             certificates=HeldCertificates(wiring.store),

@@ -19,6 +19,7 @@ from placet.certifier.queries import (
     GrantedExceptions,
     HeldCertificates,
     PublishedPolicies,
+    WatchedCertificates,
 )
 from placet.certifier.settings import CertifierSettings
 from placet.errors import Unavailable
@@ -100,6 +101,7 @@ async def certifier(tmp_path: Path) -> AsyncIterator[Certifier]:
                 notary=QuickNotary(),
                 exceptions=GrantedExceptions(wiring.store),
                 certificates=HeldCertificates(wiring.store),
+                watches=WatchedCertificates(wiring.store),
                 earlier=EarlierReleases(wiring.store),
             )
             return build(settings, wiring, ports)

@@ -19,14 +19,15 @@ import skops.io
 import xgboost
 from lightgbm import LGBMClassifier
 from placet.deployer.samples import difference
-from placet.projects import parse_manifest, served
+from placet.projects import parse_manifest, served, trusted_types
 from placet.runtime.model import load
 from placet.runtime.plain import PlainCodec
 from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_iris
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from xgboost import XGBClassifier, XGBRegressor
 
 from tests.support.ordinary_user import an_ordinary_user
@@ -144,6 +145,16 @@ def of_sklearn(folder: Path) -> Any:
     return model, NUMBERS.head(3)
 
 
+def of_sklearn_with_missing_values(folder: Path) -> Any:
+    rows = NUMBERS.assign(c=np.array(["x", "y"])[np.arange(40) % 2])
+    rows.loc[1] = np.nan
+    fills = make_pipeline(SimpleImputer(strategy="most_frequent"), OneHotEncoder())
+    picks = ColumnTransformer([("numbers", SimpleImputer(), ["a", "b"]), ("texts", fills, ["c"])])
+    model = make_pipeline(picks, LogisticRegression()).fit(rows, CLASSES)
+    skops.io.dump(model, folder / "model.skops")
+    return model, rows.head(3)
+
+
 def of_lightgbm(folder: Path) -> Any:
     model = LGBMClassifier(n_estimators=2, verbose=-1, n_jobs=1).fit(NUMBERS, CLASSES)
     model.booster_.save_model(folder / "model.lgb")
@@ -166,6 +177,19 @@ def of_a_lightgbm_booster_in_mlflow(folder: Path) -> Any:
     model, rows = of_lightgbm(folder)
     (folder / "MLmodel").write_text("flavors: {lightgbm: {data: model.lgb}}")
     return model.booster_, rows
+
+
+def of_probabilities_in_mlflow(folder: Path) -> Any:
+    model, rows = of_sklearn(folder)
+    flavours = "{sklearn: {pickled_model: model.skops}, python_function: {loader_module: m, predict_fn: predict_proba}}"
+    (folder / "MLmodel").write_text(f"flavors: {flavours}")
+    return model, rows
+
+
+def of_an_xgboost_booster_in_mlflow(folder: Path) -> Any:
+    found = of_an_xgboost_booster(folder)
+    (folder / "MLmodel").write_text("flavors: {xgboost: {data: model.ubj}}")
+    return found
 
 
 def of_onnx_in_mlflow(folder: Path) -> Any:
@@ -216,9 +240,12 @@ def of_lightgbm_with_categories(folder: Path) -> Any:
     "trained",
     [
         of_sklearn,
+        of_sklearn_with_missing_values,
         of_lightgbm,
         of_lightgbm_with_categories,
         of_a_lightgbm_booster_in_mlflow,
+        of_probabilities_in_mlflow,
+        of_an_xgboost_booster_in_mlflow,
         of_xgboost,
         of_xgboost_with_categories,
         of_an_xgboost_booster,
@@ -234,11 +261,11 @@ def test_what_init_says_of_a_sample_makes_one_that_the_model_answers(
     said = placet("init", str(tmp_path)).err.split("where it was trained:\n")[1]
     monkeypatch.chdir(tmp_path)
     lines = [line.strip() for line in said.splitlines() if line.startswith("  ")]
-    known = {"model": model, "rows": rows, "json": json, "Path": Path}
+    known = {"model": model, "rows": rows, "json": json, "Path": Path, "numpy": np}
     exec("\n".join(lines), known | {"onnxruntime": onnxruntime, "xgboost": xgboost})  # noqa: S102 - as its reader would
 
     loaded = served(tmp_path, parse_manifest((tmp_path / "placet.yaml").read_bytes()).model)
-    serving = load(loaded.format, tmp_path / loaded.path, ())
+    serving = load(loaded.format, tmp_path / loaded.path, trusted_types(), method=loaded.method)
     codec = PlainCodec(serving.signature)
     sample = json.loads((tmp_path / "sample.json").read_bytes())
     asked = codec.decode(json.dumps(sample["request"]).encode())

@@ -110,6 +110,47 @@ def test_a_librarys_own_file_is_what_is_served_of_its_flavour(
 
 
 @pytest.mark.parametrize(
+    ("flavour", "said", "predict_fn", "method"),
+    [
+        ("sklearn", {"pickled_model": "m"}, "predict", None),
+        ("sklearn", {"pickled_model": "m"}, "predict_proba", "predict_proba"),
+        ("sklearn", {"pickled_model": "m"}, "transform", "transform"),
+        ("xgboost", {"data": "m", "model_class": "xgboost.core.Booster"}, "predict", "predict"),
+        ("xgboost", {"data": "m", "model_class": "xgboost.sklearn.XGBClassifier"}, "predict", None),
+        ("lightgbm", {"data": "m", "model_class": "lightgbm.basic.Booster"}, "predict", "predict"),
+        ("lightgbm", {"data": "m"}, "predict", "predict"),
+        ("lightgbm", {"data": "m", "model_class": "lightgbm.sklearn.LGBMClassifier"}, "predict", None),
+        ("onnx", {"data": "m"}, "predict", None),
+    ],
+)
+def test_a_model_is_asked_by_the_method_that_mlflow_would_ask(
+    flavour: str, said: dict[str, str], predict_fn: str, method: str | None, tmp_path: Path
+) -> None:
+    flavours = {flavour: said, **function(predict_fn=predict_fn)}
+    (artifact,) = read_mlflow_model(with_mlmodel(tmp_path / "m", {"flavors": flavours})).artifacts
+    assert (artifact.method, artifact.problem) == (method, None)
+
+
+@pytest.mark.parametrize(
+    ("flavour", "key", "predict_fn"),
+    [
+        ("sklearn", "pickled_model", "score"),
+        ("sklearn", "pickled_model", "__class__"),
+        ("sklearn", "pickled_model", ["predict"]),
+        ("xgboost", "data", "predict_proba"),
+        ("onnx", "data", "run"),
+    ],
+)
+def test_a_method_that_cannot_be_asked_is_a_problem_and_never_left_out(
+    flavour: str, key: str, predict_fn: Any, tmp_path: Path
+) -> None:
+    flavours = {flavour: {key: "m"}, **function(predict_fn=predict_fn)}
+    (artifact,) = read_mlflow_model(with_mlmodel(tmp_path / "m", {"flavors": flavours})).artifacts
+    assert artifact.problem is not None
+    assert "save it with pyfunc_predict_fn=predict" in artifact.problem
+
+
+@pytest.mark.parametrize(
     ("name", "paths", "columns"),
     [
         (

@@ -322,6 +322,11 @@ def test_what_is_recognised_is_served_and_what_is_served_is_certified() -> None:
     [
         ("", "sample.json is no JSON object"),
         ("[1]", "sample.json is no JSON object"),
+        (
+            '{"request": {"inputs": [[NaN]]}}',
+            "sample.json is no JSON: JSON has no NaN and no Infinity; write null for",
+        ),
+        ('{"request": "NaN"', "sample.json is no JSON object"),
         ("{", "sample.json is no JSON object"),
         ("[" * 5000, "sample.json is no JSON object"),
         ('{"response": {}}', "has no `request`"),
@@ -619,6 +624,15 @@ def test_a_folder_whose_pickle_has_a_name_of_its_flavour_needs_an_exception_for_
     found = engine.evaluate_sync(SHIPPED, "submit", facts)
     refusals = {verdict.rule: verdict.exceptable for verdict in found if verdict.is_refusal}
     assert refusals == {"model.pickle-by-exception": True, "model.pickle-names-listed": True}
+
+
+def test_a_method_that_answers_no_rows_is_refused_with_those_that_do(tmp_path: Path, engine: Engine) -> None:
+    folder = Path(shutil.copytree(MLFLOW / "iris", tmp_path / "iris"))
+    document = (folder / "MLmodel").read_text()
+    (folder / "MLmodel").write_text(document.replace("predict_fn: predict", "predict_fn: score"))
+    said = broken(folder, trial(folder), engine)["model.code-complete"]
+    fix = "save it with pyfunc_predict_fn=predict or predict_proba"
+    assert said == f"model.skops cannot be served: its predict_fn 'score' answers no rows here; {fix}"
 
 
 @pytest.mark.parametrize(

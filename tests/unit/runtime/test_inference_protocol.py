@@ -76,6 +76,8 @@ def test_data_is_flat_or_nested(data: object) -> None:
     [
         (request(), "neither data nor binary_data_size"),
         (request(data=[1, "2"]), "not FP64 data: Expected `float | null`, got `str`"),
+        (request(data=[1, float("nan")]), "JSON has no NaN and no Infinity"),
+        (b'{"inputs": "NaN"}', "not an inference request"),
         (request(data=[1, 2, 3]), r"3 values, which are not of shape \[1, 2\]"),
         (request(data=[[1], [2, 3]]), "cannot be FP64 of shape"),
         (request(data=[1, 2], shape=[-1, -2]), "not of shape"),

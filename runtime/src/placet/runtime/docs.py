@@ -135,6 +135,11 @@ def page(
     columns = (
         f"<p>Columns, in order: {escape(', '.join(signature.columns))}.</p>" if signature.columns else ""
     )
+    classes = "".join(
+        f"<p>Classes of <code>{escape(tensor.name)}</code>, in order: {escape(', '.join(map(str, tensor.labels)))}.</p>"
+        for tensor in signature.outputs
+        if tensor.labels
+    )
     facts = f"release {release or '-'}, served from {signature.platform}"
     protocol = f"{address}/v2/models/{project}"
     infer = f"curl {protocol}/infer{token} \\\n  {content} \\\n  -d '{_compact(inference_protocol.example(signature))}'"
@@ -151,7 +156,7 @@ def page(
 <h2>Takes</h2>
 {_table(signature.inputs)}{columns}
 <h2>Gives</h2>
-{_table(signature.outputs)}
+{_table(signature.outputs)}{classes}
 <h2>Other ways in</h2>
 <p>By the Open Inference Protocol v2, in JSON or binary:</p>
 <pre>{escape(infer)}</pre>

@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 
 from placet.runtime.columns import moments
-from placet.runtime.problems import unreadable
+from placet.runtime.problems import NO_NAN, missing_fix, unreadable
 from placet.runtime.signature import DATATYPES, Array, Signature, Tensor, Tensors, datatype_of
 
 Parameters = dict[str, Any] | None  # some clients write null for what they leave out
@@ -77,6 +77,9 @@ def decode(body: bytes, header_length: bytes | None, signature: Signature) -> In
     try:
         request = _request.decode(header)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        is_malformed = not isinstance(error, msgspec.ValidationError)
+        if is_malformed and (b"NaN" in header or b"Infinity" in header):
+            raise unreadable(NO_NAN, fix=missing_fix(signature.takes_missing)) from error
         raise unreadable(f"not an inference request: {error}") from error
     given = [tensor.name for tensor in request.inputs]
     expected = {tensor.name: tensor for tensor in _meant(given, signature)}

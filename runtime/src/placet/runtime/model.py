@@ -57,6 +57,12 @@ class Loader(Protocol):
         ...
 
 
+class MethodLoader(Protocol):
+    def load(self, path: Path, trusted: Collection[str], method: str) -> Model:
+        """`method` is the one of the model whose answer alone is given."""
+        ...
+
+
 class CannotLoad(Exception):
     """The artifact is not a model that this runtime serves; the message says why and what to do."""
 
@@ -78,9 +84,11 @@ def load(
     columns: Sequence[Column] = (),
     module: Path | None = None,
     *,
+    method: str | None = None,
     may_unpickle: bool = False,
 ) -> Model:
-    """`columns` are those of the frame the model was trained on, where its project says them.
+    """`columns` are those of the frame the model was trained on, and `method` is what it is asked by, where its project
+    says them.
 
     Unpickling runs what is in the file: it is done only where whoever made the image says that it may be. What MLflow
     loads is unpickled or imported as its folder says.
@@ -101,7 +109,8 @@ def load(
         raise CannotLoad(
             f"format {format_name} needs {missing.name}, which is not installed; add it to requirements.txt"
         ) from missing
-    model = loader.load(path, trusted)
+    named = cast(MethodLoader, loader)
+    model = loader.load(path, trusted) if method is None else named.load(path, trusted, method)
     if not columns:
         return model
     return model.with_columns(columns) if isinstance(model, TakesFrame) else _named(model, columns)

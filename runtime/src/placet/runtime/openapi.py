@@ -128,18 +128,22 @@ def _array(tensor: Tensor, signature: Signature) -> dict[str, Any]:
         schema = {"type": "array", "items": schema}
         if size != ANY:
             schema |= {"minItems": size, "maxItems": size}
+    if tensor.labels:
+        schema["description"] = (
+            f"Of each row one for each class, in order: {', '.join(map(str, tensor.labels))}"
+        )
     return schema
 
 
 def _item(tensor: Tensor, signature: Signature) -> dict[str, Any]:
+    is_given = tensor in signature.inputs or tensor in signature.named_inputs
     if tensor.is_text:
-        schema: dict[str, Any] = {"type": ["string", "null"] if tensor.is_optional else "string"}
+        schema: dict[str, Any] = {"type": ["string", "null"] if is_given else "string"}
         return schema | {"format": "date-time"} if tensor.is_moment else schema
     if tensor.datatype == "BOOL":
         return {"type": "boolean"}
     if not tensor.is_float:
         return {"type": "integer"}
-    is_given = tensor in signature.inputs or tensor in signature.named_inputs
     others = [
         *(["boolean"] if tensor.may_be_truths and tensor.is_column else []),
         *(["null"] if signature.takes_missing and is_given else []),

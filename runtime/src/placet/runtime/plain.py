@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 
 from placet.runtime.columns import moments, wrong_moment
-from placet.runtime.problems import Problem, unacceptable, unreadable
+from placet.runtime.problems import NO_NAN, Problem, missing_fix, unacceptable, unreadable
 from placet.runtime.signature import ANY, DATATYPES, Array, Signature, Tensor, Tensors
 
 Values = Sequence[Any]
@@ -64,7 +64,7 @@ class PlainCodec:
             raise unacceptable(f"the body is not a request: {error}", fix=self._fix()) from error
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             if b"NaN" in body or b"Infinity" in body:
-                raise unacceptable("JSON has no NaN and no Infinity", fix=self._missing_fix()) from error
+                raise unacceptable(NO_NAN, fix=missing_fix(self._signature.takes_missing)) from error
             raise unreadable(f"the body is not JSON: {error}", fix=self._fix()) from error
         if not inputs:
             raise unacceptable("inputs has no rows", fix=self._fix())
@@ -169,19 +169,13 @@ class PlainCodec:
             array = arrays[tensor.name]
             if tensor.is_float and np.isnan(array).any():
                 row, column = np.argwhere(np.isnan(array.reshape(len(array), -1)))[0].tolist()
-                raise unacceptable(
-                    f"row {row}, {self._place(tensor, column)}: null; {self._missing_fix()}", fix=self._fix()
-                )
+                said = missing_fix(self._signature.takes_missing)
+                raise unacceptable(f"row {row}, {self._place(tensor, column)}: null; {said}", fix=self._fix())
 
     def _place(self, tensor: Tensor, index: int) -> str:
         if self._columns and tensor in self._signature.inputs and index < len(self._columns):
             return self._columns[index].name
         return tensor.name if tensor.is_column else f"value {index}"
-
-    def _missing_fix(self) -> str:
-        if self._signature.takes_missing:
-            return "write null for a missing value"
-        return "this model takes no missing values"
 
     def _fix(self) -> str:
         shown = self.example().decode()

@@ -14,6 +14,7 @@ import msgspec
 MEDIA_TYPE = "application/problem+json"
 MOST_WORDS = 2000
 """Characters of a sentence. A model's error, or a name from the request, may be as long as the request."""
+NO_NAN = "JSON has no NaN and no Infinity"
 
 
 class Problem(Exception):
@@ -68,6 +69,10 @@ def unreadable(detail: str, *, fix: str | None = None) -> Problem:
 def unacceptable(detail: str, *, fix: str | None = None) -> Problem:
     """Readable, and not something this model can answer."""
     return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, fix=fix)
+
+
+def missing_fix(takes_missing: bool) -> str:
+    return "write null for a missing value" if takes_missing else "this model takes no missing values"
 
 
 def busy(detail: str) -> Problem:

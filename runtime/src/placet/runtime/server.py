@@ -65,6 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             settings.trusted,
             settings.columns,
             settings.module,
+            method=settings.method,
             may_unpickle=settings.may_unpickle,
         )
         sketch = None if settings.reference is None else _sketch(model, settings.reference)

@@ -43,7 +43,8 @@ class WrongSetting(Exception):
 
 
 class Image(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`placet.json`, as the builder writes it. `pickle`: the model is one, and was cleared as one."""
+    """`placet.json`, as the builder writes it. `pickle`: the model is one, and was cleared as one. `method` is the
+    one of the model's methods whose answer alone is given."""
 
     project: str
     format: FORMAT_NAMES
@@ -53,6 +54,7 @@ class Image(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     module: str | None = None
     trusted: tuple[str, ...] = ()
     columns: tuple[Column, ...] = ()
+    method: str | None = None
     pickle: bool = False
 
 
@@ -73,6 +75,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     module: Path | None
     trusted: tuple[str, ...]
     columns: tuple[Column, ...]
+    method: str | None
     may_unpickle: bool
     release: str | None
     root_path: str
@@ -103,6 +106,7 @@ def read(root: Path, environment: Mapping[str, str] = os.environ) -> Settings:
         module=None if image.module is None else _inside(folder, image.module),
         trusted=image.trusted,
         columns=image.columns,
+        method=image.method,
         may_unpickle=image.pickle,
         release=environment.get("PLACET_RELEASE") or None,
         root_path=root_path,

@@ -47,7 +47,8 @@ class Tensor:
 
     An input that `is_optional` may be left out, and is missing in every row then. One that `is_moment` is sent as text
     and given to the model as `datetime64[ns]`. Of one that `may_be_truths`, a column of a frame whose kind nobody wrote
-    down, true and false are numbers where the column is named.
+    down, true and false are numbers where the column is named. `labels` are the classes that the columns of an output
+    belong to, in order, where the model knows them.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Tensor:
     is_optional: bool = False
     is_moment: bool = False
     may_be_truths: bool = False
+    labels: tuple[str | float, ...] = ()
 
     @property
     def is_text(self) -> bool:
@@ -82,7 +84,8 @@ class Tensor:
         )
 
     def metadata(self) -> dict[str, object]:
-        return {"name": self.name, "datatype": self.datatype, "shape": list(self.shape)}
+        known: dict[str, object] = {"name": self.name, "datatype": self.datatype, "shape": list(self.shape)}
+        return known | ({"parameters": {"labels": list(self.labels)}} if self.labels else {})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -87,10 +87,16 @@ _BY_NAME = """\
 def _how_to_sample(loaded: Served) -> str:
     """Lines that answer as the model server does, which of an MLflow folder serves a file inside."""
     kind = PYFUNC if loaded.serialization == PYFUNC else loaded.format
-    outputs = _OUTPUTS.get(kind, _BY_NAME).replace("%s", loaded.path)
+    if loaded.method is not None:
+        rows = _ROWS if kind == "sklearn" else _NUMBERS
+        asked = "xgboost.DMatrix(rows, enable_categorical=True)" if kind == "xgboost" else "rows"
+        outputs = f"{rows}  outputs = numpy.asarray(model.{loaded.method}({asked})).tolist()\n"
+    else:
+        outputs = _OUTPUTS.get(kind, _BY_NAME).replace("%s", loaded.path)
     return f"""\
 a true sample comes from the model itself, for example where it was trained:
 {outputs}  sample = {{"request": {{"inputs": inputs}}, "response": {{"outputs": outputs}}}}
+  sample = json.loads(json.dumps(sample), parse_constant=lambda each: None)  # JSON has no NaN: null is what is missing
   Path("sample.json").write_text(json.dumps(sample))"""
 
 

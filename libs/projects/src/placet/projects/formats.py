@@ -68,14 +68,17 @@ class Recognised(msgspec.Struct, frozen=True, kw_only=True):
 
 class Served(msgspec.Struct, frozen=True, kw_only=True):
     """What the model server loads: the model's file in a format of the table, and the columns of the frame it wants,
-    where the model's folder says them. Where MLflow itself loads the folder, `path` is that, and `function` what is
-    unpickled or imported then."""
+    where the model's folder says them. `method` is the one of the model's whose answer alone is given, where that
+    folder asks for it; None is what its format answers with. Where MLflow itself loads the folder, `path` is that, and
+    `function` what is unpickled or imported then."""
 
     format: str
     serialization: str
     path: str
     columns: tuple[Column, ...] = ()
+    method: str | None = None
     function: PythonFunction | None = None
+    problem: str | None = None
 
 
 class SeveralModels(Refused):
@@ -206,7 +209,12 @@ def _served_of_mlflow(folder: Path, path: PurePosixPath) -> Served:
         found = recognise_file(folder / file)
         if found is not None and found.format in artifact.formats and not _needs_mlflow(found, said):
             return Served(
-                format=found.format, serialization=found.serialization, path=file, columns=said.columns
+                format=found.format,
+                serialization=found.serialization,
+                path=file,
+                columns=said.columns,
+                method=artifact.method,
+                problem=artifact.problem,
             )
         if artifact.formats == (PYTORCH,):
             raise Refused(

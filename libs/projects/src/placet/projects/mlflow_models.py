@@ -31,6 +31,9 @@ _VERSION = re.compile(r"[0-9]{1,3}\.[0-9]{1,3}(\.[0-9A-Za-z.+]{1,20})?")
 MAX_ARTIFACTS = 1000
 PYTHON_FUNCTION = "python_function"
 _TRUSTED = "skops_trusted_types"
+PREDICT = "predict"
+_METHODS = ("predict_proba", "predict_log_proba", "predict_joint_log_proba", "decision_function", "transform")
+_BOOSTERS = {"xgboost": "xgboost.core.Booster", "lightgbm": "lightgbm.basic.Booster"}
 
 T = TypeVar("T")
 
@@ -54,10 +57,16 @@ class Flavour(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Artifact(msgspec.Struct, frozen=True, kw_only=True):
-    """A file that a flavour was saved to, relative to the model's folder, and the formats that it may have."""
+    """A file that a flavour was saved to, relative to the model's folder, and the formats that it may have.
+
+    `method` is the one of the model's methods whose answer MLflow gives, where that is not the class or the value that
+    its kind of model is asked for anyway. `problem` is what keeps that from being served.
+    """
 
     path: str
     formats: tuple[str, ...]
+    method: str | None = None
+    problem: str | None = None
 
 
 class PythonFunction(msgspec.Struct, frozen=True, kw_only=True):
@@ -159,7 +168,28 @@ def _artifacts(said: dict[str, dict[str, Any]]) -> Iterator[Artifact]:
         if flavour.name in said:
             path = _inside(said[flavour.name].get(flavour.key), f"flavors.{flavour.name}.{flavour.key}")
             file = path if flavour.inside is None else f"{path}/{flavour.inside}"
-            yield Artifact(path=file, formats=flavour.formats)
+            method = _method(flavour, said)
+            yield Artifact(
+                path=file, formats=flavour.formats, method=method, problem=_unanswered(flavour, method)
+            )
+
+
+def _method(flavour: Flavour, said: dict[str, dict[str, Any]]) -> str | None:
+    """A booster of `xgboost.train` or `lightgbm.train` predicts what its trees sum up to: probabilities, no class."""
+    asked = said.get(PYTHON_FUNCTION, {}).get("predict_fn", PREDICT)
+    if asked != PREDICT:
+        return str(asked)
+    booster = _BOOSTERS.get(flavour.name)
+    is_booster = booster is not None and said[flavour.name].get("model_class", booster) == booster
+    return PREDICT if is_booster else None
+
+
+def _unanswered(flavour: Flavour, method: str | None) -> str | None:
+    if method in (None, PREDICT) or (flavour.name == "sklearn" and method in _METHODS):
+        return None
+    # short: a rule cuts what it repeats
+    known = f"{PREDICT} or {_METHODS[0]}" if flavour.name == "sklearn" else PREDICT
+    return f"its predict_fn {method!r:.40} answers no rows here; save it with pyfunc_predict_fn={known}"
 
 
 def _function(

@@ -348,7 +348,9 @@ def _served_as(said: Model, loaded: Served) -> str:
 
 
 def _problems(said: Model, loaded: Served, files: dict[str, Path]) -> list[str]:
-    """What keeps the model server from serving the Python that the model consists of, or needs."""
+    """What keeps the model server from serving the Python that the model consists of, or needs, or its answer."""
+    if loaded.problem is not None:
+        return [loaded.problem]
     if loaded.function is not None:
         return [*_other_python(loaded.function), *loaded.function.problems]
     if loaded.format == PYTHON or _is_called_python(said):
@@ -473,8 +475,16 @@ def _sample(manifest: Manifest, files: dict[str, Path], inputs: Inputs | None) -
         "readable": isinstance(document, dict),
         "hasRequest": has_request,
         "hasResponse": said.get("response") is not None,
-        "problems": sample_problems(request, inputs) if has_request else [],
+        "problems": sample_problems(request, inputs) if has_request else _not_json(files.get(name or "")),
     }
+
+
+def _not_json(path: Path | None) -> list[str]:
+    """What Python's `json.dumps` writes, and no JSON has."""
+    is_read = path is not None and path.stat().st_size <= MAX_SAMPLE_BYTES and _json(path) is None
+    content = path.read_bytes() if path is not None and is_read else b""
+    is_nan = re.search(rb"[:\[,]\s*-?(NaN|Infinity)\b", content)
+    return ["JSON has no NaN and no Infinity; write null for a missing value"] if is_nan else []
 
 
 def _reference(manifest: Manifest, files: dict[str, Path], inputs: Inputs | None) -> Facts:

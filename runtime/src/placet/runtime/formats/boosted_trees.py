@@ -1,6 +1,7 @@
 """What XGBoost and LightGBM have in common: from what their trees sum up to, to classes, probabilities or values.
 
-Neither keeps the names of classes in its native file: a class is its number, from 0. Both take missing values.
+Neither keeps the names of classes in its native file: a class is its number, from 0. Both take missing values. Asked by
+their own `predict`, as MLflow asks a booster, both answer with what the trees sum up to, and no class is made of it.
 """
 
 from __future__ import annotations
@@ -91,7 +92,13 @@ class BoostedTrees:
                 return likeliest
 
     def _outputs(self, scores: Array) -> tuple[Tensor, ...]:
+        has_many = self._meaning is Meaning.PROBABILITY and scores.ndim > 1  # labels to a row, and no classes
         return tuple(
-            Tensor(name=name, datatype=datatype_of(array.dtype), shape=(ANY, *array.shape[1:]))
+            Tensor(
+                name=name,
+                datatype=datatype_of(array.dtype),
+                shape=(ANY, *array.shape[1:]),
+                labels=tuple(range(array.shape[1])) if name == PROBABILITIES and not has_many else (),
+            )
             for name, array in ((name, self._answer(name, scores)) for name in _OUTPUTS[self._meaning])
         )

@@ -28,14 +28,14 @@ _MEANINGS = {
 }
 
 
-def load(path: Path, trusted: Collection[str]) -> BoostedTrees:
-    """There is nothing to trust."""
+def load(path: Path, trusted: Collection[str], method: str | None = None) -> BoostedTrees:
+    """There is nothing to trust. `method` is none, or `Booster.predict`."""
     lightgbm.register_logger(_Silent())
     text = path.read_text(encoding="utf-8", errors="surrogateescape")
     if not _is_whole(text):  # of some that are not, LightGBM ends the process
         raise CannotLoad(f"LightGBM refuses {path.name}: it is none of its models, or was cut off; {_ADVICE}")
     try:
-        return _model(lightgbm.Booster(model_str=text), _objective(text))
+        return _model(lightgbm.Booster(model_str=text), _objective(text) if method is None else "")
     except (lightgbm.basic.LightGBMError, ValueError, KeyError, MemoryError) as error:
         raise CannotLoad(
             f"LightGBM {lightgbm.__version__} refuses {path.name}: {error or type(error).__name__}; {_ADVICE}"

@@ -33,8 +33,13 @@ _PREDICTS_THE_LIKELIEST = frozenset(
 
 
 class SklearnModel:
-    def __init__(self, estimator: Any, *, platform: str, declared: Sequence[Column] = ()) -> None:
+    """`method` is the one whose answer alone is given; None is `predict`, with probabilities where there are any."""
+
+    def __init__(
+        self, estimator: Any, *, platform: str, declared: Sequence[Column] = (), method: str | None = None
+    ) -> None:
         self._estimator = estimator
+        self._method = method
         is_pipeline = isinstance(estimator, Pipeline)
         self._final = estimator.steps[-1][1] if is_pipeline else estimator
         steps = list(_before_last(estimator)) if is_pipeline else []
@@ -52,16 +57,19 @@ class SklearnModel:
         self.signature = Signature(
             platform=platform,
             inputs=inputs,
-            outputs=_outputs(estimator, has_classes=has_classes, has_probabilities=has_probabilities),
-            prediction=PREDICT,
-            probabilities=PROBABILITIES if has_probabilities else None,
+            outputs=_outputs(estimator, has_classes=has_classes, has_probabilities=has_probabilities)
+            if method is None
+            else (_output_of(estimator, method),),
+            prediction=method or PREDICT,
+            probabilities=PROBABILITIES if has_probabilities and method is None else None,
             columns=tuple(self._columns)
             if self._columns and len(inputs) == 1 and inputs[0].name == MATRIX
             else None,
             takes_missing=_takes_missing(estimator) or any(tensor.is_optional for tensor in inputs),
             is_by_row=True,
         )
-        self._linear = linear(steps, self._final, [tensor.name for tensor in self.signature.outputs])
+        outputs = [tensor.name for tensor in self.signature.outputs]
+        self._linear = linear(steps, self._final, outputs) if method in (None, PROBABILITIES) else None
 
     def with_columns(self, columns: Sequence[Column]) -> SklearnModel:
         """Those that it was trained on, in their order."""
@@ -73,7 +81,8 @@ class SklearnModel:
             chosen = tuple(columns) if is_whole else None
         if chosen is None:
             return self
-        return SklearnModel(self._estimator, platform=self.signature.platform, declared=chosen)
+        platform, method = self.signature.platform, self._method
+        return SklearnModel(self._estimator, platform=platform, declared=chosen, method=method)
 
     def predict(self, inputs: Tensors, outputs: Collection[str]) -> Tensors:
         if self._linear is not None:
@@ -81,6 +90,8 @@ class SklearnModel:
             if known is not None:
                 return known
         rows = self._assemble(inputs)
+        if self._method not in (None, PROBABILITIES):
+            return {self._method: _dense(getattr(self._estimator, self._method)(rows))}
         for transform in self._transforms:  # once, however many outputs are wanted of it
             rows = transform(rows)
         answer: Tensors = {}
@@ -101,12 +112,12 @@ class SklearnModel:
         return np.asarray(self._final.predict(rows)) if self._forest is None else known[:, 0]
 
 
-def load(path: Path, trusted: Collection[str]) -> SklearnModel:
+def load(path: Path, trusted: Collection[str], method: str | None = None) -> SklearnModel:
     match path.suffix:
         case ".skops":
-            return _checked(_from_skops(path, trusted), path, platform="sklearn_skops")
+            return _checked(_from_skops(path, trusted), path, platform="sklearn_skops", method=method)
         case ".joblib" | ".pkl" | ".pickle":
-            return _checked(_from_joblib(path), path, platform="sklearn_joblib")
+            return _checked(_from_joblib(path), path, platform="sklearn_joblib", method=method)
     raise CannotLoad(
         f"{path.name} is neither .skops nor .joblib; save it with `skops.io.dump(model, 'model.skops')`"
     )
@@ -147,10 +158,16 @@ def _from_joblib(path: Path) -> Any:
         ) from error
 
 
-def _checked(estimator: Any, path: Path, *, platform: str) -> SklearnModel:
-    if not callable(getattr(estimator, "predict", None)):
-        raise CannotLoad(f"{path.name} holds a {type(estimator).__name__}, which has no `predict`")
-    return SklearnModel(estimator, platform=platform)
+def _checked(estimator: Any, path: Path, *, platform: str, method: str | None) -> SklearnModel:
+    asked, kind = method or PREDICT, type(estimator).__name__
+    if not callable(getattr(estimator, asked, None)):
+        raise CannotLoad(f"{path.name} holds a {kind}, which has no `{asked}`")
+    if asked in _OF_EACH_CLASS and not isinstance(getattr(estimator, "classes_", None), np.ndarray):
+        raise CannotLoad(
+            f"{path.name} holds a {kind}, whose `{asked}` is no array with a column for each class; "
+            'save it with pyfunc_predict_fn="predict"'
+        )
+    return SklearnModel(estimator, platform=platform, method=method)
 
 
 def _before_last(pipeline: Pipeline) -> Iterator[Any]:
@@ -268,7 +285,27 @@ def _outputs(estimator: Any, *, has_classes: bool, has_probabilities: bool) -> t
     predict = Tensor(name=PREDICT, datatype=datatype_of(estimator.classes_.dtype), shape=(ANY,))
     if not has_probabilities:
         return (predict,)
-    return predict, Tensor(name=PROBABILITIES, datatype="FP64", shape=(ANY, len(estimator.classes_)))
+    return predict, _of_each_class(estimator, PROBABILITIES)
+
+
+_OF_EACH_CLASS = (PROBABILITIES, "predict_log_proba", "predict_joint_log_proba")
+
+
+def _output_of(estimator: Any, method: str) -> Tensor:
+    if method in _OF_EACH_CLASS:
+        return _of_each_class(estimator, method)
+    is_column = method == "decision_function" and len(getattr(estimator, "classes_", ())) in (0, 2)
+    return Tensor(name=method, datatype="FP64", shape=(ANY,) if is_column else (ANY, ANY))
+
+
+def _of_each_class(estimator: Any, name: str) -> Tensor:
+    classes = tuple(estimator.classes_.tolist())
+    labels = classes if all(isinstance(each, str | int | float) for each in classes) else ()
+    return Tensor(name=name, datatype="FP64", shape=(ANY, len(classes)), labels=labels)
+
+
+def _dense(answer: Any) -> Array:
+    return np.asarray(answer.toarray() if hasattr(answer, "toarray") else answer)
 
 
 def _takes_missing(estimator: Any) -> bool:

@@ -30,15 +30,15 @@ _MEANINGS = {
 }
 
 
-def load(path: Path, trusted: Collection[str]) -> BoostedTrees:
-    """There is nothing to trust."""
+def load(path: Path, trusted: Collection[str], method: str | None = None) -> BoostedTrees:
+    """There is nothing to trust. `method` is none, or `Booster.predict`."""
     xgboost.set_config(verbosity=0)
     # as bytes: from a name, XGBoost would take the suffix for how the file is written
     content = bytearray(path.read_bytes())
     if not content:
         raise CannotLoad(f"{path.name} is empty")  # XGBoost ends the process instead
     try:
-        return _model(xgboost.Booster(model_file=content))
+        return _model(xgboost.Booster(model_file=content), is_raw=method is not None)
     except (xgboost.core.XGBoostError, ValueError, KeyError, TypeError, MemoryError) as error:
         raise CannotLoad(
             f"XGBoost {xgboost.__version__} refuses {path.name}: {_in_a_line(error)}; "
@@ -46,12 +46,12 @@ def load(path: Path, trusted: Collection[str]) -> BoostedTrees:
         ) from error
 
 
-def _model(booster: xgboost.Booster) -> BoostedTrees:
+def _model(booster: xgboost.Booster, *, is_raw: bool) -> BoostedTrees:
     learner = json.loads(booster.save_config())["learner"]
     objective = learner["objective"]["name"]
     return BoostedTrees(
-        _scores(booster, objective, learner["gradient_booster"]["name"]),
-        _MEANINGS.get(objective, Meaning.VALUE),
+        _scores(booster, "" if is_raw else objective, learner["gradient_booster"]["name"]),
+        Meaning.VALUE if is_raw else _MEANINGS.get(objective, Meaning.VALUE),
         platform="xgboost_native",
         datatype="FP32",
         features=booster.num_features(),

@@ -46,11 +46,12 @@ class ImagePlan:
     """What the image of one source is made from. Paths are POSIX, relative to the project's folder.
 
     `format` and `model` are what is loaded. Of an MLflow folder that is a file inside: `declared_format` is what
-    placet.yaml says then, `columns` those of the frame that the model wants, and `left_out` the requirements that only
-    MLflow itself has; or the whole folder, where MLflow loads it. `in_frames`: its file says that it takes no mere
-    arrays. `is_pickle`: loading it unpickles; what nobody excepts is not cleared, so that a build of one is asked for
-    only where that was allowed. `evaluation` is a file of people's cases, which nothing that serves may have. `card`,
-    `purpose` and `data` are told beside the image and are not in it.
+    placet.yaml says then, `columns` those of the frame that the model wants, `method` the one of the model whose answer
+    is given, and `left_out` the requirements that only MLflow itself has; or the whole folder, where MLflow loads it.
+    `in_frames`: its file says that it takes no mere arrays. `is_pickle`: loading it unpickles; what nobody excepts is
+    not cleared, so that a build of one is asked for only where that was allowed. `evaluation` is a file of people's
+    cases, which nothing that serves may have. `card`, `purpose` and `data` are told beside the image and are not in
+    it.
     """
 
     project: str
@@ -65,6 +66,7 @@ class ImagePlan:
     builder_version: str
     declared_format: str | None = None
     columns: tuple[Column, ...] = ()
+    method: str | None = None
     in_frames: bool = False
     is_pickle: bool = False
     left_out: frozenset[str] = frozenset()
@@ -315,6 +317,7 @@ def _runtime_settings(plan: ImagePlan) -> dict[str, object]:
         "sample": plan.sample,
         **({} if plan.reference is None else {"reference": plan.reference}),
         **({} if plan.module is None else {"module": plan.module}),
+        **({} if plan.method is None else {"method": plan.method}),
         "trusted": sorted(plan.trusted),
         **({"pickle": True} if plan.is_pickle else {}),
     }

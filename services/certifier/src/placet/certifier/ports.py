@@ -44,8 +44,8 @@ class Rules(Protocol):
     async def judge(self, stage: Stage, facts: Facts, exceptions: Sequence[ExceptionUsed] = ()) -> Judgement:
         """`exceptions` are one for a rule at most, and cover only what may be excepted."""
 
-    def is_of_operation(self, rule: str) -> bool:
-        """Whether it is judged again and again while a model serves."""
+    async def is_of_operation(self, rule: str, at: datetime) -> bool:
+        """Whether it is judged again and again while a model serves, by what is in force then."""
 
     def image_facts(self, cleared: ReleaseCleared, indexed: ImageIndexed, now: datetime) -> Facts:
         """What the rules of stage certify see of an image."""

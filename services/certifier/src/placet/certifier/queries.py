@@ -1,6 +1,5 @@
-"""Which exceptions hold now, which certificates are not over and how their conditions are, what trials have found before
-them, and what was published.
-"""
+"""Which exceptions hold now, which certificates are not over and how their conditions are, what trials have found, and
+what was published."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ async def on_exception_granted(heard: Heard[ExceptionGranted], work: UnitOfWork,
     )
     if await ports.exceptions.is_known(granted.exception):
         return  # heard again: it may have been withdrawn since
-    if ports.rules.is_of_operation(granted.rule):
+    if await ports.rules.is_of_operation(granted.rule, work.now):
         used = ExceptionUsed(
             exception=granted.exception,
             rule=granted.rule,
@@ -76,7 +76,7 @@ async def on_exception_withdrawn(heard: Heard[ExceptionWithdrawn], work: UnitOfW
     work.run(
         sa.update(p.exceptions).where(p.exceptions.c.exception == withdrawn.exception).values(withdrawn=True)
     )
-    if ports.rules.is_of_operation(withdrawn.rule):
+    if await ports.rules.is_of_operation(withdrawn.rule, work.now):
         await operation.judge_anew(work, ports, withdrawn.project, without=withdrawn.exception)
         return
     ground = Ground(

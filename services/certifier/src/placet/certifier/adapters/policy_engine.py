@@ -50,9 +50,10 @@ class PolicyRules:
             ),
         )
 
-    def is_of_operation(self, rule: str) -> bool:
+    async def is_of_operation(self, rule: str, at: datetime) -> bool:
+        policies = await self._policies.in_force(at)
         return any(
-            each.id == rule and each.stage == "operate" for policy in self._policies for each in policy.rules
+            each.id == rule and each.stage == "operate" for policy in policies for each in policy.rules
         )
 
     def image_facts(self, cleared: ReleaseCleared, indexed: ImageIndexed, now: datetime) -> Facts:
