@@ -104,6 +104,12 @@ def test_a_condition_that_could_not_be_judged_is_refused(condition: str, said: s
     assert problem.startswith(f"governance.monitoring[0].{said}")
 
 
+def test_there_is_an_end_to_conditions() -> None:
+    many = ", ".join(["{metric: psi, max: 0.2}"] * 21)
+    said = f"{SMALL}governance: {{monitoring: [{many}]}}"
+    assert problems(said) == ["governance.monitoring: has more than 20 conditions"]
+
+
 def test_what_only_people_can_say_stays_visibly_empty() -> None:
     text = dump_manifest(parse_manifest(SMALL.encode()))
     assert "  purpose:  # what the model is for, in a sentence\n" in text
@@ -140,7 +146,7 @@ def test_mistakes_of_every_kind_are_named_together() -> None:
         "card: a\n"
         "card: b\n"
         "resources: {cpu: lots, memory: 1k, gpu: -1, replicas: {min: 2}}\n"
-        "gouvernance: {owner: nobody, monitoring: [{metric: psi}, {metric: psi, window: 1 day}]}\n"
+        "gouvernance: {owner: nobody, monitoring: [{metric: errors, max: 5}, {metric: psi, max: 1, window: 1 day}]}\n"
     ) == [
         "line 2: tags such as tag:yaml.org,2002:str are not read; leave the tag out",
         "line 3: aliases (`*name`) are not read; write the value out",
@@ -152,7 +158,7 @@ def test_mistakes_of_every_kind_are_named_together() -> None:
         "resources.cpu: 'lots' is not cores such as 500m, 1 or 1.5",
         "resources.memory: '1k' is too little for any model; ask for 16Mi or more",
         "resources.replicas: min 2 is more than max 1; lower min or raise max",
-        "governance.monitoring[0]: has neither max nor min",
+        "governance.monitoring[0].max: 5 is no limit of errors; it is a number from 0 to 1",
     ]
 
 

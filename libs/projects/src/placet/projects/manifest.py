@@ -203,6 +203,7 @@ Span = Annotated[
 _SPANS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _LARGEST = {"psi": 1000.0, "errors": 1.0, "refusals": 1.0}
 """Of a metric's limit: the last two are shares of all requests."""
+_MOST_CONDITIONS = 20
 
 
 class Monitor(_Part, frozen=True, kw_only=True):
@@ -257,7 +258,7 @@ class Governance(_Part, frozen=True, kw_only=True):
     oversight: Oversight | None = None
     data: tuple[DataSet, ...] = ()
     evaluation: Evaluation | None = None
-    monitoring: Annotated[tuple[Monitor, ...], msgspec.Meta(max_length=20)] = ()
+    monitoring: tuple[Monitor, ...] = ()
     trial: Annotated[
         bool,
         msgspec.Meta(description="The model is only tried out: for a few days, by whoever has a token"),
@@ -343,8 +344,12 @@ def _contradictions(manifest: Manifest) -> list[Problem]:
                 "lower min or raise max",
             )
         )
+    if len(manifest.governance.monitoring) > _MOST_CONDITIONS:
+        problems.append(Problem("governance.monitoring", f"has more than {_MOST_CONDITIONS} conditions"))
     for index, monitor in enumerate(manifest.governance.monitoring):
-        path, largest = f"governance.monitoring[{index}]", _LARGEST[monitor.metric]
+        path, largest = f"governance.monitoring[{index}]", _LARGEST.get(monitor.metric)
+        if largest is None or not isinstance(monitor.max, int | float):
+            continue  # what it has to say cannot be read, which is told
         if not 0 <= monitor.max <= largest:
             said = f"{monitor.max:g} is no limit of {monitor.metric}"
             problems.append(Problem(f"{path}.max", said, f"it is a number from 0 to {largest:g}"))
