@@ -313,6 +313,19 @@ def test_openapi_tells_kinds_times_and_what_may_be_left_out(tmp_path: Path) -> N
     assert predict(model, content["example"]["inputs"]) == [0]
 
 
+@pytest.mark.parametrize("missing", [None, np.nan])
+def test_a_missing_text_is_what_the_imputer_fills_alone_and_among_others(
+    tmp_path: Path, missing: Any
+) -> None:
+    texts = pd.Series(["x", missing, "y", "x"], dtype=object)
+    frame = pd.DataFrame({"size": [1.0, 2.0, 3.0, 4.0], "kind": texts})
+    fills = make_pipeline(SimpleImputer(missing_values=missing, strategy="most_frequent"), OneHotEncoder())
+    picks = make_column_transformer(("passthrough", ["size"]), (fills, ["kind"]))
+    model = served(tmp_path, make_pipeline(picks, LogisticRegression()).fit(frame, [0, 1, 1, 0]), ())
+    for rows in ([[1, None]], [[1, None], [1, "x"]]):
+        assert predict(model, rows)[0] == predict(model, [[1, "x"]])[0]
+
+
 def test_names_that_a_library_spells_with_underscores_are_the_projects(tmp_path: Path) -> None:
     frame = pd.DataFrame({"petal width": [1.0, 2.0, 3.0], "length": [2.0, 4.0, 7.0]})
     estimator = LinearRegression().fit(frame.rename(columns={"petal width": "petal_width"}), [1, 2, 3])

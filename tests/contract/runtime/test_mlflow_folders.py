@@ -45,6 +45,7 @@ def root_of(tmp_path: Path, folder: Path, path: str = ".") -> Path:
     loaded: Served = served(folder, Model(format="mlflow", path=path))
     columns = msgspec.to_builtins(loaded.columns)
     more = {"trusted": trusted_types(), "columns": columns, "method": loaded.method}
+    more["example"] = loaded.example or {}
     root = image(tmp_path, project="model", format=loaded.format, path=loaded.path, **more)
     shutil.copytree(folder, root / "project", dirs_exist_ok=True)
     return root
@@ -73,6 +74,15 @@ def test_a_folder_answers_as_mlflow_does(
             answer = server.client.post("/predict", json={"inputs": inputs})
             assert answer.status_code == 200, answer.text
             assert answer.json()["outputs"] == expected
+
+
+def test_its_own_example_is_what_the_page_shows(tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(FOLDERS / "iris", tmp_path / "iris"))
+    (folder / "input_example.json").write_text(IRIS.head(2).to_json(orient="split", index=False))
+    with serving(root_of(tmp_path / "root", folder)) as server:
+        shown = server.client.get("/openapi.json").json()["paths"]["/predict"]["post"]["requestBody"]
+    example = shown["content"]["application/json"]["example"]
+    assert example == {"inputs": IRIS.head(2).to_dict("records")}
 
 
 def test_a_graph_answers_as_mlflow_does(tmp_path: Path, mlflows: Any) -> None:

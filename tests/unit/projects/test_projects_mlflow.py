@@ -296,6 +296,24 @@ def test_its_first_manifest_leaves_out_only_what_people_know(folder: Path) -> No
     assert parse_manifest(dump_manifest(manifest).encode()) == manifest
 
 
+@pytest.mark.parametrize(
+    ("saved", "request_of_it"),
+    [
+        ('{"columns": ["a"], "data": [[1], [null]]}', {"inputs": [{"a": 1}, {"a": None}]}),
+        ("[[1.0, 2.0]]", {"inputs": [[1.0, 2.0]]}),
+        ('{"inputs": [[1.0]]}', {"inputs": [[1.0]]}),
+        ('"a text"', None),
+        ("{", None),
+        ("[" * 20_001, None),
+    ],
+)
+def test_the_example_of_a_folder_is_a_request(folder: Path, saved: str, request_of_it: Any) -> None:
+    (folder / "input_example.json").unlink(missing_ok=True)
+    assert served(folder, HERE).example is None
+    (folder / "input_example.json").write_text(saved)
+    assert served(folder, HERE).example == request_of_it
+
+
 def test_an_example_without_its_answer_is_no_sample(folder: Path) -> None:
     """MLflow keeps a request. What the model should answer to it, only people can say."""
     assert (folder / "serving_input_example.json").is_file()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from http import HTTPStatus
 from time import perf_counter
 
@@ -54,6 +55,7 @@ class App:
         max_body: int,
         room: Room,
         sample: Sample | None,
+        example: bytes,
         tokens: Tokens | None,
         supervisors: Tokens | None,
         metrics: Metrics,
@@ -69,7 +71,7 @@ class App:
         self._root_path = root_path
         self._max_body = max_body
         self._room = room
-        self._example = sample.request if sample else self._plain.example()
+        self._example = sample.request if sample else _shown(example, self._plain)
         self._tokens = tokens
         self._supervisors = supervisors
         self._metrics = metrics
@@ -377,3 +379,12 @@ def _problem(problem: Problem, request: Request) -> Answer:
     """Clients of the protocol (KServe's) read no `error` out of any other type than JSON's own."""
     media_type = "application/json" if request.path.startswith("/v2") else PROBLEM_TYPE
     return Answer(problem.body(), status=problem.status, media_type=media_type, headers=problem.headers)
+
+
+def _shown(example: bytes, codec: PlainCodec) -> bytes:
+    """The example that came with the model, if it fits, or a made-up one."""
+    with suppress(Problem):
+        if example:
+            codec.decode(example)
+            return example
+    return codec.example()

@@ -113,6 +113,7 @@ async def _serve(
         max_body=settings.max_body or min(memory.LARGEST_BODY, room // 4),
         room=Room(room),
         sample=sample,
+        example=settings.example,
         tokens=None if settings.token_keys is None else Tokens(settings.token_keys, now=_now),
         supervisors=None if settings.supervisor_keys is None else Tokens(settings.supervisor_keys, now=_now),
         metrics=metrics,

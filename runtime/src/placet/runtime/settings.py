@@ -55,6 +55,7 @@ class Image(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     trusted: tuple[str, ...] = ()
     columns: tuple[Column, ...] = ()
     method: str | None = None
+    example: msgspec.Raw = msgspec.Raw()
     pickle: bool = False
 
 
@@ -76,6 +77,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     trusted: tuple[str, ...]
     columns: tuple[Column, ...]
     method: str | None
+    example: bytes
     may_unpickle: bool
     release: str | None
     root_path: str
@@ -107,6 +109,7 @@ def read(root: Path, environment: Mapping[str, str] = os.environ) -> Settings:
         trusted=image.trusted,
         columns=image.columns,
         method=image.method,
+        example=bytes(image.example),
         may_unpickle=image.pickle,
         release=environment.get("PLACET_RELEASE") or None,
         root_path=root_path,

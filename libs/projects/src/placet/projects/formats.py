@@ -12,6 +12,7 @@ import unicodedata
 import zipfile
 from collections.abc import Callable, Collection
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import msgspec
 
@@ -26,6 +27,7 @@ from placet.projects.mlflow_models import (
     Column,
     MlflowModel,
     PythonFunction,
+    input_example,
     read_mlflow_model,
 )
 from placet.projects.pt2_files import is_program
@@ -70,7 +72,7 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
     """What the model server loads: the model's file in a format of the table, and the columns of the frame it wants,
     where the model's folder says them. `method` is the one of the model's whose answer alone is given, where that
     folder asks for it; None is what its format answers with. Where MLflow itself loads the folder, `path` is that, and
-    `function` what is unpickled or imported then."""
+    `function` what is unpickled or imported then. `example` is a request that its folder brings."""
 
     format: str
     serialization: str
@@ -79,6 +81,7 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
     method: str | None = None
     function: PythonFunction | None = None
     problem: str | None = None
+    example: dict[str, Any] | None = None
 
 
 class SeveralModels(Refused):
@@ -215,6 +218,7 @@ def _served_of_mlflow(folder: Path, path: PurePosixPath) -> Served:
                 columns=said.columns,
                 method=artifact.method,
                 problem=artifact.problem,
+                example=input_example(folder / path),
             )
         if artifact.formats == (PYTORCH,):
             raise Refused(
@@ -247,7 +251,12 @@ def _served_by_mlflow(
                 fix="keep the folder whole, as MLflow saved it",
             )
     return Served(
-        format=MLFLOW, serialization=PYFUNC, path=path.as_posix(), columns=said.columns, function=function
+        format=MLFLOW,
+        serialization=PYFUNC,
+        path=path.as_posix(),
+        columns=said.columns,
+        function=function,
+        example=input_example(folder / path),
     )
 
 

@@ -29,6 +29,8 @@ _TENSOR_TYPES = re.compile(r"bool|u?int(8|16|32|64)|float(16|32|64)|str|object")
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
 _VERSION = re.compile(r"[0-9]{1,3}\.[0-9]{1,3}(\.[0-9A-Za-z.+]{1,20})?")
 MAX_ARTIFACTS = 1000
+MAX_EXAMPLE_BYTES = 20_000
+"""People read it, and it is in the image's settings."""
 PYTHON_FUNCTION = "python_function"
 _TRUSTED = "skops_trusted_types"
 PREDICT = "predict"
@@ -115,6 +117,7 @@ class _Signature(msgspec.Struct):
 
 class _Document(msgspec.Struct):
     flavors: dict[str, dict[str, Any]]
+    saved_input_example_info: Any = None
     signature: _Signature | None = None
     model_id: Any = None
     run_id: Any = None
@@ -161,6 +164,30 @@ def trusted_by_model(path: Path) -> list[str]:
     said = _converted(read_plain(data, document=MLMODEL, limit=MAX_MLMODEL_BYTES), _Document, "")
     lists = (flavour.get(_TRUSTED) for flavour in said.flavors.values())
     return [str(name) for names in lists if names for name in (names if isinstance(names, list) else [names])]
+
+
+def input_example(folder: Path) -> dict[str, Any] | None:
+    """The request that the folder's `input_example` makes, a frame or an array; None where it has none that is read
+    without MLflow."""
+    try:
+        with (folder / MLMODEL).open("rb") as file:
+            plain = read_plain(file.read(MAX_MLMODEL_BYTES), document=MLMODEL, limit=MAX_MLMODEL_BYTES)
+        said = _converted(plain, _Document, "").saved_input_example_info
+        path = folder / _inside(said.get("artifact_path") if isinstance(said, dict) else None, "")
+        with path.open("rb") as file:
+            saved = msgspec.json.decode(file.read(MAX_EXAMPLE_BYTES + 1))
+    except (DocumentRefused, OSError, ValueError, RecursionError):
+        return None
+    match saved:
+        case {"columns": [*names], "data": [*rows]}:
+            return {
+                "inputs": [
+                    dict(zip(map(str, names), row, strict=False)) for row in rows if isinstance(row, list)
+                ]
+            }
+        case [*rows] | {"inputs": [*rows]}:
+            return {"inputs": rows}
+    return None
 
 
 def _artifacts(said: dict[str, dict[str, Any]]) -> Iterator[Artifact]:

@@ -51,7 +51,7 @@ class SklearnModel:
         if declared:
             self._columns = [column.name for column in declared]
         inputs = _declared_inputs(declared) or _inputs(estimator, self._columns)
-        self._assemble = _assembly(inputs, self._columns)
+        self._assemble = _assembly(inputs, self._columns, _nones(estimator, self._columns))
         has_classes = isinstance(getattr(estimator, "classes_", None), np.ndarray)
         has_probabilities = has_classes and hasattr(estimator, "predict_proba")
         self.signature = Signature(
@@ -252,7 +252,26 @@ def _branches(first: Any) -> Iterator[tuple[Any, list[int | str]]]:
             yield transformer, list(columns)
 
 
-def _assembly(inputs: tuple[Tensor, ...], columns: list[str] | None) -> Callable[[Mapping[str, Array]], Any]:
+def _nones(estimator: Any, columns: Sequence[str] | None) -> set[str]:
+    """Columns in which None is what is missing, as an imputer or an encoder learned it. In any other that is NaN, in a
+    row alone as in one among others."""
+    if columns is None:
+        return set()
+    return {
+        columns[column] if isinstance(column, int) else column
+        for transformer, of_it in _branches(_first(estimator))
+        for column, learned in zip(of_it, _learned(_first(transformer)), strict=False)
+        if getattr(_first(transformer), "missing_values", "") is None or _has_none(learned)
+    }
+
+
+def _has_none(learned: Any) -> bool:
+    return any(each is None for each in np.atleast_1d(np.asarray(learned, dtype=object)))
+
+
+def _assembly(
+    inputs: tuple[Tensor, ...], columns: list[str] | None, nones: Collection[str] = ()
+) -> Callable[[Mapping[str, Array]], Any]:
     """What it was trained on: a frame if it knows column names and pandas is there, else an array."""
     is_whole = len(inputs) == 1 and inputs[0].name == MATRIX
     pandas = _pandas() if columns is not None else None
@@ -260,7 +279,17 @@ def _assembly(inputs: tuple[Tensor, ...], columns: list[str] | None) -> Callable
         index = pandas.Index(columns)
         if is_whole:
             return lambda tensors: pandas.DataFrame(tensors[MATRIX], columns=index, copy=False)
-        return lambda tensors: pandas.DataFrame({name: tensors[name] for name in index}, copy=False)
+
+        def column(name: str, array: Array) -> Any:
+            if array.dtype != object:
+                return array
+            if name in nones:
+                return pandas.Series(array, dtype=object)  # or pandas would read None beside a text as NaN
+            return np.where(array == None, np.nan, array)  # noqa: E711 - of each
+
+        return lambda tensors: pandas.DataFrame(
+            {name: column(name, tensors[name]) for name in index}, copy=False
+        )
     if is_whole:
         return lambda tensors: tensors[MATRIX]
     return lambda tensors: np.column_stack([tensors[tensor.name].astype(object) for tensor in inputs])

@@ -67,6 +67,7 @@ class ImagePlan:
     declared_format: str | None = None
     columns: tuple[Column, ...] = ()
     method: str | None = None
+    example: Mapping[str, object] | None = None
     in_frames: bool = False
     is_pickle: bool = False
     left_out: frozenset[str] = frozenset()
@@ -318,6 +319,7 @@ def _runtime_settings(plan: ImagePlan) -> dict[str, object]:
         **({} if plan.reference is None else {"reference": plan.reference}),
         **({} if plan.module is None else {"module": plan.module}),
         **({} if plan.method is None else {"method": plan.method}),
+        **({} if plan.example is None else {"example": dict(plan.example)}),
         "trusted": sorted(plan.trusted),
         **({"pickle": True} if plan.is_pickle else {}),
     }

@@ -82,8 +82,7 @@ async def judge_anew(
 ) -> None:
     """An exception comes, for one source if that is named, or goes: rows know of it once this is committed."""
     for kept in await ports.watches.of_project(project):
-        in_force = await ports.exceptions.in_force(project, kept.source, work.now)
-        held = [each for each in in_force if each.exception != without]
+        held = await ports.exceptions.in_force(project, kept.source, work.now, without=without)
         if with_ is not None and of_source in (None, kept.source) and moment(with_.until) > work.now:
             held = [*(each for each in held if each.rule != with_.rule), with_]
         await _judge(work, ports, kept, kept.watched, held)

@@ -269,6 +269,7 @@ def _plan(
         declared_format=manifest.model.format,
         columns=() if by_mlflow else loaded.columns,
         method=loaded.method,
+        example=loaded.example,
         is_pickle=loaded.serialization in PICKLES,
         in_frames=loaded.serialization == "skops" and needs_pandas(folder / loaded.path),
         left_out=MLFLOW_ITSELF if manifest.model.format == MLFLOW and not by_mlflow else frozenset(),
