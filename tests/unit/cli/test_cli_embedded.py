@@ -41,7 +41,8 @@ def environ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 
 @pytest.fixture
 def example(project: Path) -> Path:
-    sample = {"request": {"inputs": [[1.0, 0.5], [2.0, 0.5]]}, "response": {"outputs": [1, 1]}}
+    rows = [[first, *63 * [0.5]] for first in (1.0, 2.0)]
+    sample = {"request": {"inputs": rows}, "response": {"outputs": [1, 1]}}
     (project / "sample.json").write_text(json.dumps(sample))
     return project
 
@@ -160,7 +161,7 @@ async def test_the_demo_takes_a_model_to_an_answer(
         "RULE         RESULT  STAGE",
         "owner-named  pass    submit",
         "from-source  pass    certify",
-        f"""{curl} -H 'Content-Type: application/json' -d '{{"inputs":[[1,0.5]]}}'""",
+        f"""{curl} -H 'Content-Type: application/json' -d '{{"inputs":[[1{63 * ",0.5"}]]}}'""",
         '{"outputs": [1]}',
     ]
     assert not discovery_file(environ).exists()
