@@ -101,7 +101,7 @@ async def test_a_source_says_whether_it_is_a_trial(registry: ImageLayout, tmp_pa
     found = await RegistrySources(registry).examine(source, NOW)
 
     assert found.declared.trial is True
-    assert found.facts["now"] == "2026-11-26T00:00:00Z"
+    assert found.facts["now"] == "2026-11-26T00:00:00.000Z"
 
 
 async def test_what_is_no_project_is_refused_in_the_reader_s_words(

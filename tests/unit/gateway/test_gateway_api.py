@@ -396,7 +396,7 @@ async def test_a_name_that_is_long_or_no_text_is_told_in_part_and_at_once(gatewa
     ("asked", "detail", "fix"),
     [
         ("operations?limt=3", "/v1/operations has no parameter 'limt'", "the nearest known one is 'limit'"),
-        ("models?from=-1", "/v1/models has no parameter 'from'", "known are 'after', 'limit'"),
+        ("models?from=-1", "/v1/models has no parameter 'from'", "known are 'after', 'deleted', 'limit'"),
         ("me?name=1", "/v1/me has no parameter 'name'", "leave it out"),
     ],
 )

@@ -52,8 +52,11 @@ def _no_machine(failed: OSError, screen: Screen) -> int:
     reason = failed.strerror or str(failed)
     try:
         screen.failure(Refused(f"{failed.filename}: {reason}" if failed.filename else reason))
+        sys.stdout.flush()
     except OSError:
-        forget(sys.stdout)  # it is stdout itself; the words are on stderr
+        forget(
+            sys.stdout
+        )  # it is stdout itself, or Python would end with a status of its own; the words are on stderr
     return exits.REFUSED
 
 

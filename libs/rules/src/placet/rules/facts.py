@@ -256,7 +256,8 @@ def gather_certify_facts(
 
 
 def _moment(now: datetime) -> str:
-    return now.isoformat(timespec="seconds").replace("+00:00", "Z")
+    """To the millisecond, as events have it: what was published a moment before is in force."""
+    return now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 class _Look(msgspec.Struct, frozen=True, kw_only=True):
