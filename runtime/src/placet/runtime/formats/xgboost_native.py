@@ -1,7 +1,7 @@
 """XGBoost models in XGBoost's own files, UBJSON or JSON, by XGBoost on the CPU.
 
 Such a file holds trees or weights and no code. How many threads XGBoost uses is up to `OMP_NUM_THREADS`. Its C
-interface is asked directly: of what a row costs through the Python interface, two thirds are questions after its type.
+interface is asked directly: through the Python interface, asking after a row's type costs more than answering it.
 """
 
 from __future__ import annotations
