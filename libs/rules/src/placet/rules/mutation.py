@@ -46,11 +46,12 @@ _OTHERS = {
 
 
 class Mutant(msgspec.Struct, frozen=True, kw_only=True):
-    """A rule with one thing changed, which `change` says in words."""
+    """A rule with one thing changed, which `change` says. `is_shared`: it is of what all rules of the policy have."""
 
     rule: str
     change: str
     policy: Policy
+    is_shared: bool = False
 
 
 def mutants(policy: Policy) -> Iterator[Mutant]:
@@ -61,10 +62,14 @@ def mutants(policy: Policy) -> Iterator[Mutant]:
             yield _mutant(policy, changed, change)
     for change, params in _numbers(policy.params):
         for rule in policy.rules:
-            yield _mutant(msgspec.structs.replace(policy, params=params), rule, f"params: {change}")
+            yield _mutant(
+                msgspec.structs.replace(policy, params=params), rule, f"params: {change}", is_shared=True
+            )
     for change, text in _texts(policy.applies_to or ""):
         for rule in policy.rules:
-            yield _mutant(msgspec.structs.replace(policy, applies_to=text), rule, f"appliesTo: {change}")
+            yield _mutant(
+                msgspec.structs.replace(policy, applies_to=text), rule, f"appliesTo: {change}", is_shared=True
+            )
 
 
 def unnoticed(policy: Policy, engine: Engine) -> list[Mutant]:
@@ -72,8 +77,7 @@ def unnoticed(policy: Policy, engine: Engine) -> list[Mutant]:
     survivors: dict[str, list[Mutant]] = {}
     noticed: set[str] = set()
     for mutant in mutants(policy):
-        is_shared = mutant.change.startswith(("params: ", "appliesTo: "))
-        key = mutant.change if is_shared else f"{mutant.rule}: {mutant.change}"
+        key = mutant.change if mutant.is_shared else f"{mutant.rule}: {mutant.change}"
         if key in noticed:
             continue
         if any(result.problem is not None for result in run_policy_tests(mutant.policy, engine)):
@@ -83,8 +87,13 @@ def unnoticed(policy: Policy, engine: Engine) -> list[Mutant]:
     return [those[0] for key, those in survivors.items() if key not in noticed]
 
 
-def _mutant(policy: Policy, rule: Rule, change: str) -> Mutant:
-    return Mutant(rule=rule.id, change=change, policy=msgspec.structs.replace(policy, rules=(rule,)))
+def _mutant(policy: Policy, rule: Rule, change: str, *, is_shared: bool = False) -> Mutant:
+    return Mutant(
+        rule=rule.id,
+        change=change,
+        policy=msgspec.structs.replace(policy, rules=(rule,)),
+        is_shared=is_shared,
+    )
 
 
 def _changed(rule: Rule) -> Iterator[tuple[str, Rule]]:
