@@ -44,6 +44,7 @@ from placet.events.tables import job_turns
 from placet.events.testing import changed
 from placet.oci import ImageConfig, ImageLayout, Manifest
 from placet.rules import Engine, Policy, PolicySet, Publication, load_shipped
+from placet.rules.contents import contained
 from placet.rules.testing import merge_patched
 from placet.trust import KeySet, SigningKey, certificates, dsse
 
@@ -110,6 +111,13 @@ class RulesOfThumb:
 
     def image_facts(self, cleared: ReleaseCleared, indexed: ImageIndexed, now: datetime) -> Mapping[str, Any]:
         return {"now": now, "labelled": indexed.image_source, "cleared": cleared.source}
+
+
+class ContentsOfNothing:
+    """The `Contents` port: every image is made of nothing, as its bill of materials says."""
+
+    async def of_image(self, repository: str, image: str) -> Mapping[str, Any]:
+        return contained({SOURCE: b'{"bomFormat": "CycloneDX"}'})
 
 
 @dataclass
@@ -204,6 +212,7 @@ async def certifier(tmp_path: Path) -> AsyncIterator[Certifier]:
             rules=rules,
             policies=NothingSubmitted(),
             notary=notary,
+            contents=ContentsOfNothing(),
             exceptions=GrantedExceptions(wiring.store),
             certificates=HeldCertificates(wiring.store),
             watches=WatchedCertificates(wiring.store),
@@ -821,7 +830,9 @@ async def test_the_shipped_rules_refuse_an_image_of_another_source(
             verdicts=SUBMIT,
         )
         now = datetime.fromisoformat("2026-01-01T00:00:00+00:00")
-        judgement = await rules.judge("certify", rules.image_facts(cleared, seen, now))
+        contents = await ContentsOfNothing().of_image("models/churn", seen.image)
+        facts = {**rules.image_facts(cleared, seen, now), "contents": contents}
+        judgement = await rules.judge("certify", facts)
     finally:
         engine.close()
     forbids = [each for each in judgement.verdicts if each.result != "pass" and each.on_fail != "warn"]

@@ -48,6 +48,7 @@ from placet.rules import Engine, PolicySet, load_shipped
 
 from tests.unit.certifier.test_certifier_handlers import (
     DECLARED,
+    ContentsOfNothing,
     NothingSubmitted,
     QuickNotary,
     RulesOfThumb,
@@ -191,6 +192,7 @@ async def operated(tmp_path: Path, engine: Engine) -> AsyncIterator[Operated]:
             ),
             policies=NothingSubmitted(),
             notary=QuickNotary(),
+            contents=ContentsOfNothing(),
             exceptions=GrantedExceptions(wiring.store),
             certificates=HeldCertificates(wiring.store),
             watches=WatchedCertificates(wiring.store),

@@ -31,6 +31,7 @@ from placet.rules import (
     load_policy,
     load_shipped,
 )
+from placet.rules.contents import contained
 from placet.runtime import reference
 from placet.runtime.plain import PlainCodec
 from placet.runtime.problems import Problem
@@ -832,6 +833,7 @@ def test_a_trial_with_a_sample_has_to_have_its_answer(folder: Path, engine: Engi
 
 def image(**changes: Any) -> dict[str, Any]:
     said: dict[str, Any] = {
+        "project": "churn",
         "cleared_source": DIGESTS[0],
         "image": DIGESTS[1],
         "source": DIGESTS[0],
@@ -863,7 +865,11 @@ def image(**changes: Any) -> dict[str, Any]:
     ids=lambda names: ",".join(sorted(names)) or "nothing",
 )
 def test_an_image_is_judged_by_its_labels(changes: dict[str, Any], rules: set[str], engine: Engine) -> None:
-    found = engine.evaluate_sync(SHIPPED, "certify", image(**changes))
+    found = engine.evaluate_sync(
+        SHIPPED,
+        "certify",
+        image(**changes) | {"contents": contained({DIGESTS[0]: b'{"bomFormat": "CycloneDX"}'})},
+    )
     assert {verdict.rule for verdict in found if not verdict.is_passed} == rules
     assert all(verdict.result != "indeterminate" for verdict in found)
 

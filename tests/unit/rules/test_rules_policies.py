@@ -454,6 +454,7 @@ def test_a_rule_that_admits_exceptions_says_how_to_ask_for_one() -> None:
     exceptable = {rule.id: rule.fix for _, rule in RULES if rule.exceptable}
     assert set(exceptable) == {
         "build.dockerfile-allowed",
+        "licences.allowed",
         "model.pickle-by-exception",
         "model.pickle-names-listed",
         "operation.conditions-kept",

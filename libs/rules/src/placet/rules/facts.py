@@ -222,6 +222,7 @@ def _forget(facts: MutableMapping[str, Any], path: Sequence[str]) -> None:
 
 def gather_certify_facts(
     *,
+    project: str,
     cleared_source: str,
     image: str,
     source: str,
@@ -236,11 +237,13 @@ def gather_certify_facts(
 ) -> Facts:
     """The facts of stage certify about an image, from its own labels; an empty text for a label it does not carry.
 
+    What it is made of comes beside them (`contained`).
     `cleared_source` is the source that stage submit cleared, `has_dockerfile` whether that is built from one;
     `known_bases` are the bases this environment allows, and none of them named means any that is pinned.
     """
     return {
         "now": _moment(now),
+        "project": {"name": project},
         "source": {"digest": cleared_source, "dockerfile": has_dockerfile},
         "image": {
             "digest": image,

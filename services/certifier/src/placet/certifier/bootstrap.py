@@ -7,6 +7,7 @@ from datetime import timedelta
 from functools import partial
 
 from placet.certifier.adapters.policy_engine import PolicyRules
+from placet.certifier.adapters.registry_contents import RegistryContents
 from placet.certifier.adapters.registry_notary import RegistryNotary
 from placet.certifier.adapters.registry_policies import RegistryPolicies
 from placet.certifier.adapters.registry_sources import RegistrySources
@@ -49,6 +50,7 @@ async def build(settings: CertifierSettings, wiring: Wiring, ports: Ports | None
         ports = Ports(
             sources=RegistrySources(registry, dockerfiles=settings.dockerfiles == "allow"),
             rules=PolicyRules(PolicySet(shipped, PublishedPolicies(wiring.store)), engine),
+            contents=RegistryContents(registry),
             policies=RegistryPolicies(registry, shipped),
             notary=RegistryNotary(
                 registry,

@@ -199,7 +199,9 @@ async def on_image_indexed(heard: Heard[ImageIndexed], work: UnitOfWork, ports: 
     cleared = next(event for event in history if isinstance(event, ReleaseCleared))
     at = moment(heard.event.time)
     in_force = await ports.exceptions.in_force(indexed.project, state.asked.source, at)
-    judgement = await ports.rules.judge("certify", ports.rules.image_facts(cleared, indexed, at), in_force)
+    contents = await ports.contents.of_image(indexed.repository, indexed.image)
+    facts = {**ports.rules.image_facts(cleared, indexed, at), "contents": contents}
+    judgement = await ports.rules.judge("certify", facts, in_force)
     of_source = excepted_anew(cleared.verdicts, in_force)
     exceptions = used((*of_source, *judgement.verdicts), in_force)
     lapsed = tuple(verdict for verdict in of_source if forbids(verdict))

@@ -143,6 +143,14 @@ class Earlier(Protocol):
         """The latest before this release; release 0, which nobody answers for, where no trial has looked."""
 
 
+class Contents(Protocol):
+    async def of_image(self, repository: str, image: str) -> Facts:
+        """The facts `contents`: what lies beside the image in the registry says that it is made of this.
+
+        Raises Unavailable while the registry is away.
+        """
+
+
 class Notary(Protocol):
     async def sign(
         self,
@@ -165,6 +173,7 @@ class Notary(Protocol):
 class Ports:
     sources: Sources
     rules: Rules
+    contents: Contents
     policies: SubmittedPolicies
     notary: Notary
     exceptions: Exceptions
