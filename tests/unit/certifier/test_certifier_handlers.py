@@ -19,7 +19,7 @@ from placet.certifier.adapters.registry_notary import RegistryNotary
 from placet.certifier.bootstrap import build
 from placet.certifier.domain import Asked, Declared, Signed, used
 from placet.certifier.handlers import AWAIT_EARLIER
-from placet.certifier.ports import Judgement, LoadedPolicy, Ports, SourceEvidence
+from placet.certifier.ports import Judgement, LoadedPolicy, Ports, ReadSnapshot, SourceEvidence
 from placet.certifier.projections import TABLES
 from placet.certifier.queries import EarlierReleases, GrantedExceptions, HeldCertificates, WatchedCertificates
 from placet.certifier.settings import CertifierSettings
@@ -120,6 +120,20 @@ class ContentsOfNothing:
         return contained({SOURCE: b'{"bomFormat": "CycloneDX"}'})
 
 
+class NoSnapshots:
+    """The `Snapshots` port."""
+
+    async def read(self, digest: str) -> ReadSnapshot:
+        raise Unknown(f"no snapshot {digest}")
+
+
+class NothingKnown:
+    """The `Advisories` port: of no package anything is known, as of yesterday."""
+
+    async def about(self, packages: Sequence[Mapping[str, Any]], now: datetime) -> Mapping[str, Any]:
+        return {"snapshot": SOURCE, "taken": "2025-12-31", "ageDays": 1, "found": []}
+
+
 @dataclass
 class QuickNotary:
     """The `Notary` port: signs by counting."""
@@ -213,6 +227,8 @@ async def certifier(tmp_path: Path) -> AsyncIterator[Certifier]:
             policies=NothingSubmitted(),
             notary=notary,
             contents=ContentsOfNothing(),
+            snapshots=NoSnapshots(),
+            advisories=NothingKnown(),
             exceptions=GrantedExceptions(wiring.store),
             certificates=HeldCertificates(wiring.store),
             watches=WatchedCertificates(wiring.store),
@@ -831,7 +847,8 @@ async def test_the_shipped_rules_refuse_an_image_of_another_source(
         )
         now = datetime.fromisoformat("2026-01-01T00:00:00+00:00")
         contents = await ContentsOfNothing().of_image("models/churn", seen.image)
-        facts = {**rules.image_facts(cleared, seen, now), "contents": contents}
+        known = await NothingKnown().about((), now)
+        facts = {**rules.image_facts(cleared, seen, now), "contents": contents, "advisories": known}
         judgement = await rules.judge("certify", facts)
     finally:
         engine.close()

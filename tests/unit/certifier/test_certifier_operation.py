@@ -49,6 +49,8 @@ from placet.rules import Engine, PolicySet, load_shipped
 from tests.unit.certifier.test_certifier_handlers import (
     DECLARED,
     ContentsOfNothing,
+    NoSnapshots,
+    NothingKnown,
     NothingSubmitted,
     QuickNotary,
     RulesOfThumb,
@@ -193,6 +195,8 @@ async def operated(tmp_path: Path, engine: Engine) -> AsyncIterator[Operated]:
             policies=NothingSubmitted(),
             notary=QuickNotary(),
             contents=ContentsOfNothing(),
+            snapshots=NoSnapshots(),
+            advisories=NothingKnown(),
             exceptions=GrantedExceptions(wiring.store),
             certificates=HeldCertificates(wiring.store),
             watches=WatchedCertificates(wiring.store),

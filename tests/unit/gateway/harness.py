@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import anyio
 import httpx
 from fastapi import FastAPI
 from placet.errors import Unknown
@@ -80,6 +81,16 @@ class MemoryPolicies:
 
 
 @dataclass
+class MemorySnapshots:
+    """The `SnapshotFiles` port."""
+
+    kept: dict[str, bytes] = field(default_factory=dict)
+
+    async def keep(self, digest: str, file: Path) -> None:
+        self.kept[digest] = await anyio.Path(file).read_bytes()
+
+
+@dataclass
 class MemoryImages:
     """The `Images` port."""
 
@@ -98,6 +109,7 @@ class Gateway:
     envelopes: MemoryEnvelopes
     images: MemoryImages
     policies: MemoryPolicies
+    snapshots: MemorySnapshots
     folder: Path
     positions: dict[str, int] = field(default_factory=dict)
 
@@ -181,7 +193,7 @@ async def a_gateway(
     clock = clock or ManualClock()
     wiring = await Wiring.embedded("gateway", data=folder, hub=InProcessHub(), tables=(TABLES,), clock=clock)
     sources, envelopes, images = MemorySources(), MemoryEnvelopes(), MemoryImages()
-    policies = MemoryPolicies()
+    policies, snapshots = MemoryPolicies(), MemorySnapshots()
     settings = GatewaySettings(
         registry=str(folder / "registry"),
         token_key=folder / "tokens.pem",
@@ -199,6 +211,7 @@ async def a_gateway(
         packing=packing or PackingProcesses(),
         rules=PolicyRules(PolicySet(load_shipped(), PublishedPolicies(wiring.store)), engine),
         policies=policies,
+        snapshots=snapshots,
         envelopes=envelopes,
         images=images,
     )
@@ -206,7 +219,7 @@ async def a_gateway(
     for step in service.start:
         await step()
     try:
-        yield Gateway(wiring, service, clock, sources, envelopes, images, policies, folder)
+        yield Gateway(wiring, service, clock, sources, envelopes, images, policies, snapshots, folder)
     finally:
         for step in service.close:
             await step()

@@ -868,7 +868,11 @@ def test_an_image_is_judged_by_its_labels(changes: dict[str, Any], rules: set[st
     found = engine.evaluate_sync(
         SHIPPED,
         "certify",
-        image(**changes) | {"contents": contained({DIGESTS[0]: b'{"bomFormat": "CycloneDX"}'})},
+        image(**changes)
+        | {
+            "advisories": {"snapshot": DIGESTS[0], "taken": "2026-11-22", "ageDays": 1, "found": []},
+            "contents": contained({DIGESTS[0]: b'{"bomFormat": "CycloneDX"}'}),
+        },
     )
     assert {verdict.rule for verdict in found if not verdict.is_passed} == rules
     assert all(verdict.result != "indeterminate" for verdict in found)

@@ -129,6 +129,7 @@ def parser() -> Parser:
         ("audit", "the audit log, for compliance"),
         ("certificate", "certificates: what they say, whether they stand, and how to end one"),
         ("exception", "exceptions from rules: one person asks, another one grants"),
+        ("advisories", "what is known to be vulnerable: publish a snapshot, and see which is in use"),
         ("policy", "policies: what they demand, whether their own tests pass, and which are in force"),
         ("token", "who may use the platform"),
     ):
@@ -475,6 +476,13 @@ def _policy_publish(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-wait", action="store_true", help="print its digest and return")
 
 
+def _advisories_publish(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "file", metavar="ZIP", type=Path, help="JSON documents in OSV's form, such as all of PyPI's"
+    )
+    parser.add_argument("--no-wait", action="store_true", help="print its digest and return")
+
+
 def _policy_show(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("policy", metavar="ID", help="as `placet policy list` tells it")
     parser.add_argument(
@@ -773,6 +781,24 @@ VERBS: Sequence[Verb] = (
         more="In a policy's first line, `# yaml-language-server: $schema=policy.schema.json` makes editors use it.",
         example="placet policy schema > policy.schema.json",
         function="policies:schema",
+    ),
+    Verb(
+        words="advisories publish",
+        group="govern",
+        does="match the packages of what is deployed from now on with what is known to be vulnerable",
+        more="A snapshot in OSV's form, which takes the place of the one before. The rules `advisories.*` judge by it. "
+        "For compliance, operators and admins.",
+        example="placet advisories publish all.zip",
+        function="advisories:publish",
+        arguments=_advisories_publish,
+    ),
+    Verb(
+        words="advisories list",
+        group="govern",
+        does="every snapshot of advisories that was sent, and which is in use",
+        more="submitted and not yet read, in-use, replaced by a newer one, or rejected.",
+        example="placet advisories list",
+        function="advisories:list_all",
     ),
     Verb(
         words="audit replay",

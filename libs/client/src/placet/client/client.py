@@ -48,6 +48,8 @@ from placet.client.documents import (
     PolicyVersion,
     PolicyVersions,
     RuleException,
+    Snapshot,
+    SnapshotsPage,
     Source,
     Standing,
     Token,
@@ -186,17 +188,7 @@ class Client:
 
         `sent` is told each time how many bytes have left, and less again when sending starts anew.
         """
-        size = (await anyio.Path(archive).stat()).st_size
-
-        async def pieces() -> AsyncIterator[bytes]:
-            gone = 0
-            async with await anyio.open_file(archive, "rb") as file:
-                while piece := await file.read(_CHUNK):
-                    yield piece
-                    gone += len(piece)
-                    if sent is not None:
-                        sent(gone)
-
+        size, pieces = await _in_pieces(archive, sent)
         response = await self._call(
             "PUT",
             f"/sources/{_part(digest)}",
@@ -445,6 +437,48 @@ class Client:
         response = await self._call("GET", f"/policies/{_part(digest)}/file")
         return response.content.decode(errors="replace")
 
+    # Advisories
+
+    async def submit_advisories(
+        self, file: Path, digest: str, *, sent: Callable[[int], None] | None = None
+    ) -> Snapshot:
+        """Ask that packages be matched with it. The same bytes again are answered with what became of them.
+
+        `sent` is told as by `upload`.
+        """
+        size, pieces = await _in_pieces(file, sent)
+        headers = {"Content-Type": "application/zip", "Content-Length": str(size)}
+        path = f"/advisories/{_part(digest)}"
+        response = await self._call("PUT", path, body=pieces, headers=headers, limits=_FETCH)
+        return read(response.content, Snapshot)
+
+    async def read_through(self, submitted: Snapshot, *, within: float = _DECIDED_WITHIN) -> Snapshot:
+        """The snapshot when it is in use or rejected."""
+        deadline = time.monotonic() + within
+        told = submitted
+        while told.state == "submitted":
+            if time.monotonic() + _PAUSE > deadline:
+                raise Unavailable(
+                    f"the advisories {told.digest} are submitted, and nothing was decided within {within:g} s",
+                    fix="`placet advisories list` shows when it is",
+                )
+            await asyncio.sleep(_PAUSE)
+            response = await self._call("GET", f"/advisories/{_part(told.digest)}")
+            told = read(response.content, Snapshot)
+        return told
+
+    async def advisories(self) -> tuple[Snapshot, ...]:
+        """Every snapshot, the newest submission first."""
+        found: list[Snapshot] = []
+        after: str | None = None
+        while True:
+            response = await self._call("GET", "/advisories", params=_given(after=after))
+            page = read(response.content, SnapshotsPage)
+            found.extend(page.advisories)
+            if page.next is None or page.next == after:
+                return tuple(found)
+            after = page.next
+
     # People
 
     async def create_token(self, name: str, roles: tuple[str, ...], *, ttl: int | None = None) -> Token:
@@ -579,3 +613,18 @@ def _given(**values: Any) -> dict[str, Any]:
 
 def _number(header: str | None) -> int | None:
     return int(header) if header is not None and header.isdecimal() else None
+
+
+async def _in_pieces(file: Path, sent: Callable[[int], None] | None) -> tuple[int, Body]:
+    """A file's size in bytes, and what reads it from disk piece by piece, each time that it is sent."""
+
+    async def pieces() -> AsyncIterator[bytes]:
+        gone = 0
+        async with await anyio.open_file(file, "rb") as opened:
+            while piece := await opened.read(_CHUNK):
+                yield piece
+                gone += len(piece)
+                if sent is not None:
+                    sent(gone)
+
+    return (await anyio.Path(file).stat()).st_size, pieces

@@ -284,6 +284,29 @@ class PolicyVersion(Document, frozen=True, kw_only=True, rename="camel"):
     problems: tuple[PolicyProblem, ...] = ()
 
 
+class AdvisoriesProblem(Document, frozen=True, kw_only=True):
+    """Why a snapshot is not used."""
+
+    why: str
+    fix: str | None = None
+
+
+class Snapshot(Document, frozen=True, kw_only=True, rename="camel"):
+    """Advisories about packages. `state` is submitted, in-use, replaced or rejected; `taken` when its newest advisory
+    was changed."""
+
+    digest: str
+    size: int
+    state: str
+    taken: str | None = None
+    advisories: int | None = None
+    packages: int | None = None
+    submitted_by: Person | None = None
+    submitted_at: str | None = None
+    decided_at: str | None = None
+    problem: AdvisoriesProblem | None = None
+
+
 class Me(Document, frozen=True, kw_only=True):
     """Who a token is of. `commands` are those that it may give; null where the platform does not say."""
 
@@ -325,6 +348,11 @@ class PoliciesPage(Document, frozen=True, kw_only=True):
 
 class PolicyVersions(Document, frozen=True, kw_only=True):
     versions: tuple[PolicyVersion, ...]
+
+
+class SnapshotsPage(Document, frozen=True, kw_only=True):
+    advisories: tuple[Snapshot, ...]
+    next: str | None = None
 
 
 class EventsPage(Document, frozen=True, kw_only=True):

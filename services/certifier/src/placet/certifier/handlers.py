@@ -200,7 +200,11 @@ async def on_image_indexed(heard: Heard[ImageIndexed], work: UnitOfWork, ports: 
     at = moment(heard.event.time)
     in_force = await ports.exceptions.in_force(indexed.project, state.asked.source, at)
     contents = await ports.contents.of_image(indexed.repository, indexed.image)
-    facts = {**ports.rules.image_facts(cleared, indexed, at), "contents": contents}
+    facts = {
+        **ports.rules.image_facts(cleared, indexed, at),
+        "contents": contents,
+        "advisories": await ports.advisories.about(contents["packages"], at),
+    }
     judgement = await ports.rules.judge("certify", facts, in_force)
     of_source = excepted_anew(cleared.verdicts, in_force)
     exceptions = used((*of_source, *judgement.verdicts), in_force)

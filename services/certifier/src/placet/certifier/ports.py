@@ -151,6 +151,26 @@ class Contents(Protocol):
         """
 
 
+@dataclass(frozen=True, kw_only=True)
+class ReadSnapshot:
+    """Of a snapshot of advisories, what others are to know, and what packages are matched with."""
+
+    taken: datetime
+    advisories: int
+    packages: int
+    compiled: bytes
+
+
+class Snapshots(Protocol):
+    async def read(self, digest: str) -> ReadSnapshot:
+        """One that was submitted. Raises Unavailable while the registry is away, else what is wrong with it."""
+
+
+class Advisories(Protocol):
+    async def about(self, packages: Sequence[Mapping[str, Any]], now: datetime) -> Facts:
+        """The facts `advisories`, by the snapshot that is in use; empty where none is."""
+
+
 class Notary(Protocol):
     async def sign(
         self,
@@ -174,6 +194,8 @@ class Ports:
     sources: Sources
     rules: Rules
     contents: Contents
+    snapshots: Snapshots
+    advisories: Advisories
     policies: SubmittedPolicies
     notary: Notary
     exceptions: Exceptions

@@ -22,8 +22,11 @@ from placet.gateway.adapters.registry_artifacts import (
     RegistryEnvelopes,
     RegistryImages,
     RegistryPolicies,
+    RegistrySnapshots,
     RegistrySources,
 )
+from placet.gateway.advising import Advisories
+from placet.gateway.advisories_api import advisories_router
 from placet.gateway.api import router
 from placet.gateway.certificates_api import certificates_router
 from placet.gateway.commands import Commands
@@ -68,6 +71,7 @@ async def build(settings: GatewaySettings, wiring: Wiring, ports: Ports | None =
             packing=PackingProcesses(),
             rules=PolicyRules(PolicySet(load_shipped(), PublishedPolicies(wiring.store)), engine),
             policies=RegistryPolicies(registry),
+            snapshots=RegistrySnapshots(registry),
             envelopes=RegistryEnvelopes(registry),
             images=RegistryImages(registry),
         )
@@ -102,6 +106,9 @@ async def build(settings: GatewaySettings, wiring: Wiring, ports: Ports | None =
     publishing = Publishing(wiring, known, ports.policies)
     policies = policies_router(access=access, publishing=publishing, policies=known, clock=wiring.clock)
 
+    snapshots = Advisories(wiring, queries, ports.snapshots)
+    advisories = advisories_router(access=access, advisories=snapshots)
+
     async def leave_first_token() -> None:
         await _leave_first_token(commands, settings.admin_token_file)
 
@@ -121,7 +128,7 @@ async def build(settings: GatewaySettings, wiring: Wiring, ports: Ports | None =
             Periodic(name="name silence", every=settings.stall_seconds / 10, run=name_silence),
             Periodic(name="forget keys", every=3600.0, run=forget_keys),
         ),
-        routers=(api, exceptions, certificates, policies, upload_page(), proxy.router()),
+        routers=(api, exceptions, certificates, policies, advisories, upload_page(), proxy.router()),
         start=(proxy.start, leave_first_token),
         close=(*close, proxy.close),
     )

@@ -66,6 +66,13 @@ class PolicyFiles(Protocol):
         """Keep the file; keeping it again changes nothing. Raises Unavailable."""
 
 
+class SnapshotFiles(Protocol):
+    """Where the certifier finds the advisories that were submitted, by the digest of their bytes."""
+
+    async def keep(self, digest: str, file: Path) -> None:
+        """Keep the file; keeping it again changes nothing. Raises Unavailable."""
+
+
 class Envelopes(Protocol):
     """Where certificates lie: beside their images."""
 
@@ -107,5 +114,6 @@ class Ports:
     packing: Packing
     rules: Rules
     policies: PolicyFiles
+    snapshots: SnapshotFiles
     envelopes: Envelopes
     images: Images
