@@ -37,7 +37,54 @@ def test_a_good_project_would_be_cleared_by_every_rule_and_nothing_is_sent(
     }
     assert {verdict["rule"] for verdict in ended.document["verdicts"]} == rules
     assert {verdict["result"] for verdict in ended.document["verdicts"]} == {"pass"}
-    assert platform.requests == []
+    assert platform.requests == [("GET", "/v1/capacity")]
+
+
+def test_a_platform_is_asked_for_room_and_what_it_never_has_is_refused_in_its_words(
+    placet: Placet, platform: FakePlatform, project: Path
+) -> None:
+    manifest = (project / "placet.yaml").read_text()
+    (project / "placet.yaml").write_text(manifest.replace("gpu: 0", "gpu: 2"))
+    never = {
+        "why": "wine asks for 2 GPUs, and this platform has none",
+        "fix": "ask for less",
+        "isLasting": True,
+    }
+    now = {"why": "0.5 CPU is free", "fix": "stop one of: fraud", "isLasting": False}
+    platform.no_room = [never, now]
+    refused = placet("check", str(project), "--json")
+    platform.no_room = [now]
+    for_now = placet("check", str(project), "--json")
+    platform.no_room = []
+    taken = placet("check", str(project), "--json")
+
+    asked = {"project": "wine", "cpuMillis": "500", "memoryBytes": str(2**29), "gpus": "2", "dockerfile": "0"}
+    assert dict(platform.searches[0]) == asked
+    assert [ended.status for ended in (refused, for_now, taken)] == [1, 0, 0]
+    assert refused.document["refusals"] == [{"rule": None, "why": never["why"], "fix": "ask for less"}]
+    assert {"rule": None, "why": now["why"], "fix": now["fix"]} in for_now.document["warnings"]
+    assert taken.document["leftToThePlatform"] == [
+        "whether its package index has what the requirements ask for (UV_OFFLINE is set)"
+    ]
+
+
+def test_a_platform_that_is_not_asked_or_does_not_answer_says_nothing_against_a_project(
+    placet: Placet, platform: FakePlatform, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    platform.no_room = [{"why": "never", "fix": None, "isLasting": True}]
+    offline = placet("check", str(project), "--offline")
+    monkeypatch.setenv("PLACET_TOKEN", "stranger")
+    unknown = placet("check", str(project))
+    monkeypatch.setenv("PLACET_URL", "http://127.0.0.1:9")
+    away = placet("check", str(project))
+    monkeypatch.delenv("PLACET_URL")
+    none = placet("check", str(project))
+    room = "whether it has room for 500m CPU, 512Mi of memory"
+    assert f"{room} (--offline was given)" in offline.err
+    assert f"{room} (no valid token)" in unknown.err
+    assert f"{room} (nothing answers at http://127.0.0.1:9" in away.err
+    assert f"{room} (no platform is known here)" in none.err
+    assert [ended.status for ended in (offline, unknown, away, none)] == [0, 0, 0, 0]
 
 
 def test_what_the_platform_alone_can_allow_is_said_and_refuses_nothing_here(
@@ -263,7 +310,8 @@ def test_what_check_refuses_is_refused_before_it_is_sent_and_in_the_same_words(
     told = checked.err.split("would be refused\n")[1].partition("what only the platform can say:")[0]
     assert told == ended.err.split("is refused\n")[1]
     # Which of them waits is told, too, and what is published may take the place of a rule that ships.
-    asked = {("GET", "/v1/me"), ("GET", "/v1/models/wine/exceptions"), ("GET", "/v1/policies")}
+    paths = ("/v1/me", "/v1/models/wine/exceptions", "/v1/policies", "/v1/capacity")
+    asked = {("GET", path) for path in paths}
     assert set(platform.requests) <= asked
 
 

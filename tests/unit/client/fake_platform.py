@@ -72,6 +72,7 @@ class FakePlatform:
     )
     """What becomes of a snapshot, the first time that somebody looks at it."""
     envelope: dict[str, Any] = field(default_factory=dict)
+    no_room: list[dict[str, Any]] = field(default_factory=list)
     revoked: list[str] = field(default_factory=list)
     """The reasons that were given."""
 
@@ -102,6 +103,7 @@ class FakePlatform:
             Route("/v1/advisories", self.list_advisories),
             Route("/v1/advisories/{digest}", self.put_advisories, methods=["PUT"]),
             Route("/v1/advisories/{digest}", self.get_snapshot),
+            Route("/v1/capacity", self.get_capacity),
             Route("/v1/garbage", self.get_garbage),
             Route("/v1/garbage/collections", self.post_collection, methods=["POST"]),
             Route("/v1/tokens", self.post_token, methods=["POST"]),
@@ -323,6 +325,12 @@ class FakePlatform:
     async def get_image_source(self, request: Request) -> Response:
         image = next(image for image in self.images if image["image"] == request.path_params["digest"])
         return Response(self.archives[image["source"]], media_type="application/x-tar")
+
+    async def get_capacity(self, request: Request) -> Response:
+        self.searches.append(request.query_params.multi_items())
+        amount = {"cpuMillis": 8000, "memoryBytes": 2**34, "gpus": 0}
+        answer = {"total": amount, "free": amount, "containers": False, "refusals": self.no_room}
+        return JSONResponse(answer)
 
     async def get_garbage(self, request: Request) -> Response:
         self.searches.append(request.query_params.multi_items())

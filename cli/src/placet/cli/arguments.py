@@ -266,9 +266,7 @@ def _path(parser: argparse.ArgumentParser) -> None:
 
 def _check(parser: argparse.ArgumentParser) -> None:
     _path(parser)
-    parser.add_argument(
-        "--offline", action="store_true", help="do not look the packages up on the package index"
-    )
+    parser.add_argument("--offline", action="store_true", help="ask neither the package index nor a platform")
     parser.add_argument("--verbose", action="store_true", help="name everything in long lists")
 
 
@@ -558,7 +556,7 @@ VERBS: Sequence[Verb] = (
         does="certify a folder here, by the platform's own rules",
         more="Same rules, same words; nothing is sent, nothing of the project is run. Packages are looked up as for an"
         " image, where the builder is installed and the package index (PLACET_PACKAGE_INDEX, else uv's) can be reached."
-        " Whether there is room for the model, only the platform can say.",
+        " A platform that is known (PLACET_URL, or one of your own) is asked whether it has room for the model.",
         example="placet check ./churn",
         function="check:check",
         arguments=_check,

@@ -10,7 +10,9 @@ from placet.client.connection import (
     remove_discovery,
 )
 from placet.client.documents import (
+    Amount,
     Awaiting,
+    Capacity,
     Certificate,
     CloudEvent,
     Collected,
@@ -23,6 +25,7 @@ from placet.client.documents import (
     Me,
     Model,
     ModelDetail,
+    NoRoom,
     Observed,
     Operation,
     Person,
@@ -39,7 +42,9 @@ from placet.client.documents import (
 )
 
 __all__ = [
+    "Amount",
     "Awaiting",
+    "Capacity",
     "Certificate",
     "Client",
     "CloudEvent",
@@ -55,6 +60,7 @@ __all__ = [
     "Me",
     "Model",
     "ModelDetail",
+    "NoRoom",
     "Observed",
     "Operation",
     "Person",

@@ -28,6 +28,7 @@ from httpx_sse import EventSource, ServerSentEvent
 
 from placet.client.connection import Connection
 from placet.client.documents import (
+    Capacity,
     Certificate,
     CloudEvent,
     Collected,
@@ -309,6 +310,25 @@ class Client:
         limits = _ENDLESS if follow else _CALL
         async with self._open(path, params={"follow": int(follow)}, limits=limits) as response:
             yield response.aiter_lines()
+
+    async def capacity(
+        self,
+        *,
+        project: str | None = None,
+        cpu_millis: int = 0,
+        memory_bytes: int = 0,
+        gpus: int = 0,
+        dockerfile: bool = False,
+    ) -> Capacity:
+        """The room that there is, and what a deploy that asks for so much would be refused for now."""
+        asked = {
+            "cpuMillis": cpu_millis,
+            "memoryBytes": memory_bytes,
+            "gpus": gpus,
+            "dockerfile": int(dockerfile),
+        }
+        params = {**asked, **_given(project=project)}
+        return read((await self._call("GET", "/capacity", params=params)).content, Capacity)
 
     # What happened
 

@@ -191,6 +191,29 @@ class Collected(Document, frozen=True, kw_only=True):
     stopped: Refusal | None = None
 
 
+class Amount(Document, frozen=True, kw_only=True, rename="camel"):
+    """CPU in thousandths of a core, memory in bytes."""
+
+    cpu_millis: int
+    memory_bytes: int
+    gpus: int = 0
+
+
+class NoRoom(Document, frozen=True, kw_only=True, rename="camel"):
+    """What a deploy would be refused for, asked for now; what `is_lasting` whatever else is stopped."""
+
+    why: str
+    fix: str | None = None
+    is_lasting: bool = True
+
+
+class Capacity(Document, frozen=True, kw_only=True):
+    total: Amount
+    free: Amount
+    containers: bool = False
+    refusals: tuple[NoRoom, ...] = ()
+
+
 class Source(Document, frozen=True, kw_only=True):
     """A source archive as the platform keeps it; `size` in bytes."""
 
