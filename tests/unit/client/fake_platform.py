@@ -72,6 +72,7 @@ class FakePlatform:
     )
     """What becomes of a snapshot, the first time that somebody looks at it."""
     envelope: dict[str, Any] = field(default_factory=dict)
+    example: Any = None
     no_room: list[dict[str, Any]] = field(default_factory=list)
     revoked: list[str] = field(default_factory=list)
     """The reasons that were given."""
@@ -86,6 +87,7 @@ class FakePlatform:
             Route("/v1/models", self.list_models),
             Route("/v1/models/{project}", self.get_model),
             Route("/v1/models/{project}/logs", self.get_logs),
+            Route("/v1/models/{project}/example", self.get_example),
             Route("/v1/exceptions", self.list_exceptions),
             Route("/v1/models/{project}/exceptions", self.list_exceptions),
             Route("/v1/models/{project}/exceptions", self.post_exception, methods=["POST"]),
@@ -285,6 +287,11 @@ class FakePlatform:
         if project not in self.models:
             return problem(404, f"no project {project}")
         return JSONResponse({**self.models[project], "manifest": {"project": project}})
+
+    async def get_example(self, request: Request) -> Response:
+        project = request.path_params["project"]
+        said = {"project": project, "release": 1, "access": "public", "request": self.example}
+        return JSONResponse(said) if self.example is not None else problem(404, f"{project} is not served")
 
     async def get_logs(self, request: Request) -> Response:
         project = request.path_params["project"]

@@ -208,3 +208,15 @@ async def test_the_room_that_there_is_and_what_has_none_is_told(
 
 async def test_room_is_told_to_who_is_known_and_to_nobody_else(http: httpx.AsyncClient) -> None:
     assert (await http.get("/v1/capacity")).status_code == 401
+
+
+async def test_what_may_be_asked_of_a_model_is_what_it_says_of_itself(
+    idle_world: World, http: httpx.AsyncClient
+) -> None:
+    path, headers = "/v1/models/churn/example", authorized(idle_world)
+    assert (await http.get(path)).status_code == 401
+    assert (await http.get(path, headers=headers)).status_code == 404
+    idle_world.probe.shown = {"inputs": [[1]]}
+    await idle_world.deploy_and_wait()
+    said = (await http.get(path, headers=headers)).json()
+    assert said == {"project": "churn", "release": 1, "access": "public", "request": {"inputs": [[1]]}}

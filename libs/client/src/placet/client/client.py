@@ -36,6 +36,7 @@ from placet.client.documents import (
     EntriesPage,
     Entry,
     EventsPage,
+    Example,
     ExceptionsPage,
     Garbage,
     Image,
@@ -237,6 +238,9 @@ class Client:
 
     async def model(self, project: str) -> ModelDetail:
         return read((await self._call("GET", f"/models/{_part(project)}")).content, ModelDetail)
+
+    async def example(self, project: str) -> Example:
+        return read((await self._call("GET", f"/models/{_part(project)}/example")).content, Example)
 
     async def images(
         self,

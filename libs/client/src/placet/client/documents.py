@@ -207,6 +207,15 @@ class NoRoom(Document, frozen=True, kw_only=True, rename="camel"):
     is_lasting: bool = True
 
 
+class Example(Document, frozen=True, kw_only=True):
+    """A request that a model takes, null where it does not say; `access` is token or public."""
+
+    project: str
+    release: int
+    access: str = "token"
+    request: Any = None
+
+
 class Capacity(Document, frozen=True, kw_only=True):
     total: Amount
     free: Amount

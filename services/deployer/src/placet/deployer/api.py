@@ -1,4 +1,4 @@
-"""What only the deployer has, over HTTP: a model's log, and the room that there is."""
+"""What only the deployer has, over HTTP: a model's log, what may be asked of it, and the room that there is."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fastapi.responses import StreamingResponse
 from placet.deployer import queries
 from placet.deployer.domain import PROJECT, Amount, Happened, NoRoom, no_containers, no_room, stream
 from placet.deployer.placements import Placements
-from placet.deployer.ports import ModelHost, instance_id
+from placet.deployer.ports import ModelHost, Probe, instance_id
 from placet.errors import Unauthenticated, Unknown
 from placet.events import Clock
 from placet.events.contracts.deployer import ModelDeleted, ModelStarted, StartAccepted
@@ -48,7 +48,9 @@ class Access:
             yield
 
 
-def router(*, host: ModelHost, access: Access, store: EventStore, placements: Placements) -> APIRouter:
+def router(
+    *, host: ModelHost, probe: Probe, access: Access, store: EventStore, placements: Placements
+) -> APIRouter:
     api = APIRouter(
         prefix="/v1", tags=["models"], dependencies=[Depends(access.require), Depends(known_parameters)]
     )
@@ -80,6 +82,21 @@ def router(*, host: ModelHost, access: Access, store: EventStore, placements: Pl
             media_type="text/plain; charset=utf-8",
             headers=headers,
         )
+
+    @api.get("/models/{project}/example")
+    async def example(project: Name) -> dict[str, Any]:
+        """A request that the live release takes: its sample's, or made up from its signature; null where it does not
+        say. The model is asked by the deployer, so that nobody's token is shown to it."""
+        live = PROJECT.fold(each.data for each in await store.read(stream(project))).live
+        if live is None:
+            raise Unknown(f"{project} is not served, so nothing can be asked of it", fix="see `placet list`")
+        known = await queries.known(store, project, live.release)
+        return {
+            "project": project,
+            "release": live.release,
+            "access": "token" if known.cleared is None else known.cleared.access,
+            "request": await probe.example(live.endpoint),
+        }
 
     @api.get("/capacity")
     async def capacity(
