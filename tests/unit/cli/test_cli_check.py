@@ -6,10 +6,11 @@ import os
 import pickle
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from placet.projects import dump_manifest, pack, trial_manifest
-from placet.rules import load_shipped
+from placet.rules import Policy, load_shipped, read_policy
 
 from tests.unit.cli.conftest import EXAMPLE, Placet
 from tests.unit.client.fake_platform import FakePlatform
@@ -37,7 +38,7 @@ def test_a_good_project_would_be_cleared_by_every_rule_and_nothing_is_sent(
     }
     assert {verdict["rule"] for verdict in ended.document["verdicts"]} == rules
     assert {verdict["result"] for verdict in ended.document["verdicts"]} == {"pass"}
-    assert platform.requests == [("GET", "/v1/capacity")]
+    assert platform.requests == [("GET", "/v1/policies"), ("GET", "/v1/capacity")]
 
 
 def test_a_platform_is_asked_for_room_and_what_it_never_has_is_refused_in_its_words(
@@ -56,6 +57,7 @@ def test_a_platform_is_asked_for_room_and_what_it_never_has_is_refused_in_its_wo
     platform.no_room = [now]
     for_now = placet("check", str(project), "--json")
     platform.no_room = []
+    platform.policies = [version(policy) for policy in load_shipped()]
     taken = placet("check", str(project), "--json")
 
     asked = {"project": "wine", "cpuMillis": "500", "memoryBytes": str(2**29), "gpus": "2", "dockerfile": "0"}
@@ -66,6 +68,67 @@ def test_a_platform_is_asked_for_room_and_what_it_never_has_is_refused_in_its_wo
     assert taken.document["leftToThePlatform"] == [
         "whether its package index has what the requirements ask for (UV_OFFLINE is set)"
     ]
+
+
+HOUSE = """\
+apiVersion: placet/v1
+kind: Policy
+id: house.small
+version: 1
+title: Small
+owner: compliance
+supersedes: placet.accountability
+given: {}
+rules:
+  - id: house.no-gpu
+    title: No GPU
+    citations: []
+    stage: submit
+    onFail: deny
+    require: resources.gpu == 0
+    say: it asks for a GPU
+    fix: ask for none
+"""
+
+
+def version(policy: Policy, state: str = "in-force") -> dict[str, Any]:
+    """As the platform lists it."""
+    said = {"policy": policy.id, "version": policy.version, "digest": policy.digest, "state": state}
+    return said | {"title": policy.title, "owner": policy.owner, "shipped": True}
+
+
+def test_a_platform_judges_by_what_is_in_force_there_and_so_does_check(
+    placet: Placet, platform: FakePlatform, project: Path
+) -> None:
+    manifest = (project / "placet.yaml").read_text()
+    assert "purpose:" in manifest
+    (project / "placet.yaml").write_text(
+        manifest.replace("gpu: 0", "gpu: 1").replace("purpose:", "# purpose:")
+    )
+    house = read_policy(HOUSE.encode())
+    retired = next(
+        policy
+        for policy in load_shipped()
+        if "governance.purpose-stated" in {rule.id for rule in policy.rules}
+    )
+    here = placet("check", str(project), "--offline", "--json")
+    platform.policies = [
+        version(policy, "superseded" if policy == retired else "in-force") for policy in load_shipped()
+    ]
+    platform.policies += [version(house), version(house, "scheduled") | {"digest": "sha256:0"}]
+    platform.policy_files = {house.digest: HOUSE}
+    there = placet("check", str(project), "--json")
+    platform.policy_files = {house.digest: HOUSE.replace("gpu == 0", "gpu >= 0")}
+    forged = placet("check", str(project), "--json")
+
+    assert [each["rule"] for each in here.document["refusals"]] == ["governance.purpose-stated"]
+    assert "whether other policies than those that ship are in force (--offline was given)" in here.err
+    assert [each["rule"] for each in there.document["refusals"]] == ["house.no-gpu"]
+    assert "other policies" not in there.err
+    assert not {rule.id for rule in retired.rules} & {each["rule"] for each in there.document["verdicts"]}
+    assert f"the policy {house.digest} came as sha256:" in forged.err, (
+        "what is in force is known by its digest"
+    )
 
 
 def test_a_platform_that_is_not_asked_or_does_not_answer_says_nothing_against_a_project(

@@ -38,7 +38,8 @@ def test_packages_that_are_on_the_index_are_told_to_be_no_problem(
     ended = placet("check", str(project), "--json")
     assert ended.status == 0, ended.err
     assert ended.document["leftToThePlatform"] == [
-        "whether it has room for 500m CPU, 512Mi of memory (no platform is known here)"
+        "whether other policies than those that ship are in force (no platform is known here)",
+        "whether it has room for 500m CPU, 512Mi of memory (no platform is known here)",
     ]
 
 

@@ -556,7 +556,8 @@ VERBS: Sequence[Verb] = (
         does="certify a folder here, by the platform's own rules",
         more="Same rules, same words; nothing is sent, nothing of the project is run. Packages are looked up as for an"
         " image, where the builder is installed and the package index (PLACET_PACKAGE_INDEX, else uv's) can be reached."
-        " A platform that is known (PLACET_URL, or one of your own) is asked whether it has room for the model.",
+        " A platform that is known (PLACET_URL, or one of your own) is asked which policies are in force, and whether"
+        " it has room for the model.",
         example="placet check ./churn",
         function="check:check",
         arguments=_check,
