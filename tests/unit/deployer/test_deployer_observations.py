@@ -7,10 +7,12 @@ from math import isfinite
 
 import msgspec
 import pytest
+import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 from placet.deployer.observations import (
     LEAST_ROWS,
+    MOST,
     MOST_COLUMNS,
     Column,
     Counters,
@@ -19,6 +21,7 @@ from placet.deployer.observations import (
     Window,
     observe,
 )
+from placet.events.codec import MAX_EVENT_BYTES
 from placet.events.contracts.deployer import ModelObserved
 from placet.events.contracts.shapes import stability
 
@@ -203,7 +206,7 @@ def test_no_counts_surprise_the_index(reference: tuple[int, ...], counts: tuple[
     "lie",
     [
         {"requests": -1},
-        {"requests": 2**60},
+        {"requests": MOST + 1},
         {"requests": 1.5},
         {"started": None},
         {"columns": [{"name": "a" * 201, "reference": [], "counts": []}]},
@@ -218,3 +221,16 @@ def test_what_a_hostile_model_says_is_bounded(lie: dict[str, object]) -> None:
     assert msgspec.json.decode(msgspec.json.encode(honest), type=Counters) == counters(1)
     with pytest.raises(msgspec.ValidationError):
         msgspec.json.decode(msgspec.json.encode(honest | lie), type=Counters)
+
+
+def test_whatever_a_model_may_say_an_event_can_hold() -> None:
+    most = (MOST,) * 100
+    parts = [{"name": f"{number:03}" + "𝔵" * 197, "reference": most, "counts": most} for number in range(256)]
+    lie = {"requests": MOST, "refused": MOST, "failed": MOST, "rows": MOST, "columns": parts}
+    reading = msgspec.convert(msgspec.to_builtins(counters(1)) | lie, Counters)
+    found = observe(window(), reading, None)
+    assert found is not None
+
+    raw = rfc8785.dumps(msgspec.to_builtins(found[0]))
+
+    assert len(raw) < MAX_EVENT_BYTES - 2048  # which the envelope may take

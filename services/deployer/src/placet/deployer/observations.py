@@ -26,7 +26,10 @@ MOST_COLUMNS = 50
 PARTS_BYTES = 20_000
 """Of the columns' counts in an event, which holds 64 KiB."""
 
-Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+MOST = 2**40
+"""Of anything. An event holds no whole number beyond 2**53, and what is told adds a hundred parts up."""
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=MOST)]
 Counts = Annotated[tuple[Count, ...], msgspec.Meta(max_length=100)]
 Name = Annotated[str, msgspec.Meta(max_length=200, pattern=r"^[^\x00-\x1f\x7f\ud800-\udfff]*$")]
 
@@ -192,7 +195,8 @@ def _drift(counters: Counters, begun: str) -> Drift | None:
 
 
 def _parts(columns: Iterable[Column]) -> Iterator[ColumnParts]:
-    """Always of the same columns, however they drift: whoever adds windows up needs each column in all of them."""
+    """In the model's order, however they drift, so that the windows that are added up have the same columns. Of the
+    last few, where there are very many, those of some windows alone: long counts take the room of a column more."""
     left = PARTS_BYTES
     for column in columns:
         parts = ColumnParts(column=column.name, reference=column.reference, counts=column.counts)
