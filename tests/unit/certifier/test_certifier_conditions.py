@@ -197,3 +197,26 @@ def test_a_window_holds_about_what_was_told_within_it_and_never_grows(steps: Any
         inside = [each for each in told if each[0] > minute * 60 - window]
         near = [each for each in told if each[0] > minute * 60 - window * (1 + 1 / SLICES)]
         assert sum(each[1] for each in inside) <= found.samples <= sum(each[1] for each in near)
+
+
+def test_a_column_that_the_last_window_says_nothing_of_counts_by_those_before() -> None:
+    of = after(PSI, observed(1, ages=(50, 50), wages=(290, 10)), observed(2, ages=(50, 50)))
+
+    assert of.watches[0].references.keys() == {"age", "wages"}
+    assert measured(of.watches[0]) is not None
+    assert [each.column for each in broken(of, "suspend")] == ["wages"]
+
+
+def test_what_is_known_of_columns_goes_with_the_last_window_that_had_them() -> None:
+    of = after(PSI, *(observed(minute, **{f"c{minute}": (500, 0)}) for minute in range(0, 600, 10)))
+
+    assert len(of.watches[0].references) <= SLICES + 1
+
+
+def test_more_samples_than_an_event_can_count_are_told_as_so_many() -> None:
+    of = after(ERRORS, observed(1, requests=2**53 - 1), observed(2, requests=2**53 - 1, errors=2**52))
+
+    found = measured(of.watches[0])
+
+    assert found is not None
+    assert found.samples == 2**53 - 1

@@ -19,6 +19,8 @@ from placet.events.contracts.shapes import Condition, Measured, stability
 
 SLICES = 24
 HOUR = 3600.0
+MOST_SAMPLES = 2**53 - 1
+"""That are told of: an event holds no larger number, and a model counts as it likes."""
 
 Columns = dict[str, tuple[int, ...]]
 
@@ -119,7 +121,7 @@ def measured(watch: Watch) -> Measured | None:
         value=round(value, 4),
         limit=watch.limit,
         window=condition.window,
-        samples=samples,
+        samples=min(samples, MOST_SAMPLES),
         column=column,
     )
 
@@ -192,7 +194,14 @@ def _added(watch: Watch, observed: ModelObserved, until: float) -> Watch:
     if slices and until - slices[-1].since < window / SLICES:
         new = _merged(slices.pop(), new)
     slices = [each for each in (*slices, new) if each.until > until - window]
-    return msgspec.structs.replace(watch, slices=tuple(slices), references=references, heard_at=until)
+    counted = {column for each in slices for column in each.columns}
+    known = {**watch.references, **references}  # a window need not have all the columns of those before it
+    return msgspec.structs.replace(
+        watch,
+        slices=tuple(slices),
+        references={column: known[column] for column in known if column in counted},
+        heard_at=until,
+    )
 
 
 def _slice(watch: Watch, observed: ModelObserved, until: float) -> tuple[Slice | None, Columns]:
