@@ -208,7 +208,8 @@ def test_a_column_that_the_last_window_says_nothing_of_counts_by_those_before() 
 
 
 def test_what_is_known_of_columns_goes_with_the_last_window_that_had_them() -> None:
-    of = after(PSI, *(observed(minute, **{f"c{minute}": (500, 0)}) for minute in range(0, 600, 10)))
+    columns: list[dict[str, Any]] = [{f"c{number}": (500, 0)} for number in range(60)]
+    of = after(PSI, *(observed(10 * number, **each) for number, each in enumerate(columns)))
 
     assert len(of.watches[0].references) <= SLICES + 1
 

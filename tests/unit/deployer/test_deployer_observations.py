@@ -225,7 +225,10 @@ def test_what_a_hostile_model_says_is_bounded(lie: dict[str, object]) -> None:
 
 def test_whatever_a_model_may_say_an_event_can_hold() -> None:
     most = (MOST,) * 100
-    parts = [{"name": f"{number:03}" + "𝔵" * 197, "reference": most, "counts": most} for number in range(256)]
+    parts = [
+        {"name": f"{number:03}" + "\U0001f600" * 197, "reference": most, "counts": most}
+        for number in range(256)
+    ]
     lie = {"requests": MOST, "refused": MOST, "failed": MOST, "rows": MOST, "columns": parts}
     reading = msgspec.convert(msgspec.to_builtins(counters(1)) | lie, Counters)
     found = observe(window(), reading, None)
