@@ -17,7 +17,7 @@ from placet.deployer.adapters.unpacked_images import UnpackedImages
 from placet.oci import Registry
 
 NOT_ROOT = "models get users of their own only where the tests run as root"
-PROBE = HttpProbe(token=lambda: "a token")
+PROBE = HttpProbe(token=lambda endpoint: "a token")
 PATIENT = Allowance(loading=600.0, answer=600.0)
 KINDS = ("own users", "one user")
 
@@ -53,7 +53,7 @@ def process_host(
         folder=folder / "instances",
         images=UnpackedImages(registry, folder / "unpacked"),
         lodgings=lodgings,
-        token_keys=lambda: "[]",
+        token_keys=lambda endpoint: "[]",
         is_alive=is_alive,
         allowance=allowance,
         stop_seconds=2.0,

@@ -93,7 +93,7 @@ def test_what_its_supervisor_asks_to_try_it_is_not_counted(supervised: Served) -
 
 
 def test_the_deployer_reads_them(supervised: Served) -> None:
-    probe, endpoint = HttpProbe(token=token), f"http://{supervised.address}"
+    probe, endpoint = HttpProbe(token=lambda endpoint: token()), f"http://{supervised.address}"
     before = asyncio.run(probe.counters(endpoint))
     predict(supervised, ONES)
     asyncio.run(probe.predict(endpoint, {"inputs": ONES}))

@@ -103,13 +103,16 @@ class TestCertificates:
             await self.verify(registry, tmp_path / "none.json", key)
 
 
+HERE, THERE = "http://127.0.0.1:1111", "http://127.0.0.1:2222"
+
+
 class TestModelTokens:
     def test_models_take_the_probes_token_and_nobody_else_does(self, keys: Path, tmp_path: Path) -> None:
         clock = ManualClock()
         mine = ModelTokens(platform_keys=keys, own_key=tmp_path / "probe.pem", clock=clock, ids=CountingIds())
-        token = mine.probe()
+        token = mine.probe(HERE)
 
-        assert tokens.verify(token, KeySet.from_json(mine.keys()), now=clock.now()).roles == {"operator"}
+        assert tokens.verify(token, KeySet.from_json(mine.keys(HERE)), now=clock.now()).roles == {"operator"}
         with pytest.raises(Unauthenticated):
             tokens.verify(token, KeySet.from_json(keys.read_text()), now=clock.now())
 
@@ -118,4 +121,12 @@ class TestModelTokens:
         before = ModelTokens(platform_keys=keys, own_key=own, clock=clock, ids=CountingIds())
         after = ModelTokens(platform_keys=keys, own_key=own, clock=clock, ids=CountingIds())
 
-        tokens.verify(after.probe(), KeySet.from_json(before.keys()), now=clock.now())
+        tokens.verify(after.probe(HERE), KeySet.from_json(before.keys(HERE)), now=clock.now())
+
+    def test_what_one_model_is_shown_opens_no_other(self, keys: Path, tmp_path: Path) -> None:
+        clock = ManualClock()
+        mine = ModelTokens(platform_keys=keys, own_key=tmp_path / "probe.pem", clock=clock, ids=CountingIds())
+        shown = mine.probe(HERE)
+
+        with pytest.raises(Unauthenticated, match="by no key we know"):
+            tokens.verify(shown, KeySet.from_json(mine.keys(THERE)), now=clock.now())

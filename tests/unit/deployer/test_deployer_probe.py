@@ -18,7 +18,7 @@ from placet.runtime import openapi
 from placet.runtime.signature import Signature, Tensor
 
 NUMBERS = Tensor(name="x", datatype="FP64", shape=(-1, 1))
-PROBE = HttpProbe(token=lambda: "a token")
+PROBE = HttpProbe(token=lambda endpoint: "a token")
 
 
 @asynccontextmanager
@@ -135,7 +135,7 @@ ENDLESS = {
 
 @pytest.mark.parametrize("what", ENDLESS)
 async def test_an_answer_that_never_begins_is_none(what: str) -> None:
-    impatient = HttpProbe(token=lambda: "a token", ready_within=0.5, answer_within=0.5)
+    impatient = HttpProbe(token=lambda endpoint: "a token", ready_within=0.5, answer_within=0.5)
     async with sending(*ENDLESS[what]) as endpoint:
         assert not await impatient.is_ready(endpoint)
         with pytest.raises(Refused, match=r"the sample request got no answer: (400|it took too long)"):

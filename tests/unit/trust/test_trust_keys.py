@@ -114,3 +114,12 @@ def test_a_published_set_follows_the_key_that_was_put_in_its_place(tmp_path: Pat
 def test_a_key_set_that_is_not_there_is_asked_for_by_name(tmp_path: Path) -> None:
     with pytest.raises(Refused, match=r"tokens\.json cannot be read"):
         KeySet.load(tmp_path / "tokens.json")
+
+
+def test_a_derived_key_is_one_purposes_and_always_the_same(tmp_path: Path) -> None:
+    key = SigningKey.generate()
+    key.save(tmp_path / "key.pem")
+    again = SigningKey.load(tmp_path / "key.pem")
+
+    assert key.derived("one").kid == again.derived("one").kid
+    assert len({key.kid, key.derived("one").kid, key.derived("two").kid}) == 3

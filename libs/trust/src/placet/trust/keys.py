@@ -20,6 +20,8 @@ import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from placet.errors import Refused, Unreadable
 
@@ -122,6 +124,12 @@ class SigningKey:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             cls.generate().save(path)
         return cls.load(path)
+
+    def derived(self, purpose: str) -> SigningKey:
+        """A key for this purpose alone, always the same. Who has it learns nothing of ours, nor of another's."""
+        # RFC 5869
+        seed = HKDF(SHA256(), 32, salt=None, info=purpose.encode()).derive(self._key.private_bytes_raw())
+        return SigningKey(Ed25519PrivateKey.from_private_bytes(seed))
 
     @property
     def cryptography_key(self) -> Ed25519PrivateKey:

@@ -49,12 +49,12 @@ class _Description(msgspec.Struct):
 
 
 class HttpProbe:
-    """A `Probe`. `token` makes a short-lived bearer token that the models here take; the rest is seconds."""
+    """A `Probe`. `token` makes a short-lived bearer token that the model at an endpoint takes; the rest is seconds."""
 
     def __init__(
         self,
         *,
-        token: Callable[[], str],
+        token: Callable[[str], str],
         ready_within: float = READY_WITHIN,
         answer_within: float = ANSWER_WITHIN,
     ) -> None:
@@ -89,20 +89,20 @@ class HttpProbe:
             return True
 
     async def counters(self, endpoint: str) -> Counters | None:
-        return await self._read(f"{endpoint}/observations", Counters)
+        return await self._read(endpoint, "observations", Counters)
 
     async def example(self, endpoint: str) -> Any:
         """The one in its description: its sample's, or made up from what it takes."""
-        said = await self._read(f"{endpoint}/openapi.json", _Description)
+        said = await self._read(endpoint, "openapi.json", _Description)
         body = said.paths.predict.post.body if said is not None else _RequestBody()
         return body.content.get("application/json", _Media()).example
 
-    async def _read(self, url: str, kind: type[T]) -> T | None:
-        headers = {"Authorization": f"Bearer {self._token()}"}
+    async def _read(self, endpoint: str, path: str, kind: type[T]) -> T | None:
+        headers = {"Authorization": f"Bearer {self._token(endpoint)}"}
         try:
             async with (
                 aiohttp.ClientSession(timeout=self._ready_within) as session,
-                session.get(url, headers=headers, allow_redirects=False) as answer,
+                session.get(f"{endpoint}/{path}", headers=headers, allow_redirects=False) as answer,
             ):
                 if answer.status != 200:  # of an image that was built before there were any
                     return None
@@ -111,7 +111,7 @@ class HttpProbe:
             return None
 
     async def predict(self, endpoint: str, request: Any) -> Any:
-        headers = {"Authorization": f"Bearer {self._token()}", **PROBING}
+        headers = {"Authorization": f"Bearer {self._token(endpoint)}", **PROBING}
         try:
             async with (
                 aiohttp.ClientSession(timeout=self._answer_within) as session,

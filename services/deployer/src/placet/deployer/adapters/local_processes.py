@@ -81,7 +81,8 @@ class _Record(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LocalProcesses:
-    """A `ModelHost`. Call `adopt` once before anything else; `token_keys` gives what models check tokens with.
+    """A `ModelHost`. Call `adopt` once before anything else; `token_keys` gives what the model at an endpoint checks
+    tokens with.
 
     `is_alive` asks an endpoint for any answer within some seconds.
     """
@@ -92,7 +93,7 @@ class LocalProcesses:
         folder: Path,
         images: UnpackedImages,
         lodgings: Lodgings,
-        token_keys: Callable[[], str],
+        token_keys: Callable[[str], str],
         is_alive: Callable[[str, float], Awaitable[bool]],
         allowance: Allowance,
         stop_seconds: float,
@@ -191,7 +192,7 @@ class LocalProcesses:
             (self._folder / spec.id).mkdir(parents=True, exist_ok=True)
             lodging = self._lodgings.move_in(spec.id, app)
             listener = self._listen(spec)
-            child = self._run(spec, lodging, listener.fileno())
+            child = self._run(spec, lodging, listener)
             self._children[child.pid] = child
             record = _Record(
                 id=spec.id,
@@ -217,7 +218,7 @@ class LocalProcesses:
         if listener is not None:
             listener.close()
 
-    def _run(self, spec: InstanceSpec, lodging: Lodging, listener: int) -> subprocess.Popen[bytes]:
+    def _run(self, spec: InstanceSpec, lodging: Lodging, listener: socket.socket) -> subprocess.Popen[bytes]:
         python = self._lodgings.python
         with self._log(spec.id).open("ab") as output:
             try:
@@ -226,14 +227,14 @@ class LocalProcesses:
                         *(str(python.executable), "-I", "-S", "-c", self._confine),
                         *(f"{name}={number}" for name, number in self._limits(lodging).items()),
                         "--",
-                        *_command(str(python.executable), lodging.app, listener),
+                        *_command(str(python.executable), lodging.app, listener.fileno()),
                     ],
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=subprocess.STDOUT,
                     cwd=lodging.app / "project",
-                    env={**self._environment(spec, lodging), **python.environment},
-                    pass_fds=(listener,),
+                    env={**self._environment(spec, lodging, _endpoint(listener)), **python.environment},
+                    pass_fds=(listener.fileno(),),
                     start_new_session=True,
                     umask=0o077,
                     user=lodging.user,
@@ -248,7 +249,7 @@ class LocalProcesses:
         limits = {"CORE": 0, "NOFILE": DESCRIPTORS, "FSIZE": self._scratch_bytes}
         return limits if lodging.user is None else {**limits, "NPROC": PROCESSES}
 
-    def _environment(self, spec: InstanceSpec, lodging: Lodging) -> Mapping[str, str]:
+    def _environment(self, spec: InstanceSpec, lodging: Lodging, endpoint: str) -> Mapping[str, str]:
         """All that the model's process gets to know. Nothing of ours is passed on."""
         threads = str(_threads(spec.amount))
         return {
@@ -270,7 +271,7 @@ class LocalProcesses:
             "PLACET_ROOT_PATH": f"/models/{spec.project}",
             "PLACET_ACCESS": spec.access,
             "PLACET_MEMORY": str(spec.amount.memory_bytes),
-            "PLACET_TOKEN_KEYS": self._token_keys(),
+            "PLACET_TOKEN_KEYS": self._token_keys(endpoint),
             MARK: mark(self._folder, spec.id),
         }
 
