@@ -112,3 +112,17 @@ def test_a_reference_that_is_no_good_stops_the_start(root: Path) -> None:
     assert served.log.read_text() == (
         "placet.runtime: reference reference.json: inputs lacks b; this model takes a, b\n"
     )
+
+
+def test_whoever_is_not_let_in_or_asks_nothing_changes_no_count(root: Path) -> None:
+    keys = json.dumps([{"kid": "k1", "x": encoded(KEY.public_key().public_bytes_raw())}])
+    with serving(root, {"PLACET_TOKEN_KEYS": keys, "PLACET_ACCESS": "token"}) as served:
+        served.client.get("/v2/health/ready")
+        assert predict(served, ONES).status_code == 401
+        ours = {"authorization": f"Bearer {token()}"}
+        assert served.client.get("/predict", headers=ours).status_code == 405
+        assert predict(served, ONES, ours).status_code == 200
+
+        counted = told(served)
+
+    assert (counted["requests"], counted["refused"]) == (1, 0)

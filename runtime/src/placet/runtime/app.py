@@ -102,7 +102,7 @@ class App:
             self._metrics.end(label, answer.status, seconds)
             if label == "/docs/ask":  # the page is of no origin, and a browser shows it no answer otherwise
                 answer.headers.append((b"access-control-allow-origin", b"null"))
-            if label in _PREDICTIONS and not self._is_probe(request):
+            if self._is_asked(request, label, answer):
                 self._observations.answered(answer.status, seconds)
             await answer.send(send)
         finally:
@@ -129,6 +129,13 @@ class App:
         if handler is None:
             raise _not_allowed(request.path, methods)
         return await handler(request)
+
+    def _is_asked(self, request: Request, label: str, answer: Answer) -> bool:
+        """Whether it was asked for a prediction, by who may. Its certificate may rest on how it answers: nobody else is
+        to make that look worse, or better."""
+        is_let_in = answer.status not in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+        is_asking = label in _PREDICTIONS and request.scope["method"] == "POST"
+        return is_asking and is_let_in and not self._is_probe(request)
 
     def _is_open(self, request: Request) -> bool:
         is_preflight = request.path == self._ask_path and request.scope["method"] == "OPTIONS"
