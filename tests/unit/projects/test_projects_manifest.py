@@ -104,6 +104,16 @@ def test_a_condition_that_could_not_be_judged_is_refused(condition: str, said: s
     assert problem.startswith(f"governance.monitoring[0].{said}")
 
 
+@pytest.mark.parametrize(
+    "said", ["metric: psi, max: a lot", "metric: psi, max: 20%", "metric: latency, max: 1"]
+)
+def test_a_condition_that_cannot_be_read_is_told_and_counts_as_none(said: str) -> None:
+    reading = read_manifest(monitored(f"{said}}}, {{metric: errors, max: 0.1").encode())
+
+    assert [each.path.rpartition(".")[0] for each in reading.problems] == ["governance.monitoring[0]"]
+    assert [each.metric for each in reading.value.governance.monitoring] == ["errors"]
+
+
 def test_there_is_an_end_to_conditions() -> None:
     many = ", ".join(["{metric: psi, max: 0.2}"] * 21)
     said = f"{SMALL}governance: {{monitoring: [{many}]}}"

@@ -302,14 +302,23 @@ def read_manifest(data: bytes) -> Reading[Manifest]:
             if f"resources.{name}" in unread
         },
     )
+    governance = msgspec.structs.replace(
+        reading.value.governance,
+        monitoring=tuple(each for each in reading.value.governance.monitoring if _says_what_it_must(each)),
+    )
     return Reading(
-        value=msgspec.structs.replace(reading.value, resources=resources),
+        value=msgspec.structs.replace(reading.value, resources=resources, governance=governance),
         problems=(*reading.problems, *problems)[:MAX_PROBLEMS],
         unread=reading.unread | unread,
     )
 
 
 _USUAL = Resources()
+
+
+def _says_what_it_must(monitor: Monitor) -> bool:
+    """Whether a condition has a metric and a limit. What stands in their place where they cannot be read is a text."""
+    return monitor.metric in _LARGEST and isinstance(monitor.max, int | float)
 
 
 def _rests_on(path: str, reading: Reading[Manifest]) -> bool:
@@ -347,9 +356,9 @@ def _contradictions(manifest: Manifest) -> list[Problem]:
     if len(manifest.governance.monitoring) > _MOST_CONDITIONS:
         problems.append(Problem("governance.monitoring", f"has more than {_MOST_CONDITIONS} conditions"))
     for index, monitor in enumerate(manifest.governance.monitoring):
-        path, largest = f"governance.monitoring[{index}]", _LARGEST.get(monitor.metric)
-        if largest is None or not isinstance(monitor.max, int | float):
-            continue  # what it has to say cannot be read, which is told
+        if not _says_what_it_must(monitor):
+            continue  # that it cannot be read is told
+        path, largest = f"governance.monitoring[{index}]", _LARGEST[monitor.metric]
         if not 0 <= monitor.max <= largest:
             said = f"{monitor.max:g} is no limit of {monitor.metric}"
             problems.append(Problem(f"{path}.max", said, f"it is a number from 0 to {largest:g}"))
