@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import yaml
 from placet.projects import parse_manifest
@@ -73,6 +74,11 @@ def test_what_is_told_of_each_group_follows_from_the_answers(tmp_path: Path) -> 
             "equalizedOddsDifference": 0.4,
         }
     )
+
+
+def test_a_column_that_is_named_twice_is_one(tmp_path: Path) -> None:
+    twice = msgspec.structs.replace(DECLARED, sensitive=("sex", "sex"))
+    assert facts(tmp_path, table(*FAIR), twice) == facts(tmp_path, table(*FAIR))
 
 
 def test_where_a_group_has_cases_of_one_kind_only_its_odds_are_not_compared(tmp_path: Path) -> None:

@@ -15,6 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from placet.projects.manifest import Evaluation
 
 if TYPE_CHECKING:
@@ -47,6 +49,8 @@ def evaluated(declared: Evaluation, file: Path | None) -> Facts:
     between two groups, `demographicParityRatio`, and the number of rows of the `smallest` group.
     """
     said = {**NOTHING, "declared": declared.predictions, "present": file is not None}
+    # A column that is named twice is one: pandas would have two of its name.
+    declared = msgspec.structs.replace(declared, sensitive=tuple(dict.fromkeys(declared.sensitive)))
     if file is None:
         return said
     if file.stat().st_size > MAX_BYTES:
