@@ -832,3 +832,46 @@ def test_whatever_joblib_would_fetch_is_found_or_cannot_be_followed(
     assert (
         scan.names("unreadable") or scan.names("denied") or fetched <= {each.name for each in scan.findings}
     )
+
+
+def _of_objects(call: Call) -> list[np.ndarray[Any, Any]]:
+    records = np.zeros(1, dtype=[("number", "f8"), ("any", object)])
+    records["any"][0] = call
+    return [np.array([call], dtype=object), records]
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["as it is", "packed"])
+@pytest.mark.parametrize("array", _of_objects(Call(eval, "1")), ids=["objects", "records"])
+def test_what_an_array_of_objects_would_call_is_found(
+    array: np.ndarray[Any, Any], pack: Any, tmp_path: Path
+) -> None:
+    saved = io.BytesIO()
+    np.save(saved, array)
+    (tmp_path / "weights.npy").write_bytes(pack(saved.getvalue()))
+    np.savez_compressed(tmp_path / "weights.npz", plain=np.zeros(3), hidden=array)
+
+    for name in ("weights.npy", "weights.npz"):
+        assert scan_loaded(tmp_path / name).names("denied") == ["builtins.eval"]
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        *(np.zeros(3), np.zeros((2, 3), dtype=">i4"), np.array(["a", "bc"]), np.array([True])),
+        *(np.array(["2020-01-01"], dtype="M8[25s]"), np.zeros(2, dtype="V5")),
+        np.zeros(2, dtype=[("O", "f8"), (("title", "of two"), "<i4", (2,)), ("nested", [("b", "S3")])]),
+        np.zeros(2, dtype=np.dtype({"names": ["a", "b"], "formats": ["i1", "f8"]}, align=True)),
+    ],
+    ids=lambda array: str(array.dtype),
+)
+def test_an_array_of_numbers_is_no_pickle(array: np.ndarray[Any, Any], tmp_path: Path) -> None:
+    np.save(tmp_path / "weights.npy", array)
+    assert scan_loaded(tmp_path / "weights.npy").findings == ()
+
+
+@pytest.mark.parametrize(
+    "rest", [b"", b"\1\0", b"\1\0\xff\xff{", b"\1\0\2\0[]", b"\2\0\xff\xff\0\0" + b"-" * 65_535]
+)
+def test_an_array_whose_header_says_nothing_cannot_be_read(rest: bytes, tmp_path: Path) -> None:
+    (tmp_path / "weights.npy").write_bytes(b"\x93NUMPY" + rest)
+    assert scan_loaded(tmp_path / "weights.npy").names("unreadable")

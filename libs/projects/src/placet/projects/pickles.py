@@ -11,6 +11,7 @@ A scan is evidence, never clearance: a file of nothing but listed names can stil
 
 from __future__ import annotations
 
+import ast
 import bz2
 import gzip
 import io
@@ -39,6 +40,7 @@ JOBLIB_SUFFIXES = (".joblib",)
 _MAX_OPCODES = 10_000_000
 _MAX_TEXT = 1024**2
 _MAX_NAME = 1000
+_MAX_HEADER = 65_536
 _MAX_GLOBALS = 10_000
 _MAX_DIMENSIONS = 64  # NumPy's own limit
 _MAX_FIELDS = 100
@@ -60,6 +62,7 @@ _PACKED = (
     ),
     *(b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda", b"\x28\xb5\x2f\xfd", b"\x04\x22\x4d\x18"),
 )
+_NUMPY = b"\x93NUMPY"
 _OF_OLD_JOBLIB = re.compile(rb"ZF[0-9A-Fa-fxX_+ \t]{19}")
 _UNRESOLVED = "\0"
 _OPCODES = {opcode.code.encode("latin-1"): opcode.name for opcode in pickletools.opcodes}
@@ -207,10 +210,34 @@ def _is_packed(start: bytes) -> bool:
 
 
 def _scan_plain(stream: Any, where: str, *, is_pickle: bool) -> set[Finding]:
-    start = stream.peek(2)[:2]
+    start = stream.peek(len(_NUMPY))[: len(_NUMPY)]
+    if start == _NUMPY and not is_pickle:
+        return _scan_array(stream, where)
+    start = start[:2]
     if is_pickle or (len(start) == 2 and start[0] == 0x80 and 2 <= start[1] <= _HIGHEST_PROTOCOL):
         return _scan_stream(stream, where, is_joblib=False)
     return _scan_doubtful(stream, where)
+
+
+def _scan_array(stream: BinaryIO, where: str) -> set[Finding]:
+    """A file of NumPy's: behind a header that says what it holds lie numbers, or a pickle of objects."""
+    reader = _Reader(stream)
+    try:
+        major, _ = reader.exactly(len(_NUMPY) + 2)[-2:]
+        header = reader.exactly(min(reader.number(2 if major == 1 else 4), _MAX_HEADER))
+        described = ast.literal_eval(header.decode("latin-1"))["descr"]
+    except (_CannotFollow, ValueError, SyntaxError, KeyError, TypeError, MemoryError, RecursionError):
+        return {_unreadable(where, "it begins like an array of NumPy's, and its header cannot be read")}
+    return set() if _holds_numbers(described) else _scan_stream(stream, where, is_joblib=False)
+
+
+def _holds_numbers(described: Any) -> bool:
+    """A type, or for a record the name, type and perhaps shape of each field."""
+    if isinstance(described, str):
+        return re.fullmatch(r"[<>=|]?[?biufcmMSUV]\d*(\[\d*\w+(/\d+)?\])?", described) is not None
+    return isinstance(described, list) and all(
+        isinstance(field, tuple) and len(field) in (2, 3) and _holds_numbers(field[1]) for field in described
+    )
 
 
 _OF_NO_NAME = re.compile(
