@@ -271,6 +271,7 @@ def test_resources_that_make_no_sense_are_refused(resources: str) -> None:
         ("a: !!binary aGk=", "line 1: tags"),
         ('a: 1\nb: "half \\ud83d"', "line 2: half a character"),
         ('"\\udcff": 1', "line 1: half a character"),
+        ('a: 1\nb: "zero \\0"', "line 2: a zero byte"),
         ("{" * 200, "nested more than"),
         ("a: [", "line 1: this is not YAML"),
         ("a: 1\n---\nb: 2", "this is not YAML"),

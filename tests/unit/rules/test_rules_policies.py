@@ -105,6 +105,7 @@ def test_a_policy_can_be_loaded_without_an_engine_at_hand() -> None:
         (changed({"id": "Model Format"}), "rules[0].id: 'Model Format' is not an id"),
         (changed(version=0), "version: 0 is not 1 or more"),
         (changed(version="1"), "version: '1' is not a whole number"),
+        (changed(version=2**31), "version: 2147483648 is not 1000000000 or less"),
         (changed(rules=[]), "rules: a policy has at least one rule"),
         (changed(effective={"from": "2026-02-30"}), "effective.from: '2026-02-30' is not a date"),
         (

@@ -30,7 +30,7 @@ MAX_NODES = 20_000
 """A value costs some 50 µs and a kilobyte to read, a long text next to nothing."""
 MAX_PROBLEMS = 50
 """More are not told: nobody reads them, and to look for the nearest key of each takes seconds."""
-_HALF_A_CHARACTER = re.compile("[\ud800-\udfff]")
+_NOT_KEPT = re.compile("[\0\ud800-\udfff]")
 
 T = TypeVar("T")
 
@@ -205,10 +205,11 @@ class _Loader(yaml.SafeLoader):
             self._tell(event, f"tags such as {event.tag} are not read", "leave the tag out")
             is_quoted = bool(getattr(event, "style", None))
             event.tag, event.implicit = None, (not is_quoted, is_quoted)
-        if isinstance(event, yaml.ScalarEvent) and _HALF_A_CHARACTER.search(event.value):
-            # An escape can name it, and then no event and no other document can carry the text on.
-            self._tell(event, "half a character is no text", "leave the escape out")
-            event.value = _HALF_A_CHARACTER.sub("?", event.value)
+        if isinstance(event, yaml.ScalarEvent) and (found := _NOT_KEPT.search(event.value)):
+            # An escape can name it, and then no event, no database or no other document can carry the text on.
+            what = "a zero byte" if found[0] == "\0" else "half a character"
+            self._tell(event, f"{what} is no text", "leave the escape out")
+            event.value = _NOT_KEPT.sub("?", event.value)
         try:
             return super().compose_node(parent, index)
         finally:

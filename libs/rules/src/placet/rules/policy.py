@@ -23,6 +23,9 @@ MAX_POLICY_BYTES = 256 * 1024
 MAX_RULES = 200
 """An event names them all."""
 
+MAX_VERSION = 10**9
+"""What databases keep as a number of a usual size."""
+
 MET = "met"
 """The name by which words show how many of `each` keep what is required."""
 
@@ -133,7 +136,7 @@ class PolicyForm(_Part, frozen=True, kw_only=True):
     api_version: Literal["placet/v1"]
     kind: Literal["Policy"]
     id: Id
-    version: Annotated[int, msgspec.Meta(ge=1)]
+    version: Annotated[int, msgspec.Meta(ge=1, le=MAX_VERSION)]
     title: Sentence
     owner: Sentence
     supersedes: Id | None = None
