@@ -260,6 +260,15 @@ async def test_the_last_words_of_a_model_fit_into_an_event(
     assert len(await host.last_words(started.id)) <= LAST_BYTES
 
 
+async def test_the_last_words_of_a_model_are_text_that_every_database_keeps(
+    host: LocalProcesses, registry: ImageLayout
+) -> None:
+    started = await start(host, registry, r"print('over \0 and out')")
+
+    await eventually(lambda: ended(host), within=10)
+    assert (await host.last_words(started.id)).endswith(r"over \x00 and out")
+
+
 async def test_what_a_model_leaves_behind_when_it_ends_itself_ends_too(
     host: LocalProcesses, registry: ImageLayout
 ) -> None:

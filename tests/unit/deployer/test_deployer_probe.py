@@ -97,6 +97,12 @@ async def test_what_is_no_json_is_refused(body: bytes) -> None:
             await PROBE.predict(endpoint, {})
 
 
+async def test_a_complaint_is_text_that_every_database_keeps() -> None:
+    async with answering(lambda: web.json_response({"detail": "over \0 and out"}, status=500)) as endpoint:
+        with pytest.raises(Refused, match=r"over \\x00 and out"):
+            await PROBE.predict(endpoint, {})
+
+
 async def test_a_long_complaint_is_cut() -> None:
     async with answering(lambda: web.json_response({"detail": "x" * 10**6}, status=500)) as endpoint:
         with pytest.raises(Refused) as refused:

@@ -10,6 +10,7 @@ import msgspec
 
 from placet.deployer.observations import Counters
 from placet.errors import Refused
+from placet.events.outcome import storable
 
 T = TypeVar("T")
 
@@ -145,4 +146,4 @@ def _detail(body: bytes) -> str:
     except _NO_JSON:
         problem = None
     said = problem.get("detail") if isinstance(problem, dict) else None
-    return str(said or body[:500].decode(errors="replace"))[:500]
+    return storable(str(said or body[:500].decode(errors="replace")))[:500]

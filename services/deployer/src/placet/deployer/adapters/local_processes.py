@@ -55,6 +55,7 @@ from placet.deployer.adapters.unpacked_images import UnpackedImages
 from placet.deployer.domain import Amount, in_mebibytes
 from placet.deployer.ports import Instance, InstanceSpec
 from placet.errors import Unavailable
+from placet.events.outcome import storable
 
 LAST_WORDS = 20
 """Lines."""
@@ -158,7 +159,7 @@ class LocalProcesses:
 
     async def last_words(self, id: str) -> str:
         lines = await _in_thread(tail, self._log(id), LAST_WORDS, at_most=LAST_BYTES)
-        return lines.decode(errors="replace").strip()
+        return storable(lines.decode(errors="replace")).strip()
 
     def log(self, id: str, *, tail: int | None, follow: bool) -> AsyncIterator[bytes]:
         return _log(self._log(id), tail, follow, at_most=self._log_bytes)
