@@ -335,6 +335,13 @@ def test_what_mlflow_would_send_to_its_own_server_stands_in_for_an_example(
     assert served(folder, HERE).example == request_of_it
 
 
+def test_an_example_that_is_small_by_its_form_alone_is_none(folder: Path) -> None:
+    small = {"columns": ["a" * 5000], "data": [[1]] * 2000}
+    (folder / "serving_input_example.json").unlink()
+    (folder / "input_example.json").write_text(json.dumps(small, separators=(",", ":")))
+    assert served(folder, HERE).example is None
+
+
 def test_an_example_without_its_answer_is_no_sample(folder: Path) -> None:
     """MLflow keeps a request. What the model should answer to it, only people can say."""
     assert (folder / "serving_input_example.json").is_file()

@@ -194,6 +194,9 @@ def _request(saved: Any) -> dict[str, Any] | None:
         case {"columns": [*names], "data": [*rows]} | {
             "dataframe_split": {"columns": [*names], "data": [*rows]}
         }:
+            # Each row repeats the names: of long ones a small file would be an example of many megabytes.
+            if len(rows) * sum(len(str(name)) for name in names) > 10 * MAX_EXAMPLE_BYTES:
+                return None
             return {
                 "inputs": [
                     dict(zip(map(str, names), row, strict=False)) for row in rows if isinstance(row, list)
