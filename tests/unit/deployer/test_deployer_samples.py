@@ -48,3 +48,11 @@ def test_the_project_says_how_far_numbers_may_be_off() -> None:
 def test_numbers_that_no_float_holds_are_compared_as_they_are() -> None:
     assert difference([10**400], [10**400], 1e-6) is None
     assert difference([10**400], [1.0], 1e-6) is not None
+
+
+@pytest.mark.parametrize("got", [{}, {"k" * 100_000: {}}, {"k" * 100_000: {"l" * 100_000: 2}}])
+def test_a_difference_is_told_in_so_many_words_however_long_the_keys_are(got: Any) -> None:
+    said = difference({"k" * 100_000: {"l" * 100_000: 1}}, got, 0.1)
+
+    assert said is not None
+    assert len(said) < 1000

@@ -12,13 +12,13 @@ from typing import Any
 
 def difference(expected: Any, got: Any, tolerance: float, *, at: str = "") -> str | None:
     """Where and how `got` is not what was expected, in words, or None if it is."""
-    where = at or "the answer"
+    where = f"{at or 'the answer':.200}"  # an event has to hold it, and keys are as long as somebody likes
     if isinstance(expected, dict):
         if not isinstance(got, dict):
             return _differs(where, expected, got)
         for key, value in expected.items():
             if key not in got:
-                return f"at {where} {key!r} is missing"
+                return f"at {where} {key!r:.200} is missing"
             found = difference(value, got[key], tolerance, at=f"{at}.{key}" if at else str(key))
             if found:
                 return found
