@@ -90,6 +90,14 @@ async def test_a_description_without_an_example_has_none(body: bytes) -> None:
         assert await PROBE.example(endpoint) is None
 
 
+async def test_an_example_that_nobody_could_be_told_is_none() -> None:
+    deep = b'{"paths": {"/predict": {"post": {"requestBody": {"content": {"application/json": {"example": %s}}}}}}}'
+    async with answering(lambda: web.Response(body=deep % (b"[" * 300 + b"]" * 300))) as endpoint:
+        assert await PROBE.example(endpoint) is None
+    async with answering(lambda: web.Response(body=deep % (b"[" * 30 + b"]" * 30))) as endpoint:
+        assert await PROBE.example(endpoint) is not None
+
+
 @pytest.mark.parametrize("body", [b"[" * 100_000, b'{"outputs": "\xff"}', b"nothing"])
 async def test_what_is_no_json_is_refused(body: bytes) -> None:
     async with answering(lambda: web.Response(body=body)) as endpoint:

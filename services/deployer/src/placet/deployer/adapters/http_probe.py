@@ -18,6 +18,7 @@ READY_WITHIN = 2.0
 ANSWER_WITHIN = 60.0
 LARGEST_ANSWER = 32 * 2**20
 LARGEST_COUNTERS = 2**20
+DEEPEST_EXAMPLE = 64
 PROBING = {"Placet-Probe": "sample"}
 """Asked for ourselves: a model that knows our token leaves it out of what it counts."""
 _NO_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -93,10 +94,12 @@ class HttpProbe:
         return await self._read(endpoint, "observations", Counters)
 
     async def example(self, endpoint: str) -> Any:
-        """The one in its description: its sample's, or made up from what it takes."""
+        """The one in its description: its sample's, or made up from what it takes. None that lies deeper than any does:
+        it could not be handed on."""
         said = await self._read(endpoint, "openapi.json", _Description)
         body = said.paths.predict.post.body if said is not None else _RequestBody()
-        return body.content.get("application/json", _Media()).example
+        example = body.content.get("application/json", _Media()).example
+        return example if _is_shallow(example, DEEPEST_EXAMPLE) else None
 
     async def _read(self, endpoint: str, path: str, kind: type[T]) -> T | None:
         headers = {"Authorization": f"Bearer {self._token(endpoint)}"}
@@ -129,6 +132,11 @@ class HttpProbe:
             return msgspec.json.decode(body)
         except _NO_JSON as error:
             raise Refused(f"the sample request's answer is no JSON: {error}") from error
+
+
+def _is_shallow(value: Any, levels: int) -> bool:
+    below = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return levels > 0 and all(_is_shallow(each, levels - 1) for each in below)
 
 
 async def _body(answer: aiohttp.ClientResponse, most: int) -> bytes:
