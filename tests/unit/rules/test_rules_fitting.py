@@ -101,6 +101,8 @@ BY_NAME = [
     ([{"mean age": 1}], False),
     ([{"mean age": 1, "size": 2, "x": 3}], False),
     ({"mean age": ["a"], "size": [2]}, False),
+    ([{"mean age": True, "size": 2}], True),
+    ({"mean age": [False], "size": [2]}, True),
     ([{"age": 1, "size": 2}], False),
 ]
 
