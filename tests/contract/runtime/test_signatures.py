@@ -14,6 +14,7 @@ import pytest
 from onnx import TensorProto, helper
 from placet.runtime.model import Model, load
 from placet.runtime.plain import PlainCodec
+from placet.runtime.problems import Problem
 from placet.runtime.signature import datatype_of
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.cluster import KMeans
@@ -161,6 +162,22 @@ def test_what_asks_a_pipeline_takes_the_texts_that_it_takes(tmp_path: Path, esti
 
     assert shape(model)[0] == [("city", "BYTES", (-1,)), ("age", "FP64", (-1,))]
     assert answer["outputs"] == pytest.approx(estimator.predict(frame).tolist())
+
+
+@pytest.mark.parametrize("unread", ['"Ada"', "7", "true", "null"], ids=["text", "number", "truth", "missing"])
+def test_a_column_that_is_dropped_may_hold_anything(tmp_path: Path, unread: str) -> None:
+    people = FRAME.drop(columns="city").assign(name=list("abcdefgh"))
+    columns = make_column_transformer((StandardScaler(), ["age"]))
+    model = served(tmp_path, make_pipeline(columns, LogisticRegression()).fit(people, Y))
+    plain = PlainCodec(model.signature)
+    alone = make_pipeline(StandardScaler(), LogisticRegression()).fit(FRAME[["age"]], Y)
+
+    asked = plain.decode(f'{{"inputs": [{{"age": 3, "name": {unread}}}]}}'.encode())
+    answer = json.loads(plain.encode(model.predict(asked, plain.outputs)))
+
+    assert answer["probabilities"] == alone.predict_proba(pd.DataFrame({"age": [3.0]})).tolist()
+    with pytest.raises(Problem, match=r"row 0, name: expected a single value, got \{\}"):
+        plain.decode(b'{"inputs": [{"age": 3, "name": {}}]}')
 
 
 def test_a_search_over_a_pipeline_of_texts_takes_texts(tmp_path: Path) -> None:

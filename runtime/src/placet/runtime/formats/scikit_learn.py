@@ -208,7 +208,8 @@ def _reading(estimator: Any, columns: list[int]) -> Iterator[Reader]:
     if not within:
         yield first, columns
     for step, of_it in within:
-        yield from _reading(step, of_it)
+        if not (isinstance(step, str) and step == "drop"):
+            yield from _reading(step, of_it)
 
 
 def _first(estimator: Any) -> Any:
@@ -249,15 +250,21 @@ def _inputs(estimator: Any, columns: list[str] | None) -> tuple[Tensor, ...]:
         return (Tensor(name=MATRIX, datatype="BYTES", shape=(ANY,)),)
     text = set(_text_columns(estimator))
     of_frame = columns is not None
-    if count is None or not text:
+    unread = _unread(estimator) if of_frame else set()
+    if count is None or not text | unread:
         return (Tensor(name=MATRIX, datatype="FP64", shape=(ANY, count or ANY), may_be_truths=of_frame),)
     names = columns or [f"x{index}" for index in range(count)]
     return tuple(
-        Tensor(name=name, datatype="BYTES", shape=(ANY,))
-        if index in text
+        Tensor(name=name, datatype="BYTES", shape=(ANY,), is_unread=index in unread)
+        if index in text | unread
         else Tensor(name=name, datatype="FP64", shape=(ANY,), may_be_truths=of_frame)
         for index, name in enumerate(names)
     )
+
+
+def _unread(estimator: Any) -> set[int]:
+    """Columns that a ColumnTransformer drops: nobody learned of what kind they are, and nobody asks."""
+    return set(range(_width(estimator))).difference(*(columns for _, columns in _readers(estimator)))
 
 
 def _declared_inputs(columns: Sequence[Column]) -> tuple[Tensor, ...]:
