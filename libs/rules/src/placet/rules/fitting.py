@@ -535,6 +535,8 @@ def _strangers(names: Iterable[str], inputs: Inputs, where: str) -> Iterator[str
             yield f"{where} {word} {_listed(strangers)}" + (
                 ", which the model does not take" if word == "has" else ""
             )
+    if any(name not in inputs.names and name.replace(" ", "_") in inputs.names for name in names):
+        yield f"{where} has names with blanks where the model has _, as LightGBM keeps them"
 
 
 def _wrong_json(content: bytes, inputs: Inputs | None) -> Iterator[str]:
