@@ -12,6 +12,7 @@ import pytest
 import xgboost
 from placet.runtime.model import CannotLoad, Model, load
 from placet.runtime.plain import PlainCodec
+from placet.runtime.problems import Problem
 from placet.runtime.signature import datatype_of
 
 from tests.contract.runtime.serving import image, serving
@@ -270,6 +271,23 @@ def test_any_other_lightgbm_model_gives_what_the_library_gives(
 def test_a_lightgbm_model_with_an_objective_of_its_own_gives_its_scores(tmp_path: Path) -> None:
     booster = grown(X[:, 2], objective=lambda scores, rows: (scores - rows.get_label(), np.ones_like(scores)))
     np.testing.assert_allclose(answers(of_lightgbm(tmp_path, booster))["predict"], booster.predict(ASKED))
+
+
+@pytest.mark.parametrize("library", ["xgboost", "lightgbm"])
+def test_a_column_of_truths_is_asked_by_its_name_as_its_frame_tells_it(tmp_path: Path, library: str) -> None:
+    if library == "xgboost":
+        model = served(tmp_path, trained(TWO, objective="binary:logistic", names=NAMES))
+    else:
+        model = of_lightgbm(tmp_path, grown(TWO, objective="binary", names=NAMES))
+    plain = PlainCodec(model.signature)
+    truths, numbers = (
+        plain.decode(json.dumps({"inputs": [{"length": each, "width": None, "weight": 0.5}]}).encode())
+        for each in (True, 1)
+    )
+
+    np.testing.assert_array_equal(truths["input-0"], numbers["input-0"])
+    with pytest.raises(Problem, match=r"row 0, length: expected a number, got true"):
+        plain.decode(b'{"inputs": [[true, null, 0.5]]}')
 
 
 @pytest.mark.parametrize("kept", [0, 0.1, 0.6])

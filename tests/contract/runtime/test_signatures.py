@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,25 @@ import pytest
 from onnx import TensorProto, helper
 from placet.runtime.model import Model, load
 from placet.runtime.plain import PlainCodec
+from placet.runtime.problems import Problem
 from placet.runtime.signature import datatype_of
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.cluster import KMeans
-from sklearn.compose import make_column_transformer
-from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestClassifier
+from sklearn.compose import ColumnTransformer, TransformedTargetRegressor, make_column_transformer
+from sklearn.ensemble import (
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    RandomForestClassifier,
+    VotingClassifier,
+)
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression, RidgeClassifier
-from sklearn.pipeline import make_pipeline
+from sklearn.model_selection import FixedThresholdClassifier, GridSearchCV
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.tree import DecisionTreeClassifier
 
 X = np.arange(24.0).reshape(8, 3)
 Y = np.array([0, 1] * 4)
@@ -115,6 +126,66 @@ def test_inputs_and_outputs_are_what_the_model_answers(
     for tensor in model.signature.outputs:
         assert datatype_of(answers[tensor.name].dtype) == tensor.datatype
         assert tensor.takes(answers[tensor.name].shape)
+
+
+def of_frames(last: Any = LogisticRegression) -> Pipeline:
+    columns = make_column_transformer((OneHotEncoder(), ["city"]), (StandardScaler(), ["age"]))
+    return make_pipeline(columns, last())
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        GridSearchCV(of_frames(), {"logisticregression__C": [0.1, 1]}, cv=2),
+        CalibratedClassifierCV(of_frames(), cv=2),
+        VotingClassifier([("a", of_frames()), ("b", of_frames(DecisionTreeClassifier))]),
+        FixedThresholdClassifier(of_frames()),
+        OneVsRestClassifier(GridSearchCV(of_frames(), {}, cv=2)),
+        TransformedTargetRegressor(of_frames(LinearRegression)),
+        make_pipeline(FeatureUnion([("all", of_frames()[:1])]), LogisticRegression()),
+        make_pipeline(ColumnTransformer([("all", of_frames()[:1], ["city", "age"])]), LogisticRegression()),
+        make_pipeline(
+            ColumnTransformer([("a", OneHotEncoder(), slice("city", "city")), ("b", StandardScaler(), [1])]),
+            LogisticRegression(),
+        ),
+        HistGradientBoostingClassifier(min_samples_leaf=1),
+    ],
+    ids=lambda estimator: type(estimator[0] if isinstance(estimator, Pipeline) else estimator).__name__,
+)
+def test_what_asks_a_pipeline_takes_the_texts_that_it_takes(tmp_path: Path, estimator: Any) -> None:
+    frame = FRAME.astype({"city": "category"}) if hasattr(estimator, "categorical_features") else FRAME
+    model = served(tmp_path, estimator.fit(frame, Y))
+    plain = PlainCodec(model.signature)
+    rows = json.dumps({"inputs": FRAME.to_dict("records")}).encode()
+
+    answer = json.loads(plain.encode(model.predict(plain.decode(rows), plain.outputs)))
+
+    assert shape(model)[0] == [("city", "BYTES", (-1,)), ("age", "FP64", (-1,))]
+    assert answer["outputs"] == pytest.approx(estimator.predict(frame).tolist())
+
+
+@pytest.mark.parametrize("unread", ['"Ada"', "7", "true", "null"], ids=["text", "number", "truth", "missing"])
+def test_a_column_that_is_dropped_may_hold_anything(tmp_path: Path, unread: str) -> None:
+    people = FRAME.drop(columns="city").assign(name=list("abcdefgh"))
+    columns = make_column_transformer((StandardScaler(), ["age"]))
+    model = served(tmp_path, make_pipeline(columns, LogisticRegression()).fit(people, Y))
+    plain = PlainCodec(model.signature)
+    alone = make_pipeline(StandardScaler(), LogisticRegression()).fit(FRAME[["age"]], Y)
+
+    asked = plain.decode(f'{{"inputs": [{{"age": 3, "name": {unread}}}]}}'.encode())
+    answer = json.loads(plain.encode(model.predict(asked, plain.outputs)))
+
+    assert answer["probabilities"] == alone.predict_proba(pd.DataFrame({"age": [3.0]})).tolist()
+    with pytest.raises(Problem, match=r"row 0, name: expected a single value, got \{\}"):
+        plain.decode(b'{"inputs": [{"age": 3, "name": {}}]}')
+
+
+def test_a_search_over_a_pipeline_of_texts_takes_texts(tmp_path: Path) -> None:
+    search = GridSearchCV(make_pipeline(TfidfVectorizer(), LogisticRegression()), {}, cv=2)
+
+    model = served(tmp_path, search.fit(["a good one", "bad"] * 4, [1, 0] * 4))
+
+    assert shape(model)[0] == [("input-0", "BYTES", (-1,))]
 
 
 @pytest.mark.parametrize(

@@ -101,6 +101,8 @@ BY_NAME = [
     ([{"mean age": 1}], False),
     ([{"mean age": 1, "size": 2, "x": 3}], False),
     ({"mean age": ["a"], "size": [2]}, False),
+    ([{"mean age": True, "size": 2}], True),
+    ({"mean age": [False], "size": [2]}, True),
     ([{"age": 1, "size": 2}], False),
 ]
 
@@ -119,6 +121,15 @@ def test_a_sample_is_held_against_the_columns_in_lightgbms_file(
     rows: Any, expected: bool, tmp_path: Path
 ) -> None:
     assert is_taken(tmp_path, of_lightgbm(tmp_path / "model.txt"), rows) is expected
+
+
+def test_names_that_lightgbm_keeps_otherwise_than_the_frame_are_told(tmp_path: Path) -> None:
+    inputs = learned(tmp_path, of_lightgbm(tmp_path / "model.txt")).inputs
+    assert sample_problems({"inputs": [{"mean age": 1, "size": 2}]}, inputs) == [
+        "its request lacks mean_age",
+        "its request has mean age, which the model does not take",
+        "its request has names with blanks where the model has _, as LightGBM keeps them",
+    ]
 
 
 @pytest.mark.parametrize("make", [of_xgboost, of_lightgbm])

@@ -5,8 +5,10 @@ from __future__ import annotations
 import copy
 import hashlib
 import itertools
+import re
 from collections.abc import Iterator, Mapping
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -463,6 +465,13 @@ def test_a_rule_that_admits_exceptions_says_how_to_ask_for_one() -> None:
     }
     for id, fix in exceptable.items():
         assert f"`placet exception request {{{{ project.name }}}} --rule {id} --days 30 --reason …`" in fix
+
+
+def test_the_page_about_exceptions_names_every_rule_that_admits_one() -> None:
+    page = (Path(__file__).parents[3] / "docs/how-to/except-from-a-rule.md").read_text()
+    assert {rule.id for _, rule in RULES if rule.exceptable} == set(
+        re.findall(r"^\| `([a-z-]+\.[a-z-]+)` \|", page, re.MULTILINE)
+    )
 
 
 def test_no_two_shipped_rules_share_an_id() -> None:

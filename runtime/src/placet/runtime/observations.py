@@ -174,6 +174,8 @@ def _blocks(signature: Signature, reference: Tensors) -> Iterator[_Block]:
     for tensor in signature.inputs:
         names: tuple[str, ...] = ()
         texts = None
+        if tensor.is_unread:
+            continue
         if tensor.is_text:
             texts = _numbered(reference[tensor.name]) if tensor.is_column else None
             names = (tensor.name,) if texts is not None else ()

@@ -137,6 +137,8 @@ def _array(tensor: Tensor, signature: Signature) -> dict[str, Any]:
 
 def _item(tensor: Tensor, signature: Signature) -> dict[str, Any]:
     is_given = tensor in signature.inputs or tensor in signature.named_inputs
+    if tensor.is_unread:
+        return {"type": ["string", "number", "boolean", "null"]}
     if tensor.is_text:
         schema: dict[str, Any] = {"type": ["string", "null"] if is_given else "string"}
         return schema | {"format": "date-time"} if tensor.is_moment else schema

@@ -225,6 +225,8 @@ def _texts(values: Values, tensor: Tensor) -> Array | None:
 
 def _expected(value: object, tensor: Tensor) -> str | None:
     """What this value should have been, if it is wrong."""
+    if tensor.is_unread:
+        return "a single value" if isinstance(value, dict) else None
     if tensor.is_moment:
         return "a time in ISO 8601, such as 2026-01-31T12:00:00" if wrong_moment(value) else None
     if tensor.is_text:

@@ -47,8 +47,9 @@ class Tensor:
 
     An input that `is_optional` may be left out, and is missing in every row then. One that `is_moment` is sent as text
     and given to the model as `datetime64[ns]`. Of one that `may_be_truths`, a column of a frame whose kind nobody wrote
-    down, true and false are numbers where the column is named. `labels` are the classes that the columns of an output
-    belong to, in order, where the model knows them.
+    down, true and false are numbers where the column is named. One that `is_unread` the model knows and drops: in
+    `/predict` it may be anything. `labels` are the classes that the columns of an output belong to, in order, where the
+    model knows them.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Tensor:
     is_optional: bool = False
     is_moment: bool = False
     may_be_truths: bool = False
+    is_unread: bool = False
     labels: tuple[str | float, ...] = ()
 
     @property

@@ -62,12 +62,13 @@ _OF_COLUMNS = {
 
 class Input(msgspec.Struct, frozen=True, kw_only=True):
     """One of them: its kind is a datatype of the protocol, or not known; `shape` is a row's, and `rows` how many there
-    have to be."""
+    have to be. Of one that `may_be_truths`, true and false are numbers where it is named."""
 
     name: str
     datatype: str = ""
     shape: tuple[int, ...] = ()
     rows: int = ANY
+    may_be_truths: bool = False
 
 
 class Inputs(msgspec.Struct, frozen=True, kw_only=True):
@@ -248,7 +249,9 @@ def _of_matrix(matrix: Input, known: tuple[str, ...], columns: Sequence[Column])
     names = _names_of_columns(matrix, known, columns)
     if not names:
         return _by_name((matrix,))
-    return _by_name(tuple(Input(name=name, datatype=matrix.datatype) for name in names))
+    return _by_name(
+        tuple(Input(name=name, datatype=matrix.datatype, may_be_truths=bool(known)) for name in names)
+    )
 
 
 def _names_of_columns(matrix: Input, known: tuple[str, ...], columns: Sequence[Column]) -> tuple[str, ...]:
@@ -403,10 +406,13 @@ def _wrong_rows(rows: Sequence[Any], inputs: Sequence[Input]) -> Iterator[str]:
             yield f"its row {number} has {len(row)} values, and the model takes {len(inputs)}"
         else:
             for value, each in zip(row, inputs, strict=True):
-                yield from _wrong_values([(number, value)], each)
+                yield from _wrong_values([(number, value)], each, is_named=False)
 
 
-def _wrong_values(values: Iterable[tuple[int, Any]], wanted: Input) -> Iterator[str]:
+def _wrong_values(
+    values: Iterable[tuple[int, Any]], wanted: Input, *, is_named: bool = True
+) -> Iterator[str]:
+    may_be_truths = is_named and wanted.may_be_truths
     is_column = wanted.rows == ANY and wanted.shape in ((), (1,))
     shape = () if is_column else wanted.shape
     first: tuple[int, ...] | None = None
@@ -424,7 +430,15 @@ def _wrong_values(values: Iterable[tuple[int, Any]], wanted: Input) -> Iterator[
         elif found != first:
             yield f"{where} is of another shape than row 0"
         elif expected := next(
-            filter(None, (_expected(leaf, wanted.datatype) for leaf in _leaves(value))), None
+            filter(
+                None,
+                (
+                    _expected(leaf, wanted.datatype)
+                    for leaf in _leaves(value)
+                    if not (may_be_truths and isinstance(leaf, bool))
+                ),
+            ),
+            None,
         ):
             yield f"{where} is not {expected}"
 
@@ -521,6 +535,8 @@ def _strangers(names: Iterable[str], inputs: Inputs, where: str) -> Iterator[str
             yield f"{where} {word} {_listed(strangers)}" + (
                 ", which the model does not take" if word == "has" else ""
             )
+    if any(name not in inputs.names and name.replace(" ", "_") in inputs.names for name in names):
+        yield f"{where} has names with blanks where the model has _, as LightGBM keeps them"
 
 
 def _wrong_json(content: bytes, inputs: Inputs | None) -> Iterator[str]:

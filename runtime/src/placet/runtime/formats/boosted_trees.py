@@ -59,7 +59,10 @@ class BoostedTrees:
             raise CannotLoad(
                 f"the model says that it takes {features} columns; 1 to {MOST_FEATURES} can be served"
             )
-        rows = Tensor(name=MATRIX, datatype=datatype, shape=(ANY, features))
+        columns = tuple(names) if names and len(set(names)) == features else None
+        rows = Tensor(
+            name=MATRIX, datatype=datatype, shape=(ANY, features), may_be_truths=columns is not None
+        )
         outputs = self._outputs(scores(np.full((1, features), np.nan, dtype=DATATYPES[datatype])))
         self.signature = Signature(
             platform=platform,
@@ -67,7 +70,7 @@ class BoostedTrees:
             outputs=outputs,
             prediction=PREDICT,
             probabilities=PROBABILITIES if len(outputs) > 1 else None,
-            columns=tuple(names) if names and len(set(names)) == features else None,
+            columns=columns,
             takes_missing=True,
             is_by_row=True,
         )

@@ -183,29 +183,88 @@ def _is_none(step: Any) -> bool:
     return step is None or (isinstance(step, str) and step == "passthrough")
 
 
+Reader = tuple[Any, list[int]]
+"""What meets columns of a request before anything else of the model does, and the places of these columns."""
+
+
+def _readers(estimator: Any) -> list[Reader]:
+    return list(_reading(estimator, list(range(_width(estimator)))))
+
+
+def _width(estimator: Any) -> int:
+    width: int = getattr(_first(estimator), "n_features_in_", 0)
+    return width
+
+
+def _reading(estimator: Any, columns: list[int]) -> Iterator[Reader]:
+    first = _first(estimator)
+    if hasattr(first, "transformers_"):
+        chosen = first._transformer_to_input_indices  # by name, place, slice, mask or function: it knows best
+        within = [(step, [columns[each] for each in chosen[name]]) for name, step, _ in first.transformers_]
+    elif hasattr(first, "transformer_list"):
+        within = [(step, columns) for _, step in first.transformer_list]
+    else:
+        within = [(step, columns) for step in _asked(first)]
+    if not within:
+        yield first, columns
+    for step, of_it in within:
+        if not (isinstance(step, str) and step == "drop"):
+            yield from _reading(step, of_it)
+
+
 def _first(estimator: Any) -> Any:
     while isinstance(estimator, Pipeline):
-        estimator = estimator.steps[0][1]
+        estimator = next((step for _, step in estimator.steps if not _is_none(step)), None)
     return estimator
+
+
+def _asked(estimator: Any) -> list[Any]:
+    """To whom a search, a vote, a calibration and their like hand the columns on as they came, where that is more than
+    an estimator of numbers: what a forest asks are its trees, which say no more than the forest does."""
+    found = next(
+        (each for name in _WITHIN if (each := getattr(estimator, name, None)) is not None),
+        [each.estimator for each in getattr(estimator, "calibrated_classifiers_", ())],
+    )
+    count = getattr(estimator, "n_features_in_", None)
+    return [
+        each
+        for each in (found if isinstance(found, list) else [found])
+        if getattr(each, "n_features_in_", None) == count and (_first(each) is not each or _has_parts(each))
+    ]
+
+
+_WITHIN = (
+    *("best_estimator_", "estimators_", "estimator_", "regressor_"),
+    "_preprocessor",  # of gradient boosting by histograms, for the categories of a frame
+)
+
+
+def _has_parts(step: Any) -> bool:
+    return hasattr(step, "transformers_") or hasattr(step, "transformer_list") or bool(_asked(step))
 
 
 def _inputs(estimator: Any, columns: list[str] | None) -> tuple[Tensor, ...]:
     """One matrix of numbers, or a tensor a column where some are text, or texts for a vectorizer."""
-    first = _first(estimator)
     count = getattr(estimator, "n_features_in_", None)
-    if count is None and _reads_text(first):
+    if count is None and any(_reads_text(step) for step, _ in _readers(estimator)):
         return (Tensor(name=MATRIX, datatype="BYTES", shape=(ANY,)),)
-    text = set(_text_columns(first))
+    text = set(_text_columns(estimator))
     of_frame = columns is not None
-    if count is None or not text:
+    unread = _unread(estimator) if of_frame else set()
+    if count is None or not text | unread:
         return (Tensor(name=MATRIX, datatype="FP64", shape=(ANY, count or ANY), may_be_truths=of_frame),)
     names = columns or [f"x{index}" for index in range(count)]
     return tuple(
-        Tensor(name=name, datatype="BYTES", shape=(ANY,))
-        if index in text or name in text
+        Tensor(name=name, datatype="BYTES", shape=(ANY,), is_unread=index in unread)
+        if index in text | unread
         else Tensor(name=name, datatype="FP64", shape=(ANY,), may_be_truths=of_frame)
         for index, name in enumerate(names)
     )
+
+
+def _unread(estimator: Any) -> set[int]:
+    """Columns that a ColumnTransformer drops: nobody learned of what kind they are, and nobody asks."""
+    return set(range(_width(estimator))).difference(*(columns for _, columns in _readers(estimator)))
 
 
 def _declared_inputs(columns: Sequence[Column]) -> tuple[Tensor, ...]:
@@ -219,10 +278,9 @@ def _reads_text(step: Any) -> bool:
     return hasattr(step, "build_analyzer")  # CountVectorizer, TfidfVectorizer, HashingVectorizer
 
 
-def _text_columns(first: Any) -> Iterator[int | str]:
-    """Columns, by index or name, that an encoder or a vectorizer learned as text."""
-    for transformer, columns in _branches(first):
-        step = _first(transformer)
+def _text_columns(estimator: Any) -> Iterator[int]:
+    """Columns that an encoder or a vectorizer learned as text."""
+    for step, columns in _readers(estimator):
         if _reads_text(step):
             yield from columns
             continue
@@ -238,30 +296,16 @@ def _learned(step: Any) -> Sequence[Any]:
     )
 
 
-def _branches(first: Any) -> Iterator[tuple[Any, list[int | str]]]:
-    everything = np.arange(getattr(first, "n_features_in_", 0))
-    if not hasattr(first, "transformers_"):
-        yield first, everything.tolist()
-        return
-    for _, transformer, columns in first.transformers_:
-        if isinstance(columns, str | int):
-            yield transformer, [columns]
-        elif isinstance(columns, slice) or np.asarray(columns).dtype == np.bool_:
-            yield transformer, everything[columns].tolist()
-        else:
-            yield transformer, list(columns)
-
-
 def _nones(estimator: Any, columns: Sequence[str] | None) -> set[str]:
     """Columns in which None is what is missing, as an imputer or an encoder learned it. In any other that is NaN, in a
     row alone as in one among others."""
     if columns is None:
         return set()
     return {
-        columns[column] if isinstance(column, int) else column
-        for transformer, of_it in _branches(_first(estimator))
-        for column, learned in zip(of_it, _learned(_first(transformer)), strict=False)
-        if getattr(_first(transformer), "missing_values", "") is None or _has_none(learned)
+        columns[column]
+        for step, of_it in _readers(estimator)
+        for column, learned in zip(of_it, _learned(step), strict=False)
+        if getattr(step, "missing_values", "") is None or _has_none(learned)
     }
 
 
@@ -338,7 +382,9 @@ def _dense(answer: Any) -> Array:
 
 
 def _takes_missing(estimator: Any) -> bool:
-    first = _first(estimator)
-    if hasattr(first, "transformers_"):
-        return True  # each branch decides for its own columns, and says so when it refuses
-    return hasattr(first, "__sklearn_tags__") and bool(get_tags(first).input_tags.allow_nan)
+    readers = _readers(estimator)
+    if any(len(columns) < _width(estimator) for _, columns in readers):
+        return True  # each reader decides for its own columns, and says so when it refuses
+    return any(
+        hasattr(step, "__sklearn_tags__") and bool(get_tags(step).input_tags.allow_nan) for step, _ in readers
+    )
