@@ -17,8 +17,10 @@ from placet.certifier.ports import Ports, ReadSnapshot
 from placet.certifier.projections import TABLES, advisories
 from placet.certifier.queries import (
     AdvisoriesInUse,
+    AwaitedReleases,
     EarlierReleases,
     GrantedExceptions,
+    HeardApprovals,
     HeldCertificates,
     WatchedCertificates,
 )
@@ -150,6 +152,8 @@ async def certifier(tmp_path: Path) -> AsyncIterator[Certifier]:
             certificates=HeldCertificates(wiring.store),
             watches=WatchedCertificates(wiring.store),
             earlier=EarlierReleases(wiring.store),
+            approvals=HeardApprovals(wiring.store),
+            waits=AwaitedReleases(wiring.store),
         )
         return build(settings, wiring, ports)
 

@@ -21,7 +21,14 @@ from placet.certifier.domain import Asked, Declared, Signed, used
 from placet.certifier.handlers import AWAIT_EARLIER
 from placet.certifier.ports import Judgement, LoadedPolicy, Ports, ReadSnapshot, SourceEvidence
 from placet.certifier.projections import TABLES
-from placet.certifier.queries import EarlierReleases, GrantedExceptions, HeldCertificates, WatchedCertificates
+from placet.certifier.queries import (
+    AwaitedReleases,
+    EarlierReleases,
+    GrantedExceptions,
+    HeardApprovals,
+    HeldCertificates,
+    WatchedCertificates,
+)
 from placet.certifier.settings import CertifierSettings
 from placet.errors import Refused, Unavailable, Unknown, Unreadable
 from placet.events import Service, Wiring
@@ -38,7 +45,7 @@ from placet.events.contracts.certifier import (
 )
 from placet.events.contracts.gateway import ExceptionGranted, ExceptionWithdrawn, RevocationRequested
 from placet.events.contracts.indexer import ImageIndexed
-from placet.events.contracts.shapes import Condition, ExceptionUsed, Stage
+from placet.events.contracts.shapes import ApprovalUsed, Condition, ExceptionUsed, Stage
 from placet.events.envelope import Actor
 from placet.events.tables import job_turns
 from placet.events.testing import changed
@@ -109,7 +116,13 @@ class RulesOfThumb:
     async def is_of_operation(self, rule: str, at: datetime) -> bool:
         return False
 
-    def image_facts(self, cleared: ReleaseCleared, indexed: ImageIndexed, now: datetime) -> Mapping[str, Any]:
+    def image_facts(
+        self,
+        cleared: ReleaseCleared,
+        indexed: ImageIndexed,
+        now: datetime,
+        approvals: Sequence[ApprovalUsed] = (),
+    ) -> Mapping[str, Any]:
         return {"now": now, "labelled": indexed.image_source, "cleared": cleared.source}
 
 
@@ -154,6 +167,7 @@ class QuickNotary:
         at: datetime,
         trial: bool = False,
         conditions: Sequence[Condition] = (),
+        approvals: Sequence[ApprovalUsed] = (),
     ) -> Signed:
         self.conditions = tuple(conditions)
         if self.trouble:
@@ -233,6 +247,8 @@ async def certifier(tmp_path: Path) -> AsyncIterator[Certifier]:
             certificates=HeldCertificates(wiring.store),
             watches=WatchedCertificates(wiring.store),
             earlier=EarlierReleases(wiring.store),
+            approvals=HeardApprovals(wiring.store),
+            waits=AwaitedReleases(wiring.store),
         )
         counted: Any = StoreThatCounts(wiring.store, read)
         return build(settings, replace(wiring, store=counted), ports)

@@ -16,8 +16,10 @@ from placet.certifier.operation import look
 from placet.certifier.ports import Judgement, Ports
 from placet.certifier.projections import TABLES, watches
 from placet.certifier.queries import (
+    AwaitedReleases,
     EarlierReleases,
     GrantedExceptions,
+    HeardApprovals,
     HeldCertificates,
     PublishedPolicies,
     WatchedCertificates,
@@ -201,6 +203,8 @@ async def operated(tmp_path: Path, engine: Engine) -> AsyncIterator[Operated]:
             certificates=HeldCertificates(wiring.store),
             watches=WatchedCertificates(wiring.store),
             earlier=EarlierReleases(wiring.store),
+            approvals=HeardApprovals(wiring.store),
+            waits=AwaitedReleases(wiring.store),
         )
         made.append(ports)
         return build(settings, wiring, ports)

@@ -15,8 +15,10 @@ from placet.certifier.bootstrap import build
 from placet.certifier.ports import LoadedPolicy, Ports
 from placet.certifier.projections import TABLES
 from placet.certifier.queries import (
+    AwaitedReleases,
     EarlierReleases,
     GrantedExceptions,
+    HeardApprovals,
     HeldCertificates,
     PublishedPolicies,
     WatchedCertificates,
@@ -112,6 +114,8 @@ async def certifier(tmp_path: Path) -> AsyncIterator[Certifier]:
                 certificates=HeldCertificates(wiring.store),
                 watches=WatchedCertificates(wiring.store),
                 earlier=EarlierReleases(wiring.store),
+                approvals=HeardApprovals(wiring.store),
+                waits=AwaitedReleases(wiring.store),
             )
             return build(settings, wiring, ports)
 

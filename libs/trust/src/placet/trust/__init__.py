@@ -2,9 +2,17 @@
 
 from placet.trust import certificates, dsse, statements, tokens
 from placet.trust.keys import KeySet, SigningKey, VerifyingKey, key_id, own_key
-from placet.trust.statements import Certificate, ConditionSet, ExceptionApplied, PolicyApplied, VerdictGiven
+from placet.trust.statements import (
+    ApprovalCounted,
+    Certificate,
+    ConditionSet,
+    ExceptionApplied,
+    PolicyApplied,
+    VerdictGiven,
+)
 
 __all__ = [
+    "ApprovalCounted",
     "Certificate",
     "ConditionSet",
     "ExceptionApplied",

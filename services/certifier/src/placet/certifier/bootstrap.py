@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from functools import partial
 
+from placet.certifier import awaiting
 from placet.certifier.adapters.policy_engine import PolicyRules
 from placet.certifier.adapters.registry_contents import RegistryContents
 from placet.certifier.adapters.registry_notary import RegistryNotary
@@ -19,8 +20,10 @@ from placet.certifier.ports import Ports
 from placet.certifier.publishing import publish_worker
 from placet.certifier.queries import (
     AdvisoriesInUse,
+    AwaitedReleases,
     EarlierReleases,
     GrantedExceptions,
+    HeardApprovals,
     HeldCertificates,
     PublishedPolicies,
     WatchedCertificates,
@@ -67,6 +70,8 @@ async def build(settings: CertifierSettings, wiring: Wiring, ports: Ports | None
             certificates=HeldCertificates(wiring.store),
             watches=WatchedCertificates(wiring.store),
             earlier=EarlierReleases(wiring.store),
+            approvals=HeardApprovals(wiring.store),
+            waits=AwaitedReleases(wiring.store),
         )
     return Service(
         name="certifier",
@@ -78,6 +83,7 @@ async def build(settings: CertifierSettings, wiring: Wiring, ports: Ports | None
         periodic=(
             Periodic(name="expire", every=EXPIRE_EVERY, run=partial(expire, ports, wiring)),
             Periodic(name="operate", every=LOOK_EVERY, run=partial(look, ports, wiring)),
+            Periodic(name="await", every=LOOK_EVERY, run=partial(awaiting.look, ports, wiring)),
             Periodic(name="alive", every=ALIVE_EVERY, run=partial(give_sign_of_life, wiring)),
         ),
         close=tuple(close),

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
 from placet.certifier.conditions import Watched
-from placet.certifier.domain import Asked, Declared, Signed
+from placet.certifier.domain import Asked, Declared, Patience, Signed
 from placet.events.contracts.certifier import ReleaseCleared
 from placet.events.contracts.indexer import ImageIndexed
-from placet.events.contracts.shapes import Condition, ExceptionUsed, PolicyRef, Stage, Verdict
+from placet.events.contracts.shapes import (
+    ApprovalUsed,
+    Condition,
+    ExceptionUsed,
+    PolicyRef,
+    Stage,
+    Verdict,
+)
 from placet.rules import Policy
 
 Facts = Mapping[str, Any]
@@ -33,11 +40,13 @@ class Sources(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Judgement:
-    """`policies` are those in force, by digest; `exceptions` those that a verdict names."""
+    """`policies` are those in force, by digest; `exceptions` those that a verdict names; `awaits` the rules that failed
+    for what people can still do."""
 
     policies: tuple[PolicyRef, ...]
     verdicts: tuple[Verdict, ...]
     exceptions: tuple[ExceptionUsed, ...] = ()
+    awaits: Mapping[str, Patience] = field(default_factory=dict)
 
 
 class Rules(Protocol):
@@ -47,8 +56,14 @@ class Rules(Protocol):
     async def is_of_operation(self, rule: str, at: datetime) -> bool:
         """Whether it is judged again and again while a model serves, by what is in force then."""
 
-    def image_facts(self, cleared: ReleaseCleared, indexed: ImageIndexed, now: datetime) -> Facts:
-        """What the rules of stage certify see of an image."""
+    def image_facts(
+        self,
+        cleared: ReleaseCleared,
+        indexed: ImageIndexed,
+        now: datetime,
+        approvals: Sequence[ApprovalUsed] = (),
+    ) -> Facts:
+        """What the rules of stage certify see of an image, and of the approvals that count."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +95,26 @@ class Exceptions(Protocol):
 
     async def is_known(self, exception: str) -> bool:
         """Whether its grant was heard before, whatever became of it."""
+
+
+class Approvals(Protocol):
+    async def of_release(self, project: str, release: int) -> Sequence[tuple[str, ApprovalUsed]]:
+        """All that were heard while it was waited for, each with the digest of what it is of."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wait:
+    """A release that is waited for: `operation` is what goes on with it."""
+
+    indexed: ImageIndexed
+    operation: str
+
+
+class Waits(Protocol):
+    async def of_release(self, project: str, release: int) -> Wait | None: ...
+
+    async def due(self, at: float) -> Sequence[Wait]:
+        """Those of which something may have changed by then."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,6 +217,7 @@ class Notary(Protocol):
         at: datetime,
         trial: bool = False,
         conditions: Sequence[Condition] = (),
+        approvals: Sequence[ApprovalUsed] = (),
     ) -> Signed:
         """Sign a certificate and lay it beside the image. The same arguments give the same bytes.
 
@@ -202,3 +238,5 @@ class Ports:
     certificates: Certificates
     watches: Watches
     earlier: Earlier
+    approvals: Approvals
+    waits: Waits

@@ -12,9 +12,11 @@ import sqlalchemy as sa
 from anyio import to_thread
 
 from placet.certifier.conditions import Watched
-from placet.certifier.ports import Facts, Held, Kept, Walked
+from placet.certifier.ports import Facts, Held, Kept, Wait, Walked
 from placet.certifier.projections import (
     advisories,
+    approvals,
+    awaited,
     certificates,
     exceptions,
     policies,
@@ -24,7 +26,8 @@ from placet.certifier.projections import (
 )
 from placet.errors import Unavailable, Unknown
 from placet.events.codec import moment, timestamp
-from placet.events.contracts.shapes import ExceptionUsed
+from placet.events.contracts.indexer import ImageIndexed
+from placet.events.contracts.shapes import ApprovalUsed, ExceptionUsed
 from placet.events.store import EventStore
 from placet.rules import Publication
 from placet.rules.advisories import NO_SNAPSHOT, Snapshot
@@ -58,6 +61,53 @@ class GrantedExceptions:
     async def is_known(self, exception: str) -> bool:
         query = sa.select(exceptions.c.exception).where(exceptions.c.exception == exception)
         return bool(await self._store.rows(query))
+
+
+class HeardApprovals:
+    """The `Approvals` port, over the certifier's own table."""
+
+    def __init__(self, store: EventStore) -> None:
+        self._store = store
+
+    async def of_release(self, project: str, release: int) -> Sequence[tuple[str, ApprovalUsed]]:
+        mine = sa.and_(approvals.c.project == project, approvals.c.release == release)
+        rows = await self._store.rows(sa.select(approvals).where(mine).order_by(approvals.c.approval))
+        return [
+            (
+                row.binding,
+                ApprovalUsed(
+                    approval=row.approval,
+                    given_by=row.given_by,
+                    roles=tuple(row.roles.split(",")),
+                    at=row.at,
+                ),
+            )
+            for row in rows
+        ]
+
+
+class AwaitedReleases:
+    """The `Waits` port, over the certifier's own table."""
+
+    def __init__(self, store: EventStore) -> None:
+        self._store = store
+
+    async def of_release(self, project: str, release: int) -> Wait | None:
+        mine = sa.and_(awaited.c.project == project, awaited.c.release == release)
+        return next(iter(await self._waits(mine)), None)
+
+    async def due(self, at: float) -> Sequence[Wait]:
+        return await self._waits(awaited.c.look_at <= at)
+
+    async def _waits(self, which: sa.ColumnElement[bool]) -> Sequence[Wait]:
+        rows = await self._store.rows(sa.select(awaited).where(which).order_by(awaited.c.look_at))
+        return [
+            Wait(
+                indexed=msgspec.json.decode(row.indexed, type=ImageIndexed),
+                operation=row.operation,
+            )
+            for row in rows
+        ]
 
 
 class HeldCertificates:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from placet.certifier import advising, handlers, operation, publishing, standing
+from placet.certifier import advising, awaiting, handlers, operation, publishing, standing
 from placet.certifier.ports import Ports
 from placet.events import ByType, Heard, UnitOfWork
 from placet.events.contracts import certifier, deployer, gateway, indexer
@@ -14,6 +14,7 @@ Handler = Callable[[Heard[Any], UnitOfWork, Ports], Awaitable[None]]
 
 HEARS: Mapping[type, Handler] = {
     gateway.DeployRequested: handlers.on_deploy_requested,
+    gateway.ApprovalGiven: awaiting.on_approval_given,
     gateway.ExceptionGranted: standing.on_exception_granted,
     gateway.ExceptionWithdrawn: standing.on_exception_withdrawn,
     gateway.RevocationRequested: standing.on_revocation_requested,
@@ -31,6 +32,8 @@ HEARS: Mapping[type, Handler] = {
 SAYS: tuple[type, ...] = (
     certifier.ReleaseCleared,
     certifier.ReleaseRefused,
+    certifier.ApprovalAwaited,
+    certifier.ApprovalReminded,
     certifier.CertificateIssued,
     certifier.CertificateUpheld,
     certifier.CertificateSuspended,

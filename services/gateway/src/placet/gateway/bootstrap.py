@@ -28,6 +28,8 @@ from placet.gateway.adapters.registry_artifacts import (
 from placet.gateway.advising import Advisories
 from placet.gateway.advisories_api import advisories_router
 from placet.gateway.api import router
+from placet.gateway.approvals_api import approvals_router
+from placet.gateway.approving import Approving
 from placet.gateway.certificates_api import certificates_router
 from placet.gateway.commands import Commands
 from placet.gateway.excepting import Excepting
@@ -100,6 +102,8 @@ async def build(settings: GatewaySettings, wiring: Wiring, ports: Ports | None =
     excepting = Excepting(wiring, queries, ports.rules, days=settings.exception_days)
     exceptions = exceptions_router(access=access, excepting=excepting, queries=queries, clock=wiring.clock)
 
+    approvals = approvals_router(access=access, approving=Approving(wiring, queries), queries=queries)
+
     certificates = certificates_router(access=access, revoking=Revoking(wiring, queries))
 
     known = PolicyQueries(wiring.store, queries)
@@ -128,7 +132,16 @@ async def build(settings: GatewaySettings, wiring: Wiring, ports: Ports | None =
             Periodic(name="name silence", every=settings.stall_seconds / 10, run=name_silence),
             Periodic(name="forget keys", every=3600.0, run=forget_keys),
         ),
-        routers=(api, exceptions, certificates, policies, advisories, upload_page(), proxy.router()),
+        routers=(
+            api,
+            exceptions,
+            approvals,
+            certificates,
+            policies,
+            advisories,
+            upload_page(),
+            proxy.router(),
+        ),
         start=(proxy.start, leave_first_token),
         close=(*close, proxy.close),
     )

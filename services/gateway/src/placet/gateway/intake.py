@@ -17,6 +17,7 @@ from placet.events.contracts.gateway import SourceUploaded
 from placet.events.turns import Turns
 from placet.gateway import projections as p
 from placet.gateway.git_address import GitAddress, parse
+from placet.gateway.names import alike, normalised
 from placet.gateway.ports import Ports
 from placet.gateway.queries import Queries
 from placet.gateway.uploads import Uploaded
@@ -57,6 +58,7 @@ class Source:
     project: str
     files: int
     owner: str | None
+    builders: Sequence[str]
     card: bytes | None
     results: Sequence[Measured]
 
@@ -185,6 +187,9 @@ class Intake:
                 files=kept.files,
                 owner=kept.owner,
             )
+            work.put(p.senders, source=source, person=actor.id)
+            for name in kept.builders:
+                work.put(p.builders, source=source, alike=alike(normalised(name)))
             if kept.card is not None:
                 work.put(p.cards, source=source, card=kept.card)
             for number, result in enumerate(kept.results):
@@ -236,6 +241,7 @@ def _inspected(archive: Path, digest: str, limits: Limits) -> Source:
         project=manifest.project,
         files=len(contents.files),
         owner=manifest.governance.owner,
+        builders=manifest.governance.builders,
         card=card,
         results=searchable(card).results if card is not None else (),
     )

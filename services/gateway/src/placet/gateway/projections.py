@@ -1,8 +1,9 @@
 """The gateway's read models: operations, models, images, certificates, sources, people.
 
 Rows are written in the unit that handles the event they show, so a reader never sees half of one. Names of
-people are in `people`; what a source says of people, its owner's mail and its card, is in `sources` and `cards`; why
-somebody asked for an exception in `reasons`. None of these is an event, and each row can be erased.
+people are in `people`; what a source says of people, its owner's mail, its builders and its card, is in `sources`,
+`builders` and `cards`; why somebody asked for an exception in `reasons`. None of these is an event, and each row can be
+erased.
 """
 
 from __future__ import annotations
@@ -198,10 +199,53 @@ asked_exceptions = sa.Table(
     sa.Index("asked_exceptions_by_person", "requested_by", "is_open", "until"),
 )
 
+awaited = sa.Table(
+    "awaited",
+    TABLES,
+    # Releases that wait for approval, or did; what the certifier said of that last.
+    sa.Column("project", sa.Text, primary_key=True),
+    sa.Column("release", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("operation", sa.Text, nullable=False),
+    # `awaiting`, `certified` or `refused`.
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("awaited", sa.LargeBinary, nullable=False),
+)
+
+approvals = sa.Table(
+    "approvals",
+    TABLES,
+    sa.Column("approval", sa.Text, primary_key=True),
+    sa.Column("project", sa.Text, nullable=False),
+    sa.Column("release", sa.Integer, nullable=False),
+    # The digest of what it is of.
+    sa.Column("binding", sa.Text, nullable=False),
+    # Between commas.
+    sa.Column("roles", sa.Text, nullable=False),
+    sa.Column("given_by", sa.Text, nullable=False),
+    sa.Column("given_at", sa.Text, nullable=False),
+    sa.Index("approvals_of_release", "project", "release"),
+)
+
+senders = sa.Table(
+    "senders",
+    TABLES,
+    # Who sent a source first.
+    sa.Column("source", sa.Text, primary_key=True),
+    sa.Column("person", sa.Text, nullable=False),
+)
+
+builders = sa.Table(
+    "builders",
+    TABLES,
+    # Whom its placet.yaml names as builders, as names look whatever their case.
+    sa.Column("source", sa.Text, primary_key=True),
+    sa.Column("alike", sa.Text, primary_key=True),
+)
+
 reasons = sa.Table(
     "reasons",
     TABLES,
-    # In the words of who asked for the exception or the revocation; its event has a digest with this salt.
+    # In the words of who asked for the exception or the revocation, or approved; its event has a digest with this salt.
     sa.Column("of", sa.Text, primary_key=True),
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("salt", sa.Text, nullable=False),
@@ -275,6 +319,7 @@ UNDER_WAY = (
     "built",
     "indexed",
     "certified",
+    "awaiting",
     "refused",
     "failed",
     "stalled",

@@ -14,7 +14,8 @@ Handler = Callable[[Heard[Any], UnitOfWork, Reads], Awaitable[None]]
 
 HEARS: Mapping[type, Handler] = {
     certifier.ReleaseCleared: handlers.on_release_cleared,
-    certifier.ReleaseRefused: handlers.on_step,
+    certifier.ReleaseRefused: handlers.on_release_refused,
+    certifier.ApprovalAwaited: handlers.on_approval_awaited,
     certifier.CertificateIssued: handlers.on_certificate_issued,
     certifier.CertificateSuspended: handlers.on_certificate_suspended,
     certifier.CertificateReinstated: handlers.on_certificate_reinstated,
@@ -53,6 +54,7 @@ SAYS: tuple[type, ...] = (
     gateway.ExceptionRequested,
     gateway.ExceptionGranted,
     gateway.ExceptionWithdrawn,
+    gateway.ApprovalGiven,
     gateway.RevocationRequested,
     gateway.PolicySubmitted,
     gateway.AdvisoriesSubmitted,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from placet.events.catalog import event
 from placet.events.contracts.shapes import (
+    ApprovalUsed,
+    Binding,
     Command,
     Condition,
     ExceptionUsed,
@@ -23,7 +25,8 @@ class ReleaseCleared:
 
     `trial`: it was asked for as a trial, and its certificate holds for days. `dockerfile`: its image comes from one of
     its own, and serves by itself. `asker`: who asked for it, whose turn it takes wherever there is a queue.
-    `exceptions` are those that its verdicts name, `conditions` what its project says of it while it serves.
+    `exceptions` are those that its verdicts name, `conditions` what its project says of it while it serves. `inputs` is
+    the digest of what the rules saw, `risk_class` what the project declares.
     """
 
     project: str
@@ -41,6 +44,8 @@ class ReleaseCleared:
     exceptions: tuple[ExceptionUsed, ...] = ()
     asker: str | None = None
     conditions: tuple[Condition, ...] = ()
+    inputs: str | None = None
+    risk_class: str = ""
 
 
 @event("certifier", "release.refused")
@@ -53,12 +58,45 @@ class ReleaseRefused:
     verdicts: tuple[Verdict, ...]
 
 
+@event("certifier", "approval.awaited")
+class ApprovalAwaited:
+    """Nothing forbids this release but what people can still do: they have until then. Said again whenever that is
+    less, or is of something else than before, which nobody has approved then.
+
+    `verdicts` are those of stage certify; `since` is when it was awaited first; `remind` is in seconds. `asker` asked
+    for the release, and does not count.
+    """
+
+    project: str
+    release: int
+    command: Command
+    binding: Binding
+    verdicts: tuple[Verdict, ...]
+    since: str
+    until: str
+    remind: int | None = None
+    approvals: tuple[ApprovalUsed, ...] = ()
+    asker: str | None = None
+
+
+@event("certifier", "approval.reminded")
+class ApprovalReminded:
+    """It is awaited still: the `number`-th time that this is said."""
+
+    project: str
+    release: int
+    binding: str
+    rules: tuple[str, ...]
+    until: str
+    number: int
+
+
 @event("certifier", "certificate.issued")
 class CertificateIssued:
     """A signed certificate lies beside the image: `envelope` is the DSSE envelope's digest in `repository`.
 
     `exceptions` are those that it stands on, of both stages; it ends no later than the first of them. `conditions` are
-    judged from here on, for as long as it holds.
+    judged from here on, for as long as it holds. `approvals` are of exactly this, by people who did not ask for it.
     """
 
     certificate: str
@@ -74,6 +112,7 @@ class CertificateIssued:
     verdicts: tuple[Verdict, ...]
     exceptions: tuple[ExceptionUsed, ...] = ()
     conditions: tuple[Condition, ...] = ()
+    approvals: tuple[ApprovalUsed, ...] = ()
 
 
 @event("certifier", "certificate.upheld")

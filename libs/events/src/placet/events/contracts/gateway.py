@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from placet.events.catalog import event
-from placet.events.contracts.shapes import Command
+from placet.events.contracts.shapes import Binding, Command
 
 
 @event("gateway", "source.uploaded")
@@ -83,6 +83,22 @@ class ExceptionWithdrawn:
     project: str
     rule: str
     withdrawn_by: str
+
+
+@event("gateway", "approval.given")
+class ApprovalGiven:
+    """Somebody who neither asked for it nor built it approves a release as the binding says that it is.
+
+    `roles` are those that they approve in. `reason` is a salted digest of the words, as with exceptions; none of none.
+    """
+
+    approval: str
+    project: str
+    release: int
+    binding: Binding
+    roles: tuple[str, ...]
+    given_by: str
+    reason: str | None = None
 
 
 @event("gateway", "revocation.requested")

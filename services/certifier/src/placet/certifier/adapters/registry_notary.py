@@ -9,9 +9,10 @@ from placet.certifier.domain import Asked, Signed
 from placet.certifier.ports import Judgement
 from placet.events.codec import moment, timestamp
 from placet.events.contracts.indexer import ImageIndexed
-from placet.events.contracts.shapes import Condition
+from placet.events.contracts.shapes import ApprovalUsed, Condition
 from placet.oci import ArtifactFile, Registry, push_artifact
 from placet.trust import (
+    ApprovalCounted,
     Certificate,
     ConditionSet,
     ExceptionApplied,
@@ -46,6 +47,7 @@ class RegistryNotary:
         at: datetime,
         trial: bool = False,
         conditions: Sequence[Condition] = (),
+        approvals: Sequence[ApprovalUsed] = (),
     ) -> Signed:
         begins = at.replace(microsecond=0)
         held = begins + (self._trial_validity if trial else self._validity)
@@ -89,6 +91,12 @@ class RegistryNotary:
                     retry_after=each.retry_after,
                 )
                 for each in conditions
+            ),
+            approvals=tuple(
+                ApprovalCounted(
+                    approval=each.approval, given_by=each.given_by, roles=each.roles, at=moment(each.at)
+                )
+                for each in approvals
             ),
         )
         envelope = certificates.issue(statement, self._key)

@@ -58,6 +58,7 @@ def _declared(facts: Facts) -> Declared:
         format=facts["model"]["format"],
         access=facts["project"]["access"],
         trial=facts["governance"]["trial"],
+        risk_class=facts["governance"]["riskClass"],
         dockerfile=facts["build"]["dockerfile"] != "",
         conditions=tuple(
             Condition(
