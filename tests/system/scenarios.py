@@ -379,6 +379,53 @@ class Scenarios:
         assert all(refusal.rule and refusal.why and refusal.fix for refusal in refused.refusals)
         assert refused.image is None
 
+    async def test_a_release_waits_for_two_people_who_did_not_ask_for_it(
+        self, platform: Platform, tmp_path: Path, project: str
+    ) -> None:
+        file = tmp_path / "four-eyes.yaml"
+        file.write_text(four_eyes(project))
+        await placet(platform, "policy", "publish", str(file))
+        folder = write_project(tmp_path / "p", project)
+        waits = await placet(platform, "deploy", str(folder), status=4)
+        rule = f"{project}.approved"
+        assert (waits["state"], waits["refusals"]) == ("awaiting", [])
+        assert waits["awaiting"] == [{"rule": rule, "why": "0 people approved it, and 2 are needed"}]
+        assert (await placet(platform, "status", project))["state"] == "awaiting"
+        assert not await answers(platform, project)
+
+        own = await placet(platform, "approve", project, status=1)
+        assert own["error"]["rule"] == "approval.role"
+        me = await placet(platform, "token", "create", "--as", "admin", "--role", "approver")
+        own = await placet(platform, "approve", project, status=1, token=me["token"])
+        assert own["error"]["rule"] == "approval.own"
+        bob, grace = [
+            (await placet(platform, "token", "create", "--as", f"{name}-{project}", "--role", role))["token"]
+            for name, role in (("bob", "approver"), ("grace", "compliance"))
+        ]
+        looked_at = await placet(platform, "approve", project, "--look", token=bob)
+        first = await placet(platform, "approve", project, "--reason", "tried it", token=bob)
+        assert first["binding"] == looked_at["binding"]
+        twice = await placet(platform, "approve", project, status=1, token=bob)
+        assert twice["error"]["rule"] == "approval.twice"
+
+        async def is_told() -> bool:
+            said = (await placet(platform, "status", waits["operation"]))["awaiting"]
+            return bool(said == [{"rule": rule, "why": "1 people approved it, and 2 are needed"}])
+
+        await eventually(is_told, within=20)
+        await placet(platform, "approve", project, "--binding", looked_at["binding"], token=grace)
+
+        async def is_live() -> bool:
+            return bool((await placet(platform, "status", waits["operation"]))["state"] == "live")
+
+        await eventually(is_live, within=30)
+        assert await predict(platform, project, 5.0) == pytest.approx(10.0)
+        live = await placet(platform, "status", project)
+        certificate = await placet(platform, "certificate", "show", live["certificate"])
+        approvals = certificate["statement"]["predicate"]["approvals"]
+        assert [each["roles"] for each in approvals] == [["approver"], ["compliance"]]
+        assert len({each["givenBy"] for each in approvals}) == 2
+
     async def test_a_policy_of_the_house_is_published_and_what_is_deployed_from_then_on_is_judged_by_it(
         self, platform: Platform, tmp_path: Path, project: str
     ) -> None:
@@ -638,6 +685,35 @@ rules:
 """
 
 
+def four_eyes(project: str) -> str:
+    """A policy that asks one project for two people, as the one that placet offers does."""
+    return f"""\
+apiVersion: placet/v1
+kind: Policy
+id: eyes.{project}
+version: 1
+title: Four eyes
+owner: compliance
+appliesTo: project.name == "{project}"
+given:
+  project: {{name: {project}}}
+  approvals: {{people: 2}}
+rules:
+  - id: {project}.approved
+    title: Two people approved it
+    citations: [{{source: House rules, section: "8"}}]
+    stage: certify
+    onFail: deny
+    awaits: {{within: 14d, remind: 3d}}
+    require: approvals.people >= 2
+    say: "{{{{ approvals.people }}}} people approved it, and 2 are needed"
+    fix: "`placet approve {{{{ project.name }}}}`"
+    tests:
+      - {{expect: pass}}
+      - {{expect: awaited, patch: {{approvals: {{people: 1}}}}}}
+"""
+
+
 def client_of(platform: Platform) -> Client:
     return Client(Connection(url=platform.url, token=platform.token))
 
@@ -652,16 +728,19 @@ async def deploy(platform: Platform, folder: Path, *, command: Any = "deploy") -
         return await finish(client, await client.command(command, digest=packed.digest))
 
 
-async def placet(platform: Platform, *typed: str, status: int = 0) -> dict[str, Any]:
-    """What the command prints with `--json`, which must end with that status."""
-    document: dict[str, Any] = json.loads(await printed(platform, *typed, "--json", status=status))
+async def placet(
+    platform: Platform, *typed: str, status: int = 0, token: str | None = None
+) -> dict[str, Any]:
+    """What the command prints with `--json`, which must end with that status; `token` is whose it is."""
+    said = await printed(platform, *typed, "--json", status=status, token=token)
+    document: dict[str, Any] = json.loads(said)
     return document
 
 
-async def printed(platform: Platform, *typed: str, status: int = 0) -> str:
+async def printed(platform: Platform, *typed: str, status: int = 0, token: str | None = None) -> str:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "placet.cli", *typed),
-        env={**os.environ, "PLACET_URL": platform.url, "PLACET_TOKEN": platform.token},
+        env={**os.environ, "PLACET_URL": platform.url, "PLACET_TOKEN": token or platform.token},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )

@@ -62,6 +62,8 @@ class FakePlatform:
     started_last: int = 1
     live: int | None = 1
     exceptions: list[dict[str, Any]] = field(default_factory=list)
+    awaited: list[dict[str, Any]] = field(default_factory=list)
+    approved: list[dict[str, Any]] = field(default_factory=list)
     policies: list[dict[str, Any]] = field(default_factory=list)
     policy_files: dict[str, str] = field(default_factory=dict)
     verdict: dict[str, Any] = field(default_factory=lambda: {"state": "in-force"})
@@ -92,6 +94,8 @@ class FakePlatform:
             Route("/v1/models/{project}/exceptions", self.list_exceptions),
             Route("/v1/models/{project}/exceptions", self.post_exception, methods=["POST"]),
             Route("/v1/models/{project}/exceptions/{id}/{verb}", self.decide_exception, methods=["POST"]),
+            Route("/v1/models/{project}/approvals", self.list_awaited),
+            Route("/v1/models/{project}/approvals", self.post_approval, methods=["POST"]),
             Route("/v1/builds/{project}/{release}/log", self.get_build_log),
             Route("/v1/images", self.list_images),
             Route("/v1/images/{digest}", self.get_image),
@@ -391,6 +395,28 @@ class FakePlatform:
         verb = {"grant": "granted", "withdraw": "withdrawn"}[request.path_params["verb"]]
         asked |= {"state": verb, f"{verb}By": {"person": "person:2", "name": None}}
         return JSONResponse(asked)
+
+    async def list_awaited(self, request: Request) -> Response:
+        return JSONResponse({"releases": self.awaited})
+
+    async def post_approval(self, request: Request) -> Response:
+        given = await request.json()
+        if given["binding"] not in [each["binding"] for each in self.awaited]:
+            return problem(
+                422, "it is something else by now", rule="approval.binding", fix="look at it again"
+            )
+        self.approved.append(given)
+        made = {
+            "approval": f"approval:{len(self.approved)}",
+            "project": request.path_params["project"],
+            "release": given["release"],
+            "binding": given["binding"],
+            "roles": given["roles"] or ["approver"],
+            "givenBy": {"person": "person:2", "name": "bob"},
+            "givenAt": "2026-11-27T00:00:00.000Z",
+            "reason": given.get("reason"),
+        }
+        return JSONResponse(made, 201)
 
     async def get_certificate(self, request: Request) -> Response:
         certificate = request.path_params["id"]

@@ -422,6 +422,28 @@ def _exception_named(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("exception", metavar="EXCEPTION", help="an id from `placet exception list`")
 
 
+def _approve(parser: argparse.ArgumentParser) -> None:
+    _project(parser)
+    parser.add_argument(
+        "--release", metavar="N", type=_release, help="where several wait; default: the one that does"
+    )
+    parser.add_argument("--look", action="store_true", help="only show what is waited for")
+    parser.add_argument("--reason", metavar="TEXT", type=_words, help="for who asks later")
+    parser.add_argument(
+        "--binding",
+        metavar="DIGEST",
+        type=_digest,
+        help="what was looked at before; default: what is shown now",
+    )
+    parser.add_argument(
+        "--as-role",
+        metavar="ROLE",
+        action="append",
+        choices=ROLES,
+        help="in which of the token's roles; may be given more than once",
+    )
+
+
 def _certificate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "certificate", metavar="CERTIFICATE", help="its id, as `placet status` and `list` tell it"
@@ -470,7 +492,9 @@ def _policy_test(parser: argparse.ArgumentParser) -> None:
 
 
 def _policy_publish(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", metavar="FILE", type=Path)
+    parser.add_argument(
+        "file", metavar="FILE", type=Path, help="or the name of one that placet brings along: four-eyes"
+    )
     parser.add_argument("--no-wait", action="store_true", help="print its digest and return")
 
 
@@ -659,6 +683,17 @@ VERBS: Sequence[Verb] = (
         example="placet events --from 100 --type 'placet.deployer.*' --follow",
         function="log:events",
         arguments=_events,
+    ),
+    Verb(
+        words="approve",
+        group="govern",
+        does="approve a release that waits for people",
+        more="What is waited for is shown first, and exactly that is approved: if its source, its image, a policy or "
+        "what rules see becomes another, the approval counts no more. For approvers and compliance; nobody approves "
+        "what they asked for, sent or built, and nobody twice.",
+        example="placet approve churn --reason 'tried it on the cases of last year'",
+        function="approvals:approve",
+        arguments=_approve,
     ),
     Verb(
         words="exception request",

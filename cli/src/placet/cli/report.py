@@ -50,6 +50,12 @@ def conclude(
     if operation.state in ("live", "certified"):
         _tell_certificate(screen, operation)
     tell_reasons(screen.note, operation.refusals, operation.awaiting)
+    if operation.state == "awaiting":
+        screen.note(
+            "  an approver or somebody of compliance, who neither asked for it nor built it:\n"
+            f"    placet approve {operation.project} --release {operation.release}\n"
+            f"  and to see it go on:\n    placet status {operation.operation} --follow"
+        )
     for each in waiting:
         screen.note(
             f"  an exception from {each.rule} was asked for, and waits for somebody else to grant it:\n"

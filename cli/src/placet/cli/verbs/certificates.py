@@ -73,6 +73,10 @@ def _rows(found: Certificate) -> list[tuple[str, object]]:
     exceptions = ", ".join(
         f"{each.get('rule')} until {each.get('until')}" for each in predicate.get("exceptions", ())
     )
+    approvals = ", ".join(
+        f"{each.get('givenBy')} as {' and '.join(each.get('roles', ()))}"
+        for each in predicate.get("approvals", ())
+    )
     conditions = ", ".join(
         f"{each.get('metric')} at most {each.get('max')}, or {each.get('action')}"
         for each in predicate.get("conditions", ())
@@ -87,6 +91,7 @@ def _rows(found: Certificate) -> list[tuple[str, object]]:
         ("reason", found.reason),
         ("policies", policies),
         ("exceptions", exceptions),
+        ("approvals", approvals),
         ("conditions", conditions),
     ]
 

@@ -11,6 +11,8 @@ from placet.client.connection import (
 )
 from placet.client.documents import (
     Amount,
+    Approval,
+    AwaitedRelease,
     Awaiting,
     Capacity,
     Certificate,
@@ -44,6 +46,8 @@ from placet.client.documents import (
 
 __all__ = [
     "Amount",
+    "Approval",
+    "AwaitedRelease",
     "Awaiting",
     "Capacity",
     "Certificate",

@@ -28,6 +28,9 @@ from httpx_sse import EventSource, ServerSentEvent
 
 from placet.client.connection import Connection
 from placet.client.documents import (
+    Approval,
+    AwaitedRelease,
+    AwaitedReleases,
     Capacity,
     Certificate,
     CloudEvent,
@@ -408,6 +411,31 @@ class Client:
     async def _decide_on_exception(self, project: str, exception: str, verb: str) -> RuleException:
         path = f"/models/{_part(project)}/exceptions/{_part(exception)}/{verb}"
         return read((await self._call("POST", path)).content, RuleException)
+
+    # Approvals
+
+    async def awaited(self, project: str) -> tuple[AwaitedRelease, ...]:
+        """The releases that wait for approval, then the last ones that did."""
+        response = await self._call("GET", f"/models/{_part(project)}/approvals")
+        return read(response.content, AwaitedReleases).releases
+
+    async def approve(
+        self,
+        project: str,
+        *,
+        release: int,
+        binding: str,
+        reason: str | None = None,
+        roles: tuple[str, ...] = (),
+        key: str | None = None,
+    ) -> Approval:
+        """Approve what `binding` is the digest of, and nothing else. The same `key` sent again is the same approval."""
+        given = {"release": release, "binding": binding, "roles": list(roles), **_given(reason=reason)}
+        headers = {"Idempotency-Key": key or self._new_key()}
+        response = await self._call(
+            "POST", f"/models/{_part(project)}/approvals", json=given, headers=headers
+        )
+        return read(response.content, Approval)
 
     # Policies
 

@@ -290,6 +290,47 @@ class RuleException(Document, frozen=True, kw_only=True, rename="camel"):
     withdrawn_at: str | None = None
 
 
+class PolicyNamed(Document, frozen=True, kw_only=True):
+    """A policy by which something was judged."""
+
+    id: str
+    version: int
+    digest: str
+
+
+class Approval(Document, frozen=True, kw_only=True, rename="camel"):
+    """Somebody approved a release; one that no longer `binds` was of what that was before, and counts no more."""
+
+    approval: str
+    project: str
+    release: int
+    binding: str
+    roles: tuple[str, ...] = ()
+    given_by: Person
+    given_at: str
+    reason: str | None = None
+    binds: bool = True
+
+
+class AwaitedRelease(Document, frozen=True, kw_only=True, rename="camel"):
+    """A release that waits for approval, or did: `state` is awaiting, certified or refused. `binding` is the digest of
+    all that an approval of it is of."""
+
+    release: int
+    state: str
+    operation: str
+    binding: str
+    source: str
+    image: str
+    inputs: str
+    policies: tuple[PolicyNamed, ...] = ()
+    awaiting: tuple[Refusal, ...] = ()
+    since: str
+    until: str
+    asked_by: Person | None = None
+    approvals: tuple[Approval, ...] = ()
+
+
 class PolicyProblem(Document, frozen=True, kw_only=True):
     """Why a policy was not published."""
 
@@ -366,6 +407,10 @@ class ModelsPage(Document, frozen=True, kw_only=True):
 class ImagesPage(Document, frozen=True, kw_only=True):
     images: tuple[Image, ...]
     next: str | int | None = None
+
+
+class AwaitedReleases(Document, frozen=True, kw_only=True):
+    releases: tuple[AwaitedRelease, ...]
 
 
 class ExceptionsPage(Document, frozen=True, kw_only=True):
