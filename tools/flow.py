@@ -34,6 +34,8 @@ FOLDS = "gateway"
 NOBODY_ACTS: Mapping[type, str] = {
     gateway.ExceptionRequested: "it asks people: nothing is excepted before somebody else grants it",
     gateway.TokenIssued: "a token proves itself by its signature; only its end has to be told",
+    gateway.ReviewGiven: "the gateway shows the review as owed no more; what was served is over by then, or stands",
+    certifier.ReviewOwed: "it asks people: the gateway shows it until somebody has looked",
     certifier.CertificateUpheld: "for the log: it stands as before, and on what else is asked of the log",
     certifier.CertificateExpired: "for the log: whoever relies on a certificate knows its end from its own bytes",
     certifier.CertificateWarned: "the gateway shows it: a warning takes nothing off its route",

@@ -30,6 +30,7 @@ from placet.events.contracts.certifier import (
     CertificateIssued,
     ReleaseCleared,
     ReleaseRefused,
+    ReviewOwed,
 )
 from placet.events.contracts.gateway import ApprovalGiven
 from placet.events.contracts.indexer import ImageIndexed
@@ -280,3 +281,53 @@ async def test_an_image_that_vanishes_while_it_is_awaited_is_refused(waiting: Wa
     refused = await waiting.approve(awaited, GRACE)
     assert isinstance(refused, ReleaseRefused)
     assert refused.verdicts[0].rule == "image.readable"
+
+
+# break-glass
+
+
+async def test_two_people_break_the_glass_for_a_day_and_owe_a_review(waiting: Waiting) -> None:
+    awaited = await waiting.asked_for()
+    once = await waiting.approve(awaited, GRACE, break_glass=True)
+    assert isinstance(once, ApprovalAwaited), "one is not enough"
+    assert once.verdicts[0].why == "a model of high risk is approved by 2, and 0 have so far"
+    owed = await waiting.approve(once, ALAN, break_glass=True)
+    issued = (await waiting.alone.said())[-2]
+    assert isinstance(issued, CertificateIssued)
+    assert issued.break_glass
+    assert [(each.rule, each.result) for each in issued.verdicts] == [("approval.four-eyes", "fail")]
+    assert isinstance(owed, ReviewOwed)
+    assert (owed.certificate, owed.asker) == (issued.certificate, ADA)
+    assert {each.given_by for each in owed.approvals} == {GRACE, ALAN}
+    assert waiting.notary.breakers == owed.approvals
+
+
+async def test_nobody_breaks_the_glass_alone_or_for_what_they_asked_for(waiting: Waiting) -> None:
+    awaited = await waiting.asked_for()
+    await waiting.approve(awaited, GRACE, break_glass=True)
+    again = await waiting.approve(awaited, GRACE, approval="approval:z", break_glass=True)
+    assert isinstance(again, ApprovalAwaited)
+    assert isinstance(await waiting.approve(awaited, ADA, break_glass=True), ApprovalAwaited)
+    assert isinstance(await waiting.approve(awaited, ALAN), ApprovalAwaited), "an approval breaks no glass"
+    assert waiting.notary.signed == []
+
+
+async def test_the_glass_is_not_broken_where_approvals_are_enough(waiting: Waiting) -> None:
+    awaited = await waiting.asked_for(risk="limited")
+    await waiting.approve(awaited, GRACE, break_glass=True)
+    issued = await waiting.approve(awaited, ALAN)
+    assert isinstance(issued, CertificateIssued)
+    assert (issued.break_glass, [each.given_by for each in issued.approvals]) == (False, [ALAN])
+    assert waiting.notary.breakers == ()
+
+
+async def test_no_glass_is_broken_for_what_people_cannot_mend(waiting: Waiting) -> None:
+    """A rule that is not awaited says no by now: that is no matter of time."""
+    awaited = await waiting.asked_for()
+    await waiting.approve(awaited, GRACE, break_glass=True)
+    waiting.alone.clock.pass_(timedelta(seconds=1))
+    hard = FILE.replace(b"version: 1", b"version: 2").replace(b"    awaits: {within: 14d, remind: 3d}\n", b"")
+    waiting.published.publish(hard.replace(b"expect: awaited", b"expect: fail"), waiting.alone.clock.now())
+    refused = await waiting.approve(awaited, ALAN, break_glass=True)
+    assert isinstance(refused, ReleaseRefused)
+    assert waiting.notary.signed == []

@@ -155,6 +155,7 @@ class QuickNotary:
     trouble: list[Exception] = field(default_factory=list)
 
     trials: list[bool] = field(default_factory=list)
+    breakers: tuple[ApprovalUsed, ...] = ()
     conditions: tuple[Condition, ...] = ()
 
     async def sign(
@@ -168,8 +169,10 @@ class QuickNotary:
         trial: bool = False,
         conditions: Sequence[Condition] = (),
         approvals: Sequence[ApprovalUsed] = (),
+        breakers: Sequence[ApprovalUsed] = (),
     ) -> Signed:
         self.conditions = tuple(conditions)
+        self.breakers = tuple(breakers)
         if self.trouble:
             raise self.trouble.pop(0)
         self.signed.append((asked, indexed, judgement, certificate, at))

@@ -141,3 +141,24 @@ def test_a_policy_that_is_only_offered_is_published_by_its_name(
     assert "four-eyes 1" in ended.out
     (tmp_path / "none.yaml").unlink(missing_ok=True)
     assert placet("policy", "test", str(tmp_path / "none.yaml")).status == 1
+
+
+def test_the_glass_is_broken_for_a_reason_and_a_second_person_is_asked_for(
+    placet: Placet, platform: FakePlatform
+) -> None:
+    waits(platform)
+    assert placet("approve", "wine", "--break-glass").status == 2
+    ended = placet("approve", "wine", "--break-glass", "--reason", "it burns")
+    assert ended.status == 0
+    assert platform.approved[0]["breakGlass"] is True
+    assert "second person" in ended.err
+    assert "a review of that is owed" in ended.err
+
+
+def test_a_review_that_is_owed_is_shown_until_it_is_done(placet: Placet, platform: FakePlatform) -> None:
+    platform.review = {"certificate": "certificate:1", "release": 1, "state": "owed", "owedAt": "2026-11-27"}
+    ended = placet("certificate", "show", "certificate:1")
+    assert "owed since 2026-11-27: the glass was broken for it" in ended.out
+    assert placet("approve", "wine", "--review", "certificate:1").status == 2
+    done = placet("approve", "wine", "--review", "certificate:1", "--reason", "it was right")
+    assert (done.status, platform.found) == (0, ["it was right"])

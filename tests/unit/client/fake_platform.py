@@ -64,6 +64,9 @@ class FakePlatform:
     exceptions: list[dict[str, Any]] = field(default_factory=list)
     awaited: list[dict[str, Any]] = field(default_factory=list)
     approved: list[dict[str, Any]] = field(default_factory=list)
+    review: dict[str, Any] | None = None
+    """Of every certificate."""
+    found: list[str] = field(default_factory=list)
     policies: list[dict[str, Any]] = field(default_factory=list)
     policy_files: dict[str, str] = field(default_factory=dict)
     verdict: dict[str, Any] = field(default_factory=lambda: {"state": "in-force"})
@@ -102,6 +105,7 @@ class FakePlatform:
             Route("/v1/images/{digest}/source", self.get_image_source),
             Route("/v1/certificates/{id}", self.get_certificate),
             Route("/v1/certificates/{id}/revoke", self.revoke_certificate, methods=["POST"]),
+            Route("/v1/certificates/{id}/review", self.review_certificate, methods=["POST"]),
             Route("/v1/policies", self.list_policies),
             Route("/v1/policies", self.post_policy, methods=["POST"]),
             Route("/v1/policies/{id}", self.get_policy),
@@ -415,8 +419,13 @@ class FakePlatform:
             "givenBy": {"person": "person:2", "name": "bob"},
             "givenAt": "2026-11-27T00:00:00.000Z",
             "reason": given.get("reason"),
+            "breakGlass": given.get("breakGlass", False),
         }
         return JSONResponse(made, 201)
+
+    async def review_certificate(self, request: Request) -> Response:
+        self.found.append((await request.json())["found"])
+        return JSONResponse(self._standing(request.path_params["id"]), 201)
 
     async def get_certificate(self, request: Request) -> Response:
         certificate = request.path_params["id"]
@@ -454,6 +463,7 @@ class FakePlatform:
             "revokedBy": {"person": "person:2", "name": "bob"} if self.revoked else None,
             "revokedAt": "2026-02-01T00:00:00.000Z" if self.revoked else None,
             "reason": self.revoked[0] if self.revoked else None,
+            "review": self.review,
         }
 
     async def post_token(self, request: Request) -> Response:

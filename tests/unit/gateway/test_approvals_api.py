@@ -9,14 +9,26 @@ from typing import Any
 import httpx
 import pytest
 import sqlalchemy as sa
-from placet.events.contracts.gateway import ApprovalGiven
+from placet.events.contracts import certifier
+from placet.events.contracts.gateway import ApprovalGiven, ReviewGiven
+from placet.events.contracts.shapes import ApprovalUsed
 from placet.events.store import Put, Unit
 from placet.events.testing import changed
 from placet.gateway import projections as p
 from placet.gateway.names import alike
 
 from tests.unit.gateway.harness import Gateway, asked
-from tests.unit.gateway.roads import APPROVED, BINDING, MISSING, POLICIES, SOURCE, awaited, certified, refused
+from tests.unit.gateway.roads import (
+    APPROVED,
+    BINDING,
+    CERTIFICATE,
+    MISSING,
+    POLICIES,
+    SOURCE,
+    awaited,
+    certified,
+    refused,
+)
 from tests.unit.gateway.test_gateway_api import MANIFEST, is_problem
 from tests.unit.gateway.test_uploads import form
 
@@ -191,7 +203,7 @@ async def test_an_approval_is_not_replayed_for_another_project_or_release(
 async def test_other_roles_approve_nothing(gateway: Gateway, operation: str, role: Any) -> None:
     answer = await approve(gateway, BOB, role)
     await is_refused(
-        gateway, answer, 403, "approval.role", "is given by an approver or somebody of compliance"
+        gateway, answer, 403, "approval.role", "this is for the roles approver, compliance, and no other"
     )
     assert await given(gateway) == []
 
@@ -208,6 +220,81 @@ async def test_what_waits_no_more_is_not_approved(gateway: Gateway, operation: s
     await is_refused(gateway, answer, 422, "approval.awaited", "release 1 of churn waits for no approval")
     [release] = (await gateway.read(PATH))["releases"]
     assert release["state"] in ("certified", "refused")
+
+
+# break-glass
+
+
+def broken() -> certifier.CertificateIssued:
+    return changed(certified(), break_glass=True)
+
+
+def owed() -> certifier.ReviewOwed:
+    used = [
+        ApprovalUsed(
+            approval=f"approval:{person}",
+            given_by=person,
+            roles=("operator",),
+            at="2026-01-01T00:00:20.000Z",
+            break_glass=True,
+        )
+        for person in (BOB, GRACE)
+    ]
+    return certifier.ReviewOwed(
+        certificate=CERTIFICATE, project="churn", release=1, approvals=tuple(used), asker=ADA
+    )
+
+
+async def review(gateway: Gateway, person: str, *roles: Any, found: str = "it was right") -> httpx.Response:
+    async with gateway.http(gateway.token(*(roles or ("compliance",)), person=person)) as http:
+        return await http.post(f"/v1/certificates/{CERTIFICATE}/review", json={"found": found})
+
+
+async def test_the_glass_is_broken_with_a_reason_also_by_an_operator(
+    gateway: Gateway, operation: str
+) -> None:
+    silent = await approve(gateway, BOB, "operator", breakGlass=True)
+    await is_refused(gateway, silent, 422, "approval.reason", "nobody breaks the glass without a reason")
+    own = await approve(gateway, ADA, "operator", breakGlass=True, reason="it burns")
+    await is_refused(gateway, own, 403, "approval.own", "you asked for release 1 of churn yourself")
+    other = await approve(gateway, BOB, "scientist", breakGlass=True, reason="it burns")
+    await is_refused(gateway, other, 403, "approval.role", "for the roles approver, compliance, operator")
+    answer = await approve(gateway, BOB, "operator", breakGlass=True, reason="it burns")
+    assert (answer.status_code, answer.json()["breakGlass"]) == (201, True)
+    [event] = await given(gateway)
+    assert (event.break_glass, event.roles) == (True, ("operator",))
+    again = await approve(gateway, BOB, "operator", breakGlass=True, reason="it burns still")
+    await is_refused(gateway, again, 422, "approval.twice", "you have approved release 1 of churn already")
+
+
+async def test_a_review_is_owed_until_somebody_else_has_looked(gateway: Gateway, operation: str) -> None:
+    for each in (broken(), owed()):
+        await gateway.hear(each, operation)
+    model = await gateway.read("/v1/models/churn")
+    assert [(each["certificate"], each["state"]) for each in model["reviewsOwed"]] == [(CERTIFICATE, "owed")]
+    for person in (ADA, BOB, GRACE):
+        answer = await review(gateway, person)
+        await is_refused(gateway, answer, 403, "review.own", "nobody reviews their own")
+    alan = "person:00000000-0000-7000-8000-000000000004"
+    role = await review(gateway, alan, "operator")
+    await is_refused(gateway, role, 403, "approval.role", "this is for the roles approver, compliance")
+    done = await review(gateway, alan)
+    assert done.status_code == 201, done.text
+    assert done.json()["review"]["state"] == "done"
+    assert done.json()["review"]["reason"] == "it was right"
+    assert (await gateway.read("/v1/models/churn"))["reviewsOwed"] == []
+    again = await review(gateway, "person:00000000-0000-7000-8000-000000000005")
+    await is_refused(gateway, again, 409, "review.twice", "was reviewed already")
+    await gateway.hear(owed(), operation)
+    assert (await gateway.read("/v1/models/churn"))["reviewsOwed"] == [], "heard again, it is not owed again"
+    [event] = [each for each in await gateway.said() if isinstance(each, ReviewGiven)]
+    assert (event.certificate, event.given_by) == (CERTIFICATE, alan)
+
+
+async def test_of_what_was_certified_as_usual_no_review_is_owed(gateway: Gateway, operation: str) -> None:
+    await gateway.hear(certified(), operation)
+    answer = await review(gateway, BOB)
+    assert "no review of" in is_problem(answer, 404)["detail"]
 
 
 # the operation and the model

@@ -124,8 +124,10 @@ def test_the_statement_has_the_form_that_is_promised() -> None:
                     "givenBy": "person:grace",
                     "roles": ["approver", "compliance"],
                     "at": "2026-11-23T12:00:00Z",
+                    "breakGlass": False,
                 }
             ],
+            "breakGlass": False,
         },
     }
 

@@ -429,6 +429,17 @@ def _approve(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--look", action="store_true", help="only show what is waited for")
     parser.add_argument("--reason", metavar="TEXT", type=_words, help="for who asks later")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument(
+        "--break-glass",
+        action="store_true",
+        help="have it served for a day, whatever is awaited: two people, each with --reason; a review is owed then",
+    )
+    how.add_argument(
+        "--review",
+        metavar="CERTIFICATE",
+        help="say, with --reason, what was found of one for which the glass was broken",
+    )
     parser.add_argument(
         "--binding",
         metavar="DIGEST",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 
 from placet.cli import exits
+from placet.cli.exits import WrongUsageError
 from placet.cli.screen import Screen, in_words
 from placet.cli.session import connect
 from placet.client import AwaitedRelease, Client, Person
@@ -12,6 +13,10 @@ from placet.errors import Refused
 
 
 async def approve(arguments: Namespace, screen: Screen) -> int:
+    if (arguments.review or arguments.break_glass) and not arguments.reason:
+        raise WrongUsageError("this is not done without a reason", fix="give it with --reason TEXT")
+    if arguments.review:
+        return await _review(arguments, screen)
     async with connect() as platform:
         waiting = await _waiting(platform, arguments.project, arguments.release)
         _tell(waiting, arguments.project, screen)
@@ -24,13 +29,30 @@ async def approve(arguments: Namespace, screen: Screen) -> int:
             binding=arguments.binding or waiting.binding,
             reason=arguments.reason,
             roles=tuple(arguments.as_role or ()),
+            break_glass=arguments.break_glass,
         )
     screen.result(given.approval)
+    if given.break_glass:
+        screen.note(
+            f"once a second person has said so as well, release {given.release} of {given.project} is served for a day"
+            " at most, and a review of that is owed:\n"
+            f"  placet approve {given.project} --release {given.release} --break-glass --reason …"
+        )
+        screen.document(given.to_json())
+        return exits.DONE
     screen.note(
         f"release {given.release} of {given.project} is approved by you; if that was the last, it goes on:\n"
         f"  placet status {waiting.operation} --follow"
     )
     screen.document(given.to_json())
+    return exits.DONE
+
+
+async def _review(arguments: Namespace, screen: Screen) -> int:
+    async with connect() as platform:
+        standing = await platform.review_certificate(arguments.review, found=arguments.reason)
+    screen.result(f"{standing.certificate} is reviewed: nothing is owed for it any more")
+    screen.document(standing.to_json())
     return exits.DONE
 
 
@@ -70,6 +92,7 @@ def _tell(waiting: AwaitedRelease, project: str, screen: Screen) -> None:
             screen.note(f"{name:<12} {value}")
     for each in waiting.approvals:
         of = "" if each.binds else ", of what it was before: that counts no more"
+        of += ", to break the glass" if each.break_glass else ""
         said = f": {each.reason}" if each.reason else ""
         screen.note(f"{'approved by':<12} {_name(each.given_by)}, {', '.join(each.roles)}{of}{said}")
     for reason in waiting.awaiting:

@@ -92,8 +92,20 @@ def _rows(found: Certificate) -> list[tuple[str, object]]:
         ("policies", policies),
         ("exceptions", exceptions),
         ("approvals", approvals),
+        ("review", _reviewed(found)),
         ("conditions", conditions),
     ]
+
+
+def _reviewed(found: Certificate) -> str | None:
+    """Of one for which the glass was broken: owed until somebody else has looked."""
+    review = found.review
+    if review is None:
+        return None
+    if review.given_by is None:
+        return f"owed since {review.owed_at}: the glass was broken for it"
+    by = review.given_by.name or review.given_by.person
+    return f"{review.given_at} by {by}" + (f": {review.reason}" if review.reason else "")
 
 
 def _revoked(found: Certificate) -> str | None:

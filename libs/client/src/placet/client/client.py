@@ -294,6 +294,11 @@ class Client:
         path = f"/certificates/{_part(certificate)}/revoke"
         return read((await self._call("POST", path, json={"reason": reason})).content, Standing)
 
+    async def review_certificate(self, certificate: str, *, found: str) -> Standing:
+        """Say what was found of one that two people had given in haste."""
+        path = f"/certificates/{_part(certificate)}/review"
+        return read((await self._call("POST", path, json={"found": found}, again=False)).content, Standing)
+
     @asynccontextmanager
     async def log(
         self, project: str, *, release: int | None = None, follow: bool = False, tail: int | None = None
@@ -427,10 +432,12 @@ class Client:
         binding: str,
         reason: str | None = None,
         roles: tuple[str, ...] = (),
+        break_glass: bool = False,
         key: str | None = None,
     ) -> Approval:
         """Approve what `binding` is the digest of, and nothing else. The same `key` sent again is the same approval."""
-        given = {"release": release, "binding": binding, "roles": list(roles), **_given(reason=reason)}
+        given: dict[str, Any] = {"release": release, "binding": binding, "roles": list(roles)}
+        given |= _given(reason=reason, breakGlass=break_glass or None)
         headers = {"Idempotency-Key": key or self._new_key()}
         response = await self._call(
             "POST", f"/models/{_part(project)}/approvals", json=given, headers=headers

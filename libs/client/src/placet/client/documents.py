@@ -124,6 +124,26 @@ class Ground(Document, frozen=True, kw_only=True):
     fix: str | None = None
 
 
+class Person(Document, frozen=True, kw_only=True):
+    """Somebody by the id that events have; `name` only if the platform knows it still."""
+
+    person: str
+    name: str | None = None
+
+
+class Review(Document, frozen=True, kw_only=True, rename="camel"):
+    """Of a certificate that two people had given in haste. `state` is owed or done; `reason` is what was found."""
+
+    certificate: str
+    release: int
+    state: str
+    owed_at: str
+    review: str | None = None
+    given_by: Person | None = None
+    given_at: str | None = None
+    reason: str | None = None
+
+
 class ModelDetail(Model, frozen=True, kw_only=True, rename="camel"):
     """A model with the operation that brought it to its state, and the last one, which may have changed nothing.
 
@@ -133,6 +153,7 @@ class ModelDetail(Model, frozen=True, kw_only=True, rename="camel"):
     source: str | None = None
     refusals: tuple[Refusal, ...] = ()
     warnings: tuple[Ground, ...] = ()
+    reviews_owed: tuple[Review, ...] = ()
     observed: Observed | None = None
     cause: Operation | None = None
     operation: Operation | None = None
@@ -232,13 +253,6 @@ class Source(Document, frozen=True, kw_only=True):
     files: int | list[Any] | None = None
 
 
-class Person(Document, frozen=True, kw_only=True):
-    """Somebody by the id that events have; `name` only if the platform knows it still."""
-
-    person: str
-    name: str | None = None
-
-
 class Standing(Document, frozen=True, kw_only=True, rename="camel"):
     """`state` is valid, suspended, revoked or expired. Of one that was revoked: by whom, when, and the reason unless it
     was erased."""
@@ -255,6 +269,7 @@ class Standing(Document, frozen=True, kw_only=True, rename="camel"):
     revoked_by: Person | None = None
     revoked_at: str | None = None
     reason: str | None = None
+    review: Review | None = None
 
 
 class Certificate(Standing, frozen=True, kw_only=True, rename="camel"):
@@ -309,6 +324,7 @@ class Approval(Document, frozen=True, kw_only=True, rename="camel"):
     given_by: Person
     given_at: str
     reason: str | None = None
+    break_glass: bool = False
     binds: bool = True
 
 

@@ -75,6 +75,7 @@ class ApprovalCounted(_Strict, frozen=True, kw_only=True):
     given_by: Text
     roles: tuple[Text, ...]
     at: Moment
+    break_glass: bool = False
 
 
 class Certificate(_Strict, frozen=True, kw_only=True):
@@ -96,6 +97,8 @@ class Certificate(_Strict, frozen=True, kw_only=True):
     exceptions: tuple[ExceptionApplied, ...] = ()
     conditions: tuple[ConditionSet, ...] = ()
     approvals: tuple[ApprovalCounted, ...] = ()
+    break_glass: bool = False
+    """For a day, by two people, although what was awaited did not come."""
 
 
 class _Sha256(_Strict, frozen=True, kw_only=True):
@@ -118,6 +121,7 @@ class _Predicate(_Strict, frozen=True, kw_only=True):
     exceptions: tuple[ExceptionApplied, ...] = ()
     conditions: tuple[ConditionSet, ...] = ()
     approvals: tuple[ApprovalCounted, ...] = ()
+    break_glass: bool = False
 
 
 class _Statement(_Strict, frozen=True, kw_only=True):
@@ -175,4 +179,5 @@ def parse(data: bytes) -> Certificate:
         exceptions=said.exceptions,
         conditions=said.conditions,
         approvals=said.approvals,
+        break_glass=said.break_glass,
     )

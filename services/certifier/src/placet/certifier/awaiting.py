@@ -24,7 +24,11 @@ async def on_approval_given(heard: Heard[ApprovalGiven], work: UnitOfWork, ports
     if wait is None:
         return  # decided already, and what is decided stands
     approval = ApprovalUsed(
-        approval=given.approval, given_by=given.given_by, roles=given.roles, at=heard.event.time
+        approval=given.approval,
+        given_by=given.given_by,
+        roles=given.roles,
+        at=heard.event.time,
+        break_glass=given.break_glass,
     )
     work.put(
         p.approvals,
@@ -35,6 +39,7 @@ async def on_approval_given(heard: Heard[ApprovalGiven], work: UnitOfWork, ports
         given_by=approval.given_by,
         roles=",".join(approval.roles),
         at=approval.at,
+        break_glass=approval.break_glass,
     )
     await judge_image(
         work,

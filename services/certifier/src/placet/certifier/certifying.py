@@ -5,7 +5,7 @@ What the source was cleared with has to hold still: an exception that was withdr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -66,8 +66,9 @@ async def judge_image(
     exceptions = used((*of_source, *judgement.verdicts), in_force)
     lapsed = tuple(verdict for verdict in of_source if forbids(verdict))
     verdicts = (*lapsed, *judgement.verdicts)
+    awaitable = replace(awaitable, rules=judgement.awaits)
     signed = None
-    if not forbidden(verdicts):
+    if not forbidden(verdicts) or (awaitable.breaks_glass and awaitable.waits_only(verdicts)):
         whole = Judgement(
             policies=_policies(cleared, judgement),
             verdicts=(*of_source, *judgement.verdicts),
@@ -83,7 +84,7 @@ async def judge_image(
         signed=signed,
         exceptions=exceptions,
         conditions=cleared.conditions,
-        awaitable=replace(awaitable, rules=judgement.awaits),
+        awaitable=awaitable,
     )
     for event in await work.decide(RELEASE, name, command):
         if isinstance(event, CertificateIssued):
@@ -143,13 +144,20 @@ async def _awaitable(
     inputs = digest_of({"submit": cleared.inputs, "certify": inputs_digest(seen)})
     binding = bind(cleared, indexed.image, inputs, _policies(cleared, judgement))
     heard = [*await ports.approvals.of_release(indexed.project, indexed.release), *given]
-    counted = {
-        approval.given_by: approval
-        for of, approval in sorted(heard, key=lambda each: each[1].approval, reverse=True)
-        if of == binding.digest and approval.given_by != cleared.asker
-    }
-    approvals = tuple(sorted(counted.values(), key=lambda each: each.approval))
-    return Awaitable(at=at, binding=binding, approvals=approvals)
+    mine = [each for of, each in heard if of == binding.digest and each.given_by != cleared.asker]
+    return Awaitable(
+        at=at,
+        binding=binding,
+        approvals=_once_each(each for each in mine if not each.break_glass),
+        breakers=_once_each(each for each in mine if each.break_glass),
+    )
+
+
+def _once_each(approvals: Iterable[ApprovalUsed]) -> tuple[ApprovalUsed, ...]:
+    """Everybody's first."""
+    ordered = sorted(approvals, key=lambda each: each.approval)
+    first = {each.given_by: each for each in reversed(ordered)}
+    return tuple(each for each in ordered if each is first[each.given_by])
 
 
 def bind(cleared: ReleaseCleared, image: str, inputs: str, policies: Sequence[PolicyRef]) -> Binding:
@@ -193,6 +201,7 @@ async def _sign(
             trial=cleared.trial,
             conditions=cleared.conditions,
             approvals=awaitable.approvals,
+            breakers=awaitable.breakers if awaitable.waits_only(judgement.verdicts) else (),
         )
     except Refused as refusal:
         # The registry will not keep it: without an answer the release would wait for ever.

@@ -28,6 +28,7 @@ from placet.events.contracts.certifier import (
     CertificateWarned,
     ReleaseCleared,
     ReleaseRefused,
+    ReviewOwed,
 )
 from placet.events.contracts.shapes import (
     ApprovalUsed,
@@ -91,6 +92,10 @@ class Signed:
     not_after: str
 
 
+BREAKERS = 2
+"""People who have a release served that waits, without what it waits for."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Patience:
     """For how long a rule waits for people, and after how long each time they are reminded. In seconds."""
@@ -108,11 +113,23 @@ class Awaitable:
     rules: Mapping[str, Patience] = field(default_factory=dict)
     approvals: tuple[ApprovalUsed, ...] = ()
     """Those that count, of this binding."""
+    breakers: tuple[ApprovalUsed, ...] = ()
+    """Of those who would have it served for a day, whatever is awaited."""
+
+    @property
+    def breaks_glass(self) -> bool:
+        return len(self.breakers) >= BREAKERS
+
+    def waits_only(self, verdicts: Sequence[Verdict]) -> bool:
+        """Whether something forbids it, and all that does is for people to do."""
+        against = [verdict for verdict in verdicts if forbids(verdict)]
+        return bool(against) and all(each.result == "fail" and each.rule in self.rules for each in against)
 
 
 @dataclass(frozen=True, kw_only=True)
 class JudgeImage:
-    """`signed` is there if, and only if, no verdict forbids it; `exceptions` are those that it was signed with."""
+    """`signed` is there if, and only if, no verdict forbids it, or two people broke the glass; `exceptions` are those
+    that it was signed with."""
 
     image: str
     repository: str
@@ -191,6 +208,7 @@ Happened = (
     | ApprovalAwaited
     | ApprovalReminded
     | CertificateIssued
+    | ReviewOwed
     | CertificateUpheld
     | CertificateSuspended
     | CertificateReinstated
@@ -346,33 +364,15 @@ def decide(command: Command, state: State) -> Sequence[Happened]:
 
 
 def _judge_image(command: JudgeImage, state: Cleared | Awaiting) -> Sequence[Happened]:
-    asked = state.asked
-    against = [verdict for verdict in command.verdicts if forbids(verdict)]
-    if command.signed is not None and not against:
-        signed = command.signed
-        return [
-            CertificateIssued(
-                certificate=signed.certificate,
-                project=asked.project,
-                release=asked.release,
-                command=asked.command,
-                source=asked.source,
-                image=command.image,
-                repository=command.repository,
-                envelope=signed.envelope,
-                not_before=signed.not_before,
-                not_after=signed.not_after,
-                verdicts=command.verdicts,
-                exceptions=command.exceptions,
-                conditions=command.conditions,
-                approvals=command.awaitable.approvals if command.awaitable is not None else (),
-            )
-        ]
-    wanted = command.awaitable
-    if wanted is not None and against and all(each.rule in wanted.rules for each in against):
-        patience = [wanted.rules[each.rule] for each in against]
-        if all(each.result == "fail" for each in against):
-            return _await(command, state, wanted, patience)
+    asked, wanted = state.asked, command.awaitable
+    waits_only = wanted is not None and wanted.waits_only(command.verdicts)
+    if command.signed is not None and not forbidden(command.verdicts):
+        return [_issued(command, asked, command.signed, wanted.approvals if wanted is not None else ())]
+    if wanted is not None and waits_only:
+        if command.signed is not None and wanted.breaks_glass:
+            return _break_glass(command, asked, command.signed, wanted)
+        patience = [wanted.rules[each.rule] for each in command.verdicts if forbids(each)]
+        return _await(command, state, wanted, patience)
     return [
         ReleaseRefused(
             project=asked.project,
@@ -383,6 +383,45 @@ def _judge_image(command: JudgeImage, state: Cleared | Awaiting) -> Sequence[Hap
             verdicts=command.verdicts,
         )
     ]
+
+
+def _issued(
+    command: JudgeImage,
+    asked: Asked,
+    signed: Signed,
+    approvals: tuple[ApprovalUsed, ...],
+    *,
+    break_glass: bool = False,
+) -> CertificateIssued:
+    return CertificateIssued(
+        certificate=signed.certificate,
+        project=asked.project,
+        release=asked.release,
+        command=asked.command,
+        source=asked.source,
+        image=command.image,
+        repository=command.repository,
+        envelope=signed.envelope,
+        not_before=signed.not_before,
+        not_after=signed.not_after,
+        verdicts=command.verdicts,
+        exceptions=command.exceptions,
+        conditions=command.conditions,
+        approvals=approvals,
+        break_glass=break_glass,
+    )
+
+
+def _break_glass(command: JudgeImage, asked: Asked, signed: Signed, wanted: Awaitable) -> Sequence[Happened]:
+    owed = ReviewOwed(
+        certificate=signed.certificate,
+        project=asked.project,
+        release=asked.release,
+        approvals=wanted.breakers,
+        asker=asked.asker,
+    )
+    given = (*wanted.approvals, *wanted.breakers)
+    return [_issued(command, asked, signed, given, break_glass=True), owed]
 
 
 def _await(
@@ -401,7 +440,7 @@ def _await(
         since=since,
         until=until if before is None else min(until, before.until),
         remind=min((each.remind for each in patience if each.remind is not None), default=None),
-        approvals=wanted.approvals,
+        approvals=(*wanted.approvals, *wanted.breakers),
         asker=state.asked.asker,
     )
     return [] if awaited == before else [awaited]
@@ -515,7 +554,7 @@ def evolve(state: State, event: Happened) -> State:
             return Certified(asked=asked, certificate=event.certificate, not_after=event.not_after)
         case CertificateIssued(), _:
             raise ValueError(f"a certificate for {event.project} {event.release}, which was not cleared")
-        case CertificateUpheld(), Certified():
+        case ((CertificateUpheld() | ReviewOwed()), Certified()):
             return state
         case CertificateSuspended(), Certified():
             return replace(state, grounds=event.grounds)
@@ -528,6 +567,7 @@ def evolve(state: State, event: Happened) -> State:
         case (
             (
                 CertificateUpheld()
+                | ReviewOwed()
                 | CertificateSuspended()
                 | CertificateReinstated()
                 | CertificateWarned()

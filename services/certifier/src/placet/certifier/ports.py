@@ -218,10 +218,12 @@ class Notary(Protocol):
         trial: bool = False,
         conditions: Sequence[Condition] = (),
         approvals: Sequence[ApprovalUsed] = (),
+        breakers: Sequence[ApprovalUsed] = (),
     ) -> Signed:
         """Sign a certificate and lay it beside the image. The same arguments give the same bytes.
 
-        One of a trial ends sooner, and none outlives an exception that it stands on.
+        One of a trial ends sooner, and none outlives an exception that it stands on. Where there are `breakers`, it is
+        for a day, and says so.
         """
 
 

@@ -95,6 +95,7 @@ approvals = sa.Table(
     # Between commas.
     sa.Column("roles", sa.Text, nullable=False),
     sa.Column("at", sa.Text, nullable=False),
+    sa.Column("break_glass", sa.Boolean, nullable=False),
     sa.Index("approvals_of_release", "project", "release"),
 )
 

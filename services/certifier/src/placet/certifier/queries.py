@@ -80,6 +80,7 @@ class HeardApprovals:
                     given_by=row.given_by,
                     roles=tuple(row.roles.split(",")),
                     at=row.at,
+                    break_glass=row.break_glass,
                 ),
             )
             for row in rows

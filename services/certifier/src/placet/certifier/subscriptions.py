@@ -35,6 +35,7 @@ SAYS: tuple[type, ...] = (
     certifier.ApprovalAwaited,
     certifier.ApprovalReminded,
     certifier.CertificateIssued,
+    certifier.ReviewOwed,
     certifier.CertificateUpheld,
     certifier.CertificateSuspended,
     certifier.CertificateReinstated,

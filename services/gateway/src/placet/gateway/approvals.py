@@ -15,12 +15,15 @@ from placet.events.contracts.gateway import ApprovalGiven
 from placet.events.decider import Decider
 
 APPROVERS = frozenset({"approver", "compliance"})
+BREAKERS = frozenset({*APPROVERS, "operator"})
+"""Who may have a release served for a day that waits, two of them together."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Approve:
     """`binding` is the digest of what somebody looked at, `awaited` what the certifier waits for now, if for anything.
-    `reason` is a salted digest. `sent` and `built`: they sent its source, or its placet.yaml names them as a builder.
+    `reason` is a salted digest. `break_glass`: it is to be served for a day, whatever is awaited. `sent` and `built`:
+    they sent its source, or its placet.yaml names them as a builder.
     """
 
     approval: str
@@ -33,13 +36,14 @@ class Approve:
     reason: str | None = None
     sent: bool = False
     built: bool = False
+    break_glass: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Given:
-    """Who approved a release, and the digest of what each time."""
+    """Who approved a release, the digest of what each time, and whether to break the glass."""
 
-    given: frozenset[tuple[str, str]] = frozenset()
+    given: frozenset[tuple[str, str, bool]] = frozenset()
 
 
 def decide(command: Approve, state: Given) -> Sequence[ApprovalGiven]:
@@ -55,7 +59,7 @@ def decide(command: Approve, state: Given) -> Sequence[ApprovalGiven]:
             rule="approval.binding",
             fix=f"{see}; look at it again, since its source, its image, a policy or what rules saw is another",
         )
-    if (command.by, command.binding) in state.given:
+    if (command.by, command.binding, command.break_glass) in state.given:
         raise Refused(
             f"you have approved {release} already, and nobody counts twice",
             rule="approval.twice",
@@ -70,12 +74,13 @@ def decide(command: Approve, state: Given) -> Sequence[ApprovalGiven]:
             roles=tuple(sorted(command.roles)),
             given_by=command.by,
             reason=command.reason,
+            break_glass=command.break_glass,
         )
     ]
 
 
 def evolve(state: Given, event: ApprovalGiven) -> Given:
-    return Given(given=state.given | {(event.given_by, event.binding.digest)})
+    return Given(given=state.given | {(event.given_by, event.binding.digest, event.break_glass)})
 
 
 APPROVAL: Decider[Approve, Given, ApprovalGiven] = Decider(initial=Given(), decide=decide, evolve=evolve)
@@ -85,8 +90,10 @@ def stream(project: str, release: int) -> str:
     return f"approval/{project}/{release}"
 
 
-def roles_of(token: frozenset[str], wanted: frozenset[str]) -> frozenset[str]:
-    """In which roles somebody approves: those they name, or else all that their token has."""
+def roles_of(
+    token: frozenset[str], wanted: frozenset[str], allowed: frozenset[str] = APPROVERS
+) -> frozenset[str]:
+    """In which roles somebody approves: those they name, or else all that their token has. One has to be `allowed`."""
     lacking = wanted - token
     if lacking:
         raise Forbidden(
@@ -95,10 +102,9 @@ def roles_of(token: frozenset[str], wanted: frozenset[str]) -> frozenset[str]:
             fix=f"it has {', '.join(sorted(token))}",
         )
     roles = wanted or token
-    if not roles & APPROVERS:
+    if not roles & allowed:
         raise Forbidden(
-            f"an approval is given by an {' or somebody of '.join(sorted(APPROVERS))}, and in no other role;"
-            f" these are {', '.join(sorted(roles))}",
+            f"this is for the roles {', '.join(sorted(allowed))}, and no other; these are {', '.join(sorted(roles))}",
             rule="approval.role",
             fix="ask an admin for a token: placet token create --as NAME --role approver",
         )

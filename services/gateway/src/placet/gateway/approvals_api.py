@@ -8,10 +8,11 @@ from fastapi import APIRouter, Depends, Header
 from fastapi.responses import JSONResponse
 from pydantic import Field
 
+from placet.errors import Refused
 from placet.events.known_fields import KnownFields, known_parameters
 from placet.gateway.access import Access, Caller
 from placet.gateway.api import DIGEST, NAME, BoundedBody
-from placet.gateway.approvals import roles_of
+from placet.gateway.approvals import APPROVERS, BREAKERS, roles_of
 from placet.gateway.approving import Approving, Wanted
 from placet.gateway.exceptions_api import Project, Reason
 from placet.gateway.queries import Queries
@@ -23,6 +24,11 @@ class ApprovalBody(KnownFields):
     reason: Reason | None = None
     roles: list[Annotated[str, Field(max_length=100, pattern=NAME)]] = Field(
         default=[], max_length=6, description="the roles of the token to approve in; all of them without"
+    )
+    break_glass: bool = Field(
+        default=False,
+        alias="breakGlass",
+        description="have it served for a day, whatever is awaited: two people, each with a reason; a review is owed",
     )
 
 
@@ -50,9 +56,20 @@ def approvals_router(*, access: Access, approving: Approving, queries: Queries) 
     ) -> JSONResponse:
         """Approve a release exactly as it was looked at. By somebody who neither asked for it, sent nor built it, once;
         if that was the last that is missing, the release is certified and goes on."""
-        roles = roles_of(who.roles, frozenset(body.roles))
+        allowed = BREAKERS if body.break_glass else APPROVERS
+        if body.break_glass and body.reason is None:
+            raise Refused(
+                "nobody breaks the glass without a reason",
+                rule="approval.reason",
+                fix="say why this cannot wait",
+            )
         wanted = Wanted(
-            project=project, release=body.release, binding=body.binding, roles=roles, reason=body.reason
+            project=project,
+            release=body.release,
+            binding=body.binding,
+            roles=roles_of(who.roles, frozenset(body.roles), allowed),
+            reason=body.reason,
+            break_glass=body.break_glass,
         )
         given, is_new = await approving.approve(wanted, who.person, key=idempotency_key)
         return JSONResponse(given, 201 if is_new else 200)

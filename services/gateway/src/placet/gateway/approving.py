@@ -30,10 +30,18 @@ class Wanted:
     binding: str
     roles: frozenset[str]
     reason: str | None = None
+    break_glass: bool = False
 
     @property
     def digest(self) -> str:
-        of = (self.project, self.release, self.binding, sorted(self.roles), self.reason)
+        of = (
+            self.project,
+            self.release,
+            self.binding,
+            sorted(self.roles),
+            self.reason,
+            self.break_glass,
+        )
         return hashlib.sha256(msgspec.json.encode(of)).hexdigest()
 
 
@@ -82,6 +90,7 @@ class Approving:
                 reason=None if reason is None else reason.digest,
                 sent=sent,
                 built=built,
+                break_glass=wanted.break_glass,
             )
             await work.decide(APPROVAL, stream(wanted.project, wanted.release), approve)
             work.put(
@@ -93,6 +102,7 @@ class Approving:
                 roles=",".join(sorted(wanted.roles)),
                 given_by=person,
                 given_at=timestamp(work.now),
+                break_glass=wanted.break_glass,
             )
             if reason is not None:
                 give_reason(work, id, reason)

@@ -41,6 +41,7 @@ from placet.gateway.ports import Ports
 from placet.gateway.published import PolicyQueries, PublishedPolicies
 from placet.gateway.publishing import Publishing
 from placet.gateway.queries import Queries
+from placet.gateway.reviewing import Reviewing
 from placet.gateway.revoking import Revoking
 from placet.gateway.settings import GatewaySettings
 from placet.gateway.subscriptions import HEARS, SAYS, reaction
@@ -104,7 +105,9 @@ async def build(settings: GatewaySettings, wiring: Wiring, ports: Ports | None =
 
     approvals = approvals_router(access=access, approving=Approving(wiring, queries), queries=queries)
 
-    certificates = certificates_router(access=access, revoking=Revoking(wiring, queries))
+    certificates = certificates_router(
+        access=access, revoking=Revoking(wiring, queries), reviewing=Reviewing(wiring, queries)
+    )
 
     known = PolicyQueries(wiring.store, queries)
     publishing = Publishing(wiring, known, ports.policies)

@@ -144,6 +144,23 @@ async def on_certificate_issued(
     )
 
 
+async def on_review_owed(heard: Heard[certifier.ReviewOwed], work: UnitOfWork, reads: Reads) -> None:
+    owed = heard.data
+    concerned = {each.given_by for each in owed.approvals} | ({owed.asker} if owed.asker else set())
+    work.put(
+        p.reviews,
+        keep=("review", "given_by", "given_at"),
+        certificate=owed.certificate,
+        project=owed.project,
+        release=owed.release,
+        owed_at=heard.event.time,
+        concerned=",".join(sorted(concerned)),
+        review=None,
+        given_by=None,
+        given_at=None,
+    )
+
+
 async def on_certificate_suspended(
     heard: Heard[certifier.CertificateSuspended], work: UnitOfWork, reads: Reads
 ) -> None:

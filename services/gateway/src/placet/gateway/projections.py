@@ -223,7 +223,23 @@ approvals = sa.Table(
     sa.Column("roles", sa.Text, nullable=False),
     sa.Column("given_by", sa.Text, nullable=False),
     sa.Column("given_at", sa.Text, nullable=False),
+    sa.Column("break_glass", sa.Boolean, nullable=False),
     sa.Index("approvals_of_release", "project", "release"),
+)
+
+reviews = sa.Table(
+    "reviews",
+    TABLES,
+    # Certificates that two people had given in haste, and who looked at that since; the words are in `reasons`.
+    sa.Column("certificate", sa.Text, primary_key=True),
+    sa.Column("project", sa.Text, nullable=False, index=True),
+    sa.Column("release", sa.Integer, nullable=False),
+    sa.Column("owed_at", sa.Text, nullable=False),
+    # Who had to do with it, between commas.
+    sa.Column("concerned", sa.Text, nullable=False),
+    sa.Column("review", sa.Text),
+    sa.Column("given_by", sa.Text),
+    sa.Column("given_at", sa.Text),
 )
 
 senders = sa.Table(

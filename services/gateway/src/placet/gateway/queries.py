@@ -73,6 +73,9 @@ class Queries:
             "refusals": await self._taken_down_for(rows[0]),
             "observed": await self._observed(rows[0]),
             "warnings": await self._warned_of(rows[0]),
+            "reviewsOwed": await self._reviews(
+                sa.and_(p.reviews.c.project == project, p.reviews.c.review.is_(None))
+            ),
             "cause": document(cause),
             "operation": document(last),
         }
@@ -238,6 +241,7 @@ class Queries:
             and {"person": row.revoked_by, "name": await self.name_of(row.revoked_by)},
             "revokedAt": row.revoked_at,
             "reason": await self.reason_of(id),
+            "review": next(iter(await self._reviews(p.reviews.c.certificate == id)), None),
         }
 
     async def reason_of(self, id: str) -> str | None:
@@ -369,6 +373,38 @@ class Queries:
             )
         return told
 
+    async def review_of(self, certificate: str) -> sa.Row[Any]:
+        """Raises Unknown where none is owed, and none was."""
+        rows = await self._store.rows(sa.select(p.reviews).where(p.reviews.c.certificate == certificate))
+        if not rows:
+            raise Unknown(
+                f"no review of {certificate} is owed", fix="`placet status PROJECT` shows what is owed"
+            )
+        return rows[0]
+
+    async def _reviews(self, which: sa.ColumnElement[bool]) -> list[dict[str, Any]]:
+        """Of certificates that two people had given in haste: owed until there is a `review`."""
+        query = (
+            sa.select(p.reviews, p.reasons.c.reason, p.people.c.name)
+            .join_from(p.reviews, p.reasons, p.reviews.c.review == p.reasons.c.of, isouter=True)
+            .join(p.people, p.reviews.c.given_by == p.people.c.person, isouter=True)
+            .where(which)
+            .order_by(p.reviews.c.owed_at)
+        )
+        return [
+            {
+                "certificate": row.certificate,
+                "release": row.release,
+                "state": "owed" if row.review is None else "done",
+                "owedAt": row.owed_at,
+                "review": row.review,
+                "givenBy": row.given_by and {"person": row.given_by, "name": row.name},
+                "givenAt": row.given_at,
+                "reason": row.reason,
+            }
+            for row in await self._store.rows(query)
+        ]
+
     async def approval(self, id: str) -> dict[str, Any]:
         [approval] = await self._approvals(p.approvals.c.approval == id)
         return approval
@@ -391,6 +427,7 @@ class Queries:
                 "givenBy": {"person": row.given_by, "name": row.name},
                 "givenAt": row.given_at,
                 "reason": row.reason,
+                "breakGlass": row.break_glass,
             }
             for row in await self._store.rows(query)
         ]

@@ -97,6 +97,7 @@ class CertificateIssued:
 
     `exceptions` are those that it stands on, of both stages; it ends no later than the first of them. `conditions` are
     judged from here on, for as long as it holds. `approvals` are of exactly this, by people who did not ask for it.
+    `break_glass`: two of them had it certified for a day although what was awaited did not come.
     """
 
     certificate: str
@@ -113,6 +114,18 @@ class CertificateIssued:
     exceptions: tuple[ExceptionUsed, ...] = ()
     conditions: tuple[Condition, ...] = ()
     approvals: tuple[ApprovalUsed, ...] = ()
+    break_glass: bool = False
+
+
+@event("certifier", "review.owed")
+class ReviewOwed:
+    """Two people had this certified although what was awaited did not come: somebody else has to look at that."""
+
+    certificate: str
+    project: str
+    release: int
+    approvals: tuple[ApprovalUsed, ...]
+    asker: str | None
 
 
 @event("certifier", "certificate.upheld")

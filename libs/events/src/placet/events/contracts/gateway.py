@@ -90,6 +90,7 @@ class ApprovalGiven:
     """Somebody who neither asked for it nor built it approves a release as the binding says that it is.
 
     `roles` are those that they approve in. `reason` is a salted digest of the words, as with exceptions; none of none.
+    `break_glass`: it is to be served for a day, whatever is awaited, which takes two.
     """
 
     approval: str
@@ -99,6 +100,20 @@ class ApprovalGiven:
     roles: tuple[str, ...]
     given_by: str
     reason: str | None = None
+    break_glass: bool = False
+
+
+@event("gateway", "review.given")
+class ReviewGiven:
+    """Somebody who had nothing to do with it looked at what two people had certified in haste. `reason` is what they
+    found, by a salted digest."""
+
+    review: str
+    certificate: str
+    project: str
+    release: int
+    reason: str
+    given_by: str
 
 
 @event("gateway", "revocation.requested")

@@ -101,12 +101,14 @@ class Binding(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class ApprovalUsed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """An approval that counted. `given_by` is a person's opaque id, `roles` those that they approved in."""
+    """An approval that counted. `given_by` is a person's opaque id, `roles` those that they approved in. `break_glass`:
+    to have it served for a day, whatever is awaited."""
 
     approval: str
     given_by: str
     roles: tuple[str, ...]
     at: str
+    break_glass: bool = False
 
 
 class RuleRef(msgspec.Struct, frozen=True, kw_only=True, gc=False):

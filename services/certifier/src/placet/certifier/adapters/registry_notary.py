@@ -24,6 +24,8 @@ from placet.trust import (
 
 ARTIFACT_TYPE = "application/vnd.placet.certificate.v1"
 MEDIA_TYPE = "application/vnd.dsse.envelope.v1+json"
+BREAK_GLASS = timedelta(hours=24)
+"""How long at most a certificate holds that two people had given in haste."""
 
 
 class RegistryNotary:
@@ -48,10 +50,12 @@ class RegistryNotary:
         trial: bool = False,
         conditions: Sequence[Condition] = (),
         approvals: Sequence[ApprovalUsed] = (),
+        breakers: Sequence[ApprovalUsed] = (),
     ) -> Signed:
         begins = at.replace(microsecond=0)
         held = begins + (self._trial_validity if trial else self._validity)
-        ends = min([held, *(moment(each.until) for each in judgement.exceptions)])
+        broken = (begins + BREAK_GLASS,) if breakers else ()
+        ends = min([held, *broken, *(moment(each.until) for each in judgement.exceptions)])
         statement = Certificate(
             certificate=certificate,
             project=asked.project,
@@ -94,10 +98,15 @@ class RegistryNotary:
             ),
             approvals=tuple(
                 ApprovalCounted(
-                    approval=each.approval, given_by=each.given_by, roles=each.roles, at=moment(each.at)
+                    approval=each.approval,
+                    given_by=each.given_by,
+                    roles=each.roles,
+                    at=moment(each.at),
+                    break_glass=each.break_glass,
                 )
-                for each in approvals
+                for each in (*approvals, *breakers)
             ),
+            break_glass=bool(breakers),
         )
         envelope = certificates.issue(statement, self._key)
         manifest = await push_artifact(
