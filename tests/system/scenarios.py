@@ -426,6 +426,44 @@ class Scenarios:
         assert [each["roles"] for each in approvals] == [["approver"], ["compliance"]]
         assert len({each["givenBy"] for each in approvals}) == 2
 
+    async def test_two_people_have_what_waits_served_for_a_day_and_owe_a_review(
+        self, platform: Platform, tmp_path: Path, project: str
+    ) -> None:
+        file = tmp_path / "four-eyes.yaml"
+        file.write_text(four_eyes(project))
+        await placet(platform, "policy", "publish", str(file))
+        folder = write_project(tmp_path / "p", project)
+        waits = await placet(platform, "deploy", str(folder), status=4)
+        people = [
+            (await placet(platform, "token", "create", "--as", f"{name}-{project}", "--role", role))["token"]
+            for name, role in (("bob", "operator"), ("grace", "approver"), ("alan", "compliance"))
+        ]
+        haste = ("approve", project, "--break-glass", "--reason", "it cannot wait")
+        for token in people[:2]:
+            await placet(platform, *haste, token=token)
+
+        async def is_live() -> bool:
+            return bool((await placet(platform, "status", waits["operation"]))["state"] == "live")
+
+        await eventually(is_live, within=30)
+        assert await predict(platform, project, 5.0) == pytest.approx(10.0)
+        live = await placet(platform, "status", project)
+        [owed] = live["reviewsOwed"]
+        assert owed["certificate"] == live["certificate"]
+        shown = await placet(platform, "certificate", "show", live["certificate"])
+        said = shown["statement"]["predicate"]
+        begins, ends = (datetime.fromisoformat(said[each]) for each in ("notBefore", "notAfter"))
+        assert said["breakGlass"] is True
+        assert ends - begins == timedelta(hours=24)
+        failed = [each["rule"] for each in said["verdicts"] if each["result"] != "pass"]
+        assert f"{project}.approved" in failed
+
+        review = ("approve", project, "--review", live["certificate"], "--reason", "it was right")
+        own = await placet(platform, *review, status=1, token=people[1])
+        assert own["error"]["rule"] == "review.own"
+        await placet(platform, *review, token=people[2])
+        assert (await placet(platform, "status", project))["reviewsOwed"] == []
+
     async def test_a_policy_of_the_house_is_published_and_what_is_deployed_from_then_on_is_judged_by_it(
         self, platform: Platform, tmp_path: Path, project: str
     ) -> None:
