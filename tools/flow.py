@@ -44,6 +44,8 @@ NOBODY_ACTS: Mapping[type, str] = {
     certifier.AdvisoriesPublished: "the certifier matches packages with it itself, and the gateway shows it",
     certifier.AdvisoriesRejected: "the gateway says so to who sent it",
     certifier.ApprovalReminded: "for people, who are told by whatever subscribes to it: nothing is decided by it",
+    certifier.AssessmentScored: "the certifier shows it to its rules itself, and the gateway shows it",
+    certifier.AssessmentRejected: "the gateway says so to who answered",
     builder.BuildAccepted: "who waits sees that it was taken on",
     indexer.ImageUnknown: "nothing here starts it; whoever watches the log asks who pushed it",
     indexer.ImageCollected: "the gateway shows it no more",

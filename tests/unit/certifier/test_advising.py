@@ -22,6 +22,7 @@ from placet.certifier.queries import (
     GrantedExceptions,
     HeardApprovals,
     HeldCertificates,
+    MadeAssessments,
     WatchedCertificates,
 )
 from placet.certifier.settings import CertifierSettings
@@ -33,6 +34,7 @@ from placet.oci import ImageLayout, sha256_digest
 
 from tests.unit.certifier.test_certifier_handlers import (
     ContentsOfNothing,
+    NobodyScores,
     NothingSubmitted,
     QuickNotary,
     RulesOfThumb,
@@ -147,6 +149,8 @@ async def certifier(tmp_path: Path) -> AsyncIterator[Certifier]:
             snapshots=snapshots,
             advisories=used[0],
             policies=NothingSubmitted(),
+            assessor=NobodyScores(),
+            assessments=MadeAssessments(wiring.store),
             notary=QuickNotary(),
             exceptions=GrantedExceptions(wiring.store),
             certificates=HeldCertificates(wiring.store),

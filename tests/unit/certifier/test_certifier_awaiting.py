@@ -20,6 +20,7 @@ from placet.certifier.queries import (
     GrantedExceptions,
     HeardApprovals,
     HeldCertificates,
+    MadeAssessments,
     WatchedCertificates,
 )
 from placet.certifier.settings import CertifierSettings
@@ -42,6 +43,7 @@ from placet.rules import Engine, PolicySet, Publication, offered_files, read_pol
 from tests.unit.certifier.test_certifier_handlers import (
     DECLARED,
     ContentsOfNothing,
+    NobodyScores,
     NoSnapshots,
     NothingKnown,
     NothingSubmitted,
@@ -165,6 +167,8 @@ async def waiting(tmp_path: Path, engine: Engine) -> AsyncIterator[Waiting]:
                 snapshots=NoSnapshots(),
                 advisories=NothingKnown(),
                 policies=NothingSubmitted(),
+                assessor=NobodyScores(),
+                assessments=MadeAssessments(wiring.store),
                 notary=notary,
                 exceptions=GrantedExceptions(wiring.store),
                 certificates=HeldCertificates(wiring.store),

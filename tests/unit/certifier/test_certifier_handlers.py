@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import pytest
 import sqlalchemy as sa
+from placet.assessments import Outcome, Reading
 from placet.certifier.adapters.policy_engine import PolicyRules
 from placet.certifier.adapters.registry_notary import RegistryNotary
 from placet.certifier.bootstrap import build
@@ -27,6 +28,7 @@ from placet.certifier.queries import (
     GrantedExceptions,
     HeardApprovals,
     HeldCertificates,
+    MadeAssessments,
     WatchedCertificates,
 )
 from placet.certifier.settings import CertifierSettings
@@ -53,7 +55,7 @@ from placet.oci import ImageConfig, ImageLayout, Manifest
 from placet.rules import Engine, Policy, PolicySet, Publication, load_shipped
 from placet.rules.contents import contained
 from placet.rules.testing import merge_patched
-from placet.trust import KeySet, SigningKey, certificates, dsse
+from placet.trust import KeySet, ScoredAssessment, SigningKey, certificates, dsse
 
 from tests.support.eventually import eventually
 from tests.unit.gateway.roads import (
@@ -194,6 +196,16 @@ class NothingSubmitted:
         raise Unknown(f"no policy {digest}")
 
 
+class NobodyScores:
+    """The `Assessor` port."""
+
+    async def score(self, digest: str, reading: Reading, answers: str) -> Outcome:
+        raise Unknown(f"no answers {answers}")
+
+    async def sign(self, assessment: ScoredAssessment) -> str:
+        raise Refused("nothing was scored")
+
+
 class NothingPublished:
     async def publications(self) -> Sequence[Publication]:
         return ()
@@ -242,6 +254,8 @@ async def certifier(tmp_path: Path) -> AsyncIterator[Certifier]:
             sources=sources,
             rules=rules,
             policies=NothingSubmitted(),
+            assessor=NobodyScores(),
+            assessments=MadeAssessments(wiring.store),
             notary=notary,
             contents=ContentsOfNothing(),
             snapshots=NoSnapshots(),

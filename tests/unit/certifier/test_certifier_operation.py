@@ -21,6 +21,7 @@ from placet.certifier.queries import (
     GrantedExceptions,
     HeardApprovals,
     HeldCertificates,
+    MadeAssessments,
     PublishedPolicies,
     WatchedCertificates,
 )
@@ -51,6 +52,7 @@ from placet.rules import Engine, PolicySet, load_shipped
 from tests.unit.certifier.test_certifier_handlers import (
     DECLARED,
     ContentsOfNothing,
+    NobodyScores,
     NoSnapshots,
     NothingKnown,
     NothingSubmitted,
@@ -195,6 +197,8 @@ async def operated(tmp_path: Path, engine: Engine) -> AsyncIterator[Operated]:
                 shipped=PolicyRules(PolicySet(load_shipped(), PublishedPolicies(wiring.store)), engine)
             ),
             policies=NothingSubmitted(),
+            assessor=NobodyScores(),
+            assessments=MadeAssessments(wiring.store),
             notary=QuickNotary(),
             contents=ContentsOfNothing(),
             snapshots=NoSnapshots(),

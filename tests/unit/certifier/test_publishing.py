@@ -20,6 +20,7 @@ from placet.certifier.queries import (
     GrantedExceptions,
     HeardApprovals,
     HeldCertificates,
+    MadeAssessments,
     PublishedPolicies,
     WatchedCertificates,
 )
@@ -34,6 +35,7 @@ from placet.rules import Engine, PolicySet, load_shipped, read_policy
 
 from tests.unit.certifier.test_certifier_handlers import (
     ContentsOfNothing,
+    NobodyScores,
     NoSnapshots,
     NothingKnown,
     QuickNotary,
@@ -106,6 +108,8 @@ async def certifier(tmp_path: Path) -> AsyncIterator[Certifier]:
                 sources=SourcesOnTheTable(),
                 rules=rules[0],
                 policies=policies,
+                assessor=NobodyScores(),
+                assessments=MadeAssessments(wiring.store),
                 notary=QuickNotary(),
                 contents=ContentsOfNothing(),
                 snapshots=NoSnapshots(),

@@ -7,6 +7,7 @@ from placet.assessments.questionnaire import (
     load_shipped,
     questionnaire_schema,
     read_questionnaire,
+    shipped_by_digest,
     shipped_files,
 )
 from placet.assessments.scores import Answers, Score, asked_questions, problems, score, unanswered
@@ -48,6 +49,7 @@ __all__ = [
     "read_questionnaire",
     "score",
     "scored",
+    "shipped_by_digest",
     "shipped_files",
     "stale",
     "unanswered",

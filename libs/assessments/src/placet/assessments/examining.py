@@ -49,10 +49,12 @@ class Given(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """`missing` are the mitigations that the level asks for and nobody has said are in place."""
+    """`missing` are the mitigations that the level asks for and nobody has said are in place. After `valid_days` it is
+    stale."""
 
     score: Score
     missing: tuple[str, ...]
+    valid_days: int
 
 
 class _Asked(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,7 +128,9 @@ def outcome(questionnaire: Questionnaire, given: Given) -> Outcome:
         raise DocumentRefused(ANSWERS, tuple(against))
     found = score(questionnaire, given.answers)
     return Outcome(
-        score=found, missing=tuple(each for each in found.requires if each not in given.mitigations)
+        score=found,
+        missing=tuple(each for each in found.requires if each not in given.mitigations),
+        valid_days=questionnaire.valid_days,
     )
 
 

@@ -158,6 +158,10 @@ def shipped_files() -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in sorted(files, key=lambda file: file.name)}
 
 
+def shipped_by_digest() -> dict[str, bytes]:
+    return {f"sha256:{hashlib.sha256(data).hexdigest()}": data for data in shipped_files().values()}
+
+
 def questionnaire_schema() -> dict[str, Any]:
     """The JSON Schema of a questionnaire, for editors."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | msgspec.json.schema(

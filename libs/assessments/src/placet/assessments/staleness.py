@@ -38,7 +38,7 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Assessment(msgspec.Struct, frozen=True, kw_only=True):
-    """One that was made, as far as it is known: not scored yet, it has the level 0. `digest` is its questionnaire's."""
+    """One that was made. `digest` is its questionnaire's. Before it is scored, its level is 0 and the rest unknown."""
 
     assessment: str
     questionnaire: str
@@ -47,7 +47,7 @@ class Assessment(msgspec.Struct, frozen=True, kw_only=True):
     subject: Subject
     answered_at: datetime
     answered_by: str
-    valid_days: int
+    valid_days: int = 0
     level: int = 0
     label: str = ""
     score: int = 0

@@ -1,6 +1,7 @@
-"""Signed certificates and tokens, and the keys they are signed with."""
+"""Signed certificates, assessments and tokens, and the keys they are signed with."""
 
-from placet.trust import certificates, dsse, statements, tokens
+from placet.trust import assessments, certificates, dsse, statements, tokens
+from placet.trust.assessments import ScoredAssessment
 from placet.trust.keys import KeySet, SigningKey, VerifyingKey, key_id, own_key
 from placet.trust.statements import (
     ApprovalCounted,
@@ -18,9 +19,11 @@ __all__ = [
     "ExceptionApplied",
     "KeySet",
     "PolicyApplied",
+    "ScoredAssessment",
     "SigningKey",
     "VerdictGiven",
     "VerifyingKey",
+    "assessments",
     "certificates",
     "dsse",
     "key_id",

@@ -128,6 +128,7 @@ async def _facts(ports: Ports, cleared: ReleaseCleared, indexed: ImageIndexed, a
         **ports.rules.image_facts(cleared, indexed, at),
         "contents": contents,
         "advisories": await ports.advisories.about(contents["packages"], at),
+        "assessments": await ports.assessments.facts(cleared, at),
     }
 
 

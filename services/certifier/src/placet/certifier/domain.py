@@ -58,7 +58,7 @@ class Asked:
 
 @dataclass(frozen=True, kw_only=True)
 class Declared:
-    """What the source's manifest says that others need to act."""
+    """What the source's manifest says that others need to act; `purpose` and `data` are digests."""
 
     format: str
     resources: Resources
@@ -67,6 +67,8 @@ class Declared:
     dockerfile: bool = False
     conditions: tuple[Condition, ...] = ()
     risk_class: str = ""
+    purpose: str = ""
+    data: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -300,6 +302,8 @@ def decide(command: Command, state: State) -> Sequence[Happened]:
                     conditions=declared.conditions,
                     inputs=command.inputs,
                     risk_class=declared.risk_class,
+                    purpose=declared.purpose,
+                    data=declared.data,
                 )
             ]
         case JudgeSource(), New():

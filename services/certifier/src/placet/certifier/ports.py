@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
+from placet.assessments import Outcome, Reading
 from placet.certifier.conditions import Watched
 from placet.certifier.domain import Asked, Declared, Patience, Signed
 from placet.events.contracts.certifier import ReleaseCleared
@@ -20,6 +21,7 @@ from placet.events.contracts.shapes import (
     Verdict,
 )
 from placet.rules import Policy
+from placet.trust import ScoredAssessment
 
 Facts = Mapping[str, Any]
 
@@ -82,6 +84,29 @@ class SubmittedPolicies(Protocol):
 
         Raises Unavailable while the registry is away, and Refused with all that is wrong with it.
         """
+
+
+class Assessor(Protocol):
+    """Answers to questionnaires, as they lie in the registry."""
+
+    async def score(self, digest: str, reading: Reading, answers: str) -> Outcome:
+        """What the answers with this digest amount to; `digest` is the questionnaire's.
+
+        Raises Unavailable while the registry is away, and Refused for what are no answers to it.
+        """
+
+    async def sign(self, assessment: ScoredAssessment) -> str:
+        """Sign it and keep it there: the digest of the envelope. The same gives the same bytes."""
+
+
+class Assessments(Protocol):
+    """Those that were made of projects, as far as they were heard of."""
+
+    async def reading(self, digest: str) -> Reading | None:
+        """How a questionnaire's file is read; none of one that is not known here."""
+
+    async def facts(self, cleared: ReleaseCleared, at: datetime) -> list[dict[str, Any]]:
+        """What the rules of stage certify see of them: for each questionnaire the one that counts for this release."""
 
 
 class Exceptions(Protocol):
@@ -235,6 +260,8 @@ class Ports:
     snapshots: Snapshots
     advisories: Advisories
     policies: SubmittedPolicies
+    assessor: Assessor
+    assessments: Assessments
     notary: Notary
     exceptions: Exceptions
     certificates: Certificates

@@ -1,6 +1,6 @@
 """The exceptions that were granted, as the gateway said them, the certificates that are not over, with what was
 observed of their models, what is known of releases before a trial, the policies that were published, the advisories in
-use, and what is waited for, with the approvals of it.
+use, what is waited for, with the approvals of it, and the assessments that were made.
 
 Rows are written in the unit that handles the event.
 """
@@ -116,6 +116,37 @@ advisories = sa.Table(
     # The snapshot in use, and what packages are matched with (`placet.rules.advisories`).
     sa.Column("digest", sa.Text, primary_key=True),
     sa.Column("compiled", sa.LargeBinary, nullable=False),
+)
+
+questionnaires = sa.Table(
+    "questionnaires",
+    TABLES,
+    # Imported ones; those that ship need no row.
+    sa.Column("digest", sa.Text, primary_key=True),
+    sa.Column("questionnaire", sa.Text, nullable=False, index=True),
+    sa.Column("version", sa.Text, nullable=False),
+    sa.Column("form", sa.Text, nullable=False),
+    # When the event says that it was imported.
+    sa.Column("at", sa.Text, nullable=False),
+)
+
+assessments = sa.Table(
+    "assessments",
+    TABLES,
+    sa.Column("assessment", sa.Text, primary_key=True),
+    sa.Column("project", sa.Text, nullable=False),
+    # Of which questionnaire, and what it is about; digests.
+    sa.Column("questionnaire", sa.Text, nullable=False),
+    sa.Column("version", sa.Text, nullable=False),
+    sa.Column("digest", sa.Text, nullable=False),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("purpose", sa.Text, nullable=False),
+    sa.Column("data", sa.Text, nullable=False),
+    sa.Column("answered_at", sa.Text, nullable=False),
+    sa.Column("answered_by", sa.Text, nullable=False),
+    # None of one that is not scored yet, or never will be.
+    sa.Column("scored", sa.LargeBinary),
+    sa.Index("assessments_of_project", "project", "answered_at"),
 )
 
 

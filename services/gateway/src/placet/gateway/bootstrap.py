@@ -19,6 +19,7 @@ from placet.gateway.adapters.git_repositories import GitRepositories
 from placet.gateway.adapters.packing_processes import PackingProcesses
 from placet.gateway.adapters.policy_rules import PolicyRules
 from placet.gateway.adapters.registry_artifacts import (
+    RegistryAssessments,
     RegistryEnvelopes,
     RegistryImages,
     RegistryPolicies,
@@ -30,6 +31,9 @@ from placet.gateway.advisories_api import advisories_router
 from placet.gateway.api import router
 from placet.gateway.approvals_api import approvals_router
 from placet.gateway.approving import Approving
+from placet.gateway.assessed import AssessmentQueries
+from placet.gateway.assessing import Assessing
+from placet.gateway.assessments_api import assessments_router
 from placet.gateway.certificates_api import certificates_router
 from placet.gateway.commands import Commands
 from placet.gateway.excepting import Excepting
@@ -75,6 +79,7 @@ async def build(settings: GatewaySettings, wiring: Wiring, ports: Ports | None =
             rules=PolicyRules(PolicySet(load_shipped(), PublishedPolicies(wiring.store)), engine),
             policies=RegistryPolicies(registry),
             snapshots=RegistrySnapshots(registry),
+            assessments=RegistryAssessments(registry),
             envelopes=RegistryEnvelopes(registry),
             images=RegistryImages(registry),
         )
@@ -115,6 +120,9 @@ async def build(settings: GatewaySettings, wiring: Wiring, ports: Ports | None =
 
     snapshots = Advisories(wiring, queries, ports.snapshots)
     advisories = advisories_router(access=access, advisories=snapshots)
+    made = AssessmentQueries(wiring.store, queries)
+    assessing = Assessing(wiring, made, ports.assessments)
+    assessments = assessments_router(access=access, assessing=assessing, made=made, clock=wiring.clock)
 
     async def leave_first_token() -> None:
         await _leave_first_token(commands, settings.admin_token_file)
@@ -142,6 +150,7 @@ async def build(settings: GatewaySettings, wiring: Wiring, ports: Ports | None =
             certificates,
             policies,
             advisories,
+            assessments,
             upload_page(),
             proxy.router(),
         ),

@@ -90,7 +90,7 @@ async def on_image_collected(heard: Heard[indexer.ImageCollected], work: UnitOfW
 
 async def on_source_collected(heard: Heard[indexer.SourceCollected], work: UnitOfWork, reads: Reads) -> None:
     """What was known of it, and of whom it names, goes with it."""
-    for table in (p.sources, p.cards, p.results, p.senders, p.builders):
+    for table in (p.sources, p.cards, p.results, p.senders, p.builders, p.declarations):
         work.run(sa.delete(table).where(table.c.source == heard.data.source))
 
 
@@ -304,6 +304,20 @@ async def on_policy_published(
 
 async def on_policy_rejected(heard: Heard[certifier.PolicyRejected], work: UnitOfWork, reads: Reads) -> None:
     _decided(work, heard, state="rejected", problems=msgspec.json.encode(heard.data.problems))
+
+
+async def on_assessment_scored(
+    heard: Heard[certifier.AssessmentScored], work: UnitOfWork, reads: Reads
+) -> None:
+    mine = p.assessments.c.assessment == heard.data.assessment
+    work.run(sa.update(p.assessments).where(mine).values(scored=msgspec.json.encode(heard.data)))
+
+
+async def on_assessment_rejected(
+    heard: Heard[certifier.AssessmentRejected], work: UnitOfWork, reads: Reads
+) -> None:
+    mine = p.assessments.c.assessment == heard.data.assessment
+    work.run(sa.update(p.assessments).where(mine).values(rejected=msgspec.json.encode(heard.data)))
 
 
 def _decided(

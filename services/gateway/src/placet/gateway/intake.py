@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from anyio import to_thread
 
+from placet.assessments import declared
 from placet.errors import PlacetError, Refused
 from placet.events import Actor, Context, UnitOfWork, Wiring, transact
 from placet.events.codec import timestamp
@@ -51,7 +52,8 @@ INSPECTED_AT_ONCE = 2
 @dataclass(frozen=True, kw_only=True)
 class Source:
     """An archive that is kept, and what it says of itself. `size` is in bytes as sent, `project` what its placet.yaml
-    calls it; `card` is as it lies there, `results` what it says was measured."""
+    calls it; `card` is as it lies there, `results` what it says was measured; `declared` are digests of the purpose and
+    of the data."""
 
     source: str
     size: int
@@ -61,6 +63,7 @@ class Source:
     builders: Sequence[str]
     card: bytes | None
     results: Sequence[Measured]
+    declared: tuple[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,6 +195,8 @@ class Intake:
                 work.put(p.builders, source=source, alike=alike(normalised(name)))
             if kept.card is not None:
                 work.put(p.cards, source=source, card=kept.card)
+            purpose, data = kept.declared
+            work.put(p.declarations, source=source, purpose=purpose, data=data)
             for number, result in enumerate(kept.results):
                 metric = result.metric.lower()
                 work.put(p.results, source=source, number=number, metric=metric, value=result.value)
@@ -244,4 +249,5 @@ def _inspected(archive: Path, digest: str, limits: Limits) -> Source:
         builders=manifest.governance.builders,
         card=card,
         results=searchable(card).results if card is not None else (),
+        declared=declared(manifest.governance),
     )

@@ -310,6 +310,44 @@ advisories = sa.Table(
     sa.Column("fix", sa.Text),
 )
 
+declarations = sa.Table(
+    "declarations",
+    TABLES,
+    # What a source says that its model is for, and was made from, by the digests of the words.
+    sa.Column("source", sa.Text, primary_key=True),
+    sa.Column("purpose", sa.Text, nullable=False),
+    sa.Column("data", sa.Text, nullable=False),
+)
+
+questionnaires = sa.Table(
+    "questionnaires",
+    TABLES,
+    # Imported ones: as they were sent, and as they were read.
+    sa.Column("digest", sa.Text, primary_key=True),
+    sa.Column("questionnaire", sa.Text, nullable=False, index=True),
+    sa.Column("version", sa.Text, nullable=False),
+    sa.Column("title", sa.Text, nullable=False),
+    sa.Column("form", sa.Text, nullable=False),
+    sa.Column("imported_by", sa.Text, nullable=False),
+    sa.Column("imported_at", sa.Text, nullable=False),
+    sa.Column("file", sa.LargeBinary, nullable=False),
+    sa.Column("document", sa.LargeBinary, nullable=False),
+)
+
+assessments = sa.Table(
+    "assessments",
+    TABLES,
+    sa.Column("assessment", sa.Text, primary_key=True),
+    sa.Column("project", sa.Text, nullable=False),
+    # As the event says it; the words of who answered lie in the registry.
+    sa.Column("answered", sa.LargeBinary, nullable=False),
+    sa.Column("answered_at", sa.Text, nullable=False),
+    # What the certifier made of it: one of the two, or nothing yet.
+    sa.Column("scored", sa.LargeBinary),
+    sa.Column("rejected", sa.LargeBinary),
+    sa.Index("assessments_of_project", "project", "assessment"),
+)
+
 people = sa.Table(
     "people",
     TABLES,

@@ -26,6 +26,8 @@ HEARS: Mapping[type, Handler] = {
     certifier.PolicyRejected: handlers.on_policy_rejected,
     certifier.AdvisoriesPublished: handlers.on_advisories_published,
     certifier.AdvisoriesRejected: handlers.on_advisories_rejected,
+    certifier.AssessmentScored: handlers.on_assessment_scored,
+    certifier.AssessmentRejected: handlers.on_assessment_rejected,
     builder.BuildAccepted: handlers.on_step,
     builder.ImageBuilt: handlers.on_step,
     builder.ImageReused: handlers.on_step,
@@ -60,6 +62,8 @@ SAYS: tuple[type, ...] = (
     gateway.RevocationRequested,
     gateway.PolicySubmitted,
     gateway.AdvisoriesSubmitted,
+    gateway.QuestionnaireImported,
+    gateway.AssessmentAnswered,
     gateway.TokenIssued,
     gateway.TokenRevoked,
 )

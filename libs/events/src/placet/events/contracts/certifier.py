@@ -26,7 +26,8 @@ class ReleaseCleared:
     `trial`: it was asked for as a trial, and its certificate holds for days. `dockerfile`: its image comes from one of
     its own, and serves by itself. `asker`: who asked for it, whose turn it takes wherever there is a queue.
     `exceptions` are those that its verdicts name, `conditions` what its project says of it while it serves. `inputs` is
-    the digest of what the rules saw, `risk_class` what the project declares.
+    the digest of what the rules saw, `risk_class` what the project declares; so do `purpose` and `data`, as the digests
+    that an assessment has of them.
     """
 
     project: str
@@ -46,6 +47,8 @@ class ReleaseCleared:
     conditions: tuple[Condition, ...] = ()
     inputs: str | None = None
     risk_class: str = ""
+    purpose: str = ""
+    data: str = ""
 
 
 @event("certifier", "release.refused")
@@ -240,3 +243,44 @@ class AdvisoriesRejected:
     digest: str
     why: str
     fix: str | None
+
+
+@event("certifier", "assessment.scored")
+class AssessmentScored:
+    """What the answers amount to. A signed statement of it lies in the registry: `envelope` is the digest of the DSSE
+    envelope's artifact.
+
+    Levels count from 1, and this one is called `label`. `requires` are the mitigations that it asks for, `missing`
+    those of them that nobody has said are in place. After `valid_days` it is stale, whatever else is so.
+    """
+
+    assessment: str
+    project: str
+    source: str
+    questionnaire: str
+    version: str
+    digest: str
+    raw: int
+    raw_most: int
+    mitigation: int
+    mitigation_most: int
+    score: int
+    level: int
+    label: str
+    requires: tuple[str, ...]
+    missing: tuple[str, ...]
+    valid_days: int
+    envelope: str
+
+
+@event("certifier", "assessment.rejected")
+class AssessmentRejected:
+    """It says nothing, for good: what the registry has are no answers to its questionnaire, or are not there.
+
+    `why` has none of their words.
+    """
+
+    assessment: str
+    project: str
+    why: str
+    fix: str | None = None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from placet.events.catalog import event
 from placet.events.contracts.shapes import Binding, Command
 
@@ -145,6 +147,40 @@ class AdvisoriesSubmitted:
     digest: str
     size: int
     submitted_by: str
+
+
+@event("gateway", "questionnaire.imported")
+class QuestionnaireImported:
+    """From here on it is the newest of this id. Its file lies in the registry, by the sha256 of its bytes.
+
+    `form` says how the file is read. One of SurveyJS does not say itself what it is called, and of which version.
+    """
+
+    questionnaire: str
+    version: str
+    digest: str
+    form: Literal["placet", "surveyjs"]
+    imported_by: str
+
+
+@event("gateway", "assessment.answered")
+class AssessmentAnswered:
+    """Somebody answered a questionnaire about a project, as it is in this source.
+
+    `digest` is the questionnaire's. `answers` is the digest of what was answered, with a salt, in the registry: who
+    takes that away leaves a log that still holds. `purpose` and `data` are digests of what its placet.yaml says.
+    """
+
+    assessment: str
+    project: str
+    source: str
+    purpose: str
+    data: str
+    questionnaire: str
+    version: str
+    digest: str
+    answers: str
+    answered_by: str
 
 
 @event("gateway", "token.issued")
