@@ -417,6 +417,36 @@ def _exception(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _assess(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("project", metavar="PROJECT", nargs="?", type=_name)
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument("--list", action="store_true", help="the questionnaires of the platform")
+    instead.add_argument("--show", action="store_true", help="what was answered about PROJECT")
+    instead.add_argument("--template", action="store_true", help="a file to write the answers into")
+    instead.add_argument(
+        "--import",
+        dest="importing",
+        metavar="FILE",
+        type=Path,
+        help="take in a questionnaire, of ours or of SurveyJS (JSON)",
+    )
+    parser.add_argument(
+        "--questionnaire",
+        metavar="ID|FILE",
+        help="its id, its digest or the file that was imported (default: algorithmic-impact)",
+    )
+    parser.add_argument("--answers", metavar="FILE", type=Path, help="YAML or JSON; default: asked here")
+    parser.add_argument(
+        "--source",
+        metavar="DIGEST",
+        type=_digest,
+        help="the source that it is about (default: what was deployed or built last)",
+    )
+    parser.add_argument("--no-wait", action="store_true", help="print its id and return")
+    parser.add_argument("--id", metavar="ID", help="what a questionnaire of SurveyJS is called")
+    parser.add_argument("--version", metavar="VERSION", help="and which version of it this is")
+
+
 def _exception_named(parser: argparse.ArgumentParser) -> None:
     _project(parser)
     parser.add_argument("exception", metavar="EXCEPTION", help="an id from `placet exception list`")
@@ -705,6 +735,17 @@ VERBS: Sequence[Verb] = (
         example="placet approve churn --reason 'tried it on the cases of last year'",
         function="approvals:approve",
         arguments=_approve,
+    ),
+    Verb(
+        words="assess",
+        group="govern",
+        does="answer a questionnaire about what a model can do to people",
+        more="Scored and signed by the platform. It says nothing any more once it is too old, its questionnaire has a "
+        "newer version, or purpose, data or source have changed; rules see that. Required mitigations are told, and "
+        "which of them nobody has said are in place.",
+        example="placet assess churn --answers answers.yaml",
+        function="assess:assess",
+        arguments=_assess,
     ),
     Verb(
         words="exception request",

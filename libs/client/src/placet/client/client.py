@@ -29,6 +29,8 @@ from httpx_sse import EventSource, ServerSentEvent
 from placet.client.connection import Connection
 from placet.client.documents import (
     Approval,
+    Assessment,
+    AssessmentsPage,
     AwaitedRelease,
     AwaitedReleases,
     Capacity,
@@ -52,6 +54,9 @@ from placet.client.documents import (
     PoliciesPage,
     PolicyVersion,
     PolicyVersions,
+    QuestionnaireDetail,
+    QuestionnairesPage,
+    QuestionnaireVersion,
     RuleException,
     Snapshot,
     SnapshotsPage,
@@ -534,6 +539,98 @@ class Client:
             response = await self._call("GET", "/advisories", params=_given(after=after))
             page = read(response.content, SnapshotsPage)
             found.extend(page.advisories)
+            if page.next is None or page.next == after:
+                return tuple(found)
+            after = page.next
+
+    # Impact assessments
+
+    async def import_questionnaire(
+        self,
+        file: bytes,
+        *,
+        form: str = "placet",
+        id: str | None = None,
+        version: str | None = None,
+        owner: str | None = None,
+    ) -> QuestionnaireVersion:
+        """From here on it is the newest of its id. A file of form `surveyjs` needs `id` and `version`."""
+
+        async def whole() -> AsyncIterator[bytes]:
+            yield file
+
+        response = await self._call(
+            "POST",
+            "/questionnaires",
+            body=whole,
+            params=_given(form=form, id=id, version=version, owner=owner),
+            limits=_FETCH,
+        )
+        return read(response.content, QuestionnaireVersion)
+
+    async def questionnaires(self) -> tuple[QuestionnaireVersion, ...]:
+        """Every version of every questionnaire, the newest of each first."""
+        found: list[QuestionnaireVersion] = []
+        after: str | None = None
+        while True:
+            response = await self._call("GET", "/questionnaires", params=_given(after=after))
+            page = read(response.content, QuestionnairesPage)
+            found.extend(page.questionnaires)
+            if page.next is None or page.next == after:
+                return tuple(found)
+            after = page.next
+
+    async def questionnaire(self, wanted: str) -> QuestionnaireDetail:
+        """One by its digest, or the newest of an id."""
+        response = await self._call("GET", f"/questionnaires/{_part(wanted)}")
+        return read(response.content, QuestionnaireDetail)
+
+    async def answer(
+        self,
+        project: str,
+        *,
+        questionnaire: str,
+        answers: Mapping[str, str | Sequence[str]],
+        mitigations: Sequence[str] = (),
+        source: str | None = None,
+    ) -> Assessment:
+        """Answer a questionnaire about a project. Raises Refused with all that is unknown, wrong or missing.
+
+        Each call is an assessment of its own, so it is not asked again by itself.
+        """
+        asked = {
+            "questionnaire": questionnaire,
+            "answers": answers,
+            "mitigations": list(mitigations),
+            **_given(source=source),
+        }
+        path = f"/models/{_part(project)}/assessments"
+        response = await self._call("POST", path, json=asked, again=False, limits=_FETCH)
+        return read(response.content, Assessment)
+
+    async def scored(self, answered: Assessment, *, within: float = _DECIDED_WITHIN) -> Assessment:
+        """The assessment when it is scored or rejected."""
+        deadline = time.monotonic() + within
+        path = f"/models/{_part(answered.project)}/assessments/{_part(answered.assessment)}"
+        while True:
+            told = read((await self._call("GET", path)).content, Assessment)
+            if told.state != "answered":
+                return told
+            if time.monotonic() + _PAUSE > deadline:
+                raise Unavailable(
+                    f"{told.assessment} is answered, and was not scored within {within:g} s",
+                    fix=f"`placet assess --show {told.project}` shows when it is",
+                )
+            await asyncio.sleep(_PAUSE)
+
+    async def assessments(self, project: str) -> tuple[Assessment, ...]:
+        """Newest first."""
+        found: list[Assessment] = []
+        after: str | None = None
+        path = f"/models/{_part(project)}/assessments"
+        while True:
+            page = read((await self._call("GET", path, params=_given(after=after))).content, AssessmentsPage)
+            found.extend(page.assessments)
             if page.next is None or page.next == after:
                 return tuple(found)
             after = page.next

@@ -396,6 +396,61 @@ class Snapshot(Document, frozen=True, kw_only=True, rename="camel"):
     problem: AdvisoriesProblem | None = None
 
 
+class QuestionnaireVersion(Document, frozen=True, kw_only=True, rename="camel"):
+    """`state` is newest or superseded. What ships was imported by nobody."""
+
+    questionnaire: str
+    version: str
+    title: str
+    digest: str
+    form: str
+    state: str
+    shipped: bool = False
+    imported_by: str | None = None
+    imported_at: str | None = None
+
+
+class QuestionnaireDetail(QuestionnaireVersion, frozen=True, kw_only=True, rename="camel"):
+    """With all that it asks, as the platform read it."""
+
+    content: dict[str, Any]
+
+
+class AssessmentScore(Document, frozen=True, kw_only=True, rename="camel"):
+    """`missing` are those of the mitigations that the level `requires` that are not in place."""
+
+    raw: int
+    raw_most: int
+    mitigation: int
+    mitigation_most: int
+    score: int
+    level: int
+    label: str
+    requires: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+
+
+class Assessment(Document, frozen=True, kw_only=True, rename="camel"):
+    """`state` is answered, scored or rejected, and `why` it was. `stale` says why it says nothing any more of what was
+    deployed or built last: age, questionnaire, purpose, data, source."""
+
+    assessment: str
+    project: str
+    state: str
+    questionnaire: str
+    version: str
+    digest: str
+    source: str
+    answered_by: Person | None = None
+    answered_at: str
+    age_days: int = 0
+    stale: tuple[str, ...] = ()
+    score: AssessmentScore | None = None
+    envelope: str | None = None
+    why: str | None = None
+    fix: str | None = None
+
+
 class Me(Document, frozen=True, kw_only=True):
     """Who a token is of. `commands` are those that it may give; null where the platform does not say."""
 
@@ -445,6 +500,16 @@ class PolicyVersions(Document, frozen=True, kw_only=True):
 
 class SnapshotsPage(Document, frozen=True, kw_only=True):
     advisories: tuple[Snapshot, ...]
+    next: str | None = None
+
+
+class QuestionnairesPage(Document, frozen=True, kw_only=True):
+    questionnaires: tuple[QuestionnaireVersion, ...]
+    next: str | None = None
+
+
+class AssessmentsPage(Document, frozen=True, kw_only=True):
+    assessments: tuple[Assessment, ...]
     next: str | None = None
 
 
