@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 import pytest
 import skops.io
+from placet.assessments import Questionnaire, asked_questions, load_shipped
 from placet.cli.examination import examine
 from placet.client import Client, Connection, Operation
 from placet.projects import pack, trusted_types, unpack
@@ -335,6 +336,41 @@ class Scenarios:
         assert (measured["metric"], measured["limit"], measured["column"]) == ("psi", 0.2, "x")
         assert measured["value"] > 0.2
         assert (await placet(platform, "certificate", "show", certificate))["state"] == "valid"
+
+    async def test_a_model_of_high_risk_serves_once_what_it_can_do_to_people_was_assessed_and_as_long_as_that_holds(
+        self, platform: Platform, tmp_path: Path, project: str
+    ) -> None:
+        watched = {"owner": "o@example.org", "stopOwner": "s@example.org", "stopTestedAt": "2026-11-01"}
+        high = {"riskClass": "high", "oversight": watched}
+        folder = write_project(tmp_path / "p", project, declaring=high)
+        refused = await deploy(platform, folder)
+        assert (refused.state, [each.rule for each in refused.refusals]) == ("refused", ["assessment.made"])
+
+        listed = (await placet(platform, "assess", "--list"))["questionnaires"]
+        assert {each["questionnaire"] for each in listed} >= {"algorithmic-impact", "fundamental-rights"}
+        file = tmp_path / "answers.yaml"
+        file.write_text(await printed(platform, "assess", "--template"))
+        assert "error" in await placet(platform, "assess", project, "--answers", str(file), status=1)
+        [questionnaire] = [each for each in load_shipped() if each.id == "algorithmic-impact"]
+        secret = f"Nobody but {token_hex(8)}"
+        file.write_text(json.dumps({**mildest(questionnaire), "reach-said": secret}))
+        made = await placet(platform, "assess", project, "--answers", str(file))
+        assert (made["state"], made["score"]["level"], made["stale"]) == ("scored", 1, [])
+        assert made["source"] == refused.source
+
+        live = await deploy(platform, folder)
+        assert (live.state, live.source) == ("live", refused.source)
+        other = write_project(tmp_path / "p", project, declaring={**high, "purpose": "Dividing in tests"})
+        refused = await deploy(platform, other)
+        assert [each.rule for each in refused.refusals] == ["assessment.current"]
+        assert "another now: purpose, source" in refused.refusals[0].why
+        shown = await placet(platform, "assess", "--show", project)
+        assert [each["stale"] for each in shown["assessments"]] == [["purpose", "source"]]
+        said = await printed(platform, "events", "--project", project)
+        kinds = [json.loads(line)["type"] for line in said.splitlines()]
+        assert [kind.split(".")[3] for kind in kinds if ".assessment." in kind] == ["answered", "scored"]
+        assert secret not in said
+        assert await predict(platform, project, 5.0) == pytest.approx(10.0), "what was certified serves on"
 
     # what is refused, and how
 
@@ -810,6 +846,17 @@ async def refusal_of(platform: Platform, project: str) -> dict[str, Any] | None:
     async with platform.http() as http:
         answer = await http.post(f"/models/{project}/predict", json={"inputs": [[5.0]]})
     return None if answer.status_code == 200 or "rule" not in answer.json() else answer.json()
+
+
+def mildest(questionnaire: Questionnaire) -> dict[str, str | tuple[str, ...]]:
+    """Answers with the fewest points of risk, and the most of mitigation."""
+    answers: dict[str, str | tuple[str, ...]] = {}
+    while left := [id for id in asked_questions(questionnaire, answers) if id not in answers]:
+        question = questionnaire.questions[left[0]]
+        points = sorted(question.choices, key=lambda choice: choice.points)
+        best = points[-1 if question.counts == "mitigation" else 0].value if points else "-"
+        answers[question.id] = () if question.kind == "many" else best
+    return answers
 
 
 async def answers(platform: Platform, project: str) -> bool:

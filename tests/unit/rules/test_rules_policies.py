@@ -196,7 +196,7 @@ def test_a_policy_can_be_loaded_without_an_engine_at_hand() -> None:
         (changed({"as": "one"}), "rules[0].as: `each` and `as` go together"),
         (changed({"each": "data.sets", "as": "model"}), "rules[0].as: 'model' is the name of something else"),
         (changed({"each": "dada.sets", "as": "one"}), "rules[0].each: nobody knows the fact 'dada.sets'"),
-        (changed({"each": "data", "as": "one"}), "rules[0].each: 'data' is not a path into the facts"),
+        (changed({"each": "a b", "as": "one"}), "rules[0].each: 'a b' is not a path into the facts"),
         (changed({"atLeast": 2}), "rules[0].atLeast: it counts how many of `each` keep `require`"),
         (
             changed({"each": "data.sets", "as": "one", "atLeast": "data.sets"}),

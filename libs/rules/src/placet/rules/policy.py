@@ -45,7 +45,7 @@ Name = Annotated[
 Path = Annotated[
     str,
     msgspec.Meta(
-        pattern=r"^[a-z][A-Za-z0-9]*(?:\.[a-z][A-Za-z0-9]*)+$",
+        pattern=r"^[a-z][A-Za-z0-9]*(?:\.[a-z][A-Za-z0-9]*)*$",
         max_length=100,
         extra={"means": "a path into the facts such as data.sets"},
     ),
