@@ -343,8 +343,11 @@ class Scenarios:
         watched = {"owner": "o@example.org", "stopOwner": "s@example.org", "stopTestedAt": "2026-11-01"}
         high = {"riskClass": "high", "oversight": watched}
         folder = write_project(tmp_path / "p", project, declaring=high)
-        refused = await deploy(platform, folder)
-        assert (refused.state, [each.rule for each in refused.refusals]) == ("refused", ["assessment.made"])
+        waits = await placet(platform, "deploy", str(folder), status=4)
+        assert (waits["state"], [each["rule"] for each in waits["awaiting"]]) == (
+            "awaiting",
+            ["assessment.made"],
+        )
 
         listed = (await placet(platform, "assess", "--list"))["questionnaires"]
         assert {each["questionnaire"] for each in listed} >= {"algorithmic-impact", "fundamental-rights"}
@@ -356,14 +359,16 @@ class Scenarios:
         file.write_text(json.dumps({**mildest(questionnaire), "reach-said": secret}))
         made = await placet(platform, "assess", project, "--answers", str(file))
         assert (made["state"], made["score"]["level"], made["stale"]) == ("scored", 1, [])
-        assert made["source"] == refused.source
+        assert made["source"] == waits["source"]
 
-        live = await deploy(platform, folder)
-        assert (live.state, live.source) == ("live", refused.source)
+        async def is_live() -> bool:
+            return bool((await placet(platform, "status", waits["operation"]))["state"] == "live")
+
+        await eventually(is_live, within=30)
         other = write_project(tmp_path / "p", project, declaring={**high, "purpose": "Dividing in tests"})
-        refused = await deploy(platform, other)
-        assert [each.rule for each in refused.refusals] == ["assessment.current"]
-        assert "another now: purpose, source" in refused.refusals[0].why
+        waits = await placet(platform, "deploy", str(other), status=4)
+        assert [each["rule"] for each in waits["awaiting"]] == ["assessment.current"]
+        assert "another now: purpose, source" in waits["awaiting"][0]["why"]
         shown = await placet(platform, "assess", "--show", project)
         assert [each["stale"] for each in shown["assessments"]] == [["purpose", "source"]]
         said = await printed(platform, "events", "--project", project)

@@ -9,12 +9,13 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from placet.assessments import Outcome, Reading, load_shipped
 from placet.certifier.adapters.registry_assessor import ANSWERS, QUESTIONNAIRES, RegistryAssessor
 from placet.certifier.bootstrap import build
 from placet.certifier.ports import Ports
-from placet.certifier.projections import TABLES
+from placet.certifier.projections import TABLES, awaited
 from placet.certifier.queries import (
     AwaitedReleases,
     EarlierReleases,
@@ -29,6 +30,7 @@ from placet.errors import Unavailable
 from placet.events import Service, Wiring
 from placet.events.contracts.certifier import AssessmentRejected, AssessmentScored
 from placet.events.contracts.gateway import AssessmentAnswered, QuestionnaireImported
+from placet.events.store import Put, Unit
 from placet.events.testing import changed
 from placet.oci import ImageLayout, fetch_artifact, sha256_digest
 from placet.trust import KeySet, SigningKey, assessments, dsse
@@ -173,6 +175,27 @@ async def test_rules_see_it_when_the_image_is_judged(certifier: Certifier) -> No
         "high",
         ["watch"],
     )
+
+
+async def test_what_waits_is_looked_at_again_once_it_is_scored(certifier: Certifier) -> None:
+    waits = {"project": "churn", "release": 1, "operation": "o", "look_at": 1e12}
+    row = {**waits, "indexed": msgspec.json.encode(indexed())}
+    await certifier.alone.wiring.store.commit(Unit(writes=(Put(table=awaited, row=row),)))
+    now = certifier.alone.clock.now().timestamp()
+    assert not await certifier.ports.waits.due(now)
+    await certifier.answered()
+    await certifier.said()
+    assert not await certifier.ports.waits.due(now), (
+        "no questionnaire of that digest is here: it was rejected"
+    )
+    await certifier.imports()
+    assert len(await certifier.ports.waits.due(now)) == 1, (
+        "another questionnaire may make what was assessed stale"
+    )
+    await certifier.alone.wiring.store.commit(Unit(writes=(Put(table=awaited, row=row),)))
+    await certifier.answered(number=2)
+    await certifier.said()
+    assert len(await certifier.ports.waits.due(now)) == 1
 
 
 async def test_one_that_ships_needs_no_import(certifier: Certifier) -> None:

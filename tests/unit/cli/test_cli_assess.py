@@ -13,9 +13,10 @@ import yaml
 from placet.assessments import load_shipped
 from placet.assessments.examining import Given as Sent
 from placet.assessments.examining import outcome
+from placet.cli.report import conclude
 from placet.cli.screen import Screen
 from placet.cli.verbs.assess import Given, asked
-from placet.client import QuestionnaireDetail
+from placet.client import Operation, QuestionnaireDetail
 
 from tests.unit.assessments.test_examining import SURVEY
 from tests.unit.assessments.test_questionnaires import SMALL
@@ -179,6 +180,23 @@ def test_without_a_terminal_or_a_project_nothing_is_asked(placet: Placet, platfo
     assert "placet assess --template > answers.yaml" in ended.err
     assert placet("assess", *SMALL_ONE).status == 2
     assert placet("assess", "wine", "--list", "--show").status == 2
+
+
+def test_who_waits_for_an_assessment_is_told_how_to_make_one(capsys: pytest.CaptureFixture[str]) -> None:
+    waits = {
+        "operation": "o",
+        "command": "deploy",
+        "project": "wine",
+        "release": 1,
+        "state": "awaiting",
+        "steps": [],
+        "awaiting": [{"rule": "assessment.made", "why": "nobody has assessed it"}],
+    }
+    conclude(Screen(is_json=False), msgspec.convert(waits, Operation))
+    assert "placet assess wine\n" in capsys.readouterr().err
+    other = {**waits, "awaiting": [{"rule": "approval.four-eyes", "why": "nobody has approved it"}]}
+    conclude(Screen(is_json=False), msgspec.convert(other, Operation))
+    assert "placet assess" not in capsys.readouterr().err
 
 
 # on a terminal

@@ -21,6 +21,8 @@ _ENDS = {
     "stalled": "the operation has gone silent; `placet status {operation} --follow` shows when it goes on",
 }
 
+OF_ASSESSMENTS = "assessment."
+"""What the rules begin with that an assessment settles."""
 _WRONG = ("refused", "failed", "quarantined", "stalled")
 
 
@@ -56,6 +58,10 @@ def conclude(
             f"    placet approve {operation.project} --release {operation.release}\n"
             f"  and to see it go on:\n    placet status {operation.operation} --follow"
         )
+        if any((each.rule or "").startswith(OF_ASSESSMENTS) for each in operation.awaiting):
+            screen.note(
+                f"  who knows what it can do to people says so:\n    placet assess {operation.project}"
+            )
     for each in waiting:
         screen.note(
             f"  an exception from {each.rule} was asked for, and waits for somebody else to grant it:\n"
