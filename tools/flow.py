@@ -34,6 +34,8 @@ FOLDS = "gateway"
 NOBODY_ACTS: Mapping[type, str] = {
     gateway.ExceptionRequested: "it asks people: nothing is excepted before somebody else grants it",
     gateway.TokenIssued: "a token proves itself by its signature; only its end has to be told",
+    gateway.ReviewGiven: "the gateway shows the review as owed no more; what was served is over by then, or stands",
+    certifier.ReviewOwed: "it asks people: the gateway shows it until somebody has looked",
     certifier.CertificateUpheld: "for the log: it stands as before, and on what else is asked of the log",
     certifier.CertificateExpired: "for the log: whoever relies on a certificate knows its end from its own bytes",
     certifier.CertificateWarned: "the gateway shows it: a warning takes nothing off its route",
@@ -41,6 +43,9 @@ NOBODY_ACTS: Mapping[type, str] = {
     certifier.PolicyRejected: "the gateway says so to who submitted it",
     certifier.AdvisoriesPublished: "the certifier matches packages with it itself, and the gateway shows it",
     certifier.AdvisoriesRejected: "the gateway says so to who sent it",
+    certifier.ApprovalReminded: "for people, who are told by whatever subscribes to it: nothing is decided by it",
+    certifier.AssessmentScored: "the certifier shows it to its rules itself, and the gateway shows it",
+    certifier.AssessmentRejected: "the gateway says so to who answered",
     builder.BuildAccepted: "who waits sees that it was taken on",
     indexer.ImageUnknown: "nothing here starts it; whoever watches the log asks who pushed it",
     indexer.ImageCollected: "the gateway shows it no more",

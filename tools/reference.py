@@ -20,7 +20,7 @@ from placet.events.bus import routing_key
 from placet.events.catalog import contract_of
 from placet.events.contracts import CATALOG, shapes
 from placet.events.settings import ProcessSettings, ServiceSettings, describe
-from placet.rules import load_shipped
+from placet.rules import load_shipped, offered_files, read_policy
 from placet.rules.handbook import handbook
 
 PROCESS_HELP = "python -m placet.builder --help-settings"
@@ -53,6 +53,11 @@ def policies_page(command: str) -> str:
             "that cannot be decided counts as broken. [How a policy is written](../how-to/write-a-policy.md).",
             "",
             handbook(load_shipped()),
+            "# Policies that are offered",
+            "",
+            "They are in force where somebody publishes them: `placet policy publish four-eyes`.",
+            "",
+            handbook([read_policy(file, name=name) for name, file in offered_files().items()]),
         ]
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,12 @@ def write_project(
     broken: bool = False,
     reference: Sequence[float] = (),
     monitoring: Sequence[dict[str, Any]] = (),
+    declaring: Mapping[str, Any] | None = None,
 ) -> Path:
     """A model that multiplies by `weight`. `without` names parts of `governance` to leave out.
 
     `reference` is what it was made for: the numbers that it will be asked are compared with them. `monitoring` are
-    the conditions that it serves under.
+    the conditions that it serves under. `declaring` is what else `governance` says, or says otherwise.
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "model.onnx").write_bytes(b"not a model at all" if broken else _multiplier(weight))
@@ -46,6 +47,7 @@ def write_project(
         "builders": ["builder@example.org"],
         "data": [{"name": "none", "origin": "made up", "licence": "CC0-1.0", "personalData": False}],
         "monitoring": list(monitoring),
+        **(declaring or {}),
     }
     document = {
         "apiVersion": "placet/v1",

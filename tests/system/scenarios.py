@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 import pytest
 import skops.io
+from placet.assessments import Questionnaire, asked_questions, load_shipped
 from placet.cli.examination import examine
 from placet.client import Client, Connection, Operation
 from placet.projects import pack, trusted_types, unpack
@@ -336,6 +337,46 @@ class Scenarios:
         assert measured["value"] > 0.2
         assert (await placet(platform, "certificate", "show", certificate))["state"] == "valid"
 
+    async def test_a_model_of_high_risk_serves_once_what_it_can_do_to_people_was_assessed_and_as_long_as_that_holds(
+        self, platform: Platform, tmp_path: Path, project: str
+    ) -> None:
+        watched = {"owner": "o@example.org", "stopOwner": "s@example.org", "stopTestedAt": "2026-11-01"}
+        high = {"riskClass": "high", "oversight": watched}
+        folder = write_project(tmp_path / "p", project, declaring=high)
+        waits = await placet(platform, "deploy", str(folder), status=4)
+        assert (waits["state"], [each["rule"] for each in waits["awaiting"]]) == (
+            "awaiting",
+            ["assessment.made"],
+        )
+
+        listed = (await placet(platform, "assess", "--list"))["questionnaires"]
+        assert {each["questionnaire"] for each in listed} >= {"algorithmic-impact", "fundamental-rights"}
+        file = tmp_path / "answers.yaml"
+        file.write_text(await printed(platform, "assess", "--template"))
+        assert "error" in await placet(platform, "assess", project, "--answers", str(file), status=1)
+        [questionnaire] = [each for each in load_shipped() if each.id == "algorithmic-impact"]
+        secret = f"Nobody but {token_hex(8)}"
+        file.write_text(json.dumps({**mildest(questionnaire), "reach-said": secret}))
+        made = await placet(platform, "assess", project, "--answers", str(file))
+        assert (made["state"], made["score"]["level"], made["stale"]) == ("scored", 1, [])
+        assert made["source"] == waits["source"]
+
+        async def is_live() -> bool:
+            return bool((await placet(platform, "status", waits["operation"]))["state"] == "live")
+
+        await eventually(is_live, within=30)
+        other = write_project(tmp_path / "p", project, declaring={**high, "purpose": "Dividing in tests"})
+        waits = await placet(platform, "deploy", str(other), status=4)
+        assert [each["rule"] for each in waits["awaiting"]] == ["assessment.current"]
+        assert "another now: purpose, source" in waits["awaiting"][0]["why"]
+        shown = await placet(platform, "assess", "--show", project)
+        assert [each["stale"] for each in shown["assessments"]] == [["purpose", "source"]]
+        said = await printed(platform, "events", "--project", project)
+        kinds = [json.loads(line)["type"] for line in said.splitlines()]
+        assert [kind.split(".")[3] for kind in kinds if ".assessment." in kind] == ["answered", "scored"]
+        assert secret not in said
+        assert await predict(platform, project, 5.0) == pytest.approx(10.0), "what was certified serves on"
+
     # what is refused, and how
 
     async def test_a_package_that_is_known_to_be_hostile_is_refused_until_it_is_known_not_to_be(
@@ -379,6 +420,91 @@ class Scenarios:
         assert len(refused.refusals) >= 2
         assert all(refusal.rule and refusal.why and refusal.fix for refusal in refused.refusals)
         assert refused.image is None
+
+    async def test_a_release_waits_for_two_people_who_did_not_ask_for_it(
+        self, platform: Platform, tmp_path: Path, project: str
+    ) -> None:
+        file = tmp_path / "four-eyes.yaml"
+        file.write_text(four_eyes(project))
+        await placet(platform, "policy", "publish", str(file))
+        folder = write_project(tmp_path / "p", project)
+        waits = await placet(platform, "deploy", str(folder), status=4)
+        rule = f"{project}.approved"
+        assert (waits["state"], waits["refusals"]) == ("awaiting", [])
+        assert waits["awaiting"] == [{"rule": rule, "why": "0 people approved it, and 2 are needed"}]
+        assert (await placet(platform, "status", project))["state"] == "awaiting"
+        assert not await answers(platform, project)
+
+        own = await placet(platform, "approve", project, status=1)
+        assert own["error"]["rule"] == "approval.role"
+        me = await placet(platform, "token", "create", "--as", "admin", "--role", "approver")
+        own = await placet(platform, "approve", project, status=1, token=me["token"])
+        assert own["error"]["rule"] == "approval.own"
+        bob, grace = [
+            (await placet(platform, "token", "create", "--as", f"{name}-{project}", "--role", role))["token"]
+            for name, role in (("bob", "approver"), ("grace", "compliance"))
+        ]
+        looked_at = await placet(platform, "approve", project, "--look", token=bob)
+        first = await placet(platform, "approve", project, "--reason", "tried it", token=bob)
+        assert first["binding"] == looked_at["binding"]
+        twice = await placet(platform, "approve", project, status=1, token=bob)
+        assert twice["error"]["rule"] == "approval.twice"
+
+        async def is_told() -> bool:
+            said = (await placet(platform, "status", waits["operation"]))["awaiting"]
+            return bool(said == [{"rule": rule, "why": "1 people approved it, and 2 are needed"}])
+
+        await eventually(is_told, within=20)
+        await placet(platform, "approve", project, "--binding", looked_at["binding"], token=grace)
+
+        async def is_live() -> bool:
+            return bool((await placet(platform, "status", waits["operation"]))["state"] == "live")
+
+        await eventually(is_live, within=30)
+        assert await predict(platform, project, 5.0) == pytest.approx(10.0)
+        live = await placet(platform, "status", project)
+        certificate = await placet(platform, "certificate", "show", live["certificate"])
+        approvals = certificate["statement"]["predicate"]["approvals"]
+        assert [each["roles"] for each in approvals] == [["approver"], ["compliance"]]
+        assert len({each["givenBy"] for each in approvals}) == 2
+
+    async def test_two_people_have_what_waits_served_for_a_day_and_owe_a_review(
+        self, platform: Platform, tmp_path: Path, project: str
+    ) -> None:
+        file = tmp_path / "four-eyes.yaml"
+        file.write_text(four_eyes(project))
+        await placet(platform, "policy", "publish", str(file))
+        folder = write_project(tmp_path / "p", project)
+        waits = await placet(platform, "deploy", str(folder), status=4)
+        people = [
+            (await placet(platform, "token", "create", "--as", f"{name}-{project}", "--role", role))["token"]
+            for name, role in (("bob", "operator"), ("grace", "approver"), ("alan", "compliance"))
+        ]
+        haste = ("approve", project, "--break-glass", "--reason", "it cannot wait")
+        for token in people[:2]:
+            await placet(platform, *haste, token=token)
+
+        async def is_live() -> bool:
+            return bool((await placet(platform, "status", waits["operation"]))["state"] == "live")
+
+        await eventually(is_live, within=30)
+        assert await predict(platform, project, 5.0) == pytest.approx(10.0)
+        live = await placet(platform, "status", project)
+        [owed] = live["reviewsOwed"]
+        assert owed["certificate"] == live["certificate"]
+        shown = await placet(platform, "certificate", "show", live["certificate"])
+        said = shown["statement"]["predicate"]
+        begins, ends = (datetime.fromisoformat(said[each]) for each in ("notBefore", "notAfter"))
+        assert said["breakGlass"] is True
+        assert ends - begins == timedelta(hours=24)
+        failed = [each["rule"] for each in said["verdicts"] if each["result"] != "pass"]
+        assert f"{project}.approved" in failed
+
+        review = ("approve", project, "--review", live["certificate"], "--reason", "it was right")
+        own = await placet(platform, *review, status=1, token=people[1])
+        assert own["error"]["rule"] == "review.own"
+        await placet(platform, *review, token=people[2])
+        assert (await placet(platform, "status", project))["reviewsOwed"] == []
 
     async def test_a_policy_of_the_house_is_published_and_what_is_deployed_from_then_on_is_judged_by_it(
         self, platform: Platform, tmp_path: Path, project: str
@@ -639,6 +765,35 @@ rules:
 """
 
 
+def four_eyes(project: str) -> str:
+    """A policy that asks one project for two people, as the one that placet offers does."""
+    return f"""\
+apiVersion: placet/v1
+kind: Policy
+id: eyes.{project}
+version: 1
+title: Four eyes
+owner: compliance
+appliesTo: project.name == "{project}"
+given:
+  project: {{name: {project}}}
+  approvals: {{people: 2}}
+rules:
+  - id: {project}.approved
+    title: Two people approved it
+    citations: [{{source: House rules, section: "8"}}]
+    stage: certify
+    onFail: deny
+    awaits: {{within: 14d, remind: 3d}}
+    require: approvals.people >= 2
+    say: "{{{{ approvals.people }}}} people approved it, and 2 are needed"
+    fix: "`placet approve {{{{ project.name }}}}`"
+    tests:
+      - {{expect: pass}}
+      - {{expect: awaited, patch: {{approvals: {{people: 1}}}}}}
+"""
+
+
 def client_of(platform: Platform) -> Client:
     return Client(Connection(url=platform.url, token=platform.token))
 
@@ -653,16 +808,19 @@ async def deploy(platform: Platform, folder: Path, *, command: Any = "deploy") -
         return await finish(client, await client.command(command, digest=packed.digest))
 
 
-async def placet(platform: Platform, *typed: str, status: int = 0) -> dict[str, Any]:
-    """What the command prints with `--json`, which must end with that status."""
-    document: dict[str, Any] = json.loads(await printed(platform, *typed, "--json", status=status))
+async def placet(
+    platform: Platform, *typed: str, status: int = 0, token: str | None = None
+) -> dict[str, Any]:
+    """What the command prints with `--json`, which must end with that status; `token` is whose it is."""
+    said = await printed(platform, *typed, "--json", status=status, token=token)
+    document: dict[str, Any] = json.loads(said)
     return document
 
 
-async def printed(platform: Platform, *typed: str, status: int = 0) -> str:
+async def printed(platform: Platform, *typed: str, status: int = 0, token: str | None = None) -> str:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "placet.cli", *typed),
-        env={**os.environ, "PLACET_URL": platform.url, "PLACET_TOKEN": platform.token},
+        env={**os.environ, "PLACET_URL": platform.url, "PLACET_TOKEN": token or platform.token},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
@@ -693,6 +851,17 @@ async def refusal_of(platform: Platform, project: str) -> dict[str, Any] | None:
     async with platform.http() as http:
         answer = await http.post(f"/models/{project}/predict", json={"inputs": [[5.0]]})
     return None if answer.status_code == 200 or "rule" not in answer.json() else answer.json()
+
+
+def mildest(questionnaire: Questionnaire) -> dict[str, str | tuple[str, ...]]:
+    """Answers with the fewest points of risk, and the most of mitigation."""
+    answers: dict[str, str | tuple[str, ...]] = {}
+    while left := [id for id in asked_questions(questionnaire, answers) if id not in answers]:
+        question = questionnaire.questions[left[0]]
+        points = sorted(question.choices, key=lambda choice: choice.points)
+        best = points[-1 if question.counts == "mitigation" else 0].value if points else "-"
+        answers[question.id] = () if question.kind == "many" else best
+    return answers
 
 
 async def answers(platform: Platform, project: str) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from placet.assessments import Questionnaire, import_survey, score
+from placet.assessments import Questionnaire, Reading, import_survey, read_apart, score
 
 DATA = os.environ.get("PLACET_AIA_DATA")
 pytestmark = pytest.mark.skipif(DATA is None, reason="PLACET_AIA_DATA names no folder with them")
@@ -26,6 +26,13 @@ def read(version: str) -> Questionnaire:
 def test_each_questionnaire_imports(version: str) -> None:
     questionnaire = read(version)
     assert (questionnaire.most("risk"), questionnaire.most("mitigation")) == MOST[version]
+
+
+@pytest.mark.parametrize("version", MOST)
+async def test_each_is_read_in_the_process_for_what_strangers_send(version: str) -> None:
+    data = (FOLDER / f"questionnaire-{version}.json").read_bytes()
+    reading = Reading(form="surveyjs", id="aia", version=version, owner="Treasury Board of Canada")
+    assert await read_apart(data, reading) == read(version)
 
 
 def filings() -> list[dict[str, Any]]:

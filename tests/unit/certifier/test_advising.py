@@ -17,9 +17,12 @@ from placet.certifier.ports import Ports, ReadSnapshot
 from placet.certifier.projections import TABLES, advisories
 from placet.certifier.queries import (
     AdvisoriesInUse,
+    AwaitedReleases,
     EarlierReleases,
     GrantedExceptions,
+    HeardApprovals,
     HeldCertificates,
+    MadeAssessments,
     WatchedCertificates,
 )
 from placet.certifier.settings import CertifierSettings
@@ -31,6 +34,7 @@ from placet.oci import ImageLayout, sha256_digest
 
 from tests.unit.certifier.test_certifier_handlers import (
     ContentsOfNothing,
+    NobodyScores,
     NothingSubmitted,
     QuickNotary,
     RulesOfThumb,
@@ -145,11 +149,15 @@ async def certifier(tmp_path: Path) -> AsyncIterator[Certifier]:
             snapshots=snapshots,
             advisories=used[0],
             policies=NothingSubmitted(),
+            assessor=NobodyScores(),
+            assessments=MadeAssessments(wiring.store),
             notary=QuickNotary(),
             exceptions=GrantedExceptions(wiring.store),
             certificates=HeldCertificates(wiring.store),
             watches=WatchedCertificates(wiring.store),
             earlier=EarlierReleases(wiring.store),
+            approvals=HeardApprovals(wiring.store),
+            waits=AwaitedReleases(wiring.store),
         )
         return build(settings, wiring, ports)
 

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from placet.certifier.domain import (
     RELEASE,
     Asked,
+    Awaitable,
+    Awaiting,
     Certified,
     Cleared,
     Declared,
@@ -23,6 +25,8 @@ from placet.certifier.domain import (
     Lift,
     Object,
     Over,
+    PassTime,
+    Patience,
     Revoke,
     Signed,
     Uphold,
@@ -32,6 +36,8 @@ from placet.certifier.domain import (
 from placet.certifier.domain import Refused as Turned
 from placet.events.codec import moment
 from placet.events.contracts.certifier import (
+    ApprovalAwaited,
+    ApprovalReminded,
     CertificateExpired,
     CertificateIssued,
     CertificateReinstated,
@@ -42,7 +48,7 @@ from placet.events.contracts.certifier import (
     ReleaseCleared,
     ReleaseRefused,
 )
-from placet.events.contracts.shapes import Condition, ExceptionUsed, Ground, Measured
+from placet.events.contracts.shapes import ApprovalUsed, Binding, Condition, ExceptionUsed, Ground, Measured
 from placet.events.testing import changed, given
 
 from tests.unit.gateway.roads import CERTIFY, IMAGE, POLICIES, RESOURCES, SOURCE, SUBMIT, verdict
@@ -376,3 +382,110 @@ def test_whatever_comes_a_certificate_stands_if_nothing_is_against_it(asked: Any
             return
         assert isinstance(state, Certified)
         assert {each.rule: each.why for each in state.grounds} == against
+
+
+# what is waited for
+
+AT = moment("2026-01-01T00:00:00.000Z")
+DAY = timedelta(days=1)
+MISSING = verdict("two.approve", "certify", "fail")
+BINDING = Binding(
+    digest=f"sha256:{'b' * 64}", source=SOURCE, image=IMAGE, inputs=f"sha256:{'a' * 64}", policies=POLICIES
+)
+GRACE = ApprovalUsed(
+    approval="approval:1", given_by="person:grace", roles=("approver",), at="2026-01-02T00:00:00.000Z"
+)
+WAITS = Awaitable(
+    at=AT, binding=BINDING, rules={"two.approve": Patience(within=14 * 86400, remind=3 * 86400)}
+)
+IMAGE_AWAITS = replace(IMAGE_PASSES, verdicts=(*CERTIFY, MISSING), signed=None, awaitable=WAITS)
+AWAITED = ApprovalAwaited(
+    project="churn",
+    release=1,
+    command="deploy",
+    binding=BINDING,
+    verdicts=(*CERTIFY, MISSING),
+    since="2026-01-01T00:00:00.000Z",
+    until="2026-01-15T00:00:00.000Z",
+    remind=3 * 86400,
+)
+
+
+def test_what_only_people_can_mend_is_awaited_and_not_refused() -> None:
+    state = given(RELEASE, CLEARED).when(IMAGE_AWAITS).then(AWAITED)
+    assert state == Awaiting(asked=ASKED, awaited=AWAITED)
+
+
+@pytest.mark.parametrize(
+    "verdicts",
+    [
+        (MISSING, verdict("image.of-source", "certify", "fail")),
+        (verdict("two.approve", "certify", "indeterminate"),),
+    ],
+)
+def test_what_people_cannot_mend_is_refused_at_once(verdicts: Any) -> None:
+    """Another rule says no as well, or there is a fact missing that no approval makes."""
+    state = (
+        given(RELEASE, CLEARED)
+        .when(replace(IMAGE_AWAITS, verdicts=verdicts))
+        .then(refused("certify", *verdicts))
+    )
+    assert state == Turned()
+
+
+def test_the_last_approval_certifies_and_the_certificate_names_them_all() -> None:
+    judged = replace(IMAGE_PASSES, awaitable=replace(WAITS, approvals=(GRACE,)))
+    state = given(RELEASE, CLEARED, AWAITED).when(judged).then(changed(ISSUED, approvals=(GRACE,)))
+    assert isinstance(state, Certified)
+
+
+def test_an_approval_that_is_not_enough_is_said_and_the_deadline_stays() -> None:
+    later = replace(WAITS, at=AT + DAY, approvals=(GRACE,))
+    more = changed(AWAITED, approvals=(GRACE,))
+    given(RELEASE, CLEARED, AWAITED).when(replace(IMAGE_AWAITS, awaitable=later)).then(more)
+    given(RELEASE, CLEARED, more).when(replace(IMAGE_AWAITS, awaitable=later)).then()
+
+
+def test_what_is_another_thing_now_is_awaited_anew_and_gets_no_more_time() -> None:
+    other = changed(BINDING, digest=f"sha256:{'c' * 64}")
+    later = replace(WAITS, at=AT + DAY, binding=other)
+    anew = changed(AWAITED, binding=other)
+    given(RELEASE, CLEARED, changed(AWAITED, approvals=(GRACE,))).when(
+        replace(IMAGE_AWAITS, awaitable=later)
+    ).then(anew)
+
+
+def test_people_are_reminded_in_time_and_once_for_each() -> None:
+    reminded = ApprovalReminded(
+        project="churn",
+        release=1,
+        binding=BINDING.digest,
+        rules=("two.approve",),
+        until=AWAITED.until,
+        number=1,
+    )
+    given(RELEASE, CLEARED, AWAITED).when(PassTime(now=AT + 2 * DAY)).then()
+    given(RELEASE, CLEARED, AWAITED).when(PassTime(now=AT + 3 * DAY)).then(reminded)
+    given(RELEASE, CLEARED, AWAITED, reminded).when(PassTime(now=AT + 4 * DAY)).then()
+    given(RELEASE, CLEARED, AWAITED, reminded).when(PassTime(now=AT + 10 * DAY)).then(
+        changed(reminded, number=3)
+    )
+    given(RELEASE, CLEARED, changed(AWAITED, remind=None)).when(PassTime(now=AT + 4 * DAY)).then()
+
+
+def test_what_did_not_come_in_time_is_a_refusal_that_says_so() -> None:
+    said = changed(
+        MISSING,
+        why="two.approve says no; that was awaited until 2026-01-15T00:00:00.000Z, and nothing came",
+    )
+    state = (
+        given(RELEASE, CLEARED, AWAITED)
+        .when(PassTime(now=AT + 14 * DAY))
+        .then(refused("certify", *CERTIFY, said))
+    )
+    assert state == Turned()
+
+
+def test_of_what_is_not_awaited_time_changes_nothing() -> None:
+    for before in ((CLEARED,), (CLEARED, AWAITED, ISSUED)):
+        given(RELEASE, *before).when(PassTime(now=AT + 90 * DAY)).then()

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import pytest
 import sqlalchemy as sa
+from placet.assessments import Outcome, Reading
 from placet.certifier.adapters.policy_engine import PolicyRules
 from placet.certifier.adapters.registry_notary import RegistryNotary
 from placet.certifier.bootstrap import build
@@ -21,7 +22,15 @@ from placet.certifier.domain import Asked, Declared, Signed, used
 from placet.certifier.handlers import AWAIT_EARLIER
 from placet.certifier.ports import Judgement, LoadedPolicy, Ports, ReadSnapshot, SourceEvidence
 from placet.certifier.projections import TABLES
-from placet.certifier.queries import EarlierReleases, GrantedExceptions, HeldCertificates, WatchedCertificates
+from placet.certifier.queries import (
+    AwaitedReleases,
+    EarlierReleases,
+    GrantedExceptions,
+    HeardApprovals,
+    HeldCertificates,
+    MadeAssessments,
+    WatchedCertificates,
+)
 from placet.certifier.settings import CertifierSettings
 from placet.errors import Refused, Unavailable, Unknown, Unreadable
 from placet.events import Service, Wiring
@@ -38,7 +47,7 @@ from placet.events.contracts.certifier import (
 )
 from placet.events.contracts.gateway import ExceptionGranted, ExceptionWithdrawn, RevocationRequested
 from placet.events.contracts.indexer import ImageIndexed
-from placet.events.contracts.shapes import Condition, ExceptionUsed, Stage
+from placet.events.contracts.shapes import ApprovalUsed, Condition, ExceptionUsed, Stage
 from placet.events.envelope import Actor
 from placet.events.tables import job_turns
 from placet.events.testing import changed
@@ -46,7 +55,7 @@ from placet.oci import ImageConfig, ImageLayout, Manifest
 from placet.rules import Engine, Policy, PolicySet, Publication, load_shipped
 from placet.rules.contents import contained
 from placet.rules.testing import merge_patched
-from placet.trust import KeySet, SigningKey, certificates, dsse
+from placet.trust import KeySet, ScoredAssessment, SigningKey, certificates, dsse
 
 from tests.support.eventually import eventually
 from tests.unit.gateway.roads import (
@@ -109,7 +118,13 @@ class RulesOfThumb:
     async def is_of_operation(self, rule: str, at: datetime) -> bool:
         return False
 
-    def image_facts(self, cleared: ReleaseCleared, indexed: ImageIndexed, now: datetime) -> Mapping[str, Any]:
+    def image_facts(
+        self,
+        cleared: ReleaseCleared,
+        indexed: ImageIndexed,
+        now: datetime,
+        approvals: Sequence[ApprovalUsed] = (),
+    ) -> Mapping[str, Any]:
         return {"now": now, "labelled": indexed.image_source, "cleared": cleared.source}
 
 
@@ -142,6 +157,7 @@ class QuickNotary:
     trouble: list[Exception] = field(default_factory=list)
 
     trials: list[bool] = field(default_factory=list)
+    breakers: tuple[ApprovalUsed, ...] = ()
     conditions: tuple[Condition, ...] = ()
 
     async def sign(
@@ -154,8 +170,11 @@ class QuickNotary:
         at: datetime,
         trial: bool = False,
         conditions: Sequence[Condition] = (),
+        approvals: Sequence[ApprovalUsed] = (),
+        breakers: Sequence[ApprovalUsed] = (),
     ) -> Signed:
         self.conditions = tuple(conditions)
+        self.breakers = tuple(breakers)
         if self.trouble:
             raise self.trouble.pop(0)
         self.signed.append((asked, indexed, judgement, certificate, at))
@@ -175,6 +194,16 @@ class NothingSubmitted:
 
     async def load(self, digest: str) -> LoadedPolicy:
         raise Unknown(f"no policy {digest}")
+
+
+class NobodyScores:
+    """The `Assessor` port."""
+
+    async def score(self, digest: str, reading: Reading, answers: str) -> Outcome:
+        raise Unknown(f"no answers {answers}")
+
+    async def sign(self, assessment: ScoredAssessment) -> str:
+        raise Refused("nothing was scored")
 
 
 class NothingPublished:
@@ -225,6 +254,8 @@ async def certifier(tmp_path: Path) -> AsyncIterator[Certifier]:
             sources=sources,
             rules=rules,
             policies=NothingSubmitted(),
+            assessor=NobodyScores(),
+            assessments=MadeAssessments(wiring.store),
             notary=notary,
             contents=ContentsOfNothing(),
             snapshots=NoSnapshots(),
@@ -233,6 +264,8 @@ async def certifier(tmp_path: Path) -> AsyncIterator[Certifier]:
             certificates=HeldCertificates(wiring.store),
             watches=WatchedCertificates(wiring.store),
             earlier=EarlierReleases(wiring.store),
+            approvals=HeardApprovals(wiring.store),
+            waits=AwaitedReleases(wiring.store),
         )
         counted: Any = StoreThatCounts(wiring.store, read)
         return build(settings, replace(wiring, store=counted), ports)

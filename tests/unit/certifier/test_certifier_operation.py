@@ -16,9 +16,12 @@ from placet.certifier.operation import look
 from placet.certifier.ports import Judgement, Ports
 from placet.certifier.projections import TABLES, watches
 from placet.certifier.queries import (
+    AwaitedReleases,
     EarlierReleases,
     GrantedExceptions,
+    HeardApprovals,
     HeldCertificates,
+    MadeAssessments,
     PublishedPolicies,
     WatchedCertificates,
 )
@@ -49,6 +52,7 @@ from placet.rules import Engine, PolicySet, load_shipped
 from tests.unit.certifier.test_certifier_handlers import (
     DECLARED,
     ContentsOfNothing,
+    NobodyScores,
     NoSnapshots,
     NothingKnown,
     NothingSubmitted,
@@ -193,6 +197,8 @@ async def operated(tmp_path: Path, engine: Engine) -> AsyncIterator[Operated]:
                 shipped=PolicyRules(PolicySet(load_shipped(), PublishedPolicies(wiring.store)), engine)
             ),
             policies=NothingSubmitted(),
+            assessor=NobodyScores(),
+            assessments=MadeAssessments(wiring.store),
             notary=QuickNotary(),
             contents=ContentsOfNothing(),
             snapshots=NoSnapshots(),
@@ -201,6 +207,8 @@ async def operated(tmp_path: Path, engine: Engine) -> AsyncIterator[Operated]:
             certificates=HeldCertificates(wiring.store),
             watches=WatchedCertificates(wiring.store),
             earlier=EarlierReleases(wiring.store),
+            approvals=HeardApprovals(wiring.store),
+            waits=AwaitedReleases(wiring.store),
         )
         made.append(ports)
         return build(settings, wiring, ports)

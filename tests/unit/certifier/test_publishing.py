@@ -15,9 +15,12 @@ from placet.certifier.bootstrap import build
 from placet.certifier.ports import LoadedPolicy, Ports
 from placet.certifier.projections import TABLES
 from placet.certifier.queries import (
+    AwaitedReleases,
     EarlierReleases,
     GrantedExceptions,
+    HeardApprovals,
     HeldCertificates,
+    MadeAssessments,
     PublishedPolicies,
     WatchedCertificates,
 )
@@ -32,6 +35,7 @@ from placet.rules import Engine, PolicySet, load_shipped, read_policy
 
 from tests.unit.certifier.test_certifier_handlers import (
     ContentsOfNothing,
+    NobodyScores,
     NoSnapshots,
     NothingKnown,
     QuickNotary,
@@ -104,6 +108,8 @@ async def certifier(tmp_path: Path) -> AsyncIterator[Certifier]:
                 sources=SourcesOnTheTable(),
                 rules=rules[0],
                 policies=policies,
+                assessor=NobodyScores(),
+                assessments=MadeAssessments(wiring.store),
                 notary=QuickNotary(),
                 contents=ContentsOfNothing(),
                 snapshots=NoSnapshots(),
@@ -112,6 +118,8 @@ async def certifier(tmp_path: Path) -> AsyncIterator[Certifier]:
                 certificates=HeldCertificates(wiring.store),
                 watches=WatchedCertificates(wiring.store),
                 earlier=EarlierReleases(wiring.store),
+                approvals=HeardApprovals(wiring.store),
+                waits=AwaitedReleases(wiring.store),
             )
             return build(settings, wiring, ports)
 

@@ -62,8 +62,18 @@ class FakePlatform:
     started_last: int = 1
     live: int | None = 1
     exceptions: list[dict[str, Any]] = field(default_factory=list)
+    awaited: list[dict[str, Any]] = field(default_factory=list)
+    approved: list[dict[str, Any]] = field(default_factory=list)
+    review: dict[str, Any] | None = None
+    """Of every certificate."""
+    found: list[str] = field(default_factory=list)
     policies: list[dict[str, Any]] = field(default_factory=list)
     policy_files: dict[str, str] = field(default_factory=dict)
+    questionnaires: list[dict[str, Any]] = field(default_factory=list)
+    imports: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
+    assessments: list[dict[str, Any]] = field(default_factory=list)
+    assessed: dict[str, Any] = field(default_factory=lambda: {"state": "scored"})
+    """What becomes of an assessment, the second time that somebody looks at it."""
     verdict: dict[str, Any] = field(default_factory=lambda: {"state": "in-force"})
     """What becomes of a policy, the second time that somebody looks at it."""
     advisories: list[dict[str, Any]] = field(default_factory=list)
@@ -92,12 +102,21 @@ class FakePlatform:
             Route("/v1/models/{project}/exceptions", self.list_exceptions),
             Route("/v1/models/{project}/exceptions", self.post_exception, methods=["POST"]),
             Route("/v1/models/{project}/exceptions/{id}/{verb}", self.decide_exception, methods=["POST"]),
+            Route("/v1/models/{project}/approvals", self.list_awaited),
+            Route("/v1/models/{project}/approvals", self.post_approval, methods=["POST"]),
             Route("/v1/builds/{project}/{release}/log", self.get_build_log),
             Route("/v1/images", self.list_images),
             Route("/v1/images/{digest}", self.get_image),
             Route("/v1/images/{digest}/source", self.get_image_source),
             Route("/v1/certificates/{id}", self.get_certificate),
             Route("/v1/certificates/{id}/revoke", self.revoke_certificate, methods=["POST"]),
+            Route("/v1/certificates/{id}/review", self.review_certificate, methods=["POST"]),
+            Route("/v1/questionnaires", self.list_questionnaires),
+            Route("/v1/questionnaires", self.post_questionnaire, methods=["POST"]),
+            Route("/v1/questionnaires/{id}", self.get_questionnaire),
+            Route("/v1/models/{project}/assessments", self.list_assessments),
+            Route("/v1/models/{project}/assessments", self.post_assessment, methods=["POST"]),
+            Route("/v1/models/{project}/assessments/{id}", self.get_assessment),
             Route("/v1/policies", self.list_policies),
             Route("/v1/policies", self.post_policy, methods=["POST"]),
             Route("/v1/policies/{id}", self.get_policy),
@@ -392,6 +411,33 @@ class FakePlatform:
         asked |= {"state": verb, f"{verb}By": {"person": "person:2", "name": None}}
         return JSONResponse(asked)
 
+    async def list_awaited(self, request: Request) -> Response:
+        return JSONResponse({"releases": self.awaited})
+
+    async def post_approval(self, request: Request) -> Response:
+        given = await request.json()
+        if given["binding"] not in [each["binding"] for each in self.awaited]:
+            return problem(
+                422, "it is something else by now", rule="approval.binding", fix="look at it again"
+            )
+        self.approved.append(given)
+        made = {
+            "approval": f"approval:{len(self.approved)}",
+            "project": request.path_params["project"],
+            "release": given["release"],
+            "binding": given["binding"],
+            "roles": given["roles"] or ["approver"],
+            "givenBy": {"person": "person:2", "name": "bob"},
+            "givenAt": "2026-11-27T00:00:00.000Z",
+            "reason": given.get("reason"),
+            "breakGlass": given.get("breakGlass", False),
+        }
+        return JSONResponse(made, 201)
+
+    async def review_certificate(self, request: Request) -> Response:
+        self.found.append((await request.json())["found"])
+        return JSONResponse(self._standing(request.path_params["id"]), 201)
+
     async def get_certificate(self, request: Request) -> Response:
         certificate = request.path_params["id"]
         predicate = {
@@ -428,6 +474,7 @@ class FakePlatform:
             "revokedBy": {"person": "person:2", "name": "bob"} if self.revoked else None,
             "revokedAt": "2026-02-01T00:00:00.000Z" if self.revoked else None,
             "reason": self.revoked[0] if self.revoked else None,
+            "review": self.review,
         }
 
     async def post_token(self, request: Request) -> Response:
@@ -540,6 +587,50 @@ class FakePlatform:
         [snapshot] = [each for each in self.advisories if each["digest"] == request.path_params["digest"]]
         snapshot.update(self.read_as)
         return JSONResponse(snapshot)
+
+    async def list_questionnaires(self, request: Request) -> Response:
+        return JSONResponse({"questionnaires": self.questionnaires, "next": None})
+
+    async def post_questionnaire(self, request: Request) -> Response:
+        self.imports.append((dict(request.query_params), await request.body()))
+        return JSONResponse(self.questionnaires[0], 201)
+
+    async def get_questionnaire(self, request: Request) -> Response:
+        wanted = request.path_params["id"]
+        for each in self.questionnaires:
+            if wanted in (each["questionnaire"], each["digest"]):
+                return JSONResponse(each)
+        return problem(404, f"there is no questionnaire {wanted!r} here", fix="see `placet assess --list`")
+
+    async def list_assessments(self, request: Request) -> Response:
+        """Two a page."""
+        mine = self.assessments[::-1]
+        after = request.query_params.get("after")
+        seen = next((n for n, each in enumerate(mine, 1) if each["assessment"] == after), 0)
+        page = mine[seen : seen + 2]
+        return JSONResponse({"assessments": page, "next": page[-1]["assessment"] if len(page) == 2 else None})
+
+    async def post_assessment(self, request: Request) -> Response:
+        asked = await request.json()
+        made = {
+            "assessment": f"assessment:{len(self.assessments) + 1}",
+            "project": request.path_params["project"],
+            "state": "answered",
+            "questionnaire": "small",
+            "version": "1",
+            "digest": asked["questionnaire"],
+            "source": asked.get("source") or f"sha256:{'5' * 64}",
+            "answeredAt": "2026-11-01T00:00:00.000Z",
+            "asked": asked,
+        }
+        self.assessments.append(made)
+        return JSONResponse(made, 202)
+
+    async def get_assessment(self, request: Request) -> Response:
+        wanted = request.path_params["id"]
+        made = next(each for each in self.assessments if each["assessment"] == wanted)
+        made |= self.assessed
+        return JSONResponse(made)
 
     async def predict(self, request: Request) -> Response:
         return JSONResponse({"outputs": [len((await request.json())["inputs"])]})

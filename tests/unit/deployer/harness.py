@@ -19,8 +19,10 @@ from placet.events.adapters.in_process_bus import InProcessBus, InProcessHub
 from placet.events.bus import EpochBegan, HeadAnnounced, Outgoing
 from placet.events.catalog import contract_of
 from placet.events.clocks import SystemClock
+from placet.events.codec import timestamp
 from placet.events.contracts.builder import BuildFailed
 from placet.events.contracts.certifier import (
+    ApprovalAwaited,
     CertificateIssued,
     CertificateReinstated,
     CertificateRevoked,
@@ -35,7 +37,7 @@ from placet.events.contracts.gateway import (
     StopRequested,
     TokenRevoked,
 )
-from placet.events.contracts.shapes import Command, Ground, Resources
+from placet.events.contracts.shapes import Binding, Command, Ground, Resources
 from placet.events.envelope import Actor
 from placet.trust import SigningKey
 
@@ -128,6 +130,18 @@ class World:
     async def refuse(self, project: str = "churn", release: int = 1) -> None:
         event = ReleaseRefused(
             project=project, release=release, stage="certify", source=SOURCE, policies=(), verdicts=()
+        )
+        await self.say(event, operation=f"deploy {project} {release}")
+
+    async def await_approval(self, project: str = "churn", release: int = 1) -> None:
+        event = ApprovalAwaited(
+            project=project,
+            release=release,
+            command="deploy",
+            binding=Binding(digest="sha256:b", source=SOURCE, image=IMAGE, inputs="sha256:a", policies=()),
+            verdicts=(),
+            since=timestamp(self.clock.now()),
+            until=timestamp(self.clock.now() + timedelta(days=14)),
         )
         await self.say(event, operation=f"deploy {project} {release}")
 

@@ -229,6 +229,26 @@ class TestRoom:
         await world.heard("model.stopped", "stop")
         await world.deploy_and_wait("second", 2, memory=2 * 2**30)
 
+    async def test_what_waits_for_people_holds_no_room_and_starts_in_what_is_free_then(
+        self, world: World
+    ) -> None:
+        await world.request_deploy("first")
+        await world.clear("first", memory=2 * 2**30)
+        await world.heard("resources.reserved", "deploy first 1")
+        await world.await_approval("first")
+        await world.heard("resources.released", "deploy first 1")
+        await world.deploy_and_wait("second", memory=2 * 2**30)
+        await world.certify("first")
+        refused = await world.heard("resources.refused", "deploy first 1")
+        assert refused.fix == "stop one of: second; or ask for less in placet.yaml"
+        await world.request_deploy("third")
+        await world.clear("third", memory=2**27)
+        await world.heard("resources.reserved", "deploy third 1")
+        await world.await_approval("third")
+        await world.heard("resources.released", "deploy third 1")
+        await world.certify("third")
+        await world.heard("model.started", "deploy third 1")
+
     async def test_a_reservation_ends_with_its_time(self, world: World) -> None:
         await world.request_deploy()
         await world.clear()

@@ -27,10 +27,11 @@ from placet.gateway.adapters.packing_processes import PackingProcesses
 from placet.gateway.adapters.policy_rules import PolicyRules
 from placet.gateway.bootstrap import build
 from placet.gateway.ports import Labelled, Packing, Ports
-from placet.gateway.projections import TABLES
+from placet.gateway.projections import TABLES, declarations
 from placet.gateway.projections import sources as known_sources
 from placet.gateway.published import PublishedPolicies
 from placet.gateway.settings import GatewaySettings
+from placet.oci import sha256_digest
 from placet.rules import Engine, PolicySet, load_shipped
 from placet.trust import SigningKey, tokens
 
@@ -91,6 +92,27 @@ class MemorySnapshots:
 
 
 @dataclass
+class MemoryAssessments:
+    """The `AssessmentFiles` port."""
+
+    questionnaires: dict[str, bytes] = field(default_factory=dict)
+    kept: dict[str, bytes] = field(default_factory=dict)
+
+    async def keep_questionnaire(self, digest: str, file: bytes) -> None:
+        self.questionnaires[digest] = file
+
+    async def keep_answers(self, answers: bytes) -> str:
+        digest = sha256_digest(answers)
+        self.kept[digest] = answers
+        return digest
+
+    async def answers(self, digest: str) -> bytes:
+        if digest not in self.kept:
+            raise Unknown(f"no answers {digest}")
+        return self.kept[digest]
+
+
+@dataclass
 class MemoryImages:
     """The `Images` port."""
 
@@ -110,6 +132,7 @@ class Gateway:
     images: MemoryImages
     policies: MemoryPolicies
     snapshots: MemorySnapshots
+    assessments: MemoryAssessments
     folder: Path
     positions: dict[str, int] = field(default_factory=dict)
 
@@ -193,7 +216,7 @@ async def a_gateway(
     clock = clock or ManualClock()
     wiring = await Wiring.embedded("gateway", data=folder, hub=InProcessHub(), tables=(TABLES,), clock=clock)
     sources, envelopes, images = MemorySources(), MemoryEnvelopes(), MemoryImages()
-    policies, snapshots = MemoryPolicies(), MemorySnapshots()
+    policies, snapshots, assessments = MemoryPolicies(), MemorySnapshots(), MemoryAssessments()
     settings = GatewaySettings(
         registry=str(folder / "registry"),
         token_key=folder / "tokens.pem",
@@ -212,6 +235,7 @@ async def a_gateway(
         rules=PolicyRules(PolicySet(load_shipped(), PublishedPolicies(wiring.store)), engine),
         policies=policies,
         snapshots=snapshots,
+        assessments=assessments,
         envelopes=envelopes,
         images=images,
     )
@@ -219,7 +243,18 @@ async def a_gateway(
     for step in service.start:
         await step()
     try:
-        yield Gateway(wiring, service, clock, sources, envelopes, images, policies, snapshots, folder)
+        yield Gateway(
+            wiring,
+            service,
+            clock,
+            sources,
+            envelopes,
+            images,
+            policies,
+            snapshots,
+            assessments,
+            folder,
+        )
     finally:
         for step in service.close:
             await step()
@@ -231,7 +266,9 @@ async def knows_source(gateway: Gateway, source: str = SOURCE) -> None:
     """As after an upload."""
     gateway.sources.archives[source] = b"an archive"
     row = {"source": source, "size": 10, "project": "churn", "files": 1}
-    await gateway.wiring.store.commit(Unit(writes=(Put(table=known_sources, row=row),)))
+    said = {"source": source, "purpose": f"sha256:{'a' * 64}", "data": f"sha256:{'b' * 64}"}
+    writes = (Put(table=known_sources, row=row), Put(table=declarations, row=said))
+    await gateway.wiring.store.commit(Unit(writes=writes))
 
 
 async def asked(gateway: Gateway, command: str = "deploy", **more: Any) -> str:

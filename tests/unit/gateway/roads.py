@@ -8,7 +8,8 @@ from typing import Any
 
 from placet.events.codec import timestamp
 from placet.events.contracts import builder, certifier, deployer, gateway, indexer
-from placet.events.contracts.shapes import PolicyRef, Resources, Stage, Verdict
+from placet.events.contracts.shapes import Binding, PolicyRef, Resources, Stage, Verdict
+from placet.events.testing import changed
 from placet.gateway.operations import Operation, advance, requested
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -129,6 +130,27 @@ def vanished() -> indexer.ImageVanished:
     )
 
 
+BINDING = Binding(
+    digest=f"sha256:{'b' * 64}", source=SOURCE, image=IMAGE, inputs=f"sha256:{'a' * 64}", policies=POLICIES
+)
+MISSING = verdict("two.approve", "certify", "fail")
+
+
+def awaited(
+    command: Any = "deploy", *, project: str = "churn", release: int = 1, asker: str | None = None
+) -> certifier.ApprovalAwaited:
+    return certifier.ApprovalAwaited(
+        project=project,
+        release=release,
+        command=command,
+        binding=BINDING,
+        verdicts=(*CERTIFY, MISSING),
+        since="2026-01-01T00:00:10.000Z",
+        until="2026-01-15T00:00:10.000Z",
+        asker=asker,
+    )
+
+
 def certified(
     command: Any = "deploy", *, project: str = "churn", release: int = 1, certificate: str = CERTIFICATE
 ) -> certifier.CertificateIssued:
@@ -201,6 +223,17 @@ DELETE = (
     gateway.DeleteRequested(project="churn"),
     deployer.ModelDeleted(project="churn", request=2),
 )
+APPROVED = (
+    asked(),
+    cleared(),
+    reserved(),
+    reused(),
+    indexed(),
+    awaited(),
+    changed(certified(), verdicts=(*CERTIFY, verdict("two.approve", "certify"))),
+    accepted_start(),
+    started(),
+)
 NO_IMAGE = (
     asked(),
     cleared(),
@@ -232,6 +265,7 @@ ROADS = {
     "deploy": DEPLOY,
     "build": BUILD,
     "redeploy": REDEPLOY,
+    "approved": APPROVED,
     "start": START_AGAIN,
     "stop": STOP,
     "delete": DELETE,

@@ -13,6 +13,7 @@ from placet.events.testing import changed
 from placet.gateway.operations import PATHS, advance, document, requested, stall
 
 from tests.unit.gateway.roads import (
+    APPROVED,
     BROKEN,
     BUILD,
     CERTIFICATE,
@@ -20,6 +21,7 @@ from tests.unit.gateway.roads import (
     DEPLOY,
     GIVEN_UP,
     IMAGE,
+    MISSING,
     NO_BUILD,
     NO_IMAGE,
     NO_ROOM,
@@ -49,6 +51,27 @@ def shown(road: tuple[Any, ...]) -> dict[str, Any]:
 
 def steps(shown: dict[str, Any]) -> list[tuple[str, str]]:
     return [(step["name"], step["state"]) for step in shown["steps"]]
+
+
+# people
+
+
+def test_what_is_awaited_is_told_with_why_and_is_over_for_who_waits() -> None:
+    operation = told(timed(APPROVED[:6]))
+    assert operation.is_over
+    said = document(operation)
+    assert (said["state"], said["refusals"]) == ("awaiting", [])
+    assert said["awaiting"] == [{"rule": MISSING.rule, "why": MISSING.why}]
+    [step] = [each for each in said["steps"] if each["name"] == "certified"]
+    assert (step["state"], step["detail"]) == ("waiting", "people have until 2026-01-15T00:00:10.000Z")
+    assert stall(operation, at(99), 60.0) == operation
+
+
+def test_what_was_approved_goes_on_and_what_was_not_is_refused() -> None:
+    assert shown(APPROVED)["state"] == "live"
+    late = shown((*APPROVED[:6], refused("certify", MISSING)))
+    assert (late["state"], late["awaiting"]) == ("refused", [])
+    assert [each["rule"] for each in late["refusals"]] == [MISSING.rule]
 
 
 # every command's path

@@ -23,6 +23,7 @@ from placet.rules import Verdict
 from tests.support.eventually import eventually
 from tests.unit.gateway.harness import (
     Gateway,
+    MemoryAssessments,
     MemoryEnvelopes,
     MemoryImages,
     MemoryPolicies,
@@ -70,6 +71,7 @@ async def test_one_persons_many_are_one_place_in_the_queue(
         rules=slow,
         policies=MemoryPolicies(),
         snapshots=MemorySnapshots(),
+        assessments=MemoryAssessments(),
         envelopes=MemoryEnvelopes(),
         images=MemoryImages(),
     )

@@ -7,7 +7,6 @@ import hashlib
 import itertools
 import re
 from collections.abc import Iterator, Mapping
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +22,11 @@ from placet.rules import (
     Rule,
     load_policy,
     load_shipped,
+    offered_files,
     policy_schema,
     read_policy,
     run_policy_tests,
+    shipped_files,
 )
 from placet.rules.expressions import reference_problems, text_problems
 from placet.rules.mutation import mutants, unnoticed
@@ -131,6 +132,19 @@ def test_a_policy_can_be_loaded_without_an_engine_at_hand() -> None:
             changed({"require": "[1].all(a, [1].all(b, [1].all(c, true)))"}),
             "nests 3 comprehensions; the limit is 2",
         ),
+        (
+            changed({"awaits": {"within": "14d"}}),
+            "rules[0].awaits: only what is denied at stage certify can be waited for",
+        ),
+        (
+            changed({"stage": "certify", "awaits": {"within": "3d", "remind": "72h"}}),
+            "rules[0].awaits.remind: after 72h nothing is waited for any more",
+        ),
+        (changed({"awaits": {"within": "soon"}}), "a span such as 1d or 30m"),
+        (
+            changed({"stage": "certify", "awaits": {"within": "3d"}}),
+            "rule said awaited",
+        ),
         (changed({"say": "{{ personal.owner }} did it"}), "would show a person"),
         (
             changed({"fix": "write to {{ personal.owner }}"}),
@@ -185,7 +199,7 @@ def test_a_policy_can_be_loaded_without_an_engine_at_hand() -> None:
         (changed({"as": "one"}), "rules[0].as: `each` and `as` go together"),
         (changed({"each": "data.sets", "as": "model"}), "rules[0].as: 'model' is the name of something else"),
         (changed({"each": "dada.sets", "as": "one"}), "rules[0].each: nobody knows the fact 'dada.sets'"),
-        (changed({"each": "data", "as": "one"}), "rules[0].each: 'data' is not a path into the facts"),
+        (changed({"each": "a b", "as": "one"}), "rules[0].each: 'a b' is not a path into the facts"),
         (changed({"atLeast": 2}), "rules[0].atLeast: it counts how many of `each` keep `require`"),
         (
             changed({"each": "data.sets", "as": "one", "atLeast": "data.sets"}),
@@ -291,7 +305,7 @@ def test_the_schema_of_a_policy_is_closed() -> None:
     assert {"appliesTo", "rules", "params", "effective"} <= set(schema["$defs"]["PolicyForm"]["properties"])
 
 
-SHIPPED = load_shipped()
+SHIPPED = (*load_shipped(), *(read_policy(file, name=name) for name, file in offered_files().items()))
 RULES = [(policy, rule) for policy in SHIPPED for rule in policy.rules]
 
 
@@ -306,8 +320,7 @@ def sentences_of(rule: Rule) -> tuple[str, ...]:
 
 
 def files() -> list[tuple[str, bytes]]:
-    folder = resources.files("placet.rules") / "policies"
-    return [(file.name, file.read_bytes()) for file in folder.iterdir() if file.name.endswith(".yaml")]
+    return [*shipped_files().items(), *offered_files().items()]
 
 
 @pytest.mark.parametrize(("name", "data"), files(), ids=[name for name, _ in files()])
@@ -320,7 +333,8 @@ def test_a_shipped_rule_is_shown_passing_broken_and_undecided(
     policy: Policy, rule: Rule, engine: Engine
 ) -> None:
     results = [result for result in run_policy_tests(policy, engine) if result.rule == rule.id]
-    assert {result.result for result in results} >= {"pass", "fail", "indeterminate"}
+    broken = "fail" if rule.awaits is None else "awaited"
+    assert {result.result for result in results} >= {"pass", broken, "indeterminate"}
     assert all(result.problem is None for result in results)
 
 
@@ -423,7 +437,7 @@ def test_every_case_of_a_shipped_rule_is_said_by_one_of_its_tests(
     said = {
         said.words
         for test in rule.tests
-        if test.expect == "fail"
+        if test.expect in ("fail", "awaited")
         for said in engine.sayings(policy, rule, merge_patched(test.given or policy.given, test.patch))
     }
     assert said == set(sentences_of(rule))
@@ -472,6 +486,23 @@ def test_the_page_about_exceptions_names_every_rule_that_admits_one() -> None:
     assert {rule.id for _, rule in RULES if rule.exceptable} == set(
         re.findall(r"^\| `([a-z-]+\.[a-z-]+)` \|", page, re.MULTILINE)
     )
+
+
+def test_that_a_rule_waits_for_people_is_held_by_a_test(engine: Engine) -> None:
+    awaited = {"stage": "certify", "awaits": {"within": "14d", "remind": "3d"}}
+    tests = [{"expect": "pass"}, {"expect": "awaited", "patch": {"model": {"format": "zip"}}}]
+    policy = load_policy(changed(awaited | {"tests": tests}), engine=engine)
+    assert unnoticed(policy, engine) == []
+    assert "nothing is awaited" in {mutant.change for mutant in mutants(policy)}
+    [waits] = [rule.awaits for rule in policy.rules]
+    assert waits is not None
+    assert (waits.within_seconds, waits.remind_seconds) == (14 * 86400, 3 * 86400)
+
+
+def test_what_is_only_offered_is_not_in_force() -> None:
+    offered = {read_policy(file).id for file in offered_files().values()}
+    assert offered == {"four-eyes"}
+    assert offered.isdisjoint(policy.id for policy in load_shipped())
 
 
 def test_no_two_shipped_rules_share_an_id() -> None:

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from placet.errors import PlacetError, Refused, Unreadable
 from placet.trust import (
+    ApprovalCounted,
     Certificate,
     ConditionSet,
     ExceptionApplied,
@@ -49,6 +50,11 @@ CERTIFICATE = Certificate(
     ),
     conditions=(
         ConditionSet(metric="psi", max=0.2, recovery=0.16, window=86400, min_samples=500, action="suspend"),
+    ),
+    approvals=(
+        ApprovalCounted(
+            approval="approval:0193", given_by="person:grace", roles=("approver", "compliance"), at=BEGIN
+        ),
     ),
 )
 
@@ -112,6 +118,16 @@ def test_the_statement_has_the_form_that_is_promised() -> None:
                     "retryAfter": None,
                 }
             ],
+            "approvals": [
+                {
+                    "approval": "approval:0193",
+                    "givenBy": "person:grace",
+                    "roles": ["approver", "compliance"],
+                    "at": "2026-11-23T12:00:00Z",
+                    "breakGlass": False,
+                }
+            ],
+            "breakGlass": False,
         },
     }
 

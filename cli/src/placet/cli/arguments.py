@@ -417,9 +417,72 @@ def _exception(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _assess(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("project", metavar="PROJECT", nargs="?", type=_name)
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument("--list", action="store_true", help="the questionnaires of the platform")
+    instead.add_argument("--show", action="store_true", help="what was answered about PROJECT")
+    instead.add_argument("--template", action="store_true", help="a file to write the answers into")
+    instead.add_argument(
+        "--import",
+        dest="importing",
+        metavar="FILE",
+        type=Path,
+        help="take in a questionnaire, of ours or of SurveyJS (JSON)",
+    )
+    parser.add_argument(
+        "--questionnaire",
+        metavar="ID|FILE",
+        help="its id, its digest or the file that was imported (default: algorithmic-impact)",
+    )
+    parser.add_argument("--answers", metavar="FILE", type=Path, help="YAML or JSON; default: asked here")
+    parser.add_argument(
+        "--source",
+        metavar="DIGEST",
+        type=_digest,
+        help="the source that it is about (default: what was deployed or built last)",
+    )
+    parser.add_argument("--no-wait", action="store_true", help="print its id and return")
+    parser.add_argument("--id", metavar="ID", help="what a questionnaire of SurveyJS is called")
+    parser.add_argument("--version", metavar="VERSION", help="and which version of it this is")
+
+
 def _exception_named(parser: argparse.ArgumentParser) -> None:
     _project(parser)
     parser.add_argument("exception", metavar="EXCEPTION", help="an id from `placet exception list`")
+
+
+def _approve(parser: argparse.ArgumentParser) -> None:
+    _project(parser)
+    parser.add_argument(
+        "--release", metavar="N", type=_release, help="where several wait; default: the one that does"
+    )
+    parser.add_argument("--look", action="store_true", help="only show what is waited for")
+    parser.add_argument("--reason", metavar="TEXT", type=_words, help="for who asks later")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument(
+        "--break-glass",
+        action="store_true",
+        help="have it served for a day, whatever is awaited: two people, each with --reason; a review is owed then",
+    )
+    how.add_argument(
+        "--review",
+        metavar="CERTIFICATE",
+        help="say, with --reason, what was found of one for which the glass was broken",
+    )
+    parser.add_argument(
+        "--binding",
+        metavar="DIGEST",
+        type=_digest,
+        help="what was looked at before; default: what is shown now",
+    )
+    parser.add_argument(
+        "--as-role",
+        metavar="ROLE",
+        action="append",
+        choices=ROLES,
+        help="in which of the token's roles; may be given more than once",
+    )
 
 
 def _certificate(parser: argparse.ArgumentParser) -> None:
@@ -470,7 +533,9 @@ def _policy_test(parser: argparse.ArgumentParser) -> None:
 
 
 def _policy_publish(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", metavar="FILE", type=Path)
+    parser.add_argument(
+        "file", metavar="FILE", type=Path, help="or the name of one that placet brings along: four-eyes"
+    )
     parser.add_argument("--no-wait", action="store_true", help="print its digest and return")
 
 
@@ -659,6 +724,28 @@ VERBS: Sequence[Verb] = (
         example="placet events --from 100 --type 'placet.deployer.*' --follow",
         function="log:events",
         arguments=_events,
+    ),
+    Verb(
+        words="approve",
+        group="govern",
+        does="approve a release that waits for people",
+        more="What is waited for is shown first, and exactly that is approved: if its source, its image, a policy or "
+        "what rules see becomes another, the approval counts no more. For approvers and compliance; nobody approves "
+        "what they asked for, sent or built, and nobody twice.",
+        example="placet approve churn --reason 'tried it on the cases of last year'",
+        function="approvals:approve",
+        arguments=_approve,
+    ),
+    Verb(
+        words="assess",
+        group="govern",
+        does="answer a questionnaire about what a model can do to people",
+        more="Scored and signed by the platform. It says nothing any more once it is too old, its questionnaire has a "
+        "newer version, or purpose, data or source have changed; rules see that. Required mitigations are told, and "
+        "which of them nobody has said are in place.",
+        example="placet assess churn --answers answers.yaml",
+        function="assess:assess",
+        arguments=_assess,
     ),
     Verb(
         words="exception request",

@@ -21,6 +21,8 @@ _ENDS = {
     "stalled": "the operation has gone silent; `placet status {operation} --follow` shows when it goes on",
 }
 
+OF_ASSESSMENTS = "assessment."
+"""What the rules begin with that an assessment settles."""
 _WRONG = ("refused", "failed", "quarantined", "stalled")
 
 
@@ -50,6 +52,16 @@ def conclude(
     if operation.state in ("live", "certified"):
         _tell_certificate(screen, operation)
     tell_reasons(screen.note, operation.refusals, operation.awaiting)
+    if operation.state == "awaiting":
+        screen.note(
+            "  an approver or somebody of compliance, who neither asked for it nor built it:\n"
+            f"    placet approve {operation.project} --release {operation.release}\n"
+            f"  and to see it go on:\n    placet status {operation.operation} --follow"
+        )
+        if any((each.rule or "").startswith(OF_ASSESSMENTS) for each in operation.awaiting):
+            screen.note(
+                f"  who knows what it can do to people says so:\n    placet assess {operation.project}"
+            )
     for each in waiting:
         screen.note(
             f"  an exception from {each.rule} was asked for, and waits for somebody else to grant it:\n"

@@ -73,6 +73,10 @@ def _rows(found: Certificate) -> list[tuple[str, object]]:
     exceptions = ", ".join(
         f"{each.get('rule')} until {each.get('until')}" for each in predicate.get("exceptions", ())
     )
+    approvals = ", ".join(
+        f"{each.get('givenBy')} as {' and '.join(each.get('roles', ()))}"
+        for each in predicate.get("approvals", ())
+    )
     conditions = ", ".join(
         f"{each.get('metric')} at most {each.get('max')}, or {each.get('action')}"
         for each in predicate.get("conditions", ())
@@ -87,8 +91,21 @@ def _rows(found: Certificate) -> list[tuple[str, object]]:
         ("reason", found.reason),
         ("policies", policies),
         ("exceptions", exceptions),
+        ("approvals", approvals),
+        ("review", _reviewed(found)),
         ("conditions", conditions),
     ]
+
+
+def _reviewed(found: Certificate) -> str | None:
+    """Of one for which the glass was broken: owed until somebody else has looked."""
+    review = found.review
+    if review is None:
+        return None
+    if review.given_by is None:
+        return f"owed since {review.owed_at}: the glass was broken for it"
+    by = review.given_by.name or review.given_by.person
+    return f"{review.given_at} by {by}" + (f": {review.reason}" if review.reason else "")
 
 
 def _revoked(found: Certificate) -> str | None:

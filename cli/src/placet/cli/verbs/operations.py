@@ -89,6 +89,11 @@ async def _status_of_project(
         screen.result(
             f"warning      {warning.rule}: {warning.why}" + (f"\n  {warning.fix}" if warning.fix else "")
         )
+    for review in model.reviews_owed:
+        screen.result(
+            f"owed         a review of {review.certificate}, release {review.release}, since {review.owed_at}: the"
+            f" glass was broken for it\n  placet approve {project} --review {review.certificate} --reason …"
+        )
     observed = None if model.observed is None else model.observed.to_json()
     screen.document(
         {
@@ -98,6 +103,7 @@ async def _status_of_project(
             "certifiedUntil": model.certified_until,
             "observed": observed,
             "warnings": [warning.to_json() for warning in model.warnings],
+            "reviewsOwed": [review.to_json() for review in model.reviews_owed],
             "last": operation.to_json(),
         }
     )

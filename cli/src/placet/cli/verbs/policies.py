@@ -16,6 +16,7 @@ from placet.rules import (
     Policy,
     compile_problems,
     load_shipped,
+    offered_files,
     policy_schema,
     read_policy,
     run_policy_tests,
@@ -103,7 +104,10 @@ def _read(file: Path) -> Policy:
 
 
 def file_of(file: Path) -> bytes:
-    """No more of it than shows that it is too large for a policy."""
+    """No more of it than shows that it is too large for a policy. A name that is no file may be one that is offered."""
+    offered = offered_files().get(f"{file}.yaml")
+    if offered is not None and not file.exists():
+        return offered
     try:
         with file.open("rb") as stream:
             return stream.read(MAX_POLICY_BYTES + 1)

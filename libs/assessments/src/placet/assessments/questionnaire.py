@@ -20,10 +20,14 @@ from placet.projects.documents import DocumentRefused, Problem, read_document
 MAX_QUESTIONNAIRE_BYTES = 1024**2
 MAX_CONDITIONS = 64
 """In one condition, however nested."""
+MAX_LEVELS = 20
+MAX_MITIGATIONS = 100
+"""They are told in events."""
 
 Counts = Literal["risk", "mitigation", "nothing"]
 Kind = Literal["one", "many", "text"]
 Sentence = Annotated[str, msgspec.Meta(min_length=1, max_length=4000)]
+MitigationId = Annotated[str, msgspec.Meta(min_length=1, max_length=60)]
 Points = Annotated[int, msgspec.Meta(ge=0, le=1000)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
@@ -74,13 +78,13 @@ class Section(_Part, frozen=True, kw_only=True):
 class Level(_Part, frozen=True, kw_only=True):
     """Holds of scores up to this share of the raw maximum; `requires` are ids of mitigations that it then takes."""
 
-    name: Sentence
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
     up_to: Share
-    requires: tuple[Sentence, ...] = ()
+    requires: tuple[MitigationId, ...] = ()
 
 
 class Mitigation(_Part, frozen=True, kw_only=True):
-    id: Sentence
+    id: MitigationId
     text: Sentence
 
 
@@ -104,8 +108,8 @@ class QuestionnaireForm(_Part, frozen=True, kw_only=True):
     source: Sentence | None = None
     valid_days: Annotated[int, msgspec.Meta(ge=1, le=3650)] = 365
     scoring: Scoring = Scoring()
-    levels: tuple[Level, ...]
-    mitigations: tuple[Mitigation, ...] = ()
+    levels: Annotated[tuple[Level, ...], msgspec.Meta(max_length=MAX_LEVELS)]
+    mitigations: Annotated[tuple[Mitigation, ...], msgspec.Meta(max_length=MAX_MITIGATIONS)] = ()
     sections: tuple[Section, ...]
 
 
@@ -144,11 +148,18 @@ def checked(form: QuestionnaireForm, data: bytes, *, name: str, is_imported: boo
 
 def load_shipped() -> tuple[Questionnaire, ...]:
     """The questionnaires that ship with the platform."""
+    return tuple(read_questionnaire(data, name=name) for name, data in shipped_files().items())
+
+
+def shipped_files() -> dict[str, bytes]:
+    """The same as they lie there, by name."""
     folder = resources.files("placet.assessments") / "questionnaires"
-    files = sorted(
-        (file for file in folder.iterdir() if file.name.endswith(".yaml")), key=lambda file: file.name
-    )
-    return tuple(read_questionnaire(file.read_bytes(), name=file.name) for file in files)
+    files = (file for file in folder.iterdir() if file.name.endswith(".yaml"))
+    return {file.name: file.read_bytes() for file in sorted(files, key=lambda file: file.name)}
+
+
+def shipped_by_digest() -> dict[str, bytes]:
+    return {f"sha256:{hashlib.sha256(data).hexdigest()}": data for data in shipped_files().values()}
 
 
 def questionnaire_schema() -> dict[str, Any]:
@@ -199,7 +210,7 @@ def _level_problems(form: QuestionnaireForm) -> Iterator[Problem]:
         yield from _given_twice(mitigation.id, known, f"mitigations[{index}].id")
         known.add(mitigation.id)
     for index, level in enumerate(form.levels):
-        for each in level.requires:
+        for each in dict.fromkeys(level.requires):
             if each not in known:
                 yield Problem(f"levels[{index}].requires", f"{each!r} is none of the mitigations")
 

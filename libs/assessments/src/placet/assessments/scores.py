@@ -79,11 +79,12 @@ def problems(questionnaire: Questionnaire, answers: Answers) -> list[Problem]:
 
 
 def unanswered(questionnaire: Questionnaire, answers: Answers) -> list[str]:
-    """Questions that are asked after what was answered so far, count, and have no answer yet."""
+    """Questions that are asked after what was answered so far, count, and have no answer yet. An empty list is one: it
+    says that none of the choices is so."""
     return [
         id
         for id in asked_questions(questionnaire, answers)
-        if questionnaire.questions[id].counts != "nothing" and not answers.get(id)
+        if questionnaire.questions[id].counts != "nothing" and answers.get(id, "") == ""
     ]
 
 

@@ -11,6 +11,10 @@ from placet.client.connection import (
 )
 from placet.client.documents import (
     Amount,
+    Approval,
+    Assessment,
+    AssessmentScore,
+    AwaitedRelease,
     Awaiting,
     Capacity,
     Certificate,
@@ -32,7 +36,10 @@ from placet.client.documents import (
     Person,
     PolicyProblem,
     PolicyVersion,
+    QuestionnaireDetail,
+    QuestionnaireVersion,
     Refusal,
+    Review,
     RuleException,
     Snapshot,
     Source,
@@ -44,6 +51,10 @@ from placet.client.documents import (
 
 __all__ = [
     "Amount",
+    "Approval",
+    "Assessment",
+    "AssessmentScore",
+    "AwaitedRelease",
     "Awaiting",
     "Capacity",
     "Certificate",
@@ -68,7 +79,10 @@ __all__ = [
     "Person",
     "PolicyProblem",
     "PolicyVersion",
+    "QuestionnaireDetail",
+    "QuestionnaireVersion",
     "Refusal",
+    "Review",
     "RuleException",
     "Snapshot",
     "Source",

@@ -28,6 +28,11 @@ from httpx_sse import EventSource, ServerSentEvent
 
 from placet.client.connection import Connection
 from placet.client.documents import (
+    Approval,
+    Assessment,
+    AssessmentsPage,
+    AwaitedRelease,
+    AwaitedReleases,
     Capacity,
     Certificate,
     CloudEvent,
@@ -49,6 +54,9 @@ from placet.client.documents import (
     PoliciesPage,
     PolicyVersion,
     PolicyVersions,
+    QuestionnaireDetail,
+    QuestionnairesPage,
+    QuestionnaireVersion,
     RuleException,
     Snapshot,
     SnapshotsPage,
@@ -291,6 +299,11 @@ class Client:
         path = f"/certificates/{_part(certificate)}/revoke"
         return read((await self._call("POST", path, json={"reason": reason})).content, Standing)
 
+    async def review_certificate(self, certificate: str, *, found: str) -> Standing:
+        """Say what was found of one that two people had given in haste."""
+        path = f"/certificates/{_part(certificate)}/review"
+        return read((await self._call("POST", path, json={"found": found}, again=False)).content, Standing)
+
     @asynccontextmanager
     async def log(
         self, project: str, *, release: int | None = None, follow: bool = False, tail: int | None = None
@@ -409,6 +422,33 @@ class Client:
         path = f"/models/{_part(project)}/exceptions/{_part(exception)}/{verb}"
         return read((await self._call("POST", path)).content, RuleException)
 
+    # Approvals
+
+    async def awaited(self, project: str) -> tuple[AwaitedRelease, ...]:
+        """The releases that wait for approval, then the last ones that did."""
+        response = await self._call("GET", f"/models/{_part(project)}/approvals")
+        return read(response.content, AwaitedReleases).releases
+
+    async def approve(
+        self,
+        project: str,
+        *,
+        release: int,
+        binding: str,
+        reason: str | None = None,
+        roles: tuple[str, ...] = (),
+        break_glass: bool = False,
+        key: str | None = None,
+    ) -> Approval:
+        """Approve what `binding` is the digest of, and nothing else. The same `key` sent again is the same approval."""
+        given: dict[str, Any] = {"release": release, "binding": binding, "roles": list(roles)}
+        given |= _given(reason=reason, breakGlass=break_glass or None)
+        headers = {"Idempotency-Key": key or self._new_key()}
+        response = await self._call(
+            "POST", f"/models/{_part(project)}/approvals", json=given, headers=headers
+        )
+        return read(response.content, Approval)
+
     # Policies
 
     async def submit_policy(self, file: bytes) -> PolicyVersion:
@@ -499,6 +539,98 @@ class Client:
             response = await self._call("GET", "/advisories", params=_given(after=after))
             page = read(response.content, SnapshotsPage)
             found.extend(page.advisories)
+            if page.next is None or page.next == after:
+                return tuple(found)
+            after = page.next
+
+    # Impact assessments
+
+    async def import_questionnaire(
+        self,
+        file: bytes,
+        *,
+        form: str = "placet",
+        id: str | None = None,
+        version: str | None = None,
+        owner: str | None = None,
+    ) -> QuestionnaireVersion:
+        """From here on it is the newest of its id. A file of form `surveyjs` needs `id` and `version`."""
+
+        async def whole() -> AsyncIterator[bytes]:
+            yield file
+
+        response = await self._call(
+            "POST",
+            "/questionnaires",
+            body=whole,
+            params=_given(form=form, id=id, version=version, owner=owner),
+            limits=_FETCH,
+        )
+        return read(response.content, QuestionnaireVersion)
+
+    async def questionnaires(self) -> tuple[QuestionnaireVersion, ...]:
+        """Every version of every questionnaire, the newest of each first."""
+        found: list[QuestionnaireVersion] = []
+        after: str | None = None
+        while True:
+            response = await self._call("GET", "/questionnaires", params=_given(after=after))
+            page = read(response.content, QuestionnairesPage)
+            found.extend(page.questionnaires)
+            if page.next is None or page.next == after:
+                return tuple(found)
+            after = page.next
+
+    async def questionnaire(self, wanted: str) -> QuestionnaireDetail:
+        """One by its digest, or the newest of an id."""
+        response = await self._call("GET", f"/questionnaires/{_part(wanted)}")
+        return read(response.content, QuestionnaireDetail)
+
+    async def answer(
+        self,
+        project: str,
+        *,
+        questionnaire: str,
+        answers: Mapping[str, str | Sequence[str]],
+        mitigations: Sequence[str] = (),
+        source: str | None = None,
+    ) -> Assessment:
+        """Answer a questionnaire about a project. Raises Refused with all that is unknown, wrong or missing.
+
+        Each call is an assessment of its own, so it is not asked again by itself.
+        """
+        asked = {
+            "questionnaire": questionnaire,
+            "answers": answers,
+            "mitigations": list(mitigations),
+            **_given(source=source),
+        }
+        path = f"/models/{_part(project)}/assessments"
+        response = await self._call("POST", path, json=asked, again=False, limits=_FETCH)
+        return read(response.content, Assessment)
+
+    async def scored(self, answered: Assessment, *, within: float = _DECIDED_WITHIN) -> Assessment:
+        """The assessment when it is scored or rejected."""
+        deadline = time.monotonic() + within
+        path = f"/models/{_part(answered.project)}/assessments/{_part(answered.assessment)}"
+        while True:
+            told = read((await self._call("GET", path)).content, Assessment)
+            if told.state != "answered":
+                return told
+            if time.monotonic() + _PAUSE > deadline:
+                raise Unavailable(
+                    f"{told.assessment} is answered, and was not scored within {within:g} s",
+                    fix=f"`placet assess --show {told.project}` shows when it is",
+                )
+            await asyncio.sleep(_PAUSE)
+
+    async def assessments(self, project: str) -> tuple[Assessment, ...]:
+        """Newest first."""
+        found: list[Assessment] = []
+        after: str | None = None
+        path = f"/models/{_part(project)}/assessments"
+        while True:
+            page = read((await self._call("GET", path, params=_given(after=after))).content, AssessmentsPage)
+            found.extend(page.assessments)
             if page.next is None or page.next == after:
                 return tuple(found)
             after = page.next

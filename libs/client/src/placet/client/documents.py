@@ -124,6 +124,26 @@ class Ground(Document, frozen=True, kw_only=True):
     fix: str | None = None
 
 
+class Person(Document, frozen=True, kw_only=True):
+    """Somebody by the id that events have; `name` only if the platform knows it still."""
+
+    person: str
+    name: str | None = None
+
+
+class Review(Document, frozen=True, kw_only=True, rename="camel"):
+    """Of a certificate that two people had given in haste. `state` is owed or done; `reason` is what was found."""
+
+    certificate: str
+    release: int
+    state: str
+    owed_at: str
+    review: str | None = None
+    given_by: Person | None = None
+    given_at: str | None = None
+    reason: str | None = None
+
+
 class ModelDetail(Model, frozen=True, kw_only=True, rename="camel"):
     """A model with the operation that brought it to its state, and the last one, which may have changed nothing.
 
@@ -133,6 +153,7 @@ class ModelDetail(Model, frozen=True, kw_only=True, rename="camel"):
     source: str | None = None
     refusals: tuple[Refusal, ...] = ()
     warnings: tuple[Ground, ...] = ()
+    reviews_owed: tuple[Review, ...] = ()
     observed: Observed | None = None
     cause: Operation | None = None
     operation: Operation | None = None
@@ -232,13 +253,6 @@ class Source(Document, frozen=True, kw_only=True):
     files: int | list[Any] | None = None
 
 
-class Person(Document, frozen=True, kw_only=True):
-    """Somebody by the id that events have; `name` only if the platform knows it still."""
-
-    person: str
-    name: str | None = None
-
-
 class Standing(Document, frozen=True, kw_only=True, rename="camel"):
     """`state` is valid, suspended, revoked or expired. Of one that was revoked: by whom, when, and the reason unless it
     was erased."""
@@ -255,6 +269,7 @@ class Standing(Document, frozen=True, kw_only=True, rename="camel"):
     revoked_by: Person | None = None
     revoked_at: str | None = None
     reason: str | None = None
+    review: Review | None = None
 
 
 class Certificate(Standing, frozen=True, kw_only=True, rename="camel"):
@@ -288,6 +303,48 @@ class RuleException(Document, frozen=True, kw_only=True, rename="camel"):
     granted_at: str | None = None
     withdrawn_by: Person | None = None
     withdrawn_at: str | None = None
+
+
+class PolicyNamed(Document, frozen=True, kw_only=True):
+    """A policy by which something was judged."""
+
+    id: str
+    version: int
+    digest: str
+
+
+class Approval(Document, frozen=True, kw_only=True, rename="camel"):
+    """Somebody approved a release; one that no longer `binds` was of what that was before, and counts no more."""
+
+    approval: str
+    project: str
+    release: int
+    binding: str
+    roles: tuple[str, ...] = ()
+    given_by: Person
+    given_at: str
+    reason: str | None = None
+    break_glass: bool = False
+    binds: bool = True
+
+
+class AwaitedRelease(Document, frozen=True, kw_only=True, rename="camel"):
+    """A release that waits for approval, or did: `state` is awaiting, certified or refused. `binding` is the digest of
+    all that an approval of it is of."""
+
+    release: int
+    state: str
+    operation: str
+    binding: str
+    source: str
+    image: str
+    inputs: str
+    policies: tuple[PolicyNamed, ...] = ()
+    awaiting: tuple[Refusal, ...] = ()
+    since: str
+    until: str
+    asked_by: Person | None = None
+    approvals: tuple[Approval, ...] = ()
 
 
 class PolicyProblem(Document, frozen=True, kw_only=True):
@@ -339,6 +396,61 @@ class Snapshot(Document, frozen=True, kw_only=True, rename="camel"):
     problem: AdvisoriesProblem | None = None
 
 
+class QuestionnaireVersion(Document, frozen=True, kw_only=True, rename="camel"):
+    """`state` is newest or superseded. What ships was imported by nobody."""
+
+    questionnaire: str
+    version: str
+    title: str
+    digest: str
+    form: str
+    state: str
+    shipped: bool = False
+    imported_by: str | None = None
+    imported_at: str | None = None
+
+
+class QuestionnaireDetail(QuestionnaireVersion, frozen=True, kw_only=True, rename="camel"):
+    """With all that it asks, as the platform read it."""
+
+    content: dict[str, Any]
+
+
+class AssessmentScore(Document, frozen=True, kw_only=True, rename="camel"):
+    """`missing` are those of the mitigations that the level `requires` that are not in place."""
+
+    raw: int
+    raw_most: int
+    mitigation: int
+    mitigation_most: int
+    score: int
+    level: int
+    label: str
+    requires: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+
+
+class Assessment(Document, frozen=True, kw_only=True, rename="camel"):
+    """`state` is answered, scored or rejected, and `why` it was. `stale` says why it says nothing any more of what was
+    deployed or built last: age, questionnaire, purpose, data, source."""
+
+    assessment: str
+    project: str
+    state: str
+    questionnaire: str
+    version: str
+    digest: str
+    source: str
+    answered_by: Person | None = None
+    answered_at: str
+    age_days: int = 0
+    stale: tuple[str, ...] = ()
+    score: AssessmentScore | None = None
+    envelope: str | None = None
+    why: str | None = None
+    fix: str | None = None
+
+
 class Me(Document, frozen=True, kw_only=True):
     """Who a token is of. `commands` are those that it may give; null where the platform does not say."""
 
@@ -368,6 +480,10 @@ class ImagesPage(Document, frozen=True, kw_only=True):
     next: str | int | None = None
 
 
+class AwaitedReleases(Document, frozen=True, kw_only=True):
+    releases: tuple[AwaitedRelease, ...]
+
+
 class ExceptionsPage(Document, frozen=True, kw_only=True):
     exceptions: tuple[RuleException, ...]
     next: str | None = None
@@ -384,6 +500,16 @@ class PolicyVersions(Document, frozen=True, kw_only=True):
 
 class SnapshotsPage(Document, frozen=True, kw_only=True):
     advisories: tuple[Snapshot, ...]
+    next: str | None = None
+
+
+class QuestionnairesPage(Document, frozen=True, kw_only=True):
+    questionnaires: tuple[QuestionnaireVersion, ...]
+    next: str | None = None
+
+
+class AssessmentsPage(Document, frozen=True, kw_only=True):
+    assessments: tuple[Assessment, ...]
     next: str | None = None
 
 

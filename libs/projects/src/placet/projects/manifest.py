@@ -232,14 +232,14 @@ class Monitor(_Part, frozen=True, kw_only=True):
 
     @property
     def window_seconds(self) -> int:
-        return _seconds(self.window)
+        return seconds_of(self.window)
 
     @property
     def retry_seconds(self) -> int | None:
-        return None if self.retry_after is None else _seconds(self.retry_after)
+        return None if self.retry_after is None else seconds_of(self.retry_after)
 
 
-def _seconds(span: str) -> int:
+def seconds_of(span: str) -> int:
     return int(span[:-1]) * _SPANS[span[-1]]
 
 

@@ -1,14 +1,17 @@
 """Policies, their evaluation, the facts they see and the set that ships with the platform."""
 
 from placet.rules.engine import Engine, Verdict, excepted
-from placet.rules.facts import gather_certify_facts, gather_readable_facts, gather_submit_facts
+from placet.rules.facts import Approval, gather_certify_facts, gather_readable_facts, gather_submit_facts
+from placet.rules.inputs import digest_of, inputs_digest
 from placet.rules.policy import (
+    Awaits,
     OnFail,
     Policy,
     Result,
     Rule,
     Stage,
     load_shipped,
+    offered_files,
     policy_schema,
     read_policy,
     shipped_files,
@@ -18,6 +21,8 @@ from placet.rules.publication import Version, in_force, standing, version_of
 from placet.rules.testing import PolicyTestResult, compile_problems, load_policy, run_policy_tests
 
 __all__ = [
+    "Approval",
+    "Awaits",
     "Engine",
     "OnFail",
     "Policy",
@@ -31,13 +36,16 @@ __all__ = [
     "Verdict",
     "Version",
     "compile_problems",
+    "digest_of",
     "excepted",
     "gather_certify_facts",
     "gather_readable_facts",
     "gather_submit_facts",
     "in_force",
+    "inputs_digest",
     "load_policy",
     "load_shipped",
+    "offered_files",
     "policy_schema",
     "read_policy",
     "run_policy_tests",

@@ -25,7 +25,7 @@ import msgspec
 
 from placet.errors import Refused
 from placet.rules.conditions import Answer, Condition, Decision, Saying, Undecided, conditions, decided
-from placet.rules.policy import OnFail, Policy, Result, Rule, Stage
+from placet.rules.policy import Awaits, OnFail, Policy, Result, Rule, Stage
 from placet.rules.sentences import MAX_LISTED, filled_in
 
 MAX_SAID = 20
@@ -35,7 +35,8 @@ MAX_SAID = 20
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """What one rule said. `why` and `fix` are there unless it passed, and hold nothing personal.
 
-    `exception` names the one that lets the project pass all the same; the result stays what it is.
+    `exception` names the one that lets the project pass all the same; the result stays what it is. `awaits` is there if
+    it failed for what people can still do.
     """
 
     rule: str
@@ -48,6 +49,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     fix: str | None = None
     exceptable: bool = False
     exception: str | None = None
+    awaits: Awaits | None = None
 
     @property
     def is_passed(self) -> bool:
@@ -205,6 +207,7 @@ class Engine:
             why=why,
             fix=None if why is None else filled_in(rule.fix, {**facts, "params": policy.params}),
             exceptable=rule.exceptable,
+            awaits=rule.awaits if decision.result == "fail" else None,
         )
 
     def _sayings(

@@ -34,6 +34,8 @@ FACTS = {
     "image": "the built image",
     "contents": "what the image is made of, as its bills of materials say: packages and their licences",
     "advisories": "what is known of those packages: the snapshot, its age, and what they are affected by",
+    "approvals": "who approved this very release, but for who asked for it: how many people, in which roles",
+    "assessments": "what answers to questionnaires amount to, and why they say nothing of this model any more",
     "platform": "what this environment knows and allows",
     "params": "the policy's own parameters",
     "monitoring": "what is watched in operation",

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from datetime import datetime
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from packaging.requirements import InvalidRequirement, Requirement
@@ -238,13 +238,17 @@ def gather_certify_facts(
     builder: str,
     now: datetime,
     has_dockerfile: bool = False,
+    risk_class: str = "",
+    is_trial: bool = False,
     known_bases: Sequence[str] = (),
+    approvals: Sequence[Approval] = (),
 ) -> Facts:
     """The facts of stage certify about an image, from its own labels; an empty text for a label it does not carry.
 
-    What it is made of comes beside them (`contained`).
-    `cleared_source` is the source that stage submit cleared, `has_dockerfile` whether that is built from one;
-    `known_bases` are the bases this environment allows, and none of them named means any that is pinned.
+    What it is made of, and how its project was assessed, come beside them (`contained`, `assessments`).
+    `cleared_source` is the source that stage submit cleared, `has_dockerfile` whether that is built from one, and
+    `risk_class` and `is_trial` what it declares; `known_bases` are the bases this environment allows, and none of them
+    named means any that is pinned. `approvals` are those that count.
     """
     return {
         "now": _moment(now),
@@ -259,13 +263,28 @@ def gather_certify_facts(
             "python": python,
             "builder": builder,
         },
+        "governance": {"riskClass": risk_class, "trial": is_trial},
         "platform": {"bases": sorted(known_bases)},
+        "approvals": {
+            "people": len({each.by for each in approvals}),
+            "roles": sorted({role for each in approvals for role in each.roles}),
+            "given": [{"roles": sorted(each.roles), "at": each.at} for each in approvals],
+        },
+        "personal": {"approvers": sorted({each.by for each in approvals})},
     }
 
 
 def _moment(now: datetime) -> str:
     """To the millisecond, as events have it: what was published a moment before is in force."""
     return now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class Approval(NamedTuple):
+    """Somebody approved, in these roles; `at` is RFC 3339."""
+
+    by: str
+    roles: Sequence[str]
+    at: str
 
 
 class _Look(msgspec.Struct, frozen=True, kw_only=True):

@@ -41,6 +41,11 @@ def _rule(rule: Rule) -> Iterator[str]:
     yield ""
     admits = "; admits exceptions" if rule.exceptable else ""
     yield f"`{rule.id}`, judged {_STAGES[rule.stage]}; what breaks it {_FAILURES[rule.on_fail]}{admits}."
+    if rule.awaits is not None:
+        reminded = (
+            f", and is reminded of every `{rule.awaits.remind}`" if rule.awaits.remind is not None else ""
+        )
+        yield f"Before it refuses, it is awaited for `{rule.awaits.within}`{reminded}."
     yield ""
     if rule.each is not None:
         how_many = "Each" if rule.at_least is None else f"At least `{rule.at_least}`"

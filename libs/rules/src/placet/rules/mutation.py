@@ -1,7 +1,7 @@
 """Do a policy's own tests hold every threshold and every operator? Each is changed once, and a test must notice.
 
 A rule whose `>=` may become `>` unnoticed does not say, in its tests, what is so at the limit. What only chooses words
-(the `when` of a case) is left alone: it decides nothing.
+(the `when` of a case) is left alone: it decides nothing. For how long something is awaited no verdict tells.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Mutant(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def mutants(policy: Policy) -> Iterator[Mutant]:
-    """Every rule alone, with each operator, number, text and `atLeast` of its conditions changed once, and so
+    """Every rule alone, with each operator, number, text, `atLeast` and `awaits` of its conditions changed once, and so
     what all rules share: the numbers in params, and `appliesTo`."""
     for rule in policy.rules:
         for change, changed in _changed(rule):
@@ -104,6 +104,8 @@ def _changed(rule: Rule) -> Iterator[tuple[str, Rule]]:
             other = msgspec.structs.replace(clause, require=text)
             clauses = (*rule.all[:index], other, *rule.all[index + 1 :])
             yield f"clause {index + 1}, {change}", msgspec.structs.replace(rule, all=clauses)
+    if rule.awaits is not None:
+        yield "nothing is awaited", msgspec.structs.replace(rule, awaits=None)
     if isinstance(rule.at_least, int):
         for number in (rule.at_least - 1, rule.at_least + 1):
             if number:

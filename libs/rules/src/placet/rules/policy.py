@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 import msgspec
 
 from placet.projects.documents import DocumentRefused, Problem, read_document
+from placet.projects.manifest import Span, seconds_of
 from placet.rules.expressions import FACTS, PERSONAL, nearest, text_problems
 from placet.rules.sentences import sentence_problems
 
@@ -47,7 +48,7 @@ Name = Annotated[
 Path = Annotated[
     str,
     msgspec.Meta(
-        pattern=r"^[a-z][A-Za-z0-9]*(?:\.[a-z][A-Za-z0-9]*)+$",
+        pattern=r"^[a-z][A-Za-z0-9]*(?:\.[a-z][A-Za-z0-9]*)*$",
         max_length=100,
         extra={"means": "a path into the facts such as data.sets"},
     ),
@@ -71,10 +72,11 @@ class Citation(_Part, frozen=True, kw_only=True):
 class RuleTest(_Part, frozen=True, kw_only=True):
     """What a rule must answer: to the policy's `given` facts (or its own), changed by a merge patch (RFC 7396).
 
-    It answers `inapplicable` where the policy does not apply to such facts.
+    It answers `inapplicable` where the policy does not apply to such facts, and `awaited` where it fails and waits for
+    that to change.
     """
 
-    expect: Result | Literal["inapplicable"]
+    expect: Result | Literal["inapplicable", "awaited"]
     patch: dict[str, Any] = {}
     given: dict[str, Any] | None = None
     says: Sentence | None = None
@@ -94,6 +96,22 @@ class Clause(_Part, frozen=True, kw_only=True):
     say: Sentence
 
 
+class Awaits(_Part, frozen=True, kw_only=True):
+    """What people can still do: a release that nothing else forbids is not refused before `within` is over, and every
+    `remind` it is said again who is waited for."""
+
+    within: Span
+    remind: Span | None = None
+
+    @property
+    def within_seconds(self) -> int:
+        return seconds_of(self.within)
+
+    @property
+    def remind_seconds(self) -> int | None:
+        return None if self.remind is None else seconds_of(self.remind)
+
+
 class Rule(_Part, frozen=True, kw_only=True):
     """`require` is CEL and must be true; `say` tells what is wrong when it is not, `fix` the next step.
 
@@ -105,6 +123,9 @@ class Rule(_Part, frozen=True, kw_only=True):
     `each` is the path of a list in the facts, `as` the name that the conditions and their words have for one of it:
     every one must keep them, or with `atLeast` (a number, or the path of one in `params`) so many. Of an empty list
     every one does.
+
+    `awaits`: what it demands is for people to do once they see the image, as approvals are, so that a release which
+    breaks nothing else waits for them. What cannot be decided is refused at once: no approval makes a fact.
     """
 
     id: Id
@@ -120,6 +141,7 @@ class Rule(_Part, frozen=True, kw_only=True):
     say: Sentence | tuple[Case, ...] | None = None
     fix: Sentence
     exceptable: bool = False
+    awaits: Awaits | None = None
     tests: tuple[RuleTest, ...] = ()
 
 
@@ -174,9 +196,21 @@ def load_shipped() -> tuple[Policy, ...]:
 
 def shipped_files() -> dict[str, bytes]:
     """The same as they lie there, by name."""
-    folder = resources.files("placet.rules") / "policies"
+    return _files("policies")
+
+
+def offered_files() -> dict[str, bytes]:
+    """Policies that ship as well, by name, and are in force only where somebody publishes them."""
+    return _files("offered")
+
+
+def _files(folder: str) -> dict[str, bytes]:
     files = sorted(
-        (file for file in folder.iterdir() if file.name.endswith(".yaml")),
+        (
+            each
+            for each in (resources.files("placet.rules") / folder).iterdir()
+            if each.name.endswith(".yaml")
+        ),
         # What is wrong with the model itself is told first: no writing mends it.
         key=lambda file: (file.name != "artifact-safety.yaml", file.name),
     )
@@ -248,6 +282,8 @@ def _shape_problems(rule: Rule) -> Iterator[tuple[str, str, str | None]]:
         yield "say", "each clause of `all` has its own words", "take it out"
     if (rule.each is None) is not (rule.as_ is None):
         yield "as", "`each` and `as` go together", "write `each: data.sets` and `as: set`"
+    if rule.awaits is not None:
+        yield from _waiting_problems(rule, rule.awaits)
     if rule.as_ in FACTS or rule.as_ == MET:
         yield "as", f"{rule.as_!r} is the name of something else", "choose another"
     for name, path in (("each", rule.each), ("atLeast", rule.at_least)):
@@ -258,6 +294,13 @@ def _shape_problems(rule: Rule) -> Iterator[tuple[str, str, str | None]]:
         yield "atLeast", f"{rule.at_least!r} is none of the policy's params", None
     if rule.at_least is not None and (rule.each is None or rule.all):
         yield "atLeast", "it counts how many of `each` keep `require`", None
+
+
+def _waiting_problems(rule: Rule, awaits: Awaits) -> Iterator[tuple[str, str, str | None]]:
+    if rule.stage != "certify" or rule.on_fail != "deny":
+        yield "awaits", "only what is denied at stage certify can be waited for", "take it out"
+    if awaits.remind_seconds is not None and awaits.remind_seconds >= awaits.within_seconds:
+        yield "awaits.remind", f"after {awaits.remind} nothing is waited for any more", "remind sooner"
 
 
 def _sentences(rule: Rule) -> Iterator[tuple[str, str, str | None]]:

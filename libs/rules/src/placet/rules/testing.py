@@ -20,7 +20,7 @@ from placet.rules.expressions import reference_problems
 from placet.rules.policy import Policy, Result, Rule, RuleTest, expressions, read_policy
 from placet.rules.sentences import gaps
 
-Expected = Result | Literal["inapplicable"]
+Expected = Result | Literal["inapplicable", "awaited"]
 
 
 class PolicyTestResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,7 +88,7 @@ def _run(policy: Policy, rule: Rule, number: int, test: RuleTest, engine: Engine
         rule=rule.id,
         number=number,
         expected=test.expect,
-        result="inapplicable" if verdict is None else verdict.result,
+        result=_answer(verdict),
         problem=problem,
     )
 
@@ -109,13 +109,18 @@ def _unsaid(
     return None
 
 
+def _answer(verdict: Verdict | None) -> Expected:
+    if verdict is None:
+        return "inapplicable"
+    return verdict.result if verdict.awaits is None else "awaited"
+
+
 def _difference(test: RuleTest, verdict: Verdict | None) -> str | None:
     if verdict is None:
         return None if test.expect == "inapplicable" else f"expected {test.expect}, the policy does not apply"
-    if verdict.result != test.expect:
-        return f"expected {test.expect}, the rule said {verdict.result}" + (
-            f": {verdict.why}" if verdict.why else ""
-        )
+    answer = _answer(verdict)
+    if answer != test.expect:
+        return f"expected {test.expect}, the rule said {answer}" + (f": {verdict.why}" if verdict.why else "")
     if test.says is not None and test.says not in (verdict.why or ""):
         return f"expected it to say {test.says!r}, it said {verdict.why!r}"
     return None

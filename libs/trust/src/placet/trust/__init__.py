@@ -1,18 +1,29 @@
-"""Signed certificates and tokens, and the keys they are signed with."""
+"""Signed certificates, assessments and tokens, and the keys they are signed with."""
 
-from placet.trust import certificates, dsse, statements, tokens
+from placet.trust import assessments, certificates, dsse, statements, tokens
+from placet.trust.assessments import ScoredAssessment
 from placet.trust.keys import KeySet, SigningKey, VerifyingKey, key_id, own_key
-from placet.trust.statements import Certificate, ConditionSet, ExceptionApplied, PolicyApplied, VerdictGiven
+from placet.trust.statements import (
+    ApprovalCounted,
+    Certificate,
+    ConditionSet,
+    ExceptionApplied,
+    PolicyApplied,
+    VerdictGiven,
+)
 
 __all__ = [
+    "ApprovalCounted",
     "Certificate",
     "ConditionSet",
     "ExceptionApplied",
     "KeySet",
     "PolicyApplied",
+    "ScoredAssessment",
     "SigningKey",
     "VerdictGiven",
     "VerifyingKey",
+    "assessments",
     "certificates",
     "dsse",
     "key_id",

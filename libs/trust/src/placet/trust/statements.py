@@ -1,9 +1,10 @@
 """What a certificate says: an in-toto Statement v1 with placet's own predicate.
 
 The subjects are the image and the source it was built from; the predicate names the certificate, project and
-release, the validity, the policies by digest, the verdict of every rule, the exceptions by which a rule that
-did not pass forbids nothing, and the conditions that hold while it serves. Canonical bytes (RFC 8785) are what is
-signed. Parsing is strict: a field we do not know could change a meaning somebody signed for.
+release, the validity, the policies by digest, the verdict of every rule, the exceptions by which a rule that did
+not pass forbids nothing, the approvals that it rests on, and the conditions that hold while it serves. Canonical
+bytes (RFC 8785) are what is signed. Parsing is strict: a field we do not know could change a meaning somebody
+signed for.
 """
 
 from __future__ import annotations
@@ -67,6 +68,16 @@ class ConditionSet(_Strict, frozen=True, kw_only=True):
     retry_after: Annotated[int, msgspec.Meta(ge=1)] | None = None
 
 
+class ApprovalCounted(_Strict, frozen=True, kw_only=True):
+    """Who approved exactly this, for whom the gateway alone knows the name, in which roles and when."""
+
+    approval: Text
+    given_by: Text
+    roles: tuple[Text, ...]
+    at: Moment
+    break_glass: bool = False
+
+
 class Certificate(_Strict, frozen=True, kw_only=True):
     """A certificate in our own words; `image` and `source` are `sha256:…`, `repository` as in `models/churn`.
 
@@ -85,6 +96,9 @@ class Certificate(_Strict, frozen=True, kw_only=True):
     verdicts: tuple[VerdictGiven, ...]
     exceptions: tuple[ExceptionApplied, ...] = ()
     conditions: tuple[ConditionSet, ...] = ()
+    approvals: tuple[ApprovalCounted, ...] = ()
+    break_glass: bool = False
+    """For a day, by two people, although what was awaited did not come."""
 
 
 class _Sha256(_Strict, frozen=True, kw_only=True):
@@ -106,6 +120,8 @@ class _Predicate(_Strict, frozen=True, kw_only=True):
     verdicts: tuple[VerdictGiven, ...]
     exceptions: tuple[ExceptionApplied, ...] = ()
     conditions: tuple[ConditionSet, ...] = ()
+    approvals: tuple[ApprovalCounted, ...] = ()
+    break_glass: bool = False
 
 
 class _Statement(_Strict, frozen=True, kw_only=True):
@@ -162,4 +178,6 @@ def parse(data: bytes) -> Certificate:
         verdicts=said.verdicts,
         exceptions=said.exceptions,
         conditions=said.conditions,
+        approvals=said.approvals,
+        break_glass=said.break_glass,
     )

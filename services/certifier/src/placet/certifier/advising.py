@@ -57,6 +57,7 @@ def _published(wanted: ReadJob, snapshot: ReadSnapshot) -> Finish:
             if isinstance(event, AdvisoriesPublished):
                 # The one before is of no use any more, and large.
                 work.run(sa.delete(p.advisories))
+                work.run(p.look_again())
                 work.put(p.advisories, digest=event.digest, compiled=snapshot.compiled)
 
     return finish

@@ -6,22 +6,28 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from functools import partial
 
+from placet.certifier import awaiting
 from placet.certifier.adapters.policy_engine import PolicyRules
+from placet.certifier.adapters.registry_assessor import RegistryAssessor
 from placet.certifier.adapters.registry_contents import RegistryContents
 from placet.certifier.adapters.registry_notary import RegistryNotary
 from placet.certifier.adapters.registry_policies import RegistryPolicies
 from placet.certifier.adapters.registry_snapshots import RegistrySnapshots
 from placet.certifier.adapters.registry_sources import RegistrySources
 from placet.certifier.advising import read_worker
+from placet.certifier.assessing import score_worker
 from placet.certifier.handlers import workers
 from placet.certifier.operation import look
 from placet.certifier.ports import Ports
 from placet.certifier.publishing import publish_worker
 from placet.certifier.queries import (
     AdvisoriesInUse,
+    AwaitedReleases,
     EarlierReleases,
     GrantedExceptions,
+    HeardApprovals,
     HeldCertificates,
+    MadeAssessments,
     PublishedPolicies,
     WatchedCertificates,
 )
@@ -57,6 +63,8 @@ async def build(settings: CertifierSettings, wiring: Wiring, ports: Ports | None
             snapshots=RegistrySnapshots(registry),
             advisories=AdvisoriesInUse(wiring.store),
             policies=RegistryPolicies(registry, shipped),
+            assessor=RegistryAssessor(registry, key),
+            assessments=MadeAssessments(wiring.store),
             notary=RegistryNotary(
                 registry,
                 key,
@@ -67,6 +75,8 @@ async def build(settings: CertifierSettings, wiring: Wiring, ports: Ports | None
             certificates=HeldCertificates(wiring.store),
             watches=WatchedCertificates(wiring.store),
             earlier=EarlierReleases(wiring.store),
+            approvals=HeardApprovals(wiring.store),
+            waits=AwaitedReleases(wiring.store),
         )
     return Service(
         name="certifier",
@@ -74,10 +84,16 @@ async def build(settings: CertifierSettings, wiring: Wiring, ports: Ports | None
         hears=frozenset(contract_of(event).producer for event in HEARS),
         says=SAYS,
         reaction=reaction(ports),
-        workers=(*workers(ports, wiring.clock), publish_worker(ports), read_worker(ports)),
+        workers=(
+            *workers(ports, wiring.clock),
+            publish_worker(ports),
+            read_worker(ports),
+            score_worker(ports),
+        ),
         periodic=(
             Periodic(name="expire", every=EXPIRE_EVERY, run=partial(expire, ports, wiring)),
             Periodic(name="operate", every=LOOK_EVERY, run=partial(look, ports, wiring)),
+            Periodic(name="await", every=LOOK_EVERY, run=partial(awaiting.look, ports, wiring)),
             Periodic(name="alive", every=ALIVE_EVERY, run=partial(give_sign_of_life, wiring)),
         ),
         close=tuple(close),

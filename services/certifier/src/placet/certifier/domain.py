@@ -1,5 +1,6 @@
-"""May this release be served, and still? Judged twice before it runs: its source, then its image. What is certified
-stands until its certificate's time is over, there are grounds against it, or somebody revokes it.
+"""May this release be served, and still? Judged twice before it runs: its source, then its image. Where nothing forbids
+it but what people can still do, it waits for them, up to a deadline. What is certified stands until its certificate's
+time is over, there are grounds against it, or somebody revokes it.
 
 The rules themselves are policies (`placet.rules`); what is decided here is what their verdicts mean for a
 release, and that each is judged once. Pure: verdicts, times and ids come with the commands.
@@ -7,15 +8,17 @@ release, and that each is judged once. Pure: verdicts, times and ids come with t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from typing import assert_never
 
 import msgspec
 
-from placet.events.codec import moment
+from placet.events.codec import moment, timestamp
 from placet.events.contracts.certifier import (
+    ApprovalAwaited,
+    ApprovalReminded,
     CertificateExpired,
     CertificateIssued,
     CertificateReinstated,
@@ -25,9 +28,19 @@ from placet.events.contracts.certifier import (
     CertificateWarned,
     ReleaseCleared,
     ReleaseRefused,
+    ReviewOwed,
+)
+from placet.events.contracts.shapes import (
+    ApprovalUsed,
+    Binding,
+    Condition,
+    ExceptionUsed,
+    Ground,
+    PolicyRef,
+    Resources,
+    Verdict,
 )
 from placet.events.contracts.shapes import Command as Goal
-from placet.events.contracts.shapes import Condition, ExceptionUsed, Ground, PolicyRef, Resources, Verdict
 from placet.events.decider import Decider
 
 
@@ -45,7 +58,7 @@ class Asked:
 
 @dataclass(frozen=True, kw_only=True)
 class Declared:
-    """What the source's manifest says that others need to act."""
+    """What the source's manifest says that others need to act; `purpose` and `data` are digests."""
 
     format: str
     resources: Resources
@@ -53,17 +66,22 @@ class Declared:
     trial: bool = False
     dockerfile: bool = False
     conditions: tuple[Condition, ...] = ()
+    risk_class: str = ""
+    purpose: str = ""
+    data: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class JudgeSource:
-    """`declared` is none where the source could not even be read, which a verdict then says."""
+    """`declared` is none where the source could not even be read, which a verdict then says; `inputs` are the digest of
+    what rules saw."""
 
     asked: Asked
     declared: Declared | None
     policies: tuple[PolicyRef, ...]
     verdicts: tuple[Verdict, ...]
     exceptions: tuple[ExceptionUsed, ...] = ()
+    inputs: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,9 +94,44 @@ class Signed:
     not_after: str
 
 
+BREAKERS = 2
+"""People who have a release served that waits, without what it waits for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patience:
+    """For how long a rule waits for people, and after how long each time they are reminded. In seconds."""
+
+    within: int
+    remind: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Awaitable:
+    """What could be approved `at` this moment, and for which rules that is waited, if they fail."""
+
+    at: datetime
+    binding: Binding
+    rules: Mapping[str, Patience] = field(default_factory=dict)
+    approvals: tuple[ApprovalUsed, ...] = ()
+    """Those that count, of this binding."""
+    breakers: tuple[ApprovalUsed, ...] = ()
+    """Of those who would have it served for a day, whatever is awaited."""
+
+    @property
+    def breaks_glass(self) -> bool:
+        return len(self.breakers) >= BREAKERS
+
+    def waits_only(self, verdicts: Sequence[Verdict]) -> bool:
+        """Whether something forbids it, and all that does is for people to do."""
+        against = [verdict for verdict in verdicts if forbids(verdict)]
+        return bool(against) and all(each.result == "fail" and each.rule in self.rules for each in against)
+
+
 @dataclass(frozen=True, kw_only=True)
 class JudgeImage:
-    """`signed` is there if, and only if, no verdict forbids it; `exceptions` are those that it was signed with."""
+    """`signed` is there if, and only if, no verdict forbids it, or two people broke the glass; `exceptions` are those
+    that it was signed with."""
 
     image: str
     repository: str
@@ -87,6 +140,14 @@ class JudgeImage:
     signed: Signed | None
     exceptions: tuple[ExceptionUsed, ...] = ()
     conditions: tuple[Condition, ...] = ()
+    awaitable: Awaitable | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PassTime:
+    """Of a release that is awaited: people may have to be reminded, or it may be too late."""
+
+    now: datetime
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,11 +203,14 @@ class Lapse:
     now: datetime
 
 
-Command = JudgeSource | JudgeImage | Object | Lift | Uphold | Judge | Revoke | Lapse
+Command = JudgeSource | JudgeImage | PassTime | Object | Lift | Uphold | Judge | Revoke | Lapse
 Happened = (
     ReleaseCleared
     | ReleaseRefused
+    | ApprovalAwaited
+    | ApprovalReminded
     | CertificateIssued
+    | ReviewOwed
     | CertificateUpheld
     | CertificateSuspended
     | CertificateReinstated
@@ -166,6 +230,27 @@ class Cleared:
     """The source passed; the image is still to be seen."""
 
     asked: Asked
+
+
+@dataclass(frozen=True, kw_only=True)
+class Awaiting:
+    """Nothing forbids it but what people can still do; `reminders` were sent of that."""
+
+    asked: Asked
+    awaited: ApprovalAwaited
+    reminders: int = 0
+
+    @property
+    def until(self) -> datetime:
+        return moment(self.awaited.until)
+
+    @property
+    def look_at(self) -> datetime:
+        """When time alone changes something."""
+        if self.awaited.remind is None:
+            return self.until
+        next_one = moment(self.awaited.since) + timedelta(seconds=self.awaited.remind * (self.reminders + 1))
+        return min(self.until, next_one)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,7 +274,7 @@ class Refused:
     """A refusal is for good: a mended project is another source, and another release."""
 
 
-State = New | Cleared | Certified | Over | Refused
+State = New | Cleared | Awaiting | Certified | Over | Refused
 
 
 def decide(command: Command, state: State) -> Sequence[Happened]:
@@ -215,6 +300,10 @@ def decide(command: Command, state: State) -> Sequence[Happened]:
                     verdicts=command.verdicts,
                     exceptions=command.exceptions,
                     conditions=declared.conditions,
+                    inputs=command.inputs,
+                    risk_class=declared.risk_class,
+                    purpose=declared.purpose,
+                    data=declared.data,
                 )
             ]
         case JudgeSource(), New():
@@ -228,37 +317,10 @@ def decide(command: Command, state: State) -> Sequence[Happened]:
                     verdicts=command.verdicts,
                 )
             ]
-        case JudgeImage(signed=signed), Cleared(asked=asked) if signed is not None and not forbidden(
-            command.verdicts
-        ):
-            return [
-                CertificateIssued(
-                    certificate=signed.certificate,
-                    project=asked.project,
-                    release=asked.release,
-                    command=asked.command,
-                    source=asked.source,
-                    image=command.image,
-                    repository=command.repository,
-                    envelope=signed.envelope,
-                    not_before=signed.not_before,
-                    not_after=signed.not_after,
-                    verdicts=command.verdicts,
-                    exceptions=command.exceptions,
-                    conditions=command.conditions,
-                )
-            ]
-        case JudgeImage(), Cleared(asked=asked):
-            return [
-                ReleaseRefused(
-                    project=asked.project,
-                    release=asked.release,
-                    stage="certify",
-                    source=asked.source,
-                    policies=command.policies,
-                    verdicts=command.verdicts,
-                )
-            ]
+        case JudgeImage(), Cleared() | Awaiting():
+            return _judge_image(command, state)
+        case PassTime(now=now), Awaiting():
+            return _pass_time(now, state)
         case Uphold(certificate=certificate), Certified(asked=asked, certificate=held) if certificate == held:
             return [
                 CertificateUpheld(
@@ -303,6 +365,124 @@ def decide(command: Command, state: State) -> Sequence[Happened]:
             ]
         case _:
             return []  # judged already: the first judgement stands; or a certificate that is over
+
+
+def _judge_image(command: JudgeImage, state: Cleared | Awaiting) -> Sequence[Happened]:
+    asked, wanted = state.asked, command.awaitable
+    waits_only = wanted is not None and wanted.waits_only(command.verdicts)
+    if command.signed is not None and not forbidden(command.verdicts):
+        return [_issued(command, asked, command.signed, wanted.approvals if wanted is not None else ())]
+    if wanted is not None and waits_only:
+        if command.signed is not None and wanted.breaks_glass:
+            return _break_glass(command, asked, command.signed, wanted)
+        patience = [wanted.rules[each.rule] for each in command.verdicts if forbids(each)]
+        return _await(command, state, wanted, patience)
+    return [
+        ReleaseRefused(
+            project=asked.project,
+            release=asked.release,
+            stage="certify",
+            source=asked.source,
+            policies=command.policies,
+            verdicts=command.verdicts,
+        )
+    ]
+
+
+def _issued(
+    command: JudgeImage,
+    asked: Asked,
+    signed: Signed,
+    approvals: tuple[ApprovalUsed, ...],
+    *,
+    break_glass: bool = False,
+) -> CertificateIssued:
+    return CertificateIssued(
+        certificate=signed.certificate,
+        project=asked.project,
+        release=asked.release,
+        command=asked.command,
+        source=asked.source,
+        image=command.image,
+        repository=command.repository,
+        envelope=signed.envelope,
+        not_before=signed.not_before,
+        not_after=signed.not_after,
+        verdicts=command.verdicts,
+        exceptions=command.exceptions,
+        conditions=command.conditions,
+        approvals=approvals,
+        break_glass=break_glass,
+    )
+
+
+def _break_glass(command: JudgeImage, asked: Asked, signed: Signed, wanted: Awaitable) -> Sequence[Happened]:
+    owed = ReviewOwed(
+        certificate=signed.certificate,
+        project=asked.project,
+        release=asked.release,
+        approvals=wanted.breakers,
+        asker=asked.asker,
+    )
+    given = (*wanted.approvals, *wanted.breakers)
+    return [_issued(command, asked, signed, given, break_glass=True), owed]
+
+
+def _await(
+    command: JudgeImage, state: Cleared | Awaiting, wanted: Awaitable, patience: Sequence[Patience]
+) -> Sequence[Happened]:
+    """What is awaited anew, because it is another thing than before, has no more time for that."""
+    before = state.awaited if isinstance(state, Awaiting) else None
+    until = timestamp(wanted.at + timedelta(seconds=min(each.within for each in patience)))
+    since = timestamp(wanted.at) if before is None else before.since
+    awaited = ApprovalAwaited(
+        project=state.asked.project,
+        release=state.asked.release,
+        command=state.asked.command,
+        binding=wanted.binding,
+        verdicts=command.verdicts,
+        since=since,
+        until=until if before is None else min(until, before.until),
+        remind=min((each.remind for each in patience if each.remind is not None), default=None),
+        approvals=(*wanted.approvals, *wanted.breakers),
+        asker=state.asked.asker,
+    )
+    return [] if awaited == before else [awaited]
+
+
+def _pass_time(now: datetime, state: Awaiting) -> Sequence[Happened]:
+    asked, awaited = state.asked, state.awaited
+    if state.until <= now:
+        return [
+            ReleaseRefused(
+                project=asked.project,
+                release=asked.release,
+                stage="certify",
+                source=asked.source,
+                policies=awaited.binding.policies,
+                verdicts=tuple(
+                    msgspec.structs.replace(
+                        each, why=f"{each.why}; that was awaited until {awaited.until}, and nothing came"
+                    )
+                    if forbids(each)
+                    else each
+                    for each in awaited.verdicts
+                ),
+            )
+        ]
+    if awaited.remind is None or now < state.look_at:
+        return []
+    passed = now - moment(awaited.since)
+    return [
+        ApprovalReminded(
+            project=asked.project,
+            release=asked.release,
+            binding=awaited.binding.digest,
+            rules=tuple(each.rule for each in awaited.verdicts if forbids(each)),
+            until=awaited.until,
+            number=int(passed.total_seconds()) // awaited.remind,
+        )
+    ]
 
 
 def _replaced(grounds: Sequence[Ground], by: Sequence[Ground]) -> tuple[Ground, ...]:
@@ -366,11 +546,19 @@ def evolve(state: State, event: Happened) -> State:
             )
         case ReleaseRefused(), _:
             return Refused()
-        case CertificateIssued(), Cleared(asked=asked):
+        case ApprovalAwaited(), Cleared(asked=asked):
+            return Awaiting(asked=asked, awaited=event)
+        case ApprovalAwaited(), Awaiting():
+            return replace(state, awaited=event)
+        case ApprovalReminded(), Awaiting():
+            return replace(state, reminders=event.number)
+        case ((ApprovalAwaited() | ApprovalReminded()), _):
+            raise ValueError(f"{event.project} {event.release} was not waited for")
+        case CertificateIssued(), Cleared(asked=asked) | Awaiting(asked=asked):
             return Certified(asked=asked, certificate=event.certificate, not_after=event.not_after)
         case CertificateIssued(), _:
             raise ValueError(f"a certificate for {event.project} {event.release}, which was not cleared")
-        case CertificateUpheld(), Certified():
+        case ((CertificateUpheld() | ReviewOwed()), Certified()):
             return state
         case CertificateSuspended(), Certified():
             return replace(state, grounds=event.grounds)
@@ -383,6 +571,7 @@ def evolve(state: State, event: Happened) -> State:
         case (
             (
                 CertificateUpheld()
+                | ReviewOwed()
                 | CertificateSuspended()
                 | CertificateReinstated()
                 | CertificateWarned()

@@ -13,7 +13,7 @@ from typing import Literal
 import msgspec
 
 from placet.certifier import projections as p
-from placet.certifier import standing
+from placet.certifier.certifying import judge_image, unjudged
 from placet.certifier.domain import (
     RELEASE,
     Asked,
@@ -21,20 +21,18 @@ from placet.certifier.domain import (
     Declared,
     JudgeImage,
     JudgeSource,
-    excepted_anew,
     forbidden,
-    forbids,
     stream,
-    used,
 )
 from placet.certifier.ports import Earlier, Facts, Judgement, Ports
 from placet.errors import Refused
 from placet.events import Clock, Finish, Heard, Job, UnitOfWork, Worker
 from placet.events.codec import moment
-from placet.events.contracts.certifier import CertificateIssued, ReleaseCleared
+from placet.events.contracts.certifier import ReleaseCleared
 from placet.events.contracts.gateway import DeployRequested
 from placet.events.contracts.indexer import ImageIndexed, ImageVanished
-from placet.events.contracts.shapes import Command, Stage, Verdict
+from placet.events.contracts.shapes import Command, Verdict
+from placet.rules import inputs_digest
 
 EXAMINE = "examine"
 AWAIT_EARLIER = "await earlier releases"
@@ -56,6 +54,7 @@ class Examined(msgspec.Struct, frozen=True, kw_only=True):
     wanted: ExamineJob
     declared: Declared | None
     judgement: Judgement
+    inputs: str | None = None
 
 
 async def on_deploy_requested(heard: Heard[DeployRequested], work: UnitOfWork, ports: Ports) -> None:
@@ -78,16 +77,19 @@ def examine_worker(ports: Ports, clock: Clock) -> Worker[ExamineJob]:
     async def run(job: Job[ExamineJob]) -> Finish:
         wanted = job.payload
         declared: Declared | None = None
+        inputs: str | None = None
         try:
             evidence = await ports.sources.examine(wanted.source, clock.now())
         except Refused as refusal:
-            judgement = Judgement(policies=(), verdicts=(_unjudged("source.readable", "submit", refusal),))
+            judgement = Judgement(policies=(), verdicts=(unjudged("source.readable", "submit", refusal),))
         else:
             declared = evidence.declared
             in_force = await ports.exceptions.in_force(wanted.project, wanted.source, clock.now())
             facts = _of_project(evidence.facts, wanted.project)
             judgement = await ports.rules.judge("submit", facts, in_force)
-        return _judged(Examined(wanted=wanted, declared=declared, judgement=judgement), job.asker, ports)
+            inputs = inputs_digest(facts)
+        examined = Examined(wanted=wanted, declared=declared, judgement=judgement, inputs=inputs)
+        return _judged(examined, job.asker, ports)
 
     def gave_up(job: Job[ExamineJob], reason: str) -> Finish:
         return _judged(_given_up(job.payload, reason), job.asker, ports)
@@ -112,7 +114,7 @@ def _await_earlier_worker(ports: Ports) -> Worker[Examined]:
 
 def _given_up(wanted: ExamineJob, reason: str) -> Examined:
     why = Refused(f"the source could not be examined: {reason}", fix="when that is mended, deploy again")
-    verdict = _unjudged("source.readable", "submit", why)
+    verdict = unjudged("source.readable", "submit", why)
     return Examined(wanted=wanted, declared=None, judgement=Judgement(policies=(), verdicts=(verdict,)))
 
 
@@ -144,6 +146,7 @@ def _judged(examined: Examined, asker: str, ports: Ports) -> Finish:
             policies=judgement.policies,
             verdicts=verdicts,
             exceptions=judgement.exceptions,
+            inputs=examined.inputs,
         )
         await work.decide(RELEASE, stream(asked.project, asked.release), command)
 
@@ -187,63 +190,19 @@ def _no_trial_of(project: str) -> Verdict:
 async def on_image_indexed(heard: Heard[ImageIndexed], work: UnitOfWork, ports: Ports) -> None:
     """Judge the image of a cleared release, and sign if nothing forbids it.
 
-    Time and id come from the event, so that a second try after a crash signs the very same bytes. What the source was
-    cleared with has to hold still: an exception that was withdrawn since, or is over, is a refusal here.
+    Time and id come from the event, so that a second try after a crash signs the very same bytes.
     """
     indexed = heard.data
-    name = stream(indexed.project, indexed.release)
-    history = await work.history(name)
-    state = RELEASE.fold(history)
-    if not isinstance(state, Cleared):
-        return
-    cleared = next(event for event in history if isinstance(event, ReleaseCleared))
-    at = moment(heard.event.time)
-    in_force = await ports.exceptions.in_force(indexed.project, state.asked.source, at)
-    contents = await ports.contents.of_image(indexed.repository, indexed.image)
-    facts = {
-        **ports.rules.image_facts(cleared, indexed, at),
-        "contents": contents,
-        "advisories": await ports.advisories.about(contents["packages"], at),
-    }
-    judgement = await ports.rules.judge("certify", facts, in_force)
-    of_source = excepted_anew(cleared.verdicts, in_force)
-    exceptions = used((*of_source, *judgement.verdicts), in_force)
-    lapsed = tuple(verdict for verdict in of_source if forbids(verdict))
-    judgement = Judgement(policies=judgement.policies, verdicts=(*lapsed, *judgement.verdicts))
-    signed = None
-    if not forbidden(judgement.verdicts):
-        whole = Judgement(
-            policies=tuple(dict.fromkeys((*cleared.policies, *judgement.policies))),
-            verdicts=(*of_source, *judgement.verdicts),
-            exceptions=exceptions,
+    state = await work.state(RELEASE, stream(indexed.project, indexed.release))
+    if isinstance(state, Cleared):
+        await judge_image(
+            work,
+            ports,
+            indexed,
+            certificate=f"certificate:{heard.event.id}",
+            at=moment(heard.event.time),
+            operation=heard.event.correlationid,
         )
-        certificate = f"certificate:{heard.event.id}"
-        try:
-            signed = await ports.notary.sign(
-                state.asked,
-                indexed,
-                whole,
-                certificate=certificate,
-                at=at,
-                trial=cleared.trial,
-                conditions=cleared.conditions,
-            )
-        except Refused as refusal:
-            # The registry will not keep it: without an answer the release would wait for ever.
-            unkept = _unjudged("certificate.kept", "certify", refusal)
-            judgement = Judgement(policies=judgement.policies, verdicts=(*judgement.verdicts, unkept))
-    command = JudgeImage(
-        image=indexed.image,
-        repository=indexed.repository,
-        policies=judgement.policies,
-        verdicts=judgement.verdicts,
-        signed=signed,
-        exceptions=exceptions,
-        conditions=cleared.conditions,
-    )
-    for event in await work.decide(RELEASE, name, command):
-        if isinstance(event, CertificateIssued):
-            standing.keep(work, event)
 
 
 async def on_image_vanished(heard: Heard[ImageVanished], work: UnitOfWork, ports: Ports) -> None:
@@ -254,20 +213,7 @@ async def on_image_vanished(heard: Heard[ImageVanished], work: UnitOfWork, ports
         image=vanished.image,
         repository=vanished.repository,
         policies=(),
-        verdicts=(_unjudged("image.readable", "certify", why),),
+        verdicts=(unjudged("image.readable", "certify", why),),
         signed=None,
     )
     await work.decide(RELEASE, stream(vanished.project, vanished.release), command)
-
-
-def _unjudged(rule: str, stage: Stage, refusal: Refused) -> Verdict:
-    """What no policy could be asked about, in the form of a verdict."""
-    return Verdict(
-        rule=rule,
-        policy="placet",
-        stage=stage,
-        result="indeterminate",
-        on_fail="deny",
-        why=refusal.detail,
-        fix=refusal.fix,
-    )

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
+from placet.assessments import Outcome, Reading
 from placet.certifier.conditions import Watched
-from placet.certifier.domain import Asked, Declared, Signed
+from placet.certifier.domain import Asked, Declared, Patience, Signed
 from placet.events.contracts.certifier import ReleaseCleared
 from placet.events.contracts.indexer import ImageIndexed
-from placet.events.contracts.shapes import Condition, ExceptionUsed, PolicyRef, Stage, Verdict
+from placet.events.contracts.shapes import (
+    ApprovalUsed,
+    Condition,
+    ExceptionUsed,
+    PolicyRef,
+    Stage,
+    Verdict,
+)
 from placet.rules import Policy
+from placet.trust import ScoredAssessment
 
 Facts = Mapping[str, Any]
 
@@ -33,11 +42,13 @@ class Sources(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Judgement:
-    """`policies` are those in force, by digest; `exceptions` those that a verdict names."""
+    """`policies` are those in force, by digest; `exceptions` those that a verdict names; `awaits` the rules that failed
+    for what people can still do."""
 
     policies: tuple[PolicyRef, ...]
     verdicts: tuple[Verdict, ...]
     exceptions: tuple[ExceptionUsed, ...] = ()
+    awaits: Mapping[str, Patience] = field(default_factory=dict)
 
 
 class Rules(Protocol):
@@ -47,8 +58,14 @@ class Rules(Protocol):
     async def is_of_operation(self, rule: str, at: datetime) -> bool:
         """Whether it is judged again and again while a model serves, by what is in force then."""
 
-    def image_facts(self, cleared: ReleaseCleared, indexed: ImageIndexed, now: datetime) -> Facts:
-        """What the rules of stage certify see of an image."""
+    def image_facts(
+        self,
+        cleared: ReleaseCleared,
+        indexed: ImageIndexed,
+        now: datetime,
+        approvals: Sequence[ApprovalUsed] = (),
+    ) -> Facts:
+        """What the rules of stage certify see of an image, and of the approvals that count."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +86,29 @@ class SubmittedPolicies(Protocol):
         """
 
 
+class Assessor(Protocol):
+    """Answers to questionnaires, as they lie in the registry."""
+
+    async def score(self, digest: str, reading: Reading, answers: str) -> Outcome:
+        """What the answers with this digest amount to; `digest` is the questionnaire's.
+
+        Raises Unavailable while the registry is away, and Refused for what are no answers to it.
+        """
+
+    async def sign(self, assessment: ScoredAssessment) -> str:
+        """Sign it and keep it there: the digest of the envelope. The same gives the same bytes."""
+
+
+class Assessments(Protocol):
+    """Those that were made of projects, as far as they were heard of."""
+
+    async def reading(self, digest: str) -> Reading | None:
+        """How a questionnaire's file is read; none of one that is not known here."""
+
+    async def facts(self, cleared: ReleaseCleared, at: datetime) -> list[dict[str, Any]]:
+        """What the rules of stage certify see of them: for each questionnaire the one that counts for this release."""
+
+
 class Exceptions(Protocol):
     async def in_force(
         self, project: str, source: str, at: datetime, *, without: str | None = None
@@ -80,6 +120,26 @@ class Exceptions(Protocol):
 
     async def is_known(self, exception: str) -> bool:
         """Whether its grant was heard before, whatever became of it."""
+
+
+class Approvals(Protocol):
+    async def of_release(self, project: str, release: int) -> Sequence[tuple[str, ApprovalUsed]]:
+        """All that were heard while it was waited for, each with the digest of what it is of."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wait:
+    """A release that is waited for: `operation` is what goes on with it."""
+
+    indexed: ImageIndexed
+    operation: str
+
+
+class Waits(Protocol):
+    async def of_release(self, project: str, release: int) -> Wait | None: ...
+
+    async def due(self, at: float) -> Sequence[Wait]:
+        """Those of which something may have changed by then."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,10 +242,13 @@ class Notary(Protocol):
         at: datetime,
         trial: bool = False,
         conditions: Sequence[Condition] = (),
+        approvals: Sequence[ApprovalUsed] = (),
+        breakers: Sequence[ApprovalUsed] = (),
     ) -> Signed:
         """Sign a certificate and lay it beside the image. The same arguments give the same bytes.
 
-        One of a trial ends sooner, and none outlives an exception that it stands on.
+        One of a trial ends sooner, and none outlives an exception that it stands on. Where there are `breakers`, it is
+        for a day, and says so.
         """
 
 
@@ -197,8 +260,12 @@ class Ports:
     snapshots: Snapshots
     advisories: Advisories
     policies: SubmittedPolicies
+    assessor: Assessor
+    assessments: Assessments
     notary: Notary
     exceptions: Exceptions
     certificates: Certificates
     watches: Watches
     earlier: Earlier
+    approvals: Approvals
+    waits: Waits

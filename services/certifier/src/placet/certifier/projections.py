@@ -1,6 +1,6 @@
 """The exceptions that were granted, as the gateway said them, the certificates that are not over, with what was
-observed of their models, what is known of releases before a trial, the policies that were published, and the advisories
-in use.
+observed of their models, what is known of releases before a trial, the policies that were published, the advisories in
+use, what is waited for, with the approvals of it, and the assessments that were made.
 
 Rows are written in the unit that handles the event.
 """
@@ -69,6 +69,36 @@ walked = sa.Table(
     sa.Column("answered_for", sa.Boolean, nullable=False),
 )
 
+awaited = sa.Table(
+    "awaited",
+    TABLES,
+    # Releases that nothing forbids but what people can still do.
+    sa.Column("project", sa.Text, primary_key=True),
+    sa.Column("release", sa.Integer, primary_key=True, autoincrement=False),
+    # What goes on when it is certified.
+    sa.Column("operation", sa.Text, nullable=False),
+    # What the indexer said of its image.
+    sa.Column("indexed", sa.LargeBinary, nullable=False),
+    # When something may have changed, in seconds since 1970.
+    sa.Column("look_at", sa.Double, nullable=False, index=True),
+)
+
+approvals = sa.Table(
+    "approvals",
+    TABLES,
+    sa.Column("approval", sa.Text, primary_key=True),
+    sa.Column("project", sa.Text, nullable=False),
+    sa.Column("release", sa.Integer, nullable=False),
+    # The digest of what it is of.
+    sa.Column("binding", sa.Text, nullable=False),
+    sa.Column("given_by", sa.Text, nullable=False),
+    # Between commas.
+    sa.Column("roles", sa.Text, nullable=False),
+    sa.Column("at", sa.Text, nullable=False),
+    sa.Column("break_glass", sa.Boolean, nullable=False),
+    sa.Index("approvals_of_release", "project", "release"),
+)
+
 policies = sa.Table(
     "policies",
     TABLES,
@@ -87,3 +117,40 @@ advisories = sa.Table(
     sa.Column("digest", sa.Text, primary_key=True),
     sa.Column("compiled", sa.LargeBinary, nullable=False),
 )
+
+questionnaires = sa.Table(
+    "questionnaires",
+    TABLES,
+    # Imported ones; those that ship need no row.
+    sa.Column("digest", sa.Text, primary_key=True),
+    sa.Column("questionnaire", sa.Text, nullable=False, index=True),
+    sa.Column("version", sa.Text, nullable=False),
+    sa.Column("form", sa.Text, nullable=False),
+    # When the event says that it was imported.
+    sa.Column("at", sa.Text, nullable=False),
+)
+
+assessments = sa.Table(
+    "assessments",
+    TABLES,
+    sa.Column("assessment", sa.Text, primary_key=True),
+    sa.Column("project", sa.Text, nullable=False),
+    # Of which questionnaire, and what it is about; digests.
+    sa.Column("questionnaire", sa.Text, nullable=False),
+    sa.Column("version", sa.Text, nullable=False),
+    sa.Column("digest", sa.Text, nullable=False),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("purpose", sa.Text, nullable=False),
+    sa.Column("data", sa.Text, nullable=False),
+    sa.Column("answered_at", sa.Text, nullable=False),
+    sa.Column("answered_by", sa.Text, nullable=False),
+    # None of one that is not scored yet, or never will be.
+    sa.Column("scored", sa.LargeBinary),
+    sa.Index("assessments_of_project", "project", "answered_at"),
+)
+
+
+def look_again(project: str | None = None) -> sa.Update:
+    """Something that rules see has changed, for one project or for all: what is waited for may be another thing now."""
+    those = sa.true() if project is None else awaited.c.project == project
+    return sa.update(awaited).where(those).values(look_at=0.0)

@@ -73,6 +73,7 @@ def _published_if_it_fits(wanted: PublishJob, loaded: LoadedPolicy, shipped: tup
         for event in await work.decide(POLICIES, STREAM, publish):
             if isinstance(event, PolicyPublished):
                 at = work.said[-1].time
+                work.run(p.look_again())
                 work.put(p.policies, digest=event.digest, number=event.number, at=at, file=loaded.file)
 
     return finish

@@ -1,5 +1,5 @@
-"""Which exceptions hold now, which certificates are not over and how their conditions are, what trials have found, and
-what was published."""
+"""Which exceptions hold now, which certificates are not over and how their conditions are, what trials have found, what
+was published, and how projects were assessed."""
 
 from __future__ import annotations
 
@@ -11,23 +11,33 @@ import msgspec
 import sqlalchemy as sa
 from anyio import to_thread
 
+from placet.assessments import Assessment, Reading, Subject, age_in_days, latest, load_shipped, stale
 from placet.certifier.conditions import Watched
-from placet.certifier.ports import Facts, Held, Kept, Walked
+from placet.certifier.ports import Facts, Held, Kept, Wait, Walked
 from placet.certifier.projections import (
     advisories,
+    approvals,
+    assessments,
+    awaited,
     certificates,
     exceptions,
     policies,
+    questionnaires,
     stands_on,
     walked,
     watches,
 )
 from placet.errors import Unavailable, Unknown
 from placet.events.codec import moment, timestamp
-from placet.events.contracts.shapes import ExceptionUsed
+from placet.events.contracts.certifier import AssessmentScored, ReleaseCleared
+from placet.events.contracts.indexer import ImageIndexed
+from placet.events.contracts.shapes import ApprovalUsed, ExceptionUsed
 from placet.events.store import EventStore
 from placet.rules import Publication
 from placet.rules.advisories import NO_SNAPSHOT, Snapshot
+
+MOST_ASSESSMENTS = 500
+"""Of one project are looked at, the newest: nobody makes so many of what counts."""
 
 
 class GrantedExceptions:
@@ -58,6 +68,54 @@ class GrantedExceptions:
     async def is_known(self, exception: str) -> bool:
         query = sa.select(exceptions.c.exception).where(exceptions.c.exception == exception)
         return bool(await self._store.rows(query))
+
+
+class HeardApprovals:
+    """The `Approvals` port, over the certifier's own table."""
+
+    def __init__(self, store: EventStore) -> None:
+        self._store = store
+
+    async def of_release(self, project: str, release: int) -> Sequence[tuple[str, ApprovalUsed]]:
+        mine = sa.and_(approvals.c.project == project, approvals.c.release == release)
+        rows = await self._store.rows(sa.select(approvals).where(mine).order_by(approvals.c.approval))
+        return [
+            (
+                row.binding,
+                ApprovalUsed(
+                    approval=row.approval,
+                    given_by=row.given_by,
+                    roles=tuple(row.roles.split(",")),
+                    at=row.at,
+                    break_glass=row.break_glass,
+                ),
+            )
+            for row in rows
+        ]
+
+
+class AwaitedReleases:
+    """The `Waits` port, over the certifier's own table."""
+
+    def __init__(self, store: EventStore) -> None:
+        self._store = store
+
+    async def of_release(self, project: str, release: int) -> Wait | None:
+        mine = sa.and_(awaited.c.project == project, awaited.c.release == release)
+        return next(iter(await self._waits(mine)), None)
+
+    async def due(self, at: float) -> Sequence[Wait]:
+        return await self._waits(awaited.c.look_at <= at)
+
+    async def _waits(self, which: sa.ColumnElement[bool]) -> Sequence[Wait]:
+        rows = await self._store.rows(sa.select(awaited).where(which).order_by(awaited.c.look_at))
+        return [
+            Wait(
+                indexed=msgspec.json.decode(row.indexed, type=ImageIndexed),
+                operation=row.operation,
+            )
+            for row in rows
+        ]
 
 
 class HeldCertificates:
@@ -187,3 +245,74 @@ class PublishedPolicies:
         if not rows:
             raise Unknown(f"no policy {digest} was published here")
         return bytes(rows[0].file)
+
+
+class MadeAssessments:
+    """The `Assessments` port, over the certifier's own tables."""
+
+    def __init__(self, store: EventStore) -> None:
+        self._store = store
+        self._shipped = {each.id: each.digest for each in load_shipped()}
+
+    async def reading(self, digest: str) -> Reading | None:
+        if digest in self._shipped.values():
+            return Reading()
+        rows = await self._store.rows(sa.select(questionnaires).where(questionnaires.c.digest == digest))
+        return Reading(form=rows[0].form, id=rows[0].questionnaire, version=rows[0].version) if rows else None
+
+    async def facts(self, cleared: ReleaseCleared, at: datetime) -> list[dict[str, Any]]:
+        subject = Subject(source=cleared.source, purpose=cleared.purpose, data=cleared.data)
+        counting = latest(await self._made(cleared.project), subject)
+        newest = await self._newest({each.questionnaire for each in counting})
+        return [
+            {
+                "assessment": each.assessment,
+                "questionnaire": each.questionnaire,
+                "version": each.version,
+                "digest": each.digest,
+                "level": each.level,
+                "label": each.label,
+                "score": each.score,
+                "missing": list(each.missing),
+                "ageDays": age_in_days(each.answered_at, at),
+                "stale": list(stale(each, subject, newest=newest.get(each.questionnaire), now=at)),
+                "by": each.answered_by,
+            }
+            for each in counting
+        ]
+
+    async def _made(self, project: str) -> list[Assessment]:
+        query = sa.select(assessments).where(assessments.c.project == project)
+        rows = await self._store.rows(
+            query.order_by(assessments.c.answered_at.desc()).limit(MOST_ASSESSMENTS)
+        )
+        return [_assessment(row) for row in rows]
+
+    async def _newest(self, ids: set[str]) -> dict[str, str]:
+        """The digest of each questionnaire's newest version: what was imported last, else what ships."""
+        query = sa.select(questionnaires).where(questionnaires.c.questionnaire.in_(ids))
+        rows = await self._store.rows(query.order_by(questionnaires.c.at, questionnaires.c.digest))
+        return self._shipped | {row.questionnaire: row.digest for row in rows}
+
+
+def _assessment(row: sa.Row[Any]) -> Assessment:
+    made = Assessment(
+        assessment=row.assessment,
+        questionnaire=row.questionnaire,
+        version=row.version,
+        digest=row.digest,
+        subject=Subject(source=row.source, purpose=row.purpose, data=row.data),
+        answered_at=moment(row.answered_at),
+        answered_by=row.answered_by,
+    )
+    if row.scored is None:
+        return made
+    scored = msgspec.json.decode(row.scored, type=AssessmentScored)
+    return msgspec.structs.replace(
+        made,
+        level=scored.level,
+        label=scored.label,
+        score=scored.score,
+        missing=scored.missing,
+        valid_days=scored.valid_days,
+    )

@@ -52,6 +52,7 @@ async def on_exception_granted(heard: Heard[ExceptionGranted], work: UnitOfWork,
         granted_by=granted.granted_by,
         withdrawn=False,
     )
+    work.run(p.look_again(granted.project))
     if await ports.exceptions.is_known(granted.exception):
         return  # heard again: it may have been withdrawn since
     if await ports.rules.is_of_operation(granted.rule, work.now):
@@ -76,6 +77,7 @@ async def on_exception_withdrawn(heard: Heard[ExceptionWithdrawn], work: UnitOfW
     work.run(
         sa.update(p.exceptions).where(p.exceptions.c.exception == withdrawn.exception).values(withdrawn=True)
     )
+    work.run(p.look_again(withdrawn.project))
     if await ports.rules.is_of_operation(withdrawn.rule, work.now):
         await operation.judge_anew(work, ports, withdrawn.project, without=withdrawn.exception)
         return

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from placet.certifier import advising, handlers, operation, publishing, standing
+from placet.certifier import advising, assessing, awaiting, handlers, operation, publishing, standing
 from placet.certifier.ports import Ports
 from placet.events import ByType, Heard, UnitOfWork
 from placet.events.contracts import certifier, deployer, gateway, indexer
@@ -14,11 +14,14 @@ Handler = Callable[[Heard[Any], UnitOfWork, Ports], Awaitable[None]]
 
 HEARS: Mapping[type, Handler] = {
     gateway.DeployRequested: handlers.on_deploy_requested,
+    gateway.ApprovalGiven: awaiting.on_approval_given,
     gateway.ExceptionGranted: standing.on_exception_granted,
     gateway.ExceptionWithdrawn: standing.on_exception_withdrawn,
     gateway.RevocationRequested: standing.on_revocation_requested,
     gateway.PolicySubmitted: publishing.on_policy_submitted,
     gateway.AdvisoriesSubmitted: advising.on_advisories_submitted,
+    gateway.QuestionnaireImported: assessing.on_questionnaire_imported,
+    gateway.AssessmentAnswered: assessing.on_assessment_answered,
     indexer.ImageIndexed: handlers.on_image_indexed,
     indexer.ImageVanished: handlers.on_image_vanished,
     deployer.ModelStarted: operation.on_model_started,
@@ -31,7 +34,10 @@ HEARS: Mapping[type, Handler] = {
 SAYS: tuple[type, ...] = (
     certifier.ReleaseCleared,
     certifier.ReleaseRefused,
+    certifier.ApprovalAwaited,
+    certifier.ApprovalReminded,
     certifier.CertificateIssued,
+    certifier.ReviewOwed,
     certifier.CertificateUpheld,
     certifier.CertificateSuspended,
     certifier.CertificateReinstated,
@@ -42,6 +48,8 @@ SAYS: tuple[type, ...] = (
     certifier.PolicyRejected,
     certifier.AdvisoriesPublished,
     certifier.AdvisoriesRejected,
+    certifier.AssessmentScored,
+    certifier.AssessmentRejected,
 )
 
 

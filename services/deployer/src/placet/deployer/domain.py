@@ -263,7 +263,7 @@ class Reserve:
 
 @dataclass(frozen=True, kw_only=True)
 class Release:
-    """It will not be certified: it was refused, or its build failed."""
+    """It will not be certified soon, if at all: it was refused or waits for people, or its build failed."""
 
     project: str
     release: int

@@ -36,6 +36,7 @@ from placet.events import Heard, UnitOfWork
 from placet.events.codec import timestamp
 from placet.events.contracts.builder import BuildFailed
 from placet.events.contracts.certifier import (
+    ApprovalAwaited,
     CertificateIssued,
     CertificateReinstated,
     CertificateRevoked,
@@ -105,6 +106,13 @@ async def on_release_cleared(
 async def on_release_refused(
     heard: Heard[ReleaseRefused], work: UnitOfWork, placements: Placements, ports: Ports
 ) -> None:
+    await placements.decide(work, Release(project=heard.data.project, release=heard.data.release))
+
+
+async def on_approval_awaited(
+    heard: Heard[ApprovalAwaited], work: UnitOfWork, placements: Placements, ports: Ports
+) -> None:
+    """People may take days: others have the room meanwhile, and its start takes what is free then."""
     await placements.decide(work, Release(project=heard.data.project, release=heard.data.release))
 
 

@@ -21,6 +21,7 @@ HEARS: Mapping[type, Handler] = {
     gateway.TokenRevoked: handlers.on_token_revoked,
     certifier.ReleaseCleared: handlers.on_release_cleared,
     certifier.ReleaseRefused: handlers.on_release_refused,
+    certifier.ApprovalAwaited: handlers.on_approval_awaited,
     certifier.CertificateIssued: handlers.on_certificate_issued,
     certifier.CertificateSuspended: handlers.on_certificate_suspended,
     certifier.CertificateReinstated: handlers.on_certificate_reinstated,

@@ -102,6 +102,8 @@ Id = Annotated[str, InPath(max_length=200, pattern=NAME)]
 class BoundedBody(APIRoute):
     """Reads a declared body up to a limit before anything is made of it. Bodies that stream are not its business."""
 
+    most = MAX_BODY
+
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
         if self.body_field is None:
@@ -111,8 +113,8 @@ class BoundedBody(APIRoute):
             body = bytearray()
             async for chunk in request.stream():
                 body += chunk
-                if len(body) > MAX_BODY:
-                    raise TooLarge(f"a request's body is at most {MAX_BODY} bytes")
+                if len(body) > self.most:
+                    raise TooLarge(f"a request's body is at most {self.most} bytes")
             return await handle(Request(request.scope, _replay(bytes(body), request)))
 
         return bounded

@@ -19,6 +19,7 @@ from placet.gateway.adapters.git_repositories import GitRepositories
 from placet.gateway.adapters.packing_processes import PackingProcesses
 from placet.gateway.adapters.policy_rules import PolicyRules
 from placet.gateway.adapters.registry_artifacts import (
+    RegistryAssessments,
     RegistryEnvelopes,
     RegistryImages,
     RegistryPolicies,
@@ -28,6 +29,11 @@ from placet.gateway.adapters.registry_artifacts import (
 from placet.gateway.advising import Advisories
 from placet.gateway.advisories_api import advisories_router
 from placet.gateway.api import router
+from placet.gateway.approvals_api import approvals_router
+from placet.gateway.approving import Approving
+from placet.gateway.assessed import AssessmentQueries
+from placet.gateway.assessing import Assessing
+from placet.gateway.assessments_api import assessments_router
 from placet.gateway.certificates_api import certificates_router
 from placet.gateway.commands import Commands
 from placet.gateway.excepting import Excepting
@@ -39,6 +45,7 @@ from placet.gateway.ports import Ports
 from placet.gateway.published import PolicyQueries, PublishedPolicies
 from placet.gateway.publishing import Publishing
 from placet.gateway.queries import Queries
+from placet.gateway.reviewing import Reviewing
 from placet.gateway.revoking import Revoking
 from placet.gateway.settings import GatewaySettings
 from placet.gateway.subscriptions import HEARS, SAYS, reaction
@@ -72,6 +79,7 @@ async def build(settings: GatewaySettings, wiring: Wiring, ports: Ports | None =
             rules=PolicyRules(PolicySet(load_shipped(), PublishedPolicies(wiring.store)), engine),
             policies=RegistryPolicies(registry),
             snapshots=RegistrySnapshots(registry),
+            assessments=RegistryAssessments(registry),
             envelopes=RegistryEnvelopes(registry),
             images=RegistryImages(registry),
         )
@@ -100,7 +108,11 @@ async def build(settings: GatewaySettings, wiring: Wiring, ports: Ports | None =
     excepting = Excepting(wiring, queries, ports.rules, days=settings.exception_days)
     exceptions = exceptions_router(access=access, excepting=excepting, queries=queries, clock=wiring.clock)
 
-    certificates = certificates_router(access=access, revoking=Revoking(wiring, queries))
+    approvals = approvals_router(access=access, approving=Approving(wiring, queries), queries=queries)
+
+    certificates = certificates_router(
+        access=access, revoking=Revoking(wiring, queries), reviewing=Reviewing(wiring, queries)
+    )
 
     known = PolicyQueries(wiring.store, queries)
     publishing = Publishing(wiring, known, ports.policies)
@@ -108,6 +120,9 @@ async def build(settings: GatewaySettings, wiring: Wiring, ports: Ports | None =
 
     snapshots = Advisories(wiring, queries, ports.snapshots)
     advisories = advisories_router(access=access, advisories=snapshots)
+    made = AssessmentQueries(wiring.store, queries)
+    assessing = Assessing(wiring, made, ports.assessments)
+    assessments = assessments_router(access=access, assessing=assessing, made=made, clock=wiring.clock)
 
     async def leave_first_token() -> None:
         await _leave_first_token(commands, settings.admin_token_file)
@@ -128,7 +143,17 @@ async def build(settings: GatewaySettings, wiring: Wiring, ports: Ports | None =
             Periodic(name="name silence", every=settings.stall_seconds / 10, run=name_silence),
             Periodic(name="forget keys", every=3600.0, run=forget_keys),
         ),
-        routers=(api, exceptions, certificates, policies, advisories, upload_page(), proxy.router()),
+        routers=(
+            api,
+            exceptions,
+            approvals,
+            certificates,
+            policies,
+            advisories,
+            assessments,
+            upload_page(),
+            proxy.router(),
+        ),
         start=(proxy.start, leave_first_token),
         close=(*close, proxy.close),
     )

@@ -90,8 +90,32 @@ async def on_image_collected(heard: Heard[indexer.ImageCollected], work: UnitOfW
 
 async def on_source_collected(heard: Heard[indexer.SourceCollected], work: UnitOfWork, reads: Reads) -> None:
     """What was known of it, and of whom it names, goes with it."""
-    for table in (p.sources, p.cards, p.results):
+    for table in (p.sources, p.cards, p.results, p.senders, p.builders, p.declarations):
         work.run(sa.delete(table).where(table.c.source == heard.data.source))
+
+
+async def on_release_refused(heard: Heard[certifier.ReleaseRefused], work: UnitOfWork, reads: Reads) -> None:
+    await on_step(heard, work, reads)
+    _waits_no_more(work, heard.data.project, heard.data.release, "refused")
+
+
+async def on_approval_awaited(
+    heard: Heard[certifier.ApprovalAwaited], work: UnitOfWork, reads: Reads
+) -> None:
+    await on_step(heard, work, reads)
+    work.put(
+        p.awaited,
+        project=heard.data.project,
+        release=heard.data.release,
+        operation=heard.event.correlationid,
+        state="awaiting",
+        awaited=msgspec.json.encode(heard.data),
+    )
+
+
+def _waits_no_more(work: UnitOfWork, project: str, release: int, state: str) -> None:
+    mine = sa.and_(p.awaited.c.project == project, p.awaited.c.release == release)
+    work.run(sa.update(p.awaited).where(mine).values(state=state))
 
 
 async def on_certificate_issued(
@@ -99,6 +123,7 @@ async def on_certificate_issued(
 ) -> None:
     await on_step(heard, work, reads)
     issued = heard.data
+    _waits_no_more(work, issued.project, issued.release, "certified")
     work.put(
         p.certificates,
         certificate=issued.certificate,
@@ -116,6 +141,23 @@ async def on_certificate_issued(
         sa.update(p.models)
         .where(p.models.c.project == issued.project, newest)
         .values(certified_release=issued.release)
+    )
+
+
+async def on_review_owed(heard: Heard[certifier.ReviewOwed], work: UnitOfWork, reads: Reads) -> None:
+    owed = heard.data
+    concerned = {each.given_by for each in owed.approvals} | ({owed.asker} if owed.asker else set())
+    work.put(
+        p.reviews,
+        keep=("review", "given_by", "given_at"),
+        certificate=owed.certificate,
+        project=owed.project,
+        release=owed.release,
+        owed_at=heard.event.time,
+        concerned=",".join(sorted(concerned)),
+        review=None,
+        given_by=None,
+        given_at=None,
     )
 
 
@@ -262,6 +304,20 @@ async def on_policy_published(
 
 async def on_policy_rejected(heard: Heard[certifier.PolicyRejected], work: UnitOfWork, reads: Reads) -> None:
     _decided(work, heard, state="rejected", problems=msgspec.json.encode(heard.data.problems))
+
+
+async def on_assessment_scored(
+    heard: Heard[certifier.AssessmentScored], work: UnitOfWork, reads: Reads
+) -> None:
+    mine = p.assessments.c.assessment == heard.data.assessment
+    work.run(sa.update(p.assessments).where(mine).values(scored=msgspec.json.encode(heard.data)))
+
+
+async def on_assessment_rejected(
+    heard: Heard[certifier.AssessmentRejected], work: UnitOfWork, reads: Reads
+) -> None:
+    mine = p.assessments.c.assessment == heard.data.assessment
+    work.run(sa.update(p.assessments).where(mine).values(rejected=msgspec.json.encode(heard.data)))
 
 
 def _decided(

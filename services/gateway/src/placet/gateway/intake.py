@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from anyio import to_thread
 
+from placet.assessments import declared
 from placet.errors import PlacetError, Refused
 from placet.events import Actor, Context, UnitOfWork, Wiring, transact
 from placet.events.codec import timestamp
@@ -17,6 +18,7 @@ from placet.events.contracts.gateway import SourceUploaded
 from placet.events.turns import Turns
 from placet.gateway import projections as p
 from placet.gateway.git_address import GitAddress, parse
+from placet.gateway.names import alike, normalised
 from placet.gateway.ports import Ports
 from placet.gateway.queries import Queries
 from placet.gateway.uploads import Uploaded
@@ -50,15 +52,18 @@ INSPECTED_AT_ONCE = 2
 @dataclass(frozen=True, kw_only=True)
 class Source:
     """An archive that is kept, and what it says of itself. `size` is in bytes as sent, `project` what its placet.yaml
-    calls it; `card` is as it lies there, `results` what it says was measured."""
+    calls it; `card` is as it lies there, `results` what it says was measured; `declared` are digests of the purpose and
+    of the data."""
 
     source: str
     size: int
     project: str
     files: int
     owner: str | None
+    builders: Sequence[str]
     card: bytes | None
     results: Sequence[Measured]
+    declared: tuple[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,8 +190,13 @@ class Intake:
                 files=kept.files,
                 owner=kept.owner,
             )
+            work.put(p.senders, source=source, person=actor.id)
+            for name in kept.builders:
+                work.put(p.builders, source=source, alike=alike(normalised(name)))
             if kept.card is not None:
                 work.put(p.cards, source=source, card=kept.card)
+            purpose, data = kept.declared
+            work.put(p.declarations, source=source, purpose=purpose, data=data)
             for number, result in enumerate(kept.results):
                 metric = result.metric.lower()
                 work.put(p.results, source=source, number=number, metric=metric, value=result.value)
@@ -236,6 +246,8 @@ def _inspected(archive: Path, digest: str, limits: Limits) -> Source:
         project=manifest.project,
         files=len(contents.files),
         owner=manifest.governance.owner,
+        builders=manifest.governance.builders,
         card=card,
         results=searchable(card).results if card is not None else (),
+        declared=declared(manifest.governance),
     )

@@ -36,6 +36,7 @@ Heard = (
     | gateway.DeleteRequested
     | certifier.ReleaseCleared
     | certifier.ReleaseRefused
+    | certifier.ApprovalAwaited
     | certifier.CertificateIssued
     | builder.BuildAccepted
     | builder.ImageBuilt
@@ -75,6 +76,14 @@ class End:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Awaited:
+    """What people have until then to do: nothing else forbids it."""
+
+    until: str
+    reasons: tuple[Refusal, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Operation:
     """What is known of one command. `reached` says when and with which detail; times are RFC 3339."""
 
@@ -90,6 +99,7 @@ class Operation:
     reached: Mapping[str, tuple[str, str | None]] = field(default_factory=dict)
     verdicts: tuple[Verdict, ...] = ()
     end: End | None = None
+    awaited: Awaited | None = None
 
     @property
     def path(self) -> tuple[str, ...]:
@@ -102,11 +112,14 @@ class Operation:
 
     @property
     def state(self) -> str:
-        """The goal if it is reached, the end if there is one, else the furthest step that all before it led to."""
+        """The goal if it is reached, the end if there is one, awaiting if people are waited for, else the furthest step
+        that all before it led to."""
         if self.is_reached:
             return self.path[-1]
         if self.end is not None:
             return self.end.state
+        if self.awaited is not None:
+            return "awaiting"
         state = self.path[0]
         for step in self.path:
             if step not in self.reached:
@@ -124,7 +137,8 @@ class Operation:
 
     @property
     def is_over(self) -> bool:
-        return self.is_reached or self.end is not None
+        """Nothing more happens by itself. What is awaited or silent may go on all the same."""
+        return self.is_reached or self.end is not None or self.awaited is not None
 
 
 def requested(operation: str, at: str, event: Heard) -> Operation:
@@ -192,8 +206,14 @@ def advance(operation: Operation, event: Heard, at: str) -> Operation:
         case indexer.ImageVanished():
             return _end(operation, "failed", "indexed", at, event.why, Refusal(why=event.why))
         # may it be served?
+        case certifier.ApprovalAwaited() if "certified" in operation.reached:
+            return operation
+        case certifier.ApprovalAwaited():
+            awaited = Awaited(until=event.until, reasons=_denials(event.verdicts))
+            return _judge(replace(operation, awaited=awaited), event.verdicts)
         case certifier.CertificateIssued():
-            certified = _judge(replace(operation, certificate=event.certificate), event.verdicts)
+            issued = replace(operation, certificate=event.certificate, awaited=None)
+            certified = _judge(issued, event.verdicts)
             return _reach(certified, "certified", at, f"until {event.not_after}")
         case certifier.ReleaseRefused():
             return _refuse(_judge(operation, event.verdicts), "certified", at, event.verdicts)
@@ -251,7 +271,12 @@ def document(operation: Operation) -> dict[str, Any]:
             {"rule": refusal.rule, "why": refusal.why, "fix": refusal.fix}
             for refusal in (operation.end.refusals if operation.end and not operation.is_reached else ())
         ],
-        "awaiting": [],
+        "awaiting": [
+            {"rule": reason.rule, "why": reason.why}
+            for reason in (
+                operation.awaited.reasons if operation.state == "awaiting" and operation.awaited else ()
+            )
+        ],
         "verdicts": [
             {
                 "rule": verdict.rule,
@@ -298,16 +323,17 @@ def _heard_again(operation: Operation) -> Operation:
 
 
 def _refuse(operation: Operation, step: str, at: str, verdicts: tuple[Verdict, ...]) -> Operation:
-    denied = [
-        verdict
+    refusals = _denials(verdicts)
+    detail = ", ".join(str(refusal.rule) for refusal in refusals)
+    return _end(operation, "refused", step, at, detail, *refusals)
+
+
+def _denials(verdicts: tuple[Verdict, ...]) -> tuple[Refusal, ...]:
+    return tuple(
+        Refusal(rule=verdict.rule, why=verdict.why or verdict.rule, fix=verdict.fix)
         for verdict in verdicts
         if verdict.result != "pass" and verdict.on_fail != "warn" and verdict.exception is None
-    ]
-    refusals = tuple(
-        Refusal(rule=verdict.rule, why=verdict.why or verdict.rule, fix=verdict.fix) for verdict in denied
     )
-    detail = ", ".join(verdict.rule for verdict in denied)
-    return _end(operation, "refused", step, at, detail, *refusals)
 
 
 def _judge(operation: Operation, verdicts: tuple[Verdict, ...]) -> Operation:
@@ -350,7 +376,10 @@ def _steps(operation: Operation) -> list[dict[str, Any]]:
             waiting = True
         else:
             state = "waiting" if waiting else "running"
-            steps.append({"name": name, "state": state, "seconds": None, "detail": None})
+            detail = None
+            if name == "certified" and operation.awaited is not None:
+                detail = f"people have until {operation.awaited.until}"
+            steps.append({"name": name, "state": state, "seconds": None, "detail": detail})
             waiting = True
     return steps
 

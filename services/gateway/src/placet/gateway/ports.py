@@ -73,6 +73,19 @@ class SnapshotFiles(Protocol):
         """Keep the file; keeping it again changes nothing. Raises Unavailable."""
 
 
+class AssessmentFiles(Protocol):
+    """Where the certifier finds questionnaires and answers, by the digests of their bytes."""
+
+    async def keep_questionnaire(self, digest: str, file: bytes) -> None:
+        """Keep the file; keeping it again changes nothing. Raises Unavailable."""
+
+    async def keep_answers(self, answers: bytes) -> str:
+        """The digest that they are kept by. Raises Unavailable."""
+
+    async def answers(self, digest: str) -> bytes:
+        """Raises Unknown, also once they were taken away, and Unavailable."""
+
+
 class Envelopes(Protocol):
     """Where certificates lie: beside their images."""
 
@@ -115,5 +128,6 @@ class Ports:
     rules: Rules
     policies: PolicyFiles
     snapshots: SnapshotFiles
+    assessments: AssessmentFiles
     envelopes: Envelopes
     images: Images

@@ -1,8 +1,9 @@
 """The gateway's read models: operations, models, images, certificates, sources, people.
 
 Rows are written in the unit that handles the event they show, so a reader never sees half of one. Names of
-people are in `people`; what a source says of people, its owner's mail and its card, is in `sources` and `cards`; why
-somebody asked for an exception in `reasons`. None of these is an event, and each row can be erased.
+people are in `people`; what a source says of people, its owner's mail, its builders and its card, is in `sources`,
+`builders` and `cards`; why somebody asked for an exception in `reasons`. None of these is an event, and each row can be
+erased.
 """
 
 from __future__ import annotations
@@ -198,10 +199,69 @@ asked_exceptions = sa.Table(
     sa.Index("asked_exceptions_by_person", "requested_by", "is_open", "until"),
 )
 
+awaited = sa.Table(
+    "awaited",
+    TABLES,
+    # Releases that wait for approval, or did; what the certifier said of that last.
+    sa.Column("project", sa.Text, primary_key=True),
+    sa.Column("release", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("operation", sa.Text, nullable=False),
+    # `awaiting`, `certified` or `refused`.
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("awaited", sa.LargeBinary, nullable=False),
+)
+
+approvals = sa.Table(
+    "approvals",
+    TABLES,
+    sa.Column("approval", sa.Text, primary_key=True),
+    sa.Column("project", sa.Text, nullable=False),
+    sa.Column("release", sa.Integer, nullable=False),
+    # The digest of what it is of.
+    sa.Column("binding", sa.Text, nullable=False),
+    # Between commas.
+    sa.Column("roles", sa.Text, nullable=False),
+    sa.Column("given_by", sa.Text, nullable=False),
+    sa.Column("given_at", sa.Text, nullable=False),
+    sa.Column("break_glass", sa.Boolean, nullable=False),
+    sa.Index("approvals_of_release", "project", "release"),
+)
+
+reviews = sa.Table(
+    "reviews",
+    TABLES,
+    # Certificates that two people had given in haste, and who looked at that since; the words are in `reasons`.
+    sa.Column("certificate", sa.Text, primary_key=True),
+    sa.Column("project", sa.Text, nullable=False, index=True),
+    sa.Column("release", sa.Integer, nullable=False),
+    sa.Column("owed_at", sa.Text, nullable=False),
+    # Who had to do with it, between commas.
+    sa.Column("concerned", sa.Text, nullable=False),
+    sa.Column("review", sa.Text),
+    sa.Column("given_by", sa.Text),
+    sa.Column("given_at", sa.Text),
+)
+
+senders = sa.Table(
+    "senders",
+    TABLES,
+    # Who sent a source first.
+    sa.Column("source", sa.Text, primary_key=True),
+    sa.Column("person", sa.Text, nullable=False),
+)
+
+builders = sa.Table(
+    "builders",
+    TABLES,
+    # Whom its placet.yaml names as builders, as names look whatever their case.
+    sa.Column("source", sa.Text, primary_key=True),
+    sa.Column("alike", sa.Text, primary_key=True),
+)
+
 reasons = sa.Table(
     "reasons",
     TABLES,
-    # In the words of who asked for the exception or the revocation; its event has a digest with this salt.
+    # In the words of who asked for the exception or the revocation, or approved; its event has a digest with this salt.
     sa.Column("of", sa.Text, primary_key=True),
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("salt", sa.Text, nullable=False),
@@ -250,6 +310,44 @@ advisories = sa.Table(
     sa.Column("fix", sa.Text),
 )
 
+declarations = sa.Table(
+    "declarations",
+    TABLES,
+    # What a source says that its model is for, and was made from, by the digests of the words.
+    sa.Column("source", sa.Text, primary_key=True),
+    sa.Column("purpose", sa.Text, nullable=False),
+    sa.Column("data", sa.Text, nullable=False),
+)
+
+questionnaires = sa.Table(
+    "questionnaires",
+    TABLES,
+    # Imported ones: as they were sent, and as they were read.
+    sa.Column("digest", sa.Text, primary_key=True),
+    sa.Column("questionnaire", sa.Text, nullable=False, index=True),
+    sa.Column("version", sa.Text, nullable=False),
+    sa.Column("title", sa.Text, nullable=False),
+    sa.Column("form", sa.Text, nullable=False),
+    sa.Column("imported_by", sa.Text, nullable=False),
+    sa.Column("imported_at", sa.Text, nullable=False),
+    sa.Column("file", sa.LargeBinary, nullable=False),
+    sa.Column("document", sa.LargeBinary, nullable=False),
+)
+
+assessments = sa.Table(
+    "assessments",
+    TABLES,
+    sa.Column("assessment", sa.Text, primary_key=True),
+    sa.Column("project", sa.Text, nullable=False),
+    # As the event says it; the words of who answered lie in the registry.
+    sa.Column("answered", sa.LargeBinary, nullable=False),
+    sa.Column("answered_at", sa.Text, nullable=False),
+    # What the certifier made of it: one of the two, or nothing yet.
+    sa.Column("scored", sa.LargeBinary),
+    sa.Column("rejected", sa.LargeBinary),
+    sa.Index("assessments_of_project", "project", "assessment"),
+)
+
 people = sa.Table(
     "people",
     TABLES,
@@ -275,6 +373,7 @@ UNDER_WAY = (
     "built",
     "indexed",
     "certified",
+    "awaiting",
     "refused",
     "failed",
     "stalled",

@@ -10,10 +10,14 @@ import msgspec
 import sqlalchemy as sa
 
 from placet.errors import Unknown, Unreadable
+from placet.events.contracts.certifier import ApprovalAwaited
 from placet.events.store import EventStore
 from placet.gateway import projections as p
 from placet.gateway.operations import Operation, document
 from placet.gateway.projections import read_operation
+
+MOST_AWAITED = 20
+"""Releases of a project that are told of at once."""
 
 
 class Queries:
@@ -69,6 +73,9 @@ class Queries:
             "refusals": await self._taken_down_for(rows[0]),
             "observed": await self._observed(rows[0]),
             "warnings": await self._warned_of(rows[0]),
+            "reviewsOwed": await self._reviews(
+                sa.and_(p.reviews.c.project == project, p.reviews.c.review.is_(None))
+            ),
             "cause": document(cause),
             "operation": document(last),
         }
@@ -234,6 +241,7 @@ class Queries:
             and {"person": row.revoked_by, "name": await self.name_of(row.revoked_by)},
             "revokedAt": row.revoked_at,
             "reason": await self.reason_of(id),
+            "review": next(iter(await self._reviews(p.reviews.c.certificate == id)), None),
         }
 
     async def reason_of(self, id: str) -> str | None:
@@ -312,6 +320,118 @@ class Queries:
             for each in exceptions
         ]
 
+    async def awaited(self, project: str, release: int) -> tuple[str | None, ApprovalAwaited | None]:
+        """What is waited for now, and the operation that goes on with it; of one that waits for nothing, nothing."""
+        mine = sa.and_(p.awaited.c.project == project, p.awaited.c.release == release)
+        rows = await self._store.rows(sa.select(p.awaited).where(mine, p.awaited.c.state == "awaiting"))
+        return (rows[0].operation, _awaited(rows[0])) if rows else (None, None)
+
+    async def made(self, source: str | None, person: str, name: str | None) -> tuple[bool, bool]:
+        """Whether somebody sent a source, and whether it names them as one who built it; `name` as names look."""
+        sent = sa.select(p.senders.c.source).where(p.senders.c.source == source, p.senders.c.person == person)
+        built = sa.select(p.builders.c.source).where(
+            p.builders.c.source == source, p.builders.c.alike == name
+        )
+        return bool(await self._store.rows(sent)), bool(await self._store.rows(built))
+
+    async def awaited_releases(self, project: str) -> list[dict[str, Any]]:
+        """Those that wait first, then the newest; a few of those that did."""
+        query = (
+            sa.select(p.awaited)
+            .where(p.awaited.c.project == project)
+            .order_by(sa.case((p.awaited.c.state == "awaiting", 0), else_=1), p.awaited.c.release.desc())
+            .limit(MOST_AWAITED)
+        )
+        told = []
+        for row in await self._store.rows(query):
+            awaited = _awaited(row)
+            mine = sa.and_(p.approvals.c.project == project, p.approvals.c.release == row.release)
+            given = await self._approvals(mine)
+            told.append(
+                {
+                    "release": row.release,
+                    "state": row.state,
+                    "operation": row.operation,
+                    "binding": awaited.binding.digest,
+                    "source": awaited.binding.source,
+                    "image": awaited.binding.image,
+                    "inputs": awaited.binding.inputs,
+                    "policies": msgspec.to_builtins(awaited.binding.policies),
+                    "awaiting": [
+                        {"rule": each.rule, "why": each.why, "fix": each.fix}
+                        for each in awaited.verdicts
+                        if each.result != "pass" and each.on_fail != "warn" and each.exception is None
+                    ],
+                    "since": awaited.since,
+                    "until": awaited.until,
+                    "askedBy": awaited.asker
+                    and {"person": awaited.asker, "name": await self.name_of(awaited.asker)},
+                    "approvals": [
+                        {**each, "binds": each["binding"] == awaited.binding.digest} for each in given
+                    ],
+                }
+            )
+        return told
+
+    async def review_of(self, certificate: str) -> sa.Row[Any]:
+        """Raises Unknown where none is owed, and none was."""
+        rows = await self._store.rows(sa.select(p.reviews).where(p.reviews.c.certificate == certificate))
+        if not rows:
+            raise Unknown(
+                f"no review of {certificate} is owed", fix="`placet status PROJECT` shows what is owed"
+            )
+        return rows[0]
+
+    async def _reviews(self, which: sa.ColumnElement[bool]) -> list[dict[str, Any]]:
+        """Of certificates that two people had given in haste: owed until there is a `review`."""
+        query = (
+            sa.select(p.reviews, p.reasons.c.reason, p.people.c.name)
+            .join_from(p.reviews, p.reasons, p.reviews.c.review == p.reasons.c.of, isouter=True)
+            .join(p.people, p.reviews.c.given_by == p.people.c.person, isouter=True)
+            .where(which)
+            .order_by(p.reviews.c.owed_at)
+        )
+        return [
+            {
+                "certificate": row.certificate,
+                "release": row.release,
+                "state": "owed" if row.review is None else "done",
+                "owedAt": row.owed_at,
+                "review": row.review,
+                "givenBy": row.given_by and {"person": row.given_by, "name": row.name},
+                "givenAt": row.given_at,
+                "reason": row.reason,
+            }
+            for row in await self._store.rows(query)
+        ]
+
+    async def approval(self, id: str) -> dict[str, Any]:
+        [approval] = await self._approvals(p.approvals.c.approval == id)
+        return approval
+
+    async def _approvals(self, which: sa.ColumnElement[bool]) -> list[dict[str, Any]]:
+        query = (
+            sa.select(p.approvals, p.reasons.c.reason, p.people.c.name)
+            .join_from(p.approvals, p.reasons, p.approvals.c.approval == p.reasons.c.of, isouter=True)
+            .join(p.people, p.approvals.c.given_by == p.people.c.person, isouter=True)
+            .where(which)
+            .order_by(p.approvals.c.approval)
+        )
+        return [
+            {
+                "approval": row.approval,
+                "project": row.project,
+                "release": row.release,
+                "binding": row.binding,
+                "roles": row.roles.split(","),
+                "givenBy": {"person": row.given_by, "name": row.name},
+                "givenAt": row.given_at,
+                "reason": row.reason,
+                "breakGlass": row.break_glass,
+            }
+            for row in await self._store.rows(query)
+        ]
+
     async def is_revoked(self, token: str) -> bool:
         table = p.revoked_tokens
         return bool(await self._store.rows(sa.select(table).where(table.c.token == token)))
@@ -324,6 +444,10 @@ class Measure:
     metric: str
     comparison: Literal[">=", "<=", ">", "<"] | None = None
     bound: float = 0.0
+
+
+def _awaited(row: sa.Row[Any]) -> ApprovalAwaited:
+    return msgspec.json.decode(row.awaited, type=ApprovalAwaited)
 
 
 def _warnings(row: sa.Row[Any]) -> list[dict[str, Any]]:

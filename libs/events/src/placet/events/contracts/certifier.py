@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from placet.events.catalog import event
 from placet.events.contracts.shapes import (
+    ApprovalUsed,
+    Binding,
     Command,
     Condition,
     ExceptionUsed,
@@ -23,7 +25,9 @@ class ReleaseCleared:
 
     `trial`: it was asked for as a trial, and its certificate holds for days. `dockerfile`: its image comes from one of
     its own, and serves by itself. `asker`: who asked for it, whose turn it takes wherever there is a queue.
-    `exceptions` are those that its verdicts name, `conditions` what its project says of it while it serves.
+    `exceptions` are those that its verdicts name, `conditions` what its project says of it while it serves. `inputs` is
+    the digest of what the rules saw, `risk_class` what the project declares; so do `purpose` and `data`, as the digests
+    that an assessment has of them.
     """
 
     project: str
@@ -41,6 +45,10 @@ class ReleaseCleared:
     exceptions: tuple[ExceptionUsed, ...] = ()
     asker: str | None = None
     conditions: tuple[Condition, ...] = ()
+    inputs: str | None = None
+    risk_class: str = ""
+    purpose: str = ""
+    data: str = ""
 
 
 @event("certifier", "release.refused")
@@ -53,12 +61,46 @@ class ReleaseRefused:
     verdicts: tuple[Verdict, ...]
 
 
+@event("certifier", "approval.awaited")
+class ApprovalAwaited:
+    """Nothing forbids this release but what people can still do: they have until then. Said again whenever that is
+    less, or is of something else than before, which nobody has approved then.
+
+    `verdicts` are those of stage certify; `since` is when it was awaited first; `remind` is in seconds. `asker` asked
+    for the release, and does not count.
+    """
+
+    project: str
+    release: int
+    command: Command
+    binding: Binding
+    verdicts: tuple[Verdict, ...]
+    since: str
+    until: str
+    remind: int | None = None
+    approvals: tuple[ApprovalUsed, ...] = ()
+    asker: str | None = None
+
+
+@event("certifier", "approval.reminded")
+class ApprovalReminded:
+    """It is awaited still: the `number`-th time that this is said."""
+
+    project: str
+    release: int
+    binding: str
+    rules: tuple[str, ...]
+    until: str
+    number: int
+
+
 @event("certifier", "certificate.issued")
 class CertificateIssued:
     """A signed certificate lies beside the image: `envelope` is the DSSE envelope's digest in `repository`.
 
     `exceptions` are those that it stands on, of both stages; it ends no later than the first of them. `conditions` are
-    judged from here on, for as long as it holds.
+    judged from here on, for as long as it holds. `approvals` are of exactly this, by people who did not ask for it.
+    `break_glass`: two of them had it certified for a day although what was awaited did not come.
     """
 
     certificate: str
@@ -74,6 +116,19 @@ class CertificateIssued:
     verdicts: tuple[Verdict, ...]
     exceptions: tuple[ExceptionUsed, ...] = ()
     conditions: tuple[Condition, ...] = ()
+    approvals: tuple[ApprovalUsed, ...] = ()
+    break_glass: bool = False
+
+
+@event("certifier", "review.owed")
+class ReviewOwed:
+    """Two people had this certified although what was awaited did not come: somebody else has to look at that."""
+
+    certificate: str
+    project: str
+    release: int
+    approvals: tuple[ApprovalUsed, ...]
+    asker: str | None
 
 
 @event("certifier", "certificate.upheld")
@@ -188,3 +243,44 @@ class AdvisoriesRejected:
     digest: str
     why: str
     fix: str | None
+
+
+@event("certifier", "assessment.scored")
+class AssessmentScored:
+    """What the answers amount to. A signed statement of it lies in the registry: `envelope` is the digest of the DSSE
+    envelope's artifact.
+
+    Levels count from 1, and this one is called `label`. `requires` are the mitigations that it asks for, `missing`
+    those of them that nobody has said are in place. After `valid_days` it is stale, whatever else is so.
+    """
+
+    assessment: str
+    project: str
+    source: str
+    questionnaire: str
+    version: str
+    digest: str
+    raw: int
+    raw_most: int
+    mitigation: int
+    mitigation_most: int
+    score: int
+    level: int
+    label: str
+    requires: tuple[str, ...]
+    missing: tuple[str, ...]
+    valid_days: int
+    envelope: str
+
+
+@event("certifier", "assessment.rejected")
+class AssessmentRejected:
+    """It says nothing, for good: what the registry has are no answers to its questionnaire, or are not there.
+
+    `why` has none of their words.
+    """
+
+    assessment: str
+    project: str
+    why: str
+    fix: str | None = None

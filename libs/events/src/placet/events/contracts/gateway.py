@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from placet.events.catalog import event
-from placet.events.contracts.shapes import Command
+from placet.events.contracts.shapes import Binding, Command
 
 
 @event("gateway", "source.uploaded")
@@ -85,6 +87,37 @@ class ExceptionWithdrawn:
     withdrawn_by: str
 
 
+@event("gateway", "approval.given")
+class ApprovalGiven:
+    """Somebody who neither asked for it nor built it approves a release as the binding says that it is.
+
+    `roles` are those that they approve in. `reason` is a salted digest of the words, as with exceptions; none of none.
+    `break_glass`: it is to be served for a day, whatever is awaited, which takes two.
+    """
+
+    approval: str
+    project: str
+    release: int
+    binding: Binding
+    roles: tuple[str, ...]
+    given_by: str
+    reason: str | None = None
+    break_glass: bool = False
+
+
+@event("gateway", "review.given")
+class ReviewGiven:
+    """Somebody who had nothing to do with it looked at what two people had certified in haste. `reason` is what they
+    found, by a salted digest."""
+
+    review: str
+    certificate: str
+    project: str
+    release: int
+    reason: str
+    given_by: str
+
+
 @event("gateway", "revocation.requested")
 class RevocationRequested:
     """A certificate is to end now, for good. `reason` is a salted digest of the words, as with exceptions."""
@@ -114,6 +147,40 @@ class AdvisoriesSubmitted:
     digest: str
     size: int
     submitted_by: str
+
+
+@event("gateway", "questionnaire.imported")
+class QuestionnaireImported:
+    """From here on it is the newest of this id. Its file lies in the registry, by the sha256 of its bytes.
+
+    `form` says how the file is read. One of SurveyJS does not say itself what it is called, and of which version.
+    """
+
+    questionnaire: str
+    version: str
+    digest: str
+    form: Literal["placet", "surveyjs"]
+    imported_by: str
+
+
+@event("gateway", "assessment.answered")
+class AssessmentAnswered:
+    """Somebody answered a questionnaire about a project, as it is in this source.
+
+    `digest` is the questionnaire's. `answers` is the digest of what was answered, with a salt, in the registry: who
+    takes that away leaves a log that still holds. `purpose` and `data` are digests of what its placet.yaml says.
+    """
+
+    assessment: str
+    project: str
+    source: str
+    purpose: str
+    data: str
+    questionnaire: str
+    version: str
+    digest: str
+    answers: str
+    answered_by: str
 
 
 @event("gateway", "token.issued")

@@ -88,6 +88,29 @@ class PolicyRef(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     digest: str
 
 
+class Binding(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What an approval is of. `digest` is over all the rest, and over project and release: of anything else, if only by
+    a policy, it is another one. `inputs` is the digest of what the rules of both stages saw, but for approvals.
+    """
+
+    digest: str
+    source: str
+    image: str
+    inputs: str
+    policies: tuple[PolicyRef, ...]
+
+
+class ApprovalUsed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """An approval that counted. `given_by` is a person's opaque id, `roles` those that they approved in. `break_glass`:
+    to have it served for a day, whatever is awaited."""
+
+    approval: str
+    given_by: str
+    roles: tuple[str, ...]
+    at: str
+    break_glass: bool = False
+
+
 class RuleRef(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A rule of a policy, and when it is asked."""
 

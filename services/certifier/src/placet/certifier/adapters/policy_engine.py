@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from placet.certifier.domain import Patience
 from placet.certifier.ports import Facts, Judgement
 from placet.events.codec import moment
 from placet.events.contracts.certifier import ReleaseCleared
 from placet.events.contracts.indexer import ImageIndexed
-from placet.events.contracts.shapes import ExceptionUsed, PolicyRef, Stage, Verdict
-from placet.rules import Engine, PolicySet, excepted, gather_certify_facts
+from placet.events.contracts.shapes import ApprovalUsed, ExceptionUsed, PolicyRef, Stage, Verdict
+from placet.rules import Approval, Engine, PolicySet, excepted, gather_certify_facts
 
 
 class PolicyRules:
@@ -30,6 +31,11 @@ class PolicyRules:
         named = {verdict.exception for verdict in given}
         return Judgement(
             exceptions=tuple(each for each in exceptions if each.exception in named),
+            awaits={
+                each.rule: Patience(within=each.awaits.within_seconds, remind=each.awaits.remind_seconds)
+                for each in given
+                if each.awaits is not None
+            },
             policies=tuple(
                 PolicyRef(id=policy.id, version=policy.version, digest=policy.digest)
                 for policy in policies
@@ -56,7 +62,13 @@ class PolicyRules:
             each.id == rule and each.stage == "operate" for policy in policies for each in policy.rules
         )
 
-    def image_facts(self, cleared: ReleaseCleared, indexed: ImageIndexed, now: datetime) -> Facts:
+    def image_facts(
+        self,
+        cleared: ReleaseCleared,
+        indexed: ImageIndexed,
+        now: datetime,
+        approvals: Sequence[ApprovalUsed] = (),
+    ) -> Facts:
         return gather_certify_facts(
             project=cleared.project,
             cleared_source=cleared.source,
@@ -68,5 +80,8 @@ class PolicyRules:
             python=indexed.python,
             builder=indexed.builder,
             has_dockerfile=cleared.dockerfile,
+            risk_class=cleared.risk_class,
+            is_trial=cleared.trial,
+            approvals=[Approval(by=each.given_by, roles=each.roles, at=each.at) for each in approvals],
             now=now,
         )

@@ -9,9 +9,10 @@ from placet.certifier.domain import Asked, Signed
 from placet.certifier.ports import Judgement
 from placet.events.codec import moment, timestamp
 from placet.events.contracts.indexer import ImageIndexed
-from placet.events.contracts.shapes import Condition
+from placet.events.contracts.shapes import ApprovalUsed, Condition
 from placet.oci import ArtifactFile, Registry, push_artifact
 from placet.trust import (
+    ApprovalCounted,
     Certificate,
     ConditionSet,
     ExceptionApplied,
@@ -23,6 +24,8 @@ from placet.trust import (
 
 ARTIFACT_TYPE = "application/vnd.placet.certificate.v1"
 MEDIA_TYPE = "application/vnd.dsse.envelope.v1+json"
+BREAK_GLASS = timedelta(hours=24)
+"""How long at most a certificate holds that two people had given in haste."""
 
 
 class RegistryNotary:
@@ -46,10 +49,13 @@ class RegistryNotary:
         at: datetime,
         trial: bool = False,
         conditions: Sequence[Condition] = (),
+        approvals: Sequence[ApprovalUsed] = (),
+        breakers: Sequence[ApprovalUsed] = (),
     ) -> Signed:
         begins = at.replace(microsecond=0)
         held = begins + (self._trial_validity if trial else self._validity)
-        ends = min([held, *(moment(each.until) for each in judgement.exceptions)])
+        broken = (begins + BREAK_GLASS,) if breakers else ()
+        ends = min([held, *broken, *(moment(each.until) for each in judgement.exceptions)])
         statement = Certificate(
             certificate=certificate,
             project=asked.project,
@@ -90,6 +96,17 @@ class RegistryNotary:
                 )
                 for each in conditions
             ),
+            approvals=tuple(
+                ApprovalCounted(
+                    approval=each.approval,
+                    given_by=each.given_by,
+                    roles=each.roles,
+                    at=moment(each.at),
+                    break_glass=each.break_glass,
+                )
+                for each in (*approvals, *breakers)
+            ),
+            break_glass=bool(breakers),
         )
         envelope = certificates.issue(statement, self._key)
         manifest = await push_artifact(

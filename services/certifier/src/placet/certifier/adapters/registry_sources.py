@@ -10,6 +10,7 @@ from pathlib import Path
 
 from anyio import to_thread
 
+from placet.assessments import data_digest, purpose_digest
 from placet.certifier.domain import Declared
 from placet.certifier.ports import Facts, SourceEvidence
 from placet.events.contracts.shapes import Condition, Resources
@@ -53,12 +54,19 @@ class RegistrySources:
 
 
 def _declared(facts: Facts) -> Declared:
-    asked = facts["resources"]
+    asked, personal = facts["resources"], facts["personal"]
+    sets = [
+        (each["name"], origin, each["licence"], each.get("personalData"))
+        for each, origin in zip(facts["data"]["sets"], personal["origins"], strict=True)
+    ]
     return Declared(
         format=facts["model"]["format"],
         access=facts["project"]["access"],
         trial=facts["governance"]["trial"],
+        risk_class=facts["governance"]["riskClass"],
         dockerfile=facts["build"]["dockerfile"] != "",
+        purpose=purpose_digest(personal["purpose"]),
+        data=data_digest(sets),
         conditions=tuple(
             Condition(
                 metric=said["metric"],

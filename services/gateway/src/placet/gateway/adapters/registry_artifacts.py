@@ -1,4 +1,4 @@
-"""Sources, policies, advisories and certificates as artifacts in the OCI registry."""
+"""Sources, policies, advisories, certificates, questionnaires and answers as artifacts in the OCI registry."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 
 from placet.errors import Refused, Unreadable
 from placet.gateway.ports import Labelled, Referrer
-from placet.oci import ArtifactFile, ImageConfig, Registry, fetch_artifact, push_artifact
+from placet.oci import ArtifactFile, ImageConfig, Registry, fetch_artifact, push_artifact, sha256_digest
 
 REPOSITORY = "sources"
 SOURCE_TYPE = "application/vnd.placet.source.v1+tar"
@@ -18,6 +18,11 @@ POLICIES = "policies"
 POLICY_TYPE = "application/vnd.placet.policy.v1+yaml"
 ADVISORIES = "advisories"
 ADVISORIES_TYPE = "application/vnd.placet.advisories.v1+zip"
+QUESTIONNAIRES = "questionnaires"
+QUESTIONNAIRE_TYPE = "application/vnd.placet.questionnaire.v1"
+ASSESSMENTS = "assessments"
+ANSWERS_TYPE = "application/vnd.placet.answers.v1+json"
+MAX_ANSWERS = 2 * 1024 * 1024
 MAX_ENVELOPE = 1024 * 1024
 MAX_CONFIG = 4 * 1024 * 1024
 
@@ -66,6 +71,34 @@ class RegistrySnapshots:
         await push_artifact(
             self._registry, ADVISORIES, artifact_type=ADVISORIES_TYPE, files=(kept,), tag=_tag(digest)
         )
+
+
+class RegistryAssessments:
+    """The `AssessmentFiles` port: in repositories `questionnaires` and `assessments`."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+
+    async def keep_questionnaire(self, digest: str, file: bytes) -> None:
+        kept = ArtifactFile(content=file, media_type=QUESTIONNAIRE_TYPE, digest=digest)
+        await push_artifact(
+            self._registry,
+            QUESTIONNAIRES,
+            artifact_type=QUESTIONNAIRE_TYPE,
+            files=(kept,),
+            tag=_tag(digest),
+        )
+
+    async def keep_answers(self, answers: bytes) -> str:
+        digest = sha256_digest(answers)
+        kept = ArtifactFile(content=answers, media_type=ANSWERS_TYPE, digest=digest)
+        await push_artifact(
+            self._registry, ASSESSMENTS, artifact_type=ANSWERS_TYPE, files=(kept,), tag=_tag(digest)
+        )
+        return digest
+
+    async def answers(self, digest: str) -> bytes:
+        return await self._registry.read_blob(ASSESSMENTS, digest, limit=MAX_ANSWERS)
 
 
 class RegistryEnvelopes:
