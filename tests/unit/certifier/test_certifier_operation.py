@@ -50,6 +50,7 @@ from tests.unit.certifier.test_certifier_handlers import (
     DECLARED,
     NothingSubmitted,
     QuickNotary,
+    RecordsInMemory,
     RulesOfThumb,
     SourcesOnTheTable,
 )
@@ -190,6 +191,7 @@ async def operated(tmp_path: Path, engine: Engine) -> AsyncIterator[Operated]:
                 shipped=PolicyRules(PolicySet(load_shipped(), PublishedPolicies(wiring.store)), engine)
             ),
             policies=NothingSubmitted(),
+            records=RecordsInMemory(),
             notary=QuickNotary(),
             exceptions=GrantedExceptions(wiring.store),
             certificates=HeldCertificates(wiring.store),

@@ -30,7 +30,7 @@ from placet.events.contracts.gateway import PolicySubmitted
 from placet.oci import ImageLayout
 from placet.rules import Engine, PolicySet, load_shipped, read_policy
 
-from tests.unit.certifier.test_certifier_handlers import QuickNotary, SourcesOnTheTable
+from tests.unit.certifier.test_certifier_handlers import QuickNotary, RecordsInMemory, SourcesOnTheTable
 from tests.unit.hearing import Alone, alone
 from tests.unit.rules.test_rules_loading import POLICY
 
@@ -98,6 +98,7 @@ async def certifier(tmp_path: Path) -> AsyncIterator[Certifier]:
                 sources=SourcesOnTheTable(),
                 rules=rules[0],
                 policies=policies,
+                records=RecordsInMemory(),
                 notary=QuickNotary(),
                 exceptions=GrantedExceptions(wiring.store),
                 certificates=HeldCertificates(wiring.store),

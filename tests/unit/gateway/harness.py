@@ -80,6 +80,20 @@ class MemoryPolicies:
 
 
 @dataclass
+class MemoryFacts:
+    """The `Facts` port."""
+
+    facts: dict[str, bytes] = field(default_factory=dict)
+    people: dict[str, bytes] = field(default_factory=dict)
+
+    async def seen(self, digest: str) -> bytes | None:
+        return self.facts.get(digest)
+
+    async def personal(self, digest: str) -> bytes | None:
+        return self.people.get(digest)
+
+
+@dataclass
 class MemoryImages:
     """The `Images` port."""
 
@@ -98,6 +112,7 @@ class Gateway:
     envelopes: MemoryEnvelopes
     images: MemoryImages
     policies: MemoryPolicies
+    facts: MemoryFacts
     folder: Path
     positions: dict[str, int] = field(default_factory=dict)
 
@@ -181,7 +196,7 @@ async def a_gateway(
     clock = clock or ManualClock()
     wiring = await Wiring.embedded("gateway", data=folder, hub=InProcessHub(), tables=(TABLES,), clock=clock)
     sources, envelopes, images = MemorySources(), MemoryEnvelopes(), MemoryImages()
-    policies = MemoryPolicies()
+    policies, facts = MemoryPolicies(), MemoryFacts()
     settings = GatewaySettings(
         registry=str(folder / "registry"),
         token_key=folder / "tokens.pem",
@@ -199,6 +214,7 @@ async def a_gateway(
         packing=packing or PackingProcesses(),
         rules=PolicyRules(PolicySet(load_shipped(), PublishedPolicies(wiring.store)), engine),
         policies=policies,
+        facts=facts,
         envelopes=envelopes,
         images=images,
     )
@@ -206,7 +222,7 @@ async def a_gateway(
     for step in service.start:
         await step()
     try:
-        yield Gateway(wiring, service, clock, sources, envelopes, images, policies, folder)
+        yield Gateway(wiring, service, clock, sources, envelopes, images, policies, facts, folder)
     finally:
         for step in service.close:
             await step()

@@ -21,7 +21,14 @@ from placet.projects.packing import Packed
 from placet.rules import Verdict
 
 from tests.support.eventually import eventually
-from tests.unit.gateway.harness import Gateway, MemoryEnvelopes, MemoryImages, MemoryPolicies, MemorySources
+from tests.unit.gateway.harness import (
+    Gateway,
+    MemoryEnvelopes,
+    MemoryFacts,
+    MemoryImages,
+    MemoryPolicies,
+    MemorySources,
+)
 
 ADA, GRACE = Actor.person("person:ada"), Actor.person("person:grace")
 
@@ -62,6 +69,7 @@ async def test_one_persons_many_are_one_place_in_the_queue(
         packing=slow,
         rules=slow,
         policies=MemoryPolicies(),
+        facts=MemoryFacts(),
         envelopes=MemoryEnvelopes(),
         images=MemoryImages(),
     )

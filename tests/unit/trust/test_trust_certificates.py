@@ -13,6 +13,7 @@ from placet.trust import (
     Certificate,
     ConditionSet,
     ExceptionApplied,
+    FactsSeen,
     KeySet,
     PolicyApplied,
     SigningKey,
@@ -50,6 +51,7 @@ CERTIFICATE = Certificate(
     conditions=(
         ConditionSet(metric="psi", max=0.2, recovery=0.16, window=86400, min_samples=500, action="suspend"),
     ),
+    facts=(FactsSeen(stage="submit", facts=f"sha256:{'d' * 64}", personal=f"sha256:{'e' * 64}"),),
 )
 
 
@@ -112,6 +114,7 @@ def test_the_statement_has_the_form_that_is_promised() -> None:
                     "retryAfter": None,
                 }
             ],
+            "facts": [{"stage": "submit", "facts": f"sha256:{'d' * 64}", "personal": f"sha256:{'e' * 64}"}],
         },
     }
 

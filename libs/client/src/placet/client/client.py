@@ -36,6 +36,7 @@ from placet.client.documents import (
     Entry,
     EventsPage,
     ExceptionsPage,
+    FactsPage,
     Garbage,
     Image,
     ImagesPage,
@@ -57,6 +58,7 @@ from placet.client.problems import PASSING, no_answer, problem
 from placet.errors import PlacetError, Refused, Unavailable, Unreadable
 
 PAGE = 500
+FACTS_PAGE = 100
 _CHUNK = 1 << 20
 _PAUSE = 0.5
 _DECIDED_WITHIN = 300.0
@@ -444,6 +446,27 @@ class Client:
     async def policy_file(self, digest: str) -> str:
         response = await self._call("GET", f"/policies/{_part(digest)}/file")
         return response.content.decode(errors="replace")
+
+    async def facts(
+        self, digests: Sequence[str], *, personal: Sequence[str] = ()
+    ) -> dict[str, dict[str, Any] | None]:
+        """What rules saw, by the digests that events and certificates name; null for what is not there.
+
+        `personal` are digests of what is about people, which is null where it was erased.
+        """
+        found: dict[str, dict[str, Any] | None] = {}
+        asked = [*(("digest", each) for each in digests), *(("personal", each) for each in personal)]
+        while asked:
+            those = asked[:FACTS_PAGE]
+            params = {name: [each for of, each in those if of == name] for name in ("digest", "personal")}
+            response = await self._call("GET", "/facts", params=params)
+            page = read(response.content, FactsPage).facts
+            found |= page
+            left = [each for each in asked if each[1] not in found]
+            if len(left) == len(asked):
+                raise Unreadable("the platform answered for none of the facts that were asked for")
+            asked = left
+        return found
 
     # People
 

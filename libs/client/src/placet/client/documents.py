@@ -284,6 +284,10 @@ class PolicyVersion(Document, frozen=True, kw_only=True, rename="camel"):
     problems: tuple[PolicyProblem, ...] = ()
 
 
+class FactsPage(Document, frozen=True, kw_only=True):
+    facts: dict[str, dict[str, Any] | None]
+
+
 class Me(Document, frozen=True, kw_only=True):
     """Who a token is of. `commands` are those that it may give; null where the platform does not say."""
 

@@ -15,6 +15,7 @@ from placet.rules.policy import (
 )
 from placet.rules.policy_set import PolicySet, Publication, Published
 from placet.rules.publication import Version, in_force, standing, version_of
+from placet.rules.recorded import facts_digest
 from placet.rules.testing import PolicyTestResult, compile_problems, load_policy, run_policy_tests
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "Version",
     "compile_problems",
     "excepted",
+    "facts_digest",
     "gather_certify_facts",
     "gather_readable_facts",
     "gather_submit_facts",

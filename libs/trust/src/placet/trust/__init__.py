@@ -2,12 +2,20 @@
 
 from placet.trust import certificates, dsse, statements, tokens
 from placet.trust.keys import KeySet, SigningKey, VerifyingKey, key_id, own_key
-from placet.trust.statements import Certificate, ConditionSet, ExceptionApplied, PolicyApplied, VerdictGiven
+from placet.trust.statements import (
+    Certificate,
+    ConditionSet,
+    ExceptionApplied,
+    FactsSeen,
+    PolicyApplied,
+    VerdictGiven,
+)
 
 __all__ = [
     "Certificate",
     "ConditionSet",
     "ExceptionApplied",
+    "FactsSeen",
     "KeySet",
     "PolicyApplied",
     "SigningKey",

@@ -2,8 +2,9 @@
 
 The subjects are the image and the source it was built from; the predicate names the certificate, project and
 release, the validity, the policies by digest, the verdict of every rule, the exceptions by which a rule that
-did not pass forbids nothing, and the conditions that hold while it serves. Canonical bytes (RFC 8785) are what is
-signed. Parsing is strict: a field we do not know could change a meaning somebody signed for.
+did not pass forbids nothing, what the rules saw by digest, and the conditions that hold while it serves. Canonical
+bytes (RFC 8785) are what is signed. Parsing is strict: a field we do not know could change a meaning somebody signed
+for.
 """
 
 from __future__ import annotations
@@ -67,6 +68,14 @@ class ConditionSet(_Strict, frozen=True, kw_only=True):
     retry_after: Annotated[int, msgspec.Meta(ge=1)] | None = None
 
 
+class FactsSeen(_Strict, frozen=True, kw_only=True):
+    """What the rules of a stage saw, by the digest of its bytes; `personal` is what of it is about people."""
+
+    stage: Literal["submit", "certify", "operate"]
+    facts: Digest
+    personal: Digest | None = None
+
+
 class Certificate(_Strict, frozen=True, kw_only=True):
     """A certificate in our own words; `image` and `source` are `sha256:…`, `repository` as in `models/churn`.
 
@@ -85,6 +94,7 @@ class Certificate(_Strict, frozen=True, kw_only=True):
     verdicts: tuple[VerdictGiven, ...]
     exceptions: tuple[ExceptionApplied, ...] = ()
     conditions: tuple[ConditionSet, ...] = ()
+    facts: tuple[FactsSeen, ...] = ()
 
 
 class _Sha256(_Strict, frozen=True, kw_only=True):
@@ -106,6 +116,7 @@ class _Predicate(_Strict, frozen=True, kw_only=True):
     verdicts: tuple[VerdictGiven, ...]
     exceptions: tuple[ExceptionApplied, ...] = ()
     conditions: tuple[ConditionSet, ...] = ()
+    facts: tuple[FactsSeen, ...] = ()
 
 
 class _Statement(_Strict, frozen=True, kw_only=True):
@@ -162,4 +173,5 @@ def parse(data: bytes) -> Certificate:
         verdicts=said.verdicts,
         exceptions=said.exceptions,
         conditions=said.conditions,
+        facts=said.facts,
     )

@@ -9,6 +9,7 @@ from functools import partial
 from placet.certifier.adapters.policy_engine import PolicyRules
 from placet.certifier.adapters.registry_notary import RegistryNotary
 from placet.certifier.adapters.registry_policies import RegistryPolicies
+from placet.certifier.adapters.registry_records import RegistryRecords
 from placet.certifier.adapters.registry_sources import RegistrySources
 from placet.certifier.handlers import workers
 from placet.certifier.operation import look
@@ -49,6 +50,7 @@ async def build(settings: CertifierSettings, wiring: Wiring, ports: Ports | None
         ports = Ports(
             sources=RegistrySources(registry, dockerfiles=settings.dockerfiles == "allow"),
             rules=PolicyRules(PolicySet(shipped, PublishedPolicies(wiring.store)), engine),
+            records=RegistryRecords(registry, key),
             policies=RegistryPolicies(registry, shipped),
             notary=RegistryNotary(
                 registry,

@@ -27,7 +27,15 @@ from placet.events.contracts.certifier import (
     ReleaseRefused,
 )
 from placet.events.contracts.shapes import Command as Goal
-from placet.events.contracts.shapes import Condition, ExceptionUsed, Ground, PolicyRef, Resources, Verdict
+from placet.events.contracts.shapes import (
+    Condition,
+    ExceptionUsed,
+    Ground,
+    PolicyRef,
+    RecordedFacts,
+    Resources,
+    Verdict,
+)
 from placet.events.decider import Decider
 
 
@@ -64,6 +72,7 @@ class JudgeSource:
     policies: tuple[PolicyRef, ...]
     verdicts: tuple[Verdict, ...]
     exceptions: tuple[ExceptionUsed, ...] = ()
+    facts: RecordedFacts | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +96,7 @@ class JudgeImage:
     signed: Signed | None
     exceptions: tuple[ExceptionUsed, ...] = ()
     conditions: tuple[Condition, ...] = ()
+    facts: RecordedFacts | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -215,6 +225,7 @@ def decide(command: Command, state: State) -> Sequence[Happened]:
                     verdicts=command.verdicts,
                     exceptions=command.exceptions,
                     conditions=declared.conditions,
+                    facts=command.facts,
                 )
             ]
         case JudgeSource(), New():
@@ -226,6 +237,7 @@ def decide(command: Command, state: State) -> Sequence[Happened]:
                     source=command.asked.source,
                     policies=command.policies,
                     verdicts=command.verdicts,
+                    facts=command.facts,
                 )
             ]
         case JudgeImage(signed=signed), Cleared(asked=asked) if signed is not None and not forbidden(
@@ -246,6 +258,7 @@ def decide(command: Command, state: State) -> Sequence[Happened]:
                     verdicts=command.verdicts,
                     exceptions=command.exceptions,
                     conditions=command.conditions,
+                    facts=command.facts,
                 )
             ]
         case JudgeImage(), Cleared(asked=asked):
@@ -257,6 +270,7 @@ def decide(command: Command, state: State) -> Sequence[Happened]:
                     source=asked.source,
                     policies=command.policies,
                     verdicts=command.verdicts,
+                    facts=command.facts,
                 )
             ]
         case Uphold(certificate=certificate), Certified(asked=asked, certificate=held) if certificate == held:

@@ -8,6 +8,7 @@ place of a release that people answer for.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 import msgspec
@@ -34,10 +35,11 @@ from placet.events.codec import moment
 from placet.events.contracts.certifier import CertificateIssued, ReleaseCleared
 from placet.events.contracts.gateway import DeployRequested
 from placet.events.contracts.indexer import ImageIndexed, ImageVanished
-from placet.events.contracts.shapes import Command, Stage, Verdict
+from placet.events.contracts.shapes import Command, RecordedFacts, Stage, Verdict
 
 EXAMINE = "examine"
 AWAIT_EARLIER = "await earlier releases"
+FACTS_RECORDED = "facts.recorded"
 LOOK_AGAIN = 1.0
 """Seconds between looks of a trial that waits for earlier releases to be judged."""
 
@@ -56,6 +58,7 @@ class Examined(msgspec.Struct, frozen=True, kw_only=True):
     wanted: ExamineJob
     declared: Declared | None
     judgement: Judgement
+    facts: RecordedFacts | None = None
 
 
 async def on_deploy_requested(heard: Heard[DeployRequested], work: UnitOfWork, ports: Ports) -> None:
@@ -76,23 +79,27 @@ def workers(ports: Ports, clock: Clock) -> tuple[Worker[ExamineJob], Worker[Exam
 
 def examine_worker(ports: Ports, clock: Clock) -> Worker[ExamineJob]:
     async def run(job: Job[ExamineJob]) -> Finish:
-        wanted = job.payload
-        declared: Declared | None = None
-        try:
-            evidence = await ports.sources.examine(wanted.source, clock.now())
-        except Refused as refusal:
-            judgement = Judgement(policies=(), verdicts=(_unjudged("source.readable", "submit", refusal),))
-        else:
-            declared = evidence.declared
-            in_force = await ports.exceptions.in_force(wanted.project, wanted.source, clock.now())
-            facts = _of_project(evidence.facts, wanted.project)
-            judgement = await ports.rules.judge("submit", facts, in_force)
-        return _judged(Examined(wanted=wanted, declared=declared, judgement=judgement), job.asker, ports)
+        return _judged(await _examined(job.payload, ports, clock), job.asker, ports)
 
     def gave_up(job: Job[ExamineJob], reason: str) -> Finish:
         return _judged(_given_up(job.payload, reason), job.asker, ports)
 
     return Worker(kind=EXAMINE, payload=ExamineJob, run=run, gave_up=gave_up)
+
+
+async def _examined(wanted: ExamineJob, ports: Ports, clock: Clock) -> Examined:
+    try:
+        evidence = await ports.sources.examine(wanted.source, clock.now())
+    except Refused as refusal:
+        return _not_judged(wanted, "source.readable", refusal)
+    facts = _of_project(evidence.facts, wanted.project)
+    try:
+        recorded = await ports.records.keep(wanted.project, facts)
+    except Refused as refusal:
+        return _not_judged(wanted, FACTS_RECORDED, refusal)
+    in_force = await ports.exceptions.in_force(wanted.project, wanted.source, clock.now())
+    judgement = await ports.rules.judge("submit", facts, in_force)
+    return Examined(wanted=wanted, declared=evidence.declared, judgement=judgement, facts=recorded)
 
 
 def _of_project(facts: Facts, name: str) -> Facts:
@@ -112,8 +119,12 @@ def _await_earlier_worker(ports: Ports) -> Worker[Examined]:
 
 def _given_up(wanted: ExamineJob, reason: str) -> Examined:
     why = Refused(f"the source could not be examined: {reason}", fix="when that is mended, deploy again")
-    verdict = _unjudged("source.readable", "submit", why)
-    return Examined(wanted=wanted, declared=None, judgement=Judgement(policies=(), verdicts=(verdict,)))
+    return _not_judged(wanted, "source.readable", why)
+
+
+def _not_judged(wanted: ExamineJob, rule: str, why: Refused) -> Examined:
+    judgement = Judgement(policies=(), verdicts=(_unjudged(rule, "submit", why),))
+    return Examined(wanted=wanted, declared=None, judgement=judgement)
 
 
 def _judged(examined: Examined, asker: str, ports: Ports) -> Finish:
@@ -144,6 +155,7 @@ def _judged(examined: Examined, asker: str, ports: Ports) -> Finish:
             policies=judgement.policies,
             verdicts=verdicts,
             exceptions=judgement.exceptions,
+            facts=examined.facts,
         )
         await work.decide(RELEASE, stream(asked.project, asked.release), command)
 
@@ -199,7 +211,13 @@ async def on_image_indexed(heard: Heard[ImageIndexed], work: UnitOfWork, ports: 
     cleared = next(event for event in history if isinstance(event, ReleaseCleared))
     at = moment(heard.event.time)
     in_force = await ports.exceptions.in_force(indexed.project, state.asked.source, at)
-    judgement = await ports.rules.judge("certify", ports.rules.image_facts(cleared, indexed, at), in_force)
+    facts = ports.rules.image_facts(cleared, indexed, at)
+    judgement = await ports.rules.judge("certify", facts, in_force)
+    recorded: RecordedFacts | None = None
+    try:
+        recorded = await ports.records.keep(indexed.project, facts)
+    except Refused as refusal:
+        judgement = _and(judgement, _unjudged(FACTS_RECORDED, "certify", refusal))
     of_source = excepted_anew(cleared.verdicts, in_force)
     exceptions = used((*of_source, *judgement.verdicts), in_force)
     lapsed = tuple(verdict for verdict in of_source if forbids(verdict))
@@ -221,11 +239,11 @@ async def on_image_indexed(heard: Heard[ImageIndexed], work: UnitOfWork, ports: 
                 at=at,
                 trial=cleared.trial,
                 conditions=cleared.conditions,
+                facts=_seen(cleared, recorded),
             )
         except Refused as refusal:
             # The registry will not keep it: without an answer the release would wait for ever.
-            unkept = _unjudged("certificate.kept", "certify", refusal)
-            judgement = Judgement(policies=judgement.policies, verdicts=(*judgement.verdicts, unkept))
+            judgement = _and(judgement, _unjudged("certificate.kept", "certify", refusal))
     command = JudgeImage(
         image=indexed.image,
         repository=indexed.repository,
@@ -234,10 +252,20 @@ async def on_image_indexed(heard: Heard[ImageIndexed], work: UnitOfWork, ports: 
         signed=signed,
         exceptions=exceptions,
         conditions=cleared.conditions,
+        facts=recorded,
     )
     for event in await work.decide(RELEASE, name, command):
         if isinstance(event, CertificateIssued):
             standing.keep(work, event)
+
+
+def _and(judgement: Judgement, verdict: Verdict) -> Judgement:
+    return replace(judgement, verdicts=(*judgement.verdicts, verdict))
+
+
+def _seen(cleared: ReleaseCleared, of_image: RecordedFacts | None) -> dict[Stage, RecordedFacts]:
+    stages: dict[Stage, RecordedFacts | None] = {"submit": cleared.facts, "certify": of_image}
+    return {stage: facts for stage, facts in stages.items() if facts is not None}
 
 
 async def on_image_vanished(heard: Heard[ImageVanished], work: UnitOfWork, ports: Ports) -> None:

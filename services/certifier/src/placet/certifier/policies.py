@@ -22,6 +22,7 @@ OWN_RULES = frozenset(
     {
         "certificate.kept",
         "certificate.revoked",
+        "facts.recorded",
         "image.readable",
         "source.readable",
         "trial.of-a-new-project",

@@ -11,10 +11,11 @@ from placet.certifier.conditions import Watched
 from placet.certifier.domain import Asked, Declared, Signed
 from placet.events.contracts.certifier import ReleaseCleared
 from placet.events.contracts.indexer import ImageIndexed
-from placet.events.contracts.shapes import Condition, ExceptionUsed, PolicyRef, Stage, Verdict
+from placet.events.contracts.shapes import Condition, ExceptionUsed, PolicyRef, RecordedFacts, Stage, Verdict
 from placet.rules import Policy
 
 Facts = Mapping[str, Any]
+NO_FACTS: Mapping[Stage, RecordedFacts] = {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +50,19 @@ class Rules(Protocol):
 
     def image_facts(self, cleared: ReleaseCleared, indexed: ImageIndexed, now: datetime) -> Facts:
         """What the rules of stage certify see of an image."""
+
+
+class Records(Protocol):
+    """What rules saw, kept for whoever asks later why they said what they said."""
+
+    async def keep(self, project: str, facts: Facts) -> RecordedFacts:
+        """The same facts of the same project are kept once. What of them is about people is kept apart.
+
+        Raises Unavailable while the registry is away, and Refused for more than is kept.
+        """
+
+    async def read(self, recorded: RecordedFacts) -> Facts:
+        """Without what is about people, if that was erased. Raises Unknown if the rest is gone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,6 +168,7 @@ class Notary(Protocol):
         at: datetime,
         trial: bool = False,
         conditions: Sequence[Condition] = (),
+        facts: Mapping[Stage, RecordedFacts] = NO_FACTS,
     ) -> Signed:
         """Sign a certificate and lay it beside the image. The same arguments give the same bytes.
 
@@ -165,6 +180,7 @@ class Notary(Protocol):
 class Ports:
     sources: Sources
     rules: Rules
+    records: Records
     policies: SubmittedPolicies
     notary: Notary
     exceptions: Exceptions

@@ -20,6 +20,7 @@ from placet.gateway.adapters.packing_processes import PackingProcesses
 from placet.gateway.adapters.policy_rules import PolicyRules
 from placet.gateway.adapters.registry_artifacts import (
     RegistryEnvelopes,
+    RegistryFacts,
     RegistryImages,
     RegistryPolicies,
     RegistrySources,
@@ -29,6 +30,7 @@ from placet.gateway.certificates_api import certificates_router
 from placet.gateway.commands import Commands
 from placet.gateway.excepting import Excepting
 from placet.gateway.exceptions_api import exceptions_router
+from placet.gateway.facts_api import facts_router
 from placet.gateway.intake import SERVICE, Intake
 from placet.gateway.model_proxy import ModelProxy, ProxyLimits
 from placet.gateway.policies_api import policies_router
@@ -68,6 +70,7 @@ async def build(settings: GatewaySettings, wiring: Wiring, ports: Ports | None =
             packing=PackingProcesses(),
             rules=PolicyRules(PolicySet(load_shipped(), PublishedPolicies(wiring.store)), engine),
             policies=RegistryPolicies(registry),
+            facts=RegistryFacts(registry),
             envelopes=RegistryEnvelopes(registry),
             images=RegistryImages(registry),
         )
@@ -102,6 +105,8 @@ async def build(settings: GatewaySettings, wiring: Wiring, ports: Ports | None =
     publishing = Publishing(wiring, known, ports.policies)
     policies = policies_router(access=access, publishing=publishing, policies=known, clock=wiring.clock)
 
+    facts = facts_router(access=access, facts=ports.facts)
+
     async def leave_first_token() -> None:
         await _leave_first_token(commands, settings.admin_token_file)
 
@@ -121,7 +126,7 @@ async def build(settings: GatewaySettings, wiring: Wiring, ports: Ports | None =
             Periodic(name="name silence", every=settings.stall_seconds / 10, run=name_silence),
             Periodic(name="forget keys", every=3600.0, run=forget_keys),
         ),
-        routers=(api, exceptions, certificates, policies, upload_page(), proxy.router()),
+        routers=(api, exceptions, certificates, policies, facts, upload_page(), proxy.router()),
         start=(proxy.start, leave_first_token),
         close=(*close, proxy.close),
     )

@@ -66,6 +66,17 @@ class PolicyFiles(Protocol):
         """Keep the file; keeping it again changes nothing. Raises Unavailable."""
 
 
+class Facts(Protocol):
+    """What rules saw, as the certifier recorded it; none where there is nothing (any more) with this digest.
+
+    Raises Unavailable.
+    """
+
+    async def seen(self, digest: str) -> bytes | None: ...
+
+    async def personal(self, digest: str) -> bytes | None: ...
+
+
 class Envelopes(Protocol):
     """Where certificates lie: beside their images."""
 
@@ -107,5 +118,6 @@ class Ports:
     packing: Packing
     rules: Rules
     policies: PolicyFiles
+    facts: Facts
     envelopes: Envelopes
     images: Images

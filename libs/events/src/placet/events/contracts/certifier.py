@@ -10,6 +10,7 @@ from placet.events.contracts.shapes import (
     Ground,
     PolicyProblem,
     PolicyRef,
+    RecordedFacts,
     Resources,
     RuleRef,
     Stage,
@@ -23,7 +24,8 @@ class ReleaseCleared:
 
     `trial`: it was asked for as a trial, and its certificate holds for days. `dockerfile`: its image comes from one of
     its own, and serves by itself. `asker`: who asked for it, whose turn it takes wherever there is a queue.
-    `exceptions` are those that its verdicts name, `conditions` what its project says of it while it serves.
+    `exceptions` are those that its verdicts name, `conditions` what its project says of it while it serves, `facts`
+    what the rules saw.
     """
 
     project: str
@@ -41,16 +43,20 @@ class ReleaseCleared:
     exceptions: tuple[ExceptionUsed, ...] = ()
     asker: str | None = None
     conditions: tuple[Condition, ...] = ()
+    facts: RecordedFacts | None = None
 
 
 @event("certifier", "release.refused")
 class ReleaseRefused:
+    """`facts` are what the rules saw, where there was something to see."""
+
     project: str
     release: int
     stage: Stage
     source: str
     policies: tuple[PolicyRef, ...]
     verdicts: tuple[Verdict, ...]
+    facts: RecordedFacts | None = None
 
 
 @event("certifier", "certificate.issued")
@@ -58,7 +64,7 @@ class CertificateIssued:
     """A signed certificate lies beside the image: `envelope` is the DSSE envelope's digest in `repository`.
 
     `exceptions` are those that it stands on, of both stages; it ends no later than the first of them. `conditions` are
-    judged from here on, for as long as it holds.
+    judged from here on, for as long as it holds. `facts` are what the rules of stage certify saw.
     """
 
     certificate: str
@@ -74,6 +80,7 @@ class CertificateIssued:
     verdicts: tuple[Verdict, ...]
     exceptions: tuple[ExceptionUsed, ...] = ()
     conditions: tuple[Condition, ...] = ()
+    facts: RecordedFacts | None = None
 
 
 @event("certifier", "certificate.upheld")

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from placet.certifier.domain import Asked, Signed
-from placet.certifier.ports import Judgement
+from placet.certifier.ports import NO_FACTS, Judgement
 from placet.events.codec import moment, timestamp
 from placet.events.contracts.indexer import ImageIndexed
-from placet.events.contracts.shapes import Condition
+from placet.events.contracts.shapes import Condition, RecordedFacts, Stage
 from placet.oci import ArtifactFile, Registry, push_artifact
 from placet.trust import (
     Certificate,
     ConditionSet,
     ExceptionApplied,
+    FactsSeen,
     PolicyApplied,
     SigningKey,
     VerdictGiven,
@@ -46,6 +47,7 @@ class RegistryNotary:
         at: datetime,
         trial: bool = False,
         conditions: Sequence[Condition] = (),
+        facts: Mapping[Stage, RecordedFacts] = NO_FACTS,
     ) -> Signed:
         begins = at.replace(microsecond=0)
         held = begins + (self._trial_validity if trial else self._validity)
@@ -89,6 +91,10 @@ class RegistryNotary:
                     retry_after=each.retry_after,
                 )
                 for each in conditions
+            ),
+            facts=tuple(
+                FactsSeen(stage=stage, facts=seen.facts, personal=seen.personal)
+                for stage, seen in facts.items()
             ),
         )
         envelope = certificates.issue(statement, self._key)
