@@ -15,6 +15,7 @@ import os
 import shutil
 import sys
 import tarfile
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 from secrets import token_hex
@@ -333,6 +334,38 @@ class Scenarios:
         assert measured["value"] > 0.2
         assert (await placet(platform, "certificate", "show", certificate))["state"] == "valid"
 
+    async def test_a_stricter_policy_warns_first_where_asked_and_then_takes_what_runs_off_its_url(
+        self, platform: Platform, tmp_path: Path, project: str
+    ) -> None:
+        live = await deploy(platform, write_project(tmp_path / "p", project))
+        certificate, rule = str(live.certificate), f"{project}.licensed"
+        file = tmp_path / "house.yaml"
+
+        async def publish(text: str, *words: str) -> None:
+            file.write_text(text)
+            assert (await placet(platform, "policy", "publish", str(file), *words))["state"] == "in-force"
+
+        async def standing() -> tuple[str, list[str]]:
+            shown = await placet(platform, "certificate", "show", certificate)
+            return shown["state"], [each["rule"] for each in shown["warnings"]]
+
+        await publish(house_policy(project), "--warn-first", "7d")
+        await eventually(lambda: is_so(standing, ("valid", [rule])), within=30)
+        assert await predict(platform, project, 5.0) == pytest.approx(10.0)
+
+        await publish(house_policy(project, version=2))
+        told = await eventually(lambda: refusal_of(platform, project), within=30)
+        assert told["rule"] == rule
+        assert certificate in told["detail"]
+        assert "none is under CC0-1.0, and that is no licence of the house" in told["detail"]
+        assert await standing() == ("suspended", [])
+
+        await publish(house_policy(project, version=3).replace('== "ODbL-1.0"', '!= "MIT"'))
+        assert await eventually(lambda: answers(platform, project), within=60)
+        assert await standing() == ("valid", [])
+        seen = await placet(platform, "policy", "facts", project)
+        assert seen["submit"]["data"]["licences"] == ["CC0-1.0"]
+
     # what is refused, and how
 
     async def test_a_trial_never_takes_the_place_of_a_release_that_people_answer_for(
@@ -610,6 +643,10 @@ rules:
       - {{expect: pass}}
       - {{expect: fail, patch: {{data: {{sets: [{{name: census, licence: MIT}}]}}}}, says: census is under MIT}}
 """
+
+
+async def is_so(state: Callable[[], Awaitable[object]], wanted: object) -> bool:
+    return bool(await state() == wanted)
 
 
 def client_of(platform: Platform) -> Client:

@@ -43,7 +43,7 @@ from placet.events.envelope import Actor
 from placet.events.tables import job_turns
 from placet.events.testing import changed
 from placet.oci import ImageConfig, ImageLayout, Manifest
-from placet.rules import Engine, Policy, PolicySet, Publication, facts_digest, load_shipped
+from placet.rules import Edition, Engine, Policy, PolicySet, Publication, facts_digest, load_shipped
 from placet.rules.testing import merge_patched
 from placet.trust import KeySet, SigningKey, certificates, dsse
 
@@ -94,7 +94,12 @@ class RulesOfThumb:
     seen: list[Mapping[str, Any]] = field(default_factory=list)
 
     async def judge(
-        self, stage: Stage, facts: Mapping[str, Any], exceptions: Sequence[ExceptionUsed] = ()
+        self,
+        stage: Stage,
+        facts: Mapping[str, Any],
+        exceptions: Sequence[ExceptionUsed] = (),
+        *,
+        by: Edition | None = None,
     ) -> Judgement:
         """Every rule admits exceptions."""
         self.seen.append(facts)
@@ -104,6 +109,9 @@ class RulesOfThumb:
             for each in self.verdicts[stage]
         )
         return Judgement(policies=POLICIES, verdicts=verdicts, exceptions=used(verdicts, exceptions))
+
+    async def edition(self, at: datetime) -> Edition:
+        return Edition(policies=(), shipped=frozenset(), warn_first=frozenset())
 
     async def is_of_operation(self, rule: str, at: datetime) -> bool:
         return False

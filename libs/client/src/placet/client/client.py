@@ -397,8 +397,9 @@ class Client:
 
     # Policies
 
-    async def submit_policy(self, file: bytes) -> PolicyVersion:
-        """Ask that it be published. The same bytes again are answered with what became of them.
+    async def submit_policy(self, file: bytes, *, warn_first: str | None = None) -> PolicyVersion:
+        """Ask that it be published. The same bytes again are answered with what became of them. With `warn_first`, a
+        span such as 7d, it only warns for so long of what was certified before.
 
         Raises Refused with every problem that its own tests show.
         """
@@ -408,7 +409,10 @@ class Client:
 
         headers = {"Content-Type": "application/yaml"}
         # Its tests are run before the answer comes.
-        response = await self._call("POST", "/policies", body=whole, headers=headers, limits=_FETCH)
+        params = _given(warnFirst=warn_first)
+        response = await self._call(
+            "POST", "/policies", params=params, body=whole, headers=headers, limits=_FETCH
+        )
         return read(response.content, PolicyVersion)
 
     async def decided(self, submitted: PolicyVersion, *, within: float = _DECIDED_WITHIN) -> PolicyVersion:

@@ -13,12 +13,13 @@ from placet.rules.policy import (
     read_policy,
     shipped_files,
 )
-from placet.rules.policy_set import PolicySet, Publication, Published
+from placet.rules.policy_set import Edition, PolicySet, Publication, Published
 from placet.rules.publication import Version, in_force, standing, version_of
 from placet.rules.recorded import facts_digest
 from placet.rules.testing import PolicyTestResult, compile_problems, load_policy, run_policy_tests
 
 __all__ = [
+    "Edition",
     "Engine",
     "OnFail",
     "Policy",

@@ -22,6 +22,7 @@ from placet.certifier.queries import (
     PublishedPolicies,
     WatchedCertificates,
 )
+from placet.certifier.rejudging import judge_again
 from placet.certifier.settings import CertifierSettings
 from placet.certifier.standing import expire, give_sign_of_life
 from placet.certifier.subscriptions import HEARS, SAYS, reaction
@@ -73,6 +74,7 @@ async def build(settings: CertifierSettings, wiring: Wiring, ports: Ports | None
         periodic=(
             Periodic(name="expire", every=EXPIRE_EVERY, run=partial(expire, ports, wiring)),
             Periodic(name="operate", every=LOOK_EVERY, run=partial(look, ports, wiring)),
+            Periodic(name="judge again", every=LOOK_EVERY, run=partial(judge_again, ports, wiring)),
             Periodic(name="alive", every=ALIVE_EVERY, run=partial(give_sign_of_life, wiring)),
         ),
         close=tuple(close),

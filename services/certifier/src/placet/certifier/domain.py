@@ -117,9 +117,10 @@ class Lift:
 
 @dataclass(frozen=True, kw_only=True)
 class Judge:
-    """What the rules of stage operate said of it: these are kept, those are not. Of others nothing is known now.
+    """What rules said of it: these are kept, those are not. Of others nothing is known now.
 
-    A ground is said again if other conditions are not kept, and not for other numbers, which come with every window.
+    What was a warning and is a ground is no warning any more, and the other way round. A ground is said again if other
+    conditions are not kept, and not for other numbers, which come with every window.
     """
 
     certificate: str
@@ -288,12 +289,9 @@ def decide(command: Command, state: State) -> Sequence[Happened]:
         case Lift(certificate=certificate), Certified(certificate=held) if certificate == held:
             return _stands(state, tuple(each for each in state.grounds if each.rule not in command.rules))
         case Judge(certificate=certificate), Certified(certificate=held) if certificate == held:
-            against = _replaced(state.grounds, _news(state.grounds, command.grounds))
-            warnings = _replaced(state.warnings, _news(state.warnings, command.warnings))
-            return [
-                *_stands(state, tuple(each for each in against if each.rule not in command.kept)),
-                *_warned(state, tuple(each for each in warnings if each.rule not in command.kept)),
-            ]
+            grounds = _judged(state.grounds, command.grounds, command.kept | _rules(command.warnings))
+            warnings = _judged(state.warnings, command.warnings, command.kept | _rules(command.grounds))
+            return [*_stands(state, grounds), *_warned(state, warnings)]
         case Revoke(certificate=certificate), Certified(asked=asked, certificate=held) if certificate == held:
             return [
                 CertificateRevoked(
@@ -317,6 +315,14 @@ def decide(command: Command, state: State) -> Sequence[Happened]:
             ]
         case _:
             return []  # judged already: the first judgement stands; or a certificate that is over
+
+
+def _judged(held: Sequence[Ground], said: Sequence[Ground], lifted: frozenset[str]) -> tuple[Ground, ...]:
+    return tuple(each for each in _replaced(held, _news(held, said)) if each.rule not in lifted)
+
+
+def _rules(grounds: Sequence[Ground]) -> frozenset[str]:
+    return frozenset(ground.rule for ground in grounds)
 
 
 def _replaced(grounds: Sequence[Ground], by: Sequence[Ground]) -> tuple[Ground, ...]:
@@ -436,6 +442,10 @@ def used(verdicts: Sequence[Verdict], in_force: Sequence[ExceptionUsed]) -> tupl
 
 def forbids(verdict: Verdict) -> bool:
     return verdict.result != "pass" and verdict.on_fail != "warn" and verdict.exception is None
+
+
+FACTS_RECORDED = "facts.recorded"
+"""What verdicts and grounds are called that say that it is not known what the rules saw."""
 
 
 def stream(project: str, release: int) -> str:

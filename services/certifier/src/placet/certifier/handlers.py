@@ -16,6 +16,7 @@ import msgspec
 from placet.certifier import projections as p
 from placet.certifier import standing
 from placet.certifier.domain import (
+    FACTS_RECORDED,
     RELEASE,
     Asked,
     Cleared,
@@ -39,7 +40,6 @@ from placet.events.contracts.shapes import Command, RecordedFacts, Stage, Verdic
 
 EXAMINE = "examine"
 AWAIT_EARLIER = "await earlier releases"
-FACTS_RECORDED = "facts.recorded"
 LOOK_AGAIN = 1.0
 """Seconds between looks of a trial that waits for earlier releases to be judged."""
 

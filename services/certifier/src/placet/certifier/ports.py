@@ -12,7 +12,7 @@ from placet.certifier.domain import Asked, Declared, Signed
 from placet.events.contracts.certifier import ReleaseCleared
 from placet.events.contracts.indexer import ImageIndexed
 from placet.events.contracts.shapes import Condition, ExceptionUsed, PolicyRef, RecordedFacts, Stage, Verdict
-from placet.rules import Policy
+from placet.rules import Edition, Policy
 
 Facts = Mapping[str, Any]
 NO_FACTS: Mapping[Stage, RecordedFacts] = {}
@@ -34,16 +34,31 @@ class Sources(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Judgement:
-    """`policies` are those in force, by digest; `exceptions` those that a verdict names."""
+    """`policies` are those in force, by digest; `exceptions` those that a verdict names. Of what is certified already,
+    what the policies `only_warn` say is a warning."""
 
     policies: tuple[PolicyRef, ...]
     verdicts: tuple[Verdict, ...]
     exceptions: tuple[ExceptionUsed, ...] = ()
+    only_warn: frozenset[str] = frozenset()
 
 
 class Rules(Protocol):
-    async def judge(self, stage: Stage, facts: Facts, exceptions: Sequence[ExceptionUsed] = ()) -> Judgement:
-        """`exceptions` are one for a rule at most, and cover only what may be excepted."""
+    async def judge(
+        self,
+        stage: Stage,
+        facts: Facts,
+        exceptions: Sequence[ExceptionUsed] = (),
+        *,
+        by: Edition | None = None,
+    ) -> Judgement:
+        """`exceptions` are one for a rule at most, and cover only what may be excepted.
+
+        By what was in force when the facts were gathered, or `by` another edition.
+        """
+
+    async def edition(self, at: datetime) -> Edition:
+        """What is in force then."""
 
     async def is_of_operation(self, rule: str, at: datetime) -> bool:
         """Whether it is judged again and again while a model serves, by what is in force then."""
@@ -98,13 +113,16 @@ class Exceptions(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Held:
-    """A certificate that is not over. `not_after` is in seconds since 1970."""
+    """A certificate that is not over. `not_after` is in seconds since 1970; it was judged by `edition` last, as of one
+    `turn`."""
 
     certificate: str
     project: str
     release: int
     source: str
     not_after: float
+    edition: str | None = None
+    turn: int = 0
 
 
 class Certificates(Protocol):
@@ -114,6 +132,9 @@ class Certificates(Protocol):
 
     async def on_exception(self, exception: str) -> Sequence[Held]:
         """Those that stand on it."""
+
+    async def to_judge(self, edition: str, at: datetime, *, limit: int) -> Sequence[Held]:
+        """So many of those that were not judged by this edition, or of which time alone may have changed something."""
 
     async def ended(self, at: datetime) -> Sequence[Held]:
         """Those whose time was over by then."""

@@ -152,7 +152,8 @@ class PolicyPublished:
     """A version of a policy, for good: releases are judged by it from the day `effective_from`, up to and without
     `effective_until`, as long as no later one takes its place. `number` counts what was published, from 1.
 
-    The file has the rest; `digest` is the sha256 of its bytes. `supersedes` is another policy that it retires.
+    The file has the rest; `digest` is the sha256 of its bytes. `supersedes` is another policy that it retires. Until
+    `warn_until` what was certified before is only warned of what it forbids; what is deployed is judged in full.
     """
 
     policy: str
@@ -164,6 +165,7 @@ class PolicyPublished:
     effective_until: str | None
     supersedes: str | None
     rules: tuple[RuleRef, ...]
+    warn_until: str | None = None
 
 
 @event("certifier", "policy.rejected")

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+import msgspec
+
 from placet.certifier.ports import Facts, Judgement
 from placet.events.codec import moment
 from placet.events.contracts.certifier import ReleaseCleared
 from placet.events.contracts.indexer import ImageIndexed
 from placet.events.contracts.shapes import ExceptionUsed, PolicyRef, Stage, Verdict
-from placet.rules import Engine, PolicySet, excepted, gather_certify_facts
+from placet.rules import Edition, Engine, PolicySet, excepted, gather_certify_facts
 
 
 class PolicyRules:
@@ -20,8 +22,17 @@ class PolicyRules:
         self._policies = policies
         self._engine = engine
 
-    async def judge(self, stage: Stage, facts: Facts, exceptions: Sequence[ExceptionUsed] = ()) -> Judgement:
-        policies = await self._policies.in_force(moment(facts["now"]))
+    async def judge(
+        self,
+        stage: Stage,
+        facts: Facts,
+        exceptions: Sequence[ExceptionUsed] = (),
+        *,
+        by: Edition | None = None,
+    ) -> Judgement:
+        edition = await self.edition(moment(facts["now"])) if by is None else by
+        # Which are in force follows from the edition, whatever day it was when the facts were gathered.
+        policies = [msgspec.structs.replace(each, effective=None) for each in edition.policies]
         given = excepted(
             await self._engine.evaluate(policies, stage, facts),
             {each.rule: each.exception for each in exceptions},
@@ -29,6 +40,7 @@ class PolicyRules:
         asked = {verdict.policy for verdict in given}
         named = {verdict.exception for verdict in given}
         return Judgement(
+            only_warn=edition.warn_first | (frozenset() if stage == "operate" else edition.shipped),
             exceptions=tuple(each for each in exceptions if each.exception in named),
             policies=tuple(
                 PolicyRef(id=policy.id, version=policy.version, digest=policy.digest)
@@ -49,6 +61,9 @@ class PolicyRules:
                 for verdict in given
             ),
         )
+
+    async def edition(self, at: datetime) -> Edition:
+        return await self._policies.edition(at)
 
     async def is_of_operation(self, rule: str, at: datetime) -> bool:
         policies = await self._policies.in_force(at)
