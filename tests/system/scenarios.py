@@ -365,6 +365,12 @@ class Scenarios:
         assert await standing() == ("valid", [])
         seen = await placet(platform, "policy", "facts", project)
         assert seen["submit"]["data"]["licences"] == ["CC0-1.0"]
+        versions = [f"house.{project}@{version}" for version in (3, 2)]
+        told = await placet(platform, "policy", "diff", *versions, "--history")
+        assert told["history"]["stopping"] == [{"project": project, "release": 1}]
+        (flip,) = told["history"]["flips"]
+        assert (flip["project"], flip["certificate"], flip["after"]) == (project, None, "refused")
+        assert flip["rules"][0]["why"] == "none is under CC0-1.0, and that is no licence of the house"
 
     # what is refused, and how
 

@@ -487,6 +487,18 @@ def _policy_publish(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-wait", action="store_true", help="print its digest and return")
 
 
+def _policy_diff(parser: argparse.ArgumentParser) -> None:
+    for name in ("old", "new"):
+        parser.add_argument(
+            name, metavar=name.upper(), help="a file, or ID@VERSION of one that the platform has"
+        )
+    parser.add_argument(
+        "--history",
+        action="store_true",
+        help="also decide again all that was decided, and name what would be decided otherwise",
+    )
+
+
 def _policy_facts(parser: argparse.ArgumentParser) -> None:
     _project(parser)
     parser.add_argument("--release", metavar="N", type=_release, help="default: the newest")
@@ -777,6 +789,16 @@ VERBS: Sequence[Verb] = (
         example="placet policy show house.data --version 2",
         function="publishing:show",
         arguments=_policy_show,
+    ),
+    Verb(
+        words="policy diff",
+        group="govern",
+        does="what another version of a policy asks, and what it would have said so far",
+        more="With --history all past decisions are made again, from what was recorded then, by both: which would be "
+        "others, by which rule and why, and which models that run would stop. For compliance, auditors and admins.",
+        example="placet policy diff house.data@1 house.yaml --history",
+        function="difference:diff",
+        arguments=_policy_diff,
     ),
     Verb(
         words="policy facts",

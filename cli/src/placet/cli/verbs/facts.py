@@ -20,7 +20,7 @@ async def facts(arguments: Namespace, screen: Screen) -> int:
         release = arguments.release or max((each.release for each in found), default=None)
         those = [each for each in found if each.release == release and each.facts is not None]
         if not those:
-            raise Unknown(_nothing(project, found, arguments.release), fix=f"see `placet status {project}`")
+            raise Unknown(_nothing(project, found, release), fix=f"see `placet status {project}`")
         records = [each.facts for each in those if each.facts is not None]
         seen = await facts_of(platform, records, with_people=arguments.people)
     document: dict[str, Any] = {
