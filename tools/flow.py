@@ -39,6 +39,8 @@ NOBODY_ACTS: Mapping[type, str] = {
     certifier.CertificateWarned: "the gateway shows it: a warning takes nothing off its route",
     certifier.PolicyPublished: "the certifier judges by it itself, and the gateway shows it and asks it of uploads",
     certifier.PolicyRejected: "the gateway says so to who submitted it",
+    certifier.AdvisoriesPublished: "the certifier matches packages with it itself, and the gateway shows it",
+    certifier.AdvisoriesRejected: "the gateway says so to who sent it",
     builder.BuildAccepted: "who waits sees that it was taken on",
     indexer.ImageUnknown: "nothing here starts it; whoever watches the log asks who pushed it",
     indexer.ImageCollected: "the gateway shows it no more",
@@ -251,6 +253,24 @@ ROADS = (
                 ends=(certifier.PolicyRejected,),
                 does="fetches it and runs its tests again, and sees whether it fits to the others",
                 job="publishing:publish_worker",
+            ),
+        ),
+    ),
+    Road(
+        title="Know: packages are matched with a snapshot of advisories from then on",
+        asked="PUT /v1/advisories/{digest}",
+        steps=(
+            Step(
+                hears=(),
+                says=(gateway.AdvisoriesSubmitted,),
+                does="keeps it in the registry by digest",
+            ),
+            Step(
+                hears=(gateway.AdvisoriesSubmitted,),
+                says=(certifier.AdvisoriesPublished,),
+                ends=(certifier.AdvisoriesRejected,),
+                does="fetches and reads it, and sees whether it is newer than the one in use",
+                job="advising:read_worker",
             ),
         ),
     ),

@@ -39,6 +39,7 @@ from placet.events.adapters.in_process_bus import InProcessHub
 from placet.events.clocks import SystemClock
 from placet.events.codec import timestamp
 from placet.events.contracts.shapes import RecordedFacts
+from placet.events.testing import changed
 from placet.oci import ImageLayout
 from placet.projects import parse_manifest
 from placet.rules import Engine, PolicySet, gather_submit_facts, load_shipped, read_policy, shipped_files
@@ -48,7 +49,14 @@ from placet.trust import SigningKey
 
 from benchmarks.rows import Row
 from tests.support.platforms import ROOT
-from tests.unit.certifier.test_certifier_handlers import NothingSubmitted, SourcesOnTheTable, an_image
+from tests.unit.certifier.test_certifier_handlers import (
+    ContentsOfNothing,
+    NoSnapshots,
+    NothingKnown,
+    NothingSubmitted,
+    SourcesOnTheTable,
+    an_image,
+)
 from tests.unit.gateway.roads import SOURCE, certified, cleared, indexed
 
 EXAMPLE = ROOT / "examples" / "tumours"
@@ -138,6 +146,9 @@ async def _judge_all_again(folder: Path, engine: Engine) -> float:
         rules=PolicyRules(PolicySet(load_shipped(), PublishedPolicies(wiring.store)), engine),
         records=records,
         policies=NothingSubmitted(),
+        contents=ContentsOfNothing(),
+        snapshots=NoSnapshots(),
+        advisories=NothingKnown(),
         notary=_notary(registry, key),
         exceptions=GrantedExceptions(wiring.store),
         certificates=HeldCertificates(wiring.store),
@@ -165,12 +176,12 @@ async def _judge_all_again(folder: Path, engine: Engine) -> float:
 async def _certified(work: UnitOfWork, *, number: int, seen: RecordedFacts, of_image: RecordedFacts) -> None:
     project = f"model-{number}"
     ends = timestamp(work.now + timedelta(days=90))
-    issued = msgspec.structs.replace(
+    issued = changed(
         certified(project=project), certificate=f"certificate:{number}", not_after=ends, facts=of_image
     )
     name = stream(project, 1)
     await work.history(name)
-    work.stage(name, [msgspec.structs.replace(cleared(project=project), facts=seen), issued])
+    work.stage(name, [changed(cleared(project=project), facts=seen), issued])
     standing.keep(work, issued)
 
 

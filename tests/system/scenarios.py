@@ -15,7 +15,8 @@ import os
 import shutil
 import sys
 import tarfile
-from collections.abc import Awaitable, Callable
+import zipfile
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from secrets import token_hex
@@ -32,7 +33,7 @@ from tests.mlflow_folders.frames import VISITS
 from tests.support.eventually import eventually
 from tests.support.git_server import new_repository
 from tests.support.platforms import Platform
-from tests.system.models import write_project
+from tests.system.models import requirement, write_project
 
 MLFLOW = Path(__file__).parents[1] / "mlflow_folders"
 
@@ -63,7 +64,8 @@ class Scenarios:
             "live",
         ]
         assert all(step.state == "done" for step in live.steps)
-        assert {verdict.result for verdict in live.verdicts} == {"pass"}
+        others = {verdict.rule for verdict in live.verdicts if verdict.result != "pass"}
+        assert others == {"advisories.recent"}, "nobody published any, which is a warning"
         assert live.url == f"{platform.url}/models/{project}"
         assert await predict(platform, project, 5.0) == pytest.approx(10.0)
         async with platform.http() as http:
@@ -373,6 +375,30 @@ class Scenarios:
         assert flip["rules"][0]["why"] == "none is under CC0-1.0, and that is no licence of the house"
 
     # what is refused, and how
+
+    async def test_a_package_that_is_known_to_be_hostile_is_refused_until_it_is_known_not_to_be(
+        self, platform: Platform, tmp_path: Path, project: str
+    ) -> None:
+        folder = write_project(tmp_path / "p", project)
+        with (folder / "requirements.txt").open("a") as requirements:
+            requirements.write(f"{requirement('boolean.py')}\n")
+        hostile, mended = snapshots(tmp_path, "boolean.py", "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z")
+        published = await placet(platform, "advisories", "publish", str(hostile))
+        assert (published["state"], published["packages"]) == ("in-use", 1)
+
+        refused = await deploy(platform, folder)
+        told = [(each.rule, each.why) for each in refused.refusals]
+        version = requirement("boolean.py").rpartition("=")[2]
+        why = f"the package boolean-py {version} is known to be hostile, MAL-2026-1"
+        assert (refused.state, told) == ("refused", [("advisories.none-hostile", why)]), told
+        assert refused.certificate is None
+
+        published = await placet(platform, "advisories", "publish", str(mended))
+        assert published["state"] == "in-use"
+        live = await deploy(platform, folder)
+        assert live.state == "live"
+        again = await placet(platform, "advisories", "publish", str(hostile))
+        assert again["state"] == "replaced"
 
     async def test_a_trial_never_takes_the_place_of_a_release_that_people_answer_for(
         self, platform: Platform, tmp_path: Path, project: str
@@ -782,3 +808,17 @@ def hostile_archive(kind: str) -> bytes:
 def _add(tar: tarfile.TarFile, info: tarfile.TarInfo, content: bytes) -> None:
     info.size = len(content)
     tar.addfile(info, io.BytesIO(content))
+
+
+def snapshots(folder: Path, package: str, hostile: str, mended: str) -> Iterator[Path]:
+    """Two snapshots of advisories: by the first every version of a package is hostile, by the second none is."""
+    for at, versions in ((hostile, [{"introduced": "0"}]), (mended, [])):
+        affected = {
+            "package": {"ecosystem": "PyPI", "name": package},
+            "ranges": [{"type": "ECOSYSTEM", "events": versions}],
+        }
+        document = {"id": "MAL-2026-1", "modified": at, "affected": [affected]}
+        file = folder / f"advisories-{len(versions)}.zip"
+        with zipfile.ZipFile(file, "w") as archive:
+            archive.writestr("MAL-2026-1.json", json.dumps(document))
+        yield file

@@ -156,7 +156,7 @@ class TestEmbedded(Scenarios):
         async with platform.http() as http:
             document = (await http.get("/openapi.json")).json()
         assert document["openapi"].startswith("3.1.")
-        assert {"/v1/sources", "/v1/events", "/v1/garbage"} <= document["paths"].keys()
+        assert {"/v1/sources", "/v1/events", "/v1/garbage", "/v1/capacity"} <= document["paths"].keys()
         calls = [each for path, item in document["paths"].items() if "/v1/" in path for each in item.values()]
         assert all(call["security"] == [{"token": []}] for call in calls)
         assert [str(error) for error in OpenAPIV31SpecValidator(document).iter_errors()] == []

@@ -19,7 +19,7 @@ from placet.certifier.adapters.registry_notary import RegistryNotary
 from placet.certifier.bootstrap import build
 from placet.certifier.domain import Asked, Declared, Signed, used
 from placet.certifier.handlers import AWAIT_EARLIER
-from placet.certifier.ports import NO_FACTS, Judgement, LoadedPolicy, Ports, SourceEvidence
+from placet.certifier.ports import NO_FACTS, Judgement, LoadedPolicy, Ports, ReadSnapshot, SourceEvidence
 from placet.certifier.projections import TABLES
 from placet.certifier.queries import EarlierReleases, GrantedExceptions, HeldCertificates, WatchedCertificates
 from placet.certifier.settings import CertifierSettings
@@ -44,6 +44,7 @@ from placet.events.tables import job_turns
 from placet.events.testing import changed
 from placet.oci import ImageConfig, ImageLayout, Manifest
 from placet.rules import Edition, Engine, Policy, PolicySet, Publication, facts_digest, load_shipped
+from placet.rules.contents import contained
 from placet.rules.testing import merge_patched
 from placet.trust import KeySet, SigningKey, certificates, dsse
 
@@ -118,6 +119,27 @@ class RulesOfThumb:
 
     def image_facts(self, cleared: ReleaseCleared, indexed: ImageIndexed, now: datetime) -> Mapping[str, Any]:
         return {"now": now, "labelled": indexed.image_source, "cleared": cleared.source}
+
+
+class ContentsOfNothing:
+    """The `Contents` port: every image is made of nothing, as its bill of materials says."""
+
+    async def of_image(self, repository: str, image: str) -> Mapping[str, Any]:
+        return contained({SOURCE: b'{"bomFormat": "CycloneDX"}'})
+
+
+class NoSnapshots:
+    """The `Snapshots` port."""
+
+    async def read(self, digest: str) -> ReadSnapshot:
+        raise Unknown(f"no snapshot {digest}")
+
+
+class NothingKnown:
+    """The `Advisories` port: of no package anything is known, as of yesterday."""
+
+    async def about(self, packages: Sequence[Mapping[str, Any]], now: datetime) -> Mapping[str, Any]:
+        return {"snapshot": SOURCE, "taken": "2025-12-31", "ageDays": 1, "found": []}
 
 
 @dataclass
@@ -237,6 +259,9 @@ async def certifier(tmp_path: Path) -> AsyncIterator[Certifier]:
             records=records,
             policies=NothingSubmitted(),
             notary=notary,
+            contents=ContentsOfNothing(),
+            snapshots=NoSnapshots(),
+            advisories=NothingKnown(),
             exceptions=GrantedExceptions(wiring.store),
             certificates=HeldCertificates(wiring.store),
             watches=WatchedCertificates(wiring.store),
@@ -880,7 +905,10 @@ async def test_the_shipped_rules_refuse_an_image_of_another_source(
             verdicts=SUBMIT,
         )
         now = datetime.fromisoformat("2026-01-01T00:00:00+00:00")
-        judgement = await rules.judge("certify", rules.image_facts(cleared, seen, now))
+        contents = await ContentsOfNothing().of_image("models/churn", seen.image)
+        known = await NothingKnown().about((), now)
+        facts = {**rules.image_facts(cleared, seen, now), "contents": contents, "advisories": known}
+        judgement = await rules.judge("certify", facts)
     finally:
         engine.close()
     forbids = [each for each in judgement.verdicts if each.result != "pass" and each.on_fail != "warn"]

@@ -48,6 +48,9 @@ from placet.rules import Edition, Engine, PolicySet, load_shipped
 
 from tests.unit.certifier.test_certifier_handlers import (
     DECLARED,
+    ContentsOfNothing,
+    NoSnapshots,
+    NothingKnown,
     NothingSubmitted,
     QuickNotary,
     RecordsInMemory,
@@ -198,6 +201,9 @@ async def operated(tmp_path: Path, engine: Engine) -> AsyncIterator[Operated]:
             policies=NothingSubmitted(),
             records=RecordsInMemory(),
             notary=QuickNotary(),
+            contents=ContentsOfNothing(),
+            snapshots=NoSnapshots(),
+            advisories=NothingKnown(),
             exceptions=GrantedExceptions(wiring.store),
             certificates=HeldCertificates(wiring.store),
             watches=WatchedCertificates(wiring.store),

@@ -30,7 +30,14 @@ from placet.events.contracts.gateway import PolicySubmitted
 from placet.oci import ImageLayout
 from placet.rules import Engine, PolicySet, load_shipped, read_policy
 
-from tests.unit.certifier.test_certifier_handlers import QuickNotary, RecordsInMemory, SourcesOnTheTable
+from tests.unit.certifier.test_certifier_handlers import (
+    ContentsOfNothing,
+    NoSnapshots,
+    NothingKnown,
+    QuickNotary,
+    RecordsInMemory,
+    SourcesOnTheTable,
+)
 from tests.unit.hearing import Alone, alone
 from tests.unit.rules.test_rules_loading import POLICY
 
@@ -100,6 +107,9 @@ async def certifier(tmp_path: Path) -> AsyncIterator[Certifier]:
                 policies=policies,
                 records=RecordsInMemory(),
                 notary=QuickNotary(),
+                contents=ContentsOfNothing(),
+                snapshots=NoSnapshots(),
+                advisories=NothingKnown(),
                 exceptions=GrantedExceptions(wiring.store),
                 certificates=HeldCertificates(wiring.store),
                 watches=WatchedCertificates(wiring.store),

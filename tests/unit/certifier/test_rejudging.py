@@ -36,7 +36,14 @@ from placet.events.contracts.shapes import RecordedFacts
 from placet.oci import ImageLayout
 from placet.rules import Engine, Policy, PolicySet, read_policy
 
-from tests.unit.certifier.test_certifier_handlers import DECLARED, QuickNotary, RecordsInMemory
+from tests.unit.certifier.test_certifier_handlers import (
+    DECLARED,
+    ContentsOfNothing,
+    NoSnapshots,
+    NothingKnown,
+    QuickNotary,
+    RecordsInMemory,
+)
 from tests.unit.gateway.roads import asked, indexed
 from tests.unit.hearing import Alone, alone
 
@@ -204,6 +211,9 @@ async def certifier_with(folder: Path, policies: tuple[Policy, ...]) -> AsyncIte
                 rules=PolicyRules(PolicySet(policies, PublishedPolicies(wiring.store)), engine),
                 records=records,
                 policies=RegistryPolicies(registry, policies),
+                contents=ContentsOfNothing(),
+                snapshots=NoSnapshots(),
+                advisories=NothingKnown(),
                 notary=QuickNotary(),
                 exceptions=GrantedExceptions(wiring.store),
                 certificates=HeldCertificates(wiring.store),

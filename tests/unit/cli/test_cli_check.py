@@ -6,10 +6,11 @@ import os
 import pickle
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from placet.projects import dump_manifest, pack, trial_manifest
-from placet.rules import load_shipped
+from placet.rules import Policy, load_shipped, read_policy
 
 from tests.unit.cli.conftest import EXAMPLE, Placet
 from tests.unit.client.fake_platform import FakePlatform
@@ -37,7 +38,116 @@ def test_a_good_project_would_be_cleared_by_every_rule_and_nothing_is_sent(
     }
     assert {verdict["rule"] for verdict in ended.document["verdicts"]} == rules
     assert {verdict["result"] for verdict in ended.document["verdicts"]} == {"pass"}
-    assert platform.requests == []
+    assert platform.requests == [("GET", "/v1/policies"), ("GET", "/v1/capacity")]
+
+
+def test_a_platform_is_asked_for_room_and_what_it_never_has_is_refused_in_its_words(
+    placet: Placet, platform: FakePlatform, project: Path
+) -> None:
+    manifest = (project / "placet.yaml").read_text()
+    (project / "placet.yaml").write_text(manifest.replace("gpu: 0", "gpu: 2"))
+    never = {
+        "why": "wine asks for 2 GPUs, and this platform has none",
+        "fix": "ask for less",
+        "isLasting": True,
+    }
+    now = {"why": "0.5 CPU is free", "fix": "stop one of: fraud", "isLasting": False}
+    platform.no_room = [never, now]
+    refused = placet("check", str(project), "--json")
+    platform.no_room = [now]
+    for_now = placet("check", str(project), "--json")
+    platform.no_room = []
+    platform.policies = [version(policy) for policy in load_shipped()]
+    taken = placet("check", str(project), "--json")
+
+    asked = {"project": "wine", "cpuMillis": "500", "memoryBytes": str(2**29), "gpus": "2", "dockerfile": "0"}
+    assert dict(platform.searches[0]) == asked
+    assert [ended.status for ended in (refused, for_now, taken)] == [1, 0, 0]
+    assert refused.document["refusals"] == [{"rule": None, "why": never["why"], "fix": "ask for less"}]
+    assert {"rule": None, "why": now["why"], "fix": now["fix"]} in for_now.document["warnings"]
+    assert taken.document["leftToThePlatform"] == [
+        "whether its package index has what the requirements ask for (UV_OFFLINE is set)"
+    ]
+
+
+HOUSE = """\
+apiVersion: placet/v1
+kind: Policy
+id: house.small
+version: 1
+title: Small
+owner: compliance
+supersedes: placet.accountability
+given: {}
+rules:
+  - id: house.no-gpu
+    title: No GPU
+    citations: []
+    stage: submit
+    onFail: deny
+    require: resources.gpu == 0
+    say: it asks for a GPU
+    fix: ask for none
+"""
+
+
+def version(policy: Policy, state: str = "in-force") -> dict[str, Any]:
+    """As the platform lists it."""
+    said = {"policy": policy.id, "version": policy.version, "digest": policy.digest, "state": state}
+    return said | {"title": policy.title, "owner": policy.owner, "shipped": True}
+
+
+def test_a_platform_judges_by_what_is_in_force_there_and_so_does_check(
+    placet: Placet, platform: FakePlatform, project: Path
+) -> None:
+    manifest = (project / "placet.yaml").read_text()
+    assert "purpose:" in manifest
+    (project / "placet.yaml").write_text(
+        manifest.replace("gpu: 0", "gpu: 1").replace("purpose:", "# purpose:")
+    )
+    house = read_policy(HOUSE.encode())
+    retired = next(
+        policy
+        for policy in load_shipped()
+        if "governance.purpose-stated" in {rule.id for rule in policy.rules}
+    )
+    here = placet("check", str(project), "--offline", "--json")
+    platform.policies = [
+        version(policy, "superseded" if policy == retired else "in-force") for policy in load_shipped()
+    ]
+    platform.policies += [version(house), version(house, "scheduled") | {"digest": "sha256:0"}]
+    platform.policy_files = {house.digest: HOUSE}
+    there = placet("check", str(project), "--json")
+    platform.policy_files = {house.digest: HOUSE.replace("gpu == 0", "gpu >= 0")}
+    forged = placet("check", str(project), "--json")
+
+    assert [each["rule"] for each in here.document["refusals"]] == ["governance.purpose-stated"]
+    assert "whether other policies than those that ship are in force (--offline was given)" in here.err
+    assert [each["rule"] for each in there.document["refusals"]] == ["house.no-gpu"]
+    assert "other policies" not in there.err
+    assert not {rule.id for rule in retired.rules} & {each["rule"] for each in there.document["verdicts"]}
+    assert f"the policy {house.digest} came as sha256:" in forged.err, (
+        "what is in force is known by its digest"
+    )
+
+
+def test_a_platform_that_is_not_asked_or_does_not_answer_says_nothing_against_a_project(
+    placet: Placet, platform: FakePlatform, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    platform.no_room = [{"why": "never", "fix": None, "isLasting": True}]
+    offline = placet("check", str(project), "--offline")
+    monkeypatch.setenv("PLACET_TOKEN", "stranger")
+    unknown = placet("check", str(project))
+    monkeypatch.setenv("PLACET_URL", "http://127.0.0.1:9")
+    away = placet("check", str(project))
+    monkeypatch.delenv("PLACET_URL")
+    none = placet("check", str(project))
+    room = "whether it has room for 500m CPU, 512Mi of memory"
+    assert f"{room} (--offline was given)" in offline.err
+    assert f"{room} (no valid token)" in unknown.err
+    assert f"{room} (nothing answers at http://127.0.0.1:9" in away.err
+    assert f"{room} (no platform is known here)" in none.err
+    assert [ended.status for ended in (offline, unknown, away, none)] == [0, 0, 0, 0]
 
 
 def test_what_the_platform_alone_can_allow_is_said_and_refuses_nothing_here(
@@ -263,7 +373,8 @@ def test_what_check_refuses_is_refused_before_it_is_sent_and_in_the_same_words(
     told = checked.err.split("would be refused\n")[1].partition("what only the platform can say:")[0]
     assert told == ended.err.split("is refused\n")[1]
     # Which of them waits is told, too, and what is published may take the place of a rule that ships.
-    asked = {("GET", "/v1/me"), ("GET", "/v1/models/wine/exceptions"), ("GET", "/v1/policies")}
+    paths = ("/v1/me", "/v1/models/wine/exceptions", "/v1/policies", "/v1/capacity")
+    asked = {("GET", path) for path in paths}
     assert set(platform.requests) <= asked
 
 

@@ -59,7 +59,14 @@ def test_a_deploy_ends_with_a_line_that_calls_the_model_and_where_its_pages_are(
     asked = placet("deploy", str(project)).err
     assert f'{url}/predict -H "Authorization: Bearer $PLACET_TOKEN" -H' in asked
     platform.images = [{"image": IMAGE, "project": "wine"}]
-    assert "-d @request.json\n" in placet("deploy", IMAGE).err
+    assert "-d @request.json\n" in placet("deploy", IMAGE).err, "the model does not say what it takes"
+    platform.example = {"inputs": [{"age": 1}, {"age": 2}]}
+    *_, curl, _ = placet("deploy", IMAGE).err.splitlines()
+    assert shlex.split(curl)[-2:] == ["-d", '{"inputs":[{"age":1}]}']
+    assert "PLACET_TOKEN" not in curl, "its access is public"
+    for unfit in ("text", {"inputs": ["\u202e"]}, {"inputs": [[0.25] * 1000]}):
+        platform.example = unfit
+        assert "-d @request.json\n" in placet("deploy", IMAGE).err
     assert "curl" not in placet("build", str(project)).err
 
 

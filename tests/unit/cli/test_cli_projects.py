@@ -134,6 +134,55 @@ def test_init_invents_no_sample_and_says_where_one_comes_from(placet: Placet, tm
     assert "json.dumps" not in placet("init", str(folder), "--force").err
 
 
+def test_init_takes_the_request_that_mlflow_kept_and_asks_for_its_answer(
+    placet: Placet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Path(shutil.copytree(MLFLOW / "iris", tmp_path / "iris"))
+    ended = placet("init", str(folder), "--json")
+    kept = json.loads((folder / "input_example.json").read_text())
+    rows = [dict(zip(kept["columns"], row, strict=True)) for row in kept["data"]]
+    assert json.loads((folder / "sample.json").read_text()) == {"request": {"inputs": rows}}
+    assert parse_manifest((folder / "placet.yaml").read_bytes()).model.sample == "sample.json"
+    assert "model.sample" in ended.document["missing"]
+    assert (
+        "wrote sample.json with the input example that MLflow kept, which has no answer beside it"
+        in ended.err
+    )
+    assert "`response` in sample.json, the answer that is expected" in ended.err
+    refusals = {
+        each["rule"]: each["why"] for each in placet("check", str(folder), "--json").document["refusals"]
+    }
+    assert refusals["model.sample-present"].startswith("the sample request sample.json has no `response`")
+
+    monkeypatch.chdir(folder)
+    lines = [
+        line.strip()
+        for line in ended.err.split("where it was trained:\n")[1].splitlines()
+        if line[:2] == "  "
+    ]
+    model = skops.io.load(folder / "model.skops")
+    exec("\n".join(lines), {"model": model, "json": json, "Path": Path, "numpy": np, "pandas": pd})  # noqa: S102
+    sample = json.loads((folder / "sample.json").read_text())
+    assert sample == {"request": {"inputs": rows}, "response": {"outputs": [0, 0]}}
+    again = placet("init", str(folder), "--force", "--json")
+    assert "model.sample" not in again.document["missing"]
+    left = placet("check", str(folder), "--json").document["refusals"]
+    assert "model.sample-present" not in {each["rule"] for each in left}
+
+
+def test_init_takes_no_example_that_the_model_would_refuse_and_writes_over_no_sample(
+    placet: Placet, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(MLFLOW / "iris", tmp_path / "iris"))
+    for name in ("input_example.json", "serving_input_example.json"):
+        (folder / name).write_text('[["a", "b"]]')
+    assert "a file with a request and its expected answer" in placet("init", str(folder)).err
+    assert not (folder / "sample.json").exists()
+    (folder / "sample.json").write_text('{"request": {"inputs": [[1]]}}')
+    assert "`response` in sample.json" in placet("init", str(folder), "--force").err
+    assert (folder / "sample.json").read_text() == '{"request": {"inputs": [[1]]}}'
+
+
 NUMBERS = pd.DataFrame({"a": np.arange(40.0), "b": np.arange(40.0) % 3})
 CLASSES = np.where(NUMBERS["a"] < 20, 3, 7)
 
@@ -410,7 +459,7 @@ def test_what_this_user_may_not_read_is_an_error_and_no_traceback(
     assert ended.status == 1
     assert "Permission denied" in ended.err
     assert str(folder / name) in ended.err
-    assert set(platform.requests) <= {("GET", "/v1/me")}
+    assert {path for _, path in platform.requests} <= {"/v1/me", "/v1/policies", "/v1/capacity"}
 
 
 def test_what_this_user_may_not_write_is_an_error_and_no_traceback(placet: Placet, tmp_path: Path) -> None:

@@ -68,7 +68,14 @@ class FakePlatform:
     policy_files: dict[str, str] = field(default_factory=dict)
     verdict: dict[str, Any] = field(default_factory=lambda: {"state": "in-force"})
     """What becomes of a policy, the second time that somebody looks at it."""
+    advisories: list[dict[str, Any]] = field(default_factory=list)
+    read_as: dict[str, Any] = field(
+        default_factory=lambda: {"state": "in-use", "taken": "2026-11-20", "advisories": 3, "packages": 2}
+    )
+    """What becomes of a snapshot, the first time that somebody looks at it."""
     envelope: dict[str, Any] = field(default_factory=dict)
+    example: Any = None
+    no_room: list[dict[str, Any]] = field(default_factory=list)
     revoked: list[str] = field(default_factory=list)
     """The reasons that were given."""
 
@@ -82,6 +89,7 @@ class FakePlatform:
             Route("/v1/models", self.list_models),
             Route("/v1/models/{project}", self.get_model),
             Route("/v1/models/{project}/logs", self.get_logs),
+            Route("/v1/models/{project}/example", self.get_example),
             Route("/v1/exceptions", self.list_exceptions),
             Route("/v1/models/{project}/exceptions", self.list_exceptions),
             Route("/v1/models/{project}/exceptions", self.post_exception, methods=["POST"]),
@@ -97,6 +105,10 @@ class FakePlatform:
             Route("/v1/policies/{id}", self.get_policy),
             Route("/v1/policies/{digest}/file", self.get_policy_file),
             Route("/v1/facts", self.get_facts),
+            Route("/v1/advisories", self.list_advisories),
+            Route("/v1/advisories/{digest}", self.put_advisories, methods=["PUT"]),
+            Route("/v1/advisories/{digest}", self.get_snapshot),
+            Route("/v1/capacity", self.get_capacity),
             Route("/v1/garbage", self.get_garbage),
             Route("/v1/garbage/collections", self.post_collection, methods=["POST"]),
             Route("/v1/tokens", self.post_token, methods=["POST"]),
@@ -279,6 +291,11 @@ class FakePlatform:
             return problem(404, f"no project {project}")
         return JSONResponse({**self.models[project], "manifest": {"project": project}})
 
+    async def get_example(self, request: Request) -> Response:
+        project = request.path_params["project"]
+        said = {"project": project, "release": 1, "access": "public", "request": self.example}
+        return JSONResponse(said) if self.example is not None else problem(404, f"{project} is not served")
+
     async def get_logs(self, request: Request) -> Response:
         project = request.path_params["project"]
         if project in self.never_ran:
@@ -318,6 +335,12 @@ class FakePlatform:
     async def get_image_source(self, request: Request) -> Response:
         image = next(image for image in self.images if image["image"] == request.path_params["digest"])
         return Response(self.archives[image["source"]], media_type="application/x-tar")
+
+    async def get_capacity(self, request: Request) -> Response:
+        self.searches.append(request.query_params.multi_items())
+        amount = {"cpuMillis": 8000, "memoryBytes": 2**34, "gpus": 0}
+        answer = {"total": amount, "free": amount, "containers": False, "refusals": self.no_room}
+        return JSONResponse(answer)
 
     async def get_garbage(self, request: Request) -> Response:
         self.searches.append(request.query_params.multi_items())
@@ -506,6 +529,28 @@ class FakePlatform:
 
     async def get_policy_file(self, request: Request) -> Response:
         return PlainTextResponse(self.policy_files[request.path_params["digest"]])
+
+    async def put_advisories(self, request: Request) -> Response:
+        body = await request.body()
+        digest = request.path_params["digest"]
+        if digest != f"sha256:{hashlib.sha256(body).hexdigest()}":
+            return problem(422, "other bytes")
+        person = {"person": "person:1", "name": "Ada"}
+        snapshot = {"digest": digest, "size": len(body), "state": "submitted", "submittedBy": person}
+        self.advisories.insert(0, snapshot)
+        return JSONResponse(snapshot, 202)
+
+    async def list_advisories(self, request: Request) -> Response:
+        after = request.query_params.get("after")
+        start = 0 if after is None else 1 + [each["digest"] for each in self.advisories].index(after)
+        page = self.advisories[start : start + 2]
+        following = page[-1]["digest"] if len(page) == 2 else None
+        return JSONResponse({"advisories": page, "next": following})
+
+    async def get_snapshot(self, request: Request) -> Response:
+        [snapshot] = [each for each in self.advisories if each["digest"] == request.path_params["digest"]]
+        snapshot.update(self.read_as)
+        return JSONResponse(snapshot)
 
     async def predict(self, request: Request) -> Response:
         return JSONResponse({"outputs": [len((await request.json())["inputs"])]})

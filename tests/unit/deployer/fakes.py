@@ -133,6 +133,7 @@ class FakeProbe:
     answer: Any = None
     refuses: str | None = None
     counted: Counters | None = None
+    shown: Any = None
     asked: list[str] = field(default_factory=list)
     readings: int = 0
 
@@ -144,6 +145,9 @@ class FakeProbe:
         if self.refuses is not None:
             raise Refused(self.refuses)
         return self.answer
+
+    async def example(self, endpoint: str) -> Any:
+        return self.shown
 
     async def counters(self, endpoint: str) -> Counters | None:
         self.readings += 1

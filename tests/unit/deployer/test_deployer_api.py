@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from typing import Any
 
 import httpx
 import pytest
@@ -166,3 +167,56 @@ async def test_a_revoked_token_reads_nothing(idle_world: World, http: httpx.Asyn
         return answer.status_code == 401
 
     await eventually(is_refused)
+
+
+async def test_the_room_that_there_is_and_what_has_none_is_told(
+    idle_world: World, http: httpx.AsyncClient
+) -> None:
+    await idle_world.deploy_and_wait(memory=2**30)
+
+    async def told_of(**asked: Any) -> Any:
+        answer = await http.get("/v1/capacity", params=asked, headers=authorized(idle_world))
+        assert answer.status_code == 200
+        return answer.json()
+
+    room = await told_of()
+    assert room == {
+        "total": {"cpuMillis": 2000, "memoryBytes": 2**31, "gpus": 0},
+        "free": {"cpuMillis": 1500, "memoryBytes": 2**30, "gpus": 0},
+        "containers": False,
+        "refusals": [],
+    }
+    assert await told_of(project="fraud", cpuMillis=1500, memoryBytes=2**30) == room
+    full = await told_of(project="fraud", cpuMillis=100, memoryBytes=2**30 + 1)
+    assert full["refusals"] == [
+        {
+            "why": "fraud asks for 0.1 CPU and 1024 MiB of memory, and 1.5 CPU and 1024 MiB of memory is free",
+            "fix": "stop one of: churn; or ask for less in placet.yaml",
+            "isLasting": False,
+        }
+    ]
+    never = await told_of(project="fraud", gpus=2, dockerfile=True)
+    no_containers, no_gpu = never["refusals"]
+    assert no_containers["why"].startswith("fraud has a Dockerfile, and its image needs a container platform")
+    assert no_gpu == {
+        "why": "fraud asks for 2 GPUs, and this platform has none",
+        "fix": "ask for less in placet.yaml: this platform has 2 CPU and 2048 MiB of memory to give",
+        "isLasting": True,
+    }
+    assert no_containers["isLasting"]
+
+
+async def test_room_is_told_to_who_is_known_and_to_nobody_else(http: httpx.AsyncClient) -> None:
+    assert (await http.get("/v1/capacity")).status_code == 401
+
+
+async def test_what_may_be_asked_of_a_model_is_what_it_says_of_itself(
+    idle_world: World, http: httpx.AsyncClient
+) -> None:
+    path, headers = "/v1/models/churn/example", authorized(idle_world)
+    assert (await http.get(path)).status_code == 401
+    assert (await http.get(path, headers=headers)).status_code == 404
+    idle_world.probe.shown = {"inputs": [[1]]}
+    await idle_world.deploy_and_wait()
+    said = (await http.get(path, headers=headers)).json()
+    assert said == {"project": "churn", "release": 1, "access": "public", "request": {"inputs": [[1]]}}

@@ -14,7 +14,10 @@ import pytest
 from aiohttp import web
 from placet.deployer.adapters.http_probe import HttpProbe
 from placet.errors import Refused
+from placet.runtime import openapi
+from placet.runtime.signature import Signature, Tensor
 
+NUMBERS = Tensor(name="x", datatype="FP64", shape=(-1, 1))
 PROBE = HttpProbe(token=lambda: "a token")
 
 
@@ -62,6 +65,29 @@ async def test_a_redirect_is_not_followed() -> None:
             assert not await PROBE.is_ready(endpoint)
             with pytest.raises(Refused, match="was answered 307"):
                 await PROBE.predict(endpoint, {})
+
+
+async def test_the_example_is_the_one_in_the_models_description() -> None:
+    signature = Signature(platform="x", inputs=(NUMBERS,), outputs=(NUMBERS,), prediction="x")
+    described = openapi.document(
+        signature,
+        project="wine",
+        release="1",
+        root_path="/models/wine",
+        example=b'{"inputs": [[1]]}',
+        needs_token=True,
+    )
+    async with answering(lambda: web.Response(body=described)) as endpoint:
+        assert await PROBE.example(endpoint) == {"inputs": [[1]]}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"[" * 100_000, b"{}", b'{"paths": {"/predict": {}}}', b'{"paths": {"/predict": {"post": {}}}}', b"[]"],
+)
+async def test_a_description_without_an_example_has_none(body: bytes) -> None:
+    async with answering(lambda: web.Response(body=body)) as endpoint:
+        assert await PROBE.example(endpoint) is None
 
 
 @pytest.mark.parametrize("body", [b"[" * 100_000, b'{"outputs": "\xff"}', b"nothing"])

@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import anyio
 import httpx
 from fastapi import FastAPI
 from placet.errors import Unknown
@@ -94,6 +95,16 @@ class MemoryFacts:
 
 
 @dataclass
+class MemorySnapshots:
+    """The `SnapshotFiles` port."""
+
+    kept: dict[str, bytes] = field(default_factory=dict)
+
+    async def keep(self, digest: str, file: Path) -> None:
+        self.kept[digest] = await anyio.Path(file).read_bytes()
+
+
+@dataclass
 class MemoryImages:
     """The `Images` port."""
 
@@ -113,6 +124,7 @@ class Gateway:
     images: MemoryImages
     policies: MemoryPolicies
     facts: MemoryFacts
+    snapshots: MemorySnapshots
     folder: Path
     positions: dict[str, int] = field(default_factory=dict)
 
@@ -196,7 +208,7 @@ async def a_gateway(
     clock = clock or ManualClock()
     wiring = await Wiring.embedded("gateway", data=folder, hub=InProcessHub(), tables=(TABLES,), clock=clock)
     sources, envelopes, images = MemorySources(), MemoryEnvelopes(), MemoryImages()
-    policies, facts = MemoryPolicies(), MemoryFacts()
+    policies, facts, snapshots = MemoryPolicies(), MemoryFacts(), MemorySnapshots()
     settings = GatewaySettings(
         registry=str(folder / "registry"),
         token_key=folder / "tokens.pem",
@@ -215,6 +227,7 @@ async def a_gateway(
         rules=PolicyRules(PolicySet(load_shipped(), PublishedPolicies(wiring.store)), engine),
         policies=policies,
         facts=facts,
+        snapshots=snapshots,
         envelopes=envelopes,
         images=images,
     )
@@ -222,7 +235,7 @@ async def a_gateway(
     for step in service.start:
         await step()
     try:
-        yield Gateway(wiring, service, clock, sources, envelopes, images, policies, facts, folder)
+        yield Gateway(wiring, service, clock, sources, envelopes, images, policies, facts, snapshots, folder)
     finally:
         for step in service.close:
             await step()

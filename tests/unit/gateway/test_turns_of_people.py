@@ -27,6 +27,7 @@ from tests.unit.gateway.harness import (
     MemoryFacts,
     MemoryImages,
     MemoryPolicies,
+    MemorySnapshots,
     MemorySources,
 )
 
@@ -70,6 +71,7 @@ async def test_one_persons_many_are_one_place_in_the_queue(
         rules=slow,
         policies=MemoryPolicies(),
         facts=MemoryFacts(),
+        snapshots=MemorySnapshots(),
         envelopes=MemoryEnvelopes(),
         images=MemoryImages(),
     )

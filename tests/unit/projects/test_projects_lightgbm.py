@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from placet.projects import recognise, recognise_file
-from placet.projects.lightgbm_files import columns, file_version
+from placet.projects import Booster, recognise, recognise_file
+from placet.projects.lightgbm_files import booster, file_version
 
 X = np.random.default_rng(7).random((40, 3))
 Y = (X[:, 0] > 0.5).astype(int)
@@ -38,14 +38,11 @@ def test_what_lightgbm_saved_is_known_whatever_it_is_called(tmp_path: Path, name
 
 
 def test_the_columns_of_a_booster_are_read_from_its_head(tmp_path: Path) -> None:
-    assert columns(written(tmp_path, TEXT)) == ("Column_0", "Column_1", "Column_2")
-    assert columns(written(tmp_path, TEXT.replace(b"Column_0 Column_1", b"age size"))) == (
-        "age",
-        "size",
-        "Column_2",
-    )
-    assert columns(written(tmp_path, TEXT.replace(b"max_feature_idx=2", b"max_feature_idx=5"))) == ()
-    assert columns(written(tmp_path, b"tree\n")) == ()
+    assert booster(written(tmp_path, TEXT)) == Booster(columns=3, names=(), objective="binary")
+    named = booster(written(tmp_path, TEXT.replace(b"Column_0 Column_1", b"age size")))
+    assert named == Booster(columns=3, names=("age", "size", "Column_2"), objective="binary")
+    assert booster(written(tmp_path, TEXT.replace(b"max_feature_idx=2", b"max_feature_idx=5"))) is None
+    assert booster(written(tmp_path, b"tree\n")) is None
 
 
 def test_a_model_that_an_editor_gave_other_line_ends_is_the_same(tmp_path: Path) -> None:

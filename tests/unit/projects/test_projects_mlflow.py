@@ -302,6 +302,8 @@ def test_its_first_manifest_leaves_out_only_what_people_know(folder: Path) -> No
         ('{"columns": ["a"], "data": [[1], [null]]}', {"inputs": [{"a": 1}, {"a": None}]}),
         ("[[1.0, 2.0]]", {"inputs": [[1.0, 2.0]]}),
         ('{"inputs": [[1.0]]}', {"inputs": [[1.0]]}),
+        ('{"inputs": {"a": [1], "b": [[2]]}}', {"inputs": {"a": [1], "b": [[2]]}}),
+        ('{"inputs": {"a": 1}}', None),
         ('"a text"', None),
         ("{", None),
         ("[" * 20_001, None),
@@ -309,8 +311,27 @@ def test_its_first_manifest_leaves_out_only_what_people_know(folder: Path) -> No
 )
 def test_the_example_of_a_folder_is_a_request(folder: Path, saved: str, request_of_it: Any) -> None:
     (folder / "input_example.json").unlink(missing_ok=True)
+    (folder / "serving_input_example.json").unlink()
     assert served(folder, HERE).example is None
     (folder / "input_example.json").write_text(saved)
+    assert served(folder, HERE).example == request_of_it
+
+
+@pytest.mark.parametrize(
+    ("sent", "request_of_it"),
+    [
+        ('{"dataframe_split": {"columns": ["a"], "data": [[1]]}}', {"inputs": [{"a": 1}]}),
+        ('{"dataframe_records": [{"a": 1}]}', {"inputs": [{"a": 1}]}),
+        ('{"instances": [[1.0]]}', {"inputs": [[1.0]]}),
+        ('{"inputs": {"x": [[1.0]]}}', {"inputs": {"x": [[1.0]]}}),
+        ("[", None),
+    ],
+)
+def test_what_mlflow_would_send_to_its_own_server_stands_in_for_an_example(
+    folder: Path, sent: str, request_of_it: Any
+) -> None:
+    (folder / "input_example.json").write_text('"of a kind that is not read"')
+    (folder / "serving_input_example.json").write_text(sent)
     assert served(folder, HERE).example == request_of_it
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
-from placet.projects import outside_data
+from placet.projects import Graph, onnx_graph, outside_data
 
 SECRET = "../../keys/tokens.pem"
 
@@ -114,6 +114,22 @@ def test_graphs_without_end_are_not_followed(tmp_path: Path) -> None:
 def test_any_bytes_are_survived(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     found = read(tmp_path_factory.getbasetemp(), content)
     assert found is None or isinstance(found, list)
+    assert isinstance(onnx_graph(tmp_path_factory.getbasetemp() / "model.onnx"), Graph | None)
+
+
+@settings(max_examples=300, deadline=None)
+@given(data=st.data())
+def test_a_graph_with_a_spoilt_byte_is_read_without_an_error(
+    tmp_path_factory: pytest.TempPathFactory, data: Any
+) -> None:
+    whole = Path(__file__).parents[2] / "mlflow_folders/iris-onnx/model.onnx"
+    content = bytearray(whole.read_bytes())
+    content[-data.draw(st.integers(1, 400))] = data.draw(
+        st.integers(0, 255)
+    )  # where its inputs and outputs are
+    path = tmp_path_factory.getbasetemp() / "model.onnx"
+    path.write_bytes(bytes(content))
+    assert isinstance(onnx_graph(path), Graph | None)
 
 
 @settings(max_examples=100, deadline=None)

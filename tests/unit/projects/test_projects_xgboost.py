@@ -12,8 +12,8 @@ import pytest
 import xgboost
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from placet.projects import recognise, recognise_file
-from placet.projects.xgboost_files import json_version, ubjson_version
+from placet.projects import Booster, recognise, recognise_file
+from placet.projects.xgboost_files import booster, json_version, ubjson_version
 
 X = np.random.default_rng(7).random((40, 3))
 Y = (X[:, 0] > 0.5).astype(int)
@@ -60,6 +60,13 @@ def test_what_xgboost_saved_is_known_whatever_it_is_called(
 def test_its_version_is_the_one_that_saved_it(tmp_path: Path) -> None:
     assert ubjson_version(written(tmp_path, UBJSON)) == INSTALLED
     assert json_version(written(tmp_path, JSON)) == INSTALLED
+
+
+@pytest.mark.parametrize("content", [UBJSON, JSON], ids=["ubj", "json"])
+def test_its_columns_and_its_objective_are_read(tmp_path: Path, content: bytes) -> None:
+    said = Booster(columns=3, names=("a", "b", "c"), objective="binary:logistic")
+    assert booster(written(tmp_path, content)) == said
+    assert booster(written(tmp_path, content.replace(b"num_feature", b"num_featurx"))) is None
 
 
 def test_json_laid_out_by_somebody_else_is_the_same_model(tmp_path: Path) -> None:
@@ -135,4 +142,6 @@ def test_a_model_with_a_spoilt_byte_is_looked_at_without_an_error(
 ) -> None:
     content = bytearray(WHOLE if data.draw(st.booleans()) else UBJSON)
     content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
-    recognise_file(written(tmp_path_factory.getbasetemp(), bytes(content)))
+    path = written(tmp_path_factory.getbasetemp(), bytes(content))
+    recognise_file(path)
+    assert isinstance(booster(path), Booster | None)

@@ -31,6 +31,7 @@ from placet.rules import (
     load_policy,
     load_shipped,
 )
+from placet.rules.contents import contained
 from placet.runtime import reference
 from placet.runtime.plain import PlainCodec
 from placet.runtime.problems import Problem
@@ -832,6 +833,7 @@ def test_a_trial_with_a_sample_has_to_have_its_answer(folder: Path, engine: Engi
 
 def image(**changes: Any) -> dict[str, Any]:
     said: dict[str, Any] = {
+        "project": "churn",
         "cleared_source": DIGESTS[0],
         "image": DIGESTS[1],
         "source": DIGESTS[0],
@@ -863,7 +865,15 @@ def image(**changes: Any) -> dict[str, Any]:
     ids=lambda names: ",".join(sorted(names)) or "nothing",
 )
 def test_an_image_is_judged_by_its_labels(changes: dict[str, Any], rules: set[str], engine: Engine) -> None:
-    found = engine.evaluate_sync(SHIPPED, "certify", image(**changes))
+    found = engine.evaluate_sync(
+        SHIPPED,
+        "certify",
+        image(**changes)
+        | {
+            "advisories": {"snapshot": DIGESTS[0], "taken": "2026-11-22", "ageDays": 1, "found": []},
+            "contents": contained({DIGESTS[0]: b'{"bomFormat": "CycloneDX"}'}),
+        },
+    )
     assert {verdict.rule for verdict in found if not verdict.is_passed} == rules
     assert all(verdict.result != "indeterminate" for verdict in found)
 
@@ -942,3 +952,22 @@ def test_a_sample_is_refused_beforehand_exactly_where_the_model_server_refuses_i
     else:
         with pytest.raises(Problem):
             codec.decode(json.dumps({"inputs": rows}).encode())
+
+
+def test_a_booster_is_asked_by_the_names_in_its_own_file(tmp_path: Path, engine: Engine) -> None:
+    wine = Path(shutil.copytree(EXAMPLE.parent / "wine", tmp_path / "wine"))
+    (wine / "reference.csv").write_text("alcohol,acid\n" + "1,2\n" * 100)
+    (wine / "sample.json").write_text('{"request": {"inputs": [[1, 2]]}, "response": {"outputs": [1, 2]}}')
+    model = {"format": "xgboost", "path": "model.ubj", "sample": "sample.json", "reference": "reference.csv"}
+    found = broken(wine, manifest(wine, model=model), engine)
+    assert "its row 0 has 2 values, and the model takes 13" in found["model.sample-present"]
+    assert "`outputs` of its response has 2 entries, and the request 1 rows" in found["model.sample-present"]
+    assert "its header lacks" in found["model.reference-usable"]
+
+
+def test_what_a_projects_own_server_takes_no_file_of_its_model_says(folder: Path, engine: Engine) -> None:
+    (folder / "sample.json").write_text('{"request": {"inputs": [[1]]}, "response": [1]}')
+    said = manifest(folder, build={"dockerfile": "Dockerfile"})
+    (folder / "Dockerfile").write_text("FROM busybox@sha256:" + "a" * 64)
+    assert "model.sample-present" in broken(folder, manifest(folder), engine)
+    assert "model.sample-present" not in broken(folder, said, engine, dockerfiles=True)

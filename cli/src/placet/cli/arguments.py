@@ -129,6 +129,7 @@ def parser() -> Parser:
         ("audit", "the audit log, for compliance"),
         ("certificate", "certificates: what they say, whether they stand, and how to end one"),
         ("exception", "exceptions from rules: one person asks, another one grants"),
+        ("advisories", "what is known to be vulnerable: publish a snapshot, and see which is in use"),
         ("policy", "policies: what they demand, whether their own tests pass, and which are in force"),
         ("token", "who may use the platform"),
     ):
@@ -265,9 +266,7 @@ def _path(parser: argparse.ArgumentParser) -> None:
 
 def _check(parser: argparse.ArgumentParser) -> None:
     _path(parser)
-    parser.add_argument(
-        "--offline", action="store_true", help="do not look the packages up on the package index"
-    )
+    parser.add_argument("--offline", action="store_true", help="ask neither the package index nor a platform")
     parser.add_argument("--verbose", action="store_true", help="name everything in long lists")
 
 
@@ -507,6 +506,13 @@ def _policy_facts(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _advisories_publish(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "file", metavar="ZIP", type=Path, help="JSON documents in OSV's form, such as all of PyPI's"
+    )
+    parser.add_argument("--no-wait", action="store_true", help="print its digest and return")
+
+
 def _policy_show(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("policy", metavar="ID", help="as `placet policy list` tells it")
     parser.add_argument(
@@ -582,7 +588,8 @@ VERBS: Sequence[Verb] = (
         does="certify a folder here, by the platform's own rules",
         more="Same rules, same words; nothing is sent, nothing of the project is run. Packages are looked up as for an"
         " image, where the builder is installed and the package index (PLACET_PACKAGE_INDEX, else uv's) can be reached."
-        " Whether there is room for the model, only the platform can say.",
+        " A platform that is known (PLACET_URL, or one of your own) is asked which policies are in force, and whether"
+        " it has room for the model.",
         example="placet check ./churn",
         function="check:check",
         arguments=_check,
@@ -826,6 +833,24 @@ VERBS: Sequence[Verb] = (
         more="In a policy's first line, `# yaml-language-server: $schema=policy.schema.json` makes editors use it.",
         example="placet policy schema > policy.schema.json",
         function="policies:schema",
+    ),
+    Verb(
+        words="advisories publish",
+        group="govern",
+        does="match the packages of what is deployed from now on with what is known to be vulnerable",
+        more="A snapshot in OSV's form, which takes the place of the one before. The rules `advisories.*` judge by it. "
+        "For compliance, operators and admins.",
+        example="placet advisories publish all.zip",
+        function="advisories:publish",
+        arguments=_advisories_publish,
+    ),
+    Verb(
+        words="advisories list",
+        group="govern",
+        does="every snapshot of advisories that was sent, and which is in use",
+        more="submitted and not yet read, in-use, replaced by a newer one, or rejected.",
+        example="placet advisories list",
+        function="advisories:list_all",
     ),
     Verb(
         words="audit replay",

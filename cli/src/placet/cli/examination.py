@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shlex
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,7 +25,7 @@ from placet.projects import (
     unpack,
 )
 from placet.projects.ignoring import IGNORE_FILE
-from placet.rules import Engine, excepted, gather_readable_facts, load_shipped
+from placet.rules import Engine, Policy, excepted, gather_readable_facts, load_shipped
 from placet.rules import Verdict as Judged
 from placet.rules.sentences import MAX_LISTED
 
@@ -114,10 +114,16 @@ def look_at_manifest(folder: Path) -> bytes | None:
     return None
 
 
-def examine(archive: Path, *, project: str | None = None, most: int = MAX_LISTED) -> Examined:
+def examine(
+    archive: Path,
+    *,
+    project: str | None = None,
+    most: int = MAX_LISTED,
+    policies: Sequence[Policy] | None = None,
+) -> Examined:
     """The verdict of every rule on a packed folder, to be deployed under another name than its own if one is given.
 
-    `most` entries of a list are named in words.
+    `most` entries of a list are named in words; without `policies` those that ship are asked.
 
     Of a placet.yaml with mistakes it is what can be told of the rest. Raises `Refused` for a folder that leaves it out.
     """
@@ -136,7 +142,8 @@ def examine(archive: Path, *, project: str | None = None, most: int = MAX_LISTED
         if project is not None:
             facts["project"]["name"] = project
         with Engine(most=most) as engine:
-            judged = engine.evaluate_sync(load_shipped(), "submit", facts, partial=bool(reading.problems))
+            asked = load_shipped() if policies is None else policies
+            judged = engine.evaluate_sync(asked, "submit", facts, partial=bool(reading.problems))
     return Examined(
         project=project or manifest.project,
         source=contents.digest,

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from placet.cli.exits import WrongUsageError
 from placet.cli.progress import Progress
@@ -151,12 +152,26 @@ def _sample_line(folder: Path, sample: str | None) -> str | None:
     if sample is None:
         return None
     with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
-        request = json.loads((folder / sample).read_bytes())["request"]
-        if isinstance(request["inputs"], list):
-            request = {**request, "inputs": request["inputs"][:1]}
-        line = json.dumps(request, separators=(",", ":"), ensure_ascii=False)
-        return line if len(line) <= MAX_LINE and line.isprintable() else None
+        return _line(json.loads((folder / sample).read_bytes())["request"])
     return None
+
+
+def _line(request: Any) -> str | None:
+    """Its first row, where it has rows; none where that is no line to copy."""
+    if isinstance(request["inputs"], list):
+        request = {**request, "inputs": request["inputs"][:1]}
+    line = json.dumps(request, separators=(",", ":"), ensure_ascii=False)
+    return line if len(line) <= MAX_LINE and line.isprintable() else None
+
+
+async def how_to_call_what_serves(platform: Client, project: str) -> tuple[str | None, bool]:
+    """The same of a model whose project is not here, as it says it itself."""
+    with suppress(PlacetError):
+        example = await platform.example(project)
+        with suppress(ValueError, KeyError, TypeError, RecursionError):
+            return _line(example.request), example.access == "public"
+        return None, example.access == "public"
+    return None, False
 
 
 async def submit_git(

@@ -1,4 +1,4 @@
-"""`placet check`: the rules of stage `submit`, asked here."""
+"""`placet check`: the rules of stage `submit`, asked here, and what else is known to be refused."""
 
 from __future__ import annotations
 
@@ -7,18 +7,21 @@ import shlex
 import sys
 import tempfile
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from placet.cli import exits
 from placet.cli.examination import Examined, examine, look_at_manifest
 from placet.cli.exits import WrongUsageError
+from placet.cli.in_force import InForce, policies_in_force, shipped
 from placet.cli.packages import LookedUp, look_up
 from placet.cli.report import refusals_of, tell_reasons, tell_verdicts
+from placet.cli.room import AskedFor, ask_for_room
 from placet.cli.screen import Screen
 from placet.client import Operation, Refusal
 from placet.errors import Refused
 from placet.projects import MANIFEST_NAME, Complaints, DocumentRefused, pack
+from placet.rules import Policy
 from placet.rules.sentences import MAX_LISTED
 
 EVERYTHING = sys.maxsize
@@ -29,11 +32,15 @@ def check(arguments: Namespace, screen: Screen) -> int:
     if not folder.is_dir():
         raise WrongUsageError(f"{str(folder)!r} is no folder", fix="name the folder of a model project")
     warnings: tuple[Refusal, ...] = ()
-    looked = LookedUp(left_open="--offline was given" if arguments.offline else None)
+    offline = "--offline was given" if arguments.offline else None
+    looked, room = LookedUp(left_open=offline), AskedFor(left_open=offline)
+    in_force = shipped(left_open=offline) if offline else policies_in_force()
     try:
-        examined, complaints = _examined(folder, most=EVERYTHING if arguments.verbose else MAX_LISTED)
-        if examined is not None and not arguments.offline:
+        most = EVERYTHING if arguments.verbose else MAX_LISTED
+        examined, complaints = _examined(folder, most=most, policies=in_force.policies)
+        if examined is not None and not offline:
             looked = look_up(folder, examined.manifest, examined.requirements_refused)
+            room = ask_for_room(examined.project, examined.manifest)
     except Refused as no:
         examined, complaints = None, refusals_of(no)
     except KeyboardInterrupt as stop:
@@ -42,10 +49,8 @@ def check(arguments: Namespace, screen: Screen) -> int:
         checked = Operation(command="check", state="refused", refusals=complaints)
     else:
         missing = tuple(each for no in looked.refused for each in refusals_of(no))
-        checked, warnings = (
-            examined.operation("check", complaints=complaints, besides=missing),
-            examined.warnings,
-        )
+        checked = examined.operation("check", complaints=complaints, besides=(*missing, *room.refused))
+        warnings = (*examined.warnings, *room.for_now)
         tell_verdicts(screen, checked.verdicts)
         screen.note()
     if checked.refusals:
@@ -68,7 +73,7 @@ def check(arguments: Namespace, screen: Screen) -> int:
     if warnings:
         screen.note("warnings, which refuse nothing:")
         tell_reasons(screen.note, warnings)
-    left = tuple(_left_to_the_platform(examined, looked)) if examined is not None else ()
+    left = tuple(_left_to_the_platform(examined, in_force, looked, room)) if examined is not None else ()
     if left:
         screen.note(f"what only the platform can say: {'; '.join(left)}")
     screen.document(
@@ -77,16 +82,23 @@ def check(arguments: Namespace, screen: Screen) -> int:
     return exits.of_state(checked.state)
 
 
-def _left_to_the_platform(examined: Examined, looked: LookedUp) -> Iterator[str]:
-    """What is neither in the folder nor on the package index."""
+def _left_to_the_platform(
+    examined: Examined, in_force: InForce, looked: LookedUp, room: AskedFor
+) -> Iterator[str]:
+    """What nobody could be asked."""
+    if in_force.left_open is not None:
+        yield f"whether other policies than those that ship are in force ({in_force.left_open})"
     asked = examined.manifest.resources
     gpus = f", {asked.gpu} GPU{'s' if asked.gpu > 1 else ''}" if asked.gpu else ""
-    yield f"whether it has room for {asked.cpu} CPU, {asked.memory} of memory{gpus}"
+    if room.left_open is not None:
+        yield f"whether it has room for {asked.cpu} CPU, {asked.memory} of memory{gpus} ({room.left_open})"
     if looked.left_open is not None:
         yield f"whether its package index has what the requirements ask for ({looked.left_open})"
 
 
-def _examined(folder: Path, *, most: int) -> tuple[Examined | None, tuple[Refusal, ...]]:
+def _examined(
+    folder: Path, *, most: int, policies: Sequence[Policy]
+) -> tuple[Examined | None, tuple[Refusal, ...]]:
     """What the rules say of what can be read and packed, if there is any, and what is wrong besides."""
     complaints = Complaints(gathering=True)
     examined = manifest = None
@@ -100,5 +112,5 @@ def _examined(folder: Path, *, most: int) -> tuple[Examined | None, tuple[Refusa
             pack(folder, archive, manifest=manifest, complaints=complaints)
         if archive.exists():
             with complaints.file():
-                examined = examine(archive, most=most)
+                examined = examine(archive, most=most, policies=policies)
     return examined, tuple(each for no in complaints.found for each in refusals_of(no))

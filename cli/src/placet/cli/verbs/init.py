@@ -6,6 +6,7 @@ import shlex
 import sys
 from argparse import Namespace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -29,8 +30,9 @@ from placet.projects import (
     requirements_text,
     served,
 )
-from placet.projects.formats import REQUIREMENTS_NAME, SeveralModels, initial_manifest
+from placet.projects.formats import REQUIREMENTS_NAME, SAMPLE_NAME, SeveralModels, initial_manifest
 from placet.projects.pins import origin
+from placet.rules.fitting import MAX_SAMPLE_BYTES, learned, sample_problems, written_down
 
 PYTHON = "python"
 WEIGHTS = ".safetensors"
@@ -84,7 +86,13 @@ _BY_NAME = """\
 """
 
 
-def _how_to_sample(loaded: Served) -> str:
+_ROWS_OF_SAMPLE = """\
+  inputs = json.loads(Path("sample.json").read_text())["request"]["inputs"]
+  rows = pandas.DataFrame(inputs) if isinstance(inputs[0], dict) else numpy.array(inputs, dtype=float)
+"""
+
+
+def _how_to_sample(loaded: Served, *, has_request: bool) -> str:
     """Lines that answer as the model server does, which of an MLflow folder serves a file inside."""
     kind = PYFUNC if loaded.serialization == PYFUNC else loaded.format
     if loaded.method is not None:
@@ -93,9 +101,10 @@ def _how_to_sample(loaded: Served) -> str:
         outputs = f"{rows}  outputs = numpy.asarray(model.{loaded.method}({asked})).tolist()\n"
     else:
         outputs = _OUTPUTS.get(kind, _BY_NAME).replace("%s", loaded.path)
+    rows = _ROWS_OF_SAMPLE if has_request and outputs.startswith((_ROWS, _NUMBERS)) else ""
     return f"""\
 a true sample comes from the model itself, for example where it was trained:
-{outputs}  sample = {{"request": {{"inputs": inputs}}, "response": {{"outputs": outputs}}}}
+{rows}{outputs}  sample = {{"request": {{"inputs": inputs}}, "response": {{"outputs": outputs}}}}
   sample = json.loads(json.dumps(sample), parse_constant=lambda each: None)  # JSON has no NaN: null is what is missing
   Path("sample.json").write_text(json.dumps(sample))"""
 
@@ -123,8 +132,15 @@ def init(arguments: Namespace, screen: Screen) -> int:
         with (folder / REQUIREMENTS_NAME).open("x", encoding="utf-8") as file:  # never over one that is there
             file.write(text)
         manifest = msgspec.structs.replace(manifest, requirements=REQUIREMENTS_NAME)
+    took_example = False
+    if request := _example(folder, manifest):
+        with (folder / SAMPLE_NAME).open("xb") as sample:
+            sample.write(msgspec.json.format(msgspec.json.encode({"request": request})) + b"\n")
+        model = msgspec.structs.replace(manifest.model, sample=SAMPLE_NAME)
+        manifest, took_example = msgspec.structs.replace(manifest, model=model), True
     target.write_text(dump_manifest(manifest), encoding="utf-8")
-    missing = _missing(manifest)
+    lacks_answer = _lacks_answer(folder, manifest.model.sample)
+    missing = _missing(manifest, lacks_answer=lacks_answer)
     _warn_of_a_pickle(folder, manifest, screen)
     of = manifest.model.format
     screen.note(
@@ -136,6 +152,10 @@ def init(arguments: Namespace, screen: Screen) -> int:
     elif text:
         screen.note(
             f"wrote {REQUIREMENTS_NAME}, which names no package yet; a model that needs none leaves it so"
+        )
+    if took_example:
+        screen.note(
+            f"wrote {SAMPLE_NAME} with the input example that MLflow kept, which has no answer beside it"
         )
     if packages and (text or manifest.requirements is None):
         screen.note(f"it imports {', '.join(packages)}: their packages belong in {REQUIREMENTS_NAME}")
@@ -151,7 +171,7 @@ def init(arguments: Namespace, screen: Screen) -> int:
         for name, what in missing.items():
             screen.note(f"  {name:<{width}}  {what}")
     if "model.sample" in missing:
-        screen.note(_how_to_sample(served(folder, manifest.model)))
+        screen.note(_how_to_sample(served(folder, manifest.model), has_request=lacks_answer))
     screen.note(f"then `placet check {shlex.quote(str(folder))}` says what the rules think of it")
     screen.result(str(target))
     screen.document(
@@ -163,6 +183,26 @@ def init(arguments: Namespace, screen: Screen) -> int:
         }
     )
     return exits.DONE
+
+
+def _example(folder: Path, manifest: Manifest) -> dict[str, Any] | None:
+    """A request that the model's folder keeps, where there is no sample and the model takes it."""
+    loaded = served(folder, manifest.model)
+    if manifest.model.sample is not None or loaded.example is None:
+        return None
+    inputs = written_down(folder, loaded) or learned(folder, loaded).inputs
+    return None if sample_problems(loaded.example, inputs) else loaded.example
+
+
+def _lacks_answer(folder: Path, sample: str | None) -> bool:
+    """Whether it is a request alone; what else is wrong with a sample `placet check` says."""
+    if sample is None or (folder / sample).stat().st_size > MAX_SAMPLE_BYTES:
+        return False
+    try:
+        said = msgspec.json.decode((folder / sample).read_bytes())
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return isinstance(said, dict) and "request" in said and said.get("response") is None
 
 
 def _pins(folder: Path, manifest: Manifest) -> Pins | None:
@@ -241,14 +281,16 @@ def _folder(path: Path) -> Path:
     return path
 
 
-def _missing(manifest: Manifest) -> dict[str, str]:
+def _missing(manifest: Manifest, *, lacks_answer: bool) -> dict[str, str]:
     """What the folder does not say, with what to write there."""
+    sample = None if lacks_answer else manifest.model.sample
+    of_sample = f"`response` in {manifest.model.sample}, the answer that is expected" if lacks_answer else ""
     wanted = (
         ("governance.purpose", manifest.governance.purpose, "what the model is for, in a sentence"),
         ("governance.riskClass", manifest.governance.risk_class, "minimal, limited or high"),
         ("governance.owner", manifest.governance.owner, "the mail address of who answers for it"),
         ("governance.data", manifest.governance.data, "the data it was made from, with licence"),
-        ("model.sample", manifest.model.sample, "a file with a request and its expected answer"),
+        ("model.sample", sample, of_sample or "a file with a request and its expected answer"),
         ("requirements", manifest.requirements, "a file with the packages that the model needs"),
         ("card", manifest.card, "a model card: a README.md will do"),
     )

@@ -14,7 +14,16 @@ from placet.cli.progress import Progress, progress
 from placet.cli.report import conclude, describe, describe_project, refusals_of, state_of, tell_call
 from placet.cli.screen import Screen
 from placet.cli.session import connect
-from placet.cli.submission import Folder, GitSource, find_image, how_to_call, meant, submit, submit_git
+from placet.cli.submission import (
+    Folder,
+    GitSource,
+    find_image,
+    how_to_call,
+    how_to_call_what_serves,
+    meant,
+    submit,
+    submit_git,
+)
 from placet.client import Client, Command, ModelDetail, Operation, RuleException
 from placet.errors import PlacetError, Refused, Unavailable, Unreadable
 
@@ -165,6 +174,9 @@ async def _carry_out(
         operation = await see_through(platform, operation, screen)
         waiting = await _waiting(platform, operation)
         has_log = await _has_log(platform, operation)
+        is_live = operation.state == "live" and operation.url is not None
+        if call is not None and call[0] is None and is_live and operation.project is not None:
+            call = await how_to_call_what_serves(platform, operation.project)
     conclude(screen, operation, of=what, waiting=waiting, has_log=has_log)
     if call is not None and operation.state == "live" and operation.url:
         body, is_public = call

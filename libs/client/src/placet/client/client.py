@@ -28,6 +28,7 @@ from httpx_sse import EventSource, ServerSentEvent
 
 from placet.client.connection import Connection
 from placet.client.documents import (
+    Capacity,
     Certificate,
     CloudEvent,
     Collected,
@@ -35,6 +36,7 @@ from placet.client.documents import (
     EntriesPage,
     Entry,
     EventsPage,
+    Example,
     ExceptionsPage,
     FactsPage,
     Garbage,
@@ -49,6 +51,8 @@ from placet.client.documents import (
     PolicyVersion,
     PolicyVersions,
     RuleException,
+    Snapshot,
+    SnapshotsPage,
     Source,
     Standing,
     Token,
@@ -188,17 +192,7 @@ class Client:
 
         `sent` is told each time how many bytes have left, and less again when sending starts anew.
         """
-        size = (await anyio.Path(archive).stat()).st_size
-
-        async def pieces() -> AsyncIterator[bytes]:
-            gone = 0
-            async with await anyio.open_file(archive, "rb") as file:
-                while piece := await file.read(_CHUNK):
-                    yield piece
-                    gone += len(piece)
-                    if sent is not None:
-                        sent(gone)
-
+        size, pieces = await _in_pieces(archive, sent)
         response = await self._call(
             "PUT",
             f"/sources/{_part(digest)}",
@@ -246,6 +240,9 @@ class Client:
 
     async def model(self, project: str) -> ModelDetail:
         return read((await self._call("GET", f"/models/{_part(project)}")).content, ModelDetail)
+
+    async def example(self, project: str) -> Example:
+        return read((await self._call("GET", f"/models/{_part(project)}/example")).content, Example)
 
     async def images(
         self,
@@ -319,6 +316,25 @@ class Client:
         limits = _ENDLESS if follow else _CALL
         async with self._open(path, params={"follow": int(follow)}, limits=limits) as response:
             yield response.aiter_lines()
+
+    async def capacity(
+        self,
+        *,
+        project: str | None = None,
+        cpu_millis: int = 0,
+        memory_bytes: int = 0,
+        gpus: int = 0,
+        dockerfile: bool = False,
+    ) -> Capacity:
+        """The room that there is, and what a deploy that asks for so much would be refused for now."""
+        asked = {
+            "cpuMillis": cpu_millis,
+            "memoryBytes": memory_bytes,
+            "gpus": gpus,
+            "dockerfile": int(dockerfile),
+        }
+        params = {**asked, **_given(project=project)}
+        return read((await self._call("GET", "/capacity", params=params)).content, Capacity)
 
     # What happened
 
@@ -472,6 +488,48 @@ class Client:
             asked = left
         return found
 
+    # Advisories
+
+    async def submit_advisories(
+        self, file: Path, digest: str, *, sent: Callable[[int], None] | None = None
+    ) -> Snapshot:
+        """Ask that packages be matched with it. The same bytes again are answered with what became of them.
+
+        `sent` is told as by `upload`.
+        """
+        size, pieces = await _in_pieces(file, sent)
+        headers = {"Content-Type": "application/zip", "Content-Length": str(size)}
+        path = f"/advisories/{_part(digest)}"
+        response = await self._call("PUT", path, body=pieces, headers=headers, limits=_FETCH)
+        return read(response.content, Snapshot)
+
+    async def read_through(self, submitted: Snapshot, *, within: float = _DECIDED_WITHIN) -> Snapshot:
+        """The snapshot when it is in use or rejected."""
+        deadline = time.monotonic() + within
+        told = submitted
+        while told.state == "submitted":
+            if time.monotonic() + _PAUSE > deadline:
+                raise Unavailable(
+                    f"the advisories {told.digest} are submitted, and nothing was decided within {within:g} s",
+                    fix="`placet advisories list` shows when it is",
+                )
+            await asyncio.sleep(_PAUSE)
+            response = await self._call("GET", f"/advisories/{_part(told.digest)}")
+            told = read(response.content, Snapshot)
+        return told
+
+    async def advisories(self) -> tuple[Snapshot, ...]:
+        """Every snapshot, the newest submission first."""
+        found: list[Snapshot] = []
+        after: str | None = None
+        while True:
+            response = await self._call("GET", "/advisories", params=_given(after=after))
+            page = read(response.content, SnapshotsPage)
+            found.extend(page.advisories)
+            if page.next is None or page.next == after:
+                return tuple(found)
+            after = page.next
+
     # People
 
     async def create_token(self, name: str, roles: tuple[str, ...], *, ttl: int | None = None) -> Token:
@@ -606,3 +664,18 @@ def _given(**values: Any) -> dict[str, Any]:
 
 def _number(header: str | None) -> int | None:
     return int(header) if header is not None and header.isdecimal() else None
+
+
+async def _in_pieces(file: Path, sent: Callable[[int], None] | None) -> tuple[int, Body]:
+    """A file's size in bytes, and what reads it from disk piece by piece, each time that it is sent."""
+
+    async def pieces() -> AsyncIterator[bytes]:
+        gone = 0
+        async with await anyio.open_file(file, "rb") as opened:
+            while piece := await opened.read(_CHUNK):
+                yield piece
+                gone += len(piece)
+                if sent is not None:
+                    sent(gone)
+
+    return (await anyio.Path(file).stat()).st_size, pieces

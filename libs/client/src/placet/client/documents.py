@@ -191,6 +191,38 @@ class Collected(Document, frozen=True, kw_only=True):
     stopped: Refusal | None = None
 
 
+class Amount(Document, frozen=True, kw_only=True, rename="camel"):
+    """CPU in thousandths of a core, memory in bytes."""
+
+    cpu_millis: int
+    memory_bytes: int
+    gpus: int = 0
+
+
+class NoRoom(Document, frozen=True, kw_only=True, rename="camel"):
+    """What a deploy would be refused for, asked for now; what `is_lasting` whatever else is stopped."""
+
+    why: str
+    fix: str | None = None
+    is_lasting: bool = True
+
+
+class Example(Document, frozen=True, kw_only=True):
+    """A request that a model takes, null where it does not say; `access` is token or public."""
+
+    project: str
+    release: int
+    access: str = "token"
+    request: Any = None
+
+
+class Capacity(Document, frozen=True, kw_only=True):
+    total: Amount
+    free: Amount
+    containers: bool = False
+    refusals: tuple[NoRoom, ...] = ()
+
+
 class Source(Document, frozen=True, kw_only=True):
     """A source archive as the platform keeps it; `size` in bytes."""
 
@@ -290,6 +322,29 @@ class FactsPage(Document, frozen=True, kw_only=True):
     facts: dict[str, dict[str, Any] | None]
 
 
+class AdvisoriesProblem(Document, frozen=True, kw_only=True):
+    """Why a snapshot is not used."""
+
+    why: str
+    fix: str | None = None
+
+
+class Snapshot(Document, frozen=True, kw_only=True, rename="camel"):
+    """Advisories about packages. `state` is submitted, in-use, replaced or rejected; `taken` when its newest advisory
+    was changed."""
+
+    digest: str
+    size: int
+    state: str
+    taken: str | None = None
+    advisories: int | None = None
+    packages: int | None = None
+    submitted_by: Person | None = None
+    submitted_at: str | None = None
+    decided_at: str | None = None
+    problem: AdvisoriesProblem | None = None
+
+
 class Me(Document, frozen=True, kw_only=True):
     """Who a token is of. `commands` are those that it may give; null where the platform does not say."""
 
@@ -331,6 +386,11 @@ class PoliciesPage(Document, frozen=True, kw_only=True):
 
 class PolicyVersions(Document, frozen=True, kw_only=True):
     versions: tuple[PolicyVersion, ...]
+
+
+class SnapshotsPage(Document, frozen=True, kw_only=True):
+    advisories: tuple[Snapshot, ...]
+    next: str | None = None
 
 
 class EventsPage(Document, frozen=True, kw_only=True):

@@ -33,7 +33,7 @@ from placet.projects.formats import (
     trial_manifest,
 )
 from placet.projects.incoming import IncomingFolder, only_folder, unpack_sent
-from placet.projects.lightgbm_files import columns as lightgbm_columns
+from placet.projects.lightgbm_files import booster as lightgbm_booster
 from placet.projects.manifest import (
     MANIFEST_NAME,
     PROJECT_PATTERN,
@@ -53,10 +53,11 @@ from placet.projects.mlflow_models import (
     trusted_by_model,
 )
 from placet.projects.needs import Need, needs, same_library
+from placet.projects.onnx_files import graph as onnx_graph
 from placet.projects.onnx_files import outside_data
 from placet.projects.pickles import Finding, Scan, scan_loaded, scan_pickle
 from placet.projects.pins import Pins, pins, requirements_text
-from placet.projects.pt2_files import program_problems, torch_operators
+from placet.projects.pt2_files import program_graph, program_problems, torch_operators
 from placet.projects.python_files import (
     PythonModel,
     no_python,
@@ -74,6 +75,8 @@ from placet.projects.skops_files import (
     trusted_types,
     untrusted_types,
 )
+from placet.projects.tensors import Booster, Graph, Tensor
+from placet.projects.xgboost_files import booster as xgboost_booster
 
 __all__ = [
     "DEFAULT_LIMITS",
@@ -88,12 +91,14 @@ __all__ = [
     "PYTORCH",
     "RESERVED_NAME",
     "SAFETENSORS",
+    "Booster",
     "Card",
     "Column",
     "Complaints",
     "Dockerfile",
     "DocumentRefused",
     "Finding",
+    "Graph",
     "IncomingFolder",
     "Limits",
     "Manifest",
@@ -111,23 +116,26 @@ __all__ = [
     "Served",
     "SourceContents",
     "SourceFile",
+    "Tensor",
     "beyond_trust",
     "dump_manifest",
     "initial_manifest",
     "inspect_archive",
     "is_skops_file",
     "learned_from",
-    "lightgbm_columns",
+    "lightgbm_booster",
     "manifest_schema",
     "needs",
     "needs_pandas",
     "no_python",
     "only_folder",
+    "onnx_graph",
     "outside_data",
     "pack",
     "parse_card",
     "parse_manifest",
     "pins",
+    "program_graph",
     "program_problems",
     "project_files",
     "project_name",
@@ -155,4 +163,5 @@ __all__ = [
     "unpack",
     "unpack_sent",
     "untrusted_types",
+    "xgboost_booster",
 ]

@@ -7,7 +7,10 @@ trained with. Which version of LightGBM wrote it, it does not say: only how the 
 from __future__ import annotations
 
 import mmap
+import re
 from pathlib import Path
+
+from placet.projects.tensors import Booster
 
 _FIRST = (b"tree\n", b"tree\r\n")
 _LAST = b"\nend of trees"
@@ -31,16 +34,26 @@ def file_version(path: Path) -> str | None:
         return None
 
 
-def columns(path: Path) -> tuple[str, ...]:
-    """The names of the columns that the booster takes, `Column_0` and so on for those without one."""
+def booster(path: Path) -> Booster | None:
+    """What the file says of its columns and its objective; None where it does not say it."""
     try:
         with path.open("rb") as file:
             head = file.read(_LARGEST_HEAD).partition(b"\nTree=")[0]
     except OSError:
-        return ()
+        return None
     values = dict(line.strip().split(b"=", 1) for line in head.splitlines() if b"=" in line)
     names = tuple(values.get(b"feature_names", b"").decode("utf-8", "backslashreplace").split(" "))
-    return names if values.get(b"max_feature_idx") == str(len(names) - 1).encode() else ()
+    if values.get(b"max_feature_idx") != str(len(names) - 1).encode():
+        return None
+    is_named = any(
+        name != f"Column_{index}" for index, name in enumerate(names)
+    )  # as it names those without one
+    objective = re.match(rb"\w*", values.get(b"objective", b""))
+    return Booster(
+        columns=len(names),
+        names=names if is_named else (),
+        objective=objective[0].decode("ascii", "replace") if objective else "",
+    )
 
 
 def _version(head: bytes) -> str | None:

@@ -167,26 +167,42 @@ def trusted_by_model(path: Path) -> list[str]:
 
 
 def input_example(folder: Path) -> dict[str, Any] | None:
-    """The request that the folder's `input_example` makes, a frame or an array; None where it has none that is read
-    without MLflow."""
+    """The request that the folder's `input_example` makes, a frame or arrays; None where it has none that is read
+    without MLflow. What MLflow would send to a server of its own says the same, in case."""
     try:
         with (folder / MLMODEL).open("rb") as file:
             plain = read_plain(file.read(MAX_MLMODEL_BYTES), document=MLMODEL, limit=MAX_MLMODEL_BYTES)
         said = _converted(plain, _Document, "").saved_input_example_info
-        path = folder / _inside(said.get("artifact_path") if isinstance(said, dict) else None, "")
-        with path.open("rb") as file:
-            saved = msgspec.json.decode(file.read(MAX_EXAMPLE_BYTES + 1))
+    except (DocumentRefused, OSError):
+        return None
+    named = (
+        [said.get(key) for key in ("artifact_path", "serving_input_path")] if isinstance(said, dict) else []
+    )
+    return next(filter(None, (_request(_example(folder, path)) for path in named)), None)
+
+
+def _example(folder: Path, path: Any) -> Any:
+    try:
+        with (folder / _inside(path, "")).open("rb") as file:
+            return msgspec.json.decode(file.read(MAX_EXAMPLE_BYTES + 1))
     except (DocumentRefused, OSError, ValueError, RecursionError):
         return None
+
+
+def _request(saved: Any) -> dict[str, Any] | None:
     match saved:
-        case {"columns": [*names], "data": [*rows]}:
+        case {"columns": [*names], "data": [*rows]} | {
+            "dataframe_split": {"columns": [*names], "data": [*rows]}
+        }:
             return {
                 "inputs": [
                     dict(zip(map(str, names), row, strict=False)) for row in rows if isinstance(row, list)
                 ]
             }
-        case [*rows] | {"inputs": [*rows]}:
+        case [*rows] | {"inputs": [*rows]} | {"instances": [*rows]} | {"dataframe_records": [*rows]}:
             return {"inputs": rows}
+        case {"inputs": {**columns}} if all(isinstance(values, list) for values in columns.values()):
+            return {"inputs": columns}
     return None
 
 

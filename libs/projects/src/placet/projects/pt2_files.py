@@ -18,6 +18,8 @@ from typing import Any
 
 import msgspec
 
+from placet.projects.tensors import Graph, Tensor
+
 _SCHEMA = 8  # the major version of how programs are written, since PyTorch 2.5
 _MOST_MEMBERS = 100_000
 _LARGEST_DOCUMENT = 256 * 1024**2
@@ -60,6 +62,21 @@ _ARGUMENTS = frozenset(
     }
 )
 _CALLED = {"as_graph": "a graph within its graph", "as_operator": "an operator as a value"}
+# By PyTorch's numbers for them, as the model server carries them.
+_DATATYPES = {
+    **{
+        1: "UINT8",
+        2: "INT8",
+        3: "INT16",
+        4: "INT32",
+        5: "INT64",
+        6: "FP16",
+        7: "FP32",
+        8: "FP64",
+        12: "BOOL",
+    },
+    **{13: "FP32", 28: "UINT16", 34: "UINT32", 35: "UINT64"},
+}
 _GIVEN = frozenset({"user_input", "parameter", "buffer", "tensor_constant", "constant_input"})
 
 
@@ -103,6 +120,24 @@ class _Program(msgspec.Struct):
     graph_module: _GraphModule
     schema_version: _SchemaVersion
     torch_version: str = ""
+
+
+class _Values(msgspec.Struct):
+    tensor_values: dict[str, msgspec.Raw]  # there are thousands, and a few that matter
+
+
+class _Call(msgspec.Struct):
+    signature: Any
+
+
+class _TypedModule(msgspec.Struct):
+    graph: _Values
+    signature: _Signature
+    module_call_graph: list[msgspec.Raw]
+
+
+class _TypedProgram(msgspec.Struct):
+    graph_module: _TypedModule
 
 
 class _Unreadable(Exception):
@@ -153,6 +188,16 @@ def exported_with(path: Path) -> str | None:
     return said.torch_version.partition("+")[0] or None
 
 
+def program_graph(path: Path) -> Graph | None:
+    """What it takes and gives; None if it does not say it, or cannot be followed."""
+    try:
+        with zipfile.ZipFile(path) as container:
+            said = msgspec.json.decode(_Archive(container).bytes("models/model.json"), type=_TypedProgram)
+        return _graph(said.graph_module)
+    except (*_ERRORS, KeyError, IndexError, TypeError, ValueError, AttributeError):
+        return None
+
+
 def program_problems(path: Path) -> list[str] | None:
     """What keeps the model server from running it, in words; None if it cannot be followed."""
     try:
@@ -168,6 +213,45 @@ _ERRORS = (
     *(_Unreadable, zipfile.BadZipFile, zlib.error, OSError, msgspec.MsgspecError, UnicodeDecodeError),
     *(NotImplementedError, RuntimeError, RecursionError),
 )
+
+
+def _graph(module: _TypedModule) -> Graph:
+    values, signature = module.graph.tensor_values, module.signature
+    asked = [spec["user_input"]["arg"] for spec in signature.input_specs if "user_input" in spec]
+    given = [spec["user_output"]["arg"] for spec in signature.output_specs]
+    names = _names_of_outputs(module, len(given))
+    return Graph(
+        inputs=tuple(_tensor(_name(each), each, values) for each in asked),
+        outputs=tuple(_tensor(name, each, values) for name, each in zip(names, given, strict=True)),
+    )
+
+
+def _name(argument: dict[str, Any]) -> str:
+    return str(argument["as_tensor"]["name"]) if "as_tensor" in argument else next(iter(argument))
+
+
+def _tensor(name: str, argument: dict[str, Any], values: dict[str, msgspec.Raw]) -> Tensor:
+    """What is no tensor has no datatype."""
+    if "as_tensor" not in argument:
+        return Tensor(name=name, datatype="", shape=("",))
+    said = msgspec.json.decode(values[argument["as_tensor"]["name"]])
+    shape = tuple(
+        int(size["as_int"]) if "as_int" in size else str(size["as_expr"]["expr_str"])
+        for size in said["sizes"]
+    )
+    return Tensor(name=name, datatype=_DATATYPES.get(said["dtype"], ""), shape=shape)
+
+
+def _names_of_outputs(module: _TypedModule, count: int) -> list[str]:
+    """As the model server names them."""
+    call = msgspec.json.decode(module.module_call_graph[0], type=_Call)
+    spec = msgspec.json.decode(call.signature["out_spec"])[1]
+    if spec["type"] == "builtins.dict":
+        names = msgspec.json.decode(spec["context"])
+        is_flat = all(not child["children_spec"] for child in spec["children_spec"])
+        if is_flat and len(names) == count and all(isinstance(name, str) for name in names):
+            return list(names)
+    return ["output"] if count == 1 else [f"output-{index}" for index in range(count)]
 
 
 def _of_archive(archive: _Archive) -> Iterator[str]:

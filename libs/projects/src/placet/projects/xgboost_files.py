@@ -1,4 +1,4 @@
-"""Did XGBoost save this file, and which version of it? Read from its bytes, without loading anything.
+"""Did XGBoost save this file, which version of it, and for which columns? Read from its bytes; nothing is loaded.
 
 XGBoost saves a model as one document, in JSON or in UBJSON, which is the same in binary. Either is followed to its
 end, so that a file that was cut off is told from a model; trees are skipped, so a large model costs no memory. What
@@ -11,14 +11,19 @@ import mmap
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
+from placet.projects.tensors import Booster
+
 Version = tuple[int, ...]
+T = TypeVar("T")
 
 _LEARNER = frozenset({"gradient_booster", "learner_model_param", "objective"})
 _DEEPEST = 100
 _LONGEST_KEY = 1000
+_LONGEST_NAME = 10_000
 _LONGEST_VERSION = 10
 
 # By the mark in front of a value, how many bytes it takes (ubjson.org, draft 12).
@@ -36,6 +41,11 @@ def ubjson_version(path: Path) -> Version | None:
     return _read(path, _from_ubjson)
 
 
+def booster(path: Path) -> Booster | None:
+    """What the file says of its columns and its objective; None where it does not say it."""
+    return _read(path, _described_by_json) or _read(path, _described_by_ubjson)
+
+
 class _Learner(msgspec.Struct):
     gradient_booster: msgspec.Raw
     learner_model_param: msgspec.Raw
@@ -47,27 +57,63 @@ class _Document(msgspec.Struct):
     version: tuple[int, ...]
 
 
+class _Parameters(msgspec.Struct):
+    num_feature: str
+
+
+class _Objective(msgspec.Struct):
+    name: str
+
+
+class _DescribedLearner(msgspec.Struct):
+    learner_model_param: _Parameters
+    objective: _Objective
+    feature_names: tuple[str, ...] = ()
+
+
+class _Description(msgspec.Struct):
+    learner: _DescribedLearner
+
+
 class _Unreadable(Exception):
     pass
 
 
-def _read(path: Path, version: Callable[[bytes | mmap.mmap], Version | None]) -> Version | None:
+def _read(path: Path, find: Callable[[bytes | mmap.mmap], T | None]) -> T | None:
     try:
         with path.open("rb") as file:
             if file.read(1) != b"{":
                 return None
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                return version(data)
+                return find(data)
     except (_Unreadable, msgspec.MsgspecError, OSError, ValueError, RecursionError):
         return None
 
 
 def _from_json(data: bytes | mmap.mmap) -> Version | None:
+    plain = _plain_json(data)
+    return None if plain is None else msgspec.json.decode(plain, type=_Document).version
+
+
+def _described_by_json(data: bytes | mmap.mmap) -> Booster | None:
+    plain = _plain_json(data)
+    if plain is None:
+        return None
+    said = msgspec.json.decode(plain, type=_Description).learner
+    return _described(said.learner_model_param.num_feature, said.feature_names, said.objective.name)
+
+
+def _plain_json(data: bytes | mmap.mmap) -> bytes | mmap.mmap | None:
     if data[1:100].lstrip()[:1] != b'"':
         return None
     # XGBoost writes numbers that JSON does not have. In a text, where they mean nothing, they do no harm either.
-    plain = re.sub(rb"-?(?:NaN|Infinity)", b"0", data) if re.search(rb"NaN|Infinity", data) else data
-    return msgspec.json.decode(plain, type=_Document).version
+    return re.sub(rb"-?(?:NaN|Infinity)", b"0", data) if re.search(rb"NaN|Infinity", data) else data
+
+
+def _described(columns: str, names: tuple[str, ...], objective: str) -> Booster | None:
+    if not re.fullmatch(r"[0-9]{1,10}", columns):
+        return None
+    return Booster(columns=int(columns), names=names, objective=objective)
 
 
 def _from_ubjson(data: bytes | mmap.mmap) -> Version | None:
@@ -85,6 +131,30 @@ def _from_ubjson(data: bytes | mmap.mmap) -> Version | None:
             case _:
                 reader.skip()
     return version if reader.is_at_end and of_learner >= _LEARNER else None
+
+
+def _described_by_ubjson(data: bytes | mmap.mmap) -> Booster | None:
+    reader = _Ubjson(data)
+    said = {"num_feature": "", "name": ""}
+    names: tuple[str, ...] = ()
+    for key in reader.members():
+        if key != "learner":
+            reader.skip()
+            continue
+        for part in reader.members():
+            match part:
+                case "learner_model_param" | "objective":
+                    wanted = "num_feature" if part == "learner_model_param" else "name"
+                    for name in reader.members():
+                        if name == wanted:
+                            said[wanted] = reader.text()
+                        else:
+                            reader.skip()
+                case "feature_names":
+                    names = tuple(reader.texts())
+                case _:
+                    reader.skip()
+    return _described(said["num_feature"], names, said["name"])
 
 
 class _Ubjson:
@@ -123,6 +193,24 @@ class _Ubjson:
                 raise _Unreadable
             found.append(self._integer())
         return tuple(found)
+
+    def text(self) -> str:
+        if self._take(1) != b"S":
+            raise _Unreadable
+        size = self._integer()
+        if size > _LONGEST_NAME:
+            raise _Unreadable
+        return self._take(size).decode("utf-8", "backslashreplace")
+
+    def texts(self) -> Iterator[str]:
+        if self._take(1) != b"[":
+            raise _Unreadable
+        if self._is_next(b"#"):
+            for _ in range(self._integer()):
+                yield self.text()
+        else:
+            while not self._is_next(b"]"):
+                yield self.text()
 
     def skip(self, depth: int = 0) -> None:
         """One value, whatever it is."""

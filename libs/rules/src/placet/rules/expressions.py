@@ -32,6 +32,8 @@ FACTS = {
     "evaluation": "how well the model did, for all and for each group of people",
     "card": "the model card's metadata",
     "image": "the built image",
+    "contents": "what the image is made of, as its bills of materials say: packages and their licences",
+    "advisories": "what is known of those packages: the snapshot, its age, and what they are affected by",
     "platform": "what this environment knows and allows",
     "params": "the policy's own parameters",
     "monitoring": "what is watched in operation",

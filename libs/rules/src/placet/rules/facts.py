@@ -67,6 +67,9 @@ from placet.rules.evaluation import NOTHING, evaluated
 from placet.rules.fitting import (
     MAX_SAMPLE_BYTES,
     Inputs,
+    Learned,
+    Outputs,
+    answer_problems,
     learned,
     reference_problems,
     sample_problems,
@@ -101,15 +104,17 @@ def gather_submit_facts(
     """
     files = {path.as_posix(): folder / path for path in project_files(folder, ignoring=False)}
     look = _look_at_model(folder, manifest, files)
-    inputs = written_down(folder, look.loaded)
+    # What a project's own server takes, no file of the model says.
+    judged = look.loaded if manifest.build.dockerfile is None else None
+    inputs, told = written_down(folder, judged), learned(folder, judged)
     return {
         "now": _moment(now),
         "project": {"name": manifest.project, "access": manifest.access},
         "source": {"files": len(files), "size": sum(path.stat().st_size for path in files.values())},
-        "model": _model(manifest, look, files),
+        "model": _model(manifest, look, files, told),
         "scan": _scan(look, files),
-        "sample": _sample(manifest, files, inputs or learned(folder, look.loaded)),
-        "reference": _reference(manifest, files, inputs),
+        "sample": _sample(manifest, files, inputs or told.inputs, told.outputs),
+        "reference": _reference(manifest, files, inputs or _named_columns(told)),
         "requirements": _requirements(manifest, look, files),
         "build": _build(manifest, files),
         "platform": {"dockerfiles": dockerfiles},
@@ -222,6 +227,7 @@ def _forget(facts: MutableMapping[str, Any], path: Sequence[str]) -> None:
 
 def gather_certify_facts(
     *,
+    project: str,
     cleared_source: str,
     image: str,
     source: str,
@@ -236,11 +242,13 @@ def gather_certify_facts(
 ) -> Facts:
     """The facts of stage certify about an image, from its own labels; an empty text for a label it does not carry.
 
+    What it is made of comes beside them (`contained`).
     `cleared_source` is the source that stage submit cleared, `has_dockerfile` whether that is built from one;
     `known_bases` are the bases this environment allows, and none of them named means any that is pinned.
     """
     return {
         "now": _moment(now),
+        "project": {"name": project},
         "source": {"digest": cleared_source, "dockerfile": has_dockerfile},
         "image": {
             "digest": image,
@@ -293,7 +301,7 @@ def _is_called_python(said: Model) -> bool:
     return _meant_format(said) == PYTHON and PurePosixPath(said.path).suffix == ".py"
 
 
-def _model(manifest: Manifest, look: _Look, files: dict[str, Path]) -> Facts:
+def _model(manifest: Manifest, look: _Look, files: dict[str, Path], told: Learned) -> Facts:
     said, recognised, loaded = manifest.model, look.recognised, look.loaded
     file, whole = _artifact(loaded, files) if loaded else ("", [])
     return {
@@ -307,7 +315,7 @@ def _model(manifest: Manifest, look: _Look, files: dict[str, Path]) -> Facts:
         "served": _served_as(said, loaded) if loaded else "",
         "serialization": recognised.serialization if recognised else "",
         "unserved": look.unserved,
-        "problems": _problems(said, loaded, files) if whole and loaded else [],
+        "problems": [*_problems(said, loaded, files), *told.problems] if whole and loaded else [],
     }
 
 
@@ -464,19 +472,29 @@ def _named(findings: set[Finding], judgement: str) -> list[str]:
     return sorted({finding.name for finding in findings if finding.judgement == judgement})
 
 
-def _sample(manifest: Manifest, files: dict[str, Path], inputs: Inputs | None) -> Facts:
+def _named_columns(told: Learned) -> Inputs | None:
+    """Of a matrix without names, the sample tells as much."""
+    return told.inputs if told.inputs is not None and len(told.inputs.names) > 1 else None
+
+
+def _sample(
+    manifest: Manifest, files: dict[str, Path], inputs: Inputs | None, outputs: Outputs | None
+) -> Facts:
     name = manifest.model.sample
     document = _sample_document(manifest, files)
     said = document if isinstance(document, dict) else {}
     request = said.get("request")
     has_request = isinstance(request, dict)
+    problems = sample_problems(request, inputs) if has_request else _not_json(files.get(name or ""))
+    if has_request and said.get("response") is not None and manifest.build.dockerfile is None:
+        problems += answer_problems(said["response"], request, outputs)
     return {
         "declared": name or "",
         "present": name in files,
         "readable": isinstance(document, dict),
         "hasRequest": has_request,
         "hasResponse": said.get("response") is not None,
-        "problems": sample_problems(request, inputs) if has_request else _not_json(files.get(name or "")),
+        "problems": problems,
     }
 
 

@@ -7,15 +7,19 @@ from datetime import timedelta
 from functools import partial
 
 from placet.certifier.adapters.policy_engine import PolicyRules
+from placet.certifier.adapters.registry_contents import RegistryContents
 from placet.certifier.adapters.registry_notary import RegistryNotary
 from placet.certifier.adapters.registry_policies import RegistryPolicies
 from placet.certifier.adapters.registry_records import RegistryRecords
+from placet.certifier.adapters.registry_snapshots import RegistrySnapshots
 from placet.certifier.adapters.registry_sources import RegistrySources
+from placet.certifier.advising import read_worker
 from placet.certifier.handlers import workers
 from placet.certifier.operation import look
 from placet.certifier.ports import Ports
 from placet.certifier.publishing import publish_worker
 from placet.certifier.queries import (
+    AdvisoriesInUse,
     EarlierReleases,
     GrantedExceptions,
     HeldCertificates,
@@ -52,6 +56,9 @@ async def build(settings: CertifierSettings, wiring: Wiring, ports: Ports | None
             sources=RegistrySources(registry, dockerfiles=settings.dockerfiles == "allow"),
             rules=PolicyRules(PolicySet(shipped, PublishedPolicies(wiring.store)), engine),
             records=RegistryRecords(registry, key),
+            contents=RegistryContents(registry),
+            snapshots=RegistrySnapshots(registry),
+            advisories=AdvisoriesInUse(wiring.store),
             policies=RegistryPolicies(registry, shipped),
             notary=RegistryNotary(
                 registry,
@@ -70,7 +77,7 @@ async def build(settings: CertifierSettings, wiring: Wiring, ports: Ports | None
         hears=frozenset(contract_of(event).producer for event in HEARS),
         says=SAYS,
         reaction=reaction(ports),
-        workers=(*workers(ports, wiring.clock), publish_worker(ports)),
+        workers=(*workers(ports, wiring.clock), publish_worker(ports), read_worker(ports)),
         periodic=(
             Periodic(name="expire", every=EXPIRE_EVERY, run=partial(expire, ports, wiring)),
             Periodic(name="operate", every=LOOK_EVERY, run=partial(look, ports, wiring)),

@@ -211,7 +211,12 @@ async def on_image_indexed(heard: Heard[ImageIndexed], work: UnitOfWork, ports: 
     cleared = next(event for event in history if isinstance(event, ReleaseCleared))
     at = moment(heard.event.time)
     in_force = await ports.exceptions.in_force(indexed.project, state.asked.source, at)
-    facts = ports.rules.image_facts(cleared, indexed, at)
+    contents = await ports.contents.of_image(indexed.repository, indexed.image)
+    facts = {
+        **ports.rules.image_facts(cleared, indexed, at),
+        "contents": contents,
+        "advisories": await ports.advisories.about(contents["packages"], at),
+    }
     judgement = await ports.rules.judge("certify", facts, in_force)
     recorded: RecordedFacts | None = None
     try:

@@ -178,6 +178,34 @@ class Earlier(Protocol):
         """The latest before this release; release 0, which nobody answers for, where no trial has looked."""
 
 
+class Contents(Protocol):
+    async def of_image(self, repository: str, image: str) -> Facts:
+        """The facts `contents`: what lies beside the image in the registry says that it is made of this.
+
+        Raises Unavailable while the registry is away.
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadSnapshot:
+    """Of a snapshot of advisories, what others are to know, and what packages are matched with."""
+
+    taken: datetime
+    advisories: int
+    packages: int
+    compiled: bytes
+
+
+class Snapshots(Protocol):
+    async def read(self, digest: str) -> ReadSnapshot:
+        """One that was submitted. Raises Unavailable while the registry is away, else what is wrong with it."""
+
+
+class Advisories(Protocol):
+    async def about(self, packages: Sequence[Mapping[str, Any]], now: datetime) -> Facts:
+        """The facts `advisories`, by the snapshot that is in use; empty where none is."""
+
+
 class Notary(Protocol):
     async def sign(
         self,
@@ -202,6 +230,9 @@ class Ports:
     sources: Sources
     rules: Rules
     records: Records
+    contents: Contents
+    snapshots: Snapshots
+    advisories: Advisories
     policies: SubmittedPolicies
     notary: Notary
     exceptions: Exceptions

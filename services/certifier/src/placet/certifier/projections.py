@@ -1,5 +1,6 @@
 """The exceptions that were granted, as the gateway said them, the certificates that are not over, with what was
-observed of their models, what is known of releases before a trial, and the policies that were published.
+observed of their models, what is known of releases before a trial, the policies that were published, and the advisories
+in use.
 
 Rows are written in the unit that handles the event.
 """
@@ -85,4 +86,12 @@ policies = sa.Table(
     # Until then it only warns of what was certified before.
     sa.Column("warn_until", sa.Text),
     sa.Column("file", sa.LargeBinary, nullable=False),
+)
+
+advisories = sa.Table(
+    "advisories",
+    TABLES,
+    # The snapshot in use, and what packages are matched with (`placet.rules.advisories`).
+    sa.Column("digest", sa.Text, primary_key=True),
+    sa.Column("compiled", sa.LargeBinary, nullable=False),
 )

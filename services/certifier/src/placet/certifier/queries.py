@@ -3,20 +3,31 @@ what was published."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 import msgspec
 import sqlalchemy as sa
+from anyio import to_thread
 
 from placet.certifier.conditions import Watched
-from placet.certifier.ports import Held, Kept, Walked
-from placet.certifier.projections import certificates, exceptions, policies, stands_on, walked, watches
-from placet.errors import Unknown
+from placet.certifier.ports import Facts, Held, Kept, Walked
+from placet.certifier.projections import (
+    advisories,
+    certificates,
+    exceptions,
+    policies,
+    stands_on,
+    walked,
+    watches,
+)
+from placet.errors import Unavailable, Unknown
 from placet.events.codec import moment, timestamp
 from placet.events.contracts.shapes import ExceptionUsed
 from placet.events.store import EventStore
 from placet.rules import Publication
+from placet.rules.advisories import NO_SNAPSHOT, Snapshot
 
 
 class GrantedExceptions:
@@ -140,6 +151,31 @@ class EarlierReleases:
             if rows
             else Walked(release=0, answered_for=False)
         )
+
+
+class AdvisoriesInUse:
+    """The `Advisories` port, over the certifier's own table. The snapshot is kept in memory until there is another."""
+
+    def __init__(self, store: EventStore) -> None:
+        self._store = store
+        self._kept: tuple[str, Snapshot] | None = None
+
+    async def about(self, packages: Sequence[Mapping[str, Any]], now: datetime) -> Facts:
+        rows = await self._store.rows(sa.select(advisories.c.digest))
+        if not rows:
+            return NO_SNAPSHOT
+        digest: str = rows[0].digest
+        kept = self._kept
+        if kept is None or kept[0] != digest:
+            kept = self._kept = digest, await self._load(digest)
+        return await to_thread.run_sync(kept[1].facts, digest, packages, now)
+
+    async def _load(self, digest: str) -> Snapshot:
+        query = sa.select(advisories.c.compiled).where(advisories.c.digest == digest)
+        rows = await self._store.rows(query)
+        if not rows:
+            raise Unavailable("the advisories were replaced just now")
+        return await to_thread.run_sync(Snapshot.parse, rows[0].compiled)
 
 
 class PublishedPolicies:

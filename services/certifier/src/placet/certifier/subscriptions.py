@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from placet.certifier import handlers, operation, publishing, standing
+from placet.certifier import advising, handlers, operation, publishing, standing
 from placet.certifier.ports import Ports
 from placet.events import ByType, Heard, UnitOfWork
 from placet.events.contracts import certifier, deployer, gateway, indexer
@@ -18,6 +18,7 @@ HEARS: Mapping[type, Handler] = {
     gateway.ExceptionWithdrawn: standing.on_exception_withdrawn,
     gateway.RevocationRequested: standing.on_revocation_requested,
     gateway.PolicySubmitted: publishing.on_policy_submitted,
+    gateway.AdvisoriesSubmitted: advising.on_advisories_submitted,
     indexer.ImageIndexed: handlers.on_image_indexed,
     indexer.ImageVanished: handlers.on_image_vanished,
     deployer.ModelStarted: operation.on_model_started,
@@ -39,6 +40,8 @@ SAYS: tuple[type, ...] = (
     certifier.CertificateExpired,
     certifier.PolicyPublished,
     certifier.PolicyRejected,
+    certifier.AdvisoriesPublished,
+    certifier.AdvisoriesRejected,
 )
 
 

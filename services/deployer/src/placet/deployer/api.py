@@ -1,17 +1,18 @@
-"""A model's log over HTTP: what only the deployer has."""
+"""What only the deployer has, over HTTP: a model's log, what may be asked of it, and the room that there is."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence, Set
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query
 from fastapi import Path as InPath
 from fastapi.responses import StreamingResponse
 
 from placet.deployer import queries
-from placet.deployer.domain import PROJECT, Happened, stream
-from placet.deployer.ports import ModelHost, instance_id
+from placet.deployer.domain import PROJECT, Amount, Happened, NoRoom, no_containers, no_room, stream
+from placet.deployer.placements import Placements
+from placet.deployer.ports import ModelHost, Probe, instance_id
 from placet.errors import Unauthenticated, Unknown
 from placet.events import Clock
 from placet.events.contracts.deployer import ModelDeleted, ModelStarted, StartAccepted
@@ -47,7 +48,9 @@ class Access:
             yield
 
 
-def router(*, host: ModelHost, access: Access, store: EventStore) -> APIRouter:
+def router(
+    *, host: ModelHost, probe: Probe, access: Access, store: EventStore, placements: Placements
+) -> APIRouter:
     api = APIRouter(
         prefix="/v1", tags=["models"], dependencies=[Depends(access.require), Depends(known_parameters)]
     )
@@ -80,7 +83,54 @@ def router(*, host: ModelHost, access: Access, store: EventStore) -> APIRouter:
             headers=headers,
         )
 
+    @api.get("/models/{project}/example")
+    async def example(project: Name) -> dict[str, Any]:
+        """A request that the live release takes: its sample's, or made up from its signature; null where it does not
+        say. The model is asked by the deployer, so that nobody's token is shown to it."""
+        live = PROJECT.fold(each.data for each in await store.read(stream(project))).live
+        if live is None:
+            raise Unknown(f"{project} is not served, so nothing can be asked of it", fix="see `placet list`")
+        known = await queries.known(store, project, live.release)
+        return {
+            "project": project,
+            "release": live.release,
+            "access": "token" if known.cleared is None else known.cleared.access,
+            "request": await probe.example(live.endpoint),
+        }
+
+    @api.get("/capacity")
+    async def capacity(
+        project: Annotated[str, Query(max_length=200, description="who asks for it")] = "the model",
+        cpu_millis: Annotated[int, Query(ge=0, lt=2**53, alias="cpuMillis")] = 0,
+        memory_bytes: Annotated[int, Query(ge=0, lt=2**53, alias="memoryBytes")] = 0,
+        gpus: Annotated[int, Query(ge=0, lt=2**31)] = 0,
+        dockerfile: Annotated[
+            bool, Query(description="its image comes from a Dockerfile of its own")
+        ] = False,
+    ) -> dict[str, Any]:
+        """What models may have here altogether, what is free of it, and what a deploy that asks for so much would be
+        refused for, if it were asked for now. What `isLasting` stays so, whatever else is stopped. Reserves nothing."""
+        room, _ = await queries.room(store, placements.total)
+        asked = Amount(cpu_millis=cpu_millis, memory_bytes=memory_bytes, gpus=gpus)
+        refused: list[NoRoom] = []
+        if dockerfile and not placements.has_containers:
+            refused.append(no_containers(project))
+        if none := no_room(project, asked, room):
+            refused.append(none)
+        return {
+            "total": _amount(room.total),
+            "free": _amount(room.free),
+            "containers": placements.has_containers,
+            "refusals": [
+                {"why": each.why, "fix": each.fix, "isLasting": each.is_lasting} for each in refused
+            ],
+        }
+
     return api
+
+
+def _amount(amount: Amount) -> dict[str, int]:
+    return {"cpuMillis": amount.cpu_millis, "memoryBytes": amount.memory_bytes, "gpus": amount.gpus}
 
 
 def _nothing_ran(project: str, recorded: Sequence[Recorded[Happened]]) -> str:

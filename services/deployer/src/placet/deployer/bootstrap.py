@@ -85,7 +85,11 @@ async def build(settings: DeployerSettings, wiring: Wiring, ports: Ports | None 
             Periodic(name="observe", every=settings.observe_seconds, run=observing.run),
             Periodic(name="liveness", every=_pause(settings), run=ports.host.check),
         ),
-        routers=(router(host=ports.host, access=access, store=wiring.store),),
+        routers=(
+            router(
+                host=ports.host, probe=ports.probe, access=access, store=wiring.store, placements=placements
+            ),
+        ),
         on_alive=vigil.on_alive,
         start=tuple(start),
         close=tuple(close),

@@ -114,6 +114,37 @@ class Room:
         return f"stop one of: {', '.join(candidates)}; or ask for less in placet.yaml"
 
 
+@dataclass(frozen=True, kw_only=True)
+class NoRoom:
+    """Why there is none. What `is_lasting` stays so, whatever else is stopped."""
+
+    why: str
+    fix: str
+    is_lasting: bool
+
+
+def no_room(project: str, asked: Amount, room: Room) -> NoRoom | None:
+    """None if there is room at the moment."""
+    if asked.fits(room.free):
+        return None
+    if asked.gpus and not room.total.gpus:
+        asked_for = "a GPU" if asked.gpus == 1 else f"{asked.gpus} GPUs"
+        why = f"{project} asks for {asked_for}, and this platform has none"
+    else:
+        why = f"{project} asks for {asked}, and {room.free} is free"
+    return NoRoom(why=why, fix=room.next_step(asked), is_lasting=not asked.fits(room.total))
+
+
+def no_containers(project: str) -> NoRoom:
+    return NoRoom(
+        why=f"{project} has a Dockerfile, and its image needs a container platform to run: models are"
+        " processes here, of placet's own model server",
+        fix="`placet build` makes the image, which a container engine runs; without `build` in placet.yaml it is made"
+        " of the requirements, and runs here",
+        is_lasting=True,
+    )
+
+
 # State: what a project is, after all that was said of it.
 
 
@@ -452,11 +483,11 @@ def _reserve(command: Reserve, project: Project) -> Sequence[Happened]:
         return []
     if command.request <= project.asked:
         return [_overtaken(command)]
+    none = no_room(command.project, Amount.of(command.resources), command.room)
     if not command.runs_here:
-        return [_no_containers(command)]
-    asked, room = Amount.of(command.resources), command.room
-    if not asked.fits(room.free):
-        return [_no_room(command, asked, room)]
+        none = no_containers(command.project)  # before its image is built, which may take long
+    if none is not None:
+        return [_refused(command, none)]
     reserved = ResourcesReserved(
         project=command.project,
         release=command.release,
@@ -484,9 +515,9 @@ def _accept(command: AcceptStart, project: Project) -> Sequence[Happened]:
         why = f"release {command.release} is a trial, and {command.project} has a release that people answer for"
         fix = f"stop {command.project} first, or deploy the trial under another name"
         return [_failed(command, command.request, why, fix)]
-    asked, room = Amount.of(command.resources), command.room.without(command.project, command.release)
-    if project.reservation(command.release) is None and not asked.fits(room.free):
-        return [_no_room(command, asked, room)]
+    none = _none_for(command)
+    if project.reservation(command.release) is None and none is not None:
+        return [_refused(command, none)]
     return [_begun(command, command.request)]
 
 
@@ -525,10 +556,13 @@ def _resume(command: Resume, project: Project) -> Sequence[Happened]:
     was = project.serving
     if project.starting or not isinstance(was, Quarantined) or was.certificate != command.certificate:
         return []
-    asked, room = Amount.of(command.resources), command.room.without(command.project, command.release)
-    if not asked.fits(room.free):
-        return [_no_room(command, asked, room)]
-    return [_begun(command, project.asked)]
+    none = _none_for(command)
+    return [_begun(command, project.asked) if none is None else _refused(command, none)]
+
+
+def _none_for(command: AcceptStart | Resume) -> NoRoom | None:
+    room = command.room.without(command.project, command.release)
+    return no_room(command.project, Amount.of(command.resources), room)
 
 
 def _begun(command: AcceptStart | Resume, request: int) -> StartAccepted:
@@ -582,23 +616,8 @@ def _as_it_is(project: str, live: Live) -> ModelStarted:
     )
 
 
-def _no_room(command: Reserve | AcceptStart | Resume, asked: Amount, room: Room) -> ResourcesRefused:
-    why = f"{command.project} asks for {asked}, and {room.free} is free"
-    return ResourcesRefused(
-        project=command.project, release=command.release, why=why, fix=room.next_step(asked)
-    )
-
-
-def _no_containers(command: Reserve) -> ResourcesRefused:
-    """Before its image is built, which may take long."""
-    return ResourcesRefused(
-        project=command.project,
-        release=command.release,
-        why=f"{command.project} has a Dockerfile, and its image needs a container platform to run: models are"
-        " processes here, of placet's own model server",
-        fix="`placet build` makes the image, which a container engine runs; without `build` in placet.yaml it is made"
-        " of the requirements, and runs here",
-    )
+def _refused(command: Reserve | AcceptStart | Resume, none: NoRoom) -> ResourcesRefused:
+    return ResourcesRefused(project=command.project, release=command.release, why=none.why, fix=none.fix)
 
 
 def _failed(

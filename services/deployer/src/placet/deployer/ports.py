@@ -122,6 +122,9 @@ class Probe(Protocol):
     async def predict(self, endpoint: str, request: Any) -> Any:
         """The answer to a request for a prediction. Raises `Refused` if it is an error, or none."""
 
+    async def example(self, endpoint: str) -> Any:
+        """A request that it says it takes; None if it does not say, at the moment or at all."""
+
     async def counters(self, endpoint: str) -> Counters | None:
         """What it has counted since its start; None if it does not say, at the moment or at all."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import hashlib
 import re
 import shutil
 import tempfile
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, cast, get_args
 
 import msgspec
-from anyio import CancelScope, open_file, to_thread
+from anyio import CancelScope, to_thread
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi import Path as InPath
 from fastapi.responses import JSONResponse, StreamingResponse
@@ -25,12 +24,13 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.requests import ClientDisconnect
 from starlette.types import Message
 
-from placet.errors import Refused, TooLarge, Unknown, Unreadable
+from placet.errors import TooLarge, Unknown, Unreadable
 from placet.events import Clock
 from placet.events.codec import timestamp
 from placet.events.known_fields import KnownFields, known_parameters, nearest
 from placet.events.store import EventStore
 from placet.gateway.access import Access, Caller
+from placet.gateway.bodies import receive_whole
 from placet.gateway.commands import Asked, Commands
 from placet.gateway.domain import ADMINS, MAKERS, must_have
 from placet.gateway.git_address import MAX_ADDRESS
@@ -145,13 +145,13 @@ def router(
     async def put_source(digest: str, request: Request, who: Caller = caller) -> JSONResponse:
         """Keep a project's archive (tar, plain or gzip) under the sha256 of the bytes that are sent."""
         must_have(who.roles, MAKERS, "uploading a source")
-        wanted = _digest(digest)
+        wanted = digest_of(digest)
         known = await queries.source(wanted)
         if known is not None and await ports.sources.has(wanted):
             return JSONResponse(_source(known.source, known.size, known.project, known.files))
         with told_when_full(), tempfile.TemporaryDirectory(prefix="placet-source-") as folder:
             archive = Path(folder) / "source.tar"
-            await _receive(request, archive, wanted, max_source)
+            await receive_whole(request, archive, wanted, max_source, _too_large(max_source))
             kept = await intake.keep(archive, wanted, who.actor)
         return JSONResponse(_source(kept.source, kept.size, kept.project, kept.files), 201)
 
@@ -184,7 +184,7 @@ def router(
 
     @api.head("/sources/{digest}", tags=["sources"])
     async def head_source(digest: str, who: Caller = caller) -> Response:
-        wanted = _digest(digest)
+        wanted = digest_of(digest)
         if await queries.source(wanted) is None or not await ports.sources.has(wanted):
             raise Unknown(f"no source {wanted} was uploaded")
         return Response()
@@ -301,7 +301,7 @@ def router(
     @api.get("/images/{digest}", tags=["images"])
     async def get_image(digest: str, who: Caller = caller) -> dict[str, Any]:
         """One image with its model card, and with its labels and referrers as the registry has them now."""
-        image = await queries.image(_digest(digest), now=timestamp(clock.now()))
+        image = await queries.image(digest_of(digest), now=timestamp(clock.now()))
         card = await queries.card(image["source"])
         seen = await ports.images.look_up(image["repository"], image["image"])
         return {
@@ -317,7 +317,7 @@ def router(
     @api.get("/images/{digest}/source", tags=["images"])
     async def get_image_source(digest: str, who: Caller = caller) -> StreamingResponse:
         """The project's archive that this image was made from."""
-        image = await queries.image(_digest(digest), now=timestamp(clock.now()))
+        image = await queries.image(digest_of(digest), now=timestamp(clock.now()))
         if not await ports.sources.has(image["source"]):
             raise Unknown(f"the source of {digest} is no longer kept")
         headers = {"X-Placet-Source": image["source"]}
@@ -419,26 +419,6 @@ MOST_NAMES = 100
 """Files that were ignored: more are counted and not named."""
 
 
-async def _receive(request: Request, into: Path, wanted: str, limit: int) -> None:
-    """Write the body to a file while hashing it. Raises TooLarge, or Refused when it is not what its name says."""
-    sha256, size = hashlib.sha256(), 0
-    declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and (len(declared) > 18 or int(declared) > limit):
-        raise _too_large(limit)
-    async with await open_file(into, "wb") as file:
-        async for chunk in request.stream():
-            size += len(chunk)
-            if size > limit:
-                raise _too_large(limit)
-            sha256.update(chunk)
-            await file.write(chunk)
-    got = f"sha256:{sha256.hexdigest()}"
-    if got != wanted:
-        raise Refused(
-            f"the {size} bytes sent are {got}, not {wanted}", fix="send the archive whose sha256 you name"
-        )
-
-
 def _card(card: bytes) -> dict[str, Any]:
     shown: dict[str, Any] = msgspec.to_builtins(searchable(card))
     return shown
@@ -475,7 +455,7 @@ def _number(last_event_id: str) -> int:
     return int(last_event_id) if is_ours else 0
 
 
-def _digest(text: str) -> str:
+def digest_of(text: str) -> str:
     digest = text if text.startswith("sha256:") else f"sha256:{text}"
     hexadecimal = digest.removeprefix("sha256:")
     if len(hexadecimal) != 64 or set(hexadecimal) - set("0123456789abcdef"):

@@ -23,8 +23,11 @@ from placet.gateway.adapters.registry_artifacts import (
     RegistryFacts,
     RegistryImages,
     RegistryPolicies,
+    RegistrySnapshots,
     RegistrySources,
 )
+from placet.gateway.advising import Advisories
+from placet.gateway.advisories_api import advisories_router
 from placet.gateway.api import router
 from placet.gateway.certificates_api import certificates_router
 from placet.gateway.commands import Commands
@@ -71,6 +74,7 @@ async def build(settings: GatewaySettings, wiring: Wiring, ports: Ports | None =
             rules=PolicyRules(PolicySet(load_shipped(), PublishedPolicies(wiring.store)), engine),
             policies=RegistryPolicies(registry),
             facts=RegistryFacts(registry),
+            snapshots=RegistrySnapshots(registry),
             envelopes=RegistryEnvelopes(registry),
             images=RegistryImages(registry),
         )
@@ -106,6 +110,8 @@ async def build(settings: GatewaySettings, wiring: Wiring, ports: Ports | None =
     policies = policies_router(access=access, publishing=publishing, policies=known, clock=wiring.clock)
 
     facts = facts_router(access=access, facts=ports.facts)
+    snapshots = Advisories(wiring, queries, ports.snapshots)
+    advisories = advisories_router(access=access, advisories=snapshots)
 
     async def leave_first_token() -> None:
         await _leave_first_token(commands, settings.admin_token_file)
@@ -126,7 +132,10 @@ async def build(settings: GatewaySettings, wiring: Wiring, ports: Ports | None =
             Periodic(name="name silence", every=settings.stall_seconds / 10, run=name_silence),
             Periodic(name="forget keys", every=3600.0, run=forget_keys),
         ),
-        routers=(api, exceptions, certificates, policies, facts, upload_page(), proxy.router()),
+        routers=(
+            *(api, exceptions, certificates, policies, facts, advisories),
+            *(upload_page(), proxy.router()),
+        ),
         start=(proxy.start, leave_first_token),
         close=(*close, proxy.close),
     )

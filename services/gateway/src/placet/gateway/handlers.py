@@ -272,6 +272,35 @@ def _decided(
     work.run(sa.update(p.policies).where(mine).values(decided_at=heard.event.time, **values))
 
 
+async def on_advisories_published(
+    heard: Heard[certifier.AdvisoriesPublished], work: UnitOfWork, reads: Reads
+) -> None:
+    published, table = heard.data, p.advisories
+    work.run(sa.update(table).where(table.c.state == "in-use").values(state="replaced"))
+    work.run(
+        sa.update(table)
+        .where(table.c.digest == published.digest)
+        .values(
+            state="in-use",
+            decided_at=heard.event.time,
+            taken=published.taken,
+            advisories=published.advisories,
+            packages=published.packages,
+        )
+    )
+
+
+async def on_advisories_rejected(
+    heard: Heard[certifier.AdvisoriesRejected], work: UnitOfWork, reads: Reads
+) -> None:
+    rejected, table = heard.data, p.advisories
+    work.run(
+        sa.update(table)
+        .where(table.c.digest == rejected.digest)
+        .values(state="rejected", decided_at=heard.event.time, why=rejected.why, fix=rejected.fix)
+    )
+
+
 def _set(work: UnitOfWork, project: str, by: Operation | None, **values: Any) -> None:
     """`by` is the operation that brought the model there; none leaves it to the one that did before."""
     caused = {} if by is None else {"operation": by.id}

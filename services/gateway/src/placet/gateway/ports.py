@@ -77,6 +77,13 @@ class Facts(Protocol):
     async def personal(self, digest: str) -> bytes | None: ...
 
 
+class SnapshotFiles(Protocol):
+    """Where the certifier finds the advisories that were submitted, by the digest of their bytes."""
+
+    async def keep(self, digest: str, file: Path) -> None:
+        """Keep the file; keeping it again changes nothing. Raises Unavailable."""
+
+
 class Envelopes(Protocol):
     """Where certificates lie: beside their images."""
 
@@ -119,5 +126,6 @@ class Ports:
     rules: Rules
     policies: PolicyFiles
     facts: Facts
+    snapshots: SnapshotFiles
     envelopes: Envelopes
     images: Images

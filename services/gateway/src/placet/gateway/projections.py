@@ -232,6 +232,26 @@ policies = sa.Table(
     sa.Column("file", sa.LargeBinary, nullable=False),
 )
 
+advisories = sa.Table(
+    "advisories",
+    TABLES,
+    # Snapshots as they were submitted, and what the certifier said of them.
+    sa.Column("digest", sa.Text, primary_key=True),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("submitted_by", sa.Text, nullable=False),
+    sa.Column("submitted_at", sa.Text, nullable=False, index=True),
+    # `submitted`, `in-use`, `replaced` or `rejected`, and when that was decided.
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("decided_at", sa.Text),
+    # Of one that was published: when its newest advisory was changed, its documents, the packages that they are about.
+    sa.Column("taken", sa.Text),
+    sa.Column("advisories", sa.Integer),
+    sa.Column("packages", sa.Integer),
+    # Of one that was rejected.
+    sa.Column("why", sa.Text),
+    sa.Column("fix", sa.Text),
+)
+
 people = sa.Table(
     "people",
     TABLES,

@@ -22,6 +22,8 @@ HEARS: Mapping[type, Handler] = {
     certifier.CertificateRevoked: handlers.on_certificate_revoked,
     certifier.PolicyPublished: handlers.on_policy_published,
     certifier.PolicyRejected: handlers.on_policy_rejected,
+    certifier.AdvisoriesPublished: handlers.on_advisories_published,
+    certifier.AdvisoriesRejected: handlers.on_advisories_rejected,
     builder.BuildAccepted: handlers.on_step,
     builder.ImageBuilt: handlers.on_step,
     builder.ImageReused: handlers.on_step,
@@ -53,6 +55,7 @@ SAYS: tuple[type, ...] = (
     gateway.ExceptionWithdrawn,
     gateway.RevocationRequested,
     gateway.PolicySubmitted,
+    gateway.AdvisoriesSubmitted,
     gateway.TokenIssued,
     gateway.TokenRevoked,
 )

@@ -176,3 +176,24 @@ class PolicyRejected:
     version: int
     digest: str
     problems: tuple[PolicyProblem, ...]
+
+
+@event("certifier", "advisories.published")
+class AdvisoriesPublished:
+    """Packages are matched with this snapshot from now on, until a later one. `taken` is when its newest advisory was
+    changed; `advisories` are the documents in it, `packages` those of PyPI that it is about. `number` counts from 1."""
+
+    digest: str
+    number: int
+    taken: str
+    advisories: int
+    packages: int
+
+
+@event("certifier", "advisories.rejected")
+class AdvisoriesRejected:
+    """It is not used, for good: another file, if only by a byte, is another submission."""
+
+    digest: str
+    why: str
+    fix: str | None

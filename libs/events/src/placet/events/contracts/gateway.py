@@ -110,6 +110,16 @@ class PolicySubmitted:
     warn_first: int | None = None
 
 
+@event("gateway", "advisories.submitted")
+class AdvisoriesSubmitted:
+    """Somebody asks that packages be matched with this snapshot of advisories from now on. It lies in the registry, by
+    the sha256 of its bytes, a zip in OSV's form; `size` is in bytes."""
+
+    digest: str
+    size: int
+    submitted_by: str
+
+
 @event("gateway", "token.issued")
 class TokenIssued:
     """`person` is opaque; who that is, only the gateway's own tables know."""

@@ -73,6 +73,7 @@ class PolicyRules:
 
     def image_facts(self, cleared: ReleaseCleared, indexed: ImageIndexed, now: datetime) -> Facts:
         return gather_certify_facts(
+            project=cleared.project,
             cleared_source=cleared.source,
             image=indexed.image,
             source=indexed.image_source,

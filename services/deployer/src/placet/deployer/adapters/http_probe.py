@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 import msgspec
 
 from placet.deployer.observations import Counters
 from placet.errors import Refused
+
+T = TypeVar("T")
 
 READY_WITHIN = 2.0
 ANSWER_WITHIN = 60.0
@@ -18,6 +20,32 @@ LARGEST_COUNTERS = 2**20
 PROBING = {"Placet-Probe": "sample"}
 """Asked for ourselves: a model that knows our token leaves it out of what it counts."""
 _NO_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+class _Media(msgspec.Struct):
+    example: Any = None
+
+
+class _RequestBody(msgspec.Struct):
+    content: dict[str, _Media] = {}
+
+
+class _Post(msgspec.Struct):
+    body: _RequestBody = msgspec.field(name="requestBody")
+
+
+class _Path(msgspec.Struct):
+    post: _Post
+
+
+class _Paths(msgspec.Struct):
+    predict: _Path = msgspec.field(name="/predict")
+
+
+class _Description(msgspec.Struct):
+    """Of OpenAPI, what leads to an example."""
+
+    paths: _Paths
 
 
 class HttpProbe:
@@ -61,15 +89,24 @@ class HttpProbe:
             return True
 
     async def counters(self, endpoint: str) -> Counters | None:
+        return await self._read(f"{endpoint}/observations", Counters)
+
+    async def example(self, endpoint: str) -> Any:
+        """The one in its description: its sample's, or made up from what it takes."""
+        said = await self._read(f"{endpoint}/openapi.json", _Description)
+        body = said.paths.predict.post.body if said is not None else _RequestBody()
+        return body.content.get("application/json", _Media()).example
+
+    async def _read(self, url: str, kind: type[T]) -> T | None:
         headers = {"Authorization": f"Bearer {self._token()}"}
         try:
             async with (
                 aiohttp.ClientSession(timeout=self._ready_within) as session,
-                session.get(f"{endpoint}/observations", headers=headers, allow_redirects=False) as answer,
+                session.get(url, headers=headers, allow_redirects=False) as answer,
             ):
                 if answer.status != 200:  # of an image that was built before there were any
                     return None
-                return msgspec.json.decode(await _body(answer, LARGEST_COUNTERS), type=Counters)
+                return msgspec.json.decode(await _body(answer, LARGEST_COUNTERS), type=kind)
         except (aiohttp.ClientError, TimeoutError, Refused, *_NO_JSON):
             return None
 

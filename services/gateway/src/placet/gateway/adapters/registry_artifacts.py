@@ -1,4 +1,4 @@
-"""Sources, policies and certificates as artifacts in the OCI registry."""
+"""Sources, policies, advisories and certificates as artifacts in the OCI registry."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ SOURCE_TYPE = "application/vnd.placet.source.v1+tar"
 POLICIES = "policies"
 FACTS, PERSONAL = "facts", "personal"
 POLICY_TYPE = "application/vnd.placet.policy.v1+yaml"
+ADVISORIES = "advisories"
+ADVISORIES_TYPE = "application/vnd.placet.advisories.v1+zip"
 MAX_ENVELOPE = 1024 * 1024
 MAX_CONFIG = 4 * 1024 * 1024
 
@@ -74,6 +76,19 @@ class RegistryFacts:
             return await self._registry.read_blob(repository, digest, limit=MAX_FACTS_BYTES)
         except Unknown:
             return None
+
+
+class RegistrySnapshots:
+    """The `SnapshotFiles` port: in repository `advisories`, tagged with the hex of their digests."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+
+    async def keep(self, digest: str, file: Path) -> None:
+        kept = ArtifactFile(content=file, media_type=ADVISORIES_TYPE, digest=digest)
+        await push_artifact(
+            self._registry, ADVISORIES, artifact_type=ADVISORIES_TYPE, files=(kept,), tag=_tag(digest)
+        )
 
 
 class RegistryEnvelopes:

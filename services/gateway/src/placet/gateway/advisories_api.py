@@ -1,0 +1,71 @@
+"""The gateway's REST for advisories: send a snapshot, see which there are and what became of them."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import JSONResponse
+
+from placet.errors import TooLarge
+from placet.events.known_fields import known_parameters
+from placet.gateway.access import Access, Caller
+from placet.gateway.advising import SENDERS, Advisories
+from placet.gateway.api import After, Id, Limit, digest_of
+from placet.gateway.bodies import receive_whole
+from placet.gateway.domain import must_have
+from placet.projects.full_disk import told_when_full
+from placet.rules.advisories import MAX_SNAPSHOT_BYTES
+
+_FILE: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
+
+
+def advisories_router(*, access: Access, advisories: Advisories) -> APIRouter:
+    api = APIRouter(prefix="/v1/advisories", tags=["advisories"], dependencies=[Depends(known_parameters)])
+    caller = Depends(access.caller)
+
+    @api.put("/{digest}", status_code=202, openapi_extra=_FILE)
+    async def put_advisories(digest: str, request: Request, who: Caller = caller) -> JSONResponse:
+        """Ask that packages be matched with these advisories: a zip in OSV's form, under the sha256 of its bytes.
+
+        What becomes of it is told by its `state`: from submitted to in-use or rejected. The same bytes again change
+        nothing, and are answered with what became of them.
+        """
+        must_have(who.roles, SENDERS, "publishing advisories")
+        wanted = digest_of(digest)
+        known = await advisories.submitted(wanted)
+        if known is None:
+            with told_when_full(), tempfile.TemporaryDirectory(prefix="placet-advisories-") as folder:
+                file = Path(folder) / "snapshot.zip"
+                size = await receive_whole(request, file, wanted, MAX_SNAPSHOT_BYTES, _too_large())
+                known = await advisories.submit(wanted, file, size, who.person)
+        return JSONResponse(known, 202, headers={"Location": f"/v1/advisories/{wanted}"})
+
+    @api.get("")
+    async def get_advisories(who: Caller = caller, after: After = None, limit: Limit = 100) -> dict[str, Any]:
+        """Every snapshot, the newest submission first; `next` is what to give as `after` for the page that follows.
+
+        `state` is submitted, in-use, replaced or rejected.
+        """
+        page = await advisories.page(after=after, limit=limit)
+        return {"advisories": page, "next": page[-1]["digest"] if len(page) == limit else None}
+
+    @api.get("/{digest}")
+    async def get_snapshot(digest: Id, who: Caller = caller) -> dict[str, Any]:
+        return await advisories.snapshot(digest_of(digest))
+
+    return api
+
+
+def _too_large() -> TooLarge:
+    return TooLarge(
+        f"a snapshot of advisories is at most {MAX_SNAPSHOT_BYTES} bytes",
+        fix="send the advisories of one ecosystem, PyPI",
+    )
