@@ -30,6 +30,7 @@ BENCHMARKS = (
     "benchmarks.builder.images",
     "benchmarks.builder.beside_docker",
     "benchmarks.deploy.road",
+    "benchmarks.governance.decisions",
 )
 """Each has `run()`, plain or async, that returns its rows."""
 RESULT = Path("build/bench.json")

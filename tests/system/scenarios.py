@@ -16,7 +16,7 @@ import shutil
 import sys
 import tarfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from secrets import token_hex
@@ -376,6 +376,44 @@ class Scenarios:
         assert [kind.split(".")[3] for kind in kinds if ".assessment." in kind] == ["answered", "scored"]
         assert secret not in said
         assert await predict(platform, project, 5.0) == pytest.approx(10.0), "what was certified serves on"
+
+    async def test_a_stricter_policy_warns_first_where_asked_and_then_takes_what_runs_off_its_url(
+        self, platform: Platform, tmp_path: Path, project: str
+    ) -> None:
+        live = await deploy(platform, write_project(tmp_path / "p", project))
+        certificate, rule = str(live.certificate), f"{project}.licensed"
+        file = tmp_path / "house.yaml"
+
+        async def publish(text: str, *words: str) -> None:
+            file.write_text(text)
+            assert (await placet(platform, "policy", "publish", str(file), *words))["state"] == "in-force"
+
+        async def standing() -> tuple[str, list[str]]:
+            shown = await placet(platform, "certificate", "show", certificate)
+            return shown["state"], [each["rule"] for each in shown["warnings"]]
+
+        await publish(house_policy(project), "--warn-first", "7d")
+        await eventually(lambda: is_so(standing, ("valid", [rule])), within=30)
+        assert await predict(platform, project, 5.0) == pytest.approx(10.0)
+
+        await publish(house_policy(project, version=2))
+        told = await eventually(lambda: refusal_of(platform, project), within=30)
+        assert told["rule"] == rule
+        assert certificate in told["detail"]
+        assert "none is under CC0-1.0, and that is no licence of the house" in told["detail"]
+        assert await standing() == ("suspended", [])
+
+        await publish(house_policy(project, version=3).replace('== "ODbL-1.0"', '!= "MIT"'))
+        assert await eventually(lambda: answers(platform, project), within=60)
+        assert await standing() == ("valid", [])
+        seen = await placet(platform, "policy", "facts", project)
+        assert seen["submit"]["data"]["licences"] == ["CC0-1.0"]
+        versions = [f"house.{project}@{version}" for version in (3, 2)]
+        told = await placet(platform, "policy", "diff", *versions, "--history")
+        assert told["history"]["stopping"] == [{"project": project, "release": 1}]
+        (flip,) = told["history"]["flips"]
+        assert (flip["project"], flip["certificate"], flip["after"]) == (project, None, "refused")
+        assert flip["rules"][0]["why"] == "none is under CC0-1.0, and that is no licence of the house"
 
     # what is refused, and how
 
@@ -792,6 +830,10 @@ rules:
       - {{expect: pass}}
       - {{expect: awaited, patch: {{approvals: {{people: 1}}}}}}
 """
+
+
+async def is_so(state: Callable[[], Awaitable[object]], wanted: object) -> bool:
+    return bool(await state() == wanted)
 
 
 def client_of(platform: Platform) -> Client:

@@ -37,6 +37,7 @@ from tests.unit.certifier.test_certifier_handlers import (
     NobodyScores,
     NothingSubmitted,
     QuickNotary,
+    RecordsInMemory,
     RulesOfThumb,
     SourcesOnTheTable,
 )
@@ -145,6 +146,7 @@ async def certifier(tmp_path: Path) -> AsyncIterator[Certifier]:
         ports = Ports(
             sources=SourcesOnTheTable(),
             rules=RulesOfThumb(),
+            records=RecordsInMemory(),
             contents=ContentsOfNothing(),
             snapshots=snapshots,
             advisories=used[0],

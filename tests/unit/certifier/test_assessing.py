@@ -43,6 +43,7 @@ from tests.unit.certifier.test_certifier_handlers import (
     NothingKnown,
     NothingSubmitted,
     QuickNotary,
+    RecordsInMemory,
     RulesOfThumb,
     SourcesOnTheTable,
 )
@@ -126,6 +127,7 @@ async def certifier(tmp_path: Path) -> AsyncIterator[Certifier]:
             sources=SourcesOnTheTable(),
             rules=rules,
             policies=NothingSubmitted(),
+            records=RecordsInMemory(),
             assessor=assessor,
             assessments=MadeAssessments(wiring.store),
             notary=QuickNotary(),

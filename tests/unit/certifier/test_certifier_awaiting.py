@@ -23,6 +23,7 @@ from placet.certifier.queries import (
     MadeAssessments,
     WatchedCertificates,
 )
+from placet.certifier.rejudging import judge_again
 from placet.certifier.settings import CertifierSettings
 from placet.events import Service, Wiring
 from placet.events.contracts.certifier import (
@@ -38,7 +39,7 @@ from placet.events.contracts.indexer import ImageIndexed
 from placet.events.contracts.shapes import ApprovalUsed, ExceptionUsed, Stage
 from placet.events.envelope import Actor
 from placet.events.testing import changed
-from placet.rules import Engine, PolicySet, Publication, offered_files, read_policy
+from placet.rules import Edition, Engine, PolicySet, Publication, offered_files, read_policy
 
 from tests.unit.certifier.test_certifier_handlers import (
     DECLARED,
@@ -48,6 +49,7 @@ from tests.unit.certifier.test_certifier_handlers import (
     NothingKnown,
     NothingSubmitted,
     QuickNotary,
+    RecordsInMemory,
     RulesOfThumb,
     SourcesOnTheTable,
 )
@@ -84,12 +86,21 @@ class FourEyes(RulesOfThumb):
     label: str = ""
 
     async def judge(
-        self, stage: Stage, facts: Mapping[str, Any], exceptions: Sequence[ExceptionUsed] = ()
+        self,
+        stage: Stage,
+        facts: Mapping[str, Any],
+        exceptions: Sequence[ExceptionUsed] = (),
+        *,
+        by: Edition | None = None,
     ) -> Judgement:
         if stage == "submit":
-            return await super().judge(stage, facts, exceptions)
+            return await super().judge(stage, facts, exceptions, by=by)
         assert self.real is not None
-        return await self.real.judge(stage, facts, exceptions)
+        return await self.real.judge(stage, facts, exceptions, by=by)
+
+    async def edition(self, at: datetime) -> Edition:
+        assert self.real is not None
+        return await self.real.edition(at)
 
     def image_facts(
         self,
@@ -167,6 +178,7 @@ async def waiting(tmp_path: Path, engine: Engine) -> AsyncIterator[Waiting]:
                 snapshots=NoSnapshots(),
                 advisories=NothingKnown(),
                 policies=NothingSubmitted(),
+                records=RecordsInMemory(),
                 assessor=NobodyScores(),
                 assessments=MadeAssessments(wiring.store),
                 notary=notary,
@@ -304,6 +316,18 @@ async def test_two_people_break_the_glass_for_a_day_and_owe_a_review(waiting: Wa
     assert (owed.certificate, owed.asker) == (issued.certificate, ADA)
     assert {each.given_by for each in owed.approvals} == {GRACE, ALAN}
     assert waiting.notary.breakers == owed.approvals
+
+
+@pytest.mark.parametrize("break_glass", [False, True])
+async def test_what_people_let_pass_is_not_held_against_it_when_it_is_judged_again(
+    waiting: Waiting, break_glass: bool
+) -> None:
+    once = await waiting.approve(await waiting.asked_for(), GRACE, break_glass=break_glass)
+    await waiting.approve(once, ALAN, break_glass=break_glass)
+    before = await waiting.alone.said()
+    assert any(isinstance(each, CertificateIssued) for each in before)
+    await judge_again(waiting.ports, waiting.alone.wiring)
+    assert await waiting.alone.said() == before
 
 
 async def test_nobody_breaks_the_glass_alone_or_for_what_they_asked_for(waiting: Waiting) -> None:

@@ -20,7 +20,7 @@ from placet.certifier.adapters.registry_notary import RegistryNotary
 from placet.certifier.bootstrap import build
 from placet.certifier.domain import Asked, Declared, Signed, used
 from placet.certifier.handlers import AWAIT_EARLIER
-from placet.certifier.ports import Judgement, LoadedPolicy, Ports, ReadSnapshot, SourceEvidence
+from placet.certifier.ports import NO_FACTS, Judgement, LoadedPolicy, Ports, ReadSnapshot, SourceEvidence
 from placet.certifier.projections import TABLES
 from placet.certifier.queries import (
     AwaitedReleases,
@@ -32,7 +32,7 @@ from placet.certifier.queries import (
     WatchedCertificates,
 )
 from placet.certifier.settings import CertifierSettings
-from placet.errors import Refused, Unavailable, Unknown, Unreadable
+from placet.errors import Refused, TooLarge, Unavailable, Unknown, Unreadable
 from placet.events import Service, Wiring
 from placet.events.codec import timestamp
 from placet.events.contracts.certifier import (
@@ -47,12 +47,12 @@ from placet.events.contracts.certifier import (
 )
 from placet.events.contracts.gateway import ExceptionGranted, ExceptionWithdrawn, RevocationRequested
 from placet.events.contracts.indexer import ImageIndexed
-from placet.events.contracts.shapes import ApprovalUsed, Condition, ExceptionUsed, Stage
+from placet.events.contracts.shapes import ApprovalUsed, Condition, ExceptionUsed, RecordedFacts, Stage
 from placet.events.envelope import Actor
 from placet.events.tables import job_turns
 from placet.events.testing import changed
 from placet.oci import ImageConfig, ImageLayout, Manifest
-from placet.rules import Engine, Policy, PolicySet, Publication, load_shipped
+from placet.rules import Edition, Engine, Policy, PolicySet, Publication, facts_digest, load_shipped
 from placet.rules.contents import contained
 from placet.rules.testing import merge_patched
 from placet.trust import KeySet, ScoredAssessment, SigningKey, certificates, dsse
@@ -104,7 +104,12 @@ class RulesOfThumb:
     seen: list[Mapping[str, Any]] = field(default_factory=list)
 
     async def judge(
-        self, stage: Stage, facts: Mapping[str, Any], exceptions: Sequence[ExceptionUsed] = ()
+        self,
+        stage: Stage,
+        facts: Mapping[str, Any],
+        exceptions: Sequence[ExceptionUsed] = (),
+        *,
+        by: Edition | None = None,
     ) -> Judgement:
         """Every rule admits exceptions."""
         self.seen.append(facts)
@@ -114,6 +119,9 @@ class RulesOfThumb:
             for each in self.verdicts[stage]
         )
         return Judgement(policies=POLICIES, verdicts=verdicts, exceptions=used(verdicts, exceptions))
+
+    async def edition(self, at: datetime) -> Edition:
+        return Edition(policies=(), shipped=frozenset(), warn_first=frozenset())
 
     async def is_of_operation(self, rule: str, at: datetime) -> bool:
         return False
@@ -150,6 +158,26 @@ class NothingKnown:
 
 
 @dataclass
+class RecordsInMemory:
+    """The `Records` port, without what is about people."""
+
+    kept: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    trouble: list[Exception] = field(default_factory=list)
+
+    async def keep(self, project: str, facts: Mapping[str, Any]) -> RecordedFacts:
+        if self.trouble:
+            raise self.trouble.pop(0)
+        digest = facts_digest(facts)
+        self.kept[digest] = facts
+        return RecordedFacts(facts=digest)
+
+    async def read(self, recorded: RecordedFacts) -> Mapping[str, Any]:
+        if recorded.facts not in self.kept:
+            raise Unknown(f"no facts {recorded.facts}")
+        return self.kept[recorded.facts]
+
+
+@dataclass
 class QuickNotary:
     """The `Notary` port: signs by counting."""
 
@@ -159,6 +187,7 @@ class QuickNotary:
     trials: list[bool] = field(default_factory=list)
     breakers: tuple[ApprovalUsed, ...] = ()
     conditions: tuple[Condition, ...] = ()
+    facts: dict[Stage, RecordedFacts] = field(default_factory=dict)
 
     async def sign(
         self,
@@ -172,9 +201,11 @@ class QuickNotary:
         conditions: Sequence[Condition] = (),
         approvals: Sequence[ApprovalUsed] = (),
         breakers: Sequence[ApprovalUsed] = (),
+        facts: Mapping[Stage, RecordedFacts] = NO_FACTS,
     ) -> Signed:
         self.conditions = tuple(conditions)
         self.breakers = tuple(breakers)
+        self.facts = dict(facts)
         if self.trouble:
             raise self.trouble.pop(0)
         self.signed.append((asked, indexed, judgement, certificate, at))
@@ -235,6 +266,7 @@ class Certifier:
     sources: SourcesOnTheTable
     rules: RulesOfThumb
     notary: QuickNotary
+    records: RecordsInMemory
     read: list[str]
     """Streams, as often as they were read."""
 
@@ -245,7 +277,7 @@ class Certifier:
 
 @pytest.fixture
 async def certifier(tmp_path: Path) -> AsyncIterator[Certifier]:
-    sources, rules, notary = SourcesOnTheTable(), RulesOfThumb(), QuickNotary()
+    sources, rules, notary, records = SourcesOnTheTable(), RulesOfThumb(), QuickNotary(), RecordsInMemory()
     read: list[str] = []
     settings = CertifierSettings(registry=str(tmp_path), signing_key=tmp_path / "key.pem")
 
@@ -253,6 +285,7 @@ async def certifier(tmp_path: Path) -> AsyncIterator[Certifier]:
         ports = Ports(
             sources=sources,
             rules=rules,
+            records=records,
             policies=NothingSubmitted(),
             assessor=NobodyScores(),
             assessments=MadeAssessments(wiring.store),
@@ -271,7 +304,7 @@ async def certifier(tmp_path: Path) -> AsyncIterator[Certifier]:
         return build(settings, replace(wiring, store=counted), ports)
 
     async with alone("certifier", tmp_path, put_together, tables=(TABLES,)) as service:
-        yield Certifier(service, sources, rules, notary, read)
+        yield Certifier(service, sources, rules, notary, records, read)
 
 
 async def test_a_deploy_is_cleared_and_then_certified(certifier: Certifier) -> None:
@@ -282,6 +315,32 @@ async def test_a_deploy_is_cleared_and_then_certified(certifier: Certifier) -> N
     assert (cleared.format, cleared.resources, cleared.verdicts) == ("sklearn", RESOURCES, SUBMIT)
     assert isinstance(issued, CertificateIssued)
     assert (issued.image, issued.source, issued.verdicts) == (IMAGE, SOURCE, CERTIFY)
+
+
+async def test_what_rules_saw_is_recorded_with_what_they_said(certifier: Certifier) -> None:
+    await certifier.clear()
+    await certifier.alone.hear(indexed())
+    cleared, issued = await certifier.alone.said()
+    seen = [await certifier.records.read(each.facts) for each in (cleared, issued)]
+    assert seen == certifier.rules.seen
+    assert certifier.notary.facts == {"submit": cleared.facts, "certify": issued.facts}
+
+
+async def test_a_refusal_tells_what_its_rules_saw(certifier: Certifier) -> None:
+    certifier.rules.verdicts["submit"] = (verdict("owner.named", "submit", "fail"),)
+    await certifier.clear()
+    [refused] = await certifier.alone.said()
+    assert await certifier.records.read(refused.facts) == certifier.rules.seen[0]
+
+
+async def test_more_than_is_recorded_is_a_refusal_that_says_so(certifier: Certifier) -> None:
+    certifier.records.trouble.append(TooLarge("what rules see of it has 9 bytes", fix="send fewer files"))
+    await certifier.clear()
+    [refused] = await certifier.alone.said()
+    assert isinstance(refused, ReleaseRefused)
+    [said] = refused.verdicts
+    assert (said.rule, said.result, said.fix) == ("facts.recorded", "indeterminate", "send fewer files")
+    assert refused.facts is None
 
 
 async def test_an_examination_takes_a_turn_of_who_asked_for_it_and_says_whose(certifier: Certifier) -> None:

@@ -47,7 +47,7 @@ from placet.events.contracts.deployer import (
 )
 from placet.events.contracts.gateway import ExceptionGranted, ExceptionWithdrawn, RevocationRequested
 from placet.events.contracts.shapes import ColumnDrift, ColumnParts, Condition, Drift, ExceptionUsed, Stage
-from placet.rules import Engine, PolicySet, load_shipped
+from placet.rules import Edition, Engine, PolicySet, load_shipped
 
 from tests.unit.certifier.test_certifier_handlers import (
     DECLARED,
@@ -57,6 +57,7 @@ from tests.unit.certifier.test_certifier_handlers import (
     NothingKnown,
     NothingSubmitted,
     QuickNotary,
+    RecordsInMemory,
     RulesOfThumb,
     SourcesOnTheTable,
 )
@@ -80,12 +81,17 @@ class OperationForReal(RulesOfThumb):
     shipped: PolicyRules | None = None
 
     async def judge(
-        self, stage: Stage, facts: Mapping[str, Any], exceptions: Sequence[ExceptionUsed] = ()
+        self,
+        stage: Stage,
+        facts: Mapping[str, Any],
+        exceptions: Sequence[ExceptionUsed] = (),
+        *,
+        by: Edition | None = None,
     ) -> Judgement:
         if stage != "operate":
             return await super().judge(stage, facts, exceptions)
         assert self.shipped is not None
-        return await self.shipped.judge(stage, facts, exceptions)
+        return await self.shipped.judge(stage, facts, exceptions, by=by)
 
     async def is_of_operation(self, rule: str, at: datetime) -> bool:
         assert self.shipped is not None
@@ -199,6 +205,7 @@ async def operated(tmp_path: Path, engine: Engine) -> AsyncIterator[Operated]:
             policies=NothingSubmitted(),
             assessor=NobodyScores(),
             assessments=MadeAssessments(wiring.store),
+            records=RecordsInMemory(),
             notary=QuickNotary(),
             contents=ContentsOfNothing(),
             snapshots=NoSnapshots(),

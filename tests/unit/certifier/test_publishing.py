@@ -39,6 +39,7 @@ from tests.unit.certifier.test_certifier_handlers import (
     NoSnapshots,
     NothingKnown,
     QuickNotary,
+    RecordsInMemory,
     SourcesOnTheTable,
 )
 from tests.unit.hearing import Alone, alone
@@ -110,6 +111,7 @@ async def certifier(tmp_path: Path) -> AsyncIterator[Certifier]:
                 policies=policies,
                 assessor=NobodyScores(),
                 assessments=MadeAssessments(wiring.store),
+                records=RecordsInMemory(),
                 notary=QuickNotary(),
                 contents=ContentsOfNothing(),
                 snapshots=NoSnapshots(),

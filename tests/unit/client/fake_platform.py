@@ -68,6 +68,8 @@ class FakePlatform:
     """Of every certificate."""
     found: list[str] = field(default_factory=list)
     policies: list[dict[str, Any]] = field(default_factory=list)
+    facts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    people_asked: set[str] = field(default_factory=set)
     policy_files: dict[str, str] = field(default_factory=dict)
     questionnaires: list[dict[str, Any]] = field(default_factory=list)
     imports: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
@@ -121,6 +123,7 @@ class FakePlatform:
             Route("/v1/policies", self.post_policy, methods=["POST"]),
             Route("/v1/policies/{id}", self.get_policy),
             Route("/v1/policies/{digest}/file", self.get_policy_file),
+            Route("/v1/facts", self.get_facts),
             Route("/v1/advisories", self.list_advisories),
             Route("/v1/advisories/{digest}", self.put_advisories, methods=["PUT"]),
             Route("/v1/advisories/{digest}", self.get_snapshot),
@@ -535,7 +538,7 @@ class FakePlatform:
         said = dict(
             line.split(": ", 1) for line in body.decode().splitlines() if line[:2] in ("id", "ve", "ti")
         )
-        policy = {
+        policy: dict[str, Any] = {
             "policy": said["id"],
             "version": int(said["version"]),
             "digest": digest,
@@ -544,6 +547,8 @@ class FakePlatform:
             "state": "submitted",
             "submittedBy": {"person": "person:1", "name": "Ada"},
         }
+        if "warnFirst" in request.query_params:
+            policy["warnUntil"] = f"{request.query_params['warnFirst']} later"
         self.policies.append(policy)
         self.policy_files[digest] = body.decode()
         return JSONResponse(policy, 202)
@@ -562,6 +567,12 @@ class FakePlatform:
             if each["state"] == "submitted":
                 each.update(self.verdict)
         return answer if versions else problem(404, "no such policy")
+
+    async def get_facts(self, request: Request) -> Response:
+        """One of them in each answer, as if they were large."""
+        self.people_asked |= set(request.query_params.getlist("personal"))
+        asked = [*request.query_params.getlist("digest"), *request.query_params.getlist("personal")]
+        return JSONResponse({"facts": {each: self.facts.get(each) for each in asked[:1]}})
 
     async def get_policy_file(self, request: Request) -> Response:
         return PlainTextResponse(self.policy_files[request.path_params["digest"]])

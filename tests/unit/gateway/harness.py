@@ -82,6 +82,20 @@ class MemoryPolicies:
 
 
 @dataclass
+class MemoryFacts:
+    """The `Facts` port."""
+
+    facts: dict[str, bytes] = field(default_factory=dict)
+    people: dict[str, bytes] = field(default_factory=dict)
+
+    async def seen(self, digest: str) -> bytes | None:
+        return self.facts.get(digest)
+
+    async def personal(self, digest: str) -> bytes | None:
+        return self.people.get(digest)
+
+
+@dataclass
 class MemorySnapshots:
     """The `SnapshotFiles` port."""
 
@@ -131,6 +145,7 @@ class Gateway:
     envelopes: MemoryEnvelopes
     images: MemoryImages
     policies: MemoryPolicies
+    facts: MemoryFacts
     snapshots: MemorySnapshots
     assessments: MemoryAssessments
     folder: Path
@@ -216,7 +231,8 @@ async def a_gateway(
     clock = clock or ManualClock()
     wiring = await Wiring.embedded("gateway", data=folder, hub=InProcessHub(), tables=(TABLES,), clock=clock)
     sources, envelopes, images = MemorySources(), MemoryEnvelopes(), MemoryImages()
-    policies, snapshots, assessments = MemoryPolicies(), MemorySnapshots(), MemoryAssessments()
+    policies, facts, snapshots = MemoryPolicies(), MemoryFacts(), MemorySnapshots()
+    assessments = MemoryAssessments()
     settings = GatewaySettings(
         registry=str(folder / "registry"),
         token_key=folder / "tokens.pem",
@@ -234,6 +250,7 @@ async def a_gateway(
         packing=packing or PackingProcesses(),
         rules=PolicyRules(PolicySet(load_shipped(), PublishedPolicies(wiring.store)), engine),
         policies=policies,
+        facts=facts,
         snapshots=snapshots,
         assessments=assessments,
         envelopes=envelopes,
@@ -251,6 +268,7 @@ async def a_gateway(
             envelopes,
             images,
             policies,
+            facts,
             snapshots,
             assessments,
             folder,

@@ -79,6 +79,7 @@ async def test_a_policy_is_kept_by_digest_and_said_without_a_word_of_it(gateway:
         "supersedes": None,
         "effectiveFrom": None,
         "effectiveUntil": None,
+        "warnUntil": None,
         "submittedBy": {"person": ADA, "name": None},
         "submittedAt": timestamp(gateway.clock.now()),
         "decidedAt": None,
@@ -87,6 +88,17 @@ async def test_a_policy_is_kept_by_digest_and_said_without_a_word_of_it(gateway:
     assert gateway.policies.files == {DIGEST: POLICY.encode()}
     said = PolicySubmitted(policy="house.small", version=1, digest=DIGEST, submitted_by=ADA)
     assert await submissions(gateway) == [said]
+
+
+async def test_one_that_is_to_warn_first_says_so_for_how_long(gateway: Gateway) -> None:
+    async with gateway.http() as http:
+        for span in ("7", "0d", "7w", "1000d"):
+            answer = await http.post(f"/v1/policies?warnFirst={span}", content=POLICY.encode())
+            assert is_problem(answer, 400)
+        answer = await http.post("/v1/policies?warnFirst=7d", content=POLICY.encode())
+    assert answer.status_code == 202
+    [said] = await submissions(gateway)
+    assert said.warn_first == 7 * 86400
 
 
 async def test_the_same_bytes_again_are_the_same_answer_and_no_second_event(gateway: Gateway) -> None:

@@ -441,3 +441,55 @@ def test_a_closed_engine_starts_again_when_asked() -> None:
     engine.close()
     assert engine.evaluate_sync([policy(rule("true"))], "submit", {})[0].is_passed
     engine.close()
+
+
+SEVERAL = policy(
+    rule("model.size <= params.limit", id="small"),
+    rule("size(personal.owner) > 0", id="owned"),
+    '  - {id: named, title: T, citations: [], stage: submit, onFail: deny, fix: do, say: "{{ set.name }} is bad",'
+    ' each: data.sets, as: set, require: set.name != "" && set.size <= params.limit}\n',
+    more='appliesTo: project.kind != "none"\n',
+)
+FACTS = st.fixed_dictionaries(
+    {},
+    optional={
+        "project": st.sampled_from([{"kind": "some"}, {"kind": "none"}, {}]),
+        "model": st.sampled_from([{"size": 1}, {"size": 3.5}, {"size": "x"}, {}]),
+        "personal": st.sampled_from([{"owner": "ada"}, {"owner": ""}]),
+        "data": st.fixed_dictionaries(
+            {
+                "sets": st.lists(
+                    st.sampled_from([{"name": "a", "size": 1}, {"name": "", "size": 9}, {}]), max_size=3
+                )
+            }
+        ),
+    },
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=30)
+@given(many=st.lists(FACTS, max_size=5))
+def test_many_facts_at_once_are_judged_as_each_by_itself(engine: Engine, many: list[dict[str, Any]]) -> None:
+    other = msgspec.structs.replace(SEVERAL, id="other", params={"limit": 3.0}, digest="sha256:other")
+    alone = [engine.evaluate_sync([SEVERAL, other], "submit", facts) for facts in many]
+    assert engine.evaluate_many_sync([SEVERAL, other], "submit", many) == alone
+
+
+def test_parameters_that_are_equal_and_of_two_kinds_stay_two(engine: Engine) -> None:
+    one = policy(rule("params.limit / 2 == 1"))
+    other = msgspec.structs.replace(one, id="other", params={"limit": 3.0}, digest="sha256:other")
+    for policies in ([one, other], [other, one]):
+        found = {each.policy: each.result for each in engine.evaluate_sync(policies, "submit", {})}
+        assert found["test"] == "pass"
+        assert found["other"] != "pass"
+
+
+def test_of_many_facts_only_those_that_take_too_long_cannot_be_decided() -> None:
+    endless = policy(rule("model.list.all(a, model.list.all(b, a * b != model.size))"))
+    quick, slow = {"list": [1], "size": 3}, {"list": list(range(20_000)), "size": -1}
+    with Engine(seconds=0.2, workers=1) as engine:
+        found = engine.evaluate_many_sync(
+            [endless], "submit", [{"model": each} for each in (quick, slow, quick)]
+        )
+    assert [verdict.result for (verdict,) in found] == ["pass", "indeterminate", "pass"]
+    assert "took too long" in str(found[1][0].why)

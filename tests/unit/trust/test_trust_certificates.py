@@ -14,6 +14,7 @@ from placet.trust import (
     Certificate,
     ConditionSet,
     ExceptionApplied,
+    FactsSeen,
     KeySet,
     PolicyApplied,
     SigningKey,
@@ -56,6 +57,7 @@ CERTIFICATE = Certificate(
             approval="approval:0193", given_by="person:grace", roles=("approver", "compliance"), at=BEGIN
         ),
     ),
+    facts=(FactsSeen(stage="submit", facts=f"sha256:{'d' * 64}", personal=f"sha256:{'e' * 64}"),),
 )
 
 
@@ -128,6 +130,7 @@ def test_the_statement_has_the_form_that_is_promised() -> None:
                 }
             ],
             "breakGlass": False,
+            "facts": [{"stage": "submit", "facts": f"sha256:{'d' * 64}", "personal": f"sha256:{'e' * 64}"}],
         },
     }
 

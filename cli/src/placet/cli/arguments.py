@@ -369,6 +369,12 @@ def _days(text: str) -> int:
     return int(text)
 
 
+def _span(text: str) -> str:
+    if not re.fullmatch(r"[1-9][0-9]{0,2}[hd]", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no span; write it as 7d or 12h")
+    return text
+
+
 def _date(text: str) -> date:
     try:
         return date.fromisoformat(text)
@@ -536,7 +542,33 @@ def _policy_publish(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "file", metavar="FILE", type=Path, help="or the name of one that placet brings along: four-eyes"
     )
+    parser.add_argument(
+        "--warn-first",
+        metavar="SPAN",
+        type=_span,
+        help="for so long (7d, 12h) from when it is in force, only warn of what was certified before",
+    )
     parser.add_argument("--no-wait", action="store_true", help="print its digest and return")
+
+
+def _policy_diff(parser: argparse.ArgumentParser) -> None:
+    for name in ("old", "new"):
+        parser.add_argument(
+            name, metavar=name.upper(), help="a file, or ID@VERSION of one that the platform has"
+        )
+    parser.add_argument(
+        "--history",
+        action="store_true",
+        help="also decide again all that was decided, and name what would be decided otherwise",
+    )
+
+
+def _policy_facts(parser: argparse.ArgumentParser) -> None:
+    _project(parser)
+    parser.add_argument("--release", metavar="N", type=_release, help="default: the newest")
+    parser.add_argument(
+        "--people", action="store_true", help="also what is about people, where it was not erased"
+    )
 
 
 def _advisories_publish(parser: argparse.ArgumentParser) -> None:
@@ -827,9 +859,10 @@ VERBS: Sequence[Verb] = (
     Verb(
         words="policy publish",
         group="govern",
-        does="have a policy judge what is deployed from now on, or from its day",
+        does="have a policy judge what is deployed, and what runs, from now on or from its day",
         more="Its own tests run here and on the platform, which then sees whether it fits to the others. What is "
-        "published stays: another version takes its place. For compliance and admins.",
+        "published stays: another version takes its place. What was certified before is judged again by it, from what "
+        "was recorded then, and suspended where it forbids that. For compliance and admins.",
         example="placet policy publish house.yaml",
         function="publishing:publish",
         arguments=_policy_publish,
@@ -850,6 +883,26 @@ VERBS: Sequence[Verb] = (
         example="placet policy show house.data --version 2",
         function="publishing:show",
         arguments=_policy_show,
+    ),
+    Verb(
+        words="policy diff",
+        group="govern",
+        does="what another version of a policy asks, and what it would have said so far",
+        more="With --history all past decisions are made again, from what was recorded then, by both: which would be "
+        "others, by which rule and why, and which models that run would stop. For compliance, auditors and admins.",
+        example="placet policy diff house.data@1 house.yaml --history",
+        function="difference:diff",
+        arguments=_policy_diff,
+    ),
+    Verb(
+        words="policy facts",
+        group="govern",
+        does="what the rules saw of a release, as JSON, for those who write policies",
+        more="By stage: what a rule of that stage can ask about, with the values that were recorded with the verdicts. "
+        "For compliance, auditors and admins.",
+        example="placet policy facts churn --release 3",
+        function="facts:facts",
+        arguments=_policy_facts,
     ),
     Verb(
         words="policy handbook",

@@ -19,7 +19,7 @@ async def publish(arguments: Namespace, screen: Screen) -> int:
     file = file_of(arguments.file)
     load_policy(file, name=str(arguments.file))
     async with connect() as platform:
-        told = await platform.submit_policy(file)
+        told = await platform.submit_policy(file, warn_first=arguments.warn_first)
         if not arguments.no_wait:
             told = await platform.decided(told)
     _conclude(told, screen)
@@ -83,6 +83,8 @@ def _conclude(told: PolicyVersion, screen: Screen) -> None:
         case _:
             screen.result(told.digest)
             screen.note(f"{name} is published, and {_state(told)}")
+            if told.warn_until is not None:
+                screen.note(f"until {told.warn_until} it only warns of what was certified before")
 
 
 def _tell_problems(told: PolicyVersion, screen: Screen) -> None:

@@ -43,6 +43,7 @@ from placet.client.documents import (
     EventsPage,
     Example,
     ExceptionsPage,
+    FactsPage,
     Garbage,
     Image,
     ImagesPage,
@@ -69,6 +70,7 @@ from placet.client.problems import PASSING, no_answer, problem
 from placet.errors import PlacetError, Refused, Unavailable, Unreadable
 
 PAGE = 500
+FACTS_PAGE = 100
 _CHUNK = 1 << 20
 _PAUSE = 0.5
 _DECIDED_WITHIN = 300.0
@@ -451,8 +453,9 @@ class Client:
 
     # Policies
 
-    async def submit_policy(self, file: bytes) -> PolicyVersion:
-        """Ask that it be published. The same bytes again are answered with what became of them.
+    async def submit_policy(self, file: bytes, *, warn_first: str | None = None) -> PolicyVersion:
+        """Ask that it be published. The same bytes again are answered with what became of them. With `warn_first`, a
+        span such as 7d, it only warns for so long of what was certified before.
 
         Raises Refused with every problem that its own tests show.
         """
@@ -462,7 +465,10 @@ class Client:
 
         headers = {"Content-Type": "application/yaml"}
         # Its tests are run before the answer comes.
-        response = await self._call("POST", "/policies", body=whole, headers=headers, limits=_FETCH)
+        params = _given(warnFirst=warn_first)
+        response = await self._call(
+            "POST", "/policies", params=params, body=whole, headers=headers, limits=_FETCH
+        )
         return read(response.content, PolicyVersion)
 
     async def decided(self, submitted: PolicyVersion, *, within: float = _DECIDED_WITHIN) -> PolicyVersion:
@@ -500,6 +506,27 @@ class Client:
     async def policy_file(self, digest: str) -> str:
         response = await self._call("GET", f"/policies/{_part(digest)}/file")
         return response.content.decode(errors="replace")
+
+    async def facts(
+        self, digests: Sequence[str], *, personal: Sequence[str] = ()
+    ) -> dict[str, dict[str, Any] | None]:
+        """What rules saw, by the digests that events and certificates name; null for what is not there.
+
+        `personal` are digests of what is about people, which is null where it was erased.
+        """
+        found: dict[str, dict[str, Any] | None] = {}
+        asked = [*(("digest", each) for each in digests), *(("personal", each) for each in personal)]
+        while asked:
+            those = asked[:FACTS_PAGE]
+            params = {name: [each for of, each in those if of == name] for name in ("digest", "personal")}
+            response = await self._call("GET", "/facts", params=params)
+            page = read(response.content, FactsPage).facts
+            found |= page
+            left = [each for each in asked if each[1] not in found]
+            if len(left) == len(asked):
+                raise Unreadable("the platform answered for none of the facts that were asked for")
+            asked = left
+        return found
 
     # Advisories
 

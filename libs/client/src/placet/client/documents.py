@@ -355,7 +355,8 @@ class PolicyProblem(Document, frozen=True, kw_only=True):
 
 
 class PolicyVersion(Document, frozen=True, kw_only=True, rename="camel"):
-    """`state` is submitted, in-force, scheduled, superseded, ended or rejected. What ships was submitted by nobody."""
+    """`state` is submitted, in-force, scheduled, superseded, ended or rejected. What ships was submitted by nobody.
+    Until `warn_until` it only warns of what was certified before."""
 
     policy: str
     version: int
@@ -367,10 +368,15 @@ class PolicyVersion(Document, frozen=True, kw_only=True, rename="camel"):
     supersedes: str | None = None
     effective_from: str | None = None
     effective_until: str | None = None
+    warn_until: str | None = None
     submitted_by: Person | None = None
     submitted_at: str | None = None
     decided_at: str | None = None
     problems: tuple[PolicyProblem, ...] = ()
+
+
+class FactsPage(Document, frozen=True, kw_only=True):
+    facts: dict[str, dict[str, Any] | None]
 
 
 class AdvisoriesProblem(Document, frozen=True, kw_only=True):

@@ -16,13 +16,15 @@ from placet.rules.policy import (
     read_policy,
     shipped_files,
 )
-from placet.rules.policy_set import PolicySet, Publication, Published
+from placet.rules.policy_set import Edition, PolicySet, Publication, Published
 from placet.rules.publication import Version, in_force, standing, version_of
+from placet.rules.recorded import facts_digest
 from placet.rules.testing import PolicyTestResult, compile_problems, load_policy, run_policy_tests
 
 __all__ = [
     "Approval",
     "Awaits",
+    "Edition",
     "Engine",
     "OnFail",
     "Policy",
@@ -38,6 +40,7 @@ __all__ = [
     "compile_problems",
     "digest_of",
     "excepted",
+    "facts_digest",
     "gather_certify_facts",
     "gather_readable_facts",
     "gather_submit_facts",

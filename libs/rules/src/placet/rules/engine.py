@@ -15,16 +15,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import msgspec
 
-from placet.errors import Refused
-from placet.rules.conditions import Answer, Condition, Decision, Saying, Undecided, conditions, decided
+from placet.rules.asking import Asked, Asking, Question, item, question, requests
+from placet.rules.conditions import Answer, Condition, Decision, Saying
 from placet.rules.policy import Awaits, OnFail, Policy, Result, Rule, Stage
 from placet.rules.sentences import MAX_LISTED, filled_in
 
@@ -74,38 +72,6 @@ def excepted(verdicts: Sequence[Verdict], exceptions: Mapping[str, str]) -> tupl
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Question:
-    """A rule, or with none whether the policy applies, and what it asks: nothing, if that much is `undecided`."""
-
-    policy: Policy
-    rule: Rule | None
-    asked: list[list[Condition]]
-    undecided: str | None = None
-
-    def items(self) -> list[Answer]:
-        return [
-            _item(self.policy, condition.text, condition.bound) for group in self.asked for condition in group
-        ]
-
-    def decided(self, answers: Iterator[Answer]) -> Decision:
-        """Takes as many answers as it has items."""
-        if self.rule is None or self.undecided is not None:
-            return Decision("indeterminate", reason=self.undecided)
-        return decided(self.policy, self.rule, self.asked, answers)
-
-
-def _question(policy: Policy, rule: Rule, facts: Mapping[str, Any]) -> _Question:
-    try:
-        return _Question(policy, rule, conditions(rule, facts))
-    except Undecided as error:
-        return _Question(policy, rule, [], str(error))
-
-
-def _item(policy: Policy, expression: str, bound: Mapping[str, Any]) -> Answer:
-    return {"expression": expression, "params": policy.params, **({"bound": bound} if bound else {})}
-
-
 class Engine:
     """Evaluates policies. Thread-safe; close it, or use it as a context manager, to end its processes.
 
@@ -133,33 +99,47 @@ class Engine:
 
         Of `partial` facts it is known that some are missing: there is no verdict then on what cannot be decided.
         """
-        questions: list[_Question] = []
-        for policy in policies:
-            if _is_in_force(policy, facts):
-                if policy.applies_to is not None:
-                    questions.append(_Question(policy, None, [[Condition(policy.applies_to, {})]]))
-                questions += [_question(policy, rule, facts) for rule in policy.rules if rule.stage == stage]
-        answers = self._answers(questions, facts)
+        return self.evaluate_many_sync(policies, stage, (facts,), partial=partial)[0]
+
+    def evaluate_many_sync(
+        self,
+        policies: Sequence[Policy],
+        stage: Stage,
+        many: Sequence[Mapping[str, Any]],
+        *,
+        partial: bool = False,
+    ) -> list[tuple[Verdict, ...]]:
+        """The same for each of many facts, in as few requests as they fit into."""
+        asking = Asking(policies, stage)
+        batch = [asking.of(facts) for facts in many]
+        answers = self._answers_together(batch)
+        return [
+            self._verdicts(each, iter(said), partial=partial)
+            for each, said in zip(batch, answers, strict=True)
+        ]
+
+    def _verdicts(self, asked: Asked, answers: Iterator[Answer], *, partial: bool) -> tuple[Verdict, ...]:
+        facts = asked.facts
         verdicts: list[Verdict] = []
         does_not_apply: set[str] = set()
-        for question in questions:
-            if question.rule is None:
+        for each in asked.questions:
+            if each.rule is None:
                 # Only a clear no: a policy whose condition cannot be decided applies.
                 answer = next(answers).get("value")
                 if answer is False or (partial and answer is not True):
-                    does_not_apply.add(question.policy.digest)
+                    does_not_apply.add(each.policy.digest)
                 continue
-            decision = question.decided(answers)
+            decision = each.decided(answers)
             if partial and decision.result == "indeterminate":
                 continue
-            if question.policy.digest not in does_not_apply:
-                verdicts.append(self._verdict(question.policy, question.rule, decision, facts))
+            if each.policy.digest not in does_not_apply:
+                verdicts.append(self._verdict(each.policy, each.rule, decision, facts))
         return tuple(verdicts)
 
     def sayings(self, policy: Policy, rule: Rule, facts: Mapping[str, Any]) -> tuple[Saying, ...]:
         """What the rule says of these facts if it fails, not yet filled in."""
-        question = _question(policy, rule, facts)
-        decision = question.decided(self._answers([question], facts))
+        asked = question(policy, rule, facts)
+        decision = asked.decided(self._answers([asked], facts))
         return self._sayings(policy, rule, decision.broken, facts) if decision.result == "fail" else ()
 
     def references(self, expressions: Sequence[str]) -> list[Answer]:
@@ -181,8 +161,39 @@ class Engine:
     ) -> None:
         self.close()
 
-    def _answers(self, questions: Sequence[_Question], facts: Mapping[str, Any]) -> Iterator[Answer]:
-        items = [item for question in questions for item in question.items()]
+    def _answers_together(self, batch: Sequence[Asked]) -> list[list[Answer]]:
+        """Those to each of a batch. Where a request ends its worker, each of it is asked by itself."""
+        answers: list[list[Answer]] = []
+        for request in requests(batch):
+            told = self._ask_at_once(request.encoded())
+            answers += (
+                request.taken_apart(told)
+                if told is not None
+                else [list(self._answers(each.questions, each.facts)) for each in request.batch]
+            )
+        return answers
+
+    def _ask_at_once(self, request: bytes) -> Any:
+        """What is answered in one line, or none if that ended the worker."""
+        worker = self._slots.get()
+        try:
+            if worker is None:
+                worker = _Worker(self._seconds)
+            for line in worker.ask(request, 1):
+                return line
+            worker.end()
+            worker = None
+            return None
+        except BaseException:
+            if worker is not None:
+                worker.end()
+            worker = None
+            raise
+        finally:
+            self._slots.put(worker)
+
+    def _answers(self, questions: Sequence[Question], facts: Mapping[str, Any]) -> Iterator[Answer]:
+        items = [item for each in questions for item in each.items()]
         return iter(self._ask({"facts": facts}, "items", items))
 
     def _verdict(self, policy: Policy, rule: Rule, decision: Decision, facts: Mapping[str, Any]) -> Verdict:
@@ -222,7 +233,7 @@ class Engine:
                 return tuple(Saying(say, each) for each in shown)
             case cases:
                 pairs = list(itertools.product(zip(broken, shown, strict=True), cases))
-                items = [_item(policy, case.when, condition.bound) for (condition, _), case in pairs]
+                items = [item(policy, case.when, condition.bound) for (condition, _), case in pairs]
                 answers = self._ask({"facts": facts}, "items", items)
                 return tuple(
                     Saying(case.words, filling)
@@ -289,15 +300,6 @@ class _Worker:
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 pipe.close()
-
-
-def _is_in_force(policy: Policy, facts: Mapping[str, Any]) -> bool:
-    if policy.effective is None:
-        return True
-    now = facts.get("now")
-    if not isinstance(now, str):
-        raise Refused(f"the policy {policy.id} is for a span of time, and the facts do not say when `now` is")
-    return policy.is_in_force(date.fromisoformat(now[:10]))
 
 
 def _listed(said: Sequence[str]) -> str:

@@ -8,6 +8,7 @@ pass needs an evaluator and is `placet.rules.testing.load_policy`.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator
 from datetime import date
 from importlib import resources
@@ -242,6 +243,13 @@ def expressions(form: PolicyForm) -> Iterator[Expression]:
             yield Expression(
                 f"rules[{index}].say[{number}].when", case.when, MET if rule.at_least else rule.as_
             )
+
+
+def asks_about_people(form: PolicyForm) -> bool:
+    """Whether what is asked names what is about people; more than it does, where a text or a name is alike."""
+    texts = (each.text for each in expressions(form))
+    paths = (rule.each for rule in form.rules if rule.each is not None)
+    return any(re.search(rf"\b{PERSONAL}\b", text) for text in (*texts, *paths))
 
 
 def _problems(form: PolicyForm) -> Iterator[Problem]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,10 +15,26 @@ from placet.rules.publication import Version, in_force, version_of
 
 @dataclass(frozen=True, kw_only=True)
 class Publication:
-    """A file was published, at that moment."""
+    """A file was published, at that moment. Until `warn_until` it only warns of what was certified before."""
 
     digest: str
     at: datetime
+    warn_until: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Edition:
+    """The policies in force at a moment. Those that are `shipped` nobody published; `warn_first` were published so."""
+
+    policies: tuple[Policy, ...]
+    shipped: frozenset[str]
+    warn_first: frozenset[str]
+
+    @property
+    def digest(self) -> str:
+        """Another one whenever what was certified before may be judged otherwise."""
+        lines = sorted(f"{each.digest} {each.id in self.warn_first}\n" for each in self.policies)
+        return f"sha256:{hashlib.sha256(''.join(lines).encode()).hexdigest()}"
 
 
 class Published(Protocol):
@@ -39,16 +56,34 @@ class PolicySet:
 
     async def in_force(self, at: datetime) -> tuple[Policy, ...]:
         """By days in UTC; of what is published at that moment or before."""
-        versions = await self.versions(at)
-        return tuple(self._known[each.digest] for each in in_force(versions, at.astimezone(UTC).date()))
+        return (await self.edition(at)).policies
+
+    async def edition(self, at: datetime) -> Edition:
+        """What is in force then, and with which force on what was certified before."""
+        published = await self._published_by(at)
+        versions = await self._versions(published)
+        policies = tuple(self._known[each.digest] for each in in_force(versions, at.astimezone(UTC).date()))
+        until = {each.digest: each.warn_until for each in published}
+        return Edition(
+            policies=policies,
+            shipped=frozenset(each.id for each in policies if each.digest not in until),
+            warn_first=frozenset(
+                each.id for each in policies if (last := until.get(each.digest)) is not None and at < last
+            ),
+        )
 
     async def versions(self, at: datetime) -> tuple[Version, ...]:
         """All there are at that moment, in the order in which they were published."""
+        return await self._versions(await self._published_by(at))
+
+    async def _published_by(self, at: datetime) -> list[Publication]:
+        return [each for each in await self._published.publications() if each.at <= at]
+
+    async def _versions(self, published: Sequence[Publication]) -> tuple[Version, ...]:
         found = [version_of(policy) for policy in self._shipped]
-        for each in await self._published.publications():
-            if each.at <= at:
-                policy = await self._policy(each.digest)
-                found.append(version_of(policy, published=each.at.astimezone(UTC).date()))
+        for each in published:
+            policy = await self._policy(each.digest)
+            found.append(version_of(policy, published=each.at.astimezone(UTC).date()))
         return tuple(found)
 
     async def _policy(self, digest: str) -> Policy:

@@ -8,6 +8,7 @@ from placet.trust.statements import (
     Certificate,
     ConditionSet,
     ExceptionApplied,
+    FactsSeen,
     PolicyApplied,
     VerdictGiven,
 )
@@ -17,6 +18,7 @@ __all__ = [
     "Certificate",
     "ConditionSet",
     "ExceptionApplied",
+    "FactsSeen",
     "KeySet",
     "PolicyApplied",
     "ScoredAssessment",

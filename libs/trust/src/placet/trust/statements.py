@@ -2,9 +2,9 @@
 
 The subjects are the image and the source it was built from; the predicate names the certificate, project and
 release, the validity, the policies by digest, the verdict of every rule, the exceptions by which a rule that did
-not pass forbids nothing, the approvals that it rests on, and the conditions that hold while it serves. Canonical
-bytes (RFC 8785) are what is signed. Parsing is strict: a field we do not know could change a meaning somebody
-signed for.
+not pass forbids nothing, the approvals that it rests on, what the rules saw by digest, and the conditions that hold
+while it serves. Canonical bytes (RFC 8785) are what is signed. Parsing is strict: a field we do not know could change
+a meaning somebody signed for.
 """
 
 from __future__ import annotations
@@ -78,6 +78,14 @@ class ApprovalCounted(_Strict, frozen=True, kw_only=True):
     break_glass: bool = False
 
 
+class FactsSeen(_Strict, frozen=True, kw_only=True):
+    """What the rules of a stage saw, by the digest of its bytes; `personal` is what of it is about people."""
+
+    stage: Literal["submit", "certify", "operate"]
+    facts: Digest
+    personal: Digest | None = None
+
+
 class Certificate(_Strict, frozen=True, kw_only=True):
     """A certificate in our own words; `image` and `source` are `sha256:…`, `repository` as in `models/churn`.
 
@@ -96,6 +104,7 @@ class Certificate(_Strict, frozen=True, kw_only=True):
     verdicts: tuple[VerdictGiven, ...]
     exceptions: tuple[ExceptionApplied, ...] = ()
     conditions: tuple[ConditionSet, ...] = ()
+    facts: tuple[FactsSeen, ...] = ()
     approvals: tuple[ApprovalCounted, ...] = ()
     break_glass: bool = False
     """For a day, by two people, although what was awaited did not come."""
@@ -122,6 +131,7 @@ class _Predicate(_Strict, frozen=True, kw_only=True):
     conditions: tuple[ConditionSet, ...] = ()
     approvals: tuple[ApprovalCounted, ...] = ()
     break_glass: bool = False
+    facts: tuple[FactsSeen, ...] = ()
 
 
 class _Statement(_Strict, frozen=True, kw_only=True):
@@ -180,4 +190,5 @@ def parse(data: bytes) -> Certificate:
         conditions=said.conditions,
         approvals=said.approvals,
         break_glass=said.break_glass,
+        facts=said.facts,
     )

@@ -12,6 +12,7 @@ from placet.certifier.adapters.registry_assessor import RegistryAssessor
 from placet.certifier.adapters.registry_contents import RegistryContents
 from placet.certifier.adapters.registry_notary import RegistryNotary
 from placet.certifier.adapters.registry_policies import RegistryPolicies
+from placet.certifier.adapters.registry_records import RegistryRecords
 from placet.certifier.adapters.registry_snapshots import RegistrySnapshots
 from placet.certifier.adapters.registry_sources import RegistrySources
 from placet.certifier.advising import read_worker
@@ -31,6 +32,7 @@ from placet.certifier.queries import (
     PublishedPolicies,
     WatchedCertificates,
 )
+from placet.certifier.rejudging import judge_again
 from placet.certifier.settings import CertifierSettings
 from placet.certifier.standing import expire, give_sign_of_life
 from placet.certifier.subscriptions import HEARS, SAYS, reaction
@@ -59,6 +61,7 @@ async def build(settings: CertifierSettings, wiring: Wiring, ports: Ports | None
         ports = Ports(
             sources=RegistrySources(registry, dockerfiles=settings.dockerfiles == "allow"),
             rules=PolicyRules(PolicySet(shipped, PublishedPolicies(wiring.store)), engine),
+            records=RegistryRecords(registry, key),
             contents=RegistryContents(registry),
             snapshots=RegistrySnapshots(registry),
             advisories=AdvisoriesInUse(wiring.store),
@@ -94,6 +97,7 @@ async def build(settings: CertifierSettings, wiring: Wiring, ports: Ports | None
             Periodic(name="expire", every=EXPIRE_EVERY, run=partial(expire, ports, wiring)),
             Periodic(name="operate", every=LOOK_EVERY, run=partial(look, ports, wiring)),
             Periodic(name="await", every=LOOK_EVERY, run=partial(awaiting.look, ports, wiring)),
+            Periodic(name="judge again", every=LOOK_EVERY, run=partial(judge_again, ports, wiring)),
             Periodic(name="alive", every=ALIVE_EVERY, run=partial(give_sign_of_life, wiring)),
         ),
         close=tuple(close),

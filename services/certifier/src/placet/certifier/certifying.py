@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from placet.certifier import projections as p
 from placet.certifier import standing
 from placet.certifier.domain import (
+    FACTS_RECORDED,
     RELEASE,
     Awaitable,
     Awaiting,
@@ -32,7 +33,7 @@ from placet.errors import Refused
 from placet.events import UnitOfWork
 from placet.events.contracts.certifier import CertificateIssued, ReleaseCleared
 from placet.events.contracts.indexer import ImageIndexed
-from placet.events.contracts.shapes import ApprovalUsed, Binding, PolicyRef, Stage, Verdict
+from placet.events.contracts.shapes import ApprovalUsed, Binding, PolicyRef, RecordedFacts, Stage, Verdict
 from placet.rules import digest_of, inputs_digest
 
 
@@ -60,21 +61,24 @@ async def judge_image(
     judgement = await ports.rules.judge("certify", seen, in_force)
     awaitable = await _awaitable(ports, cleared, indexed, seen, judgement, at, given)
     if awaitable.approvals:
-        approved = {**seen, **ports.rules.image_facts(cleared, indexed, at, awaitable.approvals)}
-        judgement = await ports.rules.judge("certify", approved, in_force)
+        seen = {**seen, **ports.rules.image_facts(cleared, indexed, at, awaitable.approvals)}
+        judgement = await ports.rules.judge("certify", seen, in_force)
     of_source = excepted_anew(cleared.verdicts, in_force)
     exceptions = used((*of_source, *judgement.verdicts), in_force)
     lapsed = tuple(verdict for verdict in of_source if forbids(verdict))
     verdicts = (*lapsed, *judgement.verdicts)
     awaitable = replace(awaitable, rules=judgement.awaits)
-    signed = None
+    signed, recorded = None, None
+    if not awaitable.waits_only(verdicts) or awaitable.breaks_glass:  # else it is not decided yet
+        recorded, unkept = await _record(ports, indexed.project, seen)
+        verdicts = (*verdicts, *unkept)
     if not forbidden(verdicts) or (awaitable.breaks_glass and awaitable.waits_only(verdicts)):
         whole = Judgement(
             policies=_policies(cleared, judgement),
             verdicts=(*of_source, *judgement.verdicts),
             exceptions=exceptions,
         )
-        signed, unkept = await _sign(ports, state, cleared, indexed, whole, awaitable, certificate)
+        signed, unkept = await _sign(ports, state, cleared, indexed, whole, awaitable, certificate, recorded)
         verdicts = (*verdicts, *unkept)
     command = JudgeImage(
         image=indexed.image,
@@ -85,6 +89,7 @@ async def judge_image(
         exceptions=exceptions,
         conditions=cleared.conditions,
         awaitable=awaitable,
+        facts=recorded,
     )
     for event in await work.decide(RELEASE, name, command):
         if isinstance(event, CertificateIssued):
@@ -183,6 +188,20 @@ def _policies(cleared: ReleaseCleared, judgement: Judgement) -> tuple[PolicyRef,
     return tuple(dict.fromkeys((*cleared.policies, *judgement.policies)))
 
 
+async def _record(
+    ports: Ports, project: str, seen: Facts
+) -> tuple[RecordedFacts | None, tuple[Verdict, ...]]:
+    try:
+        return await ports.records.keep(project, seen), ()
+    except Refused as refusal:
+        return None, (unjudged(FACTS_RECORDED, "certify", refusal),)
+
+
+def _seen(cleared: ReleaseCleared, of_image: RecordedFacts | None) -> dict[Stage, RecordedFacts]:
+    stages: dict[Stage, RecordedFacts | None] = {"submit": cleared.facts, "certify": of_image}
+    return {stage: facts for stage, facts in stages.items() if facts is not None}
+
+
 async def _sign(
     ports: Ports,
     state: Cleared | Awaiting,
@@ -191,6 +210,7 @@ async def _sign(
     judgement: Judgement,
     awaitable: Awaitable,
     certificate: str,
+    recorded: RecordedFacts | None,
 ) -> tuple[Signed | None, tuple[Verdict, ...]]:
     try:
         signed = await ports.notary.sign(
@@ -203,6 +223,7 @@ async def _sign(
             conditions=cleared.conditions,
             approvals=awaitable.approvals,
             breakers=awaitable.breakers if awaitable.waits_only(judgement.verdicts) else (),
+            facts=_seen(cleared, recorded),
         )
     except Refused as refusal:
         # The registry will not keep it: without an answer the release would wait for ever.

@@ -37,6 +37,7 @@ from placet.events.contracts.shapes import (
     ExceptionUsed,
     Ground,
     PolicyRef,
+    RecordedFacts,
     Resources,
     Verdict,
 )
@@ -82,6 +83,7 @@ class JudgeSource:
     verdicts: tuple[Verdict, ...]
     exceptions: tuple[ExceptionUsed, ...] = ()
     inputs: str | None = None
+    facts: RecordedFacts | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,6 +143,7 @@ class JudgeImage:
     exceptions: tuple[ExceptionUsed, ...] = ()
     conditions: tuple[Condition, ...] = ()
     awaitable: Awaitable | None = None
+    facts: RecordedFacts | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,9 +171,10 @@ class Lift:
 
 @dataclass(frozen=True, kw_only=True)
 class Judge:
-    """What the rules of stage operate said of it: these are kept, those are not. Of others nothing is known now.
+    """What rules said of it: these are kept, those are not. Of others nothing is known now.
 
-    A ground is said again if other conditions are not kept, and not for other numbers, which come with every window.
+    What was a warning and is a ground is no warning any more, and the other way round. A ground is said again if other
+    conditions are not kept, and not for other numbers, which come with every window.
     """
 
     certificate: str
@@ -304,6 +308,7 @@ def decide(command: Command, state: State) -> Sequence[Happened]:
                     risk_class=declared.risk_class,
                     purpose=declared.purpose,
                     data=declared.data,
+                    facts=command.facts,
                 )
             ]
         case JudgeSource(), New():
@@ -315,6 +320,7 @@ def decide(command: Command, state: State) -> Sequence[Happened]:
                     source=command.asked.source,
                     policies=command.policies,
                     verdicts=command.verdicts,
+                    facts=command.facts,
                 )
             ]
         case JudgeImage(), Cleared() | Awaiting():
@@ -336,12 +342,9 @@ def decide(command: Command, state: State) -> Sequence[Happened]:
         case Lift(certificate=certificate), Certified(certificate=held) if certificate == held:
             return _stands(state, tuple(each for each in state.grounds if each.rule not in command.rules))
         case Judge(certificate=certificate), Certified(certificate=held) if certificate == held:
-            against = _replaced(state.grounds, _news(state.grounds, command.grounds))
-            warnings = _replaced(state.warnings, _news(state.warnings, command.warnings))
-            return [
-                *_stands(state, tuple(each for each in against if each.rule not in command.kept)),
-                *_warned(state, tuple(each for each in warnings if each.rule not in command.kept)),
-            ]
+            grounds = _judged(state.grounds, command.grounds, command.kept | _rules(command.warnings))
+            warnings = _judged(state.warnings, command.warnings, command.kept | _rules(command.grounds))
+            return [*_stands(state, grounds), *_warned(state, warnings)]
         case Revoke(certificate=certificate), Certified(asked=asked, certificate=held) if certificate == held:
             return [
                 CertificateRevoked(
@@ -385,6 +388,7 @@ def _judge_image(command: JudgeImage, state: Cleared | Awaiting) -> Sequence[Hap
             source=asked.source,
             policies=command.policies,
             verdicts=command.verdicts,
+            facts=command.facts,
         )
     ]
 
@@ -413,6 +417,7 @@ def _issued(
         conditions=command.conditions,
         approvals=approvals,
         break_glass=break_glass,
+        facts=command.facts,
     )
 
 
@@ -483,6 +488,14 @@ def _pass_time(now: datetime, state: Awaiting) -> Sequence[Happened]:
             number=int(passed.total_seconds()) // awaited.remind,
         )
     ]
+
+
+def _judged(held: Sequence[Ground], said: Sequence[Ground], lifted: frozenset[str]) -> tuple[Ground, ...]:
+    return tuple(each for each in _replaced(held, _news(held, said)) if each.rule not in lifted)
+
+
+def _rules(grounds: Sequence[Ground]) -> frozenset[str]:
+    return frozenset(ground.rule for ground in grounds)
 
 
 def _replaced(grounds: Sequence[Ground], by: Sequence[Ground]) -> tuple[Ground, ...]:
@@ -611,6 +624,10 @@ def used(verdicts: Sequence[Verdict], in_force: Sequence[ExceptionUsed]) -> tupl
 
 def forbids(verdict: Verdict) -> bool:
     return verdict.result != "pass" and verdict.on_fail != "warn" and verdict.exception is None
+
+
+FACTS_RECORDED = "facts.recorded"
+"""What verdicts and grounds are called that say that it is not known what the rules saw."""
 
 
 def stream(project: str, release: int) -> str:

@@ -15,6 +15,7 @@ import msgspec
 from placet.certifier import projections as p
 from placet.certifier.certifying import judge_image, unjudged
 from placet.certifier.domain import (
+    FACTS_RECORDED,
     RELEASE,
     Asked,
     Cleared,
@@ -31,7 +32,7 @@ from placet.events.codec import moment
 from placet.events.contracts.certifier import ReleaseCleared
 from placet.events.contracts.gateway import DeployRequested
 from placet.events.contracts.indexer import ImageIndexed, ImageVanished
-from placet.events.contracts.shapes import Command, Verdict
+from placet.events.contracts.shapes import Command, RecordedFacts, Verdict
 from placet.rules import inputs_digest
 
 EXAMINE = "examine"
@@ -55,6 +56,7 @@ class Examined(msgspec.Struct, frozen=True, kw_only=True):
     declared: Declared | None
     judgement: Judgement
     inputs: str | None = None
+    facts: RecordedFacts | None = None
 
 
 async def on_deploy_requested(heard: Heard[DeployRequested], work: UnitOfWork, ports: Ports) -> None:
@@ -75,26 +77,33 @@ def workers(ports: Ports, clock: Clock) -> tuple[Worker[ExamineJob], Worker[Exam
 
 def examine_worker(ports: Ports, clock: Clock) -> Worker[ExamineJob]:
     async def run(job: Job[ExamineJob]) -> Finish:
-        wanted = job.payload
-        declared: Declared | None = None
-        inputs: str | None = None
-        try:
-            evidence = await ports.sources.examine(wanted.source, clock.now())
-        except Refused as refusal:
-            judgement = Judgement(policies=(), verdicts=(unjudged("source.readable", "submit", refusal),))
-        else:
-            declared = evidence.declared
-            in_force = await ports.exceptions.in_force(wanted.project, wanted.source, clock.now())
-            facts = _of_project(evidence.facts, wanted.project)
-            judgement = await ports.rules.judge("submit", facts, in_force)
-            inputs = inputs_digest(facts)
-        examined = Examined(wanted=wanted, declared=declared, judgement=judgement, inputs=inputs)
-        return _judged(examined, job.asker, ports)
+        return _judged(await _examined(job.payload, ports, clock), job.asker, ports)
 
     def gave_up(job: Job[ExamineJob], reason: str) -> Finish:
         return _judged(_given_up(job.payload, reason), job.asker, ports)
 
     return Worker(kind=EXAMINE, payload=ExamineJob, run=run, gave_up=gave_up)
+
+
+async def _examined(wanted: ExamineJob, ports: Ports, clock: Clock) -> Examined:
+    try:
+        evidence = await ports.sources.examine(wanted.source, clock.now())
+    except Refused as refusal:
+        return _not_judged(wanted, "source.readable", refusal)
+    facts = _of_project(evidence.facts, wanted.project)
+    try:
+        recorded = await ports.records.keep(wanted.project, facts)
+    except Refused as refusal:
+        return _not_judged(wanted, FACTS_RECORDED, refusal)
+    in_force = await ports.exceptions.in_force(wanted.project, wanted.source, clock.now())
+    judgement = await ports.rules.judge("submit", facts, in_force)
+    return Examined(
+        wanted=wanted,
+        declared=evidence.declared,
+        judgement=judgement,
+        inputs=inputs_digest(facts),
+        facts=recorded,
+    )
 
 
 def _of_project(facts: Facts, name: str) -> Facts:
@@ -114,8 +123,12 @@ def _await_earlier_worker(ports: Ports) -> Worker[Examined]:
 
 def _given_up(wanted: ExamineJob, reason: str) -> Examined:
     why = Refused(f"the source could not be examined: {reason}", fix="when that is mended, deploy again")
-    verdict = unjudged("source.readable", "submit", why)
-    return Examined(wanted=wanted, declared=None, judgement=Judgement(policies=(), verdicts=(verdict,)))
+    return _not_judged(wanted, "source.readable", why)
+
+
+def _not_judged(wanted: ExamineJob, rule: str, why: Refused) -> Examined:
+    judgement = Judgement(policies=(), verdicts=(unjudged(rule, "submit", why),))
+    return Examined(wanted=wanted, declared=None, judgement=judgement)
 
 
 def _judged(examined: Examined, asker: str, ports: Ports) -> Finish:
@@ -147,6 +160,7 @@ def _judged(examined: Examined, asker: str, ports: Ports) -> Finish:
             verdicts=verdicts,
             exceptions=judgement.exceptions,
             inputs=examined.inputs,
+            facts=examined.facts,
         )
         await work.decide(RELEASE, stream(asked.project, asked.release), command)
 

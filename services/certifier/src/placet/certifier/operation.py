@@ -88,6 +88,13 @@ async def judge_anew(
         await _judge(work, ports, kept, kept.watched, held)
 
 
+async def judge_by_what_is_in_force(work: UnitOfWork, ports: Ports, certificate: str) -> None:
+    """Policies are others than they were."""
+    kept = await ports.watches.of_certificate(certificate)
+    if kept is not None:
+        await _judge(work, ports, kept, kept.watched)
+
+
 async def look(ports: Ports, wiring: Wiring) -> None:
     """Judge those whose time has come."""
     for certificate in await ports.watches.due(wiring.clock.now().timestamp()):
@@ -131,11 +138,15 @@ def _command(kept: Kept, watched: Watched, judgement: Judgement) -> Judge:
     failed = [each for each in verdicts if each.result == "fail" and each.rule not in holds]
 
     def grounds(*, warn: bool) -> tuple[Ground, ...]:
-        over = conditions.broken(watched, "warn" if warn else "suspend")
         return tuple(
-            Ground(rule=each.rule, why=each.why or "it is not kept", fix=each.fix, measured=over)
+            Ground(
+                rule=each.rule,
+                why=each.why or "it is not kept",
+                fix=each.fix,
+                measured=conditions.broken(watched, "warn" if each.on_fail == "warn" else "suspend"),
+            )
             for each in failed
-            if (each.on_fail == "warn") is warn
+            if (each.on_fail == "warn" or each.policy in judgement.only_warn) is warn
         )
 
     return Judge(

@@ -22,6 +22,7 @@ OWN_RULES = frozenset(
     {
         "certificate.kept",
         "certificate.revoked",
+        "facts.recorded",
         "image.readable",
         "source.readable",
         "trial.of-a-new-project",
@@ -35,13 +36,17 @@ MAX_TEXT = 500
 
 @dataclass(frozen=True, kw_only=True)
 class Publish:
-    """A policy that passed its own tests, `submitted` on that day; `shipped` is what needs no publication."""
+    """A policy that passed its own tests, `submitted` on that day; `shipped` is what needs no publication.
+
+    `warn_until` is until when it only warns of what was certified before.
+    """
 
     version: Version
     title: str
     rules: tuple[RuleRef, ...]
     submitted: date
     shipped: tuple[Version, ...]
+    warn_until: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +95,7 @@ def decide(command: Command, state: Policies) -> Sequence[Happened]:
                     effective_until=None if version.ends is None else version.ends.isoformat(),
                     supersedes=version.supersedes,
                     rules=command.rules,
+                    warn_until=command.warn_until,
                 )
             ]
     assert_never(command)

@@ -17,13 +17,15 @@ from placet.events.contracts.shapes import (
     Condition,
     ExceptionUsed,
     PolicyRef,
+    RecordedFacts,
     Stage,
     Verdict,
 )
-from placet.rules import Policy
+from placet.rules import Edition, Policy
 from placet.trust import ScoredAssessment
 
 Facts = Mapping[str, Any]
+NO_FACTS: Mapping[Stage, RecordedFacts] = {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,17 +45,31 @@ class Sources(Protocol):
 @dataclass(frozen=True, kw_only=True)
 class Judgement:
     """`policies` are those in force, by digest; `exceptions` those that a verdict names; `awaits` the rules that failed
-    for what people can still do."""
+    for what people can still do. Of what is certified already, what the policies `only_warn` say is a warning."""
 
     policies: tuple[PolicyRef, ...]
     verdicts: tuple[Verdict, ...]
     exceptions: tuple[ExceptionUsed, ...] = ()
     awaits: Mapping[str, Patience] = field(default_factory=dict)
+    only_warn: frozenset[str] = frozenset()
 
 
 class Rules(Protocol):
-    async def judge(self, stage: Stage, facts: Facts, exceptions: Sequence[ExceptionUsed] = ()) -> Judgement:
-        """`exceptions` are one for a rule at most, and cover only what may be excepted."""
+    async def judge(
+        self,
+        stage: Stage,
+        facts: Facts,
+        exceptions: Sequence[ExceptionUsed] = (),
+        *,
+        by: Edition | None = None,
+    ) -> Judgement:
+        """`exceptions` are one for a rule at most, and cover only what may be excepted.
+
+        By what was in force when the facts were gathered, or `by` another edition.
+        """
+
+    async def edition(self, at: datetime) -> Edition:
+        """What is in force then."""
 
     async def is_of_operation(self, rule: str, at: datetime) -> bool:
         """Whether it is judged again and again while a model serves, by what is in force then."""
@@ -66,6 +82,19 @@ class Rules(Protocol):
         approvals: Sequence[ApprovalUsed] = (),
     ) -> Facts:
         """What the rules of stage certify see of an image, and of the approvals that count."""
+
+
+class Records(Protocol):
+    """What rules saw, kept for whoever asks later why they said what they said."""
+
+    async def keep(self, project: str, facts: Facts) -> RecordedFacts:
+        """The same facts of the same project are kept once. What of them is about people is kept apart.
+
+        Raises Unavailable while the registry is away, and Refused for more than is kept.
+        """
+
+    async def read(self, recorded: RecordedFacts) -> Facts:
+        """Without what is about people, if that was erased. Raises Unknown if the rest is gone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,13 +173,16 @@ class Waits(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Held:
-    """A certificate that is not over. `not_after` is in seconds since 1970."""
+    """A certificate that is not over. `not_after` is in seconds since 1970; it was judged by `edition` last, as of one
+    `turn`."""
 
     certificate: str
     project: str
     release: int
     source: str
     not_after: float
+    edition: str | None = None
+    turn: int = 0
 
 
 class Certificates(Protocol):
@@ -160,6 +192,9 @@ class Certificates(Protocol):
 
     async def on_exception(self, exception: str) -> Sequence[Held]:
         """Those that stand on it."""
+
+    async def to_judge(self, edition: str, at: datetime, *, limit: int) -> Sequence[Held]:
+        """So many of those that were not judged by this edition, or of which time alone may have changed something."""
 
     async def ended(self, at: datetime) -> Sequence[Held]:
         """Those whose time was over by then."""
@@ -244,6 +279,7 @@ class Notary(Protocol):
         conditions: Sequence[Condition] = (),
         approvals: Sequence[ApprovalUsed] = (),
         breakers: Sequence[ApprovalUsed] = (),
+        facts: Mapping[Stage, RecordedFacts] = NO_FACTS,
     ) -> Signed:
         """Sign a certificate and lay it beside the image. The same arguments give the same bytes.
 
@@ -256,6 +292,7 @@ class Notary(Protocol):
 class Ports:
     sources: Sources
     rules: Rules
+    records: Records
     contents: Contents
     snapshots: Snapshots
     advisories: Advisories

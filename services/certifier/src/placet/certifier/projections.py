@@ -33,6 +33,12 @@ certificates = sa.Table(
     sa.Column("source", sa.Text, nullable=False),
     # Seconds since 1970.
     sa.Column("not_after", sa.Double, nullable=False, index=True),
+    # The edition of policies that it was judged by last (`placet.rules.policy_set`); none: it is to be judged anew.
+    sa.Column("edition", sa.Text),
+    # When time alone may change what is said of it, in seconds since 1970; none: it cannot.
+    sa.Column("judge_at", sa.Double),
+    # Moved on whenever it has to be judged anew: a judgement that began before that does not count.
+    sa.Column("turn", sa.BigInteger, nullable=False),
 )
 
 stands_on = sa.Table(
@@ -107,6 +113,8 @@ policies = sa.Table(
     sa.Column("number", sa.Integer, nullable=False, unique=True),
     # When the event says that it was published.
     sa.Column("at", sa.Text, nullable=False),
+    # Until then it only warns of what was certified before.
+    sa.Column("warn_until", sa.Text),
     sa.Column("file", sa.LargeBinary, nullable=False),
 )
 

@@ -6,7 +6,7 @@ judges by what it loaded itself.
 
 from __future__ import annotations
 
-from datetime import UTC, date
+from datetime import UTC, date, datetime, time, timedelta
 
 import msgspec
 
@@ -15,7 +15,7 @@ from placet.certifier.policies import POLICIES, STREAM, Publish, Reject
 from placet.certifier.ports import LoadedPolicy, Ports
 from placet.errors import PlacetError, Refused
 from placet.events import Finish, Heard, Job, UnitOfWork, Worker
-from placet.events.codec import moment
+from placet.events.codec import moment, timestamp
 from placet.events.contracts.certifier import PolicyPublished
 from placet.events.contracts.gateway import PolicySubmitted
 from placet.events.contracts.shapes import PolicyProblem, RuleRef
@@ -25,12 +25,13 @@ PUBLISH = "publish"
 
 
 class PublishJob(msgspec.Struct, frozen=True, kw_only=True):
-    """`submitted` is a day."""
+    """`submitted` is a day; `warn_first` is in seconds."""
 
     policy: str
     version: int
     digest: str
     submitted: str
+    warn_first: int | None = None
 
 
 async def on_policy_submitted(heard: Heard[PolicySubmitted], work: UnitOfWork, ports: Ports) -> None:
@@ -40,6 +41,7 @@ async def on_policy_submitted(heard: Heard[PolicySubmitted], work: UnitOfWork, p
         version=submitted.version,
         digest=submitted.digest,
         submitted=moment(heard.event.time).date().isoformat(),
+        warn_first=submitted.warn_first,
     )
     work.enqueue(PUBLISH, submitted.digest, job, asker=submitted.submitted_by)
 
@@ -63,20 +65,36 @@ def _published_if_it_fits(wanted: PublishJob, loaded: LoadedPolicy, shipped: tup
     policy = loaded.policy
 
     async def finish(work: UnitOfWork) -> None:
+        version = version_of(policy, published=work.now.astimezone(UTC).date())
         publish = Publish(
-            version=version_of(policy, published=work.now.astimezone(UTC).date()),
+            version=version,
             title=policy.title,
             rules=tuple(RuleRef(id=rule.id, stage=rule.stage) for rule in policy.rules),
             submitted=date.fromisoformat(wanted.submitted),
             shipped=tuple(version_of(each) for each in shipped),
+            warn_until=_warn_until(wanted.warn_first, version.begins, work.now),
         )
         for event in await work.decide(POLICIES, STREAM, publish):
             if isinstance(event, PolicyPublished):
                 at = work.said[-1].time
                 work.run(p.look_again())
-                work.put(p.policies, digest=event.digest, number=event.number, at=at, file=loaded.file)
+                work.put(
+                    p.policies,
+                    digest=event.digest,
+                    number=event.number,
+                    at=at,
+                    warn_until=event.warn_until,
+                    file=loaded.file,
+                )
 
     return finish
+
+
+def _warn_until(seconds: int | None, begins: date, now: datetime) -> str | None:
+    """Counted from when it is in force."""
+    if seconds is None:
+        return None
+    return timestamp(max(now, datetime.combine(begins, time.min, tzinfo=UTC)) + timedelta(seconds=seconds))
 
 
 def _rejected(wanted: PublishJob, *errors: PlacetError) -> Finish:

@@ -134,10 +134,14 @@ class HeldCertificates:
     async def ended(self, at: datetime) -> Sequence[Held]:
         return await self._held(certificates.c.not_after <= at.timestamp())
 
-    async def _held(self, which: sa.ColumnElement[bool]) -> Sequence[Held]:
-        rows = await self._store.rows(
-            sa.select(certificates).where(which).order_by(certificates.c.project, certificates.c.release)
-        )
+    async def to_judge(self, edition: str, at: datetime, *, limit: int) -> Sequence[Held]:
+        by = certificates.c.edition
+        is_due = sa.or_(by.is_(None), by != edition, certificates.c.judge_at <= at.timestamp())
+        return await self._held(is_due, limit)
+
+    async def _held(self, which: sa.ColumnElement[bool], limit: int | None = None) -> Sequence[Held]:
+        order = (certificates.c.project, certificates.c.release)
+        rows = await self._store.rows(sa.select(certificates).where(which).order_by(*order).limit(limit))
         return [
             Held(
                 certificate=row.certificate,
@@ -145,6 +149,8 @@ class HeldCertificates:
                 release=row.release,
                 source=row.source,
                 not_after=row.not_after,
+                edition=row.edition,
+                turn=row.turn,
             )
             for row in rows
         ]
@@ -237,8 +243,16 @@ class PublishedPolicies:
         self._store = store
 
     async def publications(self) -> Sequence[Publication]:
-        query = sa.select(policies.c.digest, policies.c.at).order_by(policies.c.number)
-        return [Publication(digest=row.digest, at=moment(row.at)) for row in await self._store.rows(query)]
+        table = policies.c
+        query = sa.select(table.digest, table.at, table.warn_until).order_by(table.number)
+        return [
+            Publication(
+                digest=row.digest,
+                at=moment(row.at),
+                warn_until=None if row.warn_until is None else moment(row.warn_until),
+            )
+            for row in await self._store.rows(query)
+        ]
 
     async def file(self, digest: str) -> bytes:
         rows = await self._store.rows(sa.select(policies.c.file).where(policies.c.digest == digest))

@@ -10,7 +10,7 @@ from functools import partial
 
 import sqlalchemy as sa
 
-from placet.certifier import operation
+from placet.certifier import operation, rejudging
 from placet.certifier import projections as p
 from placet.certifier.domain import RELEASE, Command, Lapse, Lift, Object, Revoke, Uphold, stream
 from placet.certifier.ports import Held, Ports
@@ -33,6 +33,7 @@ def keep(work: UnitOfWork, issued: CertificateIssued) -> None:
         release=issued.release,
         source=issued.source,
         not_after=moment(issued.not_after).timestamp(),
+        turn=0,
     )
     operation.begin(work, issued)
     for each in issued.exceptions:
@@ -55,6 +56,7 @@ async def on_exception_granted(heard: Heard[ExceptionGranted], work: UnitOfWork,
     work.run(p.look_again(granted.project))
     if await ports.exceptions.is_known(granted.exception):
         return  # heard again: it may have been withdrawn since
+    rejudging.judge_anew_all_of(work, granted.project)
     if await ports.rules.is_of_operation(granted.rule, work.now):
         used = ExceptionUsed(
             exception=granted.exception,
@@ -78,6 +80,7 @@ async def on_exception_withdrawn(heard: Heard[ExceptionWithdrawn], work: UnitOfW
         sa.update(p.exceptions).where(p.exceptions.c.exception == withdrawn.exception).values(withdrawn=True)
     )
     work.run(p.look_again(withdrawn.project))
+    rejudging.judge_anew_all_of(work, withdrawn.project)
     if await ports.rules.is_of_operation(withdrawn.rule, work.now):
         await operation.judge_anew(work, ports, withdrawn.project, without=withdrawn.exception)
         return

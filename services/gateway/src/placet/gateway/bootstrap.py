@@ -21,6 +21,7 @@ from placet.gateway.adapters.policy_rules import PolicyRules
 from placet.gateway.adapters.registry_artifacts import (
     RegistryAssessments,
     RegistryEnvelopes,
+    RegistryFacts,
     RegistryImages,
     RegistryPolicies,
     RegistrySnapshots,
@@ -38,6 +39,7 @@ from placet.gateway.certificates_api import certificates_router
 from placet.gateway.commands import Commands
 from placet.gateway.excepting import Excepting
 from placet.gateway.exceptions_api import exceptions_router
+from placet.gateway.facts_api import facts_router
 from placet.gateway.intake import SERVICE, Intake
 from placet.gateway.model_proxy import ModelProxy, ProxyLimits
 from placet.gateway.policies_api import policies_router
@@ -78,6 +80,7 @@ async def build(settings: GatewaySettings, wiring: Wiring, ports: Ports | None =
             packing=PackingProcesses(),
             rules=PolicyRules(PolicySet(load_shipped(), PublishedPolicies(wiring.store)), engine),
             policies=RegistryPolicies(registry),
+            facts=RegistryFacts(registry),
             snapshots=RegistrySnapshots(registry),
             assessments=RegistryAssessments(registry),
             envelopes=RegistryEnvelopes(registry),
@@ -118,6 +121,7 @@ async def build(settings: GatewaySettings, wiring: Wiring, ports: Ports | None =
     publishing = Publishing(wiring, known, ports.policies)
     policies = policies_router(access=access, publishing=publishing, policies=known, clock=wiring.clock)
 
+    facts = facts_router(access=access, facts=ports.facts)
     snapshots = Advisories(wiring, queries, ports.snapshots)
     advisories = advisories_router(access=access, advisories=snapshots)
     made = AssessmentQueries(wiring.store, queries)
@@ -144,15 +148,8 @@ async def build(settings: GatewaySettings, wiring: Wiring, ports: Ports | None =
             Periodic(name="forget keys", every=3600.0, run=forget_keys),
         ),
         routers=(
-            api,
-            exceptions,
-            approvals,
-            certificates,
-            policies,
-            advisories,
-            assessments,
-            upload_page(),
-            proxy.router(),
+            *(api, exceptions, approvals, certificates, policies, facts, advisories, assessments),
+            *(upload_page(), proxy.router()),
         ),
         start=(proxy.start, leave_first_token),
         close=(*close, proxy.close),

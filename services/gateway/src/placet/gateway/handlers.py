@@ -299,6 +299,7 @@ async def on_policy_published(
         number=published.number,
         effective_from=published.effective_from,
         effective_until=published.effective_until,
+        warn_until=published.warn_until,
     )
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import JSONResponse
 
 from placet.errors import TooLarge
@@ -19,6 +19,7 @@ from placet.projects.full_disk import told_when_full
 from placet.rules.policy import MAX_POLICY_BYTES
 
 YAML = "application/yaml"
+WarnFirst = Annotated[str | None, Query(alias="warnFirst", pattern=r"^[1-9][0-9]{0,2}[hd]$")]
 _FILE: dict[str, Any] = {"requestBody": {"required": True, "content": {YAML: {"schema": {"type": "string"}}}}}
 
 
@@ -29,8 +30,13 @@ def policies_router(
     caller = Depends(access.caller)
 
     @api.post("", status_code=202, openapi_extra=_FILE)
-    async def post_policy(request: Request, who: Caller = caller) -> JSONResponse:
+    async def post_policy(
+        request: Request, who: Caller = caller, warn_first: WarnFirst = None
+    ) -> JSONResponse:
         """Ask that a policy be published: the body is its file. It is tried before the answer comes.
+
+        What was certified before is judged by it, too, and suspended where it forbids that; with `warnFirst` (a span
+        such as 7d, from when it is in force) it only warns of that until then. What is deployed is judged in full.
 
         What becomes of it is told by its `state`: from submitted to in-force, scheduled or rejected. The same bytes
         again change nothing, and are answered with what became of them.
@@ -38,7 +44,7 @@ def policies_router(
         must_have(who.roles, PUBLISHERS, "publishing a policy")
         file = await _body(request)
         with told_when_full():
-            submitted = await publishing.submit(file, who.person)
+            submitted = await publishing.submit(file, who.person, warn_first=_seconds(warn_first))
         location = f"/v1/policies/{submitted['policy']}"
         return JSONResponse(submitted, 202, headers={"Location": location})
 
@@ -63,6 +69,10 @@ def policies_router(
         return Response(await policies.file(digest), media_type=YAML, headers=headers)
 
     return api
+
+
+def _seconds(span: str | None) -> int | None:
+    return None if span is None else int(span[:-1]) * {"h": 3600, "d": 86400}[span[-1]]
 
 
 async def _body(request: Request) -> bytes:

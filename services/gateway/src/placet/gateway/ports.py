@@ -66,6 +66,17 @@ class PolicyFiles(Protocol):
         """Keep the file; keeping it again changes nothing. Raises Unavailable."""
 
 
+class Facts(Protocol):
+    """What rules saw, as the certifier recorded it; none where there is nothing (any more) with this digest.
+
+    Raises Unavailable.
+    """
+
+    async def seen(self, digest: str) -> bytes | None: ...
+
+    async def personal(self, digest: str) -> bytes | None: ...
+
+
 class SnapshotFiles(Protocol):
     """Where the certifier finds the advisories that were submitted, by the digest of their bytes."""
 
@@ -127,6 +138,7 @@ class Ports:
     packing: Packing
     rules: Rules
     policies: PolicyFiles
+    facts: Facts
     snapshots: SnapshotFiles
     assessments: AssessmentFiles
     envelopes: Envelopes

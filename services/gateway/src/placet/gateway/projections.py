@@ -280,6 +280,8 @@ policies = sa.Table(
     # Days; as the file has them, and of a published one as the event says.
     sa.Column("effective_from", sa.Text),
     sa.Column("effective_until", sa.Text),
+    # Until then it only warns of what was certified before.
+    sa.Column("warn_until", sa.Text),
     sa.Column("submitted_by", sa.Text, nullable=False),
     sa.Column("submitted_at", sa.Text, nullable=False),
     # `submitted`, `published` or `rejected`; when that was decided, and the place among what was published.

@@ -30,8 +30,9 @@ class Publishing:
         self._files = files
         self._trying = Turns(TRIED_AT_ONCE)
 
-    async def submit(self, file: bytes, person: str) -> dict[str, Any]:
-        """Where it stands: submitted, or if the same bytes were sent before, what became of them.
+    async def submit(self, file: bytes, person: str, *, warn_first: int | None = None) -> dict[str, Any]:
+        """Where it stands: submitted, or if the same bytes were sent before, what became of them. For `warn_first`
+        seconds from when it is in force it only warns of what was certified before.
 
         Raises DocumentRefused with every problem of its form, its conditions and its own tests; nothing is kept then.
         """
@@ -49,7 +50,10 @@ class Publishing:
             traceparent=current_traceparent(),
         )
         await transact(
-            self._wiring, SERVICE, context, partial(_submit, policy=policy, file=file, person=person)
+            self._wiring,
+            SERVICE,
+            context,
+            partial(_submit, policy=policy, file=file, person=person, warn_first=warn_first),
         )
         submitted = await self._policies.submitted(digest, self._wiring.clock.now())
         if submitted is None:
@@ -57,12 +61,18 @@ class Publishing:
         return submitted
 
 
-async def _submit(work: UnitOfWork, *, policy: Policy, file: bytes, person: str) -> None:
+async def _submit(
+    work: UnitOfWork, *, policy: Policy, file: bytes, person: str, warn_first: int | None
+) -> None:
     stream = f"policy/{policy.id}"
     if any(each.digest == policy.digest for each in await work.history(stream)):
         return  # sent twice at once
     submitted = PolicySubmitted(
-        policy=policy.id, version=policy.version, digest=policy.digest, submitted_by=person
+        policy=policy.id,
+        version=policy.version,
+        digest=policy.digest,
+        submitted_by=person,
+        warn_first=warn_first,
     )
     work.stage(stream, [submitted])
     span = policy.effective

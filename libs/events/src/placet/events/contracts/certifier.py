@@ -12,6 +12,7 @@ from placet.events.contracts.shapes import (
     Ground,
     PolicyProblem,
     PolicyRef,
+    RecordedFacts,
     Resources,
     RuleRef,
     Stage,
@@ -25,9 +26,9 @@ class ReleaseCleared:
 
     `trial`: it was asked for as a trial, and its certificate holds for days. `dockerfile`: its image comes from one of
     its own, and serves by itself. `asker`: who asked for it, whose turn it takes wherever there is a queue.
-    `exceptions` are those that its verdicts name, `conditions` what its project says of it while it serves. `inputs` is
-    the digest of what the rules saw, `risk_class` what the project declares; so do `purpose` and `data`, as the digests
-    that an assessment has of them.
+    `exceptions` are those that its verdicts name, `conditions` what its project says of it while it serves, `facts`
+    what the rules saw. `inputs` is a digest of that which does not change with time, `risk_class` what the project
+    declares; so do `purpose` and `data`, as the digests that an assessment has of them.
     """
 
     project: str
@@ -45,6 +46,7 @@ class ReleaseCleared:
     exceptions: tuple[ExceptionUsed, ...] = ()
     asker: str | None = None
     conditions: tuple[Condition, ...] = ()
+    facts: RecordedFacts | None = None
     inputs: str | None = None
     risk_class: str = ""
     purpose: str = ""
@@ -53,12 +55,15 @@ class ReleaseCleared:
 
 @event("certifier", "release.refused")
 class ReleaseRefused:
+    """`facts` are what the rules saw, where there was something to see."""
+
     project: str
     release: int
     stage: Stage
     source: str
     policies: tuple[PolicyRef, ...]
     verdicts: tuple[Verdict, ...]
+    facts: RecordedFacts | None = None
 
 
 @event("certifier", "approval.awaited")
@@ -99,8 +104,9 @@ class CertificateIssued:
     """A signed certificate lies beside the image: `envelope` is the DSSE envelope's digest in `repository`.
 
     `exceptions` are those that it stands on, of both stages; it ends no later than the first of them. `conditions` are
-    judged from here on, for as long as it holds. `approvals` are of exactly this, by people who did not ask for it.
-    `break_glass`: two of them had it certified for a day although what was awaited did not come.
+    judged from here on, for as long as it holds. `facts` are what the rules of stage certify saw, `approvals` of
+    exactly this, by people who did not ask for it. `break_glass`: two of them had it certified for a day although what
+    was awaited did not come.
     """
 
     certificate: str
@@ -118,6 +124,7 @@ class CertificateIssued:
     conditions: tuple[Condition, ...] = ()
     approvals: tuple[ApprovalUsed, ...] = ()
     break_glass: bool = False
+    facts: RecordedFacts | None = None
 
 
 @event("certifier", "review.owed")
@@ -200,7 +207,8 @@ class PolicyPublished:
     """A version of a policy, for good: releases are judged by it from the day `effective_from`, up to and without
     `effective_until`, as long as no later one takes its place. `number` counts what was published, from 1.
 
-    The file has the rest; `digest` is the sha256 of its bytes. `supersedes` is another policy that it retires.
+    The file has the rest; `digest` is the sha256 of its bytes. `supersedes` is another policy that it retires. Until
+    `warn_until` what was certified before is only warned of what it forbids; what is deployed is judged in full.
     """
 
     policy: str
@@ -212,6 +220,7 @@ class PolicyPublished:
     effective_until: str | None
     supersedes: str | None
     rules: tuple[RuleRef, ...]
+    warn_until: str | None = None
 
 
 @event("certifier", "policy.rejected")

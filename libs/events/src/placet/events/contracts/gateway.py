@@ -131,12 +131,16 @@ class RevocationRequested:
 
 @event("gateway", "policy.submitted")
 class PolicySubmitted:
-    """Somebody asks that this version be published. Its file lies in the registry, by the sha256 of its bytes."""
+    """Somebody asks that this version be published. Its file lies in the registry, by the sha256 of its bytes.
+
+    `warn_first`: for so many seconds from when it is in force it only warns of what was certified before.
+    """
 
     policy: str
     version: int
     digest: str
     submitted_by: str
+    warn_first: int | None = None
 
 
 @event("gateway", "advisories.submitted")

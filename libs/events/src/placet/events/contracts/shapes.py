@@ -82,6 +82,16 @@ class Ground(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     measured: tuple[Measured, ...] = ()
 
 
+class RecordedFacts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What rules saw, by the sha256 of its bytes in the registry (repositories `facts` and `personal`).
+
+    `personal` is what of it is about people, with a salt: who erases that leaves the rest, and its digest, as it is.
+    """
+
+    facts: str
+    personal: str | None = None
+
+
 class PolicyRef(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     id: str
     version: int

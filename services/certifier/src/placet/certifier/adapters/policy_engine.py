@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+import msgspec
+
 from placet.certifier.domain import Patience
 from placet.certifier.ports import Facts, Judgement
 from placet.events.codec import moment
 from placet.events.contracts.certifier import ReleaseCleared
 from placet.events.contracts.indexer import ImageIndexed
 from placet.events.contracts.shapes import ApprovalUsed, ExceptionUsed, PolicyRef, Stage, Verdict
-from placet.rules import Approval, Engine, PolicySet, excepted, gather_certify_facts
+from placet.rules import Approval, Edition, Engine, PolicySet, excepted, gather_certify_facts
 
 
 class PolicyRules:
@@ -21,8 +23,17 @@ class PolicyRules:
         self._policies = policies
         self._engine = engine
 
-    async def judge(self, stage: Stage, facts: Facts, exceptions: Sequence[ExceptionUsed] = ()) -> Judgement:
-        policies = await self._policies.in_force(moment(facts["now"]))
+    async def judge(
+        self,
+        stage: Stage,
+        facts: Facts,
+        exceptions: Sequence[ExceptionUsed] = (),
+        *,
+        by: Edition | None = None,
+    ) -> Judgement:
+        edition = await self.edition(moment(facts["now"])) if by is None else by
+        # Which are in force follows from the edition, whatever day it was when the facts were gathered.
+        policies = [msgspec.structs.replace(each, effective=None) for each in edition.policies]
         given = excepted(
             await self._engine.evaluate(policies, stage, facts),
             {each.rule: each.exception for each in exceptions},
@@ -30,6 +41,7 @@ class PolicyRules:
         asked = {verdict.policy for verdict in given}
         named = {verdict.exception for verdict in given}
         return Judgement(
+            only_warn=edition.warn_first | (frozenset() if stage == "operate" else edition.shipped),
             exceptions=tuple(each for each in exceptions if each.exception in named),
             awaits={
                 each.rule: Patience(within=each.awaits.within_seconds, remind=each.awaits.remind_seconds)
@@ -55,6 +67,9 @@ class PolicyRules:
                 for verdict in given
             ),
         )
+
+    async def edition(self, at: datetime) -> Edition:
+        return await self._policies.edition(at)
 
     async def is_of_operation(self, rule: str, at: datetime) -> bool:
         policies = await self._policies.in_force(at)

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from placet.certifier.domain import Asked, Signed
-from placet.certifier.ports import Judgement
+from placet.certifier.ports import NO_FACTS, Judgement
 from placet.events.codec import moment, timestamp
 from placet.events.contracts.indexer import ImageIndexed
-from placet.events.contracts.shapes import ApprovalUsed, Condition
+from placet.events.contracts.shapes import ApprovalUsed, Condition, RecordedFacts, Stage
 from placet.oci import ArtifactFile, Registry, push_artifact
 from placet.trust import (
     ApprovalCounted,
     Certificate,
     ConditionSet,
     ExceptionApplied,
+    FactsSeen,
     PolicyApplied,
     SigningKey,
     VerdictGiven,
@@ -51,6 +52,7 @@ class RegistryNotary:
         conditions: Sequence[Condition] = (),
         approvals: Sequence[ApprovalUsed] = (),
         breakers: Sequence[ApprovalUsed] = (),
+        facts: Mapping[Stage, RecordedFacts] = NO_FACTS,
     ) -> Signed:
         begins = at.replace(microsecond=0)
         held = begins + (self._trial_validity if trial else self._validity)
@@ -107,6 +109,10 @@ class RegistryNotary:
                 for each in (*approvals, *breakers)
             ),
             break_glass=bool(breakers),
+            facts=tuple(
+                FactsSeen(stage=stage, facts=seen.facts, personal=seen.personal)
+                for stage, seen in facts.items()
+            ),
         )
         envelope = certificates.issue(statement, self._key)
         manifest = await push_artifact(

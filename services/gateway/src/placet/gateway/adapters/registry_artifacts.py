@@ -8,13 +8,15 @@ from typing import Any
 
 import msgspec
 
-from placet.errors import Refused, Unreadable
+from placet.errors import Refused, Unknown, Unreadable
 from placet.gateway.ports import Labelled, Referrer
 from placet.oci import ArtifactFile, ImageConfig, Registry, fetch_artifact, push_artifact, sha256_digest
+from placet.rules.recorded import MAX_FACTS_BYTES
 
 REPOSITORY = "sources"
 SOURCE_TYPE = "application/vnd.placet.source.v1+tar"
 POLICIES = "policies"
+FACTS, PERSONAL = "facts", "personal"
 POLICY_TYPE = "application/vnd.placet.policy.v1+yaml"
 ADVISORIES = "advisories"
 ADVISORIES_TYPE = "application/vnd.placet.advisories.v1+zip"
@@ -58,6 +60,27 @@ class RegistryPolicies:
         await push_artifact(
             self._registry, POLICIES, artifact_type=POLICY_TYPE, files=(kept,), tag=_tag(digest)
         )
+
+
+class RegistryFacts:
+    """The `Facts` port."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+
+    async def seen(self, digest: str) -> bytes | None:
+        return await self._read(FACTS, digest)
+
+    async def personal(self, digest: str) -> bytes | None:
+        # A registry forgets a blob later than the tag, and what was erased is not to be seen from then on.
+        is_there = await self._registry.resolve(PERSONAL, _tag(digest)) is not None
+        return await self._read(PERSONAL, digest) if is_there else None
+
+    async def _read(self, repository: str, digest: str) -> bytes | None:
+        try:
+            return await self._registry.read_blob(repository, digest, limit=MAX_FACTS_BYTES)
+        except Unknown:
+            return None
 
 
 class RegistrySnapshots:

@@ -1,0 +1,217 @@
+"""Would what is certified still be, by the policies that are in force now? Judged again from recorded facts.
+
+Whenever other policies are in force than a certificate was judged by last (one was published, its day came, it ended,
+its time of mere warnings is over), the rules of its source and of its image are asked again what they say of what they
+saw then. Facts stay as they were recorded, `now` among them: what changed is what is asked. What was told when it was
+certified is not told again. Policies that ship with the platform only warn here: nobody published them.
+
+Rows remember which edition of the policies each certificate was judged by, so this goes on where a crash left it, and
+each is judged once by each. An exception that comes or goes moves the row on, so that a judgement under way, which did
+not see it, does not count.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+import msgspec
+import sqlalchemy as sa
+
+from placet.certifier import operation
+from placet.certifier import projections as p
+from placet.certifier.domain import FACTS_RECORDED, RELEASE, Certified, Judge, forbids, stream
+from placet.certifier.ports import Facts, Held, Judgement, Ports
+from placet.errors import Unavailable, Unknown
+from placet.events import Actor, Context, UnitOfWork, Wiring, transact
+from placet.events.codec import moment
+from placet.events.contracts.certifier import CertificateIssued, ReleaseCleared
+from placet.events.contracts.shapes import ExceptionUsed, Ground, Stage, Verdict
+from placet.events.store import Claim, ClaimLost
+from placet.rules import Edition
+from placet.rules.expressions import PERSONAL
+from placet.rules.policy import asks_about_people
+
+SERVICE = "certifier"
+AT_ONCE = 8
+"""Judged side by side."""
+PAGE = 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Record:
+    """What there is of a certificate: what the rules saw, and what each said."""
+
+    facts: tuple[tuple[Stage, Facts], ...]
+    said: Mapping[str, Verdict]
+    missing: Ground | None = None
+    is_erased: bool = False
+    waived: frozenset[str] = frozenset()
+    """Rules that were awaited when two people had it certified all the same."""
+
+
+async def judge_again(ports: Ports, wiring: Wiring) -> None:
+    """All that are to be judged now. Raises Unavailable if some could not be; they are next time."""
+    now = wiring.clock.now()
+    edition = await ports.rules.edition(now)
+    tried: set[str] = set()
+    away: list[Unavailable] = []
+    turns = asyncio.Semaphore(AT_ONCE)
+
+    async def one(held: Held) -> None:
+        async with turns:
+            try:
+                await _judge_again(ports, wiring, held, edition, now)
+            except ClaimLost:
+                pass  # it has to be judged by what came meanwhile, and is when it is looked at next
+            except Unavailable as error:
+                away.append(error)
+
+    while True:
+        page = await ports.certificates.to_judge(edition.digest, now, limit=PAGE + len(tried))
+        left = [held for held in page if held.certificate not in tried]
+        if not left:
+            break
+        tried |= {held.certificate for held in left}
+        async with asyncio.TaskGroup() as tasks:
+            for held in left:
+                tasks.create_task(one(held))
+    if away:
+        raise Unavailable(f"{len(away)} certificates could not be judged again: {away[0]}")
+
+
+def judge_anew_all_of(work: UnitOfWork, project: str) -> None:
+    """Something else than policies changed for a project: its certificates are judged again soon."""
+    table = p.certificates
+    work.run(sa.update(table).where(table.c.project == project).values(turn=table.c.turn + 1, judge_at=0.0))
+
+
+async def _judge_again(ports: Ports, wiring: Wiring, held: Held, edition: Edition, now: datetime) -> None:
+    table = p.certificates
+
+    async def change(work: UnitOfWork) -> None:
+        record = await _record(work, ports, held)
+        in_force = await ports.exceptions.in_force(held.project, held.source, now)
+        judgements = [await ports.rules.judge(*each, in_force, by=edition) for each in record.facts]
+        name = stream(held.project, held.release)
+        state = await work.state(RELEASE, name)
+        if not isinstance(state, Certified):
+            return
+        command = _command(held, state, record, judgements, edition)
+        if held.edition == edition.digest:
+            # By the same policies: what stands against it stays in the words that were found for it.
+            known = {each.rule for each in state.grounds}
+            command = replace(
+                command, grounds=tuple(each for each in command.grounds if each.rule not in known)
+            )
+        await work.decide(RELEASE, name, command)
+        if held.edition not in (None, edition.digest):
+            await operation.judge_by_what_is_in_force(work, ports, held.certificate)
+        work.run(
+            sa.update(table)
+            .where(table.c.certificate == held.certificate)
+            .values(edition=edition.digest, judge_at=_next(judgements, held))
+        )
+
+    mine = sa.and_(table.c.certificate == held.certificate, table.c.turn == held.turn)
+    claim = Claim(statement=sa.update(table).where(mine).values(turn=held.turn + 1))
+    context = Context(project=held.project, correlation=wiring.ids.new(), actor=Actor.service(SERVICE))
+    await transact(wiring, SERVICE, context, change, claim)
+
+
+async def _record(work: UnitOfWork, ports: Ports, held: Held) -> _Record:
+    history = await work.history(stream(held.project, held.release))
+    cleared = next((each for each in history if isinstance(each, ReleaseCleared)), None)
+    issued = next((each for each in history if isinstance(each, CertificateIssued)), None)
+    said = {each.rule: each for event in (cleared, issued) if event is not None for each in event.verdicts}
+    seen: list[tuple[Stage, Facts]] = []
+    is_erased = False
+    stages: tuple[tuple[Stage, ReleaseCleared | CertificateIssued | None], ...]
+    stages = (("submit", cleared), ("certify", issued))
+    for stage, event in stages:
+        if event is None or event.facts is None:
+            return _Record(facts=tuple(seen), said=said, missing=_missing("was not recorded"))
+        try:
+            facts = await ports.records.read(event.facts)
+        except Unknown:
+            return _Record(facts=tuple(seen), said=said, missing=_missing(f"is gone: {event.facts.facts}"))
+        is_erased |= event.facts.personal is not None and PERSONAL not in facts
+        seen.append((stage, facts))
+    waived = {each.rule for each in said.values() if forbids(each)} if issued and issued.break_glass else ()
+    return _Record(facts=tuple(seen), said=said, is_erased=is_erased, waived=frozenset(waived))
+
+
+def _missing(why: str) -> Ground:
+    return Ground(
+        rule=FACTS_RECORDED,
+        why=f"what the rules saw when it was certified {why}; so nobody can say whether it keeps those in force now",
+        fix="deploy it again",
+    )
+
+
+def _command(
+    held: Held, state: Certified, record: _Record, judgements: Sequence[Judgement], edition: Edition
+) -> Judge:
+    """What is not kept is a ground, or a warning where it only warns. What was held against it and is not found now is
+    lifted, but for what is judged in operation."""
+    about_people = _rules_about_people(edition) if record.is_erased else frozenset()
+    found = [each for judgement in judgements for each in _found(judgement, record, about_people)]
+    grounds = tuple(ground for is_warning, ground in found if not is_warning)
+    warnings = tuple(ground for is_warning, ground in found if is_warning)
+    if record.missing is not None:
+        return Judge(
+            certificate=held.certificate,
+            grounds=(*grounds, record.missing),
+            warnings=warnings,
+            kept=frozenset(),
+        )
+    operated = {rule.id for policy in edition.policies for rule in policy.rules if rule.stage == "operate"}
+    against = {each.rule for each in (*state.grounds, *state.warnings)}
+    return Judge(
+        certificate=held.certificate,
+        grounds=grounds,
+        warnings=warnings,
+        kept=frozenset(against - operated - {ground.rule for _, ground in found}),
+    )
+
+
+def _rules_about_people(edition: Edition) -> frozenset[str]:
+    return frozenset(
+        rule.id
+        for policy in edition.policies
+        for rule in policy.rules
+        if asks_about_people(msgspec.structs.replace(policy, rules=(rule,)))
+    )
+
+
+def _found(
+    judgement: Judgement, record: _Record, undecidable: frozenset[str]
+) -> Iterator[tuple[bool, Ground]]:
+    """What is not kept, each with whether it is a warning."""
+    for verdict in judgement.verdicts:
+        if verdict.result == "pass" or verdict.exception is not None or verdict.rule in record.waived:
+            continue
+        before = record.said.get(verdict.rule)
+        is_known = before is not None and (before.result, before.on_fail) == (verdict.result, verdict.on_fail)
+        if verdict.on_fail == "warn":
+            if not is_known:
+                yield True, _ground(verdict, undecidable)
+        else:
+            # Forbidden then already, and let pass by an exception: that this is gone is not news of a policy.
+            yield verdict.policy in judgement.only_warn and not is_known, _ground(verdict, undecidable)
+
+
+def _ground(verdict: Verdict, undecidable: frozenset[str]) -> Ground:
+    why = verdict.why or "it is not kept"
+    if verdict.result == "indeterminate" and verdict.rule in undecidable:
+        why = f"{why}; what was recorded about people was erased"
+    return Ground(rule=verdict.rule, why=why, fix=verdict.fix)
+
+
+def _next(judgements: Sequence[Judgement], held: Held) -> float | None:
+    """When the first exception ends that it needs, if that is before its own end."""
+    used: list[ExceptionUsed] = [each for judgement in judgements for each in judgement.exceptions]
+    ends = [moment(each.until).timestamp() for each in used]
+    return min((end for end in ends if end < held.not_after), default=None)
