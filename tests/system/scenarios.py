@@ -362,9 +362,11 @@ class Scenarios:
         assert made["source"] == waits["source"]
 
         async def is_live() -> bool:
-            return bool((await placet(platform, "status", waits["operation"]))["state"] == "live")
+            told = await placet(platform, "status", waits["operation"])
+            assert told["state"] == "live", (told["state"], told["awaiting"], told["refusals"], told["steps"])
+            return True
 
-        await eventually(is_live, within=30)
+        await eventually(is_live, within=90)
         other = write_project(tmp_path / "p", project, declaring={**high, "purpose": "Dividing in tests"})
         waits = await placet(platform, "deploy", str(other), status=4)
         assert [each["rule"] for each in waits["awaiting"]] == ["assessment.current"]
