@@ -70,6 +70,14 @@ def test_a_deploy_ends_with_a_line_that_calls_the_model_and_where_its_pages_are(
     assert "curl" not in placet("build", str(project)).err
 
 
+def test_a_warning_says_why_and_what_to_do(placet: Placet, platform: FakePlatform, project: Path) -> None:
+    told = {"rule": "advisories.recent", "result": "fail", "stage": "certify"}
+    platform.warned = [{**told, "why": "nobody looked", "fix": "publish some"}, {**told, "rule": "older"}]
+    said = placet("deploy", str(project)).err
+    assert "  warning: advisories.recent: nobody looked\n    fix: publish some\n" in said
+    assert "  warning: older: it did not pass (fail)\n" in said
+
+
 def test_json_is_the_operation_and_nothing_else_on_stdout(
     placet: Placet, platform: FakePlatform, project: Path
 ) -> None:

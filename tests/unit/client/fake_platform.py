@@ -83,6 +83,8 @@ class FakePlatform:
         default_factory=lambda: {"state": "in-use", "taken": "2026-11-20", "advisories": 3, "packages": 2}
     )
     """What becomes of a snapshot, the first time that somebody looks at it."""
+    warned: list[dict[str, Any]] = field(default_factory=list)
+    """Verdicts that an operation is certified with besides the one that passes."""
     envelope: dict[str, Any] = field(default_factory=dict)
     example: Any = None
     no_room: list[dict[str, Any]] = field(default_factory=list)
@@ -227,7 +229,7 @@ class FakePlatform:
                 change |= {"image": IMAGE, "built": not reused}
             if name == "certified":
                 verdicts = [{"rule": "owner-named", "result": "pass", "stage": "submit"}]
-                change |= {"certificate": "certificate:1", "verdicts": verdicts}
+                change |= {"certificate": "certificate:1", "verdicts": [*verdicts, *self.warned]}
                 if self.outcome == "awaiting":
                     step["state"] = "waiting"
                     change = {

@@ -97,7 +97,9 @@ def _tell_certificate(screen: Screen, operation: Operation) -> None:
         if verdict.exception is not None:
             screen.note(f"  excepted: {verdict.rule} did not pass ({verdict.result}), by {verdict.exception}")
         elif verdict.result != "pass":
-            screen.note(f"  warning: {verdict.rule} did not pass ({verdict.result})")
+            why = verdict.why or f"it did not pass ({verdict.result})"
+            for line in in_words(why, rule=f"warning: {verdict.rule}", fix=verdict.fix):
+                screen.note(f"  {line}")
 
 
 def refusals_of(error: PlacetError) -> tuple[Refusal, ...]:

@@ -46,12 +46,14 @@ class Awaiting(Document, frozen=True, kw_only=True):
 
 
 class Verdict(Document, frozen=True, kw_only=True):
-    """`exception` names the one by which a rule that did not pass forbids nothing."""
+    """`exception` names the one by which a rule that did not pass forbids nothing; `why` and `fix` are of those."""
 
     rule: str
     result: str
     stage: str | None = None
     exception: str | None = None
+    why: str | None = None
+    fix: str | None = None
 
 
 class Operation(Document, frozen=True, kw_only=True):

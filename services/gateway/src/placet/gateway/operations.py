@@ -283,6 +283,8 @@ def document(operation: Operation) -> dict[str, Any]:
                 "result": verdict.result,
                 "stage": verdict.stage,
                 "exception": verdict.exception,
+                "why": verdict.why,
+                "fix": verdict.fix,
             }
             for verdict in operation.verdicts
         ],
