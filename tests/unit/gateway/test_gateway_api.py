@@ -77,6 +77,7 @@ EVERY_CALL = [
     ("POST", "/v1/models/churn/exceptions/x/grant"),
     ("POST", "/v1/models/churn/exceptions/x/withdraw"),
     ("GET", "/v1/exceptions"),
+    ("GET", "/v1/facts"),
     ("GET", "/v1/models/churn/approvals"),
     ("POST", "/v1/models/churn/approvals"),
     ("GET", "/v1/models/churn/assessments"),
