@@ -27,6 +27,7 @@ BESIDES: dict[str, Any] = {
     "certifiedUntil": None,
     "observed": None,
     "warnings": [],
+    "reviewsOwed": [],
 }
 """What `status` of a project says besides, where nothing is to be said."""
 

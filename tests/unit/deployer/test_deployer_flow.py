@@ -237,7 +237,7 @@ class TestRoom:
         await world.heard("resources.reserved", "deploy first 1")
         await world.await_approval("first")
         await world.heard("resources.released", "deploy first 1")
-        await world.deploy_and_wait("second", memory=2 * 2**30)
+        await world.deploy_and_wait("second", memory=2**30)
         await world.certify("first")
         refused = await world.heard("resources.refused", "deploy first 1")
         assert refused.fix == "stop one of: second; or ask for less in placet.yaml"
