@@ -485,7 +485,8 @@ def test_what_is_interrupted_has_not_failed_and_nothing_is_sent(
     else:
         assert said[0].split()[:2] == ["interrupted", "packed"]
         assert said[1:] == [f"placet: {verb} of {project} was interrupted before the platform had answered"]
-    assert set(platform.requests) <= {("GET", "/v1/me")}
+    # `check` has asked by which policies.
+    assert set(platform.requests) <= {("GET", "/v1/me"), ("GET", "/v1/policies")}
 
 
 def test_what_is_interrupted_is_one_document_with_json(platform: FakePlatform, project: Path) -> None:

@@ -243,8 +243,8 @@ async def test_a_rule_that_admits_no_exception_is_answered_with_those_that_do(
     assert is_problem(answer, 422)
     assert answer.json()["detail"] == said
     assert answer.json()["fix"] == (
-        "those that admit one: build.dockerfile-allowed, model.pickle-by-exception, model.pickle-names-listed, "
-        "operation.conditions-kept"
+        "those that admit one: advisories.none-severe, build.dockerfile-allowed, licences.allowed, "
+        "model.pickle-by-exception, model.pickle-names-listed, operation.conditions-kept"
     )
 
 

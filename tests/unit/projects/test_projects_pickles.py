@@ -391,7 +391,10 @@ PLAIN_FILES = {
     "HDF": b"\x89HDF\r\n\x1a\n" + bytes(range(256)),
     "UBJSON": b"{L\0\0\0\0\0\0\0\x07learner{",
     "ONNX": b"\x08\x08\x12\x05torch:",
-    "NumPy": b"\x93NUMPY\x01\0v\0{'descr': '<f8', 'fortran_order': False, 'shape': (1,), }",
+    "NumPy": b"\x93NUMPY\x01\0v\0"
+    + b"{'descr': '<f8', 'fortran_order': False, 'shape': (1,), }".ljust(117)
+    + b"\n"
+    + bytes(8),
     "zip of texts": zipped(b"channels:\n- conda-forge\n"),
     "gzip of a text": gzip.compress(b"city\nBern\n"),
 }

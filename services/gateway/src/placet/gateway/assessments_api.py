@@ -82,7 +82,9 @@ def assessments_router(
         version: Annotated[
             str | None, Query(max_length=40, pattern=NAME, description="with surveyjs")
         ] = None,
-        owner: Annotated[str, Query(max_length=200, pattern=WORDS)] = "compliance",
+        owner: Annotated[
+            str | None, Query(max_length=200, pattern=WORDS, description="compliance, unless told")
+        ] = None,
         title: Annotated[str | None, Query(max_length=200, pattern=WORDS)] = None,
     ) -> JSONResponse:
         """Import a questionnaire: the body is its file, of ours or of SurveyJS, which does not say what it is called.
@@ -95,7 +97,7 @@ def assessments_router(
                 raise Unreadable(
                     "a file of SurveyJS does not say what it is called", fix="give `id` and `version`"
                 )
-            reading = Reading(form=form, id=id, version=version, owner=owner, title=title)
+            reading = Reading(form=form, id=id, version=version, owner=owner or "compliance", title=title)
         else:
             reading = Reading()
         file = await _body(request)
