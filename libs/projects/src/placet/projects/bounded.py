@@ -22,6 +22,8 @@ from placet.errors import PlacetError, Refused, TooLarge, Unavailable, Unreadabl
 from placet.projects.full_disk import told_when_full
 
 MEMORY_BYTES = 2 * 1024**3
+RESERVE_BYTES = 32 * 1024**2
+"""To say in that it was too much."""
 
 _KINDS: dict[str, type[PlacetError]] = {
     each.__name__: each for each in (TooLarge, Refused, Unavailable, Unreadable)
@@ -62,7 +64,8 @@ async def asked(module: str, *arguments: str, memory: int, seconds: int) -> Any:
 def answer(arguments: Sequence[str], find: Callable[[Sequence[str]], Any]) -> None:
     """Bound this process as it is told, and say what `find` makes of the other arguments."""
     memory, seconds, *others = arguments
-    resource.setrlimit(resource.RLIMIT_AS, (int(memory), int(memory)))
+    most = int(memory) + RESERVE_BYTES
+    resource.setrlimit(resource.RLIMIT_AS, (int(memory), most))
     resource.setrlimit(resource.RLIMIT_CPU, (int(seconds), int(seconds) + 1))  # SIGXCPU comes with the first
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     said: dict[str, Any]
@@ -70,6 +73,7 @@ def answer(arguments: Sequence[str], find: Callable[[Sequence[str]], Any]) -> No
         with told_when_full():
             said = {"found": find(others)}
     except MemoryError:
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))  # what was too much may still be there
         said = _in_words(_too_much(f"{int(memory) // 1024**2} MiB of memory"))
     except tuple(_KINDS.values()) as error:
         said = _in_words(error)
