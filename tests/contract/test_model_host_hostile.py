@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import psutil
 import pytest
 from placet.deployer.adapters.local_processes import LAST_BYTES, PROCESSES, LocalProcesses
+from placet.deployer.adapters.lodgings import SameUser
 from placet.deployer.adapters.processes import users
 from placet.deployer.domain import Amount
 from placet.deployer.ports import Instance, InstanceSpec
@@ -230,6 +232,36 @@ async def test_a_model_that_ends_itself_by_a_nameless_signal_ends_nobody_else(
 
     found: Any = await eventually(lambda: ended(host), within=10)
     assert found.why == "it was ended by signal 40"
+
+
+class EndsWhileLookedAt(SameUser):
+    """Ends who lives in it between two questions of one look."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.pid: int | None = None
+
+    def scratch(self, id: str) -> Path:
+        if self.pid is not None:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+            self.pid = None
+        return super().scratch(id)
+
+
+async def test_a_model_that_ends_while_it_is_looked_at_is_never_over_without_a_reason(
+    registry: ImageLayout, tmp_path: Path
+) -> None:
+    lodgings = EndsWhileLookedAt(tmp_path / "instances")
+    host = process_host(tmp_path, registry, lodgings)
+    started = await start(host, registry, SLEEPING)
+    lodgings.pid = (await said(host, started.id))["pid"]
+
+    looks = [instance for _ in range(2) for instance in await host.list()]
+
+    assert [(each.is_running, each.why) for each in looks] == [(True, ""), (False, "it was ended by SIGKILL")]
+    assert lodgings.pid is None
+    await host.stop_all()
 
 
 async def test_what_a_model_starts_counts_and_ends_with_it(

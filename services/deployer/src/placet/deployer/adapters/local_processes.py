@@ -348,6 +348,7 @@ class LocalProcesses:
         return process if is_ours else None
 
     def _instance(self, record: _Record, inhabitants: Sequence[psutil.Process] = ()) -> Instance:
+        """As its record says: who is over since the record was looked at is over at the next look, which says why."""
         process = self._process(record) if record.why is None else None
         return Instance(
             id=record.id,
@@ -355,7 +356,7 @@ class LocalProcesses:
             release=record.release,
             image=record.image,
             endpoint=record.endpoint,
-            is_running=process is not None,
+            is_running=record.why is None,
             memory_bytes=memory(process, inhabitants) if process is not None else 0,
             why=record.why or "",
         )
