@@ -42,6 +42,7 @@ Placet = Callable[..., Ended]
 def placet(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Placet:
     """The command, called in this process by a user of whom nothing is known."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("PLACET_URL", raising=False)
     monkeypatch.delenv("PLACET_TOKEN", raising=False)
     monkeypatch.setenv("UV_OFFLINE", "1")  # what is on a package index is asked where it matters

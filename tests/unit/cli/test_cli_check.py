@@ -18,6 +18,10 @@ from tests.unit.client.fake_platform import FakePlatform
 MLFLOW = Path(__file__).parents[2] / "mlflow_folders"
 
 
+BUILT = "image.built-from-cleared-source, image.labels-complete, image.base-known, image.contents-known"
+ADVISED = "advisories.none-hostile, advisories.none-severe"
+
+
 class Hostile:
     def __reduce__(self) -> tuple[object, tuple[str]]:
         return os.system, ("true",)
@@ -66,7 +70,8 @@ def test_a_platform_is_asked_for_room_and_what_it_never_has_is_refused_in_its_wo
     assert refused.document["refusals"] == [{"rule": None, "why": never["why"], "fix": "ask for less"}]
     assert {"rule": None, "why": now["why"], "fix": now["fix"]} in for_now.document["warnings"]
     assert taken.document["leftToThePlatform"] == [
-        "whether its package index has what the requirements ask for (UV_OFFLINE is set)"
+        "whether its package index has what the requirements ask for (UV_OFFLINE is set)",
+        f"what {BUILT}, licences.allowed, {ADVISED} say of the image that is built",
     ]
 
 

@@ -83,6 +83,9 @@ class FakePlatform:
         default_factory=lambda: {"state": "in-use", "taken": "2026-11-20", "advisories": 3, "packages": 2}
     )
     """What becomes of a snapshot, the first time that somebody looks at it."""
+    snapshots: dict[str, bytes] = field(default_factory=dict)
+    """The files of the advisories, by digest."""
+    snapshots_fetched: int = 0
     warned: list[dict[str, Any]] = field(default_factory=list)
     """Verdicts that an operation is certified with besides the one that passes."""
     envelope: dict[str, Any] = field(default_factory=dict)
@@ -129,6 +132,7 @@ class FakePlatform:
             Route("/v1/advisories", self.list_advisories),
             Route("/v1/advisories/{digest}", self.put_advisories, methods=["PUT"]),
             Route("/v1/advisories/{digest}", self.get_snapshot),
+            Route("/v1/advisories/{digest}/file", self.get_snapshot_file),
             Route("/v1/capacity", self.get_capacity),
             Route("/v1/garbage", self.get_garbage),
             Route("/v1/garbage/collections", self.post_collection, methods=["POST"]),
@@ -600,6 +604,10 @@ class FakePlatform:
         [snapshot] = [each for each in self.advisories if each["digest"] == request.path_params["digest"]]
         snapshot.update(self.read_as)
         return JSONResponse(snapshot)
+
+    async def get_snapshot_file(self, request: Request) -> Response:
+        self.snapshots_fetched += 1
+        return Response(self.snapshots[request.path_params["digest"]], media_type="application/zip")
 
     async def list_questionnaires(self, request: Request) -> Response:
         return JSONResponse({"questionnaires": self.questionnaires, "next": None})

@@ -104,6 +104,9 @@ class MemorySnapshots:
     async def keep(self, digest: str, file: Path) -> None:
         self.kept[digest] = await anyio.Path(file).read_bytes()
 
+    async def read(self, digest: str) -> AsyncIterator[bytes]:
+        yield self.kept[digest]
+
 
 @dataclass
 class MemoryAssessments:

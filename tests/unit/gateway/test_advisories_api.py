@@ -87,6 +87,16 @@ async def test_what_became_of_each_is_told_newest_first_and_in_pages(gateway: Ga
     assert await gateway.read(f"/v1/advisories/{digest_of(bodies[0])}") == told[2]
 
 
+async def test_a_snapshot_comes_back_to_the_byte(gateway: Gateway) -> None:
+    await send(gateway)
+    async with gateway.http(gateway.token("scientist")) as http:
+        answer = await http.get(f"/v1/advisories/{digest_of(ZIP)}/file")
+        is_problem(await http.get(f"/v1/advisories/{digest_of(b'none')}/file"), 404)
+    assert (answer.status_code, answer.content) == (200, ZIP)
+    assert answer.headers["content-type"] == "application/zip"
+    assert answer.headers["content-length"] == str(len(ZIP))
+
+
 async def test_bytes_under_another_name_are_refused_and_nothing_is_kept(gateway: Gateway) -> None:
     answer = await send(gateway, under=digest_of(b"other"))
     assert "are sha256:" in is_problem(answer, 422)["detail"]

@@ -91,6 +91,7 @@ EVERY_CALL = [
     ("PUT", f"/v1/advisories/{SOURCE}"),
     ("GET", "/v1/advisories"),
     ("GET", f"/v1/advisories/{SOURCE}"),
+    ("GET", f"/v1/advisories/{SOURCE}/file"),
     ("GET", "/v1/images"),
     ("GET", f"/v1/images/{IMAGE}"),
     ("GET", f"/v1/images/{IMAGE}/source"),

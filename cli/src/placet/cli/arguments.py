@@ -654,7 +654,7 @@ VERBS: Sequence[Verb] = (
         more="Same rules, same words; nothing is sent, nothing of the project is run. Packages are looked up as for an"
         " image, where the builder is installed and the package index (PLACET_PACKAGE_INDEX, else uv's) can be reached."
         " A platform that is known (PLACET_URL, or one of your own) is asked which policies are in force, and whether"
-        " it has room for the model.",
+        " it has room for the model; what its advisories say of the packages is told too.",
         example="placet check ./churn",
         function="check:check",
         arguments=_check,

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from placet.client import Operation, Refusal, Verdict
 from placet.errors import Refused
@@ -38,6 +39,7 @@ class Examined:
     source: str
     judged: tuple[Judged, ...]
     manifest: Manifest
+    facts: Mapping[str, Any]
     requirements_refused: tuple[str, ...] = ()
 
     @property
@@ -48,6 +50,9 @@ class Examined:
     def may_be_excepted(self) -> bool:
         """Whether a rule refuses that admits exceptions, of which the platform alone knows."""
         return any(verdict.is_refusal and verdict.exceptable for verdict in self.judged)
+
+    def and_judged(self, more: Sequence[Judged]) -> Examined:
+        return replace(self, judged=(*self.judged, *more))
 
     def with_exceptions(self, exceptions: Mapping[str, str]) -> Examined:
         """`exceptions` are ids by rule."""
@@ -149,6 +154,7 @@ def examine(
         source=contents.digest,
         judged=judged,
         manifest=manifest,
+        facts=facts,
         requirements_refused=tuple(facts.get("requirements", {}).get("refused", ())),
     )
 

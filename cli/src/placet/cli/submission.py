@@ -101,7 +101,7 @@ async def submit(
         with _timed(steps, "checked") as step:
             examined = await asyncio.to_thread(examine, archive, project=project)
             if examined.may_be_excepted and examined.project:
-                granted = await _granted(platform, examined.project, packed.digest)
+                granted = await granted_exceptions(platform, examined.project, packed.digest)
                 examined = examined.with_exceptions(granted)
             if examined.refusals:
                 retired = await _retired(platform)
@@ -185,7 +185,7 @@ async def submit_git(
     return operation
 
 
-async def _granted(platform: Client, project: str, source: str) -> dict[str, str]:
+async def granted_exceptions(platform: Client, project: str, source: str) -> dict[str, str]:
     """For each rule the exception that holds longest for this source, as the certifier would use it."""
     exceptions = sorted(await platform.exceptions(project), key=lambda each: (each.until, each.exception))
     return {

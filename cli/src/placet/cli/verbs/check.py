@@ -8,11 +8,13 @@ import sys
 import tempfile
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from placet.cli import exits
 from placet.cli.examination import Examined, examine, look_at_manifest
 from placet.cli.exits import WrongUsageError
+from placet.cli.foresight import Advised, advisories_about, exceptions_of, foresee
 from placet.cli.in_force import InForce, policies_in_force, shipped
 from placet.cli.packages import LookedUp, look_up
 from placet.cli.report import refusals_of, tell_reasons, tell_verdicts
@@ -27,30 +29,40 @@ from placet.rules.sentences import MAX_LISTED
 EVERYTHING = sys.maxsize
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Found:
+    """All that is known of a folder. `unasked` are rules that could still refuse its image."""
+
+    examined: Examined
+    in_force: InForce
+    looked: LookedUp
+    room: AskedFor
+    advised: Advised
+    unasked: tuple[str, ...]
+
+
 def check(arguments: Namespace, screen: Screen) -> int:
     folder: Path = arguments.path
     if not folder.is_dir():
         raise WrongUsageError(f"{str(folder)!r} is no folder", fix="name the folder of a model project")
     warnings: tuple[Refusal, ...] = ()
-    offline = "--offline was given" if arguments.offline else None
-    looked, room = LookedUp(left_open=offline), AskedFor(left_open=offline)
-    in_force = shipped(left_open=offline) if offline else policies_in_force()
+    found: _Found | None = None
     try:
-        most = EVERYTHING if arguments.verbose else MAX_LISTED
-        examined, complaints = _examined(folder, most=most, policies=in_force.policies)
-        if examined is not None and not offline:
-            looked = look_up(folder, examined.manifest, examined.requirements_refused)
-            room = ask_for_room(examined.project, examined.manifest)
+        found, complaints = _find_out(
+            folder, screen, is_offline=arguments.offline, most=EVERYTHING if arguments.verbose else MAX_LISTED
+        )
     except Refused as no:
-        examined, complaints = None, refusals_of(no)
+        complaints = refusals_of(no)
     except KeyboardInterrupt as stop:
         raise exits.CutOffError(f"the check of {folder} was interrupted") from stop
-    if examined is None:
+    if found is None:
         checked = Operation(command="check", state="refused", refusals=complaints)
     else:
-        missing = tuple(each for no in looked.refused for each in refusals_of(no))
-        checked = examined.operation("check", complaints=complaints, besides=(*missing, *room.refused))
-        warnings = (*examined.warnings, *room.for_now)
+        missing = tuple(each for no in found.looked.refused for each in refusals_of(no))
+        checked = found.examined.operation(
+            "check", complaints=complaints, besides=(*missing, *found.room.refused)
+        )
+        warnings = (*found.examined.warnings, *found.room.for_now)
         tell_verdicts(screen, checked.verdicts)
         screen.note()
     if checked.refusals:
@@ -58,7 +70,7 @@ def check(arguments: Namespace, screen: Screen) -> int:
         tell_reasons(screen.note, checked.refusals)
         if any(re.search(r" and \d+ more\b", no.why) for no in checked.refusals):
             screen.note("--verbose names all that is cut short here")
-        if examined is not None and examined.may_be_excepted:
+        if found is not None and found.examined.may_be_excepted and found.in_force.left_open is not None:
             screen.note(
                 "an exception that was granted is the platform's to know: `placet deploy` asks it, nothing here can"
             )
@@ -73,27 +85,59 @@ def check(arguments: Namespace, screen: Screen) -> int:
     if warnings:
         screen.note("warnings, which refuse nothing:")
         tell_reasons(screen.note, warnings)
-    left = tuple(_left_to_the_platform(examined, in_force, looked, room)) if examined is not None else ()
+    left = tuple(_left_to_the_platform(found)) if found is not None else ()
     if left:
-        screen.note(f"what only the platform can say: {'; '.join(left)}")
+        screen.note("what only the platform can say:")
+        for each in left:
+            screen.note(f"  {each}")
     screen.document(
         {**checked.to_json(), "warnings": [each.to_json() for each in warnings], "leftToThePlatform": left}
     )
     return exits.of_state(checked.state)
 
 
-def _left_to_the_platform(
-    examined: Examined, in_force: InForce, looked: LookedUp, room: AskedFor
-) -> Iterator[str]:
+def _find_out(
+    folder: Path, screen: Screen, *, is_offline: bool, most: int
+) -> tuple[_Found | None, tuple[Refusal, ...]]:
+    """What can be told of the folder, if it can be read and packed, and what is wrong besides."""
+    offline = "--offline was given" if is_offline else None
+    in_force = shipped(left_open=offline) if offline else policies_in_force()
+    examined, complaints = _examined(folder, most=most, policies=in_force.policies)
+    if examined is None:
+        return None, complaints
+    looked, room = LookedUp(left_open=offline), AskedFor(left_open=offline)
+    if not is_offline:
+        screen.note("looking the packages up …")
+        looked = look_up(folder, examined.manifest, examined.requirements_refused)
+        room = ask_for_room(examined.project, examined.manifest)
+    advised = advisories_about(looked.packages, screen) if looked.packages else Advised()
+    foreseen, unasked = foresee(examined, in_force.policies, looked.declared, advised, most=most)
+    examined = examined.and_judged(foreseen)
+    if examined.may_be_excepted and examined.project and in_force.left_open is None:
+        examined = examined.with_exceptions(exceptions_of(examined.project, examined.source))
+    found = _Found(
+        examined=examined, in_force=in_force, looked=looked, room=room, advised=advised, unasked=unasked
+    )
+    return found, complaints
+
+
+def _left_to_the_platform(found: _Found) -> Iterator[str]:
     """What nobody could be asked."""
-    if in_force.left_open is not None:
-        yield f"whether other policies than those that ship are in force ({in_force.left_open})"
-    asked = examined.manifest.resources
+    looked, room = found.looked, found.room
+    if found.in_force.left_open is not None:
+        yield f"whether other policies than those that ship are in force ({found.in_force.left_open})"
+    asked = found.examined.manifest.resources
     gpus = f", {asked.gpu} GPU{'s' if asked.gpu > 1 else ''}" if asked.gpu else ""
     if room.left_open is not None:
         yield f"whether it has room for {asked.cpu} CPU, {asked.memory} of memory{gpus} ({room.left_open})"
     if looked.left_open is not None:
         yield f"whether its package index has what the requirements ask for ({looked.left_open})"
+    if looked.packages and looked.undeclared:
+        yield f"under which licences {', '.join(looked.undeclared)} are, of which the index tells nothing"
+    if found.advised.left_open is not None:
+        yield f"whether packages are known to be vulnerable ({found.advised.left_open})"
+    if found.unasked:
+        yield f"what {', '.join(found.unasked)} say of the image that is built"
 
 
 def _examined(

@@ -212,16 +212,7 @@ class Client:
     async def download_source(self, image: str, to: Path) -> Image:
         """Write the source archive an image was made from to `to`, checked against its digest."""
         about = await self.image(image)
-        path = f"/images/{_part(about.image)}/source"
-        found = hashlib.sha256()
-        async with (
-            self._open(path, headers={"Accept-Encoding": "identity"}) as response,
-            await anyio.open_file(to, "wb") as file,
-        ):
-            async for piece in response.aiter_bytes():
-                found.update(piece)
-                await file.write(piece)
-        digest = f"sha256:{found.hexdigest()}"
+        digest = await self._download(f"/images/{_part(about.image)}/source", to)
         if about.source is not None and digest != about.source:
             raise Unreadable(
                 f"the source of {about.image} came as {digest} and is recorded as {about.source}",
@@ -570,6 +561,12 @@ class Client:
                 return tuple(found)
             after = page.next
 
+    async def download_advisories(self, digest: str, to: Path) -> None:
+        """Write a snapshot as it was sent to `to`, checked against its digest."""
+        found = await self._download(f"/advisories/{_part(digest)}/file", to)
+        if found != digest:
+            raise Unreadable(f"the advisories {digest} came as {found}", fix="ask whoever runs the platform")
+
     # Impact assessments
 
     async def import_questionnaire(
@@ -738,6 +735,18 @@ class Client:
                 yield response
         except httpx.TransportError as lost:
             raise self._lost(lost) from lost
+
+    async def _download(self, path: str, to: Path) -> str:
+        """The digest of what was written."""
+        found = hashlib.sha256()
+        async with (
+            self._open(path, headers={"Accept-Encoding": "identity"}) as response,
+            await anyio.open_file(to, "wb") as file,
+        ):
+            async for piece in response.aiter_bytes():
+                found.update(piece)
+                await file.write(piece)
+        return f"sha256:{found.hexdigest()}"
 
     async def _stream(
         self, path: str, *, params: Mapping[str, Any] | None = None

@@ -40,8 +40,8 @@ def contained(bills: Mapping[str, bytes]) -> Facts:
             said["problem"] = "its packages could not be read"
         for each in read.components:
             if each.type == "library":
-                package = _package(each)
-                packages[each.name, each.version, package["kind"], package["licence"]] = package
+                told = _of_component(each)
+                packages[each.name, each.version, told["kind"], told["licence"]] = told
     if len(packages) > MAX_PACKAGES:
         return {**said, "problem": f"it has more than {MAX_PACKAGES} packages"}
     return {**said, "packages": [packages[key] for key in sorted(packages)]}
@@ -96,16 +96,21 @@ def _read(bill: bytes) -> _Bill:
     return read
 
 
-def _package(component: _Component) -> Facts:
+def _of_component(component: _Component) -> Facts:
     stated = [each.expression or each.license.id or each.license.name for each in component.licenses]
     licence = stated[0] if len(stated) == 1 else " AND ".join(f"({each})" for each in stated if each)
     is_spdx = all(each.expression or each.license.id for each in component.licenses)
+    kind = component.purl.removeprefix("pkg:").partition("/")[0] if component.purl else ""
+    return package(component.name, component.version, kind=kind, licence=licence, is_spdx=is_spdx)
+
+
+def package(name: str, version: str, *, kind: str, licence: str, is_spdx: bool) -> Facts:
+    """One of the facts' `packages`. `kind` is as in its package URL: `pypi`, `deb`."""
     choices = choices_of(licence) if is_spdx else None
-    kind = component.purl.removeprefix("pkg:").partition("/")[0]
     return {
-        "name": component.name,
-        "version": component.version,
-        "kind": kind if component.purl else "",
+        "name": name,
+        "version": version,
+        "kind": kind,
         "licence": licence,
         "isSpdx": choices is not None,
         "choices": choices or [],

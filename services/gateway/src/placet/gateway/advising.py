@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,10 @@ class Advisories:
         if known is None:
             raise Unknown(f"there are no advisories {digest} here", fix="see `placet advisories list`")
         return known
+
+    def file(self, digest: str) -> AsyncIterator[bytes]:
+        """Of one that was submitted, its bytes."""
+        return self._files.read(digest)
 
     async def page(self, *, after: str | None, limit: int) -> list[dict[str, Any]]:
         """The newest submission first; `after` is the digest of the last one that was told before."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Depends, Request
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, StreamingResponse
 
 from placet.errors import TooLarge
 from placet.events.known_fields import known_parameters
@@ -19,10 +19,11 @@ from placet.gateway.domain import must_have
 from placet.projects.full_disk import told_when_full
 from placet.rules.advisories import MAX_SNAPSHOT_BYTES
 
+ZIP = "application/zip"
 _FILE: dict[str, Any] = {
     "requestBody": {
         "required": True,
-        "content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}},
+        "content": {ZIP: {"schema": {"type": "string", "format": "binary"}}},
     }
 }
 
@@ -60,6 +61,13 @@ def advisories_router(*, access: Access, advisories: Advisories) -> APIRouter:
     @api.get("/{digest}")
     async def get_snapshot(digest: Id, who: Caller = caller) -> dict[str, Any]:
         return await advisories.snapshot(digest_of(digest))
+
+    @api.get("/{digest}/file", response_class=StreamingResponse, responses={200: {"content": {ZIP: {}}}})
+    async def get_snapshot_file(digest: Id, who: Caller = caller) -> StreamingResponse:
+        """The file with this digest, to the byte."""
+        known = await advisories.snapshot(digest_of(digest))
+        headers = {"X-Content-Type-Options": "nosniff", "Content-Length": str(known["size"])}
+        return StreamingResponse(advisories.file(known["digest"]), media_type=ZIP, headers=headers)
 
     return api
 

@@ -83,6 +83,9 @@ class SnapshotFiles(Protocol):
     async def keep(self, digest: str, file: Path) -> None:
         """Keep the file; keeping it again changes nothing. Raises Unavailable."""
 
+    def read(self, digest: str) -> AsyncIterator[bytes]:
+        """Its bytes, in pieces. Raises Unknown, Unavailable."""
+
 
 class AssessmentFiles(Protocol):
     """Where the certifier finds questionnaires and answers, by the digests of their bytes."""

@@ -228,6 +228,10 @@ class ImageWorkshop:
         return folder
 
 
+def host_target() -> Target:
+    return Target(python=host_python(), platform=host_platform())
+
+
 async def look_up(
     folder: Path,
     manifest: Manifest,
@@ -246,8 +250,7 @@ async def look_up(
         loaded = Served(format="", serialization="", path=manifest.model.path)
     plan = await in_thread(_plan, loaded, "", "", folder, manifest, None, version("placet-builder"))
     serving = await in_thread(serving_code)
-    target = Target(python=host_python(), platform=host_platform())
-    return await lock_project(asked, plan, serving, target, packages, workspace, lambda line: None)
+    return await lock_project(asked, plan, serving, host_target(), packages, workspace, lambda line: None)
 
 
 def _plan(

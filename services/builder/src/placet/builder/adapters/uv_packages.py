@@ -13,12 +13,14 @@ import sys
 import tomllib
 from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
+from typing import Any
 
 from packaging.utils import canonicalize_name
 from uv import find_uv_bin
 
 from placet.builder.adapters.processes import Bounds, Ended, clean_environment, run
-from placet.builder.locking import PROJECT, RUNTIME
+from placet.builder.adapters.wheel_metadata import metadata_of
+from placet.builder.locking import PROJECT, RUNTIME, Lock
 from placet.builder.ports import Target
 from placet.builder.settings import DEFAULT_LIMITS, Limits
 from placet.errors import Refused, Unavailable
@@ -100,6 +102,15 @@ class UvPackages:
             workspace=workspace,
         )
 
+    async def metadata(self, lock: Lock, target: Target, workspace: Path) -> Mapping[str, bytes]:
+        """The METADATA of the packages of a lock, by their names, as far as the index tells it without whole wheels."""
+        wheels: dict[str, str] = {
+            canonicalize_name(package["name"]): _place(wheel, workspace)
+            for package in await self._described(lock.text, target, workspace)
+            for wheel in package.get("wheels", ())[:1]
+        }
+        return await metadata_of(wheels)
+
     async def _fitting(self, text: str, target: Target, workspace: Path) -> Hashes:
         """Of each package in a lock the hashes of the wheels that the target can take.
 
@@ -108,24 +119,29 @@ class UvPackages:
         """
         key = f"{target}\n{text}"
         if key not in self._seen:
-            (workspace / _LOCKED).write_text(text, encoding="utf-8")
-            describe = ("compile", "--format", "pylock.toml", "--no-deps", "--no-header", _LOCKED)
-            # What uv resolved just now is in its cache, unless it is told to have none.
-            ended = await self._ended(*describe, "--offline", target=target, workspace=workspace)
-            described = (
-                ended.output
-                if ended.status == 0
-                else await self._uv(*describe, target=target, workspace=workspace)
-            )
             if len(self._seen) >= _LOCKS_SEEN:
                 self._seen.clear()
             self._seen[key] = {
                 canonicalize_name(package["name"]): {
                     f"sha256:{wheel['hashes']['sha256']}" for wheel in package.get("wheels", ())
                 }
-                for package in tomllib.loads(described).get("packages", ())
+                for package in await self._described(text, target, workspace)
             }
         return self._seen[key]
+
+    async def _described(self, text: str, target: Target, workspace: Path) -> Sequence[Mapping[str, Any]]:
+        """The packages of a lock as a pylock.toml has them, with the wheels that the target can take."""
+        (workspace / _LOCKED).write_text(text, encoding="utf-8")
+        describe = ("compile", "--format", "pylock.toml", "--no-deps", "--no-header", _LOCKED)
+        # What uv resolved just now is in its cache, unless it is told to have none.
+        ended = await self._ended(*describe, "--offline", target=target, workspace=workspace)
+        described = (
+            ended.output
+            if ended.status == 0
+            else await self._uv(*describe, target=target, workspace=workspace)
+        )
+        packages: Sequence[Mapping[str, Any]] = tomllib.loads(described).get("packages", ())
+        return packages
 
     async def _uv(self, command: str, *arguments: str, target: Target, workspace: Path) -> str:
         # uv keeps what an index said of a wheel before it knows the wheel's hash: after a failure it asks again.
@@ -153,6 +169,10 @@ class UvPackages:
             seconds=_SECONDS,
             bounds=self._bounds,
         )
+
+
+def _place(wheel: Mapping[str, str], workspace: Path) -> str:
+    return wheel["url"] if "url" in wheel else str(workspace / wheel["path"])
 
 
 def _only(text: str, fitting: Hashes) -> str:

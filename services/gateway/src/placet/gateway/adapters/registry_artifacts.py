@@ -95,6 +95,10 @@ class RegistrySnapshots:
             self._registry, ADVISORIES, artifact_type=ADVISORIES_TYPE, files=(kept,), tag=_tag(digest)
         )
 
+    async def read(self, digest: str) -> AsyncIterator[bytes]:
+        async for chunk in self._registry.stream_blob(ADVISORIES, digest):
+            yield chunk
+
 
 class RegistryAssessments:
     """The `AssessmentFiles` port: in repositories `questionnaires` and `assessments`."""
