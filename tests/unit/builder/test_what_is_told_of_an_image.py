@@ -228,6 +228,12 @@ async def test_what_is_told_changes_nothing_in_the_image(workshop: Workshop) -> 
             "MIT License",
             False,
         ),
+        (
+            "License:\n                    GNU AFFERO GENERAL PUBLIC LICENSE\n        Version 3\n        \n"
+            "         Everyone is permitted to copy this license document.\n",
+            "GNU AFFERO GENERAL PUBLIC LICENSE",
+            False,
+        ),
         ("License-Expression: ((((\nClassifier: License :: Freeware\n", "Freeware", False),
         ("License-Expression: \x00 or __import__\n", "", False),
         ("License: \x00MIT\nClassifier: License :: Freeware\n", "Freeware", False),

@@ -51,6 +51,7 @@ _MOST_HEAVY = 40
 _AT_ONCE = 8
 _LONGEST_NAME = 100
 _LONGEST_EXPRESSION = 500
+_NAMING = re.compile(r"licen[cs]e", re.IGNORECASE)
 _METADATA_READ = 1024 * 1024
 _LEFT_OUT = frozenset({"REQUESTED", "direct_url.json", "uv_build.json", "uv_cache.json"})
 _ROOT_LEFT_OUT = frozenset({"bin", ".lock"})
@@ -411,8 +412,10 @@ def licence_of(metadata: bytes) -> tuple[str, bool]:
         if text and (known := spdx(text)):
             return known, True
     classified = [text.rpartition(" :: ")[2] for text in classifiers if text.startswith("License :: ")]
-    # The field often holds a licence's whole text.
-    words = [text for text in (stated, *classified) if text.isprintable() and 0 < len(text) <= _LONGEST_NAME]
+    # The field often holds a licence's whole text, which names it in its title.
+    titles = [line.strip(" \t|") for line in stated.splitlines() if _NAMING.search(line)]
+    told = (stated, *classified, *titles[:1])
+    words = [text for text in told if text.isprintable() and 0 < len(text) <= _LONGEST_NAME]
     return (words[0], False) if words else ("", False)
 
 
