@@ -90,13 +90,23 @@ class FourEyes(RulesOfThumb):
         stage: Stage,
         facts: Mapping[str, Any],
         exceptions: Sequence[ExceptionUsed] = (),
-        *,
-        by: Edition | None = None,
     ) -> Judgement:
         if stage == "submit":
-            return await super().judge(stage, facts, exceptions, by=by)
+            return await super().judge(stage, facts, exceptions)
         assert self.real is not None
-        return await self.real.judge(stage, facts, exceptions, by=by)
+        return await self.real.judge(stage, facts, exceptions)
+
+    async def judge_all(
+        self,
+        stage: Stage,
+        asked: Sequence[tuple[Mapping[str, Any], Sequence[ExceptionUsed]]],
+        *,
+        by: Edition,
+    ) -> Sequence[Judgement]:
+        if stage == "submit":
+            return await super().judge_all(stage, asked, by=by)
+        assert self.real is not None
+        return await self.real.judge_all(stage, asked, by=by)
 
     async def edition(self, at: datetime) -> Edition:
         assert self.real is not None

@@ -108,8 +108,6 @@ class RulesOfThumb:
         stage: Stage,
         facts: Mapping[str, Any],
         exceptions: Sequence[ExceptionUsed] = (),
-        *,
-        by: Edition | None = None,
     ) -> Judgement:
         """Every rule admits exceptions."""
         self.seen.append(facts)
@@ -119,6 +117,15 @@ class RulesOfThumb:
             for each in self.verdicts[stage]
         )
         return Judgement(policies=POLICIES, verdicts=verdicts, exceptions=used(verdicts, exceptions))
+
+    async def judge_all(
+        self,
+        stage: Stage,
+        asked: Sequence[tuple[Mapping[str, Any], Sequence[ExceptionUsed]]],
+        *,
+        by: Edition,
+    ) -> Sequence[Judgement]:
+        return [await self.judge(stage, *each) for each in asked]
 
     async def edition(self, at: datetime) -> Edition:
         return Edition(policies=(), shipped=frozenset(), warn_first=frozenset())

@@ -47,7 +47,7 @@ from placet.events.contracts.deployer import (
 )
 from placet.events.contracts.gateway import ExceptionGranted, ExceptionWithdrawn, RevocationRequested
 from placet.events.contracts.shapes import ColumnDrift, ColumnParts, Condition, Drift, ExceptionUsed, Stage
-from placet.rules import Edition, Engine, PolicySet, load_shipped
+from placet.rules import Engine, PolicySet, load_shipped
 
 from tests.unit.certifier.test_certifier_handlers import (
     DECLARED,
@@ -85,13 +85,11 @@ class OperationForReal(RulesOfThumb):
         stage: Stage,
         facts: Mapping[str, Any],
         exceptions: Sequence[ExceptionUsed] = (),
-        *,
-        by: Edition | None = None,
     ) -> Judgement:
         if stage != "operate":
             return await super().judge(stage, facts, exceptions)
         assert self.shipped is not None
-        return await self.shipped.judge(stage, facts, exceptions, by=by)
+        return await self.shipped.judge(stage, facts, exceptions)
 
     async def is_of_operation(self, rule: str, at: datetime) -> bool:
         assert self.shipped is not None

@@ -92,6 +92,11 @@ class Engine:
     ) -> tuple[Verdict, ...]:
         return await asyncio.to_thread(self.evaluate_sync, policies, stage, facts, partial=partial)
 
+    async def evaluate_many(
+        self, policies: Sequence[Policy], stage: Stage, many: Sequence[Mapping[str, Any]]
+    ) -> list[tuple[Verdict, ...]]:
+        return await asyncio.to_thread(self.evaluate_many_sync, policies, stage, many)
+
     def evaluate_sync(
         self, policies: Sequence[Policy], stage: Stage, facts: Mapping[str, Any], *, partial: bool = False
     ) -> tuple[Verdict, ...]:

@@ -8,6 +8,7 @@ that it does could lift that: its conditions say after how long it is tried agai
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 import msgspec
 import sqlalchemy as sa
@@ -16,7 +17,7 @@ from placet.certifier import conditions
 from placet.certifier import projections as p
 from placet.certifier.conditions import Watched
 from placet.certifier.domain import RELEASE, Certified, Judge, stream
-from placet.certifier.ports import Judgement, Kept, Ports
+from placet.certifier.ports import Facts, Judgement, Kept, Ports
 from placet.events import Actor, Context, Heard, UnitOfWork, Wiring, transact
 from placet.events.codec import moment, timestamp
 from placet.events.contracts.certifier import CertificateIssued
@@ -28,6 +29,7 @@ from placet.events.contracts.deployer import (
     ModelStopped,
 )
 from placet.events.contracts.shapes import ExceptionUsed, Ground
+from placet.rules import Edition
 
 SERVICE = "certifier"
 
@@ -88,11 +90,15 @@ async def judge_anew(
         await _judge(work, ports, kept, kept.watched, held)
 
 
-async def judge_by_what_is_in_force(work: UnitOfWork, ports: Ports, certificate: str) -> None:
+async def judge_by_edition(
+    work: UnitOfWork, ports: Ports, certificate: str, edition: Edition, in_force: Sequence[ExceptionUsed]
+) -> None:
     """Policies are others than they were."""
     kept = await ports.watches.of_certificate(certificate)
     if kept is not None:
-        await _judge(work, ports, kept, kept.watched)
+        asked = [(_facts(kept, kept.watched, work.now), in_force)]
+        (judgement,) = await ports.rules.judge_all("operate", asked, by=edition)
+        await _conclude(work, kept, kept.watched, judgement)
 
 
 async def look(ports: Ports, wiring: Wiring) -> None:
@@ -127,8 +133,15 @@ async def _judge(
     at = work.now
     if in_force is None:
         in_force = await ports.exceptions.in_force(kept.project, kept.source, at)
-    facts = conditions.facts(watched, project=kept.project, now=timestamp(at), at=at.timestamp())
-    judgement = await ports.rules.judge("operate", facts, in_force)
+    judgement = await ports.rules.judge("operate", _facts(kept, watched, at), in_force)
+    await _conclude(work, kept, watched, judgement)
+
+
+def _facts(kept: Kept, watched: Watched, at: datetime) -> Facts:
+    return conditions.facts(watched, project=kept.project, now=timestamp(at), at=at.timestamp())
+
+
+async def _conclude(work: UnitOfWork, kept: Kept, watched: Watched, judgement: Judgement) -> None:
     await _decide(work, kept, conditions.settled(watched), _command(kept, watched, judgement))
 
 

@@ -60,13 +60,16 @@ class Rules(Protocol):
         stage: Stage,
         facts: Facts,
         exceptions: Sequence[ExceptionUsed] = (),
-        *,
-        by: Edition | None = None,
     ) -> Judgement:
-        """`exceptions` are one for a rule at most, and cover only what may be excepted.
+        """By what was in force when the facts were gathered.
 
-        By what was in force when the facts were gathered, or `by` another edition.
+        `exceptions` are one for a rule at most, and cover only what may be excepted.
         """
+
+    async def judge_all(
+        self, stage: Stage, asked: Sequence[tuple[Facts, Sequence[ExceptionUsed]]], *, by: Edition
+    ) -> Sequence[Judgement]:
+        """Each of many, by an edition that need not be that of their days."""
 
     async def edition(self, at: datetime) -> Edition:
         """What is in force then."""
@@ -146,6 +149,9 @@ class Exceptions(Protocol):
 
         `without` one, of which rows do not say yet that it was withdrawn.
         """
+
+    async def in_force_for(self, many: Sequence[Held], at: datetime) -> Sequence[Sequence[ExceptionUsed]]:
+        """The same for the source of each of many certificates."""
 
     async def is_known(self, exception: str) -> bool:
         """Whether its grant was heard before, whatever became of it."""

@@ -3,7 +3,7 @@ was published, and how projects were assessed."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -49,25 +49,41 @@ class GrantedExceptions:
     async def in_force(
         self, project: str, source: str, at: datetime, *, without: str | None = None
     ) -> Sequence[ExceptionUsed]:
+        granted = (await self._granted([project], at))[project]
+        return _longest([each for each in granted if each.exception != without], source)
+
+    async def in_force_for(self, many: Sequence[Held], at: datetime) -> Sequence[Sequence[ExceptionUsed]]:
+        granted = await self._granted([each.project for each in many], at)
+        return [_longest(granted[each.project], each.source) for each in many]
+
+    async def _granted(self, projects: Collection[str], at: datetime) -> Mapping[str, list[sa.Row[Any]]]:
         table = exceptions
         rows = await self._store.rows(
             sa.select(table)
-            .where(table.c.project == project, table.c.withdrawn.is_(False), table.c.until > timestamp(at))
-            .where(sa.or_(table.c.source.is_(None), table.c.source == source))
+            .where(table.c.project.in_(set(projects)), table.c.withdrawn.is_(False))
+            .where(table.c.until > timestamp(at))
             .order_by(table.c.until, table.c.exception)
         )
-        longest = {
-            row.rule: ExceptionUsed(
-                exception=row.exception, rule=row.rule, until=row.until, granted_by=row.granted_by
-            )
-            for row in rows
-            if row.exception != without
-        }
-        return tuple(longest.values())
+        granted: dict[str, list[sa.Row[Any]]] = {project: [] for project in projects}
+        for row in rows:
+            granted[row.project].append(row)
+        return granted
 
     async def is_known(self, exception: str) -> bool:
         query = sa.select(exceptions.c.exception).where(exceptions.c.exception == exception)
         return bool(await self._store.rows(query))
+
+
+def _longest(granted: Sequence[sa.Row[Any]], source: str) -> tuple[ExceptionUsed, ...]:
+    """For each rule the last of them, which holds longest."""
+    longest = {
+        row.rule: ExceptionUsed(
+            exception=row.exception, rule=row.rule, until=row.until, granted_by=row.granted_by
+        )
+        for row in granted
+        if row.source in (None, source)
+    }
+    return tuple(longest.values())
 
 
 class HeardApprovals:

@@ -13,9 +13,10 @@ not see it, does not count.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from functools import partial
+from typing import Any, TypeVar
 
 import msgspec
 import sqlalchemy as sa
@@ -37,19 +38,33 @@ from placet.rules.policy import asks_about_people
 SERVICE = "certifier"
 AT_ONCE = 8
 """Judged side by side."""
-PAGE = 200
+PAGE = 128
+"""Of so many what they saw is held in memory."""
+STAGES: tuple[Stage, Stage] = ("submit", "certify")
+Item = TypeVar("Item")
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Record:
     """What there is of a certificate: what the rules saw, and what each said."""
 
-    facts: tuple[tuple[Stage, Facts], ...]
+    facts: Mapping[Stage, Facts]
     said: Mapping[str, Verdict]
     missing: Ground | None = None
     is_erased: bool = False
     waived: frozenset[str] = frozenset()
     """Rules that were awaited when two people had it certified all the same."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Looked:
+    """A certificate with all that its judgement needs, and what came of that, a judgement for each stage."""
+
+    held: Held
+    record: _Record
+    exceptions: Sequence[ExceptionUsed]
+    judgements: tuple[Judgement, ...] = ()
 
 
 async def judge_again(ports: Ports, wiring: Wiring) -> None:
@@ -58,28 +73,41 @@ async def judge_again(ports: Ports, wiring: Wiring) -> None:
     edition = await ports.rules.edition(now)
     tried: set[str] = set()
     away: list[Unavailable] = []
-    turns = asyncio.Semaphore(AT_ONCE)
-
-    async def one(held: Held) -> None:
-        async with turns:
-            try:
-                await _judge_again(ports, wiring, held, edition, now)
-            except ClaimLost:
-                pass  # it has to be judged by what came meanwhile, and is when it is looked at next
-            except Unavailable as error:
-                away.append(error)
-
     while True:
         page = await ports.certificates.to_judge(edition.digest, now, limit=PAGE + len(tried))
-        left = [held for held in page if held.certificate not in tried]
+        left = [held for held in page if held.certificate not in tried][:PAGE]
         if not left:
             break
         tried |= {held.certificate for held in left}
-        async with asyncio.TaskGroup() as tasks:
-            for held in left:
-                tasks.create_task(one(held))
+        # What is given or taken from here on moves the row on, which ends its judgement.
+        in_force = await ports.exceptions.in_force_for(left, now)
+        looked = await _of_each(zip(left, in_force, strict=True), partial(_look, ports, wiring), away)
+        judged = await _judged(ports, looked, edition)
+        await _of_each(judged, partial(_conclude, ports, wiring, edition), away)
     if away:
         raise Unavailable(f"{len(away)} certificates could not be judged again: {away[0]}")
+
+
+async def _of_each(
+    items: Iterable[Item], ask: Callable[[Item], Awaitable[Found]], away: list[Unavailable]
+) -> list[Found]:
+    """What came of each that could be had; of the others why not, unless they are to be judged by what came meanwhile,
+    which they are when they are looked at next."""
+    turns = asyncio.Semaphore(AT_ONCE)
+
+    async def one(item: Item) -> Sequence[Found]:
+        async with turns:
+            try:
+                return (await ask(item),)
+            except ClaimLost:
+                pass
+            except Unavailable as error:
+                away.append(error)
+        return ()
+
+    async with asyncio.TaskGroup() as tasks:
+        begun = [tasks.create_task(one(item)) for item in items]
+    return [found for task in begun for found in task.result()]
 
 
 def judge_anew_all_of(work: UnitOfWork, project: str) -> None:
@@ -88,18 +116,31 @@ def judge_anew_all_of(work: UnitOfWork, project: str) -> None:
     work.run(sa.update(table).where(table.c.project == project).values(turn=table.c.turn + 1, judge_at=0.0))
 
 
-async def _judge_again(ports: Ports, wiring: Wiring, held: Held, edition: Edition, now: datetime) -> None:
-    table = p.certificates
+async def _look(ports: Ports, wiring: Wiring, of: tuple[Held, Sequence[ExceptionUsed]]) -> _Looked:
+    held, in_force = of
+    history = [each.data for each in await wiring.store.read(stream(held.project, held.release))]
+    return _Looked(held=held, record=await _record(history, ports), exceptions=in_force)
+
+
+async def _judged(ports: Ports, looked: Sequence[_Looked], edition: Edition) -> list[_Looked]:
+    judgements: dict[str, list[Judgement]] = {each.held.certificate: [] for each in looked}
+    for stage in STAGES:
+        those = [each for each in looked if stage in each.record.facts]
+        asked = [(each.record.facts[stage], each.exceptions) for each in those]
+        for each, judgement in zip(those, await ports.rules.judge_all(stage, asked, by=edition), strict=True):
+            judgements[each.held.certificate].append(judgement)
+    return [replace(each, judgements=tuple(judgements[each.held.certificate])) for each in looked]
+
+
+async def _conclude(ports: Ports, wiring: Wiring, edition: Edition, looked: _Looked) -> None:
+    table, held, judgements = p.certificates, looked.held, looked.judgements
 
     async def change(work: UnitOfWork) -> None:
-        record = await _record(work, ports, held)
-        in_force = await ports.exceptions.in_force(held.project, held.source, now)
-        judgements = [await ports.rules.judge(*each, in_force, by=edition) for each in record.facts]
         name = stream(held.project, held.release)
         state = await work.state(RELEASE, name)
         if not isinstance(state, Certified):
             return
-        command = _command(held, state, record, judgements, edition)
+        command = _command(held, state, looked.record, judgements, edition)
         if held.edition == edition.digest:
             # By the same policies: what stands against it stays in the words that were found for it.
             known = {each.rule for each in state.grounds}
@@ -108,7 +149,7 @@ async def _judge_again(ports: Ports, wiring: Wiring, held: Held, edition: Editio
             )
         await work.decide(RELEASE, name, command)
         if held.edition not in (None, edition.digest):
-            await operation.judge_by_what_is_in_force(work, ports, held.certificate)
+            await operation.judge_by_edition(work, ports, held.certificate, edition, looked.exceptions)
         work.run(
             sa.update(table)
             .where(table.c.certificate == held.certificate)
@@ -121,26 +162,23 @@ async def _judge_again(ports: Ports, wiring: Wiring, held: Held, edition: Editio
     await transact(wiring, SERVICE, context, change, claim)
 
 
-async def _record(work: UnitOfWork, ports: Ports, held: Held) -> _Record:
-    history = await work.history(stream(held.project, held.release))
+async def _record(history: Sequence[Any], ports: Ports) -> _Record:
     cleared = next((each for each in history if isinstance(each, ReleaseCleared)), None)
     issued = next((each for each in history if isinstance(each, CertificateIssued)), None)
     said = {each.rule: each for event in (cleared, issued) if event is not None for each in event.verdicts}
-    seen: list[tuple[Stage, Facts]] = []
+    seen: dict[Stage, Facts] = {}
     is_erased = False
-    stages: tuple[tuple[Stage, ReleaseCleared | CertificateIssued | None], ...]
-    stages = (("submit", cleared), ("certify", issued))
-    for stage, event in stages:
+    for stage, event in zip(STAGES, (cleared, issued), strict=True):
         if event is None or event.facts is None:
-            return _Record(facts=tuple(seen), said=said, missing=_missing("was not recorded"))
+            return _Record(facts=seen, said=said, missing=_missing("was not recorded"))
         try:
             facts = await ports.records.read(event.facts)
         except Unknown:
-            return _Record(facts=tuple(seen), said=said, missing=_missing(f"is gone: {event.facts.facts}"))
+            return _Record(facts=seen, said=said, missing=_missing(f"is gone: {event.facts.facts}"))
         is_erased |= event.facts.personal is not None and PERSONAL not in facts
-        seen.append((stage, facts))
+        seen[stage] = facts
     waived = {each.rule for each in said.values() if forbids(each)} if issued and issued.break_glass else ()
-    return _Record(facts=tuple(seen), said=said, is_erased=is_erased, waived=frozenset(waived))
+    return _Record(facts=seen, said=said, is_erased=is_erased, waived=frozenset(waived))
 
 
 def _missing(why: str) -> Ground:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -13,7 +14,9 @@ from placet.events.codec import moment
 from placet.events.contracts.certifier import ReleaseCleared
 from placet.events.contracts.indexer import ImageIndexed
 from placet.events.contracts.shapes import ApprovalUsed, ExceptionUsed, PolicyRef, Stage, Verdict
-from placet.rules import Approval, Edition, Engine, PolicySet, excepted, gather_certify_facts
+from placet.rules import Approval, Edition, Engine, Policy, PolicySet, excepted, gather_certify_facts
+from placet.rules import Verdict as Said
+from placet.rules.asking import MAX_TOGETHER
 
 
 class PolicyRules:
@@ -28,45 +31,24 @@ class PolicyRules:
         stage: Stage,
         facts: Facts,
         exceptions: Sequence[ExceptionUsed] = (),
-        *,
-        by: Edition | None = None,
     ) -> Judgement:
-        edition = await self.edition(moment(facts["now"])) if by is None else by
-        # Which are in force follows from the edition, whatever day it was when the facts were gathered.
-        policies = [msgspec.structs.replace(each, effective=None) for each in edition.policies]
-        given = excepted(
-            await self._engine.evaluate(policies, stage, facts),
-            {each.rule: each.exception for each in exceptions},
+        edition = await self.edition(moment(facts["now"]))
+        said = await self._engine.evaluate(_policies(edition, stage), stage, facts)
+        return _judgement(edition, stage, said, exceptions)
+
+    async def judge_all(
+        self, stage: Stage, asked: Sequence[tuple[Facts, Sequence[ExceptionUsed]]], *, by: Edition
+    ) -> Sequence[Judgement]:
+        policies = _policies(by, stage)
+        parts = [asked[start : start + MAX_TOGETHER] for start in range(0, len(asked), MAX_TOGETHER)]
+        said = await asyncio.gather(
+            *(self._engine.evaluate_many(policies, stage, [facts for facts, _ in part]) for part in parts)
         )
-        asked = {verdict.policy for verdict in given}
-        named = {verdict.exception for verdict in given}
-        return Judgement(
-            only_warn=edition.warn_first | (frozenset() if stage == "operate" else edition.shipped),
-            exceptions=tuple(each for each in exceptions if each.exception in named),
-            awaits={
-                each.rule: Patience(within=each.awaits.within_seconds, remind=each.awaits.remind_seconds)
-                for each in given
-                if each.awaits is not None
-            },
-            policies=tuple(
-                PolicyRef(id=policy.id, version=policy.version, digest=policy.digest)
-                for policy in policies
-                if policy.id in asked
-            ),
-            verdicts=tuple(
-                Verdict(
-                    rule=verdict.rule,
-                    policy=verdict.policy,
-                    stage=verdict.stage,
-                    result=verdict.result,
-                    on_fail=verdict.on_fail,
-                    why=verdict.why,
-                    fix=verdict.fix,
-                    exception=verdict.exception,
-                )
-                for verdict in given
-            ),
-        )
+        verdicts = [each for part in said for each in part]
+        return [
+            _judgement(by, stage, each, exceptions)
+            for each, (_, exceptions) in zip(verdicts, asked, strict=True)
+        ]
 
     async def edition(self, at: datetime) -> Edition:
         return await self._policies.edition(at)
@@ -100,3 +82,47 @@ class PolicyRules:
             approvals=[Approval(by=each.given_by, roles=each.roles, at=each.at) for each in approvals],
             now=now,
         )
+
+
+def _policies(edition: Edition, stage: Stage) -> list[Policy]:
+    """Which are in force follows from the edition, whatever day it was when the facts were gathered."""
+    return [
+        msgspec.structs.replace(each, effective=None)
+        for each in edition.policies
+        if any(rule.stage == stage for rule in each.rules)
+    ]
+
+
+def _judgement(
+    edition: Edition, stage: Stage, said: Sequence[Said], exceptions: Sequence[ExceptionUsed]
+) -> Judgement:
+    given = excepted(said, {each.rule: each.exception for each in exceptions})
+    asked = {verdict.policy for verdict in given}
+    named = {verdict.exception for verdict in given}
+    return Judgement(
+        only_warn=edition.warn_first | (frozenset() if stage == "operate" else edition.shipped),
+        exceptions=tuple(each for each in exceptions if each.exception in named),
+        awaits={
+            each.rule: Patience(within=each.awaits.within_seconds, remind=each.awaits.remind_seconds)
+            for each in given
+            if each.awaits is not None
+        },
+        policies=tuple(
+            PolicyRef(id=policy.id, version=policy.version, digest=policy.digest)
+            for policy in edition.policies
+            if policy.id in asked
+        ),
+        verdicts=tuple(
+            Verdict(
+                rule=verdict.rule,
+                policy=verdict.policy,
+                stage=verdict.stage,
+                result=verdict.result,
+                on_fail=verdict.on_fail,
+                why=verdict.why,
+                fix=verdict.fix,
+                exception=verdict.exception,
+            )
+            for verdict in given
+        ),
+    )
