@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import yaml
+from placet.projects import card_schema
 
 from tests.unit.cli.conftest import HOW_TO, Placet
 
@@ -83,3 +84,9 @@ def test_the_handbook_says_what_each_rule_demands_whence_and_in_which_words(
 def test_the_schema_is_one_document_whether_json_is_asked_for_or_not(placet: Placet) -> None:
     assert placet("policy", "schema").document == placet("policy", "schema", "--json").document
     assert placet("policy", "schema").document["$schema"].startswith("https://json-schema.org/")
+
+
+def test_the_schema_of_a_card_is_printed_without_a_platform(placet: Placet) -> None:
+    document = placet("card", "schema").document
+    assert document == placet("card", "schema", "--json").document == card_schema()
+    assert {"license", "model-index"} <= document["properties"].keys()

@@ -131,6 +131,7 @@ def parser() -> Parser:
         ("exception", "exceptions from rules: one person asks, another one grants"),
         ("advisories", "what is known to be vulnerable: publish a snapshot, and see which is in use"),
         ("policy", "policies: what they demand, whether their own tests pass, and which are in force"),
+        ("card", "model cards: which form their metadata has"),
         ("token", "who may use the platform"),
     ):
         parent = below[""].add_parser(
@@ -920,6 +921,14 @@ VERBS: Sequence[Verb] = (
         more="In a policy's first line, `# yaml-language-server: $schema=policy.schema.json` makes editors use it.",
         example="placet policy schema > policy.schema.json",
         function="policies:schema",
+    ),
+    Verb(
+        words="card schema",
+        group="govern",
+        does="the JSON Schema of a model card's metadata, for editors",
+        more="Of what stands between the two lines of `---` in front of a card. It holds of what placet reads.",
+        example="placet card schema > card.schema.json",
+        function="cards:schema",
     ),
     Verb(
         words="advisories publish",
