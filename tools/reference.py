@@ -20,8 +20,7 @@ from placet.events.bus import routing_key
 from placet.events.catalog import contract_of
 from placet.events.contracts import CATALOG, shapes
 from placet.events.settings import ProcessSettings, ServiceSettings, describe
-from placet.rules import load_shipped, offered_files, read_policy
-from placet.rules.handbook import handbook
+from placet.rules.handbook import shipped_handbook
 
 PROCESS_HELP = "python -m placet.builder --help-settings"
 
@@ -49,15 +48,12 @@ def policies_page(command: str) -> str:
             "",
             generated_by(command, "[the policies](../../libs/rules/src/placet/rules/policies)"),
             "",
-            "What every project is judged by. Words in double braces are facts of the project that is judged. A rule",
-            "that cannot be decided counts as broken. [How a policy is written](../how-to/write-a-policy.md).",
+            "What a project is judged by, for those who answer for it: what each rule demands, from where, and in",
+            "which words it refuses. Words in double braces are facts of the project. A rule that cannot be decided",
+            "counts as broken. [How a policy is written](../how-to/write-a-policy.md), and [how a verdict comes",
+            "about](../explanation/verdicts.md). `placet policy handbook` prints the same, without a network.",
             "",
-            handbook(load_shipped()),
-            "# Policies that are offered",
-            "",
-            "They are in force where somebody publishes them: `placet policy publish four-eyes`.",
-            "",
-            handbook([read_policy(file, name=name) for name, file in offered_files().items()]),
+            shipped_handbook(),
         ]
     )
 

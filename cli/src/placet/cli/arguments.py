@@ -909,7 +909,8 @@ VERBS: Sequence[Verb] = (
         words="policy handbook",
         group="govern",
         does="what policies demand, whence and in which words, as Markdown",
-        more="Of these files, or of the policies that ship with placet.",
+        more="Of these files, or of all that ship with placet: the sets that can be published, what is in force "
+        "anyway, and which rules there are for each obligation. Evidence, not legal conformity.",
         example="placet policy handbook > handbook.md",
         function="policies:handbook",
         arguments=_policies,
