@@ -19,12 +19,15 @@ from placet.rules import (
     Verdict,
     gather_certify_facts,
     gather_submit_facts,
+    in_force,
     load_shipped,
     offered_files,
     read_policy,
+    version_of,
 )
 from placet.rules.advisories import NO_SNAPSHOT, Advisory, Snapshot
 from placet.rules.contents import contained
+from placet.rules.publication import clashes
 
 EXAMPLE = Path(__file__).parents[3] / "examples/multiclass"
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
@@ -83,6 +86,12 @@ def asked(folder: Path, engine: Engine, *, access: str = "token", **governance: 
     facts = gather_submit_facts(folder, manifest, now=NOW)
     found = engine.evaluate_sync((*load_shipped(), *SETS), "submit", facts)
     return {each.rule: each for each in found if not each.is_passed}
+
+
+def test_all_sets_can_be_in_force_at_once() -> None:
+    versions = [version_of(policy) for policy in (*load_shipped(), *SETS)]
+    assert clashes(versions, NOW.date()) == frozenset()
+    assert set(in_force(versions, NOW.date())) == set(versions)
 
 
 def test_a_project_can_keep_every_set_and_all_that_is_in_force(folder: Path, engine: Engine) -> None:
