@@ -554,7 +554,7 @@ def test_every_set_says_how_it_comes_into_force() -> None:
         policy = read_policy(file)
         assert f"| `placet policy publish {policy.id}` |" in sets
         assert policy.about is not None
-        assert f"## {policy.title}\n" in sets
+        assert f"once it is published: `placet policy publish {policy.id}`." in section(sets, policy.title)
 
 
 def test_no_two_rules_that_ship_are_found_at_the_same_place() -> None:

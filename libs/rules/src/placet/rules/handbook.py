@@ -28,9 +28,9 @@ _PROMISE = (
 )
 
 
-def handbook(policies: Sequence[Policy], *, in_force: Sequence[Policy] = ()) -> str:
+def handbook(policies: Sequence[Policy], *, in_force: Sequence[Policy] = (), are_sets: bool = False) -> str:
     """`in_force` are others, whose rules may belong to what these are about."""
-    return "\n".join(line for policy in policies for line in _policy(policy, in_force))
+    return "\n".join(line for policy in policies for line in _policy(policy, in_force, is_set=are_sets))
 
 
 def shipped_handbook() -> str:
@@ -53,7 +53,7 @@ def shipped_handbook() -> str:
             "thresholds can be the house's own: `placet policy show model-risk > model-risk.yaml`, change `params`,",
             "set `version: 2`, and publish that file.",
             "",
-            handbook(sets, in_force=in_force),
+            handbook(sets, in_force=in_force, are_sets=True),
             "# What is in force anyway",
             "",
             handbook(in_force),
@@ -114,7 +114,7 @@ def anchor(heading: str) -> str:
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
-def _policy(policy: Policy, in_force: Sequence[Policy]) -> Iterator[str]:
+def _policy(policy: Policy, in_force: Sequence[Policy], *, is_set: bool) -> Iterator[str]:
     yield f"## {policy.title}"
     yield ""
     yield f"`{policy.id}`, version {policy.version}, answered for by {policy.owner}{_span(policy)}."
@@ -123,6 +123,9 @@ def _policy(policy: Policy, in_force: Sequence[Policy]) -> Iterator[str]:
     if policy.about is not None:
         yield ""
         yield " ".join(policy.about.split())
+    if is_set:
+        yield ""
+        yield f"It is in force once it is published: `placet policy publish {policy.id}`."
     if policy.applies_to is not None:
         yield ""
         yield f"It applies where `{policy.applies_to}`."
