@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from placet.rules import offered_files
 
 from tests.unit.cli.conftest import Placet
 from tests.unit.client.fake_platform import FakePlatform
@@ -133,12 +134,13 @@ def test_of_several_one_is_named(placet: Placet, platform: FakePlatform) -> None
     assert (platform.approved[0]["release"], platform.approved[0]["binding"]) == (1, OTHER)
 
 
+@pytest.mark.parametrize("name", sorted(Path(file).stem for file in offered_files()))
 def test_a_policy_that_is_only_offered_is_published_by_its_name(
-    placet: Placet, platform: FakePlatform, tmp_path: Path
+    name: str, placet: Placet, platform: FakePlatform, tmp_path: Path
 ) -> None:
-    ended = placet("policy", "test", "four-eyes", "--strict")
+    ended = placet("policy", "test", name, "--strict")
     assert ended.status == 0
-    assert "four-eyes 1" in ended.out
+    assert f"{name} 1" in ended.out
     (tmp_path / "none.yaml").unlink(missing_ok=True)
     assert placet("policy", "test", str(tmp_path / "none.yaml")).status == 1
 

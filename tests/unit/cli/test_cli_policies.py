@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import yaml
+from placet.projects import card_schema
 
 from tests.unit.cli.conftest import HOW_TO, Placet
 
@@ -77,9 +78,19 @@ def test_the_handbook_says_what_each_rule_demands_whence_and_in_which_words(
     assert "At least `params.enough` `set` of `data.sets`:" in page
     assert "> nobody says under which licence {{ set.name }} may be used" in page
     assert "From House rules, 7." in page
-    assert "## Accountability" in placet("policy", "handbook").out
+    whole = placet("policy", "handbook").out
+    assert "## Accountability" in whole
+    assert "## EU AI Act, high risk" in whole
+    named = placet("policy", "handbook", "--json").document["policies"]
+    assert {"accountability", "eu-ai-act-high-risk", "four-eyes", "model-risk"} <= set(named)
 
 
 def test_the_schema_is_one_document_whether_json_is_asked_for_or_not(placet: Placet) -> None:
     assert placet("policy", "schema").document == placet("policy", "schema", "--json").document
     assert placet("policy", "schema").document["$schema"].startswith("https://json-schema.org/")
+
+
+def test_the_schema_of_a_card_is_printed_without_a_platform(placet: Placet) -> None:
+    document = placet("card", "schema").document
+    assert document == placet("card", "schema", "--json").document == card_schema()
+    assert {"license", "model-index"} <= document["properties"].keys()

@@ -521,6 +521,16 @@ def test_a_card_that_is_no_file_is_refused_by_its_name(folder: Path, engine: Eng
     assert why == "there is no file CARD.md, which placet.yaml names as the card"
 
 
+def test_of_a_card_it_is_told_which_sections_and_how_many_results_it_has(folder: Path) -> None:
+    (folder / "README.md").write_text(
+        "---\nmodel-index: [{results: [{metrics: [{type: f1, value: 1}]}]}]\n---\n## Limits\nNone known.\n## Use\n"
+    )
+    card = gather_submit_facts(folder, manifest(folder), now=NOW)["card"]
+    assert (card["sections"], card["results"], card["words"]) == (["limits"], 1, 6)
+    card = gather_submit_facts(folder, manifest(folder, card=None), now=NOW)["card"]
+    assert (card["sections"], card["results"], card["words"]) == ([], 0, 0)
+
+
 def test_a_project_needs_no_card(folder: Path, engine: Engine) -> None:
     assert broken(folder, manifest(folder, card=None), engine) == {}
 

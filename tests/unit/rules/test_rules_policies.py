@@ -29,6 +29,7 @@ from placet.rules import (
     shipped_files,
 )
 from placet.rules.expressions import reference_problems, text_problems
+from placet.rules.handbook import anchor, handbook, shipped_handbook
 from placet.rules.mutation import mutants, unnoticed
 from placet.rules.sentences import filled_in, gaps, sentence_problems
 from placet.rules.testing import merge_patched
@@ -472,10 +473,14 @@ def test_a_rule_that_admits_exceptions_says_how_to_ask_for_one() -> None:
     assert set(exceptable) == {
         "advisories.none-severe",
         "build.dockerfile-allowed",
+        "eu-ai-act.bias-examined",
+        "eu-ai-act.rights-assessed",
         "licences.allowed",
+        "model-risk.outcomes-analysed",
         "model.pickle-by-exception",
         "model.pickle-names-listed",
         "operation.conditions-kept",
+        "security-baseline.fixes-taken",
     }
     for id, fix in exceptable.items():
         assert f"`placet exception request {{{{ project.name }}}} --rule {id} --days 30 --reason …`" in fix
@@ -501,8 +506,62 @@ def test_that_a_rule_waits_for_people_is_held_by_a_test(engine: Engine) -> None:
 
 def test_what_is_only_offered_is_not_in_force() -> None:
     offered = {read_policy(file).id for file in offered_files().values()}
-    assert offered == {"four-eyes"}
+    assert offered == {"eu-ai-act-high-risk", "four-eyes", "model-risk", "security-baseline"}
     assert offered.isdisjoint(policy.id for policy in load_shipped())
+
+
+def test_a_policy_adds_to_frameworks_that_its_rules_cite(engine: Engine) -> None:
+    assert load_policy(changed(frameworks=["house rules"]), engine=engine).frameworks == ("house rules",)
+    assert problems(changed(frameworks=["house rules", "House rules"]), engine) == [
+        "frameworks[1]: no rule of the policy cites 'House rules'; write it as the citations do, or take it out"
+    ]
+
+
+def section(page: str, title: str) -> str:
+    return page.split(f"## {title}\n")[1].split("\n## ")[0].split("\n# ")[0]
+
+
+def test_a_set_says_what_it_is_for_and_which_rules_in_force_belong_to_it() -> None:
+    house = read_policy(changed(frameworks=["house rules"], about="For whoever\n  answers."))
+    other = read_policy(changed({"id": "other.format", "onFail": "warn", "title": "Another"}, id="other"))
+    foreign = read_policy(changed({"id": "foreign.format", "citations": [{"source": "law"}]}, id="foreign"))
+    page = section(handbook([house], in_force=[other, foreign]), "Formats")
+    assert "For whoever answers." in page
+    asked, already = page.split("What is asked from the same sources already:")
+    assert "| [The format is served](#the-format-is-served) | refuses | house rules, 1 |" in asked
+    assert "| [Another](#another) | warns | house rules, 1 |" in already
+    assert already.count("](#") == 1
+    assert "already" not in handbook([house], in_force=[foreign])
+
+
+def test_the_handbook_lists_each_citation_of_each_rule_that_ships() -> None:
+    _, coverage = shipped_handbook().split("# Obligations and the rules for them\n")
+    offered = {read_policy(file).id for file in offered_files().values()}
+    for policy, rule in RULES:
+        of_set = f" ({policy.id})" if policy.id in offered else ""
+        for citation in rule.citations:
+            rows = section(coverage, citation.source).splitlines()
+            [row] = [row for row in rows if row.startswith(f"| {citation.section or '-'} |")]
+            assert f"[`{rule.id}`](#{anchor(rule.title)}){of_set}" in row
+    articles = re.findall(r"^\| Article (\d+)", section(coverage, "Regulation (EU) 2024/1689"), re.MULTILINE)
+    assert articles == sorted(articles, key=int)
+
+
+def test_every_set_says_how_it_comes_into_force() -> None:
+    sets = shipped_handbook().split("# What is in force anyway")[0]
+    assert sets.startswith("**What this promises is evidence, not legal conformity.**")
+    for file in offered_files().values():
+        policy = read_policy(file)
+        assert f"| `placet policy publish {policy.id}` |" in sets
+        assert policy.about is not None
+        assert f"once it is published: `placet policy publish {policy.id}`." in section(sets, policy.title)
+
+
+def test_no_two_rules_that_ship_are_found_at_the_same_place() -> None:
+    page = shipped_handbook()
+    found = [anchor(line.lstrip("# ")) for line in page.splitlines() if re.match(r"#+ ", line)]
+    assert {anchor(rule.title) for _, rule in RULES} <= set(found)
+    assert len(found) == len(set(found))
 
 
 def test_no_two_shipped_rules_share_an_id() -> None:

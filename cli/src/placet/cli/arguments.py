@@ -131,6 +131,7 @@ def parser() -> Parser:
         ("exception", "exceptions from rules: one person asks, another one grants"),
         ("advisories", "what is known to be vulnerable: publish a snapshot, and see which is in use"),
         ("policy", "policies: what they demand, whether their own tests pass, and which are in force"),
+        ("card", "model cards: which form their metadata has"),
         ("token", "who may use the platform"),
     ):
         parent = below[""].add_parser(
@@ -908,7 +909,8 @@ VERBS: Sequence[Verb] = (
         words="policy handbook",
         group="govern",
         does="what policies demand, whence and in which words, as Markdown",
-        more="Of these files, or of the policies that ship with placet.",
+        more="Of these files, or of all that ship with placet: the sets that can be published, what is in force "
+        "anyway, and which rules there are for each obligation. Evidence, not legal conformity.",
         example="placet policy handbook > handbook.md",
         function="policies:handbook",
         arguments=_policies,
@@ -920,6 +922,14 @@ VERBS: Sequence[Verb] = (
         more="In a policy's first line, `# yaml-language-server: $schema=policy.schema.json` makes editors use it.",
         example="placet policy schema > policy.schema.json",
         function="policies:schema",
+    ),
+    Verb(
+        words="card schema",
+        group="govern",
+        does="the JSON Schema of a model card's metadata, for editors",
+        more="Of what stands between the two lines of `---` in front of a card. It holds of what placet reads.",
+        example="placet card schema > card.schema.json",
+        function="cards:schema",
     ),
     Verb(
         words="advisories publish",

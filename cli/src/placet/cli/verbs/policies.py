@@ -22,6 +22,7 @@ from placet.rules import (
     run_policy_tests,
 )
 from placet.rules.handbook import handbook as written
+from placet.rules.handbook import shipped_handbook
 from placet.rules.mutation import unnoticed
 from placet.rules.policy import MAX_POLICY_BYTES
 
@@ -56,8 +57,9 @@ def schema(arguments: Namespace, screen: Screen) -> int:
 
 
 def handbook(arguments: Namespace, screen: Screen) -> int:
-    policies = [_read(file) for file in arguments.files] or load_shipped()
-    text = written(policies)
+    policies = [_read(file) for file in arguments.files]
+    text = written(policies, in_force=load_shipped()) if policies else shipped_handbook()
+    policies = policies or [*load_shipped(), *(read_policy(file) for file in offered_files().values())]
     screen.result(text)
     screen.document({"policies": [policy.id for policy in policies], "markdown": text})
     return exits.DONE

@@ -13,7 +13,7 @@ from placet.projects.archive import (
     read_one,
     unpack,
 )
-from placet.projects.card import MAX_CARD_BYTES, Card, Measured, parse_card
+from placet.projects.card import MAX_CARD_BYTES, Card, Measured, card_schema, parse_card
 from placet.projects.dockerfiles import DOCKERFILE, Dockerfile, read_dockerfile
 from placet.projects.documents import DocumentRefused, Problem, Reading
 from placet.projects.formats import (
@@ -118,6 +118,7 @@ __all__ = [
     "SourceFile",
     "Tensor",
     "beyond_trust",
+    "card_schema",
     "dump_manifest",
     "initial_manifest",
     "inspect_archive",

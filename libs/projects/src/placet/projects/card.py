@@ -7,9 +7,11 @@ are not numbers. A card without metadata is a card with prose.
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Iterator
+from importlib import resources
 from typing import Any
 
 import msgspec
@@ -21,6 +23,17 @@ _FRONT = re.compile(r"\A---[ \t]*\n(.*?)^---[ \t]*$\n?(.*)\Z", re.DOTALL | re.MU
 
 
 MAX_RESULTS = 200
+
+_SECTIONS = {
+    "use": re.compile(r"\b(?:use|uses|usage|intended)\b", re.IGNORECASE),
+    "limits": re.compile(
+        r"\b(?:limit|limits|limitations?|risks?|bias|caveats?|out[- ]of[- ]scope)\b", re.IGNORECASE
+    ),
+    "data": re.compile(r"\b(?:data|datasets?|training)\b", re.IGNORECASE),
+    "results": re.compile(r"\b(?:results?|evaluation|metrics|performance)\b", re.IGNORECASE),
+}
+"""What a heading is about, by its words: those of Hugging Face's template for cards, and plainer ones."""
+_TO_FILL_IN = "[More Information Needed]"
 
 
 class Measured(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,6 +58,15 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def words(self) -> int:
         return len(self.prose.split())
+
+    @property
+    def sections(self) -> tuple[str, ...]:
+        """Which of `use`, `limits`, `data` and `results` the prose has: a heading (`## Limits`) with words below it.
+
+        Hugging Face's template says what to write in remarks and marks what is not written yet: neither is words.
+        """
+        told = {name for title in _titles_with_words(self.prose) for name in _about(title)}
+        return tuple(name for name in _SECTIONS if name in told)
 
 
 def parse_card(data: bytes, *, name: str = "the card") -> Card:
@@ -120,3 +142,41 @@ def _number(value: Any) -> float | None:
 
 def _mappings(value: Any) -> Iterator[dict[Any, Any]]:
     return (each for each in value if isinstance(each, dict)) if isinstance(value, list) else iter(())
+
+
+def _titles_with_words(prose: str) -> set[str]:
+    """The headings that have words below them, in their own section or in one within it."""
+    told: set[str] = set()
+    above: list[tuple[int, str]] = []
+    is_code = False
+    for line in _without_remarks(prose).splitlines():
+        text = line.strip()
+        level = len(text) - len(text.lstrip("#"))
+        if text.startswith(("```", "~~~")):
+            is_code = not is_code
+        elif 0 < level <= 6 and text[level : level + 1].isspace() and not is_code:
+            above = [each for each in above if each[0] < level]
+            above.append((level, text[level:].strip(" #")))
+        elif _TO_FILL_IN not in text and any(map(str.isalnum, text)):
+            told.update(title for _, title in above)
+    return told
+
+
+def _without_remarks(prose: str) -> str:
+    """By parts: a pattern would look for the end of each anew, which in a hostile card takes hours."""
+    before, *remarks = prose.split("<!--")
+    return "".join([before, *(remark.partition("-->")[2] for remark in remarks)])
+
+
+def _about(title: str) -> set[str]:
+    found = {name for name, words in _SECTIONS.items() if words.search(title)}
+    # "Out-of-Scope Use" and "Limits of use" say for what it is not to be used.
+    return found - {"use"} if "limits" in found else found
+
+
+def card_schema() -> dict[str, Any]:
+    """The JSON Schema of the metadata, for editors: it holds of what `parse_card` accepts, and of nothing else."""
+    schema: dict[str, Any] = json.loads(
+        (resources.files("placet.projects") / "data" / "card.schema.json").read_bytes()
+    )
+    return schema

@@ -30,7 +30,7 @@ FACTS = {
     "governance": "which declarations people made",
     "data": "the declared data",
     "evaluation": "how well the model did, for all and for each group of people",
-    "card": "the model card's metadata",
+    "card": "the model card: its licence, its length, which sections and how many results it has",
     "image": "the built image",
     "contents": "what the image is made of, as its bills of materials say: packages and their licences",
     "advisories": "what is known of those packages: the snapshot, its age, and what they are affected by",

@@ -765,6 +765,8 @@ def _card(manifest: Manifest, files: dict[str, Path]) -> Facts:
         "readable": card is not None,
         "licence": (card.licence if card else None) or "",
         "words": card.words if card else 0,
+        "sections": list(card.sections) if card else [],
+        "results": len(card.results) if card else 0,
     }
 
 

@@ -154,7 +154,11 @@ class Effective(_Part, frozen=True, kw_only=True):
 
 
 class PolicyForm(_Part, frozen=True, kw_only=True):
-    """The file. `given` is a complete set of facts under which every rule passes; tests change it."""
+    """The file. `given` is a complete set of facts under which every rule passes; tests change it.
+
+    `about` tells people what it is for, and what it leaves to them. `frameworks` are sources that it adds to: what
+    other policies ask from the same ones belongs to it, as a handbook shows.
+    """
 
     api_version: Literal["placet/v1"]
     kind: Literal["Policy"]
@@ -162,6 +166,8 @@ class PolicyForm(_Part, frozen=True, kw_only=True):
     version: Annotated[int, msgspec.Meta(ge=1, le=MAX_VERSION)]
     title: Sentence
     owner: Sentence
+    about: Sentence | None = None
+    frameworks: tuple[Sentence, ...] = ()
     supersedes: Id | None = None
     effective: Effective | None = None
     applies_to: str | None = None
@@ -267,6 +273,11 @@ def _problems(form: PolicyForm) -> Iterator[Problem]:
         yield Problem("effective", "until is not after from")
     for path, text, _ in expressions(form):
         yield from (Problem(path, said) for said in text_problems(text))
+    cited = {citation.source for rule in form.rules for citation in rule.citations}
+    for index, source in enumerate(form.frameworks):
+        if source not in cited:
+            said = f"no rule of the policy cites {source!r}"
+            yield Problem(f"frameworks[{index}]", said, "write it as the citations do, or take it out")
     seen: set[str] = set()
     for index, rule in enumerate(form.rules):
         path = f"rules[{index}]"
