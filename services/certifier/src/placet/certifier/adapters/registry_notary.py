@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
+from anyio import to_thread
+
 from placet.certifier.domain import Asked, Signed
 from placet.certifier.ports import NO_FACTS, Judgement
 from placet.events.codec import moment, timestamp
@@ -17,8 +19,8 @@ from placet.trust import (
     ConditionSet,
     ExceptionApplied,
     FactsSeen,
+    OwnKeys,
     PolicyApplied,
-    SigningKey,
     VerdictGiven,
     certificates,
 )
@@ -30,13 +32,14 @@ BREAK_GLASS = timedelta(hours=24)
 
 
 class RegistryNotary:
-    """The `Notary` port. Ed25519 signatures have no chance in them: the same statement gives the same bytes."""
+    """The `Notary` port. Ed25519 signatures have no chance in them: the same statement gives the same bytes, as long as
+    the same key is active."""
 
     def __init__(
-        self, registry: Registry, key: SigningKey, *, validity: timedelta, trial_validity: timedelta
+        self, registry: Registry, keys: OwnKeys, *, validity: timedelta, trial_validity: timedelta
     ) -> None:
         self._registry = registry
-        self._key = key
+        self._keys = keys
         self._validity = validity
         self._trial_validity = trial_validity
 
@@ -54,7 +57,8 @@ class RegistryNotary:
         breakers: Sequence[ApprovalUsed] = (),
         facts: Mapping[Stage, RecordedFacts] = NO_FACTS,
     ) -> Signed:
-        begins = at.replace(microsecond=0)
+        active = await to_thread.run_sync(self._keys.active)
+        begins = active.dated(at)
         held = begins + (self._trial_validity if trial else self._validity)
         broken = (begins + BREAK_GLASS,) if breakers else ()
         ends = min([held, *broken, *(moment(each.until) for each in judgement.exceptions)])
@@ -114,7 +118,7 @@ class RegistryNotary:
                 for stage, seen in facts.items()
             ),
         )
-        envelope = certificates.issue(statement, self._key)
+        envelope = certificates.issue(statement, active.key)
         manifest = await push_artifact(
             self._registry,
             indexed.repository,
@@ -127,4 +131,5 @@ class RegistryNotary:
             envelope=manifest.digest,
             not_before=timestamp(begins),
             not_after=timestamp(ends),
+            key=active.key.kid,
         )

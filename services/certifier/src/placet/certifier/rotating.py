@@ -1,0 +1,58 @@
+"""The key history changed: say so, and end what a compromised key signed. Looked for again and again: it is a file."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from functools import partial
+
+from placet.certifier.domain import Revoke
+from placet.certifier.keys import KEYS, STREAM, Tell
+from placet.certifier.ports import Ports
+from placet.certifier.standing import SERVICE, decide
+from placet.events import PLATFORM, Actor, Context, UnitOfWork, Wiring, transact
+from placet.events.contracts.shapes import Ground
+from placet.trust import KeyHistory
+from placet.trust.history import Key
+
+
+async def look(ports: Ports, wiring: Wiring) -> None:
+    """Raises `Refused` where there is no history to be read, until there is."""
+    history = await ports.keys.history()
+    await _tell(history, wiring)
+    await _end_what_they_signed(history, ports, wiring)
+
+
+async def _tell(history: KeyHistory, wiring: Wiring) -> None:
+    tell = Tell(history=history.keys)
+    told = KEYS.fold(each.data for each in await wiring.store.read(STREAM))
+    if not KEYS.decide(tell, told):
+        return
+
+    async def say(work: UnitOfWork) -> None:
+        await work.decide(KEYS, STREAM, tell)
+
+    context = Context(project=PLATFORM, correlation=wiring.ids.new(), actor=Actor.service(SERVICE))
+    await transact(wiring, SERVICE, context, say)
+
+
+async def _end_what_they_signed(history: KeyHistory, ports: Ports, wiring: Wiring) -> None:
+    """A model whose certificate counts no more must not serve on it until somebody looks at the signature again."""
+    first = history.keys[0]
+    for key in history:
+        since = key.compromised
+        if since is None or wiring.clock.now() < since:
+            continue
+        for held in await ports.certificates.signed_with(key.kid, or_unknown=key is first):
+            context = Context(
+                project=held.project, correlation=wiring.ids.new(), actor=Actor.service(SERVICE)
+            )
+            revoke = Revoke(certificate=held.certificate, ground=_ground(key, since), by=SERVICE)
+            await transact(wiring, SERVICE, context, partial(decide, held=held, command=revoke))
+
+
+def _ground(key: Key, since: datetime) -> Ground:
+    return Ground(
+        rule="certificate.key",
+        why=f"the key {key.kid}, which signed it, was compromised, and counts for nothing since {since.isoformat()}",
+        fix="deploy again: it is judged anew, and signed with another key",
+    )
