@@ -158,7 +158,7 @@ async def _judge_all_again(folder: Path, engine: Engine) -> float:
         assessments=MadeAssessments(wiring.store),
         approvals=HeardApprovals(wiring.store),
         waits=AwaitedReleases(wiring.store),
-        keys=KeyFiles(keys),
+        keys=keys,
         notary=_notary(registry, keys),
         exceptions=GrantedExceptions(wiring.store),
         certificates=HeldCertificates(wiring.store),
@@ -226,13 +226,13 @@ def _gathered() -> bytes:
     return msgspec.json.encode(gather_submit_facts(EXAMPLE, manifest, now=CLOCK.now()))
 
 
-def _keys(folder: Path) -> OwnKeys:
+def _keys(folder: Path) -> KeyFiles:
     keys = OwnKeys(folder / "certificates.pem", CLOCK.now)
     keys.begin()
-    return keys
+    return KeyFiles(keys)
 
 
-def _notary(registry: ImageLayout, keys: OwnKeys) -> RegistryNotary:
+def _notary(registry: ImageLayout, keys: KeyFiles) -> RegistryNotary:
     return RegistryNotary(registry, keys, validity=timedelta(days=90), trial_validity=timedelta(days=7))
 
 

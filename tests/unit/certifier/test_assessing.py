@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 from placet.assessments import Outcome, Reading, load_shipped
+from placet.certifier.adapters.key_files import KeyFiles
 from placet.certifier.adapters.registry_assessor import ANSWERS, QUESTIONNAIRES, RegistryAssessor
 from placet.certifier.bootstrap import build
 from placet.certifier.ports import Ports
@@ -121,7 +122,7 @@ async def certifier(tmp_path: Path) -> AsyncIterator[Certifier]:
     settings = CertifierSettings(registry=str(tmp_path), signing_key=tmp_path / "key.pem")
     keys = OwnKeys(tmp_path / "key.pem", ManualClock().now)
     keys.begin()
-    assessor = AssessorWithTrouble(registry, keys)
+    assessor = AssessorWithTrouble(registry, KeyFiles(keys))
     assessor.trouble = []
     made: list[Ports] = []
 

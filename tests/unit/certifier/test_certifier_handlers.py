@@ -15,6 +15,7 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 from placet.assessments import Outcome, Reading
+from placet.certifier.adapters.key_files import KeyFiles
 from placet.certifier.adapters.policy_engine import PolicyRules
 from placet.certifier.adapters.registry_notary import RegistryNotary
 from placet.certifier.bootstrap import build
@@ -840,13 +841,13 @@ async def an_image(registry: ImageLayout) -> str:
     return await registry.put_manifest("models/churn", Manifest.parse(msgspec.json.encode(manifest)))
 
 
-def own_keys(folder: Path) -> OwnKeys:
+def own_keys(folder: Path) -> KeyFiles:
     keys = OwnKeys(folder / "certificates.pem", ManualClock().now)
     keys.begin()
-    return keys
+    return KeyFiles(keys)
 
 
-def a_notary(registry: ImageLayout, keys: OwnKeys) -> RegistryNotary:
+def a_notary(registry: ImageLayout, keys: KeyFiles) -> RegistryNotary:
     return RegistryNotary(registry, keys, validity=timedelta(days=90), trial_validity=timedelta(days=7))
 
 
@@ -905,11 +906,13 @@ async def test_the_same_judgement_is_the_same_bytes_in_the_registry(tmp_path: Pa
     assert referrer.digest == first.envelope
     layer = (await registry.manifest("models/churn", first.envelope)).layers[0]
     envelope = dsse.read(await registry.read_blob("models/churn", layer.digest))
-    held = certificates.verify(envelope, keys.history(), image=image, source=SOURCE, now=at)
+    held = certificates.verify(envelope, await keys.history(), image=image, source=SOURCE, now=at)
     assert (held.certificate, held.project, held.release) == ("certificate:1", "churn", 1)
     assert [(each.metric, each.max, each.retry_after) for each in held.conditions] == [("psi", 0.2, 3600)]
     with pytest.raises(Refused):
-        certificates.verify(envelope, keys.history(), image=image, source=SOURCE, now=at + timedelta(days=91))
+        certificates.verify(
+            envelope, await keys.history(), image=image, source=SOURCE, now=at + timedelta(days=91)
+        )
     assert base64.b64decode(msgspec.json.decode(envelope.to_json())["payload"])
 
 

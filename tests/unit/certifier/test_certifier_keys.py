@@ -7,10 +7,11 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from placet.certifier.adapters.key_files import KeyFiles
 from placet.certifier.domain import Asked
 from placet.certifier.keys import KEYS, Tell
 from placet.certifier.ports import Judgement
-from placet.errors import Refused
+from placet.errors import Refused, Unavailable
 from placet.events.codec import timestamp
 from placet.events.contracts.certifier import (
     CertificateIssued,
@@ -144,7 +145,7 @@ async def test_the_notary_signs_with_the_key_that_is_active_and_dates_it_so(tmp_
     clock.pass_(timedelta(minutes=1))
     following = keys.rotate(at=clock.now(), why="scheduled")
     clock.pass_(timedelta(seconds=1))
-    signed = await a_notary(registry, keys).sign(
+    signed = await a_notary(registry, KeyFiles(keys)).sign(
         Asked(project="churn", release=1, command="deploy", source=SOURCE, image=None),
         indexed(image=image),
         Judgement(policies=(), verdicts=()),
@@ -158,3 +159,23 @@ async def test_the_notary_signs_with_the_key_that_is_active_and_dates_it_so(tmp_
     assert verify(keys.history()).not_before == following.from_
     with pytest.raises(Refused, match="by no key we know"):
         verify(ALONE)
+
+
+@pytest.mark.parametrize("left", [None, "not a history"])
+async def test_a_history_that_is_damaged_or_gone_is_waited_for(tmp_path: Path, left: str | None) -> None:
+    """An error that ends the service, or refuses a release, would be the answer to somebody's slip."""
+    keys = OwnKeys(tmp_path / "certificates.pem", ManualClock().now)
+    keys.begin()
+    files, whole = KeyFiles(keys), keys.history().to_json()
+    replaced(keys.published, left)
+    for read in (files.history, files.active):
+        with pytest.raises(Unavailable, match="nothing is signed"):
+            await read()
+    replaced(keys.published, whole)
+    assert (await files.active()).key.kid == (await files.history()).keys[0].kid
+
+
+def replaced(file: Path, text: str | None) -> None:
+    file.unlink(missing_ok=True)
+    if text is not None:
+        file.write_text(text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from placet.certifier.adapters.key_files import KeyFiles
 from placet.certifier.adapters.registry_records import FACTS, PERSONAL, RegistryRecords
 from placet.errors import Unknown
 from placet.events.contracts.shapes import RecordedFacts
@@ -24,7 +25,7 @@ def registry(tmp_path: Path) -> ImageLayout:
 def records(registry: ImageLayout, tmp_path: Path) -> RegistryRecords:
     keys = OwnKeys(tmp_path / "certificates.pem", ManualClock().now)
     keys.begin()
-    return RegistryRecords(registry, keys)
+    return RegistryRecords(registry, KeyFiles(keys))
 
 
 async def test_what_was_kept_is_read_as_it_was(records: RegistryRecords) -> None:

@@ -234,8 +234,11 @@ def test_a_leaked_key_is_rotated_out_and_then_distrusted_at_once(own: OwnKeys) -
     assert [each.why for each in own.history()] == ["compromised", None]
 
 
-def test_a_history_that_is_gone_is_asked_for_by_name(own: OwnKeys) -> None:
+@pytest.mark.parametrize("left", [None, '{"keys": []}'])
+def test_a_history_that_is_gone_is_asked_for_by_name(own: OwnKeys, left: str | None) -> None:
     own.published.unlink()
+    if left is not None:
+        own.published.write_text(left)
     with pytest.raises(Refused, match=r"certificates\.json is not there"):
         own.active()
     with pytest.raises(Refused, match=r"certificates\.json is not there"):

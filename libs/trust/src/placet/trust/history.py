@@ -198,7 +198,7 @@ class OwnKeys:
         history = self._history()
         if history is None:
             raise Refused(
-                f"the key history {self.published} is not there",
+                f"the key history {self.published} is not there, or empty",
                 fix="restore it, or start the certifier, which makes one for the key that it has",
             )
         return history
@@ -225,11 +225,12 @@ class OwnKeys:
 
     def _history(self) -> KeyHistory | None:
         try:
-            return KeyHistory.from_json(self.published.read_bytes())
+            history = KeyHistory.from_json(self.published.read_bytes())
         except FileNotFoundError:
             return None
         except OSError as error:
             raise Refused(f"the key history {self.published} cannot be read: {error.strerror}") from error
+        return history if history.keys else None
 
     def _publish(self, history: KeyHistory) -> None:
         write_whole(self.published, history.to_json())

@@ -60,8 +60,9 @@ async def build(settings: CertifierSettings, wiring: Wiring, ports: Ports | None
             engine.close()
 
         close += [registry.close, end_engine]
-        keys, shipped = OwnKeys(settings.signing_key, wiring.clock.now), load_shipped()
-        await to_thread.run_sync(keys.begin)
+        own, shipped = OwnKeys(settings.signing_key, wiring.clock.now), load_shipped()
+        await to_thread.run_sync(own.begin)
+        keys = KeyFiles(own)
         ports = Ports(
             sources=RegistrySources(registry, dockerfiles=settings.dockerfiles == "allow"),
             rules=PolicyRules(PolicySet(shipped, PublishedPolicies(wiring.store)), engine),
@@ -80,7 +81,7 @@ async def build(settings: CertifierSettings, wiring: Wiring, ports: Ports | None
             ),
             exceptions=GrantedExceptions(wiring.store),
             certificates=HeldCertificates(wiring.store),
-            keys=KeyFiles(keys),
+            keys=keys,
             watches=WatchedCertificates(wiring.store),
             earlier=EarlierReleases(wiring.store),
             approvals=HeardApprovals(wiring.store),

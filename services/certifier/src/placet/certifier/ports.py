@@ -211,7 +211,7 @@ class Certificates(Protocol):
 
 class Keys(Protocol):
     async def history(self) -> KeyHistory:
-        """Every key that certificates were ever signed with. Raises `Refused` where nobody can say."""
+        """Every key that certificates were ever signed with. Raises `Unavailable` while nobody can say."""
 
 
 @dataclass(frozen=True, kw_only=True)

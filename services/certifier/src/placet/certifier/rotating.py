@@ -16,7 +16,7 @@ from placet.trust.history import Key
 
 
 async def look(ports: Ports, wiring: Wiring) -> None:
-    """Raises `Refused` where there is no history to be read, until there is."""
+    """Raises `Unavailable` while there is no history to be read."""
     history = await ports.keys.history()
     await _tell(history, wiring)
     await _end_what_they_signed(history, ports, wiring)
@@ -37,12 +37,11 @@ async def _tell(history: KeyHistory, wiring: Wiring) -> None:
 
 async def _end_what_they_signed(history: KeyHistory, ports: Ports, wiring: Wiring) -> None:
     """A model whose certificate counts no more must not serve on it until somebody looks at the signature again."""
-    first = history.keys[0]
     for key in history:
         since = key.compromised
         if since is None or wiring.clock.now() < since:
             continue
-        for held in await ports.certificates.signed_with(key.kid, or_unknown=key is first):
+        for held in await ports.certificates.signed_with(key.kid, or_unknown=key is history.keys[0]):
             context = Context(
                 project=held.project, correlation=wiring.ids.new(), actor=Actor.service(SERVICE)
             )

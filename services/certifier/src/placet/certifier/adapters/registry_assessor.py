@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import msgspec
-from anyio import to_thread
 
 from placet.assessments import Given, Outcome, Reading, scored, shipped_by_digest
 from placet.assessments.questionnaire import MAX_QUESTIONNAIRE_BYTES
+from placet.certifier.adapters.key_files import KeyFiles
 from placet.errors import Refused
 from placet.oci import ArtifactFile, Registry, push_artifact
-from placet.trust import OwnKeys, ScoredAssessment, assessments
+from placet.trust import ScoredAssessment, assessments
 
 QUESTIONNAIRES = "questionnaires"
 ANSWERS = "assessments"
@@ -21,7 +21,7 @@ MEDIA_TYPE = "application/vnd.dsse.envelope.v1+json"
 class RegistryAssessor:
     """The `Assessor` port. Answers are scored in a process of its own."""
 
-    def __init__(self, registry: Registry, keys: OwnKeys) -> None:
+    def __init__(self, registry: Registry, keys: KeyFiles) -> None:
         self._registry = registry
         self._keys = keys
         self._shipped = shipped_by_digest()
@@ -34,7 +34,7 @@ class RegistryAssessor:
         return await scored(file, reading, _given(kept))
 
     async def sign(self, assessment: ScoredAssessment) -> str:
-        active = await to_thread.run_sync(self._keys.active)
+        active = await self._keys.active()
         envelope = assessments.issue(assessment, active.key)
         file = ArtifactFile(content=envelope.to_json(), media_type=MEDIA_TYPE)
         tag = assessment.assessment.removeprefix("assessment:")

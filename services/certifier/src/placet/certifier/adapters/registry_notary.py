@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from anyio import to_thread
-
+from placet.certifier.adapters.key_files import KeyFiles
 from placet.certifier.domain import Asked, Signed
 from placet.certifier.ports import NO_FACTS, Judgement
 from placet.events.codec import moment, timestamp
@@ -19,7 +18,6 @@ from placet.trust import (
     ConditionSet,
     ExceptionApplied,
     FactsSeen,
-    OwnKeys,
     PolicyApplied,
     VerdictGiven,
     certificates,
@@ -36,7 +34,7 @@ class RegistryNotary:
     the same key is active."""
 
     def __init__(
-        self, registry: Registry, keys: OwnKeys, *, validity: timedelta, trial_validity: timedelta
+        self, registry: Registry, keys: KeyFiles, *, validity: timedelta, trial_validity: timedelta
     ) -> None:
         self._registry = registry
         self._keys = keys
@@ -57,7 +55,7 @@ class RegistryNotary:
         breakers: Sequence[ApprovalUsed] = (),
         facts: Mapping[Stage, RecordedFacts] = NO_FACTS,
     ) -> Signed:
-        active = await to_thread.run_sync(self._keys.active)
+        active = await self._keys.active()
         begins = active.dated(at)
         held = begins + (self._trial_validity if trial else self._validity)
         broken = (begins + BREAK_GLASS,) if breakers else ()

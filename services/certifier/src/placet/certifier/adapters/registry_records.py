@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import hashlib
 
-from anyio import to_thread
-
+from placet.certifier.adapters.key_files import KeyFiles
 from placet.certifier.ports import Facts
 from placet.errors import Unknown
 from placet.events.contracts.shapes import RecordedFacts
 from placet.oci import ArtifactFile, Registry, push_artifact, sha256_digest
 from placet.oci.together import together
 from placet.rules.recorded import MAX_FACTS_BYTES, facts_again, only_personal, without_personal
-from placet.trust import OwnKeys
 
 FACTS = "facts"
 FACTS_TYPE = "application/vnd.placet.facts.v1+json"
@@ -28,12 +26,12 @@ class RegistryRecords:
     and so does one across a rotation.
     """
 
-    def __init__(self, registry: Registry, keys: OwnKeys) -> None:
+    def __init__(self, registry: Registry, keys: KeyFiles) -> None:
         self._registry = registry
         self._keys = keys
 
     async def keep(self, project: str, facts: Facts) -> RecordedFacts:
-        key = (await to_thread.run_sync(self._keys.active)).key
+        key = (await self._keys.active()).key
 
         def salt(personal: bytes) -> str:
             return hashlib.sha256(key.sign(f"{SALTING} {project}\n".encode() + personal)).hexdigest()
