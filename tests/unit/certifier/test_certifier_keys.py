@@ -128,6 +128,22 @@ async def test_what_a_compromised_key_signed_is_revoked_when_its_moment_comes_an
     assert await looked(certifier, leaked) == []
 
 
+@pytest.mark.parametrize("restored", ["without the next key", "without the compromise", "with a later one"])
+async def test_an_older_copy_of_the_history_is_complained_of(certifier: Certifier, restored: str) -> None:
+    """Deployers read the file, and would trust a leaked key again."""
+    now = certifier.alone.clock.now()
+    leaked = rotated(now).compromised(FIRST.kid, at=now)
+    await looked(certifier, leaked)
+    assert await looked(certifier, leaked) == []
+    older = {
+        "without the next key": ALONE,
+        "without the compromise": rotated(now),
+        "with a later one": rotated(now).compromised(FIRST.kid, at=now + HOUR),
+    }[restored]
+    with pytest.raises(Unavailable, match="the key history says less of"):
+        await looked(certifier, older)
+
+
 async def test_a_certificate_of_which_nobody_wrote_down_who_signed_it_is_the_first_keys(
     certifier: Certifier,
 ) -> None:

@@ -67,6 +67,16 @@ def _is_sooner(since: datetime, than: datetime | None) -> bool:
     return than is None or since < than
 
 
+def forgotten(history: Sequence[Key], told: Told) -> Sequence[str]:
+    """Keys of which the history says less than the log has heard: an older copy of it was put in its place."""
+    distrusted = {key.kid: key.compromised for key in history}
+    return [
+        key
+        for key, since in told.keys.items()
+        if key not in distrusted or (since is not None and _is_sooner(since, distrusted[key]))
+    ]
+
+
 def evolve(state: Told, event: Happened) -> Told:
     match event:
         case KeyRotated(key=key):
