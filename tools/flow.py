@@ -39,6 +39,8 @@ NOBODY_ACTS: Mapping[type, str] = {
     certifier.CertificateUpheld: "for the log: it stands as before, and on what else is asked of the log",
     certifier.CertificateExpired: "for the log: whoever relies on a certificate knows its end from its own bytes",
     certifier.CertificateWarned: "the gateway shows it: a warning takes nothing off its route",
+    certifier.KeyRotated: "the gateway publishes it; who checks certificates has the history as a file",
+    certifier.KeyCompromised: "the certifier revokes by itself what it signed, and the gateway publishes it",
     certifier.PolicyPublished: "the certifier judges by it itself, and the gateway shows it and asks it of uploads",
     certifier.PolicyRejected: "the gateway says so to who submitted it",
     certifier.AdvisoriesPublished: "the certifier matches packages with it itself, and the gateway shows it",

@@ -21,6 +21,7 @@ from typing import Any
 import msgspec
 from placet.certifier import projections as p
 from placet.certifier import standing
+from placet.certifier.adapters.key_files import KeyFiles
 from placet.certifier.adapters.policy_engine import PolicyRules
 from placet.certifier.adapters.registry_notary import RegistryNotary
 from placet.certifier.adapters.registry_records import RegistryRecords
@@ -48,7 +49,7 @@ from placet.projects import parse_manifest
 from placet.rules import Engine, PolicySet, gather_submit_facts, load_shipped, read_policy, shipped_files
 from placet.rules.difference import Past, decided_by_both
 from placet.rules.recorded import canonical_facts
-from placet.trust import SigningKey
+from placet.trust import OwnKeys
 
 from benchmarks.rows import Row
 from tests.support.platforms import ROOT
@@ -92,11 +93,11 @@ async def run() -> list[Row]:
 
 
 async def _certify(folder: Path, engine: Engine) -> float:
-    registry, key = ImageLayout(folder), SigningKey.generate()
+    registry, keys = ImageLayout(folder), _keys(folder)
     image = indexed(image=await an_image(registry))
     wiring = await _wiring(folder)
     rules = PolicyRules(PolicySet(load_shipped(), PublishedPolicies(wiring.store)), engine)
-    records, notary = RegistryRecords(registry, key), _notary(registry, key)
+    records, notary = RegistryRecords(registry, keys), _notary(registry, keys)
     asked = Asked(project="churn", release=1, command="deploy", source=SOURCE, image=None)
     took = []
     for number in range(CERTIFICATES):
@@ -142,9 +143,9 @@ async def _what_if() -> float:
 
 async def _judge_all_again(folder: Path, engine: Engine) -> float:
     """From when the policy is in force until the last event is committed."""
-    registry, key = ImageLayout(folder), SigningKey.generate()
+    registry, keys = ImageLayout(folder), _keys(folder)
     wiring = await _wiring(folder)
-    records = RegistryRecords(registry, key)
+    records = RegistryRecords(registry, keys)
     ports = Ports(
         sources=SourcesOnTheTable(),
         rules=PolicyRules(PolicySet(load_shipped(), PublishedPolicies(wiring.store)), engine),
@@ -157,7 +158,8 @@ async def _judge_all_again(folder: Path, engine: Engine) -> float:
         assessments=MadeAssessments(wiring.store),
         approvals=HeardApprovals(wiring.store),
         waits=AwaitedReleases(wiring.store),
-        notary=_notary(registry, key),
+        keys=keys,
+        notary=_notary(registry, keys),
         exceptions=GrantedExceptions(wiring.store),
         certificates=HeldCertificates(wiring.store),
         watches=WatchedCertificates(wiring.store),
@@ -224,8 +226,14 @@ def _gathered() -> bytes:
     return msgspec.json.encode(gather_submit_facts(EXAMPLE, manifest, now=CLOCK.now()))
 
 
-def _notary(registry: ImageLayout, key: SigningKey) -> RegistryNotary:
-    return RegistryNotary(registry, key, validity=timedelta(days=90), trial_validity=timedelta(days=7))
+def _keys(folder: Path) -> KeyFiles:
+    keys = OwnKeys(folder / "certificates.pem", CLOCK.now)
+    keys.begin()
+    return KeyFiles(keys)
+
+
+def _notary(registry: ImageLayout, keys: KeyFiles) -> RegistryNotary:
+    return RegistryNotary(registry, keys, validity=timedelta(days=90), trial_validity=timedelta(days=7))
 
 
 async def _wiring(folder: Path) -> Wiring:

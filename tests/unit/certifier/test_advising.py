@@ -34,6 +34,7 @@ from placet.oci import ImageLayout, sha256_digest
 
 from tests.unit.certifier.test_certifier_handlers import (
     ContentsOfNothing,
+    KeysInMemory,
     NobodyScores,
     NothingSubmitted,
     QuickNotary,
@@ -160,6 +161,7 @@ async def certifier(tmp_path: Path) -> AsyncIterator[Certifier]:
             earlier=EarlierReleases(wiring.store),
             approvals=HeardApprovals(wiring.store),
             waits=AwaitedReleases(wiring.store),
+            keys=KeysInMemory(),
         )
         return build(settings, wiring, ports)
 

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 from placet.assessments import Outcome, Reading, load_shipped
+from placet.certifier.adapters.key_files import KeyFiles
 from placet.certifier.adapters.registry_assessor import ANSWERS, QUESTIONNAIRES, RegistryAssessor
 from placet.certifier.bootstrap import build
 from placet.certifier.ports import Ports
@@ -31,14 +32,15 @@ from placet.events import Service, Wiring
 from placet.events.contracts.certifier import AssessmentRejected, AssessmentScored
 from placet.events.contracts.gateway import AssessmentAnswered, QuestionnaireImported
 from placet.events.store import Put, Unit
-from placet.events.testing import changed
+from placet.events.testing import ManualClock, changed
 from placet.oci import ImageLayout, fetch_artifact, sha256_digest
-from placet.trust import KeySet, SigningKey, assessments, dsse
+from placet.trust import OwnKeys, assessments, dsse
 
 from tests.unit.assessments.test_questionnaires import SMALL
 from tests.unit.assessments.test_questionnaires import changed as questionnaire
 from tests.unit.certifier.test_certifier_handlers import (
     ContentsOfNothing,
+    KeysInMemory,
     NoSnapshots,
     NothingKnown,
     NothingSubmitted,
@@ -50,7 +52,6 @@ from tests.unit.certifier.test_certifier_handlers import (
 from tests.unit.gateway.roads import SOURCE, asked, cleared, indexed
 from tests.unit.hearing import Alone, alone
 
-KEY = SigningKey.generate()
 PURPOSE, DATA = f"sha256:{'a' * 64}", f"sha256:{'b' * 64}"
 ALL: dict[str, Any] = {"harm": "much", "who": ["a", "b"], "watched": "no"}
 RELEASE = changed(cleared(), purpose=PURPOSE, data=DATA, risk_class="high")
@@ -68,6 +69,7 @@ class AssessorWithTrouble(RegistryAssessor):
 @dataclass
 class Certifier:
     alone: Alone
+    keys: OwnKeys
     registry: ImageLayout
     ports: Ports
     assessor: AssessorWithTrouble
@@ -118,7 +120,9 @@ class Certifier:
 async def certifier(tmp_path: Path) -> AsyncIterator[Certifier]:
     registry, rules = ImageLayout(tmp_path / "registry"), RulesOfThumb()
     settings = CertifierSettings(registry=str(tmp_path), signing_key=tmp_path / "key.pem")
-    assessor = AssessorWithTrouble(registry, KEY)
+    keys = OwnKeys(tmp_path / "key.pem", ManualClock().now)
+    keys.begin()
+    assessor = AssessorWithTrouble(registry, KeyFiles(keys))
     assessor.trouble = []
     made: list[Ports] = []
 
@@ -140,12 +144,13 @@ async def certifier(tmp_path: Path) -> AsyncIterator[Certifier]:
             earlier=EarlierReleases(wiring.store),
             approvals=HeardApprovals(wiring.store),
             waits=AwaitedReleases(wiring.store),
+            keys=KeysInMemory(),
         )
         made.append(ports)
         return build(settings, wiring, ports)
 
     async with alone("certifier", tmp_path, put_together, tables=(TABLES,)) as service:
-        yield Certifier(service, registry, made[0], assessor, rules)
+        yield Certifier(service, keys, registry, made[0], assessor, rules)
 
 
 async def test_answers_are_scored_and_what_they_amount_to_is_signed(certifier: Certifier) -> None:
@@ -157,7 +162,7 @@ async def test_answers_are_scored_and_what_they_amount_to_is_signed(certifier: C
     assert (scored.requires, scored.missing, scored.valid_days) == (("watch",), ("watch",), 365)
 
     kept = await fetch_artifact(certifier.registry, ANSWERS, scored.envelope, limit=10_000)
-    signed = assessments.read(dsse.read(kept.contents[0]), KeySet([KEY.public]))
+    signed = assessments.read(dsse.read(kept.contents[0]), certifier.keys.history())
     assert (signed.source, signed.purpose, signed.answers) == (SOURCE, PURPOSE, answered.answers)
     assert (signed.level, signed.missing, signed.answered_by) == (2, ("watch",), "person:ada")
 

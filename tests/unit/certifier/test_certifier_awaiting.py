@@ -44,6 +44,7 @@ from placet.rules import Edition, Engine, PolicySet, Publication, offered_files,
 from tests.unit.certifier.test_certifier_handlers import (
     DECLARED,
     ContentsOfNothing,
+    KeysInMemory,
     NobodyScores,
     NoSnapshots,
     NothingKnown,
@@ -198,6 +199,7 @@ async def waiting(tmp_path: Path, engine: Engine) -> AsyncIterator[Waiting]:
                 earlier=EarlierReleases(wiring.store),
                 approvals=HeardApprovals(wiring.store),
                 waits=AwaitedReleases(wiring.store),
+                keys=KeysInMemory(),
             )
         )
         return build(settings, wiring, made[0])

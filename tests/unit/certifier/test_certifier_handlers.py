@@ -15,6 +15,7 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 from placet.assessments import Outcome, Reading
+from placet.certifier.adapters.key_files import KeyFiles
 from placet.certifier.adapters.policy_engine import PolicyRules
 from placet.certifier.adapters.registry_notary import RegistryNotary
 from placet.certifier.bootstrap import build
@@ -50,12 +51,12 @@ from placet.events.contracts.indexer import ImageIndexed
 from placet.events.contracts.shapes import ApprovalUsed, Condition, ExceptionUsed, RecordedFacts, Stage
 from placet.events.envelope import Actor
 from placet.events.tables import job_turns
-from placet.events.testing import changed
+from placet.events.testing import ManualClock, changed
 from placet.oci import ImageConfig, ImageLayout, Manifest
 from placet.rules import Edition, Engine, Policy, PolicySet, Publication, facts_digest, load_shipped
 from placet.rules.contents import contained
 from placet.rules.testing import merge_patched
-from placet.trust import KeySet, ScoredAssessment, SigningKey, certificates, dsse
+from placet.trust import KeyHistory, KeySet, OwnKeys, ScoredAssessment, SigningKey, certificates, dsse
 
 from tests.support.eventually import eventually
 from tests.unit.gateway.roads import (
@@ -191,6 +192,7 @@ class QuickNotary:
     signed: list[tuple[Any, ...]] = field(default_factory=list)
     trouble: list[Exception] = field(default_factory=list)
 
+    key: str | None = None
     trials: list[bool] = field(default_factory=list)
     breakers: tuple[ApprovalUsed, ...] = ()
     conditions: tuple[Condition, ...] = ()
@@ -222,6 +224,7 @@ class QuickNotary:
             envelope=f"sha256:{'d' * 64}",
             not_before=at.isoformat(),
             not_after=(at + timedelta(days=90)).isoformat(),
+            key=self.key,
         )
 
 
@@ -232,6 +235,16 @@ class NothingSubmitted:
 
     async def load(self, digest: str) -> LoadedPolicy:
         raise Unknown(f"no policy {digest}")
+
+
+@dataclass
+class KeysInMemory:
+    """The `Keys` port: one key, until a test puts another history in its place."""
+
+    known: KeyHistory = field(default_factory=lambda: KeyHistory.of(KeySet([SigningKey.generate().public])))
+
+    async def history(self) -> KeyHistory:
+        return self.known
 
 
 class NobodyScores:
@@ -274,6 +287,7 @@ class Certifier:
     rules: RulesOfThumb
     notary: QuickNotary
     records: RecordsInMemory
+    keys: KeysInMemory
     read: list[str]
     """Streams, as often as they were read."""
 
@@ -285,7 +299,7 @@ class Certifier:
 @pytest.fixture
 async def certifier(tmp_path: Path) -> AsyncIterator[Certifier]:
     sources, rules, notary, records = SourcesOnTheTable(), RulesOfThumb(), QuickNotary(), RecordsInMemory()
-    read: list[str] = []
+    keys, read = KeysInMemory(), list[str]()
     settings = CertifierSettings(registry=str(tmp_path), signing_key=tmp_path / "key.pem")
 
     def put_together(wiring: Wiring) -> Awaitable[Service]:
@@ -306,12 +320,13 @@ async def certifier(tmp_path: Path) -> AsyncIterator[Certifier]:
             earlier=EarlierReleases(wiring.store),
             approvals=HeardApprovals(wiring.store),
             waits=AwaitedReleases(wiring.store),
+            keys=keys,
         )
         counted: Any = StoreThatCounts(wiring.store, read)
         return build(settings, replace(wiring, store=counted), ports)
 
     async with alone("certifier", tmp_path, put_together, tables=(TABLES,)) as service:
-        yield Certifier(service, sources, rules, notary, records, read)
+        yield Certifier(service, sources, rules, notary, records, keys, read)
 
 
 async def test_a_deploy_is_cleared_and_then_certified(certifier: Certifier) -> None:
@@ -826,8 +841,14 @@ async def an_image(registry: ImageLayout) -> str:
     return await registry.put_manifest("models/churn", Manifest.parse(msgspec.json.encode(manifest)))
 
 
-def a_notary(registry: ImageLayout, key: SigningKey) -> RegistryNotary:
-    return RegistryNotary(registry, key, validity=timedelta(days=90), trial_validity=timedelta(days=7))
+def own_keys(folder: Path) -> KeyFiles:
+    keys = OwnKeys(folder / "certificates.pem", ManualClock().now)
+    keys.begin()
+    return KeyFiles(keys)
+
+
+def a_notary(registry: ImageLayout, keys: KeyFiles) -> RegistryNotary:
+    return RegistryNotary(registry, keys, validity=timedelta(days=90), trial_validity=timedelta(days=7))
 
 
 @pytest.mark.parametrize(
@@ -837,9 +858,9 @@ def a_notary(registry: ImageLayout, key: SigningKey) -> RegistryNotary:
 async def test_a_certificate_ends_with_its_trial_or_the_first_exception_that_it_stands_on(
     tmp_path: Path, trial: bool, excepted_for: tuple[int, ...], days: int
 ) -> None:
-    registry, key = ImageLayout(tmp_path / "registry"), SigningKey.generate()
+    registry, keys = ImageLayout(tmp_path / "registry"), own_keys(tmp_path)
     at = datetime.fromisoformat("2026-01-01T00:00:00+00:00")
-    signed = await a_notary(registry, key).sign(
+    signed = await a_notary(registry, keys).sign(
         Asked(project="churn", release=1, command="deploy", source=SOURCE, image=None),
         indexed(image=await an_image(registry)),
         Judgement(
@@ -863,9 +884,9 @@ async def test_a_certificate_ends_with_its_trial_or_the_first_exception_that_it_
 
 
 async def test_the_same_judgement_is_the_same_bytes_in_the_registry(tmp_path: Path) -> None:
-    registry, key = ImageLayout(tmp_path / "registry"), SigningKey.generate()
+    registry, keys = ImageLayout(tmp_path / "registry"), own_keys(tmp_path)
     image = await an_image(registry)
-    notary = a_notary(registry, key)
+    notary = a_notary(registry, keys)
     at = datetime.fromisoformat("2026-01-01T00:00:00.123456+00:00")
     wanted = Asked(project="churn", release=1, command="deploy", source=SOURCE, image=None)
     judgement = Judgement(policies=POLICIES, verdicts=(*SUBMIT, *CERTIFY))
@@ -885,12 +906,12 @@ async def test_the_same_judgement_is_the_same_bytes_in_the_registry(tmp_path: Pa
     assert referrer.digest == first.envelope
     layer = (await registry.manifest("models/churn", first.envelope)).layers[0]
     envelope = dsse.read(await registry.read_blob("models/churn", layer.digest))
-    held = certificates.verify(envelope, KeySet([key.public]), image=image, source=SOURCE, now=at)
+    held = certificates.verify(envelope, await keys.history(), image=image, source=SOURCE, now=at)
     assert (held.certificate, held.project, held.release) == ("certificate:1", "churn", 1)
     assert [(each.metric, each.max, each.retry_after) for each in held.conditions] == [("psi", 0.2, 3600)]
     with pytest.raises(Refused):
         certificates.verify(
-            envelope, KeySet([key.public]), image=image, source=SOURCE, now=at + timedelta(days=91)
+            envelope, await keys.history(), image=image, source=SOURCE, now=at + timedelta(days=91)
         )
     assert base64.b64decode(msgspec.json.decode(envelope.to_json())["payload"])
 

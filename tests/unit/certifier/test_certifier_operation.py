@@ -52,6 +52,7 @@ from placet.rules import Engine, PolicySet, load_shipped
 from tests.unit.certifier.test_certifier_handlers import (
     DECLARED,
     ContentsOfNothing,
+    KeysInMemory,
     NobodyScores,
     NoSnapshots,
     NothingKnown,
@@ -214,6 +215,7 @@ async def operated(tmp_path: Path, engine: Engine) -> AsyncIterator[Operated]:
             earlier=EarlierReleases(wiring.store),
             approvals=HeardApprovals(wiring.store),
             waits=AwaitedReleases(wiring.store),
+            keys=KeysInMemory(),
         )
         made.append(ports)
         return build(settings, wiring, ports)

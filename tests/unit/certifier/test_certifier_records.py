@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from placet.certifier.adapters.key_files import KeyFiles
 from placet.certifier.adapters.registry_records import FACTS, PERSONAL, RegistryRecords
 from placet.errors import Unknown
 from placet.events.contracts.shapes import RecordedFacts
+from placet.events.testing import ManualClock
 from placet.oci import ImageLayout
-from placet.trust import SigningKey
+from placet.trust import OwnKeys
 
 SEEN = {"now": "2026-01-01T00:00:00.000Z", "personal": {"owner": "ada@example.org"}, "source": {"files": 3}}
 
@@ -20,8 +22,10 @@ def registry(tmp_path: Path) -> ImageLayout:
 
 
 @pytest.fixture
-def records(registry: ImageLayout) -> RegistryRecords:
-    return RegistryRecords(registry, SigningKey.generate())
+def records(registry: ImageLayout, tmp_path: Path) -> RegistryRecords:
+    keys = OwnKeys(tmp_path / "certificates.pem", ManualClock().now)
+    keys.begin()
+    return RegistryRecords(registry, KeyFiles(keys))
 
 
 async def test_what_was_kept_is_read_as_it_was(records: RegistryRecords) -> None:

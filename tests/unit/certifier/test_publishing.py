@@ -35,6 +35,7 @@ from placet.rules import Engine, PolicySet, load_shipped, read_policy
 
 from tests.unit.certifier.test_certifier_handlers import (
     ContentsOfNothing,
+    KeysInMemory,
     NobodyScores,
     NoSnapshots,
     NothingKnown,
@@ -122,6 +123,7 @@ async def certifier(tmp_path: Path) -> AsyncIterator[Certifier]:
                 earlier=EarlierReleases(wiring.store),
                 approvals=HeardApprovals(wiring.store),
                 waits=AwaitedReleases(wiring.store),
+                keys=KeysInMemory(),
             )
             return build(settings, wiring, ports)
 

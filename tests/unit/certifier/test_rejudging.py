@@ -42,6 +42,7 @@ from placet.rules import Engine, Policy, PolicySet, read_policy
 from tests.unit.certifier.test_certifier_handlers import (
     DECLARED,
     ContentsOfNothing,
+    KeysInMemory,
     NobodyScores,
     NoSnapshots,
     NothingKnown,
@@ -222,6 +223,7 @@ async def certifier_with(folder: Path, policies: tuple[Policy, ...]) -> AsyncIte
                 assessments=MadeAssessments(wiring.store),
                 approvals=HeardApprovals(wiring.store),
                 waits=AwaitedReleases(wiring.store),
+                keys=KeysInMemory(),
                 notary=QuickNotary(),
                 exceptions=GrantedExceptions(wiring.store),
                 certificates=HeldCertificates(wiring.store),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,13 @@ import msgspec
 import pytest
 from placet.trust import (
     Certificate,
+    KeyHistory,
     KeySet,
     PolicyApplied,
     SigningKey,
     VerdictGiven,
     certificates,
+    dsse,
     statements,
 )
 
@@ -146,6 +148,43 @@ def test_what_was_edited_beside_the_envelope_is_refused(
     checked = placet("certificate", "verify", edited, "--keys", str(keys), *VALID)
     assert checked.status == 1
     assert f"the {name} beside the envelope is not what was signed" in checked.err
+
+
+def test_a_key_that_was_rotated_out_vouches_for_what_it_signed_and_for_nothing_later(
+    placet: Placet, tmp_path: Path, keys: Path
+) -> None:
+    plain = KeyHistory.from_json(keys.read_bytes())
+    for until, status, words in (
+        (SAID.not_before + timedelta(seconds=1), 0, f"is signed by {KEY.kid}"),
+        (SAID.not_before, 1, f"the key {KEY.kid} was rotated out at"),
+    ):
+        keys.write_text(plain.rotated(SigningKey.generate().public, at=until, why="staff").to_json())
+        checked = placet("certificate", "verify", written(tmp_path, ENVELOPE), "--keys", str(keys), *VALID)
+        assert (checked.status, words in " ".join((checked.out + checked.err).split())) == (status, True)
+
+
+def test_a_compromised_key_vouches_for_nothing_not_even_for_times_before_that_was_known(
+    placet: Placet, tmp_path: Path, keys: Path
+) -> None:
+    plain = KeyHistory.from_json(keys.read_bytes())
+    rotated = plain.rotated(SigningKey.generate().public, at=SAID.not_after, why="scheduled")
+    keys.write_text(rotated.compromised(KEY.kid, at=SAID.not_after).to_json())
+    checked = placet("certificate", "verify", written(tmp_path, ENVELOPE), "--keys", str(keys), *VALID)
+    assert checked.status == 1
+    assert "was compromised" in checked.err
+
+
+def test_a_statement_from_before_it_had_all_of_todays_fields_is_what_was_signed(
+    placet: Placet, tmp_path: Path, keys: Path
+) -> None:
+    statement = statements.build(SAID)
+    for later in ("facts", "approvals", "breakGlass"):
+        del statement["predicate"][later]
+    payload = statements.canonical_bytes(statement)
+    signed = msgspec.to_builtins(dsse.sign(payload, payload_type=statements.PAYLOAD_TYPE, keys=KEY))
+    shown = written(tmp_path, {"envelope": signed, "statement": statement})
+    checked = placet("certificate", "verify", shown, "--keys", str(keys), *VALID)
+    assert checked.status == 0, checked.err
 
 
 def test_files_that_are_not_there_are_named(placet: Placet, tmp_path: Path, keys: Path) -> None:

@@ -66,6 +66,7 @@ class FakePlatform:
     approved: list[dict[str, Any]] = field(default_factory=list)
     review: dict[str, Any] | None = None
     """Of every certificate."""
+    public_keys: list[dict[str, Any]] = field(default_factory=list)
     found: list[str] = field(default_factory=list)
     policies: list[dict[str, Any]] = field(default_factory=list)
     facts: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -116,6 +117,7 @@ class FakePlatform:
             Route("/v1/images/{digest}", self.get_image),
             Route("/v1/images/{digest}/source", self.get_image_source),
             Route("/v1/certificates/{id}", self.get_certificate),
+            Route("/v1/keys", self.get_keys),
             Route("/v1/certificates/{id}/revoke", self.revoke_certificate, methods=["POST"]),
             Route("/v1/certificates/{id}/review", self.review_certificate, methods=["POST"]),
             Route("/v1/questionnaires", self.list_questionnaires),
@@ -462,6 +464,9 @@ class FakePlatform:
         return JSONResponse(
             {**self._standing(certificate), "envelope": self.envelope, "statement": statement}
         )
+
+    async def get_keys(self, request: Request) -> Response:
+        return JSONResponse({"keys": self.public_keys})
 
     async def revoke_certificate(self, request: Request) -> Response:
         if SCIENTIST in request.headers.get("authorization", ""):

@@ -109,6 +109,13 @@ class FakeCertificates:
     """Everything verifies, except for what is `refused`."""
 
     refused: str | None = None
+    distrusted: dict[str, datetime] = field(default_factory=dict)
+    away: Unavailable | None = None
+
+    async def compromised(self, now: datetime) -> Mapping[str, datetime]:
+        if self.away is not None:
+            raise self.away
+        return {key: since for key, since in self.distrusted.items() if since <= now}
 
     async def verify(
         self, *, repository: str, envelope: str, certificate: str, image: str, source: str, now: datetime

@@ -150,7 +150,13 @@ class World:
         await self.say(event, operation=f"deploy {project} {release}")
 
     async def certify(
-        self, project: str = "churn", release: int = 1, command: Command = "deploy", *, days: int = 90
+        self,
+        project: str = "churn",
+        release: int = 1,
+        command: Command = "deploy",
+        *,
+        days: int = 90,
+        key: str | None = None,
     ) -> None:
         event = CertificateIssued(
             certificate=f"certificate:{project}-{release}",
@@ -164,6 +170,7 @@ class World:
             not_before=self.clock.now().isoformat(),
             not_after=(self.clock.now() + timedelta(days=days)).isoformat(),
             verdicts=(),
+            key=key,
         )
         await self.say(event, operation=f"deploy {project} {release}")
 

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from placet.deployer.adapters.model_tokens import ModelTokens
 from placet.deployer.adapters.registry_certificates import RegistryCertificates
-from placet.errors import Refused, Unauthenticated, Unavailable
+from placet.errors import Refused, Unauthenticated, Unavailable, Unreadable
 from placet.events.testing import CountingIds, ManualClock
 from placet.oci import ArtifactFile, ImageLayout, Manifest, push_artifact
 from placet.oci.content import EMPTY
-from placet.trust import Certificate, KeySet, SigningKey, certificates, tokens
+from placet.trust import Certificate, KeyHistory, KeySet, SigningKey, certificates, tokens
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 SOURCE = f"sha256:{'5' * 64}"
@@ -63,6 +63,26 @@ async def certified(registry: ImageLayout, key: SigningKey) -> tuple[str, str]:
     return image, beside.digest
 
 
+NEXT = SigningKey.generate()
+
+
+def history(key: SigningKey) -> KeyHistory:
+    return KeyHistory.of(KeySet([key.public]))
+
+
+def written(folder: Path, keys: KeyHistory) -> Path:
+    path = folder / "history.json"
+    path.write_text(keys.to_json())
+    return path
+
+
+@pytest.fixture
+def broken(tmp_path: Path) -> Path:
+    path = tmp_path / "broken.json"
+    path.write_text('{"keys": [{"kid": "0"}]}')
+    return path
+
+
 class TestCertificates:
     async def verify(self, registry: ImageLayout, keys: Path, key: SigningKey, **other: Any) -> None:
         image, envelope = await certified(registry, key)
@@ -95,6 +115,37 @@ class TestCertificates:
     async def test_one_signed_by_somebody_else_is_refused(self, registry: ImageLayout, keys: Path) -> None:
         with pytest.raises(Refused, match="by no key we know"):
             await self.verify(registry, keys, SigningKey.generate())
+
+    @pytest.mark.parametrize("counted", [timedelta(seconds=1), timedelta()])
+    async def test_a_key_that_was_rotated_out_certifies_nothing_from_then_on(
+        self, registry: ImageLayout, tmp_path: Path, key: SigningKey, counted: timedelta
+    ) -> None:
+        until = NOON - timedelta(days=1) + counted
+        keys = written(tmp_path, history(key).rotated(NEXT.public, at=until, why="scheduled"))
+        if counted:
+            await self.verify(registry, keys, key)
+            return
+        with pytest.raises(Refused, match=f"the key {key.kid} was rotated out at"):
+            await self.verify(registry, keys, key)
+
+    async def test_a_compromised_key_certifies_nothing_and_is_told_from_its_moment_on(
+        self, registry: ImageLayout, tmp_path: Path, key: SigningKey
+    ) -> None:
+        later = NOON + timedelta(hours=1)
+        rotated = history(key).rotated(NEXT.public, at=NOON, why="scheduled")
+        keys = written(tmp_path, rotated.compromised(key.kid, at=later))
+        await self.verify(registry, keys, key)
+        trusted = RegistryCertificates(registry, keys)
+        assert await trusted.compromised(NOON) == {}
+        assert await trusted.compromised(later) == {key.kid: later}
+        with pytest.raises(Refused, match="was compromised"):
+            await self.verify(registry, keys, key, now=later)
+
+    async def test_a_history_that_is_not_plainly_right_certifies_nothing(
+        self, registry: ImageLayout, broken: Path, key: SigningKey
+    ) -> None:
+        with pytest.raises(Unreadable, match="no history of public keys"):
+            await self.verify(registry, broken, key)
 
     async def test_without_keys_nothing_can_be_said(
         self, registry: ImageLayout, tmp_path: Path, key: SigningKey

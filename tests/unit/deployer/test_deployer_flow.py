@@ -15,6 +15,8 @@ from placet.deployer.placements import Placements
 from placet.deployer.ports import Instance, Sample
 from placet.deployer.reconcile import DEATHS, Reconciliation
 from placet.deployer.vigil import Vigil
+from placet.errors import Unavailable
+from placet.events.codec import timestamp
 from placet.events.outcome import MAX_ATTEMPTS
 from placet.events.store import Claim, ClaimLost, Unit
 from placet.events.tables import jobs
@@ -494,6 +496,32 @@ class TestKeepingUp:
         assert world.router.table == {}
         await world.running()
         assert "churn-1" in world.host.instances  # its log is evidence
+
+    async def test_what_a_compromised_key_certified_leaves_its_route_though_nobody_says_so(
+        self, world: World
+    ) -> None:
+        for project, key in (("churn", "leaked"), ("fraud", "sound")):
+            await world.request_deploy(project)
+            await world.clear(project)
+            await world.certify(project, key=key)
+            await world.heard("model.started", f"deploy {project} 1")
+        since = world.clock.now()
+        world.certificates.distrusted["leaked"] = since
+
+        quarantined = await world.heard("model.quarantined", "deploy churn 1")
+        assert quarantined.why == (
+            "the key leaked, which signed its certificate, was compromised, and counts for nothing since"
+            f" {timestamp(since)}"
+        )
+        assert set(world.router.table) == {"fraud"}
+
+    async def test_a_key_history_that_cannot_be_read_takes_nothing_off_its_route(self, world: World) -> None:
+        await world.deploy_and_wait()
+        world.certificates.away = Unavailable("the public keys cannot be read")
+        world.host.instances.pop("churn-1")
+
+        await world.heard("model.diverged", "deploy churn 1")
+        assert "model.quarantined" not in await world.names()
 
     async def test_what_is_suspended_leaves_its_route_and_is_back_when_nothing_is_against_it(
         self, world: World

@@ -98,6 +98,7 @@ EVERY_CALL = [
     ("GET", "/v1/certificates/x"),
     ("POST", "/v1/certificates/x/revoke"),
     ("POST", "/v1/certificates/x/review"),
+    ("GET", "/v1/keys"),
     ("POST", "/v1/policies"),
     ("GET", "/v1/policies"),
     ("GET", "/v1/policies/house"),

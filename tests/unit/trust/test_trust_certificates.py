@@ -15,6 +15,7 @@ from placet.trust import (
     ConditionSet,
     ExceptionApplied,
     FactsSeen,
+    KeyHistory,
     KeySet,
     PolicyApplied,
     SigningKey,
@@ -25,7 +26,7 @@ from placet.trust import (
 )
 
 KEY = SigningKey.generate()
-KEYS = KeySet([KEY.public])
+KEYS = KeyHistory.of(KeySet([KEY.public]))
 BEGIN = datetime(2026, 11, 23, 12, tzinfo=UTC)
 IMAGE, SOURCE = f"sha256:{'a' * 64}", f"sha256:{'b' * 64}"
 CERTIFICATE = Certificate(

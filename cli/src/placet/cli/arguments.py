@@ -128,6 +128,7 @@ def parser() -> Parser:
     for group, does in (
         ("audit", "the audit log, for compliance"),
         ("certificate", "certificates: what they say, whether they stand, and how to end one"),
+        ("key", "the keys that certificates are signed with: which there were, and the next one"),
         ("exception", "exceptions from rules: one person asks, another one grants"),
         ("advisories", "what is known to be vulnerable: publish a snapshot, and see which is in use"),
         ("policy", "policies: what they demand, whether their own tests pass, and which are in force"),
@@ -517,12 +518,46 @@ def _verification(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         type=Path,
         required=True,
-        help="the public keys, as the certifier wrote them",
+        help="the public keys: the key history, as the certifier writes it or `placet key list --json` tells it",
     )
     parser.add_argument("--image", metavar="DIGEST", type=_digest, help="it has to be for this image")
     parser.add_argument("--source", metavar="DIGEST", type=_digest, help="it has to be for this source")
     parser.add_argument(
         "--at", metavar="TIME", type=_moment, default=None, help="valid then, in RFC 3339 (default: now)"
+    )
+
+
+def _key_rotate(parser: argparse.ArgumentParser) -> None:
+    _signing_key(parser)
+    parser.add_argument(
+        "--at",
+        metavar="TIME",
+        type=_moment,
+        help="when it begins to sign, in RFC 3339, so that the history can be handed over before (default: now)",
+    )
+    parser.add_argument(
+        "--why",
+        metavar="REASON",
+        choices=("scheduled", "staff", "lost"),
+        default="scheduled",
+        help="scheduled (default), staff (somebody left who could reach the key), or lost",
+    )
+
+
+def _key_distrust(parser: argparse.ArgumentParser) -> None:
+    _signing_key(parser)
+    parser.add_argument("kid", metavar="KEY", help="the key's id, as `placet key list` tells it")
+    parser.add_argument(
+        "--at",
+        metavar="TIME",
+        type=_moment,
+        help="from when on, in RFC 3339, so that models can be deployed again before (default: now)",
+    )
+
+
+def _signing_key(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "key", metavar="FILE", type=Path, help="the certifier's PLACET_SIGNING_KEY: certificates.pem"
     )
 
 
@@ -846,6 +881,35 @@ VERBS: Sequence[Verb] = (
         example="placet certificate verify certificate.json --keys certificates.json",
         function="certificates:verify",
         arguments=_verification,
+    ),
+    Verb(
+        words="key list",
+        group="govern",
+        does="every key that certificates were signed with, and what it still counts for",
+        more="A key counts for what is dated from its beginning up to its end, and once it is compromised for nothing."
+        " With --json it is the key history that `placet certificate verify` takes.",
+        example="placet key list --json > keys.json",
+        function="keys:list_all",
+    ),
+    Verb(
+        words="key rotate",
+        group="govern",
+        does="make the key that certificates are signed with next",
+        more="Where the certifier's key is, as who may read it; nothing is restarted. What the old key signed stays "
+        "valid. The old private half is best removed once the new one signs.",
+        example="placet key rotate run/keys/certificates.pem --at 2027-01-31T12:00:00Z",
+        function="keys:rotate",
+        arguments=_key_rotate,
+    ),
+    Verb(
+        words="key distrust",
+        group="govern",
+        does="say that somebody else may have a key that was rotated out",
+        more="Nothing that it signed counts from then on, whatever date is written there, and those certificates are "
+        "revoked. Rotate the key before.",
+        example="placet key distrust run/keys/certificates.pem 3f1c2ab94e07d5a8",
+        function="keys:distrust",
+        arguments=_key_distrust,
     ),
     Verb(
         words="policy test",

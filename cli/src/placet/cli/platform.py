@@ -40,6 +40,7 @@ from placet.deployer.settings import DeployerSettings
 from placet.errors import Unavailable
 from placet.events import Service, ServiceRunner, Wiring, tables
 from placet.events.adapters.in_process_bus import InProcessHub
+from placet.events.clocks import SystemClock
 from placet.events.connections import BoundedServer, Bounds, bounded
 from placet.events.http import http_app
 from placet.events.service import run_together
@@ -47,7 +48,7 @@ from placet.events.store import Run, Unit
 from placet.gateway.settings import GatewaySettings
 from placet.indexer.settings import IndexerSettings
 from placet.metadata.settings import MetadataSettings
-from placet.trust import own_key
+from placet.trust import OwnKeys, own_key
 
 Build = Callable[[Wiring], Awaitable[Service]]
 
@@ -108,8 +109,9 @@ async def serve(data: Path, host: str, port: int, *, on_ready: Callable[[str, st
 def _parts(data: Path, url: str) -> list[_Part]:
     registry, keys = str(data / "registry"), data / "keys"
     certificate_keys, token_keys = keys / "certificates.json", keys / "tokens.json"
-    for private in ("certificates.pem", "tokens.pem"):
-        own_key(keys / private)  # before whoever needs the public half looks for it
+    # Before whoever needs the public halves looks for them.
+    own_key(keys / "tokens.pem")
+    OwnKeys(keys / "certificates.pem", SystemClock().now).begin()
     gateway = GatewaySettings(
         registry=registry, token_key=keys / "tokens.pem", admin_token_file=keys / "admin.token"
     )

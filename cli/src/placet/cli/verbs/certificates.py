@@ -13,7 +13,7 @@ from placet.cli.screen import Screen
 from placet.cli.session import connect
 from placet.client import Certificate
 from placet.errors import Refused
-from placet.trust import KeySet, dsse, statements
+from placet.trust import KeyHistory, certificates, dsse, statements
 
 MAX_KEYS_BYTES = 1024**2
 
@@ -39,9 +39,10 @@ async def revoke(arguments: Namespace, screen: Screen) -> int:
 
 async def verify(arguments: Namespace, screen: Screen) -> int:
     """Asks nobody: the certificate and the public keys are files."""
-    keys = KeySet.from_json(_read(arguments.keys, MAX_KEYS_BYTES))
+    history = KeyHistory.from_json(_read(arguments.keys, MAX_KEYS_BYTES))
     envelope, beside = _parted(_read(arguments.file, dsse.MAX_ENVELOPE_BYTES * 4))
-    verified = dsse.verify(dsse.read(envelope), keys, payload_type=statements.PAYLOAD_TYPE)
+    signed = dsse.read(envelope)
+    verified = dsse.verify(signed, history, payload_type=statements.PAYLOAD_TYPE)
     said = statements.parse(verified.payload)
     _must_agree(beside, said, json.loads(verified.payload))
     for name, wanted, has in (
@@ -50,14 +51,17 @@ async def verify(arguments: Namespace, screen: Screen) -> int:
     ):
         if wanted is not None and wanted != has:
             raise Refused(f"{said.certificate} is for the {name} {has}, not for {wanted}")
-    at = arguments.at or datetime.now(UTC)  # noqa: TID251 (the command is where a person's clock comes in)
+    now = datetime.now(UTC)  # noqa: TID251 (the command is where a person's clock comes in)
+    at = arguments.at or now
+    # What is known of a key today holds for yesterday's certificates: who has it can date them back.
+    signers = certificates.signers(signed, history, now=max(at, now))
     if at < said.not_before or at >= said.not_after:
         raise Refused(
             f"{said.certificate} is valid from {said.not_before.isoformat()} until {said.not_after.isoformat()},"
             f" and not at {at.isoformat()}"
         )
     screen.result(
-        f"{said.certificate} is signed by {', '.join(verified.kids)}:"
+        f"{said.certificate} is signed by {', '.join(signers)}:"
         f" release {said.release} of {said.project}, image {said.image}, until {said.not_after.isoformat()}"
     )
     screen.note(

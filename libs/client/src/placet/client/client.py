@@ -55,6 +55,8 @@ from placet.client.documents import (
     PoliciesPage,
     PolicyVersion,
     PolicyVersions,
+    PublicKey,
+    PublicKeys,
     QuestionnaireDetail,
     QuestionnairesPage,
     QuestionnaireVersion,
@@ -291,6 +293,10 @@ class Client:
         """End it for good. Asked for again, nothing changes; another reason than the first is a conflict."""
         path = f"/certificates/{_part(certificate)}/revoke"
         return read((await self._call("POST", path, json={"reason": reason})).content, Standing)
+
+    async def keys(self) -> tuple[PublicKey, ...]:
+        """Every key that certificates were ever signed with, the first one first."""
+        return read((await self._call("GET", "/keys")).content, PublicKeys).keys
 
     async def review_certificate(self, certificate: str, *, found: str) -> Standing:
         """Say what was found of one that two people had given in haste."""

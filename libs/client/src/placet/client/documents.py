@@ -279,6 +279,18 @@ class Certificate(Standing, frozen=True, kw_only=True, rename="camel"):
     statement: dict[str, Any]
 
 
+class PublicKey(Document, frozen=True, kw_only=True):
+    """A key that certificates were signed with, `x` in base64url. It counts for what is dated in its time, and since it
+    was `compromised` for nothing; `why` it went is scheduled, staff, lost or compromised."""
+
+    kid: str
+    x: str
+    from_: str | None = msgspec.field(default=None, name="from")
+    until: str | None = None
+    why: str | None = None
+    compromised: str | None = None
+
+
 class Token(Document, frozen=True, kw_only=True):
     """A new token: `token` is shown this once and stored nowhere."""
 
@@ -504,6 +516,10 @@ class PoliciesPage(Document, frozen=True, kw_only=True):
 
 class PolicyVersions(Document, frozen=True, kw_only=True):
     versions: tuple[PolicyVersion, ...]
+
+
+class PublicKeys(Document, frozen=True, kw_only=True):
+    keys: tuple[PublicKey, ...]
 
 
 class SnapshotsPage(Document, frozen=True, kw_only=True):

@@ -2,6 +2,7 @@
 
 from placet.trust import assessments, certificates, dsse, statements, tokens
 from placet.trust.assessments import ScoredAssessment
+from placet.trust.history import ActiveKey, KeyHistory, OwnKeys
 from placet.trust.keys import KeySet, SigningKey, VerifyingKey, key_id, own_key
 from placet.trust.statements import (
     ApprovalCounted,
@@ -14,12 +15,15 @@ from placet.trust.statements import (
 )
 
 __all__ = [
+    "ActiveKey",
     "ApprovalCounted",
     "Certificate",
     "ConditionSet",
     "ExceptionApplied",
     "FactsSeen",
+    "KeyHistory",
     "KeySet",
+    "OwnKeys",
     "PolicyApplied",
     "ScoredAssessment",
     "SigningKey",

@@ -13,8 +13,8 @@ import rfc8785
 
 from placet.errors import Unreadable
 from placet.trust import dsse
-from placet.trust.dsse import Envelope
-from placet.trust.keys import KeySet, SigningKey
+from placet.trust.dsse import Envelope, Keys
+from placet.trust.keys import SigningKey
 from placet.trust.statements import (
     PAYLOAD_TYPE,
     SOURCES_REPOSITORY,
@@ -86,7 +86,7 @@ def issue(assessment: ScoredAssessment, key: SigningKey) -> Envelope:
     return dsse.sign(payload, payload_type=PAYLOAD_TYPE, keys=key)
 
 
-def read(envelope: Envelope, keys: KeySet) -> ScoredAssessment:
+def read(envelope: Envelope, keys: Keys) -> ScoredAssessment:
     """What was signed, by a key of the set."""
     return parse(dsse.verify(envelope, keys, payload_type=PAYLOAD_TYPE).payload)
 

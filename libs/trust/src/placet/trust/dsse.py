@@ -10,13 +10,20 @@ from __future__ import annotations
 
 import base64
 import binascii
+from typing import Protocol
 
 import msgspec
 
 from placet.errors import Refused, Unreadable
-from placet.trust.keys import KeySet, SigningKey
+from placet.trust.keys import SigningKey, VerifyingKey
 
 MAX_ENVELOPE_BYTES = 1024 * 1024
+
+
+class Keys(Protocol):
+    """Those that are known, by id."""
+
+    def get(self, kid: str) -> VerifyingKey | None: ...
 
 
 class Signature(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -70,7 +77,7 @@ def read(data: bytes) -> Envelope:
         raise Unreadable(f"this is not a DSSE envelope: {error}") from error
 
 
-def verify(envelope: Envelope, keys: KeySet, *, payload_type: str) -> Verified:
+def verify(envelope: Envelope, keys: Keys, *, payload_type: str) -> Verified:
     """The payload, if it is of that type and a key of the set signed it.
 
     Signatures of keys we do not know say nothing for or against; one by a key we know that does not hold

@@ -2,8 +2,8 @@
 
 A key's id is the first 16 hex digits of the sha256 of its raw public key, so that nobody can give two keys
 one name by writing a file. Key sets are public and plain: `[{"kid": …, "x": <base64url of the raw key>}]`.
-What this module does not do: keep a history of keys, or say which key is for what; certificates and tokens
-are signed with separate keys because their owners pass separate ones in.
+What this module does not do: keep a history of keys (`history.py` does), or say which key is for what; certificates
+and tokens are signed with separate keys because their owners pass separate ones in.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from placet.errors import Refused, Unreadable
 
 
-def _base64url(raw: bytes) -> str:
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+def public_text(key: VerifyingKey) -> str:
+    """The raw public key in base64url, as files have it."""
+    return base64.urlsafe_b64encode(key.raw).rstrip(b"=").decode()
 
 
 def key_id(raw_public_key: bytes) -> str:
@@ -160,7 +161,7 @@ class KeySet:
             entries = msgspec.json.decode(text, type=list[_PublicKey])
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise Unreadable(f"this is not a set of public keys: {error}") from error
-        return cls(_verifying_key(entry) for entry in entries)
+        return cls(verifying_key(entry.kid, entry.x) for entry in entries)
 
     @classmethod
     def load(cls, path: Path) -> KeySet:
@@ -174,7 +175,7 @@ class KeySet:
             ) from error
 
     def to_json(self) -> str:
-        entries: list[dict[str, Any]] = [{"kid": key.kid, "x": _base64url(key.raw)} for key in self]
+        entries: list[dict[str, Any]] = [{"kid": key.kid, "x": public_text(key)} for key in self]
         return msgspec.json.encode(entries).decode()
 
     def get(self, kid: str) -> VerifyingKey | None:
@@ -199,18 +200,24 @@ def own_key(path: Path) -> SigningKey:
     published = path.with_suffix(".json")
     text = KeySet([key.public]).to_json()
     if not published.exists() or published.read_text(encoding="ascii") != text:
-        unfinished = published.with_name(f".{published.name}.{os.getpid()}")
-        unfinished.write_text(text, encoding="ascii")
-        unfinished.replace(published)  # whoever reads it sees a whole set
+        write_whole(published, text)
     return key
 
 
-def _verifying_key(entry: _PublicKey) -> VerifyingKey:
+def write_whole(file: Path, text: str) -> None:
+    """Whoever reads it sees all of it, or what was there before."""
+    unfinished = file.with_name(f".{file.name}.{os.getpid()}")
+    unfinished.write_text(text, encoding="ascii")
+    unfinished.replace(file)
+
+
+def verifying_key(kid: str, x: str) -> VerifyingKey:
+    """The public key in base64url, if `kid` is its own id."""
     try:
-        raw = base64.b64decode(entry.x + "=" * (-len(entry.x) % 4), altchars=b"-_", validate=True)
+        raw = base64.b64decode(x + "=" * (-len(x) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError) as error:
-        raise Unreadable(f"the key {entry.kid!r} is not base64url") from error
+        raise Unreadable(f"the key {kid!r} is not base64url") from error
     key = VerifyingKey.from_raw(raw)
-    if key.kid != entry.kid:
-        raise Unreadable(f"the key called {entry.kid!r} has the id {key.kid}")
+    if key.kid != kid:
+        raise Unreadable(f"the key called {kid!r} has the id {key.kid}")
     return key

@@ -6,7 +6,10 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from functools import partial
 
-from placet.certifier import awaiting
+from anyio import to_thread
+
+from placet.certifier import awaiting, rotating
+from placet.certifier.adapters.key_files import KeyFiles
 from placet.certifier.adapters.policy_engine import PolicyRules
 from placet.certifier.adapters.registry_assessor import RegistryAssessor
 from placet.certifier.adapters.registry_contents import RegistryContents
@@ -40,7 +43,7 @@ from placet.events import Periodic, Service, Wiring
 from placet.events.catalog import contract_of
 from placet.oci import open_registry
 from placet.rules import Engine, PolicySet, load_shipped
-from placet.trust import own_key
+from placet.trust import OwnKeys
 
 EXPIRE_EVERY = LOOK_EVERY = 1.0
 """Seconds between two looks whose time has come; each is one query by index."""
@@ -57,25 +60,28 @@ async def build(settings: CertifierSettings, wiring: Wiring, ports: Ports | None
             engine.close()
 
         close += [registry.close, end_engine]
-        key, shipped = own_key(settings.signing_key), load_shipped()
+        own, shipped = OwnKeys(settings.signing_key, wiring.clock.now), load_shipped()
+        await to_thread.run_sync(own.begin)
+        keys = KeyFiles(own)
         ports = Ports(
             sources=RegistrySources(registry, dockerfiles=settings.dockerfiles == "allow"),
             rules=PolicyRules(PolicySet(shipped, PublishedPolicies(wiring.store)), engine),
-            records=RegistryRecords(registry, key),
+            records=RegistryRecords(registry, keys),
             contents=RegistryContents(registry),
             snapshots=RegistrySnapshots(registry),
             advisories=AdvisoriesInUse(wiring.store),
             policies=RegistryPolicies(registry, shipped),
-            assessor=RegistryAssessor(registry, key),
+            assessor=RegistryAssessor(registry, keys),
             assessments=MadeAssessments(wiring.store),
             notary=RegistryNotary(
                 registry,
-                key,
+                keys,
                 validity=timedelta(days=settings.certificate_days),
                 trial_validity=timedelta(days=settings.trial_days),
             ),
             exceptions=GrantedExceptions(wiring.store),
             certificates=HeldCertificates(wiring.store),
+            keys=keys,
             watches=WatchedCertificates(wiring.store),
             earlier=EarlierReleases(wiring.store),
             approvals=HeardApprovals(wiring.store),
@@ -98,6 +104,7 @@ async def build(settings: CertifierSettings, wiring: Wiring, ports: Ports | None
             Periodic(name="operate", every=LOOK_EVERY, run=partial(look, ports, wiring)),
             Periodic(name="await", every=LOOK_EVERY, run=partial(awaiting.look, ports, wiring)),
             Periodic(name="judge again", every=LOOK_EVERY, run=partial(judge_again, ports, wiring)),
+            Periodic(name="keys", every=LOOK_EVERY, run=partial(rotating.look, ports, wiring)),
             Periodic(name="alive", every=ALIVE_EVERY, run=partial(give_sign_of_life, wiring)),
         ),
         close=tuple(close),

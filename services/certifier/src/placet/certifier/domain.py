@@ -94,6 +94,7 @@ class Signed:
     envelope: str
     not_before: str
     not_after: str
+    key: str | None = None
 
 
 BREAKERS = 2
@@ -418,6 +419,7 @@ def _issued(
         approvals=approvals,
         break_glass=break_glass,
         facts=command.facts,
+        key=signed.key,
     )
 
 

@@ -22,7 +22,7 @@ from placet.events.contracts.shapes import (
     Verdict,
 )
 from placet.rules import Edition, Policy
-from placet.trust import ScoredAssessment
+from placet.trust import KeyHistory, ScoredAssessment
 
 Facts = Mapping[str, Any]
 NO_FACTS: Mapping[Stage, RecordedFacts] = {}
@@ -205,6 +205,14 @@ class Certificates(Protocol):
     async def ended(self, at: datetime) -> Sequence[Held]:
         """Those whose time was over by then."""
 
+    async def signed_with(self, key: str, *, or_unknown: bool) -> Sequence[Held]:
+        """Those that this key signed, and those of which nobody wrote down which one did."""
+
+
+class Keys(Protocol):
+    async def history(self) -> KeyHistory:
+        """Every key that certificates were ever signed with. Raises `Unavailable` while nobody can say."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Kept:
@@ -308,6 +316,7 @@ class Ports:
     notary: Notary
     exceptions: Exceptions
     certificates: Certificates
+    keys: Keys
     watches: Watches
     earlier: Earlier
     approvals: Approvals

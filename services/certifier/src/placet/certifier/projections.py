@@ -1,6 +1,6 @@
-"""The exceptions that were granted, as the gateway said them, the certificates that are not over, with what was
-observed of their models, what is known of releases before a trial, the policies that were published, the advisories in
-use, what is waited for, with the approvals of it, and the assessments that were made.
+"""The exceptions that were granted, as the gateway said them, the certificates that are not over, with who signed them
+and what was observed of their models, what is known of releases before a trial, the policies that were published, the
+advisories in use, what is waited for, with the approvals of it, and the assessments that were made.
 
 Rows are written in the unit that handles the event.
 """
@@ -39,6 +39,14 @@ certificates = sa.Table(
     sa.Column("judge_at", sa.Double),
     # Moved on whenever it has to be judged anew: a judgement that began before that does not count.
     sa.Column("turn", sa.BigInteger, nullable=False),
+)
+
+signed = sa.Table(
+    "signed",
+    TABLES,
+    # Which key signed a certificate; those from before keys were rotated have no row.
+    sa.Column("certificate", sa.Text, primary_key=True),
+    sa.Column("key", sa.Text, nullable=False, index=True),
 )
 
 stands_on = sa.Table(

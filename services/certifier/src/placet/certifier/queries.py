@@ -23,6 +23,7 @@ from placet.certifier.projections import (
     exceptions,
     policies,
     questionnaires,
+    signed,
     stands_on,
     walked,
     watches,
@@ -149,6 +150,12 @@ class HeldCertificates:
 
     async def ended(self, at: datetime) -> Sequence[Held]:
         return await self._held(certificates.c.not_after <= at.timestamp())
+
+    async def signed_with(self, key: str, *, or_unknown: bool) -> Sequence[Held]:
+        known = sa.select(signed.c.certificate)
+        its = certificates.c.certificate.in_(known.where(signed.c.key == key))
+        unknown = certificates.c.certificate.not_in(known)
+        return await self._held(sa.or_(its, unknown) if or_unknown else its)
 
     async def to_judge(self, edition: str, at: datetime, *, limit: int) -> Sequence[Held]:
         by = certificates.c.edition

@@ -35,6 +35,8 @@ def keep(work: UnitOfWork, issued: CertificateIssued) -> None:
         not_after=moment(issued.not_after).timestamp(),
         turn=0,
     )
+    if issued.key is not None:
+        work.put(p.signed, certificate=issued.certificate, key=issued.key)
     operation.begin(work, issued)
     for each in issued.exceptions:
         _stand_on(work, issued.certificate, each.rule, each.exception)
@@ -69,7 +71,7 @@ async def on_exception_granted(heard: Heard[ExceptionGranted], work: UnitOfWork,
     for held in await ports.certificates.of_project(granted.project):
         fits = granted.source in (None, held.source) and moment(granted.until).timestamp() >= held.not_after
         lift = Lift(certificate=held.certificate, rules=frozenset({granted.rule}))
-        if fits and await _decide(work, held, lift):
+        if fits and await decide(work, held, lift):
             _stand_on(work, held.certificate, granted.rule, granted.exception)
 
 
@@ -92,10 +94,10 @@ async def on_exception_withdrawn(heard: Heard[ExceptionWithdrawn], work: UnitOfW
     for held in await ports.certificates.on_exception(withdrawn.exception):
         other = await _other(work, ports, held, withdrawn)
         if other is None:
-            await _decide(work, held, Object(certificate=held.certificate, grounds=(ground,)))
+            await decide(work, held, Object(certificate=held.certificate, grounds=(ground,)))
             continue
         uphold = Uphold(certificate=held.certificate, withdrawn=withdrawn.exception, exception=other)
-        if await _decide(work, held, uphold):
+        if await decide(work, held, uphold):
             _stand_on(work, held.certificate, other.rule, other.exception)
 
 
@@ -118,7 +120,7 @@ async def on_revocation_requested(heard: Heard[RevocationRequested], work: UnitO
     revoke = Revoke(certificate=asked.certificate, ground=ground, by=asked.requested_by)
     for held in await ports.certificates.of_project(asked.project):
         if held.certificate == asked.certificate:
-            await _decide(work, held, revoke)
+            await decide(work, held, revoke)
 
 
 async def expire(ports: Ports, wiring: Wiring) -> None:
@@ -127,7 +129,7 @@ async def expire(ports: Ports, wiring: Wiring) -> None:
     for held in await ports.certificates.ended(now):
         context = Context(project=held.project, correlation=wiring.ids.new(), actor=Actor.service(SERVICE))
         lapse = Lapse(certificate=held.certificate, now=now)
-        await transact(wiring, SERVICE, context, partial(_decide, held=held, command=lapse))
+        await transact(wiring, SERVICE, context, partial(decide, held=held, command=lapse))
 
 
 async def give_sign_of_life(wiring: Wiring) -> None:
@@ -140,11 +142,11 @@ async def give_sign_of_life(wiring: Wiring) -> None:
         await wiring.bus.tell(Alive(producer=SERVICE))
 
 
-async def _decide(work: UnitOfWork, held: Held, command: Command) -> bool:
+async def decide(work: UnitOfWork, held: Held, command: Command) -> bool:
     """Whether anything came of it."""
     happened = await work.decide(RELEASE, stream(held.project, held.release), command)
     if any(isinstance(event, CertificateRevoked | CertificateExpired) for event in happened):
-        for table in (p.certificates, p.stands_on, p.watches):
+        for table in (p.certificates, p.signed, p.stands_on, p.watches):
             work.run(sa.delete(table).where(table.c.certificate == held.certificate))
     return bool(happened)
 

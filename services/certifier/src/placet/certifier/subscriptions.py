@@ -44,6 +44,8 @@ SAYS: tuple[type, ...] = (
     certifier.CertificateWarned,
     certifier.CertificateRevoked,
     certifier.CertificateExpired,
+    certifier.KeyRotated,
+    certifier.KeyCompromised,
     certifier.PolicyPublished,
     certifier.PolicyRejected,
     certifier.AdvisoriesPublished,

@@ -143,6 +143,8 @@ async def on_certificate_issued(
         envelope=certified.envelope,
         not_after=certified.not_after,
     )
+    if said.key is not None:
+        work.put(p.signers, project=said.project, release=said.release, key=said.key)
     if said.command == "deploy":
         known = await queries.known(placements.reads, said.project, said.release)
         await accept(work, placements, known, certified, known.request or 0, asker=known.asker)

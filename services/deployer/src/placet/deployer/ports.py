@@ -99,6 +99,9 @@ class Certificates(Protocol):
     ) -> None:
         """Raises `Refused` unless a certificate we trust lets this image of this source run now."""
 
+    async def compromised(self, now: datetime) -> Mapping[str, datetime]:
+        """Keys that count for nothing by now, each with since when: whatever serves on what they signed may not."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:

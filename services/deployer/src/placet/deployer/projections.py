@@ -48,6 +48,15 @@ releases = sa.Table(
     sa.Column("grounds", sa.LargeBinary),
 )
 
+signers = sa.Table(
+    "signers",
+    TABLES,
+    # Which key signed the certificate of a release; those from before keys were rotated have no row.
+    sa.Column("project", sa.Text, primary_key=True),
+    sa.Column("release", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("key", sa.Text, nullable=False),
+)
+
 holdings = sa.Table(
     "holdings",
     TABLES,

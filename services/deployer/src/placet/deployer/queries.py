@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -104,6 +104,12 @@ async def live(reads: Reads) -> Sequence[Known]:
     """The releases that are live, over all projects."""
     query = sa.select(p.releases).join(p.holdings, _IS_SAME).where(p.holdings.c.is_live)
     return [_known(row) for row in await reads.rows(query.order_by(p.releases.c.project))]
+
+
+async def signers(reads: Reads, keys: Iterable[str]) -> Mapping[tuple[str, int], str]:
+    """What these keys certified, as (project, release), with which of them did."""
+    rows = await reads.rows(sa.select(p.signers).where(p.signers.c.key.in_(list(keys))))
+    return {(row.project, row.release): row.key for row in rows}
 
 
 async def diverged(reads: Reads) -> Sequence[Known]:

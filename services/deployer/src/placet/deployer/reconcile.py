@@ -35,7 +35,7 @@ from placet.deployer.ports import Instance, Ports, instance_id
 from placet.deployer.queries import Known
 from placet.deployer.remedies import remedy
 from placet.deployer.vigil import Vigil, silence
-from placet.errors import Unavailable
+from placet.errors import Unavailable, Unreadable
 from placet.events import Context, UnitOfWork, Wiring, transact
 from placet.events.codec import moment, timestamp
 from placet.events.envelope import Actor
@@ -98,8 +98,9 @@ class Reconciliation:
         self._ends = {each.project: moment(each.certified.not_after) for each in live if each.certified}
         instances = {each.id: each for each in await self.ports.host.list()}
         routes = await self.ports.router.routes()
+        disowned = await self._disowned(now)
         for known in live:
-            why = self._objection(known, now, since)
+            why = self._objection(known, now, since) or disowned.get((known.project, known.release))
             if known.certified and why is not None:
                 await self._quarantine(known, known.certified, why)
             else:
@@ -126,6 +127,28 @@ class Reconciliation:
             fix = "start the certifier, or look why it is not heard: what it left is back by itself then"
             return _Objection(why=silence(since), fix=fix, rule=SILENT)
         return None
+
+    async def _disowned(self, now: datetime) -> Mapping[tuple[str, int], _Objection]:
+        """What a compromised key certified, as (project, release): the certifier may not be there to end that.
+
+        No round waits for a file that cannot be read. Nothing starts without it, and what runs was checked with it.
+        """
+        try:
+            compromised = await self.ports.certificates.compromised(now)
+        except (Unavailable, Unreadable) as trouble:
+            log.warning("whether a key was compromised is not known: %s", trouble)
+            return {}
+        if not compromised:
+            return {}
+        signed = await queries.signers(self.placements.reads, compromised)
+        return {
+            its: _Objection(
+                why=f"the key {key}, which signed its certificate, was compromised, and counts for nothing since"
+                f" {timestamp(compromised[key])}",
+                fix="deploy it again, so that it is signed with another key",
+            )
+            for its, key in signed.items()
+        }
 
     async def _resume_what_was_silenced(self) -> None:
         """What has grounds against it by now waits for the certifier to lift them."""

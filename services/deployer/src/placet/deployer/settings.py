@@ -25,7 +25,8 @@ class DeployerSettings(ServiceSettings):
     )
     data: Path = Field(description="folder for unpacked images, and for instances with their logs")
     certifier_keys: Path = Field(
-        description="file with the public keys that certificates are signed with, as a JSON list of {kid, x}"
+        description="file with the public keys that certificates are signed with: the certifier's key history, or a"
+        " JSON list of {kid, x}; read each time"
     )
     token_keys: Path = Field(
         description="file with the public keys that tokens are signed with, as a JSON list of {kid, x}"

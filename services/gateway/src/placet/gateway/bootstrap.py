@@ -41,6 +41,7 @@ from placet.gateway.excepting import Excepting
 from placet.gateway.exceptions_api import exceptions_router
 from placet.gateway.facts_api import facts_router
 from placet.gateway.intake import SERVICE, Intake
+from placet.gateway.keys_api import keys_router
 from placet.gateway.model_proxy import ModelProxy, ProxyLimits
 from placet.gateway.policies_api import policies_router
 from placet.gateway.ports import Ports
@@ -121,6 +122,7 @@ async def build(settings: GatewaySettings, wiring: Wiring, ports: Ports | None =
     publishing = Publishing(wiring, known, ports.policies)
     policies = policies_router(access=access, publishing=publishing, policies=known, clock=wiring.clock)
 
+    keys = keys_router(access=access, queries=queries)
     facts = facts_router(access=access, facts=ports.facts)
     snapshots = Advisories(wiring, queries, ports.snapshots)
     advisories = advisories_router(access=access, advisories=snapshots)
@@ -148,7 +150,7 @@ async def build(settings: GatewaySettings, wiring: Wiring, ports: Ports | None =
             Periodic(name="forget keys", every=3600.0, run=forget_keys),
         ),
         routers=(
-            *(api, exceptions, approvals, certificates, policies, facts, advisories, assessments),
+            *(api, exceptions, approvals, certificates, keys, policies, facts, advisories, assessments),
             *(upload_page(), proxy.router()),
         ),
         start=(proxy.start, leave_first_token),

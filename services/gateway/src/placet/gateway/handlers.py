@@ -357,6 +357,26 @@ async def on_advisories_rejected(
     )
 
 
+async def on_key_rotated(heard: Heard[certifier.KeyRotated], work: UnitOfWork, reads: Reads) -> None:
+    rotated, table = heard.data, p.keys
+    work.run(
+        sa.update(table).where(table.c.key == rotated.before).values(until=rotated.since, why=rotated.why)
+    )
+    work.put(
+        table,
+        key=rotated.key,
+        public=rotated.public,
+        since=rotated.since,
+        number=heard.position,
+    )
+
+
+async def on_key_compromised(heard: Heard[certifier.KeyCompromised], work: UnitOfWork, reads: Reads) -> None:
+    said, table = heard.data, p.keys
+    mine = table.c.key == said.key
+    work.run(sa.update(table).where(mine).values(compromised=said.since, why="compromised"))
+
+
 def _set(work: UnitOfWork, project: str, by: Operation | None, **values: Any) -> None:
     """`by` is the operation that brought the model there; none leaves it to the one that did before."""
     caused = {} if by is None else {"operation": by.id}

@@ -94,6 +94,19 @@ images = sa.Table(
     sa.Column("vanished", sa.Boolean, nullable=False),
 )
 
+keys = sa.Table(
+    "keys",
+    TABLES,
+    # Every key that certificates were ever signed with, in the order in which that was said.
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("number", sa.BigInteger, nullable=False),
+    sa.Column("public", sa.Text, nullable=False),
+    sa.Column("since", sa.Text),
+    sa.Column("until", sa.Text),
+    sa.Column("why", sa.Text),
+    sa.Column("compromised", sa.Text),
+)
+
 histories = sa.Table(
     "histories",
     TABLES,

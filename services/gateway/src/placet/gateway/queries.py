@@ -196,6 +196,20 @@ class Queries:
         rows = await self._store.rows(sa.select(p.cards.c.card).where(p.cards.c.source == source))
         return rows[0].card if rows else None
 
+    async def keys(self) -> list[dict[str, Any]]:
+        rows = await self._store.rows(sa.select(p.keys).order_by(p.keys.c.number))
+        return [
+            {
+                "kid": row.key,
+                "x": row.public,
+                "from": row.since,
+                "until": row.until,
+                "why": row.why,
+                "compromised": row.compromised,
+            }
+            for row in rows
+        ]
+
     async def certificate(self, id: str) -> sa.Row[Any]:
         rows = await self._store.rows(sa.select(p.certificates).where(p.certificates.c.certificate == id))
         if not rows:

@@ -22,6 +22,8 @@ HEARS: Mapping[type, Handler] = {
     certifier.CertificateReinstated: handlers.on_certificate_reinstated,
     certifier.CertificateWarned: handlers.on_certificate_warned,
     certifier.CertificateRevoked: handlers.on_certificate_revoked,
+    certifier.KeyRotated: handlers.on_key_rotated,
+    certifier.KeyCompromised: handlers.on_key_compromised,
     certifier.PolicyPublished: handlers.on_policy_published,
     certifier.PolicyRejected: handlers.on_policy_rejected,
     certifier.AdvisoriesPublished: handlers.on_advisories_published,

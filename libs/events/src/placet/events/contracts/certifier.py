@@ -10,6 +10,7 @@ from placet.events.contracts.shapes import (
     Condition,
     ExceptionUsed,
     Ground,
+    KeyWhy,
     PolicyProblem,
     PolicyRef,
     RecordedFacts,
@@ -106,7 +107,7 @@ class CertificateIssued:
     `exceptions` are those that it stands on, of both stages; it ends no later than the first of them. `conditions` are
     judged from here on, for as long as it holds. `facts` are what the rules of stage certify saw, `approvals` of
     exactly this, by people who did not ask for it. `break_glass`: two of them had it certified for a day although what
-    was awaited did not come.
+    was awaited did not come. `key` is the id of the key that it is signed with.
     """
 
     certificate: str
@@ -125,6 +126,7 @@ class CertificateIssued:
     approvals: tuple[ApprovalUsed, ...] = ()
     break_glass: bool = False
     facts: RecordedFacts | None = None
+    key: str | None = None
 
 
 @event("certifier", "review.owed")
@@ -183,7 +185,7 @@ class CertificateWarned:
 
 @event("certifier", "certificate.revoked")
 class CertificateRevoked:
-    """For good, by a person."""
+    """For good, by a person; or by the certifier itself, where the key that signed it is compromised."""
 
     certificate: str
     project: str
@@ -200,6 +202,28 @@ class CertificateExpired:
     project: str
     release: int
     not_after: str
+
+
+@event("certifier", "key.rotated")
+class KeyRotated:
+    """Certificates are signed with the key of this id from `since` on, which may be to come, and no more with the one
+    `before`. `public` is the raw Ed25519 key in base64url. Of the first there is none before it, and no beginning.
+    """
+
+    key: str
+    public: str
+    since: str | None
+    before: str | None
+    why: KeyWhy | None
+
+
+@event("certifier", "key.compromised")
+class KeyCompromised:
+    """Somebody else may have this key: from `since` on nothing counts that it signed, whatever date is written there.
+    Said again if that is sooner."""
+
+    key: str
+    since: str
 
 
 @event("certifier", "policy.published")

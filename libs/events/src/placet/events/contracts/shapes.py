@@ -12,6 +12,8 @@ Command = Literal["deploy", "build"]
 Stage = Literal["submit", "certify", "operate"]
 Sample = Literal["answered", "none"]
 Result = Literal["pass", "fail", "indeterminate"]
+KeyWhy = Literal["scheduled", "staff", "lost", "compromised"]
+"""Why a key signs no more: a routine, somebody who could reach it left, it is gone, somebody else may have it."""
 Metric = Literal["psi", "errors", "refusals"]
 
 

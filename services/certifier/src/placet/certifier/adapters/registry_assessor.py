@@ -6,9 +6,10 @@ import msgspec
 
 from placet.assessments import Given, Outcome, Reading, scored, shipped_by_digest
 from placet.assessments.questionnaire import MAX_QUESTIONNAIRE_BYTES
+from placet.certifier.adapters.key_files import KeyFiles
 from placet.errors import Refused
 from placet.oci import ArtifactFile, Registry, push_artifact
-from placet.trust import ScoredAssessment, SigningKey, assessments
+from placet.trust import ScoredAssessment, assessments
 
 QUESTIONNAIRES = "questionnaires"
 ANSWERS = "assessments"
@@ -20,9 +21,9 @@ MEDIA_TYPE = "application/vnd.dsse.envelope.v1+json"
 class RegistryAssessor:
     """The `Assessor` port. Answers are scored in a process of its own."""
 
-    def __init__(self, registry: Registry, key: SigningKey) -> None:
+    def __init__(self, registry: Registry, keys: KeyFiles) -> None:
         self._registry = registry
-        self._key = key
+        self._keys = keys
         self._shipped = shipped_by_digest()
 
     async def score(self, digest: str, reading: Reading, answers: str) -> Outcome:
@@ -33,7 +34,8 @@ class RegistryAssessor:
         return await scored(file, reading, _given(kept))
 
     async def sign(self, assessment: ScoredAssessment) -> str:
-        envelope = assessments.issue(assessment, self._key)
+        active = await self._keys.active()
+        envelope = assessments.issue(assessment, active.key)
         file = ArtifactFile(content=envelope.to_json(), media_type=MEDIA_TYPE)
         tag = assessment.assessment.removeprefix("assessment:")
         manifest = await push_artifact(

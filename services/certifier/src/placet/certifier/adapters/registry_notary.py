@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
+from placet.certifier.adapters.key_files import KeyFiles
 from placet.certifier.domain import Asked, Signed
 from placet.certifier.ports import NO_FACTS, Judgement
 from placet.events.codec import moment, timestamp
@@ -18,7 +19,6 @@ from placet.trust import (
     ExceptionApplied,
     FactsSeen,
     PolicyApplied,
-    SigningKey,
     VerdictGiven,
     certificates,
 )
@@ -30,13 +30,14 @@ BREAK_GLASS = timedelta(hours=24)
 
 
 class RegistryNotary:
-    """The `Notary` port. Ed25519 signatures have no chance in them: the same statement gives the same bytes."""
+    """The `Notary` port. Ed25519 signatures have no chance in them: the same statement gives the same bytes, as long as
+    the same key is active."""
 
     def __init__(
-        self, registry: Registry, key: SigningKey, *, validity: timedelta, trial_validity: timedelta
+        self, registry: Registry, keys: KeyFiles, *, validity: timedelta, trial_validity: timedelta
     ) -> None:
         self._registry = registry
-        self._key = key
+        self._keys = keys
         self._validity = validity
         self._trial_validity = trial_validity
 
@@ -54,7 +55,8 @@ class RegistryNotary:
         breakers: Sequence[ApprovalUsed] = (),
         facts: Mapping[Stage, RecordedFacts] = NO_FACTS,
     ) -> Signed:
-        begins = at.replace(microsecond=0)
+        active = await self._keys.active()
+        begins = active.dated(at)
         held = begins + (self._trial_validity if trial else self._validity)
         broken = (begins + BREAK_GLASS,) if breakers else ()
         ends = min([held, *broken, *(moment(each.until) for each in judgement.exceptions)])
@@ -114,7 +116,7 @@ class RegistryNotary:
                 for stage, seen in facts.items()
             ),
         )
-        envelope = certificates.issue(statement, self._key)
+        envelope = certificates.issue(statement, active.key)
         manifest = await push_artifact(
             self._registry,
             indexed.repository,
@@ -127,4 +129,5 @@ class RegistryNotary:
             envelope=manifest.digest,
             not_before=timestamp(begins),
             not_after=timestamp(ends),
+            key=active.key.kid,
         )

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 
+from placet.certifier.adapters.key_files import KeyFiles
 from placet.certifier.ports import Facts
 from placet.errors import Unknown
 from placet.events.contracts.shapes import RecordedFacts
 from placet.oci import ArtifactFile, Registry, push_artifact, sha256_digest
 from placet.oci.together import together
 from placet.rules.recorded import MAX_FACTS_BYTES, facts_again, only_personal, without_personal
-from placet.trust import SigningKey
 
 FACTS = "facts"
 FACTS_TYPE = "application/vnd.placet.facts.v1+json"
@@ -22,16 +22,19 @@ SALTING = "the salt of what placet recorded about people of"
 class RegistryRecords:
     """The `Records` port. Each is tagged with the hex of its digest; who erases one removes what the tag stands for.
 
-    Salts follow from the key: one of chance would leave another copy of the same people behind with each second try.
+    Salts follow from the key: one of chance would leave another copy of the same people behind with each second try,
+    and so does one across a rotation.
     """
 
-    def __init__(self, registry: Registry, key: SigningKey) -> None:
+    def __init__(self, registry: Registry, keys: KeyFiles) -> None:
         self._registry = registry
-        self._key = key
+        self._keys = keys
 
     async def keep(self, project: str, facts: Facts) -> RecordedFacts:
+        key = (await self._keys.active()).key
+
         def salt(personal: bytes) -> str:
-            return hashlib.sha256(self._key.sign(f"{SALTING} {project}\n".encode() + personal)).hexdigest()
+            return hashlib.sha256(key.sign(f"{SALTING} {project}\n".encode() + personal)).hexdigest()
 
         personal = only_personal(facts, salt)
         kept, apart = await together(

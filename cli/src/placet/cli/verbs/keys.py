@@ -1,0 +1,53 @@
+"""Verbs for the keys that certificates are signed with. Their files are where the certifier runs, and so is who rotates
+them: no token of the platform reaches a key."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from placet.cli import exits
+from placet.cli.screen import Screen
+from placet.cli.session import connect
+from placet.trust import OwnKeys
+
+
+async def list_all(arguments: Namespace, screen: Screen) -> int:
+    async with connect() as platform:
+        found = await platform.keys()
+    screen.table(
+        ("KEY", "FROM", "UNTIL", "WHY", "COMPROMISED"),
+        [(each.kid, each.from_, each.until, each.why, each.compromised) for each in found],
+    )
+    screen.document({"keys": [each.to_json() for each in found]})
+    return exits.DONE
+
+
+async def rotate(arguments: Namespace, screen: Screen) -> int:
+    keys = OwnKeys(arguments.key, _now)
+    made = keys.rotate(at=arguments.at or _now(), why=arguments.why)
+    begins = "now" if made.from_ is None else made.from_.isoformat()
+    screen.result(f"the key {made.kid} signs from {begins} on")
+    _hand_over(keys.published, screen)
+    screen.document({"kid": made.kid, "from": begins, "history": str(keys.published)})
+    return exits.DONE
+
+
+async def distrust(arguments: Namespace, screen: Screen) -> int:
+    keys = OwnKeys(arguments.key, _now)
+    told = keys.compromise(arguments.kid, at=arguments.at or _now())
+    since = "now" if told.compromised is None else told.compromised.isoformat()
+    screen.result(f"nothing counts that the key {told.kid} signed, from {since} on")
+    screen.note("the certifier revokes those certificates then, and their models leave their routes")
+    _hand_over(keys.published, screen)
+    screen.document({"kid": told.kid, "compromised": since, "history": str(keys.published)})
+    return exits.DONE
+
+
+def _hand_over(history: Path, screen: Screen) -> None:
+    screen.note(f"hand {history} to those who verify: deployers elsewhere, and whoever checks certificates")
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)  # noqa: TID251 (the command is where a person's clock comes in)
