@@ -128,7 +128,7 @@ def test_a_program_answers_like_the_model_it_was_exported_from(
     path = exported(model, given(4), tmp_path / "model.pt2", is_decomposed=is_decomposed)
     assert program_problems(path) == []
     served = load("pytorch", path, torch_operators())
-    assert served.signature.batches
+    assert served.signature.has_rows
     for count in (1, 4, 9):
         said = given(count)
         names = [tensor.name for tensor in served.signature.inputs]
