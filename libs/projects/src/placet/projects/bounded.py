@@ -9,6 +9,7 @@ or what was refused, in words.
 from __future__ import annotations
 
 import asyncio
+import re
 import resource
 import signal
 import sys
@@ -24,6 +25,9 @@ from placet.projects.full_disk import told_when_full
 MEMORY_BYTES = 2 * 1024**3
 RESERVE_BYTES = 32 * 1024**2
 """To say in that it was too much."""
+
+_NO_FRAME = re.compile(r"without (setting an )?exception")
+"""What CPython says, instead of a MemoryError, where there is no memory left for the frame of a call."""
 
 _KINDS: dict[str, type[PlacetError]] = {
     each.__name__: each for each in (TooLarge, Refused, Unavailable, Unreadable)
@@ -72,7 +76,9 @@ def answer(arguments: Sequence[str], find: Callable[[Sequence[str]], Any]) -> No
     try:
         with told_when_full():
             said = {"found": find(others)}
-    except MemoryError:
+    except (MemoryError, SystemError) as error:
+        if isinstance(error, SystemError) and not _NO_FRAME.search(str(error)):
+            raise
         resource.setrlimit(resource.RLIMIT_AS, (most, most))  # what was too much may still be there
         said = _in_words(_too_much(f"{int(memory) // 1024**2} MiB of memory"))
     except tuple(_KINDS.values()) as error:
