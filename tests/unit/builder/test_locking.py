@@ -203,6 +203,20 @@ def test_a_requirement_that_uv_cannot_read_is_no_index_that_is_away() -> None:
     assert error.fix
 
 
+@pytest.mark.parametrize(
+    "reason", ["No space left on device (os error 28)", "Disk quota exceeded (os error 122)"]
+)
+def test_a_disk_without_room_is_no_broken_wheel(reason: str) -> None:
+    error = failure(
+        "error: Failed to download `light==1.0`\n  cause: Failed to extract archive: light-1.0-py3-none-any.whl\n"
+        f"  cause: failed to write to file `light/data`: {reason}\n",
+        TARGET,
+    )
+
+    assert isinstance(error, Unavailable)
+    assert error.detail == "the disk where packages are unpacked has no room for them"
+
+
 def test_an_index_that_is_away_is_no_fault_of_the_project_and_its_address_stays_here() -> None:
     error = failure(
         "error: Failed to fetch: `https://user:secret@example.org/simple/numpy/`\n  cause: dns error", TARGET

@@ -42,6 +42,8 @@ _BROKEN = re.compile(
     r"Failed to extract archive|Invalid zip file|`RECORD` file is invalid|The wheel is invalid"
     r"|\.dist-info/(RECORD|WHEEL|METADATA)`: No such file"
 )
+_FULL = re.compile(r"\(os error (28|122)\)")
+"""No room on the disk, or in a quota."""
 _PACKAGE = re.compile(r"[`(]([A-Za-z0-9][A-Za-z0-9._-]*==[^`)\s]+)[`)]")
 _WHEEL = re.compile(r"[^\s/`]+\.whl")
 _FOLDERS = re.compile(r"(?<=`)/[^`]*/(?=[^/`]+/[^/`]+`)")
@@ -217,6 +219,11 @@ def failure(said: str, target: Target) -> Refused | Unavailable:
         )
     if "hash" in text.lower() and ("mismatch" in text.lower() or "no hash" in text.lower()):
         return Refused(f"a package does not have its locked hash: {told}", fix="lock the requirements again")
+    if _FULL.search(text):
+        return Unavailable(
+            "the disk where packages are unpacked has no room for them",
+            fix="an operator makes room where the builder keeps its data and its package cache",
+        )
     if _BROKEN.search(text) and "response body" not in text:
         return _broken(text, lines)
     return Unavailable(f"the package index cannot be used: {told[:2000]}", fix="try again later")
