@@ -25,10 +25,18 @@ class Index:
     folder: Path
     beside: dict[str, bytes] = field(default_factory=dict)
     has_ranges: bool = True
+    breaks: bool = False
     sent: int = 0
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         name = request.match_info["name"]
+        if self.breaks:
+            response = web.StreamResponse(headers={"Content-Length": "1000"})
+            await response.prepare(request)
+            await response.write(b"Name: li")
+            assert request.transport is not None
+            request.transport.abort()
+            return response
         if name in self.beside:
             return web.Response(body=self.beside[name])
         file = self.folder / name
@@ -76,6 +84,11 @@ async def test_an_index_without_ranges_tells_nothing_and_no_whole_wheel_is_fetch
     index.has_ranges = False
     wheel = write_wheel(index.folder, "light", "1.0")
     assert await index.ask(wheel.name) == {}
+
+
+async def test_a_transfer_that_breaks_off_tells_nothing(index: Index) -> None:
+    index.breaks = True
+    assert await index.ask("light-1.whl") == {}
 
 
 async def test_what_is_no_wheel_or_is_not_there_is_left_out_beside_what_is(

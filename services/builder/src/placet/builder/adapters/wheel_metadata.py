@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import io
 import zipfile
+import zlib
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
@@ -39,7 +40,9 @@ async def metadata_of(wheels: Mapping[str, str]) -> dict[str, bytes]:
 
 def _look(session: requests.Session, place: str) -> bytes | None:
     address = urldefrag(place).url
-    with suppress(OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError):
+    with suppress(
+        OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError, zlib.error
+    ):
         if address.startswith(("http://", "https://")):
             beside = _beside(session, f"{address}.metadata")
             if beside is not None:
@@ -54,7 +57,17 @@ def _look(session: requests.Session, place: str) -> bytes | None:
 
 def _beside(session: requests.Session, address: str) -> bytes | None:
     with closing(session.get(address, headers=_PLAIN, timeout=_SECONDS, stream=True)) as answer:
-        return answer.raw.read(MOST_BYTES) if answer.status_code == requests.codes.ok else None
+        return _read(answer, MOST_BYTES) if answer.status_code == requests.codes.ok else None
+
+
+def _read(answer: requests.Response, most: int) -> bytes:
+    """The beginning of its body. Raises OSError where the transfer breaks, which `raw` tells in words of its own."""
+    read = bytearray()
+    for piece in answer.iter_content(_PIECE):
+        read += piece
+        if len(read) >= most:
+            break
+    return bytes(read[:most])
 
 
 def _inside(wheel: io.BufferedIOBase) -> bytes | None:
@@ -91,7 +104,7 @@ class _Remote(io.RawIOBase):
         if self._place >= end:
             return 0
         with closing(self._get(f"bytes={self._place}-{end - 1}")) as answer:
-            read = answer.raw.read(end - self._place)
+            read = _read(answer, end - self._place)
         buffer[: len(read)] = read
         self._place += len(read)
         return len(read)
