@@ -116,7 +116,9 @@ async def test_a_private_repository_is_not_asked_for_with_any_password(
     assert "not for everybody" in await refused(server, repository, into)
 
 
-async def test_a_redirection_is_not_followed(server: GitServer, repository: Repository, into: Path) -> None:
+@pytest.mark.parametrize("name", ["churn", "model-403", "401"])
+async def test_a_redirection_is_not_followed(server: GitServer, into: Path, name: str) -> None:
+    repository = new_repository(server.root / name)
     repository.commit({"placet.yaml": b"1"})
     server.answer = (302, {"Location": "http://169.254.169.254/latest/meta-data/"})
     await refused(server, repository, into, error=Unavailable)

@@ -236,6 +236,7 @@ def _must_be_the_files_themselves(folder: Path) -> None:
 
 
 def _not_fetched(address: GitAddress, said: str) -> PlacetError:
+    # What is looked for has a blank in it, as no address has: its port and its name are in the complaint too.
     if "remote ref" in said:
         return Refused(
             f"{address.url} has no {address.ref or 'default branch'}",
@@ -248,7 +249,7 @@ def _not_fetched(address: GitAddress, said: str) -> PlacetError:
         )
     if "signal 25" in said or "File too large" in said:
         return _too_large(address, "more than is kept")
-    if any(words in said for words in ("not found", "could not read Username", "403", "401")):
+    if any(words in said for words in ("not found", "could not read Username", "error: 403", "error: 401")):
         return Refused(
             f"{address.url} is not there, or not for everybody",
             fix="of a private repository, clone it and deploy the folder",
