@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import Literal
 
 from placet.events.catalog import event
-from placet.events.contracts.shapes import Binding, Command
+from placet.events.contracts.shapes import (
+    Binding,
+    Command,
+    ReportedEvaluation,
+    ReportedIncident,
+    ReportedMonitoring,
+    ReportedRun,
+)
 
 
 @event("gateway", "source.uploaded")
@@ -185,6 +192,28 @@ class AssessmentAnswered:
     digest: str
     answers: str
     answered_by: str
+
+
+@event("gateway", "metadata.reported")
+class MetadataReported:
+    """Somebody says what happened to a model on its way or in use. Exactly one of the last four is there.
+
+    It is of the whole project, of one `release`, or of one `source`. `at` is when it happened, as who reports it says;
+    when it was heard is the event's own time. `report` follows from project and the sender's own id, so that the same
+    that is sent again is the same report. `summary` is a salted digest of words, which the gateway keeps and can forget.
+    """
+
+    report: str
+    project: str
+    release: int | None
+    source: str | None
+    at: str
+    reported_by: str
+    summary: str | None = None
+    run: ReportedRun | None = None
+    evaluation: ReportedEvaluation | None = None
+    monitoring: ReportedMonitoring | None = None
+    incident: ReportedIncident | None = None
 
 
 @event("gateway", "token.issued")

@@ -15,6 +15,11 @@ Result = Literal["pass", "fail", "indeterminate"]
 KeyWhy = Literal["scheduled", "staff", "lost", "compromised"]
 """Why a key signs no more: a routine, somebody who could reach it left, it is gone, somebody else may have it."""
 Metric = Literal["psi", "errors", "refusals"]
+RunStep = Literal[
+    "ingestion", "verification", "feature-extraction", "training", "evaluation", "packaging", "other"
+]
+RunState = Literal["start", "running", "complete", "abort", "fail", "other"]
+Severity = Literal["low", "medium", "high", "critical"]
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -175,6 +180,64 @@ class Drift(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     column: str
     columns: tuple[ColumnDrift, ...]
     parts: tuple[ColumnParts, ...] = ()
+
+
+class DataCheck(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """An assertion about a dataset, of one column if that is named, and whether it held."""
+
+    assertion: str
+    passed: bool
+    column: str | None = None
+
+
+class DatasetRef(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """`dataset` is OpenLineage's namespace and name, with a slash between; `version` is whatever says which of its
+    states it was, a digest at best."""
+
+    dataset: str
+    version: str | None = None
+    checks: tuple[DataCheck, ...] = ()
+
+
+class ReportedRun(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One state of a run of a job on the model's way. Of one `run` several are told, and they add up."""
+
+    run: str
+    job: str
+    step: RunStep
+    state: RunState
+    inputs: tuple[DatasetRef, ...] = ()
+    outputs: tuple[DatasetRef, ...] = ()
+
+
+class ReportedMetric(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """`slice` is the part of the data that it is of, such as `sex=female`; none: of all of it."""
+
+    metric: str
+    value: float
+    slice: str | None = None
+    samples: int | None = None
+
+
+class ReportedEvaluation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    of: DatasetRef
+    split: str | None
+    metrics: tuple[ReportedMetric, ...]
+
+
+class ReportedMonitoring(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What somebody else than the platform measured of a model in use, over the time from `since` to the report's."""
+
+    since: str | None
+    metrics: tuple[ReportedMetric, ...]
+
+
+class ReportedIncident(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Of one `incident` several are told, and the last counts. What it was is for people, and no part of the event."""
+
+    incident: str
+    severity: Severity
+    status: Literal["open", "resolved"]
 
 
 NOTHING = 0.5
