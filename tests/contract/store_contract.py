@@ -174,6 +174,32 @@ class StoreContract:
         assert await store.read("a", after=3) == []
         assert await store.read("nothing") == []
 
+    async def test_many_streams_are_read_in_one_question_each_as_it_is(self, store: SqlStore) -> None:
+        await store.commit(appending("a", "1", "2"))
+        await store.commit(appending("b", "3"))
+        await store.commit(appending("a", "4"))
+
+        read = await store.read_many(["b", "nothing", "a", "a"])
+        assert read == {"b": await store.read("b"), "nothing": [], "a": await store.read("a")}
+        assert ids_of(read["a"]) == ["1", "2", "4"]
+        assert await store.read_many([]) == {}
+
+    async def test_more_streams_are_read_than_a_database_has_values_in_a_question(
+        self, store: SqlStore
+    ) -> None:
+        await store.commit(appending("stream-39999", "1"))
+
+        read = await store.read_many([f"stream-{number}" for number in range(40_000)])
+        assert [stream for stream, history in read.items() if history] == ["stream-39999"]
+
+    async def test_a_stream_that_grew_is_a_conflict_for_who_only_counts_on_it(self, store: SqlStore) -> None:
+        await store.commit(appending("a", "1"))
+
+        await store.commit(appending("a", expected=1))
+        with pytest.raises(Conflict):
+            await store.commit(appending("a", expected=0))
+        assert ids_of(await store.read("a")) == ["1"]
+
     async def test_the_log_is_read_in_pages(self, store: SqlStore) -> None:
         for number in range(1, 6):
             await store.commit(appending(f"s{number % 2}", str(number)))

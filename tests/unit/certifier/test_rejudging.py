@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from placet.certifier import operation
 from placet.certifier.adapters.policy_engine import PolicyRules
 from placet.certifier.adapters.registry_policies import REPOSITORY, RegistryPolicies
 from placet.certifier.bootstrap import build
@@ -34,6 +35,7 @@ from placet.events.contracts.certifier import (
     CertificateSuspended,
     CertificateWarned,
 )
+from placet.events.contracts.deployer import ModelObserved
 from placet.events.contracts.gateway import ExceptionGranted, ExceptionWithdrawn, PolicySubmitted
 from placet.events.contracts.shapes import RecordedFacts
 from placet.oci import ImageLayout
@@ -431,3 +433,43 @@ async def test_a_registry_that_is_away_holds_up_one_and_not_the_others(certifier
     assert len(await certifier.told()) == 1
     await certifier.look()
     assert await certifier.told() == [("suspended", [RULE])] * 2
+
+
+async def test_what_is_observed_while_it_is_judged_again_is_kept_and_seen(
+    certifier: Certifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rules were asked of it as it was before the window: they are asked again."""
+    await certifier.publish(HOUSE)
+    await certifier.certify()
+    await certifier.look()
+    now = certifier.alone.clock.now()
+    window = ModelObserved(
+        project="churn",
+        release=1,
+        since=timestamp(now - timedelta(minutes=1)),
+        until=timestamp(now),
+        requests=10,
+        refused=0,
+        errors=5,
+        rows=10,
+        p50_ms=1.0,
+        p99_ms=2.0,
+        drift=None,
+    )
+    ask = operation.ask_by_edition
+    seen: list[float] = []
+
+    async def ask_and_hear_it(ports: Ports, *arguments: Any) -> Mapping[str, operation.Asked]:
+        found = await ask(ports, *arguments)
+        seen.extend(each.kept.watched.heard_at for each in found.values())
+        if len(seen) == 1:
+            await certifier.alone.hear(window)
+        return found
+
+    monkeypatch.setattr(operation, "ask_by_edition", ask_and_hear_it)
+    await certifier.publish(FRUGAL)
+    assert seen == [0.0, now.timestamp()]
+    assert await certifier.told() == [("suspended", [RULE])]
+    watches = WatchedCertificates(certifier.alone.wiring.store)
+    (kept,) = await watches.of_project("churn")
+    assert kept.watched.heard_at == now.timestamp()

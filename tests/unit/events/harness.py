@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -152,6 +152,11 @@ class FatefulStore:
 
     async def read(self, stream: str, *, after: int = 0, log: str = EVENTS) -> list[Recorded[Any]]:
         return await self._store.read(stream, after=after, log=log)
+
+    async def read_many(
+        self, streams: Collection[str], *, log: str = EVENTS
+    ) -> dict[str, list[Recorded[Any]]]:
+        return await self._store.read_many(streams, log=log)
 
     async def read_all(
         self, after: int, limit: int, *, log: str = EVENTS, sealed: bool = False

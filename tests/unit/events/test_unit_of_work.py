@@ -138,6 +138,38 @@ async def test_who_was_overtaken_decides_again_on_what_is_there_now(wiring: Wiri
     assert [row.place for row in await wiring.store.rows(sa.select(kept))] == ["try 2"]
 
 
+async def test_what_is_known_already_is_not_loaded_again(
+    wiring: Wiring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await wiring.store.commit(append("a"))
+
+    async def change(work: UnitOfWork) -> None:
+        await work.decide(THING, "thing/1", Keep(text="b"))
+
+    async def asked(*_: Any, **__: Any) -> None:
+        raise AssertionError("it was loaded")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(wiring.store, "read", asked)
+        await transact(wiring, "tester", CONTEXT, change, known={"thing/1": [ThingKept(text="a")]})
+    assert await texts(wiring, "thing/1") == ["a", "b"]
+
+
+@pytest.mark.parametrize("text", ["a", "b"])
+async def test_what_was_known_and_is_not_all_by_now_counts_for_nothing(wiring: Wiring, text: str) -> None:
+    """Also where nothing is said of it: that too is decided on what there was."""
+    await wiring.store.commit(append("a"))
+    seen: list[tuple[str, ...]] = []
+
+    async def change(work: UnitOfWork) -> None:
+        seen.append(await work.state(THING, "thing/1"))
+        await work.decide(THING, "thing/1", Keep(text=text))
+
+    await transact(wiring, "tester", CONTEXT, change, known={"thing/1": []})
+    assert seen == [(), ("a",)]
+    assert await texts(wiring, "thing/1") == (["a"] if text == "a" else ["a", "b"])
+
+
 async def test_who_is_always_overtaken_gives_up_for_now(wiring: Wiring) -> None:
     tries = []
 

@@ -12,7 +12,7 @@ of an event.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -139,6 +139,12 @@ class EventStore(Protocol):
 
     async def read(self, stream: str, *, after: int = 0, log: str = EVENTS) -> list[Recorded[Any]]:
         """The events of one stream with a version above `after`, in order."""
+
+    async def read_many(
+        self, streams: Collection[str], *, log: str = EVENTS
+    ) -> dict[str, list[Recorded[Any]]]:
+        """All events of each of `streams`, in order; of one that is not there, none. In one question, for as many as
+        fit into memory."""
 
     async def read_all(
         self, after: int, limit: int, *, log: str = EVENTS, sealed: bool = False

@@ -56,13 +56,18 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
 class UnitOfWork:
     """Collects one caller's change. Not shared between tasks, not used twice."""
 
-    def __init__(self, wiring: Wiring, service: str, context: Context) -> None:
+    def __init__(
+        self, wiring: Wiring, service: str, context: Context, known: Mapping[str, Sequence[Any]] | None = None
+    ) -> None:
         self._wiring = wiring
         self._service = service
         self.context = context
-        self._loaded: dict[str, list[Any]] = {}
-        self._versions: dict[str, int] = {}
-        self._said: list[Append] = []
+        self._loaded: dict[str, list[Any]] = {stream: list(each) for stream, each in (known or {}).items()}
+        self._versions: dict[str, int] = {stream: len(each) for stream, each in self._loaded.items()}
+        # Nobody looked when this was read: what is decided on it counts only if it is the whole of it still.
+        self._said: list[Append] = [
+            Append(stream=stream, expected=version, events=()) for stream, version in self._versions.items()
+        ]
         self._writes: list[Put | Run] = []
         self._foreign: list[Append] = []
 
@@ -172,14 +177,18 @@ async def transact(
     context: Context,
     change: Callable[[UnitOfWork], Awaitable[Answer]],
     *claims: Claim,
+    known: Mapping[str, Sequence[Any]] | None = None,
 ) -> tuple[Answer, tuple[Recorded[Any], ...]]:
     """Run `change` on a fresh unit of work and commit it; again from the start whenever somebody else was first.
+
+    `known` are payloads of whole streams that the caller has read, by stream: they are not loaded again. Where one has
+    grown meanwhile, the unit is in conflict, whatever `change` made of it, and the next attempt loads it.
 
     Returns what `change` returned and the events as recorded. Raises ClaimLost, whatever `change` refuses
     with, and Unavailable when the stream is so busy that 20 attempts were all overtaken.
     """
-    for _ in range(MAX_CONFLICTS):
-        work = UnitOfWork(wiring, service, context)
+    for attempt in range(MAX_CONFLICTS):
+        work = UnitOfWork(wiring, service, context, known if attempt == 0 else None)
         answer = await change(work)
         unit = work.unit(*claims)
         if not (unit.appends or unit.claims or unit.writes):

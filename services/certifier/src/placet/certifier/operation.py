@@ -7,7 +7,8 @@ that it does could lift that: its conditions say after how long it is tried agai
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 import msgspec
@@ -90,15 +91,30 @@ async def judge_anew(
         await _judge(work, ports, kept, kept.watched, held)
 
 
-async def judge_by_edition(
-    work: UnitOfWork, ports: Ports, certificate: str, edition: Edition, in_force: Sequence[ExceptionUsed]
-) -> None:
-    """Policies are others than they were."""
-    kept = await ports.watches.of_certificate(certificate)
-    if kept is not None:
-        asked = [(_facts(kept, kept.watched, work.now), in_force)]
-        (judgement,) = await ports.rules.judge_all("operate", asked, by=edition)
-        await _conclude(work, kept, kept.watched, judgement)
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What rules of operation say of a certificate by other policies than before, as it was `kept`."""
+
+    kept: Kept
+    judgement: Judgement
+
+
+async def ask_by_edition(
+    ports: Ports, edition: Edition, in_force: Mapping[str, Sequence[ExceptionUsed]], at: datetime
+) -> Mapping[str, Asked]:
+    """`in_force` are exceptions by certificate; of one that is over meanwhile, nothing is asked."""
+    kept = await ports.watches.of_certificates(in_force)
+    asked = [(_facts(each, each.watched, at), in_force[certificate]) for certificate, each in kept.items()]
+    judgements = await ports.rules.judge_all("operate", asked, by=edition)
+    return {
+        each.certificate: Asked(kept=each, judgement=judgement)
+        for each, judgement in zip(kept.values(), judgements, strict=True)
+    }
+
+
+async def conclude(work: UnitOfWork, asked: Asked) -> None:
+    """Or break a constraint, where what was kept is another thing by now."""
+    await _conclude(work, asked.kept, asked.kept.watched, asked.judgement)
 
 
 async def look(ports: Ports, wiring: Wiring) -> None:

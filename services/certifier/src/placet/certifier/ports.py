@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -234,6 +234,9 @@ class Watches(Protocol):
     async def of_release(self, project: str, release: int) -> Kept | None: ...
 
     async def of_certificate(self, certificate: str) -> Kept | None: ...
+
+    async def of_certificates(self, certificates: Collection[str]) -> Mapping[str, Kept]:
+        """By certificate, as far as there is one."""
 
     async def due(self, at: float) -> Sequence[str]:
         """Certificates of which time alone may have changed something by then."""

@@ -195,6 +195,10 @@ class WatchedCertificates:
     async def of_certificate(self, certificate: str) -> Kept | None:
         return next(iter(await self._kept(watches.c.certificate == certificate)), None)
 
+    async def of_certificates(self, certificates: Collection[str]) -> Mapping[str, Kept]:
+        those = watches.c.certificate.in_(certificates)
+        return {kept.certificate: kept for kept in await self._kept(those)}
+
     async def due(self, at: float) -> Sequence[str]:
         query = sa.select(watches.c.certificate).where(watches.c.look_at <= at).order_by(watches.c.look_at)
         return [row.certificate for row in await self._store.rows(query)]

@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
 
@@ -36,7 +37,7 @@ from placet.rules.expressions import PERSONAL
 from placet.rules.policy import asks_about_people
 
 SERVICE = "certifier"
-AT_ONCE = 8
+AT_ONCE = 16
 """Judged side by side."""
 PAGE = 128
 """Of so many what they saw is held in memory."""
@@ -62,9 +63,12 @@ class _Looked:
     """A certificate with all that its judgement needs, and what came of that, a judgement for each stage."""
 
     held: Held
+    history: Sequence[Any]
     record: _Record
     exceptions: Sequence[ExceptionUsed]
     judgements: tuple[Judgement, ...] = ()
+    operated: operation.Asked | None = None
+    """What rules of operation say, where policies changed and it is not over."""
 
 
 async def judge_again(ports: Ports, wiring: Wiring) -> None:
@@ -81,8 +85,13 @@ async def judge_again(ports: Ports, wiring: Wiring) -> None:
         tried |= {held.certificate for held in left}
         # What is given or taken from here on moves the row on, which ends its judgement.
         in_force = await ports.exceptions.in_force_for(left, now)
-        looked = await _of_each(zip(left, in_force, strict=True), partial(_look, ports, wiring), away)
-        judged = await _judged(ports, looked, edition)
+        histories = await wiring.store.read_many([_stream(held) for held in left])
+        pages = [
+            (held, [each.data for each in histories[_stream(held)]], exceptions)
+            for held, exceptions in zip(left, in_force, strict=True)
+        ]
+        looked = await _of_each(pages, partial(_look, ports), away)
+        judged = await _judged(ports, looked, edition, now)
         await _of_each(judged, partial(_conclude, ports, wiring, edition), away)
     if away:
         raise Unavailable(f"{len(away)} certificates could not be judged again: {away[0]}")
@@ -116,27 +125,47 @@ def judge_anew_all_of(work: UnitOfWork, project: str) -> None:
     work.run(sa.update(table).where(table.c.project == project).values(turn=table.c.turn + 1, judge_at=0.0))
 
 
-async def _look(ports: Ports, wiring: Wiring, of: tuple[Held, Sequence[ExceptionUsed]]) -> _Looked:
-    held, in_force = of
-    history = [each.data for each in await wiring.store.read(stream(held.project, held.release))]
-    return _Looked(held=held, record=await _record(history, ports), exceptions=in_force)
+def _stream(held: Held) -> str:
+    return stream(held.project, held.release)
 
 
-async def _judged(ports: Ports, looked: Sequence[_Looked], edition: Edition) -> list[_Looked]:
+async def _look(ports: Ports, of: tuple[Held, Sequence[Any], Sequence[ExceptionUsed]]) -> _Looked:
+    held, history, in_force = of
+    return _Looked(held=held, history=history, record=await _record(history, ports), exceptions=in_force)
+
+
+async def _judged(ports: Ports, looked: Sequence[_Looked], edition: Edition, now: datetime) -> list[_Looked]:
     judgements: dict[str, list[Judgement]] = {each.held.certificate: [] for each in looked}
     for stage in STAGES:
         those = [each for each in looked if stage in each.record.facts]
         asked = [(each.record.facts[stage], each.exceptions) for each in those]
         for each, judgement in zip(those, await ports.rules.judge_all(stage, asked, by=edition), strict=True):
             judgements[each.held.certificate].append(judgement)
-    return [replace(each, judgements=tuple(judgements[each.held.certificate])) for each in looked]
+    operated = await _operated(ports, looked, edition, now)
+    return [
+        replace(
+            each,
+            judgements=tuple(judgements[each.held.certificate]),
+            operated=operated.get(each.held.certificate),
+        )
+        for each in looked
+    ]
+
+
+async def _operated(
+    ports: Ports, looked: Sequence[_Looked], edition: Edition, now: datetime
+) -> Mapping[str, operation.Asked]:
+    those = [each for each in looked if each.held.edition not in (None, edition.digest)]
+    in_force = {each.held.certificate: each.exceptions for each in those}
+    return await operation.ask_by_edition(ports, edition, in_force, now)
 
 
 async def _conclude(ports: Ports, wiring: Wiring, edition: Edition, looked: _Looked) -> None:
-    table, held, judgements = p.certificates, looked.held, looked.judgements
+    table, held, judgements, operated = p.certificates, looked.held, looked.judgements, looked.operated
 
     async def change(work: UnitOfWork) -> None:
-        name = stream(held.project, held.release)
+        nonlocal operated
+        name = _stream(held)
         state = await work.state(RELEASE, name)
         if not isinstance(state, Certified):
             return
@@ -148,18 +177,20 @@ async def _conclude(ports: Ports, wiring: Wiring, edition: Edition, looked: _Loo
                 command, grounds=tuple(each for each in command.grounds if each.rule not in known)
             )
         await work.decide(RELEASE, name, command)
-        if held.edition not in (None, edition.digest):
-            await operation.judge_by_edition(work, ports, held.certificate, edition, looked.exceptions)
-        work.run(
-            sa.update(table)
-            .where(table.c.certificate == held.certificate)
-            .values(edition=edition.digest, judge_at=_next(judgements, held))
-        )
+        if looked.operated is not None:
+            if operated is None:  # somebody was first, and it may have been observed since
+                again = await _operated(ports, [looked], edition, work.now)
+                operated = again.get(held.certificate)
+            if operated is not None:
+                await operation.conclude(work, operated)
+                operated = None
 
     mine = sa.and_(table.c.certificate == held.certificate, table.c.turn == held.turn)
-    claim = Claim(statement=sa.update(table).where(mine).values(turn=held.turn + 1))
+    judged = {"turn": held.turn + 1, "edition": edition.digest, "judge_at": _next(judgements, held)}
+    claim = Claim(statement=sa.update(table).where(mine).values(judged))
     context = Context(project=held.project, correlation=wiring.ids.new(), actor=Actor.service(SERVICE))
-    await transact(wiring, SERVICE, context, change, claim)
+    known = {_stream(held): looked.history}
+    await transact(wiring, SERVICE, context, change, claim, known=known)
 
 
 async def _record(history: Sequence[Any], ports: Ports) -> _Record:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,6 +30,8 @@ from placet.events.envelope import Event, Recorded
 from placet.events.store import EVENTS, PAGE, Claim, ClaimLost, Head, Put, Run, Signal, Unit
 
 _log = logging.getLogger(__name__)
+_STREAMS_AT_ONCE = 1000
+"""That one question names: databases bound how many values it has."""
 
 
 def _log_table(name: str, metadata: sa.MetaData) -> sa.Table:
@@ -185,14 +187,26 @@ class SqlStore(ABC):
 
     async def read(self, stream: str, *, after: int = 0, log: str = EVENTS) -> list[Recorded[Any]]:
         table = self._table(log)
-        query = (
-            sa.select(table.c.position, table.c.version, table.c.raw)
-            .where(table.c.stream == stream, table.c.version > after)
-            .order_by(table.c.version)
-        )
-        rows = await self.rows(query)
+        return await self._of_streams(log, sa.and_(table.c.stream == stream, table.c.version > after))
+
+    async def read_many(
+        self, streams: Collection[str], *, log: str = EVENTS
+    ) -> dict[str, list[Recorded[Any]]]:
+        histories: dict[str, list[Recorded[Any]]] = {stream: [] for stream in streams}
+        names = list(histories)
+        for start in range(0, len(names), _STREAMS_AT_ONCE):
+            those = self._table(log).c.stream.in_(names[start : start + _STREAMS_AT_ONCE])
+            for recorded in await self._of_streams(log, those):
+                histories[recorded.stream].append(recorded)
+        return histories
+
+    async def _of_streams(self, log: str, which: sa.ColumnElement[bool]) -> list[Recorded[Any]]:
+        """In order, as far as they are of one stream."""
+        table = self._table(log)
+        query = sa.select(table.c.position, table.c.stream, table.c.version, table.c.raw).where(which)
+        rows = await self.rows(query.order_by(table.c.stream, table.c.version))
         return [
-            Recorded(event=event, position=row.position, version=row.version, stream=stream)
+            Recorded(event=event, position=row.position, version=row.version, stream=row.stream)
             for event, row in zip(self._events(log, [row.raw for row in rows]), rows, strict=True)
         ]
 

@@ -200,7 +200,7 @@ class MetadataReported:
 
     It is of the whole project, of one `release`, or of one `source`. `at` is when it happened, as who reports it says;
     when it was heard is the event's own time. `report` follows from project and the sender's own id, so that the same
-    that is sent again is the same report. `summary` is a salted digest of words, which the gateway keeps and can forget.
+    that is sent again is the same report. `summary` is a salted digest of words that the gateway keeps and can forget.
     """
 
     report: str
