@@ -7,7 +7,10 @@ from collections.abc import Iterator
 import hypothesis
 import pytest
 
-from tests.support.servers import CaddyServer, DockerEngine, PostgreSQL, RabbitMQ, Registry, sources
+# Suites that are classes of other modules say what they saw, as tests do.
+pytest.register_assert_rewrite("tests.contract", "tests.support", "tests.system")
+
+from tests.support.servers import CaddyServer, DockerEngine, PostgreSQL, RabbitMQ, Registry, sources  # noqa: E402
 
 
 def pytest_configure() -> None:

@@ -13,6 +13,7 @@ from tools.reference import anchor
 
 LINK = re.compile(r"\]\(([^)\s]*)\)")
 NAMED = re.compile(r"`((?:cli|deploy|docs|examples|libs|runtime|services|tests|tools)/[\w./-]*)`")
+TEST = re.compile(r"`(tests/[\w./-]*\.py)::(\w+)`")
 FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 
 
@@ -54,6 +55,25 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 def test_every_path_that_is_named_is_there(page: Path) -> None:
     named = NAMED.findall(FENCED.sub("", page.read_text()))
     assert [path for path in named if not (workspace.ROOT / path).exists()] == []
+
+
+def unwritten(text: str) -> list[str]:
+    """The tests that a page names and nobody wrote."""
+    return [
+        f"{path}::{name}"
+        for path, name in TEST.findall(FENCED.sub("", text))
+        if not (workspace.ROOT / path).exists() or f"def {name}(" not in (workspace.ROOT / path).read_text()
+    ]
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(workspace.ROOT)))
+def test_every_test_that_is_named_is_there(page: Path) -> None:
+    assert unwritten(page.read_text()) == []
+
+
+def test_a_test_that_nobody_wrote_would_be_found() -> None:
+    named = "tests/architecture/test_references.py::test_nobody_wrote_this"
+    assert unwritten(f"| held by `{named}` |") == [named]
 
 
 @pytest.mark.parametrize("target", ["nowhere.md", "README.md#no-such-heading", "#nor-this"])

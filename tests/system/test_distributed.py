@@ -11,9 +11,10 @@ import pytest
 from tests.support.platforms import Platform, distributed
 from tests.support.servers import CaddyServer, PostgreSQL, RabbitMQ, Registry
 from tests.system.scenarios import Scenarios
+from tests.system.story import WholeStory
 
 
-class TestDistributed(Scenarios):
+class TestDistributed(Scenarios, WholeStory):
     @pytest.fixture(scope="class")
     @classmethod
     def platform(

@@ -30,9 +30,10 @@ from tests.system.scenarios import (
     printed,
     refusal_of,
 )
+from tests.system.story import WholeStory
 
 
-class TestEmbedded(Scenarios):
+class TestEmbedded(Scenarios, WholeStory):
     @pytest.fixture(scope="class")
     @classmethod
     def folder(cls, tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -431,6 +431,33 @@ def test_a_shipped_rule_reads_well_whichever_fact_is_missing(
             assert [gap for each in said for gap in gaps(*each)] == [], verdict.why
 
 
+def each_clause() -> Iterator[tuple[str, Policy]]:
+    """Each condition of each shipped rule, as the only one of a policy that always applies."""
+    for policy, rule in RULES:
+        conditions = (rule.require,) if rule.require is not None else [each.require for each in rule.all]
+        for number, condition in enumerate(conditions):
+            alone = msgspec.structs.replace(rule, require=condition, all=(), say=None)
+            yield f"{rule.id}-{number}", msgspec.structs.replace(policy, rules=(alone,), applies_to=None)
+
+
+CLAUSES = dict(each_clause())
+
+
+@pytest.mark.parametrize("clause", CLAUSES)
+def test_no_clause_of_a_shipped_rule_passes_without_its_data(clause: str, engine: Engine) -> None:
+    policy = CLAUSES[clause]
+    (rule,) = policy.rules
+    lacking: list[dict[str, Any]] = [{}]
+    if rule.each is not None:  # a list of one, of which nothing is known
+        one: Any = [{}]
+        for name in reversed(rule.each.split(".")):
+            one = {name: one}
+        lacking.append(one)
+    for facts in lacking:
+        (verdict,) = engine.evaluate_sync([policy], rule.stage, facts)
+        assert (verdict.result, bool(verdict.why)) == ("indeterminate", True), facts
+
+
 @pytest.mark.parametrize(("policy", "rule"), RULES, ids=[rule.id for _, rule in RULES])
 def test_every_case_of_a_shipped_rule_is_said_by_one_of_its_tests(
     policy: Policy, rule: Rule, engine: Engine
