@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, datetime
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
@@ -39,7 +39,7 @@ class Story:
         stop = {
             "owner": "o@example.org",
             "stopOwner": "s@example.org",
-            "stopTestedAt": f"{date.today():%Y-%m-%d}",
+            "stopTestedAt": f"{datetime.now(UTC):%Y-%m-%d}",
         }
         evaluation = {
             "predictions": "evaluation.csv",
