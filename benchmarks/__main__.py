@@ -31,6 +31,7 @@ BENCHMARKS = (
     "benchmarks.builder.beside_docker",
     "benchmarks.deploy.road",
     "benchmarks.governance.decisions",
+    "benchmarks.governance.standing",
 )
 """Each has `run()`, plain or async, that returns its rows."""
 RESULT = Path("build/bench.json")

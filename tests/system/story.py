@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
 import pytest
 from placet.assessments import load_shipped
+from placet.events.clocks import SystemClock
 
 from tests.support.eventually import eventually
 from tests.support.platforms import Platform
@@ -39,7 +39,7 @@ class Story:
         stop = {
             "owner": "o@example.org",
             "stopOwner": "s@example.org",
-            "stopTestedAt": f"{datetime.now(UTC):%Y-%m-%d}",
+            "stopTestedAt": f"{SystemClock().now():%Y-%m-%d}",
         }
         evaluation = {
             "predictions": "evaluation.csv",
