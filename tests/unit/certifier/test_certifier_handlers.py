@@ -164,6 +164,9 @@ class NothingKnown:
     async def about(self, packages: Sequence[Mapping[str, Any]], now: datetime) -> Mapping[str, Any]:
         return {"snapshot": SOURCE, "taken": "2025-12-31", "ageDays": 1, "found": []}
 
+    async def in_use(self) -> str:
+        return SOURCE
+
 
 @dataclass
 class RecordsInMemory:

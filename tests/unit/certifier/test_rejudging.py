@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -47,7 +47,6 @@ from tests.unit.certifier.test_certifier_handlers import (
     KeysInMemory,
     NobodyScores,
     NoSnapshots,
-    NothingKnown,
     QuickNotary,
     RecordsInMemory,
 )
@@ -86,6 +85,28 @@ PERSONAL = HOUSE.replace("model.size <= params.most", 'personal.owner != ""').re
 PERSONAL = PERSONAL.replace(
     "given: {model: {size: 10}}", "given: {model: {size: 10}, personal: {owner: ada}}"
 )
+CLEAN = """\
+apiVersion: placet/v1
+kind: Policy
+id: house.clean
+version: 1
+title: Clean
+owner: security
+given: {advisories: {found: []}}
+rules:
+  - id: house.clean
+    title: No package is known to be bad
+    citations: [{source: House rules}]
+    stage: certify
+    onFail: deny
+    each: advisories.found
+    as: found
+    require: "!found.isHostile"
+    say: "{{ found.package }} is hostile"
+    fix: leave it out
+    tests:
+      - {expect: pass}
+"""
 RULE = "house.small"
 
 
@@ -127,11 +148,30 @@ class ErasableRecords(RecordsInMemory):
 
 
 @dataclass
+class AdvisoriesOfTheDay:
+    """The `Advisories` port: what is known today of whatever package it is."""
+
+    snapshot: str = f"sha256:{'1' * 64}"
+    hostile: tuple[str, ...] = ()
+
+    async def about(self, packages: Sequence[Mapping[str, Any]], now: datetime) -> Mapping[str, Any]:
+        found = [{"package": each, "isHostile": True} for each in self.hostile]
+        return {"snapshot": self.snapshot, "taken": "2025-12-31", "ageDays": 1, "found": found}
+
+    async def in_use(self) -> str:
+        return self.snapshot
+
+    def change(self, number: int, *hostile: str) -> None:
+        self.snapshot, self.hostile = f"sha256:{str(number) * 64}", hostile
+
+
+@dataclass
 class Certifier:
     alone: Alone
     registry: ImageLayout
     sources: SourcesOfSizes
     records: ErasableRecords
+    advisories: AdvisoriesOfTheDay
 
     async def publish(self, text: str, *, warn_first: timedelta | None = None) -> None:
         """And look, as the certifier does every second, whether anything is to be judged again."""
@@ -209,6 +249,7 @@ def shipped(text: str) -> tuple[Policy, ...]:
 
 async def certifier_with(folder: Path, policies: tuple[Policy, ...]) -> AsyncIterator[Certifier]:
     registry, sources, records = ImageLayout(folder / "registry"), SourcesOfSizes(), ErasableRecords()
+    advisories = AdvisoriesOfTheDay()
     settings = CertifierSettings(registry=str(folder), signing_key=folder / "key.pem")
     with Engine() as engine:
 
@@ -220,7 +261,7 @@ async def certifier_with(folder: Path, policies: tuple[Policy, ...]) -> AsyncIte
                 policies=RegistryPolicies(registry, policies),
                 contents=ContentsOfNothing(),
                 snapshots=NoSnapshots(),
-                advisories=NothingKnown(),
+                advisories=advisories,
                 assessor=NobodyScores(),
                 assessments=MadeAssessments(wiring.store),
                 approvals=HeardApprovals(wiring.store),
@@ -235,7 +276,7 @@ async def certifier_with(folder: Path, policies: tuple[Policy, ...]) -> AsyncIte
             return build(settings, wiring, ports)
 
         async with alone("certifier", folder, put_together, tables=(TABLES,)) as service:
-            yield Certifier(service, registry, sources, records)
+            yield Certifier(service, registry, sources, records, advisories)
 
 
 @pytest.fixture
@@ -398,6 +439,29 @@ async def test_a_rule_that_only_warns_warns_and_not_of_what_was_told_when_it_was
     await certifier.certify(release=2)
     await certifier.publish(GENEROUS.replace("deny", "warn").replace("100", "60"))
     assert await certifier.told() == [("warned", [RULE])] * 2, "of the first one in other words"
+
+
+async def test_what_becomes_known_of_a_package_takes_what_is_made_of_it_off_until_that_is_mended(
+    certifier: Certifier,
+) -> None:
+    await certifier.publish(CLEAN)
+    await certifier.certify()
+    certifier.advisories.change(2, "numpi")
+    await certifier.look()
+    [suspended] = await certifier.since_issued()
+    assert [(each.rule, each.why) for each in suspended.grounds] == [("house.clean", "numpi is hostile")]
+    certifier.advisories.change(3)
+    for _ in range(2):
+        await certifier.look()
+    assert await certifier.told() == [("suspended", ["house.clean"]), ("reinstated", [])]
+
+
+async def test_what_ships_only_warns_of_what_becomes_known(tmp_path: Path) -> None:
+    async for certifier in certifier_with(tmp_path, shipped(CLEAN)):
+        await certifier.certify()
+        certifier.advisories.change(2, "numpi")
+        await certifier.look()
+        assert await certifier.told() == [("warned", ["house.clean"])]
 
 
 async def test_facts_that_are_gone_suspend_since_nothing_can_be_said_of_it(certifier: Certifier) -> None:

@@ -282,6 +282,9 @@ class Advisories(Protocol):
     async def about(self, packages: Sequence[Mapping[str, Any]], now: datetime) -> Facts:
         """The facts `advisories`, by the snapshot that is in use; empty where none is."""
 
+    async def in_use(self) -> str | None:
+        """The digest of that snapshot."""
+
 
 class Notary(Protocol):
     async def sign(

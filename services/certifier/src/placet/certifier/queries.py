@@ -246,14 +246,17 @@ class AdvisoriesInUse:
         self._kept: tuple[str, Snapshot] | None = None
 
     async def about(self, packages: Sequence[Mapping[str, Any]], now: datetime) -> Facts:
-        rows = await self._store.rows(sa.select(advisories.c.digest))
-        if not rows:
+        digest = await self.in_use()
+        if digest is None:
             return NO_SNAPSHOT
-        digest: str = rows[0].digest
         kept = self._kept
         if kept is None or kept[0] != digest:
             kept = self._kept = digest, await self._load(digest)
         return await to_thread.run_sync(kept[1].facts, digest, packages, now)
+
+    async def in_use(self) -> str | None:
+        rows = await self._store.rows(sa.select(advisories.c.digest))
+        return rows[0].digest if rows else None
 
     async def _load(self, digest: str) -> Snapshot:
         query = sa.select(advisories.c.compiled).where(advisories.c.digest == digest)

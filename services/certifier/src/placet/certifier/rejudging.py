@@ -2,11 +2,12 @@
 
 Whenever other policies are in force than a certificate was judged by last (one was published, its day came, it ended,
 its time of mere warnings is over), the rules of its source and of its image are asked again what they say of what they
-saw then. Facts stay as they were recorded, `now` among them: what changed is what is asked. What was told when it was
-certified is not told again. Policies that ship with the platform only warn here: nobody published them.
+saw then. Facts stay as they were recorded, `now` among them: what changed is what is asked. Only what is known of the
+packages in its image is what is known now, whenever other advisories are in use. What was told when it was certified is
+not told again. Policies that ship with the platform only warn here: nobody published them.
 
-Rows remember which edition of the policies each certificate was judged by, so this goes on where a crash left it, and
-each is judged once by each. An exception that comes or goes moves the row on, so that a judgement under way, which did
+Rows remember what each certificate was judged by, so this goes on where a crash left it, and each is judged once by
+each. An exception that comes or goes moves the row on, so that a judgement under way, which did
 not see it, does not count.
 """
 
@@ -47,6 +48,19 @@ Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, kw_only=True)
+class _Measure:
+    """What is judged by; `advisories` are the digest of the snapshot in use."""
+
+    edition: Edition
+    advisories: str | None
+    now: datetime
+
+    @property
+    def digest(self) -> str:
+        return " ".join((self.edition.digest, *([self.advisories] if self.advisories else ())))
+
+
+@dataclass(frozen=True, kw_only=True)
 class _Record:
     """What there is of a certificate: what the rules saw, and what each said."""
 
@@ -74,11 +88,12 @@ class _Looked:
 async def judge_again(ports: Ports, wiring: Wiring) -> None:
     """All that are to be judged now. Raises Unavailable if some could not be; they are next time."""
     now = wiring.clock.now()
-    edition = await ports.rules.edition(now)
+    edition, advisories = await ports.rules.edition(now), await ports.advisories.in_use()
+    measure = _Measure(edition=edition, advisories=advisories, now=now)
     tried: set[str] = set()
     away: list[Unavailable] = []
     while True:
-        page = await ports.certificates.to_judge(edition.digest, now, limit=PAGE + len(tried))
+        page = await ports.certificates.to_judge(measure.digest, now, limit=PAGE + len(tried))
         left = [held for held in page if held.certificate not in tried][:PAGE]
         if not left:
             break
@@ -90,9 +105,9 @@ async def judge_again(ports: Ports, wiring: Wiring) -> None:
             (held, [each.data for each in histories[_stream(held)]], exceptions)
             for held, exceptions in zip(left, in_force, strict=True)
         ]
-        looked = await _of_each(pages, partial(_look, ports), away)
-        judged = await _judged(ports, looked, edition, now)
-        await _of_each(judged, partial(_conclude, ports, wiring, edition), away)
+        looked = await _of_each(pages, partial(_look, ports, measure), away)
+        judged = await _judged(ports, looked, measure)
+        await _of_each(judged, partial(_conclude, ports, wiring, measure), away)
     if away:
         raise Unavailable(f"{len(away)} certificates could not be judged again: {away[0]}")
 
@@ -129,19 +144,34 @@ def _stream(held: Held) -> str:
     return stream(held.project, held.release)
 
 
-async def _look(ports: Ports, of: tuple[Held, Sequence[Any], Sequence[ExceptionUsed]]) -> _Looked:
+async def _look(
+    ports: Ports, measure: _Measure, of: tuple[Held, Sequence[Any], Sequence[ExceptionUsed]]
+) -> _Looked:
     held, history, in_force = of
-    return _Looked(held=held, history=history, record=await _record(history, ports), exceptions=in_force)
+    record = await _record(history, ports)
+    facts = {stage: await _as_known_now(ports, measure, seen) for stage, seen in record.facts.items()}
+    return _Looked(held=held, history=history, record=replace(record, facts=facts), exceptions=in_force)
 
 
-async def _judged(ports: Ports, looked: Sequence[_Looked], edition: Edition, now: datetime) -> list[_Looked]:
+async def _as_known_now(ports: Ports, measure: _Measure, seen: Facts) -> Facts:
+    """With what is known of its packages now; as it was where nothing newer is known than then."""
+    if measure.advisories is None or "advisories" not in seen:
+        return seen
+    if seen["advisories"]["snapshot"] == measure.advisories:
+        return seen
+    return {**seen, "advisories": await ports.advisories.about(seen["contents"]["packages"], measure.now)}
+
+
+async def _judged(ports: Ports, looked: Sequence[_Looked], measure: _Measure) -> list[_Looked]:
     judgements: dict[str, list[Judgement]] = {each.held.certificate: [] for each in looked}
     for stage in STAGES:
         those = [each for each in looked if stage in each.record.facts]
         asked = [(each.record.facts[stage], each.exceptions) for each in those]
-        for each, judgement in zip(those, await ports.rules.judge_all(stage, asked, by=edition), strict=True):
+        for each, judgement in zip(
+            those, await ports.rules.judge_all(stage, asked, by=measure.edition), strict=True
+        ):
             judgements[each.held.certificate].append(judgement)
-    operated = await _operated(ports, looked, edition, now)
+    operated = await _operated(ports, looked, measure)
     return [
         replace(
             each,
@@ -153,14 +183,14 @@ async def _judged(ports: Ports, looked: Sequence[_Looked], edition: Edition, now
 
 
 async def _operated(
-    ports: Ports, looked: Sequence[_Looked], edition: Edition, now: datetime
+    ports: Ports, looked: Sequence[_Looked], measure: _Measure
 ) -> Mapping[str, operation.Asked]:
-    those = [each for each in looked if each.held.edition not in (None, edition.digest)]
+    those = [each for each in looked if each.held.edition not in (None, measure.digest)]
     in_force = {each.held.certificate: each.exceptions for each in those}
-    return await operation.ask_by_edition(ports, edition, in_force, now)
+    return await operation.ask_by_edition(ports, measure.edition, in_force, measure.now)
 
 
-async def _conclude(ports: Ports, wiring: Wiring, edition: Edition, looked: _Looked) -> None:
+async def _conclude(ports: Ports, wiring: Wiring, measure: _Measure, looked: _Looked) -> None:
     table, held, judgements, operated = p.certificates, looked.held, looked.judgements, looked.operated
 
     async def change(work: UnitOfWork) -> None:
@@ -169,9 +199,9 @@ async def _conclude(ports: Ports, wiring: Wiring, edition: Edition, looked: _Loo
         state = await work.state(RELEASE, name)
         if not isinstance(state, Certified):
             return
-        command = _command(held, state, looked.record, judgements, edition)
-        if held.edition == edition.digest:
-            # By the same policies: what stands against it stays in the words that were found for it.
+        command = _command(held, state, looked.record, judgements, measure.edition)
+        if held.edition == measure.digest:
+            # By the same policies, of the same: what stands against it stays in the words that were found for it.
             known = {each.rule for each in state.grounds}
             command = replace(
                 command, grounds=tuple(each for each in command.grounds if each.rule not in known)
@@ -179,14 +209,14 @@ async def _conclude(ports: Ports, wiring: Wiring, edition: Edition, looked: _Loo
         await work.decide(RELEASE, name, command)
         if looked.operated is not None:
             if operated is None:  # somebody was first, and it may have been observed since
-                again = await _operated(ports, [looked], edition, work.now)
+                again = await _operated(ports, [looked], replace(measure, now=work.now))
                 operated = again.get(held.certificate)
             if operated is not None:
                 await operation.conclude(work, operated)
                 operated = None
 
     mine = sa.and_(table.c.certificate == held.certificate, table.c.turn == held.turn)
-    judged = {"turn": held.turn + 1, "edition": edition.digest, "judge_at": _next(judgements, held)}
+    judged = {"turn": held.turn + 1, "edition": measure.digest, "judge_at": _next(judgements, held)}
     claim = Claim(statement=sa.update(table).where(mine).values(judged))
     context = Context(project=held.project, correlation=wiring.ids.new(), actor=Actor.service(SERVICE))
     known = {_stream(held): looked.history}
