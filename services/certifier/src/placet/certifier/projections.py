@@ -33,8 +33,8 @@ certificates = sa.Table(
     sa.Column("source", sa.Text, nullable=False),
     # Seconds since 1970.
     sa.Column("not_after", sa.Double, nullable=False, index=True),
-    # What it was judged by last, an edition of policies (`placet.rules.policy_set`) and the advisories in use; none: it is
-    # to be judged anew.
+    # What it was judged by last: an edition of policies (`placet.rules.policy_set`) and the advisories in use; none: it
+    # is to be judged anew.
     sa.Column("edition", sa.Text),
     # When time alone may change what is said of it, in seconds since 1970; none: it cannot.
     sa.Column("judge_at", sa.Double),
