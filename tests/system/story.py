@@ -92,7 +92,7 @@ class Story:
             assert said["state"] == "live", (said["state"], said["awaiting"], said["refusals"])
             return said
 
-        live = await eventually(told, within=60)
+        live: dict[str, Any] = await eventually(told, within=60)
         assert await predict(self.platform, self.project, 5.0) == pytest.approx(10.0)
         return live
 
@@ -113,9 +113,8 @@ class Story:
 
     async def refused_to_callers(self, rule: str) -> dict[str, Any]:
         async def told() -> dict[str, Any]:
-            said = await refusal_of(self.platform, self.project)
-            assert said is not None
-            assert said["rule"] == rule, said
+            said = await refusal_of(self.platform, self.project) or {}
+            assert said.get("rule") == rule, said
             return said
 
         return await eventually(told, within=60)
