@@ -34,7 +34,7 @@ from placet.events.contracts.certifier import (
     ReleaseRefused,
     ReviewOwed,
 )
-from placet.events.contracts.gateway import ApprovalGiven
+from placet.events.contracts.gateway import ApprovalGiven, DeleteRequested
 from placet.events.contracts.indexer import ImageIndexed
 from placet.events.contracts.shapes import ApprovalUsed, ExceptionUsed, Stage
 from placet.events.envelope import Actor
@@ -309,6 +309,20 @@ async def test_an_image_that_vanishes_while_it_is_awaited_is_refused(waiting: Wa
     refused = await waiting.approve(awaited, GRACE)
     assert isinstance(refused, ReleaseRefused)
     assert refused.verdicts[0].rule == "image.readable"
+
+
+async def test_what_is_awaited_of_a_project_that_is_deleted_is_refused_and_nobody_is_reminded(
+    waiting: Waiting,
+) -> None:
+    awaited = await waiting.asked_for(risk="limited")
+    await waiting.alone.hear(DeleteRequested(project="another"))
+    assert await waiting.pass_(days=2) == awaited
+    await waiting.alone.hear(DeleteRequested(project="churn"))
+    refused = await waiting.pass_(days=3)
+    assert isinstance(refused, ReleaseRefused)
+    [verdict] = refused.verdicts
+    assert (verdict.rule, verdict.why) == ("project.wanted", "the project was deleted while this was awaited")
+    assert await waiting.approve(awaited, GRACE) == refused
 
 
 # break-glass

@@ -7,12 +7,13 @@ that comes, and whenever something changed that rules could see.
 from __future__ import annotations
 
 from placet.certifier import projections as p
-from placet.certifier.certifying import judge_image, stop_waiting
-from placet.certifier.domain import RELEASE, Awaiting, PassTime, stream
+from placet.certifier.certifying import judge_image, stop_waiting, unjudged
+from placet.certifier.domain import RELEASE, Awaiting, JudgeImage, PassTime, stream
 from placet.certifier.ports import Ports, Wait
+from placet.errors import Refused
 from placet.events import Actor, Context, Heard, UnitOfWork, Wiring, transact
 from placet.events.codec import moment
-from placet.events.contracts.gateway import ApprovalGiven
+from placet.events.contracts.gateway import ApprovalGiven, DeleteRequested
 from placet.events.contracts.shapes import ApprovalUsed
 
 SERVICE = "certifier"
@@ -50,6 +51,22 @@ async def on_approval_given(heard: Heard[ApprovalGiven], work: UnitOfWork, ports
         operation=wait.operation,
         given=((given.binding.digest, approval),),
     )
+
+
+async def on_delete_requested(heard: Heard[DeleteRequested], work: UnitOfWork, ports: Ports) -> None:
+    """Nobody is reminded of what nobody wants any more, and an approval that comes late starts nothing."""
+    why = Refused("the project was deleted while this was awaited", fix="deploy it again, if it is still wanted")
+    for wait in await ports.waits.of_project(heard.data.project):
+        indexed = wait.indexed
+        command = JudgeImage(
+            image=indexed.image,
+            repository=indexed.repository,
+            policies=(),
+            verdicts=(unjudged("project.wanted", "certify", why),),
+            signed=None,
+        )
+        await work.decide(RELEASE, stream(indexed.project, indexed.release), command)
+        stop_waiting(work, indexed.project, indexed.release)
 
 
 async def look(ports: Ports, wiring: Wiring) -> None:

@@ -24,6 +24,7 @@ OWN_RULES = frozenset(
         "certificate.revoked",
         "facts.recorded",
         "image.readable",
+        "project.wanted",
         "source.readable",
         "trial.of-a-new-project",
     }

@@ -173,6 +173,8 @@ class Wait:
 class Waits(Protocol):
     async def of_release(self, project: str, release: int) -> Wait | None: ...
 
+    async def of_project(self, project: str) -> Sequence[Wait]: ...
+
     async def due(self, at: float) -> Sequence[Wait]:
         """Those of which something may have changed by then."""
 

@@ -121,6 +121,9 @@ class AwaitedReleases:
         mine = sa.and_(awaited.c.project == project, awaited.c.release == release)
         return next(iter(await self._waits(mine)), None)
 
+    async def of_project(self, project: str) -> Sequence[Wait]:
+        return await self._waits(awaited.c.project == project)
+
     async def due(self, at: float) -> Sequence[Wait]:
         return await self._waits(awaited.c.look_at <= at)
 

@@ -14,6 +14,7 @@ Handler = Callable[[Heard[Any], UnitOfWork, Ports], Awaitable[None]]
 
 HEARS: Mapping[type, Handler] = {
     gateway.DeployRequested: handlers.on_deploy_requested,
+    gateway.DeleteRequested: awaiting.on_delete_requested,
     gateway.ApprovalGiven: awaiting.on_approval_given,
     gateway.ExceptionGranted: standing.on_exception_granted,
     gateway.ExceptionWithdrawn: standing.on_exception_withdrawn,
