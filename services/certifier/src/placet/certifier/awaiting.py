@@ -55,7 +55,9 @@ async def on_approval_given(heard: Heard[ApprovalGiven], work: UnitOfWork, ports
 
 async def on_delete_requested(heard: Heard[DeleteRequested], work: UnitOfWork, ports: Ports) -> None:
     """Nobody is reminded of what nobody wants any more, and an approval that comes late starts nothing."""
-    why = Refused("the project was deleted while this was awaited", fix="deploy it again, if it is still wanted")
+    why = Refused(
+        "the project was deleted while this was awaited", fix="deploy it again, if it is still wanted"
+    )
     for wait in await ports.waits.of_project(heard.data.project):
         indexed = wait.indexed
         command = JudgeImage(
