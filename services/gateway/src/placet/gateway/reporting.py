@@ -72,8 +72,8 @@ class _Told:
 
 
 class Reporting:
-    """`most` of one kind are taken of a project within a day. By kind, so that a pipeline that repeats itself keeps nobody
-    from telling an incident."""
+    """`most` of one kind are taken of a project within a day. By kind: a pipeline that repeats itself keeps nobody from
+    telling an incident."""
 
     def __init__(self, wiring: Wiring, reported: ReportQueries, *, most: int) -> None:
         self._wiring = wiring
