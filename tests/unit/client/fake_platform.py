@@ -62,6 +62,8 @@ class FakePlatform:
     started_last: int = 1
     live: int | None = 1
     exceptions: list[dict[str, Any]] = field(default_factory=list)
+    reported: list[dict[str, Any]] = field(default_factory=list)
+    """Each as it was sent, with what the request said that it is of."""
     awaited: list[dict[str, Any]] = field(default_factory=list)
     approved: list[dict[str, Any]] = field(default_factory=list)
     review: dict[str, Any] | None = None
@@ -110,6 +112,9 @@ class FakePlatform:
             Route("/v1/models/{project}/exceptions", self.list_exceptions),
             Route("/v1/models/{project}/exceptions", self.post_exception, methods=["POST"]),
             Route("/v1/models/{project}/exceptions/{id}/{verb}", self.decide_exception, methods=["POST"]),
+            Route("/v1/models/{project}/metadata", self.list_reports),
+            Route("/v1/models/{project}/metadata", self.post_reports, methods=["POST"]),
+            Route("/v1/metadata/schemas/{kind}", self.get_report_schema),
             Route("/v1/models/{project}/approvals", self.list_awaited),
             Route("/v1/models/{project}/approvals", self.post_approval, methods=["POST"]),
             Route("/v1/builds/{project}/{release}/log", self.get_build_log),
@@ -422,6 +427,35 @@ class FakePlatform:
         asked |= {"state": verb, f"{verb}By": {"person": "person:2", "name": None}}
         return JSONResponse(asked)
 
+    async def list_reports(self, request: Request) -> Response:
+        """Two a page."""
+        wanted = {name: value for name, value in request.query_params.items() if name in ("kind", "release")}
+        told = [
+            report_of(each)
+            for each in self.reported[::-1]
+            if each["project"] == request.path_params["project"]
+        ]
+        told = [each for each in told if all(str(each[name]) == value for name, value in wanted.items())]
+        seen = int(request.query_params.get("after", 0))
+        page = told[seen : seen + 2]
+        return JSONResponse({"reports": page, "next": str(seen + 2) if len(page) == 2 else None})
+
+    async def post_reports(self, request: Request) -> Response:
+        """Of a type that it does not know, it refuses all."""
+        sent = await request.json()
+        for index, event in enumerate(sent):
+            if not event["type"].startswith("placet.report."):
+                return problem(
+                    422, f"what was sent, [{index}].type: {event['type']!r} is no type that is read here"
+                )
+        of = {"project": request.path_params["project"], "of": dict(request.query_params)}
+        new = [{**event, **of} for event in sent]
+        self.reported += new
+        return JSONResponse({"reports": [report_of(each) for each in new]}, 201)
+
+    async def get_report_schema(self, request: Request) -> Response:
+        return JSONResponse({"title": f"placet.report.{request.path_params['kind']}.v1"})
+
     async def list_awaited(self, request: Request) -> Response:
         return JSONResponse({"releases": self.awaited})
 
@@ -716,3 +750,21 @@ def running(platform: FakePlatform) -> Iterator[FakePlatform]:
         server.should_exit = True
         thread.join()
         listener.close()
+
+
+def report_of(event: dict[str, Any]) -> dict[str, Any]:
+    """What the platform tells of an event that was sent to it."""
+    content = {name: value for name, value in event["data"].items() if name != "summary"}
+    release = event["of"].get("release")
+    return {
+        "report": f"report:{event['id']}",
+        "project": event["project"],
+        "kind": event["type"].split(".")[2],
+        "release": None if release is None else int(release),
+        "source": event["of"].get("source"),
+        "at": event["time"],
+        "heardAt": "2026-11-01T00:00:00.000Z",
+        "reportedBy": {"person": "person:1", "name": "ada"},
+        "content": content,
+        "summary": event["data"].get("summary"),
+    }

@@ -19,6 +19,8 @@ from typing import Any, NoReturn
 from placet.cli.exits import WrongUsageError
 
 ROLES = ("scientist", "approver", "compliance", "auditor", "operator", "admin")
+REPORT_KINDS = ("run", "evaluation", "monitoring", "incident")
+SEVERITIES = ("low", "medium", "high", "critical")
 PROJECT_NAME = "[a-z][a-z0-9-]{1,38}[a-z0-9]"
 """As in `placet.projects`, which is not loaded only to read what was typed."""
 RESERVED_NAME = "platform"
@@ -455,6 +457,41 @@ def _assess(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--version", metavar="VERSION", help="and which version of it this is")
 
 
+def _report(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "file",
+        metavar="FILE",
+        nargs="?",
+        help="CloudEvents or OpenLineage's run events: one, a JSON list, or one a line; - reads standard input",
+    )
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument("--incident", metavar="ID", type=_words, help="report this incident, without a file")
+    instead.add_argument("--list", metavar="PROJECT", type=_name, help="what was reported of PROJECT")
+    instead.add_argument(
+        "--schema", metavar="KIND", choices=REPORT_KINDS, help="what a CloudEvent of this kind has in `data`"
+    )
+    parser.add_argument(
+        "--project", metavar="NAME", type=_new_name, help="what it is about; it need not be there yet"
+    )
+    of = parser.add_mutually_exclusive_group()
+    of.add_argument("--release", metavar="N", type=_release, help="only about this release of it")
+    of.add_argument("--source", metavar="DIGEST", type=_digest, help="only about this source of it")
+    parser.add_argument(
+        "--kind",
+        choices=REPORT_KINDS,
+        help="with --list: only run, evaluation, monitoring or incident",
+        metavar="KIND",
+    )
+    parser.add_argument(
+        "--severity",
+        choices=SEVERITIES,
+        help="of the incident: low, medium, high or critical",
+        metavar="LEVEL",
+    )
+    parser.add_argument("--resolved", action="store_true", help="the incident is over")
+    parser.add_argument("--summary", metavar="TEXT", type=_words, help="what happened, for people")
+
+
 def _exception_named(parser: argparse.ArgumentParser) -> None:
     _project(parser)
     parser.add_argument("exception", metavar="EXCEPTION", help="an id from `placet exception list`")
@@ -814,6 +851,16 @@ VERBS: Sequence[Verb] = (
         example="placet assess churn --answers answers.yaml",
         function="assess:assess",
         arguments=_assess,
+    ),
+    Verb(
+        words="report",
+        group="govern",
+        does="tell what happened to a model on its way or in use",
+        more="Runs of pipelines, evaluations, monitoring and incidents, as the tools that know of them write them. Of "
+        "up to 100 events all are taken or none, and what is sent again is the same report.",
+        example="placet report events.ndjson --project churn",
+        function="metadata:report",
+        arguments=_report,
     ),
     Verb(
         words="exception request",

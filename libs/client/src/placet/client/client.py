@@ -60,6 +60,9 @@ from placet.client.documents import (
     QuestionnaireDetail,
     QuestionnairesPage,
     QuestionnaireVersion,
+    Report,
+    Reports,
+    ReportsPage,
     RuleException,
     Snapshot,
     SnapshotsPage,
@@ -420,6 +423,46 @@ class Client:
     async def _decide_on_exception(self, project: str, exception: str, verb: str) -> RuleException:
         path = f"/models/{_part(project)}/exceptions/{_part(exception)}/{verb}"
         return read((await self._call("POST", path)).content, RuleException)
+
+    # Metadata
+
+    async def report(
+        self,
+        project: str,
+        events: Sequence[Any],
+        *,
+        release: int | None = None,
+        source: str | None = None,
+    ) -> tuple[Report, ...]:
+        """Report CloudEvents and run events of OpenLineage, all or none, of a release or a source if one is given.
+
+        What is sent again is the same report. Raises Refused with everything that is wrong, by its place.
+        """
+        path = f"/models/{_part(project)}/metadata"
+        params = _given(release=release, source=source)
+        response = await self._call("POST", path, json=list(events), params=params, limits=_FETCH)
+        return read(response.content, Reports).reports
+
+    async def reports(
+        self, project: str, *, kind: str | None = None, release: int | None = None
+    ) -> tuple[Report, ...]:
+        """What was reported of a project, heard last first."""
+        found: list[Report] = []
+        after: str | None = None
+        path = f"/models/{_part(project)}/metadata"
+        while True:
+            params = _given(kind=kind, release=release, after=after)
+            page = read((await self._call("GET", path, params=params)).content, ReportsPage)
+            found.extend(page.reports)
+            if page.next is None or page.next == after:
+                return tuple(found)
+            after = page.next
+
+    async def report_schema(self, kind: str) -> dict[str, Any]:
+        """The JSON Schema of what a CloudEvent that reports this has in `data`."""
+        response = await self._call("GET", f"/metadata/schemas/{_part(kind)}")
+        schema: dict[str, Any] = read(response.content, dict)
+        return schema
 
     # Approvals
 

@@ -319,6 +319,22 @@ class RuleException(Document, frozen=True, kw_only=True, rename="camel"):
     withdrawn_at: str | None = None
 
 
+class Report(Document, frozen=True, kw_only=True, rename="camel"):
+    """What somebody reported of a model. `kind` is run, evaluation, monitoring or incident, and `content` what of it is
+    in the event; `at` is when it happened, `heard_at` when the platform heard of it."""
+
+    report: str
+    project: str
+    kind: str
+    release: int | None = None
+    source: str | None = None
+    at: str
+    heard_at: str
+    reported_by: Person
+    content: dict[str, Any]
+    summary: str | None = None
+
+
 class PolicyNamed(Document, frozen=True, kw_only=True):
     """A policy by which something was judged."""
 
@@ -506,6 +522,17 @@ class AwaitedReleases(Document, frozen=True, kw_only=True):
 
 class ExceptionsPage(Document, frozen=True, kw_only=True):
     exceptions: tuple[RuleException, ...]
+    next: str | None = None
+
+
+class Reports(Document, frozen=True, kw_only=True):
+    """In the order in which they were sent."""
+
+    reports: tuple[Report, ...]
+
+
+class ReportsPage(Document, frozen=True, kw_only=True):
+    reports: tuple[Report, ...]
     next: str | None = None
 
 

@@ -48,6 +48,9 @@ from placet.gateway.ports import Ports
 from placet.gateway.published import PolicyQueries, PublishedPolicies
 from placet.gateway.publishing import Publishing
 from placet.gateway.queries import Queries
+from placet.gateway.reported import ReportQueries
+from placet.gateway.reporting import Reporting
+from placet.gateway.reports_api import reports_router
 from placet.gateway.reviewing import Reviewing
 from placet.gateway.revoking import Revoking
 from placet.gateway.settings import GatewaySettings
@@ -130,6 +133,10 @@ async def build(settings: GatewaySettings, wiring: Wiring, ports: Ports | None =
     assessing = Assessing(wiring, made, ports.assessments)
     assessments = assessments_router(access=access, assessing=assessing, made=made, clock=wiring.clock)
 
+    heard = ReportQueries(wiring.store)
+    reporting = Reporting(wiring, heard, most=settings.reports_per_day)
+    reports = reports_router(access=access, reporting=reporting, reported=heard)
+
     async def leave_first_token() -> None:
         await _leave_first_token(commands, settings.admin_token_file)
 
@@ -150,7 +157,18 @@ async def build(settings: GatewaySettings, wiring: Wiring, ports: Ports | None =
             Periodic(name="forget keys", every=3600.0, run=forget_keys),
         ),
         routers=(
-            *(api, exceptions, approvals, certificates, keys, policies, facts, advisories, assessments),
+            *(
+                api,
+                exceptions,
+                approvals,
+                certificates,
+                keys,
+                policies,
+                facts,
+                advisories,
+                assessments,
+                reports,
+            ),
             *(upload_page(), proxy.router()),
         ),
         start=(proxy.start, leave_first_token),

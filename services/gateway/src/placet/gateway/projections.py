@@ -2,8 +2,8 @@
 
 Rows are written in the unit that handles the event they show, so a reader never sees half of one. Names of
 people are in `people`; what a source says of people, its owner's mail, its builders and its card, is in `sources`,
-`builders` and `cards`; why somebody asked for an exception in `reasons`. None of these is an event, and each row can be
-erased.
+`builders` and `cards`; why somebody asked for an exception, and what an incident was, in `reasons`. None of these is
+an event, and each row can be erased.
 """
 
 from __future__ import annotations
@@ -274,7 +274,8 @@ builders = sa.Table(
 reasons = sa.Table(
     "reasons",
     TABLES,
-    # In the words of who asked for the exception or the revocation, or approved; its event has a digest with this salt.
+    # In the words of who asked for the exception or the revocation, approved, or told of an incident; its event has a
+    # digest with this salt.
     sa.Column("of", sa.Text, primary_key=True),
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("salt", sa.Text, nullable=False),
@@ -361,6 +362,24 @@ assessments = sa.Table(
     sa.Column("scored", sa.LargeBinary),
     sa.Column("rejected", sa.LargeBinary),
     sa.Index("assessments_of_project", "project", "assessment"),
+)
+
+reports = sa.Table(
+    "reports",
+    TABLES,
+    # What others said of a model; the words of an incident are in `reasons`.
+    sa.Column("report", sa.Text, primary_key=True),
+    sa.Column("project", sa.Text, nullable=False),
+    # Where it stands among the project's, in the order in which they were heard.
+    sa.Column("place", sa.Text, nullable=False),
+    # `run`, `evaluation`, `monitoring` or `incident`.
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("release", sa.Integer),
+    sa.Column("heard_at", sa.Text, nullable=False),
+    # As the event says it.
+    sa.Column("said", sa.LargeBinary, nullable=False),
+    sa.Index("reports_of_project", "project", "place"),
+    sa.Index("reports_of_kind", "project", "kind", "heard_at"),
 )
 
 people = sa.Table(

@@ -29,6 +29,9 @@ class GatewaySettings(ServiceSettings):
         le=3650,
         description="how far ahead an exception from a rule may end at most, in days",
     )
+    reports_per_day: int = Field(
+        default=2000, gt=0, description="reports of one kind that are taken of one project within a day"
+    )
     max_source_bytes: int = Field(
         default=1024**3, gt=0, description="largest source archive, in bytes as sent"
     )

@@ -66,6 +66,7 @@ SAYS: tuple[type, ...] = (
     gateway.AdvisoriesSubmitted,
     gateway.QuestionnaireImported,
     gateway.AssessmentAnswered,
+    gateway.MetadataReported,
     gateway.TokenIssued,
     gateway.TokenRevoked,
 )
