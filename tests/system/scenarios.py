@@ -771,6 +771,50 @@ class Scenarios:
         asked = next(entry for entry in entries if entry["event"]["type"].endswith("deploy.requested.v1"))
         assert asked["event"]["authid"].startswith("person:")
 
+    # before its time is over
+
+    async def test_a_certificate_is_renewed_and_who_asks_meanwhile_is_always_answered(
+        self, platform: Platform, tmp_path: Path, project: str
+    ) -> None:
+        first = await deploy(platform, write_project(tmp_path / "p", project))
+        over = asyncio.Event()
+        asking = asyncio.create_task(ask_until(platform, project, over))
+        renewed = await placet(platform, "certificate", "renew", project)
+        over.set()
+        statuses = await asking
+        assert set(statuses) == {200}, "of every request"
+        assert (renewed["command"], renewed["state"], renewed["built"]) == ("renew", "live", False)
+        assert (renewed["release"], renewed["renews"]) == (2, first.certificate)
+        assert (renewed["image"], renewed["source"]) == (first.image, first.source)
+
+        before, after = [
+            await placet(platform, "certificate", "show", str(each))
+            for each in (first.certificate, renewed["certificate"])
+        ]
+        assert (before["state"], before["renewedBy"]) == ("valid", renewed["certificate"])
+        assert after["statement"]["predicate"]["renews"] == first.certificate
+        of = ("events", "--project", project, "--type", "placet.certifier.certificate.issued.v1")
+        said = [json.loads(line)["data"] for line in (await printed(platform, *of)).splitlines()]
+        assert [each["renews"] for each in said] == [None, first.certificate]
+        model = await placet(platform, "status", project)
+        assert (model["release"], model["certificate"]) == (2, renewed["certificate"])
+
+    async def test_a_renewal_that_the_rules_of_today_refuse_leaves_what_serves(
+        self, platform: Platform, tmp_path: Path, project: str
+    ) -> None:
+        first = await deploy(platform, write_project(tmp_path / "p", project))
+        file = tmp_path / "eyes.yaml"
+        file.write_text(four_eyes(project))
+        # What runs is only warned of, for now.
+        await placet(platform, "policy", "publish", str(file), "--warn-first", "7d")
+        waits = await placet(platform, "certificate", "renew", project, status=4)
+        assert (waits["state"], waits["awaiting"][0]["rule"]) == ("awaiting", f"{project}.approved")
+        again = await placet(platform, "certificate", "renew", project, status=4)
+        assert again["operation"] == waits["operation"], "nobody approves in vain"
+        model = await placet(platform, "status", project)
+        assert (model["release"], model["certificate"]) == (1, first.certificate)
+        assert await predict(platform, project, 3.0) == pytest.approx(6.0)
+
 
 # The scenarios' words.
 
@@ -906,6 +950,18 @@ def mildest(questionnaire: Questionnaire) -> dict[str, str | tuple[str, ...]]:
         best = points[-1 if question.counts == "mitigation" else 0].value if points else "-"
         answers[question.id] = () if question.kind == "many" else best
     return answers
+
+
+async def ask_until(platform: Platform, project: str, over: asyncio.Event) -> list[int]:
+    """The status of each of many requests, one after the other, and of one more when it is over."""
+    statuses: list[int] = []
+    async with platform.http() as http:
+        while True:
+            is_last = over.is_set()
+            answer = await http.post(f"/models/{project}/predict", json={"inputs": [[3.0]]})
+            statuses.append(answer.status_code)
+            if is_last:
+                return statuses
 
 
 async def answers(platform: Platform, project: str) -> bool:

@@ -27,6 +27,7 @@ from placet.certifier.domain import (
     Over,
     PassTime,
     Patience,
+    Remind,
     Revoke,
     Signed,
     Uphold,
@@ -40,6 +41,7 @@ from placet.events.contracts.certifier import (
     ApprovalReminded,
     CertificateExpired,
     CertificateIssued,
+    CertificateLapsing,
     CertificateReinstated,
     CertificateRevoked,
     CertificateSuspended,
@@ -316,9 +318,36 @@ def test_what_is_revoked_or_out_of_time_is_over(history: Any) -> None:
             objected(ground("r")),
             lifted("r"),
             judged(ground("r"), warnings=(ground("s"),)),
+            REMIND,
             Lapse(certificate="certificate:1", now=END),
         ):
             given(RELEASE, *held, end).when(command).then_nothing()
+
+
+REMIND = Remind(certificate="certificate:1", now=END - timedelta(days=30))
+LAPSING = CertificateLapsing(
+    certificate="certificate:1", project="churn", release=1, not_after=SIGNED.not_after, left=30 * 86400
+)
+
+
+@pytest.mark.parametrize("history", [(), (suspended(ground("r")), REINSTATED)], ids=["always", "again"])
+def test_that_a_certificate_ends_soon_is_said_once_and_changes_nothing_else(history: Any) -> None:
+    held = (CLEARED, ISSUED, *history)
+    state = given(RELEASE, *held).when(REMIND).then(LAPSING)
+    assert state == Certified(
+        asked=ASKED, certificate="certificate:1", not_after=SIGNED.not_after, is_reminded=True
+    )
+    given(RELEASE, *held, LAPSING).when(replace(REMIND, now=END - timedelta(days=1))).then_nothing()
+    given(RELEASE, *held, LAPSING).when(REVOKE).then(REVOKED)
+    given(RELEASE, *held, LAPSING).when(Lapse(certificate="certificate:1", now=END)).then(EXPIRED)
+    given(RELEASE, *held).when(replace(REMIND, now=END)).then_nothing()
+
+
+def test_a_release_that_renews_says_so_with_its_clearance_and_its_certificate() -> None:
+    asked = replace(ASKED, renews="certificate:0")
+    cleared = changed(CLEARED, renews="certificate:0")
+    assert given(RELEASE).when(replace(SOURCE_PASSES, asked=asked)).then(cleared) == Cleared(asked=asked)
+    given(RELEASE, cleared).when(IMAGE_PASSES).then(changed(ISSUED, renews="certificate:0"))
 
 
 def test_another_exception_in_place_of_one_leaves_a_certificate_as_it_is() -> None:
@@ -334,6 +363,7 @@ def test_nothing_becomes_of_a_certificate_that_was_never_given(history: Any) -> 
         UPHOLD,
         objected(ground("r")),
         lifted("r"),
+        REMIND,
         Lapse(certificate="certificate:1", now=END),
     ):
         given(RELEASE, *history).when(command).then_nothing()
@@ -347,6 +377,7 @@ def test_what_is_said_of_another_certificate_changes_nothing() -> None:
         UPHOLD,
         objected(ground("r")),
         lifted("r"),
+        REMIND,
         Lapse(certificate="certificate:1", now=END),
     ):
         given(RELEASE, CLEARED, ISSUED).when(replace(command, certificate="certificate:2")).then_nothing()
@@ -357,6 +388,7 @@ later = st.lists(
     st.builds(objected, grounds)
     | st.builds(lifted, st.sampled_from(["a", "b", "c"]))
     | st.just(REVOKE)
+    | st.just(REMIND)
     | st.builds(Lapse, certificate=st.just("certificate:1"), now=st.sampled_from([END, END - timedelta(1)])),
     max_size=12,
 )

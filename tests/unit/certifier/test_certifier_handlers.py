@@ -35,10 +35,11 @@ from placet.certifier.queries import (
 from placet.certifier.settings import CertifierSettings
 from placet.errors import Refused, TooLarge, Unavailable, Unknown, Unreadable
 from placet.events import Service, Wiring
-from placet.events.codec import timestamp
+from placet.events.codec import moment, timestamp
 from placet.events.contracts.certifier import (
     CertificateExpired,
     CertificateIssued,
+    CertificateLapsing,
     CertificateReinstated,
     CertificateRevoked,
     CertificateSuspended,
@@ -46,6 +47,7 @@ from placet.events.contracts.certifier import (
     ReleaseCleared,
     ReleaseRefused,
 )
+from placet.events.contracts.deployer import ModelDeleted, ModelQuarantined, ModelStarted, ModelStopped
 from placet.events.contracts.gateway import ExceptionGranted, ExceptionWithdrawn, RevocationRequested
 from placet.events.contracts.indexer import ImageIndexed
 from placet.events.contracts.shapes import ApprovalUsed, Condition, ExceptionUsed, RecordedFacts, Stage
@@ -340,6 +342,13 @@ async def test_a_deploy_is_cleared_and_then_certified(certifier: Certifier) -> N
     assert (cleared.format, cleared.resources, cleared.verdicts) == ("sklearn", RESOURCES, SUBMIT)
     assert isinstance(issued, CertificateIssued)
     assert (issued.image, issued.source, issued.verdicts) == (IMAGE, SOURCE, CERTIFY)
+
+
+async def test_what_a_release_renews_goes_with_it_to_its_certificate(certifier: Certifier) -> None:
+    await certifier.alone.hear(changed(asked(), renews="certificate:0"))
+    await certifier.alone.work_off()
+    await certifier.alone.hear(indexed())
+    assert [each.renews for each in await certifier.alone.said()] == ["certificate:0"] * 2
 
 
 async def test_what_rules_saw_is_recorded_with_what_they_said(certifier: Certifier) -> None:
@@ -819,6 +828,88 @@ async def test_it_is_said_once_that_a_certificate_is_out_of_time(certifier: Cert
     )
 
 
+# who is reminded of its end
+
+
+def serving(issued: CertificateIssued) -> ModelStarted:
+    return ModelStarted(
+        project="churn",
+        release=issued.release,
+        image=IMAGE,
+        certificate=issued.certificate,
+        url="http://placet/models/churn",
+        endpoint="http://127.0.0.1:1",
+    )
+
+
+async def reminders(certifier: Certifier, *, after: timedelta = timedelta()) -> list[CertificateLapsing]:
+    certifier.alone.clock.pass_(after)
+    await certifier.alone.periodically("remind")
+    return [each for each in await certifier.alone.said() if isinstance(each, CertificateLapsing)]
+
+
+async def test_it_is_said_once_that_what_a_model_serves_on_ends_soon(certifier: Certifier) -> None:
+    issued = await certify(certifier)
+    await certifier.alone.hear(serving(issued))
+    assert await reminders(certifier, after=timedelta(days=59)) == []
+    (lapsing,) = await reminders(certifier, after=timedelta(days=1))
+    left = moment(issued.not_after) - certifier.alone.clock.now()
+    assert lapsing == CertificateLapsing(
+        certificate=issued.certificate,
+        project="churn",
+        release=1,
+        not_after=issued.not_after,
+        left=int(left.total_seconds()),
+    )
+    await certifier.alone.hear(serving(issued))  # after a restart of the model
+    for _ in range(2):
+        assert await reminders(certifier, after=timedelta(days=1)) == [lapsing]
+
+
+@pytest.mark.parametrize(
+    "off",
+    [
+        ModelStopped(project="churn", release=1, request=2),
+        ModelDeleted(project="churn", request=2),
+        ModelQuarantined(project="churn", release=1, certificate="certificate:1", why="it does not stand"),
+    ],
+    ids=lambda off: type(off).__name__,
+)
+async def test_what_serves_on_none_is_not_told_of(certifier: Certifier, off: object) -> None:
+    issued = await certify(certifier)
+    assert await reminders(certifier, after=timedelta(days=70)) == [], "nothing serves on it yet"
+    await certifier.alone.hear(serving(issued))
+    await certifier.alone.hear(off)
+    assert await reminders(certifier) == []
+    await certifier.alone.hear(serving(issued))
+    assert [each.certificate for each in await reminders(certifier)] == [issued.certificate]
+
+
+async def test_what_was_renewed_is_told_of_no_more(certifier: Certifier) -> None:
+    first = await certify(certifier)
+    await certifier.alone.hear(serving(first))
+    certifier.alone.clock.pass_(timedelta(days=50))
+    await certifier.alone.hear(changed(asked(release=2), renews=first.certificate))
+    await certifier.alone.work_off()
+    await certifier.alone.hear(indexed(release=2))
+    second = (await certifier.alone.said())[-1]
+    assert isinstance(second, CertificateIssued)
+    await certifier.alone.hear(serving(second))
+    assert await reminders(certifier, after=timedelta(days=20)) == [], (
+        "the one before has 20 days, and serves no more"
+    )
+    (lapsing,) = await reminders(certifier, after=timedelta(days=45))
+    assert lapsing.certificate == second.certificate
+
+
+async def test_two_that_look_at_once_say_it_once(certifier: Certifier) -> None:
+    await certifier.alone.hear(serving(await certify(certifier)))
+    certifier.alone.clock.pass_(timedelta(days=70))
+    remind = next(each for each in certifier.alone.service.periodic if each.name == "remind")
+    await asyncio.gather(*(remind.run() for _ in range(3)))
+    assert len(await reminders(certifier)) == 1
+
+
 # the real notary and the real rules
 
 
@@ -884,6 +975,27 @@ async def test_a_certificate_ends_with_its_trial_or_the_first_exception_that_it_
         trial=trial,
     )
     assert datetime.fromisoformat(signed.not_after) - at == timedelta(days=days)
+
+
+async def test_what_a_certificate_renews_is_signed_with_it(tmp_path: Path) -> None:
+    registry, keys = ImageLayout(tmp_path / "registry"), own_keys(tmp_path)
+    image, at = await an_image(registry), datetime.fromisoformat("2026-01-01T00:00:00+00:00")
+    wanted = Asked(project="churn", release=2, command="deploy", source=SOURCE, image=image)
+    said: list[str | None] = []
+    for renews in (None, "certificate:0"):
+        signed = await a_notary(registry, keys).sign(
+            replace(wanted, renews=renews),
+            indexed(image=image),
+            Judgement(policies=POLICIES, verdicts=CERTIFY),
+            certificate="certificate:1",
+            at=at,
+        )
+        layer = (await registry.manifest("models/churn", signed.envelope)).layers[0]
+        envelope = dsse.read(await registry.read_blob("models/churn", layer.digest))
+        said += [
+            certificates.verify(envelope, await keys.history(), image=image, source=SOURCE, now=at).renews
+        ]
+    assert said == [None, "certificate:0"]
 
 
 async def test_the_same_judgement_is_the_same_bytes_in_the_registry(tmp_path: Path) -> None:

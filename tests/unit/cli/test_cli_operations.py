@@ -8,23 +8,26 @@ import shlex
 import signal
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from placet.cli.sizes import in_days
 
 from tests.support.eventually import eventually
 from tests.unit.cli.conftest import Placet
 from tests.unit.client.fake_platform import AUDITOR, IMAGE, REFUSAL, SCIENTIST, FakePlatform
 
 FIELDS = [
-    "operation", "command", "project", "release", "source", "image", "built", "certificate", "state", "url",
+    "operation", "command", "project", "release", "source", "image", "built", "certificate", "renews", "state", "url",
     "steps", "refusals", "awaiting", "verdicts",
 ]  # fmt: skip
 BESIDES: dict[str, Any] = {
     "detail": None,
     "trial": False,
     "certifiedUntil": None,
+    "lapsing": False,
     "observed": None,
     "warnings": [],
     "reviewsOwed": [],
@@ -329,6 +332,54 @@ def test_status_shows_what_is_to_be_looked_at(placet: Placet, platform: FakePlat
     assert placet("status", "wine", "--json").document["warnings"] == [warning]
     shown = placet("status", "wine").out
     assert "warning      operation.warnings-heeded: errors is 0.5, over 0.1\n  see its log\n" in shown
+
+
+def test_status_says_that_a_certificate_ends_soon_and_how_it_is_renewed(
+    placet: Placet, platform: FakePlatform, project: Path
+) -> None:
+    placet("deploy", str(project))
+    ends = datetime.now(UTC) + timedelta(days=12, hours=1)  # noqa: TID251 (as who asks has the time)
+    platform.models["wine"].update(certifiedUntil=ends.isoformat(), lapsing=False)
+    assert "lapsing" not in placet("status", "wine").out
+    platform.models["wine"].update(lapsing=True)
+    told = "lapsing      its certificate ends in 12 days: placet certificate renew wine\n"
+    assert told in placet("status", "wine").out
+    assert placet("status", "wine", "--json").document["lapsing"] is True
+
+
+@pytest.mark.parametrize(
+    ("hours", "said"),
+    [
+        (0.5, "within the hour"),
+        (1, "in 1 hour"),
+        (47, "in 47 hours"),
+        (48, "in 2 days"),
+        (-3, "within the hour"),
+    ],
+)
+def test_how_far_off_it_is_in_words(hours: float, said: str) -> None:
+    assert in_days(timedelta(hours=hours)) == said
+
+
+def test_a_renewal_is_seen_through_as_a_deploy_is(
+    placet: Placet, platform: FakePlatform, project: Path
+) -> None:
+    assert placet("certificate", "renew", "wine").status == 1, "there is no such project yet"
+    placet("deploy", str(project))
+    ended = placet("certificate", "renew", "wine")
+    assert (ended.status, ended.out) == (0, f"{platform.url}/models/wine\n")
+    assert platform.commands[-1] == {"command": "renew", "project": "wine"}
+
+
+def test_a_refused_renewal_says_that_what_serves_goes_on(
+    placet: Placet, platform: FakePlatform, project: Path
+) -> None:
+    placet("deploy", str(project))
+    platform.outcome = "refused"
+    ended = placet("certificate", "renew", "wine")
+    assert ended.status == 1
+    assert "renew of wine is refused" in ended.err
+    assert "what serves goes on until its own certificate ends" in ended.err
 
 
 def test_status_keeps_what_is_live_apart_from_what_the_last_operation_came_to(

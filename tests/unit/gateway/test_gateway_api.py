@@ -168,7 +168,7 @@ async def test_a_token_holds_until_it_ends_or_is_revoked(gateway: Gateway) -> No
             "person": issued["person"],
             "name": "Ada",
             "roles": ["scientist"],
-            "commands": ["build", "delete", "deploy", "start", "stop"],
+            "commands": ["build", "delete", "deploy", "renew", "start", "stop"],
         }
         assert (await http.delete(f"/v1/tokens/{issued['id']}")).status_code == 204
         is_problem(await http.get("/v1/me", headers=mine), 401, "revoked")

@@ -142,6 +142,13 @@ def test_a_certificate_of_before_there_were_conditions_is_read_as_it_was() -> No
     assert verified(signed_statement(document)) == msgspec.structs.replace(CERTIFICATE, conditions=())
 
 
+def test_what_a_certificate_renews_is_signed_and_of_one_that_renews_none_nothing_is_said() -> None:
+    renewal = msgspec.structs.replace(CERTIFICATE, renews="certificate:0191")
+    assert statements.build(renewal)["predicate"]["renews"] == "certificate:0191"
+    assert "renews" not in statements.build(CERTIFICATE)["predicate"]
+    assert verified(dsse.read(certificates.issue(renewal, KEY).to_json())) == renewal
+
+
 def test_the_same_certificate_has_the_same_bytes() -> None:
     assert certificates.issue(CERTIFICATE, KEY) == certificates.issue(CERTIFICATE, KEY)
 

@@ -912,6 +912,17 @@ VERBS: Sequence[Verb] = (
         arguments=_certificate,
     ),
     Verb(
+        words="certificate renew",
+        group="govern",
+        does="have what serves judged anew, for a certificate that lasts longer",
+        more=f"{_NO_CERTIFICATE} A renewal is a release of the same source and image, judged by the rules of today; "
+        "nothing is built. What serves goes on until the new release does, and where that is refused, until its own "
+        "certificate ends. Nobody's decision is undone: what was revoked or stopped is not renewed.",
+        example="placet certificate renew churn",
+        function="operations:renew",
+        arguments=_project_waiting,
+    ),
+    Verb(
         words="certificate revoke",
         group="govern",
         does="end a certificate now, and for good",

@@ -62,6 +62,10 @@ def conclude(
             screen.note(
                 f"  who knows what it can do to people says so:\n    placet assess {operation.project}"
             )
+    if operation.command == "renew" and operation.operation and operation.state in (*_WRONG, "awaiting"):
+        screen.note(
+            f"  what serves goes on until its own certificate ends; `placet status {operation.project}` says when"
+        )
     for each in waiting:
         screen.note(
             f"  an exception from {each.rule} was asked for, and waits for somebody else to grant it:\n"

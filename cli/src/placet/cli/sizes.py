@@ -1,6 +1,8 @@
-"""Sizes as people read them."""
+"""Sizes and spans of time as people read them."""
 
 from __future__ import annotations
+
+from datetime import timedelta
 
 
 def in_bytes(size: int) -> str:
@@ -9,3 +11,11 @@ def in_bytes(size: int) -> str:
         amount /= 1000
         units.pop(0)
     return f"{amount:.0f} {units[0]}" if units[0] == "B" else f"{amount:.1f} {units[0]}"
+
+
+def in_days(span: timedelta) -> str:
+    """How far off it is; hours where days would say too little."""
+    hours = int(span / timedelta(hours=1))
+    if hours < 1:
+        return "within the hour"
+    return f"in {hours // 24} days" if hours >= 48 else f"in {hours} hours" if hours > 1 else "in 1 hour"

@@ -64,6 +64,8 @@ async def verify(arguments: Namespace, screen: Screen) -> int:
         f"{said.certificate} is signed by {', '.join(signers)}:"
         f" release {said.release} of {said.project}, image {said.image}, until {said.not_after.isoformat()}"
     )
+    if said.renews is not None:
+        screen.note(f"it renews {said.renews}")
     screen.note(
         "whether it was suspended or revoked since is in the log, not in a file: `placet certificate show`"
     )
@@ -91,6 +93,8 @@ def _rows(found: Certificate) -> list[tuple[str, object]]:
         ("project", f"{found.project}, release {found.release}"),
         ("image", found.image),
         ("until", f"{found.not_after}, as a trial" if found.trial else found.not_after),
+        ("renews", found.renews),
+        ("renewed by", found.renewed_by),
         ("revoked", _revoked(found)),
         ("reason", found.reason),
         ("policies", policies),

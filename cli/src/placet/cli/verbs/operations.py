@@ -6,6 +6,7 @@ import asyncio
 from argparse import Namespace
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing, suppress
+from datetime import UTC, datetime
 
 import msgspec
 
@@ -14,6 +15,7 @@ from placet.cli.progress import Progress, progress
 from placet.cli.report import conclude, describe, describe_project, refusals_of, state_of, tell_call
 from placet.cli.screen import Screen
 from placet.cli.session import connect
+from placet.cli.sizes import in_days
 from placet.cli.submission import (
     Folder,
     GitSource,
@@ -36,6 +38,10 @@ async def deploy(arguments: Namespace, screen: Screen) -> int:
 
 async def build(arguments: Namespace, screen: Screen) -> int:
     return await _submit("build", arguments, screen)
+
+
+async def renew(arguments: Namespace, screen: Screen) -> int:
+    return await _name("renew", arguments, screen)
 
 
 async def start(arguments: Namespace, screen: Screen) -> int:
@@ -85,6 +91,10 @@ async def _status_of_project(
         model = await platform.model(project)
     now = _now(model)
     describe_project(screen, now, operation, state=state_of(model), observed=model.observed)
+    if model.lapsing and model.certified_until is not None:
+        at = datetime.now(UTC)  # noqa: TID251 (the command is where a person's clock comes in)
+        left = in_days(datetime.fromisoformat(model.certified_until) - at)
+        screen.result(f"lapsing      its certificate ends {left}: placet certificate renew {project}")
     for warning in model.warnings:
         screen.result(
             f"warning      {warning.rule}: {warning.why}" + (f"\n  {warning.fix}" if warning.fix else "")
@@ -101,6 +111,7 @@ async def _status_of_project(
             "detail": model.detail,
             "trial": model.trial,
             "certifiedUntil": model.certified_until,
+            "lapsing": model.lapsing,
             "observed": observed,
             "warnings": [warning.to_json() for warning in model.warnings],
             "reviewsOwed": [review.to_json() for review in model.reviews_owed],

@@ -12,7 +12,7 @@ import msgspec
 
 from placet.errors import Unreadable
 
-Command = Literal["deploy", "build", "start", "stop", "delete"]
+Command = Literal["deploy", "build", "renew", "start", "stop", "delete"]
 CloudEvent = dict[str, Any]
 T = TypeVar("T")
 
@@ -57,7 +57,8 @@ class Verdict(Document, frozen=True, kw_only=True):
 
 
 class Operation(Document, frozen=True, kw_only=True):
-    """The life of one command. `built` is false when an image was reused, null while that is not known."""
+    """The life of one command. `built` is false when an image was reused, null while that is not known. It `renews` a
+    certificate, where it is to have another one that takes its place."""
 
     operation: str | None = None
     command: str | None = None
@@ -67,6 +68,7 @@ class Operation(Document, frozen=True, kw_only=True):
     image: str | None = None
     built: bool | None = None
     certificate: str | None = None
+    renews: str | None = None
     state: str
     url: str | None = None
     steps: tuple[Step, ...] = ()
@@ -82,7 +84,7 @@ class Operation(Document, frozen=True, kw_only=True):
 
 class Model(Document, frozen=True, kw_only=True, rename="camel"):
     """What is served, or was: a line of `list`. `detail` says why something that should serve does not. A `trial` ends
-    with its certificate."""
+    with its certificate; one that is `lapsing` serves on a certificate that ends soon."""
 
     project: str
     release: int | None = None
@@ -93,6 +95,7 @@ class Model(Document, frozen=True, kw_only=True, rename="camel"):
     certificate: str | None = None
     trial: bool = False
     certified_until: str | None = None
+    lapsing: bool = False
 
 
 class Drift(Document, frozen=True, kw_only=True):
@@ -257,7 +260,7 @@ class Source(Document, frozen=True, kw_only=True):
 
 class Standing(Document, frozen=True, kw_only=True, rename="camel"):
     """`state` is valid, suspended, revoked or expired. Of one that was revoked: by whom, when, and the reason unless it
-    was erased."""
+    was erased. `renews` and `renewed_by` are the certificates before and after it."""
 
     certificate: str
     project: str
@@ -266,6 +269,8 @@ class Standing(Document, frozen=True, kw_only=True, rename="camel"):
     state: str
     not_after: str
     trial: bool = False
+    renews: str | None = None
+    renewed_by: str | None = None
     grounds: tuple[Ground, ...] = ()
     warnings: tuple[Ground, ...] = ()
     revoked_by: Person | None = None

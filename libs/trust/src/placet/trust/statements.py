@@ -2,9 +2,9 @@
 
 The subjects are the image and the source it was built from; the predicate names the certificate, project and
 release, the validity, the policies by digest, the verdict of every rule, the exceptions by which a rule that did
-not pass forbids nothing, the approvals that it rests on, what the rules saw by digest, and the conditions that hold
-while it serves. Canonical bytes (RFC 8785) are what is signed. Parsing is strict: a field we do not know could change
-a meaning somebody signed for.
+not pass forbids nothing, the approvals that it rests on, what the rules saw by digest, the conditions that hold
+while it serves, and the certificate that it renews, if it does. Canonical bytes (RFC 8785) are what is signed. Parsing
+is strict: a field we do not know could change a meaning somebody signed for.
 """
 
 from __future__ import annotations
@@ -108,6 +108,8 @@ class Certificate(_Strict, frozen=True, kw_only=True):
     approvals: tuple[ApprovalCounted, ...] = ()
     break_glass: bool = False
     """For a day, by two people, although what was awaited did not come."""
+    renews: Text | None = None
+    """The certificate that it takes the place of. Where there is none, nothing is said of it."""
 
 
 class _Sha256(_Strict, frozen=True, kw_only=True):
@@ -132,6 +134,7 @@ class _Predicate(_Strict, frozen=True, kw_only=True):
     approvals: tuple[ApprovalCounted, ...] = ()
     break_glass: bool = False
     facts: tuple[FactsSeen, ...] = ()
+    renews: Text | None = None
 
 
 class _Statement(_Strict, frozen=True, kw_only=True):
@@ -145,6 +148,8 @@ def build(certificate: Certificate) -> dict[str, Any]:
     """The statement as a JSON document."""
     document = msgspec.json.decode(msgspec.json.encode(certificate))
     image, source, repository = (document.pop(name) for name in ("image", "source", "repository"))
+    if certificate.renews is None:
+        del document["renews"]
     return {
         "_type": STATEMENT_TYPE,
         "subject": [
@@ -191,4 +196,5 @@ def parse(data: bytes) -> Certificate:
         approvals=said.approvals,
         break_glass=said.break_glass,
         facts=said.facts,
+        renews=said.renews,
     )

@@ -36,6 +36,7 @@ from placet.certifier.queries import (
     WatchedCertificates,
 )
 from placet.certifier.rejudging import judge_again
+from placet.certifier.reminding import remind
 from placet.certifier.settings import CertifierSettings
 from placet.certifier.standing import expire, give_sign_of_life
 from placet.certifier.subscriptions import HEARS, SAYS, reaction
@@ -101,6 +102,11 @@ async def build(settings: CertifierSettings, wiring: Wiring, ports: Ports | None
         ),
         periodic=(
             Periodic(name="expire", every=EXPIRE_EVERY, run=partial(expire, ports, wiring)),
+            Periodic(
+                name="remind",
+                every=LOOK_EVERY,
+                run=partial(remind, ports, wiring, before=timedelta(days=settings.certificate_reminder_days)),
+            ),
             Periodic(name="operate", every=LOOK_EVERY, run=partial(look, ports, wiring)),
             Periodic(name="await", every=LOOK_EVERY, run=partial(awaiting.look, ports, wiring)),
             Periodic(name="judge again", every=LOOK_EVERY, run=partial(judge_again, ports, wiring)),

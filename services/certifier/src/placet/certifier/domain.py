@@ -21,6 +21,7 @@ from placet.events.contracts.certifier import (
     ApprovalReminded,
     CertificateExpired,
     CertificateIssued,
+    CertificateLapsing,
     CertificateReinstated,
     CertificateRevoked,
     CertificateSuspended,
@@ -47,7 +48,7 @@ from placet.events.decider import Decider
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """A release as it was asked for."""
+    """A release as it was asked for. `renews` is the certificate that its own is to take the place of."""
 
     project: str
     release: int
@@ -55,6 +56,7 @@ class Asked:
     source: str
     image: str | None
     asker: str | None = None
+    renews: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,6 +203,14 @@ class Uphold:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Remind:
+    """A model serves on it, and its time may be nearly over."""
+
+    certificate: str
+    now: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
 class Lapse:
     """Its time may be over."""
 
@@ -208,7 +218,7 @@ class Lapse:
     now: datetime
 
 
-Command = JudgeSource | JudgeImage | PassTime | Object | Lift | Uphold | Judge | Revoke | Lapse
+Command = JudgeSource | JudgeImage | PassTime | Object | Lift | Uphold | Judge | Revoke | Remind | Lapse
 Happened = (
     ReleaseCleared
     | ReleaseRefused
@@ -221,6 +231,7 @@ Happened = (
     | CertificateReinstated
     | CertificateWarned
     | CertificateRevoked
+    | CertificateLapsing
     | CertificateExpired
 )
 
@@ -260,13 +271,15 @@ class Awaiting:
 
 @dataclass(frozen=True, kw_only=True)
 class Certified:
-    """The certificate stands if there are no `grounds` against it; `warnings` are to be looked at."""
+    """The certificate stands if there are no `grounds` against it; `warnings` are to be looked at. `is_reminded` once
+    it was said that it ends soon."""
 
     asked: Asked
     certificate: str
     not_after: str
     grounds: tuple[Ground, ...] = ()
     warnings: tuple[Ground, ...] = ()
+    is_reminded: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -301,6 +314,7 @@ def decide(command: Command, state: State) -> Sequence[Happened]:
                     trial=declared.trial,
                     dockerfile=declared.dockerfile,
                     asker=asked.asker,
+                    renews=asked.renews,
                     policies=command.policies,
                     verdicts=command.verdicts,
                     exceptions=command.exceptions,
@@ -354,6 +368,18 @@ def decide(command: Command, state: State) -> Sequence[Happened]:
                     release=asked.release,
                     ground=command.ground,
                     revoked_by=command.by,
+                )
+            ]
+        case Remind(certificate=certificate, now=now), Certified(asked=asked, certificate=held) if (
+            certificate == held and not state.is_reminded and now < moment(state.not_after)
+        ):
+            return [
+                CertificateLapsing(
+                    certificate=held,
+                    project=asked.project,
+                    release=asked.release,
+                    not_after=state.not_after,
+                    left=int((moment(state.not_after) - now).total_seconds()),
                 )
             ]
         case Lapse(certificate=certificate), Certified(asked=asked, certificate=held) if (
@@ -420,6 +446,7 @@ def _issued(
         break_glass=break_glass,
         facts=command.facts,
         key=signed.key,
+        renews=asked.renews,
     )
 
 
@@ -557,6 +584,7 @@ def evolve(state: State, event: Happened) -> State:
                     source=event.source,
                     image=event.image,
                     asker=event.asker,
+                    renews=event.renews,
                 )
             )
         case ReleaseRefused(), _:
@@ -581,6 +609,8 @@ def evolve(state: State, event: Happened) -> State:
             return replace(state, grounds=())
         case CertificateWarned(), Certified():
             return replace(state, warnings=event.warnings)
+        case CertificateLapsing(), Certified():
+            return replace(state, is_reminded=True)
         case ((CertificateRevoked() | CertificateExpired()), Certified()):
             return Over()
         case (
@@ -590,6 +620,7 @@ def evolve(state: State, event: Happened) -> State:
                 | CertificateSuspended()
                 | CertificateReinstated()
                 | CertificateWarned()
+                | CertificateLapsing()
                 | CertificateRevoked()
                 | CertificateExpired()
             ),

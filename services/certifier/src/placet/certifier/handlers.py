@@ -47,6 +47,7 @@ class ExamineJob(msgspec.Struct, frozen=True, kw_only=True):
     command: Command
     source: str
     image: str | None
+    renews: str | None = None
 
 
 class Examined(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,6 +68,7 @@ async def on_deploy_requested(heard: Heard[DeployRequested], work: UnitOfWork, p
         command=asked.command,
         source=asked.source,
         image=asked.image,
+        renews=asked.renews,
     )
     work.enqueue(EXAMINE, f"{asked.project}/{asked.release}", job, asker=heard.event.actor.id)
 
@@ -141,6 +143,7 @@ def _judged(examined: Examined, asker: str, ports: Ports) -> Finish:
         source=wanted.source,
         image=wanted.image,
         asker=asker,
+        renews=wanted.renews,
     )
 
     async def finish(work: UnitOfWork) -> None:

@@ -14,7 +14,7 @@ from datetime import datetime
 import msgspec
 import sqlalchemy as sa
 
-from placet.certifier import conditions
+from placet.certifier import conditions, reminding
 from placet.certifier import projections as p
 from placet.certifier.conditions import Watched
 from placet.certifier.domain import RELEASE, Certified, Judge, stream
@@ -211,6 +211,7 @@ async def _serves(
     ports: Ports,
 ) -> None:
     """Of a project one release serves, or none."""
+    reminding.serves(work, heard.data.project, release)
     at = moment(heard.event.time).timestamp()
     for kept in await ports.watches.of_project(heard.data.project):
         is_live = kept.release == release

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from placet.assessments import Outcome, Reading
@@ -206,6 +206,12 @@ class Certificates(Protocol):
 
     async def ended(self, at: datetime) -> Sequence[Held]:
         """Those whose time was over by then."""
+
+    async def lapsing(self, at: datetime, within: timedelta) -> Sequence[Held]:
+        """Those that a model serves on, that end within so long, and of which nobody was reminded.
+
+        None that has more than a third of its time left.
+        """
 
     async def signed_with(self, key: str, *, or_unknown: bool) -> Sequence[Held]:
         """Those that this key signed, and those of which nobody wrote down which one did."""

@@ -40,6 +40,12 @@ certificates = sa.Table(
     sa.Column("judge_at", sa.Double),
     # Moved on whenever it has to be judged anew: a judgement that began before that does not count.
     sa.Column("turn", sa.BigInteger, nullable=False),
+    # When the last third of its time begins, in seconds since 1970.
+    sa.Column("last_third", sa.Double, nullable=False),
+    # Whether a model serves on it, and whether it was said that it ends soon.
+    sa.Column("serves", sa.Boolean, nullable=False),
+    sa.Column("is_reminded", sa.Boolean, nullable=False),
+    sa.Index("certificates_to_remind_of", "serves", "is_reminded", "last_third"),
 )
 
 signed = sa.Table(

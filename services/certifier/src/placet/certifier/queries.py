@@ -4,7 +4,7 @@ was published, and how projects were assessed."""
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -153,6 +153,11 @@ class HeldCertificates:
 
     async def ended(self, at: datetime) -> Sequence[Held]:
         return await self._held(certificates.c.not_after <= at.timestamp())
+
+    async def lapsing(self, at: datetime, within: timedelta) -> Sequence[Held]:
+        is_owed = sa.and_(certificates.c.serves.is_(True), certificates.c.is_reminded.is_(False))
+        is_near = certificates.c.not_after <= (at + within).timestamp()
+        return await self._held(sa.and_(is_owed, is_near, certificates.c.last_third <= at.timestamp()))
 
     async def signed_with(self, key: str, *, or_unknown: bool) -> Sequence[Held]:
         known = sa.select(signed.c.certificate)

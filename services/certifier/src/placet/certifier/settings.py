@@ -24,6 +24,13 @@ class CertifierSettings(ServiceSettings):
     trial_days: int = Field(
         default=7, ge=1, le=90, description="how long the certificate of a trial holds, in days"
     )
+    certificate_reminder_days: int = Field(
+        default=30,
+        ge=1,
+        le=3650,
+        description="how long before its end it is said of a certificate that a model serves on, in days; "
+        "never before a third of its time is left",
+    )
     dockerfiles: Literal["deny", "allow"] = Field(
         default="deny",
         description="whether projects may have their images built from Dockerfiles of their own, whose steps run code",

@@ -10,7 +10,7 @@ from functools import partial
 
 import sqlalchemy as sa
 
-from placet.certifier import operation, rejudging
+from placet.certifier import operation, rejudging, reminding
 from placet.certifier import projections as p
 from placet.certifier.domain import RELEASE, Command, Lapse, Lift, Object, Revoke, Uphold, stream
 from placet.certifier.ports import Held, Ports
@@ -34,6 +34,7 @@ def keep(work: UnitOfWork, issued: CertificateIssued) -> None:
         source=issued.source,
         not_after=moment(issued.not_after).timestamp(),
         turn=0,
+        **reminding.reminder_of(issued),
     )
     if issued.key is not None:
         work.put(p.signed, certificate=issued.certificate, key=issued.key)

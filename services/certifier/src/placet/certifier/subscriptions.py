@@ -44,6 +44,7 @@ SAYS: tuple[type, ...] = (
     certifier.CertificateReinstated,
     certifier.CertificateWarned,
     certifier.CertificateRevoked,
+    certifier.CertificateLapsing,
     certifier.CertificateExpired,
     certifier.KeyRotated,
     certifier.KeyCompromised,

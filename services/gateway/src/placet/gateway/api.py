@@ -72,7 +72,7 @@ def unreserved(project: str) -> str:
 
 
 class CommandBody(KnownFields):
-    command: Literal["deploy", "build", "start", "stop", "delete"]
+    command: Literal["deploy", "build", "renew", "start", "stop", "delete"]
     project: Annotated[str, Field(pattern=PROJECT_PATTERN), AfterValidator(unreserved)] | None = None
     source: SourceRef | None = None
 
@@ -198,7 +198,10 @@ def router(
         who: Caller = caller,
         idempotency_key: Annotated[str | None, Header(min_length=1, max_length=200, pattern=NAME)] = None,
     ) -> JSONResponse:
-        """Ask for a deploy, build, start, stop or delete. What becomes of it is told by its operation.
+        """Ask for a deploy, build, renew, start, stop or delete. What becomes of it is told by its operation.
+
+        To renew is to deploy the source and image that serve once more, for another certificate, judged by the rules of
+        today. Asked again while that is under way, it is the same operation.
 
         A source that is named by a git address is fetched before the answer comes, which may take its time.
         """

@@ -147,7 +147,7 @@ class AssessmentQueries:
 
     async def _last_source(self, project: str) -> str | None:
         operations = await self._queries.operations(project=project, after=None, limit=LOOKED_AT)
-        sources = (each.source for each in operations if each.command in ("deploy", "build"))
+        sources = (each.source for each in operations if each.command in ("deploy", "build", "renew"))
         return next((source for source in sources if source is not None), None)
 
     async def _known(self) -> list[Known]:

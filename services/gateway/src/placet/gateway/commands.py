@@ -24,8 +24,10 @@ from placet.gateway.domain import (
     Delete,
     Deploy,
     IssueToken,
+    Renew,
     Requested,
     RevokeToken,
+    Serving,
     Start,
     Stop,
 )
@@ -36,6 +38,9 @@ from placet.gateway.ports import Sources
 from placet.gateway.projections import new_operation, show_progress, update_operation
 from placet.gateway.queries import Queries
 from placet.trust import SigningKey, tokens
+
+MOST_UNDER_WAY = 20
+"""The newest operations of a project, among which those are that go on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,8 +74,8 @@ class Commands:
         Raises Unknown for a project, source or image that is not here, Conflict for a key used for something else, and
         of an address what fetching it raises: a source is known before an operation begins.
         """
-        if asked.git is not None and idempotency_key is not None:
-            # Before it is fetched again: the branch may have moved on since.
+        if idempotency_key is not None and (asked.git is not None or asked.command == "renew"):
+            # Before it is looked at again: the branch may have moved on since, and what serves be another release.
             earlier = await self._earlier(asked, actor, idempotency_key)
             if earlier is not None:
                 return earlier
@@ -85,6 +90,10 @@ class Commands:
                 earlier = await self._earlier(asked, actor, idempotency_key)
                 if earlier is not None:
                     return earlier
+            if isinstance(command, Renew) and command.serving is not None:
+                renewal = await self._renewal_under_way(command.project, command.serving)
+                if renewal is not None:
+                    return renewal
             happened = await work.decide(PROJECT, f"project/{command.project}", command)
             return self._begin(work, id, happened[0], asked, actor, idempotency_key)
 
@@ -146,6 +155,10 @@ class Commands:
         match asked.command:
             case "deploy" | "build":
                 return await self._deploy(asked, actor)
+            case "renew":
+                project = _named(asked)
+                serving = await self._queries.serving(project)
+                return Renew(project=project, serving=serving, deleted=await self._deleted(project))
             case "start":
                 project = _named(asked)
                 release, deleted = await self._queries.release_to_start(project), await self._deleted(project)
@@ -162,6 +175,22 @@ class Commands:
         """When the project was deleted, if that is the last that was asked of it."""
         last = await self._queries.operations(project=project, after=None, limit=1)
         return last[0].deleted if last else None
+
+    async def _renewal_under_way(self, project: str, serving: Serving) -> Operation | None:
+        """What renews it already, be it that people are waited for: to ask anew would void what they approved.
+
+        Raises Conflict for anything else that is under way and that the renewal would overtake.
+        """
+        for operation in await self._queries.operations(project=project, after=None, limit=MOST_UNDER_WAY):
+            is_open = not operation.is_over
+            if operation.renews == serving.certificate and (is_open or operation.state == "awaiting"):
+                return operation
+            if is_open and operation.command != "build":
+                raise Conflict(
+                    f"a {operation.command} of {project} is under way, and a renewal would overtake it",
+                    fix=f"`placet status {operation.id} --follow` shows its end; then see whether it is still needed",
+                )
+        return None
 
     async def _deploy(self, asked: Asked, actor: Actor) -> Deploy:
         goal: Goal = "build" if asked.command == "build" else "deploy"

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import assert_never
 
-from placet.errors import Conflict, Forbidden, Unknown
+from placet.errors import Conflict, Forbidden, Refused, Unknown
 from placet.events.contracts.gateway import (
     DeleteRequested,
     DeployRequested,
@@ -39,6 +39,29 @@ class Deploy:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Serving:
+    """What serves, or did last, and the certificate that it did so on, as the gateway heard. `source` is none where its
+    image is gone; `broke_conditions`: that is suspended for what its model did."""
+
+    release: int
+    state: str
+    certificate: str
+    standing: str | None
+    image: str
+    source: str | None
+    broke_conditions: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Renew:
+    """A release of the very source and image that serves; `serving` is none if nothing ever did."""
+
+    project: str
+    serving: Serving | None
+    deleted: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Start:
     """`release` is the one that was live last, or else certified last, as the gateway heard; none if of none."""
 
@@ -60,7 +83,7 @@ class Delete:
     deleted: str | None = None
 
 
-Command = Deploy | Start | Stop | Delete
+Command = Deploy | Renew | Start | Stop | Delete
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +108,19 @@ def decide(command: Command, project: Project) -> Sequence[Requested]:
                     image=command.image,
                 )
             ]
+        case Renew():
+            _must_exist(command, project)
+            serving, source = _renewable(command, project)
+            return [
+                DeployRequested(
+                    project=command.project,
+                    release=project.releases + 1,
+                    command="deploy",
+                    source=source,
+                    image=serving.image,
+                    renews=serving.certificate,
+                )
+            ]
         case Start():
             _must_exist(command, project)
             if command.release is None or command.release <= project.deleted:
@@ -102,6 +138,40 @@ def decide(command: Command, project: Project) -> Sequence[Requested]:
     assert_never(command)
 
 
+def _renewable(command: Renew, project: Project) -> tuple[Serving, str]:
+    """What can be renewed, with its source. A renewal undoes nothing that somebody decided."""
+    name, serving = command.project, command.serving
+    if serving is None or serving.release <= project.deleted:
+        raise Conflict(
+            f"{name} has no certificate to renew: nothing of it serves, or did",
+            fix=f"deploy it; `placet list --images --project {name}` shows what there is of it",
+        )
+    certificate = serving.certificate
+    if serving.state == "stopped":
+        raise Conflict(
+            f"{name} is stopped, and a renewal would have it serve again",
+            fix=f"`placet start {name}` first; where that has no certificate any more: "
+            f"`placet deploy {serving.image} --project {name}`",
+        )
+    if serving.standing == "revoked":
+        raise Conflict(
+            f"{certificate} was revoked, and a renewal does not undo that",
+            fix=f"`placet certificate show {certificate}` tells why; who answers for it deploys it again, to have it "
+            "judged anew",
+        )
+    if serving.broke_conditions:
+        raise Conflict(
+            f"{certificate} is suspended for what its model did in use, and a renewal would not judge that",
+            fix=f"`placet status {name}` says what it did, and what lifts that; or deploy a mended model",
+        )
+    if serving.source is None:
+        raise Refused(
+            f"{serving.image}, which {name} serves, vanished from the registry, so it cannot be renewed",
+            fix="deploy the project's folder, or another image from `placet list --images`",
+        )
+    return serving, serving.source
+
+
 def evolve(project: Project, event: Requested) -> Project:
     match event:
         case DeployRequested():
@@ -116,7 +186,7 @@ def evolve(project: Project, event: Requested) -> Project:
 PROJECT: Decider[Command, Project, Requested] = Decider(initial=Project(), decide=decide, evolve=evolve)
 
 
-def _must_exist(command: Start | Stop | Delete, project: Project) -> None:
+def _must_exist(command: Renew | Start | Stop | Delete, project: Project) -> None:
     if project.exists:
         return
     if project.deleted:

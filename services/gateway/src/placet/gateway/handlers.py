@@ -126,6 +126,7 @@ async def on_certificate_issued(
     _waits_no_more(work, issued.project, issued.release, "certified")
     work.put(
         p.certificates,
+        keep=("lapsing",),
         certificate=issued.certificate,
         project=issued.project,
         release=issued.release,
@@ -133,6 +134,8 @@ async def on_certificate_issued(
         repository=issued.repository,
         envelope=issued.envelope,
         not_after=issued.not_after,
+        renews=issued.renews,
+        lapsing=False,
     )
     theirs = sa.and_(p.images.c.image == issued.image, p.images.c.project == issued.project)
     work.run(sa.update(p.images).where(theirs).values(certificate=issued.certificate))
@@ -180,6 +183,13 @@ async def on_certificate_warned(
     mine = p.certificates.c.certificate == heard.data.certificate
     said = msgspec.json.encode(heard.data.warnings) if heard.data.warnings else None
     work.run(sa.update(p.certificates).where(mine).values(warnings=said))
+
+
+async def on_certificate_lapsing(
+    heard: Heard[certifier.CertificateLapsing], work: UnitOfWork, reads: Reads
+) -> None:
+    mine = p.certificates.c.certificate == heard.data.certificate
+    work.run(sa.update(p.certificates).where(mine).values(lapsing=True))
 
 
 async def on_certificate_revoked(

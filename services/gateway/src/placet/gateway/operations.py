@@ -18,10 +18,12 @@ from typing import Any, Literal, assert_never
 from placet.events.contracts import builder, certifier, deployer, gateway, indexer
 from placet.events.contracts.shapes import Verdict
 
-Kind = Literal["deploy", "build", "start", "stop", "delete"]
+Kind = Literal["deploy", "renew", "build", "start", "stop", "delete"]
+_DEPLOY = ("requested", "cleared", "reserved", "built", "indexed", "certified", "live")
 
 PATHS: Mapping[str, tuple[str, ...]] = {
-    "deploy": ("requested", "cleared", "reserved", "built", "indexed", "certified", "live"),
+    "deploy": _DEPLOY,
+    "renew": _DEPLOY,
     "build": ("requested", "cleared", "built", "indexed", "certified"),
     "start": ("requested", "reserved", "live"),
     "stop": ("requested", "stopped"),
@@ -85,7 +87,8 @@ class Awaited:
 
 @dataclass(frozen=True, kw_only=True)
 class Operation:
-    """What is known of one command. `reached` says when and with which detail; times are RFC 3339."""
+    """What is known of one command. `reached` says when and with which detail; times are RFC 3339. `renews` is the
+    certificate that another one is to take the place of."""
 
     id: str
     command: Kind
@@ -100,6 +103,7 @@ class Operation:
     verdicts: tuple[Verdict, ...] = ()
     end: End | None = None
     awaited: Awaited | None = None
+    renews: str | None = None
 
     @property
     def path(self) -> tuple[str, ...]:
@@ -147,11 +151,12 @@ def requested(operation: str, at: str, event: Heard) -> Operation:
         case gateway.DeployRequested():
             begun = Operation(
                 id=operation,
-                command=event.command,
+                command=event.command if event.renews is None else "renew",
                 project=event.project,
                 release=event.release,
                 source=event.source,
                 image=event.image,
+                renews=event.renews,
             )
         case gateway.StartRequested():
             begun = Operation(id=operation, command="start", project=event.project, release=event.release)
@@ -264,6 +269,7 @@ def document(operation: Operation) -> dict[str, Any]:
         "image": operation.image,
         "built": operation.built,
         "certificate": operation.certificate,
+        "renews": operation.renews,
         "state": operation.state,
         "url": operation.url,
         "steps": _steps(operation),

@@ -127,6 +127,10 @@ certificates = sa.Table(
     sa.Column("repository", sa.Text, nullable=False),
     sa.Column("envelope", sa.Text, nullable=False),
     sa.Column("not_after", sa.Text, nullable=False),
+    # The certificate that it takes the place of.
+    sa.Column("renews", sa.Text, index=True),
+    # It was said that it ends soon, and a model serves on it.
+    sa.Column("lapsing", sa.Boolean, nullable=False),
     # `suspended` or `revoked` (from when it was asked for), with the grounds; none of one that stands, up to its time.
     sa.Column("standing", sa.Text),
     sa.Column("grounds", sa.LargeBinary),

@@ -11,8 +11,10 @@ import sqlalchemy as sa
 
 from placet.errors import Unknown, Unreadable
 from placet.events.contracts.certifier import ApprovalAwaited
+from placet.events.contracts.shapes import Ground
 from placet.events.store import EventStore
 from placet.gateway import projections as p
+from placet.gateway.domain import Serving
 from placet.gateway.operations import Operation, document
 from placet.gateway.projections import read_operation
 
@@ -142,6 +144,34 @@ class Queries:
         rows = await self._store.rows(sa.select(wanted).where(p.models.c.project == project))
         return rows[0].release if rows else None
 
+    async def serving(self, project: str) -> Serving | None:
+        """What serves, or did last. The certificate is that which it did so on, however that stands."""
+        image = sa.and_(p.images.c.image == p.models.c.image, p.images.c.project == p.models.c.project)
+        query = (
+            sa.select(
+                *(p.models.c[name] for name in ("release", "state", "certificate", "image")),
+                *(p.certificates.c[name] for name in ("standing", "grounds")),
+                *(p.images.c[name] for name in ("source", "vanished")),
+            )
+            .join_from(p.models, p.certificates, p.models.c.certificate == p.certificates.c.certificate)
+            .join(p.images, image, isouter=True)
+            .where(p.models.c.project == project)
+        )
+        rows = await self._store.rows(query)
+        if not rows or rows[0].release is None:
+            return None
+        row = rows[0]
+        grounds = msgspec.json.decode(row.grounds, type=list[Ground]) if row.grounds else []
+        return Serving(
+            release=row.release,
+            state=row.state,
+            certificate=row.certificate,
+            standing=row.standing,
+            image=row.image,
+            source=None if row.vanished else row.source,
+            broke_conditions=any(ground.measured for ground in grounds),
+        )
+
     async def images(
         self, search: ImageSearch, *, now: str, after: str | None, limit: int
     ) -> list[dict[str, Any]]:
@@ -249,6 +279,8 @@ class Queries:
             "state": _standing(row.not_after, row.standing, now),
             "notAfter": row.not_after,
             "trial": bool(trials and trials[0].trial),
+            "renews": row.renews,
+            "renewedBy": await self._renewed_by(id),
             "grounds": grounds,
             "warnings": _warnings(row),
             "revokedBy": row.revoked_by
@@ -257,6 +289,13 @@ class Queries:
             "reason": await self.reason_of(id),
             "review": next(iter(await self._reviews(p.reviews.c.certificate == id)), None),
         }
+
+    async def _renewed_by(self, id: str) -> str | None:
+        """The newest certificate that took the place of this one."""
+        table = p.certificates
+        query = sa.select(table.c.certificate).where(table.c.renews == id)
+        rows = await self._store.rows(query.order_by(table.c.release.desc()).limit(1))
+        return rows[0].certificate if rows else None
 
     async def reason_of(self, id: str) -> str | None:
         """What somebody gave as the reason for what has this id."""
@@ -623,6 +662,7 @@ _MODELS = (
         p.operations.c.operation,
         p.releases.c.trial,
         p.certificates.c.not_after,
+        p.certificates.c.lapsing,
     )
     .join_from(p.models, p.operations, p.models.c.operation == p.operations.c.id)
     .join(
@@ -632,7 +672,8 @@ _MODELS = (
     )
     .join(p.certificates, p.models.c.certificate == p.certificates.c.certificate, isouter=True)
 )
-"""Models, each with the operation that brought it to its state, and until when its certificate holds."""
+"""Models, each with the operation that brought it to its state, until when its certificate holds, and whether it was
+said that this is soon."""
 
 
 def _model(row: sa.Row[Any], cause: Operation) -> dict[str, Any]:
@@ -651,4 +692,5 @@ def _model(row: sa.Row[Any], cause: Operation) -> dict[str, Any]:
         "certificate": of.certificate,
         "trial": bool(row.trial),
         "certifiedUntil": row.not_after,
+        "lapsing": row.state == "live" and bool(row.lapsing),
     }

@@ -22,6 +22,7 @@ HEARS: Mapping[type, Handler] = {
     certifier.CertificateReinstated: handlers.on_certificate_reinstated,
     certifier.CertificateWarned: handlers.on_certificate_warned,
     certifier.CertificateRevoked: handlers.on_certificate_revoked,
+    certifier.CertificateLapsing: handlers.on_certificate_lapsing,
     certifier.KeyRotated: handlers.on_key_rotated,
     certifier.KeyCompromised: handlers.on_key_compromised,
     certifier.PolicyPublished: handlers.on_policy_published,

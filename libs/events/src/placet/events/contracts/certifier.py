@@ -29,7 +29,7 @@ class ReleaseCleared:
     its own, and serves by itself. `asker`: who asked for it, whose turn it takes wherever there is a queue.
     `exceptions` are those that its verdicts name, `conditions` what its project says of it while it serves, `facts`
     what the rules saw. `inputs` is a digest of that which does not change with time, `risk_class` what the project
-    declares; so do `purpose` and `data`, as the digests that an assessment has of them.
+    declares; so do `purpose` and `data`, as the digests that an assessment has of them. `renews` is as it was asked.
     """
 
     project: str
@@ -52,6 +52,7 @@ class ReleaseCleared:
     risk_class: str = ""
     purpose: str = ""
     data: str = ""
+    renews: str | None = None
 
 
 @event("certifier", "release.refused")
@@ -107,7 +108,8 @@ class CertificateIssued:
     `exceptions` are those that it stands on, of both stages; it ends no later than the first of them. `conditions` are
     judged from here on, for as long as it holds. `facts` are what the rules of stage certify saw, `approvals` of
     exactly this, by people who did not ask for it. `break_glass`: two of them had it certified for a day although what
-    was awaited did not come. `key` is the id of the key that it is signed with.
+    was awaited did not come. `key` is the id of the key that it is signed with. `renews` is the certificate that it
+    takes the place of, for the same source; that one holds up to its own end.
     """
 
     certificate: str
@@ -127,6 +129,7 @@ class CertificateIssued:
     break_glass: bool = False
     facts: RecordedFacts | None = None
     key: str | None = None
+    renews: str | None = None
 
 
 @event("certifier", "review.owed")
@@ -192,6 +195,17 @@ class CertificateRevoked:
     release: int
     ground: Ground
     revoked_by: str
+
+
+@event("certifier", "certificate.lapsing")
+class CertificateLapsing:
+    """A model serves on it, and it ends in `left` seconds: time to have it renewed. Said once."""
+
+    certificate: str
+    project: str
+    release: int
+    not_after: str
+    left: int
 
 
 @event("certifier", "certificate.expired")

@@ -30,13 +30,17 @@ class SourceUploaded:
 
 @event("gateway", "deploy.requested")
 class DeployRequested:
-    """A build ends with a certificate, a deploy goes on to a URL. `image` is set when an existing one was chosen."""
+    """A build ends with a certificate, a deploy goes on to a URL. `image` is set when an existing one was chosen.
+
+    `renews` is the certificate of what serves, where the same source and image are to be judged anew for another one.
+    """
 
     project: str
     release: int
     command: Command
     source: str
     image: str | None
+    renews: str | None = None
 
 
 @event("gateway", "start.requested")

@@ -115,6 +115,7 @@ class RegistryNotary:
                 FactsSeen(stage=stage, facts=seen.facts, personal=seen.personal)
                 for stage, seen in facts.items()
             ),
+            renews=asked.renews,
         )
         envelope = certificates.issue(statement, active.key)
         manifest = await push_artifact(
