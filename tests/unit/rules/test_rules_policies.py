@@ -533,7 +533,7 @@ def test_that_a_rule_waits_for_people_is_held_by_a_test(engine: Engine) -> None:
 
 def test_what_is_only_offered_is_not_in_force() -> None:
     offered = {read_policy(file).id for file in offered_files().values()}
-    assert offered == {"eu-ai-act-high-risk", "four-eyes", "model-risk", "security-baseline"}
+    assert offered == {"data-lineage", "eu-ai-act-high-risk", "four-eyes", "model-risk", "security-baseline"}
     assert offered.isdisjoint(policy.id for policy in load_shipped())
 
 
