@@ -503,10 +503,12 @@ def test_a_rule_that_admits_exceptions_says_how_to_ask_for_one() -> None:
         "eu-ai-act.bias-examined",
         "eu-ai-act.rights-assessed",
         "licences.allowed",
+        "lineage.verified-data",
         "model-risk.outcomes-analysed",
         "model.pickle-by-exception",
         "model.pickle-names-listed",
         "operation.conditions-kept",
+        "operation.no-critical-incident",
         "security-baseline.fixes-taken",
     }
     for id, fix in exceptable.items():
