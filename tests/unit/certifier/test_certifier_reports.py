@@ -24,17 +24,13 @@ from placet.events.contracts.shapes import (
     RunState,
     RunStep,
 )
+from placet.gateway.lineage import report_of
+from placet.gateway.reports import About
 from placet.rules import Engine, Policy, load_policy, offered_files
 
 EXAMPLE = Path(__file__).parents[3] / "examples/tumours/lineage"
 NOW = datetime(2026, 11, 27, tzinfo=UTC)
 SOURCE = f"sha256:{'5' * 64}"
-STEPS: dict[str, RunStep] = {
-    "INGESTION": "ingestion",
-    "VERIFICATION": "verification",
-    "FEATURE_EXTRACTION": "feature-extraction",
-    "TRAINING": "training",
-}
 HELD, BROKEN = DataCheck(assertion="not null", passed=True), DataCheck(assertion="not null", passed=False)
 
 
@@ -259,33 +255,10 @@ def engine() -> Iterator[Engine]:
 
 
 def told_by_the_example(*, without: str = "") -> list[Report]:
-    """Its OpenLineage events, by a mapping of just what they hold; the gateway's own is for all that there can be."""
+    """Its OpenLineage events, as the gateway reads them."""
     events = [json.loads(line) for line in (EXAMPLE / "lineage.ndjson").read_text().splitlines()]
     left = [each for each in events if each["job"]["name"] != without]
-    return [report(n, minute=n, run=_run(each)) for n, each in enumerate(left)]
-
-
-def _run(event: dict[str, Any]) -> ReportedRun:
-    return ReportedRun(
-        run=event["run"]["runId"],
-        job=event["job"]["name"],
-        step=STEPS[event["job"]["facets"]["jobType"]["jobType"]],
-        state=event["eventType"].lower(),
-        inputs=tuple(_data(each) for each in event["inputs"]),
-        outputs=tuple(_data(each) for each in event["outputs"]),
-    )
-
-
-def _data(said: dict[str, Any]) -> DatasetRef:
-    facet = said.get("inputFacets", {}).get("dataQualityAssertions", {"assertions": []})
-    return DatasetRef(
-        dataset=f"{said['namespace']}/{said['name']}",
-        version=said["facets"]["version"]["datasetVersion"],
-        checks=tuple(
-            DataCheck(assertion=each["assertion"], passed=each["success"], column=each.get("column"))
-            for each in facet["assertions"]
-        ),
-    )
+    return [report(n, minute=n, run=report_of(each, "", About()).content) for n, each in enumerate(left)]
 
 
 def policies(engine: Engine) -> list[Policy]:
