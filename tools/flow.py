@@ -33,7 +33,6 @@ FOLDS = "gateway"
 
 NOBODY_ACTS: Mapping[type, str] = {
     gateway.ExceptionRequested: "it asks people: nothing is excepted before somebody else grants it",
-    gateway.MetadataReported: "the certifier's rules see it",
     gateway.TokenIssued: "a token proves itself by its signature; only its end has to be told",
     gateway.ReviewGiven: "the gateway shows the review as owed no more; what was served is over by then, or stands",
     certifier.ReviewOwed: "it asks people: the gateway shows it until somebody has looked",
@@ -239,6 +238,27 @@ ROADS = (
                 hears=(deployer.ModelObserved,),
                 says=(certifier.CertificateSuspended,),
                 does="judges conditions and rules of stage `operate`; it suspends, warns or lifts",
+            ),
+            Step(
+                hears=(certifier.CertificateSuspended,),
+                says=(deployer.ModelQuarantined,),
+                does="takes the model off its route, then ends it",
+            ),
+        ),
+    ),
+    Road(
+        title="Report: what happened to a model in use, as others say",
+        asked="POST /v1/models/{project}/metadata, or `placet report`",
+        steps=(
+            Step(
+                hears=(),
+                says=(gateway.MetadataReported,),
+                does="takes each report as what it is, and what is sent again as the same one",
+            ),
+            Step(
+                hears=(gateway.MetadataReported,),
+                says=(certifier.CertificateSuspended,),
+                does="keeps it for the rules; an incident, or what was monitored, has those of stage `operate` asked",
             ),
             Step(
                 hears=(certifier.CertificateSuspended,),

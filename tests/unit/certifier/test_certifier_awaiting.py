@@ -19,6 +19,7 @@ from placet.certifier.queries import (
     EarlierReleases,
     GrantedExceptions,
     HeardApprovals,
+    HeardReports,
     HeldCertificates,
     MadeAssessments,
     WatchedCertificates,
@@ -34,9 +35,17 @@ from placet.events.contracts.certifier import (
     ReleaseRefused,
     ReviewOwed,
 )
-from placet.events.contracts.gateway import ApprovalGiven, DeleteRequested
+from placet.events.contracts.gateway import ApprovalGiven, DeleteRequested, MetadataReported
 from placet.events.contracts.indexer import ImageIndexed
-from placet.events.contracts.shapes import ApprovalUsed, ExceptionUsed, Stage
+from placet.events.contracts.shapes import (
+    ApprovalUsed,
+    DatasetRef,
+    ExceptionUsed,
+    ReportedEvaluation,
+    ReportedMetric,
+    ReportedMonitoring,
+    Stage,
+)
 from placet.events.envelope import Actor
 from placet.events.testing import changed
 from placet.rules import Edition, Engine, PolicySet, Publication, offered_files, read_policy
@@ -192,6 +201,7 @@ async def waiting(tmp_path: Path, engine: Engine) -> AsyncIterator[Waiting]:
                 records=RecordsInMemory(),
                 assessor=NobodyScores(),
                 assessments=MadeAssessments(wiring.store),
+                reports=HeardReports(wiring.store),
                 notary=notary,
                 exceptions=GrantedExceptions(wiring.store),
                 certificates=HeldCertificates(wiring.store),
@@ -385,3 +395,56 @@ async def test_no_glass_is_broken_for_what_people_cannot_mend(waiting: Waiting) 
     refused = await waiting.approve(awaited, ALAN, break_glass=True)
     assert isinstance(refused, ReleaseRefused)
     assert waiting.notary.signed == []
+
+
+# What is reported meanwhile
+
+
+def evaluated(number: int, **about: Any) -> MetadataReported:
+    metric = ReportedMetric(metric="auc", value=0.8)
+    return MetadataReported(
+        **{
+            "report": f"report:{number}",
+            "project": "churn",
+            "release": None,
+            "source": None,
+            "at": "2026-01-01T00:00:00Z",
+            "reported_by": ALAN,
+            "evaluation": ReportedEvaluation(
+                of=DatasetRef(dataset="lake/cases"), split=None, metrics=(metric,)
+            ),
+            **about,
+        }
+    )
+
+
+async def test_what_was_approved_before_something_was_reported_counts_no_more(waiting: Waiting) -> None:
+    awaited = await waiting.asked_for()
+    once = await waiting.approve(awaited, GRACE)
+    await waiting.alone.hear(evaluated(1))
+    anew = await waiting.pass_(seconds=1)
+    assert isinstance(anew, ApprovalAwaited)
+    assert (anew.binding.digest == once.binding.digest, anew.approvals) == (False, ())
+    await waiting.alone.hear(evaluated(1))
+    assert await waiting.pass_(seconds=1) == anew, "the same again is nothing new"
+    await waiting.alone.hear(evaluated(2, release=7))
+    assert await waiting.pass_(seconds=1) == anew, "it is of another release"
+
+
+async def test_what_others_measure_of_a_model_in_use_takes_no_approval_away(waiting: Waiting) -> None:
+    awaited = await waiting.asked_for()
+    once = await waiting.approve(awaited, GRACE)
+    monitoring = ReportedMonitoring(since=None, metrics=())
+    await waiting.alone.hear(evaluated(1, evaluation=None, monitoring=monitoring))
+    assert await waiting.pass_(seconds=1) == once
+    assert isinstance(await waiting.approve(once, ALAN), CertificateIssued)
+
+
+async def test_what_was_reported_is_recorded_with_what_rules_saw(waiting: Waiting) -> None:
+    await waiting.alone.hear(evaluated(1, release=1))
+    await waiting.approve(await waiting.asked_for(risk="limited"), GRACE)
+    issued = (await waiting.alone.said())[-1]
+    assert isinstance(issued, CertificateIssued)
+    assert issued.facts is not None
+    [seen] = (await waiting.ports.records.read(issued.facts))["reports"]["evaluations"]
+    assert (seen["report"], seen["about"], seen["dataset"]) == ("report:1", "release", "lake/cases")

@@ -20,6 +20,7 @@ from placet.certifier.queries import (
     EarlierReleases,
     GrantedExceptions,
     HeardApprovals,
+    HeardReports,
     HeldCertificates,
     MadeAssessments,
     PublishedPolicies,
@@ -45,8 +46,23 @@ from placet.events.contracts.deployer import (
     ModelStarted,
     ModelStopped,
 )
-from placet.events.contracts.gateway import ExceptionGranted, ExceptionWithdrawn, RevocationRequested
-from placet.events.contracts.shapes import ColumnDrift, ColumnParts, Condition, Drift, ExceptionUsed, Stage
+from placet.events.contracts.gateway import (
+    ExceptionGranted,
+    ExceptionWithdrawn,
+    MetadataReported,
+    RevocationRequested,
+)
+from placet.events.contracts.shapes import (
+    ColumnDrift,
+    ColumnParts,
+    Condition,
+    Drift,
+    ExceptionUsed,
+    ReportedIncident,
+    ReportedMetric,
+    ReportedMonitoring,
+    Stage,
+)
 from placet.rules import Engine, PolicySet, load_shipped
 
 from tests.unit.certifier.test_certifier_handlers import (
@@ -204,6 +220,7 @@ async def operated(tmp_path: Path, engine: Engine) -> AsyncIterator[Operated]:
             policies=NothingSubmitted(),
             assessor=NobodyScores(),
             assessments=MadeAssessments(wiring.store),
+            reports=HeardReports(wiring.store),
             records=RecordsInMemory(),
             notary=QuickNotary(),
             contents=ContentsOfNothing(),
@@ -523,3 +540,93 @@ async def test_a_sign_of_life_is_given_only_by_one_that_could_take_a_certificate
     await give_sign_of_life(wiring)
     assert len(ear.told) == 1
     assert "alive" in [each.name for each in operated.alone.service.periodic]
+
+
+# What others report
+
+
+def told(number: int = 1, **said: Any) -> MetadataReported:
+    about = {"project": "churn", "release": None, "source": None, "at": "2026-01-01T00:00:00Z"}
+    return MetadataReported(**{"report": f"report:{number}", "reported_by": "person:1", **about, **said})
+
+
+def incident(
+    number: int = 1, status: Any = "open", severity: Any = "critical", **said: Any
+) -> MetadataReported:
+    what = ReportedIncident(incident="INC-7", severity=severity, status=status)
+    return told(number, at=f"2026-01-01T00:{number:02}:00Z", incident=what, **said)
+
+
+@pytest.mark.parametrize(
+    "about", [{}, {"release": 1}, {"source": SOURCE}], ids=["project", "release", "source"]
+)
+async def test_a_critical_incident_suspends_until_it_is_resolved(
+    operated: Operated, about: dict[str, Any]
+) -> None:
+    issued = await operated.certify()
+    for _ in range(2):
+        await operated.alone.hear(incident(1, **about))
+    (suspended,) = await operated.since_issued()
+    assert isinstance(suspended, CertificateSuspended)
+    (ground,) = suspended.grounds
+    assert (ground.rule, ground.why) == (
+        "operation.no-critical-incident",
+        "incident INC-7 with churn is open, and critical",
+    )
+    await operated.alone.hear(quarantined(issued))
+    await operated.alone.hear(incident(2, "resolved", **about))
+    await operated.alone.hear(incident(1, **about))
+    assert [type(each) for each in await operated.since_issued()] == [
+        CertificateSuspended,
+        CertificateReinstated,
+    ]
+
+
+async def test_that_it_is_resolved_may_be_heard_first(operated: Operated) -> None:
+    await operated.certify()
+    await operated.alone.hear(incident(2, "resolved"))
+    await operated.alone.hear(incident(1))
+    assert await operated.since_issued() == []
+
+
+async def test_what_is_less_severe_or_of_another_release_or_source_suspends_nothing(
+    operated: Operated,
+) -> None:
+    await operated.certify()
+    await operated.alone.hear(incident(1, severity="high"))
+    await operated.alone.hear(incident(2, release=2))
+    await operated.alone.hear(incident(3, source=f"sha256:{'9' * 64}"))
+    await operated.observe()
+    assert await operated.since_issued() == []
+
+
+async def test_an_incident_that_was_open_before_is_seen_once_the_model_serves(operated: Operated) -> None:
+    await operated.alone.hear(incident())
+    await operated.certify(ERRORS)
+    await operated.observe()
+    assert [type(each) for each in await operated.since_issued()] == [CertificateSuspended]
+
+
+async def test_what_is_tried_again_for_its_conditions_stays_off_while_an_incident_is_open(
+    operated: Operated,
+) -> None:
+    issued = await operated.certify(ERRORS)
+    await operated.observe(errors=50)
+    await operated.alone.hear(quarantined(issued))
+    await operated.alone.hear(incident(1))
+    await operated.later(minutes=11)
+    said = [type(each) for each in await operated.since_issued()]
+    assert CertificateReinstated not in said
+    await operated.alone.hear(incident(2, "resolved"))
+    assert isinstance((await operated.since_issued())[-1], CertificateReinstated)
+
+
+async def test_rules_of_operation_see_what_others_monitored(operated: Operated) -> None:
+    await operated.certify(PSI)
+    metric = ReportedMetric(metric="auc", value=0.61, samples=400)
+    await operated.alone.hear(told(monitoring=ReportedMonitoring(since=None, metrics=(metric,))))
+    (kept,) = await operated.ports.watches.of_project("churn")
+    (seen,) = await operated.ports.reports.in_use([kept], operated.alone.clock.now())
+    (monitoring,) = seen["monitoring"]
+    assert monitoring["metrics"] == [{"metric": "auc", "value": 0.61, "slice": "", "samples": 400}]
+    assert await operated.since_issued() == []

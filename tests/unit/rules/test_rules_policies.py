@@ -503,10 +503,12 @@ def test_a_rule_that_admits_exceptions_says_how_to_ask_for_one() -> None:
         "eu-ai-act.bias-examined",
         "eu-ai-act.rights-assessed",
         "licences.allowed",
+        "lineage.verified-data",
         "model-risk.outcomes-analysed",
         "model.pickle-by-exception",
         "model.pickle-names-listed",
         "operation.conditions-kept",
+        "operation.no-critical-incident",
         "security-baseline.fixes-taken",
     }
     for id, fix in exceptable.items():
@@ -533,7 +535,7 @@ def test_that_a_rule_waits_for_people_is_held_by_a_test(engine: Engine) -> None:
 
 def test_what_is_only_offered_is_not_in_force() -> None:
     offered = {read_policy(file).id for file in offered_files().values()}
-    assert offered == {"eu-ai-act-high-risk", "four-eyes", "model-risk", "security-baseline"}
+    assert offered == {"data-lineage", "eu-ai-act-high-risk", "four-eyes", "model-risk", "security-baseline"}
     assert offered.isdisjoint(policy.id for policy in load_shipped())
 
 

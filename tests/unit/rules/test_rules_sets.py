@@ -147,6 +147,7 @@ IMPACT = {
     "level": 2,
     "label": "moderate",
 }
+TRAINING: dict[str, Any] = {"run": "run:1", "inputs": [{"dataset": "lake/rows"}], "unverified": []}
 HOLDS: dict[str, Any] = {"ageDays": 3, "stale": [], "missing": []}
 BILL = {
     "bomFormat": "CycloneDX",
@@ -168,6 +169,7 @@ def certified(
     roles: tuple[str, ...] = ("approver", "compliance"),
     advisories: dict[str, Any] | None = None,
     assessments: tuple[dict[str, Any], ...] = ({**RIGHTS, **HOLDS}, {**IMPACT, **HOLDS}),
+    training: tuple[dict[str, Any], ...] = (TRAINING,),
     **image: Any,
 ) -> dict[str, Verdict]:
     said: dict[str, Any] = {
@@ -192,6 +194,7 @@ def certified(
         "contents": contents,
         "advisories": known().facts(DIGEST, contents["packages"], NOW) if advisories is None else advisories,
         "assessments": list(assessments),
+        "reports": {"training": list(training)},
     }
     found = engine.evaluate_sync((*load_shipped(), *SETS), "certify", facts)
     return {each.rule: each for each in found if not each.is_passed}
@@ -224,6 +227,7 @@ def test_what_an_image_lacks_is_told_and_nothing_is_undecided(engine: Engine) ->
         roles=(),
         advisories=NO_SNAPSHOT,
         assessments=({**IMPACT, **HOLDS},),
+        training=({**TRAINING, "inputs": []},),
         base="none",
         python="cp39",
     )
@@ -231,6 +235,7 @@ def test_what_an_image_lacks_is_told_and_nothing_is_undecided(engine: Engine) ->
     assert {rule for rule, each in lacking.items() if each.awaits} == {
         "approval.four-eyes",
         "eu-ai-act.rights-assessed",
+        "lineage.verified-data",
         "model-risk.validated-independently",
     }
     assert {rule for rule, each in lacking.items() if not each.awaits} == {
@@ -238,6 +243,13 @@ def test_what_an_image_lacks_is_told_and_nothing_is_undecided(engine: Engine) ->
         "security-baseline.advisories-recent",
         "security-baseline.base-by-digest",
         "security-baseline.python-maintained",
+    }
+
+
+def test_a_training_that_nobody_reported_is_waited_for(engine: Engine) -> None:
+    lacking = certified(engine, training=())
+    assert {rule: each.awaits is not None for rule, each in lacking.items()} == {
+        "lineage.training-reported": True
     }
 
 

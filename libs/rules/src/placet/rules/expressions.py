@@ -36,6 +36,7 @@ FACTS = {
     "advisories": "what is known of those packages: the snapshot, its age, and what they are affected by",
     "approvals": "who approved this very release, but for who asked for it: how many people, in which roles",
     "assessments": "what answers to questionnaires amount to, and why they say nothing of this model any more",
+    "reports": "what was reported of the model: runs on its way, evaluations, monitoring by others, incidents",
     "platform": "what this environment knows and allows",
     "params": "the policy's own parameters",
     "monitoring": "what is watched in operation",

@@ -245,7 +245,8 @@ def gather_certify_facts(
 ) -> Facts:
     """The facts of stage certify about an image, from its own labels; an empty text for a label it does not carry.
 
-    What it is made of, and how its project was assessed, come beside them (`contained`, `assessments`).
+    What it is made of, how its project was assessed and what was reported of it come beside them (`contained`,
+    `assessments`, `reports`).
     `cleared_source` is the source that stage submit cleared, `has_dockerfile` whether that is built from one, and
     `risk_class` and `is_trial` what it declares; `known_bases` are the bases this environment allows, and none of them
     named means any that is pinned. `approvals` are those that count.

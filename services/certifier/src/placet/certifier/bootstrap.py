@@ -30,6 +30,7 @@ from placet.certifier.queries import (
     EarlierReleases,
     GrantedExceptions,
     HeardApprovals,
+    HeardReports,
     HeldCertificates,
     MadeAssessments,
     PublishedPolicies,
@@ -74,6 +75,7 @@ async def build(settings: CertifierSettings, wiring: Wiring, ports: Ports | None
             policies=RegistryPolicies(registry, shipped),
             assessor=RegistryAssessor(registry, keys),
             assessments=MadeAssessments(wiring.store),
+            reports=HeardReports(wiring.store),
             notary=RegistryNotary(
                 registry,
                 keys,

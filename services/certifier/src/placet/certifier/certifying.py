@@ -134,6 +134,7 @@ async def _facts(ports: Ports, cleared: ReleaseCleared, indexed: ImageIndexed, a
         "contents": contents,
         "advisories": await ports.advisories.about(contents["packages"], at),
         "assessments": await ports.assessments.facts(cleared, at),
+        "reports": await ports.reports.of_release(cleared, at),
     }
 
 

@@ -1,4 +1,5 @@
-"""Do the rules of operation hold? Asked with every window that is observed of a model, and by the clock.
+"""Do the rules of operation hold? Asked with every window that is observed of a model, with all that is reported of one
+in use, and by the clock.
 
 What comes of it is a decision on the certificate: a rule that fails suspends or warns, one that passes, or is excepted
 from, is lifted, and one that cannot be decided leaves all as it was. A suspended model is asked nothing, so nothing
@@ -19,6 +20,7 @@ from placet.certifier import projections as p
 from placet.certifier.conditions import Watched
 from placet.certifier.domain import RELEASE, Certified, Judge, stream
 from placet.certifier.ports import Facts, Judgement, Kept, Ports
+from placet.certifier.reports import Report
 from placet.events import Actor, Context, Heard, UnitOfWork, Wiring, transact
 from placet.events.codec import moment, timestamp
 from placet.events.contracts.certifier import CertificateIssued
@@ -29,7 +31,7 @@ from placet.events.contracts.deployer import (
     ModelStarted,
     ModelStopped,
 )
-from placet.events.contracts.shapes import ExceptionUsed, Ground
+from placet.events.contracts.shapes import ExceptionUsed, Ground, Verdict
 from placet.rules import Edition
 
 SERVICE = "certifier"
@@ -91,6 +93,13 @@ async def judge_anew(
         await _judge(work, ports, kept, kept.watched, held)
 
 
+async def judge_reported(work: UnitOfWork, ports: Ports, report: Report) -> None:
+    """What was just reported counts for these: rows tell of it once this is committed."""
+    for kept in await ports.watches.of_project(report.said.project):
+        if report.counts_for(kept.release, kept.source):
+            await _judge(work, ports, kept, kept.watched, report=report)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Asked:
     """What rules of operation say of a certificate by other policies than before, as it was `kept`."""
@@ -104,7 +113,11 @@ async def ask_by_edition(
 ) -> Mapping[str, Asked]:
     """`in_force` are exceptions by certificate; of one that is over meanwhile, nothing is asked."""
     kept = await ports.watches.of_certificates(in_force)
-    asked = [(_facts(each, each.watched, at), in_force[certificate]) for certificate, each in kept.items()]
+    reported = await ports.reports.in_use(list(kept.values()), at)
+    asked = [
+        (_facts(each, each.watched, at, reports), in_force[certificate])
+        for (certificate, each), reports in zip(kept.items(), reported, strict=True)
+    ]
     judgements = await ports.rules.judge_all("operate", asked, by=edition)
     return {
         each.certificate: Asked(kept=each, judgement=judgement)
@@ -127,7 +140,7 @@ async def look(ports: Ports, wiring: Wiring) -> None:
                 return
             retry_at = kept.watched.retry_at
             if retry_at is not None and retry_at <= work.now.timestamp():
-                await _try_again(work, kept)
+                await _try_again(work, ports, kept)
             else:
                 await _judge(work, ports, kept, kept.watched)
 
@@ -145,16 +158,30 @@ async def _judge(
     kept: Kept,
     watched: Watched,
     in_force: Sequence[ExceptionUsed] | None = None,
+    report: Report | None = None,
 ) -> None:
-    at = work.now
-    if in_force is None:
-        in_force = await ports.exceptions.in_force(kept.project, kept.source, at)
-    judgement = await ports.rules.judge("operate", _facts(kept, watched, at), in_force)
+    judgement = await _judgement(work, ports, kept, watched, in_force, report)
     await _conclude(work, kept, watched, judgement)
 
 
-def _facts(kept: Kept, watched: Watched, at: datetime) -> Facts:
-    return conditions.facts(watched, project=kept.project, now=timestamp(at), at=at.timestamp())
+async def _judgement(
+    work: UnitOfWork,
+    ports: Ports,
+    kept: Kept,
+    watched: Watched,
+    in_force: Sequence[ExceptionUsed] | None = None,
+    report: Report | None = None,
+) -> Judgement:
+    at = work.now
+    if in_force is None:
+        in_force = await ports.exceptions.in_force(kept.project, kept.source, at)
+    [reports] = await ports.reports.in_use([kept], at, with_=report)
+    return await ports.rules.judge("operate", _facts(kept, watched, at, reports), in_force)
+
+
+def _facts(kept: Kept, watched: Watched, at: datetime, reports: Facts) -> Facts:
+    observed = conditions.facts(watched, project=kept.project, now=timestamp(at), at=at.timestamp())
+    return {**observed, "reports": reports}
 
 
 async def _conclude(work: UnitOfWork, kept: Kept, watched: Watched, judgement: Judgement) -> None:
@@ -162,9 +189,8 @@ async def _conclude(work: UnitOfWork, kept: Kept, watched: Watched, judgement: J
 
 
 def _command(kept: Kept, watched: Watched, judgement: Judgement) -> Judge:
-    verdicts = judgement.verdicts
-    holds = {each.rule for each in verdicts if each.result == "pass" or each.exception is not None}
-    failed = [each for each in verdicts if each.result == "fail" and each.rule not in holds]
+    holds = {each.rule for each in judgement.verdicts if each.result == "pass" or each.exception is not None}
+    failed = _failed(judgement)
 
     def grounds(*, warn: bool) -> tuple[Ground, ...]:
         return tuple(
@@ -186,13 +212,23 @@ def _command(kept: Kept, watched: Watched, judgement: Judgement) -> Judge:
     )
 
 
-async def _try_again(work: UnitOfWork, kept: Kept) -> None:
-    """On trial: what its conditions took it off its route for is lifted, and judged by what comes from here on."""
+def _failed(judgement: Judgement) -> list[Verdict]:
+    return [each for each in judgement.verdicts if each.result == "fail" and each.exception is None]
+
+
+async def _try_again(work: UnitOfWork, ports: Ports, kept: Kept) -> None:
+    """On trial: what its conditions took it off its route for is lifted, and judged by what comes from here on.
+
+    What a rule holds against it without them, such as an incident, stands.
+    """
     state = await work.state(RELEASE, stream(kept.project, kept.release))
     grounds = state.grounds if isinstance(state, Certified) else ()
+    watched = conditions.on_trial(kept.watched)
+    still = _failed(await _judgement(work, ports, kept, watched))
     rules = frozenset(each.rule for each in grounds if each.measured)
+    rules -= {each.rule for each in still}
     command = Judge(certificate=kept.certificate, grounds=(), warnings=(), kept=rules)
-    await _decide(work, kept, conditions.on_trial(kept.watched), command)
+    await _decide(work, kept, watched, command)
 
 
 async def _decide(work: UnitOfWork, kept: Kept, watched: Watched, command: Judge) -> None:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from placet.assessments import Outcome, Reading
 from placet.certifier.conditions import Watched
 from placet.certifier.domain import Asked, Declared, Patience, Signed
+from placet.certifier.reports import Report
 from placet.events.contracts.certifier import ReleaseCleared
 from placet.events.contracts.indexer import ImageIndexed
 from placet.events.contracts.shapes import (
@@ -139,6 +140,21 @@ class Assessments(Protocol):
 
     async def facts(self, cleared: ReleaseCleared, at: datetime) -> list[dict[str, Any]]:
         """What the rules of stage certify see of them: for each questionnaire the one that counts for this release."""
+
+
+class Reports(Protocol):
+    """What was reported of models on their way and in use, as far as it was heard and counts for them: what is of their
+    project as a whole, of this release, or of this source."""
+
+    async def is_known(self, report: str) -> bool: ...
+
+    async def of_release(self, cleared: ReleaseCleared, at: datetime) -> Facts:
+        """What the rules of stage certify see of them."""
+
+    async def in_use(
+        self, many: Sequence[Kept], at: datetime, *, with_: Report | None = None
+    ) -> Sequence[Facts]:
+        """What the rules of stage operate see of each; `with_` one, of which rows do not tell yet."""
 
 
 class Exceptions(Protocol):
@@ -327,6 +343,7 @@ class Ports:
     policies: SubmittedPolicies
     assessor: Assessor
     assessments: Assessments
+    reports: Reports
     notary: Notary
     exceptions: Exceptions
     certificates: Certificates

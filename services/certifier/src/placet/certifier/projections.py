@@ -1,6 +1,6 @@
 """The exceptions that were granted, as the gateway said them, the certificates that are not over, with who signed them
 and what was observed of their models, what is known of releases before a trial, the policies that were published, the
-advisories in use, what is waited for, with the approvals of it, and the assessments that were made.
+advisories in use, what is waited for, with the approvals of it, the assessments that were made, and what was reported.
 
 Rows are written in the unit that handles the event.
 """
@@ -170,6 +170,28 @@ assessments = sa.Table(
     # None of one that is not scored yet, or never will be.
     sa.Column("scored", sa.LargeBinary),
     sa.Index("assessments_of_project", "project", "answered_at"),
+)
+
+reports = sa.Table(
+    "reports",
+    TABLES,
+    sa.Column("report", sa.Text, primary_key=True),
+    sa.Column("project", sa.Text, nullable=False),
+    # None of both: it is of the whole project.
+    sa.Column("release", sa.Integer),
+    sa.Column("source", sa.Text),
+    sa.Column("kind", sa.Text, nullable=False),
+    # The run or the incident that it tells of, of which others may tell as well; else the report itself.
+    sa.Column("about", sa.Text, nullable=False),
+    # What is seen before what came later (`reports.weight`).
+    sa.Column("weight", sa.Integer, nullable=False),
+    # When it was, as who reports says, and when it was heard.
+    sa.Column("at", sa.Text, nullable=False),
+    sa.Column("heard_at", sa.Text, nullable=False),
+    # The event, and how many bytes that are.
+    sa.Column("size", sa.Integer, nullable=False),
+    sa.Column("said", sa.LargeBinary, nullable=False),
+    sa.Index("reports_of_project", "project", "kind", "at"),
 )
 
 

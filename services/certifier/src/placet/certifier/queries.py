@@ -1,5 +1,5 @@
 """Which exceptions hold now, which certificates are not over and how their conditions are, what trials have found, what
-was published, and how projects were assessed."""
+was published, how projects were assessed, and what was reported."""
 
 from __future__ import annotations
 
@@ -23,14 +23,17 @@ from placet.certifier.projections import (
     exceptions,
     policies,
     questionnaires,
+    reports,
     signed,
     stands_on,
     walked,
     watches,
 )
+from placet.certifier.reports import Report, counting, in_use, of_release
 from placet.errors import Unavailable, Unknown
 from placet.events.codec import moment, timestamp
 from placet.events.contracts.certifier import AssessmentScored, ReleaseCleared
+from placet.events.contracts.gateway import MetadataReported
 from placet.events.contracts.indexer import ImageIndexed
 from placet.events.contracts.shapes import ApprovalUsed, ExceptionUsed
 from placet.events.store import EventStore
@@ -39,6 +42,10 @@ from placet.rules.advisories import NO_SNAPSHOT, Snapshot
 
 MOST_ASSESSMENTS = 500
 """Of one project are looked at, the newest: nobody makes so many of what counts."""
+MOST_RUNS, MOST_OF_RUNS = 200, 512 * 1024
+"""Runs that rules see of a release, the newest, and the bytes of what was told of them."""
+MOST_REPORTS = 100
+"""Of every other kind."""
 
 
 class GrantedExceptions:
@@ -368,3 +375,93 @@ def _assessment(row: sa.Row[Any]) -> Assessment:
         missing=scored.missing,
         valid_days=scored.valid_days,
     )
+
+
+class HeardReports:
+    """The `Reports` port, over the certifier's own table.
+
+    Of more than rules can see, it is the newest that they do; of incidents those that are open come first. A run is
+    seen as a whole or not at all: of half of its inputs nobody could say that it read no others. `partial` names the
+    kinds of which there is more.
+    """
+
+    def __init__(self, store: EventStore) -> None:
+        self._store = store
+
+    async def is_known(self, report: str) -> bool:
+        return bool(await self._store.rows(sa.select(reports.c.report).where(reports.c.report == report)))
+
+    async def of_release(self, cleared: ReleaseCleared, at: datetime) -> Facts:
+        runs, has_more = await self._runs(cleared)
+        told = await self._last([cleared.project], ("evaluation", "incident"))
+        others, partial = counting(told, cleared.release, cleared.source, most=MOST_REPORTS)
+        facts = of_release((*runs, *others), at)
+        return {**facts, "partial": [*(["runs"] if has_more else []), *partial]}
+
+    async def in_use(
+        self, many: Sequence[Kept], at: datetime, *, with_: Report | None = None
+    ) -> Sequence[Facts]:
+        told = await self._last({each.project for each in many}, ("incident", "monitoring"))
+        if with_ is not None:
+            told = [*told, with_]
+        by_project: dict[str, list[Report]] = {}
+        for report in told:
+            by_project.setdefault(report.said.project, []).append(report)
+        found = []
+        for kept in many:
+            mine = by_project.get(kept.project, ())
+            seen, partial = counting(mine, kept.release, kept.source, most=MOST_REPORTS)
+            found.append({**in_use(seen, at), "partial": partial})
+        return found
+
+    async def _runs(self, cleared: ReleaseCleared) -> tuple[list[Report], bool]:
+        table = reports.c
+        mine = sa.and_(
+            table.project == cleared.project,
+            table.kind == "run",
+            sa.or_(table.release.is_(None), table.release == cleared.release),
+            sa.or_(table.source.is_(None), table.source == cleared.source),
+        )
+        newest = sa.func.max(table.at)
+        runs = await self._store.rows(
+            sa.select(table.about, sa.func.sum(table.size).label("size"))
+            .where(mine)
+            .group_by(table.about)
+            .order_by(newest.desc(), table.about.desc())
+            .limit(MOST_RUNS + 1)
+        )
+        room, whole = MOST_OF_RUNS, []
+        for run in runs[:MOST_RUNS]:
+            if run.size <= room:
+                room -= run.size
+                whole.append(run.about)
+        rows = await self._store.rows(sa.select(reports).where(mine, table.about.in_(whole)))
+        return [_report(row) for row in rows], len(whole) < len(runs)
+
+    async def _last(self, projects: Collection[str], kinds: Collection[str]) -> list[Report]:
+        """The last that was told of each thing, one more than is seen of it, for all that it may be of."""
+        table = reports.c
+        whose = (table.project, table.kind, table.release, table.source)
+        turn = sa.func.row_number().over(
+            partition_by=(*whose, table.about),
+            order_by=(table.at.desc(), table.weight.desc(), table.report.desc()),
+        )
+        last = (
+            sa.select(reports, turn.label("turn"))
+            .where(table.project.in_(projects), table.kind.in_(kinds))
+            .subquery()
+        )
+        place = sa.func.row_number().over(
+            partition_by=(last.c.project, last.c.kind, last.c.release, last.c.source),
+            order_by=(last.c.weight.desc(), last.c.at.desc(), last.c.report.desc()),
+        )
+        placed = sa.select(last, place.label("place")).where(last.c.turn == 1).subquery()
+        return [
+            _report(row)
+            for row in await self._store.rows(sa.select(placed).where(placed.c.place <= MOST_REPORTS + 1))
+        ]
+
+
+def _report(row: sa.Row[Any]) -> Report:
+    said = msgspec.json.decode(row.said, type=MetadataReported)
+    return Report(said=said, at=row.at, heard_at=row.heard_at)

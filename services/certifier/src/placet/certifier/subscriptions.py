@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from placet.certifier import advising, assessing, awaiting, handlers, operation, publishing, standing
+from placet.certifier import (
+    advising,
+    assessing,
+    awaiting,
+    handlers,
+    operation,
+    publishing,
+    reporting,
+    standing,
+)
 from placet.certifier.ports import Ports
 from placet.events import ByType, Heard, UnitOfWork
 from placet.events.contracts import certifier, deployer, gateway, indexer
@@ -23,6 +32,7 @@ HEARS: Mapping[type, Handler] = {
     gateway.AdvisoriesSubmitted: advising.on_advisories_submitted,
     gateway.QuestionnaireImported: assessing.on_questionnaire_imported,
     gateway.AssessmentAnswered: assessing.on_assessment_answered,
+    gateway.MetadataReported: reporting.on_metadata_reported,
     indexer.ImageIndexed: handlers.on_image_indexed,
     indexer.ImageVanished: handlers.on_image_vanished,
     deployer.ModelStarted: operation.on_model_started,

@@ -1,0 +1,77 @@
+"""Somebody reported what happened to a model: keep it for the rules, and ask anew what it is seen by.
+
+What waits for people is looked at again, since an approval is of what rules saw. What serves is judged at once where an
+incident or what was monitored is reported: an incident has to take a model off its route while it does harm.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from placet.certifier import operation
+from placet.certifier import projections as p
+from placet.certifier.ports import Ports
+from placet.certifier.reports import Report, key, weight
+from placet.errors import Unreadable
+from placet.events import Heard, UnitOfWork
+from placet.events.codec import moment, timestamp
+from placet.events.contracts.gateway import MetadataReported
+from placet.events.contracts.shapes import (
+    ReportedEvaluation,
+    ReportedIncident,
+    ReportedMonitoring,
+    ReportedRun,
+)
+
+
+async def on_metadata_reported(heard: Heard[MetadataReported], work: UnitOfWork, ports: Ports) -> None:
+    """The same report that is heard again changes nothing, not even when it was heard."""
+    said = heard.data
+    if await ports.reports.is_known(said.report):
+        return
+    report = Report(said=said, at=_at(said), heard_at=heard.event.time)
+    match report.what:
+        case ReportedRun():
+            _keep(work, report, "run")
+            work.run(p.look_again(said.project))
+        case ReportedEvaluation():
+            _keep(work, report, "evaluation")
+            work.run(p.look_again(said.project))
+        case ReportedIncident():
+            _keep(work, report, "incident")
+            work.run(p.look_again(said.project))
+            await operation.judge_reported(work, ports, report)
+        case ReportedMonitoring():
+            _keep(work, report, "monitoring")
+            await operation.judge_reported(work, ports, report)
+        case None:
+            return  # of a kind that rules do not know yet
+
+
+def _at(said: MetadataReported) -> str:
+    """In the form that sorts by time."""
+    try:
+        return timestamp(moment(said.at))
+    except ValueError as error:
+        raise Unreadable(
+            f"{said.report} says that it was at {said.at!r}, which is no time: {error}"
+        ) from error
+
+
+def _keep(work: UnitOfWork, report: Report, kind: str) -> None:
+    said = report.said
+    body = msgspec.json.encode(said)
+    work.put(
+        p.reports,
+        report=said.report,
+        project=said.project,
+        release=said.release,
+        source=said.source,
+        kind=kind,
+        about=key(report),
+        weight=weight(report),
+        at=report.at,
+        heard_at=report.heard_at,
+        size=len(body),
+        said=body,
+    )
