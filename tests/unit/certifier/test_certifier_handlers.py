@@ -103,7 +103,7 @@ class RulesOfThumb:
     """The `Rules` port: says the same of everything, until told otherwise; remembers what it was shown."""
 
     verdicts: dict[str, tuple[Any, ...]] = field(
-        default_factory=lambda: {"submit": SUBMIT, "certify": CERTIFY}
+        default_factory=lambda: {"submit": SUBMIT, "certify": CERTIFY, "operate": ()}
     )
     seen: list[Mapping[str, Any]] = field(default_factory=list)
 

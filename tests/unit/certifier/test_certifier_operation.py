@@ -603,7 +603,6 @@ async def test_what_is_less_severe_or_of_another_release_or_source_suspends_noth
 async def test_an_incident_that_was_open_before_is_seen_once_the_model_serves(operated: Operated) -> None:
     await operated.alone.hear(incident())
     await operated.certify(ERRORS)
-    await operated.observe()
     assert [type(each) for each in await operated.since_issued()] == [CertificateSuspended]
 
 

@@ -246,13 +246,18 @@ async def _serves(
     work: UnitOfWork,
     ports: Ports,
 ) -> None:
-    """Of a project one release serves, or none."""
+    """Of a project one release serves, or none. What was reported before it began to is asked about at once."""
     reminding.serves(work, heard.data.project, release)
     at = moment(heard.event.time).timestamp()
     for kept in await ports.watches.of_project(heard.data.project):
         is_live = kept.release == release
-        if is_live != kept.watched.is_live:
-            _keep(work, kept, msgspec.structs.replace(kept.watched, is_live=is_live, since=at))
+        if is_live == kept.watched.is_live:
+            continue
+        watched = msgspec.structs.replace(kept.watched, is_live=is_live, since=at)
+        if is_live:
+            await _judge(work, ports, kept, watched)
+        else:
+            _keep(work, kept, watched)
 
 
 def _keep(work: UnitOfWork, kept: Kept, watched: Watched) -> None:
