@@ -16,7 +16,7 @@ from placet.events.clocks import SystemClock
 from tests.support.eventually import eventually
 from tests.support.platforms import Platform
 from tests.system.models import write_project
-from tests.system.scenarios import deploy, mildest, placet, predict, printed, refusal_of
+from tests.system.scenarios import answers, deploy, mildest, placet, predict, printed, refusal_of
 
 PEOPLE = (("bob", "approver"), ("grace", "compliance"), ("alan", "approver"))
 FITS = [number / 10 for number in range(200)]
@@ -130,7 +130,7 @@ class Story:
 
 
 class WholeStory:
-    """Mixed into what has a `platform` fixture."""
+    """Mixed into what has the fixtures `platform` and `project`."""
 
     @pytest.fixture
     async def story(self, platform: Platform, tmp_path: Path) -> Story:
@@ -227,6 +227,51 @@ class WholeStory:
             }
         )
 
+    async def test_what_a_pipeline_and_people_report_of_a_model_counts(
+        self, platform: Platform, tmp_path: Path, project: str
+    ) -> None:
+        file = tmp_path / "lineage.yaml"
+        file.write_text(verified_data(project))
+        await placet(platform, "policy", "publish", str(file))
+        folder = write_project(tmp_path / "p", project)
+        asked = await placet(platform, "deploy", str(folder), status=4)
+        assert [each["rule"] for each in asked["awaiting"]] == [f"{project}.verified"]
+
+        journey = tmp_path / "journey.ndjson"
+        journey.write_text("\n".join(json.dumps(each) for each in runs(passed=True)))
+        (journey.with_suffix(".failed")).write_text(
+            "\n".join(json.dumps(each) for each in runs(passed=False))
+        )
+        of = ("--project", project, "--source", asked["source"])
+        await placet(platform, "report", str(journey.with_suffix(".failed")), *of)
+        again = await placet(platform, "report", str(journey.with_suffix(".failed")), *of)
+        assert len({each["report"] for each in again["reports"]}) == 2
+        assert (await placet(platform, "status", asked["operation"]))["state"] == "awaiting"
+        await placet(platform, "report", str(journey), *of)
+
+        async def is_live() -> bool:
+            return bool((await placet(platform, "status", asked["operation"]))["state"] == "live")
+
+        await eventually(is_live, within=60)
+        seen = await placet(platform, "policy", "facts", project)
+        (training,) = seen["certify"]["reports"]["training"]
+        assert [each["verifiedBy"] for each in training["inputs"]] == [["verified-passed"]]
+
+        incident = ("report", "--incident", "INC-7", "--project", project, "--severity", "critical")
+        await placet(platform, *incident, "--summary", "it declines minors")
+
+        async def told() -> bool:
+            said = await refusal_of(platform, project) or {}
+            assert said.get("rule") == "operation.no-critical-incident", said
+            return "incident INC-7" in said["detail"]
+
+        assert await eventually(told, within=60)
+        await placet(platform, *incident, "--resolved")
+        await eventually(lambda: answers(platform, project), within=60)
+        assert "it declines minors" not in await printed(platform, "events", "--project", project)
+        listed = await placet(platform, "report", "--list", project, "--kind", "incident")
+        assert [each["summary"] for each in listed["reports"]] == [None, "it declines minors"]
+
 
 OUTCOMES = frozenset(
     {
@@ -240,6 +285,61 @@ OUTCOMES = frozenset(
         "model.quarantined",
     }
 )
+
+
+def runs(*, passed: bool) -> list[dict[str, Any]]:
+    """OpenLineage's run events of a verification, and of a training that read what was verified."""
+    version = f"sha256:{int(passed)}"
+    data = {
+        "namespace": "s3://lake",
+        "name": "features",
+        "facets": {"version": {"datasetVersion": version}},
+    }
+    checks = {"dataQualityAssertions": {"assertions": [{"assertion": "not_null", "success": passed}]}}
+    now = f"{SystemClock().now():%Y-%m-%dT%H:%M:%SZ}"
+    return [
+        {
+            "eventType": "COMPLETE",
+            "eventTime": now,
+            "run": {"runId": f"{run}-{'passed' if passed else 'failed'}"},
+            "job": {"namespace": "pipelines", "name": step, "facets": {"jobType": {"jobType": step}}},
+            "inputs": [{**data, **more}],
+        }
+        for run, step, more in (
+            ("verified", "VERIFICATION", {"inputFacets": checks}),
+            ("trained", "TRAINING", {}),
+        )
+    ]
+
+
+def verified_data(project: str) -> str:
+    return f"""\
+apiVersion: placet/v1
+kind: Policy
+id: lineage.{project}
+version: 1
+title: Where it comes from
+owner: compliance
+appliesTo: project.name == "{project}"
+given:
+  project: {{name: {project}}}
+  reports: {{runs: [{{step: training, state: complete, inputs: [{{verifiedBy: [r1]}}]}}]}}
+rules:
+  - id: {project}.verified
+    title: The training run read data that passed verification
+    citations: [{{source: House rules, section: "12"}}]
+    stage: certify
+    onFail: deny
+    awaits: {{within: 7d}}
+    require: >-
+      reports.runs.exists(run, run.step == "training" && run.state == "complete"
+      && size(run.inputs) > 0 && run.inputs.all(data, size(data.verifiedBy) > 0))
+    say: no training run of {{{{ project.name }}}} is reported that read only what passed verification
+    fix: "report its runs: `placet report FILE --project {{{{ project.name }}}}`"
+    tests:
+      - {{expect: pass}}
+      - {{expect: awaited, patch: {{reports: {{runs: []}}}}}}
+"""
 
 
 def people_needed(project: str, version: int, people: int) -> str:
