@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 from placet.certifier import queries
 from placet.certifier.bootstrap import build
-from placet.certifier.projections import TABLES
+from placet.certifier.projections import TABLES, reports
 from placet.certifier.queries import HeardReports
+from placet.certifier.reports import MOST_REPORTS
 from placet.certifier.settings import CertifierSettings
 from placet.errors import Unreadable
 from placet.events import Service, Wiring
 from placet.events.contracts.gateway import MetadataReported
-from placet.events.contracts.shapes import DatasetRef, ReportedIncident, ReportedRun
+from placet.events.contracts.shapes import DatasetRef, ReportedIncident, ReportedMonitoring, ReportedRun
 from placet.events.testing import changed
 
 from tests.unit.gateway.roads import SOURCE, cleared
@@ -111,8 +112,23 @@ async def test_an_incident_that_is_open_is_seen_however_many_came_after_it(certi
         return told(number, run=None, incident=what)
 
     await certifier.hear(incident(0, "open"))
-    for number in range(1, queries.MOST_REPORTS + 2):
+    for number in range(1, MOST_REPORTS + 2):
         await certifier.hear(incident(number, "resolved"))
     found = await seen(certifier)
     assert (found["incidents"][0]["incident"], found["partial"]) == ("INC-0", ["incidents"])
-    assert len(found["incidents"]) == queries.MOST_REPORTS
+    assert len(found["incidents"]) == MOST_REPORTS
+
+
+async def test_what_was_monitored_is_kept_as_far_as_it_is_seen(certifier: Alone) -> None:
+    def monitored(number: int, release: int = 1) -> MetadataReported:
+        what = ReportedMonitoring(since=None, metrics=())
+        return told(number, run=None, monitoring=what, release=release)
+
+    await certifier.hear(monitored(0, release=2))
+    for number in (*reversed(range(1, MOST_REPORTS + 4)), 1):
+        await certifier.hear(monitored(number))
+    rows = await certifier.wiring.store.rows(reports.select().order_by(reports.c.at))
+    assert [row.report for row in rows] == [
+        "report:0",
+        *(f"report:{number}" for number in range(3, MOST_REPORTS + 4)),
+    ]

@@ -29,7 +29,7 @@ from placet.certifier.projections import (
     walked,
     watches,
 )
-from placet.certifier.reports import Report, counting, in_use, of_release
+from placet.certifier.reports import MOST_REPORTS, Report, counting, in_use, of_release
 from placet.errors import Unavailable, Unknown
 from placet.events.codec import moment, timestamp
 from placet.events.contracts.certifier import AssessmentScored, ReleaseCleared
@@ -44,8 +44,6 @@ MOST_ASSESSMENTS = 500
 """Of one project are looked at, the newest: nobody makes so many of what counts."""
 MOST_RUNS, MOST_OF_RUNS = 200, 512 * 1024
 """Runs that rules see of a release, the newest, and the bytes of what was told of them."""
-MOST_REPORTS = 100
-"""Of every other kind."""
 
 
 class GrantedExceptions:

@@ -7,11 +7,12 @@ incident or what was monitored is reported: an incident has to take a model off 
 from __future__ import annotations
 
 import msgspec
+import sqlalchemy as sa
 
 from placet.certifier import operation
 from placet.certifier import projections as p
 from placet.certifier.ports import Ports
-from placet.certifier.reports import Report, key, weight
+from placet.certifier.reports import MOST_REPORTS, Report, key, weight
 from placet.errors import Unreadable
 from placet.events import Heard, UnitOfWork
 from placet.events.codec import moment, timestamp
@@ -43,9 +44,24 @@ async def on_metadata_reported(heard: Heard[MetadataReported], work: UnitOfWork,
             await operation.judge_reported(work, ports, report)
         case ReportedMonitoring():
             _keep(work, report, "monitoring")
+            _forget_what_nobody_sees(work, report)
             await operation.judge_reported(work, ports, report)
         case None:
             return  # of a kind that rules do not know yet
+
+
+def _forget_what_nobody_sees(work: UnitOfWork, report: Report) -> None:
+    """A model may be monitored by the minute for years, and each window that is observed of it reads these rows."""
+    table, said = p.reports, report.said
+    mine = sa.and_(
+        table.c.project == said.project,
+        table.c.kind == "monitoring",
+        table.c.release == said.release,
+        table.c.source == said.source,
+    )
+    # One more than rules see, which says that there is more.
+    oldest = sa.select(table.c.at).where(mine).order_by(table.c.at.desc()).offset(MOST_REPORTS).limit(1)
+    work.run(sa.delete(table).where(mine, table.c.at < oldest.scalar_subquery()))
 
 
 def _at(said: MetadataReported) -> str:

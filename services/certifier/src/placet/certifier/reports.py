@@ -32,6 +32,8 @@ Check = tuple[str, str]
 """An assertion, and the column that it is of; an empty text where it is of all."""
 Checks = dict[Check, bool]
 
+MOST_REPORTS = 100
+"""Of each kind but runs, that rules see of a release."""
 _STATES = ("other", "start", "running", "complete", "abort", "fail")
 _SEVERITIES = ("low", "medium", "high", "critical")
 _ABOUT = ("project", "release", "source")
