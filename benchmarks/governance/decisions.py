@@ -170,7 +170,8 @@ async def _judge_all_again(folder: Path, engine: Engine) -> float:
     of_image = await records.keep("m", ports.rules.image_facts(cleared(), indexed(), CLOCK.now()))
     for number in range(RUNNING):
         seen = await records.keep("m", _facts(number))
-        await _transact(wiring, partial(_certified, number=number, seen=seen, of_image=of_image))
+        certified_one = partial(_certified, ports=ports, number=number, seen=seen, of_image=of_image)
+        await _transact(wiring, certified_one)
     await judge_again(ports, wiring)
     await _transact(wiring, partial(_publish, policy=_stricter()))
     started = perf_counter()
@@ -185,7 +186,9 @@ async def _judge_all_again(folder: Path, engine: Engine) -> float:
     return took
 
 
-async def _certified(work: UnitOfWork, *, number: int, seen: RecordedFacts, of_image: RecordedFacts) -> None:
+async def _certified(
+    work: UnitOfWork, *, ports: Ports, number: int, seen: RecordedFacts, of_image: RecordedFacts
+) -> None:
     project = f"model-{number}"
     ends = timestamp(work.now + timedelta(days=90))
     issued = changed(
@@ -194,7 +197,7 @@ async def _certified(work: UnitOfWork, *, number: int, seen: RecordedFacts, of_i
     name = stream(project, 1)
     await work.history(name)
     work.stage(name, [changed(cleared(project=project), facts=seen), issued])
-    standing.keep(work, issued)
+    await standing.keep(work, issued, ports)
 
 
 async def _publish(work: UnitOfWork, *, policy: bytes) -> None:

@@ -437,6 +437,34 @@ async def test_each_release_is_judged_by_its_own_windows(operated: Operated) -> 
     assert (suspended.certificate, suspended.release) == (second.certificate, 2)
 
 
+async def test_another_certificate_of_the_same_source_lifts_nothing_that_was_observed_of_it(
+    operated: Operated,
+) -> None:
+    """Whoever deployed it again, or had it renewed, would else have it serve on until it has harmed as many."""
+    await operated.certify(ERRORS)
+    await operated.observe(errors=50)
+    second = await operated.certify(ERRORS, release=2)
+    suspended = (await operated.since_issued())[-1]
+    assert isinstance(suspended, CertificateSuspended)
+    assert (suspended.certificate, [each.rule for each in suspended.grounds]) == (second.certificate, [KEPT])
+
+
+async def test_what_was_observed_counts_on_for_a_renewed_certificate(operated: Operated) -> None:
+    await operated.certify(ERRORS)
+    await operated.observe(requests=99, errors=20)
+    assert await operated.since_issued() == [], "of so few nothing is said"
+    await operated.certify(ERRORS, release=2)
+    await operated.observe(requests=1, errors=0, release=2)
+    assert [type(each) for each in await operated.since_issued()] == [CertificateSuspended]
+
+
+async def test_under_other_conditions_what_was_observed_before_says_nothing(operated: Operated) -> None:
+    await operated.certify(ERRORS)
+    await operated.observe(errors=50)
+    second = await operated.certify(msgspec.structs.replace(ERRORS, max=0.6), release=2)
+    assert second.certificate not in {each.certificate for each in await operated.since_issued()}
+
+
 async def test_without_conditions_nothing_that_is_observed_suspends(operated: Operated) -> None:
     await operated.certify()
     await operated.observe(errors=100, ages=(200, 0))

@@ -93,7 +93,7 @@ async def judge_image(
     )
     for event in await work.decide(RELEASE, name, command):
         if isinstance(event, CertificateIssued):
-            standing.keep(work, event)
+            await standing.keep(work, event, ports)
     after = await work.state(RELEASE, name)
     if isinstance(after, Awaiting):
         work.put(

@@ -86,6 +86,13 @@ def watched(conditions: Iterable[Condition]) -> Watched:
     return Watched(watches=tuple(Watch(condition=each) for each in conditions))
 
 
+def handed_on(before: Watched, to: Watched) -> Watched:
+    """`to` with all that is known from before, where the conditions are the same."""
+    if [each.condition for each in before.watches] != [each.condition for each in to.watches]:
+        return to
+    return msgspec.structs.replace(before, is_live=False)
+
+
 def heard(before: Watched, observed: ModelObserved) -> Watched | None:
     """With this window added; none if it is not newer than what is known, since that was judged already."""
     until = moment(observed.until).timestamp()

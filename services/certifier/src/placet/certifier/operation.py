@@ -37,15 +37,21 @@ from placet.rules import Edition
 SERVICE = "certifier"
 
 
-def begin(work: UnitOfWork, issued: CertificateIssued) -> None:
-    """From here on its conditions are looked after."""
+async def begin(work: UnitOfWork, issued: CertificateIssued, ports: Ports) -> None:
+    """From here on its conditions are looked after, with what was observed of the same source before: else another
+    certificate would be all that it takes to serve on."""
+    same = [each for each in await ports.watches.of_project(issued.project) if each.source == issued.source]
+    before = max(same, key=lambda each: (each.watched.heard_at, each.release), default=None)
+    watched = conditions.watched(issued.conditions)
+    if before is not None:
+        watched = conditions.handed_on(before.watched, watched)
     work.put(
         p.watches,
         certificate=issued.certificate,
         project=issued.project,
         release=issued.release,
         source=issued.source,
-        watched=msgspec.json.encode(conditions.watched(issued.conditions)),
+        watched=msgspec.json.encode(watched),
         turn=0,
         look_at=None,
     )

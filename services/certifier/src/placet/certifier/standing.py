@@ -24,7 +24,7 @@ from placet.events.contracts.shapes import ExceptionUsed, Ground
 SERVICE = "certifier"
 
 
-def keep(work: UnitOfWork, issued: CertificateIssued) -> None:
+async def keep(work: UnitOfWork, issued: CertificateIssued, ports: Ports) -> None:
     """From here on its standing is looked after."""
     work.put(
         p.certificates,
@@ -38,7 +38,7 @@ def keep(work: UnitOfWork, issued: CertificateIssued) -> None:
     )
     if issued.key is not None:
         work.put(p.signed, certificate=issued.certificate, key=issued.key)
-    operation.begin(work, issued)
+    await operation.begin(work, issued, ports)
     for each in issued.exceptions:
         _stand_on(work, issued.certificate, each.rule, each.exception)
 
