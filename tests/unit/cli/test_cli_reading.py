@@ -30,6 +30,7 @@ def test_list_shows_models_as_a_table_or_as_json(
                 "certificate": "certificate:1",
                 "trial": False,
                 "certifiedUntil": None,
+                "lapsing": False,
             }
         ]
     }
