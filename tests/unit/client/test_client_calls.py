@@ -69,8 +69,8 @@ async def test_the_operation_document_is_written_with_its_fields_in_order(
     model = await client.model("wine")
     assert model.operation is not None
     assert list(model.operation.to_json()) == [
-        "operation", "command", "project", "release", "source", "image", "built", "certificate", "state",
-        "url", "steps", "refusals", "awaiting", "verdicts",
+        "operation", "command", "project", "release", "source", "image", "built", "certificate", "renews",
+        "state", "url", "steps", "refusals", "awaiting", "verdicts",
     ]  # fmt: skip
 
 

@@ -177,7 +177,17 @@ async def test_a_model_that_never_served_is_its_newest_deploy(gateway: Gateway) 
     assert (await gateway.read("/v1/models"))["models"] == [
         {
             name: model[name]
-            for name in ("project", "release", "state", "url", "image", "certificate", "detail", *TRIAL)
+            for name in (
+                "project",
+                "release",
+                "state",
+                "url",
+                "image",
+                "certificate",
+                "detail",
+                *TRIAL,
+                "lapsing",
+            )
         }
     ]
 
