@@ -244,7 +244,8 @@ async def test_a_rule_that_admits_no_exception_is_answered_with_those_that_do(
     assert answer.json()["detail"] == said
     assert answer.json()["fix"] == (
         "those that admit one: advisories.none-severe, build.dockerfile-allowed, licences.allowed, "
-        "model.pickle-by-exception, model.pickle-names-listed, operation.conditions-kept"
+        "model.pickle-by-exception, model.pickle-names-listed, operation.conditions-kept, "
+        "operation.no-critical-incident"
     )
 
 
