@@ -295,5 +295,5 @@ class Commands:
 
 def _named(asked: Asked) -> str:
     if asked.project is None:
-        raise Refused(f"a {asked.command} needs the project's name")
+        raise Refused(f"a {asked.command} needs the project's name", fix="give it as `project`")
     return asked.project
