@@ -799,15 +799,32 @@ async def test_what_stands_on_no_exception_is_not_touched_by_one(certifier: Cert
     assert (await certifier.alone.said())[-1] == issued
 
 
-async def test_who_revokes_a_certificate_is_named_and_it_is_over(certifier: Certifier) -> None:
-    issued = await certify(certifier)
-    revocation = RevocationRequested(
+def revocation_of(issued: CertificateIssued) -> RevocationRequested:
+    return RevocationRequested(
         certificate=issued.certificate,
         project="churn",
         release=1,
         reason="hmac-sha256:00",
         requested_by="person:7",
     )
+
+
+async def test_a_renewal_that_is_under_way_undoes_no_revocation(certifier: Certifier) -> None:
+    first = await certify(certifier)
+    await certifier.alone.hear(changed(asked(release=2), renews=first.certificate))
+    await certifier.alone.work_off()
+    await certifier.alone.hear(revocation_of(first))
+    await certifier.alone.hear(indexed(release=2))
+    refused = (await certifier.alone.said())[-1]
+    assert isinstance(refused, ReleaseRefused)
+    (verdict,) = (each for each in refused.verdicts if each.rule == "certificate.revoked")
+    assert verdict.why is not None
+    assert verdict.why.startswith(f"{first.certificate}, which this was to renew, was revoked meanwhile")
+
+
+async def test_who_revokes_a_certificate_is_named_and_it_is_over(certifier: Certifier) -> None:
+    issued = await certify(certifier)
+    revocation = revocation_of(issued)
     await certifier.alone.hear(changed(revocation, certificate="certificate:another"))
     assert (await certifier.alone.said())[-1] == issued
     for _ in range(2):

@@ -634,6 +634,27 @@ async def test_an_incident_that_was_open_before_is_seen_once_the_model_serves(op
     assert [type(each) for each in await operated.since_issued()] == [CertificateSuspended]
 
 
+async def test_an_incident_of_a_release_goes_with_its_source_to_the_next(operated: Operated) -> None:
+    await operated.certify()
+    await operated.alone.hear(incident(1, release=1))
+    again = await operated.certify(release=2)
+    said = await operated.since_issued()
+    assert [(type(each), each.release) for each in said] == [
+        (CertificateSuspended, 1),
+        (CertificateSuspended, 2),
+    ]
+    assert said[1].certificate == again.certificate
+    await operated.alone.hear(incident(2, "resolved", release=2))
+    assert [type(each) for each in (await operated.since_issued())[2:]] == [CertificateReinstated] * 2
+
+
+async def test_an_incident_may_be_told_before_its_release_is_cleared(operated: Operated) -> None:
+    await operated.alone.hear(incident(1, release=1))
+    await operated.certify()
+    await operated.certify(release=2)
+    assert [each.release for each in await operated.since_issued()] == [1, 2]
+
+
 async def test_what_is_tried_again_for_its_conditions_stays_off_while_an_incident_is_open(
     operated: Operated,
 ) -> None:

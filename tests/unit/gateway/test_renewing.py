@@ -63,6 +63,14 @@ async def requests(gateway: Gateway) -> list[DeployRequested]:
 # what it is
 
 
+@pytest.mark.parametrize("command", ["renew", "start", "stop", "delete"])
+async def test_a_source_is_not_left_out_silently(gateway: Gateway, command: str) -> None:
+    body = {"command": command, "project": "churn", "source": {"digest": SOURCE}}
+    async with gateway.http(gateway.token("operator")) as http:
+        answer = await http.post("/v1/commands", json=body)
+    is_problem(answer, 422, f"a {command} takes no source")
+
+
 def test_a_renewal_is_a_release_of_the_source_and_image_that_serve() -> None:
     given(PROJECT, was_asked()).when(Renew(project="churn", serving=SERVES)).then(RENEWAL)
 

@@ -123,6 +123,17 @@ async def test_a_cloud_event_may_come_with_its_attributes_in_headers(gateway: Ga
     assert (whole.status_code, whole.json()) == (200, answer.json())
 
 
+async def test_attributes_in_headers_that_are_no_text_are_refused(gateway: Gateway) -> None:
+    attributes = {
+        "ce-specversion": "1.0",
+        "ce-id": "%FF",
+        "ce-source": "ci",
+        "ce-type": "placet.report.run.v1",
+    }
+    answer = await send(gateway, {}, **{"Content-Type": "application/json"}, **attributes)
+    is_problem(answer, 400, "the header ce-id is no text in UTF-8")
+
+
 async def test_the_same_sent_again_is_the_same_report_whoever_sends_it(gateway: Gateway) -> None:
     event = now(gateway, cloud_event())
     first = await send(gateway, event, token=gateway.token("scientist"))
@@ -277,6 +288,9 @@ async def test_a_body_has_a_bound_packed_or_not(gateway: Gateway) -> None:
     is_problem(await send(gateway, gzip.compress(b" " * MAX_BODY * 50), **packed), 413)
     is_problem(await send(gateway, b"not packed", **packed), 400, "not packed by gzip")
     is_problem(await send(gateway, gzip.compress(b"{}")[:-4], **packed), 400, "ends too early")
+    whole = gzip.compress(json.dumps(now(gateway, OPENLINEAGE)).encode())
+    for rest in (b"?", gzip.compress(b"{}")):
+        is_problem(await send(gateway, whole + rest, **packed), 400, "goes on after its end")
     is_problem(await send(gateway, b"{}", **{"Content-Encoding": "br"}), 400, "packed by 'br'")
 
 

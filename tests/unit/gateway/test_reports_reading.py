@@ -289,8 +289,9 @@ def test_a_clock_may_be_a_little_ahead() -> None:
     ],
 )
 def test_what_cannot_be_read_at_all_is_said_to_be(body: bytes, form: str, said: str) -> None:
-    with pytest.raises(Unreadable, match=said.replace("(", r"\(")):
+    with pytest.raises(Unreadable, match=said.replace("(", r"\(")) as refused:
         read_events(body, form, {})
+    assert refused.value.fix
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,7 @@ async def judge_image(
     of_source = excepted_anew(cleared.verdicts, in_force)
     exceptions = used((*of_source, *judgement.verdicts), in_force)
     lapsed = tuple(verdict for verdict in of_source if forbids(verdict))
-    verdicts = (*lapsed, *judgement.verdicts)
+    verdicts = (*lapsed, *await _undone(ports, cleared), *judgement.verdicts)
     awaitable = replace(awaitable, rules=judgement.awaits)
     signed, recorded = None, None
     if not awaitable.waits_only(verdicts) or awaitable.breaks_glass:  # else it is not decided yet
@@ -106,6 +106,18 @@ async def judge_image(
         )
     elif isinstance(state, Awaiting):
         stop_waiting(work, indexed.project, indexed.release)
+
+
+async def _undone(ports: Ports, cleared: ReleaseCleared) -> tuple[Verdict, ...]:
+    """A renewal was asked for of what stood then, maybe by a timer: it undoes no revocation that came meanwhile."""
+    if cleared.renews is None or not await ports.certificates.is_revoked(cleared.renews):
+        return ()
+    why = Refused(
+        f"{cleared.renews}, which this was to renew, was revoked meanwhile, and a renewal does not undo that",
+        fix=f"`placet certificate show {cleared.renews}` tells why; who answers for it deploys it again, to have it "
+        "judged anew",
+    )
+    return (unjudged("certificate.revoked", "certify", why),)
 
 
 def stop_waiting(work: UnitOfWork, project: str, release: int) -> None:

@@ -165,7 +165,9 @@ def _judged(examined: Examined, asker: str, ports: Ports) -> Finish:
             inputs=examined.inputs,
             facts=examined.facts,
         )
-        await work.decide(RELEASE, stream(asked.project, asked.release), command)
+        happened = await work.decide(RELEASE, stream(asked.project, asked.release), command)
+        if any(isinstance(event, ReleaseCleared) for event in happened):
+            work.run(p.name_source(asked.project, asked.release, asked.source))
 
     return finish
 

@@ -220,6 +220,9 @@ class Certificates(Protocol):
     async def to_judge(self, edition: str, at: datetime, *, limit: int) -> Sequence[Held]:
         """So many of those that were not judged by this edition, or of which time alone may have changed something."""
 
+    async def is_revoked(self, certificate: str) -> bool:
+        """Whether somebody ended it, for good."""
+
     async def ended(self, at: datetime) -> Sequence[Held]:
         """Those whose time was over by then."""
 

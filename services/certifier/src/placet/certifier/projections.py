@@ -56,6 +56,13 @@ signed = sa.Table(
     sa.Column("key", sa.Text, nullable=False, index=True),
 )
 
+revoked = sa.Table(
+    "revoked",
+    TABLES,
+    # For good: what was asked to renew one before that is not certified any more.
+    sa.Column("certificate", sa.Text, primary_key=True),
+)
+
 stands_on = sa.Table(
     "stands_on",
     TABLES,
@@ -180,6 +187,8 @@ reports = sa.Table(
     # None of both: it is of the whole project.
     sa.Column("release", sa.Integer),
     sa.Column("source", sa.Text),
+    # The source of that release, once it is cleared.
+    sa.Column("release_of", sa.Text),
     sa.Column("kind", sa.Text, nullable=False),
     # The run or the incident that it tells of, of which others may tell as well; else the report itself.
     sa.Column("about", sa.Text, nullable=False),
@@ -199,3 +208,9 @@ def look_again(project: str | None = None) -> sa.Update:
     """Something that rules see has changed, for one project or for all: what is waited for may be another thing now."""
     those = sa.true() if project is None else awaited.c.project == project
     return sa.update(awaited).where(those).values(look_at=0.0)
+
+
+def name_source(project: str, release: int, source: str) -> sa.Update:
+    """For what was reported of a release before it was cleared."""
+    those = sa.and_(reports.c.project == project, reports.c.release == release)
+    return sa.update(reports).where(those).values(release_of=source)

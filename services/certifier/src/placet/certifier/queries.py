@@ -24,6 +24,7 @@ from placet.certifier.projections import (
     policies,
     questionnaires,
     reports,
+    revoked,
     signed,
     stands_on,
     walked,
@@ -155,6 +156,10 @@ class HeldCertificates:
     async def on_exception(self, exception: str) -> Sequence[Held]:
         those = sa.select(stands_on.c.certificate).where(stands_on.c.exception == exception)
         return await self._held(certificates.c.certificate.in_(those))
+
+    async def is_revoked(self, certificate: str) -> bool:
+        query = sa.select(revoked.c.certificate).where(revoked.c.certificate == certificate)
+        return bool(await self._store.rows(query))
 
     async def ended(self, at: datetime) -> Sequence[Held]:
         return await self._held(certificates.c.not_after <= at.timestamp())
@@ -462,4 +467,4 @@ class HeardReports:
 
 def _report(row: sa.Row[Any]) -> Report:
     said = msgspec.json.decode(row.said, type=MetadataReported)
-    return Report(said=said, at=row.at, heard_at=row.heard_at)
+    return Report(said=said, at=row.at, heard_at=row.heard_at, release_of=row.release_of)

@@ -11,11 +11,13 @@ import sqlalchemy as sa
 
 from placet.certifier import operation
 from placet.certifier import projections as p
+from placet.certifier.domain import stream
 from placet.certifier.ports import Ports
 from placet.certifier.reports import MOST_REPORTS, Report, key, weight
 from placet.errors import Unreadable
 from placet.events import Heard, UnitOfWork
 from placet.events.codec import moment, timestamp
+from placet.events.contracts.certifier import ReleaseCleared
 from placet.events.contracts.gateway import MetadataReported
 from placet.events.contracts.shapes import (
     ReportedEvaluation,
@@ -30,7 +32,8 @@ async def on_metadata_reported(heard: Heard[MetadataReported], work: UnitOfWork,
     said = heard.data
     if await ports.reports.is_known(said.report):
         return
-    report = Report(said=said, at=_at(said), heard_at=heard.event.time)
+    source = await _source_of(work, said)
+    report = Report(said=said, at=_at(said), heard_at=heard.event.time, release_of=source)
     match report.what:
         case ReportedRun():
             _keep(work, report, "run")
@@ -64,6 +67,14 @@ def _forget_what_nobody_sees(work: UnitOfWork, report: Report) -> None:
     work.run(sa.delete(table).where(mine, table.c.at < oldest.scalar_subquery()))
 
 
+async def _source_of(work: UnitOfWork, said: MetadataReported) -> str | None:
+    """Of the release that it is of; none while that is not cleared, which then tells it (`projections.name_source`)."""
+    if said.release is None:
+        return None
+    history = await work.history(stream(said.project, said.release))
+    return next((event.source for event in history if isinstance(event, ReleaseCleared)), None)
+
+
 def _at(said: MetadataReported) -> str:
     """In the form that sorts by time."""
     try:
@@ -83,6 +94,7 @@ def _keep(work: UnitOfWork, report: Report, kind: str) -> None:
         project=said.project,
         release=said.release,
         source=said.source,
+        release_of=report.release_of,
         kind=kind,
         about=key(report),
         weight=weight(report),

@@ -40,11 +40,13 @@ _ABOUT = ("project", "release", "source")
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """`heard_at` is when the event says that it was heard; both times are RFC 3339 in UTC."""
+    """`heard_at` is when the event says that it was heard; both times are RFC 3339 in UTC. `release_of` is the source
+    of the release that it is of, where that is known."""
 
     said: MetadataReported
     at: str
     heard_at: str
+    release_of: str | None = None
 
     @property
     def what(self) -> Said | None:
@@ -59,6 +61,9 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         return "project" if self.said.release is None else "release"
 
     def counts_for(self, release: int, source: str) -> bool:
+        """What went wrong with a release goes with its source: else another release of the same would get round it."""
+        if self.said.incident is not None and self.release_of == source:
+            return True
         return self.said.release in (None, release) and self.said.source in (None, source)
 
 

@@ -146,6 +146,9 @@ async def give_sign_of_life(wiring: Wiring) -> None:
 async def decide(work: UnitOfWork, held: Held, command: Command) -> bool:
     """Whether anything came of it."""
     happened = await work.decide(RELEASE, stream(held.project, held.release), command)
+    if any(isinstance(event, CertificateRevoked) for event in happened):
+        work.put(p.revoked, certificate=held.certificate)
+        work.run(p.look_again(held.project))  # its renewal may wait for people
     if any(isinstance(event, CertificateRevoked | CertificateExpired) for event in happened):
         for table in (p.certificates, p.signed, p.stands_on, p.watches):
             work.run(sa.delete(table).where(table.c.certificate == held.certificate))

@@ -102,7 +102,9 @@ def read_events(body: bytes, form: str, attributes: Mapping[str, str]) -> Sent:
         return tuple(sent)
     if isinstance(sent, dict) and form != BATCH:
         return sent
-    raise Unreadable(f"this is not what {form} says: {_SHAPE[form]}")
+    raise Unreadable(
+        f"this is not what {form} says: {_SHAPE[form]}", fix=f"or send it as another of {', '.join(FORMS)}"
+    )
 
 
 def reports_of(sent: Sent, about: About, now: datetime) -> list[Report]:
@@ -200,6 +202,11 @@ def _json(body: bytes) -> Any:
     try:
         return msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Unreadable(f"the body is no JSON: {error}") from error
+        raise Unreadable(
+            f"the body is no JSON: {error}", fix="send JSON in UTF-8; it has no NaN and no Infinity"
+        ) from error
     except RecursionError as error:
-        raise Unreadable("the body is nested too deep to be read") from error
+        raise Unreadable(
+            "the body is nested too deep to be read",
+            fix="`placet report --schema KIND` shows what it may hold",
+        ) from error

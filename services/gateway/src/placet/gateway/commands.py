@@ -152,6 +152,12 @@ class Commands:
         await self._wiring.store.commit(Unit(writes=(Run(statement=forget),)))
 
     async def _command(self, asked: Asked, actor: Actor) -> Command:
+        is_of_source = asked.command in ("deploy", "build")
+        if not is_of_source and (asked.source or asked.image or asked.git):
+            raise Refused(
+                f"a {asked.command} takes no source: it is of what serves, or did",
+                fix="leave `source` out, or deploy it",
+            )
         match asked.command:
             case "deploy" | "build":
                 return await self._deploy(asked, actor)
@@ -289,5 +295,5 @@ class Commands:
 
 def _named(asked: Asked) -> str:
     if asked.project is None:
-        raise Refused(f"a {asked.command} needs the project's name")
+        raise Refused(f"a {asked.command} needs the project's name", fix="give it as `project`")
     return asked.project

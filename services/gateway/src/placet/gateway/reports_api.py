@@ -79,10 +79,20 @@ def _attributes(request: Request) -> dict[str, str]:
     if "ce-specversion" not in headers:
         return {}
     return {
-        name.removeprefix(_IN_HEADER): unquote(value)
+        name.removeprefix(_IN_HEADER): _unquoted(name, value)
         for name, value in headers.items()
         if name.startswith(_IN_HEADER)
     }
+
+
+def _unquoted(name: str, value: str) -> str:
+    """Two ids that are no text would else become the same one."""
+    try:
+        return unquote(value, errors="strict")
+    except UnicodeDecodeError as error:
+        raise Unreadable(
+            f"the header {name} is no text in UTF-8 once its percent signs are read", fix="write % as %25"
+        ) from error
 
 
 async def _body(request: Request) -> bytes:
@@ -100,6 +110,11 @@ async def _body(request: Request) -> bytes:
             if len(body) > MAX_BODY:
                 raise TooLarge(
                     f"what is sent at once is at most {MAX_BODY} bytes", fix="send it in several requests"
+                )
+            if unpacking is not None and unpacking.unused_data:
+                # It would be kept, whatever comes, and none of it read.
+                raise Unreadable(
+                    "the packed body goes on after its end", fix="pack all that is sent at once, once"
                 )
     except zlib.error as error:
         raise Unreadable("the body is not packed by gzip, as its header says") from error
