@@ -358,7 +358,7 @@ async def test_what_rules_saw_is_recorded_with_what_they_said(certifier: Certifi
     await certifier.alone.hear(indexed())
     cleared, issued = await certifier.alone.said()
     seen = [await certifier.records.read(each.facts) for each in (cleared, issued)]
-    assert seen == certifier.rules.seen
+    assert seen == certifier.rules.seen[:2], "rules of operation see other things"
     assert certifier.notary.facts == {"submit": cleared.facts, "certify": issued.facts}
 
 

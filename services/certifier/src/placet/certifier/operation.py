@@ -39,7 +39,7 @@ SERVICE = "certifier"
 
 async def begin(work: UnitOfWork, issued: CertificateIssued, ports: Ports) -> None:
     """From here on its conditions are looked after, with what was observed of the same source before: else another
-    certificate would be all that it takes to serve on."""
+    certificate would be all that it takes to serve on. What is against it already is said with it, before it serves."""
     same = [each for each in await ports.watches.of_project(issued.project) if each.source == issued.source]
     before = max(same, key=lambda each: (each.watched.heard_at, each.release), default=None)
     watched = conditions.watched(issued.conditions)
@@ -55,6 +55,15 @@ async def begin(work: UnitOfWork, issued: CertificateIssued, ports: Ports) -> No
         turn=0,
         look_at=None,
     )
+    kept = Kept(
+        certificate=issued.certificate,
+        project=issued.project,
+        release=issued.release,
+        source=issued.source,
+        watched=watched,
+        turn=0,
+    )
+    await _judge(work, ports, kept, watched)
 
 
 async def on_model_observed(heard: Heard[ModelObserved], work: UnitOfWork, ports: Ports) -> None:
