@@ -58,9 +58,9 @@ def test_a_deploy_that_waits_for_people_says_who_can_do_what(
     platform.outcome = "awaiting"
     ended = placet("deploy", str(project))
     assert ended.status == 4
-    assert "awaits approval" in ended.err
+    assert "waits for people" in ended.err
     assert "high risk needs two people" in ended.err
-    assert "placet approve wine --release 1" in ended.err
+    assert "fix: `placet approve wine`" in ended.err
     assert "placet status 01900000-0000-7000-8000-000000000000 --follow" in ended.err
 
 

@@ -191,12 +191,15 @@ def test_who_waits_for_an_assessment_is_told_how_to_make_one(capsys: pytest.Capt
         "state": "awaiting",
         "steps": [],
         "awaiting": [{"rule": "assessment.made", "why": "nobody has assessed it"}],
+        "verdicts": [
+            {"rule": rule, "result": "fail", "stage": "certify", "fix": f"`placet {verb} wine`"}
+            for rule, verb in (("approval.four-eyes", "approve"), ("assessment.made", "assess"))
+        ],
     }
     conclude(Screen(is_json=False), msgspec.convert(waits, Operation))
-    assert "placet assess wine\n" in capsys.readouterr().err
-    other = {**waits, "awaiting": [{"rule": "approval.four-eyes", "why": "nobody has approved it"}]}
-    conclude(Screen(is_json=False), msgspec.convert(other, Operation))
-    assert "placet assess" not in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "fix: `placet assess wine`" in said
+    assert "placet approve" not in said
 
 
 # on a terminal

@@ -30,6 +30,13 @@ ADMIN, SCIENTIST, AUDITOR = "admin-token", "scientist-token", "auditor-token"
 COMMANDS = ["build", "delete", "deploy", "renew", "start", "stop"]
 STEPS = ("requested", "cleared", "reserved", "built", "indexed", "certified", "live")
 IMAGE = "sha256:" + "ab" * 32
+TWO_APPROVALS = {
+    "rule": "two-approvals",
+    "result": "fail",
+    "stage": "certify",
+    "why": "high risk needs two people",
+    "fix": "`placet approve wine`",
+}
 REFUSAL = {"rule": "owner-named", "why": "nobody owns it", "fix": "set governance.owner"}
 
 
@@ -246,6 +253,7 @@ class FakePlatform:
                     change = {
                         "state": "awaiting",
                         "awaiting": [{"rule": "two-approvals", "why": "high risk needs two people"}],
+                        "verdicts": [TWO_APPROVALS],
                     }
             if name == "live":
                 if self.outcome in ("failed", "turned down"):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Sequence
+from itertools import chain
 
 from placet.cli.screen import Screen, in_words
-from placet.client import Awaiting, Model, Observed, Operation, Refusal, RuleException, Verdict
+from placet.client import Model, Observed, Operation, Refusal, RuleException, Verdict
 from placet.errors import PlacetError
 
 _ENDS = {
@@ -14,15 +15,13 @@ _ENDS = {
     "certified": "release {release} of {project} is built and certified",
     "stopped": "{project} is stopped; `placet start {project}` brings it back",
     "deleted": "{project} is deleted",
-    "awaiting": "release {release} of {project} awaits approval; it goes on when that is given",
+    "awaiting": "release {release} of {project} waits for people; it goes on when that is done",
     "refused": "{command} of {project} is refused",
     "failed": "{command} of {project} failed",
     "quarantined": "{project} is off its route: its certificate does not stand",
     "stalled": "the operation has gone silent; `placet status {operation} --follow` shows when it goes on",
 }
 
-OF_ASSESSMENTS = "assessment."
-"""What the rules begin with that an assessment settles."""
 _WRONG = ("refused", "failed", "quarantined", "stalled")
 
 
@@ -51,17 +50,9 @@ def conclude(
         screen.note(f"that was then: {_become(since)} now")
     if operation.state in ("live", "certified"):
         _tell_certificate(screen, operation)
-    tell_reasons(screen.note, operation.refusals, operation.awaiting)
+    tell_reasons(screen.note, operation.refusals, what_is_awaited(operation))
     if operation.state == "awaiting":
-        screen.note(
-            "  an approver or somebody of compliance, who neither asked for it nor built it:\n"
-            f"    placet approve {operation.project} --release {operation.release}\n"
-            f"  and to see it go on:\n    placet status {operation.operation} --follow"
-        )
-        if any((each.rule or "").startswith(OF_ASSESSMENTS) for each in operation.awaiting):
-            screen.note(
-                f"  who knows what it can do to people says so:\n    placet assess {operation.project}"
-            )
+        screen.note(f"  to see it go on:\n    placet status {operation.operation} --follow")
     if operation.command == "renew" and operation.operation and operation.state in (*_WRONG, "awaiting"):
         screen.note(
             f"  what serves goes on until its own certificate ends; `placet status {operation.project}` says when"
@@ -111,15 +102,18 @@ def refusals_of(error: PlacetError) -> tuple[Refusal, ...]:
     return tuple(Refusal(rule=part.rule, why=part.detail, fix=part.fix) for part in error.parts)
 
 
-def tell_reasons(
-    tell: Callable[[str], None], refusals: Sequence[Refusal], awaiting: Sequence[Awaiting] = ()
-) -> None:
+def what_is_awaited(operation: Operation) -> tuple[Refusal, ...]:
+    """With the next step, which the rule's verdict says: to approve, to answer a questionnaire, to report something."""
+    fixes = {verdict.rule: verdict.fix for verdict in operation.verdicts}
+    return tuple(
+        Refusal(rule=each.rule, why=each.why, fix=fixes.get(each.rule or "")) for each in operation.awaiting
+    )
+
+
+def tell_reasons(tell: Callable[[str], None], *reasons: Sequence[Refusal]) -> None:
     """Each in the form of an error, one step in."""
-    for refusal in refusals:
-        for line in in_words(refusal.why, rule=refusal.rule, fix=refusal.fix):
-            tell(f"  {line}")
-    for wait in awaiting:
-        for line in in_words(wait.why, rule=wait.rule):
+    for reason in chain(*reasons):
+        for line in in_words(reason.why, rule=reason.rule, fix=reason.fix):
             tell(f"  {line}")
 
 
@@ -228,7 +222,7 @@ def _tell_story(screen: Screen, operation: Operation) -> None:
         tell_verdicts(screen, operation.verdicts)
     if operation.refusals or operation.awaiting:
         screen.result()
-        tell_reasons(screen.result, operation.refusals, operation.awaiting)
+        tell_reasons(screen.result, operation.refusals, what_is_awaited(operation))
 
 
 def tell_verdicts(screen: Screen, verdicts: Sequence[Verdict]) -> None:
