@@ -20,7 +20,8 @@ rules:
   - {id: small, title: Small, citations: [], stage: submit, onFail: deny, exceptable: true,
      require: model.size <= params.most, say: "it has {{ model.size }} bytes", fix: train a smaller one}
   - {id: named, title: Named, citations: [], stage: submit, onFail: warn, require: 'model.name != ""', say: no, fix: do}
-  - {id: signed, title: Signed, citations: [], stage: certify, onFail: deny, require: image.signed, say: no, fix: do}
+  - {id: signed, title: Signed, citations: [], stage: certify, onFail: deny, require: image.signed, say: no, fix: do,
+     awaits: {within: 14d}}
 """
 
 
@@ -64,7 +65,12 @@ def test_a_version_that_asks_the_same_has_no_changes() -> None:
         ]),
         (("exceptable: true,", ""), [("changed", "small", "people may except from it yes → no")]),
         (("train a smaller one", "prune it"), [("changed", "small", "what it says is in other words")]),
-        (("stage: certify", "stage: submit"), [("changed", "signed", "it is asked at stage certify → submit")]),
+        (("named, title: Named, citations: [], stage: submit", "named, title: Named, citations: [], stage: certify"), [
+            ("changed", "named", "it is asked at stage submit → certify")
+        ]),
+        (("{within: 14d}", "{within: 14d, remind: 3d}"), [
+            ("changed", "signed", "it waits for people 14d → 14d, reminded every 3d")
+        ]),
         (("owner:", "effective: {from: 2027-01-01}\nowner:"), [
             ("changed", None, "it is in force from when it is published → from 2027-01-01")
         ]),

@@ -112,6 +112,7 @@ def _of_rule(old: Rule, new: Rule) -> Iterator[str]:
     yield from _told("it asks of each of", _each(old), _each(new))
     yield from _told("it requires", _required(old), _required(new))
     yield from _told("people may except from it", _yes(old.exceptable), _yes(new.exceptable))
+    yield from _told("it waits for people", _patience(old), _patience(new))
     if (old.say, old.fix, [each.say for each in old.all]) != (
         new.say,
         new.fix,
@@ -140,6 +141,12 @@ def _each(rule: Rule) -> str | None:
         if rule.each is None
         else f"{rule.each}" + (f", of {rule.at_least} at least" if rule.at_least else "")
     )
+
+
+def _patience(rule: Rule) -> str | None:
+    if rule.awaits is None:
+        return None
+    return rule.awaits.within + (f", reminded every {rule.awaits.remind}" if rule.awaits.remind else "")
 
 
 def _span(policy: Policy) -> str:
