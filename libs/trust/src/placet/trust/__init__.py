@@ -1,6 +1,17 @@
-"""Signed certificates, assessments and tokens, and the keys they are signed with."""
+"""Signed certificates, assessments, checkpoints and tokens, and the keys they are signed with."""
 
-from placet.trust import assessments, certificates, dsse, statements, tokens
+from placet.trust import (
+    assessments,
+    certificates,
+    checkpoints,
+    dsse,
+    merkle,
+    notes,
+    proofs,
+    statements,
+    tiles,
+    tokens,
+)
 from placet.trust.assessments import ScoredAssessment
 from placet.trust.history import ActiveKey, KeyHistory, OwnKeys
 from placet.trust.keys import KeySet, SigningKey, VerifyingKey, key_id, own_key
@@ -31,9 +42,14 @@ __all__ = [
     "VerifyingKey",
     "assessments",
     "certificates",
+    "checkpoints",
     "dsse",
     "key_id",
+    "merkle",
+    "notes",
     "own_key",
+    "proofs",
     "statements",
+    "tiles",
     "tokens",
 ]

@@ -1,0 +1,144 @@
+"""A Merkle tree in tiles of 256 hashes, as C2SP's tlog-tiles has them: written once when full, never again.
+
+Level 0 holds hashes of leaves, each level above it the roots of the full tiles below. The tiles at the tree's right
+edge are not full yet: they need not be kept, since they are made again from what is full below them and from the last
+leaves. Every hash of every proof, for the tree of any earlier size too, is the root over a part of one tile or is
+folded from several (`merkle.Node`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from placet.errors import Refused, Unreadable
+from placet.trust.merkle import EMPTY_ROOT, HASH_BYTES, Node, Span, folded, nodes_of, perfect_root
+
+HEIGHT = 8
+WIDTH = 1 << HEIGHT
+MAX_LEVEL = 7
+"""Above it a tree would have more than 2**63 leaves."""
+
+
+class Place(NamedTuple):
+    """Which tile."""
+
+    level: int
+    number: int
+
+
+class Tile(NamedTuple):
+    """A full one."""
+
+    level: int
+    number: int
+    hashes: bytes
+    """One after the other."""
+    root: bytes
+
+    @classmethod
+    def of(cls, level: int, number: int, hashes: Sequence[bytes]) -> Tile:
+        return cls(level, number, b"".join(hashes), perfect_root(hashes))
+
+
+def width(place: Place, size: int) -> int:
+    """How many hashes the tile has in a tree of `size` leaves: 0 where there is none, `WIDTH` where it is full."""
+    return max(0, min(WIDTH, (size >> HEIGHT * place.level) - place.number * WIDTH))
+
+
+def edge_of(size: int) -> list[Place]:
+    """The tiles of the right edge, from level 0 up to the root; some may have no hash yet."""
+    places = [Place(0, size >> HEIGHT)]
+    while places[-1].number:
+        level = len(places)
+        places.append(Place(level, size >> HEIGHT * (level + 1)))
+    return places
+
+
+class Edge:
+    """The right edge of a tree, which leaves are added to. `rows` are the hashes of its tiles, from level 0 up."""
+
+    def __init__(self, size: int = 0, rows: Iterable[Sequence[bytes]] = ()) -> None:
+        self.size = size
+        self.rows = [list(row) for row in rows]
+        widths = [width(place, size) for place in edge_of(size)]
+        found = [len(row) for row in self.rows]
+        if found + [0] * (len(widths) - len(found)) != widths:
+            raise Unreadable(f"the edge of a tree of {size} leaves has {widths} hashes, and not {found}")
+
+    def extend(self, leaves: Iterable[bytes]) -> list[Tile]:
+        """Add hashes of leaves, and return the tiles that are full now, those below before those above."""
+        full: list[Tile] = []
+        for leaf in leaves:
+            self._add(0, leaf, full)
+            self.size += 1
+        return full
+
+    def _add(self, level: int, each: bytes, full: list[Tile]) -> None:
+        if level == len(self.rows):
+            self.rows.append([])
+        row = self.rows[level]
+        row.append(each)
+        if len(row) == WIDTH:
+            number = (self.size >> HEIGHT * level) // WIDTH
+            tile = Tile.of(level, number, row)
+            full.append(tile)
+            row.clear()
+            self._add(level + 1, tile.root, full)
+
+    def root(self) -> bytes:
+        peaks: list[bytes] = []
+        for row in reversed(self.rows):
+            for node in nodes_of((0, len(row))):
+                peaks.append(perfect_root(_part(row, node)))
+        return folded(peaks) if peaks else EMPTY_ROOT
+
+
+def _part(row: Sequence[bytes], node: Node) -> Sequence[bytes]:
+    return row[node.number << node.height : (node.number + 1) << node.height]
+
+
+def places_of(spans: Iterable[Span]) -> set[Place]:
+    """The tiles that hold what the roots of `spans` are made from."""
+    return {_place(node) for span in spans for node in nodes_of(span)}
+
+
+def roots_of(spans: Iterable[Span], tiles: Mapping[Place, bytes]) -> list[bytes]:
+    """The root of each span, from the tiles that `places_of` names, as far as they are full. Raises Unreadable."""
+    return [folded([_root(node, tiles) for node in nodes_of(span)]) for span in spans]
+
+
+def _place(node: Node) -> Place:
+    level, height = divmod(node.height, HEIGHT)
+    return Place(level, (node.number << height) // WIDTH)
+
+
+def _root(node: Node, tiles: Mapping[Place, bytes]) -> bytes:
+    place = _place(node)
+    height = node.height % HEIGHT
+    first = (node.number << height) % WIDTH
+    hashes = tiles.get(place, b"")[first * HASH_BYTES : (first + (1 << height)) * HASH_BYTES]
+    if len(hashes) != HASH_BYTES << height:
+        raise Unreadable(f"tile {place.number} of level {place.level} is not there, or ends too early")
+    return perfect_root([hashes[at : at + HASH_BYTES] for at in range(0, len(hashes), HASH_BYTES)])
+
+
+def path_of(place: Place) -> str:
+    """As a URL has it below `tile/`: `1/x001/x234/067`."""
+    return f"{place.level}/{number_path(place.number)}"
+
+
+def number_path(number: int) -> str:
+    """In groups of three digits, all but the last with an x before it."""
+    groups = [f"{number % 1000:03}"]
+    while number := number // 1000:
+        groups.append(f"x{number % 1000:03}")
+    return "/".join(reversed(groups))
+
+
+def number_in(path: str) -> int:
+    """What `number_path` made. Raises Refused for anything else: a tile has one address."""
+    digits = path.replace("/", "").replace("x", "")
+    if digits.isdecimal() and digits.isascii() and len(digits) <= 21 and number_path(int(digits)) == path:
+        return int(digits)
+    raise Refused(f"{path!r} is no number of a tile", fix="groups of three digits, as in x001/x234/067")
