@@ -21,7 +21,6 @@ from typing import Any
 import msgspec
 from placet.certifier import projections as p
 from placet.certifier import standing
-from placet.certifier.adapters.key_files import KeyFiles
 from placet.certifier.adapters.policy_engine import PolicyRules
 from placet.certifier.adapters.registry_notary import RegistryNotary
 from placet.certifier.adapters.registry_records import RegistryRecords
@@ -51,6 +50,7 @@ from placet.rules import Engine, PolicySet, gather_submit_facts, load_shipped, r
 from placet.rules.difference import Past, decided_by_both
 from placet.rules.recorded import canonical_facts
 from placet.trust import OwnKeys
+from placet.trust.key_files import KeyFiles
 
 from benchmarks.rows import Row
 from tests.support.platforms import ROOT

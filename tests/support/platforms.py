@@ -216,7 +216,7 @@ class DistributedPlatform:
                 "STOP_MODELS_ON_EXIT": "true",
                 "OBSERVE_SECONDS": OBSERVE_SECONDS,
             },
-            "metadata": {"TOKEN_KEYS": keys / "tokens.json"},
+            "metadata": {"TOKEN_KEYS": keys / "tokens.json", "SIGNING_KEY": keys / "checkpoints.pem"},
             "indexer": {"TOKEN_KEYS": keys / "tokens.json"},
         }
         common = {

@@ -12,7 +12,6 @@ from typing import Any
 import msgspec
 import pytest
 from placet.assessments import Outcome, Reading, load_shipped
-from placet.certifier.adapters.key_files import KeyFiles
 from placet.certifier.adapters.registry_assessor import ANSWERS, QUESTIONNAIRES, RegistryAssessor
 from placet.certifier.bootstrap import build
 from placet.certifier.ports import Ports
@@ -36,6 +35,7 @@ from placet.events.store import Put, Unit
 from placet.events.testing import ManualClock, changed
 from placet.oci import ImageLayout, fetch_artifact, sha256_digest
 from placet.trust import OwnKeys, assessments, dsse
+from placet.trust.key_files import KeyFiles
 
 from tests.unit.assessments.test_questionnaires import SMALL
 from tests.unit.assessments.test_questionnaires import changed as questionnaire

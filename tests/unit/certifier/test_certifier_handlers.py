@@ -15,7 +15,6 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 from placet.assessments import Outcome, Reading
-from placet.certifier.adapters.key_files import KeyFiles
 from placet.certifier.adapters.policy_engine import PolicyRules
 from placet.certifier.adapters.registry_notary import RegistryNotary
 from placet.certifier.bootstrap import build
@@ -60,6 +59,7 @@ from placet.rules import Edition, Engine, Policy, PolicySet, Publication, facts_
 from placet.rules.contents import contained
 from placet.rules.testing import merge_patched
 from placet.trust import KeyHistory, KeySet, OwnKeys, ScoredAssessment, SigningKey, certificates, dsse
+from placet.trust.key_files import KeyFiles
 
 from tests.support.eventually import eventually
 from tests.unit.gateway.roads import (

@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from placet.certifier.adapters.key_files import KeyFiles
 from placet.certifier.domain import Asked
 from placet.certifier.keys import KEYS, Tell
 from placet.certifier.ports import Judgement
@@ -22,6 +21,7 @@ from placet.events.contracts.certifier import (
 from placet.events.testing import ManualClock, changed
 from placet.oci import ImageLayout
 from placet.trust import KeyHistory, KeySet, OwnKeys, SigningKey, certificates, dsse
+from placet.trust.key_files import KeyFiles
 
 from tests.unit.certifier.test_certifier_handlers import (
     Certifier,

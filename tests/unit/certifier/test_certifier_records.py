@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from placet.certifier.adapters.key_files import KeyFiles
 from placet.certifier.adapters.registry_records import FACTS, PERSONAL, RegistryRecords
 from placet.errors import Unknown
 from placet.events.contracts.shapes import RecordedFacts
 from placet.events.testing import ManualClock
 from placet.oci import ImageLayout
 from placet.trust import OwnKeys
+from placet.trust.key_files import KeyFiles
 
 SEEN = {"now": "2026-01-01T00:00:00.000Z", "personal": {"owner": "ada@example.org"}, "source": {"files": 3}}
 

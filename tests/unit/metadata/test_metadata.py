@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from datetime import timedelta
+from collections.abc import AsyncIterator
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -19,98 +16,22 @@ from hypothesis import given as for_all
 from hypothesis import settings
 from hypothesis import strategies as st
 from placet.errors import Conflict, Unavailable, Unreadable
-from placet.events import Context, Gap, Heard, ServiceRunner, UnitOfWork
+from placet.events import Gap, Heard, ServiceRunner
 from placet.events.contracts.gateway import TokenRevoked
 from placet.events.contracts.metadata import GapDetected
 from placet.events.http import http_app
 from placet.events.problems import speak_problems
-from placet.events.projection import ProjectionRunner
 from placet.events.testing import given
+from placet.metadata.access import reader
 from placet.metadata.api import router
-from placet.metadata.bootstrap import build
 from placet.metadata.domain import LOG, NoteGap
-from placet.metadata.projections import AUDIT, TABLES
+from placet.metadata.projections import AUDIT
 from placet.metadata.queries import Filter, Queries
-from placet.metadata.settings import MetadataSettings
-from placet.trust import KeySet, own_key, tokens
+from placet.trust import KeySet
 
 from tests.support.eventually import eventually
 from tests.unit.gateway.roads import DEPLOY, asked, built, cleared, reserved
-from tests.unit.hearing import Alone, alone
-
-
-@dataclass
-class Metadata:
-    alone: Alone
-    folder: Path
-
-    @property
-    def queries(self) -> Queries:
-        return Queries(self.alone.wiring.store)
-
-    def heard(self, payload: Any, position: int, epoch: str = "1", subject: str = "stream") -> Heard[Any]:
-        sealed = self.alone.seal(payload, subject=subject)
-        carried = self.alone.wiring.codec.read_envelope(sealed.raw)
-        return Heard(event=carried, epoch=epoch, position=position)
-
-    async def keep(self, *heard: Heard[Any]) -> None:
-        """As the inbox hands over what one producer said."""
-        context = Context.after(heard[0].event, "metadata")
-        work = UnitOfWork(self.alone.wiring, "metadata", context)
-        await self.alone.service.reaction(heard, work)
-        await self.alone.wiring.store.commit(work.unit())
-
-    async def keep_all(self, payloads: Sequence[Any]) -> None:
-        """Each producer's positions from 1 on."""
-        last: dict[str, int] = {}
-        for payload in payloads:
-            heard = self.heard(payload, 0)
-            last[heard.event.producer] = position = last.get(heard.event.producer, 0) + 1
-            await self.keep(Heard(event=heard.event, epoch="1", position=position))
-
-    @asynccontextmanager
-    async def indexing(self) -> AsyncIterator[None]:
-        """The index at work, up to date before the block begins."""
-        (index,) = self.alone.service.projections
-        runner = ProjectionRunner("metadata", self.alone.wiring, index)
-        running = asyncio.create_task(runner.run())
-        await eventually(lambda: _is_level(runner))
-        try:
-            yield
-        finally:
-            running.cancel()
-            await asyncio.gather(running, return_exceptions=True)
-
-    def token(self, id: str = "token-1") -> str:
-        return tokens.issue(
-            id=id,
-            person="person:00000000-0000-7000-8000-000000000001",
-            roles=frozenset({"auditor"}),
-            now=self.alone.clock.now(),
-            lifetime=timedelta(days=1),
-            key=own_key(self.folder / "tokens.pem"),
-        )
-
-    async def read(self, path: str, status: int = 200, **headers: str) -> Any:
-        async with self.alone.http(self.token()) as http:
-            answer = await http.get(path, headers=headers)
-        assert answer.status_code == status, answer.text
-        return answer.json()
-
-
-async def _is_level(runner: ProjectionRunner) -> bool:
-    progress = await runner.progress()
-    return progress.lag == 0 and progress.beat_age < 1e6
-
-
-@asynccontextmanager
-async def a_log(folder: Path) -> AsyncIterator[Metadata]:
-    own_key(folder / "tokens.pem")
-    chosen = MetadataSettings(token_keys=folder / "tokens.json")
-    async with alone(
-        "metadata", folder, lambda wiring: build(chosen, wiring), tables=(TABLES,), logs=(AUDIT,)
-    ) as service:
-        yield Metadata(service, folder)
+from tests.unit.metadata.logs import Metadata, a_log
 
 
 @pytest.fixture
@@ -433,12 +354,9 @@ async def test_a_database_that_is_away_is_a_503(metadata: Metadata, tmp_path: Pa
     app = FastAPI()
     speak_problems(app)
     away: Any = Away()
-    keys = KeySet.load(tmp_path / "tokens.json")
-    app.include_router(
-        router(
-            keys=keys, clock=metadata.alone.clock, queries=Queries(away), store=metadata.alone.wiring.store
-        )
-    )
+    keys, queries = KeySet.load(tmp_path / "tokens.json"), Queries(away)
+    admitted = reader(keys=keys, clock=metadata.alone.clock, queries=queries)
+    app.include_router(router(reader=admitted, queries=queries, store=metadata.alone.wiring.store))
     headers = {"Authorization": f"Bearer {metadata.token()}"}
     async with AsyncClient(transport=ASGITransport(app), base_url="http://x", headers=headers) as http:
         answer = await http.get("/v1/events")

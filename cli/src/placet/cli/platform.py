@@ -130,7 +130,7 @@ def _parts(data: Path, url: str) -> list[_Part]:
         _Part(
             name="metadata",
             build=lambda wiring: placet.metadata.bootstrap.build(
-                MetadataSettings(token_keys=token_keys), wiring
+                MetadataSettings(token_keys=token_keys, signing_key=keys / "checkpoints.pem"), wiring
             ),
             tables=(placet.metadata.projections.TABLES,),
             logs=(placet.metadata.projections.AUDIT,),

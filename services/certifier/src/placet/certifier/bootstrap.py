@@ -9,7 +9,6 @@ from functools import partial
 from anyio import to_thread
 
 from placet.certifier import awaiting, rotating
-from placet.certifier.adapters.key_files import KeyFiles
 from placet.certifier.adapters.policy_engine import PolicyRules
 from placet.certifier.adapters.registry_assessor import RegistryAssessor
 from placet.certifier.adapters.registry_contents import RegistryContents
@@ -46,6 +45,7 @@ from placet.events.catalog import contract_of
 from placet.oci import open_registry
 from placet.rules import Engine, PolicySet, load_shipped
 from placet.trust import OwnKeys
+from placet.trust.key_files import KeyFiles
 
 EXPIRE_EVERY = LOOK_EVERY = 1.0
 """Seconds between two looks whose time has come; each is one query by index."""

@@ -1,25 +1,49 @@
-"""Put the audit log together. Starts nothing."""
+"""Put the audit log together. Starts nothing; tests call `build` with ports of their own."""
 
 from __future__ import annotations
 
 from anyio import to_thread
 
-from placet.events import Context, Gap, Service, UnitOfWork, Wiring, transact
+from placet.events import Context, Gap, Periodic, Service, UnitOfWork, Wiring, transact
 from placet.events.envelope import PLATFORM, Actor
-from placet.metadata.api import router
+from placet.metadata import api, checkpoints_api
+from placet.metadata.access import reader
+from placet.metadata.adapters.checkpoint_folder import CheckpointFolder
+from placet.metadata.adapters.signed_file import SignedFile
 from placet.metadata.domain import LOG, NoteGap
+from placet.metadata.ports import Ports
 from placet.metadata.projections import INDEX
 from placet.metadata.queries import Queries
+from placet.metadata.sealing import Sealing
 from placet.metadata.settings import MetadataSettings
 from placet.metadata.subscriptions import HEARS, SAYS, reaction
-from placet.trust import KeySet
+from placet.metadata.tree import Tree
+from placet.metadata.witnessing import Witnessing
+from placet.trust import KeySet, OwnKeys
+from placet.trust.key_files import KeyFiles
 
 SERVICE = "metadata"
+SEAL_EVERY = 0.5
+"""Seconds from one checkpoint to the next at least; that no event waits for a second is promised."""
+TELL_EVERY = 0.25
+"""Seconds between two looks whether a witness lacks a checkpoint."""
 
 
-async def build(settings: MetadataSettings, wiring: Wiring) -> Service:
+async def build(settings: MetadataSettings, wiring: Wiring, ports: Ports | None = None) -> Service:
     keys = await to_thread.run_sync(KeySet.load, settings.token_keys)
-    queries = Queries(wiring.store)
+    own = OwnKeys(settings.signing_key, wiring.clock.now)
+    await to_thread.run_sync(own.begin)
+    if ports is None:
+        folder = settings.checkpoint_folder
+        ports = Ports(
+            keys=KeyFiles(own),
+            signed=SignedFile(settings.signing_key.with_suffix(".last")),
+            witnesses=() if folder is None else (CheckpointFolder(folder),),
+        )
+    first = (await to_thread.run_sync(own.history)).keys[0]
+    sealing = Sealing(wiring, ports, settings.log_origin or f"placet.local/{first.kid}")
+    queries, tree = Queries(wiring.store), Tree(wiring.store)
+    admitted = reader(keys=keys, clock=wiring.clock, queries=queries)
 
     async def note_gap(gap: Gap) -> None:
         context = Context(project=PLATFORM, correlation=wiring.ids.new(), actor=Actor.service(SERVICE))
@@ -36,7 +60,17 @@ async def build(settings: MetadataSettings, wiring: Wiring) -> Service:
         hears=HEARS,
         says=SAYS,
         reaction=reaction(wiring.store),
+        periodic=(
+            Periodic(name="seal", every=SEAL_EVERY, run=sealing.seal),
+            *(
+                Periodic(name=f"witness {each.name}", every=TELL_EVERY, run=Witnessing(wiring, each).tell)
+                for each in ports.witnesses
+            ),
+        ),
         projections=(INDEX,),
-        routers=(router(keys=keys, clock=wiring.clock, queries=queries, store=wiring.store),),
+        routers=(
+            api.router(reader=admitted, queries=queries, store=wiring.store),
+            checkpoints_api.router(reader=admitted, tree=tree, queries=queries, keys=ports.keys),
+        ),
         on_gap=note_gap,
     )

@@ -1,12 +1,64 @@
-"""What the audit log needs from outside: selects on its own tables, and nothing else."""
+"""What the audit log needs from outside, named for the need."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from sqlalchemy import Row, Select
 
+from placet.trust import ActiveKey, KeyHistory
+from placet.trust.checkpoints import Checkpoint
+from placet.trust.notes import Signature
+from placet.trust.proofs import ConsistencyProof
+
 
 class Reads(Protocol):
+    """Selects on its own tables, and nothing else."""
+
     async def rows(self, query: Select[Any]) -> Sequence[Row[Any]]: ...
+
+
+class CheckpointKeys(Protocol):
+    """Both raise `Unavailable` while there is no key to sign with."""
+
+    async def active(self) -> ActiveKey: ...
+
+    async def history(self) -> KeyHistory: ...
+
+
+class SignedBefore(Protocol):
+    """The last checkpoint that was signed from here, where whoever has the database does not have it."""
+
+    async def last(self) -> Checkpoint | None: ...
+
+    async def keep(self, checkpoint: Checkpoint) -> None:
+        """Kept once this returns, whatever happens then. Raises Unavailable."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Knows:
+    """The witness has cosigned a checkpoint of another size than it was told, and goes on from that one."""
+
+    size: int
+
+
+class Witness(Protocol):
+    """Somebody outside who remembers which checkpoints there were."""
+
+    @property
+    def name(self) -> str: ...
+
+    async def show(self, proof: ConsistencyProof) -> Signature | Knows | None:
+        """What it answers to a checkpoint that goes on where its last one ended; None: it keeps it, and signs nothing.
+
+        It is kept there once this returns. Raises Unavailable where nobody answers, Refused where it contradicts.
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ports:
+    keys: CheckpointKeys
+    signed: SignedBefore
+    witnesses: Sequence[Witness] = ()

@@ -1,6 +1,7 @@
 """The audit log by type and project, for those who filter it, and the tokens it says are revoked.
 
-Made from the log, and again at will.
+Made from the log, and again at will. And the tree over the log, which is made from it once: rows that nothing updates
+or deletes.
 """
 
 from __future__ import annotations
@@ -36,6 +37,56 @@ index = sa.Table(
 )
 
 revoked_tokens = sa.Table("revoked_tokens", TABLES, sa.Column("token", sa.Text, primary_key=True))
+
+
+APPEND_ONLY = {"append_only": True}
+"""The database itself refuses to change rows of such a table."""
+
+tiles = sa.Table(
+    "audit_tiles",
+    TABLES,
+    sa.Column("level", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("hashes", sa.LargeBinary, nullable=False),
+    # Of the tile: the hash in the level above, without reading this one again.
+    sa.Column("root", sa.LargeBinary, nullable=False),
+    info=APPEND_ONLY,
+)
+
+checkpoints = sa.Table(
+    "audit_checkpoints",
+    TABLES,
+    sa.Column("size", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("origin", sa.Text, nullable=False),
+    sa.Column("note", sa.Text, nullable=False),
+    # Of the audit log: another one after a restore.
+    sa.Column("epoch", sa.Text, nullable=False),
+    sa.Column("signed_at", sa.Double, nullable=False),
+    info=APPEND_ONLY,
+)
+
+cosignatures = sa.Table(
+    "audit_cosignatures",
+    TABLES,
+    sa.Column("size", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("witness", sa.Text, primary_key=True),
+    sa.Column("line", sa.Text, nullable=False),
+    info=APPEND_ONLY,
+)
+
+witnesses = sa.Table(
+    "audit_witnesses",
+    TABLES,
+    sa.Column("name", sa.Text, primary_key=True),
+    # Of the last checkpoint that it has.
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("seen_at", sa.Double),
+    sa.Column("asked_at", sa.Double, nullable=False),
+    sa.Column("trouble", sa.Text),
+)
+
+events = sa.table(AUDIT, sa.column("position"), sa.column("id"))
+"""The log itself, as far as it is asked for an event by its id."""
 
 
 def stream_of(producer: str, epoch: str) -> str:

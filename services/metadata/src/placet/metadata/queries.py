@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 
+from placet.errors import Unknown
 from placet.events import Recorded
+from placet.events.codec import timestamp
 from placet.events.store import EventStore
-from placet.metadata.projections import AUDIT, epochs, index, revoked_tokens
+from placet.metadata.projections import AUDIT, epochs, events, index, revoked_tokens, witnesses
 
 SCAN = 500
 """Events that one read of the log brings at most."""
@@ -65,6 +68,29 @@ class Queries:
 
     async def head(self) -> int:
         return (await self._store.head(AUDIT)).position
+
+    async def position_of(self, event: str) -> int:
+        """Raises Unknown."""
+        rows = await self._store.rows(sa.select(events.c.position).where(events.c.id == event))
+        if not rows:
+            raise Unknown(f"no event {event!r} is in the audit log")
+        return int(rows[0].position)
+
+    async def witnesses(self) -> list[dict[str, Any]]:
+        """How much of the log each has seen; times in RFC 3339, None where it never did."""
+        rows = await self._store.rows(sa.select(witnesses).order_by(witnesses.c.name))
+        return [
+            {
+                "name": row.name,
+                "size": row.size,
+                "seenAt": None
+                if row.seen_at is None
+                else timestamp(datetime.fromtimestamp(row.seen_at, UTC)),
+                "askedAt": timestamp(datetime.fromtimestamp(row.asked_at, UTC)),
+                "trouble": row.trouble,
+            }
+            for row in rows
+        ]
 
     async def began_after(self) -> dict[str, int]:
         """By stream of the audit log: the producer's position before the stream's first."""

@@ -11,3 +11,22 @@ from placet.events import ServiceSettings
 
 class MetadataSettings(ServiceSettings):
     token_keys: Path = Field(description="file with the public keys of tokens: JSON list of {kid, x}")
+    signing_key: Path = Field(
+        description="file with the Ed25519 key that signs checkpoints; made if it is not there, with a .json beside it "
+        "for those who verify, and a .last with what was signed last"
+    )
+    log_origin: str | None = Field(
+        default=None,
+        description="the name under which others know this log, for good: a domain and a path of yours; "
+        "without it placet.local/ and the id of the first key",
+    )
+    witnesses: Path | None = Field(
+        default=None,
+        description="file that names who cosigns checkpoints, in C2SP's tlog-policy form: witness NAME VKEY URL",
+    )
+    checkpoint_folder: Path | None = Field(
+        default=None, description="folder on storage that is written once, which checkpoints are written to"
+    )
+    checkpoint_folder_seconds: int = Field(
+        default=60, ge=1, le=86400, description="how often at most a checkpoint is written to that folder"
+    )

@@ -6,10 +6,10 @@ import msgspec
 
 from placet.assessments import Given, Outcome, Reading, scored, shipped_by_digest
 from placet.assessments.questionnaire import MAX_QUESTIONNAIRE_BYTES
-from placet.certifier.adapters.key_files import KeyFiles
 from placet.errors import Refused
 from placet.oci import ArtifactFile, Registry, push_artifact
 from placet.trust import ScoredAssessment, assessments
+from placet.trust.key_files import KeyFiles
 
 QUESTIONNAIRES = "questionnaires"
 ANSWERS = "assessments"

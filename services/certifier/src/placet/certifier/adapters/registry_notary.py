@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from placet.certifier.adapters.key_files import KeyFiles
 from placet.certifier.domain import Asked, Signed
 from placet.certifier.ports import NO_FACTS, Judgement
 from placet.events.codec import moment, timestamp
@@ -22,6 +21,7 @@ from placet.trust import (
     VerdictGiven,
     certificates,
 )
+from placet.trust.key_files import KeyFiles
 
 ARTIFACT_TYPE = "application/vnd.placet.certificate.v1"
 MEDIA_TYPE = "application/vnd.dsse.envelope.v1+json"

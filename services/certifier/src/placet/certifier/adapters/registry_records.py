@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 
-from placet.certifier.adapters.key_files import KeyFiles
 from placet.certifier.ports import Facts
 from placet.errors import Unknown
 from placet.events.contracts.shapes import RecordedFacts
 from placet.oci import ArtifactFile, Registry, push_artifact, sha256_digest
 from placet.oci.together import together
 from placet.rules.recorded import MAX_FACTS_BYTES, facts_again, only_personal, without_personal
+from placet.trust.key_files import KeyFiles
 
 FACTS = "facts"
 FACTS_TYPE = "application/vnd.placet.facts.v1+json"

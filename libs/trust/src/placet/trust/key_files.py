@@ -1,22 +1,21 @@
-"""The certifier's keys and their history, as they lie in files."""
+"""A service's keys and their history, as they lie in files, for who must not wait for a disk."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import TypeVar
 
-from anyio import to_thread
-
 from placet.errors import Refused, Unavailable, Unreadable
-from placet.trust import ActiveKey, KeyHistory, OwnKeys
+from placet.trust.history import ActiveKey, KeyHistory, OwnKeys
 
 T = TypeVar("T")
 
 
 class KeyFiles:
-    """The `Keys` port, and what to sign with.
+    """The history, and what to sign with.
 
-    What is wrong with a file while the certifier runs is somebody's doing just then, and mended by somebody: whatever
+    What is wrong with a file while a service runs is somebody's doing just then, and mended by somebody: whatever
     is to be signed waits for that, and is neither refused nor lost.
     """
 
@@ -32,6 +31,6 @@ class KeyFiles:
 
 async def _read(read: Callable[[], T]) -> T:
     try:
-        return await to_thread.run_sync(read)
+        return await asyncio.to_thread(read)
     except (Refused, Unreadable) as error:
         raise Unavailable(f"nothing is signed: {error}", fix=error.fix) from error

@@ -1,0 +1,27 @@
+"""Who reads the log: everybody whose token is good, so many at once."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+
+from fastapi import Request
+
+from placet.errors import Unauthenticated
+from placet.events import Clock
+from placet.events.shares import Shares
+from placet.metadata.queries import Queries
+from placet.trust import KeySet, tokens
+
+
+def reader(*, keys: KeySet, clock: Clock, queries: Queries) -> Callable[[Request], AsyncIterator[None]]:
+    """A dependency of every route. Raises Unauthenticated for a token that is none, or was revoked."""
+    shares = Shares()
+
+    async def admitted(request: Request) -> AsyncIterator[None]:
+        token = tokens.verify_bearer(request.headers.get("authorization"), keys, now=clock.now())
+        if await queries.is_revoked(token.id):
+            raise Unauthenticated("this token was revoked", fix="ask an admin for a new one")
+        with shares.taken_by(token.person):
+            yield
+
+    return admitted

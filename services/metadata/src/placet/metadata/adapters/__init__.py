@@ -1,0 +1,1 @@
+"""What speaks to files and to other machines."""

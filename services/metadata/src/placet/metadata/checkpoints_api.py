@@ -1,0 +1,140 @@
+"""The tree over the audit log: checkpoints, proofs, and the log's own tiles (C2SP tlog-tiles, below `/v1/audit`)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi.responses import PlainTextResponse, Response
+
+from placet.errors import Refused, Unknown, Unreadable
+from placet.events.known_fields import known_parameters
+from placet.metadata.ports import CheckpointKeys
+from placet.metadata.queries import Queries
+from placet.metadata.tree import Signed, Tree
+from placet.trust.keys import verifying_key
+from placet.trust.notes import SIGNS, NoteKey
+from placet.trust.tiles import MAX_LEVEL, WIDTH, Place, number_in, width
+
+MAX_SIZE = 2**53
+IMMUTABLE = {"cache-control": "private, max-age=31536000, immutable"}
+CHANGES = {"cache-control": "no-cache"}
+
+Witnesses = Annotated[
+    int, Query(ge=0, le=100, description="how many witnesses must have cosigned the checkpoint, at least")
+]
+
+
+def router(
+    *, reader: Callable[[Request], AsyncIterator[None]], tree: Tree, queries: Queries, keys: CheckpointKeys
+) -> APIRouter:
+    api = APIRouter(prefix="/v1/audit", tags=["audit"], dependencies=[Depends(reader)])
+    strict = [Depends(known_parameters)]
+
+    @api.get("/checkpoint", dependencies=strict, response_class=PlainTextResponse)
+    async def get_checkpoint(witnesses: Witnesses = 0) -> Response:
+        """The newest signed checkpoint: a signed note of origin, size and root (C2SP tlog-checkpoint)."""
+        signed = await _latest(tree, witnesses)
+        return PlainTextResponse(str(signed.note), headers=CHANGES)
+
+    @api.get("/proof", dependencies=strict, response_class=PlainTextResponse)
+    async def get_proof(
+        position: Annotated[int | None, Query(ge=1, le=MAX_SIZE)] = None,
+        event: Annotated[str | None, Query(max_length=100, pattern=r"^[ -~]+$")] = None,
+        since: Annotated[
+            int | None, Query(ge=0, le=MAX_SIZE, description="the size of an earlier checkpoint")
+        ] = None,
+        size: Annotated[
+            int | None, Query(ge=1, le=MAX_SIZE, description="of the checkpoint; none: the newest")
+        ] = None,
+        witnesses: Witnesses = 0,
+    ) -> Response:
+        """That an event is in the log, by `position` or by id (C2SP tlog-proof, with its leaf as `extra`), or that the
+        log goes on where it ended at `since` events (as C2SP tlog-witness has it)."""
+        if sum(each is not None for each in (position, event, since)) != 1:
+            raise Unreadable("a proof is of one thing", fix="give one of position, event and since")
+        signed = await (_latest(tree, witnesses) if size is None else _of_size(tree, size))
+        if since is not None:
+            return PlainTextResponse(str(await tree.consistency(since, signed)), headers=CHANGES)
+        at = position if position is not None else await queries.position_of(event or "")
+        if at > signed.size:
+            raise Unknown(
+                f"position {at} is not in the checkpoint of {signed.size} events",
+                fix="ask again in a second: the next checkpoint has what is in the log by now",
+            )
+        return PlainTextResponse(str(await tree.inclusion(at - 1, signed)), headers=CHANGES)
+
+    @api.get("/keys", dependencies=strict)
+    async def get_keys() -> dict[str, Any]:
+        """The log's name, and the keys that its checkpoints were ever signed with, as verifier keys."""
+        signed, history = await _latest(tree, 0), await keys.history()
+        listed = [
+            {
+                **msgspec.to_builtins(each),
+                "vkey": NoteKey(name=signed.origin, kind=SIGNS, key=verifying_key(each.kid, each.x)).vkey,
+            }
+            for each in history
+        ]
+        return {"origin": signed.origin, "keys": listed}
+
+    @api.get("/witnesses", dependencies=strict)
+    async def get_witnesses() -> dict[str, Any]:
+        """Who outside has seen how much of the log, and what is in the way."""
+        latest = await tree.latest()
+        return {"size": latest.size if latest else 0, "witnesses": await queries.witnesses()}
+
+    @api.get("/tile/entries/{number:path}", response_class=Response)
+    async def get_entries_tile(number: str) -> Response:
+        """256 leaves, each with its length before it; of a tile that is not full `….p/WIDTH`."""
+        place, count = await _tile(tree, 0, number)
+        leaves = await tree.leaves(place.number * WIDTH, count)
+        body = b"".join(len(leaf).to_bytes(2, "big") + leaf for leaf in leaves)
+        return Response(body, media_type="application/octet-stream", headers=IMMUTABLE)
+
+    @api.get("/tile/{level}/{number:path}", response_class=Response)
+    async def get_tile(level: Annotated[int, Path(ge=0, le=MAX_LEVEL)], number: str) -> Response:
+        """256 hashes of the tree at a level; of a tile that is not full `….p/WIDTH`."""
+        place, count = await _tile(tree, level, number)
+        latest = await _latest(tree, 0)
+        hashes = (await tree.hashes([place], latest.size))[place][: count * 32]
+        return Response(hashes, media_type="application/octet-stream", headers=IMMUTABLE)
+
+    return api
+
+
+async def _latest(tree: Tree, witnesses: int) -> Signed:
+    signed = await tree.latest(witnesses=witnesses)
+    if signed is None:
+        raise Unknown(
+            f"no checkpoint is cosigned by {witnesses} witnesses yet"
+            if witnesses
+            else "there is no checkpoint yet: nothing is in the log",
+            fix="see GET /v1/audit/witnesses" if witnesses else "ask again once something happened",
+        )
+    return signed
+
+
+async def _of_size(tree: Tree, size: int) -> Signed:
+    signed = await tree.of_size(size)
+    if signed is None:
+        raise Unknown(f"no checkpoint of {size} events was signed", fix="leave size out for the newest")
+    return signed
+
+
+async def _tile(tree: Tree, level: int, path: str) -> tuple[Place, int]:
+    """Which tile, and how many hashes of it. Raises Unknown where no checkpoint that was signed has it so."""
+    number, partial, count = path.partition(".p/")
+    if partial and not (
+        count.isdecimal() and count.isascii() and count == str(int(count)) and 0 < int(count) < WIDTH
+    ):
+        raise Unknown(f"{path!r} is no tile", fix="a tile that is not full ends in .p/1 to .p/255")
+    try:
+        place = Place(level, number_in(number))
+    except Refused as error:
+        raise Unknown(str(error), fix=error.fix) from error
+    wanted = int(count) if partial else WIDTH
+    if wanted > width(place, (await _latest(tree, 0)).size):
+        raise Unknown(f"the tree has no tile {level}/{path} yet", fix="fetch the checkpoint first")
+    return place, wanted

@@ -1,0 +1,178 @@
+"""Reading the tree over the audit log: roots, proofs, tiles and signed checkpoints, of today's and of any earlier size.
+
+What is full was written once; what is not full yet at the right edge is made again from what lies below it, down to
+the last events of the log. So all of it is of the log as it is now: that it is the log that was signed, the checkpoint
+tells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from placet.errors import Unreadable
+from placet.events import Recorded
+from placet.events.store import EventStore
+from placet.metadata.projections import AUDIT, checkpoints, cosignatures, epochs, tiles
+from placet.trust import merkle
+from placet.trust.leaves import Leaf
+from placet.trust.merkle import HASH_BYTES, Span, leaf_hash
+from placet.trust.notes import Note, Signature
+from placet.trust.proofs import ConsistencyProof, InclusionProof
+from placet.trust.tiles import HEIGHT, WIDTH, Edge, Place, edge_of, places_of, roots_of, width
+
+
+@dataclass(frozen=True, kw_only=True)
+class Signed:
+    """A checkpoint as the log signed it, with the cosignatures that it has by now."""
+
+    size: int
+    origin: str
+    note: Note
+    epoch: str
+    signed_at: float
+
+
+class Tree:
+    def __init__(self, store: EventStore) -> None:
+        self._store = store
+        self._began_after: dict[str, int] = {}
+
+    # Checkpoints.
+
+    async def latest(self, *, witnesses: int = 0) -> Signed | None:
+        """The largest that so many witnesses have cosigned."""
+        query = sa.select(checkpoints)
+        if witnesses:
+            count = sa.select(sa.func.count()).where(cosignatures.c.size == checkpoints.c.size)
+            query = query.where(count.scalar_subquery() >= witnesses)
+        return await self._signed(query)
+
+    async def of_size(self, size: int) -> Signed | None:
+        return await self._signed(sa.select(checkpoints).where(checkpoints.c.size == size))
+
+    async def _signed(self, query: sa.Select[Any]) -> Signed | None:
+        rows = await self._store.rows(query.order_by(checkpoints.c.size.desc()).limit(1))
+        if not rows:
+            return None
+        [row] = rows
+        lines = await self._store.rows(
+            sa.select(cosignatures.c.line)
+            .where(cosignatures.c.size == row.size)
+            .order_by(cosignatures.c.witness)
+        )
+        note = Note.from_bytes(row.note.encode())
+        return Signed(
+            size=row.size,
+            origin=row.origin,
+            note=note.with_signatures(Signature.from_line(each.line) for each in lines),
+            epoch=row.epoch,
+            signed_at=row.signed_at,
+        )
+
+    # Proofs.
+
+    async def inclusion(self, index: int, signed: Signed) -> InclusionProof:
+        """That the leaf is in the signed tree; the leaf itself goes with it. Raises Refused where it is not."""
+        spans = merkle.inclusion(index, signed.size)
+        [leaf] = await self.leaves(index, 1)
+        return InclusionProof(
+            index=index, hashes=await self._roots(spans, signed.size), checkpoint=signed.note, extra=leaf
+        )
+
+    async def consistency(self, old: int, signed: Signed) -> ConsistencyProof:
+        """That the signed tree begins with what it was at `old` leaves. Raises Refused where it was smaller."""
+        spans = merkle.consistency(old, signed.size)
+        return ConsistencyProof(old=old, hashes=await self._roots(spans, signed.size), checkpoint=signed.note)
+
+    async def root(self, size: int) -> bytes:
+        """Of the tree when it had `size` leaves, which are in the log now."""
+        if size == 0:
+            return merkle.EMPTY_ROOT
+        [root] = await self._roots([(0, size)], size)
+        return root
+
+    async def _roots(self, spans: Sequence[Span], size: int) -> tuple[bytes, ...]:
+        return tuple(roots_of(spans, await self.hashes(places_of(spans), size)))
+
+    # Tiles.
+
+    async def hashes(self, places: Collection[Place], size: int) -> dict[Place, bytes]:
+        """The tiles at `places`, those at the right edge of a tree of `size` as far as they are filled there."""
+        found: dict[Place, bytes] = {}
+        if places:
+            at = sa.tuple_(tiles.c.level, tiles.c.number)
+            query = sa.select(tiles.c.level, tiles.c.number, tiles.c.hashes).where(at.in_(list(places)))
+            rows = await self._store.rows(query)
+            found = {Place(row.level, row.number): bytes(row.hashes) for row in rows}
+        for place in set(places) - set(found):
+            found[place] = b"".join(await self._row(place, size))
+        return found
+
+    async def edge(self, size: int) -> Edge:
+        """The right edge of the tree of `size`, to go on from."""
+        return Edge(size, [await self._row(place, size) for place in edge_of(size)])
+
+    async def _row(self, place: Place, size: int) -> list[bytes]:
+        first, count = place.number * WIDTH, width(place, size)
+        if count == 0:
+            return []
+        if place.level == 0:
+            return [leaf_hash(leaf) for leaf in await self.leaves(first, count)]
+        below = sa.and_(
+            tiles.c.level == place.level - 1, tiles.c.number >= first, tiles.c.number < first + count
+        )
+        rows = await self._store.rows(sa.select(tiles.c.root).where(below).order_by(tiles.c.number))
+        if len(rows) != count:
+            raise Unreadable(
+                f"of level {place.level - 1} of the audit log's tree {count - len(rows)} tiles are missing",
+                fix="restore the database: tiles are written once, and somebody deleted some",
+            )
+        return [bytes(row.root) for row in rows]
+
+    # Leaves.
+
+    async def leaves(self, first: int, count: int) -> list[bytes]:
+        """The records of `count` events from index `first` on. Raises Unreadable where the log ends before."""
+        page = await self._store.read_all(first, count, log=AUDIT)
+        if len(page) != count:
+            raise Unreadable(
+                f"the audit log ends at position {first + len(page)}, and its tree goes on to {first + count}",
+                fix="restore the database: somebody removed events from it",
+            )
+        return await self.leaves_of(page)
+
+    async def leaves_of(self, page: Sequence[Recorded[Any]]) -> list[bytes]:
+        if any(each.stream not in self._began_after for each in page):
+            rows = await self._store.rows(sa.select(epochs))
+            self._began_after = {f"{row.producer}@{row.epoch}": row.began_after for row in rows}
+        return [self._leaf(each) for each in page]
+
+    def _leaf(self, recorded: Recorded[Any]) -> bytes:
+        producer, _, epoch = recorded.stream.partition("@")
+        began_after = self._began_after.get(recorded.stream)
+        if began_after is None:
+            raise Unreadable(
+                f"position {recorded.position} of the audit log is of epoch {epoch} of {producer}, which never began",
+                fix="restore the database: somebody changed it",
+            )
+        leaf = Leaf.of(
+            recorded.event.raw,
+            position=recorded.position,
+            producer=producer,
+            epoch=epoch,
+            producer_position=began_after + recorded.version,
+        )
+        return leaf.to_bytes()
+
+
+def width_of(hashes: bytes) -> int:
+    return len(hashes) // HASH_BYTES
+
+
+def is_tile_of(place: Place, size: int, count: int) -> bool:
+    """Whether a tree of `size` has, or had, `count` hashes in that tile."""
+    return 0 < count <= width(place, size) and place.level * HEIGHT < size.bit_length()

@@ -1,0 +1,187 @@
+"""Checkpoints are shown outside, to each witness at its own pace, and what becomes of it is told."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from placet.errors import Refused, Unavailable
+from placet.metadata.adapters.checkpoint_folder import CheckpointFolder
+from placet.metadata.ports import Knows
+from placet.metadata.witnessing import Witnessing
+from placet.trust import SigningKey
+from placet.trust import checkpoints as notes
+from placet.trust.checkpoints import Checkpoint
+from placet.trust.merkle import EMPTY_ROOT
+from placet.trust.notes import COSIGNS, Note, NoteKey, Signature
+from placet.trust.proofs import ConsistencyProof
+
+from tests.unit.metadata.logs import a_log
+from tests.unit.metadata.test_checkpoints_api import get
+from tests.unit.metadata.test_sealing import BASE, Sealed
+
+
+@dataclass
+class Honest:
+    """A witness, as C2SP's tlog-witness wants one."""
+
+    sealed: Sealed
+    key: SigningKey = field(default_factory=SigningKey.generate)
+    name: str = "witness.example"
+    seen: Checkpoint = field(default_factory=lambda: Checkpoint(origin=BASE, size=0, root=EMPTY_ROOT))
+    asked: int = 0
+    trouble: Exception | None = None
+
+    @property
+    def known(self) -> NoteKey:
+        return NoteKey(name=self.name, kind=COSIGNS, key=self.key.public)
+
+    async def show(self, proof: ConsistencyProof) -> Signature | Knows:
+        self.asked += 1
+        if self.trouble is not None:
+            raise self.trouble
+        if proof.old != self.seen.size:
+            return Knows(size=self.seen.size)
+        self.seen = proof.verify(self.seen, self.sealed.known)
+        at = self.sealed.log.alone.clock.now()
+        return notes.cosign(proof.checkpoint.text, name=self.name, key=self.key, at=at)
+
+
+@pytest.fixture
+async def sealed(tmp_path: Path) -> AsyncIterator[Sealed]:
+    async with a_log(tmp_path) as log:
+        yield Sealed(log, tmp_path)
+
+
+async def state(sealed: Sealed) -> dict[str, object]:
+    [one] = (await get(sealed, "/witnesses")).json()["witnesses"]
+    return dict(one)
+
+
+async def test_a_witness_cosigns_what_goes_on(sealed: Sealed) -> None:
+    witness = Honest(sealed)
+    telling, sealing = Witnessing(sealed.log.alone.wiring, witness), sealed.sealing()
+    for events in (3, 300):
+        await sealed.happen(events)
+        await sealing.catch_up()
+        await telling.tell()
+    note = Note.from_bytes((await get(sealed, "/checkpoint", witnesses=1)).content)
+    assert [each.by for each in notes.cosigned(note, [witness.known])] == [witness.known]
+    assert Checkpoint.from_text(note.text).size == witness.seen.size == 303
+    assert await state(sealed) == {
+        "name": "witness.example",
+        "size": 303,
+        "seenAt": "2026-01-01T00:00:00.000Z",
+        "askedAt": "2026-01-01T00:00:00.000Z",
+        "trouble": None,
+    }
+
+
+async def test_what_it_has_seen_it_is_not_shown_again(sealed: Sealed) -> None:
+    witness = Honest(sealed)
+    telling = Witnessing(sealed.log.alone.wiring, witness)
+    await telling.tell()
+    await sealed.happen(1)
+    await sealed.sealing().catch_up()
+    for _ in range(3):
+        await telling.tell()
+    assert witness.asked == 1
+
+
+async def test_one_that_knows_more_than_we_remember_goes_on_from_there(sealed: Sealed) -> None:
+    """As after a restart that lost what had been answered, or where another process told it."""
+    witness, sealing = Honest(sealed), sealed.sealing()
+    await sealed.happen(2)
+    await sealing.catch_up()
+    witness.seen = await sealed.checkpoint()
+    await sealed.happen(2)
+    await sealing.catch_up()
+    telling = Witnessing(sealed.log.alone.wiring, witness)
+    await telling.tell()
+    await telling.tell()
+    assert witness.seen.size == 4
+    assert (await state(sealed))["trouble"] is None
+
+
+async def test_one_that_has_seen_a_longer_log_is_heard(sealed: Sealed) -> None:
+    witness = Honest(sealed)
+    witness.seen = Checkpoint(origin=BASE, size=9, root=EMPTY_ROOT)
+    await sealed.happen(3)
+    await sealed.sealing().catch_up()
+    await Witnessing(sealed.log.alone.wiring, witness).tell()
+    assert "seen a log of 9 events, and this one has 3: its end was cut off" in str(
+        (await state(sealed))["trouble"]
+    )
+
+
+async def test_one_that_is_away_is_asked_again_after_a_while(sealed: Sealed) -> None:
+    witness = Honest(sealed, trouble=Unavailable("the witness is away"))
+    telling = Witnessing(sealed.log.alone.wiring, witness)
+    await sealed.happen(3)
+    await sealed.sealing().catch_up()
+    for _ in range(5):
+        await telling.tell()
+    assert witness.asked == 1
+    assert (await state(sealed))["trouble"] == "the witness is away"
+    assert (await state(sealed))["seenAt"] is None
+    for _ in range(20):
+        sealed.log.alone.clock.pass_(timedelta(seconds=1))
+        await telling.tell()
+    assert 3 <= witness.asked <= 7
+    witness.trouble = None
+    sealed.log.alone.clock.pass_(timedelta(seconds=31))
+    await telling.tell()
+    assert (await state(sealed))["trouble"] is None
+    assert (await state(sealed))["size"] == 3
+
+
+async def test_a_checkpoint_that_enough_have_cosigned_is_found(sealed: Sealed) -> None:
+    sealing = sealed.sealing()
+    await sealed.happen(1)
+    await sealing.catch_up()
+    await Witnessing(sealed.log.alone.wiring, Honest(sealed)).tell()
+    await Witnessing(sealed.log.alone.wiring, Honest(sealed, name="second.example")).tell()
+    await sealed.happen(1)
+    await sealing.catch_up()
+    assert Note.from_bytes((await get(sealed, "/checkpoint", witnesses=2)).content).text.split("\n")[1] == "1"
+    assert Note.from_bytes((await get(sealed, "/checkpoint")).content).text.split("\n")[1] == "2"
+    assert "cosigned by 3 witnesses" in (await get(sealed, "/checkpoint", 404, witnesses=3)).json()["detail"]
+
+
+async def test_an_archive_has_a_file_for_each(sealed: Sealed, tmp_path: Path) -> None:
+    folder = tmp_path / "once"
+    folder.mkdir()
+    telling, sealing = Witnessing(sealed.log.alone.wiring, CheckpointFolder(folder)), sealed.sealing()
+    for _ in range(2):
+        await sealed.happen(2)
+        await sealing.catch_up()
+        await telling.tell()
+    first, second = sorted(folder.iterdir())
+    assert (first.name, second.name) == ("00000000000000000002.checkpoint", "00000000000000000004.checkpoint")
+    checkpoint, _ = notes.verify(Note.from_bytes(second.read_bytes()), sealed.known)
+    assert checkpoint == await sealed.checkpoint()
+    assert second.stat().st_mode & 0o222 == 0
+    assert (await state(sealed))["size"] == 4
+
+
+async def test_an_archive_is_never_written_over(sealed: Sealed, tmp_path: Path) -> None:
+    await sealed.happen(2)
+    await sealed.sealing().catch_up()
+    latest = await sealed.tree.latest()
+    assert latest is not None
+    proof, folder = await sealed.tree.consistency(0, latest), CheckpointFolder(tmp_path)
+    await folder.show(proof)
+    await folder.show(proof)  # the same again, after a crash
+    forged = notes.sign(Checkpoint(origin=BASE, size=2, root=b"x" * 32), sealed.keys().active().key)
+    with pytest.raises(Refused, match="the log was rewritten"):
+        await folder.show(ConsistencyProof(old=0, hashes=(), checkpoint=forged))
+
+
+async def test_an_archive_that_is_away_is_told(sealed: Sealed, tmp_path: Path) -> None:
+    await sealed.happen(2)
+    await sealed.sealing().catch_up()
+    await Witnessing(sealed.log.alone.wiring, CheckpointFolder(tmp_path / "nowhere")).tell()
+    assert "No such file" in str((await state(sealed))["trouble"])
