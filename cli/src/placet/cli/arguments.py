@@ -367,6 +367,53 @@ def _replay(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--project", metavar="P", type=_name, help="only events of this project")
 
 
+def _audit_checkpoint(parser: argparse.ArgumentParser) -> None:
+    _out(parser, "a file to write it to, as it is")
+    parser.add_argument(
+        "--witnesses",
+        metavar="N",
+        type=_count,
+        default=0,
+        help="the newest that so many witnesses have cosigned (default: the newest)",
+    )
+
+
+def _audit_proof(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("event", metavar="EVENT", help="an event's id, or its position in the audit log")
+    _out(parser, "a file to write it to, such as churn.tlog-proof")
+
+
+def _audit_verify(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--log",
+        metavar="VKEY",
+        action="append",
+        default=[],
+        help="a verifier key of the log that you were given another way; once for each key that it has had",
+    )
+    parser.add_argument(
+        "--checkpoint",
+        metavar="FILE",
+        type=Path,
+        action="append",
+        default=[],
+        help="a checkpoint that was kept elsewhere, or a folder of them; the log has to agree with each",
+    )
+    parser.add_argument(
+        "--anew", action="store_true", help="from the first event on, whatever the last audit has seen"
+    )
+
+
+def _out(parser: argparse.ArgumentParser, does: str) -> None:
+    parser.add_argument("--out", metavar="FILE", type=Path, help=does)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) > 100:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number up to 100")
+    return int(text)
+
+
 def _days(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 36_500:
         raise argparse.ArgumentTypeError(f"{text!r} is no number of days; the least is 1")
@@ -1080,6 +1127,36 @@ VERBS: Sequence[Verb] = (
         example="placet audit replay --project churn",
         function="log:replay",
         arguments=_replay,
+    ),
+    Verb(
+        words="audit checkpoint",
+        group="govern",
+        does="how large the audit log is and which root its tree has, as the log signed it",
+        more="And which witnesses have seen how much of it. Keep some of these where whoever runs the platform cannot "
+        "reach them: `placet audit verify --checkpoint` holds the log against them.",
+        example="placet audit checkpoint --out today.checkpoint",
+        function="audit:checkpoint",
+        arguments=_audit_checkpoint,
+    ),
+    Verb(
+        words="audit proof",
+        group="govern",
+        does="the proof that an event is in the audit log, which holds without the platform",
+        more="In C2SP's form tlog-proof, with the leaf that it is of as `extra`.",
+        example="placet audit proof 42 --out 42.tlog-proof",
+        function="audit:proof",
+        arguments=_audit_proof,
+    ),
+    Verb(
+        words="audit verify",
+        group="govern",
+        does="whether the audit log is whole, in order, and the one that was signed",
+        more="Reads every event and believes nothing else: makes the tree anew, and holds it against the signed "
+        "checkpoint, those of --checkpoint, and what it has seen itself before. What differs is named, with status 1. "
+        "The next time it goes on where it was; an audit that was interrupted, too.",
+        example="placet audit verify --log placet.example.org/audit+5a71…+AW3… --checkpoint kept/",
+        function="audit:verify",
+        arguments=_audit_verify,
     ),
     Verb(
         words="garbage",

@@ -35,6 +35,7 @@ from placet.client.documents import (
     AwaitedReleases,
     Capacity,
     Certificate,
+    CheckpointsPage,
     CloudEvent,
     Collected,
     Command,
@@ -47,6 +48,7 @@ from placet.client.documents import (
     Garbage,
     Image,
     ImagesPage,
+    LogKeys,
     Me,
     Model,
     ModelDetail,
@@ -64,11 +66,13 @@ from placet.client.documents import (
     Reports,
     ReportsPage,
     RuleException,
+    SignedCheckpoint,
     Snapshot,
     SnapshotsPage,
     Source,
     Standing,
     Token,
+    Witnesses,
     read,
 )
 from placet.client.problems import PASSING, no_answer, problem
@@ -391,6 +395,67 @@ class Client:
             if page.next is None or page.next <= after:
                 return
             after = page.next
+
+    async def log_lines(self, *, after: int = 0, until: int | None = None) -> AsyncGenerator[bytes]:
+        """The audit log past position `after`, up to and with `until`, as JSON lines, many at a time and whole.
+
+        Each event stands in its line byte for byte as it was hashed: for who verifies. Where the stream breaks off
+        nothing is asked again: `after` is known to the caller.
+        """
+        params, headers = _given(after=after, until=until), {"Accept": "application/jsonl"}
+        async with self._open("/audit/entries", params=params, headers=headers) as response:
+            rest = b""
+            async for piece in response.aiter_bytes():
+                whole, newline, rest = (rest + piece).rpartition(b"\n")
+                if newline:
+                    yield whole + newline
+            if rest:
+                raise Unavailable(
+                    f"{self.connection.url} broke off in the middle of an entry of the audit log"
+                )
+
+    async def checkpoint(self, *, witnesses: int = 0) -> bytes:
+        """The newest signed checkpoint of the audit log that so many witnesses have cosigned: a signed note."""
+        return (await self._call("GET", "/audit/checkpoint", params={"witnesses": witnesses})).content
+
+    async def checkpoints(
+        self, *, after: int = 0, until: int | None = None
+    ) -> AsyncGenerator[SignedCheckpoint]:
+        """Every checkpoint that was signed of more than `after` events, and of at most `until`; smallest first."""
+        while True:
+            params = _given(after=after, until=until)
+            page = read(
+                (await self._call("GET", "/audit/checkpoints", params=params)).content, CheckpointsPage
+            )
+            for each in page.checkpoints:
+                yield each
+            if page.next is None or page.next <= after:
+                return
+            after = page.next
+
+    async def log_proof(
+        self,
+        *,
+        position: int | None = None,
+        event: str | None = None,
+        since: int | None = None,
+        size: int | None = None,
+    ) -> bytes:
+        """That an event is in the audit log, or that the log goes on where it ended at `since` events; as text."""
+        params = _given(position=position, event=event, since=since, size=size)
+        return (await self._call("GET", "/audit/proof", params=params)).content
+
+    async def log_tile(self, path: str) -> bytes:
+        """Hashes of the audit log's tree, at the address that C2SP's tlog-tiles gives them below `tile/`."""
+        return (await self._call("GET", f"/audit/tile/{path}")).content
+
+    async def log_keys(self) -> LogKeys:
+        """The name of the audit log, and the keys that its checkpoints were ever signed with, as it tells them."""
+        return read((await self._call("GET", "/audit/keys")).content, LogKeys)
+
+    async def witnesses(self) -> Witnesses:
+        """Who outside has seen how much of the audit log."""
+        return read((await self._call("GET", "/audit/witnesses")).content, Witnesses)
 
     # Exceptions from rules
 

@@ -511,6 +511,52 @@ class Entry(Document, frozen=True, kw_only=True, rename="camel"):
     event: CloudEvent
 
 
+class LogKey(Document, frozen=True, kw_only=True, rename="camel"):
+    """A key of the audit log, as verifier key of C2SP's signed notes; when it was in use, and why it went."""
+
+    vkey: str
+    kid: str
+    from_: str | None = msgspec.field(default=None, name="from")
+    until: str | None = None
+    why: str | None = None
+    compromised: str | None = None
+
+
+class LogKeys(Document, frozen=True, kw_only=True, rename="camel"):
+    origin: str
+    keys: tuple[LogKey, ...]
+
+
+class SignedCheckpoint(Document, frozen=True, kw_only=True, rename="camel"):
+    """`note` is the signed note, as text; the time is of the platform's clock, and nobody signed it."""
+
+    size: int
+    note: str
+    signed_at: str
+
+
+class CheckpointsPage(Document, frozen=True, kw_only=True):
+    checkpoints: tuple[SignedCheckpoint, ...]
+    next: int | None = None
+
+
+class WitnessState(Document, frozen=True, kw_only=True, rename="camel"):
+    """How many events of the audit log a witness has seen, when it said so last, and what is in the way now."""
+
+    name: str
+    size: int
+    seen_at: str | None = None
+    asked_at: str | None = None
+    trouble: str | None = None
+
+
+class Witnesses(Document, frozen=True, kw_only=True, rename="camel"):
+    """`size` is that of the newest checkpoint."""
+
+    size: int
+    witnesses: tuple[WitnessState, ...]
+
+
 class ModelsPage(Document, frozen=True, kw_only=True):
     models: tuple[Model, ...]
     next: str | int | None = None

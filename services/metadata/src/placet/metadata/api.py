@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from typing import Annotated, Any
+from contextlib import aclosing
+from typing import Annotated
 
 import msgspec
 from fastapi import APIRouter, Depends, Header, Query, Request
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response, StreamingResponse
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from placet.errors import Unreadable
 from placet.events.known_fields import known_parameters
 from placet.events.store import EventStore
+from placet.metadata.projections import AUDIT
 from placet.metadata.queries import Filter, Queries, entry, shown
 
 LOOK_EVERY = 1.0
 
 MAX_POSITION = 2**63 - 1
+
+JSONL = "application/jsonl"
+ENCODER = msgspec.json.Encoder()
 
 Limit = Annotated[int, Query(ge=1, le=1000)]
 After = Annotated[int, Query(ge=0, le=MAX_POSITION)]
@@ -57,16 +62,42 @@ def router(
                 await store.committed.wait(LOOK_EVERY, after=committed)
             after = page.next
 
-    @api.get("/audit/entries")
-    async def get_entries(after: After = 0, limit: Limit = 100, project: Text = None) -> dict[str, Any]:
-        """Entries with their places in this log and in their producer's."""
+    @api.get("/audit/entries", response_model=None)
+    async def get_entries(
+        after: After = 0,
+        until: Annotated[int | None, Query(ge=1, le=MAX_POSITION)] = None,
+        limit: Limit = 100,
+        project: Text = None,
+        accept: Annotated[str, Header()] = "",
+    ) -> Response:
+        """Entries with their places in this log and in their producer's, each event's bytes as they were hashed.
+
+        As `application/jsonl` all that there are behind `after`, up to and with `until`, one a line; otherwise a page.
+        """
+        if JSONL in accept:
+            if project is not None:
+                raise Unreadable("as lines the log is whole", fix="leave project out, or ask for JSON")
+            return StreamingResponse(_lines(after, until), media_type=JSONL)
         page = await queries.events(after, limit, Filter(project=project))
         began_after = await queries.began_after()
-        return {
-            "entries": [entry(each, began_after) for each in page.events],
-            "next": page.next,
-            "head": await queries.head(),
-        }
+        entries = [
+            entry(each, began_after) for each in page.events if until is None or each.position <= until
+        ]
+        document = {"entries": entries, "next": page.next, "head": await queries.head()}
+        return Response(msgspec.json.encode(document), media_type="application/json")
+
+    async def _lines(after: int, until: int | None) -> AsyncIterator[bytes]:
+        began_after: dict[str, int] = {}
+        async with aclosing(store.replay(after, log=AUDIT)) as pages:
+            async for page in pages:
+                if any(each.stream not in began_after for each in page):
+                    began_after = await queries.began_after()
+                entries = [
+                    entry(each, began_after) for each in page if until is None or each.position <= until
+                ]
+                yield ENCODER.encode_lines(entries)
+                if len(entries) < len(page):
+                    return
 
     return api
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import msgspec
@@ -10,6 +11,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import PlainTextResponse, Response
 
 from placet.errors import Refused, Unknown, Unreadable
+from placet.events.codec import timestamp
 from placet.events.known_fields import known_parameters
 from placet.metadata.ports import CheckpointKeys
 from placet.metadata.queries import Queries
@@ -38,6 +40,24 @@ def router(
         """The newest signed checkpoint: a signed note of origin, size and root (C2SP tlog-checkpoint)."""
         signed = await _latest(tree, witnesses)
         return PlainTextResponse(str(signed.note), headers=CHANGES)
+
+    @api.get("/checkpoints", dependencies=strict)
+    async def get_checkpoints(
+        after: Annotated[int, Query(ge=0, le=MAX_SIZE)] = 0,
+        until: Annotated[int, Query(ge=1, le=MAX_SIZE)] = MAX_SIZE,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    ) -> dict[str, Any]:
+        """Every checkpoint that was signed of more than `after` events, smallest first; when is nobody's signature."""
+        page = await tree.all_signed(after, until, limit)
+        listed = [
+            {
+                "size": each.size,
+                "note": str(each.note),
+                "signedAt": timestamp(datetime.fromtimestamp(each.signed_at, UTC)),
+            }
+            for each in page
+        ]
+        return {"checkpoints": listed, "next": page[-1].size if page else after}
 
     @api.get("/proof", dependencies=strict, response_class=PlainTextResponse)
     async def get_proof(

@@ -15,6 +15,7 @@ from placet.events import Recorded
 from placet.events.codec import timestamp
 from placet.events.store import EventStore
 from placet.metadata.projections import AUDIT, epochs, events, index, revoked_tokens, witnesses
+from placet.trust.auditing import Entry
 
 SCAN = 500
 """Events that one read of the log brings at most."""
@@ -133,16 +134,16 @@ def shown(recorded: Recorded[Any]) -> dict[str, Any]:
     return {**event, "sequence": recorded.position}
 
 
-def entry(recorded: Recorded[Any], began_after: dict[str, int]) -> dict[str, Any]:
-    """The event as stored, with its places in the audit log and in its producer's."""
+def entry(recorded: Recorded[Any], began_after: dict[str, int]) -> Entry:
+    """The event as stored, to the byte, with its places in the audit log and in its producer's."""
     producer, _, epoch = recorded.stream.partition("@")
-    return {
-        "position": recorded.position,
-        "producer": producer,
-        "epoch": epoch,
-        "producerPosition": began_after[recorded.stream] + recorded.version,
-        "event": msgspec.json.decode(recorded.event.raw),
-    }
+    return Entry(
+        position=recorded.position,
+        producer=producer,
+        epoch=epoch,
+        producer_position=began_after[recorded.stream] + recorded.version,
+        event=msgspec.Raw(recorded.event.raw),
+    )
 
 
 def _like(glob: str) -> str:

@@ -8,7 +8,7 @@ tells.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -19,10 +19,10 @@ from placet.events.store import EventStore
 from placet.metadata.projections import AUDIT, checkpoints, cosignatures, epochs, tiles
 from placet.trust import merkle
 from placet.trust.leaves import Leaf
-from placet.trust.merkle import HASH_BYTES, Span, leaf_hash
+from placet.trust.merkle import Span, leaf_hash
 from placet.trust.notes import Note, Signature
 from placet.trust.proofs import ConsistencyProof, InclusionProof
-from placet.trust.tiles import HEIGHT, WIDTH, Edge, Place, edge_of, places_of, roots_of, width
+from placet.trust.tiles import WIDTH, Edge, Place, edge_of, places_of, roots_of, width
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +54,12 @@ class Tree:
     async def of_size(self, size: int) -> Signed | None:
         return await self._signed(sa.select(checkpoints).where(checkpoints.c.size == size))
 
+    async def all_signed(self, after: int, until: int, limit: int) -> list[Signed]:
+        """Those of more than `after` events and at most `until`, smallest first, as the log alone signed them."""
+        size = checkpoints.c.size
+        query = sa.select(checkpoints).where(size > after, size <= until).order_by(size).limit(limit)
+        return [_signed(row) for row in await self._store.rows(query)]
+
     async def _signed(self, query: sa.Select[Any]) -> Signed | None:
         rows = await self._store.rows(query.order_by(checkpoints.c.size.desc()).limit(1))
         if not rows:
@@ -64,14 +70,9 @@ class Tree:
             .where(cosignatures.c.size == row.size)
             .order_by(cosignatures.c.witness)
         )
-        note = Note.from_bytes(row.note.encode())
-        return Signed(
-            size=row.size,
-            origin=row.origin,
-            note=note.with_signatures(Signature.from_line(each.line) for each in lines),
-            epoch=row.epoch,
-            signed_at=row.signed_at,
-        )
+        signed = _signed(row)
+        more = [Signature.from_line(each.line) for each in lines]
+        return replace(signed, note=signed.note.with_signatures(more))
 
     # Proofs.
 
@@ -169,10 +170,11 @@ class Tree:
         return leaf.to_bytes()
 
 
-def width_of(hashes: bytes) -> int:
-    return len(hashes) // HASH_BYTES
-
-
-def is_tile_of(place: Place, size: int, count: int) -> bool:
-    """Whether a tree of `size` has, or had, `count` hashes in that tile."""
-    return 0 < count <= width(place, size) and place.level * HEIGHT < size.bit_length()
+def _signed(row: Any) -> Signed:
+    return Signed(
+        size=row.size,
+        origin=row.origin,
+        note=Note.from_bytes(row.note.encode()),
+        epoch=row.epoch,
+        signed_at=row.signed_at,
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from tempfile import mkstemp
 
 from anyio import to_thread
 
@@ -35,13 +36,14 @@ class SignedFile:
             ) from error
 
     def _keep(self, checkpoint: Checkpoint) -> None:
-        unfinished = self._file.with_name(f".{self._file.name}.{os.getpid()}")
         try:
-            with unfinished.open("w", encoding="utf-8") as file:
+            # A name of its own: two containers may both be process 1 on one folder.
+            descriptor, unfinished = mkstemp(prefix=f".{self._file.name}.", dir=self._file.parent)
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
                 file.write(checkpoint.text)
                 file.flush()
                 os.fsync(file.fileno())
-            unfinished.replace(self._file)
+            Path(unfinished).replace(self._file)
             _fsync_folder(self._file.parent)
         except OSError as error:
             raise Unavailable(

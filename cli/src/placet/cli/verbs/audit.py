@@ -1,0 +1,314 @@
+"""Verbs that check the audit log, and fetch what lets others check it: they believe no word of the platform's."""
+
+from __future__ import annotations
+
+import time
+from argparse import Namespace
+from collections.abc import Sequence
+from contextlib import aclosing
+from pathlib import Path
+
+import msgspec
+
+from placet.cli import exits
+from placet.cli.audit_kept import Kept, load, save
+from placet.cli.screen import Screen
+from placet.cli.session import connect
+from placet.client import Client
+from placet.errors import Refused, Unavailable, Unknown, Unreadable
+from placet.trust import checkpoints
+from placet.trust.auditing import Audited, Auditor, Entry, Known, first_difference
+from placet.trust.checkpoints import Checkpoint
+from placet.trust.leaves import Leaf
+from placet.trust.notes import SIGNS, Note, NoteKey
+from placet.trust.proofs import ConsistencyProof, InclusionProof
+from placet.trust.tiles import WIDTH, Place, path_of
+
+SAVE_EVERY = 50_000
+"""Events between two notes of how far an audit came."""
+TELL_EVERY = 2.0
+"""Seconds between two words of progress."""
+
+_ENTRIES = msgspec.json.Decoder(Entry)
+
+
+async def checkpoint(arguments: Namespace, screen: Screen) -> int:
+    """As it is: what was signed is these bytes."""
+    async with connect() as platform:
+        data = await platform.checkpoint(witnesses=arguments.witnesses)
+        state = await platform.witnesses()
+    found = Checkpoint.from_text(Note.from_bytes(data).text)
+    if arguments.out is None:
+        screen.result(data.decode().removesuffix("\n"))
+    else:
+        _write(arguments.out, data)
+        screen.result(f"{arguments.out}: {found.origin} with {found.size} events")
+    for each in state.witnesses:
+        seen = f"has seen {each.size} of {state.size} events" + (
+            f", last at {each.seen_at}" if each.seen_at else ""
+        )
+        screen.note(f"{each.name} {seen}" + (f"; {each.trouble}" if each.trouble else ""))
+    if not state.witnesses:
+        screen.note(
+            "no witness sees this log: whoever has its key can rewrite it; see `placet witness --help`"
+        )
+    screen.document(
+        {
+            "checkpoint": data.decode(),
+            "origin": found.origin,
+            "size": found.size,
+            "witnesses": [msgspec.to_builtins(each) for each in state.witnesses],
+        }
+    )
+    return exits.DONE
+
+
+async def proof(arguments: Namespace, screen: Screen) -> int:
+    named = str(arguments.event)
+    asked: dict[str, object] = {"position": int(named)} if named.isdecimal() else {"event": named}
+    async with connect() as platform:
+        data = await platform.log_proof(**asked)  # type: ignore[arg-type]
+    inclusion = InclusionProof.from_bytes(data)
+    leaf = Leaf.from_bytes(inclusion.extra or b"")
+    if arguments.out is None:
+        screen.result(data.decode().removesuffix("\n"))
+    else:
+        _write(arguments.out, data)
+        screen.result(f"{arguments.out}: that {leaf.type} is at position {leaf.position}")
+    screen.document({"proof": data.decode(), "leaf": msgspec.to_builtins(leaf)})
+    return exits.DONE
+
+
+async def verify(arguments: Namespace, screen: Screen) -> int:
+    async with connect() as platform:
+        before = load(platform.connection.url)
+        told = await platform.log_keys()
+        keys = _trusted(arguments.log, before, [each.vkey for each in told.keys], told.origin, screen)
+        note = Note.from_bytes(await platform.checkpoint())
+        signed, by = checkpoints.verify(note, keys)
+        known = [
+            *_files(arguments.checkpoint, keys),
+            Known(signed, f"the log's own checkpoint of {signed.size} events"),
+        ]
+        begun = _begun(before, signed.origin, anew=arguments.anew)
+        if begun.size > signed.size:
+            raise Refused(
+                f"the log has {signed.size} events, and had {begun.size} when it was verified: its end was cut off",
+                rule="audit.append-only",
+                fix="ask who restored an older copy, and compare it with what witnesses have cosigned",
+            )
+        for each in known:
+            if each.checkpoint.size < begun.size:
+                await _is_consistent(platform, each, keys)
+        auditor = Auditor(begun, known)
+        kept = Kept(keys=tuple(each.vkey for each in keys), audited=begun)
+        try:
+            await _go_through(platform, auditor, signed.size, kept, screen)
+            await _judge(platform, auditor, signed)
+        except (Refused, Unreadable):
+            save(platform.connection.url, kept)  # what is not so is found again the next time
+            raise
+        save(platform.connection.url, Kept(keys=kept.keys, audited=auditor.kept()))
+    return _told(auditor, signed, by, screen)
+
+
+def _begun(before: Kept | None, origin: str, *, anew: bool) -> Audited:
+    if anew or before is None or before.audited.origin != origin:
+        return Audited(origin=origin)
+    return before.audited
+
+
+def _told(auditor: Auditor, signed: Checkpoint, by: NoteKey, screen: Screen) -> int:
+    others = len(auditor.agreed) - 1
+    screen.result(
+        f"{signed.origin} holds: {signed.size} events, every one in its place and in the tree that {by.key.kid} signed"
+    )
+    if others > 0:
+        screen.note(f"{others} more checkpoints agree with it")
+    producers = auditor.kept().producers
+    for producer, epochs in sorted(producers.items()):
+        screen.note(f"{producer}: whole up to its event {max(epochs.values())}")
+    screen.document(
+        {
+            "verified": True,
+            "origin": signed.origin,
+            "size": signed.size,
+            "signedBy": by.vkey,
+            "agreed": [each.kept_by for each in auditor.agreed],
+            "producers": {name: max(epochs.values()) for name, epochs in sorted(producers.items())},
+        }
+    )
+    return exits.DONE
+
+
+def _trusted(
+    given: Sequence[str], before: Kept | None, told: Sequence[str], origin: str, screen: Screen
+) -> list[NoteKey]:
+    """The keys that are believed: those given, or those of the last audit; else those of now, and that is said."""
+    if given or before:
+        keys = [NoteKey.from_vkey(each) for each in given or (before.keys if before else ())]
+        if any(each.kind != SIGNS for each in keys):
+            raise Unreadable(
+                "a witness's key signs no log", fix="give the verifier key of the log itself with --log"
+            )
+        names = sorted({each.name for each in keys})
+        if origin not in names:
+            raise Refused(
+                f"this platform's log is called {origin}, and the one that you trust {', '.join(names)}",
+                rule="audit.origin",
+                fix="if it was restored, and you were told so by somebody else than it, give its key with --log",
+            )
+        return keys
+    screen.note("nothing is known of this log yet, so the keys that it tells are believed, from now on:")
+    for each in told:
+        screen.note(f"  {each}")
+    screen.note("compare them with those that its operator gave you another way")
+    return [NoteKey.from_vkey(each) for each in told]
+
+
+def _files(paths: Sequence[Path], keys: Sequence[NoteKey]) -> list[Known]:
+    """Checkpoints that were kept elsewhere: files, or folders of them."""
+    known = []
+    for path in paths:
+        files = sorted(path.glob("*.checkpoint")) if path.is_dir() else [path]
+        if not files:
+            raise Refused(f"{path} holds no checkpoint", fix="files that end in .checkpoint are looked at")
+        for file in files:
+            try:
+                data = file.read_bytes()
+            except OSError as error:
+                raise Refused(f"{file} cannot be read: {error.strerror}") from error
+            try:
+                known.append(Known(checkpoints.verify(Note.from_bytes(data), keys)[0], str(file)))
+            except (Refused, Unreadable) as error:
+                raise Refused(f"{file}: {error.detail}", fix=error.fix) from error
+    return known
+
+
+async def _is_consistent(platform: Client, known: Known, keys: Sequence[NoteKey]) -> None:
+    """One of before where this audit begins."""
+    data = await platform.log_proof(since=known.checkpoint.size)
+    try:
+        ConsistencyProof.from_bytes(data).verify(known.checkpoint, keys)
+    except Refused as error:
+        raise Refused(
+            f"the log does not go on where {known.kept_by} has it: {error.detail}",
+            rule="audit.append-only",
+            fix="verify it --anew, to see where it was changed",
+        ) from error
+
+
+async def _go_through(platform: Client, auditor: Auditor, until: int, kept: Kept, screen: Screen) -> None:
+    """To position `until`, saying how far it is, and noting it down. A stream that breaks off is taken up again."""
+    begun = told = time.monotonic()
+    at = saved = auditor.size
+    while auditor.size < until:
+        came = auditor.size
+        try:
+            async with aclosing(platform.log_lines(after=came, until=until)) as pieces:
+                async for piece in pieces:
+                    auditor.take(_read(piece))
+                    now = time.monotonic()
+                    if now - told >= TELL_EVERY:
+                        told = now
+                        rate = (auditor.size - at) / (now - begun)
+                        screen.note(f"{auditor.size} of {until} events, {rate:.0f} a second")
+                    if auditor.size - saved >= SAVE_EVERY:
+                        saved = auditor.size
+                        save(platform.connection.url, Kept(keys=kept.keys, audited=auditor.kept()))
+        except Unavailable:
+            # Whoever sends a stream cannot say any more what went wrong; asked for an entry, it can.
+            async with aclosing(platform.entries(after=auditor.size)) as entries:
+                await anext(entries, None)
+            if auditor.size == came:
+                raise
+        else:
+            return
+
+
+def _read(piece: bytes) -> list[Entry]:
+    try:
+        return _ENTRIES.decode_lines(piece)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise Unreadable(f"the platform sends no entries of an audit log: {error}") from error
+
+
+async def _judge(platform: Client, auditor: Auditor, signed: Checkpoint) -> None:
+    """Raises Refused for the first checkpoint that the log contradicts, with what was changed."""
+    if auditor.size < signed.size:
+        raise Refused(
+            f"the log ends at position {auditor.size}, and a checkpoint of {signed.size} events is signed:"
+            " its end was cut off",
+            rule="audit.append-only",
+        )
+    unreached = auditor.unreached()
+    if unreached:
+        longest = unreached[-1]
+        raise Refused(
+            f"the log has {auditor.size} events, and {longest.kept_by} is of {longest.checkpoint.size}:"
+            " its end was cut off",
+            rule="audit.append-only",
+        )
+    if auditor.contradicted:
+        first = min(auditor.contradicted, key=lambda each: each.checkpoint.size)
+        agreed = max((each.checkpoint.size for each in auditor.agreed), default=0)
+        raise Refused(
+            f"the log is not the one of {first.kept_by}: {await _what_changed(platform, agreed, first.checkpoint)}",
+            rule="audit.tamper",
+            fix="restore the newest copy from before, and find out who has access to the database",
+        )
+
+
+async def _what_changed(platform: Client, agreed: int, contradicted: Checkpoint) -> str:
+    """By the tree's tiles, which were written as the events were: they differ from an event that was changed later."""
+    size = contradicted.size
+    tree = Auditor(Audited(origin=contradicted.origin))
+    waiting: list[Entry] = []
+    async with aclosing(platform.log_lines(until=size)) as pieces:
+        async for piece in pieces:
+            waiting += _read(piece)
+            while len(waiting) >= WIDTH or (waiting and waiting[-1].position == size):
+                batch, waiting = waiting[:WIDTH], waiting[WIDTH:]
+                found = await _differs(platform, tree, batch)
+                if found is not None:
+                    named = found.leaf()
+                    return (
+                        f"position {found.position}, {named.type} {named.id}, was changed after it was signed"
+                    )
+    first, last = await _between(platform, agreed, contradicted)
+    return f"something from position {first} to {last} was changed, or the tree over it was made anew"
+
+
+async def _between(platform: Client, agreed: int, contradicted: Checkpoint) -> tuple[int, int]:
+    """The tile at the end is not written yet, and tells nothing; the checkpoints of that time may."""
+    notes = [each async for each in platform.checkpoints(after=agreed, until=contradicted.size)]
+    earlier = [Checkpoint.from_text(Note.from_bytes(each.note.encode()).text) for each in notes]
+    own = [Known(each, f"{each.size} events") for each in earlier if each.origin == contradicted.origin]
+    auditor = Auditor(Audited(origin=contradicted.origin), own)
+    async with aclosing(platform.log_lines(until=contradicted.size)) as pieces:
+        async for piece in pieces:
+            auditor.take(_read(piece))
+    last = min((each.checkpoint.size for each in auditor.contradicted), default=contradicted.size)
+    first = max(
+        (each.checkpoint.size for each in auditor.agreed if each.checkpoint.size < last), default=agreed
+    )
+    return first + 1, last
+
+
+async def _differs(platform: Client, tree: Auditor, batch: Sequence[Entry]) -> Entry | None:
+    place = Place(0, tree.size // WIDTH)
+    suffix = "" if len(batch) == WIDTH else f".p/{len(batch)}"
+    hashes = tree.take(batch)
+    try:
+        tile = await platform.log_tile(path_of(place) + suffix)
+    except Unknown:
+        return batch[0]  # the tree ends before: this event was not in it
+    index = first_difference(hashes, tile)
+    return None if index is None else batch[index]
+
+
+def _write(file: Path, data: bytes) -> None:
+    try:
+        file.write_bytes(data)
+    except OSError as error:
+        raise Refused(f"{file} cannot be written: {error.strerror}") from error

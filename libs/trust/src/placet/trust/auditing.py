@@ -1,0 +1,162 @@
+"""Is the log that we are shown the one that was signed, whole, and the one that others were shown before?
+
+An auditor takes every event in the log's order, as bytes, and believes nothing else: it makes the leaves and the tree
+from them, and sees for itself that each producer's positions are whole. What it found is held against signed
+checkpoints, of now and of before, wherever they were kept. Memory does not grow with the log: of the tree it keeps one
+hash for each bit of its size, of each producer where its log stands. That is also all that has to be kept to go on
+another day.
+
+What this module does not do: fetch anything, or decide whose keys to trust. Pure.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from placet.errors import Refused, Unreadable
+from placet.trust.checkpoints import Checkpoint
+from placet.trust.leaves import Leaf
+from placet.trust.merkle import HASH_BYTES, Frontier, leaf_hash
+from placet.trust.notes import decoded
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True, rename="camel", gc=False):
+    """One event as the log tells it: its places, and its canonical bytes as they are."""
+
+    position: int
+    producer: str
+    epoch: str
+    producer_position: int
+    event: msgspec.Raw
+
+    def leaf(self) -> Leaf:
+        """Raises Unreadable where the bytes are no event."""
+        return Leaf.of(
+            bytes(self.event),
+            position=self.position,
+            producer=self.producer,
+            epoch=self.epoch,
+            producer_position=self.producer_position,
+        )
+
+
+class Known(NamedTuple):
+    """A checkpoint that somebody kept, whose signature was looked at."""
+
+    checkpoint: Checkpoint
+    kept_by: str
+    """Who or what, in words."""
+
+
+class Audited(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What to keep of an audit, to go on from there."""
+
+    origin: str
+    size: int = 0
+    peaks: tuple[str, ...] = ()
+    """Hashes in base64, as in `merkle.Frontier`."""
+    producers: Mapping[str, Mapping[str, int]] = {}
+    """By producer and epoch: the last position that the log has of it."""
+
+    def to_json(self) -> bytes:
+        return msgspec.json.format(msgspec.json.encode(self), indent=2)
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Audited:
+        """Raises Unreadable."""
+        try:
+            return msgspec.json.decode(data, type=cls)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise Unreadable(f"this is nothing that an audit kept: {error}") from error
+
+
+class Auditor:
+    """Goes through a log. `known` are held against it as it comes to their sizes."""
+
+    def __init__(self, begun: Audited, known: Iterable[Known] = ()) -> None:
+        peaks = [decoded(each, "a hash that an audit kept") for each in begun.peaks]
+        if any(len(each) != HASH_BYTES for each in peaks):
+            raise Unreadable("what an audit kept has hashes of another length")
+        self.origin = begun.origin
+        self._tree = Frontier(begun.size, peaks)
+        self._producers = {producer: dict(epochs) for producer, epochs in begun.producers.items()}
+        self._known: dict[int, list[Known]] = {}
+        for each in known:
+            if each.checkpoint.origin != self.origin:
+                raise Refused(f"{each.kept_by} is of {each.checkpoint.origin}, and the log is {self.origin}")
+            self._known.setdefault(each.checkpoint.size, []).append(each)
+        self.agreed: list[Known] = []
+        """Those that the log agrees with, as far as it was gone through."""
+        self.contradicted: list[Known] = []
+        self._look()
+
+    @property
+    def size(self) -> int:
+        return self._tree.size
+
+    def take(self, entries: Iterable[Entry]) -> list[bytes]:
+        """Go on by these, and return the hashes of their leaves. Raises Refused at the first that is out of place."""
+        hashes = []
+        for entry in entries:
+            self._place(entry)
+            hashes.append(leaf_hash(entry.leaf().to_bytes()))
+            self._tree.append(hashes[-1])
+            if self._tree.size in self._known:
+                self._look()
+        return hashes
+
+    def root(self) -> bytes:
+        return self._tree.root()
+
+    def kept(self) -> Audited:
+        return Audited(
+            origin=self.origin,
+            size=self._tree.size,
+            peaks=tuple(base64.b64encode(each).decode() for each in self._tree.peaks),
+            producers=self._producers,
+        )
+
+    def unreached(self) -> list[Known]:
+        """Those of a log longer than this one."""
+        return [each for size in sorted(self._known) if size > self.size for each in self._known[size]]
+
+    def _look(self) -> None:
+        """Hold the checkpoints of this size against the tree."""
+        for each in self._known.get(self._tree.size, ()):
+            agrees = each.checkpoint.root == self._tree.root()
+            (self.agreed if agrees else self.contradicted).append(each)
+
+    def _place(self, entry: Entry) -> None:
+        if entry.position != self._tree.size + 1:
+            raise Refused(
+                f"after position {self._tree.size} the log goes on with {entry.position}",
+                rule="audit.contiguous",
+            )
+        epochs = self._producers.setdefault(entry.producer, {})
+        last = epochs.get(entry.epoch)
+        # Whoever was restored goes on where its copy ended: before what it had said since, and not behind that.
+        furthest = max(epochs.values(), default=0)
+        if last is None and not 1 <= entry.producer_position <= furthest + 1:
+            raise self._hole(entry, furthest)
+        if last is not None and entry.producer_position != last + 1:
+            raise self._hole(entry, last)
+        epochs[entry.epoch] = entry.producer_position
+
+    def _hole(self, entry: Entry, last: int) -> Refused:
+        return Refused(
+            f"position {entry.position} is the event {entry.producer_position} of {entry.producer},"
+            f" where {last + 1} comes next: something was removed, inserted or swapped",
+            rule="audit.contiguous",
+        )
+
+
+def first_difference(hashes: Sequence[bytes], tile: bytes) -> int | None:
+    """The index of the first of `hashes` that a level-0 tile has otherwise, or not at all."""
+    for index, each in enumerate(hashes):
+        if tile[index * HASH_BYTES : (index + 1) * HASH_BYTES] != each:
+            return index
+    return None
