@@ -113,3 +113,11 @@ def test_one_key_has_another_id_for_each_kind() -> None:
 def test_a_line_is_what_it_was_made_from() -> None:
     signature = signed().signatures[0]
     assert Signature.from_line(signature.line.removesuffix("\n")) == signature
+
+
+def test_a_name_of_bytes_that_are_no_text_is_no_name() -> None:
+    """As Python hands them on from a command line; hashing them ended in a traceback."""
+    with pytest.raises(Refused, match="cannot be the name"):
+        notes.check_name("placet\udcff")
+    with pytest.raises(Unreadable):
+        NoteKey.from_vkey(f"\udcff{VKEY}")

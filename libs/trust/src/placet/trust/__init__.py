@@ -24,6 +24,7 @@ from placet.trust.statements import (
     PolicyApplied,
     VerdictGiven,
 )
+from placet.trust.trust_policy import TrustPolicy
 
 __all__ = [
     "ActiveKey",
@@ -38,6 +39,7 @@ __all__ = [
     "PolicyApplied",
     "ScoredAssessment",
     "SigningKey",
+    "TrustPolicy",
     "VerdictGiven",
     "VerifyingKey",
     "assessments",

@@ -31,6 +31,8 @@ COSIGNS: Kind = 4
 
 _NAME = re.compile(r"[^\s+]{1,255}")
 _CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f]")
+_NO_TEXT = re.compile(r"[\ud800-\udfff]")
+"""What Python makes of bytes that are no UTF-8, on a command line or in a file."""
 _LINE = re.compile(r"— ([^\s+]+) ([A-Za-z0-9+/]+={0,2})")
 
 
@@ -152,7 +154,7 @@ def verify(note: Note, keys: Iterable[NoteKey]) -> list[NoteKey]:
 
 def check_name(name: str) -> None:
     """Raises Refused for what cannot be the name of a key."""
-    if not _NAME.fullmatch(name) or _CONTROL.search(name):
+    if not _NAME.fullmatch(name) or _CONTROL.search(name) or _NO_TEXT.search(name):
         raise Refused(
             f"{name!r} cannot be the name of a key: it has blanks or a plus, or is empty or long",
             fix="a name such as placet.example.org/audit",
