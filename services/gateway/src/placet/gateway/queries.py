@@ -245,7 +245,10 @@ class Queries:
     async def certificate(self, id: str) -> sa.Row[Any]:
         rows = await self._store.rows(sa.select(p.certificates).where(p.certificates.c.certificate == id))
         if not rows:
-            raise Unknown(f"there is no certificate {id!r} here")
+            raise Unknown(
+                f"there is no certificate {id!r} here",
+                fix="`placet status PROJECT` names the one of a project",
+            )
         return rows[0]
 
     async def source(self, digest: str) -> sa.Row[Any] | None:
