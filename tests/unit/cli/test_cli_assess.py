@@ -139,6 +139,30 @@ def test_a_template_that_is_filled_in_can_be_sent(
     }
 
 
+def test_a_template_tells_when_a_question_is_asked_and_what_may_be_left_empty(
+    placet: Placet, platform: FakePlatform
+) -> None:
+    platform.questionnaires[:] = [known(read) for read in load_shipped()]
+    lines = placet("assess", "--template").out.splitlines()
+    conditional = lines[: lines.index("  decision-role:")]
+    alternatives = " or ".join(f"decision-about is {each}" for each in ("service", "access", "liberty"))
+    assert f"  # (only if {alternatives})" in conditional
+    assert lines[lines.index("  reach-said:") - 1] == "  # (may be left empty)"
+    assert lines.count("  # (may be left empty)") == 1
+
+
+def test_answers_to_one_questionnaire_are_not_sent_as_answers_to_another(
+    placet: Placet, platform: FakePlatform, tmp_path: Path
+) -> None:
+    [other, *_] = load_shipped()
+    platform.questionnaires.append(known(other))
+    file = written(tmp_path, f"questionnaire: {SMALL.digest}\n{ANSWERS}")
+    ended = placet("assess", "wine", "--questionnaire", other.id, "--answers", file)
+    assert ended.status == 2
+    assert f"answers {SMALL.digest}, which is not {other.id}" in ended.err
+    assert not platform.assessments
+
+
 def test_the_list_and_what_was_answered(placet: Placet, platform: FakePlatform, tmp_path: Path) -> None:
     listed = placet("assess", "--list")
     assert listed.out.splitlines()[1].split()[:3] == ["small", "1", "newest"]

@@ -77,13 +77,23 @@ def test_who_revokes_one_gives_a_reason_and_is_told_what_comes_of_it(
     ended = placet("certificate", "revoke", ID, "--reason", "it harms")
     assert ended.status == 0
     assert platform.revoked == ["it harms"]
-    assert f"{ID} is revoked" in ended.out
+    assert f"{ID} is revoked: no model serves on it" in ended.out
+    assert "deploy again" not in ended.err
     assert placet("certificate", "revoke", ID, "--reason", " ").status == 2
     assert placet("certificate", "revoke", ID).status == 2
     monkeypatch.setenv("PLACET_TOKEN", SCIENTIST)
     refused = placet("certificate", "revoke", ID, "--reason", "no")
     assert refused.status == 1
     assert "needs one of the roles" in refused.err
+
+
+def test_what_serves_on_a_revoked_one_leaves_its_route_and_nothing_else_does(
+    placet: Placet, platform: FakePlatform
+) -> None:
+    wine = {"project": "wine", "release": 4, "state": "live"}
+    for certificate, said in ((ID, "wine leaves its route"), ("certificate:its-renewal", "no model serves")):
+        platform.models["wine"] = {**wine, "certificate": certificate}
+        assert said in placet("certificate", "revoke", ID, "--reason", "it harms").out
 
 
 def test_a_file_is_checked_with_the_public_keys_alone(placet: Placet, tmp_path: Path, keys: Path) -> None:
@@ -126,6 +136,7 @@ def test_what_does_not_hold_is_told(
         ("release", 2),
         ("image", OTHER),
         ("notAfter", "2036-04-01T00:00:00.000Z"),
+        ("renews", "certificate:other"),
         ("statement", {**statements.build(SAID), "subject": []}),
     ],
 )
@@ -138,6 +149,7 @@ def test_what_was_edited_beside_the_envelope_is_refused(
         "release": 1,
         "image": IMAGE,
         "state": "valid",
+        "renews": None,
         "notAfter": "2026-04-01T00:00:00.000Z",
         "envelope": ENVELOPE,
         "statement": statements.build(SAID),
@@ -193,3 +205,18 @@ def test_files_that_are_not_there_are_named(placet: Placet, tmp_path: Path, keys
         checked = placet("certificate", "verify", arguments[0], "--keys", arguments[1], *VALID)
         assert checked.status == 1
         assert "none.json cannot be read" in checked.err
+
+
+def test_files_that_hold_something_else_are_named_and_what_belongs_there_is_told(
+    placet: Placet, tmp_path: Path, keys: Path
+) -> None:
+    cut = tmp_path / "cut.json"
+    cut.write_text(json.dumps({"certificate": ID, "envelope": ENVELOPE})[:200])
+    checked = placet("certificate", "verify", str(cut), "--keys", str(keys), *VALID)
+    assert checked.status == 1
+    assert "cut.json: this is no JSON" in checked.err
+    assert "placet certificate show" in checked.err
+    checked = placet("certificate", "verify", written(tmp_path, ENVELOPE), "--keys", str(cut), *VALID)
+    assert checked.status == 1
+    assert "cut.json: this is no history of public keys" in checked.err
+    assert "placet key list --json" in checked.err

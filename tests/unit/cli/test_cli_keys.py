@@ -52,6 +52,24 @@ def test_a_leaked_key_is_rotated_out_and_distrusted(placet: Placet, own: OwnKeys
     assert own.history().keys[0].why == "compromised"
 
 
+def test_a_leaked_key_goes_before_the_day_that_was_planned(placet: Placet, own: OwnKeys, file: str) -> None:
+    leaked = own.active().key.kid
+    at = datetime.now(UTC).replace(microsecond=0) + timedelta(days=1)  # noqa: TID251 (as a person types it)
+    assert placet("key", "rotate", file, "--at", at.isoformat()).status == 0
+    rotated = placet("key", "rotate", file, "--why", "staff")
+    assert rotated.status == 0, rotated.err
+    assert f"until {at.isoformat()}, when the next one does as it was to" in rotated.out
+    assert placet("key", "distrust", file, leaked).status == 0
+
+
+def test_a_moment_that_has_passed_is_no_moment_to_rotate_at(placet: Placet, own: OwnKeys, file: str) -> None:
+    before = own.published.read_bytes()
+    mistyped = placet("key", "rotate", file, "--at", "2020-01-31T12:00:00Z")
+    assert mistyped.status == 2
+    assert "has passed" in mistyped.err
+    assert own.published.read_bytes() == before
+
+
 def test_what_is_not_there_or_no_reason_is_told(placet: Placet, tmp_path: Path, file: str) -> None:
     missing = placet("key", "rotate", str(tmp_path / "none.pem"))
     assert missing.status == 1

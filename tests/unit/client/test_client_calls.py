@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import socket
 import tarfile
 from pathlib import Path
@@ -259,6 +260,19 @@ async def test_a_platform_without_tls_is_told_from_one_that_is_down(platform: Fa
         with pytest.raises(Unavailable, match="answers, but not in TLS that holds") as refused:
             await client.models()
     assert "http://" in str(refused.value.fix)
+
+
+def test_what_is_refused_for_more_than_one_thing_comes_in_parts() -> None:
+    refusals = [{"rule": None, "why": "harm: has no answer", "fix": "answer it"}, {"rule": "r", "why": "no"}]
+    said = {"detail": "2 mistakes in the answers", "refusals": refusals}
+    refused = problem(422, {}, json.dumps(said).encode())
+    assert [(part.detail, part.fix, part.rule) for part in refused.parts] == [
+        ("harm: has no answer", "answer it", None),
+        ("no", None, "r"),
+    ]
+    for odd in ([], "no", [{"why": 1}], None):
+        whole = problem(422, {}, json.dumps(said | {"refusals": odd}).encode())
+        assert whole.parts == (whole,)
 
 
 @pytest.mark.parametrize("status", [404, 500])

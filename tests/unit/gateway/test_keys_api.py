@@ -48,3 +48,15 @@ async def test_the_answer_is_the_history_that_certificates_are_checked_with(gate
     assert (following.from_, following.until, following.why) == (noon, evening, "compromised")
     assert following.compromised == evening
     assert (last.kid, last.from_, last.until, last.why, last.compromised) == (LAST.kid, evening, *[None] * 3)
+
+
+async def test_a_key_that_came_in_between_stands_where_it_signs(gateway: Gateway) -> None:
+    between = rotated(LAST, NOON, FIRST)
+    for event in (rotated(FIRST), rotated(NEXT, EVENING, FIRST), between, between):
+        await gateway.hear(event, "platform")
+    noon, evening = datetime.fromisoformat(NOON), datetime.fromisoformat(EVENING)
+    assert [(each.kid, each.from_, each.until, each.why) for each in (await told(gateway)).keys] == [
+        (FIRST.kid, None, noon, "staff"),
+        (LAST.kid, noon, evening, "staff"),
+        (NEXT.kid, evening, None, None),
+    ]

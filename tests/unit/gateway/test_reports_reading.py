@@ -193,11 +193,11 @@ def test_what_a_facet_no_longer_says_is_not_said() -> None:
     [
         (
             cloud_event(data=SAID["incident"] | {"severity": "awful"}),
-            "data.severity: Invalid enum value 'awful'",
+            "data.severity: 'awful' is not one of critical, high, low, medium; `placet report --schema incident`",
         ),
         (
             cloud_event(data=SAID["incident"] | {"owner": "Ada"}),
-            "data: Object contains unknown field `owner`",
+            "data.owner: nobody knows this key; the nearest known one is",
         ),
         (
             cloud_event(data=SAID["incident"] | {"summary": "a\x1b[2J"}),
@@ -211,7 +211,7 @@ def test_what_a_facet_no_longer_says_is_not_said() -> None:
             cloud_event(data=SAID["incident"] | {"incident": "a\n"}),
             "data.incident: is no text without control",
         ),
-        (cloud_event(data=[]), "data: Expected `object`, got `array`"),
+        (cloud_event(data=[]), "data: a list is not a mapping; known keys are"),
         (
             cloud_event("evaluation", data=SAID["evaluation"] | {"metrics": []}),
             "data.metrics: Expected `array`",
@@ -228,7 +228,7 @@ def test_what_a_facet_no_longer_says_is_not_said() -> None:
         (cloud_event(time="0001-01-01T00:00:00+02:00"), "is no time of the years"),
         (cloud_event(time="2026-11-27T12:01:01Z"), "has not come yet: here it is 2026-11-27T12:00:00+00:00"),
         (cloud_event(datacontenttype="application/xml"), "datacontenttype: 'application/xml' is not read"),
-        ({**cloud_event(data_base64="e30="), "data": None}, "data: Expected `object`, got `null`"),
+        ({**cloud_event(data_base64="e30="), "data": None}, "data: nothing is not a mapping; known keys are"),
         ({k: v for k, v in cloud_event().items() if k != "data"}, "data: is missing"),
         ({k: v for k, v in cloud_event().items() if k != "id"}, "Object missing required field `id`"),
         (cloud_event(placetrelease="03"), "placetrelease: is no text"),
@@ -260,8 +260,20 @@ def test_what_is_wrong_is_told_by_its_place(sent: dict[str, Any], said: str) -> 
     assert said in problem
 
 
+def test_everything_that_is_wrong_in_one_event_is_told() -> None:
+    metrics = [{"metric": "auc", "value": 0.9, "samples": "x"}, {"metrc": "auc", "value": "high"}]
+    data = {"of": {"dataset": "lake"}, "splt": "test", "metrics": metrics}
+    schema = "`placet report --schema evaluation` prints what `data` may have"
+    assert mistakes(cloud_event("evaluation", data=data)) == [
+        "data.splt: nobody knows this key; the nearest known one is 'split'",
+        f"data.metrics[0].samples: 'x' is not a whole number; {schema}",
+        "data.metrics[1].metrc: nobody knows this key; the nearest known one is 'metric'",
+        f"data.metrics[1].value: 'high' is not a number; {schema}",
+    ]
+
+
 def test_everything_that_is_wrong_in_a_list_is_told() -> None:
-    sent = [cloud_event(), cloud_event(id="2", data={}), 7, lineage(eventType="DONE")]
+    sent = [cloud_event(), cloud_event(id="2", data=[]), 7, lineage(eventType="DONE")]
     places = [problem.split(":")[0] for problem in mistakes(sent, BATCH)]
     assert places == ["[1].data", "[2]", "[3].eventType"]
 

@@ -201,7 +201,7 @@ HOSTILE: list[tuple[str, Any, int, str]] = [
         "a wrong manifest",
         zipped({"placet.yaml": b"apiVersion: placet/v2"}),
         422,
-        "placet.yaml has 3 mistakes",
+        "3 mistakes in placet.yaml",
     ),
     ("too large", bytes(65 * 1024), 413, "at most 65536 bytes"),
     (
@@ -295,7 +295,7 @@ async def test_a_manifest_with_mistakes_is_refused_with_all_that_the_rules_say_o
     }
     answer = await sent(gateway, zipped(files))
 
-    is_problem(answer, 422, "placet.yaml has one mistake")
+    is_problem(answer, 422, "one mistake in placet.yaml")
     told = [each["rule"] for each in answer.json()["refusals"]]
     assert told[:3] == [None, "model.format-allowed", "model.file-matches"]
     assert {"model.sample-present", "build.requirements-pinned", "governance.owner-named"} < set(told)

@@ -275,6 +275,7 @@ def test_resources_that_make_no_sense_are_refused(resources: str) -> None:
         ("{" * 200, "nested more than"),
         ("a: [", "line 1: this is not YAML"),
         ("a: 1\n---\nb: 2", "this is not YAML"),
+        ("ab\0", "this is not YAML: character 3 is none that text may have"),
         ("", "nothing is not a mapping"),
         ("- a", "a list is not a mapping"),
     ],

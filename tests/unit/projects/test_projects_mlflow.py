@@ -430,7 +430,7 @@ def test_a_hostile_document_is_refused_with_its_reason(document: str, said: str,
     with pytest.raises(DocumentRefused) as no:
         read_mlflow_model(with_mlmodel(tmp_path / "m", document))
     assert said in str(no.value)
-    assert str(no.value).startswith("MLmodel has one mistake")
+    assert str(no.value).startswith("one mistake in MLmodel")
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)

@@ -104,6 +104,22 @@ def test_one_key_is_active_at_any_moment() -> None:
         ROTATED.rotated(THIRD.public, at=NOON, why="lost")
 
 
+def test_before_one_that_is_to_come_another_can_sign_until_it_does() -> None:
+    between = ROTATED.rotated(THIRD.public, at=NOON - HOUR, why="staff")
+    assert [(each.kid, each.from_, each.until, each.why) for each in between] == [
+        (FIRST.kid, None, NOON - HOUR, "staff"),
+        (THIRD.kid, NOON - HOUR, NOON, "scheduled"),
+        (SECOND.kid, NOON, None, None),
+    ]
+
+
+def test_one_that_is_distrusted_for_later_and_goes_sooner_stays_distrusted() -> None:
+    leaked = ROTATED.compromised(FIRST.kid, at=NOON + HOUR)
+    between = leaked.rotated(THIRD.public, at=NOON - HOUR, why="staff")
+    assert [each.why for each in between] == ["compromised", "staff", None]
+    assert between.compromised(FIRST.kid, at=NOON - HOUR).keys[0].compromised == NOON - HOUR
+
+
 def test_a_history_is_read_back_as_it_was_written() -> None:
     leaked = ROTATED.compromised(FIRST.kid, at=NOON)
     assert KeyHistory.from_json(leaked.to_json()).keys == leaked.keys
@@ -232,6 +248,15 @@ def test_a_leaked_key_is_rotated_out_and_then_distrusted_at_once(own: OwnKeys) -
     own.rotate(at=NOON, why="staff")
     assert own.compromise(leaked.kid, at=NOON).compromised == NOON
     assert [each.why for each in own.history()] == ["compromised", None]
+
+
+def test_a_key_that_leaks_before_a_rotation_that_is_planned_goes_at_once(own: OwnKeys) -> None:
+    leaked = own.active().key
+    planned = own.rotate(at=NOON + 24 * HOUR, why="scheduled")
+    own.rotate(at=NOON, why="staff")
+    assert own.compromise(leaked.kid, at=NOON).compromised == NOON
+    assert own.active().key.kid not in (leaked.kid, planned.kid)
+    assert [each.kid for each in own.history()] == [leaked.kid, own.active().key.kid, planned.kid]
 
 
 @pytest.mark.parametrize("left", [None, '{"keys": []}'])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 
 from placet.cli.screen import Screen, in_words
@@ -55,7 +55,8 @@ def conclude(
         screen.note(f"  to see it go on:\n    placet status {operation.operation} --follow")
     if operation.command == "renew" and operation.operation and operation.state in (*_WRONG, "awaiting"):
         screen.note(
-            f"  what serves goes on until its own certificate ends; `placet status {operation.project}` says when"
+            "  nothing else changes: what serves goes on until its own certificate ends, and what is off its route"
+            f" stays off; see `placet status {operation.project}`"
         )
     for each in waiting:
         screen.note(
@@ -88,13 +89,20 @@ def _tell_certificate(screen: Screen, operation: Operation) -> None:
         screen.note("nothing was built: the platform has this source's image")
     if operation.certificate:
         screen.note(f"certified by {operation.certificate}{_tally(operation.verdicts)}")
+    for line in _let_pass(operation):
+        screen.note(line)
+
+
+def _let_pass(operation: Operation) -> Iterator[str]:
+    """What did not pass and is in nobody's way: it only warns, or is excepted."""
+    told = {each.rule for each in operation.refusals} | {each.rule for each in operation.awaiting}
     for verdict in operation.verdicts:
         if verdict.exception is not None:
-            screen.note(f"  excepted: {verdict.rule} did not pass ({verdict.result}), by {verdict.exception}")
-        elif verdict.result != "pass":
+            yield f"  excepted: {verdict.rule} did not pass ({verdict.result}), by {verdict.exception}"
+        elif verdict.result != "pass" and verdict.rule not in told:
             why = verdict.why or f"it did not pass ({verdict.result})"
             for line in in_words(why, rule=f"warning: {verdict.rule}", fix=verdict.fix):
-                screen.note(f"  {line}")
+                yield f"  {line}"
 
 
 def refusals_of(error: PlacetError) -> tuple[Refusal, ...]:
@@ -223,6 +231,10 @@ def _tell_story(screen: Screen, operation: Operation) -> None:
     if operation.refusals or operation.awaiting:
         screen.result()
         tell_reasons(screen.result, operation.refusals, what_is_awaited(operation))
+    if let_pass := list(_let_pass(operation)):
+        screen.result()
+        for line in let_pass:
+            screen.result(line)
 
 
 def tell_verdicts(screen: Screen, verdicts: Sequence[Verdict]) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from placet.assessments import REASONS, Questionnaire, asked_questions, score
-from placet.assessments.questionnaire import MAX_QUESTIONNAIRE_BYTES, Choice, Question
+from placet.assessments.questionnaire import MAX_QUESTIONNAIRE_BYTES, Choice, Condition, Question
 from placet.cli import exits
 from placet.cli.screen import Screen
 from placet.cli.session import connect
@@ -111,6 +111,12 @@ async def _answer(platform: Client, arguments: Namespace, screen: Screen) -> int
     given = _given(arguments.answers) if arguments.answers is not None else None
     wanted = arguments.questionnaire or (given and given.questionnaire) or USUAL
     detail, questionnaire = await _questionnaire(platform, wanted)
+    if given is not None and given.questionnaire not in (None, wanted, detail.questionnaire, detail.digest):
+        raise exits.WrongUsageError(
+            f"{arguments.answers} answers {given.questionnaire}, which is not {detail.questionnaire}"
+            f" {detail.version}, {detail.digest}",
+            fix=f"leave --questionnaire out, or fill in `placet assess --template --questionnaire {wanted}`",
+        )
     if given is None:
         if not (sys.stdin.isatty() and sys.stderr.isatty()):
             raise exits.WrongUsageError(
@@ -155,7 +161,14 @@ def _given(file: Path) -> Given:
     """The answers in a file: as `--template` writes it, or nothing but the answers. What is left empty is not said."""
     said = read_plain(_file(file, MAX_ANSWERS_BYTES), document=str(file), limit=MAX_ANSWERS_BYTES)
     if not isinstance(said, dict):
-        raise DocumentRefused(str(file), (Problem("", "it is no mapping of questions to answers"),))
+        raise DocumentRefused(
+            str(file),
+            (
+                Problem(
+                    "", "it is no mapping of questions to answers", "begin with `placet assess --template`"
+                ),
+            ),
+        )
     whole = said if isinstance(said.get("answers"), dict) else {"answers": said}
     problems: list[Problem] = []
     answers: Answers = {}
@@ -283,18 +296,31 @@ def _template_lines(detail: QuestionnaireDetail, questionnaire: Questionnaire) -
         for question in section.questions:
             yield ""
             yield f"  # {_line(question.text)}"
-            if question.asked_if is not None or section.asked_if is not None:
-                yield "  # (asked after some answers only)"
+            if asked_if := " and ".join(
+                _condition(each) for each in (section.asked_if, question.asked_if) if each
+            ):
+                yield f"  # (only if {asked_if})"
             for choice in question.choices:
                 yield f"  #   {_key(choice.value)}: {_line(choice.text)}"
             if question.kind == "many":
                 yield "  # (any of these, as [a, b]; none of them is [])"
+            if question.counts == "nothing":
+                yield "  # (may be left empty)"
             yield f"  {_key(question.id)}:"
     yield ""
     yield "# Those that are in place:"
     for mitigation in questionnaire.mitigations:
         yield f"#   {_key(mitigation.id)}: {_line(mitigation.text)}"
     yield "mitigations: []"
+
+
+def _condition(condition: Condition, *, is_inner: bool = False) -> str:
+    """In the ids and values that are written into the file."""
+    if condition.question is not None:
+        return f"{_key(condition.question)} is {_key(condition.has or '')}"
+    word, parts = ("or", condition.any) if condition.any else ("and", condition.all)
+    said = f" {word} ".join(_condition(each, is_inner=True) for each in parts)
+    return f"({said})" if is_inner else said
 
 
 def _line(text: str) -> str:

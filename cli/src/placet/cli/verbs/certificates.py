@@ -11,8 +11,8 @@ from typing import Any
 from placet.cli import exits
 from placet.cli.screen import Screen
 from placet.cli.session import connect
-from placet.client import Certificate
-from placet.errors import Refused
+from placet.client import Certificate, Client, Standing
+from placet.errors import Refused, Unreadable
 from placet.trust import KeyHistory, certificates, dsse, statements
 
 MAX_KEYS_BYTES = 1024**2
@@ -31,17 +31,22 @@ async def show(arguments: Namespace, screen: Screen) -> int:
 async def revoke(arguments: Namespace, screen: Screen) -> int:
     async with connect() as platform:
         revoked = await platform.revoke_certificate(arguments.certificate, reason=arguments.reason)
-    screen.result(f"{revoked.certificate} is revoked: {revoked.project} leaves its route")
-    screen.note(f"release {revoked.release} cannot be started any more; deploy again, to have it judged anew")
+        is_served = await _is_served(platform, revoked)
+    if is_served:
+        screen.result(f"{revoked.certificate} is revoked: {revoked.project} leaves its route")
+        screen.note(
+            f"release {revoked.release} cannot be started any more; deploy again, to have it judged anew"
+        )
+    else:
+        screen.result(f"{revoked.certificate} is revoked: no model serves on it")
     screen.document(revoked.to_json())
     return exits.DONE
 
 
 async def verify(arguments: Namespace, screen: Screen) -> int:
     """Asks nobody: the certificate and the public keys are files."""
-    history = KeyHistory.from_json(_read(arguments.keys, MAX_KEYS_BYTES))
-    envelope, beside = _parted(_read(arguments.file, dsse.MAX_ENVELOPE_BYTES * 4))
-    signed = dsse.read(envelope)
+    history = _keys(arguments.keys)
+    signed, beside = _certificate(arguments.file)
     verified = dsse.verify(signed, history, payload_type=statements.PAYLOAD_TYPE)
     said = statements.parse(verified.payload)
     _must_agree(beside, said, json.loads(verified.payload))
@@ -50,7 +55,10 @@ async def verify(arguments: Namespace, screen: Screen) -> int:
         ("source", arguments.source, said.source),
     ):
         if wanted is not None and wanted != has:
-            raise Refused(f"{said.certificate} is for the {name} {has}, not for {wanted}")
+            raise Refused(
+                f"{said.certificate} is for the {name} {has}, not for {wanted}",
+                fix=f"look for the certificate of that {name}: `placet list --images` names them",
+            )
     now = datetime.now(UTC)  # noqa: TID251 (the command is where a person's clock comes in)
     at = arguments.at or now
     # What is known of a key today holds for yesterday's certificates: who has it can date them back.
@@ -58,7 +66,8 @@ async def verify(arguments: Namespace, screen: Screen) -> int:
     if at < said.not_before or at >= said.not_after:
         raise Refused(
             f"{said.certificate} is valid from {said.not_before.isoformat()} until {said.not_after.isoformat()},"
-            f" and not at {at.isoformat()}"
+            f" and not at {at.isoformat()}",
+            fix="give --at a moment in that time, or have what serves renewed: `placet certificate renew PROJECT`",
         )
     screen.result(
         f"{said.certificate} is signed by {', '.join(signers)}:"
@@ -73,6 +82,14 @@ async def verify(arguments: Namespace, screen: Screen) -> int:
     return exits.DONE
 
 
+async def _is_served(platform: Client, revoked: Standing) -> bool:
+    """A certificate that was renewed, or whose release was replaced, takes nothing off its route."""
+    models = await platform.models(deleted=False)
+    return any(
+        each.certificate == revoked.certificate and each.state not in ("stopped", "failed") for each in models
+    )
+
+
 def _rows(found: Certificate) -> list[tuple[str, object]]:
     predicate: dict[str, Any] = found.statement.get("predicate", {})
     policies = ", ".join(f"{each.get('id')} {each.get('version')}" for each in predicate.get("policies", ()))
@@ -83,7 +100,7 @@ def _rows(found: Certificate) -> list[tuple[str, object]]:
         f"{each.get('givenBy')} as {' and '.join(each.get('roles', ()))}"
         for each in predicate.get("approvals", ())
     )
-    conditions = ", ".join(
+    conditions = "; ".join(
         f"{each.get('metric')} at most {each.get('max')}, or {each.get('action')}"
         for each in predicate.get("conditions", ())
     )
@@ -132,14 +149,32 @@ def _read(path: Path, limit: int) -> bytes:
     return data
 
 
-def _parted(data: bytes) -> tuple[bytes, dict[str, Any]]:
+def _keys(file: Path) -> KeyHistory:
+    data = _read(file, MAX_KEYS_BYTES)
+    try:
+        return KeyHistory.from_json(data)
+    except Unreadable as error:
+        raise Refused(
+            f"{file}: {error.detail}",
+            fix="give the certifier's certificates.json, or what `placet key list --json` printed",
+        ) from error
+
+
+def _certificate(file: Path) -> tuple[dsse.Envelope, dict[str, Any]]:
     """A DSSE envelope as it lies in the registry, and what `placet certificate show --json` printed around it."""
+    data = _read(file, dsse.MAX_ENVELOPE_BYTES * 4)
     try:
         document = json.loads(data)
-    except (ValueError, RecursionError):
-        return data, {}
-    inside = document.get("envelope") if isinstance(document, dict) else None
-    return (data, {}) if inside is None else (json.dumps(inside).encode(), document)
+        inside = document.get("envelope") if isinstance(document, dict) else None
+        if inside is None:
+            return dsse.read(data), {}
+        return dsse.read(json.dumps(inside).encode()), document
+    except (ValueError, RecursionError, Unreadable) as error:
+        said = error.detail if isinstance(error, Unreadable) else f"this is no JSON: {error}"
+        raise Refused(
+            f"{file}: {said}",
+            fix="have it printed again, whole: `placet certificate show CERTIFICATE --json`",
+        ) from error
 
 
 def _must_agree(beside: dict[str, Any], said: statements.Certificate, statement: Any) -> None:
@@ -149,6 +184,7 @@ def _must_agree(beside: dict[str, Any], said: statements.Certificate, statement:
         "project": said.project,
         "release": said.release,
         "image": said.image,
+        "renews": said.renews,
         "notAfter": said.not_after.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "statement": statement,
     }

@@ -62,6 +62,7 @@ async def grant(arguments: Namespace, screen: Screen) -> int:
         granted = await platform.grant_exception(arguments.project, arguments.exception)
     screen.result(f"{granted.project} is excepted from {granted.rule} until {granted.until}")
     screen.note("the next deploy uses it; what it certifies ends with it at the latest")
+    screen.note("what this rule alone keeps off its route comes back by itself, where it judges what runs")
     screen.document(granted.to_json())
     return exits.DONE
 

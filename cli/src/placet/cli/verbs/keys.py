@@ -4,13 +4,15 @@ them: no token of the platform reaches a key."""
 from __future__ import annotations
 
 from argparse import Namespace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from placet.cli import exits
 from placet.cli.screen import Screen
 from placet.cli.session import connect
 from placet.trust import OwnKeys
+
+JUST_NOW = timedelta(minutes=1)
 
 
 async def list_all(arguments: Namespace, screen: Screen) -> int:
@@ -25,10 +27,20 @@ async def list_all(arguments: Namespace, screen: Screen) -> int:
 
 
 async def rotate(arguments: Namespace, screen: Screen) -> int:
+    now = _now()
+    if arguments.at is not None and arguments.at < now - JUST_NOW:
+        # A year that is mistyped would have deployers elsewhere refuse what is signed from now on.
+        raise exits.WrongUsageError(
+            f"{arguments.at.isoformat()} has passed, and no key is dated back",
+            fix="give a moment to come; without --at the next key signs from now on",
+        )
     keys = OwnKeys(arguments.key, _now)
-    made = keys.rotate(at=arguments.at or _now(), why=arguments.why)
+    made = keys.rotate(at=arguments.at or now, why=arguments.why)
     begins = "now" if made.from_ is None else made.from_.isoformat()
-    screen.result(f"the key {made.kid} signs from {begins} on")
+    until = (
+        "" if made.until is None else f", until {made.until.isoformat()}, when the next one does as it was to"
+    )
+    screen.result(f"the key {made.kid} signs from {begins} on{until}")
     _hand_over(keys.published, screen)
     screen.document({"kid": made.kid, "from": begins, "history": str(keys.published)})
     return exits.DONE

@@ -9,12 +9,15 @@ from __future__ import annotations
 import json
 import socket
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
+import msgspec
+
 from placet.client.connection import Connection
+from placet.client.documents import Refusal
 from placet.errors import (
     Conflict,
     Forbidden,
@@ -36,6 +39,20 @@ _REFUSALS: dict[int, type[Refused]] = {
     409: Conflict,
     413: TooLarge,
 }
+
+
+class RefusedForMore(Refused):
+    """Refused for several things at once, of which each has its own next step."""
+
+    def __init__(
+        self, detail: str, *, fix: str | None = None, rule: str | None = None, parts: Sequence[PlacetError]
+    ) -> None:
+        super().__init__(detail, fix=fix, rule=rule)
+        self._parts = tuple(parts)
+
+    @property
+    def parts(self) -> tuple[PlacetError, ...]:
+        return self._parts
 
 
 def no_answer(connection: Connection, error: Exception) -> Unavailable:
@@ -65,7 +82,8 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def problem(status: int, headers: Mapping[str, str], body: bytes) -> PlacetError:
-    said = _read(body)
+    document = _read(body)
+    said = {key: value for key, value in document.items() if isinstance(value, str)}
     detail = said.get("detail") or said.get("title") or _reason(status)
     fix, rule = said.get("fix"), said.get("rule")
     if status == 401 and fix is None:
@@ -76,17 +94,25 @@ def problem(status: int, headers: Mapping[str, str], body: bytes) -> PlacetError
         return Unavailable(detail, fix=fix, rule=rule, retry_after=_seconds(headers.get("retry-after")))
     if status == 400:
         return Unreadable(detail, fix=fix, rule=rule)
+    if status not in _REFUSALS and (parts := _parts(document.get("refusals"))):
+        return RefusedForMore(detail, fix=fix, rule=rule, parts=parts)
     return _REFUSALS.get(status, Refused)(detail, fix=fix, rule=rule)
 
 
-def _read(body: bytes) -> dict[str, str]:
+def _parts(refusals: Any) -> list[Refused]:
+    try:
+        said = msgspec.convert(refusals, list[Refusal])
+    except msgspec.ValidationError:
+        return []
+    return [Refused(each.why, fix=each.fix, rule=each.rule) for each in said]
+
+
+def _read(body: bytes) -> dict[str, Any]:
     try:
         said: Any = json.loads(body)
     except ValueError:
         return {}
-    if not isinstance(said, dict):
-        return {}
-    return {key: value for key, value in said.items() if isinstance(value, str)}
+    return said if isinstance(said, dict) else {}
 
 
 def _reason(status: int) -> str:

@@ -54,7 +54,7 @@ class DocumentRefused(Refused):
         count = "one mistake" if len(problems) == 1 else f"{len(problems)} mistakes"
         if len(problems) == MAX_PROBLEMS:
             count = f"{count} or more"
-        super().__init__(f"{document} has {count}: " + " | ".join(str(problem) for problem in problems))
+        super().__init__(f"{count} in {document}: " + " | ".join(str(problem) for problem in problems))
         self.document = document
         self.problems = problems
 
@@ -286,6 +286,8 @@ def _read_yaml(data: bytes, document: str, limit: int) -> tuple[Any, list[Proble
 
 
 def _yaml_problem(error: yaml.YAMLError) -> Problem:
+    if isinstance(error, yaml.reader.ReaderError):
+        return Problem("", f"this is not YAML: character {error.position + 1} is none that text may have")
     mark = getattr(error, "problem_mark", None)
     detail = getattr(error, "problem", None) or str(error)
     return Problem(f"line {mark.line + 1}" if mark else "", f"this is not YAML: {detail}")
@@ -375,7 +377,7 @@ def _scalar_problem(value: Any, kind: inspect.Type) -> str | None:
                 return "a whole number"
             return _range_problem(value, kind)
         case inspect.FloatType():
-            if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+            if not isinstance(value, int | float) or isinstance(value, bool) or not _is_finite(value):
                 return "a number"
             return _range_problem(value, kind)
         case inspect.LiteralType():
@@ -406,6 +408,14 @@ def _matches(pattern: str, value: str) -> bool:
     return (
         re.search(rf"{pattern.removesuffix('$')}\Z" if pattern.endswith("$") else pattern, value) is not None
     )
+
+
+def _is_finite(value: float) -> bool:
+    """A whole number can be larger than every float."""
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 def _range_problem(value: float, kind: inspect.IntType | inspect.FloatType) -> str | None:

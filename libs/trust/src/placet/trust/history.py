@@ -118,21 +118,36 @@ class KeyHistory:
             )
 
     def rotated(self, to: VerifyingKey, *, at: datetime, why: Reason) -> KeyHistory:
-        """The next key signs from `at` on, a whole second. One that is to come already has to come first."""
-        last = self.keys[-1]
-        if last.from_ is not None and at <= last.from_:
+        """The next key signs from `at` on, a whole second, until one does that is to come after that already.
+
+        A key that leaks while its successor waits for its day is rotated out before that day.
+        """
+        before = self.active(at)
+        if before.from_ == at:
             raise Refused(
-                f"the key {last.kid} is active from {last.from_.isoformat()} on, and the next one only after that",
+                f"the key {before.kid} is active from {at.isoformat()} on, and the next one only after that",
                 fix="give a later moment",
             )
-        ended = msgspec.structs.replace(last, until=at, why=last.why or why)
-        return KeyHistory([*self.keys[:-1], ended, Key(kid=to.kid, x=public_text(to), from_=at)])
+        place = self.keys.index(before) + 1
+        is_told = before.why == "compromised"
+        ended = msgspec.structs.replace(before, until=at, why="compromised" if is_told else why)
+        following = Key(
+            kid=to.kid,
+            x=public_text(to),
+            from_=at,
+            until=before.until,
+            why=None if before.until is None else why if is_told else before.why,
+        )
+        return KeyHistory([*self.keys[: place - 1], ended, following, *self.keys[place:]])
 
     def compromised(self, kid: str, *, at: datetime) -> KeyHistory:
         """From `at` on nothing counts that this key signed. A moment can be made an earlier one, never a later one."""
         if kid not in self._by_kid:
             known = ", ".join(each.kid for each in self.keys)
-            raise Refused(f"there is no key {kid} in the history, only {known}")
+            raise Refused(
+                f"there is no key {kid} in the history, only {known}",
+                fix="give one of these, in full: `placet key list` tells when each of them signed",
+            )
         [key] = [each for each in self.keys if each.kid == kid]
         if key.until is None or at < key.until:
             # What is signed with it meanwhile would be refused wherever it is looked at.
@@ -215,7 +230,7 @@ class OwnKeys:
         following = history.rotated(key.public, at=_whole(max(at, self._now())), why=why)
         key.save(self._file(key.kid))  # first: a history that names a key nobody has would end all signing
         self._publish(following)
-        return following.keys[-1]
+        return next(each for each in following if each.kid == key.kid)
 
     def compromise(self, kid: str, *, at: datetime) -> Key:
         """Say that somebody else may have this key, which is rotated out by `at`, or the next whole second."""

@@ -119,7 +119,9 @@ def reports_of(sent: Sent, about: About, now: datetime) -> list[Report]:
         try:
             found.append(_bounded(_report(event, about), now))
         except Mistake as wrong:
-            problems.append(Problem(place_of(sent, index, wrong.path), wrong.detail, wrong.fix))
+            problems += (
+                Problem(place_of(sent, index, each.path), each.detail, each.fix) for each in wrong.problems
+            )
     if problems:
         raise DocumentRefused(SENT, tuple(problems[:MAX_PROBLEMS]))
     return found
@@ -132,13 +134,13 @@ def place_of(sent: Sent, index: int, path: str) -> str:
 
 def _report(event: Any, about: About) -> Report:
     if not isinstance(event, dict):
-        raise Mistake("", "is no JSON object, as every event is")
+        raise Mistake("", "it is no JSON object, as every event is")
     if lineage.is_run_event(event):
         return lineage.report_of(event, "", about)
     if "specversion" not in event:
         raise Mistake(
             "",
-            "is neither a CloudEvent, which has `specversion`, nor OpenLineage's run event, which has `run` and `job`",
+            "it is neither a CloudEvent, with `specversion`, nor OpenLineage's run event, with `run` and `job`",
             "OpenLineage's events of jobs and of datasets alone tell of no run, and are not read",
         )
     return _from_cloud_event(converted(event, _CloudEvent, ""), about)

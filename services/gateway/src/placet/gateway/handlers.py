@@ -369,6 +369,14 @@ async def on_advisories_rejected(
 
 async def on_key_rotated(heard: Heard[certifier.KeyRotated], work: UnitOfWork, reads: Reads) -> None:
     rotated, table = heard.data, p.keys
+    if await reads.rows(sa.select(table.c.key).where(table.c.key == rotated.key)):
+        return
+    # One that comes in between signs until the one does that was to come after the key before it.
+    before = await reads.rows(
+        sa.select(table.c.until, table.c.why).where(
+            table.c.key == rotated.before, table.c.until > (rotated.since or "")
+        )
+    )
     work.run(
         sa.update(table).where(table.c.key == rotated.before).values(until=rotated.since, why=rotated.why)
     )
@@ -377,6 +385,8 @@ async def on_key_rotated(heard: Heard[certifier.KeyRotated], work: UnitOfWork, r
         key=rotated.key,
         public=rotated.public,
         since=rotated.since,
+        until=before[0].until if before else None,
+        why=before[0].why if before else None,
         number=heard.position,
     )
 

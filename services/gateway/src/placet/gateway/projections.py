@@ -97,7 +97,7 @@ images = sa.Table(
 keys = sa.Table(
     "keys",
     TABLES,
-    # Every key that certificates were ever signed with, in the order in which that was said.
+    # Every key that certificates were ever signed with, or are to be; `number` is where in the log that was said.
     sa.Column("key", sa.Text, primary_key=True),
     sa.Column("number", sa.BigInteger, nullable=False),
     sa.Column("public", sa.Text, nullable=False),

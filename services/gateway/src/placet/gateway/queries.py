@@ -227,7 +227,9 @@ class Queries:
         return rows[0].card if rows else None
 
     async def keys(self) -> list[dict[str, Any]]:
-        rows = await self._store.rows(sa.select(p.keys).order_by(p.keys.c.number))
+        """In the order in which they became active; the first one has no moment for that."""
+        order = (sa.func.coalesce(p.keys.c.since, ""), p.keys.c.number)
+        rows = await self._store.rows(sa.select(p.keys).order_by(*order))
         return [
             {
                 "kid": row.key,
@@ -243,7 +245,10 @@ class Queries:
     async def certificate(self, id: str) -> sa.Row[Any]:
         rows = await self._store.rows(sa.select(p.certificates).where(p.certificates.c.certificate == id))
         if not rows:
-            raise Unknown(f"there is no certificate {id!r} here")
+            raise Unknown(
+                f"there is no certificate {id!r} here",
+                fix="`placet status PROJECT` names the one of a project",
+            )
         return rows[0]
 
     async def source(self, digest: str) -> sa.Row[Any] | None:

@@ -7,7 +7,7 @@ event that is made of it carries the same under the same names (`placet.events.c
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, TypeVar
@@ -25,6 +25,7 @@ from placet.events.contracts.shapes import (
     RunStep,
     Severity,
 )
+from placet.projects.documents import Problem, differences
 
 Kind = Literal["run", "evaluation", "monitoring", "incident"]
 Content = ReportedRun | ReportedEvaluation | ReportedMonitoring | ReportedIncident
@@ -146,13 +147,13 @@ class Report:
 
 
 class Mistake(Exception):
-    """What is wrong with one event. `path` is where in it, in JSON's own names."""
+    """What is wrong with one event. `path` is where in it, in JSON's own names; `others` is what else is."""
 
-    def __init__(self, path: str, detail: str, fix: str | None = None) -> None:
+    def __init__(
+        self, path: str, detail: str, fix: str | None = None, *, others: Sequence[Problem] = ()
+    ) -> None:
         super().__init__(detail)
-        self.path = path
-        self.detail = detail
-        self.fix = fix
+        self.problems = (Problem(path, detail, fix), *others)
 
 
 def kind_of(content: Content) -> Kind:
@@ -175,7 +176,9 @@ def schema_of(kind: Kind) -> dict[str, Any]:
 
 def read_data(kind: Kind, data: Any, path: str, at: datetime) -> tuple[Content, str | None]:
     """What `data` says, and the words in it that are for people. Raises Mistake."""
-    said = converted(data, DATA[kind], path)
+    said = converted(
+        data, DATA[kind], path, fix=f"`placet report --schema {kind}` prints what `data` may have"
+    )
     plain = msgspec.to_builtins(said)
     match said:
         case RunData():
@@ -191,16 +194,29 @@ def read_data(kind: Kind, data: Any, path: str, at: datetime) -> tuple[Content, 
             return msgspec.convert(plain, ReportedIncident), said.summary
 
 
-def converted(value: Any, kind: type[T], path: str) -> T:
-    """A plain value as a `kind`. Raises Mistake."""
+def converted(value: Any, kind: type[T], path: str, *, fix: str | None = None) -> T:
+    """A plain value as a `kind`. Raises Mistake, of a `kind` of ours with all that is wrong."""
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
+        if kind in DATA.values() and (
+            found := [_problem(each, path, fix) for each in differences(value, kind)]
+        ):
+            first, *others = found
+            raise Mistake(first.path, first.detail, first.fix, others=others) from error
         detail, _, where = str(error).partition(" - at `$")
         below = f"{path}{where.removesuffix('`')}".lstrip(".")
-        raise Mistake(below, _said(detail)) from error
+        raise Mistake(below, _said(detail), fix) from error
     except (OverflowError, RecursionError) as error:
         raise Mistake(path, "holds a number or a nesting that is beyond all bounds") from error
+
+
+def _problem(found: Problem, path: str, fix: str | None) -> Problem:
+    """In JSON's words: a document of YAML would have its lists and patterns explained otherwise."""
+    place = f"{path}.{found.path}".rstrip(".")
+    if "text of the form" in found.detail:
+        return Problem(place, _said(f"regex {found.detail}"), fix)
+    return Problem(place, found.detail, fix if found.fix is None or "`- `" in found.fix else found.fix)
 
 
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,20})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
