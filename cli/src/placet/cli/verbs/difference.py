@@ -46,7 +46,7 @@ class _History:
 
 
 async def diff(arguments: Namespace, screen: Screen) -> int:
-    if arguments.history or "@" in f"{arguments.old}{arguments.new}":
+    if arguments.history or any(map(_names_version, (arguments.old, arguments.new))):
         async with connect() as platform:
             old, new = [await _policy(platform, each) for each in (arguments.old, arguments.new)]
             history = await _of_the_past(platform, old, new, screen) if arguments.history else None
@@ -62,8 +62,8 @@ async def diff(arguments: Namespace, screen: Screen) -> int:
 
 async def _policy(platform: Client | None, named: str) -> Policy:
     """A file, or ID@VERSION of what the platform has."""
-    id, at, version = named.rpartition("@")
-    if not at or platform is None:
+    id, _, version = named.rpartition("@")
+    if platform is None or not _names_version(named):
         return await asyncio.to_thread(load_policy, file_of(Path(named)), name=named)
     if not version.isdecimal():
         raise WrongUsageError(
@@ -74,6 +74,11 @@ async def _policy(platform: Client | None, named: str) -> Policy:
         raise Unknown(f"{id} has no version {version}", fix="see `placet policy list`")
     chosen = min(versions, key=lambda each: each.state == "rejected")
     return read_policy((await platform.policy_file(chosen.digest)).encode(), name=named)
+
+
+def _names_version(named: str) -> bool:
+    """A file may have that sign in its name, too."""
+    return "@" in named and not Path(named).is_file()
 
 
 async def _of_the_past(platform: Client, old: Policy, new: Policy, screen: Screen) -> _History:
