@@ -80,6 +80,10 @@ def test_a_warning_says_why_and_what_to_do(placet: Placet, platform: FakePlatfor
     said = placet("deploy", str(project)).err
     assert "  warning: advisories.recent: nobody looked\n    fix: publish some\n" in said
     assert "  warning: older: it did not pass (fail)\n" in said
+    shown = placet("status", "wine").out
+    assert "  warning: advisories.recent: nobody looked\n    fix: publish some\n" in shown, (
+        "and so it is later"
+    )
 
 
 def test_json_is_the_operation_and_nothing_else_on_stdout(

@@ -88,13 +88,18 @@ def _tell_certificate(screen: Screen, operation: Operation) -> None:
         screen.note("nothing was built: the platform has this source's image")
     if operation.certificate:
         screen.note(f"certified by {operation.certificate}{_tally(operation.verdicts)}")
-    for verdict in operation.verdicts:
+    _tell_what_did_not_pass(screen.note, operation.verdicts)
+
+
+def _tell_what_did_not_pass(tell: Callable[[str], None], verdicts: Sequence[Verdict]) -> None:
+    """Of what is certified all the same."""
+    for verdict in verdicts:
         if verdict.exception is not None:
-            screen.note(f"  excepted: {verdict.rule} did not pass ({verdict.result}), by {verdict.exception}")
+            tell(f"  excepted: {verdict.rule} did not pass ({verdict.result}), by {verdict.exception}")
         elif verdict.result != "pass":
             why = verdict.why or f"it did not pass ({verdict.result})"
             for line in in_words(why, rule=f"warning: {verdict.rule}", fix=verdict.fix):
-                screen.note(f"  {line}")
+                tell(f"  {line}")
 
 
 def refusals_of(error: PlacetError) -> tuple[Refusal, ...]:
@@ -220,6 +225,8 @@ def _tell_story(screen: Screen, operation: Operation) -> None:
     if operation.verdicts:
         screen.result()
         tell_verdicts(screen, operation.verdicts)
+        if operation.certificate:
+            _tell_what_did_not_pass(screen.result, operation.verdicts)
     if operation.refusals or operation.awaiting:
         screen.result()
         tell_reasons(screen.result, operation.refusals, what_is_awaited(operation))

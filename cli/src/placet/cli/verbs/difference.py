@@ -20,11 +20,13 @@ from placet.client import Client
 from placet.errors import Unknown
 from placet.rules import Engine, Policy, load_policy, read_policy
 from placet.rules.difference import Change, Decision, Past, changes, decided_by_both
-from placet.rules.policy import asks_about_people
+from placet.rules.policy import asks_about, asks_about_people
 
 PAGE = 200
 """Decisions that are asked about at once."""
 TELL_EVERY = 1000
+ADVISORIES = "advisories"
+"""The fact that is looked up anew for what runs."""
 OWN_NAME = "placet"
 """By which the platform itself refuses."""
 
@@ -170,6 +172,11 @@ def _tell_history(history: _History, new: Policy, screen: Screen) -> None:
         screen.note(f"of {len(history.unknown)} it is not known any more what the rules saw")
     if any(rule.stage == "operate" for rule in new.rules):
         screen.note("what is judged in operation is not among them")
+    if asks_about(new, ADVISORIES):
+        screen.note(
+            "they were decided by the advisories of then; once it is published, what runs is judged by"
+            " those of today"
+        )
 
 
 def _document(old: Policy, new: Policy, found: Sequence[Change], history: _History | None) -> dict[str, Any]:
