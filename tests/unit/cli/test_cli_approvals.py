@@ -155,6 +155,36 @@ def test_the_glass_is_broken_for_a_reason_and_a_second_person_is_asked_for(
     assert platform.approved[0]["breakGlass"] is True
     assert "second person" in ended.err
     assert "a review of that is owed" in ended.err
+    assert "you are the second" not in ended.err
+
+
+def for_a_day(**changes: Any) -> dict[str, Any]:
+    return approved(breakGlass=True, roles=["operator"], **changes)
+
+
+def test_who_breaks_the_glass_second_is_told_what_that_does(placet: Placet, platform: FakePlatform) -> None:
+    waits(platform, approvals=[for_a_day()])
+    ended = placet("approve", "wine", "--break-glass", "--reason", "it burns")
+    assert "you are the second person to say so: release 1 of wine is served for a day at most" in ended.err
+    assert "once a second person" not in ended.err
+    assert "placet status 01900000-0000-7000-8000-000000000000 --follow" in ended.err
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        approved(),
+        for_a_day(binding=OTHER, binds=False),
+        for_a_day(givenBy={"person": "person:2", "name": "bob"}),
+    ],
+    ids=["approved as usual", "of what it was before", "by the same person"],
+)
+def test_only_somebody_else_who_broke_the_glass_for_exactly_this_is_a_first_person(
+    placet: Placet, platform: FakePlatform, before: dict[str, Any]
+) -> None:
+    waits(platform, approvals=[before])
+    ended = placet("approve", "wine", "--break-glass", "--reason", "it burns")
+    assert "once a second person has said so as well" in ended.err
 
 
 def test_a_review_that_is_owed_is_shown_until_it_is_done(placet: Placet, platform: FakePlatform) -> None:
@@ -164,3 +194,10 @@ def test_a_review_that_is_owed_is_shown_until_it_is_done(placet: Placet, platfor
     assert placet("approve", "wine", "--review", "certificate:1").status == 2
     done = placet("approve", "wine", "--review", "certificate:1", "--reason", "it was right")
     assert (done.status, platform.found) == (0, ["it was right"])
+
+
+def test_a_review_is_of_a_certificate_of_that_very_project(placet: Placet, platform: FakePlatform) -> None:
+    ended = placet("approve", "iris", "--review", "certificate:1", "--reason", "it was right")
+    assert (ended.status, platform.found) == (1, [])
+    assert "certificate:1 is of wine, not of iris" in ended.err
+    assert "`placet status iris`" in ended.err

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from placet.rules.policy import shipped_files
 
 from tests.unit.cli.conftest import Placet
 from tests.unit.cli.test_cli_policies import written
@@ -101,6 +102,17 @@ def test_people_are_asked_for_where_a_rule_asks_about_them(
     ended = placet("policy", "diff", *files(tmp_path, new), "--history")
     assert history.people_asked == {PEOPLE}
     assert "of 4 past decisions 3 would be others" in ended.out, "but for what another policy refused"
+
+
+def test_that_what_runs_is_judged_by_the_advisories_of_today_is_told(
+    placet: Placet, history: FakePlatform, tmp_path: Path
+) -> None:
+    said = "what runs is judged by those of today"
+    assert said not in placet("policy", "diff", *files(tmp_path), "--history").err
+    first = tmp_path / "vulnerabilities@night.yaml"
+    first.write_bytes(shipped_files()["vulnerabilities.yaml"])
+    ended = placet("policy", "diff", str(first), str(first), "--history")
+    assert (ended.status, said in ended.err) == (0, True), "a file may have that sign in its name"
 
 
 def test_versions_that_the_platform_has_are_named_by_id_and_number(

@@ -54,7 +54,22 @@ def test_what_fails_its_own_tests_is_not_sent(
     assert ended.status == 1
     assert "expected pass, the rule said fail" in ended.err
     assert platform.policies == []
-    assert placet("policy", "publish", "missing.yaml").status == 1
+    missing = placet("policy", "publish", "missing.yaml")
+    assert missing.status == 1
+    assert "one of those that are published by their name: " in missing.err
+    assert "four-eyes" in missing.err
+
+
+def test_what_was_published_as_usual_does_not_warn_first_when_it_is_published_again(
+    placet: Placet, platform: FakePlatform, tmp_path: Path, policy: str
+) -> None:
+    file = written(tmp_path, policy)
+    assert "to warn first" not in placet("policy", "publish", file).err
+    again = placet("policy", "publish", file, "--warn-first", "7d")
+    assert again.status == 0
+    assert "it was published before, and not to warn first: that stays as it is" in again.err
+    next_one = written(tmp_path, policy.replace("version: 1", "version: 2"))
+    assert "to warn first" not in placet("policy", "publish", next_one, "--warn-first", "7d").err
 
 
 def test_all_versions_are_listed_and_one_is_shown_as_it_was_sent(
@@ -77,6 +92,7 @@ def test_all_versions_are_listed_and_one_is_shown_as_it_was_sent(
     assert placet("policy", "show", "house.data", "--version", "2").out == second
     shown = placet("policy", "show", "house.data", "--json").document
     assert (shown["version"], shown["file"]) == (1, policy)
+    assert placet("policy", "show", "house.data", "--version", "two").status == 2
     ended = placet("policy", "show", "house.data", "--version", "7")
     assert ended.status == 1
     assert "house.data has no version 7" in ended.err

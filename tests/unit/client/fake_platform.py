@@ -600,6 +600,9 @@ class FakePlatform:
             "state": "submitted",
             "submittedBy": {"person": "person:1", "name": "Ada"},
         }
+        known = next((each for each in self.policies if each["digest"] == digest), None)
+        if known is not None:
+            return JSONResponse(known, 202)
         if "warnFirst" in request.query_params:
             policy["warnUntil"] = f"{request.query_params['warnFirst']} later"
         self.policies.append(policy)

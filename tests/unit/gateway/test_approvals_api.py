@@ -264,7 +264,8 @@ async def test_the_glass_is_broken_with_a_reason_also_by_an_operator(
     [event] = await given(gateway)
     assert (event.break_glass, event.roles) == (True, ("operator",))
     again = await approve(gateway, BOB, "operator", breakGlass=True, reason="it burns still")
-    await is_refused(gateway, again, 422, "approval.twice", "you have approved release 1 of churn already")
+    said = "you would have release 1 of churn served for a day already"
+    await is_refused(gateway, again, 422, "approval.twice", said)
 
 
 async def test_a_review_is_owed_until_somebody_else_has_looked(gateway: Gateway, operation: str) -> None:
@@ -289,6 +290,24 @@ async def test_a_review_is_owed_until_somebody_else_has_looked(gateway: Gateway,
     assert (await gateway.read("/v1/models/churn"))["reviewsOwed"] == [], "heard again, it is not owed again"
     [event] = [each for each in await gateway.said() if isinstance(each, ReviewGiven)]
     assert (event.certificate, event.given_by) == (CERTIFICATE, alan)
+
+
+async def test_nobody_reviews_what_they_sent_or_are_named_as_a_builder_of(
+    gateway: Gateway, operation: str
+) -> None:
+    for each in (broken(), owed()):
+        await gateway.hear(each, operation)
+    alan = "person:00000000-0000-7000-8000-000000000004"
+    sent = Put(table=p.senders, row={"source": SOURCE, "person": alan})
+    built = Put(table=p.builders, row={"source": SOURCE, "alike": alike("edith@example.org")})
+    await gateway.wiring.store.commit(Unit(writes=(sent, built)))
+    async with gateway.http() as http:
+        edith = (
+            await http.post("/v1/tokens", json={"as": "Edith@Example.org", "roles": ["approver"]})
+        ).json()
+    await is_refused(gateway, await review(gateway, alan), 403, "review.own", "sent or built it")
+    await is_refused(gateway, await review(gateway, edith["person"]), 403, "review.own", "sent or built it")
+    assert (await review(gateway, "person:00000000-0000-7000-8000-000000000005")).status_code == 201
 
 
 async def test_of_what_was_certified_as_usual_no_review_is_owed(gateway: Gateway, operation: str) -> None:

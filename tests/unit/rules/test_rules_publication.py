@@ -106,6 +106,10 @@ def test_every_version_stands_somewhere_and_in_force_is_what_is_in_force(
     told = {each: standing(each, versions, day) for each in versions}
     assert {each for each, state in told.items() if state == "in-force"} == set(in_force(versions, day))
     assert all(each.begins > day for each, state in told.items() if state == "scheduled")
+    to_come = [set(in_force(versions, later)) for later in days_of_change(versions, day)]
+    assert all(
+        any(each in later for later in to_come) for each, state in told.items() if state == "scheduled"
+    )
     assert all(not each.holds_on(day) for each, state in told.items() if state == "ended")
 
 
@@ -114,6 +118,13 @@ def test_what_ends_gives_way_to_the_version_before_it() -> None:
     assert in_force(versions, DAY) == (versions[1],)
     assert in_force(versions, days(1)) == (versions[0],)
     assert [standing(each, versions, days(1)) for each in versions] == ["in-force", "ended"]
+
+
+def test_what_is_never_to_be_in_force_is_not_scheduled() -> None:
+    versions = (version("data", 1), version("data", 2, begins=days(9)), version("data", 3))
+    assert [standing(each, versions, DAY) for each in versions] == ["superseded", "superseded", "in-force"]
+    ending = (*versions[:2], version("data", 3, ends=days(20)))
+    assert [standing(each, ending, DAY) for each in ending] == ["superseded", "scheduled", "in-force"]
 
 
 def test_a_policy_retires_what_it_supersedes_for_as_long_as_it_holds() -> None:

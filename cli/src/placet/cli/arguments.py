@@ -414,6 +414,12 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _version(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no version; write a whole number, such as 2")
+    return int(text)
+
+
 def _days(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 36_500:
         raise argparse.ArgumentTypeError(f"{text!r} is no number of days; the least is 1")
@@ -701,7 +707,7 @@ def _advisories_publish(parser: argparse.ArgumentParser) -> None:
 def _policy_show(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("policy", metavar="ID", help="as `placet policy list` tells it")
     parser.add_argument(
-        "--version", metavar="N", type=int, help="default: the one in force, or else the highest"
+        "--version", metavar="N", type=_version, help="default: the one in force, or else the highest"
     )
 
 

@@ -58,7 +58,9 @@ def _digest(file: Path) -> str:
         with file.open("rb") as opened:
             return f"sha256:{hashlib.file_digest(opened, 'sha256').hexdigest()}"
     except OSError as error:
-        raise Refused(f"{file} cannot be read: {error.strerror}") from error
+        raise Refused(
+            f"{file} cannot be read: {error.strerror}", fix="name the zip of advisories, which you may read"
+        ) from error
 
 
 def _conclude(told: Snapshot, screen: Screen) -> None:

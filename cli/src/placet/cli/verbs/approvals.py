@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Sequence
 
 from placet.cli import exits
 from placet.cli.exits import WrongUsageError
 from placet.cli.screen import Screen, in_words
 from placet.cli.session import connect
-from placet.client import AwaitedRelease, Client, Person
+from placet.client import Approval, AwaitedRelease, Client, Person
 from placet.errors import Refused
 
 
@@ -31,25 +32,54 @@ async def approve(arguments: Namespace, screen: Screen) -> int:
             roles=tuple(arguments.as_role or ()),
             break_glass=arguments.break_glass,
         )
+        # Two may do it at once, and then neither was there when the other one looked.
+        told = await platform.awaited(arguments.project) if given.break_glass else ()
     screen.result(given.approval)
-    if given.break_glass:
-        screen.note(
-            f"once a second person has said so as well, release {given.release} of {given.project} is served for a day"
-            " at most, and a review of that is owed:\n"
-            f"  placet approve {given.project} --release {given.release} --break-glass --reason …"
-        )
-        screen.document(given.to_json())
-        return exits.DONE
     screen.note(
-        f"release {given.release} of {given.project} is approved by you; if that was the last, it goes on:\n"
+        _broken(given, waiting, told)
+        if given.break_glass
+        else f"release {given.release} of {given.project} is approved by you; if that was the last, it goes on:\n"
         f"  placet status {waiting.operation} --follow"
     )
     screen.document(given.to_json())
     return exits.DONE
 
 
+def _broken(given: Approval, waiting: AwaitedRelease, told: Sequence[AwaitedRelease]) -> str:
+    """What comes of it: the glass is broken by two."""
+    approvals = [
+        *waiting.approvals,
+        *(of for each in told if each.release == given.release for of in each.approvals),
+    ]
+    others = {
+        each.given_by.person
+        for each in approvals
+        if each.break_glass
+        and each.binding == given.binding
+        and each.given_by.person != given.given_by.person
+    }
+    release = f"release {given.release} of {given.project}"
+    if others:
+        return (
+            f"you are the second person to say so: {release} is served for a day at most, and a review of that is"
+            f" owed by somebody who had nothing to do with it:\n"
+            f"  placet status {waiting.operation} --follow"
+        )
+    return (
+        f"once a second person has said so as well, {release} is served for a day at most, and a review of that is"
+        " owed:\n"
+        f"  placet approve {given.project} --release {given.release} --break-glass --reason …"
+    )
+
+
 async def _review(arguments: Namespace, screen: Screen) -> int:
     async with connect() as platform:
+        found = await platform.certificate(arguments.review)
+        if found.project != arguments.project:
+            raise Refused(
+                f"{found.certificate} is of {found.project}, not of {arguments.project}",
+                fix=f"`placet status {arguments.project}` shows what is owed for that",
+            )
         standing = await platform.review_certificate(arguments.review, found=arguments.reason)
     screen.result(f"{standing.certificate} is reviewed: nothing is owed for it any more")
     screen.document(standing.to_json())

@@ -96,8 +96,9 @@ def _rows(found: Certificate) -> list[tuple[str, object]]:
     exceptions = ", ".join(
         f"{each.get('rule')} until {each.get('until')}" for each in predicate.get("exceptions", ())
     )
-    approvals = ", ".join(
+    approvals = "; ".join(
         f"{each.get('givenBy')} as {' and '.join(each.get('roles', ()))}"
+        + (", to break the glass" if each.get("breakGlass") else "")
         for each in predicate.get("approvals", ())
     )
     conditions = "; ".join(

@@ -20,11 +20,13 @@ from placet.client import Client
 from placet.errors import Unknown
 from placet.rules import Engine, Policy, load_policy, read_policy
 from placet.rules.difference import Change, Decision, Past, changes, decided_by_both
-from placet.rules.policy import asks_about_people
+from placet.rules.policy import asks_about, asks_about_people
 
 PAGE = 200
 """Decisions that are asked about at once."""
 TELL_EVERY = 1000
+ADVISORIES = "advisories"
+"""The fact that is looked up anew for what runs."""
 OWN_NAME = "placet"
 """By which the platform itself refuses."""
 
@@ -46,7 +48,7 @@ class _History:
 
 
 async def diff(arguments: Namespace, screen: Screen) -> int:
-    if arguments.history or "@" in f"{arguments.old}{arguments.new}":
+    if arguments.history or any(map(_names_version, (arguments.old, arguments.new))):
         async with connect() as platform:
             old, new = [await _policy(platform, each) for each in (arguments.old, arguments.new)]
             history = await _of_the_past(platform, old, new, screen) if arguments.history else None
@@ -62,8 +64,8 @@ async def diff(arguments: Namespace, screen: Screen) -> int:
 
 async def _policy(platform: Client | None, named: str) -> Policy:
     """A file, or ID@VERSION of what the platform has."""
-    id, at, version = named.rpartition("@")
-    if not at or platform is None:
+    id, _, version = named.rpartition("@")
+    if platform is None or not _names_version(named):
         return await asyncio.to_thread(load_policy, file_of(Path(named)), name=named)
     if not version.isdecimal():
         raise WrongUsageError(
@@ -74,6 +76,11 @@ async def _policy(platform: Client | None, named: str) -> Policy:
         raise Unknown(f"{id} has no version {version}", fix="see `placet policy list`")
     chosen = min(versions, key=lambda each: each.state == "rejected")
     return read_policy((await platform.policy_file(chosen.digest)).encode(), name=named)
+
+
+def _names_version(named: str) -> bool:
+    """A file may have that sign in its name, too."""
+    return "@" in named and not Path(named).is_file()
 
 
 async def _of_the_past(platform: Client, old: Policy, new: Policy, screen: Screen) -> _History:
@@ -165,6 +172,11 @@ def _tell_history(history: _History, new: Policy, screen: Screen) -> None:
         screen.note(f"of {len(history.unknown)} it is not known any more what the rules saw")
     if any(rule.stage == "operate" for rule in new.rules):
         screen.note("what is judged in operation is not among them")
+    if asks_about(new, ADVISORIES):
+        screen.note(
+            "they were decided by the advisories of then; once it is published, what runs is judged by"
+            " those of today"
+        )
 
 
 def _document(old: Policy, new: Policy, found: Sequence[Change], history: _History | None) -> dict[str, Any]:

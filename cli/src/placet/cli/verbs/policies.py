@@ -114,4 +114,8 @@ def file_of(file: Path) -> bytes:
         with file.open("rb") as stream:
             return stream.read(MAX_POLICY_BYTES + 1)
     except OSError as error:
-        raise Refused(f"{file} cannot be read: {error.strerror}") from error
+        raise Refused(
+            f"{file} cannot be read: {error.strerror}",
+            fix="name a policy's file, or one of those that are published by their name:"
+            f" {', '.join(sorted(Path(each).stem for each in offered_files()))}",
+        ) from error

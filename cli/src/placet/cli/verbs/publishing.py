@@ -23,6 +23,11 @@ async def publish(arguments: Namespace, screen: Screen) -> int:
         if not arguments.no_wait:
             told = await platform.decided(told)
     _conclude(told, screen)
+    if arguments.warn_first and told.warn_until is None and told.state in ("in-force", "scheduled"):
+        screen.note(
+            "it was published before, and not to warn first: that stays as it is\n"
+            "  fix: publish it as its next version with --warn-first, if it is to warn"
+        )
     screen.document(told.to_json())
     return exits.REFUSED if told.state == "rejected" else exits.DONE
 
@@ -66,7 +71,7 @@ def _chosen(versions: Sequence[PolicyVersion], number: int | None, policy: str) 
     """That version, or the one in force; where none is, the highest. What was rejected comes last."""
     wanted = [each for each in versions if number in (None, each.version)]
     if not wanted:
-        there = ", ".join(str(each.version) for each in versions)
+        there = ", ".join(str(each) for each in sorted({each.version for each in versions}))
         raise Unknown(f"{policy} has no version {number}", fix=f"those that there are: {there}")
     return min(wanted, key=lambda each: (each.state != "in-force", each.state == "rejected", -each.version))
 

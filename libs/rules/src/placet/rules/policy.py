@@ -252,10 +252,14 @@ def expressions(form: PolicyForm) -> Iterator[Expression]:
 
 
 def asks_about_people(form: PolicyForm) -> bool:
-    """Whether what is asked names what is about people; more than it does, where a text or a name is alike."""
+    return asks_about(form, PERSONAL)
+
+
+def asks_about(form: PolicyForm, fact: str) -> bool:
+    """Whether what is asked names a fact; more than it does, where a text or a name is alike."""
     texts = (each.text for each in expressions(form))
     paths = (rule.each for rule in form.rules if rule.each is not None)
-    return any(re.search(rf"\b{PERSONAL}\b", text) for text in (*texts, *paths))
+    return any(re.search(rf"\b{re.escape(fact)}\b", text) for text in (*texts, *paths))
 
 
 def _problems(form: PolicyForm) -> Iterator[Problem]:

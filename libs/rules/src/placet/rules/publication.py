@@ -69,11 +69,12 @@ def in_force(versions: Sequence[Version], day: date) -> tuple[Version, ...]:
 
 
 def standing(version: Version, versions: Sequence[Version], day: date) -> Standing:
-    """Where one of `versions` stands that day."""
+    """Where one of `versions` stands that day. One that is still to begin may be superseded before it does."""
     if version in in_force(versions, day):
         return "in-force"
     if version.begins > day:
-        return "scheduled"
+        is_to_come = any(version in in_force(versions, each) for each in days_of_change(versions, day))
+        return "scheduled" if is_to_come else "superseded"
     return "superseded" if version.holds_on(day) else "ended"
 
 

@@ -60,10 +60,11 @@ def decide(command: Approve, state: Given) -> Sequence[ApprovalGiven]:
             fix=f"{see}; look at it again, since its source, its image, a policy or what rules saw is another",
         )
     if (command.by, command.binding, command.break_glass) in state.given:
+        did = f"would have {release} served for a day" if command.break_glass else f"have approved {release}"
         raise Refused(
-            f"you have approved {release} already, and nobody counts twice",
+            f"you {did} already, and nobody counts twice",
             rule="approval.twice",
-            fix="somebody else has to approve it as well",
+            fix="somebody else has to say so as well",
         )
     return [
         ApprovalGiven(
@@ -99,7 +100,7 @@ def roles_of(
         raise Forbidden(
             f"this token has not the role {', '.join(sorted(lacking))}",
             rule="approval.role",
-            fix=f"it has {', '.join(sorted(token))}",
+            fix=f"name one that it has ({', '.join(sorted(token))}), or none",
         )
     roles = wanted or token
     if not roles & allowed:

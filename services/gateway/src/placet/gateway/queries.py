@@ -384,6 +384,12 @@ class Queries:
         rows = await self._store.rows(sa.select(p.awaited).where(mine, p.awaited.c.state == "awaiting"))
         return (rows[0].operation, _awaited(rows[0])) if rows else (None, None)
 
+    async def source_awaited(self, project: str, release: int) -> str | None:
+        """The source of a release that waits for approval, or did."""
+        mine = sa.and_(p.awaited.c.project == project, p.awaited.c.release == release)
+        rows = await self._store.rows(sa.select(p.awaited).where(mine))
+        return _awaited(rows[0]).binding.source if rows else None
+
     async def made(self, source: str | None, person: str, name: str | None) -> tuple[bool, bool]:
         """Whether somebody sent a source, and whether it names them as one who built it; `name` as names look."""
         sent = sa.select(p.senders.c.source).where(p.senders.c.source == source, p.senders.c.person == person)

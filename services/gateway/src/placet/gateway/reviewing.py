@@ -13,6 +13,7 @@ from placet.events.contracts.gateway import ReviewGiven
 from placet.events.unit_of_work import current_traceparent
 from placet.gateway import projections as p
 from placet.gateway.intake import SERVICE
+from placet.gateway.names import alike
 from placet.gateway.queries import Queries
 from placet.gateway.reasons import give_reason, salted
 
@@ -26,9 +27,10 @@ class Reviewing:
         """The certificate's standing. Raises Unknown where no review is owed, Forbidden for who had to do with it, and
         Conflict for what was reviewed before."""
         owed = await self._queries.review_of(certificate)
-        if person in owed.concerned.split(","):
+        if person in owed.concerned.split(",") or await self._made(owed, person):
             raise Forbidden(
-                f"you had {certificate} given, or asked for its release, and nobody reviews their own",
+                f"you had {certificate} given, or asked for its release, sent or built it, and nobody reviews their"
+                " own",
                 rule="review.own",
                 fix="somebody else has to, who is an approver or of compliance",
             )
@@ -64,3 +66,9 @@ class Reviewing:
 
         await transact(self._wiring, SERVICE, context, change)
         return await self._queries.standing(certificate, now=timestamp(self._wiring.clock.now()))
+
+    async def _made(self, owed: sa.Row[Any], person: str) -> bool:
+        """Whether they sent its source, or are named there as one who built it."""
+        source = await self._queries.source_awaited(owed.project, owed.release)
+        name = await self._queries.name_of(person)
+        return any(await self._queries.made(source, person, alike(name) if name else None))
