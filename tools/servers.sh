@@ -14,6 +14,8 @@ command -v docker-registry > /dev/null || missing+=(docker-registry)
 command -v caddy > /dev/null || missing+=(caddy)
 ldconfig -p 2> /dev/null | grep -q libgomp.so.1 || missing+=(libgomp1) # LightGBM's wheel brings all but this
 command -v chromium > /dev/null || missing+=(chromium)
+command -v go > /dev/null || missing+=(golang-go)
+[ -d /usr/share/gocode/src/golang.org/x/mod ] || missing+=(golang-golang-x-mod-dev) # what Go is asked for
 command -v dockerd > /dev/null || [ -S /var/run/docker.sock ] || [ -n "${DOCKER_HOST:-}" ] || missing+=(docker.io)
 for program in "$@"; do
     command -v "$program" > /dev/null || missing+=("$program")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import struct
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -300,3 +301,82 @@ def test_what_is_no_projects_name_cannot_be_sealed_for(project: str) -> None:
 @pytest.mark.parametrize("project", ["abc", "a1-2", "a" * 40, PLATFORM])
 def test_a_projects_name_and_the_platform_can_be_sealed_for(project: str) -> None:
     assert seal(said("a"), partitionkey=project).partitionkey == project
+
+
+# Of the author of RFC 8785: input and output (github.com/cyberphone/json-canonicalization, testdata).
+PUBLISHED = {
+    "arrays": (
+        '[56, {"d": true, "10": null, "1": [ ]}]',
+        '[56,{"1":[],"10":null,"d":true}]',
+    ),
+    "french": (
+        '{"peach": "This sorting order", "péché": "is wrong according to French",'
+        ' "pêche": "but canonicalization MUST", "sin":   "ignore locale"}',
+        '{"peach":"This sorting order","péché":"is wrong according to French",'
+        '"pêche":"but canonicalization MUST","sin":"ignore locale"}',
+    ),
+    "structures": (
+        '{"1": {"f": {"f": "hi","F": 5} ,"\\n": 56.0}, "10": { }, "": "empty", "a": { },'
+        ' "111": [ {"e": "yes","E": "no" } ], "A": { }}',
+        '{"":"empty","1":{"\\n":56,"f":{"F":5,"f":"hi"}},"10":{},"111":[{"E":"no","e":"yes"}],"A":{},"a":{}}',
+    ),
+    "unicode": ('{"Unnormalized Unicode":"A\\u030a"}', '{"Unnormalized Unicode":"A\u030a"}'),
+    "values": (
+        '{"numbers": [333333333.33333329, 1E30, 4.50, 2e-3, 0.000000000000000000000000001],'
+        ' "string": "\\u20ac$\\u000F\\u000aA\'\\u0042\\u0022\\u005c\\\\\\"\\/", "literals": [null, true, false]}',
+        '{"literals":[null,true,false],"numbers":[333333333.3333333,1e+30,4.5,0.002,1e-27],'
+        '"string":"€$\\u000f\\nA\'B\\"\\\\\\\\\\"/"}',
+    ),
+    "weird": (
+        '{"\\u20ac": "Euro Sign", "\\r": "Carriage Return", "\\u000a": "Newline", "1": "One",'
+        ' "\\u0080": "Control\\u007f", "\\ud83d\\ude02": "Smiley",'
+        ' "\\u00f6": "Latin Small Letter O With Diaeresis", "\\ufb33": "Hebrew Letter Dalet With Dagesh",'
+        ' "</script>": "Browser Challenge"}',
+        '{"\\n":"Newline","\\r":"Carriage Return","1":"One","</script>":"Browser Challenge",'
+        '"\u0080":"Control\u007f","ö":"Latin Small Letter O With Diaeresis","€":"Euro Sign",'
+        '"\U0001f602":"Smiley","\ufb33":"Hebrew Letter Dalet With Dagesh"}',
+    ),
+}
+
+
+@pytest.mark.parametrize(("given", "canonical"), PUBLISHED.values(), ids=PUBLISHED)
+def test_the_published_examples_of_canonical_json_are_sealed(given: str, canonical: str) -> None:
+    sealed = seal(FreeSaid(share=0.5, anything={"it": json.loads(given)}))
+
+    assert f'"anything":{{"it":{canonical}}}'.encode() in sealed.raw
+
+
+@pytest.mark.parametrize(
+    ("bits", "written"),
+    [
+        ("0000000000000000", "0"),
+        ("8000000000000000", "0"),
+        ("0000000000000001", "5e-324"),
+        ("8000000000000001", "-5e-324"),
+        ("7fefffffffffffff", "1.7976931348623157e+308"),
+        ("ffefffffffffffff", "-1.7976931348623157e+308"),
+        ("4340000000000000", "9007199254740992"),
+        ("c340000000000000", "-9007199254740992"),
+        ("4430000000000000", "295147905179352830000"),
+        ("44b52d02c7e14af5", "9.999999999999997e+22"),
+        ("44b52d02c7e14af6", "1e+23"),
+        ("44b52d02c7e14af7", "1.0000000000000001e+23"),
+        ("444b1ae4d6e2ef4e", "999999999999999700000"),
+        ("444b1ae4d6e2ef4f", "999999999999999900000"),
+        ("444b1ae4d6e2ef50", "1e+21"),
+        ("3eb0c6f7a0b5ed8c", "9.999999999999997e-7"),
+        ("3eb0c6f7a0b5ed8d", "0.000001"),
+        ("41b3de4355555553", "333333333.3333332"),
+        ("41b3de4355555554", "333333333.33333325"),
+        ("41b3de4355555555", "333333333.3333333"),
+        ("41b3de4355555556", "333333333.3333334"),
+        ("41b3de4355555557", "333333333.33333343"),
+        ("becbf647612f3696", "-0.0000033333333333333333"),
+        ("43143ff3c1cb0959", "1424953923781206.2"),
+    ],
+)
+def test_numbers_are_written_as_the_specification_has_them(bits: str, written: str) -> None:
+    """RFC 8785, appendix B."""
+    [number] = struct.unpack(">d", bytes.fromhex(bits))
+
+    assert f'"share":{written}}}'.encode() in seal(FreeSaid(share=number, anything={})).raw

@@ -90,7 +90,7 @@ def test_a_cosignature_covers_time_and_text() -> None:
         checkpoints.cosigned(changed, [WITNESSED_BY])
     log, witness = note.signatures
     for raw in (
-        b"\0" + witness.raw[1:-1] + b"\0",
+        witness.raw[:-1] + bytes([witness.raw[-1] ^ 1]),
         witness.raw[8:],
         witness.raw[:7] + b"\1" + witness.raw[8:],
     ):
@@ -107,3 +107,55 @@ def test_a_signature_is_no_cosignature() -> None:
     with pytest.raises(Refused, match="no key of that log"):
         checkpoints.verify(cosigned(), [as_log])
     assert checkpoints.cosigned(checkpoints.sign(CHECKPOINT, LOG), [WITNESSED_BY]) == []
+
+
+# A checkpoint of a log of Certificate Transparency as its witnesses cosigned it on 2026-05-23, published with the keys
+# of the log and of remora.n621.de in tests of github.com/florolf/tlog-scales. The other witnesses publish theirs.
+PUBLISHED = """\
+arche2025h1.staging.ct.transparency.dev
+1432088532
+U7WM79jrzyhGZ5/GUBTpM7NzwdyfFx61t3RovgcC4Ro=
+
+— arche2025h1.staging.ct.transparency.dev \
+zTM8sQAAAZ5W0WdjBAMARjBEAiBjW5IQf9pvsYLfQFX6hoGREPMHbdQ3urbllzalApkptQIgIpwtEroeW2BXaHAI4kJXFbon5Ch9MNL5zRNZ55lvGt0=
+— arche2025h1.staging.ct.transparency.dev \
+ui8GwCF1+kWqZrxGdhj4aX3gcw7XUlXQQabg/27lefwhUkzbC3NygNI75MdhL1bfTW9g8Ei59RA23oHP7Ry1k3ZFWwQ=
+— transparency.dev/DEV:witness-little-garden \
+2AQqhwAAAABqEiEgzgFIqqhbUoDwjMWE6UP8nd8/KYTzwZ2rhIgcqoXHAwVkjZr4AscylP3v7sEodkRAErumC2q44vdgJY096st5BQ==
+— witness1.smartit.nu/witness1 \
+pIyCDwAAAABqEiEghIp82KWebrw7/oHQwlTAm3g2RKS4+eebl8eO0WH+/iEcxZ75W3u5hNI7TOQtmJbqmNWVuE0tgh0XwzdZsDsUAQ==
+— remora.n621.de \
+2net5wAAAABqEiEgPlfF3V06o0Y+fHM+J5J9s27wgxxcOVSpZ/2g/KSiXCg9DEZI+aVCIobWX9sXTynk5XeU/zZ0WBxtqB0DrAWfBw==
+— witness.stagemole.eu \
+Z/euoAAAAABqEiEgw0i+7g2ENfDAWHmtRzCfKTHSDwYDJA2NmKeGi9Y8FtEyOUvVr+AJmIY/2TUFucgKi7lI7cUiOvKFYe/TmN9DAg==
+"""
+CT_LOG = NoteKey.from_vkey(
+    "arche2025h1.staging.ct.transparency.dev+ba2f06c0+AU0vHmlGCS/PdN8b2OaGmKprLI8HKM+dJ472xgFYh15f"
+)
+CT_WITNESSES = [
+    NoteKey.from_vkey(vkey)
+    for vkey in (
+        "transparency.dev/DEV:witness-little-garden+d8042a87+BCtusOxINQNUTN5Oj8HObRkh2yHf/MwYaGX4CPdiVEPM",
+        "witness1.smartit.nu/witness1+a48c820f+BPSFWg9G6KPiO7QPryYO5Xq4oYJJ+kAvLKLSimDhoxMO",
+        "remora.n621.de+da77ade7+BOvN63jn/bLvkieywe8R6UYAtVtNbZpXh34x7onlmtw2",
+        "witness.stagemole.eu+67f7aea0+BEqSG3yu9YrmcM3BHvQYTxwFj3uSWakQepafafpUqklv",
+    )
+]
+
+
+def test_a_checkpoint_that_witnesses_of_others_cosigned_verifies() -> None:
+    """The log's other signature is of a kind that is not read here, and says nothing."""
+    note = Note.from_bytes(PUBLISHED.encode())
+    checkpoint, by = checkpoints.verify(note, [CT_LOG])
+    assert (checkpoint.size, by) == (1_432_088_532, CT_LOG)
+    at = datetime(2026, 5, 23, 21, 50, 24, tzinfo=UTC)
+    assert checkpoints.cosigned(note, CT_WITNESSES) == [Cosigned(by=each, at=at) for each in CT_WITNESSES]
+
+
+def test_a_published_checkpoint_that_was_changed_is_refused() -> None:
+    note = Note.from_bytes(PUBLISHED.replace("1432088532", "1432088533").encode())
+    with pytest.raises(Refused, match="the note was changed"):
+        checkpoints.verify(note, [CT_LOG])
+    for witness in CT_WITNESSES:
+        with pytest.raises(Refused, match="the checkpoint was changed"):
+            checkpoints.cosigned(note, [witness])

@@ -7,6 +7,9 @@ import json
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from hypothesis import given
 from hypothesis import strategies as st
 from placet.errors import PlacetError, Refused, Unreadable
@@ -30,6 +33,39 @@ def verified(document: dict[str, Any], keys: KeySet = KEYS) -> dsse.Verified:
 def test_the_encoding_that_is_signed_is_the_one_of_the_specification() -> None:
     encoded = dsse.pre_authentication_encoding("http://example.com/HelloWorld", b"hello world")
     assert encoded == b"DSSEv1 29 http://example.com/HelloWorld 11 hello world"
+
+
+def test_the_signature_of_the_specification_is_of_that_encoding() -> None:
+    """The test vector of DSSE's protocol.md, whose key is on another curve than ours are."""
+    document = {
+        "payload": "aGVsbG8gd29ybGQ=",
+        "payloadType": "http://example.com/HelloWorld",
+        "signatures": [
+            {
+                "sig": "A3JqsQGtVsJ2O2xqrI5IcnXip5GToJ3F+FnZ+O88SjtR6rDAajabZKciJTfUiHqJPcIAriEGAHTVeCUjW2JIZA=="
+            }
+        ],
+    }
+    envelope = dsse.read(json.dumps(document).encode())
+    x = 46950820868899156662930047687818585632848591499744589407958293238635476079160
+    y = 5640078356564379163099075877009565129882514886557779369047442380624545832820
+    raw = base64.b64decode(envelope.signatures[0].sig)
+    encoded = dsse.pre_authentication_encoding(envelope.payload_type, base64.b64decode(envelope.payload))
+    ec.EllipticCurvePublicNumbers(x, y, ec.SECP256R1()).public_key().verify(
+        encode_dss_signature(int.from_bytes(raw[:32], "big"), int.from_bytes(raw[32:], "big")),
+        encoded,
+        ec.ECDSA(hashes.SHA256()),
+    )
+
+
+def test_a_signature_that_names_no_key_counts_for_nothing() -> None:
+    """DSSE lets signers leave the name out; ours are found by it."""
+    document = signed()
+    unnamed = {"sig": document["signatures"][0]["sig"]}
+    with pytest.raises(Refused, match="signed by nobody, and by no key we know"):
+        verified(document | {"signatures": [unnamed]})
+    both = document | {"signatures": [unnamed, unnamed, *document["signatures"]]}
+    assert verified(both).kids == (KEY.kid,)
 
 
 @given(st.binary(max_size=2000))

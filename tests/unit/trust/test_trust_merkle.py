@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -137,3 +141,66 @@ def test_what_is_not_there_has_no_proof() -> None:
         merkle.inclusion(7, 7)
     with pytest.raises(Refused, match="does not begin with one of 8"):
         merkle.consistency(8, 7)
+
+
+EMPTY_BEFORE = "consistency/additional/size1-is-zero-and-size2-is-not-zero"
+"""Which has to be refused there, and holds here: `test_an_empty_tree_begins_every_other`."""
+
+
+def published(name: str) -> list[Any]:
+    lines = (Path(__file__).parent / "published" / name).read_text().splitlines()
+    cases = [json.loads(line) for line in lines]
+    return [pytest.param(case, id=case["name"]) for case in cases if case["name"] != EMPTY_BEFORE]
+
+
+def raw(text: str) -> bytes:
+    return base64.b64decode(text)
+
+
+@pytest.mark.parametrize("case", published("inclusion.jsonl"))
+def test_published_proofs_of_inclusion_hold_or_are_refused(case: dict[str, Any]) -> None:
+    assert case["wantErr"] == is_refused(
+        merkle.verify_inclusion,
+        raw(case["leafHash"]),
+        case["leafIdx"],
+        case["treeSize"],
+        [raw(each) for each in case["proof"] or ()],
+        raw(case["root"]),
+    )
+
+
+@pytest.mark.parametrize("case", published("consistency.jsonl"))
+def test_published_proofs_of_consistency_hold_or_are_refused(case: dict[str, Any]) -> None:
+    assert case["wantErr"] == is_refused(
+        merkle.verify_consistency,
+        case["size1"],
+        raw(case["root1"]),
+        case["size2"],
+        raw(case["root2"]),
+        [raw(each) for each in case["proof"] or ()],
+    )
+
+
+def is_refused(verify: Callable[..., None], *case: Any) -> bool:
+    try:
+        verify(*case)
+    except Refused:
+        return True
+    return False
+
+
+def test_an_empty_tree_begins_every_other() -> None:
+    """C2SP's tlog-witness has a proof without hashes for that, others have none and refuse it."""
+    merkle.verify_consistency(0, EMPTY_ROOT, 7, root_of(HASHES[:7]), [])
+
+
+def test_an_empty_tree_has_one_root() -> None:
+    for old_root, root in ((EMPTY_ROOT, HASHES[0]), (HASHES[0], HASHES[0]), (HASHES[0], EMPTY_ROOT)):
+        with pytest.raises(Refused, match="different roots"):
+            merkle.verify_consistency(0, old_root, 0, root, [])
+
+
+@pytest.mark.parametrize("no_hash", [b"", HASHES[0][:-1], HASHES[0] + b"x"])
+def test_what_is_no_hash_is_no_leaf(no_hash: bytes) -> None:
+    with pytest.raises(Refused, match="32 bytes"):
+        merkle.verify_inclusion(no_hash, 0, 1, [], no_hash)

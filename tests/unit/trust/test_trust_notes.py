@@ -13,6 +13,13 @@ SIGNED = (
     "This is an example message.\n\n"
     "— example.com/foo Uw2QOkn8srV1yJGh2VYRlL1Tnagv1YEq6TfXppzi2ONncAlTgK7Ztg1ERYNZXsYjOBH3mFXmRKuwHjG1Yu72IneyaQM=\n"
 ).encode()
+# What Go's checksum database signed (github.com/FiloSottile/torchwood, cmd/litewitness/testdata/sumdb.txt).
+GO_VKEY = "sum.golang.org+033de0ae+Ac4zctda0e5eza+HJyk9SxEdh+s3Ux18htTTAD8OuAn8"
+GO_SIGNED = (
+    "go.sum database tree\n35225469\nvt5T6GaLCXvyHFl9VUvvItR43XZxfLgftEcTyO3eJCQ=\n\n"
+    "— sum.golang.org "
+    "Az3grpukl5AXaVfYkLiDGORx/DN2nlcS5kZHR5uYOBV2KA2HgXpD+gu9HHONebHLAyaKbbTM75QTtPydhKCExixSfwQ=\n"
+).encode()
 KEY = SigningKey.generate()
 OURS = NoteKey(name="placet.example/audit", kind=SIGNS, key=KEY.public)
 
@@ -21,12 +28,13 @@ def signed(text: str = "a\n\nb\n") -> Note:
     return Note(text=text, signatures=(notes.sign(text, name=OURS.name, key=KEY),))
 
 
-def test_the_example_of_the_specification_verifies() -> None:
-    key = NoteKey.from_vkey(VKEY)
-    assert key.vkey == VKEY
-    note = Note.from_bytes(SIGNED)
+@pytest.mark.parametrize(("vkey", "signed"), [(VKEY, SIGNED), (GO_VKEY, GO_SIGNED)])
+def test_published_notes_verify(vkey: str, signed: bytes) -> None:
+    key = NoteKey.from_vkey(vkey)
+    assert key.vkey == vkey
+    note = Note.from_bytes(signed)
     assert notes.verify(note, [key]) == [key]
-    assert note.to_bytes() == SIGNED
+    assert note.to_bytes() == signed
 
 
 def test_what_was_signed_is_read_again() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from placet.errors import Refused, Unreadable
-from placet.trust import SigningKey, checkpoints, merkle
+from placet.trust import SigningKey, VerifyingKey, checkpoints, merkle
 from placet.trust.checkpoints import Checkpoint
 from placet.trust.merkle import leaf_hash, root_of
 from placet.trust.notes import SIGNS, NoteKey
@@ -102,3 +102,70 @@ def test_what_is_no_proof_is_unreadable(change: tuple[str, str]) -> None:
 def test_what_is_no_proof_of_consistency_is_unreadable(data: bytes) -> None:
     with pytest.raises(Unreadable):
         ConsistencyProof.from_bytes(data)
+
+
+# What a witness is sent in the tests of github.com/FiloSottile/torchwood (cmd/litewitness/testdata/litewitness.txt).
+SIGSUM = NoteKey(
+    name="sigsum.org/v1/tree/4d6d8825a6bb689d459628312889dfbb0bcd41b5211d9e1ce768b0ff0309e562",
+    kind=SIGNS,
+    key=VerifyingKey.from_raw(
+        bytes.fromhex("ffdc2d4d98e4124d3feaf788c0c2f9abfd796083d1f0495437f302ec79cf100f")
+    ),
+)
+OF_THREE = f"""\
+{SIGSUM.name}
+3
+RcCI1Nk56ZcSmIEfIn0SleqtV7uvrlXNccFx595Iwl0=
+
+— {SIGSUM.name} \
+UgIom2VbtIcdFbwFAy1n7s6IkAxIY6J/GQOTuZF2ORV39d75cbAj2aQYwyJre36kezNobZs4SUUdrcawfAB8WVrx6go=
+"""
+OF_FIVE = f"""\
+{SIGSUM.name}
+5
+QrtXrQZCCvpIgsSmOsah7HdICzMLLyDfxToMql9WTjY=
+
+— {SIGSUM.name} \
+UgIomw/EOJmWi0i1FQsOj+etB7F8IccFam/jgd6wzRns4QPVmyEZtdvl1U2KEmLOZ/ASRcWJi0tW90dJWAShei7sDww=
+"""
+FIRST = Checkpoint(origin=SIGSUM.name, size=1, root=bytes([42]) + bytes(31))
+TO_THREE = """\
+old 1
+KgEAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=
+KgIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=
+
+"""
+TO_FIVE = """\
+old 3
+KgIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=
+KgMAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=
+wgiIFdZfYNv6WU1OllBKsWnLYIS/DBMqt8Uh/S4OukE=
+KgQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=
+
+"""
+
+
+def test_what_others_send_a_witness_verifies() -> None:
+    three = ConsistencyProof.from_bytes((TO_THREE + OF_THREE).encode()).verify(FIRST, [SIGSUM])
+    assert three.size == 3
+    five = ConsistencyProof.from_bytes((TO_FIVE + OF_FIVE).encode())
+    assert five.verify(three, [SIGSUM]).size == 5
+    assert str(five) == TO_FIVE + OF_FIVE
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        TO_THREE + OF_THREE.replace("Vrx6go=", "Vrx6gx="),
+        "old 1\n\n" + OF_THREE,
+        TO_THREE.replace(
+            "KgIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", "KgIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAABA="
+        )
+        + OF_THREE,
+        TO_THREE + OF_THREE.replace("e562", "e563"),
+    ],
+    ids=["a changed signature", "no proof", "a changed proof", "another log"],
+)
+def test_what_others_witness_refuses_is_refused(request_: str) -> None:
+    with pytest.raises((Refused, Unreadable)):
+        ConsistencyProof.from_bytes(request_.encode()).verify(FIRST, [SIGSUM])

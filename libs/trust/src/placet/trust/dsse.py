@@ -27,7 +27,9 @@ class Keys(Protocol):
 
 
 class Signature(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    keyid: str
+    """`keyid` is a signer's choice; without one a signature is of no key that is known."""
+
+    keyid: str = ""
     sig: str
 
 
@@ -90,6 +92,8 @@ def verify(envelope: Envelope, keys: Keys, *, payload_type: str) -> Verified:
     seen: set[str] = set()
     verified: list[str] = []
     for signature in envelope.signatures:
+        if not signature.keyid:
+            continue
         if signature.keyid in seen:
             raise Refused(f"the envelope carries two signatures of the key {signature.keyid!r}")
         seen.add(signature.keyid)

@@ -140,6 +140,8 @@ def verify_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes],
     """Raises Refused unless `proof` leads from the leaf's hash to `root`. RFC 9162, 2.1.3.2, gives the steps."""
     if not 0 <= index < size:
         raise Refused(f"the proof is of leaf {index}, and the tree has {size}")
+    if len(leaf) != HASH_BYTES:
+        raise Refused(f"the hash of a leaf has {HASH_BYTES} bytes, this one {len(leaf)}")
     at, last, reached = index, size - 1, leaf
     for each in proof:
         if last == 0:
@@ -166,7 +168,7 @@ def verify_consistency(old: int, old_root: bytes, size: int, root: bytes, proof:
             raise Refused(
                 f"between trees of {old} and {size} leaves there is nothing to prove, and here is a proof"
             )
-        if old_root != (EMPTY_ROOT if old == 0 else root):
+        if (old == 0 and old_root != EMPTY_ROOT) or (old == size and old_root != root):
             raise Refused(f"two trees of {old} leaves have different roots: one of them was rewritten")
         return
     hashes = list(proof)
