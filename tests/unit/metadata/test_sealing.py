@@ -87,7 +87,7 @@ class Sealed:
             for each in page
         ]
 
-    def as_administrator(self, *statements: str, values: tuple[str, ...] = ()) -> None:
+    def as_administrator(self, *statements: str, values: tuple[str | int, ...] = ()) -> None:
         """Change the database past the service, whatever it has against that."""
         with sqlite3.connect(self.folder / "metadata.db") as database:
             triggers = database.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall()

@@ -251,15 +251,19 @@ async def _judge(platform: Client, auditor: Auditor, signed: Checkpoint) -> None
         )
     if auditor.contradicted:
         first = min(auditor.contradicted, key=lambda each: each.checkpoint.size)
-        agreed = max((each.checkpoint.size for each in auditor.agreed), default=0)
+        size = first.checkpoint.size
+        agreed = max(
+            (each.checkpoint.size for each in auditor.agreed if each.checkpoint.size < size), default=0
+        )
+        changed = await _what_changed(platform, agreed, first.checkpoint, signed)
         raise Refused(
-            f"the log is not the one of {first.kept_by}: {await _what_changed(platform, agreed, first.checkpoint)}",
+            f"the log is not the one of {first.kept_by}: {changed}",
             rule="audit.tamper",
             fix="restore the newest copy from before, and find out who has access to the database",
         )
 
 
-async def _what_changed(platform: Client, agreed: int, contradicted: Checkpoint) -> str:
+async def _what_changed(platform: Client, agreed: int, contradicted: Checkpoint, signed: Checkpoint) -> str:
     """By the tree's tiles, which were written as the events were: they differ from an event that was changed later."""
     size = contradicted.size
     tree = Auditor(Audited(origin=contradicted.origin))
@@ -275,7 +279,11 @@ async def _what_changed(platform: Client, agreed: int, contradicted: Checkpoint)
                     return (
                         f"position {found.position}, {named.type} {named.id}, was changed after it was signed"
                     )
-    first, last = await _between(platform, agreed, contradicted)
+    first, last = agreed + 1, size
+    if (
+        contradicted == signed
+    ):  # who rewrote the log may have signed others; where the log contradicts itself, not
+        first, last = await _between(platform, agreed, contradicted)
     return f"something from position {first} to {last} was changed, or the tree over it was made anew"
 
 

@@ -1,0 +1,347 @@
+"""The audit log, verified by somebody who believes nothing of it, against an administrator who rewrites it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import Future
+from datetime import timedelta
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+from placet.events import ServiceRunner
+from placet.events.connections import BoundedServer, Bounds, bounded
+from placet.events.http import http_app
+from placet.metadata.projections import AUDIT
+from placet.trust import SigningKey, VerifyingKey
+from placet.trust import checkpoints as notes
+from placet.trust.checkpoints import Checkpoint
+from placet.trust.leaves import Leaf
+from placet.trust.merkle import leaf_hash, root_of
+from placet.trust.notes import SIGNS, NoteKey
+from placet.trust.proofs import InclusionProof
+
+from tests.support.eventually import eventually
+from tests.unit.cli.conftest import Placet
+from tests.unit.metadata.logs import a_log
+from tests.unit.metadata.test_sealing import BASE, Sealed
+
+T = TypeVar("T")
+
+
+class Served:
+    """A metadata service over HTTP, in a loop and a thread of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._loop = asyncio.new_event_loop()
+        self._is_up: Future[tuple[Sealed, str]] = Future()
+        self._ends = asyncio.Event()
+        self._thread = threading.Thread(target=self._loop.run_until_complete, args=(self._serve(),))
+
+    def __enter__(self) -> Served:
+        self._thread.start()
+        self.sealed, self.url = self._is_up.result(timeout=60)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._ends.set)
+        self._thread.join(timeout=60)
+
+    async def _serve(self) -> None:
+        async with a_log(self.folder) as log:
+            app = http_app("metadata", [ServiceRunner(log.alone.service)], version="1")
+            bound = bounded(app, Bounds(), port=0, log_level="critical", timeout_graceful_shutdown=1)
+            server = BoundedServer(bound)
+            serving = asyncio.create_task(server.serve())
+            await eventually(lambda: server.started)
+            port = server.servers[0].sockets[0].getsockname()[1]
+            self._is_up.set_result((Sealed(log, self.folder), f"http://127.0.0.1:{port}"))
+            await self._ends.wait()
+            server.should_exit = True
+            await serving
+
+    def do(self, work: Callable[[], Awaitable[T]]) -> T:
+        async def run() -> T:
+            return await work()
+
+        return asyncio.run_coroutine_threadsafe(run(), self._loop).result(timeout=60)
+
+    def happen(self, *events: int) -> None:
+        """So many events, and a checkpoint each time; as after a start of the service."""
+
+        async def go() -> None:
+            sealing = self.sealed.sealing()
+            for each in events:
+                await self.sealed.happen(each)
+                await sealing.catch_up()
+
+        self.do(go)
+
+    @property
+    def vkey(self) -> str:
+        return self.sealed.known[0].vkey
+
+    def change(self, position: int) -> None:
+        """One digit in an event, by an administrator."""
+        self.sealed.as_administrator(
+            "UPDATE audit SET raw = CAST(replace(CAST(raw AS TEXT), '\"release\":', '\"release\":9') AS BLOB)"
+            " WHERE position = ?",
+            values=(position,),
+        )
+
+    def rewrite(self, *statements: str) -> None:
+        """As an administrator who has the log's key, too: change the log, make the whole tree anew, and sign it."""
+        self.sealed.as_administrator(
+            *statements,
+            "DELETE FROM audit_tiles",
+            "DELETE FROM audit_checkpoints",
+            "DELETE FROM audit_cosignatures",
+        )
+        (self.folder / "checkpoints.last").unlink()
+        self.do(self.sealed.sealing().catch_up)
+
+
+@pytest.fixture
+def served(placet: Placet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
+    folder = tmp_path / "log"
+    folder.mkdir()
+    with Served(folder) as served:
+        monkeypatch.setenv("PLACET_URL", served.url)
+        monkeypatch.setenv("PLACET_TOKEN", served.sealed.log.token())
+        yield served
+
+
+def test_a_log_that_is_whole_is_said_to_be(placet: Placet, served: Served) -> None:
+    served.happen(3, 300)
+    ended = placet("audit", "verify", "--log", served.vkey, "--json")
+    assert ended.status == 0, ended.err
+    assert ended.document == {
+        "verified": True,
+        "origin": BASE,
+        "size": 303,
+        "signedBy": served.vkey,
+        "agreed": ["the log's own checkpoint of 303 events"],
+        "producers": {"gateway": 303},
+    }
+    assert "every one in its place" in ended.err
+
+
+def test_without_a_key_those_that_the_log_tells_are_believed_and_said(placet: Placet, served: Served) -> None:
+    served.happen(3)
+    ended = placet("audit", "verify")
+    assert ended.status == 0, ended.err
+    assert served.vkey in ended.err
+    assert "compare them with those that its operator gave you" in ended.err
+    assert served.vkey not in placet("audit", "verify").err, "from the second time on they are known"
+
+
+def test_another_key_is_not_believed(placet: Placet, served: Served) -> None:
+    served.happen(3)
+    other = NoteKey(name=BASE, kind=SIGNS, key=notes_key()).vkey
+    ended = placet("audit", "verify", "--log", other)
+    assert ended.status == 1
+    assert "by no key of that log that is known" in ended.err
+
+
+def test_another_log_in_its_place_is_told(placet: Placet, served: Served) -> None:
+    """The platform says its log has another name now: that alone makes nobody believe another key."""
+    served.happen(3)
+    other = NoteKey(name="other.example/audit", kind=SIGNS, key=notes_key()).vkey
+    ended = placet("audit", "verify", "--log", other)
+    assert ended.status == 1
+    assert f"this platform's log is called {BASE}" in ended.err
+
+
+def notes_key() -> VerifyingKey:
+    return SigningKey.generate().public
+
+
+def test_an_audit_goes_on_where_it_was(placet: Placet, served: Served) -> None:
+    served.happen(300)
+    placet("audit", "verify")
+    served.happen(10)
+    served.change(2)  # that was looked at the last time; what is signed now goes on from what it was then
+    assert placet("audit", "verify").status == 0
+    anew = placet("audit", "verify", "--anew")
+    assert anew.status == 1
+    assert "audit.tamper" in anew.err
+
+
+# What an administrator did, and what it is called.
+
+
+def verified(placet: Placet, *more: str) -> str:
+    ended = placet("audit", "verify", *more)
+    assert ended.status == 1, ended.err
+    return ended.err
+
+
+def test_a_byte_of_an_event_that_was_changed_is_named(placet: Placet, served: Served) -> None:
+    served.happen(600)
+    served.change(300)
+    said = verified(placet)
+    assert "audit.tamper" in said
+    assert "position 300, placet.gateway.deploy.requested.v1 " in said
+    assert "was changed after it was signed" in said
+
+
+def test_one_at_the_end_is_named_as_closely_as_checkpoints_lie(placet: Placet, served: Served) -> None:
+    """The tile at the right edge is not written yet."""
+    served.happen(10, 2, 10)
+    served.change(12)
+    assert "something from position 11 to 12 was changed" in verified(placet)
+
+
+def test_an_event_that_was_removed_is_named(placet: Placet, served: Served) -> None:
+    served.happen(600)
+    served.sealed.as_administrator("DELETE FROM audit WHERE position = 300")
+    assert "log 'audit' has no position 300" in verified(placet)
+
+
+def test_one_that_was_removed_with_its_position_is_named(placet: Placet, served: Served) -> None:
+    served.happen(6)
+    served.rewrite(
+        "DELETE FROM audit WHERE position = 3",
+        "UPDATE audit SET position = position - 1 WHERE position > 3",
+        "UPDATE log_heads SET position = 5 WHERE log = 'audit'",
+    )
+    assert "position 3 is the event 4 of gateway, where 3 comes next" in verified(placet)
+
+
+def test_two_that_were_swapped_are_named(placet: Placet, served: Served) -> None:
+    served.happen(600)
+    served.sealed.as_administrator(
+        "UPDATE audit SET position = -1 WHERE position = 3",
+        "UPDATE audit SET position = 3 WHERE position = 4",
+        "UPDATE audit SET position = 4 WHERE position = -1",
+    )
+    assert "position 3 is the event 4 of gateway, where 3 comes next" in verified(placet)
+
+
+def test_one_that_was_inserted_is_named(placet: Placet, served: Served) -> None:
+    served.happen(6)
+    served.rewrite(
+        "UPDATE audit SET position = -position - 1, version = -version - 1 WHERE position > 3",
+        "UPDATE audit SET position = -position, version = -version WHERE position < 0",
+        "INSERT INTO audit SELECT 4, 'another', stream, 4, raw FROM audit WHERE position = 3",
+        "UPDATE log_heads SET position = 7 WHERE log = 'audit'",
+    )
+    kept = served_checkpoint(served, 6)
+    assert "the log is not the one of" in verified(placet, "--checkpoint", str(kept))
+
+
+def served_checkpoint(served: Served, size: int) -> Path:
+    """What an auditor kept of the log as it was when each event was its own."""
+
+    async def hashes() -> list[bytes]:
+        found: list[bytes] = []
+        async for page in served.sealed.log.alone.wiring.store.replay(log=AUDIT):
+            found += [each.event.raw for each in page]
+        return found
+
+    raws = served.do(hashes)
+    raws = [raw for at, raw in enumerate(raws) if at != 3][:size]
+    leaves = [
+        Leaf.of(raw, position=at, producer="gateway", epoch="1", producer_position=at)
+        for at, raw in enumerate(raws, start=1)
+    ]
+    root = root_of([leaf_hash(each.to_bytes()) for each in leaves])
+    note = notes.sign(Checkpoint(origin=BASE, size=size, root=root), served.sealed.keys().active().key)
+    file = served.folder / "kept.checkpoint"
+    file.write_bytes(note.to_bytes())
+    return file
+
+
+def test_an_end_that_was_cut_off_is_told_by_who_verified_before(placet: Placet, served: Served) -> None:
+    served.happen(6)
+    placet("audit", "verify")
+    served.rewrite(
+        "DELETE FROM audit WHERE position > 4", "UPDATE log_heads SET position = 4 WHERE log = 'audit'"
+    )
+    assert "has 4 events, and had 6 when it was verified: its end was cut off" in verified(placet)
+
+
+def test_an_end_that_was_cut_off_and_signed_anew_is_told_by_a_checkpoint_kept_elsewhere(
+    placet: Placet, served: Served, tmp_path: Path
+) -> None:
+    served.happen(6)
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    assert placet("audit", "checkpoint", "--out", str(kept / "6.checkpoint")).status == 0
+    served.rewrite(
+        "DELETE FROM audit WHERE position > 4", "UPDATE log_heads SET position = 4 WHERE log = 'audit'"
+    )
+    assert placet("audit", "verify", "--log", served.vkey).status == 0, "by itself it is a log as good as any"
+    said = verified(placet, "--checkpoint", str(kept))
+    assert "the log has 4 events, and " in said
+    assert "6.checkpoint is of 6: its end was cut off" in said
+    served.sealed.kept = 4
+    served.sealed.log.alone.clock.pass_(timedelta(seconds=1))
+    served.happen(5)  # others in their place
+    said = verified(placet, "--anew", "--checkpoint", str(kept))
+    assert (
+        "6.checkpoint: something from position 1 to 6 was changed, or the tree over it was made anew" in said
+    )
+
+
+def test_a_checkpoint_from_before_the_last_audit_is_held_against_it(
+    placet: Placet, served: Served, tmp_path: Path
+) -> None:
+    served.happen(3)
+    placet("audit", "checkpoint", "--out", str(tmp_path / "3.checkpoint"))
+    served.happen(3)
+    placet("audit", "verify")
+    assert placet("audit", "verify", "--checkpoint", str(tmp_path / "3.checkpoint")).status == 0
+    forged = Checkpoint(origin=BASE, size=3, root=b"x" * 32)
+    (tmp_path / "3.checkpoint").write_bytes(notes.sign(forged, served.sealed.keys().active().key).to_bytes())
+    said = verified(placet, "--checkpoint", str(tmp_path / "3.checkpoint"))
+    assert "audit.append-only: the log does not go on where" in said
+
+
+@pytest.mark.parametrize("content", [b"", b"x", b"\xff"])
+def test_a_file_that_holds_no_checkpoint_is_named(
+    placet: Placet, served: Served, tmp_path: Path, content: bytes
+) -> None:
+    served.happen(3)
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    (tmp_path / "a.checkpoint").write_bytes(content)
+    assert "a.checkpoint: this is no signed note" in verified(
+        placet, "--checkpoint", str(tmp_path / "a.checkpoint")
+    )
+    assert "holds no checkpoint" in verified(placet, "--checkpoint", str(empty))
+
+
+def test_what_the_last_audit_kept_and_somebody_changed_is_told(
+    placet: Placet, served: Served, tmp_path: Path
+) -> None:
+    served.happen(3)
+    placet("audit", "verify")
+    [kept] = (tmp_path / "state" / "placet" / "audits").iterdir()
+    kept.write_text("{}")
+    said = verified(placet)
+    assert "what the last audit kept in" in said
+    assert "--log" in said
+
+
+def test_a_checkpoint_is_printed_as_it_was_signed(placet: Placet, served: Served) -> None:
+    served.happen(3)
+    ended = placet("audit", "checkpoint")
+    assert ended.out.startswith(f"{BASE}\n3\n")
+    assert "no witness sees this log" in ended.err
+    assert placet("audit", "checkpoint", "--json").document["size"] == 3
+
+
+def test_a_proof_holds_without_the_platform(placet: Placet, served: Served, tmp_path: Path) -> None:
+    served.happen(300)
+    file = tmp_path / "3.tlog-proof"
+    ended = placet("audit", "proof", "3", "--out", str(file))
+    assert "that placet.gateway.deploy.requested.v1 is at position 3" in ended.out
+    proof = InclusionProof.from_bytes(file.read_bytes())
+    assert proof.extra is not None
+    assert proof.verify(proof.extra, served.sealed.known).size == 300
+    assert placet("audit", "proof", "301").status == 1
+    assert "no event 'x'" in placet("audit", "proof", "x").err
