@@ -10,7 +10,8 @@ from placet.events.adapters.sql_store import SqlStore
 from placet.events.adapters.sqlite_store import open_sqlite_store
 from placet.events.testing import CountingIds
 
-from tests.contract.store_contract import CODEC, LOGS, TABLES, OpenStore, StoreContract
+from tests.contract.store_contract import CODEC, LOGS, TABLES, Administrator, OpenStore, StoreContract
+from tests.support.administrator import change_sqlite
 
 
 @pytest.fixture
@@ -28,6 +29,14 @@ async def open_store(tmp_path: Path) -> AsyncIterator[OpenStore]:
     yield open_one
     for store in stores:
         await store.close()
+
+
+@pytest.fixture
+def administrator(tmp_path: Path) -> Administrator:
+    async def change(statement: str) -> None:
+        change_sqlite(tmp_path / "tester.db", statement)
+
+    return change
 
 
 class TestSqliteStore(StoreContract):

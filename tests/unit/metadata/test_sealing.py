@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -27,6 +26,7 @@ from placet.trust.leaves import Leaf
 from placet.trust.merkle import leaf_hash, root_of
 from placet.trust.notes import SIGNS, NoteKey
 
+from tests.support.administrator import change_sqlite
 from tests.unit.gateway.roads import asked
 from tests.unit.metadata.logs import Metadata, a_log
 
@@ -89,13 +89,7 @@ class Sealed:
 
     def as_administrator(self, *statements: str, values: tuple[str | int, ...] = ()) -> None:
         """Change the database past the service, whatever it has against that."""
-        with sqlite3.connect(self.folder / "metadata.db") as database:
-            triggers = database.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall()
-            for (trigger,) in triggers:
-                database.execute(f"DROP TRIGGER {trigger}")
-            for statement in statements:
-                database.execute(statement, values)
-        database.close()
+        change_sqlite(self.folder / "metadata.db", *statements, values=values)
 
 
 @pytest.fixture

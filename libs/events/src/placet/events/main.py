@@ -59,6 +59,11 @@ def main(
         action="store_true",
         help="say that this service's database was restored from a backup, before the service runs again, and exit",
     )
+    parser.add_argument(
+        "--prepare-database",
+        metavar="ROLE",
+        help="as the owner of the tables, make what is missing, let ROLE do what the service needs, and exit",
+    )
     arguments = parser.parse_args()
     if arguments.help_settings:
         sys.stdout.write(f"{describe(ProcessSettings)}\n{describe(settings_type)}\n")
@@ -78,6 +83,8 @@ def main(
         work = _show_parked(name, process, retry=arguments.retry_parked)
     elif arguments.begin_epoch:
         work = _begin_epoch(name, process, logs)
+    elif arguments.prepare_database:
+        work = _prepare_database(name, process, arguments.prepare_database, tables, logs)
     else:
         work = _serve(name, process, settings, build, tables, logs)
     try:
@@ -165,6 +172,18 @@ async def _begin_epoch(name: str, process: ProcessSettings, logs: Sequence[str])
             sys.stderr.write(
                 f"{name}: log {each!r} goes on behind {head.began_after} as epoch {head.epoch}\n"
             )
+    finally:
+        await store.close()
+    return 0
+
+
+async def _prepare_database(
+    name: str, process: ProcessSettings, role: str, tables: Iterable[sa.MetaData], logs: Sequence[str]
+) -> int:
+    store = await open_distributed_store(name, process.database_url, tables=tables, logs=logs)
+    try:
+        for each in await store.grant(role):
+            sys.stderr.write(f"{name}: {role} has {each}\n")
     finally:
         await store.close()
     return 0

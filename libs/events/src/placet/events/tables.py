@@ -6,6 +6,9 @@ import sqlalchemy as sa
 
 LIBRARY = sa.MetaData()
 
+APPEND_ONLY = {"append_only": True}
+"""For a table's `info`: its rows are written once, and the database itself refuses to change or remove them."""
+
 inbox = sa.Table(
     "inbox",
     LIBRARY,

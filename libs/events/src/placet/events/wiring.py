@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from opentelemetry import trace
 
 from placet.events.adapters.in_process_bus import InProcessBus, InProcessHub
-from placet.events.adapters.postgresql_store import open_postgresql_store
+from placet.events.adapters.postgresql_store import PostgreSQLStore, open_postgresql_store
 from placet.events.adapters.rabbitmq_bus import open_rabbitmq_bus
 from placet.events.adapters.sqlite_store import open_sqlite_store
 from placet.events.bus import Bus
@@ -95,7 +95,7 @@ async def open_distributed_store(
     tables: Iterable[sa.MetaData] = (),
     logs: Iterable[str] = (),
     ids: Ids | None = None,
-) -> EventStore:
+) -> PostgreSQLStore:
     """A service's store alone, for who looks at it from outside. Raises Unavailable while the database is away."""
     return await open_postgresql_store(
         database_url,

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from placet.events import Projection, Recorded
 from placet.events.store import Put, Run
+from placet.events.tables import APPEND_ONLY
 
 AUDIT = "audit"
 
@@ -38,9 +39,6 @@ index = sa.Table(
 
 revoked_tokens = sa.Table("revoked_tokens", TABLES, sa.Column("token", sa.Text, primary_key=True))
 
-
-APPEND_ONLY = {"append_only": True}
-"""The database itself refuses to change rows of such a table."""
 
 tiles = sa.Table(
     "audit_tiles",

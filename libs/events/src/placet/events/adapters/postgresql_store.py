@@ -41,6 +41,7 @@ _IS_RECOGNISED = "placet: its database is the one that the logs are in"
 """Noted at a connection, for as long as it lives."""
 _NO_RIGHT_TO_CREATE = ("42501", "3F000")
 """It may not, or may not even look: a schema that it may not use is none to it."""
+_TRIGGER = "written_once"
 _ASYNCPG = "postgresql+asyncpg://"
 _ADVISORY_KEY = 0x706C61636574  # "placet": two processes that start at once must not both create the tables
 
@@ -122,6 +123,7 @@ class PostgreSQLStore(SqlStore):
         try:
             for tables in self._tables:
                 await connection.run_sync(tables.create_all)
+            await self._write_once(connection)
         except DBAPIError as error:
             if getattr(error.orig, "sqlstate", None) not in _NO_RIGHT_TO_CREATE:
                 raise
@@ -129,6 +131,76 @@ class PostgreSQLStore(SqlStore):
                 f"PostgreSQL: tables are missing in schema {self.schema}: {error.orig}",
                 fix=f"GRANT USAGE, CREATE ON SCHEMA {self.schema} TO {user}",
             ) from error
+
+    async def _write_once(self, connection: AsyncConnection) -> None:
+        """Have the database refuse to change what is written once, whoever asks. No insert pays for it.
+
+        Who owns the tables can take that away again; a role that does not (`grant`) cannot.
+        """
+        query = "SELECT tgrelid::regclass::text FROM pg_trigger WHERE tgname = :name AND tgrelid = to_regclass(:table)"
+        missing = [
+            table
+            for table in self.append_only()
+            if await connection.scalar(sa.text(query), {"name": _TRIGGER, "table": table}) is None
+        ]
+        if missing:
+            await connection.exec_driver_sql(
+                f"CREATE OR REPLACE FUNCTION {_TRIGGER}() RETURNS trigger LANGUAGE plpgsql AS "
+                "$$ BEGIN RAISE EXCEPTION 'rows of % are written once', TG_TABLE_NAME; END $$"
+            )
+        for table in missing:
+            await connection.exec_driver_sql(
+                f"CREATE TRIGGER {_TRIGGER} BEFORE UPDATE OR DELETE OR TRUNCATE ON {table} "
+                f"FOR EACH STATEMENT EXECUTE FUNCTION {_TRIGGER}()"
+            )
+
+    async def grant(self, role: str) -> list[str]:
+        """Let `role` do what the service has to, and no more; once more after an upgrade. Returns what was granted.
+
+        Raises Refused where it could do more all the same.
+        """
+        async with self._available(), self._writer.begin() as connection:
+            await self._must_be_another(connection, role)
+            name = connection.dialect.identifier_preparer.quote(role)
+            tables = {table.name for tables in self._tables for table in tables.sorted_tables}
+            once = sorted(self.append_only())
+            rest = ", ".join(sorted(tables - set(once)))
+            granted = [
+                f"USAGE ON SCHEMA {self.schema}",
+                f"SELECT, INSERT ON {', '.join(once)}",
+                f"SELECT, INSERT, UPDATE, DELETE ON {rest}",
+            ]
+            await connection.exec_driver_sql(f"REVOKE ALL ON ALL TABLES IN SCHEMA {self.schema} FROM {name}")
+            await connection.exec_driver_sql(f"REVOKE ALL ON SCHEMA {self.schema} FROM {name}")
+            for each in granted:
+                await connection.exec_driver_sql(f"GRANT {each} TO {name}")
+        return granted
+
+    async def _must_be_another(self, connection: AsyncConnection, role: str) -> None:
+        query = (
+            "SELECT rolsuper, pg_has_role(rolname, :owner, 'MEMBER') AS is_owner"
+            " FROM pg_roles WHERE rolname = :role"
+        )
+        owner = await connection.scalar(
+            sa.text(
+                "SELECT tableowner::text FROM pg_tables WHERE schemaname = :schema AND tablename = 'log_heads'"
+            ),
+            {"schema": self.schema},
+        )
+        found = (await connection.execute(sa.text(query), {"role": role, "owner": owner})).first()
+        if found is None:
+            raise Refused(
+                f"PostgreSQL: there is no role {role}",
+                fix=f"CREATE ROLE {role} LOGIN PASSWORD '…', for the service to log in as",
+            )
+        if found.rolsuper or found.is_owner:
+            what = (
+                "is a superuser" if found.rolsuper else f"is {owner}, who owns the tables, or a member of it"
+            )
+            raise Refused(
+                f"PostgreSQL: {role} {what}, and may change what is written once",
+                fix="make another role for the service to log in as",
+            )
 
     async def _create_schema(self, connection: AsyncConnection) -> str:
         """Where it is missing: IF NOT EXISTS takes the right to create one even then. Returns who asks."""

@@ -28,6 +28,7 @@ from placet.events.clocks import Ids
 from placet.events.codec import Codec
 from placet.events.envelope import Event, Recorded
 from placet.events.store import EVENTS, PAGE, Claim, ClaimLost, Head, Put, Run, Signal, Unit
+from placet.events.tables import APPEND_ONLY
 
 _log = logging.getLogger(__name__)
 _STREAMS_AT_ONCE = 1000
@@ -45,6 +46,7 @@ def _log_table(name: str, metadata: sa.MetaData) -> sa.Table:
         sa.Column("version", sa.BigInteger, nullable=False),
         sa.Column("raw", sa.LargeBinary, nullable=False),
         sa.UniqueConstraint("stream", "version", name=f"{name}_stream_version"),
+        info=APPEND_ONLY,
     )
 
 
@@ -348,6 +350,11 @@ class SqlStore(ABC):
                 database=database,
             )
         )
+
+    def append_only(self) -> list[str]:
+        """The tables whose rows are written once."""
+        every = (table for tables in self._tables for table in tables.sorted_tables)
+        return [table.name for table in every if table.info.get("append_only")]
 
     # One transaction for many units.
 

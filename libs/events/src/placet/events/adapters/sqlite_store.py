@@ -70,6 +70,12 @@ class SqliteStore(SqlStore):
     async def create_tables(self, connection: AsyncConnection) -> None:
         for tables in self._tables:
             await connection.run_sync(tables.create_all)
+        for table in self.append_only():
+            for change in ("UPDATE", "DELETE"):
+                await connection.exec_driver_sql(
+                    f"CREATE TRIGGER IF NOT EXISTS {table}_no_{change.lower()} BEFORE {change} ON {table} "
+                    f"BEGIN SELECT RAISE(ABORT, 'rows of {table} are written once'); END"
+                )
 
     async def identity(self, connection: AsyncConnection) -> str | None:
         return None  # a file does not know that it is a copy
