@@ -30,14 +30,23 @@ def opened(tmp_path: Path) -> Opened:
 
 
 @asynccontextmanager
-async def listening(opened: Opened, *, most: int = 10, lifetime: float = 60.0) -> AsyncIterator[str]:
+async def listening(
+    opened: Opened, *, most: int = 10, lifetime: float = 60.0, body_seconds: float = 60.0
+) -> AsyncIterator[str]:
     url: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     async def on_ready(where: str) -> None:
         url.set_result(where)
 
     serving = asyncio.create_task(
-        serve(app(opened.open()), "127.0.0.1", 0, on_ready=on_ready, most=most, lifetime=lifetime)
+        serve(
+            app(opened.open(), body_seconds=body_seconds),
+            "127.0.0.1",
+            0,
+            on_ready=on_ready,
+            most=most,
+            lifetime=lifetime,
+        )
     )
     try:
         yield await url
@@ -131,6 +140,14 @@ async def test_a_body_that_says_it_is_too_large_is_not_waited_for(opened: Opened
         writer.close()
 
 
+async def test_a_body_that_does_not_come_is_not_waited_for(opened: Opened) -> None:
+    async with listening(opened, body_seconds=0.05) as url:
+        reader, writer = await connect(url)
+        writer.write(b"POST /add-checkpoint HTTP/1.1\r\nhost: w\r\ncontent-length: 10\r\n\r\nold")
+        assert b" 408 " in await reader.readline()
+        writer.close()
+
+
 async def test_the_oldest_connection_makes_room(opened: Opened) -> None:
     async with listening(opened, most=2) as url:
         silent = [await connect(url) for _ in range(2)]
@@ -170,5 +187,5 @@ async def end_of(reader: asyncio.StreamReader) -> bool:
     """Whether the other side ended it, in order or not."""
     try:
         return await reader.read() == b""
-    except ConnectionResetError:
+    except ConnectionError:
         return True

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import stat
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
 import pytest
-from placet.errors import PlacetError, Refused, Unavailable, Unreadable
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from placet.errors import Forbidden, PlacetError, Refused, Unavailable, Unreadable
 from placet.trust import SigningKey, checkpoints
+from placet.trust.checkpoints import Checkpoint
 from placet.trust.notes import SIGNS, Note, NoteKey
 from placet.witness import Witness, only_one
 from placet.witness.records import MAX_EVIDENCE, Evidence, LocalDisk, origin_hash
@@ -238,6 +243,57 @@ def test_a_folder_has_one_process(opened: Opened) -> None:
         pass
     with only_one(opened.folder):
         pass
+
+
+def test_a_log_goes_on_with_its_next_key(opened: Opened) -> None:
+    next_key = NoteKey(name=ORIGIN, kind=SIGNS, key=OTHER.public)
+    grown(opened, 3)
+    opened.logs = (KNOWN, next_key)
+    opened.open().add_checkpoint(request(TREE[:5], 3, key=OTHER))
+    opened.logs = (next_key,)
+    witness = opened.open()
+    assert witness.add_checkpoint(request(TREE, 5, key=OTHER))
+    with pytest.raises(Forbidden):
+        witness.add_checkpoint(request(TREE, 12))
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["ask", "restart", "fail", "kill"]),
+            st.sampled_from(STEPS),
+            st.booleans(),
+            st.integers(0, 12),
+        ),
+        max_size=12,
+    )
+)
+@settings(max_examples=50, deadline=None)
+def test_whatever_fails_and_whenever_no_two_answers_contradict_each_other(
+    steps: list[tuple[str, tuple[str, bool], bool, int]],
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        opened = Opened(Path(folder) / "witness")
+        witness = opened.open()
+        signed: list[list[bytes]] = []
+        for what, (step, does_it), is_forked, size in steps:
+            error = {"fail": OSError(5, "Input/output error"), "kill": Killed()}.get(what)
+            disk = LocalDisk() if error is None else FailingDisk(step, error, does_it=does_it)
+            if what != "ask":
+                witness = opened.open(disk)
+            if isinstance(disk, FailingDisk):
+                disk.is_failing = True
+            latest = witness.latest(HASHED)
+            old = 0 if latest is None else Checkpoint.from_text(latest.text).size
+            tree = (FORKED if is_forked else TREE)[:size]
+            try:
+                witness.add_checkpoint(request(tree, old))
+            except (PlacetError, Killed):
+                witness = opened.open()
+                continue
+            signed.append(tree)
+        for earlier, later in pairwise(signed):
+            assert later[: len(earlier)] == earlier
 
 
 def test_each_log_has_a_record_of_its_own(opened: Opened) -> None:

@@ -17,7 +17,7 @@ from placet.errors import Forbidden, PlacetError, Refused, TooLarge, Unavailable
 from placet.witness.witness import OtherSize, Witness
 
 MAX_BODY = 64 * 1024
-BODY_SECONDS = 10
+BODY_SECONDS = 10.0
 SIZE_TYPE = "text/x.tlog.size"
 
 _STATUSES: dict[type[PlacetError], int] = {
@@ -31,9 +31,9 @@ _STATUSES: dict[type[PlacetError], int] = {
 """The first that an error is of; the narrower ones stand above."""
 
 
-def app(witness: Witness) -> Starlette:
+def app(witness: Witness, *, body_seconds: float = BODY_SECONDS) -> Starlette:
     async def add_checkpoint(request: Request) -> Response:
-        body = await _body(request)
+        body = await _body(request, body_seconds)
         # In a thread: it waits for the disk.
         signature = await run_in_threadpool(witness.add_checkpoint, body)
         return PlainTextResponse(signature.line)
@@ -62,10 +62,10 @@ def app(witness: Witness) -> Starlette:
     )
 
 
-async def _body(request: Request) -> bytes:
+async def _body(request: Request, within: float) -> bytes:
     """All of it, or as soon as it is too much nothing."""
     body = bytearray()
-    async with asyncio.timeout(BODY_SECONDS):
+    async with asyncio.timeout(within):
         async for part in request.stream():
             body += part
             if len(body) > MAX_BODY:
