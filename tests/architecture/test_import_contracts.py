@@ -53,9 +53,17 @@ VIOLATIONS: dict[str, list[tuple[str, str | None]]] = {
     "The command line speaks HTTP, except where it is the platform itself": [
         ("placet.cli.planted", "placet.gateway"),
         ("placet.cli.planted", "placet.events"),
+        ("placet.cli.planted", "placet.witness"),
     ],
     "The runtime needs nothing of the platform": [
         ("placet.runtime.planted", "placet.errors"),
+    ],
+    "A witness and the platform know nothing of each other": [
+        ("placet.metadata.adapters.planted", "placet.witness"),
+        ("placet.witness.planted", "placet.metadata.planted"),
+    ],
+    "A witness needs notes and keys, and nothing else of ours": [
+        ("placet.witness.planted", "placet.events"),
     ],
 }
 """For each contract, who must not import whom, or who must not be there at all."""

@@ -46,7 +46,7 @@ async def begin_epoch(database_url: str, folder: Path) -> tuple[int | None, str]
             "PLACET_AMQP_URL": "amqp://nobody@127.0.0.1:1/",
             "PLACET_DATABASE_URL": database_url,
             "PLACET_TOKEN_KEYS": str(keys),
-            "PLACET_SIGNING_KEY": str(tmp_path / "checkpoints.pem"),
+            "PLACET_SIGNING_KEY": str(folder / "checkpoints.pem"),
         },
     )
     _, told = await process.communicate()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
@@ -14,19 +15,24 @@ import pytest
 from placet.events import ServiceRunner
 from placet.events.connections import BoundedServer, Bounds, bounded
 from placet.events.http import http_app
+from placet.metadata.ports import Knows
 from placet.metadata.projections import AUDIT
+from placet.metadata.witnessing import Witnessing
 from placet.trust import SigningKey, VerifyingKey
 from placet.trust import checkpoints as notes
 from placet.trust.checkpoints import Checkpoint
 from placet.trust.leaves import Leaf
 from placet.trust.merkle import leaf_hash, root_of
-from placet.trust.notes import SIGNS, NoteKey
-from placet.trust.proofs import InclusionProof
+from placet.trust.notes import SIGNS, NoteKey, Signature
+from placet.trust.proofs import ConsistencyProof, InclusionProof
+from placet.witness import Witness
+from placet.witness.witness import OtherSize
 
 from tests.support.eventually import eventually
 from tests.unit.cli.conftest import Placet
 from tests.unit.metadata.logs import a_log
 from tests.unit.metadata.test_sealing import BASE, Sealed
+from tests.unit.witness.logs import Opened
 
 T = TypeVar("T")
 
@@ -345,3 +351,92 @@ def test_a_proof_holds_without_the_platform(placet: Placet, served: Served, tmp_
     assert proof.verify(proof.extra, served.sealed.known).size == 300
     assert placet("audit", "proof", "301").status == 1
     assert "no event 'x'" in placet("audit", "proof", "x").err
+
+
+# Witnesses.
+
+
+class Witnessed:
+    """A log with witnesses, and the policy of somebody who verifies."""
+
+    def __init__(self, served: Served, folder: Path, names: Sequence[str]) -> None:
+        self._served = served
+        self._folder = folder
+        self._open = {
+            name: Opened(folder / name, logs=served.sealed.known, name=name).open() for name in names
+        }
+
+    def show(self, *names: str) -> None:
+        """The newest checkpoint to these."""
+
+        async def tell() -> None:
+            for name in names:
+                await Witnessing(
+                    self._served.sealed.log.alone.wiring, InProcess(name, self._open[name])
+                ).tell()
+
+        self._served.do(tell)
+
+    def policy(self, quorum: str) -> Path:
+        vkeys = {name: (self._folder / name / "vkey").read_text().strip() for name in self._open}
+        lines = [f"log {self._served.vkey}", *(f"witness {name} {vkey}" for name, vkey in vkeys.items())]
+        file = self._folder / "log.policy"
+        file.write_text("\n".join([*lines, f"group all all {' '.join(vkeys)}", f"quorum {quorum}", ""]))
+        return file
+
+
+@dataclass
+class InProcess:
+    """The `Witness` port over a witness of this process."""
+
+    name: str
+    witness: Witness
+
+    async def show(self, proof: ConsistencyProof) -> Signature | Knows:
+        try:
+            return self.witness.add_checkpoint(str(proof).encode())
+        except OtherSize as error:
+            return Knows(size=error.size)
+
+
+def test_a_log_that_enough_witnesses_have_seen_holds(placet: Placet, served: Served, tmp_path: Path) -> None:
+    witnessed = Witnessed(served, tmp_path, ["w1", "w2"])
+    served.happen(3)
+    witnessed.show("w1", "w2")
+    served.happen(3)  # which they have not seen yet
+    ended = placet("audit", "verify", "--policy", str(witnessed.policy("all")), "--json")
+    assert ended.status == 0, ended.err
+    assert "w1 saw the log with 3 events at 2026-11-27T12:00:05" in ended.err
+    assert ended.document["size"] == 6
+    assert ended.document["agreed"][0] == "the checkpoint of 3 events that witnesses cosigned"
+
+
+def test_one_that_too_few_have_seen_does_not(placet: Placet, served: Served, tmp_path: Path) -> None:
+    witnessed = Witnessed(served, tmp_path, ["w1", "w2"])
+    served.happen(3)
+    witnessed.show("w1")
+    said = verified(placet, "--policy", str(witnessed.policy("all")))
+    assert "audit.witnesses: no checkpoint of this log is cosigned as the policy asks" in said
+    assert placet("audit", "verify", "--policy", str(witnessed.policy("w1"))).status == 0
+
+
+def test_a_fork_that_was_shown_to_one_witness_only_is_found_by_whoever_asks_the_honest_one(
+    placet: Placet, served: Served, tmp_path: Path
+) -> None:
+    """Somebody with the log's key and database shows one witness another history, and everybody who verifies."""
+    witnessed = Witnessed(served, tmp_path, ["deceived", "honest"])
+    served.happen(6)
+    witnessed.show("honest")
+    served.rewrite(
+        "DELETE FROM audit WHERE position > 4",
+        "UPDATE log_heads SET position = 4 WHERE log = 'audit'",
+        "DELETE FROM audit_witnesses",
+    )
+    served.sealed.kept = 4
+    served.sealed.log.alone.clock.pass_(timedelta(seconds=1))
+    served.happen(5)
+    witnessed.show("deceived", "honest", "honest")
+    assert placet("audit", "verify", "--policy", str(witnessed.policy("deceived"))).status == 0
+    said = verified(placet, "--anew", "--policy", str(witnessed.policy("all")))
+    assert "audit.witnesses" in said
+    assert "honest has seen 6 of 9 events" in placet("audit", "checkpoint").err

@@ -392,6 +392,12 @@ def _audit_verify(parser: argparse.ArgumentParser) -> None:
         help="a verifier key of the log that you were given another way; once for each key that it has had",
     )
     parser.add_argument(
+        "--policy",
+        metavar="FILE",
+        type=Path,
+        help="whose keys are believed, and how many witnesses have to have seen the log (C2SP tlog-policy)",
+    )
+    parser.add_argument(
         "--checkpoint",
         metavar="FILE",
         type=Path,
@@ -643,6 +649,34 @@ def _key_distrust(parser: argparse.ArgumentParser) -> None:
         type=_moment,
         help="from when on, in RFC 3339, so that models can be deployed again before (default: now)",
     )
+
+
+def _witness(parser: argparse.ArgumentParser) -> None:
+    logs = parser.add_mutually_exclusive_group(required=True)
+    logs.add_argument(
+        "--log",
+        dest="logs",
+        metavar="VKEY",
+        action="append",
+        help="the verifier key of a log to witness; may be given more than once, also for a log with a next key",
+    )
+    logs.add_argument(
+        "--policy", metavar="FILE", type=Path, help="a trust policy (C2SP tlog-policy): its logs"
+    )
+    parser.add_argument(
+        "--name", metavar="NAME", required=True, help="what the witness is called: witness.example.org/w1"
+    )
+    parser.add_argument(
+        "--state", metavar="DIR", type=Path, required=True, help="where it keeps what it has cosigned"
+    )
+    parser.add_argument(
+        "--key",
+        metavar="FILE",
+        type=Path,
+        help="its Ed25519 key, made at the first start (default: witness.pem in DIR)",
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: 127.0.0.1)")
+    parser.add_argument("--port", type=_port, default=8090, help="0 picks a free one (default: 8090)")
 
 
 def _signing_key(parser: argparse.ArgumentParser) -> None:
@@ -1163,6 +1197,16 @@ VERBS: Sequence[Verb] = (
         example="placet audit verify --log placet.example.org/audit+5a71…+AW3… --checkpoint kept/",
         function="audit:verify",
         arguments=_audit_verify,
+    ),
+    Verb(
+        words="witness",
+        group="govern",
+        does="watch over logs of other people, and cosign what was not rewritten",
+        more="Runs until Ctrl-C, and needs no platform: it is for whoever does not run the log. Keeps what it has "
+        "cosigned on disk before it answers, and what speaks against a log beside that.",
+        example="placet witness --policy logs.policy --name witness.example.org/w1 --state ./witness",
+        function="witness:witness",
+        arguments=_witness,
     ),
     Verb(
         words="garbage",

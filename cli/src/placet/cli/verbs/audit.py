@@ -23,6 +23,7 @@ from placet.trust.leaves import Leaf
 from placet.trust.notes import SIGNS, Note, NoteKey
 from placet.trust.proofs import ConsistencyProof, InclusionProof
 from placet.trust.tiles import WIDTH, Place, path_of
+from placet.trust.trust_policy import TrustPolicy
 
 SAVE_EVERY = 50_000
 """Events between two notes of how far an audit came."""
@@ -80,16 +81,18 @@ async def proof(arguments: Namespace, screen: Screen) -> int:
 
 
 async def verify(arguments: Namespace, screen: Screen) -> int:
+    policy = None if arguments.policy is None else TrustPolicy.load(arguments.policy)
+    given = [*arguments.log, *(each.key.vkey for each in (policy.logs if policy else ()))]
     async with connect() as platform:
         before = load(platform.connection.url)
         told = await platform.log_keys()
-        keys = _trusted(arguments.log, before, [each.vkey for each in told.keys], told.origin, screen)
-        note = Note.from_bytes(await platform.checkpoint())
-        signed, by = checkpoints.verify(note, keys)
-        known = [
-            *_files(arguments.checkpoint, keys),
-            Known(signed, f"the log's own checkpoint of {signed.size} events"),
-        ]
+        keys = _trusted(given, before, [each.vkey for each in told.keys], told.origin, screen)
+        known = _files(arguments.checkpoint, keys)
+        if policy is not None:
+            known.append(await _cosigned(platform, policy, screen))
+        # After the others: none of them is of a longer log then.
+        signed, by = checkpoints.verify(Note.from_bytes(await platform.checkpoint()), keys)
+        known.append(Known(signed, f"the log's own checkpoint of {signed.size} events"))
         begun = _begun(before, signed.origin, anew=arguments.anew)
         if begun.size > signed.size:
             raise Refused(
@@ -164,6 +167,26 @@ def _trusted(
         screen.note(f"  {each}")
     screen.note("compare them with those that its operator gave you another way")
     return [NoteKey.from_vkey(each) for each in told]
+
+
+async def _cosigned(platform: Client, policy: TrustPolicy, screen: Screen) -> Known:
+    """The newest checkpoint that enough witnesses have seen: the very newest they may not have seen yet."""
+    for count in range(len(policy.witnesses) + 1):
+        try:
+            checkpoint, seen = policy.verify(Note.from_bytes(await platform.checkpoint(witnesses=count)))
+        except Unknown as error:
+            raise Refused(
+                f"no checkpoint of this log is cosigned as the policy asks: {error.detail}",
+                rule="audit.witnesses",
+                fix="`placet audit checkpoint` tells what is in its witnesses' way",
+            ) from error
+        except Refused as error:
+            refused = error
+            continue
+        for each in seen:
+            screen.note(f"{each.by.name} saw the log with {checkpoint.size} events at {each.at.isoformat()}")
+        return Known(checkpoint, f"the checkpoint of {checkpoint.size} events that witnesses cosigned")
+    raise Refused(refused.detail, rule="audit.witnesses", fix=refused.fix) from refused
 
 
 def _files(paths: Sequence[Path], keys: Sequence[NoteKey]) -> list[Known]:

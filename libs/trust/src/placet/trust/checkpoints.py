@@ -39,7 +39,10 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def from_text(cls, text: str) -> Checkpoint:
-        """Lines behind the third are extensions of others: signed, and of no meaning here. Raises Unreadable."""
+        """Lines behind the third are extensions of others: signed, and of no meaning here.
+
+        Raises Unreadable, and Refused for a tree without leaves that has a root of some: a witness answers 422 to it.
+        """
         lines = text.split("\n")[:-1]
         if len(lines) < 3 or not all(lines):
             raise Unreadable("this is no checkpoint: three lines at least, with origin, size and root")
@@ -48,7 +51,7 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
         if len(checkpoint.root) != HASH_BYTES:
             raise Unreadable(f"a root has {HASH_BYTES} bytes, this one {len(checkpoint.root)}")
         if checkpoint.size == 0 and checkpoint.root != EMPTY_ROOT:
-            raise Unreadable("this checkpoint is of an empty tree, which has another root")
+            raise Refused("this checkpoint is of an empty tree, which has another root")
         return checkpoint
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from anyio import to_thread
 
+from placet.errors import Refused
 from placet.events import Context, Gap, Periodic, Service, UnitOfWork, Wiring, transact
 from placet.events.envelope import PLATFORM, Actor
 from placet.metadata import api, checkpoints_api
 from placet.metadata.access import reader
 from placet.metadata.adapters.checkpoint_folder import CheckpointFolder
+from placet.metadata.adapters.http_witness import HttpWitness
 from placet.metadata.adapters.signed_file import SignedFile
 from placet.metadata.domain import LOG, NoteGap
 from placet.metadata.ports import Ports
@@ -21,6 +23,7 @@ from placet.metadata.tree import Tree
 from placet.metadata.witnessing import Witnessing
 from placet.trust import KeySet, OwnKeys
 from placet.trust.key_files import KeyFiles
+from placet.trust.trust_policy import TrustPolicy
 
 SERVICE = "metadata"
 SEAL_EVERY = 0.5
@@ -33,12 +36,13 @@ async def build(settings: MetadataSettings, wiring: Wiring, ports: Ports | None 
     keys = await to_thread.run_sync(KeySet.load, settings.token_keys)
     own = OwnKeys(settings.signing_key, wiring.clock.now)
     await to_thread.run_sync(own.begin)
+    witnesses = await to_thread.run_sync(_witnesses, settings)
     if ports is None:
         folder = settings.checkpoint_folder
         ports = Ports(
             keys=KeyFiles(own),
             signed=SignedFile(settings.signing_key.with_suffix(".last")),
-            witnesses=() if folder is None else (CheckpointFolder(folder),),
+            witnesses=witnesses if folder is None else (*witnesses, CheckpointFolder(folder)),
         )
     first = (await to_thread.run_sync(own.history)).keys[0]
     sealing = Sealing(wiring, ports, settings.log_origin or f"placet.local/{first.kid}")
@@ -73,4 +77,19 @@ async def build(settings: MetadataSettings, wiring: Wiring, ports: Ports | None 
             checkpoints_api.router(reader=admitted, tree=tree, queries=queries, keys=ports.keys),
         ),
         on_gap=note_gap,
+        close=tuple(each.close for each in witnesses),
     )
+
+
+def _witnesses(settings: MetadataSettings) -> tuple[HttpWitness, ...]:
+    """Those of the policy that have an address. Raises Refused, Unreadable for a policy that is none."""
+    if settings.witnesses is None:
+        return ()
+    policy = TrustPolicy.load(settings.witnesses)
+    found = tuple(HttpWitness(each.key, each.url) for each in policy.witnesses if each.url is not None)
+    if not found:
+        raise Refused(
+            f"{settings.witnesses} names no witness with an address: nobody would see a checkpoint",
+            fix="a line for each: witness NAME VKEY URL",
+        )
+    return found

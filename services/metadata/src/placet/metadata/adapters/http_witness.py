@@ -20,7 +20,7 @@ class HttpWitness:
 
     def __init__(self, key: NoteKey, url: str) -> None:
         self._key = key
-        self._url = f"{url.rstrip('/')}/add-checkpoint"
+        self.url = url.rstrip("/")
         self._session: aiohttp.ClientSession | None = None
 
     @property
@@ -50,7 +50,9 @@ class HttpWitness:
             self._session = aiohttp.ClientSession(timeout=WITHIN)
         try:
             # A redirection would take what is signed to an address that nobody configured.
-            async with self._session.post(self._url, data=body, allow_redirects=False) as answer:
+            async with self._session.post(
+                f"{self.url}/add-checkpoint", data=body, allow_redirects=False
+            ) as answer:
                 return answer.status, (await answer.content.read(MAX_ANSWER)).decode(errors="replace")
         except (aiohttp.ClientError, TimeoutError) as error:
             said = str(error) or "it does not answer in time"
