@@ -19,6 +19,7 @@ from tests.mlflow_folders.frames import SPENDING
 from tests.support.browser import browser
 from tests.support.eventually import eventually
 from tests.support.platforms import ROOT, Platform, embedded
+from tests.system.audit import AuditedPlatform
 from tests.system.models import requirement, write_pickled, write_project
 from tests.system.scenarios import (
     Scenarios,
@@ -33,7 +34,7 @@ from tests.system.scenarios import (
 from tests.system.story import WholeStory
 
 
-class TestEmbedded(Scenarios, WholeStory):
+class TestEmbedded(Scenarios, WholeStory, AuditedPlatform):
     @pytest.fixture(scope="class")
     @classmethod
     def folder(cls, tmp_path_factory: pytest.TempPathFactory) -> Path:

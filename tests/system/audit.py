@@ -1,0 +1,63 @@
+"""The audit log of a whole platform, verified by somebody who believes nothing of it: scenarios for any platform."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import msgspec
+from placet.trust import checkpoints
+from placet.trust.leaves import Leaf
+from placet.trust.notes import Note, NoteKey
+from placet.trust.proofs import InclusionProof
+
+from tests.support.platforms import Platform
+from tests.system.models import write_project
+from tests.system.scenarios import audit, deploy, placet, printed
+
+
+class AuditedPlatform:
+    async def test_the_log_is_verified_by_who_believes_nothing_of_it(
+        self, platform: Platform, tmp_path: Path, project: str
+    ) -> None:
+        await deploy(platform, write_project(tmp_path / "p", project))
+        await audit(platform, project, until="model.started")
+        vkey = (await placet(platform, "audit", "verify", "--anew"))["signedBy"]
+        kept = tmp_path / "kept.checkpoint"
+        await placet(platform, "audit", "checkpoint", "--out", str(kept))
+        await placet(platform, "stop", project)
+
+        verified = await placet(
+            platform, "audit", "verify", "--anew", "--log", vkey, "--checkpoint", str(kept)
+        )
+        checkpoint, _ = checkpoints.verify(Note.from_bytes(kept.read_bytes()), [NoteKey.from_vkey(vkey)])
+        assert verified["verified"]
+        assert verified["size"] >= checkpoint.size
+        assert set(verified["producers"]) >= {"gateway", "certifier", "builder", "indexer", "deployer"}
+        assert str(kept) in verified["agreed"]
+
+    async def test_what_happened_is_proved_without_the_platform(
+        self, platform: Platform, tmp_path: Path, project: str
+    ) -> None:
+        """A file, the event as it was told, and the log's key: that is all."""
+        await deploy(platform, write_project(tmp_path / "p", project))
+        entries = await audit(platform, project, until="model.started")
+        await placet(platform, "audit", "verify", "--anew")  # the checkpoint of it is there
+        [issued] = [each for each in entries if each["event"]["type"].endswith("certificate.issued.v1")]
+        file = tmp_path / "issued.tlog-proof"
+        await placet(platform, "audit", "proof", issued["event"]["id"], "--out", str(file))
+
+        replayed = await printed(
+            platform, "audit", "replay", "--from", str(issued["position"]), "--until", str(issued["position"])
+        )
+        event = json.loads(replayed)
+        leaf = Leaf.of(
+            msgspec.json.encode(issued["event"], order="sorted"),
+            position=event["sequence"],
+            producer=event["source"],
+            epoch=event["producerepoch"],
+            producer_position=event["producerposition"],
+        )
+        vkey = (await placet(platform, "audit", "verify", "--anew"))["signedBy"]
+        proof = InclusionProof.from_bytes(file.read_bytes())
+        assert proof.verify(leaf.to_bytes(), [NoteKey.from_vkey(vkey)]).size >= event["sequence"]
