@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 from placet.trust import own_key
@@ -135,6 +136,8 @@ class DistributedPlatform:
     folder: Path
     broker: RabbitMQ
     database_url: str
+    log_role_url: str
+    """As whom metadata logs in: a role that owns nothing."""
     registry_url: str
     edge: CaddyServer
     git: GitServer
@@ -150,6 +153,7 @@ class DistributedPlatform:
 
     def start(self) -> None:
         self._make_keys()
+        self._prepare_log()
         self.ports = {service: free_port() for service in SERVICES}
         for service in SERVICES:
             self.processes[service] = Process(
@@ -196,6 +200,22 @@ class DistributedPlatform:
         for name in ("certificates", "tokens"):
             own_key(self.folder / "keys" / f"{name}.pem")
 
+    def _prepare_log(self) -> None:
+        """As the page on the six services says: the audit log's tables are somebody else's than the service's."""
+        keys = self.folder / "keys"
+        role = str(urlsplit(self.log_role_url).username)
+        subprocess.run(
+            [sys.executable, "-m", "placet.metadata", "--prepare-database", role],
+            env={
+                **os.environ,
+                "PLACET_AMQP_URL": "amqp://none",
+                "PLACET_DATABASE_URL": self.database_url,
+                "PLACET_TOKEN_KEYS": str(keys / "tokens.json"),
+                "PLACET_SIGNING_KEY": str(keys / "checkpoints.pem"),
+            },
+            check=True,
+        )
+
     def _environment(self, service: str) -> dict[str, str]:
         keys = self.folder / "keys"
         every: dict[str, dict[str, object]] = {
@@ -221,7 +241,7 @@ class DistributedPlatform:
         }
         common = {
             "AMQP_URL": self.broker.add_service_user(service),
-            "DATABASE_URL": self.database_url,
+            "DATABASE_URL": self.log_role_url if service == "metadata" else self.database_url,
             "REGISTRY": self.registry_url,
             "HTTP_HOST": "127.0.0.1",
             "HTTP_PORT": self.ports[service],
@@ -245,12 +265,14 @@ def distributed(
         server.start()
     broker = rabbitmq.in_new_virtual_host()
     database_url = postgres.create_database()
+    log_role_url = postgres.create_role(database_url)
     try:
         with git_server(folder / "repositories") as git:
             platform = DistributedPlatform(
                 folder=folder,
                 broker=broker,
                 database_url=database_url,
+                log_role_url=log_role_url,
                 registry_url=registry.url,
                 edge=caddy,
                 git=git,
@@ -265,6 +287,7 @@ def distributed(
         caddy.empty()
         postgres.start()
         postgres.drop_database(database_url)
+        postgres.drop_role(log_role_url)
         rabbitmq.start()
         broker.remove_virtual_host()
 

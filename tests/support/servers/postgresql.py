@@ -63,6 +63,17 @@ class PostgreSQL:
         name = urlsplit(url).path.removeprefix("/")
         self._execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
+    def create_role(self, url: str) -> str:
+        """The URL of the same database for a new role, which may log in and do nothing else."""
+        name = f"role_{secrets.token_hex(6)}"
+        self._execute(f"CREATE ROLE {name} LOGIN PASSWORD '{name}'")
+        parts = urlsplit(url)
+        return urlunsplit(parts._replace(netloc=f"{name}:{name}@{parts.netloc.rpartition('@')[2]}"))
+
+    def drop_role(self, url: str) -> None:
+        """Once its database is dropped."""
+        self._execute(f'DROP ROLE IF EXISTS "{urlsplit(url).username}"')
+
     def is_ready(self) -> bool:
         try:
             self._execute("SELECT 1")
