@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 from placet.cli.platform import LEASE_SECONDS, serve
+from placet.errors import Refused
 from placet.events import Wiring, tables
 from placet.events.adapters.in_process_bus import InProcessHub
 from placet.events.store import Run, Unit
+from placet.trust.checkpoints import Checkpoint
 
 
 @pytest.fixture(autouse=True)
@@ -57,3 +59,19 @@ async def test_a_platform_that_was_killed_keeps_the_next_one_waiting_for_nothing
     (job,) = await wiring.store.rows(sa.select(tables.jobs.c.leased_by))
     await wiring.store.close()
     assert job.leased_by is None
+
+
+@pytest.mark.slow
+async def test_a_platform_whose_log_is_not_the_one_that_was_signed_says_so_in_a_sentence(
+    tmp_path: Path,
+) -> None:
+    keys = tmp_path / "keys"
+    keys.mkdir(mode=0o700)
+    signed = Checkpoint(origin="placet.example/audit", size=9, root=b"x" * 32)
+    (keys / "checkpoints.last").write_text(signed.text)
+
+    async def on_ready(url: str, token: str) -> None:
+        pass
+
+    with pytest.raises(Refused, match="not the one of which a checkpoint of 9 events was signed"):
+        await asyncio.wait_for(serve(tmp_path, "127.0.0.1", 0, on_ready=on_ready), 60)

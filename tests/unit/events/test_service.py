@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from placet.errors import Unavailable
+from placet.errors import Refused, Unavailable
 from placet.events import tables
 from placet.events.adapters.in_process_bus import InProcessBus, InProcessHub
 from placet.events.bus import Delivery, HeadAnnounced, Note, Outgoing, Receiver, Subscription
@@ -19,7 +19,7 @@ from placet.events.clocks import SystemClock
 from placet.events.decider import Decider
 from placet.events.jobs import Finish, Job, Worker
 from placet.events.reaction import ByType, Heard
-from placet.events.service import DidNotEnd, Periodic, Service, ServiceRunner, run_together
+from placet.events.service import DidNotEnd, Periodic, Service, ServiceRunner, in_words, run_together
 from placet.events.store import EventStore, Run, Unit
 from placet.events.testing import CountingIds
 from placet.events.unit_of_work import UnitOfWork, transact
@@ -334,6 +334,14 @@ async def test_one_that_fails_ends_all_that_run_with_it(place: Place, tmp_path: 
     with pytest.RaisesGroup(ValueError, flatten_subgroups=True):
         await run_together(runners)
     await other.wirings[0].store.close()
+
+
+def test_what_a_service_ends_with_is_told_in_its_own_words() -> None:
+    refused = Refused("this is not so")
+    assert in_words(refused) is refused
+    assert in_words(ExceptionGroup("tasks", [ExceptionGroup("tasks", [refused])])) is refused
+    assert in_words(ValueError("a bug")) is None
+    assert in_words(ExceptionGroup("tasks", [refused, ValueError("a bug")])) is None
 
 
 async def test_a_periodic_that_finds_something_away_goes_on(place: Place) -> None:

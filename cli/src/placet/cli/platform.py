@@ -43,7 +43,7 @@ from placet.events.adapters.in_process_bus import InProcessHub
 from placet.events.clocks import SystemClock
 from placet.events.connections import BoundedServer, Bounds, bounded
 from placet.events.http import http_app
-from placet.events.service import run_together
+from placet.events.service import in_words, run_together
 from placet.events.store import Run, Unit
 from placet.gateway.settings import GatewaySettings
 from placet.indexer.settings import IndexerSettings
@@ -71,8 +71,19 @@ async def serve(data: Path, host: str, port: int, *, on_ready: Callable[[str, st
     """Run the platform with its state below `data` until cancelled.
 
     `on_ready` is awaited with the platform's URL and an admin token once requests are answered. Raises
-    Unavailable where the port or the folder is taken.
+    Unavailable where the port or the folder is taken, and what a service ends with.
     """
+    try:
+        await _serve_all(data, host, port, on_ready=on_ready)
+    except BaseExceptionGroup as group:
+        if (told := in_words(group)) is None:
+            raise
+        raise told from None
+
+
+async def _serve_all(
+    data: Path, host: str, port: int, *, on_ready: Callable[[str, str], Awaitable[None]]
+) -> None:
     os.umask(0o077)  # a folder that was there before may be open to all, and models may run as other users
     await anyio.to_thread.run_sync(lambda: data.mkdir(parents=True, exist_ok=True, mode=0o700))
     async with AsyncExitStack() as stack:

@@ -18,7 +18,7 @@ from placet.errors import PlacetError, Unavailable
 from placet.events.connections import BoundedServer, Bounds, bounded
 from placet.events.http import http_app
 from placet.events.parked import all_parked, retry_all
-from placet.events.service import Service, ServiceRunner
+from placet.events.service import Service, ServiceRunner, in_words
 from placet.events.settings import ProcessSettings, ServiceSettings, describe, load
 from placet.events.store import EVENTS
 from placet.events.wiring import Wiring, open_distributed_store
@@ -130,7 +130,8 @@ async def serve(service: Service, process: ProcessSettings) -> int:
     running.cancel()
     (result,) = await asyncio.gather(running, return_exceptions=True)
     if isinstance(result, Exception):
-        log.critical("%s ends: %s", service.name, result, exc_info=result)
+        told = in_words(result)
+        log.critical("%s ends: %s", service.name, told or result, exc_info=None if told else result)
         return 1
     return 0
 

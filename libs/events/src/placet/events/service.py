@@ -19,7 +19,7 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from placet.errors import Unavailable
+from placet.errors import PlacetError, Unavailable
 from placet.events.bus import Subscription
 from placet.events.catalog import contract_of
 from placet.events.inbox import Gap, Inbox
@@ -252,6 +252,13 @@ async def _patiently(step: Callable[[], Awaitable[None]]) -> None:
             await asyncio.sleep(1.0)
         else:
             return
+
+
+def in_words(error: BaseException) -> PlacetError | None:
+    """What ended a service, where that is one error in our own words, however many groups of tasks it came through."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error if isinstance(error, PlacetError) else None
 
 
 async def run_together(runners: Sequence[ServiceRunner]) -> None:
