@@ -87,7 +87,7 @@ def verify(note: Note, logs: Iterable[NoteKey]) -> tuple[Checkpoint, NoteKey]:
         signers = ", ".join(sorted({each.name for each in note.signatures}))
         raise Refused(
             f"the checkpoint of {checkpoint.origin} is signed by {signers}, and by no key of that log that is known",
-            fix="compare the log's verifier key with the one that you were given",
+            fix="compare the log's verifier key with the one that you were given; if it was rotated, name both",
         )
     return checkpoint, signed[0]
 
