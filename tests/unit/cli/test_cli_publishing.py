@@ -96,6 +96,9 @@ def test_all_versions_are_listed_and_one_is_shown_as_it_was_sent(
     ended = placet("policy", "show", "house.data", "--version", "7")
     assert ended.status == 1
     assert "house.data has no version 7" in ended.err
+    assert placet("policy", "show", "house.data@2").out == second
+    assert placet("policy", "show", "house.data@two").status == 2
+    assert placet("policy", "show", "house.data@2", "--version", "1").status == 2
 
 
 def test_a_shipped_policy_that_another_version_took_the_place_of_refuses_nothing_before_it_is_sent(

@@ -59,7 +59,8 @@ async def distrust(arguments: Namespace, screen: Screen) -> int:
 
 def _hand_over(history: Path, screen: Screen) -> None:
     screen.note(
-        f"hand {history} to those who verify what it signs: certificates deployers elsewhere, checkpoints witnesses"
+        f"hand {history} to those who verify: deployers elsewhere and whoever checks certificates; of the log's key,"
+        " witnesses and auditors"
     )
 
 

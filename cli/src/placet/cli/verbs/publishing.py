@@ -6,6 +6,7 @@ from argparse import Namespace
 from collections.abc import Sequence
 
 from placet.cli import exits
+from placet.cli.exits import WrongUsageError
 from placet.cli.screen import Screen, in_words
 from placet.cli.session import connect
 from placet.cli.verbs.policies import file_of
@@ -56,15 +57,29 @@ async def list_all(arguments: Namespace, screen: Screen) -> int:
 
 
 async def show(arguments: Namespace, screen: Screen) -> int:
+    policy, version = _named(arguments)
     async with connect() as platform:
-        found = await platform.policy(arguments.policy)
-        shown = _chosen(found, arguments.version, arguments.policy)
+        found = await platform.policy(policy)
+        shown = _chosen(found, version, policy)
         file = await platform.policy_file(shown.digest)
     screen.note(f"{shown.policy} {shown.version} is {_state(shown)}: {shown.digest}")
     _tell_problems(shown, screen)
     screen.result(file.removesuffix("\n"))
     screen.document({**shown.to_json(), "file": file})
     return exits.DONE
+
+
+def _named(arguments: Namespace) -> tuple[str, int | None]:
+    """`house.data@2`, as `placet policy diff` has it, is `house.data --version 2`."""
+    policy, _, number = str(arguments.policy).partition("@")
+    if not number:
+        return policy, arguments.version
+    if arguments.version is not None or not number.isdecimal():
+        raise WrongUsageError(
+            f"{arguments.policy!r} names no version of a policy",
+            fix=f"placet policy show {policy} --version 2",
+        )
+    return policy, int(number)
 
 
 def _chosen(versions: Sequence[PolicyVersion], number: int | None, policy: str) -> PolicyVersion:
