@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TypeVar
 
+import httpx
 import pytest
 from placet.events import ServiceRunner
 from placet.events.connections import BoundedServer, Bounds, bounded
@@ -440,3 +443,78 @@ def test_a_fork_that_was_shown_to_one_witness_only_is_found_by_whoever_asks_the_
     said = verified(placet, "--anew", "--policy", str(witnessed.policy("all")))
     assert "audit.witnesses" in said
     assert "honest has seen 6 of 9 events" in placet("audit", "checkpoint").err
+
+
+# A platform that answers an auditor with something else.
+
+
+@contextmanager
+def lying(served: Served, monkeypatch: pytest.MonkeyPatch, lies: Mapping[str, bytes]) -> Iterator[None]:
+    """In front of the log: what it answers, but for the paths in `lies`."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            path = self.path.partition("?")[0].removeprefix("/v1/audit/")
+            headers = {name: self.headers[name] for name in ("authorization", "accept") if self.headers[name]}
+            answer = httpx.get(f"{served.url}{self.path}", headers=headers)
+            body = lies.get(path, answer.content)
+            self.send_response(answer.status_code)
+            self.send_header("content-type", answer.headers["content-type"])
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            with suppress(BrokenPipeError, ConnectionResetError):
+                self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        monkeypatch.setenv("PLACET_URL", f"http://127.0.0.1:{server.server_port}")
+        try:
+            yield
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.mark.parametrize(
+    ("path", "answer", "said"),
+    [
+        ("entries", b"x" * 4_000_000, "sends an entry of the audit log that does not end"),
+        ("entries", b"x\n", "sends no entries of an audit log"),
+        ("entries", b"\xff\n", "sends no entries of an audit log"),
+        ("entries", b"", "the log ends at position 0, and a checkpoint of 3 events is signed"),
+        (
+            "entries",
+            b'{"position":1,"producer":"gateway","epoch":"1","producerPosition":1,"event":{}}\n',
+            "position 1",
+        ),
+        ("checkpoint", b"placet.example/audit\n3\nAAAA\n", "no signed note"),
+        ("checkpoint", b"\x1b[2J" * 30_000, "over the limit"),
+        ("keys", b'{"origin":"other.example","keys":[]}', "this platform's log is called other"),
+        ("keys", b"[]", "platform"),
+    ],
+)
+def test_what_is_no_log_is_not_said_to_hold(
+    placet: Placet, served: Served, monkeypatch: pytest.MonkeyPatch, path: str, answer: bytes, said: str
+) -> None:
+    served.happen(3)
+    with lying(served, monkeypatch, {path: answer}):
+        told = verified(placet, "--log", served.vkey)
+    assert said in told
+    assert "\x1b" not in told
+
+
+def test_more_than_was_asked_for_is_refused(
+    placet: Placet, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stream that does not end where its checkpoint does might not end at all."""
+    served.happen(3)
+    with httpx.Client(headers={"authorization": f"Bearer {served.sealed.log.token()}"}) as http:
+        checkpoint = http.get(f"{served.url}/v1/audit/checkpoint").content
+        served.happen(3)
+        entries = http.get(f"{served.url}/v1/audit/entries", headers={"accept": "application/jsonl"}).content
+    with lying(served, monkeypatch, {"checkpoint": checkpoint, "entries": entries}):
+        assert "goes on behind position 3, which was not asked for" in verified(placet, "--log", served.vkey)

@@ -24,7 +24,9 @@ def entry(
     epoch: str = "1",
     said: str = "x",
 ) -> Entry:
-    raw = json.dumps({"data": said, "id": f"{producer}-{position}", "type": "placet.x.v1"}).encode()
+    raw = json.dumps(
+        {"data": said, "id": f"{producer}-{position}", "source": producer, "type": "placet.x.v1"}
+    ).encode()
     return Entry(
         position=position,
         producer=producer,

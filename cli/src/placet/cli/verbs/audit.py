@@ -231,6 +231,10 @@ async def _go_through(platform: Client, auditor: Auditor, until: int, kept: Kept
             async with aclosing(platform.log_lines(after=came, until=until)) as pieces:
                 async for piece in pieces:
                     auditor.take(_read(piece))
+                    if auditor.size > until:
+                        raise Unreadable(
+                            f"the platform goes on behind position {until}, which was not asked for"
+                        )
                     now = time.monotonic()
                     if now - told >= TELL_EVERY:
                         told = now

@@ -81,6 +81,8 @@ from placet.errors import PlacetError, Refused, Unavailable, Unreadable
 PAGE = 500
 FACTS_PAGE = 100
 _CHUNK = 1 << 20
+_LINE = 1 << 20
+"""Bytes of an entry of the audit log; an event has at most 64 KiB."""
 _PAUSE = 0.5
 _DECIDED_WITHIN = 300.0
 _CALL = httpx.Timeout(60.0, connect=10.0)
@@ -409,6 +411,10 @@ class Client:
                 whole, newline, rest = (rest + piece).rpartition(b"\n")
                 if newline:
                     yield whole + newline
+                if len(rest) > _LINE:
+                    raise Unreadable(
+                        f"{self.connection.url} sends an entry of the audit log that does not end"
+                    )
             if rest:
                 raise Unavailable(
                     f"{self.connection.url} broke off in the middle of an entry of the audit log"

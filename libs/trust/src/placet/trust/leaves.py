@@ -30,11 +30,18 @@ class Leaf(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unk
 
     @classmethod
     def of(cls, raw: bytes, *, position: int, producer: str, epoch: str, producer_position: int) -> Leaf:
-        """The record of the event whose canonical bytes are `raw`. Raises Unreadable where they are no event."""
+        """The record of the event whose canonical bytes are `raw`.
+
+        Raises Unreadable where they are no event, or one that somebody else than `producer` said.
+        """
         try:
             named = _NAMED.decode(raw)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise Unreadable(f"position {position} of the audit log holds no event: {error}") from error
+        if named.source != producer:
+            raise Unreadable(
+                f"position {position} of the audit log is kept as an event of {producer}, and {named.source} said it"
+            )
         return cls(
             digest=f"sha256:{sha256(raw).hexdigest()}",
             epoch=epoch,
@@ -63,6 +70,7 @@ class Leaf(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unk
 
 class _Named(msgspec.Struct, frozen=True, gc=False):
     id: str
+    source: str
     type: str
 
 
