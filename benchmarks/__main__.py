@@ -1,14 +1,16 @@
 """Measure everything, print a table, and write `build/bench.json`.
 
-    python -m benchmarks [NAME…]
+    python -m benchmarks [--events N] [NAME…]
 
-`NAME` picks benchmarks by a part of their module's name, such as `events` or `latency`; none picks all. The JSON is
-a list of `{name, value, unit, goal, met}`, first the machine's description. Ends with 1 when a benchmark could not
-be run; a goal that was missed is told and fails nothing, since a busy machine misses goals.
+`NAME` picks benchmarks by a part of their module's name, such as `events` or `latency`; none picks all. `--events` is
+the size of the audit log that is checked, in its benchmark the larger of two; five million take a quarter of an hour.
+The JSON is a list of `{name, value, unit, goal, met}`, first the machine's description. Ends with 1 when a benchmark
+could not be run; a goal that was missed is told and fails nothing, since a busy machine misses goals.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import importlib
 import inspect
@@ -16,6 +18,7 @@ import json
 import sys
 import traceback
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,25 +35,34 @@ BENCHMARKS = (
     "benchmarks.deploy.road",
     "benchmarks.governance.decisions",
     "benchmarks.governance.standing",
+    "benchmarks.audit.appends",
+    "benchmarks.audit.reading",
 )
-"""Each has `run()`, plain or async, that returns its rows."""
+"""Each has `run()`, plain or async, that returns its rows; it is given the options that it names."""
 RESULT = Path("build/bench.json")
 
 
-def measure(module: str) -> list[Row]:
-    answer = importlib.import_module(module).run()
+def measure(module: str, options: dict[str, Any]) -> list[Row]:
+    run = importlib.import_module(module).run
+    known = inspect.signature(run).parameters
+    answer = run(**{name: value for name, value in options.items() if name in known})
     rows: list[Row] = asyncio.run(answer) if inspect.iscoroutine(answer) else answer
     return rows
 
 
-def main(names: list[str]) -> int:
+def main(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks")
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    parser.add_argument("--events", type=int, default=argparse.SUPPRESS)
+    options = vars(parser.parse_args(argv))
+    names: list[str] = options.pop("names")
     picked = [module for module in BENCHMARKS if not names or any(name in module for name in names)]
     rows = [machine()]
     failed = []
     for module in picked:
         sys.stderr.write(f"{module} …\n")
         try:
-            rows.extend(measure(module))
+            rows.extend(measure(module, options))
         except (Exception, pytest.skip.Exception):  # noqa: BLE001 - the others are still worth measuring
             failed.append(module)
             traceback.print_exc()

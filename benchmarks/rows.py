@@ -20,6 +20,11 @@ def row(name: str, value: float, unit: str, *, goal: float | None = None) -> Row
     }
 
 
+def at_most(name: str, value: float, unit: str, *, goal: float) -> Row:
+    """A number that is better the smaller it is."""
+    return {"name": name, "value": value, "unit": unit, "goal": f"≤ {goal:,.10g}", "met": value <= goal}
+
+
 def table(rows: Sequence[Row]) -> str:
     width = max(len(each["name"]) for each in rows)
     return "\n".join(_line(each, width) for each in rows)

@@ -31,8 +31,8 @@ OURS, PEERS, INSERTS = "placet", "eventsourcing 9.5.6", "single-row inserts"
 
 
 def run() -> list[Row]:
-    with sources.POSTGRES.running() as server, contextlib.ExitStack() as running:
-        makers = {name: running.enter_context(maker) for name, maker in _makers(server).items()}
+    with sources.POSTGRES.running() as server, contextlib.ExitStack() as makers_run:
+        makers = {name: makers_run.enter_context(maker) for name, maker in _makers(server).items()}
         rates: dict[tuple[str, int], list[float]] = {}
         for maker in makers.values():
             maker.rate(8, SECONDS)  # connections, caches, first pages
@@ -53,16 +53,20 @@ def run() -> list[Row]:
 
 
 class Maker:
-    """A process that makes load on being told `REQUESTS SECONDS`, and answers with events a second."""
+    """A process that is told things over a pipe, a line each, such as `REQUESTS SECONDS`; it answers with a number."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
 
     def rate(self, requests: int, seconds: float) -> float:
+        """Events a second, of so many at once for so long."""
+        return self.ask(f"{requests} {seconds}")
+
+    def ask(self, words: str) -> float:
         said, heard = self._process.stdin, self._process.stdout
         if said is None or heard is None:
             raise RuntimeError("a maker of load is told over pipes")
-        said.write(f"{requests} {seconds}\n")
+        said.write(f"{words}\n")
         said.flush()
         answer = heard.readline()
         if not answer:
@@ -74,14 +78,14 @@ def _makers(server: PostgreSQL) -> dict[str, contextlib.AbstractContextManager[M
     ours = [sys.executable, "-m", "benchmarks.events.append_load"]
     peer = [str(_peer_python()), str(HERE / "eventsourcing_load.py")]
     return {
-        OURS: _running([*ours, "store", server.create_database()]),
-        PEERS: _running([*peer, server.create_database()]),
-        INSERTS: _running([*ours, "inserts", server.create_database()]),
+        OURS: running([*ours, "store", server.create_database()]),
+        PEERS: running([*peer, server.create_database()]),
+        INSERTS: running([*ours, "inserts", server.create_database()]),
     }
 
 
 @contextlib.contextmanager
-def _running(command: list[str]) -> Iterator[Maker]:
+def running(command: list[str]) -> Iterator[Maker]:
     process = subprocess.Popen(  # noqa: S603 - a command of ours
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=CHECKOUT
     )

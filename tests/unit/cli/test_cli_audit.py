@@ -208,6 +208,9 @@ def test_an_event_that_was_removed_is_named(placet: Placet, served: Served) -> N
     served.happen(600)
     served.sealed.as_administrator("DELETE FROM audit WHERE position = 300")
     assert "log 'audit' has no position 300" in verified(placet)
+    replayed = placet("audit", "replay")
+    assert (replayed.status, replayed.out) == (1, "")
+    assert "log 'audit' has no position 300" in replayed.err
 
 
 def test_one_that_was_removed_with_its_position_is_named(placet: Placet, served: Served) -> None:

@@ -571,7 +571,7 @@ class FakePlatform:
 
     async def get_entries(self, request: Request) -> Response:
         after = int(request.query_params.get("after", 0))
-        page = [event for event in self.events if event["sequence"] > after][:2]
+        until = int(request.query_params.get("until", len(self.events) + 100))
         entries = [
             {
                 "position": event["sequence"],
@@ -580,10 +580,16 @@ class FakePlatform:
                 "producerPosition": event["sequence"],
                 "event": {key: value for key, value in event.items() if key != "sequence"},
             }
-            for event in page
+            for event in self.events
+            if after < event["sequence"] <= until
         ]
-        last = page[-1]["sequence"] if page else after
-        return JSONResponse({"entries": entries, "next": last, "head": len(self.events)})
+        if request.headers.get("accept") == "application/jsonl":
+            return Response(
+                "".join(f"{json.dumps(each)}\n" for each in entries), media_type="application/jsonl"
+            )
+        page = entries[:2]
+        last = page[-1]["position"] if page else after
+        return JSONResponse({"entries": page, "next": last, "head": len(self.events)})
 
     async def post_policy(self, request: Request) -> Response:
         body = await request.body()

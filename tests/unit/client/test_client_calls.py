@@ -231,6 +231,11 @@ async def test_audit_entries_come_in_order_and_a_hole_is_an_error(
         await anext(entries)
 
 
+async def test_audit_entries_come_between_two_positions(client: Client, platform: FakePlatform) -> None:
+    platform.events = [event(number) for number in range(1, 8)]
+    assert [found.position async for found in client.entries(after=2, until=5)] == [3, 4, 5]
+
+
 async def test_an_answer_that_is_no_document_is_unreadable(client: Client, platform: FakePlatform) -> None:
     platform.images.append({"project": "wine"})
     with pytest.raises(Unreadable, match="imagespage"):

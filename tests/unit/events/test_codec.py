@@ -282,6 +282,14 @@ def test_an_envelope_is_read_without_knowing_the_type() -> None:
     assert json.loads(bytes(read.data))["text"] == "hello"
 
 
+def test_envelopes_are_read_many_at_once() -> None:
+    raws = [seal(said(each)).raw for each in ("hello", "world")]
+
+    assert CODEC.read_envelopes(raws) == [CODEC.read_envelope(each) for each in raws]
+    with pytest.raises(Unreadable, match="not a CloudEvent"):
+        CODEC.read_envelopes([*raws, b"{}"])
+
+
 def test_times_are_utc_with_milliseconds() -> None:
     east = timezone(timedelta(hours=2))
     assert timestamp(datetime(2026, 11, 23, 17, 6, 27, 123999, east)) == "2026-11-23T15:06:27.123Z"

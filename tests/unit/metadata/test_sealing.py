@@ -207,6 +207,23 @@ async def test_one_that_ended_before_its_commit_goes_on(sealed: Sealed) -> None:
 # What somebody did to the database.
 
 
+async def test_what_comes_while_a_checkpoint_is_made_waits_for_the_next(sealed: Sealed) -> None:
+    """Or under load one would follow the other, and each costs whoever appends."""
+
+    class Busy(SignedFile):
+        async def keep(self, checkpoint: Checkpoint) -> None:
+            await super().keep(checkpoint)
+            await sealed.happen(1)
+
+    ports = Ports(keys=KeyFiles(sealed.keys()), signed=Busy(sealed.folder / "checkpoints.last"))
+    sealing = Sealing(sealed.log.alone.wiring, ports, BASE)
+    await sealed.happen(3)
+    await sealing.catch_up()
+    assert (await sealed.checkpoint()).size == 3
+    await sealing.catch_up()
+    assert (await sealed.checkpoint()).size == 4
+
+
 async def test_an_event_that_was_changed_ends_the_signing(sealed: Sealed) -> None:
     await sealed.happen(3)
     await sealed.sealing().catch_up()

@@ -18,6 +18,8 @@ from placet.errors import PlacetError
 
 _SHOWN = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\t"}
 
+_COMPACT = json.JSONEncoder(separators=(",", ":"))
+
 
 def in_words(what: str, *, rule: str | None = None, fix: str | None = None) -> list[str]:
     """The one form of every error and reason: what, led by the rule if one said no; below it the next step."""
@@ -65,7 +67,7 @@ class Screen:
 
         There may be no end of them: `BrokenPipeError` when nobody reads them any more.
         """
-        _write(sys.stdout, json.dumps(document, separators=(",", ":")))
+        _write(sys.stdout, _COMPACT.encode(document))
 
     def log_line(self, text: str) -> None:
         """The same, of lines that a model wrote."""

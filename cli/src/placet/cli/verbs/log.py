@@ -133,10 +133,11 @@ async def replay(arguments: Namespace, screen: Screen) -> int:
             fix="the last position comes second",
         )
     told = 0
-    async with connect() as platform, aclosing(platform.entries(after=arguments.first - 1)) as entries:
+    async with (
+        connect() as platform,
+        aclosing(platform.entries(after=arguments.first - 1, until=arguments.until)) as entries,
+    ):
         async for entry in entries:
-            if arguments.until is not None and entry.position > arguments.until:
-                break
             if arguments.project in (None, entry.event.get("partitionkey")):
                 screen.line(
                     {

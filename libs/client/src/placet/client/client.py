@@ -39,7 +39,6 @@ from placet.client.documents import (
     CloudEvent,
     Collected,
     Command,
-    EntriesPage,
     Entry,
     EventsPage,
     Example,
@@ -74,12 +73,15 @@ from placet.client.documents import (
     Token,
     Witnesses,
     read,
+    read_lines,
 )
 from placet.client.problems import PASSING, no_answer, problem
 from placet.errors import PlacetError, Refused, Unavailable, Unreadable
 
 PAGE = 500
 FACTS_PAGE = 100
+LINES_PAGE = 1000
+"""Entries that a platform reads at once where it sends them as lines."""
 _CHUNK = 1 << 20
 _LINE = 1 << 20
 """Bytes of an entry of the audit log; an event has at most 64 KiB."""
@@ -383,20 +385,21 @@ class Client:
                 return
             after = page.next
 
-    async def entries(self, *, after: int = 0) -> AsyncGenerator[Entry]:
-        """The audit log past position `after`, in order. A hole is an error: the log is contiguous."""
+    async def entries(self, *, after: int = 0, until: int | None = None) -> AsyncGenerator[Entry]:
+        """The audit log past position `after`, up to and with `until`, in order. A hole is an error."""
         before: int | None = None
-        while True:
-            params = {"after": after, "limit": PAGE}
-            page = read((await self._call("GET", "/audit/entries", params=params)).content, EntriesPage)
-            for entry in page.entries:
-                if before is not None and entry.position != before + 1:
-                    raise Unreadable(f"the audit log goes from position {before} to {entry.position}")
-                before = entry.position
-                yield entry
-            if page.next is None or page.next <= after:
-                return
-            after = page.next
+        try:
+            async with aclosing(self.log_lines(after=after, until=until)) as pieces:
+                async for piece in pieces:
+                    for entry in read_lines(piece, Entry):
+                        if before is not None and entry.position != before + 1:
+                            raise Unreadable(f"the audit log goes from position {before} to {entry.position}")
+                        before = entry.position
+                        yield entry
+        except Unavailable:
+            # Whoever sends a stream cannot say any more what went wrong; asked for an entry, it can.
+            await self._call("GET", "/audit/entries", params={"after": before or after, "limit": LINES_PAGE})
+            raise
 
     async def log_lines(self, *, after: int = 0, until: int | None = None) -> AsyncGenerator[bytes]:
         """The audit log past position `after`, up to and with `until`, as JSON lines, many at a time and whole.

@@ -620,17 +620,24 @@ class EventsPage(Document, frozen=True, kw_only=True):
     next: int | None = None
 
 
-class EntriesPage(Document, frozen=True, kw_only=True):
-    entries: tuple[Entry, ...]
-    next: int | None = None
-
-
 def read(body: bytes | str, kind: type[T]) -> T:
     """The document in `body`, or `Unreadable` with what does not fit."""
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.DecodeError as unfit:
-        raise Unreadable(
-            f"the platform's answer is no {kind.__name__.lower()}: {unfit}",
-            fix="is the address really a placet platform, and of this version?",
-        ) from unfit
+        raise _unfit(kind, unfit) from unfit
+
+
+def read_lines(body: bytes, kind: type[T]) -> list[T]:
+    """The documents in `body`, one a line. Raises Unreadable."""
+    try:
+        return msgspec.json.Decoder(kind).decode_lines(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as unfit:
+        raise _unfit(kind, unfit) from unfit
+
+
+def _unfit(kind: type, unfit: Exception) -> Unreadable:
+    return Unreadable(
+        f"the platform's answer is no {kind.__name__.lower()}: {unfit}",
+        fix="is the address really a placet platform, and of this version?",
+    )

@@ -201,7 +201,7 @@ class ServiceRunner:
             for projection in term.projections:
                 tasks.create_task(projection.run())
             for periodic in self.service.periodic:
-                tasks.create_task(_periodically(self.service.name, periodic))
+                tasks.create_task(periodically(self.service.name, periodic))
 
     async def _ending_in_time(self, what: str, work: Coroutine[Any, Any, None]) -> None:
         """Do `work`; once cancelled, wait for its end, but not for ever. Raises DidNotEnd."""
@@ -234,7 +234,8 @@ class _Deposed(Exception):
     """Another replica leads now."""
 
 
-async def _periodically(service: str, periodic: Periodic) -> None:
+async def periodically(service: str, periodic: Periodic) -> None:
+    """As long as this process leads, until cancelled."""
     while True:
         try:
             await periodic.run()

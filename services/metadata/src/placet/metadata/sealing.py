@@ -58,6 +58,8 @@ class Sealing:
         async with aclosing(self._store.replay(edge.size, limit=AT_ONCE, log=AUDIT)) as pages:
             async for page in pages:
                 await self._seal(origin, edge, page)
+                if len(page) < AT_ONCE:
+                    break  # what came meanwhile waits for the next checkpoint: under load there would be no end of them
         self._growing = origin, edge
 
     async def _seal(self, origin: str, edge: Edge, page: Sequence[Recorded[Any]]) -> None:

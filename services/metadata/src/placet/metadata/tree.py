@@ -1,8 +1,8 @@
 """Reading the tree over the audit log: roots, proofs, tiles and signed checkpoints, of today's and of any earlier size.
 
 What is full was written once; what is not full yet at the right edge is made again from what lies below it, down to
-the last events of the log. So all of it is of the log as it is now: that it is the log that was signed, the checkpoint
-tells.
+the last events of the log, and kept for as long as the same size is asked for. So all of it is of the log as it is, or
+was a moment ago: that it is the log that was signed, the checkpoint tells.
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ class Tree:
     def __init__(self, store: EventStore) -> None:
         self._store = store
         self._began_after: dict[str, int] = {}
+        self._filling: tuple[int, dict[Place, bytes]] = (0, {})
+        """A size, and the tiles at that tree's right edge: every proof of the newest checkpoint needs some of them."""
 
     # Checkpoints.
 
@@ -61,17 +63,16 @@ class Tree:
         return [_signed(row) for row in await self._store.rows(query)]
 
     async def _signed(self, query: sa.Select[Any]) -> Signed | None:
-        rows = await self._store.rows(query.order_by(checkpoints.c.size.desc()).limit(1))
-        if not rows:
-            return None
-        [row] = rows
-        lines = await self._store.rows(
-            sa.select(cosignatures.c.line)
-            .where(cosignatures.c.size == row.size)
+        largest = query.order_by(checkpoints.c.size.desc()).limit(1).subquery()
+        rows = await self._store.rows(
+            sa.select(largest, cosignatures.c.line)
+            .outerjoin(cosignatures, cosignatures.c.size == largest.c.size)
             .order_by(cosignatures.c.witness)
         )
-        signed = _signed(row)
-        more = [Signature.from_line(each.line) for each in lines]
+        if not rows:
+            return None
+        signed = _signed(rows[0])
+        more = [Signature.from_line(each.line) for each in rows if each.line is not None]
         return replace(signed, note=signed.note.with_signatures(more))
 
     # Proofs.
@@ -104,13 +105,19 @@ class Tree:
     async def hashes(self, places: Collection[Place], size: int) -> dict[Place, bytes]:
         """The tiles at `places`, those at the right edge of a tree of `size` as far as they are filled there."""
         found: dict[Place, bytes] = {}
-        if places:
+        full = [place for place in places if width(place, size) == WIDTH]
+        if full:
             at = sa.tuple_(tiles.c.level, tiles.c.number)
-            query = sa.select(tiles.c.level, tiles.c.number, tiles.c.hashes).where(at.in_(list(places)))
+            query = sa.select(tiles.c.level, tiles.c.number, tiles.c.hashes).where(at.in_(full))
             rows = await self._store.rows(query)
             found = {Place(row.level, row.number): bytes(row.hashes) for row in rows}
+        if self._filling[0] != size:
+            self._filling = size, {}
+        _, filling = self._filling
         for place in set(places) - set(found):
-            found[place] = b"".join(await self._row(place, size))
+            if place not in filling:
+                filling[place] = b"".join(await self._row(place, size))
+            found[place] = filling[place]
         return found
 
     async def edge(self, size: int) -> Edge:

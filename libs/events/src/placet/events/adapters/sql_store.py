@@ -530,10 +530,10 @@ class SqlStore(ABC):
             )
         ]
 
-    def _events(self, log: str, raws: Sequence[bytes], *, sealed: bool = False) -> list[Event[Any]]:
+    def _events(self, log: str, raws: Sequence[bytes], *, sealed: bool = False) -> Sequence[Event[Any]]:
         # A log of other services' events keeps and passes on; it must not stumble over a type newer than itself.
         if sealed or log != EVENTS:
-            return [self._codec.read_envelope(raw) for raw in raws]
+            return self._codec.read_envelopes(raws)
         return self._codec.read_all(raws)
 
 

@@ -1,0 +1,1 @@
+"""Benchmarks of the audit log: what its tree costs whoever appends, and what it takes to check it."""
