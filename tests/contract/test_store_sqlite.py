@@ -6,11 +6,22 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
+from placet.errors import Conflict
 from placet.events.adapters.sql_store import SqlStore
 from placet.events.adapters.sqlite_store import open_sqlite_store
+from placet.events.store import Run, Unit
 from placet.events.testing import CountingIds
 
-from tests.contract.store_contract import CODEC, LOGS, TABLES, Administrator, OpenStore, StoreContract
+from tests.contract.store_contract import (
+    CODEC,
+    LOGS,
+    TABLES,
+    Administrator,
+    OpenStore,
+    StoreContract,
+    appending,
+)
 from tests.support.administrator import change_sqlite
 
 
@@ -40,4 +51,10 @@ def administrator(tmp_path: Path) -> Administrator:
 
 
 class TestSqliteStore(StoreContract):
-    pass
+    async def test_a_row_is_not_replaced_either(self, store: SqlStore) -> None:
+        await store.commit(appending("a", "1"))
+        replaced = sa.text(
+            "INSERT OR REPLACE INTO events SELECT position, 'x', stream, version, raw FROM events"
+        )
+        with pytest.raises(Conflict, match="rows of events are written once"):
+            await store.commit(Unit(writes=(Run(statement=replaced),)))

@@ -123,7 +123,6 @@ class PostgreSQLStore(SqlStore):
         try:
             for tables in self._tables:
                 await connection.run_sync(tables.create_all)
-            await self._write_once(connection)
         except DBAPIError as error:
             if getattr(error.orig, "sqlstate", None) not in _NO_RIGHT_TO_CREATE:
                 raise
@@ -131,28 +130,41 @@ class PostgreSQLStore(SqlStore):
                 f"PostgreSQL: tables are missing in schema {self.schema}: {error.orig}",
                 fix=f"GRANT USAGE, CREATE ON SCHEMA {self.schema} TO {user}",
             ) from error
+        await self._write_once(connection, user)
 
-    async def _write_once(self, connection: AsyncConnection) -> None:
+    async def _write_once(self, connection: AsyncConnection, user: str) -> None:
         """Have the database refuse to change what is written once, whoever asks. No insert pays for it.
 
         Who owns the tables can take that away again; a role that does not (`grant`) cannot.
         """
-        query = "SELECT tgrelid::regclass::text FROM pg_trigger WHERE tgname = :name AND tgrelid = to_regclass(:table)"
+        query = (
+            "SELECT tgrelid::regclass::text FROM pg_trigger"
+            " WHERE tgname = :name AND tgrelid = to_regclass(:table)"
+        )
         missing = [
             table
             for table in self.append_only()
             if await connection.scalar(sa.text(query), {"name": _TRIGGER, "table": table}) is None
         ]
-        if missing:
-            await connection.exec_driver_sql(
-                f"CREATE OR REPLACE FUNCTION {_TRIGGER}() RETURNS trigger LANGUAGE plpgsql AS "
-                "$$ BEGIN RAISE EXCEPTION 'rows of % are written once', TG_TABLE_NAME; END $$"
-            )
-        for table in missing:
-            await connection.exec_driver_sql(
-                f"CREATE TRIGGER {_TRIGGER} BEFORE UPDATE OR DELETE OR TRUNCATE ON {table} "
-                f"FOR EACH STATEMENT EXECUTE FUNCTION {_TRIGGER}()"
-            )
+        try:
+            if missing:
+                await connection.exec_driver_sql(
+                    f"CREATE OR REPLACE FUNCTION {_TRIGGER}() RETURNS trigger LANGUAGE plpgsql AS "
+                    "$$ BEGIN RAISE EXCEPTION 'rows of % are written once', TG_TABLE_NAME; END $$"
+                )
+            for table in missing:
+                await connection.exec_driver_sql(
+                    f"CREATE TRIGGER {_TRIGGER} BEFORE UPDATE OR DELETE OR TRUNCATE ON {table} "
+                    f"FOR EACH STATEMENT EXECUTE FUNCTION {_TRIGGER}()"
+                )
+        except DBAPIError as error:
+            if getattr(error.orig, "sqlstate", None) not in _NO_RIGHT_TO_CREATE:
+                raise
+            raise Refused(
+                f"PostgreSQL: nothing keeps rows of {', '.join(missing)} from being changed,"
+                f" and {user} may not see to it",
+                fix=f"as the owner of the tables: python -m placet.{self.schema} --prepare-database {user}",
+            ) from error
 
     async def grant(self, role: str) -> list[str]:
         """Let `role` do what the service has to, and no more; once more after an upgrade. Returns what was granted.

@@ -136,6 +136,7 @@ def _prepare_connections(engine: AsyncEngine, *, begin: str) -> None:
         cursor = connection.cursor()
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=10000", "foreign_keys=ON"):
             cursor.execute(f"PRAGMA {pragma}")
+        cursor.execute("PRAGMA recursive_triggers=ON")  # or INSERT OR REPLACE removes rows, and fires none
         cursor.close()
 
     @sa.event.listens_for(engine.sync_engine, "begin")
