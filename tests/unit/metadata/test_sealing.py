@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from placet.errors import Conflict, Refused, Unreadable
+from placet.errors import Conflict, Refused, Unavailable, Unreadable
 from placet.metadata.adapters.signed_file import SignedFile
 from placet.metadata.ports import Ports
 from placet.metadata.projections import AUDIT, checkpoints, tiles
@@ -202,6 +202,26 @@ async def test_one_that_ended_before_its_commit_goes_on(sealed: Sealed) -> None:
     await SignedFile(sealed.folder / "checkpoints.last").keep(ahead)
     await sealed.sealing().catch_up()
     assert await sealed.checkpoint() == ahead
+
+
+async def test_who_comes_late_with_less_takes_back_nothing_that_was_signed(sealed: Sealed) -> None:
+    """A leader that was deposed and does not know it yet."""
+    signed = SignedFile(sealed.folder / "checkpoints.last")
+    five, three = (Checkpoint(origin=BASE, size=size, root=leaf_hash(b"x")) for size in (5, 3))
+    await signed.keep(five)
+    await signed.keep(three)
+    assert await signed.last() == five
+    restored = Checkpoint(origin=f"{BASE}/2", size=3, root=leaf_hash(b"y"))
+    await signed.keep(restored)
+    assert await signed.last() == restored
+    assert [file.name for file in sealed.folder.glob("*checkpoints.last*")] == ["checkpoints.last"]
+
+
+async def test_where_what_was_signed_cannot_be_kept_nothing_is_signed(sealed: Sealed) -> None:
+    with pytest.raises(Unavailable, match="no checkpoint is signed"):
+        await SignedFile(sealed.folder / "nowhere" / "last").keep(
+            Checkpoint(origin=BASE, size=5, root=leaf_hash(b"x"))
+        )
 
 
 # What somebody did to the database.

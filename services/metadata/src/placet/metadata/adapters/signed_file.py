@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from tempfile import mkstemp
 
 from anyio import to_thread
 
@@ -37,24 +39,32 @@ class SignedFile:
 
     def _keep(self, checkpoint: Checkpoint) -> None:
         try:
-            # A name of its own: two containers may both be process 1 on one folder.
-            descriptor, unfinished = mkstemp(prefix=f".{self._file.name}.", dir=self._file.parent)
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(checkpoint.text)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(unfinished).replace(self._file)
-            _fsync_folder(self._file.parent)
+            with _alone_in(self._file.parent) as folder:
+                # Who led until a moment ago may come late, with less: that takes nothing back.
+                last = self._last()
+                if last is None or last.origin != checkpoint.origin or last.size <= checkpoint.size:
+                    self._write(checkpoint, folder)
         except OSError as error:
             raise Unavailable(
                 f"no checkpoint is signed: {self._file} cannot be written: {error.strerror}"
             ) from error
 
+    def _write(self, checkpoint: Checkpoint, folder: int) -> None:
+        unfinished = self._file.with_name(f".{self._file.name}.unfinished")
+        with unfinished.open("w", encoding="utf-8") as file:
+            file.write(checkpoint.text)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(self._file)
+        os.fsync(folder)  # a name is on the disk only once its folder is
 
-def _fsync_folder(folder: Path) -> None:
-    """A name is on the disk only once its folder is."""
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[int]:
+    """One process at a time writes there; the lock ends with the process that has it."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield descriptor
     finally:
         os.close(descriptor)
