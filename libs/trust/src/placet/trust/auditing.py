@@ -101,11 +101,13 @@ class Auditor:
     def take(self, entries: Iterable[Entry]) -> list[bytes]:
         """Go on by these, and return the hashes of their leaves. Raises Refused at the first that is out of place."""
         hashes = []
+        tree, known = self._tree, self._known
         for entry in entries:
             self._place(entry)
-            hashes.append(leaf_hash(entry.leaf().to_bytes()))
-            self._tree.append(hashes[-1])
-            if self._tree.size in self._known:
+            leaf = leaf_hash(entry.leaf().to_bytes())
+            hashes.append(leaf)
+            tree.append(leaf)
+            if tree.size in known:
                 self._look()
         return hashes
 
@@ -138,11 +140,12 @@ class Auditor:
             )
         epochs = self._producers.setdefault(entry.producer, {})
         last = epochs.get(entry.epoch)
-        # Whoever was restored goes on where its copy ended: before what it had said since, and not behind that.
-        furthest = max(epochs.values(), default=0)
-        if last is None and not 1 <= entry.producer_position <= furthest + 1:
-            raise self._hole(entry, furthest)
-        if last is not None and entry.producer_position != last + 1:
+        if last is None:
+            # Whoever was restored goes on where its copy ended: before what it had said since, and not behind that.
+            furthest = max(epochs.values(), default=0)
+            if not 1 <= entry.producer_position <= furthest + 1:
+                raise self._hole(entry, furthest)
+        elif entry.producer_position != last + 1:
             raise self._hole(entry, last)
         epochs[entry.epoch] = entry.producer_position
 
