@@ -25,7 +25,7 @@ from placet.trust import SigningKey, VerifyingKey
 from placet.trust import checkpoints as notes
 from placet.trust.checkpoints import Checkpoint
 from placet.trust.leaves import Leaf
-from placet.trust.merkle import leaf_hash, root_of
+from placet.trust.merkle import consistency, leaf_hash, root_of
 from placet.trust.notes import SIGNS, NoteKey, Signature
 from placet.trust.proofs import ConsistencyProof, InclusionProof
 from placet.witness import Witness
@@ -295,8 +295,23 @@ def test_an_end_that_was_cut_off_and_signed_anew_is_told_by_a_checkpoint_kept_el
     served.happen(5)  # others in their place
     said = verified(placet, "--anew", "--checkpoint", str(kept))
     assert (
-        "6.checkpoint: something from position 1 to 6 was changed, or the tree over it was made anew" in said
+        "6.checkpoint: something from position 5 to 6 was changed, or the tree over it was made anew" in said
     )
+
+
+def test_to_look_at_every_event_again_is_not_to_forget_what_was_seen(placet: Placet, served: Served) -> None:
+    served.happen(6)
+    placet("audit", "verify")
+    served.rewrite(
+        "DELETE FROM audit WHERE position > 4", "UPDATE log_heads SET position = 4 WHERE log = 'audit'"
+    )
+    assert "has 4 events, and had 6 when it was verified" in verified(placet, "--anew")
+    served.sealed.kept = 4
+    served.sealed.log.alone.clock.pass_(timedelta(seconds=1))
+    served.happen(5)  # others in their place
+    for _ in range(2):
+        assert "the log is not the one of what was verified here before" in verified(placet, "--anew")
+        assert "audit.tamper" in verified(placet), "and not only there"
 
 
 def test_a_checkpoint_from_before_the_last_audit_is_held_against_it(
@@ -508,6 +523,36 @@ def test_what_is_no_log_is_not_said_to_hold(
         told = verified(placet, "--log", served.vkey)
     assert said in told
     assert "\x1b" not in told
+
+
+def test_a_proof_that_leads_to_another_history_proves_nothing_of_this_one(
+    placet: Placet, served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two histories of one log, with its key: what is proved has to be the very one that is verified."""
+    served.happen(3)
+    first = served.do(served.sealed.hashes)
+    fork = [*first, leaf_hash(b"other")]
+    key = served.sealed.keys().active().key
+    kept = notes.sign(Checkpoint(origin=BASE, size=4, root=root_of(fork)), key)
+    (tmp_path / "4.checkpoint").write_bytes(kept.to_bytes())
+    longer = [*fork, leaf_hash(b"more")]
+    proof = ConsistencyProof(
+        old=4,
+        hashes=tuple(root_of(longer[start:end]) for start, end in consistency(4, 5)),
+        checkpoint=notes.sign(Checkpoint(origin=BASE, size=5, root=root_of(longer)), key),
+    )
+    served.happen(3)
+    placet("audit", "verify", "--log", served.vkey)
+    with lying(served, monkeypatch, {"proof": str(proof).encode()}):
+        placet("audit", "verify", "--log", served.vkey)
+        said = verified(placet, "--log", served.vkey, "--checkpoint", str(tmp_path / "4.checkpoint"))
+    assert "4.checkpoint is another checkpoint than the one that is verified" in said
+
+
+def test_a_number_that_is_no_position_is_looked_for_as_an_event(placet: Placet, served: Served) -> None:
+    served.happen(1)
+    assert placet("audit", "proof", "9" * 5000).status == 1
+    assert placet("audit", "proof", "0").status == 1
 
 
 def test_more_than_was_asked_for_is_refused(

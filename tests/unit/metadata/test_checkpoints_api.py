@@ -120,6 +120,8 @@ async def test_a_tile_that_was_not_full_is_served_as_it_was(sealed: Sealed) -> N
         "/tile/0/000.p/0",
         "/tile/0/000.p/256",
         "/tile/0/000.p/03",
+        f"/tile/0/000.p/{'9' * 5000}",
+        f"/tile/0/{'9' * 5000}",
         "/tile/0/000.p/x",
         "/tile/0/0",
         "/tile/0/x000/000",

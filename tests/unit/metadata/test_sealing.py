@@ -16,7 +16,7 @@ from placet.errors import Conflict, Refused, Unavailable, Unreadable
 from placet.metadata.adapters.signed_file import SignedFile
 from placet.metadata.ports import Ports
 from placet.metadata.projections import AUDIT, checkpoints, tiles
-from placet.metadata.sealing import Sealing
+from placet.metadata.sealing import MOST_OVERTAKEN, Sealing
 from placet.metadata.tree import Tree
 from placet.trust import OwnKeys
 from placet.trust import checkpoints as notes
@@ -330,6 +330,18 @@ async def test_a_tile_that_was_removed_is_told(sealed: Sealed) -> None:
     sealed.as_administrator("DELETE FROM audit_tiles WHERE number = 1")
     with pytest.raises(Unreadable, match="1 tiles are missing"):
         await sealed.sealing().catch_up()
+
+
+async def test_a_tree_without_its_checkpoints_is_told(sealed: Sealed) -> None:
+    """It would be written again and again, and each time somebody would have been first."""
+    await sealed.happen(300)
+    await sealed.sealing().catch_up()
+    sealed.as_administrator("DELETE FROM audit_checkpoints")
+    sealing = sealed.sealing()
+    for _ in range(MOST_OVERTAKEN):
+        await sealing.seal()  # a leader that was deposed might be as well
+    with pytest.raises(Unreadable, match="rows that no checkpoint of it is over"):
+        await sealing.seal()
 
 
 async def test_a_checkpoint_without_its_tree_is_told(sealed: Sealed) -> None:

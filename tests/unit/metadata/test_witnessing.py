@@ -106,6 +106,76 @@ async def test_one_that_knows_more_than_we_remember_goes_on_from_there(sealed: S
     assert (await state(sealed))["trouble"] is None
 
 
+async def test_one_whose_answer_was_lost_is_asked_for_it_again(sealed: Sealed) -> None:
+    """It knows the very checkpoint that it is shown, and its cosignature is what is missing."""
+    witness = Honest(sealed)
+    await sealed.happen(2)
+    await sealed.sealing().catch_up()
+    witness.seen = await sealed.checkpoint()
+    await Witnessing(sealed.log.alone.wiring, witness).tell()
+    assert await sealed.tree.latest(witnesses=1) is not None
+    assert (await state(sealed))["size"] == 2
+
+
+async def test_one_that_was_away_just_as_it_was_to_repeat_its_answer_is_asked_again(sealed: Sealed) -> None:
+    @dataclass
+    class Leaving(Honest):
+        async def show(self, proof: ConsistencyProof) -> Signature | Knows:
+            if self.asked == 1:
+                self.asked += 1
+                raise Unavailable("the witness is away")
+            return await super().show(proof)
+
+    witness = Leaving(sealed)
+    telling = Witnessing(sealed.log.alone.wiring, witness)
+    await sealed.happen(2)
+    await sealed.sealing().catch_up()
+    witness.seen = await sealed.checkpoint()
+    await telling.tell()
+    assert await state(sealed) | {"askedAt": None} == {
+        "name": "witness.example",
+        "size": 2,
+        "seenAt": None,
+        "askedAt": None,
+        "trouble": "the witness is away",
+    }
+    sealed.log.alone.clock.pass_(timedelta(seconds=31))
+    await telling.tell()
+    assert await sealed.tree.latest(witnesses=1) is not None
+    assert (await state(sealed))["trouble"] is None
+
+
+async def test_one_that_knows_another_size_each_time_has_seen_nothing_and_is_left_alone_for_a_while(
+    sealed: Sealed,
+) -> None:
+    @dataclass
+    class Fickle(Honest):
+        async def show(self, proof: ConsistencyProof) -> Signature | Knows:
+            self.asked += 1
+            return Knows(size=self.asked % 2)
+
+    witness = Fickle(sealed)
+    telling = Witnessing(sealed.log.alone.wiring, witness)
+    await sealed.happen(2)
+    await sealed.sealing().catch_up()
+    for _ in range(5):
+        await telling.tell()
+    assert witness.asked == 2
+    assert "does not go on from there" in str((await state(sealed))["trouble"])
+    assert (await state(sealed))["seenAt"] is None
+
+
+async def test_a_cosignature_that_is_there_already_is_no_trouble(sealed: Sealed) -> None:
+    """Another process, which led until now, was told the same."""
+    witness = Honest(sealed)
+    await sealed.happen(2)
+    await sealed.sealing().catch_up()
+    await Witnessing(sealed.log.alone.wiring, witness).tell()
+    sealed.as_administrator("DELETE FROM audit_witnesses")
+    await Witnessing(sealed.log.alone.wiring, witness).tell()
+    assert (await state(sealed))["trouble"] is None
+
+
 async def test_one_that_has_seen_a_longer_log_is_heard(sealed: Sealed) -> None:
     witness = Honest(sealed)
     witness.seen = Checkpoint(origin=BASE, size=9, root=EMPTY_ROOT)

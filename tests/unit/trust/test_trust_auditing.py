@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from placet.errors import Refused, Unreadable
-from placet.trust.auditing import Audited, Auditor, Entry, Known, first_difference
+from placet.trust.auditing import MOST_EPOCHS, Audited, Auditor, Entry, Known, first_difference
 from placet.trust.checkpoints import Checkpoint
 from placet.trust.merkle import leaf_hash, root_of
 
@@ -160,3 +160,9 @@ def test_the_first_leaf_that_a_tile_has_otherwise_is_found() -> None:
     assert first_difference(hashes, b"".join(hashes)) is None
     assert first_difference(hashes, b"".join([hashes[0], hashes[2], hashes[2]])) == 1
     assert first_difference(hashes, b"".join(hashes[:3])) == 3
+
+
+def test_a_log_that_names_ever_other_producers_is_refused() -> None:
+    """An auditor that remembers each of them would end when its memory does."""
+    with pytest.raises(Refused, match="no platform has"):
+        audited([entry(at, f"p{at}", 1) for at in range(1, MOST_EPOCHS + 2)])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from argparse import Namespace
 from collections.abc import Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from pathlib import Path
 
 import msgspec
@@ -20,13 +20,15 @@ from placet.trust import checkpoints
 from placet.trust.auditing import Audited, Auditor, Entry, Known, first_difference
 from placet.trust.checkpoints import Checkpoint
 from placet.trust.leaves import Leaf
-from placet.trust.notes import SIGNS, Note, NoteKey
+from placet.trust.notes import MAX_NOTE_BYTES, SIGNS, Note, NoteKey
 from placet.trust.proofs import ConsistencyProof, InclusionProof
 from placet.trust.tiles import WIDTH, Place, path_of
 from placet.trust.trust_policy import TrustPolicy
 
 SAVE_EVERY = 50_000
 """Events between two notes of how far an audit came."""
+MOST_CHECKPOINTS = 10_000
+"""That are looked at to tell more closely where a log was changed."""
 TELL_EVERY = 2.0
 """Seconds between two words of progress."""
 
@@ -66,7 +68,9 @@ async def checkpoint(arguments: Namespace, screen: Screen) -> int:
 
 async def proof(arguments: Namespace, screen: Screen) -> int:
     named = str(arguments.event)
-    asked: dict[str, object] = {"position": int(named)} if named.isdecimal() else {"event": named}
+    asked: dict[str, object] = (
+        {"position": int(named)} if named.isdecimal() and len(named) < 16 else {"event": named}
+    )
     async with connect() as platform:
         data = await platform.log_proof(**asked)  # type: ignore[arg-type]
     inclusion = InclusionProof.from_bytes(data)
@@ -93,21 +97,18 @@ async def verify(arguments: Namespace, screen: Screen) -> int:
         # After the others: none of them is of a longer log then.
         signed, by = checkpoints.verify(Note.from_bytes(await platform.checkpoint()), keys)
         known.append(Known(signed, f"the log's own checkpoint of {signed.size} events"))
-        begun = _begun(before, signed.origin, anew=arguments.anew)
-        if begun.size > signed.size:
-            raise Refused(
-                f"the log has {signed.size} events, and had {begun.size} when it was verified: its end was cut off",
-                rule="audit.append-only",
-                fix="ask who restored an older copy, and compare it with what witnesses have cosigned",
-            )
+        remembered = _remembered(before, signed)
+        begun = Audited(origin=signed.origin) if arguments.anew else remembered
+        if arguments.anew and remembered.size:  # to look at every event again is not to forget what was seen
+            known.append(Known(Auditor(remembered).checkpoint(), "what was verified here before"))
+        auditor = Auditor(begun, known)
         for each in known:
             if each.checkpoint.size < begun.size:
-                await _is_consistent(platform, each, keys)
-        auditor = Auditor(begun, known)
-        kept = Kept(keys=tuple(each.vkey for each in keys), audited=begun)
+                await _is_consistent(platform, each, signed, keys)
+        kept = Kept(keys=tuple(each.vkey for each in keys), audited=remembered)
         try:
             await _go_through(platform, auditor, signed.size, kept, screen)
-            await _judge(platform, auditor, signed)
+            await _judge(platform, auditor, signed, keys)
         except (Refused, Unreadable):
             save(platform.connection.url, kept)  # what is not so is found again the next time
             raise
@@ -115,9 +116,17 @@ async def verify(arguments: Namespace, screen: Screen) -> int:
     return _told(auditor, signed, by, screen)
 
 
-def _begun(before: Kept | None, origin: str, *, anew: bool) -> Audited:
-    if anew or before is None or before.audited.origin != origin:
-        return Audited(origin=origin)
+def _remembered(before: Kept | None, signed: Checkpoint) -> Audited:
+    """What the last audit of this log has seen. Raises Refused where the log is shorter by now."""
+    if before is None or before.audited.origin != signed.origin:
+        return Audited(origin=signed.origin)
+    size = before.audited.size
+    if size > signed.size:
+        raise Refused(
+            f"the log has {signed.size} events, and had {size} when it was verified: its end was cut off",
+            rule="audit.append-only",
+            fix="ask who restored an older copy, and compare it with what witnesses have cosigned",
+        )
     return before.audited
 
 
@@ -130,7 +139,7 @@ def _told(auditor: Auditor, signed: Checkpoint, by: NoteKey, screen: Screen) -> 
         screen.note(f"{others} more checkpoints agree with it")
     producers = auditor.kept().producers
     for producer, epochs in sorted(producers.items()):
-        screen.note(f"{producer}: whole up to its event {max(epochs.values())}")
+        screen.note(f"{producer}: whole up to its event {max(epochs.values(), default=0)}")
     screen.document(
         {
             "verified": True,
@@ -138,7 +147,9 @@ def _told(auditor: Auditor, signed: Checkpoint, by: NoteKey, screen: Screen) -> 
             "size": signed.size,
             "signedBy": by.vkey,
             "agreed": [each.kept_by for each in auditor.agreed],
-            "producers": {name: max(epochs.values()) for name, epochs in sorted(producers.items())},
+            "producers": {
+                name: max(epochs.values(), default=0) for name, epochs in sorted(producers.items())
+            },
         }
     )
     return exits.DONE
@@ -198,7 +209,8 @@ def _files(paths: Sequence[Path], keys: Sequence[NoteKey]) -> list[Known]:
             raise Refused(f"{path} holds no checkpoint", fix="files that end in .checkpoint are looked at")
         for file in files:
             try:
-                data = file.read_bytes()
+                with file.open("rb") as opened:
+                    data = opened.read(MAX_NOTE_BYTES + 1)
             except OSError as error:
                 raise Refused(f"{file} cannot be read: {error.strerror}") from error
             try:
@@ -208,17 +220,23 @@ def _files(paths: Sequence[Path], keys: Sequence[NoteKey]) -> list[Known]:
     return known
 
 
-async def _is_consistent(platform: Client, known: Known, keys: Sequence[NoteKey]) -> None:
-    """One of before where this audit begins."""
-    data = await platform.log_proof(since=known.checkpoint.size)
+async def _is_consistent(platform: Client, known: Known, signed: Checkpoint, keys: Sequence[NoteKey]) -> None:
+    """One of before where this audit begins: that the very checkpoint that is verified goes on from it."""
+    data = await platform.log_proof(since=known.checkpoint.size, size=signed.size)
     try:
-        ConsistencyProof.from_bytes(data).verify(known.checkpoint, keys)
+        proved = ConsistencyProof.from_bytes(data).verify(known.checkpoint, keys)
     except Refused as error:
         raise Refused(
             f"the log does not go on where {known.kept_by} has it: {error.detail}",
             rule="audit.append-only",
             fix="verify it --anew, to see where it was changed",
         ) from error
+    if proved != signed:
+        raise Refused(
+            f"what leads on from {known.kept_by} is another checkpoint than the one that is verified",
+            rule="audit.append-only",
+            fix="the platform shows two histories: keep both checkpoints, and stop believing it",
+        )
 
 
 async def _go_through(platform: Client, auditor: Auditor, until: int, kept: Kept, screen: Screen) -> None:
@@ -240,7 +258,7 @@ async def _go_through(platform: Client, auditor: Auditor, until: int, kept: Kept
                         told = now
                         rate = (auditor.size - at) / (now - begun)
                         screen.note(f"{auditor.size} of {until} events, {rate:.0f} a second")
-                    if auditor.size - saved >= SAVE_EVERY:
+                    if auditor.size - saved >= SAVE_EVERY and auditor.size > kept.audited.size:
                         saved = auditor.size
                         save(platform.connection.url, Kept(keys=kept.keys, audited=auditor.kept()))
         except Unavailable:
@@ -260,7 +278,7 @@ def _read(piece: bytes) -> list[Entry]:
         raise Unreadable(f"the platform sends no entries of an audit log: {error}") from error
 
 
-async def _judge(platform: Client, auditor: Auditor, signed: Checkpoint) -> None:
+async def _judge(platform: Client, auditor: Auditor, signed: Checkpoint, keys: Sequence[NoteKey]) -> None:
     """Raises Refused for the first checkpoint that the log contradicts, with what was changed."""
     if auditor.size < signed.size:
         raise Refused(
@@ -282,7 +300,7 @@ async def _judge(platform: Client, auditor: Auditor, signed: Checkpoint) -> None
         agreed = max(
             (each.checkpoint.size for each in auditor.agreed if each.checkpoint.size < size), default=0
         )
-        changed = await _what_changed(platform, agreed, first.checkpoint, signed)
+        changed = await _what_changed(platform, agreed, first.checkpoint, signed, keys)
         raise Refused(
             f"the log is not the one of {first.kept_by}: {changed}",
             rule="audit.tamper",
@@ -290,7 +308,9 @@ async def _judge(platform: Client, auditor: Auditor, signed: Checkpoint) -> None
         )
 
 
-async def _what_changed(platform: Client, agreed: int, contradicted: Checkpoint, signed: Checkpoint) -> str:
+async def _what_changed(
+    platform: Client, agreed: int, contradicted: Checkpoint, signed: Checkpoint, keys: Sequence[NoteKey]
+) -> str:
     """By the tree's tiles, which were written as the events were: they differ from an event that was changed later."""
     size = contradicted.size
     tree = Auditor(Audited(origin=contradicted.origin))
@@ -307,18 +327,25 @@ async def _what_changed(platform: Client, agreed: int, contradicted: Checkpoint,
                         f"position {found.position}, {named.type} {named.id}, was changed after it was signed"
                     )
     first, last = agreed + 1, size
-    if (
-        contradicted == signed
-    ):  # who rewrote the log may have signed others; where the log contradicts itself, not
-        first, last = await _between(platform, agreed, contradicted)
+    # Who rewrote the log may have signed others; where the log contradicts what it signed itself, they tell.
+    if contradicted == signed:
+        first, last = await _between(platform, agreed, contradicted, keys)
     return f"something from position {first} to {last} was changed, or the tree over it was made anew"
 
 
-async def _between(platform: Client, agreed: int, contradicted: Checkpoint) -> tuple[int, int]:
+async def _between(
+    platform: Client, agreed: int, contradicted: Checkpoint, keys: Sequence[NoteKey]
+) -> tuple[int, int]:
     """The tile at the end is not written yet, and tells nothing; the checkpoints of that time may."""
-    notes = [each async for each in platform.checkpoints(after=agreed, until=contradicted.size)]
-    earlier = [Checkpoint.from_text(Note.from_bytes(each.note.encode()).text) for each in notes]
-    own = [Known(each, f"{each.size} events") for each in earlier if each.origin == contradicted.origin]
+    earlier: list[Known] = []
+    async with aclosing(platform.checkpoints(after=agreed, until=contradicted.size)) as told:
+        async for each in told:
+            with suppress(Refused, Unreadable):  # it only makes the answer less close
+                found, _ = checkpoints.verify(Note.from_bytes(each.note.encode()), keys)
+                earlier.append(Known(found, f"{found.size} events"))
+            if len(earlier) >= MOST_CHECKPOINTS:
+                break
+    own = [each for each in earlier if each.checkpoint.origin == contradicted.origin]
     auditor = Auditor(Audited(origin=contradicted.origin), own)
     async with aclosing(platform.log_lines(until=contradicted.size)) as pieces:
         async for piece in pieces:

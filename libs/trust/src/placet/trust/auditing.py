@@ -23,6 +23,8 @@ from placet.trust.leaves import Leaf
 from placet.trust.merkle import HASH_BYTES, Frontier, leaf_hash
 from placet.trust.notes import decoded
 
+MOST_EPOCHS = 100_000
+
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, rename="camel", gc=False):
     """One event as the log tells it: its places, and its canonical bytes as they are."""
@@ -84,6 +86,7 @@ class Auditor:
         self.origin = begun.origin
         self._tree = Frontier(begun.size, peaks)
         self._producers = {producer: dict(epochs) for producer, epochs in begun.producers.items()}
+        self._epochs = sum(map(len, self._producers.values()))
         self._known: dict[int, list[Known]] = {}
         for each in known:
             if each.checkpoint.origin != self.origin:
@@ -114,6 +117,10 @@ class Auditor:
     def root(self) -> bytes:
         return self._tree.root()
 
+    def checkpoint(self) -> Checkpoint:
+        """Of the log so far, as whoever went through it would sign it."""
+        return Checkpoint(origin=self.origin, size=self.size, root=self.root())
+
     def kept(self) -> Audited:
         return Audited(
             origin=self.origin,
@@ -142,12 +149,21 @@ class Auditor:
         last = epochs.get(entry.epoch)
         if last is None:
             # Whoever was restored goes on where its copy ended: before what it had said since, and not behind that.
+            self._begin()
             furthest = max(epochs.values(), default=0)
             if not 1 <= entry.producer_position <= furthest + 1:
                 raise self._hole(entry, furthest)
         elif entry.producer_position != last + 1:
             raise self._hole(entry, last)
         epochs[entry.epoch] = entry.producer_position
+
+    def _begin(self) -> None:
+        """A log that names ever other producers would have the auditor remember them all."""
+        self._epochs += 1
+        if self._epochs > MOST_EPOCHS:
+            raise Refused(
+                f"the log has more than {MOST_EPOCHS} producers and epochs of them: no platform has"
+            )
 
     def _hole(self, entry: Entry, last: int) -> Refused:
         return Refused(

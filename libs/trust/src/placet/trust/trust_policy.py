@@ -80,7 +80,8 @@ class TrustPolicy(msgspec.Struct, frozen=True, kw_only=True):
     def load(cls, path: Path) -> TrustPolicy:
         """The policy in a file. Raises Refused where there is none, and Unreadable."""
         try:
-            return cls.from_bytes(path.read_bytes())
+            with path.open("rb") as file:
+                return cls.from_bytes(file.read(MAX_POLICY_BYTES + 1))
         except OSError as error:
             raise Refused(f"the trust policy {path} cannot be read: {error.strerror}") from error
 

@@ -26,6 +26,8 @@ from placet.trust.checkpoints import Checkpoint
 from placet.trust.merkle import leaf_hash
 from placet.trust.tiles import Edge
 
+MOST_OVERTAKEN = 20
+"""Whoever leads no longer finds out within a few seconds."""
 AT_ONCE = 1024
 """Events that one unit brings into the tree at most."""
 
@@ -39,6 +41,8 @@ class Sealing:
         self._ports = ports
         self._base = base
         self._tree = Tree(wiring.store)
+        self._overtaken = 0
+        """Times in a row that another process wrote first."""
         self._growing: tuple[str, Edge] | None = None
         """The log's origin, and the edge of the tree as it was committed last."""
 
@@ -48,7 +52,14 @@ class Sealing:
         try:
             await self.catch_up()
         except Conflict:
+            self._overtaken += 1
+            if self._overtaken > MOST_OVERTAKEN:
+                raise Unreadable(
+                    "the tree over the audit log has rows that no checkpoint of it is over: somebody removed those",
+                    fix="restore the newest copy of the database",
+                ) from None
             return  # another process, which led until now, wrote these rows: see how far it came
+        self._overtaken = 0
         await self._store.committed.wait(self._store.committed.look_every, after=seen)
 
     async def catch_up(self) -> None:

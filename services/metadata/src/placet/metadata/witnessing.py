@@ -10,9 +10,9 @@ from datetime import timedelta
 
 import sqlalchemy as sa
 
-from placet.errors import Conflict, PlacetError, Refused
+from placet.errors import PlacetError, Refused
 from placet.events import Wiring
-from placet.events.store import Put, Run, Unit
+from placet.events.store import Put, Unit
 from placet.metadata.ports import Knows, Witness
 from placet.metadata.projections import cosignatures, witnesses
 from placet.metadata.tree import Signed, Tree
@@ -29,6 +29,8 @@ class Witnessing:
         self._wiring = wiring
         self._witness = witness
         self._tree = Tree(wiring.store)
+        self._told: int | None = None
+        """The size that it named last, where that was another than what we remembered."""
         self._troubles = 0
         self._not_before = wiring.clock.now()
 
@@ -38,42 +40,54 @@ class Witnessing:
         latest = await self._tree.latest()
         if latest is None or now < self._not_before:
             return
-        size = await self._seen()
-        if size == latest.size:
+        size, is_cosigned = await self._seen()
+        if size == latest.size and is_cosigned:
             return
         try:
             await self._have_it_seen(latest, size)
-        except Conflict:
-            return  # another process, which led until now, told this witness
         except PlacetError as error:
-            await self._write(size, str(error))
+            await self._write(size if self._told is None else self._told, str(error))
             self._not_before = now + min(PATIENCE, timedelta(seconds=0.25 * 2**self._troubles))
             self._troubles = min(self._troubles + 1, 10)
         else:
-            self._troubles = 0
+            self._told, self._troubles = None, 0
 
     async def _have_it_seen(self, latest: Signed, size: int) -> None:
-        name = self._witness.name
-        match await self._witness.show(await self._tree.consistency(min(size, latest.size), latest)):
-            case Knows(size=known) if known > latest.size:
+        """`size` is what we remember that it has seen; it may tell another one, and is asked from there."""
+        answer = await self._ask(latest, min(size, latest.size))
+        if isinstance(answer, Knows):
+            self._told = answer.size
+            if answer.size > latest.size:
                 raise Refused(
-                    f"{name} has seen a log of {known} events, and this one has {latest.size}: its end was cut off,"
-                    " or it is an older copy"
+                    f"{self._witness.name} has seen a log of {answer.size} events, and this one has {latest.size}:"
+                    " its end was cut off, or it is an older copy"
                 )
+            answer = await self._ask(latest, answer.size)
+        match answer:
             case Knows(size=known):
-                await self._write(known, None)
+                raise Refused(
+                    f"{self._witness.name} says that it has seen {known} events, and does not go on from there"
+                )
             case Signature() as signature:
-                row = {"size": latest.size, "witness": name, "line": signature.line.removesuffix("\n")}
-                await self._write(latest.size, None, Run(statement=sa.insert(cosignatures), parameters=[row]))
+                row = {
+                    "size": latest.size,
+                    "witness": self._witness.name,
+                    "line": signature.line.removesuffix("\n"),
+                }
+                await self._write(latest.size, None, Put(table=cosignatures, row=row, keep=("line",)))
             case None:
                 await self._write(latest.size, None)
 
-    async def _seen(self) -> int:
-        query = sa.select(witnesses.c.size).where(witnesses.c.name == self._witness.name)
-        rows = await self._wiring.store.rows(query)
-        return rows[0].size if rows else 0
+    async def _ask(self, latest: Signed, size: int) -> Signature | Knows | None:
+        return await self._witness.show(await self._tree.consistency(size, latest))
 
-    async def _write(self, size: int, trouble: str | None, *more: Run) -> None:
+    async def _seen(self) -> tuple[int, bool]:
+        """How much, and whether it said so in the end: one that named a size may not have signed it for us."""
+        query = sa.select(witnesses.c.size, witnesses.c.trouble).where(witnesses.c.name == self._witness.name)
+        rows = await self._wiring.store.rows(query)
+        return (rows[0].size, rows[0].trouble is None) if rows else (0, False)
+
+    async def _write(self, size: int, trouble: str | None, *more: Put) -> None:
         now = self._wiring.clock.now().timestamp()
         state = {"name": self._witness.name, "size": size, "asked_at": now, "trouble": trouble}
         if trouble is None:
