@@ -19,9 +19,9 @@ import msgspec
 
 from placet.errors import Refused, Unreadable
 from placet.trust.checkpoints import Checkpoint
+from placet.trust.encoding import decoded
 from placet.trust.leaves import Leaf
 from placet.trust.merkle import HASH_BYTES, Frontier, leaf_hash
-from placet.trust.notes import decoded
 
 MOST_EPOCHS = 100_000
 

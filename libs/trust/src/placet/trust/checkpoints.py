@@ -17,9 +17,10 @@ import msgspec
 
 from placet.errors import Refused, Unreadable
 from placet.trust import notes
+from placet.trust.encoding import decoded
 from placet.trust.keys import SigningKey
 from placet.trust.merkle import EMPTY_ROOT, HASH_BYTES
-from placet.trust.notes import COSIGNS, Note, NoteKey, Signature, decoded
+from placet.trust.notes import COSIGNS, Note, NoteKey, Signature
 
 _SIZE = re.compile(r"0|[1-9][0-9]{0,18}")
 _TIME_BYTES = 8

@@ -9,12 +9,12 @@ cannot see two things in it.
 from __future__ import annotations
 
 import base64
-import binascii
 from typing import Protocol
 
 import msgspec
 
 from placet.errors import Refused, Unreadable
+from placet.trust.encoding import decoded
 from placet.trust.keys import SigningKey, VerifyingKey
 
 MAX_ENVELOPE_BYTES = 1024 * 1024
@@ -87,7 +87,7 @@ def verify(envelope: Envelope, keys: Keys, *, payload_type: str) -> Verified:
     """
     if envelope.payload_type != payload_type:
         raise Refused(f"the envelope holds {envelope.payload_type!r}, expected {payload_type!r}")
-    payload = _decoded(envelope.payload, "payload")
+    payload = decoded(envelope.payload, "the envelope's payload")
     message = pre_authentication_encoding(envelope.payload_type, payload)
     seen: set[str] = set()
     verified: list[str] = []
@@ -100,20 +100,10 @@ def verify(envelope: Envelope, keys: Keys, *, payload_type: str) -> Verified:
         key = keys.get(signature.keyid)
         if key is None:
             continue
-        if not key.verifies(_decoded(signature.sig, "signature"), message):
+        if not key.verifies(decoded(signature.sig, "the envelope's signature"), message):
             raise Refused(f"the signature of the key {key.kid} does not hold: the envelope was changed")
         verified.append(key.kid)
     if not verified:
         signers = ", ".join(sorted(seen)) or "nobody"
         raise Refused(f"the envelope is signed by {signers}, and by no key we know")
     return Verified(payload=payload, kids=tuple(verified))
-
-
-def _decoded(text: str, what: str) -> bytes:
-    try:
-        raw = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise Unreadable(f"the envelope's {what} is not base64") from error
-    if base64.b64encode(raw).decode() != text:
-        raise Unreadable(f"the envelope's {what} is not canonical base64")
-    return raw

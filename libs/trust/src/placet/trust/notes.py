@@ -9,7 +9,6 @@ does not hold refuses the whole note.
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from collections.abc import Iterable
 from hashlib import sha256
@@ -18,6 +17,7 @@ from typing import Literal
 import msgspec
 
 from placet.errors import Refused, Unreadable
+from placet.trust.encoding import decoded
 from placet.trust.keys import SigningKey, VerifyingKey
 
 MAX_NOTE_BYTES = 64 * 1024
@@ -159,14 +159,3 @@ def check_name(name: str) -> None:
             f"{name!r} cannot be the name of a key: it has blanks or a plus, or is empty or long",
             fix="a name such as placet.example.org/audit",
         )
-
-
-def decoded(text: str, what: str) -> bytes:
-    """What `text` says in canonical base64: two readers must not see two things. Raises Unreadable."""
-    try:
-        raw = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise Unreadable(f"{what} is not base64") from error
-    if base64.b64encode(raw).decode() != text:
-        raise Unreadable(f"{what} is not canonical base64")
-    return raw

@@ -16,8 +16,9 @@ import msgspec
 from placet.errors import Unreadable
 from placet.trust import checkpoints
 from placet.trust.checkpoints import Checkpoint, size_in
+from placet.trust.encoding import decoded
 from placet.trust.merkle import HASH_BYTES, MAX_PROOF_HASHES, leaf_hash, verify_consistency, verify_inclusion
-from placet.trust.notes import MAX_NOTE_BYTES, Note, NoteKey, decoded
+from placet.trust.notes import MAX_NOTE_BYTES, Note, NoteKey
 
 MEDIA_TYPE = "text/plain; charset=utf-8"
 HEADER = "c2sp.org/tlog-proof@v1"
