@@ -36,7 +36,8 @@ def kill(folder: Path, *database_url: str) -> None:
     assert ended.returncode == 0, ended.stderr
     rounds, events, checkpoints = map(int, ended.stdout.split())
     assert rounds == KILLS
-    assert events > checkpoints > rounds
+    assert events > rounds
+    assert checkpoints > 0, "or nothing was verified but that events are there"
 
 
 def test_a_log_in_a_file_verifies_after_every_kill(tmp_path: Path) -> None:
