@@ -320,8 +320,11 @@ async def test_a_log_without_lines_keeps_its_end(
 
     await eventually(lambda: ended(host), within=10)
 
+    async def has_all() -> bool:  # what a process wrote is read on after its end
+        return (await host.last_words(started.id)).endswith("the end")
+
+    await eventually(has_all, within=10)
     assert (tmp_path / "instances" / started.id / "log").stat().st_size == 2**15
-    assert (await host.last_words(started.id)).endswith("the end")
 
 
 async def test_what_fills_its_scratch_folder_is_ended_and_the_folder_emptied(

@@ -16,7 +16,7 @@ from placet.errors import Conflict, Refused, Unavailable, Unreadable
 from placet.metadata.adapters.signed_file import SignedFile
 from placet.metadata.ports import Ports
 from placet.metadata.projections import AUDIT, checkpoints, tiles
-from placet.metadata.sealing import MOST_OVERTAKEN, Sealing
+from placet.metadata.sealing import MOST_OVERTAKEN, SIGNED_AT_ONCE, Sealing
 from placet.metadata.tree import Tree
 from placet.trust import OwnKeys
 from placet.trust import checkpoints as notes
@@ -144,6 +144,16 @@ async def test_a_tree_is_the_same_however_it_grew(
         assert {(row.level, row.number) for row in rows} == {
             (0, number) for number in range(len(hashes) // 256)
         }
+
+
+async def test_a_log_that_is_far_ahead_is_signed_in_parts(sealed: Sealed) -> None:
+    await sealed.happen(SIGNED_AT_ONCE + 300)
+    await sealed.sealing().catch_up()
+    rows = await sealed.log.alone.wiring.store.rows(
+        sa.select(checkpoints.c.size).order_by(checkpoints.c.size)
+    )
+    assert [row.size for row in rows] == [SIGNED_AT_ONCE, SIGNED_AT_ONCE + 300]
+    assert (await sealed.checkpoint()).root == root_of(await sealed.hashes())
 
 
 async def test_every_event_is_proved_in_every_later_checkpoint(sealed: Sealed) -> None:

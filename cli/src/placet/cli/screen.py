@@ -14,8 +14,6 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TextIO
 
-import msgspec
-
 from placet.errors import PlacetError
 
 _SHOWN = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\t"}
@@ -67,6 +65,8 @@ class Screen:
 
         There may be no end of them: `BrokenPipeError` when nobody reads them any more.
         """
+        import msgspec  # not above: `--help` needs none of it, and should be there at once
+
         line = msgspec.json.encode(document)
         if not line.isascii():
             # There a terminal obeys what JSON need not escape. Always so it would take ten times as long.

@@ -10,12 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import aclosing
-from typing import Any
 
 import sqlalchemy as sa
 
 from placet.errors import Conflict, Unreadable
-from placet.events import Recorded, Wiring
+from placet.events import Wiring
 from placet.events.store import Run, Unit
 from placet.metadata.origins import Evidence, origin_of
 from placet.metadata.ports import Ports
@@ -24,12 +23,14 @@ from placet.metadata.tree import Tree
 from placet.trust import checkpoints as notes
 from placet.trust.checkpoints import Checkpoint
 from placet.trust.merkle import leaf_hash
-from placet.trust.tiles import Edge
+from placet.trust.tiles import Edge, Tile
 
 MOST_OVERTAKEN = 20
 """Whoever leads no longer finds out within a few seconds."""
 AT_ONCE = 1024
-"""Events that one unit brings into the tree at most."""
+"""Events that are read at once."""
+SIGNED_AT_ONCE = 16 * AT_ONCE
+"""Events that one unit brings into the tree at most: a unit waits for the disk, and appends wait for the unit."""
 
 
 class Sealing:
@@ -66,15 +67,25 @@ class Sealing:
         """Sign what is in the log by now. Raises Conflict where another process does the same at the same time."""
         origin, edge = self._growing or await self._open()
         self._growing = None  # unless all goes well: what is in memory may be ahead of what was committed
-        async with aclosing(self._store.replay(edge.size, limit=AT_ONCE, log=AUDIT)) as pages:
-            async for page in pages:
-                await self._seal(origin, edge, page)
-                if len(page) < AT_ONCE:
-                    break  # what came meanwhile waits for the next checkpoint: under load there would be no end of them
+        while await self._grow(origin, edge):
+            pass
         self._growing = origin, edge
 
-    async def _seal(self, origin: str, edge: Edge, page: Sequence[Recorded[Any]]) -> None:
-        full = edge.extend(leaf_hash(leaf) for leaf in await self._tree.leaves_of(page))
+    async def _grow(self, origin: str, edge: Edge) -> bool:
+        """Sign as much more as one unit takes. Returns whether there was more."""
+        before, full, is_more = edge.size, list[Tile](), False
+        async with aclosing(self._store.replay(edge.size, limit=AT_ONCE, log=AUDIT)) as pages:
+            async for page in pages:
+                full += edge.extend(leaf_hash(leaf) for leaf in await self._tree.leaves_of(page))
+                # What comes meanwhile waits for the next checkpoint: under load there would be no end of them.
+                is_more = len(page) == AT_ONCE
+                if not is_more or edge.size - before >= SIGNED_AT_ONCE:
+                    break
+        if edge.size > before:
+            await self._sign(origin, edge, full)
+        return is_more
+
+    async def _sign(self, origin: str, edge: Edge, full: Sequence[Tile]) -> None:
         checkpoint = Checkpoint(origin=origin, size=edge.size, root=edge.root())
         active = await self._ports.keys.active()
         note = notes.sign(checkpoint, active.key)
