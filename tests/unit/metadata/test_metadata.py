@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -170,6 +171,26 @@ async def test_events_are_found_by_glob_and_project(metadata: Metadata) -> None:
             assert page["next"] == 5
 
 
+async def test_events_are_found_between_two_times_both_within(metadata: Metadata) -> None:
+    times = []
+    for number in range(4):
+        await metadata.keep(metadata.heard(asked(), number + 1))
+        times.append(metadata.alone.clock.now().isoformat().replace("+00:00", "Z"))
+        metadata.alone.clock.pass_(timedelta(hours=1))
+    async with metadata.indexing():
+        for query, found in {
+            f"since={times[1]}": [2, 3, 4],
+            f"until={times[1]}": [1, 2],
+            f"since={times[1]}&until={times[2]}": [2, 3],
+            f"since={times[1].replace('Z', '-01:00')}": [3, 4],
+            f"since={times[3]}&project=nobody": [],
+            f"since={times[2]}&until={times[1]}": [],
+        }.items():
+            page = await metadata.read(f"/v1/events?{query}")
+            assert [event["sequence"] for event in page["events"]] == found, query
+            assert page["next"] == 4
+
+
 async def test_a_filtered_page_goes_no_further_than_the_index(metadata: Metadata) -> None:
     await metadata.keep_all([asked()])
     async with metadata.indexing():
@@ -248,6 +269,9 @@ SENSELESS = ["after=-1", f"after={2**63}", "after=x", "limit=0", "limit=1001", "
     [
         *(f"{page}?{query}" for page in ("/v1/events", "/v1/audit/entries") for query in SENSELESS),
         "/v1/events?type=%00",
+        "/v1/events?since=yesterday",
+        "/v1/events?since=0001-01-01T00:00:00%2B14:00",
+        "/v1/events?until=2026-11-27T12:00:00",
         f"/v1/events?type={'x' * 101}",
     ],
 )

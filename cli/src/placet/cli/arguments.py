@@ -358,6 +358,8 @@ def _events(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--from", dest="first", metavar="N", type=_position, default=1, help="first position")
     parser.add_argument("--type", metavar="GLOB", help="only such types, for example 'placet.builder.*'")
     parser.add_argument("--project", metavar="P", type=_name, help="only events of this project")
+    parser.add_argument("--since", metavar="T", type=_moment, help="only events of that time or later")
+    parser.add_argument("--until", metavar="T", type=_moment, help="only events of that time or earlier")
     parser.add_argument("--follow", action="store_true", help="go on as events happen")
 
 

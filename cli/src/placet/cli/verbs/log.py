@@ -115,7 +115,12 @@ async def events(arguments: Namespace, screen: Screen) -> int:
     told = 0
     async with connect() as platform:
         happened = platform.events(
-            after=arguments.first - 1, type=arguments.type, project=arguments.project, follow=arguments.follow
+            after=arguments.first - 1,
+            type=arguments.type,
+            project=arguments.project,
+            since=arguments.since,
+            until=arguments.until,
+            follow=arguments.follow,
         )
         async with aclosing(happened):
             async for event in happened:

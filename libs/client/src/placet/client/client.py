@@ -360,10 +360,21 @@ class Client:
     # What happened
 
     async def events(
-        self, *, after: int = 0, type: str | None = None, project: str | None = None, follow: bool = False
+        self,
+        *,
+        after: int = 0,
+        type: str | None = None,
+        project: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        follow: bool = False,
     ) -> AsyncGenerator[CloudEvent]:
-        """Events past audit position `after`, each with its position as `sequence`; `follow` awaits more."""
-        asked = _given(type=type, project=project)
+        """Events past audit position `after`, each with its position as `sequence`; `follow` awaits more.
+
+        Those said between two times, if any is given, both within.
+        """
+        between = {"since": since and since.isoformat(), "until": until and until.isoformat()}
+        asked = _given(type=type, project=project, **between)
         if follow:
             params = {**asked, "after": after, "follow": 1}
             async with aclosing(self._stream("/events", params=params)) as messages:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
+from datetime import UTC, datetime
 from typing import Annotated
 
 import msgspec
 from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
+from pydantic import AfterValidator, AwareDatetime
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from placet.errors import Unreadable
@@ -21,11 +23,20 @@ LOOK_EVERY = 1.0
 
 MAX_POSITION = 2**63 - 1
 
+
+def _in_utc(moment: datetime | None) -> datetime | None:
+    try:
+        return None if moment is None else moment.astimezone(UTC)
+    except OverflowError as error:  # in the first or last hours that there are
+        raise ValueError("there is no such time in UTC") from error
+
+
 JSONL = "application/jsonl"
 ENCODER = msgspec.json.Encoder()
 
 Limit = Annotated[int, Query(ge=1, le=1000)]
 After = Annotated[int, Query(ge=0, le=MAX_POSITION)]
+Moment = Annotated[AwareDatetime | None, AfterValidator(_in_utc), Query()]
 Text = Annotated[str | None, Query(max_length=100, pattern=r"^[ -~]+$")]
 
 
@@ -40,12 +51,17 @@ def router(
         limit: Limit = 100,
         type: Text = None,
         project: Text = None,
+        since: Moment = None,
+        until: Moment = None,
         follow: bool = False,
         accept: Annotated[str, Header()] = "",
         last_event_id: Annotated[str | None, Header()] = None,
     ) -> JSONResponse | EventSourceResponse:
-        """Every event of every service, oldest first; `type` may hold `*`. Server-sent events when asked for."""
-        wanted = Filter(type=type, project=project)
+        """Every event of every service, oldest first; `type` may hold `*`. Server-sent events when asked for.
+
+        `since` and `until` are times in RFC 3339, both within.
+        """
+        wanted = Filter(type=type, project=project, since=since, until=until)
         if follow or "text/event-stream" in accept:
             return EventSourceResponse(_follow(_resume(last_event_id, after), wanted), ping=15)
         page = await queries.events(after, limit, wanted)

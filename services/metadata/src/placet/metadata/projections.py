@@ -1,4 +1,4 @@
-"""The audit log by type and project, for those who filter it, and the tokens it says are revoked.
+"""The audit log by type, project and time, for those who filter it, and the tokens it says are revoked.
 
 Made from the log, and again at will. And the tree over the log, which is made from it once: rows that nothing updates
 or deletes.
@@ -33,8 +33,11 @@ index = sa.Table(
     sa.Column("position", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("type", sa.Text, nullable=False),
     sa.Column("project", sa.Text, nullable=False),
+    # As the event has it: RFC 3339 in UTC with milliseconds, so that texts are in the order of times.
+    sa.Column("time", sa.Text, nullable=False),
     sa.Index("audit_index_project", "project", "position"),
     sa.Index("audit_index_type", "type", "position"),
+    sa.Index("audit_index_time", "time", "position"),
 )
 
 revoked_tokens = sa.Table("revoked_tokens", TABLES, sa.Column("token", sa.Text, primary_key=True))
@@ -94,7 +97,12 @@ def stream_of(producer: str, epoch: str) -> str:
 
 def apply(events: Sequence[Recorded[Any]]) -> Sequence[Put | Run]:
     rows = [
-        {"position": each.position, "type": each.event.type, "project": each.event.partitionkey}
+        {
+            "position": each.position,
+            "type": each.event.type,
+            "project": each.event.partitionkey,
+            "time": each.event.time,
+        }
         for each in events
     ]
     revoked = [
@@ -107,7 +115,7 @@ def apply(events: Sequence[Recorded[Any]]) -> Sequence[Put | Run]:
 
 INDEX = Projection(
     name="audit index",
-    version=2,
+    version=3,
     apply=apply,
     reset=(Run(statement=sa.delete(index)), Run(statement=sa.delete(revoked_tokens))),
     log=AUDIT,

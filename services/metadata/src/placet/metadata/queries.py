@@ -25,14 +25,20 @@ NEAR = 16
 
 @dataclass(frozen=True, kw_only=True)
 class Filter:
-    """`type` is a glob over the event's type, where `*` stands for any text."""
+    """`type` is a glob over the event's type, where `*` stands for any text.
+
+    Times are those that the events have, from their producers' clocks: positions follow them nearly, and not to the
+    event. Both ends are within.
+    """
 
     type: str | None = None
     project: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
 
     @property
     def is_open(self) -> bool:
-        return self.type is None and self.project is None
+        return (self.type, self.project, self.since, self.until) == (None, None, None, None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +67,10 @@ class Queries:
             query = query.where(index.c.project == wanted.project)
         if wanted.type is not None:
             query = query.where(index.c.type.like(_like(wanted.type), escape="\\"))
+        if wanted.since is not None:
+            query = query.where(index.c.time >= timestamp(wanted.since))
+        if wanted.until is not None:
+            query = query.where(index.c.time <= timestamp(wanted.until))
         rows = await self._store.rows(query.order_by(index.c.position).limit(limit))
         positions = [row.position for row in rows]
         events = await self._at(positions)
