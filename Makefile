@@ -3,9 +3,9 @@
 PYTHON ?= $(firstword $(foreach name,python3 python3.13 python3.12 python3.11,$(shell $(name) -c 'import sys; sys.version_info >= (3, 11) and print("$(name)")' 2>/dev/null)))
 VENV := .venv
 RUN := $(VENV)/bin
-PACKAGES := $(patsubst %/pyproject.toml,%,$(wildcard libs/*/pyproject.toml services/*/pyproject.toml runtime/pyproject.toml witness/pyproject.toml cli/pyproject.toml))
+PACKAGES := $(patsubst %/pyproject.toml,%,$(wildcard libs/*/pyproject.toml services/*/pyproject.toml runtime/pyproject.toml witness/pyproject.toml verifier/pyproject.toml cli/pyproject.toml))
 INSTALL := $(RUN)/uv pip install --quiet --python $(RUN)/python
-SOURCES := libs services runtime witness cli tests tools deploy/offline $(wildcard benchmarks examples)
+SOURCES := libs services runtime witness verifier cli tests tools deploy/offline $(wildcard benchmarks examples)
 
 # What is handed on to the program: `make demo ARGS=--once`, `make test ARGS="-k outbox"`.
 ARGS ?=

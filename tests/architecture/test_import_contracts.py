@@ -30,6 +30,8 @@ VIOLATIONS: dict[str, list[tuple[str, str | None]]] = {
         ("placet.oci.planted", "placet.events"),
         ("placet.projects.planted", "placet.rules"),
         ("placet.errors", "placet.events"),
+        ("placet.verifier.planted", "placet.trust"),
+        ("placet.verifier.planted", "placet.errors"),
         ("placet.planted.planted", None),
     ],
     "Inside a service imports go from the start down to the domain": [

@@ -12,7 +12,9 @@ from tools import workspace
 from tools.reference import anchor
 
 LINK = re.compile(r"\]\(([^)\s]*)\)")
-NAMED = re.compile(r"`((?:cli|deploy|docs|examples|libs|runtime|services|tests|tools|witness)/[\w./-]*)`")
+NAMED = re.compile(
+    r"`((?:cli|deploy|docs|examples|libs|runtime|services|tests|tools|verifier|witness)/[\w./-]*)`"
+)
 TEST = re.compile(r"`(tests/[\w./-]*\.py)::(\w+)`")
 FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 

@@ -1,0 +1,1 @@
+"""Checks evidence bundles, with nothing but the standard library."""
