@@ -380,6 +380,16 @@ def _audit_checkpoint(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _audit_export(parser: argparse.ArgumentParser) -> None:
+    _project(parser)
+    parser.add_argument("--at", metavar="T", type=_moment, help="up to that moment (default: now)")
+    parser.add_argument("--size", metavar="N", type=_position, help="proved by the checkpoint of N events")
+    parser.add_argument("--people", action="store_true", help="with what was recorded about people")
+    parser.add_argument(
+        "--out", metavar="DIR", type=Path, default=Path(), help="a folder (default: this one)"
+    )
+
+
 def _audit_proof(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("event", metavar="EVENT", help="an event's id, or its position in the audit log")
     _out(parser, "a file to write it to, such as churn.tlog-proof")
@@ -1188,6 +1198,18 @@ VERBS: Sequence[Verb] = (
         example="placet audit proof 42 --out 42.tlog-proof",
         function="audit:proof",
         arguments=_audit_proof,
+    ),
+    Verb(
+        words="audit export",
+        group="govern",
+        does="all evidence of a project in one archive, and the program that checks it without placet",
+        more="Events with their proofs, policies, the facts that rules saw, certificates, assessments, bills of "
+        "materials, and the technical documentation of Annex IV of the EU AI Act as a page. `python3 verifier.py "
+        "ARCHIVE` needs nothing but Python, and runs the rules again. What was recorded about people is left out "
+        "unless it is asked for, which compliance, auditors and admins may.",
+        example="placet audit export churn --at 2026-03-01T12:00:00Z --out evidence",
+        function="evidence:export",
+        arguments=_audit_export,
     ),
     Verb(
         words="audit verify",

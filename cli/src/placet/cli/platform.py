@@ -141,7 +141,10 @@ def _parts(data: Path, url: str) -> list[_Part]:
         _Part(
             name="metadata",
             build=lambda wiring: placet.metadata.bootstrap.build(
-                MetadataSettings(token_keys=token_keys, signing_key=keys / "checkpoints.pem"), wiring
+                MetadataSettings(
+                    token_keys=token_keys, signing_key=keys / "checkpoints.pem", registry=registry
+                ),
+                wiring,
             ),
             tables=(placet.metadata.projections.TABLES,),
             logs=(placet.metadata.projections.AUDIT,),

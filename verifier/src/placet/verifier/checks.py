@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from placet.verifier.bundles import Bundle
-from placet.verifier.documents import read_moment, read_object, sha256_of
+from placet.verifier.documents import read_base64, read_moment, read_object, sha256_of
 from placet.verifier.envelopes import read_envelope
 from placet.verifier.failures import Unsupported, Wrong
 from placet.verifier.notes import (
@@ -42,6 +42,20 @@ class Finding(NamedTuple):
     words: str
 
 
+_DIGEST = re.compile(rb"sha256:[0-9a-f]{64}")
+_EVIDENCE = frozenset(
+    ("policies", "facts", "people", "certificates", "assessments", "questionnaires", "answers", "images")
+)
+
+
+def _signed_in(data: bytes) -> bytes:
+    """What an envelope holds, whoever signed it; nothing of what is none."""
+    try:
+        return read_base64(read_object(data, "an envelope")["payload"], "a payload")
+    except (Wrong, KeyError, AttributeError):
+        return b""
+
+
 class Check:
     """All that is found. `logs` are the keys of the log that are believed, `witnesses` those that are asked for."""
 
@@ -68,6 +82,8 @@ class Check:
             self._try(lambda event=event: self._assessment(event, keys))  # type: ignore[misc]
         for event in self.of("placet.builder.image.built"):
             self._try(lambda event=event: self._image(event))  # type: ignore[misc]
+        for name in self._strays():
+            self._say("wrong", f"{name} is named by nothing that is in the log: it was changed, or put here")
 
     def of(self, *kinds: str) -> list[Event]:
         return [event for event in self.events if event.kind in kinds]
@@ -142,27 +158,36 @@ class Check:
         who = event.get("authid", "")
         self.events.append(Event(leaf["position"], kind, read_moment(event["time"]), who, event["data"]))
 
+    def _strays(self) -> list[str]:
+        """Evidence whose digest neither an event has, nor what an event names."""
+        naming = [data for name, data in self.bundle.files.items() if name.startswith("events/")]
+        named = {digest for data in naming for digest in _DIGEST.findall(data)}
+        evidence = {
+            name: data for name, data in self.bundle.files.items() if name.partition("/")[0] in _EVIDENCE
+        }
+        while True:
+            known = {name for name, data in evidence.items() if sha256_of(data).encode() in named}
+            for name in known:
+                data = evidence.pop(name)
+                named |= {digest for text in (data, _signed_in(data)) for digest in _DIGEST.findall(text)}
+            if not known:
+                return sorted(evidence)
+
     # Keys.
 
     def _keys(self) -> dict[str, dict[str, Any]]:
-        """The history of the keys that certificates are signed with, each as the log names it."""
-        history = read_object(self.bundle.files["keys/certificates.json"], "keys/certificates.json")["keys"]
-        rotated = {event.data["key"]: event.data for event in self.of("placet.certifier.key.rotated")}
-        compromised = {event.data["key"]: event.data for event in self.of("placet.certifier.key.compromised")}
+        """By id, every key that certificates were signed with, as the log names it: from when until when it signed."""
         keys: dict[str, dict[str, Any]] = {}
-        for key in history:
-            kid = key["kid"]
-            told = rotated.get(kid)
-            if told is None or told["public"] != key["x"] or told["since"] != key.get("from"):
-                raise Wrong(f"the key {kid} is not as the log says that it is")
-            if kid in compromised and key.get("compromised") is None:
-                raise Wrong(
-                    f"the log says that somebody else may have the key {kid}, and its history does not"
-                )
-            raw = base64.urlsafe_b64decode(key["x"] + "=" * (-len(key["x"]) % 4))
-            keys[kid] = {**key, "raw": raw}
+        for event in self.of("placet.certifier.key.rotated"):
+            data = event.data
+            if data["before"] in keys:
+                keys[data["before"]]["until"] = data["since"]
+            raw = base64.urlsafe_b64decode(data["public"] + "=" * (-len(data["public"]) % 4))
+            keys[data["key"]] = {"from": data["since"], "until": None, "raw": raw, "compromised": None}
+        for event in self.of("placet.certifier.key.compromised"):
+            keys[event.data["key"]]["compromised"] = event.data["since"]
         self._say(
-            "holds", f"{len(keys)} key{'s' if len(keys) != 1 else ''} of certificates, as the log names them"
+            "holds", f"{len(keys)} key{'s' if len(keys) != 1 else ''} of certificates, named in the log"
         )
         return keys
 
@@ -174,11 +199,12 @@ class Check:
         at = read_moment(statement["predicate"][dated])
         for kid in signers:
             key = keys[kid]
-            if key.get("compromised") is not None:
-                raise Wrong(
-                    f"{what} is signed with {kid}, which somebody else may have since {key['compromised']}"
+            if key["compromised"] is not None:
+                self._say(
+                    "unchecked",
+                    f"{what} is signed with {kid}, which others may have since {key['compromised']}",
                 )
-            begins, ends = key.get("from"), key.get("until")
+            begins, ends = key["from"], key["until"]
             if (begins is not None and at < read_moment(begins)) or (
                 ends is not None and at >= read_moment(ends)
             ):

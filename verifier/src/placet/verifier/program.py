@@ -73,5 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"{each.outcome:9}  {each.words}")  # noqa: T201
         for line in standing:
             print(f"at {at.isoformat()}, {project}, {line}")  # noqa: T201
-        print("it holds" if is_whole else "IT DOES NOT HOLD")  # noqa: T201
+        open_ = sum(each.outcome == "unchecked" for each in check.findings)
+        left = f"; {open_} thing{'s' if open_ != 1 else ''} could not be checked" if open_ else ""
+        print(f"it holds{left}" if is_whole else "IT DOES NOT HOLD")  # noqa: T201
     return 0 if is_whole else 1

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 import secrets
 import ssl
 import time
@@ -464,6 +465,25 @@ class Client:
         """That an event is in the audit log, or that the log goes on where it ended at `since` events; as text."""
         params = _given(position=position, event=event, since=since, size=size)
         return (await self._call("GET", "/audit/proof", params=params)).content
+
+    async def evidence(
+        self,
+        project: str,
+        into: Path,
+        *,
+        at: datetime | None = None,
+        size: int | None = None,
+        people: bool = False,
+    ) -> str:
+        """Everything that shows what was decided about a project up to a moment, as an archive that `into` becomes.
+
+        Returns the name that the platform gives it. `people`: with what was recorded about people.
+        """
+        params = _given(project=project, at=at and at.isoformat(), size=size, people=people or None)
+        answer = await self._call("GET", "/audit/bundle", params=params)
+        await anyio.Path(into).write_bytes(answer.content)
+        named = re.search(r'filename="([a-z0-9-]+\.zip)"', answer.headers.get("content-disposition", ""))
+        return named[1] if named else f"{project}.zip"
 
     async def log_tile(self, path: str) -> bytes:
         """Hashes of the audit log's tree, at the address that C2SP's tlog-tiles gives them below `tile/`."""

@@ -8,10 +8,12 @@ from functools import partial
 
 from anyio import to_thread
 
+from placet.assessments import shipped_by_digest
 from placet.certifier import awaiting, rotating
 from placet.certifier.adapters.policy_engine import PolicyRules
 from placet.certifier.adapters.registry_assessor import RegistryAssessor
 from placet.certifier.adapters.registry_contents import RegistryContents
+from placet.certifier.adapters.registry_ground import RegistryGround
 from placet.certifier.adapters.registry_notary import RegistryNotary
 from placet.certifier.adapters.registry_policies import RegistryPolicies
 from placet.certifier.adapters.registry_records import RegistryRecords
@@ -43,12 +45,14 @@ from placet.certifier.subscriptions import HEARS, SAYS, reaction
 from placet.events import Periodic, Service, Wiring
 from placet.events.catalog import contract_of
 from placet.oci import open_registry
-from placet.rules import Engine, PolicySet, load_shipped
+from placet.rules import Engine, PolicySet, load_shipped, shipped_files
 from placet.trust import OwnKeys
 from placet.trust.key_files import KeyFiles
 
 EXPIRE_EVERY = LOOK_EVERY = 1.0
 """Seconds between two looks whose time has come; each is one query by index."""
+GROUND_EVERY = 30.0
+"""Seconds until what ships is kept, where the registry was away."""
 ALIVE_EVERY = 10.0
 """Seconds between two signs of life."""
 
@@ -89,6 +93,13 @@ async def build(settings: CertifierSettings, wiring: Wiring, ports: Ports | None
             earlier=EarlierReleases(wiring.store),
             approvals=HeardApprovals(wiring.store),
             waits=AwaitedReleases(wiring.store),
+            ground=RegistryGround(
+                registry,
+                {
+                    "policies": tuple(shipped_files().values()),
+                    "questionnaires": tuple(shipped_by_digest().values()),
+                },
+            ),
         )
     return Service(
         name="certifier",
@@ -113,6 +124,11 @@ async def build(settings: CertifierSettings, wiring: Wiring, ports: Ports | None
             Periodic(name="await", every=LOOK_EVERY, run=partial(awaiting.look, ports, wiring)),
             Periodic(name="judge again", every=LOOK_EVERY, run=partial(judge_again, ports, wiring)),
             Periodic(name="keys", every=LOOK_EVERY, run=partial(rotating.look, ports, wiring)),
+            *(
+                []
+                if ports.ground is None
+                else [Periodic(name="ground", every=GROUND_EVERY, run=ports.ground.keep)]
+            ),
             Periodic(name="alive", every=ALIVE_EVERY, run=partial(give_sign_of_life, wiring)),
         ),
         close=tuple(close),

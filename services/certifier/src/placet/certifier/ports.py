@@ -335,6 +335,11 @@ class Notary(Protocol):
         """
 
 
+class Ground(Protocol):
+    async def keep(self) -> None:
+        """Keep what ships and is relied on, where what people submit is kept. Once done, it is done."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Ports:
     sources: Sources
@@ -355,3 +360,4 @@ class Ports:
     earlier: Earlier
     approvals: Approvals
     waits: Waits
+    ground: Ground | None = None

@@ -6,11 +6,24 @@ from collections.abc import AsyncIterator, Callable
 
 from fastapi import Request
 
-from placet.errors import Unauthenticated
+from placet.errors import Forbidden, Unauthenticated
 from placet.events import Clock
 from placet.events.shares import Shares
 from placet.metadata.queries import Queries
 from placet.trust import KeySet, tokens
+
+PEOPLES = frozenset({"compliance", "auditor", "admin"})
+"""The roles that see what was recorded about people."""
+
+
+def sees_people(request: Request, keys: KeySet, clock: Clock) -> None:
+    """Raises Forbidden where the token is none of theirs; that it is good was looked at."""
+    token = tokens.verify_bearer(request.headers.get("authorization"), keys, now=clock.now())
+    if not token.roles & PEOPLES:
+        raise Forbidden(
+            "what was recorded about people is for compliance, auditors and admins",
+            fix="leave people out, or ask one of them for the bundle",
+        )
 
 
 def reader(*, keys: KeySet, clock: Clock, queries: Queries) -> Callable[[Request], AsyncIterator[None]]:

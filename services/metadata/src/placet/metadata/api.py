@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
-from datetime import UTC, datetime
 from typing import Annotated
 
 import msgspec
@@ -16,6 +15,7 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from placet.errors import Unreadable
 from placet.events.known_fields import known_parameters
 from placet.events.store import EventStore
+from placet.metadata.moments import in_utc
 from placet.metadata.projections import AUDIT
 from placet.metadata.queries import Filter, Queries, entry, shown
 
@@ -24,19 +24,12 @@ LOOK_EVERY = 1.0
 MAX_POSITION = 2**63 - 1
 
 
-def _in_utc(moment: datetime | None) -> datetime | None:
-    try:
-        return None if moment is None else moment.astimezone(UTC)
-    except OverflowError as error:  # in the first or last hours that there are
-        raise ValueError("there is no such time in UTC") from error
-
-
 JSONL = "application/jsonl"
 ENCODER = msgspec.json.Encoder()
 
 Limit = Annotated[int, Query(ge=1, le=1000)]
 After = Annotated[int, Query(ge=0, le=MAX_POSITION)]
-Moment = Annotated[AwareDatetime | None, AfterValidator(_in_utc), Query()]
+Moment = Annotated[AwareDatetime | None, AfterValidator(in_utc), Query()]
 Text = Annotated[str | None, Query(max_length=100, pattern=r"^[ -~]+$")]
 
 

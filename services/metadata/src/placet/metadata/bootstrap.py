@@ -7,11 +7,13 @@ from anyio import to_thread
 from placet.errors import Refused
 from placet.events import Context, Gap, Periodic, Service, UnitOfWork, Wiring, transact
 from placet.events.envelope import PLATFORM, Actor
-from placet.metadata import api, checkpoints_api
+from placet.metadata import api, bundles_api, checkpoints_api
 from placet.metadata.access import reader
 from placet.metadata.adapters.checkpoint_folder import CheckpointFolder
 from placet.metadata.adapters.http_witness import HttpWitness
+from placet.metadata.adapters.registry_evidence import RegistryEvidence
 from placet.metadata.adapters.signed_file import SignedFile
+from placet.metadata.bundles import Bundling
 from placet.metadata.domain import LOG, NoteGap
 from placet.metadata.ports import Ports
 from placet.metadata.projections import INDEX
@@ -21,6 +23,7 @@ from placet.metadata.settings import MetadataSettings
 from placet.metadata.subscriptions import HEARS, SAYS, reaction
 from placet.metadata.tree import Tree
 from placet.metadata.witnessing import Witnessing
+from placet.oci import open_registry
 from placet.trust import KeySet, OwnKeys
 from placet.trust.key_files import KeyFiles
 from placet.trust.trust_policy import TrustPolicy
@@ -37,16 +40,22 @@ async def build(settings: MetadataSettings, wiring: Wiring, ports: Ports | None 
     own = OwnKeys(settings.signing_key, wiring.clock.now)
     await to_thread.run_sync(own.begin)
     witnesses = await to_thread.run_sync(_witnesses, settings)
+    close = [each.close for each in witnesses]
     if ports is None:
+        registry = None if settings.registry is None else open_registry(settings.registry)
+        if registry is not None:
+            close.append(registry.close)
         folder = settings.checkpoint_folder
         ports = Ports(
             keys=KeyFiles(own),
             signed=SignedFile(settings.signing_key.with_suffix(".last")),
             witnesses=witnesses if folder is None else (*witnesses, CheckpointFolder(folder)),
+            evidence=None if registry is None else RegistryEvidence(registry),
         )
     first = (await to_thread.run_sync(own.history)).keys[0]
     sealing = Sealing(wiring, ports, settings.log_origin or f"placet.local/{first.kid}")
     queries, tree = Queries(wiring.store), Tree(wiring.store)
+    bundling = Bundling(queries=queries, tree=tree, keys=ports.keys, evidence=ports.evidence)
     admitted = reader(keys=keys, clock=wiring.clock, queries=queries)
 
     async def note_gap(gap: Gap) -> None:
@@ -75,9 +84,10 @@ async def build(settings: MetadataSettings, wiring: Wiring, ports: Ports | None 
         routers=(
             api.router(reader=admitted, queries=queries, store=wiring.store),
             checkpoints_api.router(reader=admitted, tree=tree, queries=queries, keys=ports.keys),
+            bundles_api.router(reader=admitted, bundling=bundling, keys=keys, clock=wiring.clock),
         ),
         on_gap=note_gap,
-        close=tuple(each.close for each in witnesses),
+        close=tuple(close),
     )
 
 

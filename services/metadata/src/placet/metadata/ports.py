@@ -58,7 +58,27 @@ class Witness(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Kept:
+    """An artifact of the registry: the bytes that its digest is of, and its file."""
+
+    manifest: bytes
+    content: bytes
+
+
+class Evidence(Protocol):
+    """What the log names by digest, and does not hold. None of what is not there any more; both raise Unavailable."""
+
+    async def blob(self, repository: str, digest: str) -> bytes | None: ...
+
+    async def tagged(self, repository: str, digest: str) -> bytes | None:
+        """One that counts only as long as its tag is there: who erases it removes that."""
+
+    async def artifact(self, repository: str, digest: str) -> Kept | None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
 class Ports:
     keys: CheckpointKeys
     signed: SignedBefore
     witnesses: Sequence[Witness] = ()
+    evidence: Evidence | None = None

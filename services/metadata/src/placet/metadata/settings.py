@@ -15,6 +15,11 @@ class MetadataSettings(ServiceSettings):
         description="file with the Ed25519 key that signs checkpoints; made if it is not there, with a .json beside it "
         "for those who verify, and a .last with what was signed last"
     )
+    registry: str | None = Field(
+        default=None,
+        description="the OCI registry that evidence is fetched from for bundles: http(s)://host:port, or a folder "
+        "for an image layout; none: bundles cannot be had",
+    )
     log_origin: str | None = Field(
         default=None,
         description="the name under which others know this log, for good: a domain and a path of yours; "

@@ -1,0 +1,56 @@
+"""`placet audit export`: the evidence of a project, for whoever has no platform."""
+
+from __future__ import annotations
+
+import zipfile
+from argparse import Namespace
+from pathlib import Path
+
+from anyio import to_thread
+
+from placet.cli import exits
+from placet.cli.screen import Screen
+from placet.cli.session import connect
+from placet.errors import Refused
+from placet.verifier.single_file import single_file
+
+VERIFIER = "verifier.py"
+
+
+async def export(arguments: Namespace, screen: Screen) -> int:
+    folder: Path = arguments.out
+    try:
+        await to_thread.run_sync(lambda: folder.mkdir(parents=True, exist_ok=True))
+        unfinished = folder / f".{arguments.project}.zip.part"
+        async with connect() as platform:
+            screen.note("gathering events, proofs and evidence …")
+            name = await platform.evidence(
+                arguments.project,
+                unfinished,
+                at=arguments.at,
+                size=arguments.size,
+                people=arguments.people,
+            )
+            keys = await platform.log_keys()
+        archive = unfinished.replace(folder / name)
+        verifier = folder / VERIFIER
+        verifier.write_text(single_file(), encoding="utf-8")
+    except OSError as error:
+        raise Refused(f"{folder} cannot be written to: {error.strerror}") from error
+    with zipfile.ZipFile(archive) as opened:
+        events = sum(each.startswith("events/") and each.endswith(".json") for each in opened.namelist())
+    screen.result(f"{archive}: {events} events, with their proofs and what they name")
+    screen.note(
+        f"to check it, with nothing but Python: python3 {verifier} {archive} --log-key '{keys.keys[-1].vkey}'"
+    )
+    screen.note("that key is the log's own word: compare it with the one that you were given another way")
+    screen.document(
+        {
+            "bundle": str(archive),
+            "verifier": str(verifier),
+            "events": events,
+            "origin": keys.origin,
+            "logKeys": [each.vkey for each in keys.keys],
+        }
+    )
+    return exits.DONE
