@@ -108,6 +108,45 @@ def test_init_pins_the_requirements_that_nobody_wrote_down_and_says_so(
     assert {"build.requirements-pinned", "model.format-allowed", "model.file-matches"} <= passed
 
 
+@pytest.mark.parametrize(
+    ("name", "files", "told", "first"),
+    [
+        ("multiclass", ["model.skops"], "rows of 64 values, which have no names", ("", "", [])),
+        (
+            "wine",
+            ["model.ubj"],
+            "alcohol (FP32), malic_acid (FP32), ash (FP32), alcalinity_of_ash (FP32), magnesium (FP32), "
+            "total_phenols (FP32), flavanoids (FP32), nonflavanoid_phenols (FP32) and 5 more",
+            ("alcohol", "FP32", []),
+        ),
+        ("faces", ["model.onnx"], "image (FP32, 625 a row)", ("image", "FP32", [625])),
+        (
+            "iris",
+            ["model.py", "averages.json"],
+            "sepal_length (FP64), sepal_width (FP64), petal_length (FP64), petal_width (FP64)",
+            ("sepal_length", "FP64", []),
+        ),
+        ("handwriting", ["model.pt2"], "pixels (FP32, 64 a row)", ("pixels", "FP32", [64])),
+    ],
+)
+def test_init_says_what_the_model_takes(
+    placet: Placet, tmp_path: Path, name: str, files: list[str], told: str, first: tuple[str, str, list[int]]
+) -> None:
+    ended = placet("init", str(copied(tmp_path, name, *files)), "--json")
+    assert f"it takes {told}\n" in ended.err
+    named, datatype, shape = first
+    assert ended.document["takes"][0] == {"name": named, "datatype": datatype, "shape": shape}
+
+
+def test_init_says_of_very_many_columns_how_many_more_there_are(placet: Placet, tmp_path: Path) -> None:
+    frame = pd.DataFrame({f"column {number}": np.arange(4.0) for number in range(10)})
+    skops.io.dump(LogisticRegression().fit(frame, [0, 0, 1, 1]), tmp_path / "model.skops")
+    ended = placet("init", str(tmp_path), "--json")
+    assert "it takes column 0, column 1, " in ended.err
+    assert "column 7 and 2 more\n" in ended.err
+    assert len(ended.document["takes"]) == 10
+
+
 def test_init_never_writes_over_requirements(placet: Placet, tmp_path: Path) -> None:
     folder = copied(tmp_path, "wine", "model.ubj")
     (folder / "requirements.txt").write_text("mine")

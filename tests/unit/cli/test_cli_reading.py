@@ -234,6 +234,31 @@ def test_of_a_release_whose_image_was_there_the_build_that_made_it_is_named(
     )
 
 
+def test_a_build_that_has_not_begun_is_told_from_none_and_waited_for_while_followed(
+    placet: Placet, platform: FakePlatform
+) -> None:
+    under_way = {"operation": "0", "command": "deploy", "project": "wine", "release": 1, "state": "cleared"}
+    platform.models["wine"] = {"project": "wine", "state": "cleared", "operation": under_way}
+    platform.builds_begin_after = 3
+    ended = placet("logs", "wine", "--build")
+    assert ended.status == 1
+    assert ended.err == (
+        "placet: the build of release 1 of wine has not begun: it is cleared\n"
+        "  fix: `placet logs wine --release 1 --build -f` waits for it\n"
+    )
+    followed = placet("logs", "wine", "--build", "-f")
+    assert (followed.status, platform.builds_begin_after) == (0, 0)
+    assert followed.out.splitlines() == ["locked 3 packages for 1 to its end", "image sha256:1"]
+    assert followed.err.splitlines() == [
+        "the build of release 1 of wine is waited for: it is cleared",
+        "the build of release 1 of wine",
+    ]
+    platform.unbuilt = {("wine", 1)}
+    platform.models["wine"]["operation"] = {**under_way, "state": "refused"}
+    over = placet("logs", "wine", "--build", "-f")
+    assert over.err == "placet: there is no build log of wine 1 here\n"
+
+
 def test_of_a_release_that_was_never_built_the_log_of_its_build_is_named(
     placet: Placet, platform: FakePlatform
 ) -> None:

@@ -58,6 +58,8 @@ class FakePlatform:
     operations: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     unbuilt: set[tuple[str, int]] = field(default_factory=set)
     """Releases for which nothing was built."""
+    builds_begin_after: int = 0
+    """So many times a build's log is asked for before there is one."""
     never_ran: set[str] = field(default_factory=set)
     keys: dict[str, str] = field(default_factory=dict)
     events: list[dict[str, Any]] = field(default_factory=list)
@@ -356,7 +358,8 @@ class FakePlatform:
     async def get_build_log(self, request: Request) -> Response:
         followed = " to its end" if request.query_params.get("follow") == "1" else ""
         project, release = request.path_params["project"], request.path_params["release"]
-        if (project, int(release)) in self.unbuilt:
+        if (project, int(release)) in self.unbuilt or self.builds_begin_after:
+            self.builds_begin_after = max(0, self.builds_begin_after - 1)
             return problem(404, f"there is no build log of {project} {release} here")
         return PlainTextResponse(f"locked 3 packages for {release}{followed}\nimage sha256:1\n")
 

@@ -149,6 +149,7 @@ async def test_images_tell_whether_they_serve_or_ever_did_and_what_was_measured(
     image = await gateway.read(f"/v1/images/{shelf['churn']}")
     assert image["metrics"] == [{"metric": "accuracy", "value": 0.95}, {"metric": "f1", "value": 0.5}]
     assert image["indexedAt"].startswith("2026-")
+    assert not [name for name in image if "_" in name]
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ from placet.projects import (
 )
 from placet.projects.formats import REQUIREMENTS_NAME, SAMPLE_NAME, SeveralModels, initial_manifest
 from placet.projects.pins import origin
-from placet.rules.fitting import MAX_SAMPLE_BYTES, learned, sample_problems, written_down
+from placet.rules.fitting import ANY, MAX_SAMPLE_BYTES, Input, Inputs, learned, sample_problems, written_down
 
 PYTHON = "python"
 WEIGHTS = ".safetensors"
@@ -114,6 +114,7 @@ _HOW_TO_UNPICKLE = {
     "sklearn": "save it again, `skops.io.dump(model, 'model.skops')`, and leave the pickle out",
 }
 
+_MOST_INPUTS = 8
 _VOWELS = ("a", "e", "i", "o", "u", "mlflow", "xg")  # as they are spoken
 
 
@@ -159,6 +160,10 @@ def init(arguments: Namespace, screen: Screen) -> int:
         )
     if packages and (text or manifest.requirements is None):
         screen.note(f"it imports {', '.join(packages)}: their packages belong in {REQUIREMENTS_NAME}")
+    loaded = served(folder, manifest.model)
+    inputs = _inputs(folder, loaded)
+    if inputs is not None and inputs.in_order:
+        screen.note(f"it takes {_told(inputs)}")
     _tell_of_code(folder, manifest, screen)
     if (folder / DOCKERFILE).is_file():
         screen.note(
@@ -171,7 +176,7 @@ def init(arguments: Namespace, screen: Screen) -> int:
         for name, what in missing.items():
             screen.note(f"  {name:<{width}}  {what}")
     if "model.sample" in missing:
-        screen.note(_how_to_sample(served(folder, manifest.model), has_request=lacks_answer))
+        screen.note(_how_to_sample(loaded, has_request=lacks_answer))
     screen.note(f"then `placet check {shlex.quote(str(folder))}` says what the rules think of it")
     screen.result(str(target))
     screen.document(
@@ -180,6 +185,10 @@ def init(arguments: Namespace, screen: Screen) -> int:
             "manifest": msgspec.to_builtins(manifest),
             "missing": list(missing),
             "pinned": list(found.requirements) if found else [],
+            "takes": [
+                {"name": each.name, "datatype": each.datatype, "shape": list(each.shape)}
+                for each in (inputs.in_order if inputs else ())
+            ],
         }
     )
     return exits.DONE
@@ -190,8 +199,26 @@ def _example(folder: Path, manifest: Manifest) -> dict[str, Any] | None:
     loaded = served(folder, manifest.model)
     if manifest.model.sample is not None or loaded.example is None:
         return None
-    inputs = written_down(folder, loaded) or learned(folder, loaded).inputs
-    return None if sample_problems(loaded.example, inputs) else loaded.example
+    return None if sample_problems(loaded.example, _inputs(folder, loaded)) else loaded.example
+
+
+def _inputs(folder: Path, loaded: Served) -> Inputs | None:
+    return written_down(folder, loaded) or learned(folder, loaded).inputs
+
+
+def _told(inputs: Inputs) -> str:
+    """What a sample is held against, as far as files have it: names, datatypes and what a row is."""
+    told = [_of_input(each) for each in inputs.in_order[:_MOST_INPUTS] if each.name]
+    if not told:
+        return f"rows of {len(inputs.in_order)} values, which have no names"
+    more = len(inputs.in_order) - len(told)
+    return ", ".join(told) + (f" and {more} more" if more else "")
+
+
+def _of_input(each: Input) -> str:
+    sizes = "x".join("n" if size == ANY else str(size) for size in each.shape)
+    kind = ", ".join(filter(None, (each.datatype, sizes and f"{sizes} a row")))
+    return f"{each.name:.60} ({kind})" if kind else f"{each.name:.60}"
 
 
 def _lacks_answer(folder: Path, sample: str | None) -> bool:

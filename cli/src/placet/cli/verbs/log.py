@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from argparse import Namespace
 from collections.abc import AsyncIterator
 from contextlib import aclosing, suppress
+from typing import NoReturn
 
 from placet.cli import exits
 from placet.cli.exits import WrongUsageError
@@ -12,6 +14,9 @@ from placet.cli.screen import Screen
 from placet.cli.session import connect
 from placet.client import Client, Image
 from placet.errors import Unknown
+
+_PAUSE = 0.2
+"""Seconds between looks for a build that is to come."""
 
 
 async def logs(arguments: Namespace, screen: Screen) -> int:
@@ -43,19 +48,49 @@ async def _of_build(arguments: Namespace, screen: Screen) -> int:
         raise WrongUsageError("--tail is for what a model wrote", fix="leave it out: a build's log is short")
     async with connect() as platform:
         release = arguments.release or await _newest(platform, project)
-        try:
-            async with platform.build_log(project, release, follow=arguments.follow) as lines:
-                screen.note(f"the build of release {release} of {project}")
-                await _tell(lines, screen, project, release, follow=arguments.follow)
-        except Unknown as none:
-            image = await _reused(platform, project, release)
-            if image is None:
-                raise
-            raise Unknown(
-                f"nothing was built for release {release} of {project}: its image was there",
-                fix=f"`placet logs {image.project} --release {image.release} --build` shows how that was made",
-            ) from none
-    return exits.DONE
+        is_waiting = False
+        while True:
+            state = await _before_its_build(
+                platform, project, release
+            )  # first: what begins meanwhile has a log
+            try:
+                async with platform.build_log(project, release, follow=arguments.follow) as lines:
+                    screen.note(f"the build of release {release} of {project}")
+                    await _tell(lines, screen, project, release, follow=arguments.follow)
+                return exits.DONE
+            except Unknown as none:
+                if state is None or not arguments.follow:
+                    await _tell_why_not(platform, project, release, state, none)
+            if not is_waiting:
+                screen.note(f"the build of release {release} of {project} is waited for: it is {state}")
+            is_waiting = True
+            await asyncio.sleep(_PAUSE)
+
+
+async def _tell_why_not(
+    platform: Client, project: str, release: int, state: str | None, none: Unknown
+) -> NoReturn:
+    if state is not None:
+        raise Unknown(
+            f"the build of release {release} of {project} has not begun: it is {state}",
+            fix=f"`placet logs {project} --release {release} --build -f` waits for it",
+        ) from none
+    image = await _reused(platform, project, release)
+    if image is None:
+        raise none
+    raise Unknown(
+        f"nothing was built for release {release} of {project}: its image was there",
+        fix=f"`placet logs {image.project} --release {image.release} --build` shows how that was made",
+    ) from none
+
+
+async def _before_its_build(platform: Client, project: str, release: int) -> str | None:
+    """Where a release stands that may still be built; none of one that has an image, or will have none."""
+    with suppress(Unknown):
+        last = (await platform.model(project)).operation
+        if last and last.release == release and last.image is None and not last.is_over:
+            return last.state
+    return None
 
 
 async def _unbuilt(platform: Client, project: str, release: int | None) -> int | None:

@@ -621,10 +621,11 @@ def _image(row: sa.Row[Any], now: str) -> dict[str, Any]:
     not_after, standing = shown.pop("not_after"), shown.pop("standing")
     state = "none" if not_after is None else _standing(not_after, standing, now)
     was_live, serves = shown.pop("live_at") is not None, shown.pop("serves")
+    indexed_at = shown.pop("indexed_at")
     return {
         **shown,
         "certificateState": state,
-        "indexedAt": shown.pop("indexed_at"),
+        "indexedAt": indexed_at,
         "served": "now" if serves else "before" if was_live else "never",
     }
 
