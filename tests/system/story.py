@@ -15,6 +15,7 @@ from placet.events.clocks import SystemClock
 
 from tests.support.eventually import eventually
 from tests.support.platforms import Platform
+from tests.system.evidence import evidence_holds
 from tests.system.models import write_project
 from tests.system.scenarios import answers, deploy, mildest, placet, predict, printed, refusal_of
 
@@ -213,6 +214,13 @@ class WholeStory:
         assert renewed["certificate"] in told["detail"]
         started = await placet(platform, "start", project, status=1)
         assert "it was revoked" in str(started)
+
+        # All of it can be shown to somebody who has nothing but a Python.
+        checked = await evidence_holds(platform, project, story.folder.with_name("evidence"))
+        assert sum("run again" in each for each in checked) == 10
+        assert sum(each.startswith("the assessment ") for each in checked) == 2
+        assert sum("0 exceptions and 2 approvals" in each for each in checked) == 2
+        assert sum("0 exceptions and 3 approvals" in each for each in checked) == 1
 
         assert (
             await story.outcomes()

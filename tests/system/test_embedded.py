@@ -20,6 +20,7 @@ from tests.support.browser import browser
 from tests.support.eventually import eventually
 from tests.support.platforms import ROOT, Platform, embedded
 from tests.system.audit import AuditedPlatform
+from tests.system.evidence import evidence_holds
 from tests.system.models import requirement, write_pickled, write_project
 from tests.system.scenarios import (
     Scenarios,
@@ -121,6 +122,8 @@ class TestEmbedded(Scenarios, WholeStory, AuditedPlatform):
         await eventually(lambda: answers(platform, "pickled", 10.0))
         shown = await placet(platform, "certificate", "show", live["certificate"])
         assert (shown["state"], shown["grounds"]) == ("valid", [])
+        checked = await evidence_holds(platform, "pickled", tmp_path / "evidence")
+        assert any("1 exceptions and 0 approvals" in each for each in checked)
         await ask(platform, "stop", "pickled")
 
     @pytest.mark.slow

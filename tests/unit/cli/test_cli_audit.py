@@ -16,6 +16,8 @@ from typing import TypeVar
 import httpx
 import pytest
 from placet.events import ServiceRunner
+from placet.events.bus import EpochBegan, HeadAnnounced
+from placet.events.chain import Chain
 from placet.events.connections import BoundedServer, Bounds, bounded
 from placet.events.http import http_app
 from placet.metadata.ports import Knows
@@ -89,6 +91,25 @@ class Served:
 
         self.do(go)
 
+    def say(self) -> None:
+        """What the gateway says of its own store now, which has what was kept of it here."""
+
+        async def go() -> None:
+            store = self.sealed.log.alone.wiring.store
+            chain = Chain.begin("gateway", "1", 0)
+            for each in await store.read_all(0, 1000, log=AUDIT):
+                chain.extend(each.event.raw)
+            tell = self.sealed.log.alone.service.on_head
+            assert tell is not None
+            epochs = (EpochBegan(epoch="1", began_after=0),)
+            position = chain.position
+            head = HeadAnnounced(
+                producer="gateway", position=position, end=position, epochs=epochs, chain=chain.value.hex()
+            )
+            await tell(head)
+
+        self.do(go)
+
     @property
     def vkey(self) -> str:
         return self.sealed.known[0].vkey
@@ -134,6 +155,7 @@ def test_a_log_that_is_whole_is_said_to_be(placet: Placet, served: Served) -> No
         "signedBy": served.vkey,
         "agreed": ["the log's own checkpoint of 303 events"],
         "producers": {"gateway": 303},
+        "sameAsTheirStores": [],
     }
     assert "every one in its place" in ended.err
 
@@ -145,6 +167,36 @@ def test_without_a_key_those_that_the_log_tells_are_believed_and_said(placet: Pl
     assert served.vkey in ended.err
     assert "compare them with those that its operator gave you" in ended.err
     assert served.vkey not in placet("audit", "verify").err, "from the second time on they are known"
+
+
+def test_a_producer_whose_own_store_has_the_same_is_told(placet: Placet, served: Served) -> None:
+    served.happen(3)
+    served.say()
+    ended = placet("audit", "verify", "--json")
+    assert ended.document["sameAsTheirStores"] == ["gateway"]
+    assert "gateway: whole up to its event 3; its own store has the same up to event 3" in ended.err
+    served.happen(2)
+    again = placet("audit", "verify")
+    assert "up to its event 5; its own store has the same up to event 3" in again.err, (
+        "it said nothing of those yet"
+    )
+    served.say()
+    assert "up to its event 5; its own store has the same up to event 5" in placet("audit", "verify").err
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_producer_whose_own_store_has_other_events_is_named(
+    placet: Placet, served: Served, times: int
+) -> None:
+    """The log was rewritten by who has its key, too, and nobody outside had seen it."""
+    served.happen(3)
+    served.say()
+    served.change(2)
+    served.rewrite()
+    for _ in range(times):
+        said = verified(placet)
+        assert "audit.producers" in said
+        assert "gateway says that the own store has other events" in said
 
 
 def test_another_key_is_not_believed(placet: Placet, served: Served) -> None:

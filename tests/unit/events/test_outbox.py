@@ -11,9 +11,10 @@ import pytest
 import sqlalchemy as sa
 from placet.errors import Unavailable, Unreadable
 from placet.events.bus import EpochBegan, HeadAnnounced, Note
+from placet.events.chain import Chain
 from placet.events.envelope import Recorded
 from placet.events.outbox import RESEND_AT_MOST, WINDOW, Relay
-from placet.events.store import EVENTS, EventStore, Run, Signal, Unit
+from placet.events.store import EVENTS, PAGE, EventStore, Run, Signal, Unit
 from placet.events.wiring import Wiring
 
 from tests.support.eventually import eventually
@@ -348,6 +349,62 @@ async def test_every_epoch_is_announced_and_each_event_carries_its_own(
             epochs=(EpochBegan(epoch=old.epoch, began_after=0), EpochBegan(epoch=new.epoch, began_after=2)),
         )
     ]
+
+
+def chained(bus: ScriptedBus) -> tuple[int, str]:
+    """What was said last of what the store holds."""
+    said = [each for each in bus.notes if isinstance(each, HeadAnnounced) and each.chain is not None]
+    assert said, "nothing yet"
+    return said[-1].position, str(said[-1].chain)
+
+
+async def chain_of(wiring: Wiring, epoch: int = -1) -> tuple[int, str]:
+    head = (await wiring.store.epochs())[epoch]
+    chain = Chain.begin("tester", head.epoch, head.began_after)
+    for each in await wiring.store.read_all(head.began_after, 10_000):
+        chain.extend(each.event.raw)
+    return chain.position, chain.value.hex()
+
+
+@pytest.mark.parametrize("count", [1, 3, PAGE, PAGE + 1])
+async def test_who_hears_the_head_is_told_what_the_store_holds(
+    wiring: Wiring, bus: ScriptedBus, count: int
+) -> None:
+    await wiring.store.commit(append(*numbers(count)))
+    async with running(Relay("tester", wiring, announce_every=0).run()):
+        await eventually(lambda: chained(bus)[0] == count)
+        assert chained(bus) == await chain_of(wiring)
+        await wiring.store.commit(append("more"))
+        await eventually(lambda: chained(bus)[0] == count + 1)
+    assert chained(bus) == await chain_of(wiring)
+
+
+async def test_what_the_store_holds_is_read_and_not_remembered(wiring: Wiring, bus: ScriptedBus) -> None:
+    """Whoever changes the store behind the relay's back is found out at its next start, at the latest."""
+    await wiring.store.commit(append("1", "2", "3"))
+    async with running(Relay("tester", wiring, announce_every=0).run()):
+        await eventually(lambda: chained(bus)[0] == 3)
+    before = chained(bus)
+    log = sa.table(EVENTS, sa.column("position"), sa.column("raw"))
+    [second] = await wiring.store.read_all(1, 1)
+    changed = sa.update(log).where(log.c.position == 2).values(raw=second.event.raw + b" ")
+    unbound = sa.text("DROP TRIGGER IF EXISTS events_no_update")
+    await wiring.store.commit(Unit(writes=(Run(statement=unbound), Run(statement=changed))))
+    bus.notes.clear()
+    async with running(Relay("tester", wiring, announce_every=0).run()):
+        await eventually(lambda: chained(bus)[0] == 3)
+    assert chained(bus) == await chain_of(wiring)
+    assert chained(bus) != before
+
+
+async def test_a_new_epoch_is_told_of_by_itself(wiring: Wiring, bus: ScriptedBus) -> None:
+    await wiring.store.commit(append("1", "2"))
+    async with running(Relay("tester", wiring, announce_every=0).run()):
+        await eventually(lambda: chained(bus)[0] == 2)
+        await wiring.store.begin_epoch()
+        await wiring.store.commit(append("3"))
+        await eventually(lambda: chained(bus)[0] == 3)
+    assert chained(bus) == await chain_of(wiring)
 
 
 class _Witness(ScriptedBus):

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from placet.errors import Refused, Unreadable
-from placet.trust.auditing import MOST_EPOCHS, Audited, Auditor, Entry, Known, first_difference
+from placet.events.chain import Chain
+from placet.trust.auditing import MOST_EPOCHS, Audited, Auditor, Entry, Known, Said, first_difference
 from placet.trust.checkpoints import Checkpoint
 from placet.trust.merkle import leaf_hash, root_of
 
@@ -141,6 +142,58 @@ def test_an_audit_goes_on_another_day(day: int) -> None:
     second.take(LOG[day:])
     assert len(second.agreed) == 1
     assert second.kept() == audited(LOG).kept()
+
+
+def store_of(log: Sequence[Entry], producer: str, *, epoch: str = "1", began_after: int = 0) -> Said:
+    """What the producer says of its own store, made as it makes it."""
+    chain = Chain.begin(producer, epoch, began_after)
+    for each in log:
+        if (each.producer, each.epoch) == (producer, epoch):
+            chain.extend(bytes(each.event))
+    return Said(producer, epoch, chain.position, chain.value)
+
+
+def compared(log: Sequence[Entry], *said: Said, day: int = 0) -> Auditor:
+    first = Auditor(Audited(origin=ORIGIN))
+    first.take(log[:day])
+    auditor = Auditor(Audited.from_json(first.kept().to_json()), said=said)
+    auditor.take(log[day:])
+    return auditor
+
+
+@pytest.mark.parametrize("day", range(7))
+def test_what_producers_have_themselves_is_what_the_log_has(day: int) -> None:
+    said = [store_of(LOG, "gateway"), store_of(LOG, "builder")]
+    assert compared(LOG, *said, day=day).stores == {"gateway": True, "builder": True}
+
+
+@pytest.mark.parametrize("at", range(6))
+def test_a_store_that_has_another_event_is_named(at: int) -> None:
+    changed = entry(at + 1, LOG[at].producer, LOG[at].producer_position, said="y")
+    said = store_of([*LOG[:at], changed, *LOG[at + 1 :]], LOG[at].producer)
+    assert compared(LOG, said).stores == {LOG[at].producer: False}
+
+
+def test_a_store_that_has_more_is_not_compared_yet() -> None:
+    said = store_of([*LOG, entry(7, "gateway", 5)], "gateway")
+    auditor = compared(LOG, said)
+    assert (auditor.stores, auditor.uncompared()) == ({}, {"gateway": said})
+
+
+def test_of_a_store_that_was_restored_what_follows_is_compared() -> None:
+    log = [entry(1), entry(2), entry(3, epoch="2", of_producer=2), entry(4, epoch="2", of_producer=3)]
+    said = store_of(log, "gateway", epoch="2", began_after=1)
+    assert compared(log, said).stores == {"gateway": True}
+    other = store_of(log, "gateway", epoch="2", began_after=0)
+    assert compared(log, other).stores == {"gateway": False}, "it says that its epoch began elsewhere"
+
+
+def test_an_audit_of_before_there_was_a_chain_compares_nothing() -> None:
+    first = Auditor(Audited(origin=ORIGIN))
+    first.take(LOG[:3])
+    auditor = Auditor(msgspec.structs.replace(first.kept(), chains={}), said=[store_of(LOG, "gateway")])
+    auditor.take(LOG[3:])
+    assert (auditor.stores, set(auditor.uncompared())) == ({}, {"gateway"})
 
 
 @pytest.mark.parametrize("data", [b"", b"{}", b'{"origin":"a","sise":1}', b"\xff"])

@@ -14,10 +14,10 @@ from placet.cli import exits
 from placet.cli.audit_kept import Kept, load, save
 from placet.cli.screen import Screen
 from placet.cli.session import connect
-from placet.client import Client
+from placet.client import Client, LogProducer
 from placet.errors import Refused, Unavailable, Unknown, Unreadable
 from placet.trust import checkpoints
-from placet.trust.auditing import Audited, Auditor, Entry, Known, first_difference
+from placet.trust.auditing import Audited, Auditor, Entry, Known, Said, first_difference
 from placet.trust.checkpoints import Checkpoint
 from placet.trust.leaves import Leaf
 from placet.trust.notes import MAX_NOTE_BYTES, SIGNS, Note, NoteKey
@@ -94,6 +94,7 @@ async def verify(arguments: Namespace, screen: Screen) -> int:
         known = _files(arguments.checkpoint, keys)
         if policy is not None:
             known.append(await _cosigned(platform, policy, screen))
+        said = [_said(each) for each in (await platform.log_producers()).producers]
         # After the others: none of them is of a longer log then.
         signed, by = checkpoints.verify(Note.from_bytes(await platform.checkpoint()), keys)
         known.append(Known(signed, f"the log's own checkpoint of {signed.size} events"))
@@ -101,7 +102,7 @@ async def verify(arguments: Namespace, screen: Screen) -> int:
         begun = Audited(origin=signed.origin) if arguments.anew else remembered
         if arguments.anew and remembered.size:  # to look at every event again is not to forget what was seen
             known.append(Known(Auditor(remembered).checkpoint(), "what was verified here before"))
-        auditor = Auditor(begun, known)
+        auditor = Auditor(begun, known, said)
         for each in known:
             if each.checkpoint.size < begun.size:
                 await _is_consistent(platform, each, signed, keys)
@@ -139,7 +140,9 @@ def _told(auditor: Auditor, signed: Checkpoint, by: NoteKey, screen: Screen) -> 
         screen.note(f"{others} more checkpoints agree with it")
     producers = auditor.kept().producers
     for producer, epochs in sorted(producers.items()):
-        screen.note(f"{producer}: whole up to its event {max(epochs.values(), default=0)}")
+        screen.note(
+            f"{producer}: whole up to its event {max(epochs.values(), default=0)}{_of_store(auditor, producer)}"
+        )
     screen.document(
         {
             "verified": True,
@@ -150,9 +153,20 @@ def _told(auditor: Auditor, signed: Checkpoint, by: NoteKey, screen: Screen) -> 
             "producers": {
                 name: max(epochs.values(), default=0) for name, epochs in sorted(producers.items())
             },
+            "sameAsTheirStores": sorted(name for name, is_same in auditor.stores.items() if is_same),
         }
     )
     return exits.DONE
+
+
+def _of_store(auditor: Auditor, producer: str) -> str:
+    """What it says itself, which was told a moment before the log was read."""
+    said = auditor.said.get(producer)
+    if said is None:
+        return "; of its own store it has said nothing yet"
+    if auditor.stores.get(producer):
+        return f"; its own store has the same up to event {said.position}"
+    return f"; its own store, which it told of up to event {said.position}, could not be compared"
 
 
 def _trusted(
@@ -278,8 +292,17 @@ def _read(piece: bytes) -> list[Entry]:
         raise Unreadable(f"the platform sends no entries of an audit log: {error}") from error
 
 
+def _said(each: LogProducer) -> Said:
+    try:
+        digest = bytes.fromhex(each.digest)
+    except ValueError as error:
+        raise Unreadable(f"what {each.producer} says of its store is no digest") from error
+    return Said(each.producer, each.epoch, each.position, digest)
+
+
 async def _judge(platform: Client, auditor: Auditor, signed: Checkpoint, keys: Sequence[NoteKey]) -> None:
-    """Raises Refused for the first checkpoint that the log contradicts, with what was changed."""
+    """Raises Refused for the first checkpoint that the log contradicts, with what was changed; and where a producer
+    has other events than the log has of it."""
     if auditor.size < signed.size:
         raise Refused(
             f"the log ends at position {auditor.size}, and a checkpoint of {signed.size} events is signed:"
@@ -305,6 +328,14 @@ async def _judge(platform: Client, auditor: Auditor, signed: Checkpoint, keys: S
             f"the log is not the one of {first.kept_by}: {changed}",
             rule="audit.tamper",
             fix="restore the newest copy from before, and find out who has access to the database",
+        )
+    other = sorted(producer for producer, is_same in auditor.stores.items() if not is_same)
+    if other:
+        raise Refused(
+            f"{' and '.join(other)} {'say' if len(other) > 1 else 'says'} that the own store has other events than this"
+            " log has: one of the two was changed",
+            rule="audit.producers",
+            fix="compare them with a backup of either, and find out who has access to which database",
         )
 
 

@@ -49,6 +49,7 @@ from placet.client.documents import (
     Image,
     ImagesPage,
     LogKeys,
+    LogProducers,
     Me,
     Model,
     ModelDetail,
@@ -492,6 +493,10 @@ class Client:
     async def log_keys(self) -> LogKeys:
         """The name of the audit log, and the keys that its checkpoints were ever signed with, as it tells them."""
         return read((await self._call("GET", "/audit/keys")).content, LogKeys)
+
+    async def log_producers(self) -> LogProducers:
+        """What every producer says of its own store, for who holds the audit log against it."""
+        return read((await self._call("GET", "/audit/producers")).content, LogProducers)
 
     async def witnesses(self) -> Witnesses:
         """Who outside has seen how much of the audit log."""

@@ -527,6 +527,20 @@ class LogKeys(Document, frozen=True, kw_only=True, rename="camel"):
     keys: tuple[LogKey, ...]
 
 
+class LogProducer(Document, frozen=True, kw_only=True, rename="camel"):
+    """What a producer says of its own store: `digest` is over all events of `epoch`, its latest, up to `position`."""
+
+    producer: str
+    epoch: str
+    position: int
+    digest: str
+    said_at: str
+
+
+class LogProducers(Document, frozen=True, kw_only=True, rename="camel"):
+    producers: tuple[LogProducer, ...]
+
+
 class SignedCheckpoint(Document, frozen=True, kw_only=True, rename="camel"):
     """`note` is the signed note, as text; the time is of the platform's clock, and nobody signed it."""
 

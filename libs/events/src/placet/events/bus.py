@@ -55,13 +55,16 @@ class EpochBegan:
 class HeadAnnounced:
     """A producer says up to where it has sent its log and which epochs it has had, so that who has less can ask.
 
-    `end` is where the log ends: whoever heard more of the same epoch knows that the producer forgot something.
+    `end` is where the log ends: whoever heard more of the same epoch knows that the producer forgot something. `chain`
+    is the digest, in hex, over what its store has of the last epoch up to `position` (`chain.py`); none while it is
+    still reading.
     """
 
     producer: str
     position: int
     end: int
     epochs: tuple[EpochBegan, ...]
+    chain: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -132,6 +132,7 @@ class Inbox:
         self._resend_asked: Callable[[int, int], None] = lambda after, upto: None
         self._gap_found: Callable[[Gap], Awaitable[None]] | None = None
         self._alive: Callable[[str], Awaitable[None]] | None = None
+        self._head: Callable[[HeadAnnounced], Awaitable[None]] | None = None
 
     def on_resend_asked(self, resend: Callable[[int, int], None]) -> None:
         """Who is told when a hearer asks this service to send positions again: the relay."""
@@ -144,6 +145,10 @@ class Inbox:
     def on_alive(self, tell: Callable[[str], Awaitable[None]]) -> None:
         """Who is told when a producer gives a sign of life."""
         self._alive = tell
+
+    def on_head(self, tell: Callable[[HeadAnnounced], Awaitable[None]]) -> None:
+        """Who is told how far a producer's log has been sent, and what is in it."""
+        self._head = tell
 
     @property
     def pending(self) -> int:
@@ -163,6 +168,8 @@ class Inbox:
             case HeadAnnounced():
                 async with self._receiving:
                     await self._hear_head(note)
+                if self._head is not None:
+                    await self._head(note)
             case Alive(producer=producer) if self._alive is not None:
                 await self._alive(producer)
             case _:

@@ -18,9 +18,10 @@ import sqlalchemy as sa
 from placet.errors import Unavailable, Unreadable
 from placet.events import tables
 from placet.events.bus import EpochBegan, HeadAnnounced, Outgoing, routing_key
+from placet.events.chain import Chain
 from placet.events.envelope import Recorded
 from placet.events.outcome import backoff
-from placet.events.store import EVENTS, Head, Put, Unit
+from placet.events.store import EVENTS, PAGE, Head, Put, Unit
 from placet.events.wiring import Wiring
 
 log = logging.getLogger(__name__)
@@ -41,6 +42,8 @@ class Relay:
         self._saved = 0
         self._head = 0
         self._epochs: list[Head] = []
+        self._chain: Chain | None = None
+        """Over what the store has: read from the epoch's beginning by each relay, so that it is never a memory."""
         self._asked: dict[int, int] = {}
         self._is_asked_for_head = False
         self._wake = asyncio.Event()
@@ -78,6 +81,7 @@ class Relay:
                     )  # the end that was told need not be looked for
                 busy = may_have_more and await self._publish_next()
                 busy = await self._send_again() or busy
+                busy = await self._read_up() or busy
                 failures = 0
                 if not busy:
                     await self._save()
@@ -117,7 +121,13 @@ class Relay:
             )
         epochs = tuple(EpochBegan(epoch=each.epoch, began_after=each.began_after) for each in self._epochs)
         await self._wiring.bus.tell(
-            HeadAnnounced(producer=self._service, position=self._position, end=self._head, epochs=epochs)
+            HeadAnnounced(
+                producer=self._service,
+                position=self._position,
+                end=self._head,
+                epochs=epochs,
+                chain=self._chained(),
+            )
         )
 
     async def _load(self) -> None:
@@ -142,6 +152,24 @@ class Relay:
         if self._position - self._saved >= 10 * WINDOW:
             await self._save()
         return True
+
+    def _chained(self) -> str | None:
+        chain, latest = self._chain, self._epochs[-1]
+        is_level = chain is not None and (chain.epoch, chain.position) == (latest.epoch, self._position)
+        return chain.value.hex() if chain is not None and is_level else None
+
+    async def _read_up(self) -> bool:
+        """A page more of what was sent into the chain. Returns whether there is more."""
+        latest = self._epochs[-1]
+        chain = self._chain
+        if chain is None or chain.epoch != latest.epoch:
+            chain = self._chain = Chain.begin(self._service, latest.epoch, latest.began_after)
+        count = min(PAGE, self._position - chain.position)
+        if count <= 0:
+            return False
+        for each in await self._wiring.store.read_all(chain.position, count, sealed=True):
+            chain.extend(each.event.raw)
+        return chain.position < self._position
 
     async def _send_again(self) -> bool:
         """One window, so that nobody's wishes hold up what is new."""

@@ -20,7 +20,7 @@ from typing import Any
 from fastapi import APIRouter
 
 from placet.errors import PlacetError, Unavailable
-from placet.events.bus import Subscription
+from placet.events.bus import HeadAnnounced, Subscription
 from placet.events.catalog import contract_of
 from placet.events.inbox import Gap, Inbox
 from placet.events.jobs import JobRunner, Worker
@@ -62,6 +62,8 @@ class Service:
     """Told when a producer's positions stay missing after they were asked for."""
     on_alive: Callable[[str], Awaitable[None]] | None = None
     """Told when a producer gives a sign of life."""
+    on_head: Callable[[HeadAnnounced], Awaitable[None]] | None = None
+    """Told how far a producer's log has been sent, and what is in it."""
     start: tuple[Callable[[], Awaitable[None]], ...] = ()
     """Awaited once before anything runs."""
     close: tuple[Callable[[], Awaitable[None]], ...] = ()
@@ -169,6 +171,8 @@ class ServiceRunner:
             inbox.on_gap(self.service.on_gap)
         if self.service.on_alive is not None:
             inbox.on_alive(self.service.on_alive)
+        if self.service.on_head is not None:
+            inbox.on_head(self.service.on_head)
         term = _Term(inbox=inbox, relay=relay)
         term.projections = [
             ProjectionRunner(self.service.name, self._wiring, each) for each in self.service.projections

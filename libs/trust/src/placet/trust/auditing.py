@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Mapping, Sequence
+from hashlib import sha256
 from typing import NamedTuple
 
 import msgspec
@@ -54,6 +55,29 @@ class Known(NamedTuple):
     """Who or what, in words."""
 
 
+class Said(NamedTuple):
+    """What a producer says that its own store has of its latest epoch, up to a position."""
+
+    producer: str
+    epoch: str
+    position: int
+    digest: bytes
+
+
+class Chained(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """One digest over a producer's events of an epoch, in their order: `placet.events.chain` has the same."""
+
+    epoch: str
+    position: int
+    digest: str
+    """In hex."""
+
+    @classmethod
+    def begin(cls, producer: str, epoch: str, began_after: int) -> Chained:
+        head = f"placet.dev/log-chain/v1\n{producer}\n{epoch}\n{began_after}\n"
+        return cls(epoch=epoch, position=began_after, digest=sha256(head.encode()).hexdigest())
+
+
 class Audited(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What to keep of an audit, to go on from there."""
 
@@ -63,6 +87,8 @@ class Audited(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Hashes in base64, as in `merkle.Frontier`."""
     producers: Mapping[str, Mapping[str, int]] = {}
     """By producer and epoch: the last position that the log has of it."""
+    chains: Mapping[str, Chained] = {}
+    """Of each producer's latest epoch."""
 
     def to_json(self) -> bytes:
         return msgspec.json.format(msgspec.json.encode(self), indent=2)
@@ -76,10 +102,29 @@ class Audited(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             raise Unreadable(f"this is nothing that an audit kept: {error}") from error
 
 
+class _Chain:
+    """`Chained`, as it grows: an event costs no more than its hash."""
+
+    __slots__ = ("epoch", "position", "value")
+
+    def __init__(self, epoch: str, position: int, value: bytes) -> None:
+        self.epoch, self.position, self.value = epoch, position, value
+
+    @classmethod
+    def of(cls, kept: Chained) -> _Chain:
+        try:
+            return cls(kept.epoch, kept.position, bytes.fromhex(kept.digest))
+        except ValueError as error:
+            raise Unreadable("what an audit kept has a digest that is none") from error
+
+    def kept(self) -> Chained:
+        return Chained(epoch=self.epoch, position=self.position, digest=self.value.hex())
+
+
 class Auditor:
     """Goes through a log. `known` are held against it as it comes to their sizes."""
 
-    def __init__(self, begun: Audited, known: Iterable[Known] = ()) -> None:
+    def __init__(self, begun: Audited, known: Iterable[Known] = (), said: Iterable[Said] = ()) -> None:
         peaks = [decoded(each, "a hash that an audit kept") for each in begun.peaks]
         if any(len(each) != HASH_BYTES for each in peaks):
             raise Unreadable("what an audit kept has hashes of another length")
@@ -87,6 +132,13 @@ class Auditor:
         self._tree = Frontier(begun.size, peaks)
         self._producers = {producer: dict(epochs) for producer, epochs in begun.producers.items()}
         self._epochs = sum(map(len, self._producers.values()))
+        self._chains = {name: _Chain.of(each) for name, each in begun.chains.items()}
+        self.said = {each.producer: each for each in said}
+        """By producer."""
+        self.stores: dict[str, bool] = {}
+        """Of producers whose word on their own stores was compared: whether they have the same."""
+        for name in self._chains:
+            self._compare(name)
         self._known: dict[int, list[Known]] = {}
         for each in known:
             if each.checkpoint.origin != self.origin:
@@ -106,8 +158,10 @@ class Auditor:
         hashes = []
         tree, known = self._tree, self._known
         for entry in entries:
-            self._place(entry)
-            leaf = leaf_hash(entry.leaf().to_bytes())
+            begins = self._place(entry)
+            record = entry.leaf()
+            self._chain(entry, record.digest, begins=begins)
+            leaf = leaf_hash(record.to_bytes())
             hashes.append(leaf)
             tree.append(leaf)
             if tree.size in known:
@@ -127,11 +181,33 @@ class Auditor:
             size=self._tree.size,
             peaks=tuple(base64.b64encode(each).decode() for each in self._tree.peaks),
             producers=self._producers,
+            chains={name: each.kept() for name, each in self._chains.items()},
         )
 
     def unreached(self) -> list[Known]:
         """Those of a log longer than this one."""
         return [each for size in sorted(self._known) if size > self.size for each in self._known[size]]
+
+    def uncompared(self) -> dict[str, Said]:
+        """What producers said of which this log has not as much yet, or of which nothing was kept to go on from."""
+        return {name: each for name, each in self.said.items() if name not in self.stores}
+
+    def _chain(self, entry: Entry, digest: str, *, begins: bool) -> None:
+        if begins:
+            begun = Chained.begin(entry.producer, entry.epoch, entry.producer_position - 1)
+            self._chains[entry.producer] = _Chain.of(begun)
+        chain = self._chains.get(entry.producer)
+        if chain is None or (chain.epoch, chain.position + 1) != (entry.epoch, entry.producer_position):
+            return  # an audit that kept nothing of it goes on in the middle; or an earlier epoch that still comes
+        chain.value = sha256(chain.value + bytes.fromhex(digest[7:])).digest()
+        chain.position += 1
+        if entry.producer in self.said:
+            self._compare(entry.producer)
+
+    def _compare(self, producer: str) -> None:
+        chain, said = self._chains[producer], self.said.get(producer)
+        if said is not None and (said.epoch, said.position) == (chain.epoch, chain.position):
+            self.stores[producer] = said.digest == chain.value
 
     def _look(self) -> None:
         """Hold the checkpoints of this size against the tree."""
@@ -139,7 +215,8 @@ class Auditor:
             agrees = each.checkpoint.root == self._tree.root()
             (self.agreed if agrees else self.contradicted).append(each)
 
-    def _place(self, entry: Entry) -> None:
+    def _place(self, entry: Entry) -> bool:
+        """Whether its epoch begins with it."""
         if entry.position != self._tree.size + 1:
             raise Refused(
                 f"after position {self._tree.size} the log goes on with {entry.position}",
@@ -156,6 +233,7 @@ class Auditor:
         elif entry.producer_position != last + 1:
             raise self._hole(entry, last)
         epochs[entry.epoch] = entry.producer_position
+        return last is None
 
     def _begin(self) -> None:
         """A log that names ever other producers would have the auditor remember them all."""

@@ -15,6 +15,7 @@ from placet.metadata.adapters.registry_evidence import RegistryEvidence
 from placet.metadata.adapters.signed_file import SignedFile
 from placet.metadata.bundles import Bundling
 from placet.metadata.domain import LOG, NoteGap
+from placet.metadata.hearing import Hearing
 from placet.metadata.ports import Ports
 from placet.metadata.projections import INDEX
 from placet.metadata.queries import Queries
@@ -87,6 +88,7 @@ async def build(settings: MetadataSettings, wiring: Wiring, ports: Ports | None 
             bundles_api.router(reader=admitted, bundling=bundling, keys=keys, clock=wiring.clock),
         ),
         on_gap=note_gap,
+        on_head=Hearing(wiring).on_head,
         close=tuple(close),
     )
 

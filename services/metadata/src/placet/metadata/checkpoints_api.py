@@ -107,6 +107,14 @@ def router(
         latest = await tree.latest()
         return {"size": latest.size if latest else 0, "witnesses": await queries.witnesses()}
 
+    @api.get("/producers", dependencies=strict)
+    async def get_producers() -> dict[str, Any]:
+        """What every producer says of its own store: one digest over all events of its latest epoch, up to a position.
+
+        `placet audit verify` holds the log against it.
+        """
+        return {"producers": await queries.producers()}
+
     @api.get("/tile/entries/{number:path}", response_class=Response)
     async def get_entries_tile(number: str) -> Response:
         """256 leaves, each with its length before it; of a tile that is not full `….p/WIDTH`."""

@@ -86,6 +86,17 @@ witnesses = sa.Table(
     sa.Column("trouble", sa.Text),
 )
 
+producers = sa.Table(
+    "audit_producers",
+    TABLES,
+    sa.Column("producer", sa.Text, primary_key=True),
+    sa.Column("epoch", sa.Text, nullable=False),
+    sa.Column("position", sa.BigInteger, nullable=False),
+    # Over what its own store has of that epoch, as it says.
+    sa.Column("chain", sa.Text, nullable=False),
+    sa.Column("said_at", sa.Double, nullable=False),
+)
+
 events = sa.table(AUDIT, sa.column("position"), sa.column("id"))
 """The log itself, as far as it is asked for an event by its id."""
 

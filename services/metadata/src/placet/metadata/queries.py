@@ -14,7 +14,7 @@ from placet.errors import Unknown
 from placet.events import Recorded
 from placet.events.codec import timestamp
 from placet.events.store import EventStore
-from placet.metadata.projections import AUDIT, epochs, events, index, revoked_tokens, witnesses
+from placet.metadata.projections import AUDIT, epochs, events, index, producers, revoked_tokens, witnesses
 from placet.trust.auditing import Entry
 
 SCAN = 500
@@ -99,6 +99,20 @@ class Queries:
                 else timestamp(datetime.fromtimestamp(row.seen_at, UTC)),
                 "askedAt": timestamp(datetime.fromtimestamp(row.asked_at, UTC)),
                 "trouble": row.trouble,
+            }
+            for row in rows
+        ]
+
+    async def producers(self) -> list[dict[str, Any]]:
+        """What each says that its own store has, up to where it had sent it when it last said something new."""
+        rows = await self._store.rows(sa.select(producers).order_by(producers.c.producer))
+        return [
+            {
+                "producer": row.producer,
+                "epoch": row.epoch,
+                "position": row.position,
+                "digest": row.chain,
+                "saidAt": timestamp(datetime.fromtimestamp(row.said_at, UTC)),
             }
             for row in rows
         ]

@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import re
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
@@ -436,9 +437,10 @@ def _read(message: DeliveredMessage) -> Delivery | Note:
 def _makes_sense(note: Note) -> bool:
     """Whether its numbers and names could be a log's: they end up in tables, and a hearer must survive a liar."""
     match note:
-        case HeadAnnounced(position=position, end=end, epochs=epochs):
+        case HeadAnnounced(position=position, end=end, epochs=epochs, chain=chain):
             places = [position, end, *(each.began_after for each in epochs)]
-            return _are_places(places) and all(_is_epoch(each.epoch) for each in epochs)
+            is_chain = chain is None or re.fullmatch("[0-9a-f]{64}", chain) is not None
+            return _are_places(places) and is_chain and all(_is_epoch(each.epoch) for each in epochs)
         case ResendAsked(after=after, upto=upto):
             return _are_places([after, upto])
         case Alive():
