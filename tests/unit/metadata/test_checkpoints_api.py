@@ -155,6 +155,8 @@ async def test_a_proof_is_of_one_thing_that_is_there(sealed: Sealed) -> None:
     assert (
         "no checkpoint of 2 events" in (await get(sealed, "/proof", 404, position=1, size=2)).json()["detail"]
     )
+    cosigned = await get(sealed, "/proof", 404, position=1, size=3, witnesses=1)
+    assert "cosigned by 1 witnesses" in cosigned.json()["detail"]
     assert "does not begin with one of 9" in (await get(sealed, "/proof", 422, since=9)).json()["detail"]
 
 

@@ -76,7 +76,7 @@ def router(
         log goes on where it ended at `since` events (as C2SP tlog-witness has it)."""
         if sum(each is not None for each in (position, event, since)) != 1:
             raise Unreadable("a proof is of one thing", fix="give one of position, event and since")
-        signed = await (_latest(tree, witnesses) if size is None else _of_size(tree, size))
+        signed = await (_latest(tree, witnesses) if size is None else _of_size(tree, size, witnesses))
         if since is not None:
             return PlainTextResponse(str(await tree.consistency(since, signed)), headers=CHANGES)
         at = position if position is not None else await queries.position_of(event or "")
@@ -137,10 +137,11 @@ async def _latest(tree: Tree, witnesses: int) -> Signed:
     return signed
 
 
-async def _of_size(tree: Tree, size: int) -> Signed:
-    signed = await tree.of_size(size)
+async def _of_size(tree: Tree, size: int, witnesses: int) -> Signed:
+    signed = await tree.of_size(size, witnesses=witnesses)
     if signed is None:
-        raise Unknown(f"no checkpoint of {size} events was signed", fix="leave size out for the newest")
+        by = f" and cosigned by {witnesses} witnesses" if witnesses else ""
+        raise Unknown(f"no checkpoint of {size} events was signed{by}", fix="leave size out for the newest")
     return signed
 
 

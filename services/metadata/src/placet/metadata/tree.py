@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from placet.errors import PlacetError, Unreadable
 from placet.events import Recorded
 from placet.events.store import EventStore
-from placet.metadata.projections import AUDIT, checkpoints, cosignatures, epochs, tiles
+from placet.metadata.projections import AUDIT, checkpoints, cosignatures, cosigned_again, epochs, tiles
 from placet.metadata.queries import place_in_producer
 from placet.trust import merkle
 from placet.trust.checkpoints import Checkpoint
@@ -49,14 +49,12 @@ class Tree:
 
     async def latest(self, *, witnesses: int = 0) -> Signed | None:
         """The largest that so many witnesses have cosigned."""
-        query = sa.select(checkpoints)
-        if witnesses:
-            count = sa.select(sa.func.count()).where(cosignatures.c.size == checkpoints.c.size)
-            query = query.where(count.scalar_subquery() >= witnesses)
-        return await self._signed(query)
+        return await self._signed(_cosigned_by(sa.select(checkpoints), witnesses))
 
-    async def of_size(self, size: int) -> Signed | None:
-        return await self._signed(sa.select(checkpoints).where(checkpoints.c.size == size))
+    async def of_size(self, size: int, *, witnesses: int = 0) -> Signed | None:
+        """The one of so many events, if so many witnesses have cosigned it."""
+        query = sa.select(checkpoints).where(checkpoints.c.size == size)
+        return await self._signed(_cosigned_by(query, witnesses))
 
     async def all_signed(self, after: int, until: int, limit: int) -> list[Signed]:
         """Those of more than `after` events and at most `until`, smallest first, as the log alone signed them."""
@@ -67,8 +65,15 @@ class Tree:
     async def _signed(self, query: sa.Select[Any]) -> Signed | None:
         largest = query.order_by(checkpoints.c.size.desc()).limit(1).subquery()
         rows = await self._store.rows(
-            sa.select(largest, cosignatures.c.line)
+            sa.select(largest, sa.func.coalesce(cosigned_again.c.line, cosignatures.c.line).label("line"))
             .outerjoin(cosignatures, cosignatures.c.size == largest.c.size)
+            .outerjoin(
+                cosigned_again,
+                sa.and_(
+                    cosigned_again.c.witness == cosignatures.c.witness,
+                    cosigned_again.c.size == cosignatures.c.size,
+                ),
+            )
             .order_by(cosignatures.c.witness)
             .limit(MAX_SIGNATURES - 1)  # with the log's own, as many as anybody reads
         )
@@ -172,6 +177,13 @@ class Tree:
             producer_position=position,
         )
         return leaf.to_bytes()
+
+
+def _cosigned_by(query: sa.Select[Any], witnesses: int) -> sa.Select[Any]:
+    if not witnesses:
+        return query
+    count = sa.select(sa.func.count()).where(cosignatures.c.size == checkpoints.c.size)
+    return query.where(count.scalar_subquery() >= witnesses)
 
 
 def _signed(row: Any) -> Signed:
