@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count
 from pathlib import Path
 from typing import TypeVar
 
@@ -37,7 +38,7 @@ from tests.support.eventually import eventually
 from tests.unit.cli.conftest import Placet
 from tests.unit.metadata.logs import a_log
 from tests.unit.metadata.test_sealing import BASE, Sealed
-from tests.unit.witness.logs import Opened
+from tests.unit.witness.logs import Clock, Opened
 
 T = TypeVar("T")
 
@@ -406,6 +407,34 @@ def test_what_the_last_audit_kept_and_somebody_changed_is_told(
     assert "--log" in said
 
 
+@pytest.mark.parametrize(
+    "audited",
+    [
+        '{"origin": "x", "size": -1, "peaks": ["AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="]}',
+        '{"origin": "x", "size": 3, "peaks": []}',
+        '{"origin": "x", "size": 1, "peaks": ["AAAA"]}',
+        '{"origin": "x", "producers": {"a": {"1": "x"}}}',
+        "[" * 100_000,
+    ],
+)
+def test_what_no_audit_keeps_is_told(placet: Placet, served: Served, tmp_path: Path, audited: str) -> None:
+    served.happen(3)
+    placet("audit", "verify")
+    [kept] = (tmp_path / "state" / "placet" / "audits").iterdir()
+    kept.write_text(f'{{"keys": ["{served.vkey}"], "audited": {audited}}}')
+    for verb in (("verify",), ("verify", "--anew"), ("checkpoint",), ("proof", "1")):
+        ended = placet("audit", *verb)
+        assert ended.status == 1
+        assert "what the last audit kept in" in ended.err
+
+
+def test_where_nothing_can_be_kept_an_audit_says_so(placet: Placet, served: Served, tmp_path: Path) -> None:
+    served.happen(3)
+    (tmp_path / "state" / "placet").mkdir(parents=True)
+    (tmp_path / "state" / "placet" / "audits").write_text("in the way")
+    assert "cannot be" in verified(placet)
+
+
 def test_a_checkpoint_is_printed_as_it_was_signed(placet: Placet, served: Served) -> None:
     served.happen(3)
     ended = placet("audit", "checkpoint")
@@ -435,8 +464,10 @@ class Witnessed:
     def __init__(self, served: Served, folder: Path, names: Sequence[str]) -> None:
         self._served = served
         self._folder = folder
+        self.clock = Clock(datetime.now(UTC))  # noqa: TID251 - the command's is the machine's, too
         self._open = {
-            name: Opened(folder / name, logs=served.sealed.known, name=name).open() for name in names
+            name: Opened(folder / name, logs=served.sealed.known, name=name, clock=self.clock).open()
+            for name in names
         }
 
     def show(self, *names: str) -> None:
@@ -479,7 +510,7 @@ def test_a_log_that_enough_witnesses_have_seen_holds(placet: Placet, served: Ser
     served.happen(3)  # which they have not seen yet
     ended = placet("audit", "verify", "--policy", str(witnessed.policy("all")), "--json")
     assert ended.status == 0, ended.err
-    assert "w1 saw the log with 3 events at 2026-11-27T12:00:05" in ended.err
+    assert f"w1 saw the log with 3 events at {witnessed.clock.at:%Y-%m-%dT%H:%M:%S}" in ended.err
     assert ended.document["size"] == 6
     assert ended.document["agreed"][0] == "the checkpoint of 3 events that witnesses cosigned"
 
@@ -491,6 +522,43 @@ def test_one_that_too_few_have_seen_does_not(placet: Placet, served: Served, tmp
     said = verified(placet, "--policy", str(witnessed.policy("all")))
     assert "audit.witnesses: no checkpoint of this log is cosigned as the policy asks" in said
     assert placet("audit", "verify", "--policy", str(witnessed.policy("w1"))).status == 0
+
+
+@pytest.mark.parametrize("days", [-2, 2])
+def test_what_witnesses_saw_long_ago_or_will_see_some_day_is_not_enough(
+    placet: Placet, served: Served, tmp_path: Path, days: int
+) -> None:
+    """Whoever hides what came since has that cosignature to show for ever."""
+    witnessed = Witnessed(served, tmp_path, ["w1", "w2"])
+    served.happen(3)
+    witnessed.show("w1")
+    witnessed.clock.turn(days=days)
+    witnessed.show("w2")
+    policy = str(witnessed.policy("all"))
+    said = verified(placet, "--policy", policy)
+    assert "audit.witnesses: the checkpoint of" in said
+    assert "nobody outside says that the log is still this one" in said
+    longer = placet("audit", "verify", "--policy", policy, "--max-age", "3d")
+    assert longer.status == (0 if days < 0 else 1), longer.err
+    assert placet("audit", "verify", "--policy", str(witnessed.policy("w1"))).status == 0
+
+
+def test_how_long_ago_is_asked_of_witnesses_only(placet: Placet, served: Served) -> None:
+    served.happen(3)
+    assert "no witness is asked for" in verified(placet, "--max-age", "3d")
+
+
+def test_a_log_that_stands_still_is_cosigned_again(placet: Placet, served: Served, tmp_path: Path) -> None:
+    witnessed = Witnessed(served, tmp_path, ["w1"])
+    served.happen(3)
+    witnessed.clock.turn(days=-2)
+    witnessed.show("w1")
+    policy = str(witnessed.policy("w1"))
+    assert "audit.witnesses" in verified(placet, "--policy", policy)
+    witnessed.clock.turn(days=2)
+    served.sealed.log.alone.clock.pass_(timedelta(hours=1))
+    witnessed.show("w1")
+    assert placet("audit", "verify", "--policy", policy).status == 0
 
 
 def test_a_fork_that_was_shown_to_one_witness_only_is_found_by_whoever_asks_the_honest_one(
@@ -519,7 +587,12 @@ def test_a_fork_that_was_shown_to_one_witness_only_is_found_by_whoever_asks_the_
 
 
 @contextmanager
-def lying(served: Served, monkeypatch: pytest.MonkeyPatch, lies: Mapping[str, bytes]) -> Iterator[None]:
+def lying(
+    served: Served,
+    monkeypatch: pytest.MonkeyPatch,
+    lies: Mapping[str, bytes | Callable[[], Iterable[bytes]]],
+    packed: str | None = None,
+) -> Iterator[None]:
     """In front of the log: what it answers, but for the paths in `lies`."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -527,13 +600,17 @@ def lying(served: Served, monkeypatch: pytest.MonkeyPatch, lies: Mapping[str, by
             path = self.path.partition("?")[0].removeprefix("/v1/audit/")
             headers = {name: self.headers[name] for name in ("authorization", "accept") if self.headers[name]}
             answer = httpx.get(f"{served.url}{self.path}", headers=headers)
-            body = lies.get(path, answer.content)
+            lie = lies.get(path, answer.content)
             self.send_response(answer.status_code)
             self.send_header("content-type", answer.headers["content-type"])
-            self.send_header("content-length", str(len(body)))
+            if packed is not None and path in lies:
+                self.send_header("content-encoding", packed)
+            if isinstance(lie, bytes):
+                self.send_header("content-length", str(len(lie)))
             self.end_headers()
             with suppress(BrokenPipeError, ConnectionResetError):
-                self.wfile.write(body)
+                for part in [lie] if isinstance(lie, bytes) else lie():
+                    self.wfile.write(part)
 
         def log_message(self, format: str, *args: object) -> None:
             pass
@@ -555,6 +632,8 @@ def lying(served: Served, monkeypatch: pytest.MonkeyPatch, lies: Mapping[str, by
         ("entries", b"x" * 4_000_000, "sends an entry of the audit log that does not end"),
         ("entries", b"x\n", "sends no entries of an audit log"),
         ("entries", b"\xff\n", "sends no entries of an audit log"),
+        ("entries", b"\n", "empty lines in place of"),
+        ("entries", b"[" * 100_000 + b"\n", "sends no entries of an audit log"),
         ("entries", b"", "the log ends at position 0, and a checkpoint of 3 events is signed"),
         (
             "entries",
@@ -565,6 +644,7 @@ def lying(served: Served, monkeypatch: pytest.MonkeyPatch, lies: Mapping[str, by
         ("checkpoint", b"\x1b[2J" * 30_000, "over the limit"),
         ("keys", b'{"origin":"other.example","keys":[]}', "this platform's log is called other"),
         ("keys", b"[]", "platform"),
+        ("keys", b'{"x":' + b"[" * 100_000, "the platform's answer is no logkeys"),
     ],
 )
 def test_what_is_no_log_is_not_said_to_hold(
@@ -575,6 +655,64 @@ def test_what_is_no_log_is_not_said_to_hold(
         told = verified(placet, "--log", served.vkey)
     assert said in told
     assert "\x1b" not in told
+
+
+@pytest.mark.parametrize("path", ["keys", "checkpoint", "entries"])
+def test_what_cannot_be_unpacked_is_told(
+    placet: Placet, served: Served, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    served.happen(3)
+    with lying(served, monkeypatch, {path: b"x" * 100}, packed="gzip"):
+        assert "sends what cannot be unpacked" in verified(placet, "--log", served.vkey)
+
+
+def test_a_proof_of_something_else_or_of_nothing_is_not_kept(
+    placet: Placet, served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served.happen(5)
+    placet("audit", "verify", "--log", served.vkey)
+    of_two, file = placet("audit", "proof", "2").out.encode(), tmp_path / "3.tlog-proof"
+    hashes = of_two.split(b"\n")
+    hashes[3] = hashes[4]
+    for lie, said in ((of_two, "proves another event"), (b"\n".join(hashes), "proves nothing")):
+        with lying(served, monkeypatch, {"proof": lie}):
+            ended = placet("audit", "proof", "3", "--log", served.vkey, "--out", str(file))
+        assert ended.status == 1
+        assert said in ended.err
+        assert not file.exists()
+
+
+def test_a_checkpoint_that_the_log_did_not_sign_is_not_kept(
+    placet: Placet, served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served.happen(3)
+    forged = notes.sign(Checkpoint(origin=BASE, size=3, root=b"x" * 32), SigningKey.generate())
+    with lying(served, monkeypatch, {"checkpoint": forged.to_bytes()}):
+        ended = placet("audit", "checkpoint", "--log", served.vkey, "--out", str(tmp_path / "kept"))
+    assert ended.status == 1
+    assert "by no key of that log that is known" in ended.err
+    assert not (tmp_path / "kept").exists()
+
+
+def test_a_log_that_was_changed_is_not_searched_without_end(
+    placet: Placet, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What differs is looked for among what was signed, however much the platform goes on to say."""
+    served.happen(3)
+    served.change(2)
+    with httpx.Client(headers={"authorization": f"Bearer {served.sealed.log.token()}"}) as http:
+        entries = http.get(f"{served.url}/v1/audit/entries", headers={"accept": "application/jsonl"}).content
+    asked = count(1)
+
+    def answer() -> Iterable[bytes]:
+        yield entries
+        if next(asked) > 1:
+            last = entries.splitlines()[-1]
+            yield from (last.replace(b'"position":3,', b'"position":%d,' % at) + b"\n" for at in count(4))
+
+    with lying(served, monkeypatch, {"entries": answer}):
+        assert "something from position 1 to 3 was changed" in verified(placet, "--log", served.vkey)
+    assert next(asked) > 2
 
 
 def test_a_proof_that_leads_to_another_history_proves_nothing_of_this_one(

@@ -154,6 +154,16 @@ async def test_a_platform_that_is_away_for_a_moment_is_asked_again(
     assert (await client.me()).name == "Ada"
 
 
+async def test_an_answer_without_end_is_not_read_without_end(platform: FakePlatform) -> None:
+    async with Client(Connection(url=platform.url, token=ADMIN), most=10) as narrow:
+        with pytest.raises(Unreadable, match="an answer of more than 10 bytes"):
+            await narrow.models()
+
+
+def test_a_problem_that_is_nothing_but_brackets_is_told() -> None:
+    assert isinstance(problem(400, {}, b"[" * 100_000), Unreadable)
+
+
 async def test_patience_ends_and_what_is_not_idempotent_is_never_sent_again(platform: FakePlatform) -> None:
     async with Client(Connection(url=platform.url, token=ADMIN), patience=0.0) as hasty:
         platform.away_for = 1_000_000

@@ -155,7 +155,29 @@ async def test_a_proof_is_of_one_thing_that_is_there(sealed: Sealed) -> None:
     assert (
         "no checkpoint of 2 events" in (await get(sealed, "/proof", 404, position=1, size=2)).json()["detail"]
     )
+    cosigned = await get(sealed, "/proof", 404, position=1, size=3, witnesses=1)
+    assert "cosigned by 1 witnesses" in cosigned.json()["detail"]
     assert "does not begin with one of 9" in (await get(sealed, "/proof", 422, since=9)).json()["detail"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/tile/0/000.p/3?after=1",
+        "/tile/entries/000.p/3?size=3",
+        "/checkpoint?witnesses=0&witnesses=1",
+        "/proof?position=1&position=2",
+        "/checkpoints?after=1&after=2",
+        "/keys?x=1",
+        "/witnesses?x=1",
+    ],
+)
+async def test_what_nobody_reads_of_a_question_is_refused(sealed: Sealed, path: str) -> None:
+    await grown(sealed, 3)
+    async with sealed.log.alone.http(sealed.log.token()) as http:
+        answer = await http.get(f"{AUDIT}{path}")
+    assert answer.status_code == 400, answer.text
+    assert answer.json()["fix"]
 
 
 async def test_before_anything_happened_there_is_no_checkpoint(sealed: Sealed) -> None:

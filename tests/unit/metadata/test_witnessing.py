@@ -91,6 +91,39 @@ async def test_what_it_has_seen_it_is_not_shown_again(sealed: Sealed) -> None:
     assert witness.asked == 1
 
 
+async def test_where_nothing_happens_it_is_asked_again_every_hour(sealed: Sealed) -> None:
+    """Or its cosignature would grow old, and look like one of a log that hides what came since."""
+    witness = Honest(sealed)
+    telling = Witnessing(sealed.log.alone.wiring, witness)
+    await sealed.happen(3)
+    await sealed.sealing().catch_up()
+    times = []
+    for _ in range(3):
+        await telling.tell()
+        note = Note.from_bytes((await get(sealed, "/checkpoint", witnesses=1)).content)
+        times += [each.at for each in notes.cosigned(note, [witness.known])]
+        sealed.log.alone.clock.pass_(timedelta(hours=1))
+    assert [later - times[0] for later in times] == [timedelta(hours=at) for at in range(3)]
+    await sealed.happen(3)
+    await sealed.sealing().catch_up()
+    await telling.tell()
+    earlier = await sealed.tree.of_size(3)
+    assert earlier is not None
+    assert [each.at for each in notes.cosigned(earlier.note, [witness.known])] == times[:1]
+
+
+async def test_what_a_witness_answers_is_kept_as_words(sealed: Sealed) -> None:
+    """A text with a zero is more than PostgreSQL takes, and ended the service."""
+    witness = Honest(sealed, trouble=Refused("it answers 400: \x00\x1b[2J\ud800" + "x" * 10_000))
+    await sealed.happen(3)
+    await sealed.sealing().catch_up()
+    await Witnessing(sealed.log.alone.wiring, witness).tell()
+    trouble = str((await state(sealed))["trouble"])
+    assert trouble.isprintable()
+    assert trouble.startswith("it answers 400: ")
+    assert len(trouble) <= 500
+
+
 async def test_one_that_knows_more_than_we_remember_goes_on_from_there(sealed: Sealed) -> None:
     """As after a restart that lost what had been answered, or where another process told it."""
     witness, sealing = Honest(sealed), sealed.sealing()

@@ -5,22 +5,37 @@ from __future__ import annotations
 import stat
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha512
 from itertools import pairwise
 from pathlib import Path
 
 import msgspec
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from placet.errors import Forbidden, PlacetError, Refused, Unavailable, Unreadable
-from placet.trust import SigningKey, checkpoints
+from placet.trust import SigningKey, checkpoints, notes
 from placet.trust.checkpoints import Checkpoint
-from placet.trust.notes import SIGNS, Note, NoteKey
+from placet.trust.notes import MAX_NOTE_BYTES, MAX_SIGNATURES, SIGNS, Note, NoteKey, Signature
+from placet.trust.proofs import ConsistencyProof
 from placet.witness import Witness, only_one
 from placet.witness.records import MAX_EVIDENCE, Evidence, LocalDisk, origin_hash
 from placet.witness.witness import OtherSize
 
-from tests.unit.witness.logs import AT, KNOWN, LOG, NAME, ORIGIN, OTHER, Opened, checkpoint, leaves, request
+from tests.unit.witness.logs import (
+    AT,
+    KNOWN,
+    LOG,
+    NAME,
+    ORIGIN,
+    OTHER,
+    Opened,
+    checkpoint,
+    leaves,
+    proof,
+    request,
+)
 
 TREE = leaves(12)
 FORKED = leaves(12, kind="another", after=TREE[:3])
@@ -347,6 +362,47 @@ def test_who_has_no_key_of_a_log_leaves_nothing(opened: Opened) -> None:
             with pytest.raises(PlacetError):
                 witness.add_checkpoint(body)
     assert len(opened.evidence) == 1
+
+
+def signed_again(key: Ed25519PrivateKey, message: bytes) -> bytes:
+    """Another signature of the same: Ed25519 takes its nonce from the message, and who has the key need not."""
+
+    def scalar(private: Ed25519PrivateKey) -> int:
+        half = int.from_bytes(sha512(private.private_bytes_raw()).digest()[:32], "little")
+        return half & ((1 << 254) - 8) | 1 << 254
+
+    nonce = Ed25519PrivateKey.generate()
+    point = nonce.public_key().public_bytes_raw()
+    challenge = int.from_bytes(
+        sha512(point + key.public_key().public_bytes_raw() + message).digest(), "little"
+    )
+    order = 2**252 + 27742317777372353535851937790883648493
+    return point + ((scalar(nonce) + challenge * scalar(key)) % order).to_bytes(32, "little")
+
+
+def test_no_log_has_a_record_written_that_the_next_start_cannot_read(opened: Opened) -> None:
+    """By many signatures of its own: that start would be ended for every other log, too."""
+    key = Ed25519PrivateKey.generate()
+    known = NoteKey(name=ORIGIN, kind=SIGNS, key=SigningKey(key).public)
+    opened.logs = (known,)
+    witness = opened.open()
+    text = checkpoint(TREE).text
+    raws = {signed_again(key, text.encode()) for _ in range(MAX_SIGNATURES)}
+    note = Note(text=text, signatures=tuple(Signature(name=ORIGIN, id=known.id, raw=raw) for raw in raws))
+    assert len(notes.verify(note, [known])) == MAX_SIGNATURES
+    witness.add_checkpoint(str(ConsistencyProof(old=0, hashes=(), checkpoint=note)).encode())
+    assert opened.open().latest(HASHED) == witness.latest(HASHED)
+
+
+def test_a_checkpoint_that_leaves_no_room_for_a_cosignature_is_refused(opened: Opened) -> None:
+    witness = grown(opened, 3)
+    lines = "x" * (MAX_NOTE_BYTES - 400)
+    text = f"{checkpoint(TREE).text}{lines}\n"
+    note = Note(text=text, signatures=(notes.sign(text, name=ORIGIN, key=LOG),))
+    hashes = proof(TREE, 3)
+    with pytest.raises(Unreadable, match="over this witness's limit"):
+        witness.add_checkpoint(str(ConsistencyProof(old=3, hashes=hashes, checkpoint=note)).encode())
+    assert opened.open().latest(HASHED) == witness.latest(HASHED)
 
 
 def test_evidence_has_bounds_for_each_log_and_kind(opened: Opened) -> None:

@@ -371,6 +371,7 @@ def _replay(parser: argparse.ArgumentParser) -> None:
 
 def _audit_checkpoint(parser: argparse.ArgumentParser) -> None:
     _out(parser, "a file to write it to, as it is")
+    _log_keys(parser)
     parser.add_argument(
         "--witnesses",
         metavar="N",
@@ -393,9 +394,10 @@ def _audit_export(parser: argparse.ArgumentParser) -> None:
 def _audit_proof(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("event", metavar="EVENT", help="an event's id, or its position in the audit log")
     _out(parser, "a file to write it to, such as churn.tlog-proof")
+    _log_keys(parser)
 
 
-def _audit_verify(parser: argparse.ArgumentParser) -> None:
+def _log_keys(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--log",
         metavar="VKEY",
@@ -403,11 +405,21 @@ def _audit_verify(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="a verifier key of the log that you were given another way; once for each key that it has had",
     )
+
+
+def _audit_verify(parser: argparse.ArgumentParser) -> None:
+    _log_keys(parser)
     parser.add_argument(
         "--policy",
         metavar="FILE",
         type=Path,
         help="whose keys are believed, and how many witnesses have to have seen the log (C2SP tlog-policy)",
+    )
+    parser.add_argument(
+        "--max-age",
+        metavar="DURATION",
+        type=_duration,
+        help="how long ago those witnesses may have seen it: 30d, 12h, 45m (default: 24h)",
     )
     parser.add_argument(
         "--checkpoint",

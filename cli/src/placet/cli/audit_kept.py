@@ -12,8 +12,8 @@ from pathlib import Path
 import msgspec
 
 from placet.client.connection import discovery_file
-from placet.errors import Unreadable
-from placet.trust.auditing import Audited
+from placet.errors import PlacetError, Refused, Unreadable
+from placet.trust.auditing import Audited, Auditor
 
 
 class Kept(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -26,23 +26,31 @@ def load(url: str) -> Kept | None:
     """Raises Unreadable where the file is not what `save` wrote."""
     file = _file(url)
     try:
-        return msgspec.json.decode(file.read_bytes(), type=Kept)
+        kept = msgspec.json.decode(file.read_bytes(), type=Kept)
+        Auditor(kept.audited)  # that its sizes and hashes are some
     except FileNotFoundError:
         return None
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (OSError, PlacetError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise Unreadable(
             f"what the last audit kept in {file} cannot be read: {error}",
             fix="remove it, and give the log's keys with --log: without them those that the log tells are believed",
         ) from error
+    return kept
 
 
 def save(url: str, kept: Kept) -> None:
-    """Whole, or as it was before."""
+    """Whole, or as it was before. Raises Refused where it cannot be: the next audit would believe what it is told."""
     file = _file(url)
-    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     unfinished = file.with_name(f".{file.name}.{os.getpid()}")
-    unfinished.write_bytes(msgspec.json.format(msgspec.json.encode(kept), indent=2))
-    unfinished.replace(file)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        unfinished.write_bytes(msgspec.json.format(msgspec.json.encode(kept), indent=2))
+        unfinished.replace(file)
+    except OSError as error:
+        raise Refused(
+            f"what this audit has seen cannot be kept in {file}: {error.strerror}",
+            fix="see to that folder, or name another one with XDG_STATE_HOME",
+        ) from error
 
 
 def _file(url: str) -> Path:

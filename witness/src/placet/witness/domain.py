@@ -20,6 +20,9 @@ from placet.trust.proofs import ConsistencyProof
 MAX_HASHES = 63
 """Of a proof in a request, as the specification has it."""
 
+MAX_CHECKPOINT_BYTES = 32 * 1024
+"""With its log's signatures: half of what a note may have, since with one more, ours, it has to be read again."""
+
 Logs = Mapping[str, Sequence[NoteKey]]
 """The keys of each log by its origin: more than one while a log changes its key."""
 
@@ -70,13 +73,16 @@ def offered(body: bytes, logs: Logs) -> Offer:
         raise Forbidden(error.detail, fix=error.fix) from error
     if request.old > checkpoint.size:
         raise Unreadable(f"a tree of {checkpoint.size} leaves goes on from none of {request.old}")
-    signatures = [each for each in request.checkpoint.signatures if any(each.is_of(key) for key in keys)]
-    return Offer(
-        checkpoint=checkpoint,
-        note=Note(text=request.checkpoint.text, signatures=tuple(dict.fromkeys(signatures))),
-        old=request.old,
-        hashes=request.hashes,
-    )
+    # One of each key: a log can sign the same as often as it likes, each time differently.
+    by_key = {(each.name, each.id): each for each in request.checkpoint.signatures}
+    signatures = tuple(each for each in by_key.values() if any(each.is_of(key) for key in keys))
+    note = Note(text=request.checkpoint.text, signatures=signatures)
+    if len(note.to_bytes()) > MAX_CHECKPOINT_BYTES:
+        raise Unreadable(
+            f"a checkpoint of {len(note.to_bytes())} bytes is over this witness's limit of {MAX_CHECKPOINT_BYTES}",
+            fix="leave out what extends it: origin, size and root are enough",
+        )
+    return Offer(checkpoint=checkpoint, note=note, old=request.old, hashes=request.hashes)
 
 
 def decide(known: Checkpoint | None, offer: Offer) -> Agreed | Stale | Inconsistent:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
@@ -31,16 +32,21 @@ MOST_CHECKPOINTS = 10_000
 """That are looked at to tell more closely where a log was changed."""
 TELL_EVERY = 2.0
 """Seconds between two words of progress."""
+MAX_AGE = timedelta(hours=24)
+"""A log that stands still is cosigned anew every hour, so that this is no matter of how much happens."""
+AHEAD = timedelta(minutes=10)
+"""So far may a witness's clock be before ours."""
 
 _ENTRIES = msgspec.json.Decoder(Entry)
 
 
 async def checkpoint(arguments: Namespace, screen: Screen) -> int:
-    """As it is: what was signed is these bytes."""
+    """As it is: what was signed is these bytes. What nobody signed would be kept for nothing."""
     async with connect() as platform:
+        keys = await _believed(platform, arguments.log, screen)
         data = await platform.checkpoint(witnesses=arguments.witnesses)
         state = await platform.witnesses()
-    found = Checkpoint.from_text(Note.from_bytes(data).text)
+    found, _ = checkpoints.verify(Note.from_bytes(data), keys)
     if arguments.out is None:
         screen.result(data.decode().removesuffix("\n"))
     else:
@@ -72,9 +78,9 @@ async def proof(arguments: Namespace, screen: Screen) -> int:
         {"position": int(named)} if named.isdecimal() and len(named) < 16 else {"event": named}
     )
     async with connect() as platform:
+        keys = await _believed(platform, arguments.log, screen)
         data = await platform.log_proof(**asked)  # type: ignore[arg-type]
-    inclusion = InclusionProof.from_bytes(data)
-    leaf = Leaf.from_bytes(inclusion.extra or b"")
+    leaf = _proved(data, keys, asked)
     if arguments.out is None:
         screen.result(data.decode().removesuffix("\n"))
     else:
@@ -84,7 +90,38 @@ async def proof(arguments: Namespace, screen: Screen) -> int:
     return exits.DONE
 
 
+def _proved(data: bytes, keys: Sequence[NoteKey], asked: Mapping[str, object]) -> Leaf:
+    """Whoever takes it out in years would find only then that it proves nothing, or something else."""
+    inclusion = InclusionProof.from_bytes(data)
+    leaf = Leaf.from_bytes(inclusion.extra or b"")
+    try:
+        inclusion.verify(leaf.to_bytes(), keys)
+    except Refused as error:
+        raise Refused(
+            f"what the platform sends proves nothing: {error.detail}", rule="audit.proof", fix=error.fix
+        ) from error
+    told = {"position": leaf.position, "event": leaf.id}
+    if inclusion.index != leaf.position - 1 or any(told[name] != value for name, value in asked.items()):
+        raise Refused(
+            f"what the platform sends proves another event, {leaf.id} at position {inclusion.index + 1}",
+            rule="audit.proof",
+            fix="see with `placet audit verify` what else it does not say as it is",
+        )
+    return leaf
+
+
+async def _believed(platform: Client, given: Sequence[str], screen: Screen) -> list[NoteKey]:
+    told = await platform.log_keys()
+    before = load(platform.connection.url)
+    return _trusted(given, before, [each.vkey for each in told.keys], told.origin, screen)
+
+
 async def verify(arguments: Namespace, screen: Screen) -> int:
+    if arguments.max_age is not None and arguments.policy is None:
+        raise Unreadable(
+            "--max-age is about cosignatures, and no witness is asked for",
+            fix="say with --policy which witnesses have to have seen the log",
+        )
     policy = None if arguments.policy is None else TrustPolicy.load(arguments.policy)
     given = [*arguments.log, *(each.key.vkey for each in (policy.logs if policy else ()))]
     async with connect() as platform:
@@ -93,7 +130,7 @@ async def verify(arguments: Namespace, screen: Screen) -> int:
         keys = _trusted(given, before, [each.vkey for each in told.keys], told.origin, screen)
         known = _files(arguments.checkpoint, keys)
         if policy is not None:
-            known.append(await _cosigned(platform, policy, screen))
+            known.append(await _cosigned(platform, policy, _lately(arguments.max_age), screen))
         said = [_said(each) for each in (await platform.log_producers()).producers]
         # After the others: none of them is of a longer log then.
         signed, by = checkpoints.verify(Note.from_bytes(await platform.checkpoint()), keys)
@@ -173,12 +210,12 @@ def _trusted(
     given: Sequence[str], before: Kept | None, told: Sequence[str], origin: str, screen: Screen
 ) -> list[NoteKey]:
     """The keys that are believed: those given, or those of the last audit; else those of now, and that is said."""
+    keys = [NoteKey.from_vkey(each) for each in given or (before.keys if before else told)]
+    if any(each.kind != SIGNS for each in keys):
+        raise Unreadable(
+            "a witness's key signs no log", fix="give the verifier key of the log itself with --log"
+        )
     if given or before:
-        keys = [NoteKey.from_vkey(each) for each in given or (before.keys if before else ())]
-        if any(each.kind != SIGNS for each in keys):
-            raise Unreadable(
-                "a witness's key signs no log", fix="give the verifier key of the log itself with --log"
-            )
         names = sorted({each.name for each in keys})
         if origin not in names:
             raise Refused(
@@ -191,14 +228,22 @@ def _trusted(
     for each in told:
         screen.note(f"  {each}")
     screen.note("compare them with those that its operator gave you another way")
-    return [NoteKey.from_vkey(each) for each in told]
+    return keys
 
 
-async def _cosigned(platform: Client, policy: TrustPolicy, screen: Screen) -> Known:
+def _lately(max_age: int | None) -> tuple[datetime, datetime]:
+    now = datetime.now(UTC)  # noqa: TID251 (the command is where a person's clock comes in)
+    return now - (MAX_AGE if max_age is None else timedelta(seconds=max_age)), now + AHEAD
+
+
+async def _cosigned(
+    platform: Client, policy: TrustPolicy, lately: tuple[datetime, datetime], screen: Screen
+) -> Known:
     """The newest checkpoint that enough witnesses have seen: the very newest they may not have seen yet."""
     for count in range(len(policy.witnesses) + 1):
         try:
-            checkpoint, seen = policy.verify(Note.from_bytes(await platform.checkpoint(witnesses=count)))
+            note = Note.from_bytes(await platform.checkpoint(witnesses=count))
+            checkpoint, seen = policy.verify(note, seen_within=lately)
         except Unknown as error:
             raise Refused(
                 f"no checkpoint of this log is cosigned as the policy asks: {error.detail}",
@@ -287,9 +332,12 @@ async def _go_through(platform: Client, auditor: Auditor, until: int, kept: Kept
 
 def _read(piece: bytes) -> list[Entry]:
     try:
-        return _ENTRIES.decode_lines(piece)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        entries = _ENTRIES.decode_lines(piece)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise Unreadable(f"the platform sends no entries of an audit log: {error}") from error
+    if not entries:  # there need be no end of these
+        raise Unreadable("the platform sends empty lines in place of an audit log's entries")
+    return entries
 
 
 def _said(each: LogProducer) -> Said:
@@ -348,7 +396,8 @@ async def _what_changed(
     waiting: list[Entry] = []
     async with aclosing(platform.log_lines(until=size)) as pieces:
         async for piece in pieces:
-            waiting += _read(piece)
+            entries = _read(piece)
+            waiting += [each for each in entries if each.position <= size]
             while len(waiting) >= WIDTH or (waiting and waiting[-1].position == size):
                 batch, waiting = waiting[:WIDTH], waiting[WIDTH:]
                 found = await _differs(platform, tree, batch)
@@ -357,6 +406,8 @@ async def _what_changed(
                     return (
                         f"position {found.position}, {named.type} {named.id}, was changed after it was signed"
                     )
+            if entries[-1].position >= size:  # what goes on behind was not asked for, and need not end
+                break
     first, last = agreed + 1, size
     # Who rewrote the log may have signed others; where the log contradicts what it signed itself, they tell.
     if contradicted == signed:
@@ -369,18 +420,23 @@ async def _between(
 ) -> tuple[int, int]:
     """The tile at the end is not written yet, and tells nothing; the checkpoints of that time may."""
     earlier: list[Known] = []
+    looked_at = 0
     async with aclosing(platform.checkpoints(after=agreed, until=contradicted.size)) as told:
         async for each in told:
+            looked_at += 1
             with suppress(Refused, Unreadable):  # it only makes the answer less close
                 found, _ = checkpoints.verify(Note.from_bytes(each.note.encode()), keys)
                 earlier.append(Known(found, f"{found.size} events"))
-            if len(earlier) >= MOST_CHECKPOINTS:
+            if looked_at >= MOST_CHECKPOINTS:
                 break
     own = [each for each in earlier if each.checkpoint.origin == contradicted.origin]
     auditor = Auditor(Audited(origin=contradicted.origin), own)
     async with aclosing(platform.log_lines(until=contradicted.size)) as pieces:
         async for piece in pieces:
-            auditor.take(_read(piece))
+            entries = _read(piece)
+            auditor.take(each for each in entries if each.position <= contradicted.size)
+            if entries[-1].position >= contradicted.size:
+                break
     last = min((each.checkpoint.size for each in auditor.contradicted), default=contradicted.size)
     first = max(
         (each.checkpoint.size for each in auditor.agreed if each.checkpoint.size < last), default=agreed

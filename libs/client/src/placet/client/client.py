@@ -85,6 +85,8 @@ FACTS_PAGE = 100
 LINES_PAGE = 1000
 """Entries that a platform reads at once where it sends them as lines."""
 _CHUNK = 1 << 20
+_ANSWER = 256 << 20
+"""Bytes of an answer that is read whole; a page of 500 events of 64 KiB has 32 MiB."""
 _LINE = 1 << 20
 """Bytes of an entry of the audit log; an event has at most 64 KiB."""
 _PAUSE = 0.5
@@ -112,7 +114,8 @@ class Client:
     """`async with Client(find(os.environ)) as platform: …`
 
     `patience` is how many seconds a call outlasts a platform that answers 503; `new_key` makes the
-    idempotency keys that let a command be sent twice and happen once.
+    idempotency keys that let a command be sent twice and happen once; an answer that is read whole has at most `most`
+    bytes.
     """
 
     def __init__(
@@ -121,10 +124,12 @@ class Client:
         *,
         patience: float = 30.0,
         new_key: Callable[[], str] = lambda: secrets.token_hex(16),
+        most: int = _ANSWER,
     ) -> None:
         self.connection = connection
         self._patience = patience
         self._new_key = new_key
+        self._most = most
         headers = {"Authorization": f"Bearer {connection.token}"} if connection.token else {}
         self._http = httpx.AsyncClient(
             base_url=f"{connection.url}/v1",
@@ -451,7 +456,7 @@ class Client:
             )
             for each in page.checkpoints:
                 yield each
-            if page.next is None or page.next <= after:
+            if not page.checkpoints or page.next is None or page.next <= after:
                 return
             after = page.next
 
@@ -851,7 +856,7 @@ class Client:
             content = body() if body is not None else None
             failure: PlacetError
             try:
-                response = await self._http.request(
+                asked = self._http.build_request(
                     method,
                     path,
                     params=params,
@@ -860,6 +865,9 @@ class Client:
                     headers=headers,
                     timeout=limits,
                 )
+                response = await self._whole(asked)
+            except httpx.DecodingError as broken:
+                raise self._packed_wrongly(broken) from broken
             except httpx.TransportError as lost:
                 failure = self._lost(lost)
                 passing = not isinstance(lost, httpx.ConnectError | httpx.ConnectTimeout)
@@ -874,6 +882,28 @@ class Client:
             if not (again and passing) or time.monotonic() + wait > deadline:
                 raise failure
             await asyncio.sleep(wait)
+
+    async def _whole(self, request: httpx.Request) -> httpx.Response:
+        """The answer with its body, which has a bound: who answers may be anybody. Raises Unreadable."""
+        response = await self._http.send(request, stream=True)
+        try:
+            body = bytearray()
+            async for piece in response.aiter_bytes(_CHUNK):
+                body += piece
+                if len(body) > self._most:
+                    raise Unreadable(
+                        f"{self.connection.url} sends an answer of more than {self._most} bytes",
+                        fix="is the address really a placet platform?",
+                    )
+        finally:
+            await response.aclose()
+        # Unpacked by now, so what said how it was packed goes.
+        headers = [
+            (name, value)
+            for name, value in response.headers.multi_items()
+            if name not in ("content-encoding", "content-length", "transfer-encoding")
+        ]
+        return httpx.Response(response.status_code, headers=headers, content=bytes(body), request=request)
 
     @asynccontextmanager
     async def _open(
@@ -890,8 +920,10 @@ class Client:
                 "GET", path, params=params, headers=headers, timeout=limits
             ) as response:
                 if not response.is_success:
-                    raise problem(response.status_code, response.headers, await response.aread())
+                    raise problem(response.status_code, response.headers, await _beginning(response))
                 yield response
+        except httpx.DecodingError as broken:
+            raise self._packed_wrongly(broken) from broken
         except httpx.TransportError as lost:
             raise self._lost(lost) from lost
 
@@ -941,6 +973,12 @@ class Client:
                     raise
             await asyncio.sleep(wait)
 
+    def _packed_wrongly(self, error: httpx.DecodingError) -> Unreadable:
+        return Unreadable(
+            f"{self.connection.url} sends what cannot be unpacked: {error}",
+            fix="is the address really a placet platform, and nothing in between?",
+        )
+
     def _lost(self, error: httpx.TransportError) -> Unavailable:
         if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
             return no_answer(self.connection, error)
@@ -951,6 +989,16 @@ class Client:
 def _no_authorities() -> ssl.SSLContext:
     """For plain HTTP on this machine: reading the system's authorities takes longer than most calls. Trusts nobody."""
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+async def _beginning(response: httpx.Response) -> bytes:
+    """Of a problem's document, all; of what only looks like one, enough."""
+    body = b""
+    async for piece in response.aiter_bytes(_LINE):
+        body += piece
+        if len(body) >= _LINE:
+            break
+    return body
 
 
 def _part(value: str) -> str:

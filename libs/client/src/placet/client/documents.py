@@ -638,7 +638,7 @@ def read(body: bytes | str, kind: type[T]) -> T:
     """The document in `body`, or `Unreadable` with what does not fit."""
     try:
         return msgspec.json.decode(body, type=kind)
-    except msgspec.DecodeError as unfit:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as unfit:
         raise _unfit(kind, unfit) from unfit
 
 
@@ -646,7 +646,7 @@ def read_lines(body: bytes, kind: type[T]) -> list[T]:
     """The documents in `body`, one a line. Raises Unreadable."""
     try:
         return msgspec.json.Decoder(kind).decode_lines(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as unfit:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as unfit:
         raise _unfit(kind, unfit) from unfit
 
 

@@ -110,7 +110,7 @@ def _parts(refusals: Any) -> list[Refused]:
 def _read(body: bytes) -> dict[str, Any]:
     try:
         said: Any = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return said if isinstance(said, dict) else {}
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, get_origin
 
 from fastapi import Request
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -39,14 +39,21 @@ class KnownFields(BaseModel):
 
 
 async def known_parameters(request: Request) -> None:
-    """A dependency of routers. Raises `Unreadable` for a query parameter that the call does not have."""
-    known = [field.alias for field in request.scope["route"].dependant.query_params]
-    for name in request.query_params:
+    """A dependency of routers. Raises `Unreadable` for a query parameter that the call does not have, or has twice: of
+    two values one would be read by nobody, and whoever stands in between may have looked at that one."""
+    fields = request.scope["route"].dependant.query_params
+    known = [field.alias for field in fields]
+    lists = {field.alias for field in fields if get_origin(field.field_info.annotation) is list}
+    seen: set[str] = set()
+    for name, _ in request.query_params.multi_items():
         if name not in known:
             raise Unreadable(
                 f"{request.url.path} has no parameter {_told(name)}",
                 fix=nearest(name, known) if known else "leave it out",
             )
+        if name in seen - lists:
+            raise Unreadable(f"{request.url.path} is given {_told(name)} twice", fix="give it once")
+        seen.add(name)
 
 
 def _told(name: str) -> str:

@@ -58,6 +58,8 @@ class Frontier:
     def __init__(self, size: int = 0, peaks: Iterable[bytes] = ()) -> None:
         self.size = size
         self.peaks = list(peaks)
+        if size < 0:
+            raise Refused(f"no tree has {size} leaves")
         if len(self.peaks) != size.bit_count():
             raise Refused(f"a tree of {size} leaves has {size.bit_count()} peaks, not {len(self.peaks)}")
 

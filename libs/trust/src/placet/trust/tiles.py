@@ -48,6 +48,8 @@ def width(place: Place, size: int) -> int:
 
 def edge_of(size: int) -> list[Place]:
     """The tiles of the right edge, from level 0 up to the root; some may have no hash yet."""
+    if size < 0:
+        raise Refused(f"no tree has {size} leaves")
     places = [Place(0, size >> HEIGHT)]
     while places[-1].number:
         level = len(places)

@@ -2,13 +2,14 @@
 
 Whoever verifies writes it, not the log. A log alone can show each of its readers another tree; the quorum says how
 many outsiders have to have seen the same one. Names are for the policy alone and of any bytes: `K` and the sign of
-kelvin are two names. What this module does not do: judge a cosignature's time, or fetch anything from a URL.
+kelvin are two names. What this module does not do: look at a clock, or fetch anything from a URL.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -95,20 +96,40 @@ class TrustPolicy(msgspec.Struct, frozen=True, kw_only=True):
                 seen_by.add(group.name)
         return self.quorum in seen_by
 
-    def verify(self, note: Note) -> tuple[Checkpoint, tuple[Cosigned, ...]]:
-        """The checkpoint that `note` is, and who saw it when. Raises Refused, and Unreadable for other notes."""
+    def verify(
+        self, note: Note, *, seen_within: tuple[datetime, datetime] | None = None
+    ) -> tuple[Checkpoint, tuple[Cosigned, ...]]:
+        """The checkpoint that `note` is, and who saw it when. Raises Refused, and Unreadable for other notes.
+
+        Only cosignatures from `seen_within`, both ends included, count for the quorum: an old one says that the log
+        was so once, and whoever hides what came since has one to show for ever.
+        """
         checkpoint, _ = checkpoints.verify(note, [log.key for log in self.logs])
         seen = tuple(checkpoints.cosigned(note, [each.key for each in self.witnesses]))
-        keys = {each.by for each in seen}
-        cosigners = [each.name for each in self.witnesses if each.key in keys]
+        cosigners = self._names({each.by for each in seen})
+        what = f"the checkpoint of {checkpoint.origin} at {checkpoint.size}"
         if not self.is_satisfied_by(cosigners):
             told = ", ".join(map(_shown, cosigners)) or "no witness that is known"
             raise Refused(
-                f"the checkpoint of {checkpoint.origin} at {checkpoint.size} is cosigned by {told}, and the quorum "
-                f"asks for {self._asked()}",
+                f"{what} is cosigned by {told}, and the quorum asks for {self._asked()}",
                 fix="ask the log for a checkpoint with more cosignatures; a newer one may have fewer for a while",
             )
+        if seen_within is not None:
+            first, last = seen_within
+            timely = self._names({each.by for each in seen if first <= each.at <= last})
+            if not self.is_satisfied_by(timely):
+                latest = {each.by: each.at for each in sorted(seen, key=lambda each: each.at)}
+                told = ", ".join(f"{by.name} at {at.isoformat()}" for by, at in latest.items())
+                raise Refused(
+                    f"{what} was cosigned by {told}, and the quorum asks for {self._asked()} between "
+                    f"{first.isoformat(timespec='seconds')} and {last.isoformat(timespec='seconds')}: nobody outside "
+                    "says that the log is still this one",
+                    fix="ask the log's operator why its witnesses see it no more, and compare the clocks",
+                )
         return checkpoint, seen
+
+    def _names(self, keys: Collection[NoteKey]) -> list[str]:
+        return [each.name for each in self.witnesses if each.key in keys]
 
     def _asked(self) -> str:
         """The quorum in words."""

@@ -115,5 +115,8 @@ def _resume(last_event_id: str | None, after: int) -> int:
     if last_event_id is None:
         return after
     if not last_event_id.isdecimal() or len(last_event_id) > 18:
-        raise Unreadable(f"Last-Event-ID {last_event_id!r} is no position of this log")
+        raise Unreadable(
+            f"Last-Event-ID {last_event_id[:100]!r} is no position of this log",
+            fix="send the id of the last event that came, or none",
+        )
     return int(last_event_id)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Callable
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import msgspec
@@ -12,10 +11,9 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import PlainTextResponse, Response
 
 from placet.errors import Refused, Unknown, Unreadable
-from placet.events.codec import timestamp
 from placet.events.known_fields import known_parameters
 from placet.metadata.ports import CheckpointKeys
-from placet.metadata.queries import Queries
+from placet.metadata.queries import Queries, told_time
 from placet.metadata.tree import Signed, Tree
 from placet.trust.keys import verifying_key
 from placet.trust.notes import SIGNS, NoteKey
@@ -34,16 +32,17 @@ Witnesses = Annotated[
 def router(
     *, reader: Callable[[Request], AsyncIterator[None]], tree: Tree, queries: Queries, keys: CheckpointKeys
 ) -> APIRouter:
-    api = APIRouter(prefix="/v1/audit", tags=["audit"], dependencies=[Depends(reader)])
-    strict = [Depends(known_parameters)]
+    api = APIRouter(
+        prefix="/v1/audit", tags=["audit"], dependencies=[Depends(reader), Depends(known_parameters)]
+    )
 
-    @api.get("/checkpoint", dependencies=strict, response_class=PlainTextResponse)
+    @api.get("/checkpoint", response_class=PlainTextResponse)
     async def get_checkpoint(witnesses: Witnesses = 0) -> Response:
         """The newest signed checkpoint: a signed note of origin, size and root (C2SP tlog-checkpoint)."""
         signed = await _latest(tree, witnesses)
         return PlainTextResponse(str(signed.note), headers=CHANGES)
 
-    @api.get("/checkpoints", dependencies=strict)
+    @api.get("/checkpoints")
     async def get_checkpoints(
         after: Annotated[int, Query(ge=0, le=MAX_SIZE)] = 0,
         until: Annotated[int, Query(ge=1, le=MAX_SIZE)] = MAX_SIZE,
@@ -55,13 +54,13 @@ def router(
             {
                 "size": each.size,
                 "note": str(each.note),
-                "signedAt": timestamp(datetime.fromtimestamp(each.signed_at, UTC)),
+                "signedAt": told_time(each.signed_at),
             }
             for each in page
         ]
         return {"checkpoints": listed, "next": page[-1].size if page else after}
 
-    @api.get("/proof", dependencies=strict, response_class=PlainTextResponse)
+    @api.get("/proof", response_class=PlainTextResponse)
     async def get_proof(
         position: Annotated[int | None, Query(ge=1, le=MAX_SIZE)] = None,
         event: Annotated[str | None, Query(max_length=100, pattern=r"^[ -~]+$")] = None,
@@ -77,7 +76,7 @@ def router(
         log goes on where it ended at `since` events (as C2SP tlog-witness has it)."""
         if sum(each is not None for each in (position, event, since)) != 1:
             raise Unreadable("a proof is of one thing", fix="give one of position, event and since")
-        signed = await (_latest(tree, witnesses) if size is None else _of_size(tree, size))
+        signed = await (_latest(tree, witnesses) if size is None else _of_size(tree, size, witnesses))
         if since is not None:
             return PlainTextResponse(str(await tree.consistency(since, signed)), headers=CHANGES)
         at = position if position is not None else await queries.position_of(event or "")
@@ -88,7 +87,7 @@ def router(
             )
         return PlainTextResponse(str(await tree.inclusion(at - 1, signed)), headers=CHANGES)
 
-    @api.get("/keys", dependencies=strict)
+    @api.get("/keys")
     async def get_keys() -> dict[str, Any]:
         """The log's name, and the keys that its checkpoints were ever signed with, as verifier keys."""
         signed, history = await _latest(tree, 0), await keys.history()
@@ -101,13 +100,13 @@ def router(
         ]
         return {"origin": signed.origin, "keys": listed}
 
-    @api.get("/witnesses", dependencies=strict)
+    @api.get("/witnesses")
     async def get_witnesses() -> dict[str, Any]:
         """Who outside has seen how much of the log, and what is in the way."""
         latest = await tree.latest()
         return {"size": latest.size if latest else 0, "witnesses": await queries.witnesses()}
 
-    @api.get("/producers", dependencies=strict)
+    @api.get("/producers")
     async def get_producers() -> dict[str, Any]:
         """What every producer says of its own store: one digest over all events of its latest epoch, up to a position.
 
@@ -146,10 +145,11 @@ async def _latest(tree: Tree, witnesses: int) -> Signed:
     return signed
 
 
-async def _of_size(tree: Tree, size: int) -> Signed:
-    signed = await tree.of_size(size)
+async def _of_size(tree: Tree, size: int, witnesses: int) -> Signed:
+    signed = await tree.of_size(size, witnesses=witnesses)
     if signed is None:
-        raise Unknown(f"no checkpoint of {size} events was signed", fix="leave size out for the newest")
+        by = f" and cosigned by {witnesses} witnesses" if witnesses else ""
+        raise Unknown(f"no checkpoint of {size} events was signed{by}", fix="leave size out for the newest")
     return signed
 
 

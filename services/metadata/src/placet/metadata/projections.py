@@ -75,6 +75,15 @@ cosignatures = sa.Table(
     info=APPEND_ONLY,
 )
 
+cosigned_again = sa.Table(
+    "audit_cosigned_again",
+    TABLES,
+    sa.Column("witness", sa.Text, primary_key=True),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    # Its newest for that checkpoint, where the log stands still: a cosignature says no more than that it was so then.
+    sa.Column("line", sa.Text, nullable=False),
+)
+
 witnesses = sa.Table(
     "audit_witnesses",
     TABLES,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from placet.errors import Unknown
+from placet.errors import Unknown, Unreadable
 from placet.events import Recorded
 from placet.events.codec import timestamp
 from placet.events.store import EventStore
@@ -94,10 +94,8 @@ class Queries:
             {
                 "name": row.name,
                 "size": row.size,
-                "seenAt": None
-                if row.seen_at is None
-                else timestamp(datetime.fromtimestamp(row.seen_at, UTC)),
-                "askedAt": timestamp(datetime.fromtimestamp(row.asked_at, UTC)),
+                "seenAt": None if row.seen_at is None else told_time(row.seen_at),
+                "askedAt": told_time(row.asked_at),
                 "trouble": row.trouble,
             }
             for row in rows
@@ -152,20 +150,49 @@ def _are_near(first: int, last: int, following: int) -> bool:
     return following - last <= NEAR and following - first < SCAN
 
 
+def told_time(seconds: float) -> str:
+    """In RFC 3339. Raises Unreadable where a row has no time: nobody of us wrote that."""
+    try:
+        return timestamp(datetime.fromtimestamp(seconds, UTC))
+    except (OverflowError, ValueError, OSError) as error:
+        raise Unreadable(
+            f"the database says {seconds} where a time belongs: somebody changed it",
+            fix="restore the newest copy of the database from before",
+        ) from error
+
+
 def shown(recorded: Recorded[Any]) -> dict[str, Any]:
-    """The CloudEvent with its audit position as `sequence`."""
-    event: dict[str, Any] = msgspec.json.decode(recorded.event.raw)
+    """The CloudEvent with its audit position as `sequence`. Raises Unreadable where somebody made it none."""
+    try:
+        event: dict[str, Any] = msgspec.json.decode(recorded.event.raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise Unreadable(
+            f"position {recorded.position} of the audit log holds no event: {error}",
+            fix="restore the database: somebody changed it",
+        ) from error
     return {**event, "sequence": recorded.position}
 
 
-def entry(recorded: Recorded[Any], began_after: dict[str, int]) -> Entry:
-    """The event as stored, to the byte, with its places in the audit log and in its producer's."""
+def place_in_producer(recorded: Recorded[Any], began_after: Mapping[str, int]) -> tuple[str, str, int]:
+    """Whose event it is, in which epoch, and which of that log's. Raises Unreadable where none such ever began."""
     producer, _, epoch = recorded.stream.partition("@")
+    before = began_after.get(recorded.stream)
+    if before is None:
+        raise Unreadable(
+            f"position {recorded.position} of the audit log is of epoch {epoch} of {producer}, which never began",
+            fix="restore the database: somebody changed it",
+        )
+    return producer, epoch, before + recorded.version
+
+
+def entry(recorded: Recorded[Any], began_after: Mapping[str, int]) -> Entry:
+    """The event as stored, to the byte, with its places in the audit log and in its producer's. Raises Unreadable."""
+    producer, epoch, position = place_in_producer(recorded, began_after)
     return Entry(
         position=recorded.position,
         producer=producer,
         epoch=epoch,
-        producer_position=began_after[recorded.stream] + recorded.version,
+        producer_position=position,
         event=msgspec.Raw(recorded.event.raw),
     )
 

@@ -13,14 +13,16 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from placet.errors import Unreadable
+from placet.errors import PlacetError, Unreadable
 from placet.events import Recorded
 from placet.events.store import EventStore
-from placet.metadata.projections import AUDIT, checkpoints, cosignatures, epochs, tiles
+from placet.metadata.projections import AUDIT, checkpoints, cosignatures, cosigned_again, epochs, tiles
+from placet.metadata.queries import place_in_producer
 from placet.trust import merkle
+from placet.trust.checkpoints import Checkpoint
 from placet.trust.leaves import Leaf
 from placet.trust.merkle import Span, leaf_hash
-from placet.trust.notes import Note, Signature
+from placet.trust.notes import MAX_SIGNATURES, Note, Signature
 from placet.trust.proofs import ConsistencyProof, InclusionProof
 from placet.trust.tiles import WIDTH, Edge, Place, edge_of, places_of, roots_of, width
 
@@ -47,14 +49,12 @@ class Tree:
 
     async def latest(self, *, witnesses: int = 0) -> Signed | None:
         """The largest that so many witnesses have cosigned."""
-        query = sa.select(checkpoints)
-        if witnesses:
-            count = sa.select(sa.func.count()).where(cosignatures.c.size == checkpoints.c.size)
-            query = query.where(count.scalar_subquery() >= witnesses)
-        return await self._signed(query)
+        return await self._signed(_cosigned_by(sa.select(checkpoints), witnesses))
 
-    async def of_size(self, size: int) -> Signed | None:
-        return await self._signed(sa.select(checkpoints).where(checkpoints.c.size == size))
+    async def of_size(self, size: int, *, witnesses: int = 0) -> Signed | None:
+        """The one of so many events, if so many witnesses have cosigned it."""
+        query = sa.select(checkpoints).where(checkpoints.c.size == size)
+        return await self._signed(_cosigned_by(query, witnesses))
 
     async def all_signed(self, after: int, until: int, limit: int) -> list[Signed]:
         """Those of more than `after` events and at most `until`, smallest first, as the log alone signed them."""
@@ -65,14 +65,22 @@ class Tree:
     async def _signed(self, query: sa.Select[Any]) -> Signed | None:
         largest = query.order_by(checkpoints.c.size.desc()).limit(1).subquery()
         rows = await self._store.rows(
-            sa.select(largest, cosignatures.c.line)
+            sa.select(largest, sa.func.coalesce(cosigned_again.c.line, cosignatures.c.line).label("line"))
             .outerjoin(cosignatures, cosignatures.c.size == largest.c.size)
+            .outerjoin(
+                cosigned_again,
+                sa.and_(
+                    cosigned_again.c.witness == cosignatures.c.witness,
+                    cosigned_again.c.size == cosignatures.c.size,
+                ),
+            )
             .order_by(cosignatures.c.witness)
+            .limit(MAX_SIGNATURES - 1)  # with the log's own, as many as anybody reads
         )
         if not rows:
             return None
         signed = _signed(rows[0])
-        more = [Signature.from_line(each.line) for each in rows if each.line is not None]
+        more = [_cosignature(each.line, signed.size) for each in rows if each.line is not None]
         return replace(signed, note=signed.note.with_signatures(more))
 
     # Proofs.
@@ -160,28 +168,47 @@ class Tree:
         return [self._leaf(each) for each in page]
 
     def _leaf(self, recorded: Recorded[Any]) -> bytes:
-        producer, _, epoch = recorded.stream.partition("@")
-        began_after = self._began_after.get(recorded.stream)
-        if began_after is None:
-            raise Unreadable(
-                f"position {recorded.position} of the audit log is of epoch {epoch} of {producer}, which never began",
-                fix="restore the database: somebody changed it",
-            )
+        producer, epoch, position = place_in_producer(recorded, self._began_after)
         leaf = Leaf.of(
             recorded.event.raw,
             position=recorded.position,
             producer=producer,
             epoch=epoch,
-            producer_position=began_after + recorded.version,
+            producer_position=position,
         )
         return leaf.to_bytes()
 
 
+def _cosigned_by(query: sa.Select[Any], witnesses: int) -> sa.Select[Any]:
+    if not witnesses:
+        return query
+    count = sa.select(sa.func.count()).where(cosignatures.c.size == checkpoints.c.size)
+    return query.where(count.scalar_subquery() >= witnesses)
+
+
 def _signed(row: Any) -> Signed:
-    return Signed(
-        size=row.size,
-        origin=row.origin,
-        note=Note.from_bytes(row.note.encode()),
-        epoch=row.epoch,
-        signed_at=row.signed_at,
+    """Raises Unreadable where the row is not as it was written: all that is looked up goes by what stands beside the
+    note."""
+    try:
+        note = Note.from_bytes(row.note.encode())
+        checkpoint = Checkpoint.from_text(note.text)
+    except PlacetError as error:
+        raise _no_row_of_ours(f"the checkpoint of {row.size} events", str(error)) from error
+    if (checkpoint.size, checkpoint.origin) != (row.size, row.origin):
+        said = f"it is of {checkpoint.origin} with {checkpoint.size}"
+        raise _no_row_of_ours(f"the checkpoint of {row.origin} with {row.size} events", said)
+    return Signed(size=row.size, origin=row.origin, note=note, epoch=row.epoch, signed_at=row.signed_at)
+
+
+def _cosignature(line: str, size: int) -> Signature:
+    try:
+        return Signature.from_line(line)
+    except Unreadable as error:
+        raise _no_row_of_ours(f"a cosignature of the checkpoint of {size} events", str(error)) from error
+
+
+def _no_row_of_ours(what: str, why: str) -> Unreadable:
+    return Unreadable(
+        f"in the database {what} is not what was written there: {why}",
+        fix="restore the newest copy of the database from before, and find out who has access to it",
     )

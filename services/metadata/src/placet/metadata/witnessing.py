@@ -14,12 +14,16 @@ from placet.errors import PlacetError, Refused
 from placet.events import Wiring
 from placet.events.store import Put, Unit
 from placet.metadata.ports import Knows, Witness
-from placet.metadata.projections import cosignatures, witnesses
+from placet.metadata.projections import cosignatures, cosigned_again, witnesses
 from placet.metadata.tree import Signed, Tree
 from placet.trust.notes import Signature
 
 PATIENCE = timedelta(seconds=30)
 """Until who was away or refused is asked again, at most; a quarter of a second after the first time."""
+ANEW = timedelta(hours=1)
+"""Until one is asked for the same checkpoint again: where nothing happens, too, somebody says that it is still so."""
+LONGEST_TROUBLE = 500
+"""Characters: part of it is what a stranger answered."""
 
 
 class Witnessing:
@@ -40,8 +44,8 @@ class Witnessing:
         latest = await self._tree.latest()
         if latest is None or now < self._not_before:
             return
-        size, is_cosigned = await self._seen()
-        if size == latest.size and is_cosigned:
+        size, seen_at = await self._seen()
+        if size == latest.size and seen_at is not None and now.timestamp() - seen_at < ANEW.total_seconds():
             return
         try:
             await self._have_it_seen(latest, size)
@@ -74,22 +78,31 @@ class Witnessing:
                     "witness": self._witness.name,
                     "line": signature.line.removesuffix("\n"),
                 }
-                await self._write(latest.size, None, Put(table=cosignatures, row=row, keep=("line",)))
+                first = Put(table=cosignatures, row=row, keep=("line",))
+                await self._write(latest.size, None, first, Put(table=cosigned_again, row=row))
             case None:
                 await self._write(latest.size, None)
 
     async def _ask(self, latest: Signed, size: int) -> Signature | Knows | None:
         return await self._witness.show(await self._tree.consistency(size, latest))
 
-    async def _seen(self) -> tuple[int, bool]:
-        """How much, and whether it said so in the end: one that named a size may not have signed it for us."""
-        query = sa.select(witnesses.c.size, witnesses.c.trouble).where(witnesses.c.name == self._witness.name)
+    async def _seen(self) -> tuple[int, float | None]:
+        """How much, and when it said so in the end: one that named a size may not have signed it for us."""
+        query = sa.select(witnesses).where(witnesses.c.name == self._witness.name)
         rows = await self._wiring.store.rows(query)
-        return (rows[0].size, rows[0].trouble is None) if rows else (0, False)
+        return (rows[0].size, rows[0].seen_at if rows[0].trouble is None else None) if rows else (0, None)
 
     async def _write(self, size: int, trouble: str | None, *more: Put) -> None:
         now = self._wiring.clock.now().timestamp()
-        state = {"name": self._witness.name, "size": size, "asked_at": now, "trouble": trouble}
+        told = None if trouble is None else _printable(trouble)
+        state = {"name": self._witness.name, "size": size, "asked_at": now, "trouble": told}
         if trouble is None:
             state["seen_at"] = now
         await self._wiring.store.commit(Unit(writes=(*more, Put(table=witnesses, row=state))))
+
+
+def _printable(text: str) -> str:
+    """Without what no database takes, and no terminal should: a witness may answer with anything."""
+    return "".join(
+        each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text[:LONGEST_TROUBLE]
+    )

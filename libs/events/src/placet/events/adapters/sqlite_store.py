@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from placet.errors import Unreadable
 from placet.events.adapters.sql_store import GetPage, Page, Row, SqlStore
 from placet.events.clocks import Ids
 from placet.events.codec import Codec
@@ -129,7 +130,55 @@ async def open_sqlite_store(
     return store
 
 
+class _Held:
+    """Mixed into a column's type: a file takes a text where a number belongs, and here nobody goes on with that.
+
+    Whoever may write to it past the service would otherwise have it end in a `TypeError` somewhere else.
+    """
+
+    holds: tuple[type, ...]
+
+    def result_processor(self, dialect: object, coltype: object) -> Callable[[Any], Any]:
+        holds = self.holds
+
+        def looked_at(value: Any) -> Any:
+            if value is None or isinstance(value, holds):
+                return value
+            raise Unreadable(
+                f"the database holds {repr(value)[:100]} where {holds[0].__name__} belongs: somebody changed it",
+                fix="restore the newest copy of the database from before",
+            )
+
+        return looked_at
+
+
+class _HeldNumber(_Held, sa.Integer):
+    holds = (int,)
+
+
+class _HeldFraction(_Held, sa.Float[float]):
+    holds = (float, int)
+
+
+class _HeldText(_Held, sa.String):
+    holds = (str,)
+
+
+class _HeldBytes(_Held, sa.LargeBinary):
+    holds = (bytes,)
+
+
+_HELD = {
+    sa.Integer: _HeldNumber,
+    sa.Float: _HeldFraction,
+    sa.String: _HeldText,
+    sa.LargeBinary: _HeldBytes,
+}
+
+
 def _prepare_connections(engine: AsyncEngine, *, begin: str) -> None:
+    engine.dialect.colspecs = {**engine.dialect.colspecs, **_HELD}
+
     @sa.event.listens_for(engine.sync_engine, "connect")
     def configure(connection: Any, _: object) -> None:
         connection.isolation_level = None  # the driver's own idea of when to begin is in the way

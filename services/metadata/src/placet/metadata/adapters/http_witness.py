@@ -47,7 +47,10 @@ class HttpWitness:
 
     async def _post(self, body: bytes) -> tuple[int, str]:
         if self._session is None:  # here, since a session belongs to the loop that runs now
-            self._session = aiohttp.ClientSession(timeout=WITHIN)
+            # As it comes: a few packed bytes may be any number of others.
+            self._session = aiohttp.ClientSession(
+                timeout=WITHIN, auto_decompress=False, headers={"accept-encoding": "identity"}
+            )
         try:
             # A redirection would take what is signed to an address that nobody configured.
             async with self._session.post(
