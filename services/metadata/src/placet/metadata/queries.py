@@ -61,7 +61,7 @@ class Queries:
         if wanted.is_open:
             page = await self._store.read_all(after, limit, log=AUDIT)
             return Page(events=tuple(page), next=page[-1].position if page else after)
-        indexed = await self._indexed()
+        indexed = await self.indexed()
         query = sa.select(index.c.position).where(index.c.position > after, index.c.position <= indexed)
         if wanted.project is not None:
             query = query.where(index.c.project == wanted.project)
@@ -73,7 +73,7 @@ class Queries:
             query = query.where(index.c.time <= timestamp(wanted.until))
         rows = await self._store.rows(query.order_by(index.c.position).limit(limit))
         positions = [row.position for row in rows]
-        events = await self._at(positions)
+        events = await self.at(positions)
         following = positions[-1] if len(positions) == limit else max(indexed, after)
         return Page(events=tuple(events), next=following)
 
@@ -108,13 +108,14 @@ class Queries:
         rows = await self._store.rows(sa.select(epochs))
         return {f"{row.producer}@{row.epoch}": row.began_after for row in rows}
 
-    async def _indexed(self) -> int:
+    async def indexed(self) -> int:
+        """How far the index has come."""
         rows = await self._store.rows(
             sa.select(sa.func.coalesce(sa.func.max(index.c.position), 0).label("position"))
         )
         return int(rows[0].position)
 
-    async def _at(self, positions: Sequence[int]) -> list[Recorded[Any]]:
+    async def at(self, positions: Sequence[int]) -> list[Recorded[Any]]:
         """The events at ascending positions; those that lie near each other are read together."""
         events: list[Recorded[Any]] = []
         wanted = frozenset(positions)
