@@ -40,6 +40,7 @@ from tests.unit.metadata.histories import (
     suspended,
 )
 from tests.unit.metadata.logs import Metadata, a_log
+from tests.unit.metadata.test_sealing import Sealed
 
 HOUR = timedelta(hours=1)
 
@@ -254,6 +255,14 @@ async def test_exceptions_are_told_as_they_stood(metadata: Metadata) -> None:
             assert (found["id"], found["state"]) == (EXCEPTION, state), query
         assert found["usedBy"] == [CERTIFICATE]
         assert (await metadata.read("/v1/audit/exceptions?state=withdrawn"))["exceptions"] == []
+
+
+async def test_an_event_that_somebody_removed_is_named(metadata: Metadata) -> None:
+    await keep_by_the_hour(metadata, DEPLOY)
+    async with metadata.indexing():
+        Sealed(metadata, metadata.folder).as_administrator("DELETE FROM audit WHERE position = 5")
+        problem = await metadata.read("/v1/audit/state?position=9", 400)
+    assert "has no position 5" in problem["detail"]
 
 
 async def test_lists_are_told_in_pages(metadata: Metadata) -> None:

@@ -126,6 +126,14 @@ def test_a_key_that_had_leaked_by_then_allowed_nothing() -> None:
     assert why([rotated, *governed(), leaked])["reason"] == "key-compromised"
 
 
+def test_a_certificate_of_before_its_event_named_policies_is_not_told_as_judged_by_none() -> None:
+    road = [changed(each, policies=()) if each == certified() else each for each in DEPLOY]
+    assert [(each["policy"], each["version"], each["stage"]) for each in why(road)["policies"]] == [
+        ("house", 1, "submit"),
+        ("house", None, "certify"),
+    ]
+
+
 def test_what_serves_is_meant_and_not_what_was_refused_meanwhile() -> None:
     other = changed(refused("submit", MISSING), release=2)
     found = why([*DEPLOY, asked(release=2), other])

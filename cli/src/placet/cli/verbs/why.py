@@ -104,10 +104,9 @@ def _certificate(certificate: Json | None) -> Iterator[str]:
 
 
 def _policy(policy: Json) -> str:
-    return _line(
-        f"{policy['policy']} {policy['version']}, at stage {policy['stage']}, {policy['digest']}",
-        policy["position"],
-    )
+    which = f"{policy['policy']} {policy['version']}" if policy["version"] is not None else policy["policy"]
+    digest = policy["digest"] or "of which version, its signed envelope says"
+    return _line(f"{which}, at stage {policy['stage']}, {digest}", policy["position"])
 
 
 def _verdicts(verdicts: list[Json]) -> Iterator[str]:

@@ -208,7 +208,9 @@ def router(
             (
                 each
                 for each in told.state.all("certificate")
-                if standings.of(each)[0] in ("valid", "suspended") and moment(each.get("notAfter")) <= end
+                if each.get("notAfter") is not None
+                and standings.of(each)[0] in ("valid", "suspended")
+                and moment(each.get("notAfter")) <= end
             ),
             key=lambda each: (each.get("notAfter"), each.id),
         )

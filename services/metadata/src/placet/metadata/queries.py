@@ -73,7 +73,7 @@ class Queries:
             query = query.where(index.c.time <= timestamp(wanted.until))
         rows = await self._store.rows(query.order_by(index.c.position).limit(limit))
         positions = [row.position for row in rows]
-        events = await self.at(positions)
+        events = await self._at(positions)
         following = positions[-1] if len(positions) == limit else max(indexed, after)
         return Page(events=tuple(events), next=following)
 
@@ -115,7 +115,7 @@ class Queries:
         )
         return int(rows[0].position)
 
-    async def at(self, positions: Sequence[int]) -> list[Recorded[Any]]:
+    async def _at(self, positions: Sequence[int]) -> list[Recorded[Any]]:
         """The events at ascending positions; those that lie near each other are read together."""
         events: list[Recorded[Any]] = []
         wanted = frozenset(positions)

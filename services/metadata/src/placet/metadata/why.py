@@ -295,6 +295,16 @@ def _policies(subject: Subject) -> Iterator[Json]:
                 "stage": release.get("refusedAtStage") if stage == "refused" and release else stage,
                 "position": entity.position(name) if entity is not None else 0,
             }
+    if certificate is not None and not certificate.get("policies"):
+        # Issued before its event named them: which versions they were stands in the signed envelope.
+        for policy in sorted({each.policy for each in certificate.get("verdicts")}):
+            yield {
+                "policy": policy,
+                "version": None,
+                "digest": None,
+                "stage": "certify",
+                "position": certificate.position("verdicts"),
+            }
 
 
 def _verdicts(subject: Subject) -> Iterator[Json]:
