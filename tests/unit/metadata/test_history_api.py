@@ -127,10 +127,13 @@ async def test_pages_of_a_state_have_everything_once(metadata: Metadata) -> None
 
 
 async def test_other_projects_are_no_part_of_a_project_s_state(metadata: Metadata) -> None:
-    await keep_by_the_hour(metadata, [*DEPLOY, asked(project="other")])
+    """Nor are policies: which are in force, the events of one project do not say."""
+    await keep_by_the_hour(metadata, [*DEPLOY, asked(project="other"), cleared(project="other")])
     async with metadata.indexing():
         _, *entities = await lines(metadata, "/v1/audit/state?project=other")
-    assert {each["project"] for each in entities} == {"other"}
+        page = await metadata.read("/v1/audit/state?project=other")
+    assert [each["kind"] for each in entities] == ["project", "release"]
+    assert {each["project"] for each in page["entities"]} == {"other"}
 
 
 async def test_what_a_newer_service_said_is_named_and_not_passed_over(metadata: Metadata) -> None:

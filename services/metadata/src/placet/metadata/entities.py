@@ -119,10 +119,12 @@ class State:
     def all(self, kind: Kind) -> Iterator[Entity]:
         return iter(self._entities.get(kind, {}).values())
 
-    def in_order(self, *, release: int | None = None) -> list[Entity]:
+    def in_order(self, *, project: str | None = None, release: int | None = None) -> list[Entity]:
         """By kind, project, release and id, so that two states are told in one order."""
         entities = (each for kind in self._entities.values() for each in kind.values())
-        wanted = (each for each in entities if release in (None, each.release))
+        wanted = (
+            each for each in entities if project in (None, each.project) and release in (None, each.release)
+        )
         return sorted(wanted, key=lambda each: each.key)
 
     def once(self, values: tuple[Any, ...]) -> tuple[Any, ...]:

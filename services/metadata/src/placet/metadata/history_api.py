@@ -99,9 +99,9 @@ def router(
         await _must_be_known(histories, project, told.state)
         head = _head(told, at)
         if JSONL in accept:
-            lines = _lines(head, documents(told.state, told.at, release=release))
+            lines = _lines(head, documents(told.state, told.at, project=project, release=release))
             return StreamingResponse(lines, media_type=JSONL)
-        entities = told.state.in_order(release=release)
+        entities = told.state.in_order(project=project, release=release)
         page, following = _page(entities, lambda each: " ".join(map(str, each.key)), after, limit)
         standings = Standings(told.state, told.at)
         shown = [document(each, standings) for each in page]

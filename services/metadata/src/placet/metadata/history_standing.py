@@ -23,11 +23,13 @@ _STEPS = (
 )
 
 
-def documents(state: State, at: datetime, *, release: int | None = None) -> Iterator[dict[str, Any]]:
+def documents(
+    state: State, at: datetime, *, project: str | None = None, release: int | None = None
+) -> Iterator[dict[str, Any]]:
     """One for each entity, in order: its facts by name, `state` as it is `at` that moment, and in `said` the position
-    of the event that said each."""
+    of the event that said each. Of a project only what is its own: of policies its events alone do not say enough."""
     standings = Standings(state, at)
-    for each in state.in_order(release=release):
+    for each in state.in_order(project=project, release=release):
         yield document(each, standings)
 
 
