@@ -99,3 +99,46 @@ class AuditedPlatform:
             assert not told["verified"], name
             assert any(tampered.said in each for each in wrong), (name, wrong)
         assert not made.verified(key=made.key_of("elsewhere"))["verified"]
+
+    async def test_why_a_model_was_allowed_to_run_is_answered_for_any_moment(
+        self, platform: Platform, tmp_path: Path, project: str
+    ) -> None:
+        """Before it was certified, while it served, and after somebody revoked it."""
+        live = await deploy(platform, write_project(tmp_path / "p", project))
+        await audit(platform, project, until="model.started")
+        certificate = str(live.certificate)
+        await placet(platform, "certificate", "revoke", certificate, "--reason", "it harms")
+        entries = await audit(platform, project, until="model.quarantined")
+        times = {each["event"]["type"].split(".", 2)[2]: each["event"]["time"] for each in entries}
+        places = {each["event"]["type"].split(".", 2)[2]: each["position"] for each in entries}
+
+        asked, served, now = [
+            await placet(platform, "audit", "why", project, *at)
+            for at in (("--at", times["deploy.requested.v1"]), ("--at", times["model.started.v1"]), ())
+        ]
+        assert [each["reason"] for each in (asked, served, now)] == [
+            "never-certified",
+            "certified",
+            "revoked",
+        ]
+        assert [each["ran"] for each in (asked, served, now)] == [False, True, False]
+        assert [each["kind"] for each in asked["later"]] == ["certified"]
+        assert served["release"]["source"] == live.source
+        assert served["certificate"]["certificate"] == certificate
+        assert served["certificate"]["position"] == places["certificate.issued.v1"]
+        assert {each["stage"] for each in served["policies"]} == {"submit", "certify"}
+        assert {each["stage"] for each in served["inputs"]} == {"submit", "certify"}
+        assert {each["kind"] for each in served["later"]} == {"revoked", "quarantined"}
+        assert served["checkpoint"] >= served["lastPosition"] >= places["model.quarantined.v1"]
+
+        changes = await printed(
+            platform,
+            *("audit", "replay", "--state", "--project", project),
+            *("--at", times["model.started.v1"], "--compare", times["model.quarantined.v1"]),
+        )
+        told = {each["kind"]: each["fields"] for each in map(json.loads, changes.splitlines())}
+        assert (told["certificate"]["state"]["before"], told["certificate"]["state"]["after"]) == (
+            "valid",
+            "revoked",
+        )
+        assert told["project"]["state"]["after"] == "quarantined"

@@ -92,6 +92,7 @@ ISSUED = CertificateIssued(
     envelope=SIGNED.envelope,
     not_before=SIGNED.not_before,
     not_after=SIGNED.not_after,
+    policies=POLICIES,
     verdicts=CERTIFY,
 )
 

@@ -83,6 +83,7 @@ class FakePlatform:
     facts: dict[str, dict[str, Any]] = field(default_factory=dict)
     people_asked: set[str] = field(default_factory=set)
     policy_files: dict[str, str] = field(default_factory=dict)
+    whys: dict[str, dict[str, Any]] = field(default_factory=dict)
     questionnaires: list[dict[str, Any]] = field(default_factory=list)
     imports: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
     assessments: list[dict[str, Any]] = field(default_factory=list)
@@ -157,6 +158,7 @@ class FakePlatform:
             Route("/v1/me", self.get_me),
             Route("/v1/events", self.get_events),
             Route("/v1/audit/entries", self.get_entries),
+            Route("/v1/audit/why", self.get_why),
             Route("/models/{project}/predict", self.predict, methods=["POST"]),
         ]
         routed = Starlette(routes=routes)
@@ -593,6 +595,9 @@ class FakePlatform:
         page = entries[:2]
         last = page[-1]["position"] if page else after
         return JSONResponse({"entries": page, "next": last, "head": len(self.events)})
+
+    async def get_why(self, request: Request) -> Response:
+        return JSONResponse(self.whys[request.query_params["project"]])
 
     async def post_policy(self, request: Request) -> Response:
         body = await request.body()

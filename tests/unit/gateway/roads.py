@@ -165,6 +165,7 @@ def certified(
         envelope=f"sha256:{'d' * 64}",
         not_before="2026-01-01T00:00:00.000Z",
         not_after="2026-04-01T00:00:00.000Z",
+        policies=POLICIES,
         verdicts=CERTIFY,
     )
 

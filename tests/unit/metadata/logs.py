@@ -64,11 +64,11 @@ class Metadata:
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
 
-    def token(self, id: str = "token-1") -> str:
+    def token(self, id: str = "token-1", role: tokens.Role = "auditor") -> str:
         return tokens.issue(
             id=id,
             person="person:00000000-0000-7000-8000-000000000001",
-            roles=frozenset({"auditor"}),
+            roles=frozenset({role}),
             now=self.alone.clock.now(),
             lifetime=timedelta(days=1),
             key=own_key(self.folder / "tokens.pem"),

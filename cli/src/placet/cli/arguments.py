@@ -20,6 +20,7 @@ from placet.cli.exits import WrongUsageError
 
 ROLES = ("scientist", "approver", "compliance", "auditor", "operator", "admin")
 REPORT_KINDS = ("run", "evaluation", "monitoring", "incident")
+EXCEPTION_STATES = ("requested", "granted", "withdrawn", "expired")
 SEVERITIES = ("low", "medium", "high", "critical")
 PROJECT_NAME = "[a-z][a-z0-9-]{1,38}[a-z0-9]"
 """As in `placet.projects`, which is not loaded only to read what was typed."""
@@ -364,9 +365,67 @@ def _events(parser: argparse.ArgumentParser) -> None:
 
 
 def _replay(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--from", dest="first", metavar="N", type=_position, default=1, help="first position")
+    parser.add_argument("--from", dest="first", metavar="N", type=_position, help="first position")
     parser.add_argument("--until", metavar="N", type=_position, help="last position")
-    parser.add_argument("--project", metavar="P", type=_name, help="only events of this project")
+    parser.add_argument("--project", metavar="P", type=_name, help="only what is of this project")
+    parser.add_argument("--type", metavar="GLOB", help="only such types, for example 'placet.builder.*'")
+    parser.add_argument("--since", metavar="T", type=_moment, help="only events of that time or later")
+    parser.add_argument("--until-time", metavar="T", type=_moment, help="only events of that time or earlier")
+    parser.add_argument(
+        "--state", action="store_true", help="not the events, but what they amount to: one entity a line"
+    )
+    when = parser.add_mutually_exclusive_group()
+    _at(when, "with --state: as it was then; a time, or a day up to its end in UTC (default: now)")
+    when.add_argument(
+        "--position", metavar="N", type=_position, help="with --state: as it was at that position"
+    )
+    parser.add_argument(
+        "--release", metavar="R", type=_release, help="with --state: only this one of --project"
+    )
+    parser.add_argument(
+        "--compare",
+        metavar="T|N",
+        type=_when,
+        help="with --state: what is different at that time or position, field by field",
+    )
+
+
+def _why(parser: argparse.ArgumentParser) -> None:
+    _project(parser)
+    _at(parser, "a time, or a day up to its end in UTC (default: now)")
+
+
+def _who_approved(parser: argparse.ArgumentParser) -> None:
+    _project(parser)
+    parser.add_argument("--release", metavar="R", type=_release, help="only of this one")
+    _at(parser, "only what was approved by then; a time, or a day up to its end in UTC")
+
+
+def _audit_exceptions(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--project", metavar="P", type=_name, help="only of this project")
+    parser.add_argument(
+        "--state",
+        metavar="STATE",
+        choices=EXCEPTION_STATES,
+        help="only those that are requested, granted (in force), withdrawn or expired",
+    )
+    _at(parser, "as they stood then; a time, or a day up to its end in UTC (default: now)")
+
+
+def _expiring(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--within", metavar="SPAN", type=_duration, default="30d", help="how soon (default: 30d)"
+    )
+    parser.add_argument("--project", metavar="P", type=_name, help="only of this project")
+    _at(parser, "as seen from then; a time, or a day up to its end in UTC (default: now)")
+
+
+def _coverage(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--project", metavar="P", type=_name, help="with what was found in this one")
+
+
+def _at(parser: argparse._ActionsContainer, does: str) -> None:
+    parser.add_argument("--at", metavar="T", type=_time, help=does)
 
 
 def _audit_checkpoint(parser: argparse.ArgumentParser) -> None:
@@ -477,6 +536,28 @@ def _moment(text: str) -> datetime:
     if moment is None or moment.tzinfo is None:
         raise argparse.ArgumentTypeError(f"{text!r} is no moment; write it as 2027-01-31T12:00:00Z")
     return moment
+
+
+def _time(text: str) -> str:
+    """A moment, or a day, as it is sent to who knows what happened then."""
+    try:
+        is_day = len(text) == len("2027-01-31")
+        found = None if is_day else datetime.fromisoformat(text)
+        day = date.fromisoformat(text) if is_day else None
+    except ValueError:
+        found = day = None
+    if day is None and (found is None or found.tzinfo is None):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is neither a moment nor a day; write 2027-01-31T12:00:00Z, or 2027-01-31"
+        )
+    return text if day is not None or found is None else found.isoformat()
+
+
+def _when(text: str) -> str:
+    """The same, or a position."""
+    if not text.isdecimal():
+        return _time(text)
+    return str(_position(text))
 
 
 def _words(text: str) -> str:
@@ -1185,12 +1266,64 @@ VERBS: Sequence[Verb] = (
     Verb(
         words="audit replay",
         group="govern",
-        does="the audit log from its beginning, one CloudEvent a line",
+        does="the audit log from its beginning, one CloudEvent a line, or what was so at any time",
         more="`sequence` is the position in the audit log, `producerposition` the one in the producer's own "
-        "store, which `producerepoch` names. A hole in the log ends it with status 1.",
-        example="placet audit replay --project churn",
+        "store, which `producerepoch` names. A hole in the log ends it with status 1.\n"
+        "With --state it tells what the events amount to: projects, releases, certificates, policies, exceptions and "
+        "all else, one JSON document a line, with the position of the event that said each fact in `said`. For "
+        "compliance, auditors and admins.",
+        example="placet audit replay --state --project churn --at 2027-01-31 --compare 2027-02-28",
         function="log:replay",
         arguments=_replay,
+    ),
+    Verb(
+        words="audit why",
+        group="govern",
+        does="whether a model was allowed to run at a moment, and on what that stands",
+        more="Release, certificate, policies, verdicts, recorded inputs, approvals, exceptions and assessments; what "
+        "was known against it then; and, apart from that, what became known only later. In brackets stands the "
+        "position in the audit log of what is said. People are opaque ids. For compliance, auditors and admins.",
+        example="placet audit why churn --at 2027-01-31T12:00:00Z",
+        function="why:why",
+        arguments=_why,
+    ),
+    Verb(
+        words="audit who-approved",
+        group="govern",
+        does="who approved a project's releases, in which roles, when, and what counted it",
+        more="And who looked, or still has to, at what was certified in haste. People are opaque ids. For compliance, "
+        "auditors and admins.",
+        example="placet audit who-approved churn --release 3",
+        function="history:who_approved",
+        arguments=_who_approved,
+    ),
+    Verb(
+        words="audit exceptions",
+        group="govern",
+        does="exceptions as they stood at a time, and the certificates that were issued on each",
+        more="For compliance, auditors and admins.",
+        example="placet audit exceptions --at 2027-01-31 --state granted",
+        function="history:exceptions",
+        arguments=_audit_exceptions,
+    ),
+    Verb(
+        words="audit expiring",
+        group="govern",
+        does="certificates that end soon, and whether a model serves on them",
+        more="The first to end first. For compliance, auditors and admins.",
+        example="placet audit expiring --within 30d",
+        function="history:expiring",
+        arguments=_expiring,
+    ),
+    Verb(
+        words="audit coverage",
+        group="govern",
+        does="what the policies in force cite, by which rule each is covered, and with which evidence",
+        more="With --project: what each rule found when it was judged, by which certificate, on which recorded inputs. "
+        "Evidence, not legal conformity. For compliance, auditors and admins.",
+        example="placet audit coverage --project churn",
+        function="coverage:coverage",
+        arguments=_coverage,
     ),
     Verb(
         words="audit checkpoint",

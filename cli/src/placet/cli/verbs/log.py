@@ -6,13 +6,15 @@ import asyncio
 from argparse import Namespace
 from collections.abc import AsyncIterator
 from contextlib import aclosing, suppress
+from datetime import datetime
 from typing import NoReturn
 
 from placet.cli import exits
 from placet.cli.exits import WrongUsageError
 from placet.cli.screen import Screen
 from placet.cli.session import connect
-from placet.client import Client, Image
+from placet.cli.verbs import history
+from placet.client import Client, CloudEvent, Image
 from placet.errors import Unknown
 
 _PAUSE = 0.2
@@ -167,18 +169,22 @@ async def events(arguments: Namespace, screen: Screen) -> int:
 
 
 async def replay(arguments: Namespace, screen: Screen) -> int:
-    if arguments.until is not None and arguments.until < arguments.first:
+    if arguments.state:
+        return await history.state(arguments, screen)
+    history.refuse_options_of_states(arguments)
+    first: int = arguments.first or 1
+    if arguments.until is not None and arguments.until < first:
         raise WrongUsageError(
-            f"--until {arguments.until} lies before --from {arguments.first}",
+            f"--until {arguments.until} lies before --from {first}",
             fix="the last position comes second",
         )
     told = 0
     async with (
         connect() as platform,
-        aclosing(platform.entries(after=arguments.first - 1, until=arguments.until)) as entries,
+        aclosing(platform.entries(after=first - 1, until=arguments.until)) as entries,
     ):
         async for entry in entries:
-            if arguments.project in (None, entry.event.get("partitionkey")):
+            if _is_wanted(entry.event, arguments):
                 screen.line(
                     {
                         **entry.event,
@@ -189,8 +195,39 @@ async def replay(arguments: Namespace, screen: Screen) -> int:
                 )
                 told += 1
     if not told:
-        screen.note(_nothing(arguments.first, arguments.until, project=arguments.project))
+        screen.note(_nothing(first, arguments.until, project=arguments.project, type=arguments.type))
     return exits.DONE
+
+
+def _is_wanted(event: CloudEvent, arguments: Namespace) -> bool:
+    """Every entry is read whatever is asked for, so that a hole between those that are wanted is seen, too."""
+    if arguments.project not in (None, event.get("partitionkey")):
+        return False
+    if arguments.type is not None and not _matches(arguments.type, str(event.get("type"))):
+        return False
+    if arguments.since is None and arguments.until_time is None:
+        return True
+    time = datetime.fromisoformat(str(event.get("time")))
+    return (arguments.since is None or time >= arguments.since) and (
+        arguments.until_time is None or time <= arguments.until_time
+    )
+
+
+def _matches(glob: str, type: str) -> bool:
+    """As the platform does: `*` stands for any text, and nothing else for anything but itself."""
+    first, *parts = glob.split("*")
+    if not parts:
+        return glob == type
+    *middle, last = parts
+    if not type.startswith(first) or len(type) < len(first) + len(last) or not type.endswith(last):
+        return False
+    at, end = len(first), len(type) - len(last)
+    for part in middle:
+        found = type.find(part, at, end)
+        if found < 0:
+            return False
+        at = found + len(part)
+    return True
 
 
 def _nothing(first: int, last: int | None, *, project: str | None, type: str | None = None) -> str:

@@ -425,8 +425,16 @@ class Client:
         Each event stands in its line byte for byte as it was hashed: for who verifies. Where the stream breaks off
         nothing is asked again: `after` is known to the caller.
         """
-        params, headers = _given(after=after, until=until), {"Accept": "application/jsonl"}
-        async with self._open("/audit/entries", params=params, headers=headers) as response:
+        pieces = self._lines("/audit/entries", _given(after=after, until=until))
+        async with aclosing(pieces):
+            async for piece in pieces:
+                yield piece
+
+    async def _lines(
+        self, path: str, params: Mapping[str, Any], *, limits: httpx.Timeout = _CALL
+    ) -> AsyncGenerator[bytes]:
+        headers = {"Accept": "application/jsonl"}
+        async with self._open(path, params=params, headers=headers, limits=limits) as response:
             rest = b""
             async for piece in response.aiter_bytes():
                 whole, newline, rest = (rest + piece).rpartition(b"\n")
@@ -440,6 +448,61 @@ class Client:
                 raise Unavailable(
                     f"{self.connection.url} broke off in the middle of an entry of the audit log"
                 )
+
+    # What was so
+
+    async def states(
+        self,
+        *,
+        at: str | None = None,
+        position: int | None = None,
+        project: str | None = None,
+        release: int | None = None,
+    ) -> AsyncGenerator[dict[str, Any]]:
+        """Everything that was so at a time (in RFC 3339, or a day up to its end in UTC) or at a position.
+
+        First of when it is, then each entity, by kind, project, release and id, with the positions of what it says.
+        """
+        params = _given(at=at, position=position, project=project, release=release)
+        async with aclosing(self._lines("/audit/state", params, limits=_FETCH)) as pieces:
+            async for piece in pieces:
+                for each in read_lines(piece, dict):
+                    yield each
+
+    async def why(self, project: str, *, at: str | None = None) -> dict[str, Any]:
+        """Whether its model was allowed to run at a time, and on what that stands, each with its place in the log."""
+        response = await self._call("GET", "/audit/why", params=_given(project=project, at=at), limits=_FETCH)
+        found: dict[str, Any] = read(response.content, dict)
+        return found
+
+    def approvals_in_log(
+        self, *, project: str | None = None, release: int | None = None, at: str | None = None
+    ) -> AsyncGenerator[dict[str, Any]]:
+        """Who approved which release, and who looked at what was certified in haste; oldest first."""
+        return self._listed("/audit/approvals", "approvals", _given(project=project, release=release, at=at))
+
+    def exceptions_in_log(
+        self, *, project: str | None = None, state: str | None = None, at: str | None = None
+    ) -> AsyncGenerator[dict[str, Any]]:
+        """Exceptions as they stood at a time, with the certificates that were issued on each."""
+        return self._listed("/audit/exceptions", "exceptions", _given(project=project, state=state, at=at))
+
+    def expiring(
+        self, *, within: int, project: str | None = None, at: str | None = None
+    ) -> AsyncGenerator[dict[str, Any]]:
+        """Certificates that end within so many seconds, the first to end first."""
+        return self._listed("/audit/expiring", "certificates", _given(within=within, project=project, at=at))
+
+    async def _listed(self, path: str, name: str, asked: dict[str, Any]) -> AsyncGenerator[dict[str, Any]]:
+        after: str | None = None
+        while True:
+            params = {**asked, **_given(after=after, limit=PAGE)}
+            page = read((await self._call("GET", path, params=params, limits=_FETCH)).content, dict)
+            for each in page[name]:
+                yield each
+            if page["next"] is None or page["next"] == after:
+                return
+            after = page["next"]
 
     async def checkpoint(self, *, witnesses: int = 0) -> bytes:
         """The newest signed checkpoint of the audit log that so many witnesses have cosigned: a signed note."""

@@ -114,6 +114,10 @@ class Catalog:
     def types(self) -> tuple[type, ...]:
         return tuple(self._types)
 
+    def knows(self, type_name: str) -> bool:
+        """Whether events of this type can be read here."""
+        return type_name in self._by_type
+
     def said_by(self, producer: str) -> tuple[type, ...]:
         return tuple(cls for cls in self._types if contract_of(cls).producer == producer)
 

@@ -90,18 +90,18 @@ def _coverage(in_force: Sequence[Policy], sets: Sequence[Policy]) -> Iterator[st
         for rule in policy.rules:
             for citation in rule.citations:
                 rules[citation.source][citation.section or ""].append(f"{_link(rule)}{of_set}")
-    for source in sorted(rules, key=_in_order):
+    for source in sorted(rules, key=in_order):
         yield f"## {source}"
         yield ""
         yield "| section | rules |"
         yield "|---|---|"
-        for section in sorted(rules[source], key=_in_order):
+        for section in sorted(rules[source], key=in_order):
             yield f"| {section or '-'} | {', '.join(rules[source][section])} |"
         yield ""
 
 
-def _in_order(text: str) -> list[tuple[int, str]]:
-    """Article 9 is before Article 10."""
+def in_order(text: str) -> list[tuple[int, str]]:
+    """What a citation is sorted by: Article 9 is before Article 10."""
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", text)]
 
 

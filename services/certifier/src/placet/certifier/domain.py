@@ -439,6 +439,7 @@ def _issued(
         envelope=signed.envelope,
         not_before=signed.not_before,
         not_after=signed.not_after,
+        policies=command.policies,
         verdicts=command.verdicts,
         exceptions=command.exceptions,
         conditions=command.conditions,

@@ -7,8 +7,8 @@ from anyio import to_thread
 from placet.errors import Refused
 from placet.events import Context, Gap, Periodic, Service, UnitOfWork, Wiring, transact
 from placet.events.envelope import PLATFORM, Actor
-from placet.metadata import api, bundles_api, checkpoints_api
-from placet.metadata.access import reader
+from placet.metadata import api, bundles_api, checkpoints_api, history_api
+from placet.metadata.access import AUDITORS, reader
 from placet.metadata.adapters.checkpoint_folder import CheckpointFolder
 from placet.metadata.adapters.http_witness import HttpWitness
 from placet.metadata.adapters.registry_evidence import RegistryEvidence
@@ -16,6 +16,7 @@ from placet.metadata.adapters.signed_file import SignedFile
 from placet.metadata.bundles import Bundling
 from placet.metadata.domain import LOG, NoteGap
 from placet.metadata.hearing import Hearing
+from placet.metadata.histories import Histories
 from placet.metadata.ports import Ports
 from placet.metadata.projections import INDEX
 from placet.metadata.queries import Queries
@@ -58,6 +59,8 @@ async def build(settings: MetadataSettings, wiring: Wiring, ports: Ports | None 
     queries, tree = Queries(wiring.store), Tree(wiring.store)
     bundling = Bundling(queries=queries, tree=tree, keys=ports.keys, evidence=ports.evidence)
     admitted = reader(keys=keys, clock=wiring.clock, queries=queries)
+    auditor = reader(keys=keys, clock=wiring.clock, queries=queries, roles=AUDITORS)
+    histories = Histories(wiring.store, queries)
 
     async def note_gap(gap: Gap) -> None:
         context = Context(project=PLATFORM, correlation=wiring.ids.new(), actor=Actor.service(SERVICE))
@@ -86,6 +89,7 @@ async def build(settings: MetadataSettings, wiring: Wiring, ports: Ports | None 
             api.router(reader=admitted, queries=queries, store=wiring.store),
             checkpoints_api.router(reader=admitted, tree=tree, queries=queries, keys=ports.keys),
             bundles_api.router(reader=admitted, bundling=bundling, keys=keys, clock=wiring.clock),
+            history_api.router(auditor=auditor, histories=histories, clock=wiring.clock),
         ),
         on_gap=note_gap,
         on_head=Hearing(wiring).on_head,

@@ -106,8 +106,8 @@ producers = sa.Table(
     sa.Column("said_at", sa.Double, nullable=False),
 )
 
-events = sa.table(AUDIT, sa.column("position"), sa.column("id"))
-"""The log itself, as far as it is asked for an event by its id."""
+events = sa.table(AUDIT, sa.column("position"), sa.column("id"), sa.column("raw"))
+"""The log itself, as far as it is asked for an event by its id, or for some that lie apart."""
 
 
 def stream_of(producer: str, epoch: str) -> str:

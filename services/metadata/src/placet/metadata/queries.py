@@ -61,7 +61,7 @@ class Queries:
         if wanted.is_open:
             page = await self._store.read_all(after, limit, log=AUDIT)
             return Page(events=tuple(page), next=page[-1].position if page else after)
-        indexed = await self._indexed()
+        indexed = await self.indexed()
         query = sa.select(index.c.position).where(index.c.position > after, index.c.position <= indexed)
         if wanted.project is not None:
             query = query.where(index.c.project == wanted.project)
@@ -120,7 +120,8 @@ class Queries:
         rows = await self._store.rows(sa.select(epochs))
         return {f"{row.producer}@{row.epoch}": row.began_after for row in rows}
 
-    async def _indexed(self) -> int:
+    async def indexed(self) -> int:
+        """How far the index has come."""
         rows = await self._store.rows(
             sa.select(sa.func.coalesce(sa.func.max(index.c.position), 0).label("position"))
         )

@@ -109,7 +109,8 @@ class CertificateIssued:
     judged from here on, for as long as it holds. `facts` are what the rules of stage certify saw, `approvals` of
     exactly this, by people who did not ask for it. `break_glass`: two of them had it certified for a day although what
     was awaited did not come. `key` is the id of the key that it is signed with. `renews` is the certificate that it
-    takes the place of, for the same source; that one holds up to its own end.
+    takes the place of, for the same source; that one holds up to its own end. `policies` are those of stage certify,
+    as `verdicts` are; those of stage submit stand in `release.cleared`.
     """
 
     certificate: str
@@ -130,6 +131,7 @@ class CertificateIssued:
     facts: RecordedFacts | None = None
     key: str | None = None
     renews: str | None = None
+    policies: tuple[PolicyRef, ...] = ()
 
 
 @event("certifier", "review.owed")

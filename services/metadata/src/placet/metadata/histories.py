@@ -1,0 +1,204 @@
+"""Reading the audit log into states: of a project or of the whole platform, at a position or at a time.
+
+At a position are the events up to it. At a time are those that were said by then, as their own times have it: clocks of
+producers differ, and what is in the log is in the order in which it came. What lies between is read through the
+index, so that what is measured in every window costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Collection, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
+
+import msgspec
+import sqlalchemy as sa
+
+from placet.errors import Unavailable, Unknown, Unreadable
+from placet.events.catalog import Catalog
+from placet.events.codec import moment, timestamp
+from placet.events.contracts import CATALOG
+from placet.events.envelope import PLATFORM
+from placet.events.store import EventStore
+from placet.metadata.entities import Said, State
+from placet.metadata.history import TYPES, fold
+from placet.metadata.projections import checkpoints, events, index
+from placet.metadata.queries import Queries
+
+PAGE = 1000
+"""Events that are read and folded at once; the loop has time for others between two."""
+SPAN = 4 * PAGE
+"""Positions that are looked through at once to begin with."""
+MOST = 250 * PAGE
+"""And where what is wanted is rare."""
+LOOKS = 10
+LOOK_EVERY = 1.0
+"""How often, and after how many seconds at most, it is looked whether the index has what the log has."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Until:
+    """How far is looked. Without both: as far as the log goes."""
+
+    at: datetime | None = None
+    position: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """A state, the moment at which it is looked at, how far the log was read for it, and the types of events in it that
+    this service cannot read, since it is older than who said them."""
+
+    state: State
+    at: datetime
+    position: int
+    unread: tuple[str, ...] = ()
+
+
+class Histories:
+    def __init__(self, store: EventStore, queries: Queries, catalog: Catalog = CATALOG) -> None:
+        self._store = store
+        self._queries = queries
+        self._catalog = catalog
+
+    async def state(
+        self,
+        until: Until,
+        now: datetime,
+        *,
+        project: str | None = None,
+        with_platform: bool = False,
+        types: Collection[str] = TYPES,
+    ) -> Told:
+        """`with_platform` adds what belongs to no project. Raises Unknown for a position that the log does not have,
+        Unavailable where the index is far behind."""
+        last = await self.reach(until.position)
+        state = State()
+        projects = None if project is None else (project, PLATFORM) if with_platform else (project,)
+        pages = self.said(types, projects=projects, until=last, by=until.at)
+        async with aclosing(pages):
+            async for page in pages:
+                fold(state, page)
+        return Told(
+            state=state,
+            at=until.at or (now if until.position is None else await self._time_of(last)) or now,
+            position=last,
+            unread=await self._unread(),
+        )
+
+    async def reach(self, position: int | None) -> int:
+        """Wait until the index has come so far, or as far as the log was when this was asked."""
+        wanted = await self._queries.head()
+        if position is not None:
+            if position > wanted:
+                raise Unknown(
+                    f"the audit log has {wanted} events, and none at position {position}",
+                    fix="leave it out, for what is so now",
+                )
+            wanted = position
+        for _ in range(LOOKS):
+            committed = self._store.committed.count
+            if await self._queries.indexed() >= wanted:
+                return wanted
+            await self._store.committed.wait(LOOK_EVERY, after=committed)
+        raise Unavailable(
+            f"the index of the audit log is behind its position {wanted}", fix="ask again in a moment"
+        )
+
+    async def said(
+        self,
+        types: Collection[str],
+        *,
+        projects: Collection[str] | None,
+        until: int,
+        by: datetime | None = None,
+        since: datetime | None = None,
+    ) -> AsyncGenerator[list[Said]]:
+        """What was said, in pages, oldest first: up to the position `until`, by the time `by`, and after `since`."""
+        earliest = "" if since is None else timestamp(since)
+        latest = None if by is None else timestamp(by)
+        after, span = 0, SPAN
+        while after < until:
+            end = min(after + span, until)
+            # Between two positions, and with no word of the time or of a limit: whichever index the database takes, it
+            # looks at no more than these, and so at each only once.
+            query = sa.select(index.c.position, index.c.time).where(
+                index.c.position > after, index.c.position <= end, index.c.type.in_(sorted(types))
+            )
+            if projects is not None:
+                query = query.where(index.c.project.in_(sorted(projects)))
+            rows = await self._store.rows(query.order_by(index.c.position))
+            wanted = [
+                row.position for row in rows if row.time > earliest and (latest is None or row.time <= latest)
+            ]
+            for first in range(0, len(wanted), PAGE):
+                yield await self._read(wanted[first : first + PAGE])
+            after = end
+            span = min(span * 2, MOST) if len(rows) < PAGE else max(span // 2, SPAN)
+
+    async def first_of(self, project: str) -> int | None:
+        """Where the log speaks of a project first."""
+        query = sa.select(sa.func.min(index.c.position).label("position")).where(index.c.project == project)
+        return (await self._store.rows(query))[0].position  # type: ignore[no-any-return]
+
+    async def covered(self, position: int) -> int | None:
+        """The size of the first checkpoint that was signed over a position; none where that is still to come."""
+        query = sa.select(sa.func.min(checkpoints.c.size).label("size"))
+        return (await self._store.rows(query.where(checkpoints.c.size >= position)))[0].size  # type: ignore[no-any-return]
+
+    async def _time_of(self, position: int) -> datetime | None:
+        query = sa.select(index.c.time).where(index.c.position == position)
+        rows = await self._store.rows(query)
+        return moment(rows[0].time) if rows else None
+
+    async def _unread(self) -> tuple[str, ...]:
+        """Of each type that is in the log one row is read, and no more."""
+        found: list[str] = []
+        last = ""
+        while True:
+            query = sa.select(sa.func.min(index.c.type).label("type")).where(index.c.type > last)
+            last = (await self._store.rows(query))[0].type
+            if last is None:
+                return tuple(each for each in found if not self._catalog.knows(each))
+            found.append(last)
+
+    async def _read(self, positions: Sequence[int]) -> list[Said]:
+        """Those events and none between them: of many windows that were measured one matters."""
+        query = sa.select(events.c.position, events.c.raw).where(events.c.position.in_(positions))
+        rows = await self._store.rows(query.order_by(events.c.position))
+        if len(rows) != len(positions):
+            missing = min(set(positions) - {row.position for row in rows})
+            raise Unreadable(
+                f"the audit log has no position {missing}, and its index does: somebody removed an event from it",
+                fix="`placet audit verify` says what else was changed",
+            )
+        return [self._said(row.position, bytes(row.raw)) for row in rows]
+
+    def _said(self, position: int, raw: bytes) -> Said:
+        event = _EVENTS.decode(raw)
+        return Said(
+            position=position,
+            time=event.time,
+            by=event.authid,
+            project=event.partitionkey,
+            data=self._catalog.decode(event.type, event.data),
+        )
+
+
+class _Event(msgspec.Struct, gc=False):
+    """What of a stored event a fold looks at; it was looked at in full when it was let in."""
+
+    authid: str
+    data: msgspec.Raw
+    partitionkey: str
+    time: str
+    type: str
+
+
+_EVENTS = msgspec.json.Decoder(_Event)
+
+
+def end_of(day: date) -> datetime:
+    """The last moment of a day in UTC that can be told from the next one."""
+    return datetime.combine(day, time(23, 59, 59, 999_000), UTC)
