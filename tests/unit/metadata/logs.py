@@ -64,11 +64,11 @@ class Metadata:
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
 
-    def token(self, id: str = "token-1") -> str:
+    def token(self, id: str = "token-1", role: tokens.Role = "auditor") -> str:
         return tokens.issue(
             id=id,
             person="person:00000000-0000-7000-8000-000000000001",
-            roles=frozenset({"auditor"}),
+            roles=frozenset({role}),
             now=self.alone.clock.now(),
             lifetime=timedelta(days=1),
             key=own_key(self.folder / "tokens.pem"),
@@ -87,9 +87,11 @@ async def _is_level(runner: ProjectionRunner) -> bool:
 
 
 @asynccontextmanager
-async def a_log(folder: Path) -> AsyncIterator[Metadata]:
+async def a_log(folder: Path, *, webhook_hosts: str = "") -> AsyncIterator[Metadata]:
     own_key(folder / "tokens.pem")
-    chosen = MetadataSettings(token_keys=folder / "tokens.json", signing_key=folder / "checkpoints.pem")
+    chosen = MetadataSettings(
+        token_keys=folder / "tokens.json", signing_key=folder / "checkpoints.pem", webhook_hosts=webhook_hosts
+    )
     async with alone(
         "metadata", folder, lambda wiring: build(chosen, wiring), tables=(TABLES,), logs=(AUDIT,)
     ) as service:

@@ -71,6 +71,9 @@ from placet.client.documents import (
     Source,
     Standing,
     Token,
+    Webhook,
+    WebhooksPage,
+    WebhookTried,
     Witnesses,
     read,
     read_lines,
@@ -476,6 +479,40 @@ class Client:
     async def witnesses(self) -> Witnesses:
         """Who outside has seen how much of the audit log."""
         return read((await self._call("GET", "/audit/witnesses")).content, Witnesses)
+
+    # Webhooks
+
+    async def add_webhook(
+        self, url: str, *, type: str | None = None, project: str | None = None, after: int | None = None
+    ) -> Webhook:
+        """Have events sent there: those past audit position `after`, or those from now on. With its `secret`, which is
+        told this once. Not sent again by itself: a second one would be a conflict, and its secret unknown."""
+        asked = {"url": url, **_given(type=type, project=project, after=after)}
+        return read((await self._call("POST", "/webhooks", json=asked, again=False)).content, Webhook)
+
+    async def webhooks(self) -> tuple[Webhook, ...]:
+        return read((await self._call("GET", "/webhooks")).content, WebhooksPage).webhooks
+
+    async def webhook(self, webhook: str) -> Webhook:
+        return read((await self._call("GET", f"/webhooks/{_part(webhook)}")).content, Webhook)
+
+    async def rotate_webhook(self, webhook: str) -> Webhook:
+        """With another `secret`, which is told this once; the one before signs for a day, too."""
+        path = f"/webhooks/{_part(webhook)}/rotate"
+        return read((await self._call("POST", path, again=False)).content, Webhook)
+
+    async def enable_webhook(self, webhook: str, *, after: int | None = None) -> Webhook:
+        """Go on at once where it was, or past another position."""
+        path = f"/webhooks/{_part(webhook)}/enable"
+        return read((await self._call("POST", path, json=_given(after=after))).content, Webhook)
+
+    async def test_webhook(self, webhook: str) -> WebhookTried:
+        """Have a signed message sent that is no event, and say what it came to."""
+        path = f"/webhooks/{_part(webhook)}/test"
+        return read((await self._call("POST", path, again=False)).content, WebhookTried)
+
+    async def remove_webhook(self, webhook: str) -> None:
+        await self._call("DELETE", f"/webhooks/{_part(webhook)}")
 
     # Exceptions from rules
 

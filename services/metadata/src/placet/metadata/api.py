@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Annotated
 
 import msgspec
-from fastapi import APIRouter, Depends, Header, Query, Request
+from fastapi import APIRouter, Depends, Header, Query
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydantic import AfterValidator, AwareDatetime
 from sse_starlette import EventSourceResponse, ServerSentEvent
@@ -16,10 +16,10 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from placet.errors import Unreadable
 from placet.events.known_fields import known_parameters
 from placet.events.store import EventStore
+from placet.metadata.access import Reader
+from placet.metadata.following import follow
 from placet.metadata.projections import AUDIT
 from placet.metadata.queries import Filter, Queries, entry, shown
-
-LOOK_EVERY = 1.0
 
 MAX_POSITION = 2**63 - 1
 
@@ -40,9 +40,7 @@ Moment = Annotated[AwareDatetime | None, AfterValidator(_in_utc), Query()]
 Text = Annotated[str | None, Query(max_length=100, pattern=r"^[ -~]+$")]
 
 
-def router(
-    *, reader: Callable[[Request], AsyncIterator[None]], queries: Queries, store: EventStore
-) -> APIRouter:
+def router(*, reader: Reader, queries: Queries, store: EventStore) -> APIRouter:
     api = APIRouter(prefix="/v1", tags=["audit"], dependencies=[Depends(reader), Depends(known_parameters)])
 
     @api.get("/events", response_model=None)
@@ -68,15 +66,11 @@ def router(
         return JSONResponse({"events": [shown(each) for each in page.events], "next": page.next})
 
     async def _follow(after: int, wanted: Filter) -> AsyncIterator[ServerSentEvent]:
-        while True:
-            committed = store.committed.count
-            page = await queries.events(after, 200, wanted)
-            for each in page.events:
-                data = msgspec.json.encode(shown(each)).decode()
-                yield ServerSentEvent(event="event", id=str(each.position), data=data)
-            if page.next == after:
-                await store.committed.wait(LOOK_EVERY, after=committed)
-            after = page.next
+        async with aclosing(follow(queries, store, after, wanted)) as pages:
+            async for page in pages:
+                for each in page.events:
+                    data = msgspec.json.encode(shown(each)).decode()
+                    yield ServerSentEvent(event="event", id=str(each.position), data=data)
 
     @api.get("/audit/entries", response_model=None)
     async def get_entries(

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+
 from anyio import to_thread
 
 from placet.errors import Refused
 from placet.events import Context, Gap, Periodic, Service, UnitOfWork, Wiring, transact
 from placet.events.envelope import PLATFORM, Actor
-from placet.metadata import api, checkpoints_api
+from placet.events.store import Signal
+from placet.metadata import api, checkpoints_api, webhooks_api
 from placet.metadata.access import reader
 from placet.metadata.adapters.checkpoint_folder import CheckpointFolder
+from placet.metadata.adapters.http_receivers import HttpReceivers
 from placet.metadata.adapters.http_witness import HttpWitness
 from placet.metadata.adapters.signed_file import SignedFile
+from placet.metadata.delivering import Delivering
 from placet.metadata.domain import LOG, NoteGap
+from placet.metadata.following import follow
 from placet.metadata.ports import Ports
 from placet.metadata.projections import INDEX
-from placet.metadata.queries import Queries
+from placet.metadata.queries import Filter, Page, Queries
+from placet.metadata.reach import Reach
 from placet.metadata.sealing import Sealing
 from placet.metadata.settings import MetadataSettings
+from placet.metadata.subscribing import Subscribing
 from placet.metadata.subscriptions import HEARS, SAYS, reaction
 from placet.metadata.tree import Tree
 from placet.metadata.witnessing import Witnessing
@@ -30,6 +38,8 @@ SEAL_EVERY = 0.5
 """Seconds from one checkpoint to the next at least; that no event waits for a second is promised."""
 TELL_EVERY = 0.25
 """Seconds between two looks whether a witness lacks a checkpoint."""
+SEND_AGAIN_AFTER = 1.0
+"""Seconds until webhooks go on after the database was away: what sends them ends for nothing else."""
 
 
 async def build(settings: MetadataSettings, wiring: Wiring, ports: Ports | None = None) -> Service:
@@ -37,17 +47,22 @@ async def build(settings: MetadataSettings, wiring: Wiring, ports: Ports | None 
     own = OwnKeys(settings.signing_key, wiring.clock.now)
     await to_thread.run_sync(own.begin)
     witnesses = await to_thread.run_sync(_witnesses, settings)
+    outside = HttpReceivers(Reach.of(settings.webhook_hosts))
     if ports is None:
         folder = settings.checkpoint_folder
         ports = Ports(
             keys=KeyFiles(own),
             signed=SignedFile(settings.signing_key.with_suffix(".last")),
+            receivers=outside,
             witnesses=witnesses if folder is None else (*witnesses, CheckpointFolder(folder)),
         )
     first = (await to_thread.run_sync(own.history)).keys[0]
     sealing = Sealing(wiring, ports, settings.log_origin or f"placet.local/{first.kid}")
-    queries, tree = Queries(wiring.store), Tree(wiring.store)
+    queries, tree, changed = Queries(wiring.store), Tree(wiring.store), Signal()
     admitted = reader(keys=keys, clock=wiring.clock, queries=queries)
+
+    def following(after: int, wanted: Filter) -> AsyncGenerator[Page, None]:
+        return follow(queries, wiring.store, after, wanted)
 
     async def note_gap(gap: Gap) -> None:
         context = Context(project=PLATFORM, correlation=wiring.ids.new(), actor=Actor.service(SERVICE))
@@ -66,6 +81,11 @@ async def build(settings: MetadataSettings, wiring: Wiring, ports: Ports | None 
         reaction=reaction(wiring.store),
         periodic=(
             Periodic(name="seal", every=SEAL_EVERY, run=sealing.seal),
+            Periodic(
+                name="webhooks",
+                every=SEND_AGAIN_AFTER,
+                run=Delivering(wiring, ports.receivers, following, changed).run,
+            ),
             *(
                 Periodic(name=f"witness {each.name}", every=TELL_EVERY, run=Witnessing(wiring, each).tell)
                 for each in ports.witnesses
@@ -75,9 +95,10 @@ async def build(settings: MetadataSettings, wiring: Wiring, ports: Ports | None 
         routers=(
             api.router(reader=admitted, queries=queries, store=wiring.store),
             checkpoints_api.router(reader=admitted, tree=tree, queries=queries, keys=ports.keys),
+            webhooks_api.router(reader=admitted, subscribing=Subscribing(wiring, ports.receivers, changed)),
         ),
         on_gap=note_gap,
-        close=tuple(each.close for each in witnesses),
+        close=(outside.close, *(each.close for each in witnesses)),
     )
 
 
