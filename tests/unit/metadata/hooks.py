@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 from placet.events.store import Signal
 from placet.metadata.delivering import Delivering
-from placet.metadata.following import follow
+from placet.metadata.following import Tail
 from placet.metadata.projections import webhooks
 from placet.metadata.queries import Filter, Page
 from placet.metadata.subscribing import Subscribing, Wanted
@@ -34,6 +34,9 @@ class Hooks:
     said: int = 0
     most: int = 100
 
+    def __post_init__(self) -> None:
+        self.tail = Tail(self.log.queries, self.log.alone.wiring.store)
+
     @property
     def subscribing(self) -> Subscribing:
         return Subscribing(self.log.alone.wiring, self.receivers, self.changed, most=self.most)
@@ -48,7 +51,7 @@ class Hooks:
             await self.log.keep(self.log.heard(asked(project=project, release=self.said), self.said))
 
     def follow(self, after: int, wanted: Filter) -> AsyncGenerator[Page, None]:
-        return follow(self.log.queries, self.log.alone.wiring.store, after, wanted)
+        return self.tail.follow(after, wanted)
 
     @asynccontextmanager
     async def sending(self) -> AsyncIterator[None]:

@@ -382,6 +382,8 @@ class Client:
             params = {**asked, "after": after, "follow": 1}
             async with aclosing(self._stream("/events", params=params)) as messages:
                 async for message in messages:
+                    if message.event == "end":
+                        continue  # it read too slowly, and is asked again from where it was
                     event = read(message.data, CloudEvent)
                     position = event.get("sequence")
                     if isinstance(position, int):

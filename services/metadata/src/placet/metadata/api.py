@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from fastapi import APIRouter, Depends, Header, Query
@@ -14,10 +14,11 @@ from pydantic import AfterValidator, AwareDatetime
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from placet.errors import Unreadable
+from placet.events import Recorded
 from placet.events.known_fields import known_parameters
 from placet.events.store import EventStore
 from placet.metadata.access import Reader
-from placet.metadata.following import follow
+from placet.metadata.following import Overtaken, Tail
 from placet.metadata.projections import AUDIT
 from placet.metadata.queries import Filter, Queries, entry, shown
 
@@ -40,7 +41,7 @@ Moment = Annotated[AwareDatetime | None, AfterValidator(_in_utc), Query()]
 Text = Annotated[str | None, Query(max_length=100, pattern=r"^[ -~]+$")]
 
 
-def router(*, reader: Reader, queries: Queries, store: EventStore) -> APIRouter:
+def router(*, reader: Reader, queries: Queries, store: EventStore, tail: Tail) -> APIRouter:
     api = APIRouter(prefix="/v1", tags=["audit"], dependencies=[Depends(reader), Depends(known_parameters)])
 
     @api.get("/events", response_model=None)
@@ -57,7 +58,8 @@ def router(*, reader: Reader, queries: Queries, store: EventStore) -> APIRouter:
     ) -> JSONResponse | EventSourceResponse:
         """Every event of every service, oldest first; `type` may hold `*`. Server-sent events when asked for.
 
-        `since` and `until` are times in RFC 3339, both within.
+        `since` and `until` are times in RFC 3339, both within. A stream ends with an event `end` for one who reads so
+        slowly that what he has not read is in memory no more: he goes on by `Last-Event-ID`.
         """
         wanted = Filter(type=type, project=project, since=since, until=until)
         if follow or "text/event-stream" in accept:
@@ -65,12 +67,15 @@ def router(*, reader: Reader, queries: Queries, store: EventStore) -> APIRouter:
         page = await queries.events(after, limit, wanted)
         return JSONResponse({"events": [shown(each) for each in page.events], "next": page.next})
 
-    async def _follow(after: int, wanted: Filter) -> AsyncIterator[ServerSentEvent]:
-        async with aclosing(follow(queries, store, after, wanted)) as pages:
-            async for page in pages:
-                for each in page.events:
-                    data = msgspec.json.encode(shown(each)).decode()
-                    yield ServerSentEvent(event="event", id=str(each.position), data=data)
+    async def _follow(after: int, wanted: Filter) -> AsyncIterator[bytes | ServerSentEvent]:
+        try:
+            async with aclosing(tail.follow(after, wanted, is_patient=False)) as pages:
+                async for page in pages:
+                    if page.events:
+                        yield b"".join(tail.once(each, _message) for each in page.events)
+        except Overtaken as overtaken:
+            problem = {"detail": "you read too slowly", "fix": f"go on with Last-Event-ID: {overtaken.after}"}
+            yield ServerSentEvent(event="end", data=msgspec.json.encode(problem).decode(), retry=1000)
 
     @api.get("/audit/entries", response_model=None)
     async def get_entries(
@@ -110,6 +115,11 @@ def router(*, reader: Reader, queries: Queries, store: EventStore) -> APIRouter:
                     return
 
     return api
+
+
+def _message(recorded: Recorded[Any]) -> bytes:
+    data = msgspec.json.encode(shown(recorded)).decode()
+    return ServerSentEvent(event="event", id=str(recorded.position), data=data).encode()
 
 
 def _resume(last_event_id: str | None, after: int) -> int:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-
 from anyio import to_thread
 
 from placet.errors import Refused
@@ -18,10 +16,10 @@ from placet.metadata.adapters.http_witness import HttpWitness
 from placet.metadata.adapters.signed_file import SignedFile
 from placet.metadata.delivering import Delivering
 from placet.metadata.domain import LOG, NoteGap
-from placet.metadata.following import follow
+from placet.metadata.following import Tail
 from placet.metadata.ports import Ports
 from placet.metadata.projections import INDEX
-from placet.metadata.queries import Filter, Page, Queries
+from placet.metadata.queries import Queries
 from placet.metadata.reach import Reach
 from placet.metadata.sealing import Sealing
 from placet.metadata.settings import MetadataSettings
@@ -59,10 +57,8 @@ async def build(settings: MetadataSettings, wiring: Wiring, ports: Ports | None 
     first = (await to_thread.run_sync(own.history)).keys[0]
     sealing = Sealing(wiring, ports, settings.log_origin or f"placet.local/{first.kid}")
     queries, tree, changed = Queries(wiring.store), Tree(wiring.store), Signal()
+    tail = Tail(queries, wiring.store)
     admitted = reader(keys=keys, clock=wiring.clock, queries=queries)
-
-    def following(after: int, wanted: Filter) -> AsyncGenerator[Page, None]:
-        return follow(queries, wiring.store, after, wanted)
 
     async def note_gap(gap: Gap) -> None:
         context = Context(project=PLATFORM, correlation=wiring.ids.new(), actor=Actor.service(SERVICE))
@@ -84,7 +80,7 @@ async def build(settings: MetadataSettings, wiring: Wiring, ports: Ports | None 
             Periodic(
                 name="webhooks",
                 every=SEND_AGAIN_AFTER,
-                run=Delivering(wiring, ports.receivers, following, changed).run,
+                run=Delivering(wiring, ports.receivers, tail.follow, changed).run,
             ),
             *(
                 Periodic(name=f"witness {each.name}", every=TELL_EVERY, run=Witnessing(wiring, each).tell)
@@ -93,7 +89,7 @@ async def build(settings: MetadataSettings, wiring: Wiring, ports: Ports | None 
         ),
         projections=(INDEX,),
         routers=(
-            api.router(reader=admitted, queries=queries, store=wiring.store),
+            api.router(reader=admitted, queries=queries, store=wiring.store, tail=tail),
             checkpoints_api.router(reader=admitted, tree=tree, queries=queries, keys=ports.keys),
             webhooks_api.router(reader=admitted, subscribing=Subscribing(wiring, ports.receivers, changed)),
         ),
