@@ -1,5 +1,6 @@
 """A typed client of placet's REST API, and where to find the platform."""
 
+from placet.client.checkpoints import Checkpoint, FileCheckpoint, Mark
 from placet.client.client import Client, Log
 from placet.client.connection import (
     Connection,
@@ -58,6 +59,7 @@ from placet.client.documents import (
     Witnesses,
     WitnessState,
 )
+from placet.client.event import Catalogue, Event
 
 __all__ = [
     "Amount",
@@ -67,14 +69,18 @@ __all__ = [
     "AwaitedRelease",
     "Awaiting",
     "Capacity",
+    "Catalogue",
     "Certificate",
+    "Checkpoint",
     "Client",
     "CloudEvent",
     "Collected",
     "Command",
     "Connection",
     "Entry",
+    "Event",
     "Example",
+    "FileCheckpoint",
     "Garbage",
     "GarbageItem",
     "Ground",
@@ -82,6 +88,7 @@ __all__ = [
     "Log",
     "LogKey",
     "LogKeys",
+    "Mark",
     "Me",
     "Model",
     "ModelDetail",

@@ -26,6 +26,7 @@ import anyio
 import httpx
 from httpx_sse import EventSource, ServerSentEvent
 
+from placet.client.checkpoints import Checkpoint, Mark
 from placet.client.connection import Connection
 from placet.client.documents import (
     Approval,
@@ -78,8 +79,9 @@ from placet.client.documents import (
     read,
     read_lines,
 )
+from placet.client.event import Event
 from placet.client.problems import PASSING, no_answer, problem
-from placet.errors import PlacetError, Refused, Unavailable, Unreadable
+from placet.errors import Conflict, PlacetError, Refused, Unavailable, Unreadable
 
 PAGE = 500
 FACTS_PAGE = 100
@@ -400,6 +402,48 @@ class Client:
             if page.next is None or page.next <= after:
                 return
             after = page.next
+
+    async def follow_events(
+        self,
+        checkpoint: Checkpoint,
+        *,
+        after: int = 0,
+        type: str | None = None,
+        project: str | None = None,
+        each: int = 1,
+    ) -> AsyncGenerator[Event]:
+        """Events without end, from where the checkpoint was, or past position `after` at the first time.
+
+        An event is done with when the next one is asked for; then it is marked, or every `each` events one. So whoever
+        is killed has those again that were not marked, and misses none. Raises Conflict where the log is not the one
+        that was followed.
+        """
+        mark = await checkpoint.load()
+        if mark is not None:
+            await self._is_there(mark)
+            after = mark.position
+        unmarked = 0
+        happened = self.events(after=after, type=type, project=project, follow=True)
+        async with aclosing(happened):
+            async for told in happened:
+                event = Event.of(told)
+                yield event
+                unmarked += 1
+                if unmarked >= each:
+                    await checkpoint.save(Mark(position=event.position, event=event.id))
+                    unmarked = 0
+
+    async def _is_there(self, mark: Mark) -> None:
+        """Whether the log has the event that was followed last where it was."""
+        params = {"after": mark.position - 1, "limit": 1}
+        page = read((await self._call("GET", "/events", params=params)).content, EventsPage)
+        found = page.events[0]["id"] if page.events else None
+        if found != mark.event:
+            raise Conflict(
+                f"position {mark.position} of the log is not event {mark.event}, which was followed last, but"
+                f" {found or 'none'}: it was restored from an older copy, or is another platform's",
+                fix="see `placet audit verify`; to follow this log, remove the checkpoint and say from which position",
+            )
 
     async def entries(self, *, after: int = 0, until: int | None = None) -> AsyncGenerator[Entry]:
         """The audit log past position `after`, up to and with `until`, in order. A hole is an error."""
