@@ -228,6 +228,15 @@ async def test_enabling_one_that_waits_asks_it_at_once(hooks: Hooks) -> None:
         await hooks.is_told(1, 1)
 
 
+async def test_enabling_one_that_sends_meanwhile_sets_it_nowhere(hooks: Hooks) -> None:
+    webhook = await hooks.add(after=0)
+    await hooks.happen(*["churn"] * 5)
+    async with hooks.sending():
+        while (await hooks.subscribing.enable(webhook, None, PERSON))["position"] < 5:
+            pass
+    assert hooks.receivers.positions == [1, 2, 3, 4, 5]
+
+
 async def test_one_that_is_set_back_has_it_all_again(hooks: Hooks) -> None:
     webhook = await hooks.add(after=0)
     await hooks.happen("churn", "churn")

@@ -107,16 +107,13 @@ class Subscribing:
     async def enable(self, webhook: str, after: int | None, person: str) -> dict[str, Any]:
         """Go on at once, where it was or behind another position: of one that waits between two tries, too."""
         row = await self._row(webhook)
-        at = row.position if after is None else after
-        values = {
-            "why": None,
-            "position": at,
-            "turn": row.turn + 1,
-            "failures": 0,
-            "failing_since": None,
-            "next_at": None,
-        }
-        await self._decide(Enable(webhook=webhook, position=at), person, values, webhooks.c.turn == row.turn)
+        values: dict[str, Any] = {"why": None, "failures": 0, "failing_since": None, "next_at": None}
+        if (
+            after is not None
+        ):  # else it may move meanwhile, and is not to be set back to where it was just now
+            values |= {"position": after, "turn": row.turn + 1}
+        command = Enable(webhook=webhook, position=row.position if after is None else after)
+        await self._decide(command, person, values, webhooks.c.turn == row.turn)
         return await self.one(webhook)
 
     async def remove(self, webhook: str, person: str) -> None:
