@@ -37,6 +37,7 @@ BENCHMARKS = (
     "benchmarks.governance.standing",
     "benchmarks.audit.appends",
     "benchmarks.audit.reading",
+    "benchmarks.audit.fan_out",
 )
 """Each has `run()`, plain or async, that returns its rows; it is given the options that it names."""
 RESULT = Path("build/bench.json")

@@ -59,6 +59,11 @@ NOBODY_ACTS: Mapping[type, str] = {
     deployer.ModelFailed: "the end of the operation: the gateway says so to who asked",
     deployer.ModelDiverged: "the gateway shows that it does not serve, until the deployer has mended it by itself",
     metadata.GapDetected: "for those who watch the log",
+    metadata.WebhookAdded: "for the log: who has what happens told outside, since when and until when",
+    metadata.WebhookRotated: "for the log: who receives gets the secret from whom it was told to",
+    metadata.WebhookDisabled: "for people, who are told by whatever else subscribes: somebody hears nothing any more",
+    metadata.WebhookEnabled: "for the log: it is metadata itself that sends",
+    metadata.WebhookRemoved: "for the log: it is metadata itself that sends no more",
 }
 """Events on which only the gateway or the audit log act, each with the reason why that is right."""
 

@@ -23,10 +23,12 @@ from placet.events.envelope import Event
 from placet.events.service import periodically
 from placet.events.store import Append, Put, Unit
 from placet.events.wiring import open_distributed_store
+from placet.metadata.adapters.http_receivers import HttpReceivers
 from placet.metadata.adapters.signed_file import SignedFile
 from placet.metadata.bootstrap import SEAL_EVERY, SERVICE
 from placet.metadata.ports import Ports
 from placet.metadata.projections import AUDIT, TABLES, epochs, stream_of
+from placet.metadata.reach import Reach
 from placet.metadata.sealing import Sealing
 from placet.metadata.tree import Tree
 from placet.trust import OwnKeys
@@ -129,7 +131,9 @@ def sealing(wiring: Wiring, folder: Path) -> Sealing:
     """As the service's own, with its keys in `folder`."""
     keys = OwnKeys(folder / "checkpoints.pem", wiring.clock.now)
     keys.begin()
-    ports = Ports(keys=KeyFiles(keys), signed=SignedFile(folder / "checkpoints.last"))
+    ports = Ports(
+        receivers=HttpReceivers(Reach()), keys=KeyFiles(keys), signed=SignedFile(folder / "checkpoints.last")
+    )
     return Sealing(wiring, ports, ORIGIN)
 
 

@@ -31,9 +31,11 @@ from placet.events.contracts import CATALOG
 from placet.events.envelope import Actor
 from placet.events.wiring import open_distributed_store
 from placet.metadata import handlers
+from placet.metadata.adapters.http_receivers import HttpReceivers
 from placet.metadata.adapters.signed_file import SignedFile
 from placet.metadata.ports import Ports
 from placet.metadata.projections import AUDIT, TABLES, checkpoints, tiles
+from placet.metadata.reach import Reach
 from placet.metadata.sealing import Sealing
 from placet.metadata.tree import Tree
 from placet.trust import OwnKeys
@@ -94,7 +96,9 @@ async def keep_and_seal(target: Target, told: TextIO, seed: int) -> None:
     chance = random.Random(seed)  # noqa: S311 - how many events, not secrets
     wiring = await target.wiring()
     signed = Telling(SignedFile(target.folder / "checkpoints.last"), told)
-    sealing = Sealing(wiring, Ports(keys=KeyFiles(target.keys()), signed=signed), ORIGIN)
+    sealing = Sealing(
+        wiring, Ports(receivers=HttpReceivers(Reach()), keys=KeyFiles(target.keys()), signed=signed), ORIGIN
+    )
 
     async def keep() -> None:
         while True:

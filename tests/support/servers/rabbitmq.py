@@ -91,6 +91,14 @@ class RabbitMQ:
         parts = urlsplit(self.amqp_url)
         return urlunsplit(parts._replace(netloc=f"{quote(name)}:{quote(name)}@{parts.hostname}:{parts.port}"))
 
+    def add_user(self, name: str, configure: str, write: str, read: str) -> str:
+        """The AMQP URL of a user who is no service, with these permissions."""
+        self._ask("PUT", f"users/{quote(name)}", {"password": name, "tags": ""})
+        permission = {"configure": configure, "write": write, "read": read}
+        self._permit("permissions", name, permission, "configure", "write", "read")
+        parts = urlsplit(self.amqp_url)
+        return urlunsplit(parts._replace(netloc=f"{quote(name)}:{quote(name)}@{parts.hostname}:{parts.port}"))
+
     def queues(self) -> list[dict[str, Any]]:
         """As the management API tells: `name`, `type`, `messages`, … A count may be seconds old."""
         found: list[dict[str, Any]] = self._ask("GET", f"queues/{self._quoted_host}")

@@ -46,6 +46,8 @@ class FakePlatform:
     outcome: str = "live"
     away_for: int = 0
     break_after: int | None = None
+    cut_after: int | None = None
+    """Where a stream ends with a word, as for one who reads too slowly."""
     holds: bool = False
     size_limit: int = 1 << 30
     sources: dict[str, int] = field(default_factory=dict)
@@ -313,6 +315,10 @@ class FakePlatform:
                     self.break_after = None
                     yield f"event: {kind}\nid: {number}\ndata: {data[:5]}"
                     raise ConnectionAbortedError("the test said so")
+                if self.cut_after is not None and number > self.cut_after:
+                    self.cut_after = None
+                    yield 'event: end\ndata: {"detail":"you read too slowly"}\n\n'
+                    return
                 if self.holds and number > 2:
                     await eventually(lambda: not self.holds, within=60)
                 yield f"event: {kind}\nid: {number}\ndata: {data}\n\n"

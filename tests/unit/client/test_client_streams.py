@@ -56,6 +56,20 @@ async def test_followed_events_come_once_each_over_a_break(client: Client, platf
     assert seen == [2, 3, 4, 5]
 
 
+async def test_who_read_too_slowly_is_told_none_twice_and_none_is_left_out(
+    client: Client, platform: FakePlatform
+) -> None:
+    platform.events = [event(number) for number in range(1, 6)]
+    platform.cut_after = 3
+    seen = []
+    async for found in client.events(follow=True):
+        seen.append(found["sequence"])
+        if found["sequence"] == 5:
+            break
+    assert seen == [1, 2, 3, 4, 5]
+    assert platform.resumed_from == ["3"]
+
+
 async def test_a_line_separator_inside_an_event_ends_no_line(client: Client, platform: FakePlatform) -> None:
     platform.events = [event(1)]
     async for found in client.events(follow=True):

@@ -87,9 +87,11 @@ async def _is_level(runner: ProjectionRunner) -> bool:
 
 
 @asynccontextmanager
-async def a_log(folder: Path) -> AsyncIterator[Metadata]:
+async def a_log(folder: Path, *, webhook_hosts: str = "") -> AsyncIterator[Metadata]:
     own_key(folder / "tokens.pem")
-    chosen = MetadataSettings(token_keys=folder / "tokens.json", signing_key=folder / "checkpoints.pem")
+    chosen = MetadataSettings(
+        token_keys=folder / "tokens.json", signing_key=folder / "checkpoints.pem", webhook_hosts=webhook_hosts
+    )
     async with alone(
         "metadata", folder, lambda wiring: build(chosen, wiring), tables=(TABLES,), logs=(AUDIT,)
     ) as service:

@@ -26,6 +26,7 @@ from placet.events.testing import given
 from placet.metadata.access import reader
 from placet.metadata.api import router
 from placet.metadata.domain import LOG, NoteGap
+from placet.metadata.following import Tail
 from placet.metadata.projections import AUDIT
 from placet.metadata.queries import Filter, Queries
 from placet.trust import KeySet
@@ -380,7 +381,8 @@ async def test_a_database_that_is_away_is_a_503(metadata: Metadata, tmp_path: Pa
     away: Any = Away()
     keys, queries = KeySet.load(tmp_path / "tokens.json"), Queries(away)
     admitted = reader(keys=keys, clock=metadata.alone.clock, queries=queries)
-    app.include_router(router(reader=admitted, queries=queries, store=metadata.alone.wiring.store))
+    store = metadata.alone.wiring.store
+    app.include_router(router(reader=admitted, queries=queries, store=store, tail=Tail(queries, store)))
     headers = {"Authorization": f"Bearer {metadata.token()}"}
     async with AsyncClient(transport=ASGITransport(app), base_url="http://x", headers=headers) as http:
         answer = await http.get("/v1/events")

@@ -29,6 +29,7 @@ from placet.trust.notes import SIGNS, NoteKey
 from tests.support.administrator import change_sqlite
 from tests.unit.gateway.roads import asked
 from tests.unit.metadata.logs import Metadata, a_log
+from tests.unit.metadata.receivers import Scripted
 
 BASE = "placet.example/audit"
 
@@ -46,7 +47,11 @@ class Sealed:
 
     def sealing(self, base: str = BASE) -> Sealing:
         """As after a start of the service."""
-        ports = Ports(keys=KeyFiles(self.keys()), signed=SignedFile(self.folder / "checkpoints.last"))
+        ports = Ports(
+            receivers=Scripted(),
+            keys=KeyFiles(self.keys()),
+            signed=SignedFile(self.folder / "checkpoints.last"),
+        )
         return Sealing(self.log.alone.wiring, ports, base)
 
     @property
@@ -245,7 +250,9 @@ async def test_what_comes_while_a_checkpoint_is_made_waits_for_the_next(sealed: 
             await super().keep(checkpoint)
             await sealed.happen(1)
 
-    ports = Ports(keys=KeyFiles(sealed.keys()), signed=Busy(sealed.folder / "checkpoints.last"))
+    ports = Ports(
+        receivers=Scripted(), keys=KeyFiles(sealed.keys()), signed=Busy(sealed.folder / "checkpoints.last")
+    )
     sealing = Sealing(sealed.log.alone.wiring, ports, BASE)
     await sealed.happen(3)
     await sealing.catch_up()

@@ -136,6 +136,7 @@ def parser() -> Parser:
         ("advisories", "what is known to be vulnerable: publish a snapshot, and see which is in use"),
         ("policy", "policies: what they demand, whether their own tests pass, and which are in force"),
         ("card", "model cards: which form their metadata has"),
+        ("webhook", "webhooks: have events sent to an address, and see how far each is"),
         ("token", "who may use the platform"),
     ):
         parent = below[""].add_parser(
@@ -362,6 +363,30 @@ def _events(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--since", metavar="T", type=_moment, help="only events of that time or later")
     parser.add_argument("--until", metavar="T", type=_moment, help="only events of that time or earlier")
     parser.add_argument("--follow", action="store_true", help="go on as events happen")
+
+
+def _webhook(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("webhook", metavar="WEBHOOK", help="its id, from `placet webhook list`")
+
+
+def _webhook_add(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("url", metavar="URL", help="such as https://hooks.example.org/placet")
+    parser.add_argument("--type", metavar="GLOB", help="only such types, for example 'placet.deployer.*'")
+    parser.add_argument("--project", metavar="P", type=_name, help="only events of this project")
+    parser.add_argument(
+        "--from", dest="first", metavar="N", type=_position, help="first position (default: from now on)"
+    )
+
+
+def _webhook_enable(parser: argparse.ArgumentParser) -> None:
+    _webhook(parser)
+    parser.add_argument(
+        "--from",
+        dest="first",
+        metavar="N",
+        type=_position,
+        help="go on at this position, to skip what is before it or have it again (default: where it was)",
+    )
 
 
 def _replay(parser: argparse.ArgumentParser) -> None:
@@ -1021,6 +1046,71 @@ VERBS: Sequence[Verb] = (
         example="placet events --from 100 --type 'placet.deployer.*' --follow",
         function="log:events",
         arguments=_events,
+    ),
+    Verb(
+        words="webhook add",
+        group="look",
+        does="have events sent to an address",
+        more="Each event of the audit log is one POST, in order and at least once, signed as Standard Webhooks has it. "
+        "The secret is shown this once. For operators, compliance and admins.",
+        example="placet webhook add https://hooks.example.org/placet --type 'placet.deployer.*'",
+        function="webhooks:add",
+        arguments=_webhook_add,
+    ),
+    Verb(
+        words="webhook list",
+        group="look",
+        does="the webhooks there are, and how far each is",
+        more="OF is where the audit log ends: between it and POSITION may be nothing that a webhook asks for.",
+        example="placet webhook list",
+        function="webhooks:list_all",
+    ),
+    Verb(
+        words="webhook show",
+        group="look",
+        does="one webhook: what was answered last, and when it is tried again",
+        more="One that fails is tried for three days, with longer and longer pauses, and then disabled; one that "
+        "answers 410 at once.",
+        example="placet webhook show 0190b5a2-7c1e-7d3a-9f00-3b1c5f6a7d21",
+        function="webhooks:show",
+        arguments=_webhook,
+    ),
+    Verb(
+        words="webhook test",
+        group="look",
+        does="send a message that is no event, and say what it came to",
+        more="Of type placet.webhook.test, signed like the others. Exit status 1 where it is not taken.",
+        example="placet webhook test 0190b5a2-7c1e-7d3a-9f00-3b1c5f6a7d21",
+        function="webhooks:test",
+        arguments=_webhook,
+    ),
+    Verb(
+        words="webhook rotate",
+        group="look",
+        does="give a webhook another secret",
+        more="It is shown this once. For a day what is sent has the signatures of both, so that nothing is lost "
+        "meanwhile.",
+        example="placet webhook rotate 0190b5a2-7c1e-7d3a-9f00-3b1c5f6a7d21",
+        function="webhooks:rotate",
+        arguments=_webhook,
+    ),
+    Verb(
+        words="webhook enable",
+        group="look",
+        does="go on with a webhook that was disabled, or waits",
+        more="With the event that was not taken, or at another position with --from.",
+        example="placet webhook enable 0190b5a2-7c1e-7d3a-9f00-3b1c5f6a7d21",
+        function="webhooks:enable",
+        arguments=_webhook_enable,
+    ),
+    Verb(
+        words="webhook remove",
+        group="look",
+        does="send nothing any more",
+        more="Its address and its secrets are gone then.",
+        example="placet webhook remove 0190b5a2-7c1e-7d3a-9f00-3b1c5f6a7d21",
+        function="webhooks:remove",
+        arguments=_webhook,
     ),
     Verb(
         words="approve",

@@ -1,5 +1,6 @@
 """A typed client of placet's REST API, and where to find the platform."""
 
+from placet.client.checkpoints import Checkpoint, FileCheckpoint, Mark
 from placet.client.client import Client, Log
 from placet.client.connection import (
     Connection,
@@ -54,9 +55,13 @@ from placet.client.documents import (
     Step,
     Token,
     Verdict,
+    Webhook,
+    WebhookAnswer,
+    WebhookTried,
     Witnesses,
     WitnessState,
 )
+from placet.client.event import Catalogue, Event
 
 __all__ = [
     "Amount",
@@ -66,14 +71,18 @@ __all__ = [
     "AwaitedRelease",
     "Awaiting",
     "Capacity",
+    "Catalogue",
     "Certificate",
+    "Checkpoint",
     "Client",
     "CloudEvent",
     "Collected",
     "Command",
     "Connection",
     "Entry",
+    "Event",
     "Example",
+    "FileCheckpoint",
     "Garbage",
     "GarbageItem",
     "Ground",
@@ -83,6 +92,7 @@ __all__ = [
     "LogKeys",
     "LogProducer",
     "LogProducers",
+    "Mark",
     "Me",
     "Model",
     "ModelDetail",
@@ -106,6 +116,9 @@ __all__ = [
     "Step",
     "Token",
     "Verdict",
+    "Webhook",
+    "WebhookAnswer",
+    "WebhookTried",
     "WitnessState",
     "Witnesses",
     "discovery_file",

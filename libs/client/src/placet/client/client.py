@@ -27,6 +27,7 @@ import anyio
 import httpx
 from httpx_sse import EventSource, ServerSentEvent
 
+from placet.client.checkpoints import Checkpoint, Mark
 from placet.client.connection import Connection
 from placet.client.documents import (
     Approval,
@@ -73,12 +74,16 @@ from placet.client.documents import (
     Source,
     Standing,
     Token,
+    Webhook,
+    WebhooksPage,
+    WebhookTried,
     Witnesses,
     read,
     read_lines,
 )
+from placet.client.event import Event
 from placet.client.problems import PASSING, no_answer, problem
-from placet.errors import PlacetError, Refused, Unavailable, Unreadable
+from placet.errors import Conflict, PlacetError, Refused, Unavailable, Unreadable
 
 PAGE = 500
 FACTS_PAGE = 100
@@ -386,6 +391,8 @@ class Client:
             params = {**asked, "after": after, "follow": 1}
             async with aclosing(self._stream("/events", params=params)) as messages:
                 async for message in messages:
+                    if message.event == "end":
+                        continue  # it read too slowly, and is asked again from where it was
                     event = read(message.data, CloudEvent)
                     position = event.get("sequence")
                     if isinstance(position, int):
@@ -402,6 +409,48 @@ class Client:
             if page.next is None or page.next <= after:
                 return
             after = page.next
+
+    async def follow_events(
+        self,
+        checkpoint: Checkpoint,
+        *,
+        after: int = 0,
+        type: str | None = None,
+        project: str | None = None,
+        each: int = 1,
+    ) -> AsyncGenerator[Event]:
+        """Events without end, from where the checkpoint was, or past position `after` at the first time.
+
+        An event is done with when the next one is asked for; then it is marked, or every `each` events one. So whoever
+        is killed has those again that were not marked, and misses none. Raises Conflict where the log is not the one
+        that was followed.
+        """
+        mark = await checkpoint.load()
+        if mark is not None:
+            await self._is_there(mark)
+            after = mark.position
+        unmarked = 0
+        happened = self.events(after=after, type=type, project=project, follow=True)
+        async with aclosing(happened):
+            async for told in happened:
+                event = Event.of(told)
+                yield event
+                unmarked += 1
+                if unmarked >= each:
+                    await checkpoint.save(Mark(position=event.position, event=event.id))
+                    unmarked = 0
+
+    async def _is_there(self, mark: Mark) -> None:
+        """Whether the log has the event that was followed last where it was."""
+        params = {"after": mark.position - 1, "limit": 1}
+        page = read((await self._call("GET", "/events", params=params)).content, EventsPage)
+        found = page.events[0]["id"] if page.events else None
+        if found != mark.event:
+            raise Conflict(
+                f"position {mark.position} of the log is not event {mark.event}, which was followed last, but"
+                f" {found or 'none'}: it was restored from an older copy, or is another platform's",
+                fix="see `placet audit verify`; to follow this log, remove the checkpoint and say from which position",
+            )
 
     async def entries(self, *, after: int = 0, until: int | None = None) -> AsyncGenerator[Entry]:
         """The audit log past position `after`, up to and with `until`, in order. A hole is an error."""
@@ -569,6 +618,40 @@ class Client:
     async def witnesses(self) -> Witnesses:
         """Who outside has seen how much of the audit log."""
         return read((await self._call("GET", "/audit/witnesses")).content, Witnesses)
+
+    # Webhooks
+
+    async def add_webhook(
+        self, url: str, *, type: str | None = None, project: str | None = None, after: int | None = None
+    ) -> Webhook:
+        """Have events sent there: those past audit position `after`, or those from now on. With its `secret`, which is
+        told this once. Not sent again by itself: a second one would be a conflict, and its secret unknown."""
+        asked = {"url": url, **_given(type=type, project=project, after=after)}
+        return read((await self._call("POST", "/webhooks", json=asked, again=False)).content, Webhook)
+
+    async def webhooks(self) -> tuple[Webhook, ...]:
+        return read((await self._call("GET", "/webhooks")).content, WebhooksPage).webhooks
+
+    async def webhook(self, webhook: str) -> Webhook:
+        return read((await self._call("GET", f"/webhooks/{_part(webhook)}")).content, Webhook)
+
+    async def rotate_webhook(self, webhook: str) -> Webhook:
+        """With another `secret`, which is told this once; the one before signs for a day, too."""
+        path = f"/webhooks/{_part(webhook)}/rotate"
+        return read((await self._call("POST", path, again=False)).content, Webhook)
+
+    async def enable_webhook(self, webhook: str, *, after: int | None = None) -> Webhook:
+        """Go on at once where it was, or past another position."""
+        path = f"/webhooks/{_part(webhook)}/enable"
+        return read((await self._call("POST", path, json=_given(after=after))).content, Webhook)
+
+    async def test_webhook(self, webhook: str) -> WebhookTried:
+        """Have a signed message sent that is no event, and say what it came to."""
+        path = f"/webhooks/{_part(webhook)}/test"
+        return read((await self._call("POST", path, again=False)).content, WebhookTried)
+
+    async def remove_webhook(self, webhook: str) -> None:
+        await self._call("DELETE", f"/webhooks/{_part(webhook)}")
 
     # Exceptions from rules
 

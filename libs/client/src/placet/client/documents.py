@@ -554,6 +554,50 @@ class CheckpointsPage(Document, frozen=True, kw_only=True):
     next: int | None = None
 
 
+class WebhookAnswer(Document, frozen=True, kw_only=True):
+    """What the last message came to: a `status`, or `trouble` where none came; `position` is the event's."""
+
+    at: str
+    position: int
+    status: int | None = None
+    trouble: str | None = None
+
+
+class Webhook(Document, frozen=True, kw_only=True, rename="camel"):
+    """Where events are sent to. `state` is enabled, failing or disabled, and `why` of a disabled one gone or failing;
+    everything up to `position` that it asks for was taken. `secret` is told once, to who made it."""
+
+    webhook: str
+    url: str
+    type: str | None = None
+    project: str | None = None
+    state: str
+    why: str | None = None
+    position: int
+    head: int
+    last_answer: WebhookAnswer | None = None
+    failures: int = 0
+    failing_since: str | None = None
+    next_attempt: str | None = None
+    old_secret_until: str | None = None
+    added_by: str | None = None
+    added_at: str | None = None
+    secret: str | None = None
+
+
+class WebhooksPage(Document, frozen=True, kw_only=True):
+    webhooks: tuple[Webhook, ...] = ()
+
+
+class WebhookTried(Document, frozen=True, kw_only=True):
+    """What a test message came to."""
+
+    id: str
+    taken: bool
+    status: int | None = None
+    trouble: str | None = None
+
+
 class WitnessState(Document, frozen=True, kw_only=True, rename="camel"):
     """How many events of the audit log a witness has seen, when it said so last, and what is in the way now."""
 

@@ -7,7 +7,7 @@ import base64
 import re
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -18,14 +18,13 @@ from anyio import CancelScope, to_thread
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi import Path as InPath
 from fastapi.responses import JSONResponse, StreamingResponse
-from fastapi.routing import APIRoute
 from pydantic import AfterValidator, Field
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.requests import ClientDisconnect
-from starlette.types import Message
 
 from placet.errors import TooLarge, Unknown, Unreadable
 from placet.events import Clock
+from placet.events.bounded_body import BoundedRoute
 from placet.events.codec import timestamp
 from placet.events.known_fields import KnownFields, known_parameters, nearest
 from placet.events.store import EventStore
@@ -47,7 +46,6 @@ from placet.rules import Verdict
 DIGEST = r"^sha256:[0-9a-f]{64}$"
 NAME = r"^[ -~]+$"
 """Printable ASCII: what ids and keys are made of, and what every database takes as a parameter."""
-MAX_BODY = 64 * 1024
 """Bytes of a JSON body. Whoever asks is not known yet when it is read."""
 LOOK_EVERY = 1.0
 """Seconds between looks for changes made by another replica."""
@@ -98,35 +96,8 @@ After = Annotated[str | None, Query(max_length=200, pattern=NAME)]
 InProject = Annotated[str | None, Query(max_length=200, pattern=NAME)]
 Id = Annotated[str, InPath(max_length=200, pattern=NAME)]
 
-
-class BoundedBody(APIRoute):
-    """Reads a declared body up to a limit before anything is made of it. Bodies that stream are not its business."""
-
-    most = MAX_BODY
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        handle = super().get_route_handler()
-        if self.body_field is None:
-            return handle
-
-        async def bounded(request: Request) -> Response:
-            body = bytearray()
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > self.most:
-                    raise TooLarge(f"a request's body is at most {self.most} bytes")
-            return await handle(Request(request.scope, _replay(bytes(body), request)))
-
-        return bounded
-
-
-def _replay(body: bytes, request: Request) -> Callable[[], Coroutine[Any, Any, Message]]:
-    pending: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
-
-    async def receive() -> Message:
-        return pending.pop() if pending else await request.receive()
-
-    return receive
+BoundedBody = BoundedRoute
+"""For calls of the gateway with a declared body."""
 
 
 def router(

@@ -15,24 +15,15 @@ from placet.trust import KeySet, tokens
 AUDITORS = frozenset({"compliance", "auditor", "admin"})
 
 
-def sees_people(request: Request, keys: KeySet, clock: Clock) -> None:
-    """Raises Forbidden where the token is none of theirs; that it is good was looked at."""
-    token = tokens.verify_bearer(request.headers.get("authorization"), keys, now=clock.now())
-    if not token.roles & AUDITORS:
-        raise Forbidden(
-            "what was recorded about people is for compliance, auditors and admins",
-            fix="leave people out, or ask one of them for the bundle",
-        )
+Reader = Callable[[Request], AsyncIterator[tokens.Token]]
 
 
-def reader(
-    *, keys: KeySet, clock: Clock, queries: Queries, roles: frozenset[str] | None = None
-) -> Callable[[Request], AsyncIterator[None]]:
+def reader(*, keys: KeySet, clock: Clock, queries: Queries, roles: frozenset[str] | None = None) -> Reader:
     """A dependency of every route. Raises Unauthenticated for a token that is none, or was revoked, and Forbidden for
     one with none of the `roles`, where only those may."""
     shares = Shares()
 
-    async def admitted(request: Request) -> AsyncIterator[None]:
+    async def admitted(request: Request) -> AsyncIterator[tokens.Token]:
         token = tokens.verify_bearer(request.headers.get("authorization"), keys, now=clock.now())
         if await queries.is_revoked(token.id):
             raise Unauthenticated("this token was revoked", fix="ask an admin for a new one")
@@ -43,6 +34,16 @@ def reader(
                 fix="ask an admin for a token: placet token create --as NAME --role …",
             )
         with shares.taken_by(token.person):
-            yield
+            yield token
 
     return admitted
+
+
+def must_have(token: tokens.Token, allowed: frozenset[str], doing: str) -> None:
+    """Raises Forbidden unless one of the token's roles is allowed to do this."""
+    if not token.roles & allowed:
+        raise Forbidden(
+            f"{doing} needs one of the roles {', '.join(sorted(allowed))}; this token has"
+            f" {', '.join(sorted(token.roles))}",
+            fix="ask an admin for a token: placet token create --as NAME --role …",
+        )

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import aclosing
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
-from fastapi import APIRouter, Depends, Header, Query, Request
+from fastapi import APIRouter, Depends, Header, Query
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydantic import AfterValidator, AwareDatetime
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from placet.errors import Unreadable
+from placet.events import Recorded
 from placet.events.known_fields import known_parameters
 from placet.events.store import EventStore
+from placet.metadata.access import Reader
+from placet.metadata.following import Overtaken, Tail
 from placet.metadata.moments import in_utc
 from placet.metadata.projections import AUDIT
 from placet.metadata.queries import Filter, Queries, entry, shown
-
-LOOK_EVERY = 1.0
 
 MAX_POSITION = 2**63 - 1
 
@@ -33,9 +34,7 @@ Moment = Annotated[AwareDatetime | None, AfterValidator(in_utc), Query()]
 Text = Annotated[str | None, Query(max_length=100, pattern=r"^[ -~]+$")]
 
 
-def router(
-    *, reader: Callable[[Request], AsyncIterator[None]], queries: Queries, store: EventStore
-) -> APIRouter:
+def router(*, reader: Reader, queries: Queries, store: EventStore, tail: Tail) -> APIRouter:
     api = APIRouter(prefix="/v1", tags=["audit"], dependencies=[Depends(reader), Depends(known_parameters)])
 
     @api.get("/events", response_model=None)
@@ -52,7 +51,8 @@ def router(
     ) -> JSONResponse | EventSourceResponse:
         """Every event of every service, oldest first; `type` may hold `*`. Server-sent events when asked for.
 
-        `since` and `until` are times in RFC 3339, both within.
+        `since` and `until` are times in RFC 3339, both within. A stream ends with an event `end` for one who reads so
+        slowly that what he has not read is in memory no more: he goes on by `Last-Event-ID`.
         """
         wanted = Filter(type=type, project=project, since=since, until=until)
         if follow or "text/event-stream" in accept:
@@ -60,16 +60,15 @@ def router(
         page = await queries.events(after, limit, wanted)
         return JSONResponse({"events": [shown(each) for each in page.events], "next": page.next})
 
-    async def _follow(after: int, wanted: Filter) -> AsyncIterator[ServerSentEvent]:
-        while True:
-            committed = store.committed.count
-            page = await queries.events(after, 200, wanted)
-            for each in page.events:
-                data = msgspec.json.encode(shown(each)).decode()
-                yield ServerSentEvent(event="event", id=str(each.position), data=data)
-            if page.next == after:
-                await store.committed.wait(LOOK_EVERY, after=committed)
-            after = page.next
+    async def _follow(after: int, wanted: Filter) -> AsyncIterator[bytes | ServerSentEvent]:
+        try:
+            async with aclosing(tail.follow(after, wanted, is_patient=False)) as pages:
+                async for page in pages:
+                    if page.events:
+                        yield b"".join(tail.once(each, _message) for each in page.events)
+        except Overtaken as overtaken:
+            problem = {"detail": "you read too slowly", "fix": f"go on with Last-Event-ID: {overtaken.after}"}
+            yield ServerSentEvent(event="end", data=msgspec.json.encode(problem).decode(), retry=1000)
 
     @api.get("/audit/entries", response_model=None)
     async def get_entries(
@@ -109,6 +108,11 @@ def router(
                     return
 
     return api
+
+
+def _message(recorded: Recorded[Any]) -> bytes:
+    data = msgspec.json.encode(shown(recorded)).decode()
+    return ServerSentEvent(event="event", id=str(recorded.position), data=data).encode()
 
 
 def _resume(last_event_id: str | None, after: int) -> int:

@@ -7,21 +7,27 @@ from anyio import to_thread
 from placet.errors import Refused
 from placet.events import Context, Gap, Periodic, Service, UnitOfWork, Wiring, transact
 from placet.events.envelope import PLATFORM, Actor
-from placet.metadata import api, bundles_api, checkpoints_api, history_api
+from placet.events.store import Signal
+from placet.metadata import api, bundles_api, checkpoints_api, history_api, webhooks_api
 from placet.metadata.access import AUDITORS, reader
 from placet.metadata.adapters.checkpoint_folder import CheckpointFolder
+from placet.metadata.adapters.http_receivers import HttpReceivers
 from placet.metadata.adapters.http_witness import HttpWitness
 from placet.metadata.adapters.registry_evidence import RegistryEvidence
 from placet.metadata.adapters.signed_file import SignedFile
 from placet.metadata.bundles import Bundling
+from placet.metadata.delivering import Delivering
 from placet.metadata.domain import LOG, NoteGap
+from placet.metadata.following import Tail
 from placet.metadata.hearing import Hearing
 from placet.metadata.histories import Histories
 from placet.metadata.ports import Ports
 from placet.metadata.projections import INDEX
 from placet.metadata.queries import Queries
+from placet.metadata.reach import Reach
 from placet.metadata.sealing import Sealing
 from placet.metadata.settings import MetadataSettings
+from placet.metadata.subscribing import Subscribing
 from placet.metadata.subscriptions import HEARS, SAYS, reaction
 from placet.metadata.tree import Tree
 from placet.metadata.witnessing import Witnessing
@@ -35,6 +41,8 @@ SEAL_EVERY = 0.5
 """Seconds from one checkpoint to the next at least; that no event waits for a second is promised."""
 TELL_EVERY = 0.25
 """Seconds between two looks whether a witness lacks a checkpoint."""
+SEND_AGAIN_AFTER = 1.0
+"""Seconds until webhooks go on after the database was away: what sends them ends for nothing else."""
 
 
 async def build(settings: MetadataSettings, wiring: Wiring, ports: Ports | None = None) -> Service:
@@ -42,7 +50,8 @@ async def build(settings: MetadataSettings, wiring: Wiring, ports: Ports | None 
     own = OwnKeys(settings.signing_key, wiring.clock.now)
     await to_thread.run_sync(own.begin)
     witnesses = await to_thread.run_sync(_witnesses, settings)
-    close = [each.close for each in witnesses]
+    outside = HttpReceivers(Reach.of(settings.webhook_hosts))
+    close = [outside.close, *(each.close for each in witnesses)]
     if ports is None:
         registry = None if settings.registry is None else open_registry(settings.registry)
         if registry is not None:
@@ -51,12 +60,14 @@ async def build(settings: MetadataSettings, wiring: Wiring, ports: Ports | None 
         ports = Ports(
             keys=KeyFiles(own),
             signed=SignedFile(settings.signing_key.with_suffix(".last")),
+            receivers=outside,
             witnesses=witnesses if folder is None else (*witnesses, CheckpointFolder(folder)),
             evidence=None if registry is None else RegistryEvidence(registry),
         )
     first = (await to_thread.run_sync(own.history)).keys[0]
     sealing = Sealing(wiring, ports, settings.log_origin or f"placet.local/{first.kid}")
-    queries, tree = Queries(wiring.store), Tree(wiring.store)
+    queries, tree, changed = Queries(wiring.store), Tree(wiring.store), Signal()
+    tail = Tail(queries, wiring.store)
     bundling = Bundling(queries=queries, tree=tree, keys=ports.keys, evidence=ports.evidence)
     admitted = reader(keys=keys, clock=wiring.clock, queries=queries)
     auditor = reader(keys=keys, clock=wiring.clock, queries=queries, roles=AUDITORS)
@@ -79,6 +90,11 @@ async def build(settings: MetadataSettings, wiring: Wiring, ports: Ports | None 
         reaction=reaction(wiring.store),
         periodic=(
             Periodic(name="seal", every=SEAL_EVERY, run=sealing.seal),
+            Periodic(
+                name="webhooks",
+                every=SEND_AGAIN_AFTER,
+                run=Delivering(wiring, ports.receivers, tail.follow, changed).run,
+            ),
             *(
                 Periodic(name=f"witness {each.name}", every=TELL_EVERY, run=Witnessing(wiring, each).tell)
                 for each in ports.witnesses
@@ -86,10 +102,11 @@ async def build(settings: MetadataSettings, wiring: Wiring, ports: Ports | None 
         ),
         projections=(INDEX,),
         routers=(
-            api.router(reader=admitted, queries=queries, store=wiring.store),
+            api.router(reader=admitted, queries=queries, store=wiring.store, tail=tail),
             checkpoints_api.router(reader=admitted, tree=tree, queries=queries, keys=ports.keys),
-            bundles_api.router(reader=admitted, bundling=bundling, keys=keys, clock=wiring.clock),
+            bundles_api.router(reader=admitted, bundling=bundling, clock=wiring.clock),
             history_api.router(auditor=auditor, histories=histories, clock=wiring.clock),
+            webhooks_api.router(reader=admitted, subscribing=Subscribing(wiring, ports.receivers, changed)),
         ),
         on_gap=note_gap,
         on_head=Hearing(wiring).on_head,

@@ -4,36 +4,33 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Annotated
 
 from anyio import to_thread
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Query
 from fastapi.responses import FileResponse
 from pydantic import AfterValidator, AwareDatetime
 from starlette.background import BackgroundTask
 
 from placet.events import Clock
 from placet.events.known_fields import known_parameters
-from placet.metadata.access import sees_people
+from placet.metadata.access import AUDITORS, Reader, must_have
 from placet.metadata.bundles import Bundling, Wanted
 from placet.metadata.moments import in_utc
-from placet.trust import KeySet
+from placet.trust.tokens import Token
 
 MAX_SIZE = 2**53
 
 
-def router(
-    *, reader: Callable[[Request], AsyncIterator[None]], bundling: Bundling, keys: KeySet, clock: Clock
-) -> APIRouter:
+def router(*, reader: Reader, bundling: Bundling, clock: Clock) -> APIRouter:
     api = APIRouter(
         prefix="/v1/audit", tags=["audit"], dependencies=[Depends(reader), Depends(known_parameters)]
     )
 
     @api.get("/bundle", response_class=FileResponse)
     async def get_bundle(
-        request: Request,
+        token: Annotated[Token, Depends(reader)],
         project: Annotated[str, Query(pattern=r"^[a-z][a-z0-9-]{1,38}[a-z0-9]$")],
         at: Annotated[AwareDatetime | None, AfterValidator(in_utc), Query()] = None,
         size: Annotated[
@@ -44,7 +41,7 @@ def router(
         """Everything that shows what was decided about a project up to a moment, as a zip: `placet.verifier` checks it,
         with nothing but Python. The same project, moment and checkpoint give the same bytes."""
         if people:
-            sees_people(request, keys, clock)
+            must_have(token, AUDITORS, "what was recorded about people")
         handle, name = tempfile.mkstemp(prefix="placet-bundle-", suffix=".zip")
         os.close(handle)
         file = Path(name)

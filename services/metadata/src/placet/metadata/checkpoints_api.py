@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Callable
 from typing import Annotated, Any
 
 import msgspec
-from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi import APIRouter, Depends, Path, Query
 from fastapi.responses import PlainTextResponse, Response
 
 from placet.errors import Refused, Unknown, Unreadable
 from placet.events.known_fields import known_parameters
+from placet.metadata.access import Reader
 from placet.metadata.ports import CheckpointKeys
 from placet.metadata.queries import Queries, told_time
 from placet.metadata.tree import Signed, Tree
@@ -29,9 +29,7 @@ Witnesses = Annotated[
 ]
 
 
-def router(
-    *, reader: Callable[[Request], AsyncIterator[None]], tree: Tree, queries: Queries, keys: CheckpointKeys
-) -> APIRouter:
+def router(*, reader: Reader, tree: Tree, queries: Queries, keys: CheckpointKeys) -> APIRouter:
     api = APIRouter(
         prefix="/v1/audit", tags=["audit"], dependencies=[Depends(reader), Depends(known_parameters)]
     )

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequenc
 from datetime import date, datetime, timedelta
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Query, Request
+from fastapi import APIRouter, Depends, Header, Query
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from placet.errors import Unknown, Unreadable
@@ -18,6 +18,7 @@ from placet.events.codec import moment, timestamp
 from placet.events.contracts import certifier, deployer, gateway
 from placet.events.envelope import PLATFORM
 from placet.events.known_fields import known_parameters
+from placet.metadata.access import Reader
 from placet.metadata.api import ENCODER, JSONL, MAX_POSITION, Limit
 from placet.metadata.entities import State
 from placet.metadata.histories import Histories, Told, Until, end_of
@@ -70,9 +71,7 @@ _CERTIFICATES = types_of(
 )
 
 
-def router(
-    *, auditor: Callable[[Request], AsyncIterator[None]], histories: Histories, clock: Clock
-) -> APIRouter:
+def router(*, auditor: Reader, histories: Histories, clock: Clock) -> APIRouter:
     api = APIRouter(
         prefix="/v1/audit", tags=["audit"], dependencies=[Depends(auditor), Depends(known_parameters)]
     )

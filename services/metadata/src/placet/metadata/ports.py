@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from sqlalchemy import Row, Select
 
+from placet.metadata.webhooks import Answer
 from placet.trust import ActiveKey, KeyHistory
 from placet.trust.checkpoints import Checkpoint
 from placet.trust.notes import Signature
@@ -57,6 +58,16 @@ class Witness(Protocol):
         """
 
 
+class Receivers(Protocol):
+    """Whoever webhooks lead to: anybody, with an address that somebody typed."""
+
+    async def judge(self, url: str) -> None:
+        """Raises Refused where nothing may be sent there, or nobody is; Unavailable where that cannot be told now."""
+
+    async def send(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
+        """One POST, and what it came to, whatever that is: nothing is raised, nothing followed, no body told."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Kept:
     """An artifact of the registry: the bytes that its digest is of, and its file."""
@@ -80,5 +91,6 @@ class Evidence(Protocol):
 class Ports:
     keys: CheckpointKeys
     signed: SignedBefore
+    receivers: Receivers
     witnesses: Sequence[Witness] = ()
     evidence: Evidence | None = None

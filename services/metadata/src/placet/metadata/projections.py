@@ -1,7 +1,7 @@
 """The audit log by type, project and time, for those who filter it, and the tokens it says are revoked.
 
 Made from the log, and again at will. And the tree over the log, which is made from it once: rows that nothing updates
-or deletes.
+or deletes. And the webhooks: where each leads, its secrets and how far it is, which no event tells.
 """
 
 from __future__ import annotations
@@ -93,6 +93,36 @@ witnesses = sa.Table(
     sa.Column("seen_at", sa.Double),
     sa.Column("asked_at", sa.Double, nullable=False),
     sa.Column("trouble", sa.Text),
+)
+
+webhooks = sa.Table(
+    "webhooks",
+    TABLES,
+    sa.Column("webhook", sa.Text, primary_key=True),
+    sa.Column("url", sa.Text, nullable=False),
+    sa.Column("type", sa.Text),
+    sa.Column("project", sa.Text),
+    sa.Column("added_by", sa.Text, nullable=False),
+    sa.Column("added_at", sa.Double, nullable=False),
+    sa.Column("secret", sa.Text, nullable=False),
+    # The one before, as long as it signs, too.
+    sa.Column("old_secret", sa.Text),
+    sa.Column("old_until", sa.Double),
+    # Why it is disabled; none while it is enabled.
+    sa.Column("why", sa.Text),
+    # Everything up to here that was asked for was taken.
+    sa.Column("position", sa.BigInteger, nullable=False),
+    # Counts what people did to the position: who sent something meanwhile moves nothing.
+    sa.Column("turn", sa.BigInteger, nullable=False),
+    # Of the event after it, where that was not taken.
+    sa.Column("failures", sa.Integer, nullable=False),
+    sa.Column("failing_since", sa.Double),
+    sa.Column("next_at", sa.Double),
+    # What the last message came to.
+    sa.Column("answered_at", sa.Double),
+    sa.Column("answer_status", sa.Integer),
+    sa.Column("trouble", sa.Text),
+    sa.Column("answered_position", sa.BigInteger),
 )
 
 producers = sa.Table(

@@ -36,6 +36,15 @@ class Filter:
     since: datetime | None = None
     until: datetime | None = None
 
+    def admits(self, *, type: str, project: str, time: str) -> bool:
+        """Whether an event is wanted; `time` as it has it, whose texts are in the order of times."""
+        return (
+            (self.project is None or project == self.project)
+            and (self.type is None or _is_like(type, self.type))
+            and (self.since is None or time >= timestamp(self.since))
+            and (self.until is None or time <= timestamp(self.until))
+        )
+
     @property
     def is_open(self) -> bool:
         return (self.type, self.project, self.since, self.until) == (None, None, None, None)
@@ -74,6 +83,8 @@ class Queries:
         rows = await self._store.rows(query.order_by(index.c.position).limit(limit))
         positions = [row.position for row in rows]
         events = await self._at(positions)
+        if wanted.type is not None:  # SQLite's LIKE takes capital letters for small ones
+            events = [each for each in events if _is_like(each.event.type, wanted.type)]
         following = positions[-1] if len(positions) == limit else max(indexed, after)
         return Page(events=tuple(events), next=following)
 
@@ -201,3 +212,21 @@ def entry(recorded: Recorded[Any], began_after: Mapping[str, int]) -> Entry:
 def _like(glob: str) -> str:
     escaped = glob.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
     return escaped.replace("*", "%")
+
+
+def _is_like(text: str, glob: str) -> bool:
+    """Each part between two `*` where it is found first: a regular expression could try them in any number of ways."""
+    first, *parts = glob.split("*")
+    if not parts:
+        return text == glob
+    *between, last = parts
+    end = len(text) - len(last)
+    at = len(first)
+    if not text.startswith(first) or end < at or not text.endswith(last):
+        return False
+    for part in between:
+        found = text.find(part, at, end)
+        if found < 0:
+            return False
+        at = found + len(part)
+    return True

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from placet.events import ServiceSettings
+from placet.metadata.reach import Reach
+
+
+def _reach(text: str) -> str:
+    Reach.of(text)  # raises ValueError, which names the entry
+    return text
 
 
 class MetadataSettings(ServiceSettings):
@@ -34,4 +41,9 @@ class MetadataSettings(ServiceSettings):
     )
     checkpoint_folder_seconds: int = Field(
         default=60, ge=1, le=86400, description="how often at most a checkpoint is written to that folder"
+    )
+    webhook_hosts: Annotated[str, AfterValidator(_reach)] = Field(
+        default="",
+        description="where webhooks may lead besides the internet: names, addresses and networks, with commas between "
+        "them; there plain HTTP and any port are taken",
     )

@@ -14,7 +14,14 @@ from placet.metadata.ports import Reads
 HEARS: frozenset[str] = frozenset(contract_of(event).producer for event in CATALOG.types)
 """Whole producers: every event there is."""
 
-SAYS: tuple[type, ...] = (metadata.GapDetected,)
+SAYS: tuple[type, ...] = (
+    metadata.GapDetected,
+    metadata.WebhookAdded,
+    metadata.WebhookRotated,
+    metadata.WebhookDisabled,
+    metadata.WebhookEnabled,
+    metadata.WebhookRemoved,
+)
 
 
 def reaction(reads: Reads) -> Everything:

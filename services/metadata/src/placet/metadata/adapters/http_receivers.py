@@ -1,0 +1,139 @@
+"""Receivers of webhooks over HTTP: who is connected to is judged by its address, at each connection.
+
+A name is looked up here and nowhere else, so the addresses that were judged are those that are connected to. No proxy
+of the environment is asked, no cookie kept, no redirection followed, no body unpacked, and of an answer's body nothing
+is told to anybody: it may be that of something inside.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable, Mapping
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from placet.errors import Refused, Unavailable
+from placet.metadata.reach import Reach, Target
+from placet.metadata.webhooks import Answer
+
+WITHIN = aiohttp.ClientTimeout(total=20)
+MAX_ANSWER = 16 * 1024
+"""Bytes of an answer that are read, so that its connection can be used again; of a longer one it is closed."""
+LOOKED_UP_WITHIN = 5.0
+EACH_HOST = 8
+
+Lookup = Callable[[str, int], Awaitable[list[str]]]
+
+
+async def look_up(host: str, port: int) -> list[str]:
+    """Every address of a name. Raises OSError."""
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return [str(address[0]) for *_, address in found]
+
+
+class HttpReceivers:
+    """The `Receivers` port."""
+
+    def __init__(self, reach: Reach, look_up: Lookup = look_up) -> None:
+        self._reach = reach
+        self._look_up = look_up
+        self._sessions: dict[bool, aiohttp.ClientSession] = {}
+
+    async def close(self) -> None:
+        for session in self._sessions.values():
+            await session.close()
+
+    async def judge(self, url: str) -> None:
+        target = self._reach.target(url)
+        if target.literal is None:
+            try:
+                async with asyncio.timeout(LOOKED_UP_WITHIN):
+                    addresses = await self._look_up(target.host, target.port)
+            except socket.gaierror as error:
+                if error.errno == socket.EAI_AGAIN:
+                    raise Unavailable(f"no name server says where {target.host} is, for now") from error
+                raise Refused(f"no machine is known as {target.host}", fix="is it spelt so?") from error
+            except (OSError, UnicodeError, TimeoutError) as error:
+                raise Unavailable(f"{target.host} cannot be looked up, for now") from error
+            self._reach.judge(target, addresses)
+
+    async def send(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
+        try:
+            target = self._reach.target(url)
+            async with self._session(target).post(
+                url, data=body, headers=headers, allow_redirects=False
+            ) as answer:
+                return await _read(answer)
+        except Refused as error:
+            return Answer(trouble=error.detail)
+        except TimeoutError:
+            return Answer(trouble=f"it does not answer within {WITHIN.total:.0f} seconds")
+        except aiohttp.ClientConnectorCertificateError:
+            return Answer(trouble="nobody whom we know signs its certificate, or it is for another name")
+        except aiohttp.ClientSSLError:
+            return Answer(trouble="it does not speak TLS as we do")
+        except aiohttp.ClientConnectorDNSError:
+            return Answer(trouble=f"no machine is known as {target.host}, for now")
+        except aiohttp.ClientConnectorError:
+            return Answer(trouble="nothing answers there")
+        except (aiohttp.ClientError, OSError, ValueError):
+            return Answer(trouble="its answer is no HTTP, or breaks off")
+
+    def _session(self, target: Target) -> aiohttp.ClientSession:
+        """Here, since a session belongs to the loop that runs now. Plain and encrypted ones are judged differently."""
+        if target.is_encrypted not in self._sessions:
+            connector = aiohttp.TCPConnector(
+                resolver=_Resolver(self._reach, self._look_up, is_encrypted=target.is_encrypted),
+                use_dns_cache=False,
+                limit_per_host=EACH_HOST,
+            )
+            self._sessions[target.is_encrypted] = aiohttp.ClientSession(
+                connector=connector,
+                timeout=WITHIN,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+                trust_env=False,
+                headers={"User-Agent": "placet-webhooks"},
+            )
+        return self._sessions[target.is_encrypted]
+
+
+class _Resolver(AbstractResolver):
+    """What a connection asks for addresses; it connects to these and no others. A literal one was judged before."""
+
+    def __init__(self, reach: Reach, look_up: Lookup, *, is_encrypted: bool) -> None:
+        self._reach = reach
+        self._look_up = look_up
+        self._is_encrypted = is_encrypted
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        addresses = await self._look_up(host, port)
+        target = Target(url="", is_encrypted=self._is_encrypted, host=host.lower().rstrip("."), port=port)
+        self._reach.judge(target, addresses)
+        return [
+            ResolveResult(
+                hostname=host,
+                host=address,
+                port=port,
+                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
+                proto=socket.IPPROTO_TCP,
+                flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
+            )
+            for address in dict.fromkeys(addresses)
+        ]
+
+    async def close(self) -> None: ...
+
+
+async def _read(answer: aiohttp.ClientResponse) -> Answer:
+    read = 0
+    async for piece in answer.content.iter_any():
+        read += len(piece)
+        if read > MAX_ANSWER:
+            answer.close()
+            break
+    return Answer(status=answer.status, retry_after=answer.headers.get("Retry-After"))
