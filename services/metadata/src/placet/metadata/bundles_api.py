@@ -28,15 +28,17 @@ def router(*, reader: Reader, bundling: Bundling, clock: Clock) -> APIRouter:
         prefix="/v1/audit", tags=["audit"], dependencies=[Depends(reader), Depends(known_parameters)]
     )
 
+    caller = Depends(reader)
+
     @api.get("/bundle", response_class=FileResponse)
     async def get_bundle(
-        token: Annotated[Token, Depends(reader)],
         project: Annotated[str, Query(pattern=r"^[a-z][a-z0-9-]{1,38}[a-z0-9]$")],
         at: Annotated[AwareDatetime | None, AfterValidator(in_utc), Query()] = None,
         size: Annotated[
             int | None, Query(ge=1, le=MAX_SIZE, description="of the checkpoint; none: the newest")
         ] = None,
         people: Annotated[bool, Query(description="with what was recorded about people")] = False,
+        token: Token = caller,
     ) -> FileResponse:
         """Everything that shows what was decided about a project up to a moment, as a zip: `placet.verifier` checks it,
         with nothing but Python. The same project, moment and checkpoint give the same bytes."""
