@@ -62,6 +62,9 @@ class FakePlatform:
     keys: dict[str, str] = field(default_factory=dict)
     events: list[dict[str, Any]] = field(default_factory=list)
     tokens: dict[str, dict[str, Any]] = field(default_factory=dict)
+    people: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What is held about each, by id, with their `given` words."""
+    looks_until_erased: int = 1
     commands: list[dict[str, Any]] = field(default_factory=list)
     requests: list[tuple[str, str]] = field(default_factory=list)
     resumed_from: list[str] = field(default_factory=list)
@@ -153,6 +156,10 @@ class FakePlatform:
             Route("/v1/tokens", self.post_token, methods=["POST"]),
             Route("/v1/tokens/{id}", self.delete_token, methods=["DELETE"]),
             Route("/v1/me", self.get_me),
+            Route("/v1/people", self.get_people),
+            Route("/v1/people/{person}", self.get_person),
+            Route("/v1/people/{person}/words", self.get_words),
+            Route("/v1/people/{person}", self.delete_person, methods=["DELETE"]),
             Route("/v1/events", self.get_events),
             Route("/v1/audit/entries", self.get_entries),
             Route("/models/{project}/predict", self.predict, methods=["POST"]),
@@ -547,6 +554,36 @@ class FakePlatform:
         if self.tokens.pop(request.path_params["id"], None) is None:
             return problem(404, f"no token {request.path_params['id']}")
         return JSONResponse({"id": request.path_params["id"], "revoked": True})
+
+    async def get_people(self, request: Request) -> Response:
+        after = request.query_params.get("after", "")
+        those = [each for id, each in sorted(self.people.items()) if id > after][:1]
+        told = [{key: each[key] for key in ("person", "name", "state")} for each in those]
+        return JSONResponse({"people": told, "next": told[-1]["person"] if told else None})
+
+    async def get_person(self, request: Request) -> Response:
+        held = self.people.get(request.path_params["person"])
+        if held is None:
+            return problem(404, "nobody is called that here")
+        if held["state"] == "erasing":
+            self.looks_until_erased -= 1
+            if self.looks_until_erased < 0:
+                held["state"] = "erased"
+        return JSONResponse({key: value for key, value in held.items() if key != "given"})
+
+    async def get_words(self, request: Request) -> Response:
+        given, after = (
+            self.people[request.path_params["person"]]["given"],
+            request.query_params.get("after", ""),
+        )
+        those = [each for each in given if each["of"] > after][:1]
+        return JSONResponse({"words": those, "next": those[-1]["of"] if those else None})
+
+    async def delete_person(self, request: Request) -> Response:
+        held = self.people[request.path_params["person"]]
+        if held["state"] == "known":
+            held.update(state="erasing", name="erased person 3f2a")
+        return JSONResponse({key: value for key, value in held.items() if key != "given"}, 202)
 
     async def get_me(self, request: Request) -> Response:
         role = request.headers["authorization"].removeprefix("Bearer ").removesuffix("-token")

@@ -136,6 +136,7 @@ def parser() -> Parser:
         ("policy", "policies: what they demand, whether their own tests pass, and which are in force"),
         ("card", "model cards: which form their metadata has"),
         ("token", "who may use the platform"),
+        ("privacy", "what is held about people, and how they are forgotten"),
     ):
         parent = below[""].add_parser(
             group,
@@ -781,6 +782,17 @@ def _revoke(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _of_person(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "person", metavar="PERSON", help="their id as events have it (person:…), or their name as it is known"
+    )
+
+
+def _erase(parser: argparse.ArgumentParser) -> None:
+    _of_person(parser)
+    parser.add_argument("--yes", action="store_true", help="do it, and not only show what it would do")
+
+
 VERBS: Sequence[Verb] = (
     Verb(
         words="demo",
@@ -1218,6 +1230,34 @@ VERBS: Sequence[Verb] = (
         example="placet garbage --older-than 90",
         function="garbage:garbage",
         arguments=_garbage,
+    ),
+    Verb(
+        words="privacy list",
+        group="govern",
+        does="everybody whom the platform knows, by opaque id",
+        more="With who was erased, who is called by a pseudonym. For compliance and admins.",
+        example="placet privacy list",
+        function="privacy:people",
+    ),
+    Verb(
+        words="privacy show",
+        group="govern",
+        does="what is held about a person",
+        more="Their name, tokens, words, answers, the sources that name them, and how often they did what. --json is "
+        "what to hand them. Everybody may see what is held about themselves, by their own id.",
+        example="placet privacy show ada@example.org",
+        function="privacy:show",
+        arguments=_of_person,
+    ),
+    Verb(
+        words="privacy erase",
+        group="govern",
+        does="forget a person for good; the audit log holds as before",
+        more="Shows what it would do, and does it with --yes: their key is destroyed, and with it their name and "
+        "words; their tokens are revoked, their answers removed. The log never had more of them than an opaque id.",
+        example="placet privacy erase person:0190b5a2-7c1e-7d3a-9f00-3b1c5f6a7d21 --yes",
+        function="privacy:erase",
+        arguments=_erase,
     ),
     Verb(
         words="token create",

@@ -110,6 +110,7 @@ class Assessing:
                 assessment=said.assessment,
                 project=said.project,
                 answered=msgspec.json.encode(said),
+                answered_by=person,
                 answered_at=timestamp(work.now),
             )
 

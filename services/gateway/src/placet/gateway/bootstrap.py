@@ -37,12 +37,15 @@ from placet.gateway.assessing import Assessing
 from placet.gateway.assessments_api import assessments_router
 from placet.gateway.certificates_api import certificates_router
 from placet.gateway.commands import Commands
+from placet.gateway.erasing import Erasing
 from placet.gateway.excepting import Excepting
 from placet.gateway.exceptions_api import exceptions_router
 from placet.gateway.facts_api import facts_router
+from placet.gateway.held import Held
 from placet.gateway.intake import SERVICE, Intake
 from placet.gateway.keys_api import keys_router
 from placet.gateway.model_proxy import ModelProxy, ProxyLimits
+from placet.gateway.people_api import people_router
 from placet.gateway.policies_api import policies_router
 from placet.gateway.ports import Ports
 from placet.gateway.published import PolicyQueries, PublishedPolicies
@@ -133,9 +136,13 @@ async def build(settings: GatewaySettings, wiring: Wiring, ports: Ports | None =
     assessing = Assessing(wiring, made, ports.assessments)
     assessments = assessments_router(access=access, assessing=assessing, made=made, clock=wiring.clock)
 
-    heard = ReportQueries(wiring.store)
-    reporting = Reporting(wiring, heard, most=settings.reports_per_day)
+    heard = ReportQueries(wiring.store, queries.people)
+    reporting = Reporting(wiring, heard, queries.people, most=settings.reports_per_day)
     reports = reports_router(access=access, reporting=reporting, reported=heard)
+
+    held = Held(wiring.store, queries.people)
+    erasing = Erasing(wiring, queries.people, held, facts=ports.facts, assessments=ports.assessments)
+    people = people_router(access=access, held=held, erasing=erasing)
 
     async def leave_first_token() -> None:
         await _leave_first_token(commands, settings.admin_token_file)
@@ -152,9 +159,11 @@ async def build(settings: GatewaySettings, wiring: Wiring, ports: Ports | None =
         hears=frozenset(contract_of(event).producer for event in HEARS),
         says=SAYS,
         reaction=reaction(wiring.store),
+        workers=(erasing.worker(),),
         periodic=(
             Periodic(name="name silence", every=settings.stall_seconds / 10, run=name_silence),
             Periodic(name="forget keys", every=3600.0, run=forget_keys),
+            Periodic(name="erase", every=3600.0, run=erasing.take_up_again),
         ),
         routers=(
             *(
@@ -168,6 +177,7 @@ async def build(settings: GatewaySettings, wiring: Wiring, ports: Ports | None =
                 advisories,
                 assessments,
                 reports,
+                people,
             ),
             *(upload_page(), proxy.router()),
         ),

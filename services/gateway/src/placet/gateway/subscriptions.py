@@ -68,6 +68,8 @@ SAYS: tuple[type, ...] = (
     gateway.QuestionnaireImported,
     gateway.AssessmentAnswered,
     gateway.MetadataReported,
+    gateway.ErasureRequested,
+    gateway.PersonErased,
     gateway.TokenIssued,
     gateway.TokenRevoked,
 )

@@ -220,6 +220,33 @@ class MetadataReported:
     incident: ReportedIncident | None = None
 
 
+@event("gateway", "erasure.requested")
+class ErasureRequested:
+    """Somebody is to be forgotten: from here on nobody can read what their key opened, and their tokens are revoked.
+
+    `words` is of how many reasons and summaries that is true. The opaque id stays, and says nothing any more.
+    """
+
+    person: str
+    requested_by: str
+    tokens: int
+    words: int
+
+
+@event("gateway", "person.erased")
+class PersonErased:
+    """What of somebody lay outside of the gateway's tables is gone as well.
+
+    `artifacts` were removed from the registry: their answers, and what rules saw that names them. `kept` could not be,
+    since the registry removes nothing. `scrubbed`: their key and name are not in the database's files any more.
+    """
+
+    person: str
+    artifacts: int
+    kept: int
+    scrubbed: bool
+
+
 @event("gateway", "token.issued")
 class TokenIssued:
     """`person` is opaque; who that is, only the gateway's own tables know."""
