@@ -35,7 +35,7 @@ HOLDS: Mapping[str, Mapping[str, str]] = {
         "opaque": "requested_by",
     },
     "gateway.assessments": {
-        "none": "assessment project answered_at scored rejected",
+        "none": "assessment project answered_at answers scored rejected",
         "opaque": "answered answered_by",
     },
     "gateway.awaited": {"none": "project release operation state", "opaque": "awaited"},
@@ -69,6 +69,8 @@ HOLDS: Mapping[str, Mapping[str, str]] = {
     "gateway.observations": {"none": "project observed"},
     "gateway.operations": {"none": "id project is_over changes heard_at", "opaque": "operation"},
     "gateway.people": {"opaque": "person", "sealed": "name", "none": "tokens"},
+    "gateway.personal_facts": {"none": "digest project named_at"},
+    "gateway.holds": {"none": "project hold placed_at", "opaque": "placed_by"},
     "gateway.person_keys": {"opaque": "person", "key": "key"},
     "gateway.policies": {
         "none": (
@@ -83,7 +85,7 @@ HOLDS: Mapping[str, Mapping[str, str]] = {
         "document": "title file document",
         "opaque": "imported_by",
     },
-    "gateway.reasons": {"none": "of given_at", "opaque": "given_by", "sealed": "sealed"},
+    "gateway.reasons": {"none": "of given_at project", "opaque": "given_by", "sealed": "sealed"},
     "gateway.releases": {"none": "project release access trial"},
     "gateway.reports": {"none": "report project place kind release heard_at", "opaque": "said"},
     "gateway.results": {"none": "source number value", "document": "metric"},

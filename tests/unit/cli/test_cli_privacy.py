@@ -84,3 +84,28 @@ def test_a_name_that_nobody_has_is_told_with_where_names_are(placet: Placet, peo
     ended = placet("privacy", "show", "eve")
     assert (ended.status, "`placet privacy list` names everybody" in ended.err) == (1, True)
     assert placet("privacy", "show", ADA[:-1] + "9").status == 1
+
+
+def test_what_is_due_is_told_and_nothing_removed(placet: Placet, platform: FakePlatform) -> None:
+    ended = placet("privacy", "retention")
+    assert ended.out.splitlines()[1].split() == ["words", "reasons", "30", "9", "2", "1", "-"]
+    assert "the audit log is never cut" in ended.err
+    [words] = placet("privacy", "retention", "--json").document["classes"]
+    assert (words["due"], words["kept"]) == (2, 1)
+
+
+def test_a_project_is_held_with_its_first_reason_until_it_is_released(
+    placet: Placet, platform: FakePlatform
+) -> None:
+    assert "wine is held since 2027" in placet("privacy", "hold", "wine", "--reason", "case 12").out
+    assert "first reason stays: case 12" in placet("privacy", "hold", "wine", "--reason", "another").err
+    assert placet("privacy", "retention").out.splitlines()[-1].split() == [
+        "wine",
+        "2027",
+        "Bob",
+        "case",
+        "12",
+    ]
+    assert placet("privacy", "release", "wine", "--json").document == {"project": "wine", "held": False}
+    assert platform.held_projects == {}
+    assert placet("privacy", "hold", "wine").status == 2

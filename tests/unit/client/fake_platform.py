@@ -65,6 +65,7 @@ class FakePlatform:
     people: dict[str, dict[str, Any]] = field(default_factory=dict)
     """What is held about each, by id, with their `given` words."""
     looks_until_erased: int = 1
+    held_projects: dict[str, dict[str, Any]] = field(default_factory=dict)
     commands: list[dict[str, Any]] = field(default_factory=list)
     requests: list[tuple[str, str]] = field(default_factory=list)
     resumed_from: list[str] = field(default_factory=list)
@@ -157,6 +158,9 @@ class FakePlatform:
             Route("/v1/tokens/{id}", self.delete_token, methods=["DELETE"]),
             Route("/v1/me", self.get_me),
             Route("/v1/people", self.get_people),
+            Route("/v1/retention", self.get_retention),
+            Route("/v1/models/{project}/hold", self.put_hold, methods=["PUT"]),
+            Route("/v1/models/{project}/hold", self.delete_hold, methods=["DELETE"]),
             Route("/v1/people/{person}", self.get_person),
             Route("/v1/people/{person}/words", self.get_words),
             Route("/v1/people/{person}", self.delete_person, methods=["DELETE"]),
@@ -554,6 +558,28 @@ class FakePlatform:
         if self.tokens.pop(request.path_params["id"], None) is None:
             return problem(404, f"no token {request.path_params['id']}")
         return JSONResponse({"id": request.path_params["id"], "revoked": True})
+
+    async def get_retention(self, request: Request) -> Response:
+        words = {
+            "kind": "words",
+            "what": "reasons",
+            "days": 30,
+            "number": 9,
+            "due": 2,
+            "kept": 1,
+            "nextAt": None,
+        }
+        return JSONResponse({"classes": [words], "holds": list(self.held_projects.values())})
+
+    async def put_hold(self, request: Request) -> Response:
+        project, asked = request.path_params["project"], await request.json()
+        by = {"person": "person:1", "name": "Bob"}
+        held = {"hold": "hold:1", "project": project, "placedBy": by, "placedAt": "2027", **asked}
+        return JSONResponse(self.held_projects.setdefault(project, held))
+
+    async def delete_hold(self, request: Request) -> Response:
+        self.held_projects.pop(request.path_params["project"], None)
+        return Response(status_code=204)
 
     async def get_people(self, request: Request) -> Response:
         after = request.query_params.get("after", "")

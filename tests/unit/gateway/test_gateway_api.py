@@ -114,6 +114,9 @@ EVERY_CALL = [
     ("GET", f"/v1/people/{PERSON}"),
     ("GET", f"/v1/people/{PERSON}/words"),
     ("DELETE", f"/v1/people/{PERSON}"),
+    ("GET", "/v1/retention"),
+    ("PUT", "/v1/models/churn/hold"),
+    ("DELETE", "/v1/models/churn/hold"),
 ]
 
 

@@ -793,6 +793,11 @@ def _erase(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--yes", action="store_true", help="do it, and not only show what it would do")
 
 
+def _hold(parser: argparse.ArgumentParser) -> None:
+    _project(parser)
+    parser.add_argument("--reason", metavar="TEXT", required=True, help="why, for who reads it later")
+
+
 VERBS: Sequence[Verb] = (
     Verb(
         words="demo",
@@ -1258,6 +1263,33 @@ VERBS: Sequence[Verb] = (
         example="placet privacy erase person:0190b5a2-7c1e-7d3a-9f00-3b1c5f6a7d21 --yes",
         function="privacy:erase",
         arguments=_erase,
+    ),
+    Verb(
+        words="privacy retention",
+        group="govern",
+        does="how long what people gave is kept, what would go next, and what is held",
+        more="Removes nothing: what is over its time goes once a day by itself, unless a certificate of its project "
+        "holds still or the project is held. The audit log is never cut: it has no more of people than opaque ids.",
+        example="placet privacy retention",
+        function="privacy:retention",
+    ),
+    Verb(
+        words="privacy hold",
+        group="govern",
+        does="keep all that people gave for a project, however old it gets",
+        more="As a court may want it. Nobody who gave something for it can be erased meanwhile.",
+        example='placet privacy hold churn --reason "case 12/27 before the labour court"',
+        function="privacy:hold",
+        arguments=_hold,
+    ),
+    Verb(
+        words="privacy release",
+        group="govern",
+        does="end a hold: the clocks of the project count again",
+        more="What is over its time by then goes with the next day's round.",
+        example="placet privacy release churn",
+        function="privacy:release",
+        arguments=_project,
     ),
     Verb(
         words="token create",

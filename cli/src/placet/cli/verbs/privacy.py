@@ -61,6 +61,55 @@ async def erase(arguments: Namespace, screen: Screen) -> int:
     return exits.DONE
 
 
+async def retention(arguments: Namespace, screen: Screen) -> int:
+    async with connect() as platform:
+        told = await platform.retention()
+    screen.table(
+        ("KIND", "WHAT", "DAYS", "THERE", "DUE", "KEPT", "NEXT"),
+        [
+            (each.kind, each.what, each.days, each.number, each.due, each.kept, each.next_at)
+            for each in told.classes
+        ],
+    )
+    _table(
+        screen,
+        ("HELD", "SINCE", "BY", "WHY"),
+        [
+            (
+                each.project,
+                each.placed_at,
+                each.placed_by and (each.placed_by.name or each.placed_by.person),
+                each.reason and each.reason.replace("\n", " "),
+            )
+            for each in told.holds
+        ],
+    )
+    screen.note(
+        "what is due goes once a day; KEPT is over its time, and a certificate holds still or it is held"
+    )
+    screen.note("sources and images: `placet garbage`; the audit log is never cut")
+    screen.document(told.to_json())
+    return exits.DONE
+
+
+async def hold(arguments: Namespace, screen: Screen) -> int:
+    async with connect() as platform:
+        held = await platform.hold(arguments.project, reason=arguments.reason)
+    screen.result(f"{held.project} is held since {held.placed_at}")
+    if held.reason != arguments.reason:
+        screen.note(f"it was held before, and the first reason stays: {held.reason}")
+    screen.document(held.to_json())
+    return exits.DONE
+
+
+async def release(arguments: Namespace, screen: Screen) -> int:
+    async with connect() as platform:
+        await platform.release_hold(arguments.project)
+    screen.result(f"{arguments.project} is not held")
+    screen.document({"project": arguments.project, "held": False})
+    return exits.DONE
+
+
 async def _id(platform: Client, person: str) -> str:
     """Names stay on this side: an address is written into logs."""
     if person.startswith(PERSON):
@@ -79,23 +128,32 @@ def _is_called(one: KnownPerson, name: str) -> bool:
 
 def _tell(held: Held, words: Sequence[Words], screen: Screen) -> None:
     screen.result(f"{held.name or 'no name'}  {held.person}  {held.state}")
-    screen.table(
+    _table(
+        screen,
         ("TOKEN", "ROLES", "SINCE", "UNTIL", ""),
         [
             (each.id, ", ".join(each.roles), each.issued_at, each.expires, "revoked" if each.revoked else "")
             for each in held.tokens
         ],
     )
-    screen.table(
+    _table(
+        screen,
         ("ANSWERED", "PROJECT", "AT"),
         [(each.assessment, each.project, each.answered_at) for each in held.answers],
     )
-    screen.table(("NAMED IN SOURCE", "AS"), [(each.source, each.as_) for each in held.named_by])
-    screen.table(
+    _table(screen, ("NAMED IN SOURCE", "AS"), [(each.source, each.as_) for each in held.named_by])
+    _table(
+        screen,
         ("WORDS ABOUT", "AT", "WORDS"),
         [(each.of, each.given_at, (each.words or "").replace("\n", " ")) for each in words],
     )
-    screen.table(("DID", "TIMES"), [(what, times) for what, times in held.acts.items() if times])
+    _table(screen, ("DID", "TIMES"), [(what, times) for what, times in held.acts.items() if times])
+
+
+def _table(screen: Screen, head: Sequence[str], rows: Sequence[Sequence[object | None]]) -> None:
+    """Nothing where there is nothing to tell."""
+    if rows:
+        screen.table(head, rows)
 
 
 def _foretell(held: Held, screen: Screen) -> None:

@@ -46,6 +46,7 @@ from placet.client.documents import (
     FactsPage,
     Garbage,
     Held,
+    Hold,
     Image,
     ImagesPage,
     KnownPerson,
@@ -67,6 +68,7 @@ from placet.client.documents import (
     Report,
     Reports,
     ReportsPage,
+    Retention,
     RuleException,
     SignedCheckpoint,
     Snapshot,
@@ -841,6 +843,18 @@ class Client:
     async def erase_person(self, person: str) -> Held:
         """Have somebody forgotten. Asked again, nothing changes."""
         return read((await self._call("DELETE", f"/people/{_part(person)}")).content, Held)
+
+    async def retention(self) -> Retention:
+        """How long what people gave is kept, what is over its time, and what is held."""
+        return read((await self._call("GET", "/retention")).content, Retention)
+
+    async def hold(self, project: str, *, reason: str) -> Hold:
+        """Keep all of a project, however old it gets. Again, nothing changes."""
+        path = f"/models/{_part(project)}/hold"
+        return read((await self._call("PUT", path, json={"reason": reason})).content, Hold)
+
+    async def release_hold(self, project: str) -> None:
+        await self._call("DELETE", f"/models/{_part(project)}/hold")
 
     async def erased(self, person: str, *, within: float = _DECIDED_WITHIN) -> Held:
         """What is held about somebody once what they left in the registry is removed as well."""

@@ -556,6 +556,34 @@ class Words(Document, frozen=True, kw_only=True, rename="camel"):
     words: str | None = None
 
 
+class RetentionClass(Document, frozen=True, kw_only=True, rename="camel"):
+    """How long a kind of what people gave is kept, in `days`; of `number` how many are `due` now, how many are over
+    their time and `kept`, and when the next one is due."""
+
+    kind: str
+    what: str
+    days: int
+    number: int
+    due: int
+    kept: int
+    next_at: str | None = None
+
+
+class Hold(Document, frozen=True, kw_only=True, rename="camel"):
+    """Of a project nothing is removed, however old it gets."""
+
+    hold: str
+    project: str
+    reason: str | None = None
+    placed_by: Person | None = None
+    placed_at: str
+
+
+class Retention(Document, frozen=True, kw_only=True):
+    classes: tuple[RetentionClass, ...]
+    holds: tuple[Hold, ...] = ()
+
+
 class PeoplePage(Document, frozen=True, kw_only=True):
     people: tuple[KnownPerson, ...]
     next: str | None = None

@@ -111,6 +111,7 @@ class Assessing:
                 project=said.project,
                 answered=msgspec.json.encode(said),
                 answered_by=person,
+                answers=kept,
                 answered_at=timestamp(work.now),
             )
 

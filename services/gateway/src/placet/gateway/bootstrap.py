@@ -54,6 +54,8 @@ from placet.gateway.queries import Queries
 from placet.gateway.reported import ReportQueries
 from placet.gateway.reporting import Reporting
 from placet.gateway.reports_api import reports_router
+from placet.gateway.retaining import Kind, Retaining
+from placet.gateway.retention_api import retention_router
 from placet.gateway.reviewing import Reviewing
 from placet.gateway.revoking import Revoking
 from placet.gateway.settings import GatewaySettings
@@ -144,6 +146,14 @@ async def build(settings: GatewaySettings, wiring: Wiring, ports: Ports | None =
     erasing = Erasing(wiring, queries.people, held, facts=ports.facts, assessments=ports.assessments)
     people = people_router(access=access, held=held, erasing=erasing)
 
+    days: dict[Kind, int] = {
+        "words": settings.keep_words_days,
+        "answers": settings.keep_answers_days,
+        "facts": settings.keep_facts_days,
+    }
+    retaining = Retaining(wiring, queries.people, days, facts=ports.facts, assessments=ports.assessments)
+    retention = retention_router(access=access, retaining=retaining)
+
     async def leave_first_token() -> None:
         await _leave_first_token(commands, settings.admin_token_file)
 
@@ -163,6 +173,7 @@ async def build(settings: GatewaySettings, wiring: Wiring, ports: Ports | None =
         periodic=(
             Periodic(name="name silence", every=settings.stall_seconds / 10, run=name_silence),
             Periodic(name="forget keys", every=3600.0, run=forget_keys),
+            Periodic(name="retain", every=86400.0, run=retaining.apply),
             Periodic(name="erase", every=3600.0, run=erasing.take_up_again),
         ),
         routers=(
@@ -178,6 +189,7 @@ async def build(settings: GatewaySettings, wiring: Wiring, ports: Ports | None =
                 assessments,
                 reports,
                 people,
+                retention,
             ),
             *(upload_page(), proxy.router()),
         ),

@@ -17,10 +17,10 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from placet.errors import Forbidden, Refused
+from placet.errors import Conflict, Forbidden, Refused
 from placet.events import PLATFORM, Actor, Context, Finish, Job, UnitOfWork, Wiring, Worker, transact
 from placet.events.codec import timestamp
-from placet.events.contracts.gateway import AssessmentAnswered, ErasureRequested, PersonErased
+from placet.events.contracts.gateway import ErasureRequested, PersonErased
 from placet.events.store import Claim, ClaimLost
 from placet.events.tables import jobs
 from placet.events.unit_of_work import current_traceparent
@@ -63,7 +63,8 @@ class Erasing:
     async def erase(self, person: str, by: str) -> dict[str, Any]:
         """What is held about them from here on. Asked again, what was not done yet is taken up again.
 
-        Raises Unknown, and Forbidden for oneself: who would be left to do it again?
+        Raises Unknown, Conflict where a project is held that they gave something for, and Forbidden for oneself: who
+        would be left to do it again?
         """
         await self._held.must_be_known(person)
         if person == by:
@@ -72,6 +73,7 @@ class Erasing:
                 rule="privacy.own",
                 fix="have it done by somebody else of compliance, or by another admin",
             )
+        await self._must_not_be_held(person)
         context = Context(
             project=PLATFORM,
             correlation=self._wiring.ids.new(),
@@ -130,6 +132,23 @@ class Erasing:
             )
             await transact(self._wiring, SERVICE, context, partial(_enqueue, person=row.person))
 
+    async def _must_not_be_held(self, person: str) -> None:
+        """A claim in court goes before who wants to be forgotten (GDPR, article 17(3)(e)), and has an end."""
+        words, answers = p.reasons, p.assessments
+        given = sa.select(words.c.project).where(words.c.given_by == person, words.c.sealed.is_not(None))
+        answered = sa.select(answers.c.project).where(
+            answers.c.answered_by == person, answers.c.answers.is_not(None)
+        )
+        held = sa.select(p.holds.c.project).where(p.holds.c.project.in_(given.union(answered)))
+        rows = await self._wiring.store.rows(held.order_by(p.holds.c.project))
+        if rows:
+            projects = ", ".join(row.project for row in rows)
+            raise Conflict(
+                f"{person} gave something for {projects}, of which nothing is removed while it is held",
+                rule="privacy.held",
+                fix=f"when the hold has done its work: `placet privacy release {rows[0].project}`, then again",
+            )
+
     async def _destroy(self, work: UnitOfWork, *, person: str, looks: str | None, by: str) -> None:
         stream = stream_of(person)
         history = await work.history(stream)
@@ -182,9 +201,9 @@ class Erasing:
     async def _artifacts(self, person: str) -> AsyncIterator[Callable[[], Awaitable[bool]]]:
         """How to remove each: what they answered, and what rules saw that names them."""
         table, store = p.assessments, self._wiring.store
-        for row in await store.rows(sa.select(table.c.answered).where(table.c.answered_by == person)):
-            digest = msgspec.json.decode(row.answered, type=AssessmentAnswered).answers
-            yield partial(self._assessments.remove_answers, digest)
+        theirs = sa.and_(table.c.answered_by == person, table.c.answers.is_not(None))
+        for row in await store.rows(sa.select(table.c.answers).where(theirs)):
+            yield partial(self._assessments.remove_answers, row.answers)
         rows = await store.rows(sa.select(p.erasures.c.looks).where(p.erasures.c.person == person))
         looks = rows[0].looks if rows else None
         if looks is None:

@@ -284,6 +284,7 @@ reasons = sa.Table(
     sa.Column("of", sa.Text, primary_key=True),
     sa.Column("given_by", sa.Text, nullable=False),
     sa.Column("given_at", sa.Text, nullable=False),
+    sa.Column("project", sa.Text, nullable=False),
     # The words with the salt of the digest that the event has, sealed with the key of who gave them; none: erased.
     sa.Column("sealed", sa.LargeBinary),
     sa.Index("reasons_by_person", "given_by", "of"),
@@ -368,6 +369,8 @@ assessments = sa.Table(
     sa.Column("answered", sa.LargeBinary, nullable=False),
     sa.Column("answered_by", sa.Text, nullable=False, index=True),
     sa.Column("answered_at", sa.Text, nullable=False),
+    # What they lie under in the registry; none once they were removed there.
+    sa.Column("answers", sa.Text),
     # What the certifier made of it: one of the two, or nothing yet.
     sa.Column("scored", sa.LargeBinary),
     sa.Column("rejected", sa.LargeBinary),
@@ -436,6 +439,25 @@ tokens = sa.Table(
     sa.Column("roles", sa.Text, nullable=False),
     sa.Column("issued_at", sa.Text, nullable=False),
     sa.Column("expires", sa.Text, nullable=False),
+)
+
+personal_facts = sa.Table(
+    "personal_facts",
+    TABLES,
+    # What rules saw of people, by its digest in the registry, and when an event named it last.
+    sa.Column("digest", sa.Text, primary_key=True),
+    sa.Column("project", sa.Text, nullable=False, index=True),
+    sa.Column("named_at", sa.Text, nullable=False),
+)
+
+holds = sa.Table(
+    "holds",
+    TABLES,
+    # Projects of which nothing is removed for its age, nor for who asks to be forgotten; why is in `reasons`.
+    sa.Column("project", sa.Text, primary_key=True),
+    sa.Column("hold", sa.Text, nullable=False),
+    sa.Column("placed_by", sa.Text, nullable=False),
+    sa.Column("placed_at", sa.Text, nullable=False),
 )
 
 erasures = sa.Table(

@@ -37,7 +37,14 @@ def salted(words: str) -> Reason:
 def give_reason(work: UnitOfWork, of: str, reason: Reason, by: Owner) -> None:
     """`of` is the id of what it is given for."""
     sealed = by.seal(msgspec.json.encode([reason.words, reason.salt]).decode(), place=_place(of))
-    work.put(p.reasons, of=of, given_by=by.person, given_at=timestamp(work.now), sealed=sealed)
+    work.put(
+        p.reasons,
+        of=of,
+        given_by=by.person,
+        given_at=timestamp(work.now),
+        project=work.context.project,
+        sealed=sealed,
+    )
 
 
 WORDS = (

@@ -70,6 +70,9 @@ SAYS: tuple[type, ...] = (
     gateway.MetadataReported,
     gateway.ErasureRequested,
     gateway.PersonErased,
+    gateway.RetentionApplied,
+    gateway.HoldPlaced,
+    gateway.HoldLifted,
     gateway.TokenIssued,
     gateway.TokenRevoked,
 )

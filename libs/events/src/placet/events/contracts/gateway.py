@@ -247,6 +247,36 @@ class PersonErased:
     scrubbed: bool
 
 
+@event("gateway", "retention.applied")
+class RetentionApplied:
+    """What is over its time was removed: of one kind, all that was given before a moment and that nothing stands on.
+
+    `kept` could not be removed, since the registry removes nothing. Events are never removed.
+    """
+
+    kind: Literal["words", "answers", "facts"]
+    before: str
+    removed: int
+    kept: int
+
+
+@event("gateway", "hold.placed")
+class HoldPlaced:
+    """Nothing of this project is removed from here on, however old it is. `reason` is a salted digest of the words."""
+
+    hold: str
+    project: str
+    reason: str
+    placed_by: str
+
+
+@event("gateway", "hold.lifted")
+class HoldLifted:
+    hold: str
+    project: str
+    lifted_by: str
+
+
 @event("gateway", "token.issued")
 class TokenIssued:
     """`person` is opaque; who that is, only the gateway's own tables know."""
