@@ -217,3 +217,12 @@ def test_a_column_of_bytes_under_a_persons_key_is_no_text() -> None:
         if kind == SEALED:
             _, table, name = column.split(".")
             assert isinstance(tables.tables[table].c[name].type, sa.LargeBinary), column
+
+
+def test_names_are_read_in_one_place() -> None:
+    """Or somebody who was erased would be told of by a pseudonym here, and not there."""
+    gateway = workspace.ROOT / "services" / "gateway" / "src" / "placet" / "gateway"
+    readers = {
+        file.name for file in gateway.rglob("*.py") if "people.c.name" in file.read_text(encoding="utf-8")
+    }
+    assert readers == {"people.py"}

@@ -107,6 +107,9 @@ class Erasing:
                 mine = p.erasures.c.person == said.person
                 done = {"erased_at": timestamp(work.now), "looks": None, "said": msgspec.json.encode(said)}
                 work.run(sa.update(p.erasures).where(mine).values(**done))
+                if not said.kept:
+                    answered = p.assessments.c.answered_by == said.person
+                    work.run(sa.update(p.assessments).where(answered).values(answers=None))
 
             return finish
 
