@@ -154,6 +154,19 @@ async def test_what_they_left_in_the_registry_goes_and_what_others_left_stays(ga
     assert held["artifactsRemoved"] == 2
 
 
+async def test_what_somebody_else_laid_there_does_not_hold_it_up(gateway: Gateway) -> None:
+    ada = await a_person_with_a_past(gateway)
+    gateway.facts.people = {
+        "sha256:0": b"no JSON",
+        "sha256:1": b'"\xff"',
+        "sha256:2": b'[1, null, {"a": ["Ada"]}]',
+        **gateway.facts.people,
+    }
+    held = await erased(gateway, ada["person"])
+    assert held["artifactsRemoved"] == 2
+    assert list(gateway.facts.people) == ["sha256:0", "sha256:1", "sha256:2", "sha256:others"]
+
+
 async def test_a_registry_that_removes_nothing_keeps_nobodys_key(gateway: Gateway) -> None:
     ada = await a_person_with_a_past(gateway)
     gateway.facts.refuses = True

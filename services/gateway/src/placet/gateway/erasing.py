@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from placet.errors import Conflict, Forbidden, Refused
+from placet.errors import Conflict, Forbidden, Refused, Unreadable
 from placet.events import PLATFORM, Actor, Context, Finish, Job, UnitOfWork, Wiring, Worker, transact
 from placet.events.codec import timestamp
 from placet.events.contracts.gateway import ErasureRequested, PersonErased
@@ -212,11 +212,17 @@ class Erasing:
         if looks is None:
             return
         async for digest in self._facts.all_personal():
-            if await self._is_named(await self._facts.personal(digest), looks):
+            if await self._is_named(digest, looks):
                 yield partial(self._facts.remove_personal, digest)
 
-    async def _is_named(self, personal: bytes | None, looks: str) -> bool:
-        for each in _texts(msgspec.json.decode(personal)) if personal is not None else ():
+    async def _is_named(self, digest: str, looks: str) -> bool:
+        """Whether what lies there has their name. What nobody can read was written by nobody of ours."""
+        try:
+            personal = await self._facts.personal(digest)
+            told = None if personal is None else msgspec.json.decode(personal)
+        except (Refused, Unreadable, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return False
+        for each in _texts(told):
             if await self._people.looks(normalised(each)) == looks:
                 return True
         return False
