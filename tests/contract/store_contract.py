@@ -143,6 +143,8 @@ class Tail:
 class StoreContract:
     """The cases. A subclass gives the fixtures `open_store` and `administrator`."""
 
+    owns_its_tables = True
+
     @pytest.fixture
     async def store(self, open_store: OpenStore) -> SqlStore:
         return await open_store()
@@ -764,6 +766,22 @@ class StoreContract:
             assert [each.event.raw for each in outcome] == [each.raw for each in sent.appends[0].events]
             acknowledged.update(ids_of(outcome))
         assert acknowledged == set(by_id)
+
+    async def test_what_is_scrubbed_keeps_its_rows_and_whoever_writes_meanwhile(
+        self, store: SqlStore
+    ) -> None:
+        rows = [Put(table=rooms, row={"name": f"room {number}", "guest": "Ada"}) for number in range(50)]
+        await store.commit(Unit(writes=tuple(rows)))
+        gone = sa.delete(rooms).where(rooms.c.name != "room 7")
+        await store.commit(Unit(writes=(Run(statement=gone),)))
+
+        scrubbed, *_ = await asyncio.gather(
+            store.scrub([rooms, keys]), *(store.commit(appending(f"s{n}", str(n))) for n in range(20))
+        )
+
+        assert scrubbed == self.owns_its_tables
+        assert [row.name for row in await store.rows(sa.select(rooms))] == ["room 7"]
+        assert len(await whole_log(store)) == 20
 
     async def test_a_commit_wakes_who_waits_for_one(self, store: SqlStore) -> None:
         waiting = asyncio.create_task(store.committed.wait(TIMEOUT))

@@ -71,6 +71,8 @@ class TestPostgreSQLStore(StoreContract):
 class TestPostgreSQLStoreAsARole(StoreContract):
     """As a role that owns nothing, and was granted what a service needs."""
 
+    owns_its_tables = False
+
     @pytest.fixture
     async def role_url(self, database_url: str) -> AsyncIterator[str]:
         owner = await open_postgresql_store(

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from placet.errors import Conflict
 from placet.events.adapters.sql_store import SqlStore
 from placet.events.adapters.sqlite_store import open_sqlite_store
-from placet.events.store import Run, Unit
+from placet.events.store import Put, Run, Unit
 from placet.events.testing import CountingIds
 
 from tests.contract.store_contract import (
@@ -21,6 +21,7 @@ from tests.contract.store_contract import (
     OpenStore,
     StoreContract,
     appending,
+    rooms,
 )
 from tests.support.administrator import change_sqlite
 
@@ -51,6 +52,25 @@ def administrator(tmp_path: Path) -> Administrator:
 
 
 class TestSqliteStore(StoreContract):
+    async def test_what_was_deleted_or_changed_is_in_no_file_once_it_is_scrubbed(
+        self, store: SqlStore, tmp_path: Path
+    ) -> None:
+        def files() -> bytes:
+            return b"".join(each.read_bytes() for each in tmp_path.glob("tester.db*"))
+
+        for number in range(100):
+            row = {"name": f"room {number}", "guest": f"Lovelace {number}"}
+            await store.commit(Unit(writes=(Put(table=rooms, row=row),)))
+        assert b"Lovelace" in files()
+        await store.commit(Unit(writes=(Run(statement=sa.update(rooms).values(guest="nobody")),)))
+        await store.commit(Unit(writes=(Run(statement=sa.delete(rooms).where(rooms.c.name < "room 5")),)))
+        assert b"Lovelace" in files(), "the log ahead has it still"
+
+        assert await store.scrub([rooms])
+
+        assert b"Lovelace" not in files()
+        assert b"nobody" in files()
+
     async def test_a_row_is_not_replaced_either(self, store: SqlStore) -> None:
         await store.commit(appending("a", "1"))
         replaced = sa.text(

@@ -142,3 +142,32 @@ class AuditedPlatform:
             "revoked",
         )
         assert told["project"]["state"]["after"] == "quarantined"
+
+    async def test_somebody_is_forgotten_and_the_log_holds_as_before(
+        self, platform: Platform, project: str
+    ) -> None:
+        name, words = f"ada@{project}.example", f"known to {project} for years"
+        ada = await placet(platform, "token", "create", "--as", name, "--role", "scientist")
+        rule = "model.pickle-by-exception"
+        of = ("--rule", rule, "--days", "30", "--reason", words)
+        await placet(platform, "exception", "request", project, *of, token=ada["token"])
+        held = await placet(platform, "privacy", "show", name)
+        assert (held["name"], [each["words"] for each in held["given"]]) == (name, [words])
+        await placet(platform, "audit", "verify", "--anew")
+
+        erased = await placet(platform, "privacy", "erase", name, "--yes")
+        await audit(platform, "platform", until="person.erased")
+
+        assert erased["person"] == held["person"]
+        [exception] = (await placet(platform, "exception", "list", project))["exceptions"]
+        assert exception["reason"] == "erased"
+        assert exception["requestedBy"] == {"person": held["person"], "name": erased["name"]}
+        assert (await placet(platform, "audit", "verify"))["verified"]
+        assert (await placet(platform, "audit", "verify", "--anew"))["verified"]
+        replayed = await printed(platform, "audit", "replay")
+        assert held["person"] in replayed
+        assert name not in replayed
+        assert words not in replayed
+        unknown = await placet(platform, "privacy", "show", name, status=1)
+        assert "nobody is called" in unknown["error"]["detail"]
+        await placet(platform, "list", status=1, token=ada["token"])

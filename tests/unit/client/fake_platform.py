@@ -66,6 +66,10 @@ class FakePlatform:
     keys: dict[str, str] = field(default_factory=dict)
     events: list[dict[str, Any]] = field(default_factory=list)
     tokens: dict[str, dict[str, Any]] = field(default_factory=dict)
+    people: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What is held about each, by id, with their `given` words."""
+    looks_until_erased: int = 1
+    held_projects: dict[str, dict[str, Any]] = field(default_factory=dict)
     commands: list[dict[str, Any]] = field(default_factory=list)
     requests: list[tuple[str, str]] = field(default_factory=list)
     resumed_from: list[str] = field(default_factory=list)
@@ -158,6 +162,13 @@ class FakePlatform:
             Route("/v1/tokens", self.post_token, methods=["POST"]),
             Route("/v1/tokens/{id}", self.delete_token, methods=["DELETE"]),
             Route("/v1/me", self.get_me),
+            Route("/v1/people", self.get_people),
+            Route("/v1/retention", self.get_retention),
+            Route("/v1/models/{project}/hold", self.put_hold, methods=["PUT"]),
+            Route("/v1/models/{project}/hold", self.delete_hold, methods=["DELETE"]),
+            Route("/v1/people/{person}", self.get_person),
+            Route("/v1/people/{person}/words", self.get_words),
+            Route("/v1/people/{person}", self.delete_person, methods=["DELETE"]),
             Route("/v1/events", self.get_events),
             Route("/v1/audit/entries", self.get_entries),
             Route("/v1/audit/why", self.get_why),
@@ -558,6 +569,58 @@ class FakePlatform:
         if self.tokens.pop(request.path_params["id"], None) is None:
             return problem(404, f"no token {request.path_params['id']}")
         return JSONResponse({"id": request.path_params["id"], "revoked": True})
+
+    async def get_retention(self, request: Request) -> Response:
+        words = {
+            "kind": "words",
+            "what": "reasons",
+            "days": 30,
+            "number": 9,
+            "due": 2,
+            "kept": 1,
+            "nextAt": None,
+        }
+        return JSONResponse({"classes": [words], "holds": list(self.held_projects.values())})
+
+    async def put_hold(self, request: Request) -> Response:
+        project, asked = request.path_params["project"], await request.json()
+        by = {"person": "person:1", "name": "Bob"}
+        held = {"hold": "hold:1", "project": project, "placedBy": by, "placedAt": "2027", **asked}
+        return JSONResponse(self.held_projects.setdefault(project, held))
+
+    async def delete_hold(self, request: Request) -> Response:
+        self.held_projects.pop(request.path_params["project"], None)
+        return Response(status_code=204)
+
+    async def get_people(self, request: Request) -> Response:
+        after = request.query_params.get("after", "")
+        those = [each for id, each in sorted(self.people.items()) if id > after][:1]
+        told = [{key: each[key] for key in ("person", "name", "state")} for each in those]
+        return JSONResponse({"people": told, "next": told[-1]["person"] if told else None})
+
+    async def get_person(self, request: Request) -> Response:
+        held = self.people.get(request.path_params["person"])
+        if held is None:
+            return problem(404, "nobody is called that here")
+        if held["state"] == "erasing":
+            self.looks_until_erased -= 1
+            if self.looks_until_erased < 0:
+                held["state"] = "erased"
+        return JSONResponse({key: value for key, value in held.items() if key != "given"})
+
+    async def get_words(self, request: Request) -> Response:
+        given, after = (
+            self.people[request.path_params["person"]]["given"],
+            request.query_params.get("after", ""),
+        )
+        those = [each for each in given if each["of"] > after][:1]
+        return JSONResponse({"words": those, "next": those[-1]["of"] if those else None})
+
+    async def delete_person(self, request: Request) -> Response:
+        held = self.people[request.path_params["person"]]
+        if held["state"] == "known":
+            held.update(state="erasing", name="erased person 3f2a")
+        return JSONResponse({key: value for key, value in held.items() if key != "given"}, 202)
 
     async def get_me(self, request: Request) -> Response:
         role = request.headers["authorization"].removeprefix("Bearer ").removesuffix("-token")

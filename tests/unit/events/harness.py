@@ -180,6 +180,9 @@ class FatefulStore:
     async def rows(self, query: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
         return await self._store.rows(query)
 
+    async def scrub(self, tables: Sequence[sa.Table]) -> bool:
+        return await self._store.scrub(tables)
+
     async def close(self) -> None:
         await self._store.close()
 

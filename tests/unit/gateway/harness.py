@@ -6,26 +6,28 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import anyio
 import httpx
 from fastapi import FastAPI
-from placet.errors import Unknown
+from placet.errors import Refused, Unknown
 from placet.events import PLATFORM, Context, Heard, Service, ServiceRunner, UnitOfWork, Wiring, transact
 from placet.events.adapters.in_process_bus import InProcessHub
 from placet.events.catalog import contract_of
 from placet.events.connections import BoundedServer, Bounds, bounded
 from placet.events.envelope import Actor
 from placet.events.http import http_app
+from placet.events.jobs import JobRunner
 from placet.events.store import Put, Unit
 from placet.events.testing import ManualClock
 from placet.gateway.adapters.git_repositories import GitRepositories
 from placet.gateway.adapters.packing_processes import PackingProcesses
 from placet.gateway.adapters.policy_rules import PolicyRules
 from placet.gateway.bootstrap import build
+from placet.gateway.people import People
 from placet.gateway.ports import Labelled, Packing, Ports
 from placet.gateway.projections import TABLES, declarations
 from placet.gateway.projections import sources as known_sources
@@ -87,12 +89,26 @@ class MemoryFacts:
 
     facts: dict[str, bytes] = field(default_factory=dict)
     people: dict[str, bytes] = field(default_factory=dict)
+    refuses: bool = False
+    swept: datetime | None = None
 
     async def seen(self, digest: str) -> bytes | None:
         return self.facts.get(digest)
 
     async def personal(self, digest: str) -> bytes | None:
         return self.people.get(digest)
+
+    async def all_personal(self) -> AsyncIterator[str]:
+        for digest in list(self.people):
+            yield digest
+
+    async def remove_personal(self, digest: str) -> bool:
+        if self.refuses:
+            raise Refused("this registry removes nothing")
+        return self.people.pop(digest, None) is not None
+
+    async def sweep(self, before: datetime) -> None:
+        self.swept = before
 
 
 @dataclass
@@ -114,6 +130,7 @@ class MemoryAssessments:
 
     questionnaires: dict[str, bytes] = field(default_factory=dict)
     kept: dict[str, bytes] = field(default_factory=dict)
+    swept: datetime | None = None
 
     async def keep_questionnaire(self, digest: str, file: bytes) -> None:
         self.questionnaires[digest] = file
@@ -127,6 +144,12 @@ class MemoryAssessments:
         if digest not in self.kept:
             raise Unknown(f"no answers {digest}")
         return self.kept[digest]
+
+    async def remove_answers(self, digest: str) -> bool:
+        return self.kept.pop(digest, None) is not None
+
+    async def sweep(self, before: datetime) -> None:
+        self.swept = before
 
 
 @dataclass
@@ -155,6 +178,10 @@ class Gateway:
     positions: dict[str, int] = field(default_factory=dict)
 
     @property
+    def people(self) -> People:
+        return People(self.wiring.store)
+
+    @property
     def app(self) -> FastAPI:
         return http_app("placet", [ServiceRunner(self.service)], version="1")
 
@@ -180,6 +207,21 @@ class Gateway:
             lifetime=timedelta(hours=1),
             key=SigningKey.load(self.folder / "tokens.pem"),
         )
+
+    @asynccontextmanager
+    async def working(self) -> AsyncIterator[None]:
+        """With the service's jobs being done."""
+        runners = [
+            JobRunner("gateway", self.wiring, worker, owner=self.wiring.ids.new(), lease=10.0)
+            for worker in self.service.workers
+        ]
+        tasks = [asyncio.create_task(runner.run()) for runner in runners]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def hear(self, event: Any, operation: str, *, twice: bool = False) -> None:
         """What another service says about an operation. `twice` as a bus would bring it again after a crash."""

@@ -15,7 +15,7 @@ from placet.events.contracts.shapes import ApprovalUsed
 from placet.events.store import Put, Unit
 from placet.events.testing import changed
 from placet.gateway import projections as p
-from placet.gateway.names import alike
+from placet.gateway.reasons import GIVEN, salt_in, words_in
 
 from tests.unit.gateway.harness import Gateway, asked
 from tests.unit.gateway.roads import (
@@ -101,8 +101,11 @@ async def test_somebody_else_approves_and_that_is_in_the_log(gateway: Gateway, o
     last = (await gateway.wiring.store.read_all(0, 1000))[-1].event
     assert last.correlationid == operation, "it goes on with what it was asked for"
     assert "last year" not in last.raw.decode()
-    [row] = await gateway.wiring.store.rows(sa.select(p.reasons).where(p.reasons.c.of == event.approval))
-    digest = hmac.digest(bytes.fromhex(row.salt), row.reason.encode(), "sha256")
+    [row] = await gateway.wiring.store.rows(GIVEN.where(p.reasons.c.of == event.approval))
+    salt, words = salt_in(row), words_in(row)
+    assert salt is not None
+    assert words is not None
+    digest = hmac.digest(bytes.fromhex(salt), words.encode(), "sha256")
     assert event.reason == f"hmac-sha256:{digest.hex()}"
 
 
@@ -138,7 +141,7 @@ async def test_nobody_approves_the_source_that_they_sent(gateway: Gateway, opera
 
 
 async def test_nobody_approves_what_they_are_named_as_a_builder_of(gateway: Gateway, operation: str) -> None:
-    row = {"source": SOURCE, "alike": alike("grace@example.org")}
+    row = {"source": SOURCE, "alike": await gateway.people.looks("grace@example.org")}
     await gateway.wiring.store.commit(Unit(writes=(Put(table=p.builders, row=row),)))
     async with gateway.http() as http:
         made = await http.post("/v1/tokens", json={"as": "Grace@Example.org", "roles": ["approver"]})
@@ -156,7 +159,7 @@ async def test_who_sent_a_source_and_whom_it_names_is_known_from_its_upload(gate
     [sender] = await gateway.wiring.store.rows(sa.select(p.senders))
     [builder] = await gateway.wiring.store.rows(sa.select(p.builders))
     assert (sender.source, sender.person) == (source, ADA)
-    assert (builder.source, builder.alike) == (source, "grace@example.org")
+    assert (builder.source, builder.alike) == (source, await gateway.people.looks("grace@example.org"))
 
 
 async def test_nobody_approves_twice(gateway: Gateway, operation: str) -> None:
@@ -299,7 +302,8 @@ async def test_nobody_reviews_what_they_sent_or_are_named_as_a_builder_of(
         await gateway.hear(each, operation)
     alan = "person:00000000-0000-7000-8000-000000000004"
     sent = Put(table=p.senders, row={"source": SOURCE, "person": alan})
-    built = Put(table=p.builders, row={"source": SOURCE, "alike": alike("edith@example.org")})
+    looks = await gateway.people.looks("edith@example.org")
+    built = Put(table=p.builders, row={"source": SOURCE, "alike": looks})
     await gateway.wiring.store.commit(Unit(writes=(sent, built)))
     async with gateway.http() as http:
         edith = (

@@ -16,6 +16,7 @@ from placet.events.contracts.gateway import ExceptionGranted, ExceptionRequested
 from placet.events.store import Run, Unit
 from placet.gateway import projections as p
 from placet.gateway.exceptions import OPEN_BY_PERSON
+from placet.gateway.reasons import GIVEN, salt_in, words_in
 
 from tests.unit.gateway.harness import Gateway
 from tests.unit.gateway.roads import SOURCE
@@ -94,11 +95,14 @@ async def test_the_reason_is_told_to_people_and_no_event_has_it(gateway: Gateway
     recorded = await gateway.wiring.store.read_all(0, 100)
     assert not any(b"forest" in each.event.raw for each in recorded)
     [said] = await excepted(gateway)
-    row = (await gateway.wiring.store.rows(sa.select(p.reasons)))[0]
-    digest = hmac.digest(bytes.fromhex(row.salt), row.reason.encode(), "sha256").hex()
+    [row] = await gateway.wiring.store.rows(GIVEN)
+    salt, words = salt_in(row), words_in(row)
+    assert salt is not None
+    assert words is not None
+    digest = hmac.digest(bytes.fromhex(salt), words.encode(), "sha256").hex()
     assert said.reason == f"hmac-sha256:{digest}"
-    await gateway.wiring.store.commit(Unit(writes=(Run(statement=sa.delete(p.reasons)),)))
-    assert (await gateway.read(PATH))["exceptions"] == [{**shown, "reason": None}]
+    await gateway.wiring.store.commit(Unit(writes=(Run(statement=sa.update(p.reasons).values(sealed=None)),)))
+    assert (await gateway.read(PATH))["exceptions"] == [{**shown, "reason": "erased"}]
 
 
 async def test_the_same_asked_again_is_the_same_exception(gateway: Gateway) -> None:
@@ -118,7 +122,7 @@ async def test_the_same_with_another_reason_is_told_that_the_first_one_stays(gat
         == f"you asked for the same before, as {id}, and with another reason, which stays"
     )
     assert f"`placet exception withdraw churn {id}`" in otherwise.json()["fix"]
-    await gateway.wiring.store.commit(Unit(writes=(Run(statement=sa.delete(p.reasons)),)))
+    await gateway.wiring.store.commit(Unit(writes=(Run(statement=sa.update(p.reasons).values(sealed=None)),)))
     assert (await ask(gateway, reason="said otherwise")).json()["exception"] == id, (
         "nobody knows the first one"
     )

@@ -62,6 +62,7 @@ def is_problem(answer: httpx.Response, status: int, *saying: str) -> dict[str, A
 
 # who is asking
 
+PERSON = "person:00000000-0000-7000-8000-000000000001"
 EVERY_CALL = [
     ("POST", "/v1/sources"),
     ("PUT", f"/v1/sources/{SOURCE}"),
@@ -109,6 +110,13 @@ EVERY_CALL = [
     ("POST", "/v1/tokens"),
     ("DELETE", "/v1/tokens/x"),
     ("GET", "/v1/me"),
+    ("GET", "/v1/people"),
+    ("GET", f"/v1/people/{PERSON}"),
+    ("GET", f"/v1/people/{PERSON}/words"),
+    ("DELETE", f"/v1/people/{PERSON}"),
+    ("GET", "/v1/retention"),
+    ("PUT", "/v1/models/churn/hold"),
+    ("DELETE", "/v1/models/churn/hold"),
 ]
 
 

@@ -296,7 +296,7 @@ async def test_whom_a_source_names_is_in_no_event(gateway: Gateway, shelf: dict[
 async def test_whom_a_source_names_is_forgotten_with_its_rows(
     gateway: Gateway, shelf: dict[str, str]
 ) -> None:
-    forget = (sa.update(p.sources).values(owner=None), sa.delete(p.cards))
+    forget = (sa.update(p.sources).values(owner=None, owner_alike=None), sa.delete(p.cards))
     await gateway.wiring.store.commit(Unit(writes=tuple(Run(statement=each) for each in forget)))
     assert await found(gateway, owner="ada@example.org") == []
     shown = await gateway.read(f"/v1/images/{shelf['churn']}")

@@ -251,6 +251,46 @@ async def test_what_is_removed_is_said_in_the_name_of_who_asked(world: World) ->
     assert len(await world.alone.said()) == 3
 
 
+async def test_what_is_over_its_time_is_collected_by_itself_once_a_day(tmp_path: Path) -> None:
+    settings = IndexerSettings(registry=str(tmp_path), collect_days=30)
+    heap = Heap(held={IMAGE, SOURCE})
+    ports = Ports(images=Shelf(), storage=heap)
+    async with alone(
+        "indexer", tmp_path, lambda wiring: build(settings, wiring, ports), tables=(TABLES,)
+    ) as one:
+        await one.hear(SourceUploaded(source=SOURCE, size=5, project="churn", origin=None))
+        await one.hear(built())
+        [collect] = [each for each in one.service.periodic if each.name == "collect"]
+        await collect.run()
+        assert heap.held == {IMAGE, SOURCE}, "it is young"
+        one.clock.pass_(AGE)
+        await collect.run()
+        assert heap.held == set()
+        _, image, source = await one.recorded()
+        assert [type(image.data), type(source.data)] == [ImageCollected, SourceCollected]
+        assert image.event.attributes.authid == "service:indexer"
+
+
+async def test_evidence_outlives_its_time_also_where_nobody_asks(tmp_path: Path) -> None:
+    settings = IndexerSettings(registry=str(tmp_path), collect_days=1)
+    heap = Heap(held={IMAGE, SOURCE})
+    ports = Ports(images=Shelf(), storage=heap)
+    async with alone(
+        "indexer", tmp_path, lambda wiring: build(settings, wiring, ports), tables=(TABLES,)
+    ) as one:
+        await one.hear(SourceUploaded(source=SOURCE, size=5, project="churn", origin=None))
+        await one.hear(built())
+        await one.hear(certified())
+        one.clock.pass_(100 * AGE)
+        [collect] = [each for each in one.service.periodic if each.name == "collect"]
+        await collect.run()
+        assert heap.held == {IMAGE, SOURCE}
+
+
+async def test_nothing_is_collected_by_itself_unless_it_was_set(world: World) -> None:
+    assert [each.name for each in world.alone.service.periodic] == ["look"]
+
+
 @pytest.mark.parametrize("evidence", [certified(), accepted_start()])
 async def test_evidence_is_kept_for_good(world: World, evidence: Any) -> None:
     await world.alone.hear(evidence)

@@ -138,6 +138,7 @@ def parser() -> Parser:
         ("card", "model cards: which form their metadata has"),
         ("webhook", "webhooks: have events sent to an address, and see how far each is"),
         ("token", "who may use the platform"),
+        ("privacy", "what is held about people, and how they are forgotten"),
     ):
         parent = below[""].add_parser(
             group,
@@ -909,6 +910,22 @@ def _revoke(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _of_person(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "person", metavar="PERSON", help="their id as events have it (person:…), or their name as it is known"
+    )
+
+
+def _erase(parser: argparse.ArgumentParser) -> None:
+    _of_person(parser)
+    parser.add_argument("--yes", action="store_true", help="do it, and not only show what it would do")
+
+
+def _hold(parser: argparse.ArgumentParser) -> None:
+    _project(parser)
+    parser.add_argument("--reason", metavar="TEXT", required=True, help="why, for who reads it later")
+
+
 VERBS: Sequence[Verb] = (
     Verb(
         words="demo",
@@ -1475,6 +1492,61 @@ VERBS: Sequence[Verb] = (
         example="placet garbage --older-than 90",
         function="garbage:garbage",
         arguments=_garbage,
+    ),
+    Verb(
+        words="privacy list",
+        group="govern",
+        does="everybody whom the platform knows, by opaque id",
+        more="With who was erased, who is called by a pseudonym. For compliance and admins.",
+        example="placet privacy list",
+        function="privacy:people",
+    ),
+    Verb(
+        words="privacy show",
+        group="govern",
+        does="what is held about a person",
+        more="Their name, tokens, words, answers, the sources that name them, and how often they did what. --json is "
+        "what to hand them. Everybody may see what is held about themselves, by their own id.",
+        example="placet privacy show ada@example.org",
+        function="privacy:show",
+        arguments=_of_person,
+    ),
+    Verb(
+        words="privacy erase",
+        group="govern",
+        does="forget a person for good; the audit log holds as before",
+        more="Shows what it would do, and does it with --yes: their key is destroyed, and with it their name and "
+        "words; their tokens are revoked, their answers removed. The log never had more of them than an opaque id.",
+        example="placet privacy erase person:0190b5a2-7c1e-7d3a-9f00-3b1c5f6a7d21 --yes",
+        function="privacy:erase",
+        arguments=_erase,
+    ),
+    Verb(
+        words="privacy retention",
+        group="govern",
+        does="how long what people gave is kept, what would go next, and what is held",
+        more="Removes nothing: what is over its time goes once a day by itself, unless a certificate of its project "
+        "holds still or the project is held. The audit log is never cut: it has no more of people than opaque ids.",
+        example="placet privacy retention",
+        function="privacy:retention",
+    ),
+    Verb(
+        words="privacy hold",
+        group="govern",
+        does="keep all that people gave for a project, however old it gets",
+        more="As a court may want it. Nobody who gave something for it can be erased meanwhile.",
+        example='placet privacy hold churn --reason "case 12/27 before the labour court"',
+        function="privacy:hold",
+        arguments=_hold,
+    ),
+    Verb(
+        words="privacy release",
+        group="govern",
+        does="end a hold: the clocks of the project count again",
+        more="What is over its time by then goes with the next day's round.",
+        example="placet privacy release churn",
+        function="privacy:release",
+        arguments=_project,
     ),
     Verb(
         words="token create",

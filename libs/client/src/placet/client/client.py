@@ -47,8 +47,11 @@ from placet.client.documents import (
     ExceptionsPage,
     FactsPage,
     Garbage,
+    Held,
+    Hold,
     Image,
     ImagesPage,
+    KnownPerson,
     LogKeys,
     LogProducers,
     Me,
@@ -56,6 +59,7 @@ from placet.client.documents import (
     ModelDetail,
     ModelsPage,
     Operation,
+    PeoplePage,
     PoliciesPage,
     PolicyVersion,
     PolicyVersions,
@@ -67,6 +71,7 @@ from placet.client.documents import (
     Report,
     Reports,
     ReportsPage,
+    Retention,
     RuleException,
     SignedCheckpoint,
     Snapshot,
@@ -78,6 +83,8 @@ from placet.client.documents import (
     WebhooksPage,
     WebhookTried,
     Witnesses,
+    Words,
+    WordsPage,
     read,
     read_lines,
 )
@@ -981,6 +988,64 @@ class Client:
 
     async def me(self) -> Me:
         return read((await self._call("GET", "/me")).content, Me)
+
+    async def people(self) -> tuple[KnownPerson, ...]:
+        """Everybody whom the platform knows, also those who were erased."""
+        found: list[KnownPerson] = []
+        after: str | None = None
+        while True:
+            page = read((await self._call("GET", "/people", params=_given(after=after))).content, PeoplePage)
+            found.extend(page.people)
+            if page.next is None or page.next == after:
+                return tuple(found)
+            after = page.next
+
+    async def held(self, person: str) -> Held:
+        """What is held about somebody, all but their words."""
+        return read((await self._call("GET", f"/people/{_part(person)}")).content, Held)
+
+    async def words_of(self, person: str) -> tuple[Words, ...]:
+        """All that they gave as reasons and summaries."""
+        found: list[Words] = []
+        after: str | None = None
+        path = f"/people/{_part(person)}/words"
+        while True:
+            page = read((await self._call("GET", path, params=_given(after=after))).content, WordsPage)
+            found.extend(page.words)
+            if page.next is None or page.next == after:
+                return tuple(found)
+            after = page.next
+
+    async def erase_person(self, person: str) -> Held:
+        """Have somebody forgotten. Asked again, nothing changes."""
+        return read((await self._call("DELETE", f"/people/{_part(person)}")).content, Held)
+
+    async def retention(self) -> Retention:
+        """How long what people gave is kept, what is over its time, and what is held."""
+        return read((await self._call("GET", "/retention")).content, Retention)
+
+    async def hold(self, project: str, *, reason: str) -> Hold:
+        """Keep all of a project, however old it gets. Again, nothing changes."""
+        path = f"/models/{_part(project)}/hold"
+        return read((await self._call("PUT", path, json={"reason": reason})).content, Hold)
+
+    async def release_hold(self, project: str) -> None:
+        await self._call("DELETE", f"/models/{_part(project)}/hold")
+
+    async def erased(self, person: str, *, within: float = _DECIDED_WITHIN) -> Held:
+        """What is held about somebody once what they left in the registry is removed as well."""
+        deadline = time.monotonic() + within
+        while True:
+            told = await self.held(person)
+            if told.state != "erasing":
+                return told
+            if time.monotonic() + _PAUSE > deadline:
+                raise Unavailable(
+                    f"{person} can be read by nobody any more, but what they left in the registry was not removed"
+                    f" within {within:g} s",
+                    fix=f"it goes on by itself; `placet privacy show {person}` shows when it is done",
+                )
+            await asyncio.sleep(_PAUSE)
 
     # How
 

@@ -501,6 +501,99 @@ class Me(Document, frozen=True, kw_only=True):
     commands: tuple[str, ...] | None = None
 
 
+class KnownPerson(Person, frozen=True, kw_only=True):
+    """`state` is known, erasing or erased; `name` is a pseudonym from erasing on."""
+
+    state: str
+
+
+class TokenHeld(Document, frozen=True, kw_only=True, rename="camel"):
+    id: str
+    roles: tuple[str, ...]
+    issued_at: str
+    expires: str
+    revoked: bool
+
+
+class AnswersHeld(Document, frozen=True, kw_only=True, rename="camel"):
+    assessment: str
+    project: str
+    answered_at: str
+
+
+class NamedBy(Document, frozen=True, kw_only=True):
+    """A source whose placet.yaml names somebody as its owner, or as a builder."""
+
+    source: str
+    as_: str = msgspec.field(name="as")
+
+
+class Held(KnownPerson, frozen=True, kw_only=True, rename="camel"):
+    """What is held about somebody. `words` is how many reasons and summaries, `acts` how often they did what.
+
+    Of one who is erased `artifacts_kept` could not be removed from the registry, and `scrubbed` says whether their key
+    is not in the database's files any more either.
+    """
+
+    tokens: tuple[TokenHeld, ...] = ()
+    words: int = 0
+    answers: tuple[AnswersHeld, ...] = ()
+    named_by: tuple[NamedBy, ...] = ()
+    acts: dict[str, int] = {}
+    asked_at: str | None = None
+    erased_at: str | None = None
+    words_erased: int | None = None
+    artifacts_removed: int | None = None
+    artifacts_kept: int | None = None
+    scrubbed: bool | None = None
+
+
+class Words(Document, frozen=True, kw_only=True, rename="camel"):
+    """What somebody gave as a reason, or as a summary; `of` is the id of what it is about."""
+
+    of: str
+    given_at: str
+    words: str | None = None
+
+
+class RetentionClass(Document, frozen=True, kw_only=True, rename="camel"):
+    """How long a kind of what people gave is kept, in `days`; of `number` how many are `due` now, how many are over
+    their time and `kept`, and when the next one is due."""
+
+    kind: str
+    what: str
+    days: int
+    number: int
+    due: int
+    kept: int
+    next_at: str | None = None
+
+
+class Hold(Document, frozen=True, kw_only=True, rename="camel"):
+    """Of a project nothing is removed, however old it gets."""
+
+    hold: str
+    project: str
+    reason: str | None = None
+    placed_by: Person | None = None
+    placed_at: str
+
+
+class Retention(Document, frozen=True, kw_only=True):
+    classes: tuple[RetentionClass, ...]
+    holds: tuple[Hold, ...] = ()
+
+
+class PeoplePage(Document, frozen=True, kw_only=True):
+    people: tuple[KnownPerson, ...]
+    next: str | None = None
+
+
+class WordsPage(Document, frozen=True, kw_only=True):
+    words: tuple[Words, ...]
+    next: str | None = None
+
+
 class Entry(Document, frozen=True, kw_only=True, rename="camel"):
     """An event in the audit log, with its position there and in its producer's store (of that epoch)."""
 

@@ -171,4 +171,11 @@ class EventStore(Protocol):
     async def rows(self, query: Select[Any]) -> Sequence[Row[Any]]:
         """Run a select on the service's own tables, outside any unit."""
 
+    async def scrub(self, tables: Sequence[Table]) -> bool:
+        """See to it that what was deleted from `tables`, or changed there, is not in the database's files any more.
+
+        False where the service may not do that, and who owns the tables has to. For few rows: it can take a table out
+        of use for as long as it is rewritten. Copies elsewhere (backups, archived logs) are beyond its reach.
+        """
+
     async def close(self) -> None: ...

@@ -36,7 +36,7 @@ class Access:
         """The caller of `request`, until it is answered to its end. Raises Unauthenticated, and Unavailable for one
         who has too many under way."""
         held = tokens.verify_bearer(request.headers.get("authorization"), self._keys, now=self._clock.now())
-        if await self._queries.is_revoked(held.id):
+        if await self._queries.is_revoked(held.id, held.person):
             raise Unauthenticated("this token was revoked", fix="ask an admin for a new one")
         with self._shares.taken_by(held.person):
             yield Caller(person=held.person, roles=frozenset(held.roles), token=held.id)

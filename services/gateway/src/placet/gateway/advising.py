@@ -73,7 +73,6 @@ class Advisories:
         return [await self._told(row) for row in await self._wiring.store.rows(query.limit(limit))]
 
     async def _told(self, row: sa.Row[Any]) -> dict[str, Any]:
-        name = await self._queries.name_of(row.submitted_by)
         return {
             "digest": row.digest,
             "size": row.size,
@@ -81,7 +80,7 @@ class Advisories:
             "taken": row.taken,
             "advisories": row.advisories,
             "packages": row.packages,
-            "submittedBy": {"person": row.submitted_by, "name": name},
+            "submittedBy": await self._queries.people.shown(row.submitted_by),
             "submittedAt": row.submitted_at,
             "decidedAt": row.decided_at,
             "problem": None if row.why is None else {"why": row.why, "fix": row.fix},

@@ -327,7 +327,7 @@ def router(
         """Who is asking, and which commands may be given: known before a large source is packed and sent."""
         return {
             "person": who.person,
-            "name": await queries.name_of(who.person),
+            "name": await queries.people.name_of(who.person),
             "roles": sorted(who.roles),
             "commands": sorted(PATHS) if who.roles & MAKERS else [],
         }

@@ -16,7 +16,6 @@ from placet.events.unit_of_work import current_traceparent
 from placet.gateway import projections as p
 from placet.gateway.approvals import APPROVAL, Approve, stream
 from placet.gateway.intake import SERVICE
-from placet.gateway.names import alike
 from placet.gateway.queries import Queries
 from placet.gateway.reasons import give_reason, salted
 
@@ -66,8 +65,7 @@ class Approving:
         )
         reason = None if wanted.reason is None else salted(wanted.reason)
         source = None if awaited is None else awaited.binding.source
-        name = await self._queries.name_of(person)
-        sent, built = await self._queries.made(source, person, alike(name) if name else None)
+        sent, built = await self._queries.made(source, person)
 
         async def change(work: UnitOfWork) -> tuple[str, bool]:
             if key is not None:
@@ -105,7 +103,7 @@ class Approving:
                 break_glass=wanted.break_glass,
             )
             if reason is not None:
-                give_reason(work, id, reason)
+                give_reason(work, id, reason, await self._queries.people.owner(person))
             if key is not None:
                 row = {"person": person, "key": key, "request": wanted.digest, "operation": id}
                 work.run(sa.insert(p.idempotency).values(**row, asked_at=work.now.timestamp()))

@@ -140,10 +140,8 @@ class AssessmentQueries:
         source = await self._last_source(project)
         subject = None if source is None else await self.subject(project, source)
         newest = _newest(await self._known())
-        return [
-            _document(row, subject, newest, now, await self._queries.name_of(_answered(row).answered_by))
-            for row in rows
-        ]
+        shown = await self._queries.people.all_shown(_answered(row).answered_by for row in rows)
+        return [_document(row, subject, newest, now, shown[_answered(row).answered_by]) for row in rows]
 
     async def _last_source(self, project: str) -> str | None:
         operations = await self._queries.operations(project=project, after=None, limit=LOOKED_AT)
@@ -208,7 +206,11 @@ def _answered(row: sa.Row[Any]) -> AssessmentAnswered:
 
 
 def _document(
-    row: sa.Row[Any], subject: Subject | None, newest: dict[str, str], now: datetime, name: str | None
+    row: sa.Row[Any],
+    subject: Subject | None,
+    newest: dict[str, str],
+    now: datetime,
+    by: dict[str, Any] | None,
 ) -> dict[str, Any]:
     answered = _answered(row)
     scored = msgspec.json.decode(row.scored, type=AssessmentScored) if row.scored else None
@@ -235,7 +237,7 @@ def _document(
         "version": answered.version,
         "digest": answered.digest,
         "source": answered.source,
-        "answeredBy": {"person": answered.answered_by, "name": name},
+        "answeredBy": by,
         "answeredAt": row.answered_at,
         "ageDays": age_in_days(made.answered_at, now),
         "stale": list(reasons),

@@ -110,6 +110,8 @@ class Assessing:
                 assessment=said.assessment,
                 project=said.project,
                 answered=msgspec.json.encode(said),
+                answered_by=person,
+                answers=kept,
                 answered_at=timestamp(work.now),
             )
 

@@ -37,12 +37,15 @@ from placet.gateway.assessing import Assessing
 from placet.gateway.assessments_api import assessments_router
 from placet.gateway.certificates_api import certificates_router
 from placet.gateway.commands import Commands
+from placet.gateway.erasing import Erasing
 from placet.gateway.excepting import Excepting
 from placet.gateway.exceptions_api import exceptions_router
 from placet.gateway.facts_api import facts_router
+from placet.gateway.held import Held
 from placet.gateway.intake import SERVICE, Intake
 from placet.gateway.keys_api import keys_router
 from placet.gateway.model_proxy import ModelProxy, ProxyLimits
+from placet.gateway.people_api import people_router
 from placet.gateway.policies_api import policies_router
 from placet.gateway.ports import Ports
 from placet.gateway.published import PolicyQueries, PublishedPolicies
@@ -51,6 +54,8 @@ from placet.gateway.queries import Queries
 from placet.gateway.reported import ReportQueries
 from placet.gateway.reporting import Reporting
 from placet.gateway.reports_api import reports_router
+from placet.gateway.retaining import Kind, Retaining
+from placet.gateway.retention_api import retention_router
 from placet.gateway.reviewing import Reviewing
 from placet.gateway.revoking import Revoking
 from placet.gateway.settings import GatewaySettings
@@ -133,9 +138,21 @@ async def build(settings: GatewaySettings, wiring: Wiring, ports: Ports | None =
     assessing = Assessing(wiring, made, ports.assessments)
     assessments = assessments_router(access=access, assessing=assessing, made=made, clock=wiring.clock)
 
-    heard = ReportQueries(wiring.store)
-    reporting = Reporting(wiring, heard, most=settings.reports_per_day)
+    heard = ReportQueries(wiring.store, queries.people)
+    reporting = Reporting(wiring, heard, queries.people, most=settings.reports_per_day)
     reports = reports_router(access=access, reporting=reporting, reported=heard)
+
+    held = Held(wiring.store, queries.people)
+    erasing = Erasing(wiring, queries.people, held, facts=ports.facts, assessments=ports.assessments)
+    people = people_router(access=access, held=held, erasing=erasing)
+
+    days: dict[Kind, int] = {
+        "words": settings.keep_words_days,
+        "answers": settings.keep_answers_days,
+        "facts": settings.keep_facts_days,
+    }
+    retaining = Retaining(wiring, queries.people, days, facts=ports.facts, assessments=ports.assessments)
+    retention = retention_router(access=access, retaining=retaining)
 
     async def leave_first_token() -> None:
         await _leave_first_token(commands, settings.admin_token_file)
@@ -152,9 +169,12 @@ async def build(settings: GatewaySettings, wiring: Wiring, ports: Ports | None =
         hears=frozenset(contract_of(event).producer for event in HEARS),
         says=SAYS,
         reaction=reaction(wiring.store),
+        workers=(erasing.worker(),),
         periodic=(
             Periodic(name="name silence", every=settings.stall_seconds / 10, run=name_silence),
             Periodic(name="forget keys", every=3600.0, run=forget_keys),
+            Periodic(name="retain", every=86400.0, run=retaining.apply),
+            Periodic(name="erase", every=3600.0, run=erasing.take_up_again),
         ),
         routers=(
             *(
@@ -168,6 +188,8 @@ async def build(settings: GatewaySettings, wiring: Wiring, ports: Ports | None =
                 advisories,
                 assessments,
                 reports,
+                people,
+                retention,
             ),
             *(upload_page(), proxy.router()),
         ),

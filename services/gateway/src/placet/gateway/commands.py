@@ -14,7 +14,7 @@ from placet.errors import Conflict, Refused, Unknown
 from placet.events import PLATFORM, Actor, Context, UnitOfWork, Wiring, transact
 from placet.events.codec import timestamp
 from placet.events.contracts.shapes import Command as Goal
-from placet.events.store import Claim, Run, Unit
+from placet.events.store import Claim, ClaimLost, Run, Unit
 from placet.events.unit_of_work import current_traceparent
 from placet.gateway import projections as p
 from placet.gateway.domain import (
@@ -32,8 +32,8 @@ from placet.gateway.domain import (
     Stop,
 )
 from placet.gateway.intake import SERVICE, Intake
-from placet.gateway.names import alike
 from placet.gateway.operations import Operation, requested, stall
+from placet.gateway.people import NAME
 from placet.gateway.ports import Sources
 from placet.gateway.projections import new_operation, show_progress, update_operation
 from placet.gateway.queries import Queries
@@ -106,7 +106,14 @@ class Commands:
         """A new token for the person of that name, which is normalised; `actor` none means the platform itself, at its
         first start. Raises Conflict for a new name that looks like a known one.
         """
-        person = await self._person(name)
+        try:
+            return await self._issue(await self._person(name), roles, lifetime, actor)
+        except ClaimLost:
+            return await self.issue_token(name, roles, lifetime, actor)  # they were erased just now
+
+    async def _issue(
+        self, person: str, roles: frozenset[tokens.Role], lifetime: timedelta, actor: Actor | None
+    ) -> dict[str, Any]:
         id = self._wiring.ids.new()
         now = self._wiring.clock.now()
         expires = timestamp(now + lifetime)
@@ -118,8 +125,19 @@ class Commands:
 
         async def change(work: UnitOfWork) -> None:
             await work.decide(TOKEN, f"token/{id}", issue)
+            work.put(
+                p.tokens,
+                token=id,
+                person=person,
+                roles=",".join(issue.roles),
+                issued_at=timestamp(now),
+                expires=expires,
+            )
 
-        await transact(self._wiring, SERVICE, context, change)
+        # Whoever erases them at this moment finds one more token than they looked at, or is found to have been first.
+        mine = sa.update(p.people).where(p.people.c.person == person)
+        one_more = Claim(statement=mine.values(tokens=p.people.c.tokens + 1))
+        await transact(self._wiring, SERVICE, context, change, one_more)
         return {"token": token, "id": id, "person": person, "roles": sorted(roles), "expires": expires}
 
     async def revoke_token(self, id: str, actor: Actor) -> None:
@@ -270,21 +288,21 @@ class Commands:
         return operation
 
     async def _person(self, name: str) -> str:
-        known = await self._queries.person_named(name)
+        people = self._queries.people
+        known = await people.looking_like(name)
         if known is not None:
-            return known
-        other = await self._queries.name_that_looks_like(alike(name))
-        if other == name:
-            return await self._person(name)  # somebody else gave it an id between the two questions
-        if other is not None:
-            raise Conflict(
-                f"{name!r} would be another person than {other!r}, who is known here",
-                fix=f"make it for {other!r}, or for a name that does not look the same",
-            )
-        person = f"person:{self._wiring.ids.new()}"
+            person, other = known
+            if other != name:
+                raise Conflict(
+                    f"{name!r} would be another person than {other!r}, who is known here",
+                    fix=f"make it for {other!r}, or for a name that does not look the same",
+                )
+            return person
+        owner = await people.owner(f"person:{self._wiring.ids.new()}")
+        person = owner.person
         rows = (
-            sa.insert(p.people).values(person=person, name=name),
-            sa.insert(p.names_alike).values(person=person, alike=alike(name)),
+            sa.insert(p.people).values(person=person, name=owner.seal(name, place=NAME), tokens=0),
+            sa.insert(p.names_alike).values(person=person, alike=await people.looks(name)),
         )
         try:
             await self._wiring.store.commit(Unit(claims=tuple(Claim(statement=row) for row in rows)))

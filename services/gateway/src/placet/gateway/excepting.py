@@ -17,7 +17,7 @@ from placet.gateway.exceptions import EXCEPTION, Ask, Grant, Withdraw, stream
 from placet.gateway.intake import SERVICE
 from placet.gateway.ports import Rules
 from placet.gateway.queries import Queries
-from placet.gateway.reasons import give_reason, salted
+from placet.gateway.reasons import give_reason, said_in_words, salted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +61,7 @@ class Excepting:
             }
             before = await self._queries.exception_asked_before(same, now=now)
             if before is not None:
-                _must_have_reason(before.reason, wanted, before.exception)
+                _must_have_reason(said_in_words(before), wanted, before.exception)
                 return before.exception, False
             # Asked at the very same moment, a few more may pass: as many as one person may have under way.
             of_project, by_person = await self._queries.open_exceptions(wanted.project, person, now=now)
@@ -92,7 +92,7 @@ class Excepting:
                 requested_by=person,
                 requested_at=ask.now,
             )
-            give_reason(work, id, reason)
+            give_reason(work, id, reason, await self._queries.people.owner(person))
             return id, True
 
         asked, is_new = (

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from placet.events import Heard, UnitOfWork
 from placet.events.contracts import certifier, deployer, indexer
-from placet.events.contracts.shapes import Ground
+from placet.events.contracts.shapes import Ground, RecordedFacts
 from placet.gateway import projections as p
 from placet.gateway.operations import Operation, advance
 from placet.gateway.ports import Reads
@@ -52,6 +52,7 @@ async def on_release_cleared(heard: Heard[certifier.ReleaseCleared], work: UnitO
         access=cleared.access,
         trial=cleared.trial,
     )
+    _note_facts(work, heard, cleared.facts)
 
 
 async def on_image_indexed(heard: Heard[indexer.ImageIndexed], work: UnitOfWork, reads: Reads) -> None:
@@ -97,6 +98,7 @@ async def on_source_collected(heard: Heard[indexer.SourceCollected], work: UnitO
 async def on_release_refused(heard: Heard[certifier.ReleaseRefused], work: UnitOfWork, reads: Reads) -> None:
     await on_step(heard, work, reads)
     _waits_no_more(work, heard.data.project, heard.data.release, "refused")
+    _note_facts(work, heard, heard.data.facts)
 
 
 async def on_approval_awaited(
@@ -124,6 +126,7 @@ async def on_certificate_issued(
     await on_step(heard, work, reads)
     issued = heard.data
     _waits_no_more(work, issued.project, issued.release, "certified")
+    _note_facts(work, heard, issued.facts)
     work.put(
         p.certificates,
         keep=("lapsing",),
@@ -395,6 +398,13 @@ async def on_key_compromised(heard: Heard[certifier.KeyCompromised], work: UnitO
     said, table = heard.data, p.keys
     mine = table.c.key == said.key
     work.run(sa.update(table).where(mine).values(compromised=said.since, why="compromised"))
+
+
+def _note_facts(work: UnitOfWork, heard: Heard[Any], facts: RecordedFacts | None) -> None:
+    """What is about people in the registry has its time from when it was named last."""
+    if facts is not None and facts.personal is not None:
+        event = heard.event
+        work.put(p.personal_facts, digest=facts.personal, project=event.partitionkey, named_at=event.time)
 
 
 def _set(work: UnitOfWork, project: str, by: Operation | None, **values: Any) -> None:

@@ -18,7 +18,8 @@ from placet.events.contracts.gateway import SourceUploaded
 from placet.events.turns import Turns
 from placet.gateway import projections as p
 from placet.gateway.git_address import GitAddress, parse
-from placet.gateway.names import alike, normalised
+from placet.gateway.names import normalised
+from placet.gateway.people import OWNER_OF_SOURCE
 from placet.gateway.ports import Ports
 from placet.gateway.queries import Queries
 from placet.gateway.uploads import Uploaded
@@ -171,8 +172,8 @@ class Intake:
             return await to_thread.run_sync(_inspected, archive, digest, self._limits)
 
     async def _say(self, kept: Source, actor: Actor, origin: str | None) -> None:
-        """That it is here. What it says of people goes into rows alone."""
-        source = kept.source
+        """That it is here. What it says of people goes into rows alone, sealed with the key of who sends it."""
+        source, people = kept.source, self._queries.people
         context = Context(project=kept.project, correlation=self._wiring.ids.new(), actor=actor)
         uploaded = SourceUploaded(source=source, size=kept.size, project=kept.project, origin=origin)
 
@@ -181,6 +182,7 @@ class Intake:
             is_said = any(each.origin == origin for each in await work.history(f"source/{source}"))
             if is_said and await self._queries.source(source) is not None:
                 return
+            sender = await people.owner(actor.id)
             work.stage(f"source/{source}", [uploaded])
             work.put(
                 p.sources,
@@ -188,11 +190,12 @@ class Intake:
                 size=kept.size,
                 project=kept.project,
                 files=kept.files,
-                owner=kept.owner,
+                owner=kept.owner and sender.seal(kept.owner, place=OWNER_OF_SOURCE),
+                owner_alike=kept.owner and await people.looks(kept.owner),
             )
             work.put(p.senders, source=source, person=actor.id)
             for name in kept.builders:
-                work.put(p.builders, source=source, alike=alike(normalised(name)))
+                work.put(p.builders, source=source, alike=await people.looks(normalised(name)))
             if kept.card is not None:
                 work.put(p.cards, source=source, card=kept.card)
             purpose, data = kept.declared

@@ -76,6 +76,15 @@ class Facts(Protocol):
 
     async def personal(self, digest: str) -> bytes | None: ...
 
+    def all_personal(self) -> AsyncIterator[str]:
+        """The digests of all that is about people."""
+
+    async def remove_personal(self, digest: str) -> bool:
+        """Whether it was there. Raises Refused where the registry removes nothing."""
+
+    async def sweep(self, before: datetime) -> None:
+        """Remove the bytes of what was removed before then, where the registry does not do that by itself."""
+
 
 class SnapshotFiles(Protocol):
     """Where the certifier finds the advisories that were submitted, by the digest of their bytes."""
@@ -98,6 +107,12 @@ class AssessmentFiles(Protocol):
 
     async def answers(self, digest: str) -> bytes:
         """Raises Unknown, also once they were taken away, and Unavailable."""
+
+    async def remove_answers(self, digest: str) -> bool:
+        """Whether they were there. Raises Unavailable, and Refused where the registry removes nothing."""
+
+    async def sweep(self, before: datetime) -> None:
+        """Remove the bytes of what was removed before then, where the registry does not do that by itself."""
 
 
 class Envelopes(Protocol):

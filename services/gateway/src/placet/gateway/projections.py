@@ -3,7 +3,7 @@
 Rows are written in the unit that handles the event they show, so a reader never sees half of one. Names of
 people are in `people`; what a source says of people, its owner's mail, its builders and its card, is in `sources`,
 `builders` and `cards`; why somebody asked for an exception, and what an incident was, in `reasons`. None of these is
-an event, and each row can be erased.
+an event. What a person gave is sealed with a key of theirs, in `person_keys`, and is lost with it.
 """
 
 from __future__ import annotations
@@ -148,8 +148,10 @@ sources = sa.Table(
     sa.Column("size", sa.BigInteger, nullable=False),
     sa.Column("project", sa.Text, nullable=False),
     sa.Column("files", sa.Integer, nullable=False),
-    # The mail address of who answers for the model, as placet.yaml has it.
-    sa.Column("owner", sa.Text, index=True),
+    # The mail address of who answers for the model, as placet.yaml has it: sealed with the key of who sent it first.
+    sa.Column("owner", sa.LargeBinary),
+    # What it looks like, as a digest.
+    sa.Column("owner_alike", sa.Text, index=True),
 )
 
 cards = sa.Table(
@@ -264,13 +266,13 @@ senders = sa.Table(
     TABLES,
     # Who sent a source first.
     sa.Column("source", sa.Text, primary_key=True),
-    sa.Column("person", sa.Text, nullable=False),
+    sa.Column("person", sa.Text, nullable=False, index=True),
 )
 
 builders = sa.Table(
     "builders",
     TABLES,
-    # Whom its placet.yaml names as builders, as names look whatever their case.
+    # Whom its placet.yaml names as builders, by digests of what names look like whatever their case.
     sa.Column("source", sa.Text, primary_key=True),
     sa.Column("alike", sa.Text, primary_key=True),
 )
@@ -278,11 +280,15 @@ builders = sa.Table(
 reasons = sa.Table(
     "reasons",
     TABLES,
-    # In the words of who asked for the exception or the revocation, approved, or told of an incident; its event has a
-    # digest with this salt.
+    # In the words of who asked for the exception or the revocation, approved, reviewed, or told of an incident.
     sa.Column("of", sa.Text, primary_key=True),
-    sa.Column("reason", sa.Text, nullable=False),
-    sa.Column("salt", sa.Text, nullable=False),
+    sa.Column("given_by", sa.Text, nullable=False),
+    sa.Column("given_at", sa.Text, nullable=False),
+    sa.Column("project", sa.Text, nullable=False),
+    # The words with the salt of the digest that the event has, sealed with the key of who gave them; none: erased.
+    sa.Column("sealed", sa.LargeBinary),
+    sa.Index("reasons_by_person", "given_by", "of"),
+    sa.Index("reasons_by_age", "given_at"),
 )
 
 policies = sa.Table(
@@ -361,7 +367,10 @@ assessments = sa.Table(
     sa.Column("project", sa.Text, nullable=False),
     # As the event says it; the words of who answered lie in the registry.
     sa.Column("answered", sa.LargeBinary, nullable=False),
+    sa.Column("answered_by", sa.Text, nullable=False, index=True),
     sa.Column("answered_at", sa.Text, nullable=False),
+    # What they lie under in the registry; none once they were removed there.
+    sa.Column("answers", sa.Text),
     # What the certifier made of it: one of the two, or nothing yet.
     sa.Column("scored", sa.LargeBinary),
     sa.Column("rejected", sa.LargeBinary),
@@ -386,19 +395,83 @@ reports = sa.Table(
     sa.Index("reports_of_kind", "project", "kind", "heard_at"),
 )
 
+person_keys = sa.Table(
+    "person_keys",
+    TABLES,
+    # What a person's name and words are sealed with. None of one who was erased: they get no other one.
+    sa.Column("person", sa.Text, primary_key=True),
+    sa.Column("key", sa.LargeBinary),
+)
+
 people = sa.Table(
     "people",
     TABLES,
     sa.Column("person", sa.Text, primary_key=True),
-    sa.Column("name", sa.Text, nullable=False, unique=True),
+    # Sealed with their key.
+    sa.Column("name", sa.LargeBinary, nullable=False),
+    # How many tokens they were given: who erases them finds whether there is one more meanwhile.
+    sa.Column("tokens", sa.Integer, nullable=False),
 )
 
 names_alike = sa.Table(
     "names_alike",
     TABLES,
-    # What a name looks like whatever its case: two people never look the same.
+    # What a name looks like whatever its case, as a digest (`people.py`): two people never look the same.
     sa.Column("alike", sa.Text, primary_key=True),
-    sa.Column("person", sa.Text, nullable=False),
+    sa.Column("person", sa.Text, nullable=False, index=True),
+)
+
+name_digests = sa.Table(
+    "name_digests",
+    TABLES,
+    # The one key of all digests of names, made at the first start.
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("key", sa.LargeBinary, nullable=False),
+)
+
+tokens = sa.Table(
+    "tokens",
+    TABLES,
+    # Those that were given to people; whether one was revoked is in `revoked_tokens`.
+    sa.Column("token", sa.Text, primary_key=True),
+    sa.Column("person", sa.Text, nullable=False, index=True),
+    # Between commas.
+    sa.Column("roles", sa.Text, nullable=False),
+    sa.Column("issued_at", sa.Text, nullable=False),
+    sa.Column("expires", sa.Text, nullable=False),
+)
+
+personal_facts = sa.Table(
+    "personal_facts",
+    TABLES,
+    # What rules saw of people, by its digest in the registry, and when an event named it last.
+    sa.Column("digest", sa.Text, primary_key=True),
+    sa.Column("project", sa.Text, nullable=False, index=True),
+    sa.Column("named_at", sa.Text, nullable=False),
+)
+
+holds = sa.Table(
+    "holds",
+    TABLES,
+    # Projects of which nothing is removed for its age, nor for who asks to be forgotten; why is in `reasons`.
+    sa.Column("project", sa.Text, primary_key=True),
+    sa.Column("hold", sa.Text, nullable=False),
+    sa.Column("placed_by", sa.Text, nullable=False),
+    sa.Column("placed_at", sa.Text, nullable=False),
+)
+
+erasures = sa.Table(
+    "erasures",
+    TABLES,
+    # People whose key is destroyed: since when, and since when what they left in the registry is gone, too.
+    sa.Column("person", sa.Text, primary_key=True),
+    sa.Column("asked_at", sa.Text, nullable=False),
+    sa.Column("words", sa.Integer, nullable=False),
+    # A digest of their name, by which they are found in what rules saw; none once that is done.
+    sa.Column("looks", sa.Text),
+    sa.Column("erased_at", sa.Text),
+    # As the event says it.
+    sa.Column("said", sa.LargeBinary),
 )
 
 revoked_tokens = sa.Table("revoked_tokens", TABLES, sa.Column("token", sa.Text, primary_key=True))

@@ -52,10 +52,9 @@ class PolicyQueries:
         versions = (*map(version_of, self._shipped), *map(_version, published))
         day = now.astimezone(UTC).date()
         states: dict[str, str] = {each.digest: standing(each, versions, day) for each in versions}
-        people = {row.submitted_by for row in rows}
-        names = {person: await self._queries.name_of(person) for person in people}
+        shown = await self._queries.people.all_shown(row.submitted_by for row in rows)
         told = [_shipped(each, states[each.digest]) for each in self._shipped]
-        told += [_told(row, states.get(row.digest, row.state), names[row.submitted_by]) for row in rows]
+        told += [_told(row, states.get(row.digest, row.state), shown[row.submitted_by]) for row in rows]
         return sorted(told, key=lambda each: (each["policy"], -each["version"], each["digest"]))
 
     async def page(self, now: datetime, *, after: str | None, limit: int) -> list[dict[str, Any]]:
@@ -101,7 +100,7 @@ def _version(row: sa.Row[Any]) -> Version:
     )
 
 
-def _told(row: sa.Row[Any], state: str, name: str | None) -> dict[str, Any]:
+def _told(row: sa.Row[Any], state: str, by: dict[str, Any] | None) -> dict[str, Any]:
     return {
         "policy": row.policy,
         "version": row.version,
@@ -114,7 +113,7 @@ def _told(row: sa.Row[Any], state: str, name: str | None) -> dict[str, Any]:
         "effectiveFrom": row.effective_from,
         "effectiveUntil": row.effective_until,
         "warnUntil": row.warn_until,
-        "submittedBy": {"person": row.submitted_by, "name": name},
+        "submittedBy": by,
         "submittedAt": row.submitted_at,
         "decidedAt": row.decided_at,
         "problems": msgspec.json.decode(row.problems) if row.problems else [],

@@ -16,7 +16,9 @@ from placet.events.store import EventStore
 from placet.gateway import projections as p
 from placet.gateway.domain import Serving
 from placet.gateway.operations import Operation, document
+from placet.gateway.people import OWNER_OF_SOURCE, People, opened
 from placet.gateway.projections import read_operation
+from placet.gateway.reasons import GIVEN, said_in_words, with_words, words_in
 
 MOST_AWAITED = 20
 """Releases of a project that are told of at once."""
@@ -25,6 +27,7 @@ MOST_AWAITED = 20
 class Queries:
     def __init__(self, store: EventStore) -> None:
         self._store = store
+        self.people = People(store)
 
     async def operation(self, id: str) -> tuple[Operation, int]:
         """The operation and how often it changed. Raises Unknown."""
@@ -178,7 +181,7 @@ class Queries:
         """One for each project that uses it, those indexed last first. `after` is a place in that order, as `place_of`
         says it, so that a page stays where it was whatever comes and goes. `now` judges certificates."""
         query = (
-            _IMAGES.where(*search.conditions(now))
+            _IMAGES.where(*search.conditions(now, await self._looks(search.owner)))
             .order_by(_indexed_at().desc(), p.images.c.image, p.images.c.project)
             .limit(limit)
         )
@@ -260,14 +263,8 @@ class Queries:
         rows = await self._store.rows(sa.select(table).where(table.c.person == person, table.c.key == key))
         return rows[0] if rows else None
 
-    async def person_named(self, name: str) -> str | None:
-        rows = await self._store.rows(sa.select(p.people.c.person).where(p.people.c.name == name))
-        return rows[0].person if rows else None
-
-    async def name_that_looks_like(self, alike: str) -> str | None:
-        those = sa.select(p.names_alike.c.person).where(p.names_alike.c.alike == alike)
-        rows = await self._store.rows(sa.select(p.people.c.name).where(p.people.c.person.in_(those)))
-        return rows[0].name if rows else None
+    async def _looks(self, owner: str | None) -> str | None:
+        return None if owner is None else await self.people.looks(owner)
 
     async def standing(self, id: str, *, now: str) -> dict[str, Any]:
         """Whether a certificate stands, until when, and what there is against it; of one that was revoked by whom, when
@@ -288,8 +285,7 @@ class Queries:
             "renewedBy": await self._renewed_by(id),
             "grounds": grounds,
             "warnings": _warnings(row),
-            "revokedBy": row.revoked_by
-            and {"person": row.revoked_by, "name": await self.name_of(row.revoked_by)},
+            "revokedBy": await self.people.shown(row.revoked_by),
             "revokedAt": row.revoked_at,
             "reason": await self.reason_of(id),
             "review": next(iter(await self._reviews(p.reviews.c.certificate == id)), None),
@@ -304,12 +300,13 @@ class Queries:
 
     async def reason_of(self, id: str) -> str | None:
         """What somebody gave as the reason for what has this id."""
-        rows = await self._store.rows(sa.select(p.reasons.c.reason).where(p.reasons.c.of == id))
-        return rows[0].reason if rows else None
+        rows = await self._store.rows(GIVEN.where(p.reasons.c.of == id))
+        return words_in(rows[0]) if rows else None
 
-    async def name_of(self, person: str) -> str | None:
-        rows = await self._store.rows(sa.select(p.people.c.name).where(p.people.c.person == person))
-        return rows[0].name if rows else None
+    async def reason_to_compare(self, id: str) -> str | None:
+        """The same; none also where it was erased."""
+        rows = await self._store.rows(GIVEN.where(p.reasons.c.of == id))
+        return said_in_words(rows[0]) if rows else None
 
     async def exceptions(
         self, project: str | None, *, now: str, after: str | None, limit: int
@@ -332,14 +329,12 @@ class Queries:
         return exception
 
     async def exception_asked_before(self, same: Mapping[str, str], *, now: str) -> sa.Row[Any] | None:
-        """The same that this person asked for and that is neither withdrawn nor over: its `exception` and `reason`,
-        which is none where the words were erased."""
+        """The same that this person asked for and that is neither withdrawn nor over: its `exception`, and its words
+        for `said_in_words`."""
         table = p.asked_exceptions
         those = (table.c[column] == value for column, value in same.items())
         rows = await self._store.rows(
-            sa.select(table.c.exception, p.reasons.c.reason)
-            .join_from(table, p.reasons, table.c.exception == p.reasons.c.of, isouter=True)
-            .where(*those, table.c.until > now)
+            with_words(sa.select(table.c.exception), table.c.exception).where(*those, table.c.until > now)
         )
         return rows[0] if rows else None
 
@@ -367,16 +362,8 @@ class Queries:
 
     async def _with_names(self, exceptions: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Each with the names of the people behind its ids, as far as they are known."""
-        ids = {each[by] for each in exceptions for by in _BY if each[by] is not None}
-        rows = await self._store.rows(sa.select(p.people).where(p.people.c.person.in_(ids)))
-        names = {row.person: row.name for row in rows}
-        return [
-            {
-                **each,
-                **{by: each[by] and {"person": each[by], "name": names.get(each[by])} for by in _BY},
-            }
-            for each in exceptions
-        ]
+        shown = await self.people.all_shown(each[by] for each in exceptions for by in _BY)
+        return [{**each, **{by: shown[each[by]] for by in _BY}} for each in exceptions]
 
     async def awaited(self, project: str, release: int) -> tuple[str | None, ApprovalAwaited | None]:
         """What is waited for now, and the operation that goes on with it; of one that waits for nothing, nothing."""
@@ -390,11 +377,13 @@ class Queries:
         rows = await self._store.rows(sa.select(p.awaited).where(mine))
         return _awaited(rows[0]).binding.source if rows else None
 
-    async def made(self, source: str | None, person: str, name: str | None) -> tuple[bool, bool]:
-        """Whether somebody sent a source, and whether it names them as one who built it; `name` as names look."""
+    async def made(self, source: str | None, person: str) -> tuple[bool, bool]:
+        """Whether somebody sent a source, and whether it names them as one who built it."""
+        name = await self.people.name_of(person)
+        looks = None if name is None else await self.people.looks(name)
         sent = sa.select(p.senders.c.source).where(p.senders.c.source == source, p.senders.c.person == person)
         built = sa.select(p.builders.c.source).where(
-            p.builders.c.source == source, p.builders.c.alike == name
+            p.builders.c.source == source, p.builders.c.alike == looks
         )
         return bool(await self._store.rows(sent)), bool(await self._store.rows(built))
 
@@ -428,8 +417,7 @@ class Queries:
                     ],
                     "since": awaited.since,
                     "until": awaited.until,
-                    "askedBy": awaited.asker
-                    and {"person": awaited.asker, "name": await self.name_of(awaited.asker)},
+                    "askedBy": await self.people.shown(awaited.asker),
                     "approvals": [
                         {**each, "binds": each["binding"] == awaited.binding.digest} for each in given
                     ],
@@ -449,12 +437,10 @@ class Queries:
     async def _reviews(self, which: sa.ColumnElement[bool]) -> list[dict[str, Any]]:
         """Of certificates that two people had given in haste: owed until there is a `review`."""
         query = (
-            sa.select(p.reviews, p.reasons.c.reason, p.people.c.name)
-            .join_from(p.reviews, p.reasons, p.reviews.c.review == p.reasons.c.of, isouter=True)
-            .join(p.people, p.reviews.c.given_by == p.people.c.person, isouter=True)
-            .where(which)
-            .order_by(p.reviews.c.owed_at)
+            with_words(sa.select(p.reviews), p.reviews.c.review).where(which).order_by(p.reviews.c.owed_at)
         )
+        rows = await self._store.rows(query)
+        shown = await self.people.all_shown(row.given_by for row in rows)
         return [
             {
                 "certificate": row.certificate,
@@ -462,11 +448,11 @@ class Queries:
                 "state": "owed" if row.review is None else "done",
                 "owedAt": row.owed_at,
                 "review": row.review,
-                "givenBy": row.given_by and {"person": row.given_by, "name": row.name},
+                "givenBy": shown[row.given_by],
                 "givenAt": row.given_at,
-                "reason": row.reason,
+                "reason": words_in(row),
             }
-            for row in await self._store.rows(query)
+            for row in rows
         ]
 
     async def approval(self, id: str) -> dict[str, Any]:
@@ -474,13 +460,9 @@ class Queries:
         return approval
 
     async def _approvals(self, which: sa.ColumnElement[bool]) -> list[dict[str, Any]]:
-        query = (
-            sa.select(p.approvals, p.reasons.c.reason, p.people.c.name)
-            .join_from(p.approvals, p.reasons, p.approvals.c.approval == p.reasons.c.of, isouter=True)
-            .join(p.people, p.approvals.c.given_by == p.people.c.person, isouter=True)
-            .where(which)
-            .order_by(p.approvals.c.approval)
-        )
+        query = with_words(sa.select(p.approvals), p.approvals.c.approval).where(which)
+        rows = await self._store.rows(query.order_by(p.approvals.c.approval))
+        shown = await self.people.all_shown(row.given_by for row in rows)
         return [
             {
                 "approval": row.approval,
@@ -488,17 +470,19 @@ class Queries:
                 "release": row.release,
                 "binding": row.binding,
                 "roles": row.roles.split(","),
-                "givenBy": {"person": row.given_by, "name": row.name},
+                "givenBy": shown[row.given_by],
                 "givenAt": row.given_at,
-                "reason": row.reason,
+                "reason": words_in(row),
                 "breakGlass": row.break_glass,
             }
-            for row in await self._store.rows(query)
+            for row in rows
         ]
 
-    async def is_revoked(self, token: str) -> bool:
-        table = p.revoked_tokens
-        return bool(await self._store.rows(sa.select(table).where(table.c.token == token)))
+    async def is_revoked(self, token: str, person: str) -> bool:
+        """By itself, or since its person was erased."""
+        revoked = sa.select(p.revoked_tokens.c.token).where(p.revoked_tokens.c.token == token)
+        erased = sa.select(p.erasures.c.person).where(p.erasures.c.person == person)
+        return bool(await self._store.rows(sa.select(revoked.union_all(erased).subquery())))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -531,13 +515,14 @@ class ImageSearch:
     certificate: CertificateState | None = None
     measures: Sequence[Measure] = ()
 
-    def conditions(self, now: str) -> Iterator[sa.ColumnElement[bool]]:
+    def conditions(self, now: str, owner: str | None) -> Iterator[sa.ColumnElement[bool]]:
+        """`owner` is a digest of what that looks like."""
         if self.project is not None:
             yield p.images.c.project == self.project
         if self.format is not None:
             yield p.images.c.format == self.format
-        if self.owner is not None:
-            yield sa.func.lower(p.sources.c.owner) == self.owner.lower()
+        if owner is not None:
+            yield p.sources.c.owner_alike == owner
         match self.certificate:
             case "valid":
                 yield p.certificates.c.not_after > now
@@ -583,6 +568,8 @@ _IMAGES = (
     sa.select(
         p.images,
         p.sources.c.owner,
+        p.senders.c.person.label("sent_by"),
+        p.person_keys.c.key.label("sent_by_key"),
         p.certificates.c.not_after,
         p.certificates.c.standing,
         p.histories.c.indexed_at,
@@ -590,6 +577,8 @@ _IMAGES = (
         _SERVES.label("serves"),
     )
     .join_from(p.images, p.sources, p.images.c.source == p.sources.c.source, isouter=True)
+    .join(p.senders, p.images.c.source == p.senders.c.source, isouter=True)
+    .join(p.person_keys, p.senders.c.person == p.person_keys.c.person, isouter=True)
     .join(p.certificates, p.images.c.certificate == p.certificates.c.certificate, isouter=True)
     .join(
         p.histories,
@@ -622,17 +611,17 @@ def _image(row: sa.Row[Any], now: str) -> dict[str, Any]:
     state = "none" if not_after is None else _standing(not_after, standing, now)
     was_live, serves = shown.pop("live_at") is not None, shown.pop("serves")
     indexed_at = shown.pop("indexed_at")
+    sealed, sent_by, key = shown.pop("owner"), shown.pop("sent_by"), shown.pop("sent_by_key")
     return {
         **shown,
+        "owner": opened(sealed, sent_by, key, place=OWNER_OF_SOURCE),
         "certificateState": state,
         "indexedAt": indexed_at,
         "served": "now" if serves else "before" if was_live else "never",
     }
 
 
-_EXCEPTIONS = sa.select(p.exceptions, p.reasons.c.reason).join_from(
-    p.exceptions, p.reasons, p.exceptions.c.exception == p.reasons.c.of, isouter=True
-)
+_EXCEPTIONS = with_words(sa.select(p.exceptions), p.exceptions.c.exception)
 _BY = ("requestedBy", "grantedBy", "withdrawnBy")
 
 
@@ -654,7 +643,7 @@ def _exception(row: sa.Row[Any], now: str) -> dict[str, Any]:
         "source": row.source,
         "until": row.until,
         "state": state,
-        "reason": row.reason,
+        "reason": words_in(row),
         "requestedBy": row.requested_by,
         "requestedAt": row.requested_at,
         "grantedBy": row.granted_by,

@@ -11,16 +11,17 @@ import sqlalchemy as sa
 from placet.events.contracts.gateway import MetadataReported
 from placet.events.store import EventStore
 from placet.gateway import projections as p
+from placet.gateway.people import People
+from placet.gateway.reasons import with_words, words_in
 from placet.gateway.reports import Kind
 
-_WITH_WORDS = sa.select(p.reports, p.reasons.c.reason).join_from(
-    p.reports, p.reasons, p.reports.c.report == p.reasons.c.of, isouter=True
-)
+_WITH_WORDS = with_words(sa.select(p.reports), p.reports.c.report)
 
 
 class ReportQueries:
-    def __init__(self, store: EventStore) -> None:
+    def __init__(self, store: EventStore, people: People) -> None:
         self._store = store
+        self._people = people
 
     async def page(
         self, project: str, *, kind: Kind | None, release: int | None, after: str | None, limit: int
@@ -42,7 +43,7 @@ class ReportQueries:
         return [told[report] for report in reports]
 
     async def rows(self, reports: Iterable[str]) -> Sequence[sa.Row[Any]]:
-        """Those of these that were heard, each with the words in `reason`, which is none where they were erased."""
+        """Those of these that were heard, each with its words for `said_in_words`."""
         return await self._store.rows(_WITH_WORDS.where(p.reports.c.report.in_(set(reports))))
 
     async def heard_since(self, project: str, moment: str) -> dict[str, int]:
@@ -55,17 +56,15 @@ class ReportQueries:
 
     async def _documents(self, rows: Sequence[sa.Row[Any]]) -> list[dict[str, Any]]:
         told = [(row, said_in(row)) for row in rows]
-        ids = {said.reported_by for _, said in told}
-        people = await self._store.rows(sa.select(p.people).where(p.people.c.person.in_(ids)))
-        names = {row.person: row.name for row in people}
-        return [_document(row, said, names.get(said.reported_by)) for row, said in told]
+        shown = await self._people.all_shown(said.reported_by for _, said in told)
+        return [_document(row, said, shown[said.reported_by]) for row, said in told]
 
 
 def said_in(row: sa.Row[Any]) -> MetadataReported:
     return msgspec.json.decode(row.said, type=MetadataReported)
 
 
-def _document(row: sa.Row[Any], said: MetadataReported, name: str | None) -> dict[str, Any]:
+def _document(row: sa.Row[Any], said: MetadataReported, by: dict[str, Any] | None) -> dict[str, Any]:
     return {
         "report": said.report,
         "project": said.project,
@@ -74,7 +73,7 @@ def _document(row: sa.Row[Any], said: MetadataReported, name: str | None) -> dic
         "source": said.source,
         "at": said.at,
         "heardAt": row.heard_at,
-        "reportedBy": {"person": said.reported_by, "name": name},
+        "reportedBy": by,
         "content": msgspec.to_builtins(said.run or said.evaluation or said.monitoring or said.incident),
-        "summary": row.reason,
+        "summary": words_in(row),
     }

@@ -31,7 +31,8 @@ from placet.gateway import projections as p
 from placet.gateway.cloud_events import SENT, Sent, place_of, reports_of
 from placet.gateway.domain import MAKERS, PROJECT
 from placet.gateway.intake import SERVICE
-from placet.gateway.reasons import give_reason, salted
+from placet.gateway.people import Owner, People
+from placet.gateway.reasons import give_reason, said_in_words, salted
 from placet.gateway.reported import ReportQueries, said_in
 from placet.gateway.reports import About, Kind, Report, kind_of
 
@@ -75,9 +76,10 @@ class Reporting:
     """`most` of one kind are taken of a project within a day. By kind: a pipeline that repeats itself keeps nobody from
     telling an incident."""
 
-    def __init__(self, wiring: Wiring, reported: ReportQueries, *, most: int) -> None:
+    def __init__(self, wiring: Wiring, reported: ReportQueries, people: People, *, most: int) -> None:
         self._wiring = wiring
         self._reported = reported
+        self._people = people
         self._most = most
 
     async def report(
@@ -105,7 +107,7 @@ class Reporting:
             known = {row.report: row for row in await self._reported.rows(each.id for each in wanted)}
             for each in wanted:
                 if (row := known.get(each.id)) is not None:
-                    _must_be_the_same(each, said_in(row), row.reason)
+                    _must_be_the_same(each, said_in(row), said_in_words(row))
             new = [each for each in wanted if each.id not in known]
             if new:
                 await _must_have_releases(work, project, new)
@@ -113,8 +115,9 @@ class Reporting:
                 _must_not_be_too_many(
                     project, await self._reported.heard_since(project, since), new, self._most
                 )
+            by = await self._people.owner(person)
             for each in new:
-                _say(work, each)
+                _say(work, each, by)
             return bool(new)
 
         context = Context(
@@ -178,12 +181,12 @@ def _must_not_be_too_many(project: str, heard: dict[str, int], new: Iterable[_To
             )
 
 
-def _say(work: UnitOfWork, told: _Told) -> None:
+def _say(work: UnitOfWork, told: _Told, by: Owner) -> None:
     summary = None if told.report.summary is None else salted(told.report.summary)
     said = told.said(by=told.by, summary=None if summary is None else summary.digest)
     work.report(f"report/{told.id}", said)
     if summary is not None:
-        give_reason(work, told.id, summary)
+        give_reason(work, told.id, summary, by)
     # Whoever sends the same at this moment finds this row there, and starts again.
     work.run(
         sa.insert(p.reports).values(

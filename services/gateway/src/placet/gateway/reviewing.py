@@ -13,7 +13,6 @@ from placet.events.contracts.gateway import ReviewGiven
 from placet.events.unit_of_work import current_traceparent
 from placet.gateway import projections as p
 from placet.gateway.intake import SERVICE
-from placet.gateway.names import alike
 from placet.gateway.queries import Queries
 from placet.gateway.reasons import give_reason, salted
 
@@ -59,7 +58,7 @@ class Reviewing:
                 given_by=person,
             )
             work.stage(stream, [given])
-            give_reason(work, given.review, reason)
+            give_reason(work, given.review, reason, await self._queries.people.owner(person))
             mine = p.reviews.c.certificate == certificate
             told = {"review": given.review, "given_by": person, "given_at": timestamp(work.now)}
             work.run(sa.update(p.reviews).where(mine).values(**told))
@@ -70,5 +69,4 @@ class Reviewing:
     async def _made(self, owed: sa.Row[Any], person: str) -> bool:
         """Whether they sent its source, or are named there as one who built it."""
         source = await self._queries.source_awaited(owed.project, owed.release)
-        name = await self._queries.name_of(person)
-        return any(await self._queries.made(source, person, alike(name) if name else None))
+        return any(await self._queries.made(source, person))

@@ -14,6 +14,7 @@ from placet.events.contracts.gateway import RevocationRequested
 from placet.events.unit_of_work import current_traceparent
 from placet.gateway import projections as p
 from placet.gateway.intake import SERVICE
+from placet.gateway.people import Owner
 from placet.gateway.queries import Queries
 from placet.gateway.reasons import Reason, give_reason, salted
 
@@ -42,32 +43,33 @@ class Revoking:
                 actor=Actor.person(person),
                 traceparent=current_traceparent(),
             )
-            ask = partial(_ask, row=row, reason=salted(reason), person=person)
+            by = await self._queries.people.owner(person)
+            ask = partial(_ask, row=row, reason=salted(reason), by=by)
             await transact(self._wiring, SERVICE, context, ask)
         return await self._queries.standing(certificate, now=timestamp(self._wiring.clock.now()))
 
     async def _must_be_the_reason(self, reason: str, certificate: str) -> None:
         """Whoever asks why reads the first one. One that was erased is not asked about."""
-        if await self._queries.reason_of(certificate) not in (None, reason):
+        if await self._queries.reason_to_compare(certificate) not in (None, reason):
             raise Conflict(
                 f"{certificate} is revoked already, for another reason, which stays",
                 fix=f"`placet certificate show {certificate}` shows it",
             )
 
 
-async def _ask(work: UnitOfWork, *, row: sa.Row[Any], reason: Reason, person: str) -> None:
+async def _ask(work: UnitOfWork, *, row: sa.Row[Any], reason: Reason, by: Owner) -> None:
     asked = RevocationRequested(
         certificate=row.certificate,
         project=row.project,
         release=row.release,
         reason=reason.digest,
-        requested_by=person,
+        requested_by=by.person,
     )
     work.report(f"certificate/{row.certificate}", asked)
-    give_reason(work, row.certificate, reason)
+    give_reason(work, row.certificate, reason, by)
     mine = p.certificates.c.certificate == row.certificate
     work.run(
         sa.update(p.certificates)
         .where(mine)
-        .values(standing="revoked", revoked_by=person, revoked_at=timestamp(work.now))
+        .values(standing="revoked", revoked_by=by.person, revoked_at=timestamp(work.now))
     )

@@ -8,6 +8,9 @@ from pydantic import Field
 
 from placet.events import ServiceSettings
 
+TEN_YEARS = 3652
+"""Days. So long the documents of a system of high risk are to be at hand (EU AI Act, article 18)."""
+
 
 class GatewaySettings(ServiceSettings):
     registry: str = Field(
@@ -28,6 +31,24 @@ class GatewaySettings(ServiceSettings):
         ge=1,
         le=3650,
         description="how far ahead an exception from a rule may end at most, in days",
+    )
+    keep_words_days: int = Field(
+        default=TEN_YEARS,
+        ge=1,
+        le=36500,
+        description="how long what people wrote as reasons and summaries is kept at least, in days",
+    )
+    keep_answers_days: int = Field(
+        default=TEN_YEARS,
+        ge=1,
+        le=36500,
+        description="how long answers to questionnaires are kept at least, in days",
+    )
+    keep_facts_days: int = Field(
+        default=TEN_YEARS,
+        ge=1,
+        le=36500,
+        description="how long what rules saw of people is kept at least, in days",
     )
     reports_per_day: int = Field(
         default=2000, gt=0, description="reports of one kind that are taken of one project within a day"

@@ -68,6 +68,11 @@ SAYS: tuple[type, ...] = (
     gateway.QuestionnaireImported,
     gateway.AssessmentAnswered,
     gateway.MetadataReported,
+    gateway.ErasureRequested,
+    gateway.PersonErased,
+    gateway.RetentionApplied,
+    gateway.HoldPlaced,
+    gateway.HoldLifted,
     gateway.TokenIssued,
     gateway.TokenRevoked,
 )

@@ -38,6 +38,13 @@ async def build(settings: IndexerSettings, wiring: Wiring, ports: Ports | None =
         if settings.token_keys is None
         else (garbage_router(keys=settings.token_keys, collection=collection),)
     )
+    days = settings.collect_days
+
+    async def collect() -> None:
+        if days is not None:
+            await collection.by_itself(timedelta(days=days))
+
+    collecting = () if days is None else (Periodic(name="collect", every=86400.0, run=collect),)
     return Service(
         name=SERVICE,
         wiring=wiring,
@@ -45,7 +52,7 @@ async def build(settings: IndexerSettings, wiring: Wiring, ports: Ports | None =
         says=SAYS,
         reaction=reaction(ports, wiring.store),
         workers=(look_worker(reconciliation),) if notified else (),
-        periodic=(Periodic(name="look", every=settings.look_seconds, run=reconciliation.run),),
+        periodic=(Periodic(name="look", every=settings.look_seconds, run=reconciliation.run), *collecting),
         routers=(*notified, *asked),
         close=tuple(close),
     )

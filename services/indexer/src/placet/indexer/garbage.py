@@ -7,6 +7,7 @@ remove is what nobody announced: that is not the platform's.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -23,6 +24,8 @@ from placet.indexer import queries
 from placet.indexer.domain import SOURCE, CollectSource, source_stream
 from placet.indexer.ports import Storage
 from placet.indexer.reconcile import SERVICE, tell_collected
+
+_log = logging.getLogger(__name__)
 
 CERTIFICATE = "application/vnd.placet.certificate.v1"
 SOURCES = "sources"
@@ -201,6 +204,12 @@ class Collection:
         repositories = dict.fromkeys(item.repository for item in (*found.remove, *found.keep))
         swept = [await self.storage.sweep(each, before) for each in repositories]
         return Collected(removed=tuple(removed), swept=sum(swept), stopped=stopped)
+
+    async def by_itself(self, age: timedelta) -> None:
+        """The same in the indexer's own name. What the registry refuses is only noted: nobody waits for an answer."""
+        collected = await self.collect(age, Actor.service(SERVICE))
+        if collected.stopped is not None:
+            _log.warning("not all garbage was collected: %s", collected.stopped)
 
     async def _weighed(self, row: sa.Row[Any], grounds: Sequence[str], age: timedelta) -> Image:
         is_young = self.wiring.clock.now() - self._moment(row.announced_at) < age

@@ -21,6 +21,13 @@ class IndexerSettings(ServiceSettings):
         ge=0,
         description="how long an image may lie in a model's repository before its announcement is missed",
     )
+    collect_days: int | None = Field(
+        default=None,
+        ge=1,
+        le=36500,
+        description="how long what nothing needs stays in the registry, in days: once a day what is older is collected;"
+        " without it that is only done on demand",
+    )
     token_keys: Path | None = Field(
         default=None,
         description="file with the public keys that tokens are signed with, as a JSON list of {kid, x}; without one"

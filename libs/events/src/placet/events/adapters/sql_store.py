@@ -170,6 +170,10 @@ class SqlStore(ABC):
         half a page."""
 
     @abstractmethod
+    async def scrub(self, tables: Sequence[sa.Table]) -> bool:
+        """As the port has it."""
+
+    @abstractmethod
     def upsert(self, put: Put) -> sa.Executable: ...
 
     @abstractmethod

@@ -19,7 +19,7 @@ from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from placet.errors import Unreadable
+from placet.errors import Unavailable, Unreadable
 from placet.events.adapters.sql_store import GetPage, Page, Row, SqlStore
 from placet.events.clocks import Ids
 from placet.events.codec import Codec
@@ -110,6 +110,21 @@ class SqliteStore(SqlStore):
             return statement.on_conflict_do_nothing(index_elements=keys)
         return statement.on_conflict_do_update(index_elements=keys, set_=changed)
 
+    async def scrub(self, tables: Sequence[sa.Table]) -> bool:
+        # What is deleted is overwritten at once (`secure_delete`), in pages of which the log ahead has older copies.
+        async with self._available(), self._writer.connect() as connection:
+            driver: Any = (await connection.get_raw_connection()).driver_connection
+            try:
+                async with driver.execute("PRAGMA wal_checkpoint(TRUNCATE)") as cursor:
+                    is_busy, *_ = await cursor.fetchone()
+            except sqlite3.OperationalError as error:
+                raise Unavailable(
+                    f"the database's log cannot be cut off: {error}", retry_after=1.0
+                ) from error
+        if is_busy:
+            raise Unavailable("somebody reads the database, so its log cannot be cut off", retry_after=1.0)
+        return True
+
     def is_away(self, error: DBAPIError) -> bool:
         # A locked or unreadable file and a full disk are OperationalErrors; so is a statement that makes no sense.
         code: int = getattr(error.orig, "sqlite_errorcode", sqlite3.SQLITE_OK)
@@ -185,6 +200,7 @@ def _prepare_connections(engine: AsyncEngine, *, begin: str) -> None:
         cursor = connection.cursor()
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=10000", "foreign_keys=ON"):
             cursor.execute(f"PRAGMA {pragma}")
+        cursor.execute("PRAGMA secure_delete=ON")  # as `scrub` promises
         cursor.execute("PRAGMA recursive_triggers=ON")  # or INSERT OR REPLACE removes rows, and fires none
         cursor.close()
 

@@ -220,6 +220,63 @@ class MetadataReported:
     incident: ReportedIncident | None = None
 
 
+@event("gateway", "erasure.requested")
+class ErasureRequested:
+    """Somebody is to be forgotten: from here on nobody can read what their key opened, and their tokens are revoked.
+
+    `words` is of how many reasons and summaries that is true. The opaque id stays, and says nothing any more.
+    """
+
+    person: str
+    requested_by: str
+    tokens: int
+    words: int
+
+
+@event("gateway", "person.erased")
+class PersonErased:
+    """What of somebody lay outside of the gateway's tables is gone as well.
+
+    `artifacts` were removed from the registry: their answers, and what rules saw that names them. `kept` could not be,
+    since the registry removes nothing. `scrubbed`: their key and name are not in the database's files any more.
+    """
+
+    person: str
+    artifacts: int
+    kept: int
+    scrubbed: bool
+
+
+@event("gateway", "retention.applied")
+class RetentionApplied:
+    """What is over its time was removed: of one kind, all that was given before a moment and that nothing stands on.
+
+    `kept` could not be removed, since the registry removes nothing. Events are never removed.
+    """
+
+    kind: Literal["words", "answers", "facts"]
+    before: str
+    removed: int
+    kept: int
+
+
+@event("gateway", "hold.placed")
+class HoldPlaced:
+    """Nothing of this project is removed from here on, however old it is. `reason` is a salted digest of the words."""
+
+    hold: str
+    project: str
+    reason: str
+    placed_by: str
+
+
+@event("gateway", "hold.lifted")
+class HoldLifted:
+    hold: str
+    project: str
+    lifted_by: str
+
+
 @event("gateway", "token.issued")
 class TokenIssued:
     """`person` is opaque; who that is, only the gateway's own tables know."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,16 @@ class RegistryFacts:
         is_there = await self._registry.resolve(PERSONAL, _tag(digest)) is not None
         return await self._read(PERSONAL, digest) if is_there else None
 
+    async def all_personal(self) -> AsyncIterator[str]:
+        for tag in await self._registry.tags(PERSONAL):
+            yield f"sha256:{tag}"
+
+    async def remove_personal(self, digest: str) -> bool:
+        return await _remove(self._registry, PERSONAL, digest)
+
+    async def sweep(self, before: datetime) -> None:
+        await self._registry.sweep(PERSONAL, before=before)
+
     async def _read(self, repository: str, digest: str) -> bytes | None:
         try:
             return await self._registry.read_blob(repository, digest, limit=MAX_FACTS_BYTES)
@@ -125,7 +136,16 @@ class RegistryAssessments:
         return digest
 
     async def answers(self, digest: str) -> bytes:
+        # As with what is about people: the tag is gone before the bytes are.
+        if await self._registry.resolve(ASSESSMENTS, _tag(digest)) is None:
+            raise Unknown(f"the answers {digest} are kept no longer", fix="answer the questionnaire again")
         return await self._registry.read_blob(ASSESSMENTS, digest, limit=MAX_ANSWERS)
+
+    async def remove_answers(self, digest: str) -> bool:
+        return await _remove(self._registry, ASSESSMENTS, digest)
+
+    async def sweep(self, before: datetime) -> None:
+        await self._registry.sweep(ASSESSMENTS, before=before)
 
 
 class RegistryEnvelopes:
@@ -160,6 +180,17 @@ class RegistryImages:
                 Referrer(digest=each.digest, artifact_type=each.artifact_type) for each in referrers
             ),
         )
+
+
+async def _remove(registry: Registry, repository: str, digest: str) -> bool:
+    manifest = await registry.resolve(repository, _tag(digest))
+    if manifest is None:
+        return False
+    try:
+        await registry.delete_manifest(repository, manifest)
+    except Unknown:
+        return False  # somebody else was first
+    return True
 
 
 def _tag(digest: str) -> str:

@@ -1,0 +1,174 @@
+"""Each kind of what people gave has its clock; what a certificate stands on, and what is held, waits."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from placet.events.codec import timestamp
+from placet.events.contracts.gateway import HoldLifted, HoldPlaced, RetentionApplied
+from placet.events.contracts.shapes import RecordedFacts
+from placet.events.store import Put, Run, Unit
+from placet.events.testing import changed
+from placet.gateway import projections as p
+
+from tests.unit.gateway.harness import Gateway, a_gateway, asked, live
+from tests.unit.gateway.roads import DEPLOY
+from tests.unit.gateway.test_erasing import a_person_with_a_past, erase, token_for
+from tests.unit.gateway.test_exceptions_api import PATH, ask
+from tests.unit.gateway.test_gateway_api import is_problem
+
+HOLD = "/v1/models/churn/hold"
+LONG = timedelta(days=3653)
+
+
+async def a_day_passes(gateway: Gateway, span: timedelta = LONG) -> None:
+    gateway.clock.pass_(span)
+    retain = next(each for each in gateway.service.periodic if each.name == "retain")
+    await retain.run()
+
+
+async def applied(gateway: Gateway) -> list[tuple[str, int, int]]:
+    return [
+        (each.kind, each.removed, each.kept)
+        for each in await gateway.said()
+        if isinstance(each, RetentionApplied)
+    ]
+
+
+async def classes(gateway: Gateway) -> dict[str, dict[str, Any]]:
+    """An admin's token is good for less than ten years, so each look takes a new one."""
+    async with gateway.http(gateway.token("auditor")) as http:
+        told = (await http.get("/v1/retention")).json()
+    return {each["kind"]: each for each in told["classes"]}
+
+
+async def reason(gateway: Gateway) -> str:
+    async with gateway.http(gateway.token("auditor")) as http:
+        return str((await http.get(PATH)).json()["exceptions"][0]["reason"])
+
+
+async def with_facts(gateway: Gateway) -> None:
+    row = {"digest": "sha256:theirs", "project": "churn", "named_at": timestamp(gateway.clock.now())}
+    await gateway.wiring.store.commit(Unit(writes=(Put(table=p.personal_facts, row=row),)))
+    at = timestamp(gateway.clock.now())
+    answered = sa.update(p.assessments).values(answered_at=at)
+    await gateway.wiring.store.commit(Unit(writes=(Run(statement=answered),)))
+
+
+async def test_what_is_over_its_time_goes_once_and_the_log_says_how_much(gateway: Gateway) -> None:
+    await a_person_with_a_past(gateway)
+    await with_facts(gateway)
+    await a_day_passes(gateway, timedelta(days=3651))
+    assert await applied(gateway) == []
+    told = await classes(gateway)
+    assert {kind: (each["number"], each["due"]) for kind, each in told.items()} == {
+        "words": (1, 0),
+        "answers": (1, 0),
+        "facts": (1, 0),
+    }
+    assert told["words"]["nextAt"] > timestamp(gateway.clock.now())
+    gateway.clock.pass_(timedelta(days=2))
+    assert (await classes(gateway))["words"]["due"] == 1, "a look removes nothing"
+    assert await reason(gateway) != "erased"
+    await a_day_passes(gateway, timedelta())
+    assert await applied(gateway) == [("words", 1, 0), ("answers", 1, 0), ("facts", 1, 0)]
+    assert await reason(gateway) == "erased"
+    assert gateway.assessments.kept == {}
+    assert list(gateway.facts.people) == ["sha256:others"]
+    assert gateway.facts.swept == gateway.assessments.swept
+    await a_day_passes(gateway)
+    assert len(await applied(gateway)) == 3, "what is gone is not removed again"
+
+
+async def test_each_kind_has_a_clock_of_its_own(tmp_path: Path) -> None:
+    async with a_gateway(tmp_path, keep_words_days=30, keep_answers_days=90) as gateway:
+        await a_person_with_a_past(gateway)
+        await with_facts(gateway)
+        for span, said in ((31, ["words"]), (60, ["words", "answers"])):
+            await a_day_passes(gateway, timedelta(days=span))
+            assert [kind for kind, _, _ in await applied(gateway)] == said
+
+
+async def test_what_a_certificate_stands_on_waits_for_its_end(tmp_path: Path) -> None:
+    async with a_gateway(tmp_path, keep_words_days=1) as gateway:
+        await live(gateway)
+        await ask(gateway)
+        until = timestamp(gateway.clock.now() + timedelta(days=10))
+        stands = sa.update(p.certificates).values(not_after=until)
+        await gateway.wiring.store.commit(Unit(writes=(Run(statement=stands),)))
+        await a_day_passes(gateway, timedelta(days=2))
+        assert await applied(gateway) == []
+        words = (await classes(gateway))["words"]
+        assert (words["due"], words["kept"]) == (0, 1)
+        await a_day_passes(gateway, timedelta(days=9))
+        assert await applied(gateway) == [("words", 1, 0)]
+
+
+async def test_what_is_revoked_keeps_nothing(tmp_path: Path) -> None:
+    async with a_gateway(tmp_path, keep_words_days=1) as gateway:
+        await live(gateway)
+        await ask(gateway)
+        ended = sa.update(p.certificates).values(not_after="2999", standing="revoked")
+        await gateway.wiring.store.commit(Unit(writes=(Run(statement=ended),)))
+        await a_day_passes(gateway, timedelta(days=2))
+        assert await applied(gateway) == [("words", 1, 0)]
+
+
+async def test_what_is_held_waits_and_nobody_of_it_is_erased(gateway: Gateway) -> None:
+    ada = await a_person_with_a_past(gateway)
+    await with_facts(gateway)
+    boss = gateway.token("compliance")
+    async with gateway.http(boss) as http:
+        first = await http.put(HOLD, json={"reason": "case 12/27"})
+        again = await http.put(HOLD, json={"reason": "another"})
+    assert (first.status_code, again.json()) == (200, first.json())
+    assert first.json()["reason"] == "case 12/27"
+    problem = is_problem(await erase(gateway, ada["person"]), 409)
+    assert (problem["rule"], "churn" in problem["detail"]) == ("privacy.held", True)
+    await a_day_passes(gateway)
+    assert await applied(gateway) == []
+    assert (await classes(gateway))["facts"]["kept"] == 1
+    async with gateway.http(gateway.token("compliance")) as http:
+        assert [(await http.delete(HOLD)).status_code for _ in range(2)] == [204, 204]
+        assert (await http.get("/v1/retention")).json()["holds"] == []
+    await a_day_passes(gateway, timedelta(days=1))
+    # The reason of the hold has a clock of its own.
+    assert await applied(gateway) == [("words", 2, 0), ("answers", 1, 0), ("facts", 1, 0)]
+    said = [each for each in await gateway.said() if isinstance(each, HoldPlaced | HoldLifted)]
+    assert [type(each) for each in said] == [HoldPlaced, HoldLifted]
+    assert "case" not in str(said)
+
+
+async def test_holding_takes_the_role(gateway: Gateway) -> None:
+    ada = await token_for(gateway)
+    async with gateway.http(ada["token"]) as http:
+        is_problem(await http.put(HOLD, json={"reason": "mine"}), 403)
+        is_problem(await http.delete(HOLD), 403)
+        is_problem(await http.get("/v1/retention"), 403)
+
+
+async def test_what_the_registry_does_not_remove_is_counted_as_there(gateway: Gateway) -> None:
+    await a_person_with_a_past(gateway)
+    await with_facts(gateway)
+    gateway.facts.refuses = True
+    await a_day_passes(gateway)
+    assert [kind for kind, _, _ in await applied(gateway)] == ["words", "answers"]
+    assert (await classes(gateway))["facts"]["due"] == 1
+    gateway.facts.refuses = False
+    await a_day_passes(gateway, timedelta(days=1))
+    assert (await applied(gateway))[-1] == ("facts", 1, 0)
+
+
+@pytest.mark.parametrize("twice", [False, True])
+async def test_the_clock_of_what_rules_saw_begins_with_the_event_that_named_it_last(
+    gateway: Gateway, twice: bool
+) -> None:
+    operation = await asked(gateway)
+    facts = RecordedFacts(facts="sha256:f", personal="sha256:p")
+    await gateway.hear(changed(DEPLOY[1], facts=facts), operation, twice=twice)
+    [row] = await gateway.wiring.store.rows(sa.select(p.personal_facts))
+    assert (row.digest, row.project, row.named_at) == ("sha256:p", "churn", timestamp(gateway.clock.now()))
