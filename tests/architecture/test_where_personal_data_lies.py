@@ -153,11 +153,21 @@ HOLDS: Mapping[str, Mapping[str, str]] = {
     "deployer.silenced": {"none": "project release"},
     "metadata.audit_checkpoints": {"none": "size origin note epoch signed_at"},
     "metadata.audit_cosignatures": {"none": "size witness line"},
+    "metadata.audit_cosigned_again": {"none": "witness size line"},
     "metadata.audit_epochs": {"none": "producer epoch began_after"},
     "metadata.audit_index": {"none": "position type project time"},
+    "metadata.audit_producers": {"none": "producer epoch position chain said_at"},
     "metadata.audit_tiles": {"none": "level number hashes root"},
     "metadata.audit_witnesses": {"none": "name size seen_at asked_at trouble"},
     "metadata.revoked_tokens": {"none": "token"},
+    "metadata.webhooks": {
+        "none": (
+            "webhook type project added_at secret old_secret old_until why position turn failures failing_since "
+            "next_at answered_at answer_status trouble answered_position"
+        ),
+        "document": "url",
+        "opaque": "added_by",
+    },
     "library.inbox": {
         "none": "producer epoch position routing_key lane state attempts next_at reason received_at",
         "opaque": "raw",
