@@ -18,6 +18,7 @@ from placet.errors import PlacetError, Unavailable
 from placet.events.connections import BoundedServer, Bounds, bounded
 from placet.events.http import http_app
 from placet.events.parked import all_parked, retry_all
+from placet.events.projection import Progress, ProjectionRunner
 from placet.events.service import Service, ServiceRunner, in_words
 from placet.events.settings import ProcessSettings, ServiceSettings, describe, load
 from placet.events.store import EVENTS
@@ -64,6 +65,11 @@ def main(
         metavar="ROLE",
         help="as the owner of the tables, make what is missing, let ROLE do what the service needs, and exit",
     )
+    parser.add_argument(
+        "--rebuild",
+        action="store_true",
+        help="make the read models that are made from this service's own logs anew, beside those that serve, and exit",
+    )
     arguments = parser.parse_args()
     if arguments.help_settings:
         sys.stdout.write(f"{describe(ProcessSettings)}\n{describe(settings_type)}\n")
@@ -85,6 +91,8 @@ def main(
         work = _begin_epoch(name, process, logs)
     elif arguments.prepare_database:
         work = _prepare_database(name, process, arguments.prepare_database, tables, logs)
+    elif arguments.rebuild:
+        work = _rebuild(name, process, settings, build, tables, logs)
     else:
         work = _serve(name, process, settings, build, tables, logs)
     try:
@@ -188,6 +196,35 @@ async def _prepare_database(
     finally:
         await store.close()
     return 0
+
+
+async def _rebuild(
+    name: str,
+    process: ProcessSettings,
+    settings: Settings,
+    build: Callable[[Settings, Wiring], Awaitable[Service]],
+    tables: Iterable[sa.MetaData],
+    logs: Sequence[str],
+) -> int:
+    """Whoever reads goes on meanwhile, and so does the service."""
+    store = await open_distributed_store(name, process.database_url, tables=tables, logs=logs)
+    try:
+        wiring = Wiring.apart(name, store)
+        service = await build(settings, wiring)
+        for projection in service.projections:
+            await ProjectionRunner(name, wiring, projection).rebuild(_say_progress)
+            sys.stderr.write(f"{name}: {projection.name} is made anew\n")
+        if not service.projections:
+            sys.stderr.write(f"{name}: no read model here is made from its own log alone\n")
+    finally:
+        await store.close()
+    return 0
+
+
+def _say_progress(progress: Progress) -> None:
+    if progress.building is not None:
+        behind, at = progress.building.lag, progress.building.position
+        sys.stderr.write(f"{progress.name}: {at} of {at + behind} events\n")
 
 
 async def _wire(

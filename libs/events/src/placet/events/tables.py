@@ -86,11 +86,20 @@ job_turns = sa.Table(
     sa.Column("last", sa.BigInteger, nullable=False),
 )
 
-projections = sa.Table(
-    "projections",
+generations = sa.Table(
+    "projection_generations",
     LIBRARY,
+    # A projection's rows carry the number of the generation that they are of: a new one is built beside the old.
     sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("generation", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("version", sa.Integer, nullable=False),
+    # builds: nobody reads it yet; serves: what readers see; left: its rows are being removed.
+    sa.Column("state", sa.Text, nullable=False),
     sa.Column("position", sa.BigInteger, nullable=False),
     sa.Column("beat_at", sa.Double, nullable=False),
 )
+for _state in ("builds", "serves"):
+    _is_it = generations.c.state == _state
+    sa.Index(
+        f"projection_{_state}", generations.c.name, unique=True, sqlite_where=_is_it, postgresql_where=_is_it
+    )
