@@ -80,6 +80,9 @@ class MemoryPolicies:
     async def keep(self, digest: str, file: bytes) -> None:
         self.files[digest] = file
 
+    async def read(self, digest: str) -> bytes:
+        return self.files[digest]
+
 
 @dataclass
 class MemoryFacts:
@@ -117,6 +120,9 @@ class MemoryAssessments:
 
     async def keep_questionnaire(self, digest: str, file: bytes) -> None:
         self.questionnaires[digest] = file
+
+    async def questionnaire(self, digest: str) -> bytes:
+        return self.questionnaires[digest]
 
     async def keep_answers(self, answers: bytes) -> str:
         digest = sha256_digest(answers)

@@ -90,7 +90,7 @@ async def verify(arguments: Namespace, screen: Screen) -> int:
     async with connect() as platform:
         before = load(platform.connection.url)
         told = await platform.log_keys()
-        keys = _trusted(given, before, [each.vkey for each in told.keys], told.origin, screen)
+        keys = trusted(given, before, [each.vkey for each in told.keys], told.origin, screen)
         known = _files(arguments.checkpoint, keys)
         if policy is not None:
             known.append(await _cosigned(platform, policy, screen))
@@ -108,7 +108,7 @@ async def verify(arguments: Namespace, screen: Screen) -> int:
         kept = Kept(keys=tuple(each.vkey for each in keys), audited=remembered)
         try:
             await _go_through(platform, auditor, signed.size, kept, screen)
-            await _judge(platform, auditor, signed, keys)
+            await judge(platform, auditor, signed, keys)
         except (Refused, Unreadable):
             save(platform.connection.url, kept)  # what is not so is found again the next time
             raise
@@ -155,7 +155,7 @@ def _told(auditor: Auditor, signed: Checkpoint, by: NoteKey, screen: Screen) -> 
     return exits.DONE
 
 
-def _trusted(
+def trusted(
     given: Sequence[str], before: Kept | None, told: Sequence[str], origin: str, screen: Screen
 ) -> list[NoteKey]:
     """The keys that are believed: those given, or those of the last audit; else those of now, and that is said."""
@@ -248,7 +248,7 @@ async def _go_through(platform: Client, auditor: Auditor, until: int, kept: Kept
         try:
             async with aclosing(platform.log_lines(after=came, until=until)) as pieces:
                 async for piece in pieces:
-                    auditor.take(_read(piece))
+                    auditor.take(read_entries(piece))
                     if auditor.size > until:
                         raise Unreadable(
                             f"the platform goes on behind position {until}, which was not asked for"
@@ -271,14 +271,14 @@ async def _go_through(platform: Client, auditor: Auditor, until: int, kept: Kept
             return
 
 
-def _read(piece: bytes) -> list[Entry]:
+def read_entries(piece: bytes) -> list[Entry]:
     try:
         return _ENTRIES.decode_lines(piece)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise Unreadable(f"the platform sends no entries of an audit log: {error}") from error
 
 
-async def _judge(platform: Client, auditor: Auditor, signed: Checkpoint, keys: Sequence[NoteKey]) -> None:
+async def judge(platform: Client, auditor: Auditor, signed: Checkpoint, keys: Sequence[NoteKey]) -> None:
     """Raises Refused for the first checkpoint that the log contradicts, with what was changed."""
     if auditor.size < signed.size:
         raise Refused(
@@ -317,7 +317,7 @@ async def _what_changed(
     waiting: list[Entry] = []
     async with aclosing(platform.log_lines(until=size)) as pieces:
         async for piece in pieces:
-            waiting += _read(piece)
+            waiting += read_entries(piece)
             while len(waiting) >= WIDTH or (waiting and waiting[-1].position == size):
                 batch, waiting = waiting[:WIDTH], waiting[WIDTH:]
                 found = await _differs(platform, tree, batch)
@@ -349,7 +349,7 @@ async def _between(
     auditor = Auditor(Audited(origin=contradicted.origin), own)
     async with aclosing(platform.log_lines(until=contradicted.size)) as pieces:
         async for piece in pieces:
-            auditor.take(_read(piece))
+            auditor.take(read_entries(piece))
     last = min((each.checkpoint.size for each in auditor.contradicted), default=contradicted.size)
     first = max(
         (each.checkpoint.size for each in auditor.agreed if each.checkpoint.size < last), default=agreed

@@ -88,13 +88,13 @@ class Wiring:
         )
 
     @classmethod
-    def apart(cls, service: str, store: EventStore) -> Wiring:
+    def apart(cls, service: str, store: EventStore, *, clock: Clock | None = None) -> Wiring:
         """A store and nobody to hear or to tell: for what is done beside the service that runs."""
         return cls(
             store=store,
             bus=InProcessBus(InProcessHub(), service),
             codec=Codec(CATALOG),
-            clock=SystemClock(),
+            clock=clock or SystemClock(),
             ids=TimeOrderedIds(),
             tracer=trace.get_tracer("placet"),
         )

@@ -168,7 +168,7 @@ class Intake:
 
     async def _inspected(self, archive: Path, digest: str, actor: Actor) -> Source:
         async with self._inspecting.taken_by(actor.id):
-            return await to_thread.run_sync(_inspected, archive, digest, self._limits)
+            return await to_thread.run_sync(inspected, archive, digest, self._limits)
 
     async def _say(self, kept: Source, actor: Actor, origin: str | None) -> None:
         """That it is here. What it says of people goes into rows alone."""
@@ -182,26 +182,31 @@ class Intake:
             if is_said and await self._queries.source(source) is not None:
                 return
             work.stage(f"source/{source}", [uploaded])
-            work.put(
-                p.sources,
-                source=source,
-                size=kept.size,
-                project=kept.project,
-                files=kept.files,
-                owner=kept.owner,
-            )
-            work.put(p.senders, source=source, person=actor.id)
-            for name in kept.builders:
-                work.put(p.builders, source=source, alike=alike(normalised(name)))
-            if kept.card is not None:
-                work.put(p.cards, source=source, card=kept.card)
-            purpose, data = kept.declared
-            work.put(p.declarations, source=source, purpose=purpose, data=data)
-            for number, result in enumerate(kept.results):
-                metric = result.metric.lower()
-                work.put(p.results, source=source, number=number, metric=metric, value=result.value)
+            show_source(work, kept, actor.id)
 
         await transact(self._wiring, SERVICE, context, change)
+
+
+def show_source(work: UnitOfWork, kept: Source, person: str) -> None:
+    """`person` sent it first."""
+    work.put(
+        p.sources,
+        source=kept.source,
+        size=kept.size,
+        project=kept.project,
+        files=kept.files,
+        owner=kept.owner,
+    )
+    work.put(p.senders, source=kept.source, person=person)
+    for name in kept.builders:
+        work.put(p.builders, source=kept.source, alike=alike(normalised(name)))
+    if kept.card is not None:
+        work.put(p.cards, source=kept.source, card=kept.card)
+    purpose, data = kept.declared
+    work.put(p.declarations, source=kept.source, purpose=purpose, data=data)
+    for number, result in enumerate(kept.results):
+        metric = result.metric.lower()
+        work.put(p.results, source=kept.source, number=number, metric=metric, value=result.value)
 
 
 def _must_hold_a_project(clone: Path, wanted: GitAddress) -> None:
@@ -230,7 +235,7 @@ def searchable(card: bytes) -> Card:
         return Card(prose=card.decode(errors="replace"))
 
 
-def _inspected(archive: Path, digest: str, limits: Limits) -> Source:
+def inspected(archive: Path, digest: str, limits: Limits) -> Source:
     """What an archive says of itself: not on the loop."""
     contents = inspect_archive(archive, limits)
     if contents.manifest is None:
