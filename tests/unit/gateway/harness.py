@@ -159,6 +159,7 @@ class Gateway:
     assessments: MemoryAssessments
     folder: Path
     positions: dict[str, int] = field(default_factory=dict)
+    heard: list[Heard[Any]] = field(default_factory=list)
 
     @property
     def app(self) -> FastAPI:
@@ -201,6 +202,7 @@ class Gateway:
             actor=Actor.service(producer),
         )
         heard = Heard(event=sealed, epoch="1", position=self.positions[producer])
+        self.heard.append(heard)
 
         async def change(work: UnitOfWork) -> None:
             await self.service.reaction([heard], work)
