@@ -255,12 +255,15 @@ class Restoration:
     async def _own_behind(self, position: int, epochs: Sequence[tuple[str, int]]) -> Sequence[Any]:
         """What an epoch held behind the beginning of the next one was forgotten: others heard it, the service did not
         know of it any more."""
+        if not epochs:
+            return ()
         table = tables.recalled
+        ends = [began_after for _, began_after in epochs[1:]] + [None]
         epoch, until = next(
             (
-                (name, after)
-                for (name, begins), (_, after) in zip(epochs, [*epochs[1:], ("", None)], strict=True)
-                if begins <= position and (after is None or position < after)
+                (name, end)
+                for (name, began_after), end in zip(epochs, ends, strict=True)
+                if began_after <= position and (end is None or position < end)
             ),
             ("", None),
         )
@@ -376,7 +379,7 @@ class Restoration:
     async def _ends(self) -> None:
         epochs = await self._store.epochs()
         known = {epoch for epoch, _ in await self._epochs()}
-        if not known or epochs[-1].epoch in known:
+        if epochs[-1].epoch in known:  # else it never said anything, and began one when its database was made
             await self._store.begin_epoch()
         self._tell(Restored(phase="ends", position=await self._last(), left=await self._count_left()))
         # The next start of the service looks whether this is gone.
