@@ -64,8 +64,9 @@ class Log:
             while self.size < size:
                 await self._copy(connection, min(AT_ONCE, size - self.size))
             await connection.execute(
-                "INSERT INTO projections (name, version, position, beat_at) VALUES ($1, $2, $3, 0)"
-                " ON CONFLICT (name) DO UPDATE SET position = $3",
+                "INSERT INTO projection_generations (name, generation, version, state, position, beat_at)"
+                " VALUES ($1, 1, $2, 'serves', $3, 0)"
+                " ON CONFLICT (name, generation) DO UPDATE SET position = $3",
                 INDEX.name,
                 INDEX.version,
                 size,

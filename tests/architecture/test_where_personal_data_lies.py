@@ -155,11 +155,11 @@ HOLDS: Mapping[str, Mapping[str, str]] = {
     "metadata.audit_cosignatures": {"none": "size witness line"},
     "metadata.audit_cosigned_again": {"none": "witness size line"},
     "metadata.audit_epochs": {"none": "producer epoch began_after"},
-    "metadata.audit_index": {"none": "position type project time"},
+    "metadata.audit_indexed": {"none": "generation position type project time"},
     "metadata.audit_producers": {"none": "producer epoch position chain said_at"},
     "metadata.audit_tiles": {"none": "level number hashes root"},
     "metadata.audit_witnesses": {"none": "name size seen_at asked_at trouble"},
-    "metadata.revoked_tokens": {"none": "token"},
+    "metadata.audit_revoked_tokens": {"none": "generation token"},
     "metadata.webhooks": {
         "none": (
             "webhook type project added_at secret old_secret old_until why position turn failures failing_since "

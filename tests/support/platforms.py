@@ -158,7 +158,7 @@ class DistributedPlatform:
         for service in SERVICES:
             self.processes[service] = Process(
                 [sys.executable, "-m", *([self.module, service] if self.module else [f"placet.{service}"])],
-                self._environment(service),
+                self.environment(service),
                 self.folder / f"{service}.log",
             )
             self.processes[service].start()
@@ -216,7 +216,8 @@ class DistributedPlatform:
             check=True,
         )
 
-    def _environment(self, service: str) -> dict[str, str]:
+    def environment(self, service: str) -> dict[str, str]:
+        """Where it is plugged in."""
         keys = self.folder / "keys"
         every: dict[str, dict[str, object]] = {
             "gateway": {

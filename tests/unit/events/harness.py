@@ -58,6 +58,15 @@ kept = sa.Table(
 )
 """What handlers did, in the order in which it was committed; doing it twice is an error."""
 
+shown_things = sa.Table(
+    "shown_things",
+    OWN,
+    sa.Column("generation", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("place", sa.Text, nullable=False),
+)
+"""What a projection shows."""
+
 
 def seal(payload: Any, id: str, *, project: str = "churn", subject: str = "thing/1") -> Event[Any]:
     return CODEC.seal(

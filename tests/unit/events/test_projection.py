@@ -18,17 +18,24 @@ from placet.events.testing import ManualClock
 from placet.events.wiring import Wiring
 
 from tests.support.eventually import eventually
-from tests.unit.events.harness import FatefulStore, append, kept, running
+from tests.unit.events.harness import FatefulStore, append, running, shown_things
 
 
 def by_text(version: int, prefix: str = "") -> Projection:
-    def apply(events: Sequence[Recorded[Any]]) -> list[Put | Run]:
+    def apply(events: Sequence[Recorded[Any]], generation: int) -> list[Put | Run]:
         return [
-            Put(table=kept, row={"number": each.position, "place": prefix + each.data.text})
+            Put(
+                table=shown_things,
+                row={
+                    "generation": generation,
+                    "number": each.position,
+                    "place": prefix + each.data.text,
+                },
+            )
             for each in events
         ]
 
-    return Projection(name="things", version=version, apply=apply, reset=(Run(statement=sa.delete(kept)),))
+    return Projection(name="things", version=version, apply=apply, tables=(shown_things,))
 
 
 def runner(wiring: Wiring, projection: Projection, *, beat_every: float = 5.0) -> ProjectionRunner:
@@ -36,7 +43,9 @@ def runner(wiring: Wiring, projection: Projection, *, beat_every: float = 5.0) -
 
 
 async def shown(wiring: Wiring) -> list[str]:
-    return [row.place for row in await wiring.store.rows(sa.select(kept).order_by(kept.c.number))]
+    mine = shown_things.c.generation == by_text(1).serving()
+    rows = await wiring.store.rows(sa.select(shown_things).where(mine).order_by(shown_things.c.number))
+    return [row.place for row in rows]
 
 
 async def until_shown(wiring: Wiring, *expected: str) -> None:
@@ -96,8 +105,10 @@ async def test_an_old_version_that_still_runs_writes_nothing_more(wiring: Wiring
         await until_shown(wiring, "new a")
     await wiring.store.commit(append("b"))
 
+    page = await wiring.store.read_all(1, 10)
+    assert old._serving is not None
     with pytest.raises(Conflict):
-        await old._move(await wiring.store.read_all(1, 10))
+        await old._move(old._serving, page)
     assert await shown(wiring) == ["new a"]
 
 
@@ -131,7 +142,9 @@ async def test_who_was_overtaken_between_looking_and_beginning_anew_wipes_nothin
     for _ in range(2):
         with suppress(ClaimLost):
             await runner(replace(wiring, store=Overtaken(wiring.store)), by_text(2))._load()
-        assert (await runner(wiring, by_text(3)).progress()).version == 3
+        building = (await runner(wiring, by_text(3)).progress()).building
+        assert building is not None
+        assert building.version == 3
 
 
 async def test_it_says_that_it_lives_when_there_is_nothing_to_do(wiring: Wiring, clock: ManualClock) -> None:
@@ -158,8 +171,9 @@ async def test_rows_and_position_move_together_through_every_doubt(wiring: Wirin
 
 
 async def test_a_row_that_can_never_be_written_ends_it_aloud(wiring: Wiring) -> None:
-    def apply(events: Sequence[Recorded[Any]]) -> list[Put | Run]:
-        return [Run(statement=sa.insert(kept).values(number=each.position, place="same")) for each in events]
+    def apply(events: Sequence[Recorded[Any]], generation: int) -> list[Put | Run]:
+        row = {"generation": generation, "number": 1, "place": "same"}
+        return [Run(statement=sa.insert(shown_things).values(row)) for _ in events]
 
     await wiring.store.commit(append("a", "b"))
     with pytest.raises(Conflict):

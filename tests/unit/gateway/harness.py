@@ -82,6 +82,9 @@ class MemoryPolicies:
     async def keep(self, digest: str, file: bytes) -> None:
         self.files[digest] = file
 
+    async def read(self, digest: str) -> bytes:
+        return self.files[digest]
+
 
 @dataclass
 class MemoryFacts:
@@ -135,6 +138,9 @@ class MemoryAssessments:
     async def keep_questionnaire(self, digest: str, file: bytes) -> None:
         self.questionnaires[digest] = file
 
+    async def questionnaire(self, digest: str) -> bytes:
+        return self.questionnaires[digest]
+
     async def keep_answers(self, answers: bytes) -> str:
         digest = sha256_digest(answers)
         self.kept[digest] = answers
@@ -176,6 +182,7 @@ class Gateway:
     assessments: MemoryAssessments
     folder: Path
     positions: dict[str, int] = field(default_factory=dict)
+    heard: list[Heard[Any]] = field(default_factory=list)
 
     @property
     def people(self) -> People:
@@ -237,6 +244,7 @@ class Gateway:
             actor=Actor.service(producer),
         )
         heard = Heard(event=sealed, epoch="1", position=self.positions[producer])
+        self.heard.append(heard)
 
         async def change(work: UnitOfWork) -> None:
             await self.service.reaction([heard], work)

@@ -482,6 +482,22 @@ def _audit_proof(parser: argparse.ArgumentParser) -> None:
     _log_keys(parser)
 
 
+def _audit_restore(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "service",
+        metavar="SERVICE",
+        choices=("gateway", "certifier", "builder", "indexer", "deployer"),
+        help="gateway, certifier, builder, indexer or deployer",
+    )
+    parser.add_argument(
+        "--log",
+        metavar="VKEY",
+        action="append",
+        default=[],
+        help="a verifier key of the log that you were given another way; once for each key that it has had",
+    )
+
+
 def _log_keys(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--log",
@@ -1473,6 +1489,18 @@ VERBS: Sequence[Verb] = (
         example="placet audit verify --log placet.example.org/audit+5a71…+AW3… --checkpoint kept/",
         function="audit:verify",
         arguments=_audit_verify,
+    ),
+    Verb(
+        words="audit restore",
+        group="govern",
+        does="a service's lost database, filled again from the audit log",
+        more="Run it where the service runs, with its settings in the environment and an empty database, while the "
+        "service is stopped and the others go on. The log is verified on its way, and what was broken off goes on when "
+        "it is run again. Names of people and their words were never in the log, and do not come back. The audit log "
+        "itself is restored from a file: python -m placet.metadata --restore FILE.",
+        example="placet audit restore deployer",
+        function="restore:restore",
+        arguments=_audit_restore,
     ),
     Verb(
         words="witness",

@@ -113,7 +113,7 @@ def _proved(data: bytes, keys: Sequence[NoteKey], asked: Mapping[str, object]) -
 async def _believed(platform: Client, given: Sequence[str], screen: Screen) -> list[NoteKey]:
     told = await platform.log_keys()
     before = load(platform.connection.url)
-    return _trusted(given, before, [each.vkey for each in told.keys], told.origin, screen)
+    return trusted(given, before, [each.vkey for each in told.keys], told.origin, screen)
 
 
 async def verify(arguments: Namespace, screen: Screen) -> int:
@@ -127,7 +127,7 @@ async def verify(arguments: Namespace, screen: Screen) -> int:
     async with connect() as platform:
         before = load(platform.connection.url)
         told = await platform.log_keys()
-        keys = _trusted(given, before, [each.vkey for each in told.keys], told.origin, screen)
+        keys = trusted(given, before, [each.vkey for each in told.keys], told.origin, screen)
         known = _files(arguments.checkpoint, keys)
         if policy is not None:
             known.append(await _cosigned(platform, policy, _lately(arguments.max_age), screen))
@@ -146,7 +146,7 @@ async def verify(arguments: Namespace, screen: Screen) -> int:
         kept = Kept(keys=tuple(each.vkey for each in keys), audited=remembered)
         try:
             await _go_through(platform, auditor, signed.size, kept, screen)
-            await _judge(platform, auditor, signed, keys)
+            await judge(platform, auditor, signed, keys)
         except (Refused, Unreadable):
             save(platform.connection.url, kept)  # what is not so is found again the next time
             raise
@@ -206,7 +206,7 @@ def _of_store(auditor: Auditor, producer: str) -> str:
     return f"; its own store, which it told of up to event {said.position}, could not be compared"
 
 
-def _trusted(
+def trusted(
     given: Sequence[str], before: Kept | None, told: Sequence[str], origin: str, screen: Screen
 ) -> list[NoteKey]:
     """The keys that are believed: those given, or those of the last audit; else those of now, and that is said."""
@@ -307,7 +307,7 @@ async def _go_through(platform: Client, auditor: Auditor, until: int, kept: Kept
         try:
             async with aclosing(platform.log_lines(after=came, until=until)) as pieces:
                 async for piece in pieces:
-                    auditor.take(_read(piece))
+                    auditor.take(read_entries(piece))
                     if auditor.size > until:
                         raise Unreadable(
                             f"the platform goes on behind position {until}, which was not asked for"
@@ -330,7 +330,7 @@ async def _go_through(platform: Client, auditor: Auditor, until: int, kept: Kept
             return
 
 
-def _read(piece: bytes) -> list[Entry]:
+def read_entries(piece: bytes) -> list[Entry]:
     try:
         entries = _ENTRIES.decode_lines(piece)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -348,7 +348,7 @@ def _said(each: LogProducer) -> Said:
     return Said(each.producer, each.epoch, each.position, digest)
 
 
-async def _judge(platform: Client, auditor: Auditor, signed: Checkpoint, keys: Sequence[NoteKey]) -> None:
+async def judge(platform: Client, auditor: Auditor, signed: Checkpoint, keys: Sequence[NoteKey]) -> None:
     """Raises Refused for the first checkpoint that the log contradicts, with what was changed; and where a producer
     has other events than the log has of it."""
     if auditor.size < signed.size:
@@ -396,7 +396,7 @@ async def _what_changed(
     waiting: list[Entry] = []
     async with aclosing(platform.log_lines(until=size)) as pieces:
         async for piece in pieces:
-            entries = _read(piece)
+            entries = read_entries(piece)
             waiting += [each for each in entries if each.position <= size]
             while len(waiting) >= WIDTH or (waiting and waiting[-1].position == size):
                 batch, waiting = waiting[:WIDTH], waiting[WIDTH:]
@@ -433,7 +433,7 @@ async def _between(
     auditor = Auditor(Audited(origin=contradicted.origin), own)
     async with aclosing(platform.log_lines(until=contradicted.size)) as pieces:
         async for piece in pieces:
-            entries = _read(piece)
+            entries = read_entries(piece)
             auditor.take(each for each in entries if each.position <= contradicted.size)
             if entries[-1].position >= contradicted.size:
                 break

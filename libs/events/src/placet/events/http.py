@@ -127,6 +127,17 @@ async def _state(runner: ServiceRunner) -> dict[str, Any]:
                 "position": each.position,
                 "lag": each.lag,
                 "beatAge": each.beat_age,
+                **(
+                    {
+                        "building": {
+                            "version": each.building.version,
+                            "position": each.building.position,
+                            "lag": each.building.lag,
+                        }
+                    }
+                    if each.building
+                    else {}
+                ),
             }
             for each in projections
         },

@@ -54,6 +54,9 @@ class Service:
     hears: frozenset[str]
     reaction: Reaction
     says: tuple[type, ...]
+    recalls: Reaction | None = None
+    """What a restore makes of the service's own events: the rows that were written together with them. And of others'
+    that are known to have been handled, where handling them again would not bring the rows back."""
     workers: tuple[Worker[Any], ...] = ()
     periodic: tuple[Periodic, ...] = ()
     projections: tuple[Projection, ...] = ()

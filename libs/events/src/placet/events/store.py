@@ -179,3 +179,11 @@ class EventStore(Protocol):
         """
 
     async def close(self) -> None: ...
+
+
+class RestorableStore(EventStore, Protocol):
+    """A store whose own log may be filled with what it held before."""
+
+    async def take_up_epochs(self, epochs: Sequence[tuple[str, int]], log: str = EVENTS) -> None:
+        """Give an empty `log` the epochs it had: each one's name, and the position it began after. Raises Refused for a
+        log that is not empty."""

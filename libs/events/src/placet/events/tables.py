@@ -86,11 +86,51 @@ job_turns = sa.Table(
     sa.Column("last", sa.BigInteger, nullable=False),
 )
 
-projections = sa.Table(
-    "projections",
+generations = sa.Table(
+    "projection_generations",
     LIBRARY,
+    # A projection's rows carry the number of the generation that they are of: a new one is built beside the old.
     sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("generation", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("version", sa.Integer, nullable=False),
+    # builds: nobody reads it yet; serves: what readers see; left: its rows are being removed.
+    sa.Column("state", sa.Text, nullable=False),
     sa.Column("position", sa.BigInteger, nullable=False),
     sa.Column("beat_at", sa.Double, nullable=False),
+)
+for _state in ("builds", "serves"):
+    _is_it = generations.c.state == _state
+    sa.Index(
+        f"projection_{_state}", generations.c.name, unique=True, sqlite_where=_is_it, postgresql_where=_is_it
+    )
+
+recalled = sa.Table(
+    "recalled",
+    LIBRARY,
+    # Of the audit log: what a restore has read of it and not worked off yet. Empty otherwise.
+    sa.Column("sequence", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("id", sa.Text, nullable=False, index=True),
+    # The event that it was a reaction to.
+    sa.Column("causation", sa.Text, index=True),
+    sa.Column("producer", sa.Text, nullable=False),
+    sa.Column("epoch", sa.Text, nullable=False),
+    sa.Column("position", sa.BigInteger, nullable=False),
+    sa.Column("routing_key", sa.Text, nullable=False),
+    sa.Column("lane", sa.Text, nullable=False),
+    sa.Column("raw", sa.LargeBinary, nullable=False),
+    sa.Column("is_done", sa.Boolean, nullable=False),
+    sa.Index("recalled_places", "producer", "epoch", "position"),
+)
+
+restoring = sa.Table(
+    "restoring",
+    LIBRARY,
+    # One row, as long as a restore is under way.
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    # reads: the audit log; logs: its own events; rows: what is folded from them; ends: what is left to do.
+    sa.Column("phase", sa.Text, nullable=False),
+    # The position in the audit log up to which it has been read.
+    sa.Column("sequence", sa.BigInteger, nullable=False),
+    # By producer and epoch, the last position that was read, as JSON.
+    sa.Column("seen", sa.LargeBinary, nullable=False),
 )

@@ -87,6 +87,18 @@ class Wiring:
             tracer=trace.get_tracer("placet"),
         )
 
+    @classmethod
+    def apart(cls, service: str, store: EventStore, *, clock: Clock | None = None) -> Wiring:
+        """A store and nobody to hear or to tell: for what is done beside the service that runs."""
+        return cls(
+            store=store,
+            bus=InProcessBus(InProcessHub(), service),
+            codec=Codec(CATALOG),
+            clock=clock or SystemClock(),
+            ids=TimeOrderedIds(),
+            tracer=trace.get_tracer("placet"),
+        )
+
 
 async def open_distributed_store(
     service: str,

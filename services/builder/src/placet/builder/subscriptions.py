@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from placet.builder import handlers
+from placet.builder import handlers, recalling
 from placet.builder.ports import Ports
 from placet.events import ByType, Heard, UnitOfWork
 from placet.events.contracts import builder, certifier, deployer, gateway
@@ -29,5 +29,11 @@ SAYS: tuple[type, ...] = (
 )
 
 
-def reaction(ports: Ports) -> ByType:
-    return ByType.with_ports(HEARS, ports)
+RECALLS: Mapping[type, Handler] = {
+    builder.BuildAccepted: recalling.on_build_accepted,
+    builder.ImageBuilt: recalling.on_image_built,
+}
+
+
+def reaction(ports: Ports, events: Mapping[type, Handler] = HEARS) -> ByType:
+    return ByType.with_ports(events, ports)

@@ -40,7 +40,7 @@ async def keep(work: UnitOfWork, issued: CertificateIssued, ports: Ports) -> Non
         work.put(p.signed, certificate=issued.certificate, key=issued.key)
     await operation.begin(work, issued, ports)
     for each in issued.exceptions:
-        _stand_on(work, issued.certificate, each.rule, each.exception)
+        stand_on(work, issued.certificate, each.rule, each.exception)
 
 
 async def on_exception_granted(heard: Heard[ExceptionGranted], work: UnitOfWork, ports: Ports) -> None:
@@ -73,7 +73,7 @@ async def on_exception_granted(heard: Heard[ExceptionGranted], work: UnitOfWork,
         fits = granted.source in (None, held.source) and moment(granted.until).timestamp() >= held.not_after
         lift = Lift(certificate=held.certificate, rules=frozenset({granted.rule}))
         if fits and await decide(work, held, lift):
-            _stand_on(work, held.certificate, granted.rule, granted.exception)
+            stand_on(work, held.certificate, granted.rule, granted.exception)
 
 
 async def on_exception_withdrawn(heard: Heard[ExceptionWithdrawn], work: UnitOfWork, ports: Ports) -> None:
@@ -99,7 +99,7 @@ async def on_exception_withdrawn(heard: Heard[ExceptionWithdrawn], work: UnitOfW
             continue
         uphold = Uphold(certificate=held.certificate, withdrawn=withdrawn.exception, exception=other)
         if await decide(work, held, uphold):
-            _stand_on(work, held.certificate, other.rule, other.exception)
+            stand_on(work, held.certificate, other.rule, other.exception)
 
 
 async def _other(
@@ -150,10 +150,15 @@ async def decide(work: UnitOfWork, held: Held, command: Command) -> bool:
         work.put(p.revoked, certificate=held.certificate)
         work.run(p.look_again(held.project))  # its renewal may wait for people
     if any(isinstance(event, CertificateRevoked | CertificateExpired) for event in happened):
-        for table in (p.certificates, p.signed, p.stands_on, p.watches):
-            work.run(sa.delete(table).where(table.c.certificate == held.certificate))
+        forget(work, held.certificate)
     return bool(happened)
 
 
-def _stand_on(work: UnitOfWork, certificate: str, rule: str, exception: str) -> None:
+def forget(work: UnitOfWork, certificate: str) -> None:
+    """It is over: nothing is looked after any more."""
+    for table in (p.certificates, p.signed, p.stands_on, p.watches):
+        work.run(sa.delete(table).where(table.c.certificate == certificate))
+
+
+def stand_on(work: UnitOfWork, certificate: str, rule: str, exception: str) -> None:
     work.put(p.stands_on, certificate=certificate, rule=rule, exception=exception)

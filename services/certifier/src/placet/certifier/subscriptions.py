@@ -12,6 +12,7 @@ from placet.certifier import (
     handlers,
     operation,
     publishing,
+    recalling,
     reporting,
     standing,
 )
@@ -67,5 +68,19 @@ SAYS: tuple[type, ...] = (
 )
 
 
-def reaction(ports: Ports) -> ByType:
-    return ByType.with_ports(HEARS, ports)
+RECALLS: Mapping[type, Handler] = {
+    certifier.ReleaseCleared: recalling.on_release_cleared,
+    certifier.CertificateIssued: recalling.on_certificate_issued,
+    certifier.CertificateUpheld: recalling.on_certificate_upheld,
+    certifier.CertificateLapsing: recalling.on_certificate_lapsing,
+    certifier.CertificateRevoked: recalling.on_certificate_revoked,
+    certifier.CertificateExpired: recalling.on_certificate_expired,
+    certifier.PolicyPublished: recalling.on_policy_published,
+    certifier.AdvisoriesPublished: recalling.on_advisories_published,
+    certifier.AssessmentScored: recalling.on_assessment_scored,
+    indexer.ImageIndexed: recalling.on_image_indexed_before,
+}
+
+
+def reaction(ports: Ports, events: Mapping[type, Handler] = HEARS) -> ByType:
+    return ByType.with_ports(events, ports)

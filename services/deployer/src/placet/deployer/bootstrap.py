@@ -25,7 +25,7 @@ from placet.deployer.placements import Placements
 from placet.deployer.ports import Ports, Router
 from placet.deployer.reconcile import SERVICE, Reconciliation
 from placet.deployer.settings import DeployerSettings
-from placet.deployer.subscriptions import HEARS, SAYS, reaction
+from placet.deployer.subscriptions import HEARS, RECALLS, SAYS, reaction
 from placet.deployer.vigil import Vigil
 from placet.events import Periodic, Service, Wiring
 from placet.events.catalog import contract_of
@@ -79,6 +79,7 @@ async def build(settings: DeployerSettings, wiring: Wiring, ports: Ports | None 
         hears=frozenset(contract_of(event).producer for event in HEARS),
         says=SAYS,
         reaction=reaction(placements, ports),
+        recalls=reaction(placements, ports, RECALLS),
         workers=jobs.workers,
         periodic=(
             Periodic(name="reconcile", every=settings.reconcile_seconds, run=reconciliation.run),

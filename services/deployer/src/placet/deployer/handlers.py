@@ -218,8 +218,7 @@ async def on_stop_requested(
     project = heard.data.project
     request = await _count_request(work, placements, project)
     await placements.decide(work, Stop(project=project, request=request), asker=heard.event.actor.id)
-    # Before anybody hears that it stopped, nobody reaches it any more.
-    await ports.router.unroute(project)
+    await _close_unless_live(work, ports, project)
 
 
 async def on_delete_requested(
@@ -228,7 +227,14 @@ async def on_delete_requested(
     project = heard.data.project
     request = await _count_request(work, placements, project)
     await placements.decide(work, Delete(project=project, request=request), asker=heard.event.actor.id)
-    await ports.router.unroute(project)
+    await _close_unless_live(work, ports, project)
+
+
+async def _close_unless_live(work: UnitOfWork, ports: Ports, project: str) -> None:
+    """Before anybody hears that it stopped, nobody reaches it any more. What was started since stays."""
+    state: Project = await work.state(PROJECT, stream(project))
+    if state.live is None:
+        await ports.router.unroute(project)
 
 
 async def on_token_revoked(

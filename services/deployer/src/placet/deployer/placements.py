@@ -101,13 +101,13 @@ class Placements:
     async def _stage(self, work: UnitOfWork, command: Command, asker: str | None) -> Sequence[Happened]:
         happened = await work.decide(PROJECT, stream(command.project), command)
         if happened:
-            await _keep_holdings(work, command.project)
+            await keep_holdings(work, command.project)
         for event in happened:
             _enqueue_what_follows(work, event, asker or command.project)
         return happened
 
 
-async def _keep_holdings(work: UnitOfWork, project: str) -> None:
+async def keep_holdings(work: UnitOfWork, project: str) -> None:
     """From the stream's state alone: rows read at another moment may know of less than the state does."""
     state: Project = await work.state(PROJECT, stream(project))
     work.run(sa.delete(p.holdings).where(p.holdings.c.project == project))
@@ -138,11 +138,17 @@ def _move_on(number: int) -> sa.Executable:
     return sa.update(table).values(number=sa.case((table.c.number == number, number + 1), else_=sa.null()))
 
 
+def enqueue_start(work: UnitOfWork, accepted: StartAccepted, *, asker: str) -> None:
+    project, release, request = accepted.project, accepted.release, accepted.request
+    work.enqueue(
+        START, f"{project}/{request}", Start(project=project, release=release, request=request), asker=asker
+    )
+
+
 def _enqueue_what_follows(work: UnitOfWork, event: Happened, asker: str) -> None:
     match event:
-        case StartAccepted(project=project, release=release, request=request):
-            job = Start(project=project, release=release, request=request)
-            work.enqueue(START, f"{project}/{request}", job, asker=asker)
+        case StartAccepted():
+            enqueue_start(work, event, asker=asker)
         case (
             ModelStarted(project=project)
             | ModelFailed(project=project)

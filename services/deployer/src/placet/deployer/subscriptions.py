@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from placet.deployer import handlers
+from placet.deployer import handlers, recalling
 from placet.deployer.placements import Placements
 from placet.deployer.ports import Ports
 from placet.events import ByType, Heard, UnitOfWork
@@ -44,8 +44,26 @@ SAYS: tuple[type, ...] = (
 )
 
 
-def reaction(placements: Placements, ports: Ports) -> ByType:
+RECALLS: Mapping[type, Handler] = {
+    **dict.fromkeys(
+        (
+            deployer.ResourcesReserved,
+            deployer.ResourcesReleased,
+            deployer.ModelStarted,
+            deployer.ModelFailed,
+            deployer.ModelStopped,
+            deployer.ModelDeleted,
+            deployer.ModelQuarantined,
+            deployer.ModelDiverged,
+        ),
+        recalling.on_placed,
+    ),
+    deployer.StartAccepted: recalling.on_start_accepted,
+}
+
+
+def reaction(placements: Placements, ports: Ports, events: Mapping[type, Handler] = HEARS) -> ByType:
     def bound(handler: Handler) -> Callable[[Heard[Any], UnitOfWork], Awaitable[None]]:
         return lambda heard, work: handler(heard, work, placements, ports)
 
-    return ByType({event: bound(handler) for event, handler in HEARS.items()})
+    return ByType({event: bound(handler) for event, handler in events.items()})

@@ -162,14 +162,20 @@ def _import(
         imported_by=person,
     )
     work.stage(stream, [imported])
+    show_questionnaire(work, imported, read, file)
+
+
+def show_questionnaire(
+    work: UnitOfWork, imported: QuestionnaireImported, read: Questionnaire, file: bytes
+) -> None:
     work.put(
         p.questionnaires,
-        digest=digest,
-        questionnaire=read.id,
-        version=read.version,
+        digest=imported.digest,
+        questionnaire=imported.questionnaire,
+        version=imported.version,
         title=read.title,
-        form=reading.form,
-        imported_by=person,
+        form=imported.form,
+        imported_by=imported.imported_by,
         imported_at=timestamp(work.now),
         file=file,
         document=msgspec.json.encode(read),

@@ -51,6 +51,7 @@ from placet.gateway.ports import Ports
 from placet.gateway.published import PolicyQueries, PublishedPolicies
 from placet.gateway.publishing import Publishing
 from placet.gateway.queries import Queries
+from placet.gateway.recalling import Recall
 from placet.gateway.reported import ReportQueries
 from placet.gateway.reporting import Reporting
 from placet.gateway.reports_api import reports_router
@@ -59,9 +60,10 @@ from placet.gateway.retention_api import retention_router
 from placet.gateway.reviewing import Reviewing
 from placet.gateway.revoking import Revoking
 from placet.gateway.settings import GatewaySettings
-from placet.gateway.subscriptions import HEARS, SAYS, reaction
+from placet.gateway.subscriptions import HEARS, SAYS, reaction, recollection
 from placet.gateway.upload_page import upload_page
 from placet.oci import open_registry
+from placet.projects import Limits
 from placet.rules import Engine, PolicySet, load_shipped
 from placet.trust import KeySet, own_key
 
@@ -170,6 +172,9 @@ async def build(settings: GatewaySettings, wiring: Wiring, ports: Ports | None =
         says=SAYS,
         reaction=reaction(wiring.store),
         workers=(erasing.worker(),),
+        recalls=recollection(
+            Recall(ports=ports, limits=Limits(max_archive=settings.max_source_bytes), people=queries.people)
+        ),
         periodic=(
             Periodic(name="name silence", every=settings.stall_seconds / 10, run=name_silence),
             Periodic(name="forget keys", every=3600.0, run=forget_keys),

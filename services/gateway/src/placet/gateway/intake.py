@@ -19,7 +19,7 @@ from placet.events.turns import Turns
 from placet.gateway import projections as p
 from placet.gateway.git_address import GitAddress, parse
 from placet.gateway.names import normalised
-from placet.gateway.people import OWNER_OF_SOURCE
+from placet.gateway.people import OWNER_OF_SOURCE, Owner, People
 from placet.gateway.ports import Ports
 from placet.gateway.queries import Queries
 from placet.gateway.uploads import Uploaded
@@ -169,7 +169,7 @@ class Intake:
 
     async def _inspected(self, archive: Path, digest: str, actor: Actor) -> Source:
         async with self._inspecting.taken_by(actor.id):
-            return await to_thread.run_sync(_inspected, archive, digest, self._limits)
+            return await to_thread.run_sync(inspected, archive, digest, self._limits)
 
     async def _say(self, kept: Source, actor: Actor, origin: str | None) -> None:
         """That it is here. What it says of people goes into rows alone, sealed with the key of who sends it."""
@@ -184,27 +184,35 @@ class Intake:
                 return
             sender = await people.owner(actor.id)
             work.stage(f"source/{source}", [uploaded])
-            work.put(
-                p.sources,
-                source=source,
-                size=kept.size,
-                project=kept.project,
-                files=kept.files,
-                owner=kept.owner and sender.seal(kept.owner, place=OWNER_OF_SOURCE),
-                owner_alike=kept.owner and await people.looks(kept.owner),
-            )
-            work.put(p.senders, source=source, person=actor.id)
-            for name in kept.builders:
-                work.put(p.builders, source=source, alike=await people.looks(normalised(name)))
-            if kept.card is not None:
-                work.put(p.cards, source=source, card=kept.card)
-            purpose, data = kept.declared
-            work.put(p.declarations, source=source, purpose=purpose, data=data)
-            for number, result in enumerate(kept.results):
-                metric = result.metric.lower()
-                work.put(p.results, source=source, number=number, metric=metric, value=result.value)
+            await show_source(work, kept, actor.id, people, sender)
 
         await transact(self._wiring, SERVICE, context, change)
+
+
+async def show_source(
+    work: UnitOfWork, kept: Source, person: str, people: People, sender: Owner | None
+) -> None:
+    """`person` sent it first. Without the key of the `sender` nothing is kept of whom it names as its owner."""
+    owner = kept.owner if sender is not None else None
+    work.put(
+        p.sources,
+        source=kept.source,
+        size=kept.size,
+        project=kept.project,
+        files=kept.files,
+        owner=sender.seal(owner, place=OWNER_OF_SOURCE) if sender and owner else None,
+        owner_alike=await people.looks(owner) if owner else None,
+    )
+    work.put(p.senders, source=kept.source, person=person)
+    for name in kept.builders:
+        work.put(p.builders, source=kept.source, alike=await people.looks(normalised(name)))
+    if kept.card is not None:
+        work.put(p.cards, source=kept.source, card=kept.card)
+    purpose, data = kept.declared
+    work.put(p.declarations, source=kept.source, purpose=purpose, data=data)
+    for number, result in enumerate(kept.results):
+        metric = result.metric.lower()
+        work.put(p.results, source=kept.source, number=number, metric=metric, value=result.value)
 
 
 def _must_hold_a_project(clone: Path, wanted: GitAddress) -> None:
@@ -233,7 +241,7 @@ def searchable(card: bytes) -> Card:
         return Card(prose=card.decode(errors="replace"))
 
 
-def _inspected(archive: Path, digest: str, limits: Limits) -> Source:
+def inspected(archive: Path, digest: str, limits: Limits) -> Source:
     """What an archive says of itself: not on the loop."""
     contents = inspect_archive(archive, limits)
     if contents.manifest is None:

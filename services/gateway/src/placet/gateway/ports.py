@@ -65,6 +65,9 @@ class PolicyFiles(Protocol):
     async def keep(self, digest: str, file: bytes) -> None:
         """Keep the file; keeping it again changes nothing. Raises Unavailable."""
 
+    async def read(self, digest: str) -> bytes:
+        """Raises Unknown, Unavailable."""
+
 
 class Facts(Protocol):
     """What rules saw, as the certifier recorded it; none where there is nothing (any more) with this digest.
@@ -101,6 +104,9 @@ class AssessmentFiles(Protocol):
 
     async def keep_questionnaire(self, digest: str, file: bytes) -> None:
         """Keep the file; keeping it again changes nothing. Raises Unavailable."""
+
+    async def questionnaire(self, digest: str) -> bytes:
+        """Raises Unknown, Unavailable."""
 
     async def keep_answers(self, answers: bytes) -> str:
         """The digest that they are kept by. Raises Unavailable."""

@@ -75,6 +75,10 @@ async def _submit(
         warn_first=warn_first,
     )
     work.stage(stream, [submitted])
+    show_policy(work, policy, file, person)
+
+
+def show_policy(work: UnitOfWork, policy: Policy, file: bytes, person: str) -> None:
     span = policy.effective
     work.put(
         p.policies,

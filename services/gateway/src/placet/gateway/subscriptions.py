@@ -7,8 +7,9 @@ from typing import Any
 
 from placet.events import ByType, Heard, UnitOfWork
 from placet.events.contracts import builder, certifier, deployer, gateway, indexer
-from placet.gateway import handlers
+from placet.gateway import handlers, recalling
 from placet.gateway.ports import Reads
+from placet.gateway.recalling import Recall
 
 Handler = Callable[[Heard[Any], UnitOfWork, Reads], Awaitable[None]]
 
@@ -76,6 +77,34 @@ SAYS: tuple[type, ...] = (
     gateway.TokenIssued,
     gateway.TokenRevoked,
 )
+
+
+RECALLS: Mapping[type, Callable[[Heard[Any], UnitOfWork, Recall], Awaitable[None]]] = {
+    gateway.SourceUploaded: recalling.on_source_uploaded,
+    gateway.DeployRequested: recalling.on_requested,
+    gateway.StartRequested: recalling.on_requested,
+    gateway.StopRequested: recalling.on_requested,
+    gateway.DeleteRequested: recalling.on_requested,
+    gateway.ExceptionRequested: recalling.on_exception_requested,
+    gateway.ExceptionGranted: recalling.on_exception_granted,
+    gateway.ExceptionWithdrawn: recalling.on_exception_withdrawn,
+    gateway.ApprovalGiven: recalling.on_approval_given,
+    gateway.ReviewGiven: recalling.on_review_given,
+    gateway.RevocationRequested: recalling.on_revocation_requested,
+    gateway.PolicySubmitted: recalling.on_policy_submitted,
+    gateway.AdvisoriesSubmitted: recalling.on_advisories_submitted,
+    gateway.QuestionnaireImported: recalling.on_questionnaire_imported,
+    gateway.AssessmentAnswered: recalling.on_assessment_answered,
+    gateway.MetadataReported: recalling.on_metadata_reported,
+    gateway.TokenRevoked: recalling.on_token_revoked,
+    gateway.ErasureRequested: recalling.on_erasure_requested,
+    gateway.HoldPlaced: recalling.on_hold_placed,
+    gateway.HoldLifted: recalling.on_hold_lifted,
+}
+
+
+def recollection(recall: Recall) -> ByType:
+    return ByType.with_ports(RECALLS, recall)
 
 
 def reaction(reads: Reads) -> ByType:

@@ -7,7 +7,7 @@ from typing import Any
 
 from placet.events import ByType, Heard, UnitOfWork
 from placet.events.contracts import builder, certifier, deployer, gateway, indexer
-from placet.indexer import handlers
+from placet.indexer import handlers, recalling
 from placet.indexer.ports import Ports, Reads
 
 Handler = Callable[[Heard[Any], UnitOfWork, Ports, Reads], Awaitable[None]]
@@ -32,8 +32,15 @@ SAYS: tuple[type, ...] = (
 )
 
 
-def reaction(ports: Ports, reads: Reads) -> ByType:
+RECALLS: Mapping[type, Handler] = {
+    indexer.TagMoved: recalling.on_tag_moved,
+    indexer.ImageUnknown: recalling.on_image_unknown,
+    indexer.SourceCollected: recalling.on_source_collected,
+}
+
+
+def reaction(ports: Ports, reads: Reads, events: Mapping[type, Handler] = HEARS) -> ByType:
     def bound(handler: Handler) -> Callable[[Heard[Any], UnitOfWork], Awaitable[None]]:
         return lambda heard, work: handler(heard, work, ports, reads)
 
-    return ByType({event: bound(handler) for event, handler in HEARS.items()})
+    return ByType({event: bound(handler) for event, handler in events.items()})

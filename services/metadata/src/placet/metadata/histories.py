@@ -23,7 +23,7 @@ from placet.events.envelope import PLATFORM
 from placet.events.store import EventStore
 from placet.metadata.entities import Said, State
 from placet.metadata.history import TYPES, fold
-from placet.metadata.projections import checkpoints, events, index
+from placet.metadata.projections import INDEX, checkpoints, events, index
 from placet.metadata.queries import Queries
 
 PAGE = 1000
@@ -124,7 +124,10 @@ class Histories:
             # Between two positions, and with no word of the time or of a limit: whichever index the database takes, it
             # looks at no more than these, and so at each only once.
             query = sa.select(index.c.position, index.c.time).where(
-                index.c.position > after, index.c.position <= end, index.c.type.in_(sorted(types))
+                index.c.generation == INDEX.serving(),
+                index.c.position > after,
+                index.c.position <= end,
+                index.c.type.in_(sorted(types)),
             )
             if projects is not None:
                 query = query.where(index.c.project.in_(sorted(projects)))
@@ -139,7 +142,9 @@ class Histories:
 
     async def first_of(self, project: str) -> int | None:
         """Where the log speaks of a project first."""
-        query = sa.select(sa.func.min(index.c.position).label("position")).where(index.c.project == project)
+        query = sa.select(sa.func.min(index.c.position).label("position")).where(
+            index.c.generation == INDEX.serving(), index.c.project == project
+        )
         return (await self._store.rows(query))[0].position  # type: ignore[no-any-return]
 
     async def covered(self, position: int) -> int | None:
@@ -148,7 +153,9 @@ class Histories:
         return (await self._store.rows(query.where(checkpoints.c.size >= position)))[0].size  # type: ignore[no-any-return]
 
     async def _time_of(self, position: int) -> datetime | None:
-        query = sa.select(index.c.time).where(index.c.position == position)
+        query = sa.select(index.c.time).where(
+            index.c.generation == INDEX.serving(), index.c.position == position
+        )
         rows = await self._store.rows(query)
         return moment(rows[0].time) if rows else None
 
@@ -157,7 +164,9 @@ class Histories:
         found: list[str] = []
         last = ""
         while True:
-            query = sa.select(sa.func.min(index.c.type).label("type")).where(index.c.type > last)
+            query = sa.select(sa.func.min(index.c.type).label("type")).where(
+                index.c.generation == INDEX.serving(), index.c.type > last
+            )
             last = (await self._store.rows(query))[0].type
             if last is None:
                 return tuple(each for each in found if not self._catalog.knows(each))

@@ -28,20 +28,25 @@ epochs = sa.Table(
 )
 
 index = sa.Table(
-    "audit_index",
+    "audit_indexed",
     TABLES,
+    sa.Column("generation", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("position", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("type", sa.Text, nullable=False),
     sa.Column("project", sa.Text, nullable=False),
     # As the event has it: RFC 3339 in UTC with milliseconds, so that texts are in the order of times.
     sa.Column("time", sa.Text, nullable=False),
-    sa.Index("audit_index_project", "project", "position"),
-    sa.Index("audit_index_type", "type", "position"),
-    sa.Index("audit_index_time", "time", "position"),
+    sa.Index("audit_indexed_project", "generation", "project", "position"),
+    sa.Index("audit_indexed_type", "generation", "type", "position"),
+    sa.Index("audit_indexed_time", "generation", "time", "position"),
 )
 
-revoked_tokens = sa.Table("revoked_tokens", TABLES, sa.Column("token", sa.Text, primary_key=True))
-
+revoked_tokens = sa.Table(
+    "audit_revoked_tokens",
+    TABLES,
+    sa.Column("generation", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("token", sa.Text, primary_key=True),
+)
 
 tiles = sa.Table(
     "audit_tiles",
@@ -145,9 +150,10 @@ def stream_of(producer: str, epoch: str) -> str:
     return f"{producer}@{epoch}"
 
 
-def apply(events: Sequence[Recorded[Any]]) -> Sequence[Put | Run]:
+def apply(events: Sequence[Recorded[Any]], generation: int) -> Sequence[Put | Run]:
     rows = [
         {
+            "generation": generation,
             "position": each.position,
             "type": each.event.type,
             "project": each.event.partitionkey,
@@ -156,17 +162,15 @@ def apply(events: Sequence[Recorded[Any]]) -> Sequence[Put | Run]:
         for each in events
     ]
     revoked = [
-        Put(table=revoked_tokens, row={"token": each.event.subject.removeprefix("token/")})
+        Put(table=revoked_tokens, row={"generation": generation, "token": _token(each)})
         for each in events
         if each.event.type.startswith("placet.gateway.token.revoked.")
     ]
     return [Run(statement=sa.insert(index), parameters=rows), *revoked]
 
 
-INDEX = Projection(
-    name="audit index",
-    version=3,
-    apply=apply,
-    reset=(Run(statement=sa.delete(index)), Run(statement=sa.delete(revoked_tokens))),
-    log=AUDIT,
-)
+def _token(revoked: Recorded[Any]) -> str:
+    return revoked.event.subject.removeprefix("token/")
+
+
+INDEX = Projection(name="audit index", version=4, apply=apply, tables=(index, revoked_tokens), log=AUDIT)

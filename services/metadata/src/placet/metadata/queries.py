@@ -14,7 +14,16 @@ from placet.errors import Unknown, Unreadable
 from placet.events import Recorded
 from placet.events.codec import timestamp
 from placet.events.store import EventStore
-from placet.metadata.projections import AUDIT, epochs, events, index, producers, revoked_tokens, witnesses
+from placet.metadata.projections import (
+    AUDIT,
+    INDEX,
+    epochs,
+    events,
+    index,
+    producers,
+    revoked_tokens,
+    witnesses,
+)
 from placet.trust.auditing import Entry
 
 SCAN = 500
@@ -71,7 +80,8 @@ class Queries:
             page = await self._store.read_all(after, limit, log=AUDIT)
             return Page(events=tuple(page), next=page[-1].position if page else after)
         indexed = await self.indexed()
-        query = sa.select(index.c.position).where(index.c.position > after, index.c.position <= indexed)
+        between = sa.and_(index.c.position > after, index.c.position <= indexed)
+        query = sa.select(index.c.position).where(index.c.generation == INDEX.serving(), between)
         if wanted.project is not None:
             query = query.where(index.c.project == wanted.project)
         if wanted.type is not None:
@@ -133,9 +143,8 @@ class Queries:
 
     async def indexed(self) -> int:
         """How far the index has come."""
-        rows = await self._store.rows(
-            sa.select(sa.func.coalesce(sa.func.max(index.c.position), 0).label("position"))
-        )
+        last = sa.func.coalesce(sa.func.max(index.c.position), 0).label("position")
+        rows = await self._store.rows(sa.select(last).where(index.c.generation == INDEX.serving()))
         return int(rows[0].position)
 
     async def _at(self, positions: Sequence[int]) -> list[Recorded[Any]]:
@@ -154,8 +163,8 @@ class Queries:
         return events
 
     async def is_revoked(self, token: str) -> bool:
-        rows = await self._store.rows(sa.select(revoked_tokens).where(revoked_tokens.c.token == token))
-        return bool(rows)
+        mine = sa.and_(revoked_tokens.c.generation == INDEX.serving(), revoked_tokens.c.token == token)
+        return bool(await self._store.rows(sa.select(revoked_tokens).where(mine)))
 
 
 def _are_near(first: int, last: int, following: int) -> bool:

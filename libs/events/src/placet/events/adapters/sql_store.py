@@ -22,7 +22,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from placet.errors import Conflict, Unavailable, Unreadable
+from placet.errors import Conflict, Refused, Unavailable, Unreadable
 from placet.events.appender import Apart, Appender, Places
 from placet.events.clocks import Ids
 from placet.events.codec import Codec
@@ -284,6 +284,20 @@ class SqlStore(ABC):
         async with self._available(), self.locked() as connection:
             await self._begin_epoch(connection, log, await self.identity(connection))
         return await self.head(log)
+
+    async def take_up_epochs(self, epochs: Sequence[tuple[str, int]], log: str = EVENTS) -> None:
+        self._table(log)
+        async with self._available(), self.locked() as connection:
+            here = sa.select(self._heads.c.position).where(self._heads.c.log == log)
+            if position := await connection.scalar(here):
+                raise Refused(
+                    f"log {log!r} ends at {position}: it is not empty", fix="restore into an empty database"
+                )
+            database = await self.identity(connection)
+            await connection.execute(sa.delete(self._epochs).where(self._epochs.c.log == log))
+            for number, (epoch, began_after) in enumerate(epochs, start=1):
+                row = {"epoch": epoch, "began_after": began_after, "database": database}
+                await connection.execute(self._epochs.insert().values(log=log, number=number, **row))
 
     async def rows(self, query: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
         async with self._available(), self._reader.connect() as connection:

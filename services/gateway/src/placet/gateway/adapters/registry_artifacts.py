@@ -26,6 +26,8 @@ QUESTIONNAIRE_TYPE = "application/vnd.placet.questionnaire.v1"
 ASSESSMENTS = "assessments"
 ANSWERS_TYPE = "application/vnd.placet.answers.v1+json"
 MAX_ANSWERS = 2 * 1024 * 1024
+MAX_DOCUMENT = 4 * 1024 * 1024
+"""Of a policy or a questionnaire, which were looked through when they came."""
 MAX_ENVELOPE = 1024 * 1024
 MAX_CONFIG = 4 * 1024 * 1024
 
@@ -61,6 +63,9 @@ class RegistryPolicies:
         await push_artifact(
             self._registry, POLICIES, artifact_type=POLICY_TYPE, files=(kept,), tag=_tag(digest)
         )
+
+    async def read(self, digest: str) -> bytes:
+        return await self._registry.read_blob(POLICIES, digest, limit=MAX_DOCUMENT)
 
 
 class RegistryFacts:
@@ -126,6 +131,9 @@ class RegistryAssessments:
             files=(kept,),
             tag=_tag(digest),
         )
+
+    async def questionnaire(self, digest: str) -> bytes:
+        return await self._registry.read_blob(QUESTIONNAIRES, digest, limit=MAX_DOCUMENT)
 
     async def keep_answers(self, answers: bytes) -> str:
         digest = sha256_digest(answers)

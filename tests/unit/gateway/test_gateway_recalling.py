@@ -1,0 +1,140 @@
+"""A gateway that lost its database shows what it showed, but for the words of people."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import sqlalchemy as sa
+from placet.events.adapters.in_process_bus import InProcessHub
+from placet.events.restoring import AsOf, Restoration
+from placet.events.testing import ManualClock
+from placet.events.wiring import Wiring
+from placet.gateway import projections as p
+from placet.gateway.bootstrap import build
+from placet.gateway.ports import Ports
+from placet.gateway.settings import GatewaySettings
+
+from tests.unit.gateway.harness import MAX_SOURCE, Gateway, live
+from tests.unit.gateway.test_exceptions_api import asked as asked_exception
+from tests.unit.gateway.test_exceptions_api import post
+from tests.unit.gateway.test_gateway_api import MANIFEST
+from tests.unit.gateway.test_policies_api import submit
+from tests.unit.gateway.test_uploads import form
+
+FILES = {"placet.yaml": MANIFEST.replace(b"governance: {", b"governance: {builders: [Grace@example.org], ")}
+SHOWN = (
+    p.models,
+    p.takedowns,
+    p.releases,
+    p.images,
+    p.histories,
+    p.certificates,
+    p.exceptions,
+    p.asked_exceptions,
+    p.revoked_tokens,
+    p.policies,
+    p.builders,
+    p.senders,
+)
+
+
+async def test_what_was_asked_for_and_what_came_of_it(gateway: Gateway, tmp_path: Path) -> None:
+    async with gateway.http() as http:
+        assert (await http.post("/v1/sources", files=form(FILES))).status_code == 201
+        other = (await http.post("/v1/tokens", json={"as": "Eve", "roles": ["scientist"]})).json()
+        assert (await http.delete(f"/v1/tokens/{other['id']}")).status_code == 204
+    operation = await live(gateway)
+    granted, withdrawn = (
+        await asked_exception(gateway),
+        await asked_exception(gateway, rule="licences.allowed"),
+    )
+    gateway.clock.pass_(timedelta(minutes=1))
+    assert (await post(gateway, granted, "grant")).status_code == 200
+    assert (await post(gateway, withdrawn, "withdraw")).status_code == 200
+    assert (await submit(gateway)).status_code == 202
+
+    restored = await restore(gateway, tmp_path / "restored")
+
+    for table in SHOWN:
+        assert await rows(restored, table) == await rows(gateway.wiring, table), table.name
+    (before,) = await rows(gateway.wiring, p.operations, operation)
+    (after,) = await rows(restored, p.operations, operation)
+    assert p.read_operation(after).state == "live"
+    assert p.read_operation(after) == p.read_operation(before)
+    for words in (p.people, p.reasons, p.idempotency):
+        assert await rows(restored, words) == []
+    await restored.store.close()
+
+
+async def rows(wiring: Wiring, table: sa.Table, operation: str | None = None) -> Sequence[Any]:
+    query = sa.select(table).order_by(*table.primary_key)
+    return await wiring.store.rows(
+        query if operation is None else query.where(p.operations.c.id == operation)
+    )
+
+
+async def restore(gateway: Gateway, folder: Path) -> Wiring:
+    """Another gateway, on an empty database, from what the audit log has of this one."""
+    clock = AsOf(ManualClock(gateway.clock.now()))
+    wiring = await Wiring.embedded(
+        "gateway", data=folder, hub=InProcessHub(), tables=(p.TABLES,), clock=clock
+    )
+    settings = GatewaySettings(
+        registry=str(folder / "registry"),
+        token_key=gateway.folder / "tokens.pem",
+        admin_token_file=gateway.folder / "admin.token",
+        max_source_bytes=MAX_SOURCE,
+    )
+    ports = Ports(
+        sources=gateway.sources,
+        repositories=None,  # type: ignore[arg-type]
+        packing=None,  # type: ignore[arg-type]
+        rules=None,  # type: ignore[arg-type]
+        policies=gateway.policies,
+        facts=gateway.facts,
+        snapshots=gateway.snapshots,
+        assessments=gateway.assessments,
+        envelopes=gateway.envelopes,
+        images=gateway.images,
+    )
+    service = await build(settings, wiring, ports)
+    await Restoration(service, wiring.store, clock).run(lines(gateway))  # type: ignore[arg-type]
+    return wiring
+
+
+async def lines(gateway: Gateway) -> AsyncIterator[bytes]:
+    """In the order in which it was said: ids are in the order of time."""
+    epoch = (await gateway.wiring.store.head()).epoch
+    own = [
+        ("gateway", epoch, each.position, each.event) for each in await gateway.wiring.store.read_all(0, 1000)
+    ]
+    heard = [(each.event.producer, each.epoch, each.position, each.event) for each in gateway.heard]
+    every = sorted([*own, *heard], key=lambda each: each[3].id)
+    for at, (producer, epoch, position, event) in enumerate(every, start=1):
+        yield msgspec.json.encode(
+            {
+                "position": at,
+                "producer": producer,
+                "epoch": epoch,
+                "producerPosition": position,
+                "event": msgspec.Raw(event.raw),
+            }
+        )
+
+
+@pytest.mark.parametrize("gone", [True, False])
+async def test_a_source_that_was_collected_tells_nothing_any_more(
+    gateway: Gateway, tmp_path: Path, gone: bool
+) -> None:
+    async with gateway.http() as http:
+        assert (await http.post("/v1/sources", files=form(FILES))).status_code == 201
+    if gone:
+        gateway.sources.archives.clear()
+    restored = await restore(gateway, tmp_path / "restored")
+    assert len(await rows(restored, p.sources)) == (0 if gone else 1)
+    await restored.store.close()
