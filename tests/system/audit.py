@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
+import re
+import sys
 from pathlib import Path
 
 import msgspec
@@ -16,6 +20,14 @@ from tests.support.platforms import Platform
 from tests.system.evidence import TAMPERED, exported
 from tests.system.models import write_project
 from tests.system.scenarios import audit, deploy, placet, printed
+from tools import workspace
+
+HOW_TO = workspace.ROOT / "docs" / "how-to" / "answer-why-a-model-ran.md"
+
+
+def commands_of(page: Path) -> list[str]:
+    """What it has the reader type."""
+    return re.findall(r"```sh\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
 
 
 class AuditedPlatform:
@@ -142,6 +154,29 @@ class AuditedPlatform:
             "revoked",
         )
         assert told["project"]["state"]["after"] == "quarantined"
+
+    async def test_three_commands_of_the_how_to_answer_why_a_model_was_allowed_and_prove_it(
+        self, platform: Platform, tmp_path: Path, project: str
+    ) -> None:
+        """As they stand there, with another project, moment and key."""
+        await deploy(platform, write_project(tmp_path / "p", project))
+        entries = await audit(platform, project, until="model.started")
+        at = entries[-1]["event"]["time"]
+        key = (await placet(platform, "audit", "verify", "--anew"))["signedBy"]
+        commands = "".join(commands_of(HOW_TO)[:3]).replace("churn", project)
+        commands = re.sub(r"2026-03-01(T23:59:59Z)?", at, commands)
+        commands = re.sub(r"--log-key '[^']+'", f"--log-key '{key}'", commands)
+        programs = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        known = {**os.environ, "PLACET_URL": platform.url, "PLACET_TOKEN": platform.token, "PATH": programs}
+        shell = await asyncio.create_subprocess_exec(
+            *("bash", "-euc", commands), cwd=tmp_path, env=known, stdout=asyncio.subprocess.PIPE
+        )
+        told, _ = await shell.communicate()
+        assert shell.returncode == 0, told.decode()
+        lines = told.decode().splitlines()
+        assert "it was allowed to run, and ran" in lines[0]
+        assert "rules of stage certify run again" in told.decode()
+        assert lines[-1].startswith("it holds")
 
     async def test_somebody_is_forgotten_and_the_log_holds_as_before(
         self, platform: Platform, project: str
