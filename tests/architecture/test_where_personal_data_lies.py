@@ -181,7 +181,12 @@ HOLDS: Mapping[str, Mapping[str, str]] = {
     },
     "library.leases": {"none": "name owner until"},
     "library.outbox_cursor": {"none": "log position"},
-    "library.projections": {"none": "name version position beat_at"},
+    "library.projection_generations": {"none": "name generation version state position beat_at"},
+    "library.recalled": {
+        "none": "sequence id causation producer epoch position routing_key lane is_done",
+        "opaque": "raw",
+    },
+    "library.restoring": {"none": "id phase sequence seen"},
 }
 """For each table the columns of each class, with blanks between."""
 
