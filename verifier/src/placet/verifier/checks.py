@@ -42,6 +42,7 @@ class Finding(NamedTuple):
     words: str
 
 
+_SOURCES = "sources"
 _DIGEST = re.compile(rb"sha256:[0-9a-f]{64}")
 _EVIDENCE = frozenset(
     ("policies", "facts", "people", "certificates", "assessments", "questionnaires", "answers", "images")
@@ -73,6 +74,12 @@ class Check:
         if checkpoint is None:
             return
         self._try(lambda: self._events(checkpoint))
+        self.judge()
+        for name in self._strays():
+            self._say("wrong", f"{name} is named by nothing that is in the log: it was changed, or put here")
+
+    def judge(self) -> None:
+        """What the events claim, held against each other and against what they name."""
         keys = self._try(self._keys) or {}
         for event in self.of("placet.certifier.release.cleared", "placet.certifier.release.refused"):
             self._try(lambda event=event: self._judged_again(event))  # type: ignore[misc]
@@ -82,8 +89,6 @@ class Check:
             self._try(lambda event=event: self._assessment(event, keys))  # type: ignore[misc]
         for event in self.of("placet.builder.image.built"):
             self._try(lambda event=event: self._image(event))  # type: ignore[misc]
-        for name in self._strays():
-            self._say("wrong", f"{name} is named by nothing that is in the log: it was changed, or put here")
 
     def of(self, *kinds: str) -> list[Event]:
         return [event for event in self.events if event.kind in kinds]
@@ -326,7 +331,7 @@ class Check:
             data["certificate"],
             data["project"],
             data["release"],
-            {data["repository"]: data["image"], "sources": data["source"]},
+            {data["repository"]: data["image"], _SOURCES: data["source"]},
         )
         span = (read_moment(said["notBefore"]), read_moment(said["notAfter"]))
         if signed != told or span != (read_moment(data["not_before"]), read_moment(data["not_after"])):
@@ -413,10 +418,8 @@ class Check:
             counted["givenBy"],
         ):
             raise Wrong(f"{what} counts the approval {name}, which is of something else, or by somebody else")
-        if (
-            subjects.get("sources") != data["binding"]["source"]
-            or data["binding"]["image"] not in subjects.values()
-        ):
+        images = [digest for of, digest in subjects.items() if of != _SOURCES]
+        if [data["binding"]["source"], data["binding"]["image"]] != [subjects.get(_SOURCES), *images]:
             raise Wrong(f"{what} counts the approval {name}, which is of another source or image")
         for each in self.of("placet.certifier.release.cleared"):
             is_same = (each.data["project"], each.data["release"]) == (said["project"], said["release"])
