@@ -11,7 +11,7 @@ from anyio import to_thread
 from placet.cli import exits
 from placet.cli.screen import Screen
 from placet.cli.session import connect
-from placet.errors import Refused
+from placet.errors import Refused, Unreadable
 from placet.verifier.single_file import single_file
 
 VERIFIER = "verifier.py"
@@ -19,9 +19,9 @@ VERIFIER = "verifier.py"
 
 async def export(arguments: Namespace, screen: Screen) -> int:
     folder: Path = arguments.out
+    unfinished = folder / f".{arguments.project}.zip.part"
     try:
         await to_thread.run_sync(lambda: folder.mkdir(parents=True, exist_ok=True))
-        unfinished = folder / f".{arguments.project}.zip.part"
         async with connect() as platform:
             screen.note("gathering events, proofs and evidence …")
             name = await platform.evidence(
@@ -37,8 +37,13 @@ async def export(arguments: Namespace, screen: Screen) -> int:
         verifier.write_text(single_file(), encoding="utf-8")
     except OSError as error:
         raise Refused(f"{folder} cannot be written to: {error.strerror}") from error
-    with zipfile.ZipFile(archive) as opened:
-        events = sum(each.startswith("events/") and each.endswith(".json") for each in opened.namelist())
+    finally:
+        await to_thread.run_sync(lambda: unfinished.unlink(missing_ok=True))
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            events = sum(each.startswith("events/") and each.endswith(".json") for each in opened.namelist())
+    except zipfile.BadZipFile as error:
+        raise Unreadable(f"the platform sent no archive: {error}", fix="ask who runs it") from error
     screen.result(f"{archive}: {events} events, with their proofs and what they name")
     screen.note(
         f"to check it, with nothing but Python: python3 {verifier} {archive} --log-key '{keys.keys[-1].vkey}'"

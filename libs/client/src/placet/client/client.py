@@ -104,7 +104,7 @@ _LINE = 1 << 20
 _PAUSE = 0.5
 _DECIDED_WITHIN = 300.0
 _CALL = httpx.Timeout(60.0, connect=10.0)
-# A platform fetches what a git address names before it answers.
+# A platform fetches what a git address names, and gathers what evidence names, before it answers.
 _FETCH = httpx.Timeout(60.0, connect=10.0, read=600.0)
 # An event stream says something, if only a comment, every few seconds, so that silence is a dead connection;
 # a model that logs nothing is no dead connection.
@@ -605,9 +605,13 @@ class Client:
         Returns the name that the platform gives it. `people`: with what was recorded about people.
         """
         params = _given(project=project, at=at and at.isoformat(), size=size, people=people or None)
-        answer = await self._call("GET", "/audit/bundle", params=params)
-        await anyio.Path(into).write_bytes(answer.content)
-        named = re.search(r'filename="([a-z0-9-]+\.zip)"', answer.headers.get("content-disposition", ""))
+        async with (
+            self._open("/audit/bundle", params=params, limits=_FETCH) as response,
+            await anyio.open_file(into, "wb") as file,
+        ):
+            async for piece in response.aiter_bytes():
+                await file.write(piece)
+        named = re.search(r'filename="([a-z0-9-]+\.zip)"', response.headers.get("content-disposition", ""))
         return named[1] if named else f"{project}.zip"
 
     async def log_tile(self, path: str) -> bytes:
