@@ -200,6 +200,17 @@ def test_a_producer_whose_own_store_has_other_events_is_named(
         assert "gateway says that the own store has other events" in said
 
 
+def test_evidence_that_cannot_be_had_leaves_nothing_behind(
+    placet: Placet, served: Served, tmp_path: Path
+) -> None:
+    served.happen(3)
+    ended = placet("audit", "export", "churn", "--out", str(tmp_path / "evidence"))
+    assert ended.status == 3, ended.err
+    assert "told of no registry" in ended.err
+    assert "PLACET_REGISTRY" in ended.err
+    assert list((tmp_path / "evidence").iterdir()) == []
+
+
 def test_another_key_is_not_believed(placet: Placet, served: Served) -> None:
     served.happen(3)
     other = NoteKey(name=BASE, kind=SIGNS, key=notes_key()).vkey
