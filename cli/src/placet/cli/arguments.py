@@ -1395,7 +1395,7 @@ VERBS: Sequence[Verb] = (
         "With --state it tells what the events amount to: projects, releases, certificates, policies, exceptions and "
         "all else, one JSON document a line, with the position of the event that said each fact in `said`. For "
         "compliance, auditors and admins.",
-        example="placet audit replay --state --project churn --at 2027-01-31 --compare 2027-02-28",
+        example="placet audit replay --state --at 2027-01-31",
         function="log:replay",
         arguments=_replay,
     ),
