@@ -400,10 +400,13 @@ def _replay(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--state", action="store_true", help="not the events, but what they amount to: one entity a line"
     )
-    when = parser.add_mutually_exclusive_group()
-    _at(when, "with --state: as it was then; a time, or a day up to its end in UTC (default: now)")
-    when.add_argument(
-        "--position", metavar="N", type=_position, help="with --state: as it was at that position"
+    # No group that excludes one another: its usage would be wider than a narrow terminal.
+    _at(parser, "with --state: as it was then; a time, or a day up to its end in UTC (default: now)")
+    parser.add_argument(
+        "--position",
+        metavar="N",
+        type=_position,
+        help="with --state: as it was at that position, and no --at",
     )
     parser.add_argument(
         "--release", metavar="R", type=_release, help="with --state: only this one of --project"

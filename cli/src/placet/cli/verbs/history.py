@@ -37,6 +37,8 @@ async def state(arguments: Namespace, screen: Screen) -> int:
             )
     if arguments.release is not None and arguments.project is None:
         raise WrongUsageError("a release is one of a project", fix="give --project P with it")
+    if arguments.at is not None and arguments.position is not None:
+        raise WrongUsageError("--at and --position both say of when it is", fix="give one of them")
     if arguments.compare is not None:
         return await _compare(arguments, screen)
     kinds: Counter[str] = Counter()
