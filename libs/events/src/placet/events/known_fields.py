@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from typing import Any, get_origin
+from typing import Any, get_args, get_origin
 
 from fastapi import Request
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -43,7 +43,7 @@ async def known_parameters(request: Request) -> None:
     two values one would be read by nobody, and whoever stands in between may have looked at that one."""
     fields = request.scope["route"].dependant.query_params
     known = [field.alias for field in fields]
-    lists = {field.alias for field in fields if get_origin(field.field_info.annotation) is list}
+    lists = {field.alias for field in fields if _is_list(field.field_info.annotation)}
     seen: set[str] = set()
     for name, _ in request.query_params.multi_items():
         if name not in known:
@@ -54,6 +54,11 @@ async def known_parameters(request: Request) -> None:
         if name in seen - lists:
             raise Unreadable(f"{request.url.path} is given {_told(name)} twice", fix="give it once")
         seen.add(name)
+
+
+def _is_list(annotation: Any) -> bool:
+    """Or one that need not be there."""
+    return get_origin(annotation) is list or any(map(_is_list, get_args(annotation)))
 
 
 def _told(name: str) -> str:
