@@ -16,6 +16,7 @@ from placet.events.testing import ManualClock
 from placet.events.wiring import Wiring
 from placet.gateway import projections as p
 from placet.gateway.bootstrap import build
+from placet.gateway.people import People
 from placet.gateway.ports import Ports
 from placet.gateway.settings import GatewaySettings
 
@@ -38,7 +39,6 @@ SHOWN = (
     p.asked_exceptions,
     p.revoked_tokens,
     p.policies,
-    p.builders,
     p.senders,
 )
 
@@ -62,6 +62,10 @@ async def test_what_was_asked_for_and_what_came_of_it(gateway: Gateway, tmp_path
 
     for table in SHOWN:
         assert await rows(restored, table) == await rows(gateway.wiring, table), table.name
+    # Another gateway tells names apart by a key of its own.
+    (built,) = await rows(restored, p.builders)
+    assert built.alike == await People(restored.store).looks("grace@example.org")
+    assert built.alike != (await rows(gateway.wiring, p.builders))[0].alike
     (before,) = await rows(gateway.wiring, p.operations, operation)
     (after,) = await rows(restored, p.operations, operation)
     assert p.read_operation(after).state == "live"
