@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 import sqlalchemy as sa
+from placet.errors import Unauthenticated
 from placet.events.adapters.in_process_bus import InProcessHub
 from placet.events.restoring import AsOf, Restoration
 from placet.events.testing import ManualClock
@@ -21,6 +22,7 @@ from placet.gateway.ports import Ports
 from placet.gateway.settings import GatewaySettings
 
 from tests.unit.gateway.harness import MAX_SOURCE, Gateway, live
+from tests.unit.gateway.test_erasing import erased
 from tests.unit.gateway.test_exceptions_api import asked as asked_exception
 from tests.unit.gateway.test_exceptions_api import post
 from tests.unit.gateway.test_gateway_api import MANIFEST
@@ -141,4 +143,21 @@ async def test_a_source_that_was_collected_tells_nothing_any_more(
         gateway.sources.archives.clear()
     restored = await restore(gateway, tmp_path / "restored")
     assert len(await rows(restored, p.sources)) == (0 if gone else 1)
+    await restored.store.close()
+
+
+async def test_who_was_erased_stays_so_and_what_was_held_is_held(gateway: Gateway, tmp_path: Path) -> None:
+    async with gateway.http() as http:
+        eve = (await http.post("/v1/tokens", json={"as": "Eve", "roles": ["scientist"]})).json()["person"]
+        for project, reason in (("churn", "an inquiry"), ("digits", "another one")):
+            held = await http.put(f"/v1/models/{project}/hold", json={"reason": reason})
+            assert held.status_code in (200, 201), held.text
+        assert (await http.delete("/v1/models/digits/hold")).status_code in (200, 204)
+    await erased(gateway, eve)
+
+    restored = await restore(gateway, tmp_path / "restored")
+
+    with pytest.raises(Unauthenticated):
+        await People(restored.store).owner(eve)
+    assert [each.project for each in await rows(restored, p.holds)] == ["churn"]
     await restored.store.close()
