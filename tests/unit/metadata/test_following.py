@@ -140,6 +140,7 @@ async def test_an_event_is_encoded_once_for_all(crowd: Crowd) -> None:
         return b"x"
 
     async with crowd.following(1):
+        await eventually(lambda: crowd.tail._in_memory(0, OPEN) is not None)
         await crowd.happen("churn")
         await crowd.all_are_told(1)
         [event] = await crowd.store.read_all(0, 1, log=AUDIT)

@@ -60,8 +60,18 @@ IDLE = (
     certifier.ApprovalReminded,
     deployer.ModelObserved,
     metadata.GapDetected,
+    metadata.WebhookAdded,
+    metadata.WebhookRotated,
+    metadata.WebhookDisabled,
+    metadata.WebhookEnabled,
+    metadata.WebhookRemoved,
+    gateway.ErasureRequested,
+    gateway.PersonErased,
+    gateway.RetentionApplied,
+    gateway.HoldPlaced,
+    gateway.HoldLifted,
 )
-"""What is no state: it was said of a window, of a person who was reminded, or of the log itself."""
+"""What is no state of models: it was said of a window, of people and their data, or of the log and who follows it."""
 UNPLACED = {
     "placet.builder.build.accepted.v1",
     "placet.gateway.source.uploaded.v1",
