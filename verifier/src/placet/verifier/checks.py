@@ -73,7 +73,7 @@ class Check:
         checkpoint = self._try(self._checkpoint)
         if checkpoint is None:
             return
-        self._try(lambda: self._events(checkpoint))
+        self._try(self._events, checkpoint)
         self.judge()
         for name in self._strays():
             self._say("wrong", f"{name} is named by nothing that is in the log: it was changed, or put here")
@@ -82,13 +82,13 @@ class Check:
         """What the events claim, held against each other and against what they name."""
         keys = self._try(self._keys) or {}
         for event in self.of("placet.certifier.release.cleared", "placet.certifier.release.refused"):
-            self._try(lambda event=event: self._judged_again(event))  # type: ignore[misc]
+            self._try(self._judged_again, event)
         for event in self.of("placet.certifier.certificate.issued"):
-            self._try(lambda event=event: self._certificate(event, keys))  # type: ignore[misc]
+            self._try(self._certificate, event, keys)
         for event in self.of("placet.certifier.assessment.scored"):
-            self._try(lambda event=event: self._assessment(event, keys))  # type: ignore[misc]
+            self._try(self._assessment, event, keys)
         for event in self.of("placet.builder.image.built"):
-            self._try(lambda event=event: self._image(event))  # type: ignore[misc]
+            self._try(self._image, event)
 
     def of(self, *kinds: str) -> list[Event]:
         return [event for event in self.events if event.kind in kinds]
@@ -96,9 +96,9 @@ class Check:
     def _say(self, outcome: str, words: str) -> None:
         self.findings.append(Finding(outcome, words))
 
-    def _try(self, check: Callable[[], Any]) -> Any:
+    def _try(self, check: Callable[..., Any], *given: Any) -> Any:
         try:
-            return check()
+            return check(*given)
         except Wrong as error:
             self._say("wrong", str(error))
         except Unsupported as error:
@@ -142,7 +142,7 @@ class Check:
         names = self.bundle.below("events")
         for name in names:
             if name.endswith(".json"):
-                self._try(lambda name=name: self._event(name, checkpoint))  # type: ignore[misc]
+                self._try(self._event, name, checkpoint)
         self.events.sort()
         if len(names) == 2 * len(self.events):
             self._say("holds", f"{len(self.events)} events, each in the tree of that checkpoint")
@@ -349,11 +349,7 @@ class Check:
         exceptions, approvals = said.get("exceptions") or [], said.get("approvals") or []
         for fact in said.get("facts") or ():
             verdicts = [each for each in said["verdicts"] if each["stage"] == fact["stage"]]
-            self._try(
-                lambda fact=fact, verdicts=verdicts: self._again(  # type: ignore[misc]
-                    policies, fact["stage"], fact, verdicts, what
-                )
-            )
+            self._try(self._again, policies, fact["stage"], fact, verdicts, what)
         self._forbidden(
             policies,
             said["verdicts"],

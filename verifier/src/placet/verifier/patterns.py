@@ -24,6 +24,7 @@ class State:
 
 
 _MAX_STATES = 20_000
+_CONTROLS = {"n": "\n", "t": "\t", "r": "\r", "f": "\f", "v": "\v", "a": "\a"}
 
 
 class Pattern:
@@ -208,7 +209,6 @@ class Pattern:
         return lambda one: one in alike
 
     _CLASSES = "dDwWsS"
-    _CONTROLS = {"n": "\n", "t": "\t", "r": "\r", "f": "\f", "v": "\v", "a": "\a"}  # noqa: RUF012 - read alone
 
     def _escape(self) -> Callable[[State], State]:
         character = self._peek()
@@ -232,8 +232,8 @@ class Pattern:
     def _escaped_character(self) -> str:
         character = self._peek()
         self._at += 1
-        if character in self._CONTROLS:
-            return self._CONTROLS[character]
+        if character in _CONTROLS:
+            return _CONTROLS[character]
         if character == "x" and re.match(r"[0-9a-fA-F]{2}", self._text[self._at : self._at + 2]):
             self._at += 2
             return chr(int(self._text[self._at - 2 : self._at], 16))
