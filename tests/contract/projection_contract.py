@@ -166,18 +166,25 @@ class ProjectionContract:
     async def test_the_same_version_is_rebuilt_when_somebody_asks(
         self, store: SqlStore, open_store: OpenStore, administrator: Callable[[str], Awaitable[None]]
     ) -> None:
-        """Rows that somebody broke are right again, and the service that runs goes on with the new ones."""
+        """Rows that somebody broke are right again, and the service that runs goes on with the new ones.
+
+        Which of the two makes a page is open: who asked is done when it is done.
+        """
         await administrator("UPDATE lines SET line = 'broken'")
-        told: list[Progress] = []
         service, speaker = await open_store(), await open_store()
         async with running(service, 1):
-            await runner(store, 1).rebuild(told.append)
+            await runner(store, 1).rebuild()
             await speaker.commit(appending("thing/2", "more"))
             await eventually(lambda: serves(store, 1, SAID + 1))
         reader = Reader(speaker)
         await reader.look()
         assert reader.seen == [(SAID + 1, {"1"})]
-        assert [each.building.lag for each in told if each.building] == [200, 0]
+
+    async def test_who_rebuilds_is_told_how_far_it_is(self, store: SqlStore) -> None:
+        told: list[Progress] = []
+        await runner(store, 1).rebuild(told.append)
+        assert [each.building.lag for each in told if each.building] == [SAID - PAGE, 0]
+        assert [each.building.position for each in told if each.building] == [PAGE, SAID]
 
     async def test_a_version_that_came_later_is_not_touched(
         self, store: SqlStore, open_store: OpenStore
