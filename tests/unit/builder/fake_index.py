@@ -29,6 +29,7 @@ class FakePackages:
 
     wheels: Mapping[str, Wheel]
     serving: tuple[str, ...] = ()
+    fetched: list[str] = field(default_factory=list)
     installed: list[str] = field(default_factory=list)
 
     async def resolve(
@@ -42,6 +43,9 @@ class FakePackages:
             f"    # via {', '.join(sorted(askers))}\n"
             for name, askers in sorted(asked_by.items())
         )
+
+    async def fetch(self, requirements: Sequence[str], target: Target, workspace: Path) -> None:
+        self.fetched += [requirement.split("==")[0] for requirement in requirements]
 
     async def install(self, requirement: str, target: Target, into: Path, workspace: Path) -> None:
         name, rest = requirement.split("==")

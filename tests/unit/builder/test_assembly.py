@@ -231,12 +231,14 @@ async def test_of_very_many_heavy_packages_the_lightest_share_a_layer(workshop: 
 async def test_a_second_build_installs_and_sends_nothing(workshop: Workshop) -> None:
     project = workshop.project(PROJECT)
     first = await workshop.build(project)
+    assert sorted(workshop.packages.fetched) == sorted(workshop.packages.installed)
     workshop.packages.installed.clear()
+    workshop.packages.fetched.clear()
 
     second = await workshop.build(project)
 
     assert second == replace(first, sent=0)
-    assert workshop.packages.installed == []
+    assert workshop.packages.installed == workshop.packages.fetched == []
 
 
 async def test_a_change_of_code_sends_the_code_alone(workshop: Workshop) -> None:

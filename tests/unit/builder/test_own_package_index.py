@@ -236,6 +236,31 @@ async def test_an_index_that_goes_or_lies_in_the_middle_leaves_nothing_half_done
         assert (await shop.workshop(packages=packages).build("churn", 1, source)).bom
 
 
+async def test_what_was_fetched_is_installed_without_the_index(tmp_path: Path, mirror: Path) -> None:
+    async with Index(mirror) as index:
+        packages = UvPackages(index.url)
+        asked = parse_requirements("light\n", "requirements.txt")
+        locked = await lock(asked, [], HERE, packages=packages, workspace=tmp_path)
+        await packages.fetch([str(package) for package in locked.packages], HERE, tmp_path)
+
+    for package in locked.packages:
+        await packages.install(str(package), HERE, tmp_path / package.name, tmp_path)
+
+    assert (tmp_path / "light/light/__init__.py").read_text() == "version = '1.0'\n"
+    assert not (tmp_path / "light/lighter").exists()
+    assert (tmp_path / "lighter/lighter/__init__.py").is_file()
+
+
+async def test_what_cannot_be_fetched_is_told_by_whoever_installs_it(tmp_path: Path, mirror: Path) -> None:
+    packages = UvPackages(str(mirror))
+    unknown = "numbers-of-nobody==1 --hash=sha256:" + "0" * 64
+
+    await packages.fetch([unknown, unknown], HERE, tmp_path)
+
+    with pytest.raises(Refused, match="numbers-of-nobody"):
+        await packages.install(unknown, HERE, tmp_path / "into", tmp_path)
+
+
 @pytest.mark.parametrize("memory", [1_000_000, 4_000_000, 8_000_000])
 async def test_a_resolver_that_wants_more_memory_than_it_may_have_is_ended(
     tmp_path: Path, mirror: Path, memory: int

@@ -11,7 +11,7 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
-from placet.builder.adapters.processes import run
+from placet.builder.adapters.processes import Ended, run
 from placet.builder.adapters.python_compiler import PythonCompiler
 from placet.builder.adapters.uv_packages import UvPackages
 from placet.builder.assembly import host_platform, host_python
@@ -58,6 +58,37 @@ async def test_bytecode_is_the_same_whatever_was_compiled_before_it(tmp_path: Pa
 
     assert together == alone
     assert set(alone) == {"names.pyc", "sets.pyc", "classes.pyc"}
+
+
+async def test_of_what_waits_for_a_processor_the_largest_is_compiled_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled: list[int] = []
+    is_busy, may_end = asyncio.Event(), asyncio.Event()
+
+    async def one(*_: object, given: bytes, **__: object) -> Ended:
+        files = len(json.loads(given))
+        compiled.append(files)
+        is_busy.set()
+        await may_end.wait()
+        return Ended(status=0, output=json.dumps([0] * files), errors="")
+
+    monkeypatch.setattr("placet.builder.adapters.python_compiler.run", one)
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    compiler = PythonCompiler()
+    (tmp_path / "a.py").write_text("")
+    file = SourceFile(source=tmp_path / "a.py", name="/app/a.py")
+    first = asyncio.create_task(compiler.compile([file], tmp_path))
+    await is_busy.wait()
+    waiting = [asyncio.create_task(compiler.compile([file] * number, tmp_path)) for number in (2, 5, 9, 7)]
+    for _ in range(10):
+        await asyncio.sleep(0)  # all of them stand in line
+    waiting[2].cancel()
+    may_end.set()
+    await asyncio.gather(first, *waiting, return_exceptions=True)
+
+    assert compiled == [1, 7, 5, 2]
+    assert await compiler.compile([file], tmp_path) == {}
 
 
 async def test_bytecode_is_used_without_a_look_at_the_source(tmp_path: Path) -> None:

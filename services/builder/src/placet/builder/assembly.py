@@ -161,32 +161,32 @@ async def assemble(
         serving = await in_thread(serving_code)
         asked = read_requirements(_inside(project_folder, plan.requirements)) if plan.requirements else ()
         locked = await lock_project(asked, plan, serving, target, packages, workspace, log)
-        async with PackageLayers(
+        package_layers = PackageLayers(
             packages=packages, compiler=compiler, cache=cache, target=target, workspace=workspace, log=log
-        ) as package_layers:
-            facts = await package_layers.facts({_DEPS: locked.project, _SERVING: locked.serving})
-            check_size("packages", sum(each.weight for each in facts.values()), limits.packages_bytes)
-            for part in (locked.project, locked.serving):
-                await package_layers.check_overlays(part)
-            code |= {
-                "app/placet.json": encode_json(_runtime_settings(plan)),
-                "app/requirements.lock": locked.text.encode(),
-            }
-            most = sum(each.most for each in facts.values())
-            most += await in_thread(
-                lambda: sum(at_most(sizes_of(files), target) for files in (serving.files, model, code))
-            )
-            push = Push(registry, repository, cache=cache, base=base, base_layers=base_layers)
-            # Before it is known that the image will be within its limit nothing of it is sent.
-            made = push.send if most <= limits.image_bytes else _waits
-            parts = await together(
-                package_layers.layers(locked.project, _DEPS, facts, title="deps", made=made),
-                package_layers.layers(
-                    locked.serving, _SERVING, facts, title="serving", made=made, extra=serving.files
-                ),
-                _written(model, workspace / "model.layer", f"model {plan.model}", made),
-                _written(code, workspace / "code.layer", "code", made),
-            )
+        )
+        facts = await package_layers.facts(locked.packages)
+        check_size("packages", sum(each.weight for each in facts.values()), limits.packages_bytes)
+        for part in (locked.project, locked.serving):
+            await package_layers.check_overlays(part)
+        code |= {
+            "app/placet.json": encode_json(_runtime_settings(plan)),
+            "app/requirements.lock": locked.text.encode(),
+        }
+        most = sum(each.most for each in facts.values())
+        most += await in_thread(
+            lambda: sum(at_most(sizes_of(files), target) for files in (serving.files, model, code))
+        )
+        push = Push(registry, repository, cache=cache, base=base, base_layers=base_layers)
+        # Before it is known that the image will be within its limit nothing of it is sent.
+        made = push.send if most <= limits.image_bytes else _waits
+        parts = await together(
+            package_layers.layers(locked.project, _DEPS, facts, title="deps", made=made),
+            package_layers.layers(
+                locked.serving, _SERVING, facts, title="serving", made=made, extra=serving.files
+            ),
+            _written(model, workspace / "model.layer", f"model {plan.model}", made),
+            _written(code, workspace / "code.layer", "code", made),
+        )
         layers = [layer for part in parts for layer in part]
         check_size("layers", sum(layer.descriptor.size for layer in layers), limits.image_bytes)
         labels = _labels(plan, locked, target, base, base_layers)

@@ -21,7 +21,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path, PurePosixPath
-from typing import Self
 
 import msgspec
 from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
@@ -118,26 +117,20 @@ class PackageLayers:
         self._workspace = workspace
         self._log = log
         self._installed = _Installed(packages, target, workspace)
-        self._early: dict[str, asyncio.Task[dict[str, Span]]] = {}
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        early = self._early.values()
-        for compiling in early:
-            compiling.cancel()
-        await asyncio.gather(*early, return_exceptions=True)
-
-    async def facts(self, placed: Mapping[str, Sequence[Locked]]) -> dict[str, PackageFacts]:
-        """What has to be known of each package, by name. Those that nobody has seen are installed.
-
-        `placed` are the packages by the root that they will be below. Heavy ones that were installed are compiled from
-        then on, while others are still on their way.
-        """
-        asked = [(package, root) for root, locked in placed.items() for package in locked]
-        found = await together(*(self._facts(package, root) for package, root in asked))
-        return {package.name: each for (package, _), each in zip(asked, found, strict=True)}
+    async def facts(self, locked: Sequence[Locked]) -> dict[str, PackageFacts]:
+        """What has to be known of each package, by name. Those that nobody has seen are fetched and installed."""
+        known = await together(*(self._known_facts(package) for package in locked))
+        unknown = [package for package, facts in zip(locked, known, strict=True) if facts is None]
+        if len(unknown) > 1:
+            self._log(f"fetching {len(unknown)} packages")
+            await self._installed.fetch(unknown)
+        found = dict(
+            zip((each.name for each in unknown), await together(*map(self._facts, unknown)), strict=True)
+        )
+        return {
+            package.name: facts or found[package.name] for package, facts in zip(locked, known, strict=True)
+        }
 
     async def layers(
         self,
@@ -162,17 +155,13 @@ class PackageLayers:
             wanted.append(self._layer(light, root, title, extra))
         return await together(*(_then(one, made) for one in wanted))
 
-    async def _facts(self, package: Locked, root: str) -> PackageFacts:
-        key = self._key("facts", [package])
-        known = _facts(await in_thread(self._cache.fact, key))
-        if known is not None:
-            return known
+    async def _known_facts(self, package: Locked) -> PackageFacts | None:
+        return _facts(await in_thread(self._cache.fact, self._key("facts", [package])))
+
+    async def _facts(self, package: Locked) -> PackageFacts:
         files = await self._installed.files(package)
         facts = await in_thread(lambda: package_facts(package.name, files, self._target))
-        if facts.weight > _HEAVY:
-            kept = await in_thread(package_files, files)
-            self._early[package.name] = asyncio.create_task(self._compiled(kept, root, package.name))
-        await in_thread(self._cache.remember, key, asdict(facts))
+        await in_thread(self._cache.remember, self._key("facts", [package]), asdict(facts))
         return facts
 
     async def check_overlays(self, locked: Sequence[Locked]) -> None:
@@ -252,8 +241,7 @@ class PackageLayers:
                 for path, content in (await in_thread(package_files, found)).items():
                     files.setdefault(path, content)
             name = hashlib.sha256(key.encode()).hexdigest()
-            early = self._early.get(locked[0].name) if len(locked) == 1 else None
-            files |= await (early or self._compiled(files, root, name))
+            files |= await self._compiled(files, root, name)
             placed = {f"{root}{path}": content for path, content in files.items()}
             blob = self._workspace / f"{name}.layer"
             return await in_thread(lambda: write_layer(placed, blob, title=names))
@@ -336,6 +324,9 @@ class _Installed:
         self._at_once = asyncio.Semaphore(_AT_ONCE)
         self._locks: dict[str, asyncio.Lock] = {}
         self._files: dict[str, Mapping[str, Path]] = {}
+
+    async def fetch(self, locked: Sequence[Locked]) -> None:
+        await self._packages.fetch([str(package) for package in locked], self._target, self._workspace)
 
     async def files(self, package: Locked) -> Mapping[str, Path]:
         """What it brings, by the path below site-packages."""

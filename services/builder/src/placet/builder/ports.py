@@ -59,6 +59,10 @@ class Packages(Protocol):
         packages, `-r project.txt` and `-r runtime.txt`. `Refused` if nothing fits.
         """
 
+    async def fetch(self, requirements: Sequence[str], target: Target, workspace: Path) -> None:
+        """Bring near what these locked requirements name, all at once. A help and no more: what cannot be had,
+        `install` tells."""
+
     async def install(self, requirement: str, target: Target, into: Path, workspace: Path) -> None:
         """The files of one locked requirement in the empty folder `into`, checked against its hashes."""
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
+import itertools
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from itertools import accumulate
 from pathlib import Path
 
@@ -30,7 +33,7 @@ class PythonCompiler:
     def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
         self._bounds = Bounds(memory=limits.memory_bytes, file=limits.packages_bytes)
         self._processors = os.cpu_count() or 1
-        self._at_once = asyncio.Semaphore(self._processors)
+        self._turns = _Turns(self._processors)
 
     def fits(self, target: Target) -> bool:
         return target.python == f"cp{sys.version_info.major}{sys.version_info.minor}"
@@ -48,7 +51,7 @@ class PythonCompiler:
     async def _compile(self, files: Sequence[SourceFile], into: Path) -> Mapping[str, Span]:
         if not files:
             return {}
-        async with self._at_once:
+        async with self._turns.take(len(files)):
             listed = await in_thread(_listed, files)
             ended = await run(
                 [sys.executable, "-I", "-S", "-X", "utf8", str(_PROGRAM), str(into)],
@@ -67,6 +70,36 @@ class PythonCompiler:
             for file, start, size in zip(files, starts, sizes, strict=False)
             if size
         }
+
+
+class _Turns:
+    """So many at once, and of those that wait the largest first: writing its layer takes longest, and meanwhile small
+    ones are compiled."""
+
+    def __init__(self, at_once: int) -> None:
+        self._free = at_once
+        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._count = itertools.count()
+
+    @asynccontextmanager
+    async def take(self, size: int) -> AsyncIterator[None]:
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._waiting, (-size, next(self._count), turn))
+        self._give()
+        try:
+            await turn
+            yield
+        finally:
+            if not turn.cancelled():
+                self._free += 1
+                self._give()
+
+    def _give(self) -> None:
+        while self._free and self._waiting:
+            *_, turn = heapq.heappop(self._waiting)
+            if not turn.cancelled():
+                self._free -= 1
+                turn.set_result(None)
 
 
 def _listed(files: Sequence[SourceFile]) -> bytes:

@@ -42,6 +42,9 @@ class RememberedLocks:
         self._locks[key] = asked, text
         return text
 
+    async def fetch(self, requirements: Sequence[str], target: Target, workspace: Path) -> None:
+        await self._packages.fetch(requirements, target, workspace)
+
     async def install(self, requirement: str, target: Target, into: Path, workspace: Path) -> None:
         try:
             await self._packages.install(requirement, target, into, workspace)

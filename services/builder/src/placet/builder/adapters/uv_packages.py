@@ -9,9 +9,11 @@ addresses in them: an index's address may hold a password.
 from __future__ import annotations
 
 import re
+import shutil
 import sys
 import tomllib
 from collections.abc import Mapping, Sequence, Set
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,8 @@ from placet.builder.adapters.wheel_metadata import metadata_of
 from placet.builder.locking import PROJECT, RUNTIME, Lock
 from placet.builder.ports import Target
 from placet.builder.settings import DEFAULT_LIMITS, Limits
-from placet.errors import Refused, Unavailable
+from placet.errors import PlacetError, Refused, Unavailable
+from placet.oci.files import in_thread
 
 _PLATFORMS = {
     "linux/amd64": "x86_64-manylinux_2_28",
@@ -33,6 +36,7 @@ _PLATFORMS = {
 }
 _SECONDS = 900.0
 _LOCKED = "locked.txt"
+_FETCHED = "fetched"
 _LOCKS_SEEN = 256
 _NAMED = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)==")
 _HASH = re.compile(r"\s+--hash=(sha256:[0-9a-f]{64})")
@@ -93,16 +97,20 @@ class UvPackages:
         )
         return _only(text, await self._fitting(text, target, workspace))
 
+    async def fetch(self, requirements: Sequence[str], target: Target, workspace: Path) -> None:
+        # uv has no command that fills its cache and does nothing else.
+        into = workspace / _FETCHED
+        installing = self._installing("\n".join(requirements), into)
+        with suppress(PlacetError):
+            await self._ended(*installing, target=target, workspace=workspace)
+        await in_thread(lambda: shutil.rmtree(into, ignore_errors=True))
+
     async def install(self, requirement: str, target: Target, into: Path, workspace: Path) -> None:
-        listed = workspace / f"{into.name}.txt"
-        listed.write_text(f"{requirement}\n", encoding="utf-8")
-        await self._uv(
-            "install",
-            *("--target", str(into), "--no-deps", "--require-hashes", "--no-compile"),
-            *("--requirements", listed.name),
-            target=target,
-            workspace=workspace,
-        )
+        installing = self._installing(requirement, into)
+        # Whoever need not ask the index does not have to be able to: that is most of the time a small wheel takes.
+        ended = await self._ended(*installing, "--offline", target=target, workspace=workspace)
+        if ended.status != 0:
+            await self._uv(*installing, target=target, workspace=workspace)
 
     async def metadata(self, lock: Lock, target: Target, workspace: Path) -> Mapping[str, bytes]:
         """The METADATA of the packages of a lock, by their names, as far as the index tells it without whole wheels."""
@@ -144,6 +152,12 @@ class UvPackages:
         )
         packages: Sequence[Mapping[str, Any]] = tomllib.loads(described).get("packages", ())
         return packages
+
+    def _installing(self, requirements: str, into: Path) -> tuple[str, ...]:
+        listed = into.with_name(f"{into.name}.txt")
+        listed.write_text(f"{requirements}\n", encoding="utf-8")
+        exactly = ("--no-deps", "--require-hashes", "--no-compile")
+        return ("install", "--target", str(into), *exactly, "--requirements", listed.name)
 
     async def _uv(self, command: str, *arguments: str, target: Target, workspace: Path) -> str:
         # uv keeps what an index said of a wheel before it knows the wheel's hash: after a failure it asks again.
