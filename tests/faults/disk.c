@@ -60,6 +60,8 @@ __attribute__((constructor)) static void begin(void) {
     journal_name = getenv("DISK_JOURNAL");
     if (!control_name || !folder || !journal_name)
         return;
+    folder = strdup(folder); /* PostgreSQL writes its title over its environment */
+    journal_name = strdup(journal_name);
     folder_length = strlen(folder);
     int opened = syscall(SYS_openat, AT_FDCWD, control_name, O_RDWR | O_CLOEXEC, 0);
     int low = syscall(SYS_openat, AT_FDCWD, journal_name, O_RDWR | O_APPEND | O_CLOEXEC, 0);
