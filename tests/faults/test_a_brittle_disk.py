@@ -37,8 +37,8 @@ class Machine:
         assert ended.returncode == 0, ended.stderr
         return ended.stdout
 
-    def cut_power(self, seed: int) -> Lost:
-        lost = self.disk.cut_power(random.Random(seed))  # noqa: S311
+    def cut_power(self, seed: int, *, is_worst: bool = False) -> Lost:
+        lost = self.disk.cut_power(random.Random(seed), is_worst=is_worst)  # noqa: S311
         self.disk.watch()
         return lost
 
@@ -204,7 +204,7 @@ def test_whichever_sync_of_a_new_file_fails_what_is_acknowledged_is_there(
         *said, seen = machine.run(COMMITS, "first").splitlines()
         if not machine.disk.failed:
             break  # there are no more
-        machine.cut_power(number)
+        machine.cut_power(number, is_worst=True)
         if not said and seen == "first":
             assert machine.run(COMMITS) == "first\n", f"sync {number}"
         else:

@@ -157,16 +157,19 @@ class BrittleDisk:
     def synced(self) -> int:
         return self._control[_CONTROL.index("synced")]
 
-    def cut_power(self, chance: random.Random) -> Lost:
-        """Take back what may be lost, once nobody has a file open any more."""
+    def cut_power(self, chance: random.Random, *, is_worst: bool = False) -> Lost:
+        """Take back what may be lost, once nobody has a file open any more; all of it where that `is_worst`."""
         self._control[_CONTROL.index("is_watching")] = 0
         self.mend()
-        files, names = self._doubts(chance)
+        files, names = self._doubts(chance, 1.0 if is_worst else 0.5)
         found = {each.stat().st_ino: each for each in self._folder.rglob("*") if each.is_file()}
         sectors = sum(
-            _tear(found[inode], file, chance) for inode, file in files.items() if inode in found and file.old
+            _tear(found[inode], file, 0 if is_worst else chance.randrange(4), chance)
+            for inode, file in files.items()
+            if inode in found and file.old
         )
-        lost = names[chance.randrange(len(names) + 1) :] if self._names else []
+        first = 0 if is_worst else chance.randrange(len(names) + 1)
+        lost = names[first:] if self._names else []
         for each in reversed(lost):  # a journal of names is written in order
             _take_back(each)
         for shared in self._folder.rglob("*-shm"):
@@ -176,7 +179,7 @@ class BrittleDisk:
         os.truncate(self._journal, 0)
         return Lost(sectors=sectors, names=len(lost))
 
-    def _doubts(self, chance: random.Random) -> tuple[dict[int, _Doubtful], list[_Named]]:
+    def _doubts(self, chance: random.Random, forgotten: float) -> tuple[dict[int, _Doubtful], list[_Named]]:
         files: dict[int, _Doubtful] = {}
         names: list[_Named] = []
         for record in _records(self._journal.read_bytes()):
@@ -195,7 +198,7 @@ class BrittleDisk:
                 case _Kind.NOT_SYNCED if file is not None and self._forgets:
                     for sector in _begun_before(file, record.offset):
                         del file.fresh[sector]  # Linux says so once, and takes it for written from then on
-                        if chance.random() < 0.5:
+                        if chance.random() >= forgotten:
                             del file.old[sector]
                 case _Kind.CUT if file is not None:
                     file.size = min(file.size, record.size)
@@ -248,10 +251,10 @@ def _begun_before(file: _Doubtful, at: int) -> list[int]:
     return [sector for sector, begun in file.fresh.items() if begun < at]
 
 
-def _tear(path: Path, file: _Doubtful, chance: random.Random) -> int:
+def _tear(path: Path, file: _Doubtful, how: int, chance: random.Random) -> int:
     """Returns how many sectors are lost."""
     doubtful = sorted(file.old)
-    match chance.randrange(4):
+    match how:
         case 0:
             lost = doubtful
         case 1:
