@@ -1,217 +1,148 @@
 """Kill the process that keeps the audit log and grows the tree over it, again and again, and look at what is left.
 
-    python -m tests.faults.audit_killer FOLDER ROUNDS SEED [DATABASE_URL]
+    python -m tests.faults.audit_killer FOLDER KILLS SEED FAULT [DATABASE_URL]
 
-Each round a child appends events and seals without a pause, saying what was acknowledged and what was signed, until it
-is killed in the middle of something. Then the log has to verify: nothing that was acknowledged is missing, every
-checkpoint that was ever signed is of this log, and tiles are those of its tree. The children are forked from a process
-that has imported everything, so that a thousand kills take minutes. In SQLite below FOLDER, or in PostgreSQL.
+A child keeps the log (`audit_at_work.py`) until it is killed in the middle of something. FAULT is what happens besides:
+with `kill` nothing, with `power` the disk loses what was not synced or tears it, with `sync` syncs fail before that.
+Then the log has to verify (`audit_observer.py`): nothing that was acknowledged is missing, every checkpoint that was
+ever signed is of this log, and tiles are those of its tree. At the end all that was said is in it. The children are
+forked from a process that has imported everything, so that a thousand kills take minutes.
+
+In SQLite below FOLDER, or in the PostgreSQL at DATABASE_URL; with `own` instead of that in one of its own below FOLDER,
+which loses its power together with the child. Says what was done as one JSON document.
 """
 
 from __future__ import annotations
 
 import asyncio
+import errno
+import json
+import logging
 import os
 import random
 import signal
 import sys
-from contextlib import aclosing
-from dataclasses import dataclass, field
-from hashlib import sha256
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Literal, Protocol, cast
 
-import sqlalchemy as sa
-from opentelemetry import trace
-from placet.events import Context, Heard, UnitOfWork, Wiring
-from placet.events.adapters.in_process_bus import InProcessBus, InProcessHub
-from placet.events.clocks import SystemClock, TimeOrderedIds
-from placet.events.codec import Codec
-from placet.events.contracts import CATALOG
-from placet.events.envelope import Actor
-from placet.events.wiring import open_distributed_store
-from placet.metadata import handlers
-from placet.metadata.adapters.http_receivers import HttpReceivers
-from placet.metadata.adapters.signed_file import SignedFile
-from placet.metadata.ports import Ports
-from placet.metadata.projections import AUDIT, TABLES, checkpoints, tiles
-from placet.metadata.reach import Reach
-from placet.metadata.sealing import Sealing
-from placet.metadata.tree import Tree
-from placet.trust import OwnKeys
-from placet.trust import checkpoints as notes
-from placet.trust.checkpoints import Checkpoint
-from placet.trust.key_files import KeyFiles
-from placet.trust.merkle import EMPTY_ROOT, Frontier, leaf_hash
-from placet.trust.notes import SIGNS, Note, NoteKey
-from placet.trust.tiles import Edge, Tile
+from tests.faults.audit_at_work import AtWork, Target
+from tests.faults.audit_observer import Observer
+from tests.support.brittle_disk import BrittleDisk, Lost, built
+from tests.support.servers.postgresql import PostgreSQL, run_locally
 
-from tests.unit.gateway.roads import asked
+Fault = Literal["kill", "power", "sync"]
+UNTIL_A_LINE = 400
+UNTIL_A_SYNC = 60
+SYNCS_THAT_FAIL = (1, 1, 2, 5, 1_000_000)
+RESTLESS = {
+    "shared_buffers": "1MB",
+    "bgwriter_delay": "10ms",
+    "checkpoint_timeout": "30s",
+    "max_wal_size": "64MB",
+}
+"""Settings of a PostgreSQL that writes to its tables as often as it can, and not when it is asked to."""
+HOW = (errno.EIO, errno.EIO, errno.ENOSPC, errno.EDQUOT)
 
-ORIGIN = "placet.example/audit"
+
+class Machine(Protocol):
+    """What a child dies on, and what becomes of its disk."""
+
+    @property
+    def disk(self) -> BrittleDisk | None: ...
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None:
+        """At once, in the middle of something."""
+
+    def lose_power(self, chance: random.Random) -> Lost: ...
+
+    def remove(self) -> None: ...
 
 
 @dataclass(frozen=True, kw_only=True)
-class Target:
-    folder: Path
-    database_url: str | None
+class Here:
+    """This machine: SQLite writes its files itself. Without a disk that is brittle, they are as they were written."""
 
-    async def wiring(self) -> Wiring:
-        if self.database_url is None:
-            return await Wiring.embedded(
-                "metadata", data=self.folder, hub=InProcessHub(), tables=(TABLES,), logs=(AUDIT,)
-            )
-        store = await open_distributed_store("metadata", self.database_url, tables=(TABLES,), logs=(AUDIT,))
-        return Wiring(
-            store=store,
-            bus=InProcessBus(InProcessHub(), "metadata"),
-            codec=Codec(CATALOG),
-            clock=SystemClock(),
-            ids=TimeOrderedIds(),
-            tracer=trace.get_tracer("test"),
-        )
+    disk: BrittleDisk | None
 
-    def keys(self) -> OwnKeys:
-        return OwnKeys(self.folder / "checkpoints.pem", SystemClock().now)
+    def start(self) -> None:
+        """A file needs nobody to serve it."""
+
+    def stop(self) -> None:
+        """The child is all there is."""
+
+    def lose_power(self, chance: random.Random) -> Lost:
+        assert self.disk is not None
+        lost = self.disk.cut_power(chance)
+        self.disk.watch()
+        return lost
+
+    def remove(self) -> None:
+        """The folder is the caller's."""
 
 
-class Telling:
-    """The `SignedBefore` port, which says what it is given: that is signed, whether or not it is committed then."""
+@dataclass(frozen=True, kw_only=True)
+class Cluster:
+    """A PostgreSQL that dies with all its processes."""
 
-    def __init__(self, file: SignedFile, told: TextIO) -> None:
-        self._file = file
-        self._told = told
+    disk: BrittleDisk | None
+    server: PostgreSQL
 
-    async def last(self) -> Checkpoint | None:
-        return await self._file.last()
+    def start(self) -> None:
+        self.server.start()
 
-    async def keep(self, checkpoint: Checkpoint) -> None:
-        self._told.write(f"signed {checkpoint.size} {checkpoint.root.hex()}\n")
-        self._told.flush()
-        await self._file.keep(checkpoint)
+    def stop(self) -> None:
+        self.server.kill()
 
+    def lose_power(self, chance: random.Random) -> Lost:
+        assert self.disk is not None
+        lost = self.disk.cut_power(chance)
+        self.disk.watch()
+        return lost
 
-async def keep_and_seal(target: Target, told: TextIO, seed: int) -> None:
-    """Until killed."""
-    chance = random.Random(seed)  # noqa: S311 - how many events, not secrets
-    wiring = await target.wiring()
-    signed = Telling(SignedFile(target.folder / "checkpoints.last"), told)
-    sealing = Sealing(
-        wiring, Ports(receivers=HttpReceivers(Reach()), keys=KeyFiles(target.keys()), signed=signed), ORIGIN
-    )
-
-    async def keep() -> None:
-        while True:
-            last = (await wiring.store.head(AUDIT)).position
-            heard = [heard_of(wiring, last + at) for at in range(1, chance.choice((1, 2, 5, 40, 300)) + 1)]
-            work = UnitOfWork(wiring, "metadata", Context.after(heard[0].event, "metadata"))
-            await handlers.on_events(heard, work, wiring.store)
-            for each in await wiring.store.commit(work.unit()):
-                told.write(f"kept {each.position} {sha256(each.event.raw).hexdigest()}\n")
-            told.flush()
-
-    async def seal() -> None:
-        while True:
-            await sealing.catch_up()
-            await asyncio.sleep(0)
-
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(keep())
-        tasks.create_task(seal())
-
-
-def heard_of(wiring: Wiring, position: int) -> Heard[Any]:
-    sealed = wiring.codec.seal(
-        asked(release=position),
-        id=wiring.ids.new(),
-        time=wiring.clock.now(),
-        subject="stream",
-        partitionkey="churn",
-        correlationid=wiring.ids.new(),
-        actor=Actor.service("gateway"),
-    )
-    return Heard(event=wiring.codec.read_envelope(sealed.raw), epoch="1", position=position)
+    def remove(self) -> None:
+        self.server.lifecycle.remove()
 
 
 @dataclass(kw_only=True)
-class Observer:
-    """What was said of the log so far, held against the log as it is."""
-
-    target: Target
-    edge: Edge = field(default_factory=Edge)
-    full: dict[tuple[int, int], Tile] = field(default_factory=dict)
-    kept: dict[int, str] = field(default_factory=dict)
-    """Positions that were acknowledged and not looked for yet, with the digests of their bytes."""
-    signed: dict[int, str] = field(default_factory=dict)
-    """Sizes that were signed, with their roots."""
-    roots: list[str] = field(default_factory=lambda: [EMPTY_ROOT.hex()])
-    """Of the log at each size, made apart from tiles."""
-    frontier: Frontier = field(default_factory=Frontier)
-    checkpoints: int = 0
-
-    def hear(self, line: str) -> None:
-        match line.split():
-            case ["kept", position, digest]:
-                self.kept[int(position)] = digest
-            case ["signed", size, root]:
-                self._sign(int(size), root)
-            case _:
-                pass  # cut off by the kill: nobody heard of it
-
-    def _sign(self, size: int, root: str) -> None:
-        """It may be signed again: who ended before the commit did not know."""
-        assert self.signed.setdefault(size, root) == root, f"two roots of {size} events are signed"
-
-    async def look(self) -> None:
-        wiring = await self.target.wiring()
-        tree = Tree(wiring.store)
-        rows = await wiring.store.rows(sa.select(checkpoints))
-        known = [NoteKey(name=ORIGIN, kind=SIGNS, key=self.target.keys().active().key.public)]
-        for row in rows:
-            found, _ = notes.verify(Note.from_bytes(row.note.encode()), known)
-            assert self.signed.get(found.size) == found.root.hex(), "what is in the database was told before"
-        self.checkpoints = len(rows)
-        async with aclosing(wiring.store.replay(self.edge.size, log=AUDIT)) as pages:
-            async for page in pages:
-                for recorded, leaf in zip(page, await tree.leaves_of(page), strict=True):
-                    digest = self.kept.pop(recorded.position, None)
-                    assert digest in (None, sha256(recorded.event.raw).hexdigest()), recorded.position
-                    for tile in self.edge.extend([leaf_hash(leaf)]):
-                        self.full[tile.level, tile.number] = tile
-                    self.frontier.append(leaf_hash(leaf))
-                    self.roots.append(self.frontier.root().hex())
-        assert self.edge.root() == self.frontier.root()
-        assert not self.kept, f"{len(self.kept)} acknowledged events are missing"
-        for size, root in self.signed.items():
-            assert size <= self.edge.size, f"{size} events are signed, and the log ends at {self.edge.size}"
-            assert self.roots[size] == root, f"what was signed of {size} events is not so"
-        await self._look_at_tiles(wiring)
-        await wiring.store.close()
-
-    async def _look_at_tiles(self, wiring: Wiring) -> None:
-        latest = await Tree(wiring.store).latest()
-        size = latest.size if latest else 0
-        for row in await wiring.store.rows(sa.select(tiles)):
-            tile = self.full[row.level, row.number]
-            assert (bytes(row.hashes), bytes(row.root)) == (tile.hashes, tile.root)
-        count = await wiring.store.rows(sa.select(sa.func.count().label("number")).select_from(tiles))
-        assert count[0].number == sum(size >> 8 * (level + 1) for level in range(8))
+class Done:
+    kills: int = 0
+    cuts: int = 0
+    sectors: int = 0
+    names: int = 0
 
 
-def kill_once(target: Target, observer: Observer, chance: random.Random) -> None:
+def kill_once(
+    target: Target, observer: Observer, chance: random.Random, stop: Callable[[], None] | None
+) -> None:
+    """And, right before, what it runs on."""
     reading, writing = os.pipe()
+    seed = chance.randrange(2**32)
     child: int = os.fork()
     if child == 0:
         os.close(reading)
-        with os.fdopen(writing, "w") as told:
-            asyncio.run(keep_and_seal(target, told, chance.randrange(2**32)))
-        os._exit(1)  # it has no end of its own
+        try:
+            with os.fdopen(writing, "w") as told:
+                work = AtWork(target, partial(print, file=told, flush=True), random.Random(seed))  # noqa: S311
+                asyncio.run(work.run())
+        except BaseException:  # noqa: BLE001 - whatever it is, it must not go on as if it were the parent
+            traceback.print_exc()
+        finally:
+            os._exit(1)  # it has no end of its own
     os.close(writing)
     with os.fdopen(reading) as lines:
-        for _ in range(chance.randrange(1, 400)):
+        for _ in range(chance.randrange(1, UNTIL_A_LINE)):
             observer.hear(lines.readline())
         for _ in range(chance.randrange(100_000)):  # into the middle of whatever comes next
             pass
+        if stop is not None:
+            stop()
         os.kill(child, signal.SIGKILL)
         for line in lines:
             if line.endswith("\n"):
@@ -220,16 +151,102 @@ def kill_once(target: Target, observer: Observer, chance: random.Random) -> None
     assert os.WIFSIGNALED(status), "the child ended by itself"
 
 
-def main(folder: Path, rounds: int, seed: int, database_url: str | None) -> None:
-    target = Target(folder=folder, database_url=database_url)
-    target.keys().begin()
-    observer, chance = Observer(target=target), random.Random(seed)  # noqa: S311
-    for _ in range(rounds):
-        kill_once(target, observer, chance)
-        asyncio.run(observer.look())
-    print(rounds, observer.edge.size, observer.checkpoints)  # noqa: T201 - for who started this
+async def settle(target: Target, observer: Observer) -> int:
+    """Let what was said come into the audit log, and look once more. Returns how many gaps were noted on the way."""
+    work = AtWork(target, lambda *words: observer.hear(" ".join(map(str, words))), random.Random(0))  # noqa: S311
+    async with work.resting() as (wiring, producer):
+        while not await observer.is_level(wiring, producer):
+            await wiring.store.committed.wait(0.1)
+    await observer.look()
+    for stream, store in observer.stores.items():
+        assert observer.streams.get(stream, []) == store, f"not all of {stream} is in the audit log"
+    wiring = await target.wiring()
+    noted = (await wiring.store.head()).position
+    await wiring.store.close()
+    return noted
+
+
+@contextmanager
+def machine_for(folder: Path, fault: Fault, database_url: str | None) -> Iterator[tuple[Machine, str | None]]:
+    """And the URL of the database, unless that is a file."""
+    if database_url != "own":
+        disk = None
+        if fault != "kill":
+            disk = BrittleDisk(folder / "lasting", folder)
+            disk.watch()
+        yield Here(disk=disk), database_url
+        return
+    cluster = a_cluster()
+    try:
+        yield cluster, cluster.server.create_database()
+    finally:
+        cluster.remove()
+
+
+def a_cluster() -> Cluster:
+    found: list[BrittleDisk] = []
+
+    def environment(directory: Path) -> dict[str, str]:
+        beside = directory / "disk"
+        beside.mkdir()
+        beside.chmod(0o755)
+        # It leaves the names of its tables to the file system, and after a failed sync it trusts what it reads back
+        # until its next checkpoint: both are its own to answer for.
+        disk = BrittleDisk(directory / "data", beside, names=False, forgets=False)
+        found.append(disk)
+        return disk.environment(built(beside))
+
+    server = run_locally(environment, RESTLESS)
+    found[0].watch()
+    return Cluster(disk=found[0], server=server)
+
+
+def main(folder: Path, kills: int, seed: int, fault: Fault, database_url: str | None) -> None:
+    logging.getLogger().addHandler(logging.NullHandler())  # what is said of trouble is told
+    chance, done = random.Random(seed), Done()  # noqa: S311
+    with machine_for(folder, fault, database_url) as (machine, url):
+        target = Target(folder=folder / "lasting", keys_folder=folder / "keys", database_url=url)
+        target.begin()
+        observer = Observer(target=target)
+        disk = machine.disk
+        while done.kills < kills:
+            if fault == "sync" and disk is not None:
+                disk.fail_later(
+                    chance.randrange(UNTIL_A_SYNC), chance.choice(SYNCS_THAT_FAIL), chance.choice(HOW)
+                )
+            done.kills += 1
+            # Else it starts again on what the system remembers, and the power fails later.
+            is_cut = disk is not None and (chance.random() < 0.7 or done.kills == kills)
+            kill_once(target, observer, chance, machine.stop if is_cut else None)
+            if disk is not None:
+                disk.mend()
+                if not is_cut:
+                    continue
+                lost = machine.lose_power(chance)
+                done.cuts, done.sectors, done.names = (
+                    done.cuts + 1,
+                    done.sectors + lost.sectors,
+                    done.names + lost.names,
+                )
+                machine.start()
+            asyncio.run(observer.look())
+        gaps = asyncio.run(settle(target, observer))
+    told = {
+        "kills": done.kills,
+        "cuts": done.cuts,
+        "lost sectors": done.sectors,
+        "lost names": done.names,
+        "failed syncs": disk.failed if disk else 0,
+        "synced": disk.synced if disk else 0,
+        "events": observer.edge.size,
+        "checkpoints": observer.checkpoints,
+        "gaps": gaps,
+        "swaps": observer.swaps,
+        "troubles": sorted(observer.troubles),
+    }
+    print(json.dumps(told))  # noqa: T201 - for who started this
 
 
 if __name__ == "__main__":
-    where, rounds, seed, *url = sys.argv[1:]
-    main(Path(where), int(rounds), int(seed), url[0] if url else None)
+    where, kills, seed, fault, *url = sys.argv[1:]
+    main(Path(where), int(kills), int(seed), cast(Fault, fault), url[0] if url else None)

@@ -11,6 +11,7 @@ import secrets
 import shutil
 import signal
 import subprocess
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,7 +104,10 @@ def can_run_locally() -> Path | None:
     return Path(found).parent if found else None
 
 
-def run_locally() -> PostgreSQL:
+def run_locally(
+    environment: Callable[[Path], Mapping[str, str]] | None = None, more: Mapping[str, str] | None = None
+) -> PostgreSQL:
+    """With more settings, and with more in its environment, which may depend on its directory: `data` is below that."""
     programs = can_run_locally()
     assert programs is not None
     # It refuses to run as root.
@@ -123,12 +127,13 @@ def run_locally() -> PostgreSQL:
         capture_output=True,
     )
     port = free_port()
-    settings = [f"--{key}={value}" for key, value in SETTINGS.items()]
+    settings = [f"--{key}={value}" for key, value in {**SETTINGS, **(more or {})}.items()]
     server = LocalServer(
         "postgresql",
         [str(programs / "postgres"), "-D", str(directory / "data"), f"--port={port}", *settings],
         directory=directory,
         is_ready=lambda: cluster.is_ready(),
+        environment=environment(directory) if environment else None,
         user=user,
         stop_signal=signal.SIGINT,  # "fast": rolls open transactions back instead of waiting for them
     )

@@ -404,6 +404,24 @@ def test_a_file_that_holds_no_checkpoint_is_named(
         placet, "--checkpoint", str(tmp_path / "a.checkpoint")
     )
     assert "holds no checkpoint" in verified(placet, "--checkpoint", str(empty))
+    (empty / "a.checkpoint").write_bytes(content)
+    assert "holds no checkpoint" in verified(placet, "--checkpoint", str(empty))
+
+
+def test_what_is_torn_in_a_folder_of_checkpoints_is_said_and_the_others_are_held_against_the_log(
+    placet: Placet, served: Served, tmp_path: Path
+) -> None:
+    served.happen(3)
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    placet("audit", "checkpoint", "--out", str(kept / "3.checkpoint"))
+    (kept / "2.checkpoint").write_bytes((kept / "3.checkpoint").read_bytes()[:60])
+    answer = placet("audit", "verify", "--checkpoint", str(kept))
+    assert answer.status == 0
+    assert "2.checkpoint: this is no signed note" in answer.err
+    forged = Checkpoint(origin=BASE, size=3, root=b"x" * 32)
+    (kept / "3.checkpoint").write_bytes(notes.sign(forged, served.sealed.keys().active().key).to_bytes())
+    assert "the log is not the one of" in verified(placet, "--checkpoint", str(kept))
 
 
 def test_what_the_last_audit_kept_and_somebody_changed_is_told(

@@ -270,6 +270,10 @@ async def test_an_archive_has_a_file_for_each(sealed: Sealed, tmp_path: Path) ->
     assert (await state(sealed))["size"] == 4
 
 
+def archived(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.checkpoint"))
+
+
 async def test_an_archive_is_never_written_over(sealed: Sealed, tmp_path: Path) -> None:
     await sealed.happen(2)
     await sealed.sealing().catch_up()
@@ -277,10 +281,32 @@ async def test_an_archive_is_never_written_over(sealed: Sealed, tmp_path: Path) 
     assert latest is not None
     proof, folder = await sealed.tree.consistency(0, latest), CheckpointFolder(tmp_path)
     await folder.show(proof)
-    await folder.show(proof)  # the same again, after a crash
+    await folder.show(proof)  # the same again
+    assert len(archived(tmp_path)) == 1
     forged = notes.sign(Checkpoint(origin=BASE, size=2, root=b"x" * 32), sealed.keys().active().key)
     with pytest.raises(Refused, match="the log was rewritten"):
         await folder.show(ConsistencyProof(old=0, hashes=(), checkpoint=forged))
+
+
+@pytest.mark.parametrize("left", ["", "half", "zeros", "whole"])
+async def test_what_a_crash_left_in_an_archive_stays_and_the_checkpoint_is_written_beside_it(
+    sealed: Sealed, tmp_path: Path, left: str
+) -> None:
+    await sealed.happen(2)
+    await sealed.sealing().catch_up()
+    latest = await sealed.tree.latest()
+    assert latest is not None
+    whole = latest.note.to_bytes()
+    (tmp_path / "00000000000000000002.checkpoint").write_bytes(
+        {"": b"", "half": whole[:50], "zeros": bytes(len(whole)), "whole": whole}[left]
+    )
+    before = (tmp_path / "00000000000000000002.checkpoint").read_bytes()
+    folder = CheckpointFolder(tmp_path)
+    for _ in range(2):
+        await folder.show(await sealed.tree.consistency(0, latest))
+    beside, first = archived(tmp_path)
+    assert (first.name, first.read_bytes()) == ("00000000000000000002.checkpoint", before)
+    assert (beside.name, beside.read_bytes()) == ("00000000000000000002.2.checkpoint", whole)
 
 
 async def test_an_archive_that_is_away_is_told(sealed: Sealed, tmp_path: Path) -> None:

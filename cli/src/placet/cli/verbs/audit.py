@@ -128,7 +128,7 @@ async def verify(arguments: Namespace, screen: Screen) -> int:
         before = load(platform.connection.url)
         told = await platform.log_keys()
         keys = trusted(given, before, [each.vkey for each in told.keys], told.origin, screen)
-        known = _files(arguments.checkpoint, keys)
+        known = _files(arguments.checkpoint, keys, screen)
         if policy is not None:
             known.append(await _cosigned(platform, policy, _lately(arguments.max_age), screen))
         said = [_said(each) for each in (await platform.log_producers()).producers]
@@ -259,24 +259,45 @@ async def _cosigned(
     raise Refused(refused.detail, rule="audit.witnesses", fix=refused.fix) from refused
 
 
-def _files(paths: Sequence[Path], keys: Sequence[NoteKey]) -> list[Known]:
+def _files(paths: Sequence[Path], keys: Sequence[NoteKey], screen: Screen) -> list[Known]:
     """Checkpoints that were kept elsewhere: files, or folders of them."""
     known = []
     for path in paths:
-        files = sorted(path.glob("*.checkpoint")) if path.is_dir() else [path]
-        if not files:
-            raise Refused(f"{path} holds no checkpoint", fix="files that end in .checkpoint are looked at")
-        for file in files:
-            try:
-                with file.open("rb") as opened:
-                    data = opened.read(MAX_NOTE_BYTES + 1)
-            except OSError as error:
-                raise Refused(f"{file} cannot be read: {error.strerror}") from error
-            try:
-                known.append(Known(checkpoints.verify(Note.from_bytes(data), keys)[0], str(file)))
-            except (Refused, Unreadable) as error:
-                raise Refused(f"{file}: {error.detail}", fix=error.fix) from error
+        known.extend(_in_folder(path, keys, screen) if path.is_dir() else [_in_file(path, keys)])
     return known
+
+
+def _in_folder(folder: Path, keys: Sequence[NoteKey], screen: Screen) -> list[Known]:
+    """What is none was torn by a crash, on storage that lets nobody remove it: said, and one has to be whole."""
+    known = []
+    for file in sorted(folder.glob("*.checkpoint")):
+        try:
+            known.append(_in_file(file, keys))
+        except _Torn as torn:
+            screen.note(f"{torn.detail}; the others of {folder} are held against the log")
+    if not known:
+        raise Refused(f"{folder} holds no checkpoint", fix="files that end in .checkpoint are looked at")
+    return known
+
+
+class _Torn(Refused):
+    """A file that holds no note, or not all of one."""
+
+
+def _in_file(file: Path, keys: Sequence[NoteKey]) -> Known:
+    try:
+        with file.open("rb") as opened:
+            data = opened.read(MAX_NOTE_BYTES + 1)
+    except OSError as error:
+        raise Refused(f"{file} cannot be read: {error.strerror}") from error
+    try:
+        note = Note.from_bytes(data)
+    except Unreadable as error:
+        raise _Torn(f"{file}: {error.detail}", fix=error.fix) from error
+    try:
+        return Known(checkpoints.verify(note, keys)[0], str(file))
+    except (Refused, Unreadable) as error:
+        raise Refused(f"{file}: {error.detail}", fix=error.fix) from error
 
 
 async def _is_consistent(platform: Client, known: Known, signed: Checkpoint, keys: Sequence[NoteKey]) -> None:

@@ -397,10 +397,11 @@ class Inbox:
             return False
         if is_asked and missing and known.gap_told != known.asked and self._gap_found is not None:
             # Being behind is no gap; one is where later positions arrived and earlier ones did not.
-            await self._gap_found(
-                Gap(producer=producer, epoch=known.epoch, after=known.position, upto=missing.stop - 1)
-            )
-            known.gap_told = known.asked
+            with suppress(Unavailable):  # the hole is asked for all the same, and told of the next time
+                await self._gap_found(
+                    Gap(producer=producer, epoch=known.epoch, after=known.position, upto=missing.stop - 1)
+                )
+                known.gap_told = known.asked
         known.asked, known.asked_times = known.position + 1, known.asked_times + 1 if is_asked else 0
         known.ask_at = now + self._ask_after * 2 ** min(known.asked_times + 1, 6)
         return True

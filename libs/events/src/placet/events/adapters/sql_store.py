@@ -180,6 +180,11 @@ class SqlStore(ABC):
     def is_away(self, error: DBAPIError) -> bool:
         """Whether the database could not be asked, as opposed to having objected to what it was asked."""
 
+    def away(self, error: Exception) -> Unavailable:
+        """What is said where it could not be asked."""
+        said = error.orig if isinstance(error, DBAPIError) else error
+        return Unavailable(f"the database is away: {str(said) or 'it does not answer'}", retry_after=1.0)
+
     def gave_up(self, error: DBAPIError) -> bool:
         """Whether the database began what it was asked and ended it because it took too long."""
         return False
@@ -520,7 +525,7 @@ class SqlStore(ABC):
         try:
             yield
         except (OSError, NoConnectionFree) as error:  # OSError has ConnectionError and TimeoutError below it
-            raise _away(error) from error
+            raise self.away(error) from error
         except Objected as error:
             # Without a time: the same again may never be answered, and whoever asks must end somewhere.
             raise Unavailable(f"the database objects: {error}") from error
@@ -529,7 +534,7 @@ class SqlStore(ABC):
                 raise Unavailable(f"the database gave up: {error.orig}") from error
             if isinstance(error, IntegrityError) or not self.is_away(error):
                 raise
-            raise _away(error) from error
+            raise self.away(error) from error
 
     def _table(self, log: str) -> sa.Table:
         table = self._logs.get(log)
@@ -595,8 +600,3 @@ def _removed(log: str, missing: int, but: str) -> Unreadable:
         f"log {log!r} has no position {missing}, but {but}: somebody removed events from it",
         fix="restore the database, begin a new epoch and let the hearers compare",
     )
-
-
-def _away(error: Exception) -> Unavailable:
-    said = error.orig if isinstance(error, DBAPIError) else error
-    return Unavailable(f"the database is away: {str(said) or 'it does not answer'}", retry_after=1.0)

@@ -8,13 +8,15 @@ database's head lock. Readers have connections of their own and see the last com
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from anyio import to_thread
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -25,10 +27,14 @@ from placet.events.clocks import Ids
 from placet.events.codec import Codec
 from placet.events.store import Put
 
+_OF_THE_DISK = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
+_AT_ONCE = 1024 * 1024
+
 
 class SqliteStore(SqlStore):
     """Open it with `open_sqlite_store`."""
 
+    file: Path
     look_every = 2.0
     """Embedded, one process has the file, and only a command beside it may write to it: an idle laptop stays cool."""
 
@@ -130,19 +136,91 @@ class SqliteStore(SqlStore):
         code: int = getattr(error.orig, "sqlite_errorcode", sqlite3.SQLITE_OK)
         return isinstance(error, OperationalError) and code & 0xFF != sqlite3.SQLITE_ERROR
 
+    def away(self, error: Exception) -> Unavailable:
+        said = error.orig if isinstance(error, DBAPIError) else error
+        code: int = getattr(said, "sqlite_errorcode", sqlite3.SQLITE_OK)
+        if code & 0xFF not in _OF_THE_DISK:
+            return super().away(error)
+        return _disk_failed(self.file, f"{said}")
+
 
 async def open_sqlite_store(
     file: Path, *, codec: Codec, ids: Ids, tables: Iterable[sa.MetaData], logs: Iterable[str]
 ) -> SqliteStore:
     """Open or create `file` and return the store. Raises Unavailable where the file cannot be opened."""
     file.parent.mkdir(parents=True, exist_ok=True)
+    await to_thread.run_sync(_write_again, file)
     writer = create_async_engine(f"sqlite+aiosqlite:///{file}", pool_size=1, max_overflow=0)
     reader = create_async_engine(f"sqlite+aiosqlite:///{file}", pool_size=6, max_overflow=0)
     _prepare_connections(writer, begin="BEGIN IMMEDIATE")
     _prepare_connections(reader, begin="BEGIN")
     store = SqliteStore(writer=writer, reader=reader, codec=codec, ids=ids, tables=tables, logs=logs)
+    store.file = file
     await store.prepare()
+    try:
+        await to_thread.run_sync(_make_names_last, file)
+    except Unavailable:
+        await store.close()
+        raise
     return store
+
+
+def _write_again(file: Path) -> None:
+    """Bring to the disk what an earlier process may have left in memory only. Raises Unavailable.
+
+    Linux reports once that a sync failed, and takes what was to be written for written from then on. Whoever opens the
+    file next finds commits that were never acknowledged whole in its write-ahead log, and would add its own behind
+    what the disk does not have: after a power cut these were gone (`tests/faults/test_audit_tree.py`).
+    """
+    ahead = file.with_name(f"{file.name}-wal")
+    try:
+        if not ahead.exists() or ahead.stat().st_size == 0:
+            return  # it was closed in order
+        with closing(sqlite3.connect(file, isolation_level=None, timeout=0)) as connection:
+            connection.execute("PRAGMA locking_mode=EXCLUSIVE")  # before the first look, so that it is alone
+            connection.execute("PRAGMA synchronous=FULL")
+            connection.execute("BEGIN IMMEDIATE")
+            _write_the_same(ahead)
+            connection.execute("COMMIT")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            raise _disk_failed(file, str(error)) from error
+        # Another process has the file: it did so itself, and knows which of its syncs failed.
+    except OSError as error:
+        raise _disk_failed(file, error.strerror or str(error)) from error
+
+
+def _make_names_last(file: Path) -> None:
+    """Of the file and of its write-ahead log, which is there for as long as a connection is. Raises Unavailable.
+
+    SQLite syncs the folder itself, and goes on where that fails: a commit would be on the disk without a name.
+    """
+    try:
+        descriptor = os.open(file.parent, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise _disk_failed(file, error.strerror or str(error)) from error
+
+
+def _write_the_same(file: Path) -> None:
+    with file.open("r+b") as opened:
+        while data := opened.read(_AT_ONCE):
+            opened.seek(-len(data), os.SEEK_CUR)
+            opened.write(data)
+            opened.flush()
+        os.fsync(opened.fileno())
+
+
+def _disk_failed(file: Path, why: str) -> Unavailable:
+    return Unavailable(
+        f"the database {file} cannot be read or written: {why}",
+        fix="see to the disk that it is on; what was acknowledged is there, and the rest may be asked for again",
+        retry_after=1.0,
+    )
 
 
 class _Held:
