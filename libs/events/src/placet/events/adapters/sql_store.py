@@ -11,7 +11,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -299,9 +308,11 @@ class SqlStore(ABC):
                 row = {"epoch": epoch, "began_after": began_after, "database": database}
                 await connection.execute(self._epochs.insert().values(log=log, number=number, **row))
 
-    async def rows(self, query: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
+    async def rows(
+        self, query: sa.Select[Any], values: Mapping[str, Any] | None = None
+    ) -> Sequence[sa.Row[Any]]:
         async with self._available(), self._reader.connect() as connection:
-            rows: Sequence[sa.Row[Any]] = (await connection.execute(query)).all()
+            rows: Sequence[sa.Row[Any]] = (await connection.execute(query, values)).all()
             return rows
 
     async def close(self) -> None:
