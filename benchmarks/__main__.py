@@ -36,6 +36,7 @@ BENCHMARKS = (
     "benchmarks.governance.decisions",
     "benchmarks.governance.standing",
     "benchmarks.audit.appends",
+    "benchmarks.audit.intake",
     "benchmarks.audit.reading",
     "benchmarks.audit.fan_out",
 )

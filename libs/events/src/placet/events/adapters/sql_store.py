@@ -18,6 +18,7 @@ from collections.abc import (
     Callable,
     Collection,
     Iterable,
+    Iterator,
     Mapping,
     Sequence,
 )
@@ -183,7 +184,8 @@ class SqlStore(ABC):
         """As the port has it."""
 
     @abstractmethod
-    def upsert(self, put: Put) -> sa.Executable: ...
+    def upsert(self, put: Put) -> sa.Executable:
+        """What puts rows like this one, whose values are given when it is run."""
 
     @abstractmethod
     def is_away(self, error: DBAPIError) -> bool:
@@ -445,8 +447,8 @@ class SqlStore(ABC):
             await self._claim(connection, claim)
         await self._judge(connection, unit, ends)
         places = _place(unit, ends)
-        for write in unit.writes:
-            await self._run(connection, write)
+        for alike in _alike(unit.writes):
+            await self._run(connection, alike)
         return places
 
     async def _ends(self, connection: AsyncConnection, units: Sequence[Unit]) -> dict[str, End]:
@@ -476,15 +478,15 @@ class SqlStore(ABC):
         if result.rowcount != claim.rows:
             raise ClaimLost(f"claimed {claim.rows} rows and found {result.rowcount}: done already")
 
-    async def _run(self, connection: AsyncConnection, write: Put | Run) -> None:
-        match write:
-            case Put():
-                await connection.execute(self.upsert(write))
+    async def _run(self, connection: AsyncConnection, alike: Sequence[Put] | Run) -> None:
+        match alike:
             case Run(statement=statement, parameters=None):
                 await connection.execute(statement)
             case Run(statement=statement, parameters=parameters):
                 if parameters:
                     await connection.execute(statement, [dict(each) for each in parameters])
+            case _:
+                await connection.execute(self.upsert(alike[0]), [dict(each.row) for each in alike])
 
     # Ids that are already there.
 
@@ -578,6 +580,26 @@ def _place(unit: Unit, ends: dict[str, End]) -> Places:
             places.append(Recorded(event=event, position=end.position, version=version, stream=append.stream))
         end.versions[append.stream] = version
     return tuple(places)
+
+
+def _alike(writes: Sequence[Put | Run]) -> Iterator[Sequence[Put] | Run]:
+    """In order; rows one after the other that one statement can put are together: a hundred ways to the database and
+    back are most of what it takes to store a hundred messages."""
+    puts: list[Put] = []
+    for write in writes:
+        if puts and not (isinstance(write, Put) and _same(write, puts[0])):
+            yield puts
+            puts = []
+        if isinstance(write, Put):
+            puts.append(write)
+        else:
+            yield write
+    if puts:
+        yield puts
+
+
+def _same(one: Put, other: Put) -> bool:
+    return one.table is other.table and one.keep == other.keep and one.row.keys() == other.row.keys()
 
 
 def _after(last: str, new: str) -> str:
