@@ -36,7 +36,9 @@ BENCHMARKS = (
     "benchmarks.governance.decisions",
     "benchmarks.governance.standing",
     "benchmarks.audit.appends",
+    "benchmarks.audit.intake",
     "benchmarks.audit.reading",
+    "benchmarks.audit.states",
     "benchmarks.audit.fan_out",
 )
 """Each has `run()`, plain or async, that returns its rows; it is given the options that it names."""

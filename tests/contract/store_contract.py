@@ -360,6 +360,18 @@ class StoreContract:
 
         assert await store.commit(appending("a", "1", "2")) == first
 
+    async def test_rows_that_are_put_together_are_put_one_after_the_other(self, store: EventStore) -> None:
+        guests = [("7", "Ann"), ("8", "Bob"), ("7", "Cem")]
+        puts = [Put(table=rooms, row={"name": name, "guest": guest}) for name, guest in guests]
+        kept = Put(table=rooms, row={"name": "8", "guest": "Dan"}, keep=("guest",))
+        await store.commit(Unit(writes=(*puts, kept)))
+        rows = await store.rows(sa.select(rooms.c.name, rooms.c.guest).order_by(rooms.c.name))
+        assert [tuple(row) for row in rows] == [("7", "Cem"), ("8", "Bob")]
+        gone = Run(statement=sa.delete(rooms).where(rooms.c.name == "7"))
+        await store.commit(Unit(writes=(puts[0], gone, puts[1])))
+        rows = await store.rows(sa.select(rooms.c.name, rooms.c.guest))
+        assert [tuple(row) for row in rows] == [("8", "Bob")]
+
     async def test_a_unit_that_was_committed_before_does_not_write_its_rows_again(
         self, store: SqlStore
     ) -> None:

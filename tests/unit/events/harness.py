@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Coroutine, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Coroutine, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -186,8 +186,10 @@ class FatefulStore:
     async def begin_epoch(self, log: str = EVENTS) -> Head:
         return await self._store.begin_epoch(log)
 
-    async def rows(self, query: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
-        return await self._store.rows(query)
+    async def rows(
+        self, query: sa.Select[Any], values: Mapping[str, Any] | None = None
+    ) -> Sequence[sa.Row[Any]]:
+        return await self._store.rows(query, values)
 
     async def scrub(self, tables: Sequence[sa.Table]) -> bool:
         return await self._store.scrub(tables)

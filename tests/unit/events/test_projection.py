@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -132,8 +132,10 @@ async def test_who_was_overtaken_between_looking_and_beginning_anew_wipes_nothin
     class Overtaken(FatefulStore):
         """Somebody with a newer version begins whenever somebody has looked."""
 
-        async def rows(self, query: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
-            seen = await super().rows(query)
+        async def rows(
+            self, query: sa.Select[Any], values: Mapping[str, Any] | None = None
+        ) -> Sequence[sa.Row[Any]]:
+            seen = await super().rows(query, values)
             await runner(wiring, by_text(3))._load()
             return seen
 

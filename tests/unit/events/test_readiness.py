@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -37,9 +37,11 @@ class Watched(FatefulStore):
 
     queries: list[sa.Select[Any]]
 
-    async def rows(self, query: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
+    async def rows(
+        self, query: sa.Select[Any], values: Mapping[str, Any] | None = None
+    ) -> Sequence[sa.Row[Any]]:
         self.queries.append(query)
-        return await super().rows(query)
+        return await super().rows(query, values)
 
 
 @pytest.fixture
@@ -115,7 +117,9 @@ async def test_who_stands_by_needs_no_broker(wiring: Wiring, bus: ScriptedBus) -
 
 async def test_without_a_database_it_is_not_ready(wiring: Wiring) -> None:
     class Away(FatefulStore):
-        async def rows(self, query: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
+        async def rows(
+            self, query: sa.Select[Any], values: Mapping[str, Any] | None = None
+        ) -> Sequence[sa.Row[Any]]:
             raise Unavailable("the database is away")
 
     status, state = await readyz(runner(replace(wiring, store=Away(wiring.store))))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -210,11 +210,13 @@ class SlowToLoad(FatefulStore):
         super().__init__(store)
         self.is_asked = False
 
-    async def rows(self, query: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
+    async def rows(
+        self, query: sa.Select[Any], values: Mapping[str, Any] | None = None
+    ) -> Sequence[sa.Row[Any]]:
         if any(each is tables.inbox_cursors for each in query.get_final_froms()):
             self.is_asked = True
             await self.released.wait()
-        return await super().rows(query)
+        return await super().rows(query, values)
 
 
 async def test_a_leader_keeps_its_lease_while_it_loads(place: Place) -> None:

@@ -373,7 +373,7 @@ async def test_a_database_that_is_away_is_a_503(metadata: Metadata, tmp_path: Pa
     class Away:
         """The `Queries` of a database that is away."""
 
-        async def rows(self, query: Any) -> Any:
+        async def rows(self, query: Any, values: Any = None) -> Any:
             raise Unavailable("the database is away", retry_after=1.0)
 
     app = FastAPI()

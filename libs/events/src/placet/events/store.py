@@ -168,8 +168,12 @@ class EventStore(Protocol):
     async def begin_epoch(self, log: str = EVENTS) -> Head:
         """Say that this database was restored: what follows is not what may have followed before."""
 
-    async def rows(self, query: Select[Any]) -> Sequence[Row[Any]]:
-        """Run a select on the service's own tables, outside any unit."""
+    async def rows(self, query: Select[Any], values: Mapping[str, Any] | None = None) -> Sequence[Row[Any]]:
+        """Run a select on the service's own tables, outside any unit.
+
+        `values` are of its bound parameters: to build a query takes longer than to ask it, and one that is asked for
+        each request is built once.
+        """
 
     async def scrub(self, tables: Sequence[Table]) -> bool:
         """See to it that what was deleted from `tables`, or changed there, is not in the database's files any more.

@@ -13,7 +13,7 @@ import msgspec
 from placet.errors import Unreadable
 
 
-class Leaf(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+class Leaf(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True, gc=False):
     """The fields are in the order of the canonical bytes (RFC 8785)."""
 
     digest: str

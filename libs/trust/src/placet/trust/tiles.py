@@ -9,6 +9,7 @@ folded from several (`merkle.Node`).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 from placet.errors import Refused, Unreadable
@@ -71,22 +72,24 @@ class Edge:
     def extend(self, leaves: Iterable[bytes]) -> list[Tile]:
         """Add hashes of leaves, and return the tiles that are full now, those below before those above."""
         full: list[Tile] = []
-        for leaf in leaves:
-            self._add(0, leaf, full)
-            self.size += 1
+        following = iter(leaves)
+        while row := list(islice(following, WIDTH - self.size % WIDTH)):
+            self._add(0, row, full)
+            self.size += len(row)
         return full
 
-    def _add(self, level: int, each: bytes, full: list[Tile]) -> None:
+    def _add(self, level: int, more: Sequence[bytes], full: list[Tile]) -> None:
+        """No more than the tile at the edge of this level has room for."""
         if level == len(self.rows):
             self.rows.append([])
         row = self.rows[level]
-        row.append(each)
+        row.extend(more)
         if len(row) == WIDTH:
             number = (self.size >> HEIGHT * level) // WIDTH
             tile = Tile.of(level, number, row)
             full.append(tile)
             row.clear()
-            self._add(level + 1, tile.root, full)
+            self._add(level + 1, [tile.root], full)
 
     def root(self) -> bytes:
         peaks: list[bytes] = []

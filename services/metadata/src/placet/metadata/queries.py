@@ -31,6 +31,10 @@ SCAN = 500
 NEAR = 16
 """Positions that are read along where two that are wanted lie closer together than that."""
 
+_REVOKED = sa.select(revoked_tokens).where(
+    revoked_tokens.c.generation == INDEX.serving(), revoked_tokens.c.token == sa.bindparam("token")
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Filter:
@@ -163,8 +167,7 @@ class Queries:
         return events
 
     async def is_revoked(self, token: str) -> bool:
-        mine = sa.and_(revoked_tokens.c.generation == INDEX.serving(), revoked_tokens.c.token == token)
-        return bool(await self._store.rows(sa.select(revoked_tokens).where(mine)))
+        return bool(await self._store.rows(_REVOKED, {"token": token}))
 
 
 def _are_near(first: int, last: int, following: int) -> bool:

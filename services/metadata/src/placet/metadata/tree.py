@@ -7,6 +7,7 @@ was a moment ago: that it is the log that was signed, the checkpoint tells.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -49,12 +50,13 @@ class Tree:
 
     async def latest(self, *, witnesses: int = 0) -> Signed | None:
         """The largest that so many witnesses have cosigned."""
-        return await self._signed(_cosigned_by(sa.select(checkpoints), witnesses))
+        query = _NEWEST if not witnesses else _newest_of(_cosigned_by(sa.select(checkpoints), witnesses))
+        return await self._signed(query)
 
     async def of_size(self, size: int, *, witnesses: int = 0) -> Signed | None:
         """The one of so many events, if so many witnesses have cosigned it."""
         query = sa.select(checkpoints).where(checkpoints.c.size == size)
-        return await self._signed(_cosigned_by(query, witnesses))
+        return await self._signed(_newest_of(_cosigned_by(query, witnesses)))
 
     async def all_signed(self, after: int, until: int, limit: int) -> list[Signed]:
         """Those of more than `after` events and at most `until`, smallest first, as the log alone signed them."""
@@ -63,20 +65,7 @@ class Tree:
         return [_signed(row) for row in await self._store.rows(query)]
 
     async def _signed(self, query: sa.Select[Any]) -> Signed | None:
-        largest = query.order_by(checkpoints.c.size.desc()).limit(1).subquery()
-        rows = await self._store.rows(
-            sa.select(largest, sa.func.coalesce(cosigned_again.c.line, cosignatures.c.line).label("line"))
-            .outerjoin(cosignatures, cosignatures.c.size == largest.c.size)
-            .outerjoin(
-                cosigned_again,
-                sa.and_(
-                    cosigned_again.c.witness == cosignatures.c.witness,
-                    cosigned_again.c.size == cosignatures.c.size,
-                ),
-            )
-            .order_by(cosignatures.c.witness)
-            .limit(MAX_SIGNATURES - 1)  # with the log's own, as many as anybody reads
-        )
+        rows = await self._store.rows(query)
         if not rows:
             return None
         signed = _signed(rows[0])
@@ -88,10 +77,9 @@ class Tree:
     async def inclusion(self, index: int, signed: Signed) -> InclusionProof:
         """That the leaf is in the signed tree; the leaf itself goes with it. Raises Refused where it is not."""
         spans = merkle.inclusion(index, signed.size)
-        [leaf] = await self.leaves(index, 1)
-        return InclusionProof(
-            index=index, hashes=await self._roots(spans, signed.size), checkpoint=signed.note, extra=leaf
-        )
+        # Together: every way to the database and back takes longer than all the hashes of a proof.
+        [leaf], hashes = await asyncio.gather(self.leaves(index, 1), self._roots(spans, signed.size))
+        return InclusionProof(index=index, hashes=hashes, checkpoint=signed.note, extra=leaf)
 
     async def consistency(self, old: int, signed: Signed) -> ConsistencyProof:
         """That the signed tree begins with what it was at `old` leaves. Raises Refused where it was smaller."""
@@ -115,9 +103,7 @@ class Tree:
         found: dict[Place, bytes] = {}
         full = [place for place in places if width(place, size) == WIDTH]
         if full:
-            at = sa.tuple_(tiles.c.level, tiles.c.number)
-            query = sa.select(tiles.c.level, tiles.c.number, tiles.c.hashes).where(at.in_(full))
-            rows = await self._store.rows(query)
+            rows = await self._store.rows(_TILES, {"places": full})
             found = {Place(row.level, row.number): bytes(row.hashes) for row in rows}
         if self._filling[0] != size:
             self._filling = size, {}
@@ -179,6 +165,24 @@ class Tree:
         return leaf.to_bytes()
 
 
+def _newest_of(query: sa.Select[Any]) -> sa.Select[Any]:
+    """The largest of these checkpoints, in a row for each cosignature."""
+    largest = query.order_by(checkpoints.c.size.desc()).limit(1).subquery()
+    return (
+        sa.select(largest, sa.func.coalesce(cosigned_again.c.line, cosignatures.c.line).label("line"))
+        .outerjoin(cosignatures, cosignatures.c.size == largest.c.size)
+        .outerjoin(
+            cosigned_again,
+            sa.and_(
+                cosigned_again.c.witness == cosignatures.c.witness,
+                cosigned_again.c.size == cosignatures.c.size,
+            ),
+        )
+        .order_by(cosignatures.c.witness)
+        .limit(MAX_SIGNATURES - 1)  # with the log's own, as many as anybody reads
+    )
+
+
 def _cosigned_by(query: sa.Select[Any], witnesses: int) -> sa.Select[Any]:
     if not witnesses:
         return query
@@ -212,3 +216,9 @@ def _no_row_of_ours(what: str, why: str) -> Unreadable:
         f"in the database {what} is not what was written there: {why}",
         fix="restore the newest copy of the database from before, and find out who has access to it",
     )
+
+
+_NEWEST = _newest_of(sa.select(checkpoints))
+_TILES = sa.select(tiles.c.level, tiles.c.number, tiles.c.hashes).where(
+    sa.tuple_(tiles.c.level, tiles.c.number).in_(sa.bindparam("places", expanding=True))
+)

@@ -11,7 +11,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -174,7 +184,8 @@ class SqlStore(ABC):
         """As the port has it."""
 
     @abstractmethod
-    def upsert(self, put: Put) -> sa.Executable: ...
+    def upsert(self, put: Put) -> sa.Executable:
+        """What puts rows like this one, whose values are given when it is run."""
 
     @abstractmethod
     def is_away(self, error: DBAPIError) -> bool:
@@ -304,9 +315,11 @@ class SqlStore(ABC):
                 row = {"epoch": epoch, "began_after": began_after, "database": database}
                 await connection.execute(self._epochs.insert().values(log=log, number=number, **row))
 
-    async def rows(self, query: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
+    async def rows(
+        self, query: sa.Select[Any], values: Mapping[str, Any] | None = None
+    ) -> Sequence[sa.Row[Any]]:
         async with self._available(), self._reader.connect() as connection:
-            rows: Sequence[sa.Row[Any]] = (await connection.execute(query)).all()
+            rows: Sequence[sa.Row[Any]] = (await connection.execute(query, values)).all()
             return rows
 
     async def close(self) -> None:
@@ -439,8 +452,8 @@ class SqlStore(ABC):
             await self._claim(connection, claim)
         await self._judge(connection, unit, ends)
         places = _place(unit, ends)
-        for write in unit.writes:
-            await self._run(connection, write)
+        for alike in _alike(unit.writes):
+            await self._run(connection, alike)
         return places
 
     async def _ends(self, connection: AsyncConnection, units: Sequence[Unit]) -> dict[str, End]:
@@ -470,15 +483,15 @@ class SqlStore(ABC):
         if result.rowcount != claim.rows:
             raise ClaimLost(f"claimed {claim.rows} rows and found {result.rowcount}: done already")
 
-    async def _run(self, connection: AsyncConnection, write: Put | Run) -> None:
-        match write:
-            case Put():
-                await connection.execute(self.upsert(write))
+    async def _run(self, connection: AsyncConnection, alike: Sequence[Put] | Run) -> None:
+        match alike:
             case Run(statement=statement, parameters=None):
                 await connection.execute(statement)
             case Run(statement=statement, parameters=parameters):
                 if parameters:
                     await connection.execute(statement, [dict(each) for each in parameters])
+            case _:
+                await connection.execute(self.upsert(alike[0]), [dict(each.row) for each in alike])
 
     # Ids that are already there.
 
@@ -572,6 +585,26 @@ def _place(unit: Unit, ends: dict[str, End]) -> Places:
             places.append(Recorded(event=event, position=end.position, version=version, stream=append.stream))
         end.versions[append.stream] = version
     return tuple(places)
+
+
+def _alike(writes: Sequence[Put | Run]) -> Iterator[Sequence[Put] | Run]:
+    """In order; rows one after the other that one statement can put are together: a hundred ways to the database and
+    back are most of what it takes to store a hundred messages."""
+    puts: list[Put] = []
+    for write in writes:
+        if puts and not (isinstance(write, Put) and _same(write, puts[0])):
+            yield puts
+            puts = []
+        if isinstance(write, Put):
+            puts.append(write)
+        else:
+            yield write
+    if puts:
+        yield puts
+
+
+def _same(one: Put, other: Put) -> bool:
+    return one.table is other.table and one.keep == other.keep and one.row.keys() == other.row.keys()
 
 
 def _after(last: str, new: str) -> str:

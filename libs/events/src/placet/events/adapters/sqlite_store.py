@@ -107,7 +107,7 @@ class SqliteStore(SqlStore):
             yield get
 
     def upsert(self, put: Put) -> sa.Executable:
-        statement = insert(put.table).values(**put.row)
+        statement = insert(put.table)
         keys = [column.name for column in put.table.primary_key]
         changed = {
             name: statement.excluded[name] for name in put.row if name not in keys and name not in put.keep
