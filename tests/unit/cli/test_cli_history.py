@@ -120,6 +120,9 @@ def test_a_replay_is_filtered_as_events_are(placet: Placet, served: Served) -> N
         ("--until-time", times[1]): [1, 2],
         ("--since", times[1], "--until-time", times[3], "--type", "*accepted*"): [4],
         ("--project", "other", "--type", "*"): [10],
+        ("--since", times[0][:10], "--until-time", times[0][:10]): [*range(1, 11)],
+        ("--since", "2026-01-02"): [],
+        ("--until-time", "2025-12-31"): [],
     }.items():
         ended = placet("audit", "replay", *typed)
         assert [each["sequence"] for each in lines(ended.out)] == positions, typed
@@ -214,7 +217,7 @@ def test_a_project_of_which_nothing_is_known_is_not_answered(placet: Placet, ser
 
 
 def test_who_approved_which_release(placet: Placet, served: Served) -> None:
-    said(served, governed())
+    said(served, [*governed(), asked(release=2)])
     ended = placet("audit", "who-approved", "churn")
     assert [word for word in (APPROVER, "approver", CERTIFICATE) if word not in ended.out] == []
     [approval] = placet("audit", "who-approved", "churn", "--release", "1", "--json").document["approvals"]
@@ -223,6 +226,10 @@ def test_who_approved_which_release(placet: Placet, served: Served) -> None:
         "nobody approved anything of release 2 of churn"
         in placet("audit", "who-approved", "churn", "--release", "2").err
     )
+    none = placet("audit", "who-approved", "churn", "--release", "3")
+    assert (none.status, none.out) == (1, "")
+    assert "the log has no release 3 of churn" in none.err
+    assert "fix: the newest is 2" in none.err
 
 
 def test_exceptions_as_they_stood(placet: Placet, served: Served) -> None:

@@ -235,7 +235,7 @@ async def test_a_moment_to_come_is_answered_from_what_is_known(metadata: Metadat
 
 
 async def test_who_approved_what_and_which_certificate_counted_it(metadata: Metadata) -> None:
-    await keep_by_the_hour(metadata, governed())
+    await keep_by_the_hour(metadata, [*governed(), asked(release=2)])
     async with metadata.indexing():
         [approval] = (await metadata.read("/v1/audit/approvals?project=churn"))["approvals"]
         none = await metadata.read("/v1/audit/approvals?project=churn&release=2")
@@ -317,7 +317,9 @@ async def test_what_ends_soon_is_told_with_what_serves_on_it(metadata: Metadata)
         ("/v1/audit/why", 400),
         ("/v1/audit/why?project=nobody", 404),
         ("/v1/audit/why?project=Nobody", 400),
+        ("/v1/audit/state?project=churn&release=2", 404),
         ("/v1/audit/approvals?project=nobody", 404),
+        ("/v1/audit/approvals?project=churn&release=2", 404),
         ("/v1/audit/exceptions?state=lost", 400),
         ("/v1/audit/expiring?within=0", 400),
     ],

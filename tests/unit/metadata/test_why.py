@@ -25,6 +25,7 @@ from tests.unit.gateway.roads import (
     cleared,
     refused,
     started,
+    verdict,
 )
 from tests.unit.metadata.histories import (
     APPROVER,
@@ -112,6 +113,17 @@ def test_why_it_was_not(events: Any, reason: str, ran: bool, said_so: str, posit
 
 def test_a_refusal_says_how_to_mend_it() -> None:
     assert why([asked(), refused("submit", MISSING)])["fix"] == "mend two.approve"
+
+
+def test_of_what_was_refused_the_rules_that_were_kept_are_told_too() -> None:
+    kept, broken = verdict("card", "submit"), verdict("owner.named", "submit", "fail")
+    found = why([asked(), refused("submit", kept, broken)])
+    assert [(each["rule"], each["result"]) for each in found["verdicts"]] == [
+        ("card", "pass"),
+        ("owner.named", "fail"),
+    ]
+    both = why([asked(), changed(cleared(), verdicts=(kept,)), refused("certify", kept, MISSING)])
+    assert [each["rule"] for each in both["verdicts"]] == ["card", "two.approve"]
 
 
 def test_a_certificate_whose_time_was_over_allowed_nothing_though_nobody_had_said_so() -> None:

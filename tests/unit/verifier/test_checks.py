@@ -301,3 +301,35 @@ def test_what_it_amounts_to(events: list[str], at: datetime, said: str) -> None:
     ]
     assert any(said in each for each in check.standing("churn", at))
     assert check.standing("other", at)[0] == "it was never certified until then"
+
+
+@pytest.mark.parametrize(
+    ("verbs", "certificate", "running"),
+    [
+        (["started"], "allowed it", "release 1 was served"),
+        (["started", "quarantined"], "stood", "none was served: it was taken off its route at position 3"),
+        (["started", "quarantined", "started"], "allowed it", "release 1 was served"),
+        (["started", "stopped"], "stood", "none was served: it was stopped at position 3"),
+        (["started", "stopped", "deleted"], "stood", "none was served: it was deleted at position 4"),
+    ],
+)
+def test_who_stopped_it_or_took_it_off_its_route_did_not_let_it_run(
+    verbs: list[str], certificate: str, running: str
+) -> None:
+    data = {
+        "certificate": "certificate:1",
+        "project": "churn",
+        "release": 1,
+        "not_before": stamp(AT),
+        "not_after": stamp(END),
+    }
+    check = Check(SimpleNamespace(files={}, by_digest={}), logs=[], witnesses=[])  # type: ignore[arg-type]
+    check.events = [happened(1, "certifier.certificate.issued", **data)]
+    check.events += [
+        happened(number, f"deployer.model.{verb}", project="churn", release=1)
+        for number, verb in enumerate(verbs, 2)
+    ]
+    assert check.standing("churn", AT) == [
+        f"release 1: the certificate certificate:1 {certificate}",
+        running,
+    ]

@@ -357,12 +357,16 @@ def _logs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-n", "--tail", metavar="N", type=_lines, help="only the last N lines")
 
 
+_SINCE = "only events of that time or later; a time, or a day from its beginning in UTC"
+_UNTIL = "only events of that time or earlier; a time, or a day up to its end in UTC"
+
+
 def _events(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--from", dest="first", metavar="N", type=_position, default=1, help="first position")
     parser.add_argument("--type", metavar="GLOB", help="only such types, for example 'placet.builder.*'")
     parser.add_argument("--project", metavar="P", type=_name, help="only events of this project")
-    parser.add_argument("--since", metavar="T", type=_moment, help="only events of that time or later")
-    parser.add_argument("--until", metavar="T", type=_moment, help="only events of that time or earlier")
+    parser.add_argument("--since", metavar="T", type=_since, help=_SINCE)
+    parser.add_argument("--until", metavar="T", type=_until, help=_UNTIL)
     parser.add_argument("--follow", action="store_true", help="go on as events happen")
 
 
@@ -395,8 +399,8 @@ def _replay(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--until", metavar="N", type=_position, help="last position")
     parser.add_argument("--project", metavar="P", type=_name, help="only what is of this project")
     parser.add_argument("--type", metavar="GLOB", help="only such types, for example 'placet.builder.*'")
-    parser.add_argument("--since", metavar="T", type=_moment, help="only events of that time or later")
-    parser.add_argument("--until-time", metavar="T", type=_moment, help="only events of that time or earlier")
+    parser.add_argument("--since", metavar="T", type=_since, help=_SINCE)
+    parser.add_argument("--until-time", metavar="T", type=_until, help=_UNTIL)
     parser.add_argument(
         "--state", action="store_true", help="not the events, but what they amount to: one entity a line"
     )
@@ -471,7 +475,12 @@ def _audit_checkpoint(parser: argparse.ArgumentParser) -> None:
 
 def _audit_export(parser: argparse.ArgumentParser) -> None:
     _project(parser)
-    parser.add_argument("--at", metavar="T", type=_moment, help="up to that moment (default: now)")
+    parser.add_argument(
+        "--at",
+        metavar="T",
+        type=_until,
+        help="up to then; a time, or a day up to its end in UTC (default: now)",
+    )
     parser.add_argument("--size", metavar="N", type=_position, help="proved by the checkpoint of N events")
     parser.add_argument("--people", action="store_true", help="with what was recorded about people")
     parser.add_argument(
@@ -596,6 +605,20 @@ def _time(text: str) -> str:
             f"{text!r} is neither a moment nor a day; write 2027-01-31T12:00:00Z, or 2027-01-31"
         )
     return text if day is not None or found is None else found.isoformat()
+
+
+def _since(text: str) -> datetime:
+    """A moment, or a day from its beginning in UTC."""
+    return _moment(f"{text}T00:00:00Z" if _is_day(text) else _time(text))
+
+
+def _until(text: str) -> datetime:
+    """A moment, or a day up to its end in UTC."""
+    return _moment(f"{text}T23:59:59.999Z" if _is_day(text) else _time(text))
+
+
+def _is_day(text: str) -> bool:
+    return len(text) == len("2027-01-31") and _time(text) == text
 
 
 def _when(text: str) -> str:

@@ -44,6 +44,7 @@ class Finding(NamedTuple):
 
 _SOURCES = "sources"
 _DIGEST = re.compile(rb"sha256:[0-9a-f]{64}")
+_ENDS = {"stopped": "stopped", "deleted": "deleted", "quarantined": "taken off its route"}
 _EVIDENCE = frozenset(
     ("policies", "facts", "people", "certificates", "assessments", "questionnaires", "answers", "images")
 )
@@ -447,7 +448,7 @@ class Check:
         """Whether the project was allowed to run at that moment, as far as the events in the bundle tell."""
         issued: dict[str, Event] = {}
         against: dict[str, str] = {}
-        serving = None
+        serving = ended = None
         for event in self.events:
             if event.time > at or event.data.get("project") != project:
                 continue
@@ -460,20 +461,28 @@ class Check:
             elif event.kind == "placet.certifier.certificate.reinstated":
                 against.pop(name, None)
             elif event.kind == "placet.deployer.model.started":
-                serving = event
-            elif event.kind in ("placet.deployer.model.stopped", "placet.deployer.model.deleted"):
-                serving = None
+                serving, ended = event, None
+            elif noun == "placet.deployer.model" and verb in _ENDS:
+                serving, ended = None, event
         words = []
         for name, event in issued.items():
             data = event.data
             if not read_moment(data["not_before"]) <= at < read_moment(data["not_after"]):
                 state = f"did not hold then, but from {data['not_before']} to {data['not_after']}"
+            elif name in against:
+                state = f"was {against[name]}"
             else:
-                state = f"was {against[name]}" if name in against else "allowed it"
+                # Who stopped or deleted it did not want it to run, whatever its certificate says.
+                state = "allowed it" if ended is None else "stood"
             words.append(f"release {data['release']}: the certificate {name} {state}")
         if not issued:
             words.append("it was never certified until then")
-        running = (
-            "none was served" if serving is None else f"release {serving.data.get('release')} was served"
-        )
+        if ended is not None:
+            running = (
+                f"none was served: it was {_ENDS[ended.kind.rpartition('.')[2]]} at position {ended.position}"
+            )
+        else:
+            running = (
+                "none was served" if serving is None else f"release {serving.data.get('release')} was served"
+            )
         return [*words, running]

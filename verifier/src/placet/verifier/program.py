@@ -19,6 +19,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from datetime import datetime
 
 from placet.verifier.bundles import Bundle
 from placet.verifier.checks import Check
@@ -39,16 +40,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--witness", action="append", default=[], metavar="VKEY", help="somebody who has to have seen it"
     )
     parser.add_argument(
-        "--at", metavar="TIME", help="tell what was allowed then (default: when the bundle was made for)"
+        "--at",
+        metavar="TIME",
+        help="tell what was allowed then (default: the moment up to which the bundle goes)",
     )
     parser.add_argument("--json", action="store_true", help="one JSON document")
     given = parser.parse_args(arguments)
     try:
         logs = [NoteKey.from_vkey(each) for each in given.log_key]
         witnesses = [NoteKey.from_vkey(each) for each in given.witness]
-        asked = None if given.at is None else read_moment(given.at)
         bundle = Bundle(given.bundle)
-        project, at = str(bundle.index["project"]), asked or read_moment(bundle.index["at"])
+        project, at = str(bundle.index["project"]), _moment(given.at, read_moment(bundle.index["at"]))
     except Wrong as error:
         print(f"cannot be checked: {error}", file=sys.stderr)  # noqa: T201 - it is a program
         return 2
@@ -77,3 +79,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         left = f"; {open_} thing{'s' if open_ != 1 else ''} could not be checked" if open_ else ""
         print(f"it holds{left}" if is_whole else "IT DOES NOT HOLD")  # noqa: T201
     return 0 if is_whole else 1
+
+
+def _moment(asked: str | None, until: datetime) -> datetime:
+    """Of what came behind `until` a bundle has nothing, and its silence would be taken for an answer."""
+    at = until if asked is None else read_moment(asked)
+    if at > until:
+        raise Wrong(f"the bundle has what happened up to {until.isoformat()}, and tells nothing of later")
+    return at

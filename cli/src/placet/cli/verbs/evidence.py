@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import zipfile
 from argparse import Namespace
+from contextlib import suppress
 from pathlib import Path
 
+import msgspec
 from anyio import to_thread
 
 from placet.cli import exits
@@ -15,6 +17,10 @@ from placet.errors import Refused, Unreadable
 from placet.verifier.single_file import single_file
 
 VERIFIER = "verifier.py"
+
+
+class _Manifest(msgspec.Struct):
+    at: str
 
 
 async def export(arguments: Namespace, screen: Screen) -> int:
@@ -36,15 +42,19 @@ async def export(arguments: Namespace, screen: Screen) -> int:
         verifier = folder / VERIFIER
         verifier.write_text(single_file(), encoding="utf-8")
     except OSError as error:
-        raise Refused(f"{folder} cannot be written to: {error.strerror}") from error
+        raise Refused(
+            f"{folder} cannot be written to: {error.strerror}", fix="name a folder of yours with --out"
+        ) from error
     finally:
-        await to_thread.run_sync(lambda: unfinished.unlink(missing_ok=True))
+        with suppress(NotADirectoryError):
+            await to_thread.run_sync(lambda: unfinished.unlink(missing_ok=True))
     try:
         with zipfile.ZipFile(archive) as opened:
             events = sum(each.startswith("events/") and each.endswith(".json") for each in opened.namelist())
-    except zipfile.BadZipFile as error:
+            until = msgspec.json.decode(opened.read("manifest.json"), type=_Manifest).at
+    except (zipfile.BadZipFile, KeyError, msgspec.MsgspecError) as error:
         raise Unreadable(f"the platform sent no archive: {error}", fix="ask who runs it") from error
-    screen.result(f"{archive}: {events} events, with their proofs and what they name")
+    screen.result(f"{archive}: {events} events up to {until}, with their proofs and what they name")
     screen.note(
         f"to check it, with nothing but Python: python3 {verifier} {archive} --log-key '{keys.keys[-1].vkey}'"
     )
@@ -53,6 +63,7 @@ async def export(arguments: Namespace, screen: Screen) -> int:
         {
             "bundle": str(archive),
             "verifier": str(verifier),
+            "at": until,
             "events": events,
             "origin": keys.origin,
             "logKeys": [each.vkey for each in keys.keys],

@@ -66,16 +66,18 @@ policies/, facts/, people/, certificates/, assessments/, questionnaires/, answer
 
 To check all of it with nothing but a Python, and to run the rules again on the recorded facts:
 
-    python3 verifier.py {name} --log-key NAME+ID+KEY
+    python3 verifier.py ARCHIVE.zip --log-key NAME+ID+KEY
 {left_out}"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """`people`: with what was recorded about people. `size` is the checkpoint's, none for the newest."""
+    """`people`: with what was recorded about people. `size` is the checkpoint's, none for the newest. `asked`: whoever
+    asks named the moment, and did not just mean now."""
 
     project: str
     at: datetime
+    asked: bool = False
     people: bool = False
     size: int | None = None
 
@@ -107,15 +109,16 @@ class Bundling:
         own, left_out = await self._own(wanted, signed.size)
         if not own:
             raise Unknown(
-                f"nothing had happened to a project {wanted.project} at {timestamp(wanted.at)}",
-                fix="`placet list` names the projects; give a later moment",
+                f"nothing had happened to a project {wanted.project} at {timestamp(wanted.at)}"
+                + (f", within the first {signed.size} events" if wanted.size is not None else ""),
+                fix="`placet list --all` names the projects; give a later moment"
+                + (", or a larger size" if wanted.size is not None else ""),
             )
         general = [each async for each in self._general(wanted, signed.size)]
         events = sorted(
             {each.position: each for each in (*own, *general)}.values(), key=lambda one: one.position
         )
         files = await self._evidence_of(events, wanted, self._evidence)
-        name = f"{wanted.project}-{signed.size}.zip"
         said = [_said(each) for each in events]
         files["dossier.html"] = dossier(wanted.project, timestamp(wanted.at), said, files).encode()
         files["checkpoint.txt"] = str(signed.note).encode()
@@ -124,7 +127,6 @@ class Bundling:
             project=wanted.project,
             origin=signed.origin,
             at=timestamp(wanted.at),
-            name=name,
             left_out=f"\nLeft out: {left_out} windows of measurements (model.observed).\n"
             if left_out
             else "",
@@ -134,7 +136,7 @@ class Bundling:
             files[f"{stem}.json"] = each.event.raw
             files[f"{stem}.tlog-proof"] = str(await self._tree.inclusion(each.position - 1, signed)).encode()
         await to_thread.run_sync(_write, into, files, wanted, signed)
-        return Made(name=name, events=len(events), size=signed.size)
+        return Made(name=_name(wanted, signed.size), events=len(events), size=signed.size)
 
     async def _signed(self, size: int | None) -> Signed:
         signed = await (self._tree.latest() if size is None else self._tree.of_size(size))
@@ -201,6 +203,13 @@ class Bundling:
                     files[each.path] = found
             asked = following
         return files
+
+
+def _name(wanted: Wanted, size: int) -> str:
+    """Archives of one project in one folder take no name from each other."""
+    moment = f"-{wanted.at:%Y%m%dt%H%M%Sz}" if wanted.asked else ""
+    people = "-people" if wanted.people else ""
+    return f"{wanted.project}{moment}{people}-{size}.zip"
 
 
 def _data(recorded: Recorded[Any]) -> dict[str, Any]:

@@ -41,14 +41,23 @@ def router(*, reader: Reader, bundling: Bundling, clock: Clock) -> APIRouter:
         token: Token = caller,
     ) -> FileResponse:
         """Everything that shows what was decided about a project up to a moment, as a zip: `placet.verifier` checks it,
-        with nothing but Python. The same project, moment and checkpoint give the same bytes."""
+        with nothing but Python. The same project, moment and checkpoint give the same bytes. Of a moment to come
+        nothing is known: it goes up to now then."""
         if people:
             must_have(token, AUDITORS, "what was recorded about people")
         handle, name = tempfile.mkstemp(prefix="placet-bundle-", suffix=".zip")
         os.close(handle)
         file = Path(name)
         try:
-            wanted = Wanted(project=project, at=at or clock.now(), people=people, size=size)
+            now = clock.now()
+            is_past = at is not None and at < now
+            wanted = Wanted(
+                project=project,
+                at=at if at is not None and is_past else now,
+                asked=is_past,
+                people=people,
+                size=size,
+            )
             made = await bundling.bundle(wanted, file)
         except BaseException:
             await to_thread.run_sync(file.unlink)

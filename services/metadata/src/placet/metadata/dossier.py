@@ -47,25 +47,44 @@ class Field:
 
 
 class _Known:
-    """What the fields draw on, each with where it is from."""
+    """What the fields draw on, each with where it is from.
+
+    All of one release: the one that served last, of a project that never served the one that was certified last, and
+    before that the one that was cleared last. A page that mixed two would be of a model that there never was.
+    """
 
     def __init__(self, said: Sequence[Said], files: Mapping[str, bytes]) -> None:
         self._said = said
         self._files = files
-        self.cleared = self.last("certifier.release.cleared")
-        self.certified = self.last("certifier.certificate.issued")
-        self.built = self.last("builder.image.built")
-        self.indexed = self.last("indexer.image.indexed")
         self.started = self.last("deployer.model.started")
+        meant = self.started or self.last("certifier.certificate.issued")
+        meant = meant or self.last("certifier.release.cleared")
+        of = {"release": meant.data.get("release")} if meant else {}
+        self.cleared = self.last("certifier.release.cleared", **of)
+        self.certified = self.last("certifier.certificate.issued", **of)
+        image = self.certified or self.last("indexer.image.indexed", **of) or self.started
+        # An earlier release may have built it.
+        which = {"image": image.data.get("image")} if image else of
+        self.built = self.last("builder.image.built", **which)
+        self.indexed = self.last("indexer.image.indexed", **which)
         recorded = (self.cleared.data.get("facts") or {}) if self.cleared else {}
         self.facts, self.facts_file = self._document("facts/submit-", recorded.get("facts"))
-        self.bom, self.bom_file = self._document("images/", None, ".cdx.json")
+        built = str(self.built.data["image"])[7:19] if self.built else ""
+        self.bom, self.bom_file = self._document(f"images/{built}", None, ".cdx.json")
 
     def all(self, *kinds: str) -> list[Said]:
         return [each for each in self._said if each.kind in kinds]
 
-    def last(self, kind: str) -> Said | None:
-        return next((each for each in reversed(self._said) if each.kind == kind), None)
+    def last(self, kind: str, **of: Any) -> Said | None:
+        """The last of a kind that says this."""
+        return next(
+            (
+                each
+                for each in reversed(self._said)
+                if each.kind == kind and all(each.data.get(name) == value for name, value in of.items())
+            ),
+            None,
+        )
 
     def fact(self, path: str) -> Any:
         value: Any = self.facts
@@ -162,8 +181,8 @@ def _hardware(known: _Known) -> Iterator[Statement]:
     if known.cleared is not None:
         asked = known.cleared.data["resources"]
         words = (
-            f"{asked['cpu_millis'] / 1000:g} CPU, {asked['memory_bytes']} bytes of memory, {asked['gpus']} GPUs for"
-            f" each of {asked['min_replicas']} to {asked['max_replicas']} replicas"
+            f"{asked['cpu_millis'] / 1000:g} CPU, {asked['memory_bytes'] / 2**20:g} MiB of memory,"
+            f" {asked['gpus']} GPUs for each of {asked['min_replicas']} to {asked['max_replicas']} replicas"
         )
         yield Statement(mark="attested", words=words, source=_at(known.cleared))
 
@@ -201,7 +220,9 @@ def _design(known: _Known) -> Iterator[Statement]:
 
 def _architecture(known: _Known) -> Iterator[Statement]:
     if known.built is not None:
-        words = f"Built from its source, without running any of it, into {known.built.data['image']}"
+        by_itself = known.cleared is not None and known.cleared.data.get("dockerfile")
+        how = "by the project's own Dockerfile" if by_itself else "from its source, without running any of it"
+        words = f"Built {how}, into {known.built.data['image']}"
         yield Statement(mark="automatic", words=words, source=_at(known.built))
     if known.bom_file:
         words = "What each component needs is in the bill of materials"
@@ -210,7 +231,7 @@ def _architecture(known: _Known) -> Iterator[Statement]:
 
 def _data(known: _Known) -> Iterator[Statement]:
     for each in known.fact("data.sets") or ():
-        words = ", ".join(f"{name}: {value}" for name, value in each.items())
+        words = ", ".join(f"{name}: {_plain(value)}" for name, value in each.items())
         yield Statement(mark="attested", words=words, source=known.facts_file)
     if known.fact("data.names") and not known.fact("data.sets"):
         words = "Declared data: " + ", ".join(map(str, known.fact("data.names")))
@@ -224,6 +245,10 @@ def _data(known: _Known) -> Iterator[Statement]:
                 words=f"Read {dataset['dataset']} ({dataset.get('version')}){held}",
                 source=_at(each),
             )
+
+
+def _plain(value: Any) -> Any:
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else value
 
 
 def _oversight(known: _Known) -> Iterator[Statement]:
@@ -274,7 +299,8 @@ def _security(known: _Known) -> Iterator[Statement]:
         words = f"The certificate {data['certificate']} is signed, and what runs is held against it by digest"
         yield Statement(mark="automatic", words=words, source=_at(known.certified))
     yield from _verdicts(
-        known, ("advisories.", "artifact.", "image.", "licences.", "scan.", "model.", "requirements.")
+        known,
+        ("advisories.", "artifact.", "build.", "image.", "licences.", "scan.", "model.", "requirements."),
     )
 
 
@@ -284,8 +310,19 @@ def _verdicts(known: _Known, prefixes: tuple[str, ...]) -> Iterator[Statement]:
             continue
         for verdict in each.data["verdicts"]:
             if verdict["rule"].startswith(prefixes):
-                words = f"The rule {verdict['rule']}: {verdict['result']}"
-                yield Statement(mark="automatic", words=words, source=_at(each))
+                yield Statement(mark="automatic", words=_verdict(verdict), source=_at(each))
+
+
+def _verdict(verdict: Mapping[str, Any]) -> str:
+    """Why it was certified all the same where a rule was not kept."""
+    words = f"The rule {verdict['rule']}: {verdict['result']}"
+    if verdict["result"] == "pass":
+        return words
+    if verdict.get("exception"):
+        words += f", excepted by {verdict['exception']}"
+    elif verdict["on_fail"] == "warn":
+        words += ", which warns and forbids nothing"
+    return f"{words}: {verdict['why']}" if verdict.get("why") else words
 
 
 def _functioning(known: _Known) -> Iterator[Statement]:
@@ -320,16 +357,28 @@ def _lifecycle(known: _Known) -> Iterator[Statement]:
         "certifier.certificate.revoked",
         "certifier.certificate.expired",
         "certifier.release.refused",
+        "certifier.review.owed",
+        "gateway.exception.granted",
+        "gateway.exception.withdrawn",
         "deployer.model.started",
         "deployer.model.stopped",
+        "deployer.model.quarantined",
+        "deployer.model.deleted",
     ):
-        words = f"Release {each.data.get('release')}: {each.kind.partition('.')[2]}"
+        release, rule = each.data.get("release"), each.data.get("rule")
+        words = (
+            each.kind.partition(".")[2]
+            if release is None
+            else f"Release {release}: {each.kind.partition('.')[2]}"
+        )
+        if rule is not None:
+            words += f", {rule}"
         yield Statement(mark="automatic", words=words, source=_at(each))
 
 
 def _standards(known: _Known) -> Iterator[Statement]:
-    if known.cleared is not None:
-        for each in known.cleared.data["policies"]:
+    for judged in (known.cleared, known.certified):
+        for each in judged.data.get("policies") or () if judged is not None else ():
             words = (
                 f"Version {each['version']} of the policy {each['id']}, whose rules cite what they are from"
             )
@@ -389,7 +438,7 @@ _FIELDS = (
         "2 (a)",
         "Methods and steps of its development, third-party tools",
         _development,
-        "report its runs: `placet report run`",
+        "report its runs: `placet report FILE`",
     ),
     ("2 (b)", "Design specifications, general logic, key design choices", _design, _CARD),
     ("2 (c)", "System architecture, computational resources", _architecture, "no image was built"),
@@ -410,7 +459,7 @@ _FIELDS = (
         "2 (g)",
         "Validation and testing procedures, data, metrics, discriminatory impacts, reports",
         _testing,
-        "placet.yaml: governance.evaluation; `placet report evaluation`",
+        "placet.yaml: governance.evaluation; `placet report FILE`",
     ),
     ("2 (h)", "Cybersecurity measures", _security, "it was never certified"),
     (

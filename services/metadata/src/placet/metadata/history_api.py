@@ -96,6 +96,8 @@ def router(*, auditor: Reader, histories: Histories, clock: Clock) -> APIRouter:
         asked = _asked(at, position)
         told = await histories.state(asked, clock.now(), project=project)
         await _must_be_known(histories, project, told.state)
+        if release is not None and not list(told.state.in_order(project=project, release=release)):
+            await _must_be_asked_for(histories, project, release, clock.now())
         head = _head(told, at)
         if JSONL in accept:
             lines = _lines(head, documents(told.state, told.at, project=project, release=release))
@@ -163,6 +165,8 @@ def router(*, auditor: Reader, histories: Histories, clock: Clock) -> APIRouter:
         wanted = sorted(
             (each for each in both if release in (None, each.release)), key=lambda each: each.position()
         )
+        if release is not None and not wanted:
+            await _must_be_asked_for(histories, project, release, clock.now())
         page, following = _page(wanted, lambda each: f"{each.position():020d}", after, limit)
         standings = Standings(told.state, told.at)
         shown = [document(each, standings) for each in page]
@@ -270,6 +274,19 @@ async def _must_be_known(histories: Histories, project: str | None, state: State
         return
     if await histories.first_of(project) is None:
         raise Unknown(f"the log has no event of a project called {project!r}", fix="see `placet list --all`")
+
+
+async def _must_be_asked_for(histories: Histories, project: str | None, release: int, now: datetime) -> None:
+    """Nor is a number that no release has one of which nothing was said yet."""
+    if project is None:
+        return
+    told = await histories.state(Until(), now, project=project)
+    numbers = [each.release or 0 for each in told.state.all("release") if each.project == project]
+    if release not in numbers:
+        raise Unknown(
+            f"the log has no release {release} of {project}",
+            fix=f"the newest is {max(numbers)}" if numbers else "see `placet list --all`",
+        )
 
 
 def _head(told: Told, at: str | None) -> dict[str, Any]:

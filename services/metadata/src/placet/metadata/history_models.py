@@ -96,6 +96,7 @@ def tell(state: State, said: Said, event: Models) -> None:
                 refusedAt=at,
                 refusedAtStage=event.stage,
                 refusals=state.once(tuple(each for each in event.verdicts if _forbids(each))),
+                refusedVerdicts=state.once(event.verdicts),
                 refusedByPolicies=state.once(event.policies),
                 refusedFacts=event.facts,
                 awaited=None,

@@ -308,13 +308,19 @@ def _policies(subject: Subject) -> Iterator[Json]:
 
 
 def _verdicts(subject: Subject) -> Iterator[Json]:
+    """Of a release that was refused all that were given, and not only those that refused it."""
+    told = set[str]()
     for entity, name in (
         (subject.release, "submitVerdicts"),
         (subject.certificate, "verdicts"),
-        (subject.release, "refusals"),
+        (subject.release, "refusedVerdicts"),
     ):
-        for each in (entity.get(name) if entity is not None else None) or ():
-            yield {**plain(each), "position": entity.position(name) if entity is not None else 0}
+        given = (entity.get(name) if entity is not None else None) or ()
+        for each in given:
+            # Who refuses a release at its second stage says again what the first one found.
+            if name != "refusedVerdicts" or each.rule not in told:
+                yield {**plain(each), "position": entity.position(name) if entity is not None else 0}
+        told |= {each.rule for each in given}
 
 
 def _inputs(subject: Subject) -> Iterator[Json]:
