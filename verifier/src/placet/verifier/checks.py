@@ -42,6 +42,10 @@ class Finding(NamedTuple):
     words: str
 
 
+UNSIGNED = (
+    "dossier.html and README.txt, which nothing signs: each statement of theirs names what here says so, and that is"
+    " what was checked"
+)
 _SOURCES = "sources"
 _DIGEST = re.compile(rb"sha256:[0-9a-f]{64}")
 _IN_HASTE = timedelta(hours=24)
@@ -75,6 +79,8 @@ class Check:
             return
         self._try(self._events, checkpoint)
         self.judge()
+        if "dossier.html" in self.bundle.files:
+            self._say("unchecked", UNSIGNED)
         for name in self._strays():
             self._say("wrong", f"{name} is named by nothing that is in the log: it was changed, or put here")
 
