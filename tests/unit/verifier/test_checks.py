@@ -70,13 +70,24 @@ class Case:
     key_since: datetime | None = None
     key_until: datetime | None = None
     asker: str = ADA
+    facts: dict[str, Any] = field(default_factory=dict)
+    is_recorded: bool = True
+    published: str = sha256(POLICY)
     in_log: dict[str, Any] = field(default_factory=dict)
 
     def check(self) -> Check:
         key = SigningKey.generate()
-        facts = json.dumps(
-            {"model": {"ok": self.ok, "seen": self.seen, "nice": False}, "now": AT.isoformat()}
-        ).encode()
+        seen = {
+            "model": {"ok": self.ok, "seen": self.seen, "nice": False},
+            "now": AT.isoformat(),
+            "project": {"name": "churn"},
+            "source": {"digest": SOURCE},
+            "image": {"digest": IMAGE},
+            "approvals": {
+                "given": [] if self.break_glass else [{"roles": ["approver"]} for _ in self.approvals]
+            },
+        }
+        facts = json.dumps(seen | self.facts).encode()
         results = {"a.asked": self.ok, "a.awaited": self.seen, "a.warned": False}
         said = {rule: "pass" if held else "fail" for rule, held in results.items()} | self.verdicts
         certificate = Certificate(
@@ -94,9 +105,15 @@ class Case:
                 for rule, result in said.items()
             ),
             exceptions=tuple(ExceptionApplied(**each) for each in self.exceptions),
-            facts=(FactsSeen(stage="certify", facts=sha256(facts)),),
+            facts=(FactsSeen(stage="certify", facts=sha256(facts)),) if self.is_recorded else (),
             approvals=tuple(
-                ApprovalCounted(approval=f"approval:{who}", given_by=who, roles=("approver",), at=AT)
+                ApprovalCounted(
+                    approval=f"approval:{who}",
+                    given_by=who,
+                    roles=("approver",),
+                    at=AT,
+                    break_glass=self.break_glass,
+                )
                 for who in self.approvals
             ),
             break_glass=self.break_glass,
@@ -117,6 +134,7 @@ class Case:
                 since=stamp(self.key_since),
             ),
             *self._rotated(key),
+            happened(2, "certifier.policy.published", policy="house", version=1, digest=self.published),
             happened(
                 3,
                 "certifier.release.cleared",
@@ -133,7 +151,11 @@ class Case:
                 for who in self.approvals
             ),
             *self._withdrawn(),
-            happened(9, "certifier.certificate.issued", **(self._issued(artifact, said) | self.in_log)),
+            happened(
+                9,
+                "certifier.certificate.issued",
+                **(self._issued(artifact, said, sha256(facts)) | self.in_log),
+            ),
         ]
         return check
 
@@ -162,14 +184,15 @@ class Case:
             "granted_by": BOB,
         }
 
-    @staticmethod
-    def _approval(who: str) -> dict[str, Any]:
+    def _approval(self, who: str) -> dict[str, Any]:
         binding = {"source": SOURCE, "image": IMAGE}
         return {
             "approval": f"approval:{who}",
             "project": "churn",
             "release": 1,
             "given_by": who,
+            "roles": ["approver"],
+            "break_glass": self.break_glass,
             "binding": binding,
         }
 
@@ -178,7 +201,7 @@ class Case:
             return []
         return [happened(self.withdrawn_at, "gateway.exception.withdrawn", exception="exception:1")]
 
-    def _issued(self, artifact: bytes, said: dict[str, str]) -> dict[str, Any]:
+    def _issued(self, artifact: bytes, said: dict[str, str], facts: str) -> dict[str, Any]:
         return {
             "certificate": "certificate:1",
             "project": "churn",
@@ -189,6 +212,8 @@ class Case:
             "not_before": stamp(AT),
             "not_after": stamp(self.ends),
             "envelope": sha256(artifact),
+            "facts": {"facts": facts} if self.is_recorded else None,
+            "policies": [{"id": "house", "version": 1, "digest": sha256(POLICY)}],
             "verdicts": [
                 {"rule": rule, "policy": "house", "stage": "certify", "result": result}
                 for rule, result in said.items()
@@ -249,6 +274,25 @@ def test_one_that_somebody_had_a_right_to_holds() -> None:
         (Case(given={"binding": {"source": SOURCE, "image": SOURCE}}), "which is of another source or image"),
         (Case(given={"binding": {"source": IMAGE, "image": IMAGE}}), "which is of another source or image"),
         (Case(asker=EVE), "by who asked for the release"),
+        (Case(granted={"source": IMAGE}), "which is for another source"),
+        (Case(approvals=[BOB, BOB]), "counts two approvals of one person"),
+        (Case(given={"roles": ["intern"]}), "as one in other roles, or of another kind"),
+        (Case(given={"break_glass": True}), "as one in other roles, or of another kind"),
+        (
+            Case(facts={"project": {"name": "other"}}),
+            "the rules saw the project other, and churn was certified",
+        ),
+        (Case(facts={"source": {"digest": IMAGE}}), f"the rules saw the source {IMAGE}"),
+        (Case(facts={"image": {"digest": SOURCE}}), f"the rules saw the image {SOURCE}"),
+        (
+            Case(facts={"approvals": {"given": [{"roles": ["approver"]}] * 3}}),
+            "the rules saw 3 approvals, and 2 were counted",
+        ),
+        (Case(published=SOURCE), "version 1 of the policy house is"),
+        (Case(in_log={"facts": {"facts": SOURCE}}), "names other facts of stage certify than the log"),
+        (Case(in_log={"policies": []}), "names other policies than the log"),
+        (Case(break_glass=True, exceptions=[], ok=True, approvals=[BOB]), "by 1 people: it takes two"),
+        (Case(break_glass=True, exceptions=[], ok=True), "was given in haste, and holds longer than a day"),
         (Case(key_since=AT + timedelta(seconds=1)), "when that key did not sign"),
         (Case(key_until=AT), "when that key did not sign"),
         (Case(in_log={"image": SOURCE}), "is another one than position 9 of the log names: it was replaced"),
@@ -261,8 +305,20 @@ def test_one_that_nobody_had_a_right_to_is_named(case: Case, said: str) -> None:
 
 
 def test_in_haste_only_what_people_can_still_do_is_forgiven() -> None:
-    assert wrong(Case(ok=True, seen=False, exceptions=[], break_glass=True)) == []
-    assert any("a.asked" in each for each in wrong(Case(seen=False, exceptions=[], break_glass=True)))
+    day = AT + timedelta(days=1)
+    assert wrong(Case(ok=True, seen=False, exceptions=[], break_glass=True, ends=day)) == []
+    assert any(
+        "a.asked" in each for each in wrong(Case(seen=False, exceptions=[], break_glass=True, ends=day))
+    )
+
+
+def test_of_one_whose_facts_were_not_recorded_it_is_said_that_nothing_was_run_again() -> None:
+    check = Case(is_recorded=False).check()
+    check.judge()
+    assert not any("run again" in each.words for each in check.findings)
+    assert [
+        each.outcome for each in check.findings if "stage certify saw was not recorded" in each.words
+    ] == ["unchecked"]
 
 
 def test_a_withdrawal_that_came_later_speaks_against_nothing() -> None:
@@ -285,6 +341,8 @@ def test_what_is_not_formed_as_it_has_to_be_is_wrong_and_no_traceback() -> None:
         (["issued", "suspended"], AT, "was suspended at position 2"),
         (["issued", "suspended", "reinstated"], AT, "allowed it"),
         (["issued", "revoked"], AT, "was revoked at position 2"),
+        (["issued", "revoked", "reinstated"], AT, "was revoked at position 2"),
+        (["issued", "revoked", "suspended", "reinstated"], AT, "was revoked at position 2"),
     ],
 )
 def test_what_it_amounts_to(events: list[str], at: datetime, said: str) -> None:
@@ -333,3 +391,31 @@ def test_who_stopped_it_or_took_it_off_its_route_did_not_let_it_run(
         f"release 1: the certificate certificate:1 {certificate}",
         running,
     ]
+
+
+@pytest.mark.parametrize(
+    ("events", "said"),
+    [
+        ([("started", 1)], "release 1 was served"),
+        ([("started", 1), ("quarantined", 1)], "none was served: it was taken off its route at position 2"),
+        ([("started", 1), ("failed", 1)], "none was served: it failed at position 2"),
+        ([("started", 1), ("started", 2), ("quarantined", 1)], "release 2 was served"),
+        ([("started", 1), ("stopped", 1)], "none was served: it was stopped at position 2"),
+        ([("failed", 1)], "none was served"),
+    ],
+)
+def test_what_was_served(events: list[tuple[str, int]], said: str) -> None:
+    check = Check(SimpleNamespace(files={}, by_digest={}), logs=[], witnesses=[])  # type: ignore[arg-type]
+    check.events = [
+        happened(number, f"deployer.model.{verb}", project="churn", release=release)
+        for number, (verb, release) in enumerate(events, 1)
+    ]
+    assert check.standing("churn", AT)[-1] == said
+
+
+def test_a_moment_that_is_none_is_wrong_and_no_traceback() -> None:
+    check = Check(SimpleNamespace(files={}, by_digest={}), logs=[], witnesses=[])  # type: ignore[arg-type]
+    data = {"certificate": "certificate:1", "project": "churn", "not_before": "0001-01-01T00:00:00+23:59"}
+    check.events = [happened(1, "certifier.certificate.issued", **data)]
+    assert check.standing("churn", AT) == []
+    assert [each.outcome for each in check.findings] == ["wrong"]

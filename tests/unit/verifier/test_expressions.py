@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -227,6 +228,29 @@ def test_a_pattern_that_would_go_back_for_ever_takes_no_longer_than_its_text() -
 )
 def test_long_conditions_need_no_more_room(expression: str) -> None:
     assert decided(compiled(expression), FACTS) is engine(expression)
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "has(" * 16 + "a" + ".b)" * 16,
+        "'''" + "\\" * 1900,
+        '"""' + "\\" * 1901,
+        '""" + "' * 200,
+    ],
+)
+def test_what_is_read_takes_no_longer_than_its_text(expression: str) -> None:
+    """It took twice as long with each bracket, or with every other sign."""
+    with suppress(Unsupported):
+        assert decided(compiled(expression), {"a": {}}) is None
+
+
+def test_a_number_that_is_written_for_ever_is_none() -> None:
+    facts = {"long": "1" * 100_000, "ones": [10**39]}
+    assert decided(compiled("int(long) > 0"), facts) is None
+    assert decided(compiled("uint(long) > 0u"), facts) is None
+    with pytest.raises(Unsupported):
+        decided(compiled("duration(long + 'h') > duration('1s')"), facts)
 
 
 @pytest.mark.parametrize("expression", ["(" * 60 + "1" + ")" * 60, "a.b.c(", "\\", "'", "1 ~ 2", "x y", ""])

@@ -155,3 +155,12 @@ def test_a_file_that_nests_for_ever_is_refused(opening: str) -> None:
 def test_a_file_of_other_bytes_is_refused() -> None:
     with pytest.raises(Unsupported):
         Yaml(b"a: \xff\n").value()
+
+
+def test_a_line_of_blanks_takes_no_longer_than_its_length() -> None:
+    blanks = " " * 200_000
+    assert Yaml(f"a: b{blanks}c\n".encode()).value() == {"a": f"b{blanks}c"}
+    assert Yaml(f"a: b{blanks}\n".encode()).value() == {"a": "b"}
+    assert Yaml(f"b{blanks}c\n".encode()).value() == f"b{blanks}c"
+    with pytest.raises(Unsupported):
+        Yaml(f"'b{blanks}c\n".encode()).value()

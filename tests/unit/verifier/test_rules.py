@@ -121,3 +121,31 @@ def test_a_policy_of_another_time_says_nothing() -> None:
         if judge([policy], "submit", {"now": f"{day}T12:00:00Z"})
     }
     assert in_force == {"2026-02-01", "2026-02-28"}
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        # Each goes on for years, and the second fills any memory.
+        "things.all(a, things.all(b, things.all(c, c >= 0)))",
+        "['aaaaaaaa']" + ".map(v, v + v)" * 60 + ".size() > 0",
+        "[[1]]" + ".map(v, v + v)" * 60 + ".size() > 0",
+        "[[1]]" + ".map(v, [v, v])" * 60 + " == [[1]]" + ".map(v, [v, v])" * 60,
+        "things.all(a, !text.contains('b'))",
+        "things.all(a, !text.matches('(a|b|c|d){300}e'))",
+    ],
+)
+def test_a_rule_that_goes_on_for_ever_is_said_to_be_unchecked(condition: str) -> None:
+    facts = {"things": list(range(1000)), "text": "a" * 1_000_000}
+    rules = [{"id": "a.b", "stage": "submit", "require": condition}]
+    rules.append({"id": "a.c", "stage": "submit", "require": "things.size() == 1000"})
+    found = judge([{"rules": rules}], "submit", facts)
+    assert found["a.b"].result is None
+    assert "more work than is done here" in str(found["a.b"].unchecked)
+    assert found["a.c"].result == "pass"
+
+
+def test_whom_a_policy_is_for_is_not_asked_for_ever_either() -> None:
+    rule = {"id": "a.b", "stage": "submit", "require": "true"}
+    asked = "['a']" + ".map(v, v + v)" * 60 + " == []"
+    assert judge([{"appliesTo": asked, "rules": [rule]}], "submit", {})["a.b"].result is None

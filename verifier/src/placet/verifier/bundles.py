@@ -1,7 +1,15 @@
-"""A bundle: one archive, and the list of what is in it."""
+"""A bundle: one archive, and the list of what is in it.
+
+It is read strictly, since it will be unpacked, and not by us: plain files with the names that bundles have, one behind
+the other, and nothing before, between or behind them that another program might take for a file.
+"""
 
 from __future__ import annotations
 
+import os
+import re
+import stat
+import struct
 import zipfile
 
 from placet.verifier.documents import read_object, sha256_of
@@ -10,6 +18,18 @@ from placet.verifier.failures import Unsupported, Wrong
 FORMAT = "https://placet.dev/bundle/v1"
 MAX_FILE_BYTES = 64 * 1024**2
 MAX_FILES = 200_000
+EVIDENCE = frozenset(
+    ("policies", "facts", "people", "certificates", "assessments", "questionnaires", "answers", "images")
+)
+"""Folders of what events name by digest."""
+_NAME = re.compile(
+    r"manifest\.json|README\.txt|dossier\.html|checkpoint\.txt|keys/log\.txt|events/[0-9]{12,19}\.(?:json|tlog-proof)"
+    rf"|(?:{'|'.join(sorted(EVIDENCE))})/[A-Za-z0-9][A-Za-z0-9._-]{{0,199}}"
+)
+_ENTRY_BYTES, _END_BYTES = 30 + 46, 22
+"""Of a zip: what it takes for a file besides its name twice and its bytes, and for its end."""
+_LARGE_BYTES, _LARGE_ENTRY_BYTES = 56 + 20, 12
+"""What more it takes where it is large: at its end, and for a file that begins behind the first two GiB."""
 
 
 class Bundle:
@@ -18,7 +38,14 @@ class Bundle:
     def __init__(self, path: str) -> None:
         try:
             self._read(path)
-        except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+        except (
+            OSError,
+            EOFError,
+            zipfile.BadZipFile,
+            NotImplementedError,
+            RuntimeError,
+            struct.error,
+        ) as error:
             raise Wrong(f"{path} is no bundle: {error}") from error
         self.index = read_object(self.files.pop("manifest.json", b"null"), "manifest.json")
         if self.index.get("format") != FORMAT:
@@ -38,10 +65,12 @@ class Bundle:
             if len(entries) > MAX_FILES:
                 raise Wrong(f"{path} has {len(entries)} files")
             for each in entries:
+                _judge_entry(each)
+            if _bytes_of(entries) != os.path.getsize(path):
+                raise Wrong(f"{path} holds something besides its files: another program might see other ones")
+            for each in entries:
                 if each.filename in self.files:
                     raise Wrong(f"{each.filename} is in the bundle twice")
-                if each.compress_type != zipfile.ZIP_STORED or each.file_size > MAX_FILE_BYTES:
-                    raise Wrong(f"{each.filename} is compressed, or larger than any file of a bundle")
                 self.files[each.filename] = opened.read(each)
 
     def below(self, folder: str) -> list[str]:
@@ -57,3 +86,27 @@ class Bundle:
         if found is None:
             raise Unsupported(f"what {digest} holds is not in the bundle")
         return found
+
+
+def _judge_entry(entry: zipfile.ZipInfo) -> None:
+    name = entry.orig_filename
+    if not _NAME.fullmatch(name) or entry.filename != name:
+        raise Wrong(f"{name!r} is no file that a bundle has")
+    if entry.compress_type != zipfile.ZIP_STORED or entry.file_size > MAX_FILE_BYTES:
+        raise Wrong(f"{name} is compressed, or larger than any file of a bundle")
+    if stat.S_IFMT(entry.external_attr >> 16) not in (0, stat.S_IFREG):
+        raise Wrong(f"{name} is no plain file")
+
+
+def _bytes_of(entries: list[zipfile.ZipInfo]) -> int:
+    """Of an archive that has these files, and not a byte more."""
+    begins, size = 0, 0
+    for each in sorted(entries, key=lambda entry: entry.header_offset):
+        name = len(each.filename)
+        size += _ENTRY_BYTES + 2 * name + each.file_size
+        size += _LARGE_ENTRY_BYTES if each.header_offset > zipfile.ZIP64_LIMIT else 0
+        if each.header_offset != begins:
+            raise Wrong(f"{each.filename} does not lie right behind what comes before it")
+        begins += 30 + name + each.file_size
+    is_large = len(entries) > zipfile.ZIP_FILECOUNT_LIMIT or begins > zipfile.ZIP64_LIMIT
+    return size + _END_BYTES + (_LARGE_BYTES if is_large else 0)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from placet.verifier.bundles import Bundle
+from placet.verifier.bundles import EVIDENCE, Bundle
 from placet.verifier.documents import read_base64, read_moment, read_object, sha256_of
 from placet.verifier.envelopes import read_envelope
 from placet.verifier.failures import Unsupported, Wrong
@@ -42,12 +42,24 @@ class Finding(NamedTuple):
     words: str
 
 
+UNSIGNED = (
+    "dossier.html and README.txt, which nothing signs: each statement of theirs names what here says so, and that is"
+    " what was checked"
+)
 _SOURCES = "sources"
 _DIGEST = re.compile(rb"sha256:[0-9a-f]{64}")
-_ENDS = {"stopped": "stopped", "deleted": "deleted", "quarantined": "taken off its route"}
+_ENDS = {"stopped": "was stopped", "deleted": "was deleted"}
+_GIVES_WAY = {"quarantined": "was taken off its route", "failed": "failed"}
 _EVIDENCE = frozenset(
     ("policies", "facts", "people", "certificates", "assessments", "questionnaires", "answers", "images")
 )
+_IN_HASTE = timedelta(hours=24)
+"""How long a certificate holds at most that two people had given although what was awaited did not come."""
+
+
+def _is_of(event: Event, serving: Event | None) -> bool:
+    """Whether it says something of the release that is served: of one that gave way to another it ends nothing."""
+    return serving is not None and serving.data.get("release") == event.data.get("release")
 
 
 def _signed_in(data: bytes) -> bytes:
@@ -68,6 +80,7 @@ class Check:
         self.findings: list[Finding] = []
         self.events: list[Event] = []
         self._policies: dict[str, dict[str, Any]] = {}
+        self._versions: dict[tuple[str, int], str] = {}
 
     def run(self) -> None:
         self._say("holds", f"{len(self.bundle.files)} files, each as it is listed")
@@ -76,11 +89,15 @@ class Check:
             return
         self._try(self._events, checkpoint)
         self.judge()
+        if "dossier.html" in self.bundle.files:
+            self._say("unchecked", UNSIGNED)
         for name in self._strays():
             self._say("wrong", f"{name} is named by nothing that is in the log: it was changed, or put here")
 
     def judge(self) -> None:
         """What the events claim, held against each other and against what they name."""
+        for event in self.of("placet.certifier.policy.published"):
+            self._try(self._published, event)
         keys = self._try(self._keys) or {}
         for event in self.of("placet.certifier.release.cleared", "placet.certifier.release.refused"):
             self._try(self._judged_again, event)
@@ -90,6 +107,10 @@ class Check:
             self._try(self._assessment, event, keys)
         for event in self.of("placet.builder.image.built"):
             self._try(self._image, event)
+
+    @property
+    def is_whole(self) -> bool:
+        return not any(each.outcome == "wrong" for each in self.findings)
 
     def of(self, *kinds: str) -> list[Event]:
         return [event for event in self.events if event.kind in kinds]
@@ -104,7 +125,15 @@ class Check:
             self._say("wrong", str(error))
         except Unsupported as error:
             self._say("unchecked", str(error))
-        except (KeyError, TypeError, AttributeError, ValueError, IndexError, RecursionError) as error:
+        except (
+            KeyError,
+            TypeError,
+            AttributeError,
+            ValueError,
+            IndexError,
+            ArithmeticError,
+            RecursionError,
+        ) as error:
             # Nothing of a bundle is believed, its form neither.
             self._say("wrong", f"the bundle is not formed as bundles are: {type(error).__name__} {error}")
         return None
@@ -144,7 +173,9 @@ class Check:
         for name in names:
             if name.endswith(".json"):
                 self._try(self._event, name, checkpoint)
-        self.events.sort()
+            elif f"{name.rpartition('.')[0]}.json" not in self.bundle.files:
+                self._say("wrong", f"{name} is a proof of an event that is not in the bundle")
+        self.events.sort(key=lambda event: event.position)
         if len(names) == 2 * len(self.events):
             self._say("holds", f"{len(self.events)} events, each in the tree of that checkpoint")
 
@@ -160,24 +191,26 @@ class Check:
             raise Wrong(f"{name} is not in the tree of the checkpoint: it was changed, moved or made up")
         if name != f"events/{leaf['position']:012}.json":
             raise Wrong(f"{name} is at position {leaf['position']} of the log")
+        if not event["type"].startswith(f"placet.{event['source']}."):
+            raise Wrong(f"{name} is {event['type']}, and {event['source']} has no right to say that")
         kind = re.sub(r"\.v[0-9]+$", "", event["type"])
         who = event.get("authid", "")
         self.events.append(Event(leaf["position"], kind, read_moment(event["time"]), who, event["data"]))
 
     def _strays(self) -> list[str]:
         """Evidence whose digest neither an event has, nor what an event names."""
-        naming = [data for name, data in self.bundle.files.items() if name.startswith("events/")]
-        named = {digest for data in naming for digest in _DIGEST.findall(data)}
-        evidence = {
-            name: data for name, data in self.bundle.files.items() if name.partition("/")[0] in _EVIDENCE
-        }
-        while True:
-            known = {name for name, data in evidence.items() if sha256_of(data).encode() in named}
-            for name in known:
-                data = evidence.pop(name)
-                named |= {digest for text in (data, _signed_in(data)) for digest in _DIGEST.findall(text)}
-            if not known:
-                return sorted(evidence)
+        waiting = [self.bundle.files[name] for name in self.bundle.below("events")]
+        evidence: dict[str, list[str]] = {}
+        for folder in EVIDENCE:
+            for name in self.bundle.below(folder):
+                evidence.setdefault(sha256_of(self.bundle.files[name]), []).append(name)
+        while waiting:
+            data = waiting.pop()
+            for digest in {each for text in (data, _signed_in(data)) for each in _DIGEST.findall(text)}:
+                names = evidence.pop(digest.decode(), None)
+                if names is not None:
+                    waiting.append(self.bundle.files[names[0]])
+        return sorted(name for names in evidence.values() for name in names)
 
     # Keys.
 
@@ -219,8 +252,19 @@ class Check:
 
     # Rules.
 
+    def _published(self, event: Event) -> None:
+        data = event.data
+        self._one_version(data["policy"], data["version"], data["digest"])
+
+    def _one_version(self, id: str, version: int, digest: str) -> None:
+        """A version of a policy is one file, whoever names it. Raises Wrong for another one."""
+        before = self._versions.setdefault((id, version), digest)
+        if before != digest:
+            raise Wrong(f"version {version} of the policy {id} is {digest}, and was {before} before")
+
     def _policy(self, reference: dict[str, Any]) -> dict[str, Any]:
         digest = reference["digest"]
+        self._one_version(reference["id"], reference["version"], digest)
         if digest not in self._policies:
             file = self.bundle.by_digest.get(digest)
             if file is None:
@@ -348,9 +392,16 @@ class Check:
         self._say("holds", f"{what} is signed, and is what position {event.position} of the log names")
         policies = self._newest(said["policies"])
         exceptions, approvals = said.get("exceptions") or [], said.get("approvals") or []
-        for fact in said.get("facts") or ():
-            verdicts = [each for each in said["verdicts"] if each["stage"] == fact["stage"]]
-            self._try(self._again, policies, fact["stage"], fact, verdicts, what)
+        self._same_grounds(said, event, what)
+        facts = {each["stage"]: each for each in said.get("facts") or ()}
+        for stage in ("submit", "certify"):
+            verdicts = [each for each in said["verdicts"] if each["stage"] == stage]
+            if stage in facts:
+                self._try(self._again, policies, stage, facts[stage], verdicts, what)
+            else:
+                self._say("unchecked", f"{what}: what the rules of stage {stage} saw was not recorded")
+        if "certify" in facts:
+            self._try(self._seen_of, facts["certify"], said, subjects, what)
         self._forbidden(
             policies,
             said["verdicts"],
@@ -359,14 +410,75 @@ class Check:
             what,
         )
         for each in exceptions:
-            self._exception(each, said, event, what)
+            self._exception(each, said, subjects, event, what)
         for each in approvals:
             self._approval(each, said, subjects, event, what)
+        self._enough(said, approvals, span, what)
         if exceptions or approvals:
             words = (
                 f"{len(exceptions)} exceptions and {len(approvals)} approvals, each given by another person"
             )
             self._say("holds", f"{what}: {words}")
+
+    def _same_grounds(self, said: dict[str, Any], event: Event, what: str) -> None:
+        """What was signed names the facts and the policies that the log names: as the release was cleared, and now."""
+        cleared = [
+            each
+            for each in self.of("placet.certifier.release.cleared")
+            if (each.data["project"], each.data["release"]) == (said["project"], said["release"])
+            and each.position < event.position
+        ]
+        if not cleared:
+            self._say("unchecked", f"{what}: that its source was cleared is not in the bundle")
+        recorded = {"certify": event.data.get("facts")}
+        if cleared:
+            recorded["submit"] = cleared[-1].data.get("facts")
+        for each in said.get("facts") or ():
+            if each["stage"] in recorded and each["facts"] != (recorded[each["stage"]] or {}).get("facts"):
+                raise Wrong(f"{what} names other facts of stage {each['stage']} than the log")
+        signed = {each["digest"] for each in said["policies"]}
+        named = {each["digest"] for one in (*cleared[-1:], event) for each in one.data.get("policies", ())}
+        if cleared and "policies" in event.data and signed != named:
+            raise Wrong(f"{what} names other policies than the log")
+        if not signed:
+            self._say("unchecked", f"{what}: no policy was asked, so nobody judged what it is of")
+
+    def _seen_of(
+        self, recorded: dict[str, Any], said: dict[str, Any], subjects: dict[str, str], what: str
+    ) -> None:
+        """The facts are of what is certified, and of the approvals that were counted. Raises Wrong."""
+        facts = self._facts(recorded, what)
+        image = next((digest for of, digest in subjects.items() if of != _SOURCES), None)
+        for of, seen, certified in (
+            ("project", facts.get("project", {}).get("name"), said["project"]),
+            ("source", facts.get("source", {}).get("digest"), subjects.get(_SOURCES)),
+            ("image", facts.get("image", {}).get("digest"), image),
+        ):
+            if seen is not None and seen != certified:
+                raise Wrong(f"{what}: the rules saw the {of} {seen}, and {certified} was certified")
+        counted = [each for each in said.get("approvals") or () if not each.get("breakGlass")]
+        given = facts.get("approvals", {}).get("given", ())
+        if sorted(sorted(each["roles"]) for each in given) != sorted(
+            sorted(each["roles"]) for each in counted
+        ):
+            raise Wrong(f"{what}: the rules saw {len(given)} approvals, and {len(counted)} were counted")
+
+    @staticmethod
+    def _enough(
+        said: dict[str, Any],
+        approvals: list[dict[str, Any]],
+        span: tuple[datetime, datetime],
+        what: str,
+    ) -> None:
+        """Nobody counts twice, and what is certified in haste takes two and holds for a day. Raises Wrong."""
+        for is_in_haste in (False, True):
+            people = [each["givenBy"] for each in approvals if bool(each.get("breakGlass")) is is_in_haste]
+            if len(set(people)) != len(people):
+                raise Wrong(f"{what} counts two approvals of one person")
+            if is_in_haste and said.get("breakGlass") and len(people) < 2:
+                raise Wrong(f"{what} was given in haste, by {len(people)} people: it takes two")
+        if said.get("breakGlass") and span[1] - span[0] > _IN_HASTE:
+            raise Wrong(f"{what} was given in haste, and holds longer than a day")
 
     def _newest(self, references: list[dict[str, Any]]) -> list[dict[str, Any]]:
         newest: dict[str, dict[str, Any]] = {}
@@ -375,7 +487,9 @@ class Check:
                 newest[each["id"]] = each
         return [self._policy(each) for each in newest.values()]
 
-    def _exception(self, used: dict[str, Any], said: dict[str, Any], event: Event, what: str) -> None:
+    def _exception(
+        self, used: dict[str, Any], said: dict[str, Any], subjects: dict[str, str], event: Event, what: str
+    ) -> None:
         name = used["exception"]
         granted = [
             each
@@ -389,6 +503,8 @@ class Check:
             raise Wrong(
                 f"{what} stands on the exception {name}, which is from another rule or for another project"
             )
+        if data.get("source") is not None and data["source"] != subjects.get(_SOURCES):
+            raise Wrong(f"{what} stands on the exception {name}, which is for another source")
         if data["requested_by"] == data["granted_by"] or data["granted_by"] != used["grantedBy"]:
             raise Wrong(f"{what}: the exception {name} was not granted by somebody else than asked for it")
         if read_moment(data["until"]) != read_moment(used["until"]) or read_moment(
@@ -415,6 +531,9 @@ class Check:
             counted["givenBy"],
         ):
             raise Wrong(f"{what} counts the approval {name}, which is of something else, or by somebody else")
+        told = sorted(data["roles"]), bool(data.get("break_glass"))
+        if told != (sorted(counted["roles"]), bool(counted.get("breakGlass"))):
+            raise Wrong(f"{what} counts the approval {name} as one in other roles, or of another kind")
         images = [digest for of, digest in subjects.items() if of != _SOURCES]
         if [data["binding"]["source"], data["binding"]["image"]] != [subjects.get(_SOURCES), *images]:
             raise Wrong(f"{what} counts the approval {name}, which is of another source or image")
@@ -446,8 +565,13 @@ class Check:
 
     def standing(self, project: str, at: datetime) -> list[str]:
         """Whether the project was allowed to run at that moment, as far as the events in the bundle tell."""
+        words: list[str] = self._try(self._standing, project, at) or []
+        return words
+
+    def _standing(self, project: str, at: datetime) -> list[str]:
         issued: dict[str, Event] = {}
         against: dict[str, str] = {}
+        revoked: set[str] = set()
         serving = ended = None
         for event in self.events:
             if event.time > at or event.data.get("project") != project:
@@ -457,12 +581,17 @@ class Check:
             if event.kind == "placet.certifier.certificate.issued":
                 issued[name] = event
             elif noun == "placet.certifier.certificate" and verb in ("suspended", "revoked", "expired"):
-                against[name] = f"{verb} at position {event.position}"
-            elif event.kind == "placet.certifier.certificate.reinstated":
+                if name not in revoked:
+                    against[name] = f"{verb} at position {event.position}"
+                if verb == "revoked":
+                    revoked.add(name)
+            elif event.kind == "placet.certifier.certificate.reinstated" and name not in revoked:
                 against.pop(name, None)
             elif event.kind == "placet.deployer.model.started":
                 serving, ended = event, None
-            elif noun == "placet.deployer.model" and verb in _ENDS:
+            elif noun == "placet.deployer.model" and (
+                verb in _ENDS or (verb in _GIVES_WAY and _is_of(event, serving))
+            ):
                 serving, ended = None, event
         words = []
         for name, event in issued.items():
@@ -478,9 +607,8 @@ class Check:
         if not issued:
             words.append("it was never certified until then")
         if ended is not None:
-            running = (
-                f"none was served: it was {_ENDS[ended.kind.rpartition('.')[2]]} at position {ended.position}"
-            )
+            how = (_ENDS | _GIVES_WAY)[ended.kind.rpartition(".")[2]]
+            running = f"none was served: it {how} at position {ended.position}"
         else:
             running = (
                 "none was served" if serving is None else f"release {serving.data.get('release')} was served"

@@ -5,7 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from placet.verifier.failures import Unsupported
-from placet.verifier.values import INT, NOTHING, Code, Env, Keyed, UInt, Undecidable, Value, fact, key_of
+from placet.verifier.values import (
+    INT,
+    NOTHING,
+    Code,
+    Env,
+    Keyed,
+    UInt,
+    Undecidable,
+    Value,
+    fact,
+    key_of,
+    spend,
+    weight,
+)
 
 
 def constant(value: Value) -> Code:
@@ -142,9 +155,11 @@ def over(name: str, of: Code, bound: str, parts: Sequence[Code]) -> Code:
             many = list(many)
         elif not isinstance(many, list):
             raise Undecidable
+        spend(len(many) // 16)
         inner = dict(env)
         found: list[Value] = []
         for each in many:
+            spend(1)
             inner[bound] = each
             value = parts[0](inner)
             if name == "map" and len(parts) == 1:
@@ -168,6 +183,7 @@ def called(function: Callable[..., Value], arguments: Sequence[Code], *, needed:
         values = [each(env) for each in arguments]
         if len(values) != needed:
             raise Undecidable
+        spend(sum(map(weight, values)))
         return function(*values)
 
     return code

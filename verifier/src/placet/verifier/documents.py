@@ -6,12 +6,16 @@ import base64
 import binascii
 import hashlib
 import json
+import math
 import re
 from datetime import datetime, timezone
 from typing import Any
 
 from placet.verifier.failures import Wrong
 
+_MAX_DIGITS = 40
+"""Of a whole number: many more take long to read, and none that counts anything has so many."""
+_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
 UTC = timezone.utc  # noqa: UP017 - so that it runs on Pythons that have no `datetime.UTC`
 
 
@@ -26,9 +30,31 @@ def _no_constant(name: str) -> Any:
     raise Wrong(f"{name} is no number")
 
 
+def _whole(text: str) -> int:
+    if len(text) > _MAX_DIGITS:
+        raise Wrong(f"a number has {len(text)} digits")
+    return int(text)
+
+
+def _fraction(text: str) -> float:
+    found = float(text)
+    if math.isinf(found):
+        raise Wrong(f"{text[:40]} is no number that there is room for")
+    return found
+
+
 def read_json(data: bytes, what: str) -> Any:
     try:
-        return json.loads(data.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_constant)
+        found = json.loads(
+            data.decode("utf-8"),
+            object_pairs_hook=_once,
+            parse_constant=_no_constant,
+            parse_int=_whole,
+            parse_float=_fraction,
+        )
+        if _HALF.search(data):
+            json.dumps(found, ensure_ascii=False).encode()  # half a character is none
+        return found
     except (ValueError, RecursionError) as error:
         raise Wrong(f"{what} cannot be read: {error}") from error
     except Wrong as error:
@@ -59,8 +85,8 @@ def sha256_of(data: bytes) -> str:
 def read_moment(text: str) -> datetime:
     try:
         found = datetime.fromisoformat(re.sub(r"[Zz]$", "+00:00", text))
-    except ValueError as error:
+        if found.tzinfo is None:
+            raise Wrong(f"{text!r} has no time zone")
+        return found.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
         raise Wrong(f"{text!r} is no moment") from error
-    if found.tzinfo is None:
-        raise Wrong(f"{text!r} has no time zone")
-    return found.astimezone(UTC)

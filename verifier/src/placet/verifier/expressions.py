@@ -33,7 +33,7 @@ from placet.verifier.values import INT, Code, Env, UInt, Undecidable, Value
 
 _TOKEN = re.compile(
     r"""(?P<blank>\s+|//[^\n]*)
-    |(?P<text>[bB]?(?:\"{3}(?:\\.|.)*?\"{3}|'{3}(?:\\.|.)*?'{3}|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'))
+    |(?P<text>[bB]?(?:\"{3}(?:\\.|[^\\])*?\"{3}|'{3}(?:\\.|[^\\])*?'{3}|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'))
     |(?P<number>0[xX][0-9a-fA-F]+[uU]?|(?:[0-9]+\.[0-9]+(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+|\.[0-9]+(?:[eE][-+]?[0-9]+)?)|[0-9]+[uU]?)
     |(?P<name>[A-Za-z_][A-Za-z0-9_]*)
     |(?P<sign>&&|\|\||==|!=|<=|>=|[-+*/%<>!?:.,()\[\]{}])""",
@@ -105,6 +105,8 @@ class _Expression:
         self._tokens = [*tokens, _END]
         self._at = 0
         self._depth = 0
+        self._selected: tuple[int, int, Code, str] | None = None
+        """The last field that was selected: where it begins and ends, of what, and its name."""
 
     def code(self) -> Code:
         found = self._condition()
@@ -190,7 +192,7 @@ class _Expression:
         return negation(found, len(signs)) if signs[0] == "!" else negated(found, len(signs))
 
     def _member(self) -> Code:
-        found = self._primary()
+        start, found = self._at, self._primary()
         while True:
             if self._is("."):
                 self._at += 1
@@ -198,7 +200,11 @@ class _Expression:
                 if kind != "name" or name in ("in", "true", "false", "null"):
                     raise Unsupported(f"a name is expected, not {name!r}")
                 self._at += 1
-                found = self._call(found, name) if self._is("(") else selected(found, name)
+                if self._is("("):
+                    found = self._call(found, name)
+                else:
+                    self._selected = (start, self._at, found, name)
+                    found = selected(found, name)
             elif self._is("["):
                 self._at += 1
                 index = self._condition()
@@ -280,10 +286,9 @@ class _Expression:
         """It looks whether the last name is there, and evaluates what comes before it."""
         start = self._at + 1
         self._arguments()
-        dot, name = self._tokens[self._at - 3], self._tokens[self._at - 2]
-        if dot != ("sign", ".") or name[0] != "name":
+        if self._selected is None or self._selected[:2] != (start, self._at - 1):
             raise Unsupported("has() takes a name behind a dot")
-        return has_field(_Expression(self._tokens[start : self._at - 3]).code(), name[1])
+        return has_field(*self._selected[2:])
 
     def _map(self) -> Code:
         self._at += 1

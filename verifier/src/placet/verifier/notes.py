@@ -12,6 +12,8 @@ from placet.verifier.documents import UTC, read_base64
 from placet.verifier.ed25519 import ed25519_verifies
 from placet.verifier.failures import Wrong
 
+_MAX_NOTE_BYTES = 64 * 1024
+
 
 class NoteKey(NamedTuple):
     name: str
@@ -43,6 +45,8 @@ class Checkpoint(NamedTuple):
 
 
 def read_checkpoint(data: bytes) -> Checkpoint:
+    if len(data) > _MAX_NOTE_BYTES:
+        raise Wrong(f"a checkpoint of {len(data)} bytes is none")
     try:
         whole = data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -87,7 +91,10 @@ def seen_by(checkpoint: Checkpoint, witness: NoteKey) -> datetime | None:
             message = f"cosignature/v1\ntime {seconds}\n{checkpoint.text}".encode()
             if len(signature) != 72 or not ed25519_verifies(witness.raw, signature[8:], message):
                 raise Wrong(f"the cosignature of {name} under the checkpoint does not hold")
-            return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
+            try:
+                return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
+            except OverflowError:
+                raise Wrong(f"{name} cosigned the checkpoint at no moment that there is") from None
     return None
 
 

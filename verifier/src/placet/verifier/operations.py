@@ -11,7 +11,18 @@ from typing import Any
 
 from placet.verifier.failures import Unsupported
 from placet.verifier.patterns import Pattern
-from placet.verifier.values import INT, Duration, Timestamp, UInt, Undecidable, Value, key_of, tagged
+from placet.verifier.values import (
+    INT,
+    Duration,
+    Timestamp,
+    UInt,
+    Undecidable,
+    Value,
+    key_of,
+    spend,
+    tagged,
+    weight,
+)
 
 
 def _is_number(value: Value) -> bool:
@@ -19,6 +30,7 @@ def _is_number(value: Value) -> bool:
 
 
 def equal(one: Value, two: Value) -> bool:
+    spend(weight(one))
     if _is_number(one) and _is_number(two):
         return bool(
             float(one) == float(two) if isinstance(one, float) or isinstance(two, float) else one == two
@@ -26,8 +38,10 @@ def equal(one: Value, two: Value) -> bool:
     if isinstance(one, Timestamp) and isinstance(two, Timestamp):
         return one.nanos == two.nanos
     if isinstance(one, list) and isinstance(two, list):
+        spend(8 * len(one))
         return len(one) == len(two) and all(equal(a, two[index]) for index, a in enumerate(one))
     if isinstance(one, dict) and isinstance(two, dict):
+        spend(8 * len(one))
         first, second = tagged(one), tagged(two)
         return first.keys() == second.keys() and all(
             equal(value, second[key]) for key, value in first.items()
@@ -53,6 +67,7 @@ def _contained(one: Value, many: Value) -> bool:
     if isinstance(many, list):
         return any(equal(one, each) for each in many)
     if isinstance(many, dict):
+        spend(len(many))
         return key_of(one) in tagged(many)
     raise Undecidable
 
@@ -128,6 +143,7 @@ def _lasting(nanos: int) -> Duration:
 
 def _plus(one: Value, two: Value) -> Value:
     if type(one) is type(two) and type(one) in (str, bytes, list):
+        spend(weight(one) + weight(two))
         return one + two
     if isinstance(one, Timestamp) and isinstance(two, Duration):
         return _moved(one, two.nanos)
@@ -173,11 +189,16 @@ def _of_texts(function: Callable[[str, str], bool]) -> Callable[[Value, Value], 
     return call
 
 
+def _whole_in(text: str, form: str) -> int:
+    found = re.fullmatch(form, text, re.A)
+    if found is None or len(found[1]) > 20:  # the largest that there is has twenty digits
+        raise Undecidable
+    return -int(found[1]) if text[0] == "-" else int(found[1])
+
+
 def _int(value: Value) -> int:
     if isinstance(value, str):
-        if not re.fullmatch(r"[-+]?[0-9]+", value, re.A):
-            raise Undecidable
-        return int(_checked(int(value), int))
+        return int(_checked(_whole_in(value, r"[-+]?0*([0-9]+)"), int))
     if not _is_number(value) or (isinstance(value, float) and not -(2.0**63) < value < 2.0**63):
         raise Undecidable
     return int(_checked(int(value), int))
@@ -185,9 +206,7 @@ def _int(value: Value) -> int:
 
 def _uint(value: Value) -> UInt:
     if isinstance(value, str):
-        if not re.fullmatch(r"\+?[0-9]+", value, re.A):
-            raise Undecidable
-        return UInt(_checked(int(value), UInt))
+        return UInt(_checked(_whole_in(value, r"\+?0*([0-9]+)"), UInt))
     if not _is_number(value) or value < 0 or (isinstance(value, float) and not value < 2.0**64):
         raise Undecidable
     return UInt(_checked(int(value), UInt))
@@ -291,7 +310,7 @@ def _duration(value: Value) -> Duration:
     nanos = Decimal(0)
     for each in parts:
         nanos += Decimal(f"{each[1]}.{each[2] or 0}") * _UNITS[each[3]]
-    if nanos != int(nanos) or nanos > 2**62:
+    if nanos > 2**62 or nanos != int(nanos):
         raise Unsupported(f"the duration {value!r}")
     return Duration(-int(nanos) if value[0] == "-" else int(nanos))
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 
 from placet.verifier.failures import Unsupported
+from placet.verifier.values import spend
 
 
 class State:
@@ -45,11 +46,13 @@ class Pattern:
         self._start = self._choice(self._end)
         if self._at != len(text):
             raise Unsupported("a bracket that nothing opens, in a pattern")
+        spend(self._states)
 
     def is_in(self, text: str) -> bool:
         current: dict[State, None] = {}
         for at in range(len(text) + 1):
             self._enter(self._start, text, at, current)
+            spend(len(current))
             if self._end in current:
                 return True
             following: dict[State, None] = {}

@@ -20,8 +20,8 @@ _MAX_DEPTH = 60
 
 
 _KEY = re.compile(
-    r"""(?:"(?:[^"\\\n]|\\[^\n])*"  |  '(?:[^'\n]|'')*'
-        |  [^\s\-?:,\[\]{}\#&*!|>'"%@`][^\n]*?  |  [\-?:][^\s][^\n]*?)  [ ]*:(?=[ ]|\n)""",
+    r"""(?:(?:"(?:[^"\\\n]|\\[^\n])*"  |  '(?:[^'\n]|'')*')[ ]*
+        |  [^\s\-?:,\[\]{}\#&*!|>'"%@`][^\n]*?  |  [\-?:][^\s][^\n]*?)  :(?=[ ]|\n)""",
     re.VERBOSE,
 )
 
@@ -181,7 +181,7 @@ class Yaml:
         said, blanks = "", 0
         while True:
             end = self._text.index("\n", self._at)
-            line = re.split(r"(?:^| +)#", self._text[self._at : end], maxsplit=1)
+            line = re.split(r"(?:^| )#", self._text[self._at : end], maxsplit=1)
             words, has_comment = line[0].rstrip(" "), len(line) > 1
             if re.search(r":(?: |$)", words):
                 raise self._stop("a colon inside plain words")

@@ -19,7 +19,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from datetime import datetime
+from typing import TextIO
 
 from placet.verifier.bundles import Bundle
 from placet.verifier.checks import Check
@@ -49,18 +49,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         logs = [NoteKey.from_vkey(each) for each in given.log_key]
         witnesses = [NoteKey.from_vkey(each) for each in given.witness]
+        asked = None if given.at is None else read_moment(given.at)
         bundle = Bundle(given.bundle)
-        project, at = str(bundle.index["project"]), _moment(given.at, read_moment(bundle.index["at"]))
+        project, ends = str(bundle.index["project"]), read_moment(bundle.index["at"])
+        at = asked or ends
     except Wrong as error:
-        print(f"cannot be checked: {error}", file=sys.stderr)  # noqa: T201 - it is a program
-        return 2
+        return _cannot(str(error))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        print(f"cannot be checked: the list of files is not formed as it has to be: {error}", file=sys.stderr)  # noqa: T201
-        return 2
+        return _cannot(f"the list of files is not formed as it has to be: {error}")
+    if at > ends:
+        return _cannot(f"the bundle has what happened up to {ends.isoformat()}, and tells nothing of later")
     check = Check(bundle, logs=logs, witnesses=witnesses)
     check.run()
-    is_whole = not any(each.outcome == "wrong" for each in check.findings)
-    standing = check.standing(project, at) if is_whole else []
+    standing = check.standing(project, at) if check.is_whole else []
+    is_whole = check.is_whole
     if given.json:
         document = {
             "verified": is_whole,
@@ -69,21 +71,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "findings": [each._asdict() for each in check.findings],
             "standing": standing,
         }
-        print(json.dumps(document, indent=2, ensure_ascii=False))  # noqa: T201
+        print(json.dumps(document, indent=2))  # noqa: T201 - it is a program
     else:
         for each in check.findings:
-            print(f"{each.outcome:9}  {each.words}")  # noqa: T201
+            _print(f"{each.outcome:9}  {each.words}")
         for line in standing:
-            print(f"at {at.isoformat()}, {project}, {line}")  # noqa: T201
+            _print(f"at {at.isoformat()}, {project}, {line}")
         open_ = sum(each.outcome == "unchecked" for each in check.findings)
         left = f"; {open_} thing{'s' if open_ != 1 else ''} could not be checked" if open_ else ""
-        print(f"it holds{left}" if is_whole else "IT DOES NOT HOLD")  # noqa: T201
+        _print(f"it holds{left}" if is_whole else "IT DOES NOT HOLD")
     return 0 if is_whole else 1
 
 
-def _moment(asked: str | None, until: datetime) -> datetime:
-    """Of what came behind `until` a bundle has nothing, and its silence would be taken for an answer."""
-    at = until if asked is None else read_moment(asked)
-    if at > until:
-        raise Wrong(f"the bundle has what happened up to {until.isoformat()}, and tells nothing of later")
-    return at
+def _cannot(why: str) -> int:
+    _print(f"cannot be checked: {why}", into=sys.stderr)
+    return 2
+
+
+def _print(line: str, into: TextIO | None = None) -> None:
+    """One line, whatever stands in names that somebody else chose: no terminal is told anything by it."""
+    stream = into or sys.stdout
+    plain = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in line)
+    known = plain.encode(stream.encoding or "utf-8", "backslashreplace").decode(stream.encoding or "utf-8")
+    print(known, file=stream)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from placet.verifier.expressions import compiled, decided
 from placet.verifier.failures import Unsupported
-from placet.verifier.values import UNTOLD, fact
+from placet.verifier.values import UNTOLD, bounded, fact
 
 PERSONAL = "personal"
 _MAX_EACH = 1000
@@ -32,14 +32,14 @@ def judge(policies: Iterable[dict[str, Any]], stage: str, facts: dict[str, Any])
         try:
             asked = policy.get("appliesTo")
             # Only a clear no: a policy whose condition cannot be decided applies.
-            applies = asked is None or _answer(asked, params, facts, {}) is not False
+            applies = asked is None or bounded(_answer, asked, params, facts, {}) is not False
         except Unsupported as error:
             unknown = str(error)
         for rule in policy["rules"] if applies else ():
             if rule["stage"] == stage:
                 try:
                     found[rule["id"]] = (
-                        Judged(None, unknown) if unknown else Judged(_result(rule, params, facts))
+                        Judged(None, unknown) if unknown else Judged(bounded(_result, rule, params, facts))
                     )
                 except Unsupported as error:
                     found[rule["id"]] = Judged(None, str(error))

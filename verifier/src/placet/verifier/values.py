@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 from placet.verifier.failures import Unsupported
@@ -10,6 +11,41 @@ from placet.verifier.failures import Unsupported
 
 class Undecidable(Exception):
     """The condition fails: a fact is missing, of another kind, too large."""
+
+
+class _Effort:
+    def __init__(self) -> None:
+        self.left = MAX_EFFORT
+
+
+MAX_EFFORT = 2_000_000
+"""How much work one rule may make: entries that are looked at, and room for what they are made into.
+
+The platform ends a rule after a second, and says that it cannot be decided. Clocks differ, so here it is counted.
+"""
+_effort: ContextVar[_Effort] = ContextVar("effort")
+
+
+def bounded(decide: Callable[..., Any], *given: Any) -> Any:
+    """What `decide` gives. Raises Unsupported where that takes more work than somebody waits for."""
+    before = _effort.set(_Effort())
+    try:
+        return decide(*given)
+    finally:
+        _effort.reset(before)
+
+
+def spend(much: int) -> None:
+    effort = _effort.get(None)
+    if effort is not None:
+        effort.left -= much
+        if effort.left < 0:
+            raise Unsupported("it takes more work than is done here for one rule")
+
+
+def weight(value: Value) -> int:
+    """How much work it is to look at all of a text, or to write it down once more."""
+    return 1 + (len(value) // 16 if isinstance(value, (str, bytes, list)) else 0)
 
 
 class UInt(int):
