@@ -11,7 +11,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,7 +36,7 @@ from placet.events.appender import Apart, Appender, Places
 from placet.events.clocks import Ids
 from placet.events.codec import Codec
 from placet.events.envelope import Event, Recorded
-from placet.events.store import EVENTS, PAGE, Claim, ClaimLost, Head, Put, Run, Signal, Unit
+from placet.events.store import EVENTS, PAGE, Alone, Claim, ClaimLost, Head, Put, Run, Signal, Unit
 from placet.events.tables import APPEND_ONLY
 
 _log = logging.getLogger(__name__)
@@ -299,6 +308,12 @@ class SqlStore(ABC):
                 row = {"epoch": epoch, "began_after": began_after, "database": database}
                 await connection.execute(self._epochs.insert().values(log=log, number=number, **row))
 
+    @asynccontextmanager
+    async def alone(self) -> AsyncIterator[Alone]:
+        async with self._available(), self.locked() as connection:
+            yield _Alone(connection)
+        self.committed.fire()
+
     async def rows(self, query: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
         async with self._available(), self._reader.connect() as connection:
             rows: Sequence[sa.Row[Any]] = (await connection.execute(query)).all()
@@ -553,6 +568,25 @@ class SqlStore(ABC):
         if sealed or log != EVENTS:
             return self._codec.read_envelopes(raws)
         return self._codec.read_all(raws)
+
+
+class _Alone:
+    """What somebody does who holds the logs' lock."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def rows(self, query: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
+        rows: Sequence[sa.Row[Any]] = (await self._connection.execute(query)).all()
+        return rows
+
+    async def run(
+        self, statement: sa.Executable, parameters: Sequence[Mapping[str, Any]] | None = None
+    ) -> None:
+        if parameters is None:
+            await self._connection.execute(statement)
+        elif parameters:
+            await self._connection.execute(statement, [dict(each) for each in parameters])
 
 
 def _place(unit: Unit, ends: dict[str, End]) -> Places:
