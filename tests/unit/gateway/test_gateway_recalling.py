@@ -11,6 +11,7 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 from placet.errors import Unauthenticated
+from placet.events import Service
 from placet.events.adapters.in_process_bus import InProcessHub
 from placet.events.restoring import AsOf, Restoration
 from placet.events.testing import ManualClock
@@ -90,6 +91,13 @@ async def restore(gateway: Gateway, folder: Path) -> Wiring:
     wiring = await Wiring.embedded(
         "gateway", data=folder, hub=InProcessHub(), tables=(p.TABLES,), clock=clock
     )
+    service = await another(gateway, folder, wiring)
+    await Restoration(service, wiring.store, clock).run(lines(gateway))  # type: ignore[arg-type]
+    return wiring
+
+
+async def another(gateway: Gateway, folder: Path, wiring: Wiring) -> Service:
+    """On a database of its own, beside the same registry."""
     settings = GatewaySettings(
         registry=str(folder / "registry"),
         token_key=gateway.folder / "tokens.pem",
@@ -108,9 +116,7 @@ async def restore(gateway: Gateway, folder: Path) -> Wiring:
         envelopes=gateway.envelopes,
         images=gateway.images,
     )
-    service = await build(settings, wiring, ports)
-    await Restoration(service, wiring.store, clock).run(lines(gateway))  # type: ignore[arg-type]
-    return wiring
+    return await build(settings, wiring, ports)
 
 
 async def lines(gateway: Gateway) -> AsyncIterator[bytes]:

@@ -501,13 +501,17 @@ def _audit_restore(parser: argparse.ArgumentParser) -> None:
         choices=("gateway", "certifier", "builder", "indexer", "deployer"),
         help="gateway, certifier, builder, indexer or deployer",
     )
+    _log_keys(parser)
+
+
+def _audit_rebuild(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--log",
-        metavar="VKEY",
-        action="append",
-        default=[],
-        help="a verifier key of the log that you were given another way; once for each key that it has had",
+        "service",
+        metavar="SERVICE",
+        choices=("gateway", "certifier", "builder", "indexer", "deployer", "metadata"),
+        help="gateway, certifier, builder, indexer, deployer or metadata",
     )
+    _log_keys(parser)
 
 
 def _log_keys(parser: argparse.ArgumentParser) -> None:
@@ -1527,6 +1531,19 @@ VERBS: Sequence[Verb] = (
         example="placet audit restore deployer",
         function="restore:restore",
         arguments=_audit_restore,
+    ),
+    Verb(
+        words="audit rebuild",
+        group="govern",
+        does="a service's read models, made anew from the audit log while it serves",
+        more="Run it where the service runs, with its settings in the environment; it needs no right that the service "
+        "has not. What the log says is folded beside what serves, and the rows that are other are replaced at once: "
+        "whoever reads sees the old ones until then, and whoever writes waits for a moment. It tells how many were "
+        "other, table by table. The log is verified on its way. What no event tells is left alone: names of people, "
+        "their words, what a service has still to do.",
+        example="placet audit rebuild gateway",
+        function="rebuild:rebuild",
+        arguments=_audit_rebuild,
     ),
     Verb(
         words="witness",

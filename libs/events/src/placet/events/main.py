@@ -8,19 +8,19 @@ import contextlib
 import logging
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
-from typing import BinaryIO, TypeVar
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from functools import partial
+from typing import TypeVar
 
 import msgspec
 import sqlalchemy as sa
 
-from placet.errors import PlacetError, Refused, Unavailable
-from placet.events.clocks import SystemClock
+from placet.errors import PlacetError, Unavailable
+from placet.events import mending
 from placet.events.connections import BoundedServer, Bounds, bounded
 from placet.events.http import http_app
 from placet.events.parked import all_parked, retry_all
-from placet.events.projection import Progress, ProjectionRunner
-from placet.events.restoring import AsOf, Restoration, Restored, must_not_be_half_restored
+from placet.events.restoring import must_not_be_half_restored
 from placet.events.service import Service, ServiceRunner, in_words
 from placet.events.settings import ProcessSettings, ServiceSettings, describe, load
 from placet.events.store import EVENTS
@@ -69,8 +69,11 @@ def main(
     )
     parser.add_argument(
         "--rebuild",
-        action="store_true",
-        help="make the read models that are made from this service's own logs anew, beside those that serve, and exit",
+        metavar="FILE",
+        nargs="?",
+        const="",
+        help="make read models anew, beside those that serve, and exit: from the audit log, one entry a line (-: from"
+        " standard input; `placet audit rebuild` does it all), or without FILE those of this service's own logs",
     )
     parser.add_argument(
         "--restore",
@@ -107,8 +110,8 @@ def main(
         work = _prepare_database(name, process, arguments.prepare_database, tables, logs)
     elif arguments.restore:
         work = _restore(name, process, settings, build, tables, logs, (arguments.restore, arguments.until))
-    elif arguments.rebuild:
-        work = _rebuild(name, process, settings, build, tables, logs)
+    elif arguments.rebuild is not None:
+        work = _rebuild(name, process, settings, build, tables, logs, arguments.rebuild)
     else:
         work = _serve(name, process, settings, build, tables, logs)
     try:
@@ -222,17 +225,15 @@ async def _rebuild(
     build: Callable[[Settings, Wiring], Awaitable[Service]],
     tables: Iterable[sa.MetaData],
     logs: Sequence[str],
+    file: str,
 ) -> int:
-    """Whoever reads goes on meanwhile, and so does the service."""
     store = await open_distributed_store(name, process.database_url, tables=tables, logs=logs)
     try:
-        wiring = Wiring.apart(name, store)
-        service = await build(settings, wiring)
-        for projection in service.projections:
-            await ProjectionRunner(name, wiring, projection).rebuild(_say_progress)
-            sys.stderr.write(f"{name}: {projection.name} is made anew\n")
-        if not service.projections:
-            sys.stderr.write(f"{name}: no read model here is made from its own log alone\n")
+        built = partial(build, settings)
+        if file:
+            await mending.rebuild(name, store, built, tables, file)
+        else:
+            await mending.rebuild_own(name, store, built)
     finally:
         await store.close()
     return 0
@@ -247,58 +248,12 @@ async def _restore(
     logs: Sequence[str],
     source: tuple[str, int | None],
 ) -> int:
-    """The service must not run meanwhile."""
-
-    def tell(restored: Restored) -> None:
-        sys.stderr.write(f"{name}: {_DOING[restored.phase]}, up to {restored.position} of the audit log\n")
-
     store = await open_distributed_store(name, process.database_url, tables=tables, logs=logs)
     try:
-        clock = AsOf(SystemClock())
-        service = await build(settings, Wiring.apart(name, store, clock=clock))
-        with contextlib.ExitStack() as opened:
-            file, until = source
-            read = sys.stdin.buffer if file == "-" else opened.enter_context(_opened(file))
-            restored = await Restoration(service, store, clock, tell).run(_lines(read), until=until)
-        # What was not started is not closed either: a deployer that closes may end its models.
-        head = await store.head()
+        await mending.restore(name, store, partial(build, settings), *source)
     finally:
         await store.close()
-    sys.stderr.write(
-        f"{name}: restored; its log goes on behind {head.began_after} as epoch {head.epoch}\n"
-        f"{name}: {restored.left} messages are left for it to handle when it starts\n"
-        f"{name}: what was never in the log does not come back: names of people, their words, who holds which token\n"
-    )
     return 0
-
-
-_DOING = {
-    "reads": "reads",
-    "logs": "writes its own log again",
-    "rows": "recalls what it knew",
-    "ends": "begins a new epoch",
-}
-
-
-def _opened(file: str) -> BinaryIO:
-    try:
-        return open(file, "rb")
-    except OSError as error:
-        raise Refused(
-            f"{file} cannot be read: {error.strerror}", fix="give the audit log as a file, or -"
-        ) from error
-
-
-async def _lines(source: BinaryIO) -> AsyncIterator[bytes]:
-    while line := await asyncio.to_thread(source.readline):
-        if line.strip():
-            yield line
-
-
-def _say_progress(progress: Progress) -> None:
-    if progress.building is not None:
-        behind, at = progress.building.lag, progress.building.position
-        sys.stderr.write(f"{progress.name}: {at} of {at + behind} events\n")
 
 
 async def _wire(

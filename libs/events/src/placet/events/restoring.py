@@ -29,7 +29,7 @@ from placet.events.bus import routing_key
 from placet.events.clocks import Clock
 from placet.events.codec import moment
 from placet.events.envelope import Event
-from placet.events.outcome import Done
+from placet.events.outcome import Done, Outcome
 from placet.events.reaction import Heard
 from placet.events.service import Service
 from placet.events.store import (
@@ -150,6 +150,19 @@ class Restoration:
         seen: dict[str, dict[str, int]],
         until: int | None,
     ) -> None:
+        sequence = await self._read_on(lines, sequence, seen)
+        if not sequence:
+            raise Refused("the audit log that was given is empty", fix="see that it was read to its end")
+        if until is not None and sequence < until:
+            raise Unavailable(
+                f"the audit log broke off at position {sequence} of {until}; go on with it by the same"
+            )
+        await self._move_to("logs")
+
+    async def _read_on(
+        self, lines: AsyncIterable[bytes], sequence: int, seen: dict[str, dict[str, int]]
+    ) -> int:
+        """All of `lines` behind `sequence`; returns the position of the last."""
         writes: list[Put | Run] = []
         kept = sequence
         async for text in lines:
@@ -169,13 +182,7 @@ class Restoration:
                 writes, kept = [], sequence
         if sequence > kept:
             await self._keep(writes, sequence, seen)
-        if not sequence:
-            raise Refused("the audit log that was given is empty", fix="see that it was read to its end")
-        if until is not None and sequence < until:
-            raise Unavailable(
-                f"the audit log broke off at position {sequence} of {until}; go on with it by the same"
-            )
-        await self._move_to("logs")
+        return sequence
 
     def _must_follow(self, line: Line, seen: dict[str, dict[str, int]]) -> None:
         """Raises Unreadable where something of a producer is missing between this and what came before."""
@@ -202,20 +209,24 @@ class Restoration:
             row = {"producer": line.producer, "epoch": line.epoch, "position": line.producer_position}
             writes.append(Put(table=tables.inbox_cursors, row=row))
         if line.producer == self._name or (is_heard and self._service.reaction.wants(key)):
-            recalled = {
-                "sequence": line.position,
-                "id": attributes.id,
-                "causation": attributes.causationid if line.producer == self._name else None,
-                "producer": line.producer,
-                "epoch": line.epoch,
-                "position": line.producer_position,
-                "routing_key": key,
-                "lane": self._service.reaction.lane(line.producer, key),
-                "raw": event.raw,
-                "is_done": False,
-            }
+            place = {"sequence": line.position, "epoch": line.epoch, "position": line.producer_position}
+            recalled = self._row(event, **place)
             writes.append(Put(table=tables.recalled, row=recalled))
         return writes
+
+    def _row(self, event: Event[Any], **place: Any) -> dict[str, Any]:
+        attributes = event.attributes
+        producer, key = attributes.source, routing_key(event.type, attributes.partitionkey)
+        return {
+            "id": attributes.id,
+            "causation": attributes.causationid if producer == self._name else None,
+            "producer": producer,
+            "routing_key": key,
+            "lane": self._service.reaction.lane(producer, key),
+            "raw": event.raw,
+            "is_done": False,
+            **place,
+        }
 
     async def _keep(
         self, writes: Sequence[Put | Run], sequence: int, seen: Mapping[str, Mapping[str, int]]
@@ -235,7 +246,7 @@ class Restoration:
         position = head.position
         while rows := await self._own_behind(position, epochs):
             events = [self._wiring.codec.read_envelope(row.raw) for row in rows]
-            unit = Unit(appends=tuple(_again(event) for event in events))
+            unit = Unit(appends=tuple(again(event) for event in events))
             places = await self._store.commit(unit)
             if [each.position for each in places] != [row.position for row in rows]:
                 raise Unreadable(f"the audit log has no position {position + 1} of {self._name}'s own log")
@@ -276,19 +287,51 @@ class Restoration:
 
     async def _rows(self) -> None:
         """What it knew, from what it said and what it heard."""
-        table = tables.recalled
         waiting = await self._store.rows(sa.select(tables.inbox.c.lane).distinct())
         self._left = {row.lane for row in waiting}
+        await self._fold(sa.true())
+        await self._move_to("ends")
+
+    async def _fold(self, which: sa.ColumnElement[bool]) -> None:
+        """Those of `which` that were read and are not folded yet."""
+        table, at = tables.recalled, 0
         while True:
-            query = sa.select(table).where(sa.not_(table.c.is_done)).order_by(table.c.sequence)
-            rows = await self._store.rows(query.limit(AT_ONCE))
+            query = sa.select(table).where(which, self._is_open(), table.c.sequence > at)
+            rows = await self._store.rows(query.order_by(table.c.sequence).limit(AT_ONCE))
             if not rows:
                 break
+            entered: set[int] = set()
             for row in rows:
-                await self._recall(row)
-            self._tell(Restored(phase="rows", position=rows[-1].sequence))
+                await self._recall_after_its_cause(row, which, entered)
+            at = rows[-1].sequence
+            self._tell(Restored(phase="rows", position=at))
         self._clock.at = None
-        await self._move_to("ends")
+
+    async def _recall_after_its_cause(
+        self, row: Any, which: sa.ColumnElement[bool], entered: set[int]
+    ) -> None:
+        """The audit log may have heard of what came of something before it heard of that; the service did not: what
+        it said itself it knew first. So a cause, and what its producer said before it of the same project, comes first.
+        """
+        if row.sequence in entered:
+            return
+        entered.add(row.sequence)
+        table = tables.recalled
+        causation = self._wiring.codec.read_envelope(row.raw).attributes.causationid
+        cause = sa.select(table).where(which, self._is_open(), table.c.id == causation)
+        for found in await self._store.rows(cause) if causation else ():
+            before = sa.and_(
+                table.c.producer == found.producer,
+                table.c.lane == found.lane,
+                table.c.sequence <= found.sequence,
+            )
+            query = sa.select(table).where(which, self._is_open(), before).order_by(table.c.sequence)
+            for each in await self._store.rows(query):
+                await self._recall_after_its_cause(each, which, entered)
+        await self._recall(row)
+
+    def _is_open(self) -> sa.ColumnElement[bool]:
+        return sa.not_(tables.recalled.c.is_done)
 
     async def _recall(self, row: Any) -> None:
         event = self._wiring.codec.read_envelope(row.raw)
@@ -317,14 +360,8 @@ class Restoration:
         """None: it is for the service to handle."""
         is_answered = bool(await self._answers(row.id))
         is_handled = is_answered or row.sequence <= await self._handled_up_to(row.producer, row.lane)
-        reaction, recalls = self._service.reaction, self._service.recalls
-        if is_handled and recalls is not None and recalls.wants(row.routing_key):
-            reaction = recalls
         try:
-            heard = self._heard(reaction.read(self._wiring, row.raw), row)
-            kind = _Recalling if is_handled else UnitOfWork
-            work = kind(self._wiring, self._name, Context.after(heard.event, self._name))
-            outcome = await reaction([heard], work)
+            outcome, work = await self._hear_again(row, is_handled=is_handled)
         except Unavailable:
             raise
         except PlacetError as error:
@@ -336,8 +373,17 @@ class Restoration:
         return Unit(
             appends=tuple(each for each in unit.appends if each.log != EVENTS),
             # What came of it is known; else the job is to be done still.
-            writes=tuple(each for each in unit.writes if not (is_answered and _is_job(each))),
+            writes=tuple(each for each in unit.writes if not (is_answered and is_job(each))),
         )
+
+    async def _hear_again(self, row: Any, *, is_handled: bool) -> tuple[Outcome, UnitOfWork]:
+        reaction, recalls = self._service.reaction, self._service.recalls
+        if is_handled and recalls is not None and recalls.wants(row.routing_key):
+            reaction = recalls
+        heard = self._heard(reaction.read(self._wiring, row.raw), row)
+        kind = _Recalling if is_handled else UnitOfWork
+        work = kind(self._wiring, self._name, Context.after(heard.event, self._name))
+        return await reaction([heard], work), work
 
     async def _answers(self, id: str) -> Sequence[Any]:
         mine = tables.recalled.c.causation == id
@@ -444,11 +490,11 @@ def _hole(line: Line, missing: int) -> Unreadable:
     )
 
 
-def _again(event: Event[Any]) -> Append:
+def again(event: Event[Any]) -> Append:
     return Append(stream=event.subject, expected=ANY_VERSION, events=(event,))
 
 
-def _is_job(write: Put | Run) -> bool:
+def is_job(write: Put | Run) -> bool:
     return isinstance(write, Put) and write.table in (tables.jobs, tables.job_turns)
 
 

@@ -57,6 +57,8 @@ class Service:
     recalls: Reaction | None = None
     """What a restore makes of the service's own events: the rows that were written together with them. And of others'
     that are known to have been handled, where handling them again would not bring the rows back."""
+    settles: tuple[Callable[[], Awaitable[None]], ...] = ()
+    """What time alone makes of read models: awaited when they were made anew, before anybody sees them."""
     workers: tuple[Worker[Any], ...] = ()
     periodic: tuple[Periodic, ...] = ()
     projections: tuple[Projection, ...] = ()

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -191,3 +192,24 @@ class RestorableStore(EventStore, Protocol):
     async def take_up_epochs(self, epochs: Sequence[tuple[str, int]], log: str = EVENTS) -> None:
         """Give an empty `log` the epochs it had: each one's name, and the position it began after. Raises Refused for a
         log that is not empty."""
+
+
+class Alone(Protocol):
+    """The one transaction that writes to a store at the moment."""
+
+    async def rows(self, query: Select[Any]) -> Sequence[Row[Any]]: ...
+
+    async def run(
+        self, statement: Executable, parameters: Sequence[Mapping[str, Any]] | None = None
+    ) -> None: ...
+
+
+class HoldableStore(EventStore, Protocol):
+    """A store that can be held still by somebody beside the service that runs on it."""
+
+    def alone(self) -> AbstractAsyncContextManager[Alone]:
+        """Nobody commits anything until this ends, which commits what was done in it, or none of it where it fails.
+
+        Who reads goes on, and sees what was there before. Who writes waits: hold it for seconds, and do nothing in it
+        that waits for the service.
+        """

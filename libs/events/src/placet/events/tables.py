@@ -9,6 +9,11 @@ LIBRARY = sa.MetaData()
 APPEND_ONLY = {"append_only": True}
 """For a table's `info`: its rows are written once, and the database itself refuses to change or remove them."""
 
+READ_MODEL = {"read_model": True}
+"""For a table's `info`: its rows are made of events alone, so they can be made anew while the service serves."""
+NOT_TOLD = {"not_told": True}
+"""For the `info` of a column of a read model: no event tells it. A row that is there keeps what it has."""
+
 inbox = sa.Table(
     "inbox",
     LIBRARY,

@@ -70,10 +70,14 @@ class UnitOfWork:
         ]
         self._writes: list[Put | Run] = []
         self._foreign: list[Append] = []
+        self._now: datetime | None = None
 
     @property
     def now(self) -> datetime:
-        return self._wiring.clock.now()
+        """One time for all of it: a row says when what it shows happened as the event does."""
+        if self._now is None:
+            self._now = self._wiring.clock.now()
+        return self._now
 
     def new_id(self) -> str:
         return self._wiring.ids.new()
@@ -161,7 +165,7 @@ class UnitOfWork:
         return self._wiring.codec.seal(
             payload,
             id=self._wiring.ids.new(),
-            time=self._wiring.clock.now(),
+            time=self.now,
             subject=stream,
             partitionkey=self.context.project,
             correlationid=self.context.correlation,

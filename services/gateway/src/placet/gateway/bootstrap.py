@@ -175,6 +175,7 @@ async def build(settings: GatewaySettings, wiring: Wiring, ports: Ports | None =
         recalls=recollection(
             Recall(ports=ports, limits=Limits(max_archive=settings.max_source_bytes), people=queries.people)
         ),
+        settles=(name_silence,),
         periodic=(
             Periodic(name="name silence", every=settings.stall_seconds / 10, run=name_silence),
             Periodic(name="forget keys", every=3600.0, run=forget_keys),

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
+from placet.events.tables import NOT_TOLD, READ_MODEL
 from placet.gateway.operations import Operation
 
 TABLES = sa.MetaData()
@@ -23,11 +24,12 @@ operations = sa.Table(
     sa.Column("id", sa.Text, primary_key=True),
     sa.Column("project", sa.Text, nullable=False),
     sa.Column("is_over", sa.Boolean, nullable=False),
-    sa.Column("changes", sa.Integer, nullable=False),
-    sa.Column("heard_at", sa.Double, nullable=False),
+    sa.Column("changes", sa.Integer, nullable=False, info=NOT_TOLD),
+    sa.Column("heard_at", sa.Double, nullable=False, info=NOT_TOLD),
     sa.Column("operation", sa.LargeBinary, nullable=False),
     sa.Index("operations_of_project", "project", "id"),
     sa.Index("operations_under_way", "is_over", "heard_at"),
+    info=READ_MODEL,
 )
 
 models = sa.Table(
@@ -47,6 +49,7 @@ models = sa.Table(
     sa.Column("request", sa.Integer),
     # The operation that brought it to its state; what was asked for since has changed nothing yet.
     sa.Column("operation", sa.Text, nullable=False),
+    info=READ_MODEL,
 )
 
 takedowns = sa.Table(
@@ -59,6 +62,7 @@ takedowns = sa.Table(
     # Of one that lost its certificate: which, and the rule that it does not keep.
     sa.Column("rule", sa.Text),
     sa.Column("certificate", sa.Text),
+    info=READ_MODEL,
 )
 
 observations = sa.Table(
@@ -67,6 +71,7 @@ observations = sa.Table(
     # The last that the deployer said of each project's model.
     sa.Column("project", sa.Text, primary_key=True),
     sa.Column("observed", sa.LargeBinary, nullable=False),
+    info=READ_MODEL,
 )
 
 releases = sa.Table(
@@ -76,6 +81,7 @@ releases = sa.Table(
     sa.Column("release", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("access", sa.Text, nullable=False),
     sa.Column("trial", sa.Boolean, nullable=False),
+    info=READ_MODEL,
 )
 
 images = sa.Table(
@@ -92,6 +98,7 @@ images = sa.Table(
     sa.Column("certificate", sa.Text),
     # What the indexer said last: the registry has it no more.
     sa.Column("vanished", sa.Boolean, nullable=False),
+    info=READ_MODEL,
 )
 
 keys = sa.Table(
@@ -105,6 +112,7 @@ keys = sa.Table(
     sa.Column("until", sa.Text),
     sa.Column("why", sa.Text),
     sa.Column("compromised", sa.Text),
+    info=READ_MODEL,
 )
 
 histories = sa.Table(
@@ -115,6 +123,7 @@ histories = sa.Table(
     sa.Column("project", sa.Text, primary_key=True),
     sa.Column("indexed_at", sa.Text),
     sa.Column("live_at", sa.Text),
+    info=READ_MODEL,
 )
 
 certificates = sa.Table(
@@ -139,6 +148,7 @@ certificates = sa.Table(
     # Who asked that it be revoked, and when; the words are in `reasons`.
     sa.Column("revoked_by", sa.Text),
     sa.Column("revoked_at", sa.Text),
+    info=READ_MODEL,
 )
 
 sources = sa.Table(
@@ -160,6 +170,7 @@ cards = sa.Table(
     sa.Column("source", sa.Text, primary_key=True),
     # As it lies in the project: Markdown with metadata in front.
     sa.Column("card", sa.LargeBinary, nullable=False),
+    info=READ_MODEL,
 )
 
 results = sa.Table(
@@ -170,6 +181,7 @@ results = sa.Table(
     sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("metric", sa.Text, nullable=False, index=True),
     sa.Column("value", sa.Double, nullable=False),
+    info=READ_MODEL,
 )
 
 idempotency = sa.Table(
@@ -199,6 +211,7 @@ exceptions = sa.Table(
     sa.Column("withdrawn_by", sa.Text),
     sa.Column("withdrawn_at", sa.Text),
     sa.Index("exceptions_of_project", "project", "exception"),
+    info=READ_MODEL,
 )
 
 ANY_SOURCE = ""
@@ -216,6 +229,7 @@ asked_exceptions = sa.Table(
     sa.Column("is_open", sa.Boolean, nullable=False),
     sa.Index("asked_exceptions_of_project", "project", "is_open", "until"),
     sa.Index("asked_exceptions_by_person", "requested_by", "is_open", "until"),
+    info=READ_MODEL,
 )
 
 awaited = sa.Table(
@@ -228,6 +242,7 @@ awaited = sa.Table(
     # `awaiting`, `certified` or `refused`.
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("awaited", sa.LargeBinary, nullable=False),
+    info=READ_MODEL,
 )
 
 approvals = sa.Table(
@@ -244,6 +259,7 @@ approvals = sa.Table(
     sa.Column("given_at", sa.Text, nullable=False),
     sa.Column("break_glass", sa.Boolean, nullable=False),
     sa.Index("approvals_of_release", "project", "release"),
+    info=READ_MODEL,
 )
 
 reviews = sa.Table(
@@ -259,6 +275,7 @@ reviews = sa.Table(
     sa.Column("review", sa.Text),
     sa.Column("given_by", sa.Text),
     sa.Column("given_at", sa.Text),
+    info=READ_MODEL,
 )
 
 senders = sa.Table(
@@ -267,6 +284,7 @@ senders = sa.Table(
     # Who sent a source first.
     sa.Column("source", sa.Text, primary_key=True),
     sa.Column("person", sa.Text, nullable=False, index=True),
+    info=READ_MODEL,
 )
 
 builders = sa.Table(
@@ -314,6 +332,7 @@ policies = sa.Table(
     sa.Column("number", sa.Integer),
     sa.Column("problems", sa.LargeBinary),
     sa.Column("file", sa.LargeBinary, nullable=False),
+    info=READ_MODEL,
 )
 
 advisories = sa.Table(
@@ -334,6 +353,7 @@ advisories = sa.Table(
     # Of one that was rejected.
     sa.Column("why", sa.Text),
     sa.Column("fix", sa.Text),
+    info=READ_MODEL,
 )
 
 declarations = sa.Table(
@@ -343,6 +363,7 @@ declarations = sa.Table(
     sa.Column("source", sa.Text, primary_key=True),
     sa.Column("purpose", sa.Text, nullable=False),
     sa.Column("data", sa.Text, nullable=False),
+    info=READ_MODEL,
 )
 
 questionnaires = sa.Table(
@@ -358,6 +379,7 @@ questionnaires = sa.Table(
     sa.Column("imported_at", sa.Text, nullable=False),
     sa.Column("file", sa.LargeBinary, nullable=False),
     sa.Column("document", sa.LargeBinary, nullable=False),
+    info=READ_MODEL,
 )
 
 assessments = sa.Table(
@@ -370,11 +392,12 @@ assessments = sa.Table(
     sa.Column("answered_by", sa.Text, nullable=False, index=True),
     sa.Column("answered_at", sa.Text, nullable=False),
     # What they lie under in the registry; none once they were removed there.
-    sa.Column("answers", sa.Text),
+    sa.Column("answers", sa.Text, info=NOT_TOLD),
     # What the certifier made of it: one of the two, or nothing yet.
     sa.Column("scored", sa.LargeBinary),
     sa.Column("rejected", sa.LargeBinary),
     sa.Index("assessments_of_project", "project", "assessment"),
+    info=READ_MODEL,
 )
 
 reports = sa.Table(
@@ -384,7 +407,7 @@ reports = sa.Table(
     sa.Column("report", sa.Text, primary_key=True),
     sa.Column("project", sa.Text, nullable=False),
     # Where it stands among the project's, in the order in which they were heard.
-    sa.Column("place", sa.Text, nullable=False),
+    sa.Column("place", sa.Text, nullable=False, info=NOT_TOLD),
     # `run`, `evaluation`, `monitoring` or `incident`.
     sa.Column("kind", sa.Text, nullable=False),
     sa.Column("release", sa.Integer),
@@ -393,6 +416,7 @@ reports = sa.Table(
     sa.Column("said", sa.LargeBinary, nullable=False),
     sa.Index("reports_of_project", "project", "place"),
     sa.Index("reports_of_kind", "project", "kind", "heard_at"),
+    info=READ_MODEL,
 )
 
 person_keys = sa.Table(
@@ -458,6 +482,7 @@ holds = sa.Table(
     sa.Column("hold", sa.Text, nullable=False),
     sa.Column("placed_by", sa.Text, nullable=False),
     sa.Column("placed_at", sa.Text, nullable=False),
+    info=READ_MODEL,
 )
 
 erasures = sa.Table(
@@ -474,7 +499,9 @@ erasures = sa.Table(
     sa.Column("said", sa.LargeBinary),
 )
 
-revoked_tokens = sa.Table("revoked_tokens", TABLES, sa.Column("token", sa.Text, primary_key=True))
+revoked_tokens = sa.Table(
+    "revoked_tokens", TABLES, sa.Column("token", sa.Text, primary_key=True), info=READ_MODEL
+)
 
 
 UNDER_WAY = (

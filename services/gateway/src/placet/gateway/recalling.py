@@ -218,7 +218,9 @@ async def on_assessment_answered(
         assessment=said.assessment,
         project=said.project,
         answered=msgspec.json.encode(said),
+        answered_by=said.answered_by,
         answered_at=heard.event.time,
+        answers=said.answers,
     )
 
 

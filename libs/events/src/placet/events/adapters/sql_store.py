@@ -37,7 +37,7 @@ from placet.events.appender import Apart, Appender, Places
 from placet.events.clocks import Ids
 from placet.events.codec import Codec
 from placet.events.envelope import Event, Recorded
-from placet.events.store import EVENTS, PAGE, Claim, ClaimLost, Head, Put, Run, Signal, Unit
+from placet.events.store import EVENTS, PAGE, Alone, Claim, ClaimLost, Head, Put, Run, Signal, Unit
 from placet.events.tables import APPEND_ONLY
 
 _log = logging.getLogger(__name__)
@@ -315,6 +315,12 @@ class SqlStore(ABC):
                 row = {"epoch": epoch, "began_after": began_after, "database": database}
                 await connection.execute(self._epochs.insert().values(log=log, number=number, **row))
 
+    @asynccontextmanager
+    async def alone(self) -> AsyncIterator[Alone]:
+        async with self._available(), self.locked() as connection:
+            yield _Alone(connection)
+        self.committed.fire()
+
     async def rows(
         self, query: sa.Select[Any], values: Mapping[str, Any] | None = None
     ) -> Sequence[sa.Row[Any]]:
@@ -571,6 +577,25 @@ class SqlStore(ABC):
         if sealed or log != EVENTS:
             return self._codec.read_envelopes(raws)
         return self._codec.read_all(raws)
+
+
+class _Alone:
+    """What somebody does who holds the logs' lock."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def rows(self, query: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
+        rows: Sequence[sa.Row[Any]] = (await self._connection.execute(query)).all()
+        return rows
+
+    async def run(
+        self, statement: sa.Executable, parameters: Sequence[Mapping[str, Any]] | None = None
+    ) -> None:
+        if parameters is None:
+            await self._connection.execute(statement)
+        elif parameters:
+            await self._connection.execute(statement, [dict(each) for each in parameters])
 
 
 def _place(unit: Unit, ends: dict[str, End]) -> Places:

@@ -145,15 +145,24 @@ class SqliteStore(SqlStore):
 
 
 async def open_sqlite_store(
-    file: Path, *, codec: Codec, ids: Ids, tables: Iterable[sa.MetaData], logs: Iterable[str]
+    file: Path,
+    *,
+    codec: Codec,
+    ids: Ids,
+    tables: Iterable[sa.MetaData],
+    logs: Iterable[str],
+    is_kept: bool = True,
 ) -> SqliteStore:
-    """Open or create `file` and return the store. Raises Unavailable where the file cannot be opened."""
+    """Open or create `file` and return the store. Raises Unavailable where the file cannot be opened.
+
+    One that is not kept waits for no disk: it is of use to this process alone.
+    """
     file.parent.mkdir(parents=True, exist_ok=True)
     await to_thread.run_sync(_write_again, file)
     writer = create_async_engine(f"sqlite+aiosqlite:///{file}", pool_size=1, max_overflow=0)
     reader = create_async_engine(f"sqlite+aiosqlite:///{file}", pool_size=6, max_overflow=0)
-    _prepare_connections(writer, begin="BEGIN IMMEDIATE")
-    _prepare_connections(reader, begin="BEGIN")
+    _prepare_connections(writer, begin="BEGIN IMMEDIATE", is_kept=is_kept)
+    _prepare_connections(reader, begin="BEGIN", is_kept=is_kept)
     store = SqliteStore(writer=writer, reader=reader, codec=codec, ids=ids, tables=tables, logs=logs)
     store.file = file
     await store.prepare()
@@ -269,14 +278,20 @@ _HELD = {
 }
 
 
-def _prepare_connections(engine: AsyncEngine, *, begin: str) -> None:
+def _prepare_connections(engine: AsyncEngine, *, begin: str, is_kept: bool) -> None:
     engine.dialect.colspecs = {**engine.dialect.colspecs, **_HELD}
 
     @sa.event.listens_for(engine.sync_engine, "connect")
     def configure(connection: Any, _: object) -> None:
         connection.isolation_level = None  # the driver's own idea of when to begin is in the way
         cursor = connection.cursor()
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=10000", "foreign_keys=ON"):
+        synchronous = "FULL" if is_kept else "OFF"
+        for pragma in (
+            "journal_mode=WAL",
+            f"synchronous={synchronous}",
+            "busy_timeout=10000",
+            "foreign_keys=ON",
+        ):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.execute("PRAGMA secure_delete=ON")  # as `scrub` promises
         cursor.execute("PRAGMA recursive_triggers=ON")  # or INSERT OR REPLACE removes rows, and fires none
