@@ -138,6 +138,73 @@ def test_init_says_what_the_model_takes(
     assert ended.document["takes"][0] == {"name": named, "datatype": datatype, "shape": shape}
 
 
+@pytest.mark.parametrize(
+    ("name", "files", "remark"),
+    [
+        (
+            "multiclass",
+            ["model.skops"],
+            [
+                "inputs:",
+                "  rows of 64 values, which have no names",
+                "outputs:",
+                "  predict",
+                "  predict_proba",
+            ],
+        ),
+        (
+            "faces",
+            ["model.onnx"],
+            [
+                "inputs:",
+                "  image (FP32, 625 a row)",
+                "outputs:",
+                "  label (INT64)",
+                "  probabilities (FP32, 2 a row)",
+            ],
+        ),
+        (
+            "handwriting",
+            ["model.pt2"],
+            [
+                "inputs:",
+                "  pixels (FP32, 64 a row)",
+                "outputs:",
+                "  digit (INT64)",
+                "  probabilities (FP32, 10 a row)",
+            ],
+        ),
+    ],
+)
+def test_init_writes_down_the_signature(
+    placet: Placet, tmp_path: Path, name: str, files: list[str], remark: list[str]
+) -> None:
+    folder = copied(tmp_path, name, *files)
+    ended = placet("init", str(folder), "--json")
+    lines = (folder / "placet.yaml").read_text().splitlines()
+    assert lines[-len(remark) - 1].startswith("# What the model takes and gives, as its files say;")
+    assert lines[-len(remark) :] == [f"# {line}" for line in remark]
+    outputs = remark[remark.index("outputs:") + 1 :]
+    assert [each["name"] for each in ended.document["gives"]] == [line.split()[0] for line in outputs]
+
+
+def test_no_name_of_an_input_gets_into_the_manifest(placet: Placet, tmp_path: Path) -> None:
+    name = "age\nproject: another\u2028access: public\x85x\r"
+    frame = pd.DataFrame({name: np.arange(4.0)})
+    skops.io.dump(LogisticRegression().fit(frame, [0, 0, 1, 1]), tmp_path / "model.skops")
+    assert placet("init", str(tmp_path)).status == 0
+    text = (tmp_path / "placet.yaml").read_text()
+    assert "\n#   age project: another access: public x \n" in text
+    assert parse_manifest(text.encode()).access == "token"
+
+
+def test_of_thousands_of_inputs_the_manifest_has_the_first(placet: Placet, tmp_path: Path) -> None:
+    frame = pd.DataFrame({f"column {number}": np.arange(4.0) for number in range(203)})
+    skops.io.dump(LogisticRegression().fit(frame, [0, 0, 1, 1]), tmp_path / "model.skops")
+    assert placet("init", str(tmp_path)).status == 0
+    assert "\n#   column 199\n#   and 3 more\n" in (tmp_path / "placet.yaml").read_text()
+
+
 def test_init_says_of_very_many_columns_how_many_more_there_are(placet: Placet, tmp_path: Path) -> None:
     frame = pd.DataFrame({f"column {number}": np.arange(4.0) for number in range(10)})
     skops.io.dump(LogisticRegression().fit(frame, [0, 0, 1, 1]), tmp_path / "model.skops")

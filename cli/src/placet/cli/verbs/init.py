@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from argparse import Namespace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,17 @@ from placet.projects import (
 )
 from placet.projects.formats import REQUIREMENTS_NAME, SAMPLE_NAME, SeveralModels, initial_manifest
 from placet.projects.pins import origin
-from placet.rules.fitting import ANY, MAX_SAMPLE_BYTES, Input, Inputs, learned, sample_problems, written_down
+from placet.rules.fitting import (
+    ANY,
+    MAX_SAMPLE_BYTES,
+    Input,
+    Inputs,
+    Output,
+    Outputs,
+    learned,
+    sample_problems,
+    written_down,
+)
 
 PYTHON = "python"
 WEIGHTS = ".safetensors"
@@ -115,6 +126,7 @@ _HOW_TO_UNPICKLE = {
 }
 
 _MOST_INPUTS = 8
+_MOST_REMARKED = 200
 _VOWELS = ("a", "e", "i", "o", "u", "mlflow", "xg")  # as they are spoken
 
 
@@ -139,7 +151,9 @@ def init(arguments: Namespace, screen: Screen) -> int:
             sample.write(msgspec.json.format(msgspec.json.encode({"request": request})) + b"\n")
         model = msgspec.structs.replace(manifest.model, sample=SAMPLE_NAME)
         manifest, took_example = msgspec.structs.replace(manifest, model=model), True
-    target.write_text(dump_manifest(manifest), encoding="utf-8")
+    loaded = served(folder, manifest.model)
+    inputs, outputs = _signature(folder, loaded)
+    target.write_text(dump_manifest(manifest) + _remark(inputs, outputs), encoding="utf-8")
     lacks_answer = _lacks_answer(folder, manifest.model.sample)
     missing = _missing(manifest, lacks_answer=lacks_answer)
     _warn_of_a_pickle(folder, manifest, screen)
@@ -160,8 +174,6 @@ def init(arguments: Namespace, screen: Screen) -> int:
         )
     if packages and (text or manifest.requirements is None):
         screen.note(f"it imports {', '.join(packages)}: their packages belong in {REQUIREMENTS_NAME}")
-    loaded = served(folder, manifest.model)
-    inputs = _inputs(folder, loaded)
     if inputs is not None and inputs.in_order:
         screen.note(f"it takes {_told(inputs)}")
     _tell_of_code(folder, manifest, screen)
@@ -189,6 +201,10 @@ def init(arguments: Namespace, screen: Screen) -> int:
                 {"name": each.name, "datatype": each.datatype, "shape": list(each.shape)}
                 for each in (inputs.in_order if inputs else ())
             ],
+            "gives": [
+                {"name": each.name, "datatype": each.datatype, "shape": list(each.shape or ())}
+                for each in outputs
+            ],
         }
     )
     return exits.DONE
@@ -199,24 +215,48 @@ def _example(folder: Path, manifest: Manifest) -> dict[str, Any] | None:
     loaded = served(folder, manifest.model)
     if manifest.model.sample is not None or loaded.example is None:
         return None
-    return None if sample_problems(loaded.example, _inputs(folder, loaded)) else loaded.example
+    return None if sample_problems(loaded.example, _signature(folder, loaded)[0]) else loaded.example
 
 
-def _inputs(folder: Path, loaded: Served) -> Inputs | None:
-    return written_down(folder, loaded) or learned(folder, loaded).inputs
+def _signature(folder: Path, loaded: Served) -> tuple[Inputs | None, tuple[Output, ...]]:
+    """What the model takes and what it gives, as far as its files have it."""
+    said = learned(folder, loaded)
+    given = said.outputs or Outputs()
+    outputs = (given.prediction, given.probabilities, *given.by_name)
+    return written_down(folder, loaded) or said.inputs, tuple(each for each in outputs if each)
+
+
+def _remark(inputs: Inputs | None, outputs: Sequence[Output]) -> str:
+    """The signature as lines that nobody has to keep true: what counts is what the model's own files say."""
+    takes = inputs.in_order if inputs else ()
+    named = [each for each in takes[:_MOST_REMARKED] if each.name]
+    if not takes and not outputs:
+        return ""
+    lines = [
+        "What the model takes and gives, as its files say; `placet check` holds the sample against it.",
+        "inputs:" if takes else "",
+        *(f"  {_of_tensor(each)}" for each in named),
+        f"  rows of {len(takes)} values, which have no names" if takes and not named else "",
+        f"  and {len(takes) - len(named)} more" if named and len(takes) > len(named) else "",
+        "outputs:" if outputs else "",
+        *(f"  {_of_tensor(each)}" for each in outputs),
+    ]
+    # A name may have any characters, and a line that it began would be the manifest's.
+    plain = ("".join(one if one.isprintable() else " " for one in line) for line in lines if line)
+    return "".join(f"# {line}\n" for line in plain)
 
 
 def _told(inputs: Inputs) -> str:
     """What a sample is held against, as far as files have it: names, datatypes and what a row is."""
-    told = [_of_input(each) for each in inputs.in_order[:_MOST_INPUTS] if each.name]
+    told = [_of_tensor(each) for each in inputs.in_order[:_MOST_INPUTS] if each.name]
     if not told:
         return f"rows of {len(inputs.in_order)} values, which have no names"
     more = len(inputs.in_order) - len(told)
     return ", ".join(told) + (f" and {more} more" if more else "")
 
 
-def _of_input(each: Input) -> str:
-    sizes = "x".join("n" if size == ANY else str(size) for size in each.shape)
+def _of_tensor(each: Input | Output) -> str:
+    sizes = "x".join("n" if size == ANY else str(size) for size in each.shape or ())
     kind = ", ".join(filter(None, (each.datatype, sizes and f"{sizes} a row")))
     return f"{each.name:.60} ({kind})" if kind else f"{each.name:.60}"
 
