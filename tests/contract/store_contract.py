@@ -360,6 +360,17 @@ class StoreContract:
 
         assert await store.commit(appending("a", "1", "2")) == first
 
+    async def test_a_value_may_be_worked_out_by_the_database(self, store: EventStore) -> None:
+        def put(name: str, guest: object) -> Put:
+            return Put(table=rooms, row={"name": name, "guest": guest})
+
+        count = sa.cast(sa.select(sa.func.count()).select_from(rooms).scalar_subquery(), sa.Text)
+        await store.commit(
+            Unit(writes=(put("1", "Ann"), put("2", sa.func.upper("bob")), put("3", count), put("1", count)))
+        )
+        rows = await store.rows(sa.select(rooms.c.name, rooms.c.guest).order_by(rooms.c.name))
+        assert [tuple(row) for row in rows] == [("1", "3"), ("2", "BOB"), ("3", "2")]
+
     async def test_rows_that_are_put_together_are_put_one_after_the_other(self, store: EventStore) -> None:
         guests = [("7", "Ann"), ("8", "Bob"), ("7", "Cem")]
         puts = [Put(table=rooms, row={"name": name, "guest": guest}) for name, guest in guests]

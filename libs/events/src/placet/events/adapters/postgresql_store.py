@@ -269,7 +269,7 @@ class PostgreSQLStore(SqlStore):
 
             yield get
 
-    def upsert(self, put: Put) -> sa.Executable:
+    def upsert(self, put: Put) -> sa.Insert:
         statement = insert(put.table)
         keys = [column.name for column in put.table.primary_key]
         changed = {

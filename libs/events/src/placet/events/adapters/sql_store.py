@@ -184,7 +184,7 @@ class SqlStore(ABC):
         """As the port has it."""
 
     @abstractmethod
-    def upsert(self, put: Put) -> sa.Executable:
+    def upsert(self, put: Put) -> sa.Insert:
         """What puts rows like this one, whose values are given when it is run."""
 
     @abstractmethod
@@ -496,6 +496,8 @@ class SqlStore(ABC):
             case Run(statement=statement, parameters=parameters):
                 if parameters:
                     await connection.execute(statement, [dict(each) for each in parameters])
+            case [Put() as put] if _is_computed(put):
+                await connection.execute(self.upsert(put).values(**put.row))
             case _:
                 await connection.execute(self.upsert(alike[0]), [dict(each.row) for each in alike])
 
@@ -629,7 +631,13 @@ def _alike(writes: Sequence[Put | Run]) -> Iterator[Sequence[Put] | Run]:
 
 
 def _same(one: Put, other: Put) -> bool:
-    return one.table is other.table and one.keep == other.keep and one.row.keys() == other.row.keys()
+    is_same = one.table is other.table and one.keep == other.keep and one.row.keys() == other.row.keys()
+    return is_same and not _is_computed(one) and not _is_computed(other)
+
+
+def _is_computed(put: Put) -> bool:
+    """Whether the database is to work out one of its values: that is a part of the statement."""
+    return any(isinstance(value, sa.ClauseElement) for value in put.row.values())
 
 
 def _after(last: str, new: str) -> str:

@@ -106,7 +106,7 @@ class SqliteStore(SqlStore):
 
             yield get
 
-    def upsert(self, put: Put) -> sa.Executable:
+    def upsert(self, put: Put) -> sa.Insert:
         statement = insert(put.table)
         keys = [column.name for column in put.table.primary_key]
         changed = {
