@@ -127,8 +127,7 @@ async def command(running: DistributedPlatform, service: str, *words: str) -> tu
         env={
             **os.environ,
             **running.environment(service),
-            "PLACET_URL": platform.url,
-            "PLACET_TOKEN": platform.token,
+            **platform.environment(),
         },
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

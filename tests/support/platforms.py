@@ -35,17 +35,27 @@ OBSERVE_SECONDS = "1"
 
 @dataclass(frozen=True, kw_only=True)
 class Platform:
-    """`git` is a server that it may fetch from."""
+    """`git` is a server that it may fetch from, `state` where commands keep what they know of it: another platform may
+    have had the same address."""
 
     url: str
     token: str
     git: GitServer
+    state: Path
     behind_edge: bool = False
 
     def http(self) -> httpx.AsyncClient:
         """A client that is nobody's: send `authorized()` along to be the administrator."""
         transport = _ThroughEdge() if self.behind_edge else None
         return httpx.AsyncClient(base_url=self.url, trust_env=False, timeout=60, transport=transport)
+
+    def environment(self, token: str | None = None) -> dict[str, str]:
+        """Of commands that speak to it; `token` is whose they are, if not the administrator's."""
+        return {
+            "PLACET_URL": self.url,
+            "PLACET_TOKEN": token or self.token,
+            "XDG_STATE_HOME": str(self.state),
+        }
 
     def authorized(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.token}"}
@@ -124,7 +134,7 @@ def embedded(folder: Path, settings: Mapping[str, str] | None = None) -> Iterato
         try:
             poll(found.exists, or_give_up=lambda: None if process.is_running else process.last_words())
             where = json.loads(found.read_text())
-            yield Platform(url=where["url"], token=where["token"], git=git)
+            yield Platform(url=where["url"], token=where["token"], git=git, state=state)
         finally:
             process.stop()
 
@@ -149,7 +159,8 @@ class DistributedPlatform:
     @property
     def platform(self) -> Platform:
         token = (self.folder / "keys" / "admin.token").read_text()
-        return Platform(url=self.edge.url, token=token, git=self.git, behind_edge=True)
+        state = self.folder / "state of commands"
+        return Platform(url=self.edge.url, token=token, git=self.git, state=state, behind_edge=True)
 
     def start(self) -> None:
         self._make_keys()

@@ -167,7 +167,7 @@ class AuditedPlatform:
         commands = re.sub(r"2026-03-01(T23:59:59Z)?", at, commands)
         commands = re.sub(r"--log-key '[^']+'", f"--log-key '{key}'", commands)
         programs = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-        known = {**os.environ, "PLACET_URL": platform.url, "PLACET_TOKEN": platform.token, "PATH": programs}
+        known = {**os.environ, **platform.environment(), "PATH": programs}
         shell = await asyncio.create_subprocess_exec(
             *("bash", "-euc", commands), cwd=tmp_path, env=known, stdout=asyncio.subprocess.PIPE
         )

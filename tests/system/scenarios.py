@@ -908,7 +908,7 @@ async def placet(
 async def printed(platform: Platform, *typed: str, status: int = 0, token: str | None = None) -> str:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "placet.cli", *typed),
-        env={**os.environ, "PLACET_URL": platform.url, "PLACET_TOKEN": token or platform.token},
+        env={**os.environ, **platform.environment(token)},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
