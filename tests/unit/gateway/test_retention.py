@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,11 @@ from placet.events.contracts.shapes import RecordedFacts
 from placet.events.store import Put, Run, Unit
 from placet.events.testing import changed
 from placet.gateway import projections as p
+from placet.gateway.people import OWNER_OF_SOURCE
 
 from tests.unit.gateway.harness import Gateway, a_gateway, asked, live
-from tests.unit.gateway.roads import DEPLOY
-from tests.unit.gateway.test_erasing import a_person_with_a_past, erase, token_for
+from tests.unit.gateway.roads import DEPLOY, SOURCE
+from tests.unit.gateway.test_erasing import NAME, a_person_with_a_past, erase, erased, token_for
 from tests.unit.gateway.test_exceptions_api import PATH, ask
 from tests.unit.gateway.test_gateway_api import is_problem
 
@@ -141,6 +143,41 @@ async def test_what_is_held_waits_and_nobody_of_it_is_erased(gateway: Gateway) -
     said = [each for each in await gateway.said() if isinstance(each, HoldPlaced | HoldLifted)]
     assert [type(each) for each in said] == [HoldPlaced, HoldLifted]
     assert "case" not in str(said)
+
+
+@pytest.mark.parametrize("names", ["the source's owner", "who built it", "what rules saw", "who sent it"])
+async def test_who_is_only_named_in_what_is_held_is_not_erased_from_it(gateway: Gateway, names: str) -> None:
+    """They gave no words and no answers for it; evidence would go all the same."""
+    ada, bob = await token_for(gateway), await token_for(gateway, "bob@example.org")
+    looks = await gateway.people.looks(NAME)
+    owner = (await gateway.people.owner(bob["person"])).seal(NAME, place=OWNER_OF_SOURCE)
+    source = {"source": SOURCE, "size": 1, "project": "churn", "files": 1}
+    theirs: dict[str, list[Put]] = {
+        "the source's owner": [Put(table=p.sources, row=source | {"owner": owner, "owner_alike": looks})],
+        "who built it": [
+            Put(table=p.sources, row=source),
+            Put(table=p.builders, row={"source": SOURCE, "alike": looks}),
+        ],
+        "what rules saw": [
+            Put(table=p.personal_facts, row={"digest": "sha256:1", "project": "churn", "named_at": "2027"})
+        ],
+        "who sent it": [
+            Put(table=p.sources, row=source | {"owner": owner}),
+            Put(table=p.senders, row={"source": SOURCE, "person": ada["person"]}),
+        ],
+    }
+    gateway.facts.people["sha256:1"] = json.dumps({"salt": "1", "personal": {"owner": NAME}}).encode()
+    await gateway.wiring.store.commit(Unit(writes=tuple(theirs[names])))
+    async with gateway.http(gateway.token("compliance")) as http:
+        assert (await http.put(HOLD, json={"reason": "case 12/27"})).status_code == 200
+        problem = is_problem(await erase(gateway, ada["person"]), 409)
+        assert (problem["rule"], "churn" in problem["detail"]) == ("privacy.held", True)
+        assert (await http.delete(HOLD)).status_code == 204
+    await erased(gateway, ada["person"])
+    assert "sha256:1" not in gateway.facts.people
+    async with gateway.http(gateway.token("compliance")) as http:  # held again: what is done is done
+        assert (await http.put(HOLD, json={"reason": "case 13/27"})).status_code == 200
+    assert (await erase(gateway, ada["person"])).status_code == 200
 
 
 async def test_holding_takes_the_role(gateway: Gateway) -> None:

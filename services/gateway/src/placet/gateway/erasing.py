@@ -137,20 +137,36 @@ class Erasing:
 
     async def _must_not_be_held(self, person: str) -> None:
         """A claim in court goes before who wants to be forgotten (GDPR, article 17(3)(e)), and has an end."""
-        words, answers = p.reasons, p.assessments
-        given = sa.select(words.c.project).where(words.c.given_by == person, words.c.sealed.is_not(None))
-        answered = sa.select(answers.c.project).where(
-            answers.c.answered_by == person, answers.c.answers.is_not(None)
+        name = await self._people.name_of(person)
+        looks = None if name is None else await self._people.looks(name)
+        words, answers, sources = p.reasons.c, p.assessments.c, p.sources.c
+        sent = sa.select(p.senders.c.source).where(p.senders.c.person == person)
+        built = sa.select(p.builders.c.source).where(p.builders.c.alike == looks)
+        given = sa.union(
+            sa.select(words.project).where(words.given_by == person, words.sealed.is_not(None)),
+            sa.select(answers.project).where(answers.answered_by == person, answers.answers.is_not(None)),
+            sa.select(sources.project).where(sources.source.in_(sent), sources.owner.is_not(None)),
+            sa.select(sources.project).where(sources.owner_alike == looks, sources.owner_alike.is_not(None)),
+            sa.select(sources.project).where(sources.source.in_(built)),
         )
-        held = sa.select(p.holds.c.project).where(p.holds.c.project.in_(given.union(answered)))
-        rows = await self._wiring.store.rows(held.order_by(p.holds.c.project))
-        if rows:
-            projects = ", ".join(row.project for row in rows)
+        rows = await self._wiring.store.rows(sa.select(p.holds.c.project).where(p.holds.c.project.in_(given)))
+        held = {row.project for row in rows} | await self._held_that_saw(looks)
+        if held:
+            projects = sorted(held)
             raise Conflict(
-                f"{person} gave something for {projects}, of which nothing is removed while it is held",
+                f"{person} gave something for {', '.join(projects)}, of which nothing is removed while it is held",
                 rule="privacy.held",
-                fix=f"when the hold has done its work: `placet privacy release {rows[0].project}`, then again",
+                fix=f"when the hold has done its work: `placet privacy release {projects[0]}`, then again",
             )
+
+    async def _held_that_saw(self, looks: str | None) -> set[str]:
+        """The projects that are held, where what rules saw of people has that name."""
+        facts = p.personal_facts.c
+        query = sa.select(facts.digest, facts.project).join_from(
+            p.personal_facts, p.holds, p.holds.c.project == facts.project
+        )
+        rows = await self._wiring.store.rows(query) if looks is not None else ()
+        return {row.project for row in rows if await self._is_named(row.digest, str(looks))}
 
     async def _destroy(self, work: UnitOfWork, *, person: str, looks: str | None, by: str) -> None:
         stream = stream_of(person)
