@@ -55,14 +55,11 @@ _FUNCTIONS = frozenset(
         "uint",
         "double",
         "string",
-        "bool",
         "bytes",
     }
     | {
         "timestamp",
         "duration",
-        "min",
-        "max",
         "getFullYear",
         "getMonth",
         "getDate",
