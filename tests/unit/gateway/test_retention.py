@@ -180,6 +180,15 @@ async def test_who_is_only_named_in_what_is_held_is_not_erased_from_it(gateway: 
     assert (await erase(gateway, ada["person"])).status_code == 200
 
 
+async def test_a_project_that_is_not_there_is_not_held(gateway: Gateway) -> None:
+    await a_person_with_a_past(gateway)
+    async with gateway.http(gateway.token("compliance")) as http:
+        problem = is_problem(await http.put("/v1/models/chrun/hold", json={"reason": "case 12/27"}), 404)
+        assert "chrun" in problem["detail"]
+        assert "placet list" in problem["fix"]
+        assert (await http.get("/v1/retention")).json()["holds"] == []
+
+
 async def test_holding_takes_the_role(gateway: Gateway) -> None:
     ada = await token_for(gateway)
     async with gateway.http(ada["token"]) as http:

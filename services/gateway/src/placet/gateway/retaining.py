@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeAlias
 
 import sqlalchemy as sa
 
-from placet.errors import Refused
+from placet.errors import Refused, Unknown
 from placet.events import PLATFORM, Actor, Context, UnitOfWork, Wiring, transact
 from placet.events.codec import moment, timestamp
 from placet.events.contracts.gateway import HoldLifted, HoldPlaced, RetentionApplied
@@ -125,7 +125,15 @@ class Retaining:
             await files.sweep(before)
 
     async def hold(self, project: str, reason: str, person: str) -> dict[str, Any]:
-        """Nothing of the project is removed from here on. Held again, nothing changes, and the first reason stays."""
+        """Nothing of the project is removed from here on. Held again, nothing changes, and the first reason stays.
+
+        Raises Unknown for a project of which there is nothing: who mistypes a name would believe that it is held.
+        """
+        if not await self._is_known(project):
+            raise Unknown(
+                f"there is nothing of a project {project}, so there is nothing to hold",
+                fix="see `placet list` for the names of projects",
+            )
         words, by = salted(reason), await self._people.owner(person)
 
         async def change(work: UnitOfWork) -> None:
@@ -142,6 +150,11 @@ class Retaining:
         await transact(self._wiring, SERVICE, self._context(project, Actor.person(person)), change)
         [told] = await self._holds(p.holds.c.project == project)
         return told
+
+    async def _is_known(self, project: str) -> bool:
+        of_projects = (p.models, p.releases, p.sources, p.assessments, p.personal_facts, p.reasons)
+        known = [sa.select(sa.literal(1)).where(each.c.project == project).exists() for each in of_projects]
+        return bool((await self._wiring.store.rows(sa.select(sa.or_(*known).label("known"))))[0].known)
 
     async def release(self, project: str, person: str) -> None:
         """The clocks of the project count again. Of one that is not held, nothing changes."""
