@@ -18,33 +18,18 @@ from placet.events.testing import ManualClock
 from placet.events.wiring import Wiring
 from placet.gateway import projections as p
 
-from tests.unit.gateway.harness import Gateway, asked, live
+from tests.unit.gateway.harness import Gateway, asked
 from tests.unit.gateway.roads import SOURCE
 from tests.unit.gateway.test_assessments_api import answer, imports
-from tests.unit.gateway.test_exceptions_api import asked as asked_exception
-from tests.unit.gateway.test_exceptions_api import post
-from tests.unit.gateway.test_gateway_recalling import FILES, another, lines, rows
-from tests.unit.gateway.test_policies_api import submit
-from tests.unit.gateway.test_uploads import form
+from tests.unit.gateway.test_gateway_recalling import another, lines, much_was_asked_for, rows
 
 
 @pytest.fixture
 async def busy(gateway: Gateway) -> Gateway:
     """Much was asked for, and came to something."""
+    await much_was_asked_for(gateway)
     async with gateway.http() as http:
-        assert (await http.post("/v1/sources", files=form(FILES))).status_code == 201
-        other = (await http.post("/v1/tokens", json={"as": "Eve", "roles": ["scientist"]})).json()
-        assert (await http.delete(f"/v1/tokens/{other['id']}")).status_code == 204
         assert (await http.put("/v1/models/churn/hold", json={"reason": "an inquiry"})).status_code == 200
-    await live(gateway)
-    granted, withdrawn = (
-        await asked_exception(gateway),
-        await asked_exception(gateway, rule="licences.allowed"),
-    )
-    gateway.clock.pass_(timedelta(minutes=1))
-    assert (await post(gateway, granted, "grant")).status_code == 200
-    assert (await post(gateway, withdrawn, "withdraw")).status_code == 200
-    assert (await submit(gateway)).status_code == 202
     assert (await imports(gateway)).status_code == 201
     assert (await answer(gateway)).status_code == 202
     # The harness knows this source, and nobody uploaded it.

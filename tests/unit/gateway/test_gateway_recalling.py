@@ -14,6 +14,7 @@ from placet.errors import Unauthenticated
 from placet.events import Service
 from placet.events.adapters.in_process_bus import InProcessHub
 from placet.events.restoring import AsOf, Restoration
+from placet.events.store import Put, Unit
 from placet.events.testing import ManualClock
 from placet.events.wiring import Wiring
 from placet.gateway import projections as p
@@ -46,7 +47,8 @@ SHOWN = (
 )
 
 
-async def test_what_was_asked_for_and_what_came_of_it(gateway: Gateway, tmp_path: Path) -> None:
+async def much_was_asked_for(gateway: Gateway) -> str:
+    """And came to something. Returns the operation of a deploy."""
     async with gateway.http() as http:
         assert (await http.post("/v1/sources", files=form(FILES))).status_code == 201
         other = (await http.post("/v1/tokens", json={"as": "Eve", "roles": ["scientist"]})).json()
@@ -60,6 +62,11 @@ async def test_what_was_asked_for_and_what_came_of_it(gateway: Gateway, tmp_path
     assert (await post(gateway, granted, "grant")).status_code == 200
     assert (await post(gateway, withdrawn, "withdraw")).status_code == 200
     assert (await submit(gateway)).status_code == 202
+    return operation
+
+
+async def test_what_was_asked_for_and_what_came_of_it(gateway: Gateway, tmp_path: Path) -> None:
+    operation = await much_was_asked_for(gateway)
 
     restored = await restore(gateway, tmp_path / "restored")
 
@@ -153,6 +160,9 @@ async def test_a_source_that_was_collected_tells_nothing_any_more(
 
 
 async def test_who_was_erased_stays_so_and_what_was_held_is_held(gateway: Gateway, tmp_path: Path) -> None:
+    projects = {"churn": f"sha256:{'5' * 64}", "digits": f"sha256:{'6' * 64}"}
+    sent = [{"source": source, "size": 1, "project": name, "files": 1} for name, source in projects.items()]
+    await gateway.wiring.store.commit(Unit(writes=tuple(Put(table=p.sources, row=each) for each in sent)))
     async with gateway.http() as http:
         eve = (await http.post("/v1/tokens", json={"as": "Eve", "roles": ["scientist"]})).json()["person"]
         for project, reason in (("churn", "an inquiry"), ("digits", "another one")):
