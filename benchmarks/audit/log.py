@@ -56,21 +56,10 @@ class Log:
     async def _fill(self, size: int) -> None:
         connection = await asyncpg.connect(self._url, server_settings={"search_path": SERVICE})
         try:
-            await connection.execute(
-                "INSERT INTO audit_epochs (producer, epoch, began_after) VALUES ($1, $2, 0) ON CONFLICT DO NOTHING",
-                PRODUCER,
-                EPOCH,
-            )
+            await begin_epoch(connection)
             while self.size < size:
                 await self._copy(connection, min(AT_ONCE, size - self.size))
-            await connection.execute(
-                "INSERT INTO projection_generations (name, generation, version, state, position, beat_at)"
-                " VALUES ($1, 1, $2, 'serves', $3, 0)"
-                " ON CONFLICT (name, generation) DO UPDATE SET position = $3",
-                INDEX.name,
-                INDEX.version,
-                size,
-            )
+            await show_up_to(connection, size)
             await connection.execute(f"ANALYZE {AUDIT}; ANALYZE audit_tiles")
         finally:
             await connection.close()
@@ -127,6 +116,26 @@ class Log:
             lifetime=timedelta(days=1),
             key=self._key,
         )
+
+
+async def begin_epoch(connection: asyncpg.Connection[asyncpg.Record]) -> None:
+    await connection.execute(
+        "INSERT INTO audit_epochs (producer, epoch, began_after) VALUES ($1, $2, 0) ON CONFLICT DO NOTHING",
+        PRODUCER,
+        EPOCH,
+    )
+
+
+async def show_up_to(connection: asyncpg.Connection[asyncpg.Record], position: int) -> None:
+    """The index of events says that it has all up to there."""
+    await connection.execute(
+        "INSERT INTO projection_generations (name, generation, version, state, position, beat_at)"
+        " VALUES ($1, 1, $2, 'serves', $3, 0)"
+        " ON CONFLICT (name, generation) DO UPDATE SET position = $3",
+        INDEX.name,
+        INDEX.version,
+        position,
+    )
 
 
 def _answers(connection: Connection) -> bool:

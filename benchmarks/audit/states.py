@@ -15,11 +15,11 @@ import asyncpg
 from placet.events.envelope import Event
 from placet.metadata.bootstrap import SERVICE
 from placet.metadata.histories import Histories, Until
-from placet.metadata.projections import AUDIT, INDEX, stream_of
+from placet.metadata.projections import AUDIT, stream_of
 from placet.metadata.queries import Queries
 
 from benchmarks.audit.append_load import PRODUCER, wired
-from benchmarks.audit.log import COLUMNS, EPOCH
+from benchmarks.audit.log import COLUMNS, EPOCH, begin_epoch, show_up_to
 from benchmarks.events.append_load import image_built
 from benchmarks.rows import Row, at_most, row
 from tests.support.servers import sources
@@ -67,24 +67,13 @@ async def run() -> list[Row]:
 async def _fill(url: str, before: int, size: int) -> None:
     connection = await asyncpg.connect(url, server_settings={"search_path": SERVICE})
     try:
-        await connection.execute(
-            "INSERT INTO audit_epochs (producer, epoch, began_after) VALUES ($1, $2, 0) ON CONFLICT DO NOTHING",
-            PRODUCER,
-            EPOCH,
-        )
+        await begin_epoch(connection)
         for first in range(before + 1, size + 1, AT_ONCE):
             events = [(at, image_built()) for at in range(first, min(first + AT_ONCE, size + 1))]
             async with connection.transaction():
                 await _copy(connection, events)
         await connection.execute("UPDATE log_heads SET position = $1 WHERE log = $2", size, AUDIT)
-        await connection.execute(
-            "INSERT INTO projection_generations (name, generation, version, state, position, beat_at)"
-            " VALUES ($1, 1, $2, 'serves', $3, 0)"
-            " ON CONFLICT (name, generation) DO UPDATE SET position = $3",
-            INDEX.name,
-            INDEX.version,
-            size,
-        )
+        await show_up_to(connection, size)
         await connection.execute(f"ANALYZE {AUDIT}; ANALYZE audit_indexed")
     finally:
         await connection.close()

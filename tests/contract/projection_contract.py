@@ -52,14 +52,18 @@ class Reader:
     """Asks all the time, in one select as readers do; keeps what it saw when that changed."""
 
     def __init__(self, store: SqlStore) -> None:
-        self._store = store
+        self.store = store
         self.seen: list[tuple[int, set[str]]] = []
 
-    async def look(self) -> None:
+    async def shown(self) -> tuple[int, set[str]]:
+        """How many rows there are, and of which kinds."""
         query = sa.select(lines.c.line, sa.func.count().label("rows"))
         mine = lines.c.generation == by_version(1).serving()
-        rows = await self._store.rows(query.where(mine).group_by(lines.c.line))
-        now = (sum(row.rows for row in rows), {row.line for row in rows})
+        rows = await self.store.rows(query.where(mine).group_by(lines.c.line))
+        return sum(row.rows for row in rows), {row.line for row in rows}
+
+    async def look(self) -> None:
+        now = await self.shown()
         if not self.seen or self.seen[-1] != now:
             self.seen.append(now)
 

@@ -27,6 +27,7 @@ from placet.events.tables import LIBRARY, NOT_TOLD, READ_MODEL, inbox
 from placet.events.testing import CountingIds, ManualClock
 from placet.events.wiring import Wiring
 
+from tests.contract import projection_contract
 from tests.contract.projection_contract import Killed
 from tests.support.eventually import eventually
 from tests.unit.events.harness import (
@@ -366,28 +367,12 @@ async def test_an_audit_log_that_stays_behind_is_not_waited_for(live: Running, t
         await rebuild(tmp_path, live.store, log(), held_for=0.01)
 
 
-class Reader:
+class Reader(projection_contract.Reader):
     """Asks all the time; keeps what it saw when that changed."""
 
-    def __init__(self, store: SqlStore) -> None:
-        self._store = store
-        self.seen: list[tuple[int, set[str]]] = []
-
-    async def look(self) -> None:
-        rows = await self._store.rows(sa.select(shown))
-        now = (len(rows), {row.line.partition(" ")[0] for row in rows})
-        if not self.seen or self.seen[-1] != now:
-            self.seen.append(now)
-
-    @asynccontextmanager
-    async def asking(self) -> AsyncIterator[None]:
-        async def ask() -> None:
-            while True:
-                await self.look()
-
-        async with running(ask()):
-            yield
-        await self.look()
+    async def shown(self) -> tuple[int, set[str]]:
+        rows = await self.store.rows(sa.select(shown))
+        return len(rows), {row.line.partition(" ")[0] for row in rows}
 
 
 async def test_who_reads_sees_the_old_rows_and_then_the_new_ones(

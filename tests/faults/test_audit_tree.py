@@ -18,19 +18,20 @@ import pytest
 from tests.support.brittle_disk import BrittleDisk, built
 from tests.support.servers import postgresql, sources
 
-KILLS = int(os.environ.get("PLACET_KILLS", "20"))
+KILLS = {"kill": 60, "power": 20, "sync": 20}
 SEED = 20261127
 
 pytestmark = pytest.mark.slow
 
 
 def kill(folder: Path, fault: str, *database_url: str, disk: dict[str, str] | None = None) -> dict[str, Any]:
+    kills = int(os.environ.get("PLACET_KILLS", KILLS[fault]))
     ended = subprocess.run(
         [
             sys.executable,
             "-m",
             "tests.faults.audit_killer",
-            *(str(folder), str(KILLS), str(SEED), fault),
+            *(str(folder), str(kills), str(SEED), fault),
             *database_url,
         ],
         env={**os.environ, **(disk or {})},
@@ -40,8 +41,8 @@ def kill(folder: Path, fault: str, *database_url: str, disk: dict[str, str] | No
     )
     assert ended.returncode == 0, ended.stderr
     told: dict[str, Any] = json.loads(ended.stdout)
-    assert told["kills"] == KILLS
-    assert told["events"] > KILLS
+    assert told["kills"] == kills
+    assert told["events"] > kills
     assert told["checkpoints"] > 0, "or nothing was verified but that events are there"
     assert fault == "kill" or told["cuts"] > 0
     if fault == "sync":
