@@ -12,6 +12,7 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -144,6 +145,7 @@ class NearWitness:
     """The `Witness` port over a witness in this process; what it cosigned is told."""
 
     name = WITNESS
+    pace = timedelta()
 
     def __init__(self, witness: Witness, told: Told) -> None:
         self._witness = witness

@@ -522,6 +522,7 @@ class Witnessed:
 class InProcess:
     """The `Witness` port over a witness of this process."""
 
+    pace = timedelta()
     name: str
     witness: Witness
 

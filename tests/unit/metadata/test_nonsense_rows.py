@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,7 @@ class Cosigning:
     """A witness that believes everything."""
 
     sealed: Sealed
+    pace = timedelta()
     name: str = "witness.example"
     key: SigningKey = field(default_factory=SigningKey.generate)
 

@@ -31,6 +31,7 @@ class Honest:
     sealed: Sealed
     key: SigningKey = field(default_factory=SigningKey.generate)
     name: str = "witness.example"
+    pace: timedelta = timedelta()
     seen: Checkpoint = field(default_factory=lambda: Checkpoint(origin=BASE, size=0, root=EMPTY_ROOT))
     asked: int = 0
     trouble: Exception | None = None
@@ -268,6 +269,17 @@ async def test_an_archive_has_a_file_for_each(sealed: Sealed, tmp_path: Path) ->
     assert checkpoint == await sealed.checkpoint()
     assert second.stat().st_mode & 0o222 == 0
     assert (await state(sealed))["size"] == 4
+
+
+async def test_an_archive_has_no_more_than_one_in_its_time(sealed: Sealed, tmp_path: Path) -> None:
+    archive = CheckpointFolder(tmp_path, timedelta(seconds=60))
+    telling, sealing = Witnessing(sealed.log.alone.wiring, archive), sealed.sealing()
+    for seconds in (0, 1, 58, 1, 59):
+        sealed.log.alone.clock.pass_(timedelta(seconds=seconds))
+        await sealed.happen(1)
+        await sealing.catch_up()
+        await telling.tell()
+    assert [int(each.stem) for each in archived(tmp_path)] == [1, 4]
 
 
 def archived(folder: Path) -> list[Path]:

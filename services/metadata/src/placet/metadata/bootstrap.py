@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from anyio import to_thread
 
 from placet.errors import Refused
@@ -56,12 +58,11 @@ async def build(settings: MetadataSettings, wiring: Wiring, ports: Ports | None 
         registry = None if settings.registry is None else open_registry(settings.registry)
         if registry is not None:
             close.append(registry.close)
-        folder = settings.checkpoint_folder
         ports = Ports(
             keys=KeyFiles(own),
             signed=SignedFile(settings.signing_key.with_suffix(".last")),
             receivers=outside,
-            witnesses=witnesses if folder is None else (*witnesses, CheckpointFolder(folder)),
+            witnesses=(*witnesses, *_archive(settings)),
             evidence=None if registry is None else RegistryEvidence(registry),
         )
     first = (await to_thread.run_sync(own.history)).keys[0]
@@ -111,6 +112,14 @@ async def build(settings: MetadataSettings, wiring: Wiring, ports: Ports | None 
         on_gap=note_gap,
         on_head=Hearing(wiring).on_head,
         close=tuple(close),
+    )
+
+
+def _archive(settings: MetadataSettings) -> tuple[CheckpointFolder, ...]:
+    if settings.checkpoint_folder is None:
+        return ()
+    return (
+        CheckpointFolder(settings.checkpoint_folder, timedelta(seconds=settings.checkpoint_folder_seconds)),
     )
 
 

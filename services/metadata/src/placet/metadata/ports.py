@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Protocol
 
 from sqlalchemy import Row, Select
@@ -50,6 +51,10 @@ class Witness(Protocol):
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def pace(self) -> timedelta:
+        """It is shown one checkpoint in this time at most, and then the newest."""
 
     async def show(self, proof: ConsistencyProof) -> Signature | Knows | None:
         """What it answers to a checkpoint that goes on where its last one ended; None: it keeps it, and signs nothing.

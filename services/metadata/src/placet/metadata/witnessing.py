@@ -55,6 +55,7 @@ class Witnessing:
             self._troubles = min(self._troubles + 1, 10)
         else:
             self._told, self._troubles = None, 0
+            self._not_before = now + self._witness.pace
 
     async def _have_it_seen(self, latest: Signed, size: int) -> None:
         """`size` is what we remember that it has seen; it may tell another one, and is asked from there."""

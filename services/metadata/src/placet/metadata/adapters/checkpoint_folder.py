@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from contextlib import suppress
+from datetime import timedelta
 from itertools import count
 from pathlib import Path
 
@@ -24,8 +25,9 @@ class CheckpointFolder:
     checkpoint is written once more beside it then, as `00000000000000001234.2.checkpoint`.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, pace: timedelta = timedelta()) -> None:
         self._folder = folder
+        self.pace = pace
         self._lasting: Path | None = None
         """The last that is known to be on the disk."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import aiohttp
 
 from placet.errors import Refused, Unavailable, Unreadable
@@ -17,6 +19,8 @@ MAX_ANSWER = 64 * 1024
 
 class HttpWitness:
     """The `Witness` port. `url` is the witness's submission prefix."""
+
+    pace = timedelta()
 
     def __init__(self, key: NoteKey, url: str) -> None:
         self._key = key
