@@ -7,11 +7,11 @@ import resource
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import uvicorn
-from placet.runtime.connections import BoundedServer, Bounds, Connection
+from placet.runtime.connections import JOINED_BELOW, BoundedServer, Bounds, Connection
 
 from tests.support.eventually import eventually
 
@@ -52,11 +52,11 @@ async def app() -> App:
 
 
 @asynccontextmanager
-async def serving(app: App, bounds: Bounds) -> AsyncIterator[Connect]:
+async def serving(app: App, bounds: Bounds, kind: type[Connection] = Connection) -> AsyncIterator[Connect]:
     """Gives what connects to it."""
     config = uvicorn.Config(  # noqa: TID251 -- the model server's bounds
         app,
-        http=partial(Connection, bounds),  # type: ignore[arg-type]
+        http=partial(kind, bounds),  # type: ignore[arg-type]
         port=0,
         lifespan="off",
         log_config=None,
@@ -210,6 +210,76 @@ async def test_a_thousand_that_say_nothing_keep_nobody_out(app: App) -> None:
         for _ in range(1000):
             await connect()
         assert await ask(await connect()) == b"HTTP/1.1 200 OK"
+
+
+class Written(Connection):
+    """Remembers the sizes of what it hands to its transport."""
+
+    sizes: ClassVar[list[int]] = []
+
+    def connection_made(self, transport: Any) -> None:
+        write = transport.write
+
+        class Recording:
+            def __getattr__(self, name: str) -> Any:
+                return getattr(transport, name)
+
+            def write(self, data: bytes) -> None:
+                Written.sizes.append(len(data))
+                write(data)
+
+        super().connection_made(Recording())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("size", "pieces"), [(1, 1), (JOINED_BELOW - 1, 1), (JOINED_BELOW, 2), (2 * JOINED_BELOW, 2)]
+)
+async def test_a_small_answer_goes_out_at_once_with_its_head(app: App, size: int, pieces: int) -> None:
+    async with serving(app, Bounds(connections=2), Written) as connect:
+        Written.sizes.clear()
+        assert await ask(await connect(), REQUEST.replace(b"/ ", b"/%d " % size, 1)) == b"HTTP/1.1 200 OK"
+        assert len(Written.sizes) == pieces
+
+
+async def test_an_answer_without_body_is_not_kept_back(app: App) -> None:
+    async with serving(app, Bounds(connections=2)) as connect:
+        reader, writer = await connect()
+        for _ in range(2):
+            writer.write(REQUEST.replace(b"GET", b"HEAD"))
+            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+            assert head.startswith(b"HTTP/1.1 200 OK")
+        assert await ask((reader, writer)) == b"HTTP/1.1 200 OK"
+
+
+async def test_requests_that_come_together_are_answered_in_turn(app: App) -> None:
+    async with serving(app, Bounds(connections=2)) as connect:
+        reader, writer = await connect()
+        writer.write(b"".join(REQUEST.replace(b"/ ", b"/%d " % size, 1) for size in (3, 100_000, 2)))
+        for size in (3, 100_000, 2):
+            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+            assert b"content-length: %d\r\n" % size in head
+            assert await asyncio.wait_for(reader.readexactly(size), 10) == b"x" * size
+
+
+async def test_who_waits_to_be_told_to_continue_is_told_before_the_answer(app: App) -> None:
+    async with serving(app, Bounds(connections=2)) as connect:
+        reader, writer = await connect()
+        for _ in range(2):
+            writer.write(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n")
+            told = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+            assert told == b"HTTP/1.1 100 Continue\r\n\r\n"
+            assert await ask((reader, writer), b"four") == b"HTTP/1.1 200 OK"
+
+
+async def test_an_answer_that_is_broken_off_ends_its_connection() -> None:
+    async def broken(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"9")]})
+        raise RuntimeError("no body")
+
+    async with serving(broken, Bounds(connections=2)) as connect:  # type: ignore[arg-type]
+        reader, writer = await connect()
+        writer.write(REQUEST)
+        assert (await rest(reader)).endswith(b"content-length: 9\r\n\r\n")
 
 
 def test_half_of_the_descriptors_are_the_model_s() -> None:

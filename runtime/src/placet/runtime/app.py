@@ -35,6 +35,7 @@ Handler = Callable[[Request], Awaitable[Answer]]
 _OPEN = ("/v2/health/live", "/v2/health/ready")  # whoever supervises this process holds no token
 _OPEN_PAGES = ("/", "/docs")  # who has no token sees a door there
 _PREDICTIONS = frozenset({"/predict", "/docs/ask", "/v2/models/infer"})
+_NOT_LET_IN = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 _PREFLIGHT = {
     "Access-Control-Allow-Methods": "GET, POST",
     "Access-Control-Allow-Headers": "Authorization, Content-Type",
@@ -133,9 +134,8 @@ class App:
     def _is_asked(self, request: Request, label: str, answer: Answer) -> bool:
         """Whether it was asked for a prediction, by who may. Its certificate may rest on how it answers: nobody else is
         to make that look worse, or better."""
-        is_let_in = answer.status not in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
         is_asking = label in _PREDICTIONS and request.scope["method"] == "POST"
-        return is_asking and is_let_in and not self._is_probe(request)
+        return is_asking and answer.status not in _NOT_LET_IN and not self._is_probe(request)
 
     def _is_open(self, request: Request) -> bool:
         is_preflight = request.path == self._ask_path and request.scope["method"] == "OPTIONS"

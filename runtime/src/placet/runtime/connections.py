@@ -28,6 +28,12 @@ LINGER = 1.0
 """Seconds in which who is parted with is still heard, and ignored: closed at once, with bytes of his unread, the
 connection is reset, and the answer that says why may be lost on its way."""
 
+CONTINUE = b"HTTP/1.1 100 "
+"""The head that comes before an answer's, and is sent at once: its client waits for that."""
+
+JOINED_BELOW = 65_536
+"""Bytes of a body that are copied behind their head; of more, a call of the system's is nothing."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Bounds:
@@ -61,11 +67,13 @@ class Connection(HttpToolsProtocol):
         self._unread = 0
         self._unread_since = 0.0
         self._is_parted = False
+        self._answers: _Answers
 
     # What uvicorn calls.
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._answers = _Answers(transport)
         self._since = self._heard = self.loop.time()
         if len(self.connections) > self._bounds.connections:
             self._make_room()
@@ -85,6 +93,12 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         super().on_headers_complete()
         self._since, self._head_bytes, self._body_since = None, 0, self._heard
+        if self.cycle is not None:
+            self.cycle.transport = self._answers  # type: ignore[assignment]
+
+    def on_response_complete(self) -> None:
+        self._answers.end()
+        super().on_response_complete()
 
     # What is asked from time to time.
 
@@ -151,6 +165,45 @@ class Connection(HttpToolsProtocol):
             self.loop.call_later(LINGER, self.transport.close)
         else:
             self.transport.close()
+
+
+class _Answers:
+    """What uvicorn writes an answer to: its head waits for the body, and both go out at once.
+
+    uvicorn writes them one after the other, each with a call of the system's and each waking the client, which
+    together take a tenth of a small request's time.
+    """
+
+    __slots__ = ("_has_begun", "_head", "_transport")
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._head: bytes | None = None
+        self._has_begun = False
+
+    def write(self, data: bytes) -> None:
+        if not self._has_begun and not data.startswith(CONTINUE):
+            self._has_begun, self._head = True, data
+            return
+        head, self._head = self._head, None
+        if head is not None and len(data) < JOINED_BELOW:
+            data = head + data
+        elif head is not None:
+            self._transport.write(head)
+        self._transport.write(data)
+
+    def end(self) -> None:
+        """Of an answer, which may have had no body."""
+        if self._head is not None:
+            self.write(b"")
+        self._has_begun = False
+
+    def close(self) -> None:
+        self.end()
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
 
 
 class BoundedServer(uvicorn.Server):

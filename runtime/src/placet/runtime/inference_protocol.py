@@ -8,7 +8,7 @@ Pure: bytes to arrays and back, no HTTP and no model.
 from __future__ import annotations
 
 import struct
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from functools import lru_cache
 from math import prod
 from typing import Annotated, Any, Literal
@@ -56,6 +56,7 @@ class Inference(msgspec.Struct, frozen=True):
 
 _request = msgspec.json.Decoder(InferRequest)
 _encoder = msgspec.json.Encoder()
+_AS_READ = nullcontext()  # JSON's numbers are read as FP64: none of these is too small for them
 
 
 def example(signature: Signature) -> bytes:
@@ -81,15 +82,7 @@ def decode(body: bytes, header_length: bytes | None, signature: Signature) -> In
         if is_malformed and (b"NaN" in header or b"Infinity" in header):
             raise unreadable(NO_NAN, fix=missing_fix(signature.takes_missing)) from error
         raise unreadable(f"not an inference request: {error}") from error
-    given = [tensor.name for tensor in request.inputs]
-    expected = {tensor.name: tensor for tensor in _meant(given, signature)}
-    lacking = sorted(
-        name for name, tensor in expected.items() if not tensor.is_optional and name not in given
-    )
-    if lacking and len(expected) > 1 and set(given) < set(expected):
-        raise unreadable(f"the inputs lack {_listed(lacking)}; this model takes {_listed(expected)}")
-    if lacking or not set(given) <= set(expected) or len(set(given)) < len(given):
-        raise unreadable(f"the inputs are {_listed(given)}; this model takes {_listed(expected)}")
+    expected = _expected([tensor.name for tensor in request.inputs], signature)
     inputs: Tensors = {}
     at = 0
     for tensor in request.inputs:
@@ -104,7 +97,7 @@ def decode(body: bytes, header_length: bytes | None, signature: Signature) -> In
         inputs[tensor.name] = fit(array, expected[tensor.name])
     if at != len(tail):
         raise unreadable(f"{len(tail) - at} bytes of the body belong to no input")
-    if len({len(array) for array in inputs.values()}) > 1:
+    if len(inputs) > 1 and len({len(array) for array in inputs.values()}) > 1:
         raise unreadable("the inputs differ in their number of rows")
     return _wanted(request, _completed(inputs, expected, signature), signature)
 
@@ -139,6 +132,8 @@ def encode(
 def fit(array: Array, tensor: Tensor) -> Array:
     """The array in the tensor's datatype and shape; a float may lose precision, nothing else is lost."""
     wanted = DATATYPES[tensor.datatype]
+    if array.dtype == wanted and len(array) and not tensor.is_moment and tensor.takes(array.shape):
+        return array
     casting: Literal["same_kind", "safe"] = "same_kind" if tensor.is_float else "safe"
     is_other_kind = array.dtype.kind in "bO" and array.dtype != wanted
     if is_other_kind or not np.can_cast(array.dtype, wanted, casting):
@@ -171,6 +166,21 @@ def _moments(array: Array, tensor: Tensor) -> Array:
         raise unreadable(f"input {tensor.name} holds what is no time in ISO 8601: {error}") from error
 
 
+def _expected(given: list[str], signature: Signature) -> dict[str, Tensor]:
+    """The tensors that the names given stand for, and those that may be left out."""
+    if given == [tensor.name for tensor in signature.inputs]:
+        return dict(zip(given, signature.inputs, strict=True))
+    expected = {tensor.name: tensor for tensor in _meant(given, signature)}
+    lacking = sorted(
+        name for name, tensor in expected.items() if not tensor.is_optional and name not in given
+    )
+    if lacking and len(expected) > 1 and set(given) < set(expected):
+        raise unreadable(f"the inputs lack {_listed(lacking)}; this model takes {_listed(expected)}")
+    if lacking or not set(given) <= set(expected) or len(set(given)) < len(given):
+        raise unreadable(f"the inputs are {_listed(given)}; this model takes {_listed(expected)}")
+    return expected
+
+
 def _meant(given: list[str], signature: Signature) -> tuple[Tensor, ...]:
     """A matrix whose columns have names is sent whole, or as a tensor for each column."""
     if signature.columns is None or given == [signature.inputs[0].name]:
@@ -180,9 +190,11 @@ def _meant(given: list[str], signature: Signature) -> tuple[Tensor, ...]:
 
 def _completed(inputs: Tensors, expected: dict[str, Tensor], signature: Signature) -> Tensors:
     """The model's inputs, in its order: with those that were left out, and columns put together to their matrix."""
+    matrix = signature.inputs[0].name
+    if len(expected) == 1 and matrix in inputs:
+        return inputs
     rows = len(next(iter(inputs.values()))) if inputs else 1
     whole = {name: inputs[name] if name in inputs else expected[name].missing(rows) for name in expected}
-    matrix = signature.inputs[0].name
     return (
         whole if matrix in whole or not signature.columns else {matrix: np.column_stack(list(whole.values()))}
     )
@@ -212,19 +224,16 @@ def parted(body: bytes, header_length: bytes | None) -> tuple[bytes, memoryview]
 
 
 def _wanted(request: InferRequest, inputs: Tensors, signature: Signature) -> Inference:
-    known = tuple(tensor.name for tensor in signature.outputs)
+    known = [tensor.name for tensor in signature.outputs]
     wanted = request.outputs if request.outputs else [WantedOutput(name) for name in known]
-    strangers = [output.name for output in wanted if output.name not in known]
+    names = [output.name for output in wanted]
+    strangers = [name for name in names if name not in known]
     if strangers:
         raise unreadable(f"{_listed(strangers)} is no output of this model; it has {_listed(known)}")
     default = _parameter(request, "binary_data_output")
+    binary = [output.name for output in wanted if _parameter(output, "binary_data", default) is True]
     return Inference(
-        id=request.id,
-        inputs=inputs,
-        outputs=tuple(dict.fromkeys(output.name for output in wanted)),
-        binary=frozenset(
-            output.name for output in wanted if _parameter(output, "binary_data", default) is True
-        ),
+        id=request.id, inputs=inputs, outputs=tuple(dict.fromkeys(names)), binary=frozenset(binary)
     )
 
 
@@ -273,7 +282,7 @@ def _from_json(tensor: InputTensor) -> Array:
         raise unreadable(f"input {tensor.name} has neither data nor binary_data_size")
     depth = len(tensor.shape) if raw[1:16].lstrip()[:1] == b"[" else 1
     try:
-        with np.errstate(over="ignore"):
+        with _AS_READ if dtype == np.float64 else np.errstate(over="ignore"):
             array = np.array(_decoded(raw, tensor.datatype, depth), dtype=dtype)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise unreadable(f"input {tensor.name} is not {tensor.datatype} data: {error}") from error
@@ -281,7 +290,7 @@ def _from_json(tensor: InputTensor) -> Array:
         raise unreadable(
             f"input {tensor.name} cannot be {tensor.datatype} of shape {list(tensor.shape)}"
         ) from error
-    if dtype.kind == "f" and np.isinf(array).any():  # JSON has no Infinity
+    if dtype.kind == "f" and np.count_nonzero(np.isinf(array)):  # JSON has no Infinity
         raise unreadable(
             f"input {tensor.name} has a number that no {tensor.datatype} holds: it ends at {np.finfo(dtype).max}"
         )

@@ -38,7 +38,7 @@ _NAMES = {dtype: name for name, dtype in DATATYPES.items()}
 
 def datatype_of(dtype: np.dtype[Any]) -> str:
     """The protocol's name; text of any width is BYTES."""
-    return _NAMES.get(dtype.newbyteorder("="), "BYTES")
+    return _NAMES.get(dtype) or _NAMES.get(dtype.newbyteorder("="), "BYTES")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
