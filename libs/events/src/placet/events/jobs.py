@@ -93,6 +93,7 @@ class JobRunner:
         self._lease = lease
         self._keys: set[str] = set()
         self._ended = asyncio.Event()
+        self._whose_turn = self._build_whose_turn()
 
     @property
     def running(self) -> int:
@@ -139,6 +140,7 @@ class JobRunner:
             else:
                 taken = sa.and_(turns.c.kind == row.kind, turns.c.asker == row.asker)
                 writes = (Run(statement=sa.update(turns).where(taken).values(last=self._next_turn())),)
+            is_due = self._is_due(now, sorted(self._keys))
             # Asked for anew between the look and the taking, it would be done as it was asked for before.
             is_as_read = sa.and_(
                 tables.jobs.c.key == row.key,
@@ -146,7 +148,7 @@ class JobRunner:
                 tables.jobs.c.payload == row.payload,
                 tables.jobs.c.context == row.context,
             )
-            take = sa.update(tables.jobs).where(self._is_due(), is_as_read).values(**values)
+            take = sa.update(tables.jobs).where(is_due, is_as_read).values(**values)
             try:
                 await self._wiring.store.commit(Unit(claims=(Claim(statement=take),), writes=writes))
             except ClaimLost:
@@ -156,11 +158,19 @@ class JobRunner:
         return None
 
     async def _next(self) -> sa.Row[Any] | None:
-        """The job whose turn it is. Each asker's oldest is found by index: how much anybody asked for costs nobody."""
+        """The job whose turn it is."""
+        values = {"now": self._wiring.clock.now().timestamp(), "ours": sorted(self._keys)}
+        rows = await self._wiring.store.rows(self._whose_turn, values)
+        return rows[0] if rows else None
+
+    def _build_whose_turn(self) -> sa.Select[Any]:
+        """Each asker's oldest is found by index: how much anybody asked for costs nobody. To build it takes longer than
+        to ask it, which is done twice a second for as long as the service runs."""
         jobs, turns = tables.jobs, tables.job_turns
+        is_due = self._is_due(shared_now("now"), sa.bindparam("ours", expanding=True))
         oldest = (
             sa.select(jobs.c.next_at)
-            .where(self._is_due(), jobs.c.asker == turns.c.asker)
+            .where(is_due, jobs.c.asker == turns.c.asker)
             .order_by(jobs.c.next_at)
             .limit(1)
             .correlate(turns)
@@ -178,16 +188,15 @@ class JobRunner:
             .limit(1)
             .scalar_subquery()
         )
-        query = sa.select(jobs).where(self._is_due(), jobs.c.asker == first)
-        rows = await self._wiring.store.rows(query.order_by(jobs.c.next_at, jobs.c.key).limit(1))
-        return rows[0] if rows else None
+        query = sa.select(jobs).where(is_due, jobs.c.asker == first)
+        return query.order_by(jobs.c.next_at, jobs.c.key).limit(1)
 
-    def _is_due(self) -> sa.ColumnElement[bool]:
-        table, now = tables.jobs, self._now()
+    def _is_due(self, now: shared_now, ours: Any) -> sa.ColumnElement[bool]:
+        table = tables.jobs
         # A lease far in the future was taken before a clock was set back: nobody holds one for so long.
         is_free = sa.or_(table.c.leased_until <= now, table.c.leased_until > now + 10 * self._lease)
         # One of ours is so only if a busy loop renewed it too late, or it was asked for again meanwhile.
-        is_another = table.c.key.not_in(sorted(self._keys))
+        is_another = table.c.key.not_in(ours)
         return sa.and_(table.c.kind == self._worker.kind, table.c.next_at <= now, is_free, is_another)
 
     def _next_turn(self) -> sa.ScalarSelect[Any]:

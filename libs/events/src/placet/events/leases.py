@@ -18,14 +18,18 @@ from sqlalchemy.sql.functions import FunctionElement
 
 
 class shared_now(FunctionElement[float]):
-    """Seconds since 1970; `own` is what the caller's clock says, for databases that have none."""
+    """Seconds since 1970; `own` is what the caller's clock says, or the name of a parameter that will be that, for
+    databases that have none."""
 
     name = "shared_now"
     type = sa.Double()
     inherit_cache = True
 
-    def __init__(self, own: datetime) -> None:
-        super().__init__(sa.literal(own.timestamp(), sa.Double()))
+    def __init__(self, own: datetime | str) -> None:
+        kind: sa.Double[float] = sa.Double()
+        super().__init__(
+            sa.bindparam(own, type_=kind) if isinstance(own, str) else sa.literal(own.timestamp(), kind)
+        )
 
 
 @compiles(shared_now)
