@@ -10,10 +10,14 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
+import sqlalchemy as sa
+from placet.events.mending import read_models
 
 from tests.faults.test_operations_survive import ONCE, settled
 from tests.support.administrator import change_postgresql
@@ -24,6 +28,7 @@ from tests.system.models import write_project
 from tests.system.scenarios import answers, ask, deploy, predict, printed
 
 _numbers = count(1)
+SERVICES = ("gateway", "certifier", "builder", "indexer", "deployer")
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +45,7 @@ def running(
         yield platform
 
 
-@pytest.mark.parametrize("service", ["deployer", "certifier", "builder", "indexer"])
+@pytest.mark.parametrize("service", ["deployer", "certifier", "builder", "indexer", "gateway"])
 async def test_it_is_restored_and_the_platform_goes_on(
     running: DistributedPlatform, tmp_path: Path, service: str
 ) -> None:
@@ -75,11 +80,52 @@ async def test_it_is_restored_and_the_platform_goes_on(
     assert verified["verified"] is True
 
 
+@pytest.mark.parametrize("service", SERVICES)
+async def test_its_read_models_are_made_anew_while_it_serves(
+    running: DistributedPlatform, tmp_path: Path, service: str
+) -> None:
+    """What they show is what the log says. Emptied, they are filled again, while models are deployed."""
+    platform, project = running.platform, f"anew-{next(_numbers)}"
+    assert (await deploy(platform, write_project(tmp_path / "p", project))).state == "live"
+    await settled(running)
+    assert (await rebuilt(running, service))["changed"] == dict.fromkeys(names_of(service), 0)
+
+    emptied = "; ".join(f"DELETE FROM {service}.{table}" for table in names_of(service))  # noqa: S608 - our own names
+    await change_postgresql(running.database_url, "public", emptied)
+    other = f"anew-{next(_numbers)}"
+    deploying = asyncio.create_task(deploy(platform, write_project(tmp_path / "o", other, weight=3.0)))
+    changed = (await rebuilt(running, service))["changed"]
+    assert sum(changed.values()) > 0
+    await deploying
+    await ask(platform, "stop", project)
+    await ask(platform, "start", project)
+    assert await predict(platform, project, 5.0) == pytest.approx(10.0)
+    await settled(running)
+    assert (await rebuilt(running, service))["changed"] == dict.fromkeys(names_of(service), 0)
+
+
+def names_of(service: str) -> list[str]:
+    tables: sa.MetaData = import_module(f"placet.{service}.projections").TABLES
+    return [table.name for table in read_models((tables,))]
+
+
+async def rebuilt(running: DistributedPlatform, service: str) -> dict[str, Any]:
+    told: dict[str, Any] = json.loads((await command(running, service, "rebuild", service, "--json"))[0])
+    return told
+
+
 async def restore(running: DistributedPlatform, service: str) -> str:
     """What is said of it, where the service runs."""
+    output, errors = await command(running, service, "restore", service)
+    assert f"{service} is restored from" in output
+    return errors
+
+
+async def command(running: DistributedPlatform, service: str, *words: str) -> tuple[str, str]:
+    """`placet audit` there, with the service's own settings."""
     platform = running.platform
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "placet.cli", "audit", "restore", service),
+        *(sys.executable, "-m", "placet.cli", "audit", *words),
         env={
             **os.environ,
             **running.environment(service),
@@ -91,8 +137,7 @@ async def restore(running: DistributedPlatform, service: str) -> str:
     )
     output, errors = await process.communicate()
     assert process.returncode == 0, errors.decode()
-    assert f"{service} is restored from" in output.decode()
-    return errors.decode()
+    return output.decode(), errors.decode()
 
 
 def repeated(comparison: Comparison, service: str, before: int) -> set[tuple[str, str]]:

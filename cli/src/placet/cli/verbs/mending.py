@@ -5,17 +5,57 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import sys
-from contextlib import aclosing, suppress
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
 
+from placet.cli.session import connect
 from placet.cli.verbs.audit import read_entries
-from placet.client import Client
+from placet.cli.verbs.embedded import load_platform
+from placet.client import Client, Connection
 from placet.errors import Refused, Unavailable
 from placet.trust.auditing import Auditor
 
 
-def program(service: str, *arguments: str) -> tuple[str, ...]:
-    """Of the service, with its settings in the environment."""
-    return (sys.executable, "-m", f"placet.{service}", *arguments)
+def program(service: str, data: Path | None, *arguments: str) -> tuple[str, ...]:
+    """Of the service, with its settings in the environment; or as a part of the embedded platform below `data`."""
+    if data is None:
+        return (sys.executable, "-m", f"placet.{service}", *arguments)
+    return (sys.executable, "-m", "placet.cli.platform_mending", service, str(data.absolute()), *arguments)
+
+
+@asynccontextmanager
+async def log_of(data: Path | None) -> AsyncIterator[Client]:
+    """Who is asked for the audit log: the platform, or, of an embedded one that is stopped, its metadata alone.
+
+    Raises Unavailable where the platform below `data` runs.
+    """
+    if data is None:
+        async with connect() as platform:
+            yield platform
+        return
+    if not (data / "log" / "metadata.db").is_file():
+        raise Refused(
+            f"{data} holds no audit log", fix="name the folder that `placet up` was given with --data"
+        )
+    ready: asyncio.Future[Connection] = asyncio.get_running_loop().create_future()
+
+    async def on_ready(url: str, token: str) -> None:
+        ready.set_result(Connection(url=url, token=token))
+
+    serve = load_platform()
+    serving = asyncio.create_task(serve(data, "127.0.0.1", 0, on_ready=on_ready, only=("metadata",)))
+    either: set[asyncio.Future[Any]] = {ready, serving}
+    try:
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if serving.done():
+            await serving
+        async with Client(await ready) as platform:
+            yield platform
+    finally:
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
 
 
 def must_be_installed(service: str) -> None:

@@ -40,13 +40,15 @@ async def rebuild(arguments: Namespace, screen: Screen) -> int:
     service = str(arguments.service)
     must_be_installed(service)
     if service == "metadata":
-        return await _of_its_own_log(screen)
+        return await _of_its_own_log(arguments, screen)
     async with connect() as platform:
         before = load(platform.connection.url)
         told = await platform.log_keys()
         keys = trusted(arguments.log, before, [each.vkey for each in told.keys], told.origin, screen)
         process = await asyncio.create_subprocess_exec(
-            *program(service, "--rebuild", "-"), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+            *program(service, arguments.data, "--rebuild", "-"),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
         )
         assert process.stdout is not None  # noqa: S101 (asked for above)
         result = asyncio.create_task(process.stdout.read())
@@ -85,9 +87,9 @@ def _tell(service: str, rebuilt: Rebuilt, screen: Screen) -> None:
     )
 
 
-async def _of_its_own_log(screen: Screen) -> int:
+async def _of_its_own_log(arguments: Namespace, screen: Screen) -> int:
     """The audit log's own index: nothing has to be fetched for it."""
-    process = await asyncio.create_subprocess_exec(*program("metadata", "--rebuild"))
+    process = await asyncio.create_subprocess_exec(*program("metadata", arguments.data, "--rebuild"))
     status = await process.wait()
     if status == exits.DONE:
         screen.result("metadata shows what its log says")

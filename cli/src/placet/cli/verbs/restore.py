@@ -12,9 +12,8 @@ from argparse import Namespace
 from placet.cli import exits
 from placet.cli.audit_kept import load
 from placet.cli.screen import Screen
-from placet.cli.session import connect
 from placet.cli.verbs.audit import judge, trusted
-from placet.cli.verbs.mending import end, feed, must_be_installed, program
+from placet.cli.verbs.mending import end, feed, log_of, must_be_installed, program
 from placet.errors import Refused
 from placet.trust import checkpoints
 from placet.trust.auditing import Audited, Auditor, Known
@@ -24,7 +23,7 @@ from placet.trust.notes import Note
 async def restore(arguments: Namespace, screen: Screen) -> int:
     service = str(arguments.service)
     must_be_installed(service)
-    async with connect() as platform:
+    async with log_of(arguments.data) as platform:
         before = load(platform.connection.url)
         told = await platform.log_keys()
         keys = trusted(arguments.log, before, [each.vkey for each in told.keys], told.origin, screen)
@@ -34,7 +33,7 @@ async def restore(arguments: Namespace, screen: Screen) -> int:
             [Known(signed, f"the log's own checkpoint of {signed.size} events")],
         )
         process = await asyncio.create_subprocess_exec(
-            *program(service, "--restore", "-", "--until", str(signed.size)),
+            *program(service, arguments.data, "--restore", "-", "--until", str(signed.size)),
             stdin=asyncio.subprocess.PIPE,
         )
         try:
