@@ -18,8 +18,8 @@ from tools import workspace
 SERVICES = ("gateway", "certifier", "builder", "indexer", "deployer", "metadata")
 PAGE = workspace.ROOT / "docs" / "how-to" / "rebuild-read-models.md"
 WORDS, WORK, LOOKS, LOG = "words", "work", "looks", "log"
-"""What people gave, or keys of theirs: it is in no event. What is to be done still, or was decided by a clock. What a look at
-something outside told. The audit log, and what is made of it by itself."""
+"""What people gave, or keys of theirs: it is in no event. What is to be done still, or was decided by a clock. What a
+look at something outside told. The audit log, and what is made of it by itself."""
 
 NONE: Mapping[str, Mapping[str, str]] = {
     "gateway": {
