@@ -78,3 +78,11 @@ def test_what_no_event_tells_is_no_part_of_a_key(service: str) -> None:
         untold = [column for column in table.columns if column.info.get("not_told")]
         assert not untold or table.info.get("read_model")
         assert not [column for column in untold if column.primary_key]
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_what_is_shown_is_heard_or_said(service: str) -> None:
+    """What is neither is not read from the audit log, so nothing would be made of it."""
+    edge = import_module(f"placet.{service}.subscriptions")
+    shows = set(getattr(edge, "SHOWS", {}))
+    assert shows <= {*edge.HEARS, *edge.SAYS}

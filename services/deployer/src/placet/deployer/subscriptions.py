@@ -46,6 +46,7 @@ SAYS: tuple[type, ...] = (
 
 PLACED: tuple[type, ...] = (
     deployer.ResourcesReserved,
+    deployer.ResourcesRefused,
     deployer.ResourcesReleased,
     deployer.ModelStarted,
     deployer.ModelFailed,
