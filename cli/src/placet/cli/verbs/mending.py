@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import os
 import sys
 from argparse import Namespace
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
@@ -100,11 +101,17 @@ def _own_keys(data: Path, origin: str) -> list[str]:
     return [NoteKey(name=origin, kind=SIGNS, key=verifying_key(each.kid, each.x)).vkey for each in history]
 
 
-def must_be_installed(service: str) -> None:
+def must_be_here(service: str, data: Path | None) -> None:
+    """Raises Refused where the service's program is not, or its settings are not."""
     if importlib.util.find_spec(f"placet.{service}") is None:
         raise Refused(
             f"{service} is not installed here",
             fix="run this where the service runs, with its settings in the environment",
+        )
+    if data is None and "PLACET_DATABASE_URL" not in os.environ:
+        raise Refused(
+            f"the settings of {service} are not in the environment: PLACET_DATABASE_URL is not set",
+            fix="run this where the service runs; for a platform that `placet up` runs, name its folder with --data",
         )
 
 

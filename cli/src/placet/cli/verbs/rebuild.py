@@ -15,7 +15,7 @@ from placet.cli import exits
 from placet.cli.screen import Screen
 from placet.cli.session import connect
 from placet.cli.verbs.audit import judge
-from placet.cli.verbs.mending import end, feed, keys_of, must_be_installed, program
+from placet.cli.verbs.mending import end, feed, keys_of, must_be_here, program
 from placet.client import Client
 from placet.errors import Refused
 from placet.trust import checkpoints
@@ -37,7 +37,7 @@ class Rebuilt(msgspec.Struct, frozen=True, kw_only=True):
 
 async def rebuild(arguments: Namespace, screen: Screen) -> int:
     service = str(arguments.service)
-    must_be_installed(service)
+    must_be_here(service, arguments.data)
     if service == "metadata":
         return await _of_its_own_log(arguments, screen)
     async with connect() as platform:

@@ -12,7 +12,7 @@ from argparse import Namespace
 from placet.cli import exits
 from placet.cli.screen import Screen
 from placet.cli.verbs.audit import judge
-from placet.cli.verbs.mending import end, feed, keys_of, log_of, must_be_installed, program
+from placet.cli.verbs.mending import end, feed, keys_of, log_of, must_be_here, program
 from placet.errors import Refused
 from placet.trust import checkpoints
 from placet.trust.auditing import Audited, Auditor, Known
@@ -21,7 +21,7 @@ from placet.trust.notes import Note
 
 async def restore(arguments: Namespace, screen: Screen) -> int:
     service = str(arguments.service)
-    must_be_installed(service)
+    must_be_here(service, arguments.data)
     async with log_of(arguments.data) as platform:
         keys = await keys_of(platform, arguments, screen)
         signed, by = checkpoints.verify(Note.from_bytes(await platform.checkpoint()), keys)
