@@ -21,7 +21,7 @@ from placet.events.adapters.sql_store import SqlStore
 from placet.events.adapters.sqlite_store import open_sqlite_store
 from placet.events.inbox import Inbox
 from placet.events.rebuilding import BRIEF_TRIES, COMPARED_AT_ONCE, HELD_FOR, Rebuild, Rebuilt
-from placet.events.restoring import AsOf
+from placet.events.restoring import AsOf, Line
 from placet.events.store import EVENTS, Alone, HoldableStore, Put, Run, Unit
 from placet.events.tables import LIBRARY, NOT_TOLD, READ_MODEL, inbox
 from placet.events.testing import CountingIds, ManualClock
@@ -473,6 +473,40 @@ async def test_whoever_dies_at_any_step_leaves_what_was_there(live: Running, tmp
         "what is other is removed and written again, what is missing is written, and it lets go"
     )
     assert await live.shows() == right
+
+
+async def test_two_at_once_come_to_the_same(live: Running, open_store: OpenStore, tmp_path: Path) -> None:
+    """The second waits for the first, and finds nothing to do."""
+    right, lines, another = await live.shows(), await live.log(), await open_store()
+    await change(live.store, sa.delete(said), sa.update(shown).values(line="broken"))
+    both = await asyncio.gather(
+        rebuild(tmp_path, live.store, list(lines)), rebuild(tmp_path, another, list(lines))
+    )
+    assert sorted(sum(each.changed.values()) for each in both) == [0, 5]
+    assert await live.shows() == right
+
+
+@pytest.mark.parametrize("missing", [1, -3])
+async def test_a_log_with_a_hole_is_refused_before_anything_is_touched(
+    live: Running, tmp_path: Path, missing: int
+) -> None:
+    """Of the log itself, or of what a producer said."""
+    await change(live.store, sa.update(shown).values(line="broken"))
+    lines = await live.log()
+    del lines[missing]
+    with pytest.raises(Unreadable, match="the audit log has no position"):
+        await rebuild(tmp_path, live.store, lines)
+    renumbered = [
+        msgspec.json.encode({**msgspec.json.decode(line), "event": msgspec.Raw(_event(line)), "position": at})
+        for at, line in enumerate(lines, start=1)
+    ]
+    with pytest.raises(Unreadable, match=r"the audit log has no position . of (tester|alpha)"):
+        await rebuild(tmp_path, live.store, renumbered)
+    assert {row[1] for row in (await live.shows())[0]} == {"broken"}
+
+
+def _event(line: bytes) -> bytes:
+    return bytes(msgspec.json.decode(line, type=Line).event)
 
 
 async def test_a_changed_entry_is_refused_before_anything_is_touched(live: Running, tmp_path: Path) -> None:

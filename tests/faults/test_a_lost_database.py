@@ -28,6 +28,7 @@ from tests.system.models import write_project
 from tests.system.scenarios import answers, ask, deploy, predict, printed
 
 _numbers = count(1)
+SERVICES = ("gateway", "certifier", "builder", "indexer", "deployer")
 
 
 @pytest.fixture(scope="module")
@@ -79,11 +80,12 @@ async def test_it_is_restored_and_the_platform_goes_on(
     assert verified["verified"] is True
 
 
-async def test_what_the_gateway_shows_is_made_anew_while_it_serves(
-    running: DistributedPlatform, tmp_path: Path
+@pytest.mark.parametrize("service", SERVICES)
+async def test_its_read_models_are_made_anew_while_it_serves(
+    running: DistributedPlatform, tmp_path: Path, service: str
 ) -> None:
     """What they show is what the log says. Emptied, they are filled again, while models are deployed."""
-    platform, project, service = running.platform, f"anew-{next(_numbers)}", "gateway"
+    platform, project = running.platform, f"anew-{next(_numbers)}"
     assert (await deploy(platform, write_project(tmp_path / "p", project))).state == "live"
     await settled(running)
     assert (await rebuilt(running, service))["changed"] == dict.fromkeys(names_of(service), 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -29,9 +29,11 @@ from placet.events.catalog import contract_of
 from placet.events.envelope import Actor
 from placet.events.http import http_app
 from placet.events.jobs import JobRunner
+from placet.events.store import Put, Unit
 from placet.events.testing import ManualClock
 
 from tests.support.eventually import eventually
+from tests.unit.rebuilt import Rows, empty, log, rebuild, shown
 
 OPERATION = "00000000-0000-7000-8000-00000000000a"
 
@@ -42,7 +44,12 @@ class Alone:
 
     service: Service
     clock: ManualClock
+    build: Callable[[Wiring], Awaitable[Service]]
+    tables: sa.MetaData
+    folder: Path
     positions: dict[str, int] = field(default_factory=dict)
+    told: list[Heard[Any]] = field(default_factory=list)
+    """All that it was given to hear."""
 
     @property
     def wiring(self) -> Wiring:
@@ -64,7 +71,9 @@ class Alone:
     def heard(self, payload: Any, *, actor: Actor | None = None) -> Heard[Any]:
         producer = contract_of(payload).producer
         self.positions[producer] = self.positions.get(producer, 0) + 1
-        return Heard(event=self.seal(payload, actor=actor), epoch="1", position=self.positions[producer])
+        heard = Heard(event=self.seal(payload, actor=actor), epoch="1", position=self.positions[producer])
+        self.told.append(heard)
+        return heard
 
     async def hear(self, payload: Any) -> None:
         await self.handle(self.heard(payload))
@@ -125,6 +134,25 @@ class Alone:
     async def said(self) -> list[Any]:
         return [each.data for each in await self.recorded()]
 
+    async def rebuild(self, *, own_last: bool = False) -> Mapping[str, int]:
+        """Its read models are made anew beside it; by table, how many rows were other than the log says.
+
+        `own_last`: the audit log heard of what it said after all else.
+        """
+        # What is handed over past the inbox was not noted there.
+        for producer, position in self.positions.items():
+            cursor = {"producer": producer, "epoch": "1", "position": position}
+            await self.wiring.store.commit(Unit(writes=(Put(table=library.inbox_cursors, row=cursor),)))
+        beside = self.folder / f"beside-{self.wiring.ids.new()}"
+        lines = log(self.service.name, await self.recorded(), self.told, own_last=own_last)
+        return await rebuild(self.service.name, self.wiring, lines, self.build, self.tables, beside)
+
+    async def shown(self) -> Rows:
+        return await shown(self.wiring, self.tables)
+
+    async def empty(self) -> None:
+        await empty(self.wiring, self.tables)
+
     @asynccontextmanager
     async def http(self, token: str | None = None) -> AsyncIterator[httpx.AsyncClient]:
         app = http_app("placet", [ServiceRunner(self.service)], version="1")
@@ -140,7 +168,7 @@ async def alone(
     folder: Path,
     build: Callable[[Wiring], Awaitable[Service]],
     *,
-    tables: Iterable[sa.MetaData] = (),
+    tables: Sequence[sa.MetaData] = (),
     logs: Iterable[str] = (),
 ) -> AsyncIterator[Alone]:
     clock = ManualClock()
@@ -149,7 +177,7 @@ async def alone(
     )
     service = await build(wiring)
     try:
-        yield Alone(service, clock)
+        yield Alone(service, clock, build, next(iter(tables), sa.MetaData()), folder)
     finally:
         for step in service.close:
             await step()

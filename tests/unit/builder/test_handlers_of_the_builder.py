@@ -19,7 +19,7 @@ from placet.builder.jobs import MAX_WHY, build_worker
 from placet.builder.ports import BuildJob, KnownImage, Ports
 from placet.builder.projections import TABLES
 from placet.builder.queries import HeardRequests, KnownImages
-from placet.builder.subscriptions import HEARS, SAYS, reaction
+from placet.builder.subscriptions import HEARS, SAYS, SHOWS, reaction
 from placet.errors import Refused, Unavailable
 from placet.events import Service, Wiring, tables
 from placet.events.catalog import contract_of
@@ -138,6 +138,7 @@ async def builder(tmp_path: Path) -> AsyncIterator[Builder]:
             hears=frozenset(contract_of(event).producer for event in HEARS),
             says=SAYS,
             reaction=reaction(ports),
+            shows=reaction(ports, SHOWS),
             workers=(build_worker(ports, slots=2),),
             routers=(
                 router(
@@ -501,3 +502,27 @@ async def test_no_name_leads_to_another_file(builder: Builder, project: str, rel
         answer = await http.get(f"/v1/builds/{project}/{release}/log")
     assert answer.status_code in (400, 404)
     assert "what another build said" not in answer.text  # the path itself may be named
+
+
+async def test_what_was_asked_for_is_made_anew_and_nothing_is_built(builder: Builder) -> None:
+    for project in ("churn", "digits", "wine"):
+        await builder.alone.hear(asked(project=project))
+        await builder.reserve(project)
+    await builder.alone.hear(asked(release=2))
+    await builder.alone.hear(StopRequested(project="digits"))
+    await builder.alone.hear(DeleteRequested(project="wine"))
+    await builder.alone.hear(TokenRevoked(token="token-1"))
+    before, said, builds = (
+        await builder.alone.shown(),
+        await builder.alone.said(),
+        list(builder.workshop.builds),
+    )
+    assert await builder.alone.rebuild() == {}
+    await builder.alone.empty()
+    assert await builder.alone.rebuild() == {"requests": 3, "revoked_tokens": 1}
+    assert await builder.alone.shown() == before
+    assert (await builder.alone.said(), builder.workshop.builds, await builder.waiting()) == (
+        said,
+        builds,
+        [],
+    )

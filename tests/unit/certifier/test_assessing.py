@@ -292,3 +292,17 @@ async def test_a_questionnaire_of_ours_that_was_imported_takes_the_place_of_the_
     await certifier.alone.hear(imported)
     [fact] = await certifier.facts()
     assert (fact["assessment"], fact["stale"]) == (answered.assessment, ["questionnaire"])
+
+
+async def test_what_was_scored_and_what_is_not_yet_is_made_anew_as_it_was(certifier: Certifier) -> None:
+    await certifier.imports()
+    await certifier.answered()
+    scored = await certifier.said()
+    await certifier.answered(number=2)
+    before = await certifier.alone.shown()
+    assert await certifier.alone.rebuild() == {}
+    await certifier.alone.empty()
+    assert await certifier.alone.rebuild() == {"questionnaires": 1, "assessments": 2}
+    assert await certifier.alone.shown() == before
+    assert len(await certifier.alone.askers()) == 1, "what is to be scored still is left to the service"
+    assert await certifier.alone.said() == scored

@@ -1109,3 +1109,24 @@ async def test_the_shipped_rules_refuse_an_image_of_another_source(
     forbids = [each for each in judgement.verdicts if each.result != "pass" and each.on_fail != "warn"]
     assert (not forbids) is is_certified, forbids
     assert all(policy.digest.startswith("sha256:") for policy in judgement.policies)
+
+
+async def test_who_signed_what_is_excepted_and_what_is_revoked_is_made_anew_and_nothing_is_judged(
+    pickled: Certifier,
+) -> None:
+    late, pickled.notary.key = "2026-12-01T00:00:00.000Z", "key-1"
+    for each in ("exception:1", "exception:2"):
+        await pickled.alone.hear(granted(each, until=late))
+    revoked = await certify(pickled)
+    await pickled.alone.hear(asked(release=2))
+    await pickled.alone.work_off()
+    await pickled.alone.hear(indexed(release=2))
+    await pickled.alone.hear(revocation_of(revoked))
+    await pickled.alone.hear(withdrawn("exception:2"))
+    before, said = await pickled.alone.shown(), await pickled.alone.said()
+    judged = len(pickled.rules.seen)
+    assert await pickled.alone.rebuild() == {}
+    await pickled.alone.empty()
+    assert await pickled.alone.rebuild() == {"exceptions": 2, "revoked": 1, "signed": 1}
+    assert await pickled.alone.shown() == before
+    assert (await pickled.alone.said(), len(pickled.rules.seen)) == (said, judged)

@@ -26,7 +26,7 @@ from placet.certifier.queries import (
     WatchedCertificates,
 )
 from placet.certifier.settings import CertifierSettings
-from placet.errors import Unavailable
+from placet.errors import Refused, Unavailable
 from placet.events import Service, Wiring
 from placet.events.codec import timestamp
 from placet.events.contracts.certifier import PolicyPublished, PolicyRejected
@@ -191,3 +191,25 @@ async def test_a_file_that_is_not_there_is_rejected(certifier: Certifier) -> Non
     [rejected] = await certifier.alone.said()
     assert isinstance(rejected, PolicyRejected)
     assert (rejected.policy, rejected.digest) == ("house", digest)
+
+
+async def test_what_is_published_is_made_anew_as_it_was(certifier: Certifier) -> None:
+    await certifier.published(POLICY)
+    await certifier.published(SECOND)
+    before, said = await certifier.alone.shown(), await certifier.alone.said()
+    assert await certifier.alone.rebuild() == {}
+    await certifier.alone.empty()
+    assert await certifier.alone.rebuild() == {"policies": 2}
+    assert await certifier.alone.shown() == before
+    assert await certifier.alone.said() == said
+
+
+async def test_a_policy_that_the_registry_has_no_more_is_named_and_nothing_is_changed(
+    certifier: Certifier,
+) -> None:
+    await certifier.published(POLICY)
+    before = await certifier.alone.shown()
+    certifier.policies.trouble = [Refused("the registry has it no more", fix="submit it again")]
+    with pytest.raises(Refused, match=r"certifier\.policy\.published\..* cannot be folded again"):
+        await certifier.alone.rebuild()
+    assert await certifier.alone.shown() == before

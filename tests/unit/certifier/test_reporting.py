@@ -132,3 +132,17 @@ async def test_what_was_monitored_is_kept_as_far_as_it_is_seen(certifier: Alone)
         "report:0",
         *(f"report:{number}" for number in range(3, MOST_REPORTS + 4)),
     ]
+
+
+async def test_what_was_reported_is_made_anew_as_rules_saw_it(certifier: Alone) -> None:
+    await certifier.hear(told(1, release=1))
+    await certifier.hear(told(2, source=SOURCE))
+    for number in range(MOST_REPORTS + 5):
+        monitored = ReportedMonitoring(since=None, metrics=())
+        await certifier.hear(told(number + 3, release=1, run=None, monitoring=monitored))
+    await certifier.hear(told(1, "said again", release=1))
+    before = await certifier.shown()
+    assert await certifier.rebuild() == {}
+    await certifier.empty()
+    assert await certifier.rebuild() == {"reports": 2 + MOST_REPORTS + 1}
+    assert await certifier.shown() == before

@@ -7,7 +7,7 @@ import json
 import socket
 import stat
 from argparse import Namespace
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import closing
 from pathlib import Path
 
@@ -25,7 +25,9 @@ OnReady = Callable[[str, str], Awaitable[None]]
 
 
 def serving(platform: FakePlatform) -> Serve:
-    async def serve(data: Path, host: str, port: int, *, on_ready: OnReady) -> None:
+    async def serve(
+        data: Path, host: str, port: int, *, on_ready: OnReady, only: Collection[str] = ()
+    ) -> None:
         with running(platform):
             await on_ready(platform.url, ADMIN)
             await asyncio.Event().wait()
@@ -131,7 +133,9 @@ async def test_a_platform_that_crashed_before_is_not_found_again(environ: dict[s
 
 
 async def test_a_platform_that_cannot_start_says_why(environ: dict[str, str]) -> None:
-    async def serve(data: Path, host: str, port: int, *, on_ready: OnReady) -> None:
+    async def serve(
+        data: Path, host: str, port: int, *, on_ready: OnReady, only: Collection[str] = ()
+    ) -> None:
         raise Refused("port 8080 is taken", fix="choose another with --port")
 
     with pytest.raises(Refused, match="port 8080 is taken"):
@@ -140,7 +144,9 @@ async def test_a_platform_that_cannot_start_says_why(environ: dict[str, str]) ->
 
 
 async def test_a_platform_that_dies_during_the_demo_says_why(environ: dict[str, str], example: Path) -> None:
-    async def serve(data: Path, host: str, port: int, *, on_ready: OnReady) -> None:
+    async def serve(
+        data: Path, host: str, port: int, *, on_ready: OnReady, only: Collection[str] = ()
+    ) -> None:
         await on_ready("http://127.0.0.1:1", ADMIN)
         raise Refused("the disk is full")
 

@@ -14,7 +14,7 @@ from placet.deployer.bootstrap import build
 from placet.deployer.domain import PROJECT, Project, stream
 from placet.deployer.ports import Ports
 from placet.deployer.settings import DeployerSettings
-from placet.events import Service, ServiceRunner, Wiring, tables
+from placet.events import Heard, Service, ServiceRunner, Wiring, tables
 from placet.events.adapters.in_process_bus import InProcessBus, InProcessHub
 from placet.events.bus import EpochBegan, HeadAnnounced, Outgoing
 from placet.events.catalog import contract_of
@@ -77,6 +77,8 @@ class World:
     images: FakeImages = field(default_factory=FakeImages)
     probe: FakeProbe = field(default_factory=FakeProbe)
     positions: dict[str, int] = field(default_factory=dict)
+    told: list[Heard[Any]] = field(default_factory=list)
+    """All that others said."""
 
     @property
     def ports(self) -> Ports:
@@ -231,6 +233,7 @@ class World:
         )
         position = self.positions.get(contract.producer, 0) + 1
         self.positions[contract.producer] = position
+        self.told.append(Heard(event=event, epoch="e", position=position))
         outgoing = Outgoing(
             routing_key=f"{contract.producer}.{contract.name}.{key}",
             epoch="e",

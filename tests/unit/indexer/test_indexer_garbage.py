@@ -414,3 +414,31 @@ async def test_a_mistyped_parameter_removes_nothing(world: World) -> None:
     status, problem = await world.ask("POST", "/v1/garbage/collections?olderthan=9999")
     assert (status, problem["fix"]) == (400, "the nearest known one is 'olderThan'")
     assert world.heap.held == {IMAGE, SOURCE}
+
+
+# what is made anew
+
+
+async def test_what_it_was_told_is_made_anew_and_nothing_is_looked_up_or_removed(world: World) -> None:
+    await world.alone.hear(SourceUploaded(source=OTHER, size=6, project="digits", origin=None))
+    for each in (certified(), accepted_start(), asked(), TokenRevoked(token="token")):
+        await world.alone.hear(each)
+    before, said = await world.alone.shown(), await world.alone.said()
+    world.shelf.gone = True
+    assert await world.alone.rebuild() == {}
+    await world.alone.empty()
+    assert await world.alone.rebuild() == {"grounds": 2, "sources": 2, "revoked_tokens": 1}
+    assert await world.alone.shown() == before
+    assert (await world.alone.said(), world.heap.held) == (said, {IMAGE, SOURCE})
+
+
+async def test_a_source_that_was_collected_and_uploaded_again_is_there(world: World) -> None:
+    world.alone.clock.pass_(AGE)
+    assert len((await world.collect())[1]["removed"]) == 2
+    assert (await world.alone.shown())["sources"] == []
+    assert await world.alone.rebuild() == {}
+    world.alone.clock.pass_(timedelta(hours=1))
+    await world.alone.hear(SourceUploaded(source=SOURCE, size=5, project="churn", origin=None))
+    assert await world.alone.rebuild() == {}
+    # The audit log may have heard of the upload before it heard of the removal.
+    assert await world.alone.rebuild(own_last=True) == {}

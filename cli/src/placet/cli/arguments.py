@@ -501,6 +501,12 @@ def _audit_restore(parser: argparse.ArgumentParser) -> None:
         choices=("gateway", "certifier", "builder", "indexer", "deployer"),
         help="gateway, certifier, builder, indexer or deployer",
     )
+    parser.add_argument(
+        "--data",
+        metavar="DIR",
+        type=Path,
+        help="of a platform that `placet up` runs with its data there, and that is stopped now",
+    )
     _log_keys(parser)
 
 
@@ -510,6 +516,9 @@ def _audit_rebuild(parser: argparse.ArgumentParser) -> None:
         metavar="SERVICE",
         choices=("gateway", "certifier", "builder", "indexer", "deployer", "metadata"),
         help="gateway, certifier, builder, indexer, deployer or metadata",
+    )
+    parser.add_argument(
+        "--data", metavar="DIR", type=Path, help="of a platform that `placet up` runs with its data there"
     )
     _log_keys(parser)
 

@@ -12,7 +12,7 @@ import contextlib
 import errno
 import os
 import socket
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,14 +37,18 @@ import placet.metadata.projections
 from placet.builder.settings import BuilderSettings
 from placet.certifier.settings import CertifierSettings
 from placet.deployer.settings import DeployerSettings
-from placet.errors import Unavailable
+from placet.errors import Refused, Unavailable
 from placet.events import Service, ServiceRunner, Wiring, tables
 from placet.events.adapters.in_process_bus import InProcessHub
-from placet.events.clocks import SystemClock
+from placet.events.adapters.sqlite_store import SqliteStore, open_sqlite_store
+from placet.events.clocks import SystemClock, TimeOrderedIds
+from placet.events.codec import Codec
 from placet.events.connections import BoundedServer, Bounds, bounded
+from placet.events.contracts import CATALOG
 from placet.events.http import http_app
+from placet.events.restoring import must_not_be_half_restored
 from placet.events.service import in_words, run_together
-from placet.events.store import Run, Unit
+from placet.events.store import EVENTS, Run, Unit
 from placet.gateway.settings import GatewaySettings
 from placet.indexer.settings import IndexerSettings
 from placet.metadata.settings import MetadataSettings
@@ -58,7 +62,7 @@ LEASE_SECONDS = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Part:
+class Part:
     """One service of the platform: how it is built, and what its database holds besides the library's tables."""
 
     name: str
@@ -67,14 +71,21 @@ class _Part:
     logs: Sequence[str] = ()
 
 
-async def serve(data: Path, host: str, port: int, *, on_ready: Callable[[str, str], Awaitable[None]]) -> None:
-    """Run the platform with its state below `data` until cancelled.
+async def serve(
+    data: Path,
+    host: str,
+    port: int,
+    *,
+    on_ready: Callable[[str, str], Awaitable[None]],
+    only: Collection[str] = (),
+) -> None:
+    """Run the platform with its state below `data` until cancelled, or `only` some of its services.
 
     `on_ready` is awaited with the platform's URL and an admin token once requests are answered. Raises
     Unavailable where the port or the folder is taken, and what a service ends with.
     """
     try:
-        await _serve_all(data, host, port, on_ready=on_ready)
+        await _serve_all(data, host, port, on_ready=on_ready, only=only)
     except BaseExceptionGroup as group:
         if (told := in_words(group)) is None:
             raise
@@ -82,7 +93,12 @@ async def serve(data: Path, host: str, port: int, *, on_ready: Callable[[str, st
 
 
 async def _serve_all(
-    data: Path, host: str, port: int, *, on_ready: Callable[[str, str], Awaitable[None]]
+    data: Path,
+    host: str,
+    port: int,
+    *,
+    on_ready: Callable[[str, str], Awaitable[None]],
+    only: Collection[str],
 ) -> None:
     os.umask(0o077)  # a folder that was there before may be open to all, and models may run as other users
     await anyio.to_thread.run_sync(lambda: data.mkdir(parents=True, exist_ok=True, mode=0o700))
@@ -93,7 +109,9 @@ async def _serve_all(
         hub = InProcessHub()
         parts = await anyio.to_thread.run_sync(_parts, data, url)
         runners = [
-            ServiceRunner(await _wired(part, data, hub, stack), lease_seconds=LEASE_SECONDS) for part in parts
+            ServiceRunner(await _wired(part, data, hub, stack), lease_seconds=LEASE_SECONDS)
+            for part in parts
+            if not only or part.name in only
         ]
         server = _Server(
             bounded(
@@ -117,7 +135,7 @@ async def _serve_all(
                 services.cancel()
 
 
-def _parts(data: Path, url: str) -> list[_Part]:
+def _parts(data: Path, url: str) -> list[Part]:
     registry, keys = str(data / "registry"), data / "keys"
     certificate_keys, token_keys = keys / "certificates.json", keys / "tokens.json"
     # Before whoever needs the public halves looks for them.
@@ -138,7 +156,7 @@ def _parts(data: Path, url: str) -> list[_Part]:
         stop_models_on_exit=True,
     )
     return [
-        _Part(
+        Part(
             name="metadata",
             build=lambda wiring: placet.metadata.bootstrap.build(
                 MetadataSettings(
@@ -149,27 +167,27 @@ def _parts(data: Path, url: str) -> list[_Part]:
             tables=(placet.metadata.projections.TABLES,),
             logs=(placet.metadata.projections.AUDIT,),
         ),
-        _Part(
+        Part(
             name="gateway",
             build=lambda wiring: placet.gateway.bootstrap.build(gateway, wiring),
             tables=(placet.gateway.projections.TABLES,),
         ),
-        _Part(
+        Part(
             name="certifier",
             build=lambda wiring: placet.certifier.bootstrap.build(certifier, wiring),
             tables=(placet.certifier.projections.TABLES,),
         ),
-        _Part(
+        Part(
             name="builder",
             build=lambda wiring: placet.builder.bootstrap.build(builder, wiring),
             tables=(placet.builder.projections.TABLES,),
         ),
-        _Part(
+        Part(
             name="indexer",
             build=lambda wiring: placet.indexer.bootstrap.build(indexer, wiring),
             tables=(placet.indexer.projections.TABLES,),
         ),
-        _Part(
+        Part(
             name="deployer",
             build=lambda wiring: placet.deployer.bootstrap.build(deployer, wiring),
             tables=(placet.deployer.projections.TABLES,),
@@ -177,11 +195,31 @@ def _parts(data: Path, url: str) -> list[_Part]:
     ]
 
 
-async def _wired(part: _Part, data: Path, hub: InProcessHub, stack: AsyncExitStack) -> Service:
+async def _wired(part: Part, data: Path, hub: InProcessHub, stack: AsyncExitStack) -> Service:
     wiring = await Wiring.embedded(part.name, data=data / "log", hub=hub, tables=part.tables, logs=part.logs)
     stack.push_async_callback(wiring.store.close)
+    await must_not_be_half_restored(part.name, wiring.store)
     await _end_leases(wiring)
     return await part.build(wiring)
+
+
+async def open_part(data: Path, name: str) -> tuple[Part, SqliteStore]:
+    """One service of the platform below `data`, and its database, for who mends that. Raises Refused."""
+    if not (data / "log").is_dir():
+        raise Refused(
+            f"{data} is no folder of a platform", fix="name the one that `placet up` was given with --data"
+        )
+    os.umask(0o077)
+    parts = await anyio.to_thread.run_sync(_parts, data, "http://127.0.0.1")
+    (part,) = [each for each in parts if each.name == name]
+    store = await open_sqlite_store(
+        data / "log" / f"{name}.db",
+        codec=Codec(CATALOG),
+        ids=TimeOrderedIds(),
+        tables=(tables.LIBRARY, *part.tables),
+        logs=(EVENTS, *part.logs),
+    )
+    return part, store
 
 
 async def _end_leases(wiring: Wiring) -> None:
@@ -198,7 +236,7 @@ def _only_one(data: Path) -> Iterator[None]:
             yield
     except Timeout as error:
         raise Unavailable(
-            f"another platform is running on {data}", fix="stop it, or choose another folder with --data"
+            f"another platform is running on {data}", fix="stop it, or name another folder with --data"
         ) from error
 
 

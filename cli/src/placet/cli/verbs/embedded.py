@@ -14,7 +14,7 @@ import signal
 import socket
 import tempfile
 from argparse import Namespace
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -45,16 +45,22 @@ _ANSWER_SECONDS = 2
 
 class Serve(Protocol):
     async def __call__(
-        self, data: Path, host: str, port: int, *, on_ready: Callable[[str, str], Awaitable[None]]
+        self,
+        data: Path,
+        host: str,
+        port: int,
+        *,
+        on_ready: Callable[[str, str], Awaitable[None]],
+        only: Collection[str] = (),
     ) -> None: ...
 
 
 async def up(arguments: Namespace, screen: Screen) -> int:
-    return await run(_load(), arguments, screen)
+    return await run(load_platform(), arguments, screen)
 
 
 async def demo(arguments: Namespace, screen: Screen) -> int:
-    return await show(_load(), _example(), arguments, screen)
+    return await show(load_platform(), _example(), arguments, screen)
 
 
 async def run(serve: Serve, arguments: Namespace, screen: Screen) -> int:
@@ -217,7 +223,7 @@ async def _first(ready: asyncio.Future[Connection], platform: asyncio.Task[None]
     raise Unavailable("the platform stopped before it was ready")
 
 
-def _load() -> Serve:
+def load_platform() -> Serve:
     try:
         from placet.cli.platform import serve
     except ModuleNotFoundError as missing:

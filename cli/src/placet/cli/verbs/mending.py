@@ -4,25 +4,114 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import os
 import sys
-from contextlib import aclosing, suppress
+from argparse import Namespace
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import aclosing, asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
 
-from placet.cli.verbs.audit import read_entries
-from placet.client import Client
+from placet.cli.audit_kept import load
+from placet.cli.screen import Screen
+from placet.cli.session import connect
+from placet.cli.verbs.audit import read_entries, trusted
+from placet.cli.verbs.embedded import load_platform
+from placet.client import Client, Connection
 from placet.errors import Refused, Unavailable
+from placet.trust import KeyHistory
 from placet.trust.auditing import Auditor
+from placet.trust.keys import verifying_key
+from placet.trust.notes import SIGNS, NoteKey
+
+OnReady = Callable[[str, str], Awaitable[None]]
 
 
-def program(service: str, *arguments: str) -> tuple[str, ...]:
-    """Of the service, with its settings in the environment."""
-    return (sys.executable, "-m", f"placet.{service}", *arguments)
+def program(service: str, data: Path | None, *arguments: str) -> tuple[str, ...]:
+    """Of the service, with its settings in the environment; or as a part of the embedded platform below `data`."""
+    if data is None:
+        return (sys.executable, "-m", f"placet.{service}", *arguments)
+    return (sys.executable, "-m", "placet.cli.platform_mending", service, str(data.absolute()), *arguments)
 
 
-def must_be_installed(service: str) -> None:
+@asynccontextmanager
+async def log_of(data: Path | None) -> AsyncIterator[Client]:
+    """Who is asked for the audit log: the platform, or, of an embedded one that is stopped, its metadata alone.
+
+    Raises Unavailable where the platform below `data` runs.
+    """
+    if data is None:
+        async with connect() as platform:
+            yield platform
+        return
+    if not (data / "log" / "metadata.db").is_file():
+        raise Refused(
+            f"{data} holds no audit log", fix="name the folder that `placet up` was given with --data"
+        )
+    ready: asyncio.Future[Connection] = asyncio.get_running_loop().create_future()
+
+    async def on_ready(url: str, token: str) -> None:
+        ready.set_result(Connection(url=url, token=token))
+
+    serving = asyncio.create_task(_serve_log(data, on_ready))
+    either: set[asyncio.Future[Any]] = {ready, serving}
+    try:
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if serving.done():
+            await serving
+        async with Client(await ready) as platform:
+            yield platform
+    finally:
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
+
+
+def _serve_log(data: Path, on_ready: OnReady) -> Coroutine[Any, Any, None]:
+    return load_platform()(data.absolute(), "127.0.0.1", 0, on_ready=on_ready, only=("metadata",))
+
+
+async def keys_of(platform: Client, arguments: Namespace, screen: Screen) -> list[NoteKey]:
+    """Those of the log that are believed. Of a platform here they lie in its folder, and nobody need be asked.
+
+    Raises Refused where the platform that is asked is another one: its log would be folded into this one's rows.
+    """
+    told = await platform.log_keys()
+    vkeys = [each.vkey for each in told.keys]
+    given: list[str] = arguments.log or []
+    if arguments.data is not None:
+        own = _own_keys(arguments.data, told.origin)
+        if not set(own) & set(vkeys):
+            raise Refused(
+                f"the platform at {platform.connection.url} has its data elsewhere than in {arguments.data}",
+                fix="start the one that has it there, and unset PLACET_URL; or name the other's folder",
+            )
+        given = given or own
+    return trusted(given, load(platform.connection.url), vkeys, told.origin, screen)
+
+
+def _own_keys(data: Path, origin: str) -> list[str]:
+    """As verifier keys."""
+    try:
+        history = KeyHistory.from_json((data / "keys" / "checkpoints.json").read_bytes())
+    except OSError as error:
+        raise Refused(
+            f"{data} holds no keys of an audit log: {error.strerror}",
+            fix="name the folder that `placet up` was given with --data",
+        ) from error
+    return [NoteKey(name=origin, kind=SIGNS, key=verifying_key(each.kid, each.x)).vkey for each in history]
+
+
+def must_be_here(service: str, data: Path | None) -> None:
+    """Raises Refused where the service's program is not, or its settings are not."""
     if importlib.util.find_spec(f"placet.{service}") is None:
         raise Refused(
             f"{service} is not installed here",
             fix="run this where the service runs, with its settings in the environment",
+        )
+    if data is None and "PLACET_DATABASE_URL" not in os.environ:
+        raise Refused(
+            f"the settings of {service} are not in the environment: PLACET_DATABASE_URL is not set",
+            fix="run this where the service runs; for a platform that `placet up` runs, name its folder with --data",
         )
 
 

@@ -12,11 +12,10 @@ from argparse import Namespace
 import msgspec
 
 from placet.cli import exits
-from placet.cli.audit_kept import load
 from placet.cli.screen import Screen
 from placet.cli.session import connect
-from placet.cli.verbs.audit import judge, trusted
-from placet.cli.verbs.mending import end, feed, must_be_installed, program
+from placet.cli.verbs.audit import judge
+from placet.cli.verbs.mending import end, feed, keys_of, must_be_here, program
 from placet.client import Client
 from placet.errors import Refused
 from placet.trust import checkpoints
@@ -38,15 +37,15 @@ class Rebuilt(msgspec.Struct, frozen=True, kw_only=True):
 
 async def rebuild(arguments: Namespace, screen: Screen) -> int:
     service = str(arguments.service)
-    must_be_installed(service)
+    must_be_here(service, arguments.data)
     if service == "metadata":
-        return await _of_its_own_log(screen)
+        return await _of_its_own_log(arguments, screen)
     async with connect() as platform:
-        before = load(platform.connection.url)
-        told = await platform.log_keys()
-        keys = trusted(arguments.log, before, [each.vkey for each in told.keys], told.origin, screen)
+        keys = await keys_of(platform, arguments, screen)
         process = await asyncio.create_subprocess_exec(
-            *program(service, "--rebuild", "-"), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+            *program(service, arguments.data, "--rebuild", "-"),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
         )
         assert process.stdout is not None  # noqa: S101 (asked for above)
         result = asyncio.create_task(process.stdout.read())
@@ -85,9 +84,9 @@ def _tell(service: str, rebuilt: Rebuilt, screen: Screen) -> None:
     )
 
 
-async def _of_its_own_log(screen: Screen) -> int:
+async def _of_its_own_log(arguments: Namespace, screen: Screen) -> int:
     """The audit log's own index: nothing has to be fetched for it."""
-    process = await asyncio.create_subprocess_exec(*program("metadata", "--rebuild"))
+    process = await asyncio.create_subprocess_exec(*program("metadata", arguments.data, "--rebuild"))
     status = await process.wait()
     if status == exits.DONE:
         screen.result("metadata shows what its log says")

@@ -10,11 +10,9 @@ import asyncio
 from argparse import Namespace
 
 from placet.cli import exits
-from placet.cli.audit_kept import load
 from placet.cli.screen import Screen
-from placet.cli.session import connect
-from placet.cli.verbs.audit import judge, trusted
-from placet.cli.verbs.mending import end, feed, must_be_installed, program
+from placet.cli.verbs.audit import judge
+from placet.cli.verbs.mending import end, feed, keys_of, log_of, must_be_here, program
 from placet.errors import Refused
 from placet.trust import checkpoints
 from placet.trust.auditing import Audited, Auditor, Known
@@ -23,18 +21,16 @@ from placet.trust.notes import Note
 
 async def restore(arguments: Namespace, screen: Screen) -> int:
     service = str(arguments.service)
-    must_be_installed(service)
-    async with connect() as platform:
-        before = load(platform.connection.url)
-        told = await platform.log_keys()
-        keys = trusted(arguments.log, before, [each.vkey for each in told.keys], told.origin, screen)
+    must_be_here(service, arguments.data)
+    async with log_of(arguments.data) as platform:
+        keys = await keys_of(platform, arguments, screen)
         signed, by = checkpoints.verify(Note.from_bytes(await platform.checkpoint()), keys)
         auditor = Auditor(
             Audited(origin=signed.origin),
             [Known(signed, f"the log's own checkpoint of {signed.size} events")],
         )
         process = await asyncio.create_subprocess_exec(
-            *program(service, "--restore", "-", "--until", str(signed.size)),
+            *program(service, arguments.data, "--restore", "-", "--until", str(signed.size)),
             stdin=asyncio.subprocess.PIPE,
         )
         try:
@@ -45,7 +41,7 @@ async def restore(arguments: Namespace, screen: Screen) -> int:
             raise Refused(
                 f"nothing was restored: {error.detail}",
                 rule=error.rule,
-                fix=f"drop the schema {service}, which holds what was read of that log, and restore from a copy that"
+                fix=f"throw away what was read of that log, {_database(arguments)}, and restore from a copy that"
                 " verifies",
             ) from error
         except BaseException:
@@ -57,6 +53,13 @@ async def restore(arguments: Namespace, screen: Screen) -> int:
     if status != exits.DONE:
         screen.note("run the same again to go on with it, once that is mended")
         return status
-    screen.result(f"{service} is restored from {signed.size} events that {by.key.kid} signed; start it now")
+    then = "start it now" if arguments.data is None else "start the platform now"
+    screen.result(f"{service} is restored from {signed.size} events that {by.key.kid} signed; {then}")
     screen.document({"service": service, "restored": True, "size": signed.size, "origin": signed.origin})
     return exits.DONE
+
+
+def _database(arguments: Namespace) -> str:
+    if arguments.data is None:
+        return f"the schema {arguments.service}"
+    return str(arguments.data / "log" / f"{arguments.service}.db*")

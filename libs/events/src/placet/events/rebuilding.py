@@ -27,9 +27,11 @@ from placet.errors import PlacetError, Refused, Unavailable
 from placet.events import tables
 from placet.events.envelope import Recorded
 from placet.events.outcome import Done
+from placet.events.reaction import Reaction
 from placet.events.restoring import AsOf, Restoration, Restored, again, is_job
 from placet.events.service import Service
 from placet.events.store import Alone, Head, HoldableStore, Put, RestorableStore, Run, Unit
+from placet.events.unit_of_work import Context, UnitOfWork
 
 COMPARED_AT_ONCE = 500
 """Rows; each is a few values in one question, of which databases bound the number."""
@@ -260,6 +262,8 @@ class _Beside(Restoration):
 
     async def _unit_of_own(self, row: Any) -> Unit:
         try:
+            if self._service.shows is not None:
+                return await self._shown(row, self._service.shows)
             return await super()._unit_of_own(row)
         except PlacetError as error:
             raise self._told(row, error) from error
@@ -267,12 +271,22 @@ class _Beside(Restoration):
     async def _unit_of_heard(self, row: Any) -> Unit:
         """It was handled: what is decided anew is dropped, and no job is done twice."""
         try:
+            if self._service.shows is not None:
+                return await self._shown(row, self._service.shows)
             outcome, work = await self._hear_again(row, is_handled=True)
         except PlacetError as error:
             raise self._told(row, error) from error
         if not isinstance(outcome, Done):
             raise Refused(f"{row.routing_key} ({row.id}) was handled once, and is put off now: {outcome}")
         return Unit(writes=tuple(each for each in work.unit().writes if not is_job(each)))
+
+    async def _shown(self, row: Any, shows: Reaction) -> Unit:
+        if not shows.wants(row.routing_key):
+            return Unit()
+        heard = self._heard(shows.read(self._wiring, row.raw), row)
+        work = UnitOfWork(self._wiring, self._name, Context.after(heard.event, self._name))
+        await shows([heard], work)
+        return Unit(writes=work.unit().writes)
 
     def _told(self, row: Any, error: PlacetError) -> PlacetError:
         if isinstance(error, Unavailable):

@@ -133,7 +133,8 @@ class Restoration:
             what = f"its log ends at {head.position}" if head.position else "it has heard others"
             raise Refused(
                 f"the database of {self._name} is not empty: {what}",
-                fix=f"to throw away what is there, drop the schema {self._name} and restore again; for a backup"
+                fix=f"to throw away what is there, drop the schema {self._name} (embedded: remove"
+                f" log/{self._name}.db*) and restore again; for a backup"
                 f" that was restored: python -m placet.{self._name} --begin-epoch",
             )
 
@@ -460,7 +461,8 @@ async def must_not_be_half_restored(service: str, store: EventStore) -> None:
     if await store.rows(sa.select(tables.restoring)):
         raise Refused(
             f"the database of {service} is being restored, and that did not come to its end",
-            fix=f"go on with it: python -m placet.{service} --restore FILE",
+            fix=f"go on with it: `placet audit restore {service}` (embedded: with --data), or python -m"
+            f" placet.{service} --restore FILE",
         )
 
 

@@ -57,6 +57,9 @@ class Service:
     recalls: Reaction | None = None
     """What a restore makes of the service's own events: the rows that were written together with them. And of others'
     that are known to have been handled, where handling them again would not bring the rows back."""
+    shows: Reaction | None = None
+    """What its read models are made of, its own events among it, where handling all again would do more than show it.
+    None: the reaction and what it `recalls`, which then do nothing outside of the service's own rows."""
     settles: tuple[Callable[[], Awaitable[None]], ...] = ()
     """What time alone makes of read models: awaited when they were made anew, before anybody sees them."""
     workers: tuple[Worker[Any], ...] = ()

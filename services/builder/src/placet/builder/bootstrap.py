@@ -16,7 +16,7 @@ from placet.builder.jobs import build_worker
 from placet.builder.ports import Ports
 from placet.builder.queries import HeardRequests, KnownImages
 from placet.builder.settings import BuilderSettings
-from placet.builder.subscriptions import HEARS, RECALLS, SAYS, reaction
+from placet.builder.subscriptions import HEARS, RECALLS, SAYS, SHOWS, reaction
 from placet.events import Service, Wiring
 from placet.events.catalog import contract_of
 from placet.oci import open_registry
@@ -54,6 +54,7 @@ async def build(settings: BuilderSettings, wiring: Wiring) -> Service:
         says=SAYS,
         reaction=reaction(ports),
         recalls=reaction(ports, RECALLS),
+        shows=reaction(ports, SHOWS),
         workers=(build_worker(ports, slots=settings.builds_at_once),),
         routers=(router(keys=keys, clock=wiring.clock, store=wiring.store, log_of=workshop.log_of),),
         close=(registry.close,),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
+from placet.events.tables import READ_MODEL
+
 TABLES = sa.MetaData()
 
 known_images = sa.Table(
@@ -22,6 +24,9 @@ requests = sa.Table(
     sa.Column("newest", sa.Integer, nullable=False),
     sa.Column("stopped", sa.Integer),
     sa.Column("deleted", sa.Integer),
+    info=READ_MODEL,
 )
 
-revoked_tokens = sa.Table("revoked_tokens", TABLES, sa.Column("token", sa.Text, primary_key=True))
+revoked_tokens = sa.Table(
+    "revoked_tokens", TABLES, sa.Column("token", sa.Text, primary_key=True), info=READ_MODEL
+)

@@ -35,5 +35,13 @@ RECALLS: Mapping[type, Handler] = {
 }
 
 
+SHOWS: Mapping[type, Handler] = {
+    gateway.DeployRequested: handlers.on_deploy_requested,
+    gateway.StopRequested: handlers.on_stop_requested,
+    gateway.DeleteRequested: handlers.on_delete_requested,
+    gateway.TokenRevoked: handlers.on_token_revoked,
+}
+
+
 def reaction(ports: Ports, events: Mapping[type, Handler] = HEARS) -> ByType:
     return ByType.with_ports(events, ports)

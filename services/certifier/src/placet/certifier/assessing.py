@@ -32,6 +32,18 @@ class ScoreJob(msgspec.Struct, frozen=True, kw_only=True):
 async def on_questionnaire_imported(
     heard: Heard[QuestionnaireImported], work: UnitOfWork, ports: Ports
 ) -> None:
+    show_questionnaire(work, heard)
+    work.run(p.look_again())
+
+
+async def on_assessment_answered(heard: Heard[AssessmentAnswered], work: UnitOfWork, ports: Ports) -> None:
+    answered = heard.data
+    show_answered(work, heard)
+    job = ScoreJob(answered=answered, at=heard.event.time)
+    work.enqueue(SCORE, answered.assessment, job, asker=answered.answered_by)
+
+
+def show_questionnaire(work: UnitOfWork, heard: Heard[QuestionnaireImported]) -> None:
     imported = heard.data
     work.put(
         p.questionnaires,
@@ -41,10 +53,9 @@ async def on_questionnaire_imported(
         form=imported.form,
         at=heard.event.time,
     )
-    work.run(p.look_again())
 
 
-async def on_assessment_answered(heard: Heard[AssessmentAnswered], work: UnitOfWork, ports: Ports) -> None:
+def show_answered(work: UnitOfWork, heard: Heard[AssessmentAnswered]) -> None:
     answered = heard.data
     work.put(
         p.assessments,
@@ -59,8 +70,6 @@ async def on_assessment_answered(heard: Heard[AssessmentAnswered], work: UnitOfW
         answered_at=heard.event.time,
         answered_by=answered.answered_by,
     )
-    job = ScoreJob(answered=answered, at=heard.event.time)
-    work.enqueue(SCORE, answered.assessment, job, asker=answered.answered_by)
 
 
 def score_worker(ports: Ports) -> Worker[ScoreJob]:

@@ -41,7 +41,7 @@ from placet.certifier.rejudging import judge_again
 from placet.certifier.reminding import remind
 from placet.certifier.settings import CertifierSettings
 from placet.certifier.standing import expire, give_sign_of_life
-from placet.certifier.subscriptions import HEARS, RECALLS, SAYS, reaction
+from placet.certifier.subscriptions import HEARS, RECALLS, SAYS, SHOWS, reaction
 from placet.events import Periodic, Service, Wiring
 from placet.events.catalog import contract_of
 from placet.oci import open_registry
@@ -108,6 +108,7 @@ async def build(settings: CertifierSettings, wiring: Wiring, ports: Ports | None
         says=SAYS,
         reaction=reaction(ports),
         recalls=reaction(ports, RECALLS),
+        shows=reaction(ports, SHOWS),
         workers=(
             *workers(ports, wiring.clock),
             publish_worker(ports),

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
+from placet.events.tables import READ_MODEL
+
 TABLES = sa.MetaData()
 
 exceptions = sa.Table(
@@ -22,6 +24,7 @@ exceptions = sa.Table(
     sa.Column("until", sa.Text, nullable=False),
     sa.Column("granted_by", sa.Text, nullable=False),
     sa.Column("withdrawn", sa.Boolean, nullable=False),
+    info=READ_MODEL,
 )
 
 certificates = sa.Table(
@@ -54,6 +57,7 @@ signed = sa.Table(
     # Which key signed a certificate; those from before keys were rotated have no row.
     sa.Column("certificate", sa.Text, primary_key=True),
     sa.Column("key", sa.Text, nullable=False, index=True),
+    info=READ_MODEL,
 )
 
 revoked = sa.Table(
@@ -61,6 +65,7 @@ revoked = sa.Table(
     TABLES,
     # For good: what was asked to renew one before that is not certified any more.
     sa.Column("certificate", sa.Text, primary_key=True),
+    info=READ_MODEL,
 )
 
 stands_on = sa.Table(
@@ -138,6 +143,7 @@ policies = sa.Table(
     # Until then it only warns of what was certified before.
     sa.Column("warn_until", sa.Text),
     sa.Column("file", sa.LargeBinary, nullable=False),
+    info=READ_MODEL,
 )
 
 advisories = sa.Table(
@@ -158,6 +164,7 @@ questionnaires = sa.Table(
     sa.Column("form", sa.Text, nullable=False),
     # When the event says that it was imported.
     sa.Column("at", sa.Text, nullable=False),
+    info=READ_MODEL,
 )
 
 assessments = sa.Table(
@@ -177,6 +184,7 @@ assessments = sa.Table(
     # None of one that is not scored yet, or never will be.
     sa.Column("scored", sa.LargeBinary),
     sa.Index("assessments_of_project", "project", "answered_at"),
+    info=READ_MODEL,
 )
 
 reports = sa.Table(
@@ -201,6 +209,7 @@ reports = sa.Table(
     sa.Column("size", sa.Integer, nullable=False),
     sa.Column("said", sa.LargeBinary, nullable=False),
     sa.Index("reports_of_project", "project", "kind", "at"),
+    info=READ_MODEL,
 )
 
 

@@ -29,28 +29,41 @@ from placet.events.contracts.shapes import (
 
 async def on_metadata_reported(heard: Heard[MetadataReported], work: UnitOfWork, ports: Ports) -> None:
     """The same report that is heard again changes nothing, not even when it was heard."""
+    report = await show_report(heard, work, ports)
+    if report is None:
+        return
+    match report.what:
+        case ReportedRun() | ReportedEvaluation():
+            work.run(p.look_again(heard.data.project))
+        case ReportedIncident():
+            work.run(p.look_again(heard.data.project))
+            await operation.judge_reported(work, ports, report)
+        case ReportedMonitoring():
+            await operation.judge_reported(work, ports, report)
+        case None:
+            return
+
+
+async def show_report(heard: Heard[MetadataReported], work: UnitOfWork, ports: Ports) -> Report | None:
+    """None: it is known."""
     said = heard.data
     if await ports.reports.is_known(said.report):
-        return
+        return None
     source = await _source_of(work, said)
     report = Report(said=said, at=_at(said), heard_at=heard.event.time, release_of=source)
     match report.what:
         case ReportedRun():
             _keep(work, report, "run")
-            work.run(p.look_again(said.project))
         case ReportedEvaluation():
             _keep(work, report, "evaluation")
-            work.run(p.look_again(said.project))
         case ReportedIncident():
             _keep(work, report, "incident")
-            work.run(p.look_again(said.project))
-            await operation.judge_reported(work, ports, report)
         case ReportedMonitoring():
             _keep(work, report, "monitoring")
             _forget_what_nobody_sees(work, report)
-            await operation.judge_reported(work, ports, report)
         case None:
-            return  # of a kind that rules do not know yet
+            pass  # of a kind that rules do not know yet
+    return report
 
 
 def _forget_what_nobody_sees(work: UnitOfWork, report: Report) -> None:

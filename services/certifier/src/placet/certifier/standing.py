@@ -45,17 +45,7 @@ async def keep(work: UnitOfWork, issued: CertificateIssued, ports: Ports) -> Non
 
 async def on_exception_granted(heard: Heard[ExceptionGranted], work: UnitOfWork, ports: Ports) -> None:
     granted = heard.data
-    work.put(
-        p.exceptions,
-        keep=("withdrawn",),
-        exception=granted.exception,
-        project=granted.project,
-        rule=granted.rule,
-        source=granted.source,
-        until=granted.until,
-        granted_by=granted.granted_by,
-        withdrawn=False,
-    )
+    show_granted(work, granted)
     work.run(p.look_again(granted.project))
     if await ports.exceptions.is_known(granted.exception):
         return  # heard again: it may have been withdrawn since
@@ -79,9 +69,7 @@ async def on_exception_granted(heard: Heard[ExceptionGranted], work: UnitOfWork,
 async def on_exception_withdrawn(heard: Heard[ExceptionWithdrawn], work: UnitOfWork, ports: Ports) -> None:
     """One that was only asked for is not known here."""
     withdrawn = heard.data
-    work.run(
-        sa.update(p.exceptions).where(p.exceptions.c.exception == withdrawn.exception).values(withdrawn=True)
-    )
+    show_withdrawn(work, withdrawn)
     work.run(p.look_again(withdrawn.project))
     rejudging.judge_anew_all_of(work, withdrawn.project)
     if await ports.rules.is_of_operation(withdrawn.rule, work.now):
@@ -100,6 +88,25 @@ async def on_exception_withdrawn(heard: Heard[ExceptionWithdrawn], work: UnitOfW
         uphold = Uphold(certificate=held.certificate, withdrawn=withdrawn.exception, exception=other)
         if await decide(work, held, uphold):
             stand_on(work, held.certificate, other.rule, other.exception)
+
+
+def show_granted(work: UnitOfWork, granted: ExceptionGranted) -> None:
+    work.put(
+        p.exceptions,
+        keep=("withdrawn",),
+        exception=granted.exception,
+        project=granted.project,
+        rule=granted.rule,
+        source=granted.source,
+        until=granted.until,
+        granted_by=granted.granted_by,
+        withdrawn=False,
+    )
+
+
+def show_withdrawn(work: UnitOfWork, withdrawn: ExceptionWithdrawn) -> None:
+    mine = p.exceptions.c.exception == withdrawn.exception
+    work.run(sa.update(p.exceptions).where(mine).values(withdrawn=True))
 
 
 async def _other(

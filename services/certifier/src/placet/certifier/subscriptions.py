@@ -14,6 +14,7 @@ from placet.certifier import (
     publishing,
     recalling,
     reporting,
+    showing,
     standing,
 )
 from placet.certifier.ports import Ports
@@ -79,6 +80,21 @@ RECALLS: Mapping[type, Handler] = {
     certifier.AdvisoriesPublished: recalling.on_advisories_published,
     certifier.AssessmentScored: recalling.on_assessment_scored,
     indexer.ImageIndexed: recalling.on_image_indexed_before,
+}
+
+
+SHOWS: Mapping[type, Handler] = {
+    gateway.ExceptionGranted: showing.on_exception_granted,
+    gateway.ExceptionWithdrawn: showing.on_exception_withdrawn,
+    gateway.QuestionnaireImported: showing.on_questionnaire_imported,
+    gateway.AssessmentAnswered: showing.on_assessment_answered,
+    gateway.MetadataReported: showing.on_metadata_reported,
+    certifier.ReleaseCleared: recalling.on_release_cleared,
+    certifier.CertificateIssued: showing.on_certificate_issued,
+    certifier.CertificateRevoked: showing.on_certificate_revoked,
+    certifier.CertificateExpired: showing.on_certificate_expired,
+    certifier.PolicyPublished: recalling.on_policy_published,
+    certifier.AssessmentScored: recalling.on_assessment_scored,
 }
 
 

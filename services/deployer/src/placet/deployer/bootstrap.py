@@ -25,7 +25,7 @@ from placet.deployer.placements import Placements
 from placet.deployer.ports import Ports, Router
 from placet.deployer.reconcile import SERVICE, Reconciliation
 from placet.deployer.settings import DeployerSettings
-from placet.deployer.subscriptions import HEARS, RECALLS, SAYS, reaction
+from placet.deployer.subscriptions import HEARS, RECALLS, SAYS, SHOWS, reaction
 from placet.deployer.vigil import Vigil
 from placet.events import Periodic, Service, Wiring
 from placet.events.catalog import contract_of
@@ -80,6 +80,7 @@ async def build(settings: DeployerSettings, wiring: Wiring, ports: Ports | None 
         says=SAYS,
         reaction=reaction(placements, ports),
         recalls=reaction(placements, ports, RECALLS),
+        shows=reaction(placements, ports, SHOWS),
         workers=jobs.workers,
         periodic=(
             Periodic(name="reconcile", every=settings.reconcile_seconds, run=reconciliation.run),

@@ -61,11 +61,8 @@ async def on_deploy_requested(
     heard: Heard[DeployRequested], work: UnitOfWork, placements: Placements, ports: Ports
 ) -> None:
     asked = heard.data
-    request = await _count_request(work, placements, asked.project)
-    correlation = heard.event.correlationid
-    work.put(
-        p.releases, project=asked.project, release=asked.release, request=request, correlation=correlation
-    )
+    request = await count_request(work, placements, asked.project)
+    show_requested(work, asked, request, correlation=heard.event.correlationid)
     known = await queries.known(placements.reads, asked.project, asked.release)
     if known.cleared is not None:
         await _reserve(work, placements, known, known.cleared, request)
@@ -85,19 +82,7 @@ async def on_release_cleared(
         trial=said.trial,
         asker=said.asker,
     )
-    work.put(
-        p.releases,
-        project=said.project,
-        release=said.release,
-        command=cleared.command,
-        source=cleared.source,
-        known_image=cleared.image,
-        access=cleared.access,
-        resources=msgspec.json.encode(cleared.resources),
-        dockerfile=cleared.dockerfile,
-        trial=cleared.trial,
-        asker=cleared.asker,
-    )
+    show_cleared(work, said)
     known = await queries.known(placements.reads, said.project, said.release)
     if known.request is not None:
         await _reserve(work, placements, known, cleared, known.request)
@@ -133,18 +118,7 @@ async def on_certificate_issued(
         envelope=said.envelope,
         not_after=said.not_after,
     )
-    work.put(
-        p.releases,
-        project=said.project,
-        release=said.release,
-        certificate=certified.certificate,
-        image=certified.image,
-        repository=certified.repository,
-        envelope=certified.envelope,
-        not_after=certified.not_after,
-    )
-    if said.key is not None:
-        work.put(p.signers, project=said.project, release=said.release, key=said.key)
+    show_certified(work, said)
     if said.command == "deploy":
         known = await queries.known(placements.reads, said.project, said.release)
         await accept(work, placements, known, certified, known.request or 0, asker=known.asker)
@@ -168,7 +142,7 @@ async def on_certificate_reinstated(
     heard: Heard[CertificateReinstated], work: UnitOfWork, placements: Placements, ports: Ports
 ) -> None:
     said = heard.data
-    work.put(p.releases, project=said.project, release=said.release, grounds=None)
+    show_grounds(work, said.project, said.release, ())
     await resume(work, placements, await queries.known(placements.reads, said.project, said.release))
 
 
@@ -197,7 +171,7 @@ async def on_start_requested(
     heard: Heard[StartRequested], work: UnitOfWork, placements: Placements, ports: Ports
 ) -> None:
     asked = heard.data
-    request = await _count_request(work, placements, asked.project)
+    request = await count_request(work, placements, asked.project)
     known = await queries.known(placements.reads, asked.project, asked.release)
     asker = heard.event.actor.id
     if known.certified is not None:
@@ -216,7 +190,7 @@ async def on_stop_requested(
     heard: Heard[StopRequested], work: UnitOfWork, placements: Placements, ports: Ports
 ) -> None:
     project = heard.data.project
-    request = await _count_request(work, placements, project)
+    request = await count_request(work, placements, project)
     await placements.decide(work, Stop(project=project, request=request), asker=heard.event.actor.id)
     await _close_unless_live(work, ports, project)
 
@@ -225,7 +199,7 @@ async def on_delete_requested(
     heard: Heard[DeleteRequested], work: UnitOfWork, placements: Placements, ports: Ports
 ) -> None:
     project = heard.data.project
-    request = await _count_request(work, placements, project)
+    request = await count_request(work, placements, project)
     await placements.decide(work, Delete(project=project, request=request), asker=heard.event.actor.id)
     await _close_unless_live(work, ports, project)
 
@@ -308,7 +282,7 @@ async def _take_off(
     grounds: tuple[Ground, ...],
 ) -> None:
     """Before anybody hears that it is off its route, nobody reaches it any more."""
-    work.put(p.releases, project=said.project, release=said.release, grounds=msgspec.json.encode(grounds))
+    show_grounds(work, said.project, said.release, grounds)
     first = grounds[0]
     quarantine = Quarantine(
         project=said.project,
@@ -324,7 +298,49 @@ async def _take_off(
         await ports.router.unroute(said.project, why=state.serving.told(said.project))
 
 
-async def _count_request(work: UnitOfWork, placements: Placements, project: str) -> int:
+def show_requested(work: UnitOfWork, asked: DeployRequested, request: int, *, correlation: str) -> None:
+    work.put(
+        p.releases, project=asked.project, release=asked.release, request=request, correlation=correlation
+    )
+
+
+def show_cleared(work: UnitOfWork, said: ReleaseCleared) -> None:
+    work.put(
+        p.releases,
+        project=said.project,
+        release=said.release,
+        command=said.command,
+        source=said.source,
+        known_image=said.image,
+        access=said.access,
+        resources=msgspec.json.encode(said.resources),
+        dockerfile=said.dockerfile,
+        trial=said.trial,
+        asker=said.asker,
+    )
+
+
+def show_certified(work: UnitOfWork, said: CertificateIssued) -> None:
+    work.put(
+        p.releases,
+        project=said.project,
+        release=said.release,
+        certificate=said.certificate,
+        image=said.image,
+        repository=said.repository,
+        envelope=said.envelope,
+        not_after=said.not_after,
+    )
+    if said.key is not None:
+        work.put(p.signers, project=said.project, release=said.release, key=said.key)
+
+
+def show_grounds(work: UnitOfWork, project: str, release: int, grounds: tuple[Ground, ...]) -> None:
+    said = msgspec.json.encode(grounds) if grounds else None
+    work.put(p.releases, project=project, release=release, grounds=said)
+
+
+async def count_request(work: UnitOfWork, placements: Placements, project: str) -> int:
     """The number of the request that is heard now. The gateway's order is the people's."""
     number = await queries.requests(placements.reads, project) + 1
     work.put(p.projects, project=project, requests=number)

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
+from placet.events.tables import READ_MODEL
+
 TABLES = sa.MetaData()
 
 projects = sa.Table(
@@ -18,6 +20,7 @@ projects = sa.Table(
     TABLES,
     sa.Column("project", sa.Text, primary_key=True),
     sa.Column("requests", sa.Integer, nullable=False),
+    info=READ_MODEL,
 )
 """How many requests were heard for a project."""
 
@@ -46,6 +49,7 @@ releases = sa.Table(
     sa.Column("not_after", sa.Text),
     # What there is against it: a list of grounds, none while it stands.
     sa.Column("grounds", sa.LargeBinary),
+    info=READ_MODEL,
 )
 
 signers = sa.Table(
@@ -55,6 +59,7 @@ signers = sa.Table(
     sa.Column("project", sa.Text, primary_key=True),
     sa.Column("release", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("key", sa.Text, nullable=False),
+    info=READ_MODEL,
 )
 
 holdings = sa.Table(
@@ -65,6 +70,7 @@ holdings = sa.Table(
     sa.Column("until", sa.Text),
     sa.Column("is_live", sa.Boolean, nullable=False),
     sa.Column("is_diverged", sa.Boolean, nullable=False),
+    info=READ_MODEL,
 )
 
 room_taken = sa.Table(
@@ -98,4 +104,6 @@ silenced = sa.Table(
 )
 """What was taken off its route since the certifier was silent, and is to be back once it is not."""
 
-revoked_tokens = sa.Table("revoked_tokens", TABLES, sa.Column("token", sa.Text, primary_key=True))
+revoked_tokens = sa.Table(
+    "revoked_tokens", TABLES, sa.Column("token", sa.Text, primary_key=True), info=READ_MODEL
+)

@@ -13,6 +13,7 @@ from placet.events.contracts import deployer
 
 Placed = (
     deployer.ResourcesReserved
+    | deployer.ResourcesRefused
     | deployer.ResourcesReleased
     | deployer.ModelStarted
     | deployer.ModelFailed

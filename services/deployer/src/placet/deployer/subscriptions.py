@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from placet.deployer import handlers, recalling
+from placet.deployer import handlers, recalling, showing
 from placet.deployer.placements import Placements
 from placet.deployer.ports import Ports
 from placet.events import ByType, Heard, UnitOfWork
@@ -44,21 +44,37 @@ SAYS: tuple[type, ...] = (
 )
 
 
+PLACED: tuple[type, ...] = (
+    deployer.ResourcesReserved,
+    deployer.ResourcesRefused,
+    deployer.ResourcesReleased,
+    deployer.ModelStarted,
+    deployer.ModelFailed,
+    deployer.ModelStopped,
+    deployer.ModelDeleted,
+    deployer.ModelQuarantined,
+    deployer.ModelDiverged,
+)
+
+
 RECALLS: Mapping[type, Handler] = {
-    **dict.fromkeys(
-        (
-            deployer.ResourcesReserved,
-            deployer.ResourcesReleased,
-            deployer.ModelStarted,
-            deployer.ModelFailed,
-            deployer.ModelStopped,
-            deployer.ModelDeleted,
-            deployer.ModelQuarantined,
-            deployer.ModelDiverged,
-        ),
-        recalling.on_placed,
-    ),
+    **dict.fromkeys(PLACED, recalling.on_placed),
     deployer.StartAccepted: recalling.on_start_accepted,
+}
+
+
+SHOWS: Mapping[type, Handler] = {
+    gateway.DeployRequested: showing.on_deploy_requested,
+    gateway.StartRequested: showing.on_requested,
+    gateway.StopRequested: showing.on_requested,
+    gateway.DeleteRequested: showing.on_requested,
+    gateway.TokenRevoked: handlers.on_token_revoked,
+    certifier.ReleaseCleared: showing.on_release_cleared,
+    certifier.CertificateIssued: showing.on_certificate_issued,
+    certifier.CertificateSuspended: showing.on_certificate_suspended,
+    certifier.CertificateReinstated: showing.on_certificate_reinstated,
+    certifier.CertificateRevoked: showing.on_certificate_revoked,
+    **dict.fromkeys((*PLACED, deployer.StartAccepted), showing.on_placed),
 }
 
 

@@ -14,7 +14,7 @@ from placet.indexer.garbage import Collection
 from placet.indexer.ports import Ports
 from placet.indexer.reconcile import SERVICE, Reconciliation, look_worker
 from placet.indexer.settings import IndexerSettings
-from placet.indexer.subscriptions import HEARS, RECALLS, SAYS, reaction
+from placet.indexer.subscriptions import HEARS, RECALLS, SAYS, SHOWS, reaction
 from placet.oci import open_registry
 
 
@@ -52,6 +52,7 @@ async def build(settings: IndexerSettings, wiring: Wiring, ports: Ports | None =
         says=SAYS,
         reaction=reaction(ports, wiring.store),
         recalls=reaction(ports, wiring.store, RECALLS),
+        shows=reaction(ports, wiring.store, SHOWS),
         workers=(look_worker(reconciliation),) if notified else (),
         periodic=(Periodic(name="look", every=settings.look_seconds, run=reconciliation.run), *collecting),
         routers=(*notified, *asked),

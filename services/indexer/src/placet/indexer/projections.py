@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
+from placet.events.tables import NOT_TOLD, READ_MODEL
+
 TABLES = sa.MetaData()
 
 images = sa.Table(
@@ -32,6 +34,7 @@ grounds = sa.Table(
     # Why an image stays for good: each certificate, and each start.
     sa.Column("image", sa.Text, primary_key=True),
     sa.Column("ground", sa.Text, primary_key=True),
+    info=READ_MODEL,
 )
 
 sources = sa.Table(
@@ -41,10 +44,13 @@ sources = sa.Table(
     sa.Column("project", sa.Text, nullable=False),
     sa.Column("size", sa.BigInteger, nullable=False),
     # When it was uploaded, or when a release of it was requested last.
-    sa.Column("asked_at", sa.Double, nullable=False),
+    sa.Column("asked_at", sa.Double, nullable=False, info=NOT_TOLD),
+    info=READ_MODEL,
 )
 
-revoked_tokens = sa.Table("revoked_tokens", TABLES, sa.Column("token", sa.Text, primary_key=True))
+revoked_tokens = sa.Table(
+    "revoked_tokens", TABLES, sa.Column("token", sa.Text, primary_key=True), info=READ_MODEL
+)
 
 tags = sa.Table(
     "tags",

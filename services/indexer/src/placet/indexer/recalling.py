@@ -30,4 +30,8 @@ async def on_image_unknown(heard: Heard[ImageUnknown], work: UnitOfWork, ports: 
 async def on_source_collected(
     heard: Heard[SourceCollected], work: UnitOfWork, ports: Ports, reads: Reads
 ) -> None:
-    work.run(sa.delete(p.sources).where(p.sources.c.source == heard.data.source))
+    """Not one that was uploaded again since: the audit log may have heard of that first."""
+    since = moment(heard.event.time).timestamp()
+    work.run(
+        sa.delete(p.sources).where(p.sources.c.source == heard.data.source, p.sources.c.asked_at <= since)
+    )

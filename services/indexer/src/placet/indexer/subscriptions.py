@@ -39,6 +39,16 @@ RECALLS: Mapping[type, Handler] = {
 }
 
 
+SHOWS: Mapping[type, Handler] = {
+    certifier.CertificateIssued: handlers.on_certificate_issued,
+    deployer.StartAccepted: handlers.on_start_accepted,
+    gateway.SourceUploaded: handlers.on_source_uploaded,
+    gateway.DeployRequested: handlers.on_deploy_requested,
+    gateway.TokenRevoked: handlers.on_token_revoked,
+    indexer.SourceCollected: recalling.on_source_collected,
+}
+
+
 def reaction(ports: Ports, reads: Reads, events: Mapping[type, Handler] = HEARS) -> ByType:
     def bound(handler: Handler) -> Callable[[Heard[Any], UnitOfWork], Awaitable[None]]:
         return lambda heard, work: handler(heard, work, ports, reads)
