@@ -93,12 +93,12 @@ def router(*, auditor: Reader, histories: Histories, clock: Clock) -> APIRouter:
         """
         if release is not None and project is None:
             raise Unreadable("a release is one of a project", fix="give project with it")
-        asked = _asked(at, position)
-        told = await histories.state(asked, clock.now(), project=project)
+        now = clock.now()
+        told = await histories.state(_asked(at, position), now, project=project)
         await _must_be_known(histories, project, told.state)
         if release is not None and not list(told.state.in_order(project=project, release=release)):
-            await _must_be_asked_for(histories, project, release, clock.now())
-        head = _head(told, at)
+            await _must_be_asked_for(histories, project, release, now)
+        head = _head(told, at, now)
         if JSONL in accept:
             lines = _lines(head, documents(told.state, told.at, project=project, release=release))
             return StreamingResponse(lines, media_type=JSONL)
@@ -159,18 +159,19 @@ def router(*, auditor: Reader, histories: Histories, clock: Clock) -> APIRouter:
     ) -> JSONResponse:
         """Who approved which release, in which roles, when, and which certificates counted that; and who looked at what
         was certified in haste. Oldest first, by position."""
-        told = await histories.state(_asked(at, None), clock.now(), project=project, types=_APPROVALS)
+        now = clock.now()
+        told = await histories.state(_asked(at, None), now, project=project, types=_APPROVALS)
         await _must_be_known(histories, project, told.state)
         both = [*told.state.all("approval"), *told.state.all("review")]
         wanted = sorted(
             (each for each in both if release in (None, each.release)), key=lambda each: each.position()
         )
         if release is not None and not wanted:
-            await _must_be_asked_for(histories, project, release, clock.now())
+            await _must_be_asked_for(histories, project, release, now)
         page, following = _page(wanted, lambda each: f"{each.position():020d}", after, limit)
         standings = Standings(told.state, told.at)
         shown = [document(each, standings) for each in page]
-        return JSONResponse({**_head(told, at), "approvals": shown, "next": following})
+        return JSONResponse({**_head(told, at, now), "approvals": shown, "next": following})
 
     @api.get("/exceptions", response_model=None)
     async def get_exceptions(
@@ -182,7 +183,8 @@ def router(*, auditor: Reader, histories: Histories, clock: Clock) -> APIRouter:
     ) -> JSONResponse:
         """Exceptions as they stood at a time: `state` is requested, granted (in force), withdrawn or expired, and
         `usedBy` the certificates that were issued on each. In the order in which they were asked for."""
-        told = await histories.state(_asked(at, None), clock.now(), project=project, types=_EXCEPTIONS)
+        now = clock.now()
+        told = await histories.state(_asked(at, None), now, project=project, types=_EXCEPTIONS)
         await _must_be_known(histories, project, told.state)
         standings = Standings(told.state, told.at)
         wanted = sorted(
@@ -191,7 +193,7 @@ def router(*, auditor: Reader, histories: Histories, clock: Clock) -> APIRouter:
         )
         page, following = _page(wanted, lambda each: f"{each.position():020d}", after, limit)
         shown = [document(each, standings) for each in page]
-        return JSONResponse({**_head(told, at), "exceptions": shown, "next": following})
+        return JSONResponse({**_head(told, at, now), "exceptions": shown, "next": following})
 
     @api.get("/expiring", response_model=None)
     async def get_expiring(
@@ -203,7 +205,8 @@ def router(*, auditor: Reader, histories: Histories, clock: Clock) -> APIRouter:
     ) -> JSONResponse:
         """Certificates that stand at a time and end within so many seconds of it, the first to end first. `serves` says
         whether a model was live on it, `renewedBy` which took its place already."""
-        told = await histories.state(_asked(at, None), clock.now(), project=project, types=_CERTIFICATES)
+        now = clock.now()
+        told = await histories.state(_asked(at, None), now, project=project, types=_CERTIFICATES)
         await _must_be_known(histories, project, told.state)
         standings = Standings(told.state, told.at)
         end = told.at + timedelta(seconds=within)
@@ -232,7 +235,7 @@ def router(*, auditor: Reader, histories: Histories, clock: Clock) -> APIRouter:
             }
             for each in page
         ]
-        return JSONResponse({**_head(told, at), "certificates": shown, "next": following})
+        return JSONResponse({**_head(told, at, now), "certificates": shown, "next": following})
 
     return api
 
@@ -289,22 +292,24 @@ async def _must_be_asked_for(histories: Histories, project: str | None, release:
         )
 
 
-def _head(told: Told, at: str | None) -> dict[str, Any]:
+def _head(told: Told, at: str | None, now: datetime) -> dict[str, Any]:
+    """Of when it is, on how much of the log it stands, and what whoever asked may have meant otherwise."""
     return {
         "at": timestamp(told.at),
         "asked": at,
         "position": told.position,
         "unread": list(told.unread),
+        "note": _note(at, told, now),
     }
 
 
-def _note(at: str | None, told: Told, now: datetime, first: int) -> str | None:
+def _note(at: str | None, told: Told, now: datetime, first: int | None = None) -> str | None:
     said = []
     if _is_day(at):
         said.append(f"{at} is taken up to its end in UTC")
     if told.at > now:
         said.append("that is still to come: what is told is as if nothing more happened until then")
-    if not told.state.events:
+    if first is not None and not told.state.events:
         said.append(f"nothing was known of it by then: the log speaks of it first at position {first}")
     if told.unread:
         said.append(f"the log has events that this service cannot read: {', '.join(told.unread)}; upgrade it")
