@@ -20,7 +20,7 @@ from placet.gateway.people import OWNER_OF_SOURCE
 from tests.unit.gateway.harness import Gateway, a_gateway, asked, live
 from tests.unit.gateway.roads import DEPLOY, SOURCE
 from tests.unit.gateway.test_erasing import NAME, a_person_with_a_past, erase, erased, token_for
-from tests.unit.gateway.test_exceptions_api import PATH, ask
+from tests.unit.gateway.test_exceptions_api import PATH, ask, body
 from tests.unit.gateway.test_gateway_api import is_problem
 
 HOLD = "/v1/models/churn/hold"
@@ -178,6 +178,25 @@ async def test_who_is_only_named_in_what_is_held_is_not_erased_from_it(gateway: 
     async with gateway.http(gateway.token("compliance")) as http:  # held again: what is done is done
         assert (await http.put(HOLD, json={"reason": "case 13/27"})).status_code == 200
     assert (await erase(gateway, ada["person"])).status_code == 200
+
+
+async def test_a_clock_that_was_set_back_removes_nothing_early_and_nothing_twice(tmp_path: Path) -> None:
+    async with a_gateway(tmp_path, keep_words_days=30) as gateway:
+        month = timedelta(days=31)
+        assert (await ask(gateway)).status_code == 201
+        await a_day_passes(gateway, month)
+        assert await applied(gateway) == [("words", 1, 0)]
+        gateway.clock.pass_(-10 * month)
+        async with gateway.http(gateway.token("scientist")) as http:
+            given = await http.post("/v1/models/fraud/exceptions", json=body(gateway))
+        assert given.status_code == 201, given.text
+        await a_day_passes(gateway, timedelta())
+        told = await classes(gateway)
+        assert (told["words"]["number"], told["words"]["due"]) == (1, 0)
+        assert await applied(gateway) == [("words", 1, 0)]
+        await a_day_passes(gateway, month)
+        await a_day_passes(gateway, 10 * month)
+        assert await applied(gateway) == [("words", 1, 0)] * 2
 
 
 @pytest.mark.parametrize("new", ["hold", "facts"])

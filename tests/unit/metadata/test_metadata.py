@@ -280,6 +280,18 @@ async def test_what_makes_no_sense_is_unreadable(metadata: Metadata, path: str) 
     assert (await metadata.read(path, 400))["status"] == 400
 
 
+@pytest.mark.parametrize("text", ["20260301", "1772323200", "-1", "1.5", "2026-03-01", "2026-060T12:00:00Z"])
+async def test_digits_are_no_time(metadata: Metadata, text: str) -> None:
+    """Read as seconds since 1970, a day that somebody wrote without its lines would be in August of that year."""
+    for path in (
+        f"/v1/events?since={text}",
+        f"/v1/events?until={text}",
+        f"/v1/audit/bundle?project=churn&at={text}",
+    ):
+        problem = await metadata.read(path, 400)
+        assert "a time is in RFC 3339 with its zone, such as 2026-03-01T12:00:00Z" in problem["detail"], path
+
+
 async def test_who_is_ahead_of_the_log_is_told_where_it_ends(metadata: Metadata) -> None:
     """He would wait without a word until it is as long: it was restored from an older copy, or is another one."""
     await metadata.keep(metadata.heard(asked(), 1))

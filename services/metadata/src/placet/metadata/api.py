@@ -9,7 +9,6 @@ from typing import Annotated, Any
 import msgspec
 from fastapi import APIRouter, Depends, Header, Query
 from fastapi.responses import JSONResponse, Response, StreamingResponse
-from pydantic import AfterValidator, AwareDatetime
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from placet.errors import Unknown, Unreadable
@@ -18,7 +17,7 @@ from placet.events.known_fields import known_parameters
 from placet.events.store import EventStore
 from placet.metadata.access import Reader
 from placet.metadata.following import Overtaken, Tail
-from placet.metadata.moments import in_utc
+from placet.metadata.moments import Moment
 from placet.metadata.projections import AUDIT
 from placet.metadata.queries import Filter, Queries, entry, shown
 
@@ -30,7 +29,6 @@ ENCODER = msgspec.json.Encoder()
 
 Limit = Annotated[int, Query(ge=1, le=1000)]
 After = Annotated[int, Query(ge=0, le=MAX_POSITION)]
-Moment = Annotated[AwareDatetime | None, AfterValidator(in_utc), Query()]
 Text = Annotated[str | None, Query(max_length=100, pattern=r"^[ -~]+$")]
 
 

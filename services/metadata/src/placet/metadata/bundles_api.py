@@ -9,14 +9,13 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import FileResponse
-from pydantic import AfterValidator, AwareDatetime
 
 from placet.events import Clock
 from placet.events.known_fields import known_parameters
 from placet.events.shares import Shares
 from placet.metadata.access import AUDITORS, Reader, must_have
 from placet.metadata.bundles import Bundling, Wanted
-from placet.metadata.moments import in_utc
+from placet.metadata.moments import Moment
 from placet.trust.tokens import Token
 
 MAX_SIZE = 2**53
@@ -42,7 +41,7 @@ def router(*, reader: Reader, bundling: Bundling, clock: Clock) -> APIRouter:
     @api.get("/bundle", response_class=FileResponse)
     async def get_bundle(
         project: Annotated[str, Query(pattern=r"^[a-z][a-z0-9-]{1,38}[a-z0-9]$")],
-        at: Annotated[AwareDatetime | None, AfterValidator(in_utc), Query()] = None,
+        at: Moment = None,
         size: Annotated[
             int | None, Query(ge=1, le=MAX_SIZE, description="of the checkpoint; none: the newest")
         ] = None,

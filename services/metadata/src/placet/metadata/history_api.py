@@ -6,7 +6,7 @@ For compliance, auditors and admins. A time is in RFC 3339, or a day, which is m
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query
@@ -24,6 +24,7 @@ from placet.metadata.entities import State
 from placet.metadata.histories import Histories, Told, Until, end_of
 from placet.metadata.history import types_of
 from placet.metadata.history_standing import Standings, document, documents
+from placet.metadata.moments import day, is_day
 from placet.metadata.why import LATER, answer, known_later, last_position, subject_of
 
 MOST_LATER = 100
@@ -209,14 +210,14 @@ def router(*, auditor: Reader, histories: Histories, clock: Clock) -> APIRouter:
         told = await histories.state(_asked(at, None), now, project=project, types=_CERTIFICATES)
         await _must_be_known(histories, project, told.state)
         standings = Standings(told.state, told.at)
-        end = told.at + timedelta(seconds=within)
         wanted = sorted(
             (
                 each
                 for each in told.state.all("certificate")
                 if each.get("notAfter") is not None
                 and standings.of(each)[0] in ("valid", "suspended")
-                and moment(each.get("notAfter")) <= end
+                # The other way round there may be no such time, at the end of all years.
+                and moment(each.get("notAfter")) - told.at <= timedelta(seconds=within)
             ),
             key=lambda each: (each.get("notAfter"), each.id),
         )
@@ -254,8 +255,9 @@ def _asked(at: str | None, position: int | None) -> Until:
 def _moment(text: str) -> datetime:
     """A day is meant up to its end, since an answer of the morning would leave out what happened that day."""
     try:
-        if len(text) == len("2026-03-01"):
-            return end_of(date.fromisoformat(text))
+        found_day = day(text)
+        if found_day is not None:
+            return end_of(found_day)
         found = moment(text)
         if found.tzinfo is None:
             raise Unreadable(f"{text!r} has no zone", fix="end it with Z for UTC: 2026-03-01T12:00:00Z")
@@ -265,10 +267,6 @@ def _moment(text: str) -> datetime:
             f"{text!r} is neither a time nor a day", fix="write 2026-03-01T12:00:00Z, or 2026-03-01"
         ) from error
     return found
-
-
-def _is_day(text: str | None) -> bool:
-    return text is not None and len(text) == len("2026-03-01")
 
 
 async def _must_be_known(histories: Histories, project: str | None, state: State) -> None:
@@ -305,7 +303,7 @@ def _head(told: Told, at: str | None, now: datetime) -> dict[str, Any]:
 
 def _note(at: str | None, told: Told, now: datetime, first: int | None = None) -> str | None:
     said = []
-    if _is_day(at):
+    if is_day(at):
         said.append(f"{at} is taken up to its end in UTC")
     if told.at > now:
         said.append("that is still to come: what is told is as if nothing more happened until then")
