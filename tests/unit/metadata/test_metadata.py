@@ -301,7 +301,7 @@ async def test_who_is_ahead_of_the_log_is_told_where_it_ends(metadata: Metadata)
     ):
         problem = await metadata.read(path, 404, **headers)
         assert problem["detail"] == "the audit log ends at position 1, and position 2 is still to come"
-        assert problem["fix"].startswith("follow from its end with `after=1`")
+        assert problem["fix"].startswith("follow what comes behind position 1")
     assert (await metadata.read("/v1/events?after=2"))["events"] == []
 
 

@@ -68,7 +68,7 @@ def router(*, reader: Reader, queries: Queries, store: EventStore, tail: Tail) -
         if position > head:
             raise Unknown(
                 f"the audit log ends at position {head}, and position {position} is still to come",
-                fix=f"follow from its end with `after={head}`; if it was longer once, it was restored: see"
+                fix=f"follow what comes behind position {head}; if it was longer once, it was restored: see"
                 " `placet audit verify`",
             )
 

@@ -24,7 +24,7 @@ from placet.metadata.entities import State
 from placet.metadata.histories import Histories, Told, Until, end_of
 from placet.metadata.history import types_of
 from placet.metadata.history_standing import Standings, document, documents
-from placet.metadata.moments import day, is_day
+from placet.metadata.moments import day, is_day, time
 from placet.metadata.why import LATER, answer, known_later, last_position, subject_of
 
 MOST_LATER = 100
@@ -258,13 +258,12 @@ def _moment(text: str) -> datetime:
         found_day = day(text)
         if found_day is not None:
             return end_of(found_day)
-        found = moment(text)
-        if found.tzinfo is None:
-            raise Unreadable(f"{text!r} has no zone", fix="end it with Z for UTC: 2026-03-01T12:00:00Z")
+        found = time(text)
         timestamp(found)
     except (ValueError, OverflowError) as error:
         raise Unreadable(
-            f"{text!r} is neither a time nor a day", fix="write 2026-03-01T12:00:00Z, or 2026-03-01"
+            f"{text!r} is neither a time with its zone nor a day",
+            fix="write 2026-03-01T12:00:00Z, or 2026-03-01",
         ) from error
     return found
 
