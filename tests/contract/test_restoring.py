@@ -11,7 +11,7 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 from opentelemetry import trace
-from placet.errors import PlacetError, Refused, Unreadable
+from placet.errors import PlacetError, Refused, Unavailable, Unreadable
 from placet.events import ByType, Heard, Service, UnitOfWork
 from placet.events.adapters.postgresql_store import open_postgresql_store
 from placet.events.adapters.sql_store import SqlStore
@@ -311,6 +311,25 @@ async def test_a_log_that_is_not_whole_is_refused_by_name(
         await restore(store, log)
     assert isinstance(refusal.value, PlacetError)
     assert refusal.value.fix
+    assert (await store.head()).position == 0
+
+
+@pytest.mark.parametrize("read", [3, 8])
+async def test_one_log_to_begin_with_and_another_to_go_on_is_refused(
+    open_store: OpenStore, log: AuditLog, read: int
+) -> None:
+    """Whoever serves the log breaks off behind an event of his own, and shows the true one to who goes on with it."""
+    store, true = await open_store(), list(log.lines)
+    log.lines[2] = true[2].replace(b'"text":"a"', b'"text":"his"')
+    del log.lines[read:]
+    alone, clock = service(store)
+    with pytest.raises(Unavailable, match="broke off"):
+        await Restoration(alone, store, clock).run(log.read(), until=9)
+    for lines in (true, true[read:], [*log.lines[:2], *true[2:]]):
+        log.lines = lines
+        with pytest.raises(Refused, match="before is not what is given now") as refusal:
+            await restore(store, log)
+        assert "drop the schema tester" in str(refusal.value.fix)
     assert (await store.head()).position == 0
 
 

@@ -112,6 +112,21 @@ class AuditedPlatform:
             assert any(tampered.said in each for each in wrong), (name, wrong)
         assert not made.verified(key=made.key_of("elsewhere"))["verified"]
 
+    async def test_evidence_of_an_image_that_another_project_built_says_what_it_is_made_of(
+        self, platform: Platform, tmp_path: Path, project: str
+    ) -> None:
+        live = await deploy(platform, write_project(tmp_path / "p", project))
+        image, taker = str(live.image), f"{project[:30]}-taken"
+        taken = await placet(platform, "deploy", image, "--project", taker)
+        assert (taken["state"], taken["built"], taken["image"]) == ("live", False, image)
+        await audit(platform, taker, until="model.started")
+        await placet(platform, "audit", "verify", "--anew")  # the checkpoint of it is there
+        told = (await exported(platform, taker, tmp_path / "evidence")).verified()
+        assert told["verified"], [each for each in told["findings"] if each["outcome"] == "wrong"]
+        words = [each["words"] for each in told["findings"] if each["outcome"] == "holds"]
+        for what in ("bill of materials", "provenance"):
+            assert any(f"the {what} of the image {image[:19]}" in each for each in words), words
+
     async def test_why_a_model_was_allowed_to_run_is_answered_for_any_moment(
         self, platform: Platform, tmp_path: Path, project: str
     ) -> None:

@@ -481,7 +481,34 @@ def test_a_proof_holds_without_the_platform(placet: Placet, served: Served, tmp_
     assert proof.extra is not None
     assert proof.verify(proof.extra, served.sealed.known).size == 300
     assert placet("audit", "proof", "301").status == 1
-    assert "no event 'x'" in placet("audit", "proof", "x").err
+
+
+def test_what_names_nothing_is_told_with_what_would(placet: Placet, served: Served, tmp_path: Path) -> None:
+    served.happen(3)
+    (tmp_path / "junk").write_text("junk")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "junk.checkpoint").write_text("junk")
+    name, number, key = served.sealed.known[0].vkey.split("+", 2)
+    other = f"{name}+{'0' * 8}+{key}"
+    for asked, status, said, fix in (
+        (("proof", "xx"), 1, "no event 'xx' is in the audit log", "`placet events` has the `id` of each"),
+        (("proof", "0"), 2, "the audit log has no position 0", "they begin at 1"),
+        (("verify", "--log", "bad"), 1, "'bad' is no verifier key", "a verifier key is NAME+ID+KEY"),
+        (("verify", "--log", "a+b+c"), 1, "the key in 'a+b+c' is not base64", "NAME+ID+KEY"),
+        (("verify", "--log", other), 1, f"has the id {number}, not '00000000'", "copy it whole"),
+        (("verify", "--checkpoint", "none"), 1, "none cannot be read: No such file", "--out FILE` wrote"),
+        (("verify", "--checkpoint", "junk"), 1, "junk: this is no signed note", "--out FILE` wrote"),
+        (("verify", "--checkpoint", "folder"), 1, "folder holds no checkpoint", "files that end in"),
+        (
+            ("verify", "--policy", "none"),
+            1,
+            "the trust policy none cannot be read",
+            "name a file with a line",
+        ),
+    ):
+        ended = placet("audit", *asked)
+        assert (ended.status, said in ended.err) == (status, True), (asked, ended.err)
+        assert fix in ended.err.partition("  fix: ")[2], (asked, ended.err)
 
 
 # Witnesses.

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from placet.cli.verbs.history import _named
 from placet.events import Heard
 from placet.events.codec import timestamp
 from placet.metadata.why import answer
@@ -86,7 +87,48 @@ def test_a_state_is_one_entity_a_line_and_says_of_when_it_is(placet: Placet, ser
     assert entities[-1]["said"]["certifiedAt"] == 10
     assert "from the log up to position 10" in ended.err
     assert "1 approval, 1 certificate" in ended.err
+    assert ended.err.count("\n") == 2
     assert lines(placet("audit", "replay", "--state", "--position", "10", "--json").out) == entities
+
+
+def test_how_many_of_what_there_are_is_told_in_english(placet: Placet, served: Served) -> None:
+    said(served, [*governed(), asked(release=2), asked(release=3)])
+    told = placet("audit", "replay", "--state").err
+    assert "1 policy, 1 project, 3 releases" in told
+    assert [_named(kind, 2) for kind in ("policy", "key", "token", "advisories", "exception")] == [
+        "policies",
+        "keys",
+        "tokens",
+        "advisories",
+        "exceptions",
+    ]
+
+
+@pytest.mark.parametrize(
+    "asked_for",
+    [
+        ("replay", "--state"),
+        ("expiring",),
+        ("exceptions",),
+        ("who-approved", "churn"),
+    ],
+)
+def test_of_a_time_that_is_still_to_come_it_is_said_on_what_an_answer_stands(
+    placet: Placet, served: Served, asked_for: tuple[str, ...]
+) -> None:
+    times = said(served, governed())
+    still = "that is still to come: what is told is as if nothing more happened until then"
+    ended = placet("audit", *asked_for, "--at", "2100-01-01")
+    assert ended.status == 0
+    assert f"2100-01-01 is taken up to its end in UTC; {still}" in ended.err
+    assert still not in placet("audit", *asked_for, "--at", times[-1]).err
+    if asked_for != ("replay", "--state"):
+        document = placet("audit", *asked_for, "--at", "2100-01-01", "--json").document
+        assert (document["asked"], still in document["note"], document["position"]) == (
+            "2100-01-01",
+            True,
+            12,
+        )
 
 
 def test_two_states_are_compared_field_by_field(placet: Placet, served: Served) -> None:
@@ -237,7 +279,7 @@ def test_exceptions_as_they_stood(placet: Placet, served: Served) -> None:
     assert "requested" in placet("audit", "exceptions", "--at", times[0]).out
     ended = placet("audit", "exceptions", "--state", "granted")
     assert [word for word in (EXCEPTION, "house.old", CERTIFICATE) if word not in ended.out] == []
-    assert placet("audit", "exceptions", "--state", "expired", "--json").document == {"exceptions": []}
+    assert placet("audit", "exceptions", "--state", "expired", "--json").document["exceptions"] == []
 
 
 def test_what_ends_soon_says_what_to_do_about_it(placet: Placet, served: Served) -> None:

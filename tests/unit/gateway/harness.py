@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -94,11 +94,14 @@ class MemoryFacts:
     people: dict[str, bytes] = field(default_factory=dict)
     refuses: bool = False
     swept: datetime | None = None
+    meanwhile: Callable[[], Awaitable[None]] | None = None
+    """What happens while what is about people is read or removed, once."""
 
     async def seen(self, digest: str) -> bytes | None:
         return self.facts.get(digest)
 
     async def personal(self, digest: str) -> bytes | None:
+        await self._pass()
         return self.people.get(digest)
 
     async def all_personal(self) -> AsyncIterator[str]:
@@ -108,10 +111,16 @@ class MemoryFacts:
     async def remove_personal(self, digest: str) -> bool:
         if self.refuses:
             raise Refused("this registry removes nothing")
+        await self._pass()
         return self.people.pop(digest, None) is not None
 
     async def sweep(self, before: datetime) -> None:
         self.swept = before
+
+    async def _pass(self) -> None:
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile is not None:
+            await meanwhile()
 
 
 @dataclass

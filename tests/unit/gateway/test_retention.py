@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from placet.events.codec import timestamp
-from placet.events.contracts.gateway import HoldLifted, HoldPlaced, RetentionApplied
+from placet.events.contracts.gateway import ErasureRequested, HoldLifted, HoldPlaced, RetentionApplied
 from placet.events.contracts.shapes import RecordedFacts
 from placet.events.store import Put, Run, Unit
 from placet.events.testing import changed
@@ -20,7 +20,7 @@ from placet.gateway.people import OWNER_OF_SOURCE
 from tests.unit.gateway.harness import Gateway, a_gateway, asked, live
 from tests.unit.gateway.roads import DEPLOY, SOURCE
 from tests.unit.gateway.test_erasing import NAME, a_person_with_a_past, erase, erased, token_for
-from tests.unit.gateway.test_exceptions_api import PATH, ask
+from tests.unit.gateway.test_exceptions_api import PATH, ask, body
 from tests.unit.gateway.test_gateway_api import is_problem
 
 HOLD = "/v1/models/churn/hold"
@@ -178,6 +178,69 @@ async def test_who_is_only_named_in_what_is_held_is_not_erased_from_it(gateway: 
     async with gateway.http(gateway.token("compliance")) as http:  # held again: what is done is done
         assert (await http.put(HOLD, json={"reason": "case 13/27"})).status_code == 200
     assert (await erase(gateway, ada["person"])).status_code == 200
+
+
+async def test_a_clock_that_was_set_back_removes_nothing_early_and_nothing_twice(tmp_path: Path) -> None:
+    async with a_gateway(tmp_path, keep_words_days=30) as gateway:
+        month = timedelta(days=31)
+        assert (await ask(gateway)).status_code == 201
+        await a_day_passes(gateway, month)
+        assert await applied(gateway) == [("words", 1, 0)]
+        gateway.clock.pass_(-10 * month)
+        async with gateway.http(gateway.token("scientist")) as http:
+            given = await http.post("/v1/models/fraud/exceptions", json=body(gateway))
+        assert given.status_code == 201, given.text
+        await a_day_passes(gateway, timedelta())
+        told = await classes(gateway)
+        assert (told["words"]["number"], told["words"]["due"]) == (1, 0)
+        assert await applied(gateway) == [("words", 1, 0)]
+        await a_day_passes(gateway, month)
+        await a_day_passes(gateway, 10 * month)
+        assert await applied(gateway) == [("words", 1, 0)] * 2
+
+
+@pytest.mark.parametrize("new", ["hold", "facts"])
+async def test_who_is_erased_while_a_project_is_being_held_is_not(gateway: Gateway, new: str) -> None:
+    """It is judged in the unit that erases: what rules saw takes long to read, and a hold may come meanwhile."""
+    ada = await a_person_with_a_past(gateway)
+    await with_facts(gateway)
+    other = {"digest": "sha256:others", "project": "other", "named_at": timestamp(gateway.clock.now())}
+    await gateway.wiring.store.commit(Unit(writes=(Put(table=p.personal_facts, row=other),)))
+    async with gateway.http(gateway.token("compliance")) as http:
+        assert (await http.put("/v1/models/other/hold", json={"reason": "case 11/27"})).status_code == 200
+
+        async def meanwhile() -> None:
+            if new == "hold":
+                assert (await http.put(HOLD, json={"reason": "case 12/27"})).status_code == 200
+            else:
+                gateway.facts.people["sha256:new"] = gateway.facts.people["sha256:theirs"]
+                row = {"digest": "sha256:new", "project": "other", "named_at": "2027"}
+                await gateway.wiring.store.commit(Unit(writes=(Put(table=p.personal_facts, row=row),)))
+
+        gateway.facts.meanwhile = meanwhile
+        problem = is_problem(await erase(gateway, ada["person"]), 409)
+        held = "churn" if new == "hold" else "other"
+        assert (problem["rule"], held in problem["detail"]) == ("privacy.held", True)
+        assert not [each for each in await gateway.said() if isinstance(each, ErasureRequested)]
+        for project in ("churn", "other"):
+            assert (await http.delete(f"/v1/models/{project}/hold")).status_code == 204
+    assert (await erase(gateway, ada["person"])).status_code == 202
+
+
+async def test_what_is_held_while_others_are_removed_stays(gateway: Gateway) -> None:
+    await a_person_with_a_past(gateway)
+    await with_facts(gateway)
+    other = {"digest": "sha256:others", "project": "other", "named_at": timestamp(gateway.clock.now())}
+    await gateway.wiring.store.commit(Unit(writes=(Put(table=p.personal_facts, row=other),)))
+
+    async def hold_churn() -> None:
+        async with gateway.http(gateway.token("compliance")) as http:
+            assert (await http.put(HOLD, json={"reason": "case 12/27"})).status_code == 200
+
+    gateway.facts.meanwhile = hold_churn  # while those of the other, which come first, are removed
+    await a_day_passes(gateway)
+    assert list(gateway.facts.people) == ["sha256:theirs"]
+    assert ("facts", 1, 1) in await applied(gateway)
 
 
 async def test_a_project_that_is_not_there_is_not_held(gateway: Gateway) -> None:

@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import tempfile
 import zipfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import msgspec
 import pytest
-from placet.errors import Unavailable, Unknown
+from fastapi import FastAPI, Request
+from placet.errors import TooLarge, Unavailable, Unknown
 from placet.events.contracts.shapes import RecordedFacts
+from placet.events.problems import speak_problems
+from placet.metadata import bundles_api
 from placet.metadata.bundles import Bundling, Wanted
-from placet.metadata.dossier import Said, annex_iv, dossier, marks
 from placet.metadata.ports import Kept
 from placet.metadata.tree import Tree
 from placet.oci import sha256_digest
+from placet.trust import tokens
 from placet.trust.key_files import KeyFiles
 from placet.verifier.bundles import Bundle
 from placet.verifier.checks import Check
+from placet.verifier.failures import Wrong
 from placet.verifier.notes import NoteKey
 from placet.verifier.program import main as program
 
-from tests.unit.gateway.roads import asked, built, cleared, reserved
+from tests.support.eventually import eventually
+from tests.unit.gateway.roads import IMAGE, asked, built, cleared, reserved, reused
 from tests.unit.metadata.logs import a_log
 from tests.unit.metadata.test_sealing import Sealed
 
@@ -38,10 +46,15 @@ class Registry:
     """The `Evidence` port."""
 
     blobs: dict[tuple[str, str], bytes] = field(default_factory=dict)
+    artifacts: dict[tuple[str, str], Kept] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+    is_slow: asyncio.Event | None = None
+    """Set by whoever has it answer."""
 
     async def blob(self, repository: str, digest: str) -> bytes | None:
         self.asked.append(repository)
+        if self.is_slow is not None:
+            await self.is_slow.wait()
         return self.blobs.get((repository, digest))
 
     async def tagged(self, repository: str, digest: str) -> bytes | None:
@@ -49,7 +62,7 @@ class Registry:
 
     async def artifact(self, repository: str, digest: str) -> Kept | None:
         self.asked.append(repository)
-        return None
+        return self.artifacts.get((repository, digest))
 
 
 @dataclass
@@ -60,11 +73,33 @@ class Evidence:
 
     @property
     def bundling(self) -> Bundling:
+        return self.bundling_with()
+
+    def bundling_with(self, **bounds: int) -> Bundling:
         log = self.sealed.log
         tree = Tree(log.alone.wiring.store)
         return Bundling(
-            queries=log.queries, tree=tree, keys=KeyFiles(self.sealed.keys()), evidence=self.registry
+            queries=log.queries,
+            tree=tree,
+            keys=KeyFiles(self.sealed.keys()),
+            evidence=self.registry,
+            **bounds,
         )
+
+    async def more(self, *payloads: Any) -> None:
+        """Behind what there is, one of each producer: kept, signed and indexed."""
+        log = self.sealed.log
+        for position, payload in enumerate(payloads, 2):
+            await log.keep(log.heard(payload, position))
+        await self.sealed.sealing().catch_up()
+        async with self.sealed.log.indexing():
+            pass
+
+    def checked(self, bundle: Path) -> Check:
+        known = [NoteKey.from_vkey(each.vkey) for each in self.sealed.known]
+        check = Check(Bundle(str(bundle)), logs=known, witnesses=[])
+        check.run()
+        return check
 
     async def made(self, **wanted: object) -> Path:
         into = self.folder / "bundle.zip"
@@ -95,6 +130,24 @@ def names(bundle: Path) -> set[str]:
 def files(bundle: Path) -> dict[str, bytes]:
     with zipfile.ZipFile(bundle) as opened:
         return {name: opened.read(name) for name in opened.namelist()}
+
+
+def wrong(check: Check) -> list[str]:
+    return [each.words for each in check.findings if each.outcome == "wrong"]
+
+
+def changed(bundle: Path, change: Callable[[dict[str, bytes]], object], **about: object) -> Path:
+    """By somebody who changes the list of files with them."""
+    inside = files(bundle)
+    index = json.loads(inside.pop("manifest.json")) | about
+    change(inside)
+    index["files"] = [
+        {"path": name, "digest": sha256_digest(data), "size": len(data)} for name, data in inside.items()
+    ]
+    with zipfile.ZipFile(bundle, "w", zipfile.ZIP_STORED) as opened:
+        for name, data in {**inside, "manifest.json": json.dumps(index).encode()}.items():
+            opened.writestr(zipfile.ZipInfo(name), data)
+    return bundle
 
 
 async def test_it_has_the_events_of_the_project_with_their_proofs(evidence: Evidence) -> None:
@@ -183,130 +236,213 @@ async def test_without_a_registry_it_is_said_what_to_set(evidence: Evidence) -> 
     assert (await log.read("/v1/audit/bundle?project=churn", 503))["status"] == 503
 
 
-# the documentation of Annex IV
+# what people read in it
 
 
-def test_of_what_nobody_said_anything_is_missing() -> None:
-    assert set(marks(annex_iv([], {})).values()) == {"missing"}
-    assert len(annex_iv([], {})) == 23
-
-
-def test_a_field_is_marked_by_who_said_it() -> None:
-    started = Said(
-        position=7, kind="deployer.model.started", time="2026-01-01T00:00:00.000Z", data={"url": "http://x"}
-    )
-    card = {
-        "considerations": {"useCases": ["Second <reading>"]},
-        "modelParameters": {"task": "classification"},
-    }
-    bom = json.dumps({"components": [{"type": "machine-learning-model", "modelCard": card}]}).encode()
-    fields = annex_iv([started], {"images/abc.cdx.json": bom})
-    told = marks(fields)
-    assert (told["1 (a)"], told["1 (b)"], told["2 (b)"], told["8"]) == (
-        "attested",
-        "automatic",
-        "attested",
-        "missing",
-    )
-    page = dossier("churn", "2026-01-01T00:00:00.000Z", [started], {"images/abc.cdx.json": bom})
-    assert "Second &lt;reading&gt;" in page
-    assert "<reading>" not in page
-    assert "position 7, deployer.model.started" in page
-
-
-def said(position: int, kind: str, **data: Any) -> Said:
-    return Said(position=position, kind=kind, time="2026-01-01T00:00:00.000Z", data=data)
-
-
-def words(said: list[Said], files: dict[str, bytes], number: str) -> list[str]:
-    return [
-        each.words for field in annex_iv(said, files) if field.number == number for each in field.statements
-    ]
-
-
-def a_life(
-    release: int, digit: str, verdicts: list[dict[str, Any]] | None = None, **cleared: Any
-) -> list[Said]:
-    """A release from its judgement to its start: of a source and an image with that digit."""
-    image = f"sha256:{digit * 64}"
-    of = {"project": "churn", "release": release}
-    resources = {"cpu_millis": 500, "memory_bytes": 2**29, "gpus": 0, "min_replicas": 1, "max_replicas": 2}
-    policy = {"id": "artifact-safety", "version": 1, "digest": "sha256:a"}
-    at_end = {"id": "licences", "version": 1, "digest": "sha256:b"}
-    shape = {"source": f"source-{digit}", "format": "sklearn", "resources": resources, "policies": [policy]}
-    first = release * 10
-    return [
-        said(first, "certifier.release.cleared", **of, **shape, verdicts=verdicts or [], **cleared),
-        said(first + 1, "builder.image.built", **of, image=image),
-        said(first + 2, "indexer.image.indexed", **of, image=image),
-        said(
-            first + 3,
-            "certifier.certificate.issued",
-            **of,
-            certificate=f"certificate:{digit}",
-            image=image,
-            verdicts=[],
-            policies=[at_end],
+@pytest.mark.parametrize(
+    ("page", "before", "after", "line"),
+    [
+        (
+            "dossier.html",
+            b"Release 1, of the source",
+            b"Release 2, of the source",
+            "Release 2, of the source",
         ),
-        said(first + 4, "deployer.model.started", **of, image=image, url="http://x"),
+        ("dossier.html", b"nothing is said of this here", b"all is well", "all is well"),
+        ("dossier.html", b"</html>\n", b"", "</body>"),
+        ("README.txt", b"of the project churn", b"of the project other", "of the project other"),
+    ],
+)
+async def test_a_page_in_which_a_word_was_changed_is_named(
+    evidence: Evidence, page: str, before: bytes, after: bytes, line: str
+) -> None:
+    """Nothing signs it, and it is what most people look at: so it is made again of what is signed."""
+    bundle = await evidence.made()
+    check = evidence.checked(bundle)
+    assert wrong(check) == []
+    said = "dossier.html and README.txt say what the events and files say, to the letter"
+    assert said in [each.words for each in check.findings if each.outcome == "holds"]
+    assert before in files(bundle)[page]
+    changed(bundle, lambda inside: inside.update({page: inside[page].replace(before, after, 1)}))
+    [found] = wrong(evidence.checked(bundle))
+    assert found.startswith(f"{page} was changed: nothing in the log says what line ")
+    assert line in found or not after
+
+
+async def test_a_page_that_was_taken_out_is_missed(evidence: Evidence) -> None:
+    bundle = changed(await evidence.made(), lambda inside: inside.pop("dossier.html"))
+    assert wrong(evidence.checked(bundle)) != []
+
+
+async def test_a_page_of_a_form_that_is_not_known_is_not_said_to_be_wrong_or_right(
+    evidence: Evidence, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = changed(await evidence.made(), lambda inside: None, dossier=2)
+    assert program([str(bundle)]) == 2
+    assert "a dossier of form 2, and 1 is known here: take the verifier that came with it" in (
+        capsys.readouterr().err
+    )
+
+
+async def test_what_the_list_of_files_says_of_the_log_is_what_the_log_signed(evidence: Evidence) -> None:
+    bundle = changed(await evidence.made(), lambda inside: None, size=6)
+    assert wrong(evidence.checked(bundle)) == [
+        f"the list of files names {evidence.sealed.known[0].vkey.partition('+')[0]} with 6 events, the log others"
     ]
 
 
-def a_bom(purpose: str) -> bytes:
-    card = {"considerations": {"useCases": [purpose]}}
-    return json.dumps({"components": [{"modelCard": card}]}).encode()
+async def test_events_of_one_project_are_no_evidence_of_another(evidence: Evidence) -> None:
+    bundle = changed(await evidence.made(), lambda inside: None, project="other")
+    assert wrong(evidence.checked(bundle)) == [
+        f"position {position} is of churn, and the bundle of other" for position in (1, 3, 4)
+    ]
 
 
-BILLS = {
-    f"images/{'2' * 12}.cdx.json": a_bom("the new one"),
-    f"images/{'7' * 12}.cdx.json": a_bom("the old one"),
-}
+async def test_windows_that_were_left_out_are_told_by_it_alone(evidence: Evidence) -> None:
+    def say_so(inside: dict[str, bytes]) -> None:
+        inside["README.txt"] += b"\nLeft out: 7 windows of measurements (model.observed).\n"
+
+    check = evidence.checked(changed(await evidence.made(), say_so))
+    assert wrong(check) == []
+    assert any("that 7 windows were left out is their own word" in each.words for each in check.findings)
 
 
-def test_a_page_is_of_the_release_that_served_last_and_of_no_other() -> None:
-    lives = [*a_life(1, "7"), *a_life(2, "2")]
-    assert words(lives, BILLS, "1 (a)")[:2] == ["Purpose: the new one", "Release 2, of the source source-2"]
-    waits = [*a_life(1, "7"), *a_life(2, "2")[:1]]
-    assert words(waits, BILLS, "1 (a)")[:2] == ["Purpose: the old one", "Release 1, of the source source-7"]
-    assert "certificate:7" in words(waits, BILLS, "2 (h)")[0]
-    again = [*a_life(1, "7"), *(each for each in a_life(2, "7") if each.kind != "builder.image.built")]
-    assert words(again, BILLS, "1 (a)")[:2] == ["Purpose: the old one", "Release 2, of the source source-7"]
+# files that want one place
 
 
-def test_a_rule_that_was_not_kept_says_why_it_forbade_nothing() -> None:
-    excepted = {
-        "rule": "model.pickle",
-        "result": "fail",
-        "on_fail": "deny",
-        "exception": "exception:1",
-        "why": None,
+async def test_both_judgements_of_one_release_have_their_facts(evidence: Evidence) -> None:
+    """It is judged again where an exception came: both would be submit-1.json, and one was left out."""
+    other = b'{"now":"2026-01-02T00:00:00Z"}'
+    evidence.registry.blobs["facts", sha256_digest(other)] = other
+    again: Any = cleared()
+    await evidence.more(*(), msgspec.structs.replace(again, facts=RecordedFacts(facts=sha256_digest(other))))
+    bundle = await evidence.made()
+    facts = {name: data for name, data in files(bundle).items() if name.startswith("facts/")}
+    assert facts == {
+        "facts/submit-1.json": FACTS,
+        f"facts/submit-1-{sha256_digest(other).removeprefix('sha256:')}.json": other,
     }
-    warned = {"rule": "build.pinned", "result": "fail", "on_fail": "warn", "why": "it is not"}
-    assert words(a_life(1, "7", [excepted, warned]), {}, "2 (h)")[1:] == [
-        "The rule model.pickle: fail, excepted by exception:1",
-        "The rule build.pinned: fail, which warns and forbids nothing: it is not",
+    assert wrong(evidence.checked(bundle)) == []
+
+
+async def test_a_file_that_is_listed_twice_is_refused(evidence: Evidence) -> None:
+    """Whoever reads the list from its beginning would look for other bytes than who reads it from its end."""
+    bundle = await evidence.made()
+    inside = files(bundle)
+    index = json.loads(inside["manifest.json"])
+    index["files"].insert(0, {"path": "facts/submit-1.json", "digest": sha256_digest(b"another"), "size": 7})
+    with zipfile.ZipFile(bundle, "w", zipfile.ZIP_STORED) as opened:
+        for name, data in {**inside, "manifest.json": json.dumps(index).encode()}.items():
+            opened.writestr(zipfile.ZipInfo(name), data)
+    with pytest.raises(Wrong, match=r"facts/submit-1\.json is listed twice"):
+        Bundle(str(bundle))
+
+
+async def test_two_facts_files_that_one_would_be_unpacked_over_the_other_are_refused(
+    evidence: Evidence,
+) -> None:
+    bundle = changed(
+        await evidence.made(), lambda inside: inside.update({"facts/Submit-1.json": inside["README.txt"]})
+    )
+    with pytest.raises(Wrong, match=r"facts/Submit-1\.json is in the bundle twice"):
+        Bundle(str(bundle))
+
+
+# an image that another project built
+
+
+def an_artifact(content: bytes) -> Kept:
+    manifest = {"layers": [{"digest": sha256_digest(content)}]}
+    return Kept(manifest=json.dumps(manifest).encode(), content=content)
+
+
+async def test_of_an_image_that_another_project_built_there_is_how_it_was_built(evidence: Evidence) -> None:
+    bom, provenance = an_artifact(b'{"bom":1}'), an_artifact(b'{"made":1}')
+    named = {name: sha256_digest(kept.manifest) for name, kept in (("bom", bom), ("provenance", provenance))}
+    for kept in (bom, provenance):
+        evidence.registry.artifacts["models/forest", sha256_digest(kept.manifest)] = kept
+    theirs: Any = built("forest")
+    taken: Any = reused("taker")
+    await evidence.more(
+        msgspec.structs.replace(theirs, **named),
+        built("forest", image=f"sha256:{'2' * 64}"),
+        msgspec.structs.replace(taken, repository="models/forest"),
+    )
+    bundle = await evidence.made(project="taker")
+    inside = files(bundle)
+    assert inside[f"images/{IMAGE[7:19]}.cdx.json"] == bom.content
+    assert inside[f"images/{IMAGE[7:19]}.provenance.json"] == provenance.content
+    assert sorted(name for name in inside if name.startswith("events/") and name.endswith(".json")) == [
+        "events/000000000006.json",
+        "events/000000000008.json",
     ]
+    assert "Built" in inside["dossier.html"].decode()
+    assert wrong(evidence.checked(bundle)) == []
 
 
-def test_an_image_of_a_dockerfile_is_not_said_to_run_nothing() -> None:
-    assert "without running any of it" in words(a_life(1, "7"), {}, "2 (c)")[0]
-    assert words(a_life(1, "7", dockerfile=True), {}, "2 (c)")[0].startswith(
-        "Built by the project's own Dockerfile"
-    )
+# bounds
 
 
-def test_policies_of_both_stages_and_what_ended_it_are_told() -> None:
-    taken = said(
-        20, "deployer.model.quarantined", project="churn", release=1, why="it was revoked", rule=None
-    )
-    withdrawn = said(
-        19, "gateway.exception.withdrawn", project="churn", exception="exception:1", rule="model.pickle"
-    )
-    life = [*a_life(1, "7"), withdrawn, taken]
-    assert [each.split(",")[0] for each in words(life, {}, "7")] == [
-        "Version 1 of the policy artifact-safety",
-        "Version 1 of the policy licences",
+async def test_one_that_would_fill_the_memory_is_refused(evidence: Evidence) -> None:
+    wanted = Wanted(project="churn", at=evidence.sealed.log.alone.clock.now())
+    with pytest.raises(TooLarge, match="no archive does") as refused:
+        await evidence.bundling_with(most=5000).bundle(wanted, evidence.folder / "none.zip")
+    assert "earlier moment" in str(refused.value.fix)
+
+
+async def test_no_more_are_made_at_once_than_there_is_memory_for(evidence: Evidence) -> None:
+    wanted = Wanted(project="churn", at=evidence.sealed.log.alone.clock.now())
+    bundling, evidence.registry.is_slow = evidence.bundling_with(at_once=2), asyncio.Event()
+    first = [
+        asyncio.create_task(bundling.bundle(wanted, evidence.folder / f"{each}.zip")) for each in range(2)
     ]
-    told = words(life, {}, "6")
-    assert "exception.withdrawn, model.pickle" in told
-    assert "Release 1: model.quarantined" in told
+    await eventually(lambda: len(evidence.registry.asked) == 2)
+    with pytest.raises(Unavailable, match="2 archives of evidence are being made here") as refused:
+        await bundling.bundle(wanted, evidence.folder / "third.zip")
+    assert (refused.value.retry_after, refused.value.fix) == (5.0, "ask again in a few seconds")
+    first[0].cancel()
+    evidence.registry.is_slow.set()
+    await asyncio.gather(*first, return_exceptions=True)
+    assert (await bundling.bundle(wanted, evidence.folder / "third.zip")).events == 3
+
+
+async def test_each_person_has_one_made_or_sent_at_a_time(
+    evidence: Evidence, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Else one who asks for many would keep all others from theirs, and fill the disk with what nobody fetches."""
+    (places := tmp_path / "places").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(places))
+    clock = evidence.sealed.log.alone.clock
+
+    async def reader(request: Request) -> AsyncIterator[tokens.Token]:
+        yield tokens.Token(
+            id="1",
+            person=request.headers["x-person"],
+            roles=frozenset({"auditor"}),
+            issued=clock.now(),
+            expires=clock.now(),
+            kid="1",
+        )
+
+    app = FastAPI()
+    speak_problems(app)
+    app.include_router(bundles_api.router(reader=reader, bundling=evidence.bundling, clock=clock))
+    evidence.registry.is_slow = asyncio.Event()
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://placet") as http:
+
+        def ask(person: str) -> Awaitable[httpx.Response]:
+            return http.get("/v1/audit/bundle?project=churn", headers={"x-person": person})
+
+        first = asyncio.ensure_future(ask("ada"))
+        await eventually(lambda: len(evidence.registry.asked) == 1)
+        again = await ask("ada")
+        assert (again.status_code, again.headers["retry-after"]) == (503, "1")
+        assert again.json()["detail"].startswith("1 archive of evidence is made for you, or sent to you")
+        assert again.json()["fix"] == "wait for its end, and ask again"
+        other = asyncio.ensure_future(ask("bob"))
+        await eventually(lambda: len(evidence.registry.asked) == 2)
+        evidence.registry.is_slow.set()
+        assert [each.status_code for each in await asyncio.gather(first, other)] == [200, 200]
+        assert (await ask("ada")).content == (await first).content
+    assert list(places.iterdir()) == []

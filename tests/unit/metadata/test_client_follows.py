@@ -10,14 +10,16 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
 
+import msgspec
 import pytest
-from placet.client import Client, Connection, Event, FileCheckpoint, Mark
-from placet.errors import Conflict
+from placet.client import CertificateThen, Client, Connection, Event, FileCheckpoint, Mark
+from placet.errors import Conflict, Unknown
 from placet.events.contracts import CATALOG
 from placet.events.contracts.gateway import DeployRequested
 
 from tests.support.eventually import eventually
 from tests.unit.gateway.roads import asked, started
+from tests.unit.metadata.histories import governed, incident, revoked, suspended
 from tests.unit.metadata.logs import Metadata, a_log
 from tests.unit.metadata.test_webhooks_api import served
 
@@ -114,3 +116,38 @@ async def test_the_how_to_follows_and_goes_on(log: Metadata, tmp_path: Path) -> 
             await eventually(is_marked, within=30)
             process.kill()
             await process.communicate()
+
+
+async def test_a_follower_that_is_ahead_of_the_log_is_told_so_at_once(log: Metadata) -> None:
+    await happen(log, 1)
+    async with served(log) as url, Client(Connection(url=url, token=log.token())) as platform:
+        with pytest.raises(Unknown, match="ends at position 1, and position 7 is still to come"):
+            async for _ in platform.events(after=7, follow=True):
+                pass
+
+
+async def test_what_was_so_comes_as_types_with_all_that_the_platform_says(log: Metadata) -> None:
+    """Written again, it is what came: nothing that is told is left out of a type."""
+    await log.keep_all([*governed(), suspended(), revoked(), incident("open"), asked(release=2)])
+    async with log.indexing(), served(log) as url, Client(Connection(url=url, token=log.token())) as platform:
+        why = await platform.why("churn")
+        assert msgspec.json.encode(why) == msgspec.json.encode(await log.read("/v1/audit/why?project=churn"))
+        assert isinstance(why.certificate, CertificateThen)
+        assert (why.allowed, why.certificate.state, why.attempts[0].release) == (False, "revoked", 2)
+
+        async with platform.state(project="churn") as state:
+            entities = [each.to_json() async for each in state.entities]
+        page = await log.read("/v1/audit/state?project=churn&limit=1000")
+        assert entities == page["entities"]
+        assert (state.as_of.at, state.as_of.position) == (page["at"], page["position"])
+
+        for name, found in (
+            ("approvals", await platform.approvals_in_log(project="churn")),
+            ("exceptions", await platform.exceptions_in_log(project="churn")),
+        ):
+            shown = await log.read(f"/v1/audit/{name}?project=churn")
+            assert [each.to_json() for each in found] == shown[name] != []
+        expiring = await platform.expiring(within=31622400, at="2026-01-01T12:00:00Z")
+        shown = await log.read("/v1/audit/expiring?within=31622400&at=2026-01-01T12:00:00Z")
+        assert [each.to_json() for each in expiring] == shown["certificates"]
+        assert expiring.as_of.asked == "2026-01-01T12:00:00Z"

@@ -297,6 +297,14 @@ async def test_what_ends_soon_is_told_with_what_serves_on_it(metadata: Metadata)
     assert ends == [(CERTIFICATE, True, "valid"), ("certificate:2", False, "valid")]
 
 
+async def test_at_the_end_of_all_years_every_certificate_has_ended(metadata: Metadata) -> None:
+    await keep_by_the_hour(metadata, DEPLOY)
+    async with metadata.indexing():
+        for at in ("9999-12-31", "9999-12-31T23:59:59.999999Z"):
+            found = await metadata.read(f"/v1/audit/expiring?at={at}&within=31622400")
+            assert (found["certificates"], "still to come" in found["note"]) == ([], True)
+
+
 # what makes no sense, and who may ask
 
 
@@ -322,6 +330,10 @@ async def test_what_ends_soon_is_told_with_what_serves_on_it(metadata: Metadata)
         ("/v1/audit/approvals?project=churn&release=2", 404),
         ("/v1/audit/exceptions?state=lost", 400),
         ("/v1/audit/expiring?within=0", 400),
+        ("/v1/audit/state?at=2026-W09-7", 400),
+        ("/v1/audit/state?at=20260301", 400),
+        ("/v1/audit/state?at=%D9%A2026-03-01", 400),
+        ("/v1/audit/why?project=churn&at=9999-12-31T23:59:59-23:59", 400),
     ],
 )
 async def test_what_makes_no_sense_is_refused_with_what_to_do(

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
 import pytest
 from placet.errors import Refused, Unavailable
 from placet.metadata.adapters.http_receivers import MAX_ANSWER, HttpReceivers
+from placet.metadata.adapters.names import Names as LookedUp
+from placet.metadata.adapters.names import NotInTime
 from placet.metadata.reach import Reach
+from placet.metadata.subscribing import MOST
 from placet.metadata.webhooks import Answer
 
+from tests.support.eventually import eventually
 from tests.unit.metadata.receivers import Listener, listening, plain
 
 HEADERS = {"webhook-id": "event", "content-type": "application/cloudevents+json"}
@@ -31,6 +37,27 @@ class Names:
         if isinstance(answer, OSError):
             raise answer
         return answer
+
+
+class Silent:
+    """Name servers that say nothing until they are let, each in the thread that asks it."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.let = threading.Event()
+
+    def __call__(self, host: str, port: int) -> list[str]:
+        self.asked.append(host)
+        if host.startswith("silent"):
+            self.let.wait(60)
+        return ["127.0.0.1"]
+
+
+@pytest.fixture
+def silent() -> Iterator[Silent]:
+    servers = Silent()
+    yield servers
+    servers.let.set()
 
 
 @asynccontextmanager
@@ -214,3 +241,84 @@ async def test_whoever_adds_one_is_told_at_once() -> None:
         async with receivers("", names) as opened:
             with pytest.raises(error, match=said):
                 await opened.judge("https://hooks.example/")
+
+
+# whom a slow one holds up
+
+
+async def test_a_silent_name_server_takes_no_thread_that_others_need(silent: Silent) -> None:
+    """The process has few threads for everything that waits, and looking up a name cannot be stopped."""
+    names = LookedUp(most=50, within=0.01, resolve=silent)
+    shared = ThreadPoolExecutor(max_workers=1)
+    asyncio.get_running_loop().set_default_executor(shared)
+    for number in range(40):
+        with pytest.raises(NotInTime):
+            await names(f"silent{number}.example", 443)
+    assert await asyncio.to_thread(lambda: "at once") == "at once"
+    assert await LookedUp(most=1, resolve=silent)("hooks.example", 443) == ["127.0.0.1"]
+
+
+async def test_one_name_takes_one_thread_however_many_ask_and_however_often(silent: Silent) -> None:
+    names = LookedUp(most=1, within=0.01, resolve=silent)
+    asked = [names(host, 443) for host in ("silent.example", "SILENT.example", "silent.example")]
+    assert [type(each) for each in await asyncio.gather(*asked, return_exceptions=True)] == [NotInTime] * 3
+    assert silent.asked == ["silent.example"]
+    with pytest.raises(OSError, match="1 names are looked up already"):
+        await names("other.example", 443)
+    silent.let.set()
+
+    async def has_room() -> bool:
+        try:
+            return await names("other.example", 443) == ["127.0.0.1"]
+        except OSError:
+            return False
+
+    await eventually(has_room)
+
+
+async def test_what_a_name_server_says_is_told_to_who_asks() -> None:
+    def unknown(host: str, port: int) -> list[str]:
+        raise socket.gaierror(socket.EAI_NONAME, "x")
+
+    with pytest.raises(socket.gaierror):
+        await LookedUp(most=1, resolve=unknown)("hooks.example", 443)
+    assert await LookedUp(most=1)("localhost", 80)
+
+
+async def test_who_is_not_looked_up_in_time_is_a_trouble_and_no_one_waits_longer(silent: Silent) -> None:
+    async with receivers("", LookedUp(most=1, within=0.01, resolve=silent)) as opened:
+        answer = await opened.send("https://silent.example/", b"{}", HEADERS)
+        assert answer == Answer(trouble="no name server says where silent.example is within 5 seconds")
+        with pytest.raises(Unavailable, match="cannot be looked up, for now") as refused:
+            await opened.judge("https://silent.example/")
+    assert refused.value.fix == "does its name server answer?"
+
+
+async def test_receivers_that_hang_keep_no_other_of_their_host_waiting() -> None:
+    """Many share a host, and who waited for one of its connections would be counted as one who does not answer."""
+    hanging, all_hang = 0, asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal hanging
+        head = await reader.readuntil(b"\r\n\r\n")
+        if head.startswith(b"POST /hangs"):
+            hanging += 1
+            if hanging == MOST:
+                all_hang.set()
+            await reader.read()
+        else:
+            writer.write(plain(204))
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server, receivers() as opened:
+        hung = [
+            asyncio.create_task(opened.send(f"http://hooks.example:{port}/hangs", b"{}", HEADERS))
+            for _ in range(MOST)
+        ]
+        await all_hang.wait()
+        assert await opened.send(f"http://hooks.example:{port}/", b"{}", HEADERS) == Answer(status=204)
+        for each in hung:
+            each.cancel()
+        await asyncio.gather(*hung, return_exceptions=True)

@@ -280,6 +280,31 @@ async def test_what_makes_no_sense_is_unreadable(metadata: Metadata, path: str) 
     assert (await metadata.read(path, 400))["status"] == 400
 
 
+@pytest.mark.parametrize("text", ["20260301", "1772323200", "-1", "1.5", "2026-03-01", "2026-060T12:00:00Z"])
+async def test_digits_are_no_time(metadata: Metadata, text: str) -> None:
+    """Read as seconds since 1970, a day that somebody wrote without its lines would be in August of that year."""
+    for path in (
+        f"/v1/events?since={text}",
+        f"/v1/events?until={text}",
+        f"/v1/audit/bundle?project=churn&at={text}",
+    ):
+        problem = await metadata.read(path, 400)
+        assert "a time is in RFC 3339 with its zone, such as 2026-03-01T12:00:00Z" in problem["detail"], path
+
+
+async def test_who_is_ahead_of_the_log_is_told_where_it_ends(metadata: Metadata) -> None:
+    """He would wait without a word until it is as long: it was restored from an older copy, or is another one."""
+    await metadata.keep(metadata.heard(asked(), 1))
+    for path, headers in (
+        ("/v1/events?follow=1&after=2", {}),
+        ("/v1/events", {"Accept": "text/event-stream", "Last-Event-ID": "2"}),
+    ):
+        problem = await metadata.read(path, 404, **headers)
+        assert problem["detail"] == "the audit log ends at position 1, and position 2 is still to come"
+        assert problem["fix"].startswith("follow what comes behind position 1")
+    assert (await metadata.read("/v1/events?after=2"))["events"] == []
+
+
 @pytest.mark.parametrize("last", ["x", "-1", "9" * 30, "9" * 5000, ""])
 async def test_a_last_event_that_is_no_position_is_unreadable(metadata: Metadata, last: str) -> None:
     problem = await metadata.read("/v1/events?follow=1", 400, **{"Last-Event-ID": last})

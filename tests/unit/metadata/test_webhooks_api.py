@@ -86,14 +86,14 @@ class _nothing:
 
 
 async def test_the_secret_is_told_once(log: Metadata) -> None:
-    added = await call(log, "POST", "", 201, url="https://127.0.0.1/hook", type="placet.*", after=3)
+    added = await call(log, "POST", "", 201, url="https://127.0.0.1/hook", type="placet.*", after=0)
     assert re.fullmatch(r"whsec_[A-Za-z0-9+/]{43}=", added["secret"])
     assert {key: added[key] for key in ("url", "type", "project", "state", "position", "addedBy")} == {
         "url": "https://127.0.0.1/hook",
         "type": "placet.*",
         "project": None,
         "state": "enabled",
-        "position": 3,
+        "position": 0,
         "addedBy": "person:00000000-0000-7000-8000-000000000001",
     }
     webhook = added.pop("webhook")
@@ -190,6 +190,20 @@ def test_the_page_of_all_calls_has_every_one(log: Metadata) -> None:
     assert set(re.findall(r"`([A-Z]+ /v1/webhooks[^`]*)`", "\n".join(rows))) == declared
 
 
+async def test_behind_the_end_of_the_log_nothing_begins(log: Metadata) -> None:
+    """What happens up to there would be told to nobody, and nobody would notice."""
+    await log.keep(log.heard(asked(), 1))
+    ahead = await call(log, "POST", "", 422, url="http://127.0.0.1:9/", after=2)
+    assert "the audit log ends at position 1, and what follows position 2 is still to come" in ahead["detail"]
+    assert ahead["fix"].startswith("begin with position 2 at most, or leave it out")
+    assert (await call(log, "GET", "", 200))["webhooks"] == []
+    added = await call(log, "POST", "", 201, url="http://127.0.0.1:9/", after=1)
+    enabled = f"/{added['webhook']}/enable"
+    assert "still to come" in (await call(log, "POST", enabled, 422, after=999))["detail"]
+    assert (await call(log, "POST", enabled, 200, after=0))["position"] == 0
+    assert (await call(log, "POST", enabled, 200, after=1))["position"] == 1
+
+
 # the how-to
 
 
@@ -270,10 +284,13 @@ async def test_the_command_adds_shows_tries_rotates_enables_and_removes(
         assert "it took the message" in await placet("test", webhook)
         rotated = json.loads(await placet("rotate", webhook, "--json"))
         assert rotated["secret"].startswith("whsec_")
-        assert "behind" not in await placet("enable", webhook, "--from", "5")
-        assert json.loads(await placet("show", webhook, "--json"))["position"] == 4
+        await log.keep(log.heard(asked(), 1))
+        assert "behind" not in await placet("enable", webhook, "--from", "2")
+        assert json.loads(await placet("show", webhook, "--json"))["position"] == 1
         await placet("add", "https://10.0.0.1/", status=1)
         await placet("remove", webhook)
+        assert await asyncio.to_thread(main, ("webhook", "list")) == 0
+        assert "there is no webhook yet: `placet webhook add URL`" in capsys.readouterr().err
         await placet("show", webhook, status=1)
 
 
@@ -287,4 +304,6 @@ async def test_a_test_that_is_not_taken_is_a_failure_of_the_command(
             added = await platform.add_webhook(f"http://127.0.0.1:{there.port}/")
             assert await platform.webhooks() == (await platform.webhook(added.webhook),)
         assert await asyncio.to_thread(main, ("webhook", "test", added.webhook)) == 1
-        assert "it answers 401" in capsys.readouterr().err
+        told = capsys.readouterr().err
+        assert "it answers 401" in told
+        assert "  fix: whoever receives answers 2xx within 20 seconds" in told

@@ -13,6 +13,7 @@ import struct
 import zipfile
 
 from placet.verifier.documents import read_object, sha256_of
+from placet.verifier.dossier import FORM
 from placet.verifier.failures import Unsupported, Wrong
 
 FORMAT = "https://placet.dev/bundle/v1"
@@ -24,7 +25,7 @@ EVIDENCE = frozenset(
 """Folders of what events name by digest."""
 _NAME = re.compile(
     r"manifest\.json|README\.txt|dossier\.html|checkpoint\.txt|keys/log\.txt|events/[0-9]{12,19}\.(?:json|tlog-proof)"
-    rf"|(?:{'|'.join(sorted(EVIDENCE))})/[A-Za-z0-9][A-Za-z0-9._-]{{0,199}}"
+    rf"|(?:{'|'.join(sorted(EVIDENCE))})/[A-Za-z0-9](?:[A-Za-z0-9._-]{{0,198}}[A-Za-z0-9_-])?"
 )
 _ENTRY_BYTES, _END_BYTES = 30 + 46, 22
 """Of a zip: what it takes for a file besides its name twice and its bytes, and for its end."""
@@ -50,9 +51,19 @@ class Bundle:
         self.index = read_object(self.files.pop("manifest.json", b"null"), "manifest.json")
         if self.index.get("format") != FORMAT:
             raise Wrong(f"{path} is no bundle of a kind that is known here")
-        listed = {each["path"]: each["digest"] for each in self.index["files"]}
+        form = self.index.get("dossier", FORM)
+        if form != FORM:
+            raise Wrong(
+                f"{path} has a dossier of form {form}, and {FORM} is known here: take the verifier that came with it"
+            )
+        listed: dict[str, tuple[str, int | None]] = {}
+        for each in self.index["files"]:
+            if each["path"] in listed:
+                raise Wrong(f"{each['path']} is listed twice")
+            listed[each["path"]] = (each["digest"], each.get("size"))
         for name, data in self.files.items():
-            if listed.pop(name, None) != sha256_of(data):
+            digest, size = listed.pop(name, (None, None))
+            if digest != sha256_of(data) or size not in (None, len(data)):
                 raise Wrong(f"{name} is not the file that the bundle lists")
         for name in listed:
             raise Wrong(f"{name} is listed, and is not in the bundle")
@@ -68,9 +79,12 @@ class Bundle:
                 _judge_entry(each)
             if _bytes_of(entries) != os.path.getsize(path):
                 raise Wrong(f"{path} holds something besides its files: another program might see other ones")
+            folded: set[str] = set()
             for each in entries:
-                if each.filename in self.files:
+                # Where capital letters are as good as small ones, the one would be unpacked over the other.
+                if each.filename.lower() in folded:
                     raise Wrong(f"{each.filename} is in the bundle twice")
+                folded.add(each.filename.lower())
                 self.files[each.filename] = opened.read(each)
 
     def below(self, folder: str) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from placet.verifier.bundles import EVIDENCE, Bundle
 from placet.verifier.documents import read_base64, read_moment, read_object, sha256_of
+from placet.verifier.dossier import PAGE, dossier, said_in
 from placet.verifier.envelopes import read_envelope
 from placet.verifier.failures import Unsupported, Wrong
 from placet.verifier.notes import (
@@ -23,6 +24,7 @@ from placet.verifier.notes import (
     signed_by,
 )
 from placet.verifier.policy_files import Yaml
+from placet.verifier.readme import README, left_out_of, readme
 from placet.verifier.rules import PERSONAL, judge
 
 
@@ -34,6 +36,8 @@ class Event(NamedTuple):
     time: datetime
     by: str
     data: dict[str, Any]
+    of: str = ""
+    """The project that it is said of."""
 
 
 class Finding(NamedTuple):
@@ -42,10 +46,10 @@ class Finding(NamedTuple):
     words: str
 
 
-UNSIGNED = (
-    "dossier.html and README.txt, which nothing signs: each statement of theirs names what here says so, and that is"
-    " what was checked"
-)
+_PLATFORM = "platform"
+"""Where the log has what is said of no project."""
+_SHOWN = 120
+"""Letters of a line that somebody changed."""
 _SOURCES = "sources"
 _DIGEST = re.compile(rb"sha256:[0-9a-f]{64}")
 _ENDS = {"stopped": "was stopped", "deleted": "was deleted"}
@@ -89,10 +93,12 @@ class Check:
             return
         self._try(self._events, checkpoint)
         self.judge()
-        if "dossier.html" in self.bundle.files:
-            self._say("unchecked", UNSIGNED)
         for name in self._strays():
             self._say("wrong", f"{name} is named by nothing that is in the log: it was changed, or put here")
+        if self.is_whole:
+            self._try(self._read_by_people, checkpoint)
+        else:
+            self._say("unchecked", f"{PAGE} and {README}: what they are made of does not hold")
 
     def judge(self) -> None:
         """What the events claim, held against each other and against what they name."""
@@ -150,6 +156,11 @@ class Check:
             raise Wrong(
                 f"the checkpoint of {checkpoint.origin} is signed by no key of that log that is believed"
             )
+        index = self.bundle.index
+        if (index["origin"], index["size"]) != (checkpoint.origin, checkpoint.size):
+            raise Wrong(
+                f"the list of files names {index['origin']} with {index['size']} events, the log others"
+            )
         self._say("holds", f"{checkpoint.origin} signed a checkpoint of {checkpoint.size} events")
         if not self.logs:
             self._say(
@@ -176,6 +187,7 @@ class Check:
             elif f"{name.rpartition('.')[0]}.json" not in self.bundle.files:
                 self._say("wrong", f"{name} is a proof of an event that is not in the bundle")
         self.events.sort(key=lambda event: event.position)
+        self._of_others()
         if len(names) == 2 * len(self.events):
             self._say("holds", f"{len(self.events)} events, each in the tree of that checkpoint")
 
@@ -194,8 +206,17 @@ class Check:
         if not event["type"].startswith(f"placet.{event['source']}."):
             raise Wrong(f"{name} is {event['type']}, and {event['source']} has no right to say that")
         kind = re.sub(r"\.v[0-9]+$", "", event["type"])
-        who = event.get("authid", "")
-        self.events.append(Event(leaf["position"], kind, read_moment(event["time"]), who, event["data"]))
+        who, of = event.get("authid", ""), event["partitionkey"]
+        self.events.append(Event(leaf["position"], kind, read_moment(event["time"]), who, event["data"], of))
+
+    def _of_others(self) -> None:
+        """Of another project there is how an image was built that this one took over, and nothing else."""
+        project = self.bundle.index["project"]
+        reused = [each.data.get("image") for each in self.of("placet.builder.image.reused")]
+        for each in self.events:
+            is_taken_over = each.kind == "placet.builder.image.built" and each.data.get("image") in reused
+            if each.of not in (project, _PLATFORM) and not is_taken_over:
+                self._say("wrong", f"position {each.position} is of {each.of}, and the bundle of {project}")
 
     def _strays(self) -> list[str]:
         """Evidence whose digest neither an event has, nor what an event names."""
@@ -211,6 +232,26 @@ class Check:
                 if names is not None:
                     waiting.append(self.bundle.files[names[0]])
         return sorted(name for names in evidence.values() for name in names)
+
+    def _read_by_people(self, checkpoint: Checkpoint) -> None:
+        """Nothing signs these two, and they are what most people look at. So they are made again."""
+        files, project, at = self.bundle.files, self.bundle.index["project"], self.bundle.index["at"]
+        said = [said_in(each.position, files[f"events/{each.position:012}.json"]) for each in self.events]
+        left_out = left_out_of(files[README])
+        self._same(PAGE, dossier(project, at, said, files))
+        self._same(README, readme(project, checkpoint.origin, at, left_out))
+        own_word = f"; that {left_out} windows were left out is their own word" if left_out else ""
+        self._say("holds", f"{PAGE} and {README} say what the events and files say, to the letter{own_word}")
+
+    def _same(self, name: str, words: str) -> None:
+        if self.bundle.files[name] == words.encode():
+            return
+        here = self.bundle.files[name].decode("utf-8", "replace").split("\n")
+        there = words.split("\n")
+        least = min(len(here), len(there))
+        number = next((each for each in range(least) if here[each] != there[each]), least)
+        line = here[number].strip()[:_SHOWN] if number < len(here) else "its end"
+        raise Wrong(f"{name} was changed: nothing in the log says what line {number + 1} does, {line}")
 
     # Keys.
 

@@ -23,6 +23,8 @@ ORDER = (
     "code",
     "expressions",
     "rules",
+    "dossier",
+    "readme",
     "bundles",
     "checks",
     "program",

@@ -13,6 +13,7 @@ import msgspec
 
 from placet.cli import exits
 from placet.cli.audit_kept import Kept, load, save
+from placet.cli.exits import WrongUsageError
 from placet.cli.screen import Screen
 from placet.cli.session import connect
 from placet.client import Client, LogProducer
@@ -38,6 +39,7 @@ AHEAD = timedelta(minutes=10)
 """So far may a witness's clock be before ours."""
 
 _ENTRIES = msgspec.json.Decoder(Entry)
+_KEPT = "name a file that `placet audit checkpoint --out FILE` wrote, or a folder of such"
 
 
 async def checkpoint(arguments: Namespace, screen: Screen) -> int:
@@ -74,6 +76,11 @@ async def checkpoint(arguments: Namespace, screen: Screen) -> int:
 
 async def proof(arguments: Namespace, screen: Screen) -> int:
     named = str(arguments.event)
+    if named and not named.strip("0"):
+        raise WrongUsageError(
+            "the audit log has no position 0",
+            fix="they begin at 1: `placet events` has the `sequence` of each",
+        )
     asked: dict[str, object] = (
         {"position": int(named)} if named.isdecimal() and len(named) < 16 else {"event": named}
     )
@@ -289,15 +296,15 @@ def _in_file(file: Path, keys: Sequence[NoteKey]) -> Known:
         with file.open("rb") as opened:
             data = opened.read(MAX_NOTE_BYTES + 1)
     except OSError as error:
-        raise Refused(f"{file} cannot be read: {error.strerror}") from error
+        raise Refused(f"{file} cannot be read: {error.strerror}", fix=_KEPT) from error
     try:
         note = Note.from_bytes(data)
     except Unreadable as error:
-        raise _Torn(f"{file}: {error.detail}", fix=error.fix) from error
+        raise _Torn(f"{file}: {error.detail}", fix=error.fix or _KEPT) from error
     try:
         return Known(checkpoints.verify(note, keys)[0], str(file))
     except (Refused, Unreadable) as error:
-        raise Refused(f"{file}: {error.detail}", fix=error.fix) from error
+        raise Refused(f"{file}: {error.detail}", fix=error.fix or _KEPT) from error
 
 
 async def _is_consistent(platform: Client, known: Known, signed: Checkpoint, keys: Sequence[NoteKey]) -> None:

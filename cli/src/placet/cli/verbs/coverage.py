@@ -12,7 +12,7 @@ from typing import Any
 from placet.cli import exits
 from placet.cli.screen import Screen
 from placet.cli.session import connect
-from placet.client import Client
+from placet.client import Client, Why
 from placet.rules.handbook import in_order
 from placet.rules.policy import Citation, Policy, Rule, read_policy
 
@@ -25,8 +25,8 @@ async def coverage(arguments: Namespace, screen: Screen) -> int:
         policies = await _in_force(platform)
         found = None if project is None else await platform.why(project)
     rows = list(_covered(policies, found))
-    if project is not None:
-        screen.note(_of_what(project, found or {}))
+    if project is not None and found is not None:
+        screen.note(_of_what(project, found))
     head = ("CITED", "RULE", "POLICY", "FOUND", "POSITION")[: 3 if found is None else 5]
     screen.table(head, [_row(each)[: len(head)] for each in rows])
     unjudged = [each for each in rows if found is not None and each["evidence"] is None]
@@ -50,7 +50,7 @@ async def _in_force(platform: Client) -> list[Policy]:
     ]
 
 
-def _covered(policies: Sequence[Policy], found: Json | None) -> Iterator[Json]:
+def _covered(policies: Sequence[Policy], found: Why | None) -> Iterator[Json]:
     """By source and section, each with every rule that cites it."""
     cited = [
         (citation, rule, policy)
@@ -78,36 +78,36 @@ def _place(cited: tuple[Citation, Rule, Policy]) -> tuple[Any, ...]:
     return in_order(citation.source), in_order(citation.section or ""), rule.id
 
 
-def _evidence(rule: Rule, found: Json) -> Json | None:
+def _evidence(rule: Rule, found: Why) -> Json | None:
     """What the rule said of the release that runs, or ran last. One of operation speaks only where it is not kept."""
-    certificate = found["certificate"]
-    verdict = next((each for each in found["verdicts"] if each["rule"] == rule.id), None)
-    against = next((each for each in found["against"] if each["rule"] == rule.id), None)
-    inputs = next((each for each in found["inputs"] if each["stage"] == rule.stage), None)
+    certificate = found.certificate
+    verdict = next((each for each in found.verdicts if each.rule == rule.id), None)
+    against = next((each for each in found.against if each.rule == rule.id), None)
+    inputs = next((each for each in found.inputs if each.stage == rule.stage), None)
     if against is not None:
-        result, position = "fail", against["position"]
+        result, position = "fail", against.position
     elif verdict is not None:
-        result, position = verdict["result"], verdict["position"]
-    elif rule.stage == "operate" and certificate is not None and certificate["state"] == "valid":
-        result, position = "watched", certificate["position"]
+        result, position = verdict.result, verdict.position
+    elif rule.stage == "operate" and certificate is not None and certificate.state == "valid":
+        result, position = "watched", certificate.position
     else:
         return None
     judged = next(
         (
             each
-            for each in found["policies"]
-            if verdict and (each["policy"], each["stage"]) == (verdict["policy"], rule.stage)
+            for each in found.policies
+            if verdict and (each.policy, each.stage) == (verdict.policy, rule.stage)
         ),
         None,
     )
     return {
         "result": result,
-        "version": judged["version"] if judged is not None else None,
-        "digest": judged["digest"] if judged is not None else None,
-        "exception": verdict["exception"] if verdict is not None else None,
-        "release": found["release"]["release"] if found["release"] is not None else None,
-        "certificate": certificate["certificate"] if certificate is not None else None,
-        "facts": inputs["facts"] if inputs is not None else None,
+        "version": judged.version if judged is not None else None,
+        "digest": judged.digest if judged is not None else None,
+        "exception": verdict.exception if verdict is not None else None,
+        "release": found.release.release if found.release is not None else None,
+        "certificate": certificate.certificate if certificate is not None else None,
+        "facts": inputs.facts if inputs is not None else None,
         "position": position,
     }
 
@@ -128,9 +128,9 @@ def _row(each: Json) -> tuple[object | None, ...]:
     )
 
 
-def _of_what(project: str, found: Json) -> str:
-    release, certificate = found["release"], found["certificate"]
+def _of_what(project: str, found: Why) -> str:
+    release, certificate = found.release, found.certificate
     if release is None:
         return f"nothing of {project} was judged yet"
-    by = certificate["certificate"] if certificate is not None else "no certificate"
-    return f"release {release['release']} of {project}, on {by}"
+    by = certificate.certificate if certificate is not None else "no certificate"
+    return f"release {release.release} of {project}, on {by}"

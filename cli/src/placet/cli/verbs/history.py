@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from placet.cli import exits
 from placet.cli.exits import WrongUsageError
 from placet.cli.screen import Screen
 from placet.cli.session import connect
-from placet.client import Client
+from placet.client import AsOf, Client, Entity, StateThen
 
 Json = dict[str, Any]
 
@@ -24,7 +24,6 @@ _OF_EVENTS = {
     "until_time": "--until-time",
 }
 _OF_STATES = {"at": "--at", "position": "--position", "release": "--release", "compare": "--compare"}
-_IS_WHAT = ("kind", "id", "project", "release", "said")
 
 
 async def state(arguments: Namespace, screen: Screen) -> int:
@@ -42,14 +41,14 @@ async def state(arguments: Namespace, screen: Screen) -> int:
     if arguments.compare is not None:
         return await _compare(arguments, screen)
     kinds: Counter[str] = Counter()
-    async with connect() as platform, aclosing(_asked(platform, arguments)) as entities:
-        head = await anext(entities)
-        async for each in entities:
-            screen.line(each)
-            kinds[each["kind"]] += 1
-    _tell_of_when(head, screen)
+    async with connect() as platform, _asked(platform, arguments) as then:
+        async for each in then.entities:
+            screen.line(each.to_json())
+            kinds[each.kind] += 1
+    _tell_of_when(then.as_of, screen)
     screen.note(
-        ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())) or "nothing was known yet"
+        ", ".join(f"{count} {_named(kind, count)}" for kind, count in sorted(kinds.items()))
+        or "nothing was known yet"
     )
     return exits.DONE
 
@@ -60,8 +59,15 @@ def refuse_options_of_states(arguments: Namespace) -> None:
             raise WrongUsageError(f"{option} is for a state", fix="give --state with it")
 
 
-def _asked(platform: Client, arguments: Namespace) -> AsyncGenerator[Json]:
-    return platform.states(
+def _named(kind: str, count: int) -> str:
+    """As a noun of so many."""
+    if count == 1 or kind.endswith("s"):
+        return kind
+    return f"{kind[:-1]}ies" if kind.endswith("y") and kind[-2] not in "aeo" else f"{kind}s"
+
+
+def _asked(platform: Client, arguments: Namespace) -> AbstractAsyncContextManager[StateThen]:
+    return platform.state(
         at=arguments.at,
         position=arguments.position,
         project=arguments.project,
@@ -77,55 +83,52 @@ async def _compare(arguments: Namespace, screen: Screen) -> int:
     changes: Counter[str] = Counter()
     async with (
         connect() as platform,
-        aclosing(_asked(platform, arguments)) as before,
-        aclosing(
-            platform.states(
-                at=other if position is None else None,
-                position=position,
-                project=arguments.project,
-                release=arguments.release,
-            )
+        _asked(platform, arguments) as before,
+        platform.state(
+            at=other if position is None else None,
+            position=position,
+            project=arguments.project,
+            release=arguments.release,
         ) as after,
     ):
-        heads = await anext(before), await anext(after)
-        async for change in _changes(before, after):
+        async for change in _changes(before.entities, after.entities):
             screen.line(change)
             changes[change["change"]] += 1
-    for head in heads:
-        _tell_of_when(head, screen)
+    for each in (before, after):
+        _tell_of_when(each.as_of, screen)
     told = ", ".join(f"{count} {change}" for change, count in sorted(changes.items()))
     screen.note(told or "nothing is different between both")
     return exits.DONE
 
 
-async def _changes(before: AsyncIterator[Json], after: AsyncIterator[Json]) -> AsyncIterator[Json]:
+async def _changes(before: AsyncIterator[Entity], after: AsyncIterator[Entity]) -> AsyncIterator[Json]:
     one, other = await anext(before, None), await anext(after, None)
     while one is not None or other is not None:
-        if other is None or (one is not None and _key(one) < _key(other)):
-            yield _change("gone", one or {}, one or {}, {})
+        if one is not None and (other is None or _key(one) < _key(other)):
+            yield _change("gone", one, one, None)
             one = await anext(before, None)
-        elif one is None or _key(other) < _key(one):
-            yield _change("added", other, {}, other)
+        elif other is not None and (one is None or _key(other) < _key(one)):
+            yield _change("added", other, None, other)
             other = await anext(after, None)
-        else:
+        elif one is not None and other is not None:
             if _facts(one) != _facts(other):
                 yield _change("changed", other, one, other)
             one, other = await anext(before, None), await anext(after, None)
 
 
-def _key(entity: Json) -> tuple[str, str, int, str]:
+def _key(entity: Entity) -> tuple[str, str, int, str]:
     """As the platform orders them."""
-    return entity["kind"], entity["project"] or "", entity["release"] or 0, entity["id"]
+    return entity.kind, entity.project or "", entity.release or 0, entity.id
 
 
-def _facts(entity: Json) -> Json:
-    return {name: value for name, value in entity.items() if name not in _IS_WHAT}
+def _facts(entity: Entity | None) -> Json:
+    return {} if entity is None else {"state": entity.state, **entity.facts}
 
 
-def _change(kind: str, of: Json, before: Json, after: Json) -> Json:
+def _change(kind: str, of: Entity, before: Entity | None, after: Entity | None) -> Json:
     """Field by field; the position is of the event that said what is so in the second, or in the first of the gone."""
     one, other = _facts(before), _facts(after)
-    said: Mapping[str, int] = {**before.get("said", {}), **after.get("said", {})}
+    said: Mapping[str, int] = {**(before.said if before else {}), **(after.said if after else {})}
     fields = {
         name: {"before": one.get(name), "after": other.get(name), "position": said.get(name)}
         for name in {**one, **other}
@@ -133,113 +136,108 @@ def _change(kind: str, of: Json, before: Json, after: Json) -> Json:
     }
     return {
         "change": kind,
-        **{name: of[name] for name in ("kind", "id", "project", "release")},
+        **{"kind": of.kind, "id": of.id, "project": of.project, "release": of.release},
         "fields": fields,
     }
 
 
-def _tell_of_when(head: Json, screen: Screen) -> None:
-    screen.note(f"as it was at {head['at']}, from the log up to position {head['position']}")
-    if head["asked"] is not None and len(head["asked"]) == len("2026-03-01"):
-        screen.note(f"{head['asked']} is taken up to its end in UTC")
-    if head["unread"]:
-        screen.note(f"the log has events that the platform cannot read: {', '.join(head['unread'])}")
+def _tell_of_when(as_of: AsOf, screen: Screen) -> None:
+    screen.note(f"as it was at {as_of.at}, from the log up to position {as_of.position}")
+    _tell_what_was_meant(as_of, screen)
+
+
+def _tell_what_was_meant(as_of: AsOf, screen: Screen) -> None:
+    if as_of.note is not None:
+        screen.note(as_of.note)
 
 
 async def who_approved(arguments: Namespace, screen: Screen) -> int:
     async with connect() as platform:
-        found = [
-            each
-            async for each in platform.approvals_in_log(
-                project=arguments.project, release=arguments.release, at=arguments.at
-            )
-        ]
+        found = await platform.approvals_in_log(
+            project=arguments.project, release=arguments.release, at=arguments.at
+        )
     screen.table(
         ("RELEASE", "WHAT", "BY", "AS", "AT", "COUNTED FOR", "POSITION"),
         [_approval(each) for each in found],
     )
-    if not found:
+    if not found.entries:
         of = f"release {arguments.release} of " if arguments.release is not None else ""
         screen.note(f"nobody approved anything of {of}{arguments.project}")
-    screen.document({"approvals": found})
+    _tell_what_was_meant(found.as_of, screen)
+    screen.document({**found.as_of.to_json(), "approvals": [each.to_json() for each in found]})
     return exits.DONE
 
 
-def _approval(each: Json) -> tuple[object | None, ...]:
-    if each["kind"] == "review":
-        what = "review owed" if each["state"] == "owed" else "review"
-        position = each["said"].get("givenAt") or each["said"].get("owedAt")
-        return each["release"], what, each.get("givenBy"), "-", each.get("givenAt"), each["id"], position
-    what = "breaks the glass" if each["breakGlass"] else "approval"
-    counted = ", ".join(each["countedFor"]) or "nothing"
-    roles = ", ".join(each["roles"])
-    return each["release"], what, each["givenBy"], roles, each["givenAt"], counted, each["said"]["givenAt"]
+def _approval(each: Entity) -> tuple[object | None, ...]:
+    said, facts = each.said, each.facts
+    if each.kind == "review":
+        what = "review owed" if each.state == "owed" else "review"
+        position = said.get("givenAt") or said.get("owedAt")
+        return each.release, what, facts.get("givenBy"), "-", facts.get("givenAt"), each.id, position
+    what = "breaks the glass" if facts["breakGlass"] else "approval"
+    counted = ", ".join(facts["countedFor"]) or "nothing"
+    roles = ", ".join(facts["roles"])
+    return each.release, what, facts["givenBy"], roles, facts["givenAt"], counted, said["givenAt"]
 
 
 async def exceptions(arguments: Namespace, screen: Screen) -> int:
     async with connect() as platform:
-        found = [
-            each
-            async for each in platform.exceptions_in_log(
-                project=arguments.project, state=arguments.state, at=arguments.at
-            )
-        ]
+        found = await platform.exceptions_in_log(
+            project=arguments.project, state=arguments.state, at=arguments.at
+        )
     screen.table(
         ("EXCEPTION", "PROJECT", "RULE", "STATE", "UNTIL", "ASKED BY", "GRANTED BY", "USED BY", "POSITION"),
         [
             (
-                each["id"],
-                each["project"],
-                each.get("rule"),
-                each["state"],
-                each.get("until"),
-                each.get("requestedBy"),
-                each.get("grantedBy"),
-                ", ".join(each["usedBy"]) or None,
-                each["said"]["state"],
+                each.id,
+                each.project,
+                each.facts.get("rule"),
+                each.state,
+                each.facts.get("until"),
+                each.facts.get("requestedBy"),
+                each.facts.get("grantedBy"),
+                ", ".join(each.facts["usedBy"]) or None,
+                each.said["state"],
             )
             for each in found
         ],
     )
-    if not found:
+    if not found.entries:
         screen.note("there was no such exception")
-    screen.document({"exceptions": found})
+    _tell_what_was_meant(found.as_of, screen)
+    screen.document({**found.as_of.to_json(), "exceptions": [each.to_json() for each in found]})
     return exits.DONE
 
 
 async def expiring(arguments: Namespace, screen: Screen) -> int:
     async with connect() as platform:
-        found = [
-            each
-            async for each in platform.expiring(
-                within=arguments.within, project=arguments.project, at=arguments.at
-            )
-        ]
+        found = await platform.expiring(within=arguments.within, project=arguments.project, at=arguments.at)
     screen.table(
         ("CERTIFICATE", "PROJECT", "RELEASE", "STATE", "UNTIL", "LEFT", "SERVES", "RENEWED BY"),
         [
             (
-                each["certificate"],
-                each["project"],
-                each["release"],
-                each["state"],
-                each["notAfter"],
-                _span(each["left"]),
-                "yes" if each["serves"] else "no",
-                each["renewedBy"],
+                each.certificate,
+                each.project,
+                each.release,
+                each.state,
+                each.not_after,
+                _span(each.left),
+                "yes" if each.serves else "no",
+                each.renewed_by,
             )
             for each in found
         ],
     )
-    pressing = [each for each in found if each["serves"] and each["renewedBy"] is None]
-    if not found:
+    pressing = [each for each in found if each.serves and each.renewed_by is None]
+    if not found.entries:
         screen.note("no certificate ends in that time")
     elif pressing:
         screen.note(
             f"models serve on {len(pressing)} of them, and will leave their route"
-            f"\n  fix: `placet certificate renew {pressing[0]['project']}`"
+            f"\n  fix: `placet certificate renew {pressing[0].project}`"
         )
-    screen.document({"certificates": found})
+    _tell_what_was_meant(found.as_of, screen)
+    screen.document({**found.as_of.to_json(), "certificates": [each.to_json() for each in found]})
     return exits.DONE
 
 

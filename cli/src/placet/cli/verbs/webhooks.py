@@ -32,6 +32,8 @@ async def list_all(arguments: Namespace, screen: Screen) -> int:
             for each in found
         ],
     )
+    if not found:
+        screen.note("there is no webhook yet: `placet webhook add URL` has events sent to an address")
     screen.document({"webhooks": [_told(each) for each in found]})
     return exits.DONE
 
@@ -69,7 +71,11 @@ async def test(arguments: Namespace, screen: Screen) -> int:
     if tried.taken:
         screen.result(f"it took the message {tried.id}: {tried.status}")
     else:
-        screen.error(f"it did not take the message {tried.id}: {tried.trouble}")
+        screen.error(
+            f"it did not take the message {tried.id}: {tried.trouble}",
+            fix="whoever receives answers 2xx within 20 seconds, once the signature holds:"
+            " docs/how-to/subscribe-with-webhooks.md",
+        )
     screen.document(tried.to_json())
     return exits.DONE if tried.taken else exits.REFUSED
 

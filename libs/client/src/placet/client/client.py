@@ -20,11 +20,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from urllib.parse import quote
 
 import anyio
 import httpx
+import msgspec
 from httpx_sse import EventSource, ServerSentEvent
 
 from placet.client.checkpoints import Checkpoint, Mark
@@ -89,6 +90,7 @@ from placet.client.documents import (
     read_lines,
 )
 from placet.client.event import Event
+from placet.client.history import AsOf, Entity, Expiring, Listing, StateThen, Why
 from placet.client.problems import PASSING, no_answer, problem
 from placet.errors import Conflict, PlacetError, Refused, Unavailable, Unreadable
 
@@ -111,6 +113,7 @@ _FETCH = httpx.Timeout(60.0, connect=10.0, read=600.0)
 _ENDLESS = httpx.Timeout(60.0, connect=10.0, read=None)
 
 Body = Callable[[], AsyncIterator[bytes]]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -507,58 +510,76 @@ class Client:
 
     # What was so
 
-    async def states(
+    @asynccontextmanager
+    async def state(
         self,
         *,
         at: str | None = None,
         position: int | None = None,
         project: str | None = None,
         release: int | None = None,
-    ) -> AsyncGenerator[dict[str, Any]]:
-        """Everything that was so at a time (in RFC 3339, or a day up to its end in UTC) or at a position.
-
-        First of when it is, then each entity, by kind, project, release and id, with the positions of what it says.
-        """
+    ) -> AsyncIterator[StateThen]:
+        """Everything that was so at a time (in RFC 3339, or a day up to its end in UTC) or at a position: of when it
+        is, then each entity as it comes, with the positions of what it says."""
         params = _given(at=at, position=position, project=project, release=release)
-        async with aclosing(self._lines("/audit/state", params, limits=_FETCH)) as pieces:
+        async with aclosing(self._documents("/audit/state", params)) as documents:
+            first = await anext(documents, None)
+            if first is None:
+                raise Unreadable(
+                    f"{self.connection.url} sends no state", fix="is it a placet platform of this version?"
+                )
+            yield StateThen(as_of=_converted(first, AsOf), entities=_entities(documents))
+
+    async def _documents(self, path: str, params: Mapping[str, Any]) -> AsyncGenerator[dict[str, Any]]:
+        async with aclosing(self._lines(path, params, limits=_FETCH)) as pieces:
             async for piece in pieces:
                 for each in read_lines(piece, dict):
                     yield each
 
-    async def why(self, project: str, *, at: str | None = None) -> dict[str, Any]:
+    async def why(self, project: str, *, at: str | None = None) -> Why:
         """Whether its model was allowed to run at a time, and on what that stands, each with its place in the log."""
         response = await self._call("GET", "/audit/why", params=_given(project=project, at=at), limits=_FETCH)
-        found: dict[str, Any] = read(response.content, dict)
-        return found
+        return read(response.content, Why)
 
-    def approvals_in_log(
+    async def approvals_in_log(
         self, *, project: str | None = None, release: int | None = None, at: str | None = None
-    ) -> AsyncGenerator[dict[str, Any]]:
+    ) -> Listing[Entity]:
         """Who approved which release, and who looked at what was certified in haste; oldest first."""
-        return self._listed("/audit/approvals", "approvals", _given(project=project, release=release, at=at))
+        asked = _given(project=project, release=release, at=at)
+        return await self._listed("/audit/approvals", "approvals", asked, Entity.of)
 
-    def exceptions_in_log(
+    async def exceptions_in_log(
         self, *, project: str | None = None, state: str | None = None, at: str | None = None
-    ) -> AsyncGenerator[dict[str, Any]]:
+    ) -> Listing[Entity]:
         """Exceptions as they stood at a time, with the certificates that were issued on each."""
-        return self._listed("/audit/exceptions", "exceptions", _given(project=project, state=state, at=at))
+        asked = _given(project=project, state=state, at=at)
+        return await self._listed("/audit/exceptions", "exceptions", asked, Entity.of)
 
-    def expiring(
+    async def expiring(
         self, *, within: int, project: str | None = None, at: str | None = None
-    ) -> AsyncGenerator[dict[str, Any]]:
+    ) -> Listing[Expiring]:
         """Certificates that end within so many seconds, the first to end first."""
-        return self._listed("/audit/expiring", "certificates", _given(within=within, project=project, at=at))
+        asked = _given(within=within, project=project, at=at)
+        return await self._listed(
+            "/audit/expiring", "certificates", asked, lambda each: _converted(each, Expiring)
+        )
 
-    async def _listed(self, path: str, name: str, asked: dict[str, Any]) -> AsyncGenerator[dict[str, Any]]:
+    async def _listed(
+        self, path: str, name: str, asked: dict[str, Any], read_one: Callable[[dict[str, Any]], T]
+    ) -> Listing[T]:
+        """All pages, of when the first of them is."""
+        entries: list[T] = []
+        as_of: AsOf | None = None
         after: str | None = None
         while True:
             params = {**asked, **_given(after=after, limit=PAGE)}
-            page = read((await self._call("GET", path, params=params, limits=_FETCH)).content, dict)
-            for each in page[name]:
-                yield each
-            if page["next"] is None or page["next"] == after:
-                return
-            after = page["next"]
+            page = read((await self._call("GET", path, params=params, limits=_FETCH)).content, dict[str, Any])
+            as_of = as_of or _converted(page, AsOf)
+            entries += [read_one(each) for each in _converted(page.get(name), list[dict[str, Any]])]
+            following = page.get("next")
+            if following is None or following == after:
+                return Listing(as_of=as_of, entries=tuple(entries))
+            after = following
 
     async def checkpoint(self, *, witnesses: int = 0) -> bytes:
         """The newest signed checkpoint of the audit log that so many witnesses have cosigned: a signed note."""
@@ -1223,6 +1244,22 @@ def _part(value: str) -> str:
 
 def _given(**values: Any) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
+
+
+async def _entities(documents: AsyncIterator[dict[str, Any]]) -> AsyncIterator[Entity]:
+    async for each in documents:
+        yield Entity.of(each)
+
+
+def _converted(document: Any, kind: type[T]) -> T:
+    """Raises Unreadable."""
+    try:
+        return msgspec.convert(document, kind)
+    except msgspec.ValidationError as unfit:
+        raise Unreadable(
+            f"the platform's answer is not what it has to be: {unfit}",
+            fix="is the address really a placet platform, and of this version?",
+        ) from unfit
 
 
 def _number(header: str | None) -> int | None:

@@ -28,7 +28,7 @@ from placet.events import tables
 from placet.events.envelope import Recorded
 from placet.events.outcome import Done
 from placet.events.reaction import Reaction
-from placet.events.restoring import AsOf, Restoration, Restored, again, is_job
+from placet.events.restoring import AsOf, Read, Restoration, Restored, again, is_job
 from placet.events.service import Service
 from placet.events.store import Alone, Head, HoldableStore, Put, RestorableStore, Run, Unit
 from placet.events.unit_of_work import Context, UnitOfWork
@@ -192,16 +192,16 @@ class _Beside(Restoration):
 
     async def read(self, lines: AsyncIterable[bytes]) -> None:
         state = await self._begun()
-        if not await self._read_on(lines, state.sequence, msgspec.json.decode(state.seen)):
+        if not await self._read_on(lines, state.sequence, msgspec.json.decode(state.seen, type=Read)):
             raise Refused("the audit log that was given is empty", fix="see that it was read to its end")
 
     async def position(self) -> int:
         return await self._last()
 
     async def is_behind(self, handled: Handled) -> bool:
-        seen: dict[str, dict[str, int]] = msgspec.json.decode((await self._begun()).seen)
+        read = msgspec.json.decode((await self._begun()).seen, type=Read)
         for producer, (epoch, position) in handled.heard.items():
-            epochs = seen.get(producer, {})
+            epochs = read.last.get(producer, {})
             # Of one that has begun and says nothing yet: where the one before it ended.
             before = max((last for name, last in epochs.items() if name < epoch), default=0)
             if epochs.get(epoch, before) < position:
@@ -225,7 +225,7 @@ class _Beside(Restoration):
             await self._store.commit(Unit(appends=tuple(again(each.event) for each in page)))
 
     async def _take_the_rest(self, handled: Handled, live: HoldableStore) -> None:
-        seen = msgspec.json.decode((await self._begun()).seen).get(self._name, {})
+        seen = msgspec.json.decode((await self._begun()).seen, type=Read).last.get(self._name, {})
         ends = [min(seen[each.epoch], each.position) for each in handled.own if each.epoch in seen]
         async for page in live.replay(max(ends, default=0)):
             rows = [

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import AsyncIterable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -59,6 +59,15 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     epoch: str
     producer_position: int
     event: msgspec.Raw
+
+
+class Read(msgspec.Struct, kw_only=True):
+    """What was read, kept with it. `digest` is of all lines so far: a restore that goes on is given them again, and
+    what it was given at first may have been another log, which nobody has verified to its end."""
+
+    last: dict[str, dict[str, int]] = msgspec.field(default_factory=dict)
+    """By producer and epoch, the last of its positions."""
+    digest: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,12 +115,12 @@ class Restoration:
         """Restore from `lines`, the whole audit log from its first entry, or go on with what was begun. Where they end
         before position `until`, they broke off.
 
-        Raises Refused for a database that holds something, Unreadable for a log with a hole or with an entry that was
-        changed.
+        Raises Refused for a database that holds something, or what was read of another log; Unreadable for a log with a
+        hole or with an entry that was changed.
         """
         state = await self._begun()
         if state.phase == "reads":
-            await self._read(lines, state.sequence, msgspec.json.decode(state.seen), until)
+            await self._read(lines, state.sequence, msgspec.json.decode(state.seen, type=Read), until)
         for phase in ("logs", "rows", "ends"):
             if (await self._begun()).phase == phase:
                 await getattr(self, f"_{phase}")()
@@ -148,10 +157,10 @@ class Restoration:
         self,
         lines: AsyncIterable[bytes],
         sequence: int,
-        seen: dict[str, dict[str, int]],
+        read: Read,
         until: int | None,
     ) -> None:
-        sequence = await self._read_on(lines, sequence, seen)
+        sequence = await self._read_on(self._behind(lines, sequence, read), sequence, read)
         if not sequence:
             raise Refused("the audit log that was given is empty", fix="see that it was read to its end")
         if until is not None and sequence < until:
@@ -160,30 +169,57 @@ class Restoration:
             )
         await self._move_to("logs")
 
-    async def _read_on(
-        self, lines: AsyncIterable[bytes], sequence: int, seen: dict[str, dict[str, int]]
-    ) -> int:
+    async def _read_on(self, lines: AsyncIterable[bytes], sequence: int, read: Read) -> int:
         """All of `lines` behind `sequence`; returns the position of the last."""
         writes: list[Put | Run] = []
         kept = sequence
         async for text in lines:
             line = _line(text)
             if line.position <= sequence:
-                continue  # read before the restore was broken off
+                continue
             if line.position != sequence + 1:
                 raise Unreadable(
                     f"the audit log has no position {sequence + 1}, but {line.position}",
                     fix="give all of it, from its first entry: GET /v1/audit/entries as application/jsonl",
                 )
-            self._must_follow(line, seen)
+            self._must_follow(line, read.last)
+            read.digest = _with(read.digest, line)
             writes.extend(self._kept(line))
             sequence = line.position
             if sequence - kept >= AT_ONCE:
-                await self._keep(writes, sequence, seen)
+                await self._keep(writes, sequence, read)
                 writes, kept = [], sequence
         if sequence > kept:
-            await self._keep(writes, sequence, seen)
+            await self._keep(writes, sequence, read)
         return sequence
+
+    async def _behind(self, lines: AsyncIterable[bytes], sequence: int, read: Read) -> AsyncIterator[bytes]:
+        """What follows on what was read before the restore was broken off, which is given again and has to be the same.
+        Raises Refused: whoever could give one log to begin with and another to verify could have anything restored."""
+        before, again = read.digest, ""
+        is_same = not sequence
+        async for text in lines:
+            if is_same:
+                yield text
+                continue
+            line = _line(text)
+            if line.position <= sequence:
+                again = _with(again, line)
+                continue
+            self._must_be_the_same(before, again)
+            is_same = True
+            yield text
+        if not is_same:
+            self._must_be_the_same(before, again)
+
+    def _must_be_the_same(self, before: str, again: str) -> None:
+        if before != again:
+            raise Refused(
+                f"what was read of the audit log for {self._name} before is not what is given now",
+                rule="audit.restore",
+                fix=f"give all of it, from its first entry; where that was done, drop the schema {self._name}, which"
+                " holds what was read of another log, and restore again",
+            )
 
     def _must_follow(self, line: Line, seen: dict[str, dict[str, int]]) -> None:
         """Raises Unreadable where something of a producer is missing between this and what came before."""
@@ -229,10 +265,8 @@ class Restoration:
             **place,
         }
 
-    async def _keep(
-        self, writes: Sequence[Put | Run], sequence: int, seen: Mapping[str, Mapping[str, int]]
-    ) -> None:
-        at = sa.update(tables.restoring).values(sequence=sequence, seen=msgspec.json.encode(seen))
+    async def _keep(self, writes: Sequence[Put | Run], sequence: int, read: Read) -> None:
+        at = sa.update(tables.restoring).values(sequence=sequence, seen=msgspec.json.encode(read))
         await self._store.commit(Unit(writes=(*_last_of_each(writes), Run(statement=at))))
         self._tell(Restored(phase="reads", position=sequence))
 
@@ -482,6 +516,10 @@ def _line(text: bytes) -> Line:
             fix="`placet audit verify` names what was changed; restore from a copy that was not",
         )
     return line
+
+
+def _with(digest: str, line: Line) -> str:
+    return hashlib.sha256(digest.encode() + msgspec.json.encode(line)).hexdigest()
 
 
 def _hole(line: Line, missing: int) -> Unreadable:

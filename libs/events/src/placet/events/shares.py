@@ -16,8 +16,18 @@ REQUESTS_EACH = 128
 
 
 class Shares:
-    def __init__(self, each: int = REQUESTS_EACH) -> None:
+    """`what` follows the number where somebody is told that it is reached, and `fix` says what they can do."""
+
+    def __init__(
+        self,
+        each: int = REQUESTS_EACH,
+        *,
+        what: str = "of your requests are under way here",
+        fix: str = "let some of them end, streams of events among them",
+    ) -> None:
         self._each = each
+        self._what = what
+        self._fix = fix
         self._under_way: Counter[str] = Counter()
 
     @contextmanager
@@ -25,8 +35,8 @@ class Shares:
         """Around one request of the person. Raises Unavailable where that would be one too many."""
         if self._under_way[person] >= self._each:
             raise Unavailable(
-                f"{self._each} of your requests are under way here, and no more can be at once",
-                fix="let some of them end, streams of events among them",
+                f"{self._each} {self._what}, and no more can be at once",
+                fix=self._fix,
                 retry_after=1.0,
             )
         self._under_way[person] += 1

@@ -136,6 +136,6 @@ restoring = sa.Table(
     sa.Column("phase", sa.Text, nullable=False),
     # The position in the audit log up to which it has been read.
     sa.Column("sequence", sa.BigInteger, nullable=False),
-    # By producer and epoch, the last position that was read, as JSON.
+    # By producer and epoch, the last position that was read, and a digest of all lines, as JSON.
     sa.Column("seen", sa.LargeBinary, nullable=False),
 )

@@ -121,7 +121,10 @@ def inclusion(index: int, size: int) -> list[Span]:
 def consistency(old: int, size: int) -> list[Span]:
     """Whose roots prove that the tree of `size` leaves begins with that of `old`. RFC 6962, 2.1.2."""
     if not 0 <= old <= size:
-        raise Refused(f"a tree of {size} leaves does not begin with one of {old}")
+        raise Refused(
+            f"a tree of {size} leaves does not begin with one of {old}",
+            fix="the log was longer once, or it is another one: `placet audit checkpoint` says how long it is",
+        )
     if old in (0, size):
         return []
     start, end, spans = 0, size, list[Span]()

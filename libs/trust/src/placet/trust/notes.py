@@ -36,6 +36,12 @@ _NO_TEXT = re.compile(r"[\ud800-\udfff]")
 _LINE = re.compile(r"— ([^\s+]+) ([A-Za-z0-9+/]+={0,2})")
 
 
+_VKEY = (
+    "a verifier key is NAME+ID+KEY, of type 1 or 4: a log's is told by its operator, and as `signedBy` by"
+    " `placet audit verify --json`"
+)
+
+
 class NoteKey(msgspec.Struct, frozen=True, kw_only=True):
     """Who signs notes, by name, kind and public key."""
 
@@ -60,22 +66,26 @@ class NoteKey(msgspec.Struct, frozen=True, kw_only=True):
         """Raises Unreadable."""
         name, _, rest = text.strip().partition("+")
         key_id, _, encoded = rest.partition("+")
-        raw = decoded(encoded, f"the key in {text!r}")
+        try:
+            raw = decoded(encoded, f"the key in {text!r}")
+        except Unreadable as error:
+            raise Unreadable(error.detail, fix=_VKEY) from error
         match raw[:1]:
             case b"\x01":
                 kind = SIGNS
             case b"\x04":
                 kind = COSIGNS
             case _:
-                raise Unreadable(
-                    f"{text!r} is no verifier key of an Ed25519 key", fix="NAME+ID+KEY, of type 1 or 4"
-                )
+                raise Unreadable(f"{text!r} is no verifier key of an Ed25519 key", fix=_VKEY)
         try:
             found = cls(name=name, kind=kind, key=VerifyingKey.from_raw(raw[1:]))
         except Refused as error:
-            raise Unreadable(str(error)) from error
+            raise Unreadable(error.detail, fix=error.fix or _VKEY) from error
         if key_id != found.id.hex():
-            raise Unreadable(f"the key called {name!r} has the id {found.id.hex()}, not {key_id!r}")
+            raise Unreadable(
+                f"the key called {name!r} has the id {found.id.hex()}, not {key_id!r}",
+                fix="copy it whole, with its name: the id is of both",
+            )
         return found
 
 

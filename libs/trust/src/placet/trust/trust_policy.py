@@ -84,7 +84,10 @@ class TrustPolicy(msgspec.Struct, frozen=True, kw_only=True):
             with path.open("rb") as file:
                 return cls.from_bytes(file.read(MAX_POLICY_BYTES + 1))
         except OSError as error:
-            raise Refused(f"the trust policy {path} cannot be read: {error.strerror}") from error
+            raise Refused(
+                f"the trust policy {path} cannot be read: {error.strerror}",
+                fix="name a file with a line `log VKEY`, and one for each witness: docs/how-to/run-a-witness.md",
+            ) from error
 
     def is_satisfied_by(self, cosigners: Collection[str]) -> bool:
         """Whether the witnesses of these names are enough."""

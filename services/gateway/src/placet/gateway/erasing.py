@@ -73,7 +73,6 @@ class Erasing:
                 rule="privacy.own",
                 fix="have it done by somebody else of compliance, or by another admin",
             )
-        await self._must_not_be_held(person)
         context = Context(
             project=PLATFORM,
             correlation=self._wiring.ids.new(),
@@ -84,11 +83,15 @@ class Erasing:
             known = await self._wiring.store.rows(sa.select(p.people).where(p.people.c.person == person))
             name = await self._people.name_of(person)
             looks = None if name is None else await self._people.looks(name)
+            free = await self._must_not_be_held(person, looks)
             destroy = partial(self._destroy, person=person, looks=looks, by=by)
             try:
-                await transact(self._wiring, SERVICE, context, destroy, *(_unchanged(row) for row in known))
+                await transact(
+                    self._wiring, SERVICE, context, destroy, *free, *(_unchanged(row) for row in known)
+                )
             except ClaimLost:
-                continue  # they were given a token just now, or somebody else erases them
+                # They were given a token just now, or a project was held, or somebody else erases them.
+                continue
             return await self._held.person(person)
 
     def worker(self) -> Worker[EraseJob]:
@@ -135,22 +138,15 @@ class Erasing:
             )
             await transact(self._wiring, SERVICE, context, partial(_enqueue, person=row.person))
 
-    async def _must_not_be_held(self, person: str) -> None:
-        """A claim in court goes before who wants to be forgotten (GDPR, article 17(3)(e)), and has an end."""
-        name = await self._people.name_of(person)
-        looks = None if name is None else await self._people.looks(name)
-        words, answers, sources = p.reasons.c, p.assessments.c, p.sources.c
-        sent = sa.select(p.senders.c.source).where(p.senders.c.person == person)
-        built = sa.select(p.builders.c.source).where(p.builders.c.alike == looks)
-        given = sa.union(
-            sa.select(words.project).where(words.given_by == person, words.sealed.is_not(None)),
-            sa.select(answers.project).where(answers.answered_by == person, answers.answers.is_not(None)),
-            sa.select(sources.project).where(sources.source.in_(sent), sources.owner.is_not(None)),
-            sa.select(sources.project).where(sources.owner_alike == looks, sources.owner_alike.is_not(None)),
-            sa.select(sources.project).where(sources.source.in_(built)),
-        )
+    async def _must_not_be_held(self, person: str, looks: str | None) -> tuple[Claim, ...]:
+        """A claim in court goes before who wants to be forgotten (GDPR, article 17(3)(e)), and has an end.
+
+        Returns what has to be so still in the unit that erases: a project may be held between a look and a commit.
+        """
+        given = _given_for(person, looks)
         rows = await self._wiring.store.rows(sa.select(p.holds.c.project).where(p.holds.c.project.in_(given)))
-        held = {row.project for row in rows} | await self._held_that_saw(looks)
+        saw, others = await self._held_that_saw(looks)
+        held = {row.project for row in rows} | saw
         if held:
             projects = sorted(held)
             raise Conflict(
@@ -158,15 +154,27 @@ class Erasing:
                 rule="privacy.held",
                 fix=f"when the hold has done its work: `placet privacy release {projects[0]}`, then again",
             )
+        if looks is None:
+            return (_none_holds(given),)
+        facts = p.personal_facts.c
+        unseen = sa.select(facts.project).where(facts.digest.not_in(others))
+        return _none_holds(given), _none_holds(unseen)
 
-    async def _held_that_saw(self, looks: str | None) -> set[str]:
-        """The projects that are held, where what rules saw of people has that name."""
+    async def _held_that_saw(self, looks: str | None) -> tuple[set[str], list[str]]:
+        """The projects that are held, where what rules saw of people has that name; and what of them has it not."""
+        if looks is None:
+            return set(), []
         facts = p.personal_facts.c
         query = sa.select(facts.digest, facts.project).join_from(
             p.personal_facts, p.holds, p.holds.c.project == facts.project
         )
-        rows = await self._wiring.store.rows(query) if looks is not None else ()
-        return {row.project for row in rows if await self._is_named(row.digest, str(looks))}
+        found, others = set[str](), list[str]()
+        for row in await self._wiring.store.rows(query):
+            if await self._is_named(row.digest, looks):
+                found.add(row.project)
+            else:
+                others.append(row.digest)
+        return found, others
 
     async def _destroy(self, work: UnitOfWork, *, person: str, looks: str | None, by: str) -> None:
         stream = stream_of(person)
@@ -250,6 +258,28 @@ async def _enqueue(work: UnitOfWork, *, person: str) -> None:
 
 def stream_of(person: str) -> str:
     return f"person/{person.removeprefix('person:')}"
+
+
+def _given_for(person: str, looks: str | None) -> sa.CompoundSelect[Any]:
+    """The projects that they gave something for, or are named by."""
+    words, answers, sources = p.reasons.c, p.assessments.c, p.sources.c
+    sent = sa.select(p.senders.c.source).where(p.senders.c.person == person)
+    built = sa.select(p.builders.c.source).where(p.builders.c.alike == looks)
+    return sa.union(
+        sa.select(words.project).where(words.given_by == person, words.sealed.is_not(None)),
+        sa.select(answers.project).where(answers.answered_by == person, answers.answers.is_not(None)),
+        sa.select(sources.project).where(sources.source.in_(sent), sources.owner.is_not(None)),
+        sa.select(sources.project).where(sources.owner_alike == looks, sources.owner_alike.is_not(None)),
+        sa.select(sources.project).where(sources.source.in_(built)),
+    )
+
+
+def _none_holds(projects: sa.SelectBase) -> Claim:
+    """No hold is of one of these, which changes nothing where it is so."""
+    holds = p.holds.c
+    return Claim(
+        statement=sa.update(p.holds).where(holds.project.in_(projects)).values(project=holds.project), rows=0
+    )
 
 
 def _unchanged(row: sa.Row[Any]) -> Claim:

@@ -7,6 +7,7 @@ kept however old it is, and so is what is held. Events are never removed: they h
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -18,6 +19,7 @@ from placet.errors import Refused, Unknown
 from placet.events import PLATFORM, Actor, Context, UnitOfWork, Wiring, transact
 from placet.events.codec import moment, timestamp
 from placet.events.contracts.gateway import HoldLifted, HoldPlaced, RetentionApplied
+from placet.events.store import Claim, ClaimLost
 from placet.events.unit_of_work import current_traceparent
 from placet.gateway import projections as p
 from placet.gateway.intake import SERVICE
@@ -199,12 +201,26 @@ class Retaining:
                 kind=of.kind, before=before, removed=len(gone), kept=len(rows) - len(gone)
             )
             context = self._context(PLATFORM, Actor.service(SERVICE))
+            forget = partial(_forget, of=of, ids=gone, said=said)
+            # What lies in the registry is gone by now, whatever is held since.
+            free = (self._are_free(of, gone),) if of.file is None else ()
             if gone:
-                await transact(self._wiring, SERVICE, context, partial(_forget, of=of, ids=gone, said=said))
+                with suppress(
+                    ClaimLost
+                ):  # a project was held just now: what is not of it has its turn the next day
+                    await transact(self._wiring, SERVICE, context, forget, *free)
+
+    def _are_free(self, of: _Class, ids: Sequence[str]) -> Claim:
+        """None of them is held, which changes nothing where it is so."""
+        held = sa.and_(of.id.in_(ids), ~self._is_free(of))
+        return Claim(statement=sa.update(of.id.table).where(held).values({of.id: of.id}), rows=0)
 
     async def _is_removed(self, of: _Class, row: sa.Row[Any]) -> bool:
         if of.file is None:
             return True
+        # There are many, and the registry takes its time: it may be held since they were looked for.
+        if not await self._wiring.store.rows(of.query(self._is_free(of), of.id == row.id)):
+            return False
         try:
             await self._remove[of.kind](row.file)
         except Refused:

@@ -9,16 +9,15 @@ from typing import Annotated, Any
 import msgspec
 from fastapi import APIRouter, Depends, Header, Query
 from fastapi.responses import JSONResponse, Response, StreamingResponse
-from pydantic import AfterValidator, AwareDatetime
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from placet.errors import Unreadable
+from placet.errors import Unknown, Unreadable
 from placet.events import Recorded
 from placet.events.known_fields import known_parameters
 from placet.events.store import EventStore
 from placet.metadata.access import Reader
 from placet.metadata.following import Overtaken, Tail
-from placet.metadata.moments import in_utc
+from placet.metadata.moments import Moment
 from placet.metadata.projections import AUDIT
 from placet.metadata.queries import Filter, Queries, entry, shown
 
@@ -30,7 +29,6 @@ ENCODER = msgspec.json.Encoder()
 
 Limit = Annotated[int, Query(ge=1, le=1000)]
 After = Annotated[int, Query(ge=0, le=MAX_POSITION)]
-Moment = Annotated[AwareDatetime | None, AfterValidator(in_utc), Query()]
 Text = Annotated[str | None, Query(max_length=100, pattern=r"^[ -~]+$")]
 
 
@@ -52,13 +50,27 @@ def router(*, reader: Reader, queries: Queries, store: EventStore, tail: Tail) -
         """Every event of every service, oldest first; `type` may hold `*`. Server-sent events when asked for.
 
         `since` and `until` are times in RFC 3339, both within. A stream ends with an event `end` for one who reads so
-        slowly that what he has not read is in memory no more: he goes on by `Last-Event-ID`.
+        slowly that what he has not read is in memory no more: he goes on by `Last-Event-ID`. Who is ahead
+        of the log has 404.
         """
         wanted = Filter(type=type, project=project, since=since, until=until)
         if follow or "text/event-stream" in accept:
-            return EventSourceResponse(_follow(_resume(last_event_id, after), wanted), ping=15)
+            begin = _resume(last_event_id, after)
+            await _must_be_there(begin)
+            return EventSourceResponse(_follow(begin, wanted), ping=15)
         page = await queries.events(after, limit, wanted)
         return JSONResponse({"events": [shown(each) for each in page.events], "next": page.next})
+
+    async def _must_be_there(position: int) -> None:
+        """Who is ahead of the log followed another one, or one that was restored from an older copy since: he would
+        wait without a word until it is as long, and miss what it says meanwhile."""
+        head = await queries.head()
+        if position > head:
+            raise Unknown(
+                f"the audit log ends at position {head}, and position {position} is still to come",
+                fix=f"follow what comes behind position {head}; if it was longer once, it was restored: see"
+                " `placet audit verify`",
+            )
 
     async def _follow(after: int, wanted: Filter) -> AsyncIterator[bytes | ServerSentEvent]:
         try:

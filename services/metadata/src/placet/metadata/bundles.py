@@ -1,7 +1,8 @@
 """Evidence of one project in one archive: its events with their proofs, and everything that they name by digest.
 
 The archive is the same, to the byte, for the same project, moment and checkpoint. What the registry has no more is left
-out, and whoever verifies says so. `placet.verifier` reads it; this module knows its form and nothing else of it.
+out, and whoever verifies says so. `placet.verifier` reads it, and makes again what people read in it; this
+module knows the form of an archive and nothing else of how it is checked.
 """
 
 from __future__ import annotations
@@ -22,7 +23,6 @@ from placet.errors import TooLarge, Unavailable, Unknown, Unreadable
 from placet.events import Recorded
 from placet.events.codec import timestamp
 from placet.events.envelope import PLATFORM
-from placet.metadata.dossier import Said, dossier
 from placet.metadata.ports import CheckpointKeys, Evidence, Kept
 from placet.metadata.queries import Filter, Queries
 from placet.metadata.tree import Signed, Tree
@@ -30,9 +30,18 @@ from placet.trust import dsse
 from placet.trust.encoding import decoded
 from placet.trust.keys import verifying_key
 from placet.trust.notes import SIGNS, NoteKey
+from placet.verifier.dossier import FORM, dossier, said_in
+from placet.verifier.dossier import PAGE as DOSSIER
+from placet.verifier.failures import Wrong
+from placet.verifier.readme import README, readme
 
 FORMAT = "https://placet.dev/bundle/v1"
 MAX_EVENTS = 20_000
+MAX_BYTES = 256 * 1024**2
+"""Of what is in one archive: it is put together in memory, as it is read by whoever verifies it."""
+AT_ONCE = 2
+"""Archives that are made at the same time, so that memory has a bound whoever asks."""
+RETRY_AFTER = 5.0
 PAGE = 1000
 LEFT_OUT = "placet.deployer.model.observed."
 """A window of measurements each, for years."""
@@ -43,6 +52,7 @@ OF_PLATFORM = (
     "placet.gateway.questionnaire.imported.*",
 )
 """What is said of no project, and certificates rest on."""
+_BUILT, _REUSED = "placet.builder.image.built.", "placet.builder.image.reused."
 POLICIES, FACTS, PERSONAL, QUESTIONNAIRES, ANSWERS = (
     "policies",
     "facts",
@@ -53,21 +63,6 @@ POLICIES, FACTS, PERSONAL, QUESTIONNAIRES, ANSWERS = (
 _CERTIFICATES = "certificates"
 _THEN = (1980, 1, 1, 0, 0, 0)
 """When each file of an archive was made: the earliest that there is."""
-_README = """\
-Evidence of the project {project}, as the log {origin} had it at {at}.
-
-dossier.html      to be read by people: the technical documentation of Annex IV of the EU AI Act
-manifest.json     every file here, with its digest
-checkpoint.txt    how large the log is and which root its tree has, signed by the log
-events/           what was said, byte for byte, each with the proof that it is in that tree
-keys/log.txt      the log's own word on its keys: compare it with what you were told another way
-policies/, facts/, people/, certificates/, assessments/, questionnaires/, answers/, images/
-                  what the events name by digest, as far as the registry has it still
-
-To check all of it with nothing but a Python, and to run the rules again on the recorded facts:
-
-    python3 verifier.py ARCHIVE.zip --log-key NAME+ID+KEY
-{left_out}"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,22 +84,65 @@ class Made:
     size: int
 
 
+class _Files(dict[str, bytes]):
+    """What an archive is made of, by path. Raises TooLarge where it is more than one can have."""
+
+    def __init__(self, project: str, most: int) -> None:
+        super().__init__()
+        self._project = project
+        self._most = most
+        self._left = most
+
+    def put(self, path: str, data: bytes) -> None:
+        self._left -= len(data)
+        if self._left < 0:
+            raise TooLarge(
+                f"what is known of {self._project} takes more than {self._most // 1024**2} MiB, and no archive does",
+                fix="ask up to an earlier moment (--at), or take the whole log: `placet audit replay`",
+            )
+        self[path] = data
+
+
 class Bundling:
     def __init__(
-        self, *, queries: Queries, tree: Tree, keys: CheckpointKeys, evidence: Evidence | None
+        self,
+        *,
+        queries: Queries,
+        tree: Tree,
+        keys: CheckpointKeys,
+        evidence: Evidence | None,
+        most: int = MAX_BYTES,
+        at_once: int = AT_ONCE,
     ) -> None:
         self._queries = queries
         self._tree = tree
         self._keys = keys
         self._evidence = evidence
+        self._most = most
+        self._at_once = at_once
+        self._under_way = 0
 
     async def bundle(self, wanted: Wanted, into: Path) -> Made:
-        """Write it. Raises Unknown of a project that nothing happened to by then, Unavailable without a registry."""
+        """Write it. Raises Unknown of a project that nothing happened to by then, TooLarge of one with more than an
+        archive takes, and Unavailable without a registry, or while others are made."""
         if self._evidence is None:
             raise Unavailable(
                 "this audit log was told of no registry, and evidence lies there",
                 fix="set PLACET_REGISTRY of the service metadata, as the other services have it",
             )
+        if self._under_way >= self._at_once:
+            raise Unavailable(
+                f"{self._at_once} archives of evidence are being made here, and no more can be at once",
+                fix="ask again in a few seconds",
+                retry_after=RETRY_AFTER,
+            )
+        self._under_way += 1
+        try:
+            return await self._bundle(wanted, into, self._evidence)
+        finally:
+            self._under_way -= 1
+
+    async def _bundle(self, wanted: Wanted, into: Path, evidence: Evidence) -> Made:
         signed = await self._signed(wanted.size)
         own, left_out = await self._own(wanted, signed.size)
         if not own:
@@ -115,27 +153,25 @@ class Bundling:
                 + (", or a larger size" if wanted.size is not None else ""),
             )
         general = [each async for each in self._general(wanted, signed.size)]
+        elsewhere = await self._built_elsewhere(own, wanted, signed.size)
         events = sorted(
-            {each.position: each for each in (*own, *general)}.values(), key=lambda one: one.position
+            {each.position: each for each in (*own, *general, *elsewhere)}.values(),
+            key=lambda one: one.position,
         )
-        files = await self._evidence_of(events, wanted, self._evidence)
-        said = [_said(each) for each in events]
-        files["dossier.html"] = dossier(wanted.project, timestamp(wanted.at), said, files).encode()
-        files["checkpoint.txt"] = str(signed.note).encode()
-        files["keys/log.txt"] = await self._log_keys(signed.origin)
-        files["README.txt"] = _README.format(
-            project=wanted.project,
-            origin=signed.origin,
-            at=timestamp(wanted.at),
-            left_out=f"\nLeft out: {left_out} windows of measurements (model.observed).\n"
-            if left_out
-            else "",
-        ).encode()
+        files = _Files(wanted.project, self._most)
         for each in events:
             stem = f"events/{each.position:012}"
-            files[f"{stem}.json"] = each.event.raw
-            files[f"{stem}.tlog-proof"] = str(await self._tree.inclusion(each.position - 1, signed)).encode()
-        await to_thread.run_sync(_write, into, files, wanted, signed)
+            files.put(f"{stem}.json", each.event.raw)
+            files.put(
+                f"{stem}.tlog-proof", str(await self._tree.inclusion(each.position - 1, signed)).encode()
+            )
+        await self._gather(events, wanted, evidence, files)
+        files.put("checkpoint.txt", str(signed.note).encode())
+        files.put("keys/log.txt", await self._log_keys(signed.origin))
+        words = readme(wanted.project, signed.origin, timestamp(wanted.at), left_out)
+        files.put(README, words.encode())
+        # Of many events it takes a second, which others would wait for.
+        await to_thread.run_sync(_write, into, files, events, wanted, signed)
         return Made(name=_name(wanted, signed.size), events=len(events), size=signed.size)
 
     async def _signed(self, size: int | None) -> Signed:
@@ -181,28 +217,54 @@ class Bundling:
         ]
         return "".join(f"{each}\n" for each in vkeys).encode()
 
-    async def _evidence_of(
-        self, events: Sequence[Recorded[Any]], wanted: Wanted, evidence: Evidence
-    ) -> dict[str, bytes]:
-        files: dict[str, bytes] = {}
-        asked = {each.path: each for event in events for each in _named(event.event.type, _data(event))}
+    async def _built_elsewhere(
+        self, own: Sequence[Recorded[Any]], wanted: Wanted, size: int
+    ) -> list[Recorded[Any]]:
+        """How those images were built that the project did not build itself: it was said of another one's release, and
+        the bill of materials and the provenance are named there alone."""
+        reused = {_data(each)["image"]: each.position for each in own if each.event.type.startswith(_REUSED)}
+        for each in own:
+            if each.event.type.startswith(_BUILT):
+                reused.pop(_data(each)["image"], None)
+        found: dict[str, Recorded[Any]] = {}
+        if reused:
+            async for each in self._pages(Filter(type=f"{_BUILT}*", until=wanted.at), size):
+                image = _data(each)["image"]
+                if each.position < reused.get(image, 0):
+                    found[image] = each
+        return list(found.values())
+
+    async def _gather(
+        self, events: Sequence[Recorded[Any]], wanted: Wanted, evidence: Evidence, files: _Files
+    ) -> None:
+        """Everything that the events name by digest, and what that names."""
+        asked = dict.fromkeys(each for event in events for each in _named(event.event.type, _data(event)))
+        known: set[_Named] = set()
         while asked:
-            following: dict[str, _Named] = {}
-            for each in asked.values():
-                if each.digest is None or each.path in files or (each.is_of_people and not wanted.people):
+            following: dict[_Named, None] = {}
+            for each in asked:
+                if each in known or each.digest is None or (each.is_of_people and not wanted.people):
                     continue
+                known.add(each)
+                # Of a release that was judged twice both have one name; neither takes the other's place.
+                path = each.path if each.path not in files else _beside(each.path, each.digest)
                 if each.kind == "artifact":
                     kept = await evidence.artifact(each.repository, each.digest)
                     if kept is not None:
-                        files |= {each.path: kept.content, f"{each.path}.manifest": kept.manifest}
-                        following |= {one.path: one for one in _certified_by(each, kept)}
+                        files.put(path, kept.content)
+                        files.put(f"{path}.manifest", kept.manifest)
+                        following |= dict.fromkeys(_certified_by(each, kept))
                     continue
                 read = evidence.tagged if each.kind == "tagged" else evidence.blob
                 found = await read(each.repository, each.digest)
                 if found is not None:
-                    files[each.path] = found
+                    files.put(path, found)
             asked = following
-        return files
+
+
+def _beside(path: str, digest: str) -> str:
+    stem, _, suffix = path.partition(".")
+    return f"{stem}-{digest.removeprefix('sha256:')}.{suffix}"
 
 
 def _name(wanted: Wanted, size: int) -> str:
@@ -215,12 +277,6 @@ def _name(wanted: Wanted, size: int) -> str:
 def _data(recorded: Recorded[Any]) -> dict[str, Any]:
     data: dict[str, Any] = msgspec.json.decode(recorded.event.raw)["data"]
     return data
-
-
-def _said(recorded: Recorded[Any]) -> Said:
-    event = msgspec.json.decode(recorded.event.raw)
-    kind = event["type"].rpartition(".")[0].removeprefix("placet.")
-    return Said(position=recorded.position, kind=kind, time=event["time"], data=event["data"])
 
 
 class _Named(NamedTuple):
@@ -286,21 +342,30 @@ def _certified_by(named: _Named, kept: Kept) -> Iterator[_Named]:
             yield from _policies(msgspec.json.decode(payload)["predicate"]["policies"])
 
 
-def _write(into: Path, files: dict[str, bytes], wanted: Wanted, signed: Signed) -> None:
+def _write(
+    into: Path, files: _Files, events: Sequence[Recorded[Any]], wanted: Wanted, signed: Signed
+) -> None:
+    at = timestamp(wanted.at)
+    try:
+        said = [said_in(each.position, each.event.raw) for each in events]
+    except Wrong as error:
+        raise Unreadable(str(error), fix="`placet audit verify` says what was changed") from error
+    files.put(DOSSIER, dossier(wanted.project, at, said, files).encode())
     listed = [
         {"path": path, "digest": f"sha256:{sha256(files[path]).hexdigest()}", "size": len(files[path])}
         for path in sorted(files)
     ]
     manifest = {
         "format": FORMAT,
+        "dossier": FORM,
         "project": wanted.project,
-        "at": timestamp(wanted.at),
+        "at": at,
         "origin": signed.origin,
         "size": signed.size,
         "people": wanted.people,
         "files": listed,
     }
-    files["manifest.json"] = msgspec.json.format(msgspec.json.encode(manifest), indent=1)
+    files.put("manifest.json", msgspec.json.format(msgspec.json.encode(manifest), indent=1))
     with zipfile.ZipFile(into, "w", zipfile.ZIP_STORED) as archive:
         for path in sorted(files):
             entry = zipfile.ZipInfo(path, date_time=_THEN)

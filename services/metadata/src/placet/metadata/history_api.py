@@ -6,7 +6,7 @@ For compliance, auditors and admins. A time is in RFC 3339, or a day, which is m
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query
@@ -24,6 +24,7 @@ from placet.metadata.entities import State
 from placet.metadata.histories import Histories, Told, Until, end_of
 from placet.metadata.history import types_of
 from placet.metadata.history_standing import Standings, document, documents
+from placet.metadata.moments import day, is_day, time
 from placet.metadata.why import LATER, answer, known_later, last_position, subject_of
 
 MOST_LATER = 100
@@ -93,12 +94,12 @@ def router(*, auditor: Reader, histories: Histories, clock: Clock) -> APIRouter:
         """
         if release is not None and project is None:
             raise Unreadable("a release is one of a project", fix="give project with it")
-        asked = _asked(at, position)
-        told = await histories.state(asked, clock.now(), project=project)
+        now = clock.now()
+        told = await histories.state(_asked(at, position), now, project=project)
         await _must_be_known(histories, project, told.state)
         if release is not None and not list(told.state.in_order(project=project, release=release)):
-            await _must_be_asked_for(histories, project, release, clock.now())
-        head = _head(told, at)
+            await _must_be_asked_for(histories, project, release, now)
+        head = _head(told, at, now)
         if JSONL in accept:
             lines = _lines(head, documents(told.state, told.at, project=project, release=release))
             return StreamingResponse(lines, media_type=JSONL)
@@ -159,18 +160,19 @@ def router(*, auditor: Reader, histories: Histories, clock: Clock) -> APIRouter:
     ) -> JSONResponse:
         """Who approved which release, in which roles, when, and which certificates counted that; and who looked at what
         was certified in haste. Oldest first, by position."""
-        told = await histories.state(_asked(at, None), clock.now(), project=project, types=_APPROVALS)
+        now = clock.now()
+        told = await histories.state(_asked(at, None), now, project=project, types=_APPROVALS)
         await _must_be_known(histories, project, told.state)
         both = [*told.state.all("approval"), *told.state.all("review")]
         wanted = sorted(
             (each for each in both if release in (None, each.release)), key=lambda each: each.position()
         )
         if release is not None and not wanted:
-            await _must_be_asked_for(histories, project, release, clock.now())
+            await _must_be_asked_for(histories, project, release, now)
         page, following = _page(wanted, lambda each: f"{each.position():020d}", after, limit)
         standings = Standings(told.state, told.at)
         shown = [document(each, standings) for each in page]
-        return JSONResponse({**_head(told, at), "approvals": shown, "next": following})
+        return JSONResponse({**_head(told, at, now), "approvals": shown, "next": following})
 
     @api.get("/exceptions", response_model=None)
     async def get_exceptions(
@@ -182,7 +184,8 @@ def router(*, auditor: Reader, histories: Histories, clock: Clock) -> APIRouter:
     ) -> JSONResponse:
         """Exceptions as they stood at a time: `state` is requested, granted (in force), withdrawn or expired, and
         `usedBy` the certificates that were issued on each. In the order in which they were asked for."""
-        told = await histories.state(_asked(at, None), clock.now(), project=project, types=_EXCEPTIONS)
+        now = clock.now()
+        told = await histories.state(_asked(at, None), now, project=project, types=_EXCEPTIONS)
         await _must_be_known(histories, project, told.state)
         standings = Standings(told.state, told.at)
         wanted = sorted(
@@ -191,7 +194,7 @@ def router(*, auditor: Reader, histories: Histories, clock: Clock) -> APIRouter:
         )
         page, following = _page(wanted, lambda each: f"{each.position():020d}", after, limit)
         shown = [document(each, standings) for each in page]
-        return JSONResponse({**_head(told, at), "exceptions": shown, "next": following})
+        return JSONResponse({**_head(told, at, now), "exceptions": shown, "next": following})
 
     @api.get("/expiring", response_model=None)
     async def get_expiring(
@@ -203,17 +206,18 @@ def router(*, auditor: Reader, histories: Histories, clock: Clock) -> APIRouter:
     ) -> JSONResponse:
         """Certificates that stand at a time and end within so many seconds of it, the first to end first. `serves` says
         whether a model was live on it, `renewedBy` which took its place already."""
-        told = await histories.state(_asked(at, None), clock.now(), project=project, types=_CERTIFICATES)
+        now = clock.now()
+        told = await histories.state(_asked(at, None), now, project=project, types=_CERTIFICATES)
         await _must_be_known(histories, project, told.state)
         standings = Standings(told.state, told.at)
-        end = told.at + timedelta(seconds=within)
         wanted = sorted(
             (
                 each
                 for each in told.state.all("certificate")
                 if each.get("notAfter") is not None
                 and standings.of(each)[0] in ("valid", "suspended")
-                and moment(each.get("notAfter")) <= end
+                # The other way round there may be no such time, at the end of all years.
+                and moment(each.get("notAfter")) - told.at <= timedelta(seconds=within)
             ),
             key=lambda each: (each.get("notAfter"), each.id),
         )
@@ -232,7 +236,7 @@ def router(*, auditor: Reader, histories: Histories, clock: Clock) -> APIRouter:
             }
             for each in page
         ]
-        return JSONResponse({**_head(told, at), "certificates": shown, "next": following})
+        return JSONResponse({**_head(told, at, now), "certificates": shown, "next": following})
 
     return api
 
@@ -251,21 +255,17 @@ def _asked(at: str | None, position: int | None) -> Until:
 def _moment(text: str) -> datetime:
     """A day is meant up to its end, since an answer of the morning would leave out what happened that day."""
     try:
-        if len(text) == len("2026-03-01"):
-            return end_of(date.fromisoformat(text))
-        found = moment(text)
-        if found.tzinfo is None:
-            raise Unreadable(f"{text!r} has no zone", fix="end it with Z for UTC: 2026-03-01T12:00:00Z")
+        found_day = day(text)
+        if found_day is not None:
+            return end_of(found_day)
+        found = time(text)
         timestamp(found)
     except (ValueError, OverflowError) as error:
         raise Unreadable(
-            f"{text!r} is neither a time nor a day", fix="write 2026-03-01T12:00:00Z, or 2026-03-01"
+            f"{text!r} is neither a time with its zone nor a day",
+            fix="write 2026-03-01T12:00:00Z, or 2026-03-01",
         ) from error
     return found
-
-
-def _is_day(text: str | None) -> bool:
-    return text is not None and len(text) == len("2026-03-01")
 
 
 async def _must_be_known(histories: Histories, project: str | None, state: State) -> None:
@@ -289,22 +289,24 @@ async def _must_be_asked_for(histories: Histories, project: str | None, release:
         )
 
 
-def _head(told: Told, at: str | None) -> dict[str, Any]:
+def _head(told: Told, at: str | None, now: datetime) -> dict[str, Any]:
+    """Of when it is, on how much of the log it stands, and what whoever asked may have meant otherwise."""
     return {
         "at": timestamp(told.at),
         "asked": at,
         "position": told.position,
         "unread": list(told.unread),
+        "note": _note(at, told, now),
     }
 
 
-def _note(at: str | None, told: Told, now: datetime, first: int) -> str | None:
+def _note(at: str | None, told: Told, now: datetime, first: int | None = None) -> str | None:
     said = []
-    if _is_day(at):
+    if is_day(at):
         said.append(f"{at} is taken up to its end in UTC")
     if told.at > now:
         said.append("that is still to come: what is told is as if nothing more happened until then")
-    if not told.state.events:
+    if first is not None and not told.state.events:
         said.append(f"nothing was known of it by then: the log speaks of it first at position {first}")
     if told.unread:
         said.append(f"the log has events that this service cannot read: {', '.join(told.unread)}; upgrade it")

@@ -109,7 +109,10 @@ class Queries:
         """Raises Unknown."""
         rows = await self._store.rows(sa.select(events.c.position).where(events.c.id == event))
         if not rows:
-            raise Unknown(f"no event {event!r} is in the audit log")
+            raise Unknown(
+                f"no event {event!r} is in the audit log",
+                fix="`placet events` has the `id` of each; a position, its `sequence`, names one as well",
+            )
         return int(rows[0].position)
 
     async def witnesses(self) -> list[dict[str, Any]]:

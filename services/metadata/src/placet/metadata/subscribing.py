@@ -72,7 +72,7 @@ class Subscribing:
         """The webhook with its secret. Raises Conflict where there is the same one, Refused where it may not lead."""
         await self._receivers.judge(wanted.url)
         webhook, secret = self._wiring.ids.new(), secret_of(self._draw(SECRET_BYTES))
-        at = await self._head() if wanted.after is None else wanted.after
+        at = await self._begin(wanted.after)
 
         async def change(work: UnitOfWork) -> None:
             await self._may_be_added(wanted)
@@ -107,6 +107,8 @@ class Subscribing:
     async def enable(self, webhook: str, after: int | None, person: str) -> dict[str, Any]:
         """Go on at once, where it was or behind another position: of one that waits between two tries, too."""
         row = await self._row(webhook)
+        if after is not None:
+            await self._begin(after)
         values: dict[str, Any] = {"why": None, "failures": 0, "failing_since": None, "next_at": None}
         if (
             after is not None
@@ -193,6 +195,17 @@ class Subscribing:
         if not rows:
             raise unknown(webhook)
         return rows[0]
+
+    async def _begin(self, after: int | None) -> int:
+        """Where to begin. Raises Refused behind the log's end: what happens up to there would never be told."""
+        head = await self._head()
+        if after is not None and after > head:
+            raise Refused(
+                f"the audit log ends at position {head}, and what follows position {after} is still to come: what"
+                " happens until then would be told to nobody",
+                fix=f"begin with position {head + 1} at most, or leave it out for what happens from now on",
+            )
+        return head if after is None else after
 
     async def _head(self) -> int:
         return (await self._wiring.store.head(AUDIT)).position

@@ -31,7 +31,8 @@ class WebhookBody(KnownFields):
     type: Text = Field(default=None, description="only such types; `*` stands for any text")
     project: Text = Field(default=None, description="only events of this project")
     after: Position = Field(
-        default=None, description="events behind this position of the log; without, those from now on"
+        default=None,
+        description="events behind this position of the log, up to its end; without, those from now on",
     )
 
 

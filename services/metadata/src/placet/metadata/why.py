@@ -214,7 +214,7 @@ def _does_not_stand(certificate: Entity, standing: str) -> tuple[str, str, str |
             return "suspended", why, fix, certificate.position("standing", "grounds")
         case "expired":
             why = f"{certificate.id} was valid until {certificate.get('notAfter')}"
-            fix = "have what serves renewed before it ends: `placet certificate renew PROJECT`"
+            fix = f"have what serves renewed before it ends: `placet certificate renew {certificate.project}`"
             return "expired", why, fix, certificate.position("notAfter")
         case _:
             why = f"{certificate.id} is valid only from {certificate.get('notBefore')}"

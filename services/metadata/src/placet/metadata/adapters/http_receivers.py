@@ -7,7 +7,6 @@ is told to anybody: it may be that of something inside.
 
 from __future__ import annotations
 
-import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Mapping
 
@@ -15,30 +14,36 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from placet.errors import Refused, Unavailable
+from placet.metadata.adapters.names import WITHIN as LOOKED_UP_WITHIN
+from placet.metadata.adapters.names import Names, NotInTime
 from placet.metadata.reach import Reach, Target
+from placet.metadata.subscribing import MOST
 from placet.metadata.webhooks import Answer
 
 WITHIN = aiohttp.ClientTimeout(total=20)
 MAX_ANSWER = 16 * 1024
 """Bytes of an answer that are read, so that its connection can be used again; of a longer one it is closed."""
-LOOKED_UP_WITHIN = 5.0
-EACH_HOST = 8
+JUDGED_AT_ONCE = 8
+"""Names of webhooks that people are adding."""
+NO_LIMIT = 0
+"""Of connections, in all and to one host: each webhook has one message under way, and there are no more than `MOST`. A
+limit would have those that wait for a slow receiver keep others from theirs, as happens where many share a host, and
+would have their waiting for us counted against them."""
 
 Lookup = Callable[[str, int], Awaitable[list[str]]]
 
 
-async def look_up(host: str, port: int) -> list[str]:
-    """Every address of a name. Raises OSError."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return [str(address[0]) for *_, address in found]
-
-
 class HttpReceivers:
-    """The `Receivers` port."""
+    """The `Receivers` port.
 
-    def __init__(self, reach: Reach, look_up: Lookup = look_up) -> None:
+    Who adds webhooks and who is sent to have their names looked up apart: with names that nobody answers for, the one
+    cannot keep the other from being told.
+    """
+
+    def __init__(self, reach: Reach, look_up: Lookup | None = None) -> None:
         self._reach = reach
-        self._look_up = look_up
+        self._look_up = look_up or Names(MOST)
+        self._look_up_to_judge = look_up or Names(JUDGED_AT_ONCE)
         self._sessions: dict[bool, aiohttp.ClientSession] = {}
 
     async def close(self) -> None:
@@ -49,14 +54,17 @@ class HttpReceivers:
         target = self._reach.target(url)
         if target.literal is None:
             try:
-                async with asyncio.timeout(LOOKED_UP_WITHIN):
-                    addresses = await self._look_up(target.host, target.port)
+                addresses = await self._look_up_to_judge(target.host, target.port)
             except socket.gaierror as error:
                 if error.errno == socket.EAI_AGAIN:
-                    raise Unavailable(f"no name server says where {target.host} is, for now") from error
+                    raise Unavailable(
+                        f"no name server says where {target.host} is, for now", fix="try again in a moment"
+                    ) from error
                 raise Refused(f"no machine is known as {target.host}", fix="is it spelt so?") from error
-            except (OSError, UnicodeError, TimeoutError) as error:
-                raise Unavailable(f"{target.host} cannot be looked up, for now") from error
+            except (OSError, UnicodeError) as error:
+                raise Unavailable(
+                    f"{target.host} cannot be looked up, for now", fix="does its name server answer?"
+                ) from error
             self._reach.judge(target, addresses)
 
     async def send(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
@@ -74,7 +82,11 @@ class HttpReceivers:
             return Answer(trouble="nobody whom we know signs its certificate, or it is for another name")
         except aiohttp.ClientSSLError:
             return Answer(trouble="it does not speak TLS as we do")
-        except aiohttp.ClientConnectorDNSError:
+        except aiohttp.ClientConnectorDNSError as error:
+            if isinstance(error.os_error, NotInTime):
+                return Answer(
+                    trouble=f"no name server says where {target.host} is within {LOOKED_UP_WITHIN:.0f} seconds"
+                )
             return Answer(trouble=f"no machine is known as {target.host}, for now")
         except aiohttp.ClientConnectorError:
             return Answer(trouble="nothing answers there")
@@ -87,7 +99,8 @@ class HttpReceivers:
             connector = aiohttp.TCPConnector(
                 resolver=_Resolver(self._reach, self._look_up, is_encrypted=target.is_encrypted),
                 use_dns_cache=False,
-                limit_per_host=EACH_HOST,
+                limit=NO_LIMIT,
+                limit_per_host=NO_LIMIT,
             )
             self._sessions[target.is_encrypted] = aiohttp.ClientSession(
                 connector=connector,

@@ -3,23 +3,31 @@
 Each field says where it comes from: `automatic` is what the platform saw or measured itself, `attested` what people
 declared, answered or approved, `missing` what nobody said here, with where it could be said. Nothing is made up to fill
 a field. Each statement names the position of the log, or the file of the bundle, that it is from. Pure.
+
+Whoever makes a bundle and whoever checks it make the page with this, from the events and from what they name by digest,
+so a page in which somebody changed a word is another one. What a file is called decides nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from html import escape
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
-import msgspec
+from placet.verifier.documents import read_object, sha256_of
+from placet.verifier.failures import Wrong
 
+PAGE = "dossier.html"
+FORM = 1
+"""Goes up with each change of what the page says of the same events: whether one of another form is right nobody can
+tell here."""
 Mark = Literal["automatic", "attested", "missing"]
+_FROM = ("facts/", "images/")
+"""Where the files lie that the page draws on."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Said:
-    """An event of the project. `kind` is its type, without `placet.` and the version."""
+class Said(NamedTuple):
+    """An event. `kind` is its type, without `placet.` and the version; `time` is as the event has it."""
 
     position: int
     kind: str
@@ -27,23 +35,30 @@ class Said:
     data: Mapping[str, Any]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Statement:
+def said_in(position: int, raw: bytes) -> Said:
+    """What an event of the log says. Raises Wrong where it is none."""
+    event = read_object(raw, f"the event at position {position}")
+    kind = event["type"].rpartition(".")[0]
+    if kind.startswith("placet."):
+        kind = kind[len("placet.") :]
+    return Said(position, kind, event["time"], event["data"])
+
+
+class Statement(NamedTuple):
     mark: Mark
     words: str
     source: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class Field:
+class Field(NamedTuple):
     number: str
     title: str
     statements: tuple[Statement, ...]
 
     @property
     def mark(self) -> Mark:
-        marks = {each.mark for each in self.statements} - {"missing"}
-        return "missing" if not marks else "automatic" if marks == {"automatic"} else "attested"
+        found = {each.mark for each in self.statements} - {"missing"}
+        return "missing" if not found else "automatic" if found == {"automatic"} else "attested"
 
 
 class _Known:
@@ -56,21 +71,25 @@ class _Known:
     def __init__(self, said: Sequence[Said], files: Mapping[str, bytes]) -> None:
         self._said = said
         self._files = files
+        self._paths = {
+            sha256_of(files[path]): path for path in sorted(files, reverse=True) if path.startswith(_FROM)
+        }
         self.started = self.last("deployer.model.started")
         meant = self.started or self.last("certifier.certificate.issued")
         meant = meant or self.last("certifier.release.cleared")
-        of = {"release": meant.data.get("release")} if meant else {}
+        of = {name: meant.data.get(name) for name in ("project", "release")} if meant else {}
         self.cleared = self.last("certifier.release.cleared", **of)
         self.certified = self.last("certifier.certificate.issued", **of)
         image = self.certified or self.last("indexer.image.indexed", **of) or self.started
-        # An earlier release may have built it.
+        # An earlier release may have built it, or another project.
         which = {"image": image.data.get("image")} if image else of
         self.built = self.last("builder.image.built", **which)
         self.indexed = self.last("indexer.image.indexed", **which)
         recorded = (self.cleared.data.get("facts") or {}) if self.cleared else {}
-        self.facts, self.facts_file = self._document("facts/submit-", recorded.get("facts"))
-        built = str(self.built.data["image"])[7:19] if self.built else ""
-        self.bom, self.bom_file = self._document(f"images/{built}", None, ".cdx.json")
+        self.facts, self.facts_file = self._document(recorded.get("facts"))
+        artifact, _ = self._document(self.built.data.get("bom") if self.built else None)
+        layers = artifact.get("layers") or [{}]
+        self.bom, self.bom_file = self._document(layers[0].get("digest"))
 
     def all(self, *kinds: str) -> list[Said]:
         return [each for each in self._said if each.kind in kinds]
@@ -98,16 +117,15 @@ class _Known:
         components: list[dict[str, Any]] = self.bom.get("components") or []
         return next((each["modelCard"] for each in components if "modelCard" in each), {})
 
-    def _document(self, prefix: str, digest: str | None, suffix: str = ".json") -> tuple[dict[str, Any], str]:
-        paths = [each for each in self._files if each.startswith(prefix) and each.endswith(suffix)]
-        if digest is not None and self.cleared is not None:
-            paths = [each for each in paths if each == f"{prefix}{self.cleared.data['release']}.json"]
-        for path in reversed(sorted(paths)):
-            try:
-                return msgspec.json.decode(self._files[path], type=dict[str, Any]), path
-            except msgspec.MsgspecError:
-                continue
-        return {}, ""
+    def _document(self, digest: str | None) -> tuple[dict[str, Any], str]:
+        """What a file of that digest says, and where it lies. Nothing of one that is not here, or is no document."""
+        path = self._paths.get(digest or "")
+        if path is None:
+            return {}, ""
+        try:
+            return read_object(self._files[path], path), path
+        except Wrong:
+            return {}, ""
 
 
 def dossier(project: str, at: str, said: Sequence[Said], files: Mapping[str, bytes]) -> str:
