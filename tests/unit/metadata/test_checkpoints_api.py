@@ -72,6 +72,22 @@ async def test_an_event_is_proved_by_position_and_by_id(sealed: Sealed) -> None:
     assert earlier.verify(by_position.extra, known).size == 3
 
 
+async def test_a_proof_holds_for_each_size_that_was_signed_whichever_tiles_are_in_memory(
+    sealed: Sealed,
+) -> None:
+    sizes = (200, 256, 300, 520)
+    known = await grown(sealed, *(size - before for before, size in zip((0, *sizes), sizes, strict=False)))
+    hashes = await sealed.hashes()
+    for size in (*sizes, *reversed(sizes)):
+        for position in (1, 200, 256, 257, 300, 520):
+            if position <= size:
+                answer = await get(sealed, "/proof", position=position, size=size)
+                proof = InclusionProof.from_bytes(answer.content)
+                assert proof.extra is not None
+                assert leaf_hash(proof.extra) == hashes[position - 1]
+                assert proof.verify(proof.extra, known).size == size
+
+
 async def test_a_log_is_proved_to_go_on_where_it_was(sealed: Sealed) -> None:
     known = await grown(sealed, 3, 300)
     before = Checkpoint(origin=BASE, size=3, root=root_of((await sealed.hashes())[:3]))

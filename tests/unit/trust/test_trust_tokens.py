@@ -83,6 +83,13 @@ def test_another_key_is_nobody_we_know() -> None:
         tokens.verify(token(key=SigningKey.generate()), KEYS, now=NOW)
 
 
+def test_a_token_that_held_holds_for_those_keys_alone() -> None:
+    issued = token()
+    assert tokens.verify(issued, KEYS, now=NOW).id == "t1"
+    with pytest.raises(Unauthenticated, match="no key we know"):
+        tokens.verify(issued, KeySet([SigningKey.generate().public]), now=NOW)
+
+
 def test_another_key_under_the_name_of_ours_is_found_out() -> None:
     stranger = SigningKey.generate()
     claims = jwt.decode(token(), options={"verify_signature": False})

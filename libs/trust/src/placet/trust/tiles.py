@@ -9,6 +9,7 @@ folded from several (`merkle.Node`).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from hashlib import sha256
 from itertools import islice
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from placet.trust.merkle import EMPTY_ROOT, HASH_BYTES, Node, Span, folded, node
 
 HEIGHT = 8
 WIDTH = 1 << HEIGHT
+_PAIR = 2 * HASH_BYTES
 MAX_LEVEL = 7
 """Above it a tree would have more than 2**63 leaves."""
 
@@ -110,6 +112,26 @@ def places_of(spans: Iterable[Span]) -> set[Place]:
 
 def roots_of(spans: Iterable[Span], tiles: Mapping[Place, bytes]) -> list[bytes]:
     """The root of each span, from the tiles that `places_of` names, as far as they are full. Raises Unreadable."""
+    spans = list(spans)
+    return roots_in(spans, {place: heights_of(tiles[place]) for place in places_of(spans) if place in tiles})
+
+
+Heights = Sequence[bytes]
+"""All hashes that a tile stands for, one height after the other: its own, and those between them and its root."""
+
+
+def heights_of(tile: bytes) -> Heights:
+    """Of one that is not full as far as it goes. Whoever asks for most of a tile's roots needs each of these once."""
+    heights = [tile]
+    while len(heights) < HEIGHT:
+        below = heights[-1]
+        pairs = range(0, len(below) // _PAIR * _PAIR, _PAIR)
+        heights.append(b"".join([sha256(b"\x01" + below[at : at + _PAIR]).digest() for at in pairs]))
+    return heights
+
+
+def roots_in(spans: Iterable[Span], tiles: Mapping[Place, Heights]) -> list[bytes]:
+    """As `roots_of`, for who has the heights of tiles already."""
     return [folded([_root(node, tiles) for node in nodes_of(span)]) for span in spans]
 
 
@@ -118,14 +140,14 @@ def _place(node: Node) -> Place:
     return Place(level, (node.number << height) // WIDTH)
 
 
-def _root(node: Node, tiles: Mapping[Place, bytes]) -> bytes:
+def _root(node: Node, tiles: Mapping[Place, Heights]) -> bytes:
     place = _place(node)
     height = node.height % HEIGHT
-    first = (node.number << height) % WIDTH
-    hashes = tiles.get(place, b"")[first * HASH_BYTES : (first + (1 << height)) * HASH_BYTES]
-    if len(hashes) != HASH_BYTES << height:
+    at = node.number % (WIDTH >> height) * HASH_BYTES
+    found = tiles[place][height][at : at + HASH_BYTES] if place in tiles else b""
+    if len(found) != HASH_BYTES:
         raise Unreadable(f"tile {place.number} of level {place.level} is not there, or ends too early")
-    return perfect_root([hashes[at : at + HASH_BYTES] for at in range(0, len(hashes), HASH_BYTES)])
+    return found
 
 
 def path_of(place: Place) -> str:

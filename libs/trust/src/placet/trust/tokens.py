@@ -8,6 +8,7 @@ tokens of an OIDC provider.
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Annotated, Literal
 
 import jwt
@@ -21,6 +22,8 @@ ISSUER = "placet"
 AUDIENCE = "placet"
 MAX_TOKEN_BYTES = 4096
 CLOCK_SKEW = timedelta(seconds=30)
+MOST_KNOWN = 1000
+"""Tokens that held, in memory: a few KiB each at most."""
 
 Role = Literal["scientist", "approver", "compliance", "auditor", "operator", "admin"]
 PersonId = Annotated[str, msgspec.Meta(pattern=r"^person:[0-9a-f-]{36}\Z")]
@@ -102,7 +105,11 @@ def verify_bearer(header: str | None, keys: KeySet, *, now: datetime) -> Token:
     return verify(token.strip(), keys, now=now)
 
 
+@lru_cache(maxsize=MOST_KNOWN)
 def _signed_claims(token: str, keys: KeySet) -> tuple[_Claims, str]:
+    """Kept, since neither a token nor a set of keys changes: to look at a signature takes as long as to ask the
+    database, and everybody sends the same token with each request. What time makes of it, and who was refused, is not.
+    """
     if len(token) > MAX_TOKEN_BYTES:
         raise Unauthenticated(f"a token of {len(token)} characters is over the limit of {MAX_TOKEN_BYTES}")
     jws = PyJWS()

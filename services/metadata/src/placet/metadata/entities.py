@@ -7,7 +7,6 @@ facts are is said in `history.py` and the modules beside it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Literal, NamedTuple
 
@@ -44,7 +43,10 @@ class Said(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     data: Any
 
 
-class Fact(NamedTuple):
+class Fact(msgspec.Struct, frozen=True, gc=False):
+    """A state has millions, and none leads back to itself: the collector, which looks for that, has no work with them.
+    Half of the time of a fold was its."""
+
     value: Any
     position: int
 
@@ -58,8 +60,7 @@ class Key(NamedTuple):
     id: str
 
 
-@dataclass(slots=True)
-class Entity:
+class Entity(msgspec.Struct, gc=False):
     """One thing and what was said of it. `project` and `release` are none of what belongs to no project, or to all of
     its releases."""
 
@@ -67,7 +68,7 @@ class Entity:
     id: str
     project: str | None
     release: int | None
-    facts: dict[str, Fact] = field(default_factory=dict)
+    facts: dict[str, Fact] = {}
 
     @property
     def key(self) -> Key:

@@ -141,8 +141,15 @@ producers = sa.Table(
     sa.Column("said_at", sa.Double, nullable=False),
 )
 
-events = sa.table(AUDIT, sa.column("position"), sa.column("id"), sa.column("raw"))
-"""The log itself, as far as it is asked for an event by its id, or for some that lie apart."""
+events = sa.table(
+    AUDIT,
+    sa.column("position", sa.BigInteger),
+    sa.column("id", sa.Text),
+    sa.column("stream", sa.Text),
+    sa.column("version", sa.BigInteger),
+    sa.column("raw", sa.LargeBinary),
+)
+"""The log itself, as far as it is asked for an event by its id, with the tile over it, or for some that lie apart."""
 
 
 def stream_of(producer: str, epoch: str) -> str:

@@ -200,23 +200,26 @@ def shown(recorded: Recorded[Any]) -> dict[str, Any]:
     return {**event, "sequence": recorded.position}
 
 
-def place_in_producer(recorded: Recorded[Any], began_after: Mapping[str, int]) -> tuple[str, str, int]:
+def place_in_producer(
+    position: int, stream: str, version: int, began_after: Mapping[str, int]
+) -> tuple[str, str, int]:
     """Whose event it is, in which epoch, and which of that log's. Raises Unreadable where none such ever began."""
-    producer, _, epoch = recorded.stream.partition("@")
-    before = began_after.get(recorded.stream)
+    producer, _, epoch = stream.partition("@")
+    before = began_after.get(stream)
     if before is None:
         raise Unreadable(
-            f"position {recorded.position} of the audit log is of epoch {epoch} of {producer}, which never began",
+            f"position {position} of the audit log is of epoch {epoch} of {producer}, which never began",
             fix="restore the database: somebody changed it",
         )
-    return producer, epoch, before + recorded.version
+    return producer, epoch, before + version
 
 
 def entry(recorded: Recorded[Any], began_after: Mapping[str, int]) -> Entry:
     """The event as stored, to the byte, with its places in the audit log and in its producer's. Raises Unreadable."""
-    producer, epoch, position = place_in_producer(recorded, began_after)
+    at = recorded.position
+    producer, epoch, position = place_in_producer(at, recorded.stream, recorded.version, began_after)
     return Entry(
-        position=recorded.position,
+        position=at,
         producer=producer,
         epoch=epoch,
         producer_position=position,

@@ -1,13 +1,13 @@
 """Reading the tree over the audit log: roots, proofs, tiles and signed checkpoints, of today's and of any earlier size.
 
 What is full was written once; what is not full yet at the right edge is made again from what lies below it, down to
-the last events of the log, and kept for as long as the same size is asked for. So all of it is of the log as it is, or
-was a moment ago: that it is the log that was signed, the checkpoint tells.
+the last events of the log. Tiles that many proofs need are kept in memory, with the hashes that are made from them. So
+all of it is of the log as it is, or was when it was signed: that it is the log that was signed, the checkpoint tells.
 """
 
 from __future__ import annotations
 
-import asyncio
+from collections import OrderedDict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,15 +17,37 @@ import sqlalchemy as sa
 from placet.errors import PlacetError, Unreadable
 from placet.events import Recorded
 from placet.events.store import EventStore
-from placet.metadata.projections import AUDIT, checkpoints, cosignatures, cosigned_again, epochs, tiles
+from placet.metadata.projections import (
+    AUDIT,
+    checkpoints,
+    cosignatures,
+    cosigned_again,
+    epochs,
+    events,
+    tiles,
+)
 from placet.metadata.queries import place_in_producer
 from placet.trust import merkle
 from placet.trust.checkpoints import Checkpoint
 from placet.trust.leaves import Leaf
-from placet.trust.merkle import Span, leaf_hash
+from placet.trust.merkle import leaf_hash
 from placet.trust.notes import MAX_SIGNATURES, Note, Signature
 from placet.trust.proofs import ConsistencyProof, InclusionProof
-from placet.trust.tiles import WIDTH, Edge, Place, edge_of, places_of, roots_of, width
+from placet.trust.tiles import (
+    WIDTH,
+    Edge,
+    Heights,
+    Place,
+    edge_of,
+    heights_of,
+    places_of,
+    roots_in,
+    roots_of,
+    width,
+)
+
+KEPT = 256
+"""Tiles that are kept in memory, of 16 KiB with their heights: above sixteen million events, or of a few sizes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,8 +65,9 @@ class Tree:
     def __init__(self, store: EventStore) -> None:
         self._store = store
         self._began_after: dict[str, int] = {}
-        self._filling: tuple[int, dict[Place, bytes]] = (0, {})
-        """A size, and the tiles at that tree's right edge: every proof of the newest checkpoint needs some of them."""
+        self._heights: OrderedDict[tuple[str, Place, int], Heights] = OrderedDict()
+        """Of tiles that many proofs need, above the leaves' and at the edge, by the log's epoch and how full they are;
+        last the one that was asked for last. In another epoch the database may never have had what this one saw."""
 
     # Checkpoints.
 
@@ -77,24 +100,55 @@ class Tree:
     async def inclusion(self, index: int, signed: Signed) -> InclusionProof:
         """That the leaf is in the signed tree; the leaf itself goes with it. Raises Refused where it is not."""
         spans = merkle.inclusion(index, signed.size)
-        # Together: every way to the database and back takes longer than all the hashes of a proof.
-        [leaf], hashes = await asyncio.gather(self.leaves(index, 1), self._roots(spans, signed.size))
-        return InclusionProof(index=index, hashes=hashes, checkpoint=signed.note, extra=leaf)
+        leaf, heights = await self._leaf_with_its_tile(index, signed)
+        rest = places_of(spans) - set(heights)
+        hashes = roots_in(spans, {**heights, **await self._heights_of(rest, signed)})
+        return InclusionProof(index=index, hashes=tuple(hashes), checkpoint=signed.note, extra=leaf)
 
     async def consistency(self, old: int, signed: Signed) -> ConsistencyProof:
         """That the signed tree begins with what it was at `old` leaves. Raises Refused where it was smaller."""
         spans = merkle.consistency(old, signed.size)
-        return ConsistencyProof(old=old, hashes=await self._roots(spans, signed.size), checkpoint=signed.note)
+        hashes = roots_in(spans, await self._heights_of(places_of(spans), signed))
+        return ConsistencyProof(old=old, hashes=tuple(hashes), checkpoint=signed.note)
 
     async def root(self, size: int) -> bytes:
         """Of the tree when it had `size` leaves, which are in the log now."""
         if size == 0:
             return merkle.EMPTY_ROOT
-        [root] = await self._roots([(0, size)], size)
+        span = (0, size)
+        [root] = roots_of([span], await self.hashes(places_of([span]), size))
         return root
 
-    async def _roots(self, spans: Sequence[Span], size: int) -> tuple[bytes, ...]:
-        return tuple(roots_of(spans, await self.hashes(places_of(spans), size)))
+    async def _leaf_with_its_tile(self, index: int, signed: Signed) -> tuple[bytes, dict[Place, Heights]]:
+        """A tile at the edge is of many leaves' proofs, and comes by itself."""
+        place = Place(0, index // WIDTH)
+        if width(place, signed.size) < WIDTH:
+            return (await self.leaves(index, 1))[0], {}
+        # Together: each way to the database and back takes longer than all the hashes of a proof.
+        rows = await self._store.rows(_WITH_TILE, {"at": index + 1, "tile": place.number})
+        if not rows:
+            raise _cut_off(index, index + 1)
+        [row] = rows
+        await self._know([row.stream])
+        return self._leaf(row.position, row.stream, row.version, bytes(row.raw)), (
+            {} if row.hashes is None else {place: heights_of(bytes(row.hashes))}
+        )
+
+    async def _heights_of(self, places: Collection[Place], signed: Signed) -> dict[Place, Heights]:
+        keys = {place: (signed.epoch, place, width(place, signed.size)) for place in places}
+        found = {place: self._heights[key] for place, key in keys.items() if key in self._heights}
+        unknown = set(places) - set(found)
+        if unknown:
+            read = await self.hashes(unknown, signed.size)
+            found.update((place, heights_of(tile)) for place, tile in read.items())
+        for place, heights in found.items():
+            key = keys[place]
+            if place.level or width(place, signed.size) < WIDTH:
+                self._heights[key] = heights
+                self._heights.move_to_end(key)
+        while len(self._heights) > KEPT:
+            self._heights.popitem(last=False)
+        return found
 
     # Tiles.
 
@@ -105,13 +159,8 @@ class Tree:
         if full:
             rows = await self._store.rows(_TILES, {"places": full})
             found = {Place(row.level, row.number): bytes(row.hashes) for row in rows}
-        if self._filling[0] != size:
-            self._filling = size, {}
-        _, filling = self._filling
         for place in set(places) - set(found):
-            if place not in filling:
-                filling[place] = b"".join(await self._row(place, size))
-            found[place] = filling[place]
+            found[place] = b"".join(await self._row(place, size))
         return found
 
     async def edge(self, size: int) -> Edge:
@@ -141,27 +190,22 @@ class Tree:
         """The records of `count` events from index `first` on. Raises Unreadable where the log ends before."""
         page = await self._store.read_all(first, count, log=AUDIT)
         if len(page) != count:
-            raise Unreadable(
-                f"the audit log ends at position {first + len(page)}, and its tree goes on to {first + count}",
-                fix="restore the database: somebody removed events from it",
-            )
+            raise _cut_off(first + len(page), first + count)
         return await self.leaves_of(page)
 
     async def leaves_of(self, page: Sequence[Recorded[Any]]) -> list[bytes]:
-        if any(each.stream not in self._began_after for each in page):
+        await self._know({each.stream for each in page})
+        return [self._leaf(each.position, each.stream, each.version, each.event.raw) for each in page]
+
+    async def _know(self, streams: Collection[str]) -> None:
+        """Where their epochs began."""
+        if not self._began_after.keys() >= set(streams):
             rows = await self._store.rows(sa.select(epochs))
             self._began_after = {f"{row.producer}@{row.epoch}": row.began_after for row in rows}
-        return [self._leaf(each) for each in page]
 
-    def _leaf(self, recorded: Recorded[Any]) -> bytes:
-        producer, epoch, position = place_in_producer(recorded, self._began_after)
-        leaf = Leaf.of(
-            recorded.event.raw,
-            position=recorded.position,
-            producer=producer,
-            epoch=epoch,
-            producer_position=position,
-        )
+    def _leaf(self, position: int, stream: str, version: int, raw: bytes) -> bytes:
+        producer, epoch, at = place_in_producer(position, stream, version, self._began_after)
+        leaf = Leaf.of(raw, position=position, producer=producer, epoch=epoch, producer_position=at)
         return leaf.to_bytes()
 
 
@@ -180,6 +224,13 @@ def _newest_of(query: sa.Select[Any]) -> sa.Select[Any]:
         )
         .order_by(cosignatures.c.witness)
         .limit(MAX_SIGNATURES - 1)  # with the log's own, as many as anybody reads
+    )
+
+
+def _cut_off(end: int, wanted: int) -> Unreadable:
+    return Unreadable(
+        f"the audit log ends at position {end}, and its tree goes on to {wanted}",
+        fix="restore the database: somebody removed events from it",
     )
 
 
@@ -219,6 +270,12 @@ def _no_row_of_ours(what: str, why: str) -> Unreadable:
 
 
 _NEWEST = _newest_of(sa.select(checkpoints))
+_WITH_TILE = (
+    sa.select(events.c.position, events.c.stream, events.c.version, events.c.raw, tiles.c.hashes)
+    .outerjoin(tiles, sa.and_(tiles.c.level == 0, tiles.c.number == sa.bindparam("tile")))
+    .where(events.c.position == sa.bindparam("at"))
+)
+"""An event, and the tile that its leaf's hash is in."""
 _TILES = sa.select(tiles.c.level, tiles.c.number, tiles.c.hashes).where(
     sa.tuple_(tiles.c.level, tiles.c.number).in_(sa.bindparam("places", expanding=True))
 )

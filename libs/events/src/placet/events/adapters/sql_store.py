@@ -31,6 +31,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.util.concurrency import greenlet_spawn
 
 from placet.errors import Conflict, Refused, Unavailable, Unreadable
 from placet.events.appender import Apart, Appender, Places
@@ -324,9 +325,14 @@ class SqlStore(ABC):
     async def rows(
         self, query: sa.Select[Any], values: Mapping[str, Any] | None = None
     ) -> Sequence[sa.Row[Any]]:
-        async with self._available(), self._reader.connect() as connection:
-            rows: Sequence[sa.Row[Any]] = (await connection.execute(query, values)).all()
-            return rows
+        async with self._available():
+            return await greenlet_spawn(self._read, query, values)
+
+    def _read(self, query: sa.Select[Any], values: Mapping[str, Any] | None) -> Sequence[sa.Row[Any]]:
+        """In one greenlet: to change into one and back for the connection, for the query and once more for the pool is
+        as much work as the query itself."""
+        with self._reader.sync_engine.connect() as connection:
+            return connection.execute(query, values).all()
 
     async def close(self) -> None:
         await self._appender.close()
