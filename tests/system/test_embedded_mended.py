@@ -63,17 +63,6 @@ async def test_it_is_mended_while_it_runs_and_while_it_does_not(tmp_path: Path) 
             assert (await mended(platform, data, "rebuild", service))["changed"] == dict.fromkeys(models, 0)
 
 
-@pytest.mark.slow
-async def test_a_platform_of_another_folder_is_not_taken_for_this_one(tmp_path: Path) -> None:
-    """Its log would be folded into what this one shows."""
-    one, another = tmp_path / "one", tmp_path / "another"
-    one.mkdir()
-    another.mkdir()
-    with embedded(one), embedded(another) as other:
-        refusal = await refused(other, one / "data", "rebuild", "gateway", status=1)
-        assert f"the platform at {other.url} has its data elsewhere" in refusal
-
-
 async def listed(platform: Platform) -> Any:
     """Without the models' addresses: each platform here has a port of its own."""
     models = (await placet(platform, "list"))["models"]

@@ -21,10 +21,11 @@ from placet.events.bus import EpochBegan, HeadAnnounced
 from placet.events.chain import Chain
 from placet.events.connections import BoundedServer, Bounds, bounded
 from placet.events.http import http_app
+from placet.events.testing import ManualClock
 from placet.metadata.ports import Knows
 from placet.metadata.projections import AUDIT
 from placet.metadata.witnessing import Witnessing
-from placet.trust import SigningKey, VerifyingKey
+from placet.trust import OwnKeys, SigningKey, VerifyingKey
 from placet.trust import checkpoints as notes
 from placet.trust.checkpoints import Checkpoint
 from placet.trust.leaves import Leaf
@@ -813,3 +814,18 @@ def test_more_than_was_asked_for_is_refused(
         entries = http.get(f"{served.url}/v1/audit/entries", headers={"accept": "application/jsonl"}).content
     with lying(served, monkeypatch, {"checkpoint": checkpoint, "entries": entries}):
         assert "goes on behind position 3, which was not asked for" in verified(placet, "--log", served.vkey)
+
+
+def test_a_platform_that_has_its_data_elsewhere_mends_nothing(
+    placet: Placet, served: Served, tmp_path: Path
+) -> None:
+    """Its log would be folded into what the one in that folder shows."""
+    served.happen(3)
+    keys = tmp_path / "elsewhere" / "keys"
+    keys.mkdir(parents=True)
+    OwnKeys(keys / "checkpoints.pem", ManualClock().now).begin()
+    ended = placet("audit", "rebuild", "gateway", "--data", str(tmp_path / "elsewhere"))
+    assert ended.status == 1
+    assert (
+        f"the platform at {served.url} has its data elsewhere than in {tmp_path / 'elsewhere'}" in ended.err
+    )
