@@ -14,7 +14,7 @@ from placet.cli.audit_kept import load
 from placet.cli.screen import Screen
 from placet.cli.session import connect
 from placet.cli.verbs.audit import judge, trusted
-from placet.cli.verbs.mending import end, feed, must_be_installed, program
+from placet.cli.verbs.mending import end, feed, mark, must_be_installed, program
 from placet.errors import Refused
 from placet.trust import checkpoints
 from placet.trust.auditing import Audited, Auditor, Known
@@ -38,8 +38,10 @@ async def restore(arguments: Namespace, screen: Screen) -> int:
             stdin=asyncio.subprocess.PIPE,
         )
         try:
-            await feed(platform, auditor, signed.size, process)
-            await judge(platform, auditor, signed, keys)
+            # What has ended by itself has said why, or had it all verified the last time and went on from there.
+            if await feed(platform, auditor, signed.size, process):
+                await judge(platform, auditor, signed, keys)
+                await mark(process)
         except Refused as error:
             await end(process)
             raise Refused(
