@@ -12,6 +12,9 @@ from placet.events.store import EVENTS
 from placet.events.wiring import open_distributed_store
 from placet.metadata.projections import AUDIT
 
+from tests.unit.gateway.roads import asked
+from tests.unit.metadata.logs import a_log
+
 
 async def test_every_log_of_the_service_begins_an_epoch(database_url: str, tmp_path: Path) -> None:
     store = await open_distributed_store("metadata", database_url, logs=(AUDIT,))
@@ -51,16 +54,36 @@ async def test_nothing_is_restored_from_what_is_no_log(database_url: str, tmp_pa
     assert "go on with it: python -m placet.metadata --restore FILE" in told
 
 
+async def test_what_is_piped_in_counts_once_it_is_said_to_be_verified(
+    database_url: str, tmp_path: Path
+) -> None:
+    """Whoever verifies it may be killed behind the last event, and before he knows whether it was ever signed."""
+    (tmp_path / "log").mkdir()
+    async with a_log(tmp_path / "log") as log:
+        await log.keep(log.heard(asked(), 1))
+        async with log.alone.http(log.token()) as http:
+            jsonl = {"Accept": "application/jsonl"}
+            lines = (await http.get("/v1/audit/entries", headers=jsonl)).content
+    restore = ("--restore", "-", "--until", "1")
+    status, told = await run(database_url, tmp_path, *restore, given=lines)
+    assert (status, "nobody has said that the audit log" in told) == (1, True), told
+    status, told = await run(database_url, tmp_path, *restore, given=lines + b"\n")
+    assert (status, "metadata: restored" in told) == (0, True), told
+
+
 async def begin_epoch(database_url: str, folder: Path) -> tuple[int | None, str]:
     return await run(database_url, folder, "--begin-epoch")
 
 
-async def run(database_url: str, folder: Path, *typed: str) -> tuple[int | None, str]:
+async def run(
+    database_url: str, folder: Path, *typed: str, given: bytes | None = None
+) -> tuple[int | None, str]:
     """Exit status and what was said, without a broker and with a key file that holds no key."""
     keys = folder / "token-keys.json"
     keys.write_text("[]")
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "placet.metadata", *typed),
+        stdin=PIPE,
         stderr=PIPE,
         env={
             "PATH": os.environ["PATH"],
@@ -70,5 +93,5 @@ async def run(database_url: str, folder: Path, *typed: str) -> tuple[int | None,
             "PLACET_SIGNING_KEY": str(folder / "checkpoints.pem"),
         },
     )
-    _, told = await process.communicate()
+    _, told = await process.communicate(given)
     return process.returncode, told.decode()

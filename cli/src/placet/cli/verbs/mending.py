@@ -115,8 +115,12 @@ def must_be_here(service: str, data: Path | None) -> None:
         )
 
 
-async def feed(platform: Client, auditor: Auditor, until: int, process: asyncio.subprocess.Process) -> None:
-    """All of the log up to `until`. A stream that breaks off is taken up again."""
+MARK = b"\n"
+"""Behind what is verified."""
+
+
+async def feed(platform: Client, auditor: Auditor, until: int, process: asyncio.subprocess.Process) -> bool:
+    """All of the log up to `until`. A stream that breaks off is taken up again. Whether the program took it all."""
     while auditor.size < until:
         came = auditor.size
         try:
@@ -124,12 +128,18 @@ async def feed(platform: Client, auditor: Auditor, until: int, process: asyncio.
                 async for piece in pieces:
                     auditor.take(read_entries(piece))
                     if not await _write(process, piece):
-                        return  # it has said why it ended, or has all that it needs
+                        return False  # it has said why it ended, or has all that it needs
         except Unavailable:
             if auditor.size == came:
                 raise
         else:
-            return
+            return True
+    return True
+
+
+async def mark(process: asyncio.subprocess.Process) -> None:
+    """What came so far is verified. Whoever has ended needs no mark."""
+    await _write(process, MARK)
 
 
 async def _write(process: asyncio.subprocess.Process, piece: bytes) -> bool:

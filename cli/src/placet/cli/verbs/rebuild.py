@@ -15,7 +15,7 @@ from placet.cli import exits
 from placet.cli.screen import Screen
 from placet.cli.session import connect
 from placet.cli.verbs.audit import judge
-from placet.cli.verbs.mending import end, feed, keys_of, must_be_here, program
+from placet.cli.verbs.mending import end, feed, keys_of, mark, must_be_here, program
 from placet.client import Client
 from placet.errors import Refused
 from placet.trust import checkpoints
@@ -25,7 +25,6 @@ from placet.trust.notes import Note, NoteKey
 
 LOOK_EVERY = 0.3
 """Seconds between looks for what was signed since; a log that goes on signs every second."""
-MARK = b"\n"
 
 
 class Rebuilt(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,7 +107,7 @@ async def _feed_until(
                 return
             await _judge(platform, auditor, signed, keys)
         if process.stdin is not None and not result.done():
-            await _mark(process.stdin)
+            await mark(process)
         await asyncio.wait({result}, timeout=LOOK_EVERY)
 
 
@@ -123,12 +122,3 @@ async def _judge(platform: Client, auditor: Auditor, signed: Checkpoint, keys: l
         await judge(platform, auditor, signed, keys)
     except Refused as error:
         raise Refused(f"nothing was changed: {error.detail}", rule=error.rule, fix=error.fix) from error
-
-
-async def _mark(pipe: asyncio.StreamWriter) -> None:
-    """What came so far is verified. Whoever has ended needs no mark."""
-    try:
-        pipe.write(MARK)
-        await pipe.drain()
-    except (BrokenPipeError, ConnectionResetError):
-        return

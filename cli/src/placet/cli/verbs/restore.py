@@ -12,7 +12,7 @@ from argparse import Namespace
 from placet.cli import exits
 from placet.cli.screen import Screen
 from placet.cli.verbs.audit import judge
-from placet.cli.verbs.mending import end, feed, keys_of, log_of, must_be_here, program
+from placet.cli.verbs.mending import end, feed, keys_of, log_of, mark, must_be_here, program
 from placet.errors import Refused
 from placet.trust import checkpoints
 from placet.trust.auditing import Audited, Auditor, Known
@@ -34,8 +34,10 @@ async def restore(arguments: Namespace, screen: Screen) -> int:
             stdin=asyncio.subprocess.PIPE,
         )
         try:
-            await feed(platform, auditor, signed.size, process)
-            await judge(platform, auditor, signed, keys)
+            # What has ended by itself has said why, or had it all verified the last time and went on from there.
+            if await feed(platform, auditor, signed.size, process):
+                await judge(platform, auditor, signed, keys)
+                await mark(process)
         except Refused as error:
             await end(process)
             raise Refused(

@@ -9,14 +9,14 @@ import asyncio
 import contextlib
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 import msgspec
 import sqlalchemy as sa
 
-from placet.errors import Refused
+from placet.errors import Refused, Unavailable
 from placet.events.adapters.sqlite_store import open_sqlite_store
 from placet.events.clocks import SystemClock, TimeOrderedIds
 from placet.events.codec import Codec
@@ -41,11 +41,14 @@ _DOING = {
 
 
 async def restore(name: str, store: RestorableStore, build: Build, file: str, until: int | None) -> None:
-    """The service must not run meanwhile. `file` is the audit log, `-` what is piped in."""
+    """The service must not run meanwhile. `file` is the audit log, `-` what is piped in: with `until`, by somebody who
+    verifies it, and says by an empty line at its end that it is to be believed."""
     clock = AsOf(SystemClock())
     service = await build(Wiring.apart(name, store, clock=clock))
     with _opened(file) as source:
-        restored = await Restoration(service, store, clock, _teller(name)).run(_lines(source), until=until)
+        is_verified = file == "-" and until is not None
+        lines = _vouched_for(_lines(source, marks=True)) if is_verified else _lines(source)
+        restored = await Restoration(service, store, clock, _teller(name)).run(lines, until=until)
     # What was not started is not closed either: a deployer that closes may end its models.
     head = await store.head()
     sys.stderr.write(
@@ -126,6 +129,21 @@ async def _lines(source: BinaryIO, *, marks: bool = False) -> AsyncIterator[byte
     while line := await asyncio.to_thread(source.readline):
         if line.strip() or marks:
             yield line
+
+
+async def _vouched_for(lines: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+    """Whoever verifies may end before he has done so, and what he sent would look like all of it."""
+    is_vouched_for = False
+    async for line in lines:
+        if line.strip():
+            yield line
+        else:
+            is_vouched_for = True
+    if not is_vouched_for:
+        raise Unavailable(
+            "nobody has said that the audit log which was piped in is to be believed",
+            fix="go on with it by `placet audit restore`, which verifies it",
+        )
 
 
 def _teller(name: str) -> Callable[[Restored], None]:
