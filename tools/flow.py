@@ -41,7 +41,7 @@ NOBODY_ACTS: Mapping[type, str] = {
     gateway.TokenIssued: "a token proves itself by its signature; only its end has to be told",
     gateway.ReviewGiven: "the gateway shows the review as owed no more; what was served is over by then, or stands",
     certifier.ReviewOwed: "it asks people: the gateway shows it until somebody has looked",
-    certifier.CertificateUpheld: "for the log: it stands as before, and on what else is asked of the log",
+    certifier.CertificateUpheld: "for the log: on what it stands is asked of the log",
     certifier.CertificateLapsing: "the gateway shows it: whether it is renewed is for people to say",
     certifier.CertificateExpired: "for the log: whoever relies on a certificate knows its end from its own bytes",
     certifier.CertificateWarned: "the gateway shows it: a warning takes nothing off its route",

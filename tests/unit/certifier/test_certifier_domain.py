@@ -230,8 +230,18 @@ def objected(*grounds: Ground) -> Object:
     return Object(certificate="certificate:1", grounds=grounds)
 
 
-def lifted(*rules: str) -> Lift:
-    return Lift(certificate="certificate:1", rules=frozenset(rules))
+def lifted(rule: str) -> Lift:
+    return Lift(certificate="certificate:1", exception=excepting(rule))
+
+
+def upheld(rule: str) -> CertificateUpheld:
+    return CertificateUpheld(
+        certificate="certificate:1", project="churn", release=1, exception=excepting(rule)
+    )
+
+
+def excepting(rule: str) -> ExceptionUsed:
+    return msgspec.structs.replace(EXCEPTION, rule=rule)
 
 
 def suspended(*grounds: Ground) -> CertificateSuspended:
@@ -279,8 +289,12 @@ def test_a_certificate_is_suspended_by_what_there_is_against_it_and_no_longer() 
     given(RELEASE, *held).when(objected(drift)).then_nothing()
     worse = ground("operate.drift", "it drifts more")
     given(RELEASE, *held).when(objected(worse)).then(suspended(worse, errors))
-    given(RELEASE, *held).when(lifted("operate.errors", "another")).then(suspended(drift))
-    state = given(RELEASE, *held).when(lifted("operate.errors", "operate.drift")).then(REINSTATED)
+    given(RELEASE, *held).when(lifted("another")).then_nothing()
+    said = (upheld("operate.errors"), suspended(drift))
+    given(RELEASE, *held).when(lifted("operate.errors")).then(*said)
+    state = (
+        given(RELEASE, *held, *said).when(lifted("operate.drift")).then(upheld("operate.drift"), REINSTATED)
+    )
     assert state == Certified(asked=ASKED, certificate="certificate:1", not_after=SIGNED.not_after)
 
 
@@ -409,7 +423,7 @@ def test_whatever_comes_a_certificate_stands_if_nothing_is_against_it(asked: Any
             case Object():
                 against |= {each.rule: each.why for each in command.grounds}
             case Lift():
-                against = {rule: why for rule, why in against.items() if rule not in command.rules}
+                against = {rule: why for rule, why in against.items() if rule != command.exception.rule}
         state = RELEASE.fold(history)
         if isinstance(state, Over):
             return

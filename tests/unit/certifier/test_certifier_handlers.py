@@ -749,7 +749,11 @@ async def test_a_certificate_loses_its_ground_with_the_exception_that_it_stands_
         await pickled.alone.hear(other)
     assert (await pickled.alone.said())[-1] == suspended
     await pickled.alone.hear(granted("exception:4", until="2026-12-01T00:00:00.000Z", source=SOURCE))
-    assert isinstance((await pickled.alone.said())[-1], CertificateReinstated)
+    upheld, reinstated = (await pickled.alone.said())[-2:]
+    assert isinstance(reinstated, CertificateReinstated)
+    # so that the log tells on what it stands, and who restores a certifier from the log
+    assert isinstance(upheld, CertificateUpheld)
+    assert (upheld.withdrawn, upheld.exception.exception) == (None, "exception:4")
     await pickled.alone.hear(withdrawn("exception:2"))
     assert isinstance((await pickled.alone.said())[-1], CertificateReinstated)
     await pickled.alone.hear(withdrawn("exception:4"))

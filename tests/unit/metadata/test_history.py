@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given as for_all
 from hypothesis import settings
@@ -45,6 +46,7 @@ from tests.unit.metadata.histories import (
     GROUND,
     REINSTATED,
     REVOKER,
+    USED,
     governed,
     granted_exception,
     hour,
@@ -228,6 +230,16 @@ def test_a_certificate_says_on_what_it_was_issued() -> None:
     assert certificate["facts"]["facts"].startswith("sha256:")
     assert one(state, "exception", EXCEPTION)["usedBy"] == [CERTIFICATE]
     assert one(state, "approval", "approval:1")["countedFor"] == [CERTIFICATE]
+
+
+@pytest.mark.parametrize("withdrawn", [EXCEPTION, None])
+def test_a_certificate_stands_on_the_exception_that_was_said_last(withdrawn: str | None) -> None:
+    other = msgspec.structs.replace(USED, exception="exception:2")
+    upheld = certifier.CertificateUpheld(
+        certificate=CERTIFICATE, project="churn", release=1, withdrawn=withdrawn, exception=other
+    )
+    certificate = one(state_of([*governed(), suspended(), upheld, REINSTATED]), "certificate", CERTIFICATE)
+    assert [each["exception"] for each in certificate["exceptions"]] == ["exception:2"]
 
 
 def test_grounds_come_and_go_and_a_revocation_is_for_good() -> None:

@@ -166,10 +166,10 @@ class Object:
 
 @dataclass(frozen=True, kw_only=True)
 class Lift:
-    """These rules are kept again."""
+    """It is excepted now from a rule that is a ground against it."""
 
     certificate: str
-    rules: frozenset[str]
+    exception: ExceptionUsed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -343,19 +343,14 @@ def decide(command: Command, state: State) -> Sequence[Happened]:
         case PassTime(now=now), Awaiting():
             return _pass_time(now, state)
         case Uphold(certificate=certificate), Certified(asked=asked, certificate=held) if certificate == held:
-            return [
-                CertificateUpheld(
-                    certificate=held,
-                    project=asked.project,
-                    release=asked.release,
-                    withdrawn=command.withdrawn,
-                    exception=command.exception,
-                )
-            ]
+            return [_upheld(asked, held, command.exception, withdrawn=command.withdrawn)]
         case Object(certificate=certificate), Certified(certificate=held) if certificate == held:
             return _stands(state, _replaced(state.grounds, command.grounds))
-        case Lift(certificate=certificate), Certified(certificate=held) if certificate == held:
-            return _stands(state, tuple(each for each in state.grounds if each.rule not in command.rules))
+        case Lift(certificate=certificate, exception=by), Certified(asked=asked, certificate=held) if (
+            certificate == held and by.rule in _rules(state.grounds)
+        ):
+            left = tuple(each for each in state.grounds if each.rule != by.rule)
+            return [_upheld(asked, held, by), *_stands(state, left)]
         case Judge(certificate=certificate), Certified(certificate=held) if certificate == held:
             grounds = _judged(state.grounds, command.grounds, command.kept | _rules(command.warnings))
             warnings = _judged(state.warnings, command.warnings, command.kept | _rules(command.grounds))
@@ -556,6 +551,18 @@ def _warned(state: Certified, warnings: tuple[Ground, ...]) -> Sequence[Happened
             certificate=state.certificate, project=asked.project, release=asked.release, warnings=warnings
         )
     ]
+
+
+def _upheld(
+    asked: Asked, certificate: str, by: ExceptionUsed, *, withdrawn: str | None = None
+) -> CertificateUpheld:
+    return CertificateUpheld(
+        certificate=certificate,
+        project=asked.project,
+        release=asked.release,
+        withdrawn=withdrawn,
+        exception=by,
+    )
 
 
 def _stands(state: Certified, grounds: tuple[Ground, ...]) -> Sequence[Happened]:

@@ -50,19 +50,15 @@ async def on_exception_granted(heard: Heard[ExceptionGranted], work: UnitOfWork,
     if await ports.exceptions.is_known(granted.exception):
         return  # heard again: it may have been withdrawn since
     rejudging.judge_anew_all_of(work, granted.project)
+    used = ExceptionUsed(
+        exception=granted.exception, rule=granted.rule, until=granted.until, granted_by=granted.granted_by
+    )
     if await ports.rules.is_of_operation(granted.rule, work.now):
-        used = ExceptionUsed(
-            exception=granted.exception,
-            rule=granted.rule,
-            until=granted.until,
-            granted_by=granted.granted_by,
-        )
         await operation.judge_anew(work, ports, granted.project, with_=used, of_source=granted.source)
         return
     for held in await ports.certificates.of_project(granted.project):
         fits = granted.source in (None, held.source) and moment(granted.until).timestamp() >= held.not_after
-        lift = Lift(certificate=held.certificate, rules=frozenset({granted.rule}))
-        if fits and await decide(work, held, lift):
+        if fits and await decide(work, held, Lift(certificate=held.certificate, exception=used)):
             stand_on(work, held.certificate, granted.rule, granted.exception)
 
 

@@ -31,7 +31,7 @@ def tell(state: State, said: Said, event: Certificates) -> None:
         case certifier.CertificateUpheld():
             certificate = _certificate(state, event)
             others = tuple(
-                each for each in certificate.get("exceptions") or () if each.exception != event.withdrawn
+                each for each in certificate.get("exceptions") or () if each.rule != event.exception.rule
             )
             certificate.say(position, exceptions=(*others, event.exception))
         case certifier.CertificateSuspended():

@@ -147,12 +147,14 @@ class ReviewOwed:
 
 @event("certifier", "certificate.upheld")
 class CertificateUpheld:
-    """The exception `withdrawn` was, and it stands on another one from the same rule, which was in force already."""
+    """It stands on this exception from now on: in place of `withdrawn`, which was, or, with none, since it was granted
+    and is why something is no ground against it any more.
+    """
 
     certificate: str
     project: str
     release: int
-    withdrawn: str
+    withdrawn: str | None = None
     exception: ExceptionUsed
 
 
