@@ -7,10 +7,12 @@ index, so that what is measured in every window costs nothing.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
+from typing import Any
 
 import msgspec
 import sqlalchemy as sa
@@ -118,6 +120,32 @@ class Histories:
         """What was said, in pages, oldest first: up to the position `until`, by the time `by`, and after `since`."""
         earliest = "" if since is None else timestamp(since)
         latest = None if by is None else timestamp(by)
+        ahead: asyncio.Task[list[Said]] | None = None
+        async with aclosing(self._positions(types, projects, until, (earliest, latest))) as pages:
+            try:
+                async for positions in pages:
+                    before, ahead = ahead, asyncio.create_task(self._read(positions))
+                    await asyncio.sleep(
+                        0
+                    )  # it asks the database, which works while the page before is folded
+                    if before is not None:
+                        yield await before
+                if ahead is not None:
+                    yield await ahead
+            finally:
+                if ahead is not None:
+                    ahead.cancel()
+                    await asyncio.gather(ahead, return_exceptions=True)
+
+    async def _positions(
+        self,
+        types: Collection[str],
+        projects: Collection[str] | None,
+        until: int,
+        between: tuple[str, str | None],
+    ) -> AsyncGenerator[list[int]]:
+        """Where that is, at most a page of them at once."""
+        earliest, latest = between
         after, span = 0, SPAN
         while after < until:
             end = min(after + span, until)
@@ -131,12 +159,10 @@ class Histories:
             )
             if projects is not None:
                 query = query.where(index.c.project.in_(sorted(projects)))
-            rows = await self._store.rows(query.order_by(index.c.position))
-            wanted = [
-                row.position for row in rows if row.time > earliest and (latest is None or row.time <= latest)
-            ]
+            rows: Sequence[Any] = await self._store.rows(query.order_by(index.c.position))
+            wanted = [at for at, said in rows if said > earliest and (latest is None or said <= latest)]
             for first in range(0, len(wanted), PAGE):
-                yield await self._read(wanted[first : first + PAGE])
+                yield wanted[first : first + PAGE]
             after = end
             span = min(span * 2, MOST) if len(rows) < PAGE else max(span // 2, SPAN)
 
@@ -180,14 +206,15 @@ class Histories:
         are_dense = last - first < 2 * len(positions)
         at = events.c.position
         query = sa.select(at, events.c.raw).where(at.between(first, last) if are_dense else at.in_(positions))
-        rows = [row for row in await self._store.rows(query.order_by(at)) if row.position in wanted]
+        found: Sequence[Any] = await self._store.rows(query.order_by(at))
+        rows = [(position, raw) for position, raw in found if position in wanted]
         if len(rows) != len(positions):
-            missing = min(wanted - {row.position for row in rows})
+            missing = min(wanted - {position for position, _ in rows})
             raise Unreadable(
                 f"the audit log has no position {missing}, and its index does: somebody removed an event from it",
                 fix="`placet audit verify` says what else was changed",
             )
-        return [self._said(row.position, bytes(row.raw)) for row in rows]
+        return [self._said(position, bytes(raw)) for position, raw in rows]
 
     def _said(self, position: int, raw: bytes) -> Said:
         event = _EVENTS.decode(raw)

@@ -122,17 +122,13 @@ class Tree:
     async def _leaf_with_its_tile(self, index: int, signed: Signed) -> tuple[bytes, dict[Place, Heights]]:
         """A tile at the edge is of many leaves' proofs, and comes by itself."""
         place = Place(0, index // WIDTH)
-        if width(place, signed.size) < WIDTH:
-            return (await self.leaves(index, 1))[0], {}
-        # Together: each way to the database and back takes longer than all the hashes of a proof.
-        rows = await self._store.rows(_WITH_TILE, {"at": index + 1, "tile": place.number})
-        if not rows:
-            raise _cut_off(index, index + 1)
-        [row] = rows
-        await self._know([row.stream])
-        return self._leaf(row.position, row.stream, row.version, bytes(row.raw)), (
-            {} if row.hashes is None else {place: heights_of(bytes(row.hashes))}
-        )
+        if width(place, signed.size) == WIDTH:
+            # Together: each way to the database and back takes longer than all the hashes of a proof.
+            for row in await self._store.rows(_WITH_TILE, {"at": index + 1, "tile": place.number}):
+                await self._know([row.stream])
+                leaf = self._leaf(row.position, row.stream, row.version, bytes(row.raw))
+                return leaf, {} if row.hashes is None else {place: heights_of(bytes(row.hashes))}
+        return (await self.leaves(index, 1))[0], {}
 
     async def _heights_of(self, places: Collection[Place], signed: Signed) -> dict[Place, Heights]:
         keys = {place: (signed.epoch, place, width(place, signed.size)) for place in places}
@@ -190,7 +186,10 @@ class Tree:
         """The records of `count` events from index `first` on. Raises Unreadable where the log ends before."""
         page = await self._store.read_all(first, count, log=AUDIT)
         if len(page) != count:
-            raise _cut_off(first + len(page), first + count)
+            raise Unreadable(
+                f"the audit log ends at position {first + len(page)}, and its tree goes on to {first + count}",
+                fix="restore the database: somebody removed events from it",
+            )
         return await self.leaves_of(page)
 
     async def leaves_of(self, page: Sequence[Recorded[Any]]) -> list[bytes]:
@@ -224,13 +223,6 @@ def _newest_of(query: sa.Select[Any]) -> sa.Select[Any]:
         )
         .order_by(cosignatures.c.witness)
         .limit(MAX_SIGNATURES - 1)  # with the log's own, as many as anybody reads
-    )
-
-
-def _cut_off(end: int, wanted: int) -> Unreadable:
-    return Unreadable(
-        f"the audit log ends at position {end}, and its tree goes on to {wanted}",
-        fix="restore the database: somebody removed events from it",
     )
 
 
