@@ -51,7 +51,8 @@ async def test_nothing_is_restored_from_what_is_no_log(database_url: str, tmp_pa
     assert "Traceback" not in told
     status, told = await run(database_url, tmp_path)
     assert status == 2, "a service does not start on half of it"
-    assert "go on with it: python -m placet.metadata --restore FILE" in told
+    assert "go on with it: `placet audit restore metadata`" in told
+    assert "python -m placet.metadata --restore FILE" in told
 
 
 async def test_what_is_piped_in_counts_once_it_is_said_to_be_verified(
