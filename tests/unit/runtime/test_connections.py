@@ -261,6 +261,49 @@ async def test_requests_that_come_together_are_answered_in_turn(app: App) -> Non
             assert await asyncio.wait_for(reader.readexactly(size), 10) == b"x" * size
 
 
+@pytest.mark.parametrize(
+    "rubbish",
+    [
+        b"rubbish\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nrubbish\r\n",
+        b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n",
+    ],
+)
+async def test_what_cannot_be_read_answers_nobody_who_asked_before(app: App, rubbish: bytes) -> None:
+    """It would be taken for the first answer: by a proxy that has one connection for many clients, for another's."""
+    app.gate.clear()
+    async with serving(app, Bounds(connections=2)) as connect:
+        reader, writer = await connect()
+        writer.write(b"".join(REQUEST.replace(b"/ ", b"/%d " % size, 1) for size in (3, 2)) + rubbish)
+        await eventually(lambda: app.under_way == 1)
+        app.gate.set()
+        answers = await rest(reader)
+    assert answers.count(b"HTTP/1.1 200 OK") == answers.count(b"HTTP/1.1 ") == 2
+    assert answers.endswith(b"xx")
+
+
+async def test_what_cannot_be_read_is_told_to_who_sent_it(app: App) -> None:
+    async with serving(app, Bounds(connections=2)) as connect:
+        reader, writer = await connect()
+        assert await ask((reader, writer)) == b"HTTP/1.1 200 OK"
+        writer.write(b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nrubbish\r\n")
+        assert (await rest(reader)).startswith(b"HTTP/1.1 400 Bad Request")
+
+
+async def test_a_body_that_does_not_come_answers_nobody_who_asked_before(app: App) -> None:
+    app.gate.clear()
+    async with serving(app, Bounds(connections=2, body_seconds=0.2, silence=0.2)) as connect:
+        reader, writer = await connect()
+        writer.write(REQUEST + b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\n")
+        reading = asyncio.create_task(rest(reader))
+        await eventually(lambda: app.under_way == 1)
+        assert not (await asyncio.wait({reading}, timeout=2))[0]
+        app.gate.set()
+        answers = await reading
+    assert answers.startswith(b"HTTP/1.1 200 OK")
+    assert b"HTTP/1.1 408 " in answers
+
+
 async def test_who_waits_to_be_told_to_continue_is_told_before_the_answer(app: App) -> None:
     async with serving(app, Bounds(connections=2)) as connect:
         reader, writer = await connect()

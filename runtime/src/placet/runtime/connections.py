@@ -67,6 +67,7 @@ class Connection(HttpToolsProtocol):
         self._unread = 0
         self._unread_since = 0.0
         self._is_parted = False
+        self._is_unreadable = False
         self._answers: _Answers
 
     # What uvicorn calls.
@@ -98,7 +99,21 @@ class Connection(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         self._answers.end()
+        if self._is_unreadable and not self.pipeline:
+            self.transport.close()
         super().on_response_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """What came cannot be read. Whoever asked before is answered first: this would be taken for that answer."""
+        is_asked_before = bool(self.pipeline) or not (self._is_waiting or self.cycle.more_body)
+        if is_asked_before:
+            if self.cycle.more_body:
+                self.pipeline.popleft()  # the one that cannot be read; what came last stands first
+            self._is_unreadable = self._is_parted = True
+        elif self._is_waiting or not self.cycle.response_started:
+            super().send_400_response(msg)
+        else:
+            self._answers.close()
 
     # What is asked from time to time.
 
@@ -113,7 +128,7 @@ class Connection(HttpToolsProtocol):
                 self._part(HTTPStatus.REQUEST_TIMEOUT, "the request's head took too long")
             else:
                 self.transport.close()  # a browser that connected in advance asked for no answer
-        elif self.cycle.more_body and not self.flow.read_paused:
+        elif self.cycle.more_body and not self.pipeline and not self.flow.read_paused:
             is_silent = now - self._heard > self._bounds.silence
             if is_silent or now - self._body_since > self._bounds.body_seconds:
                 self._part(HTTPStatus.REQUEST_TIMEOUT, "the request's body took too long")
