@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fastapi import FastAPI, Request
 from placet.errors import TooLarge, Unavailable, Unknown
 from placet.events.contracts.shapes import RecordedFacts
@@ -331,6 +332,37 @@ async def test_a_proof_holds_the_checkpoint_of_the_bundle(evidence: Evidence) ->
     assert wrong(evidence.checked(bundle))[:1] == [
         "the proof of events/000000000001.json holds another checkpoint than the bundle"
     ]
+
+
+async def test_of_a_moment_long_after_anybody_saw_the_checkpoint_nothing_is_said_to_hold(
+    evidence: Evidence,
+) -> None:
+    """An old archive with a later moment would show nothing of what happened since."""
+    bundle, at = await evidence.made(), evidence.sealed.log.alone.clock.now()
+    key = Ed25519PrivateKey.from_private_bytes(b"\7" * 32)
+    witness = NoteKey("witness.example", 4, key.public_key().public_bytes_raw())
+    checkpoint = files(bundle)["checkpoint.txt"]
+    text = checkpoint.partition(b"\n\n")[0] + b"\n"
+    seconds = int(at.timestamp())
+    signature = key.sign(b"cosignature/v1\ntime %d\n%b" % (seconds, text))
+    line = base64.b64encode(witness.id + seconds.to_bytes(8, "big") + signature).decode()
+    cosigned = checkpoint + f"— {witness.name} {line}\n".encode()
+
+    def cosign(inside: dict[str, bytes]) -> None:
+        inside.update({name: data.replace(checkpoint, cosigned) for name, data in inside.items()})
+
+    def later(days: int) -> list[str]:
+        moment = (at + timedelta(days=days)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        changed(bundle, lambda inside: None, at=moment)
+        known = [NoteKey.from_vkey(each.vkey) for each in evidence.sealed.known]
+        check = Check(Bundle(str(bundle)), logs=known, witnesses=[witness])
+        check.run()
+        return [each.words for each in check.findings if "what happened behind" in each.words]
+
+    changed(bundle, cosign)
+    assert later(0) == []
+    [found] = later(9)
+    assert f"nobody saw it since {at.isoformat()}" in found
 
 
 async def test_a_file_that_was_renamed_is_named(evidence: Evidence) -> None:

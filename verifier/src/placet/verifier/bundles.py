@@ -17,6 +17,8 @@ from placet.verifier.failures import Unsupported, Wrong
 
 FORMAT = "https://placet.dev/bundle/v1"
 MAX_FILE_BYTES = 64 * 1024**2
+MAX_BYTES = 1024**3
+"""Of all files: whoever makes a bundle has a quarter of that, and both have all of it in memory."""
 MAX_FILES = 200_000
 EVIDENCE = frozenset(
     ("policies", "facts", "people", "certificates", "assessments", "questionnaires", "answers", "images")
@@ -82,6 +84,8 @@ class Bundle:
                 raise Wrong(f"{path} has {len(entries)} files")
             for each in entries:
                 _judge_entry(each)
+            if sum(each.file_size for each in entries) > MAX_BYTES:
+                raise Wrong(f"{path} holds more than {MAX_BYTES} bytes, and no bundle does")
             begins = 0
             for each in sorted(entries, key=lambda entry: entry.header_offset):
                 file.seek(begins)

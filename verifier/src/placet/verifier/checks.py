@@ -65,6 +65,9 @@ _SOURCES = "sources"
 _DIGEST = re.compile(rb"sha256:[0-9a-f]{64}")
 _ENDS = {"stopped": "was stopped", "deleted": "was deleted"}
 _GIVES_WAY = {"quarantined": "was taken off its route", "failed": "failed"}
+_SEEN_AGAIN = timedelta(hours=2)
+"""A log in which nothing happens has its last checkpoint cosigned again every hour: one that nobody saw for longer has
+gone on, or its witnesses are away."""
 _IN_HASTE = timedelta(hours=24)
 """How long a certificate holds at most that two people had given although what was awaited did not come."""
 
@@ -186,12 +189,20 @@ class Check:
                 "unchecked",
                 "whether that key is the log's: it is the bundle's own word; give the key that you know, --log-key",
             )
+        seen: list[datetime] = []
         for witness in self.witnesses:
             at = seen_by(checkpoint, witness)
             if at is None:
                 self._say("wrong", f"{witness.name} has not cosigned the checkpoint")
             else:
+                seen.append(at)
                 self._say("holds", f"{witness.name} saw that checkpoint at {at.isoformat()}")
+        if seen and read_moment(index["at"]) - max(seen) > _SEEN_AGAIN:
+            self._say(
+                "unchecked",
+                f"what happened behind that checkpoint up to {index['at']}:"
+                f" nobody saw it since {max(seen).isoformat()}",
+            )
         if not self.witnesses:
             self._say(
                 "unchecked", "whether anybody outside saw this log: give the keys of witnesses, --witness"
