@@ -509,6 +509,27 @@ def _event(line: bytes) -> bytes:
     return bytes(msgspec.json.decode(line, type=Line).event)
 
 
+async def test_the_log_of_another_platform_is_refused_before_anything_is_touched(
+    live: Running, tmp_path: Path
+) -> None:
+    """It is longer, and its epochs are older: all of it would be taken for what the service heard."""
+    before = await live.shows()
+    other = Running(await _another(tmp_path))
+    try:
+        await other.note(9)
+        lines = [each.replace(b'"epoch":"', b'"epoch":"0') for each in await other.log()]
+    finally:
+        await other.store.close()
+    with pytest.raises(Refused, match="is not what this tester says"):
+        await rebuild(tmp_path, live.store, lines)
+    assert await live.shows() == before
+
+
+async def _another(folder: Path) -> SqlStore:
+    opens: dict[str, Any] = {"codec": CODEC, "tables": (LIBRARY, MODELS), "logs": (EVENTS,)}
+    return await open_sqlite_store(folder / "another.db", ids=CountingIds(), **opens)
+
+
 async def test_a_changed_entry_is_refused_before_anything_is_touched(live: Running, tmp_path: Path) -> None:
     await change(live.store, sa.update(shown).values(line="broken"))
     lines = await live.log()

@@ -691,6 +691,17 @@ def lying(
         ("entries", b"x\n", "sends no entries of an audit log"),
         ("entries", b"\xff\n", "sends no entries of an audit log"),
         ("entries", b"\n", "empty lines in place of"),
+        (
+            "entries",
+            b'{"position":1,"producer":"gateway","epoch":"1","producerPosition":1,"event":{}}\n\r\n',
+            "empty lines in place of",
+        ),
+        (
+            "entries",
+            b'\n{"position":1,"producer":"gateway","epoch":"1","producerPosition":1,"event":{}}'
+            b'{"position":2,"producer":"gateway","epoch":"1","producerPosition":2,"event":{}}\n',
+            "empty lines in place of",
+        ),
         ("entries", b"[" * 100_000 + b"\n", "sends no entries of an audit log"),
         ("entries", b"", "the log ends at position 0, and a checkpoint of 3 events is signed"),
         (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import tempfile
 import zipfile
@@ -15,6 +16,7 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fastapi import FastAPI, Request
 from placet.errors import TooLarge, Unavailable, Unknown
 from placet.events.contracts.shapes import RecordedFacts
@@ -288,6 +290,104 @@ async def test_what_the_list_of_files_says_of_the_log_is_what_the_log_signed(evi
     bundle = changed(await evidence.made(), lambda inside: None, size=6)
     assert wrong(evidence.checked(bundle)) == [
         f"the list of files names {evidence.sealed.known[0].vkey.partition('+')[0]} with 6 events, the log others"
+    ]
+
+
+async def test_a_bundle_of_an_earlier_moment_has_nothing_of_later(evidence: Evidence) -> None:
+    """All that is read in it would be said of a day on which nothing of it was so."""
+    before = "2020-01-01T00:00:00.000Z"
+    bundle = changed(await evidence.made(), lambda inside: None, at=before)
+    found = wrong(evidence.checked(bundle))
+    assert len(found) == 3
+    assert all(f"and the bundle goes up to {before}" in each for each in found)
+
+
+async def test_the_keys_in_it_are_those_of_the_log_that_signed(evidence: Evidence) -> None:
+    other = NoteKey(evidence.sealed.known[0].vkey.partition("+")[0], 1, b"\7" * 32)
+    encoded = base64.b64encode(b"\1" + other.raw).decode()
+    vkey = f"{other.name}+{other.id.hex()}+{encoded}\n".encode()
+    bundle = changed(await evidence.made(), lambda inside: inside.update({"keys/log.txt": vkey}))
+    assert wrong(evidence.checked(bundle)) == [
+        "keys/log.txt names other keys than the one that signed: it was changed"
+    ]
+
+    def one_more(inside: dict[str, bytes]) -> None:
+        inside["keys/log.txt"] += vkey
+
+    check = evidence.checked(changed(await evidence.made(), one_more))
+    assert wrong(check) == []
+    assert "whether another key in keys/log.txt were the log's: nobody gave them" in [
+        each.words for each in check.findings if each.outcome == "unchecked"
+    ]
+
+
+async def test_a_proof_holds_the_checkpoint_of_the_bundle(evidence: Evidence) -> None:
+    """Whoever keeps the proof alone has that one."""
+
+    def another(inside: dict[str, bytes]) -> None:
+        name = "events/000000000001.tlog-proof"
+        inside[name] = inside[name].replace(b"\n5\n", b"\n6\n")
+
+    bundle = changed(await evidence.made(), another)
+    assert wrong(evidence.checked(bundle))[:1] == [
+        "the proof of events/000000000001.json holds another checkpoint than the bundle"
+    ]
+
+
+async def test_of_a_moment_long_after_anybody_saw_the_checkpoint_nothing_is_said_to_hold(
+    evidence: Evidence,
+) -> None:
+    """An old archive with a later moment would show nothing of what happened since."""
+    bundle, at = await evidence.made(), evidence.sealed.log.alone.clock.now()
+    key = Ed25519PrivateKey.from_private_bytes(b"\7" * 32)
+    witness = NoteKey("witness.example", 4, key.public_key().public_bytes_raw())
+    checkpoint = files(bundle)["checkpoint.txt"]
+    text = checkpoint.partition(b"\n\n")[0] + b"\n"
+    seconds = int(at.timestamp())
+    signature = key.sign(b"cosignature/v1\ntime %d\n%b" % (seconds, text))
+    line = base64.b64encode(witness.id + seconds.to_bytes(8, "big") + signature).decode()
+    cosigned = checkpoint + f"— {witness.name} {line}\n".encode()
+
+    def cosign(inside: dict[str, bytes]) -> None:
+        inside.update({name: data.replace(checkpoint, cosigned) for name, data in inside.items()})
+
+    def later(days: int) -> list[str]:
+        moment = (at + timedelta(days=days)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        changed(bundle, lambda inside: None, at=moment)
+        known = [NoteKey.from_vkey(each.vkey) for each in evidence.sealed.known]
+        check = Check(Bundle(str(bundle)), logs=known, witnesses=[witness])
+        check.run()
+        return [each.words for each in check.findings if "what happened behind" in each.words]
+
+    changed(bundle, cosign)
+    assert later(0) == []
+    [found] = later(9)
+    assert f"nobody saw it since {at.isoformat()}" in found
+
+
+async def test_a_file_that_was_renamed_is_named(evidence: Evidence) -> None:
+    """What it is called is what it is taken for."""
+
+    def rename(inside: dict[str, bytes]) -> None:
+        inside["facts/certify-1.json"] = inside.pop("facts/submit-1.json")
+
+    def copy(inside: dict[str, bytes]) -> None:
+        inside["facts/certify-1.json"] = inside["facts/submit-1.json"]
+
+    for change in (rename, copy):
+        bundle = changed(await evidence.made(), change)
+        assert wrong(evidence.checked(bundle)) == [
+            "facts/certify-1.json is called otherwise by what names it in the log: it was renamed"
+        ]
+
+
+async def test_the_list_of_files_says_nothing_that_nobody_holds_against_the_log(evidence: Evidence) -> None:
+    bundle = changed(await evidence.made(), lambda inside: None, certified="by a notified body")
+    with pytest.raises(Wrong, match="says certified, which no bundle does"):
+        Bundle(str(bundle))
+    bundle = changed(await evidence.made(people=True), lambda inside: None, people=False)
+    assert wrong(evidence.checked(bundle)) == [
+        "people/submit-1.json is about people, and the list of files says that nothing here is"
     ]
 
 

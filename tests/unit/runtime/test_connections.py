@@ -261,6 +261,81 @@ async def test_requests_that_come_together_are_answered_in_turn(app: App) -> Non
             assert await asyncio.wait_for(reader.readexactly(size), 10) == b"x" * size
 
 
+@pytest.mark.parametrize(
+    "rubbish",
+    [
+        b"rubbish\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nrubbish\r\n",
+        b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n",
+    ],
+)
+async def test_what_cannot_be_read_answers_nobody_who_asked_before(app: App, rubbish: bytes) -> None:
+    """It would be taken for the first answer: by a proxy that has one connection for many clients, for another's."""
+    app.gate.clear()
+    async with serving(app, Bounds(connections=2)) as connect:
+        reader, writer = await connect()
+        writer.write(b"".join(REQUEST.replace(b"/ ", b"/%d " % size, 1) for size in (3, 2)) + rubbish)
+        await eventually(lambda: app.under_way == 1)
+        app.gate.set()
+        answers = await rest(reader)
+    assert answers.count(b"HTTP/1.1 200 OK") == answers.count(b"HTTP/1.1 ") == 2
+    assert answers.endswith(b"xx")
+
+
+UPGRADE = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEA\r\n"
+
+
+@pytest.mark.parametrize("is_apart", [False, True])
+async def test_who_would_like_another_protocol_has_its_body_read_as_a_body(app: App, is_apart: bool) -> None:
+    """It was lost, or read as the next request: of whoever wrote the body."""
+    body = REQUEST.replace(b"/ ", b"/7 ", 1)
+    asks = b"POST / HTTP/1.1\r\nHost: h\r\n%bContent-Length: %d\r\n\r\n" % (UPGRADE, len(body))
+    async with serving(app, Bounds(connections=2)) as connect:
+        reader, writer = await connect()
+        for _ in range(3):
+            writer.write(asks if is_apart else asks + body)
+            if is_apart:
+                await eventually(lambda: app.under_way == 1)
+                writer.write(body)
+            answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+            assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+            assert await asyncio.wait_for(reader.readexactly(2), 10) == str(len(body)).encode()
+        both = REQUEST.replace(b"\r\n\r\n", b"\r\n" + UPGRADE + b"\r\n")
+        assert await ask((reader, writer), both + both) == b"HTTP/1.1 200 OK"
+        assert await ask((reader, writer), b"") == b"HTTP/1.1 200 OK"
+
+
+async def test_this_is_no_proxy(app: App) -> None:
+    async with serving(app, Bounds(connections=2)) as connect:
+        for target in (b"h:80", b"/", b"http://h/"):
+            reader, writer = await connect()
+            writer.write(b"CONNECT %b HTTP/1.1\r\nHost: h\r\n\r\n%b" % (target, REQUEST))
+            assert (await rest(reader)).startswith(b"HTTP/1.1 400 Bad Request")
+    assert app.under_way == 0
+
+
+async def test_what_cannot_be_read_is_told_to_who_sent_it(app: App) -> None:
+    async with serving(app, Bounds(connections=2)) as connect:
+        reader, writer = await connect()
+        assert await ask((reader, writer)) == b"HTTP/1.1 200 OK"
+        writer.write(b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nrubbish\r\n")
+        assert (await rest(reader)).startswith(b"HTTP/1.1 400 Bad Request")
+
+
+async def test_a_body_that_does_not_come_answers_nobody_who_asked_before(app: App) -> None:
+    app.gate.clear()
+    async with serving(app, Bounds(connections=2, body_seconds=0.2, silence=0.2)) as connect:
+        reader, writer = await connect()
+        writer.write(REQUEST + b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\n")
+        reading = asyncio.create_task(rest(reader))
+        await eventually(lambda: app.under_way == 1)
+        assert not (await asyncio.wait({reading}, timeout=2))[0]
+        app.gate.set()
+        answers = await reading
+    assert answers.startswith(b"HTTP/1.1 200 OK")
+    assert b"HTTP/1.1 408 " in answers
+
+
 async def test_who_waits_to_be_told_to_continue_is_told_before_the_answer(app: App) -> None:
     async with serving(app, Bounds(connections=2)) as connect:
         reader, writer = await connect()

@@ -121,6 +121,52 @@ def test_a_comment_is_refused(archive: Path) -> None:
         Bundle(str(archive))
 
 
+ENCRYPTED, DESCRIBED_BEHIND = b"\x01\x00", b"\x08\x00"
+
+
+@pytest.mark.parametrize(
+    ("place", "at", "value"),
+    [
+        (b"PK\3\4", 6, ENCRYPTED),
+        (b"PK\3\4", 6, DESCRIBED_BEHIND),
+        (b"PK\3\4", 8, b"\x08\x00"),
+        (b"PK\3\4", 14, b"\x00" * 4),
+        (b"PK\3\4", 18, b"\x01\x00\x00\x00"),
+        (b"PK\3\4", 22, b"\x01\x00\x00\x00"),
+        (b"PK\1\2", 8, ENCRYPTED),
+        (b"PK\1\2", 8, DESCRIBED_BEHIND),
+        (b"PK\1\2", 20, b"\xff\x00\x00\x00"),
+        (b"PK\1\2", 34, b"\x01\x00"),
+        (b"PK\5\6", 8, b"\x01\x00"),
+        (b"PK\5\6", 10, b"\x01\x00"),
+    ],
+)
+def test_what_two_programs_would_read_in_two_ways_is_refused(
+    archive: Path, place: bytes, at: int, value: bytes
+) -> None:
+    """Before a file and in the list at the end the same is said, and no less than all of it."""
+    whole = bytearray(written(archive, FILES).read_bytes())
+    begins = whole.index(place) + at
+    whole[begins : begins + len(value)] = value
+    archive.write_bytes(whole)
+    with pytest.raises(Wrong):
+        Bundle(str(archive))
+
+
+def test_a_file_that_goes_on_into_the_list_at_the_end_is_refused(archive: Path) -> None:
+    """What it takes there would be room for something else."""
+    whole = written(archive, FILES).read_bytes()
+    at = whole.index(b"PK\1\2")
+    last = whole.rindex(b"PK\1\2")
+    grown = bytearray(whole + b"room")
+    grown[last + 20 : last + 28] = struct.pack(
+        "<2L", *2 * [len(whole[whole.rindex(b"PK\3\4") + 43 : at + 4])]
+    )
+    archive.write_bytes(grown)
+    with pytest.raises(Wrong):
+        Bundle(str(archive))
+
+
 def test_files_that_share_their_bytes_do_not_fill_the_memory(archive: Path) -> None:
     """Each begins in the one before: a small archive would be a large one."""
     whole = written(archive, FILES).read_bytes()

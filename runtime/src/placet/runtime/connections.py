@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
+import httptools
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -59,6 +60,7 @@ class Connection(HttpToolsProtocol):
 
     def __init__(self, bounds: Bounds, **uvicorns: Any) -> None:
         super().__init__(**uvicorns)
+        self.parser = _Parser(self)  # type: ignore[assignment]
         self._bounds = bounds
         self._since: float | None = None
         self._heard = 0.0
@@ -67,6 +69,7 @@ class Connection(HttpToolsProtocol):
         self._unread = 0
         self._unread_since = 0.0
         self._is_parted = False
+        self._is_unreadable = False
         self._answers: _Answers
 
     # What uvicorn calls.
@@ -91,14 +94,43 @@ class Connection(HttpToolsProtocol):
             self._part(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "the request's head does not end")
 
     def on_headers_complete(self) -> None:
+        if self.parser.should_upgrade():
+            return  # it is read again, as one that asks for nothing but HTTP
         super().on_headers_complete()
         self._since, self._head_bytes, self._body_since = None, 0, self._heard
         if self.cycle is not None:
             self.cycle.transport = self._answers  # type: ignore[assignment]
 
+    def on_message_complete(self) -> None:
+        if not self.parser.should_upgrade():
+            super().on_message_complete()
+
+    def head_without_upgrade(self) -> bytes:
+        """Of the request that is being read, as if it did not ask for another protocol. Raises HttpParserError."""
+        method = self.parser.get_method()
+        if method == b"CONNECT":
+            raise httptools.HttpParserError("this is no proxy")
+        head = [b"%b %b HTTP/%b\r\n" % (method, self.url, self.parser.get_http_version().encode())]
+        head.extend(b"%b: %b\r\n" % each for each in self.headers if each[0] != b"upgrade")
+        return b"".join(head) + b"\r\n"
+
     def on_response_complete(self) -> None:
         self._answers.end()
+        if self._is_unreadable and not self.pipeline:
+            self.transport.close()
         super().on_response_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """What came cannot be read. Whoever asked before is answered first: this would be taken for that answer."""
+        is_asked_before = bool(self.pipeline) or not (self._is_waiting or self.cycle.more_body)
+        if is_asked_before:
+            if self.cycle.more_body:
+                self.pipeline.popleft()  # the one that cannot be read; what came last stands first
+            self._is_unreadable = self._is_parted = True
+        elif self._is_waiting or not self.cycle.response_started:
+            super().send_400_response(msg)
+        else:
+            self._answers.close()
 
     # What is asked from time to time.
 
@@ -113,7 +145,7 @@ class Connection(HttpToolsProtocol):
                 self._part(HTTPStatus.REQUEST_TIMEOUT, "the request's head took too long")
             else:
                 self.transport.close()  # a browser that connected in advance asked for no answer
-        elif self.cycle.more_body and not self.flow.read_paused:
+        elif self.cycle.more_body and not self.pipeline and not self.flow.read_paused:
             is_silent = now - self._heard > self._bounds.silence
             if is_silent or now - self._body_since > self._bounds.body_seconds:
                 self._part(HTTPStatus.REQUEST_TIMEOUT, "the request's body took too long")
@@ -165,6 +197,37 @@ class Connection(HttpToolsProtocol):
             self.loop.call_later(LINGER, self.transport.close)
         else:
             self.transport.close()
+
+
+class _Parser:
+    """httptools', for which what follows on `Upgrade` is of another protocol, whatever the server makes of that.
+
+    Here there is no other: a request's body would be lost, or be read as the next request, which whoever sent it may
+    have let somebody else write. Java's own client asks for HTTP/2 so with each request.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._begin()
+
+    def _begin(self) -> None:
+        self._parser = httptools.HttpRequestParser(self._connection)
+        # As uvicorn has it: who asked for the connection's end may still send something.
+        self._parser.set_dangerous_leniencies(lenient_data_after_close=True)
+
+    def feed_data(self, data: bytes) -> None:
+        while True:
+            try:
+                self._parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                head, data = self._connection.head_without_upgrade(), data[upgrade.args[0] :]
+                self._begin()
+                self._parser.feed_data(head)
+            else:
+                return
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._parser, name)
 
 
 class _Answers:

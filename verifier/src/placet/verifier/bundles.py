@@ -6,7 +6,6 @@ the other, and nothing before, between or behind them that another program might
 
 from __future__ import annotations
 
-import os
 import re
 import stat
 import struct
@@ -18,6 +17,8 @@ from placet.verifier.failures import Unsupported, Wrong
 
 FORMAT = "https://placet.dev/bundle/v1"
 MAX_FILE_BYTES = 64 * 1024**2
+MAX_BYTES = 1024**3
+"""Of all files: whoever makes a bundle has a quarter of that, and both have all of it in memory."""
 MAX_FILES = 200_000
 EVIDENCE = frozenset(
     ("policies", "facts", "people", "certificates", "assessments", "questionnaires", "answers", "images")
@@ -27,10 +28,12 @@ _NAME = re.compile(
     r"manifest\.json|README\.txt|dossier\.html|checkpoint\.txt|keys/log\.txt|events/[0-9]{12,19}\.(?:json|tlog-proof)"
     rf"|(?:{'|'.join(sorted(EVIDENCE))})/[A-Za-z0-9](?:[A-Za-z0-9._-]{{0,198}}[A-Za-z0-9_-])?"
 )
-_ENTRY_BYTES, _END_BYTES = 30 + 46, 22
-"""Of a zip: what it takes for a file besides its name twice and its bytes, and for its end."""
-_LARGE_BYTES, _LARGE_ENTRY_BYTES = 56 + 20, 12
-"""What more it takes where it is large: at its end, and for a file that begins behind the first two GiB."""
+_HEAD, _LISTED, _LONGEST_END = 30, 46, 128
+"""Bytes that a zip has for a file besides its name, before it and in the list at the end; and more than its end has."""
+_FAR = 12
+"""Bytes more in that list where a file begins behind the first two GiB."""
+_INDEX = frozenset(("format", "dossier", "project", "at", "origin", "size", "people", "files"))
+_ENTRY = frozenset(("path", "digest", "size"))
 
 
 class Bundle:
@@ -56,8 +59,12 @@ class Bundle:
             raise Wrong(
                 f"{path} has a dossier of form {form}, and {FORM} is known here: take the verifier that came with it"
             )
+        for unknown in sorted(self.index.keys() - _INDEX):
+            raise Wrong(f"the list of files says {unknown}, which no bundle does")
         listed: dict[str, tuple[str, int | None]] = {}
         for each in self.index["files"]:
+            for unknown in sorted(each.keys() - _ENTRY):
+                raise Wrong(f"the list of files says {unknown} of {each['path']}, which no bundle does")
             if each["path"] in listed:
                 raise Wrong(f"{each['path']} is listed twice")
             listed[each["path"]] = (each["digest"], each.get("size"))
@@ -71,13 +78,25 @@ class Bundle:
 
     def _read(self, path: str) -> None:
         self.files: dict[str, bytes] = {}
-        with zipfile.ZipFile(path) as opened:
+        with open(path, "rb") as file, zipfile.ZipFile(file) as opened:
             entries = opened.infolist()
             if len(entries) > MAX_FILES:
                 raise Wrong(f"{path} has {len(entries)} files")
             for each in entries:
                 _judge_entry(each)
-            if _bytes_of(entries) != os.path.getsize(path):
+            if sum(each.file_size for each in entries) > MAX_BYTES:
+                raise Wrong(f"{path} holds more than {MAX_BYTES} bytes, and no bundle does")
+            begins = 0
+            for each in sorted(entries, key=lambda entry: entry.header_offset):
+                file.seek(begins)
+                if each.header_offset != begins or file.read(_HEAD + len(each.filename)) != _head_of(each):
+                    raise Wrong(
+                        f"{each.filename} does not lie right behind what comes before it, as it is listed"
+                    )
+                begins += _HEAD + len(each.filename) + each.file_size
+            size = sum(_LISTED + len(each.filename) + len(each.extra) for each in entries)
+            file.seek(begins + size)
+            if opened.start_dir != begins or file.read(_LONGEST_END) != _end_of(len(entries), begins, size):
                 raise Wrong(f"{path} holds something besides its files: another program might see other ones")
             folded: set[str] = set()
             for each in entries:
@@ -108,19 +127,31 @@ def _judge_entry(entry: zipfile.ZipInfo) -> None:
         raise Wrong(f"{name!r} is no file that a bundle has")
     if entry.compress_type != zipfile.ZIP_STORED or entry.file_size > MAX_FILE_BYTES:
         raise Wrong(f"{name} is compressed, or larger than any file of a bundle")
+    extra = _FAR if entry.header_offset > zipfile.ZIP64_LIMIT else 0
+    if (entry.flag_bits, entry.compress_size, entry.volume) != (0, entry.file_size, 0) or (
+        entry.comment or len(entry.extra) != extra
+    ):
+        raise Wrong(f"{name} is listed with something besides its name and size")
     if stat.S_IFMT(entry.external_attr >> 16) not in (0, stat.S_IFREG):
         raise Wrong(f"{name} is no plain file")
 
 
-def _bytes_of(entries: list[zipfile.ZipInfo]) -> int:
-    """Of an archive that has these files, and not a byte more."""
-    begins, size = 0, 0
-    for each in sorted(entries, key=lambda entry: entry.header_offset):
-        name = len(each.filename)
-        size += _ENTRY_BYTES + 2 * name + each.file_size
-        size += _LARGE_ENTRY_BYTES if each.header_offset > zipfile.ZIP64_LIMIT else 0
-        if each.header_offset != begins:
-            raise Wrong(f"{each.filename} does not lie right behind what comes before it")
-        begins += 30 + name + each.file_size
-    is_large = len(entries) > zipfile.ZIP_FILECOUNT_LIMIT or begins > zipfile.ZIP64_LIMIT
-    return size + _END_BYTES + (_LARGE_BYTES if is_large else 0)
+def _head_of(entry: zipfile.ZipInfo) -> bytes:
+    """What has to stand before the file: programs that read an archive from its beginning go by that alone."""
+    year, month, day, hour, minute, second = entry.date_time
+    at = hour << 11 | minute << 5 | second // 2, (year - 1980) << 9 | month << 5 | day
+    size, name = entry.file_size, entry.filename.encode()
+    numbers = (zipfile.DEFAULT_VERSION, 0, zipfile.ZIP_STORED, *at, entry.CRC, size, size, len(name), 0)
+    return struct.pack("<4s5H3L2H", b"PK\3\4", *numbers) + name
+
+
+def _end_of(count: int, at: int, size: int) -> bytes:
+    """Of a zip of so many files, whose list of `size` bytes begins at `at`."""
+    far = b""
+    if count > zipfile.ZIP_FILECOUNT_LIMIT or at > zipfile.ZIP64_LIMIT:
+        version = zipfile.ZIP64_VERSION
+        numbers = (44, version, version, 0, 0, count, count, size, at)
+        far = struct.pack("<4sQ2H2L4Q", b"PK\6\6", *numbers)
+        far += struct.pack("<4sLQL", b"PK\6\7", 0, at + size, 1)
+    counts = min(count, 0xFFFF), min(count, 0xFFFF), min(size, 0xFFFFFFFF), min(at, 0xFFFFFFFF)
+    return far + struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, *counts, 0)

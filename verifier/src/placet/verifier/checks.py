@@ -13,6 +13,15 @@ from placet.verifier.documents import read_base64, read_moment, read_object, sha
 from placet.verifier.dossier import PAGE, dossier, said_in
 from placet.verifier.envelopes import read_envelope
 from placet.verifier.failures import Unsupported, Wrong
+from placet.verifier.names import (
+    ABOUT_PEOPLE,
+    CERTIFICATES,
+    MANIFEST,
+    Named,
+    beside,
+    named_by_certificate,
+    named_in,
+)
 from placet.verifier.notes import (
     Checkpoint,
     NoteKey,
@@ -50,13 +59,15 @@ _PLATFORM = "platform"
 """Where the log has what is said of no project."""
 _SHOWN = 120
 """Letters of a line that somebody changed."""
+_MAX_KEYS = 10_000
+"""Each is held against each signature of a checkpoint."""
 _SOURCES = "sources"
 _DIGEST = re.compile(rb"sha256:[0-9a-f]{64}")
 _ENDS = {"stopped": "was stopped", "deleted": "was deleted"}
 _GIVES_WAY = {"quarantined": "was taken off its route", "failed": "failed"}
-_EVIDENCE = frozenset(
-    ("policies", "facts", "people", "certificates", "assessments", "questionnaires", "answers", "images")
-)
+_SEEN_AGAIN = timedelta(hours=2)
+"""A log in which nothing happens has its last checkpoint cosigned again every hour: one that nobody saw for longer has
+gone on, or its witnesses are away."""
 _IN_HASTE = timedelta(hours=24)
 """How long a certificate holds at most that two people had given although what was awaited did not come."""
 
@@ -95,6 +106,9 @@ class Check:
         self.judge()
         for name in self._strays():
             self._say("wrong", f"{name} is named by nothing that is in the log: it was changed, or put here")
+        if self.is_whole:
+            for name in self._try(self._misnamed) or ():
+                self._say("wrong", f"{name} is called otherwise by what names it in the log: it was renamed")
         if self.is_whole:
             self._try(self._read_by_people, checkpoint)
         else:
@@ -151,12 +165,20 @@ class Check:
         told = [
             NoteKey.from_vkey(line) for line in self.bundle.files["keys/log.txt"].decode().split("\n") if line
         ]
+        if len(told) > _MAX_KEYS:
+            raise Wrong(f"keys/log.txt has {len(told)} keys, and no log has had so many")
         by = signed_by(checkpoint, self.logs or told)
         if by is None:
             raise Wrong(
                 f"the checkpoint of {checkpoint.origin} is signed by no key of that log that is believed"
             )
         index = self.bundle.index
+        if not any(by.raw == each.raw and by.name == each.name for each in told):
+            raise Wrong("keys/log.txt names other keys than the one that signed: it was changed")
+        unknown = sum(each not in self.logs for each in told)
+        if self.logs and unknown:
+            others = "another key" if unknown == 1 else f"{unknown} other keys"
+            self._say("unchecked", f"whether {others} in keys/log.txt were the log's: nobody gave them")
         if (index["origin"], index["size"]) != (checkpoint.origin, checkpoint.size):
             raise Wrong(
                 f"the list of files names {index['origin']} with {index['size']} events, the log others"
@@ -167,12 +189,20 @@ class Check:
                 "unchecked",
                 "whether that key is the log's: it is the bundle's own word; give the key that you know, --log-key",
             )
+        seen: list[datetime] = []
         for witness in self.witnesses:
             at = seen_by(checkpoint, witness)
             if at is None:
                 self._say("wrong", f"{witness.name} has not cosigned the checkpoint")
             else:
+                seen.append(at)
                 self._say("holds", f"{witness.name} saw that checkpoint at {at.isoformat()}")
+        if seen and read_moment(index["at"]) - max(seen) > _SEEN_AGAIN:
+            self._say(
+                "unchecked",
+                f"what happened behind that checkpoint up to {index['at']}:"
+                f" nobody saw it since {max(seen).isoformat()}",
+            )
         if not self.witnesses:
             self._say(
                 "unchecked", "whether anybody outside saw this log: give the keys of witnesses, --witness"
@@ -180,6 +210,9 @@ class Check:
         return checkpoint
 
     def _events(self, checkpoint: Checkpoint) -> None:
+        if self.bundle.index.get("people") is False:
+            for name in (name for folder in ABOUT_PEOPLE for name in self.bundle.below(folder)):
+                self._say("wrong", f"{name} is about people, and the list of files says that nothing here is")
         names = self.bundle.below("events")
         for name in names:
             if name.endswith(".json"):
@@ -201,10 +234,16 @@ class Check:
             raise Wrong(f"{name} is another event than its leaf names")
         if root_by(leaf_hash(proof.leaf), proof.place, checkpoint.size, proof.hashes) != checkpoint.root:
             raise Wrong(f"{name} is not in the tree of the checkpoint: it was changed, moved or made up")
+        if proof.checkpoint != self.bundle.files["checkpoint.txt"]:
+            raise Wrong(f"the proof of {name} holds another checkpoint than the bundle")
         if name != f"events/{leaf['position']:012}.json":
             raise Wrong(f"{name} is at position {leaf['position']} of the log")
         if not event["type"].startswith(f"placet.{event['source']}."):
             raise Wrong(f"{name} is {event['type']}, and {event['source']} has no right to say that")
+        if read_moment(event["time"]) > read_moment(self.bundle.index["at"]):
+            raise Wrong(
+                f"{name} happened at {event['time']}, and the bundle goes up to {self.bundle.index['at']}"
+            )
         kind = re.sub(r"\.v[0-9]+$", "", event["type"])
         who, of = event.get("authid", ""), event["partitionkey"]
         self.events.append(Event(leaf["position"], kind, read_moment(event["time"]), who, event["data"], of))
@@ -212,7 +251,7 @@ class Check:
     def _of_others(self) -> None:
         """Of another project there is how an image was built that this one took over, and nothing else."""
         project = self.bundle.index["project"]
-        reused = [each.data.get("image") for each in self.of("placet.builder.image.reused")]
+        reused = {each.data.get("image") for each in self.of("placet.builder.image.reused")}
         for each in self.events:
             is_taken_over = each.kind == "placet.builder.image.built" and each.data.get("image") in reused
             if each.of not in (project, _PLATFORM) and not is_taken_over:
@@ -232,6 +271,30 @@ class Check:
                 if names is not None:
                     waiting.append(self.bundle.files[names[0]])
         return sorted(name for names in evidence.values() for name in names)
+
+    def _misnamed(self) -> list[str]:
+        """Evidence that is not under the name that it has by what names it: it would be taken for something else."""
+        files = self.bundle.files
+        digests = {name: sha256_of(files[name]) for folder in EVIDENCE for name in self.bundle.below(folder)}
+        found, known = set(digests), set[Named]()
+        waiting = [each for event in self.events for each in named_in(event.kind, event.data)]
+        while waiting:
+            each = waiting.pop()
+            if each.digest is None or each in known:
+                continue
+            known.add(each)
+            for path in (each.path, beside(each.path, each.digest)):
+                if each.kind != "artifact":
+                    if digests.get(path) == each.digest:
+                        found.discard(path)
+                elif digests.get(path + MANIFEST) == each.digest:
+                    found.discard(path + MANIFEST)
+                    layers = read_object(files[path + MANIFEST], path + MANIFEST).get("layers") or [{}]
+                    if path in found and digests[path] == layers[0].get("digest"):
+                        found.remove(path)
+                        if path.startswith(CERTIFICATES):
+                            waiting.extend(named_by_certificate(files[path]))
+        return sorted(found)
 
     def _read_by_people(self, checkpoint: Checkpoint) -> None:
         """Nothing signs these two, and they are what most people look at. So they are made again."""

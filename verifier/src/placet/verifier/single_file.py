@@ -25,6 +25,7 @@ ORDER = (
     "rules",
     "dossier",
     "readme",
+    "names",
     "bundles",
     "checks",
     "program",

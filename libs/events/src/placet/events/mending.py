@@ -16,7 +16,7 @@ from typing import BinaryIO
 import msgspec
 import sqlalchemy as sa
 
-from placet.errors import Refused, Unavailable
+from placet.errors import Refused, Unavailable, Unreadable
 from placet.events.adapters.sqlite_store import open_sqlite_store
 from placet.events.clocks import SystemClock, TimeOrderedIds
 from placet.events.codec import Codec
@@ -31,6 +31,8 @@ from placet.events.wiring import Wiring
 
 Build = Callable[[Wiring], Awaitable[Service]]
 
+MAX_LINE_BYTES = 1 << 20
+"""Of an entry of the audit log, whose event has at most 64 KiB."""
 _DOING = {
     "reads": "reads",
     "logs": "writes its own log again",
@@ -46,8 +48,10 @@ async def restore(name: str, store: RestorableStore, build: Build, file: str, un
     clock = AsOf(SystemClock())
     service = await build(Wiring.apart(name, store, clock=clock))
     with _opened(file) as source:
-        is_verified = file == "-" and until is not None
-        lines = _vouched_for(_lines(source, marks=True)) if is_verified else _lines(source)
+        lines = _lines(source)
+        if file == "-" and until is not None:
+            vouched_for = _vouched_for(_lines(source, marks=True), "restore")
+            lines = (each async for each in vouched_for if each.strip())
         restored = await Restoration(service, store, clock, _teller(name)).run(lines, until=until)
     # What was not started is not closed either: a deployer that closes may end its models.
     head = await store.head()
@@ -61,8 +65,8 @@ async def restore(name: str, store: RestorableStore, build: Build, file: str, un
 async def rebuild(
     name: str, live: HoldableStore, build: Build, tables: Iterable[sa.MetaData], file: str
 ) -> None:
-    """The service goes on meanwhile. `file` is the audit log, `-` what is piped in, where an empty line says that what
-    came before it is to be believed. What it came to is told on standard output, as JSON."""
+    """The service goes on meanwhile. `file` is the audit log, `-` what is piped in, of which that is believed which
+    stands before an empty line. What it came to is told on standard output, as JSON."""
     await must_not_be_half_restored(name, live)
     tables = tuple(tables)
     models = read_models(tables)
@@ -83,9 +87,10 @@ async def rebuild(
         )
         try:
             service = await build(Wiring.apart(name, beside, clock=clock))
-            rebuilt = await Rebuild(service, beside, clock, live, models, _teller(name)).run(
-                _lines(source, marks=True)
-            )
+            lines = _lines(source)
+            if file == "-":
+                lines = _vouched_for(_lines(source, marks=True), "rebuild")
+            rebuilt = await Rebuild(service, beside, clock, live, models, _teller(name)).run(lines)
         finally:
             await beside.close()
     for table, rows in rebuilt.changed.items():
@@ -126,23 +131,26 @@ def _opened(file: str) -> Iterator[BinaryIO]:
 
 
 async def _lines(source: BinaryIO, *, marks: bool = False) -> AsyncIterator[bytes]:
-    while line := await asyncio.to_thread(source.readline):
+    while line := await asyncio.to_thread(source.readline, MAX_LINE_BYTES + 1):
+        if len(line) > MAX_LINE_BYTES:
+            raise Unreadable(
+                f"{line[:80]!r} is no entry of an audit log: it does not end within {MAX_LINE_BYTES} bytes",
+                fix="give GET /v1/audit/entries as application/jsonl, whole lines",
+            )
         if line.strip() or marks:
             yield line
 
 
-async def _vouched_for(lines: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+async def _vouched_for(lines: AsyncIterable[bytes], verb: str) -> AsyncIterator[bytes]:
     """Whoever verifies may end before he has done so, and what he sent would look like all of it."""
     is_vouched_for = False
     async for line in lines:
-        if line.strip():
-            yield line
-        else:
-            is_vouched_for = True
+        is_vouched_for = not line.strip()
+        yield line
     if not is_vouched_for:
         raise Unavailable(
             "nobody has said that the audit log which was piped in is to be believed",
-            fix="go on with it by `placet audit restore`, which verifies it",
+            fix=f"go on with it by `placet audit {verb}`, which verifies it",
         )
 
 

@@ -97,6 +97,7 @@ class Rebuild:
         reading = _Reading(self._beside, lines)
         for number in range(1, TRIES + 1):
             await reading.go_on()
+            await self._beside.must_be_its_own(await self._live.epochs())
             await self._beside.fold(await self._handled(), self._live)
             rebuilt = await self._swap(reading, held_for=self._held_for if number > BRIEF_TRIES else 0.0)
             if rebuilt is not None:
@@ -207,6 +208,16 @@ class _Beside(Restoration):
             if epochs.get(epoch, before) < position:
                 return True
         return False
+
+    async def must_be_its_own(self, epochs: Sequence[Head]) -> None:
+        """Raises Refused for the log of another platform: the service's epochs are of one platform alone, and it may
+        know fewer than the log, but not others."""
+        read = msgspec.json.decode((await self._begun()).seen, type=Read).last.get(self._name, {})
+        if read and epochs[-1].position and not read.keys() & {each.epoch for each in epochs}:
+            raise Refused(
+                f"what {self._name} says in the audit log that was given is not what this {self._name} says",
+                fix="give the log of the platform that it is of",
+            )
 
     async def fold(self, handled: Handled, live: HoldableStore, *, to_the_end: bool = False) -> None:
         """What was read, as far as the service has handled it; `to_the_end`: and what it said that was not read."""

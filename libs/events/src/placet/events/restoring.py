@@ -504,7 +504,12 @@ def _line(text: bytes) -> Line:
     try:
         line = msgspec.json.decode(text, type=Line)
         canonical = rfc8785.dumps(msgspec.json.decode(line.event))
-    except (msgspec.MsgspecError, rfc8785.CanonicalizationError, UnicodeDecodeError) as error:
+    except (
+        msgspec.MsgspecError,
+        rfc8785.CanonicalizationError,
+        UnicodeDecodeError,
+        RecursionError,
+    ) as error:
         raise Unreadable(
             f"{text[:80]!r} is no entry of an audit log: {error}",
             fix="give GET /v1/audit/entries as application/jsonl, whole lines",

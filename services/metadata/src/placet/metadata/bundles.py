@@ -8,13 +8,12 @@ module knows the form of an archive and nothing else of how it is checked.
 from __future__ import annotations
 
 import zipfile
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import msgspec
 from anyio import to_thread
@@ -23,16 +22,15 @@ from placet.errors import TooLarge, Unavailable, Unknown, Unreadable
 from placet.events import Recorded
 from placet.events.codec import timestamp
 from placet.events.envelope import PLATFORM
-from placet.metadata.ports import CheckpointKeys, Evidence, Kept
+from placet.metadata.ports import CheckpointKeys, Evidence
 from placet.metadata.queries import Filter, Queries
 from placet.metadata.tree import Signed, Tree
-from placet.trust import dsse
-from placet.trust.encoding import decoded
 from placet.trust.keys import verifying_key
 from placet.trust.notes import SIGNS, NoteKey
 from placet.verifier.dossier import FORM, dossier, said_in
 from placet.verifier.dossier import PAGE as DOSSIER
 from placet.verifier.failures import Wrong
+from placet.verifier.names import CERTIFICATES, MANIFEST, Named, beside, named_by_certificate, named_in
 from placet.verifier.readme import README, readme
 
 FORMAT = "https://placet.dev/bundle/v1"
@@ -53,14 +51,6 @@ OF_PLATFORM = (
 )
 """What is said of no project, and certificates rest on."""
 _BUILT, _REUSED = "placet.builder.image.built.", "placet.builder.image.reused."
-POLICIES, FACTS, PERSONAL, QUESTIONNAIRES, ANSWERS = (
-    "policies",
-    "facts",
-    "personal",
-    "questionnaires",
-    "assessments",
-)
-_CERTIFICATES = "certificates"
 _THEN = (1980, 1, 1, 0, 0, 0)
 """When each file of an archive was made: the earliest that there is."""
 
@@ -238,33 +228,31 @@ class Bundling:
         self, events: Sequence[Recorded[Any]], wanted: Wanted, evidence: Evidence, files: _Files
     ) -> None:
         """Everything that the events name by digest, and what that names."""
-        asked = dict.fromkeys(each for event in events for each in _named(event.event.type, _data(event)))
-        known: set[_Named] = set()
+        asked = dict.fromkeys(
+            each for event in events for each in named_in(event.event.type.rpartition(".")[0], _data(event))
+        )
+        known: set[Named] = set()
         while asked:
-            following: dict[_Named, None] = {}
+            following: dict[Named, None] = {}
             for each in asked:
                 if each in known or each.digest is None or (each.is_of_people and not wanted.people):
                     continue
                 known.add(each)
                 # Of a release that was judged twice both have one name; neither takes the other's place.
-                path = each.path if each.path not in files else _beside(each.path, each.digest)
+                path = each.path if each.path not in files else beside(each.path, each.digest)
                 if each.kind == "artifact":
                     kept = await evidence.artifact(each.repository, each.digest)
                     if kept is not None:
                         files.put(path, kept.content)
-                        files.put(f"{path}.manifest", kept.manifest)
-                        following |= dict.fromkeys(_certified_by(each, kept))
+                        files.put(path + MANIFEST, kept.manifest)
+                        if each.path.startswith(CERTIFICATES):
+                            following |= dict.fromkeys(named_by_certificate(kept.content))
                     continue
                 read = evidence.tagged if each.kind == "tagged" else evidence.blob
                 found = await read(each.repository, each.digest)
                 if found is not None:
                     files.put(path, found)
             asked = following
-
-
-def _beside(path: str, digest: str) -> str:
-    stem, _, suffix = path.partition(".")
-    return f"{stem}-{digest.removeprefix('sha256:')}.{suffix}"
 
 
 def _name(wanted: Wanted, size: int) -> str:
@@ -277,69 +265,6 @@ def _name(wanted: Wanted, size: int) -> str:
 def _data(recorded: Recorded[Any]) -> dict[str, Any]:
     data: dict[str, Any] = msgspec.json.decode(recorded.event.raw)["data"]
     return data
-
-
-class _Named(NamedTuple):
-    """Something that an event names by digest, and where it goes in the archive."""
-
-    kind: Literal["blob", "tagged", "artifact"]
-    repository: str
-    digest: str | None
-    path: str
-    is_of_people: bool = False
-
-
-def _named(type: str, data: dict[str, Any]) -> Iterator[_Named]:
-    match type.removeprefix("placet.").rpartition(".")[0]:
-        case "certifier.release.cleared" | "certifier.release.refused":
-            yield from _facts(data.get("facts"), f"{data.get('stage', 'submit')}-{data['release']}")
-            yield from _policies(data["policies"])
-        case "certifier.certificate.issued":
-            name = data["certificate"].rpartition(":")[2]
-            yield from _facts(data.get("facts"), f"certify-{data['release']}-{name}")
-            yield _Named(
-                "artifact", data["repository"], data["envelope"], f"{_CERTIFICATES}/{name}.dsse.json"
-            )
-        case "certifier.policy.published":
-            yield from _policies([{**data, "id": data["policy"]}])
-        case "certifier.approval.awaited":
-            yield from _policies(data["binding"]["policies"])
-        case "certifier.assessment.scored":
-            name = data["assessment"].rpartition(":")[2]
-            yield _Named("artifact", ANSWERS, data["envelope"], f"assessments/{name}.dsse.json")
-        case "gateway.assessment.answered":
-            name = data["assessment"].rpartition(":")[2]
-            path = f"questionnaires/{data['questionnaire']}-{data['digest'][7:19]}"
-            yield _Named("blob", QUESTIONNAIRES, data["digest"], path)
-            yield _Named("blob", ANSWERS, data["answers"], f"answers/{name}.json", is_of_people=True)
-        case "builder.image.built":
-            name = data["image"][7:19]
-            yield _Named("artifact", data["repository"], data.get("bom"), f"images/{name}.cdx.json")
-            yield _Named(
-                "artifact", data["repository"], data.get("provenance"), f"images/{name}.provenance.json"
-            )
-        case _:
-            return
-
-
-def _facts(recorded: dict[str, Any] | None, name: str) -> Iterator[_Named]:
-    if recorded is not None:
-        yield _Named("blob", FACTS, recorded["facts"], f"facts/{name}.json")
-        yield _Named("tagged", PERSONAL, recorded.get("personal"), f"people/{name}.json", is_of_people=True)
-
-
-def _policies(references: Iterable[dict[str, Any]]) -> Iterator[_Named]:
-    for each in references:
-        path = f"policies/{each['id']}-{each['version']}-{each['digest'][7:19]}.yaml"
-        yield _Named("blob", POLICIES, each["digest"], path)
-
-
-def _certified_by(named: _Named, kept: Kept) -> Iterator[_Named]:
-    """The policies of both stages, which only a certificate names. What is none is for whoever verifies to say."""
-    if named.path.startswith(_CERTIFICATES):
-        with suppress(msgspec.MsgspecError, Unreadable, KeyError, TypeError, ValueError):
-            payload = decoded(dsse.read(kept.content).payload, "a certificate")
-            yield from _policies(msgspec.json.decode(payload)["predicate"]["policies"])
 
 
 def _write(
