@@ -1,4 +1,4 @@
-"""A service's read models, made anew beside it from what the audit log has: what it heard, and what it said."""
+"""A service's read models, made anew beside it or restored from what the audit log has: what it heard and said."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from placet.events import Event, Heard, Recorded, Service, Wiring
 from placet.events.adapters.in_process_bus import InProcessHub
 from placet.events.mending import read_models
 from placet.events.rebuilding import Rebuild
-from placet.events.restoring import AsOf
+from placet.events.restoring import AsOf, Restoration
 from placet.events.store import Run, Unit
 from placet.events.testing import ManualClock
 
@@ -44,6 +44,20 @@ async def rebuild(
     finally:
         await beside.store.close()
     return {table: count for table, count in rebuilt.changed.items() if count}
+
+
+async def restore(
+    name: str, lost: Wiring, lines: Sequence[Line], build: Build, tables: sa.MetaData, folder: Path
+) -> Rows:
+    """What it shows when its database was lost and is filled again, in `folder`."""
+    clock = AsOf(ManualClock(lost.clock.now()))
+    anew = await Wiring.embedded(name, data=folder, hub=InProcessHub(), tables=(tables,), clock=clock)
+    try:
+        read = _read(lines, (await lost.store.head()).epoch)
+        await Restoration(await build(anew), anew.store, clock).run(read)  # type: ignore[arg-type]
+        return await shown(anew, tables)
+    finally:
+        await anew.store.close()
 
 
 async def shown(live: Wiring, tables: sa.MetaData) -> Rows:

@@ -16,6 +16,7 @@ from typing import TypeVar
 
 import httpx
 import pytest
+from placet.cli.verbs.evidence import is_less
 from placet.events import ServiceRunner
 from placet.events.bus import EpochBegan, HeadAnnounced
 from placet.events.chain import Chain
@@ -210,6 +211,14 @@ def test_evidence_that_cannot_be_had_leaves_nothing_behind(
     assert "told of no registry" in ended.err
     assert "PLACET_REGISTRY" in ended.err
     assert list((tmp_path / "evidence").iterdir()) == []
+
+
+def test_an_archive_that_ends_before_the_moment_asked_for_is_known() -> None:
+    ends = "2026-03-01T12:00:00.123Z"
+    moment = datetime(2026, 3, 1, 12, 0, 0, 123_456, tzinfo=UTC)
+    assert not is_less(ends, None)
+    assert not is_less(ends, moment), "it is told less precisely"
+    assert is_less(ends, moment + timedelta(milliseconds=1))
 
 
 def test_another_key_is_not_believed(placet: Placet, served: Served) -> None:
@@ -811,7 +820,7 @@ def test_a_proof_that_leads_to_another_history_proves_nothing_of_this_one(
 def test_a_number_that_is_no_position_is_looked_for_as_an_event(placet: Placet, served: Served) -> None:
     served.happen(1)
     assert placet("audit", "proof", "9" * 5000).status == 1
-    assert placet("audit", "proof", "0").status == 1
+    assert placet("audit", "proof", "0").status == 2, "not even that"
 
 
 def test_more_than_was_asked_for_is_refused(

@@ -170,6 +170,24 @@ def test_a_replay_is_filtered_as_events_are(placet: Placet, served: Served) -> N
         assert [each["sequence"] for each in lines(ended.out)] == positions, typed
 
 
+@pytest.mark.parametrize(("verb", "until"), [("events", "--until"), ("audit replay", "--until-time")])
+def test_where_nothing_was_found_the_times_are_told_in_which_it_was_looked_for(
+    placet: Placet, served: Served, verb: str, until: str
+) -> None:
+    said(served, DEPLOY)
+    ended = placet(*verb.split(), "--since", "1999-01-01", until, "1999-01-02T03:04:05+01:00")
+    times = "since 1999-01-01T00:00:00.000Z up to 1999-01-02T02:04:05.000Z"
+    assert (ended.status, ended.out, ended.err) == (0, "", f"the log has no event {times}\n")
+    assert "no event since 2099-" in placet(*verb.split(), "--since", "2099-01-01").err
+
+
+@pytest.mark.parametrize("typed", [("events", "--until"), ("audit", "replay", "--until-time")])
+def test_times_that_are_the_wrong_way_around_are_told(placet: Placet, typed: tuple[str, ...]) -> None:
+    ended = placet(*typed, "2026-01-01T12:00:00Z", "--since", "2026-01-02")
+    assert ended.status == 2
+    assert f"{typed[-1]} 2026-01-01T12:00:00.000Z lies before --since 2026-01-02T00:00:00.000Z" in ended.err
+
+
 @pytest.mark.parametrize(
     "typed",
     [

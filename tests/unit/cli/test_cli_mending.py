@@ -20,6 +20,13 @@ def test_where_its_settings_are_not_the_folder_of_an_embedded_one_is_asked_for(
     assert "name its folder with --data" in ended.err
 
 
+def test_the_audit_log_is_not_restored_from_itself(placet: Placet, tmp_path: Path) -> None:
+    ended = placet("audit", "restore", "metadata", "--data", str(tmp_path))
+    assert ended.status == 1
+    assert "metadata keeps the audit log itself" in ended.err
+    assert "python -m placet.metadata --restore FILE" in ended.err
+
+
 def test_a_folder_without_an_audit_log_restores_nothing_and_stays_empty(
     placet: Placet, tmp_path: Path
 ) -> None:

@@ -176,4 +176,5 @@ async def test_who_was_erased_stays_so_and_what_was_held_is_held(gateway: Gatewa
     with pytest.raises(Unauthenticated):
         await People(restored.store).owner(eve)
     assert [each.project for each in await rows(restored, p.holds)] == ["churn"]
+    assert await rows(restored, p.erasures) == await rows(gateway.wiring, p.erasures) != []
     await restored.store.close()

@@ -195,11 +195,13 @@ async def test_behind_the_end_of_the_log_nothing_begins(log: Metadata) -> None:
     await log.keep(log.heard(asked(), 1))
     ahead = await call(log, "POST", "", 422, url="http://127.0.0.1:9/", after=2)
     assert "the audit log ends at position 1, and what follows position 2 is still to come" in ahead["detail"]
-    assert ahead["fix"].startswith("begin with position 2 at most, or leave it out")
+    assert ahead["fix"] == "begin with position 2 at most, or leave it out for what happens from now on"
     assert (await call(log, "GET", "", 200))["webhooks"] == []
     added = await call(log, "POST", "", 201, url="http://127.0.0.1:9/", after=1)
     enabled = f"/{added['webhook']}/enable"
-    assert "still to come" in (await call(log, "POST", enabled, 422, after=999))["detail"]
+    ahead = await call(log, "POST", enabled, 422, after=999)
+    assert "still to come" in ahead["detail"]
+    assert ahead["fix"].endswith("or leave it out for what it has not taken yet")
     assert (await call(log, "POST", enabled, 200, after=0))["position"] == 0
     assert (await call(log, "POST", enabled, 200, after=1))["position"] == 1
 

@@ -227,7 +227,28 @@ def test_what_came_after_the_bundle_is_not_told_by_it(
     assert main([str(archive), "--at", "2026-03-01T12:00:01Z"]) == 2
     assert "tells nothing of later" in capsys.readouterr().err
     assert main([str(archive), "--at", "0001-01-01T00:00:00+23:00"]) == 2
-    assert "is no moment" in capsys.readouterr().err
+    assert "is no moment; write 2027-01-31T12:00:00Z, or a day" in capsys.readouterr().err
+
+
+def test_a_day_is_asked_for_up_to_its_end(archive: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    written(archive, FILES)
+    assert main([str(archive), "--at", "2026-02-28", "--json"]) == 1, "nothing of it is signed"
+    assert json.loads(capsys.readouterr().out)["at"] == "2026-02-28T23:59:59.999000+00:00"
+    assert main([str(archive), "--at", "2026-03-01"]) == 2
+    assert "tells nothing of later" in capsys.readouterr().err
+
+
+def test_more_than_one_or_none_is_told(archive: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A shell makes two of `churn-*.zip` where two were exported."""
+    for typed, told in {
+        (str(archive), "other.zip"): f"one bundle at a time: choose one of {archive}, other.zip",
+        (str(archive), "--nope"): "there is no option --nope",
+    }.items():
+        with pytest.raises(SystemExit):
+            main(typed)
+        assert told in capsys.readouterr().err
+    assert main(["missing.zip"]) == 2
+    assert "missing.zip is no bundle: No such file or directory\n" in capsys.readouterr().err
 
 
 def test_it_is_told_on_a_terminal_that_knows_few_letters(

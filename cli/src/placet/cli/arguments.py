@@ -498,7 +498,8 @@ def _audit_restore(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "service",
         metavar="SERVICE",
-        choices=("gateway", "certifier", "builder", "indexer", "deployer"),
+        # metadata, to say how that is restored
+        choices=("gateway", "certifier", "builder", "indexer", "deployer", "metadata"),
         help="gateway, certifier, builder, indexer or deployer",
     )
     parser.add_argument(

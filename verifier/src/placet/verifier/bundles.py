@@ -50,7 +50,8 @@ class Bundle:
             RuntimeError,
             struct.error,
         ) as error:
-            raise Wrong(f"{path} is no bundle: {error}") from error
+            why = (error.strerror if isinstance(error, OSError) else None) or error
+            raise Wrong(f"{path} is no bundle: {why}") from error
         self.index = read_object(self.files.pop("manifest.json", b"null"), "manifest.json")
         if self.index.get("format") != FORMAT:
             raise Wrong(f"{path} is no bundle of a kind that is known here")

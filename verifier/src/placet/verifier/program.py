@@ -17,8 +17,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Sequence
+from datetime import datetime
 from typing import TextIO
 
 from placet.verifier.bundles import Bundle
@@ -42,14 +44,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--at",
         metavar="TIME",
-        help="tell what was allowed then (default: the moment up to which the bundle goes)",
+        help="tell what was allowed then; a time, or a day up to its end in UTC (default: the moment up to which"
+        " the bundle goes)",
     )
     parser.add_argument("--json", action="store_true", help="one JSON document")
-    given = parser.parse_args(arguments)
+    given, more = parser.parse_known_args(arguments)
+    if more and not any(each.startswith("-") for each in more):
+        parser.error(f"one bundle at a time: choose one of {', '.join([given.bundle, *more])}")
+    if more:
+        parser.error(f"there is no option {' '.join(more)}")
     try:
         logs = [NoteKey.from_vkey(each) for each in given.log_key]
         witnesses = [NoteKey.from_vkey(each) for each in given.witness]
-        asked = None if given.at is None else read_moment(given.at)
+        asked = None if given.at is None else _read_asked(given.at)
         bundle = Bundle(given.bundle)
         project, ends = str(bundle.index["project"]), read_moment(bundle.index["at"])
         at = asked or ends
@@ -81,6 +88,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         left = f"; {open_} thing{'s' if open_ != 1 else ''} could not be checked" if open_ else ""
         _print(f"it holds{left}" if is_whole else "IT DOES NOT HOLD")
     return 0 if is_whole else 1
+
+
+def _read_asked(text: str) -> datetime:
+    """A day is meant up to its end in UTC, as `placet audit export` takes it."""
+    try:
+        return read_moment(f"{text}T23:59:59.999Z" if re.fullmatch(r"\d{4}-\d\d-\d\d", text) else text)
+    except Wrong as error:
+        raise Wrong(f"{error}; write 2027-01-31T12:00:00Z, or a day: 2027-01-31") from error
 
 
 def _cannot(why: str) -> int:

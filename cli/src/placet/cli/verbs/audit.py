@@ -231,10 +231,12 @@ def trusted(
                 fix="if it was restored, and you were told so by somebody else than it, give its key with --log",
             )
         return keys
-    screen.note("nothing is known of this log yet, so the keys that it tells are believed, from now on:")
+    screen.note("nothing of this log was verified from here yet, so the keys that it tells are believed:")
     for each in told:
         screen.note(f"  {each}")
-    screen.note("compare them with those that its operator gave you another way")
+    screen.note(
+        "compare them with those that its operator gave you another way; `placet audit verify` keeps them"
+    )
     return keys
 
 

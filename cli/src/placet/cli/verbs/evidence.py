@@ -5,6 +5,7 @@ from __future__ import annotations
 import zipfile
 from argparse import Namespace
 from contextlib import suppress
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import msgspec
@@ -54,6 +55,8 @@ async def export(arguments: Namespace, screen: Screen) -> int:
             until = msgspec.json.decode(opened.read("manifest.json"), type=_Manifest).at
     except (zipfile.BadZipFile, KeyError, msgspec.MsgspecError) as error:
         raise Unreadable(f"the platform sent no archive: {error}", fix="ask who runs it") from error
+    if is_less(until, arguments.at):
+        screen.note(f"the moment asked for is still to come: the archive has what happened up to {until}")
     screen.result(f"{archive}: {events} events up to {until}, with their proofs and what they name")
     screen.note(
         f"to check it, with nothing but Python: python3 {verifier} {archive} --log-key '{keys.keys[-1].vkey}'"
@@ -70,3 +73,8 @@ async def export(arguments: Namespace, screen: Screen) -> int:
         }
     )
     return exits.DONE
+
+
+def is_less(until: str, asked: datetime | None) -> bool:
+    """Whether an archive ends before the moment that was asked for, which it tells less precisely."""
+    return asked is not None and datetime.fromisoformat(until) + timedelta(milliseconds=1) <= asked

@@ -6,7 +6,7 @@ import asyncio
 from argparse import Namespace
 from collections.abc import AsyncIterator
 from contextlib import aclosing, suppress
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import NoReturn
 
 from placet.cli import exits
@@ -149,6 +149,7 @@ def _whose(project: str, release: int, live: int | None) -> str:
 
 
 async def events(arguments: Namespace, screen: Screen) -> int:
+    _must_be_in_order(arguments.since, arguments.until, "--until")
     told = 0
     async with connect() as platform:
         happened = platform.events(
@@ -164,7 +165,10 @@ async def events(arguments: Namespace, screen: Screen) -> int:
                 screen.line(event)
                 told += 1
     if not told and not arguments.follow:
-        screen.note(_nothing(arguments.first, None, type=arguments.type, project=arguments.project))
+        times = _between(arguments.since, arguments.until)
+        screen.note(
+            _nothing(arguments.first, None, type=arguments.type, project=arguments.project, times=times)
+        )
     return exits.DONE
 
 
@@ -178,6 +182,7 @@ async def replay(arguments: Namespace, screen: Screen) -> int:
             f"--until {arguments.until} lies before --from {first}",
             fix="the last position comes second",
         )
+    _must_be_in_order(arguments.since, arguments.until_time, "--until-time")
     told = 0
     async with (
         connect() as platform,
@@ -195,7 +200,10 @@ async def replay(arguments: Namespace, screen: Screen) -> int:
                 )
                 told += 1
     if not told:
-        screen.note(_nothing(first, arguments.until, project=arguments.project, type=arguments.type))
+        times = _between(arguments.since, arguments.until_time)
+        screen.note(
+            _nothing(first, arguments.until, project=arguments.project, type=arguments.type, times=times)
+        )
     return exits.DONE
 
 
@@ -230,12 +238,33 @@ def _matches(glob: str, type: str) -> bool:
     return True
 
 
-def _nothing(first: int, last: int | None, *, project: str | None, type: str | None = None) -> str:
+def _must_be_in_order(since: datetime | None, until: datetime | None, option: str) -> None:
+    if since is not None and until is not None and until < since:
+        raise WrongUsageError(
+            f"{option} {_moment(until)} lies before --since {_moment(since)}",
+            fix="the last time comes second",
+        )
+
+
+def _moment(time: datetime) -> str:
+    return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _between(since: datetime | None, until: datetime | None) -> str:
+    first = f"since {_moment(since)}" if since is not None else ""
+    last = f"up to {_moment(until)}" if until is not None else ""
+    return " ".join(filter(None, (first, last)))
+
+
+def _nothing(
+    first: int, last: int | None, *, project: str | None, type: str | None = None, times: str = ""
+) -> str:
     """Why nothing was told, so that a mistyped name does not look like a project to which nothing happened."""
     asked = [
         f"of a type like {type!r}" if type else "",
         f"of a project called {project!r}" if project else "",
         f"from position {first} on" if first > 1 and last is None else "",
         f"between positions {first} and {last}" if last is not None else "",
+        times,
     ]
     return " ".join(("the log has no event", *filter(None, asked)))

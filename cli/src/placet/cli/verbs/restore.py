@@ -21,6 +21,12 @@ from placet.trust.notes import Note
 
 async def restore(arguments: Namespace, screen: Screen) -> int:
     service = str(arguments.service)
+    if service == "metadata":
+        raise Refused(
+            "metadata keeps the audit log itself, so no log is left to restore it from",
+            fix="restore its backup, or a copy of the log: python -m placet.metadata --restore FILE;"
+            " docs/how-to/restore-a-service-from-the-log.md",
+        )
     must_be_here(service, arguments.data)
     async with log_of(arguments.data) as platform:
         keys = await keys_of(platform, arguments, screen)

@@ -77,10 +77,11 @@ async def requests(reads: Reads, project: str) -> int:
 async def room(reads: Reads, total: Amount) -> tuple[Room, int]:
     """The platform's room, and the number of the last taking, which the next one has to move on from.
 
-    The number is read first: whatever is taken after that is noticed by it.
+    The number is read first: whatever is taken after that is noticed by it. Only a restore knows who holds room before
+    it knows how much, since it has its own log first: it decides nothing then.
     """
     taken = await reads.rows(sa.select(p.room_taken.c.number))
-    query = sa.select(p.releases).join(p.holdings, _IS_SAME)
+    query = sa.select(p.releases).join(p.holdings, _IS_SAME).where(p.releases.c.resources.is_not(None))
     rows = await reads.rows(query.order_by(p.releases.c.project, p.releases.c.release))
     held = tuple(
         Holding(project=row.project, release=row.release, amount=Amount.of(_resources(row))) for row in rows

@@ -107,12 +107,7 @@ class Erasing:
                 if any(isinstance(each, PersonErased) for each in await work.history(stream)):
                     return
                 work.stage(stream, [said])
-                mine = p.erasures.c.person == said.person
-                done = {"erased_at": timestamp(work.now), "looks": None, "said": msgspec.json.encode(said)}
-                work.run(sa.update(p.erasures).where(mine).values(**done))
-                if not said.kept:
-                    answered = p.assessments.c.answered_by == said.person
-                    work.run(sa.update(p.assessments).where(answered).values(answers=None))
+                show_erased(work, said, timestamp(work.now))
 
             return finish
 
@@ -254,6 +249,15 @@ class Erasing:
 
 async def _enqueue(work: UnitOfWork, *, person: str) -> None:
     work.enqueue(ERASE, person, EraseJob(person=person))
+
+
+def show_erased(work: UnitOfWork, said: PersonErased, at: str) -> None:
+    mine = p.erasures.c.person == said.person
+    done = {"erased_at": at, "looks": None, "said": msgspec.json.encode(said)}
+    work.run(sa.update(p.erasures).where(mine).values(**done))
+    if not said.kept:
+        answered = p.assessments.c.answered_by == said.person
+        work.run(sa.update(p.assessments).where(answered).values(answers=None))
 
 
 def stream_of(person: str) -> str:

@@ -22,6 +22,7 @@ from placet.events import Heard, UnitOfWork
 from placet.events.contracts import gateway
 from placet.gateway import projections as p
 from placet.gateway.assessing import show_questionnaire
+from placet.gateway.erasing import show_erased
 from placet.gateway.intake import inspected, show_source
 from placet.gateway.operations import requested
 from placet.gateway.people import People
@@ -79,8 +80,15 @@ async def on_source_uploaded(heard: Heard[gateway.SourceUploaded], work: UnitOfW
 async def on_erasure_requested(
     heard: Heard[gateway.ErasureRequested], work: UnitOfWork, recall: Recall
 ) -> None:
-    """Who was erased stays so: nobody of that id gets another key."""
-    work.put(p.person_keys, person=heard.data.person, key=None)
+    """Who was erased stays so: nobody of that id gets another key. What was still to be removed is taken up again, as
+    far as it is found without their name, which nobody knows any more."""
+    asked = heard.data
+    work.put(p.person_keys, person=asked.person, key=None)
+    work.put(p.erasures, person=asked.person, asked_at=heard.event.time, words=asked.words)
+
+
+async def on_person_erased(heard: Heard[gateway.PersonErased], work: UnitOfWork, recall: Recall) -> None:
+    show_erased(work, heard.data, heard.event.time)
 
 
 async def on_hold_placed(heard: Heard[gateway.HoldPlaced], work: UnitOfWork, recall: Recall) -> None:

@@ -98,6 +98,7 @@ RECALLS: Mapping[type, Callable[[Heard[Any], UnitOfWork, Recall], Awaitable[None
     gateway.MetadataReported: recalling.on_metadata_reported,
     gateway.TokenRevoked: recalling.on_token_revoked,
     gateway.ErasureRequested: recalling.on_erasure_requested,
+    gateway.PersonErased: recalling.on_person_erased,
     gateway.HoldPlaced: recalling.on_hold_placed,
     gateway.HoldLifted: recalling.on_hold_lifted,
 }

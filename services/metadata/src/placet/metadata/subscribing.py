@@ -108,7 +108,7 @@ class Subscribing:
         """Go on at once, where it was or behind another position: of one that waits between two tries, too."""
         row = await self._row(webhook)
         if after is not None:
-            await self._begin(after)
+            await self._begin(after, otherwise="what it has not taken yet")
         values: dict[str, Any] = {"why": None, "failures": 0, "failing_since": None, "next_at": None}
         if (
             after is not None
@@ -196,14 +196,14 @@ class Subscribing:
             raise unknown(webhook)
         return rows[0]
 
-    async def _begin(self, after: int | None) -> int:
+    async def _begin(self, after: int | None, *, otherwise: str = "what happens from now on") -> int:
         """Where to begin. Raises Refused behind the log's end: what happens up to there would never be told."""
         head = await self._head()
         if after is not None and after > head:
             raise Refused(
                 f"the audit log ends at position {head}, and what follows position {after} is still to come: what"
                 " happens until then would be told to nobody",
-                fix=f"begin with position {head + 1} at most, or leave it out for what happens from now on",
+                fix=f"begin with position {head + 1} at most, or leave it out for {otherwise}",
             )
         return head if after is None else after
 
