@@ -211,9 +211,11 @@ class _Parser:
         self._begin()
 
     def _begin(self) -> None:
-        self._parser = httptools.HttpRequestParser(self._connection)
+        self._parser = parser = httptools.HttpRequestParser(self._connection)
         # As uvicorn has it: who asked for the connection's end may still send something.
-        self._parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self.get_method, self.get_http_version = parser.get_method, parser.get_http_version
+        self.should_keep_alive, self.should_upgrade = parser.should_keep_alive, parser.should_upgrade
 
     def feed_data(self, data: bytes) -> None:
         while True:
@@ -225,9 +227,6 @@ class _Parser:
                 self._parser.feed_data(head)
             else:
                 return
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._parser, name)
 
 
 class _Answers:
