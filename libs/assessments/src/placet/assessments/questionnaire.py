@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from functools import cached_property
+from functools import cache, cached_property
 from importlib import resources
 from typing import Annotated, Any, Literal
 
@@ -146,6 +146,7 @@ def checked(form: QuestionnaireForm, data: bytes, *, name: str, is_imported: boo
     return Questionnaire(**fields, digest=f"sha256:{hashlib.sha256(data).hexdigest()}")
 
 
+@cache
 def load_shipped() -> tuple[Questionnaire, ...]:
     """The questionnaires that ship with the platform."""
     return tuple(read_questionnaire(data, name=name) for name, data in shipped_files().items())

@@ -11,6 +11,7 @@ import hashlib
 import re
 from collections.abc import Iterator
 from datetime import date
+from functools import cache
 from importlib import resources
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -196,6 +197,7 @@ def read_policy(data: bytes, *, name: str = "the policy") -> Policy:
     return Policy(**fields, digest=f"sha256:{hashlib.sha256(data).hexdigest()}")
 
 
+@cache
 def load_shipped() -> tuple[Policy, ...]:
     """The policies that ship with the platform. That they compile and pass their tests is proved in our tests."""
     return tuple(read_policy(data, name=name) for name, data in shipped_files().items())

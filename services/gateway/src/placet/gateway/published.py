@@ -14,7 +14,7 @@ from placet.events.codec import moment
 from placet.events.store import EventStore
 from placet.gateway import projections as p
 from placet.gateway.queries import Queries
-from placet.rules import Publication, Version, read_policy, shipped_files, standing, version_of
+from placet.rules import Publication, Version, load_shipped, shipped_files, standing, version_of
 from placet.rules.policy import Policy
 
 
@@ -42,8 +42,10 @@ class PolicyQueries:
         self._store = store
         self._queries = queries
         self._published = PublishedPolicies(store)
-        self._files = {read_policy(data, name=name).digest: data for name, data in shipped_files().items()}
-        self._shipped = tuple(read_policy(data) for data in self._files.values())
+        self._shipped = load_shipped()
+        self._files = {
+            each.digest: data for each, data in zip(self._shipped, shipped_files().values(), strict=True)
+        }
 
     async def all(self, now: datetime) -> list[dict[str, Any]]:
         """Every version there is, by policy, the highest first."""
