@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,20 @@ async def test_a_proof_holds_for_each_size_that_was_signed_whichever_tiles_are_i
                 assert proof.extra is not None
                 assert leaf_hash(proof.extra) == hashes[position - 1]
                 assert proof.verify(proof.extra, known).size == size
+                if size == sizes[-1]:
+                    assert (await get(sealed, "/proof", position=position)).content == answer.content
+
+
+async def test_a_proof_in_the_newest_checkpoint_has_every_cosignature_of_it(sealed: Sealed) -> None:
+    await grown(sealed, 300)
+    lines = [f"— w{number}.example.org {b64encode(bytes(76)).decode()}" for number in (1, 2)]
+    for line in lines:
+        seen = "INSERT INTO audit_cosignatures (witness, size, line) VALUES (?, 300, ?)"
+        sealed.as_administrator(seen, values=(line.split()[1], line))
+    for position in (2, 300):
+        proof = (await get(sealed, "/proof", position=position)).text
+        assert proof.splitlines()[-2:] == lines
+        assert proof.endswith((await get(sealed, "/checkpoint")).text)
 
 
 async def test_a_log_is_proved_to_go_on_where_it_was(sealed: Sealed) -> None:

@@ -74,16 +74,21 @@ def router(*, reader: Reader, tree: Tree, queries: Queries, keys: CheckpointKeys
         log goes on where it ended at `since` events (as C2SP tlog-witness has it)."""
         if sum(each is not None for each in (position, event, since)) != 1:
             raise Unreadable("a proof is of one thing", fix="give one of position, event and since")
-        signed = await (_latest(tree, witnesses) if size is None else _of_size(tree, size, witnesses))
         if since is not None:
+            signed = await _signed(tree, size, witnesses)
             return PlainTextResponse(str(await tree.consistency(since, signed)), headers=CHANGES)
         at = position if position is not None else await queries.position_of(event or "")
+        if size is None and not witnesses:
+            newest, found = await tree.latest_with(at - 1)
+            signed = _must_be(newest, witnesses)
+        else:
+            signed, found = await _signed(tree, size, witnesses), None
         if at > signed.size:
             raise Unknown(
                 f"position {at} is not in the checkpoint of {signed.size} events",
                 fix="ask again in a second: the next checkpoint has what is in the log by now",
             )
-        return PlainTextResponse(str(await tree.inclusion(at - 1, signed)), headers=CHANGES)
+        return PlainTextResponse(str(await tree.inclusion(at - 1, signed, found)), headers=CHANGES)
 
     @api.get("/keys")
     async def get_keys() -> dict[str, Any]:
@@ -131,8 +136,15 @@ def router(*, reader: Reader, tree: Tree, queries: Queries, keys: CheckpointKeys
     return api
 
 
+async def _signed(tree: Tree, size: int | None, witnesses: int) -> Signed:
+    return await (_latest(tree, witnesses) if size is None else _of_size(tree, size, witnesses))
+
+
 async def _latest(tree: Tree, witnesses: int) -> Signed:
-    signed = await tree.latest(witnesses=witnesses)
+    return _must_be(await tree.latest(witnesses=witnesses), witnesses)
+
+
+def _must_be(signed: Signed | None, witnesses: int) -> Signed:
     if signed is None:
         raise Unknown(
             f"no checkpoint is cosigned by {witnesses} witnesses yet"

@@ -8,7 +8,7 @@ all of it is of the log as it is, or was when it was signed: that it is the log 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -61,6 +61,14 @@ class Signed:
     signed_at: float
 
 
+@dataclass(frozen=True)
+class Found:
+    """A leaf, and the tile that its hash is in, where that is full."""
+
+    leaf: bytes
+    heights: Mapping[Place, Heights]
+
+
 class Tree:
     def __init__(self, store: EventStore) -> None:
         self._store = store
@@ -87,8 +95,20 @@ class Tree:
         query = sa.select(checkpoints).where(size > after, size <= until).order_by(size).limit(limit)
         return [_signed(row) for row in await self._store.rows(query)]
 
+    async def latest_with(self, index: int) -> tuple[Signed | None, Found | None]:
+        """The largest, and of a leaf what is needed for its proof in it. At once: most proofs are asked for so, and
+        each way to the database and back takes longer than all the hashes of a proof."""
+        place = Place(0, index // WIDTH)
+        rows = await self._store.rows(_NEWEST_WITH_LEAF, {"at": index + 1, "tile": place.number})
+        signed = self._cosigned(rows)
+        if signed is None or rows[0].raw is None or width(place, signed.size) < WIDTH:
+            return signed, None
+        return signed, await self._found(place, rows[0])
+
     async def _signed(self, query: sa.Select[Any]) -> Signed | None:
-        rows = await self._store.rows(query)
+        return self._cosigned(await self._store.rows(query))
+
+    def _cosigned(self, rows: Sequence[sa.Row[Any]]) -> Signed | None:
         if not rows:
             return None
         signed = _signed(rows[0])
@@ -97,13 +117,13 @@ class Tree:
 
     # Proofs.
 
-    async def inclusion(self, index: int, signed: Signed) -> InclusionProof:
+    async def inclusion(self, index: int, signed: Signed, found: Found | None = None) -> InclusionProof:
         """That the leaf is in the signed tree; the leaf itself goes with it. Raises Refused where it is not."""
         spans = merkle.inclusion(index, signed.size)
-        leaf, heights = await self._leaf_with_its_tile(index, signed)
-        rest = places_of(spans) - set(heights)
-        hashes = roots_in(spans, {**heights, **await self._heights_of(rest, signed)})
-        return InclusionProof(index=index, hashes=tuple(hashes), checkpoint=signed.note, extra=leaf)
+        of = found or await self._leaf_with_its_tile(index, signed)
+        rest = places_of(spans) - set(of.heights)
+        hashes = roots_in(spans, {**of.heights, **await self._heights_of(rest, signed)})
+        return InclusionProof(index=index, hashes=tuple(hashes), checkpoint=signed.note, extra=of.leaf)
 
     async def consistency(self, old: int, signed: Signed) -> ConsistencyProof:
         """That the signed tree begins with what it was at `old` leaves. Raises Refused where it was smaller."""
@@ -119,16 +139,18 @@ class Tree:
         [root] = roots_of([span], await self.hashes(places_of([span]), size))
         return root
 
-    async def _leaf_with_its_tile(self, index: int, signed: Signed) -> tuple[bytes, dict[Place, Heights]]:
+    async def _leaf_with_its_tile(self, index: int, signed: Signed) -> Found:
         """A tile at the edge is of many leaves' proofs, and comes by itself."""
         place = Place(0, index // WIDTH)
         if width(place, signed.size) == WIDTH:
-            # Together: each way to the database and back takes longer than all the hashes of a proof.
             for row in await self._store.rows(_WITH_TILE, {"at": index + 1, "tile": place.number}):
-                await self._know([row.stream])
-                leaf = self._leaf(row.position, row.stream, row.version, bytes(row.raw))
-                return leaf, {} if row.hashes is None else {place: heights_of(bytes(row.hashes))}
-        return (await self.leaves(index, 1))[0], {}
+                return await self._found(place, row)
+        return Found((await self.leaves(index, 1))[0], {})
+
+    async def _found(self, place: Place, row: sa.Row[Any]) -> Found:
+        await self._know([row.stream])
+        leaf = self._leaf(row.position, row.stream, row.version, bytes(row.raw))
+        return Found(leaf, {} if row.hashes is None else {place: heights_of(bytes(row.hashes))})
 
     async def _heights_of(self, places: Collection[Place], signed: Signed) -> dict[Place, Heights]:
         keys = {place: (signed.epoch, place, width(place, signed.size)) for place in places}
@@ -262,12 +284,14 @@ def _no_row_of_ours(what: str, why: str) -> Unreadable:
 
 
 _NEWEST = _newest_of(sa.select(checkpoints))
-_WITH_TILE = (
-    sa.select(events.c.position, events.c.stream, events.c.version, events.c.raw, tiles.c.hashes)
-    .outerjoin(tiles, sa.and_(tiles.c.level == 0, tiles.c.number == sa.bindparam("tile")))
-    .where(events.c.position == sa.bindparam("at"))
-)
+_IS_EVENT = events.c.position == sa.bindparam("at")
+_IS_TILE = sa.and_(tiles.c.level == 0, tiles.c.number == sa.bindparam("tile"))
+_EVENT_AND_TILE = (events.c.position, events.c.stream, events.c.version, events.c.raw, tiles.c.hashes)
 """An event, and the tile that its leaf's hash is in."""
+_WITH_TILE = sa.select(*_EVENT_AND_TILE).outerjoin(tiles, _IS_TILE).where(_IS_EVENT)
+_NEWEST_WITH_LEAF = (
+    _NEWEST.add_columns(*_EVENT_AND_TILE).outerjoin(events, _IS_EVENT).outerjoin(tiles, _IS_TILE)
+)
 _TILES = sa.select(tiles.c.level, tiles.c.number, tiles.c.hashes).where(
     sa.tuple_(tiles.c.level, tiles.c.number).in_(sa.bindparam("places", expanding=True))
 )
