@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +18,11 @@ from placet.events import ByType, Heard, Service, UnitOfWork
 from placet.events.adapters.postgresql_store import open_postgresql_store
 from placet.events.adapters.sql_store import SqlStore
 from placet.events.adapters.sqlite_store import open_sqlite_store
+from placet.events.envelope import Recorded
+from placet.events.leadership import Leadership
 from placet.events.restoring import AsOf, Restoration, must_not_be_half_restored
-from placet.events.store import EVENTS, RestorableStore
-from placet.events.tables import LIBRARY, inbox, inbox_cursors, jobs, recalled, relay_cursor
+from placet.events.store import EVENTS, RestorableStore, Unit
+from placet.events.tables import LIBRARY, inbox, inbox_cursors, jobs, recalled, relay_cursor, restoring
 from placet.events.testing import CountingIds, ManualClock
 from placet.events.wiring import Wiring
 
@@ -251,6 +255,77 @@ async def test_whoever_dies_at_any_step_goes_on(open_store: OpenStore, log: Audi
     assert len(await store.read_all(0, 10)) == 2
     assert len(await rows_of(store, kept)) == 3
     assert len(await rows_of(store, jobs)) == 1
+
+
+class Overtaken(DyingStore):
+    """Before its commit number `last`, once, somebody else does something to the same database."""
+
+    def __init__(self, store: SqlStore, last: int, other: Callable[[], Awaitable[None]]) -> None:
+        super().__init__(store, last, after=False)
+        self._other = other
+
+    async def commit(self, unit: Unit) -> tuple[Recorded[Any], ...]:
+        try:
+            return await super().commit(unit)
+        except Killed:
+            self.is_dead, self._last = False, sys.maxsize
+            await self._other()
+            return await self._whole.commit(unit)
+
+
+@pytest.mark.parametrize("at", range(1, 15))
+async def test_of_two_at_once_one_goes_on_and_the_other_is_told(
+    open_store: OpenStore, log: AuditLog, at: int
+) -> None:
+    store, beside = await open_store(), await open_store()
+
+    async def whole() -> None:
+        assert await restore(beside, log) == 2
+
+    overtaken = Overtaken(store, at, whole)
+    with pytest.raises(Refused, match=r"at the same time|is not empty") as refusal:
+        await restore(overtaken, log)
+    assert refusal.value.fix
+    await holds_what_it_knew(store)
+
+
+@pytest.mark.parametrize("other", [2, 3, 5, 7])
+async def test_whoever_is_overtaken_by_one_that_dies_leaves_it_to_the_next(
+    open_store: OpenStore, log: AuditLog, other: int
+) -> None:
+    store, beside = await open_store(), await open_store()
+
+    async def a_part() -> None:
+        with suppress(Killed, Refused):
+            await restore(DyingStore(beside, other, after=True), log)
+
+    for at in range(1, 6):
+        with suppress(Refused):
+            await restore(Overtaken(store, at, a_part), log)
+    with suppress(Refused):  # it may be at its end by now
+        await restore(store, log)
+    await holds_what_it_knew(store)
+
+
+async def holds_what_it_knew(store: SqlStore) -> None:
+    """Each thing once, whoever restored it."""
+    await must_not_be_half_restored("tester", store)
+    assert [each.data.text for each in await store.read_all(0, 10)] == ["a", "dropped"]
+    assert len(await rows_of(store, kept)) == 3
+    assert len(await rows_of(store, jobs)) == 1
+    assert [row.position for row in await rows_of(store, inbox)] == [4, 5]
+    assert await rows_of(store, recalled) == []
+
+
+async def test_a_service_that_runs_is_not_restored_over(open_store: OpenStore, log: AuditLog) -> None:
+    store = await open_store()
+    runs = Leadership("tester", service(store)[0].wiring, owner="it", seconds=60.0)
+    await runs.acquire()
+    with pytest.raises(Refused, match="tester runs on the database"):
+        await restore(store, log)
+    assert await rows_of(store, restoring) == []
+    await runs.release()
+    assert await restore(store, log) == 2
 
 
 async def test_a_database_that_holds_something_is_left_alone(open_store: OpenStore, log: AuditLog) -> None:

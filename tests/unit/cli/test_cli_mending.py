@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from placet.cli.verbs.mending import leading_to
+from placet.errors import PlacetError, Refused, Unreadable
 
 from tests.unit.cli.conftest import Placet
 
@@ -42,3 +44,11 @@ def test_where_no_platform_runs_nothing_is_made_anew(placet: Placet, tmp_path: P
     assert ended.status == 3
     assert "start one with `placet up`" in ended.err
     assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("kind", [Refused, Unreadable])
+def test_what_is_wrong_with_a_log_says_first_that_nothing_came_of_it(kind: type[PlacetError]) -> None:
+    with pytest.raises(kind) as wrong, leading_to("nothing was changed"):
+        raise kind("after position 3 the log goes on with 3", rule="audit.contiguous", fix="ask")
+    assert wrong.value.detail == "nothing was changed: after position 3 the log goes on with 3"
+    assert (wrong.value.rule, wrong.value.fix) == ("audit.contiguous", "ask")

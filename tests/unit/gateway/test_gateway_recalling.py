@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -11,10 +14,13 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 from placet.errors import Unauthenticated
-from placet.events import Service
+from placet.events import Actor, Context, Service, UnitOfWork, transact
 from placet.events.adapters.in_process_bus import InProcessHub
+from placet.events.contracts.gateway import AssessmentAnswered, PersonErased
+from placet.events.jobs import JobRunner
 from placet.events.restoring import AsOf, Restoration
 from placet.events.store import Put, Unit
+from placet.events.tables import jobs
 from placet.events.testing import ManualClock
 from placet.events.wiring import Wiring
 from placet.gateway import projections as p
@@ -23,8 +29,9 @@ from placet.gateway.people import People
 from placet.gateway.ports import Ports
 from placet.gateway.settings import GatewaySettings
 
+from tests.support.eventually import eventually
 from tests.unit.gateway.harness import MAX_SOURCE, Gateway, live
-from tests.unit.gateway.test_erasing import erased
+from tests.unit.gateway.test_erasing import NAME, erase, erased, token_for
 from tests.unit.gateway.test_exceptions_api import asked as asked_exception
 from tests.unit.gateway.test_exceptions_api import post
 from tests.unit.gateway.test_gateway_api import MANIFEST
@@ -93,6 +100,10 @@ async def rows(wiring: Wiring, table: sa.Table, operation: str | None = None) ->
 
 
 async def restore(gateway: Gateway, folder: Path) -> Wiring:
+    return (await restored_service(gateway, folder))[0]
+
+
+async def restored_service(gateway: Gateway, folder: Path) -> tuple[Wiring, Service]:
     """Another gateway, on an empty database, from what the audit log has of this one."""
     clock = AsOf(ManualClock(gateway.clock.now()))
     wiring = await Wiring.embedded(
@@ -100,7 +111,42 @@ async def restore(gateway: Gateway, folder: Path) -> Wiring:
     )
     service = await another(gateway, folder, wiring)
     await Restoration(service, wiring.store, clock).run(lines(gateway))  # type: ignore[arg-type]
-    return wiring
+    return wiring, service
+
+
+@asynccontextmanager
+async def running(runner: JobRunner) -> AsyncIterator[None]:
+    task = asyncio.create_task(runner.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def an_answer(*, by: str, answers: str) -> AssessmentAnswered:
+    digest = f"sha256:{'5' * 64}"
+    return AssessmentAnswered(
+        assessment="assessment:1",
+        project="churn",
+        source=digest,
+        purpose=digest,
+        data=digest,
+        questionnaire="small",
+        version="1",
+        digest=digest,
+        answers=answers,
+        answered_by=by,
+    )
+
+
+async def say(gateway: Gateway, payload: Any) -> None:
+    context = Context(project="churn", correlation="1", actor=Actor.service("gateway"))
+
+    async def change(work: UnitOfWork) -> None:
+        work.report("assessment/1", payload)
+
+    await transact(gateway.wiring, "gateway", context, change)
 
 
 async def another(gateway: Gateway, folder: Path, wiring: Wiring) -> Service:
@@ -177,4 +223,39 @@ async def test_who_was_erased_stays_so_and_what_was_held_is_held(gateway: Gatewa
         await People(restored.store).owner(eve)
     assert [each.project for each in await rows(restored, p.holds)] == ["churn"]
     assert await rows(restored, p.erasures) == await rows(gateway.wiring, p.erasures) != []
+    await restored.store.close()
+
+
+async def test_an_erasure_that_was_cut_off_is_ended_by_who_is_restored_and_says_what_it_cannot_know(
+    gateway: Gateway, tmp_path: Path
+) -> None:
+    """The database is lost while what they left in the registry is still there, and their name with it."""
+    ada = await token_for(gateway)
+    answers = await gateway.assessments.keep_answers(b"what they wrote")
+    await say(gateway, an_answer(by=ada["person"], answers=answers))
+    gateway.facts.people["sha256:1"] = json.dumps({"salt": "1", "owner": NAME}).encode()
+    gateway.facts.people["sha256:2"] = json.dumps({"salt": "2", "owner": "bob@example.org"}).encode()
+    assert (await erase(gateway, ada["person"])).status_code == 202
+
+    restored, service = await restored_service(gateway, tmp_path / "restored")
+    take_up = next(each for each in service.periodic if each.name == "erase")
+    await take_up.run()
+    [worker] = service.workers
+
+    async def is_done() -> bool:
+        return [row.erased_at for row in await rows(restored, p.erasures)] != [None]
+
+    async with running(JobRunner("gateway", restored, worker, owner="it", lease=10.0)):
+        await eventually(is_done)
+
+    assert gateway.assessments.kept == {}
+    [erasure] = await rows(restored, p.erasures)
+    done = msgspec.json.decode(erasure.said, type=PersonErased)
+    assert (done.artifacts, done.kept) == (1, 2), "who of the two is named nobody can tell"
+    assert erasure.looks is None
+    assert [each.data for each in await restored.store.read_all(0, 1000)][-1] == done
+    with pytest.raises(Unauthenticated, match="erased"):
+        await People(restored.store).owner(ada["person"])
+    await take_up.run()
+    assert await rows(restored, jobs) == [], "it is done once"
     await restored.store.close()

@@ -321,6 +321,63 @@ async def test_the_keys_in_it_are_those_of_the_log_that_signed(evidence: Evidenc
     ]
 
 
+async def test_what_would_be_held_against_each_other_for_ever_is_refused(evidence: Evidence) -> None:
+    """Each key is held against each signature: one of either many times over would take hours."""
+
+    def twice(name: str) -> Callable[[dict[str, bytes]], None]:
+        def change(inside: dict[str, bytes]) -> None:
+            inside[name] += inside[name].rstrip(b"\n").rpartition(b"\n")[2] + b"\n"
+
+        return change
+
+    for name, said in {
+        "keys/log.txt": "keys/log.txt has a key twice",
+        "checkpoint.txt": "the checkpoint has 2 signatures: too many, or one of them twice",
+    }.items():
+        check = Check(Bundle(str(changed(await evidence.made(), twice(name)))), logs=[], witnesses=[])
+        check.run()
+        assert wrong(check) == [said]
+
+
+@pytest.mark.parametrize(
+    "name", ["checkpoint.txt", "keys/log.txt", "README.txt", "dossier.html", "events/000000000001.tlog-proof"]
+)
+async def test_a_file_that_every_bundle_has_is_named_where_it_was_taken_out(
+    evidence: Evidence, name: str
+) -> None:
+    check = evidence.checked(changed(await evidence.made(), lambda inside: inside.pop(name)))
+    assert f"{name} is not in the bundle: it was taken out" in wrong(check)
+
+
+async def test_it_never_says_that_nothing_was_left_out(evidence: Evidence) -> None:
+    """Whoever makes one may leave out what was revoked, and all that is left holds."""
+
+    def less(inside: dict[str, bytes]) -> None:
+        del inside["events/000000000001.json"], inside["events/000000000001.tlog-proof"]
+
+    for bundle in (await evidence.made(), changed(await evidence.made(), less)):
+        check = evidence.checked(bundle)
+        assert wrong(check) == []
+        [said] = [each for each in check.findings if "was left out" in each.words]
+        assert (said.outcome, "placet audit verify" in said.words) == ("unchecked", True)
+
+
+async def test_a_key_is_asked_for_what_it_is_for(
+    evidence: Evidence, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle, [log] = str(await evidence.made()), [each.vkey for each in evidence.sealed.known]
+    key = NoteKey.from_vkey(log)._replace(kind=4)
+    witness = f"{key.name}+{key.id.hex()}+{base64.b64encode(bytes([4]) + key.raw).decode()}"
+    for typed, said in (
+        (["--log-key", witness], "is a witness's, and no key for --log-key"),
+        (["--log-key", log, "--witness", log], "is a log's, and no key for --witness"),
+    ):
+        assert program([bundle, *typed]) == 2
+        assert said in capsys.readouterr().err
+    assert program([bundle, "--log-key", log, "--witness", witness, "--witness", witness]) == 1
+    assert capsys.readouterr().out.count("has not cosigned the checkpoint") == 1
+
+
 async def test_a_proof_holds_the_checkpoint_of_the_bundle(evidence: Evidence) -> None:
     """Whoever keeps the proof alone has that one."""
 
@@ -377,7 +434,7 @@ async def test_a_file_that_was_renamed_is_named(evidence: Evidence) -> None:
     for change in (rename, copy):
         bundle = changed(await evidence.made(), change)
         assert wrong(evidence.checked(bundle)) == [
-            "facts/certify-1.json is called otherwise by what names it in the log: it was renamed"
+            "facts/certify-1.json is called so by nothing that names it here: it was renamed, or that was taken out"
         ]
 
 

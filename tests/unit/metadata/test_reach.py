@@ -20,7 +20,9 @@ INSIDE = [
     "169.254.169.254",
     "172.16.0.1",
     "172.31.255.255",
+    "168.63.129.16",
     "192.0.0.1",
+    "192.0.0.192",
     "192.0.2.1",
     "192.88.99.1",
     "192.168.1.1",
@@ -45,6 +47,8 @@ INSIDE = [
     "2001::1",
     "2001:db8::1",
     "2002:7f00:1::",
+    "3fff::1",
+    "5f00::1",
     "fc00::1",
     "fd12:3456::1",
     "fe80::1",
@@ -52,7 +56,7 @@ INSIDE = [
     "fec0::1",
     "ff02::1",
 ]
-"""Private, loopback, link-local, multicast, reserved, unspecified, for documentation, and IPv4 as IPv6."""
+"""Private, loopback, link-local, a cloud's, multicast, reserved, unspecified, for documentation, and IPv4 as IPv6."""
 
 
 @pytest.mark.parametrize("address", INSIDE)

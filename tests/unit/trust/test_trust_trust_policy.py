@@ -119,6 +119,15 @@ def test_who_cosigned_twice_is_one_witness() -> None:
         ).verify(cosigned("X1").with_signatures([again]))
 
 
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_log_is_not_its_own_witness(is_first: bool) -> None:
+    itself = NoteKey(name="w.example/w", kind=COSIGNS, key=LOG.public)
+    lines = [f"log {log_key()}", f"witness X1 {itself.vkey}"]
+    with pytest.raises(Unreadable, match=f"the key of the witness X1 is that of the log {ORIGIN}") as told:
+        policy(*(lines if is_first else lines[::-1]), "quorum X1")
+    assert told.value.fix
+
+
 def test_a_log_may_change_its_key() -> None:
     read = policy(f"log {log_key()}", f"log {log_key(OTHER_LOG)} https://log.example", "quorum none")
     assert [each.url for each in read.logs] == [None, "https://log.example"]

@@ -204,6 +204,26 @@ def test_a_list_of_files_that_has_two_readings_has_none(archive: Path, written_a
         Bundle(str(written(archive, FILES, listing=written_as)))
 
 
+@pytest.mark.parametrize(
+    "about",
+    [
+        {"project": 5},
+        {"project": ["churn"]},
+        {"at": None},
+        {"size": 1.0},
+        {"size": True},
+        {"people": "no"},
+        {"dossier": True},
+        {"origin": {}},
+    ],
+)
+def test_a_list_of_files_of_another_form_is_no_bundles(archive: Path, about: dict[str, object]) -> None:
+    index = json.loads(listed(FILES)) | about
+    [name] = about
+    with pytest.raises(Wrong, match=f"has a {name} that no bundle has"):
+        Bundle(str(written(archive, FILES, listing=json.dumps(index).encode())))
+
+
 def test_names_tell_a_terminal_nothing(archive: Path, capsys: pytest.CaptureFixture[str]) -> None:
     project = "churn\x1b[2J\x1b[1;1H\nit holds\u202e\u2028"
     about = json.loads(listed(FILES)) | {"project": project}

@@ -33,6 +33,7 @@ _HEAD, _LISTED, _LONGEST_END = 30, 46, 128
 _FAR = 12
 """Bytes more in that list where a file begins behind the first two GiB."""
 _INDEX = frozenset(("format", "dossier", "project", "at", "origin", "size", "people", "files"))
+_KINDS = {"project": str, "at": str, "origin": str, "size": int, "people": bool, "dossier": int}
 _ENTRY = frozenset(("path", "digest", "size"))
 
 
@@ -55,6 +56,9 @@ class Bundle:
         self.index = read_object(self.files.pop("manifest.json", b"null"), "manifest.json")
         if self.index.get("format") != FORMAT:
             raise Wrong(f"{path} is no bundle of a kind that is known here")
+        for name, kind in _KINDS.items():
+            if type(self.index.get(name, kind())) is not kind:
+                raise Wrong(f"the list of files has a {name} that no bundle has")
         form = self.index.get("dossier", FORM)
         if form != FORM:
             raise Wrong(
@@ -106,6 +110,12 @@ class Bundle:
                     raise Wrong(f"{each.filename} is in the bundle twice")
                 folded.add(each.filename.lower())
                 self.files[each.filename] = opened.read(each)
+
+    def file(self, name: str) -> bytes:
+        """Raises Wrong for one that every bundle has, and this one has not."""
+        if name not in self.files:
+            raise Wrong(f"{name} is not in the bundle: it was taken out")
+        return self.files[name]
 
     def below(self, folder: str) -> list[str]:
         return sorted(name for name in self.files if name.startswith(f"{folder}/"))

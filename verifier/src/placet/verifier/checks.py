@@ -108,7 +108,10 @@ class Check:
             self._say("wrong", f"{name} is named by nothing that is in the log: it was changed, or put here")
         if self.is_whole:
             for name in self._try(self._misnamed) or ():
-                self._say("wrong", f"{name} is called otherwise by what names it in the log: it was renamed")
+                self._say(
+                    "wrong",
+                    f"{name} is called so by nothing that names it here: it was renamed, or that was taken out",
+                )
         if self.is_whole:
             self._try(self._read_by_people, checkpoint)
         else:
@@ -161,12 +164,13 @@ class Check:
     # The log.
 
     def _checkpoint(self) -> Checkpoint:
-        checkpoint = read_checkpoint(self.bundle.files["checkpoint.txt"])
-        told = [
-            NoteKey.from_vkey(line) for line in self.bundle.files["keys/log.txt"].decode().split("\n") if line
-        ]
+        checkpoint = read_checkpoint(self.bundle.file("checkpoint.txt"))
+        lines = self.bundle.file("keys/log.txt").decode("utf-8", "replace").split("\n")
+        told = [NoteKey.from_vkey(line) for line in lines if line]
         if len(told) > _MAX_KEYS:
             raise Wrong(f"keys/log.txt has {len(told)} keys, and no log has had so many")
+        if len(set(told)) < len(told):
+            raise Wrong("keys/log.txt has a key twice")
         by = signed_by(checkpoint, self.logs or told)
         if by is None:
             raise Wrong(
@@ -223,9 +227,14 @@ class Check:
         self._of_others()
         if len(names) == 2 * len(self.events):
             self._say("holds", f"{len(self.events)} events, each in the tree of that checkpoint")
+        self._say(
+            "unchecked",
+            f"whether more happened up to {self.bundle.index['at']}, a revocation say, and was left out: only the whole"
+            " log tells, by placet audit verify",
+        )
 
     def _event(self, name: str, checkpoint: Checkpoint) -> None:
-        raw, proof = self.bundle.files[name], read_proof(self.bundle.files[name[:-5] + ".tlog-proof"])
+        raw, proof = self.bundle.file(name), read_proof(self.bundle.file(name[:-5] + ".tlog-proof"))
         event, leaf = read_object(raw, name), read_object(proof.leaf, f"the leaf of {name}")
         if leaf["digest"] != sha256_of(raw):
             raise Wrong(f"{name} was changed: the log has {leaf['digest']} at position {leaf['position']}")
@@ -234,7 +243,7 @@ class Check:
             raise Wrong(f"{name} is another event than its leaf names")
         if root_by(leaf_hash(proof.leaf), proof.place, checkpoint.size, proof.hashes) != checkpoint.root:
             raise Wrong(f"{name} is not in the tree of the checkpoint: it was changed, moved or made up")
-        if proof.checkpoint != self.bundle.files["checkpoint.txt"]:
+        if proof.checkpoint != self.bundle.file("checkpoint.txt"):
             raise Wrong(f"the proof of {name} holds another checkpoint than the bundle")
         if name != f"events/{leaf['position']:012}.json":
             raise Wrong(f"{name} is at position {leaf['position']} of the log")
@@ -300,16 +309,16 @@ class Check:
         """Nothing signs these two, and they are what most people look at. So they are made again."""
         files, project, at = self.bundle.files, self.bundle.index["project"], self.bundle.index["at"]
         said = [said_in(each.position, files[f"events/{each.position:012}.json"]) for each in self.events]
-        left_out = left_out_of(files[README])
+        left_out = left_out_of(self.bundle.file(README))
         self._same(PAGE, dossier(project, at, said, files))
         self._same(README, readme(project, checkpoint.origin, at, left_out))
         own_word = f"; that {left_out} windows were left out is their own word" if left_out else ""
         self._say("holds", f"{PAGE} and {README} say what the events and files say, to the letter{own_word}")
 
     def _same(self, name: str, words: str) -> None:
-        if self.bundle.files[name] == words.encode():
+        if self.bundle.file(name) == words.encode():
             return
-        here = self.bundle.files[name].decode("utf-8", "replace").split("\n")
+        here = self.bundle.file(name).decode("utf-8", "replace").split("\n")
         there = words.split("\n")
         least = min(len(here), len(there))
         number = next((each for each in range(least) if here[each] != there[each]), least)

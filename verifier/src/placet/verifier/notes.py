@@ -13,6 +13,9 @@ from placet.verifier.ed25519 import ed25519_verifies
 from placet.verifier.failures import Wrong
 
 _MAX_NOTE_BYTES = 64 * 1024
+_MAX_SIGNATURES = 100
+LOG, WITNESS = 1, 4
+"""Kinds of keys."""
 
 
 class NoteKey(NamedTuple):
@@ -30,7 +33,7 @@ class NoteKey(NamedTuple):
         key_id, _, encoded = rest.partition("+")
         raw = read_base64(encoded, f"the key in {text!r}")
         key = cls(name, raw[0] if raw else 0, raw[1:])
-        if key.kind not in (1, 4) or len(key.raw) != 32 or key.id.hex() != key_id:
+        if key.kind not in (LOG, WITNESS) or len(key.raw) != 32 or key.id.hex() != key_id:
             raise Wrong(f"{text!r} is no verifier key of an Ed25519 key")
         return key
 
@@ -60,8 +63,11 @@ def read_checkpoint(data: bytes) -> Checkpoint:
         or not re.fullmatch(r"0|[1-9]\d{0,18}", parts[1], re.A)
     ):
         raise Wrong("the checkpoint is none: origin, size and root, an empty line, and signatures")
+    signed = lines[:-1].split("\n")
+    if len(signed) > _MAX_SIGNATURES or len(set(signed)) < len(signed):
+        raise Wrong(f"the checkpoint has {len(signed)} signatures: too many, or one of them twice")
     signatures = []
-    for line in lines[:-1].split("\n"):
+    for line in signed:
         found = re.fullmatch("— ([^\\s+]+) ([A-Za-z0-9+/]+={0,2})", line)
         raw = read_base64(found[2], "a signature") if found else b""
         if found is None or len(raw) <= 4:
@@ -76,7 +82,7 @@ def signed_by(checkpoint: Checkpoint, keys: Iterable[NoteKey]) -> NoteKey | None
     by = None
     for key in keys:
         for name, key_id, signature in checkpoint.signatures:
-            if key.kind == 1 and name == key.name == checkpoint.origin and key_id == key.id:
+            if key.kind == LOG and name == key.name == checkpoint.origin and key_id == key.id:
                 if not ed25519_verifies(key.raw, signature, checkpoint.text.encode()):
                     raise Wrong(f"the signature of {name} under the checkpoint does not hold")
                 by = by or key

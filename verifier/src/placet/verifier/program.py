@@ -27,7 +27,7 @@ from placet.verifier.bundles import Bundle
 from placet.verifier.checks import Check
 from placet.verifier.documents import read_moment
 from placet.verifier.failures import Wrong
-from placet.verifier.notes import NoteKey
+from placet.verifier.notes import LOG, WITNESS, NoteKey
 
 DESCRIPTION = "Checks a placet evidence bundle with nothing but Python."
 
@@ -54,11 +54,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if more:
         parser.error(f"there is no option {' '.join(more)}")
     try:
-        logs = [NoteKey.from_vkey(each) for each in given.log_key]
-        witnesses = [NoteKey.from_vkey(each) for each in given.witness]
+        logs = _keys(given.log_key, LOG, "--log-key")
+        witnesses = _keys(given.witness, WITNESS, "--witness")
         asked = None if given.at is None else _read_asked(given.at)
         bundle = Bundle(given.bundle)
-        project, ends = str(bundle.index["project"]), read_moment(bundle.index["at"])
+        project, ends = bundle.index["project"], read_moment(bundle.index["at"])
         at = asked or ends
     except Wrong as error:
         return _cannot(str(error))
@@ -88,6 +88,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         left = f"; {open_} thing{'s' if open_ != 1 else ''} could not be checked" if open_ else ""
         _print(f"it holds{left}" if is_whole else "IT DOES NOT HOLD")
     return 0 if is_whole else 1
+
+
+def _keys(typed: Sequence[str], kind: int, option: str) -> list[NoteKey]:
+    """Each once. A log that is asked whether it saw itself says yes."""
+    keys = list(dict.fromkeys(NoteKey.from_vkey(each) for each in typed))
+    for each in keys:
+        if each.kind != kind:
+            whose = "a witness's" if each.kind == WITNESS else "a log's"
+            raise Wrong(f"the key of {each.name} is {whose}, and no key for {option}")
+    return keys
 
 
 def _read_asked(text: str) -> datetime:

@@ -19,7 +19,7 @@ from placet.cli.session import connect
 from placet.client import Client, LogProducer
 from placet.errors import Refused, Unavailable, Unknown, Unreadable
 from placet.trust import checkpoints
-from placet.trust.auditing import Audited, Auditor, Entry, Known, Said, first_difference
+from placet.trust.auditing import NOT_AS_IT_WAS, Audited, Auditor, Entry, Known, Said, first_difference
 from placet.trust.checkpoints import Checkpoint
 from placet.trust.leaves import Leaf
 from placet.trust.notes import MAX_NOTE_BYTES, SIGNS, Note, NoteKey
@@ -38,6 +38,7 @@ MAX_AGE = timedelta(hours=24)
 AHEAD = timedelta(minutes=10)
 """So far may a witness's clock be before ours."""
 
+_CUT = "ask who restored an older copy, and compare it with what witnesses have cosigned"
 _ENTRIES = msgspec.json.Decoder(Entry)
 _KEPT = "name a file that `placet audit checkpoint --out FILE` wrote, or a folder of such"
 
@@ -170,7 +171,7 @@ def _remembered(before: Kept | None, signed: Checkpoint) -> Audited:
         raise Refused(
             f"the log has {signed.size} events, and had {size} when it was verified: its end was cut off",
             rule="audit.append-only",
-            fix="ask who restored an older copy, and compare it with what witnesses have cosigned",
+            fix=_CUT,
         )
     return before.audited
 
@@ -340,7 +341,8 @@ async def _go_through(platform: Client, auditor: Auditor, until: int, kept: Kept
                     auditor.take(read_entries(piece))
                     if auditor.size > until:
                         raise Unreadable(
-                            f"the platform goes on behind position {until}, which was not asked for"
+                            f"the platform goes on behind position {until}, which was not asked for",
+                            fix=NOT_AS_IT_WAS,
                         )
                     now = time.monotonic()
                     if now - told >= TELL_EVERY:
@@ -364,10 +366,14 @@ def read_entries(piece: bytes) -> list[Entry]:
     try:
         entries = _ENTRIES.decode_lines(piece)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise Unreadable(f"the platform sends no entries of an audit log: {error}") from error
+        raise Unreadable(
+            f"the platform sends no entries of an audit log: {error}", fix=NOT_AS_IT_WAS
+        ) from error
     # Of empty ones there need be no end; and who mends a service takes one for our word that what came before it holds.
     if piece[:1] != b"{" or piece.count(b"\n{") != piece.count(b"\n") - 1:
-        raise Unreadable("the platform sends empty lines in place of an audit log's entries")
+        raise Unreadable(
+            "the platform sends empty lines in place of an audit log's entries", fix=NOT_AS_IT_WAS
+        )
     return entries
 
 
@@ -387,6 +393,7 @@ async def judge(platform: Client, auditor: Auditor, signed: Checkpoint, keys: Se
             f"the log ends at position {auditor.size}, and a checkpoint of {signed.size} events is signed:"
             " its end was cut off",
             rule="audit.append-only",
+            fix=_CUT,
         )
     unreached = auditor.unreached()
     if unreached:
@@ -395,6 +402,7 @@ async def judge(platform: Client, auditor: Auditor, signed: Checkpoint, keys: Se
             f"the log has {auditor.size} events, and {longest.kept_by} is of {longest.checkpoint.size}:"
             " its end was cut off",
             rule="audit.append-only",
+            fix=_CUT,
         )
     if auditor.contradicted:
         first = min(auditor.contradicted, key=lambda each: each.checkpoint.size)

@@ -7,8 +7,8 @@ import importlib.util
 import os
 import sys
 from argparse import Namespace
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import aclosing, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from placet.cli.session import connect
 from placet.cli.verbs.audit import read_entries, trusted
 from placet.cli.verbs.embedded import load_platform
 from placet.client import Client, Connection
-from placet.errors import Refused, Unavailable
+from placet.errors import Refused, Unavailable, Unreadable
 from placet.trust import KeyHistory
 from placet.trust.auditing import Auditor
 from placet.trust.keys import verifying_key
@@ -151,6 +151,15 @@ async def _write(process: asyncio.subprocess.Process, piece: bytes) -> bool:
     except (BrokenPipeError, ConnectionResetError):
         return False
     return True
+
+
+@contextmanager
+def leading_to(what: str) -> Iterator[None]:
+    """Whatever is wrong with the log, first `what` came of it."""
+    try:
+        yield
+    except (Refused, Unreadable) as error:
+        raise type(error)(f"{what}: {error.detail}", rule=error.rule, fix=error.fix) from error
 
 
 async def end(process: asyncio.subprocess.Process) -> None:

@@ -49,8 +49,10 @@ async def erase(arguments: Namespace, screen: Screen) -> int:
     screen.note("the audit log is as it was; `placet audit verify` proves that it holds")
     if held.artifacts_kept:
         screen.error(
-            f"{held.artifacts_kept} artifacts stayed, since the registry removes nothing",
-            fix="allow deletions there, then remove them by hand: docs/how-to/erase-a-person.md",
+            f"{held.artifacts_kept} artifacts stayed: the registry removes nothing, or their name was lost with the"
+            " gateway's database",
+            fix="allow deletions there, and remove them by hand, or when their time is over:"
+            " docs/how-to/erase-a-person.md",
         )
     if held.scrubbed is False:
         screen.error(

@@ -15,9 +15,8 @@ from placet.cli import exits
 from placet.cli.screen import Screen
 from placet.cli.session import connect
 from placet.cli.verbs.audit import judge
-from placet.cli.verbs.mending import end, feed, keys_of, mark, must_be_here, program
+from placet.cli.verbs.mending import end, feed, keys_of, leading_to, mark, must_be_here, program
 from placet.client import Client
-from placet.errors import Refused
 from placet.trust import checkpoints
 from placet.trust.auditing import Audited, Auditor, Known
 from placet.trust.checkpoints import Checkpoint
@@ -102,10 +101,11 @@ async def _feed_until(
         signed, _ = checkpoints.verify(Note.from_bytes(await platform.checkpoint()), keys)
         if auditor is None or signed.size > auditor.size:
             auditor = _going_on(auditor, signed)
-            await feed(platform, auditor, signed.size, process)
-            if process.returncode is not None:
-                return
-            await _judge(platform, auditor, signed, keys)
+            with leading_to("nothing was changed"):
+                await feed(platform, auditor, signed.size, process)
+                if process.returncode is not None:
+                    return
+                await judge(platform, auditor, signed, keys)
         if process.stdin is not None and not result.done():
             await mark(process)
         await asyncio.wait({result}, timeout=LOOK_EVERY)
@@ -115,10 +115,3 @@ def _going_on(auditor: Auditor | None, signed: Checkpoint) -> Auditor:
     """With the next checkpoint to be held against, where the last one held."""
     begun = Audited(origin=signed.origin) if auditor is None else auditor.kept()
     return Auditor(begun, [Known(signed, f"the log's own checkpoint of {signed.size} events")])
-
-
-async def _judge(platform: Client, auditor: Auditor, signed: Checkpoint, keys: list[NoteKey]) -> None:
-    try:
-        await judge(platform, auditor, signed, keys)
-    except Refused as error:
-        raise Refused(f"nothing was changed: {error.detail}", rule=error.rule, fix=error.fix) from error

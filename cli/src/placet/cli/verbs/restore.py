@@ -13,7 +13,7 @@ from placet.cli import exits
 from placet.cli.screen import Screen
 from placet.cli.verbs.audit import judge
 from placet.cli.verbs.mending import end, feed, keys_of, log_of, mark, must_be_here, program
-from placet.errors import Refused
+from placet.errors import Refused, Unreadable
 from placet.trust import checkpoints
 from placet.trust.auditing import Audited, Auditor, Known
 from placet.trust.notes import Note
@@ -44,9 +44,9 @@ async def restore(arguments: Namespace, screen: Screen) -> int:
             if await feed(platform, auditor, signed.size, process):
                 await judge(platform, auditor, signed, keys)
                 await mark(process)
-        except Refused as error:
+        except (Refused, Unreadable) as error:
             await end(process)
-            raise Refused(
+            raise type(error)(
                 f"nothing was restored: {error.detail}",
                 rule=error.rule,
                 fix=f"throw away what was read of that log, {_database(arguments)}, and restore from a copy that"

@@ -101,9 +101,16 @@ LINES_PAGE = 1000
 _CHUNK = 1 << 20
 _ANSWER = 256 << 20
 """Bytes of an answer that is read whole; a page of 500 events of 64 KiB has 32 MiB."""
+_EVIDENCE = 1 << 30
+"""Bytes of an archive of evidence; a platform makes none of a quarter of that."""
 _LINE = 1 << 20
-"""Bytes of an entry of the audit log; an event has at most 64 KiB."""
+"""Bytes of an entry of the audit log, or of a message of a stream; an event has at most 64 KiB."""
+_ENDS = re.compile(rb"\r?\n\r?\n|\r\r")
+_LONGEST_ID = 1000
 _PAUSE = 0.5
+_LEAST_PAUSE, _MOST_PAUSE = 0.05, 60.0
+"""Seconds that a platform may have us wait before a stream is asked for again. None at all would be a question without
+end to one that hangs up each time."""
 _DECIDED_WITHIN = 300.0
 _CALL = httpx.Timeout(60.0, connect=10.0)
 # A platform fetches what a git address names, and gathers what evidence names, before it answers.
@@ -454,7 +461,7 @@ class Client:
         """Whether the log has the event that was followed last where it was."""
         params = {"after": mark.position - 1, "limit": 1}
         page = read((await self._call("GET", "/events", params=params)).content, EventsPage)
-        found = page.events[0]["id"] if page.events else None
+        found = page.events[0].get("id") if page.events else None
         if found != mark.event:
             raise Conflict(
                 f"position {mark.position} of the log is not event {mark.event}, which was followed last, but"
@@ -623,14 +630,22 @@ class Client:
     ) -> str:
         """Everything that shows what was decided about a project up to a moment, as an archive that `into` becomes.
 
-        Returns the name that the platform gives it. `people`: with what was recorded about people.
+        Returns the name that the platform gives it. `people`: with what was recorded about people. What breaks off, or
+        is longer than any evidence, is an error, and leaves in `into` what came.
         """
         params = _given(project=project, at=at and at.isoformat(), size=size, people=people or None)
+        written = 0
         async with (
             self._open("/audit/bundle", params=params, limits=_FETCH) as response,
             await anyio.open_file(into, "wb") as file,
         ):
             async for piece in response.aiter_bytes():
+                written += len(piece)
+                if written > _EVIDENCE:
+                    raise Unreadable(
+                        f"{self.connection.url} sends evidence of more than {_EVIDENCE} bytes",
+                        fix="is the address really a placet platform?",
+                    )
                 await file.write(piece)
         named = re.search(r'filename="([a-z0-9-]+\.zip)"', response.headers.get("content-disposition", ""))
         return named[1] if named else f"{project}.zip"
@@ -1112,12 +1127,7 @@ class Client:
                     return response
                 failure = problem(response.status_code, response.headers, response.content)
                 passing = response.status_code in PASSING
-            wait = _PAUSE
-            if isinstance(failure, Unavailable) and failure.retry_after is not None:
-                wait = failure.retry_after
-            if not (again and passing) or time.monotonic() + wait > deadline:
-                raise failure
-            await asyncio.sleep(wait)
+            await _rest(failure, until=deadline if again and passing else 0.0)
 
     async def _whole(self, request: httpx.Request) -> httpx.Response:
         """The answer with its body, which has a bound: who answers may be anybody. Raises Unreadable."""
@@ -1148,16 +1158,23 @@ class Client:
         *,
         params: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
+        again: bool = True,
         limits: httpx.Timeout = _CALL,
     ) -> AsyncIterator[httpx.Response]:
-        """A GET whose body is read as it comes."""
+        """A GET whose body is read as it comes; asked `again` while the platform says that it is away for the moment,
+        until it begins to answer."""
+        deadline = time.monotonic() + self._patience
         try:
-            async with self._http.stream(
-                "GET", path, params=params, headers=headers, timeout=limits
-            ) as response:
-                if not response.is_success:
-                    raise problem(response.status_code, response.headers, await _beginning(response))
-                yield response
+            while True:
+                async with self._http.stream(
+                    "GET", path, params=params, headers=headers, timeout=limits
+                ) as response:
+                    if response.is_success:
+                        yield response
+                        return
+                    failure = problem(response.status_code, response.headers, await _beginning(response))
+                    passing = response.status_code in PASSING
+                await _rest(failure, until=deadline if again and passing else 0.0)
         except httpx.DecodingError as broken:
             raise self._packed_wrongly(broken) from broken
         except httpx.TransportError as lost:
@@ -1189,16 +1206,16 @@ class Client:
                 headers["Last-Event-ID"] = last
             wait = pause
             try:
-                async with self._open(path, params=params, headers=headers) as response:
+                async with self._open(path, params=params, headers=headers, again=False) as response:
                     if not response.headers.get("content-type", "").startswith("text/event-stream"):
                         raise Unreadable(f"{self.connection.url} sends no event stream at /v1{path}")
                     connected = True
                     try:
-                        async for message in EventSource(response).aiter_sse():
+                        async for message in _messages(response).aiter_sse():
                             if not message.data:
                                 continue
-                            last = message.id or last
-                            pause = message.retry / 1000 if message.retry is not None else pause
+                            last = message.id if _is_header(message.id) else last
+                            pause = pause if message.retry is None else _pause(message.retry)
                             yield message
                     finally:
                         deadline = time.monotonic() + self._patience
@@ -1225,6 +1242,51 @@ class Client:
 def _no_authorities() -> ssl.SSLContext:
     """For plain HTTP on this machine: reading the system's authorities takes longer than most calls. Trusts nobody."""
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+class _Ending(httpx.AsyncByteStream):
+    """The bytes of a stream of messages, none of which goes on for ever: who sends them may be anybody."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        self._response = response
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        begun = b""
+        async for piece in self._response.aiter_bytes():
+            begun = _ENDS.split(begun + piece)[-1]
+            if len(begun) > _LINE:
+                raise Unreadable(
+                    f"{self._response.url} sends a message of more than {_LINE} bytes",
+                    fix="is the address really a placet platform?",
+                )
+            yield piece
+
+
+def _messages(response: httpx.Response) -> EventSource:
+    """Unpacked, and as UTF-8, whatever else it says of itself."""
+    return EventSource(
+        httpx.Response(200, headers={"Content-Type": "text/event-stream"}, stream=_Ending(response))
+    )
+
+
+async def _rest(failure: PlacetError, *, until: float) -> None:
+    """Before what failed is tried again. Raises the failure where that would be too late."""
+    wait = _PAUSE
+    if isinstance(failure, Unavailable) and failure.retry_after is not None:
+        wait = max(failure.retry_after, _LEAST_PAUSE)
+    if time.monotonic() + wait > until:
+        raise failure
+    await asyncio.sleep(wait)
+
+
+def _pause(milliseconds: int) -> float:
+    """What a stream asks for, within reason."""
+    return max(min(milliseconds, _MOST_PAUSE * 1000) / 1000, _LEAST_PAUSE)
+
+
+def _is_header(text: str) -> bool:
+    """Whether it can be sent back: an id that is none says of nothing where it was."""
+    return 0 < len(text) <= _LONGEST_ID and text.isascii() and text.isprintable()
 
 
 async def _beginning(response: httpx.Response) -> bytes:

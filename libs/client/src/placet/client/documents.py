@@ -531,7 +531,8 @@ class NamedBy(Document, frozen=True, kw_only=True):
 class Held(KnownPerson, frozen=True, kw_only=True, rename="camel"):
     """What is held about somebody. `words` is how many reasons and summaries, `acts` how often they did what.
 
-    Of one who is erased `artifacts_kept` could not be removed from the registry, and `scrubbed` says whether their key
+    Of one who is erased `artifacts_kept` could not be removed from the registry, or may have a name that a restored
+    platform knows no more, and `scrubbed` says whether their key
     is not in the database's files any more either.
     """
 

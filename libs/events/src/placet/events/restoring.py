@@ -23,12 +23,14 @@ import msgspec
 import rfc8785
 import sqlalchemy as sa
 
-from placet.errors import PlacetError, Refused, Unavailable, Unreadable
+from placet.errors import Conflict, PlacetError, Refused, Unavailable, Unreadable
 from placet.events import tables
 from placet.events.bus import routing_key
 from placet.events.clocks import Clock
 from placet.events.codec import moment
 from placet.events.envelope import Event
+from placet.events.leadership import LEADER
+from placet.events.leases import shared_now
 from placet.events.outcome import Done, Outcome
 from placet.events.reaction import Heard
 from placet.events.service import Service
@@ -37,6 +39,7 @@ from placet.events.store import (
     EVENTS,
     Append,
     Claim,
+    ClaimLost,
     EventStore,
     Put,
     RestorableStore,
@@ -123,6 +126,7 @@ class Restoration:
             await self._read(lines, state.sequence, msgspec.json.decode(state.seen, type=Read), until)
         for phase in ("logs", "rows", "ends"):
             if (await self._begun()).phase == phase:
+                await self._must_not_run()
                 await getattr(self, f"_{phase}")()
         return Restored(phase="ends", position=await self._last(), left=await self._count_left())
 
@@ -131,9 +135,22 @@ class Restoration:
         if rows:
             return rows[0]
         await self._must_be_empty()
-        row = {"id": 1, "phase": "reads", "sequence": 0, "seen": b"{}"}
-        await self._store.commit(Unit(writes=(Put(table=tables.restoring, row=row),)))
+        await self._must_not_run()
+        await self._begin()
         return (await self._store.rows(sa.select(tables.restoring)))[0]
+
+    async def _begin(self) -> None:
+        """Where nothing was restored between the look at what is there and this."""
+        row = {"id": 1, "phase": "reads", "sequence": 0, "seen": b"{}"}
+        table, columns = tables.restoring, tables.restoring.c
+        is_empty = [
+            sa.not_(sa.exists().select_from(each)) for each in (tables.inbox_cursors, tables.relay_cursor)
+        ]
+        values = [sa.literal(value, columns[name].type).label(name) for name, value in row.items()]
+        try:
+            await self._commit(sa.insert(table).from_select(list(row), sa.select(*values).where(*is_empty)))
+        except Conflict as error:
+            raise self._beaten() from error
 
     async def _must_be_empty(self) -> None:
         head = await self._store.head()
@@ -147,9 +164,35 @@ class Restoration:
                 f" that was restored: python -m placet.{self._name} --begin-epoch",
             )
 
-    async def _move_to(self, phase: str, *writes: Put | Run) -> None:
-        moved = Run(statement=sa.update(tables.restoring).values(phase=phase))
-        await self._store.commit(Unit(writes=(*writes, moved)))
+    async def _must_not_run(self) -> None:
+        """Raises Refused while the service does: it would write among what is restored."""
+        table = tables.leases
+        held = sa.and_(table.c.name == LEADER, table.c.until > shared_now(self._wiring.clock.now()))
+        if await self._store.rows(sa.select(table.c.owner).where(held)):
+            raise Refused(
+                f"{self._name} runs on the database that is to be restored",
+                fix="stop it; where it was killed just now, wait a minute until it is known to be gone",
+            )
+
+    async def _move(self, before: str, after: str, *writes: Put | Run) -> None:
+        """From one phase to the next."""
+        here = sa.update(tables.restoring).where(tables.restoring.c.phase == before)
+        await self._commit(here.values(phase=after), *writes)
+
+    async def _commit(self, claim: Any, *writes: Put | Run, appends: tuple[Append, ...] = ()) -> None:
+        """With a step that is taken once. Raises Conflict where somebody else has taken it: of two who restore at the
+        same time only one goes on."""
+        try:
+            await self._store.commit(Unit(appends=appends, claims=(Claim(statement=claim),), writes=writes))
+        except ClaimLost as error:
+            raise self._beaten() from error
+
+    def _beaten(self) -> Conflict:
+        return Conflict(
+            f"somebody else restores {self._name} at the same time, and was faster",
+            rule="audit.restore",
+            fix="let that one come to its end; where it was killed, run the same again: it goes on from there",
+        )
 
     # Reading the audit log.
 
@@ -167,7 +210,7 @@ class Restoration:
             raise Unavailable(
                 f"the audit log broke off at position {sequence} of {until}; go on with it by the same"
             )
-        await self._move_to("logs")
+        await self._move("reads", "logs")
 
     async def _read_on(self, lines: AsyncIterable[bytes], sequence: int, read: Read) -> int:
         """All of `lines` behind `sequence`; returns the position of the last."""
@@ -187,10 +230,10 @@ class Restoration:
             writes.extend(self._kept(line))
             sequence = line.position
             if sequence - kept >= AT_ONCE:
-                await self._keep(writes, sequence, read)
+                await self._keep(writes, kept, sequence, read)
                 writes, kept = [], sequence
         if sequence > kept:
-            await self._keep(writes, sequence, read)
+            await self._keep(writes, kept, sequence, read)
         return sequence
 
     async def _behind(self, lines: AsyncIterable[bytes], sequence: int, read: Read) -> AsyncIterator[bytes]:
@@ -265,9 +308,11 @@ class Restoration:
             **place,
         }
 
-    async def _keep(self, writes: Sequence[Put | Run], sequence: int, read: Read) -> None:
-        at = sa.update(tables.restoring).values(sequence=sequence, seen=msgspec.json.encode(read))
-        await self._store.commit(Unit(writes=(*_last_of_each(writes), Run(statement=at))))
+    async def _keep(self, writes: Sequence[Put | Run], before: int, sequence: int, read: Read) -> None:
+        table = tables.restoring
+        here = sa.update(table).where(table.c.phase == "reads", table.c.sequence == before)
+        moved = here.values(sequence=sequence, seen=msgspec.json.encode(read))
+        await self._commit(moved, *_last_of_each(writes))
         self._tell(Restored(phase="reads", position=sequence))
 
     # Its own log.
@@ -288,7 +333,7 @@ class Restoration:
             position = rows[-1].position
             self._tell(Restored(phase="logs", position=rows[-1].sequence))
         relayed = Put(table=tables.relay_cursor, row={"log": EVENTS, "position": position})
-        await self._move_to("rows", relayed)
+        await self._move("logs", "rows", relayed)
 
     async def _epochs(self) -> list[tuple[str, int]]:
         """Its own, oldest first, with the position that each began after."""
@@ -325,7 +370,7 @@ class Restoration:
         waiting = await self._store.rows(sa.select(tables.inbox.c.lane).distinct())
         self._left = {row.lane for row in waiting}
         await self._fold(sa.true())
-        await self._move_to("ends")
+        await self._move("rows", "ends")
 
     async def _fold(self, which: sa.ColumnElement[bool]) -> None:
         """Those of `which` that were read and are not folded yet."""
@@ -379,8 +424,7 @@ class Restoration:
         done = sa.update(tables.recalled).where(
             tables.recalled.c.sequence == row.sequence, sa.not_(tables.recalled.c.is_done)
         )
-        claim = Claim(statement=done.values(is_done=True))
-        await self._store.commit(Unit(appends=unit.appends, claims=(claim,), writes=unit.writes))
+        await self._commit(done.values(is_done=True), *unit.writes, appends=unit.appends)
 
     async def _unit_of_own(self, row: Any) -> Unit:
         recalls = self._service.recalls
@@ -464,8 +508,7 @@ class Restoration:
             await self._store.begin_epoch()
         self._tell(Restored(phase="ends", position=await self._last(), left=await self._count_left()))
         # The next start of the service looks whether this is gone.
-        gone = (sa.delete(tables.recalled), sa.delete(tables.restoring))
-        await self._store.commit(Unit(writes=tuple(Run(statement=each) for each in gone)))
+        await self._commit(sa.delete(tables.restoring), Run(statement=sa.delete(tables.recalled)))
 
     async def _last(self) -> int:
         rows = await self._store.rows(sa.select(tables.restoring.c.sequence))

@@ -25,6 +25,9 @@ from placet.trust.leaves import Leaf
 from placet.trust.merkle import HASH_BYTES, Frontier, leaf_hash
 
 MOST_EPOCHS = 100_000
+NOT_AS_IT_WAS = (
+    "believe nothing of it: ask who serves it, and compare it with a checkpoint that was kept elsewhere"
+)
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, rename="camel", gc=False):
@@ -221,6 +224,7 @@ class Auditor:
             raise Refused(
                 f"after position {self._tree.size} the log goes on with {entry.position}",
                 rule="audit.contiguous",
+                fix=NOT_AS_IT_WAS,
             )
         epochs = self._producers.setdefault(entry.producer, {})
         last = epochs.get(entry.epoch)
@@ -240,7 +244,8 @@ class Auditor:
         self._epochs += 1
         if self._epochs > MOST_EPOCHS:
             raise Refused(
-                f"the log has more than {MOST_EPOCHS} producers and epochs of them: no platform has"
+                f"the log has more than {MOST_EPOCHS} producers and epochs of them: no platform has",
+                fix=NOT_AS_IT_WAS,
             )
 
     def _hole(self, entry: Entry, last: int) -> Refused:
@@ -248,6 +253,7 @@ class Auditor:
             f"position {entry.position} is the event {entry.producer_position} of {entry.producer},"
             f" where {last + 1} comes next: something was removed, inserted or swapped",
             rule="audit.contiguous",
+            fix=NOT_AS_IT_WAS,
         )
 
 

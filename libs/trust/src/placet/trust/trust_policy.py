@@ -181,6 +181,13 @@ class _Reader:
                 "the trust policy names no quorum",
                 fix=f"`quorum NAME`, or `quorum {NONE}` to need no witness",
             )
+        logs = {each.key.key.raw: each.key.name for each in self._logs}
+        for witness in self._witnesses:
+            if witness.key.key.raw in logs:
+                raise Unreadable(
+                    f"the key of the witness {_shown(witness.name)} is that of the log {logs[witness.key.key.raw]}",
+                    fix="take a witness with a key of its own: a log that saw itself was seen by nobody",
+                )
         return TrustPolicy(
             logs=tuple(self._logs),
             witnesses=tuple(self._witnesses),

@@ -40,6 +40,10 @@ _ABOUT_PEOPLE = (p.person_keys, p.people, p.names_alike)
 """Small tables, which can be rewritten whole; what else was sealed is of no use without the key."""
 
 
+FORGOTTEN = ""
+"""In place of the digest of a name that nobody knows any more, since the gateway lost its database."""
+
+
 class EraseJob(msgspec.Struct, frozen=True, kw_only=True):
     person: str
 
@@ -210,25 +214,34 @@ class Erasing:
     async def _remove_artifacts(self, person: str) -> _Gone:
         """Whatever of it can be: what the registry refuses to remove is counted, and keeps nothing else."""
         removed = kept = 0
-        async for remove in self._artifacts(person):
+        looks = await self._looks(person)
+        async for remove in self._artifacts(person, looks):
             try:
                 removed += await remove()
             except Refused:
                 kept += 1
+        if looks == FORGOTTEN:
+            # Any of it may have their name. It goes when its time is over; that all of theirs was gone would be untrue.
+            kept += len([digest async for digest in self._facts.all_personal()])
         before = self._wiring.clock.now() - ON_ITS_WAY
         for files in (self._facts, self._assessments):
             await files.sweep(before)
         return _Gone(artifacts=removed, kept=kept)
 
-    async def _artifacts(self, person: str) -> AsyncIterator[Callable[[], Awaitable[bool]]]:
+    async def _looks(self, person: str) -> str | None:
+        query = sa.select(p.erasures.c.looks).where(p.erasures.c.person == person)
+        rows = await self._wiring.store.rows(query)
+        return rows[0].looks if rows else None
+
+    async def _artifacts(
+        self, person: str, looks: str | None
+    ) -> AsyncIterator[Callable[[], Awaitable[bool]]]:
         """How to remove each: what they answered, and what rules saw that names them."""
         table, store = p.assessments, self._wiring.store
         theirs = sa.and_(table.c.answered_by == person, table.c.answers.is_not(None))
         for row in await store.rows(sa.select(table.c.answers).where(theirs)):
             yield partial(self._assessments.remove_answers, row.answers)
-        rows = await store.rows(sa.select(p.erasures.c.looks).where(p.erasures.c.person == person))
-        looks = rows[0].looks if rows else None
-        if looks is None:
+        if not looks:
             return
         async for digest in self._facts.all_personal():
             if await self._is_named(digest, looks):

@@ -492,7 +492,8 @@ erasures = sa.Table(
     sa.Column("person", sa.Text, primary_key=True),
     sa.Column("asked_at", sa.Text, nullable=False),
     sa.Column("words", sa.Integer, nullable=False),
-    # A digest of their name, by which they are found in what rules saw; none once that is done.
+    # A digest of their name, by which they are found in what rules saw; empty where a restore has lost it, none once
+    # that is done.
     sa.Column("looks", sa.Text),
     sa.Column("erased_at", sa.Text),
     # As the event says it.

@@ -22,7 +22,7 @@ from placet.events import Heard, UnitOfWork
 from placet.events.contracts import gateway
 from placet.gateway import projections as p
 from placet.gateway.assessing import show_questionnaire
-from placet.gateway.erasing import show_erased
+from placet.gateway.erasing import FORGOTTEN, show_erased
 from placet.gateway.intake import inspected, show_source
 from placet.gateway.operations import requested
 from placet.gateway.people import People
@@ -84,7 +84,7 @@ async def on_erasure_requested(
     far as it is found without their name, which nobody knows any more."""
     asked = heard.data
     work.put(p.person_keys, person=asked.person, key=None)
-    work.put(p.erasures, person=asked.person, asked_at=heard.event.time, words=asked.words)
+    work.put(p.erasures, person=asked.person, asked_at=heard.event.time, words=asked.words, looks=FORGOTTEN)
 
 
 async def on_person_erased(heard: Heard[gateway.PersonErased], work: UnitOfWork, recall: Recall) -> None:

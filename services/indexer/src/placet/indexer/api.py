@@ -7,19 +7,19 @@ whoever has their token can at most have the indexer look at the registry.
 from __future__ import annotations
 
 import hmac
+from collections.abc import AsyncIterator
 from dataclasses import asdict
 from datetime import timedelta
-from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
-from anyio import to_thread
 from fastapi import APIRouter, Depends, Query, Request
 
 from placet.errors import Forbidden, TooLarge, Unauthenticated, Unreadable
 from placet.events import PLATFORM, Context, UnitOfWork, Wiring, transact
 from placet.events.envelope import Actor
 from placet.events.known_fields import known_parameters
+from placet.events.shares import Shares
 from placet.indexer import queries
 from placet.indexer.garbage import Collection
 from placet.indexer.reconcile import LOOK, MODELS, SERVICE, LookJob
@@ -81,20 +81,21 @@ def router(*, token: str, prefix: str, wiring: Wiring) -> APIRouter:
     return api
 
 
-def garbage_router(*, keys: Path, collection: Collection) -> APIRouter:
-    """`keys` is the file with the public keys of tokens."""
+def garbage_router(*, keys: KeySet, collection: Collection) -> APIRouter:
+    """`keys` are the public keys of tokens."""
     wiring = collection.wiring
+    shares = Shares()
 
-    async def operator(request: Request) -> tokens.Token:
-        known = await to_thread.run_sync(KeySet.load, keys)
-        token = tokens.verify_bearer(request.headers.get("authorization"), known, now=wiring.clock.now())
+    async def operator(request: Request) -> AsyncIterator[tokens.Token]:
+        token = tokens.verify_bearer(request.headers.get("authorization"), keys, now=wiring.clock.now())
         if await queries.is_revoked(wiring.store, token.id):
             raise Unauthenticated("this token was revoked", fix="ask an admin for a new one")
         if not token.roles & OPERATORS:
             raise Forbidden(
                 f"garbage is for the roles {', '.join(sorted(OPERATORS))}", fix="ask an admin for a token"
             )
-        return token
+        with shares.taken_by(token.person):
+            yield token
 
     caller = Depends(operator)
     api = APIRouter(prefix="/v1", tags=["registry"], dependencies=[Depends(known_parameters)])

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from urllib.parse import urlsplit
 
+from anyio import to_thread
+
 from placet.events import Periodic, Service, Wiring
 from placet.events.catalog import contract_of
 from placet.indexer.adapters.oci_registry import RegistryImages
@@ -16,6 +18,7 @@ from placet.indexer.reconcile import SERVICE, Reconciliation, look_worker
 from placet.indexer.settings import IndexerSettings
 from placet.indexer.subscriptions import HEARS, RECALLS, SAYS, SHOWS, reaction
 from placet.oci import open_registry
+from placet.trust import KeySet
 
 
 async def build(settings: IndexerSettings, wiring: Wiring, ports: Ports | None = None) -> Service:
@@ -33,11 +36,10 @@ async def build(settings: IndexerSettings, wiring: Wiring, ports: Ports | None =
         else (router(token=settings.notification_token, prefix=_prefix(settings.registry), wiring=wiring),)
     )
     collection = Collection(storage=ports.storage, wiring=wiring)
-    asked = (
-        ()
-        if settings.token_keys is None
-        else (garbage_router(keys=settings.token_keys, collection=collection),)
-    )
+    asked = []
+    if settings.token_keys is not None:
+        keys = await to_thread.run_sync(KeySet.load, settings.token_keys)
+        asked.append(garbage_router(keys=keys, collection=collection))
     days = settings.collect_days
 
     async def collect() -> None:

@@ -27,13 +27,17 @@ _URL = re.compile(
 _NAME = re.compile(r"(?=.{1,253}$)([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 _ALLOW = "let an operator allow it: PLACET_WEBHOOK_HOSTS takes names and networks"
 _NEVER_BY_NAME = "is_link_local", "is_multicast", "is_unspecified"
-_TRANSLATED: tuple[Network, ...] = tuple(
+_NOT_PUBLIC: tuple[Network, ...] = tuple(
     ipaddress.ip_network(each)
     for each in (
         # IPv6 that a gateway turns into any IPv4 address: NAT64, Teredo, 6to4, and the old forms of a mapped one.
         *("64:ff9b::/96", "64:ff9b:1::/48", "2001::/32", "2002::/16", "::/96", "::ffff:0:0:0/96"),
         # Site-local IPv6 and the relays of 6to4, which newer registries no longer know.
         *("fec0::/10", "192.88.99.0/24"),
+        # What older registries do not know: for protocols and documentation, and segments of a network's own.
+        *("192.0.0.0/24", "3fff::/20", "5f00::/16"),
+        # A cloud's own, which only looks like one of the internet: Azure's. Oracle's is among those above.
+        "168.63.129.16/32",
     )
 )
 
@@ -146,7 +150,7 @@ def _is_public(text: str) -> bool:
         address is not None
         and address.is_global
         and not (address.is_multicast or address.is_reserved)
-        and not any(address in network for network in _TRANSLATED)
+        and not any(address in network for network in _NOT_PUBLIC)
     )
 
 

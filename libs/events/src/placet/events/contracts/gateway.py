@@ -238,7 +238,8 @@ class PersonErased:
     """What of somebody lay outside of the gateway's tables is gone as well.
 
     `artifacts` were removed from the registry: their answers, and what rules saw that names them. `kept` could not be,
-    since the registry removes nothing. `scrubbed`: their key and name are not in the database's files any more.
+    since the registry removes nothing, or may name them and may not: a gateway that lost its database knows their name
+    no more. `scrubbed`: their key and name are not in the database's files any more.
     """
 
     person: str
