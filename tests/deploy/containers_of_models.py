@@ -48,18 +48,16 @@ async def push_container_image(
     base: str,
     program: str = SERVER,
     *,
-    bases: Registry | None = None,
     entrypoint: str = "python",
     user: str = "65532",
 ) -> str:
-    """Push an image that runs the program on the base, and return its digest; `bases` is where the base is."""
+    """Push an image that runs the program on the base, and return its digest."""
     repository = "models/churn"
     source, _, digest = base.partition("@")
-    below = await read_base(Base(registry=bases or registry, repository=source, digest=digest), HERE)
+    below = await read_base(Base(registry=registry, repository=source, digest=digest), HERE)
     for each in below.layers:
-        if bases is not None or not await registry.mount_blob(repository, each.digest, source=source):
-            content = await (bases or registry).read_blob(source, each.digest, limit=2**30)
-            await registry.put_blob(repository, content)
+        if not await registry.mount_blob(repository, each.digest, source=source):
+            await registry.put_blob(repository, await registry.read_blob(source, each.digest, limit=2**30))
     ours = layer({"app/serve.py": program})
     kept = await registry.put_blob(repository, ours, media_type=OCI_LAYER)
     config = ImageConfig(
@@ -73,6 +71,16 @@ async def push_container_image(
     configured = await registry.put_blob(repository, config.encode(), media_type=OCI_CONFIG)
     layers = [*below.layers, kept]
     return await registry.put_manifest(repository, Manifest.image(config=configured, layers=layers))
+
+
+async def copy_base(base: str, source: Registry, target: Registry) -> None:
+    """`repository@digest` from one registry to another."""
+    repository, _, digest = base.partition("@")
+    manifest = await source.manifest(repository, digest)
+    for each in (manifest.config, *manifest.layers):
+        assert each is not None
+        await target.put_blob(repository, await source.read_blob(repository, each.digest, limit=2**30))
+    await target.put_manifest(repository, manifest)
 
 
 async def push_baseless_image(registry: Registry) -> str:

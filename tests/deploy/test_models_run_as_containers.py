@@ -23,6 +23,7 @@ from tests.contract.model_host_contract import ROOM, ModelHostContract, find, lo
 from tests.contract.process_hosts import PROBE
 from tests.deploy.containers_of_models import (
     container_host,
+    copy_base,
     push_baseless_image,
     push_container_image,
 )
@@ -261,9 +262,10 @@ class TestDockerContainers(ModelHostContract):
         self, make: Make, images: Registry, base: str, tmp_path: Path
     ) -> None:
         folder = ImageLayout(tmp_path / "registry")
+        await copy_base(base, images, folder)
         host = make(registry=folder)
         await host.adopt()
-        image = await push_container_image(folder, base, bases=images)
+        image = await push_container_image(folder, base)
         assert (await about(await host.start(self.spec(image))))["user"] == 65532
         await host.stop("churn-1")
         assert (await host.start(self.spec(image))).is_running
