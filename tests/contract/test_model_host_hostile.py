@@ -12,9 +12,10 @@ from typing import Any
 
 import psutil
 import pytest
-from placet.deployer.adapters.local_processes import LAST_BYTES, PROCESSES, LocalProcesses
+from placet.deployer.adapters.local_processes import PROCESSES, LocalProcesses
 from placet.deployer.adapters.lodgings import SameUser
 from placet.deployer.adapters.processes import users
+from placet.deployer.adapters.telling import LAST_BYTES
 from placet.deployer.domain import Amount
 from placet.deployer.ports import Instance, InstanceSpec
 from placet.events import Wiring

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from ipaddress import IPv4Network
+from pathlib import Path
 
 import psutil
 
 from placet.deployer.adapters.caddy_admin import CaddyAdmin
+from placet.deployer.adapters.docker_containers import DockerContainers
+from placet.deployer.adapters.docker_engine import DockerEngine
+from placet.deployer.adapters.docker_images import DockerImages
 from placet.deployer.adapters.gateway_routes import GatewayRoutes
 from placet.deployer.adapters.http_probe import HttpProbe
 from placet.deployer.adapters.local_processes import LocalProcesses
@@ -31,28 +37,42 @@ from placet.events import Periodic, Service, Wiring
 from placet.events.catalog import contract_of
 from placet.oci import Registry, open_registry
 
+Run = Callable[[], Awaitable[None]]
+
 CORES_SHARED_BY = 4
 """Models mostly wait for requests."""
 
 
 async def build(settings: DeployerSettings, wiring: Wiring, ports: Ports | None = None) -> Service:
-    start, close = [], []
+    start: list[Run] = []
+    close: list[Run] = []
+    machine = await asyncio.to_thread(_this_machine)
     if ports is None:
         registry = open_registry(settings.registry)
-        host, probe = await asyncio.to_thread(_local, settings, wiring, registry)
+        close.append(registry.close)
+        tokens, probe, images = await asyncio.to_thread(_asking, settings, wiring, registry)
+        if settings.model_host == "docker":
+            engine = DockerEngine(settings.docker_host)
+            close.append(engine.close)
+            machine = await engine.room()
+            host: DockerContainers | LocalProcesses = _docker(settings, engine, registry, tokens, probe)
+        else:
+            host = await asyncio.to_thread(_local, settings, images, tokens, probe)
         start.append(host.adopt)
-        close += [registry.close, *([host.stop_all] if settings.stop_models_on_exit else [])]
+        if settings.stop_models_on_exit:
+            close.append(host.stop_all)
         ports = Ports(
             host=host,
             router=_router(settings),
             certificates=RegistryCertificates(registry, settings.certifier_keys),
-            images=host.images,
+            images=images,
             probe=probe,
         )
     placements = Placements(
         reads=wiring.store,
-        total=await asyncio.to_thread(_room, settings),
+        total=_room(settings, machine),
         reservation=timedelta(seconds=settings.reservation_seconds),
+        has_containers=settings.model_host != "process",
     )
     vigil = Vigil(wiring=wiring, limit=timedelta(seconds=settings.certifier_silence_seconds))
     jobs = Jobs(
@@ -103,23 +123,63 @@ def _pause(settings: DeployerSettings) -> float:
     return settings.liveness_seconds / (2 * TIMES)
 
 
-def _local(
+def _asking(
     settings: DeployerSettings, wiring: Wiring, registry: Registry
-) -> tuple[LocalProcesses, HttpProbe]:
+) -> tuple[ModelTokens, HttpProbe, UnpackedImages]:
+    """How models are asked, and what for."""
     tokens = ModelTokens(
         platform_keys=settings.token_keys,
         own_key=settings.data / "probe.pem",
         clock=wiring.clock,
         ids=wiring.ids,
     )
-    probe = HttpProbe(token=tokens.probe)
-    instances, unpacked = settings.data / "instances", settings.data / "unpacked"
-    for private in (instances, unpacked):
-        private.mkdir(parents=True, exist_ok=True)
-        private.chmod(0o700)
-    host = LocalProcesses(
+    return tokens, HttpProbe(token=tokens.probe), UnpackedImages(registry, _private(settings, "unpacked"))
+
+
+def _private(settings: DeployerSettings, name: str) -> Path:
+    folder = settings.data / name
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    return folder
+
+
+def _allowance(settings: DeployerSettings) -> Allowance:
+    return Allowance(
+        # What does not get ready at its first start is told so before, with its last words.
+        loading=settings.ready_seconds + settings.liveness_seconds,
+        answer=_pause(settings),
+    )
+
+
+def _docker(
+    settings: DeployerSettings,
+    engine: DockerEngine,
+    registry: Registry,
+    tokens: ModelTokens,
+    probe: HttpProbe,
+) -> DockerContainers:
+    return DockerContainers(
+        engine=engine,
+        images=DockerImages(engine, registry, settings.registry),
+        folder=settings.data / "containers",
+        name=settings.docker_name,
+        subnets=IPv4Network(settings.docker_subnets),
+        token_keys=tokens.keys,
+        is_alive=probe.is_alive,
+        allowance=_allowance(settings),
+        stop_seconds=settings.stop_seconds,
+        log_bytes=settings.log_bytes,
+        scratch_bytes=settings.scratch_bytes,
+    )
+
+
+def _local(
+    settings: DeployerSettings, images: UnpackedImages, tokens: ModelTokens, probe: HttpProbe
+) -> LocalProcesses:
+    instances = _private(settings, "instances")
+    return LocalProcesses(
         folder=instances,
-        images=UnpackedImages(registry, unpacked),
+        images=images,
         lodgings=lodgings(
             instances,
             place=settings.model_folder,
@@ -127,16 +187,11 @@ def _local(
         ),
         token_keys=tokens.keys,
         is_alive=probe.is_alive,
-        allowance=Allowance(
-            # What does not get ready at its first start is told so before, with its last words.
-            loading=settings.ready_seconds + settings.liveness_seconds,
-            answer=_pause(settings),
-        ),
+        allowance=_allowance(settings),
         stop_seconds=settings.stop_seconds,
         log_bytes=settings.log_bytes,
         scratch_bytes=settings.scratch_bytes,
     )
-    return host, probe
 
 
 def _router(settings: DeployerSettings) -> Router:
@@ -147,6 +202,10 @@ def _router(settings: DeployerSettings) -> Router:
             return CaddyAdmin(settings.caddy_admin_url, server=settings.caddy_server)
 
 
-def _room(settings: DeployerSettings) -> Amount:
-    cores = settings.cpu or (os.cpu_count() or 1) * CORES_SHARED_BY
-    return Amount(cpu_millis=int(cores * 1000), memory_bytes=settings.memory or psutil.virtual_memory().total)
+def _this_machine() -> Amount:
+    return Amount(cpu_millis=(os.cpu_count() or 1) * 1000, memory_bytes=psutil.virtual_memory().total)
+
+
+def _room(settings: DeployerSettings, machine: Amount) -> Amount:
+    cpu = settings.cpu * 1000 if settings.cpu else machine.cpu_millis * CORES_SHARED_BY
+    return Amount(cpu_millis=int(cpu), memory_bytes=settings.memory or machine.memory_bytes)

@@ -139,8 +139,8 @@ def no_containers(project: str) -> NoRoom:
     return NoRoom(
         why=f"{project} has a Dockerfile, and its image needs a container platform to run: models are"
         " processes here, of placet's own model server",
-        fix="`placet build` makes the image, which a container engine runs; without `build` in placet.yaml it is made"
-        " of the requirements, and runs here",
+        fix="set PLACET_MODEL_HOST=docker for the deployer, or run the image that `placet build` makes yourself;"
+        " without `build` in placet.yaml it is made of the requirements, and runs here",
         is_lasting=True,
     )
 

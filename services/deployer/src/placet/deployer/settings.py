@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
 from placet.events import ServiceSettings
+
+SMALLEST_SUBNETS = 24
 
 
 def _without_slash(url: str) -> str:
@@ -17,6 +21,20 @@ def _without_slash(url: str) -> str:
 
 
 Url = Annotated[str, AfterValidator(_without_slash)]
+
+
+def _host(address: str | None) -> str | None:
+    if address is not None and not re.fullmatch(r"unix:///.+|tcp://[^/]+:\d+", address):
+        raise ValueError("must be unix:///path/of/a/socket or tcp://host:port")
+    return address
+
+
+def _subnets(text: str) -> str:
+    if not IPv4Network(text).prefixlen <= SMALLEST_SUBNETS:
+        raise ValueError(
+            f"must be a network of /{SMALLEST_SUBNETS} or larger: each project takes 32 addresses of it"
+        )
+    return text
 
 
 class DeployerSettings(ServiceSettings):
@@ -35,7 +53,25 @@ class DeployerSettings(ServiceSettings):
         default="http://127.0.0.1:8080",
         description="where people reach the platform; models are below /models/",
     )
-    model_host: Literal["process"] = Field(default="process", description="what runs the models")
+    model_host: Literal["process", "docker"] = Field(
+        default="process", description="what runs the models: processes of this machine, or a Docker Engine"
+    )
+    docker_host: Annotated[str, AfterValidator(_host)] = Field(
+        default="unix:///var/run/docker.sock",
+        description="the Docker Engine, where it runs the models: a socket, or tcp://host:port; the deployer and who"
+        " sends requests on must be on its machine",
+    )
+    docker_name: str = Field(
+        default="placet",
+        pattern=r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$",
+        description="what the engine's containers and networks of this platform are called, and known by: another for"
+        " each platform on one engine",
+    )
+    docker_subnets: Annotated[str, AfterValidator(_subnets)] = Field(
+        default="198.18.0.0/15",
+        description="the addresses that projects' networks in the engine are taken from, 32 for each; the default is"
+        " kept free in the Internet (RFC 2544)",
+    )
     model_user: Literal["own", "deployer"] | None = Field(
         default=None,
         description="as whom models run: each as a user of its own, which takes a deployer that runs as root, or all"

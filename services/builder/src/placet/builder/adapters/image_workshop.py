@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
@@ -159,20 +159,21 @@ class ImageWorkshop:
             if manifest.build.dockerfile is not None:
                 return await self._tailored(project, source, folder, workspace, manifest, card, say)
             loaded = await in_thread(served, folder, manifest.model)
-            return await assemble(
-                folder,
-                await in_thread(_plan, loaded, project, source, folder, manifest, card, self._version),
-                registry=self._registry,
-                repository=f"models/{project}",
-                base=_base(self._base, self._registry),
-                cache_dir=self._layers,
-                python=host_python(),
-                platform=host_platform(),
-                packages=self._packages,
-                compiler=self._compiler,
-                log=say,
-                limits=self._limits,
-            )
+            async with _base(self._base, self._registry) as base:
+                return await assemble(
+                    folder,
+                    await in_thread(_plan, loaded, project, source, folder, manifest, card, self._version),
+                    registry=self._registry,
+                    repository=f"models/{project}",
+                    base=base,
+                    cache_dir=self._layers,
+                    python=host_python(),
+                    platform=host_platform(),
+                    packages=self._packages,
+                    compiler=self._compiler,
+                    log=say,
+                    limits=self._limits,
+                )
 
     async def _tailored(
         self,
@@ -313,11 +314,16 @@ def _write(log: TextIO, line: str) -> None:
     log.write(f"{line}\n")
 
 
-def _base(name: str, registry: Registry) -> Base | None:
+@asynccontextmanager
+async def _base(name: str, registry: Registry) -> AsyncIterator[Base | None]:
+    """With a connection of its own where it is in another registry."""
     if name == NO_BASE:
-        return None
+        yield None
+        return
     address, _, digest = name.rpartition("@")
     host, slash, repository = address.partition("/")
     if slash and ("." in host or ":" in host):
-        return Base(registry=open_registry(f"https://{host}"), repository=repository, digest=digest)
-    return Base(registry=registry, repository=address, digest=digest)
+        async with open_registry(f"https://{host}") as elsewhere:
+            yield Base(registry=elsewhere, repository=repository, digest=digest)
+    else:
+        yield Base(registry=registry, repository=address, digest=digest)

@@ -17,7 +17,6 @@ instance per release; images of another Python are refused.
 from __future__ import annotations
 
 import asyncio
-import math
 import os
 import shutil
 import signal
@@ -51,16 +50,19 @@ from placet.deployer.adapters.processes import (
     send,
 )
 from placet.deployer.adapters.pulse import Allowance, Pulse
+from placet.deployer.adapters.telling import (
+    LAST_BYTES,
+    LAST_WORDS,
+    ended_by,
+    ended_with,
+    last_words,
+    told_to,
+)
 from placet.deployer.adapters.unpacked_images import UnpackedImages
-from placet.deployer.domain import Amount, in_mebibytes
+from placet.deployer.domain import in_mebibytes
 from placet.deployer.ports import Instance, InstanceSpec
 from placet.errors import Unavailable
-from placet.events.outcome import storable
 
-LAST_WORDS = 20
-"""Lines."""
-LAST_BYTES = 4000
-"""They go into an event, and one line can be as long as a model likes."""
 Answer = TypeVar("Answer")
 
 BACKLOG = 2048
@@ -159,7 +161,7 @@ class LocalProcesses:
 
     async def last_words(self, id: str) -> str:
         lines = await _in_thread(tail, self._log(id), LAST_WORDS, at_most=LAST_BYTES)
-        return storable(lines.decode(errors="replace")).strip()
+        return last_words(lines)
 
     def log(self, id: str, *, tail: int | None, follow: bool) -> AsyncIterator[bytes]:
         return _log(self._log(id), tail, follow, at_most=self._log_bytes)
@@ -252,8 +254,8 @@ class LocalProcesses:
 
     def _environment(self, spec: InstanceSpec, lodging: Lodging, endpoint: str) -> Mapping[str, str]:
         """All that the model's process gets to know. Nothing of ours is passed on."""
-        threads = str(_threads(spec.amount))
         return {
+            **told_to(spec, self._token_keys(endpoint)),
             "PATH": os.defpath,
             "LANG": "C.UTF-8",
             "HOME": str(lodging.scratch),
@@ -264,15 +266,6 @@ class LocalProcesses:
             "PYTHONPATH": f"{lodging.app / 'serving'}:{lodging.app / 'deps'}",
             "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONUNBUFFERED": "1",
-            "OMP_NUM_THREADS": threads,
-            "OPENBLAS_NUM_THREADS": threads,
-            "MKL_NUM_THREADS": threads,
-            "PLACET_PROJECT": spec.project,
-            "PLACET_RELEASE": str(spec.release),
-            "PLACET_ROOT_PATH": f"/models/{spec.project}",
-            "PLACET_ACCESS": spec.access,
-            "PLACET_MEMORY": str(spec.amount.memory_bytes),
-            "PLACET_TOKEN_KEYS": self._token_keys(endpoint),
             MARK: mark(self._folder, spec.id),
         }
 
@@ -367,8 +360,8 @@ class LocalProcesses:
         if status is None:
             return "it ended while nobody was looking"
         if status < 0:
-            return f"it was ended by {_name_of(-status)}"
-        return f"it ended with status {status}"
+            return ended_by(-status)
+        return ended_with(status)
 
     def _names(self) -> Sequence[str]:
         return [each.name for each in self._folder.iterdir()]
@@ -466,17 +459,6 @@ def _open(endpoint: str | None) -> socket.socket:
         return socket.create_server(("127.0.0.1", 0), backlog=BACKLOG)
     except OSError as error:
         raise Unavailable(f"no port could be opened on 127.0.0.1: {error}") from error
-
-
-def _threads(amount: Amount) -> int:
-    return max(1, math.ceil(amount.cpu_millis / 1000))
-
-
-def _name_of(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:  # most real-time signals have none
-        return f"signal {number}"
 
 
 async def _in_thread(work: Callable[..., Answer], *arguments: Any, **options: Any) -> Answer:

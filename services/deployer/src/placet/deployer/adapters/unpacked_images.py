@@ -11,7 +11,7 @@ import msgspec
 
 from placet.deployer.ports import Sample
 from placet.errors import Refused
-from placet.oci import ImageConfig, Registry, unpack_layers
+from placet.oci import ImageConfig, Manifest, Registry, unpack_layers
 
 PYTHON_LABEL = "io.placet.python"
 ROAD_LABEL = "io.placet.road"
@@ -42,10 +42,7 @@ class UnpackedImages:
 
     async def root(self, repository: str, image: str) -> Path:
         """The folder that is `/app` in the image. Raises `Refused` for an image that this Python cannot run."""
-        manifest = await self._registry.manifest(repository, image)
-        if manifest.config is None:
-            raise Refused(f"{image} is no image")
-        config = ImageConfig.parse(await self._registry.read_blob(repository, manifest.config.digest))
+        manifest, config = await read_image(self._registry, repository, image)
         if config.labels.get(ROAD_LABEL) == "dockerfile":
             raise Refused(
                 f"{image} is built from a Dockerfile and brings a server of its own, which no process here runs",
@@ -57,14 +54,26 @@ class UnpackedImages:
                 f"{image} was built for {python}, and this host runs {PYTHON_HERE}",
                 fix="build it for this Python, or deploy it where a container engine runs it",
             )
-        tree = await unpack_layers(
-            self._registry, repository, manifest, self._cache, skip=_layers_of_base(config)
-        )
-        return tree / "app"
+        return await self._unpacked(repository, manifest, config)
 
     async def sample(self, repository: str, image: str) -> Sample | None:
-        root = await self.root(repository, image)
-        return await asyncio.to_thread(_sample, root)
+        """None, too, for an image of a Dockerfile: it has what its steps put there."""
+        manifest, config = await read_image(self._registry, repository, image)
+        if config.labels.get(ROAD_LABEL) == "dockerfile":
+            return None
+        return await asyncio.to_thread(_sample, await self._unpacked(repository, manifest, config))
+
+    async def _unpacked(self, repository: str, manifest: Manifest, config: ImageConfig) -> Path:
+        skip = _layers_of_base(config)
+        return await unpack_layers(self._registry, repository, manifest, self._cache, skip=skip) / "app"
+
+
+async def read_image(registry: Registry, repository: str, image: str) -> tuple[Manifest, ImageConfig]:
+    """Its manifest and configuration. Raises `Refused` where it is none."""
+    manifest = await registry.manifest(repository, image)
+    if manifest.config is None:
+        raise Refused(f"{image} is no image")
+    return manifest, ImageConfig.parse(await registry.read_blob(repository, manifest.config.digest))
 
 
 def _layers_of_base(config: ImageConfig) -> int:

@@ -1,0 +1,113 @@
+"""A Docker Engine, spoken to through its own SDK, which blocks: in threads, with its errors told in ours.
+
+An engine that is away, answers slowly or with an error of its own is `Unavailable`; what it refuses for what was asked
+is `Refused`. Threads are the engine's own: while it hangs, nothing else in the deployer waits for one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any, TypeVar
+
+import docker
+from docker.errors import APIError, DockerException, NotFound
+from requests.exceptions import RequestException
+from urllib3.exceptions import HTTPError
+
+from placet.deployer.domain import Amount
+from placet.errors import PlacetError, Refused, Unavailable
+
+Answer = TypeVar("Answer")
+
+AT_ONCE = 16
+ANSWERS_WITHIN = 60.0
+"""Seconds: an engine that starts a container on a busy machine may be silent for as long."""
+LOOKS_AWAY = "start the Docker Engine, or correct PLACET_DOCKER_HOST"
+
+
+class DockerEngine:
+    """The engine at an address, `unix:///…` or `tcp://host:port`. Nothing is connected to before the first call."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="docker")
+        self._api: docker.APIClient | None = None
+
+    async def run(self, work: Callable[..., Answer], *arguments: Any) -> Answer:
+        """`work` in a thread, with the SDK's client before the arguments."""
+        running = asyncio.get_running_loop().run_in_executor(self._threads, self._run, work, arguments)
+        try:
+            return await asyncio.shield(running)
+        except asyncio.CancelledError:
+            # What the engine is at cannot be called back, and nobody else may begin on the same meanwhile.
+            with suppress(PlacetError):
+                await running
+            raise
+
+    async def pieces(self, ask: Callable[[docker.APIClient], Any]) -> AsyncIterator[bytes]:
+        """What a stream of the engine's gives, in a thread of its own, since it may be silent for days."""
+        loop = asyncio.get_running_loop()
+        thread = ThreadPoolExecutor(1, thread_name_prefix="docker-log")
+        stream: Any = None
+        try:
+            stream = await loop.run_in_executor(thread, self._run, ask, ())
+            while (piece := await loop.run_in_executor(thread, self._run, _next, (stream,))) is not None:
+                yield piece
+        finally:
+            if stream is not None:
+                with suppress(OSError, DockerException, RequestException, HTTPError):
+                    stream.close()  # whoever reads from it stops
+            thread.shutdown(wait=False)
+
+    async def room(self) -> Amount:
+        """All that its machine has."""
+        said = await self.run(docker.APIClient.info)
+        return Amount(cpu_millis=int(said["NCPU"]) * 1000, memory_bytes=int(said["MemTotal"]))
+
+    async def close(self) -> None:
+        await asyncio.to_thread(self._threads.shutdown)
+        if self._api is not None:
+            self._api.close()
+
+    def _run(self, work: Callable[..., Answer], arguments: tuple[Any, ...]) -> Answer:
+        try:
+            if self._api is None:
+                self._api = docker.APIClient(
+                    self._address, version="auto", timeout=ANSWERS_WITHIN, max_pool_size=AT_ONCE
+                )
+            return work(self._api, *arguments)
+        except APIError as error:
+            raise _told(error) from error
+        except (DockerException, RequestException, HTTPError, OSError) as error:
+            why = f"the Docker Engine at {self._address} does not answer: {error}"
+            raise Unavailable(why, fix=LOOKS_AWAY) from error
+
+
+def if_there(work: Callable[[], Answer]) -> Answer | None:
+    """What it gives; None where the engine has nothing of that name, or is removing it."""
+    try:
+        return work()
+    except NotFound:
+        return None
+    except APIError as error:
+        if error.status_code == 409 and "already in progress" in _said(error):
+            return None
+        raise
+
+
+def _next(_: docker.APIClient, stream: Any) -> bytes | None:
+    return next(stream, None)
+
+
+def _told(error: APIError) -> PlacetError:
+    said = _said(error)
+    if error.status_code is not None and error.status_code < 500 and error.status_code != 409:
+        return Refused(f"the Docker Engine refused it: {said}")
+    return Unavailable(f"the Docker Engine failed: {said}")
+
+
+def _said(error: APIError) -> str:
+    return str(error.explanation or error).strip()

@@ -1,0 +1,84 @@
+"""The main job with a Docker Engine: from a folder to a URL, and what becomes of it, with models as containers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from secrets import token_hex
+
+import docker
+import pytest
+from placet.oci import open_registry
+
+from tests.deploy.containers_of_models import copy_base
+from tests.support.eventually import eventually
+from tests.support.platforms import embedded
+from tests.support.servers import DockerEngine, Registry
+from tests.system.models import write_project
+from tests.system.scenarios import answers, ask, deploy, is_so, predict, printed
+
+
+@pytest.fixture
+def name(client: docker.DockerClient) -> Iterator[str]:
+    """What the platform's containers are called, of which nothing is left."""
+    name = f"placet-{token_hex(4)}"
+    yield name
+    for each in client.containers.list(all=True, filters={"label": f"io.placet.platform={name}"}):
+        each.remove(force=True)
+    for each in client.networks.list(filters={"label": f"io.placet.platform={name}"}):
+        each.remove()
+
+
+async def test_a_model_goes_its_way_as_a_container(
+    docker_engine: DockerEngine,
+    client: docker.DockerClient,
+    registry: Registry,
+    base: str,
+    name: str,
+    tmp_path: Path,
+) -> None:
+    settings = {
+        "PLACET_MODEL_HOST": "docker",
+        "PLACET_DOCKER_HOST": docker_engine.address
+        or os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock"),
+        "PLACET_DOCKER_NAME": name,
+        "PLACET_BASE_IMAGE": base,
+    }
+    async with (
+        open_registry(registry.url) as images,
+        open_registry(str(tmp_path / "data" / "registry")) as own,
+    ):
+        await copy_base(base, images, own)
+    with embedded(tmp_path, settings) as platform:
+        first = await deploy(platform, write_project(tmp_path / "one", "churn"))
+        assert first.state == "live", first.refusals
+        assert await predict(platform, "churn", 5.0) == pytest.approx(10.0)
+        [container] = client.containers.list(filters={"label": f"io.placet.platform={name}"})
+        assert container.name == f"{name}-churn-1"
+
+        container.kill()
+        await eventually(lambda: is_so(lambda: answers(platform, "churn"), True), within=60)
+
+        second = await deploy(platform, write_project(tmp_path / "two", "churn", weight=3.0))
+        assert second.state == "live", second.refusals
+        assert await predict(platform, "churn", 5.0) == pytest.approx(15.0)
+        await eventually(lambda: names(client, name) == [f"{name}-churn-2"], within=60)
+
+        assert '"event":"serving"' in await printed(platform, "logs", "churn")
+        assert (await ask(platform, "stop", "churn")).state == "stopped"
+        await eventually(lambda: names(client, name) == [], within=60)
+        assert (await ask(platform, "start", "churn")).state == "live"
+        assert await predict(platform, "churn", 5.0) == pytest.approx(15.0)
+    assert names(client, name) == []  # `placet up` ends them with itself
+
+    with embedded(tmp_path, settings) as platform:
+        await eventually(lambda: is_so(lambda: answers(platform, "churn"), True), within=60)
+        assert (await ask(platform, "delete", "churn")).state == "deleted"
+        await eventually(lambda: not client.networks.list(names=[f"{name}-churn"]), within=60)
+
+
+def names(client: docker.DockerClient, name: str) -> list[str]:
+    """Of the containers that run."""
+    running = client.containers.list(filters={"label": f"io.placet.platform={name}"})
+    return sorted(str(each.name) for each in running)
