@@ -65,7 +65,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         return _cannot(f"the list of files is not formed as it has to be: {error}")
     if at > ends:
-        return _cannot(f"the bundle has what happened up to {write_moment(ends)}, and tells nothing of later")
+        return _cannot(
+            f"the bundle has what happened up to {write_moment(ends)}, and tells nothing of later: ask for a later one"
+        )
     check = Check(bundle, logs=logs, witnesses=witnesses)
     check.run()
     standing = check.standing(project, at) if check.is_whole else []

@@ -16,6 +16,7 @@ from placet.cli.audit_kept import Kept, load, save
 from placet.cli.exits import WrongUsageError
 from placet.cli.screen import Screen
 from placet.cli.session import connect
+from placet.cli.sizes import in_utc
 from placet.client import Client, LogProducer
 from placet.errors import Refused, Unavailable, Unknown, Unreadable
 from placet.trust import checkpoints
@@ -267,7 +268,7 @@ async def _cosigned(
             refused = error
             continue
         for each in seen:
-            screen.note(f"{each.by.name} saw the log with {checkpoint.size} events at {each.at.isoformat()}")
+            screen.note(f"{each.by.name} saw the log with {checkpoint.size} events at {in_utc(each.at)}")
         return Known(checkpoint, f"the checkpoint of {checkpoint.size} events that witnesses cosigned")
     raise Refused(refused.detail, rule="audit.witnesses", fix=refused.fix) from refused
 
