@@ -53,6 +53,7 @@ from tests.unit.certifier.test_certifier_handlers import (
 )
 from tests.unit.gateway.roads import asked, indexed
 from tests.unit.hearing import Alone, alone
+from tests.unit.rebuilt import log, restore
 
 HOUSE = """\
 apiVersion: placet/v1
@@ -416,6 +417,23 @@ async def test_what_it_was_certified_with_by_exception_is_no_news_of_a_policy(tm
         assert await certifier.told() == []
         await certifier.withdraw()
         assert await certifier.told() == [("suspended", [RULE])]
+
+
+async def test_who_is_restored_from_the_log_says_nothing_that_it_had_said(tmp_path: Path) -> None:
+    """What stands against it keeps the words of the withdrawal, and not those of the rule, as without a restore."""
+    async for lost in certifier_with(tmp_path / "lost", shipped(FRUGAL)):
+        await lost.grant(days=100)
+        await lost.certify()
+        await lost.withdraw()
+        said, kept = await lost.alone.said(), lost.records.kept
+        lines = log("certifier", await lost.alone.recorded(), lost.alone.told)
+        anew = tmp_path / "anew"
+        await restore("certifier", lost.alone.wiring, lines, lost.alone.build, TABLES, anew)
+    async for restored in certifier_with(tmp_path / "anew", shipped(FRUGAL)):
+        restored.records.kept = kept
+        await restored.look()
+        assert await restored.alone.said() == said
+        assert await restored.told() == [("suspended", [RULE])]
 
 
 async def test_what_ships_with_a_later_platform_only_warns_of_what_was_certified_before(

@@ -493,6 +493,24 @@ def test_a_proof_holds_without_the_platform(placet: Placet, served: Served, tmp_
     assert placet("audit", "proof", "301").status == 1
 
 
+@pytest.mark.parametrize("verb", [("proof", "3"), ("checkpoint",)])
+def test_what_was_kept_is_not_written_over(
+    placet: Placet, served: Served, tmp_path: Path, verb: tuple[str, ...]
+) -> None:
+    served.happen(3)
+    kept = tmp_path / "kept"
+    kept.write_text("the only one")
+    ended = placet("audit", *verb, "--out", str(kept))
+    assert (ended.status, kept.read_text()) == (2, "the only one")
+    assert f"'{kept}' is there already" in ended.err
+    assert "fix: name a file that is not" in ended.err
+    kept.unlink()
+    assert placet("audit", *verb, "--out", str(kept)).status == 0
+    nowhere = placet("audit", *verb, "--out", str(tmp_path / "none" / "kept"))
+    assert (nowhere.status, "fix: name a file in a folder" in nowhere.err) == (1, True)
+    assert placet("audit", *verb, "--out", "/dev/full").status == 1
+
+
 def test_what_names_nothing_is_told_with_what_would(placet: Placet, served: Served, tmp_path: Path) -> None:
     served.happen(3)
     (tmp_path / "junk").write_text("junk")

@@ -14,6 +14,7 @@ import pytest
 from placet.cli.verbs.history import _named
 from placet.events import Heard
 from placet.events.codec import timestamp
+from placet.events.contracts.gateway import ExceptionWithdrawn
 from placet.metadata.why import answer
 
 from tests.unit.cli.conftest import Placet
@@ -31,6 +32,8 @@ from tests.unit.metadata.histories import (
     state_of,
     suspended,
 )
+
+WITHDREW = "person:00000000-0000-7000-8000-0000000000ff"
 
 
 @pytest.fixture
@@ -250,6 +253,24 @@ def test_why_says_that_it_ran_although_it_was_not_allowed_to(
     ended = placet("audit", "why", "churn", "--at", times[position - 1])
     assert words in ended.out.splitlines()[0]
     assert "fix: " in ended.out
+
+
+def test_of_a_time_that_is_still_to_come_why_says_what_would_be_so(placet: Placet, served: Served) -> None:
+    said(served, DEPLOY)
+    for at, would in (("2100-01-01", "would not be"), ("2026-01-20", "would be")):
+        ended = placet("audit", "why", "churn", "--at", at)
+        assert ended.out.splitlines()[0] == f"churn at {at}T23:59:59.999Z: it {would} allowed to run"
+        assert "that is still to come" in ended.out
+        assert placet("audit", "why", "churn", "--at", at, "--json").document["ran"] is None
+
+
+def test_who_withdrew_an_exception_is_told(placet: Placet, served: Served) -> None:
+    withdrawn = ExceptionWithdrawn(
+        exception=EXCEPTION, project="churn", rule="house.old", withdrawn_by=WITHDREW
+    )
+    said(served, [*governed(), withdrawn])
+    assert f"granted by {APPROVER}, withdrawn by {WITHDREW} at " in placet("audit", "why", "churn").out
+    assert WITHDREW in placet("audit", "exceptions").out
 
 
 def test_why_it_was_refused_is_told_with_what_to_do(placet: Placet, served: Served) -> None:

@@ -84,6 +84,10 @@ def test_a_name_that_nobody_has_is_told_with_where_names_are(placet: Placet, peo
     ended = placet("privacy", "show", "eve")
     assert (ended.status, "`placet privacy list` names everybody" in ended.err) == (1, True)
     assert placet("privacy", "show", ADA[:-1] + "9").status == 1
+    for cut in (ADA[:-1], "person:ada"):
+        ended = placet("privacy", "erase", cut, "--yes")
+        assert (ended.status, f"'{cut}' is no id of a person" in ended.err) == (1, True)
+        assert "`placet privacy list` names everybody" in ended.err
 
 
 def test_what_is_due_is_told_and_nothing_removed(placet: Placet, platform: FakePlatform) -> None:

@@ -249,6 +249,10 @@ async def test_a_project_that_is_not_there_is_not_held(gateway: Gateway) -> None
         problem = is_problem(await http.put("/v1/models/chrun/hold", json={"reason": "case 12/27"}), 404)
         assert "chrun" in problem["detail"]
         assert "placet list" in problem["fix"]
+        problem = is_problem(await http.delete("/v1/models/chrun/hold"), 404)
+        assert "nothing of it was held" in problem["detail"]
+        assert "placet privacy retention" in problem["fix"]
+        assert (await http.delete(HOLD)).status_code == 204  # this one is there, and nobody held it
     assert not [each for each in await gateway.said() if isinstance(each, HoldPlaced)]
 
 

@@ -181,14 +181,26 @@ async def test_a_proof_is_of_one_thing_that_is_there(sealed: Sealed) -> None:
     await get(sealed, "/proof", 400, position=1, since=1)
     await get(sealed, "/proof", 400, position=0)
     await get(sealed, "/proof", 400, positon=1)
-    assert "the next checkpoint" in (await get(sealed, "/proof", 404, position=4)).json()["fix"]
+    beyond = (await get(sealed, "/proof", 404, position=4)).json()
+    assert beyond["detail"] == "the audit log has 3 events, and none at position 4"
+    assert beyond["fix"] == "`placet events` has the `sequence` of each"
     assert "no event 'x'" in (await get(sealed, "/proof", 404, event="x")).json()["detail"]
     assert (
         "no checkpoint of 2 events" in (await get(sealed, "/proof", 404, position=1, size=2)).json()["detail"]
     )
     cosigned = await get(sealed, "/proof", 404, position=1, size=3, witnesses=1)
-    assert "cosigned by 1 witnesses" in cosigned.json()["detail"]
+    assert "has the cosignature of a witness" in cosigned.json()["detail"]
     assert "does not begin with one of 9" in (await get(sealed, "/proof", 422, since=9)).json()["detail"]
+
+
+async def test_what_is_in_the_log_is_in_the_next_checkpoint(sealed: Sealed) -> None:
+    await grown(sealed, 3)
+    await sealed.happen(2)
+    newer = (await get(sealed, "/proof", 404, position=5)).json()
+    assert newer["detail"] == "position 5 is not in the checkpoint of 3 events"
+    assert newer["fix"] == "ask again in a second: the next checkpoint has what is in the log by now"
+    older = (await get(sealed, "/proof", 404, position=5, size=3)).json()
+    assert older["fix"] == "leave size and witnesses out for the newest checkpoint"
 
 
 @pytest.mark.parametrize(

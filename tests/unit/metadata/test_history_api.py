@@ -227,7 +227,8 @@ async def test_a_moment_to_come_is_answered_from_what_is_known(metadata: Metadat
     await keep_by_the_hour(metadata, DEPLOY)
     async with metadata.indexing():
         found = await metadata.read("/v1/audit/why?project=churn&at=2100-01-01")
-    assert found["reason"] == "expired"
+    assert (found["reason"], found["allowed"]) == ("expired", False)
+    assert found["ran"] is None  # nobody knows that yet
     assert "still to come" in found["note"]
 
 

@@ -25,7 +25,7 @@ from placet.metadata.delivering import Delivering
 from placet.trust.tokens import Role
 
 from tests.support.eventually import eventually
-from tests.unit.gateway.roads import asked
+from tests.unit.gateway.roads import START_AGAIN, asked
 from tests.unit.metadata.logs import Metadata, a_log
 from tests.unit.metadata.receivers import listening, plain
 
@@ -204,6 +204,23 @@ async def test_behind_the_end_of_the_log_nothing_begins(log: Metadata) -> None:
     assert ahead["fix"].endswith("or leave it out for what it has not taken yet")
     assert (await call(log, "POST", enabled, 200, after=0))["position"] == 0
     assert (await call(log, "POST", enabled, 200, after=1))["position"] == 1
+
+
+async def test_what_a_filter_leaves_out_is_no_lag(log: Metadata) -> None:
+    url, kind = "http://127.0.0.1:9/", "placet.gateway.start.*"
+    added = await call(log, "POST", "", 201, url=url, type=kind, after=0)
+    for number in (1, 2, 3):
+        await log.keep(log.heard(asked(release=number), number))
+    async with log.indexing():
+        shown = await call(log, "GET", f"/{added['webhook']}", 200)
+        assert (shown["position"], shown["head"]) == (3, 3)
+        enabled = await call(log, "POST", f"/{added['webhook']}/enable", 200, after=1)
+        assert enabled["position"] == 1  # what was asked for
+    await log.keep(log.heard(START_AGAIN[0], 4))
+    await log.keep(log.heard(asked(release=4), 5))
+    async with log.indexing():
+        [shown] = (await call(log, "GET", "", 200))["webhooks"]
+        assert (shown["position"], shown["head"]) == (3, 5)  # what waits to be taken is lag
 
 
 # the how-to

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from placet.events.codec import timestamp
 from placet.events.contracts import certifier, deployer, gateway
 from placet.events.contracts.shapes import ApprovalUsed, Ground
 from placet.events.testing import changed
@@ -70,7 +71,18 @@ def test_a_model_that_served_on_a_certificate_that_stood_was_allowed_to() -> Non
     assert (approval["givenBy"], approval["roles"], approval["position"]) == (APPROVER, ["approver"], 9)
     [exception] = found["exceptions"]
     assert (exception["exception"], exception["state"], exception["position"]) == (EXCEPTION, "granted", 2)
+    assert exception["withdrawnBy"] is exception["withdrawnAt"] is None
     assert found["against"] == found["attempts"] == []
+
+
+def test_who_withdrew_an_exception_is_told_beside_who_granted_it() -> None:
+    withdrawn = gateway.ExceptionWithdrawn(
+        exception=EXCEPTION, project="churn", rule="house.old", withdrawn_by=ASKER
+    )
+    [exception] = why([*governed(), withdrawn])["exceptions"]
+    assert (exception["state"], exception["grantedBy"]) == ("withdrawn", APPROVER)
+    assert (exception["withdrawnBy"], exception["position"]) == (ASKER, len(governed()) + 1)
+    assert exception["withdrawnAt"] == timestamp(hour(len(governed()) + 1))
 
 
 def test_every_statement_has_the_position_of_an_event() -> None:

@@ -252,7 +252,10 @@ async def test_a_checkpoint_that_enough_have_cosigned_is_found(sealed: Sealed) -
     await sealing.catch_up()
     assert Note.from_bytes((await get(sealed, "/checkpoint", witnesses=2)).content).text.split("\n")[1] == "1"
     assert Note.from_bytes((await get(sealed, "/checkpoint")).content).text.split("\n")[1] == "2"
-    assert "cosigned by 3 witnesses" in (await get(sealed, "/checkpoint", 404, witnesses=3)).json()["detail"]
+    assert (
+        "has the cosignatures of 3 witnesses yet"
+        in (await get(sealed, "/checkpoint", 404, witnesses=3)).json()["detail"]
+    )
 
 
 async def test_an_archive_has_a_file_for_each(sealed: Sealed, tmp_path: Path) -> None:

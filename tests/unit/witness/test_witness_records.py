@@ -260,6 +260,13 @@ def test_a_folder_has_one_process(opened: Opened) -> None:
         pass
 
 
+def test_a_folder_that_cannot_be_made_is_told_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(Refused, match="cannot be made: File exists") as refused, only_one(tmp_path / "file"):
+        pass
+    assert refused.value.fix == "choose a folder of yours with --state"
+
+
 def test_a_log_goes_on_with_its_next_key(opened: Opened) -> None:
     next_key = NoteKey(name=ORIGIN, kind=SIGNS, key=OTHER.public)
     grown(opened, 3)

@@ -1494,7 +1494,7 @@ VERBS: Sequence[Verb] = (
         does="how large the audit log is and which root its tree has, as the log signed it",
         more="And which witnesses have seen how much of it. Keep some of these where whoever runs the platform cannot "
         "reach them: `placet audit verify --checkpoint` holds the log against them.",
-        example="placet audit checkpoint --out today.checkpoint",
+        example="placet audit checkpoint --out 2027-01-31.checkpoint",
         function="audit:checkpoint",
         arguments=_audit_checkpoint,
     ),

@@ -1,8 +1,8 @@
-"""Sizes and spans of time as people read them."""
+"""Sizes, moments and spans of time as people read them."""
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 
 def in_bytes(size: int) -> str:
@@ -11,6 +11,11 @@ def in_bytes(size: int) -> str:
         amount /= 1000
         units.pop(0)
     return f"{amount:.0f} {units[0]}" if units[0] == "B" else f"{amount:.1f} {units[0]}"
+
+
+def in_utc(moment: datetime) -> str:
+    """As events have it, to the millisecond."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def in_days(span: timedelta) -> str:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from placet.verifier.bundles import EVIDENCE, Bundle
-from placet.verifier.documents import read_base64, read_moment, read_object, sha256_of
+from placet.verifier.documents import read_base64, read_moment, read_object, sha256_of, write_moment
 from placet.verifier.dossier import PAGE, dossier, said_in
 from placet.verifier.envelopes import read_envelope
 from placet.verifier.failures import Unsupported, Wrong
@@ -200,12 +200,12 @@ class Check:
                 self._say("wrong", f"{witness.name} has not cosigned the checkpoint")
             else:
                 seen.append(at)
-                self._say("holds", f"{witness.name} saw that checkpoint at {at.isoformat()}")
+                self._say("holds", f"{witness.name} saw that checkpoint at {write_moment(at)}")
         if seen and read_moment(index["at"]) - max(seen) > _SEEN_AGAIN:
             self._say(
                 "unchecked",
                 f"what happened behind that checkpoint up to {index['at']}:"
-                f" nobody saw it since {max(seen).isoformat()}",
+                f" nobody saw it since {write_moment(max(seen))}",
             )
         if not self.witnesses:
             self._say(
@@ -360,7 +360,9 @@ class Check:
             if (begins is not None and at < read_moment(begins)) or (
                 ends is not None and at >= read_moment(ends)
             ):
-                raise Wrong(f"{what} is signed with {kid} as of {at.isoformat()}, when that key did not sign")
+                raise Wrong(
+                    f"{what} is signed with {kid} as of {write_moment(at)}, when that key did not sign"
+                )
         return statement
 
     # Rules.

@@ -82,6 +82,11 @@ def sha256_of(data: bytes) -> str:
     return "sha256:" + hashlib.sha256(data).hexdigest()
 
 
+def write_moment(moment: datetime) -> str:
+    """As events have it: in UTC, to the millisecond."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def read_moment(text: str) -> datetime:
     try:
         found = datetime.fromisoformat(re.sub(r"[Zz]$", "+00:00", text))

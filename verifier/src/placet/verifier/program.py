@@ -25,7 +25,7 @@ from typing import TextIO
 
 from placet.verifier.bundles import Bundle
 from placet.verifier.checks import Check
-from placet.verifier.documents import read_moment
+from placet.verifier.documents import read_moment, write_moment
 from placet.verifier.failures import Wrong
 from placet.verifier.notes import LOG, WITNESS, NoteKey
 
@@ -65,7 +65,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         return _cannot(f"the list of files is not formed as it has to be: {error}")
     if at > ends:
-        return _cannot(f"the bundle has what happened up to {ends.isoformat()}, and tells nothing of later")
+        return _cannot(
+            f"the bundle has what happened up to {write_moment(ends)}, and tells nothing of later: ask for a later one"
+        )
     check = Check(bundle, logs=logs, witnesses=witnesses)
     check.run()
     standing = check.standing(project, at) if check.is_whole else []
@@ -74,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         document = {
             "verified": is_whole,
             "project": project,
-            "at": at.isoformat(),
+            "at": write_moment(at),
             "findings": [each._asdict() for each in check.findings],
             "standing": standing,
         }
@@ -83,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for each in check.findings:
             _print(f"{each.outcome:9}  {each.words}")
         for line in standing:
-            _print(f"at {at.isoformat()}, {project}, {line}")
+            _print(f"at {write_moment(at)}, {project}, {line}")
         open_ = sum(each.outcome == "unchecked" for each in check.findings)
         left = f"; {open_} thing{'s' if open_ != 1 else ''} could not be checked" if open_ else ""
         _print(f"it holds{left}" if is_whole else "IT DOES NOT HOLD")

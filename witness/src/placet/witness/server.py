@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 from starlette.applications import Starlette
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from placet.errors import Unavailable
+from placet.errors import Refused, Unavailable
 
 LIFETIME = 60.0
 MAX_CONNECTIONS = 512
@@ -121,7 +121,13 @@ async def _either(listens: asyncio.Event, serving: asyncio.Task[None]) -> None:
 @contextlib.contextmanager
 def only_one(state: Path) -> Iterator[None]:
     """Two processes on one folder would each sign from what it remembers. Raises Unavailable for the second."""
-    state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise Refused(
+            f"the folder {state} cannot be made: {error.strerror}",
+            fix="choose a folder of yours with --state",
+        ) from error
     try:
         with FileLock(state / "witness.lock", timeout=0):
             yield

@@ -16,6 +16,7 @@ from placet.cli.audit_kept import Kept, load, save
 from placet.cli.exits import WrongUsageError
 from placet.cli.screen import Screen
 from placet.cli.session import connect
+from placet.cli.sizes import in_utc
 from placet.client import Client, LogProducer
 from placet.errors import Refused, Unavailable, Unknown, Unreadable
 from placet.trust import checkpoints
@@ -45,6 +46,7 @@ _KEPT = "name a file that `placet audit checkpoint --out FILE` wrote, or a folde
 
 async def checkpoint(arguments: Namespace, screen: Screen) -> int:
     """As it is: what was signed is these bytes. What nobody signed would be kept for nothing."""
+    _must_be_new(arguments.out)
     async with connect() as platform:
         keys = await _believed(platform, arguments.log, screen)
         data = await platform.checkpoint(witnesses=arguments.witnesses)
@@ -85,6 +87,7 @@ async def proof(arguments: Namespace, screen: Screen) -> int:
     asked: dict[str, object] = (
         {"position": int(named)} if named.isdecimal() and len(named) < 16 else {"event": named}
     )
+    _must_be_new(arguments.out)
     async with connect() as platform:
         keys = await _believed(platform, arguments.log, screen)
         data = await platform.log_proof(**asked)  # type: ignore[arg-type]
@@ -182,7 +185,9 @@ def _told(auditor: Auditor, signed: Checkpoint, by: NoteKey, screen: Screen) -> 
         f"{signed.origin} holds: {signed.size} events, every one in its place and in the tree that {by.key.kid} signed"
     )
     if others > 0:
-        screen.note(f"{others} more checkpoints agree with it")
+        screen.note(
+            "1 more checkpoint agrees with it" if others == 1 else f"{others} more checkpoints agree with it"
+        )
     producers = auditor.kept().producers
     for producer, epochs in sorted(producers.items()):
         screen.note(
@@ -264,7 +269,7 @@ async def _cosigned(
             refused = error
             continue
         for each in seen:
-            screen.note(f"{each.by.name} saw the log with {checkpoint.size} events at {each.at.isoformat()}")
+            screen.note(f"{each.by.name} saw the log with {checkpoint.size} events at {in_utc(each.at)}")
         return Known(checkpoint, f"the checkpoint of {checkpoint.size} events that witnesses cosigned")
     raise Refused(refused.detail, rule="audit.witnesses", fix=refused.fix) from refused
 
@@ -495,8 +500,26 @@ async def _differs(platform: Client, tree: Auditor, batch: Sequence[Entry]) -> E
     return None if index is None else batch[index]
 
 
+def _must_be_new(file: Path | None) -> None:
+    """What was kept may be all that there is against whoever rewrites the log."""
+    if file is not None and file.is_file():
+        raise WrongUsageError(
+            f"{str(file)!r} is there already, and what was kept is not written over",
+            fix="name a file that is not",
+        )
+
+
 def _write(file: Path, data: bytes) -> None:
+    """All of it or nothing: what is there may not look like one that was kept."""
+    is_new = not file.exists()  # else it is a device, or a pipe
     try:
-        file.write_bytes(data)
+        with file.open("xb" if is_new else "wb") as opened:
+            opened.write(data)
     except OSError as error:
-        raise Refused(f"{file} cannot be written: {error.strerror}") from error
+        if is_new and not isinstance(error, FileExistsError):
+            with suppress(OSError):
+                file.unlink()
+        raise Refused(
+            f"{file} cannot be written: {error.strerror}",
+            fix="name a file in a folder that is there, and that you may write to",
+        ) from error

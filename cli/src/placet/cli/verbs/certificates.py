@@ -11,6 +11,7 @@ from typing import Any
 from placet.cli import exits
 from placet.cli.screen import Screen
 from placet.cli.session import connect
+from placet.cli.sizes import in_utc
 from placet.client import Certificate, Client, Standing
 from placet.errors import Refused, Unreadable
 from placet.trust import KeyHistory, certificates, dsse, statements
@@ -65,13 +66,13 @@ async def verify(arguments: Namespace, screen: Screen) -> int:
     signers = certificates.signers(signed, history, now=max(at, now))
     if at < said.not_before or at >= said.not_after:
         raise Refused(
-            f"{said.certificate} is valid from {said.not_before.isoformat()} until {said.not_after.isoformat()},"
-            f" and not at {at.isoformat()}",
+            f"{said.certificate} is valid from {in_utc(said.not_before)} until {in_utc(said.not_after)},"
+            f" and not at {in_utc(at)}",
             fix="give --at a moment in that time, or have what serves renewed: `placet certificate renew PROJECT`",
         )
     screen.result(
         f"{said.certificate} is signed by {', '.join(signers)}:"
-        f" release {said.release} of {said.project}, image {said.image}, until {said.not_after.isoformat()}"
+        f" release {said.release} of {said.project}, image {said.image}, until {in_utc(said.not_after)}"
     )
     if said.renews is not None:
         screen.note(f"it renews {said.renews}")
@@ -186,7 +187,7 @@ def _must_agree(beside: dict[str, Any], said: statements.Certificate, statement:
         "release": said.release,
         "image": said.image,
         "renews": said.renews,
-        "notAfter": said.not_after.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "notAfter": in_utc(said.not_after),
         "statement": statement,
     }
     for name, value in signed.items():

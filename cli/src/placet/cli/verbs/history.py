@@ -186,7 +186,18 @@ async def exceptions(arguments: Namespace, screen: Screen) -> int:
             project=arguments.project, state=arguments.state, at=arguments.at
         )
     screen.table(
-        ("EXCEPTION", "PROJECT", "RULE", "STATE", "UNTIL", "ASKED BY", "GRANTED BY", "USED BY", "POSITION"),
+        (
+            "EXCEPTION",
+            "PROJECT",
+            "RULE",
+            "STATE",
+            "UNTIL",
+            "ASKED BY",
+            "GRANTED BY",
+            "WITHDRAWN BY",
+            "USED BY",
+            "POSITION",
+        ),
         [
             (
                 each.id,
@@ -196,6 +207,7 @@ async def exceptions(arguments: Namespace, screen: Screen) -> int:
                 each.facts.get("until"),
                 each.facts.get("requestedBy"),
                 each.facts.get("grantedBy"),
+                each.facts.get("withdrawnBy"),
                 ", ".join(each.facts["usedBy"]) or None,
                 each.said["state"],
             )

@@ -10,6 +10,7 @@ from pathlib import Path
 from placet.cli import exits
 from placet.cli.screen import Screen
 from placet.cli.session import connect
+from placet.cli.sizes import in_utc
 from placet.trust import OwnKeys
 
 JUST_NOW = timedelta(minutes=1)
@@ -31,15 +32,13 @@ async def rotate(arguments: Namespace, screen: Screen) -> int:
     if arguments.at is not None and arguments.at < now - JUST_NOW:
         # A year that is mistyped would have deployers elsewhere refuse what is signed from now on.
         raise exits.WrongUsageError(
-            f"{arguments.at.isoformat()} has passed, and no key is dated back",
+            f"{in_utc(arguments.at)} has passed, and no key is dated back",
             fix="give a moment to come; without --at the next key signs from now on",
         )
     keys = OwnKeys(arguments.key, _now)
     made = keys.rotate(at=arguments.at or now, why=arguments.why)
-    begins = "now" if made.from_ is None else made.from_.isoformat()
-    until = (
-        "" if made.until is None else f", until {made.until.isoformat()}, when the next one does as it was to"
-    )
+    begins = "now" if made.from_ is None else in_utc(made.from_)
+    until = "" if made.until is None else f", until {in_utc(made.until)}, when the next one does as it was to"
     screen.result(f"the key {made.kid} signs from {begins} on{until}")
     _hand_over(keys.published, screen)
     screen.document({"kid": made.kid, "from": begins, "history": str(keys.published)})
@@ -49,7 +48,7 @@ async def rotate(arguments: Namespace, screen: Screen) -> int:
 async def distrust(arguments: Namespace, screen: Screen) -> int:
     keys = OwnKeys(arguments.key, _now)
     told = keys.compromise(arguments.kid, at=arguments.at or _now())
-    since = "now" if told.compromised is None else told.compromised.isoformat()
+    since = "now" if told.compromised is None else in_utc(told.compromised)
     screen.result(f"nothing counts that the key {told.kid} signed, from {since} on")
     screen.note("the certifier revokes those certificates then, and their models leave their routes")
     _hand_over(keys.published, screen)

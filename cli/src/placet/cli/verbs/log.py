@@ -6,13 +6,14 @@ import asyncio
 from argparse import Namespace
 from collections.abc import AsyncIterator
 from contextlib import aclosing, suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import NoReturn
 
 from placet.cli import exits
 from placet.cli.exits import WrongUsageError
 from placet.cli.screen import Screen
 from placet.cli.session import connect
+from placet.cli.sizes import in_utc
 from placet.cli.verbs import history
 from placet.client import Client, CloudEvent, Image
 from placet.errors import Unknown
@@ -241,18 +242,14 @@ def _matches(glob: str, type: str) -> bool:
 def _must_be_in_order(since: datetime | None, until: datetime | None, option: str) -> None:
     if since is not None and until is not None and until < since:
         raise WrongUsageError(
-            f"{option} {_moment(until)} lies before --since {_moment(since)}",
+            f"{option} {in_utc(until)} lies before --since {in_utc(since)}",
             fix="the last time comes second",
         )
 
 
-def _moment(time: datetime) -> str:
-    return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
 def _between(since: datetime | None, until: datetime | None) -> str:
-    first = f"since {_moment(since)}" if since is not None else ""
-    last = f"up to {_moment(until)}" if until is not None else ""
+    first = f"since {in_utc(since)}" if since is not None else ""
+    last = f"up to {in_utc(until)}" if until is not None else ""
     return " ".join(filter(None, (first, last)))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from argparse import Namespace
 from collections.abc import Sequence
 
@@ -12,6 +13,7 @@ from placet.client import Client, Held, KnownPerson, Words
 from placet.errors import Unknown
 
 PERSON = "person:"
+_ID = re.compile("person:[0-9a-f-]{36}")
 
 
 async def people(arguments: Namespace, screen: Screen) -> int:
@@ -115,6 +117,10 @@ async def release(arguments: Namespace, screen: Screen) -> int:
 async def _id(platform: Client, person: str) -> str:
     """Names stay on this side: an address is written into logs."""
     if person.startswith(PERSON):
+        if not _ID.fullmatch(person):
+            raise Unknown(
+                f"{person!r} is no id of a person", fix="`placet privacy list` names everybody with their ids"
+            )
         return person
     found = [each for each in await platform.people() if _is_called(each, person)]
     if not found:

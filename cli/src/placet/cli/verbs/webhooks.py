@@ -101,7 +101,8 @@ def _tell(found: Webhook, screen: Screen) -> None:
         came = last.trouble or f"taken ({last.status})"
         screen.result(f"  position {last.position} at {last.at}: {came}")
     if found.failing_since is not None:
-        screen.result(f"  failing since {found.failing_since}: {found.failures} times")
+        times = f"{found.failures} time{'s' if found.failures != 1 else ''}"
+        screen.result(f"  failing since {found.failing_since}: {times}")
     if found.next_attempt is not None:
         screen.result(f"  next attempt at {found.next_attempt}")
     if found.state == "disabled":

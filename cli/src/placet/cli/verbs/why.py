@@ -35,11 +35,7 @@ async def why(arguments: Namespace, screen: Screen) -> int:
 
 def told(found: Why) -> Iterator[str]:
     """The answer first, then what it stands on. In brackets behind each statement is its position in the audit log."""
-    allowed = "was allowed to run" if found.allowed else "was not allowed to run"
-    ran = {(True, True): "and ran", (False, False): "and did not run"}.get(
-        (found.allowed, found.ran), "and ran all the same" if found.ran else "and did not run"
-    )
-    yield f"{found.project} at {found.at}: it {allowed}, {ran}"
+    yield f"{found.project} at {found.at}: it {_whether(found)}"
     yield _line(found.why, found.position)
     if found.fix:
         yield f"    fix: {found.fix}"
@@ -59,6 +55,15 @@ def told(found: Why) -> Iterator[str]:
         yield f"  and more: `placet events --project {found.project} --since {found.at}`"
     yield from _part("asked for after it", map(_attempt, found.attempts))
     yield from _part("proof", _proof(found))
+
+
+def _whether(found: Why) -> str:
+    """Of a time that is still to come nothing is said but what would be so."""
+    not_ = "" if found.allowed else "not "
+    if found.ran is None:
+        return f"would {not_}be allowed to run"
+    ran = ("and ran" if found.allowed else "and ran all the same") if found.ran else "and did not run"
+    return f"was {not_}allowed to run, {ran}"
 
 
 def _part(name: str, lines: Iterable[str], otherwise: str | None = None) -> Iterator[str]:
@@ -151,9 +156,14 @@ def _approval(approval: ApprovalThen) -> str:
 
 
 def _exception(exception: ExceptionThen) -> str:
+    withdrawn = (
+        f", withdrawn by {exception.withdrawn_by} at {exception.withdrawn_at}"
+        if exception.withdrawn_by is not None
+        else ""
+    )
     return _line(
         f"{exception.exception} from {exception.rule} until {exception.until}, {exception.state} then,"
-        f" granted by {exception.granted_by}",
+        f" granted by {exception.granted_by}{withdrawn}",
         exception.position,
     )
 

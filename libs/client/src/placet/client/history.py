@@ -189,6 +189,8 @@ class ExceptionThen(Document, frozen=True, kw_only=True, rename="camel"):
     state: str
     requested_by: str | None = None
     granted_at: str | None = None
+    withdrawn_by: str | None = None
+    withdrawn_at: str | None = None
     position: int
 
 
@@ -240,6 +242,7 @@ class Later(Document, frozen=True, kw_only=True):
 class Why(Document, frozen=True, kw_only=True, rename="camel"):
     """Whether a project's model was `allowed` to run at a time and whether it `ran`; and on what that stands.
 
+    Of a time that is still to come `allowed` is as if nothing more happened until then, and `ran` is not known.
     `reason` is one word for `why`, and `checkpoint` the size of the first checkpoint of the log that covers all of it,
     up to `last_position`; none where that is still to come.
     """
@@ -251,7 +254,7 @@ class Why(Document, frozen=True, kw_only=True, rename="camel"):
     why: str
     fix: str | None = None
     position: int | None = None
-    ran: bool
+    ran: bool | None
     release: ReleaseThen | None = None
     certificate: CertificateThen | None = None
     policies: tuple[PolicyThen, ...] = ()

@@ -13,6 +13,7 @@ from placet.trust import dsse, statements
 from placet.trust.dsse import Envelope, Keys
 from placet.trust.history import KeyHistory
 from placet.trust.keys import SigningKey
+from placet.trust.moments import written
 from placet.trust.statements import PAYLOAD_TYPE, Certificate
 
 
@@ -57,9 +58,9 @@ def verify(envelope: Envelope, history: KeyHistory, *, image: str, source: str, 
     if certificate.source != source:
         raise Refused(f"{name} is for the source {certificate.source}, not for {source}")
     if now < certificate.not_before:
-        raise Refused(f"{name} is not valid before {certificate.not_before.isoformat()}")
+        raise Refused(f"{name} is not valid before {written(certificate.not_before)}")
     if now >= certificate.not_after:
         raise Refused(
-            f"{name} ended at {certificate.not_after.isoformat()}", fix="deploy the project again to renew it"
+            f"{name} ended at {written(certificate.not_after)}", fix="deploy the project again to renew it"
         )
     return certificate

@@ -20,6 +20,7 @@ import msgspec
 
 from placet.errors import Refused, Unreadable
 from placet.trust.keys import KeySet, SigningKey, VerifyingKey, public_text, verifying_key, write_whole
+from placet.trust.moments import written
 
 Reason = Literal["scheduled", "staff", "lost"]
 """Why a key is rotated: a routine; somebody who could reach it left; its private half is gone."""
@@ -93,7 +94,7 @@ class KeyHistory:
             if each.is_active(at):
                 return each
         raise Refused(
-            f"no key is active at {at.isoformat()}", fix="see who changed the key history, and restore it"
+            f"no key is active at {written(at)}", fix="see who changed the key history, and restore it"
         )
 
     def must_count(self, kid: str, *, signed: datetime, now: datetime) -> None:
@@ -102,19 +103,19 @@ class KeyHistory:
         if key.compromised is not None and key.compromised <= now:
             raise Refused(
                 f"the key {kid} was compromised, and nothing that it signed counts since"
-                f" {key.compromised.isoformat()}",
+                f" {written(key.compromised)}",
                 fix="deploy the project again: it is signed with another key then",
             )
         if key.until is not None and key.until <= signed:
             raise Refused(
-                f"the key {kid} was rotated out at {key.until.isoformat()},"
-                f" and this is signed with it as of {signed.isoformat()}",
+                f"the key {kid} was rotated out at {written(key.until)},"
+                f" and this is signed with it as of {written(signed)}",
                 fix="see who has that key still: it should be gone",
             )
         if key.from_ is not None and signed < key.from_:
             raise Refused(
-                f"the key {kid} is in use since {key.from_.isoformat()},"
-                f" and this is signed with it as of {signed.isoformat()}"
+                f"the key {kid} is in use since {written(key.from_)},"
+                f" and this is signed with it as of {written(signed)}"
             )
 
     def rotated(self, to: VerifyingKey, *, at: datetime, why: Reason) -> KeyHistory:
@@ -125,7 +126,7 @@ class KeyHistory:
         before = self.active(at)
         if before.from_ == at:
             raise Refused(
-                f"the key {before.kid} is active from {at.isoformat()} on, and the next one only after that",
+                f"the key {before.kid} is active from {written(at)} on, and the next one only after that",
                 fix="give a later moment",
             )
         place = self.keys.index(before) + 1
@@ -153,7 +154,7 @@ class KeyHistory:
             # What is signed with it meanwhile would be refused wherever it is looked at.
             raise Refused(
                 f"certificates are signed with the key {kid}"
-                + ("" if key.until is None else f" until {key.until.isoformat()}"),
+                + ("" if key.until is None else f" until {written(key.until)}"),
                 fix="rotate it out first: `placet key rotate`",
             )
         return KeyHistory([_compromised(each, at) if each.kid == kid else each for each in self.keys])

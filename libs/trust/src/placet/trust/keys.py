@@ -90,13 +90,19 @@ class SigningKey:
             pem = path.read_bytes()
             mode = path.stat().st_mode
         except OSError as error:
-            raise Refused(f"the signing key {path} cannot be read: {error.strerror}") from error
+            raise Refused(
+                f"the signing key {path} cannot be read: {error.strerror}",
+                fix="name the file of the key, which its user can read",
+            ) from error
         if mode & 0o077:
             raise Refused(f"the signing key {path} can be read by others", fix=f"chmod 600 {path}")
         try:
             key = serialization.load_pem_private_key(pem, password=None)
         except (ValueError, TypeError) as error:
-            raise Refused(f"{path} holds no unencrypted PEM private key") from error
+            raise Refused(
+                f"{path} holds no unencrypted PEM private key",
+                fix="name the file of the key, or put it back from a copy",
+            ) from error
         if not isinstance(key, Ed25519PrivateKey):
             raise Refused(
                 f"the key in {path} is not an Ed25519 key", fix="create one with `SigningKey.generate`"

@@ -18,6 +18,7 @@ import msgspec
 from placet.errors import Refused, Unreadable
 from placet.trust import checkpoints
 from placet.trust.checkpoints import Checkpoint, Cosigned
+from placet.trust.moments import written
 from placet.trust.notes import COSIGNS, SIGNS, Kind, Note, NoteKey
 
 MAX_POLICY_BYTES = 256 * 1024
@@ -122,10 +123,10 @@ class TrustPolicy(msgspec.Struct, frozen=True, kw_only=True):
             timely = self._names({each.by for each in seen if first <= each.at <= last})
             if not self.is_satisfied_by(timely):
                 latest = {each.by: each.at for each in sorted(seen, key=lambda each: each.at)}
-                told = ", ".join(f"{by.name} at {at.isoformat()}" for by, at in latest.items())
+                told = ", ".join(f"{by.name} at {written(at)}" for by, at in latest.items())
                 raise Refused(
                     f"{what} was cosigned by {told}, and the quorum asks for {self._asked()} between "
-                    f"{first.isoformat(timespec='seconds')} and {last.isoformat(timespec='seconds')}: nobody outside "
+                    f"{written(first)} and {written(last)}: nobody outside "
                     "says that the log is still this one",
                     fix="ask the log's operator why its witnesses see it no more, and compare the clocks",
                 )

@@ -200,8 +200,9 @@ async def _conclude(ports: Ports, wiring: Wiring, measure: _Measure, looked: _Lo
         if not isinstance(state, Certified):
             return
         command = _command(held, state, looked.record, judgements, measure.edition)
-        if held.edition == measure.digest:
-            # By the same policies, of the same: what stands against it stays in the words that were found for it.
+        if held.edition in (None, measure.digest):
+            # By the same policies, of the same, or by which ones no row tells, as after a restore from the log, which
+            # has what was said: what stands against it stays in the words that were found for it.
             known = {each.rule for each in state.grounds}
             command = replace(
                 command, grounds=tuple(each for each in command.grounds if each.rule not in known)

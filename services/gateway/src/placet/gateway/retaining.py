@@ -159,7 +159,15 @@ class Retaining:
         return bool((await self._wiring.store.rows(sa.select(sa.or_(*known).label("known"))))[0].known)
 
     async def release(self, project: str, person: str) -> None:
-        """The clocks of the project count again. Of one that is not held, nothing changes."""
+        """The clocks of the project count again. Of one that is not held, nothing changes.
+
+        Raises Unknown for a project of which there is nothing: who mistypes a name would believe that it is released.
+        """
+        if not await self._holds(p.holds.c.project == project) and not await self._is_known(project):
+            raise Unknown(
+                f"there is nothing of a project {project}, so nothing of it was held",
+                fix="`placet privacy retention` shows what is held",
+            )
 
         async def change(work: UnitOfWork) -> None:
             history = await work.history(_stream(project))

@@ -84,10 +84,7 @@ def router(*, reader: Reader, tree: Tree, queries: Queries, keys: CheckpointKeys
         else:
             signed, found = await _signed(tree, size, witnesses), None
         if at > signed.size:
-            raise Unknown(
-                f"position {at} is not in the checkpoint of {signed.size} events",
-                fix="ask again in a second: the next checkpoint has what is in the log by now",
-            )
+            raise await _not_in(signed, at, queries, newest=size is None and not witnesses)
         return PlainTextResponse(str(await tree.inclusion(at - 1, signed, found)), headers=CHANGES)
 
     @api.get("/keys")
@@ -140,6 +137,22 @@ async def _signed(tree: Tree, size: int | None, witnesses: int) -> Signed:
     return await (_latest(tree, witnesses) if size is None else _of_size(tree, size, witnesses))
 
 
+async def _not_in(signed: Signed, at: int, queries: Queries, *, newest: bool) -> Unknown:
+    """The next checkpoint is worth waiting for where the log has it already."""
+    head = await queries.head()
+    if at > head:
+        return Unknown(
+            f"the audit log has {head} events, and none at position {at}",
+            fix="`placet events` has the `sequence` of each",
+        )
+    return Unknown(
+        f"position {at} is not in the checkpoint of {signed.size} events",
+        fix="ask again in a second: the next checkpoint has what is in the log by now"
+        if newest
+        else "leave size and witnesses out for the newest checkpoint",
+    )
+
+
 async def _latest(tree: Tree, witnesses: int) -> Signed:
     return _must_be(await tree.latest(witnesses=witnesses), witnesses)
 
@@ -147,10 +160,12 @@ async def _latest(tree: Tree, witnesses: int) -> Signed:
 def _must_be(signed: Signed | None, witnesses: int) -> Signed:
     if signed is None:
         raise Unknown(
-            f"no checkpoint is cosigned by {witnesses} witnesses yet"
+            f"no checkpoint has {_cosignatures(witnesses)} yet"
             if witnesses
             else "there is no checkpoint yet: nothing is in the log",
-            fix="see GET /v1/audit/witnesses" if witnesses else "ask again once something happened",
+            fix="`placet audit checkpoint` tells how much each witness has seen, and what is in its way"
+            if witnesses
+            else "ask again once something happened",
         )
     return signed
 
@@ -158,9 +173,13 @@ def _must_be(signed: Signed | None, witnesses: int) -> Signed:
 async def _of_size(tree: Tree, size: int, witnesses: int) -> Signed:
     signed = await tree.of_size(size, witnesses=witnesses)
     if signed is None:
-        by = f" and cosigned by {witnesses} witnesses" if witnesses else ""
+        by = f" that has {_cosignatures(witnesses)}" if witnesses else ""
         raise Unknown(f"no checkpoint of {size} events was signed{by}", fix="leave size out for the newest")
     return signed
+
+
+def _cosignatures(witnesses: int) -> str:
+    return "the cosignature of a witness" if witnesses == 1 else f"the cosignatures of {witnesses} witnesses"
 
 
 async def _tile(tree: Tree, level: int, path: str) -> tuple[Place, int]:

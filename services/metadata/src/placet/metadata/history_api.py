@@ -139,6 +139,8 @@ def router(*, auditor: Reader, histories: Histories, clock: Clock) -> APIRouter:
         return JSONResponse(
             {
                 **found,
+                # Whether it will have run is nobody's to know.
+                "ran": None if told.at > now else found["ran"],
                 "asked": at,
                 "note": _note(at, told, now, first),
                 "later": later[:MOST_LATER],

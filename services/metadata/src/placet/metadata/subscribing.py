@@ -20,6 +20,7 @@ from placet.events.store import Claim, ClaimLost, Signal
 from placet.metadata.delivering import SERVICE, sealed
 from placet.metadata.ports import Receivers
 from placet.metadata.projections import AUDIT, webhooks
+from placet.metadata.queries import Filter, Queries
 from placet.metadata.webhooks import (
     BOTH_SIGN,
     SECRET_BYTES,
@@ -62,6 +63,7 @@ class Subscribing:
         most: int = MOST,
     ) -> None:
         self._wiring = wiring
+        self._queries = Queries(wiring.store)
         self._receivers = receivers
         self._changed = changed
         self._draw = draw
@@ -93,7 +95,7 @@ class Subscribing:
             )
 
         await self._change(change, person)
-        return {**await self.one(webhook), "secret": secret}
+        return {**await self.one(webhook), "position": at, "secret": secret}
 
     async def rotate(self, webhook: str, person: str) -> dict[str, Any]:
         """The webhook with another secret. The one before signs for a day, too; one before that no more."""
@@ -116,7 +118,7 @@ class Subscribing:
             values |= {"position": after, "turn": row.turn + 1}
         command = Enable(webhook=webhook, position=row.position if after is None else after)
         await self._decide(command, person, values, webhooks.c.turn == row.turn)
-        return await self.one(webhook)
+        return await self.one(webhook) | ({} if after is None else {"position": after})
 
     async def remove(self, webhook: str, person: str) -> None:
         async def change(work: UnitOfWork) -> None:
@@ -146,13 +148,22 @@ class Subscribing:
 
     async def one(self, webhook: str) -> dict[str, Any]:
         """Raises Unknown."""
-        return _document(await self._row(webhook), await self._head())
+        row, head = await self._row(webhook), await self._head()
+        return _document(row, await self._told_up_to(row), head)
 
     async def all(self) -> list[dict[str, Any]]:
         """Of those there are, the first one first."""
         head = await self._head()
         rows = await self._wiring.store.rows(sa.select(webhooks).order_by(webhooks.c.webhook))
-        return [_document(row, head) for row in rows]
+        return [_document(row, await self._told_up_to(row), head) for row in rows]
+
+    async def _told_up_to(self, row: sa.Row[Any]) -> int:
+        """What its filter leaves out is not written down with each event: here it is no lag."""
+        wanted = Filter(type=row.type, project=row.project)
+        if wanted.is_open:
+            return int(row.position)
+        page = await self._queries.events(row.position, 1, wanted)
+        return page.events[0].position - 1 if page.events else page.next
 
     async def _may_be_added(self, wanted: Wanted) -> None:
         rows = await self._wiring.store.rows(sa.select(webhooks))
@@ -211,7 +222,7 @@ class Subscribing:
         return (await self._wiring.store.head(AUDIT)).position
 
 
-def _document(row: sa.Row[Any], head: int) -> dict[str, Any]:
+def _document(row: sa.Row[Any], position: int, head: int) -> dict[str, Any]:
     """Without a secret: that is told once, to who made it."""
     return {
         "webhook": row.webhook,
@@ -220,8 +231,8 @@ def _document(row: sa.Row[Any], head: int) -> dict[str, Any]:
         "project": row.project,
         "state": "disabled" if row.why else "failing" if row.failing_since is not None else "enabled",
         "why": row.why,
-        "position": row.position,
-        "head": head,
+        "position": position,
+        "head": max(head, position),
         "lastAnswer": None
         if row.answered_at is None
         else {

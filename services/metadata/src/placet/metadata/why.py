@@ -379,6 +379,8 @@ def _exceptions(state: State, subject: Subject, at: datetime) -> Iterator[Json]:
             "state": "unknown" if asked is None else exception_standing(asked, at),
             "requestedBy": None if asked is None else asked.get("requestedBy"),
             "grantedAt": None if asked is None else asked.get("grantedAt"),
+            "withdrawnBy": None if asked is None else asked.get("withdrawnBy"),
+            "withdrawnAt": None if asked is None else asked.get("withdrawnAt"),
             "position": entity.position("grantedAt", "withdrawnAt", "exceptions") if entity else 0,
         }
 
