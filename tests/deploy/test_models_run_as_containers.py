@@ -12,6 +12,7 @@ from typing import Any
 import aiohttp
 import docker
 import pytest
+from docker.errors import NotFound
 from placet.deployer.adapters.docker_containers import DockerContainers
 from placet.deployer.adapters.docker_engine import DockerEngine
 from placet.deployer.domain import Amount
@@ -230,6 +231,19 @@ class TestDockerContainers(ModelHostContract):
         assert client.networks.list(names=[f"{name}-churn"])
         await host.forget("churn-2")
         assert not client.networks.list(names=[f"{name}-churn"])
+
+    async def test_its_image_goes_with_the_last_instance_of_it(
+        self, host: DockerContainers, image: str, client: docker.DockerClient, name: str
+    ) -> None:
+        await host.start(self.spec(image))
+        await host.start(self.spec(image, release=2))
+        reference = client.api.inspect_container(f"{name}-churn-1")["Config"]["Image"]
+        await host.forget("churn-1")
+        assert client.api.inspect_image(reference)
+        await host.forget("churn-2")
+        with pytest.raises(NotFound):
+            client.api.inspect_image(reference)
+        assert (await host.start(self.spec(image, release=3))).is_running
 
     async def test_two_platforms_on_one_engine_do_not_see_each_other(
         self, host: DockerContainers, make: Make, image: str, tmp_path: Path, client: docker.DockerClient

@@ -27,7 +27,7 @@ from urllib.parse import urlsplit
 
 import docker
 import msgspec
-from docker.errors import APIError
+from docker.errors import APIError, ImageNotFound
 from docker.types import DeviceRequest, LogConfig, Ulimit
 
 from placet.deployer.adapters.docker_engine import DockerEngine, if_there
@@ -180,7 +180,10 @@ class DockerContainers:
             subnet = self._networks.of(api, spec.project)
             wanted = urlsplit(spec.endpoint).hostname if spec.endpoint else None
             address = free_address(subnet, self._taken(api, spec.project), wanted)
-            made = self._create(api, spec, image, address)
+            try:
+                made = self._create(api, spec, image, address)
+            except ImageNotFound as error:  # with the last instance that needed it, since we looked
+                raise Unavailable(f"{image} was removed meanwhile") from error
             try:
                 api.start(made)
             except APIError as error:
@@ -202,6 +205,7 @@ class DockerContainers:
         on = api.create_networking_config({network: api.create_endpoint_config(ipv4_address=str(address))})
         made = api.create_container(
             image,
+            use_config_proxy=False,  # of who runs the deployer: nothing of ours is passed on
             name=self._container(spec.id),
             hostname=spec.id[:63],
             user=_user(api.inspect_image(image)),
@@ -353,6 +357,7 @@ class DockerContainers:
         with self._turns[project]:
             self._stop(api, id, "it was stopped")
             self._remove(api, found)
+            if_there(partial(_remove_image, api, found["Config"]["Image"]))
             if not any(each["Labels"][PROJECT] == project for each in self._all(api)):
                 self._networks.remove(api, project)
 
@@ -406,6 +411,15 @@ def _user(image: Mapping[str, Any]) -> str:
     """The image's own, unless that is root, by name or by number, or a name that says nothing."""
     user = str(image["Config"].get("User") or "")
     return user if user.partition(":")[0].isdigit() and int(user.partition(":")[0]) else NOBODY
+
+
+def _remove_image(api: docker.APIClient, name: str) -> None:
+    """Unless another container needs it. It is fetched again where it is wanted again."""
+    try:
+        api.remove_image(name)
+    except APIError as error:
+        if error.status_code != 409:
+            raise
 
 
 def _kill(api: docker.APIClient, id: str) -> None:
