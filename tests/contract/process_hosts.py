@@ -22,6 +22,16 @@ PATIENT = Allowance(loading=600.0, answer=600.0)
 KINDS = ("own users", "one user")
 
 
+class Asker:
+    """Asks as the deployer does, and waits as long as the test says: who is stopped answers at no speed."""
+
+    def __init__(self) -> None:
+        self.seconds = 600.0
+
+    async def is_alive(self, endpoint: str, within: float) -> bool:
+        return await PROBE.is_alive(endpoint, self.seconds)
+
+
 @contextmanager
 def some_lodgings(kind: str, folder: Path) -> Iterator[Lodgings]:
     """Skips the test where they cannot be had."""

@@ -26,7 +26,7 @@ from placet.oci import ImageLayout
 
 from tests.contract.model_host_contract import ROOM, ModelHostContract, find, log
 from tests.contract.model_host_small_image import layer, push_small_image
-from tests.contract.process_hosts import KINDS, PROBE, process_host, some_lodgings
+from tests.contract.process_hosts import KINDS, Asker, process_host, some_lodgings
 from tests.support.eventually import eventually
 
 Make = Callable[[], LocalProcesses]
@@ -74,16 +74,6 @@ def kill(tmp_path: Path) -> Callable[[str], Awaitable[None]]:
         os.kill(process.pid, signal.SIGKILL)
 
     return kill
-
-
-class Asker:
-    """Asks as the deployer does, and waits as long as the test says: who is stopped answers at no speed."""
-
-    def __init__(self) -> None:
-        self.seconds = 600.0
-
-    async def is_alive(self, endpoint: str, within: float) -> bool:
-        return await PROBE.is_alive(endpoint, self.seconds)
 
 
 @pytest.fixture

@@ -43,3 +43,14 @@ def network(client: docker.DockerClient) -> Iterator[str]:
     made = client.networks.create(f"placet-{token_hex(4)}", internal=True)
     yield str(made.name)
     made.remove()
+
+
+@pytest.fixture
+def name(client: docker.DockerClient) -> Iterator[str]:
+    """What the containers of a platform of its own are called, of which nothing is left."""
+    name = f"placet-{token_hex(4)}"
+    yield name
+    for each in client.containers.list(all=True, filters={"label": f"io.placet.platform={name}"}):
+        each.remove(force=True)
+    for each in client.networks.list(filters={"label": f"io.placet.platform={name}"}):
+        each.remove()

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
-from secrets import token_hex
 
 import docker
 import pytest
@@ -17,17 +15,6 @@ from tests.support.platforms import embedded
 from tests.support.servers import DockerEngine, Registry
 from tests.system.models import write_project
 from tests.system.scenarios import answers, ask, deploy, is_so, predict, printed
-
-
-@pytest.fixture
-def name(client: docker.DockerClient) -> Iterator[str]:
-    """What the platform's containers are called, of which nothing is left."""
-    name = f"placet-{token_hex(4)}"
-    yield name
-    for each in client.containers.list(all=True, filters={"label": f"io.placet.platform={name}"}):
-        each.remove(force=True)
-    for each in client.networks.list(filters={"label": f"io.placet.platform={name}"}):
-        each.remove()
 
 
 async def test_a_model_goes_its_way_as_a_container(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 from secrets import token_hex
@@ -21,7 +21,7 @@ from placet.errors import Refused, Unavailable
 from placet.oci import ImageLayout, Registry, open_registry
 
 from tests.contract.model_host_contract import ROOM, ModelHostContract, find, log
-from tests.contract.process_hosts import PROBE
+from tests.contract.process_hosts import Asker
 from tests.deploy.containers_of_models import (
     container_host,
     copy_base,
@@ -33,17 +33,6 @@ from tests.support.eventually import eventually
 
 Make = Callable[..., DockerContainers]
 MIB = 2**20
-
-
-@pytest.fixture
-def name(client: docker.DockerClient) -> Iterator[str]:
-    """Of a platform of its own, of which nothing is left."""
-    name = f"placet-{token_hex(4)}"
-    yield name
-    for each in client.containers.list(all=True, filters={"label": f"io.placet.platform={name}"}):
-        each.remove(force=True)
-    for each in client.networks.list(filters={"label": f"io.placet.platform={name}"}):
-        each.remove()
 
 
 @pytest.fixture
@@ -87,16 +76,6 @@ def kill(client: docker.DockerClient, name: str) -> Callable[[str], Awaitable[No
         client.api.kill(f"{name}-{id}")
 
     return kill
-
-
-class Asker:
-    """Asks as the deployer does, and waits as long as the test says: who is stopped answers at no speed."""
-
-    def __init__(self) -> None:
-        self.seconds = 600.0
-
-    async def is_alive(self, endpoint: str, within: float) -> bool:
-        return await PROBE.is_alive(endpoint, self.seconds)
 
 
 @pytest.fixture
@@ -246,12 +225,10 @@ class TestDockerContainers(ModelHostContract):
         assert (await host.start(self.spec(image, release=3))).is_running
 
     async def test_two_platforms_on_one_engine_do_not_see_each_other(
-        self, host: DockerContainers, make: Make, image: str, tmp_path: Path, client: docker.DockerClient
+        self, host: DockerContainers, make: Make, image: str
     ) -> None:
         await host.start(self.spec(image))
-        other = container_host(
-            host._engine, host._images._registry, tmp_path / "other", f"placet-{token_hex(4)}"
-        )
+        other = make(name=f"placet-{token_hex(4)}")
         await other.adopt()
         assert await other.list() == []
         assert (await find(host, "churn-1")).is_running
