@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 
 import hypothesis
@@ -18,6 +19,12 @@ def pytest_configure() -> None:
     hypothesis.settings.register_profile("placet", deadline=None)
     hypothesis.settings.load_profile("placet")
     sources.required()  # a wrong name ends the run here, not with the first test that looks
+
+
+def pytest_collection_finish() -> None:
+    # Ten thousand tests and all that they import stay to the end: no collector of garbage is to look at them each time.
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_report_header() -> list[str]:

@@ -30,7 +30,7 @@ from tests.support.eventually import eventually
 from tests.support.servers import Registry as RegistryServer
 from tests.support.servers import sources
 from tests.support.servers.registry import can_run_locally, run_locally
-from tests.unit.gateway.harness import serving
+from tests.support.serving import serving
 from tests.unit.gateway.roads import built
 from tests.unit.hearing import Alone, alone
 

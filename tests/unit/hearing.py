@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import sqlalchemy as sa
+from fastapi import FastAPI
 from placet.events import (
     Context,
     Event,
@@ -50,6 +51,7 @@ class Alone:
     positions: dict[str, int] = field(default_factory=dict)
     told: list[Heard[Any]] = field(default_factory=list)
     """All that it was given to hear."""
+    _served: tuple[Service, FastAPI] | None = None
 
     @property
     def wiring(self) -> Wiring:
@@ -105,7 +107,7 @@ class Alone:
     async def working(self) -> AsyncIterator[None]:
         """The service's workers take its jobs."""
         runners = [
-            JobRunner(self.service.name, self.wiring, worker, owner="test", lease=1e6)
+            JobRunner(self.service.name, self.wiring, worker, owner="test", lease=1e6, look_every=0.02)
             for worker in self.service.workers
         ]
         running = [asyncio.create_task(runner.run()) for runner in runners]
@@ -153,11 +155,16 @@ class Alone:
     async def empty(self) -> None:
         await empty(self.wiring, self.tables)
 
+    def _app(self) -> FastAPI:
+        """Of the service that it is now: to put one together takes longer than most of what is asked."""
+        if self._served is None or self._served[0] is not self.service:
+            self._served = self.service, http_app("placet", [ServiceRunner(self.service)], version="1")
+        return self._served[1]
+
     @asynccontextmanager
     async def http(self, token: str | None = None) -> AsyncIterator[httpx.AsyncClient]:
-        app = http_app("placet", [ServiceRunner(self.service)], version="1")
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        transport = httpx.ASGITransport(self._app(), raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://placet", headers=headers) as http:
             yield http
 
@@ -173,7 +180,13 @@ async def alone(
 ) -> AsyncIterator[Alone]:
     clock = ManualClock()
     wiring = await Wiring.embedded(
-        name, data=folder, hub=InProcessHub(), tables=tuple(tables), logs=tuple(logs), clock=clock
+        name,
+        data=folder,
+        hub=InProcessHub(),
+        tables=tuple(tables),
+        logs=tuple(logs),
+        clock=clock,
+        is_kept=False,
     )
     service = await build(wiring)
     try:

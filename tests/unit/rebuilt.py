@@ -36,7 +36,9 @@ async def rebuild(
 ) -> Mapping[str, int]:
     """How many rows were other, by table; those where none was are left out."""
     clock = AsOf(ManualClock(live.clock.now()))
-    beside = await Wiring.embedded(name, data=folder, hub=InProcessHub(), tables=(tables,), clock=clock)
+    beside = await Wiring.embedded(
+        name, data=folder, hub=InProcessHub(), tables=(tables,), clock=clock, is_kept=False
+    )
     try:
         store: Any = live.store
         again = Rebuild(await build(beside), beside.store, clock, store, read_models((tables,)))  # type: ignore[arg-type]
@@ -51,7 +53,9 @@ async def restore(
 ) -> Rows:
     """What it shows when its database was lost and is filled again, in `folder`."""
     clock = AsOf(ManualClock(lost.clock.now()))
-    anew = await Wiring.embedded(name, data=folder, hub=InProcessHub(), tables=(tables,), clock=clock)
+    anew = await Wiring.embedded(
+        name, data=folder, hub=InProcessHub(), tables=(tables,), clock=clock, is_kept=False
+    )
     try:
         read = _read(lines, (await lost.store.head()).epoch)
         await Restoration(await build(anew), anew.store, clock).run(read)  # type: ignore[arg-type]

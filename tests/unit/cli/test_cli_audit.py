@@ -20,7 +20,6 @@ from placet.cli.verbs.evidence import is_less
 from placet.events import ServiceRunner
 from placet.events.bus import EpochBegan, HeadAnnounced
 from placet.events.chain import Chain
-from placet.events.connections import BoundedServer, Bounds, bounded
 from placet.events.http import http_app
 from placet.events.testing import ManualClock
 from placet.metadata.ports import Knows
@@ -36,7 +35,7 @@ from placet.trust.proofs import ConsistencyProof, InclusionProof
 from placet.witness import Witness
 from placet.witness.witness import OtherSize
 
-from tests.support.eventually import eventually
+from tests.support.serving import serving
 from tests.unit.cli.conftest import Placet
 from tests.unit.metadata.logs import a_log
 from tests.unit.metadata.test_sealing import BASE, Sealed
@@ -65,17 +64,12 @@ class Served:
         self._thread.join(timeout=60)
 
     async def _serve(self) -> None:
-        async with a_log(self.folder) as log:
-            app = http_app("metadata", [ServiceRunner(log.alone.service)], version="1")
-            bound = bounded(app, Bounds(), port=0, log_level="critical", timeout_graceful_shutdown=1)
-            server = BoundedServer(bound)
-            serving = asyncio.create_task(server.serve())
-            await eventually(lambda: server.started)
-            port = server.servers[0].sockets[0].getsockname()[1]
-            self._is_up.set_result((Sealed(log, self.folder), f"http://127.0.0.1:{port}"))
+        async with (
+            a_log(self.folder) as log,
+            serving(http_app("metadata", [ServiceRunner(log.alone.service)], version="1")) as url,
+        ):
+            self._is_up.set_result((Sealed(log, self.folder), url))
             await self._ends.wait()
-            server.should_exit = True
-            await serving
 
     def do(self, work: Callable[[], Awaitable[T]]) -> T:
         async def run() -> T:

@@ -25,6 +25,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tests.support.eventually import eventually
+from tests.support.serving import EndsAtOnce
 
 ADMIN, SCIENTIST, AUDITOR = "admin-token", "scientist-token", "auditor-token"
 COMMANDS = ["build", "delete", "deploy", "renew", "start", "stop"]
@@ -834,14 +835,14 @@ def running(platform: FakePlatform) -> Iterator[FakePlatform]:
     config = uvicorn.Config(  # noqa: TID251 -- asked by tests alone
         platform.app(), log_level="critical", lifespan="off", timeout_graceful_shutdown=1
     )
-    server = uvicorn.Server(config)
+    server = EndsAtOnce(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:
         yield platform
     finally:
         platform.holds = False
-        server.should_exit = True
+        server.end()
         thread.join()
         listener.close()
 

@@ -19,7 +19,9 @@ from tests.unit.deployer.harness import ShiftedClock, World
 async def idle_world(tmp_path: Path) -> AsyncIterator[World]:
     """Nobody runs yet."""
     hub, clock, key = InProcessHub(), ShiftedClock(), SigningKey.generate()
-    wiring = await Wiring.embedded("deployer", data=tmp_path, hub=hub, tables=(TABLES,), clock=clock)
+    wiring = await Wiring.embedded(
+        "deployer", data=tmp_path, hub=hub, tables=(TABLES,), clock=clock, is_kept=False
+    )
     keys = tmp_path / "tokens.json"
     keys.write_text(KeySet([key.public]).to_json())
     settings = DeployerSettings(

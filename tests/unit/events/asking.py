@@ -16,7 +16,7 @@ from placet.events.wiring import Wiring
 from tests.unit.events.harness import CONTEXT, running
 
 WITHIN = 20.0
-LEASE = 1e9
+LEASE, LOOK_EVERY = 1e9, 0.02
 
 Step = str | None
 """Whoever asks for another job, or none: the job that runs ends."""
@@ -74,7 +74,9 @@ async def turns_of(wiring: Wiring, clock: ManualClock, steps: Sequence[Step]) ->
                 await one_begins()
 
     worker = Worker(kind="work", payload=tuple[str, int], run=run, gave_up=lambda job, why: _nothing, slots=1)
-    async with running(JobRunner("tester", wiring, worker, owner="one", lease=LEASE).run()):
+    async with running(
+        JobRunner("tester", wiring, worker, owner="one", lease=LEASE, look_every=LOOK_EVERY).run()
+    ):
         for number, step in enumerate(steps):
             if step is None:
                 await end()

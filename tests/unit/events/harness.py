@@ -202,7 +202,9 @@ async def open_wiring(
     file: Path, *, clock: Clock | None = None, bus: ScriptedBus | None = None, ids: CountingIds | None = None
 ) -> Wiring:
     names = ids or CountingIds()
-    store = await open_sqlite_store(file, codec=CODEC, ids=names, tables=(LIBRARY, OWN), logs=(EVENTS,))
+    store = await open_sqlite_store(
+        file, codec=CODEC, ids=names, tables=(LIBRARY, OWN), logs=(EVENTS,), is_kept=False
+    )
     return Wiring(
         store=store,
         bus=bus or ScriptedBus(),

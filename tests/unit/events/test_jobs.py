@@ -25,6 +25,7 @@ from tests.unit.events.harness import CONTEXT, Fate, FatefulStore, HastyClock, k
 
 LEASE = 1e9
 """Seconds: nothing is renewed and nothing runs out unless the test's clock says so."""
+LOOK_EVERY = 0.02
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +80,9 @@ async def enqueue(wiring: Wiring, *keys: str) -> None:
 
 
 def runner(wiring: Wiring, building: Building, *, owner: str = "one", slots: int = 2) -> JobRunner:
-    return JobRunner("tester", wiring, building.worker(slots), owner=owner, lease=LEASE)
+    return JobRunner(
+        "tester", wiring, building.worker(slots), owner=owner, lease=LEASE, look_every=LOOK_EVERY
+    )
 
 
 async def results(wiring: Wiring) -> list[str]:
@@ -140,7 +143,9 @@ async def test_a_job_keeps_why_it_is_done(wiring: Wiring) -> None:
         return keep("done")
 
     worker = Worker(kind="build", payload=Build, run=run, gave_up=Building().gave_up)
-    async with running(JobRunner("tester", wiring, worker, owner="one", lease=LEASE).run()):
+    async with running(
+        JobRunner("tester", wiring, worker, owner="one", lease=LEASE, look_every=LOOK_EVERY).run()
+    ):
         await enqueue(wiring, "churn")
         await is_result(wiring, "done")
     assert seen == [CONTEXT]
@@ -229,7 +234,9 @@ async def test_a_lease_is_renewed_while_the_work_goes_on(wiring: Wiring, clock: 
         return float(row.leased_until)
 
     worker = building.worker()
-    async with running(JobRunner("tester", wiring, worker, owner="one", lease=0.03).run()):
+    async with running(
+        JobRunner("tester", wiring, worker, owner="one", lease=0.03, look_every=LOOK_EVERY).run()
+    ):
         await eventually(lambda: building.begun)
         before = await leased_until()
         clock.pass_(timedelta(seconds=0.02))
@@ -246,7 +253,9 @@ async def test_who_cannot_renew_ends_the_work_before_another_takes_it(wiring: Wi
     away = FatefulStore(wiring.store)
     await enqueue(wiring, "churn")
     worker = building.worker(slots=1)
-    only = JobRunner("tester", replace(wiring, store=away), worker, owner="one", lease=0.1)
+    only = JobRunner(
+        "tester", replace(wiring, store=away), worker, owner="one", lease=0.1, look_every=LOOK_EVERY
+    )
     async with running(only.run()) as task:
         await eventually(lambda: building.at_once == 1)
         away.script.extend([fate] * 1000)
@@ -313,7 +322,9 @@ async def test_a_job_that_cannot_be_given_up_stays_with_its_reason_and_holds_nob
 
     worker = replace(building.worker(slots=1), gave_up=gave_up)
     await enqueue(wiring, "churn")
-    async with running(JobRunner("tester", wiring, worker, owner="one", lease=LEASE).run()) as task:
+    async with running(
+        JobRunner("tester", wiring, worker, owner="one", lease=LEASE, look_every=LOOK_EVERY).run()
+    ) as task:
         reason = await reason_of(wiring, "churn")
         assert "cannot be given up" in reason
         assert "no such package" in reason
@@ -333,7 +344,9 @@ async def test_a_bug_in_making_the_last_word_does_not_end_the_service(wiring: Wi
 
     worker = replace(Building(says=[Refused("no")]).worker(), gave_up=gave_up)
     await enqueue(wiring, "churn")
-    async with running(JobRunner("tester", wiring, worker, owner="one", lease=LEASE).run()) as task:
+    async with running(
+        JobRunner("tester", wiring, worker, owner="one", lease=LEASE, look_every=LOOK_EVERY).run()
+    ) as task:
         assert "KeyError" in await reason_of(wiring, "churn")
         assert not task.done()
 
@@ -348,7 +361,9 @@ async def test_a_reason_of_any_text_can_be_kept_and_said(wiring: Wiring, text: s
 
     worker = replace(Building(says=[Unavailable(text), Refused(text)]).worker(slots=1), gave_up=gave_up)
     await enqueue(wiring, "later", "never")
-    async with running(JobRunner("tester", wiring, worker, owner="one", lease=LEASE).run()) as task:
+    async with running(
+        JobRunner("tester", wiring, worker, owner="one", lease=LEASE, look_every=LOOK_EVERY).run()
+    ) as task:
         await is_result(wiring, "gave up")
         reasons = [await reason_of(wiring, "later"), *given_up_for]
         assert not task.done()

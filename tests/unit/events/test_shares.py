@@ -14,7 +14,7 @@ from placet.events.problems import speak_problems
 from placet.events.shares import Shares
 
 from tests.support.eventually import eventually
-from tests.unit.gateway.harness import serving
+from tests.support.serving import serving
 
 
 def test_one_too_many_is_told_and_hurts_nobody_else() -> None:

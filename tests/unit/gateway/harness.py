@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequen
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,6 @@ from placet.errors import Refused, Unknown
 from placet.events import PLATFORM, Context, Heard, Service, ServiceRunner, UnitOfWork, Wiring, transact
 from placet.events.adapters.in_process_bus import InProcessHub
 from placet.events.catalog import contract_of
-from placet.events.connections import BoundedServer, Bounds, bounded
 from placet.events.envelope import Actor
 from placet.events.http import http_app
 from placet.events.jobs import JobRunner
@@ -37,7 +37,6 @@ from placet.oci import sha256_digest
 from placet.rules import Engine, PolicySet, load_shipped
 from placet.trust import SigningKey, tokens
 
-from tests.support.eventually import eventually
 from tests.unit.gateway.roads import DEPLOY, SOURCE
 
 MAX_SOURCE = 64 * 1024
@@ -197,7 +196,7 @@ class Gateway:
     def people(self) -> People:
         return People(self.wiring.store)
 
-    @property
+    @cached_property
     def app(self) -> FastAPI:
         return http_app("placet", [ServiceRunner(self.service)], version="1")
 
@@ -228,7 +227,9 @@ class Gateway:
     async def working(self) -> AsyncIterator[None]:
         """With the service's jobs being done."""
         runners = [
-            JobRunner("gateway", self.wiring, worker, owner=self.wiring.ids.new(), lease=10.0)
+            JobRunner(
+                "gateway", self.wiring, worker, owner=self.wiring.ids.new(), lease=10.0, look_every=0.02
+            )
             for worker in self.service.workers
         ]
         tasks = [asyncio.create_task(runner.run()) for runner in runners]
@@ -291,7 +292,9 @@ async def a_gateway(
 ) -> AsyncIterator[Gateway]:
     """`limits` are settings."""
     clock = clock or ManualClock()
-    wiring = await Wiring.embedded("gateway", data=folder, hub=InProcessHub(), tables=(TABLES,), clock=clock)
+    wiring = await Wiring.embedded(
+        "gateway", data=folder, hub=InProcessHub(), tables=(TABLES,), clock=clock, is_kept=False
+    )
     sources, envelopes, images = MemorySources(), MemoryEnvelopes(), MemoryImages()
     policies, facts, snapshots = MemoryPolicies(), MemoryFacts(), MemorySnapshots()
     assessments = MemoryAssessments()
@@ -365,16 +368,3 @@ async def live(gateway: Gateway) -> str:
     operation = await asked(gateway)
     await gateway.hear_all(DEPLOY[1:], operation)
     return operation
-
-
-@asynccontextmanager
-async def serving(app: Any) -> AsyncIterator[str]:
-    """The app on a real socket; its URL."""
-    server = BoundedServer(bounded(app, Bounds(), port=0, log_level="critical", timeout_graceful_shutdown=1))
-    running = asyncio.create_task(server.serve())
-    await eventually(lambda: server.started)
-    try:
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        await running

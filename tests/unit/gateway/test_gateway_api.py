@@ -22,7 +22,8 @@ from placet.events.codec import timestamp
 from placet.events.contracts import gateway as said
 from placet.events.shares import REQUESTS_EACH
 
-from tests.unit.gateway.harness import MAX_SOURCE, Gateway, a_gateway, asked, knows_source, live, serving
+from tests.support.serving import serving
+from tests.unit.gateway.harness import MAX_SOURCE, Gateway, a_gateway, asked, knows_source, live
 from tests.unit.gateway.roads import CERTIFICATE, DELETE, DEPLOY, IMAGE, SOURCE, cleared, reserved
 from tools import workspace
 
@@ -32,6 +33,7 @@ model: {format: sklearn, path: model.skops, sample: sample.json}
 requirements: requirements.txt
 governance: {purpose: Churn, riskClass: minimal, owner: owner@example.org}
 """
+IN_ONE_LOOP = pytest.mark.asyncio(loop_scope="module")
 DEPLOY_BODY = {"command": "deploy", "source": {"digest": SOURCE}}
 
 
@@ -122,14 +124,15 @@ EVERY_CALL = [
 
 @pytest.mark.parametrize(("method", "path"), EVERY_CALL)
 @pytest.mark.parametrize("credentials", [None, "Basic YWRtaW46YWRtaW4=", "Bearer", "Bearer x.y.z"])
+@IN_ONE_LOOP
 async def test_nothing_is_said_to_nobody(
-    gateway: Gateway, method: str, path: str, credentials: str | None
+    unmoved: Gateway, method: str, path: str, credentials: str | None
 ) -> None:
     headers = {"Authorization": credentials} if credentials else {}
     body = (
         {"command": "stop", "project": "churn"} if path == "/v1/commands" else {"as": "x", "roles": ["admin"]}
     )
-    async with gateway.http() as http:
+    async with unmoved.http() as http:
         del http.headers["Authorization"]
         answer = await http.request(method, path, headers=headers, json=body if method == "POST" else None)
     assert answer.status_code == 401
@@ -256,8 +259,9 @@ async def test_a_name_that_differs_by_case_alone_is_told_whose_it_looks_like(gat
         "\u200d",
     ],
 )
-async def test_a_letter_that_nobody_sees_makes_nobody_another_person(gateway: Gateway, unseen: str) -> None:
-    async with gateway.http() as http:
+@IN_ONE_LOOP
+async def test_a_letter_that_nobody_sees_makes_nobody_another_person(unmoved: Gateway, unseen: str) -> None:
+    async with unmoved.http() as http:
         for name in (f"Zoe{unseen}", f"Z{unseen}oe", unseen):
             answer = await http.post("/v1/tokens", json={"as": name, "roles": ["approver"]})
             is_problem(answer, 400, "as: ")
@@ -361,15 +365,16 @@ async def test_a_command_begins_an_operation(gateway: Gateway) -> None:
         (None, 400, ""),
     ],
 )
+@IN_ONE_LOOP
 async def test_a_command_that_cannot_be_is_a_problem_with_words(
-    gateway: Gateway, body: Any, status: int, saying: str
+    unmoved: Gateway, body: Any, status: int, saying: str
 ) -> None:
-    async with gateway.http() as http:
+    async with unmoved.http() as http:
         answer = await http.post(
             "/v1/commands", content=json.dumps(body), headers={"Content-Type": "application/json"}
         )
     is_problem(answer, status, saying)
-    assert not [each for each in await gateway.said() if not isinstance(each, said.TokenIssued)]
+    assert not [each for each in await unmoved.said() if not isinstance(each, said.TokenIssued)]
 
 
 @pytest.mark.parametrize(
@@ -403,10 +408,11 @@ async def test_a_command_that_cannot_be_is_a_problem_with_words(
         ("/v1/commands", {"command": "launch"}, "'deploy', 'build'", "what a call takes is at /docs"),
     ],
 )
+@IN_ONE_LOOP
 async def test_a_body_that_cannot_be_read_is_answered_with_a_next_step(
-    gateway: Gateway, path: str, body: Any, detail: str, fix: str
+    unmoved: Gateway, path: str, body: Any, detail: str, fix: str
 ) -> None:
-    async with gateway.http() as http:
+    async with unmoved.http() as http:
         problem = is_problem(await http.post(path, json=body), 400)
     assert detail in problem["detail"]
     assert problem["fix"] == fix
@@ -438,8 +444,9 @@ async def test_a_parameter_that_nobody_reads_is_refused(
 
 @pytest.mark.parametrize("call", ["operations", "models", "images"])
 @pytest.mark.parametrize("limit", ["-1", "0", "501", "1e3", "9" * 30, ""])
-async def test_a_page_has_a_size_that_can_be(gateway: Gateway, call: str, limit: str) -> None:
-    async with gateway.http() as http:
+@IN_ONE_LOOP
+async def test_a_page_has_a_size_that_can_be(unmoved: Gateway, call: str, limit: str) -> None:
+    async with unmoved.http() as http:
         is_problem(await http.get(f"/v1/{call}", params={"limit": limit}), 400, "limit")
 
 
@@ -458,8 +465,9 @@ async def test_a_page_has_a_size_that_can_be(gateway: Gateway, call: str, limit:
     ],
 )
 @pytest.mark.parametrize("path", ["/v1/commands", "/v1/tokens"])
-async def test_hostile_json_is_unreadable_and_no_accident(gateway: Gateway, path: str, body: bytes) -> None:
-    async with gateway.http() as http:
+@IN_ONE_LOOP
+async def test_hostile_json_is_unreadable_and_no_accident(unmoved: Gateway, path: str, body: bytes) -> None:
+    async with unmoved.http() as http:
         answer = await http.post(path, content=body, headers={"Content-Type": "application/json"})
     is_problem(answer, 400)
 
@@ -497,8 +505,9 @@ async def test_a_huge_body_is_not_read_to_its_end_even_from_nobody(gateway: Gate
         f"/v1/operations/{'x' * 300}",
     ],
 )
-async def test_what_no_id_can_be_is_not_looked_for(gateway: Gateway, path: str) -> None:
-    async with gateway.http() as http:
+@IN_ONE_LOOP
+async def test_what_no_id_can_be_is_not_looked_for(unmoved: Gateway, path: str) -> None:
+    async with unmoved.http() as http:
         is_problem(await http.get(path), 400)
 
 
@@ -514,8 +523,9 @@ async def test_what_no_id_can_be_is_not_looked_for(gateway: Gateway, path: str) 
         "/v1/nothing",
     ],
 )
-async def test_what_is_not_here_is_a_404(gateway: Gateway, path: str) -> None:
-    async with gateway.http() as http:
+@IN_ONE_LOOP
+async def test_what_is_not_here_is_a_404(unmoved: Gateway, path: str) -> None:
+    async with unmoved.http() as http:
         is_problem(await http.get(path), 404)
 
 

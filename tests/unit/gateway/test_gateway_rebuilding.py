@@ -46,7 +46,7 @@ async def rebuild(gateway: Gateway, folder: Path) -> Mapping[str, int]:
     """How many rows were other, by table; those where none was are left out."""
     clock = AsOf(ManualClock(gateway.clock.now()))
     beside = await Wiring.embedded(
-        "gateway", data=folder, hub=InProcessHub(), tables=(p.TABLES,), clock=clock
+        "gateway", data=folder, hub=InProcessHub(), tables=(p.TABLES,), clock=clock, is_kept=False
     )
     try:
         service = await another(gateway, folder, beside)

@@ -107,7 +107,7 @@ async def restored_service(gateway: Gateway, folder: Path) -> tuple[Wiring, Serv
     """Another gateway, on an empty database, from what the audit log has of this one."""
     clock = AsOf(ManualClock(gateway.clock.now()))
     wiring = await Wiring.embedded(
-        "gateway", data=folder, hub=InProcessHub(), tables=(p.TABLES,), clock=clock
+        "gateway", data=folder, hub=InProcessHub(), tables=(p.TABLES,), clock=clock, is_kept=False
     )
     service = await another(gateway, folder, wiring)
     await Restoration(service, wiring.store, clock).run(lines(gateway))  # type: ignore[arg-type]

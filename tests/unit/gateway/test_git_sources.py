@@ -16,7 +16,8 @@ from placet.projects.packing import Packed
 
 from tests.support.eventually import eventually
 from tests.support.git_server import GitServer, Repository, git_server, new_repository
-from tests.unit.gateway.harness import Gateway, a_gateway, serving
+from tests.support.serving import serving
+from tests.unit.gateway.harness import Gateway, a_gateway
 from tests.unit.gateway.test_gateway_api import MANIFEST, is_problem
 
 FILES = {"placet.yaml": MANIFEST, "model.skops": b"PK", ".placetignore": b"notes.txt\n", "notes.txt": b"mine"}

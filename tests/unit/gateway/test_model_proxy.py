@@ -23,7 +23,8 @@ from starlette.routing import Route
 
 from tests.support.eventually import eventually
 from tests.support.servers.local import free_port
-from tests.unit.gateway.harness import Gateway, a_gateway, asked, live, serving
+from tests.support.serving import serving
+from tests.unit.gateway.harness import Gateway, a_gateway, asked, live
 from tests.unit.gateway.roads import CERTIFICATE, DEPLOY, cleared, started
 
 

@@ -166,10 +166,25 @@ async def test_who_is_not_there_is_a_trouble() -> None:
 
 
 async def test_who_speaks_no_tls_is_a_trouble() -> None:
-    async with listening(lambda head, body: plain(204)) as there, receivers() as opened:
-        answer = await opened.send(f"https://127.0.0.1:{there.port}/", b"{}", HEADERS)
-    assert answer.status is None
-    assert answer.trouble is not None
+    async def say_that_it_is_no_request(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(plain(400))
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(say_that_it_is_no_request, "127.0.0.1", 0)
+    async with server, receivers() as opened:
+        port = server.sockets[0].getsockname()[1]
+        answer = await opened.send(f"https://127.0.0.1:{port}/", b"{}", HEADERS)
+    assert answer == Answer(trouble="it does not speak TLS as we do")
+
+
+async def test_who_says_nothing_is_a_trouble() -> None:
+    async with listening(lambda head, body: b"") as there:
+        opened = HttpReceivers(Reach.of("127.0.0.0/8"), Names(["127.0.0.1"]), within=1.0)
+        answer = await opened.send(f"http://127.0.0.1:{there.port}/", b"{}", HEADERS)
+        await opened.close()
+    assert answer == Answer(trouble="it does not answer within 1 seconds")
 
 
 async def test_a_name_that_is_not_known_any_more_is_a_trouble() -> None:

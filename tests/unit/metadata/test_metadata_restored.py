@@ -32,6 +32,7 @@ async def test_a_copy_of_the_log_is_the_log_again(tmp_path: Path) -> None:
         tables=(TABLES,),
         logs=(AUDIT,),
         clock=clock,
+        is_kept=False,
     )
     chosen = MetadataSettings(
         token_keys=lost.folder / "tokens.json", signing_key=lost.folder / "checkpoints.pem"

@@ -9,7 +9,7 @@ import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,12 +19,12 @@ import pytest
 from placet.cli.__main__ import main
 from placet.client import Client, Connection
 from placet.events import ServiceRunner
-from placet.events.connections import BoundedServer, Bounds, bounded
 from placet.events.http import http_app
 from placet.metadata.delivering import Delivering
 from placet.trust.tokens import Role
 
 from tests.support.eventually import eventually
+from tests.support.serving import serving
 from tests.unit.gateway.roads import START_AGAIN, asked
 from tests.unit.metadata.logs import Metadata, a_log
 from tests.unit.metadata.receivers import listening, plain
@@ -61,25 +61,9 @@ async def sending(log: Metadata) -> AsyncIterator[None]:
         await asyncio.gather(running, return_exceptions=True)
 
 
-@asynccontextmanager
-async def served(log: Metadata) -> AsyncIterator[str]:
+def served(log: Metadata) -> AbstractAsyncContextManager[str]:
     """On a real socket, for the command and the client."""
-    app = http_app("placet", [ServiceRunner(log.alone.service)], version="1")
-    server = BoundedServer(bounded(app, Bounds(), log_level="error", port=0))
-    server.capture_signals = lambda: _nothing()  # type: ignore[method-assign,assignment,return-value]
-    running = asyncio.create_task(server.serve())
-    try:
-        await eventually(lambda: server.started)
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        await running
-
-
-class _nothing:
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, *_: object) -> None: ...
+    return serving(http_app("placet", [ServiceRunner(log.alone.service)], version="1"))
 
 
 # over HTTP

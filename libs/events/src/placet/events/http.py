@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Any
 from urllib.parse import unquote
 
@@ -93,14 +94,18 @@ def _health(runners: Sequence[ServiceRunner]) -> APIRouter:
 
 def _bus() -> APIRouter:
     router = APIRouter(tags=["events"])
-    described = asyncapi.document(CATALOG)
 
     @router.get("/asyncapi.json")
     async def bus() -> dict[str, Any]:
         """Every event on the bus: its routing key and its schema."""
-        return described
+        return _described()
 
     return router
+
+
+@cache
+def _described() -> dict[str, Any]:
+    return asyncapi.document(CATALOG)
 
 
 async def _state(runner: ServiceRunner) -> dict[str, Any]:

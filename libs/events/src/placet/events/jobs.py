@@ -84,13 +84,21 @@ class JobRunner:
     """Runs one worker's jobs in this process. `owner` names the process and must be its own."""
 
     def __init__(
-        self, service: str, wiring: Wiring, worker: Worker[Any], *, owner: str, lease: float
+        self,
+        service: str,
+        wiring: Wiring,
+        worker: Worker[Any],
+        *,
+        owner: str,
+        lease: float,
+        look_every: float = LOOK_EVERY,
     ) -> None:
         self._service = service
         self._wiring = wiring
         self._worker = worker
         self._owner = owner
         self._lease = lease
+        self._look_every = look_every
         self._keys: set[str] = set()
         self._ended = asyncio.Event()
         self._whose_turn = self._build_whose_turn()
@@ -113,10 +121,10 @@ class JobRunner:
                     job = await self._take()
                 except Unavailable as error:
                     log.warning("%s: %s jobs wait: %s", self._service, self._worker.kind, error)
-                    await asyncio.sleep(LOOK_EVERY)
+                    await asyncio.sleep(self._look_every)
                     continue
                 if job is None:
-                    await self._wiring.store.committed.wait(LOOK_EVERY, after=seen)
+                    await self._wiring.store.committed.wait(self._look_every, after=seen)
                     continue
                 self._keys.add(job.key)
                 tasks.create_task(self._run(job, held_until), name=f"{self._service} {job.kind} {job.key}")

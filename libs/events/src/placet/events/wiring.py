@@ -45,11 +45,20 @@ class Wiring:
         logs: Iterable[str] = (),
         clock: Clock | None = None,
         ids: Ids | None = None,
+        is_kept: bool = True,
     ) -> Wiring:
-        """A SQLite file below `data` and the in-process bus of `hub`. `logs` are kept beside the service's own."""
+        """A SQLite file below `data` and the in-process bus of `hub`. `logs` are kept beside the service's own.
+
+        One that is not kept waits for no disk: it is of use to this process alone.
+        """
         codec, names = Codec(CATALOG), ids or TimeOrderedIds()
         store = await open_sqlite_store(
-            data / f"{service}.db", codec=codec, ids=names, tables=(LIBRARY, *tables), logs=(EVENTS, *logs)
+            data / f"{service}.db",
+            codec=codec,
+            ids=names,
+            tables=(LIBRARY, *tables),
+            logs=(EVENTS, *logs),
+            is_kept=is_kept,
         )
         return cls(
             store=store,

@@ -75,8 +75,7 @@ class SqliteStore(SqlStore):
         )
 
     async def create_tables(self, connection: AsyncConnection) -> None:
-        for tables in self._tables:
-            await connection.run_sync(tables.create_all)
+        await connection.run_sync(_create_missing, self._tables)
         for table in self.append_only():
             for change in ("UPDATE", "DELETE"):
                 await connection.exec_driver_sql(
@@ -166,12 +165,23 @@ async def open_sqlite_store(
     store = SqliteStore(writer=writer, reader=reader, codec=codec, ids=ids, tables=tables, logs=logs)
     store.file = file
     await store.prepare()
+    if not is_kept:
+        return store
     try:
         await to_thread.run_sync(_make_names_last, file)
     except Unavailable:
         await store.close()
         raise
     return store
+
+
+def _create_missing(connection: sa.Connection, each: Iterable[sa.MetaData]) -> None:
+    # Looked up all at once: `create_all` looks for each by itself, which is half of what opening a file takes.
+    names = set(sa.inspect(connection).get_table_names())
+    for tables in each:
+        missing = [table for table in tables.sorted_tables if table.name not in names]
+        tables.create_all(connection, missing, checkfirst=False)
+        names.update(table.name for table in missing)
 
 
 def _write_again(file: Path) -> None:
@@ -287,8 +297,8 @@ def _prepare_connections(engine: AsyncEngine, *, begin: str, is_kept: bool) -> N
         cursor = connection.cursor()
         synchronous = "FULL" if is_kept else "OFF"
         for pragma in (
-            "journal_mode=WAL",
             f"synchronous={synchronous}",
+            "journal_mode=WAL",
             "busy_timeout=10000",
             "foreign_keys=ON",
         ):

@@ -20,7 +20,8 @@ from placet.metadata.reach import Reach, Target
 from placet.metadata.subscribing import MOST
 from placet.metadata.webhooks import Answer
 
-WITHIN = aiohttp.ClientTimeout(total=20)
+WITHIN = 20.0
+"""Seconds, from the name to the end of the answer."""
 MAX_ANSWER = 16 * 1024
 """Bytes of an answer that are read, so that its connection can be used again; of a longer one it is closed."""
 JUDGED_AT_ONCE = 8
@@ -40,10 +41,11 @@ class HttpReceivers:
     cannot keep the other from being told.
     """
 
-    def __init__(self, reach: Reach, look_up: Lookup | None = None) -> None:
+    def __init__(self, reach: Reach, look_up: Lookup | None = None, *, within: float = WITHIN) -> None:
         self._reach = reach
         self._look_up = look_up or Names(MOST)
         self._look_up_to_judge = look_up or Names(JUDGED_AT_ONCE)
+        self._within = within
         self._sessions: dict[bool, aiohttp.ClientSession] = {}
 
     async def close(self) -> None:
@@ -77,7 +79,7 @@ class HttpReceivers:
         except Refused as error:
             return Answer(trouble=error.detail)
         except TimeoutError:
-            return Answer(trouble=f"it does not answer within {WITHIN.total:.0f} seconds")
+            return Answer(trouble=f"it does not answer within {self._within:.0f} seconds")
         except aiohttp.ClientConnectorCertificateError:
             return Answer(trouble="nobody whom we know signs its certificate, or it is for another name")
         except aiohttp.ClientSSLError:
@@ -104,7 +106,7 @@ class HttpReceivers:
             )
             self._sessions[target.is_encrypted] = aiohttp.ClientSession(
                 connector=connector,
-                timeout=WITHIN,
+                timeout=aiohttp.ClientTimeout(total=self._within),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
                 trust_env=False,
