@@ -166,7 +166,9 @@ TAMPERED = {
     "a byte of an event": Tampered(_a_byte_of_an_event, "was changed: the log has sha256:"),
     "two events swapped": Tampered(_two_events_swapped, "was changed: the log has sha256:"),
     "an event inserted": Tampered(_an_event_inserted, "was changed: the log has sha256:"),
-    "an event without its proof": Tampered(_an_event_without_its_proof, "is not formed as bundles are"),
+    "an event without its proof": Tampered(
+        _an_event_without_its_proof, ".tlog-proof is not in the bundle: it was taken out"
+    ),
     "a verdict that was signed": Tampered(_a_verdict_in_the_certificate, "certificates/"),
     "another certificate": Tampered(_another_certificate, "certificates/"),
     "a rule of a policy": Tampered(_a_rule_of_a_policy, "policies/"),
