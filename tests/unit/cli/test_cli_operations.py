@@ -374,6 +374,20 @@ def test_a_renewal_is_seen_through_as_a_deploy_is(
     assert platform.commands[-1] == {"command": "renew", "project": "wine"}
 
 
+def test_going_back_is_seen_through_as_a_deploy_is(
+    placet: Placet, platform: FakePlatform, project: Path
+) -> None:
+    assert placet("rollback", "wine").status == 1, "there is no such project yet"
+    placet("deploy", str(project))
+    ended = placet("rollback", "wine")
+    assert (ended.status, ended.out) == (0, f"{platform.url}/models/wine\n")
+    assert platform.commands[-1] == {"command": "rollback", "project": "wine"}
+    assert placet("rollback", "wine", "--to", "1", "--json").document["state"] == "live"
+    assert platform.commands[-1] == {"command": "rollback", "project": "wine", "release": 1}
+    assert placet("rollback", "wine", "--to", "0").status == 2
+    assert placet("rollback").status == 2
+
+
 def test_a_refused_renewal_says_that_what_serves_goes_on(
     placet: Placet, platform: FakePlatform, project: Path
 ) -> None:

@@ -309,6 +309,17 @@ def _project_waiting(parser: argparse.ArgumentParser) -> None:
     _wait(parser)
 
 
+def _rollback(parser: argparse.ArgumentParser) -> None:
+    _project(parser)
+    parser.add_argument(
+        "--to",
+        metavar="N",
+        type=_release,
+        help="that release (default: what was served before the one that is)",
+    )
+    _wait(parser)
+
+
 def _list(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--images", action="store_true", help="what is in the registry instead of what is served"
@@ -1049,6 +1060,16 @@ VERBS: Sequence[Verb] = (
         example="placet start churn",
         function="operations:start",
         arguments=_project_waiting,
+    ),
+    Verb(
+        words="rollback",
+        group="serve",
+        does="serve an earlier release of a project again",
+        more="It is a deploy of that release's very image, with a number and a certificate of its own: nothing is "
+        "built, the rules of today judge it, and the one that serves goes on until it is ready.",
+        example="placet rollback churn --to 3",
+        function="operations:rollback",
+        arguments=_rollback,
     ),
     Verb(
         words="stop",

@@ -44,6 +44,13 @@ async def renew(arguments: Namespace, screen: Screen) -> int:
     return await _name("renew", arguments, screen)
 
 
+async def rollback(arguments: Namespace, screen: Screen) -> int:
+    async def ask(platform: Client, steps: Progress) -> Operation:
+        return await platform.command("rollback", project=arguments.project, release=arguments.to)
+
+    return await _carry_out("rollback", arguments.project, ask, arguments, screen)
+
+
 async def start(arguments: Namespace, screen: Screen) -> int:
     return await _name("start", arguments, screen)
 

@@ -182,12 +182,14 @@ class Client:
         digest: str | None = None,
         git: str | None = None,
         image: str | None = None,
+        release: int | None = None,
         key: str | None = None,
     ) -> Operation:
         """Ask for something; the answer is the operation as it stands, mostly `requested`.
 
         `digest` names an uploaded source, `git` one that the platform is to fetch, `image` an image of `images()`; at
-        most one of them. The same `key` sent again names the same operation.
+        most one of them. `release` is what a rollback, which is a deploy, goes back to; none: what served before. The
+        same `key` sent again names the same operation.
         """
         asked: dict[str, Any] = {"command": command}
         if project is not None:
@@ -198,6 +200,8 @@ class Client:
             asked["source"] = {"git": git}
         elif image is not None:
             asked["source"] = {"image": image}
+        if release is not None:
+            asked["release"] = release
         headers = {"Idempotency-Key": key or self._new_key()}
         limits = _CALL if git is None else _FETCH
         response = await self._call("POST", "/commands", json=asked, headers=headers, limits=limits)

@@ -12,7 +12,7 @@ import msgspec
 
 from placet.errors import Unreadable
 
-Command = Literal["deploy", "build", "renew", "start", "stop", "delete"]
+Command = Literal["deploy", "build", "renew", "rollback", "start", "stop", "delete"]
 CloudEvent = dict[str, Any]
 T = TypeVar("T")
 

@@ -70,9 +70,12 @@ def unreserved(project: str) -> str:
 
 
 class CommandBody(KnownFields):
-    command: Literal["deploy", "build", "renew", "start", "stop", "delete"]
+    command: Literal["deploy", "build", "renew", "rollback", "start", "stop", "delete"]
     project: Annotated[str, Field(pattern=PROJECT_PATTERN), AfterValidator(unreserved)] | None = None
     source: SourceRef | None = None
+    release: int | None = Field(
+        default=None, ge=1, lt=2**31, description="the one that a rollback goes back to"
+    )
 
 
 def _named(name: str) -> str:
@@ -186,6 +189,7 @@ def router(
             source=source.digest,
             image=source.image,
             git=source.git,
+            release=body.release,
         )
         asking = commands.ask(asked, who.actor, idempotency_key=idempotency_key)
         operation = await (_while_waited_for(request, asking) if asked.git else asking)
@@ -329,7 +333,7 @@ def router(
             "person": who.person,
             "name": await queries.people.name_of(who.person),
             "roles": sorted(who.roles),
-            "commands": sorted(PATHS) if who.roles & MAKERS else [],
+            "commands": sorted({*PATHS, "rollback"}) if who.roles & MAKERS else [],
         }
 
     return api

@@ -45,13 +45,16 @@ MOST_UNDER_WAY = 20
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """A command as it came over HTTP. `source` and `image` are digests, `git` an address; at most one is given."""
+    """A command as it came over HTTP. `source` and `image` are digests, `git` an address; at most one is given.
+    `release` is what a rollback goes back to.
+    """
 
     command: str
     project: str | None
     source: str | None = None
     image: str | None = None
     git: str | None = None
+    release: int | None = None
 
     @property
     def digest(self) -> str:
@@ -74,7 +77,7 @@ class Commands:
         Raises Unknown for a project, source or image that is not here, Conflict for a key used for something else, and
         of an address what fetching it raises: a source is known before an operation begins.
         """
-        if idempotency_key is not None and (asked.git is not None or asked.command == "renew"):
+        if idempotency_key is not None and (asked.git is not None or asked.command in ("renew", "rollback")):
             # Before it is looked at again: the branch may have moved on since, and what serves be another release.
             earlier = await self._earlier(asked, actor, idempotency_key)
             if earlier is not None:
@@ -176,6 +179,11 @@ class Commands:
                 f"a {asked.command} takes no source: it is of what serves, or did",
                 fix="leave `source` out, or deploy it",
             )
+        if asked.release is not None and asked.command != "rollback":
+            raise Refused(
+                f"a {asked.command} takes no release",
+                fix="leave `release` out, or go back to it: `placet rollback PROJECT --to N`",
+            )
         match asked.command:
             case "deploy" | "build":
                 return await self._deploy(asked, actor)
@@ -183,6 +191,8 @@ class Commands:
                 project = _named(asked)
                 serving = await self._queries.serving(project)
                 return Renew(project=project, serving=serving, deleted=await self._deleted(project))
+            case "rollback":
+                return await self._rollback(_named(asked), asked.release)
             case "start":
                 project = _named(asked)
                 release, deleted = await self._queries.release_to_start(project), await self._deleted(project)
@@ -219,18 +229,7 @@ class Commands:
     async def _deploy(self, asked: Asked, actor: Actor) -> Deploy:
         goal: Goal = "build" if asked.command == "build" else "deploy"
         if asked.image is not None:
-            image = await self._queries.image(asked.image, now=timestamp(self._wiring.clock.now()))
-            if image["vanished"] and not await self._sources.has(image["source"]):
-                raise Refused(
-                    f"{asked.image} vanished from the registry, and so did the source that it was made from",
-                    fix="deploy the project's folder, or another image from `placet list --images`",
-                )
-            return Deploy(
-                project=asked.project or image["project"],
-                command=goal,
-                source=image["source"],
-                image=asked.image,
-            )
+            return await self._deploy_image(asked.image, asked.project, goal)
         if asked.git is not None:
             fetched = await self._intake.fetch(asked.git, actor)
             return Deploy(
@@ -248,6 +247,29 @@ class Commands:
                 fix=f"PUT the archive to /v1/sources/{asked.source} first, or let `placet deploy FOLDER` do it",
             )
         return Deploy(project=asked.project or source.project, command=goal, source=asked.source, image=None)
+
+    async def _deploy_image(self, digest: str, project: str | None, goal: Goal) -> Deploy:
+        image = await self._queries.image(digest, now=timestamp(self._wiring.clock.now()))
+        if image["vanished"] and not await self._sources.has(image["source"]):
+            raise Refused(
+                f"{digest} vanished from the registry, and so did the source that it was made from",
+                fix="deploy the project's folder, or another image from `placet list --images`",
+            )
+        return Deploy(project=project or image["project"], command=goal, source=image["source"], image=digest)
+
+    async def _rollback(self, project: str, release: int | None) -> Deploy:
+        """A release of the very image that an earlier one had: what is immutable of that is applied again."""
+        serving = await self._queries.serving(project)
+        if release is None:
+            image = await self._queries.image_before(project, None if serving is None else serving.image)
+        else:
+            image = await self._queries.image_of(project, release)
+        if serving is not None and serving.state == "live" and serving.image == image:
+            raise Conflict(
+                f"{project} serves the image of release {release} already, as release {serving.release}",
+                fix=f"`placet certificate renew {project}` has it judged anew",
+            )
+        return await self._deploy_image(image, project, "deploy")
 
     def _begin(
         self,

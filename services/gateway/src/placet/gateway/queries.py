@@ -175,6 +175,31 @@ class Queries:
             broke_conditions=any(ground.measured for ground in grounds),
         )
 
+    async def image_of(self, project: str, release: int) -> str:
+        """Of a release that was certified. Raises Unknown."""
+        of = p.certificates.c
+        query = sa.select(of.image).where(of.project == project, of.release == release)
+        rows = await self._store.rows(query)
+        if not rows:
+            raise Unknown(
+                f"release {release} of {project} was never certified: there is no image of it to go back to",
+                fix=f"see `placet list --images --project {project}`",
+            )
+        return str(rows[0].image)
+
+    async def image_before(self, project: str, serving: str | None) -> str:
+        """That the project served last before the one that it does, or did last. Raises Unknown."""
+        of = p.histories.c
+        was_live = sa.select(of.image).where(of.project == project, of.live_at.is_not(None))
+        others = was_live if serving is None else was_live.where(of.image != serving)
+        rows = await self._store.rows(others.order_by(of.live_at.desc(), of.image).limit(1))
+        if not rows:
+            raise Unknown(
+                f"{project} served nothing before that it could go back to",
+                fix=f"see `placet list --images --project {project}`, and deploy one of them",
+            )
+        return str(rows[0].image)
+
     async def images(
         self, search: ImageSearch, *, now: str, after: str | None, limit: int
     ) -> list[dict[str, Any]]:
