@@ -75,3 +75,25 @@ async def test_a_platform_whose_log_is_not_the_one_that_was_signed_says_so_in_a_
 
     with pytest.raises(Refused, match="not the one of which a checkpoint of 9 events was signed"):
         await asyncio.wait_for(serve(tmp_path, "127.0.0.1", 0, on_ready=on_ready), 60)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PLACET_DOCKER_HOST", "http://here"),
+        ("PLACET_DOCKER_SUBNETS", "300.1.1.1"),
+        ("PLACET_MODEL_HOST", "podman"),
+        ("PLACET_CHECKPOINT_FOLDER_SECONDS", "never"),
+    ],
+)
+async def test_a_setting_that_is_wrong_is_told_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+
+    async def on_ready(url: str, token: str) -> None:
+        raise AssertionError("it started")
+
+    with pytest.raises(Refused, match=f"{name}: .*, got '{value}'") as refusal:
+        await serve(tmp_path, "127.0.0.1", 0, on_ready=on_ready)
+    assert "settings.md" in (refusal.value.fix or "")

@@ -53,7 +53,7 @@ def test_a_wrong_one_is_named_with_what_is_allowed(
         load(ProcessSettings)
     assert saying in str(refusal.value)
     assert value in str(refusal.value)
-    assert refusal.value.fix == "see --help-settings"
+    assert refusal.value.fix == "see docs/reference/settings.md, or --help-settings of the service"
 
 
 def test_all_that_are_wrong_are_named_at_once(environment: pytest.MonkeyPatch) -> None:

@@ -48,6 +48,7 @@ from placet.events.contracts import CATALOG
 from placet.events.http import http_app
 from placet.events.restoring import must_not_be_half_restored
 from placet.events.service import in_words, run_together
+from placet.events.settings import load
 from placet.events.store import EVENTS, Run, Unit
 from placet.gateway.settings import GatewaySettings
 from placet.indexer.settings import IndexerSettings
@@ -141,13 +142,20 @@ def _parts(data: Path, url: str) -> list[Part]:
     # Before whoever needs the public halves looks for them.
     own_key(keys / "tokens.pem")
     OwnKeys(keys / "certificates.pem", SystemClock().now).begin()
-    gateway = GatewaySettings(
-        registry=registry, token_key=keys / "tokens.pem", admin_token_file=keys / "admin.token"
+    gateway = load(
+        GatewaySettings,
+        registry=registry,
+        token_key=keys / "tokens.pem",
+        admin_token_file=keys / "admin.token",
     )
-    certifier = CertifierSettings(registry=registry, signing_key=keys / "certificates.pem")
-    builder = BuilderSettings(registry=registry, data_dir=data / "builder", token_keys=token_keys)
-    indexer = IndexerSettings(registry=registry, token_keys=token_keys)
-    deployer = DeployerSettings(
+    certifier = load(CertifierSettings, registry=registry, signing_key=keys / "certificates.pem")
+    builder = load(BuilderSettings, registry=registry, data_dir=data / "builder", token_keys=token_keys)
+    indexer = load(IndexerSettings, registry=registry, token_keys=token_keys)
+    metadata = load(
+        MetadataSettings, token_keys=token_keys, signing_key=keys / "checkpoints.pem", registry=registry
+    )
+    deployer = load(
+        DeployerSettings,
         registry=registry,
         data=data / "deployer",
         certifier_keys=certificate_keys,
@@ -158,12 +166,7 @@ def _parts(data: Path, url: str) -> list[Part]:
     return [
         Part(
             name="metadata",
-            build=lambda wiring: placet.metadata.bootstrap.build(
-                MetadataSettings(
-                    token_keys=token_keys, signing_key=keys / "checkpoints.pem", registry=registry
-                ),
-                wiring,
-            ),
+            build=lambda wiring: placet.metadata.bootstrap.build(metadata, wiring),
             tables=(placet.metadata.projections.TABLES,),
             logs=(placet.metadata.projections.AUDIT,),
         ),

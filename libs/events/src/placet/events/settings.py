@@ -6,7 +6,7 @@ A wrong one stops the start with its name and what is allowed.
 from __future__ import annotations
 
 import re
-from typing import Annotated, TypeVar, get_args
+from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import AfterValidator, Field, ValidationError
 from pydantic_core import PydanticUndefined
@@ -61,10 +61,11 @@ class ProcessSettings(ServiceSettings):
 Settings = TypeVar("Settings", bound=BaseSettings)
 
 
-def load(kind: type[Settings]) -> Settings:
-    """The settings from the environment. Raises Refused naming each variable that is missing or wrong."""
+def load(kind: type[Settings], **known: Any) -> Settings:
+    """The settings from the environment, but for those that are `known`. Raises Refused naming each variable that is
+    missing or wrong."""
     try:
-        return kind()
+        return kind(**known)
     except ValidationError as error:
         lines = []
         for each in error.errors():
@@ -74,7 +75,9 @@ def load(kind: type[Settings]) -> Settings:
             words = each["msg"].removeprefix("Value error, ")
             wrong = "is not set" if each["type"] == "missing" else f"{words}, got {_shown(each['input'])}"
             lines.append(f"{_variable(kind, field)}: {wrong}{allowed}")
-        raise Refused("\n".join(lines), fix="see --help-settings") from error
+        raise Refused(
+            "\n".join(lines), fix="see docs/reference/settings.md, or --help-settings of the service"
+        ) from error
 
 
 def describe(kind: type[BaseSettings]) -> str:
