@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from placet.deployer.domain import Amount
 from placet.deployer.ports import Instance, InstanceSpec, ModelHost
+from placet.deployer.room import Amount
 
 from tests.support.eventually import eventually
 

@@ -16,8 +16,8 @@ from placet.deployer.adapters.local_processes import PROCESSES, LocalProcesses
 from placet.deployer.adapters.lodgings import SameUser
 from placet.deployer.adapters.processes import users
 from placet.deployer.adapters.telling import LAST_BYTES
-from placet.deployer.domain import Amount
 from placet.deployer.ports import Instance, InstanceSpec
+from placet.deployer.room import Amount
 from placet.events import Wiring
 from placet.events.adapters.in_process_bus import InProcessHub
 from placet.oci import ImageConfig, ImageLayout, Manifest, Platform, sha256_digest

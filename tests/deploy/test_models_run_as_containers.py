@@ -15,8 +15,8 @@ import pytest
 from docker.errors import NotFound
 from placet.deployer.adapters.docker_containers import DockerContainers
 from placet.deployer.adapters.docker_engine import DockerEngine
-from placet.deployer.domain import Amount
 from placet.deployer.ports import Instance
+from placet.deployer.room import Amount
 from placet.errors import Refused, Unavailable
 from placet.oci import ImageLayout, Registry, open_registry
 

@@ -10,13 +10,11 @@ from hypothesis import strategies as st
 from placet.deployer.domain import (
     PROJECT,
     AcceptStart,
-    Amount,
     Command,
     Delete,
     Expire,
     GiveUp,
     Happened,
-    Holding,
     Project,
     Quarantine,
     RejectStart,
@@ -27,9 +25,9 @@ from placet.deployer.domain import (
     ReportStarted,
     Reserve,
     Resume,
-    Room,
     Stop,
 )
+from placet.deployer.room import Amount, Holding, Room
 from placet.events.contracts.deployer import (
     ModelDeleted,
     ModelDiverged,

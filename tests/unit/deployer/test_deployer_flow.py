@@ -10,10 +10,11 @@ from datetime import timedelta
 from functools import partial
 
 import sqlalchemy as sa
-from placet.deployer.domain import Amount, Live
+from placet.deployer.domain import Live
 from placet.deployer.placements import Placements
 from placet.deployer.ports import Instance, Sample
 from placet.deployer.reconcile import DEATHS, Reconciliation
+from placet.deployer.room import Amount
 from placet.deployer.vigil import Vigil
 from placet.errors import Unavailable
 from placet.events.codec import timestamp

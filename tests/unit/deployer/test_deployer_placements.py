@@ -7,8 +7,9 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from placet.deployer.domain import Amount, Command, ReportDiverged, Stop
+from placet.deployer.domain import Command, ReportDiverged, Stop
 from placet.deployer.placements import Placements
+from placet.deployer.room import Amount
 from placet.events import Context, UnitOfWork, Wiring, transact
 from placet.events.envelope import Actor
 

@@ -12,9 +12,10 @@ import pytest
 from opentelemetry import trace
 from placet.deployer import projections as p
 from placet.deployer import queries
-from placet.deployer.domain import Amount, Reserve, Room
+from placet.deployer.domain import Reserve
 from placet.deployer.placements import Placements
 from placet.deployer.projections import TABLES
+from placet.deployer.room import Amount, Room
 from placet.events import Context, UnitOfWork, Wiring, transact
 from placet.events.adapters.in_process_bus import InProcessBus, InProcessHub
 from placet.events.adapters.postgresql_store import open_postgresql_store

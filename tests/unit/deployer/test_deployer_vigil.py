@@ -8,10 +8,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from placet.deployer.domain import Amount, Live, Quarantined
+from placet.deployer.domain import Live, Quarantined
 from placet.deployer.placements import Placements
 from placet.deployer.ports import Instance
 from placet.deployer.reconcile import Reconciliation
+from placet.deployer.room import Amount
 from placet.deployer.settings import DeployerSettings
 from placet.deployer.vigil import GRACE, KEPT_EVERY, Vigil
 from placet.errors import Unavailable

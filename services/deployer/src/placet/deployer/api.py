@@ -10,9 +10,10 @@ from fastapi import Path as InPath
 from fastapi.responses import StreamingResponse
 
 from placet.deployer import queries
-from placet.deployer.domain import PROJECT, Amount, Happened, NoRoom, no_containers, no_room, stream
+from placet.deployer.domain import PROJECT, Happened, stream
 from placet.deployer.placements import Placements
 from placet.deployer.ports import ModelHost, Probe, instance_id
+from placet.deployer.room import Amount, NoRoom, no_containers, no_room
 from placet.errors import Unauthenticated, Unknown
 from placet.events import Clock
 from placet.events.contracts.deployer import ModelDeleted, ModelStarted, StartAccepted

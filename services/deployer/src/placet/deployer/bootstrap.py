@@ -24,12 +24,12 @@ from placet.deployer.adapters.pulse import TIMES, Allowance
 from placet.deployer.adapters.registry_certificates import RegistryCertificates, read_keys
 from placet.deployer.adapters.unpacked_images import UnpackedImages
 from placet.deployer.api import Access, router
-from placet.deployer.domain import Amount
 from placet.deployer.jobs import Jobs, Patience
 from placet.deployer.observing import Observing
 from placet.deployer.placements import Placements
 from placet.deployer.ports import Ports, Router
 from placet.deployer.reconcile import SERVICE, Reconciliation
+from placet.deployer.room import Amount
 from placet.deployer.settings import DeployerSettings
 from placet.deployer.subscriptions import HEARS, RECALLS, SAYS, SHOWS, reaction
 from placet.deployer.vigil import Vigil

@@ -25,13 +25,13 @@ from placet.deployer.domain import (
     Release,
     Reserve,
     Resume,
-    Room,
     Stop,
     stream,
 )
 from placet.deployer.placements import AWAIT_CERTIFICATE, AwaitCertificate, Placements
 from placet.deployer.ports import Ports
 from placet.deployer.queries import Certified, Cleared, Known
+from placet.deployer.room import Room
 from placet.events import Heard, UnitOfWork
 from placet.events.codec import timestamp
 from placet.events.contracts.builder import BuildFailed

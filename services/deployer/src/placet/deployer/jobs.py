@@ -17,7 +17,6 @@ from datetime import datetime
 from placet.deployer import queries
 from placet.deployer.domain import (
     PROJECT,
-    Amount,
     Command,
     Live,
     Project,
@@ -25,7 +24,6 @@ from placet.deployer.domain import (
     RejectStart,
     ReportFailed,
     ReportStarted,
-    in_mebibytes,
     stream,
 )
 from placet.deployer.handlers import accept
@@ -41,6 +39,7 @@ from placet.deployer.placements import (
 from placet.deployer.ports import Instance, InstanceSpec, Ports
 from placet.deployer.queries import Certified, Cleared, Known
 from placet.deployer.remedies import remedy
+from placet.deployer.room import Amount, in_mebibytes
 from placet.deployer.samples import difference
 from placet.deployer.vigil import Vigil, silence
 from placet.errors import PlacetError, Refused, Unavailable, Unreadable

@@ -20,14 +20,13 @@ from placet.deployer import projections as p
 from placet.deployer import queries
 from placet.deployer.domain import (
     PROJECT,
-    Amount,
     Command,
     Happened,
     Project,
-    Room,
     stream,
 )
 from placet.deployer.ports import Reads
+from placet.deployer.room import Amount, Room
 from placet.events import UnitOfWork
 from placet.events.contracts.deployer import (
     ModelDeleted,

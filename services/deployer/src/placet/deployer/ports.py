@@ -9,8 +9,8 @@ from typing import Any, Protocol
 
 import sqlalchemy as sa
 
-from placet.deployer.domain import Amount
 from placet.deployer.observations import Counters
+from placet.deployer.room import Amount
 from placet.errors import Unavailable
 
 

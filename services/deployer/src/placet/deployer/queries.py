@@ -10,9 +10,9 @@ import msgspec
 import sqlalchemy as sa
 
 from placet.deployer import projections as p
-from placet.deployer.domain import Amount, Holding, Room
 from placet.deployer.observations import Watched
 from placet.deployer.ports import Reads
+from placet.deployer.room import Amount, Holding, Room
 from placet.events.contracts.shapes import Ground, Resources
 
 _IS_SAME = sa.and_(p.releases.c.project == p.holdings.c.project, p.releases.c.release == p.holdings.c.release)

@@ -26,7 +26,6 @@ from placet.deployer.domain import (
     Quarantine,
     ReportDiverged,
     ReportMended,
-    in_mebibytes,
     stream,
 )
 from placet.deployer.handlers import resume
@@ -34,6 +33,7 @@ from placet.deployer.placements import Placements, Settle, settle
 from placet.deployer.ports import Instance, Ports, instance_id
 from placet.deployer.queries import Known
 from placet.deployer.remedies import remedy
+from placet.deployer.room import in_mebibytes
 from placet.deployer.vigil import Vigil, silence
 from placet.errors import Unavailable, Unreadable
 from placet.events import Context, UnitOfWork, Wiring, transact

@@ -35,8 +35,8 @@ from placet.deployer.adapters.docker_images import DockerImages
 from placet.deployer.adapters.docker_networks import DockerNetworks, free_address
 from placet.deployer.adapters.pulse import Allowance, Pulse
 from placet.deployer.adapters.telling import LAST_WORDS, ended_by, ended_with, last_words, told_to
-from placet.deployer.domain import Amount, in_mebibytes
 from placet.deployer.ports import Instance, InstanceSpec
+from placet.deployer.room import Amount, in_mebibytes
 from placet.errors import PlacetError, Refused, Unavailable
 
 PORT = 8080

@@ -17,7 +17,7 @@ from docker.errors import APIError, DockerException, NotFound
 from requests.exceptions import RequestException
 from urllib3.exceptions import HTTPError
 
-from placet.deployer.domain import Amount
+from placet.deployer.room import Amount
 from placet.errors import PlacetError, Refused, Unavailable
 
 Answer = TypeVar("Answer")

@@ -59,8 +59,8 @@ from placet.deployer.adapters.telling import (
     told_to,
 )
 from placet.deployer.adapters.unpacked_images import UnpackedImages
-from placet.deployer.domain import in_mebibytes
 from placet.deployer.ports import Instance, InstanceSpec
+from placet.deployer.room import in_mebibytes
 from placet.errors import Unavailable
 
 Answer = TypeVar("Answer")
