@@ -59,6 +59,7 @@ NOBODY_ACTS: Mapping[type, str] = {
     indexer.ImageCollected: "the gateway shows it no more",
     indexer.SourceCollected: "the gateway forgets it, and takes it again",
     indexer.TagMoved: "images are known by digest here; who deploys by tags elsewhere wants to know",
+    deployer.ResourcesQueued: "the deployer asks for it again by itself, and the gateway says its place to who waits",
     deployer.ResourcesRefused: "the end of the operation: the gateway says so to who asked",
     deployer.ResourcesReleased: "the deployer's own account of what is free",
     deployer.ModelFailed: "the end of the operation: the gateway says so to who asked",

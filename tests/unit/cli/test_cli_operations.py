@@ -13,7 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from placet.cli.progress import PlainProgress
+from placet.cli.screen import Screen
 from placet.cli.sizes import in_days
+from placet.client import Operation, Step
 
 from tests.support.eventually import eventually
 from tests.unit.cli.conftest import Placet
@@ -562,3 +565,18 @@ def test_what_is_interrupted_is_one_document_with_json(platform: FakePlatform, p
         ended = interrupted_while_packing(verb, str(project), "--json")
         assert ended.returncode == 130
         assert "was interrupted" in json.loads(ended.stdout)["error"]["detail"]
+
+
+def test_what_waits_for_room_is_told_where_it_stands_and_only_when_that_changes(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    shown = PlainProgress(Screen(is_json=False))
+    for detail in (None, "2nd in the queue: full", "2nd in the queue: full", "1st in the queue: full"):
+        shown.show(Operation(state="cleared", steps=(Step(name="reserved", state="running", detail=detail),)))
+    done = Step(name="reserved", state="done", seconds=9.0, detail="until noon")
+    shown.show(Operation(state="reserved", steps=(done,)))
+    assert capsys.readouterr().err.splitlines() == [
+        "waiting  reserved            2nd in the queue: full",
+        "waiting  reserved            1st in the queue: full",
+        "done     reserved    9.00 s  until noon",
+    ]

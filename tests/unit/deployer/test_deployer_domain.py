@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,6 +16,7 @@ from placet.deployer.domain import (
     Expire,
     GiveUp,
     Happened,
+    Patience,
     Project,
     Quarantine,
     RejectStart,
@@ -27,7 +29,7 @@ from placet.deployer.domain import (
     Resume,
     Stop,
 )
-from placet.deployer.room import Amount, Holding, Room
+from placet.deployer.room import Amount, Holding, Room, Waiter
 from placet.events.contracts.deployer import (
     ModelDeleted,
     ModelDiverged,
@@ -35,6 +37,7 @@ from placet.events.contracts.deployer import (
     ModelQuarantined,
     ModelStarted,
     ModelStopped,
+    ResourcesQueued,
     ResourcesRefused,
     ResourcesReleased,
     ResourcesReserved,
@@ -49,6 +52,7 @@ URL = "https://models.example.org/models/churn"
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 UNTIL = (NOON + timedelta(minutes=15)).isoformat()
 SMALL = Resources(cpu_millis=500, memory_bytes=512 * 2**20, gpus=0, min_replicas=1, max_replicas=1)
+PATIENCE = Patience(now=NOON, until=NOON + timedelta(hours=1))
 PLENTY = Room(total=Amount(cpu_millis=8000, memory_bytes=2**34))
 
 
@@ -61,6 +65,7 @@ def reserve(release: int = 1, *, request: int | None = None, room: Room = PLENTY
         image=None,
         resources=SMALL,
         room=room,
+        patience=PATIENCE,
         until=UNTIL,
     )
 
@@ -83,6 +88,7 @@ def accept(
         certificate=f"certificate:{release}",
         resources=SMALL,
         room=room,
+        patience=PATIENCE,
         trial=trial,
     )
 
@@ -146,6 +152,7 @@ def resume(release: int = 1, *, room: Room = PLENTY) -> Resume:
         certificate=f"certificate:{release}",
         resources=SMALL,
         room=room,
+        patience=PATIENCE,
     )
 
 
@@ -161,19 +168,24 @@ class TestRoom:
     def test_clearing_it_twice_changes_nothing(self) -> None:
         given(PROJECT, reserved()).when(reserve()).then_nothing()
 
-    def test_what_does_not_fit_is_refused_with_what_is_free_and_whom_to_stop(self) -> None:
+    def test_what_does_not_fit_waits_with_what_is_free_and_whom_to_stop(self) -> None:
         held = (
             Holding(project="fraud", release=3, amount=Amount(cpu_millis=900, memory_bytes=2**30)),
             Holding(project="tiny", release=1, amount=Amount(cpu_millis=50, memory_bytes=2**26)),
         )
         room = Room(total=Amount(cpu_millis=1000, memory_bytes=2**31), held=held)
-        refused = ResourcesRefused(
+        waits = ResourcesQueued(
             project="churn",
             release=1,
+            request=1,
+            turn=1,
+            position=1,
+            quota=None,
             why="churn asks for 0.5 CPU and 512 MiB of memory, and 0.05 CPU and 960 MiB of memory is free",
             fix="stop one of: fraud; or ask for less in placet.yaml",
+            until="2026-05-04T13:00:00.000Z",
         )
-        assert given(PROJECT).when(reserve(room=room)).then(refused).holds == frozenset()
+        assert given(PROJECT).when(reserve(room=room)).then(waits).holds == frozenset()
 
     def test_what_could_never_fit_is_told_to_ask_for_less(self) -> None:
         room = Room(total=Amount(cpu_millis=100, memory_bytes=2**30))
@@ -216,6 +228,118 @@ class TestRoom:
         state = given(PROJECT, *LIVE, reserved(2)).when(accept(2)).then(accepted(2))
         assert state.holds == {1, 2}
         assert PROJECT.evolve(state, started(2)).holds == {2}
+
+
+FULL = Room(
+    total=Amount(cpu_millis=1000, memory_bytes=2**31),
+    held=(Holding(project="fraud", release=3, amount=Amount(cpu_millis=900, memory_bytes=2**30)),),
+)
+
+
+def queued(release: int = 1, *, request: int | None = None, turn: int = 1, position: int = 1) -> Any:
+    return ResourcesQueued(
+        project="churn",
+        release=release,
+        request=request or release,
+        turn=turn,
+        position=position,
+        quota=None,
+        why="churn asks for 0.5 CPU and 512 MiB of memory, and 0.1 CPU and 1024 MiB of memory is free",
+        fix="stop one of: fraud; or ask for less in placet.yaml",
+        until="2026-05-04T13:00:00.000Z",
+    )
+
+
+def behind(*turns: int) -> Room:
+    """Full, with others that wait."""
+    amount = Amount(cpu_millis=500, memory_bytes=2**20)
+    waiters = (Waiter(project=f"wine-{each}", release=1, amount=amount, turn=each) for each in turns)
+    return replace(FULL, queue=tuple(waiters))
+
+
+def at(now: datetime, command: Any) -> Any:
+    return replace(command, patience=replace(PATIENCE, now=now))
+
+
+class TestWaiting:
+    def test_asking_again_says_nothing_as_long_as_its_place_is_the_same(self) -> None:
+        given(PROJECT, queued()).when(reserve(room=FULL)).then_nothing()
+        given(PROJECT, queued()).when(reserve(room=behind(2, 3))).then_nothing()
+
+    def test_who_comes_later_waits_behind_and_is_told_when_somebody_ahead_is_gone(self) -> None:
+        waits: Any
+        nearer: Any
+        (waits,) = given(PROJECT).when(reserve(room=behind(4, 7))).happened
+        assert (waits.turn, waits.position) == (8, 3)
+        (nearer,) = given(PROJECT, waits).when(reserve(room=behind(7))).happened
+        assert (nearer.turn, nearer.position) == (8, 2)
+        assert nearer.until == waits.until
+
+    def test_what_waits_takes_the_room_that_became_free(self) -> None:
+        state = given(PROJECT, queued()).when(reserve()).then(reserved())
+        assert not state.waiting
+        assert state.holds == {1}
+
+    def test_a_start_and_what_was_quarantined_wait_and_start_too(self) -> None:
+        gone = ModelStopped(project="churn", release=1, request=2)
+        (waits,) = given(PROJECT, *LIVE, gone).when(accept(request=3, room=FULL)).happened
+        state = given(PROJECT, *LIVE, gone, waits).when(accept(request=3)).then(accepted(request=3))
+        assert state.waiting == ()
+        (waits,) = given(PROJECT, *LIVE, QUARANTINED).when(resume(room=FULL)).happened
+        assert given(PROJECT, *LIVE, QUARANTINED, waits).when(resume()).then(accepted()).waiting == ()
+
+    def test_it_is_refused_when_its_time_is_over_and_not_before(self) -> None:
+        late = NOON + timedelta(hours=1)
+        given(PROJECT, queued()).when(at(late - timedelta(seconds=1), reserve(room=FULL))).then_nothing()
+        (refused,) = given(PROJECT, queued()).when(at(late, reserve(room=FULL))).happened
+        assert isinstance(refused, ResourcesRefused)
+        assert refused.why.startswith("it waited until now in vain: churn asks for 0.5 CPU")
+        assert PROJECT.fold((queued(), refused)).waiting == ()
+
+    def test_nobody_waits_where_no_time_is_given(self) -> None:
+        (refused,) = given(PROJECT).when(at(PATIENCE.until, reserve(room=FULL))).happened
+        assert isinstance(refused, ResourcesRefused)
+        assert "in vain" not in refused.why
+
+    def test_nobody_waits_for_what_their_own_live_release_holds(self) -> None:
+        mine = Holding(
+            project="churn", release=1, amount=Amount(cpu_millis=600, memory_bytes=2**20), is_live=True
+        )
+        room = Room(total=Amount(cpu_millis=1000, memory_bytes=2**31), held=(mine,))
+        (refused,) = given(PROJECT, *LIVE).when(reserve(2, room=room)).happened
+        assert isinstance(refused, ResourcesRefused)
+        assert "stop churn first" in str(refused.fix)
+
+    def test_a_later_request_ends_it_wherever_that_comes_to(self) -> None:
+        for later in (reserve(2), reserve(2, room=FULL)):
+            state = given(PROJECT, queued()).when(later).state
+            (one,) = (each for each in state.waiting if each.request == 1)
+            assert state.waits_in_vain(one)
+            assert PROJECT.decide(reserve(), state) == [overtaken(1)]
+            assert not any(each.request == 1 for each in PROJECT.evolve(state, overtaken(1)).waiting)
+
+    def test_an_earlier_request_that_is_heard_later_does_not_wait(self) -> None:
+        given(PROJECT, queued(2)).when(reserve(1)).then(overtaken(1))
+
+    def test_a_stop_and_a_deletion_end_it(self) -> None:
+        for command in (Stop(project="churn", request=2), Delete(project="churn", request=2)):
+            state = given(PROJECT, queued()).when(command).state
+            assert state.waits_in_vain(state.waiting[0])
+            (said,) = PROJECT.decide(reserve(), state)
+            assert isinstance(said, ModelFailed)
+
+    def test_what_is_refused_meanwhile_waits_no_more(self) -> None:
+        released = ResourcesReleased(project="churn", release=1)
+        state = given(PROJECT, queued()).when(Release(project="churn", release=1)).then(released)
+        assert state.waiting == ()
+
+    def test_what_was_stopped_while_it_waited_to_be_back_is_over_without_a_word_to_people(self) -> None:
+        gone = ModelStopped(project="churn", release=None, request=2)
+        released = ResourcesReleased(project="churn", release=1)
+        waits = queued(request=1)
+        given(PROJECT, *LIVE, QUARANTINED, waits, gone).when(Release(project="churn", release=1)).then(
+            released
+        )
 
 
 class TestStarting:
@@ -441,9 +565,16 @@ class TestKeeping:
 
 
 releases = st.integers(1, 4)
+rooms = st.sampled_from((PLENTY, PLENTY, FULL, behind(1, 2)))
 commands: st.SearchStrategy[Command] = st.one_of(
-    st.builds(reserve, releases, request=st.integers(1, 9)),
-    st.builds(accept, st.integers(1, 2), request=st.integers(1, 9), deployed_by=st.integers(1, 4)),
+    st.builds(reserve, releases, request=st.integers(1, 9), room=rooms),
+    st.builds(
+        accept,
+        st.integers(1, 2),
+        request=st.integers(1, 9),
+        deployed_by=st.integers(1, 4),
+        room=rooms,
+    ),
     st.builds(
         accept,
         st.integers(3, 4),
@@ -471,7 +602,7 @@ commands: st.SearchStrategy[Command] = st.one_of(
         certificate=releases.map("certificate:{}".format),
         why=st.just("no"),
     ),
-    st.builds(resume, releases),
+    st.builds(resume, releases, room=rooms),
     st.builds(Expire, project=st.just("churn"), now=st.just(NOON + timedelta(hours=1))),
 )
 
@@ -521,6 +652,24 @@ class TestAnyHistory:
         state, _ = play([*asked, Stop(project="churn", request=request)])
         assert (state.runs, state.holds) == (frozenset(), frozenset())
 
+    @for_all(st.lists(commands, max_size=30), st.integers(10, 20))
+    def test_nothing_that_waited_comes_to_anything_after_a_stop(
+        self, asked: list[Command], request: int
+    ) -> None:
+        state, _ = play([*asked, Stop(project="churn", request=request)])
+        for waiting in state.waiting:
+            assert state.waits_in_vain(waiting)
+            said = PROJECT.decide(reserve(waiting.release, request=waiting.request), state)
+            assert not any(isinstance(each, ResourcesReserved | ResourcesQueued) for each in said)
+
+    @for_all(st.lists(commands, max_size=30))
+    def test_at_most_one_request_waits_for_good(self, asked: list[Command]) -> None:
+        state, _ = play(asked)
+        hopeful = [
+            each for each in state.waiting if each.request > state.asked and not state.waits_in_vain(each)
+        ]
+        assert len(hopeful) <= 1
+
 
 def test_every_event_is_evolved() -> None:
     def name(each: Any) -> str:
@@ -528,6 +677,7 @@ def test_every_event_is_evolved() -> None:
 
     everything = (
         reserved(),
+        queued(),
         ResourcesRefused(project="churn", release=1, why="", fix=None),
         ResourcesReleased(project="churn", release=1),
         accepted(),

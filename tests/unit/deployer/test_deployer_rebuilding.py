@@ -48,6 +48,10 @@ async def busy(world: World) -> World:
     await world.request_deploy("large")
     await world.clear("large", memory=2**40)
     await world.heard("resources.refused", "deploy large 1")
+    for project in ("first", "second"):
+        await world.request_deploy(project)
+        await world.clear(project, memory=2**30 + 2**29)
+        await world.heard("resources.queued", f"deploy {project} 1")
     await world.certify("churn", key="key-1")
     await world.revoke("token-1")
     await world.settled()

@@ -42,9 +42,11 @@ class RoomIsGivenOnce:
             *(reserve(stores[index % len(stores)], name, total) for index, name in enumerate(names))
         )
 
-        assert sorted(said) == ["ResourcesRefused"] * (ASKING - FITS) + ["ResourcesReserved"] * FITS
+        assert sorted(said) == ["ResourcesQueued"] * (ASKING - FITS) + ["ResourcesReserved"] * FITS
         room, _ = await queries.room(stores[0], total)
         assert len(room.held) == FITS
+        places = [(each.turn, each.position) for each in await queries.queue(stores[0])]
+        assert places == [(place, place) for place in range(1, ASKING - FITS + 1)]
 
 
 async def reserve(store: EventStore, project: str, total: Amount) -> str:
@@ -56,7 +58,9 @@ async def reserve(store: EventStore, project: str, total: Amount) -> str:
         ids=TimeOrderedIds(),
         tracer=trace.get_tracer("test"),
     )
-    placements = Placements(reads=store, total=total, reservation=timedelta(minutes=15))
+    placements = Placements(
+        reads=store, total=total, reservation=timedelta(minutes=15), queue=timedelta(hours=1)
+    )
     resources = Resources(cpu_millis=500, memory_bytes=2**20, gpus=0, min_replicas=1, max_replicas=1)
 
     def command(room: Room) -> Reserve:
@@ -68,11 +72,20 @@ async def reserve(store: EventStore, project: str, total: Amount) -> str:
             image=None,
             resources=resources,
             room=room,
+            patience=placements.patience(wiring.clock.now()),
             until=datetime(2026, 5, 4, tzinfo=UTC).isoformat(),
         )
 
     async def change(work: UnitOfWork) -> str:
-        work.put(p.releases, project=project, release=1, resources=msgspec.json.encode(resources))
+        work.put(
+            p.releases,
+            project=project,
+            release=1,
+            source="",
+            command="deploy",
+            access="public",
+            resources=msgspec.json.encode(resources),
+        )
         (happened,) = await placements.decide_in_room(work, command)
         return type(happened).__name__
 

@@ -253,6 +253,22 @@ NO_BUILD = (
     build_failed(),
     deployer.ResourcesReleased(project="churn", release=1),
 )
+
+
+def queued(position: int) -> deployer.ResourcesQueued:
+    return deployer.ResourcesQueued(
+        project="churn",
+        release=1,
+        request=1,
+        turn=4,
+        position=position,
+        quota=None,
+        why="4 GiB asked, 1 GiB free",
+        fix="stop something",
+        until=timestamp(START + timedelta(hours=1)),
+    )
+
+
 NO_ROOM = (
     asked(),
     cleared(),
@@ -260,6 +276,19 @@ NO_ROOM = (
         project="churn", release=1, why="4 GiB asked, 1 GiB free", fix="stop something"
     ),
 )
+QUEUED = (
+    asked(),
+    cleared(),
+    queued(2),
+    queued(1),
+    reserved(),
+    reused(),
+    indexed(),
+    certified(),
+    accepted_start(),
+    started(),
+)
+IN_VAIN = (asked(), cleared(), queued(1), NO_ROOM[-1])
 BROKEN = (asked(), cleared(), reserved(), built(), indexed(), certified(), accepted_start(), failed())
 GIVEN_UP = (*DEPLOY, failed())
 ROADS = {
@@ -273,6 +302,8 @@ ROADS = {
     "no image": NO_IMAGE,
     "no build": NO_BUILD,
     "no room": NO_ROOM,
+    "queued": QUEUED,
+    "queued in vain": IN_VAIN,
     "broken": BROKEN,
     "given up": GIVEN_UP,
 }

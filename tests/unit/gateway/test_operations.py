@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from placet.events.contracts import deployer
 from placet.events.testing import changed
-from placet.gateway.operations import PATHS, advance, document, requested, stall
+from placet.gateway.operations import PATHS, advance, document, ordinal, requested, stall
 
 from tests.unit.gateway.roads import (
     APPROVED,
@@ -26,6 +26,7 @@ from tests.unit.gateway.roads import (
     NO_IMAGE,
     NO_ROOM,
     OPERATION,
+    QUEUED,
     REDEPLOY,
     ROADS,
     SOURCE,
@@ -151,6 +152,42 @@ def test_a_known_source_is_not_built_and_says_so() -> None:
 
 def test_a_deploy_of_an_image_names_it_from_the_start() -> None:
     assert document(requested(OPERATION, at(0), asked(image=IMAGE)))["image"] == IMAGE
+
+
+def test_what_waits_for_room_says_its_place_and_why_until_it_has_some() -> None:
+    details = [
+        next(step for step in shown(QUEUED[:heard])["steps"] if step["name"] == "reserved")
+        for heard in (2, 3, 4, 5)
+    ]
+    assert [each["state"] for each in details] == ["running", "running", "running", "done"]
+    assert [each["detail"] for each in details] == [
+        None,
+        "2nd in the queue: 4 GiB asked, 1 GiB free",
+        "1st in the queue: 4 GiB asked, 1 GiB free",
+        "until 2026-01-01T00:30:00.000Z",
+    ]
+    assert shown(QUEUED)["state"] == "live"
+
+
+def test_who_waits_in_a_queue_has_not_stalled_until_that_is_over() -> None:
+    waits = told(timed(QUEUED[:3]))
+    assert stall(waits, at(3599), 900.0) == waits
+    assert document(stall(waits, at(3600), 900.0))["state"] == "stalled"
+
+
+def test_what_waits_again_after_its_reservation_ended_says_so_at_the_step_that_is_due() -> None:
+    approved = (*APPROVED[:5], certified(), QUEUED[2])
+    last = shown(approved)["steps"][-1]
+    assert (last["name"], last["state"]) == ("live", "running")
+    assert last["detail"].startswith("2nd in the queue: ")
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [(1, "1st"), (2, "2nd"), (3, "3rd"), (4, "4th"), (11, "11th"), (112, "112th"), (23, "23rd")],
+)
+def test_places_are_counted_as_people_do(number: int, said: str) -> None:
+    assert ordinal(number) == said
 
 
 def test_a_step_under_way_is_running_and_those_after_it_wait() -> None:

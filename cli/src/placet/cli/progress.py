@@ -41,11 +41,12 @@ def progress(screen: Screen) -> Progress:
 
 
 class PlainProgress:
-    """A line for each step when it is over."""
+    """A line for each step when it is over, and for what it says of itself while the platform is at it."""
 
     def __init__(self, screen: Screen) -> None:
         self._screen = screen
         self._told: set[str] = set()
+        self._said: str | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -64,6 +65,9 @@ class PlainProgress:
 
     def show(self, operation: Operation) -> None:
         for step in operation.steps:
+            if step.state == "running" and step.detail and step.detail != self._said:
+                self._said = step.detail
+                self._screen.note(f"{'waiting':<8} {step.name:<{_COLUMN}} {'':>8}  {step.detail}")
             self.local(step)
 
 

@@ -28,6 +28,7 @@ from placet.deployer.jobs import Jobs, Patience
 from placet.deployer.observing import Observing
 from placet.deployer.placements import Placements
 from placet.deployer.ports import Ports, Router
+from placet.deployer.queueing import Queueing
 from placet.deployer.reconcile import SERVICE, Reconciliation
 from placet.deployer.room import Amount
 from placet.deployer.settings import DeployerSettings
@@ -72,6 +73,7 @@ async def build(settings: DeployerSettings, wiring: Wiring, ports: Ports | None 
         reads=wiring.store,
         total=_room(settings, machine),
         reservation=timedelta(seconds=settings.reservation_seconds),
+        queue=timedelta(seconds=settings.queue_seconds),
         has_containers=settings.model_host != "process",
     )
     vigil = Vigil(wiring=wiring, limit=timedelta(seconds=settings.certifier_silence_seconds))
@@ -91,6 +93,7 @@ async def build(settings: DeployerSettings, wiring: Wiring, ports: Ports | None 
         grace=settings.drain_seconds + settings.stop_seconds,
         vigil=vigil,
     )
+    queueing = Queueing(placements=placements, wiring=wiring)
     observing = Observing(ports=ports, placements=placements, wiring=wiring, every=settings.observe_seconds)
     access = Access(lambda: read_keys(settings.token_keys), wiring.store, wiring.clock)
     return Service(
@@ -101,9 +104,10 @@ async def build(settings: DeployerSettings, wiring: Wiring, ports: Ports | None 
         reaction=reaction(placements, ports),
         recalls=reaction(placements, ports, RECALLS),
         shows=reaction(placements, ports, SHOWS),
-        workers=jobs.workers,
+        workers=(*jobs.workers, queueing.worker),
         periodic=(
             Periodic(name="reconcile", every=settings.reconcile_seconds, run=reconciliation.run),
+            Periodic(name="queue", every=settings.reconcile_seconds, run=queueing.run),
             Periodic(name="observe", every=settings.observe_seconds, run=observing.run),
             Periodic(name="liveness", every=_pause(settings), run=ports.host.check),
         ),

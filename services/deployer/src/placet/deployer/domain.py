@@ -4,7 +4,8 @@ Two things run beside each other while a release is replaced, so a project is a 
 reserved, what is starting, what is serving. Requests of a project are counted as they were made (`request`);
 whoever asked last wins, in whatever order builds and certificates come in. The room that all projects share is
 handed in as a `Room`; that two reservations never take the same room is seen to where rows are written
-(`placements.py`). Pure: no clock, no I/O.
+(`placements.py`). Who finds none at the moment waits, and asks again with the same command whenever there may be some
+(`queueing.py`). Pure: no clock, no I/O.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import assert_never
 
 from placet.deployer.room import Amount, NoRoom, Room, no_containers, no_room
 from placet.errors import Unavailable
+from placet.events.codec import timestamp
 from placet.events.contracts.deployer import (
     ModelDeleted,
     ModelDiverged,
@@ -23,6 +25,7 @@ from placet.events.contracts.deployer import (
     ModelQuarantined,
     ModelStarted,
     ModelStopped,
+    ResourcesQueued,
     ResourcesRefused,
     ResourcesReleased,
     ResourcesReserved,
@@ -44,6 +47,19 @@ SILENT = "certifier.alive"
 class Reservation:
     release: int
     until: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Waiting:
+    """A request that waits for room, until then. `is_over`: a later one was given some."""
+
+    release: int
+    request: int
+    turn: int
+    position: int
+    quota: str | None
+    until: str
+    is_over: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,12 +121,13 @@ Serving = Idle | Live | Quarantined
 @dataclass(frozen=True, kw_only=True)
 class Project:
     """`asked` is the last request that was carried out, `deleted` the last one that deleted the project; `failed` is
-    the last start that failed.
+    the last start that failed. What is over in `waiting` stays there until that was said of it.
     """
 
     asked: int = 0
     deleted: int = 0
     reserved: tuple[Reservation, ...] = ()
+    waiting: tuple[Waiting, ...] = ()
     starting: Starting | None = None
     serving: Serving = Idle()
     failed: ModelFailed | None = None
@@ -130,11 +147,33 @@ class Project:
         """The releases that an instance should exist of."""
         return frozenset(each.release for each in (self.starting, self.live) if each is not None)
 
+    def is_overtaken(self, request: int) -> bool:
+        """Whether a later request was carried out, or waits for that."""
+        latest = max((each.request for each in self.waiting), default=0)
+        return request <= self.asked or request < latest
+
+    def waits(self, request: int) -> Waiting | None:
+        return next((each for each in self.waiting if each.request == request), None)
+
+    def waits_in_vain(self, waiting: Waiting) -> bool:
+        """Whether nothing is to come of it any more. What was quarantined waits for the request that is carried out."""
+        if isinstance(self.serving, Quarantined) and waiting.request == self.asked:
+            return waiting.is_over or self.starting is not None
+        return waiting.is_over or self.is_overtaken(waiting.request)
+
     def reservation(self, release: int) -> Reservation | None:
         return next((each for each in self.reserved if each.release == release), None)
 
 
 # Commands.
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patience:
+    """Until when who begins to wait for room `now` waits; none does where that is now."""
+
+    now: datetime
+    until: datetime
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,6 +187,7 @@ class Reserve:
     image: str | None
     resources: Resources
     room: Room
+    patience: Patience
     until: str
     runs_here: bool = True
     asker: str | None = None
@@ -185,7 +225,9 @@ class AcceptStart:
     certificate: str
     resources: Resources
     room: Room
+    patience: Patience
     trial: bool = False
+    asker: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -285,7 +327,9 @@ class Resume:
     certificate: str
     resources: Resources
     room: Room
+    patience: Patience
     trial: bool = False
+    asker: str | None = None
 
 
 Command = (
@@ -307,6 +351,7 @@ Command = (
 
 Happened = (
     ResourcesReserved
+    | ResourcesQueued
     | ResourcesRefused
     | ResourcesReleased
     | StartAccepted
@@ -327,8 +372,9 @@ def decide(command: Command, project: Project) -> Sequence[Happened]:
         case Reserve():
             return _reserve(command, project)
         case Release():
-            theirs = (each for each in project.reserved if each.release == command.release)
-            return _released(command.project, theirs)
+            held: list[Reservation | Waiting] = [*project.reserved, *project.waiting]
+            theirs = [each for each in held if each.release == command.release]
+            return _released(command.project, theirs[:1])
         case Expire():
             over = (each for each in project.reserved if datetime.fromisoformat(each.until) <= command.now)
             return _released(command.project, over)
@@ -373,13 +419,13 @@ def decide(command: Command, project: Project) -> Sequence[Happened]:
 def _reserve(command: Reserve, project: Project) -> Sequence[Happened]:
     if command.release in project.holds:
         return []
-    if command.request <= project.asked:
+    if _is_too_late(command, project):
         return [_overtaken(command)]
-    none = no_room(command.project, Amount.of(command.resources), command.room)
-    if not command.runs_here:
-        none = no_containers(command.project)  # before its image is built, which may take long
+    if not command.runs_here:  # before its image is built, which may take long
+        return [_refused(command, command.request, no_containers(command.project))]
+    none = _none_for(command, command.request, project)
     if none is not None:
-        return [_refused(command, none)]
+        return _queued(command, command.request, none, project)
     reserved = ResourcesReserved(
         project=command.project,
         release=command.release,
@@ -399,7 +445,7 @@ def _accept(command: AcceptStart, project: Project) -> Sequence[Happened]:
     if command.deployed_by <= project.deleted:
         why = f"release {command.release} went with {command.project} when it was deleted"
         return [_failed(command, command.request, why, "deploy it again")]
-    if command.request <= project.asked:
+    if _is_too_late(command, project):
         return [_overtaken(command)]
     if live is not None and live.release == command.release and not live.diverged:
         return [_as_it_is(command.project, replace(live, request=command.request))]
@@ -407,9 +453,9 @@ def _accept(command: AcceptStart, project: Project) -> Sequence[Happened]:
         why = f"release {command.release} is a trial, and {command.project} has a release that people answer for"
         fix = f"stop {command.project} first, or deploy the trial under another name"
         return [_failed(command, command.request, why, fix)]
-    none = _none_for(command)
+    none = _none_for(command, command.request, project)
     if project.reservation(command.release) is None and none is not None:
-        return [_refused(command, none)]
+        return _queued(command, command.request, none, project)
     return [_begun(command, command.request)]
 
 
@@ -444,17 +490,54 @@ def _is_off_for_less(command: Quarantine, project: Project) -> bool:
 
 
 def _resume(command: Resume, project: Project) -> Sequence[Happened]:
-    """For the request that brought it there. Where its room was given away meanwhile, that is said."""
-    was = project.serving
-    if project.starting or not isinstance(was, Quarantined) or was.certificate != command.certificate:
-        return []
-    none = _none_for(command)
-    return [_begun(command, project.asked) if none is None else _refused(command, none)]
+    """For the request that brought it there. Where its room was given away meanwhile, it waits for some."""
+    was, request = project.serving, project.asked
+    waiting = project.waits(request)
+    is_of_another = not isinstance(was, Quarantined) or was.certificate != command.certificate
+    if project.starting or is_of_another or (waiting is not None and waiting.is_over):
+        return _released(command.project, [waiting] if waiting else [])
+    none = _none_for(command, request, project)
+    return [_begun(command, request)] if none is None else _queued(command, request, none, project)
 
 
-def _none_for(command: AcceptStart | Resume) -> NoRoom | None:
-    room = command.room.without(command.project, command.release)
+def _is_too_late(command: Reserve | AcceptStart, project: Project) -> bool:
+    waiting = project.waits(command.request)
+    return project.is_overtaken(command.request) or (waiting is not None and waiting.is_over)
+
+
+def _none_for(command: Reserve | AcceptStart | Resume, request: int, project: Project) -> NoRoom | None:
+    waiting = project.waits(request)
+    turn = waiting.turn if waiting else command.room.next_turn
+    room = command.room.without(command.project, command.release).before(command.project, turn)
     return no_room(command.project, Amount.of(command.resources), room)
+
+
+def _queued(
+    command: Reserve | AcceptStart | Resume, request: int, none: NoRoom, project: Project
+) -> Sequence[Happened]:
+    """It waits, or goes on doing so. That is said again where its place or what it waits for is another one."""
+    waiting, patience = project.waits(request), command.patience
+    until = datetime.fromisoformat(waiting.until) if waiting else patience.until
+    if none.is_lasting:
+        return [_refused(command, request, none)]
+    if until <= patience.now:
+        in_vain = "it waited until now in vain: " if waiting else ""
+        return [_refused(command, request, replace(none, why=f"{in_vain}{none.why}"))]
+    if waiting is not None and (waiting.position, waiting.quota) == (none.position, none.quota):
+        return []
+    queued = ResourcesQueued(
+        project=command.project,
+        release=command.release,
+        request=request,
+        turn=waiting.turn if waiting else command.room.next_turn,
+        position=none.position,
+        quota=none.quota,
+        why=none.why,
+        fix=none.fix,
+        until=waiting.until if waiting else timestamp(patience.until),
+        asker=command.asker,
+    )
+    return [queued]
 
 
 def _begun(command: AcceptStart | Resume, request: int) -> StartAccepted:
@@ -508,8 +591,10 @@ def _as_it_is(project: str, live: Live) -> ModelStarted:
     )
 
 
-def _refused(command: Reserve | AcceptStart | Resume, none: NoRoom) -> ResourcesRefused:
-    return ResourcesRefused(project=command.project, release=command.release, why=none.why, fix=none.fix)
+def _refused(command: Reserve | AcceptStart | Resume, request: int, none: NoRoom) -> ResourcesRefused:
+    return ResourcesRefused(
+        project=command.project, release=command.release, why=none.why, fix=none.fix, request=request
+    )
 
 
 def _failed(
@@ -526,8 +611,8 @@ def _overtaken(command: Reserve | AcceptStart | ReportStarted | ReportFailed) ->
     return _failed(command, command.request, why, "start it, or deploy it again, if it is still wanted")
 
 
-def _released(project: str, reserved: Iterable[Reservation]) -> list[Happened]:
-    return [ResourcesReleased(project=project, release=each.release) for each in reserved]
+def _released(project: str, given_back: Iterable[Reservation | Waiting]) -> list[Happened]:
+    return [ResourcesReleased(project=project, release=each.release) for each in given_back]
 
 
 def _is_live(project: Project, release: int) -> bool:
@@ -541,9 +626,31 @@ def evolve(project: Project, event: Happened) -> Project:
     match event:
         case ResourcesReserved():
             reservation = Reservation(release=event.release, until=event.until)
-            return replace(project, reserved=(*_without(project, event.release), reservation))
-        case ResourcesReleased() | ResourcesRefused():
-            return replace(project, reserved=_without(project, event.release))
+            others = (each for each in project.waiting if each.release != event.release)
+            return replace(
+                project,
+                reserved=(*_without(project, event.release), reservation),
+                waiting=tuple(replace(each, is_over=True) for each in others),
+            )
+        case ResourcesQueued():
+            waiting = Waiting(
+                release=event.release,
+                request=event.request,
+                turn=event.turn,
+                position=event.position,
+                quota=event.quota,
+                until=event.until,
+            )
+            return replace(project, waiting=(*_waiting(project, but=event.request), waiting))
+        case ResourcesReleased():
+            waiting_on = tuple(each for each in project.waiting if each.release != event.release)
+            return replace(project, reserved=_without(project, event.release), waiting=waiting_on)
+        case ResourcesRefused():
+            return replace(
+                project,
+                reserved=_without(project, event.release),
+                waiting=_waiting(project, but=event.request),
+            )
         case StartAccepted():
             starting = Starting(
                 release=event.release,
@@ -557,6 +664,7 @@ def evolve(project: Project, event: Happened) -> Project:
                 project,
                 asked=max(project.asked, event.request),
                 reserved=_without(project, event.release),
+                waiting=_waiting(project, but=event.request),
                 starting=starting,
             )
         case ModelStarted():
@@ -571,23 +679,32 @@ def evolve(project: Project, event: Happened) -> Project:
                 trial=_is_trial(project, event),
             )
             later = project.starting if _is_after(project.starting, event.request) else None
-            return replace(project, asked=max(project.asked, event.request), starting=later, serving=started)
+            return replace(
+                project,
+                asked=max(project.asked, event.request),
+                waiting=_waiting(project, but=event.request),
+                starting=later,
+                serving=started,
+            )
         case ModelFailed():
             given_up = project.live is not None and project.live.request == event.request
             ended = project.starting is not None and project.starting.request == event.request
             return replace(
                 project,
                 reserved=_without(project, event.release),
+                waiting=_waiting(project, but=event.request),
                 starting=None if ended else project.starting,
                 failed=event if ended else project.failed,
                 serving=Idle(why="it could not be kept running") if given_up else project.serving,
             )
         case ModelStopped():
             asked = max(project.asked, event.request)
-            return Project(asked=asked, deleted=project.deleted, serving=Idle(why="it was stopped"))
+            stopped = Idle(why="it was stopped")
+            return Project(asked=asked, deleted=project.deleted, waiting=project.waiting, serving=stopped)
         case ModelDeleted():
             asked = max(project.asked, event.request)
-            return Project(asked=asked, deleted=event.request, serving=Idle(why="it was deleted"))
+            gone = Idle(why="it was deleted")
+            return Project(asked=asked, deleted=event.request, waiting=project.waiting, serving=gone)
         case ModelQuarantined():
             held = Quarantined(
                 release=event.release,
@@ -607,6 +724,11 @@ def evolve(project: Project, event: Happened) -> Project:
 
 def _without(project: Project, release: int) -> tuple[Reservation, ...]:
     return tuple(each for each in project.reserved if each.release != release)
+
+
+def _waiting(project: Project, *, but: int) -> tuple[Waiting, ...]:
+    """What waits besides this request."""
+    return tuple(each for each in project.waiting if each.request != but)
 
 
 def _is_trial(project: Project, event: ModelStarted) -> bool:

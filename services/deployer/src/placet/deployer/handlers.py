@@ -65,7 +65,7 @@ async def on_deploy_requested(
     show_requested(work, asked, request, correlation=heard.event.correlationid)
     known = await queries.known(placements.reads, asked.project, asked.release)
     if known.cleared is not None:
-        await _reserve(work, placements, known, known.cleared, request)
+        await reserve(work, placements, known, known.cleared, request)
 
 
 async def on_release_cleared(
@@ -85,7 +85,7 @@ async def on_release_cleared(
     show_cleared(work, said)
     known = await queries.known(placements.reads, said.project, said.release)
     if known.request is not None:
-        await _reserve(work, placements, known, cleared, known.request)
+        await reserve(work, placements, known, cleared, known.request)
 
 
 async def on_release_refused(
@@ -161,7 +161,9 @@ async def resume(work: UnitOfWork, placements: Placements, known: Known) -> None
             certificate=certified.certificate,
             resources=cleared.resources,
             room=room,
+            patience=placements.patience(work.now),
             trial=cleared.trial,
+            asker=cleared.asker,
         )
 
     await placements.decide_in_room(work, command, asker=cleared.asker)
@@ -244,13 +246,15 @@ async def accept(
             certificate=certified.certificate,
             resources=cleared.resources,
             room=room,
+            patience=placements.patience(work.now),
             trial=cleared.trial,
+            asker=asker,
         )
 
     return await placements.decide_in_room(work, command, asker=asker)
 
 
-async def _reserve(
+async def reserve(
     work: UnitOfWork, placements: Placements, known: Known, cleared: Cleared, request: int
 ) -> None:
     if cleared.command != "deploy":
@@ -266,6 +270,7 @@ async def _reserve(
             image=cleared.image,
             resources=cleared.resources,
             room=room,
+            patience=placements.patience(work.now),
             until=until,
             runs_here=placements.has_containers or not cleared.dockerfile,
             asker=cleared.asker,

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import msgspec
 import sqlalchemy as sa
@@ -22,6 +22,7 @@ from placet.deployer.domain import (
     PROJECT,
     Command,
     Happened,
+    Patience,
     Project,
     stream,
 )
@@ -30,16 +31,22 @@ from placet.deployer.room import Amount, Room
 from placet.events import UnitOfWork
 from placet.events.contracts.deployer import (
     ModelDeleted,
+    ModelDiverged,
     ModelFailed,
     ModelQuarantined,
     ModelStarted,
     ModelStopped,
+    ResourcesQueued,
+    ResourcesReserved,
     StartAccepted,
 )
 
 START = "start"
 SETTLE = "settle"
 AWAIT_CERTIFICATE = "await certificate"
+LET_IN = "let in"
+TAKES = ResourcesReserved | ResourcesQueued | StartAccepted | ModelDiverged
+"""After these nobody has more room than before."""
 
 
 class Start(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,9 +73,16 @@ class AwaitCertificate(msgspec.Struct, frozen=True, kw_only=True):
     until: float
 
 
+class LetIn(msgspec.Struct, frozen=True, kw_only=True):
+    """The job to ask for who waits for room, since there may be some. `project` gave it back."""
+
+    project: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Placements:
-    """`total` is the room that the platform has, `reservation` how long room is held for an uncertified release.
+    """`total` is the room that the platform has, `reservation` how long room is held for an uncertified release,
+    `queue` how long a release waits for room.
 
     `has_containers`: whatever an image holds can be run; else only placet's own model server can.
     """
@@ -76,7 +90,11 @@ class Placements:
     reads: Reads
     total: Amount
     reservation: timedelta
+    queue: timedelta = timedelta()
     has_containers: bool = False
+
+    def patience(self, now: datetime) -> Patience:
+        return Patience(now=now, until=now + self.queue)
 
     async def decide(
         self, work: UnitOfWork, command: Command, *, asker: str | None = None
@@ -93,7 +111,8 @@ class Placements:
         before: Project = await work.state(PROJECT, stream(asked.project))
         happened = await self._stage(work, asked, asker)
         after: Project = await work.state(PROJECT, stream(asked.project))
-        if after.holds - before.holds:
+        is_queued = any(isinstance(each, ResourcesQueued) for each in happened)
+        if after.holds - before.holds or is_queued:
             work.run(_move_on(number))
         return happened
 
@@ -102,7 +121,13 @@ class Placements:
         if happened:
             await keep_holdings(work, command.project)
         for event in happened:
+            if isinstance(event, ResourcesQueued):
+                await keep_queued(work, event, correlation=work.context.correlation)
             _enqueue_what_follows(work, event, asker or command.project)
+        if any(not isinstance(event, TAKES) for event in happened) and await queries.is_waited_for(
+            self.reads
+        ):
+            work.enqueue(LET_IN, work.new_id(), LetIn(project=command.project))
         return happened
 
 
@@ -122,6 +147,34 @@ async def keep_holdings(work: UnitOfWork, project: str) -> None:
             is_live=is_live,
             is_diverged=is_live and live is not None and live.diverged,
         )
+    theirs = p.queued.c.project == project
+    waiting = [each.request for each in state.waiting]
+    work.run(sa.delete(p.queued).where(theirs, p.queued.c.request.not_in(waiting)))
+    over = [each.request for each in state.waiting if state.waits_in_vain(each)]
+    if over:
+        work.run(sa.update(p.queued).where(theirs, p.queued.c.request.in_(over)).values(is_over=True))
+
+
+async def keep_queued(work: UnitOfWork, queued: ResourcesQueued, *, correlation: str) -> None:
+    """As it was said, with the operation that it was said in; nothing of what does not wait any more."""
+    state: Project = await work.state(PROJECT, stream(queued.project))
+    waiting = state.waits(queued.request)
+    if waiting is None:
+        return
+    work.put(
+        p.queued,
+        project=queued.project,
+        request=queued.request,
+        release=queued.release,
+        turn=queued.turn,
+        position=queued.position,
+        quota=queued.quota,
+        why=queued.why,
+        until=queued.until,
+        asker=queued.asker,
+        correlation=correlation,
+        is_over=state.waits_in_vain(waiting),
+    )
 
 
 def settle(work: UnitOfWork, job: Settle, *, asker: str | None) -> None:

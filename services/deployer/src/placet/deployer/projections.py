@@ -1,10 +1,11 @@
-"""The deployer's own rows: what it heard of releases, who holds room, and tokens that were revoked.
+"""The deployer's own rows: what it heard of releases, who holds room or waits for some, and tokens that
+were revoked.
 
 `releases` keeps what other services' events said, so that a start needs nobody to be asked. `holdings` says which
 releases hold room; it always agrees with the projects' streams, since it is derived from nothing else and both
 are written in one unit. How much one holds is what it was cleared for, which never changes. `room_taken` is one
-number that every taking of room moves on by one: of two that looked at the same room, the second finds it moved
-and has to look again (`placements.py`).
+number that every taking of room, or of a place in the queue for it, moves on by one: of two that looked at the same
+room, the second finds it moved and has to look again (`placements.py`).
 """
 
 from __future__ import annotations
@@ -72,6 +73,25 @@ holdings = sa.Table(
     sa.Column("is_diverged", sa.Boolean, nullable=False),
     info=READ_MODEL,
 )
+
+queued = sa.Table(
+    "queued",
+    TABLES,
+    sa.Column("project", sa.Text, primary_key=True),
+    sa.Column("request", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("release", sa.Integer, nullable=False),
+    sa.Column("turn", sa.Integer, nullable=False),
+    sa.Column("position", sa.Integer, nullable=False),
+    sa.Column("quota", sa.Text),
+    sa.Column("why", sa.Text, nullable=False),
+    sa.Column("until", sa.Text, nullable=False),
+    sa.Column("asker", sa.Text),
+    sa.Column("correlation", sa.Text, nullable=False),
+    # Nothing comes of it any more, which its operation has not been told yet.
+    sa.Column("is_over", sa.Boolean, nullable=False),
+    info=READ_MODEL,
+)
+"""Who waits for room, as was said last."""
 
 room_taken = sa.Table(
     "room_taken",

@@ -12,10 +12,17 @@ import sqlalchemy as sa
 from placet.deployer import projections as p
 from placet.deployer.observations import Watched
 from placet.deployer.ports import Reads
-from placet.deployer.room import Amount, Holding, Room
+from placet.deployer.room import Amount, Holding, Room, Waiter
 from placet.events.contracts.shapes import Ground, Resources
 
 _IS_SAME = sa.and_(p.releases.c.project == p.holdings.c.project, p.releases.c.release == p.holdings.c.release)
+_IS_QUEUED = sa.and_(p.releases.c.project == p.queued.c.project, p.releases.c.release == p.queued.c.release)
+_QUEUED = (
+    p.queued.c.request.label("queued_request"),
+    p.queued.c.asker.label("queued_asker"),
+    p.queued.c.correlation.label("queued_correlation"),
+    *(p.queued.c[each] for each in ("turn", "position", "quota", "why", "until", "is_over")),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +69,22 @@ class Known:
         return self.cleared.asker if self.cleared else None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Queued:
+    """A release that waits for room, as was said last, and for which operation. `is_over`: in vain."""
+
+    known: Known
+    request: int
+    turn: int
+    position: int
+    quota: str | None
+    why: str
+    until: str
+    asker: str | None
+    correlation: str
+    is_over: bool
+
+
 async def known(reads: Reads, project: str, release: int) -> Known:
     rows = await reads.rows(
         sa.select(p.releases).where(p.releases.c.project == project, p.releases.c.release == release)
@@ -81,12 +104,53 @@ async def room(reads: Reads, total: Amount) -> tuple[Room, int]:
     it knows how much, since it has its own log first: it decides nothing then.
     """
     taken = await reads.rows(sa.select(p.room_taken.c.number))
-    query = sa.select(p.releases).join(p.holdings, _IS_SAME).where(p.releases.c.resources.is_not(None))
+    query = sa.select(p.releases, p.holdings.c.is_live).join(p.holdings, _IS_SAME)
+    query = query.where(p.releases.c.resources.is_not(None))
     rows = await reads.rows(query.order_by(p.releases.c.project, p.releases.c.release))
     held = tuple(
-        Holding(project=row.project, release=row.release, amount=Amount.of(_resources(row))) for row in rows
+        Holding(
+            project=row.project,
+            release=row.release,
+            amount=Amount.of(_resources(row)),
+            is_live=row.is_live,
+        )
+        for row in rows
     )
-    return Room(total=total, held=held), int(taken[0].number) if taken else 0
+    waiting = tuple(
+        Waiter(
+            project=each.known.project,
+            release=each.known.release,
+            amount=Amount.of(each.known.cleared.resources),
+            turn=each.turn,
+        )
+        for each in await queue(reads)
+        if each.known.cleared is not None and not each.is_over
+    )
+    return Room(total=total, held=held, queue=waiting), int(taken[0].number) if taken else 0
+
+
+async def queue(reads: Reads) -> Sequence[Queued]:
+    """All that was not told yet that it waits no more, who came first before the others."""
+    query = sa.select(p.releases, *_QUEUED).join(p.queued, _IS_QUEUED)
+    return [
+        Queued(
+            known=_known(row),
+            request=row.queued_request,
+            turn=row.turn,
+            position=row.position,
+            quota=row.quota,
+            why=row.why,
+            until=row.until,
+            asker=row.queued_asker,
+            correlation=row.queued_correlation,
+            is_over=row.is_over,
+        )
+        for row in await reads.rows(query.order_by(p.queued.c.turn, p.queued.c.project))
+    ]
+
+
+async def is_waited_for(reads: Reads) -> bool:
+    return bool(await reads.rows(sa.select(p.queued.c.turn).limit(1)))
 
 
 async def expired(reads: Reads, now: str) -> Sequence[tuple[str, int]]:

@@ -1,4 +1,5 @@
-"""What the deployer makes of its own events when its database is restored: who holds room, and which start is open.
+"""What the deployer makes of its own events when its database is restored: who holds room or waits for some,
+and which start is open.
 
 What it heard comes back by its handlers. Up to where a model was observed does not: the next window begins anew.
 """
@@ -6,7 +7,7 @@ What it heard comes back by its handlers. Up to where a model was observed does 
 from __future__ import annotations
 
 from placet.deployer.domain import PROJECT, Project, stream
-from placet.deployer.placements import Placements, enqueue_start, keep_holdings
+from placet.deployer.placements import Placements, enqueue_start, keep_holdings, keep_queued
 from placet.deployer.ports import Ports
 from placet.events import Heard, UnitOfWork
 from placet.events.contracts import deployer
@@ -26,6 +27,13 @@ Placed = (
 
 async def on_placed(heard: Heard[Placed], work: UnitOfWork, placements: Placements, ports: Ports) -> None:
     await keep_holdings(work, heard.data.project)
+
+
+async def on_queued(
+    heard: Heard[deployer.ResourcesQueued], work: UnitOfWork, placements: Placements, ports: Ports
+) -> None:
+    await keep_holdings(work, heard.data.project)
+    await keep_queued(work, heard.data, correlation=heard.event.correlationid)
 
 
 async def on_start_accepted(

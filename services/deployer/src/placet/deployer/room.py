@@ -1,7 +1,12 @@
-"""What the platform has to give, and who holds how much of it. Pure: no clock, no I/O."""
+"""What the platform has to give, who holds how much of it, and who waits for it.
+
+Who finds no room at the moment is told why, and at which place it waits. First come, first served: what somebody waits
+for is promised to them, and who came later has what is left after that. Pure: no clock, no I/O.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from placet.events.contracts.shapes import Resources
@@ -9,6 +14,12 @@ from placet.events.contracts.shapes import Resources
 
 def in_mebibytes(size: int) -> str:
     return f"{size / 2**20:.0f} MiB"
+
+
+def listed(names: Iterable[str]) -> str:
+    """`churn, fraud and wine`, each once."""
+    *first, last = sorted(set(names))
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +42,22 @@ class Amount:
             gpus=self.gpus + other.gpus,
         )
 
+    def less(self, other: Amount) -> Amount:
+        """What is left of it; never less than nothing."""
+        return Amount(
+            cpu_millis=max(0, self.cpu_millis - other.cpu_millis),
+            memory_bytes=max(0, self.memory_bytes - other.memory_bytes),
+            gpus=max(0, self.gpus - other.gpus),
+        )
+
+    def or_more(self, other: Amount) -> Amount:
+        """The larger of both, of each kind."""
+        return Amount(
+            cpu_millis=max(self.cpu_millis, other.cpu_millis),
+            memory_bytes=max(self.memory_bytes, other.memory_bytes),
+            gpus=max(self.gpus, other.gpus),
+        )
+
     def fits(self, room: Amount) -> bool:
         return (
             self.cpu_millis <= room.cpu_millis
@@ -50,57 +77,105 @@ class Holding:
     project: str
     release: int
     amount: Amount
+    is_live: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Waiter:
+    """A release that waits. Who came first has the lower `turn`."""
+
+    project: str
+    release: int
+    amount: Amount
+    turn: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class Room:
-    """The whole platform's room at one moment."""
+    """The whole platform's room at one moment, and those who wait for it, in order."""
 
     total: Amount
     held: tuple[Holding, ...] = ()
+    queue: tuple[Waiter, ...] = ()
 
     @property
     def free(self) -> Amount:
-        taken = sum((holding.amount for holding in self.held), Amount())
-        return Amount(
-            cpu_millis=max(0, self.total.cpu_millis - taken.cpu_millis),
-            memory_bytes=max(0, self.total.memory_bytes - taken.memory_bytes),
-            gpus=max(0, self.total.gpus - taken.gpus),
-        )
+        return self.total.less(_sum(each.amount for each in self.held))
+
+    @property
+    def left(self) -> Amount:
+        """What is free, and nobody waits for it."""
+        return self.free.less(_sum(each.amount for each in self.queue))
+
+    @property
+    def next_turn(self) -> int:
+        return max((each.turn for each in self.queue), default=0) + 1
 
     def without(self, project: str, release: int) -> Room:
         """The room as this release sees it: what it holds already is no obstacle to it."""
         others = (each for each in self.held if (each.project, each.release) != (project, release))
         return replace(self, held=tuple(others))
 
-    def next_step(self, asked: Amount) -> str:
+    def before(self, project: str, turn: int) -> Room:
+        """The room as who has this turn sees it: only those wait who came before. A project does not wait for itself:
+        its last request counts."""
+        ahead = (each for each in self.queue if each.project != project and each.turn < turn)
+        return replace(self, queue=tuple(ahead))
+
+    def within(self, project: str) -> Amount:
+        """What could become free for a release of this project: all but what its own live one holds."""
+        mine = (each.amount for each in self.held if each.project == project and each.is_live)
+        return self.total.less(_sum(mine))
+
+    def next_step(self, project: str, asked: Amount) -> str:
         if not asked.fits(self.total):
             return f"ask for less in placet.yaml: this platform has {self.total} to give"
+        if not asked.fits(self.within(project)):
+            return f"stop {project} first, since both would run for a moment; or ask for less in placet.yaml"
         free = self.free
         enough = {each.project for each in self.held if asked.fits(free + each.amount)}
         candidates = sorted(enough) or sorted({each.project for each in self.held})
+        if not candidates:
+            return "ask for less in placet.yaml"
         return f"stop one of: {', '.join(candidates)}; or ask for less in placet.yaml"
 
 
 @dataclass(frozen=True, kw_only=True)
 class NoRoom:
-    """Why there is none. What `is_lasting` stays so, whatever else is stopped."""
+    """Why there is none. What `is_lasting` stays so, whatever else is stopped. `position` is the place in the queue
+    of those that wait for the same: `quota`, or the platform's room where that is none."""
 
     why: str
     fix: str
     is_lasting: bool
+    position: int = 1
+    quota: str | None = None
 
 
 def no_room(project: str, asked: Amount, room: Room) -> NoRoom | None:
-    """None if there is room at the moment."""
-    if asked.fits(room.free):
-        return None
+    """None if there is room at the moment for who comes after all that wait in it."""
+    return _never(project, asked, room) or _for_now(project, asked, room)
+
+
+def _never(project: str, asked: Amount, room: Room) -> NoRoom | None:
     if asked.gpus and not room.total.gpus:
         asked_for = "a GPU" if asked.gpus == 1 else f"{asked.gpus} GPUs"
         why = f"{project} asks for {asked_for}, and this platform has none"
-    else:
+    elif not asked.fits(room.within(project)):
         why = f"{project} asks for {asked}, and {room.free} is free"
-    return NoRoom(why=why, fix=room.next_step(asked), is_lasting=not asked.fits(room.total))
+    else:
+        return None
+    return NoRoom(why=why, fix=room.next_step(project, asked), is_lasting=True)
+
+
+def _for_now(project: str, asked: Amount, room: Room) -> NoRoom | None:
+    if asked.fits(room.left):
+        return None
+    why = f"{project} asks for {asked}, and {room.free} is free"
+    if asked.fits(room.free):
+        why += f", which {listed(each.project for each in room.queue)} waited for before"
+    position = len(room.queue) + 1
+    return NoRoom(why=why, fix=room.next_step(project, asked), is_lasting=False, position=position)
 
 
 def no_containers(project: str) -> NoRoom:
@@ -111,3 +186,7 @@ def no_containers(project: str) -> NoRoom:
         " without `build` in placet.yaml it is made of the requirements, and runs here",
         is_lasting=True,
     )
+
+
+def _sum(amounts: Iterable[Amount]) -> Amount:
+    return sum(amounts, Amount())

@@ -104,6 +104,11 @@ class DeployerSettings(ServiceSettings):
     reservation_seconds: float = Field(
         default=900.0, gt=0, description="how long room is held for a release that is not certified yet"
     )
+    queue_seconds: float = Field(
+        default=3600.0,
+        ge=0,
+        description="how long a release waits for room or for its quota before it is refused; 0: none does",
+    )
     ready_seconds: float = Field(
         default=60.0, gt=0, description="how long a model may take to load before its start has failed"
     )

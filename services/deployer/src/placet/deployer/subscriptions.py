@@ -31,6 +31,7 @@ HEARS: Mapping[type, Handler] = {
 
 SAYS: tuple[type, ...] = (
     deployer.ResourcesReserved,
+    deployer.ResourcesQueued,
     deployer.ResourcesRefused,
     deployer.ResourcesReleased,
     deployer.StartAccepted,
@@ -59,6 +60,7 @@ PLACED: tuple[type, ...] = (
 
 RECALLS: Mapping[type, Handler] = {
     **dict.fromkeys(PLACED, recalling.on_placed),
+    deployer.ResourcesQueued: recalling.on_queued,
     deployer.StartAccepted: recalling.on_start_accepted,
 }
 
@@ -75,6 +77,7 @@ SHOWS: Mapping[type, Handler] = {
     certifier.CertificateReinstated: showing.on_certificate_reinstated,
     certifier.CertificateRevoked: showing.on_certificate_revoked,
     **dict.fromkeys((*PLACED, deployer.StartAccepted), showing.on_placed),
+    deployer.ResourcesQueued: recalling.on_queued,
 }
 
 

@@ -158,6 +158,8 @@ class Commands:
         for id in await self._queries.open_operations_silent_since(now.timestamp() - seconds):
             operation, changes = await self._queries.operation(id)
             stalled = stall(operation, timestamp(now), seconds)
+            if stalled == operation:
+                continue  # it waits, and is over at the latest then
             unchanged = p.operations.c.changes == changes
             claim = Claim(statement=update_operation(stalled, heard_at=now.timestamp()).where(unchanged))
             shown = Run(statement=show_progress(stalled))

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal, assert_never
 
+from placet.events.codec import moment
 from placet.events.contracts import builder, certifier, deployer, gateway, indexer
 from placet.events.contracts.shapes import Verdict
 
@@ -47,6 +48,7 @@ Heard = (
     | indexer.ImageIndexed
     | indexer.ImageVanished
     | deployer.ResourcesReserved
+    | deployer.ResourcesQueued
     | deployer.ResourcesRefused
     | deployer.ResourcesReleased
     | deployer.StartAccepted
@@ -86,9 +88,23 @@ class Awaited:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Queued:
+    """Room is waited for until then, as was said `at`."""
+
+    at: str
+    position: int
+    why: str
+    until: str
+
+    def __str__(self) -> str:
+        return f"{ordinal(self.position)} in the queue: {self.why}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Operation:
     """What is known of one command. `reached` says when and with which detail; times are RFC 3339. `renews` is the
-    certificate that another one is to take the place of."""
+    certificate that another one is to take the place of. `queued` is what was said last of that, and `placed_at` when
+    room was there last."""
 
     id: str
     command: Kind
@@ -104,6 +120,14 @@ class Operation:
     end: End | None = None
     awaited: Awaited | None = None
     renews: str | None = None
+    queued: Queued | None = None
+    placed_at: str = ""
+
+    @property
+    def waits_for_room(self) -> Queued | None:
+        """How, while it does."""
+        is_told = self.queued is not None and self.queued.at > self.placed_at
+        return self.queued if is_told and not self.is_over else None
 
     @property
     def path(self) -> tuple[str, ...]:
@@ -188,7 +212,9 @@ def advance(operation: Operation, event: Heard, at: str) -> Operation:
             return _refuse(_judge(operation, event.verdicts), "cleared", at, event.verdicts)
         # is there room for it?
         case deployer.ResourcesReserved():
-            return _reach(operation, "reserved", at, f"until {event.until}")
+            return _reach(_placed(operation, at), "reserved", at, f"until {event.until}")
+        case deployer.ResourcesQueued():
+            return _queue(operation, Queued(at=at, position=event.position, why=event.why, until=event.until))
         case deployer.ResourcesRefused():
             refusal = Refusal(rule="capacity", why=event.why, fix=event.fix)
             return _end(operation, "refused", "reserved", at, event.why, refusal)
@@ -225,7 +251,10 @@ def advance(operation: Operation, event: Heard, at: str) -> Operation:
         # does it run?
         case deployer.StartAccepted():
             accepted = replace(
-                operation, image=event.image, certificate=event.certificate, release=event.release
+                _placed(operation, at),
+                image=event.image,
+                certificate=event.certificate,
+                release=event.release,
             )
             return _reach(accepted, "reserved", at) if operation.command == "start" else accepted
         case deployer.ModelStarted():
@@ -250,8 +279,9 @@ def advance(operation: Operation, event: Heard, at: str) -> Operation:
 
 
 def stall(operation: Operation, at: str, seconds: float) -> Operation:
-    """Name the silence. Whatever is heard later lifts it again."""
-    if operation.is_over:
+    """Name the silence. Whatever is heard later lifts it again. Who waits in a queue is not silent in it."""
+    queued = operation.waits_for_room
+    if operation.is_over or (queued is not None and moment(at) < moment(queued.until)):
         return operation
     step = next((each for each in operation.path if each not in operation.reached), operation.path[-1])
     why = f"nothing was heard for {seconds:.0f} s; {step!r} did not come"
@@ -301,6 +331,17 @@ def _reach(operation: Operation, step: str, at: str, detail: str | None = None) 
     if step not in operation.path or step in operation.reached:
         return operation
     return replace(operation, reached={**operation.reached, step: (at, detail)})
+
+
+def _placed(operation: Operation, at: str) -> Operation:
+    return replace(operation, placed_at=max(operation.placed_at, at))
+
+
+def _queue(operation: Operation, queued: Queued) -> Operation:
+    """What was said last counts, whatever is heard last."""
+    if operation.queued is not None and operation.queued.at > queued.at:
+        return operation
+    return replace(operation, queued=queued)
 
 
 def _end(
@@ -387,9 +428,17 @@ def _steps(operation: Operation) -> list[dict[str, Any]]:
             detail = None
             if name == "certified" and operation.awaited is not None:
                 detail = f"people have until {operation.awaited.until}"
+            elif state == "running" and operation.waits_for_room is not None:
+                detail = str(operation.waits_for_room)
             steps.append({"name": name, "state": state, "seconds": None, "detail": detail})
             waiting = True
     return steps
+
+
+def ordinal(number: int) -> str:
+    is_teen = number % 100 in (11, 12, 13)
+    ending = {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{'th' if is_teen else ending}"
 
 
 def _seconds(before: str | None, at: str) -> float:

@@ -41,6 +41,7 @@ HEARS: Mapping[type, Handler] = {
     indexer.ImageCollected: handlers.on_image_collected,
     indexer.SourceCollected: handlers.on_source_collected,
     deployer.ResourcesReserved: handlers.on_step,
+    deployer.ResourcesQueued: handlers.on_step,
     deployer.ResourcesRefused: handlers.on_step,
     deployer.StartAccepted: handlers.on_step,
     deployer.ModelStarted: handlers.on_model_started,

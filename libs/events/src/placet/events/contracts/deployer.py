@@ -19,12 +19,35 @@ class ResourcesReserved:
     asker: str | None = None
 
 
+@event("deployer", "resources.queued")
+class ResourcesQueued:
+    """There is no room for this release at the moment, and it waits for some, until then: `why` says for what.
+
+    `position` is its place among those that wait for the same: for `quota`, as people call it, or where that is null
+    for the platform's room. Said again when either changes. Who came first has the lower `turn`; `asker` is who asked.
+    """
+
+    project: str
+    release: int
+    request: int
+    turn: int
+    position: int
+    quota: str | None
+    why: str
+    fix: str | None
+    until: str
+    asker: str | None = None
+
+
 @event("deployer", "resources.refused")
 class ResourcesRefused:
+    """There will be no room for this release, or there was none in time."""
+
     project: str
     release: int
     why: str
     fix: str | None
+    request: int = 0
 
 
 @event("deployer", "resources.released")
