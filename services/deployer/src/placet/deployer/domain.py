@@ -53,7 +53,7 @@ class Amount:
 
     @classmethod
     def of(cls, resources: Resources) -> Amount:
-        """What one replica asks for: a process host runs one, however many were wished for."""
+        """What one replica asks for."""
         return cls(cpu_millis=resources.cpu_millis, memory_bytes=resources.memory_bytes, gpus=resources.gpus)
 
     def __add__(self, other: Amount) -> Amount:
@@ -61,6 +61,13 @@ class Amount:
             cpu_millis=self.cpu_millis + other.cpu_millis,
             memory_bytes=self.memory_bytes + other.memory_bytes,
             gpus=self.gpus + other.gpus,
+        )
+
+    def __mul__(self, replicas: int) -> Amount:
+        return Amount(
+            cpu_millis=self.cpu_millis * replicas,
+            memory_bytes=self.memory_bytes * replicas,
+            gpus=self.gpus * replicas,
         )
 
     def fits(self, room: Amount) -> bool:
@@ -152,6 +159,7 @@ def no_containers(project: str) -> NoRoom:
 class Reservation:
     release: int
     until: str
+    replicas: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,6 +172,7 @@ class Starting:
     repository: str
     certificate: str
     trial: bool = False
+    replicas: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,7 +189,8 @@ class Live:
     image: str
     certificate: str
     url: str
-    endpoint: str
+    endpoints: tuple[str, ...]
+    replicas: int = 1
     sample: Sample = "none"
     trial: bool = False
     diverged: bool = False
@@ -237,6 +247,20 @@ class Project:
     def runs(self) -> frozenset[int]:
         """The releases that an instance should exist of."""
         return frozenset(each.release for each in (self.starting, self.live) if each is not None)
+
+    def wants(self, release: int, replica: int) -> bool:
+        """Whether an instance of it should exist."""
+        return release in self.runs and replica <= self.replicas_of(release)
+
+    def replicas_of(self, release: int) -> int:
+        """That room is held for; none of what is not held."""
+        held = (each for each in (self.starting, self.live, *self.reserved) if each is not None)
+        return max((each.replicas for each in held if each.release == release), default=0)
+
+    def replicas_for(self, asked: Resources) -> int:
+        """A release begins with as many as serve, as far as it allows."""
+        at_present = self.live.replicas if self.live else asked.min_replicas
+        return min(max(at_present, asked.min_replicas), asked.max_replicas)
 
     def reservation(self, release: int) -> Reservation | None:
         return next((each for each in self.reserved if each.release == release), None)
@@ -315,7 +339,7 @@ class ReportStarted:
     release: int
     request: int
     url: str
-    endpoint: str
+    endpoints: tuple[str, ...]
     sample: Sample = "none"
 
 
@@ -332,11 +356,12 @@ class ReportFailed:
 
 @dataclass(frozen=True, kw_only=True)
 class ReportDiverged:
-    """The live release does not run as it should."""
+    """The live release does not run as it should. `serves`: some of it does meanwhile."""
 
     project: str
     release: int
     why: str
+    serves: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -345,7 +370,7 @@ class ReportMended:
 
     project: str
     release: int
-    endpoint: str
+    endpoints: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -453,12 +478,15 @@ def decide(command: Command, project: Project) -> Sequence[Happened]:
         case ReportDiverged():
             if not _is_live(project, command.release):
                 return []
-            return [ModelDiverged(project=command.project, release=command.release, why=command.why)]
+            diverged = ModelDiverged(
+                project=command.project, release=command.release, why=command.why, serves=command.serves
+            )
+            return [diverged]
         case ReportMended():
             live = project.live
             if live is None or live.release != command.release or not live.diverged:
                 return []
-            return [_as_it_is(command.project, replace(live, endpoint=command.endpoint))]
+            return [_as_it_is(command.project, replace(live, endpoints=command.endpoints))]
         case GiveUp():
             live = project.live
             if live is None or live.release != command.release:
@@ -483,7 +511,8 @@ def _reserve(command: Reserve, project: Project) -> Sequence[Happened]:
         return []
     if command.request <= project.asked:
         return [_overtaken(command)]
-    none = no_room(command.project, Amount.of(command.resources), command.room)
+    replicas = project.replicas_for(command.resources)
+    none = no_room(command.project, Amount.of(command.resources) * replicas, command.room)
     if not command.runs_here:
         none = no_containers(command.project)  # before its image is built, which may take long
     if none is not None:
@@ -496,6 +525,7 @@ def _reserve(command: Reserve, project: Project) -> Sequence[Happened]:
         resources=command.resources,
         until=command.until,
         asker=command.asker,
+        replicas=replicas,
     )
     return [reserved]
 
@@ -515,10 +545,12 @@ def _accept(command: AcceptStart, project: Project) -> Sequence[Happened]:
         why = f"release {command.release} is a trial, and {command.project} has a release that people answer for"
         fix = f"stop {command.project} first, or deploy the trial under another name"
         return [_failed(command, command.request, why, fix)]
-    none = _none_for(command)
-    if project.reservation(command.release) is None and none is not None:
-        return [_refused(command, none)]
-    return [_begun(command, command.request)]
+    reservation = project.reservation(command.release)
+    if reservation is not None:
+        return [_begun(command, command.request, reservation.replicas)]
+    replicas = project.replicas_for(command.resources)
+    none = _none_for(command, replicas)
+    return [_begun(command, command.request, replicas) if none is None else _refused(command, none)]
 
 
 def _quarantine(command: Quarantine, project: Project) -> Sequence[Happened]:
@@ -556,16 +588,17 @@ def _resume(command: Resume, project: Project) -> Sequence[Happened]:
     was = project.serving
     if project.starting or not isinstance(was, Quarantined) or was.certificate != command.certificate:
         return []
-    none = _none_for(command)
-    return [_begun(command, project.asked) if none is None else _refused(command, none)]
+    replicas = project.replicas_for(command.resources)
+    none = _none_for(command, replicas)
+    return [_begun(command, project.asked, replicas) if none is None else _refused(command, none)]
 
 
-def _none_for(command: AcceptStart | Resume) -> NoRoom | None:
+def _none_for(command: AcceptStart | Resume, replicas: int) -> NoRoom | None:
     room = command.room.without(command.project, command.release)
-    return no_room(command.project, Amount.of(command.resources), room)
+    return no_room(command.project, Amount.of(command.resources) * replicas, room)
 
 
-def _begun(command: AcceptStart | Resume, request: int) -> StartAccepted:
+def _begun(command: AcceptStart | Resume, request: int, replicas: int) -> StartAccepted:
     return StartAccepted(
         project=command.project,
         release=command.release,
@@ -574,6 +607,7 @@ def _begun(command: AcceptStart | Resume, request: int) -> StartAccepted:
         certificate=command.certificate,
         request=request,
         trial=command.trial,
+        replicas=replicas,
     )
 
 
@@ -586,13 +620,14 @@ def _started(command: ReportStarted, project: Project) -> Sequence[Happened]:
             image=starting.image,
             certificate=starting.certificate,
             url=command.url,
-            endpoint=command.endpoint,
+            endpoints=command.endpoints,
+            replicas=starting.replicas,
             request=command.request,
             sample=command.sample,
         )
         return [started]
     if live is not None and live.request == command.request:
-        moved = replace(live, endpoint=command.endpoint)
+        moved = replace(live, endpoints=command.endpoints)
         return [] if moved == live else [_as_it_is(command.project, moved)]
     return _ended(command, project)
 
@@ -610,7 +645,8 @@ def _as_it_is(project: str, live: Live) -> ModelStarted:
         image=live.image,
         certificate=live.certificate,
         url=live.url,
-        endpoint=live.endpoint,
+        endpoints=live.endpoints,
+        replicas=live.replicas,
         request=live.request,
         sample=live.sample,
     )
@@ -648,7 +684,7 @@ def _is_live(project: Project, release: int) -> bool:
 def evolve(project: Project, event: Happened) -> Project:
     match event:
         case ResourcesReserved():
-            reservation = Reservation(release=event.release, until=event.until)
+            reservation = Reservation(release=event.release, until=event.until, replicas=event.replicas)
             return replace(project, reserved=(*_without(project, event.release), reservation))
         case ResourcesReleased() | ResourcesRefused():
             return replace(project, reserved=_without(project, event.release))
@@ -660,6 +696,7 @@ def evolve(project: Project, event: Happened) -> Project:
                 repository=event.repository,
                 certificate=event.certificate,
                 trial=event.trial,
+                replicas=event.replicas,
             )
             return replace(
                 project,
@@ -674,7 +711,8 @@ def evolve(project: Project, event: Happened) -> Project:
                 image=event.image,
                 certificate=event.certificate,
                 url=event.url,
-                endpoint=event.endpoint,
+                endpoints=event.endpoints,
+                replicas=event.replicas,
                 sample=event.sample,
                 trial=_is_trial(project, event),
             )

@@ -94,7 +94,7 @@ class Placements:
         before: Project = await work.state(PROJECT, stream(asked.project))
         happened = await self._stage(work, asked, asker)
         after: Project = await work.state(PROJECT, stream(asked.project))
-        if after.holds - before.holds:
+        if any(after.replicas_of(each) > before.replicas_of(each) for each in after.holds):
             work.run(_move_on(number))
         return happened
 
@@ -119,6 +119,7 @@ async def keep_holdings(work: UnitOfWork, project: str) -> None:
             p.holdings,
             project=project,
             release=release,
+            replicas=state.replicas_of(release),
             until=reservation.until if reservation else None,
             is_live=is_live,
             is_diverged=is_live and live is not None and live.diverged,

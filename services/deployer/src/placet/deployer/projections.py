@@ -2,9 +2,9 @@
 
 `releases` keeps what other services' events said, so that a start needs nobody to be asked. `holdings` says which
 releases hold room; it always agrees with the projects' streams, since it is derived from nothing else and both
-are written in one unit. How much one holds is what it was cleared for, which never changes. `room_taken` is one
-number that every taking of room moves on by one: of two that looked at the same room, the second finds it moved
-and has to look again (`placements.py`).
+are written in one unit. How much each replica holds is what its release was cleared for, which never changes.
+`room_taken` is one number that every taking of room moves on by one: of two that looked at the same room, the second
+finds it moved and has to look again (`placements.py`).
 """
 
 from __future__ import annotations
@@ -67,6 +67,7 @@ holdings = sa.Table(
     TABLES,
     sa.Column("project", sa.Text, primary_key=True),
     sa.Column("release", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("replicas", sa.Integer, nullable=False),
     sa.Column("until", sa.Text),
     sa.Column("is_live", sa.Boolean, nullable=False),
     sa.Column("is_diverged", sa.Boolean, nullable=False),
