@@ -109,7 +109,9 @@ class World:
         dockerfile: bool = False,
         trial: bool = False,
         asker: str | None = None,
+        replicas: tuple[int, int] = (1, 1),
     ) -> None:
+        least, most = replicas
         event = ReleaseCleared(
             project=project,
             release=release,
@@ -118,7 +120,7 @@ class World:
             image=None,
             format="sklearn",
             resources=Resources(
-                cpu_millis=cpu_millis, memory_bytes=memory, gpus=0, min_replicas=1, max_replicas=1
+                cpu_millis=cpu_millis, memory_bytes=memory, gpus=0, min_replicas=least, max_replicas=most
             ),
             access="public",
             policies=(),
@@ -248,14 +250,28 @@ class World:
         )
         await bus.publish([outgoing])
 
-    async def deploy(self, project: str = "churn", release: int = 1, *, memory: int = 2**29) -> None:
+    async def deploy(
+        self,
+        project: str = "churn",
+        release: int = 1,
+        *,
+        memory: int = 2**29,
+        replicas: tuple[int, int] = (1, 1),
+    ) -> None:
         """All that leads to a start."""
         await self.request_deploy(project, release)
-        await self.clear(project, release, memory=memory)
+        await self.clear(project, release, memory=memory, replicas=replicas)
         await self.certify(project, release)
 
-    async def deploy_and_wait(self, project: str = "churn", release: int = 1, *, memory: int = 2**29) -> None:
-        await self.deploy(project, release, memory=memory)
+    async def deploy_and_wait(
+        self,
+        project: str = "churn",
+        release: int = 1,
+        *,
+        memory: int = 2**29,
+        replicas: tuple[int, int] = (1, 1),
+    ) -> None:
+        await self.deploy(project, release, memory=memory, replicas=replicas)
         await self.heard("model.started", f"deploy {project} {release}")
         await self.settled()
 

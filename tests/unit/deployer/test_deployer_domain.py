@@ -118,7 +118,7 @@ def started(release: int = 1, *, request: int | None = None, port: int | None = 
         image=IMAGE,
         certificate=f"certificate:{release}",
         url=URL,
-        endpoint=f"http://127.0.0.1:{port or 4000 + release}",
+        endpoints=(f"http://127.0.0.1:{port or 4000 + release}",),
         request=request or release,
     )
 
@@ -129,7 +129,7 @@ def report_started(release: int = 1, *, request: int | None = None, port: int | 
         release=release,
         request=request or release,
         url=URL,
-        endpoint=f"http://127.0.0.1:{port or 4000 + release}",
+        endpoints=(f"http://127.0.0.1:{port or 4000 + release}",),
     )
 
 
@@ -365,7 +365,7 @@ class TestStarting:
 
     def test_what_diverged_is_announced_again_when_it_is_mended_and_not_before(self) -> None:
         diverged = ModelDiverged(project="churn", release=1, why="gone")
-        mended = ReportMended(project="churn", release=1, endpoint="http://127.0.0.1:4001")
+        mended = ReportMended(project="churn", release=1, endpoints=("http://127.0.0.1:4001",))
         given(PROJECT, *LIVE).when(mended).then_nothing()
         state = given(PROJECT, *LIVE, diverged, diverged).when(mended).then(started())
         assert PROJECT.decide(mended, state) == []

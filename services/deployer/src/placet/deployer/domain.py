@@ -47,6 +47,7 @@ SILENT = "certifier.alive"
 class Reservation:
     release: int
     until: str
+    replicas: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +60,7 @@ class Waiting:
     position: int
     quota: str | None
     until: str
+    replicas: int = 1
     is_over: bool = False
 
 
@@ -72,6 +74,7 @@ class Starting:
     repository: str
     certificate: str
     trial: bool = False
+    replicas: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +91,8 @@ class Live:
     image: str
     certificate: str
     url: str
-    endpoint: str
+    endpoints: tuple[str, ...]
+    replicas: int = 1
     sample: Sample = "none"
     trial: bool = False
     diverged: bool = False
@@ -160,6 +164,25 @@ class Project:
         if isinstance(self.serving, Quarantined) and waiting.request == self.asked:
             return waiting.is_over or self.starting is not None
         return waiting.is_over or self.is_overtaken(waiting.request)
+
+    def replicas_to_place(self, request: int, asked: Resources) -> int:
+        """Who waits goes on waiting for as many as it did at first."""
+        waiting = self.waits(request)
+        return waiting.replicas if waiting else self.replicas_for(asked)
+
+    def wants(self, release: int, replica: int) -> bool:
+        """Whether an instance of it should exist."""
+        return release in self.runs and replica <= self.replicas_of(release)
+
+    def replicas_of(self, release: int) -> int:
+        """That room is held for; none of what is not held."""
+        held = (each for each in (self.starting, self.live, *self.reserved) if each is not None)
+        return max((each.replicas for each in held if each.release == release), default=0)
+
+    def replicas_for(self, asked: Resources) -> int:
+        """A release begins with as many as serve, as far as it allows."""
+        at_present = self.live.replicas if self.live else asked.min_replicas
+        return min(max(at_present, asked.min_replicas), asked.max_replicas)
 
     def reservation(self, release: int) -> Reservation | None:
         return next((each for each in self.reserved if each.release == release), None)
@@ -249,7 +272,7 @@ class ReportStarted:
     release: int
     request: int
     url: str
-    endpoint: str
+    endpoints: tuple[str, ...]
     sample: Sample = "none"
 
 
@@ -266,11 +289,12 @@ class ReportFailed:
 
 @dataclass(frozen=True, kw_only=True)
 class ReportDiverged:
-    """The live release does not run as it should."""
+    """The live release does not run as it should. `serves`: some of it does meanwhile."""
 
     project: str
     release: int
     why: str
+    serves: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -279,7 +303,7 @@ class ReportMended:
 
     project: str
     release: int
-    endpoint: str
+    endpoints: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -391,12 +415,15 @@ def decide(command: Command, project: Project) -> Sequence[Happened]:
         case ReportDiverged():
             if not _is_live(project, command.release):
                 return []
-            return [ModelDiverged(project=command.project, release=command.release, why=command.why)]
+            diverged = ModelDiverged(
+                project=command.project, release=command.release, why=command.why, serves=command.serves
+            )
+            return [diverged]
         case ReportMended():
             live = project.live
             if live is None or live.release != command.release or not live.diverged:
                 return []
-            return [_as_it_is(command.project, replace(live, endpoint=command.endpoint))]
+            return [_as_it_is(command.project, replace(live, endpoints=command.endpoints))]
         case GiveUp():
             live = project.live
             if live is None or live.release != command.release:
@@ -423,9 +450,10 @@ def _reserve(command: Reserve, project: Project) -> Sequence[Happened]:
         return [_overtaken(command)]
     if not command.runs_here:  # before its image is built, which may take long
         return [_refused(command, command.request, no_containers(command.project))]
-    none = _none_for(command, command.request, project)
+    replicas = project.replicas_to_place(command.request, command.resources)
+    none = _none_for(command, command.request, replicas, project)
     if none is not None:
-        return _queued(command, command.request, none, project)
+        return _queued(command, command.request, replicas, none, project)
     reserved = ResourcesReserved(
         project=command.project,
         release=command.release,
@@ -434,6 +462,7 @@ def _reserve(command: Reserve, project: Project) -> Sequence[Happened]:
         resources=command.resources,
         until=command.until,
         asker=command.asker,
+        replicas=replicas,
     )
     return [reserved]
 
@@ -453,10 +482,10 @@ def _accept(command: AcceptStart, project: Project) -> Sequence[Happened]:
         why = f"release {command.release} is a trial, and {command.project} has a release that people answer for"
         fix = f"stop {command.project} first, or deploy the trial under another name"
         return [_failed(command, command.request, why, fix)]
-    none = _none_for(command, command.request, project)
-    if project.reservation(command.release) is None and none is not None:
-        return _queued(command, command.request, none, project)
-    return [_begun(command, command.request)]
+    reservation = project.reservation(command.release)
+    if reservation is not None:
+        return [_begun(command, command.request, reservation.replicas)]
+    return _placed(command, command.request, project)
 
 
 def _quarantine(command: Quarantine, project: Project) -> Sequence[Happened]:
@@ -496,8 +525,16 @@ def _resume(command: Resume, project: Project) -> Sequence[Happened]:
     is_of_another = not isinstance(was, Quarantined) or was.certificate != command.certificate
     if project.starting or is_of_another or (waiting is not None and waiting.is_over):
         return _released(command.project, [waiting] if waiting else [])
-    none = _none_for(command, request, project)
-    return [_begun(command, request)] if none is None else _queued(command, request, none, project)
+    return _placed(command, request, project)
+
+
+def _placed(command: AcceptStart | Resume, request: int, project: Project) -> Sequence[Happened]:
+    """It begins where there is room, and else waits for some."""
+    replicas = project.replicas_to_place(request, command.resources)
+    none = _none_for(command, request, replicas, project)
+    if none is None:
+        return [_begun(command, request, replicas)]
+    return _queued(command, request, replicas, none, project)
 
 
 def _is_too_late(command: Reserve | AcceptStart, project: Project) -> bool:
@@ -505,15 +542,17 @@ def _is_too_late(command: Reserve | AcceptStart, project: Project) -> bool:
     return project.is_overtaken(command.request) or (waiting is not None and waiting.is_over)
 
 
-def _none_for(command: Reserve | AcceptStart | Resume, request: int, project: Project) -> NoRoom | None:
+def _none_for(
+    command: Reserve | AcceptStart | Resume, request: int, replicas: int, project: Project
+) -> NoRoom | None:
     waiting = project.waits(request)
     turn = waiting.turn if waiting else command.room.next_turn
     room = command.room.without(command.project, command.release).before(command.project, turn)
-    return no_room(command.project, Amount.of(command.resources), room)
+    return no_room(command.project, Amount.of(command.resources) * replicas, room)
 
 
 def _queued(
-    command: Reserve | AcceptStart | Resume, request: int, none: NoRoom, project: Project
+    command: Reserve | AcceptStart | Resume, request: int, replicas: int, none: NoRoom, project: Project
 ) -> Sequence[Happened]:
     """It waits, or goes on doing so. That is said again where its place or what it waits for is another one."""
     waiting, patience = project.waits(request), command.patience
@@ -536,11 +575,12 @@ def _queued(
         fix=none.fix,
         until=waiting.until if waiting else timestamp(patience.until),
         asker=command.asker,
+        replicas=replicas,
     )
     return [queued]
 
 
-def _begun(command: AcceptStart | Resume, request: int) -> StartAccepted:
+def _begun(command: AcceptStart | Resume, request: int, replicas: int) -> StartAccepted:
     return StartAccepted(
         project=command.project,
         release=command.release,
@@ -549,6 +589,7 @@ def _begun(command: AcceptStart | Resume, request: int) -> StartAccepted:
         certificate=command.certificate,
         request=request,
         trial=command.trial,
+        replicas=replicas,
     )
 
 
@@ -561,13 +602,14 @@ def _started(command: ReportStarted, project: Project) -> Sequence[Happened]:
             image=starting.image,
             certificate=starting.certificate,
             url=command.url,
-            endpoint=command.endpoint,
+            endpoints=command.endpoints,
+            replicas=starting.replicas,
             request=command.request,
             sample=command.sample,
         )
         return [started]
     if live is not None and live.request == command.request:
-        moved = replace(live, endpoint=command.endpoint)
+        moved = replace(live, endpoints=command.endpoints)
         return [] if moved == live else [_as_it_is(command.project, moved)]
     return _ended(command, project)
 
@@ -585,7 +627,8 @@ def _as_it_is(project: str, live: Live) -> ModelStarted:
         image=live.image,
         certificate=live.certificate,
         url=live.url,
-        endpoint=live.endpoint,
+        endpoints=live.endpoints,
+        replicas=live.replicas,
         request=live.request,
         sample=live.sample,
     )
@@ -625,7 +668,7 @@ def _is_live(project: Project, release: int) -> bool:
 def evolve(project: Project, event: Happened) -> Project:
     match event:
         case ResourcesReserved():
-            reservation = Reservation(release=event.release, until=event.until)
+            reservation = Reservation(release=event.release, until=event.until, replicas=event.replicas)
             others = (each for each in project.waiting if each.release != event.release)
             return replace(
                 project,
@@ -640,6 +683,7 @@ def evolve(project: Project, event: Happened) -> Project:
                 position=event.position,
                 quota=event.quota,
                 until=event.until,
+                replicas=event.replicas,
             )
             return replace(project, waiting=(*_waiting(project, but=event.request), waiting))
         case ResourcesReleased():
@@ -659,6 +703,7 @@ def evolve(project: Project, event: Happened) -> Project:
                 repository=event.repository,
                 certificate=event.certificate,
                 trial=event.trial,
+                replicas=event.replicas,
             )
             return replace(
                 project,
@@ -674,7 +719,8 @@ def evolve(project: Project, event: Happened) -> Project:
                 image=event.image,
                 certificate=event.certificate,
                 url=event.url,
-                endpoint=event.endpoint,
+                endpoints=event.endpoints,
+                replicas=event.replicas,
                 sample=event.sample,
                 trial=_is_trial(project, event),
             )

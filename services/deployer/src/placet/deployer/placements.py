@@ -112,7 +112,7 @@ class Placements:
         happened = await self._stage(work, asked, asker)
         after: Project = await work.state(PROJECT, stream(asked.project))
         is_queued = any(isinstance(each, ResourcesQueued) for each in happened)
-        if after.holds - before.holds or is_queued:
+        if is_queued or any(after.replicas_of(each) > before.replicas_of(each) for each in after.holds):
             work.run(_move_on(number))
         return happened
 
@@ -143,6 +143,7 @@ async def keep_holdings(work: UnitOfWork, project: str) -> None:
             p.holdings,
             project=project,
             release=release,
+            replicas=state.replicas_of(release),
             until=reservation.until if reservation else None,
             is_live=is_live,
             is_diverged=is_live and live is not None and live.diverged,
@@ -171,6 +172,7 @@ async def keep_queued(work: UnitOfWork, queued: ResourcesQueued, *, correlation:
         quota=queued.quota,
         why=queued.why,
         until=queued.until,
+        replicas=queued.replicas,
         asker=queued.asker,
         correlation=correlation,
         is_over=state.waits_in_vain(waiting),

@@ -3,9 +3,9 @@ were revoked.
 
 `releases` keeps what other services' events said, so that a start needs nobody to be asked. `holdings` says which
 releases hold room; it always agrees with the projects' streams, since it is derived from nothing else and both
-are written in one unit. How much one holds is what it was cleared for, which never changes. `room_taken` is one
-number that every taking of room, or of a place in the queue for it, moves on by one: of two that looked at the same
-room, the second finds it moved and has to look again (`placements.py`).
+are written in one unit. How much each replica holds is what its release was cleared for, which never changes.
+`room_taken` is one number that every taking of room, or of a place in the queue for it, moves on by one: of two that
+looked at the same room, the second finds it moved and has to look again (`placements.py`).
 """
 
 from __future__ import annotations
@@ -68,6 +68,7 @@ holdings = sa.Table(
     TABLES,
     sa.Column("project", sa.Text, primary_key=True),
     sa.Column("release", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("replicas", sa.Integer, nullable=False),
     sa.Column("until", sa.Text),
     sa.Column("is_live", sa.Boolean, nullable=False),
     sa.Column("is_diverged", sa.Boolean, nullable=False),
@@ -85,6 +86,7 @@ queued = sa.Table(
     sa.Column("quota", sa.Text),
     sa.Column("why", sa.Text, nullable=False),
     sa.Column("until", sa.Text, nullable=False),
+    sa.Column("replicas", sa.Integer, nullable=False),
     sa.Column("asker", sa.Text),
     sa.Column("correlation", sa.Text, nullable=False),
     # Nothing comes of it any more, which its operation has not been told yet.

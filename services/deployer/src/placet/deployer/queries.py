@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -20,6 +20,7 @@ _IS_QUEUED = sa.and_(p.releases.c.project == p.queued.c.project, p.releases.c.re
 _QUEUED = (
     p.queued.c.request.label("queued_request"),
     p.queued.c.asker.label("queued_asker"),
+    p.queued.c.replicas.label("queued_replicas"),
     p.queued.c.correlation.label("queued_correlation"),
     *(p.queued.c[each] for each in ("turn", "position", "quota", "why", "until", "is_over")),
 )
@@ -54,10 +55,12 @@ class Cleared:
 
 @dataclass(frozen=True, kw_only=True)
 class Known:
-    """What is known of a release. `request` counts the project's requests, `correlation` is the operation."""
+    """What is known of a release. `request` counts the project's requests, `correlation` is the operation; `replicas`
+    should run of it, where that was looked up."""
 
     project: str
     release: int
+    replicas: int = 1
     request: int | None = None
     correlation: str | None = None
     cleared: Cleared | None = None
@@ -80,9 +83,14 @@ class Queued:
     quota: str | None
     why: str
     until: str
+    replicas: int
     asker: str | None
     correlation: str
     is_over: bool
+
+    @property
+    def amount(self) -> Amount:
+        return Amount.of(self.known.cleared.resources) * self.replicas if self.known.cleared else Amount()
 
 
 async def known(reads: Reads, project: str, release: int) -> Known:
@@ -104,14 +112,17 @@ async def room(reads: Reads, total: Amount) -> tuple[Room, int]:
     it knows how much, since it has its own log first: it decides nothing then.
     """
     taken = await reads.rows(sa.select(p.room_taken.c.number))
-    query = sa.select(p.releases, p.holdings.c.is_live).join(p.holdings, _IS_SAME)
-    query = query.where(p.releases.c.resources.is_not(None))
+    query = (
+        sa.select(p.releases, p.holdings.c.replicas, p.holdings.c.is_live)
+        .join(p.holdings, _IS_SAME)
+        .where(p.releases.c.resources.is_not(None))
+    )
     rows = await reads.rows(query.order_by(p.releases.c.project, p.releases.c.release))
     held = tuple(
         Holding(
             project=row.project,
             release=row.release,
-            amount=Amount.of(_resources(row)),
+            amount=Amount.of(_resources(row)) * row.replicas,
             is_live=row.is_live,
         )
         for row in rows
@@ -120,11 +131,11 @@ async def room(reads: Reads, total: Amount) -> tuple[Room, int]:
         Waiter(
             project=each.known.project,
             release=each.known.release,
-            amount=Amount.of(each.known.cleared.resources),
+            amount=each.amount,
             turn=each.turn,
         )
         for each in await queue(reads)
-        if each.known.cleared is not None and not each.is_over
+        if not each.is_over
     )
     return Room(total=total, held=held, queue=waiting), int(taken[0].number) if taken else 0
 
@@ -141,6 +152,7 @@ async def queue(reads: Reads) -> Sequence[Queued]:
             quota=row.quota,
             why=row.why,
             until=row.until,
+            replicas=row.queued_replicas,
             asker=row.queued_asker,
             correlation=row.queued_correlation,
             is_over=row.is_over,
@@ -159,16 +171,21 @@ async def expired(reads: Reads, now: str) -> Sequence[tuple[str, int]]:
     return [(row.project, row.release) for row in await reads.rows(query)]
 
 
-async def running(reads: Reads) -> frozenset[tuple[str, int]]:
-    """What should have an instance, starting or live, as (project, release)."""
-    query = sa.select(p.holdings.c.project, p.holdings.c.release).where(p.holdings.c.until.is_(None))
-    return frozenset((row.project, row.release) for row in await reads.rows(query))
+async def running(reads: Reads) -> Mapping[tuple[str, int], int]:
+    """How many should run of what is starting or live, by (project, release)."""
+    rows = await reads.rows(sa.select(p.holdings).where(p.holdings.c.until.is_(None)))
+    return {(row.project, row.release): row.replicas for row in rows}
 
 
 async def live(reads: Reads) -> Sequence[Known]:
     """The releases that are live, over all projects."""
-    query = sa.select(p.releases).join(p.holdings, _IS_SAME).where(p.holdings.c.is_live)
-    return [_known(row) for row in await reads.rows(query.order_by(p.releases.c.project))]
+    return await _held(reads, p.holdings.c.is_live)
+
+
+async def _held(reads: Reads, which: sa.ColumnElement[bool]) -> Sequence[Known]:
+    query = sa.select(p.releases, p.holdings.c.replicas).join(p.holdings, _IS_SAME).where(which)
+    rows = await reads.rows(query.order_by(p.releases.c.project))
+    return [replace(_known(row), replicas=row.replicas) for row in rows]
 
 
 async def signers(reads: Reads, keys: Iterable[str]) -> Mapping[tuple[str, int], str]:
@@ -179,8 +196,7 @@ async def signers(reads: Reads, keys: Iterable[str]) -> Mapping[tuple[str, int],
 
 async def diverged(reads: Reads) -> Sequence[Known]:
     """The live releases that nobody has seen mended yet, since they were said to have diverged."""
-    query = sa.select(p.releases).join(p.holdings, _IS_SAME).where(p.holdings.c.is_diverged)
-    return [_known(row) for row in await reads.rows(query.order_by(p.releases.c.project))]
+    return await _held(reads, p.holdings.c.is_diverged)
 
 
 async def silenced(reads: Reads) -> Sequence[Known]:

@@ -15,7 +15,7 @@ from placet.deployer.domain import PROJECT, Project, Release, stream
 from placet.deployer.handlers import accept, reserve, resume
 from placet.deployer.placements import LET_IN, LetIn, Placements
 from placet.deployer.queries import Queued
-from placet.deployer.room import Amount, Room, no_room
+from placet.deployer.room import Room, no_room
 from placet.events import Context, Finish, Job, UnitOfWork, Wiring, Worker, transact
 from placet.events.codec import moment
 from placet.events.envelope import Actor
@@ -51,7 +51,7 @@ class Queueing:
         if known.cleared is None or (known.certified is not None and known.certified.grounds):
             return True
         theirs = room.without(known.project, known.release).before(known.project, queued.turn)
-        none = no_room(known.project, Amount.of(known.cleared.resources), theirs)
+        none = no_room(known.project, queued.amount, theirs)
         return (
             none is None or none.is_lasting or (none.position, none.quota) != (queued.position, queued.quota)
         )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -30,7 +30,7 @@ from placet.deployer.domain import (
 )
 from placet.deployer.handlers import resume
 from placet.deployer.placements import Placements, Settle, settle
-from placet.deployer.ports import Instance, Ports, instance_id
+from placet.deployer.ports import Instance, Ports, Target, instance_id
 from placet.deployer.queries import Known
 from placet.deployer.remedies import remedy
 from placet.deployer.room import in_mebibytes
@@ -41,6 +41,8 @@ from placet.events.codec import moment, timestamp
 from placet.events.envelope import Actor
 
 log = logging.getLogger(__name__)
+
+Routes = Mapping[str, frozenset[Target]]
 
 SERVICE = "deployer"
 DEATHS = 5
@@ -191,25 +193,38 @@ class Reconciliation:
 
         await self._transact(known, quarantine)
 
-    async def _compare(
-        self, known: Known, instances: Mapping[str, Instance], routes: Mapping[str, str] | None
-    ) -> None:
-        instance = instances.get(instance_id(known.project, known.release))
-        if instance is not None and instance.is_running and self._takes_too_much(known, instance):
-            why = f"it took {in_mebibytes(instance.memory_bytes)} of memory, more than it had reserved"
-            await self.ports.host.stop(instance.id, why=why)
-            await self._mend(known, why, is_death=True)
-        elif instance is None:
-            await self._mend(known, "it does not run here", is_death=True)
-        elif not instance.is_running:
-            await self._mend(known, instance.why or "it ended", is_death=True)
-        elif routes is not None and routes.get(known.project) != instance.endpoint:
+    async def _compare(self, known: Known, instances: Mapping[str, Instance], routes: Routes | None) -> None:
+        ids = self._ids(known)
+        found = {id: await self._death_of(known, instances.get(id)) for id in ids}
+        deaths = {id: why for id, why in found.items() if why is not None}
+        if deaths:
+            id, why = next(iter(deaths.items()))
+            said = why if len(ids) == 1 else f"{len(deaths)} of {len(ids)} replicas are down: {id}: {why}"
+            await self._mend(known, said, is_death=True, serves=len(deaths) < len(ids))
+        elif routes is not None and routes.get(known.project) != _targets(instances[id] for id in ids):
             await self._mend(known, "its route was gone or led elsewhere", is_death=False)
+
+    def _ids(self, known: Known) -> Sequence[str]:
+        """Of the instances that should run of a release."""
+        replicas = 1 if self.ports.host.scales else known.replicas
+        return [instance_id(known.project, known.release, number) for number in range(1, replicas + 1)]
+
+    async def _death_of(self, known: Known, instance: Instance | None) -> str | None:
+        """Why it does not run, if it does not; what takes too much is ended for that."""
+        if instance is None:
+            return "it does not run here"
+        if not instance.is_running:
+            return instance.why or "it ended"
+        if not self._takes_too_much(known, instance):
+            return None
+        why = f"it took {in_mebibytes(instance.memory_bytes)} of memory, more than it had reserved"
+        await self.ports.host.stop(instance.id, why=why)
+        return why
 
     def _takes_too_much(self, known: Known, instance: Instance) -> bool:
         return known.cleared is not None and instance.memory_bytes > known.cleared.resources.memory_bytes
 
-    async def _mend(self, known: Known, why: str, *, is_death: bool) -> None:
+    async def _mend(self, known: Known, why: str, *, is_death: bool, serves: bool = False) -> None:
         trouble = self._troubles.setdefault(known.project, _Trouble())
         now = time.monotonic()
         if now < trouble.look_again or not await self._is_live(known):
@@ -225,28 +240,30 @@ class Reconciliation:
             return
 
         async def diverge(work: UnitOfWork) -> None:
-            diverged = ReportDiverged(project=known.project, release=known.release, why=why)
+            diverged = ReportDiverged(project=known.project, release=known.release, why=why, serves=serves)
             if await self.placements.decide(work, diverged):
                 settle(work, Settle(project=known.project, mend=True), asker=known.asker)
 
         await self._transact(known, diverge)
 
-    async def _tell_what_is_mended(
-        self, instances: Mapping[str, Instance], routes: Mapping[str, str] | None
-    ) -> None:
+    async def _tell_what_is_mended(self, instances: Mapping[str, Instance], routes: Routes | None) -> None:
         """What runs again does not serve before it is loaded. All are asked at once: each may take long to say no."""
-        running = [
-            (known, instance)
-            for known in await queries.diverged(self.placements.reads)
-            if (instance := instances.get(instance_id(known.project, known.release))) is not None
-            and instance.is_running
-            and (routes is None or routes.get(known.project) == instance.endpoint)
-        ]
-        ready = await asyncio.gather(
-            *(self.ports.probe.is_ready(instance.endpoint) for _, instance in running)
-        )
-        for known, instance in (each for each, is_ready in zip(running, ready, strict=True) if is_ready):
-            mended = ReportMended(project=known.project, release=known.release, endpoint=instance.endpoint)
+        running = []
+        for known in await queries.diverged(self.placements.reads):
+            theirs = [instances.get(id) for id in self._ids(known)]
+            run = [each for each in theirs if each is not None and each.is_running]
+            if len(run) == len(theirs):
+                running.append((known, run))
+        ready = await asyncio.gather(*(self._are_ready(run) for _, run in running))
+        for known, run in (each for each, are_ready in zip(running, ready, strict=True) if are_ready):
+            if routes is not None and routes.get(known.project) != _targets(run):
+                await self._settle_again(known)  # told at the next round
+                continue
+            mended = ReportMended(
+                project=known.project,
+                release=known.release,
+                endpoints=tuple(each.endpoint for each in run),
+            )
 
             async def tell(
                 work: UnitOfWork, mended: ReportMended = mended, asker: str | None = known.asker
@@ -255,8 +272,17 @@ class Reconciliation:
 
             await self._transact(known, tell)
 
+    async def _settle_again(self, known: Known) -> None:
+        async def change(work: UnitOfWork) -> None:
+            settle(work, Settle(project=known.project, mend=True), asker=known.asker)
+
+        await self._transact(known, change)
+
+    async def _are_ready(self, instances: Sequence[Instance]) -> bool:
+        return all(await asyncio.gather(*(self.ports.probe.is_ready(each.endpoint) for each in instances)))
+
     async def _give_up(self, known: Known, why: str) -> None:
-        words = await self.ports.host.last_words(instance_id(known.project, known.release))
+        words = await self._last_words(known)
         await self.ports.router.unroute(known.project)
 
         async def give_up(work: UnitOfWork) -> None:
@@ -273,15 +299,22 @@ class Reconciliation:
 
         await self._transact(known, give_up)
 
-    async def _end_what_nobody_wants(
-        self, instances: Mapping[str, Instance], routes: Mapping[str, str] | None
-    ) -> None:
+    async def _last_words(self, known: Known) -> str:
+        """Of an instance that ended, if one did."""
+        ids = set(self._ids(known))
+        mine = sorted(
+            (each for each in await self.ports.host.list() if each.id in ids),
+            key=lambda each: each.is_running,
+        )
+        return await self.ports.host.last_words(mine[0].id) if mine else ""
+
+    async def _end_what_nobody_wants(self, instances: Mapping[str, Instance], routes: Routes | None) -> None:
         """What stays unwanted for longer than a drain takes was left by a crash."""
         wanted = await queries.running(self.placements.reads)
         unwanted = {
             each.project
             for each in instances.values()
-            if each.is_running and (each.project, each.release) not in wanted
+            if each.is_running and each.replica > wanted.get((each.project, each.release), 0)
         } | (set(routes or ()) - {project for project, _ in wanted})
         now = time.monotonic()
         self._unwanted = {project: self._unwanted.get(project, now) for project in unwanted}
@@ -309,3 +342,7 @@ class Reconciliation:
             actor=Actor.service(SERVICE),
         )
         await transact(self.wiring, SERVICE, context, change)
+
+
+def _targets(instances: Iterable[Instance]) -> frozenset[Target]:
+    return frozenset(Target(endpoint=each.endpoint) for each in instances)

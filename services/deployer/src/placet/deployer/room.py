@@ -32,7 +32,7 @@ class Amount:
 
     @classmethod
     def of(cls, resources: Resources) -> Amount:
-        """What one replica asks for: a process host runs one, however many were wished for."""
+        """What one replica asks for."""
         return cls(cpu_millis=resources.cpu_millis, memory_bytes=resources.memory_bytes, gpus=resources.gpus)
 
     def __add__(self, other: Amount) -> Amount:
@@ -40,6 +40,13 @@ class Amount:
             cpu_millis=self.cpu_millis + other.cpu_millis,
             memory_bytes=self.memory_bytes + other.memory_bytes,
             gpus=self.gpus + other.gpus,
+        )
+
+    def __mul__(self, replicas: int) -> Amount:
+        return Amount(
+            cpu_millis=self.cpu_millis * replicas,
+            memory_bytes=self.memory_bytes * replicas,
+            gpus=self.gpus * replicas,
         )
 
     def less(self, other: Amount) -> Amount:

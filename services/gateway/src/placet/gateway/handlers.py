@@ -16,6 +16,8 @@ from placet.gateway.operations import Operation, advance
 from placet.gateway.ports import Reads
 from placet.gateway.projections import read_operation, show_progress, update_operation
 
+_NOWHERE = dict.fromkeys(("url", "endpoints"))
+
 
 async def on_step(heard: Heard[Any], work: UnitOfWork, reads: Reads) -> None:
     """Any event that belongs to an operation moves it on."""
@@ -221,7 +223,7 @@ async def on_model_started(heard: Heard[deployer.ModelStarted], work: UnitOfWork
         image=started.image,
         certificate=started.certificate,
         url=started.url,
-        endpoint=started.endpoint,
+        endpoints=msgspec.json.encode(started.endpoints),
         request=started.request,
     )
 
@@ -235,7 +237,7 @@ async def on_model_diverged(heard: Heard[deployer.ModelDiverged], work: UnitOfWo
         p.models.c.state == "live",
         p.models.c.release == diverged.release,
     )
-    work.run(sa.update(p.models).where(live).values(diverged=diverged.why))
+    work.run(sa.update(p.models).where(live).values(diverged=diverged.why, serves=diverged.serves))
 
 
 async def on_model_failed(heard: Heard[deployer.ModelFailed], work: UnitOfWork, reads: Reads) -> None:
@@ -257,12 +259,12 @@ async def on_model_failed(heard: Heard[deployer.ModelFailed], work: UnitOfWork, 
             rule=None,
             certificate=None,
         )
-    work.run(sa.update(p.models).where(live).values(state="failed", url=None, endpoint=None, diverged=None))
+    work.run(sa.update(p.models).where(live).values(state="failed", diverged=None, **_NOWHERE))
 
 
 async def on_model_stopped(heard: Heard[deployer.ModelStopped], work: UnitOfWork, reads: Reads) -> None:
     by = await _move_on(heard, work, reads)
-    _set(work, heard.data.project, by, state="stopped", url=None, endpoint=None)
+    _set(work, heard.data.project, by, state="stopped", **_NOWHERE)
 
 
 async def on_model_quarantined(
@@ -278,13 +280,13 @@ async def on_model_quarantined(
         rule=lapsed.rule,
         certificate=lapsed.certificate,
     )
-    _set(work, lapsed.project, None, state="quarantined", url=None, endpoint=None)
+    _set(work, lapsed.project, None, state="quarantined", **_NOWHERE)
 
 
 async def on_model_deleted(heard: Heard[deployer.ModelDeleted], work: UnitOfWork, reads: Reads) -> None:
     by = await _move_on(heard, work, reads)
-    gone = dict.fromkeys(("release", "image", "certificate", "url", "endpoint"))
-    _set(work, heard.data.project, by, state="deleted", **gone)
+    gone = dict.fromkeys(("release", "image", "certificate"))
+    _set(work, heard.data.project, by, state="deleted", **gone, **_NOWHERE)
 
 
 async def on_model_observed(heard: Heard[deployer.ModelObserved], work: UnitOfWork, reads: Reads) -> None:

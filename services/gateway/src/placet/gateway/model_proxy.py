@@ -13,12 +13,15 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import Any
 from urllib.parse import quote
 
 import aiohttp
+import msgspec
 import sqlalchemy as sa
 from fastapi import APIRouter, Request
 from fastapi.responses import Response, StreamingResponse
@@ -88,6 +91,7 @@ class ModelProxy:
         self._clock = clock
         self._limits = limits
         self._session: aiohttp.ClientSession | None = None
+        self._turns = count()
 
     async def start(self) -> None:
         self._session = aiohttp.ClientSession(
@@ -111,20 +115,9 @@ class ModelProxy:
         return router
 
     async def _forward(self, request: Request, project: str, path: str = "") -> Response:
-        if self._session is None:
-            raise Unavailable("the gateway is starting")
         route = await self._route(project)
-        url = _url(route.endpoint, path, request.url.query)
         body = _Body(request)
-        asking = asyncio.create_task(
-            self._session.request(
-                request.method,
-                url,
-                headers=_for_model(request, route.access),
-                data=body.chunks() if body.is_there else None,
-                allow_redirects=False,
-            )
-        )
+        asking = asyncio.create_task(self._ask(self._in_turn(route), path, request, body, route.access))
         try:
             answer = await _unless_gone(asking, body)
         except aiohttp.ConnectionTimeoutError as error:
@@ -146,11 +139,38 @@ class ModelProxy:
         response.raw_headers = _for_client(answer)
         return response
 
+    def _in_turn(self, route: sa.Row[Any]) -> Sequence[str]:
+        """All endpoints, another one first each time."""
+        endpoints = msgspec.json.decode(route.endpoints, type=tuple[str, ...])
+        if len(endpoints) == 1:
+            return endpoints
+        first = next(self._turns) % len(endpoints)
+        return endpoints[first:] + endpoints[:first]
+
+    async def _ask(
+        self, endpoints: Sequence[str], path: str, request: Request, body: _Body, access: str | None
+    ) -> aiohttp.ClientResponse:
+        """The first of them that takes a connection: one that takes none was not asked anything."""
+        headers = _for_model(request, access)
+        *others, last = (_url(each, path, request.url.query) for each in endpoints)
+        for url in others:
+            with suppress(aiohttp.ClientConnectorError):
+                return await self._send(request.method, url, headers, body)
+        return await self._send(request.method, last, headers, body)
+
+    async def _send(
+        self, method: str, url: URL, headers: list[tuple[str, str]], body: _Body
+    ) -> aiohttp.ClientResponse:
+        if self._session is None:
+            raise Unavailable("the gateway is starting")
+        data = body.chunks() if body.is_there else None
+        return await self._session.request(method, url, headers=headers, data=data, allow_redirects=False)
+
     async def _route(self, project: str) -> sa.Row[Any]:
         if re.fullmatch(PROJECT_PATTERN, project) is None:
             raise Unknown("no project has such a name", fix="see `placet list`")
         row = await self._queries.route(project)
-        if row.endpoint is None:
+        if row.endpoints is None:
             if row.state == "stopped":
                 raise Unknown(f"{project} is stopped", fix=f"start it: placet start {project}")
             if row.state == "deleted":

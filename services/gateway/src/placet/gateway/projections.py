@@ -42,9 +42,11 @@ models = sa.Table(
     sa.Column("certificate", sa.Text),
     sa.Column("certified_release", sa.Integer),
     sa.Column("url", sa.Text),
-    sa.Column("endpoint", sa.Text),
-    # Why what is live does not serve at the moment; none while it does.
+    # Where its replicas listen, as a list; none while it serves nothing.
+    sa.Column("endpoints", sa.LargeBinary),
+    # Why what is live does not run as it should at the moment; none while it does. `serves`: some of it does.
     sa.Column("diverged", sa.Text),
+    sa.Column("serves", sa.Boolean),
     # The deployer's number of the request that what is live answers.
     sa.Column("request", sa.Integer),
     # The operation that brought it to its state; what was asked for since has changed nothing yet.

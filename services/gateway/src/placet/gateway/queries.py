@@ -121,7 +121,7 @@ class Queries:
         query = (
             sa.select(
                 p.models.c.state,
-                p.models.c.endpoint,
+                p.models.c.endpoints,
                 p.releases.c.access,
                 p.certificates.c.certificate.label("serves_on"),
                 p.certificates.c.standing,
@@ -705,13 +705,14 @@ said that this is soon."""
 def _model(row: sa.Row[Any], cause: Operation) -> dict[str, Any]:
     """What a model is: the facts of one release, which serves, did, or is the first to be meant to.
 
-    One that is being mended is as far as its certificate until it serves again; `detail` says why.
+    One that is being mended is as far as its certificate until it serves again, unless others of its replicas serve;
+    `detail` says why.
     """
     of = row if row.release is not None or row.state not in p.UNDER_WAY else cause
     return {
         "project": row.project,
         "release": of.release,
-        "state": row.state if row.diverged is None else "certified",
+        "state": row.state if row.diverged is None or row.serves else "certified",
         "detail": None if row.diverged is None else f"starting again: {row.diverged}",
         "url": row.url,
         "image": of.image,

@@ -8,7 +8,10 @@ from placet.events.contracts.shapes import Drift, Resources, Sample
 
 @event("deployer", "resources.reserved")
 class ResourcesReserved:
-    """Capacity is held for this release until `until`; a certificate in time renews it. `asker` is who asked for it."""
+    """Capacity is held for this release until `until`; a certificate in time renews it. `asker` is who asked for it.
+
+    `resources` is what each of its `replicas` may use.
+    """
 
     project: str
     release: int
@@ -17,6 +20,7 @@ class ResourcesReserved:
     resources: Resources
     until: str
     asker: str | None = None
+    replicas: int = 1
 
 
 @event("deployer", "resources.queued")
@@ -25,6 +29,7 @@ class ResourcesQueued:
 
     `position` is its place among those that wait for the same: for `quota`, as people call it, or where that is null
     for the platform's room. Said again when either changes. Who came first has the lower `turn`; `asker` is who asked.
+    `replicas` are as many as it waits to run.
     """
 
     project: str
@@ -37,6 +42,7 @@ class ResourcesQueued:
     fix: str | None
     until: str
     asker: str | None = None
+    replicas: int = 1
 
 
 @event("deployer", "resources.refused")
@@ -73,15 +79,16 @@ class StartAccepted:
     certificate: str
     request: int = 0
     trial: bool = False
+    replicas: int = 1
 
 
 @event("deployer", "model.started")
 class ModelStarted:
-    """The model is ready and the route points to it. `endpoint` is where it listens.
+    """The model is ready and the route points to it. `endpoints` are where its replicas listen, or what leads to them.
 
     `sample`: it answered its own sample request as expected before, or it has none, so that nobody asked it anything.
-    Said again when a request finds it live already, and when it is mended after it diverged, then perhaps at another
-    endpoint.
+    Said again when a request finds it live already, and when it is mended after it diverged, then perhaps at other
+    endpoints.
     """
 
     project: str
@@ -89,9 +96,10 @@ class ModelStarted:
     image: str
     certificate: str
     url: str
-    endpoint: str
+    endpoints: tuple[str, ...]
     request: int = 0
     sample: Sample = "none"
+    replicas: int = 1
 
 
 @event("deployer", "model.failed")
@@ -136,11 +144,15 @@ class ModelQuarantined:
 
 @event("deployer", "model.diverged")
 class ModelDiverged:
-    """What runs is not what should run; said before it is mended, and over with the next `model.started`."""
+    """What runs is not what should run; said before it is mended, and over with the next `model.started`.
+
+    `serves`: others of its replicas do meanwhile.
+    """
 
     project: str
     release: int
     why: str
+    serves: bool = False
 
 
 @event("deployer", "model.observed")

@@ -80,6 +80,7 @@ class _Record(msgspec.Struct, frozen=True, kw_only=True):
     image: str
     endpoint: str
     pid: int
+    replica: int = 1
     why: str | None = None
 
 
@@ -123,6 +124,8 @@ class LocalProcesses:
         end, a newborn."""
 
     # The port.
+
+    scales = False
 
     async def start(self, spec: InstanceSpec) -> Instance:
         record = await _in_thread(self._read, spec.id)
@@ -201,6 +204,7 @@ class LocalProcesses:
                 id=spec.id,
                 project=spec.project,
                 release=spec.release,
+                replica=spec.replica,
                 image=spec.image,
                 endpoint=_endpoint(listener),
                 pid=child.pid,
@@ -347,6 +351,7 @@ class LocalProcesses:
             id=record.id,
             project=record.project,
             release=record.release,
+            replica=record.replica,
             image=record.image,
             endpoint=record.endpoint,
             is_running=record.why is None,
