@@ -71,6 +71,8 @@ class FakePlatform:
     """What is held about each, by id, with their `given` words."""
     looks_until_erased: int = 1
     held_projects: dict[str, dict[str, Any]] = field(default_factory=dict)
+    quotas: dict[str, dict[str, Any]] = field(default_factory=dict)
+    teams: dict[str, str] = field(default_factory=dict)
     commands: list[dict[str, Any]] = field(default_factory=list)
     requests: list[tuple[str, str]] = field(default_factory=list)
     resumed_from: list[str] = field(default_factory=list)
@@ -167,6 +169,12 @@ class FakePlatform:
             Route("/v1/retention", self.get_retention),
             Route("/v1/models/{project}/hold", self.put_hold, methods=["PUT"]),
             Route("/v1/models/{project}/hold", self.delete_hold, methods=["DELETE"]),
+            Route("/v1/quotas", self.get_quotas),
+            Route("/v1/quotas/{scope}/{of}", self.put_quota, methods=["PUT"]),
+            Route("/v1/quotas/{scope}/{of}", self.delete_quota, methods=["DELETE"]),
+            Route("/v1/teams", self.get_teams),
+            Route("/v1/teams/{team}/projects/{project}", self.put_team, methods=["PUT"]),
+            Route("/v1/models/{project}/team", self.delete_team, methods=["DELETE"]),
             Route("/v1/people/{person}", self.get_person),
             Route("/v1/people/{person}/words", self.get_words),
             Route("/v1/people/{person}", self.delete_person, methods=["DELETE"]),
@@ -594,6 +602,50 @@ class FakePlatform:
 
     async def delete_hold(self, request: Request) -> Response:
         self.held_projects.pop(request.path_params["project"], None)
+        return Response(status_code=204)
+
+    async def get_quotas(self, request: Request) -> Response:
+        """One a page."""
+        after = request.query_params.get("after", "")
+        page = [name for name in sorted(self.quotas) if name > after][:1]
+        following = page[0] if page else None
+        return JSONResponse({"quotas": [self.quotas[each] for each in page], "next": following})
+
+    async def put_quota(self, request: Request) -> Response:
+        scope, of = request.path_params["scope"].removesuffix("s"), request.path_params["of"]
+        live = {"cpuMillis": 1500, "memoryBytes": 2**30, "gpus": 0, "models": 2}
+        limits = await request.json()
+        quota = {
+            "scope": scope,
+            "of": of,
+            "limits": limits,
+            "live": live,
+            "projects": ["churn", "credit"],
+            "exceeded": [kind for kind, limit in limits.items() if live[kind] > limit],
+        }
+        self.quotas[f"{scope}/{of}"] = quota
+        return JSONResponse(quota)
+
+    async def delete_quota(self, request: Request) -> Response:
+        scope, of = request.path_params["scope"].removesuffix("s"), request.path_params["of"]
+        if self.quotas.pop(f"{scope}/{of}", None) is None:
+            return problem(404, f"{scope} {of} has no quota", fix="see `placet quota list`")
+        return Response(status_code=204)
+
+    async def get_teams(self, request: Request) -> Response:
+        named = {
+            team: [each for each in self.teams if self.teams[each] == team] for team in self.teams.values()
+        }
+        return JSONResponse(
+            {"teams": [{"team": team, "projects": named[team]} for team in named], "next": None}
+        )
+
+    async def put_team(self, request: Request) -> Response:
+        self.teams[request.path_params["project"]] = request.path_params["team"]
+        return JSONResponse(dict(request.path_params))
+
+    async def delete_team(self, request: Request) -> Response:
+        self.teams.pop(request.path_params["project"], None)
         return Response(status_code=204)
 
     async def get_people(self, request: Request) -> Response:

@@ -33,11 +33,14 @@ from placet.events.contracts.certifier import (
 from placet.events.contracts.gateway import (
     DeleteRequested,
     DeployRequested,
+    ProjectAssigned,
+    QuotaRemoved,
+    QuotaSet,
     StartRequested,
     StopRequested,
     TokenRevoked,
 )
-from placet.events.contracts.shapes import Binding, Command, Ground, Resources
+from placet.events.contracts.shapes import Binding, Command, Ground, QuotaScope, Resources
 from placet.events.envelope import Actor
 from placet.trust import SigningKey
 
@@ -217,6 +220,17 @@ class World:
 
     async def revoke(self, token: str) -> None:
         await self.say(TokenRevoked(token=token), operation="revoke", project="platform")
+
+    async def set_quota(self, scope: QuotaScope, of: str, **limits: int) -> None:
+        nothing = dict.fromkeys(("cpu_millis", "memory_bytes", "gpus", "models"))
+        quota = QuotaSet(scope=scope, of=of, **{**nothing, **limits})
+        await self.say(quota, operation="quota", project=of if scope == "project" else "platform")
+
+    async def remove_quota(self, scope: QuotaScope, of: str) -> None:
+        await self.say(QuotaRemoved(scope=scope, of=of), operation="quota", project="platform")
+
+    async def assign(self, project: str, team: str | None) -> None:
+        await self.say(ProjectAssigned(project=project, team=team), operation="assign")
 
     async def say(self, payload: Any, *, operation: str, project: str | None = None) -> None:
         """Publish an event of another service, at the next place of its log."""

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 
+from placet.deployer import queries
+
+from tests.support.eventually import eventually
 from tests.unit.deployer.harness import World
 
 HALF = 2**30
@@ -171,3 +174,92 @@ async def test_many_that_ask_at_once_have_places_of_their_own(world: World) -> N
     await asyncio.gather(*(ask_for(world, name) for name in names))
     queued = [await world.heard("resources.queued", f"deploy {name} 1") for name in names]
     assert sorted(each.position for each in queued) == [1, 2, 3, 4, 5, 6]
+
+
+async def heard_quota(world: World, number: int) -> None:
+    """Wait until the deployer knows so many, or teams."""
+
+    async def is_known() -> bool:
+        quotas, teams = (await queries.quotas(world.wiring.store), await queries.teams(world.wiring.store))
+        return len(quotas) + len(teams) == number
+
+    await eventually(is_known)
+
+
+class TestQuotas:
+    async def test_what_does_not_fit_its_teams_quota_waits_and_holds_nobody_else_up(
+        self, world: World
+    ) -> None:
+        await world.set_quota("team", "fraud", cpu_millis=1000)
+        for project in ("churn", "credit", "wine"):
+            await world.assign(project, "fraud")
+        await heard_quota(world, 4)
+        await world.deploy_and_wait("churn", memory=2**20)
+        await world.deploy_and_wait("credit", memory=2**20)
+        await ask_for(world, "wine", memory=2**20)
+        queued = await world.heard("resources.queued", "deploy wine 1")
+        assert queued.why == "team fraud has 1 CPU and churn and credit hold 1 CPU; wine asks for 0.5 CPU"
+        assert queued.fix == (
+            "stop one of: churn, credit; or have an operator raise its quota: placet quota set --team fraud"
+        )
+        assert (queued.quota, queued.position) == ("team fraud", 1)
+        await ask_for(world, "other", memory=2**20)
+        await world.heard("resources.reserved", "deploy other 1")
+
+        await world.request_stop("churn")
+        await world.heard("resources.reserved", "deploy wine 1")
+
+    async def test_a_raised_or_removed_quota_and_another_team_let_in_who_waited(self, world: World) -> None:
+        await world.set_quota("team", "fraud", models=1)
+        for project in ("churn", "credit", "wine", "tumours"):
+            await world.assign(project, "fraud")
+        await heard_quota(world, 5)
+        await world.deploy_and_wait("churn", memory=2**20)
+        for project in ("credit", "wine", "tumours"):
+            await ask_for(world, project, memory=2**20)
+            await world.heard("resources.queued", f"deploy {project} 1")
+        await world.set_quota("team", "fraud", models=2)
+        await world.heard("resources.reserved", "deploy credit 1")
+        await world.assign("tumours", None)
+        await world.heard("resources.reserved", "deploy tumours 1")
+        await world.remove_quota("team", "fraud")
+        await world.heard("resources.reserved", "deploy wine 1")
+
+    async def test_what_can_never_fit_is_refused_at_once_and_when_its_quota_is_lowered(
+        self, world: World
+    ) -> None:
+        await world.set_quota("project", "wine", memory_bytes=HALF)
+        await heard_quota(world, 1)
+        await ask_for(world, "wine", memory=HALF + 1)
+        refused = await world.heard("resources.refused", "deploy wine 1")
+        assert refused.why.startswith("project wine has 1024 MiB of memory, and wine asks for 1024 MiB")
+        assert refused.fix == (
+            "ask for less in placet.yaml; or have an operator raise its quota: placet quota set --project wine"
+        )
+        await fill(world)
+        await ask_for(world, "wine", 2)
+        await world.heard("resources.queued", "deploy wine 2")
+        await world.set_quota("project", "wine", memory_bytes=HALF // 2)
+        await world.heard("resources.refused", "deploy wine 2")
+
+    async def test_a_lowered_quota_ends_nothing_and_a_smaller_release_may_replace_a_larger(
+        self, world: World
+    ) -> None:
+        await world.deploy_and_wait("churn", memory=HALF)
+        await world.set_quota("project", "churn", memory_bytes=HALF // 2)
+        await heard_quota(world, 1)
+        await world.deploy_and_wait("churn", 2, memory=HALF // 4)
+        assert await world.names() == ["resources.reserved", "start.accepted", "model.started"] * 2
+
+    async def test_who_waits_for_a_quota_is_not_passed_by_those_who_share_it(self, world: World) -> None:
+        await world.set_quota("team", "fraud", memory_bytes=HALF)
+        for project in ("churn", "large", "small"):
+            await world.assign(project, "fraud")
+        await heard_quota(world, 4)
+        await world.deploy_and_wait("churn", memory=HALF // 2)
+        await ask_for(world, "large", memory=HALF)
+        await world.heard("resources.queued", "deploy large 1")
+        await ask_for(world, "small", memory=HALF // 4)
+        queued = await world.heard("resources.queued", "deploy small 1")
+        assert queued.position == 2
+        assert queued.why == "what team fraud has left is waited for by large, who came before small"

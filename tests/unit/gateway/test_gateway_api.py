@@ -119,6 +119,14 @@ EVERY_CALL = [
     ("GET", "/v1/retention"),
     ("PUT", "/v1/models/churn/hold"),
     ("DELETE", "/v1/models/churn/hold"),
+    ("GET", "/v1/quotas"),
+    ("PUT", "/v1/quotas/teams/fraud"),
+    ("PUT", "/v1/quotas/projects/churn"),
+    ("DELETE", "/v1/quotas/teams/fraud"),
+    ("DELETE", "/v1/quotas/projects/churn"),
+    ("GET", "/v1/teams"),
+    ("PUT", "/v1/teams/fraud/projects/churn"),
+    ("DELETE", "/v1/models/churn/team"),
 ]
 
 

@@ -30,6 +30,10 @@ async def busy(gateway: Gateway) -> Gateway:
     await much_was_asked_for(gateway)
     async with gateway.http() as http:
         assert (await http.put("/v1/models/churn/hold", json={"reason": "an inquiry"})).status_code == 200
+        for team in ("fraud", "risk"):
+            assert (await http.put(f"/v1/quotas/teams/{team}", json={"models": 2})).status_code == 200
+            assert (await http.put(f"/v1/teams/{team}/projects/churn")).status_code == 200
+        assert (await http.delete("/v1/quotas/teams/risk")).status_code == 204
     assert (await imports(gateway)).status_code == 201
     assert (await answer(gateway)).status_code == 202
     # The harness knows this source, and nobody uploaded it.

@@ -138,6 +138,8 @@ def parser() -> Parser:
         ("card", "model cards: which form their metadata has"),
         ("webhook", "webhooks: have events sent to an address, and see how far each is"),
         ("token", "who may use the platform"),
+        ("quota", "what teams and projects may hold altogether"),
+        ("team", "which team a project is of"),
         ("privacy", "what is held about people, and how they are forgotten"),
     ):
         parent = below[""].add_parser(
@@ -988,6 +990,47 @@ def _erase(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--yes", action="store_true", help="do it, and not only show what it would do")
 
 
+def _millicores(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,6}m|[0-9]{1,4}(\.[0-9]{1,3})?", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not cores such as 500m, 1 or 1.5")
+    return int(text[:-1]) if text.endswith("m") else round(float(text) * 1000)
+
+
+def _memory(text: str) -> int:
+    found = re.fullmatch(r"([0-9]{1,12})(k|M|G|T|Ki|Mi|Gi|Ti)?", text)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an amount of memory such as 512Mi or 4Gi")
+    unit = found[2] or ""
+    step, power = 1024 if unit.endswith("i") else 1000, "KMGT".find(unit[:1].upper()) + 1 if unit else 0
+    size: int = int(found[1]) * step**power
+    return size
+
+
+def _number_of(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,9}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number such as 4")
+    return int(text)
+
+
+def _whose_quota(parser: argparse.ArgumentParser) -> None:
+    whose = parser.add_mutually_exclusive_group(required=True)
+    whose.add_argument("--team", metavar="TEAM", type=_name, help="of all projects of a team together")
+    whose.add_argument("--project", metavar="PROJECT", type=_name, help="of one project")
+
+
+def _quota(parser: argparse.ArgumentParser) -> None:
+    _whose_quota(parser)
+    parser.add_argument("--cpu", metavar="CORES", type=_millicores, help="such as 500m, 2 or 1.5")
+    parser.add_argument("--memory", metavar="SIZE", type=_memory, help="such as 512Mi or 4Gi")
+    parser.add_argument("--gpu", metavar="N", type=_number_of)
+    parser.add_argument("--models", metavar="N", type=_number_of, help="how many projects may hold room")
+
+
+def _assign(parser: argparse.ArgumentParser) -> None:
+    _project(parser)
+    parser.add_argument("team", metavar="TEAM", type=_name)
+
+
 def _hold(parser: argparse.ArgumentParser) -> None:
     _project(parser)
     parser.add_argument("--reason", metavar="TEXT", required=True, help="why, for who reads it later")
@@ -1667,5 +1710,58 @@ VERBS: Sequence[Verb] = (
         example="placet token revoke 0190b5a2-7c1e-7d3a-9f00-3b1c5f6a7d21",
         function="tokens:revoke",
         arguments=_revoke,
+    ),
+    Verb(
+        words="quota set",
+        group="govern",
+        does="say what a team or a project may hold altogether",
+        more="In place of what was said before: what is not given is not bounded. What runs goes on, whatever it "
+        "holds; what does not fit waits in a queue, and what never could is refused. For operators and admins.",
+        example="placet quota set --team fraud --cpu 2 --memory 4Gi --models 3",
+        function="quotas:put",
+        arguments=_quota,
+    ),
+    Verb(
+        words="quota list",
+        group="govern",
+        does="every quota, and what is live of it",
+        more="What is reserved or starting counts for it, too, and is not told here.",
+        example="placet quota list",
+        function="quotas:all_of_them",
+    ),
+    Verb(
+        words="quota remove",
+        group="govern",
+        does="let a team or a project hold as much as there is",
+        more="Who waited for it has room as soon as the platform has. For operators and admins.",
+        example="placet quota remove --team fraud",
+        function="quotas:remove",
+        arguments=_whose_quota,
+    ),
+    Verb(
+        words="team assign",
+        group="govern",
+        does="have a project count for a team's quota",
+        more="It is of no other team then. It need not exist yet. For operators and admins.",
+        example="placet team assign churn fraud",
+        function="quotas:assign",
+        arguments=_assign,
+    ),
+    Verb(
+        words="team leave",
+        group="govern",
+        does="have a project be of no team",
+        more="It counts for its own quota then, if it has one, and for the platform's room. For operators and admins.",
+        example="placet team leave churn",
+        function="quotas:leave",
+        arguments=_project,
+    ),
+    Verb(
+        words="team list",
+        group="govern",
+        does="teams with their projects",
+        more="Those that have projects or a quota.",
+        example="placet team list",
+        function="quotas:teams",
     ),
 )

@@ -12,6 +12,7 @@ from placet.client.connection import (
 )
 from placet.client.documents import (
     Amount,
+    Amounts,
     AnswersHeld,
     Approval,
     Assessment,
@@ -49,6 +50,7 @@ from placet.client.documents import (
     PublicKey,
     QuestionnaireDetail,
     QuestionnaireVersion,
+    Quota,
     Refusal,
     Report,
     Retention,
@@ -60,6 +62,7 @@ from placet.client.documents import (
     Source,
     Standing,
     Step,
+    Team,
     Token,
     TokenHeld,
     Verdict,
@@ -96,6 +99,7 @@ from placet.client.history import (
 __all__ = [
     "Against",
     "Amount",
+    "Amounts",
     "AnswersHeld",
     "Approval",
     "ApprovalThen",
@@ -153,6 +157,7 @@ __all__ = [
     "PublicKey",
     "QuestionnaireDetail",
     "QuestionnaireVersion",
+    "Quota",
     "Refusal",
     "ReleaseThen",
     "Report",
@@ -168,6 +173,7 @@ __all__ = [
     "Standing",
     "StateThen",
     "Step",
+    "Team",
     "Token",
     "TokenHeld",
     "Verdict",

@@ -69,6 +69,8 @@ from placet.client.documents import (
     QuestionnaireDetail,
     QuestionnairesPage,
     QuestionnaireVersion,
+    Quota,
+    QuotaPage,
     Report,
     Reports,
     ReportsPage,
@@ -79,6 +81,8 @@ from placet.client.documents import (
     SnapshotsPage,
     Source,
     Standing,
+    Team,
+    TeamPage,
     Token,
     Webhook,
     WebhooksPage,
@@ -1076,6 +1080,56 @@ class Client:
     async def release_hold(self, project: str) -> None:
         await self._call("DELETE", f"/models/{_part(project)}/hold")
 
+    # What may be held
+
+    async def quotas(self) -> tuple[Quota, ...]:
+        """What teams and projects may hold, and what is live of theirs."""
+        found: list[Quota] = []
+        after: str | None = None
+        while True:
+            page = read((await self._call("GET", "/quotas", params=_given(after=after))).content, QuotaPage)
+            found.extend(page.quotas)
+            if page.next is None or page.next == after:
+                return tuple(found)
+            after = page.next
+
+    async def set_quota(
+        self,
+        *,
+        team: str | None = None,
+        project: str | None = None,
+        cpu_millis: int | None = None,
+        memory_bytes: int | None = None,
+        gpus: int | None = None,
+        models: int | None = None,
+    ) -> Quota:
+        """What a team or a project may hold altogether, in place of what was said before: what is not given is not
+        bounded. It ends nothing that runs."""
+        limits = _given(cpuMillis=cpu_millis, memoryBytes=memory_bytes, gpus=gpus, models=models)
+        answer = await self._call("PUT", _quota_path(team, project), json=limits)
+        return read(answer.content, Quota)
+
+    async def remove_quota(self, *, team: str | None = None, project: str | None = None) -> None:
+        await self._call("DELETE", _quota_path(team, project))
+
+    async def teams(self) -> tuple[Team, ...]:
+        """Teams with the projects that are of them."""
+        found: list[Team] = []
+        after: str | None = None
+        while True:
+            page = read((await self._call("GET", "/teams", params=_given(after=after))).content, TeamPage)
+            found.extend(page.teams)
+            if page.next is None or page.next == after:
+                return tuple(found)
+            after = page.next
+
+    async def assign(self, project: str, *, team: str | None) -> None:
+        """The project counts for this team from here on, and for none if that is none."""
+        if team is None:
+            await self._call("DELETE", f"/models/{_part(project)}/team")
+        else:
+            await self._call("PUT", f"/teams/{_part(team)}/projects/{_part(project)}")
+
     async def erased(self, person: str, *, within: float = _DECIDED_WITHIN) -> Held:
         """What is held about somebody once what they left in the registry is removed as well."""
         deadline = time.monotonic() + within
@@ -1306,6 +1360,12 @@ async def _beginning(response: httpx.Response) -> bytes:
 def _part(value: str) -> str:
     """One segment of a path, whatever characters a user has typed."""
     return quote(value, safe=":")
+
+
+def _quota_path(team: str | None, project: str | None) -> str:
+    if (team is None) == (project is None):
+        raise TypeError("a quota is a team's or a project's")
+    return f"/quotas/teams/{_part(team)}" if team is not None else f"/quotas/projects/{_part(project or '')}"
 
 
 def _given(**values: Any) -> dict[str, Any]:

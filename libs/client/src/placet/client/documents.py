@@ -585,6 +585,42 @@ class Retention(Document, frozen=True, kw_only=True):
     holds: tuple[Hold, ...] = ()
 
 
+class Amounts(Document, frozen=True, kw_only=True, rename="camel"):
+    """CPU in thousandths of a core, memory in bytes; of a limit null is as much as there is."""
+
+    cpu_millis: int | None = None
+    memory_bytes: int | None = None
+    gpus: int | None = None
+    models: int | None = None
+
+
+class Quota(Document, frozen=True, kw_only=True):
+    """What a team or a project, called `of`, may hold altogether, and what is `live` of its `projects`; `exceeded` are
+    the kinds of which that is more."""
+
+    scope: str
+    of: str
+    limits: Amounts
+    live: Amounts = Amounts()
+    projects: tuple[str, ...] = ()
+    exceeded: tuple[str, ...] = ()
+
+
+class QuotaPage(Document, frozen=True, kw_only=True):
+    quotas: tuple[Quota, ...]
+    next: str | None = None
+
+
+class Team(Document, frozen=True, kw_only=True):
+    team: str
+    projects: tuple[str, ...] = ()
+
+
+class TeamPage(Document, frozen=True, kw_only=True):
+    teams: tuple[Team, ...]
+    next: str | None = None
+
+
 class PeoplePage(Document, frozen=True, kw_only=True):
     people: tuple[KnownPerson, ...]
     next: str | None = None

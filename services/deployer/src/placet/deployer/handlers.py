@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import msgspec
+import sqlalchemy as sa
 
 from placet.deployer import projections as p
 from placet.deployer import queries
@@ -47,6 +48,9 @@ from placet.events.contracts.certifier import (
 from placet.events.contracts.gateway import (
     DeleteRequested,
     DeployRequested,
+    ProjectAssigned,
+    QuotaRemoved,
+    QuotaSet,
     StartRequested,
     StopRequested,
     TokenRevoked,
@@ -219,6 +223,28 @@ async def on_token_revoked(
     work.put(p.revoked_tokens, token=heard.data.token)
 
 
+async def on_quota_set(
+    heard: Heard[QuotaSet], work: UnitOfWork, placements: Placements, ports: Ports
+) -> None:
+    """What holds more than that by now goes on; who waits may have room, or never get any."""
+    show_quota(work, heard.data)
+    await placements.let_in(work, heard.event.partitionkey)
+
+
+async def on_quota_removed(
+    heard: Heard[QuotaRemoved], work: UnitOfWork, placements: Placements, ports: Ports
+) -> None:
+    forget_quota(work, heard.data)
+    await placements.let_in(work, heard.event.partitionkey)
+
+
+async def on_project_assigned(
+    heard: Heard[ProjectAssigned], work: UnitOfWork, placements: Placements, ports: Ports
+) -> None:
+    show_team(work, heard.data)
+    await placements.let_in(work, heard.data.project)
+
+
 async def accept(
     work: UnitOfWork,
     placements: Placements,
@@ -338,6 +364,29 @@ def show_certified(work: UnitOfWork, said: CertificateIssued) -> None:
     )
     if said.key is not None:
         work.put(p.signers, project=said.project, release=said.release, key=said.key)
+
+
+def show_quota(work: UnitOfWork, said: QuotaSet) -> None:
+    work.put(
+        p.quotas,
+        scope=said.scope,
+        of=said.of,
+        cpu_millis=said.cpu_millis,
+        memory_bytes=said.memory_bytes,
+        gpus=said.gpus,
+        models=said.models,
+    )
+
+
+def forget_quota(work: UnitOfWork, said: QuotaRemoved) -> None:
+    work.run(sa.delete(p.quotas).where(p.quotas.c.scope == said.scope, p.quotas.c.of == said.of))
+
+
+def show_team(work: UnitOfWork, said: ProjectAssigned) -> None:
+    if said.team is None:
+        work.run(sa.delete(p.teams).where(p.teams.c.project == said.project))
+    else:
+        work.put(p.teams, project=said.project, team=said.team)
 
 
 def show_grounds(work: UnitOfWork, project: str, release: int, grounds: tuple[Ground, ...]) -> None:

@@ -74,7 +74,7 @@ class AwaitCertificate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LetIn(msgspec.Struct, frozen=True, kw_only=True):
-    """The job to ask for who waits for room, since there may be some. `project` gave it back."""
+    """The job to ask for who waits for room, since there may be some. `project` gave it back, or has another quota."""
 
     project: str
 
@@ -124,11 +124,14 @@ class Placements:
             if isinstance(event, ResourcesQueued):
                 await keep_queued(work, event, correlation=work.context.correlation)
             _enqueue_what_follows(work, event, asker or command.project)
-        if any(not isinstance(event, TAKES) for event in happened) and await queries.is_waited_for(
-            self.reads
-        ):
-            work.enqueue(LET_IN, work.new_id(), LetIn(project=command.project))
+        if any(not isinstance(event, TAKES) for event in happened):
+            await self.let_in(work, command.project)
         return happened
+
+    async def let_in(self, work: UnitOfWork, project: str) -> None:
+        """Have those asked for who wait, if somebody does."""
+        if await queries.is_waited_for(self.reads):
+            work.enqueue(LET_IN, work.new_id(), LetIn(project=project))
 
 
 async def keep_holdings(work: UnitOfWork, project: str) -> None:

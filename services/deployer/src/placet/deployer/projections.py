@@ -95,6 +95,28 @@ queued = sa.Table(
 )
 """Who waits for room, as was said last."""
 
+quotas = sa.Table(
+    "quotas",
+    TABLES,
+    # What a team or a project may hold altogether; none of a kind: as much as there is.
+    sa.Column("scope", sa.Text, primary_key=True),
+    sa.Column("of", sa.Text, primary_key=True),
+    sa.Column("cpu_millis", sa.BigInteger),
+    sa.Column("memory_bytes", sa.BigInteger),
+    sa.Column("gpus", sa.BigInteger),
+    sa.Column("models", sa.BigInteger),
+    info=READ_MODEL,
+)
+
+teams = sa.Table(
+    "teams",
+    TABLES,
+    # Projects that are of a team.
+    sa.Column("project", sa.Text, primary_key=True),
+    sa.Column("team", sa.Text, nullable=False),
+    info=READ_MODEL,
+)
+
 room_taken = sa.Table(
     "room_taken",
     TABLES,

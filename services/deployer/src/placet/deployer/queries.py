@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from placet.deployer import projections as p
 from placet.deployer.observations import Watched
 from placet.deployer.ports import Reads
-from placet.deployer.room import Amount, Holding, Room, Waiter
+from placet.deployer.room import KINDS, Amount, Holding, Quota, Room, Waiter
 from placet.events.contracts.shapes import Ground, Resources
 
 _IS_SAME = sa.and_(p.releases.c.project == p.holdings.c.project, p.releases.c.release == p.holdings.c.release)
@@ -137,7 +137,24 @@ async def room(reads: Reads, total: Amount) -> tuple[Room, int]:
         for each in await queue(reads)
         if not each.is_over
     )
-    return Room(total=total, held=held, queue=waiting), int(taken[0].number) if taken else 0
+    room = Room(total=total, held=held, queue=waiting, quotas=await quotas(reads), teams=await teams(reads))
+    return room, int(taken[0].number) if taken else 0
+
+
+async def quotas(reads: Reads) -> tuple[Quota, ...]:
+    rows = await reads.rows(sa.select(p.quotas).order_by(p.quotas.c.scope, p.quotas.c.of))
+    return tuple(
+        Quota(
+            scope=row.scope,
+            of=row.of,
+            limits={kind: limit for kind in KINDS if (limit := row._mapping[kind]) is not None},
+        )
+        for row in rows
+    )
+
+
+async def teams(reads: Reads) -> Mapping[str, str]:
+    return {row.project: row.team for row in await reads.rows(sa.select(p.teams))}
 
 
 async def queue(reads: Reads) -> Sequence[Queued]:
@@ -159,6 +176,12 @@ async def queue(reads: Reads) -> Sequence[Queued]:
         )
         for row in await reads.rows(query.order_by(p.queued.c.turn, p.queued.c.project))
     ]
+
+
+async def is_queued(reads: Reads, queued: Queued) -> bool:
+    of = p.queued.c
+    query = sa.select(of.turn).where(of.project == queued.known.project, of.request == queued.request)
+    return bool(await reads.rows(query))
 
 
 async def is_waited_for(reads: Reads) -> bool:

@@ -77,8 +77,8 @@ async def ask_again(work: UnitOfWork, placements: Placements, queued: Queued) ->
     known = queued.known
     state: Project = await work.state(PROJECT, stream(known.project))
     certified = known.certified
-    if state.waits(queued.request) is None:
-        return  # it was decided on since it was looked up
+    if state.waits(queued.request) is None or not await queries.is_queued(placements.reads, queued):
+        return  # it was decided on since it was looked up, or somebody has emptied the tables, and all looks free
     if queued.request == state.asked and certified is not None and not certified.grounds:
         await resume(work, placements, known)
     elif queued.request == state.asked:

@@ -1,13 +1,17 @@
-"""What the platform has to give, who holds how much of it, and who waits for it.
+"""What the platform has to give, who holds how much of it, who waits for it, and what teams and projects may hold.
 
 Who finds no room at the moment is told why, and at which place it waits. First come, first served: what somebody waits
-for is promised to them, and who came later has what is left after that. Pure: no clock, no I/O.
+for is promised to them, and who came later has what is left after that. Who waits for a quota waits with those who
+share it, and holds nobody else up. A quota counts a project once, as its largest release: while a new one replaces an
+old one, too, or no team could replace anything in a quota that it uses up. Pure: no clock, no I/O.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from placet.events.contracts.shapes import Resources
 
@@ -97,22 +101,51 @@ class Waiter:
     turn: int
 
 
+KINDS: Mapping[str, Callable[[int], str]] = {
+    "cpu_millis": lambda number: f"{number / 1000:g} CPU",
+    "memory_bytes": lambda number: f"{in_mebibytes(number)} of memory",
+    "gpus": lambda number: f"{number} GPU",
+    "models": lambda number: "1 model" if number == 1 else f"{number} models",
+}
+"""What a quota bounds, and how people say so much of it."""
+
+Usage = Mapping[str, int]
+"""How much of each kind."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quota:
+    """What a project, or all those of a team, may hold altogether. A kind that is not in `limits` is not bounded."""
+
+    scope: Literal["team", "project"]
+    of: str
+    limits: Usage
+
+    @property
+    def name(self) -> str:
+        return f"{self.scope} {self.of}"
+
+    def exceeded(self, used: Usage) -> tuple[str, ...]:
+        """The kinds of which that is more than it allows."""
+        return tuple(kind for kind, limit in self.limits.items() if used.get(kind, 0) > limit)
+
+    def step(self) -> str:
+        return f"have an operator raise its quota: placet quota set --{self.scope} {self.of}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Room:
-    """The whole platform's room at one moment, and those who wait for it, in order."""
+    """The whole platform's room at one moment, and those who wait, in order. `teams` says of which one a project is."""
 
     total: Amount
     held: tuple[Holding, ...] = ()
     queue: tuple[Waiter, ...] = ()
+    quotas: tuple[Quota, ...] = ()
+    teams: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def free(self) -> Amount:
         return self.total.less(_sum(each.amount for each in self.held))
-
-    @property
-    def left(self) -> Amount:
-        """What is free, and nobody waits for it."""
-        return self.free.less(_sum(each.amount for each in self.queue))
 
     @property
     def next_turn(self) -> int:
@@ -133,6 +166,29 @@ class Room:
         """What could become free for a release of this project: all but what its own live one holds."""
         mine = (each.amount for each in self.held if each.project == project and each.is_live)
         return self.total.less(_sum(mine))
+
+    def quotas_of(self, project: str) -> Iterator[Quota]:
+        """Its own before its team's."""
+        for quota in sorted(self.quotas, key=lambda each: each.scope):
+            if self.counts(quota, project):
+                yield quota
+
+    def counts(self, quota: Quota, project: str) -> bool:
+        """Whether what the project holds is held of this quota."""
+        return quota.of == (project if quota.scope == "project" else self.teams.get(project))
+
+    def holders(self, quota: Quota, *, but: str = "") -> Mapping[str, Amount]:
+        """How much of a quota is held by whom."""
+        held: dict[str, Amount] = {}
+        for each in self.held:
+            if each.project != but and self.counts(quota, each.project):
+                held[each.project] = held.get(each.project, Amount()).or_more(each.amount)
+        return held
+
+    def exceeds(self, quota: Quota, project: str, asked: Amount) -> tuple[str, ...]:
+        """The kinds of which there were more than the quota allows, if the project held so much."""
+        others = self.holders(quota, but=project)
+        return quota.exceeded(usage(_sum([*others.values(), asked]), models=len(others) + 1))
 
     def next_step(self, project: str, asked: Amount) -> str:
         if not asked.fits(self.total):
@@ -164,6 +220,15 @@ def no_room(project: str, asked: Amount, room: Room) -> NoRoom | None:
     return _never(project, asked, room) or _for_now(project, asked, room)
 
 
+def usage(amount: Amount, *, models: int) -> Usage:
+    return {
+        "cpu_millis": amount.cpu_millis,
+        "memory_bytes": amount.memory_bytes,
+        "gpus": amount.gpus,
+        "models": models,
+    }
+
+
 def _never(project: str, asked: Amount, room: Room) -> NoRoom | None:
     if asked.gpus and not room.total.gpus:
         asked_for = "a GPU" if asked.gpus == 1 else f"{asked.gpus} GPUs"
@@ -171,18 +236,88 @@ def _never(project: str, asked: Amount, room: Room) -> NoRoom | None:
     elif not asked.fits(room.within(project)):
         why = f"{project} asks for {asked}, and {room.free} is free"
     else:
-        return None
+        return _never_in_quota(project, asked, room)
     return NoRoom(why=why, fix=room.next_step(project, asked), is_lasting=True)
 
 
+def _never_in_quota(project: str, asked: Amount, room: Room) -> NoRoom | None:
+    alone = usage(asked, models=1)
+    for quota in room.quotas_of(project):
+        kinds = quota.exceeded(alone)
+        if kinds:
+            why = (
+                f"{quota.name} has {_said(kinds, quota.limits)}, and {project} asks for {_said(kinds, alone)}"
+            )
+            return NoRoom(
+                why=why,
+                fix=f"ask for less in placet.yaml; or {quota.step()}",
+                is_lasting=True,
+                quota=quota.name,
+            )
+    return None
+
+
 def _for_now(project: str, asked: Amount, room: Room) -> NoRoom | None:
-    if asked.fits(room.left):
+    for_room: list[str] = []
+    for_quota: defaultdict[str, list[str]] = defaultdict(list)
+    promised, then = Amount(), room
+    for each in room.queue:
+        quota = _exceeded(each.project, each.amount, then)
+        # Who shares a quota with them finds it used up by so much.
+        then = replace(then, held=(*then.held, Holding(project=each.project, release=0, amount=each.amount)))
+        if quota is None:
+            for_room.append(each.project)
+            promised += each.amount
+        else:
+            for_quota[quota.name].append(each.project)
+    quota = _exceeded(project, asked, then)
+    if quota is not None:
+        return _no_quota(
+            project, asked, room, quota, [*for_quota[quota.name], *_sharing(quota, for_room, room)]
+        )
+    if asked.fits(room.free.less(promised)):
         return None
     why = f"{project} asks for {asked}, and {room.free} is free"
     if asked.fits(room.free):
-        why += f", which {listed(each.project for each in room.queue)} waited for before"
-    position = len(room.queue) + 1
+        why += f", which {listed(for_room)} waited for before"
+    position = len(for_room) + 1
     return NoRoom(why=why, fix=room.next_step(project, asked), is_lasting=False, position=position)
+
+
+def _sharing(quota: Quota, projects: Sequence[str], room: Room) -> Iterator[str]:
+    """Those who have their part of a quota as soon as the platform has room for them."""
+    return (each for each in projects if room.counts(quota, each))
+
+
+def _exceeded(project: str, asked: Amount, room: Room) -> Quota | None:
+    return next((each for each in room.quotas_of(project) if room.exceeds(each, project, asked)), None)
+
+
+def _no_quota(project: str, asked: Amount, room: Room, quota: Quota, before: Sequence[str]) -> NoRoom:
+    held = room.holders(quota, but=project)
+    kinds = room.exceeds(quota, project, asked)
+    alone = usage(asked, models=1)
+    if kinds:
+        used = usage(_sum(held.values()), models=len(held))
+        holds = "holds" if len(held) == 1 else "hold"
+        why = (
+            f"{quota.name} has {_said(kinds, quota.limits)} and {listed(held)} {holds} {_said(kinds, used)};"
+            f" {project} asks for {_said(kinds, alone)}"
+        )
+    else:
+        why = f"what {quota.name} has left is waited for by {listed(before)}, who came before {project}"
+    stop = f"stop one of: {', '.join(sorted(held))}; " if held else ""
+    return NoRoom(
+        why=why,
+        fix=f"{stop}{'or ' if stop else ''}{quota.step()}",
+        is_lasting=False,
+        position=len(before) + 1,
+        quota=quota.name,
+    )
+
+
+def _said(kinds: Sequence[str], of: Usage) -> str:
+    return " and ".join(KINDS[kind](of[kind]) for kind in kinds)
 
 
 def no_containers(project: str) -> NoRoom:

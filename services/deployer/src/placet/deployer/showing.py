@@ -59,6 +59,24 @@ async def on_certificate_reinstated(
     handlers.show_grounds(work, heard.data.project, heard.data.release, ())
 
 
+async def on_quota_set(
+    heard: Heard[gateway.QuotaSet], work: UnitOfWork, placements: Placements, ports: Ports
+) -> None:
+    handlers.show_quota(work, heard.data)
+
+
+async def on_quota_removed(
+    heard: Heard[gateway.QuotaRemoved], work: UnitOfWork, placements: Placements, ports: Ports
+) -> None:
+    handlers.forget_quota(work, heard.data)
+
+
+async def on_project_assigned(
+    heard: Heard[gateway.ProjectAssigned], work: UnitOfWork, placements: Placements, ports: Ports
+) -> None:
+    handlers.show_team(work, heard.data)
+
+
 async def on_placed(
     heard: Heard[recalling.Placed] | Heard[deployer.StartAccepted],
     work: UnitOfWork,

@@ -51,6 +51,8 @@ from placet.gateway.ports import Ports
 from placet.gateway.published import PolicyQueries, PublishedPolicies
 from placet.gateway.publishing import Publishing
 from placet.gateway.queries import Queries
+from placet.gateway.quotas import Quotas
+from placet.gateway.quotas_api import quotas_router
 from placet.gateway.recalling import Recall
 from placet.gateway.reported import ReportQueries
 from placet.gateway.reporting import Reporting
@@ -156,6 +158,8 @@ async def build(settings: GatewaySettings, wiring: Wiring, ports: Ports | None =
     retaining = Retaining(wiring, queries.people, days, facts=ports.facts, assessments=ports.assessments)
     retention = retention_router(access=access, retaining=retaining)
 
+    quotas = quotas_router(access=access, quotas=Quotas(wiring))
+
     async def leave_first_token() -> None:
         await _leave_first_token(commands, settings.admin_token_file)
 
@@ -196,6 +200,7 @@ async def build(settings: GatewaySettings, wiring: Wiring, ports: Ports | None =
                 reports,
                 people,
                 retention,
+                quotas,
             ),
             *(upload_page(), proxy.router()),
         ),

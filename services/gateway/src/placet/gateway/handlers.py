@@ -54,6 +54,14 @@ async def on_release_cleared(heard: Heard[certifier.ReleaseCleared], work: UnitO
         access=cleared.access,
         trial=cleared.trial,
     )
+    work.put(
+        p.demands,
+        project=cleared.project,
+        release=cleared.release,
+        cpu_millis=cleared.resources.cpu_millis,
+        memory_bytes=cleared.resources.memory_bytes,
+        gpus=cleared.resources.gpus,
+    )
     _note_facts(work, heard, cleared.facts)
 
 

@@ -487,6 +487,40 @@ holds = sa.Table(
     info=READ_MODEL,
 )
 
+demands = sa.Table(
+    "demands",
+    TABLES,
+    # What each replica of a release asks for.
+    sa.Column("project", sa.Text, primary_key=True),
+    sa.Column("release", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("cpu_millis", sa.BigInteger, nullable=False),
+    sa.Column("memory_bytes", sa.BigInteger, nullable=False),
+    sa.Column("gpus", sa.BigInteger, nullable=False),
+    info=READ_MODEL,
+)
+
+quotas = sa.Table(
+    "quotas",
+    TABLES,
+    # What a team or a project may hold altogether; none of a kind: as much as there is.
+    sa.Column("scope", sa.Text, primary_key=True),
+    sa.Column("of", sa.Text, primary_key=True),
+    sa.Column("cpu_millis", sa.BigInteger),
+    sa.Column("memory_bytes", sa.BigInteger),
+    sa.Column("gpus", sa.BigInteger),
+    sa.Column("models", sa.BigInteger),
+    info=READ_MODEL,
+)
+
+teams = sa.Table(
+    "teams",
+    TABLES,
+    # Projects that are of a team.
+    sa.Column("project", sa.Text, primary_key=True),
+    sa.Column("team", sa.Text, nullable=False, index=True),
+    info=READ_MODEL,
+)
+
 erasures = sa.Table(
     "erasures",
     TABLES,

@@ -29,6 +29,7 @@ from placet.gateway.people import People
 from placet.gateway.ports import Ports
 from placet.gateway.projections import ANY_SOURCE, new_operation, show_progress
 from placet.gateway.publishing import show_policy
+from placet.gateway.quotas import forget_quota, show_quota, show_team
 from placet.projects import Limits
 from placet.rules.loading import loaded
 
@@ -104,6 +105,20 @@ async def on_hold_placed(heard: Heard[gateway.HoldPlaced], work: UnitOfWork, rec
 
 async def on_hold_lifted(heard: Heard[gateway.HoldLifted], work: UnitOfWork, recall: Recall) -> None:
     work.run(sa.delete(p.holds).where(p.holds.c.hold == heard.data.hold))
+
+
+async def on_quota_set(heard: Heard[gateway.QuotaSet], work: UnitOfWork, recall: Recall) -> None:
+    show_quota(work, heard.data)
+
+
+async def on_quota_removed(heard: Heard[gateway.QuotaRemoved], work: UnitOfWork, recall: Recall) -> None:
+    forget_quota(work, heard.data)
+
+
+async def on_project_assigned(
+    heard: Heard[gateway.ProjectAssigned], work: UnitOfWork, recall: Recall
+) -> None:
+    show_team(work, heard.data)
 
 
 async def on_exception_requested(

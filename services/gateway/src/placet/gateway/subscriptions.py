@@ -75,6 +75,9 @@ SAYS: tuple[type, ...] = (
     gateway.RetentionApplied,
     gateway.HoldPlaced,
     gateway.HoldLifted,
+    gateway.QuotaSet,
+    gateway.QuotaRemoved,
+    gateway.ProjectAssigned,
     gateway.TokenIssued,
     gateway.TokenRevoked,
 )
@@ -102,6 +105,9 @@ RECALLS: Mapping[type, Callable[[Heard[Any], UnitOfWork, Recall], Awaitable[None
     gateway.PersonErased: recalling.on_person_erased,
     gateway.HoldPlaced: recalling.on_hold_placed,
     gateway.HoldLifted: recalling.on_hold_lifted,
+    gateway.QuotaSet: recalling.on_quota_set,
+    gateway.QuotaRemoved: recalling.on_quota_removed,
+    gateway.ProjectAssigned: recalling.on_project_assigned,
 }
 
 

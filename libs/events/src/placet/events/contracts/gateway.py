@@ -8,6 +8,7 @@ from placet.events.catalog import event
 from placet.events.contracts.shapes import (
     Binding,
     Command,
+    QuotaScope,
     ReportedEvaluation,
     ReportedIncident,
     ReportedMonitoring,
@@ -276,6 +277,33 @@ class HoldLifted:
     hold: str
     project: str
     lifted_by: str
+
+
+@event("gateway", "quota.set")
+class QuotaSet:
+    """What the projects of a team, or one project, may hold altogether from here on: `of` is its name. CPU in
+    thousandths of a core, memory in bytes; null is as much as there is. What holds more by then goes on."""
+
+    scope: QuotaScope
+    of: str
+    cpu_millis: int | None
+    memory_bytes: int | None
+    gpus: int | None
+    models: int | None
+
+
+@event("gateway", "quota.removed")
+class QuotaRemoved:
+    scope: QuotaScope
+    of: str
+
+
+@event("gateway", "project.assigned")
+class ProjectAssigned:
+    """The project counts for this team's quota from here on; for none if that is null."""
+
+    project: str
+    team: str | None
 
 
 @event("gateway", "token.issued")

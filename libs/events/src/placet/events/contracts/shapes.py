@@ -9,6 +9,7 @@ from typing import Literal
 import msgspec
 
 Command = Literal["deploy", "build"]
+QuotaScope = Literal["team", "project"]
 Stage = Literal["submit", "certify", "operate"]
 Sample = Literal["answered", "none"]
 Result = Literal["pass", "fail", "indeterminate"]
