@@ -71,6 +71,7 @@ class FakePlatform:
     """What is held about each, by id, with their `given` words."""
     looks_until_erased: int = 1
     held_projects: dict[str, dict[str, Any]] = field(default_factory=dict)
+    placement: dict[str, Any] = field(default_factory=dict)
     quotas: dict[str, dict[str, Any]] = field(default_factory=dict)
     teams: dict[str, str] = field(default_factory=dict)
     commands: list[dict[str, Any]] = field(default_factory=list)
@@ -160,6 +161,7 @@ class FakePlatform:
             Route("/v1/advisories/{digest}", self.get_snapshot),
             Route("/v1/advisories/{digest}/file", self.get_snapshot_file),
             Route("/v1/capacity", self.get_capacity),
+            Route("/v1/models/{project}/placement", self.get_placement),
             Route("/v1/garbage", self.get_garbage),
             Route("/v1/garbage/collections", self.post_collection, methods=["POST"]),
             Route("/v1/tokens", self.post_token, methods=["POST"]),
@@ -415,6 +417,24 @@ class FakePlatform:
         amount = {"cpuMillis": 8000, "memoryBytes": 2**34, "gpus": 0}
         answer = {"total": amount, "free": amount, "containers": False, "refusals": self.no_room}
         return JSONResponse(answer)
+
+    async def get_placement(self, request: Request) -> Response:
+        """Room for all, unless the test says otherwise."""
+        asked = request.query_params
+        self.searches.append(asked.multi_items())
+        amount = {"cpuMillis": 8000, "memoryBytes": 2**34, "gpus": 0}
+        each = {name: int(asked[name]) for name in ("cpuMillis", "memoryBytes", "gpus")}
+        placement = {
+            "project": request.path_params["project"],
+            "state": "reserved",
+            "where": "processes of this machine",
+            "replicas": int(asked["minReplicas"]),
+            "each": each,
+            "all": {name: number * int(asked["minReplicas"]) for name, number in each.items()},
+            "total": amount,
+            "free": amount,
+        }
+        return JSONResponse({**placement, **self.placement})
 
     async def get_garbage(self, request: Request) -> Response:
         self.searches.append(request.query_params.multi_items())

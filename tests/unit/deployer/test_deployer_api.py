@@ -206,8 +206,55 @@ async def test_the_room_that_there_is_and_what_has_none_is_told(
     assert no_containers["isLasting"]
 
 
+async def test_what_a_deploy_would_be_given_is_told_and_nobody_else_notices(
+    idle_world: World, http: httpx.AsyncClient
+) -> None:
+    await idle_world.set_quota("team", "fraud", memory_bytes=2**30 + 2**29, models=3)
+    for project in ("churn", "wine"):
+        await idle_world.assign(project, "fraud")
+    await idle_world.deploy_and_wait("churn", memory=2**30)
+
+    async def told_of(project: str, **asked: Any) -> Any:
+        amount = {"cpuMillis": 500, "memoryBytes": 2**28}
+        answer = await http.get(
+            f"/v1/models/{project}/placement", params={**amount, **asked}, headers=authorized(idle_world)
+        )
+        assert answer.status_code == 200
+        return answer.json()
+
+    said = await idle_world.names()
+    fits = await told_of("wine", minReplicas=2, maxReplicas=3)
+    assert (fits["state"], fits["where"], fits["replicas"]) == ("reserved", "processes of this machine", 2)
+    assert fits["each"] == {"cpuMillis": 500, "memoryBytes": 2**28, "gpus": 0}
+    assert fits["all"] == {"cpuMillis": 1000, "memoryBytes": 2**29, "gpus": 0}
+    assert fits["free"] == {"cpuMillis": 1500, "memoryBytes": 2**30, "gpus": 0}
+    assert fits["quotas"] == [
+        {
+            "scope": "team",
+            "of": "fraud",
+            "limits": {"cpuMillis": None, "memoryBytes": 2**30 + 2**29, "gpus": None, "models": 3},
+            "held": {"cpuMillis": 500, "memoryBytes": 2**30, "gpus": 0, "models": 1},
+            "projects": ["churn"],
+        }
+    ]
+    waits = await told_of("wine", minReplicas=3, maxReplicas=3)
+    assert (waits["state"], waits["position"], waits["quota"]) == ("queued", 1, "team fraud")
+    assert waits["why"].startswith("team fraud has 1536 MiB of memory and churn holds 1024 MiB of memory")
+    never = await told_of("wine", gpus=1)
+    assert (never["state"], never["position"]) == ("refused", None)
+    assert never["why"] == "wine asks for a GPU, and this platform has none"
+    beside = await told_of("churn", memoryBytes=2**31)
+    assert beside["beside"] == [{"release": 1, "cpuMillis": 500, "memoryBytes": 2**30, "gpus": 0}]
+    assert beside["state"] == "refused"
+    tailored = await told_of("wine", dockerfile=True)
+    assert (tailored["state"], "needs a container platform" in tailored["why"]) == ("refused", True)
+    assert await idle_world.names() == said
+
+
 async def test_room_is_told_to_who_is_known_and_to_nobody_else(http: httpx.AsyncClient) -> None:
     assert (await http.get("/v1/capacity")).status_code == 401
+    asked = {"cpuMillis": 1, "memoryBytes": 1}
+    assert (await http.get("/v1/models/churn/placement", params=asked)).status_code == 401
 
 
 async def test_what_may_be_asked_of_a_model_is_what_it_says_of_itself(

@@ -302,6 +302,15 @@ def _source(parser: argparse.ArgumentParser) -> None:
     _wait(parser)
 
 
+def _deploy(parser: argparse.ArgumentParser) -> None:
+    _source(parser)
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="only say what the rules say, and what would be allocated where: nothing is sent or changed",
+    )
+
+
 def _project(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("project", metavar="PROJECT", type=_name)
 
@@ -1093,7 +1102,7 @@ VERBS: Sequence[Verb] = (
         "release starts, the old one goes on answering. Ctrl-C stops the waiting, never the operation.",
         example="placet deploy ./churn",
         function="operations:deploy",
-        arguments=_source,
+        arguments=_deploy,
     ),
     Verb(
         words="start",

@@ -90,7 +90,7 @@ async def submit(
         manifest = look_at_manifest(folder.path)
     except DocumentRefused as found:
         mistakes = refusals_of(found)
-    await _must_be_allowed(platform, command)
+    await must_be_allowed(platform, command)
     with tempfile.TemporaryDirectory(prefix="placet-") as scratch:
         archive = Path(scratch) / "source.tar"
         with _timed(steps, "packed") as step:
@@ -178,7 +178,7 @@ async def submit_git(
     platform: Client, command: Command, source: GitSource, steps: Progress, *, project: str | None = None
 ) -> Operation:
     """The operation asked for of what the platform fetches: its rules see it there, nothing is checked here."""
-    await _must_be_allowed(platform, command)
+    await must_be_allowed(platform, command)
     with _timed(steps, "fetched") as step:
         operation = await platform.command(command, project=project, git=source.address)
         step.detail = f"{(operation.source or '')[:19]}…"
@@ -201,7 +201,7 @@ async def _retired(platform: Client) -> frozenset[str]:
     return frozenset(each.policy for each in policies if each.shipped and each.state != "in-force")
 
 
-async def _must_be_allowed(platform: Client, command: Command) -> None:
+async def must_be_allowed(platform: Client, command: Command) -> None:
     me = await platform.me()
     if me.commands is not None and command not in me.commands:
         raise Forbidden(

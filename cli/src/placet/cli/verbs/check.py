@@ -30,7 +30,7 @@ EVERYTHING = sys.maxsize
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Found:
+class Found:
     """All that is known of a folder. `unasked` are rules that could still refuse its image."""
 
     examined: Examined
@@ -46,9 +46,9 @@ def check(arguments: Namespace, screen: Screen) -> int:
     if not folder.is_dir():
         raise WrongUsageError(f"{str(folder)!r} is no folder", fix="name the folder of a model project")
     warnings: tuple[Refusal, ...] = ()
-    found: _Found | None = None
+    found: Found | None = None
     try:
-        found, complaints = _find_out(
+        found, complaints = find_out(
             folder, screen, is_offline=arguments.offline, most=EVERYTHING if arguments.verbose else MAX_LISTED
         )
     except Refused as no:
@@ -85,7 +85,7 @@ def check(arguments: Namespace, screen: Screen) -> int:
     if warnings:
         screen.note("warnings, which refuse nothing:")
         tell_reasons(screen.note, warnings)
-    left = tuple(_left_to_the_platform(found)) if found is not None else ()
+    left = tuple(left_to_the_platform(found)) if found is not None else ()
     if left:
         screen.note("what only the platform can say:")
         for each in left:
@@ -96,9 +96,9 @@ def check(arguments: Namespace, screen: Screen) -> int:
     return exits.of_state(checked.state)
 
 
-def _find_out(
+def find_out(
     folder: Path, screen: Screen, *, is_offline: bool, most: int
-) -> tuple[_Found | None, tuple[Refusal, ...]]:
+) -> tuple[Found | None, tuple[Refusal, ...]]:
     """What can be told of the folder, if it can be read and packed, and what is wrong besides."""
     offline = "--offline was given" if is_offline else None
     in_force = shipped(left_open=offline) if offline else policies_in_force()
@@ -115,13 +115,13 @@ def _find_out(
     examined = examined.and_judged(foreseen)
     if examined.may_be_excepted and examined.project and in_force.left_open is None:
         examined = examined.with_exceptions(exceptions_of(examined.project, examined.source))
-    found = _Found(
+    found = Found(
         examined=examined, in_force=in_force, looked=looked, room=room, advised=advised, unasked=unasked
     )
     return found, complaints
 
 
-def _left_to_the_platform(found: _Found) -> Iterator[str]:
+def left_to_the_platform(found: Found) -> Iterator[str]:
     """What nobody could be asked."""
     looked, room = found.looked, found.room
     if found.in_force.left_open is not None:

@@ -33,6 +33,10 @@ Ask = Callable[[Client, Progress], Awaitable[Operation]]
 
 
 async def deploy(arguments: Namespace, screen: Screen) -> int:
+    if arguments.dry_run:
+        from placet.cli.verbs.rehearsal import rehearse  # it judges, which takes more than a deploy to load
+
+        return await rehearse(arguments, screen)
     return await _submit("deploy", arguments, screen)
 
 

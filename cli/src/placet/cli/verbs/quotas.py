@@ -9,7 +9,7 @@ from placet.cli import exits
 from placet.cli.exits import WrongUsageError
 from placet.cli.screen import Screen
 from placet.cli.session import connect
-from placet.client import Amounts, Quota
+from placet.client import Amounts
 
 SAID: Mapping[str, Callable[[int], str]] = {
     "cpu_millis": lambda number: f"{number / 1000:g} CPU",
@@ -33,10 +33,11 @@ async def put(arguments: Namespace, screen: Screen) -> int:
         )
     async with connect() as platform:
         quota = await platform.set_quota(team=arguments.team, project=arguments.project, **limits)
-    screen.result(f"{quota.scope} {quota.of} may hold {_said(quota.limits)}")
+    screen.result(f"{quota.scope} {quota.of} may hold {said(quota.limits)}")
     if quota.exceeded:
+        holds = "holds" if len(quota.projects) == 1 else "hold"
         screen.note(
-            f"{', '.join(quota.projects)} hold {_said(quota.live)} by now, which is more: that goes on, and nothing"
+            f"{', '.join(quota.projects)} {holds} {said(quota.live)} by now, which is more: that goes on, and nothing"
             " of it starts anew before there is less"
         )
     screen.document(quota.to_json())
@@ -52,8 +53,8 @@ async def all_of_them(arguments: Namespace, screen: Screen) -> int:
             (
                 each.scope,
                 each.of,
-                _said(each.limits),
-                _bounded(each),
+                said(each.limits),
+                said(each.live, like=each.limits),
                 ", ".join(each.projects) or None,
                 "exceeded" if each.exceeded else "",
             )
@@ -97,12 +98,7 @@ async def teams(arguments: Namespace, screen: Screen) -> int:
     return exits.DONE
 
 
-def _said(amounts: Amounts) -> str:
-    told = ((kind, getattr(amounts, kind)) for kind in SAID)
-    return ", ".join(SAID[kind](amount) for kind, amount in told if amount is not None)
-
-
-def _bounded(quota: Quota) -> str:
-    """What is live of the kinds that it bounds."""
-    kinds = (kind for kind in SAID if getattr(quota.limits, kind) is not None)
-    return ", ".join(SAID[kind](getattr(quota.live, kind) or 0) for kind in kinds)
+def said(amounts: Amounts, *, like: Amounts | None = None) -> str:
+    """What is given of them; of those that `like` gives, where it is."""
+    kinds = (kind for kind in SAID if getattr(like or amounts, kind) is not None)
+    return ", ".join(SAID[kind](getattr(amounts, kind) or 0) for kind in kinds)

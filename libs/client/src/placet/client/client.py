@@ -61,6 +61,7 @@ from placet.client.documents import (
     ModelsPage,
     Operation,
     PeoplePage,
+    Placement,
     PoliciesPage,
     PolicyVersion,
     PolicyVersions,
@@ -393,6 +394,29 @@ class Client:
         }
         params = {**asked, **_given(project=project)}
         return read((await self._call("GET", "/capacity", params=params)).content, Capacity)
+
+    async def placement(
+        self,
+        project: str,
+        *,
+        cpu_millis: int,
+        memory_bytes: int,
+        gpus: int = 0,
+        min_replicas: int = 1,
+        max_replicas: int = 1,
+        dockerfile: bool = False,
+    ) -> Placement:
+        """What a deploy that asks for so much would be given, if it were asked for now. It reserves nothing."""
+        params = {
+            "cpuMillis": cpu_millis,
+            "memoryBytes": memory_bytes,
+            "gpus": gpus,
+            "minReplicas": min_replicas,
+            "maxReplicas": max_replicas,
+            "dockerfile": int(dockerfile),
+        }
+        answer = await self._call("GET", f"/models/{_part(project)}/placement", params=params)
+        return read(answer.content, Placement)
 
     # What happened
 

@@ -606,6 +606,47 @@ class Quota(Document, frozen=True, kw_only=True):
     exceeded: tuple[str, ...] = ()
 
 
+class Beside(Document, frozen=True, kw_only=True, rename="camel"):
+    """What a release of the same project holds by now."""
+
+    release: int
+    cpu_millis: int = 0
+    memory_bytes: int = 0
+    gpus: int = 0
+
+
+class HeldQuota(Document, frozen=True, kw_only=True):
+    """A quota that a project counts for, with what the others, `projects`, hold of it."""
+
+    scope: str
+    of: str
+    limits: Amounts
+    held: Amounts = Amounts()
+    projects: tuple[str, ...] = ()
+
+
+class Placement(Document, frozen=True, kw_only=True):
+    """What a deploy would be given, asked for now. `state` is reserved, queued or refused; `each` replica asks for so
+    much, `beside` is what the project holds already. `position` is the place at which it would wait, for `quota` or
+    where that is null for the platform's room, and `waiting` how many do."""
+
+    project: str
+    state: str
+    where: str
+    replicas: int
+    each: Amount
+    all: Amount
+    total: Amount
+    free: Amount
+    beside: tuple[Beside, ...] = ()
+    quotas: tuple[HeldQuota, ...] = ()
+    waiting: int = 0
+    position: int | None = None
+    quota: str | None = None
+    why: str | None = None
+    fix: str | None = None
+
+
 class QuotaPage(Document, frozen=True, kw_only=True):
     quotas: tuple[Quota, ...]
     next: str | None = None

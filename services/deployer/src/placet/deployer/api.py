@@ -13,10 +13,11 @@ from placet.deployer import queries
 from placet.deployer.domain import PROJECT, Happened, stream
 from placet.deployer.placements import Placements
 from placet.deployer.ports import ModelHost, Probe, instance_id
-from placet.deployer.room import Amount, NoRoom, no_containers, no_room
+from placet.deployer.room import Amount, NoRoom, Quota, Room, Usage, no_containers, no_room, usage
 from placet.errors import Unauthenticated, Unknown
 from placet.events import Clock
 from placet.events.contracts.deployer import ModelDeleted, ModelStarted, StartAccepted
+from placet.events.contracts.shapes import Resources
 from placet.events.envelope import Recorded
 from placet.events.known_fields import known_parameters
 from placet.events.shares import Shares
@@ -50,8 +51,9 @@ class Access:
 
 
 def router(
-    *, host: ModelHost, probe: Probe, access: Access, store: EventStore, placements: Placements
+    *, host: ModelHost, probe: Probe, access: Access, store: EventStore, placements: Placements, where: str
 ) -> APIRouter:
+    """`where` is how people call what models run in here."""
     api = APIRouter(
         prefix="/v1", tags=["models"], dependencies=[Depends(access.require), Depends(known_parameters)]
     )
@@ -121,6 +123,7 @@ def router(
         """What models may have here altogether, what is free of it, and what a deploy that asks for so much would be
         refused for, if it were asked for now. What `isLasting` stays so, whatever else is stopped. Reserves nothing."""
         room, _ = await queries.room(store, placements.total)
+        room = room.before(project, room.next_turn)
         asked = Amount(cpu_millis=cpu_millis, memory_bytes=memory_bytes, gpus=gpus)
         refused: list[NoRoom] = []
         if dockerfile and not placements.has_containers:
@@ -136,7 +139,81 @@ def router(
             ],
         }
 
+    @api.get("/models/{project}/placement")
+    async def placement(
+        project: Name,
+        cpu_millis: Annotated[int, Query(ge=0, lt=2**53, alias="cpuMillis")],
+        memory_bytes: Annotated[int, Query(ge=0, lt=2**53, alias="memoryBytes")],
+        gpus: Annotated[int, Query(ge=0, lt=2**31)] = 0,
+        min_replicas: Annotated[int, Query(ge=0, le=1000, alias="minReplicas")] = 1,
+        max_replicas: Annotated[int | None, Query(ge=1, le=1000, alias="maxReplicas")] = None,
+        dockerfile: Annotated[
+            bool, Query(description="its image comes from a Dockerfile of its own")
+        ] = False,
+    ) -> dict[str, Any]:
+        """What a deploy of the project would be given, if it were asked for now: how much and where, or at which place
+        it would wait and why, or why it would be refused. Reserves nothing, and nobody else notices."""
+        room, _ = await queries.room(store, placements.total)
+        state = PROJECT.fold(each.data for each in await store.read(stream(project)))
+        asked = Resources(
+            cpu_millis=cpu_millis,
+            memory_bytes=memory_bytes,
+            gpus=gpus,
+            min_replicas=min_replicas,
+            max_replicas=max(min_replicas, max_replicas or 1),
+        )
+        replicas, each = state.replicas_for(asked), Amount.of(asked)
+        theirs = room.before(project, room.next_turn)
+        none = no_room(project, each * replicas, theirs)
+        if dockerfile and not placements.has_containers:
+            none = no_containers(project)
+        return {
+            "project": project,
+            "state": _state(none, placements),
+            "where": where,
+            "replicas": replicas,
+            "each": _amount(each),
+            "all": _amount(each * replicas),
+            "total": _amount(room.total),
+            "free": _amount(room.free),
+            "beside": [
+                {"release": held.release, **_amount(held.amount)}
+                for held in room.held
+                if held.project == project
+            ],
+            "quotas": [_quota(quota, room, project) for quota in room.quotas_of(project)],
+            "waiting": len(theirs.queue),
+            "position": None if none is None or none.is_lasting else none.position,
+            "quota": none and none.quota,
+            "why": none and none.why,
+            "fix": none and none.fix,
+        }
+
     return api
+
+
+def _state(none: NoRoom | None, placements: Placements) -> str:
+    if none is None:
+        return "reserved"
+    return "queued" if placements.queue and not none.is_lasting else "refused"
+
+
+def _quota(quota: Quota, room: Room, project: str) -> dict[str, Any]:
+    """With what others hold of it."""
+    held = room.holders(quota, but=project)
+    used = usage(sum(held.values(), Amount()), models=len(held))
+    return {
+        "scope": quota.scope,
+        "of": quota.of,
+        "limits": _kinds(quota.limits),
+        "held": _kinds(used),
+        "projects": sorted(held),
+    }
+
+
+def _kinds(amounts: Usage) -> dict[str, int | None]:
+    shown = {"cpu_millis": "cpuMillis", "memory_bytes": "memoryBytes", "gpus": "gpus", "models": "models"}
+    return {name: amounts.get(kind) for kind, name in shown.items()}
 
 
 def _amount(amount: Amount) -> dict[str, int]:

@@ -113,7 +113,12 @@ async def build(settings: DeployerSettings, wiring: Wiring, ports: Ports | None 
         ),
         routers=(
             router(
-                host=ports.host, probe=ports.probe, access=access, store=wiring.store, placements=placements
+                host=ports.host,
+                probe=ports.probe,
+                access=access,
+                store=wiring.store,
+                placements=placements,
+                where=_where(settings),
             ),
         ),
         on_alive=vigil.on_alive,
@@ -204,6 +209,15 @@ def _router(settings: DeployerSettings) -> Router:
             return GatewayRoutes()
         case "caddy":
             return CaddyAdmin(settings.caddy_admin_url, server=settings.caddy_server)
+
+
+def _where(settings: DeployerSettings) -> str:
+    """What models run in, as people call it."""
+    match settings.model_host:
+        case "process":
+            return "processes of this machine"
+        case "docker":
+            return f"containers of the Docker Engine at {settings.docker_host}"
 
 
 def _this_machine() -> Amount:
