@@ -49,6 +49,7 @@ HOLDS: Mapping[str, Mapping[str, str]] = {
         "opaque": "revoked_by",
     },
     "gateway.declarations": {"none": "source purpose data"},
+    "gateway.demands": {"none": "project release cpu_millis memory_bytes gpus"},
     "gateway.erasures": {"opaque": "person said", "none": "asked_at words erased_at", "digest": "looks"},
     "gateway.exceptions": {
         "none": "exception project rule source until requested_at granted_at withdrawn_at",
@@ -80,6 +81,7 @@ HOLDS: Mapping[str, Mapping[str, str]] = {
         "document": "title owner file",
         "opaque": "submitted_by",
     },
+    "gateway.quotas": {"none": "scope of cpu_millis memory_bytes gpus models"},
     "gateway.questionnaires": {
         "none": "digest questionnaire version form imported_at",
         "document": "title file document",
@@ -96,6 +98,7 @@ HOLDS: Mapping[str, Mapping[str, str]] = {
     "gateway.revoked_tokens": {"none": "token"},
     "gateway.senders": {"none": "source", "opaque": "person"},
     "gateway.sources": {"none": "source size project files", "sealed": "owner", "digest": "owner_alike"},
+    "gateway.teams": {"none": "project team"},
     "gateway.takedowns": {"none": "project why fix rule certificate"},
     "gateway.tokens": {"none": "token roles issued_at expires", "opaque": "person"},
     "certifier.advisories": {"none": "digest compiled"},
@@ -139,6 +142,11 @@ HOLDS: Mapping[str, Mapping[str, str]] = {
     "deployer.holdings": {"none": "project release until is_live is_diverged"},
     "deployer.observed": {"none": "project watched"},
     "deployer.projects": {"none": "project requests"},
+    "deployer.queued": {
+        "none": "project request release turn position quota why until replicas correlation is_over",
+        "opaque": "asker",
+    },
+    "deployer.quotas": {"none": "scope of cpu_millis memory_bytes gpus models"},
     "deployer.releases": {
         "none": (
             "project release request correlation command source known_image access resources dockerfile "
@@ -151,6 +159,7 @@ HOLDS: Mapping[str, Mapping[str, str]] = {
     "deployer.signers": {"none": "project release key"},
     "deployer.signs_of_life": {"none": "producer at"},
     "deployer.silenced": {"none": "project release"},
+    "deployer.teams": {"none": "project team"},
     "metadata.audit_checkpoints": {"none": "size origin note epoch signed_at"},
     "metadata.audit_cosignatures": {"none": "size witness line"},
     "metadata.audit_cosigned_again": {"none": "witness size line"},
