@@ -66,6 +66,9 @@ METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 BEGUN_WITHIN = 5.0
 """Seconds: until a model takes a connection, and until one of those that are allowed is free."""
+HEARD_WITHIN = 2.0
+"""Seconds: for news of where a model listens now to arrive here, where nobody listens any more."""
+LOOK_EVERY = 0.02
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,19 +117,14 @@ class ModelProxy:
         if self._session is None:
             raise Unavailable("the gateway is starting")
         route = await self._route(project)
-        url = _url(route.endpoint, path, request.url.query)
         body = _Body(request)
-        asking = asyncio.create_task(
-            self._session.request(
-                request.method,
-                url,
-                headers=_for_model(request, route.access),
-                data=body.chunks() if body.is_there else None,
-                allow_redirects=False,
-            )
-        )
         try:
-            answer = await _unless_gone(asking, body)
+            try:
+                answer = await self._ask(request, route, path, body)
+            except aiohttp.ClientConnectorError:
+                # It was ended since we looked, and nothing was sent: whoever serves in its place may be asked.
+                route = await self._successor(project, route)
+                answer = await self._ask(request, route, path, body)
         except aiohttp.ConnectionTimeoutError as error:
             raise Unavailable(f"{project} takes no more requests at the moment", retry_after=1.0) from error
         except aiohttp.SocketTimeoutError as error:
@@ -145,6 +143,30 @@ class ModelProxy:
         response = StreamingResponse(_stream(answer), answer.status)
         response.raw_headers = _for_client(answer)
         return response
+
+    async def _ask(
+        self, request: Request, route: sa.Row[Any], path: str, body: _Body
+    ) -> aiohttp.ClientResponse | None:
+        assert self._session is not None  # noqa: S101 - whoever forwards looked
+        asking = asyncio.create_task(
+            self._session.request(
+                request.method,
+                _url(route.endpoint, path, request.url.query),
+                headers=_for_model(request, route.access),
+                data=body.chunks() if body.is_there else None,
+                allow_redirects=False,
+            )
+        )
+        return await _unless_gone(asking, body)
+
+    async def _successor(self, project: str, gone: sa.Row[Any]) -> sa.Row[Any]:
+        """Where it listens now, or still, as far as was heard within a moment. Raises why it is not served."""
+        deadline = asyncio.get_running_loop().time() + HEARD_WITHIN
+        while True:
+            route = await self._route(project)
+            if route.endpoint != gone.endpoint or asyncio.get_running_loop().time() > deadline:
+                return route
+            await asyncio.sleep(LOOK_EVERY)
 
     async def _route(self, project: str) -> sa.Row[Any]:
         if re.fullmatch(PROJECT_PATTERN, project) is None:
