@@ -11,6 +11,7 @@ from placet.client.connection import (
     remove_discovery,
 )
 from placet.client.documents import (
+    Aborted,
     Amount,
     Amounts,
     AnswersHeld,
@@ -19,6 +20,7 @@ from placet.client.documents import (
     AssessmentScore,
     AwaitedRelease,
     Awaiting,
+    Canary,
     Capacity,
     Certificate,
     CloudEvent,
@@ -99,6 +101,7 @@ from placet.client.history import (
 )
 
 __all__ = [
+    "Aborted",
     "Against",
     "Amount",
     "Amounts",
@@ -112,6 +115,7 @@ __all__ = [
     "Attempt",
     "AwaitedRelease",
     "Awaiting",
+    "Canary",
     "Capacity",
     "Catalogue",
     "Certificate",

@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from functools import partial
 from ipaddress import IPv4Network
 from pathlib import Path
 
@@ -44,10 +45,23 @@ CORES_SHARED_BY = 4
 """Models mostly wait for requests."""
 
 
-async def build(settings: DeployerSettings, wiring: Wiring, ports: Ports | None = None) -> Service:
+async def build(
+    settings: DeployerSettings,
+    wiring: Wiring,
+    ports: Ports | None = None,
+    *,
+    models_stay: Callable[[], bool] = lambda: False,
+) -> Service:
+    """`models_stay` is asked at the end, where models would be stopped with the deployer: another takes them over."""
     start: list[Run] = []
     close: list[Run] = []
-    machine = await asyncio.to_thread(_this_machine)
+    placements = Placements(
+        reads=wiring.store,
+        total=_room(settings, await asyncio.to_thread(_this_machine)),
+        reservation=timedelta(seconds=settings.reservation_seconds),
+        queue=timedelta(seconds=settings.queue_seconds),
+        has_containers=settings.model_host != "process",
+    )
     if ports is None:
         registry = open_registry(settings.registry)
         close.append(registry.close)
@@ -55,13 +69,13 @@ async def build(settings: DeployerSettings, wiring: Wiring, ports: Ports | None 
         if settings.model_host == "docker":
             engine = DockerEngine(settings.docker_host)
             close.append(engine.close)
-            machine = await engine.room()
+            start.append(partial(_look_at, engine, settings, placements))
             host: DockerContainers | LocalProcesses = _docker(settings, engine, registry, tokens, probe)
         else:
             host = await asyncio.to_thread(_local, settings, images, tokens, probe)
         start.append(host.adopt)
         if settings.stop_models_on_exit:
-            close.append(host.stop_all)
+            close.append(partial(_stop_all, host, models_stay))
         ports = Ports(
             host=host,
             router=_router(settings),
@@ -69,13 +83,6 @@ async def build(settings: DeployerSettings, wiring: Wiring, ports: Ports | None 
             images=images,
             probe=probe,
         )
-    placements = Placements(
-        reads=wiring.store,
-        total=_room(settings, machine),
-        reservation=timedelta(seconds=settings.reservation_seconds),
-        queue=timedelta(seconds=settings.queue_seconds),
-        has_containers=settings.model_host != "process",
-    )
     vigil = Vigil(wiring=wiring, limit=timedelta(seconds=settings.certifier_silence_seconds))
     jobs = Jobs(
         ports=ports,
@@ -125,6 +132,16 @@ async def build(settings: DeployerSettings, wiring: Wiring, ports: Ports | None 
         start=tuple(start),
         close=tuple(close),
     )
+
+
+async def _look_at(engine: DockerEngine, settings: DeployerSettings, placements: Placements) -> None:
+    """Its machine has the room, and it may be away at the moment."""
+    placements.total = _room(settings, await engine.room())
+
+
+async def _stop_all(host: DockerContainers | LocalProcesses, models_stay: Callable[[], bool]) -> None:
+    if not models_stay():
+        await host.stop_all()
 
 
 def _pause(settings: DeployerSettings) -> float:

@@ -30,22 +30,29 @@ from placet.deployer.ports import Reads
 from placet.deployer.room import Amount, Room
 from placet.events import UnitOfWork
 from placet.events.contracts.deployer import (
+    CanaryAborted,
+    CanaryStarted,
+    CanaryWeighted,
+    ChangeRefused,
     ModelDeleted,
     ModelDiverged,
     ModelFailed,
     ModelQuarantined,
+    ModelScaled,
     ModelStarted,
     ModelStopped,
     ResourcesQueued,
     ResourcesReserved,
+    ScaleAccepted,
     StartAccepted,
 )
 
 START = "start"
-SETTLE = "settle"
+SCALE = "scale"
+SETTLE = queries.SETTLE
 AWAIT_CERTIFICATE = "await certificate"
 LET_IN = "let in"
-TAKES = ResourcesReserved | ResourcesQueued | StartAccepted | ModelDiverged
+TAKES = ResourcesReserved | ResourcesQueued | StartAccepted | ScaleAccepted | ModelDiverged
 """After these nobody has more room than before."""
 
 
@@ -55,6 +62,13 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
     project: str
     release: int
     request: int
+
+
+class Rescale(msgspec.Struct, frozen=True, kw_only=True):
+    """The job to bring what serves to another number of replicas."""
+
+    project: str
+    scaling: int
 
 
 class Settle(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,10 +93,10 @@ class LetIn(msgspec.Struct, frozen=True, kw_only=True):
     project: str
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class Placements:
-    """`total` is the room that the platform has, `reservation` how long room is held for an uncertified release,
-    `queue` how long a release waits for room.
+    """`total` is the room that the platform has, which a start may have to find out; `reservation` how long room is
+    held for an uncertified release, `queue` how long a release waits for room.
 
     `has_containers`: whatever an image holds can be run; else only placet's own model server can.
     """
@@ -142,13 +156,16 @@ async def keep_holdings(work: UnitOfWork, project: str) -> None:
     for release in sorted(state.holds):
         reservation = state.reservation(release)
         is_live = live is not None and live.release == release
+        is_canary = state.canary is not None and state.canary.live.release == release
         work.put(
             p.holdings,
             project=project,
             release=release,
             replicas=state.replicas_of(release),
+            ready=next((each.replicas for each in state.ready if each.release == release), 0),
             until=reservation.until if reservation else None,
             is_live=is_live,
+            is_canary=is_canary,
             is_diverged=is_live and live is not None and live.diverged,
         )
     theirs = p.queued.c.project == project
@@ -202,16 +219,28 @@ def enqueue_start(work: UnitOfWork, accepted: StartAccepted, *, asker: str) -> N
     )
 
 
+def enqueue_scaling(work: UnitOfWork, accepted: ScaleAccepted, *, asker: str) -> None:
+    project, scaling = accepted.project, accepted.scaling
+    work.enqueue(SCALE, f"{project}/{scaling}", Rescale(project=project, scaling=scaling), asker=asker)
+
+
 def _enqueue_what_follows(work: UnitOfWork, event: Happened, asker: str) -> None:
     match event:
         case StartAccepted():
             enqueue_start(work, event, asker=asker)
+        case ScaleAccepted():
+            enqueue_scaling(work, event, asker=asker)
         case (
             ModelStarted(project=project)
             | ModelFailed(project=project)
             | ModelStopped(project=project)
             | ModelDeleted(project=project)
             | ModelQuarantined(project=project)
+            | ModelScaled(project=project)
+            | CanaryStarted(project=project)
+            | CanaryWeighted(project=project)
+            | CanaryAborted(project=project)
+            | ChangeRefused(project=project)
         ):
             settle(work, Settle(project=project), asker=asker)
         case _:

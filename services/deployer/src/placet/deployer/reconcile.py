@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -21,19 +21,23 @@ from placet.deployer import queries
 from placet.deployer.domain import (
     PROJECT,
     SILENT,
+    Abort,
     Expire,
     GiveUp,
+    Project,
     Quarantine,
     ReportDiverged,
     ReportMended,
     stream,
 )
-from placet.deployer.handlers import resume
+from placet.deployer.handlers import resume, route
+from placet.deployer.observations import together
 from placet.deployer.placements import Placements, Settle, settle
 from placet.deployer.ports import Instance, Ports, Target, instance_id
 from placet.deployer.queries import Known
 from placet.deployer.remedies import remedy
 from placet.deployer.room import in_mebibytes
+from placet.deployer.shares import shares
 from placet.deployer.vigil import Vigil, silence
 from placet.errors import Unavailable, Unreadable
 from placet.events import Context, UnitOfWork, Wiring, transact
@@ -49,6 +53,10 @@ DEATHS = 5
 """So many without `QUIET` seconds of life between them, and a model is given up."""
 QUIET = 60.0
 LONGEST_PAUSE = 30.0
+FAILED = 0.1
+"""The share of its requests that a canary may not fail, once it had `LEAST_REQUESTS`."""
+LEAST_REQUESTS = 10
+_SEE_LOGS = "see its log, mend it, and deploy it again"
 
 
 @dataclass(slots=True)
@@ -80,6 +88,8 @@ class Reconciliation:
     """Seconds before an instance that died is looked at again; twice as many each time."""
     _troubles: dict[str, _Trouble] = field(default_factory=dict)
     _unwanted: dict[str, float] = field(default_factory=dict)
+    _astray: dict[str, tuple[frozenset[Target], frozenset[Target]]] = field(default_factory=dict)
+    """Where routes of projects led at the last look, and should have led."""
     _ends: dict[str, datetime] = field(default_factory=dict)
     """When the certificate of each live model ends, as of the last round."""
 
@@ -101,6 +111,11 @@ class Reconciliation:
         instances = {each.id: each for each in await self.ports.host.list()}
         routes = await self.ports.router.routes()
         disowned = await self._disowned(now)
+        for known in await queries.canaries(self.placements.reads):
+            why = self._objection(known, now, since) or disowned.get((known.project, known.release))
+            why = why or await self._failing(known, instances)
+            if why is not None:
+                await self._abort(known, why)
         for known in live:
             why = self._objection(known, now, since) or disowned.get((known.project, known.release))
             if known.certified and why is not None:
@@ -201,8 +216,59 @@ class Reconciliation:
             id, why = next(iter(deaths.items()))
             said = why if len(ids) == 1 else f"{len(deaths)} of {len(ids)} replicas are down: {id}: {why}"
             await self._mend(known, said, is_death=True, serves=len(deaths) < len(ids))
-        elif routes is not None and routes.get(known.project) != _targets(instances[id] for id in ids):
-            await self._mend(known, "its route was gone or led elsewhere", is_death=False)
+        elif routes is not None:
+            await self._compare_route(
+                known, [instances[id].endpoint for id in ids], routes.get(known.project)
+            )
+
+    async def _compare_route(
+        self, known: Known, endpoints: Sequence[str], found: frozenset[Target] | None
+    ) -> None:
+        if found == frozenset(shares(endpoints, None)):
+            return
+        state = await self._state(known.project)
+        wanted = frozenset(shares(endpoints, state.canary))
+        if found == wanted or state.live is None or state.live.diverged:
+            return
+        # One that leads elsewhere may be about to be moved, or what moved it may not have said so yet.
+        if found is not None and await self._is_being_moved(known.project, state, (found, wanted)):
+            return
+        await self._mend(known, "its route was gone or led elsewhere", is_death=False)
+
+    async def _is_being_moved(
+        self, project: str, state: Project, way: tuple[frozenset[Target], frozenset[Target]]
+    ) -> bool:
+        """Whether a job does, or may just have done: then it is looked at once more."""
+        is_new = self._astray.get(project) != way
+        self._astray[project] = way
+        is_under_way = state.starting is not None or state.scaling is not None
+        return is_new or is_under_way or await queries.is_settling(self.placements.reads, project)
+
+    async def _failing(self, known: Known, instances: Mapping[str, Instance]) -> _Objection | None:
+        """What is wrong with a canary: it died, or takes too much, or fails what it is asked."""
+        for id in self._ids(known):
+            why = await self._death_of(known, instances.get(id))
+            if why is not None:
+                words = await self.ports.host.last_words(id)
+                return _Objection(why=f"{why}; it said last:\n{words}" if words else why, fix=_SEE_LOGS)
+        theirs = [instances[id] for id in self._ids(known)]
+        counted = await asyncio.gather(*(self.ports.probe.counters(each.endpoint) for each in theirs))
+        total = together(each for each in counted if each is not None)
+        if total is None or total.requests < LEAST_REQUESTS or total.failed < FAILED * total.requests:
+            return None
+        return _Objection(why=f"it failed {total.failed} of {total.requests} requests", fix=_SEE_LOGS)
+
+    async def _abort(self, known: Known, objection: _Objection) -> None:
+        """Traffic stops before anybody is told."""
+        state = await self._state(known.project)
+        if state.live is not None:
+            await route(self.placements, self.ports, known.project, state.live)
+
+        async def abort(work: UnitOfWork) -> None:
+            wrong = Abort(project=known.project, release=known.release, why=objection.why, fix=objection.fix)
+            await self.placements.decide(work, wrong)
+
+        await self._transact(known, abort)
 
     def _ids(self, known: Known) -> Sequence[str]:
         """Of the instances that should run of a release."""
@@ -256,7 +322,9 @@ class Reconciliation:
                 running.append((known, run))
         ready = await asyncio.gather(*(self._are_ready(run) for _, run in running))
         for known, run in (each for each, are_ready in zip(running, ready, strict=True) if are_ready):
-            if routes is not None and routes.get(known.project) != _targets(run):
+            state = await self._state(known.project)
+            wanted = frozenset(shares([each.endpoint for each in run], state.canary))
+            if routes is not None and routes.get(known.project) != wanted:
                 await self._settle_again(known)  # told at the next round
                 continue
             mended = ReportMended(
@@ -330,9 +398,12 @@ class Reconciliation:
 
     async def _is_live(self, known: Known) -> bool:
         """Still: it may have been replaced or stopped since it was looked up."""
-        recorded = await self.wiring.store.read(stream(known.project))
-        live = PROJECT.fold(each.data for each in recorded).live
+        live = (await self._state(known.project)).live
         return live is not None and live.release == known.release
+
+    async def _state(self, project: str) -> Project:
+        recorded = await self.wiring.store.read(stream(project))
+        return PROJECT.fold(each.data for each in recorded)
 
     async def _transact(self, known: Known, change: Callable[[UnitOfWork], Awaitable[None]]) -> None:
         """In the name of the operation that deployed the release, since its life goes on here."""
@@ -342,7 +413,3 @@ class Reconciliation:
             actor=Actor.service(SERVICE),
         )
         await transact(self.wiring, SERVICE, context, change)
-
-
-def _targets(instances: Iterable[Instance]) -> frozenset[Target]:
-    return frozenset(Target(endpoint=each.endpoint) for each in instances)

@@ -78,7 +78,7 @@ async def on_project_assigned(
 
 
 async def on_placed(
-    heard: Heard[recalling.Placed] | Heard[deployer.StartAccepted],
+    heard: Heard[recalling.Placed] | Heard[deployer.StartAccepted] | Heard[deployer.ScaleAccepted],
     work: UnitOfWork,
     placements: Placements,
     ports: Ports,
