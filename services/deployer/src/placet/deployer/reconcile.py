@@ -201,6 +201,8 @@ class Reconciliation:
             id, why = next(iter(deaths.items()))
             said = why if len(ids) == 1 else f"{len(deaths)} of {len(ids)} replicas are down: {id}: {why}"
             await self._mend(known, said, is_death=True, serves=len(deaths) < len(ids))
+        elif drift := next((instances[id].drift for id in ids if instances[id].drift), ""):
+            await self._mend(known, drift, is_death=False)
         elif routes is not None and routes.get(known.project) != _targets(instances[id] for id in ids):
             await self._mend(known, "its route was gone or led elsewhere", is_death=False)
 
