@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
@@ -13,28 +12,17 @@ import pytest
 import yaml
 from placet.deployer.adapters.kubernetes_cluster import OURS, KubernetesCluster
 from placet.deployer.adapters.kubernetes_models import KubernetesModels
-from placet.deployer.adapters.kubernetes_objects import Terms
-from placet.deployer.adapters.pulse import Allowance
 from placet.deployer.domain import Amount
 from placet.deployer.ports import Replicas
 from placet.errors import Refused, Unavailable
 
+from tests.contract.kubernetes_hosts import connected, kubernetes_host, serves, written
 from tests.contract.model_host_contract import ModelHostContract, find
 from tests.support.eventually import eventually
 from tests.support.kubernetes import ApiServer, Cluster, Fate
 from tests.support.kubernetes.fields import Json
 
 Make = Callable[..., KubernetesModels]
-NAMESPACE = "placet-models"
-TERMS = Terms(
-    namespace=NAMESPACE,
-    callers=["placet"],
-    pull_secret="pull",
-    gpu="nvidia.com/gpu",
-    allowance=Allowance(loading=60.0, answer=5.0),
-    stop_seconds=10.0,
-    scratch_bytes=2**20,
-)
 
 
 @pytest.fixture
@@ -52,29 +40,12 @@ async def cluster(server: ApiServer, tmp_path: Path) -> AsyncIterator[Cluster]:
 @pytest.fixture
 async def make(server: ApiServer, cluster: Cluster, tmp_path: Path) -> AsyncIterator[Make]:
     """Makes a host, or the one that comes after it was killed."""
-    file = tmp_path / "kubeconfig"
-    file.write_text(json.dumps(server.kubeconfig()))
     made: list[tuple[KubernetesModels, KubernetesCluster]] = []
 
-    async def reference(repository: str, image: str) -> tuple[str, int]:
-        return f"registry.example:5000/{repository}@{image}", 65532
-
-    def host(**options: Any) -> KubernetesModels:
-        api = KubernetesCluster(
-            namespace=NAMESPACE, file=file, answers_within=options.pop("answers_within", 30.0)
-        )
-        host = KubernetesModels(
-            cluster=api,
-            **{
-                "reference": reference,
-                "token_keys": lambda endpoint: json.dumps([{"for": endpoint}]),
-                "terms": TERMS,
-                "log_bytes": 2**16,
-                **options,
-            },
-        )
-        made.append((host, api))
-        return host
+    def host(*, answers_within: float = 30.0) -> KubernetesModels:
+        api = connected(server, tmp_path, answers_within=answers_within)
+        made.append((kubernetes_host(api), api))
+        return made[-1][0]
 
     yield host
     for each, api in made:
@@ -97,16 +68,6 @@ def impatient_host(host: KubernetesModels) -> KubernetesModels:
 @pytest.fixture
 def image() -> str:
     return f"sha256:{'1' * 64}"
-
-
-async def serves(cluster: Cluster, id: str) -> None:
-    """Its Service leads to a pod that is ready."""
-
-    def leads_on() -> bool:
-        service = cluster.server.get("Service", id)
-        return service is not None and cluster.server.reach(service) is not None
-
-    await eventually(leads_on)
 
 
 @pytest.fixture
@@ -149,7 +110,7 @@ class TestKubernetesModels(ModelHostContract):
         await host.start(self.spec(image))
         server.requests.clear()
         await host.start(self.spec(image))
-        assert [each for each in server.requests if each[0] != "GET"] == []
+        assert written(server) == []
 
     async def test_its_state_is_watched_and_not_asked_for(
         self, host: KubernetesModels, cluster: Cluster, image: str

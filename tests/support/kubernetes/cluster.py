@@ -88,6 +88,8 @@ class Cluster:
         self.server = server
         self.fates: dict[str, Fate] = {}
         """By the digest of an image."""
+        self.gateways: dict[str, str] = {}
+        """`namespace/name` of those there are, each with why it takes no route, if it takes none."""
         self.no_pods_for: str = ""
         """Why no pod may be made, if none may."""
         self._folder = folder
@@ -145,12 +147,14 @@ class Cluster:
         self._reconcile()
         while True:
             happened, seen = await self.server.changes(seen)
-            if any(each.resource.kind in ("Deployment", "Pod", "Node") for each in happened):
+            if any(each.resource.kind in ("Deployment", "Pod", "Node", "HTTPRoute") for each in happened):
                 self._reconcile()
 
     def _reconcile(self) -> None:
         for deployment in self.server.all("Deployment"):
             self._make_so(deployment)
+        for route in self.server.all("HTTPRoute"):
+            self._take(route)
         for pod in self.server.all("Pod"):
             uid = pod["metadata"]["uid"]
             if "deletionTimestamp" in pod["metadata"]:
@@ -221,6 +225,25 @@ class Cluster:
             "conditions"
         ):
             self.server.change("Deployment", name, to, manager="kube-controller-manager")
+
+    # The controller of a Gateway.
+
+    def _take(self, route: Json) -> None:
+        (parent,) = route["spec"]["parentRefs"]
+        gateway = f"{parent['namespace']}/{parent['name']}"
+        if gateway not in self.gateways:
+            return
+        why = self.gateways[gateway]
+        accepted = {
+            "type": "Accepted",
+            "status": "False" if why else "True",
+            "reason": "NotAllowedByListeners" if why else "Accepted",
+            "message": why,
+            "observedGeneration": route["metadata"]["generation"],
+        }
+        status = {"parents": [{"parentRef": parent, "conditions": [accepted]}]}
+        name = route["metadata"]["name"]
+        self.server.change("HTTPRoute", name, lambda each: each.update(status=status), manager="gateway")
 
     # The scheduler and the kubelet.
 

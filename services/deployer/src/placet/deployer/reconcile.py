@@ -258,7 +258,8 @@ class Reconciliation:
                 running.append((known, run))
         ready = await asyncio.gather(*(self._are_ready(run) for _, run in running))
         for known, run in (each for each, are_ready in zip(running, ready, strict=True) if are_ready):
-            if routes is not None and routes.get(known.project) != _targets(run):
+            is_elsewhere = routes is not None and routes.get(known.project) != _targets(run)
+            if is_elsewhere or any(each.drift for each in run):
                 await self._settle_again(known)  # told at the next round
                 continue
             mended = ReportMended(
