@@ -272,8 +272,8 @@ class KubernetesModels:
 
     async def _must_be_ours(self, spec: InstanceSpec) -> None:
         """Nothing of that name is somebody else's, who would lose it to us."""
-        found = await asyncio.gather(*(self._cluster.read(kind, spec.id) for kind in OURS))
-        for kind, there in zip(OURS, found, strict=True):
+        for kind in OURS:
+            there = await self._cluster.read(kind, spec.id)
             labels = (there or {}).get("metadata", {}).get("labels") or {}
             if there is not None and labels.get(INSTANCE) != spec.id:
                 raise Refused(
