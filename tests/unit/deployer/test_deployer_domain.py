@@ -31,15 +31,21 @@ from placet.deployer.domain import (
     Stop,
 )
 from placet.events.contracts.deployer import (
+    CanaryAborted,
+    CanaryStarted,
+    CanaryWeighted,
+    ChangeRefused,
     ModelDeleted,
     ModelDiverged,
     ModelFailed,
     ModelQuarantined,
+    ModelScaled,
     ModelStarted,
     ModelStopped,
     ResourcesRefused,
     ResourcesReleased,
     ResourcesReserved,
+    ScaleAccepted,
     StartAccepted,
 )
 from placet.events.contracts.shapes import Resources
@@ -539,6 +545,23 @@ def test_every_event_is_evolved() -> None:
         ModelDeleted(project="churn"),
         ModelQuarantined(project="churn", release=1, certificate="c", why=""),
         ModelDiverged(project="churn", release=1, why=""),
+        CanaryStarted(
+            project="churn",
+            release=2,
+            image=IMAGE,
+            certificate="c",
+            url=URL,
+            endpoints=("http://127.0.0.1:1",),
+            weight=10,
+            request=2,
+            sample="none",
+            replicas=1,
+        ),
+        CanaryWeighted(project="churn", release=2, weight=20),
+        CanaryAborted(project="churn", release=2, why="", fix=None),
+        ScaleAccepted(project="churn", release=1, replicas=2, scaling=1),
+        ModelScaled(project="churn", release=1, replicas=2, endpoints=(), scaling=1),
+        ChangeRefused(project="churn", why="", fix=None),
     )
     from placet.deployer.subscriptions import SAYS
 

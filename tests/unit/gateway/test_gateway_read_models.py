@@ -187,6 +187,9 @@ async def test_a_model_that_never_served_is_its_newest_deploy(gateway: Gateway) 
                 "detail",
                 *TRIAL,
                 "lapsing",
+                "replicas",
+                "canary",
+                "aborted",
             )
         }
     ]

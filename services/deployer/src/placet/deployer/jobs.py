@@ -20,13 +20,17 @@ from placet.deployer import queries
 from placet.deployer.domain import (
     PROJECT,
     Amount,
+    Canary,
     Command,
     Live,
     Project,
     Quarantined,
     RejectStart,
     ReportFailed,
+    ReportNotScaled,
+    ReportScaled,
     ReportStarted,
+    Scaling,
     Starting,
     in_mebibytes,
     stream,
@@ -34,17 +38,20 @@ from placet.deployer.domain import (
 from placet.deployer.handlers import accept
 from placet.deployer.placements import (
     AWAIT_CERTIFICATE,
+    SCALE,
     SETTLE,
     START,
     AwaitCertificate,
     Placements,
+    Rescale,
     Settle,
     Start,
 )
-from placet.deployer.ports import Instance, InstanceSpec, Ports, Replicas, Target
+from placet.deployer.ports import Instance, InstanceSpec, Ports, Replicas
 from placet.deployer.queries import Certified, Cleared, Known
 from placet.deployer.remedies import remedy
 from placet.deployer.samples import difference
+from placet.deployer.shares import shares
 from placet.deployer.vigil import Vigil, silence
 from placet.errors import PlacetError, Refused, Unavailable, Unreadable
 from placet.events import Clock, Finish, Job, UnitOfWork, Worker
@@ -80,9 +87,10 @@ class Jobs:
     """One project's instances are started and stopped by one at a time, each on a fresh look at what is wanted."""
 
     @property
-    def workers(self) -> tuple[Worker[Start], Worker[Settle], Worker[AwaitCertificate]]:
+    def workers(self) -> tuple[Worker[Start], Worker[Rescale], Worker[Settle], Worker[AwaitCertificate]]:
         return (
             Worker(kind=START, payload=Start, run=self.start, gave_up=self._start_gave_up, slots=4),
+            Worker(kind=SCALE, payload=Rescale, run=self.scale, gave_up=self._scale_gave_up, slots=4),
             Worker(kind=SETTLE, payload=Settle, run=self.settle, gave_up=self._settle_gave_up, slots=8),
             Worker(
                 kind=AWAIT_CERTIFICATE,
@@ -129,11 +137,12 @@ class Jobs:
             instances = await self._run(known, starting.replicas)
         sample = await self._try_out(known, instances)
         async with self._turns[known.project]:
-            if await self._starting(known.project, request) is None:
+            state = await self._state(known.project)
+            if state.starting is None or state.starting.request != request:
                 return None
             # Starting takes its time, at whose end its certificate may have ended.
             await self._standing(await queries.known(self.placements.reads, known.project, known.release))
-            await self._route(known, instances)
+            await self._route(known, state, state.starting, tuple(each.endpoint for each in instances))
         return instances, sample
 
     async def _run(self, known: Known, replicas: int, endpoints: Sequence[str] = ()) -> Sequence[Instance]:
@@ -157,8 +166,18 @@ class Jobs:
             await self._must_fit(known, each)
         return samples[0]
 
-    async def _route(self, known: Known, instances: Sequence[Instance]) -> None:
-        targets = [Target(endpoint=each.endpoint) for each in instances]
+    async def _route(
+        self, known: Known, state: Project, starting: Starting, endpoints: tuple[str, ...]
+    ) -> None:
+        """To what starts here, or a share of the requests, if it is a canary. Without what it is to run beside it gets
+        none, which deciding says."""
+        if not starting.canary:
+            targets = shares(endpoints, None)
+        elif state.live is None:
+            return
+        else:
+            begun = replace(state.live, release=known.release, endpoints=endpoints)
+            targets = shares(state.live.endpoints, Canary(live=begun, weight=starting.canary))
         await self.ports.router.route(known.project, targets, access=_access(known))
 
     async def _verify(self, known: Known) -> None:
@@ -255,6 +274,46 @@ class Jobs:
     def _start_gave_up(self, job: Job[Start], reason: str) -> Finish:
         return self._finish(_failure(job.payload, Refused(reason, fix="see the deployer's log")), job.asker)
 
+    # Scaling.
+
+    async def scale(self, job: Job[Rescale]) -> Finish:
+        """Bring up what is missing, or take off its route what is too much; `settle` ends that."""
+        payload = job.payload
+        state = await self._state(payload.project)
+        live, scaling = state.live, state.scaling
+        if live is None or scaling is None or scaling.number != payload.scaling:
+            return self._finish(_not_scaled(payload, Refused("it changed meanwhile")), job.asker)
+        known = await queries.known(self.placements.reads, payload.project, live.release)
+        try:
+            endpoints = await self._rescale(known, live, scaling)
+        except (Refused, Unreadable) as error:
+            return self._finish(_not_scaled(payload, error), job.asker)
+        report = ReportScaled(project=payload.project, scaling=scaling.number, endpoints=endpoints)
+        return self._finish(report, job.asker)
+
+    async def _rescale(self, known: Known, live: Live, scaling: Scaling) -> tuple[str, ...]:
+        """Where the replicas listen, all of which are ready and routed to."""
+        async with self._turns[known.project]:
+            if (await self._state(known.project)).scaling != scaling:
+                return ()  # deciding says so
+            instances = await self._run(known, scaling.replicas, live.endpoints)
+        new = [each for each in instances if each.endpoint not in live.endpoints]
+        if new:
+            await self._verify(known)
+            await self._try_out(known, new)
+        endpoints = tuple(each.endpoint for each in instances)
+        async with self._turns[known.project]:
+            state = await self._state(known.project)
+            if state.scaling == scaling:
+                await self.ports.router.route(
+                    known.project, shares(endpoints, state.canary), access=_access(known)
+                )
+        return endpoints
+
+    def _scale_gave_up(self, job: Job[Rescale], reason: str) -> Finish:
+        refused = Refused(reason, fix="see the deployer's log")
+        return self._finish(_not_scaled(job.payload, refused), job.asker)
+
     # Settling.
 
     async def settle(self, job: Job[Settle]) -> Finish:
@@ -274,14 +333,15 @@ class Jobs:
         """Route the live release, started again first if it ended. That it is ready then, `reconcile` says."""
         known = await queries.known(self.placements.reads, project, live.release)
         async with self._turns[project]:
-            if (await self._state(project)).live != live:
+            state = await self._state(project)
+            if state.live != live:
                 return
             endpoints: Sequence[str] = live.endpoints
             if mend:
                 run = [each.endpoint for each in await self._run(known, live.replicas, endpoints)]
                 # Of several, those that serve already, while the others load.
                 endpoints = [each for each in run if await self.ports.probe.is_ready(each)] or run
-            targets = [Target(endpoint=each) for each in endpoints]
+            targets = shares(endpoints, state.canary)
             routes = await self.ports.router.routes()
             if routes is None or routes.get(project) != frozenset(targets):
                 await self.ports.router.route(project, targets, access=_access(known))
@@ -352,6 +412,10 @@ def _failure(payload: Start, error: PlacetError) -> ReportFailed:
         why=error.detail,
         fix=error.fix,
     )
+
+
+def _not_scaled(payload: Rescale, error: PlacetError) -> ReportNotScaled:
+    return ReportNotScaled(project=payload.project, scaling=payload.scaling, why=error.detail, fix=error.fix)
 
 
 def _rejection(payload: AwaitCertificate) -> RejectStart:

@@ -48,13 +48,14 @@ class Cleared:
 @dataclass(frozen=True, kw_only=True)
 class Known:
     """What is known of a release. `request` counts the project's requests, `correlation` is the operation; `replicas`
-    should run of it, where that was looked up."""
+    of it are said to be ready, where that was looked up; it is to get `canary` of a hundred requests, if not all."""
 
     project: str
     release: int
     replicas: int = 1
     request: int | None = None
     correlation: str | None = None
+    canary: int = 0
     cleared: Cleared | None = None
     certified: Certified | None = None
 
@@ -114,15 +115,20 @@ async def live(reads: Reads) -> Sequence[Known]:
 
 
 async def _held(reads: Reads, which: sa.ColumnElement[bool]) -> Sequence[Known]:
-    query = sa.select(p.releases, p.holdings.c.replicas).join(p.holdings, _IS_SAME).where(which)
+    query = sa.select(p.releases, p.holdings.c.ready).join(p.holdings, _IS_SAME).where(which)
     rows = await reads.rows(query.order_by(p.releases.c.project))
-    return [replace(_known(row), replicas=row.replicas) for row in rows]
+    return [replace(_known(row), replicas=row.ready) for row in rows]
 
 
 async def signers(reads: Reads, keys: Iterable[str]) -> Mapping[tuple[str, int], str]:
     """What these keys certified, as (project, release), with which of them did."""
     rows = await reads.rows(sa.select(p.signers).where(p.signers.c.key.in_(list(keys))))
     return {(row.project, row.release): row.key for row in rows}
+
+
+async def canaries(reads: Reads) -> Sequence[Known]:
+    """The releases that get a share of what serves' requests, over all projects."""
+    return await _held(reads, p.holdings.c.is_canary)
 
 
 async def diverged(reads: Reads) -> Sequence[Known]:
@@ -176,6 +182,7 @@ def _known(row: sa.Row[Any]) -> Known:
         release=row.release,
         request=row.request,
         correlation=row.correlation,
+        canary=row.canary or 0,
         cleared=cleared,
         certified=certified,
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -21,19 +21,23 @@ from placet.deployer import queries
 from placet.deployer.domain import (
     PROJECT,
     SILENT,
+    Abort,
     Expire,
     GiveUp,
+    Project,
     Quarantine,
     ReportDiverged,
     ReportMended,
     in_mebibytes,
     stream,
 )
-from placet.deployer.handlers import resume
+from placet.deployer.handlers import resume, route
+from placet.deployer.observations import together
 from placet.deployer.placements import Placements, Settle, settle
 from placet.deployer.ports import Instance, Ports, Target, instance_id
 from placet.deployer.queries import Known
 from placet.deployer.remedies import remedy
+from placet.deployer.shares import shares
 from placet.deployer.vigil import Vigil, silence
 from placet.errors import Unavailable, Unreadable
 from placet.events import Context, UnitOfWork, Wiring, transact
@@ -49,6 +53,10 @@ DEATHS = 5
 """So many without `QUIET` seconds of life between them, and a model is given up."""
 QUIET = 60.0
 LONGEST_PAUSE = 30.0
+FAILED = 0.1
+"""The share of its requests that a canary may not fail, once it had `LEAST_REQUESTS`."""
+LEAST_REQUESTS = 10
+_SEE_LOGS = "see its log, mend it, and deploy it again"
 
 
 @dataclass(slots=True)
@@ -80,6 +88,8 @@ class Reconciliation:
     """Seconds before an instance that died is looked at again; twice as many each time."""
     _troubles: dict[str, _Trouble] = field(default_factory=dict)
     _unwanted: dict[str, float] = field(default_factory=dict)
+    _astray: dict[str, tuple[frozenset[Target], frozenset[Target]]] = field(default_factory=dict)
+    """Where routes of projects led at the last look, and should have led."""
     _ends: dict[str, datetime] = field(default_factory=dict)
     """When the certificate of each live model ends, as of the last round."""
 
@@ -101,6 +111,11 @@ class Reconciliation:
         instances = {each.id: each for each in await self.ports.host.list()}
         routes = await self.ports.router.routes()
         disowned = await self._disowned(now)
+        for known in await queries.canaries(self.placements.reads):
+            why = self._objection(known, now, since) or disowned.get((known.project, known.release))
+            why = why or await self._failing(known, instances)
+            if why is not None:
+                await self._abort(known, why)
         for known in live:
             why = self._objection(known, now, since) or disowned.get((known.project, known.release))
             if known.certified and why is not None:
@@ -203,8 +218,54 @@ class Reconciliation:
             await self._mend(known, said, is_death=True, serves=len(deaths) < len(ids))
         elif drift := next((instances[id].drift for id in ids if instances[id].drift), ""):
             await self._mend(known, drift, is_death=False)
-        elif routes is not None and routes.get(known.project) != _targets(instances[id] for id in ids):
-            await self._mend(known, "its route was gone or led elsewhere", is_death=False)
+        elif routes is not None:
+            await self._compare_route(
+                known, [instances[id].endpoint for id in ids], routes.get(known.project)
+            )
+
+    async def _compare_route(
+        self, known: Known, endpoints: Sequence[str], found: frozenset[Target] | None
+    ) -> None:
+        if found == frozenset(shares(endpoints, None)):
+            return
+        state = await self._state(known.project)
+        wanted = frozenset(shares(endpoints, state.canary))
+        if found == wanted or state.live is None or state.live.diverged:
+            return
+        # One that leads elsewhere may be about to be moved, or what moved it may not have said so yet.
+        if found is not None and self._astray.get(known.project) != (found, wanted):
+            self._astray[known.project] = (found, wanted)
+            return
+        self._astray.pop(known.project, None)
+        if found is not None and (state.starting is not None or state.scaling is not None):
+            return
+        await self._mend(known, "its route was gone or led elsewhere", is_death=False)
+
+    async def _failing(self, known: Known, instances: Mapping[str, Instance]) -> _Objection | None:
+        """What is wrong with a canary: it died, or takes too much, or fails what it is asked."""
+        for id in self._ids(known):
+            why = await self._death_of(known, instances.get(id))
+            if why is not None:
+                words = await self.ports.host.last_words(id)
+                return _Objection(why=f"{why}; it said last:\n{words}" if words else why, fix=_SEE_LOGS)
+        theirs = [instances[id] for id in self._ids(known)]
+        counted = await asyncio.gather(*(self.ports.probe.counters(each.endpoint) for each in theirs))
+        total = together(each for each in counted if each is not None)
+        if total is None or total.requests < LEAST_REQUESTS or total.failed < FAILED * total.requests:
+            return None
+        return _Objection(why=f"it failed {total.failed} of {total.requests} requests", fix=_SEE_LOGS)
+
+    async def _abort(self, known: Known, objection: _Objection) -> None:
+        """Traffic stops before anybody is told."""
+        state = await self._state(known.project)
+        if state.live is not None:
+            await route(self.placements, self.ports, known.project, state.live)
+
+        async def abort(work: UnitOfWork) -> None:
+            wrong = Abort(project=known.project, release=known.release, why=objection.why, fix=objection.fix)
+            await self.placements.decide(work, wrong)
+
+        await self._transact(known, abort)
 
     def _ids(self, known: Known) -> Sequence[str]:
         """Of the instances that should run of a release."""
@@ -258,7 +319,9 @@ class Reconciliation:
                 running.append((known, run))
         ready = await asyncio.gather(*(self._are_ready(run) for _, run in running))
         for known, run in (each for each, are_ready in zip(running, ready, strict=True) if are_ready):
-            is_elsewhere = routes is not None and routes.get(known.project) != _targets(run)
+            state = await self._state(known.project)
+            wanted = frozenset(shares([each.endpoint for each in run], state.canary))
+            is_elsewhere = routes is not None and routes.get(known.project) != wanted
             if is_elsewhere or any(each.drift for each in run):
                 await self._settle_again(known)  # told at the next round
                 continue
@@ -333,9 +396,12 @@ class Reconciliation:
 
     async def _is_live(self, known: Known) -> bool:
         """Still: it may have been replaced or stopped since it was looked up."""
-        recorded = await self.wiring.store.read(stream(known.project))
-        live = PROJECT.fold(each.data for each in recorded).live
+        live = (await self._state(known.project)).live
         return live is not None and live.release == known.release
+
+    async def _state(self, project: str) -> Project:
+        recorded = await self.wiring.store.read(stream(project))
+        return PROJECT.fold(each.data for each in recorded)
 
     async def _transact(self, known: Known, change: Callable[[UnitOfWork], Awaitable[None]]) -> None:
         """In the name of the operation that deployed the release, since its life goes on here."""
@@ -345,7 +411,3 @@ class Reconciliation:
             actor=Actor.service(SERVICE),
         )
         await transact(self.wiring, SERVICE, context, change)
-
-
-def _targets(instances: Iterable[Instance]) -> frozenset[Target]:
-    return frozenset(Target(endpoint=each.endpoint) for each in instances)

@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import count
 from typing import Any
 from urllib.parse import quote
 
@@ -30,6 +30,7 @@ from yarl import URL
 from placet.errors import Unavailable, Unknown
 from placet.events import Clock
 from placet.events.codec import timestamp
+from placet.gateway.projections import read_canary
 from placet.gateway.queries import Queries
 from placet.projects import PROJECT_PATTERN
 
@@ -91,7 +92,8 @@ class ModelProxy:
         self._clock = clock
         self._limits = limits
         self._session: aiohttp.ClientSession | None = None
-        self._turns = count()
+        self._turns: Counter[str] = Counter()
+        """How many requests each project got."""
 
     async def start(self) -> None:
         self._session = aiohttp.ClientSession(
@@ -117,7 +119,9 @@ class ModelProxy:
     async def _forward(self, request: Request, project: str, path: str = "") -> Response:
         route = await self._route(project)
         body = _Body(request)
-        asking = asyncio.create_task(self._ask(self._in_turn(route), path, request, body, route.access))
+        asking = asyncio.create_task(
+            self._ask(self._sent_to(project, route), path, request, body, route.access)
+        )
         try:
             answer = await _unless_gone(asking, body)
         except aiohttp.ConnectionTimeoutError as error:
@@ -139,13 +143,17 @@ class ModelProxy:
         response.raw_headers = _for_client(answer)
         return response
 
-    def _in_turn(self, route: sa.Row[Any]) -> Sequence[str]:
-        """All endpoints, another one first each time."""
-        endpoints = msgspec.json.decode(route.endpoints, type=tuple[str, ...])
-        if len(endpoints) == 1:
-            return endpoints
-        first = next(self._turns) % len(endpoints)
-        return endpoints[first:] + endpoints[:first]
+    def _sent_to(self, project: str, route: sa.Row[Any]) -> Sequence[str]:
+        """Where this request goes, and whom it goes to where that takes no connection: replicas take turns, and a
+        canary's share of a hundred requests is spread evenly over them."""
+        turn = self._turns[project]
+        self._turns[project] = turn + 1
+        serving = _from(turn, msgspec.json.decode(route.endpoints, type=tuple[str, ...]))
+        canary = read_canary(route)
+        if canary is None or self._lacks_standing(route.canary_standing, route.canary_not_after):
+            return serving
+        is_its = (turn + 1) * canary.weight // 100 > turn * canary.weight // 100
+        return (*_from(turn, canary.endpoints), *serving) if is_its else serving
 
     async def _ask(
         self, endpoints: Sequence[str], path: str, request: Request, body: _Body, access: str | None
@@ -190,15 +198,24 @@ class ModelProxy:
         """The deployer takes a model off when it has heard. What is known here comes first: after a crash right behind
         a revocation nothing of it is heard for a moment.
         """
-        how = row.standing
-        if how is None and row.not_after is not None and row.not_after <= timestamp(self._clock.now()):
-            how = "out of its time"
+        how = self._lacks_standing(row.standing, row.not_after)
         if how is not None:
             raise Unavailable(
                 f"{project} is not served: {row.serves_on} is {how}",
                 fix=f"see `placet status {project}`",
                 retry_after=60.0,
             )
+
+    def _lacks_standing(self, standing: str | None, not_after: str | None) -> str | None:
+        """How a certificate does not stand, if it does not."""
+        if standing is None and not_after is not None and not_after <= timestamp(self._clock.now()):
+            return "out of its time"
+        return standing
+
+
+def _from(turn: int, endpoints: tuple[str, ...]) -> tuple[str, ...]:
+    first = turn % len(endpoints)
+    return endpoints[first:] + endpoints[:first]
 
 
 class _Body:

@@ -44,7 +44,8 @@ class StartAccepted:
     """The deployer answers for this start from here on: a crash resumes it.
 
     `request`, here and below, counts the project's requests as they were made: it is the one that this answers,
-    and what an earlier one asked for is overtaken. `trial`: of a release that nobody answers for yet.
+    and what an earlier one asked for is overtaken. `trial`: of a release that nobody answers for yet. `canary`: it is
+    to get so many of a hundred requests, beside what serves; none of none: it takes its place.
     """
 
     project: str
@@ -55,6 +56,7 @@ class StartAccepted:
     request: int = 0
     trial: bool = False
     replicas: int = 1
+    canary: int = 0
 
 
 @event("deployer", "model.started")
@@ -75,6 +77,76 @@ class ModelStarted:
     request: int = 0
     sample: Sample = "none"
     replicas: int = 1
+
+
+@event("deployer", "canary.started")
+class CanaryStarted:
+    """It is ready, and the route sends it `weight` of a hundred requests; what it runs beside gets the others.
+
+    The rest is as with `model.started`, which is said once it is promoted.
+    """
+
+    project: str
+    release: int
+    image: str
+    certificate: str
+    url: str
+    endpoints: tuple[str, ...]
+    weight: int
+    request: int
+    sample: Sample
+    replicas: int
+
+
+@event("deployer", "canary.weighted")
+class CanaryWeighted:
+    """It gets another share of a hundred requests from here on."""
+
+    project: str
+    release: int
+    weight: int
+
+
+@event("deployer", "canary.aborted")
+class CanaryAborted:
+    """It gets no more requests, and ends: somebody asked for that, or it failed, or its certificate does not stand."""
+
+    project: str
+    release: int
+    why: str
+    fix: str | None
+
+
+@event("deployer", "scale.accepted")
+class ScaleAccepted:
+    """Room is held for so many replicas of what serves; a crash resumes it. `scaling` counts the project's."""
+
+    project: str
+    release: int
+    replicas: int
+    scaling: int
+
+
+@event("deployer", "model.scaled")
+class ModelScaled:
+    """So many replicas of what serves are ready, and the route points to them."""
+
+    project: str
+    release: int
+    replicas: int
+    endpoints: tuple[str, ...]
+    scaling: int
+
+
+@event("deployer", "change.refused")
+class ChangeRefused:
+    """A scaling, promotion or abort that came to nothing: what served before serves. `scaling` is which, if it is one
+    that was accepted."""
+
+    project: str
+    why: str
+    fix: str | None
+    scaling: int = 0
 
 
 @event("deployer", "model.failed")
