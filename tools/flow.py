@@ -62,6 +62,12 @@ NOBODY_ACTS: Mapping[type, str] = {
     deployer.ResourcesRefused: "the end of the operation: the gateway says so to who asked",
     deployer.ResourcesReleased: "the deployer's own account of what is free",
     deployer.ModelFailed: "the end of the operation: the gateway says so to who asked",
+    deployer.CanaryStarted: "the gateway sends it its share, where no edge does; the deployer moved that",
+    deployer.ScaleAccepted: "the deployer's own account of what is free",
+    deployer.ModelScaled: "the gateway shares requests among them, where no edge does; the deployer moved that",
+    deployer.CanaryWeighted: "the gateway sends it its share, where no edge does; the deployer moved that",
+    deployer.CanaryAborted: "the gateway shows it, and sends it nothing more",
+    deployer.ChangeRefused: "the end of the operation: the gateway says so to who asked",
     deployer.ModelDiverged: "the gateway shows that it does not serve, until the deployer has mended it by itself",
     metadata.GapDetected: "for those who watch the log",
     metadata.WebhookAdded: "for the log: who has what happens told outside, since when and until when",
@@ -179,6 +185,62 @@ ROADS = (
                 ends=(deployer.ResourcesRefused, deployer.ModelFailed),
                 does="verifies its certificate again, starts it, moves the route",
                 job="jobs:Jobs.start",
+            ),
+        ),
+    ),
+    Road(
+        title="Canary: a certified release gets a share of the requests",
+        asked="POST /v1/commands {deploy, canary}",
+        steps=(
+            Step(hears=(), says=(certifier.CertificateIssued,), does="certifies it, as any release"),
+            Step(
+                hears=(certifier.CertificateIssued,),
+                says=(deployer.CanaryStarted,),
+                ends=(deployer.ModelFailed,),
+                does="verifies the certificate, starts it beside what serves, asks it the sample, moves its share; "
+                "aborts it when it fails or its certificate does not stand",
+                job="jobs:Jobs.start",
+            ),
+        ),
+    ),
+    Road(
+        title="Promote: the canary gets another share, or takes the place of what serves",
+        asked="POST /v1/commands {promote}",
+        steps=(
+            Step(hears=(), says=(gateway.PromoteRequested,), does="asks"),
+            Step(
+                hears=(gateway.PromoteRequested,),
+                says=(deployer.CanaryWeighted,),
+                ends=(deployer.ChangeRefused, deployer.ModelStarted),
+                does="moves the share; of all requests, what served before is ended",
+            ),
+        ),
+    ),
+    Road(
+        title="Abort: the canary ends",
+        asked="POST /v1/commands {abort}",
+        steps=(
+            Step(hears=(), says=(gateway.AbortRequested,), does="asks"),
+            Step(
+                hears=(gateway.AbortRequested,),
+                says=(deployer.CanaryAborted,),
+                ends=(deployer.ChangeRefused,),
+                does="sends all requests to what serves, then ends it",
+            ),
+        ),
+    ),
+    Road(
+        title="Scale: another number of replicas",
+        asked="POST /v1/commands {scale}",
+        steps=(
+            Step(hears=(), says=(gateway.ScaleRequested,), does="asks"),
+            Step(
+                hears=(gateway.ScaleRequested,),
+                says=(deployer.ScaleAccepted,),
+                ends=(deployer.ChangeRefused,),
+                does="holds room for them, starts those that are missing, shares requests among them, then ends those "
+                "that are too many (`model.scaled`)",
+                job="jobs:Jobs.scale",
             ),
         ),
     ),

@@ -60,8 +60,8 @@ HOLDS: Mapping[str, Mapping[str, str]] = {
     "gateway.keys": {"none": "key number public since until why compromised"},
     "gateway.models": {
         "none": (
-            "project state release image certificate certified_release url endpoint diverged request "
-            "operation"
+            "project state release image certificate certified_release url endpoints diverged serves replicas "
+            "canary canary_certificate aborted request operation"
         ),
     },
     "gateway.name_digests": {"none": "id key"},
@@ -136,13 +136,13 @@ HOLDS: Mapping[str, Mapping[str, str]] = {
     "indexer.sources": {"none": "source project size asked_at"},
     "indexer.strangers": {"none": "repository image since is_told"},
     "indexer.tags": {"none": "repository tag image"},
-    "deployer.holdings": {"none": "project release until is_live is_diverged"},
+    "deployer.holdings": {"none": "project release replicas ready until is_live is_canary is_diverged"},
     "deployer.observed": {"none": "project watched"},
     "deployer.projects": {"none": "project requests"},
     "deployer.releases": {
         "none": (
             "project release request correlation command source known_image access resources dockerfile "
-            "trial certificate image repository envelope not_after grounds"
+            "trial canary certificate image repository envelope not_after grounds"
         ),
         "opaque": "asker",
     },

@@ -19,10 +19,13 @@ class ModelHostContract:
     The host that hangs are found by, `impatient_host`, does not wait long for an answer.
     """
 
-    def spec(self, image: str, *, release: int = 1, endpoint: str | None = None) -> InstanceSpec:
+    def spec(
+        self, image: str, *, release: int = 1, replica: int = 1, endpoint: str | None = None
+    ) -> InstanceSpec:
         return InstanceSpec(
             project="churn",
             release=release,
+            replica=replica,
             image=image,
             repository="models/churn",
             access="public",
@@ -53,6 +56,18 @@ class ModelHostContract:
         assert first.endpoint != second.endpoint
         await host.stop(first.id)
         assert {each.id for each in await host.list() if each.is_running} == {"churn-2"}
+
+    async def test_replicas_run_beside_each_other(self, host: ModelHost, image: str) -> None:
+        """A host that scales makes them by itself."""
+        if host.scales:
+            return
+        started = [await host.start(self.spec(image, replica=number)) for number in (1, 2)]
+
+        assert started[0].endpoint != started[1].endpoint
+        assert [each.id for each in started] == ["churn-1", "churn-1.2"]
+        assert {(each.id, each.replica) for each in await host.list()} == {("churn-1", 1), ("churn-1.2", 2)}
+        await host.stop("churn-1")
+        assert {each.id for each in await host.list() if each.is_running} == {"churn-1.2"}
 
     async def test_what_was_stopped_says_why(self, host: ModelHost, image: str) -> None:
         started = await host.start(self.spec(image))

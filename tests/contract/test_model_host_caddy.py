@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -10,9 +11,11 @@ import aiohttp
 import pytest
 from aiohttp import web
 from placet.deployer.adapters.caddy_admin import CaddyAdmin
+from placet.deployer.ports import Target
 from placet.errors import Unavailable
 
 from tests.support.servers import CaddyServer
+from tests.support.servers.local import free_port
 
 Model = tuple[str, str]
 
@@ -78,18 +81,18 @@ async def get(edge: CaddyServer, path: str, **headers: str) -> tuple[int, Any, A
 async def test_a_routed_model_is_reached_without_its_prefix(
     router: CaddyAdmin, edge: CaddyServer, first: str
 ) -> None:
-    await router.route("churn", first, access="public")
+    await router.route("churn", [Target(endpoint=first)], access="public")
 
     status, said, _ = await get(edge, "/models/churn/v2/health/ready?x=1")
     assert (status, said["path"]) == (200, "/v2/health/ready?x=1")
     assert (await get(edge, "/models/churn"))[1]["path"] == "/"
-    assert await router.routes() == {"churn": first}
+    assert await router.routes() == {"churn": frozenset({Target(endpoint=first)})}
 
 
 async def test_who_asks_for_what_lost_its_certificate_is_told_why(
     router: CaddyAdmin, edge: CaddyServer, first: str
 ) -> None:
-    await router.route("churn", first, access="public")
+    await router.route("churn", [Target(endpoint=first)], access="public")
     # as a rule's sentence may quote what a project says; of `{…}` Caddy would make what it knows
     said = "churn is not served: {env.PATH} \\{http.request.uri} {"
     why = Unavailable(said, rule="operate.drift", fix='say "{x}"', retry_after=60.0)
@@ -106,9 +109,9 @@ async def test_who_asks_for_what_lost_its_certificate_is_told_why(
         assert (problem["detail"], problem["rule"], problem["fix"]) == (said, "operate.drift", 'say "{x}"')
     assert (await get(edge, "/models/churning"))[0] == 404
     assert await router.routes() == {}
-    await router.route("churn", first, access="public")
+    await router.route("churn", [Target(endpoint=first)], access="public")
     assert (await get(edge, "/models/churn/x"))[0] == 200
-    assert await router.routes() == {"churn": first}
+    assert await router.routes() == {"churn": frozenset({Target(endpoint=first)})}
     await router.unroute("churn", why=why)
     await router.unroute("churn")
     assert (await get(edge, "/models/churn"))[0] == 404
@@ -117,7 +120,7 @@ async def test_who_asks_for_what_lost_its_certificate_is_told_why(
 async def test_what_is_not_routed_is_a_404_that_says_so(
     router: CaddyAdmin, edge: CaddyServer, first: str
 ) -> None:
-    await router.route("churn", first, access="public")
+    await router.route("churn", [Target(endpoint=first)], access="public")
     await router.unroute("churn")
 
     status, problem, headers = await get(edge, "/models/churn/predict")
@@ -131,7 +134,7 @@ async def test_what_is_not_routed_is_a_404_that_says_so(
 async def test_a_model_sees_neither_cookie_nor_token(
     router: CaddyAdmin, edge: CaddyServer, first: str
 ) -> None:
-    await router.route("churn", first, access="public")
+    await router.route("churn", [Target(endpoint=first)], access="public")
 
     _, said, headers = await get(edge, "/models/churn/", Cookie="session=1", Authorization="Bearer t")
     assert not {"Cookie", "Authorization"} & set(said["headers"])
@@ -141,7 +144,7 @@ async def test_a_model_sees_neither_cookie_nor_token(
 async def test_a_model_that_asks_for_a_token_gets_it(
     router: CaddyAdmin, edge: CaddyServer, first: str
 ) -> None:
-    await router.route("churn", first, access="token")
+    await router.route("churn", [Target(endpoint=first)], access="token")
 
     _, said, _ = await get(edge, "/models/churn/", Cookie="session=1", Authorization="Bearer t")
     assert said["headers"]["Authorization"] == "Bearer t"
@@ -151,8 +154,8 @@ async def test_a_model_that_asks_for_a_token_gets_it(
 async def test_answers_are_sandboxed_whatever_the_model_says(
     router: CaddyAdmin, edge: CaddyServer, first: str, second: str
 ) -> None:
-    await router.route("silent", first, access="public")
-    await router.route("loud", second, access="public")
+    await router.route("silent", [Target(endpoint=first)], access="public")
+    await router.route("loud", [Target(endpoint=second)], access="public")
 
     assert (await get(edge, "/models/silent/"))[2]["Content-Security-Policy"].startswith("sandbox")
     headers = (await get(edge, "/models/loud/"))[2]
@@ -166,7 +169,7 @@ async def test_answers_are_sandboxed_whatever_the_model_says(
 async def test_moving_a_route_fails_no_request(
     router: CaddyAdmin, edge: CaddyServer, first: str, second: str
 ) -> None:
-    await router.route("churn", first, access="public")
+    await router.route("churn", [Target(endpoint=first)], access="public")
     slow = asyncio.create_task(get(edge, "/models/churn/slow"))
     answers: list[tuple[int, str]] = []
 
@@ -176,7 +179,7 @@ async def test_moving_a_route_fails_no_request(
             answers.append((status, said["model"]))
 
     hammering = asyncio.create_task(hammer())
-    await router.route("churn", second, access="public")
+    await router.route("churn", [Target(endpoint=second)], access="public")
     assert (await get(edge, "/models/churn/"))[1]["model"] == "second"
     assert (await slow)[1]["model"] == "first"
     await hammering
@@ -186,7 +189,7 @@ async def test_moving_a_route_fails_no_request(
 
 async def test_a_model_that_says_nothing_is_given_up(edge: CaddyServer, first: str) -> None:
     impatient = CaddyAdmin(edge.admin_url, server="placet", silence=0.2)
-    await impatient.route("churn", first, access="public")
+    await impatient.route("churn", [Target(endpoint=first)], access="public")
     async with aiohttp.ClientSession() as session:
         async with session.get(f"{edge.url}/models/churn/slow") as answer:
             assert answer.status in (502, 504)
@@ -196,16 +199,43 @@ async def test_a_model_that_says_nothing_is_given_up(edge: CaddyServer, first: s
 
 async def test_routing_again_changes_nothing(router: CaddyAdmin, first: str, second: str) -> None:
     for _ in range(2):
-        await router.route("churn", first, access="public")
-        await router.route("fraud", second, access="token")
+        await router.route("churn", [Target(endpoint=first)], access="public")
+        await router.route("fraud", [Target(endpoint=second)], access="token")
         await router.unroute("nobody")
 
-    assert await router.routes() == {"churn": first, "fraud": second}
+    assert await router.routes() == {
+        "churn": frozenset({Target(endpoint=first)}),
+        "fraud": frozenset({Target(endpoint=second)}),
+    }
+
+
+async def test_requests_are_shared_as_the_weights_say(
+    router: CaddyAdmin, edge: CaddyServer, first: str, second: str
+) -> None:
+    targets = [Target(endpoint=first, weight=9), Target(endpoint=second)]
+    await router.route("churn", targets, access="public")
+
+    asked = Counter([(await get(edge, "/models/churn/x"))[1]["model"] for _ in range(40)])
+
+    assert asked == {"first": 36, "second": 4}
+    assert await router.routes() == {"churn": frozenset(targets)}
+
+
+async def test_a_replica_that_takes_no_connection_costs_no_request(
+    router: CaddyAdmin, edge: CaddyServer, first: str, second: str
+) -> None:
+    gone = Target(endpoint=f"http://127.0.0.1:{free_port()}")
+    await router.route("churn", [Target(endpoint=first), gone, Target(endpoint=second)], access="public")
+
+    async with aiohttp.ClientSession() as session:
+        for _ in range(20):
+            async with session.get(f"{edge.url}/models/churn/x") as answer:
+                assert answer.status == 200
 
 
 async def test_many_changes_at_once_all_arrive(router: CaddyAdmin, first: str) -> None:
     names = [f"model-{number}" for number in range(12)]
-    await asyncio.gather(*(router.route(name, first, access="public") for name in names))
+    await asyncio.gather(*(router.route(name, [Target(endpoint=first)], access="public") for name in names))
     await asyncio.gather(*(router.unroute(name) for name in names[::2]))
 
     assert set(await router.routes()) == set(names[1::2])
@@ -214,11 +244,11 @@ async def test_many_changes_at_once_all_arrive(router: CaddyAdmin, first: str) -
 async def test_a_restarted_caddy_has_no_routes_and_gets_them_again(
     router: CaddyAdmin, edge: CaddyServer, first: str
 ) -> None:
-    await router.route("churn", first, access="public")
+    await router.route("churn", [Target(endpoint=first)], access="public")
     await asyncio.to_thread(edge.restart)
 
     assert await router.routes() == {}
-    await router.route("churn", first, access="public")
+    await router.route("churn", [Target(endpoint=first)], access="public")
     assert (await get(edge, "/models/churn/"))[0] == 200
 
 

@@ -89,6 +89,11 @@ async def test_what_was_queued_survives_a_killed_broker(rabbitmq: RabbitMQ, brok
     async with await aio_pika.connect(broker.amqp_url) as connection:
         channel = await connection.channel()
         await channel.declare_queue("kept", durable=True)
+
+    await asyncio.to_thread(rabbitmq.restart)  # a queue that was only just declared may go with a crash
+
+    async with await aio_pika.connect(broker.amqp_url) as connection:
+        channel = await connection.channel()
         await channel.default_exchange.publish(
             aio_pika.Message(b"here", delivery_mode=aio_pika.DeliveryMode.PERSISTENT), "kept"
         )

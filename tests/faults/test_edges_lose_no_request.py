@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 from placet.deployer.adapters.caddy_admin import CaddyAdmin
+from placet.deployer.ports import Target
 from placet.errors import Unavailable
 
 from tests.faults.edges import Edges, edges
@@ -39,7 +40,7 @@ async def test_a_route_that_moves(placed: Edges, router: CaddyAdmin) -> None:
     await asyncio.to_thread(placed.run_edge)
     async with model("old") as old, model("new") as new, loaded(placed, router, old) as load:
         for number in range(MOVES):
-            await router.route("churn", (new, old)[number % 2], access="public")
+            await router.route("churn", [Target(endpoint=(new, old)[number % 2])], access="public")
             await load.some_more(5)
             assert load.seen[-1]["model"] == ("new", "old")[number % 2]
 
@@ -78,7 +79,7 @@ async def test_what_has_the_routes_is_started_again(placed: Edges, router: Caddy
         await load.some_more()
         await asyncio.to_thread(placed.stop, first)
         await load.some_more()
-        assert await router.routes() == {"churn": only}
+        assert await router.routes() == {"churn": frozenset({Target(endpoint=only)})}
 
 
 async def test_a_model_knows_how_its_caller_came(placed: Edges, router: CaddyAdmin) -> None:
@@ -95,7 +96,7 @@ async def test_a_model_knows_how_its_caller_came(placed: Edges, router: CaddyAdm
 async def loaded(
     placed: Edges, router: CaddyAdmin, endpoint: str, *, body: Any = None, refusal: str | None = None
 ) -> AsyncIterator[Load]:
-    await router.route("churn", endpoint, access="public")
+    await router.route("churn", [Target(endpoint=endpoint)], access="public")
     url = f"{placed.url}/models/churn/predict"
     async with constant_load(url, body or {"inputs": [[1.0]]}, rate=100, refusal=refusal) as load:
         yield load

@@ -64,6 +64,37 @@ class UnderLoad:
             await eventually(lambda: len(model_processes(loaded.deployer, project)) == 1, within=60)
             await load.some_more()
 
+    async def test_a_canary_that_is_promoted_and_one_that_is_aborted(
+        self, loaded: Loaded, tmp_path: Path, project: str
+    ) -> None:
+        platform = loaded.platform
+        async with load_on(platform, tmp_path, project, weights=(2.0, 7.0, 9.0)) as load:
+            second = write_project(tmp_path / "two", project, weight=7.0)
+            await placet(platform, "deploy", str(second), "--canary", "25")
+            await load.some_more()
+            assert {2.0, 7.0} == answered_lately(load)
+            await placet(platform, "promote", project, "--weight", "60")
+            await load.some_more()
+            await placet(platform, "promote", project)
+            await eventually(lambda: len(model_processes(loaded.deployer, project)) == 1, within=60)
+            await load.some_more()
+            assert answered_lately(load) == {7.0}
+            third = write_project(tmp_path / "three", project, weight=9.0)
+            await placet(platform, "deploy", str(third), "--canary", "25")
+            await load.some_more()
+            await placet(platform, "abort", project)
+            await eventually(lambda: len(model_processes(loaded.deployer, project)) == 1, within=60)
+            await load.some_more()
+            assert answered_lately(load) == {7.0}
+
+    async def test_more_replicas_and_fewer(self, loaded: Loaded, tmp_path: Path, project: str) -> None:
+        platform = loaded.platform
+        async with load_on(platform, tmp_path, project, replicas=(1, 3)) as load:
+            for replicas in (3, 1):
+                await placet(platform, "scale", project, str(replicas))
+                await eventually(partial(so_many_run, loaded, project, replicas), within=60)
+                await load.some_more()
+
     async def test_a_certificate_that_is_revoked(self, loaded: Loaded, tmp_path: Path, project: str) -> None:
         """What was asked after `model.quarantined` was said is refused with the reason, and until then all answered."""
         platform = loaded.platform
@@ -189,10 +220,13 @@ async def load_on(
     *,
     weights: tuple[float, ...] = (2.0,),
     refusal: str | None = None,
+    replicas: tuple[int, int] = (1, 1),
 ) -> AsyncIterator[Load]:
     """A model under load, of which no request may be lost by the end; it answers with one of the weights, or is off its
     route for a reason that has `refusal` in it."""
-    live = await deploy(platform, write_project(tmp_path / "one", project, weight=weights[0]))
+    live = await deploy(
+        platform, write_project(tmp_path / "one", project, weight=weights[0], replicas=replicas)
+    )
     assert live.state == "live", live.refusals
     expected = [[[weight]] for weight in weights]
     async with constant_load(
@@ -204,6 +238,14 @@ async def load_on(
         yield load
     assert load.lost == {}
     assert (await ask(platform, "delete", project)).state == "deleted"
+
+
+def answered_lately(load: Load) -> set[float]:
+    return {said["outputs"][0][0] for said in load.seen}
+
+
+def so_many_run(loaded: Loaded, project: str, replicas: int) -> bool:
+    return len(model_processes(loaded.deployer, project)) == replicas
 
 
 def was_up(process: Process, times: int) -> bool:

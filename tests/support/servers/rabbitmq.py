@@ -51,9 +51,9 @@ class RabbitMQ:
     def kill(self) -> None:
         """As a crash would.
 
-        RabbitMQ 3.10 and older lose a quorum queue that was declared in the last second or two before: it
-        is listed for ever after and has no leader, so whatever is asked of it gets no answer until it is
-        deleted. Newer versions sync what they need to elect one.
+        What was declared in the last two seconds or so before may be gone afterwards. Of a quorum queue RabbitMQ
+        3.10 and older keep the half: it is listed for ever after and has no leader, so whatever is asked of it
+        gets no answer until it is deleted. Newer versions sync what they need to elect one.
         """
         self.lifecycle.kill()
 

@@ -183,7 +183,7 @@ def started(issued: CertificateIssued) -> ModelStarted:
         image=IMAGE,
         certificate=issued.certificate,
         url="http://placet/models/churn",
-        endpoint="http://127.0.0.1:1",
+        endpoints=("http://127.0.0.1:1",),
     )
 
 

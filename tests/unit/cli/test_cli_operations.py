@@ -28,6 +28,9 @@ BESIDES: dict[str, Any] = {
     "trial": False,
     "certifiedUntil": None,
     "lapsing": False,
+    "replicas": None,
+    "canary": None,
+    "aborted": None,
     "observed": None,
     "warnings": [],
     "reviewsOwed": [],
@@ -386,6 +389,56 @@ def test_going_back_is_seen_through_as_a_deploy_is(
     assert platform.commands[-1] == {"command": "rollback", "project": "wine", "release": 1}
     assert placet("rollback", "wine", "--to", "0").status == 2
     assert placet("rollback").status == 2
+
+
+def test_a_canary_and_replicas_are_asked_for_in_numbers(
+    placet: Placet, platform: FakePlatform, project: Path
+) -> None:
+    placet("deploy", str(project))
+    for words, asked in (
+        (("deploy", str(project), "--canary", "10"), {"command": "deploy", "canary": 10}),
+        (("promote", "wine", "--weight", "50"), {"command": "promote", "weight": 50}),
+        (("promote", "wine"), {"command": "promote"}),
+        (("abort", "wine"), {"command": "abort"}),
+        (("scale", "wine", "3"), {"command": "scale", "replicas": 3}),
+    ):
+        assert placet(*words).status == 0
+        told = {
+            key: value for key, value in platform.commands[-1].items() if key not in ("project", "source")
+        }
+        assert told == asked
+    for words in (
+        ("deploy", str(project), "--canary", "100"),
+        ("build", str(project), "--canary", "10"),
+        ("promote", "wine", "--weight", "0"),
+        ("scale", "wine", "0"),
+        ("scale", "wine"),
+    ):
+        assert placet(*words).status == 2
+
+
+def test_status_tells_of_replicas_and_of_a_canary_and_how_the_last_one_ended(
+    placet: Placet, platform: FakePlatform, project: Path
+) -> None:
+    placet("deploy", str(project))
+    canary = {"release": 2, "weight": 10, "image": IMAGE, "certificate": "certificate:2"}
+    platform.models["wine"].update(replicas=3, canary=canary)
+    said = placet("status", "wine").out
+    assert "replicas     3\n" in said
+    assert (
+        "canary       release 2, with 10 % of the requests\n  placet promote wine, or: placet abort wine\n"
+        in said
+    )
+    aborted = {
+        "release": 2,
+        "why": "it failed 4 of 9 requests",
+        "fix": "mend it",
+        "at": "2026-01-01T00:00:00Z",
+    }
+    platform.models["wine"].update(canary=None, aborted=aborted)
+    said = placet("status", "wine").out
+    assert "aborted      release 2, a canary: it failed 4 of 9 requests\n  mend it\n" in said
+    assert placet("status", "wine", "--json").document["aborted"] == aborted
 
 
 def test_a_refused_renewal_says_that_what_serves_goes_on(

@@ -28,7 +28,7 @@ from tests.support.eventually import eventually
 from tests.support.serving import EndsAtOnce
 
 ADMIN, SCIENTIST, AUDITOR = "admin-token", "scientist-token", "auditor-token"
-COMMANDS = ["build", "delete", "deploy", "renew", "rollback", "start", "stop"]
+COMMANDS = ["abort", "build", "delete", "deploy", "promote", "renew", "rollback", "scale", "start", "stop"]
 STEPS = ("requested", "cleared", "reserved", "built", "indexed", "certified", "live")
 IMAGE = "sha256:" + "ab" * 32
 TWO_APPROVALS = {
@@ -224,10 +224,7 @@ class FakePlatform:
         source = asked.get("source") or {}
         if "digest" in source and source["digest"] not in self.sources:
             return problem(404, f"source {source['digest']} is not here", fix="upload it first")
-        if (
-            asked["command"] in ("renew", "rollback", "start", "stop", "delete")
-            and asked["project"] not in self.models
-        ):
+        if asked["command"] not in ("build", "deploy") and asked["project"] not in self.models:
             return problem(404, f"no project {asked['project']}", fix="`placet list` shows what there is")
         self.commands.append(asked)
         operation = f"01900000-0000-7000-8000-{len(self.operations):012d}"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from placet.deployer.observations import Counters
-from placet.deployer.ports import Instance, InstanceSpec, Sample
+from placet.deployer.ports import Instance, InstanceSpec, Sample, Target
 from placet.errors import Refused, Unavailable
 
 
@@ -23,6 +23,7 @@ class FakeModelHost:
     memory_bytes: int = 0
     writes: str = "was here"
     hung: set[str] = field(default_factory=set)
+    scales: bool = False
     _ports: int = 5000
 
     async def start(self, spec: InstanceSpec) -> Instance:
@@ -35,6 +36,7 @@ class FakeModelHost:
             id=spec.id,
             project=spec.project,
             release=spec.release,
+            replica=spec.replica,
             image=spec.image,
             endpoint=self.moves_to or spec.endpoint or f"http://127.0.0.1:{self._ports}",
             is_running=spec.id not in self.dies_at_once,
@@ -81,21 +83,29 @@ class FakeModelHost:
 
 @dataclass
 class FakeRouter:
-    table: dict[str, str] = field(default_factory=dict)
+    table: dict[str, frozenset[Target]] = field(default_factory=dict)
     told: dict[str, Unavailable | None] = field(default_factory=dict)
     """Why projects are off their routes, as callers hear it."""
     is_away: bool = False
 
-    async def route(self, project: str, endpoint: str, *, access: str) -> None:
+    async def route(self, project: str, targets: Sequence[Target], *, access: str) -> None:
         self._must_answer()
-        self.table[project] = endpoint
+        self.table[project] = frozenset(targets)
 
     async def unroute(self, project: str, *, why: Unavailable | None = None) -> None:
         self._must_answer()
         self.table.pop(project, None)
         self.told[project] = why
 
-    async def routes(self) -> Mapping[str, str]:
+    def endpoint(self, project: str) -> str | None:
+        """Of a project that all requests go to one of."""
+        targets = self.table.get(project)
+        if targets is None:
+            return None
+        (target,) = targets
+        return target.endpoint
+
+    async def routes(self) -> Mapping[str, frozenset[Target]]:
         self._must_answer()
         return dict(self.table)
 
@@ -134,9 +144,11 @@ class FakeImages:
 
 @dataclass
 class FakeProbe:
-    """Ready at once, unless `is_slow`; answers `answer` to everything, and has counted `counted`."""
+    """Ready at once, where `is_ready_at` says, unless `is_slow`; answers `answer` to everything, and has
+    counted `counted`."""
 
     is_slow: bool = False
+    is_ready_at: Callable[[str], bool] = lambda endpoint: True
     answer: Any = None
     refuses: str | None = None
     counted: Counters | None = None
@@ -145,7 +157,7 @@ class FakeProbe:
     readings: int = 0
 
     async def is_ready(self, endpoint: str) -> bool:
-        return not self.is_slow
+        return not self.is_slow and self.is_ready_at(endpoint)
 
     async def predict(self, endpoint: str, request: Any) -> Any:
         self.asked.append(endpoint)

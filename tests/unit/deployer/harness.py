@@ -31,8 +31,11 @@ from placet.events.contracts.certifier import (
     ReleaseRefused,
 )
 from placet.events.contracts.gateway import (
+    AbortRequested,
     DeleteRequested,
     DeployRequested,
+    PromoteRequested,
+    ScaleRequested,
     StartRequested,
     StopRequested,
     TokenRevoked,
@@ -93,9 +96,11 @@ class World:
     # What others say.
 
     async def request_deploy(
-        self, project: str = "churn", release: int = 1, command: Command = "deploy"
+        self, project: str = "churn", release: int = 1, command: Command = "deploy", *, canary: int = 0
     ) -> None:
-        event = DeployRequested(project=project, release=release, command=command, source=SOURCE, image=None)
+        event = DeployRequested(
+            project=project, release=release, command=command, source=SOURCE, image=None, canary=canary
+        )
         await self.say(event, operation=f"deploy {project} {release}")
 
     async def clear(
@@ -109,7 +114,10 @@ class World:
         dockerfile: bool = False,
         trial: bool = False,
         asker: str | None = None,
+        replicas: tuple[int, int] = (1, 1),
+        access: str = "public",
     ) -> None:
+        least, most = replicas
         event = ReleaseCleared(
             project=project,
             release=release,
@@ -118,9 +126,9 @@ class World:
             image=None,
             format="sklearn",
             resources=Resources(
-                cpu_millis=cpu_millis, memory_bytes=memory, gpus=0, min_replicas=1, max_replicas=1
+                cpu_millis=cpu_millis, memory_bytes=memory, gpus=0, min_replicas=least, max_replicas=most
             ),
-            access="public",
+            access=access,
             policies=(),
             verdicts=(),
             dockerfile=dockerfile,
@@ -208,6 +216,15 @@ class World:
     ) -> None:
         await self.say(StartRequested(project=project, release=release), operation=operation)
 
+    async def request_scale(self, replicas: int, project: str = "churn") -> None:
+        await self.say(ScaleRequested(project=project, replicas=replicas), operation="scale")
+
+    async def request_promote(self, project: str = "churn", *, weight: int = 100) -> None:
+        await self.say(PromoteRequested(project=project, weight=weight), operation="promote")
+
+    async def request_abort(self, project: str = "churn") -> None:
+        await self.say(AbortRequested(project=project), operation="abort")
+
     async def request_stop(self, project: str = "churn") -> None:
         await self.say(StopRequested(project=project), operation="stop")
 
@@ -257,14 +274,28 @@ class World:
         await bus.tell(HeadAnnounced(producer=contract.producer, position=end, end=end, epochs=epochs))
         await bus.publish([outgoing])
 
-    async def deploy(self, project: str = "churn", release: int = 1, *, memory: int = 2**29) -> None:
+    async def deploy(
+        self,
+        project: str = "churn",
+        release: int = 1,
+        *,
+        memory: int = 2**29,
+        replicas: tuple[int, int] = (1, 1),
+    ) -> None:
         """All that leads to a start."""
         await self.request_deploy(project, release)
-        await self.clear(project, release, memory=memory)
+        await self.clear(project, release, memory=memory, replicas=replicas)
         await self.certify(project, release)
 
-    async def deploy_and_wait(self, project: str = "churn", release: int = 1, *, memory: int = 2**29) -> None:
-        await self.deploy(project, release, memory=memory)
+    async def deploy_and_wait(
+        self,
+        project: str = "churn",
+        release: int = 1,
+        *,
+        memory: int = 2**29,
+        replicas: tuple[int, int] = (1, 1),
+    ) -> None:
+        await self.deploy(project, release, memory=memory, replicas=replicas)
         await self.heard("model.started", f"deploy {project} {release}")
         await self.settled()
 

@@ -31,15 +31,21 @@ from placet.deployer.domain import (
     Stop,
 )
 from placet.events.contracts.deployer import (
+    CanaryAborted,
+    CanaryStarted,
+    CanaryWeighted,
+    ChangeRefused,
     ModelDeleted,
     ModelDiverged,
     ModelFailed,
     ModelQuarantined,
+    ModelScaled,
     ModelStarted,
     ModelStopped,
     ResourcesRefused,
     ResourcesReleased,
     ResourcesReserved,
+    ScaleAccepted,
     StartAccepted,
 )
 from placet.events.contracts.shapes import Resources
@@ -114,7 +120,7 @@ def started(release: int = 1, *, request: int | None = None, port: int | None = 
         image=IMAGE,
         certificate=f"certificate:{release}",
         url=URL,
-        endpoint=f"http://127.0.0.1:{port or 4000 + release}",
+        endpoints=(f"http://127.0.0.1:{port or 4000 + release}",),
         request=request or release,
     )
 
@@ -125,7 +131,7 @@ def report_started(release: int = 1, *, request: int | None = None, port: int | 
         release=release,
         request=request or release,
         url=URL,
-        endpoint=f"http://127.0.0.1:{port or 4000 + release}",
+        endpoints=(f"http://127.0.0.1:{port or 4000 + release}",),
     )
 
 
@@ -243,7 +249,7 @@ class TestStarting:
 
     def test_what_diverged_is_announced_again_when_it_is_mended_and_not_before(self) -> None:
         diverged = ModelDiverged(project="churn", release=1, why="gone")
-        mended = ReportMended(project="churn", release=1, endpoint="http://127.0.0.1:4001")
+        mended = ReportMended(project="churn", release=1, endpoints=("http://127.0.0.1:4001",))
         given(PROJECT, *LIVE).when(mended).then_nothing()
         state = given(PROJECT, *LIVE, diverged, diverged).when(mended).then(started())
         assert PROJECT.decide(mended, state) == []
@@ -539,6 +545,23 @@ def test_every_event_is_evolved() -> None:
         ModelDeleted(project="churn"),
         ModelQuarantined(project="churn", release=1, certificate="c", why=""),
         ModelDiverged(project="churn", release=1, why=""),
+        CanaryStarted(
+            project="churn",
+            release=2,
+            image=IMAGE,
+            certificate="c",
+            url=URL,
+            endpoints=("http://127.0.0.1:1",),
+            weight=10,
+            request=2,
+            sample="none",
+            replicas=1,
+        ),
+        CanaryWeighted(project="churn", release=2, weight=20),
+        CanaryAborted(project="churn", release=2, why="", fix=None),
+        ScaleAccepted(project="churn", release=1, replicas=2, scaling=1),
+        ModelScaled(project="churn", release=1, replicas=2, endpoints=(), scaling=1),
+        ChangeRefused(project="churn", why="", fix=None),
     )
     from placet.deployer.subscriptions import SAYS
 

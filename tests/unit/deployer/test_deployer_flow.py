@@ -12,7 +12,7 @@ from functools import partial
 import sqlalchemy as sa
 from placet.deployer.domain import Amount, Live
 from placet.deployer.placements import Placements
-from placet.deployer.ports import Instance, Sample
+from placet.deployer.ports import Instance, Sample, Target
 from placet.deployer.reconcile import DEATHS, Reconciliation
 from placet.deployer.vigil import Vigil
 from placet.errors import Unavailable
@@ -75,7 +75,7 @@ class TestDeploying:
         assert started.url == "https://models.example.org/models/churn"
         assert started.sample == "none"
         assert await world.names() == ["resources.reserved", "start.accepted", "model.started"]
-        assert world.router.table == {"churn": started.endpoint}
+        assert world.router.endpoint("churn") == started.endpoints[0]
         assert world.host.running() == {"churn-1"}
 
     async def test_what_it_takes_takes_turns_of_who_asked_for_it(self, world: World) -> None:
@@ -130,7 +130,7 @@ class TestDeploying:
         await world.deploy_and_wait(release=2)
 
         await world.running("churn-2")
-        assert world.router.table["churn"] == world.host.instances["churn-2"].endpoint
+        assert world.router.endpoint("churn") == world.host.instances["churn-2"].endpoint
 
     async def test_a_refused_certificate_fails_the_start(self, world: World) -> None:
         world.certificates.refused = "the signature does not hold"
@@ -158,7 +158,7 @@ class TestDeploying:
         failed = await world.heard("model.failed", "deploy churn 2")
         assert failed.why == "the sample answer does not match: at outputs[0] expected 1, got 2"
         await world.running("churn-1")
-        assert world.router.table["churn"] == world.host.instances["churn-1"].endpoint
+        assert world.router.endpoint("churn") == world.host.instances["churn-1"].endpoint
 
     async def test_a_model_that_refuses_its_sample_fails_with_what_to_do_about_it(self, world: World) -> None:
         world.images.kept = Sample(request={"inputs": [[1]]}, response={"outputs": [1]}, tolerance=1e-6)
@@ -407,7 +407,7 @@ class TestKeepingUp:
 
     async def test_what_nobody_wants_is_ended(self, world: World) -> None:
         await world.deploy_and_wait("churn")
-        world.router.table["ghost"] = "http://127.0.0.1:1"
+        world.router.table["ghost"] = frozenset({Target(endpoint="http://127.0.0.1:1")})
         world.host.instances["ghost-1"] = replace(
             world.host.instances["churn-1"], id="ghost-1", project="ghost"
         )
@@ -447,8 +447,8 @@ class TestKeepingUp:
         world.host.moves_to = "http://127.0.0.1:7777"
 
         moved = await world.heard("model.started", "deploy churn 1", times=2)
-        assert (before, moved.endpoint) == (before, "http://127.0.0.1:7777")
-        assert world.router.table == {"churn": "http://127.0.0.1:7777"}
+        assert (before, moved.endpoints) == (before, ("http://127.0.0.1:7777",))
+        assert world.router.endpoint("churn") == "http://127.0.0.1:7777"
 
     async def test_one_that_dies_again_and_again_is_given_up(self, world: World) -> None:
         await world.deploy_and_wait()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from contextlib import aclosing
 from pathlib import Path
 
 import pytest
-from placet.deployer.adapters.instance_log import follow, tail
+from placet.deployer.adapters.instance_log import cut, follow, tail
 
 
 @pytest.fixture
@@ -22,7 +24,7 @@ def append(log: Path, content: bytes) -> None:
         file.write(content)
 
 
-def cut(log: Path, kept: bytes) -> None:
+def replace(log: Path, kept: bytes) -> None:
     log.write_bytes(kept)
 
 
@@ -47,13 +49,33 @@ async def test_what_is_added_follows_the_tail(log: Path) -> None:
 async def test_a_cut_repeats_nothing(log: Path) -> None:
     async with aclosing(follow(log, 0, at_most=2**20)) as pieces:  # type: ignore[type-var]
         assert await anext(pieces) == b""
-        cut(log, b"three\n")
+        replace(log, b"three\n")
         following = asyncio.ensure_future(anext(pieces))
         await asyncio.sleep(0)
         while not following.done():
             append(log, b"four\n")
             await asyncio.wait({following}, timeout=0.1)
         assert set((await following).splitlines()) == {b"four"}
+
+
+def test_a_cut_keeps_the_newer_half_from_a_line_on(log: Path) -> None:
+    cut(log, 14)
+    assert log.read_bytes() == b"one\ntwo\nthree\n"
+    cut(log, 13)
+    assert log.read_bytes() == b"three\n"
+    cut(log.with_name("none"), 13)
+
+
+def test_a_cut_in_the_midst_of_a_write_loses_nothing_of_its_end(log: Path) -> None:
+    code = "import os; os.write(1, b'x' * 20_000_000 + b'the end')"
+    for _ in range(10):
+        with log.open("ab") as output:
+            writer = subprocess.Popen([sys.executable, "-S", "-I", "-c", code], stdout=output)
+        while writer.poll() is None:
+            cut(log, 2**16)
+        cut(log, 2**16)
+        assert log.read_bytes().endswith(b"the end")
+        assert log.stat().st_size <= 2**16
 
 
 async def test_it_ends_with_its_file(log: Path) -> None:

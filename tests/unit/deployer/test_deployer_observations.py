@@ -64,11 +64,20 @@ def told(
 ) -> tuple[list[ModelObserved], Watched | None]:
     said = []
     for number, reading in enumerate(readings):
-        found = observe(window(number), reading, before)
+        found = observe(window(number), {1: reading}, before)
         if found is not None:
             observed, before = found
             said.append(observed)
     return said, before
+
+
+def test_what_replicas_counted_is_told_together() -> None:
+    first, before = observe(window(0), {1: counters(10, failed=1), 2: counters(5)}, None) or (None, None)
+    second, before = observe(window(1), {1: counters(12, failed=1)}, before) or (None, None)
+    third, _ = observe(window(2), {1: counters(12, failed=1), 2: counters(9)}, before) or (None, None)
+
+    told = [(each.requests, each.errors) for each in (first, second, third) if each is not None]
+    assert told == [(15, 1), (2, 0), (4, 0)]
 
 
 def test_a_window_is_what_came_between_two_readings() -> None:
@@ -168,7 +177,7 @@ def test_a_model_that_contradicts_itself_is_taken_for_a_new_one(after: Counters)
 def test_another_release_is_told_of_by_itself() -> None:
     _, before = told([counters(500)])
 
-    found = observe(window(2, release=2), counters(7), before)
+    found = observe(window(2, release=2), {1: counters(7)}, before)
 
     assert found is not None
     assert (found[0].release, found[0].requests, found[1].release) == (2, 7, 2)
@@ -231,7 +240,7 @@ def test_whatever_a_model_may_say_an_event_can_hold() -> None:
     ]
     lie = {"requests": MOST, "refused": MOST, "failed": MOST, "rows": MOST, "columns": parts}
     reading = msgspec.convert(msgspec.to_builtins(counters(1)) | lie, Counters)
-    found = observe(window(), reading, None)
+    found = observe(window(), {1: reading}, None)
     assert found is not None
 
     raw = rfc8785.dumps(msgspec.to_builtins(found[0]))

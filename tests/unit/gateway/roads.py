@@ -182,7 +182,10 @@ def accepted_start(project: str = "churn", release: int = 1, request: int = 1) -
 
 
 def started(
-    project: str = "churn", release: int = 1, request: int = 1, endpoint: str = "http://127.0.0.1:1"
+    project: str = "churn",
+    release: int = 1,
+    request: int = 1,
+    endpoints: tuple[str, ...] = ("http://127.0.0.1:1",),
 ) -> deployer.ModelStarted:
     return deployer.ModelStarted(
         project=project,
@@ -190,7 +193,7 @@ def started(
         image=IMAGE,
         certificate=CERTIFICATE,
         url=f"http://placet/models/{project}",
-        endpoint=endpoint,
+        endpoints=endpoints,
         request=request,
         sample="answered",
     )

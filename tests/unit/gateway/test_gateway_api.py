@@ -179,7 +179,18 @@ async def test_a_token_holds_until_it_ends_or_is_revoked(gateway: Gateway) -> No
             "person": issued["person"],
             "name": "Ada",
             "roles": ["scientist"],
-            "commands": ["build", "delete", "deploy", "renew", "rollback", "start", "stop"],
+            "commands": [
+                "abort",
+                "build",
+                "delete",
+                "deploy",
+                "promote",
+                "renew",
+                "rollback",
+                "scale",
+                "start",
+                "stop",
+            ],
         }
         assert (await http.delete(f"/v1/tokens/{issued['id']}")).status_code == 204
         is_problem(await http.get("/v1/me", headers=mine), 401, "revoked")
@@ -396,7 +407,7 @@ async def test_a_command_that_cannot_be_is_a_problem_with_words(
             "/v1/commands",
             {"zzz": 1},
             "body: nobody knows the key 'zzz'",
-            "known are 'command', 'project', 'release', 'source'",
+            "known are 'canary', 'command', 'project', 'release', 'replicas', 'source', 'weight'",
         ),
         (
             "/v1/tokens",

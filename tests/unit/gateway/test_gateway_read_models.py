@@ -187,6 +187,9 @@ async def test_a_model_that_never_served_is_its_newest_deploy(gateway: Gateway) 
                 "detail",
                 *TRIAL,
                 "lapsing",
+                "replicas",
+                "canary",
+                "aborted",
             )
         }
     ]
@@ -244,7 +247,7 @@ async def test_a_model_that_is_being_mended_is_not_called_live_before_it_is(gate
         assert (each["state"], each["detail"]) == ("certified", "starting again: it does not run here")
     assert model["url"] == RELEASE_1["url"]
 
-    await gateway.hear(started(request=3, endpoint="http://127.0.0.1:2"), "the deploy")
+    await gateway.hear(started(request=3, endpoints=("http://127.0.0.1:2",)), "the deploy")
     model = await gateway.read("/v1/models/churn")
     assert (facts(model), model["detail"], model["cause"]["operation"]) == (RELEASE_1, None, start)
 
@@ -446,7 +449,7 @@ async def test_another_project_s_certificate_is_not_shown_though_it_was_heard_of
 
 async def test_what_belongs_to_no_operation_moves_models_only(gateway: Gateway) -> None:
     await live(gateway)
-    await gateway.hear(started(endpoint="http://127.0.0.1:2"), "caused-by-a-clock")
+    await gateway.hear(started(endpoints=("http://127.0.0.1:2",)), "caused-by-a-clock")
     assert await state(gateway) == "live"
     assert len((await gateway.read("/v1/operations"))["operations"]) == 1
 

@@ -113,7 +113,7 @@ async def a_live_model(gateway: Gateway, model: Model) -> AsyncIterator[httpx.As
     """A client of the gateway, on real sockets, with `churn` live."""
     operation = await asked(gateway)
     async with serving(model.app) as endpoint, serving(gateway.app) as url:
-        await gateway.hear_all((*DEPLOY[1:-1], started(endpoint=endpoint)), operation)
+        await gateway.hear_all((*DEPLOY[1:-1], started(endpoints=(endpoint,))), operation)
         async with httpx.AsyncClient(base_url=url, timeout=20, trust_env=False) as http:
             yield http
 
@@ -164,7 +164,7 @@ async def test_a_model_that_everybody_may_call_sees_no_token(gateway: Gateway, m
     operation = await asked(gateway)
     public = changed(cleared(), access="public")
     async with serving(model.app) as endpoint:
-        await gateway.hear_all((public, *DEPLOY[2:-1], started(endpoint=endpoint)), operation)
+        await gateway.hear_all((public, *DEPLOY[2:-1], started(endpoints=(endpoint,))), operation)
         told = (await get(gateway, "/models/churn/x")).json()
     assert "authorization" not in dict(told["headers"])
 
@@ -359,7 +359,7 @@ async def test_an_answer_that_cannot_be_passed_on_is_unavailable_and_no_accident
     model = await asyncio.start_server(answer, "127.0.0.1", 0)
     endpoint = "http://{}:{}".format(*model.sockets[0].getsockname())
     async with model, serving(gateway.app) as url, httpx.AsyncClient(base_url=url, trust_env=False) as http:
-        await gateway.hear_all((*DEPLOY[1:-1], started(endpoint=endpoint)), operation)
+        await gateway.hear_all((*DEPLOY[1:-1], started(endpoints=(endpoint,))), operation)
         answered = await http.get("/models/churn/x")
     assert answered.status_code == 503
     assert answered.json()["detail"] == "churn gave an answer that is no HTTP"
@@ -426,13 +426,28 @@ async def test_a_request_that_meets_an_instance_that_was_just_replaced_goes_to_i
 
 async def test_a_dead_model_is_unavailable_for_now(gateway: Gateway) -> None:
     operation = await asked(gateway)
-    gone = started(endpoint=f"http://127.0.0.1:{free_port()}")
+    gone = started(endpoints=(f"http://127.0.0.1:{free_port()}",))
     await gateway.hear_all((*DEPLOY[1:-1], gone), operation)
     answer = await get(gateway, "/models/churn/predict")
     assert answer.status_code == 503
     assert answer.headers["content-type"] == "application/problem+json"
     assert "placet logs churn" in answer.json()["fix"]
     assert int(answer.headers["retry-after"]) >= 1
+
+
+async def test_replicas_take_turns_and_one_that_is_gone_costs_no_request(gateway: Gateway) -> None:
+    operation = await asked(gateway)
+    models = [Model(), Model()]
+    async with serving(models[0].app) as first, serving(models[1].app) as second, serving(gateway.app) as url:
+        endpoints = (first, f"http://127.0.0.1:{free_port()}", second)
+        await gateway.hear_all((*DEPLOY[1:-1], started(endpoints=endpoints)), operation)
+        async with httpx.AsyncClient(base_url=url, timeout=20, trust_env=False) as http:
+            for number in range(9):
+                answer = await http.post("/models/churn/take", content=b"%d" % number)
+                assert answer.status_code == 200
+    taken = [b"".join(model.chunks) for model in models]
+    assert sorted(b"".join(taken)) == sorted(b"012345678")
+    assert all(len(each) >= 3 for each in taken)
 
 
 async def test_a_model_that_speaks_no_http_is_unavailable_for_now(gateway: Gateway) -> None:
@@ -443,7 +458,7 @@ async def test_a_model_that_speaks_no_http_is_unavailable_for_now(gateway: Gatew
     server = await asyncio.start_server(babble, "127.0.0.1", 0)
     operation = await asked(gateway)
     endpoint = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    await gateway.hear_all((*DEPLOY[1:-1], started(endpoint=endpoint)), operation)
+    await gateway.hear_all((*DEPLOY[1:-1], started(endpoints=(endpoint,))), operation)
     assert (await get(gateway, "/models/churn/predict")).status_code == 503
     server.close()
 

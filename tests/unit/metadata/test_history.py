@@ -147,7 +147,7 @@ def test_a_deploy_is_a_release_with_its_steps_and_a_project_that_serves() -> Non
 
 
 def test_what_is_said_again_as_it_was_keeps_the_place_where_it_was_said_first() -> None:
-    project = one(state_of([*DEPLOY, started(endpoint="http://127.0.0.1:2")]), "project", "churn")
+    project = one(state_of([*DEPLOY, started(endpoints=("http://127.0.0.1:2",))]), "project", "churn")
     assert (project["said"]["live"], project["said"]["since"]) == (9, 9)
 
 

@@ -213,6 +213,21 @@ def _lines(text: str) -> int:
     return int(text)
 
 
+def _percent(most: int) -> Callable[[str], int]:
+    def percent(text: str) -> int:
+        if not text.isdecimal() or not 1 <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 to {most}")
+        return int(text)
+
+    return percent
+
+
+def _replicas(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) < 2**31:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of replicas; `placet stop` runs none")
+    return int(text)
+
+
 def _release(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) < 2**31:
         raise argparse.ArgumentTypeError(f"{text!r} is no release's number; the first is 1")
@@ -300,6 +315,16 @@ def _source(parser: argparse.ArgumentParser) -> None:
     _wait(parser)
 
 
+def _deploy(parser: argparse.ArgumentParser) -> None:
+    _source(parser)
+    parser.add_argument(
+        "--canary",
+        metavar="PERCENT",
+        type=_percent(99),
+        help="give it only so much of the requests, beside what serves, until `placet promote` or `placet abort`",
+    )
+
+
 def _project(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("project", metavar="PROJECT", type=_name)
 
@@ -316,6 +341,23 @@ def _rollback(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         type=_release,
         help="that release (default: what was served before the one that is)",
+    )
+    _wait(parser)
+
+
+def _scale(parser: argparse.ArgumentParser) -> None:
+    _project(parser)
+    parser.add_argument("replicas", metavar="N", type=_replicas, help="how many are to run")
+    _wait(parser)
+
+
+def _promote(parser: argparse.ArgumentParser) -> None:
+    _project(parser)
+    parser.add_argument(
+        "--weight",
+        metavar="PERCENT",
+        type=_percent(100),
+        help="only so much of the requests (default: all, in the place of what serves)",
     )
     _wait(parser)
 
@@ -360,6 +402,12 @@ def _logs(parser: argparse.ArgumentParser) -> None:
     _project(parser)
     parser.add_argument(
         "--release", metavar="N", type=_release, help="that one's (default: the one that was started last)"
+    )
+    parser.add_argument(
+        "--replica",
+        metavar="N",
+        type=_replicas,
+        help="that one's, where a release has several (default: the first)",
     )
     parser.add_argument(
         "--build", action="store_true", help="what the builder wrote (of a release: the newest, unless told)"
@@ -1051,7 +1099,7 @@ VERBS: Sequence[Verb] = (
         "release starts, the old one goes on answering. Ctrl-C stops the waiting, never the operation.",
         example="placet deploy ./churn",
         function="operations:deploy",
-        arguments=_source,
+        arguments=_deploy,
     ),
     Verb(
         words="start",
@@ -1071,6 +1119,36 @@ VERBS: Sequence[Verb] = (
         example="placet rollback churn --to 3",
         function="operations:rollback",
         arguments=_rollback,
+    ),
+    Verb(
+        words="promote",
+        group="serve",
+        does="give a project's canary more requests, or all of them",
+        more="The canary is the release of a `placet deploy --canary`. With all requests it takes the place of what "
+        "serves, which ends once its last requests are answered.",
+        example="placet promote churn --weight 50",
+        function="operations:promote",
+        arguments=_promote,
+    ),
+    Verb(
+        words="abort",
+        group="serve",
+        does="end a project's canary",
+        more="What it ran beside gets all requests again. A canary that fails, or whose certificate does not stand, is "
+        "aborted by the platform itself.",
+        example="placet abort churn",
+        function="operations:abort",
+        arguments=_project_waiting,
+    ),
+    Verb(
+        words="scale",
+        group="serve",
+        does="run another number of replicas of what serves",
+        more="As many as `resources.replicas` in placet.yaml allows; a new release begins with as many. New ones "
+        "answer the sample before they get requests, and those that go answer their last ones.",
+        example="placet scale churn 3",
+        function="operations:scale",
+        arguments=_scale,
     ),
     Verb(
         words="stop",

@@ -74,7 +74,13 @@ def meant(source: str) -> Folder | GitSource | ImageDigest:
 
 
 async def submit(
-    platform: Client, command: Command, folder: Folder, steps: Progress, *, project: str | None = None
+    platform: Client,
+    command: Command,
+    folder: Folder,
+    steps: Progress,
+    *,
+    project: str | None = None,
+    canary: int | None = None,
 ) -> Operation:
     """The operation asked for of a folder, which is checked here first: what the rules refuse is not sent.
 
@@ -120,7 +126,7 @@ async def submit(
             else:
                 await platform.upload(archive, packed.digest, sent=_percent(steps, packed.size))
                 step.detail = f"{packed.digest[:19]}…"
-    return await platform.command(command, project=project, digest=packed.digest)
+    return await platform.command(command, project=project, digest=packed.digest, canary=canary)
 
 
 def _percent(steps: Progress, size: int) -> Callable[[int], None]:
@@ -175,12 +181,18 @@ async def how_to_call_what_serves(platform: Client, project: str) -> tuple[str |
 
 
 async def submit_git(
-    platform: Client, command: Command, source: GitSource, steps: Progress, *, project: str | None = None
+    platform: Client,
+    command: Command,
+    source: GitSource,
+    steps: Progress,
+    *,
+    project: str | None = None,
+    canary: int | None = None,
 ) -> Operation:
     """The operation asked for of what the platform fetches: its rules see it there, nothing is checked here."""
     await _must_be_allowed(platform, command)
     with _timed(steps, "fetched") as step:
-        operation = await platform.command(command, project=project, git=source.address)
+        operation = await platform.command(command, project=project, git=source.address, canary=canary)
         step.detail = f"{(operation.source or '')[:19]}…"
     return operation
 

@@ -29,7 +29,11 @@ async def logs(arguments: Namespace, screen: Screen) -> int:
     async with connect() as platform:
         try:
             async with platform.log(
-                project, release=arguments.release, follow=arguments.follow, tail=arguments.tail
+                project,
+                release=arguments.release,
+                replica=arguments.replica,
+                follow=arguments.follow,
+                tail=arguments.tail,
             ) as log:
                 if log.release is not None:
                     screen.note(_whose(project, log.release, log.live))
@@ -49,6 +53,8 @@ async def _of_build(arguments: Namespace, screen: Screen) -> int:
     project: str = arguments.project
     if arguments.tail is not None:
         raise WrongUsageError("--tail is for what a model wrote", fix="leave it out: a build's log is short")
+    if arguments.replica is not None:
+        raise WrongUsageError("--replica is for what a model wrote", fix="leave it out: a build has none")
     async with connect() as platform:
         release = arguments.release or await _newest(platform, project)
         is_waiting = False

@@ -51,6 +51,24 @@ async def rollback(arguments: Namespace, screen: Screen) -> int:
     return await _carry_out("rollback", arguments.project, ask, arguments, screen)
 
 
+async def scale(arguments: Namespace, screen: Screen) -> int:
+    async def ask(platform: Client, steps: Progress) -> Operation:
+        return await platform.command("scale", project=arguments.project, replicas=arguments.replicas)
+
+    return await _carry_out("scale", arguments.project, ask, arguments, screen)
+
+
+async def promote(arguments: Namespace, screen: Screen) -> int:
+    async def ask(platform: Client, steps: Progress) -> Operation:
+        return await platform.command("promote", project=arguments.project, weight=arguments.weight)
+
+    return await _carry_out("promote", arguments.project, ask, arguments, screen)
+
+
+async def abort(arguments: Namespace, screen: Screen) -> int:
+    return await _name("abort", arguments, screen)
+
+
 async def start(arguments: Namespace, screen: Screen) -> int:
     return await _name("start", arguments, screen)
 
@@ -102,6 +120,18 @@ async def _status_of_project(
         at = datetime.now(UTC)  # noqa: TID251 (the command is where a person's clock comes in)
         left = in_days(datetime.fromisoformat(model.certified_until) - at)
         screen.result(f"lapsing      its certificate ends {left}: placet certificate renew {project}")
+    if model.replicas is not None and model.replicas > 1:
+        screen.result(f"replicas     {model.replicas}")
+    if model.canary is not None:
+        screen.result(
+            f"canary       release {model.canary.release}, with {model.canary.weight} % of the requests\n"
+            f"  placet promote {project}, or: placet abort {project}"
+        )
+    if model.aborted is not None:
+        screen.result(
+            f"aborted      release {model.aborted.release}, a canary: {model.aborted.why}"
+            + (f"\n  {model.aborted.fix}" if model.aborted.fix else "")
+        )
     for warning in model.warnings:
         screen.result(
             f"warning      {warning.rule}: {warning.why}" + (f"\n  {warning.fix}" if warning.fix else "")
@@ -119,6 +149,9 @@ async def _status_of_project(
             "trial": model.trial,
             "certifiedUntil": model.certified_until,
             "lapsing": model.lapsing,
+            "replicas": model.replicas,
+            "canary": None if model.canary is None else model.canary.to_json(),
+            "aborted": None if model.aborted is None else model.aborted.to_json(),
             "observed": observed,
             "warnings": [warning.to_json() for warning in model.warnings],
             "reviewsOwed": [review.to_json() for review in model.reviews_owed],
@@ -155,14 +188,15 @@ def _now(model: ModelDetail) -> Operation:
 
 async def _submit(command: Command, arguments: Namespace, screen: Screen) -> int:
     source, project = meant(arguments.source), arguments.project
+    canary: int | None = arguments.canary if command == "deploy" else None
 
     async def ask(platform: Client, steps: Progress) -> Operation:
         if isinstance(source, Folder):
-            return await submit(platform, command, source, steps, project=project)
+            return await submit(platform, command, source, steps, project=project, canary=canary)
         if isinstance(source, GitSource):
-            return await submit_git(platform, command, source, steps, project=project)
+            return await submit_git(platform, command, source, steps, project=project, canary=canary)
         image = await find_image(platform, source)
-        return await platform.command(command, project=project, image=image.image)
+        return await platform.command(command, project=project, image=image.image, canary=canary)
 
     call = how_to_call(source) if isinstance(source, Folder) else (None, False)
     return await _carry_out(command, arguments.source, ask, arguments, screen, call=call)

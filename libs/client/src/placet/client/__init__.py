@@ -11,6 +11,7 @@ from placet.client.connection import (
     remove_discovery,
 )
 from placet.client.documents import (
+    Aborted,
     Amount,
     AnswersHeld,
     Approval,
@@ -18,6 +19,7 @@ from placet.client.documents import (
     AssessmentScore,
     AwaitedRelease,
     Awaiting,
+    Canary,
     Capacity,
     Certificate,
     CloudEvent,
@@ -94,6 +96,7 @@ from placet.client.history import (
 )
 
 __all__ = [
+    "Aborted",
     "Against",
     "Amount",
     "AnswersHeld",
@@ -106,6 +109,7 @@ __all__ = [
     "Attempt",
     "AwaitedRelease",
     "Awaiting",
+    "Canary",
     "Capacity",
     "Catalogue",
     "Certificate",

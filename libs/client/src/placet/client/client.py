@@ -183,13 +183,18 @@ class Client:
         git: str | None = None,
         image: str | None = None,
         release: int | None = None,
+        canary: int | None = None,
+        replicas: int | None = None,
+        weight: int | None = None,
         key: str | None = None,
     ) -> Operation:
         """Ask for something; the answer is the operation as it stands, mostly `requested`.
 
         `digest` names an uploaded source, `git` one that the platform is to fetch, `image` an image of `images()`; at
-        most one of them. `release` is what a rollback, which is a deploy, goes back to; none: what served before. The
-        same `key` sent again names the same operation.
+        most one of them. `release` is what a rollback, which is a deploy, goes back to; none: what served before. Of a
+        hundred requests a deploy gives its release `canary`, beside what serves, and a promote gives the canary
+        `weight`; none: all of them. A scale is to that many `replicas`. The same `key` sent again names the same
+        operation.
         """
         asked: dict[str, Any] = {"command": command}
         if project is not None:
@@ -200,8 +205,8 @@ class Client:
             asked["source"] = {"git": git}
         elif image is not None:
             asked["source"] = {"image": image}
-        if release is not None:
-            asked["release"] = release
+        numbers = {"release": release, "canary": canary, "replicas": replicas, "weight": weight}
+        asked |= {name: number for name, number in numbers.items() if number is not None}
         headers = {"Idempotency-Key": key or self._new_key()}
         limits = _CALL if git is None else _FETCH
         response = await self._call("POST", "/commands", json=asked, headers=headers, limits=limits)
@@ -349,10 +354,18 @@ class Client:
 
     @asynccontextmanager
     async def log(
-        self, project: str, *, release: int | None = None, follow: bool = False, tail: int | None = None
+        self,
+        project: str,
+        *,
+        release: int | None = None,
+        replica: int | None = None,
+        follow: bool = False,
+        tail: int | None = None,
     ) -> AsyncIterator[Log]:
-        """The log of a release, or of the one that was started last; while followed, as long as the platform sends."""
-        params = _given(release=release, follow=int(follow), tail=tail)
+        """The log of a release, or of the one that was started last; while followed, as long as the platform sends. Of
+        several replicas that of the first, unless told.
+        """
+        params = _given(release=release, replica=replica, follow=int(follow), tail=tail)
         limits = _ENDLESS if follow else _CALL
         async with self._open(f"/models/{_part(project)}/logs", params=params, limits=limits) as response:
             yield Log(

@@ -12,7 +12,9 @@ import msgspec
 
 from placet.errors import Unreadable
 
-Command = Literal["deploy", "build", "renew", "rollback", "start", "stop", "delete"]
+Command = Literal[
+    "deploy", "build", "renew", "rollback", "start", "stop", "delete", "scale", "promote", "abort"
+]
 CloudEvent = dict[str, Any]
 T = TypeVar("T")
 
@@ -82,9 +84,28 @@ class Operation(Document, frozen=True, kw_only=True):
         return self.state in _ENDED or (self.command == "build" and self.state == "certified")
 
 
+class Canary(Document, frozen=True, kw_only=True):
+    """A release that gets `weight` of a hundred of its project's requests, beside what serves."""
+
+    release: int
+    weight: int
+    image: str | None = None
+    certificate: str | None = None
+
+
+class Aborted(Document, frozen=True, kw_only=True):
+    """How a project's last canary ended."""
+
+    release: int
+    why: str
+    fix: str | None = None
+    at: str | None = None
+
+
 class Model(Document, frozen=True, kw_only=True, rename="camel"):
     """What is served, or was: a line of `list`. `detail` says why something that should serve does not. A `trial` ends
-    with its certificate; one that is `lapsing` serves on a certificate that ends soon."""
+    with its certificate; one that is `lapsing` serves on a certificate that ends soon. `replicas` of it run; `aborted`
+    tells of a canary that ended since something was started or promoted."""
 
     project: str
     release: int | None = None
@@ -93,6 +114,9 @@ class Model(Document, frozen=True, kw_only=True, rename="camel"):
     url: str | None = None
     image: str | None = None
     certificate: str | None = None
+    replicas: int | None = None
+    canary: Canary | None = None
+    aborted: Aborted | None = None
     trial: bool = False
     certified_until: str | None = None
     lapsing: bool = False

@@ -61,11 +61,14 @@ def router(
         release: Release = None,
         follow: Annotated[bool, Query(description="go on with what is added")] = False,
         tail: Annotated[int | None, Query(ge=0, lt=2**31, description="only the last so many lines")] = None,
+        replica: Annotated[int, Query(ge=1, lt=2**31, description="which of them, where it has several")] = 1,
     ) -> StreamingResponse:
-        """The log of one release: the one that was started last, unless told. The answer's headers say which it is."""
+        """The log of one release: the one that was started last, unless told. The answer's headers say which it is, and
+        how many replicas there are logs of."""
         recorded = await store.read(stream(project))
         state = PROJECT.fold(each.data for each in recorded)
-        kept = state.runs | {each.release for each in await host.list() if each.project == project}
+        mine = [each for each in await host.list() if each.project == project]
+        kept = state.runs | {each.release for each in mine}
         if not kept:
             raise Unknown(_nothing_ran(project, recorded), fix="see `placet list`")
         if release is not None and release not in kept:
@@ -74,11 +77,17 @@ def router(
                 fix=f"there are those of {_listed(kept)}",
             )
         chosen = release or _started_last(recorded, kept)
-        headers = {"X-Placet-Release": str(chosen)}
+        replicas = max((each.replica for each in mine if each.release == chosen), default=1)
+        if replica > replicas:
+            raise Unknown(
+                f"no log of replica {replica} of release {chosen} of {project} is kept here",
+                fix=f"there are those of replicas 1 to {replicas}" if replicas > 1 else "leave `replica` out",
+            )
+        headers = {"X-Placet-Release": str(chosen), "X-Placet-Replicas": str(replicas)}
         if state.live is not None:
             headers["X-Placet-Live-Release"] = str(state.live.release)
         return StreamingResponse(
-            host.log(instance_id(project, chosen), tail=tail, follow=follow),
+            host.log(instance_id(project, chosen, replica), tail=tail, follow=follow),
             media_type="text/plain; charset=utf-8",
             headers=headers,
         )
@@ -95,7 +104,7 @@ def router(
             "project": project,
             "release": live.release,
             "access": "token" if known.cleared is None else known.cleared.access,
-            "request": await probe.example(live.endpoint),
+            "request": await probe.example(live.endpoints[0]),
         }
 
     @api.get("/capacity")

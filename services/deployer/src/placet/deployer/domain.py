@@ -1,10 +1,10 @@
 """What runs where: one project's reservations, starts and live model, decided from what happened to it.
 
-Two things run beside each other while a release is replaced, so a project is a record of three parts: what is
-reserved, what is starting, what is serving. Requests of a project are counted as they were made (`request`);
-whoever asked last wins, in whatever order builds and certificates come in. The room that all projects share is
-handed in as a `Room`; that two reservations never take the same room is seen to where rows are written
-(`placements.py`). Pure: no clock, no I/O.
+Two things run beside each other while a release is replaced, so a project is a record of parts: what is reserved,
+what is starting, what is serving, and the canary, which gets a share of its requests. Requests of a project are counted
+as they were made (`request`); whoever asked last wins, in whatever order builds and certificates come in. The room that
+all projects share is handed in as a `Room`; that two reservations never take the same room is seen to where rows are
+written (`placements.py`). Pure: no clock, no I/O.
 """
 
 from __future__ import annotations
@@ -16,19 +16,30 @@ from typing import assert_never
 
 from placet.errors import Unavailable
 from placet.events.contracts.deployer import (
+    CanaryAborted,
+    CanaryStarted,
+    CanaryWeighted,
+    ChangeRefused,
     ModelDeleted,
     ModelDiverged,
     ModelFailed,
     ModelQuarantined,
+    ModelScaled,
     ModelStarted,
     ModelStopped,
     ResourcesRefused,
     ResourcesReleased,
     ResourcesReserved,
+    ScaleAccepted,
     StartAccepted,
 )
 from placet.events.contracts.shapes import Resources, Sample
 from placet.events.decider import Decider
+
+ALL = 100
+"""Of a hundred requests."""
+
+ALONE = "what it ran beside serves no more"
 
 LOOK_AGAIN = 60.0
 """Seconds after which a caller may ask again for a model that lost its certificate: it may be back by then."""
@@ -53,7 +64,7 @@ class Amount:
 
     @classmethod
     def of(cls, resources: Resources) -> Amount:
-        """What one replica asks for: a process host runs one, however many were wished for."""
+        """What one replica asks for."""
         return cls(cpu_millis=resources.cpu_millis, memory_bytes=resources.memory_bytes, gpus=resources.gpus)
 
     def __add__(self, other: Amount) -> Amount:
@@ -61,6 +72,13 @@ class Amount:
             cpu_millis=self.cpu_millis + other.cpu_millis,
             memory_bytes=self.memory_bytes + other.memory_bytes,
             gpus=self.gpus + other.gpus,
+        )
+
+    def __mul__(self, replicas: int) -> Amount:
+        return Amount(
+            cpu_millis=self.cpu_millis * replicas,
+            memory_bytes=self.memory_bytes * replicas,
+            gpus=self.gpus * replicas,
         )
 
     def fits(self, room: Amount) -> bool:
@@ -152,6 +170,7 @@ def no_containers(project: str) -> NoRoom:
 class Reservation:
     release: int
     until: str
+    replicas: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,6 +183,9 @@ class Starting:
     repository: str
     certificate: str
     trial: bool = False
+    replicas: int = 1
+    canary: int = 0
+    """How many of a hundred requests it is to get beside what serves; none of none: it takes its place."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,11 +202,28 @@ class Live:
     image: str
     certificate: str
     url: str
-    endpoint: str
+    endpoints: tuple[str, ...]
+    replicas: int = 1
     sample: Sample = "none"
     trial: bool = False
     diverged: bool = False
     """It does not run as it should, and nobody has seen it mended yet."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Canary:
+    """A release that gets `weight` of a hundred requests, beside what serves."""
+
+    live: Live
+    weight: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scaling:
+    """To another number of replicas, which a job works on. `number` counts the project's scalings."""
+
+    replicas: int
+    number: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,7 +252,7 @@ Serving = Idle | Live | Quarantined
 @dataclass(frozen=True, kw_only=True)
 class Project:
     """`asked` is the last request that was carried out, `deleted` the last one that deleted the project; `failed` is
-    the last start that failed.
+    the last start that failed. There is a canary, or a scaling, only of what is live.
     """
 
     asked: int = 0
@@ -221,7 +260,21 @@ class Project:
     reserved: tuple[Reservation, ...] = ()
     starting: Starting | None = None
     serving: Serving = Idle()
+    canary: Canary | None = None
+    scaling: Scaling | None = None
+    scalings: int = 0
     failed: ModelFailed | None = None
+
+    @property
+    def ready(self) -> Sequence[Live]:
+        """What requests are sent to."""
+        canary = None if self.canary is None else self.canary.live
+        return [each for each in (self.live, canary) if each is not None]
+
+    @property
+    def running(self) -> Sequence[Starting | Live]:
+        """What instances should exist of."""
+        return self.ready if self.starting is None else [self.starting, *self.ready]
 
     @property
     def live(self) -> Live | None:
@@ -230,13 +283,28 @@ class Project:
     @property
     def holds(self) -> frozenset[int]:
         """The releases that room is held for. While one replaces another, both are."""
-        running = {each.release for each in (self.starting, self.live) if each is not None}
-        return frozenset(running | {reservation.release for reservation in self.reserved})
+        return self.runs | {reservation.release for reservation in self.reserved}
 
     @property
     def runs(self) -> frozenset[int]:
         """The releases that an instance should exist of."""
-        return frozenset(each.release for each in (self.starting, self.live) if each is not None)
+        return frozenset(each.release for each in self.running)
+
+    def wants(self, release: int, replica: int) -> bool:
+        """Whether an instance of it should exist."""
+        return release in self.runs and replica <= self.replicas_of(release)
+
+    def replicas_of(self, release: int) -> int:
+        """That room is held for; none of what is not held."""
+        held = [each.replicas for each in (*self.running, *self.reserved) if each.release == release]
+        if self.scaling is not None and self.live is not None and self.live.release == release:
+            held.append(self.scaling.replicas)
+        return max(held, default=0)
+
+    def replicas_for(self, asked: Resources) -> int:
+        """A release begins with as many as serve, as far as it allows."""
+        at_present = self.live.replicas if self.live else asked.min_replicas
+        return min(max(at_present, asked.min_replicas), asked.max_replicas)
 
     def reservation(self, release: int) -> Reservation | None:
         return next((each for each in self.reserved if each.release == release), None)
@@ -294,6 +362,7 @@ class AcceptStart:
     resources: Resources
     room: Room
     trial: bool = False
+    canary: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -315,7 +384,7 @@ class ReportStarted:
     release: int
     request: int
     url: str
-    endpoint: str
+    endpoints: tuple[str, ...]
     sample: Sample = "none"
 
 
@@ -332,11 +401,12 @@ class ReportFailed:
 
 @dataclass(frozen=True, kw_only=True)
 class ReportDiverged:
-    """The live release does not run as it should."""
+    """The live release does not run as it should. `serves`: some of it does meanwhile."""
 
     project: str
     release: int
     why: str
+    serves: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -345,7 +415,7 @@ class ReportMended:
 
     project: str
     release: int
-    endpoint: str
+    endpoints: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -354,6 +424,51 @@ class GiveUp:
 
     project: str
     release: int
+    why: str
+    fix: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Promote:
+    """Give the canary so many of a hundred requests; all of them: put it in the place of what it runs beside."""
+
+    project: str
+    weight: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Abort:
+    """End the canary; of one `release` where something is wrong with that."""
+
+    project: str
+    why: str
+    fix: str | None
+    release: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scale:
+    """Run so many replicas of what serves, of which each takes `resources`."""
+
+    project: str
+    replicas: int
+    resources: Resources | None
+    room: Room
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportScaled:
+    """They are ready, and the route points to them."""
+
+    project: str
+    scaling: int
+    endpoints: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportNotScaled:
+    project: str
+    scaling: int
     why: str
     fix: str | None
 
@@ -407,6 +522,11 @@ Command = (
     | ReportDiverged
     | ReportMended
     | GiveUp
+    | Promote
+    | Abort
+    | Scale
+    | ReportScaled
+    | ReportNotScaled
     | Stop
     | Delete
     | Quarantine
@@ -424,6 +544,12 @@ Happened = (
     | ModelDeleted
     | ModelQuarantined
     | ModelDiverged
+    | CanaryStarted
+    | CanaryWeighted
+    | CanaryAborted
+    | ScaleAccepted
+    | ModelScaled
+    | ChangeRefused
 )
 
 
@@ -453,17 +579,34 @@ def decide(command: Command, project: Project) -> Sequence[Happened]:
         case ReportDiverged():
             if not _is_live(project, command.release):
                 return []
-            return [ModelDiverged(project=command.project, release=command.release, why=command.why)]
+            diverged = ModelDiverged(
+                project=command.project, release=command.release, why=command.why, serves=command.serves
+            )
+            return [diverged]
         case ReportMended():
             live = project.live
             if live is None or live.release != command.release or not live.diverged:
                 return []
-            return [_as_it_is(command.project, replace(live, endpoint=command.endpoint))]
+            return [_as_it_is(command.project, replace(live, endpoints=command.endpoints))]
         case GiveUp():
             live = project.live
             if live is None or live.release != command.release:
                 return []
-            return [_failed(command, live.request, command.why, command.fix)]
+            aborted = _aborted(project, command.project, ALONE)
+            return [*aborted, _failed(command, live.request, command.why, command.fix)]
+        case Promote():
+            return _promote(command, project)
+        case Abort():
+            return _abort(command, project)
+        case Scale():
+            return _scale(command, project)
+        case ReportScaled():
+            return _scaled(command, project)
+        case ReportNotScaled():
+            scaling = project.scaling
+            if scaling is None or scaling.number != command.scaling:
+                return [_another_scaling(command)]
+            return [_refused_change(command.project, command.why, command.fix, scaling=scaling.number)]
         case Stop():
             release = project.live.release if project.live else None
             stopped = ModelStopped(project=command.project, release=release, request=command.request)
@@ -483,7 +626,8 @@ def _reserve(command: Reserve, project: Project) -> Sequence[Happened]:
         return []
     if command.request <= project.asked:
         return [_overtaken(command)]
-    none = no_room(command.project, Amount.of(command.resources), command.room)
+    replicas = project.replicas_for(command.resources)
+    none = no_room(command.project, Amount.of(command.resources) * replicas, command.room)
     if not command.runs_here:
         none = no_containers(command.project)  # before its image is built, which may take long
     if none is not None:
@@ -496,13 +640,14 @@ def _reserve(command: Reserve, project: Project) -> Sequence[Happened]:
         resources=command.resources,
         until=command.until,
         asker=command.asker,
+        replicas=replicas,
     )
     return [reserved]
 
 
 def _accept(command: AcceptStart, project: Project) -> Sequence[Happened]:
     live, starting = project.live, project.starting
-    if command.request in {each.request for each in (live, starting) if each is not None}:
+    if command.request in {each.request for each in project.running}:
         return []
     if command.deployed_by <= project.deleted:
         why = f"release {command.release} went with {command.project} when it was deleted"
@@ -511,14 +656,18 @@ def _accept(command: AcceptStart, project: Project) -> Sequence[Happened]:
         return [_overtaken(command)]
     if live is not None and live.release == command.release and not live.diverged:
         return [_as_it_is(command.project, replace(live, request=command.request))]
+    if command.canary and live is None:
+        return [_failed(command, command.request, *_nothing_beside(command.project))]
     if command.trial and any(each is not None and not each.trial for each in (live, starting)):
         why = f"release {command.release} is a trial, and {command.project} has a release that people answer for"
         fix = f"stop {command.project} first, or deploy the trial under another name"
         return [_failed(command, command.request, why, fix)]
-    none = _none_for(command)
-    if project.reservation(command.release) is None and none is not None:
-        return [_refused(command, none)]
-    return [_begun(command, command.request)]
+    reservation = project.reservation(command.release)
+    if reservation is not None:
+        return [_begun(command, command.request, reservation.replicas)]
+    replicas = project.replicas_for(command.resources)
+    none = _none_for(command, replicas)
+    return [_begun(command, command.request, replicas) if none is None else _refused(command, none)]
 
 
 def _quarantine(command: Quarantine, project: Project) -> Sequence[Happened]:
@@ -526,9 +675,14 @@ def _quarantine(command: Quarantine, project: Project) -> Sequence[Happened]:
     if starting is not None and starting.certificate == command.certificate:
         why = f"its certificate {command.certificate} does not stand: {command.why}"
         return [_failed(command, starting.request, why, command.fix)]
+    canary = project.canary
+    if canary is not None and canary.live.certificate == command.certificate:
+        why = f"its certificate {command.certificate} does not stand: {command.why}"
+        return _aborted(project, command.project, why, command.fix)
     if not _is_live(project, command.release) and not _is_off_for_less(command, project):
         return []
     return [
+        *_aborted(project, command.project, ALONE),
         ModelQuarantined(
             project=command.project,
             release=command.release,
@@ -536,7 +690,7 @@ def _quarantine(command: Quarantine, project: Project) -> Sequence[Happened]:
             why=command.why,
             rule=command.rule,
             fix=command.fix,
-        )
+        ),
     ]
 
 
@@ -556,16 +710,17 @@ def _resume(command: Resume, project: Project) -> Sequence[Happened]:
     was = project.serving
     if project.starting or not isinstance(was, Quarantined) or was.certificate != command.certificate:
         return []
-    none = _none_for(command)
-    return [_begun(command, project.asked) if none is None else _refused(command, none)]
+    replicas = project.replicas_for(command.resources)
+    none = _none_for(command, replicas)
+    return [_begun(command, project.asked, replicas) if none is None else _refused(command, none)]
 
 
-def _none_for(command: AcceptStart | Resume) -> NoRoom | None:
+def _none_for(command: AcceptStart | Resume, replicas: int) -> NoRoom | None:
     room = command.room.without(command.project, command.release)
-    return no_room(command.project, Amount.of(command.resources), room)
+    return no_room(command.project, Amount.of(command.resources) * replicas, room)
 
 
-def _begun(command: AcceptStart | Resume, request: int) -> StartAccepted:
+def _begun(command: AcceptStart | Resume, request: int, replicas: int) -> StartAccepted:
     return StartAccepted(
         project=command.project,
         release=command.release,
@@ -574,25 +729,34 @@ def _begun(command: AcceptStart | Resume, request: int) -> StartAccepted:
         certificate=command.certificate,
         request=request,
         trial=command.trial,
+        replicas=replicas,
+        canary=command.canary if isinstance(command, AcceptStart) else 0,
     )
 
 
 def _started(command: ReportStarted, project: Project) -> Sequence[Happened]:
     live, starting = project.live, project.starting
     if starting is not None and starting.request == command.request:
-        started = ModelStarted(
-            project=command.project,
+        if starting.canary and live is None:
+            return [_failed(command, command.request, *_nothing_beside(command.project))]
+        started = Live(
             release=command.release,
+            request=command.request,
             image=starting.image,
             certificate=starting.certificate,
             url=command.url,
-            endpoint=command.endpoint,
-            request=command.request,
+            endpoints=command.endpoints,
+            replicas=starting.replicas,
             sample=command.sample,
         )
-        return [started]
+        said = (
+            _as_canary(command.project, started, starting.canary)
+            if starting.canary
+            else _as_it_is(command.project, started)
+        )
+        return [*_aborted(project, command.project, f"release {command.release} took its place"), said]
     if live is not None and live.request == command.request:
-        moved = replace(live, endpoint=command.endpoint)
+        moved = replace(live, endpoints=command.endpoints)
         return [] if moved == live else [_as_it_is(command.project, moved)]
     return _ended(command, project)
 
@@ -610,10 +774,100 @@ def _as_it_is(project: str, live: Live) -> ModelStarted:
         image=live.image,
         certificate=live.certificate,
         url=live.url,
-        endpoint=live.endpoint,
+        endpoints=live.endpoints,
+        replicas=live.replicas,
         request=live.request,
         sample=live.sample,
     )
+
+
+def _as_canary(project: str, live: Live, weight: int) -> CanaryStarted:
+    return CanaryStarted(
+        project=project,
+        release=live.release,
+        image=live.image,
+        certificate=live.certificate,
+        url=live.url,
+        endpoints=live.endpoints,
+        replicas=live.replicas,
+        weight=weight,
+        request=live.request,
+        sample=live.sample,
+    )
+
+
+def _promote(command: Promote, project: Project) -> Sequence[Happened]:
+    canary = project.canary
+    if canary is None:
+        return [_refused_change(command.project, *_no_canary(command.project))]
+    if command.weight < ALL:
+        return [CanaryWeighted(project=command.project, release=canary.live.release, weight=command.weight)]
+    return [_as_it_is(command.project, canary.live)]
+
+
+def _abort(command: Abort, project: Project) -> Sequence[Happened]:
+    if command.release is not None:
+        is_meant = project.canary is not None and project.canary.live.release == command.release
+        return _aborted(project, command.project, command.why, command.fix) if is_meant else []
+    if project.canary is None:
+        return [_refused_change(command.project, *_no_canary(command.project))]
+    return _aborted(project, command.project, command.why, command.fix)
+
+
+def _aborted(project: Project, name: str, why: str, fix: str | None = None) -> list[Happened]:
+    """The canary's end, if there is one."""
+    if project.canary is None:
+        return []
+    return [CanaryAborted(project=name, release=project.canary.live.release, why=why, fix=fix)]
+
+
+def _scale(command: Scale, project: Project) -> Sequence[Happened]:
+    name, live, asked = command.project, project.live, command.resources
+    if live is None or asked is None:
+        return [_refused_change(name, f"{name} serves nothing that could be scaled", f"placet start {name}")]
+    if not asked.min_replicas <= command.replicas <= asked.max_replicas:
+        why = f"{name} runs {asked.min_replicas} to {asked.max_replicas} replicas, as its placet.yaml says"
+        return [_refused_change(name, why, "set resources.replicas there, and deploy it")]
+    more = command.replicas - project.replicas_of(live.release)
+    if more > 0 and (none := no_room(name, Amount.of(asked) * more, command.room)) is not None:
+        return [_refused_change(name, none.why, none.fix)]
+    return [
+        ScaleAccepted(
+            project=name, release=live.release, replicas=command.replicas, scaling=project.scalings + 1
+        )
+    ]
+
+
+def _scaled(command: ReportScaled, project: Project) -> Sequence[Happened]:
+    live, scaling = project.live, project.scaling
+    if live is None or scaling is None or scaling.number != command.scaling:
+        return [_another_scaling(command)]
+    return [
+        ModelScaled(
+            project=command.project,
+            release=live.release,
+            replicas=scaling.replicas,
+            endpoints=command.endpoints,
+            scaling=scaling.number,
+        )
+    ]
+
+
+def _another_scaling(command: ReportScaled | ReportNotScaled) -> ChangeRefused:
+    why = f"what {command.project} serves, or how many replicas of it are wanted, changed meanwhile"
+    return _refused_change(command.project, why, "scale it again, if that is still wanted")
+
+
+def _refused_change(project: str, why: str, fix: str | None, *, scaling: int = 0) -> ChangeRefused:
+    return ChangeRefused(project=project, why=why, fix=fix, scaling=scaling)
+
+
+def _no_canary(project: str) -> tuple[str, str]:
+    return f"{project} has no canary", f"`placet status {project}` says what serves"
+
+
+def _nothing_beside(project: str) -> tuple[str, str]:
+    return f"{project} serves nothing that a canary could run beside", "deploy it without a canary"
 
 
 def _refused(command: Reserve | AcceptStart | Resume, none: NoRoom) -> ResourcesRefused:
@@ -648,7 +902,7 @@ def _is_live(project: Project, release: int) -> bool:
 def evolve(project: Project, event: Happened) -> Project:
     match event:
         case ResourcesReserved():
-            reservation = Reservation(release=event.release, until=event.until)
+            reservation = Reservation(release=event.release, until=event.until, replicas=event.replicas)
             return replace(project, reserved=(*_without(project, event.release), reservation))
         case ResourcesReleased() | ResourcesRefused():
             return replace(project, reserved=_without(project, event.release))
@@ -660,6 +914,8 @@ def evolve(project: Project, event: Happened) -> Project:
                 repository=event.repository,
                 certificate=event.certificate,
                 trial=event.trial,
+                replicas=event.replicas,
+                canary=event.canary,
             )
             return replace(
                 project,
@@ -674,12 +930,56 @@ def evolve(project: Project, event: Happened) -> Project:
                 image=event.image,
                 certificate=event.certificate,
                 url=event.url,
-                endpoint=event.endpoint,
+                endpoints=event.endpoints,
+                replicas=event.replicas,
                 sample=event.sample,
                 trial=_is_trial(project, event),
             )
             later = project.starting if _is_after(project.starting, event.request) else None
-            return replace(project, asked=max(project.asked, event.request), starting=later, serving=started)
+            canary, live = project.canary, project.live
+            return replace(
+                project,
+                asked=max(project.asked, event.request),
+                starting=later,
+                serving=started,
+                canary=None if canary is None or canary.live.release == event.release else canary,
+                scaling=project.scaling if live is not None and live.release == event.release else None,
+            )
+        case CanaryStarted():
+            started = Live(
+                release=event.release,
+                request=event.request,
+                image=event.image,
+                certificate=event.certificate,
+                url=event.url,
+                endpoints=event.endpoints,
+                replicas=event.replicas,
+                sample=event.sample,
+                trial=_is_trial(project, event),
+            )
+            return replace(
+                project,
+                asked=max(project.asked, event.request),
+                starting=project.starting if _is_after(project.starting, event.request) else None,
+                canary=Canary(live=started, weight=event.weight),
+            )
+        case CanaryWeighted():
+            canary = project.canary
+            return replace(project, canary=None if canary is None else replace(canary, weight=event.weight))
+        case CanaryAborted():
+            return replace(project, canary=None)
+        case ScaleAccepted():
+            scaling = Scaling(replicas=event.replicas, number=event.scaling)
+            return replace(project, scaling=scaling, scalings=event.scaling)
+        case ModelScaled():
+            live = project.live
+            if live is None:
+                return project
+            scaled = replace(live, replicas=event.replicas, endpoints=event.endpoints)
+            return replace(project, serving=scaled, scaling=None)
+        case ChangeRefused():
+            is_it = project.scaling is not None and project.scaling.number == event.scaling
+            return replace(project, scaling=None if is_it else project.scaling)
         case ModelFailed():
             given_up = project.live is not None and project.live.request == event.request
             ended = project.starting is not None and project.starting.request == event.request
@@ -689,13 +989,24 @@ def evolve(project: Project, event: Happened) -> Project:
                 starting=None if ended else project.starting,
                 failed=event if ended else project.failed,
                 serving=Idle(why="it could not be kept running") if given_up else project.serving,
+                scaling=None if given_up else project.scaling,
             )
         case ModelStopped():
             asked = max(project.asked, event.request)
-            return Project(asked=asked, deleted=project.deleted, serving=Idle(why="it was stopped"))
+            return Project(
+                asked=asked,
+                deleted=project.deleted,
+                serving=Idle(why="it was stopped"),
+                scalings=project.scalings,
+            )
         case ModelDeleted():
             asked = max(project.asked, event.request)
-            return Project(asked=asked, deleted=event.request, serving=Idle(why="it was deleted"))
+            return Project(
+                asked=asked,
+                deleted=event.request,
+                serving=Idle(why="it was deleted"),
+                scalings=project.scalings,
+            )
         case ModelQuarantined():
             held = Quarantined(
                 release=event.release,
@@ -704,7 +1015,7 @@ def evolve(project: Project, event: Happened) -> Project:
                 rule=event.rule,
                 fix=event.fix,
             )
-            return replace(project, serving=held)
+            return replace(project, serving=held, scaling=None)
         case ModelDiverged():
             live = project.live
             if live is None or live.release != event.release:
@@ -717,10 +1028,9 @@ def _without(project: Project, release: int) -> tuple[Reservation, ...]:
     return tuple(each for each in project.reserved if each.release != release)
 
 
-def _is_trial(project: Project, event: ModelStarted) -> bool:
+def _is_trial(project: Project, event: ModelStarted | CanaryStarted) -> bool:
     """Whether what started is one, which was said when the start of that release was accepted."""
-    same = (each for each in (project.starting, project.live) if each and each.release == event.release)
-    return any(each.trial for each in same)
+    return any(each.trial for each in project.running if each.release == event.release)
 
 
 def _is_after(starting: Starting | None, request: int) -> bool:

@@ -15,10 +15,13 @@ from placet.deployer import projections as p
 from placet.deployer import queries
 from placet.deployer.domain import (
     PROJECT,
+    Abort,
     AcceptStart,
     Delete,
     Happened,
+    Live,
     Project,
+    Promote,
     Quarantine,
     Quarantined,
     RejectStart,
@@ -26,12 +29,14 @@ from placet.deployer.domain import (
     Reserve,
     Resume,
     Room,
+    Scale,
     Stop,
     stream,
 )
 from placet.deployer.placements import AWAIT_CERTIFICATE, AwaitCertificate, Placements
 from placet.deployer.ports import Ports
 from placet.deployer.queries import Certified, Cleared, Known
+from placet.deployer.shares import shares
 from placet.events import Heard, UnitOfWork
 from placet.events.codec import timestamp
 from placet.events.contracts.builder import BuildFailed
@@ -44,9 +49,13 @@ from placet.events.contracts.certifier import (
     ReleaseCleared,
     ReleaseRefused,
 )
+from placet.events.contracts.deployer import CanaryAborted
 from placet.events.contracts.gateway import (
+    AbortRequested,
     DeleteRequested,
     DeployRequested,
+    PromoteRequested,
+    ScaleRequested,
     StartRequested,
     StopRequested,
     TokenRevoked,
@@ -232,6 +241,9 @@ async def accept(
         return await placements.decide(work, _never_cleared(known, request), asker=asker)
     if certified.grounds:
         return await placements.decide(work, _does_not_stand(known, certified, request), asker=asker)
+    canary = known.canary if request == known.request else 0  # later it is started as any other
+    if canary and await _is_called_otherwise(work, placements, known):
+        return await placements.decide(work, _called_otherwise(known, request), asker=asker)
 
     def command(room: Room) -> AcceptStart:
         return AcceptStart(
@@ -245,6 +257,7 @@ async def accept(
             resources=cleared.resources,
             room=room,
             trial=cleared.trial,
+            canary=canary,
         )
 
     return await placements.decide_in_room(work, command, asker=asker)
@@ -292,15 +305,83 @@ async def _take_off(
         rule=first.rule,
         fix=first.fix,
     )
-    await placements.decide(work, quarantine)
+    happened = await placements.decide(work, quarantine)
     state: Project = await work.state(PROJECT, stream(said.project))
     if isinstance(state.serving, Quarantined):
         await ports.router.unroute(said.project, why=state.serving.told(said.project))
+    elif state.live is not None and any(isinstance(each, CanaryAborted) for each in happened):
+        await route(placements, ports, said.project, state.live)
+
+
+async def route(placements: Placements, ports: Ports, project: str, live: Live) -> None:
+    """All requests to what serves."""
+    known = await queries.known(placements.reads, project, live.release)
+    access = known.cleared.access if known.cleared else "token"
+    await ports.router.route(project, shares(live.endpoints, None), access=access)
+
+
+async def on_promote_requested(
+    heard: Heard[PromoteRequested], work: UnitOfWork, placements: Placements, ports: Ports
+) -> None:
+    asked = heard.data
+    promote = Promote(project=asked.project, weight=asked.weight)
+    await placements.decide(work, promote, asker=heard.event.actor.id)
+
+
+async def on_abort_requested(
+    heard: Heard[AbortRequested], work: UnitOfWork, placements: Placements, ports: Ports
+) -> None:
+    abort = Abort(project=heard.data.project, why="somebody asked for that", fix=None)
+    await placements.decide(work, abort, asker=heard.event.actor.id)
+
+
+async def on_scale_requested(
+    heard: Heard[ScaleRequested], work: UnitOfWork, placements: Placements, ports: Ports
+) -> None:
+    asked = heard.data
+    live = (await _state(work, asked.project)).live
+    known = None if live is None else await queries.known(placements.reads, asked.project, live.release)
+    resources = None if known is None or known.cleared is None else known.cleared.resources
+
+    def command(room: Room) -> Scale:
+        return Scale(project=asked.project, replicas=asked.replicas, resources=resources, room=room)
+
+    await placements.decide_in_room(work, command, asker=heard.event.actor.id)
+
+
+async def _state(work: UnitOfWork, project: str) -> Project:
+    state: Project = await work.state(PROJECT, stream(project))
+    return state
+
+
+async def _is_called_otherwise(work: UnitOfWork, placements: Placements, known: Known) -> bool:
+    """Whether other people may call it than what serves."""
+    live = (await _state(work, known.project)).live
+    if live is None or known.cleared is None:
+        return False
+    serving = await queries.known(placements.reads, known.project, live.release)
+    return serving.cleared is not None and serving.cleared.access != known.cleared.access
+
+
+def _called_otherwise(known: Known, request: int) -> RejectStart:
+    why = f"release {known.release} of {known.project} has another `access` than what serves: its callers would be"
+    return RejectStart(
+        project=known.project,
+        release=known.release,
+        request=request,
+        why=f"{why} now let in and now not",
+        fix="deploy it without a canary, or with the same `access`",
+    )
 
 
 def show_requested(work: UnitOfWork, asked: DeployRequested, request: int, *, correlation: str) -> None:
     work.put(
-        p.releases, project=asked.project, release=asked.release, request=request, correlation=correlation
+        p.releases,
+        project=asked.project,
+        release=asked.release,
+        request=request,
+        correlation=correlation,
+        canary=asked.canary,
     )
 
 

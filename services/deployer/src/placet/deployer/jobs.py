@@ -11,37 +11,47 @@ import asyncio
 import logging
 import time
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import chain, repeat
 
 from placet.deployer import queries
 from placet.deployer.domain import (
     PROJECT,
     Amount,
+    Canary,
     Command,
     Live,
     Project,
     Quarantined,
     RejectStart,
     ReportFailed,
+    ReportNotScaled,
+    ReportScaled,
     ReportStarted,
+    Scaling,
+    Starting,
     in_mebibytes,
     stream,
 )
 from placet.deployer.handlers import accept
 from placet.deployer.placements import (
     AWAIT_CERTIFICATE,
+    SCALE,
     SETTLE,
     START,
     AwaitCertificate,
     Placements,
+    Rescale,
     Settle,
     Start,
 )
-from placet.deployer.ports import Instance, InstanceSpec, Ports
+from placet.deployer.ports import Instance, InstanceSpec, Ports, Replicas
 from placet.deployer.queries import Certified, Cleared, Known
 from placet.deployer.remedies import remedy
 from placet.deployer.samples import difference
+from placet.deployer.shares import shares
 from placet.deployer.vigil import Vigil, silence
 from placet.errors import PlacetError, Refused, Unavailable, Unreadable
 from placet.events import Clock, Finish, Job, UnitOfWork, Worker
@@ -53,7 +63,7 @@ log = logging.getLogger(__name__)
 ASK_EVERY = 0.05
 """Seconds between two questions whether an instance is ready."""
 KEPT_LOGS = 3
-"""Instances of a project whose logs stay after they ended."""
+"""Releases of a project whose logs stay after they ended."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,9 +87,10 @@ class Jobs:
     """One project's instances are started and stopped by one at a time, each on a fresh look at what is wanted."""
 
     @property
-    def workers(self) -> tuple[Worker[Start], Worker[Settle], Worker[AwaitCertificate]]:
+    def workers(self) -> tuple[Worker[Start], Worker[Rescale], Worker[Settle], Worker[AwaitCertificate]]:
         return (
             Worker(kind=START, payload=Start, run=self.start, gave_up=self._start_gave_up, slots=4),
+            Worker(kind=SCALE, payload=Rescale, run=self.scale, gave_up=self._scale_gave_up, slots=4),
             Worker(kind=SETTLE, payload=Settle, run=self.settle, gave_up=self._settle_gave_up, slots=8),
             Worker(
                 kind=AWAIT_CERTIFICATE,
@@ -102,7 +113,7 @@ class Jobs:
             return self._finish(_failure(payload, error), job.asker)
         if brought_up is None:  # overtaken; deciding says so
             return self._finish(_failure(payload, Refused("a later request overtook it")), job.asker)
-        instance, sample = brought_up
+        instances, sample = brought_up
         url = f"{self.public_url}/models/{payload.project}"
         return self._finish(
             ReportStarted(
@@ -110,29 +121,64 @@ class Jobs:
                 release=payload.release,
                 request=payload.request,
                 url=url,
-                endpoint=instance.endpoint,
+                endpoints=tuple(each.endpoint for each in instances),
                 sample=sample,
             ),
             job.asker,
         )
 
-    async def _bring_up(self, known: Known, request: int) -> tuple[Instance, Sample] | None:
-        """The instance, ready and routed, and what it was asked; None if a later request was made meanwhile."""
+    async def _bring_up(self, known: Known, request: int) -> tuple[Sequence[Instance], Sample] | None:
+        """Its instances, ready and routed, and what they were asked; None if a later request was made meanwhile."""
         await self._verify(known)
         async with self._turns[known.project]:
-            if not await self._is_wanted(known.project, request):
+            starting = await self._starting(known.project, request)
+            if starting is None:
                 return None
-            instance = await self.ports.host.start(_spec(known))
-        await self._until_ready(instance)
-        sample = await self._ask_sample(known, instance)
-        await self._must_fit(known, instance)
+            instances = await self._run(known, starting.replicas)
+        sample = await self._try_out(known, instances)
         async with self._turns[known.project]:
-            if not await self._is_wanted(known.project, request):
+            state = await self._state(known.project)
+            if state.starting is None or state.starting.request != request:
                 return None
             # Starting takes its time, at whose end its certificate may have ended.
             await self._standing(await queries.known(self.placements.reads, known.project, known.release))
-            await self.ports.router.route(known.project, instance.endpoint, access=_access(known))
-        return instance, sample
+            await self._route(known, state, state.starting, tuple(each.endpoint for each in instances))
+        return instances, sample
+
+    async def _run(self, known: Known, replicas: int, endpoints: Sequence[str] = ()) -> Sequence[Instance]:
+        """All that should run of a release, those that do already and new ones, where they listened before if they
+        did: one for each replica, or one for all on a host that scales."""
+        host = self.ports.host
+        specs = [
+            _spec(known, replica=number, replicas=replicas, endpoint=endpoint)
+            for number, endpoint in zip(
+                range(1, (1 if host.scales else replicas) + 1), chain(endpoints, repeat(None)), strict=False
+            )
+        ]
+        return [await host.start(spec) for spec in specs]
+
+    async def _try_out(self, known: Known, instances: Sequence[Instance]) -> Sample:
+        """Wait until all are ready, and ask each its sample."""
+        samples: list[Sample] = []
+        for each in instances:
+            await self._until_ready(each)
+            samples.append(await self._ask_sample(known, each))
+            await self._must_fit(known, each)
+        return samples[0]
+
+    async def _route(
+        self, known: Known, state: Project, starting: Starting, endpoints: tuple[str, ...]
+    ) -> None:
+        """To what starts here, or a share of the requests, if it is a canary. Without what it is to run beside it gets
+        none, which deciding says."""
+        if not starting.canary:
+            targets = shares(endpoints, None)
+        elif state.live is None:
+            return
+        else:
+            begun = replace(state.live, release=known.release, endpoints=endpoints)
+            targets = shares(state.live.endpoints, Canary(live=begun, weight=starting.canary))
+        await self.ports.router.route(known.project, targets, access=_access(known))
 
     async def _verify(self, known: Known) -> None:
         cleared, certified = await self._standing(known)
@@ -220,12 +266,53 @@ class Jobs:
     async def _find(self, id: str) -> Instance | None:
         return next((each for each in await self.ports.host.list() if each.id == id), None)
 
-    async def _is_wanted(self, project: str, request: int) -> bool:
+    async def _starting(self, project: str, request: int) -> Starting | None:
+        """None once a later request was made."""
         starting = (await self._state(project)).starting
-        return starting is not None and starting.request == request
+        return starting if starting is not None and starting.request == request else None
 
     def _start_gave_up(self, job: Job[Start], reason: str) -> Finish:
         return self._finish(_failure(job.payload, Refused(reason, fix="see the deployer's log")), job.asker)
+
+    # Scaling.
+
+    async def scale(self, job: Job[Rescale]) -> Finish:
+        """Bring up what is missing, or take off its route what is too much; `settle` ends that."""
+        payload = job.payload
+        state = await self._state(payload.project)
+        live, scaling = state.live, state.scaling
+        if live is None or scaling is None or scaling.number != payload.scaling:
+            return self._finish(_not_scaled(payload, Refused("it changed meanwhile")), job.asker)
+        known = await queries.known(self.placements.reads, payload.project, live.release)
+        try:
+            endpoints = await self._rescale(known, live, scaling)
+        except (Refused, Unreadable) as error:
+            return self._finish(_not_scaled(payload, error), job.asker)
+        report = ReportScaled(project=payload.project, scaling=scaling.number, endpoints=endpoints)
+        return self._finish(report, job.asker)
+
+    async def _rescale(self, known: Known, live: Live, scaling: Scaling) -> tuple[str, ...]:
+        """Where the replicas listen, all of which are ready and routed to."""
+        async with self._turns[known.project]:
+            if (await self._state(known.project)).scaling != scaling:
+                return ()  # deciding says so
+            instances = await self._run(known, scaling.replicas, live.endpoints)
+        new = [each for each in instances if each.endpoint not in live.endpoints]
+        if new:
+            await self._verify(known)
+            await self._try_out(known, new)
+        endpoints = tuple(each.endpoint for each in instances)
+        async with self._turns[known.project]:
+            state = await self._state(known.project)
+            if state.scaling == scaling:
+                await self.ports.router.route(
+                    known.project, shares(endpoints, state.canary), access=_access(known)
+                )
+        return endpoints
+
+    def _scale_gave_up(self, job: Job[Rescale], reason: str) -> Finish:
+        refused = Refused(reason, fix="see the deployer's log")
+        return self._finish(_not_scaled(job.payload, refused), job.asker)
 
     # Settling.
 
@@ -246,31 +333,35 @@ class Jobs:
         """Route the live release, started again first if it ended. That it is ready then, `reconcile` says."""
         known = await queries.known(self.placements.reads, project, live.release)
         async with self._turns[project]:
-            if (await self._state(project)).live != live:
+            state = await self._state(project)
+            if state.live != live:
                 return
-            endpoint = live.endpoint
+            endpoints: Sequence[str] = live.endpoints
             if mend:
-                endpoint = (await self.ports.host.start(_spec(known, endpoint=endpoint))).endpoint
+                run = [each.endpoint for each in await self._run(known, live.replicas, endpoints)]
+                # Of several, those that serve already, while the others load.
+                endpoints = [each for each in run if await self.ports.probe.is_ready(each)] or run
+            targets = shares(endpoints, state.canary)
             routes = await self.ports.router.routes()
-            if routes is None or routes.get(project) != endpoint:
-                await self.ports.router.route(project, endpoint, access=_access(known))
+            if routes is None or routes.get(project) != frozenset(targets):
+                await self.ports.router.route(project, targets, access=_access(known))
 
     async def _clear_away(self, project: str) -> None:
         """End what left its route, after those who were on their way have arrived, and old logs."""
         mine = [each for each in await self.ports.host.list() if each.project == project]
         state = await self._state(project)
-        if any(each.is_running and each.release not in state.runs for each in mine):
+        if any(each.is_running and not state.wants(each.release, each.replica) for each in mine):
             await asyncio.sleep(self.patience.drain)
         async with self._turns[project]:
             state = await self._state(project)
-            unwanted = sorted(
-                (each for each in mine if each.release not in state.runs), key=lambda each: each.release
-            )
+            unwanted = [each for each in mine if not state.wants(each.release, each.replica)]
             for each in unwanted:
                 await self.ports.host.stop(each.id)
             was_deleted = 0 < state.deleted == state.asked and not state.runs
-            for each in unwanted if was_deleted else unwanted[:-KEPT_LOGS]:
-                await self.ports.host.forget(each.id)
+            kept = set() if was_deleted else set(sorted({each.release for each in unwanted})[-KEPT_LOGS:])
+            for each in unwanted:
+                if each.release not in kept:
+                    await self.ports.host.forget(each.id)
 
     def _settle_gave_up(self, job: Job[Settle], reason: str) -> Finish:
         return _nothing  # what still differs is found by `reconcile`, again and again
@@ -323,6 +414,10 @@ def _failure(payload: Start, error: PlacetError) -> ReportFailed:
     )
 
 
+def _not_scaled(payload: Rescale, error: PlacetError) -> ReportNotScaled:
+    return ReportNotScaled(project=payload.project, scaling=payload.scaling, why=error.detail, fix=error.fix)
+
+
 def _rejection(payload: AwaitCertificate) -> RejectStart:
     return RejectStart(
         project=payload.project,
@@ -337,7 +432,7 @@ def _access(known: Known) -> str:
     return known.cleared.access if known.cleared else "token"
 
 
-def _spec(known: Known, *, endpoint: str | None = None) -> InstanceSpec:
+def _spec(known: Known, *, replica: int, replicas: int, endpoint: str | None = None) -> InstanceSpec:
     if known.cleared is None or known.certified is None:
         raise Refused(f"release {known.release} of {known.project} is not known here any more")
     return InstanceSpec(
@@ -347,5 +442,7 @@ def _spec(known: Known, *, endpoint: str | None = None) -> InstanceSpec:
         repository=known.certified.repository,
         access=known.cleared.access,
         amount=Amount.of(known.cleared.resources),
+        replica=replica,
+        replicas=Replicas(min=replicas, max=max(replicas, known.cleared.resources.max_replicas)),
         endpoint=endpoint,
     )

@@ -11,7 +11,7 @@ takes. What a model counts is its own word: it is other people's code, and bound
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -61,14 +61,18 @@ class Counters(msgspec.Struct, frozen=True, kw_only=True):
     columns: Annotated[tuple[Column, ...], msgspec.Meta(max_length=256)]
 
 
+Readings = Mapping[int, Counters]
+"""By replica."""
+
+
 class Watched(msgspec.Struct, frozen=True, kw_only=True):
     """How far one project's live release was told of: up to `until`, and of its drift up to `drift_until`."""
 
     release: int
     until: str
-    counters: Counters
+    counters: Readings
     drift_until: str
-    drift_counters: Counters | None
+    drift_counters: Readings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,17 +86,22 @@ class Window:
 
 
 def observe(
-    window: Window, counters: Counters, before: Watched | None
+    window: Window, readings: Readings, before: Watched | None
 ) -> tuple[ModelObserved, Watched] | None:
-    """What to say of the window, and how far it is told then. Nothing if nobody asked the model anything."""
+    """What to say of the window, and how far it is told then. Nothing if nobody asked the model anything.
+
+    A replica that was not read counts for a later window.
+    """
     if before is not None and before.release != window.release:
         before = None
-    new = since(counters, before.counters if before else None)
-    if new.requests == 0:
+    told = before.counters if before else {}
+    new = together(since(each, told.get(number)) for number, each in readings.items())
+    if new is None or new.requests == 0:
         return None
     drift_since = before.drift_until if before else window.since
-    drift_before = before.drift_counters if before else None
-    drift = _drift(since(counters, drift_before), drift_since)
+    drift_before = before.drift_counters if before else {}
+    drifted = together(since(each, drift_before.get(number)) for number, each in readings.items())
+    drift = None if drifted is None else _drift(drifted, drift_since)
     observed = ModelObserved(
         project=window.project,
         release=window.release,
@@ -109,11 +118,41 @@ def observe(
     watched = Watched(
         release=window.release,
         until=window.until,
-        counters=counters,
+        counters={**told, **readings},
         drift_until=window.until if drift else drift_since,
-        drift_counters=counters if drift else drift_before,
+        drift_counters={**drift_before, **readings} if drift else drift_before,
     )
     return observed, watched
+
+
+def together(counted: Iterable[Counters]) -> Counters | None:
+    """Of several replicas. They are of one image, so they count alike; of one that does not, what is told apart by
+    bounds and parts is left out. None of none."""
+    total: Counters | None = None
+    for each in counted:
+        total = each if total is None else _sum(total, each)
+    return total
+
+
+def _sum(total: Counters, each: Counters) -> Counters:
+    same_times = _bounds(total) == _bounds(each)
+    same_columns = [_form(column) for column in total.columns] == [_form(column) for column in each.columns]
+    return Counters(
+        started=max(total.started, each.started),
+        requests=total.requests + each.requests,
+        refused=total.refused + each.refused,
+        failed=total.failed + each.failed,
+        rows=total.rows + each.rows,
+        seconds=Seconds(bounds=total.seconds.bounds, counts=_more(total.seconds.counts, each.seconds.counts))
+        if same_times
+        else total.seconds,
+        columns=tuple(
+            msgspec.structs.replace(mine, counts=_more(mine.counts, theirs.counts))
+            for mine, theirs in zip(total.columns, each.columns, strict=True)
+        )
+        if same_columns
+        else total.columns,
+    )
 
 
 def since(counters: Counters, before: Counters | None) -> Counters:
@@ -141,9 +180,8 @@ def _goes_on(counters: Counters, before: Counters) -> bool:
     pairs = zip(_every(counters), _every(before), strict=False)
     return (
         counters.started == before.started
-        and counters.seconds.bounds == before.seconds.bounds
+        and _bounds(counters) == _bounds(before)
         and [_form(each) for each in counters.columns] == [_form(each) for each in before.columns]
-        and len(counters.seconds.counts) == len(before.seconds.counts)
         and all(now >= then for now, then in pairs)
     )
 
@@ -157,6 +195,14 @@ def _every(counters: Counters) -> Iterator[int]:
     yield from counters.seconds.counts
     for column in counters.columns:
         yield from column.counts
+
+
+def _bounds(counters: Counters) -> tuple[tuple[float, ...], int]:
+    return counters.seconds.bounds, len(counters.seconds.counts)
+
+
+def _more(one: Counts, other: Counts) -> Counts:
+    return tuple(a + b for a, b in zip(one, other, strict=True))
 
 
 def _less(now: Counts, then: Counts) -> Counts:

@@ -7,6 +7,7 @@ told of is kept with what was said, so nothing is told twice either.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -14,9 +15,9 @@ import msgspec
 
 from placet.deployer import projections as p
 from placet.deployer import queries
-from placet.deployer.observations import Counters, Watched, Window, observe
+from placet.deployer.observations import Readings, Watched, Window, observe
 from placet.deployer.placements import Placements
-from placet.deployer.ports import Ports, instance_id
+from placet.deployer.ports import Instance, Ports
 from placet.deployer.queries import Known
 from placet.deployer.reconcile import SERVICE
 from placet.events import Context, UnitOfWork, Wiring, transact
@@ -41,19 +42,24 @@ class Observing:
     async def run(self) -> None:
         """One round. Raises `Unavailable`; the next round tells what this one did not."""
         live = await queries.live(self.placements.reads)
-        running = {each.id: each.endpoint for each in await self.ports.host.list() if each.is_running}
-        endpoints = [(each, running.get(instance_id(each.project, each.release))) for each in live]
-        for at in range(0, len(endpoints), AT_ONCE):
-            asked = [(known, endpoint) for known, endpoint in endpoints[at : at + AT_ONCE] if endpoint]
-            readings = await asyncio.gather(*(self.ports.probe.counters(endpoint) for _, endpoint in asked))
-            for (known, _), counters in zip(asked, readings, strict=True):
-                if counters is not None:
+        running = [each for each in await self.ports.host.list() if each.is_running]
+        for at in range(0, len(live), AT_ONCE):
+            some = live[at : at + AT_ONCE]
+            readings = await asyncio.gather(*(self._read(known, running) for known in some))
+            for known, counters in zip(some, readings, strict=True):
+                if counters:
                     await self._tell(known, counters)
         lives = {_key(each) for each in live}
         self._looked = {key: moment for key, moment in self._looked.items() if key in lives}
         self._is_first = False
 
-    async def _tell(self, known: Known, counters: Counters) -> None:
+    async def _read(self, known: Known, running: Sequence[Instance]) -> Readings:
+        """What those of its replicas say that say anything."""
+        its = [each for each in running if (each.project, each.release) == _key(known)]
+        counted = await asyncio.gather(*(self.ports.probe.counters(each.endpoint) for each in its))
+        return {each.replica: said for each, said in zip(its, counted, strict=True) if said is not None}
+
+    async def _tell(self, known: Known, counters: Readings) -> None:
         now = self.wiring.clock.now()
         before = await queries.watched(self.placements.reads, known.project)
         window = Window(

@@ -30,16 +30,23 @@ from placet.deployer.domain import (
 from placet.deployer.ports import Reads
 from placet.events import UnitOfWork
 from placet.events.contracts.deployer import (
+    CanaryAborted,
+    CanaryStarted,
+    CanaryWeighted,
+    ChangeRefused,
     ModelDeleted,
     ModelFailed,
     ModelQuarantined,
+    ModelScaled,
     ModelStarted,
     ModelStopped,
+    ScaleAccepted,
     StartAccepted,
 )
 
 START = "start"
-SETTLE = "settle"
+SCALE = "scale"
+SETTLE = queries.SETTLE
 AWAIT_CERTIFICATE = "await certificate"
 
 
@@ -49,6 +56,13 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
     project: str
     release: int
     request: int
+
+
+class Rescale(msgspec.Struct, frozen=True, kw_only=True):
+    """The job to bring what serves to another number of replicas."""
+
+    project: str
+    scaling: int
 
 
 class Settle(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,7 +109,7 @@ class Placements:
         before: Project = await work.state(PROJECT, stream(asked.project))
         happened = await self._stage(work, asked, asker)
         after: Project = await work.state(PROJECT, stream(asked.project))
-        if after.holds - before.holds:
+        if any(after.replicas_of(each) > before.replicas_of(each) for each in after.holds):
             work.run(_move_on(number))
         return happened
 
@@ -116,12 +130,16 @@ async def keep_holdings(work: UnitOfWork, project: str) -> None:
     for release in sorted(state.holds):
         reservation = state.reservation(release)
         is_live = live is not None and live.release == release
+        is_canary = state.canary is not None and state.canary.live.release == release
         work.put(
             p.holdings,
             project=project,
             release=release,
+            replicas=state.replicas_of(release),
+            ready=next((each.replicas for each in state.ready if each.release == release), 0),
             until=reservation.until if reservation else None,
             is_live=is_live,
+            is_canary=is_canary,
             is_diverged=is_live and live is not None and live.diverged,
         )
 
@@ -146,16 +164,28 @@ def enqueue_start(work: UnitOfWork, accepted: StartAccepted, *, asker: str) -> N
     )
 
 
+def enqueue_scaling(work: UnitOfWork, accepted: ScaleAccepted, *, asker: str) -> None:
+    project, scaling = accepted.project, accepted.scaling
+    work.enqueue(SCALE, f"{project}/{scaling}", Rescale(project=project, scaling=scaling), asker=asker)
+
+
 def _enqueue_what_follows(work: UnitOfWork, event: Happened, asker: str) -> None:
     match event:
         case StartAccepted():
             enqueue_start(work, event, asker=asker)
+        case ScaleAccepted():
+            enqueue_scaling(work, event, asker=asker)
         case (
             ModelStarted(project=project)
             | ModelFailed(project=project)
             | ModelStopped(project=project)
             | ModelDeleted(project=project)
             | ModelQuarantined(project=project)
+            | ModelScaled(project=project)
+            | CanaryStarted(project=project)
+            | CanaryWeighted(project=project)
+            | CanaryAborted(project=project)
+            | ChangeRefused(project=project)
         ):
             settle(work, Settle(project=project), asker=asker)
         case _:

@@ -15,8 +15,19 @@ from placet.errors import Unavailable
 
 
 @dataclass(frozen=True, kw_only=True)
+class Replicas:
+    """How many of a release are wanted, and how many there may be: a host that scales does so between the two."""
+
+    min: int = 1
+    max: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
 class InstanceSpec:
-    """What is to run: one replica of one release. `endpoint` is where it listened before, if it did."""
+    """What is to run: one replica of one release. `endpoint` is where it listened before, if it did.
+
+    A host that scales is asked for the first one alone, and takes `replicas` for it.
+    """
 
     project: str
     release: int
@@ -24,16 +35,19 @@ class InstanceSpec:
     repository: str
     access: str
     amount: Amount
+    replica: int = 1
+    replicas: Replicas = Replicas()
     endpoint: str | None = None
 
     @property
     def id(self) -> str:
         """The same for every attempt, so that a start that is repeated finds what it began."""
-        return instance_id(self.project, self.release)
+        return instance_id(self.project, self.release, self.replica)
 
 
-def instance_id(project: str, release: int) -> str:
-    return f"{project}-{release}"
+def instance_id(project: str, release: int, replica: int = 1) -> str:
+    """The first replica goes by its release alone."""
+    return f"{project}-{release}" if replica == 1 else f"{project}-{release}.{replica}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +60,7 @@ class Instance:
     image: str
     endpoint: str
     is_running: bool
+    replica: int = 1
     memory_bytes: int = 0
     why: str = ""
 
@@ -55,6 +70,10 @@ class ModelHost(Protocol):
 
     Raises `Refused` for an image that this host cannot run, `Unavailable` when the host or the registry is away.
     """
+
+    @property
+    def scales(self) -> bool:
+        """Whether an instance of it stands for all replicas of its release, and has as many as are needed."""
 
     async def start(self, spec: InstanceSpec) -> Instance:
         """The running instance: the one that runs already if it is of the same spec, else a new one."""
@@ -81,16 +100,25 @@ class ModelHost(Protocol):
         """Its log from the last `tail` lines on (None: all of it), and while it `follow`s what is added."""
 
 
-class Router(Protocol):
-    """Sends `/models/<project>/…` to an endpoint. Every method may be repeated. Raises `Unavailable`."""
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """Where requests go. Of each hundred or so it gets as many as its `weight` is of all its project's targets'."""
 
-    async def route(self, project: str, endpoint: str, *, access: str) -> None: ...
+    endpoint: str
+    weight: int = 1
+
+
+class Router(Protocol):
+    """Sends `/models/<project>/…` to endpoints. Every method may be repeated. Raises `Unavailable`."""
+
+    async def route(self, project: str, targets: Sequence[Target], *, access: str) -> None:
+        """In place of all that it was sent to before; requests under way go on to their end."""
 
     async def unroute(self, project: str, *, why: Unavailable | None = None) -> None:
         """Who asks is told `why`, where there is a reason that concerns callers."""
 
-    async def routes(self) -> Mapping[str, str] | None:
-        """Endpoints by project; None where routes are not this router's to keep."""
+    async def routes(self) -> Mapping[str, frozenset[Target]] | None:
+        """By project; None where routes are not this router's to keep."""
 
 
 class Certificates(Protocol):

@@ -2,9 +2,9 @@
 
 `releases` keeps what other services' events said, so that a start needs nobody to be asked. `holdings` says which
 releases hold room; it always agrees with the projects' streams, since it is derived from nothing else and both
-are written in one unit. How much one holds is what it was cleared for, which never changes. `room_taken` is one
-number that every taking of room moves on by one: of two that looked at the same room, the second finds it moved
-and has to look again (`placements.py`).
+are written in one unit. How much each replica holds is what its release was cleared for, which never changes.
+`room_taken` is one number that every taking of room moves on by one: of two that looked at the same room, the second
+finds it moved and has to look again (`placements.py`).
 """
 
 from __future__ import annotations
@@ -41,6 +41,8 @@ releases = sa.Table(
     sa.Column("dockerfile", sa.Boolean),
     sa.Column("trial", sa.Boolean),
     sa.Column("asker", sa.Text),
+    # How many of a hundred requests it is to get beside what serves; none of none: it takes its place.
+    sa.Column("canary", sa.Integer),
     # From its certificate.
     sa.Column("certificate", sa.Text),
     sa.Column("image", sa.Text),
@@ -67,8 +69,12 @@ holdings = sa.Table(
     TABLES,
     sa.Column("project", sa.Text, primary_key=True),
     sa.Column("release", sa.Integer, primary_key=True, autoincrement=False),
+    # That room is held for, and of those how many are said to be ready.
+    sa.Column("replicas", sa.Integer, nullable=False),
+    sa.Column("ready", sa.Integer, nullable=False),
     sa.Column("until", sa.Text),
     sa.Column("is_live", sa.Boolean, nullable=False),
+    sa.Column("is_canary", sa.Boolean, nullable=False),
     sa.Column("is_diverged", sa.Boolean, nullable=False),
     info=READ_MODEL,
 )

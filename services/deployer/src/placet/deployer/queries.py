@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -14,7 +14,9 @@ from placet.deployer.domain import Amount, Holding, Room
 from placet.deployer.observations import Watched
 from placet.deployer.ports import Reads
 from placet.events.contracts.shapes import Ground, Resources
+from placet.events.tables import jobs
 
+SETTLE = "settle"
 _IS_SAME = sa.and_(p.releases.c.project == p.holdings.c.project, p.releases.c.release == p.holdings.c.release)
 
 
@@ -47,12 +49,15 @@ class Cleared:
 
 @dataclass(frozen=True, kw_only=True)
 class Known:
-    """What is known of a release. `request` counts the project's requests, `correlation` is the operation."""
+    """What is known of a release. `request` counts the project's requests, `correlation` is the operation; `replicas`
+    of it are said to be ready, where that was looked up; it is to get `canary` of a hundred requests, if not all."""
 
     project: str
     release: int
+    replicas: int = 1
     request: int | None = None
     correlation: str | None = None
+    canary: int = 0
     cleared: Cleared | None = None
     certified: Certified | None = None
 
@@ -81,10 +86,15 @@ async def room(reads: Reads, total: Amount) -> tuple[Room, int]:
     it knows how much, since it has its own log first: it decides nothing then.
     """
     taken = await reads.rows(sa.select(p.room_taken.c.number))
-    query = sa.select(p.releases).join(p.holdings, _IS_SAME).where(p.releases.c.resources.is_not(None))
+    query = (
+        sa.select(p.releases, p.holdings.c.replicas)
+        .join(p.holdings, _IS_SAME)
+        .where(p.releases.c.resources.is_not(None))
+    )
     rows = await reads.rows(query.order_by(p.releases.c.project, p.releases.c.release))
     held = tuple(
-        Holding(project=row.project, release=row.release, amount=Amount.of(_resources(row))) for row in rows
+        Holding(project=row.project, release=row.release, amount=Amount.of(_resources(row)) * row.replicas)
+        for row in rows
     )
     return Room(total=total, held=held), int(taken[0].number) if taken else 0
 
@@ -95,16 +105,21 @@ async def expired(reads: Reads, now: str) -> Sequence[tuple[str, int]]:
     return [(row.project, row.release) for row in await reads.rows(query)]
 
 
-async def running(reads: Reads) -> frozenset[tuple[str, int]]:
-    """What should have an instance, starting or live, as (project, release)."""
-    query = sa.select(p.holdings.c.project, p.holdings.c.release).where(p.holdings.c.until.is_(None))
-    return frozenset((row.project, row.release) for row in await reads.rows(query))
+async def running(reads: Reads) -> Mapping[tuple[str, int], int]:
+    """How many should run of what is starting or live, by (project, release)."""
+    rows = await reads.rows(sa.select(p.holdings).where(p.holdings.c.until.is_(None)))
+    return {(row.project, row.release): row.replicas for row in rows}
 
 
 async def live(reads: Reads) -> Sequence[Known]:
     """The releases that are live, over all projects."""
-    query = sa.select(p.releases).join(p.holdings, _IS_SAME).where(p.holdings.c.is_live)
-    return [_known(row) for row in await reads.rows(query.order_by(p.releases.c.project))]
+    return await _held(reads, p.holdings.c.is_live)
+
+
+async def _held(reads: Reads, which: sa.ColumnElement[bool]) -> Sequence[Known]:
+    query = sa.select(p.releases, p.holdings.c.ready).join(p.holdings, _IS_SAME).where(which)
+    rows = await reads.rows(query.order_by(p.releases.c.project))
+    return [replace(_known(row), replicas=row.ready) for row in rows]
 
 
 async def signers(reads: Reads, keys: Iterable[str]) -> Mapping[tuple[str, int], str]:
@@ -113,10 +128,20 @@ async def signers(reads: Reads, keys: Iterable[str]) -> Mapping[tuple[str, int],
     return {(row.project, row.release): row.key for row in rows}
 
 
+async def canaries(reads: Reads) -> Sequence[Known]:
+    """The releases that get a share of what serves' requests, over all projects."""
+    return await _held(reads, p.holdings.c.is_canary)
+
+
+async def is_settling(reads: Reads, project: str) -> bool:
+    """Whether its route and instances are about to be made what they should be."""
+    is_its = jobs.c.key.startswith(f"{project}/", autoescape=True)
+    return bool(await reads.rows(sa.select(jobs.c.key).where(jobs.c.kind == SETTLE, is_its).limit(1)))
+
+
 async def diverged(reads: Reads) -> Sequence[Known]:
     """The live releases that nobody has seen mended yet, since they were said to have diverged."""
-    query = sa.select(p.releases).join(p.holdings, _IS_SAME).where(p.holdings.c.is_diverged)
-    return [_known(row) for row in await reads.rows(query.order_by(p.releases.c.project))]
+    return await _held(reads, p.holdings.c.is_diverged)
 
 
 async def silenced(reads: Reads) -> Sequence[Known]:
@@ -165,6 +190,7 @@ def _known(row: sa.Row[Any]) -> Known:
         release=row.release,
         request=row.request,
         correlation=row.correlation,
+        canary=row.canary or 0,
         cleared=cleared,
         certified=certified,
     )

@@ -6,7 +6,7 @@ What it heard comes back by its handlers. Up to where a model was observed does 
 from __future__ import annotations
 
 from placet.deployer.domain import PROJECT, Project, stream
-from placet.deployer.placements import Placements, enqueue_start, keep_holdings
+from placet.deployer.placements import Placements, enqueue_scaling, enqueue_start, keep_holdings
 from placet.deployer.ports import Ports
 from placet.events import Heard, UnitOfWork
 from placet.events.contracts import deployer
@@ -21,6 +21,11 @@ Placed = (
     | deployer.ModelDeleted
     | deployer.ModelQuarantined
     | deployer.ModelDiverged
+    | deployer.CanaryStarted
+    | deployer.CanaryWeighted
+    | deployer.CanaryAborted
+    | deployer.ModelScaled
+    | deployer.ChangeRefused
 )
 
 
@@ -37,3 +42,14 @@ async def on_start_accepted(
     state: Project = await work.state(PROJECT, stream(accepted.project))
     if state.starting is not None and state.starting.request == accepted.request:
         enqueue_start(work, accepted, asker=accepted.project)
+
+
+async def on_scale_accepted(
+    heard: Heard[deployer.ScaleAccepted], work: UnitOfWork, placements: Placements, ports: Ports
+) -> None:
+    """As with a start."""
+    accepted = heard.data
+    await keep_holdings(work, accepted.project)
+    state: Project = await work.state(PROJECT, stream(accepted.project))
+    if state.scaling is not None and state.scaling.number == accepted.scaling:
+        enqueue_scaling(work, accepted, asker=accepted.project)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -21,19 +21,23 @@ from placet.deployer import queries
 from placet.deployer.domain import (
     PROJECT,
     SILENT,
+    Abort,
     Expire,
     GiveUp,
+    Project,
     Quarantine,
     ReportDiverged,
     ReportMended,
     in_mebibytes,
     stream,
 )
-from placet.deployer.handlers import resume
+from placet.deployer.handlers import resume, route
+from placet.deployer.observations import together
 from placet.deployer.placements import Placements, Settle, settle
-from placet.deployer.ports import Instance, Ports, instance_id
+from placet.deployer.ports import Instance, Ports, Target, instance_id
 from placet.deployer.queries import Known
 from placet.deployer.remedies import remedy
+from placet.deployer.shares import shares
 from placet.deployer.vigil import Vigil, silence
 from placet.errors import Unavailable, Unreadable
 from placet.events import Context, UnitOfWork, Wiring, transact
@@ -42,11 +46,17 @@ from placet.events.envelope import Actor
 
 log = logging.getLogger(__name__)
 
+Routes = Mapping[str, frozenset[Target]]
+
 SERVICE = "deployer"
 DEATHS = 5
 """So many without `QUIET` seconds of life between them, and a model is given up."""
 QUIET = 60.0
 LONGEST_PAUSE = 30.0
+FAILED = 0.1
+"""The share of its requests that a canary may not fail, once it had `LEAST_REQUESTS`."""
+LEAST_REQUESTS = 10
+_SEE_LOGS = "see its log, mend it, and deploy it again"
 
 
 @dataclass(slots=True)
@@ -78,6 +88,8 @@ class Reconciliation:
     """Seconds before an instance that died is looked at again; twice as many each time."""
     _troubles: dict[str, _Trouble] = field(default_factory=dict)
     _unwanted: dict[str, float] = field(default_factory=dict)
+    _astray: dict[str, tuple[frozenset[Target], frozenset[Target]]] = field(default_factory=dict)
+    """Where routes of projects led at the last look, and should have led."""
     _ends: dict[str, datetime] = field(default_factory=dict)
     """When the certificate of each live model ends, as of the last round."""
 
@@ -99,6 +111,11 @@ class Reconciliation:
         instances = {each.id: each for each in await self.ports.host.list()}
         routes = await self.ports.router.routes()
         disowned = await self._disowned(now)
+        for known in await queries.canaries(self.placements.reads):
+            why = self._objection(known, now, since) or disowned.get((known.project, known.release))
+            why = why or await self._failing(known, instances)
+            if why is not None:
+                await self._abort(known, why)
         for known in live:
             why = self._objection(known, now, since) or disowned.get((known.project, known.release))
             if known.certified and why is not None:
@@ -191,25 +208,89 @@ class Reconciliation:
 
         await self._transact(known, quarantine)
 
-    async def _compare(
-        self, known: Known, instances: Mapping[str, Instance], routes: Mapping[str, str] | None
+    async def _compare(self, known: Known, instances: Mapping[str, Instance], routes: Routes | None) -> None:
+        ids = self._ids(known)
+        found = {id: await self._death_of(known, instances.get(id)) for id in ids}
+        deaths = {id: why for id, why in found.items() if why is not None}
+        if deaths:
+            id, why = next(iter(deaths.items()))
+            said = why if len(ids) == 1 else f"{len(deaths)} of {len(ids)} replicas are down: {id}: {why}"
+            await self._mend(known, said, is_death=True, serves=len(deaths) < len(ids))
+        elif routes is not None:
+            await self._compare_route(
+                known, [instances[id].endpoint for id in ids], routes.get(known.project)
+            )
+
+    async def _compare_route(
+        self, known: Known, endpoints: Sequence[str], found: frozenset[Target] | None
     ) -> None:
-        instance = instances.get(instance_id(known.project, known.release))
-        if instance is not None and instance.is_running and self._takes_too_much(known, instance):
-            why = f"it took {in_mebibytes(instance.memory_bytes)} of memory, more than it had reserved"
-            await self.ports.host.stop(instance.id, why=why)
-            await self._mend(known, why, is_death=True)
-        elif instance is None:
-            await self._mend(known, "it does not run here", is_death=True)
-        elif not instance.is_running:
-            await self._mend(known, instance.why or "it ended", is_death=True)
-        elif routes is not None and routes.get(known.project) != instance.endpoint:
-            await self._mend(known, "its route was gone or led elsewhere", is_death=False)
+        if found == frozenset(shares(endpoints, None)):
+            return
+        state = await self._state(known.project)
+        wanted = frozenset(shares(endpoints, state.canary))
+        if found == wanted or state.live is None or state.live.diverged:
+            return
+        # One that leads elsewhere may be about to be moved, or what moved it may not have said so yet.
+        if found is not None and await self._is_being_moved(known.project, state, (found, wanted)):
+            return
+        await self._mend(known, "its route was gone or led elsewhere", is_death=False)
+
+    async def _is_being_moved(
+        self, project: str, state: Project, way: tuple[frozenset[Target], frozenset[Target]]
+    ) -> bool:
+        """Whether a job does, or may just have done: then it is looked at once more."""
+        is_new = self._astray.get(project) != way
+        self._astray[project] = way
+        is_under_way = state.starting is not None or state.scaling is not None
+        return is_new or is_under_way or await queries.is_settling(self.placements.reads, project)
+
+    async def _failing(self, known: Known, instances: Mapping[str, Instance]) -> _Objection | None:
+        """What is wrong with a canary: it died, or takes too much, or fails what it is asked."""
+        for id in self._ids(known):
+            why = await self._death_of(known, instances.get(id))
+            if why is not None:
+                words = await self.ports.host.last_words(id)
+                return _Objection(why=f"{why}; it said last:\n{words}" if words else why, fix=_SEE_LOGS)
+        theirs = [instances[id] for id in self._ids(known)]
+        counted = await asyncio.gather(*(self.ports.probe.counters(each.endpoint) for each in theirs))
+        total = together(each for each in counted if each is not None)
+        if total is None or total.requests < LEAST_REQUESTS or total.failed < FAILED * total.requests:
+            return None
+        return _Objection(why=f"it failed {total.failed} of {total.requests} requests", fix=_SEE_LOGS)
+
+    async def _abort(self, known: Known, objection: _Objection) -> None:
+        """Traffic stops before anybody is told."""
+        state = await self._state(known.project)
+        if state.live is not None:
+            await route(self.placements, self.ports, known.project, state.live)
+
+        async def abort(work: UnitOfWork) -> None:
+            wrong = Abort(project=known.project, release=known.release, why=objection.why, fix=objection.fix)
+            await self.placements.decide(work, wrong)
+
+        await self._transact(known, abort)
+
+    def _ids(self, known: Known) -> Sequence[str]:
+        """Of the instances that should run of a release."""
+        replicas = 1 if self.ports.host.scales else known.replicas
+        return [instance_id(known.project, known.release, number) for number in range(1, replicas + 1)]
+
+    async def _death_of(self, known: Known, instance: Instance | None) -> str | None:
+        """Why it does not run, if it does not; what takes too much is ended for that."""
+        if instance is None:
+            return "it does not run here"
+        if not instance.is_running:
+            return instance.why or "it ended"
+        if not self._takes_too_much(known, instance):
+            return None
+        why = f"it took {in_mebibytes(instance.memory_bytes)} of memory, more than it had reserved"
+        await self.ports.host.stop(instance.id, why=why)
+        return why
 
     def _takes_too_much(self, known: Known, instance: Instance) -> bool:
         return known.cleared is not None and instance.memory_bytes > known.cleared.resources.memory_bytes
 
-    async def _mend(self, known: Known, why: str, *, is_death: bool) -> None:
+    async def _mend(self, known: Known, why: str, *, is_death: bool, serves: bool = False) -> None:
         trouble = self._troubles.setdefault(known.project, _Trouble())
         now = time.monotonic()
         if now < trouble.look_again or not await self._is_live(known):
@@ -225,28 +306,32 @@ class Reconciliation:
             return
 
         async def diverge(work: UnitOfWork) -> None:
-            diverged = ReportDiverged(project=known.project, release=known.release, why=why)
+            diverged = ReportDiverged(project=known.project, release=known.release, why=why, serves=serves)
             if await self.placements.decide(work, diverged):
                 settle(work, Settle(project=known.project, mend=True), asker=known.asker)
 
         await self._transact(known, diverge)
 
-    async def _tell_what_is_mended(
-        self, instances: Mapping[str, Instance], routes: Mapping[str, str] | None
-    ) -> None:
+    async def _tell_what_is_mended(self, instances: Mapping[str, Instance], routes: Routes | None) -> None:
         """What runs again does not serve before it is loaded. All are asked at once: each may take long to say no."""
-        running = [
-            (known, instance)
-            for known in await queries.diverged(self.placements.reads)
-            if (instance := instances.get(instance_id(known.project, known.release))) is not None
-            and instance.is_running
-            and (routes is None or routes.get(known.project) == instance.endpoint)
-        ]
-        ready = await asyncio.gather(
-            *(self.ports.probe.is_ready(instance.endpoint) for _, instance in running)
-        )
-        for known, instance in (each for each, is_ready in zip(running, ready, strict=True) if is_ready):
-            mended = ReportMended(project=known.project, release=known.release, endpoint=instance.endpoint)
+        running = []
+        for known in await queries.diverged(self.placements.reads):
+            theirs = [instances.get(id) for id in self._ids(known)]
+            run = [each for each in theirs if each is not None and each.is_running]
+            if len(run) == len(theirs):
+                running.append((known, run))
+        ready = await asyncio.gather(*(self._are_ready(run) for _, run in running))
+        for known, run in (each for each, are_ready in zip(running, ready, strict=True) if are_ready):
+            state = await self._state(known.project)
+            wanted = frozenset(shares([each.endpoint for each in run], state.canary))
+            if routes is not None and routes.get(known.project) != wanted:
+                await self._settle_again(known)  # told at the next round
+                continue
+            mended = ReportMended(
+                project=known.project,
+                release=known.release,
+                endpoints=tuple(each.endpoint for each in run),
+            )
 
             async def tell(
                 work: UnitOfWork, mended: ReportMended = mended, asker: str | None = known.asker
@@ -255,8 +340,17 @@ class Reconciliation:
 
             await self._transact(known, tell)
 
+    async def _settle_again(self, known: Known) -> None:
+        async def change(work: UnitOfWork) -> None:
+            settle(work, Settle(project=known.project, mend=True), asker=known.asker)
+
+        await self._transact(known, change)
+
+    async def _are_ready(self, instances: Sequence[Instance]) -> bool:
+        return all(await asyncio.gather(*(self.ports.probe.is_ready(each.endpoint) for each in instances)))
+
     async def _give_up(self, known: Known, why: str) -> None:
-        words = await self.ports.host.last_words(instance_id(known.project, known.release))
+        words = await self._last_words(known)
         await self.ports.router.unroute(known.project)
 
         async def give_up(work: UnitOfWork) -> None:
@@ -273,15 +367,22 @@ class Reconciliation:
 
         await self._transact(known, give_up)
 
-    async def _end_what_nobody_wants(
-        self, instances: Mapping[str, Instance], routes: Mapping[str, str] | None
-    ) -> None:
+    async def _last_words(self, known: Known) -> str:
+        """Of an instance that ended, if one did."""
+        ids = set(self._ids(known))
+        mine = sorted(
+            (each for each in await self.ports.host.list() if each.id in ids),
+            key=lambda each: each.is_running,
+        )
+        return await self.ports.host.last_words(mine[0].id) if mine else ""
+
+    async def _end_what_nobody_wants(self, instances: Mapping[str, Instance], routes: Routes | None) -> None:
         """What stays unwanted for longer than a drain takes was left by a crash."""
         wanted = await queries.running(self.placements.reads)
         unwanted = {
             each.project
             for each in instances.values()
-            if each.is_running and (each.project, each.release) not in wanted
+            if each.is_running and each.replica > wanted.get((each.project, each.release), 0)
         } | (set(routes or ()) - {project for project, _ in wanted})
         now = time.monotonic()
         self._unwanted = {project: self._unwanted.get(project, now) for project in unwanted}
@@ -297,9 +398,12 @@ class Reconciliation:
 
     async def _is_live(self, known: Known) -> bool:
         """Still: it may have been replaced or stopped since it was looked up."""
-        recorded = await self.wiring.store.read(stream(known.project))
-        live = PROJECT.fold(each.data for each in recorded).live
+        live = (await self._state(known.project)).live
         return live is not None and live.release == known.release
+
+    async def _state(self, project: str) -> Project:
+        recorded = await self.wiring.store.read(stream(project))
+        return PROJECT.fold(each.data for each in recorded)
 
     async def _transact(self, known: Known, change: Callable[[UnitOfWork], Awaitable[None]]) -> None:
         """In the name of the operation that deployed the release, since its life goes on here."""

@@ -60,7 +60,7 @@ async def on_certificate_reinstated(
 
 
 async def on_placed(
-    heard: Heard[recalling.Placed] | Heard[deployer.StartAccepted],
+    heard: Heard[recalling.Placed] | Heard[deployer.StartAccepted] | Heard[deployer.ScaleAccepted],
     work: UnitOfWork,
     placements: Placements,
     ports: Ports,

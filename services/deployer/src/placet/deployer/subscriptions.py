@@ -18,6 +18,9 @@ HEARS: Mapping[type, Handler] = {
     gateway.StartRequested: handlers.on_start_requested,
     gateway.StopRequested: handlers.on_stop_requested,
     gateway.DeleteRequested: handlers.on_delete_requested,
+    gateway.ScaleRequested: handlers.on_scale_requested,
+    gateway.PromoteRequested: handlers.on_promote_requested,
+    gateway.AbortRequested: handlers.on_abort_requested,
     gateway.TokenRevoked: handlers.on_token_revoked,
     certifier.ReleaseCleared: handlers.on_release_cleared,
     certifier.ReleaseRefused: handlers.on_release_refused,
@@ -40,6 +43,12 @@ SAYS: tuple[type, ...] = (
     deployer.ModelDeleted,
     deployer.ModelQuarantined,
     deployer.ModelDiverged,
+    deployer.CanaryStarted,
+    deployer.CanaryWeighted,
+    deployer.CanaryAborted,
+    deployer.ScaleAccepted,
+    deployer.ModelScaled,
+    deployer.ChangeRefused,
     deployer.ModelObserved,
 )
 
@@ -54,12 +63,18 @@ PLACED: tuple[type, ...] = (
     deployer.ModelDeleted,
     deployer.ModelQuarantined,
     deployer.ModelDiverged,
+    deployer.CanaryStarted,
+    deployer.CanaryWeighted,
+    deployer.CanaryAborted,
+    deployer.ModelScaled,
+    deployer.ChangeRefused,
 )
 
 
 RECALLS: Mapping[type, Handler] = {
     **dict.fromkeys(PLACED, recalling.on_placed),
     deployer.StartAccepted: recalling.on_start_accepted,
+    deployer.ScaleAccepted: recalling.on_scale_accepted,
 }
 
 
@@ -74,7 +89,7 @@ SHOWS: Mapping[type, Handler] = {
     certifier.CertificateSuspended: showing.on_certificate_suspended,
     certifier.CertificateReinstated: showing.on_certificate_reinstated,
     certifier.CertificateRevoked: showing.on_certificate_revoked,
-    **dict.fromkeys((*PLACED, deployer.StartAccepted), showing.on_placed),
+    **dict.fromkeys((*PLACED, deployer.StartAccepted, deployer.ScaleAccepted), showing.on_placed),
 }
 
 

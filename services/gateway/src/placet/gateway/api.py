@@ -70,11 +70,35 @@ def unreserved(project: str) -> str:
 
 
 class CommandBody(KnownFields):
-    command: Literal["deploy", "build", "renew", "rollback", "start", "stop", "delete"]
+    command: Literal[
+        "deploy",
+        "build",
+        "renew",
+        "rollback",
+        "start",
+        "stop",
+        "delete",
+        "scale",
+        "promote",
+        "abort",
+    ]
     project: Annotated[str, Field(pattern=PROJECT_PATTERN), AfterValidator(unreserved)] | None = None
     source: SourceRef | None = None
     release: int | None = Field(
         default=None, ge=1, lt=2**31, description="the one that a rollback goes back to"
+    )
+    canary: int | None = Field(
+        default=None,
+        ge=1,
+        le=99,
+        description="of a deploy: how many of a hundred requests the release gets, beside what serves",
+    )
+    replicas: int | None = Field(default=None, ge=1, lt=2**31, description="of a scale: how many are to run")
+    weight: int | None = Field(
+        default=None,
+        ge=1,
+        le=100,
+        description="of a promote: how many of a hundred requests the canary gets; all of them, unless told",
     )
 
 
@@ -172,10 +196,14 @@ def router(
         who: Caller = caller,
         idempotency_key: Annotated[str | None, Header(min_length=1, max_length=200, pattern=NAME)] = None,
     ) -> JSONResponse:
-        """Ask for a deploy, build, renew, start, stop or delete. What becomes of it is told by its operation.
+        """Ask for something. What becomes of it is told by its operation.
 
         To renew is to deploy the source and image that serve once more, for another certificate, judged by the rules of
         today. Asked again while that is under way, it is the same operation.
+
+        A deploy with a `canary` gives its release a share of the requests, beside what serves. To promote it gives it
+        another share, or all of them; to abort it ends it. To scale is to run another number of replicas, of those that
+        placet.yaml allows.
 
         A source that is named by a git address is fetched before the answer comes, which may take its time.
         """
@@ -190,6 +218,9 @@ def router(
             image=source.image,
             git=source.git,
             release=body.release,
+            canary=body.canary,
+            replicas=body.replicas,
+            weight=body.weight,
         )
         asking = commands.ask(asked, who.actor, idempotency_key=idempotency_key)
         operation = await (_while_waited_for(request, asking) if asked.git else asking)

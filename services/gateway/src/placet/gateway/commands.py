@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -20,13 +20,16 @@ from placet.gateway import projections as p
 from placet.gateway.domain import (
     PROJECT,
     TOKEN,
+    Abort,
     Command,
     Delete,
     Deploy,
     IssueToken,
+    Promote,
     Renew,
     Requested,
     RevokeToken,
+    Scale,
     Serving,
     Start,
     Stop,
@@ -41,12 +44,14 @@ from placet.trust import SigningKey, tokens
 
 MOST_UNDER_WAY = 20
 """The newest operations of a project, among which those are that go on."""
+ALL = 100
+"""Of a hundred requests."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
     """A command as it came over HTTP. `source` and `image` are digests, `git` an address; at most one is given.
-    `release` is what a rollback goes back to.
+    `release` is what a rollback goes back to, `canary` and `weight` are shares of a hundred requests.
     """
 
     command: str
@@ -55,6 +60,9 @@ class Asked:
     image: str | None = None
     git: str | None = None
     release: int | None = None
+    canary: int | None = None
+    replicas: int | None = None
+    weight: int | None = None
 
     @property
     def digest(self) -> str:
@@ -184,9 +192,21 @@ class Commands:
                 f"a {asked.command} takes no release",
                 fix="leave `release` out, or go back to it: `placet rollback PROJECT --to N`",
             )
+        for name, value, command in (
+            ("canary", asked.canary, "deploy"),
+            ("replicas", asked.replicas, "scale"),
+            ("weight", asked.weight, "promote"),
+        ):
+            if value is not None and asked.command != command:
+                raise Refused(
+                    f"a {asked.command} takes no {name}", fix=f"leave `{name}` out: a {command} does"
+                )
         match asked.command:
             case "deploy" | "build":
-                return await self._deploy(asked, actor)
+                deploy = await self._deploy(asked, actor)
+                return replace(
+                    deploy, canary=asked.canary or 0, is_live=await self._queries.is_live(deploy.project)
+                )
             case "renew":
                 project = _named(asked)
                 serving = await self._queries.serving(project)
@@ -203,7 +223,28 @@ class Commands:
             case "delete":
                 project = _named(asked)
                 return Delete(project=project, deleted=await self._deleted(project))
+            case "scale":
+                return await self._scale(asked)
+            case "promote":
+                project = _named(asked)
+                return Promote(
+                    project=project,
+                    weight=asked.weight or ALL,
+                    canary=await self._queries.canary(project),
+                    deleted=await self._deleted(project),
+                )
+            case "abort":
+                project = _named(asked)
+                canary, deleted = await self._queries.canary(project), await self._deleted(project)
+                return Abort(project=project, canary=canary, deleted=deleted)
         raise Refused(f"there is no command {asked.command!r}")
+
+    async def _scale(self, asked: Asked) -> Scale:
+        project = _named(asked)
+        if asked.replicas is None:
+            raise Refused("a scale needs `replicas`", fix=f"say how many: placet scale {project} 2")
+        is_live, deleted = await self._queries.is_live(project), await self._deleted(project)
+        return Scale(project=project, replicas=asked.replicas, is_live=is_live, deleted=deleted)
 
     async def _deleted(self, project: str) -> str | None:
         """When the project was deleted, if that is the last that was asked of it."""

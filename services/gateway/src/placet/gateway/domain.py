@@ -12,8 +12,11 @@ from typing import assert_never
 
 from placet.errors import Conflict, Forbidden, Refused, Unknown
 from placet.events.contracts.gateway import (
+    AbortRequested,
     DeleteRequested,
     DeployRequested,
+    PromoteRequested,
+    ScaleRequested,
     StartRequested,
     StopRequested,
     TokenIssued,
@@ -25,17 +28,29 @@ from placet.events.decider import Decider
 MAKERS = frozenset({"scientist", "operator", "admin"})
 ADMINS = frozenset({"admin"})
 
-Requested = DeployRequested | StartRequested | StopRequested | DeleteRequested
+Requested = (
+    DeployRequested
+    | StartRequested
+    | StopRequested
+    | DeleteRequested
+    | ScaleRequested
+    | PromoteRequested
+    | AbortRequested
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Deploy:
-    """Also a build, which is a deploy that ends with the certificate."""
+    """Also a build, which is a deploy that ends with the certificate. `canary` is how many of a hundred requests it is
+    to get beside what serves; `is_live`: something does, as far as is known.
+    """
 
     project: str
     command: Goal
     source: str
     image: str | None
+    canary: int = 0
+    is_live: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +98,34 @@ class Delete:
     deleted: str | None = None
 
 
-Command = Deploy | Renew | Start | Stop | Delete
+@dataclass(frozen=True, kw_only=True)
+class Scale:
+    """`is_live`: something serves, as far as is known."""
+
+    project: str
+    replicas: int
+    is_live: bool
+    deleted: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Promote:
+    """`canary` is the release of the one that there is, as far as is known. So also below."""
+
+    project: str
+    weight: int
+    canary: int | None
+    deleted: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Abort:
+    project: str
+    canary: int | None
+    deleted: str | None = None
+
+
+Command = Deploy | Renew | Start | Stop | Delete | Scale | Promote | Abort
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +140,11 @@ class Project:
 def decide(command: Command, project: Project) -> Sequence[Requested]:
     match command:
         case Deploy():
+            if command.canary and not command.is_live:
+                raise Conflict(
+                    f"{command.project} serves nothing that a canary could run beside",
+                    fix="deploy it without a canary",
+                )
             number = project.releases + 1
             return [
                 DeployRequested(
@@ -106,6 +153,7 @@ def decide(command: Command, project: Project) -> Sequence[Requested]:
                     command=command.command,
                     source=command.source,
                     image=command.image,
+                    canary=command.canary,
                 )
             ]
         case Renew():
@@ -135,7 +183,30 @@ def decide(command: Command, project: Project) -> Sequence[Requested]:
         case Delete():
             _must_exist(command, project)
             return [DeleteRequested(project=command.project)]
+        case Scale():
+            _must_exist(command, project)
+            if not command.is_live:
+                raise Conflict(
+                    f"{command.project} serves nothing that could be scaled",
+                    fix=f"start it: placet start {command.project}",
+                )
+            return [ScaleRequested(project=command.project, replicas=command.replicas)]
+        case Promote():
+            _must_have_a_canary(command, project)
+            return [PromoteRequested(project=command.project, weight=command.weight)]
+        case Abort():
+            _must_have_a_canary(command, project)
+            return [AbortRequested(project=command.project)]
     assert_never(command)
+
+
+def _must_have_a_canary(command: Promote | Abort, project: Project) -> None:
+    _must_exist(command, project)
+    if command.canary is None:
+        raise Conflict(
+            f"{command.project} has no canary",
+            fix=f"`placet status {command.project}` says what serves; `placet deploy SOURCE --canary 10` begins one",
+        )
 
 
 def _renewable(command: Renew, project: Project) -> tuple[Serving, str]:
@@ -178,7 +249,7 @@ def evolve(project: Project, event: Requested) -> Project:
             return replace(project, releases=event.release, exists=True)
         case DeleteRequested():
             return replace(project, exists=False, deleted=project.releases)
-        case StartRequested() | StopRequested():
+        case StartRequested() | StopRequested() | ScaleRequested() | PromoteRequested() | AbortRequested():
             return project
     assert_never(event)
 
@@ -186,7 +257,7 @@ def evolve(project: Project, event: Requested) -> Project:
 PROJECT: Decider[Command, Project, Requested] = Decider(initial=Project(), decide=decide, evolve=evolve)
 
 
-def _must_exist(command: Renew | Start | Stop | Delete, project: Project) -> None:
+def _must_exist(command: Renew | Start | Stop | Delete | Scale | Promote | Abort, project: Project) -> None:
     if project.exists:
         return
     if project.deleted:

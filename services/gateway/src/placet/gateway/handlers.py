@@ -16,6 +16,8 @@ from placet.gateway.operations import Operation, advance
 from placet.gateway.ports import Reads
 from placet.gateway.projections import read_operation, show_progress, update_operation
 
+_NOWHERE = dict.fromkeys(("url", "endpoints", "replicas", "canary", "canary_certificate"))
+
 
 async def on_step(heard: Heard[Any], work: UnitOfWork, reads: Reads) -> None:
     """Any event that belongs to an operation moves it on."""
@@ -221,9 +223,66 @@ async def on_model_started(heard: Heard[deployer.ModelStarted], work: UnitOfWork
         image=started.image,
         certificate=started.certificate,
         url=started.url,
-        endpoint=started.endpoint,
+        endpoints=msgspec.json.encode(started.endpoints),
+        replicas=started.replicas,
         request=started.request,
     )
+    canary = await _canary(reads, started.project)
+    if canary is not None and canary.release == started.release:  # it was promoted
+        _set_canary(work, started.project, None)
+
+
+async def _canary(reads: Reads, project: str) -> p.Canary | None:
+    rows = await reads.rows(sa.select(p.models.c.canary).where(p.models.c.project == project))
+    return p.read_canary(rows[0]) if rows else None
+
+
+def _set_canary(
+    work: UnitOfWork, project: str, canary: p.Canary | None, aborted: p.Aborted | None = None
+) -> None:
+    values = {
+        "canary": None if canary is None else msgspec.json.encode(canary),
+        "canary_certificate": None if canary is None else canary.certificate,
+        "aborted": None if aborted is None else msgspec.json.encode(aborted),
+    }
+    work.run(sa.update(p.models).where(p.models.c.project == project).values(**values))
+
+
+async def on_canary_started(heard: Heard[deployer.CanaryStarted], work: UnitOfWork, reads: Reads) -> None:
+    await on_step(heard, work, reads)
+    started = heard.data
+    work.put(p.histories, image=started.image, project=started.project, live_at=heard.event.time)
+    canary = p.Canary(
+        release=started.release,
+        weight=started.weight,
+        image=started.image,
+        certificate=started.certificate,
+        endpoints=started.endpoints,
+    )
+    _set_canary(work, started.project, canary)
+
+
+async def on_canary_weighted(heard: Heard[deployer.CanaryWeighted], work: UnitOfWork, reads: Reads) -> None:
+    await on_step(heard, work, reads)
+    canary = await _canary(reads, heard.data.project)
+    if canary is not None and canary.release == heard.data.release:
+        weighted = msgspec.structs.replace(canary, weight=heard.data.weight)
+        _set_canary(work, heard.data.project, weighted)
+
+
+async def on_canary_aborted(heard: Heard[deployer.CanaryAborted], work: UnitOfWork, reads: Reads) -> None:
+    await on_step(heard, work, reads)
+    said = heard.data
+    aborted = p.Aborted(release=said.release, why=said.why, fix=said.fix, at=heard.event.time)
+    _set_canary(work, said.project, None, aborted)
+
+
+async def on_model_scaled(heard: Heard[deployer.ModelScaled], work: UnitOfWork, reads: Reads) -> None:
+    await on_step(heard, work, reads)
+    scaled = heard.data
+    mine = sa.and_(p.models.c.project == scaled.project, p.models.c.release == scaled.release)
+    endpoints = msgspec.json.encode(scaled.endpoints)
+    work.run(sa.update(p.models).where(mine).values(endpoints=endpoints, replicas=scaled.replicas))
 
 
 async def on_model_diverged(heard: Heard[deployer.ModelDiverged], work: UnitOfWork, reads: Reads) -> None:
@@ -235,7 +294,7 @@ async def on_model_diverged(heard: Heard[deployer.ModelDiverged], work: UnitOfWo
         p.models.c.state == "live",
         p.models.c.release == diverged.release,
     )
-    work.run(sa.update(p.models).where(live).values(diverged=diverged.why))
+    work.run(sa.update(p.models).where(live).values(diverged=diverged.why, serves=diverged.serves))
 
 
 async def on_model_failed(heard: Heard[deployer.ModelFailed], work: UnitOfWork, reads: Reads) -> None:
@@ -257,12 +316,12 @@ async def on_model_failed(heard: Heard[deployer.ModelFailed], work: UnitOfWork, 
             rule=None,
             certificate=None,
         )
-    work.run(sa.update(p.models).where(live).values(state="failed", url=None, endpoint=None, diverged=None))
+    work.run(sa.update(p.models).where(live).values(state="failed", diverged=None, **_NOWHERE))
 
 
 async def on_model_stopped(heard: Heard[deployer.ModelStopped], work: UnitOfWork, reads: Reads) -> None:
     by = await _move_on(heard, work, reads)
-    _set(work, heard.data.project, by, state="stopped", url=None, endpoint=None)
+    _set(work, heard.data.project, by, state="stopped", **_NOWHERE)
 
 
 async def on_model_quarantined(
@@ -278,13 +337,13 @@ async def on_model_quarantined(
         rule=lapsed.rule,
         certificate=lapsed.certificate,
     )
-    _set(work, lapsed.project, None, state="quarantined", url=None, endpoint=None)
+    _set(work, lapsed.project, None, state="quarantined", **_NOWHERE)
 
 
 async def on_model_deleted(heard: Heard[deployer.ModelDeleted], work: UnitOfWork, reads: Reads) -> None:
     by = await _move_on(heard, work, reads)
-    gone = dict.fromkeys(("release", "image", "certificate", "url", "endpoint"))
-    _set(work, heard.data.project, by, state="deleted", **gone)
+    gone = dict.fromkeys(("release", "image", "certificate"))
+    _set(work, heard.data.project, by, state="deleted", **gone, **_NOWHERE)
 
 
 async def on_model_observed(heard: Heard[deployer.ModelObserved], work: UnitOfWork, reads: Reads) -> None:

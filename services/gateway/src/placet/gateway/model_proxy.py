@@ -13,12 +13,15 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
 
 import aiohttp
+import msgspec
 import sqlalchemy as sa
 from fastapi import APIRouter, Request
 from fastapi.responses import Response, StreamingResponse
@@ -27,6 +30,7 @@ from yarl import URL
 from placet.errors import Unavailable, Unknown
 from placet.events import Clock
 from placet.events.codec import timestamp
+from placet.gateway.projections import read_canary
 from placet.gateway.queries import Queries
 from placet.projects import PROJECT_PATTERN
 
@@ -91,6 +95,8 @@ class ModelProxy:
         self._clock = clock
         self._limits = limits
         self._session: aiohttp.ClientSession | None = None
+        self._turns: Counter[str] = Counter()
+        """How many requests each project got."""
 
     async def start(self) -> None:
         self._session = aiohttp.ClientSession(
@@ -114,17 +120,15 @@ class ModelProxy:
         return router
 
     async def _forward(self, request: Request, project: str, path: str = "") -> Response:
-        if self._session is None:
-            raise Unavailable("the gateway is starting")
         route = await self._route(project)
         body = _Body(request)
         try:
             try:
-                answer = await self._ask(request, route, path, body)
+                answer = await self._ask(request, project, route, path, body)
             except aiohttp.ClientConnectorError:
                 # It was ended since we looked, and nothing was sent: whoever serves in its place may be asked.
                 route = await self._successor(project, route)
-                answer = await self._ask(request, route, path, body)
+                answer = await self._ask(request, project, route, path, body)
         except aiohttp.ConnectionTimeoutError as error:
             raise Unavailable(f"{project} takes no more requests at the moment", retry_after=1.0) from error
         except aiohttp.SocketTimeoutError as error:
@@ -144,27 +148,44 @@ class ModelProxy:
         response.raw_headers = _for_client(answer)
         return response
 
+    def _sent_to(self, project: str, route: sa.Row[Any]) -> Sequence[str]:
+        """Where this request goes, and whom it goes to where that takes no connection: replicas take turns, and a
+        canary's share of a hundred requests is spread evenly over them."""
+        turn = self._turns[project]
+        self._turns[project] = turn + 1
+        serving = _from(turn, msgspec.json.decode(route.endpoints, type=tuple[str, ...]))
+        canary = read_canary(route)
+        if canary is None or self._lacks_standing(route.canary_standing, route.canary_not_after):
+            return serving
+        is_its = (turn + 1) * canary.weight // 100 > turn * canary.weight // 100
+        return (*_from(turn, canary.endpoints), *serving) if is_its else serving
+
     async def _ask(
-        self, request: Request, route: sa.Row[Any], path: str, body: _Body
+        self, request: Request, project: str, route: sa.Row[Any], path: str, body: _Body
     ) -> aiohttp.ClientResponse | None:
-        assert self._session is not None  # noqa: S101 - whoever forwards looked
-        asking = asyncio.create_task(
-            self._session.request(
-                request.method,
-                _url(route.endpoint, path, request.url.query),
-                headers=_for_model(request, route.access),
-                data=body.chunks() if body.is_there else None,
-                allow_redirects=False,
-            )
-        )
-        return await _unless_gone(asking, body)
+        """The first of its endpoints that takes a connection: one that takes none was not asked anything."""
+        headers = _for_model(request, route.access)
+        *others, last = (_url(each, path, request.url.query) for each in self._sent_to(project, route))
+        for url in others:
+            with suppress(aiohttp.ClientConnectorError):
+                return await self._send(request.method, url, headers, body)
+        return await self._send(request.method, last, headers, body)
+
+    async def _send(
+        self, method: str, url: URL, headers: list[tuple[str, str]], body: _Body
+    ) -> aiohttp.ClientResponse | None:
+        if self._session is None:
+            raise Unavailable("the gateway is starting")
+        data = body.chunks() if body.is_there else None
+        asking = self._session.request(method, url, headers=headers, data=data, allow_redirects=False)
+        return await _unless_gone(asyncio.ensure_future(asking), body)
 
     async def _successor(self, project: str, gone: sa.Row[Any]) -> sa.Row[Any]:
         """Where it listens now, or still, as far as was heard within a moment. Raises why it is not served."""
         deadline = asyncio.get_running_loop().time() + HEARD_WITHIN
         while True:
             route = await self._route(project)
-            if route.endpoint != gone.endpoint or asyncio.get_running_loop().time() > deadline:
+            if route.endpoints != gone.endpoints or asyncio.get_running_loop().time() > deadline:
                 return route
             await asyncio.sleep(LOOK_EVERY)
 
@@ -172,7 +193,7 @@ class ModelProxy:
         if re.fullmatch(PROJECT_PATTERN, project) is None:
             raise Unknown("no project has such a name", fix="see `placet list`")
         row = await self._queries.route(project)
-        if row.endpoint is None:
+        if row.endpoints is None:
             if row.state == "stopped":
                 raise Unknown(f"{project} is stopped", fix=f"start it: placet start {project}")
             if row.state == "deleted":
@@ -192,15 +213,24 @@ class ModelProxy:
         """The deployer takes a model off when it has heard. What is known here comes first: after a crash right behind
         a revocation nothing of it is heard for a moment.
         """
-        how = row.standing
-        if how is None and row.not_after is not None and row.not_after <= timestamp(self._clock.now()):
-            how = "out of its time"
+        how = self._lacks_standing(row.standing, row.not_after)
         if how is not None:
             raise Unavailable(
                 f"{project} is not served: {row.serves_on} is {how}",
                 fix=f"see `placet status {project}`",
                 retry_after=60.0,
             )
+
+    def _lacks_standing(self, standing: str | None, not_after: str | None) -> str | None:
+        """How a certificate does not stand, if it does not."""
+        if standing is None and not_after is not None and not_after <= timestamp(self._clock.now()):
+            return "out of its time"
+        return standing
+
+
+def _from(turn: int, endpoints: tuple[str, ...]) -> tuple[str, ...]:
+    first = turn % len(endpoints)
+    return endpoints[first:] + endpoints[:first]
 
 
 class _Body:

@@ -18,7 +18,7 @@ from typing import Any, Literal, assert_never
 from placet.events.contracts import builder, certifier, deployer, gateway, indexer
 from placet.events.contracts.shapes import Verdict
 
-Kind = Literal["deploy", "renew", "build", "start", "stop", "delete"]
+Kind = Literal["deploy", "renew", "build", "start", "stop", "delete", "scale", "promote", "abort"]
 _DEPLOY = ("requested", "cleared", "reserved", "built", "indexed", "certified", "live")
 
 PATHS: Mapping[str, tuple[str, ...]] = {
@@ -28,6 +28,9 @@ PATHS: Mapping[str, tuple[str, ...]] = {
     "start": ("requested", "reserved", "live"),
     "stop": ("requested", "stopped"),
     "delete": ("requested", "deleted"),
+    "scale": ("requested", "live"),
+    "promote": ("requested", "live"),
+    "abort": ("requested", "live"),
 }
 """The steps of each command, in order. The last one is where it wants to be."""
 
@@ -36,6 +39,9 @@ Heard = (
     | gateway.StartRequested
     | gateway.StopRequested
     | gateway.DeleteRequested
+    | gateway.ScaleRequested
+    | gateway.PromoteRequested
+    | gateway.AbortRequested
     | certifier.ReleaseCleared
     | certifier.ReleaseRefused
     | certifier.ApprovalAwaited
@@ -56,6 +62,12 @@ Heard = (
     | deployer.ModelDeleted
     | deployer.ModelQuarantined
     | deployer.ModelDiverged
+    | deployer.CanaryStarted
+    | deployer.CanaryWeighted
+    | deployer.CanaryAborted
+    | deployer.ScaleAccepted
+    | deployer.ModelScaled
+    | deployer.ChangeRefused
 )
 
 
@@ -164,6 +176,12 @@ def requested(operation: str, at: str, event: Heard) -> Operation:
             begun = Operation(id=operation, command="stop", project=event.project)
         case gateway.DeleteRequested():
             begun = Operation(id=operation, command="delete", project=event.project)
+        case gateway.ScaleRequested():
+            begun = Operation(id=operation, command="scale", project=event.project)
+        case gateway.PromoteRequested():
+            begun = Operation(id=operation, command="promote", project=event.project)
+        case gateway.AbortRequested():
+            begun = Operation(id=operation, command="abort", project=event.project)
         case _:
             raise TypeError(f"{event!r} begins no operation")
     return _reach(begun, "requested", at)
@@ -179,6 +197,9 @@ def advance(operation: Operation, event: Heard, at: str) -> Operation:
             | gateway.StartRequested()
             | gateway.StopRequested()
             | gateway.DeleteRequested()
+            | gateway.ScaleRequested()
+            | gateway.PromoteRequested()
+            | gateway.AbortRequested()
         ):
             return _reach(operation, "requested", at)
         # may its source be built?
@@ -237,6 +258,26 @@ def advance(operation: Operation, event: Heard, at: str) -> Operation:
                 release=event.release,
             )
             return _reach(started, "live", at, _asked(event))
+        case deployer.CanaryStarted():
+            canary = replace(
+                operation,
+                url=event.url,
+                image=event.image,
+                certificate=event.certificate,
+                release=event.release,
+            )
+            detail = f"canary, with {event.weight} % of the requests: {_asked(event)}"
+            return _reach(canary, "live", at, detail)
+        case deployer.CanaryWeighted():
+            weighted = replace(operation, release=event.release)
+            return _reach(weighted, "live", at, f"canary, with {event.weight} % of the requests")
+        case deployer.CanaryAborted() if operation.command == "abort":
+            return _reach(operation, "live", at, f"release {event.release} gets no more requests")
+        case deployer.ModelScaled():
+            scaled = replace(operation, release=event.release)
+            return _reach(scaled, "live", at, f"{event.replicas} replica{'s' * (event.replicas != 1)}")
+        case deployer.ChangeRefused():
+            return _end(operation, "refused", "live", at, event.why, Refusal(why=event.why, fix=event.fix))
         case deployer.ModelFailed():
             return _end(operation, "failed", "live", at, event.why, Refusal(why=event.why, fix=event.fix))
         case deployer.ModelStopped():
@@ -244,7 +285,13 @@ def advance(operation: Operation, event: Heard, at: str) -> Operation:
         case deployer.ModelDeleted():
             return _reach(operation, "deleted", at, f"at {at}")
         # later lives of the model are not this operation's
-        case deployer.ModelQuarantined() | deployer.ModelDiverged() | deployer.ResourcesReleased():
+        case (
+            deployer.ModelQuarantined()
+            | deployer.ModelDiverged()
+            | deployer.ResourcesReleased()
+            | deployer.CanaryAborted()
+            | deployer.ScaleAccepted()
+        ):
             return operation
     assert_never(event)
 
@@ -355,7 +402,7 @@ def _passed(verdicts: tuple[Verdict, ...]) -> str:
     return f"{passed} of {len(verdicts)} rules pass" + (f", {excepted} excepted" if excepted else "")
 
 
-def _asked(started: deployer.ModelStarted) -> str:
+def _asked(started: deployer.ModelStarted | deployer.CanaryStarted) -> str:
     match started.sample:
         case "answered":
             return "ready; it answered its sample as expected"

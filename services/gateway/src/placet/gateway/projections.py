@@ -42,15 +42,41 @@ models = sa.Table(
     sa.Column("certificate", sa.Text),
     sa.Column("certified_release", sa.Integer),
     sa.Column("url", sa.Text),
-    sa.Column("endpoint", sa.Text),
-    # Why what is live does not serve at the moment; none while it does.
+    # Where its replicas listen, as a list; none while it serves nothing.
+    sa.Column("endpoints", sa.LargeBinary),
+    # Why what is live does not run as it should at the moment; none while it does. `serves`: some of it does.
     sa.Column("diverged", sa.Text),
+    sa.Column("serves", sa.Boolean),
+    sa.Column("replicas", sa.Integer),
+    # What gets a share of its requests beside it, as a `Canary`; and the certificate that this does so on.
+    sa.Column("canary", sa.LargeBinary),
+    sa.Column("canary_certificate", sa.Text),
+    # How the last canary ended, if nothing was started or promoted since.
+    sa.Column("aborted", sa.LargeBinary),
     # The deployer's number of the request that what is live answers.
     sa.Column("request", sa.Integer),
     # The operation that brought it to its state; what was asked for since has changed nothing yet.
     sa.Column("operation", sa.Text, nullable=False),
     info=READ_MODEL,
 )
+
+
+class Canary(msgspec.Struct, frozen=True, kw_only=True):
+    """`weight` is of a hundred requests."""
+
+    release: int
+    weight: int
+    image: str
+    certificate: str
+    endpoints: tuple[str, ...]
+
+
+class Aborted(msgspec.Struct, frozen=True, kw_only=True):
+    release: int
+    why: str
+    fix: str | None
+    at: str
+
 
 takedowns = sa.Table(
     "takedowns",
@@ -553,6 +579,10 @@ def _told(operation: Operation, heard_at: float) -> dict[str, Any]:
 
 def read_operation(row: sa.Row[Any]) -> Operation:
     return msgspec.json.decode(row.operation, type=Operation)
+
+
+def read_canary(row: sa.Row[Any]) -> Canary | None:
+    return None if row.canary is None else msgspec.json.decode(row.canary, type=Canary)
 
 
 def read_observed(row: sa.Row[Any]) -> dict[str, Any]:

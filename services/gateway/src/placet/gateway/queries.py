@@ -24,6 +24,9 @@ MOST_AWAITED = 20
 """Releases of a project that are told of at once."""
 
 
+_OF_CANARY = p.certificates.alias("of_canary")
+
+
 class Queries:
     def __init__(self, store: EventStore) -> None:
         self._store = store
@@ -121,7 +124,10 @@ class Queries:
         query = (
             sa.select(
                 p.models.c.state,
-                p.models.c.endpoint,
+                p.models.c.endpoints,
+                p.models.c.canary,
+                _OF_CANARY.c.standing.label("canary_standing"),
+                _OF_CANARY.c.not_after.label("canary_not_after"),
                 p.releases.c.access,
                 p.certificates.c.certificate.label("serves_on"),
                 p.certificates.c.standing,
@@ -133,6 +139,7 @@ class Queries:
             )
             .join_from(p.models, p.releases, mine, isouter=True)
             .join(p.certificates, p.models.c.certificate == p.certificates.c.certificate, isouter=True)
+            .join(_OF_CANARY, p.models.c.canary_certificate == _OF_CANARY.c.certificate, isouter=True)
             .join(p.takedowns, p.models.c.project == p.takedowns.c.project, isouter=True)
             .where(p.models.c.project == project)
         )
@@ -140,6 +147,16 @@ class Queries:
         if not rows:
             raise _no_project(project)
         return rows[0]
+
+    async def is_live(self, project: str) -> bool:
+        rows = await self._store.rows(sa.select(p.models.c.state).where(p.models.c.project == project))
+        return bool(rows) and rows[0].state == "live"
+
+    async def canary(self, project: str) -> int | None:
+        """The release that gets a share of the project's requests."""
+        rows = await self._store.rows(sa.select(p.models.c.canary).where(p.models.c.project == project))
+        canary = p.read_canary(rows[0]) if rows else None
+        return None if canary is None else canary.release
 
     async def release_to_start(self, project: str) -> int | None:
         """The one that was live last; of a project that never was, the one that was certified last."""
@@ -705,18 +722,30 @@ said that this is soon."""
 def _model(row: sa.Row[Any], cause: Operation) -> dict[str, Any]:
     """What a model is: the facts of one release, which serves, did, or is the first to be meant to.
 
-    One that is being mended is as far as its certificate until it serves again; `detail` says why.
+    One that is being mended is as far as its certificate until it serves again, unless others of its replicas serve;
+    `detail` says why.
     """
     of = row if row.release is not None or row.state not in p.UNDER_WAY else cause
+    canary = p.read_canary(row)
     return {
         "project": row.project,
         "release": of.release,
-        "state": row.state if row.diverged is None else "certified",
+        "state": row.state if row.diverged is None or row.serves else "certified",
         "detail": None if row.diverged is None else f"starting again: {row.diverged}",
         "url": row.url,
         "image": of.image,
         "certificate": of.certificate,
         "trial": bool(row.trial),
+        "replicas": row.replicas,
+        "canary": None
+        if canary is None
+        else {
+            "release": canary.release,
+            "weight": canary.weight,
+            "image": canary.image,
+            "certificate": canary.certificate,
+        },
+        "aborted": None if row.aborted is None else msgspec.json.decode(row.aborted),
         "certifiedUntil": row.not_after,
         "lapsing": row.state == "live" and bool(row.lapsing),
     }

@@ -44,7 +44,15 @@ class Recall:
     people: People
 
 
-Requested = gateway.DeployRequested | gateway.StartRequested | gateway.StopRequested | gateway.DeleteRequested
+Requested = (
+    gateway.DeployRequested
+    | gateway.StartRequested
+    | gateway.StopRequested
+    | gateway.DeleteRequested
+    | gateway.ScaleRequested
+    | gateway.PromoteRequested
+    | gateway.AbortRequested
+)
 
 
 async def on_requested(heard: Heard[Requested], work: UnitOfWork, recall: Recall) -> None:

@@ -16,6 +16,9 @@ Models = (
     | gateway.StartRequested
     | gateway.StopRequested
     | gateway.DeleteRequested
+    | gateway.ScaleRequested
+    | gateway.PromoteRequested
+    | gateway.AbortRequested
     | certifier.ReleaseCleared
     | certifier.ReleaseRefused
     | certifier.ApprovalAwaited
@@ -36,6 +39,12 @@ Models = (
     | deployer.ModelDeleted
     | deployer.ModelQuarantined
     | deployer.ModelDiverged
+    | deployer.CanaryStarted
+    | deployer.CanaryWeighted
+    | deployer.CanaryAborted
+    | deployer.ScaleAccepted
+    | deployer.ModelScaled
+    | deployer.ChangeRefused
 )
 
 
@@ -67,6 +76,12 @@ def tell(state: State, said: Said, event: Models) -> None:
             _asked(state, said, event.project, "stop", None)
         case gateway.DeleteRequested():
             _asked(state, said, event.project, "delete", None)
+        case gateway.ScaleRequested():
+            _asked(state, said, event.project, "scale", None)
+        case gateway.PromoteRequested():
+            _asked(state, said, event.project, "promote", None)
+        case gateway.AbortRequested():
+            _asked(state, said, event.project, "abort", None)
         # judged
         case certifier.ReleaseCleared():
             _release(state, event.project, event.release).say(
@@ -166,8 +181,29 @@ def tell(state: State, said: Said, event: Models) -> None:
             | deployer.ModelDiverged()
         ):
             _serve(state, said, event)
+        # shared
+        case deployer.CanaryStarted():
+            _release(state, event.project, event.release).say(position, canaryAt=at, failure=None)
+            _project(state, event.project).say(
+                position, canary=event.release, canaryWeight=event.weight, canaryAborted=None
+            )
+        case deployer.CanaryWeighted():
+            _project(state, event.project).say(position, canaryWeight=event.weight)
+        case deployer.CanaryAborted():
+            aborted = {"release": event.release, "why": event.why, "at": at}
+            _project(state, event.project).say(
+                position, canary=None, canaryWeight=None, canaryAborted=aborted
+            )
+        case deployer.ScaleAccepted() | deployer.ChangeRefused():
+            pass  # what serves is as it was
+        case deployer.ModelScaled():
+            _project(state, event.project).say(position, replicas=event.replicas)
         case _:
             assert_never(event)
+
+
+def _project(state: State, name: str) -> Entity:
+    return state.of("project", name, project=name)
 
 
 def _serve(
@@ -187,7 +223,9 @@ def _serve(
         _fail(state, said, event.project, event.release, "live", event.why, event.fix)
         if live != event.release:
             return  # what served before still serves
-    project = state.of("project", event.project, project=event.project)
+    project = _project(state, event.project)
+    if isinstance(event, deployer.ModelStopped | deployer.ModelDeleted) and project.get("canary"):
+        project.say(position, canary=None, canaryWeight=None)
     match event:
         case deployer.ModelStarted():
             _release(state, event.project, event.release).say(position, liveAt=at, failure=None)
@@ -202,10 +240,13 @@ def _serve(
                 image=event.image,
                 certificate=event.certificate,
                 sample=event.sample,
+                replicas=event.replicas,
                 quarantine=None,
                 failure=None,
                 diverged=None,
             )
+            if project.get("canary") == event.release:  # it was promoted
+                project.say(position, canary=None, canaryWeight=None)
         case deployer.ModelFailed():
             failure = {"release": event.release, "why": event.why, "fix": event.fix}
             project.say(position, serving="failed", since=at, live=None, url=None, failure=failure)
@@ -244,7 +285,7 @@ def _release(state: State, project: str, release: int) -> Entity:
 
 def _asked(state: State, said: Said, project: str, command: str, release: int | None) -> None:
     asked = {"command": command, "release": release, "by": said.by, "at": said.time}
-    state.of("project", project, project=project).say(said.position, asked=asked)
+    _project(state, project).say(said.position, asked=asked)
 
 
 def _fail(state: State, said: Said, project: str, release: int, step: str, why: str, fix: str | None) -> None:

@@ -8,7 +8,10 @@ from placet.events.contracts.shapes import Drift, Resources, Sample
 
 @event("deployer", "resources.reserved")
 class ResourcesReserved:
-    """Capacity is held for this release until `until`; a certificate in time renews it. `asker` is who asked for it."""
+    """Capacity is held for this release until `until`; a certificate in time renews it. `asker` is who asked for it.
+
+    `resources` is what each of its `replicas` may use.
+    """
 
     project: str
     release: int
@@ -17,6 +20,7 @@ class ResourcesReserved:
     resources: Resources
     until: str
     asker: str | None = None
+    replicas: int = 1
 
 
 @event("deployer", "resources.refused")
@@ -40,7 +44,8 @@ class StartAccepted:
     """The deployer answers for this start from here on: a crash resumes it.
 
     `request`, here and below, counts the project's requests as they were made: it is the one that this answers,
-    and what an earlier one asked for is overtaken. `trial`: of a release that nobody answers for yet.
+    and what an earlier one asked for is overtaken. `trial`: of a release that nobody answers for yet. `canary`: it is
+    to get so many of a hundred requests, beside what serves; none of none: it takes its place.
     """
 
     project: str
@@ -50,15 +55,17 @@ class StartAccepted:
     certificate: str
     request: int = 0
     trial: bool = False
+    replicas: int = 1
+    canary: int = 0
 
 
 @event("deployer", "model.started")
 class ModelStarted:
-    """The model is ready and the route points to it. `endpoint` is where it listens.
+    """The model is ready and the route points to it. `endpoints` are where its replicas listen, or what leads to them.
 
     `sample`: it answered its own sample request as expected before, or it has none, so that nobody asked it anything.
-    Said again when a request finds it live already, and when it is mended after it diverged, then perhaps at another
-    endpoint.
+    Said again when a request finds it live already, and when it is mended after it diverged, then perhaps at other
+    endpoints.
     """
 
     project: str
@@ -66,9 +73,80 @@ class ModelStarted:
     image: str
     certificate: str
     url: str
-    endpoint: str
+    endpoints: tuple[str, ...]
     request: int = 0
     sample: Sample = "none"
+    replicas: int = 1
+
+
+@event("deployer", "canary.started")
+class CanaryStarted:
+    """It is ready, and the route sends it `weight` of a hundred requests; what it runs beside gets the others.
+
+    The rest is as with `model.started`, which is said once it is promoted.
+    """
+
+    project: str
+    release: int
+    image: str
+    certificate: str
+    url: str
+    endpoints: tuple[str, ...]
+    weight: int
+    request: int
+    sample: Sample
+    replicas: int
+
+
+@event("deployer", "canary.weighted")
+class CanaryWeighted:
+    """It gets another share of a hundred requests from here on."""
+
+    project: str
+    release: int
+    weight: int
+
+
+@event("deployer", "canary.aborted")
+class CanaryAborted:
+    """It gets no more requests, and ends: somebody asked for that, or it failed, or its certificate does not stand."""
+
+    project: str
+    release: int
+    why: str
+    fix: str | None
+
+
+@event("deployer", "scale.accepted")
+class ScaleAccepted:
+    """Room is held for so many replicas of what serves; a crash resumes it. `scaling` counts the project's."""
+
+    project: str
+    release: int
+    replicas: int
+    scaling: int
+
+
+@event("deployer", "model.scaled")
+class ModelScaled:
+    """So many replicas of what serves are ready, and the route points to them."""
+
+    project: str
+    release: int
+    replicas: int
+    endpoints: tuple[str, ...]
+    scaling: int
+
+
+@event("deployer", "change.refused")
+class ChangeRefused:
+    """A scaling, promotion or abort that came to nothing: what served before serves. `scaling` is which, if it is one
+    that was accepted."""
+
+    project: str
+    why: str
+    fix: str | None
+    scaling: int = 0
 
 
 @event("deployer", "model.failed")
@@ -113,11 +191,15 @@ class ModelQuarantined:
 
 @event("deployer", "model.diverged")
 class ModelDiverged:
-    """What runs is not what should run; said before it is mended, and over with the next `model.started`."""
+    """What runs is not what should run; said before it is mended, and over with the next `model.started`.
+
+    `serves`: others of its replicas do meanwhile.
+    """
 
     project: str
     release: int
     why: str
+    serves: bool = False
 
 
 @event("deployer", "model.observed")

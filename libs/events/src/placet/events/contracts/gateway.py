@@ -33,6 +33,7 @@ class DeployRequested:
     """A build ends with a certificate, a deploy goes on to a URL. `image` is set when an existing one was chosen.
 
     `renews` is the certificate of what serves, where the same source and image are to be judged anew for another one.
+    `canary`: it is to get so many of a hundred requests, beside what serves; none of none: it takes its place.
     """
 
     project: str
@@ -41,6 +42,7 @@ class DeployRequested:
     source: str
     image: str | None
     renews: str | None = None
+    canary: int = 0
 
 
 @event("gateway", "start.requested")
@@ -56,6 +58,29 @@ class StopRequested:
 
 @event("gateway", "delete.requested")
 class DeleteRequested:
+    project: str
+
+
+@event("gateway", "scale.requested")
+class ScaleRequested:
+    """So many replicas of what serves are to run."""
+
+    project: str
+    replicas: int
+
+
+@event("gateway", "promote.requested")
+class PromoteRequested:
+    """The canary is to get `weight` of a hundred requests; all of them: it takes the place of what it runs beside."""
+
+    project: str
+    weight: int
+
+
+@event("gateway", "abort.requested")
+class AbortRequested:
+    """The canary is to end: what it ran beside serves alone."""
+
     project: str
 
 

@@ -13,13 +13,15 @@ itself (`deploy/caddy`).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
 
+from placet.deployer.ports import Target
 from placet.errors import PlacetError, Unavailable, Unknown
 from placet.events.problems import MEDIA_TYPE, problem_of
 
@@ -60,8 +62,8 @@ class CaddyAdmin:
         self._silence = silence
         self._changing = asyncio.Lock()
 
-    async def route(self, project: str, endpoint: str, *, access: str) -> None:
-        wanted = _route(project, endpoint, access, self._silence)
+    async def route(self, project: str, targets: Sequence[Target], *, access: str) -> None:
+        wanted = _route(project, targets, access, self._silence)
         async with self._changing:
             routes = await self._read()
             if routes is None or _named(routes, project) != wanted:
@@ -75,9 +77,9 @@ class CaddyAdmin:
                 others = _others(routes or [], project)
                 await self._write(routes, others if wanted is None else [wanted, *others])
 
-    async def routes(self) -> Mapping[str, str]:
+    async def routes(self) -> Mapping[str, frozenset[Target]]:
         found = await self._read() or []
-        return {each["@id"].removeprefix(MODEL): _endpoint(each) for each in found if _leads_on(each)}
+        return {each["@id"].removeprefix(MODEL): _targets(each) for each in found if _leads_on(each)}
 
     async def _read(self) -> list[Json] | None:
         """The projects' routes, or None where our route is not there at all."""
@@ -133,7 +135,7 @@ def _expect(status: int, body: bytes) -> None:
         raise Unavailable(f"Caddy answered {status}: {body[:500].decode(errors='replace')}", retry_after=5.0)
 
 
-def _route(project: str, endpoint: str, access: str, silence: float) -> Json:
+def _route(project: str, targets: Sequence[Target], access: str, silence: float) -> Json:
     """A model sees no cookie, and no token unless it asks for one; its answers are sandboxed.
 
     No `flush_interval`: streams are flushed without it, and with it Caddy 2.6 ends every request that is under way
@@ -164,11 +166,23 @@ def _route(project: str, endpoint: str, access: str, silence: float) -> Json:
                     "max_conns_per_host": REQUESTS,
                     "max_response_header_size": 2**16,
                 },
-                "upstreams": [{"dial": urlsplit(endpoint).netloc}],
+                "upstreams": [{"dial": urlsplit(each).netloc} for each in _turns(targets)],
+                **(_BALANCED if len(targets) > 1 else {}),
             },
         ],
         "terminal": True,
     }
+
+
+_BALANCED: Json = {
+    "load_balancing": {
+        "selection_policy": {"policy": "round_robin"},
+        "retries": 3,
+        "try_interval": "5ms",
+    },
+    # One that takes no connection is passed over for a moment.
+    "health_checks": {"passive": {"fail_duration": "1s"}},
+}
 
 
 def _refusal(project: str, why: Unavailable) -> Json:
@@ -209,5 +223,18 @@ def _leads_on(route: Json) -> bool:
     return "upstreams" in route["handle"][-1]
 
 
-def _endpoint(route: Json) -> str:
-    return f"http://{route['handle'][-1]['upstreams'][0]['dial']}"
+def _targets(route: Json) -> frozenset[Target]:
+    turns = Counter(f"http://{each['dial']}" for each in route["handle"][-1]["upstreams"])
+    return frozenset(Target(endpoint=endpoint, weight=weight) for endpoint, weight in turns.items())
+
+
+def _turns(targets: Sequence[Target]) -> Iterator[str]:
+    """Each endpoint as often as its weight says, since Caddy 2.6 knows no weights, and spread as evenly as it goes."""
+    total = sum(target.weight for target in targets)
+    credit = dict.fromkeys(targets, 0)
+    for _ in range(total):
+        for target in targets:
+            credit[target] += target.weight
+        chosen = max(targets, key=credit.__getitem__)
+        credit[chosen] -= total
+        yield chosen.endpoint

@@ -51,6 +51,7 @@ PLATFORM = "io.placet.platform"
 INSTANCE = "io.placet.instance"
 PROJECT = "io.placet.project"
 RELEASE = "io.placet.release"
+REPLICA = "io.placet.replica"
 IMAGE = "io.placet.image"
 ADDRESS = "io.placet.address"
 MEMORY = "io.placet.memory"
@@ -104,6 +105,8 @@ class DockerContainers:
         """One project's containers, addresses and network are changed by one at a time."""
 
     # The port.
+
+    scales = False
 
     async def start(self, spec: InstanceSpec) -> Instance:
         found = await self._engine.run(self._find, spec.id)
@@ -197,6 +200,7 @@ class DockerContainers:
             INSTANCE: spec.id,
             PROJECT: spec.project,
             RELEASE: str(spec.release),
+            REPLICA: str(spec.replica),
             IMAGE: spec.image,
             ADDRESS: str(address),
             MEMORY: str(spec.amount.memory_bytes),
@@ -393,6 +397,7 @@ def _running(labels: Mapping[str, str]) -> Instance:
         id=labels[INSTANCE],
         project=labels[PROJECT],
         release=int(labels[RELEASE]),
+        replica=int(labels.get(REPLICA, 1)),
         image=labels[IMAGE],
         endpoint=_endpoint(labels),
         is_running=True,

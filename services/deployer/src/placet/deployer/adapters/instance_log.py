@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 LOOK_EVERY = 0.2
@@ -15,6 +16,20 @@ def tail(path: Path, lines: int | None, *, at_most: int) -> bytes:
     """Of the last `at_most` bytes the last `lines` lines, or all for None; nothing if there is no such file."""
     content, _ = _content(path, at_most)
     return _last(content, lines)
+
+
+def cut(path: Path, at_most: int) -> None:
+    """Keep the newer half of a log that is larger. Who writes it appends, and goes on at its new end."""
+    with suppress(FileNotFoundError), path.open("r+b") as file, path.open("ab") as appending:
+        if file.seek(0, os.SEEK_END) <= at_most:
+            return
+        # The kernel lets nobody change a file's times in the midst of a write, so what is read now ends with a whole
+        # one. Else the rest of a write that is under way would be cut away with what was read.
+        os.utime(file.fileno())
+        file.seek(-(at_most // 2), os.SEEK_END)
+        half = file.read()
+        os.truncate(file.fileno(), 0)
+        appending.write(half[half.find(b"\n") + 1 :] or half)  # behind what was written meanwhile
 
 
 async def follow(path: Path, lines: int | None, *, at_most: int) -> AsyncIterator[bytes]:

@@ -35,7 +35,7 @@ import msgspec
 import psutil
 
 from placet.deployer.adapters import confinement
-from placet.deployer.adapters.instance_log import follow, tail
+from placet.deployer.adapters.instance_log import cut, follow, tail
 from placet.deployer.adapters.lodgings import Lodging, Lodgings, holds_more_than
 from placet.deployer.adapters.processes import (
     LOOK_EVERY,
@@ -80,6 +80,7 @@ class _Record(msgspec.Struct, frozen=True, kw_only=True):
     image: str
     endpoint: str
     pid: int
+    replica: int = 1
     why: str | None = None
 
 
@@ -123,6 +124,8 @@ class LocalProcesses:
         end, a newborn."""
 
     # The port.
+
+    scales = False
 
     async def start(self, spec: InstanceSpec) -> Instance:
         record = await _in_thread(self._read, spec.id)
@@ -201,6 +204,7 @@ class LocalProcesses:
                 id=spec.id,
                 project=spec.project,
                 release=spec.release,
+                replica=spec.replica,
                 image=spec.image,
                 endpoint=_endpoint(listener),
                 pid=child.pid,
@@ -293,7 +297,7 @@ class LocalProcesses:
                     record = self._close(
                         record, f"it wrote more than {most}, or than can be counted, to its scratch folder"
                     )
-            self._trim(id)
+            cut(self._log(id), self._log_bytes)
             return self._instance(record, inhabitants)
 
     def _running(self) -> Sequence[_Record]:
@@ -347,6 +351,7 @@ class LocalProcesses:
             id=record.id,
             project=record.project,
             release=record.release,
+            replica=record.replica,
             image=record.image,
             endpoint=record.endpoint,
             is_running=record.why is None,
@@ -424,20 +429,6 @@ class LocalProcesses:
 
     def _log(self, id: str) -> Path:
         return self._folder / id / "log"
-
-    def _trim(self, id: str) -> None:
-        """Keep the newer half of a log that is too large. The process appends, so it goes on at the new end."""
-        path = self._log(id)
-        with suppress(FileNotFoundError):
-            if path.stat().st_size <= self._log_bytes:
-                return
-            with path.open("r+b") as file:
-                file.seek(-self._log_bytes // 2, os.SEEK_END)
-                half = file.read()
-                kept = half[half.find(b"\n") + 1 :]
-                file.truncate(0)
-                file.seek(0)
-                file.write(kept)
 
 
 def _command(python: str, app: Path, listener: int) -> Sequence[str]:
