@@ -14,11 +14,14 @@ ARGS ?=
 # and the longest come first.
 PARALLEL := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
+# Where it is set, each of a thousand processes compiles again all that it imports, and pytest every test.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
-.PHONY: help demo up check test test-unit test-system test-large bench flow docs lock servers
+.PHONY: help demo up check test test-unit test-system test-large test-kubernetes bench flow docs lock servers
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.platform ## From an example model's folder to a URL that answers; ARGS=--once stops after one request
 	@$(RUN)/placet demo $(ARGS)
@@ -46,6 +49,9 @@ test-system: $(VENV)/.dev servers ## The whole stream and its faults: embedded, 
 test-large: ## What needs PyTorch: 6 GB, in an environment of its own, .venv-large
 	@$(MAKE) --no-print-directory VENV=.venv-large .venv-large/.large
 	@.venv-large/bin/pytest -m large tests/large $(ARGS)
+
+test-kubernetes: $(VENV)/.dev servers ## The suites of a cluster, on the tests' own API server and on the one KUBECONFIG names
+	@$(RUN)/pytest tests/contract/test_kubernetes_api.py tests/contract/test_model_host_kubernetes.py tests/deploy/test_models_run_on_kubernetes.py $(ARGS)
 
 bench: $(VENV)/.dev servers ## Measure, beside the peers, on this machine
 	@tools/servers.sh debootstrap

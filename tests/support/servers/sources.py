@@ -118,7 +118,9 @@ DOCKER = Sources(
     run_locally=docker_engine.run_locally,
 )
 
-NAMES = frozenset({"postgres", "rabbitmq", "registry", "caddy", "docker", "chromium", "go", "cc"})
+NAMES = frozenset(
+    {"postgres", "rabbitmq", "registry", "caddy", "docker", "kubernetes", "chromium", "go", "cc"}
+)
 """What `PLACET_REQUIRE` may list."""
 
 
@@ -126,6 +128,7 @@ def found() -> dict[str, str]:
     """Every kind of server, and where it would come from."""
     return {
         **{sources.name: sources.where() for sources in (POSTGRES, RABBITMQ, REGISTRY, CADDY, DOCKER)},
+        "kubernetes": "at an address" if os.environ.get("KUBECONFIG") else "none",
         **{program: shutil.which(program) or "none" for program in ("chromium", "go", "cc")},
     }
 

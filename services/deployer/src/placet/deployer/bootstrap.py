@@ -9,6 +9,7 @@ from datetime import timedelta
 from functools import partial
 from ipaddress import IPv4Network
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 
@@ -35,9 +36,14 @@ from placet.deployer.room import Amount
 from placet.deployer.settings import DeployerSettings
 from placet.deployer.subscriptions import HEARS, RECALLS, SAYS, SHOWS, reaction
 from placet.deployer.vigil import Vigil
+from placet.errors import Refused
 from placet.events import Periodic, Service, Wiring
 from placet.events.catalog import contract_of
 from placet.oci import Registry, open_registry
+
+if TYPE_CHECKING:
+    from placet.deployer.adapters.kubernetes_cluster import KubernetesCluster
+    from placet.deployer.adapters.kubernetes_models import KubernetesModels
 
 Run = Callable[[], Awaitable[None]]
 
@@ -69,16 +75,26 @@ async def build(
         if settings.model_host == "docker":
             engine = DockerEngine(settings.docker_host)
             close.append(engine.close)
-            start.append(partial(_look_at, engine, settings, placements))
-            host: DockerContainers | LocalProcesses = _docker(settings, engine, registry, tokens, probe)
+            start.append(partial(_look_at, engine.room, settings, placements))
+            host: DockerContainers | KubernetesModels | LocalProcesses = _docker(
+                settings, engine, registry, tokens, probe
+            )
+        elif settings.model_host == "kubernetes":
+            cluster = await asyncio.to_thread(_cluster, settings)
+            close.append(cluster.close)
+            if settings.cpu is None or settings.memory is None:
+                start.append(partial(_look_at, partial(_room_of, cluster, settings), settings, placements))
+            host = _kubernetes(settings, cluster, registry, tokens)
+            close.append(host.close)
         else:
             host = await asyncio.to_thread(_local, settings, images, tokens, probe)
         start.append(host.adopt)
+        routes = await asyncio.to_thread(_router, settings, start, close)
         if settings.stop_models_on_exit:
             close.append(partial(_stop_all, host, models_stay))
         ports = Ports(
             host=host,
-            router=_router(settings),
+            router=routes,
             certificates=RegistryCertificates(registry, settings.certifier_keys),
             images=images,
             probe=probe,
@@ -134,12 +150,16 @@ async def build(
     )
 
 
-async def _look_at(engine: DockerEngine, settings: DeployerSettings, placements: Placements) -> None:
-    """Its machine has the room, and it may be away at the moment."""
-    placements.total = _room(settings, await engine.room())
+async def _look_at(
+    room: Callable[[], Awaitable[Amount]], settings: DeployerSettings, placements: Placements
+) -> None:
+    """Whoever has the room may be away at the moment."""
+    placements.total = _room(settings, await room())
 
 
-async def _stop_all(host: DockerContainers | LocalProcesses, models_stay: Callable[[], bool]) -> None:
+async def _stop_all(
+    host: DockerContainers | KubernetesModels | LocalProcesses, models_stay: Callable[[], bool]
+) -> None:
     if not models_stay():
         await host.stop_all()
 
@@ -220,12 +240,71 @@ def _local(
     )
 
 
-def _router(settings: DeployerSettings) -> Router:
+def _cluster(settings: DeployerSettings) -> KubernetesCluster:
+    """The official client takes seconds to load, which only those wait for who have a cluster."""
+    from placet.deployer.adapters.kubernetes_cluster import KubernetesCluster
+
+    return KubernetesCluster(
+        namespace=settings.kubernetes_namespace,
+        file=settings.kubernetes_config,
+        context=settings.kubernetes_context,
+    )
+
+
+async def _room_of(cluster: KubernetesCluster, settings: DeployerSettings) -> Amount:
+    from placet.deployer.adapters.kubernetes_room import room
+
+    return await room(cluster, settings.kubernetes_gpu)
+
+
+def _kubernetes(
+    settings: DeployerSettings, cluster: KubernetesCluster, registry: Registry, tokens: ModelTokens
+) -> KubernetesModels:
+    from placet.deployer.adapters.kubernetes_images import KubernetesImages
+    from placet.deployer.adapters.kubernetes_models import KubernetesModels
+    from placet.deployer.adapters.kubernetes_objects import Terms
+
+    images = KubernetesImages(registry, settings.registry, seen_as=settings.kubernetes_registry)
+    return KubernetesModels(
+        cluster=cluster,
+        reference=images.reference,
+        token_keys=tokens.keys,
+        terms=Terms(
+            namespace=settings.kubernetes_namespace,
+            callers=[each.strip() for each in settings.kubernetes_callers.split(",")],
+            pull_secret=settings.kubernetes_pull_secret,
+            gpu=settings.kubernetes_gpu,
+            allowance=_allowance(settings),
+            stop_seconds=settings.stop_seconds,
+            scratch_bytes=settings.scratch_bytes,
+        ),
+        log_bytes=settings.log_bytes,
+    )
+
+
+def _router(settings: DeployerSettings, start: list[Run], close: list[Run]) -> Router:
     match settings.router:
         case "gateway":
             return GatewayRoutes()
         case "caddy":
             return CaddyAdmin(settings.caddy_admin_url, server=settings.caddy_server)
+        case "kubernetes":
+            return _cluster_routes(settings, start, close)
+
+
+def _cluster_routes(settings: DeployerSettings, start: list[Run], close: list[Run]) -> Router:
+    from placet.deployer.adapters.kubernetes_routes import Gateway, KubernetesRoutes
+
+    if settings.kubernetes_gateway is None:
+        raise Refused(
+            "PLACET_ROUTER is kubernetes, and no Gateway is named that routes are attached to",
+            fix="set PLACET_KUBERNETES_GATEWAY to its namespace/name",
+        )
+    cluster = _cluster(settings)
+    routes = KubernetesRoutes(cluster, Gateway.parse(settings.kubernetes_gateway))
+    start.append(routes.begin)
+    close.extend((cluster.close, routes.close))
+    return routes
 
 
 def _where(settings: DeployerSettings) -> str:
@@ -235,6 +314,8 @@ def _where(settings: DeployerSettings) -> str:
             return "processes of this machine"
         case "docker":
             return f"containers of the Docker Engine at {settings.docker_host}"
+        case "kubernetes":
+            return f"namespace {settings.kubernetes_namespace} of the cluster"
 
 
 def _this_machine() -> Amount:
@@ -242,5 +323,8 @@ def _this_machine() -> Amount:
 
 
 def _room(settings: DeployerSettings, machine: Amount) -> Amount:
-    cpu = settings.cpu * 1000 if settings.cpu else machine.cpu_millis * CORES_SHARED_BY
+    shared_by = (
+        1 if settings.model_host == "kubernetes" else CORES_SHARED_BY
+    )  # a cluster keeps what is asked for
+    cpu = settings.cpu * 1000 if settings.cpu else machine.cpu_millis * shared_by
     return Amount(cpu_millis=int(cpu), memory_bytes=settings.memory or machine.memory_bytes)

@@ -52,7 +52,8 @@ def instance_id(project: str, release: int, replica: int = 1) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Instance:
-    """Something that was started. `why` says how it ended, once it is not running any more."""
+    """Something that was started. `why` says how it ended, once it is not running any more; `drift` what somebody else
+    changed about it while it runs, which starting it again mends."""
 
     id: str
     project: str
@@ -63,6 +64,7 @@ class Instance:
     replica: int = 1
     memory_bytes: int = 0
     why: str = ""
+    drift: str = ""
 
 
 class ModelHost(Protocol):

@@ -216,6 +216,8 @@ class Reconciliation:
             id, why = next(iter(deaths.items()))
             said = why if len(ids) == 1 else f"{len(deaths)} of {len(ids)} replicas are down: {id}: {why}"
             await self._mend(known, said, is_death=True, serves=len(deaths) < len(ids))
+        elif drift := next((instances[id].drift for id in ids if instances[id].drift), ""):
+            await self._mend(known, drift, is_death=False)
         elif routes is not None:
             await self._compare_route(
                 known, [instances[id].endpoint for id in ids], routes.get(known.project)
@@ -324,7 +326,8 @@ class Reconciliation:
         for known, run in (each for each, are_ready in zip(running, ready, strict=True) if are_ready):
             state = await self._state(known.project)
             wanted = frozenset(shares([each.endpoint for each in run], state.canary))
-            if routes is not None and routes.get(known.project) != wanted:
+            is_elsewhere = routes is not None and routes.get(known.project) != wanted
+            if is_elsewhere or any(each.drift for each in run):
                 await self._settle_again(known)  # told at the next round
                 continue
             mended = ReportMended(

@@ -12,6 +12,8 @@ from pydantic import AfterValidator, Field
 from placet.events import ServiceSettings
 
 SMALLEST_SUBNETS = 24
+_NAME = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
+"""Of an object in a cluster."""
 
 
 def _without_slash(url: str) -> str:
@@ -37,6 +39,12 @@ def _subnets(text: str) -> str:
     return text
 
 
+def _names(text: str) -> str:
+    if not all(re.fullmatch(_NAME, each.strip()) for each in text.split(",")):
+        raise ValueError("must be names of namespaces, with commas between")
+    return text
+
+
 class DeployerSettings(ServiceSettings):
     registry: str = Field(
         description="the OCI registry: http(s)://host:port, or a folder for an image layout"
@@ -53,8 +61,9 @@ class DeployerSettings(ServiceSettings):
         default="http://127.0.0.1:8080",
         description="where people reach the platform; models are below /models/",
     )
-    model_host: Literal["process", "docker"] = Field(
-        default="process", description="what runs the models: processes of this machine, or a Docker Engine"
+    model_host: Literal["process", "docker", "kubernetes"] = Field(
+        default="process",
+        description="what runs the models: processes of this machine, a Docker Engine, or a Kubernetes cluster",
     )
     docker_host: Annotated[str, AfterValidator(_host)] = Field(
         default="unix:///var/run/docker.sock",
@@ -72,6 +81,47 @@ class DeployerSettings(ServiceSettings):
         description="the addresses that projects' networks in the engine are taken from, 32 for each; the default is"
         " kept free in the Internet (RFC 2544)",
     )
+    kubernetes_config: Path | None = Field(
+        default=None,
+        description="file with the configuration for the cluster, a kubeconfig; without one the account of the pod that"
+        " the deployer runs in, or else what KUBECONFIG names",
+    )
+    kubernetes_context: str | None = Field(
+        default=None, description="the context in that file; the default is its current one"
+    )
+    kubernetes_namespace: str = Field(
+        default="placet-models",
+        pattern=_NAME,
+        description="the namespace that models run in: another for each platform, which keeps nothing else in it",
+    )
+    kubernetes_callers: Annotated[str, AfterValidator(_names)] = Field(
+        default="placet",
+        description="the namespaces whose pods may reach models, with commas between: the one that deployer and gateway"
+        " run in, and the one of what the Gateway's requests come from",
+    )
+    kubernetes_registry: str | None = Field(
+        default=None,
+        pattern=r"^[^/@\s]+(/[^@\s]+)?$",
+        description="the registry as the cluster's nodes call it, host[:port][/prefix]; the default is what"
+        " PLACET_REGISTRY calls it",
+    )
+    kubernetes_pull_secret: str | None = Field(
+        default=None,
+        pattern=_NAME,
+        description="the secret in the models' namespace that images are pulled with, of type"
+        " kubernetes.io/dockerconfigjson",
+    )
+    kubernetes_gpu: str = Field(
+        default="nvidia.com/gpu",
+        min_length=1,
+        description="the resource that is asked for where a model asks for a GPU",
+    )
+    kubernetes_gateway: str | None = Field(
+        default=None,
+        pattern=r"^[a-z0-9.-]+/[a-z0-9.-]+(/[a-z0-9.-]+)?$",
+        description="the Gateway that routes are attached to, where the router is kubernetes:"
+        " namespace/name[/listener]",
+    )
     model_user: Literal["own", "deployer"] | None = Field(
         default=None,
         description="as whom models run: each as a user of its own, which takes a deployer that runs as root, or all"
@@ -82,8 +132,9 @@ class DeployerSettings(ServiceSettings):
         description="folder for what models with users of their own run from, which everybody can pass through; the"
         " default is one below /var/lib/placet",
     )
-    router: Literal["gateway", "caddy"] = Field(
-        default="gateway", description="who sends /models/… to the models: the gateway, if embedded, or Caddy"
+    router: Literal["gateway", "caddy", "kubernetes"] = Field(
+        default="gateway",
+        description="who sends /models/… to the models: the gateway, if embedded, Caddy, or a Gateway of the cluster",
     )
     caddy_admin_url: Url = Field(
         default="http://127.0.0.1:2019", description="Caddy's admin API, where the router is caddy"

@@ -34,7 +34,7 @@ SILENCE = 300.0
 REQUESTS = 256
 """Under way to one model at once. More wait for their turn."""
 # What speaks for a whole origin is not for a model to say: it has only a folder of ours.
-_NOT_FOR_CLIENTS = [
+NOT_FOR_CLIENTS = [
     "Alt-Svc",
     "Clear-Site-Data",
     "NEL",
@@ -150,7 +150,7 @@ def _route(project: str, targets: Sequence[Target], access: str, silence: float)
                 "handler": "headers",
                 "response": {
                     "deferred": True,
-                    "delete": _NOT_FOR_CLIENTS,
+                    "delete": NOT_FOR_CLIENTS,
                     "set": {"X-Content-Type-Options": ["nosniff"]},
                     # Added to a policy of the model's own, never left out for it: a browser keeps to both.
                     "add": {"Content-Security-Policy": [SANDBOX]},

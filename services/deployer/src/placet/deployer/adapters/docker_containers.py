@@ -34,7 +34,7 @@ from placet.deployer.adapters.docker_engine import DockerEngine, if_there
 from placet.deployer.adapters.docker_images import DockerImages
 from placet.deployer.adapters.docker_networks import DockerNetworks, free_address
 from placet.deployer.adapters.pulse import Allowance, Pulse
-from placet.deployer.adapters.telling import LAST_WORDS, ended_by, ended_with, last_words, told_to
+from placet.deployer.adapters.telling import LAST_WORDS, ended_by, ended_with, in_a_container, last_words
 from placet.deployer.ports import Instance, InstanceSpec
 from placet.deployer.room import Amount, in_mebibytes
 from placet.errors import PlacetError, Refused, Unavailable
@@ -213,7 +213,7 @@ class DockerContainers:
             name=self._container(spec.id),
             hostname=spec.id[:63],
             user=_user(api.inspect_image(image)),
-            environment=self._environment(spec, _endpoint(labels)),
+            environment=in_a_container(spec, self._token_keys(_endpoint(labels)), scratch=SCRATCH),
             labels=labels,
             networking_config=on,
             # Asked by the deployer over HTTP: a check of the engine's would start a process each time.
@@ -221,16 +221,6 @@ class DockerContainers:
             host_config=self._bounds(api, spec.amount, network),
         )
         return str(made["Id"])
-
-    def _environment(self, spec: InstanceSpec, endpoint: str) -> Mapping[str, str]:
-        return {
-            **told_to(spec, self._token_keys(endpoint)),
-            "HOME": SCRATCH,
-            "TMPDIR": SCRATCH,
-            "USER": "model",  # its user may have no name, and libraries ask for one
-            "LOGNAME": "model",
-            "PYTHONUNBUFFERED": "1",
-        }
 
     def _bounds(self, api: docker.APIClient, amount: Amount, network: str) -> Mapping[str, Any]:
         bounds: Mapping[str, Any] = api.create_host_config(

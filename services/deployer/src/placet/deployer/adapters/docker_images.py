@@ -21,7 +21,7 @@ import docker
 from docker.errors import APIError
 
 from placet.deployer.adapters.docker_engine import DockerEngine, if_there
-from placet.deployer.adapters.unpacked_images import BASE_LABEL, ROAD_LABEL, read_image
+from placet.deployer.adapters.unpacked_images import read_whole_image
 from placet.errors import Refused, Unavailable
 from placet.oci import Descriptor, Manifest, Registry
 
@@ -52,12 +52,7 @@ class DockerImages:
             return await self._hand_over(repository, image)
 
     async def _check(self, repository: str, image: str) -> Manifest:
-        manifest, config = await read_image(self._registry, repository, image)
-        if config.labels.get(BASE_LABEL) == "none" and config.labels.get(ROAD_LABEL) != "dockerfile":
-            raise Refused(
-                f"{image} was built without a base image: it has no Python of its own, which a container needs",
-                fix="set PLACET_BASE_IMAGE for the builder, then deploy again",
-            )
+        manifest, _ = await read_whole_image(self._registry, repository, image)
         return manifest
 
     async def _hand_over(self, repository: str, image: str) -> str:

@@ -31,6 +31,18 @@ def told_to(spec: InstanceSpec, token_keys: str) -> Mapping[str, str]:
     }
 
 
+def in_a_container(spec: InstanceSpec, token_keys: str, *, scratch: str) -> Mapping[str, str]:
+    """The same, and what an image does not say: `scratch` is the only folder that it may write to."""
+    return {
+        **told_to(spec, token_keys),
+        "HOME": scratch,
+        "TMPDIR": scratch,
+        "USER": "model",  # its user may have no name, and libraries ask for one
+        "LOGNAME": "model",
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
 def last_words(written: bytes) -> str:
     return storable(written[-LAST_BYTES:].decode(errors="replace")).strip()
 

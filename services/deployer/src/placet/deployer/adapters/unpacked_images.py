@@ -76,6 +76,17 @@ async def read_image(registry: Registry, repository: str, image: str) -> tuple[M
     return manifest, ImageConfig.parse(await registry.read_blob(repository, manifest.config.digest))
 
 
+async def read_whole_image(registry: Registry, repository: str, image: str) -> tuple[Manifest, ImageConfig]:
+    """The same of an image that a container can be. Raises `Refused` for one that needs the host's Python."""
+    manifest, config = await read_image(registry, repository, image)
+    if config.labels.get(BASE_LABEL) == "none" and config.labels.get(ROAD_LABEL) != "dockerfile":
+        raise Refused(
+            f"{image} was built without a base image: it has no Python of its own, which a container needs",
+            fix="set PLACET_BASE_IMAGE for the builder, then deploy again",
+        )
+    return manifest, config
+
+
 def _layers_of_base(config: ImageConfig) -> int:
     if config.labels.get(BASE_LABEL, "none") == "none":
         return 0
