@@ -14,6 +14,9 @@ ARGS ?=
 # and the longest come first.
 PARALLEL := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
+# Where it is set, each of a thousand processes compiles again all that it imports, and pytest every test.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help demo up check test test-unit test-system test-large test-kubernetes bench flow docs lock servers
 

@@ -58,8 +58,9 @@ def process_host(
     scratch_bytes: int = 2**24,
     is_alive: Callable[[str, float], Awaitable[bool]] = PROBE.is_alive,
     allowance: Allowance = PATIENT,
+    kind: type[LocalProcesses] = LocalProcesses,
 ) -> LocalProcesses:
-    return LocalProcesses(
+    return kind(
         folder=folder / "instances",
         images=UnpackedImages(registry, folder / "unpacked"),
         lodgings=lodgings,

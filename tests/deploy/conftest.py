@@ -12,6 +12,7 @@ from secrets import token_hex
 import docker
 import pytest
 
+from tests.deploy.containers_of_models import a_name
 from tests.support.servers import DockerEngine, Registry, sources
 
 BASE_SCRIPT = Path(__file__).parents[2] / "deploy" / "offline" / "base_image.py"
@@ -48,9 +49,5 @@ def network(client: docker.DockerClient) -> Iterator[str]:
 @pytest.fixture
 def name(client: docker.DockerClient) -> Iterator[str]:
     """What the containers of a platform of its own are called, of which nothing is left."""
-    name = f"placet-{token_hex(4)}"
-    yield name
-    for each in client.containers.list(all=True, filters={"label": f"io.placet.platform={name}"}):
-        each.remove(force=True)
-    for each in client.networks.list(filters={"label": f"io.placet.platform={name}"}):
-        each.remove()
+    with a_name(client) as name:
+        yield name

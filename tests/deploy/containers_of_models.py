@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from ipaddress import IPv4Network
 from pathlib import Path
+from secrets import token_hex
 
+import docker
 from placet.builder.assembly_image import Base, read_base
 from placet.deployer.adapters.docker_containers import DockerContainers
 from placet.deployer.adapters.docker_engine import DockerEngine
@@ -41,6 +44,18 @@ ThreadingHTTPServer(("0.0.0.0", 8080), Handler).serve_forever()
 """
 HERE = Platform(os="linux", architecture="amd64")
 SUBNETS = IPv4Network("198.18.0.0/15")
+
+
+@contextmanager
+def a_name(client: docker.DockerClient) -> Iterator[str]:
+    """For the containers of a platform of its own, of which nothing is left."""
+    name = f"placet-{token_hex(4)}"
+    yield name
+    ours = {"label": f"io.placet.platform={name}"}
+    for container in client.containers.list(all=True, filters=ours):
+        container.remove(force=True)
+    for network in client.networks.list(filters=ours):
+        network.remove()
 
 
 async def push_container_image(

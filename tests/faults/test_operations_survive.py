@@ -19,7 +19,7 @@ from placet.projects import pack
 
 from tests.support.comparison import Comparison, compare, effects
 from tests.support.eventually import eventually
-from tests.support.platforms import SERVICES, DistributedPlatform, Platform, distributed
+from tests.support.platforms import SERVICES, DistributedPlatform, Platform, distributed, model_processes
 from tests.support.servers import CaddyServer, PostgreSQL, RabbitMQ, Registry
 from tests.system.models import write_project
 from tests.system.scenarios import client_of, predict
@@ -139,7 +139,7 @@ async def deploy_through(
     happened = effects(mine)
     for name in ONCE:
         assert happened[str(ended.operation), f"placet.{name}.v1"] == 1, name
-    assert len(model_processes(running, project)) == 1
+    assert len(model_processes(running.folder / "deployer", project)) == 1
 
 
 async def begin(platform: Platform, folder: Path) -> str:
@@ -205,19 +205,3 @@ async def settled(running: DistributedPlatform) -> Comparison:
 def sample_of(folder: Path) -> float:
     sample = json.loads((folder / "sample.json").read_text())
     return float(sample["response"]["outputs"][0][0])
-
-
-def model_processes(running: DistributedPlatform, project: str) -> list[int]:
-    """Processes of this platform's deployer that serve the project."""
-    mark = f"PLACET_INSTANCE={(running.folder / 'deployer' / 'instances').resolve()}/{project}-".encode()
-    found = []
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            environment = (entry / "environ").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if any(each.startswith(mark) for each in environment):
-            found.append(int(entry.name))
-    return found

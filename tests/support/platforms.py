@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from placet.trust import own_key
 from tests.support.git_server import GitServer, git_server
 from tests.support.servers import CaddyServer, PostgreSQL, RabbitMQ, Registry
 from tests.support.servers.http import ask
-from tests.support.servers.local import free_port, poll
+from tests.support.servers.local import free_port, poll, private_directory
 
 ROOT = Path(__file__).parents[2]
 SERVICES = ("metadata", "gateway", "certifier", "builder", "indexer", "deployer")
@@ -42,12 +42,10 @@ class Platform:
     token: str
     git: GitServer
     state: Path
-    behind_edge: bool = False
 
     def http(self) -> httpx.AsyncClient:
         """A client that is nobody's: send `authorized()` along to be the administrator."""
-        transport = _ThroughEdge() if self.behind_edge else None
-        return httpx.AsyncClient(base_url=self.url, trust_env=False, timeout=60, transport=transport)
+        return httpx.AsyncClient(base_url=self.url, trust_env=False, timeout=60)
 
     def environment(self, token: str | None = None) -> dict[str, str]:
         """Of commands that speak to it; `token` is whose they are, if not the administrator's."""
@@ -59,17 +57,6 @@ class Platform:
 
     def authorized(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.token}"}
-
-
-class _ThroughEdge(httpx.AsyncHTTPTransport):
-    """Asks again where the edge took a route just then: Caddy opens its port anew for each, and Linux resets
-    what was connecting to the old one (docs/how-to/run-six-services.md). Never with nothing behind it."""
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        for _ in range(3):
-            with suppress(httpx.ConnectError, httpx.ReadError, httpx.RemoteProtocolError):
-                return await super().handle_async_request(request)
-        return await super().handle_async_request(request)
 
 
 class Process:
@@ -103,6 +90,11 @@ class Process:
     def stop(self) -> int:
         return self._end(signal.SIGTERM)
 
+    def start_again(self) -> None:
+        """As who puts in a newer version: the same process goes on as another one."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGUSR2)
+
     def last_words(self) -> str:
         return self.log.read_text(errors="replace")[-3000:]
 
@@ -116,6 +108,15 @@ class Process:
 @contextmanager
 def embedded(folder: Path, settings: Mapping[str, str] | None = None) -> Iterator[Platform]:
     """`placet up` in a home of its own, with further settings."""
+    with embedded_process(folder, settings) as (platform, _):
+        yield platform
+
+
+@contextmanager
+def embedded_process(
+    folder: Path, settings: Mapping[str, str] | None = None
+) -> Iterator[tuple[Platform, Process]]:
+    """The same, and its process."""
     state = folder / "state"
     with git_server(folder / "repositories") as git:
         process = Process(
@@ -134,7 +135,7 @@ def embedded(folder: Path, settings: Mapping[str, str] | None = None) -> Iterato
         try:
             poll(found.exists, or_give_up=lambda: None if process.is_running else process.last_words())
             where = json.loads(found.read_text())
-            yield Platform(url=where["url"], token=where["token"], git=git, state=state)
+            yield Platform(url=where["url"], token=where["token"], git=git, state=state), process
         finally:
             process.stop()
 
@@ -150,7 +151,11 @@ class DistributedPlatform:
     """As whom metadata logs in: a role that owns nothing."""
     registry_url: str
     edge: CaddyServer
+    models: CaddyServer
+    """The one behind it, which has the models' routes."""
     git: GitServer
+    settings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Further ones of a service, by its name."""
     module: str | None = None
     """What runs a service instead of its own module; it gets the service's name."""
     processes: dict[str, Process] = field(default_factory=dict)
@@ -160,7 +165,7 @@ class DistributedPlatform:
     def platform(self) -> Platform:
         token = (self.folder / "keys" / "admin.token").read_text()
         state = self.folder / "state of commands"
-        return Platform(url=self.edge.url, token=token, git=self.git, state=state, behind_edge=True)
+        return Platform(url=self.edge.url, token=token, git=self.git, state=state)
 
     def start(self) -> None:
         self._make_keys()
@@ -196,16 +201,20 @@ class DistributedPlatform:
         poll(is_ready, or_give_up=lambda: None if process.is_running else process.last_words())
 
     def configure_edge(self) -> None:
-        """Load the edge's configuration as it ships, with this platform's addresses."""
-        text = (ROOT / "deploy" / "caddy" / "caddy.json").read_text()
+        """Load the configurations as they ship, with this platform's addresses."""
         values = {
-            "CADDY_ADMIN": self.edge.admin_url.removeprefix("http://"),
+            "CADDY_ADMIN": self.models.admin_url.removeprefix("http://"),
             "EDGE": self.edge.listen,
+            "MODELS": self.models.listen.removeprefix("unix/"),
             **{service.upper(): f"127.0.0.1:{port}" for service, port in self.ports.items()},
         }
-        for name, value in values.items():
-            text = text.replace(f"{{env.PLACET_{name}}}", value)
-        ask("POST", f"{self.edge.admin_url}/load", json.loads(text))
+        for server, name in ((self.edge, "caddy"), (self.models, "models")):
+            text = (ROOT / "deploy" / "caddy" / f"{name}.json").read_text()
+            for key, value in values.items():
+                text = text.replace(f"{{env.PLACET_{key}}}", value)
+            # The tests' own have to be asked for more, and to be forgotten.
+            admin = {"listen": server.admin_url.removeprefix("http://"), "config": {"persist": False}}
+            ask("POST", f"{server.admin_url}/load", {**json.loads(text), "admin": admin})
 
     def _make_keys(self) -> None:
         for name in ("certificates", "tokens"):
@@ -244,7 +253,7 @@ class DistributedPlatform:
                 "DATA": self.folder / "deployer",
                 "PUBLIC_URL": self.edge.url,
                 "ROUTER": "caddy",
-                "CADDY_ADMIN_URL": self.edge.admin_url,
+                "CADDY_ADMIN_URL": self.models.admin_url,
                 "STOP_MODELS_ON_EXIT": "true",
                 "OBSERVE_SECONDS": OBSERVE_SECONDS,
             },
@@ -259,7 +268,8 @@ class DistributedPlatform:
             "HTTP_PORT": self.ports[service],
             "LEASE_SECONDS": LEASE_SECONDS,
         }
-        own = {f"PLACET_{name}": str(value) for name, value in {**common, **every[service]}.items()}
+        more = self.settings.get(service, {})
+        own = {f"PLACET_{name}": str(value) for name, value in {**common, **every[service], **more}.items()}
         return {**own, "HOME": str(self.folder)}
 
 
@@ -271,6 +281,7 @@ def distributed(
     postgres: PostgreSQL,
     registry: Registry,
     caddy: CaddyServer,
+    settings: Mapping[str, Mapping[str, str]] | None = None,
     module: str | None = None,
 ) -> Iterator[DistributedPlatform]:
     for server in (rabbitmq, postgres, registry, caddy):
@@ -278,6 +289,7 @@ def distributed(
     broker = rabbitmq.in_new_virtual_host()
     database_url = postgres.create_database()
     log_role_url = postgres.create_role(database_url)
+    models = caddy.run_behind(private_directory("models"))
     try:
         with git_server(folder / "repositories") as git:
             platform = DistributedPlatform(
@@ -287,7 +299,9 @@ def distributed(
                 log_role_url=log_role_url,
                 registry_url=registry.url,
                 edge=caddy,
+                models=models,
                 git=git,
+                settings=settings or {},
                 module=module,
             )
             try:
@@ -296,12 +310,29 @@ def distributed(
             finally:
                 platform.stop()
     finally:
+        models.lifecycle.remove()
         caddy.empty()
         postgres.start()
         postgres.drop_database(database_url)
         postgres.drop_role(log_role_url)
         rabbitmq.start()
         broker.remove_virtual_host()
+
+
+def model_processes(deployer: Path, project: str) -> list[int]:
+    """Those that serve the project, of the deployer whose data is in that folder."""
+    mark = f"PLACET_INSTANCE={(deployer / 'instances').resolve()}/{project}-".encode()
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            environment = (entry / "environ").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if any(each.startswith(mark) for each in environment):
+            found.append(int(entry.name))
+    return found
 
 
 def _inherited() -> dict[str, str]:

@@ -25,6 +25,7 @@ def write_project(
     reference: Sequence[float] = (),
     monitoring: Sequence[dict[str, Any]] = (),
     declaring: Mapping[str, Any] | None = None,
+    replicas: tuple[int, int] = (1, 1),
 ) -> Path:
     """A model that multiplies by `weight`. `without` names parts of `governance` to leave out.
 
@@ -55,7 +56,11 @@ def write_project(
         "model": {"format": "onnx", "path": "model.onnx", "sample": "sample.json"}
         | ({"reference": "reference.csv"} if reference else {}),
         "requirements": "requirements.txt",
-        "resources": {"cpu": "100m", "memory": "128Mi"},
+        "resources": {
+            "cpu": "100m",
+            "memory": "128Mi",
+            "replicas": {"min": replicas[0], "max": replicas[1]},
+        },
         "governance": {key: value for key, value in governance.items() if key not in without},
         "access": "public",
         "card": "README.md",

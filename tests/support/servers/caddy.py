@@ -9,14 +9,16 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from tests.support.servers.container import ContainerServer
 from tests.support.servers.http import answers, ask
 from tests.support.servers.lifecycle import Elsewhere, Lifecycle
-from tests.support.servers.local import LocalServer, free_port, private_directory
+from tests.support.servers.local import DidNotStart, LocalServer, free_port, private_directory
 
 SERVER = "placet"
 """The name of the HTTP server in Caddy's configuration: `/config/apps/http/servers/placet/routes`."""
@@ -31,6 +33,8 @@ class CaddyServer:
     url: str
     listen: str
     """What the HTTP server binds to, as Caddy writes it."""
+    run_behind: Callable[[Path], CaddyServer]
+    """Another one, started, whose HTTP server is a socket `models.sock` in a folder: models behind an edge."""
 
     def start(self) -> None:
         self.lifecycle.start()
@@ -66,11 +70,16 @@ def can_run_locally() -> str | None:
     return shutil.which("caddy")
 
 
-def run_locally() -> CaddyServer:
+def socket_in(folder: Path) -> Path:
+    return folder / "models.sock"
+
+
+def run_locally(folder: Path | None = None) -> CaddyServer:
     program = can_run_locally()
-    assert program is not None
+    if program is None:
+        raise DidNotStart("there is no caddy on this machine")
     directory = private_directory("caddy")
-    admin, listen = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
+    admin, listen = f"127.0.0.1:{free_port()}", _listen(folder)
     (directory / "caddy.json").write_text(json.dumps(configuration(admin, listen)))
     server = LocalServer(
         "caddy",
@@ -83,17 +92,24 @@ def run_locally() -> CaddyServer:
             "XDG_DATA_HOME": str(directory),
         },
     )
-    caddy = CaddyServer(lifecycle=server, admin_url=f"http://{admin}", url=f"http://{listen}", listen=listen)
+    caddy = CaddyServer(
+        lifecycle=server,
+        admin_url=f"http://{admin}",
+        url=f"http://{listen}",
+        listen=listen,
+        run_behind=run_locally,
+    )
     server.start()
     return caddy
 
 
-def run_in_container() -> CaddyServer:
+def run_in_container(folder: Path | None = None) -> CaddyServer:
     """In the machine's own network, or it could not reach the processes that it stands before."""
-    admin, listen = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
+    admin, listen = f"127.0.0.1:{free_port()}", _listen(folder)
     server = ContainerServer(
         "caddy:2",
         shares_network=True,
+        folder=folder,
         environment={"CONFIGURATION": json.dumps(configuration(admin, listen))},
         command=[
             "sh",
@@ -102,7 +118,13 @@ def run_in_container() -> CaddyServer:
         ],
         is_ready=lambda: caddy.is_ready(),
     )
-    caddy = CaddyServer(lifecycle=server, admin_url=f"http://{admin}", url=f"http://{listen}", listen=listen)
+    caddy = CaddyServer(
+        lifecycle=server,
+        admin_url=f"http://{admin}",
+        url=f"http://{listen}",
+        listen=listen,
+        run_behind=run_in_container,
+    )
     server.start()
     return caddy
 
@@ -118,4 +140,9 @@ def at_address() -> CaddyServer | None:
         admin_url=admin_url,
         url=url,
         listen=f":{urlsplit(url).port}",
+        run_behind=run_locally,
     )
+
+
+def _listen(folder: Path | None) -> str:
+    return f"127.0.0.1:{free_port()}" if folder is None else f"unix/{socket_in(folder)}"

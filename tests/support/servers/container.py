@@ -7,6 +7,7 @@ removes it when the tests are killed. Nothing here knows which server it is.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import docker
 from docker.errors import DockerException
@@ -36,9 +37,11 @@ class ContainerServer:
         shares_network: bool = False,
         environment: Mapping[str, str] | None = None,
         command: Sequence[str] = (),
+        folder: Path | None = None,
         is_ready: Callable[[], bool],
     ) -> None:
-        """`ports` are the container's, and where this machine has them, unless it shares its network."""
+        """`ports` are the container's, and where this machine has them, unless it shares its network; `folder` is one
+        of this machine that it sees under the same name."""
         container = DockerContainer(image)
         for inside, outside in (ports or {}).items():
             # For this machine only; testcontainers would open it to the network, and types no address.
@@ -47,6 +50,8 @@ class ContainerServer:
             container = container.with_kwargs(network_mode="host")
         for name, value in (environment or {}).items():
             container = container.with_env(name, value)
+        if folder is not None:
+            container = container.with_volume_mapping(str(folder), str(folder), "rw")
         if command:
             container = container.with_command(list(command))
         self._container = container

@@ -26,7 +26,13 @@ OnReady = Callable[[str, str], Awaitable[None]]
 
 def serving(platform: FakePlatform) -> Serve:
     async def serve(
-        data: Path, host: str, port: int, *, on_ready: OnReady, only: Collection[str] = ()
+        data: Path,
+        host: str,
+        port: int,
+        *,
+        on_ready: OnReady,
+        only: Collection[str] = (),
+        again: asyncio.Event | None = None,
     ) -> None:
         with running(platform):
             await on_ready(platform.url, ADMIN)
@@ -134,7 +140,13 @@ async def test_a_platform_that_crashed_before_is_not_found_again(environ: dict[s
 
 async def test_a_platform_that_cannot_start_says_why(environ: dict[str, str]) -> None:
     async def serve(
-        data: Path, host: str, port: int, *, on_ready: OnReady, only: Collection[str] = ()
+        data: Path,
+        host: str,
+        port: int,
+        *,
+        on_ready: OnReady,
+        only: Collection[str] = (),
+        again: asyncio.Event | None = None,
     ) -> None:
         raise Refused("port 8080 is taken", fix="choose another with --port")
 
@@ -145,7 +157,13 @@ async def test_a_platform_that_cannot_start_says_why(environ: dict[str, str]) ->
 
 async def test_a_platform_that_dies_during_the_demo_says_why(environ: dict[str, str], example: Path) -> None:
     async def serve(
-        data: Path, host: str, port: int, *, on_ready: OnReady, only: Collection[str] = ()
+        data: Path,
+        host: str,
+        port: int,
+        *,
+        on_ready: OnReady,
+        only: Collection[str] = (),
+        again: asyncio.Event | None = None,
     ) -> None:
         await on_ready("http://127.0.0.1:1", ADMIN)
         raise Refused("the disk is full")

@@ -167,6 +167,7 @@ class World:
         *,
         days: int = 90,
         key: str | None = None,
+        image: str = IMAGE,
     ) -> None:
         event = CertificateIssued(
             certificate=f"certificate:{project}-{release}",
@@ -174,7 +175,7 @@ class World:
             release=release,
             command=command,
             source=SOURCE,
-            image=IMAGE,
+            image=image,
             repository=f"models/{project}",
             envelope=f"sha256:{'e' * 64}",
             not_before=self.clock.now().isoformat(),
@@ -251,18 +252,26 @@ class World:
         position = self.positions.get(contract.producer, 0) + 1
         self.positions[contract.producer] = position
         self.told.append(Heard(event=event, epoch="e", position=position))
+        await self._publish(self.told[-1])
+
+    async def say_again(self) -> None:
+        """All that was said: as a broker does to whom it may not have reached."""
+        for each in self.told:
+            await self._publish(each)
+
+    async def _publish(self, heard: Heard[Any]) -> None:
+        contract = contract_of(heard.data)
         outgoing = Outgoing(
-            routing_key=f"{contract.producer}.{contract.name}.{key}",
-            epoch="e",
-            position=position,
-            raw=event.raw,
-            id=event.id,
+            routing_key=f"{contract.producer}.{contract.name}.{heard.event.partitionkey}",
+            epoch=heard.epoch,
+            position=heard.position,
+            raw=heard.event.raw,
+            id=heard.event.id,
         )
         bus = InProcessBus(self.hub, contract.producer)
         epochs = (EpochBegan(epoch="e", began_after=0),)
-        await bus.tell(
-            HeadAnnounced(producer=contract.producer, position=position, end=position, epochs=epochs)
-        )
+        end = self.positions[contract.producer]
+        await bus.tell(HeadAnnounced(producer=contract.producer, position=end, end=end, epochs=epochs))
         await bus.publish([outgoing])
 
     async def deploy(

@@ -146,6 +146,21 @@ async def test_what_is_heard_is_handled_and_what_is_said_goes_out(place: Place) 
     assert await place.said() == ["a"]
 
 
+async def test_what_is_away_at_the_start_is_waited_for(place: Place) -> None:
+    is_there = asyncio.Event()
+
+    async def look() -> None:
+        if not is_there.is_set():
+            raise Unavailable("the engine is away")
+
+    async with running(await place.service(start=(look,))) as (runner, _):
+        await eventually(lambda: runner.impediment == "the engine is away")
+        assert not runner.is_started
+        is_there.set()
+        await leads(runner)
+        assert runner.impediment is None
+
+
 async def test_stopping_finishes_what_is_in_hand_and_sends_it(place: Place) -> None:
     place.gate.clear()
     service = await place.service()

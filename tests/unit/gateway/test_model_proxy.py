@@ -405,6 +405,25 @@ async def test_a_model_whose_certificate_is_known_not_to_stand_is_not_asked_befo
     assert answer.json()["detail"] == f"churn is not served: {CERTIFICATE} is {how}"
 
 
+async def test_a_request_that_meets_an_instance_that_was_just_replaced_goes_to_its_successor(
+    gateway: Gateway, model: Model
+) -> None:
+    """With its body: nothing of it was sent where nobody listened. The gateway hears later than the old one ends."""
+    operation = await asked(gateway)
+    gone = started(endpoint=f"http://127.0.0.1:{free_port()}")
+    await gateway.hear_all((*DEPLOY[1:-1], gone), operation)
+    async with (
+        serving(model.app) as endpoint,
+        serving(gateway.app) as url,
+        httpx.AsyncClient(base_url=url, timeout=20, trust_env=False) as http,
+    ):
+        asking = asyncio.create_task(http.post("/models/churn/predict", content=b"[1]"))
+        assert (await http.get("/models/fraud")).status_code == 404  # by then the first one found nobody
+        await gateway.hear(started(release=2, request=2, endpoint=endpoint), operation)
+        answer = await asking
+    assert (answer.status_code, answer.json()["body"]) == (200, "[1]")
+
+
 async def test_a_dead_model_is_unavailable_for_now(gateway: Gateway) -> None:
     operation = await asked(gateway)
     gone = started(endpoints=(f"http://127.0.0.1:{free_port()}",))

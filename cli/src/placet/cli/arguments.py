@@ -1055,7 +1055,8 @@ VERBS: Sequence[Verb] = (
         words="up",
         group="try it",
         does="run the whole platform in one process",
-        more="No broker, no database server, no container engine. The same user's `placet` finds it.",
+        more="No broker, no database server, no container engine. The same user's `placet` finds it. SIGUSR2 starts it"
+        " again, with the code that lies there now, and no request to a model is lost.",
         example="placet up --data ./placet-data --port 8080",
         function="embedded:up",
         arguments=_platform,

@@ -12,10 +12,12 @@ import contextlib
 import errno
 import os
 import socket
+import sys
 from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import anyio
 import sqlalchemy as sa
@@ -58,6 +60,10 @@ from placet.trust import OwnKeys, own_key
 Build = Callable[[Wiring], Awaitable[Service]]
 
 DRAIN_SECONDS = 5
+HAND_OVER_SECONDS = 2.0
+"""For clients to hear that their connection closes, before the platform starts again."""
+FIRST_HANDED = 3
+"""The number of the first socket that is handed to a process, as systemd counts (sd_listen_fds(3))."""
 LEASE_SECONDS = 30.0
 """Nobody competes for them, and each renewal is a commit on the disk of an idle laptop."""
 
@@ -79,14 +85,20 @@ async def serve(
     *,
     on_ready: Callable[[str, str], Awaitable[None]],
     only: Collection[str] = (),
-) -> None:
+    again: asyncio.Event | None = None,
+) -> socket.socket | None:
     """Run the platform with its state below `data` until cancelled, or `only` some of its services.
 
     `on_ready` is awaited with the platform's URL and an admin token once requests are answered. Raises
     Unavailable where the port or the folder is taken, and what a service ends with.
+
+    With `again` set it ends for another process to go on: models stay, and the socket that it listened on is returned,
+    on which clients wait for that process.
     """
     try:
-        await _serve_all(data, host, port, on_ready=on_ready, only=only)
+        return await _serve_all(
+            data, host, port, on_ready=on_ready, only=only, again=again or asyncio.Event()
+        )
     except BaseExceptionGroup as group:
         if (told := in_words(group)) is None:
             raise
@@ -100,7 +112,8 @@ async def _serve_all(
     *,
     on_ready: Callable[[str, str], Awaitable[None]],
     only: Collection[str],
-) -> None:
+    again: asyncio.Event,
+) -> socket.socket | None:
     os.umask(0o077)  # a folder that was there before may be open to all, and models may run as other users
     await anyio.to_thread.run_sync(lambda: data.mkdir(parents=True, exist_ok=True, mode=0o700))
     async with AsyncExitStack() as stack:
@@ -108,7 +121,7 @@ async def _serve_all(
         listening = stack.enter_context(contextlib.closing(listen(host, port)))
         url = f"http://{_shown(host)}:{listening.getsockname()[1]}"
         hub = InProcessHub()
-        parts = await anyio.to_thread.run_sync(_parts, data, url)
+        parts = await anyio.to_thread.run_sync(_parts, data, url, again.is_set)
         runners = [
             ServiceRunner(await _wired(part, data, hub, stack), lease_seconds=LEASE_SECONDS)
             for part in parts
@@ -124,19 +137,26 @@ async def _serve_all(
         )
         async with asyncio.TaskGroup() as tasks:
             services = tasks.create_task(run_together(runners))
-            serving = tasks.create_task(_serve(server, listening))
+            # Who waits on a socket that was handed over is let in when there is somebody to answer.
+            await _until(lambda: all(each.is_started or each.waits_for for each in runners), services)
+            serving = tasks.create_task(_serve(server, listening.dup()))
+            restarting = tasks.create_task(again.wait())
             try:
                 await _until(lambda: server.started and all(each.is_leading for each in runners), services)
                 token = await anyio.Path(data / "keys" / "admin.token").read_text(encoding="ascii")
                 await on_ready(url, token)
-                await asyncio.wait({services, serving}, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait({services, serving, restarting}, return_when=asyncio.FIRST_COMPLETED)
+                if again.is_set():
+                    await server.hand_over(HAND_OVER_SECONDS)
             finally:
+                restarting.cancel()
                 server.should_exit = True
                 await asyncio.shield(asyncio.wait({serving}))
                 services.cancel()
+        return listening.dup() if again.is_set() else None
 
 
-def _parts(data: Path, url: str) -> list[Part]:
+def _parts(data: Path, url: str, models_stay: Callable[[], bool] = lambda: False) -> list[Part]:
     registry, keys = str(data / "registry"), data / "keys"
     certificate_keys, token_keys = keys / "certificates.json", keys / "tokens.json"
     # Before whoever needs the public halves looks for them.
@@ -192,7 +212,7 @@ def _parts(data: Path, url: str) -> list[Part]:
         ),
         Part(
             name="deployer",
-            build=lambda wiring: placet.deployer.bootstrap.build(deployer, wiring),
+            build=lambda wiring: placet.deployer.bootstrap.build(deployer, wiring, models_stay=models_stay),
             tables=(placet.deployer.projections.TABLES,),
         ),
     ]
@@ -244,6 +264,36 @@ def _only_one(data: Path) -> Iterator[None]:
 
 
 def listen(host: str, port: int) -> socket.socket:
+    """The socket that was handed to this process, by systemd or by the platform before, or one of its own."""
+    return _handed() or _opened(host, port)
+
+
+def _handed() -> socket.socket | None:
+    """Once: what we start has nothing to do with it."""
+    is_ours = os.environ.pop("LISTEN_PID", "") == str(os.getpid())
+    number = os.environ.pop("LISTEN_FDS", "0")
+    os.environ.pop("LISTEN_FDNAMES", None)
+    if not is_ours or number == "0":
+        return None
+    if number != "1":
+        raise Unavailable(f"{number} sockets were handed to the platform", fix="hand it one, to listen on")
+    os.set_inheritable(FIRST_HANDED, False)
+    handed = socket.socket(fileno=FIRST_HANDED)
+    if handed.type != socket.SOCK_STREAM or handed.family not in (socket.AF_INET, socket.AF_INET6):
+        raise Unavailable(
+            "the socket that was handed to the platform is none of TCP", fix="hand it one, to listen on"
+        )
+    return handed
+
+
+def hand_over(listening: socket.socket) -> NoReturn:
+    """Become the same command anew, which gets the socket."""
+    os.dup2(listening.fileno(), FIRST_HANDED, inheritable=True)
+    os.environ |= {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"}
+    os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - what was typed, and nothing a shell reads
+
+
+def _opened(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # Named, since asyncio sends small answers at once only on a socket that says it is TCP: 40 ms for each call.
     listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)

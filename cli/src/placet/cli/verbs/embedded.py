@@ -17,7 +17,7 @@ from argparse import Namespace
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 import httpx
 
@@ -52,7 +52,8 @@ class Serve(Protocol):
         *,
         on_ready: Callable[[str, str], Awaitable[None]],
         only: Collection[str] = (),
-    ) -> None: ...
+        again: asyncio.Event | None = None,
+    ) -> socket.socket | None: ...
 
 
 async def up(arguments: Namespace, screen: Screen) -> int:
@@ -65,12 +66,18 @@ async def demo(arguments: Namespace, screen: Screen) -> int:
 
 async def run(serve: Serve, arguments: Namespace, screen: Screen) -> int:
     data: Path = (arguments.data or _usual_data()).absolute()
+    again = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR2, again.set)
     try:
-        async with _serving(serve, data, arguments.host, arguments.port) as (connection, platform):
+        serving = _serving(serve, data, arguments.host, arguments.port, again)
+        async with serving as (connection, platform):
             screen.note(f"the platform is up, its data in {_short(data)}; Ctrl-C stops it")
             screen.result(connection.url)
             screen.document({"url": connection.url, "data": str(data)})
-            await platform
+            listening = await platform
+        if listening is not None:
+            screen.note("the platform starts again")
+            _start_again(listening)
     except asyncio.CancelledError:
         screen.note("the platform is down")
     return exits.DONE
@@ -171,9 +178,9 @@ def _one_row(request: dict[str, Any]) -> dict[str, Any]:
 
 @asynccontextmanager
 async def _serving(
-    serve: Serve, data: Path, host: str, port: int
-) -> AsyncIterator[tuple[Connection, asyncio.Task[None]]]:
-    """The platform, ready; stopped and forgotten at the end."""
+    serve: Serve, data: Path, host: str, port: int, again: asyncio.Event | None = None
+) -> AsyncIterator[tuple[Connection, asyncio.Task[socket.socket | None]]]:
+    """The platform, ready; stopped and forgotten at the end. With `again` set it ends for another to go on."""
     loop, me = asyncio.get_running_loop(), asyncio.current_task()
     ready: asyncio.Future[Connection] = loop.create_future()
     earlier = read_discovery(os.environ)
@@ -185,7 +192,7 @@ async def _serving(
 
     assert me is not None  # noqa: S101 (we run in a task: it is asyncio's own type that is loose)
     loop.add_signal_handler(signal.SIGTERM, me.cancel)
-    platform = asyncio.create_task(serve(data, host, port, on_ready=on_ready))
+    platform = asyncio.create_task(serve(data, host, port, on_ready=on_ready, again=again))
     try:
         yield await _first(ready, platform), platform
     except Unavailable:
@@ -214,13 +221,21 @@ async def _answers(connection: Connection) -> bool:
     return True
 
 
-async def _first(ready: asyncio.Future[Connection], platform: asyncio.Task[None]) -> Connection:
+async def _first(
+    ready: asyncio.Future[Connection], platform: asyncio.Task[socket.socket | None]
+) -> Connection:
     either: set[asyncio.Future[Any]] = {ready, platform}
     await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
     if ready.done():
         return ready.result()
     await platform
     raise Unavailable("the platform stopped before it was ready")
+
+
+def _start_again(listening: socket.socket) -> NoReturn:
+    from placet.cli.platform import hand_over
+
+    hand_over(listening)
 
 
 def load_platform() -> Serve:

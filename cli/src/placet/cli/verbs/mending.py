@@ -66,7 +66,7 @@ async def log_of(data: Path | None) -> AsyncIterator[Client]:
         await asyncio.gather(serving, return_exceptions=True)
 
 
-def _serve_log(data: Path, on_ready: OnReady) -> Coroutine[Any, Any, None]:
+def _serve_log(data: Path, on_ready: OnReady) -> Coroutine[Any, Any, object]:
     return load_platform()(data.absolute(), "127.0.0.1", 0, on_ready=on_ready, only=("metadata",))
 
 

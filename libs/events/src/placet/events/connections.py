@@ -35,6 +35,10 @@ What an operating system has no name for it decides by itself."""
 SWEEP_EVERY = 5
 """Ticks of uvicorn's, of a tenth of a second."""
 
+CLOSE = (b"connection", b"close")
+JUST_CONNECTED = 0.5
+"""Seconds for whoever connected at last, before nobody was let in any more, to send a request."""
+
 LINGER = 1.0
 """Seconds in which who is parted with is still heard, and ignored: closed at once, with bytes of his unread, the
 connection is reset, and the answer that says why may be lost on its way."""
@@ -72,6 +76,18 @@ class Connection(H11Protocol):
         self._unread = 0
         self._unread_since = 0.0
         self._is_parted = False
+        self._is_last = False
+
+    def close_with_its_answer(self) -> None:
+        """Say with the next answer, or the one that is under way, that it is the last: who goes on connects anew, and
+        nothing that it sends meets a connection that closes."""
+        self._is_last = True
+        cycle = self.cycle
+        if cycle is None or cycle.response_started:
+            return
+        # From a request's headers uvicorn takes it to the answer.
+        cycle.scope["headers"] = [*(each for each in cycle.scope["headers"] if each != CLOSE), CLOSE]
+        cycle.keep_alive = False
 
     # What uvicorn calls.
 
@@ -93,6 +109,17 @@ class Connection(H11Protocol):
         super().data_received(data)
         if was_waiting and not self._is_waiting:
             self._since, self._body_since, self._body_bytes = None, self._heard, len(data)
+
+    def handle_events(self) -> None:
+        super().handle_events()
+        if self._is_last:
+            self.close_with_its_answer()
+
+    def shutdown(self) -> None:
+        if self._is_waiting and self.conn.trailing_data[0]:
+            self.close_with_its_answer()  # to the request that has begun to arrive
+        else:
+            super().shutdown()
 
     # What is asked from time to time.
 
@@ -173,6 +200,22 @@ class Connection(H11Protocol):
 
 class BoundedServer(uvicorn.Server):
     """Looks at its connections, twice a second. Give it a `bounded` configuration."""
+
+    async def hand_over(self, seconds: float) -> None:
+        """Before it exits, where another process has its socket: no request that anybody sends is lost.
+
+        Each client is told with an answer that it was the last, and has `seconds` to ask for one; then nobody is let
+        in any more, and waits for the other process. Who asks nothing for so long is parted with as by any server.
+        """
+        loop = asyncio.get_running_loop()
+        for deadline in (loop.time() + seconds, loop.time() + seconds + JUST_CONNECTED):
+            while loop.time() < deadline:
+                for connection in list(self.server_state.connections):
+                    if isinstance(connection, Connection):
+                        connection.close_with_its_answer()
+                await asyncio.sleep(0.02)
+            for server in self.servers:
+                server.close()
 
     async def on_tick(self, counter: int) -> bool:
         if counter % SWEEP_EVERY == 0:

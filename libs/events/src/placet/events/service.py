@@ -73,7 +73,8 @@ class Service:
     on_head: Callable[[HeadAnnounced], Awaitable[None]] | None = None
     """Told how far a producer's log has been sent, and what is in it."""
     start: tuple[Callable[[], Awaitable[None]], ...] = ()
-    """Awaited once before anything runs."""
+    """Awaited before anything runs, one after the other; one that raises Unavailable again and again, until it does
+    not."""
     close: tuple[Callable[[], Awaitable[None]], ...] = ()
     """Awaited once after everything stopped, last first."""
 
@@ -108,6 +109,8 @@ class ServiceRunner:
         self._term: _Term | None = None
         self._jobs: list[JobRunner] = []
         self.is_started = False
+        self.waits_for: str | None = None
+        """What keeps it from starting: it goes on as soon as that is there."""
 
     @property
     def is_leading(self) -> bool:
@@ -115,7 +118,10 @@ class ServiceRunner:
 
     @property
     def impediment(self) -> str | None:
-        """What keeps it from hearing or saying; who stands by needs neither, but has to be able to take over."""
+        """What keeps it from starting, from hearing or from saying; who stands by needs no more than to be able to take
+        over."""
+        if self.waits_for is not None:
+            return self.waits_for
         return self._wiring.bus.impediment if self.is_leading else self._leadership.impediment
 
     @property
@@ -145,7 +151,7 @@ class ServiceRunner:
         service = self.service
         try:
             for step in service.start:
-                await step()
+                await self._patiently(step)
             self._jobs = [
                 JobRunner(service.name, self._wiring, worker, owner=self._owner, lease=self._lease_seconds)
                 for worker in service.workers
@@ -160,6 +166,20 @@ class ServiceRunner:
             self.is_started = False
             for last in reversed(service.close):
                 await last()
+
+    async def _patiently(self, step: Callable[[], Awaitable[None]]) -> None:
+        """What is away at the start may come back as what is away later does."""
+        while True:
+            try:
+                await step()
+            except Unavailable as error:
+                if self.waits_for != (told := str(error)):
+                    log.warning("%s waits: %s", self.service.name, told)
+                self.waits_for = told
+                await asyncio.sleep(1.0)
+            else:
+                self.waits_for = None
+                return
 
     async def _lead_whenever_possible(self) -> None:
         while True:

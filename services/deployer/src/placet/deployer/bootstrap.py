@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from functools import partial
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,10 +50,22 @@ CORES_SHARED_BY = 4
 """Models mostly wait for requests."""
 
 
-async def build(settings: DeployerSettings, wiring: Wiring, ports: Ports | None = None) -> Service:
+async def build(
+    settings: DeployerSettings,
+    wiring: Wiring,
+    ports: Ports | None = None,
+    *,
+    models_stay: Callable[[], bool] = lambda: False,
+) -> Service:
+    """`models_stay` is asked at the end, where models would be stopped with the deployer: another takes them over."""
     start: list[Run] = []
     close: list[Run] = []
-    machine = await asyncio.to_thread(_this_machine)
+    placements = Placements(
+        reads=wiring.store,
+        total=_room(settings, await asyncio.to_thread(_this_machine)),
+        reservation=timedelta(seconds=settings.reservation_seconds),
+        has_containers=settings.model_host != "process",
+    )
     if ports is None:
         registry = open_registry(settings.registry)
         close.append(registry.close)
@@ -60,7 +73,7 @@ async def build(settings: DeployerSettings, wiring: Wiring, ports: Ports | None 
         if settings.model_host == "docker":
             engine = DockerEngine(settings.docker_host)
             close.append(engine.close)
-            machine = await engine.room()
+            start.append(partial(_look_at, engine.room, settings, placements))
             host: DockerContainers | KubernetesModels | LocalProcesses = _docker(
                 settings, engine, registry, tokens, probe
             )
@@ -68,7 +81,7 @@ async def build(settings: DeployerSettings, wiring: Wiring, ports: Ports | None 
             cluster = await asyncio.to_thread(_cluster, settings)
             close.append(cluster.close)
             if settings.cpu is None or settings.memory is None:
-                machine = await _room_of(cluster, settings)
+                start.append(partial(_look_at, partial(_room_of, cluster, settings), settings, placements))
             host = _kubernetes(settings, cluster, registry, tokens)
             close.append(host.close)
         else:
@@ -76,7 +89,7 @@ async def build(settings: DeployerSettings, wiring: Wiring, ports: Ports | None 
         start.append(host.adopt)
         routes = await asyncio.to_thread(_router, settings, start, close)
         if settings.stop_models_on_exit:
-            close.append(host.stop_all)
+            close.append(partial(_stop_all, host, models_stay))
         ports = Ports(
             host=host,
             router=routes,
@@ -84,12 +97,6 @@ async def build(settings: DeployerSettings, wiring: Wiring, ports: Ports | None 
             images=images,
             probe=probe,
         )
-    placements = Placements(
-        reads=wiring.store,
-        total=_room(settings, machine),
-        reservation=timedelta(seconds=settings.reservation_seconds),
-        has_containers=settings.model_host != "process",
-    )
     vigil = Vigil(wiring=wiring, limit=timedelta(seconds=settings.certifier_silence_seconds))
     jobs = Jobs(
         ports=ports,
@@ -132,6 +139,20 @@ async def build(settings: DeployerSettings, wiring: Wiring, ports: Ports | None 
         start=tuple(start),
         close=tuple(close),
     )
+
+
+async def _look_at(
+    room: Callable[[], Awaitable[Amount]], settings: DeployerSettings, placements: Placements
+) -> None:
+    """Whoever has the room may be away at the moment."""
+    placements.total = _room(settings, await room())
+
+
+async def _stop_all(
+    host: DockerContainers | KubernetesModels | LocalProcesses, models_stay: Callable[[], bool]
+) -> None:
+    if not models_stay():
+        await host.stop_all()
 
 
 def _pause(settings: DeployerSettings) -> float:

@@ -46,7 +46,7 @@ from placet.events.contracts.deployer import (
 
 START = "start"
 SCALE = "scale"
-SETTLE = "settle"
+SETTLE = queries.SETTLE
 AWAIT_CERTIFICATE = "await certificate"
 
 
@@ -81,9 +81,10 @@ class AwaitCertificate(msgspec.Struct, frozen=True, kw_only=True):
     until: float
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class Placements:
-    """`total` is the room that the platform has, `reservation` how long room is held for an uncertified release.
+    """`total` is the room that the platform has, which a start may have to find out; `reservation` how long room is
+    held for an uncertified release.
 
     `has_containers`: whatever an image holds can be run; else only placet's own model server can.
     """

@@ -14,7 +14,9 @@ from placet.deployer.domain import Amount, Holding, Room
 from placet.deployer.observations import Watched
 from placet.deployer.ports import Reads
 from placet.events.contracts.shapes import Ground, Resources
+from placet.events.tables import jobs
 
+SETTLE = "settle"
 _IS_SAME = sa.and_(p.releases.c.project == p.holdings.c.project, p.releases.c.release == p.holdings.c.release)
 
 
@@ -129,6 +131,12 @@ async def signers(reads: Reads, keys: Iterable[str]) -> Mapping[tuple[str, int],
 async def canaries(reads: Reads) -> Sequence[Known]:
     """The releases that get a share of what serves' requests, over all projects."""
     return await _held(reads, p.holdings.c.is_canary)
+
+
+async def is_settling(reads: Reads, project: str) -> bool:
+    """Whether its route and instances are about to be made what they should be."""
+    is_its = jobs.c.key.startswith(f"{project}/", autoescape=True)
+    return bool(await reads.rows(sa.select(jobs.c.key).where(jobs.c.kind == SETTLE, is_its).limit(1)))
 
 
 async def diverged(reads: Reads) -> Sequence[Known]:

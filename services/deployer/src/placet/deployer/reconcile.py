@@ -233,13 +233,18 @@ class Reconciliation:
         if found == wanted or state.live is None or state.live.diverged:
             return
         # One that leads elsewhere may be about to be moved, or what moved it may not have said so yet.
-        if found is not None and self._astray.get(known.project) != (found, wanted):
-            self._astray[known.project] = (found, wanted)
-            return
-        self._astray.pop(known.project, None)
-        if found is not None and (state.starting is not None or state.scaling is not None):
+        if found is not None and await self._is_being_moved(known.project, state, (found, wanted)):
             return
         await self._mend(known, "its route was gone or led elsewhere", is_death=False)
+
+    async def _is_being_moved(
+        self, project: str, state: Project, way: tuple[frozenset[Target], frozenset[Target]]
+    ) -> bool:
+        """Whether a job does, or may just have done: then it is looked at once more."""
+        is_new = self._astray.get(project) != way
+        self._astray[project] = way
+        is_under_way = state.starting is not None or state.scaling is not None
+        return is_new or is_under_way or await queries.is_settling(self.placements.reads, project)
 
     async def _failing(self, known: Known, instances: Mapping[str, Instance]) -> _Objection | None:
         """What is wrong with a canary: it died, or takes too much, or fails what it is asked."""

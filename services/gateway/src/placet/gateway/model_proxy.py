@@ -70,6 +70,9 @@ METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 BEGUN_WITHIN = 5.0
 """Seconds: until a model takes a connection, and until one of those that are allowed is free."""
+HEARD_WITHIN = 2.0
+"""Seconds: for news of where a model listens now to arrive here, where nobody listens any more."""
+LOOK_EVERY = 0.02
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,11 +122,13 @@ class ModelProxy:
     async def _forward(self, request: Request, project: str, path: str = "") -> Response:
         route = await self._route(project)
         body = _Body(request)
-        asking = asyncio.create_task(
-            self._ask(self._sent_to(project, route), path, request, body, route.access)
-        )
         try:
-            answer = await _unless_gone(asking, body)
+            try:
+                answer = await self._ask(request, project, route, path, body)
+            except aiohttp.ClientConnectorError:
+                # It was ended since we looked, and nothing was sent: whoever serves in its place may be asked.
+                route = await self._successor(project, route)
+                answer = await self._ask(request, project, route, path, body)
         except aiohttp.ConnectionTimeoutError as error:
             raise Unavailable(f"{project} takes no more requests at the moment", retry_after=1.0) from error
         except aiohttp.SocketTimeoutError as error:
@@ -156,11 +161,11 @@ class ModelProxy:
         return (*_from(turn, canary.endpoints), *serving) if is_its else serving
 
     async def _ask(
-        self, endpoints: Sequence[str], path: str, request: Request, body: _Body, access: str | None
-    ) -> aiohttp.ClientResponse:
-        """The first of them that takes a connection: one that takes none was not asked anything."""
-        headers = _for_model(request, access)
-        *others, last = (_url(each, path, request.url.query) for each in endpoints)
+        self, request: Request, project: str, route: sa.Row[Any], path: str, body: _Body
+    ) -> aiohttp.ClientResponse | None:
+        """The first of its endpoints that takes a connection: one that takes none was not asked anything."""
+        headers = _for_model(request, route.access)
+        *others, last = (_url(each, path, request.url.query) for each in self._sent_to(project, route))
         for url in others:
             with suppress(aiohttp.ClientConnectorError):
                 return await self._send(request.method, url, headers, body)
@@ -168,11 +173,21 @@ class ModelProxy:
 
     async def _send(
         self, method: str, url: URL, headers: list[tuple[str, str]], body: _Body
-    ) -> aiohttp.ClientResponse:
+    ) -> aiohttp.ClientResponse | None:
         if self._session is None:
             raise Unavailable("the gateway is starting")
         data = body.chunks() if body.is_there else None
-        return await self._session.request(method, url, headers=headers, data=data, allow_redirects=False)
+        asking = self._session.request(method, url, headers=headers, data=data, allow_redirects=False)
+        return await _unless_gone(asyncio.ensure_future(asking), body)
+
+    async def _successor(self, project: str, gone: sa.Row[Any]) -> sa.Row[Any]:
+        """Where it listens now, or still, as far as was heard within a moment. Raises why it is not served."""
+        deadline = asyncio.get_running_loop().time() + HEARD_WITHIN
+        while True:
+            route = await self._route(project)
+            if route.endpoints != gone.endpoints or asyncio.get_running_loop().time() > deadline:
+                return route
+            await asyncio.sleep(LOOK_EVERY)
 
     async def _route(self, project: str) -> sa.Row[Any]:
         if re.fullmatch(PROJECT_PATTERN, project) is None:

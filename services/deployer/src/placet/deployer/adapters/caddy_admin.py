@@ -4,6 +4,10 @@ One route of the configuration is ours, by its `@id`: it takes `/models/*`, hold
 ends in a 404. It is read, changed and written back as a whole, so a change is atomic, may be repeated, and puts
 everything back after Caddy was restarted with less; requests in flight go on. Whatever else Caddy does is not
 touched. Only one deployer leads at a time, and within it changes queue up.
+
+With each change Caddy opens its port anew and closes connections between two requests, so this one is not the clients'
+own: it is behind the edge, whose configuration never changes, on a socket where every request has a connection to
+itself (`deploy/caddy`).
 """
 
 from __future__ import annotations
@@ -40,6 +44,11 @@ NOT_FOR_CLIENTS = [
     "Set-Cookie",
     "Strict-Transport-Security",
 ]
+# Caddy drops what it is told over a socket; there, nobody but the edge says it.
+_AS_THE_EDGE_SAW_IT = {
+    name: [f"{{http.request.header.{name}}}"]
+    for name in ("X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto")
+}
 
 Json = dict[str, Any]
 
@@ -149,7 +158,7 @@ def _route(project: str, targets: Sequence[Target], access: str, silence: float)
             },
             {
                 "handler": "reverse_proxy",
-                "headers": {"request": {"delete": kept_from_it}},
+                "headers": {"request": {"delete": kept_from_it, "set": _AS_THE_EDGE_SAW_IT}},
                 "transport": {
                     "protocol": "http",
                     "dial_timeout": "5s",

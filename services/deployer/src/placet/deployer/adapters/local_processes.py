@@ -361,7 +361,7 @@ class LocalProcesses:
 
     def _exit_of(self, record: _Record) -> str:
         child = self._children.pop(record.pid, None)
-        status = child.poll() if child is not None else None
+        status = child.poll() if child is not None else _reaped(record.pid)
         if status is None:
             return "it ended while nobody was looking"
         if status < 0:
@@ -382,7 +382,8 @@ class LocalProcesses:
                 send(process, signal.SIGKILL)
             await asyncio.sleep(LOOK_EVERY)
         kill_session(process.pid)
-        self._children.pop(process.pid, None)
+        if self._children.pop(process.pid, None) is None:
+            _reaped(process.pid)
 
     def _is_over(self, process: psutil.Process) -> bool:
         child = self._children.get(process.pid)
@@ -433,6 +434,15 @@ class LocalProcesses:
 def _command(python: str, app: Path, listener: int) -> Sequence[str]:
     """-S and -s keep this machine's own packages out, -P the working directory."""
     return (python, "-S", "-s", "-P", "-m", "placet.runtime", "--root", str(app), "--fd", str(listener))
+
+
+def _reaped(pid: int) -> int | None:
+    """How it ended, of a child that the deployer had before it became what it is (`placet up`, started again)."""
+    try:
+        ended, status = os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        return None
+    return os.waitstatus_to_exitcode(status) if ended else None
 
 
 def _endpoint(listener: socket.socket) -> str:
