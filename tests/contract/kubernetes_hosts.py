@@ -21,7 +21,7 @@ TERMS = Terms(
     callers=["placet"],
     pull_secret="pull",
     gpu="nvidia.com/gpu",
-    allowance=Allowance(loading=60.0, answer=5.0),
+    allowance=Allowance(loading=60.0, answer=2.0),
     stop_seconds=10.0,
     scratch_bytes=2**20,
 )

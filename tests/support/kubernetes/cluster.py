@@ -264,7 +264,7 @@ class Cluster:
         await self._pull(name, container["image"], digest)
         self._count += 1
         number = self._block + self._count
-        address = f"127.{64 + number // 65536 % 128}.{number // 256 % 256}.{number % 254 + 1}"
+        address = f"127.{64 + number // 65536 % 128}.{number // 256 % 256}.{number % 256}"
         running = _Running(name=name, address=address, log=self._folder / f"{uid}.log")
         self._pods[uid] = running
         back_off = 0.0
@@ -498,8 +498,7 @@ def _is_ready(pod: Json) -> bool:
 
 async def _cancelled(task: asyncio.Task[None]) -> None:
     task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
+    await asyncio.wait({task})
 
 
 async def _killed(running: _Running) -> None:

@@ -7,15 +7,19 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
+from fastapi import FastAPI
 from placet.deployer.adapters.kubernetes_routes import Gateway, KubernetesRoutes
 from placet.deployer.bootstrap import build
 from placet.errors import Refused
+from placet.events import Service
 
 from tests.contract.kubernetes_hosts import connected, kubernetes_host, leads_on
 from tests.support.eventually import eventually
 from tests.support.kubernetes import ApiServer, Cluster, Fate
 from tests.unit.deployer.harness import IMAGE, World
+from tests.unit.deployer.test_deployer_api import authorized
 
 
 @pytest.fixture
@@ -131,10 +135,23 @@ async def test_deleting_leaves_nothing_in_the_cluster(world: World, server: ApiS
     await eventually(lambda: not left())
 
 
+async def capacity(service: Service, world: World) -> dict[str, int]:
+    app = FastAPI()
+    for each in service.routers:
+        app.include_router(each)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://deployer") as client:
+        answer = await client.get("/v1/capacity", headers=authorized(world))
+    total: dict[str, int] = answer.json()["total"]
+    return total
+
+
 async def test_the_settings_lead_to_the_cluster(
     idle_world: World, server: ApiServer, cluster: Cluster, tmp_path: Path
 ) -> None:
     connected(server, tmp_path)
+    server.change(
+        "Node", "node-1", lambda each: each["status"]["allocatable"].update({"nvidia.com/gpu": "2"})
+    )
     quota = {"hard": {"requests.cpu": "6", "limits.memory": "8Gi"}}
     server.create(
         {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "models"}, "spec": quota}
@@ -153,6 +170,11 @@ async def test_the_settings_lead_to_the_cluster(
     service = await build(settings, idle_world.wiring)
     for each in service.start:
         await each()
+    assert await capacity(service, idle_world) == {"cpuMillis": 6000, "memoryBytes": 8 * 2**30, "gpus": 2}
+    server.change("ResourceQuota", "models", lambda each: each["spec"]["hard"].update({"requests.cpu": "3"}))
+    (again,) = [each for each in service.periodic if each.name == "room"]
+    await again.run()
+    assert (await capacity(service, idle_world))["cpuMillis"] == 3000
     for each in reversed(service.close):
         await each()
     looked = {path.partition("?")[0].rpartition("/")[2] for _, path in server.requests}

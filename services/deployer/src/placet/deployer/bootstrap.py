@@ -49,6 +49,8 @@ Run = Callable[[], Awaitable[None]]
 
 CORES_SHARED_BY = 4
 """Models mostly wait for requests."""
+ROOM_SECONDS = 60.0
+"""How often it is looked how much a cluster has: nodes come and go, and quotas are changed."""
 
 
 async def build(
@@ -61,6 +63,7 @@ async def build(
     """`models_stay` is asked at the end, where models would be stopped with the deployer: another takes them over."""
     start: list[Run] = []
     close: list[Run] = []
+    again: list[Periodic] = []
     placements = Placements(
         reads=wiring.store,
         total=_room(settings, await asyncio.to_thread(_this_machine)),
@@ -82,8 +85,9 @@ async def build(
         elif settings.model_host == "kubernetes":
             cluster = await asyncio.to_thread(_cluster, settings)
             close.append(cluster.close)
-            if settings.cpu is None or settings.memory is None:
-                start.append(partial(_look_at, partial(_room_of, cluster, settings), settings, placements))
+            look = partial(_look_at, partial(_room_of, cluster, settings), settings, placements)
+            start.append(look)
+            again.append(Periodic(name="room", every=ROOM_SECONDS, run=look))
             host = _kubernetes(settings, cluster, registry, tokens)
             close.append(host.close)
         else:
@@ -133,6 +137,7 @@ async def build(
             Periodic(name="queue", every=settings.reconcile_seconds, run=queueing.run),
             Periodic(name="observe", every=settings.observe_seconds, run=observing.run),
             Periodic(name="liveness", every=_pause(settings), run=ports.host.check),
+            *again,
         ),
         routers=(
             router(
@@ -254,7 +259,12 @@ def _cluster(settings: DeployerSettings) -> KubernetesCluster:
 async def _room_of(cluster: KubernetesCluster, settings: DeployerSettings) -> Amount:
     from placet.deployer.adapters.kubernetes_room import room
 
-    return await room(cluster, settings.kubernetes_gpu)
+    try:
+        return await room(cluster, settings.kubernetes_gpu)
+    except Refused:
+        if settings.cpu is None or settings.memory is None:
+            raise
+        return Amount()  # what is set is enough; nobody says that there are GPUs
 
 
 def _kubernetes(
@@ -323,8 +333,8 @@ def _this_machine() -> Amount:
 
 
 def _room(settings: DeployerSettings, machine: Amount) -> Amount:
-    shared_by = (
-        1 if settings.model_host == "kubernetes" else CORES_SHARED_BY
-    )  # a cluster keeps what is asked for
+    # A cluster keeps what is asked for.
+    shared_by = 1 if settings.model_host == "kubernetes" else CORES_SHARED_BY
     cpu = settings.cpu * 1000 if settings.cpu else machine.cpu_millis * shared_by
-    return Amount(cpu_millis=int(cpu), memory_bytes=settings.memory or machine.memory_bytes)
+    memory = settings.memory or machine.memory_bytes
+    return Amount(cpu_millis=int(cpu), memory_bytes=memory, gpus=machine.gpus)

@@ -108,11 +108,19 @@ class KubernetesMirror:
             except Gone:
                 part.away = part.away or Unavailable("the cluster is listed anew", retry_after=1.0)
             except PlacetError as trouble:
-                if part.away is None:
-                    log.warning("%s are not watched: %s", part.selection.kind.plural, trouble)
-                part.away = Unavailable(trouble.detail, fix=trouble.fix, retry_after=1.0)
-                await asyncio.sleep(pause)
+                await self._rest(part, trouble, pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
+            except (KeyError, TypeError, ValueError) as trouble:
+                # Nothing else would watch on, and what was heard before would be taken for what is.
+                said = Unavailable(f"the cluster says what is not understood: {trouble!r}")
+                await self._rest(part, said, pause)
+                pause = min(2 * pause, LONGEST_PAUSE)
+
+    async def _rest(self, part: _Part, trouble: PlacetError, pause: float) -> None:
+        if part.away is None:
+            log.warning("%s are not watched: %s", part.selection.kind.plural, trouble)
+        part.away = Unavailable(trouble.detail, fix=trouble.fix, retry_after=1.0)
+        await asyncio.sleep(pause)
 
     async def _watch(self, part: _Part) -> None:
         async with aclosing(self._cluster.watched(part.selection, part.version)) as heard:

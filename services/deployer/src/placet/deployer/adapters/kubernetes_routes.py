@@ -164,7 +164,6 @@ def _backend(target: Target) -> Json:
     url = urlsplit(target.endpoint)
     service, namespace, *_ = (url.hostname or "").split(".")
     return {
-        "group": "",
         "kind": "Service",
         "name": service,
         "namespace": namespace,
