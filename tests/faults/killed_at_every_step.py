@@ -65,11 +65,18 @@ class MortalWorld(World):
     def ports(self) -> Ports:
         return replace(super().ports, host=self.mortal_host, router=MortalRouter(self.router, self.life))
 
-    async def deploy(self, project: str = "churn", release: int = 1, *, memory: int = 2**29) -> None:
+    async def deploy(
+        self,
+        project: str = "churn",
+        release: int = 1,
+        *,
+        memory: int = 2**29,
+        replicas: tuple[int, int] = (1, 1),
+    ) -> None:
         """As far as anybody hears it: what nobody does is said again."""
         for saying in (
             self.request_deploy(project, release),
-            self.clear(project, release, memory=memory),
+            self.clear(project, release, memory=memory, replicas=replicas),
             self.certify(project, release, image=self.place.image),
         ):
             with suppress(Killed):
@@ -227,7 +234,7 @@ async def _is_as_wanted(world: MortalWorld, live: int | None, ended: Sequence[in
     running = [each for each in await looking.list() if each.is_running]
     await world.place.vanish(looking)
     assert [each.release for each in running] == ([live] if live else []), killed
-    assert world.router.table == ({"churn": running[0].endpoint} if running else {}), killed
+    assert world.router.endpoint("churn") == (running[0].endpoint if running else None), killed
     wanted = world.place.expected(*([live] if live else []), ended=ended)
     assert await world.place.left(world.folder) == wanted, killed
     said = [(name, of) for name, of, _ in await world.said() if name in ("model.started", "model.stopped")]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,7 @@ import docker
 import psutil
 from placet.deployer.adapters.docker_engine import DockerEngine
 from placet.deployer.adapters.local_processes import LocalProcesses
+from placet.deployer.ports import Target
 from placet.errors import Unavailable
 from placet.events.store import EventStore, Unit
 
@@ -79,9 +80,9 @@ class MortalRouter:
     router: FakeRouter
     life: Life
 
-    async def route(self, project: str, endpoint: str, *, access: str) -> None:
+    async def route(self, project: str, targets: Sequence[Target], *, access: str) -> None:
         self.life.must_last()
-        await self.router.route(project, endpoint, access=access)
+        await self.router.route(project, targets, access=access)
         self.life.step("a route")
 
     async def unroute(self, project: str, *, why: Unavailable | None = None) -> None:
@@ -89,7 +90,7 @@ class MortalRouter:
         await self.router.unroute(project, why=why)
         self.life.step("no route")
 
-    async def routes(self) -> Mapping[str, str]:
+    async def routes(self) -> Mapping[str, frozenset[Target]]:
         return await self.router.routes()
 
 

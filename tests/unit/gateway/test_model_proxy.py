@@ -410,7 +410,7 @@ async def test_a_request_that_meets_an_instance_that_was_just_replaced_goes_to_i
 ) -> None:
     """With its body: nothing of it was sent where nobody listened. The gateway hears later than the old one ends."""
     operation = await asked(gateway)
-    gone = started(endpoint=f"http://127.0.0.1:{free_port()}")
+    gone = started(endpoints=(f"http://127.0.0.1:{free_port()}",))
     await gateway.hear_all((*DEPLOY[1:-1], gone), operation)
     async with (
         serving(model.app) as endpoint,
@@ -419,7 +419,7 @@ async def test_a_request_that_meets_an_instance_that_was_just_replaced_goes_to_i
     ):
         asking = asyncio.create_task(http.post("/models/churn/predict", content=b"[1]"))
         assert (await http.get("/models/fraud")).status_code == 404  # by then the first one found nobody
-        await gateway.hear(started(release=2, request=2, endpoint=endpoint), operation)
+        await gateway.hear(started(release=2, request=2, endpoints=(endpoint,)), operation)
         answer = await asking
     assert (answer.status_code, answer.json()["body"]) == (200, "[1]")
 
