@@ -2,22 +2,44 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import docker
 import pytest
 from placet.oci import open_registry
 
-from tests.deploy.containers_of_models import copy_base
+from tests.deploy.containers_of_models import a_name, copy_base
 from tests.support.eventually import eventually
-from tests.support.platforms import embedded
+from tests.support.platforms import Platform, embedded
 from tests.support.servers import DockerEngine, Registry
 from tests.system.models import write_project
-from tests.system.scenarios import answers, ask, deploy, is_so, predict, printed
+from tests.system.scenarios import MainJob, answers, ask, deploy, is_so, predict, printed
 
 
-async def test_a_model_goes_its_way_as_a_container(
+class TestContainers(MainJob):
+    """The same scenarios as with processes."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def platform(
+        cls,
+        docker_engine: DockerEngine,
+        client: docker.DockerClient,
+        registry: Registry,
+        base: str,
+        tmp_path_factory: pytest.TempPathFactory,
+    ) -> Iterator[Platform]:
+        folder = tmp_path_factory.mktemp("containers")
+        with a_name(client) as name:
+            settings = asyncio.run(with_containers(docker_engine, registry, base, name, folder))
+            with embedded(folder, settings) as platform:
+                yield platform
+
+
+async def test_a_model_outlives_its_container_and_its_platform(
     docker_engine: DockerEngine,
     client: docker.DockerClient,
     registry: Registry,
@@ -25,18 +47,7 @@ async def test_a_model_goes_its_way_as_a_container(
     name: str,
     tmp_path: Path,
 ) -> None:
-    settings = {
-        "PLACET_MODEL_HOST": "docker",
-        "PLACET_DOCKER_HOST": docker_engine.address
-        or os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock"),
-        "PLACET_DOCKER_NAME": name,
-        "PLACET_BASE_IMAGE": base,
-    }
-    async with (
-        open_registry(registry.url) as images,
-        open_registry(str(tmp_path / "data" / "registry")) as own,
-    ):
-        await copy_base(base, images, own)
+    settings = await with_containers(docker_engine, registry, base, name, tmp_path)
     with embedded(tmp_path, settings) as platform:
         first = await deploy(platform, write_project(tmp_path / "one", "churn"))
         assert first.state == "live", first.refusals
@@ -63,6 +74,20 @@ async def test_a_model_goes_its_way_as_a_container(
         await eventually(lambda: is_so(lambda: answers(platform, "churn"), True), within=60)
         assert (await ask(platform, "delete", "churn")).state == "deleted"
         await eventually(lambda: not client.networks.list(names=[f"{name}-churn"]), within=60)
+
+
+async def with_containers(
+    engine: DockerEngine, registry: Registry, base: str, name: str, folder: Path
+) -> dict[str, str]:
+    """The settings of a platform in the folder, which has the base."""
+    async with open_registry(registry.url) as images, open_registry(str(folder / "data" / "registry")) as own:
+        await copy_base(base, images, own)
+    return {
+        "PLACET_MODEL_HOST": "docker",
+        "PLACET_DOCKER_HOST": engine.address or os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock"),
+        "PLACET_DOCKER_NAME": name,
+        "PLACET_BASE_IMAGE": base,
+    }
 
 
 def names(client: docker.DockerClient, name: str) -> list[str]:

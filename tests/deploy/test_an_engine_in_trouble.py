@@ -33,23 +33,15 @@ class World:
     engine: TroubledEngine
     place: Containers
 
-    async def answers(self) -> None:
+    async def answers(self) -> bool:
         """The model, where callers are sent."""
         endpoint = self.deployer.router.endpoint("churn")
         assert endpoint is not None
-        async with aiohttp.ClientSession() as http, http.get(endpoint) as answer:
-            assert answer.status == 200
-
-    async def comes_up(self) -> None:
-        """What was started: nobody asked it whether it is ready before it was routed to, as a deployer does."""
-
-        async def is_up() -> bool:
-            with suppress(aiohttp.ClientConnectionError):
-                await self.answers()
-                return True
+        try:
+            async with aiohttp.ClientSession() as http, http.get(endpoint) as answer:
+                return answer.status == 200
+        except aiohttp.ClientError:
             return False
-
-        await eventually(is_up, within=60)
 
 
 @pytest.fixture
@@ -62,7 +54,7 @@ async def world(place: Containers, tmp_path: Path) -> AsyncIterator[World]:
                 await deployer.deploy("churn", 1)
                 await deployer.heard("model.started", "deploy churn 1")
                 world = World(deployer=deployer, engine=engine, place=place)
-                await world.comes_up()
+                await eventually(world.answers, within=60)
                 yield world
                 engine.go_on()
                 await engine.begin()
@@ -82,12 +74,12 @@ async def test_an_update_that_it_gets_in_the_way_of(world: World, trouble: Troub
     world.engine.trouble = trouble
     await world.deployer.deploy("churn", 2)
     await eventually(lambda: world.engine.asked > before + 5, within=60)
-    await world.answers()
+    assert await world.answers()
     assert (await world.deployer.state("churn")).live is not None
     world.engine.go_on()
     await world.deployer.heard("model.started", "deploy churn 2")
     await eventually(lambda: is_as_after_an_update(world), within=60)
-    await world.comes_up()
+    await eventually(world.answers, within=60)
     assert (await world.deployer.names()).count("model.started") == 2
 
 
@@ -97,12 +89,12 @@ async def test_an_engine_that_goes_away_and_comes_back(
     await world.engine.go_away()
     await world.deployer.deploy("churn", 2)
     await eventually(lambda: f"the Docker Engine at {world.engine.address} does not answer" in caplog.text)
-    await world.answers()
+    assert await world.answers()
     assert "model.diverged" not in await world.deployer.names()
     await world.engine.begin()
     await world.deployer.heard("model.started", "deploy churn 2")
     await eventually(lambda: is_as_after_an_update(world), within=60)
-    await world.comes_up()
+    await eventually(world.answers, within=60)
 
 
 async def test_a_deployer_that_starts_while_its_engine_is_away(place: Containers, tmp_path: Path) -> None:

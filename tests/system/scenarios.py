@@ -39,15 +39,14 @@ from tests.system.models import requirement, write_project
 MLFLOW = Path(__file__).parents[1] / "mlflow_folders"
 
 
-class Scenarios:
-    """Subclass with a `platform` fixture."""
+class MainJob:
+    """From a folder to a URL, and what becomes of it: what differs by where models run. Subclass with a `platform`
+    fixture."""
 
     @pytest.fixture
     def project(self) -> str:
         """A name no other scenario uses."""
         return f"model-{token_hex(5)}"
-
-    # the main road
 
     async def test_a_model_folder_becomes_a_certified_url(
         self, platform: Platform, tmp_path: Path, project: str
@@ -78,6 +77,64 @@ class Scenarios:
         assert docs.status_code == 200
         assert "sandbox" in docs.headers["content-security-policy"]
         assert f"{platform.url}/models/{project}/predict" in docs.text
+
+    async def test_the_same_source_again_builds_nothing(
+        self, platform: Platform, tmp_path: Path, project: str
+    ) -> None:
+        folder = write_project(tmp_path / "p", project)
+        first, second = await deploy(platform, folder), await deploy(platform, folder)
+        assert (first.release, second.release) == (1, 2)
+        assert (first.built, second.built) == (True, False)
+        assert second.image == first.image
+        assert second.state == "live"
+
+    async def test_a_changed_model_replaces_the_one_that_serves(
+        self, platform: Platform, tmp_path: Path, project: str
+    ) -> None:
+        await deploy(platform, write_project(tmp_path / "a", project))
+        second = await deploy(platform, write_project(tmp_path / "b", project, weight=7.0))
+        assert second.state == "live"
+        assert await predict(platform, project, 2.0) == pytest.approx(14.0)
+
+    async def test_stop_start_and_delete(self, platform: Platform, tmp_path: Path, project: str) -> None:
+        await deploy(platform, write_project(tmp_path / "p", project))
+        stopped = await ask(platform, "stop", project)
+        assert stopped.state == "stopped"
+        async with platform.http() as http:
+            assert (await http.post(f"/models/{project}/predict", json={})).status_code == 404
+        started = await ask(platform, "start", project)
+        assert started.state == "live"
+        assert await predict(platform, project, 1.0) == pytest.approx(2.0)
+        deleted = await ask(platform, "delete", project)
+        assert deleted.state == "deleted"
+        async with platform.http() as http:
+            assert (await http.get(f"/models/{project}/v2/health/ready")).status_code == 404
+        async with client_of(platform) as client:
+            assert (await client.model(project)).state == "deleted"
+
+    async def test_an_image_from_the_list_is_deployed_under_another_name(
+        self, platform: Platform, tmp_path: Path, project: str
+    ) -> None:
+        first = await deploy(platform, write_project(tmp_path / "p", project))
+        async with client_of(platform) as client:
+            (image,) = await client.images(project=project, certificate="valid")
+            assert image.image == first.image
+            assert image.owner is not None
+            assert image in await client.images(owner=image.owner, format=image.format)
+            asked = await client.command("deploy", project=f"{project}-2", image=image.image)
+            second = await finish(client, asked)
+            await client.download_source(image.image, tmp_path / "fetched.tar")
+        assert (second.state, second.built, second.image) == ("live", False, first.image)
+        assert await predict(platform, f"{project}-2", 4.0) == pytest.approx(8.0)
+        unpack(tmp_path / "fetched.tar", tmp_path / "fetched")
+        again = await deploy(platform, tmp_path / "fetched")
+        assert (again.state, again.source, again.built) == ("live", first.source, False)
+
+
+class Scenarios(MainJob):
+    """All of it. Subclass with a `platform` fixture."""
+
+    # the main road
 
     async def test_a_model_is_deployed_from_the_repository_where_it_is_kept(
         self, platform: Platform, tmp_path: Path, project: str
@@ -129,40 +186,6 @@ class Scenarios:
         assert live.image.removeprefix("sha256:") in digests
         assert certificate.envelope["signatures"]
 
-    async def test_the_same_source_again_builds_nothing(
-        self, platform: Platform, tmp_path: Path, project: str
-    ) -> None:
-        folder = write_project(tmp_path / "p", project)
-        first, second = await deploy(platform, folder), await deploy(platform, folder)
-        assert (first.release, second.release) == (1, 2)
-        assert (first.built, second.built) == (True, False)
-        assert second.image == first.image
-        assert second.state == "live"
-
-    async def test_a_changed_model_replaces_the_one_that_serves(
-        self, platform: Platform, tmp_path: Path, project: str
-    ) -> None:
-        await deploy(platform, write_project(tmp_path / "a", project))
-        second = await deploy(platform, write_project(tmp_path / "b", project, weight=7.0))
-        assert second.state == "live"
-        assert await predict(platform, project, 2.0) == pytest.approx(14.0)
-
-    async def test_stop_start_and_delete(self, platform: Platform, tmp_path: Path, project: str) -> None:
-        await deploy(platform, write_project(tmp_path / "p", project))
-        stopped = await ask(platform, "stop", project)
-        assert stopped.state == "stopped"
-        async with platform.http() as http:
-            assert (await http.post(f"/models/{project}/predict", json={})).status_code == 404
-        started = await ask(platform, "start", project)
-        assert started.state == "live"
-        assert await predict(platform, project, 1.0) == pytest.approx(2.0)
-        deleted = await ask(platform, "delete", project)
-        assert deleted.state == "deleted"
-        async with platform.http() as http:
-            assert (await http.get(f"/models/{project}/v2/health/ready")).status_code == 404
-        async with client_of(platform) as client:
-            assert (await client.model(project)).state == "deleted"
-
     async def test_a_stop_overtakes_a_deploy_that_is_under_way(
         self, platform: Platform, tmp_path: Path, project: str
     ) -> None:
@@ -189,24 +212,6 @@ class Scenarios:
             assert live.image in written[-1]
             async with client.build_log(project, 1) as lines:
                 assert [line async for line in lines] == written
-
-    async def test_an_image_from_the_list_is_deployed_under_another_name(
-        self, platform: Platform, tmp_path: Path, project: str
-    ) -> None:
-        first = await deploy(platform, write_project(tmp_path / "p", project))
-        async with client_of(platform) as client:
-            (image,) = await client.images(project=project, certificate="valid")
-            assert image.image == first.image
-            assert image.owner is not None
-            assert image in await client.images(owner=image.owner, format=image.format)
-            asked = await client.command("deploy", project=f"{project}-2", image=image.image)
-            second = await finish(client, asked)
-            await client.download_source(image.image, tmp_path / "fetched.tar")
-        assert (second.state, second.built, second.image) == ("live", False, first.image)
-        assert await predict(platform, f"{project}-2", 4.0) == pytest.approx(8.0)
-        unpack(tmp_path / "fetched.tar", tmp_path / "fetched")
-        again = await deploy(platform, tmp_path / "fetched")
-        assert (again.state, again.source, again.built) == ("live", first.source, False)
 
     async def test_a_build_ends_with_the_certificate_and_runs_nothing(
         self, platform: Platform, tmp_path: Path, project: str
