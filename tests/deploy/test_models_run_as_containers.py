@@ -15,6 +15,8 @@ import pytest
 from docker.errors import NotFound
 from placet.deployer.adapters.docker_containers import DockerContainers
 from placet.deployer.adapters.docker_engine import DockerEngine
+from placet.deployer.adapters.http_probe import HttpProbe
+from placet.deployer.adapters.pulse import Allowance
 from placet.deployer.ports import Instance
 from placet.deployer.room import Amount
 from placet.errors import Refused, Unavailable
@@ -351,6 +353,41 @@ class TestDockerContainers(ModelHostContract):
         assert told.count(b"refused") == 3, told
         await about(neighbour)
 
+    async def test_one_that_looks_for_its_neighbours_finds_nothing_of_theirs(
+        self, host: DockerContainers, images: Registry, base: str, image: str
+    ) -> None:
+        """Neither a process nor a file that knows where the neighbour listens, as the neighbour's own do."""
+        neighbour = await host.start(replace(self.spec(image), project="wine"))
+        assert neighbour.endpoint in (await about(neighbour))["environment"]["PLACET_TOKEN_KEYS"]
+        program = LOOKS.replace("NEIGHBOUR", neighbour.endpoint[::-1])
+        started = await self.hostile(host, images, base, program)
+        assert (await ended(host, started.id)).why == "it ended with status 0"
+        assert await log(host, started.id) == b"looked, and found []\n"
+
+    async def test_one_that_answers_byte_by_byte_is_neither_ready_nor_alive_and_holds_nobody_up(
+        self, make: Make, images: Registry, base: str, image: str, asker: Asker
+    ) -> None:
+        host = make(is_alive=asker.is_alive, allowance=Allowance(loading=0.1, answer=0.1))
+        await host.adopt()
+        neighbour = await host.start(replace(self.spec(image), project="wine"))
+        await about(neighbour)
+        started = await self.hostile(host, images, base, DRIPS)
+        await eventually(lambda: said(host, started.id, b"dripping"), within=60)
+        probe = HttpProbe(token=lambda endpoint: "a token", ready_within=0.2, answer_within=0.2)
+        assert not await probe.is_ready(started.endpoint)
+        assert await probe.counters(started.endpoint) is None
+        with pytest.raises(Refused, match="it took too long"):
+            await probe.predict(started.endpoint, {})
+        asker.seconds = 0.2
+
+        async def is_down() -> bool:
+            await host.check()
+            return not (await find(host, started.id)).is_running
+
+        await eventually(is_down, within=60)
+        assert (await find(host, started.id)).why.startswith("it hung: ")
+        await about(neighbour)
+
     async def test_one_that_is_deaf_is_ended(
         self, host: DockerContainers, images: Registry, base: str
     ) -> None:
@@ -407,6 +444,32 @@ for place in (("192.0.2.1", 80), ("NEIGHBOUR", 8080), ("127.0.0.11", 80)):
         print("reached", place, flush=True)
     except OSError as error:
         print("refused", place, error, flush=True)
+"""
+LOOKS = """
+import os
+wanted = "NEIGHBOUR"[::-1].encode()
+found = []
+for folder, below, files in os.walk("/"):
+    if folder == "/":
+        below[:] = [each for each in below if each != "sys"]
+    for path in (os.path.join(folder, each) for each in files):
+        try:
+            if os.path.isfile(path) and wanted in open(path, "rb").read(2**20):
+                found.append(path)
+        except OSError:
+            pass
+print("looked, and found", found, flush=True)
+"""
+DRIPS = """
+import socket, threading, time
+def drip(connection):
+    for byte in b"HTTP/1.1 200 OK":
+        connection.sendall(bytes([byte]))
+        time.sleep(30)
+listening = socket.create_server(("0.0.0.0", 8080))
+print("dripping", flush=True)
+while True:
+    threading.Thread(target=drip, args=listening.accept()[:1], daemon=True).start()
 """
 DEAF = """
 import signal, time
