@@ -415,7 +415,7 @@ async def test_a_database_that_is_closed_for_writing_is_unavailable_to_writers(
 async def test_a_unit_that_takes_too_long_does_so_alone(
     database_url: str, beside: asyncpg.Connection[asyncpg.Record], where: str
 ) -> None:
-    await set_for_all(beside, "statement_timeout = '300ms'")
+    await set_for_all(beside, "statement_timeout = '2s'")
     store = await open_store(database_url, SCHEMA)
     await beside.execute(PAUSES.format(gate=GATE, chance=0))
     await beside.execute(f"SELECT pg_advisory_lock({GATE})")
@@ -437,7 +437,7 @@ async def test_a_unit_that_takes_too_long_does_so_alone(
     await store.close()
 
 
-@pytest.mark.parametrize("setting", ["lock_timeout = '100ms'", "statement_timeout = '100ms'"])
+@pytest.mark.parametrize("setting", ["lock_timeout = '100ms'", "statement_timeout = '2s'"])
 async def test_a_lock_that_is_not_to_be_had_is_unavailable_to_all_who_wait(
     database_url: str, beside: asyncpg.Connection[asyncpg.Record], setting: str
 ) -> None:
