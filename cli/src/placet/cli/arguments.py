@@ -226,7 +226,15 @@ def _percent(most: int) -> Callable[[str], int]:
 
 def _replicas(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) < 2**31:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of replicas; `placet stop` runs none")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no number of replicas, from 1 on; `placet stop` runs none"
+        )
+    return int(text)
+
+
+def _replica(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) < 2**31:
+        raise argparse.ArgumentTypeError(f"{text!r} is no replica's number; the first is 1")
     return int(text)
 
 
@@ -413,7 +421,7 @@ def _logs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--replica",
         metavar="N",
-        type=_replicas,
+        type=_replica,
         help="that one's, where a release has several (default: the first)",
     )
     parser.add_argument(
