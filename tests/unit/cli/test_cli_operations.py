@@ -433,10 +433,11 @@ def test_a_canary_is_told_from_what_serves_and_an_aborted_one_is_not_live(
     assert "is live" not in ended
 
 
-def test_numbers_of_replicas_are_told_with_what_they_are_for(placet: Placet) -> None:
+def test_what_is_no_number_and_no_name_is_told_with_what_it_was_for(placet: Placet) -> None:
     assert (
         "'0' is no number of replicas, from 1 on; `placet stop` runs none" in placet("scale", "wine", "0").err
     )
+    assert "'X' is no team's name, which is 3 to 40" in placet("team", "assign", "wine", "X").err
     ended = placet("logs", "wine", "--replica", "0")
     assert (ended.status, "'0' is no replica's number; the first is 1" in ended.err) == (2, True)
 

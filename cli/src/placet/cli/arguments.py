@@ -258,6 +258,12 @@ def _name(text: str) -> str:
     return text
 
 
+def _team(text: str) -> str:
+    if not re.fullmatch(PROJECT_NAME, text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no team's name, which is {_NAME_MEANS}")
+    return text
+
+
 def _new_name(text: str) -> str:
     if text == RESERVED_NAME:
         raise argparse.ArgumentTypeError(f"{text!r} is no project's name: it is reserved; choose another")
@@ -1075,7 +1081,7 @@ def _number_of(text: str) -> int:
 
 def _whose_quota(parser: argparse.ArgumentParser) -> None:
     whose = parser.add_mutually_exclusive_group(required=True)
-    whose.add_argument("--team", metavar="TEAM", type=_name, help="of all projects of a team together")
+    whose.add_argument("--team", metavar="TEAM", type=_team, help="of all projects of a team together")
     whose.add_argument("--project", metavar="PROJECT", type=_name, help="of one project")
 
 
@@ -1089,7 +1095,7 @@ def _quota(parser: argparse.ArgumentParser) -> None:
 
 def _assign(parser: argparse.ArgumentParser) -> None:
     _project(parser)
-    parser.add_argument("team", metavar="TEAM", type=_name)
+    parser.add_argument("team", metavar="TEAM", type=_team)
 
 
 def _hold(parser: argparse.ArgumentParser) -> None:
