@@ -55,7 +55,7 @@ HOLDS: Mapping[str, Mapping[str, str]] = {
         "none": "exception project rule source until requested_at granted_at withdrawn_at",
         "opaque": "requested_by granted_by withdrawn_by",
     },
-    "gateway.histories": {"none": "image project indexed_at live_at"},
+    "gateway.histories": {"none": "image project indexed_at live_at tried_at"},
     "gateway.idempotency": {"opaque": "person", "digest": "key request", "none": "operation asked_at"},
     "gateway.images": {"none": "image project repository release source format certificate vanished"},
     "gateway.keys": {"none": "key number public since until why compromised"},

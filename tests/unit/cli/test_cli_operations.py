@@ -420,6 +420,28 @@ def test_a_canary_and_replicas_are_asked_for_in_numbers(
         assert placet(*words).status == 2
 
 
+def test_a_canary_is_told_from_what_serves_and_an_aborted_one_is_not_live(
+    placet: Placet, platform: FakePlatform, project: Path
+) -> None:
+    hint = "it is a canary: `placet promote wine`, or `placet abort wine`"
+    assert hint not in placet("deploy", str(project)).err
+    assert hint in placet("deploy", str(project), "--canary", "10").err
+    assert hint in placet("promote", "wine", "--weight", "50").err
+    assert hint not in placet("promote", "wine").err
+    ended = placet("abort", "wine").err
+    assert "the canary of wine is ended; what it ran beside has all requests" in ended
+    assert "is live" not in ended
+
+
+def test_what_is_no_number_and_no_name_is_told_with_what_it_was_for(placet: Placet) -> None:
+    assert (
+        "'0' is no number of replicas, from 1 on; `placet stop` runs none" in placet("scale", "wine", "0").err
+    )
+    assert "'X' is no team's name, which is 3 to 40" in placet("team", "assign", "wine", "X").err
+    ended = placet("logs", "wine", "--replica", "0")
+    assert (ended.status, "'0' is no replica's number; the first is 1" in ended.err) == (2, True)
+
+
 def test_status_tells_of_replicas_and_of_a_canary_and_how_the_last_one_ended(
     placet: Placet, platform: FakePlatform, project: Path
 ) -> None:

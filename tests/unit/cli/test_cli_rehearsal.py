@@ -82,6 +82,24 @@ def test_what_would_be_refused_ends_with_status_1_and_says_why(
     assert nothing_was_changed(platform)
 
 
+def test_a_canary_of_what_serves_nothing_would_be_refused(
+    placet: Placet, platform: FakePlatform, project: Path
+) -> None:
+    ended = placet("deploy", str(project), "--canary", "10", "--dry-run")
+    assert ended.status == 1
+    assert (
+        "wine serves nothing that a canary could run beside\n    fix: deploy it without a canary" in ended.err
+    )
+    assert ended.err.endswith("nothing was sent or changed\n")
+    assert nothing_was_changed(platform)
+
+    placet("deploy", str(project))
+    ended = placet("deploy", str(project), "--canary", "10", "--dry-run")
+    assert (ended.status, f"placet deploy {project} --canary 10` does it" in ended.err) == (0, True)
+    platform.models["wine"]["state"] = "stopped"
+    assert placet("deploy", str(project), "--canary", "10", "--dry-run").status == 1
+
+
 def test_another_name_is_what_is_asked_for(placet: Placet, platform: FakePlatform, project: Path) -> None:
     said = placet("deploy", str(project), "--project", "merlot", "--dry-run", "--json").document
     assert (said["project"], said["placement"]["project"]) == ("merlot", "merlot")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from placet.deployer.observations import Counters, Seconds
 from placet.deployer.ports import Target
 
@@ -122,6 +123,20 @@ async def test_it_ends_with_what_it_runs_beside(world: World) -> None:
     assert (await world.names()).count("canary.aborted") == 1
     await world.running()
     assert world.router.table == {}
+
+
+@pytest.mark.parametrize("how", ["stop", "delete"])
+async def test_its_end_is_told_also_when_people_end_what_it_runs_beside(world: World, how: str) -> None:
+    await begin(world)
+
+    await (world.request_stop() if how == "stop" else world.request_delete())
+
+    assert (await world.heard("canary.aborted", how)).why == "what it ran beside serves no more"
+    await world.running()
+    assert (await world.state()).canary is None
+    await (world.request_stop() if how == "stop" else world.request_delete())
+    await world.settled()
+    assert (await world.names()).count("canary.aborted") == 1, "there was none any more"
 
 
 async def test_a_release_that_takes_the_place_of_what_serves_ends_the_canary(world: World) -> None:

@@ -123,7 +123,8 @@ async def test_what_asks_for_nothing_that_there_is_is_told_so(gateway: Gateway) 
     ("name", "more", "says"),
     [
         ("scale", {}, "needs `replicas`"),
-        ("stop", {"replicas": 2}, "takes no replicas"),
+        ("stop", {"replicas": 2}, "a stop takes no replicas"),
+        ("abort", {"weight": 2}, "an abort takes no weight"),
         ("build", {"source": {"image": IMAGE}, "canary": 10}, "takes no canary"),
         ("deploy", {"source": {"image": IMAGE}, "weight": 10}, "takes no weight"),
     ],

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import httpx
+from placet.events.contracts import deployer
 from placet.events.contracts.gateway import DeployRequested
 from placet.events.testing import changed
 
 from tests.unit.gateway.harness import Gateway, asked, live
 from tests.unit.gateway.roads import IMAGE, SOURCE, certified, cleared, indexed, reserved, started
+from tests.unit.gateway.test_canaries import canary
 from tests.unit.gateway.test_gateway_api import is_problem
 
 ANOTHER = f"sha256:{'9' * 64}"
@@ -59,6 +61,34 @@ async def test_without_a_number_it_is_what_was_served_before(gateway: Gateway) -
 async def test_with_a_number_it_is_that_release(gateway: Gateway) -> None:
     await two_releases(gateway)
     assert (await roll_back(gateway, release=1)).json()["image"] == IMAGE
+
+
+async def test_a_canary_is_nothing_to_go_back_to(gateway: Gateway) -> None:
+    """It is what somebody flees from: its share was to show whether it is any good."""
+    await live(gateway)
+    operation = await asked(gateway)
+    await gateway.hear_all(
+        (
+            cleared(release=2),
+            reserved(release=2),
+            indexed(release=2, image=ANOTHER),
+            changed(certified(release=2, certificate=SECOND), image=ANOTHER),
+            changed(canary(), image=ANOTHER),
+        ),
+        operation,
+    )
+    assert await served(gateway) == {IMAGE: "now", ANOTHER: "now"}
+    is_problem(await roll_back(gateway), 404, "served nothing before")
+
+    aborted = deployer.CanaryAborted(project="churn", release=2, why="it failed 4 of 9 requests", fix=None)
+    await gateway.hear(aborted, operation)
+    assert await served(gateway) == {IMAGE: "now", ANOTHER: "before"}
+    is_problem(await roll_back(gateway), 404, "served nothing before")
+    assert (await roll_back(gateway, release=2)).json()["image"] == ANOTHER, "who names it means it"
+
+
+async def served(gateway: Gateway) -> dict[str, str]:
+    return {each["image"]: each["served"] for each in (await gateway.read("/v1/images"))["images"]}
 
 
 async def test_a_key_says_once_what_it_went_back_to(gateway: Gateway) -> None:

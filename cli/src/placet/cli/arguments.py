@@ -226,7 +226,15 @@ def _percent(most: int) -> Callable[[str], int]:
 
 def _replicas(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) < 2**31:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of replicas; `placet stop` runs none")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no number of replicas, from 1 on; `placet stop` runs none"
+        )
+    return int(text)
+
+
+def _replica(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) < 2**31:
+        raise argparse.ArgumentTypeError(f"{text!r} is no replica's number; the first is 1")
     return int(text)
 
 
@@ -247,6 +255,12 @@ def _duration(text: str) -> int:
 def _name(text: str) -> str:
     if not re.fullmatch(PROJECT_NAME, text):
         raise argparse.ArgumentTypeError(f"{text!r} is no project's name, which is {_NAME_MEANS}")
+    return text
+
+
+def _team(text: str) -> str:
+    if not re.fullmatch(PROJECT_NAME, text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no team's name, which is {_NAME_MEANS}")
     return text
 
 
@@ -413,7 +427,7 @@ def _logs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--replica",
         metavar="N",
-        type=_replicas,
+        type=_replica,
         help="that one's, where a release has several (default: the first)",
     )
     parser.add_argument(
@@ -1067,7 +1081,7 @@ def _number_of(text: str) -> int:
 
 def _whose_quota(parser: argparse.ArgumentParser) -> None:
     whose = parser.add_mutually_exclusive_group(required=True)
-    whose.add_argument("--team", metavar="TEAM", type=_name, help="of all projects of a team together")
+    whose.add_argument("--team", metavar="TEAM", type=_team, help="of all projects of a team together")
     whose.add_argument("--project", metavar="PROJECT", type=_name, help="of one project")
 
 
@@ -1081,7 +1095,7 @@ def _quota(parser: argparse.ArgumentParser) -> None:
 
 def _assign(parser: argparse.ArgumentParser) -> None:
     _project(parser)
-    parser.add_argument("team", metavar="TEAM", type=_name)
+    parser.add_argument("team", metavar="TEAM", type=_team)
 
 
 def _hold(parser: argparse.ArgumentParser) -> None:

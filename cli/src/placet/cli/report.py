@@ -33,19 +33,27 @@ def conclude(
     since: Model | None = None,
     waiting: Sequence[RuleException] = (),
     has_log: bool = True,
+    is_canary: bool = False,
 ) -> None:
     """The end of an operation: words on stderr, and its one result (URL or image) on stdout.
 
     `of` is what it was asked of, for an end before the project's name was known; `since` is what the project has
-    become after it; `waiting` are exceptions that would change it; `has_log` says whether the model wrote anything.
+    become after it; `waiting` are exceptions that would change it; `has_log` says whether the model wrote anything;
+    `is_canary` whether it was to get a part of the requests alone.
     """
     said = _ENDS.get(operation.state, "{command} of {project}: {state}")
+    if operation.command == "abort" and operation.state == "live":
+        said = "the canary of {project} is ended; what it ran beside has all requests"
     words = said.format(**{**operation.to_json(), "project": operation.project or of})
     screen.gap()
     if operation.state in _WRONG:
         screen.error(words)
     else:
         screen.note(words)
+    if is_canary and operation.state == "live":
+        screen.note(
+            f"  it is a canary: `placet promote {operation.project}`, or `placet abort {operation.project}`"
+        )
     if since is not None:
         screen.note(f"that was then: {_become(since)} now")
     if operation.state in ("live", "certified"):

@@ -23,7 +23,7 @@ from placet.cli.submission import Folder, ImageDigest, find_image, meant, must_b
 from placet.cli.verbs.check import Found, find_out, left_to_the_platform
 from placet.cli.verbs.quotas import said
 from placet.client import Amount, Amounts, Client, HeldQuota, Operation, Placement, Refusal
-from placet.errors import Refused
+from placet.errors import Refused, Unknown
 from placet.projects import unpack
 from placet.rules.sentences import MAX_LISTED
 
@@ -35,11 +35,15 @@ async def rehearse(arguments: Namespace, screen: Screen) -> int:
             found, complaints = await _examined(folder, screen)
         project = name or (found.examined.project if found else None)
         placement = await _placement(platform, project, found) if project and found else None
+        is_canary = arguments.canary is not None
+        if is_canary and project and not await _serves(platform, project):
+            why = f"{project} serves nothing that a canary could run beside"
+            complaints = (*complaints, Refusal(why=why, fix="deploy it without a canary"))
     rehearsed = _operation(project, found, complaints, placement)
     if found is not None:
         screen.result(f"{'rules':<12} {found.examined.tally}")
     if placement is not None:
-        for topic, words in _told(placement):
+        for topic, words in _told(placement, is_canary=is_canary):
             screen.result(f"{topic:<12} {words}")
     tell_reasons(screen.note, rehearsed.refusals)
     left = tuple(left_to_the_platform(found)) if found is not None else ()
@@ -52,9 +56,9 @@ async def rehearse(arguments: Namespace, screen: Screen) -> int:
         screen.note("warnings, which refuse nothing:")
         tell_reasons(screen.note, warnings)
     named = "" if arguments.project is None else f" --project {arguments.project}"
-    screen.note(
-        f"nothing was sent or changed; `placet deploy {shlex.quote(arguments.source)}{named}` does it"
-    )
+    canary = f" --canary {arguments.canary}" if is_canary else ""
+    again = f"; `placet deploy {shlex.quote(arguments.source)}{named}{canary}` does it"
+    screen.note(f"nothing was sent or changed{'' if rehearsed.state == 'refused' else again}")
     screen.document(
         {
             **rehearsed.to_json(),
@@ -106,6 +110,13 @@ async def _placement(platform: Client, project: str, found: Found) -> Placement:
     )
 
 
+async def _serves(platform: Client, project: str) -> bool:
+    try:
+        return (await platform.model(project)).state == "live"
+    except Unknown:
+        return False
+
+
 def _operation(
     project: str | None, found: Found | None, complaints: tuple[Refusal, ...], placement: Placement | None
 ) -> Operation:
@@ -121,15 +132,16 @@ def _operation(
     )
 
 
-def _told(placement: Placement) -> Iterator[tuple[str, str]]:
+def _told(placement: Placement, *, is_canary: bool) -> Iterator[tuple[str, str]]:
     replicas = "1 replica" if placement.replicas == 1 else f"{placement.replicas} replicas"
     together = "" if placement.replicas == 1 else f", {_amount(placement.all)} in all"
     yield "allocates", f"{replicas} of {_amount(placement.each)}{together}"
     yield "where", placement.where
     yield "free", f"{_amount(placement.free)} of {_amount(placement.total)}"
+    until = " and goes on" if is_canary else " until it is replaced"
     for each in placement.beside:
         held = Amount(cpu_millis=each.cpu_millis, memory_bytes=each.memory_bytes, gpus=each.gpus)
-        yield "beside", f"release {each.release}, which holds {_amount(held)} until it is replaced"
+        yield "beside", f"release {each.release}, which holds {_amount(held)}{until}"
     for quota in placement.quotas:
         yield "quota", _of_quota(quota)
     match placement.state:

@@ -548,10 +548,10 @@ def decide(command: Command, project: Project) -> Sequence[Happened]:
         case Stop():
             release = project.live.release if project.live else None
             stopped = ModelStopped(project=command.project, release=release, request=command.request)
-            return [*_released(command.project, project.reserved), stopped]
+            return [*_without_what_serves(command.project, project), stopped]
         case Delete():
             deleted = ModelDeleted(project=command.project, request=command.request)
-            return [*_released(command.project, project.reserved), deleted]
+            return [*_without_what_serves(command.project, project), deleted]
         case Quarantine():
             return _quarantine(command, project)
         case Resume():
@@ -802,6 +802,11 @@ def _aborted(project: Project, name: str, why: str, fix: str | None = None) -> l
     if project.canary is None:
         return []
     return [CanaryAborted(project=name, release=project.canary.live.release, why=why, fix=fix)]
+
+
+def _without_what_serves(name: str, project: Project) -> Sequence[Happened]:
+    """What goes with it when it is stopped or deleted."""
+    return [*_released(name, project.reserved), *_aborted(project, name, ALONE)]
 
 
 def _scale(command: Scale, project: Project) -> Sequence[Happened]:

@@ -30,7 +30,7 @@ from placet.events.known_fields import KnownFields, known_parameters, nearest
 from placet.events.store import EventStore
 from placet.gateway.access import Access, Caller
 from placet.gateway.bodies import receive_whole
-from placet.gateway.commands import Asked, Commands
+from placet.gateway.commands import Asked, Commands, with_article
 from placet.gateway.domain import ADMINS, MAKERS, must_have
 from placet.gateway.git_address import MAX_ADDRESS
 from placet.gateway.intake import Intake, Taken, searchable
@@ -207,7 +207,7 @@ def router(
 
         A source that is named by a git address is fetched before the answer comes, which may take its time.
         """
-        must_have(who.roles, MAKERS, f"a {body.command}")
+        must_have(who.roles, MAKERS, with_article(body.command))
         source = body.source or SourceRef()
         if len([one for one in (source.digest, source.image, source.git) if one]) > 1:
             raise Unreadable("a source is a digest, a git address or an image, and only one of them")

@@ -186,12 +186,12 @@ class Commands:
         is_of_source = asked.command in ("deploy", "build")
         if not is_of_source and (asked.source or asked.image or asked.git):
             raise Refused(
-                f"a {asked.command} takes no source: it is of what serves, or did",
+                f"{with_article(asked.command)} takes no source: it is of what serves, or did",
                 fix="leave `source` out, or deploy it",
             )
         if asked.release is not None and asked.command != "rollback":
             raise Refused(
-                f"a {asked.command} takes no release",
+                f"{with_article(asked.command)} takes no release",
                 fix="leave `release` out, or go back to it: `placet rollback PROJECT --to N`",
             )
         for name, value, command in (
@@ -201,7 +201,8 @@ class Commands:
         ):
             if value is not None and asked.command != command:
                 raise Refused(
-                    f"a {asked.command} takes no {name}", fix=f"leave `{name}` out: a {command} does"
+                    f"{with_article(asked.command)} takes no {name}",
+                    fix=f"leave `{name}` out: {with_article(command)} does",
                 )
         match asked.command:
             case "deploy" | "build":
@@ -264,7 +265,7 @@ class Commands:
                 return operation
             if is_open and operation.command != "build":
                 raise Conflict(
-                    f"a {operation.command} of {project} is under way, and a renewal would overtake it",
+                    f"{with_article(operation.command)} of {project} is under way, and a renewal would overtake it",
                     fix=f"`placet status {operation.id} --follow` shows its end; then see whether it is still needed",
                 )
         return None
@@ -280,7 +281,7 @@ class Commands:
             )
         if asked.source is None:
             raise Refused(
-                f"a {asked.command} needs a source: {{'digest': …}} of an uploaded archive, {{'git': …}} or"
+                f"{with_article(asked.command)} needs a source: {{'digest': …}} of an uploaded archive, {{'git': …}} or"
                 " {'image': …}"
             )
         source = await self._queries.source(asked.source)
@@ -378,5 +379,10 @@ class Commands:
 
 def _named(asked: Asked) -> str:
     if asked.project is None:
-        raise Refused(f"a {asked.command} needs the project's name", fix="give it as `project`")
+        raise Refused(f"{with_article(asked.command)} needs the project's name", fix="give it as `project`")
     return asked.project
+
+
+def with_article(command: str) -> str:
+    """With its article: a stop, an abort."""
+    return f"{'an' if command[0] in 'aeiou' else 'a'} {command}"

@@ -259,7 +259,7 @@ def _set_canary(
 async def on_canary_started(heard: Heard[deployer.CanaryStarted], work: UnitOfWork, reads: Reads) -> None:
     await on_step(heard, work, reads)
     started = heard.data
-    work.put(p.histories, image=started.image, project=started.project, live_at=heard.event.time)
+    work.put(p.histories, image=started.image, project=started.project, tried_at=heard.event.time)
     canary = p.Canary(
         release=started.release,
         weight=started.weight,

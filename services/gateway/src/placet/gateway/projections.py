@@ -144,11 +144,13 @@ keys = sa.Table(
 histories = sa.Table(
     "histories",
     TABLES,
-    # Of an image in a project: when it was indexed first, and when the project's model of it went live last.
+    # Of an image in a project: when it was indexed first, and when the project's model of it went live last,
+    # and when it got a share of the requests last, which alone is nothing to go back to.
     sa.Column("image", sa.Text, primary_key=True),
     sa.Column("project", sa.Text, primary_key=True),
     sa.Column("indexed_at", sa.Text),
     sa.Column("live_at", sa.Text),
+    sa.Column("tried_at", sa.Text),
     info=READ_MODEL,
 )
 

@@ -601,9 +601,12 @@ def _is_measured(wanted: Measure) -> sa.ColumnElement[bool]:
 
 _SERVES = sa.exists(
     sa.select(p.models.c.project).where(
-        p.models.c.image == p.images.c.image,
         p.models.c.project == p.images.c.project,
         p.models.c.state == "live",
+        sa.or_(
+            p.models.c.image == p.images.c.image,
+            p.models.c.canary_certificate == p.images.c.certificate,
+        ),
     )
 )
 _IMAGES = (
@@ -615,7 +618,7 @@ _IMAGES = (
         p.certificates.c.not_after,
         p.certificates.c.standing,
         p.histories.c.indexed_at,
-        p.histories.c.live_at,
+        sa.func.coalesce(p.histories.c.live_at, p.histories.c.tried_at).label("served_at"),
         _SERVES.label("serves"),
     )
     .join_from(p.images, p.sources, p.images.c.source == p.sources.c.source, isouter=True)
@@ -651,7 +654,7 @@ def _image(row: sa.Row[Any], now: str) -> dict[str, Any]:
     shown = dict(row._mapping)
     not_after, standing = shown.pop("not_after"), shown.pop("standing")
     state = "none" if not_after is None else _standing(not_after, standing, now)
-    was_live, serves = shown.pop("live_at") is not None, shown.pop("serves")
+    did_serve, serves = shown.pop("served_at") is not None, shown.pop("serves")
     indexed_at = shown.pop("indexed_at")
     sealed, sent_by, key = shown.pop("owner"), shown.pop("sent_by"), shown.pop("sent_by_key")
     return {
@@ -659,7 +662,7 @@ def _image(row: sa.Row[Any], now: str) -> dict[str, Any]:
         "owner": opened(sealed, sent_by, key, place=OWNER_OF_SOURCE),
         "certificateState": state,
         "indexedAt": indexed_at,
-        "served": "now" if serves else "before" if was_live else "never",
+        "served": "now" if serves else "before" if did_serve else "never",
     }
 
 
