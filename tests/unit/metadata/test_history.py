@@ -72,8 +72,11 @@ IDLE = (
     gateway.RetentionApplied,
     gateway.HoldPlaced,
     gateway.HoldLifted,
+    gateway.QuotaSet,
+    gateway.QuotaRemoved,
 )
-"""What is no state of models: it was said of a window, of people and their data, or of the log and who follows it."""
+"""What is no state of models: it was said of a window, of people and their data, of the room that they share, or of the
+log and who follows it."""
 UNPLACED = {
     "placet.builder.build.accepted.v1",
     "placet.gateway.source.uploaded.v1",

@@ -19,6 +19,7 @@ Models = (
     | gateway.ScaleRequested
     | gateway.PromoteRequested
     | gateway.AbortRequested
+    | gateway.ProjectAssigned
     | certifier.ReleaseCleared
     | certifier.ReleaseRefused
     | certifier.ApprovalAwaited
@@ -31,6 +32,7 @@ Models = (
     | indexer.ImageCollected
     | deployer.ResourcesReserved
     | deployer.ResourcesRefused
+    | deployer.ResourcesQueued
     | deployer.ResourcesReleased
     | deployer.StartAccepted
     | deployer.ModelStarted
@@ -82,6 +84,8 @@ def tell(state: State, said: Said, event: Models) -> None:
             _asked(state, said, event.project, "promote", None)
         case gateway.AbortRequested():
             _asked(state, said, event.project, "abort", None)
+        case gateway.ProjectAssigned():
+            _project(state, event.project).say(position, team=event.team)
         # judged
         case certifier.ReleaseCleared():
             _release(state, event.project, event.release).say(
@@ -165,6 +169,8 @@ def tell(state: State, said: Said, event: Models) -> None:
             _release(state, event.project, event.release).say(
                 position, reservedAt=at, reservedUntil=event.until
             )
+        case deployer.ResourcesQueued():
+            _release(state, event.project, event.release).say(position, queuedAt=at, queuedFor=event.why)
         case deployer.ResourcesRefused():
             _fail(state, said, event.project, event.release, "reserved", event.why, event.fix)
         case deployer.ResourcesReleased():
