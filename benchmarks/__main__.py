@@ -33,6 +33,8 @@ BENCHMARKS = (
     "benchmarks.builder.images",
     "benchmarks.builder.beside_docker",
     "benchmarks.deploy.road",
+    "benchmarks.deploy.routes",
+    "benchmarks.deploy.many",
     "benchmarks.governance.decisions",
     "benchmarks.governance.standing",
     "benchmarks.audit.appends",

@@ -43,7 +43,7 @@ async def _measure(platform: Platform, folder: Path) -> list[Row]:
     warm, second = again[ROUNDS // 2]
     (project / "README.md").open("a").write("\nOne line more.\n")
     changed, third = await _deploy(platform, project)
-    load = await _load_alone(folder)
+    load = await load_alone(folder)
     return [
         _row("deploy to first answer, cold", cold, "s", goal="≤ 60", met=cold <= 60),
         *_steps("cold", first),
@@ -80,7 +80,7 @@ async def _deploy(platform: Platform, project: Path) -> tuple[float, Operation]:
     return time.perf_counter() - began, ended
 
 
-async def _load_alone(folder: Path) -> float:
+async def load_alone(folder: Path) -> float:
     """The unpacked image that the deployer runs, started once more by itself: median of a few starts."""
     # Whole trees, not single layers; there are two, which differ in a line of README.
     whole = ("deps", "serving/placet/runtime", "project", "placet.json")

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import json
 import os
 import socket
 import statistics
@@ -31,6 +30,7 @@ from pathlib import Path
 import psutil
 
 from benchmarks.rows import Row, row, table
+from benchmarks.runtime.loads import cores, make_load
 from benchmarks.runtime.models import Trained, trained
 from benchmarks.runtime.servers import BARE, PLACET, Server, servers
 
@@ -65,14 +65,14 @@ def run(*names: str) -> list[Row]:
 
 def _measured(model: Trained, folder: Path) -> dict[str, Measured]:
     with contextlib.ExitStack() as running:
-        ports = iter(_free_ports(16))
+        ports = iter(free_ports(16))
         started = {
-            server.name: (server, running.enter_context(_Running(server)))
+            server.name: (server, running.enter_context(Running(server)))
             for server in servers(model, folder, ports)
         }
         measured = {name: Measured(ready=process.ready) for name, (_, process) in started.items()}
         for server, _ in started.values():
-            _check(server, model)
+            check(server, model)
             _load(server, CONNECTIONS[-1], WARM_SECONDS)
         for turn in range(ROUNDS):
             for connections in CONNECTIONS:
@@ -133,7 +133,7 @@ def _rates(model: Trained, measured: dict[str, Measured], connections: int) -> I
     )
 
 
-class _Running:
+class Running:
     """A server's process, pinned to the servers' core. `ready` is how long it took."""
 
     def __init__(self, server: Server) -> None:
@@ -141,7 +141,7 @@ class _Running:
         self._log = server.folder / "log"
         self.ready = 0.0
 
-    def __enter__(self) -> _Running:
+    def __enter__(self) -> Running:
         started = time.perf_counter()
         with self._log.open("wb") as output:
             self._process = subprocess.Popen(  # noqa: S603 -- a command of ours
@@ -151,7 +151,7 @@ class _Running:
                 stderr=output,
                 env=self._server.environment(),
                 start_new_session=True,
-                preexec_fn=lambda: os.sched_setaffinity(0, {_cores()[0]}),
+                preexec_fn=lambda: os.sched_setaffinity(0, {cores()[0]}),
             )
         try:
             self._wait(started + START_WITHIN)
@@ -182,12 +182,6 @@ class _Running:
         return max(each.memory_info().rss for each in (first, *first.children(recursive=True))) / 1e6
 
 
-def _cores() -> list[int]:
-    """The servers' and the load's; the same where there is one only."""
-    cores = sorted(os.sched_getaffinity(0))
-    return [cores[0], cores[-1]]
-
-
 def _is_ready(server: Server) -> bool:
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=5)
     try:
@@ -199,7 +193,7 @@ def _is_ready(server: Server) -> bool:
         connection.close()
 
 
-def _check(server: Server, model: Trained) -> None:
+def check(server: Server, model: Trained) -> None:
     """Raises AssertionError unless it answers every row as the model does."""
     for at_once in (1, 16):
         with ThreadPoolExecutor(at_once) as pool:
@@ -222,23 +216,10 @@ def _asked(server: Server, body: bytes) -> int:
 
 
 def _load(server: Server, connections: int, seconds: float) -> dict[str, float]:
-    maker = Path(__file__).with_name("load.py")
-    arguments = ["127.0.0.1", str(server.port), server.path, str(connections), str(seconds)]
-    done = subprocess.run(  # noqa: S603 -- a command of ours
-        [sys.executable, "-S", str(maker), *arguments],
-        input=b"\n".join(server.bodies),
-        capture_output=True,
-        check=False,
-        timeout=START_WITHIN,
-        preexec_fn=lambda: os.sched_setaffinity(0, {_cores()[1]}),
-    )
-    if done.returncode:
-        raise RuntimeError(f"{server.name}: {done.stderr.decode()[-2000:]}")
-    result: dict[str, float] = json.loads(done.stdout)
-    return result
+    return make_load(server.port, server.path, server.bodies, connections, seconds)
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
         return [one.getsockname()[1] for one in sockets]

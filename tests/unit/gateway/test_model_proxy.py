@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from placet.events.adapters.sqlite_store import SqliteStore
 from placet.events.contracts import certifier, deployer
 from placet.events.contracts.shapes import Ground
 from placet.events.testing import changed
@@ -403,6 +405,20 @@ async def test_a_model_whose_certificate_is_known_not_to_stand_is_not_asked_befo
         answer = await http.get("/models/churn/")
     assert answer.status_code == 503
     assert answer.json()["detail"] == f"churn is not served: {CERTIFICATE} is {how}"
+
+
+async def test_what_another_process_commits_is_known_within_a_moment(gateway: Gateway, model: Model) -> None:
+    store = gateway.wiring.store
+    assert isinstance(store, SqliteStore)
+    async with a_live_model(gateway, model) as http:
+        assert (await http.get("/models/churn/")).status_code == 200
+        with closing(sqlite3.connect(store.file)) as another, another:
+            another.execute("UPDATE models SET state = 'stopped', endpoints = NULL")
+
+        async def is_known() -> bool:
+            return (await http.get("/models/churn/")).status_code == 404
+
+        await eventually(is_known)
 
 
 async def test_a_request_that_meets_an_instance_that_was_just_replaced_goes_to_its_successor(

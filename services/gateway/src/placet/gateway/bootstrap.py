@@ -109,7 +109,7 @@ async def build(settings: GatewaySettings, wiring: Wiring, ports: Ports | None =
         one_model=settings.model_requests,
         together=settings.models_requests,
     )
-    proxy = ModelProxy(queries, limits.within(_descriptors()), wiring.clock)
+    proxy = ModelProxy(queries, wiring.store.committed, limits.within(_descriptors()), wiring.clock)
     api = router(
         access=access,
         commands=commands,

@@ -30,6 +30,7 @@ from yarl import URL
 from placet.errors import Unavailable, Unknown
 from placet.events import Clock
 from placet.events.codec import timestamp
+from placet.events.store import Signal
 from placet.gateway.projections import read_canary
 from placet.gateway.queries import Queries
 from placet.projects import PROJECT_PATTERN
@@ -73,6 +74,8 @@ BEGUN_WITHIN = 5.0
 HEARD_WITHIN = 2.0
 """Seconds: for news of where a model listens now to arrive here, where nobody listens any more."""
 LOOK_EVERY = 0.02
+KNOWN_FOR = 0.1
+"""Seconds that a route is taken for what it was, unless something is committed here: another process may do that."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,8 +93,8 @@ class ProxyLimits:
 
 
 class ModelProxy:
-    def __init__(self, queries: Queries, limits: ProxyLimits, clock: Clock) -> None:
-        self._queries = queries
+    def __init__(self, queries: Queries, committed: Signal, limits: ProxyLimits, clock: Clock) -> None:
+        self._routes = _Routes(queries, committed)
         self._clock = clock
         self._limits = limits
         self._session: aiohttp.ClientSession | None = None
@@ -192,7 +195,7 @@ class ModelProxy:
     async def _route(self, project: str) -> sa.Row[Any]:
         if re.fullmatch(PROJECT_PATTERN, project) is None:
             raise Unknown("no project has such a name", fix="see `placet list`")
-        row = await self._queries.route(project)
+        row = await self._routes.read(project)
         if row.endpoints is None:
             if row.state == "stopped":
                 raise Unknown(f"{project} is stopped", fix=f"start it: placet start {project}")
@@ -226,6 +229,31 @@ class ModelProxy:
         if standing is None and not_after is not None and not_after <= timestamp(self._clock.now()):
             return "out of its time"
         return standing
+
+
+class _Routes:
+    """Those that lead to a model, each read once between two commits: a read takes longer than all that a small request
+    costs here otherwise. Whatever is heard, a revocation say, is committed before anybody is told, and read again.
+    """
+
+    def __init__(self, queries: Queries, committed: Signal) -> None:
+        self._queries = queries
+        self._committed = committed
+        self._seen = 0
+        self._known: dict[str, tuple[float, sa.Row[Any]]] = {}
+
+    async def read(self, project: str) -> sa.Row[Any]:
+        """Raises Unknown."""
+        now, seen = asyncio.get_running_loop().time(), self._committed.count
+        if seen != self._seen:
+            self._seen, self._known = seen, {}
+        read_at, row = self._known.get(project, (-KNOWN_FOR, None))
+        if row is not None and now - read_at < KNOWN_FOR:
+            return row
+        row = await self._queries.route(project)
+        if row.endpoints is not None and seen == self._committed.count == self._seen:
+            self._known[project] = (now, row)
+        return row
 
 
 def _from(turn: int, endpoints: tuple[str, ...]) -> tuple[str, ...]:
