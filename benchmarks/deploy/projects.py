@@ -8,7 +8,7 @@ from typing import Any
 
 import joblib
 import skops.io
-from placet.client import Client, Command, Connection, Operation
+from placet.client import Client, Connection, Operation
 from placet.projects import pack
 
 from benchmarks.runtime.models import Trained
@@ -80,12 +80,6 @@ async def deploy(platform: Platform, folder: Path, *, name: str | None = None) -
         return await _ended(
             client, await client.command("deploy", digest=packed.digest, project=name), "live"
         )
-
-
-async def command(platform: Platform, command: Command, project: str, state: str) -> Operation:
-    """Until it ended. Raises RuntimeError where that is not the `state`."""
-    async with Client(Connection(url=platform.url, token=platform.token)) as client:
-        return await _ended(client, await client.command(command, project=project), state)
 
 
 async def _ended(client: Client, asked: Operation, state: str) -> Operation:
