@@ -11,8 +11,9 @@ from typing import Any
 
 import sqlalchemy as sa
 from placet.deployer.bootstrap import build
-from placet.deployer.domain import PROJECT, Project, stream
+from placet.deployer.domain import PROJECT, stream
 from placet.deployer.ports import Ports
+from placet.deployer.project import Project
 from placet.deployer.settings import DeployerSettings
 from placet.events import Heard, Service, ServiceRunner, Wiring, tables
 from placet.events.adapters.in_process_bus import InProcessBus, InProcessHub

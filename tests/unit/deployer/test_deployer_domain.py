@@ -10,14 +10,11 @@ from hypothesis import given as for_all
 from hypothesis import strategies as st
 from placet.deployer.domain import (
     PROJECT,
-    AcceptStart,
     Command,
     Delete,
     Expire,
     GiveUp,
     Happened,
-    Patience,
-    Project,
     Quarantine,
     RejectStart,
     Release,
@@ -25,10 +22,10 @@ from placet.deployer.domain import (
     ReportFailed,
     ReportMended,
     ReportStarted,
-    Reserve,
-    Resume,
     Stop,
 )
+from placet.deployer.placing import AcceptStart, Patience, Reserve, Resume
+from placet.deployer.project import Project
 from placet.deployer.room import Amount, Holding, Room, Waiter
 from placet.events.contracts.deployer import (
     CanaryAborted,

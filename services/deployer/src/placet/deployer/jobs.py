@@ -17,27 +17,11 @@ from datetime import datetime
 from itertools import chain, repeat
 
 from placet.deployer import queries
-from placet.deployer.domain import (
-    PROJECT,
-    Canary,
-    Command,
-    Live,
-    Project,
-    Quarantined,
-    RejectStart,
-    ReportFailed,
-    ReportNotScaled,
-    ReportScaled,
-    ReportStarted,
-    Scaling,
-    Starting,
-    stream,
-)
+from placet.deployer.domain import PROJECT, Command, RejectStart, ReportFailed, ReportStarted, stream
 from placet.deployer.handlers import accept
 from placet.deployer.placements import (
     AWAIT_CERTIFICATE,
     SCALE,
-    SETTLE,
     START,
     AwaitCertificate,
     Placements,
@@ -46,11 +30,13 @@ from placet.deployer.placements import (
     Start,
 )
 from placet.deployer.ports import Instance, InstanceSpec, Ports, Replicas
-from placet.deployer.queries import Certified, Cleared, Known
+from placet.deployer.project import Live, Project, Quarantined, Scaling, Starting
+from placet.deployer.queries import SETTLE, Certified, Cleared, Known
 from placet.deployer.remedies import remedy
 from placet.deployer.room import Amount, in_mebibytes
 from placet.deployer.samples import difference
-from placet.deployer.shares import shares
+from placet.deployer.scaling import ReportNotScaled, ReportScaled
+from placet.deployer.shares import shares, shares_with
 from placet.deployer.vigil import Vigil, silence
 from placet.errors import PlacetError, Refused, Unavailable, Unreadable
 from placet.events import Clock, Finish, Job, UnitOfWork, Worker
@@ -171,12 +157,11 @@ class Jobs:
         """To what starts here, or a share of the requests, if it is a canary. Without what it is to run beside it gets
         none, which deciding says."""
         if not starting.canary:
-            targets = shares(endpoints, None)
+            targets = shares(endpoints)
         elif state.live is None:
             return
         else:
-            begun = replace(state.live, release=known.release, endpoints=endpoints)
-            targets = shares(state.live.endpoints, Canary(live=begun, weight=starting.canary))
+            targets = shares(state.live.endpoints, endpoints, weight=starting.canary)
         await self.ports.router.route(known.project, targets, access=_access(known))
 
     async def _verify(self, known: Known) -> None:
@@ -305,7 +290,7 @@ class Jobs:
             state = await self._state(known.project)
             if state.scaling == scaling:
                 await self.ports.router.route(
-                    known.project, shares(endpoints, state.canary), access=_access(known)
+                    known.project, shares_with(endpoints, state.canary), access=_access(known)
                 )
         return endpoints
 
@@ -340,7 +325,7 @@ class Jobs:
                 run = [each.endpoint for each in await self._run(known, live.replicas, endpoints)]
                 # Of several, those that serve already, while the others load.
                 endpoints = [each for each in run if await self.ports.probe.is_ready(each)] or run
-            targets = shares(endpoints, state.canary)
+            targets = shares_with(endpoints, state.canary)
             routes = await self.ports.router.routes()
             if routes is None or routes.get(project) != frozenset(targets):
                 await self.ports.router.route(project, targets, access=_access(known))
