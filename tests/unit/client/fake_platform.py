@@ -72,6 +72,7 @@ class FakePlatform:
     looks_until_erased: int = 1
     held_projects: dict[str, dict[str, Any]] = field(default_factory=dict)
     placement: dict[str, Any] = field(default_factory=dict)
+    fetched: dict[str, bytes] = field(default_factory=dict)
     quotas: dict[str, dict[str, Any]] = field(default_factory=dict)
     teams: dict[str, str] = field(default_factory=dict)
     commands: list[dict[str, Any]] = field(default_factory=list)
@@ -119,6 +120,7 @@ class FakePlatform:
 
     def app(self) -> ASGIApp:
         routes = [
+            Route("/v1/sources", self.get_fetched),
             Route("/v1/sources/{digest}", self.put_source, methods=["PUT"]),
             Route("/v1/sources/{digest}", self.head_source, methods=["HEAD"]),
             Route("/v1/commands", self.post_command, methods=["POST"]),
@@ -222,6 +224,10 @@ class FakePlatform:
         return JSONResponse(
             {"source": digest, "size": size, "project": "wine", "files": 3}, 200 if known else 201
         )
+
+    async def get_fetched(self, request: Request) -> Response:
+        """What lies at the git addresses that the test filled in."""
+        return Response(self.fetched[request.query_params["git"]], media_type="application/x-tar")
 
     async def head_source(self, request: Request) -> Response:
         return Response(status_code=200 if request.path_params["digest"] in self.sources else 404)

@@ -246,6 +246,9 @@ async def test_what_a_deploy_would_be_given_is_told_and_nobody_else_notices(
     beside = await told_of("churn", memoryBytes=2**31)
     assert beside["beside"] == [{"release": 1, "cpuMillis": 500, "memoryBytes": 2**30, "gpus": 0}]
     assert beside["state"] == "refused"
+    assert beside["fix"].startswith("stop churn first")
+    canary = await told_of("churn", memoryBytes=2**31, canary=True)
+    assert canary["fix"] == "ask for less in placet.yaml: what churn serves runs on beside it"
     tailored = await told_of("wine", dockerfile=True)
     assert (tailored["state"], "needs a container platform" in tailored["why"]) == ("refused", True)
     assert await idle_world.names() == said

@@ -276,6 +276,14 @@ class Client:
             )
         return about
 
+    async def download_fetched(self, address: str, to: Path) -> str:
+        """Have the platform fetch a git address as a deploy of it does, and write the source archive to `to`; its
+        digest. The platform keeps nothing of it, and who may not deploy is told so.
+
+        It may take as long as the platform gives a fetch.
+        """
+        return await self._download("/sources", to, params={"git": address}, limits=_FETCH)
+
     # What is there
 
     async def models(self, *, deleted: bool = True) -> tuple[Model, ...]:
@@ -418,8 +426,12 @@ class Client:
         min_replicas: int = 1,
         max_replicas: int = 1,
         dockerfile: bool = False,
+        canary: bool = False,
     ) -> Placement:
-        """What a deploy that asks for so much would be given, if it were asked for now. It reserves nothing."""
+        """What a deploy that asks for so much would be given, if it were asked for now. It reserves nothing.
+
+        A `canary` is to run on beside what serves.
+        """
         params = {
             "cpuMillis": cpu_millis,
             "memoryBytes": memory_bytes,
@@ -427,6 +439,7 @@ class Client:
             "minReplicas": min_replicas,
             "maxReplicas": max_replicas,
             "dockerfile": int(dockerfile),
+            "canary": int(canary),
         }
         answer = await self._call("GET", f"/models/{_part(project)}/placement", params=params)
         return read(answer.content, Placement)
@@ -1275,11 +1288,20 @@ class Client:
         except httpx.TransportError as lost:
             raise self._lost(lost) from lost
 
-    async def _download(self, path: str, to: Path) -> str:
+    async def _download(
+        self,
+        path: str,
+        to: Path,
+        *,
+        params: Mapping[str, Any] | None = None,
+        limits: httpx.Timeout = _CALL,
+    ) -> str:
         """The digest of what was written."""
         found = hashlib.sha256()
         async with (
-            self._open(path, headers={"Accept-Encoding": "identity"}) as response,
+            self._open(
+                path, params=params, headers={"Accept-Encoding": "identity"}, limits=limits
+            ) as response,
             await anyio.open_file(to, "wb") as file,
         ):
             async for piece in response.aiter_bytes():

@@ -150,6 +150,7 @@ def router(
         dockerfile: Annotated[
             bool, Query(description="its image comes from a Dockerfile of its own")
         ] = False,
+        canary: Annotated[bool, Query(description="it is to run on beside what serves")] = False,
     ) -> dict[str, Any]:
         """What a deploy of the project would be given, if it were asked for now: how much and where, or at which place
         it would wait and why, or why it would be refused. Reserves nothing, and nobody else notices."""
@@ -164,7 +165,7 @@ def router(
         )
         replicas, each = state.replicas_for(asked), Amount.of(asked)
         theirs = room.before(project, room.next_turn)
-        none = no_room(project, each * replicas, theirs)
+        none = no_room(project, each * replicas, theirs, canary=canary)
         if dockerfile and not placements.has_containers:
             none = no_containers(project)
         return {

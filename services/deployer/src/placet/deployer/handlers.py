@@ -299,6 +299,7 @@ async def reserve(
             until=until,
             runs_here=placements.has_containers or not cleared.dockerfile,
             asker=cleared.asker,
+            canary=known.canary,
         )
 
     await placements.decide_in_room(work, command, asker=cleared.asker)

@@ -45,6 +45,7 @@ class Reserve:
     until: str
     runs_here: bool = True
     asker: str | None = None
+    canary: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +131,8 @@ def _none_for(
     waiting = project.waits(request)
     turn = waiting.turn if waiting else command.room.next_turn
     room = command.room.without(command.project, command.release).before(command.project, turn)
-    return no_room(command.project, Amount.of(command.resources) * replicas, room)
+    is_canary = not isinstance(command, Resume) and command.canary > 0
+    return no_room(command.project, Amount.of(command.resources) * replicas, room, canary=is_canary)
 
 
 def _queued(
