@@ -298,6 +298,8 @@ class FakePlatform:
                     }
                 else:
                     change["url"] = f"{self.url}/models/{project}"
+                    weight = asked.get("canary") or asked.get("weight", 100)
+                    change["share"] = weight if weight < 100 else None
             passed = [each for each in document["steps"] if each["state"] == "done"]
             document = {**document, **change, "steps": [*passed, step]}
             document["steps"] += to_come(

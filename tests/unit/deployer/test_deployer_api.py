@@ -254,6 +254,18 @@ async def test_what_a_deploy_would_be_given_is_told_and_nobody_else_notices(
     assert await idle_world.names() == said
 
 
+async def test_the_keys_of_tokens_are_read_once_they_are_there_and_then_no_more(
+    idle_world: World, http: httpx.AsyncClient
+) -> None:
+    keys, asked = idle_world.settings.token_keys, authorized(idle_world)
+    kept = keys.rename(keys.with_suffix(".kept"))
+    assert (await http.get("/v1/capacity", headers=asked)).status_code == 503
+    kept.rename(keys)
+    assert (await http.get("/v1/capacity", headers=asked)).status_code == 200
+    keys.unlink()
+    assert (await http.get("/v1/capacity", headers=asked)).status_code == 200
+
+
 async def test_room_is_told_to_who_is_known_and_to_nobody_else(http: httpx.AsyncClient) -> None:
     assert (await http.get("/v1/capacity")).status_code == 401
     asked = {"cpuMillis": 1, "memoryBytes": 1}

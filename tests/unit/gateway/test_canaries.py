@@ -73,6 +73,8 @@ async def test_a_canary_is_live_beside_what_serves(gateway: Gateway) -> None:
     model = await gateway.read("/v1/models/churn")
     assert (model["state"], model["release"]) == ("live", 1)
     assert model["canary"] == {"release": 2, "weight": 25, "image": IMAGE, "certificate": SECOND}
+    assert (await gateway.read("/v1/models"))["models"][0]["canary"] == model["canary"]
+    assert done["share"] == 25
 
 
 async def test_promoted_in_part_and_then_it_is_what_serves(gateway: Gateway) -> None:
@@ -84,8 +86,9 @@ async def test_promoted_in_part_and_then_it_is_what_serves(gateway: Gateway) -> 
     second = (await command(gateway, "promote")).json()["operation"]
     await gateway.hear(changed(started(release=2, request=2), certificate=SECOND), second)
 
-    for operation in (first, second):
-        assert (await gateway.read(f"/v1/operations/{operation}"))["state"] == "live"
+    for operation, share in ((first, 50), (second, None)):
+        told = await gateway.read(f"/v1/operations/{operation}")
+        assert (told["state"], told["share"]) == ("live", share)
     model = await gateway.read("/v1/models/churn")
     assert (model["release"], model["canary"], model["aborted"]) == (2, None, None)
     asked_for = [each for each in await gateway.said() if isinstance(each, PromoteRequested)]
@@ -104,6 +107,10 @@ async def test_an_aborted_one_is_told_of_with_the_reason(gateway: Gateway) -> No
     model = await gateway.read("/v1/models/churn")
     assert (model["release"], model["canary"]) == (1, None)
     assert model["aborted"]["why"] == "somebody asked for that"
+
+    deletion = (await command(gateway, "delete")).json()["operation"]
+    await gateway.hear(deployer.ModelDeleted(project="churn", request=3), deletion)
+    assert (await gateway.read("/v1/models/churn"))["aborted"] is None
 
 
 async def test_what_asks_for_nothing_that_there_is_is_told_so(gateway: Gateway) -> None:

@@ -40,10 +40,7 @@ class Access:
     async def require(self, authorization: Annotated[str | None, Header()] = None) -> AsyncIterator[None]:
         """Until the request is answered to its end. Raises `Unauthenticated` unless the header holds a valid token that
         was not revoked, `Unavailable` for one who has too many requests under way."""
-        scheme, _, credentials = (authorization or "").partition(" ")
-        if scheme.lower() != "bearer" or not credentials:
-            raise Unauthenticated("this asks for a token", fix="send Authorization: Bearer TOKEN")
-        token = tokens.verify(credentials.strip(), self._keys(), now=self._clock.now())
+        token = tokens.verify_bearer(authorization, self._keys(), now=self._clock.now())
         if await queries.is_revoked(self._store, token.id):
             raise Unauthenticated("the token was revoked", fix="ask an admin for a new one")
         with self._shares.taken_by(token.person):

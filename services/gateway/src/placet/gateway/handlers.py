@@ -350,7 +350,7 @@ async def on_model_quarantined(
 
 async def on_model_deleted(heard: Heard[deployer.ModelDeleted], work: UnitOfWork, reads: Reads) -> None:
     by = await _move_on(heard, work, reads)
-    gone = dict.fromkeys(("release", "image", "certificate"))
+    gone = dict.fromkeys(("release", "image", "certificate", "aborted"))
     _set(work, heard.data.project, by, state="deleted", **gone, **_NOWHERE)
 
 
