@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from placet.cli.progress import PlainProgress
 from placet.cli.screen import Screen
-from placet.cli.sizes import in_days
+from placet.cli.sizes import counted, in_days
 from placet.client import Operation, Step
 
 from tests.support.eventually import eventually
@@ -113,7 +113,7 @@ def test_the_same_source_again_is_not_sent_and_not_built(
     placet("deploy", str(project))
     ended = placet("deploy", str(project))
     assert "nothing was built" in ended.err
-    assert "certified by certificate:1: 1 of 1 rules passed" in ended.err
+    assert "certified by certificate:1: 1 of 1 rule passed" in ended.err
     assert "the platform has it already" in ended.err
     assert [method for method, path in platform.requests if path.startswith("/v1/sources/")] == [
         "HEAD",
@@ -354,6 +354,11 @@ def test_status_says_that_a_certificate_ends_soon_and_how_it_is_renewed(
     told = "lapsing      its certificate ends in 12 days: placet certificate renew wine\n"
     assert told in placet("status", "wine").out
     assert placet("status", "wine", "--json").document["lapsing"] is True
+
+
+def test_one_is_not_several() -> None:
+    assert [counted(number, "event") for number in (0, 1, 2)] == ["0 events", "1 event", "2 events"]
+    assert [counted(number, "advisory", "advisories") for number in (1, 2)] == ["1 advisory", "2 advisories"]
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,7 @@ class FakePlatform:
     held_projects: dict[str, dict[str, Any]] = field(default_factory=dict)
     placement: dict[str, Any] = field(default_factory=dict)
     fetched: dict[str, bytes] = field(default_factory=dict)
+    log: list[str] = field(default_factory=lambda: [f"line {number}" for number in range(1, 6)])
     quotas: dict[str, dict[str, Any]] = field(default_factory=dict)
     teams: dict[str, str] = field(default_factory=dict)
     commands: list[dict[str, Any]] = field(default_factory=list)
@@ -382,7 +383,7 @@ class FakePlatform:
             return problem(404, f"nothing of {project!r} ever ran here", fix="see `placet list`")
         tail = int(request.query_params.get("tail", 0))
         release = request.query_params.get("release", str(self.started_last))
-        lines = [f"line {number}" for number in range(1, 6)]
+        lines = self.log
         headers = {"X-Placet-Release": release}
         if self.live is not None:
             headers["X-Placet-Live-Release"] = str(self.live)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 
 from placet.cli.screen import Screen, in_words
+from placet.cli.sizes import counted
 from placet.client import Model, Observed, Operation, Refusal, RuleException, Verdict
 from placet.errors import PlacetError
 
@@ -212,11 +213,12 @@ def _use(observed: Observed | None) -> tuple[tuple[str, object | None], ...]:
     if observed is None:
         return ()
     answers = f", 99 % answered within {observed.p99_ms:g} ms" if observed.p99_ms is not None else ""
-    asked = f"{observed.requests} requests until {observed.until}, {observed.refused} refused, {observed.errors} failed"
+    requests = counted(observed.requests, "request")
+    asked = f"{requests} until {observed.until}, {observed.refused} refused, {observed.errors} failed"
     drift = observed.drift
     return (
         ("asked", asked + answers),
-        ("drift", f"psi {drift.psi:g} in {drift.column}, of {drift.rows} rows" if drift else None),
+        ("drift", f"psi {drift.psi:g} in {drift.column}, of {counted(drift.rows, 'row')}" if drift else None),
     )
 
 
@@ -269,4 +271,4 @@ def _tally(verdicts: Sequence[Verdict]) -> str:
     if not verdicts:
         return ""
     passed = sum(verdict.result == "pass" for verdict in verdicts)
-    return f": {passed} of {len(verdicts)} rules passed"
+    return f": {passed} of {counted(len(verdicts), 'rule')} passed"

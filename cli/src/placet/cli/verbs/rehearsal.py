@@ -19,6 +19,7 @@ from placet.cli import exits
 from placet.cli.report import refusals_of, tell_reasons
 from placet.cli.screen import Screen
 from placet.cli.session import connect
+from placet.cli.sizes import counted
 from placet.cli.submission import Folder, ImageDigest, find_image, meant, must_be_allowed
 from placet.cli.verbs.check import Found, find_out, left_to_the_platform
 from placet.cli.verbs.quotas import said
@@ -135,7 +136,7 @@ def _operation(
 
 
 def _told(placement: Placement, *, is_canary: bool) -> Iterator[tuple[str, str]]:
-    replicas = "1 replica" if placement.replicas == 1 else f"{placement.replicas} replicas"
+    replicas = counted(placement.replicas, "replica")
     together = "" if placement.replicas == 1 else f", {_amount(placement.all)} in all"
     yield "allocates", f"{replicas} of {_amount(placement.each)}{together}"
     yield "where", placement.where

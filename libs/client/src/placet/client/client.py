@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import io
 import re
 import secrets
 import ssl
@@ -112,6 +113,8 @@ _LINE = 1 << 20
 """Bytes of an entry of the audit log, or of a message of a stream; an event has at most 64 KiB."""
 _ENDS = re.compile(rb"\r?\n\r?\n|\r\r")
 _LONGEST_ID = 1000
+_LONGEST_LINE = 2**16
+"""Characters of a line of a log, as what a model wrote may have none that ends: a longer one comes in parts."""
 _PAUSE = 0.5
 _LEAST_PAUSE, _MOST_PAUSE = 0.05, 60.0
 """Seconds that a platform may have us wait before a stream is asked for again. None at all would be a question without
@@ -384,7 +387,7 @@ class Client:
             yield Log(
                 release=_number(response.headers.get("x-placet-release")),
                 live=_number(response.headers.get("x-placet-live-release")),
-                lines=response.aiter_lines(),
+                lines=_bounded_lines(response),
             )
 
     @asynccontextmanager
@@ -395,7 +398,7 @@ class Client:
         path = f"/builds/{_part(project)}/{release}/log"
         limits = _ENDLESS if follow else _CALL
         async with self._open(path, params={"follow": int(follow)}, limits=limits) as response:
-            yield response.aiter_lines()
+            yield _bounded_lines(response)
 
     async def capacity(
         self,
@@ -1404,6 +1407,25 @@ def _pause(milliseconds: int) -> float:
 def _is_header(text: str) -> bool:
     """Whether it can be sent back: an id that is none says of nothing where it was."""
     return 0 < len(text) <= _LONGEST_ID and text.isascii() and text.isprintable()
+
+
+async def _bounded_lines(response: httpx.Response) -> AsyncIterator[str]:
+    newlines, rest = io.IncrementalNewlineDecoder(None, translate=True), ""
+    async for text in response.aiter_text():
+        *whole, rest = (rest + newlines.decode(text)).split("\n")
+        for line in whole:
+            for part in _parts_of(line):
+                yield part
+        *parts, rest = _parts_of(rest)
+        for part in parts:
+            yield part
+    if rest := rest + newlines.decode("", final=True):
+        yield rest
+
+
+def _parts_of(line: str) -> Sequence[str]:
+    """At least one, which may be empty."""
+    return [line[at : at + _LONGEST_LINE] for at in range(0, max(1, len(line)), _LONGEST_LINE)]
 
 
 async def _beginning(response: httpx.Response) -> bytes:
