@@ -11,10 +11,11 @@ import asyncio
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import chain, repeat
+from typing import TypeVar
 
 from placet.deployer import queries
 from placet.deployer.domain import PROJECT, Command, RejectStart, ReportFailed, ReportStarted, stream
@@ -42,6 +43,8 @@ from placet.errors import PlacetError, Refused, Unavailable, Unreadable
 from placet.events import Clock, Finish, Job, UnitOfWork, Worker
 from placet.events.contracts.shapes import Sample
 from placet.events.store import EventStore
+
+Payload = TypeVar("Payload")
 
 log = logging.getLogger(__name__)
 
@@ -74,9 +77,19 @@ class Jobs:
     @property
     def workers(self) -> tuple[Worker[Start], Worker[Rescale], Worker[Settle], Worker[AwaitCertificate]]:
         return (
-            Worker(kind=START, payload=Start, run=self.start, gave_up=self._start_gave_up, slots=4),
-            Worker(kind=SCALE, payload=Rescale, run=self.scale, gave_up=self._scale_gave_up, slots=4),
-            Worker(kind=SETTLE, payload=Settle, run=self.settle, gave_up=self._settle_gave_up, slots=8),
+            Worker(
+                kind=START, payload=Start, run=_patiently(self.start), gave_up=self._start_gave_up, slots=4
+            ),
+            Worker(
+                kind=SCALE, payload=Rescale, run=_patiently(self.scale), gave_up=self._scale_gave_up, slots=4
+            ),
+            Worker(
+                kind=SETTLE,
+                payload=Settle,
+                run=_patiently(self.settle),
+                gave_up=self._settle_gave_up,
+                slots=8,
+            ),
             Worker(
                 kind=AWAIT_CERTIFICATE,
                 payload=AwaitCertificate,
@@ -386,6 +399,21 @@ class Jobs:
 
 async def _nothing(work: UnitOfWork) -> None:
     """There is nothing to say."""
+
+
+def _patiently(
+    run: Callable[[Job[Payload]], Awaitable[Finish]],
+) -> Callable[[Job[Payload]], Awaitable[Finish]]:
+    """With pauses that grow, whatever says how soon to ask again: a cluster or an edge that is away for a minute would
+    else use all tries of a job up in a few seconds."""
+
+    async def patient(job: Job[Payload]) -> Finish:
+        try:
+            return await run(job)
+        except Unavailable as away:
+            raise Unavailable(away.detail, fix=away.fix) from away
+
+    return patient
 
 
 def _failure(payload: Start, error: PlacetError) -> ReportFailed:
