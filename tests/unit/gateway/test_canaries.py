@@ -21,6 +21,7 @@ from tests.support.serving import serving
 from tests.unit.gateway.harness import Gateway, asked, live
 from tests.unit.gateway.roads import DEPLOY, IMAGE, certified, cleared, indexed, reserved, started
 from tests.unit.gateway.test_gateway_api import is_problem
+from tests.unit.gateway.test_gateway_read_models import observed
 
 SECOND = "certificate:00000000-0000-7000-8000-00000000000e"
 
@@ -93,6 +94,14 @@ async def test_promoted_in_part_and_then_it_is_what_serves(gateway: Gateway) -> 
     assert (model["release"], model["canary"], model["aborted"]) == (2, None, None)
     asked_for = [each for each in await gateway.said() if isinstance(each, PromoteRequested)]
     assert [each.weight for each in asked_for] == [50, 100]
+
+
+async def test_what_it_was_asked_is_not_shown_as_what_serves_was(gateway: Gateway) -> None:
+    operation = await with_a_canary(gateway)
+    await gateway.hear(observed(20), operation)
+    await gateway.hear(observed(300, release=2, psi=0.3), operation)
+    shown = (await gateway.read("/v1/models/churn"))["observed"]
+    assert (shown["requests"], shown["drift"]) == (20, None)
 
 
 async def test_an_aborted_one_is_told_of_with_the_reason(gateway: Gateway) -> None:
