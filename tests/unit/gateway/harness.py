@@ -32,6 +32,7 @@ from placet.gateway.projections import TABLES, declarations
 from placet.gateway.projections import sources as known_sources
 from placet.gateway.published import PublishedPolicies
 from placet.gateway.settings import GatewaySettings
+from placet.gateway.told_routes import ToldRoutes
 from placet.oci import sha256_digest
 from placet.rules import Engine, PolicySet, load_shipped
 from placet.trust import SigningKey, tokens
@@ -287,7 +288,12 @@ class Gateway:
 
 @asynccontextmanager
 async def a_gateway(
-    folder: Path, clock: ManualClock | None = None, *, packing: Packing | None = None, **limits: Any
+    folder: Path,
+    clock: ManualClock | None = None,
+    *,
+    packing: Packing | None = None,
+    told: ToldRoutes | None = None,
+    **limits: Any,
 ) -> AsyncIterator[Gateway]:
     """`limits` are settings."""
     clock = clock or ManualClock()
@@ -320,7 +326,7 @@ async def a_gateway(
         envelopes=envelopes,
         images=images,
     )
-    service = await build(settings, wiring, ports)
+    service = await build(settings, wiring, ports, told)
     for step in service.start:
         await step()
     try:

@@ -53,6 +53,7 @@ from placet.events.service import in_words, run_together
 from placet.events.settings import load
 from placet.events.store import EVENTS, Run, Unit
 from placet.gateway.settings import GatewaySettings
+from placet.gateway.told_routes import ToldRoutes
 from placet.indexer.settings import IndexerSettings
 from placet.metadata.settings import MetadataSettings
 from placet.trust import OwnKeys, own_key
@@ -157,7 +158,7 @@ async def _serve_all(
 
 
 def _parts(data: Path, url: str, models_stay: Callable[[], bool] = lambda: False) -> list[Part]:
-    registry, keys = str(data / "registry"), data / "keys"
+    registry, keys, routes = str(data / "registry"), data / "keys", ToldRoutes()
     certificate_keys, token_keys = keys / "certificates.json", keys / "tokens.json"
     # Before whoever needs the public halves looks for them.
     own_key(keys / "tokens.pem")
@@ -192,7 +193,7 @@ def _parts(data: Path, url: str, models_stay: Callable[[], bool] = lambda: False
         ),
         Part(
             name="gateway",
-            build=lambda wiring: placet.gateway.bootstrap.build(gateway, wiring),
+            build=lambda wiring: placet.gateway.bootstrap.build(gateway, wiring, told=routes),
             tables=(placet.gateway.projections.TABLES,),
         ),
         Part(
@@ -212,7 +213,9 @@ def _parts(data: Path, url: str, models_stay: Callable[[], bool] = lambda: False
         ),
         Part(
             name="deployer",
-            build=lambda wiring: placet.deployer.bootstrap.build(deployer, wiring, models_stay=models_stay),
+            build=lambda wiring: placet.deployer.bootstrap.build(
+                deployer, wiring, models_stay=models_stay, edge=routes
+            ),
             tables=(placet.deployer.projections.TABLES,),
         ),
     ]

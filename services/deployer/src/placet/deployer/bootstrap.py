@@ -59,8 +59,11 @@ async def build(
     ports: Ports | None = None,
     *,
     models_stay: Callable[[], bool] = lambda: False,
+    edge: Router | None = None,
 ) -> Service:
-    """`models_stay` is asked at the end, where models would be stopped with the deployer: another takes them over."""
+    """`models_stay` is asked at the end, where models would be stopped with the deployer: another takes them over.
+    `edge` moves routes where the gateway of the same process sends requests on.
+    """
     start: list[Run] = []
     close: list[Run] = []
     again: list[Periodic] = []
@@ -93,7 +96,7 @@ async def build(
         else:
             host = await asyncio.to_thread(_local, settings, images, tokens, probe)
         start.append(host.adopt)
-        routes = await asyncio.to_thread(_router, settings, start, close)
+        routes = await asyncio.to_thread(_router, settings, start, close, edge or GatewayRoutes())
         if settings.stop_models_on_exit:
             close.append(partial(_stop_all, host, models_stay))
         ports = Ports(
@@ -293,10 +296,10 @@ def _kubernetes(
     )
 
 
-def _router(settings: DeployerSettings, start: list[Run], close: list[Run]) -> Router:
+def _router(settings: DeployerSettings, start: list[Run], close: list[Run], gateway: Router) -> Router:
     match settings.router:
         case "gateway":
-            return GatewayRoutes()
+            return gateway
         case "caddy":
             return CaddyAdmin(settings.caddy_admin_url, server=settings.caddy_server)
         case "kubernetes":

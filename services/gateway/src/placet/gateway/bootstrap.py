@@ -63,6 +63,7 @@ from placet.gateway.reviewing import Reviewing
 from placet.gateway.revoking import Revoking
 from placet.gateway.settings import GatewaySettings
 from placet.gateway.subscriptions import HEARS, SAYS, reaction, recollection
+from placet.gateway.told_routes import ToldRoutes
 from placet.gateway.upload_page import upload_page
 from placet.oci import open_registry
 from placet.projects import Limits
@@ -74,7 +75,10 @@ KEYS_ARE_KEPT = timedelta(days=7)
 """How long a repeated Idempotency-Key finds the operation that it began."""
 
 
-async def build(settings: GatewaySettings, wiring: Wiring, ports: Ports | None = None) -> Service:
+async def build(
+    settings: GatewaySettings, wiring: Wiring, ports: Ports | None = None, told: ToldRoutes | None = None
+) -> Service:
+    """`told` is what the deployer of the same process moves routes with, where there is one."""
     close: list[Callable[[], Awaitable[None]]] = []
     if ports is None:
         registry, engine = open_registry(settings.registry), Engine()
@@ -109,7 +113,7 @@ async def build(settings: GatewaySettings, wiring: Wiring, ports: Ports | None =
         one_model=settings.model_requests,
         together=settings.models_requests,
     )
-    proxy = ModelProxy(queries, wiring.store.committed, limits.within(_descriptors()), wiring.clock)
+    proxy = ModelProxy(queries, wiring.store.committed, limits.within(_descriptors()), wiring.clock, told)
     api = router(
         access=access,
         commands=commands,

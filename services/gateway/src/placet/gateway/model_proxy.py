@@ -35,6 +35,7 @@ from placet.events.codec import timestamp
 from placet.events.store import Signal
 from placet.gateway.projections import read_canary
 from placet.gateway.queries import Queries
+from placet.gateway.told_routes import Told, ToldRoutes
 from placet.projects import PROJECT_PATTERN
 
 _HOP_BY_HOP = frozenset(
@@ -98,8 +99,18 @@ class ProxyLimits:
 
 
 class ModelProxy:
-    def __init__(self, queries: Queries, committed: Signal, limits: ProxyLimits, clock: Clock) -> None:
+    """`told` is where the deployer of the same process says that requests go, if there is one."""
+
+    def __init__(
+        self,
+        queries: Queries,
+        committed: Signal,
+        limits: ProxyLimits,
+        clock: Clock,
+        told: ToldRoutes | None = None,
+    ) -> None:
         self._routes = _Routes(queries, committed)
+        self._told = told
         self._clock = clock
         self._limits = limits
         self._session: aiohttp.ClientSession | None = None
@@ -136,14 +147,14 @@ class ModelProxy:
                 answer.close()  # of what was read to its end, the connection is back in the pool already
 
     async def _answer(self, scope: Scope, project: str, path: str, body: _Body) -> aiohttp.ClientResponse:
-        route = await self._route(project)
+        way = await self._way(project)
         try:
             try:
-                answer = await self._ask(scope, project, route, path, body)
+                answer = await self._ask(scope, project, way, path, body)
             except aiohttp.ClientConnectorError:
                 # It was ended since we looked, and nothing was sent: whoever serves in its place may be asked.
-                route = await self._successor(project, route)
-                answer = await self._ask(scope, project, route, path, body)
+                way = await self._successor(project, way)
+                answer = await self._ask(scope, project, way, path, body)
         except aiohttp.ConnectionTimeoutError as error:
             raise Unavailable(f"{project} takes no more requests at the moment", retry_after=1.0) from error
         except aiohttp.SocketTimeoutError as error:
@@ -159,25 +170,35 @@ class ModelProxy:
             raise Unavailable(f"{project} gave an answer that is no HTTP", fix=f"see `placet logs {project}`")
         return answer
 
-    def _sent_to(self, project: str, route: sa.Row[Any]) -> Sequence[str]:
+    def _sent_to(self, project: str, way: _Way) -> Sequence[str]:
         """Where this request goes, and whom it goes to where that takes no connection: replicas take turns, and a
         canary's share of a hundred requests is spread evenly over them."""
         turn = self._turns[project]
         self._turns[project] = turn + 1
-        serving = _from(turn, msgspec.json.decode(route.endpoints, type=tuple[str, ...]))
-        canary = read_canary(route)
-        if canary is None or self._lacks_standing(route.canary_standing, route.canary_not_after):
+        canary = read_canary(way.row)
+        stands = canary is not None and not self._lacks_standing(
+            way.row.canary_standing, way.row.canary_not_after
+        )
+        if way.told is not None:
+            theirs = frozenset[str]() if canary is None else frozenset(canary.endpoints)
+            serving = tuple(each for each in dict.fromkeys(way.told.turns) if each not in theirs)
+            first = way.told.turns[turn % len(way.told.turns)]
+            if not serving:  # it was promoted, which was not heard yet
+                return (first,)
+            return (first, *_from(turn, serving)) if stands or first not in theirs else _from(turn, serving)
+        serving = _from(turn, msgspec.json.decode(way.row.endpoints, type=tuple[str, ...]))
+        if canary is None or not stands:
             return serving
         is_its = (turn + 1) * canary.weight // 100 > turn * canary.weight // 100
         return (*_from(turn, canary.endpoints), *serving) if is_its else serving
 
     async def _ask(
-        self, scope: Scope, project: str, route: sa.Row[Any], path: str, body: _Body
+        self, scope: Scope, project: str, way: _Way, path: str, body: _Body
     ) -> aiohttp.ClientResponse:
         """The first of its endpoints that takes a connection: one that takes none was not asked anything."""
-        headers = _for_model(scope["headers"], route.access)
+        headers = _for_model(scope["headers"], way.access)
         query = scope["query_string"].decode("latin-1")
-        *others, last = (_url(each, path, query) for each in self._sent_to(project, route))
+        *others, last = (_url(each, path, query) for each in self._sent_to(project, way))
         for url in others:
             with suppress(aiohttp.ClientConnectorError):
                 return await self._send(scope["method"], url, headers, body)
@@ -194,34 +215,32 @@ class ModelProxy:
             data = body.chunks() if whole is None else whole
         return await self._session.request(method, url, headers=headers, data=data, allow_redirects=False)
 
-    async def _successor(self, project: str, gone: sa.Row[Any]) -> sa.Row[Any]:
+    async def _successor(self, project: str, gone: _Way) -> _Way:
         """Where it listens now, or still, as far as was heard within a moment. Raises why it is not served."""
         deadline = asyncio.get_running_loop().time() + HEARD_WITHIN
         while True:
-            route = await self._route(project)
-            if route.endpoints != gone.endpoints or asyncio.get_running_loop().time() > deadline:
-                return route
+            way = await self._way(project)
+            has_moved = (way.told, way.row.endpoints) != (gone.told, gone.row.endpoints)
+            if has_moved or asyncio.get_running_loop().time() > deadline:
+                return way
             await asyncio.sleep(LOOK_EVERY)
 
-    async def _route(self, project: str) -> sa.Row[Any]:
+    async def _way(self, project: str) -> _Way:
+        """What the deployer told counts first, as it would at any edge: it is earlier than what it says to all."""
         if re.fullmatch(PROJECT_PATTERN, project) is None:
             raise Unknown("no project has such a name", fix="see `placet list`")
         row = await self._routes.read(project)
-        if row.endpoints is None:
-            if row.state == "stopped":
-                raise Unknown(f"{project} is stopped", fix=f"start it: placet start {project}")
-            if row.state == "deleted":
-                raise Unknown(f"{project} is deleted", fix="deploy it again, if it is still wanted")
-            if row.state == "quarantined":
-                said = f"{project} is not served: {row.certificate} does not stand, since {row.why}"
-                fix = row.fix or f"see `placet status {project}`"
-                raise Unavailable(said, fix=fix, rule=row.rule, retry_after=60.0)
-            raise Unavailable(
-                f"{project} is not served at the moment: it is {row.state}",
+        told = None if self._told is None else self._told.of(project)
+        if told is not None and not told.turns:
+            _must_be_served(project, row)
+            raise told.why or Unavailable(
+                f"{project} is not served at the moment: it was just taken off its URL",
                 fix=f"see `placet status {project}`",
             )
+        if told is None:
+            _must_be_served(project, row)
         self._must_stand(project, row)
-        return row
+        return _Way(row=row, told=told)
 
     def _must_stand(self, project: str, row: sa.Row[Any]) -> None:
         """The deployer takes a model off when it has heard. What is known here comes first: after a crash right behind
@@ -240,6 +259,33 @@ class ModelProxy:
         if standing is None and not_after is not None and not_after <= timestamp(self._clock.now()):
             return "out of its time"
         return standing
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Way:
+    row: sa.Row[Any]
+    told: Told | None
+
+    @property
+    def access(self) -> str | None:
+        return self.row.access if self.told is None else self.told.access
+
+
+def _must_be_served(project: str, row: sa.Row[Any]) -> None:
+    """Raises why it is not, as far as was heard."""
+    if row.endpoints is not None:
+        return
+    if row.state == "stopped":
+        raise Unknown(f"{project} is stopped", fix=f"start it: placet start {project}")
+    if row.state == "deleted":
+        raise Unknown(f"{project} is deleted", fix="deploy it again, if it is still wanted")
+    if row.state == "quarantined":
+        said = f"{project} is not served: {row.certificate} does not stand, since {row.why}"
+        fix = row.fix or f"see `placet status {project}`"
+        raise Unavailable(said, fix=fix, rule=row.rule, retry_after=60.0)
+    raise Unavailable(
+        f"{project} is not served at the moment: it is {row.state}", fix=f"see `placet status {project}`"
+    )
 
 
 class _Routes:

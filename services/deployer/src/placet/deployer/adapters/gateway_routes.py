@@ -1,4 +1,4 @@
-"""The router of the embedded platform: none is needed, the gateway itself sends requests on.
+"""The router where a gateway of another process sends requests on: none is needed.
 
 It folds `model.started` with its endpoints and `model.stopped`, so routes move with what is said, and there is
 nothing to tell anybody. An old instance is ended only after `drain_seconds`, by which time the gateway has heard.
