@@ -16,6 +16,7 @@ from uuid import UUID
 from aiohttp import ClientSession, web
 
 from tests.support.kubernetes import fields
+from tests.support.kubernetes.addresses import Block
 from tests.support.kubernetes.fields import Json
 
 REMEMBERS = 1000
@@ -104,6 +105,7 @@ class ApiServer:
         self._objects: dict[tuple[str, str, str], Json] = {}
         self._version = 1
         self._uids = 0
+        self.addresses = Block()
         self._changes: list[Change] = []
         self._oldest = 1
         self._news = asyncio.Event()
@@ -125,6 +127,7 @@ class ApiServer:
 
     async def __aexit__(self, *error: object) -> None:
         await self.away()
+        self.addresses.close()
 
     @property
     def url(self) -> str:
@@ -221,6 +224,8 @@ class ApiServer:
     # Writing.
 
     def _keep(self, resource: Resource, live: Json | None, document: Json) -> Json:
+        if resource.kind == "Service":
+            self._give_address(document, live)
         self._fill_in(document)
         if live is not None and _content(live) == _content(document):
             return live
@@ -289,11 +294,30 @@ class ApiServer:
                         amounts = (container.get("resources") or {}).get(part) or {}
                         amounts.update({name: _canonical(each) for name, each in amounts.items()})
             case "Service":
-                number = int(UUID(document["metadata"]["uid"]))
-                document["spec"].setdefault("clusterIP", f"10.96.{number // 256 % 256}.{number % 256}")
                 document["spec"].setdefault("sessionAffinity", "None")
             case _:
                 return
+
+    def _give_address(self, service: Json, live: Json | None) -> None:
+        """The one that it asks for or has, or a free one. One that it cannot have is an error, and so is another one
+        than it has."""
+        spec, name = service["spec"], service["metadata"]["name"]
+        taken = {each["spec"]["clusterIP"] for each in self.all("Service")}
+        if live is not None:
+            before = live["spec"]["clusterIP"]
+            if (wished := spec.setdefault("clusterIP", before)) != before:
+                raise _invalid(
+                    name, f'spec.clusterIPs[0]: Invalid value: ["{wished}"]: may not change once set'
+                )
+            return
+        if wished := spec.get("clusterIP"):
+            said = f'spec.clusterIPs: Invalid value: ["{wished}"]: failed to allocate IP {wished}'
+            if wished in taken:
+                raise _invalid(name, f"{said}: provided IP is already allocated")
+            if not self.addresses.has_for_services(wished):
+                raise _invalid(name, f"{said}: the provided IP is not in the valid range")
+            return
+        spec["clusterIP"] = next(each for each in self.addresses.of_services() if each not in taken)
 
     def _next_uid(self) -> str:
         self._uids += 1
@@ -464,7 +488,7 @@ class ApiServer:
         if "status" in live:
             changed["status"] = live["status"]
         if resource.kind == "Service":
-            changed["spec"].setdefault("clusterIP", live["spec"]["clusterIP"])
+            self._give_address(changed, live)
         self._fill_in(changed)
         return self._keep(resource, live, fields.update(live, changed, manager=manager, now=self.now()))
 
@@ -571,6 +595,10 @@ class ApiServer:
         if not listed:
             raise Failure(404, "NotFound", "the server could not find the requested resource")
         return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": api, "resources": listed}
+
+
+def _invalid(service: str, why: str) -> Failure:
+    return Failure(422, "Invalid", f'Service "{service}" is invalid: {why}')
 
 
 async def _write(response: web.StreamResponse, type: str, document: Json) -> None:
