@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import pytest
 import yaml
-from placet.deployer.adapters.kubernetes_cluster import OURS, KubernetesCluster
+from placet.deployer.adapters.kubernetes_cluster import FIELD_MANAGER, OURS, KubernetesCluster
 from placet.deployer.adapters.kubernetes_models import KubernetesModels
 from placet.deployer.adapters.kubernetes_objects import address_of, endpoint_of
 from placet.deployer.ports import Replicas
@@ -268,6 +268,22 @@ class TestKubernetesModels(ModelHostContract):
         await eventually(lambda: is_empty(host))
         again = await host.start(self.spec(image, endpoint=started.endpoint))
         assert again == started
+
+    async def test_a_write_that_came_through_late_is_told_and_mended(
+        self, host: KubernetesModels, server: ApiServer, image: str
+    ) -> None:
+        """The first of a start, which knows no address yet."""
+        started = await host.start(self.spec(image))
+
+        def as_at_first(record: Json) -> None:
+            said = json.loads(record["data"]["record"])
+            record["data"]["record"] = json.dumps({**said, "endpoint": ""})
+
+        server.change("ConfigMap", "churn-1", as_at_first, manager=FIELD_MANAGER)
+        told = await eventually(lambda: drifted(host, "churn-1"))
+        assert told == "its ConfigMap was changed: it does not say where it listens"
+        assert await host.start(self.spec(image, endpoint=started.endpoint)) == started
+        assert (await find(host, "churn-1")).drift == ""
 
     # What is the matter.
 

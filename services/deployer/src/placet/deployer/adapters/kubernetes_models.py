@@ -394,6 +394,8 @@ class KubernetesModels:
         return found
 
     def _drift(self, found: _Found) -> str | None:
+        if not found.record.endpoint:  # set back by a write of ours that came through late
+            return "its ConfigMap was changed: it does not say where it listens"
         uid = found.document["metadata"]["uid"]
         for each in found.record.objects:
             changed = drift(owned(each, uid), self._mirror.named(KINDS[each["kind"]], found.id))
