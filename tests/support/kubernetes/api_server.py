@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from aiohttp import ClientSession, web
@@ -18,6 +18,8 @@ from aiohttp import ClientSession, web
 from tests.support.kubernetes import fields
 from tests.support.kubernetes.addresses import Block
 from tests.support.kubernetes.fields import Json
+
+Trouble = Literal["errors", "loses its answers", "is slow"]
 
 REMEMBERS = 1000
 """Changes; a watch that wants to begin before them is told that it is too late."""
@@ -91,6 +93,27 @@ class Faults:
     seconds: float = 0.0
     cut_after_write: int = 0
     """So many writes to come are carried out, and their answers lost."""
+    trouble: Trouble | None = None
+    """What is wrong until `go_on`. Watches that are open go on."""
+    _go: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def go_on(self) -> None:
+        """Nothing is wrong any more, and what was slow is carried out, however late."""
+        self.trouble = None
+        self._go.set()
+        self._go = asyncio.Event()
+
+    async def hold_up(self, method: str) -> None:
+        if self.trouble == "is slow" and method != "GET":
+            await self._go.wait()
+
+    def loses_answer(self, method: str) -> bool:
+        if method == "GET":
+            return False
+        if self.cut_after_write:
+            self.cut_after_write -= 1
+            return True
+        return self.trouble == "loses its answers"
 
 
 class ApiServer:
@@ -181,9 +204,9 @@ class ApiServer:
     def all(self, kind: str) -> list[Json]:
         return [each for (one, _, _), each in sorted(self._objects.items()) if one == kind]
 
-    def get(self, kind: str, name: str, namespace: str = "placet-models") -> Json | None:
-        place = namespace if self.resource(kind).namespaced else ""
-        return self._objects.get((kind, place, name))
+    def get(self, kind: str, name: str) -> Json | None:
+        """Whatever namespace it is in: what is behind the API has no two of one name."""
+        return next((each for each in self.all(kind) if each["metadata"]["name"] == name), None)
 
     def create(self, document: Json, namespace: str = "placet-models") -> Json:
         resource = self.resource(document["kind"])
@@ -265,6 +288,8 @@ class ApiServer:
                     self._delete(resource, each)
 
     def _delete(self, resource: Resource, live: Json) -> Json:
+        if resource.kind == "Namespace":
+            self._empty(live["metadata"]["name"])
         if resource.kind == "Pod" and self.graceful(live):
             if "deletionTimestamp" not in live["metadata"]:
                 changed = copy.deepcopy(live)
@@ -277,6 +302,11 @@ class ApiServer:
             return live
         self._drop(resource, live)
         return live
+
+    def _empty(self, namespace: str) -> None:
+        for (kind, place, name), each in list(self._objects.items()):
+            if place == namespace and (kind, place, name) in self._objects:
+                self._delete(self.resource(kind), each)
 
     def _fill_in(self, document: Json) -> None:
         """Some of the defaults that matter to who compares."""
@@ -330,12 +360,11 @@ class ApiServer:
         try:
             if self.faults.seconds:
                 await asyncio.sleep(self.faults.seconds)
+            await self.faults.hold_up(request.method)
             answer = await self._carry_out(request)
         except Failure as failure:
             return web.json_response(failure.body, status=failure.code)
-        if self.faults.cut_after_write and request.method != "GET":
-            self.faults.cut_after_write -= 1
-            assert request.transport is not None
+        if self.faults.loses_answer(request.method) and request.transport is not None:
             request.transport.close()
         return answer
 
@@ -344,6 +373,8 @@ class ApiServer:
             code = self.faults.errors.pop(0)
             if code:
                 raise Failure(code, "InternalError", f"it was told to fail with {code}")
+        if self.faults.trouble == "errors":
+            raise Failure(500, "InternalError", "etcdserver: request timed out")
         parts = request.path.strip("/").split("/")
         if parts[:1] == ["version"]:
             return web.json_response({"major": "1", "minor": "37", "gitVersion": "v1.37.0"})

@@ -459,7 +459,8 @@ class Cluster:
                 "reason": reason,
                 "message": message,
                 "lastTimestamp": self.server.now(),
-            }
+            },
+            live["metadata"]["namespace"],
         )
 
     # Services and logs.
