@@ -30,15 +30,17 @@ async def small_server(container: Json, address: str) -> Program:
 
 
 class RealImages:
-    """Of the registry that an image's name begins with, unpacked into a folder."""
+    """Of the registry that an image's name begins with, unpacked into a folder. `mirrors` are others that are asked in
+    its place, by name: `http(s)://host:port`, or a folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, mirrors: Mapping[str, str] | None = None) -> None:
         self._folder = folder
+        self._mirrors = mirrors or {}
 
     async def __call__(self, container: Json, address: str) -> Program:
         host, _, name = container["image"].partition("/")
         repository, _, digest = name.partition("@")
-        async with open_registry(f"http://{host}") as registry:
+        async with open_registry(self._mirrors.get(host, f"http://{host}")) as registry:
             _, config = await read_whole_image(registry, repository, digest)
             app = str(await UnpackedImages(registry, self._folder).root(repository, digest))
         here = {"python": sys.executable, "0.0.0.0": address}
