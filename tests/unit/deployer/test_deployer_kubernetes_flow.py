@@ -105,6 +105,26 @@ async def test_what_somebody_changed_is_said_and_mended(world: World, server: Ap
     assert policy["spec"]["egress"] == []
 
 
+async def test_a_canary_that_somebody_changed_is_aborted_and_what_it_ran_beside_serves(
+    world: World, server: ApiServer
+) -> None:
+    await world.deploy_and_wait()
+    await world.request_deploy(release=2, canary=20)
+    await world.clear(release=2)
+    await world.certify(release=2)
+    await world.heard("canary.started", "deploy churn 2")
+    assert backends(server) == ["churn-1", "churn-2"]
+
+    server.remove("Service", "churn-2")
+    aborted = await world.heard("canary.aborted", "deploy churn 2")
+    assert aborted.why == "its Service was gone"
+    await eventually(lambda: backends(server) == ["churn-1"])
+    await world.settled()
+    state = await world.state()
+    assert state.live is not None
+    assert (state.live.release, state.canary) == (1, None)
+
+
 async def test_a_route_that_somebody_removed_is_back(world: World, server: ApiServer) -> None:
     await world.deploy_and_wait()
     server.remove("HTTPRoute", "model-churn")
