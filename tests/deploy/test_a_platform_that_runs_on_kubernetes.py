@@ -9,25 +9,28 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from secrets import token_hex
 
 import pytest
-from placet.deployer.adapters.kubernetes_cluster import ROUTE, SERVICE, KubernetesCluster
+from placet.deployer.adapters.kubernetes_cluster import POD, ROUTE, SERVICE, KubernetesCluster, Selection
+from placet.deployer.adapters.kubernetes_objects import INSTANCE, SELECTOR
 from placet.deployer.adapters.kubernetes_routes import PREFIX
 from placet.oci import ImageConfig, Manifest, open_registry, sha256_digest
 from placet.oci.content import OCI_CONFIG, OCI_LAYER
 
 from tests.contract.model_host_small_image import layer
 from tests.deploy.containers_of_models import HERE
+from tests.faults.test_no_request_is_lost import load_on
 from tests.support.eventually import eventually
 from tests.support.kubernetes.standing import GATEWAY, standing_cluster
 from tests.support.platforms import Platform, distributed, embedded
 from tests.support.servers import CaddyServer, PostgreSQL, RabbitMQ, Registry, sources
 from tests.system.models import write_project
-from tests.system.scenarios import MainJob, ask, deploy, placet, predict
+from tests.system.scenarios import MainJob, placet
 
 NAMESPACE_OF_A_POD = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 NODES_CALL_IT = "registry.example:5000"
@@ -63,24 +66,31 @@ class TestTheTestsOwnCluster(MainJob):
         with embedded(folder, settings) as platform:
             yield platform
 
-    async def test_a_gateway_gets_the_route_of_a_canary_with_its_share(
+    async def test_a_canary_gets_its_share_and_no_request_is_lost(
         self, platform: Platform, kubeconfig: Path, tmp_path: Path, project: str
     ) -> None:
+        """Of those that come to the platform's own gateway, which goes by the same addresses as the route."""
         cluster = KubernetesCluster(namespace="placet-models", file=kubeconfig)
-        first = await deploy(platform, write_project(tmp_path / "one", project))
-        assert first.state == "live", first.refusals
-        assert await shares_of(cluster, project) == {f"{project}-1": 1}
-
-        canary = write_project(tmp_path / "two", project, weight=7.0)
-        await placet(platform, "deploy", str(canary), "--canary", "20")
-        assert await shares_of(cluster, project) == {f"{project}-1": 4, f"{project}-2": 1}
-        await placet(platform, "promote", project, "--weight", "60")
-        await eventually(lambda: has_shares(cluster, project, {f"{project}-1": 2, f"{project}-2": 3}))
-        await placet(platform, "promote", project)
-        await eventually(lambda: has_shares(cluster, project, {f"{project}-2": 1}))
-        assert await predict(platform, project, 1.0) == pytest.approx(7.0)
-
-        assert (await ask(platform, "stop", project)).state == "stopped"
+        first, second = f"{project}-1", f"{project}-2"
+        async with load_on(platform, tmp_path, project, weights=(2.0, 7.0), replicas=(1, 3)) as load:
+            assert await shares_of(cluster, project) == {first: 1}
+            canary = write_project(tmp_path / "two", project, weight=7.0, replicas=(1, 3))
+            await placet(platform, "deploy", str(canary), "--canary", "20")
+            assert await shares_of(cluster, project) == {first: 4, second: 1}
+            await load.some_more()
+            await placet(platform, "promote", project, "--weight", "60")
+            await eventually(lambda: has_shares(cluster, project, {first: 2, second: 3}))
+            await load.some_more()
+            await placet(platform, "promote", project)
+            await eventually(lambda: has_shares(cluster, project, {second: 1}))
+            await eventually(lambda: has_pods(cluster, {second: 1}, first, second))
+            await load.some_more()
+            await placet(platform, "scale", project, "3")
+            await eventually(lambda: has_pods(cluster, {second: 3}, first, second))
+            await load.some_more()
+            back = await placet(platform, "rollback", project)
+            assert back["state"] == "live", back["refusals"]
+            await load.some_more()
         await eventually(lambda: has_shares(cluster, project, {}))
         await cluster.close()
 
@@ -141,6 +151,13 @@ async def shares_of(cluster: KubernetesCluster, project: str) -> dict[str, int]:
 
 async def has_shares(cluster: KubernetesCluster, project: str, wanted: dict[str, int]) -> bool:
     return await shares_of(cluster, project) == wanted
+
+
+async def has_pods(cluster: KubernetesCluster, wanted: dict[str, int], *ids: str) -> bool:
+    """By instance, ready or on their way out."""
+    pods, _ = await cluster.listed(Selection(kind=POD, labels=SELECTOR))
+    found = Counter(each["metadata"]["labels"][INSTANCE] for each in pods)
+    return {id: found[id] for id in ids if found[id]} == wanted
 
 
 def registry_of(folder: Path) -> str:
