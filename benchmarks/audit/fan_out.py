@@ -18,8 +18,8 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from placet.connections import BoundedServer, Bounds, bounded
 from placet.events import Recorded, ServiceRunner, Wiring
-from placet.events.connections import BoundedServer, Bounds, bounded
 from placet.events.http import http_app
 from placet.events.store import EVENTS, Append, EventStore, Put, Unit
 from placet.metadata.bootstrap import build

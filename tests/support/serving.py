@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 
 import uvicorn
-from placet.events.connections import BoundedServer, Bounds, bounded
+from placet.connections import BoundedServer, Bounds, bounded
 
 from tests.support.eventually import eventually
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import httpx
 import sqlalchemy as sa
-from fastapi import FastAPI
 from placet.events import (
     Context,
     Event,
@@ -28,7 +27,7 @@ from placet.events import tables as library
 from placet.events.adapters.in_process_bus import InProcessHub
 from placet.events.catalog import contract_of
 from placet.events.envelope import Actor
-from placet.events.http import http_app
+from placet.events.http import Face, http_app
 from placet.events.jobs import JobRunner
 from placet.events.store import Put, Unit
 from placet.events.testing import ManualClock
@@ -51,7 +50,7 @@ class Alone:
     positions: dict[str, int] = field(default_factory=dict)
     told: list[Heard[Any]] = field(default_factory=list)
     """All that it was given to hear."""
-    _served: tuple[Service, FastAPI] | None = None
+    _served: tuple[Service, Face] | None = None
 
     @property
     def wiring(self) -> Wiring:
@@ -155,7 +154,7 @@ class Alone:
     async def empty(self) -> None:
         await empty(self.wiring, self.tables)
 
-    def _app(self) -> FastAPI:
+    def _app(self) -> Face:
         """Of the service that it is now: to put one together takes longer than most of what is asked."""
         if self._served is None or self._served[0] is not self.service:
             self._served = self.service, http_app("placet", [ServiceRunner(self.service)], version="1")

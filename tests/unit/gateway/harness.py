@@ -13,13 +13,12 @@ from typing import Any
 
 import anyio
 import httpx
-from fastapi import FastAPI
 from placet.errors import Refused, Unknown
 from placet.events import PLATFORM, Context, Heard, Service, ServiceRunner, UnitOfWork, Wiring, transact
 from placet.events.adapters.in_process_bus import InProcessHub
 from placet.events.catalog import contract_of
 from placet.events.envelope import Actor
-from placet.events.http import http_app
+from placet.events.http import Face, http_app
 from placet.events.jobs import JobRunner
 from placet.events.store import Put, Unit
 from placet.events.testing import ManualClock
@@ -197,7 +196,7 @@ class Gateway:
         return People(self.wiring.store)
 
     @cached_property
-    def app(self) -> FastAPI:
+    def app(self) -> Face:
         return http_app("placet", [ServiceRunner(self.service)], version="1")
 
     @property

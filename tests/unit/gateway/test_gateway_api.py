@@ -151,7 +151,7 @@ async def test_nothing_is_said_to_nobody(
 def test_the_list_of_calls_above_is_whole(gateway: Gateway) -> None:
     declared = {
         (method.upper(), path)
-        for path, item in gateway.app.openapi()["paths"].items()
+        for path, item in gateway.app.rest.openapi()["paths"].items()
         if path.startswith("/v1")
         for method in item
     }
@@ -162,14 +162,16 @@ def test_the_page_of_all_calls_has_every_one_and_none_that_is_not(gateway: Gatew
     page = (workspace.ROOT / "docs" / "reference" / "rest.md").read_text("utf-8")
     rows = "\n".join(line for line in page.splitlines() if line.startswith("| ") and "| gateway |" in line)
     declared = {
-        f"{method.upper()} {path}" for path, item in gateway.app.openapi()["paths"].items() for method in item
+        f"{method.upper()} {path}"
+        for path, item in gateway.app.rest.openapi()["paths"].items()
+        for method in item
     }
     calls = {call for call in declared if " /v1/" in call}
     assert set(re.findall(r"`([A-Z]+ /v1/[^`]*)`", rows)) == calls
 
 
 async def test_the_pages_at_docs_take_a_token_for_every_call_that_asks_for_one(gateway: Gateway) -> None:
-    document = gateway.app.openapi()
+    document = gateway.app.rest.openapi()
     [(name, scheme)] = document["components"]["securitySchemes"].items()
     assert (scheme["type"], scheme["scheme"]) == ("http", "bearer")
     for path, item in document["paths"].items():
@@ -319,7 +321,7 @@ async def test_who_makes_may_give_each_command_that_there_is(gateway: Gateway, r
         for command in commands:
             answer = await http.post("/v1/commands", json={"command": command, "project": "churn"})
             assert answer.status_code in (404, 422), answer.text
-    schema = gateway.app.openapi()["components"]["schemas"]["CommandBody"]
+    schema = gateway.app.rest.openapi()["components"]["schemas"]["CommandBody"]
     assert commands == sorted(schema["properties"]["command"]["enum"])
 
 

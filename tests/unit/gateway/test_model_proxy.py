@@ -479,9 +479,7 @@ async def test_a_model_that_speaks_no_http_is_unavailable_for_now(gateway: Gatew
     server.close()
 
 
-@pytest.mark.parametrize(
-    "path", ["nobody-here", "CHURN", "ch%00urn", "churn%0a", "x" * 3000, "churn%2e", "churn/x%0d%0aHost:%20y"]
-)
+@pytest.mark.parametrize("path", ["nobody-here", "CHURN", "ch%00urn", "churn%0a", "x" * 3000, "churn%2e"])
 async def test_an_unknown_model_is_a_404(gateway: Gateway, path: str) -> None:
     await live(gateway)
     answer = await get(gateway, f"/models/{path}/predict")

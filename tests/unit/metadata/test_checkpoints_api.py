@@ -240,6 +240,6 @@ def test_the_page_of_all_calls_has_every_one_and_none_that_is_not(sealed: Sealed
     page = (workspace.ROOT / "docs" / "reference" / "rest.md").read_text("utf-8")
     rows = "\n".join(line for line in page.splitlines() if line.startswith("| ") and "| metadata |" in line)
     service = sealed.log.alone.service
-    declared = http_app("metadata", [ServiceRunner(service)], version="1").openapi()["paths"]
+    declared = http_app("metadata", [ServiceRunner(service)], version="1").rest.openapi()["paths"]
     calls = {f"{method.upper()} {path}" for path, item in declared.items() for method in item}
     assert set(re.findall(r"`([A-Z]+ /v1/[^`]*)`", rows)) == {call for call in calls if " /v1/" in call}

@@ -167,7 +167,7 @@ def test_the_page_of_all_calls_has_every_one(log: Metadata) -> None:
     ]
     declared = {
         f"{method.upper()} {path}"
-        for path, item in app.openapi()["paths"].items()
+        for path, item in app.rest.openapi()["paths"].items()
         if path.startswith("/v1/webhooks")
         for method in item
     }

@@ -38,6 +38,7 @@ import placet.metadata.bootstrap
 import placet.metadata.projections
 from placet.builder.settings import BuilderSettings
 from placet.certifier.settings import CertifierSettings
+from placet.connections import BoundedServer, Bounds, bounded
 from placet.deployer.settings import DeployerSettings
 from placet.errors import Refused, Unavailable
 from placet.events import Service, ServiceRunner, Wiring, tables
@@ -45,7 +46,6 @@ from placet.events.adapters.in_process_bus import InProcessHub
 from placet.events.adapters.sqlite_store import SqliteStore, open_sqlite_store
 from placet.events.clocks import SystemClock, TimeOrderedIds
 from placet.events.codec import Codec
-from placet.events.connections import BoundedServer, Bounds, bounded
 from placet.events.contracts import CATALOG
 from placet.events.http import http_app
 from placet.events.restoring import must_not_be_half_restored

@@ -15,12 +15,11 @@ import socket
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from functools import partial
+from http import HTTPStatus
 from pathlib import Path
 from time import perf_counter
 
-import uvicorn
-
+from placet.connections import BoundedServer, Bounds, Connection, bounded
 from placet.runtime import memory, reference
 from placet.runtime import model as models
 from placet.runtime import sample as samples
@@ -28,13 +27,13 @@ from placet.runtime import settings as configuration
 from placet.runtime.access import Tokens
 from placet.runtime.app import App
 from placet.runtime.batching import Batcher
-from placet.runtime.connections import BoundedServer, Bounds, Connection
 from placet.runtime.exchange import Room
 from placet.runtime.logs import Log
 from placet.runtime.metrics import Metrics
 from placet.runtime.model import CannotLoad, Model
 from placet.runtime.observations import Observations, Sketch
 from placet.runtime.plain import PlainCodec
+from placet.runtime.problems import Problem
 from placet.runtime.sample import Sample
 from placet.runtime.settings import Settings, WrongSetting
 from placet.runtime.sharing import answers_by_row
@@ -44,6 +43,8 @@ WHILE_LOADING = 50_000
 """Objects made between two collections: libraries make a million as they are imported, and hardly any is garbage."""
 TRIED_WITHIN = 2.0
 """Seconds that the sample may take for it to be asked again, and beside others: a start has an end."""
+BODY_SECONDS = 300.0
+"""In which a request's body has to have come: it goes to a model, and none is that large."""
 _COLLECTING = gc.get_threshold()
 
 
@@ -121,13 +122,11 @@ async def _serve(
         log=log,
     )
     server = _Server(
-        uvicorn.Config(  # noqa: TID251 -- its connections have bounds of their own
+        bounded(
             app,
-            http=partial(Connection, Bounds.for_this_process(settings.max_connections)),  # type: ignore[arg-type]
-            ws="none",
-            lifespan="off",
+            Bounds(connections=settings.max_connections, whole_body_seconds=BODY_SECONDS).for_this_process(),
+            connection=_Connection,
             log_config=None,
-            access_log=False,
             server_header=False,
             proxy_headers=False,
             timeout_keep_alive=75,  # longer than proxies keep idle connections, so that they close first
@@ -154,6 +153,13 @@ async def _warm_up(model: Model, batcher: Batcher, sample: Sample, log: Log) -> 
                 log.info("each request is computed alone: together, rows are answered otherwise")
     except Exception as error:  # noqa: BLE001 -- a model may raise anything
         log.warning("the sample request fails", error=f"{type(error).__name__}: {error}")
+
+
+class _Connection(Connection):
+    """Says what every answer of ours says, `error` among it."""
+
+    def problem(self, status: HTTPStatus, why: str, fix: str | None) -> bytes:
+        return Problem(status, why, fix=fix).body()
 
 
 class _Server(BoundedServer):

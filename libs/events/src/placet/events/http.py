@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
-from urllib.parse import unquote
 
 from fastapi import APIRouter, Depends, FastAPI, Response
 from fastapi.responses import JSONResponse
@@ -22,7 +20,7 @@ from placet.errors import Unavailable
 from placet.events import asyncapi
 from placet.events.contracts import CATALOG
 from placet.events.parked import count_parked
-from placet.events.problems import speak_problems
+from placet.events.problems import answered, speak_problems
 from placet.events.service import ServiceRunner
 
 _TOKEN = HTTPBearer(auto_error=False, scheme_name="token", description="`placet token create` makes one.")
@@ -31,14 +29,13 @@ _TOKEN = HTTPBearer(auto_error=False, scheme_name="token", description="`placet 
 
 def http_app(
     title: str, runners: Sequence[ServiceRunner], *, version: str, routers: Iterable[APIRouter] = ()
-) -> FastAPI:
+) -> Face:
     """The app of the services that run in this process: one of them, or all when embedded."""
     # With what its pages are made of: they must be seen where nothing reaches the internet, too.
     app = FastAPIOffline(
         title=title, version=version, docs_url="/docs", redoc_url=None, static_url="/docs/static"
     )
     speak_problems(app)
-    app.add_middleware(_WholeTargets)
     app.include_router(_health(runners))
     app.include_router(_bus())
     for runner in runners:
@@ -47,24 +44,23 @@ def http_app(
             app.include_router(router, dependencies=[Depends(_TOKEN)] if asks_for_tokens else ())
     for router in routers:
         app.include_router(router)
-    return app
+    return Face(app, {path: app for runner in runners for path, app in runner.service.mounts.items()})
 
 
-class _WholeTargets:
-    """Takes a target that is a whole URL, as servers must (RFC 9112, 3.2.2): its host then stands for the header's."""
+class Face:
+    """What is mounted, by the path that all of theirs begin with, and FastAPI's `rest` of it."""
 
-    _WHOLE = re.compile(rb"https?://([^/@]+)(/.*)?", re.IGNORECASE)
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, rest: FastAPI, mounted: Mapping[str, ASGIApp]) -> None:
+        self.rest = rest
+        self._mounted = mounted
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and (whole := self._WHOLE.fullmatch(scope.get("raw_path") or b"")):
-            path = whole[2] or b"/"
-            others = [(name, value) for name, value in scope["headers"] if name != b"host"]
-            scope = {**scope, "raw_path": path, "path": unquote(path.decode("ascii"))}
-            scope["headers"] = [(b"host", whole[1]), *others]
-        await self._app(scope, receive, send)
+        if scope["type"] == "http":
+            for begin, mounted in self._mounted.items():
+                if scope["path"].startswith(begin + "/"):
+                    await answered(mounted, scope, receive, send)
+                    return
+        await self.rest(scope, receive, send)
 
 
 def _health(runners: Sequence[ServiceRunner]) -> APIRouter:

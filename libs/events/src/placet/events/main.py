@@ -16,9 +16,9 @@ from typing import TypeVar
 import msgspec
 import sqlalchemy as sa
 
+from placet.connections import BoundedServer, Bounds, bounded
 from placet.errors import PlacetError, Unavailable
 from placet.events import mending
-from placet.events.connections import BoundedServer, Bounds, bounded
 from placet.events.http import http_app
 from placet.events.parked import all_parked, retry_all
 from placet.events.restoring import must_not_be_half_restored

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -10,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from placet.errors import (
     Conflict,
@@ -62,47 +64,79 @@ def problem_of(error: PlacetError) -> tuple[int, dict[str, Any], dict[str, str]]
 
 def speak_problems(app: FastAPI) -> None:
     """Make `app` answer every error as problem+json."""
+    for kind, answer in _ANSWERS.items():
+        app.add_exception_handler(kind, answer)
 
-    @app.exception_handler(PlacetError)
-    async def on_placet_error(_: Request, error: Exception) -> JSONResponse:
-        assert isinstance(error, PlacetError)  # noqa: S101 - FastAPI types the handler wider than it calls it
-        status, body, headers = problem_of(error)
-        return JSONResponse(body, status, headers=headers, media_type=MEDIA_TYPE)
 
-    @app.exception_handler(RequestValidationError)
-    async def on_validation_error(_: Request, error: Exception) -> JSONResponse:
-        assert isinstance(error, RequestValidationError)  # noqa: S101
-        detail = "; ".join(
-            f"{'.'.join(map(str, each['loc']))}: {each['msg'].removeprefix('Value error, ')}"
-            for each in error.errors()
-        )
-        fixes = dict.fromkeys(each["ctx"]["fix"] for each in error.errors() if "fix" in each.get("ctx", {}))
-        fix = "; ".join(fixes) or "what a call takes is at /docs"
-        status, body, _headers = problem_of(Unreadable(detail, fix=fix))
-        return JSONResponse(body, status, media_type=MEDIA_TYPE)
+async def answered(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    """Call `app`, which is no FastAPI's, and answer an error as one of FastAPI's is answered, unless its own answer
+    has begun: then it is raised, and whoever serves cuts that off."""
+    has_begun = False
 
-    @app.exception_handler(HTTPException)
-    async def on_http_exception(request: Request, error: Exception) -> JSONResponse:
-        assert isinstance(error, HTTPException)  # noqa: S101
-        body = {
-            "type": "about:blank",
-            "title": error.detail,
-            "status": error.status_code,
-            "detail": f"{request.method} {request.url.path}: {error.detail}",
-        }
-        return JSONResponse(body, error.status_code, headers=error.headers, media_type=MEDIA_TYPE)
+    async def sent(message: Message) -> None:
+        nonlocal has_begun
+        has_begun = True
+        await send(message)
 
-    @app.exception_handler(ClientDisconnect)
-    async def on_client_gone(_: Request, error: Exception) -> Response:
-        return Response(status_code=499)  # said to nobody, and no bug: everybody can hang up
+    try:
+        await app(scope, receive, sent)
+    except Exception as error:
+        if has_begun:
+            raise
+        answer = next(answer for kind, answer in _ANSWERS.items() if isinstance(error, kind))
+        said = await answer(Request(scope, receive), error)
+        await said(scope, receive, send)
 
-    @app.exception_handler(Exception)
-    async def on_bug(request: Request, error: Exception) -> JSONResponse:
-        log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-        body = {
-            "type": "about:blank",
-            "title": "Something is broken",
-            "status": 500,
-            "detail": "an unexpected error; the service's log has it",
-        }
-        return JSONResponse(body, 500, media_type=MEDIA_TYPE)
+
+async def _on_placet_error(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, PlacetError)  # noqa: S101 - FastAPI types the handler wider than it calls it
+    status, body, headers = problem_of(error)
+    return JSONResponse(body, status, headers=headers, media_type=MEDIA_TYPE)
+
+
+async def _on_validation_error(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)  # noqa: S101
+    detail = "; ".join(
+        f"{'.'.join(map(str, each['loc']))}: {each['msg'].removeprefix('Value error, ')}"
+        for each in error.errors()
+    )
+    fixes = dict.fromkeys(each["ctx"]["fix"] for each in error.errors() if "fix" in each.get("ctx", {}))
+    fix = "; ".join(fixes) or "what a call takes is at /docs"
+    status, body, _headers = problem_of(Unreadable(detail, fix=fix))
+    return JSONResponse(body, status, media_type=MEDIA_TYPE)
+
+
+async def _on_http_exception(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)  # noqa: S101
+    body = {
+        "type": "about:blank",
+        "title": error.detail,
+        "status": error.status_code,
+        "detail": f"{request.method} {request.url.path}: {error.detail}",
+    }
+    return JSONResponse(body, error.status_code, headers=error.headers, media_type=MEDIA_TYPE)
+
+
+async def _on_client_gone(_: Request, error: Exception) -> Response:
+    return Response(status_code=499)  # said to nobody, and no bug: everybody can hang up
+
+
+async def _on_bug(request: Request, error: Exception) -> JSONResponse:
+    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    body = {
+        "type": "about:blank",
+        "title": "Something is broken",
+        "status": 500,
+        "detail": "an unexpected error; the service's log has it",
+    }
+    return JSONResponse(body, 500, media_type=MEDIA_TYPE)
+
+
+_ANSWERS: Mapping[type[Exception], Callable[[Request, Exception], Awaitable[Response]]] = {
+    PlacetError: _on_placet_error,
+    RequestValidationError: _on_validation_error,
+    HTTPException: _on_http_exception,
+    ClientDisconnect: _on_client_gone,
+    Exception: _on_bug,
+}
+"""The first that fits is it."""

@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from fastapi import APIRouter
+from starlette.types import ASGIApp
 
 from placet.errors import PlacetError, Unavailable
 from placet.events.bus import HeadAnnounced, Subscription
@@ -66,6 +67,9 @@ class Service:
     periodic: tuple[Periodic, ...] = ()
     projections: tuple[Projection, ...] = ()
     routers: tuple[APIRouter, ...] = ()
+    mounts: Mapping[str, ASGIApp] = field(default_factory=dict)
+    """Applications that answer by themselves whatever is below a path, say `/models`, without what a framework does
+    for each request. A PlacetError of theirs is answered as any."""
     on_gap: Callable[[Gap], Awaitable[None]] | None = None
     """Told when a producer's positions stay missing after they were asked for."""
     on_alive: Callable[[str], Awaitable[None]] | None = None

@@ -202,8 +202,9 @@ async def build(settings: GatewaySettings, wiring: Wiring, ports: Ports | None =
                 retention,
                 quotas,
             ),
-            *(upload_page(), proxy.router()),
+            upload_page(),
         ),
+        mounts={"/models": proxy},
         start=(proxy.start, leave_first_token),
         close=(*close, proxy.close),
     )

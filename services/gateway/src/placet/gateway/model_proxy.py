@@ -7,6 +7,8 @@ with the next step.
 
 Each request here takes two descriptors of the gateway's. A model that does not answer must not take them all, so
 there are limits to how many are under way, to one model and together, and to how long it may say nothing.
+
+It is an ASGI application of its own: what a framework does for each request takes longer than all that is done here.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -23,8 +25,8 @@ from urllib.parse import quote
 import aiohttp
 import msgspec
 import sqlalchemy as sa
-from fastapi import APIRouter, Request
-from fastapi.responses import Response, StreamingResponse
+from starlette.exceptions import HTTPException
+from starlette.types import Receive, Scope, Send
 from yarl import URL
 
 from placet.errors import Unavailable, Unknown
@@ -64,6 +66,7 @@ _NOT_FOR_CLIENTS = _HOP_BY_HOP | {
 }
 _ADDED_BY_THE_LIBRARY = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 SANDBOX = "sandbox allow-scripts allow-forms; default-src 'self' 'unsafe-inline'; frame-ancestors 'self'"
+_SAID_FOR_MODELS = ((b"content-security-policy", SANDBOX.encode()), (b"x-content-type-options", b"nosniff"))
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _IN_A_PATH = "/:@!$&'()*+,;=-._~"
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
@@ -74,6 +77,8 @@ BEGUN_WITHIN = 5.0
 HEARD_WITHIN = 2.0
 """Seconds: for news of where a model listens now to arrive here, where nobody listens any more."""
 LOOK_EVERY = 0.02
+SMALL = 16_384
+"""Bytes of a body that is passed on when it is there as a whole."""
 KNOWN_FOR = 0.1
 """Seconds that a route is taken for what it was, unless something is committed here: another process may do that."""
 
@@ -116,22 +121,29 @@ class ModelProxy:
         if self._session is not None:
             await self._session.close()
 
-    def router(self) -> APIRouter:
-        router = APIRouter(include_in_schema=False)
-        router.add_api_route("/models/{project}", self._forward, methods=METHODS)
-        router.add_api_route("/models/{project}/{path:path}", self._forward, methods=METHODS)
-        return router
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Raises PlacetError for what is not served, as long as no answer has begun."""
+        method: str = scope["method"]
+        if method not in METHODS:
+            raise HTTPException(405, headers={"Allow": ", ".join(METHODS)})
+        _, _, project, *path = scope["path"].split("/", 3)
+        body = _Body(scope, receive)
+        async with _WhileThere(body):
+            answer = await self._answer(scope, project, path[0] if path else "", body)
+            try:
+                await _pass_on(answer, send)
+            finally:
+                answer.close()  # of what was read to its end, the connection is back in the pool already
 
-    async def _forward(self, request: Request, project: str, path: str = "") -> Response:
+    async def _answer(self, scope: Scope, project: str, path: str, body: _Body) -> aiohttp.ClientResponse:
         route = await self._route(project)
-        body = _Body(request)
         try:
             try:
-                answer = await self._ask(request, project, route, path, body)
+                answer = await self._ask(scope, project, route, path, body)
             except aiohttp.ClientConnectorError:
                 # It was ended since we looked, and nothing was sent: whoever serves in its place may be asked.
                 route = await self._successor(project, route)
-                answer = await self._ask(request, project, route, path, body)
+                answer = await self._ask(scope, project, route, path, body)
         except aiohttp.ConnectionTimeoutError as error:
             raise Unavailable(f"{project} takes no more requests at the moment", retry_after=1.0) from error
         except aiohttp.SocketTimeoutError as error:
@@ -142,14 +154,10 @@ class ModelProxy:
             raise Unavailable(
                 f"{project} does not answer at the moment", fix=f"see `placet logs {project}`"
             ) from error
-        if answer is None:
-            return Response(status_code=499)  # said to nobody
         if not _can_be_said(answer):
             answer.close()
             raise Unavailable(f"{project} gave an answer that is no HTTP", fix=f"see `placet logs {project}`")
-        response = StreamingResponse(_stream(answer), answer.status)
-        response.raw_headers = _for_client(answer)
-        return response
+        return answer
 
     def _sent_to(self, project: str, route: sa.Row[Any]) -> Sequence[str]:
         """Where this request goes, and whom it goes to where that takes no connection: replicas take turns, and a
@@ -164,24 +172,27 @@ class ModelProxy:
         return (*_from(turn, canary.endpoints), *serving) if is_its else serving
 
     async def _ask(
-        self, request: Request, project: str, route: sa.Row[Any], path: str, body: _Body
-    ) -> aiohttp.ClientResponse | None:
+        self, scope: Scope, project: str, route: sa.Row[Any], path: str, body: _Body
+    ) -> aiohttp.ClientResponse:
         """The first of its endpoints that takes a connection: one that takes none was not asked anything."""
-        headers = _for_model(request, route.access)
-        *others, last = (_url(each, path, request.url.query) for each in self._sent_to(project, route))
+        headers = _for_model(scope["headers"], route.access)
+        query = scope["query_string"].decode("latin-1")
+        *others, last = (_url(each, path, query) for each in self._sent_to(project, route))
         for url in others:
             with suppress(aiohttp.ClientConnectorError):
-                return await self._send(request.method, url, headers, body)
-        return await self._send(request.method, last, headers, body)
+                return await self._send(scope["method"], url, headers, body)
+        return await self._send(scope["method"], last, headers, body)
 
     async def _send(
         self, method: str, url: URL, headers: list[tuple[str, str]], body: _Body
-    ) -> aiohttp.ClientResponse | None:
+    ) -> aiohttp.ClientResponse:
         if self._session is None:
             raise Unavailable("the gateway is starting")
-        data = body.chunks() if body.is_there else None
-        asking = self._session.request(method, url, headers=headers, data=data, allow_redirects=False)
-        return await _unless_gone(asyncio.ensure_future(asking), body)
+        data: bytes | AsyncIterator[bytes] | None = None
+        if body.is_there:
+            whole = await body.at_once()
+            data = body.chunks() if whole is None else whole
+        return await self._session.request(method, url, headers=headers, data=data, allow_redirects=False)
 
     async def _successor(self, project: str, gone: sa.Row[Any]) -> sa.Row[Any]:
         """Where it listens now, or still, as far as was heard within a moment. Raises why it is not served."""
@@ -264,35 +275,64 @@ def _from(turn: int, endpoints: tuple[str, ...]) -> tuple[str, ...]:
 class _Body:
     """A request's body on its way to the model, and whether the client is still there."""
 
-    def __init__(self, request: Request) -> None:
-        self._request = request
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        self._receive = receive
         self._sent = asyncio.Event()
-        self.is_there = "content-length" in request.headers or "transfer-encoding" in request.headers
+        self._has_left = False
+        said = dict(scope["headers"])
+        self.is_there = b"content-length" in said or b"transfer-encoding" in said
+        self._is_small = b"transfer-encoding" not in said and int(said.get(b"content-length", 0)) <= SMALL
+        self._whole: bytes | None = None
+
+    async def at_once(self) -> bytes | None:
+        """All of it, if it is small: it goes to the model in one piece with its head then. None: in `chunks`."""
+        if self._is_small and self._whole is None:
+            self._whole = b"".join([chunk async for chunk in self.chunks()])
+        return self._whole
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        async for chunk in self._request.stream():
-            yield chunk
+        is_more = True
+        while is_more:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                self._has_left = True
+                self._sent.set()
+                raise aiohttp.ClientConnectionError("the client left")
+            is_more = message.get("more_body", False)
+            if chunk := message.get("body"):
+                yield chunk
         self._sent.set()
 
     async def client_left(self) -> None:
-        """Return when the client is gone. Whoever streams its body notices that by itself."""
+        """Return when the client is gone. Whoever streams its body notices that first."""
         if self.is_there:
             await self._sent.wait()
-        while (await self._request.receive())["type"] != "http.disconnect":
-            pass
+        while not self._has_left:
+            self._has_left = (await self._receive())["type"] == "http.disconnect"
 
 
-async def _unless_gone(
-    asking: asyncio.Task[aiohttp.ClientResponse], body: _Body
-) -> aiohttp.ClientResponse | None:
-    """The model's answer, or none: nobody computes for a client that left, so the request is cut off then."""
-    leaving = asyncio.create_task(body.client_left())
-    try:
-        await asyncio.wait((asking, leaving), return_when=asyncio.FIRST_COMPLETED)
-        return asking.result() if asking.done() else None
-    finally:
-        asking.cancel()
-        leaving.cancel()
+class _WhileThere:
+    """Nobody computes for a client that left: what is done within is cut off then, and ends without an error."""
+
+    def __init__(self, body: _Body) -> None:
+        self._body = body
+        self._has_left = False
+
+    async def __aenter__(self) -> None:
+        self._task = asyncio.current_task()
+        self._looking = asyncio.create_task(self._look())
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, _: Any) -> bool:
+        self._looking.cancel()
+        if self._has_left and self._task is not None:
+            return self._task.uncancel() == 0 and kind is asyncio.CancelledError
+        return False
+
+    async def _look(self) -> None:
+        await self._body.client_left()
+        self._has_left = True
+        if self._task is not None:
+            self._task.cancel()
 
 
 def _url(endpoint: str, path: str, query: str) -> URL:
@@ -301,14 +341,15 @@ def _url(endpoint: str, path: str, query: str) -> URL:
     return URL(f"{target}?{query}" if query else target, encoded=True)
 
 
-def _for_model(request: Request, access: str | None) -> list[tuple[str, str]]:
+def _for_model(headers: Sequence[tuple[bytes, bytes]], access: str | None) -> list[tuple[str, str]]:
     """A model that asks for tokens checks them itself; any other sees none, as it would learn to be its caller."""
-    dropped = _NOT_FOR_MODELS | _named_by_connection(request.headers.getlist("connection"))
-    if "transfer-encoding" in request.headers:
+    said = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
+    dropped = _NOT_FOR_MODELS | _named_by_connection(value for name, value in said if name == "connection")
+    if any(name == "transfer-encoding" for name, _ in said):
         dropped |= {"content-length"}  # of two lengths the one that was used is sent on
     if access != "token":
         dropped |= {"authorization"}
-    return [(name, value) for name, value in request.headers.items() if name not in dropped]
+    return [(name, value) for name, value in said if name not in dropped]
 
 
 def _for_client(answer: aiohttp.ClientResponse) -> list[tuple[bytes, bytes]]:
@@ -317,8 +358,7 @@ def _for_client(answer: aiohttp.ClientResponse) -> list[tuple[bytes, bytes]]:
     kept = [(name.lower(), value) for name, value in answer.raw_headers]
     return [
         *((name, value) for name, value in kept if name.decode("latin-1") not in dropped),
-        (b"content-security-policy", SANDBOX.encode()),
-        (b"x-content-type-options", b"nosniff"),
+        *_SAID_FOR_MODELS,
     ]
 
 
@@ -327,13 +367,14 @@ def _can_be_said(answer: aiohttp.ClientResponse) -> bool:
     return 200 <= answer.status < 600 and not any(_CONTROL.search(value) for _, value in answer.raw_headers)
 
 
-def _named_by_connection(values: list[str]) -> frozenset[str]:
+def _named_by_connection(values: Iterable[str]) -> frozenset[str]:
     return frozenset(name.strip().lower() for value in values for name in value.split(","))
 
 
-async def _stream(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
-    try:
-        async for chunk in answer.content.iter_any():
-            yield chunk
-    finally:
-        answer.close()  # of what was read to its end, the connection is back in the pool already
+async def _pass_on(answer: aiohttp.ClientResponse, send: Send) -> None:
+    await send({"type": "http.response.start", "status": answer.status, "headers": _for_client(answer)})
+    body, is_more = answer.content, True
+    while is_more:
+        chunk = await body.readany()
+        is_more = not body.at_eof()
+        await send({"type": "http.response.body", "body": chunk, "more_body": is_more})

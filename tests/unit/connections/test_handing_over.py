@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
-from placet.events.connections import BoundedServer, Bounds, Connection, bounded
+from placet.connections import BoundedServer, Bounds, Connection, bounded
 
 from tests.support.eventually import eventually
 
@@ -109,7 +109,7 @@ async def test_a_head_that_has_begun_to_arrive_is_read_to_its_end() -> None:
         writer.write(HEAD)
         (connection,) = await eventually(lambda: list(place.server.server_state.connections))
         assert isinstance(connection, Connection)
-        await eventually(lambda: bool(connection.conn.trailing_data[0]))
+        await eventually(lambda: connection.has_begun)
         place.server.should_exit = True
         await eventually(lambda: not place.server.servers[0].is_serving())
         writer.write(b"\r\n")

@@ -1,0 +1,421 @@
+"""How many connections a server has, and for how long one may be of no use to anybody.
+
+uvicorn takes as many as come, gives each all the time it wants to begin and to finish a request, and keeps what a
+client sends without end or does not read; its `limit_concurrency` refuses everybody as soon as enough have connected
+who say nothing. Here each has to go on: to the end of a head, through its body, through the answer. When there are too
+many, the one that has waited longest without a request makes room.
+
+An answer may take as long as it likes while it goes on: a stream of events ends when its client or its server does.
+The kernel asks after a client that is silent on such a stream: one that vanished without a word (a laptop that was
+closed, a NAT that forgot) would hold its place for ever, and nothing else would tell it from one that waits.
+
+HTTP is read by httptools, which is quick and kind. What it lets pass and a server must not is refused here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import socket
+from dataclasses import dataclass, replace
+from functools import partial
+from http import HTTPStatus
+from typing import Any
+
+import httptools
+import msgspec
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+MEDIA_TYPE = "application/problem+json"
+
+KEEP_ALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
+"""Seconds of silence before the kernel asks whether a client is still there, and between questions; how many.
+What an operating system has no name for it decides by itself."""
+SWEEP_EVERY = 5
+"""Ticks of uvicorn's, of a tenth of a second."""
+
+JUST_CONNECTED = 0.5
+"""Seconds for whoever connected at last, before nobody was let in any more, to send a request."""
+
+LINGER = 1.0
+"""Seconds in which who is parted with is still heard, and ignored: closed at once, with bytes of his unread, the
+connection is reset, and the answer that says why may be lost on its way."""
+
+CONTINUE = b"HTTP/1.1 100 "
+"""The head that comes before an answer's, and is sent at once: its client waits for that."""
+
+JOINED_BELOW = 65_536
+"""Bytes of a body that are copied behind their head; of more, a call of the system's is nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bounds:
+    """Connections at once; seconds for a head, and without a byte of an answer being read; bytes of a head; how slow
+    a body may be, and how long it may take in all."""
+
+    connections: int = 1024
+    head_seconds: float = 10.0
+    head_bytes: int = 65_536
+    """And of what frames a body, between two pieces of it."""
+    body_bytes: int = 16_384
+    """So many in each `body_seconds`, or it has to end within them."""
+    body_seconds: float = 30.0
+    whole_body_seconds: float = float("inf")
+    silence: float = 60.0
+
+    def for_this_process(self) -> Bounds:
+        """No more connections than leave half of the descriptors it may open to its work."""
+        allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if allowed == resource.RLIM_INFINITY:
+            return self
+        return replace(self, connections=min(self.connections, max(1, allowed // 2)))
+
+
+class Connection(HttpToolsProtocol):
+    """One client's. `_since` is when it began to send a head; none between requests and after its head."""
+
+    def __init__(self, bounds: Bounds, **uvicorns: Any) -> None:
+        super().__init__(**uvicorns)
+        self.parser = _Parser(self)  # type: ignore[assignment]
+        self._bounds = bounds
+        self._since: float | None = None
+        self._heard = 0.0
+        self._fruitless = 0
+        """Bytes since any came of them: a request, a piece of its body, its end."""
+        self._body_began = 0.0
+        self._body_since = 0.0
+        self._body_bytes = 0
+        self._unread = 0
+        self._unread_since = 0.0
+        self._is_parted = False
+        self._is_unreadable = False
+        self._is_last = False
+        self._answers: _Answers
+
+    def close_with_its_answer(self) -> None:
+        """Say with the next answer, or the one that is under way, that it is the last: who goes on connects anew, and
+        nothing that it sends meets a connection that closes."""
+        self._is_last = True
+        if self.cycle is not None and not self.cycle.response_started:
+            self.cycle.keep_alive = False
+
+    def problem(self, status: HTTPStatus, why: str, fix: str | None) -> bytes:
+        """The body of an answer that is given here, as problem+json."""
+        said = {"type": "about:blank", "title": status.phrase, "status": status.value, "detail": why}
+        return msgspec.json.encode({**said, "fix": fix} if fix else said)
+
+    # What uvicorn calls.
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        _notice_vanishing(transport.get_extra_info("socket"))
+        self._answers = _Answers(transport, self.loop)
+        self._since = self._heard = self.loop.time()
+        if len(self.connections) > self._bounds.connections:
+            self._make_room()
+
+    def data_received(self, data: bytes) -> None:
+        if self._is_parted:
+            return
+        self._heard = self.loop.time()
+        if self._is_waiting and self._since is None:
+            self._since = self._heard
+        self._fruitless += len(data)
+        super().data_received(data)
+        if self._fruitless > self._bounds.head_bytes and not self._is_parted:
+            too_long = "the request's head does not end", "the request's body is all frame"
+            self._part(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, too_long[not self._is_waiting])
+
+    def on_headers_complete(self) -> None:
+        if self.parser.should_upgrade():
+            return  # it is read again, as one that asks for nothing but HTTP
+        self._name_one_host()
+        super().on_headers_complete()
+        self._since, self._fruitless = None, 0
+        self._body_began = self._body_since = self._heard
+        self._body_bytes = 0
+        if self.cycle is not None:
+            self.cycle.transport = self._answers  # type: ignore[assignment]
+        if self._is_last:
+            self.close_with_its_answer()
+
+    def on_body(self, body: bytes) -> None:
+        self._fruitless = 0
+        self._body_bytes += len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        if self.parser.should_upgrade():
+            return
+        self._fruitless = 0
+        if self._is_waiting:
+            self._since = None  # it was answered before its body had ended
+        super().on_message_complete()
+
+    def head_without_upgrade(self) -> bytes:
+        """Of the request that is being read, as if it did not ask for another protocol. Raises HttpParserError."""
+        method = self.parser.get_method()
+        if method == b"CONNECT":
+            raise httptools.HttpParserError("this is no proxy")
+        head = [b"%b %b HTTP/%b\r\n" % (method, self.url, self.parser.get_http_version().encode())]
+        head.extend(b"%b: %b\r\n" % each for each in self.headers if each[0] != b"upgrade")
+        return b"".join(head) + b"\r\n"
+
+    def on_response_complete(self) -> None:
+        self._answers.end()
+        if self._is_unreadable and not self.pipeline:
+            self.transport.close()
+        super().on_response_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """What came cannot be read. Whoever asked before is answered first: this would be taken for that answer."""
+        is_asked_before = bool(self.pipeline) or not (self._is_waiting or self.cycle.more_body)
+        if is_asked_before:
+            if self.cycle.more_body:
+                self.pipeline.popleft()  # the one that cannot be read; what came last stands first
+            self._is_unreadable = self._is_parted = True
+        elif self._is_waiting or not self.cycle.response_started:
+            super().send_400_response(msg)
+        else:
+            self._answers.close()
+
+    def shutdown(self) -> None:
+        if self.has_begun:
+            self.close_with_its_answer()  # to the request that has begun to arrive
+        else:
+            super().shutdown()
+
+    # What is asked from time to time.
+
+    def look(self, now: float) -> None:
+        """Part with a client that does not go on."""
+        if self.transport is None or self._is_stuck(now) or self._is_parted:
+            return
+        if self._is_waiting:
+            if self._since is None or now - self._since <= self._bounds.head_seconds:
+                return
+            if self.has_begun:
+                self._part(HTTPStatus.REQUEST_TIMEOUT, "the request's head took too long")
+            else:
+                self.transport.close()  # a browser that connected in advance asked for no answer
+        elif self._is_too_slow(now):
+            self._part(HTTPStatus.REQUEST_TIMEOUT, "the request's body took too long")
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether a request has, of whose head the end has not come."""
+        return self._is_waiting and self._fruitless > 0
+
+    @property
+    def _is_waiting(self) -> bool:
+        """For a request, or for the rest of its head, while none is under way."""
+        return self.cycle is None or self.cycle.response_complete
+
+    @property
+    def _is_idle(self) -> bool:
+        """Waiting, and its last answer is gone."""
+        return self._is_waiting and self.transport.get_write_buffer_size() == 0
+
+    @property
+    def _is_sending(self) -> bool:
+        """Whether it is its turn to send a body: not while we have not asked for it, or have too much of it."""
+        cycle = self.cycle
+        is_asked = not (cycle.waiting_for_100_continue or self.pipeline or self.flow.read_paused)
+        return cycle.more_body and is_asked
+
+    def _is_too_slow(self, now: float) -> bool:
+        if not self._is_sending:
+            self._body_since, self._body_bytes = now, 0
+            return False
+        if now - self._body_began > self._bounds.whole_body_seconds:
+            return True
+        if now - self._body_since <= self._bounds.body_seconds:
+            return False
+        is_too_slow = self._body_bytes < self._bounds.body_bytes
+        self._body_since, self._body_bytes = now, 0
+        return is_too_slow
+
+    def _is_stuck(self, now: float) -> bool:
+        """Whether its client reads nothing of what was sent; cut off then, since nothing more can be said to it."""
+        unread = self.transport.get_write_buffer_size()
+        if unread != self._unread or unread == 0:
+            self._unread, self._unread_since = unread, now
+        elif now - self._unread_since > self._bounds.silence:
+            self.transport.abort()
+            return True
+        return False
+
+    # What a request may not say.
+
+    def _name_one_host(self) -> None:
+        """As servers must (RFC 9112, 3.2): one, and of a target that is a whole URL its own. Raises HttpParserError."""
+        hosts = [value for name, value in self.headers if name == b"host"]
+        if len(hosts) > 1 or (not hosts and self.parser.get_http_version() == "1.1"):
+            raise httptools.HttpParserError("a request names one host")
+        if self.url.startswith(b"/"):
+            return
+        whole = httptools.parse_url(self.url)
+        if whole.schema is None or whole.host is None:
+            raise httptools.HttpParserError("a request's target is a path or a URL")
+        host = whole.host if whole.port is None else b"%b:%d" % (whole.host, whole.port)
+        query = b"" if whole.query is None else b"?" + whole.query
+        self.url = (whole.path or b"/") + query
+        self.headers[:] = [(b"host", host), *(each for each in self.headers if each[0] != b"host")]
+
+    # Partings.
+
+    def _make_room(self) -> None:
+        idle = [each for each in self.connections if isinstance(each, Connection) and each._is_idle]
+        longest = min((each for each in idle if each is not self), key=lambda each: each._heard, default=None)
+        if longest is None:
+            self._part(HTTPStatus.SERVICE_UNAVAILABLE, "there are too many connections", "try again shortly")
+            return
+        self.connections.discard(longest)  # its end may take a moment to arrive
+        longest.transport.abort()
+
+    def _part(self, status: HTTPStatus, why: str, fix: str | None = None) -> None:
+        """Say why, unless an answer has begun or there is nobody to say it to, and close."""
+        if (self._is_waiting or not self.cycle.response_started) and not self.transport.is_closing():
+            body = self.problem(status, why, fix)
+            head = [
+                f"HTTP/1.1 {status.value} {status.phrase}",
+                f"content-type: {MEDIA_TYPE}",
+                f"content-length: {len(body)}",
+                "connection: close",
+                *(["retry-after: 1"] if status is HTTPStatus.SERVICE_UNAVAILABLE else []),
+            ]
+            self.transport.write("\r\n".join(head).encode() + b"\r\n\r\n" + body)
+        self._is_parted = True
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+            self.loop.call_later(LINGER, self.transport.close)
+        else:
+            self.transport.close()
+
+
+class _Parser:
+    """httptools, for which what follows on `Upgrade` is of another protocol, whatever the server makes of that.
+
+    Here there is no other: a request's body would be lost, or be read as the next request, which whoever sent it may
+    have let somebody else write. Java's own client asks for HTTP/2 so with each request.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._begin()
+
+    def _begin(self) -> None:
+        self._parser = parser = httptools.HttpRequestParser(self._connection)
+        # As uvicorn has it: who asked for the connection's end may still send something.
+        parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self.get_method, self.get_http_version = parser.get_method, parser.get_http_version
+        self.should_keep_alive, self.should_upgrade = parser.should_keep_alive, parser.should_upgrade
+
+    def feed_data(self, data: bytes) -> None:
+        while True:
+            try:
+                self._parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                head, data = self._connection.head_without_upgrade(), data[upgrade.args[0] :]
+                self._begin()
+                self._parser.feed_data(head)
+            else:
+                return
+
+
+class _Answers:
+    """What uvicorn writes an answer to: its head waits for what is said in the same breath, and both go out at once.
+
+    uvicorn writes them one after the other, each with a call of the system's and each waking the client, which
+    together take a tenth of a small request's time.
+    """
+
+    __slots__ = ("_has_begun", "_head", "_loop", "_transport")
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._head: bytes | None = None
+        self._has_begun = False
+
+    def write(self, data: bytes) -> None:
+        if not self._has_begun and not data.startswith(CONTINUE):
+            self._has_begun, self._head = True, data
+            self._loop.call_soon(self._let_go)
+            return
+        head, self._head = self._head, None
+        if head is not None and len(data) < JOINED_BELOW:
+            data = head + data
+        elif head is not None:
+            self._transport.write(head)
+        if data:
+            self._transport.write(data)
+
+    def end(self) -> None:
+        """Of an answer, which may have had no body."""
+        self._let_go()
+        self._has_begun = False
+
+    def close(self) -> None:
+        self.end()
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
+
+    def _let_go(self) -> None:
+        head, self._head = self._head, None
+        if head is not None:
+            self._transport.write(head)
+
+
+class BoundedServer(uvicorn.Server):
+    """Looks at its connections, twice a second. Give it a `bounded` configuration."""
+
+    async def hand_over(self, seconds: float) -> None:
+        """Before it exits, where another process has its socket: no request that anybody sends is lost.
+
+        Each client is told with an answer that it was the last, and has `seconds` to ask for one; then nobody is let
+        in any more, and waits for the other process. Who asks nothing for so long is parted with as by any server.
+        """
+        loop = asyncio.get_running_loop()
+        for deadline in (loop.time() + seconds, loop.time() + seconds + JUST_CONNECTED):
+            while loop.time() < deadline:
+                for connection in list(self.server_state.connections):
+                    if isinstance(connection, Connection):
+                        connection.close_with_its_answer()
+                await asyncio.sleep(0.02)
+            for server in self.servers:
+                server.close()
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % SWEEP_EVERY == 0:
+            now = asyncio.get_running_loop().time()
+            for connection in list(self.server_state.connections):
+                if isinstance(connection, Connection):
+                    connection.look(now)
+        return await super().on_tick(counter)
+
+
+def bounded(
+    app: Any, bounds: Bounds, *, connection: type[Connection] = Connection, **uvicorns: Any
+) -> uvicorn.Config:  # noqa: TID251 - here are the bounds
+    """What uvicorn is to know: it serves `app` within `bounds`, and leaves to us what begins and ends with it."""
+    return uvicorn.Config(  # noqa: TID251
+        app,
+        http=partial(connection, bounds),  # type: ignore[arg-type]
+        ws="none",  # nobody here speaks it, and a connection that is upgraded would leave these bounds
+        lifespan="off",
+        access_log=False,
+        **uvicorns,
+    )
+
+
+def _notice_vanishing(connection: socket.socket) -> None:
+    if connection.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in KEEP_ALIVE.items():
+        if hasattr(socket, name):
+            connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
