@@ -21,6 +21,7 @@ from placet.deployer.adapters.kubernetes_objects import INSTANCE, SELECTOR
 from placet.deployer.adapters.kubernetes_routes import PREFIX
 from placet.oci import ImageConfig, Manifest, open_registry, sha256_digest
 from placet.oci.content import OCI_CONFIG, OCI_LAYER
+from placet.projects import pack
 
 from tests.contract.model_host_small_image import layer
 from tests.deploy.containers_of_models import HERE
@@ -30,7 +31,7 @@ from tests.support.kubernetes.standing import GATEWAY, standing_cluster
 from tests.support.platforms import Platform, distributed, embedded
 from tests.support.servers import CaddyServer, PostgreSQL, RabbitMQ, Registry, sources
 from tests.system.models import write_project
-from tests.system.scenarios import MainJob, placet
+from tests.system.scenarios import MainJob, client_of, finish
 
 NAMESPACE_OF_A_POD = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 NODES_CALL_IT = "registry.example:5000"
@@ -72,24 +73,22 @@ class TestTheTestsOwnCluster(MainJob):
         """Of those that come to the platform's own gateway, which goes by the same addresses as the route."""
         cluster = KubernetesCluster(namespace="placet-models", file=kubeconfig)
         first, second = f"{project}-1", f"{project}-2"
-        async with load_on(platform, tmp_path, project, weights=(2.0, 7.0), replicas=(1, 3)) as load:
+        async with (
+            load_on(platform, tmp_path, project, weights=(2.0, 7.0)) as load,
+            client_of(platform) as client,
+        ):
             assert await shares_of(cluster, project) == {first: 1}
-            canary = write_project(tmp_path / "two", project, weight=7.0, replicas=(1, 3))
-            await placet(platform, "deploy", str(canary), "--canary", "20")
+            canary = pack(write_project(tmp_path / "two", project, weight=7.0), tmp_path / "two.tar")
+            await client.upload(tmp_path / "two.tar", canary.digest)
+            await finish(client, await client.command("deploy", digest=canary.digest, canary=20))
             assert await shares_of(cluster, project) == {first: 4, second: 1}
             await load.some_more()
-            await placet(platform, "promote", project, "--weight", "60")
+            await finish(client, await client.command("promote", project=project, weight=60))
             await eventually(lambda: has_shares(cluster, project, {first: 2, second: 3}))
             await load.some_more()
-            await placet(platform, "promote", project)
+            await finish(client, await client.command("promote", project=project))
             await eventually(lambda: has_shares(cluster, project, {second: 1}))
             await eventually(lambda: has_pods(cluster, {second: 1}, first, second))
-            await load.some_more()
-            await placet(platform, "scale", project, "3")
-            await eventually(lambda: has_pods(cluster, {second: 3}, first, second))
-            await load.some_more()
-            back = await placet(platform, "rollback", project)
-            assert back["state"] == "live", back["refusals"]
             await load.some_more()
         await eventually(lambda: has_shares(cluster, project, {}))
         await cluster.close()
