@@ -140,7 +140,7 @@ HOLDS: Mapping[str, Mapping[str, str]] = {
     "indexer.strangers": {"none": "repository image since is_told"},
     "indexer.tags": {"none": "repository tag image"},
     "deployer.holdings": {"none": "project release replicas ready until is_live is_canary is_diverged"},
-    "deployer.observed": {"none": "project watched"},
+    "deployer.observed": {"none": "project release watched"},
     "deployer.projects": {"none": "project requests"},
     "deployer.queued": {
         "none": "project request release turn position quota why until replicas correlation is_over",

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import aiohttp
@@ -83,15 +84,19 @@ async def test_an_update_that_it_gets_in_the_way_of(world: World, trouble: Troub
     assert (await world.deployer.names()).count("model.started") == 2
 
 
-async def test_an_engine_that_goes_away_and_comes_back(
+async def test_an_engine_that_goes_away_for_a_minute_and_comes_back(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     await world.engine.go_away()
     await world.deployer.deploy("churn", 2)
-    await eventually(lambda: f"the Docker Engine at {world.engine.address} does not answer" in caplog.text)
+    await world.deployer.heard("start.accepted", "deploy churn 2")
+    await world.deployer.let_pass(timedelta(minutes=1))
+    assert f"the Docker Engine at {world.engine.address} does not answer" in caplog.text
+    assert "model.failed" not in await world.deployer.names()
     assert await world.answers()
     assert "model.diverged" not in await world.deployer.names()
     await world.engine.begin()
+    await world.deployer.let_pass(timedelta(minutes=1))
     await world.deployer.heard("model.started", "deploy churn 2")
     await eventually(lambda: is_as_after_an_update(world), within=60)
     await eventually(world.answers, within=60)

@@ -114,7 +114,7 @@ async def test_it_says_who_needs_whom(workshop: Workshop) -> None:
 
     needs = {each["ref"]: each["dependsOn"] for each in (await bom(workshop, image))["dependencies"]}
 
-    assert needs["image"] == ["model", "placet-runtime"]
+    assert needs["image"] == ["model", "placet-connections", "placet-runtime"]
     assert needs["model"] == ["pkg:pypi/heavy@2.0", "pkg:pypi/light@1.0"]
     assert needs["placet-runtime"] == ["pkg:pypi/server@3.0"]
     assert needs["pkg:pypi/server@3.0"] == ["pkg:pypi/light@1.0"]

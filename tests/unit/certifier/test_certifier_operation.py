@@ -40,6 +40,8 @@ from placet.events.contracts.certifier import (
     CertificateWarned,
 )
 from placet.events.contracts.deployer import (
+    CanaryAborted,
+    CanaryStarted,
     ModelDeleted,
     ModelObserved,
     ModelQuarantined,
@@ -122,14 +124,14 @@ class Operated:
     ports: Ports
     minutes: int = 0
 
-    async def certify(self, *conditions: Condition, release: int = 1) -> CertificateIssued:
+    async def certify(self, *conditions: Condition, release: int = 1, canary: int = 0) -> CertificateIssued:
         self.sources.declared = replace(DECLARED, conditions=conditions)
         await self.alone.hear(asked(release=release))
         await self.alone.work_off()
         await self.alone.hear(indexed(release=release))
         issued = [each for each in await self.alone.said() if isinstance(each, CertificateIssued)][-1]
         assert issued.release == release
-        await self.alone.hear(started(issued))
+        await self.alone.hear(begun(issued, canary) if canary else started(issued))
         return issued
 
     async def observe(
@@ -184,6 +186,21 @@ def started(issued: CertificateIssued) -> ModelStarted:
         certificate=issued.certificate,
         url="http://placet/models/churn",
         endpoints=("http://127.0.0.1:1",),
+    )
+
+
+def begun(issued: CertificateIssued, weight: int) -> CanaryStarted:
+    return CanaryStarted(
+        project="churn",
+        release=issued.release,
+        image=IMAGE,
+        certificate=issued.certificate,
+        url="http://placet/models/churn",
+        endpoints=("http://127.0.0.1:2",),
+        replicas=1,
+        weight=weight,
+        request=issued.release,
+        sample="none",
     )
 
 
@@ -403,6 +420,38 @@ async def test_a_condition_of_which_nothing_is_told_is_warned_of_however_much_th
     assert "model.reference" in str(warned.warnings[0].fix)
     await operated.observe(ages=(10, 10))
     assert (await operated.since_issued())[1:] == [changed_to_none(warned)]
+
+
+async def test_a_canary_that_drifts_is_suspended_and_what_it_runs_beside_is_not(operated: Operated) -> None:
+    await operated.certify(PSI)
+    canary = await operated.certify(PSI, release=2, canary=10)
+    await operated.observe(ages=(60, 60))
+    await operated.observe(ages=(100, 20), release=2)
+    await operated.observe(ages=(100, 20), release=2)
+    await operated.observe(ages=(60, 60))
+    (suspended,) = await operated.since_issued()
+    assert isinstance(suspended, CertificateSuspended)
+    assert (suspended.certificate, suspended.release) == (canary.certificate, 2)
+
+
+async def test_of_a_canary_too_silence_is_warned_of_and_no_more_once_it_is_aborted(
+    operated: Operated,
+) -> None:
+    await operated.certify(PSI)
+    await operated.certify(PSI, release=2, canary=10)
+    await operated.later(hours=167)
+    assert await operated.since_issued() == [], "it serves since then, and not for ever"
+    await operated.observe(ages=(60, 60))
+    await operated.later(hours=2)
+    (warned,) = await operated.since_issued()
+    assert (warned.release, [each.rule for each in warned.warnings]) == (2, [LATELY])
+
+    await operated.certify(PSI, release=3, canary=10)
+    await operated.alone.hear(CanaryAborted(project="churn", release=3, why="it failed", fix=None))
+    for _ in range(4):
+        await operated.later(days=3)
+        await operated.observe(ages=(60, 60))
+    assert {each.release for each in await operated.since_issued()} == {2}
 
 
 @pytest.mark.parametrize("end", ["stopped", "deleted", "replaced", "quarantined"])

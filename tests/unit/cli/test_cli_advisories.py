@@ -21,7 +21,7 @@ def test_a_snapshot_is_published_and_told_with_what_is_in_it(
     file, digest = written(tmp_path)
     ended = placet("advisories", "publish", str(file))
     assert (ended.status, ended.out) == (0, f"{digest}\n")
-    assert "3 advisories up to 2026-11-20, about 2 packages, are in-use" in ended.err
+    assert "3 advisories up to 2026-11-20, about 2 packages: in-use" in ended.err
     assert [each["state"] for each in platform.advisories] == ["in-use"]
 
 

@@ -140,6 +140,13 @@ def test_a_mistyped_option_is_answered_with_the_nearest_one(
     assert f"\nusage: {usage} " in ended.err
 
 
+@pytest.mark.parametrize("typed", [("--within", "-3d"), ("--within=-3d",), ("--within", "-3")])
+def test_a_span_below_nothing_is_told_what_a_span_is(placet: Placet, typed: tuple[str, ...]) -> None:
+    ended = placet("audit", "expiring", *typed)
+    assert ended.status == 2
+    assert "is no duration from 60s to 366d; write 30d, 12h or 45m" in ended.err
+
+
 def test_what_is_a_value_is_no_option(placet: Placet) -> None:
     assert "there is no option" not in placet("fetch", "--", "--jsn").err
 

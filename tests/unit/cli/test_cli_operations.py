@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from placet.cli.progress import PlainProgress
 from placet.cli.screen import Screen
-from placet.cli.sizes import in_days
+from placet.cli.sizes import counted, in_days
 from placet.client import Operation, Step
 
 from tests.support.eventually import eventually
@@ -23,8 +23,8 @@ from tests.unit.cli.conftest import Placet
 from tests.unit.client.fake_platform import AUDITOR, IMAGE, REFUSAL, SCIENTIST, FakePlatform
 
 FIELDS = [
-    "operation", "command", "project", "release", "source", "image", "built", "certificate", "renews", "state", "url",
-    "steps", "refusals", "awaiting", "verdicts",
+    "operation", "command", "project", "release", "source", "image", "built", "certificate", "renews", "share", "state",
+    "url", "steps", "refusals", "awaiting", "verdicts",
 ]  # fmt: skip
 BESIDES: dict[str, Any] = {
     "detail": None,
@@ -113,7 +113,7 @@ def test_the_same_source_again_is_not_sent_and_not_built(
     placet("deploy", str(project))
     ended = placet("deploy", str(project))
     assert "nothing was built" in ended.err
-    assert "certified by certificate:1: 1 of 1 rules passed" in ended.err
+    assert "certified by certificate:1: 1 of 1 rule passed" in ended.err
     assert "the platform has it already" in ended.err
     assert [method for method, path in platform.requests if path.startswith("/v1/sources/")] == [
         "HEAD",
@@ -356,6 +356,11 @@ def test_status_says_that_a_certificate_ends_soon_and_how_it_is_renewed(
     assert placet("status", "wine", "--json").document["lapsing"] is True
 
 
+def test_one_is_not_several() -> None:
+    assert [counted(number, "event") for number in (0, 1, 2)] == ["0 events", "1 event", "2 events"]
+    assert [counted(number, "advisory", "advisories") for number in (1, 2)] == ["1 advisory", "2 advisories"]
+
+
 @pytest.mark.parametrize(
     ("hours", "said"),
     [
@@ -423,14 +428,35 @@ def test_a_canary_and_replicas_are_asked_for_in_numbers(
 def test_a_canary_is_told_from_what_serves_and_an_aborted_one_is_not_live(
     placet: Placet, platform: FakePlatform, project: Path
 ) -> None:
-    hint = "it is a canary: `placet promote wine`, or `placet abort wine`"
+    hint = "`placet promote wine` gives it all of them, `placet abort wine` ends it"
     assert hint not in placet("deploy", str(project)).err
-    assert hint in placet("deploy", str(project), "--canary", "10").err
+    begun = placet("deploy", str(project), "--canary", "10").err
+    assert "release 2 of wine serves as a canary, with 10 % of the requests" in begun
+    assert hint in begun
     assert hint in placet("promote", "wine", "--weight", "50").err
     assert hint not in placet("promote", "wine").err
     ended = placet("abort", "wine").err
     assert "the canary of wine is ended; what it ran beside has all requests" in ended
     assert "is live" not in ended
+
+
+def test_status_of_a_canarys_operation_says_that_it_is_one(
+    placet: Placet, platform: FakePlatform, project: Path
+) -> None:
+    placet("deploy", str(project))
+    serves = dict(platform.models["wine"])
+    placet("deploy", str(project), "--canary", "10")
+    operation = list(platform.operations)[-1]
+    platform.models["wine"] = {**serves, "canary": {"release": 2, "weight": 10}}
+    said = placet("status", operation)
+    assert "state        live, as a canary with 10 % of the requests\n" in said.out
+    assert "now " not in said.out
+    followed = placet("status", operation, "--follow").err
+    assert "release 2 of wine serves as a canary, with 10 % of the requests" in followed
+    assert "is live" not in followed
+
+    platform.models["wine"]["canary"] = None
+    assert "now          release 1 of wine is live" in placet("status", operation).out
 
 
 def test_what_is_no_number_and_no_name_is_told_with_what_it_was_for(placet: Placet) -> None:

@@ -61,7 +61,7 @@ def test_what_is_held_is_shown_with_all_words(placet: Placet, people: Any, who: 
 def test_nothing_is_erased_before_somebody_says_so(placet: Placet, people: Any) -> None:
     ended = placet("privacy", "erase", ADA)
     assert (ended.status, people[ADA]["state"]) == (0, "known")
-    assert "2 reasons and summaries; revokes 1 tokens; removes 1 sets of answers" in ended.err
+    assert "2 reasons and summaries; revokes 1 token; removes 1 set of answers" in ended.err
     assert f"nothing was erased; `placet privacy erase {ADA} --yes` does it" in ended.err
 
 
@@ -113,3 +113,6 @@ def test_a_project_is_held_with_its_first_reason_until_it_is_released(
     assert placet("privacy", "release", "wine", "--json").document == {"project": "wine", "held": False}
     assert platform.held_projects == {}
     assert placet("privacy", "hold", "wine").status == 2
+    for nothing in ("", " ", "…"):
+        ended = placet("privacy", "hold", "wine", "--reason", nothing)
+        assert (ended.status, "says nothing" in ended.err) == (2, True)

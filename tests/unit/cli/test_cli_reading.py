@@ -16,8 +16,8 @@ def test_list_shows_models_as_a_table_or_as_json(
 ) -> None:
     placet("deploy", str(project))
     table = placet("list").out.splitlines()
-    assert table[0].split() == ["PROJECT", "RELEASE", "STATE", "URL"]
-    assert table[1].split() == ["wine", "1", "live", f"{platform.url}/models/wine"]
+    assert table[0].split() == ["PROJECT", "RELEASE", "STATE", "CANARY", "URL"]
+    assert table[1].split() == ["wine", "1", "live", "-", f"{platform.url}/models/wine"]
     assert placet("list", "--json").document == {
         "models": [
             {
@@ -68,6 +68,12 @@ def test_a_deleted_project_is_listed_on_demand(placet: Placet, platform: FakePla
     assert placet("list", "--json").document == {"models": []}
     assert placet("list", "--all", "--json").document["models"][0]["state"] == "deleted"
     assert placet("list", "--all", "--images").status == 2
+
+
+def test_list_shows_a_canary_with_its_share(placet: Placet, platform: FakePlatform, project: Path) -> None:
+    placet("deploy", str(project))
+    platform.models["wine"]["canary"] = {"release": 2, "weight": 10}
+    assert placet("list").out.splitlines()[1].split()[3:] == ["2,", "10", "%", f"{platform.url}/models/wine"]
 
 
 def test_list_of_nothing_is_an_empty_list(placet: Placet, platform: FakePlatform) -> None:

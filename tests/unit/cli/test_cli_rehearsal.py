@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from placet.projects import pack
 
 from tests.unit.cli.conftest import Placet
 from tests.unit.client.fake_platform import AUDITOR, IMAGE, FakePlatform
@@ -123,7 +124,24 @@ def test_who_may_not_deploy_is_told_so(
     assert "may not deploy anything" in ended.err
 
 
-def test_what_lies_in_git_has_to_be_cloned_first(placet: Placet, platform: FakePlatform) -> None:
-    ended = placet("deploy", "https://git.example.org/team/wine.git", "--dry-run")
-    assert ended.status == 2
-    assert "git clone" in ended.err
+def test_what_lies_in_git_is_fetched_by_the_platform_and_not_kept(
+    placet: Placet, platform: FakePlatform, project: Path, tmp_path: Path
+) -> None:
+    address = "https://git.example.org/team/wine.git@v1"
+    packed = pack(project, tmp_path / "packed.tar")
+    platform.fetched[address] = (tmp_path / "packed.tar").read_bytes()
+    ended = placet("deploy", address, "--dry-run")
+    assert ended.status == 0
+    assert "outcome      it has room at once\n" in ended.out
+    assert f"`placet deploy {address}` does it" in ended.err
+    document = placet("deploy", address, "--dry-run", "--json").document
+    assert (document["project"], document["source"]) == ("wine", packed.digest)
+    assert nothing_was_changed(platform)
+
+
+def test_a_canary_asks_for_room_as_one(placet: Placet, platform: FakePlatform, project: Path) -> None:
+    placet("deploy", str(project))
+    placet("deploy", str(project), "--canary", "10", "--dry-run")
+    assert ("canary", "1") in platform.searches[-1]
+    placet("deploy", str(project), "--dry-run")
+    assert ("canary", "0") in platform.searches[-1]

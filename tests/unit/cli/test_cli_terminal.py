@@ -101,11 +101,13 @@ def test_a_table_that_is_wider_than_the_terminal_becomes_blocks_and_loses_nothin
         "PROJECT",
         "RELEASE",
         "STATE",
+        "CANARY",
         "URL",
     ]
     assert on_a_terminal("list", columns=46).splitlines() == [
         "PROJECT  wine",
         "RELEASE  1",
         "STATE    live",
+        "CANARY   -",
         f"URL      {platform.url}/models/wine",
     ]

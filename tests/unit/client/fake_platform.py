@@ -72,6 +72,8 @@ class FakePlatform:
     looks_until_erased: int = 1
     held_projects: dict[str, dict[str, Any]] = field(default_factory=dict)
     placement: dict[str, Any] = field(default_factory=dict)
+    fetched: dict[str, bytes] = field(default_factory=dict)
+    log: list[str] = field(default_factory=lambda: [f"line {number}" for number in range(1, 6)])
     quotas: dict[str, dict[str, Any]] = field(default_factory=dict)
     teams: dict[str, str] = field(default_factory=dict)
     commands: list[dict[str, Any]] = field(default_factory=list)
@@ -119,6 +121,7 @@ class FakePlatform:
 
     def app(self) -> ASGIApp:
         routes = [
+            Route("/v1/sources", self.get_fetched),
             Route("/v1/sources/{digest}", self.put_source, methods=["PUT"]),
             Route("/v1/sources/{digest}", self.head_source, methods=["HEAD"]),
             Route("/v1/commands", self.post_command, methods=["POST"]),
@@ -223,6 +226,10 @@ class FakePlatform:
             {"source": digest, "size": size, "project": "wine", "files": 3}, 200 if known else 201
         )
 
+    async def get_fetched(self, request: Request) -> Response:
+        """What lies at the git addresses that the test filled in."""
+        return Response(self.fetched[request.query_params["git"]], media_type="application/x-tar")
+
     async def head_source(self, request: Request) -> Response:
         return Response(status_code=200 if request.path_params["digest"] in self.sources else 404)
 
@@ -292,6 +299,8 @@ class FakePlatform:
                     }
                 else:
                     change["url"] = f"{self.url}/models/{project}"
+                    weight = asked.get("canary") or asked.get("weight", 100)
+                    change["share"] = weight if weight < 100 else None
             passed = [each for each in document["steps"] if each["state"] == "done"]
             document = {**document, **change, "steps": [*passed, step]}
             document["steps"] += to_come(
@@ -374,7 +383,7 @@ class FakePlatform:
             return problem(404, f"nothing of {project!r} ever ran here", fix="see `placet list`")
         tail = int(request.query_params.get("tail", 0))
         release = request.query_params.get("release", str(self.started_last))
-        lines = [f"line {number}" for number in range(1, 6)]
+        lines = self.log
         headers = {"X-Placet-Release": release}
         if self.live is not None:
             headers["X-Placet-Live-Release"] = str(self.live)

@@ -71,8 +71,20 @@ async def test_the_operation_document_is_written_with_its_fields_in_order(
     assert model.operation is not None
     assert list(model.operation.to_json()) == [
         "operation", "command", "project", "release", "source", "image", "built", "certificate", "renews",
-        "state", "url", "steps", "refusals", "awaiting", "verdicts",
+        "share", "state", "url", "steps", "refusals", "awaiting", "verdicts",
     ]  # fmt: skip
+
+
+async def test_a_line_of_a_log_that_does_not_end_comes_in_parts(
+    client: Client, platform: FakePlatform
+) -> None:
+    platform.log = ["first\r", "", "x" * 1_000_000, "last"]
+    async with client.log("wine") as log:
+        lines = [line async for line in log.lines]
+    assert lines[:2] == ["first", ""]
+    assert lines[-1] == "last"
+    assert "".join(lines[2:-1]) == "x" * 1_000_000
+    assert max(map(len, lines)) <= 2**16
 
 
 async def test_a_command_sent_twice_under_one_key_is_one_operation(

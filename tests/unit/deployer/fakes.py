@@ -14,7 +14,10 @@ from placet.errors import Refused, Unavailable
 
 @dataclass
 class FakeModelHost:
-    """`dies_at_once` names instances that end as soon as they are started, `moves_to` is where the next one listens."""
+    """`dies_at_once` names instances that end as soon as they are started, `moves_to` is where the next one listens.
+
+    What it is `away` with, it answers everything; what runs on it runs on.
+    """
 
     instances: dict[str, Instance] = field(default_factory=dict)
     starts: list[str] = field(default_factory=list)
@@ -24,9 +27,11 @@ class FakeModelHost:
     writes: str = "was here"
     hung: set[str] = field(default_factory=set)
     scales: bool = False
+    away: Unavailable | None = None
     _ports: int = 5000
 
     async def start(self, spec: InstanceSpec) -> Instance:
+        self._must_answer()
         known = self.instances.get(spec.id)
         if known is not None and known.is_running and known.image == spec.image:
             return known
@@ -46,25 +51,34 @@ class FakeModelHost:
         return self.instances[spec.id]
 
     async def stop(self, id: str, *, why: str = "") -> None:
+        self._must_answer()
         if id in self.instances and self.instances[id].is_running:
             self._end(id, why or "it was stopped")
 
     async def list(self) -> Sequence[Instance]:
+        self._must_answer()
         return list(self.instances.values())
 
     async def check(self) -> None:
+        self._must_answer()
         for id in self.hung & self.running():
             self._end(id, "it hung: 3 times in a row it did not answer within 5 s")
         self.hung.clear()
 
     async def forget(self, id: str) -> None:
+        self._must_answer()
         self.instances.pop(id, None)
 
     async def last_words(self, id: str) -> str:
+        self._must_answer()
         return f"{id} {self.writes}" if id in self.instances else ""
 
     async def log(self, id: str, *, tail: int | None, follow: bool) -> AsyncIterator[bytes]:
         yield f"{id} was here\n".encode() if id in self.instances and tail != 0 else b""
+
+    def _must_answer(self) -> None:
+        if self.away is not None:
+            raise self.away
 
     def die(self, id: str) -> None:
         """As a crash would."""

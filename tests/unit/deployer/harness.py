@@ -6,13 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 from placet.deployer.bootstrap import build
-from placet.deployer.domain import PROJECT, Project, stream
+from placet.deployer.domain import PROJECT, stream
 from placet.deployer.ports import Ports
+from placet.deployer.project import Project
 from placet.deployer.settings import DeployerSettings
 from placet.events import Heard, Service, ServiceRunner, Wiring, tables
 from placet.events.adapters.in_process_bus import InProcessBus, InProcessHub
@@ -312,6 +313,24 @@ class World:
         await self.deploy(project, release, memory=memory, replicas=replicas)
         await self.heard("model.started", f"deploy {project} {release}")
         await self.settled()
+
+    async def let_pass(self, span: timedelta) -> None:
+        """So much time, at once; whatever a job would have done meanwhile is done when it is due, and tried again."""
+        await eventually(self._nothing_is_due)
+        end = self.clock.now() + span
+        while self.clock.now() < end:
+            soonest = min((datetime.fromtimestamp(each, UTC) for each in await self._due()), default=end)
+            left = min(soonest, end) - self.clock.now()
+            self.clock.pass_(max(left, timedelta()) + timedelta(milliseconds=1))
+            self.wiring.store.committed.fire()  # workers look now, and not in half a second
+            await eventually(self._nothing_is_due)
+
+    async def _nothing_is_due(self) -> bool:
+        return all(each > self.clock.now().timestamp() for each in await self._due())
+
+    async def _due(self) -> list[float]:
+        """When each job is to be done next."""
+        return [row.next_at for row in await self.wiring.store.rows(sa.select(tables.jobs.c.next_at))]
 
     # What the deployer says and is.
 

@@ -246,9 +246,24 @@ async def test_what_a_deploy_would_be_given_is_told_and_nobody_else_notices(
     beside = await told_of("churn", memoryBytes=2**31)
     assert beside["beside"] == [{"release": 1, "cpuMillis": 500, "memoryBytes": 2**30, "gpus": 0}]
     assert beside["state"] == "refused"
+    assert beside["fix"].startswith("stop churn first")
+    canary = await told_of("churn", memoryBytes=2**31, canary=True)
+    assert canary["fix"] == "ask for less in placet.yaml: what churn serves runs on beside it"
     tailored = await told_of("wine", dockerfile=True)
     assert (tailored["state"], "needs a container platform" in tailored["why"]) == ("refused", True)
     assert await idle_world.names() == said
+
+
+async def test_the_keys_of_tokens_are_read_once_they_are_there_and_then_no_more(
+    idle_world: World, http: httpx.AsyncClient
+) -> None:
+    keys, asked = idle_world.settings.token_keys, authorized(idle_world)
+    kept = keys.rename(keys.with_suffix(".kept"))
+    assert (await http.get("/v1/capacity", headers=asked)).status_code == 503
+    kept.rename(keys)
+    assert (await http.get("/v1/capacity", headers=asked)).status_code == 200
+    keys.unlink()
+    assert (await http.get("/v1/capacity", headers=asked)).status_code == 200
 
 
 async def test_room_is_told_to_who_is_known_and_to_nobody_else(http: httpx.AsyncClient) -> None:

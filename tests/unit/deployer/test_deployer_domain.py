@@ -10,14 +10,11 @@ from hypothesis import given as for_all
 from hypothesis import strategies as st
 from placet.deployer.domain import (
     PROJECT,
-    AcceptStart,
     Command,
     Delete,
     Expire,
     GiveUp,
     Happened,
-    Patience,
-    Project,
     Quarantine,
     RejectStart,
     Release,
@@ -25,10 +22,11 @@ from placet.deployer.domain import (
     ReportFailed,
     ReportMended,
     ReportStarted,
-    Reserve,
-    Resume,
     Stop,
+    decide,
 )
+from placet.deployer.placing import AcceptStart, Patience, Reserve, Resume
+from placet.deployer.project import Project
 from placet.deployer.room import Amount, Holding, Room, Waiter
 from placet.events.contracts.deployer import (
     CanaryAborted,
@@ -200,6 +198,28 @@ class TestRoom:
         assert refused.fix is not None
         assert "ask for less" in refused.fix
         assert "0.1 CPU and 1024 MiB" in refused.fix
+
+    def test_a_canary_without_room_is_not_told_to_stop_what_it_would_run_beside(self) -> None:
+        amount = Amount(cpu_millis=500, memory_bytes=512 * 2**20)
+        held = (
+            Holding(project="churn", release=1, amount=amount, is_live=True),
+            Holding(project="fraud", release=1, amount=amount),
+        )
+        room = Room(total=amount * 2, held=held)
+        another = decide(reserve(2, room=room), Project())
+        assert [each.fix for each in another if isinstance(each, ResourcesQueued)] == [
+            "stop one of: churn, fraud; or ask for less in placet.yaml"
+        ]
+        canary = decide(replace(reserve(2, room=room), canary=10), Project())
+        assert [each.fix for each in canary if isinstance(each, ResourcesQueued)] == [
+            "stop one of: fraud; or ask for less in placet.yaml"
+        ]
+        alone = decide(
+            replace(reserve(2, room=replace(room, held=held[:1], total=amount)), canary=10), Project()
+        )
+        assert [each.fix for each in alone if isinstance(each, ResourcesRefused)] == [
+            "ask for less in placet.yaml: what churn serves runs on beside it"
+        ]
 
     def test_a_refused_release_and_a_failed_build_give_their_room_back(self) -> None:
         state = (

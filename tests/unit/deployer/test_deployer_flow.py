@@ -10,9 +10,9 @@ from datetime import timedelta
 from functools import partial
 
 import sqlalchemy as sa
-from placet.deployer.domain import Live
 from placet.deployer.placements import Placements
 from placet.deployer.ports import Instance, Sample, Target
+from placet.deployer.project import Live
 from placet.deployer.reconcile import DEATHS, Reconciliation
 from placet.deployer.room import Amount
 from placet.deployer.vigil import Vigil

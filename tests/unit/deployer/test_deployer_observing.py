@@ -54,6 +54,29 @@ async def test_a_live_model_that_was_asked_is_told_of_in_its_operation(world: Wo
     assert datetime.fromisoformat(said.since) < datetime.fromisoformat(said.until)
 
 
+async def test_a_canary_is_told_of_beside_what_serves_and_goes_on_where_it_was_when_it_is_promoted(
+    world: World,
+) -> None:
+    await world.deploy_and_wait()
+    await world.request_deploy(release=2, canary=10)
+    await world.clear(release=2)
+    await world.certify(release=2)
+    await world.heard("canary.started", "deploy churn 2")
+    world.probe.counted = counters(240, ages=(180, 60))
+
+    drifted = await world.heard("model.observed", "deploy churn 2")
+    beside = await world.heard("model.observed", "deploy churn 1")
+
+    assert (drifted.release, drifted.requests, drifted.drift.rows) == (2, 240, 240)
+    assert (beside.release, beside.requests) == (1, 240)
+    await world.request_promote()
+    await world.heard("model.started", "promote")
+    await world.running("churn-2")
+    world.probe.counted = counters(250, ages=(190, 60))
+    further = await world.heard("model.observed", "deploy churn 2", times=2)
+    assert (further.requests, further.drift) == (10, None)
+
+
 async def test_windows_follow_one_another_and_idle_ones_are_silent(world: World) -> None:
     await world.deploy_and_wait()
     world.probe.counted = counters(3)

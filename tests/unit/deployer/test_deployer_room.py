@@ -12,8 +12,8 @@ import pytest
 from opentelemetry import trace
 from placet.deployer import projections as p
 from placet.deployer import queries
-from placet.deployer.domain import Reserve
 from placet.deployer.placements import Placements
+from placet.deployer.placing import Reserve
 from placet.deployer.projections import TABLES
 from placet.deployer.room import Amount, Room
 from placet.events import Context, UnitOfWork, Wiring, transact

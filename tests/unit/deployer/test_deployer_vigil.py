@@ -8,9 +8,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from placet.deployer.domain import Live, Quarantined
 from placet.deployer.placements import Placements
 from placet.deployer.ports import Instance
+from placet.deployer.project import Live, Quarantined
 from placet.deployer.reconcile import Reconciliation
 from placet.deployer.room import Amount
 from placet.deployer.settings import DeployerSettings

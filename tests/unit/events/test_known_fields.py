@@ -15,6 +15,7 @@ from pydantic import Field
 class Order(KnownFields):
     of: str = Field(alias="from")
     many: int = 1
+    soon: bool = False
 
 
 async def ask(method: str, path: str, body: object = None) -> httpx.Response:
@@ -42,6 +43,15 @@ async def test_what_is_known_is_read() -> None:
 
 
 @pytest.mark.parametrize(
+    "said", [{"many": "2"}, {"many": True}, {"many": 2.0}, {"soon": "yes"}, {"soon": 1}], ids=str
+)
+async def test_a_number_is_no_text_and_no_truth_value(said: dict[str, object]) -> None:
+    answer = await ask("POST", "/v1/order", {"from": "here", **said})
+    assert answer.status_code == 400
+    assert answer.json()["detail"].startswith(f"body.{next(iter(said))}: Input should be a valid ")
+
+
+@pytest.mark.parametrize(
     ("path", "fix"),
     [
         ("/v1/page/1?sinec=3", "the nearest known one is 'since'"),
@@ -61,8 +71,8 @@ async def test_a_parameter_goes_by_the_name_that_it_is_asked_by(path: str, fix: 
     ("body", "fix"),
     [
         ({"form": "here"}, "the nearest known one is 'from'"),
-        ({"of": "here"}, "known are 'from', 'many'"),
-        ({"from": "here", "": 1}, "known are 'from', 'many'"),
+        ({"of": "here"}, "known are 'from', 'many', 'soon'"),
+        ({"from": "here", "": 1}, "known are 'from', 'many', 'soon'"),
     ],
 )
 async def test_a_key_goes_by_the_name_that_it_is_written_by(body: object, fix: str) -> None:

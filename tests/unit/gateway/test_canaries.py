@@ -21,6 +21,7 @@ from tests.support.serving import serving
 from tests.unit.gateway.harness import Gateway, asked, live
 from tests.unit.gateway.roads import DEPLOY, IMAGE, certified, cleared, indexed, reserved, started
 from tests.unit.gateway.test_gateway_api import is_problem
+from tests.unit.gateway.test_gateway_read_models import observed
 
 SECOND = "certificate:00000000-0000-7000-8000-00000000000e"
 
@@ -73,6 +74,8 @@ async def test_a_canary_is_live_beside_what_serves(gateway: Gateway) -> None:
     model = await gateway.read("/v1/models/churn")
     assert (model["state"], model["release"]) == ("live", 1)
     assert model["canary"] == {"release": 2, "weight": 25, "image": IMAGE, "certificate": SECOND}
+    assert (await gateway.read("/v1/models"))["models"][0]["canary"] == model["canary"]
+    assert done["share"] == 25
 
 
 async def test_promoted_in_part_and_then_it_is_what_serves(gateway: Gateway) -> None:
@@ -84,12 +87,21 @@ async def test_promoted_in_part_and_then_it_is_what_serves(gateway: Gateway) -> 
     second = (await command(gateway, "promote")).json()["operation"]
     await gateway.hear(changed(started(release=2, request=2), certificate=SECOND), second)
 
-    for operation in (first, second):
-        assert (await gateway.read(f"/v1/operations/{operation}"))["state"] == "live"
+    for operation, share in ((first, 50), (second, None)):
+        told = await gateway.read(f"/v1/operations/{operation}")
+        assert (told["state"], told["share"]) == ("live", share)
     model = await gateway.read("/v1/models/churn")
     assert (model["release"], model["canary"], model["aborted"]) == (2, None, None)
     asked_for = [each for each in await gateway.said() if isinstance(each, PromoteRequested)]
     assert [each.weight for each in asked_for] == [50, 100]
+
+
+async def test_what_it_was_asked_is_not_shown_as_what_serves_was(gateway: Gateway) -> None:
+    operation = await with_a_canary(gateway)
+    await gateway.hear(observed(20), operation)
+    await gateway.hear(observed(300, release=2, psi=0.3), operation)
+    shown = (await gateway.read("/v1/models/churn"))["observed"]
+    assert (shown["requests"], shown["drift"]) == (20, None)
 
 
 async def test_an_aborted_one_is_told_of_with_the_reason(gateway: Gateway) -> None:
@@ -104,6 +116,10 @@ async def test_an_aborted_one_is_told_of_with_the_reason(gateway: Gateway) -> No
     model = await gateway.read("/v1/models/churn")
     assert (model["release"], model["canary"]) == (1, None)
     assert model["aborted"]["why"] == "somebody asked for that"
+
+    deletion = (await command(gateway, "delete")).json()["operation"]
+    await gateway.hear(deployer.ModelDeleted(project="churn", request=3), deletion)
+    assert (await gateway.read("/v1/models/churn"))["aborted"] is None
 
 
 async def test_what_asks_for_nothing_that_there_is_is_told_so(gateway: Gateway) -> None:

@@ -67,6 +67,7 @@ def is_problem(answer: httpx.Response, status: int, *saying: str) -> dict[str, A
 PERSON = "person:00000000-0000-7000-8000-000000000001"
 EVERY_CALL = [
     ("POST", "/v1/sources"),
+    ("GET", "/v1/sources"),
     ("PUT", f"/v1/sources/{SOURCE}"),
     ("HEAD", f"/v1/sources/{SOURCE}"),
     ("POST", "/v1/commands"),
@@ -378,6 +379,9 @@ async def test_a_command_begins_an_operation(gateway: Gateway) -> None:
         ({"command": "delete", "project": "churn"}, 404, "no project"),
         ({"command": "stop", "project": "../../etc"}, 400, "project"),
         ({"command": "stop", "project": "churn\n"}, 400, "project"),
+        ({"command": "deploy", "source": {"digest": SOURCE}, "canary": "50"}, 400, "canary"),
+        ({"command": "scale", "project": "churn", "replicas": True}, 400, "replicas"),
+        ({"command": "promote", "project": "churn", "weight": 50.0}, 400, "weight"),
         ({"command": "stop", "project": "Churn"}, 400, "project"),
         ({"command": "stop", "project": "c" * 41}, 400, "project"),
         ({"command": "stop", "project": "churn.#"}, 400, "project"),

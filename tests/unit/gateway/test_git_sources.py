@@ -65,6 +65,40 @@ async def test_it_is_kept_as_the_folder_of_a_clone_would_be(
     assert isinstance(requested, DeployRequested)
 
 
+async def test_it_may_be_looked_at_without_being_kept(
+    gateway: Gateway, server: GitServer, repository: Repository, tmp_path: Path
+) -> None:
+    commit = repository.commit(FILES)
+    said = await gateway.said()
+    async with gateway.http() as http:
+        looked = await http.get("/v1/sources", params={"git": f"{server.url(repository)}@main"})
+        nowhere = await http.get("/v1/sources", params={"git": "https://elsewhere.org/x"})
+        unnamed = await http.get("/v1/sources")
+
+    packed = pack(repository.folder, tmp_path / "same.tar")
+    assert looked.content == (tmp_path / "same.tar").read_bytes()
+    assert looked.headers["X-Placet-Source"] == packed.digest
+    assert looked.headers["X-Placet-Origin"] == f"git+{server.url(repository)}@{commit}"
+    is_problem(nowhere, 422, "nothing from elsewhere.org", "github.com")
+    is_problem(unnamed, 400, "git")
+    assert gateway.sources.archives == {}
+    assert await gateway.said() == said
+
+
+async def test_who_may_not_deploy_has_nothing_fetched(
+    gateway: Gateway, server: GitServer, repository: Repository
+) -> None:
+    repository.commit(FILES)
+    async with gateway.http() as http:
+        auditor = (await http.post("/v1/tokens", json={"as": "ann", "roles": ["auditor"]})).json()["token"]
+        looked = await http.get(
+            "/v1/sources",
+            params={"git": server.url(repository)},
+            headers={"Authorization": f"Bearer {auditor}"},
+        )
+    is_problem(looked, 403, "fetching a source")
+
+
 async def test_the_same_request_again_is_the_same_operation_though_the_branch_moved_on(
     gateway: Gateway, server: GitServer, repository: Repository
 ) -> None:
@@ -181,8 +215,10 @@ async def test_who_leaves_gives_the_turn_back(tmp_path: Path, server: GitServer)
         body = {"command": "deploy", "source": {"git": server.url(repository)}}
         calls = [
             asyncio.create_task(http.post("/v1/commands", json=body)),
+            asyncio.create_task(http.get("/v1/sources", params={"git": server.url(repository)})),
             asyncio.create_task(http.post("/v1/sources", files=[("file", ("churn/placet.yaml", MANIFEST))])),
         ]
+        # Two are packed at once, and whoever waits for that leaves as well.
         await eventually(lambda: packing.under_way == 2)
         for call in calls:
             call.cancel()

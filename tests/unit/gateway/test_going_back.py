@@ -116,7 +116,8 @@ async def test_what_serves_already_is_told_with_what_to_do(gateway: Gateway) -> 
 
 
 async def test_where_there_is_nothing_to_go_back_to_it_is_said(gateway: Gateway) -> None:
-    is_problem(await roll_back(gateway), 404, "served nothing before")
+    for answer in (await roll_back(gateway), await roll_back(gateway, release=1)):
+        assert is_problem(answer, 404, "there is no project 'churn'")["fix"] == "see `placet list`"
     await live(gateway)
     is_problem(await roll_back(gateway), 404, "served nothing before")
     problem = is_problem(await roll_back(gateway, release=7), 404, "release 7 of churn was never certified")

@@ -115,7 +115,10 @@ async def test_webhooks_are_for_those_who_keep_the_platform(log: Metadata, role:
         (422, {"url": "http://127.0.0.2/"}),
         (422, {"url": "ftp://127.0.0.1/"}),
         (422, {"url": ""}),
+        (422, {"url": "https://127.0.0.1/", "type": "bogus"}),
+        (422, {"url": "https://127.0.0.1/", "type": "placet.deployer.modle.*"}),
         (400, {"url": "https://127.0.0.1/", "after": -1}),
+        (400, {"url": "https://127.0.0.1/", "after": "1"}),
         (400, {"url": "https://127.0.0.1/", "type": "\0"}),
         (400, {"url": "https://127.0.0.1/", "typ": "placet.*"}),
         (400, {"type": "placet.*"}),
@@ -188,6 +191,23 @@ async def test_behind_the_end_of_the_log_nothing_begins(log: Metadata) -> None:
     assert ahead["fix"].endswith("or leave it out for what it has not taken yet")
     assert (await call(log, "POST", enabled, 200, after=0))["position"] == 0
     assert (await call(log, "POST", enabled, 200, after=1))["position"] == 1
+
+
+@pytest.mark.parametrize(
+    ("type", "near"),
+    [
+        ("model.started", "placet.deployer.model.started.v1"),
+        ("placet.gateway.deploy.requestd.*", "placet.gateway.deploy.requested.v1"),
+    ],
+)
+async def test_a_type_that_no_event_has_is_refused_with_the_nearest(
+    log: Metadata, type: str, near: str
+) -> None:
+    refused = await call(log, "POST", "", 422, url="http://127.0.0.1:9/", type=type)
+    assert refused["detail"] == f"no event has a type like {type!r}"
+    assert repr(near) in refused["fix"]
+    for known in (near, near.replace(".v1", ".*"), "*.model.*", "*"):
+        await call(log, "POST", "", 201, url="http://127.0.0.1:9/", type=known)
 
 
 async def test_what_a_filter_leaves_out_is_no_lag(log: Metadata) -> None:

@@ -147,6 +147,27 @@ def test_a_signed_token_with_another_header_is_refused(header: dict[str, Any]) -
         tokens.verify(forged(header=header), KEYS, now=NOW)
 
 
+@pytest.mark.parametrize(
+    "made",
+    [
+        "nothing",
+        "x" * 5000,
+        token(key=SigningKey.generate()),
+        forged({"aud": "elsewhere"}),
+        forged({"iat": 2**50, "exp": 2**51}),
+        forged({"exp": 1}),
+    ],
+    ids=["none", "long", "another key", "another audience", "future", "over"],
+)
+def test_who_is_not_let_in_is_told_what_to_do(made: str) -> None:
+    with pytest.raises(Unauthenticated) as refused:
+        tokens.verify(made, KEYS, now=NOW)
+    assert refused.value.fix
+    with pytest.raises(Unauthenticated) as missing:
+        tokens.verify_bearer(None, KEYS, now=NOW)
+    assert "PLACET_TOKEN" in (missing.value.fix or "")
+
+
 @given(st.data())
 def test_a_token_with_any_changed_character_is_refused(data: st.DataObject) -> None:
     whole = token()

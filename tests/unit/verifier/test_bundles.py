@@ -235,8 +235,9 @@ def test_names_tell_a_terminal_nothing(archive: Path, capsys: pytest.CaptureFixt
     written(archive, FILES, listing=json.dumps(about).encode())
     assert main([str(archive)]) == 2
     told = capsys.readouterr().err
-    assert told.count("\n") == 1
-    assert told.strip().isprintable()
+    said, *fix = told.splitlines()
+    assert [each[:7] for each in fix] == ["  fix: "]
+    assert said.isprintable()
     assert "\\x1b[2J" in told
 
 
@@ -245,9 +246,9 @@ def test_what_came_after_the_bundle_is_not_told_by_it(
 ) -> None:
     written(archive, FILES)
     assert main([str(archive), "--at", "2026-03-01T12:00:01Z"]) == 2
-    assert "tells nothing of later" in capsys.readouterr().err
+    assert "tells nothing of later\n  fix: ask for a later one" in capsys.readouterr().err
     assert main([str(archive), "--at", "0001-01-01T00:00:00+23:00"]) == 2
-    assert "is no moment; write 2027-01-31T12:00:00Z, or a day" in capsys.readouterr().err
+    assert "is no moment\n  fix: write 2027-01-31T12:00:00Z, or a day" in capsys.readouterr().err
 
 
 def test_a_day_is_asked_for_up_to_its_end(archive: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -268,7 +269,28 @@ def test_more_than_one_or_none_is_told(archive: Path, capsys: pytest.CaptureFixt
             main(typed)
         assert told in capsys.readouterr().err
     assert main(["missing.zip"]) == 2
-    assert "missing.zip is no bundle: No such file or directory\n" in capsys.readouterr().err
+    assert "missing.zip is no bundle: No such file or directory\n  fix: name the" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--log-key", "--witness"])
+def test_a_key_that_is_none_is_told_with_where_to_get_one(
+    archive: Path, capsys: pytest.CaptureFixture[str], option: str
+) -> None:
+    written(archive, FILES)
+    assert main([str(archive), option, "placet.example.org/audit+5a71"]) == 2
+    assert "is no verifier key of an Ed25519 key\n  fix: give a verifier key whole" in capsys.readouterr().err
+
+
+def test_a_file_that_is_none_is_told_with_what_to_do(
+    archive: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    archive.write_bytes(b"PK")
+    assert main([str(archive)]) == 2
+    said = capsys.readouterr().err
+    assert "fix: name the archive that `placet audit export` wrote" in said
+    written(archive, {**FILES, "policies/a": b"x"}, listing=listed(FILES))
+    assert main([str(archive)]) == 2
+    assert "have it sent again" in capsys.readouterr().err
 
 
 def test_it_is_told_on_a_terminal_that_knows_few_letters(

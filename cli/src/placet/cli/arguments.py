@@ -66,6 +66,11 @@ class Formatter(argparse.RawDescriptionHelpFormatter):
 class Parser(argparse.ArgumentParser):
     """What is mistyped is an error like any other; it shows where help is."""
 
+    def __init__(self, *words: Any, **more: Any) -> None:
+        super().__init__(*words, **more)
+        # What begins so is a value, which its verb judges (`--within -3d`), as it is for Python from 3.13 on.
+        self._negative_number_matcher = re.compile(r"-\.?\d")
+
     def error(self, message: str) -> NoReturn:
         raise WrongUsageError(message, fix=f"`{self.prog} --help` says more", usage=self.format_usage())
 
@@ -434,7 +439,9 @@ def _logs(parser: argparse.ArgumentParser) -> None:
         "--build", action="store_true", help="what the builder wrote (of a release: the newest, unless told)"
     )
     parser.add_argument("-f", "--follow", action="store_true", help="go on as it is written")
-    parser.add_argument("-n", "--tail", metavar="N", type=_lines, help="only the last N lines")
+    parser.add_argument(
+        "-n", "--tail", metavar="N", type=_lines, help="only the last N lines (default: all that is kept)"
+    )
 
 
 _SINCE = "only events of that time or later; a time, or a day from its beginning in UTC"
@@ -1100,7 +1107,9 @@ def _assign(parser: argparse.ArgumentParser) -> None:
 
 def _hold(parser: argparse.ArgumentParser) -> None:
     _project(parser)
-    parser.add_argument("--reason", metavar="TEXT", required=True, help="why, for who reads it later")
+    parser.add_argument(
+        "--reason", metavar="TEXT", type=_words, required=True, help="why, for who reads it later"
+    )
 
 
 VERBS: Sequence[Verb] = (

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 
 from placet.cli.screen import Screen, in_words
+from placet.cli.sizes import counted
 from placet.client import Model, Observed, Operation, Refusal, RuleException, Verdict
 from placet.errors import PlacetError
 
@@ -33,26 +34,26 @@ def conclude(
     since: Model | None = None,
     waiting: Sequence[RuleException] = (),
     has_log: bool = True,
-    is_canary: bool = False,
 ) -> None:
     """The end of an operation: words on stderr, and its one result (URL or image) on stdout.
 
     `of` is what it was asked of, for an end before the project's name was known; `since` is what the project has
-    become after it; `waiting` are exceptions that would change it; `has_log` says whether the model wrote anything;
-    `is_canary` whether it was to get a part of the requests alone.
+    become after it; `waiting` are exceptions that would change it; `has_log` says whether the model wrote anything.
     """
     said = _ENDS.get(operation.state, "{command} of {project}: {state}")
     if operation.command == "abort" and operation.state == "live":
         said = "the canary of {project} is ended; what it ran beside has all requests"
+    if operation.share is not None and operation.state == "live":
+        said = "release {release} of {project} serves as a canary, with {share} % of the requests"
     words = said.format(**{**operation.to_json(), "project": operation.project or of})
     screen.gap()
     if operation.state in _WRONG:
         screen.error(words)
     else:
         screen.note(words)
-    if is_canary and operation.state == "live":
+    if operation.share is not None and operation.state == "live":
         screen.note(
-            f"  it is a canary: `placet promote {operation.project}`, or `placet abort {operation.project}`"
+            f"  `placet promote {operation.project}` gives it all of them, `placet abort {operation.project}` ends it"
         )
     if since is not None:
         screen.note(f"that was then: {_become(since)} now")
@@ -147,7 +148,7 @@ def describe(
         screen,
         ("project", operation.project),
         ("release", operation.release),
-        ("state", state or operation.state),
+        ("state", state or _state(operation)),
         ("now", f"{_become(since)}; see `placet status {since.project}`" if since else None),
         *_use(observed),
         *_facts(operation),
@@ -185,6 +186,12 @@ def state_of(model: Model) -> str:
     return said
 
 
+def _state(operation: Operation) -> str:
+    if operation.share is None or operation.state != "live":
+        return operation.state
+    return f"{operation.state}, as a canary with {operation.share} % of the requests"
+
+
 def _become(model: Model) -> str:
     if model.release is None:
         return f"{model.project} is {state_of(model)}"
@@ -206,11 +213,12 @@ def _use(observed: Observed | None) -> tuple[tuple[str, object | None], ...]:
     if observed is None:
         return ()
     answers = f", 99 % answered within {observed.p99_ms:g} ms" if observed.p99_ms is not None else ""
-    asked = f"{observed.requests} requests until {observed.until}, {observed.refused} refused, {observed.errors} failed"
+    requests = counted(observed.requests, "request")
+    asked = f"{requests} until {observed.until}, {observed.refused} refused, {observed.errors} failed"
     drift = observed.drift
     return (
         ("asked", asked + answers),
-        ("drift", f"psi {drift.psi:g} in {drift.column}, of {drift.rows} rows" if drift else None),
+        ("drift", f"psi {drift.psi:g} in {drift.column}, of {counted(drift.rows, 'row')}" if drift else None),
     )
 
 
@@ -263,4 +271,4 @@ def _tally(verdicts: Sequence[Verdict]) -> str:
     if not verdicts:
         return ""
     passed = sum(verdict.result == "pass" for verdict in verdicts)
-    return f": {passed} of {len(verdicts)} rules passed"
+    return f": {passed} of {counted(len(verdicts), 'rule')} passed"

@@ -13,6 +13,11 @@ def in_bytes(size: int) -> str:
     return f"{amount:.0f} {units[0]}" if units[0] == "B" else f"{amount:.1f} {units[0]}"
 
 
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """`1 event`, `2 events`; `many` where that is not the word with an s."""
+    return f"{number} {one if number == 1 else many or f'{one}s'}"
+
+
 def in_utc(moment: datetime) -> str:
     """As events have it, to the millisecond."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -23,4 +28,4 @@ def in_days(span: timedelta) -> str:
     hours = int(span / timedelta(hours=1))
     if hours < 1:
         return "within the hour"
-    return f"in {hours // 24} days" if hours >= 48 else f"in {hours} hours" if hours > 1 else "in 1 hour"
+    return f"in {counted(hours // 24, 'day') if hours >= 48 else counted(hours, 'hour')}"

@@ -19,7 +19,7 @@ from typing import Any
 
 from placet.cli.exits import WrongUsageError
 from placet.cli.progress import Progress
-from placet.cli.sizes import in_bytes
+from placet.cli.sizes import counted, in_bytes
 from placet.client import Client, Command, Image, Operation, Refusal, Step
 from placet.errors import Forbidden, PlacetError, Unknown
 
@@ -101,7 +101,7 @@ async def submit(
         archive = Path(scratch) / "source.tar"
         with _timed(steps, "packed") as step:
             packed = await asyncio.to_thread(pack, folder.path, archive, manifest=manifest)
-            step.detail = f"{len(packed.files)} files, {in_bytes(packed.size)}"
+            step.detail = f"{counted(len(packed.files), 'file')}, {in_bytes(packed.size)}"
             if manifest is not None:
                 step.detail += ", as a trial: it has no placet.yaml"
         with _timed(steps, "checked") as step:

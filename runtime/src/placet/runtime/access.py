@@ -95,7 +95,7 @@ def _decoded(part: bytes) -> bytes:
     return base64.b64decode(part + b"=" * (-len(part) % 4), altchars=b"-_", validate=True)
 
 
-def _unauthorized(detail: str, *, fix: str | None = None) -> Problem:
+def _unauthorized(detail: str, *, fix: str = "send a token of the platform that runs this model") -> Problem:
     return Problem(
         HTTPStatus.UNAUTHORIZED, detail, fix=fix, headers={"WWW-Authenticate": 'Bearer realm="placet"'}
     )

@@ -30,6 +30,14 @@ from placet.verifier.failures import Wrong
 from placet.verifier.notes import LOG, WITNESS, NoteKey
 
 DESCRIPTION = "Checks a placet evidence bundle with nothing but Python."
+_FIX_OF_KEY = (
+    "give a verifier key whole and in quotes, 'NAME+HASH+KEY': of the log as `placet audit verify` shows it, of a"
+    " witness as who runs it told you"
+)
+_FIX_OF_FILE = (
+    "name the archive that `placet audit export` wrote; if it is that one, have it sent again, and if it stays so,"
+    " it was changed on its way"
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -56,17 +64,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         logs = _keys(given.log_key, LOG, "--log-key")
         witnesses = _keys(given.witness, WITNESS, "--witness")
+    except Wrong as error:
+        return _cannot(str(error), fix=_FIX_OF_KEY)
+    try:
         asked = None if given.at is None else _read_asked(given.at)
+    except Wrong as error:
+        return _cannot(str(error), fix="write 2027-01-31T12:00:00Z, or a day: 2027-01-31")
+    try:
         bundle = Bundle(given.bundle)
         project, ends = bundle.index["project"], read_moment(bundle.index["at"])
         at = asked or ends
     except Wrong as error:
-        return _cannot(str(error))
+        return _cannot(str(error), fix=_FIX_OF_FILE)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        return _cannot(f"the list of files is not formed as it has to be: {error}")
+        return _cannot(f"the list of files is not formed as it has to be: {error}", fix=_FIX_OF_FILE)
     if at > ends:
         return _cannot(
-            f"the bundle has what happened up to {write_moment(ends)}, and tells nothing of later: ask for a later one"
+            f"the bundle has what happened up to {write_moment(ends)}, and tells nothing of later",
+            fix="ask for a later one, or about an earlier time",
         )
     check = Check(bundle, logs=logs, witnesses=witnesses)
     check.run()
@@ -104,14 +119,12 @@ def _keys(typed: Sequence[str], kind: int, option: str) -> list[NoteKey]:
 
 def _read_asked(text: str) -> datetime:
     """A day is meant up to its end in UTC, as `placet audit export` takes it."""
-    try:
-        return read_moment(f"{text}T23:59:59.999Z" if re.fullmatch(r"\d{4}-\d\d-\d\d", text) else text)
-    except Wrong as error:
-        raise Wrong(f"{error}; write 2027-01-31T12:00:00Z, or a day: 2027-01-31") from error
+    return read_moment(f"{text}T23:59:59.999Z" if re.fullmatch(r"\d{4}-\d\d-\d\d", text) else text)
 
 
-def _cannot(why: str) -> int:
+def _cannot(why: str, *, fix: str) -> int:
     _print(f"cannot be checked: {why}", into=sys.stderr)
+    _print(f"  fix: {fix}", into=sys.stderr)
     return 2
 
 

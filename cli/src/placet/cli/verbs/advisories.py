@@ -9,6 +9,7 @@ from pathlib import Path
 from placet.cli import exits
 from placet.cli.screen import Screen, in_words
 from placet.cli.session import connect
+from placet.cli.sizes import counted
 from placet.client import Snapshot
 from placet.errors import Refused, TooLarge
 from placet.rules.advisories import MAX_SNAPSHOT_BYTES
@@ -75,6 +76,6 @@ def _conclude(told: Snapshot, screen: Screen) -> None:
             screen.note("the advisories are submitted; `placet advisories list` shows what becomes of them")
         case _:
             screen.result(told.digest)
-            screen.note(
-                f"{told.advisories} advisories up to {told.taken}, about {told.packages} packages, are {told.state}"
-            )
+            advisories = counted(told.advisories or 0, "advisory", "advisories")
+            packages = counted(told.packages or 0, "package")
+            screen.note(f"{advisories} up to {told.taken}, about {packages}: {told.state}")

@@ -16,7 +16,7 @@ from placet.cli.audit_kept import Kept, load, save
 from placet.cli.exits import WrongUsageError
 from placet.cli.screen import Screen
 from placet.cli.session import connect
-from placet.cli.sizes import in_utc
+from placet.cli.sizes import counted, in_utc
 from placet.client import Client, LogProducer
 from placet.errors import Refused, Unavailable, Unknown, Unreadable
 from placet.trust import checkpoints
@@ -56,9 +56,9 @@ async def checkpoint(arguments: Namespace, screen: Screen) -> int:
         screen.result(data.decode().removesuffix("\n"))
     else:
         _write(arguments.out, data)
-        screen.result(f"{arguments.out}: {found.origin} with {found.size} events")
+        screen.result(f"{arguments.out}: {found.origin} with {counted(found.size, 'event')}")
     for each in state.witnesses:
-        seen = f"has seen {each.size} of {state.size} events" + (
+        seen = f"has seen {each.size} of {counted(state.size, 'event')}" + (
             f", last at {each.seen_at}" if each.seen_at else ""
         )
         screen.note(f"{each.name} {seen}" + (f"; {each.trouble}" if each.trouble else ""))
@@ -145,7 +145,7 @@ async def verify(arguments: Namespace, screen: Screen) -> int:
         said = [_said(each) for each in (await platform.log_producers()).producers]
         # After the others: none of them is of a longer log then.
         signed, by = checkpoints.verify(Note.from_bytes(await platform.checkpoint()), keys)
-        known.append(Known(signed, f"the log's own checkpoint of {signed.size} events"))
+        known.append(Known(signed, f"the log's own checkpoint of {counted(signed.size, 'event')}"))
         remembered = _remembered(before, signed)
         begun = Audited(origin=signed.origin) if arguments.anew else remembered
         if arguments.anew and remembered.size:  # to look at every event again is not to forget what was seen
@@ -172,7 +172,7 @@ def _remembered(before: Kept | None, signed: Checkpoint) -> Audited:
     size = before.audited.size
     if size > signed.size:
         raise Refused(
-            f"the log has {signed.size} events, and had {size} when it was verified: its end was cut off",
+            f"the log has {counted(signed.size, 'event')}, and had {size} when it was verified: its end was cut off",
             rule="audit.append-only",
             fix=_CUT,
         )
@@ -182,7 +182,8 @@ def _remembered(before: Kept | None, signed: Checkpoint) -> Audited:
 def _told(auditor: Auditor, signed: Checkpoint, by: NoteKey, screen: Screen) -> int:
     others = len(auditor.agreed) - 1
     screen.result(
-        f"{signed.origin} holds: {signed.size} events, every one in its place and in the tree that {by.key.kid} signed"
+        f"{signed.origin} holds: {counted(signed.size, 'event')}, every one in its place and in the tree that"
+        f" {by.key.kid} signed"
     )
     if others > 0:
         screen.note(
@@ -269,8 +270,12 @@ async def _cosigned(
             refused = error
             continue
         for each in seen:
-            screen.note(f"{each.by.name} saw the log with {checkpoint.size} events at {in_utc(each.at)}")
-        return Known(checkpoint, f"the checkpoint of {checkpoint.size} events that witnesses cosigned")
+            screen.note(
+                f"{each.by.name} saw the log with {counted(checkpoint.size, 'event')} at {in_utc(each.at)}"
+            )
+        return Known(
+            checkpoint, f"the checkpoint of {counted(checkpoint.size, 'event')} that witnesses cosigned"
+        )
     raise Refused(refused.detail, rule="audit.witnesses", fix=refused.fix) from refused
 
 
@@ -353,7 +358,7 @@ async def _go_through(platform: Client, auditor: Auditor, until: int, kept: Kept
                     if now - told >= TELL_EVERY:
                         told = now
                         rate = (auditor.size - at) / (now - begun)
-                        screen.note(f"{auditor.size} of {until} events, {rate:.0f} a second")
+                        screen.note(f"{auditor.size} of {counted(until, 'event')}, {rate:.0f} a second")
                     if auditor.size - saved >= SAVE_EVERY and auditor.size > kept.audited.size:
                         saved = auditor.size
                         save(platform.connection.url, Kept(keys=kept.keys, audited=auditor.kept()))
@@ -395,7 +400,7 @@ async def judge(platform: Client, auditor: Auditor, signed: Checkpoint, keys: Se
     has other events than the log has of it."""
     if auditor.size < signed.size:
         raise Refused(
-            f"the log ends at position {auditor.size}, and a checkpoint of {signed.size} events is signed:"
+            f"the log ends at position {auditor.size}, and a checkpoint of {counted(signed.size, 'event')} is signed:"
             " its end was cut off",
             rule="audit.append-only",
             fix=_CUT,
@@ -404,7 +409,7 @@ async def judge(platform: Client, auditor: Auditor, signed: Checkpoint, keys: Se
     if unreached:
         longest = unreached[-1]
         raise Refused(
-            f"the log has {auditor.size} events, and {longest.kept_by} is of {longest.checkpoint.size}:"
+            f"the log has {counted(auditor.size, 'event')}, and {longest.kept_by} is of {longest.checkpoint.size}:"
             " its end was cut off",
             rule="audit.append-only",
             fix=_CUT,
@@ -470,7 +475,7 @@ async def _between(
             looked_at += 1
             with suppress(Refused, Unreadable):  # it only makes the answer less close
                 found, _ = checkpoints.verify(Note.from_bytes(each.note.encode()), keys)
-                earlier.append(Known(found, f"{found.size} events"))
+                earlier.append(Known(found, counted(found.size, "event")))
             if looked_at >= MOST_CHECKPOINTS:
                 break
     own = [each for each in earlier if each.checkpoint.origin == contradicted.origin]

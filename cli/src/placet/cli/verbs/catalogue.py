@@ -9,7 +9,7 @@ from placet.cli.exits import WrongUsageError
 from placet.cli.report import state_of
 from placet.cli.screen import Screen
 from placet.cli.session import connect
-from placet.client import Image
+from placet.client import Image, Model
 from placet.errors import Unreadable
 
 SEARCHES = ("project", "format", "owner", "certificate", "metrics")
@@ -53,11 +53,19 @@ async def list_all(arguments: Namespace, screen: Screen) -> int:
         else:
             models = await platform.models(deleted=arguments.all)
             screen.table(
-                ("PROJECT", "RELEASE", "STATE", "URL"),
-                [(model.project, model.release, state_of(model), model.url) for model in models],
+                ("PROJECT", "RELEASE", "STATE", "CANARY", "URL"),
+                [
+                    (model.project, model.release, state_of(model), _canary(model), model.url)
+                    for model in models
+                ],
             )
             screen.document({"models": [model.to_json() for model in models]})
     return exits.DONE
+
+
+def _canary(model: Model) -> str | None:
+    """Which release is one, and its share of the requests."""
+    return None if model.canary is None else f"{model.canary.release}, {model.canary.weight} %"
 
 
 def _certificate(image: Image) -> str | None:

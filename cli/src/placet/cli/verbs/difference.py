@@ -15,6 +15,7 @@ from placet.cli.exits import WrongUsageError
 from placet.cli.judgements import Judgement, facts_of, judgements
 from placet.cli.screen import Screen, in_words
 from placet.cli.session import connect
+from placet.cli.sizes import counted
 from placet.cli.verbs.policies import file_of
 from placet.client import Client
 from placet.errors import Unknown
@@ -158,7 +159,8 @@ def _tell_changes(old: Policy, new: Policy, found: Sequence[Change], screen: Scr
 
 
 def _tell_history(history: _History, new: Policy, screen: Screen) -> None:
-    screen.result(f"of {history.decided} past decisions {len(history.flips)} would be others")
+    others = counted(len(history.flips), "would be another", "would be others")
+    screen.result(f"of {counted(history.decided, 'past decision')} {others}")
     for judgement, decision in history.flips:
         release = f"{judgement.project} {judgement.release} ({judgement.stage}, {judgement.at})"
         screen.result(f"  {release} would be {'refused' if decision.is_refused else 'let pass'}")

@@ -14,6 +14,7 @@ from anyio import to_thread
 from placet.cli import exits
 from placet.cli.screen import Screen
 from placet.cli.session import connect
+from placet.cli.sizes import counted
 from placet.errors import Refused, Unreadable
 from placet.verifier.single_file import single_file
 
@@ -57,7 +58,9 @@ async def export(arguments: Namespace, screen: Screen) -> int:
         raise Unreadable(f"the platform sent no archive: {error}", fix="ask who runs it") from error
     if is_less(until, arguments.at):
         screen.note(f"the moment asked for is still to come: the archive has what happened up to {until}")
-    screen.result(f"{archive}: {events} events up to {until}, with their proofs and what they name")
+    screen.result(
+        f"{archive}: {counted(events, 'event')} up to {until}, with their proofs and what they name"
+    )
     screen.note(
         f"to check it, with nothing but Python: python3 {verifier} {archive} --log-key '{keys.keys[-1].vkey}'"
     )

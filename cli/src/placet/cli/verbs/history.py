@@ -12,6 +12,7 @@ from placet.cli import exits
 from placet.cli.exits import WrongUsageError
 from placet.cli.screen import Screen
 from placet.cli.session import connect
+from placet.cli.sizes import counted
 from placet.client import AsOf, Client, Entity, StateThen
 
 Json = dict[str, Any]
@@ -255,5 +256,5 @@ async def expiring(arguments: Namespace, screen: Screen) -> int:
 
 def _span(seconds: int) -> str:
     if seconds >= 2 * 86400:
-        return f"{seconds // 86400} days"
-    return f"{seconds // 3600} hours" if seconds >= 2 * 3600 else f"{seconds // 60} minutes"
+        return counted(seconds // 86400, "day")
+    return counted(seconds // 3600, "hour") if seconds >= 2 * 3600 else counted(seconds // 60, "minute")

@@ -236,7 +236,7 @@ def _remark(inputs: Inputs | None, outputs: Sequence[Output]) -> str:
         "What the model takes and gives, as its files say; `placet check` holds the sample against it.",
         "inputs:" if takes else "",
         *(f"  {_of_tensor(each)}" for each in named),
-        f"  rows of {len(takes)} values, which have no names" if takes and not named else "",
+        f"  {_nameless(takes)}" if takes and not named else "",
         f"  and {len(takes) - len(named)} more" if named and len(takes) > len(named) else "",
         "outputs:" if outputs else "",
         *(f"  {_of_tensor(each)}" for each in outputs),
@@ -246,11 +246,17 @@ def _remark(inputs: Inputs | None, outputs: Sequence[Output]) -> str:
     return "".join(f"# {line}\n" for line in plain)
 
 
+def _nameless(inputs: Sequence[object]) -> str:
+    if len(inputs) == 1:
+        return "rows of 1 value, which has no name"
+    return f"rows of {len(inputs)} values, which have no names"
+
+
 def _told(inputs: Inputs) -> str:
     """What a sample is held against, as far as files have it: names, datatypes and what a row is."""
     told = [_of_tensor(each) for each in inputs.in_order[:_MOST_INPUTS] if each.name]
     if not told:
-        return f"rows of {len(inputs.in_order)} values, which have no names"
+        return _nameless(inputs.in_order)
     more = len(inputs.in_order) - len(told)
     return ", ".join(told) + (f" and {more} more" if more else "")
 

@@ -17,6 +17,7 @@ import msgspec
 from placet.cli import exits
 from placet.cli.screen import Screen
 from placet.cli.session import connect
+from placet.cli.sizes import counted
 from placet.client import Client, Report
 from placet.errors import PlacetError, Refused, TooLarge
 
@@ -104,7 +105,7 @@ async def _send(platform: Client, events: Sequence[Any], arguments: Namespace, s
         except PlacetError:
             if len(part) < len(events):
                 screen.note(
-                    f"of {len(events)} events {len(taken)} were taken, and places count from number"
+                    f"of {counted(len(events), 'event')} {len(taken)} were taken, and places count from number"
                     f" {len(taken) + 1} on; what is sent again is the same report"
                 )
             raise

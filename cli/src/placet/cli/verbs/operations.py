@@ -31,9 +31,6 @@ from placet.errors import PlacetError, Refused, Unavailable, Unreadable
 
 Ask = Callable[[Client, Progress], Awaitable[Operation]]
 
-_ALL = 100
-"""Of a hundred requests."""
-
 
 async def deploy(arguments: Namespace, screen: Screen) -> int:
     if arguments.dry_run:
@@ -69,8 +66,7 @@ async def promote(arguments: Namespace, screen: Screen) -> int:
     async def ask(platform: Client, steps: Progress) -> Operation:
         return await platform.command("promote", project=arguments.project, weight=arguments.weight)
 
-    is_canary = arguments.weight is not None and arguments.weight < _ALL
-    return await _carry_out("promote", arguments.project, ask, arguments, screen, is_canary=is_canary)
+    return await _carry_out("promote", arguments.project, ask, arguments, screen)
 
 
 async def abort(arguments: Namespace, screen: Screen) -> int:
@@ -174,6 +170,8 @@ async def _since(platform: Client, operation: Operation) -> ModelDetail | None:
     if operation.project is None or operation.state not in ("live", "stopped", "deleted"):
         return None
     model = await platform.model(operation.project)
+    if operation.share is not None and model.canary and model.canary.release == operation.release:
+        return None  # beside what serves
     is_another = operation.state == "live" and model.release != operation.release
     return model if model.state != operation.state or is_another else None
 
@@ -207,8 +205,7 @@ async def _submit(command: Command, arguments: Namespace, screen: Screen) -> int
         return await platform.command(command, project=project, image=image.image, canary=canary)
 
     call = how_to_call(source) if isinstance(source, Folder) else (None, False)
-    is_canary = canary is not None
-    return await _carry_out(command, arguments.source, ask, arguments, screen, call=call, is_canary=is_canary)
+    return await _carry_out(command, arguments.source, ask, arguments, screen, call=call)
 
 
 async def _name(command: Command, arguments: Namespace, screen: Screen) -> int:
@@ -226,7 +223,6 @@ async def _carry_out(
     screen: Screen,
     *,
     call: tuple[str | None, bool] | None = None,
-    is_canary: bool = False,
 ) -> int:
     async with connect() as platform:
         try:
@@ -245,7 +241,7 @@ async def _carry_out(
         is_live = operation.state == "live" and operation.url is not None
         if call is not None and call[0] is None and is_live and operation.project is not None:
             call = await how_to_call_what_serves(platform, operation.project)
-    conclude(screen, operation, of=what, waiting=waiting, has_log=has_log, is_canary=is_canary)
+    conclude(screen, operation, of=what, waiting=waiting, has_log=has_log)
     if call is not None and operation.state == "live" and operation.url:
         body, is_public = call
         tell_call(screen, operation.url, body, is_public=is_public)

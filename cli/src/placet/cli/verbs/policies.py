@@ -10,6 +10,7 @@ from typing import Any
 from placet.cli import exits
 from placet.cli.report import refusals_of, tell_reasons
 from placet.cli.screen import Screen
+from placet.cli.sizes import counted
 from placet.errors import PlacetError, Refused
 from placet.rules import (
     Engine,
@@ -86,7 +87,7 @@ def _tried(file: Path, engine: Engine, screen: Screen) -> dict[str, Any]:
         {"rule": each.rule, "why": f"test {each.number}: {each.problem}", "fix": None} for each in failed
     ]
     screen.result(
-        f"{policy.id} {policy.version} ({file}): {len(results) - len(failed)} of {len(results)} tests pass"
+        f"{policy.id} {policy.version} ({file}): {len(results) - len(failed)} of {counted(len(results), 'test')} pass"
     )
     for each in failed:
         screen.error(f"{each.rule}, test {each.number}: {each.problem}")

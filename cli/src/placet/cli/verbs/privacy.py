@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from placet.cli import exits
 from placet.cli.screen import Screen
 from placet.cli.session import connect
+from placet.cli.sizes import counted
 from placet.client import Client, Held, KnownPerson, Words
 from placet.errors import Unknown
 
@@ -51,8 +52,8 @@ async def erase(arguments: Namespace, screen: Screen) -> int:
     screen.note("the audit log is as it was; `placet audit verify` proves that it holds")
     if held.artifacts_kept:
         screen.error(
-            f"{held.artifacts_kept} artifacts stayed: the registry removes nothing, or their name was lost with the"
-            " gateway's database",
+            f"{counted(held.artifacts_kept, 'artifact')} stayed: the registry removes nothing, or their name was lost"
+            " with the gateway's database",
             fix="allow deletions there, and remove them by hand, or when their time is over:"
             " docs/how-to/erase-a-person.md",
         )
@@ -166,14 +167,16 @@ def _table(screen: Screen, head: Sequence[str], rows: Sequence[Sequence[object |
 
 def _foretell(held: Held, screen: Screen) -> None:
     live = sum(not each.revoked for each in held.tokens)
+    words = counted(held.words, "reason or summary", "reasons and summaries")
+    answers = counted(len(held.answers), "set of answers", "sets of answers")
     screen.note(
-        f"erasing destroys their key, and with it their name and {held.words} reasons and summaries; revokes {live} "
-        f"tokens; removes {len(held.answers)} sets of answers, and what rules saw that names them"
+        f"erasing destroys their key, and with it their name and {words}; revokes {counted(live, 'token')}; removes"
+        f" {answers}, and what rules saw that names them"
     )
     if held.named_by:
         screen.note(
-            f"{len(held.named_by)} sources have their name in placet.yaml: they stay as long as a certificate stands "
-            "on them; `placet garbage` shows the rest"
+            f"{counted(len(held.named_by), 'source names', 'sources name')} them in placet.yaml, and stay"
+            " as long as a certificate stands on that; `placet garbage` shows the rest"
         )
     screen.note(
         f"nothing was erased; `placet privacy erase {held.person} --yes` does it, and cannot be undone"

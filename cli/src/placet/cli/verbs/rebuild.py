@@ -14,6 +14,7 @@ import msgspec
 from placet.cli import exits
 from placet.cli.screen import Screen
 from placet.cli.session import connect
+from placet.cli.sizes import counted
 from placet.cli.verbs.audit import judge
 from placet.cli.verbs.mending import end, feed, keys_of, leading_to, mark, must_be_here, program
 from placet.client import Client
@@ -114,4 +115,4 @@ async def _feed_until(
 def _going_on(auditor: Auditor | None, signed: Checkpoint) -> Auditor:
     """With the next checkpoint to be held against, where the last one held."""
     begun = Audited(origin=signed.origin) if auditor is None else auditor.kept()
-    return Auditor(begun, [Known(signed, f"the log's own checkpoint of {signed.size} events")])
+    return Auditor(begun, [Known(signed, f"the log's own checkpoint of {counted(signed.size, 'event')}")])

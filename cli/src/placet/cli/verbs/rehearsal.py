@@ -1,7 +1,8 @@
 """`placet deploy --dry-run`: what a deploy would come to, and nothing is sent or changed anywhere.
 
-What the rules say is found out here, as `placet check` does; of an image it is its source that is asked. What would be
-allocated, the deployer says, who alone knows who holds what.
+What the rules say is found out here, as `placet check` does: of a folder, of an image's source, or of what the
+platform fetches from a git address and does not keep. What would be allocated, the deployer says, who alone knows who
+holds what.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from placet.cli import exits
-from placet.cli.exits import WrongUsageError
 from placet.cli.report import refusals_of, tell_reasons
 from placet.cli.screen import Screen
 from placet.cli.session import connect
+from placet.cli.sizes import counted
 from placet.cli.submission import Folder, ImageDigest, find_image, meant, must_be_allowed
 from placet.cli.verbs.check import Found, find_out, left_to_the_platform
 from placet.cli.verbs.quotas import said
@@ -34,8 +35,10 @@ async def rehearse(arguments: Namespace, screen: Screen) -> int:
         async with _folder(platform, arguments) as (folder, name):
             found, complaints = await _examined(folder, screen)
         project = name or (found.examined.project if found else None)
-        placement = await _placement(platform, project, found) if project and found else None
         is_canary = arguments.canary is not None
+        placement = (
+            await _placement(platform, project, found, is_canary=is_canary) if project and found else None
+        )
         if is_canary and project and not await _serves(platform, project):
             why = f"{project} serves nothing that a canary could run beside"
             complaints = (*complaints, Refusal(why=why, fix="deploy it without a canary"))
@@ -77,17 +80,16 @@ async def _folder(platform: Client, arguments: Namespace) -> AsyncIterator[tuple
     if isinstance(source, Folder):
         yield source.path, name
         return
-    if not isinstance(source, ImageDigest):
-        raise WrongUsageError(
-            "what lies in a git repository is seen by the platform alone, which would have to keep it",
-            fix="clone it and name the folder: `git clone …`, then `placet deploy FOLDER --dry-run`",
-        )
-    image = await find_image(platform, source)
     with tempfile.TemporaryDirectory(prefix="placet-") as scratch:
         archive, folder = Path(scratch) / "source.tar", Path(scratch) / "source"
-        await platform.download_source(image.image, archive)
+        if isinstance(source, ImageDigest):
+            image = await find_image(platform, source)
+            await platform.download_source(image.image, archive)
+            name = name or image.project
+        else:
+            await platform.download_fetched(source.address, archive)
         await asyncio.to_thread(unpack, archive, folder)
-        yield folder, name or image.project
+        yield folder, name
 
 
 async def _examined(folder: Path, screen: Screen) -> tuple[Found | None, tuple[Refusal, ...]]:
@@ -97,7 +99,7 @@ async def _examined(folder: Path, screen: Screen) -> tuple[Found | None, tuple[R
         return None, refusals_of(no)
 
 
-async def _placement(platform: Client, project: str, found: Found) -> Placement:
+async def _placement(platform: Client, project: str, found: Found, *, is_canary: bool) -> Placement:
     asked = found.examined.manifest.resources
     return await platform.placement(
         project,
@@ -107,6 +109,7 @@ async def _placement(platform: Client, project: str, found: Found) -> Placement:
         min_replicas=asked.replicas.min,
         max_replicas=asked.replicas.max,
         dockerfile=found.examined.manifest.build.dockerfile is not None,
+        canary=is_canary,
     )
 
 
@@ -133,7 +136,7 @@ def _operation(
 
 
 def _told(placement: Placement, *, is_canary: bool) -> Iterator[tuple[str, str]]:
-    replicas = "1 replica" if placement.replicas == 1 else f"{placement.replicas} replicas"
+    replicas = counted(placement.replicas, "replica")
     together = "" if placement.replicas == 1 else f", {_amount(placement.all)} in all"
     yield "allocates", f"{replicas} of {_amount(placement.each)}{together}"
     yield "where", placement.where

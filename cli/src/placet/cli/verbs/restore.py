@@ -11,6 +11,7 @@ from argparse import Namespace
 
 from placet.cli import exits
 from placet.cli.screen import Screen
+from placet.cli.sizes import counted
 from placet.cli.verbs.audit import judge
 from placet.cli.verbs.mending import end, feed, keys_of, log_of, mark, must_be_here, program
 from placet.errors import Refused, Unreadable
@@ -33,7 +34,7 @@ async def restore(arguments: Namespace, screen: Screen) -> int:
         signed, by = checkpoints.verify(Note.from_bytes(await platform.checkpoint()), keys)
         auditor = Auditor(
             Audited(origin=signed.origin),
-            [Known(signed, f"the log's own checkpoint of {signed.size} events")],
+            [Known(signed, f"the log's own checkpoint of {counted(signed.size, 'event')}")],
         )
         process = await asyncio.create_subprocess_exec(
             *program(service, arguments.data, "--restore", "-", "--until", str(signed.size)),
@@ -62,7 +63,9 @@ async def restore(arguments: Namespace, screen: Screen) -> int:
         screen.note("run the same again to go on with it, once that is mended")
         return status
     then = "start it now" if arguments.data is None else "start the platform now"
-    screen.result(f"{service} is restored from {signed.size} events that {by.key.kid} signed; {then}")
+    screen.result(
+        f"{service} is restored from {counted(signed.size, 'event')} that {by.key.kid} signed; {then}"
+    )
     screen.document({"service": service, "restored": True, "size": signed.size, "origin": signed.origin})
     return exits.DONE
 

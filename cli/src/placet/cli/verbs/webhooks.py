@@ -7,6 +7,7 @@ from argparse import Namespace
 from placet.cli import exits
 from placet.cli.screen import Screen
 from placet.cli.session import connect
+from placet.cli.sizes import counted
 from placet.client import Webhook
 
 
@@ -101,8 +102,7 @@ def _tell(found: Webhook, screen: Screen) -> None:
         came = last.trouble or f"taken ({last.status})"
         screen.result(f"  position {last.position} at {last.at}: {came}")
     if found.failing_since is not None:
-        times = f"{found.failures} time{'s' if found.failures != 1 else ''}"
-        screen.result(f"  failing since {found.failing_since}: {times}")
+        screen.result(f"  failing since {found.failing_since}: {counted(found.failures, 'time')}")
     if found.next_attempt is not None:
         screen.result(f"  next attempt at {found.next_attempt}")
     if found.state == "disabled":

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from placet.cli import exits
 from placet.cli.screen import Screen
 from placet.cli.session import connect
+from placet.cli.sizes import counted
 from placet.client import (
     Against,
     ApprovalThen,
@@ -198,5 +199,5 @@ def _proof(found: Why) -> Iterator[str]:
     if size is None:
         yield f"  no checkpoint covers position {last} yet: ask again in a second"
         return
-    yield f"  the checkpoint of {size} events is the first that covers all of this, up to position {last}"
+    yield f"  the checkpoint of {counted(size, 'event')} is the first that covers all of this, up to position {last}"
     yield f"  `placet audit proof {last}` proves that event, and `placet audit verify` the whole log"

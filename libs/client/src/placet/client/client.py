@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import io
 import re
 import secrets
 import ssl
@@ -112,6 +113,8 @@ _LINE = 1 << 20
 """Bytes of an entry of the audit log, or of a message of a stream; an event has at most 64 KiB."""
 _ENDS = re.compile(rb"\r?\n\r?\n|\r\r")
 _LONGEST_ID = 1000
+_LONGEST_LINE = 2**16
+"""Characters of a line of a log, as what a model wrote may have none that ends: a longer one comes in parts."""
 _PAUSE = 0.5
 _LEAST_PAUSE, _MOST_PAUSE = 0.05, 60.0
 """Seconds that a platform may have us wait before a stream is asked for again. None at all would be a question without
@@ -276,6 +279,14 @@ class Client:
             )
         return about
 
+    async def download_fetched(self, address: str, to: Path) -> str:
+        """Have the platform fetch a git address as a deploy of it does, and write the source archive to `to`; its
+        digest. The platform keeps nothing of it, and who may not deploy is told so.
+
+        It may take as long as the platform gives a fetch.
+        """
+        return await self._download("/sources", to, params={"git": address}, limits=_FETCH)
+
     # What is there
 
     async def models(self, *, deleted: bool = True) -> tuple[Model, ...]:
@@ -376,7 +387,7 @@ class Client:
             yield Log(
                 release=_number(response.headers.get("x-placet-release")),
                 live=_number(response.headers.get("x-placet-live-release")),
-                lines=response.aiter_lines(),
+                lines=_bounded_lines(response),
             )
 
     @asynccontextmanager
@@ -387,7 +398,7 @@ class Client:
         path = f"/builds/{_part(project)}/{release}/log"
         limits = _ENDLESS if follow else _CALL
         async with self._open(path, params={"follow": int(follow)}, limits=limits) as response:
-            yield response.aiter_lines()
+            yield _bounded_lines(response)
 
     async def capacity(
         self,
@@ -418,8 +429,12 @@ class Client:
         min_replicas: int = 1,
         max_replicas: int = 1,
         dockerfile: bool = False,
+        canary: bool = False,
     ) -> Placement:
-        """What a deploy that asks for so much would be given, if it were asked for now. It reserves nothing."""
+        """What a deploy that asks for so much would be given, if it were asked for now. It reserves nothing.
+
+        A `canary` is to run on beside what serves.
+        """
         params = {
             "cpuMillis": cpu_millis,
             "memoryBytes": memory_bytes,
@@ -427,6 +442,7 @@ class Client:
             "minReplicas": min_replicas,
             "maxReplicas": max_replicas,
             "dockerfile": int(dockerfile),
+            "canary": int(canary),
         }
         answer = await self._call("GET", f"/models/{_part(project)}/placement", params=params)
         return read(answer.content, Placement)
@@ -1275,11 +1291,20 @@ class Client:
         except httpx.TransportError as lost:
             raise self._lost(lost) from lost
 
-    async def _download(self, path: str, to: Path) -> str:
+    async def _download(
+        self,
+        path: str,
+        to: Path,
+        *,
+        params: Mapping[str, Any] | None = None,
+        limits: httpx.Timeout = _CALL,
+    ) -> str:
         """The digest of what was written."""
         found = hashlib.sha256()
         async with (
-            self._open(path, headers={"Accept-Encoding": "identity"}) as response,
+            self._open(
+                path, params=params, headers={"Accept-Encoding": "identity"}, limits=limits
+            ) as response,
             await anyio.open_file(to, "wb") as file,
         ):
             async for piece in response.aiter_bytes():
@@ -1382,6 +1407,25 @@ def _pause(milliseconds: int) -> float:
 def _is_header(text: str) -> bool:
     """Whether it can be sent back: an id that is none says of nothing where it was."""
     return 0 < len(text) <= _LONGEST_ID and text.isascii() and text.isprintable()
+
+
+async def _bounded_lines(response: httpx.Response) -> AsyncIterator[str]:
+    newlines, rest = io.IncrementalNewlineDecoder(None, translate=True), ""
+    async for text in response.aiter_text():
+        *whole, rest = (rest + newlines.decode(text)).split("\n")
+        for line in whole:
+            for part in _parts_of(line):
+                yield part
+        *parts, rest = _parts_of(rest)
+        for part in parts:
+            yield part
+    if rest := rest + newlines.decode("", final=True):
+        yield rest
+
+
+def _parts_of(line: str) -> Sequence[str]:
+    """At least one, which may be empty."""
+    return [line[at : at + _LONGEST_LINE] for at in range(0, max(1, len(line)), _LONGEST_LINE)]
 
 
 async def _beginning(response: httpx.Response) -> bytes:

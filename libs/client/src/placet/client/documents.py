@@ -60,7 +60,7 @@ class Verdict(Document, frozen=True, kw_only=True):
 
 class Operation(Document, frozen=True, kw_only=True):
     """The life of one command. `built` is false when an image was reused, null while that is not known. It `renews` a
-    certificate, where it is to have another one that takes its place."""
+    certificate, where it is to have another one that takes its place. A canary gets `share` of a hundred requests."""
 
     operation: str | None = None
     command: str | None = None
@@ -71,6 +71,7 @@ class Operation(Document, frozen=True, kw_only=True):
     built: bool | None = None
     certificate: str | None = None
     renews: str | None = None
+    share: int | None = None
     state: str
     url: str | None = None
     steps: tuple[Step, ...] = ()

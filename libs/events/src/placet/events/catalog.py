@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, TypeVar, dataclass_transform
 
 import msgspec
@@ -113,6 +113,11 @@ class Catalog:
     @property
     def types(self) -> tuple[type, ...]:
         return tuple(self._types)
+
+    @property
+    def names(self) -> Collection[str]:
+        """The names of all types that can be read here, of each version."""
+        return self._by_type.keys()
 
     def knows(self, type_name: str) -> bool:
         """Whether events of this type can be read here."""

@@ -20,9 +20,10 @@ _LONGEST = 100
 
 
 class KnownFields(BaseModel):
-    """A body with no other keys than its fields."""
+    """A body with no other keys than its fields, and with numbers and truth values that are such: `"50"` is none, and
+    `true` is not 1."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     @model_validator(mode="before")
     @classmethod

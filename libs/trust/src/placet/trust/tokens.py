@@ -24,6 +24,9 @@ MAX_TOKEN_BYTES = 4096
 CLOCK_SKEW = timedelta(seconds=30)
 MOST_KNOWN = 1000
 """Tokens that held, in memory: a few KiB each at most."""
+_ANOTHER = (
+    "send the very line that `placet token create` printed (PLACET_TOKEN for the CLI); an admin makes one"
+)
 
 Role = Literal["scientist", "approver", "compliance", "auditor", "operator", "admin"]
 PersonId = Annotated[str, msgspec.Meta(pattern=r"^person:[0-9a-f-]{36}\Z")]
@@ -79,12 +82,15 @@ def verify(
     """What the token says, if it holds at `now`; otherwise `Unauthenticated` with the reason."""
     claims, kid = _signed_claims(token, keys)
     if claims.aud != audience:
-        raise Unauthenticated(f"the token is for {claims.aud!r}, not for {audience!r}")
+        raise Unauthenticated(f"the token is for {claims.aud!r}, not for {audience!r}", fix=_ANOTHER)
     seconds = now.timestamp()
     if seconds >= claims.exp + skew.total_seconds():
-        raise Unauthenticated("the token has expired", fix="create a new one with `placet token create`")
+        raise Unauthenticated("the token has expired", fix=_ANOTHER)
     if seconds < claims.iat - skew.total_seconds():
-        raise Unauthenticated("the token is from the future: a clock is wrong")
+        raise Unauthenticated(
+            "the token is from the future: a clock is wrong",
+            fix="set the clock of this machine, or of the one where it was made",
+        )
     return Token(
         id=claims.jti,
         person=claims.sub,
@@ -111,22 +117,27 @@ def _signed_claims(token: str, keys: KeySet) -> tuple[_Claims, str]:
     database, and everybody sends the same token with each request. What time makes of it, and who was refused, is not.
     """
     if len(token) > MAX_TOKEN_BYTES:
-        raise Unauthenticated(f"a token of {len(token)} characters is over the limit of {MAX_TOKEN_BYTES}")
+        raise Unauthenticated(
+            f"a token of {len(token)} characters is over the limit of {MAX_TOKEN_BYTES}", fix=_ANOTHER
+        )
     jws = PyJWS()
     try:
         kid = jws.get_unverified_header(token).get("kid")
         key = keys.get(kid) if isinstance(kid, str) else None
         if key is None:
-            raise Unauthenticated("the token is signed by no key we know")
+            raise Unauthenticated(
+                "the token is signed by no key we know",
+                fix=f"is it another platform's, or was this one made anew? {_ANOTHER}",
+            )
         # The algorithm is ours to say: taking it from the token is how "none" and key confusion came about.
         decoded = jws.decode_complete(token, key.cryptography_key, algorithms=["EdDSA"])
         return msgspec.json.decode(decoded["payload"], type=_Claims), key.kid
     except (jwt.PyJWTError, msgspec.DecodeError, ValueError) as error:
-        raise Unauthenticated("this is not one of our tokens") from error
+        raise Unauthenticated("this is not one of our tokens", fix=_ANOTHER) from error
 
 
 def _moment(seconds: int, now: datetime) -> datetime:
     try:
         return datetime.fromtimestamp(seconds, tz=now.tzinfo)
     except (OverflowError, ValueError, OSError) as error:
-        raise Unauthenticated("the token's times are out of range") from error
+        raise Unauthenticated("the token's times are out of range", fix=_ANOTHER) from error

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import msgspec
 import sqlalchemy as sa
@@ -25,6 +26,8 @@ from placet.events import Actor, Context, Heard, UnitOfWork, Wiring, transact
 from placet.events.codec import moment, timestamp
 from placet.events.contracts.certifier import CertificateIssued
 from placet.events.contracts.deployer import (
+    CanaryAborted,
+    CanaryStarted,
     ModelDeleted,
     ModelObserved,
     ModelQuarantined,
@@ -89,6 +92,19 @@ async def on_model_deleted(heard: Heard[ModelDeleted], work: UnitOfWork, ports: 
 
 async def on_model_quarantined(heard: Heard[ModelQuarantined], work: UnitOfWork, ports: Ports) -> None:
     await _serves(heard, None, work, ports)
+
+
+async def on_canary_started(heard: Heard[CanaryStarted], work: UnitOfWork, ports: Ports) -> None:
+    """It serves beside what does, which goes on."""
+    kept = await ports.watches.of_release(heard.data.project, heard.data.release)
+    if kept is not None:
+        await _begins_or_ends(heard, True, kept, work, ports)
+
+
+async def on_canary_aborted(heard: Heard[CanaryAborted], work: UnitOfWork, ports: Ports) -> None:
+    kept = await ports.watches.of_release(heard.data.project, heard.data.release)
+    if kept is not None:
+        await _begins_or_ends(heard, False, kept, work, ports)
 
 
 async def judge_anew(
@@ -263,16 +279,22 @@ async def _serves(
 ) -> None:
     """Of a project one release serves, or none. What was reported before it began to is asked about at once."""
     reminding.serves(work, heard.data.project, release)
-    at = moment(heard.event.time).timestamp()
     for kept in await ports.watches.of_project(heard.data.project):
-        is_live = kept.release == release
-        if is_live == kept.watched.is_live:
-            continue
-        watched = msgspec.structs.replace(kept.watched, is_live=is_live, since=at)
-        if is_live:
-            await _judge(work, ports, kept, watched)
-        else:
-            _keep(work, kept, watched)
+        await _begins_or_ends(heard, kept.release == release, kept, work, ports)
+
+
+async def _begins_or_ends(
+    heard: Heard[Any], is_live: bool, kept: Kept, work: UnitOfWork, ports: Ports
+) -> None:
+    """To serve, as of when that was said."""
+    if is_live == kept.watched.is_live:
+        return
+    at = moment(heard.event.time).timestamp()
+    watched = msgspec.structs.replace(kept.watched, is_live=is_live, since=at)
+    if is_live:
+        await _judge(work, ports, kept, watched)
+    else:
+        _keep(work, kept, watched)
 
 
 def _keep(work: UnitOfWork, kept: Kept, watched: Watched) -> None:

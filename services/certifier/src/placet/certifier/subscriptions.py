@@ -41,6 +41,8 @@ HEARS: Mapping[type, Handler] = {
     deployer.ModelStopped: operation.on_model_stopped,
     deployer.ModelDeleted: operation.on_model_deleted,
     deployer.ModelQuarantined: operation.on_model_quarantined,
+    deployer.CanaryStarted: operation.on_canary_started,
+    deployer.CanaryAborted: operation.on_canary_aborted,
     deployer.ModelObserved: operation.on_model_observed,
 }
 

@@ -40,10 +40,7 @@ class Access:
     async def require(self, authorization: Annotated[str | None, Header()] = None) -> AsyncIterator[None]:
         """Until the request is answered to its end. Raises `Unauthenticated` unless the header holds a valid token that
         was not revoked, `Unavailable` for one who has too many requests under way."""
-        scheme, _, credentials = (authorization or "").partition(" ")
-        if scheme.lower() != "bearer" or not credentials:
-            raise Unauthenticated("this asks for a token", fix="send Authorization: Bearer TOKEN")
-        token = tokens.verify(credentials.strip(), self._keys(), now=self._clock.now())
+        token = tokens.verify_bearer(authorization, self._keys(), now=self._clock.now())
         if await queries.is_revoked(self._store, token.id):
             raise Unauthenticated("the token was revoked", fix="ask an admin for a new one")
         with self._shares.taken_by(token.person):
@@ -150,6 +147,7 @@ def router(
         dockerfile: Annotated[
             bool, Query(description="its image comes from a Dockerfile of its own")
         ] = False,
+        canary: Annotated[bool, Query(description="it is to run on beside what serves")] = False,
     ) -> dict[str, Any]:
         """What a deploy of the project would be given, if it were asked for now: how much and where, or at which place
         it would wait and why, or why it would be refused. Reserves nothing, and nobody else notices."""
@@ -164,7 +162,7 @@ def router(
         )
         replicas, each = state.replicas_for(asked), Amount.of(asked)
         theirs = room.before(project, room.next_turn)
-        none = no_room(project, each * replicas, theirs)
+        none = no_room(project, each * replicas, theirs, canary=canary)
         if dockerfile and not placements.has_containers:
             none = no_containers(project)
         return {

@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from functools import partial
+from functools import cache, partial
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -122,7 +122,8 @@ async def build(
     )
     queueing = Queueing(placements=placements, wiring=wiring)
     observing = Observing(ports=ports, placements=placements, wiring=wiring, every=settings.observe_seconds)
-    access = Access(lambda: read_keys(settings.token_keys), wiring.store, wiring.clock)
+    # Once, as soon as there are any: whoever makes them may start later.
+    access = Access(cache(lambda: read_keys(settings.token_keys)), wiring.store, wiring.clock)
     return Service(
         name=SERVICE,
         wiring=wiring,

@@ -14,29 +14,15 @@ import sqlalchemy as sa
 
 from placet.deployer import projections as p
 from placet.deployer import queries
-from placet.deployer.domain import (
-    PROJECT,
-    Abort,
-    AcceptStart,
-    Delete,
-    Happened,
-    Live,
-    Project,
-    Promote,
-    Quarantine,
-    Quarantined,
-    RejectStart,
-    Release,
-    Reserve,
-    Resume,
-    Scale,
-    Stop,
-    stream,
-)
+from placet.deployer.canaries import Abort, Promote
+from placet.deployer.domain import PROJECT, Delete, Happened, Quarantine, RejectStart, Release, Stop, stream
 from placet.deployer.placements import AWAIT_CERTIFICATE, AwaitCertificate, Placements
+from placet.deployer.placing import AcceptStart, Reserve, Resume
 from placet.deployer.ports import Ports
+from placet.deployer.project import Live, Project, Quarantined
 from placet.deployer.queries import Certified, Cleared, Known
 from placet.deployer.room import Room
+from placet.deployer.scaling import Scale
 from placet.deployer.shares import shares
 from placet.events import Heard, UnitOfWork
 from placet.events.codec import timestamp
@@ -313,6 +299,7 @@ async def reserve(
             until=until,
             runs_here=placements.has_containers or not cleared.dockerfile,
             asker=cleared.asker,
+            canary=known.canary,
         )
 
     await placements.decide_in_room(work, command, asker=cleared.asker)
@@ -348,7 +335,7 @@ async def route(placements: Placements, ports: Ports, project: str, live: Live) 
     """All requests to what serves."""
     known = await queries.known(placements.reads, project, live.release)
     access = known.cleared.access if known.cleared else "token"
-    await ports.router.route(project, shares(live.endpoints, None), access=access)
+    await ports.router.route(project, shares(live.endpoints), access=access)
 
 
 async def on_promote_requested(

@@ -11,33 +11,18 @@ import asyncio
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import chain, repeat
+from typing import TypeVar
 
 from placet.deployer import queries
-from placet.deployer.domain import (
-    PROJECT,
-    Canary,
-    Command,
-    Live,
-    Project,
-    Quarantined,
-    RejectStart,
-    ReportFailed,
-    ReportNotScaled,
-    ReportScaled,
-    ReportStarted,
-    Scaling,
-    Starting,
-    stream,
-)
+from placet.deployer.domain import PROJECT, Command, RejectStart, ReportFailed, ReportStarted, stream
 from placet.deployer.handlers import accept
 from placet.deployer.placements import (
     AWAIT_CERTIFICATE,
     SCALE,
-    SETTLE,
     START,
     AwaitCertificate,
     Placements,
@@ -46,16 +31,20 @@ from placet.deployer.placements import (
     Start,
 )
 from placet.deployer.ports import Instance, InstanceSpec, Ports, Replicas
-from placet.deployer.queries import Certified, Cleared, Known
+from placet.deployer.project import Live, Project, Quarantined, Scaling, Starting
+from placet.deployer.queries import SETTLE, Certified, Cleared, Known
 from placet.deployer.remedies import remedy
 from placet.deployer.room import Amount, in_mebibytes
 from placet.deployer.samples import difference
-from placet.deployer.shares import shares
+from placet.deployer.scaling import ReportNotScaled, ReportScaled
+from placet.deployer.shares import shares, shares_with
 from placet.deployer.vigil import Vigil, silence
 from placet.errors import PlacetError, Refused, Unavailable, Unreadable
 from placet.events import Clock, Finish, Job, UnitOfWork, Worker
 from placet.events.contracts.shapes import Sample
 from placet.events.store import EventStore
+
+Payload = TypeVar("Payload")
 
 log = logging.getLogger(__name__)
 
@@ -88,9 +77,19 @@ class Jobs:
     @property
     def workers(self) -> tuple[Worker[Start], Worker[Rescale], Worker[Settle], Worker[AwaitCertificate]]:
         return (
-            Worker(kind=START, payload=Start, run=self.start, gave_up=self._start_gave_up, slots=4),
-            Worker(kind=SCALE, payload=Rescale, run=self.scale, gave_up=self._scale_gave_up, slots=4),
-            Worker(kind=SETTLE, payload=Settle, run=self.settle, gave_up=self._settle_gave_up, slots=8),
+            Worker(
+                kind=START, payload=Start, run=_patiently(self.start), gave_up=self._start_gave_up, slots=4
+            ),
+            Worker(
+                kind=SCALE, payload=Rescale, run=_patiently(self.scale), gave_up=self._scale_gave_up, slots=4
+            ),
+            Worker(
+                kind=SETTLE,
+                payload=Settle,
+                run=_patiently(self.settle),
+                gave_up=self._settle_gave_up,
+                slots=8,
+            ),
             Worker(
                 kind=AWAIT_CERTIFICATE,
                 payload=AwaitCertificate,
@@ -171,12 +170,11 @@ class Jobs:
         """To what starts here, or a share of the requests, if it is a canary. Without what it is to run beside it gets
         none, which deciding says."""
         if not starting.canary:
-            targets = shares(endpoints, None)
+            targets = shares(endpoints)
         elif state.live is None:
             return
         else:
-            begun = replace(state.live, release=known.release, endpoints=endpoints)
-            targets = shares(state.live.endpoints, Canary(live=begun, weight=starting.canary))
+            targets = shares(state.live.endpoints, endpoints, weight=starting.canary)
         await self.ports.router.route(known.project, targets, access=_access(known))
 
     async def _verify(self, known: Known) -> None:
@@ -305,7 +303,7 @@ class Jobs:
             state = await self._state(known.project)
             if state.scaling == scaling:
                 await self.ports.router.route(
-                    known.project, shares(endpoints, state.canary), access=_access(known)
+                    known.project, shares_with(endpoints, state.canary), access=_access(known)
                 )
         return endpoints
 
@@ -340,7 +338,7 @@ class Jobs:
                 run = [each.endpoint for each in await self._run(known, live.replicas, endpoints)]
                 # Of several, those that serve already, while the others load.
                 endpoints = [each for each in run if await self.ports.probe.is_ready(each)] or run
-            targets = shares(endpoints, state.canary)
+            targets = shares_with(endpoints, state.canary)
             routes = await self.ports.router.routes()
             if routes is None or routes.get(project) != frozenset(targets):
                 await self.ports.router.route(project, targets, access=_access(known))
@@ -401,6 +399,21 @@ class Jobs:
 
 async def _nothing(work: UnitOfWork) -> None:
     """There is nothing to say."""
+
+
+def _patiently(
+    run: Callable[[Job[Payload]], Awaitable[Finish]],
+) -> Callable[[Job[Payload]], Awaitable[Finish]]:
+    """With pauses that grow, whatever says how soon to ask again: a cluster or an edge that is away for a minute would
+    else use all tries of a job up in a few seconds."""
+
+    async def patient(job: Job[Payload]) -> Finish:
+        try:
+            return await run(job)
+        except Unavailable as away:
+            raise Unavailable(away.detail, fix=away.fix) from away
+
+    return patient
 
 
 def _failure(payload: Start, error: PlacetError) -> ReportFailed:

@@ -66,7 +66,7 @@ Readings = Mapping[int, Counters]
 
 
 class Watched(msgspec.Struct, frozen=True, kw_only=True):
-    """How far one project's live release was told of: up to `until`, and of its drift up to `drift_until`."""
+    """How far a release that serves was told of: up to `until`, and of its drift up to `drift_until`."""
 
     release: int
     until: str

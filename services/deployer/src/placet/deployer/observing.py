@@ -1,4 +1,5 @@
-"""Reads what the live models count, again and again, and says `model.observed` of each that was asked anything.
+"""Reads what the live models count, again and again, and says `model.observed` of each that was asked anything: of
+canaries, too, so that one which drifts is judged before it is promoted.
 
 Their own counters only grow, so nothing is lost by a reading that fails: the next one covers it. How far a model was
 told of is kept with what was said, so nothing is told twice either.
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import msgspec
+import sqlalchemy as sa
 
 from placet.deployer import projections as p
 from placet.deployer import queries
@@ -41,14 +43,17 @@ class Observing:
 
     async def run(self) -> None:
         """One round. Raises `Unavailable`; the next round tells what this one did not."""
-        live = await queries.live(self.placements.reads)
+        reads = self.placements.reads
+        live = [*await queries.live(reads), *await queries.canaries(reads)]
         running = [each for each in await self.ports.host.list() if each.is_running]
         for at in range(0, len(live), AT_ONCE):
             some = live[at : at + AT_ONCE]
             readings = await asyncio.gather(*(self._read(known, running) for known in some))
             for known, counters in zip(some, readings, strict=True):
                 if counters:
-                    await self._tell(known, counters)
+                    await self._tell(
+                        known, counters, [each.release for each in live if each.project == known.project]
+                    )
         lives = {_key(each) for each in live}
         self._looked = {key: moment for key, moment in self._looked.items() if key in lives}
         self._is_first = False
@@ -59,9 +64,10 @@ class Observing:
         counted = await asyncio.gather(*(self.ports.probe.counters(each.endpoint) for each in its))
         return {each.replica: said for each, said in zip(its, counted, strict=True) if said is not None}
 
-    async def _tell(self, known: Known, counters: Readings) -> None:
+    async def _tell(self, known: Known, counters: Readings, serving: Sequence[int]) -> None:
+        """`serving` are the project's releases that do: how far others were told of is forgotten."""
         now = self.wiring.clock.now()
-        before = await queries.watched(self.placements.reads, known.project)
+        before = await queries.watched(self.placements.reads, known.project, known.release)
         window = Window(
             project=known.project,
             release=known.release,
@@ -74,7 +80,14 @@ class Observing:
 
             async def tell(work: UnitOfWork) -> None:
                 work.report(f"observed/{known.project}/{known.release}", observed)
-                work.put(p.observed, project=known.project, watched=msgspec.json.encode(watched))
+                its = p.observed.c.project == known.project
+                work.run(sa.delete(p.observed).where(its, p.observed.c.release.not_in(serving)))
+                work.put(
+                    p.observed,
+                    project=known.project,
+                    release=known.release,
+                    watched=msgspec.json.encode(watched),
+                )
 
             await transact(self.wiring, SERVICE, self._context(known), tell)
         self._looked[_key(known)] = now
@@ -82,7 +95,7 @@ class Observing:
     def _last_look(self, known: Known, before: Watched | None) -> datetime | None:
         """At a model that runs since then: ours, or in the first round that of the deployer before us."""
         looked = self._looked.get(_key(known))
-        if looked is None and self._is_first and before is not None and before.release == known.release:
+        if looked is None and self._is_first and before is not None:
             return datetime.fromisoformat(before.until)
         return looked
 

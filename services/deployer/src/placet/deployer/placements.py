@@ -18,15 +18,10 @@ import sqlalchemy as sa
 
 from placet.deployer import projections as p
 from placet.deployer import queries
-from placet.deployer.domain import (
-    PROJECT,
-    Command,
-    Happened,
-    Patience,
-    Project,
-    stream,
-)
+from placet.deployer.domain import PROJECT, Command, Happened, stream
+from placet.deployer.placing import Patience
 from placet.deployer.ports import Reads
+from placet.deployer.project import Project
 from placet.deployer.room import Amount, Room
 from placet.events import UnitOfWork
 from placet.events.contracts.deployer import (
@@ -49,7 +44,6 @@ from placet.events.contracts.deployer import (
 
 START = "start"
 SCALE = "scale"
-SETTLE = queries.SETTLE
 AWAIT_CERTIFICATE = "await certificate"
 LET_IN = "let in"
 TAKES = ResourcesReserved | ResourcesQueued | StartAccepted | ScaleAccepted | ModelDiverged
@@ -201,7 +195,7 @@ async def keep_queued(work: UnitOfWork, queued: ResourcesQueued, *, correlation:
 
 def settle(work: UnitOfWork, job: Settle, *, asker: str | None) -> None:
     """Enqueue it beside those that are under way: to replace one would end it, and it may be waiting for a drain."""
-    work.enqueue(SETTLE, f"{job.project}/{work.new_id()}", job, asker=asker or job.project)
+    work.enqueue(queries.SETTLE, f"{job.project}/{work.new_id()}", job, asker=asker or job.project)
 
 
 def _move_on(number: int) -> sa.Executable:

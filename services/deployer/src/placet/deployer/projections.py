@@ -133,9 +133,11 @@ observed = sa.Table(
     "observed",
     TABLES,
     sa.Column("project", sa.Text, primary_key=True),
+    sa.Column("release", sa.Integer, primary_key=True),
     sa.Column("watched", sa.LargeBinary, nullable=False),
 )
-"""Up to where `model.observed` has told of a model, written together with it: nothing is told twice."""
+"""Up to where `model.observed` has told of a release that serves, be it a canary, written together with it: nothing is
+told twice."""
 
 signs_of_life = sa.Table(
     "signs_of_life",

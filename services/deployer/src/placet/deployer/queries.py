@@ -242,8 +242,9 @@ async def silenced(reads: Reads) -> Sequence[Known]:
     return [await known(reads, row.project, row.release) for row in rows]
 
 
-async def watched(reads: Reads, project: str) -> Watched | None:
-    rows = await reads.rows(sa.select(p.observed.c.watched).where(p.observed.c.project == project))
+async def watched(reads: Reads, project: str, release: int) -> Watched | None:
+    its = sa.and_(p.observed.c.project == project, p.observed.c.release == release)
+    rows = await reads.rows(sa.select(p.observed.c.watched).where(its))
     return msgspec.json.decode(rows[0].watched, type=Watched) if rows else None
 
 

@@ -11,9 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from placet.deployer import queries
-from placet.deployer.domain import PROJECT, Project, Release, stream
+from placet.deployer.domain import PROJECT, Release, stream
 from placet.deployer.handlers import accept, reserve, resume
 from placet.deployer.placements import LET_IN, LetIn, Placements
+from placet.deployer.project import Project
 from placet.deployer.queries import Queued
 from placet.deployer.room import Room, no_room
 from placet.events import Context, Finish, Job, UnitOfWork, Wiring, Worker, transact

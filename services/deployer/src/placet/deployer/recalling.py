@@ -6,7 +6,7 @@ What it heard comes back by its handlers. Up to where a model was observed does 
 
 from __future__ import annotations
 
-from placet.deployer.domain import PROJECT, Project, stream
+from placet.deployer.domain import PROJECT, stream
 from placet.deployer.placements import (
     Placements,
     enqueue_scaling,
@@ -15,6 +15,7 @@ from placet.deployer.placements import (
     keep_queued,
 )
 from placet.deployer.ports import Ports
+from placet.deployer.project import Project
 from placet.events import Heard, UnitOfWork
 from placet.events.contracts import deployer
 

@@ -18,13 +18,12 @@ import sqlalchemy as sa
 
 from placet.deployer import projections as p
 from placet.deployer import queries
+from placet.deployer.canaries import Abort
 from placet.deployer.domain import (
     PROJECT,
     SILENT,
-    Abort,
     Expire,
     GiveUp,
-    Project,
     Quarantine,
     ReportDiverged,
     ReportMended,
@@ -34,10 +33,11 @@ from placet.deployer.handlers import resume, route
 from placet.deployer.observations import together
 from placet.deployer.placements import Placements, Settle, settle
 from placet.deployer.ports import Instance, Ports, Target, instance_id
+from placet.deployer.project import Project
 from placet.deployer.queries import Known
 from placet.deployer.remedies import remedy
 from placet.deployer.room import in_mebibytes
-from placet.deployer.shares import shares
+from placet.deployer.shares import shares, shares_with
 from placet.deployer.vigil import Vigil, silence
 from placet.errors import Unavailable, Unreadable
 from placet.events import Context, UnitOfWork, Wiring, transact
@@ -226,10 +226,10 @@ class Reconciliation:
     async def _compare_route(
         self, known: Known, endpoints: Sequence[str], found: frozenset[Target] | None
     ) -> None:
-        if found == frozenset(shares(endpoints, None)):
+        if found == frozenset(shares(endpoints)):
             return
         state = await self._state(known.project)
-        wanted = frozenset(shares(endpoints, state.canary))
+        wanted = frozenset(shares_with(endpoints, state.canary))
         if found == wanted or state.live is None or state.live.diverged:
             return
         # One that leads elsewhere may be about to be moved, or what moved it may not have said so yet.
@@ -327,7 +327,7 @@ class Reconciliation:
         ready = await asyncio.gather(*(self._are_ready(run) for _, run in running))
         for known, run in (each for each, are_ready in zip(running, ready, strict=True) if are_ready):
             state = await self._state(known.project)
-            wanted = frozenset(shares([each.endpoint for each in run], state.canary))
+            wanted = frozenset(shares_with([each.endpoint for each in run], state.canary))
             is_elsewhere = routes is not None and routes.get(known.project) != wanted
             if is_elsewhere or any(each.drift for each in run):
                 await self._settle_again(known)  # told at the next round

@@ -190,14 +190,18 @@ class Room:
         others = self.holders(quota, but=project)
         return quota.exceeded(usage(_sum([*others.values(), asked]), models=len(others) + 1))
 
-    def next_step(self, project: str, asked: Amount) -> str:
+    def next_step(self, project: str, asked: Amount, *, canary: bool = False) -> str:
+        """A `canary` is of no use without what the project serves, so that is not to be stopped for it."""
         if not asked.fits(self.total):
             return f"ask for less in placet.yaml: this platform has {self.total} to give"
         if not asked.fits(self.within(project)):
+            if canary:
+                return f"ask for less in placet.yaml: what {project} serves runs on beside it"
             return f"stop {project} first, since both would run for a moment; or ask for less in placet.yaml"
         free = self.free
-        enough = {each.project for each in self.held if asked.fits(free + each.amount)}
-        candidates = sorted(enough) or sorted({each.project for each in self.held})
+        others = [each for each in self.held if not (canary and each.project == project)]
+        enough = {each.project for each in others if asked.fits(free + each.amount)}
+        candidates = sorted(enough) or sorted({each.project for each in others})
         if not candidates:
             return "ask for less in placet.yaml"
         return f"stop one of: {', '.join(candidates)}; or ask for less in placet.yaml"
@@ -215,9 +219,10 @@ class NoRoom:
     quota: str | None = None
 
 
-def no_room(project: str, asked: Amount, room: Room) -> NoRoom | None:
-    """None if there is room at the moment for who comes after all that wait in it."""
-    return _never(project, asked, room) or _for_now(project, asked, room)
+def no_room(project: str, asked: Amount, room: Room, *, canary: bool = False) -> NoRoom | None:
+    """None if there is room at the moment for who comes after all that wait in it. A `canary` is to run on beside what
+    the project serves."""
+    return _never(project, asked, room, canary) or _for_now(project, asked, room, canary)
 
 
 def usage(amount: Amount, *, models: int) -> Usage:
@@ -229,7 +234,7 @@ def usage(amount: Amount, *, models: int) -> Usage:
     }
 
 
-def _never(project: str, asked: Amount, room: Room) -> NoRoom | None:
+def _never(project: str, asked: Amount, room: Room, canary: bool) -> NoRoom | None:
     if asked.gpus and not room.total.gpus:
         asked_for = "a GPU" if asked.gpus == 1 else f"{asked.gpus} GPUs"
         why = f"{project} asks for {asked_for}, and this platform has none"
@@ -237,7 +242,7 @@ def _never(project: str, asked: Amount, room: Room) -> NoRoom | None:
         why = f"{project} asks for {asked}, and {room.free} is free"
     else:
         return _never_in_quota(project, asked, room)
-    return NoRoom(why=why, fix=room.next_step(project, asked), is_lasting=True)
+    return NoRoom(why=why, fix=room.next_step(project, asked, canary=canary), is_lasting=True)
 
 
 def _never_in_quota(project: str, asked: Amount, room: Room) -> NoRoom | None:
@@ -257,7 +262,7 @@ def _never_in_quota(project: str, asked: Amount, room: Room) -> NoRoom | None:
     return None
 
 
-def _for_now(project: str, asked: Amount, room: Room) -> NoRoom | None:
+def _for_now(project: str, asked: Amount, room: Room, canary: bool) -> NoRoom | None:
     for_room: list[str] = []
     for_quota: defaultdict[str, list[str]] = defaultdict(list)
     promised, then = Amount(), room
@@ -281,7 +286,8 @@ def _for_now(project: str, asked: Amount, room: Room) -> NoRoom | None:
     if asked.fits(room.free):
         why += f", which {listed(for_room)} waited for before"
     position = len(for_room) + 1
-    return NoRoom(why=why, fix=room.next_step(project, asked), is_lasting=False, position=position)
+    fix = room.next_step(project, asked, canary=canary)
+    return NoRoom(why=why, fix=fix, is_lasting=False, position=position)
 
 
 def _sharing(quota: Quota, projects: Sequence[str], room: Room) -> Iterator[str]:

@@ -8,7 +8,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Coroutine, Iterable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, cast, get_args
@@ -17,7 +17,7 @@ import msgspec
 from anyio import CancelScope, to_thread
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi import Path as InPath
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 from pydantic import AfterValidator, Field
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.requests import ClientDisconnect
@@ -140,6 +140,7 @@ def router(
 ) -> APIRouter:
     api = APIRouter(prefix="/v1", route_class=BoundedBody, dependencies=[Depends(known_parameters)])
     caller = Depends(access.caller)
+    until_sent = Depends(_until_sent)
 
     @api.put("/sources/{digest}", tags=["sources"], status_code=201)
     async def put_source(digest: str, request: Request, who: Caller = caller) -> JSONResponse:
@@ -181,6 +182,29 @@ def router(
                 uploaded = await receive(request.stream(), kind, sent, limits, name=name)
                 taken = await _while_waited_for(request, intake.take(uploaded, workspace, who.actor))
         return JSONResponse(_taken(taken), 201 if taken.is_new else 200)
+
+    @api.get("/sources", tags=["sources"], response_class=FileResponse)
+    async def get_source(
+        request: Request,
+        git: Annotated[
+            str,
+            Query(
+                max_length=MAX_ADDRESS,
+                description="such as https://host/team/model.git@v1.0#subdirectory=models/churn",
+            ),
+        ],
+        who: Caller = caller,
+        until_sent: AsyncExitStack = until_sent,
+    ) -> FileResponse:
+        """What a deploy of a git address would be of, as an archive: fetched now as a deploy does, and not kept.
+
+        `X-Placet-Source` is its digest, `X-Placet-Origin` the address with the commit that was found.
+        """
+        must_have(who.roles, MAKERS, "fetching a source")
+        fetching = until_sent.enter_async_context(intake.fetched(git, who.actor))
+        found = await _while_waited_for(request, fetching)
+        headers = {"X-Placet-Source": found.digest, "X-Placet-Origin": found.origin}
+        return FileResponse(found.archive, media_type="application/x-tar", headers=headers)
 
     @api.head("/sources/{digest}", tags=["sources"])
     async def head_source(digest: str, who: Caller = caller) -> Response:
@@ -383,6 +407,12 @@ async def _while_waited_for(request: Request, work: Coroutine[Any, Any, T]) -> T
         leaving.cancel()
         # Its folder goes next, so nothing may write there any more.
         await asyncio.wait((working, leaving))
+
+
+async def _until_sent() -> AsyncIterator[AsyncExitStack]:
+    """What is entered there is left when the answer was sent, or nobody waits for it any more."""
+    async with AsyncExitStack() as stack:
+        yield stack
 
 
 async def _leave(request: Request) -> None:

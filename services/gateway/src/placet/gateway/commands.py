@@ -303,6 +303,7 @@ class Commands:
 
     async def _rollback(self, project: str, release: int | None) -> Deploy:
         """A release of the very image that an earlier one had: what is immutable of that is applied again."""
+        await self._queries.must_be_known(project)
         serving = await self._queries.serving(project)
         if release is None:
             image = await self._queries.image_before(project, None if serving is None else serving.image)

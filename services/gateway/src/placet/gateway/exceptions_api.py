@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends
 from fastapi import Path as InPath
 from fastapi.responses import JSONResponse
-from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, Strict
 
 from placet.events import Clock
 from placet.events.codec import timestamp
@@ -50,7 +50,9 @@ def _on_the_calendar(until: datetime) -> datetime:
         raise ValueError("an end lies in the years 1 to 9999, in UTC") from None
 
 
-Until = Annotated[AwareDatetime, BeforeValidator(_in_rfc_3339), AfterValidator(_on_the_calendar)]
+Until = Annotated[
+    AwareDatetime, Strict(False), BeforeValidator(_in_rfc_3339), AfterValidator(_on_the_calendar)
+]
 Reason = Annotated[str, AfterValidator(_words), Field(max_length=2000, pattern=r"^[\P{C}\n]+$")]
 
 

@@ -350,12 +350,16 @@ async def on_model_quarantined(
 
 async def on_model_deleted(heard: Heard[deployer.ModelDeleted], work: UnitOfWork, reads: Reads) -> None:
     by = await _move_on(heard, work, reads)
-    gone = dict.fromkeys(("release", "image", "certificate"))
+    gone = dict.fromkeys(("release", "image", "certificate", "aborted"))
     _set(work, heard.data.project, by, state="deleted", **gone, **_NOWHERE)
 
 
 async def on_model_observed(heard: Heard[deployer.ModelObserved], work: UnitOfWork, reads: Reads) -> None:
-    """The last one is kept, with the drift that was last told of the same release: few windows tell any."""
+    """The last one of what serves is kept, with the drift that was last told of the same release: few windows tell any.
+    What a canary does is for the certifier to judge."""
+    canary = await _canary(reads, heard.data.project)
+    if canary is not None and canary.release == heard.data.release:
+        return
     observed = msgspec.to_builtins(heard.data)
     if observed["drift"] is None:
         table, project = p.observations, heard.data.project

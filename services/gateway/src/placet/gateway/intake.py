@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -68,6 +69,15 @@ class Source:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Fetched:
+    """What lay at a git address, as an archive that nobody keeps. `origin` names the commit."""
+
+    archive: Path
+    digest: str
+    origin: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Taken:
     """A folder that came in: what was made of it, what of it was left out, and what the rules would say."""
 
@@ -118,9 +128,18 @@ class Intake:
         return kept
 
     async def fetch(self, address: str, actor: Actor) -> Source:
+        """Fetch the project at a git address, and keep it as an upload of it is kept.
+
+        Raises Refused, TooLarge, Unavailable; nothing is left of what was fetched then.
+        """
+        async with self.fetched(address, actor) as fetched:
+            return await self.keep(fetched.archive, fetched.digest, actor, origin=fetched.origin)
+
+    @asynccontextmanager
+    async def fetched(self, address: str, actor: Actor) -> AsyncIterator[Fetched]:
         """The project at a git address, as `placet deploy` would pack a clone of it: the same files, the same digest.
 
-        Raises Refused, TooLarge, Unavailable; nothing is left of what was fetched.
+        Raises Refused, TooLarge, Unavailable. It is there for as long as it is looked at.
         """
         wanted = parse(address)
         with told_when_full(), tempfile.TemporaryDirectory(prefix="placet-git-") as folder:
@@ -132,7 +151,7 @@ class Intake:
             await to_thread.run_sync(_must_hold_a_project, clone, wanted)
             async with self._packing.taken_by(actor.id):
                 packed = await self._ports.packing.pack(clone / wanted.subdirectory, archive, self._limits)
-            return await self.keep(archive, packed.digest, actor, origin=wanted.at(commit))
+            yield Fetched(archive=archive, digest=packed.digest, origin=wanted.at(commit))
 
     async def take(self, uploaded: Uploaded, workspace: Path, actor: Actor) -> Taken:
         """Pack a folder as `placet deploy` would, so that it has the same digest; see what the rules say; keep it.

@@ -115,8 +115,8 @@ class Queued:
 @dataclass(frozen=True, kw_only=True)
 class Operation:
     """What is known of one command. `reached` says when and with which detail; times are RFC 3339. `renews` is the
-    certificate that another one is to take the place of. `queued` is what was said last of that, and `placed_at` when
-    room was there last."""
+    certificate that another one is to take the place of; a canary gets `share` of a hundred requests. `queued` is what
+    was said last of that, and `placed_at` when room was there last."""
 
     id: str
     command: Kind
@@ -132,6 +132,7 @@ class Operation:
     end: End | None = None
     awaited: Awaited | None = None
     renews: str | None = None
+    share: int | None = None
     queued: Queued | None = None
     placed_at: str = ""
 
@@ -193,6 +194,7 @@ def requested(operation: str, at: str, event: Heard) -> Operation:
                 source=event.source,
                 image=event.image,
                 renews=event.renews,
+                share=event.canary or None,
             )
         case gateway.StartRequested():
             begun = Operation(id=operation, command="start", project=event.project, release=event.release)
@@ -281,6 +283,7 @@ def advance(operation: Operation, event: Heard, at: str) -> Operation:
         case deployer.ModelStarted():
             started = replace(
                 operation,
+                share=None,
                 url=event.url,
                 image=event.image,
                 certificate=event.certificate,
@@ -290,6 +293,7 @@ def advance(operation: Operation, event: Heard, at: str) -> Operation:
         case deployer.CanaryStarted():
             canary = replace(
                 operation,
+                share=event.weight,
                 url=event.url,
                 image=event.image,
                 certificate=event.certificate,
@@ -298,7 +302,7 @@ def advance(operation: Operation, event: Heard, at: str) -> Operation:
             detail = f"canary, with {event.weight} % of the requests: {_asked(event)}"
             return _reach(canary, "live", at, detail)
         case deployer.CanaryWeighted():
-            weighted = replace(operation, release=event.release)
+            weighted = replace(operation, release=event.release, share=event.weight)
             return _reach(weighted, "live", at, f"canary, with {event.weight} % of the requests")
         case deployer.CanaryAborted() if operation.command == "abort":
             return _reach(operation, "live", at, f"release {event.release} gets no more requests")
@@ -347,6 +351,7 @@ def document(operation: Operation) -> dict[str, Any]:
         "built": operation.built,
         "certificate": operation.certificate,
         "renews": operation.renews,
+        "share": operation.share,
         "state": operation.state,
         "url": operation.url,
         "steps": _steps(operation),

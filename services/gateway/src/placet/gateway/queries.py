@@ -192,6 +192,12 @@ class Queries:
             broke_conditions=any(ground.measured for ground in grounds),
         )
 
+    async def must_be_known(self, project: str) -> None:
+        """Raises Unknown of what nothing was ever asked of; what was deleted is known."""
+        known = sa.select(p.models.c.project).where(p.models.c.project == project)
+        if not await self._store.rows(known):
+            raise _no_project(project)
+
     async def image_of(self, project: str, release: int) -> str:
         """Of a release that was certified. Raises Unknown."""
         of = p.certificates.c

@@ -53,7 +53,7 @@ class Filter:
         """Whether an event is wanted; `time` as it has it, whose texts are in the order of times."""
         return (
             (self.project is None or project == self.project)
-            and (self.type is None or _is_like(type, self.type))
+            and (self.type is None or is_like(type, self.type))
             and (self.since is None or time >= timestamp(self.since))
             and (self.until is None or time <= timestamp(self.until))
         )
@@ -98,7 +98,7 @@ class Queries:
         positions = [row.position for row in rows]
         events = await self._at(positions)
         if wanted.type is not None:  # SQLite's LIKE takes capital letters for small ones
-            events = [each for each in events if _is_like(each.event.type, wanted.type)]
+            events = [each for each in events if is_like(each.event.type, wanted.type)]
         following = positions[-1] if len(positions) == limit else max(indexed, after)
         return Page(events=tuple(events), next=following)
 
@@ -232,7 +232,7 @@ def _like(glob: str) -> str:
     return escaped.replace("*", "%")
 
 
-def _is_like(text: str, glob: str) -> bool:
+def is_like(text: str, glob: str) -> bool:
     """Each part between two `*` where it is found first: a regular expression could try them in any number of ways."""
     first, *parts = glob.split("*")
     if not parts:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import difflib
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,12 +16,13 @@ import sqlalchemy as sa
 from placet.errors import Conflict, Refused
 from placet.events import Context, UnitOfWork, Wiring, transact
 from placet.events.codec import timestamp
+from placet.events.contracts import CATALOG
 from placet.events.envelope import PLATFORM, Actor
 from placet.events.store import Claim, ClaimLost, Signal
 from placet.metadata.delivering import SERVICE, sealed
 from placet.metadata.ports import Receivers
 from placet.metadata.projections import AUDIT, webhooks
-from placet.metadata.queries import Filter, Queries
+from placet.metadata.queries import Filter, Queries, is_like
 from placet.metadata.webhooks import (
     BOTH_SIGN,
     SECRET_BYTES,
@@ -71,7 +73,9 @@ class Subscribing:
         self._tries = asyncio.Semaphore(TRIES_AT_ONCE)
 
     async def add(self, wanted: Wanted, person: str) -> dict[str, Any]:
-        """The webhook with its secret. Raises Conflict where there is the same one, Refused where it may not lead."""
+        """The webhook with its secret. Raises Conflict where there is the same one, Refused where it may not lead, and
+        for a type that no event has."""
+        _must_be_a_type(wanted.type)
         await self._receivers.judge(wanted.url)
         webhook, secret = self._wiring.ids.new(), secret_of(self._draw(SECRET_BYTES))
         at = await self._begin(wanted.after)
@@ -220,6 +224,17 @@ class Subscribing:
 
     async def _head(self) -> int:
         return (await self._wiring.store.head(AUDIT)).position
+
+
+def _must_be_a_type(glob: str | None) -> None:
+    """Else it would wait for ever for what never happens, and nobody would see why."""
+    if glob is None or any(is_like(name, glob) for name in CATALOG.names):
+        return
+    [near] = difflib.get_close_matches(glob, CATALOG.names, n=1, cutoff=0.0)
+    raise Refused(
+        f"no event has a type like {glob!r}",
+        fix=f"the nearest known one is {near!r}; `*` stands for any text, and docs/reference/events.md has them all",
+    )
 
 
 def _document(row: sa.Row[Any], position: int, head: int) -> dict[str, Any]:

@@ -44,6 +44,8 @@ from placet.events.tables import APPEND_ONLY
 _log = logging.getLogger(__name__)
 _STREAMS_AT_ONCE = 1000
 """That one question names: databases bound how many values it has."""
+ALONE = "alone"
+"""The option of a connection of one statement, which needs no transaction around it where that is work of its own."""
 
 
 def _log_table(name: str, metadata: sa.MetaData) -> sa.Table:
@@ -331,7 +333,7 @@ class SqlStore(ABC):
     def _read(self, query: sa.Select[Any], values: Mapping[str, Any] | None) -> Sequence[sa.Row[Any]]:
         """In one greenlet: to change into one and back for the connection, for the query and once more for the pool is
         as much work as the query itself."""
-        with self._reader.sync_engine.connect() as connection:
+        with self._reader.sync_engine.connect().execution_options(**{ALONE: True}) as connection:
             return connection.execute(query, values).all()
 
     async def close(self) -> None:

@@ -22,7 +22,8 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from placet.errors import Unavailable, Unreadable
-from placet.events.adapters.sql_store import GetPage, Page, Row, SqlStore
+from placet.events.adapters.sql_store import ALONE, GetPage, Page, Row, SqlStore
+from placet.events.adapters.sqlite_at_once import DRIVER
 from placet.events.clocks import Ids
 from placet.events.codec import Codec
 from placet.events.store import Put
@@ -158,8 +159,8 @@ async def open_sqlite_store(
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     await to_thread.run_sync(_write_again, file)
-    writer = create_async_engine(f"sqlite+aiosqlite:///{file}", pool_size=1, max_overflow=0)
-    reader = create_async_engine(f"sqlite+aiosqlite:///{file}", pool_size=6, max_overflow=0)
+    writer = create_async_engine(f"sqlite+aiosqlite:///{file}", pool_size=1, max_overflow=0, module=DRIVER)
+    reader = create_async_engine(f"sqlite+aiosqlite:///{file}", pool_size=6, max_overflow=0, module=DRIVER)
     _prepare_connections(writer, begin="BEGIN IMMEDIATE", is_kept=is_kept)
     _prepare_connections(reader, begin="BEGIN", is_kept=is_kept)
     store = SqliteStore(writer=writer, reader=reader, codec=codec, ids=ids, tables=tables, logs=logs)
@@ -309,4 +310,6 @@ def _prepare_connections(engine: AsyncEngine, *, begin: str, is_kept: bool) -> N
 
     @sa.event.listens_for(engine.sync_engine, "begin")
     def start(connection: sa.Connection) -> None:
-        connection.exec_driver_sql(begin)
+        if not connection.get_execution_options().get(ALONE):
+            driver: Any = connection.connection.dbapi_connection
+            driver.begin(begin)

@@ -229,7 +229,8 @@ class ModelDiverged:
 
 @event("deployer", "model.observed")
 class ModelObserved:
-    """What the live release was asked in a window, and how it answered; not said of windows without requests.
+    """What the live release or its canary was asked in a window, and how it answered; not said of windows without
+    requests.
 
     `refused` are requests that were no good, `errors` those that the model or its server failed. The times are upper
     bounds, null where nothing was answered. `drift` covers all rows since it was told last: null where the image has no
