@@ -50,12 +50,13 @@ def deployment(**pod: Any) -> Json:
     }
 
 
-def service() -> Json:
+def service(name: str = "one", **more: str) -> Json:
+    ports = [{"name": "http", "port": 8080, "protocol": "TCP"}]
     return {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": {"name": "one", "labels": dict(LABELS)},
-        "spec": {"selector": dict(LABELS), "ports": [{"name": "http", "port": 8080, "protocol": "TCP"}]},
+        "metadata": {"name": name, "labels": dict(LABELS)},
+        "spec": {"selector": dict(LABELS), "ports": ports, **more},
     }
 
 
@@ -131,6 +132,38 @@ class ApiContract:
         whole = {**service(), "spec": {**given, **service()["spec"]}}
         whole["metadata"]["resourceVersion"] = found["metadata"]["resourceVersion"]
         assert (await api.replace(whole))["spec"]["clusterIP"] == found["spec"]["clusterIP"]
+
+    async def test_a_service_gets_the_address_that_it_asks_for_and_keeps_it(
+        self, api: KubernetesCluster
+    ) -> None:
+        before = await api.apply(service())
+        address = before["spec"]["clusterIP"]
+        await api.delete(SERVICE, "one", uid=before["metadata"]["uid"])
+        again = await eventually(lambda: applied(api, service(clusterIP=address)))
+        assert again["spec"]["clusterIP"] == address
+        assert again["metadata"]["uid"] != before["metadata"]["uid"]
+        # Who asks for it no more loses it no more.
+        assert (await api.apply(service()))["spec"]["clusterIP"] == address
+
+    async def test_an_address_that_another_service_has_is_refused(self, api: KubernetesCluster) -> None:
+        address = (await api.apply(service()))["spec"]["clusterIP"]
+        with pytest.raises(Refused, match="failed to allocate IP"):
+            await api.apply(service("another", clusterIP=address))
+
+    async def test_an_address_that_no_service_of_the_cluster_has_is_refused(
+        self, api: KubernetesCluster
+    ) -> None:
+        with pytest.raises(Refused, match="failed to allocate IP"):
+            await api.apply(service(clusterIP="192.0.2.1"))
+
+    async def test_no_service_changes_its_address(self, api: KubernetesCluster) -> None:
+        await api.apply(service())
+        elsewhere = (await api.apply(service("another")))["spec"]["clusterIP"]
+        another = await api.read(SERVICE, "another")
+        assert another is not None
+        await api.delete(SERVICE, "another", uid=another["metadata"]["uid"])
+        with pytest.raises(Refused, match="may not change once set"):
+            await api.apply(service(clusterIP=elsewhere))
 
     async def test_what_the_server_fills_in_and_rewrites_is_no_drift(self, api: KubernetesCluster) -> None:
         for each in (deployment(), service(), config_map(a="1")):
@@ -219,6 +252,14 @@ class ApiContract:
         self, api: KubernetesCluster
     ) -> None:
         assert await api.seen(Kind(api="example.org/v1", name="Nothing", plural="nothings")) is None
+
+
+async def applied(api: KubernetesCluster, document: Json) -> Json:
+    """A cluster may take a moment to give free what was deleted."""
+    try:
+        return await api.apply(document)
+    except Refused:
+        return {}
 
 
 async def heard(api: KubernetesCluster, selection: Selection, version: str, count: int) -> list[str]:

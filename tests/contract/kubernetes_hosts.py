@@ -27,13 +27,21 @@ TERMS = Terms(
 )
 
 
-def connected(server: ApiServer, folder: Path, *, answers_within: float = 30.0) -> KubernetesCluster:
+def connected(
+    server: ApiServer,
+    folder: Path,
+    *,
+    answers_within: float = 30.0,
+    kind: type[KubernetesCluster] = KubernetesCluster,
+) -> KubernetesCluster:
     file = folder / "kubeconfig"
     file.write_text(json.dumps(server.kubeconfig()))
-    return KubernetesCluster(namespace=NAMESPACE, file=file, answers_within=answers_within)
+    return kind(namespace=NAMESPACE, file=file, answers_within=answers_within)
 
 
-def kubernetes_host(api: KubernetesCluster, **options: Any) -> KubernetesModels:
+def kubernetes_host(
+    api: KubernetesCluster, *, kind: type[KubernetesModels] = KubernetesModels, **options: Any
+) -> KubernetesModels:
     async def reference(repository: str, image: str) -> tuple[str, int]:
         return f"registry.example:5000/{repository}@{image}", 65532
 
@@ -41,7 +49,7 @@ def kubernetes_host(api: KubernetesCluster, **options: Any) -> KubernetesModels:
         return json.dumps([{"for": endpoint}])
 
     given = {"reference": reference, "token_keys": token_keys, "terms": TERMS, "log_bytes": 2**16, **options}
-    return KubernetesModels(cluster=api, **given)
+    return kind(cluster=api, **given)
 
 
 def leads_on(cluster: Cluster, id: str) -> bool:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import aiohttp
 import pytest
 import yaml
-from placet.deployer.adapters.kubernetes_cluster import OURS, KubernetesCluster
+from placet.deployer.adapters.kubernetes_cluster import FIELD_MANAGER, OURS, KubernetesCluster
 from placet.deployer.adapters.kubernetes_models import KubernetesModels
+from placet.deployer.adapters.kubernetes_objects import address_of, endpoint_of
 from placet.deployer.ports import Replicas
 from placet.deployer.room import Amount
 from placet.errors import Refused, Unavailable
@@ -200,6 +204,86 @@ class TestKubernetesModels(ModelHostContract):
         after = make()
         await after.adopt()
         assert (await find(after, "churn-1")).is_running
+
+    # Where it listens.
+
+    async def test_it_listens_at_the_address_of_its_service(
+        self, host: KubernetesModels, server: ApiServer, cluster: Cluster, image: str
+    ) -> None:
+        started = await host.start(self.spec(image))
+        await serves(cluster, "churn-1")
+        assert started.endpoint == endpoint_of(address_of(the_service(server)))
+        assert await answers(started.endpoint) == 200
+        (container,) = cluster.pods("churn-1")[0]["spec"]["containers"]
+        (keys,) = [each["value"] for each in container["env"] if each["name"] == "PLACET_TOKEN_KEYS"]
+        assert json.loads(keys) == [{"for": started.endpoint}]
+
+    async def test_a_service_that_somebody_removed_comes_back_where_it_was(
+        self, host: KubernetesModels, server: ApiServer, cluster: Cluster, image: str
+    ) -> None:
+        started = await host.start(self.spec(image))
+        server.remove("Service", "churn-1")
+        await eventually(lambda: drifted(host, "churn-1"))
+        again = await host.start(self.spec(image, endpoint=started.endpoint))
+        assert again == started
+        assert len(cluster.pods("churn-1")) == 1  # none was made anew for it
+
+    async def test_one_whose_address_somebody_else_has_by_now_gets_another(
+        self, host: KubernetesModels, server: ApiServer, cluster: Cluster, image: str
+    ) -> None:
+        started = await host.start(self.spec(image))
+        address = urlsplit(started.endpoint).hostname
+        server.remove("Service", "churn-1")
+        serve_somebody(server, clusterIP=address)
+        await eventually(lambda: drifted(host, "churn-1"))
+        again = await host.start(self.spec(image, endpoint=started.endpoint))
+        assert again.endpoint != started.endpoint
+        assert (await find(host, "churn-1")).endpoint == again.endpoint
+        assert (await find(host, "churn-1")).drift == ""
+        assert address_of(the_service(server, "somebody")) == address
+        await eventually(lambda: takes_keys_for(cluster, again.endpoint))
+        assert await eventually(lambda: answers(again.endpoint)) == 200
+
+    async def test_a_service_that_somebody_made_anew_elsewhere_is_replaced(
+        self, host: KubernetesModels, server: ApiServer, image: str
+    ) -> None:
+        started = await host.start(self.spec(image))
+        before = the_service(server)
+        server.remove("Service", "churn-1")
+        serve_somebody(server, clusterIP=address_of(before))
+        made = {**before, "metadata": {"name": "churn-1", "labels": before["metadata"]["labels"]}}
+        made["spec"] = {"selector": {"app": "something else"}, "ports": before["spec"]["ports"]}
+        server.create(made)
+        assert await eventually(lambda: drifted(host, "churn-1"))
+        again = await host.start(self.spec(image, endpoint=started.endpoint))
+        assert (await find(host, "churn-1")).drift == ""
+        assert the_service(server)["spec"]["selector"] == before["spec"]["selector"]
+        assert again.endpoint == endpoint_of(address_of(the_service(server)))
+
+    async def test_all_of_one_that_somebody_deleted_comes_back_where_it_was(
+        self, host: KubernetesModels, server: ApiServer, cluster: Cluster, image: str
+    ) -> None:
+        started = await host.start(self.spec(image))
+        server.remove("ConfigMap", "churn-1")
+        await eventually(lambda: is_empty(host))
+        again = await host.start(self.spec(image, endpoint=started.endpoint))
+        assert again == started
+
+    async def test_a_write_that_came_through_late_is_told_and_mended(
+        self, host: KubernetesModels, server: ApiServer, image: str
+    ) -> None:
+        """The first of a start, which knows no address yet."""
+        started = await host.start(self.spec(image))
+
+        def as_at_first(record: Json) -> None:
+            said = json.loads(record["data"]["record"])
+            record["data"]["record"] = json.dumps({**said, "endpoint": ""})
+
+        server.change("ConfigMap", "churn-1", as_at_first, manager=FIELD_MANAGER)
+        told = await eventually(lambda: drifted(host, "churn-1"))
+        assert told == "its ConfigMap was changed: it does not say where it listens"
+        assert await host.start(self.spec(image, endpoint=started.endpoint)) == started
+        assert (await find(host, "churn-1")).drift == ""
 
     # What is the matter.
 
@@ -445,6 +529,30 @@ class TestKubernetesModels(ModelHostContract):
         await host.stop("churn-1")
         await host.forget("churn-1")
         assert await host.list() == []
+
+
+def the_service(server: ApiServer, name: str = "churn-1") -> Json:
+    service = server.get("Service", name)
+    assert service is not None
+    return service
+
+
+def serve_somebody(server: ApiServer, **where: Any) -> None:
+    spec = {"selector": {"app": "somebody"}, "ports": [{"port": 80, "protocol": "TCP"}], **where}
+    server.create({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "somebody"}, "spec": spec})
+
+
+async def answers(endpoint: str) -> int:
+    try:
+        async with aiohttp.ClientSession() as session, session.get(endpoint) as answer:
+            return answer.status
+    except aiohttp.ClientError:
+        return 0
+
+
+def takes_keys_for(cluster: Cluster, endpoint: str) -> bool:
+    pods = cluster.pods("churn-1")
+    return bool(pods) and all(endpoint in json.dumps(each["spec"]) for each in pods)
 
 
 def merge(into: Json, change: Json) -> None:

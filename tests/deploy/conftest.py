@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,28 @@ from tests.deploy.containers_of_models import a_name
 from tests.support.servers import DockerEngine, Registry, sources
 
 BASE_SCRIPT = Path(__file__).parents[2] / "deploy" / "offline" / "base_image.py"
+
+
+@pytest.fixture(scope="session")
+def a_cluster() -> Path:
+    """The configuration for it."""
+    file = os.environ.get("KUBECONFIG")
+    if not file:
+        sources.cannot_be_had("kubernetes", "set KUBECONFIG to the configuration for a cluster")
+    return Path(file)
+
+
+@pytest.fixture(scope="session")
+def cluster_that_pulls() -> Path:
+    """The same of one whose nodes run the images of these tests."""
+    file = os.environ.get("KUBECONFIG")
+    if not file or "PLACET_TEST_REGISTRY" not in os.environ:
+        sources.cannot_be_had(
+            "kubernetes",
+            "set KUBECONFIG to the configuration for a cluster, and PLACET_TEST_REGISTRY to a registry that its nodes"
+            " pull from, http(s)://host:port",
+        )
+    return Path(file)
 
 
 @pytest.fixture(scope="session")

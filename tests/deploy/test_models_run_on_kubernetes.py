@@ -7,7 +7,6 @@ outside the cluster; the image is pushed to the registry that `PLACET_TEST_REGIS
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from secrets import token_hex
@@ -27,7 +26,6 @@ from tests.contract.model_host_contract import ROOM, ModelHostContract, find
 from tests.deploy.containers_of_models import push_container_image
 from tests.support import servers
 from tests.support.eventually import eventually
-from tests.support.servers import sources
 
 PATIENCE = 180.0
 """Seconds: nodes pull the image with the first test."""
@@ -62,13 +60,10 @@ ThreadingHTTPServer(("0.0.0.0", 8080), Handler).serve_forever()
 
 
 @pytest.fixture
-async def api() -> AsyncIterator[KubernetesCluster]:
+async def api(a_cluster: Path) -> AsyncIterator[KubernetesCluster]:
     """A namespace of the test's own, with the rules that models' namespaces have."""
-    file = os.environ.get("KUBECONFIG")
-    if not file:
-        sources.cannot_be_had("kubernetes", "KUBECONFIG names no cluster")
     name = f"placet-test-{token_hex(4)}"
-    api = KubernetesCluster(namespace=name, file=Path(file))
+    api = KubernetesCluster(namespace=name, file=a_cluster)
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
     await api._ask("POST", "/api/v1/namespaces", [], namespace)
@@ -83,8 +78,6 @@ class TestTheCluster(ApiContract):
 
 @pytest.fixture
 async def images(registry: servers.Registry) -> AsyncIterator[Registry]:
-    if "PLACET_TEST_REGISTRY" not in os.environ:
-        sources.cannot_be_had("kubernetes", "PLACET_TEST_REGISTRY names no registry that its nodes pull from")
     opened = open_registry(registry.url)
     yield opened
     await opened.close()
@@ -162,6 +155,7 @@ def hang(api: KubernetesCluster) -> Callable[[str], Awaitable[None]]:
     return told_to(api, "hang")
 
 
+@pytest.mark.usefixtures("cluster_that_pulls")  # the first: without one nothing else is begun
 class TestModelsOnTheCluster(ModelHostContract):
     async def test_what_hangs_is_ended_with_its_reason(
         self, impatient_host: ModelHost, image: str, hang: Callable[[str], Awaitable[None]]

@@ -10,13 +10,16 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from aiohttp import ClientSession, web
 
 from tests.support.kubernetes import fields
+from tests.support.kubernetes.addresses import Block
 from tests.support.kubernetes.fields import Json
+
+Trouble = Literal["errors", "loses its answers", "is slow"]
 
 REMEMBERS = 1000
 """Changes; a watch that wants to begin before them is told that it is too late."""
@@ -90,6 +93,27 @@ class Faults:
     seconds: float = 0.0
     cut_after_write: int = 0
     """So many writes to come are carried out, and their answers lost."""
+    trouble: Trouble | None = None
+    """What is wrong until `go_on`. Watches that are open go on."""
+    _go: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def go_on(self) -> None:
+        """Nothing is wrong any more, and what was slow is carried out, however late."""
+        self.trouble = None
+        self._go.set()
+        self._go = asyncio.Event()
+
+    async def hold_up(self, method: str) -> None:
+        if self.trouble == "is slow" and method != "GET":
+            await self._go.wait()
+
+    def loses_answer(self, method: str) -> bool:
+        if method == "GET":
+            return False
+        if self.cut_after_write:
+            self.cut_after_write -= 1
+            return True
+        return self.trouble == "loses its answers"
 
 
 class ApiServer:
@@ -104,6 +128,7 @@ class ApiServer:
         self._objects: dict[tuple[str, str, str], Json] = {}
         self._version = 1
         self._uids = 0
+        self.addresses = Block()
         self._changes: list[Change] = []
         self._oldest = 1
         self._news = asyncio.Event()
@@ -125,6 +150,7 @@ class ApiServer:
 
     async def __aexit__(self, *error: object) -> None:
         await self.away()
+        self.addresses.close()
 
     @property
     def url(self) -> str:
@@ -178,9 +204,9 @@ class ApiServer:
     def all(self, kind: str) -> list[Json]:
         return [each for (one, _, _), each in sorted(self._objects.items()) if one == kind]
 
-    def get(self, kind: str, name: str, namespace: str = "placet-models") -> Json | None:
-        place = namespace if self.resource(kind).namespaced else ""
-        return self._objects.get((kind, place, name))
+    def get(self, kind: str, name: str) -> Json | None:
+        """Whatever namespace it is in: what is behind the API has no two of one name."""
+        return next((each for each in self.all(kind) if each["metadata"]["name"] == name), None)
 
     def create(self, document: Json, namespace: str = "placet-models") -> Json:
         resource = self.resource(document["kind"])
@@ -221,6 +247,8 @@ class ApiServer:
     # Writing.
 
     def _keep(self, resource: Resource, live: Json | None, document: Json) -> Json:
+        if resource.kind == "Service":
+            self._give_address(document, live)
         self._fill_in(document)
         if live is not None and _content(live) == _content(document):
             return live
@@ -260,6 +288,8 @@ class ApiServer:
                     self._delete(resource, each)
 
     def _delete(self, resource: Resource, live: Json) -> Json:
+        if resource.kind == "Namespace":
+            self._empty(live["metadata"]["name"])
         if resource.kind == "Pod" and self.graceful(live):
             if "deletionTimestamp" not in live["metadata"]:
                 changed = copy.deepcopy(live)
@@ -272,6 +302,11 @@ class ApiServer:
             return live
         self._drop(resource, live)
         return live
+
+    def _empty(self, namespace: str) -> None:
+        for (kind, place, name), each in list(self._objects.items()):
+            if place == namespace and (kind, place, name) in self._objects:
+                self._delete(self.resource(kind), each)
 
     def _fill_in(self, document: Json) -> None:
         """Some of the defaults that matter to who compares."""
@@ -289,11 +324,30 @@ class ApiServer:
                         amounts = (container.get("resources") or {}).get(part) or {}
                         amounts.update({name: _canonical(each) for name, each in amounts.items()})
             case "Service":
-                number = int(UUID(document["metadata"]["uid"]))
-                document["spec"].setdefault("clusterIP", f"10.96.{number // 256 % 256}.{number % 256}")
                 document["spec"].setdefault("sessionAffinity", "None")
             case _:
                 return
+
+    def _give_address(self, service: Json, live: Json | None) -> None:
+        """The one that it asks for or has, or a free one. One that it cannot have is an error, and so is another one
+        than it has."""
+        spec, name = service["spec"], service["metadata"]["name"]
+        taken = {each["spec"]["clusterIP"] for each in self.all("Service")}
+        if live is not None:
+            before = live["spec"]["clusterIP"]
+            if (wished := spec.setdefault("clusterIP", before)) != before:
+                raise _invalid(
+                    name, f'spec.clusterIPs[0]: Invalid value: ["{wished}"]: may not change once set'
+                )
+            return
+        if wished := spec.get("clusterIP"):
+            said = f'spec.clusterIPs: Invalid value: ["{wished}"]: failed to allocate IP {wished}'
+            if wished in taken:
+                raise _invalid(name, f"{said}: provided IP is already allocated")
+            if not self.addresses.has_for_services(wished):
+                raise _invalid(name, f"{said}: the provided IP is not in the valid range")
+            return
+        spec["clusterIP"] = next(each for each in self.addresses.of_services() if each not in taken)
 
     def _next_uid(self) -> str:
         self._uids += 1
@@ -306,12 +360,11 @@ class ApiServer:
         try:
             if self.faults.seconds:
                 await asyncio.sleep(self.faults.seconds)
+            await self.faults.hold_up(request.method)
             answer = await self._carry_out(request)
         except Failure as failure:
             return web.json_response(failure.body, status=failure.code)
-        if self.faults.cut_after_write and request.method != "GET":
-            self.faults.cut_after_write -= 1
-            assert request.transport is not None
+        if self.faults.loses_answer(request.method) and request.transport is not None:
             request.transport.close()
         return answer
 
@@ -320,6 +373,8 @@ class ApiServer:
             code = self.faults.errors.pop(0)
             if code:
                 raise Failure(code, "InternalError", f"it was told to fail with {code}")
+        if self.faults.trouble == "errors":
+            raise Failure(500, "InternalError", "etcdserver: request timed out")
         parts = request.path.strip("/").split("/")
         if parts[:1] == ["version"]:
             return web.json_response({"major": "1", "minor": "37", "gitVersion": "v1.37.0"})
@@ -464,7 +519,7 @@ class ApiServer:
         if "status" in live:
             changed["status"] = live["status"]
         if resource.kind == "Service":
-            changed["spec"].setdefault("clusterIP", live["spec"]["clusterIP"])
+            self._give_address(changed, live)
         self._fill_in(changed)
         return self._keep(resource, live, fields.update(live, changed, manager=manager, now=self.now()))
 
@@ -571,6 +626,10 @@ class ApiServer:
         if not listed:
             raise Failure(404, "NotFound", "the server could not find the requested resource")
         return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": api, "resources": listed}
+
+
+def _invalid(service: str, why: str) -> Failure:
+    return Failure(422, "Invalid", f'Service "{service}" is invalid: {why}')
 
 
 async def _write(response: web.StreamResponse, type: str, document: Json) -> None:

@@ -1,7 +1,7 @@
 """What stands behind the API: the controller of Deployments, a scheduler, and a kubelet whose pods are real processes.
 
-Each pod has an address of this machine's own, 127.x.y.z, and what it runs listens there. Seconds of probes, of ends and
-of waiting after a crash go by `pace` times as fast, so that no test waits for them.
+Each pod and each Service has an address of this machine's own, 127.x.y.z, at which it is reached. Seconds of probes, of
+ends and of waiting after a crash go by `pace` times as fast, so that no test waits for them.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ import json
 import os
 import secrets
 import signal
-import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -21,11 +20,14 @@ from pathlib import Path
 
 import aiohttp
 from placet.deployer.adapters.kubernetes_room import quantity
+from placet.errors import PlacetError
 
-from tests.deploy.containers_of_models import SERVER
 from tests.support.eventually import eventually
+from tests.support.kubernetes.addresses import PORT
 from tests.support.kubernetes.api_server import ApiServer, Change
 from tests.support.kubernetes.fields import Json
+from tests.support.kubernetes.images import Program, small_server
+from tests.support.kubernetes.services import ServiceAddresses
 
 PACE = 50.0
 HASH = "pod-template-hash"
@@ -69,13 +71,8 @@ def node(name: str = "node-1", *, cpu: str = "8", memory: str = "16Gi", **more: 
     }
 
 
-def program(environment: Mapping[str, str], address: str) -> list[str]:
-    """The small server, at the pod's address."""
-    return [sys.executable, "-S", "-c", SERVER.replace("0.0.0.0", address)]
-
-
 class Cluster:
-    """Run it as `async with Cluster(server, folder) as cluster:`. `command` says what a pod runs."""
+    """Run it as `async with Cluster(server, folder) as cluster:`. `pull` says what a container runs at an address."""
 
     def __init__(
         self,
@@ -83,7 +80,7 @@ class Cluster:
         folder: Path,
         *,
         pace: float = PACE,
-        command: Callable[[Mapping[str, str], str], list[str]] = program,
+        pull: Callable[[Json, str], Awaitable[Program]] = small_server,
     ) -> None:
         self.server = server
         self.fates: dict[str, Fate] = {}
@@ -94,14 +91,13 @@ class Cluster:
         """Why no pod may be made, if none may."""
         self._folder = folder
         self._pace = pace
-        self._command = command
+        self._pull_program = pull
         self._pods: dict[str, _Running] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._ending: dict[str, asyncio.Task[None]] = {}
         self._following: asyncio.Task[None] | None = None
-        self._count = 0
+        self._services = ServiceAddresses()
         self._event_count = 0
-        self._block = secrets.randbelow(2**20)
         server.reach = self._reach
         server.logs = self._logs
         server.graceful = lambda pod: pod["metadata"]["uid"] in self._tasks
@@ -115,6 +111,7 @@ class Cluster:
     async def __aexit__(self, *error: object) -> None:
         assert self._following is not None
         await _cancelled(self._following)
+        await self._services.close()
         for task in [*self._tasks.values(), *self._ending.values()]:
             await _cancelled(task)
         for each in self._pods.values():
@@ -140,6 +137,15 @@ class Cluster:
             if running is not None and running.process is not None and running.process.returncode is None:
                 running.process.send_signal(number)
 
+    def is_at_rest(self) -> bool:
+        """Whether all is as its controllers would have it, and nothing on its way out."""
+        pods = self.server.all("Pod")
+        living = [_owner(each) for each in pods if "deletionTimestamp" not in each["metadata"]]
+        wanted = {each["metadata"]["uid"]: each["spec"]["replicas"] for each in self.server.all("Deployment")}
+        return len(living) == len(pods) == sum(wanted.values()) and all(
+            living.count(uid) == count for uid, count in wanted.items()
+        )
+
     # The controller of Deployments.
 
     async def _follow(self) -> None:
@@ -147,8 +153,9 @@ class Cluster:
         self._reconcile()
         while True:
             happened, seen = await self.server.changes(seen)
-            if any(each.resource.kind in ("Deployment", "Pod", "Node", "HTTPRoute") for each in happened):
+            if any(each.resource.kind in _FOLLOWED for each in happened):
                 self._reconcile()
+                await self._services.lead(self._behind())
 
     def _reconcile(self) -> None:
         for deployment in self.server.all("Deployment"):
@@ -261,16 +268,14 @@ class Cluster:
             self._waits(name, "ContainerCreating", "")
             self._event(name, "Warning", "FailedMount", 'MountVolume.SetUp failed for volume "scratch"')
             await asyncio.Event().wait()
-        await self._pull(name, container["image"], digest)
-        self._count += 1
-        number = self._block + self._count
-        address = f"127.{64 + number // 65536 % 128}.{number // 256 % 256}.{number % 256}"
+        address = self.server.addresses.of_a_pod()
+        program = await self._pull(name, container, address)
         running = _Running(name=name, address=address, log=self._folder / f"{uid}.log")
         self._pods[uid] = running
         back_off = 0.0
         while True:
             began = self.server.now()
-            status = await self._run(running, container, self.fates.get(digest, Fate()))
+            status = await self._run(running, program, container, self.fates.get(digest, Fate()))
             ended = {
                 "exitCode": status,
                 "reason": "OOMKilled" if self.fates.get(digest, Fate()).is_out_of_memory else "Error",
@@ -317,8 +322,15 @@ class Cluster:
         )
         self._event(name, "Warning", "FailedScheduling", message)
 
-    async def _pull(self, name: str, image: str, digest: str) -> None:
-        while why := self.fates.get(digest, Fate()).pull_error:
+    async def _pull(self, name: str, container: Json, address: str) -> Program:
+        image = container["image"]
+        while True:
+            why = self.fates.get(image.partition("@")[2], Fate()).pull_error
+            try:
+                if not why:
+                    return await self._pull_program(container, address)
+            except PlacetError as error:
+                why = str(error)
             said = f'Failed to pull image "{image}": {why}'
             self._event(name, "Warning", "Failed", said)
             self._waits(name, "ErrImagePull", said)
@@ -335,19 +347,19 @@ class Cluster:
             lambda each: each.update(status={"phase": "Pending", "containerStatuses": [container]}),
         )
 
-    async def _run(self, running: _Running, container: Json, fate: Fate) -> int:
+    async def _run(self, running: _Running, program: Program, container: Json, fate: Fate) -> int:
         """Its status, as a shell counts."""
         environment = {each["name"]: each["value"] for each in container["env"]}
         if fate.exit_code is not None:
             running.log.write_bytes(b"the model cannot be loaded\n")
             self._state(running, {"running": {"startedAt": self.server.now()}})
             return fate.exit_code
-        command = self._command(environment, running.address)
         log = await asyncio.to_thread(running.log.open, "wb")
         with log:
             running.process = await asyncio.create_subprocess_exec(
-                *command,
-                env={**environment, "HOME": str(self._folder), "TMPDIR": str(self._folder)},
+                *program.command,
+                env={**program.environment, **environment, **dict.fromkeys(_SCRATCH, str(self._folder))},
+                cwd=program.folder,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
@@ -419,6 +431,7 @@ class Cluster:
         task = self._tasks.get(uid)
         running = self._pods.get(uid)
         if running is not None and running.process is not None and running.process.returncode is None:
+            await asyncio.sleep(_goes_on(pod) / self._pace)
             with suppress(ProcessLookupError):
                 running.process.terminate()
             grace = pod["spec"].get("terminationGracePeriodSeconds", 30) / self._pace
@@ -446,23 +459,30 @@ class Cluster:
                 "reason": reason,
                 "message": message,
                 "lastTimestamp": self.server.now(),
-            }
+            },
+            live["metadata"]["namespace"],
         )
 
     # Services and logs.
 
     def _reach(self, service: Json) -> str | None:
+        return next((f"http://{each}:{PORT}" for each in self._ready(service)), None)
+
+    def _behind(self) -> Mapping[str, Sequence[str]]:
+        """The pods that a Service leads to, by address, of those that lead to any."""
+        found = {each["spec"]["clusterIP"]: self._ready(each) for each in self.server.all("Service")}
+        return {address: pods for address, pods in found.items() if pods}
+
+    def _ready(self, service: Json) -> Sequence[str]:
         chosen = service["spec"]["selector"]
-        for pod in self.server.all("Pod"):
-            labels = pod["metadata"]["labels"]
-            running = self._pods.get(pod["metadata"]["uid"])
-            if (
-                running is not None
-                and _is_ready(pod)
-                and all(labels.get(key) == each for key, each in chosen.items())
-            ):
-                return f"http://{running.address}:8080"
-        return None
+        return [
+            self._pods[pod["metadata"]["uid"]].address
+            for pod in self.server.all("Pod")
+            if pod["metadata"]["uid"] in self._pods
+            and "deletionTimestamp" not in pod["metadata"]
+            and _is_ready(pod)
+            and all(pod["metadata"]["labels"].get(key) == each for key, each in chosen.items())
+        ]
 
     async def _logs(self, pod: Json, query: Mapping[str, str]) -> AsyncIterator[bytes]:
         running = self._pods.get(pod["metadata"]["uid"])
@@ -484,6 +504,16 @@ class Cluster:
                     yield more
 
         return pieces()
+
+
+_FOLLOWED = ("Deployment", "Pod", "Node", "Service", "HTTPRoute")
+_SCRATCH = ("HOME", "TMPDIR")
+
+
+def _goes_on(pod: Json) -> float:
+    """Seconds that it does so after it was told to end."""
+    hook = pod["spec"]["containers"][0].get("lifecycle", {}).get("preStop", {})
+    return float(hook.get("sleep", {}).get("seconds", 0))
 
 
 def _owner(pod: Json) -> str:

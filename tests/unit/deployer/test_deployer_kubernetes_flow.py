@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 import pytest
 from fastapi import FastAPI
+from placet.deployer.adapters.kubernetes_objects import address_of, endpoint_of
 from placet.deployer.adapters.kubernetes_routes import Gateway, KubernetesRoutes
 from placet.deployer.bootstrap import build
 from placet.errors import Refused
 from placet.events import Service
 
-from tests.contract.kubernetes_hosts import connected, kubernetes_host, leads_on
+from tests.contract.kubernetes_hosts import connected, kubernetes_host
 from tests.support.eventually import eventually
 from tests.support.kubernetes import ApiServer, Cluster, Fate
 from tests.unit.deployer.harness import IMAGE, World
@@ -45,7 +45,7 @@ async def world(
     await host.adopt()
     await routes.begin()
     idle_world.host, idle_world.router = host, routes
-    idle_world.probe.is_ready_at = is_ready(cluster)
+    idle_world.probe.is_ready_at = lambda endpoint: is_ready(cluster, endpoint)
     async with idle_world.deployer():
         yield idle_world
     await host.close()
@@ -53,9 +53,10 @@ async def world(
     await api.close()
 
 
-def is_ready(cluster: Cluster) -> Callable[[str], bool]:
-    """As a probe would find it, through the name of its Service."""
-    return lambda endpoint: leads_on(cluster, (urlsplit(endpoint).hostname or "").partition(".")[0])
+def is_ready(cluster: Cluster, endpoint: str) -> bool:
+    """As a probe would find it, through its Service."""
+    services = [each for each in cluster.server.all("Service") if endpoint_of(address_of(each)) == endpoint]
+    return any(cluster.server.reach(each) is not None for each in services)
 
 
 def backends(server: ApiServer) -> list[str]:
@@ -102,6 +103,26 @@ async def test_what_somebody_changed_is_said_and_mended(world: World, server: Ap
     policy = server.get("NetworkPolicy", "churn-1")
     assert policy is not None
     assert policy["spec"]["egress"] == []
+
+
+async def test_a_canary_that_somebody_changed_is_aborted_and_what_it_ran_beside_serves(
+    world: World, server: ApiServer
+) -> None:
+    await world.deploy_and_wait()
+    await world.request_deploy(release=2, canary=20)
+    await world.clear(release=2)
+    await world.certify(release=2)
+    await world.heard("canary.started", "deploy churn 2")
+    assert backends(server) == ["churn-1", "churn-2"]
+
+    server.remove("Service", "churn-2")
+    aborted = await world.heard("canary.aborted", "deploy churn 2")
+    assert aborted.why == "its Service was gone"
+    await eventually(lambda: backends(server) == ["churn-1"])
+    await world.settled()
+    state = await world.state()
+    assert state.live is not None
+    assert (state.live.release, state.canary) == (1, None)
 
 
 async def test_a_route_that_somebody_removed_is_back(world: World, server: ApiServer) -> None:

@@ -20,15 +20,17 @@ from jsonschema import Draft7Validator
 from placet.deployer.adapters.kubernetes_cluster import KINDS
 from placet.deployer.adapters.kubernetes_objects import (
     Terms,
+    address_of,
+    anywhere,
     endpoint_of,
     labels_of,
     objects_of,
     owned,
     owner,
 )
-from placet.deployer.adapters.kubernetes_routes import Gateway, route_of
+from placet.deployer.adapters.kubernetes_routes import Backend, Gateway, route_of
 from placet.deployer.adapters.pulse import Allowance
-from placet.deployer.ports import InstanceSpec, Replicas, Target
+from placet.deployer.ports import InstanceSpec, Replicas
 from placet.deployer.room import Amount
 
 SUPPORTED = ("1.30", "1.31", "1.32", "1.33", "1.34", "1.35", "1.36", "1.37")
@@ -55,7 +57,10 @@ SPEC = InstanceSpec(
 
 def objects(spec: InstanceSpec = SPEC, terms: Terms = TERMS) -> Sequence[dict[str, Any]]:
     image = f"registry.example/{spec.repository}@{spec.image}"
-    return objects_of(spec, image=image, user=65532, environment={"PLACET_PROJECT": "churn"}, terms=terms)
+    environment = {"PLACET_PROJECT": "churn"}
+    return objects_of(
+        spec, image=image, user=65532, address="10.96.0.7", environment=environment, terms=terms
+    )
 
 
 def the(kind: str, spec: InstanceSpec = SPEC, terms: Terms = TERMS) -> dict[str, Any]:
@@ -82,9 +87,7 @@ def test_a_field_that_no_version_knows_would_be_found() -> None:
 @pytest.mark.parametrize("access", ["token", "public"])
 def test_the_gateway_api_takes_the_routes(version: str, access: str) -> None:
     takes = Draft7Validator(json.loads((ROUTES / f"httproute-{version}.json").read_text()))
-    targets = [
-        Target(endpoint=endpoint_of(f"churn-{number}", "placet-models"), weight=number) for number in (1, 9)
-    ]
+    targets = [Backend(service=f"churn-{number}", weight=number) for number in (1, 9)]
     gateway = Gateway(namespace="edge", name="public", listener="https")
     route = route_of("churn", targets, access=access, gateway=gateway)
     assert [each.message for each in takes.iter_errors(route)] == []
@@ -149,6 +152,14 @@ def test_one_that_leaves_goes_on_until_all_have_heard() -> None:
     pod = the("Deployment")["spec"]["template"]["spec"]
     sleeps = pod["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
     assert pod["terminationGracePeriodSeconds"] == sleeps + TERMS.stop_seconds
+
+
+def test_an_endpoint_is_the_address_of_a_service_in_either_family() -> None:
+    assert address_of(the("Service")) == "10.96.0.7"
+    assert endpoint_of("10.96.0.7") == "http://10.96.0.7:8080"
+    assert endpoint_of("fd00::9") == "http://[fd00::9]:8080"
+    assert "clusterIP" not in anywhere(the("Service"))["spec"]
+    assert anywhere(the("Service"))["spec"]["selector"] == the("Service")["spec"]["selector"]
 
 
 def test_all_that_is_applied_has_one_owner_and_one_name() -> None:

@@ -247,13 +247,15 @@ class Reconciliation:
         return is_new or is_under_way or await queries.is_settling(self.placements.reads, project)
 
     async def _failing(self, known: Known, instances: Mapping[str, Instance]) -> _Objection | None:
-        """What is wrong with a canary: it died, or takes too much, or fails what it is asked."""
+        """What is wrong with a canary: it died, or takes too much, or was changed, or fails what it is asked."""
         for id in self._ids(known):
             why = await self._death_of(known, instances.get(id))
             if why is not None:
                 words = await self.ports.host.last_words(id)
                 return _Objection(why=f"{why}; it said last:\n{words}" if words else why, fix=_SEE_LOGS)
         theirs = [instances[id] for id in self._ids(known)]
+        if drift := next((each.drift for each in theirs if each.drift), ""):
+            return _Objection(why=drift, fix="look who changed it, and deploy it again")
         counted = await asyncio.gather(*(self.ports.probe.counters(each.endpoint) for each in theirs))
         total = together(each for each in counted if each is not None)
         if total is None or total.requests < LEAST_REQUESTS or total.failed < FAILED * total.requests:

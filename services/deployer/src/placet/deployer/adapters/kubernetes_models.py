@@ -1,8 +1,9 @@
 """The `kubernetes` host: a release as a Deployment, whose pods a cluster makes, spreads, replaces and counts.
 
-One instance here stands for all replicas of its release, and listens at its Service. The cluster starts again what
-crashed by itself; that it did is told as an end all the same, and once: it is over with the `start` that follows. What
-somebody else changed about what was applied is told as drift, and mended by the next `start`, too.
+One instance here stands for all replicas of its release, and listens at its Service's address, which the cluster chose
+and which is asked for again whenever the Service is made anew. The cluster starts again what crashed by itself; that it
+did is told as an end all the same, and once: it is over with the `start` that follows. What somebody else changed about
+what was applied is told as drift, and mended by the next `start`, too.
 
 All that is known of an instance is in its record, a ConfigMap that owns everything else of it. So models outlive a
 deployer, are taken over by the next one, and leave nothing behind: what is not owned is not made.
@@ -20,7 +21,9 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
+from ipaddress import ip_address
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -32,6 +35,7 @@ from placet.deployer.adapters.kubernetes_cluster import (
     KINDS,
     OURS,
     POD,
+    SERVICE,
     Json,
     KubernetesCluster,
     Selection,
@@ -44,6 +48,8 @@ from placet.deployer.adapters.kubernetes_objects import (
     SCRATCH,
     SELECTOR,
     Terms,
+    address_of,
+    anywhere,
     endpoint_of,
     labels_of,
     objects_of,
@@ -63,6 +69,8 @@ LOOKED_AT = 30.0
 
 
 class _Record(msgspec.Struct, frozen=True, kw_only=True):
+    """`endpoint` is empty until the cluster has given it an address."""
+
     project: str
     release: int
     image: str
@@ -70,6 +78,10 @@ class _Record(msgspec.Struct, frozen=True, kw_only=True):
     amount: tuple[int, int, int]
     replicas: tuple[int, int]
     objects: list[dict[str, Any]]
+
+    @property
+    def service(self) -> Json:
+        return next(each for each in self.objects if each["kind"] == SERVICE.name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,23 +154,18 @@ class KubernetesModels:
     # The port.
 
     async def start(self, spec: InstanceSpec) -> Instance:
-        endpoint = endpoint_of(spec.id, self._terms.namespace)
         image, user = await self._reference(spec.repository, spec.image)
-        environment = in_a_container(spec, self._token_keys(endpoint), scratch=SCRATCH)
-        objects = objects_of(spec, image=image, user=user, environment=environment, terms=self._terms)
-        record = _Record(
-            project=spec.project,
-            release=spec.release,
-            image=spec.image,
-            endpoint=endpoint,
-            amount=(spec.amount.cpu_millis, spec.amount.memory_bytes, spec.amount.gpus),
-            replicas=(spec.replicas.min, spec.replicas.max),
-            objects=[dict(each) for each in objects],
-        )
         async with self._turns[spec.id]:
             found = self._find(spec.id)
+            address = _address((found.record.endpoint if found is not None else "") or spec.endpoint)
+            record = self._record(spec, image, user, address)
             if found is None or found.record != record or not await self._runs_as_it_should(found):
-                await self._bring_up(spec, record, found)
+                uid = await self._begin(spec, record, found)
+                given = await self._give_address(spec.id, record, uid)
+                if given != address:
+                    record = self._record(spec, image, user, given)
+                    await self._keep(spec, record, found)
+                await self._bring_up(spec, record, found, uid)
         return _instance(spec.id, record)
 
     async def stop(self, id: str, *, why: str = "") -> None:
@@ -175,11 +182,10 @@ class KubernetesModels:
 
     async def forget(self, id: str) -> None:
         async with self._turns[id]:
-            found = self._find(id)
-            if found is not None:
-                uid = found.document["metadata"]["uid"]
-                await self._cluster.delete(CONFIG_MAP, id, uid=uid)
-                self._mirror.drop(found.document)
+            document = self._mirror.named(CONFIG_MAP, id)
+            if document is not None:
+                await self._cluster.delete(CONFIG_MAP, id, uid=document["metadata"]["uid"])
+                self._mirror.drop(document)
 
     async def last_words(self, id: str) -> str:
         found = self._find(id)
@@ -219,19 +225,62 @@ class KubernetesModels:
 
     # Starting.
 
-    async def _bring_up(self, spec: InstanceSpec, record: _Record, found: _Found | None) -> None:
-        """What owns it first, then what bounds it, then what runs. Any part may be there already."""
+    def _record(self, spec: InstanceSpec, image: str, user: int, address: str | None) -> _Record:
+        """What it is at that address."""
+        endpoint = endpoint_of(address) if address else ""
+        environment = in_a_container(spec, self._token_keys(endpoint), scratch=SCRATCH)
+        objects = objects_of(
+            spec, image=image, user=user, address=address, environment=environment, terms=self._terms
+        )
+        return _Record(
+            project=spec.project,
+            release=spec.release,
+            image=spec.image,
+            endpoint=endpoint,
+            amount=(spec.amount.cpu_millis, spec.amount.memory_bytes, spec.amount.gpus),
+            replicas=(spec.replicas.min, spec.replicas.max),
+            objects=[dict(each) for each in objects],
+        )
+
+    async def _begin(self, spec: InstanceSpec, record: _Record, found: _Found | None) -> str:
+        """What owns all of it comes first. The uid that it has."""
         if found is None:
             await self._must_be_ours(spec)
-        seen = {each["metadata"]["uid"]: restarts(each) for each in (found.pods if found else ())}
-        data = {"record": msgspec.json.encode(record).decode(), "seen": msgspec.json.encode(seen).decode()}
+        return await self._keep(spec, record, found)
+
+    async def _keep(self, spec: InstanceSpec, record: _Record, found: _Found | None) -> str:
+        data = {
+            "record": msgspec.json.encode(record).decode(),
+            "seen": msgspec.json.encode(_restarts(found)).decode(),
+        }
         kept = await self._cluster.apply(owner(spec.id, labels_of(spec), data))
         self._mirror.put(kept)
-        uid = kept["metadata"]["uid"]
+        uid: str = kept["metadata"]["uid"]
+        return uid
+
+    async def _give_address(self, id: str, record: _Record, uid: str) -> str:
+        """The one that it had, or one of the cluster's choice: where it had none, or somebody else has that by now."""
+        service = record.service
+        try:
+            return address_of(await self._apply(owned(service, uid)))
+        except Refused:
+            wished = service["spec"].get("clusterIP")
+            there = await self._cluster.read(SERVICE, id)
+            if wished is None or (there is not None and address_of(there) == wished):
+                raise
+            if there is not None:  # somebody made another of that name, and no Service changes its address
+                await self._cluster.delete(SERVICE, id, uid=there["metadata"]["uid"])
+                self._mirror.drop(there)
+            return address_of(await self._apply(owned(anywhere(service), uid)))
+
+    async def _bring_up(self, spec: InstanceSpec, record: _Record, found: _Found | None, uid: str) -> None:
+        """What bounds it, and then what runs. Any part may be there already."""
         for each in record.objects:
-            await self._apply(owned(each, uid))
+            if each["kind"] != SERVICE.name:  # it was the first, for its address
+                await self._apply(owned(each, uid))
         await self._remove_what_is_not_wanted(spec.id, record)
         await self._scale(spec.id, spec.replicas)
+        seen = _restarts(found)
         for pod in found.pods if found else ():
             # What crashes again and again is waited with by the cluster; one that is made anew is not.
             if await self._trouble(pod, record, seen) is not None:
@@ -241,12 +290,13 @@ class KubernetesModels:
                 else:
                     self._mirror.drop(pod)
 
-    async def _apply(self, document: Json) -> None:
+    async def _apply(self, document: Json) -> Json:
         applied = await self._cluster.apply(document)
         if drift(document, applied) is not None:
             # Somebody added to it what applying leaves alone.
             applied = await self._cluster.replace(instead(document, applied))
         self._mirror.put(applied)
+        return applied
 
     async def _remove_what_is_not_wanted(self, id: str, record: _Record) -> None:
         """An autoscaler of a release that scales no more."""
@@ -344,6 +394,8 @@ class KubernetesModels:
         return found
 
     def _drift(self, found: _Found) -> str | None:
+        if not found.record.endpoint:  # set back by a write of ours that came through late
+            return "its ConfigMap was changed: it does not say where it listens"
         uid = found.document["metadata"]["uid"]
         for each in found.record.objects:
             changed = drift(owned(each, uid), self._mirror.named(KINDS[each["kind"]], found.id))
@@ -410,6 +462,19 @@ def _instance(id: str, record: _Record) -> Instance:
         endpoint=record.endpoint,
         is_running=True,
     )
+
+
+def _address(endpoint: str | None) -> str | None:
+    """Of a Service, where it is one."""
+    host = urlsplit(endpoint).hostname if endpoint else None
+    try:
+        return str(ip_address(host)) if host else None
+    except ValueError:
+        return None
+
+
+def _restarts(found: _Found | None) -> Mapping[str, int]:
+    return {each["metadata"]["uid"]: restarts(each) for each in (found.pods if found else ())}
 
 
 def _seen(found: _Found) -> Mapping[str, int]:

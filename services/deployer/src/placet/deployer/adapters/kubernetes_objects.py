@@ -56,9 +56,22 @@ class Terms:
     scratch_bytes: int
 
 
-def endpoint_of(id: str, namespace: str) -> str:
-    """As every pod of the cluster resolves it, whatever the cluster's domain is."""
-    return f"http://{id}.{namespace}.svc:{PORT}"
+def endpoint_of(address: str) -> str:
+    """Where a Service is reached that has this address: by pods and nodes alike, and with no name to look up."""
+    return f"http://[{address}]:{PORT}" if ":" in address else f"http://{address}:{PORT}"
+
+
+def address_of(service: Json) -> str:
+    address: str = service["spec"]["clusterIP"]
+    return address
+
+
+def anywhere(service: Json) -> Json:
+    """The same Service, at an address of the cluster's choice."""
+    return {
+        **service,
+        "spec": {name: each for name, each in service["spec"].items() if name != "clusterIP"},
+    }
 
 
 def labels_of(spec: InstanceSpec) -> Mapping[str, str]:
@@ -88,16 +101,23 @@ def owned(document: Json, uid: str) -> Json:
 
 
 def objects_of(
-    spec: InstanceSpec, *, image: str, user: int, environment: Mapping[str, str], terms: Terms
+    spec: InstanceSpec,
+    *,
+    image: str,
+    user: int,
+    address: str | None,
+    environment: Mapping[str, str],
+    terms: Terms,
 ) -> Sequence[Json]:
-    """What bounds it comes before what runs it. `image` is the name that nodes pull it by."""
+    """What bounds it comes before what runs it. `image` is the name that nodes pull it by, `address` its Service's,
+    which the cluster chooses where there is none."""
     labels = labels_of(spec)
     chosen = {INSTANCE: spec.id}
     scales = [_autoscaler(spec, labels)] if spec.replicas.max > spec.replicas.min else []
     return [
         _object(SERVICE_ACCOUNT, spec.id, labels, automountServiceAccountToken=False),
         _object(POLICY, spec.id, labels, spec=_bounds(chosen, terms)),
-        _object(SERVICE, spec.id, labels, spec=_service(chosen)),
+        _object(SERVICE, spec.id, labels, spec=_service(chosen, address)),
         _object(BUDGET, spec.id, labels, spec={"maxUnavailable": 1, "selector": {"matchLabels": chosen}}),
         _object(
             DEPLOYMENT,
@@ -205,11 +225,12 @@ def _probes(allowance: Allowance) -> Json:
     }
 
 
-def _service(chosen: Mapping[str, str]) -> Json:
+def _service(chosen: Mapping[str, str], address: str | None) -> Json:
     return {
         "type": "ClusterIP",
         "selector": dict(chosen),
         "ports": [{"name": "http", "port": PORT, "targetPort": PORT, "protocol": "TCP"}],
+        **({"clusterIP": address} if address else {}),
     }
 
 

@@ -3,19 +3,29 @@
 What each route does is what Caddy's do (`caddy_admin.py`): a model sees no cookie, no token unless it asks for one, and
 its answers are sandboxed. A project without a route falls to whatever else the Gateway leads to, which is the
 platform's own gateway: that answers with what it knows, the reason of a quarantine too.
+
+A route names Services, and the deployer knows models by the addresses of these: which is whose is watched.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from placet.deployer.adapters.caddy_admin import NOT_FOR_CLIENTS, SANDBOX
-from placet.deployer.adapters.kubernetes_cluster import ROUTE, Json, KubernetesCluster, Selection
+from placet.deployer.adapters.kubernetes_cluster import ROUTE, SERVICE, Json, KubernetesCluster, Selection
 from placet.deployer.adapters.kubernetes_drift import drift, instead
 from placet.deployer.adapters.kubernetes_mirror import KubernetesMirror
-from placet.deployer.adapters.kubernetes_objects import MANAGED, NAME, OURS, PROJECT
+from placet.deployer.adapters.kubernetes_objects import (
+    MANAGED,
+    NAME,
+    OURS,
+    PORT,
+    PROJECT,
+    SELECTOR,
+    address_of,
+    endpoint_of,
+)
 from placet.deployer.ports import Target
 from placet.errors import Unavailable
 
@@ -41,6 +51,14 @@ class Gateway:
         return cls(namespace=namespace, name=name, listener=listener[0] if listener else None)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Backend:
+    """A Service of the route's own namespace, and its share."""
+
+    service: str
+    weight: int
+
+
 class KubernetesRoutes:
     """A `Router`. Call `begin` before anything else, and `close` at the end."""
 
@@ -50,7 +68,10 @@ class KubernetesRoutes:
         self._cluster = cluster
         self._gateway = gateway
         self._accepted_within = accepted_within
-        self._mirror = KubernetesMirror(cluster, [Selection(kind=ROUTE, labels=_LABELS)])
+        self._mirror = KubernetesMirror(
+            cluster,
+            [Selection(kind=ROUTE, labels=_LABELS), Selection(kind=SERVICE, labels=SELECTOR)],
+        )
 
     async def begin(self) -> None:
         await self._mirror.begin()
@@ -59,7 +80,8 @@ class KubernetesRoutes:
         await self._mirror.close()
 
     async def route(self, project: str, targets: Sequence[Target], *, access: str) -> None:
-        wanted = route_of(project, targets, access=access, gateway=self._gateway)
+        backends = await self._backends(targets)
+        wanted = route_of(project, backends, access=access, gateway=self._gateway)
         found = self._mirror.named(ROUTE, wanted["metadata"]["name"])
         if found is None or drift(wanted, found) is not None:
             applied = await self._cluster.apply(wanted)
@@ -84,9 +106,35 @@ class KubernetesRoutes:
     def _targets(self, route: Json) -> frozenset[Target]:
         """None for what does more or less than we would have it do, which is then mended."""
         project = route["metadata"]["labels"][PROJECT]
-        targets = frozenset(_targets(route))
-        wanted = route_of(project, tuple(targets), access=_access(route), gateway=self._gateway)
-        return targets if drift(wanted, route) is None else frozenset()
+        backends = _backends(route)
+        wanted = route_of(project, backends, access=_access(route), gateway=self._gateway)
+        addresses = {name: endpoint for endpoint, name in self._services().items()}
+        if drift(wanted, route) is not None or not addresses.keys() >= {each.service for each in backends}:
+            return frozenset()
+        return frozenset(Target(endpoint=addresses[each.service], weight=each.weight) for each in backends)
+
+    def _services(self) -> Mapping[str, str]:
+        """The Service at each endpoint."""
+        return {endpoint_of(address_of(each)): each["metadata"]["name"] for each in self._mirror.all(SERVICE)}
+
+    async def _backends(self, targets: Sequence[Target]) -> Sequence[Backend]:
+        """Of a Service that was just made it may not have been heard yet."""
+
+        def look() -> Sequence[Backend] | None:
+            services = self._services()
+            if not services.keys() >= {each.endpoint for each in targets}:
+                return None
+            return [Backend(service=services[each.endpoint], weight=each.weight) for each in targets]
+
+        found = await self._mirror.until(look, self._accepted_within)
+        if found is None:
+            missing = {each.endpoint for each in targets} - self._services().keys()
+            raise Unavailable(
+                f"no Service of the namespace {self._cluster.namespace} is at {', '.join(sorted(missing))}",
+                fix="nothing, if somebody removed it: it is made again, and the route then leads to it",
+                retry_after=1.0,
+            )
+        return found
 
     async def _accepted(self, name: str) -> None:
         """What no Gateway took leads nowhere, and nobody is told then that it does."""
@@ -110,7 +158,7 @@ class KubernetesRoutes:
             )
 
 
-def route_of(project: str, targets: Sequence[Target], *, access: str, gateway: Gateway) -> Json:
+def route_of(project: str, backends: Sequence[Backend], *, access: str, gateway: Gateway) -> Json:
     """Pure."""
     kept_from_it = ["Cookie"] if access == "token" else ["Cookie", "Authorization"]
     parent: Json = {
@@ -151,7 +199,8 @@ def route_of(project: str, targets: Sequence[Target], *, access: str, gateway: G
                     ],
                     "timeouts": {"request": f"{SILENCE}s"},
                     "backendRefs": [
-                        _backend(each) for each in sorted(targets, key=lambda each: each.endpoint)
+                        {"kind": "Service", "name": each.service, "port": PORT, "weight": each.weight}
+                        for each in sorted(backends, key=lambda each: each.service)
                     ],
                 }
             ],
@@ -159,28 +208,9 @@ def route_of(project: str, targets: Sequence[Target], *, access: str, gateway: G
     }
 
 
-def _backend(target: Target) -> Json:
-    """The Service that an endpoint is the name of."""
-    url = urlsplit(target.endpoint)
-    service, namespace, *_ = (url.hostname or "").split(".")
-    return {
-        "kind": "Service",
-        "name": service,
-        "namespace": namespace,
-        "port": url.port,
-        "weight": target.weight,
-    }
-
-
-def _targets(route: Json) -> Sequence[Target]:
-    backends = [each for rule in route["spec"].get("rules") or () for each in rule.get("backendRefs") or ()]
-    return [
-        Target(
-            endpoint=f"http://{each['name']}.{each.get('namespace', '')}.svc:{each.get('port')}",
-            weight=int(each.get("weight", 1)),
-        )
-        for each in backends
-    ]
+def _backends(route: Json) -> Sequence[Backend]:
+    refs = [each for rule in route["spec"].get("rules") or () for each in rule.get("backendRefs") or ()]
+    return [Backend(service=each["name"], weight=int(each.get("weight", 1))) for each in refs]
 
 
 def _access(route: Json) -> str:
