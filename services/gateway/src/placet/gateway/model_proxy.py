@@ -78,6 +78,8 @@ BEGUN_WITHIN = 5.0
 HEARD_WITHIN = 2.0
 """Seconds: for news of where a model listens now to arrive here, where nobody listens any more."""
 LOOK_EVERY = 0.02
+LOOK_AFTER = 0.05
+"""Seconds that a client waits before it is looked whether it is still there."""
 SMALL = 16_384
 """Bytes of a body that is passed on when it is there as a whole."""
 KNOWN_FOR = 0.1
@@ -366,13 +368,20 @@ class _WhileThere:
 
     async def __aenter__(self) -> None:
         self._task = asyncio.current_task()
-        self._looking = asyncio.create_task(self._look())
+        self._looking: asyncio.Task[None] | None = None
+        # Most answers are there before anybody leaves: to look after each client would cost each request a task.
+        self._timer = asyncio.get_running_loop().call_later(LOOK_AFTER, self._begin)
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, _: Any) -> bool:
-        self._looking.cancel()
+        self._timer.cancel()
+        if self._looking is not None:
+            self._looking.cancel()
         if self._has_left and self._task is not None:
             return self._task.uncancel() == 0 and kind is asyncio.CancelledError
         return False
+
+    def _begin(self) -> None:
+        self._looking = asyncio.create_task(self._look())
 
     async def _look(self) -> None:
         await self._body.client_left()
