@@ -96,7 +96,11 @@ class Commands:
             project=command.project, correlation=id, actor=actor, traceparent=current_traceparent()
         )
 
+        stream = f"project/{command.project}"
+
         async def change(work: UnitOfWork) -> Operation:
+            # First: whoever is earlier after this is seen below, or is in conflict with what is decided on this.
+            await work.history(stream)
             if idempotency_key is not None:
                 earlier = await self._earlier(asked, actor, idempotency_key)
                 if earlier is not None:
@@ -105,7 +109,7 @@ class Commands:
                 renewal = await self._renewal_under_way(command.project, command.serving)
                 if renewal is not None:
                     return renewal
-            happened = await work.decide(PROJECT, f"project/{command.project}", command)
+            happened = await work.decide(PROJECT, stream, command)
             return self._begin(work, id, happened[0], asked, actor, idempotency_key)
 
         operation, _ = await transact(self._wiring, SERVICE, context, change)
