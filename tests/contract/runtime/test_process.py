@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import json
 import os
 import resource
@@ -200,6 +201,31 @@ async def test_health_and_pages_answer_while_the_model_is_busy(gated: Gated) -> 
     assert not gated.first.done()
     gated.gate.open()
     assert (await gated.first).json() == {"outputs": [2.0]}
+
+
+def test_who_keeps_a_connection_hears_with_an_answer_that_it_ends(tmp_path: Path) -> None:
+    root = image(tmp_path, project="sums", format="onnx", path="model.onnx")
+    adder(root / "project" / "model.onnx")
+    with serving(root, {"PLACET_LINGER_SECONDS": "60"}) as served:
+        kept = http.client.HTTPConnection("127.0.0.1", served.port, timeout=60)
+        kept.request("GET", "/v2/health/live")
+        assert kept.getresponse().read()
+        connection = kept.sock
+        served.process.send_signal(signal.SIGTERM)
+
+        is_last = False
+        while (
+            not is_last
+        ):  # each is answered, and once the signal has arrived the connection ends with an answer
+            kept.request("GET", "/v2/health/live")
+            assert kept.sock is connection
+            answer = kept.getresponse()
+            assert answer.status == 200
+            assert answer.read()
+            is_last = answer.getheader("connection") == "close"
+        assert served.process.poll() is None
+        served.process.send_signal(signal.SIGTERM)
+        assert served.process.wait(60) == 0
 
 
 async def test_a_stop_lets_accepted_requests_finish_and_takes_no_more(gated: Gated) -> None:

@@ -150,8 +150,11 @@ def test_only_what_may_have_more_replicas_is_scaled() -> None:
 
 def test_one_that_leaves_goes_on_until_all_have_heard() -> None:
     pod = the("Deployment")["spec"]["template"]["spec"]
-    sleeps = pod["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
-    assert pod["terminationGracePeriodSeconds"] == sleeps + TERMS.stop_seconds
+    (container,) = pod["containers"]
+    sleeps = container["lifecycle"]["preStop"]["sleep"]["seconds"]
+    (lingers,) = (int(each["value"]) for each in container["env"] if each["name"] == "PLACET_LINGER_SECONDS")
+    assert lingers > 0
+    assert pod["terminationGracePeriodSeconds"] > sleeps + lingers + TERMS.stop_seconds
 
 
 def test_an_endpoint_is_the_address_of_a_service_in_either_family() -> None:

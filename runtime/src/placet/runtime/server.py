@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from http import HTTPStatus
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 from placet.connections import BoundedServer, Bounds, Connection, bounded
 from placet.runtime import memory, reference
@@ -130,7 +131,8 @@ async def _serve(
             server_header=False,
             proxy_headers=False,
             timeout_keep_alive=75,  # longer than proxies keep idle connections, so that they close first
-        )
+        ),
+        linger=settings.linger_seconds,
     )
     log.info("serving", address=_address(listener), memory_for_requests=room)
     await server.serve(sockets=[listener])
@@ -163,18 +165,38 @@ class _Connection(Connection):
 
 
 class _Server(BoundedServer):
-    """uvicorn ends a drained process by the signal that stopped it; supervisors want to see status 0."""
+    """uvicorn ends a drained process by the signal that stopped it; supervisors want to see status 0.
+
+    Where a cluster stops it, nobody has seen to it that proxies keep no connection to it: what they send on one while
+    it is closed is lost. For `linger` seconds each of them hears with an answer that it was the last.
+    """
+
+    def __init__(self, configured: Any, *, linger: float) -> None:
+        super().__init__(configured)
+        self._linger = linger
+        self._leaving: asyncio.Task[None] | None = None
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.handle_exit, number, None)
+            loop.add_signal_handler(number, self._stop, number)
         try:
             yield
         finally:
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.remove_signal_handler(number)
+
+    def _stop(self, number: int) -> None:
+        """At once where it is the second signal, or nobody is waited for."""
+        if not self._linger or self._leaving is not None:
+            self.handle_exit(number, None)
+            return
+        self._leaving = asyncio.create_task(self._leave(number))
+
+    async def _leave(self, number: int) -> None:
+        await self.hand_over(self._linger)
+        self.handle_exit(number, None)
 
 
 def _parser() -> argparse.ArgumentParser:

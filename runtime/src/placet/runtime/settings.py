@@ -35,6 +35,8 @@ VARIABLES = {
     "PLACET_MAX_BATCH_ROWS": "rows of the largest batch put into one model call (default 1024)",
     "PLACET_MAX_WAITING": "requests that may wait for the model before more are refused (default 512)",
     "PLACET_MAX_CONNECTIONS": "clients connected at once (default 1024, at most half the descriptors)",
+    "PLACET_LINGER_SECONDS": "how long clients that keep connections are still answered after SIGTERM, and told to "
+    "connect elsewhere (default 0: whoever stops this has sent them elsewhere already)",
 }
 
 
@@ -90,6 +92,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_batch_rows: int
     max_waiting: int
     max_connections: int
+    linger_seconds: int
 
 
 def read(root: Path, environment: Mapping[str, str] = os.environ) -> Settings:
@@ -122,6 +125,7 @@ def read(root: Path, environment: Mapping[str, str] = os.environ) -> Settings:
         max_batch_rows=_positive(environment, "PLACET_MAX_BATCH_ROWS", 1024),
         max_waiting=_positive(environment, "PLACET_MAX_WAITING", 512),
         max_connections=_positive(environment, "PLACET_MAX_CONNECTIONS", 1024),
+        linger_seconds=_given(environment, "PLACET_LINGER_SECONDS") or 0,
     )
 
 

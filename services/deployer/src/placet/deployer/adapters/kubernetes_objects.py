@@ -31,6 +31,8 @@ BUSY = 80
 """Percent of its processors, above which there are more replicas."""
 LEAVES_AFTER = 5
 """Seconds that a replica goes on after it was told to end: until all of the cluster has heard that it leaves."""
+LINGERS = 2
+"""Seconds more for those who keep connections to it, which no cluster ends: what is sent on one that closes is lost."""
 
 MANAGED = "app.kubernetes.io/managed-by"
 NAME = "app.kubernetes.io/name"
@@ -149,7 +151,7 @@ def _pod(spec: InstanceSpec, image: str, user: int, environment: Mapping[str, st
         "serviceAccountName": spec.id,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,  # the addresses of all its neighbours are not for it to know
-        "terminationGracePeriodSeconds": LEAVES_AFTER + math.ceil(terms.stop_seconds),
+        "terminationGracePeriodSeconds": LEAVES_AFTER + LINGERS + 1 + math.ceil(terms.stop_seconds),
         "securityContext": {
             "runAsNonRoot": True,
             "runAsUser": user,
@@ -185,7 +187,10 @@ def _container(spec: InstanceSpec, image: str, environment: Mapping[str, str], t
         "name": CONTAINER,
         "image": image,
         "imagePullPolicy": "IfNotPresent",  # by digest: what is present is what was asked for
-        "env": [{"name": name, "value": value} for name, value in environment.items()],
+        "env": [
+            *({"name": name, "value": value} for name, value in environment.items()),
+            {"name": "PLACET_LINGER_SECONDS", "value": str(LINGERS)},
+        ],
         "ports": [{"name": "http", "containerPort": PORT, "protocol": "TCP"}],
         # Both alike: it was reserved, and nobody's model is ended for what a neighbour takes.
         "resources": {"requests": dict(room), "limits": dict(room)},
