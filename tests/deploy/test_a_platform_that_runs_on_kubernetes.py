@@ -74,13 +74,11 @@ class TestTheTestsOwnCluster(MainJob):
         cluster = KubernetesCluster(namespace="placet-models", file=kubeconfig)
         first, second = f"{project}-1", f"{project}-2"
         async with (
-            load_on(platform, tmp_path, project, weights=(2.0, 7.0), replicas=(1, 2)) as load,
+            load_on(platform, tmp_path, project, weights=(2.0, 7.0)) as load,
             client_of(platform) as client,
         ):
             assert await shares_of(cluster, project) == {first: 1}
-            canary = pack(
-                write_project(tmp_path / "two", project, weight=7.0, replicas=(1, 2)), tmp_path / "two.tar"
-            )
+            canary = pack(write_project(tmp_path / "two", project, weight=7.0), tmp_path / "two.tar")
             await client.upload(tmp_path / "two.tar", canary.digest)
             await finish(client, await client.command("deploy", digest=canary.digest, canary=20))
             assert await shares_of(cluster, project) == {first: 4, second: 1}
@@ -92,13 +90,6 @@ class TestTheTestsOwnCluster(MainJob):
             await eventually(lambda: has_shares(cluster, project, {second: 1}))
             await eventually(lambda: has_pods(cluster, {second: 1}, first, second))
             await load.some_more()
-            for replicas in (
-                2,
-                1,
-            ):  # one that is taken away ends the connections that are kept to it with answers
-                await finish(client, await client.command("scale", project=project, replicas=replicas))
-                await eventually(lambda: has_pods(cluster, {second: replicas}, first, second))  # noqa: B023
-                await load.some_more()
         await eventually(lambda: has_shares(cluster, project, {}))
         await cluster.close()
 
