@@ -72,7 +72,7 @@ async def run() -> list[Row]:
         try:
             async with open_registry(registry.url) as images:
                 folder = Path(made)
-                ours = Ours(images, folder / "ours", _our_base(registry.url))
+                ours = Ours(images, folder / "ours", our_base(registry.url))
                 write_model(ours.model)
                 theirs = Theirs(client, folder / "theirs", slim, registry.address)
                 theirs.generate(ours.model)
@@ -206,7 +206,7 @@ def _change_line(model: Path, number: int) -> None:
     (model / "code" / "features.py").write_text(f"x = {number}\n")
 
 
-def _our_base(registry: str) -> str:
+def our_base(registry: str) -> str:
     return _run(sys.executable, str(BASE_SCRIPT), registry).strip()
 
 

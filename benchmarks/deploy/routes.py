@@ -11,6 +11,8 @@ differences, or ratios, within each round.
 - A route that changes: somebody asks without a pause. With Caddy, from the call of the router's until the first answer
   of the other target; embedded, from the time that `model.started` bears until the first answer of the new release.
   Both hold one request of the old target, which was under way. No request may fail meanwhile.
+- A quarantine, embedded: somebody asks without a pause, and a certificate is revoked. From that call until the first
+  request that is refused.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from http import HTTPStatus
 from pathlib import Path
 
 import aiohttp
@@ -48,7 +51,8 @@ SECONDS = 0.5
 CONNECTIONS = 4
 CHANGES = 20
 RELEASES = 6
-ADDED, KEPT, CHANGED = 0.5, 0.9, 50.0
+REVOKED = 5
+ADDED, KEPT, CHANGED, QUARANTINED = 0.5, 0.9, 50.0, 2000.0
 BODY = json.dumps({"inputs": [[1.0]]}).encode()
 
 
@@ -58,7 +62,9 @@ class Way:
     path: str
 
 
-async def run(rounds: int = ROUNDS, changes: int = CHANGES, releases: int = RELEASES) -> list[Row]:
+async def run(
+    rounds: int = ROUNDS, changes: int = CHANGES, releases: int = RELEASES, revoked: int = REVOKED
+) -> list[Row]:
     with (
         tempfile.TemporaryDirectory(prefix="placet-bench-") as made,
         embedded(Path(made)) as platform,
@@ -89,6 +95,7 @@ async def run(rounds: int = ROUNDS, changes: int = CHANGES, releases: int = RELE
             *_kept(await asyncio.to_thread(_in_turn, ways["slow"], CONNECTIONS, rounds)),
             *await _changes_behind_caddy(router, caddys, endpoints, changes),
             *await _changes_embedded(platform, folder, releases),
+            *await _quarantines(platform, folder, revoked),
         ]
 
 
@@ -161,7 +168,9 @@ async def _changes_behind_caddy(
             began = now()
             await router.route("quick", [Target(endpoint=endpoints[target])], access="public")
             took.append(await seen.first(answer, after=began) - began)
-    return _changed("Caddy, from the router's call to the first answer of the other target", took)
+    return _taken(
+        "a change: Caddy, from the router's call to the first answer of the other target", took, CHANGED
+    )
 
 
 async def _changes_embedded(platform: Platform, folder: Path, releases: int) -> list[Row]:
@@ -178,14 +187,42 @@ async def _changes_embedded(platform: Platform, folder: Path, releases: int) -> 
             live = await deploy(platform, projects[answer])
             first = await seen.first(answer, after=asked)
             took.append(first - await _said_at(platform, live))
-    return _changed("embedded, from `model.started` to the first answer of the new release", took)
+    what = "a change: embedded, from `model.started` to the first answer of the new release"
+    return _taken(what, took, CHANGED)
 
 
-def _changed(what: str, took: Sequence[float]) -> list[Row]:
+async def _quarantines(platform: Platform, folder: Path, revoked: int) -> list[Row]:
+    took = []
+    project = write_project(folder / "harmful", "harmful")
+    async with (
+        aiohttp.ClientSession() as http,
+        Client(Connection(url=platform.url, token=platform.token)) as client,
+    ):
+        for _ in range(revoked):
+            live = await deploy(platform, project)
+            asking = asyncio.create_task(_refused(http, f"{platform.url}/models/harmful/predict"))
+            began = now()
+            await client.revoke_certificate(str(live.certificate), reason="it harms")
+            took.append(await asking - began)
+    what = "a quarantine: embedded, from the call that revokes to the first request that is refused"
+    return _taken(what, took, QUARANTINED)
+
+
+async def _refused(http: aiohttp.ClientSession, url: str) -> float:
+    """When a request was first refused."""
+    while True:
+        async with http.post(url, data=BODY, headers={"Content-Type": "application/json"}) as answer:
+            if answer.status == HTTPStatus.SERVICE_UNAVAILABLE:
+                return now()
+            answer.raise_for_status()
+            await answer.read()
+
+
+def _taken(what: str, took: Sequence[float], goal: float) -> list[Row]:
     middle, longest = statistics.median(took) * 1000, max(took) * 1000
     return [
-        at_most(f"routes, a change: {what}", round(middle, 1), "ms", goal=CHANGED),
-        row(f"routes, a change: {what}, the longest", round(longest, 1), "ms"),
+        at_most(f"routes, {what}", round(middle, 1), "ms", goal=goal),
+        row(f"routes, {what}, the longest", round(longest, 1), "ms"),
     ]
 
 
