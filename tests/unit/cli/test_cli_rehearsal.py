@@ -91,6 +91,7 @@ def test_a_canary_of_what_serves_nothing_would_be_refused(
     assert (
         "wine serves nothing that a canary could run beside\n    fix: deploy it without a canary" in ended.err
     )
+    assert "outcome      it is refused\n" in ended.out
     assert ended.err.endswith("nothing was sent or changed\n")
     assert nothing_was_changed(platform)
 

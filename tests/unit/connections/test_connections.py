@@ -264,6 +264,10 @@ async def test_a_stream_of_events_may_be_silent_for_long(app: App) -> None:
         assert await ask((reader, writer)) == b"HTTP/1.1 200 OK"
 
 
+def test_clients_close_first_what_they_keep() -> None:
+    assert bounded(App(), Bounds()).timeout_keep_alive > 60  # nginx's, and longer than most libraries'
+
+
 async def test_the_kernel_asks_after_a_client_that_may_have_vanished(app: App) -> None:
     """Nothing else tells it from one that waits for the next event, and at the bound it would keep others out."""
     async with serving(app, Bounds()) as connect:

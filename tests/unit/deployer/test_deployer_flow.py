@@ -460,6 +460,20 @@ class TestKeepingUp:
         assert (await world.state()).live is None
         await eventually(lambda: world.router.table == {})
 
+    async def test_how_a_release_ended_counts_for_itself_alone(self, idle_world: World) -> None:
+        idle_world.settings = idle_world.settings.model_copy(update=ALONE)
+        async with idle_world.deployer():
+            reconciliation = reconciliation_of(idle_world)
+            for release in (1, 2):
+                await idle_world.deploy_and_wait(release=release)
+                for times in range(1, DEATHS):
+                    idle_world.host.die(f"churn-{release}")
+                    await reconciliation.run()
+                    await idle_world.settled()
+                    await reconciliation.run()  # tells that it runs again
+                    await idle_world.heard("model.started", f"deploy churn {release}", times=1 + times)
+            assert "model.failed" not in await idle_world.names()
+
     async def test_what_becomes_live_while_it_looks_did_not_diverge(self, idle_world: World) -> None:
         idle_world.settings = idle_world.settings.model_copy(update=ALONE)
         idle_world.host = host = HostThatIsOvertaken()

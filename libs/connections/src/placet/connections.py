@@ -35,6 +35,9 @@ What an operating system has no name for it decides by itself."""
 SWEEP_EVERY = 5
 """Ticks of uvicorn's, of a tenth of a second."""
 
+KEPT = 75
+"""Seconds that a connection is kept without a request: longer than clients and proxies keep theirs, so that they close
+first. What is sent on a connection while the other side closes it is lost."""
 JUST_CONNECTED = 0.5
 """Seconds for whoever connected at last, before nobody was let in any more, to send a request."""
 
@@ -408,6 +411,7 @@ def bounded(
         ws="none",  # nobody here speaks it, and a connection that is upgraded would leave these bounds
         lifespan="off",
         access_log=False,
+        timeout_keep_alive=KEPT,
         **uvicorns,
     )
 

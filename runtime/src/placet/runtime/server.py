@@ -130,7 +130,6 @@ async def _serve(
             log_config=None,
             server_header=False,
             proxy_headers=False,
-            timeout_keep_alive=75,  # longer than proxies keep idle connections, so that they close first
         ),
         linger=settings.linger_seconds,
     )

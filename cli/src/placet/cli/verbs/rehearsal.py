@@ -46,7 +46,7 @@ async def rehearse(arguments: Namespace, screen: Screen) -> int:
     if found is not None:
         screen.result(f"{'rules':<12} {found.examined.tally}")
     if placement is not None:
-        for topic, words in _told(placement, is_canary=is_canary):
+        for topic, words in _told(placement, is_canary=is_canary, is_refused=rehearsed.state == "refused"):
             screen.result(f"{topic:<12} {words}")
     tell_reasons(screen.note, rehearsed.refusals)
     left = tuple(left_to_the_platform(found)) if found is not None else ()
@@ -135,7 +135,7 @@ def _operation(
     )
 
 
-def _told(placement: Placement, *, is_canary: bool) -> Iterator[tuple[str, str]]:
+def _told(placement: Placement, *, is_canary: bool, is_refused: bool) -> Iterator[tuple[str, str]]:
     replicas = counted(placement.replicas, "replica")
     together = "" if placement.replicas == 1 else f", {_amount(placement.all)} in all"
     yield "allocates", f"{replicas} of {_amount(placement.each)}{together}"
@@ -147,6 +147,9 @@ def _told(placement: Placement, *, is_canary: bool) -> Iterator[tuple[str, str]]
         yield "beside", f"release {each.release}, which holds {_amount(held)}{until}"
     for quota in placement.quotas:
         yield "quota", _of_quota(quota)
+    if is_refused:
+        yield "outcome", "it is refused"
+        return
     match placement.state:
         case "reserved":
             yield "outcome", "it has room at once"

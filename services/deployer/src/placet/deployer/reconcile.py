@@ -61,8 +61,9 @@ _SEE_LOGS = "see its log, mend it, and deploy it again"
 
 @dataclass(slots=True)
 class _Trouble:
-    """What one instance went through lately. Times are monotonic seconds."""
+    """What a live release went through lately. Times are monotonic seconds."""
 
+    release: int
     deaths: int = 0
     last: float = float("-inf")
     look_again: float = float("-inf")
@@ -295,7 +296,9 @@ class Reconciliation:
         return known.cleared is not None and instance.memory_bytes > known.cleared.resources.memory_bytes
 
     async def _mend(self, known: Known, why: str, *, is_death: bool, serves: bool = False) -> None:
-        trouble = self._troubles.setdefault(known.project, _Trouble())
+        trouble = self._troubles.get(known.project)
+        if trouble is None or trouble.release != known.release:  # what came of another is nothing of its own
+            trouble = self._troubles[known.project] = _Trouble(release=known.release)
         now = time.monotonic()
         if now < trouble.look_again or not await self._is_live(known):
             return
