@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -78,3 +80,14 @@ class TestSqliteStore(StoreContract):
         )
         with pytest.raises(Conflict, match="rows of events are written once"):
             await store.commit(Unit(writes=(Run(statement=replaced),)))
+
+
+async def test_who_is_alone_is_so_from_the_beginning(open_store: OpenStore, tmp_path: Path) -> None:
+    """Before it has looked at anything: what it was told is the end, is."""
+    store = await open_store()
+    with closing(sqlite3.connect(tmp_path / "tester.db", timeout=0, isolation_level=None)) as another:
+        async with store.alone():
+            with pytest.raises(sqlite3.OperationalError, match="locked"):
+                another.execute("BEGIN IMMEDIATE")
+        another.execute("BEGIN IMMEDIATE")
+        another.execute("ROLLBACK")

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 from urllib.parse import urlsplit
 
 import mlflow.pyfunc
@@ -227,7 +228,7 @@ async def answers(platform: Platform, project: str, expected: float) -> bool:
     return await predict(platform, project, 5.0) == pytest.approx(expected)
 
 
-async def _write_without_end(writer: asyncio.StreamWriter) -> None:
-    for _ in range(1000):
+async def _write_without_end(writer: asyncio.StreamWriter) -> NoReturn:
+    while True:
         writer.write(b"x" * 2**20)
         await writer.drain()

@@ -78,7 +78,8 @@ class _Cursor(AsyncAdapt_aiosqlite_cursor):
 
 
 class Connection(AsyncAdapt_aiosqlite_connection):
-    """A transaction begins together with its first statement, and what did not begin needs no end."""
+    """A transaction of which nobody else is to notice anything begins together with its first statement; what did not
+    begin needs no end."""
 
     __slots__ = ("_begin", "is_within")
 

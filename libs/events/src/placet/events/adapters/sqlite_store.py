@@ -161,8 +161,8 @@ async def open_sqlite_store(
     await to_thread.run_sync(_write_again, file)
     writer = create_async_engine(f"sqlite+aiosqlite:///{file}", pool_size=1, max_overflow=0, module=DRIVER)
     reader = create_async_engine(f"sqlite+aiosqlite:///{file}", pool_size=6, max_overflow=0, module=DRIVER)
-    _prepare_connections(writer, begin="BEGIN IMMEDIATE", is_kept=is_kept)
-    _prepare_connections(reader, begin="BEGIN", is_kept=is_kept)
+    _prepare_connections(writer, takes_lock=True, is_kept=is_kept)
+    _prepare_connections(reader, takes_lock=False, is_kept=is_kept)
     store = SqliteStore(writer=writer, reader=reader, codec=codec, ids=ids, tables=tables, logs=logs)
     store.file = file
     await store.prepare()
@@ -289,7 +289,7 @@ _HELD = {
 }
 
 
-def _prepare_connections(engine: AsyncEngine, *, begin: str, is_kept: bool) -> None:
+def _prepare_connections(engine: AsyncEngine, *, takes_lock: bool, is_kept: bool) -> None:
     engine.dialect.colspecs = {**engine.dialect.colspecs, **_HELD}
 
     @sa.event.listens_for(engine.sync_engine, "connect")
@@ -310,6 +310,10 @@ def _prepare_connections(engine: AsyncEngine, *, begin: str, is_kept: bool) -> N
 
     @sa.event.listens_for(engine.sync_engine, "begin")
     def start(connection: sa.Connection) -> None:
-        if not connection.get_execution_options().get(ALONE):
+        if connection.get_execution_options().get(ALONE):
+            return
+        if takes_lock:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")  # now: whoever is told that it is held goes by that
+        else:
             driver: Any = connection.connection.dbapi_connection
-            driver.begin(begin)
+            driver.begin("BEGIN")
