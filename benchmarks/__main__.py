@@ -35,7 +35,6 @@ BENCHMARKS = (
     "benchmarks.deploy.road",
     "benchmarks.deploy.routes",
     "benchmarks.deploy.many",
-    "benchmarks.deploy.starts",
     "benchmarks.governance.decisions",
     "benchmarks.governance.standing",
     "benchmarks.audit.appends",
