@@ -52,14 +52,8 @@ def kubernetes_host(
     return kind(cluster=api, **given)
 
 
-def leads_on(cluster: Cluster, id: str) -> bool:
-    """Whether its Service leads to a pod that is ready."""
-    service = cluster.server.get("Service", id)
-    return service is not None and cluster.server.reach(service) is not None
-
-
 async def serves(cluster: Cluster, *ids: str) -> None:
-    await eventually(lambda: all(leads_on(cluster, each) for each in ids))
+    await eventually(lambda: all(map(cluster.serves, ids)))
 
 
 def written(server: ApiServer) -> Sequence[tuple[str, str]]:

@@ -128,6 +128,14 @@ class Cluster:
             and "deletionTimestamp" not in each["metadata"]
         ]
 
+    def serves(self, instance: str) -> bool:
+        """Whether the address of its Service leads to the pods that are ready, of which there are some."""
+        service = self.server.get("Service", instance)
+        if service is None:
+            return False
+        ready = self._ready(service)
+        return bool(ready) and self._services.pods_at(service["spec"]["clusterIP"]) == ready
+
     async def signal(self, instance: str, number: signal.Signals, *, pod: str | None = None) -> None:
         """To what runs in each of its pods, or in that one."""
         for each in self.pods(instance):

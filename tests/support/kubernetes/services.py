@@ -27,6 +27,10 @@ class ServiceAddresses:
         for address in pods.keys() - self._doors.keys():
             self._doors[address] = await asyncio.start_server(partial(self._take, address), address, PORT)
 
+    def pods_at(self, address: str) -> Sequence[str]:
+        """Those that who connects to it now is led to."""
+        return self._pods[address] if address in self._doors else ()
+
     async def close(self) -> None:
         await self.lead({})
         for each in self._connections:
