@@ -31,6 +31,7 @@ def serving(platform: FakePlatform) -> Serve:
         port: int,
         *,
         on_ready: OnReady,
+        tell: Callable[[str], None] = print,
         only: Collection[str] = (),
         again: asyncio.Event | None = None,
     ) -> None:
@@ -145,6 +146,7 @@ async def test_a_platform_that_cannot_start_says_why(environ: dict[str, str]) ->
         port: int,
         *,
         on_ready: OnReady,
+        tell: Callable[[str], None] = print,
         only: Collection[str] = (),
         again: asyncio.Event | None = None,
     ) -> None:
@@ -162,6 +164,7 @@ async def test_a_platform_that_dies_during_the_demo_says_why(environ: dict[str, 
         port: int,
         *,
         on_ready: OnReady,
+        tell: Callable[[str], None] = print,
         only: Collection[str] = (),
         again: asyncio.Event | None = None,
     ) -> None:

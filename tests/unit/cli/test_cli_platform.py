@@ -11,12 +11,15 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from placet.cli.exits import USAGE, WrongSettingError, of_error
 from placet.cli.platform import LEASE_SECONDS, serve
 from placet.errors import Refused
 from placet.events import Wiring, tables
 from placet.events.adapters.in_process_bus import InProcessHub
 from placet.events.store import Run, Unit
 from placet.trust.checkpoints import Checkpoint
+
+from tests.support.eventually import eventually
 
 
 @pytest.fixture(autouse=True)
@@ -94,6 +97,33 @@ async def test_a_setting_that_is_wrong_is_told_by_its_name(
     async def on_ready(url: str, token: str) -> None:
         raise AssertionError("it started")
 
-    with pytest.raises(Refused, match=f"{name}: .*, got '{value}'") as refusal:
+    with pytest.raises(WrongSettingError, match=f"{name}: .*, got '{value}'") as wrong:
         await serve(tmp_path, "127.0.0.1", 0, on_ready=on_ready)
-    assert "settings.md" in (refusal.value.fix or "")
+    assert "settings.md" in (wrong.value.fix or "")
+    assert of_error(wrong.value) == USAGE
+
+
+async def test_what_it_waits_for_is_told_and_what_will_not_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No engine is there, and nothing that an image could start from."""
+    address = f"unix://{tmp_path}/nobody.sock"
+    monkeypatch.setenv("PLACET_MODEL_HOST", "docker")
+    monkeypatch.setenv("PLACET_DOCKER_HOST", address)
+    monkeypatch.delenv("PLACET_BASE_IMAGE", raising=False)
+    told: list[str] = []
+
+    async def on_ready(url: str, token: str) -> None:
+        raise AssertionError("it is up")
+
+    serving = asyncio.create_task(serve(tmp_path, "127.0.0.1", 0, on_ready=on_ready, tell=told.append))
+    await eventually(lambda: len(told) == 2 or serving.done(), within=60)
+    serving.cancel()
+    with suppress(asyncio.CancelledError):
+        await serving
+    no_base, waits = told
+    assert "PLACET_BASE_IMAGE is not set" in no_base
+    assert waits == (
+        f"the deployer waits: the Docker Engine at {address} does not answer: no such file or directory;"
+        " start the Docker Engine, or correct PLACET_DOCKER_HOST"
+    )

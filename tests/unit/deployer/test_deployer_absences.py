@@ -49,6 +49,48 @@ async def test_what_was_asked_for_comes_after_a_minute_of_absence(world: World, 
     await serves(world, 2)
 
 
+async def test_who_waits_is_told_once_what_is_away_and_that_it_goes_on(world: World) -> None:
+    world.host.away = Unavailable("the engine does not answer", fix="start it")
+    await world.deploy("churn", 1)
+    delayed = await world.heard("start.accepted", "deploy churn 1", times=2)
+    assert delayed.delayed == "the engine does not answer; start it"
+    await world.let_pass(MINUTE)
+    assert (await world.names()).count("start.accepted") == 2
+    world.host.away = None
+    await world.let_pass(MINUTE)
+    assert (await world.heard("start.accepted", "deploy churn 1", times=3)).delayed is None
+    await world.heard("model.started", "deploy churn 1")
+    await world.settled()
+    await serves(world, 1)
+    assert (await world.names()).count("start.accepted") == 3
+
+
+async def test_a_scaling_that_is_delayed_says_so_and_comes(world: World) -> None:
+    await world.deploy_and_wait("churn", 1, replicas=(1, 2))
+    world.host.away = AWAY["an engine"]
+    await world.request_scale(2)
+    delayed = await world.heard("scale.accepted", "scale", times=2)
+    assert delayed.delayed == "the engine does not answer"
+    world.host.away = None
+    await world.let_pass(MINUTE)
+    assert (await world.heard("scale.accepted", "scale", times=3)).delayed is None
+    assert (await world.heard("model.scaled", "scale")).replicas == 2
+    await world.running("churn-1", "churn-1.2")
+
+
+async def test_a_scaling_for_which_nothing_is_there_in_time_is_refused_with_what_was_away(
+    world: World,
+) -> None:
+    await world.deploy_and_wait("churn", 1, replicas=(1, 2))
+    world.host.away = AWAY["an engine"]
+    await world.request_scale(2)
+    await world.heard("scale.accepted", "scale", times=2)
+    await world.let_pass(LONGER_THAN_ALL)
+    refused = await world.heard("change.refused", "scale")
+    assert refused.why == "it was tried 12 times: the engine does not answer"
+    assert world.host.running() == {"churn-1"}
+
+
 async def test_a_route_is_moved_after_a_minute_in_which_the_router_was_away(world: World) -> None:
     await world.deploy_and_wait("churn", 1)
     world.router.is_away = True
@@ -76,7 +118,8 @@ async def test_after_more_than_anybody_waits_it_is_said_and_all_goes_on(world: W
     await world.heard("model.stopped", "stop")
     await world.let_pass(LONGER_THAN_ALL)
     failed = await world.heard("model.failed", "deploy churn 2")
-    assert "the engine does not answer" in failed.why
+    assert failed.why == "it was tried 12 times: the engine does not answer"
+    assert failed.fix == "ask for it again when that is there"
     await world.heard("resources.released", "deploy wine 1")
     assert "model.diverged" not in await world.names()
     assert world.host.running() == {"churn-1", "fraud-1"}

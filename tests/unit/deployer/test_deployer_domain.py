@@ -18,6 +18,7 @@ from placet.deployer.domain import (
     Quarantine,
     RejectStart,
     Release,
+    ReportDelayed,
     ReportDiverged,
     ReportFailed,
     ReportMended,
@@ -28,6 +29,7 @@ from placet.deployer.domain import (
 from placet.deployer.placing import AcceptStart, Patience, Reserve, Resume
 from placet.deployer.project import Project
 from placet.deployer.room import Amount, Holding, Room, Waiter
+from placet.deployer.scaling import ReportScalingDelayed
 from placet.events.contracts.deployer import (
     CanaryAborted,
     CanaryStarted,
@@ -48,7 +50,7 @@ from placet.events.contracts.deployer import (
     StartAccepted,
 )
 from placet.events.contracts.shapes import Resources
-from placet.events.testing import given
+from placet.events.testing import changed, given
 
 SOURCE = f"sha256:{'5' * 64}"
 IMAGE = f"sha256:{'1' * 64}"
@@ -254,6 +256,38 @@ class TestRoom:
         state = given(PROJECT, *LIVE, reserved(2)).when(accept(2)).then(accepted(2))
         assert state.holds == {1, 2}
         assert PROJECT.evolve(state, started(2)).holds == {2}
+
+
+AWAY = "the engine does not answer; start it"
+
+
+class TestDelays:
+    def test_what_a_start_needs_and_is_away_is_told_once_and_so_is_that_it_goes_on(self) -> None:
+        delayed = ReportDelayed(project="churn", request=1, delayed=AWAY)
+        told = changed(accepted(), delayed=AWAY)
+        state = given(PROJECT, reserved(), accepted()).when(delayed).then(told)
+        assert state.starting is not None
+        assert state.starting.delayed == AWAY
+        given(PROJECT, reserved(), accepted(), told).when(delayed).then_nothing()
+        given(PROJECT, reserved(), accepted(), told).when(replace(delayed, delayed=None)).then(accepted())
+        given(PROJECT, reserved(), accepted()).when(replace(delayed, delayed=None)).then_nothing()
+        given(PROJECT, reserved(), accepted(), told).when(report_started()).then(started())
+
+    def test_nothing_is_told_of_a_start_that_is_over(self) -> None:
+        given(PROJECT, *LIVE).when(ReportDelayed(project="churn", request=1, delayed=AWAY)).then_nothing()
+        given(PROJECT, *LIVE, accepted(2)).when(
+            ReportDelayed(project="churn", request=1, delayed=AWAY)
+        ).then_nothing()
+
+    def test_a_scaling_is_delayed_alike(self) -> None:
+        scaling = ScaleAccepted(project="churn", release=1, replicas=2, scaling=1)
+        delayed = ReportScalingDelayed(project="churn", scaling=1, delayed=AWAY)
+        told = changed(scaling, delayed=AWAY)
+        state = given(PROJECT, *LIVE, scaling).when(delayed).then(told)
+        assert state.replicas_of(1) == 2
+        given(PROJECT, *LIVE, scaling, told).when(delayed).then_nothing()
+        given(PROJECT, *LIVE, scaling, told).when(replace(delayed, delayed=None)).then(scaling)
+        given(PROJECT, *LIVE, scaling).when(replace(delayed, scaling=2)).then_nothing()
 
 
 FULL = Room(
@@ -608,6 +642,12 @@ commands: st.SearchStrategy[Command] = st.one_of(
         deployed_by=st.integers(1, 4),
         trial=st.just(True),
     ),
+    st.builds(
+        ReportDelayed,
+        project=st.just("churn"),
+        request=st.integers(1, 9),
+        delayed=st.sampled_from([None, "the engine does not answer"]),
+    ),
     st.builds(report_started, releases, request=st.integers(1, 9)),
     st.builds(
         ReportFailed,
@@ -660,6 +700,13 @@ class TestAnyHistory:
         _, happened = play(asked)
         carried_out = [each.request for each in happened if isinstance(each, StartAccepted)]
         assert carried_out == sorted(carried_out)
+
+    @for_all(st.lists(commands, max_size=30))
+    def test_no_delay_changes_anything_but_that_it_is_told(self, asked: list[Command]) -> None:
+        with_delays, _ = play(asked)
+        without, _ = play([each for each in asked if not isinstance(each, ReportDelayed)])
+        starting = with_delays.starting and replace(with_delays.starting, delayed=None)
+        assert replace(with_delays, starting=starting) == without
 
     @for_all(st.lists(commands, max_size=30))
     def test_no_trial_goes_live_right_after_what_people_answer_for(self, asked: list[Command]) -> None:

@@ -17,7 +17,7 @@ from placet.events.envelope import Recorded
 from placet.events.http import http_app
 from placet.events.parked import all_parked
 from placet.events.reaction import ByType
-from placet.events.service import Service, ServiceRunner
+from placet.events.service import Periodic, Service, ServiceRunner
 from placet.events.store import Run, Unit
 from placet.events.wiring import Wiring
 
@@ -75,6 +75,41 @@ async def test_a_leader_that_cannot_hear_is_not_ready_and_says_why(wiring: Wirin
 
         bus.impediment = None
         assert (await readyz(only))[0] == 200
+
+
+async def test_what_is_away_beside_that_is_told_and_takes_nobody_off(
+    wiring: Wiring, bus: ScriptedBus
+) -> None:
+    """A container engine, say: models serve on without it, and their requests pass here."""
+    away: list[str] = ["the engine does not answer"]
+
+    async def look() -> None:
+        if away:
+            raise Unavailable(away[0], fix="start it")
+
+    periodic = Periodic(name="reconcile", every=0.01, run=look)
+    only = ServiceRunner(replace(runner(wiring).service, periodic=(periodic,)))
+
+    async def hampered() -> dict[str, str] | None:
+        status, state = await readyz(only)
+        assert (status, state["ready"]) == (200, True)
+        told: dict[str, str] | None = state.get("hampered")
+        return told
+
+    async def is_told() -> bool:
+        return await hampered() == {"reconcile": "the engine does not answer; start it"}
+
+    async def is_over() -> bool:
+        return await hampered() is None
+
+    async with running(only.run()):
+        await eventually(lambda: only.is_leading)
+        await eventually(is_told)
+        away.clear()
+        await eventually(is_over)
+        away.append("it is gone again")
+        await eventually(lambda: only.hampered)
+    assert not only.hampered  # who leads next says so
 
 
 class Closable(FatefulStore):

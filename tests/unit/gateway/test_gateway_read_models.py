@@ -252,6 +252,19 @@ async def test_a_model_that_is_being_mended_is_not_called_live_before_it_is(gate
     assert (facts(model), model["detail"], model["cause"]["operation"]) == (RELEASE_1, None, start)
 
 
+async def test_a_project_of_which_nothing_serves_yet_says_what_it_waits_for(gateway: Gateway) -> None:
+    operation = await asked(gateway, "deploy")
+    await gateway.hear_all(
+        (*DEPLOY[1:-1], changed(accepted_start(), delayed="the engine is away")), operation
+    )
+    (listed,) = (await gateway.read("/v1/models"))["models"]
+    assert (listed["state"], listed["detail"]) == ("certified", "tried again: the engine is away")
+    await gateway.hear(accepted_start(), operation)
+    assert (await gateway.read("/v1/models/churn"))["detail"] is None
+    await gateway.hear(started(), operation)
+    assert (await gateway.read("/v1/models/churn"))["detail"] is None
+
+
 async def test_what_diverged_and_was_stopped_or_replaced_is_not_being_mended(gateway: Gateway) -> None:
     await live(gateway)
     await gateway.hear(deployer.ModelDiverged(project="churn", release=2, why="of another release"), "x")

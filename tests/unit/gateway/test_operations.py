@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from placet.events.contracts import deployer
+from placet.events.contracts import deployer, gateway
 from placet.events.testing import changed
 from placet.gateway.operations import PATHS, advance, document, ordinal, requested, stall
 
@@ -33,6 +33,7 @@ from tests.unit.gateway.roads import (
     START_AGAIN,
     STOP,
     accepted_build,
+    accepted_start,
     asked,
     at,
     built,
@@ -167,6 +168,24 @@ def test_what_waits_for_room_says_its_place_and_why_until_it_has_some() -> None:
         "until 2026-01-01T00:30:00.000Z",
     ]
     assert shown(QUEUED)["state"] == "live"
+
+
+def test_what_a_start_waits_for_is_told_in_its_step_until_it_goes_on_or_ends() -> None:
+    away = changed(accepted_start(), delayed="the engine does not answer; start it")
+    road = timed((*DEPLOY[:-1], away, accepted_start(), started()))
+    waits, goes_on, live = (document(told(road[:end])) for end in (-2, -1, None))
+    assert waits["steps"][-1]["state"] == "running"
+    assert waits["steps"][-1]["detail"] == "tried again: the engine does not answer; start it"
+    assert goes_on["steps"][-1]["detail"] is None
+    assert "tried again" not in live["steps"][-1]["detail"]
+    failed = document(told(timed((*DEPLOY[:-1], away, GIVEN_UP[-1]))))
+    assert failed["steps"][-1]["detail"] == GIVEN_UP[-1].why
+
+
+def test_a_scaling_says_what_it_waits_for() -> None:
+    scaling = deployer.ScaleAccepted(project="churn", release=1, replicas=2, scaling=1, delayed="it is away")
+    road = timed((gateway.ScaleRequested(project="churn", replicas=2), scaling))
+    assert document(told(road))["steps"][-1]["detail"] == "tried again: it is away"
 
 
 def test_who_waits_in_a_queue_has_not_stalled_until_that_is_over() -> None:

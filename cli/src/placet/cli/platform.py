@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import anyio
 import sqlalchemy as sa
@@ -38,6 +38,7 @@ import placet.metadata.bootstrap
 import placet.metadata.projections
 from placet.builder.settings import BuilderSettings
 from placet.certifier.settings import CertifierSettings
+from placet.cli.exits import WrongSettingError
 from placet.connections import BoundedServer, Bounds, bounded
 from placet.deployer.settings import DeployerSettings
 from placet.errors import Refused, Unavailable
@@ -50,7 +51,7 @@ from placet.events.contracts import CATALOG
 from placet.events.http import http_app
 from placet.events.restoring import must_not_be_half_restored
 from placet.events.service import in_words, run_together
-from placet.events.settings import load
+from placet.events.settings import ServiceSettings, load
 from placet.events.store import EVENTS, Run, Unit
 from placet.gateway.settings import GatewaySettings
 from placet.gateway.told_routes import ToldRoutes
@@ -59,6 +60,8 @@ from placet.metadata.settings import MetadataSettings
 from placet.trust import OwnKeys, own_key
 
 Build = Callable[[Wiring], Awaitable[Service]]
+Tell = Callable[[str], None]
+Settings = TypeVar("Settings", bound=ServiceSettings)
 
 DRAIN_SECONDS = 5
 HAND_OVER_SECONDS = 2.0
@@ -85,20 +88,28 @@ async def serve(
     port: int,
     *,
     on_ready: Callable[[str, str], Awaitable[None]],
+    tell: Tell = lambda text: None,
     only: Collection[str] = (),
     again: asyncio.Event | None = None,
 ) -> socket.socket | None:
     """Run the platform with its state below `data` until cancelled, or `only` some of its services.
 
-    `on_ready` is awaited with the platform's URL and an admin token once requests are answered. Raises
-    Unavailable where the port or the folder is taken, and what a service ends with.
+    `on_ready` is awaited with the platform's URL and an admin token once requests are answered; `tell` is for people:
+    what that waits for, and what will not work. Raises Unavailable where the port or the folder is taken,
+    WrongSettingError, and what a service ends with.
 
     With `again` set it ends for another process to go on: models stay, and the socket that it listened on is returned,
     on which clients wait for that process.
     """
     try:
         return await _serve_all(
-            data, host, port, on_ready=on_ready, only=only, again=again or asyncio.Event()
+            data,
+            host,
+            port,
+            on_ready=on_ready,
+            tell=tell,
+            only=only,
+            again=again or asyncio.Event(),
         )
     except BaseExceptionGroup as group:
         if (told := in_words(group)) is None:
@@ -112,6 +123,7 @@ async def _serve_all(
     port: int,
     *,
     on_ready: Callable[[str, str], Awaitable[None]],
+    tell: Tell,
     only: Collection[str],
     again: asyncio.Event,
 ) -> socket.socket | None:
@@ -122,7 +134,7 @@ async def _serve_all(
         listening = stack.enter_context(contextlib.closing(listen(host, port)))
         url = f"http://{_shown(host)}:{listening.getsockname()[1]}"
         hub = InProcessHub()
-        parts = await anyio.to_thread.run_sync(_parts, data, url, again.is_set)
+        parts = await anyio.to_thread.run_sync(_parts, data, url, again.is_set, tell)
         runners = [
             ServiceRunner(await _wired(part, data, hub, stack), lease_seconds=LEASE_SECONDS)
             for part in parts
@@ -143,7 +155,8 @@ async def _serve_all(
             serving = tasks.create_task(_serve(server, listening.dup()))
             restarting = tasks.create_task(again.wait())
             try:
-                await _until(lambda: server.started and all(each.is_leading for each in runners), services)
+                waiting = _Waiting(runners, tell)
+                await _until(lambda: server.started and waiting.is_over(), services)
                 token = await anyio.Path(data / "keys" / "admin.token").read_text(encoding="ascii")
                 await on_ready(url, token)
                 await asyncio.wait({services, serving, restarting}, return_when=asyncio.FIRST_COMPLETED)
@@ -157,25 +170,27 @@ async def _serve_all(
         return listening.dup() if again.is_set() else None
 
 
-def _parts(data: Path, url: str, models_stay: Callable[[], bool] = lambda: False) -> list[Part]:
+def _parts(
+    data: Path, url: str, models_stay: Callable[[], bool] = lambda: False, tell: Tell = lambda text: None
+) -> list[Part]:
     registry, keys, routes = str(data / "registry"), data / "keys", ToldRoutes()
     certificate_keys, token_keys = keys / "certificates.json", keys / "tokens.json"
     # Before whoever needs the public halves looks for them.
     own_key(keys / "tokens.pem")
     OwnKeys(keys / "certificates.pem", SystemClock().now).begin()
-    gateway = load(
+    gateway = _load(
         GatewaySettings,
         registry=registry,
         token_key=keys / "tokens.pem",
         admin_token_file=keys / "admin.token",
     )
-    certifier = load(CertifierSettings, registry=registry, signing_key=keys / "certificates.pem")
-    builder = load(BuilderSettings, registry=registry, data_dir=data / "builder", token_keys=token_keys)
-    indexer = load(IndexerSettings, registry=registry, token_keys=token_keys)
-    metadata = load(
+    certifier = _load(CertifierSettings, registry=registry, signing_key=keys / "certificates.pem")
+    builder = _load(BuilderSettings, registry=registry, data_dir=data / "builder", token_keys=token_keys)
+    indexer = _load(IndexerSettings, registry=registry, token_keys=token_keys)
+    metadata = _load(
         MetadataSettings, token_keys=token_keys, signing_key=keys / "checkpoints.pem", registry=registry
     )
-    deployer = load(
+    deployer = _load(
         DeployerSettings,
         registry=registry,
         data=data / "deployer",
@@ -184,6 +199,13 @@ def _parts(data: Path, url: str, models_stay: Callable[[], bool] = lambda: False
         public_url=url,
         stop_models_on_exit=True,
     )
+    if deployer.model_host != "process" and builder.base_image == "none":
+        tell(
+            f"models run with PLACET_MODEL_HOST={deployer.model_host}, and PLACET_BASE_IMAGE is not set: what is built"
+            " without a Dockerfile of its own has no Python to run with, and its start is refused\n"
+            "  fix: set PLACET_BASE_IMAGE to a base by digest, as docs/how-to/run-models-as-containers.md says, and"
+            " start again"
+        )
     return [
         Part(
             name="metadata",
@@ -219,6 +241,13 @@ def _parts(data: Path, url: str, models_stay: Callable[[], bool] = lambda: False
             tables=(placet.deployer.projections.TABLES,),
         ),
     ]
+
+
+def _load(kind: type[Settings], **known: Any) -> Settings:
+    try:
+        return load(kind, **known)
+    except Refused as wrong:
+        raise WrongSettingError(wrong.detail, fix=wrong.fix) from wrong
 
 
 async def _wired(part: Part, data: Path, hub: InProcessHub, stack: AsyncExitStack) -> Service:
@@ -328,6 +357,23 @@ class _Server(BoundedServer):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+
+class _Waiting:
+    """Until all services lead. What one of them waits for is told once."""
+
+    def __init__(self, runners: Sequence[ServiceRunner], tell: Tell) -> None:
+        self._runners = runners
+        self._tell = tell
+        self._told: set[str] = set()
+
+    def is_over(self) -> bool:
+        for each in self._runners:
+            told = f"the {each.service.name} waits: {each.waits_for}"
+            if each.waits_for is not None and told not in self._told:
+                self._told.add(told)
+                self._tell(told)
+        return all(each.is_leading for each in self._runners)
 
 
 async def _serve(server: uvicorn.Server, listening: socket.socket) -> None:

@@ -51,6 +51,7 @@ class Serve(Protocol):
         port: int,
         *,
         on_ready: Callable[[str, str], Awaitable[None]],
+        tell: Callable[[str], None] = ...,
         only: Collection[str] = (),
         again: asyncio.Event | None = None,
     ) -> socket.socket | None: ...
@@ -69,7 +70,7 @@ async def run(serve: Serve, arguments: Namespace, screen: Screen) -> int:
     again = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGUSR2, again.set)
     try:
-        serving = _serving(serve, data, arguments.host, arguments.port, again)
+        serving = _serving(serve, data, arguments.host, arguments.port, screen, again)
         async with serving as (connection, platform):
             screen.note(f"the platform is up, its data in {_short(data)}; Ctrl-C stops it")
             screen.result(connection.url)
@@ -92,7 +93,7 @@ async def show(serve: Serve, example: Path, arguments: Namespace, screen: Screen
                 )
             )
             screen.note("starting the platform: one process, nothing else")
-            serving = _serving(serve, data.absolute(), "127.0.0.1", _free_port())
+            serving = _serving(serve, data.absolute(), "127.0.0.1", _free_port(), screen)
             connection, platform = await stack.enter_async_context(serving)
             async with Client(connection) as client:
                 if not await _tour(client, example, screen, is_short=arguments.once):
@@ -178,7 +179,7 @@ def _one_row(request: dict[str, Any]) -> dict[str, Any]:
 
 @asynccontextmanager
 async def _serving(
-    serve: Serve, data: Path, host: str, port: int, again: asyncio.Event | None = None
+    serve: Serve, data: Path, host: str, port: int, screen: Screen, again: asyncio.Event | None = None
 ) -> AsyncIterator[tuple[Connection, asyncio.Task[socket.socket | None]]]:
     """The platform, ready; stopped and forgotten at the end. With `again` set it ends for another to go on."""
     loop, me = asyncio.get_running_loop(), asyncio.current_task()
@@ -192,7 +193,7 @@ async def _serving(
 
     assert me is not None  # noqa: S101 (we run in a task: it is asyncio's own type that is loose)
     loop.add_signal_handler(signal.SIGTERM, me.cancel)
-    platform = asyncio.create_task(serve(data, host, port, on_ready=on_ready, again=again))
+    platform = asyncio.create_task(serve(data, host, port, on_ready=on_ready, tell=screen.note, again=again))
     try:
         yield await _first(ready, platform), platform
     except Unavailable:

@@ -76,7 +76,8 @@ def _health(runners: Sequence[ServiceRunner]) -> APIRouter:
     @router.get("/readyz")
     async def readyz() -> JSONResponse:
         """The service does its work: its database answers, it leads and hears and says, or it could. If not, says why;
-        else how far it lags."""
+        else how far it lags. `hampered` says what is away beside that (a container engine, a registry), and what it
+        could not do for that: what does not take it is answered all the same."""
         services = {runner.service.name: await _state(runner) for runner in runners}
         ready = all(state["ready"] for state in services.values())
         return JSONResponse({"ready": ready, "services": services}, 200 if ready else 503)
@@ -115,6 +116,7 @@ async def _state(runner: ServiceRunner) -> dict[str, Any]:
     return {
         "ready": runner.is_started and why is None,
         **({"why": why} if why else {}),
+        **({"hampered": dict(runner.hampered)} if runner.hampered else {}),
         "leads": runner.is_leading,
         "head": head.position,
         "outbox": runner.outbox_backlog,

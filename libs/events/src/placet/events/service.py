@@ -115,6 +115,8 @@ class ServiceRunner:
         self.is_started = False
         self.waits_for: str | None = None
         """What keeps it from starting: it goes on as soon as that is there."""
+        self.hampered: dict[str, str] = {}
+        """What it does again and again and could not do the last time, each with what was away."""
 
     @property
     def is_leading(self) -> bool:
@@ -237,7 +239,7 @@ class ServiceRunner:
             for projection in term.projections:
                 tasks.create_task(projection.run())
             for periodic in self.service.periodic:
-                tasks.create_task(periodically(self.service.name, periodic))
+                tasks.create_task(periodically(self.service.name, periodic, self.hampered))
 
     async def _ending_in_time(self, what: str, work: Coroutine[Any, Any, None]) -> None:
         """Do `work`; once cancelled, wait for its end, but not for ever. Raises DidNotEnd."""
@@ -270,14 +272,21 @@ class _Deposed(Exception):
     """Another replica leads now."""
 
 
-async def periodically(service: str, periodic: Periodic) -> None:
-    """As long as this process leads, until cancelled."""
-    while True:
-        try:
-            await periodic.run()
-        except Unavailable as error:
-            log.warning("%s: %s: %s", service, periodic.name, error)
-        await asyncio.sleep(periodic.every)
+async def periodically(service: str, periodic: Periodic, hampered: dict[str, str] | None = None) -> None:
+    """As long as this process leads, until cancelled. What was away the last time is noted in `hampered`."""
+    hampered = {} if hampered is None else hampered
+    try:
+        while True:
+            try:
+                await periodic.run()
+            except Unavailable as error:
+                log.warning("%s: %s: %s", service, periodic.name, error)
+                hampered[periodic.name] = str(error)
+            else:
+                hampered.pop(periodic.name, None)
+            await asyncio.sleep(periodic.every)
+    finally:
+        hampered.pop(periodic.name, None)  # who leads next says so
 
 
 async def _patiently(step: Callable[[], Awaitable[None]]) -> None:

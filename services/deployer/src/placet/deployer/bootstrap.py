@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -36,7 +37,7 @@ from placet.deployer.room import Amount
 from placet.deployer.settings import DeployerSettings
 from placet.deployer.subscriptions import HEARS, RECALLS, SAYS, SHOWS, reaction
 from placet.deployer.vigil import Vigil
-from placet.errors import Refused
+from placet.errors import Refused, Unavailable
 from placet.events import Periodic, Service, Wiring
 from placet.events.catalog import contract_of
 from placet.oci import Registry, open_registry
@@ -44,6 +45,8 @@ from placet.oci import Registry, open_registry
 if TYPE_CHECKING:
     from placet.deployer.adapters.kubernetes_cluster import KubernetesCluster
     from placet.deployer.adapters.kubernetes_models import KubernetesModels
+
+log = logging.getLogger(__name__)
 
 Run = Callable[[], Awaitable[None]]
 
@@ -110,8 +113,7 @@ async def build(
     jobs = Jobs(
         ports=ports,
         placements=placements,
-        store=wiring.store,
-        clock=wiring.clock,
+        wiring=wiring,
         public_url=settings.public_url,
         patience=Patience(ready=settings.ready_seconds, drain=settings.drain_seconds),
         vigil=vigil,
@@ -169,8 +171,14 @@ async def _look_at(
 async def _stop_all(
     host: DockerContainers | KubernetesModels | LocalProcesses, models_stay: Callable[[], bool]
 ) -> None:
-    if not models_stay():
+    if models_stay():
+        return
+    try:
         await host.stop_all()
+    except (
+        Unavailable
+    ) as away:  # who is asked to end ends all the same, and takes them over when it is started again
+        log.warning("models that run go on: %s", away)
 
 
 def _pause(settings: DeployerSettings) -> float:

@@ -28,7 +28,7 @@ from placet.deployer.project import (
     Starting,
     Waiting,
 )
-from placet.deployer.scaling import ReportNotScaled, ReportScaled, Scale
+from placet.deployer.scaling import ReportNotScaled, ReportScaled, ReportScalingDelayed, Scale
 from placet.events.contracts.deployer import (
     CanaryAborted,
     CanaryStarted,
@@ -82,6 +82,15 @@ class RejectStart:
     request: int
     why: str
     fix: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportDelayed:
+    """Something that a start needs is away, and it is tried again; null: it goes on."""
+
+    project: str
+    request: int
+    delayed: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,6 +175,7 @@ Command = (
     | Expire
     | AcceptStart
     | RejectStart
+    | ReportDelayed
     | ReportStarted
     | ReportFailed
     | ReportDiverged
@@ -175,6 +185,7 @@ Command = (
     | Abort
     | Scale
     | ReportScaled
+    | ReportScalingDelayed
     | ReportNotScaled
     | Stop
     | Delete
@@ -221,6 +232,8 @@ def decide(command: Command, project: Project) -> Sequence[Happened]:
             return _accept(command, project)
         case RejectStart():
             return [_failed(command, command.request, command.why, command.fix)]
+        case ReportDelayed():
+            return _delayed(command, project)
         case ReportStarted():
             return _started(command, project)
         case ReportFailed():
@@ -253,6 +266,8 @@ def decide(command: Command, project: Project) -> Sequence[Happened]:
             return scaling.scale(command, project)
         case ReportScaled():
             return scaling.scaled(command, project)
+        case ReportScalingDelayed():
+            return scaling.delayed(command, project)
         case ReportNotScaled():
             return scaling.not_scaled(command, project)
         case Stop():
@@ -375,6 +390,15 @@ def _started(command: ReportStarted, project: Project) -> Sequence[Happened]:
     return _ended(command, project)
 
 
+def _delayed(command: ReportDelayed, project: Project) -> Sequence[StartAccepted]:
+    starting = project.starting
+    if starting is None or starting.request != command.request:
+        return []  # its end says so
+    if starting.delayed == command.delayed:
+        return []
+    return [replace(starting, delayed=command.delayed).told(command.project)]
+
+
 def _ended(command: ReportStarted | ReportFailed, project: Project) -> Sequence[Happened]:
     """Of a start that is none any more: what ended it, also for who asked for it, who may not have heard that."""
     failed = project.failed
@@ -451,6 +475,7 @@ def evolve(project: Project, event: Happened) -> Project:
                 trial=event.trial,
                 replicas=event.replicas,
                 canary=event.canary,
+                delayed=event.delayed,
             )
             return replace(
                 project,
@@ -487,7 +512,7 @@ def evolve(project: Project, event: Happened) -> Project:
         case CanaryAborted():
             return replace(project, canary=None)
         case ScaleAccepted():
-            scaling = Scaling(replicas=event.replicas, number=event.scaling)
+            scaling = Scaling(replicas=event.replicas, number=event.scaling, delayed=event.delayed)
             return replace(project, scaling=scaling, scalings=event.scaling)
         case ModelScaled():
             live = project.live

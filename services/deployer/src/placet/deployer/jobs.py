@@ -18,7 +18,15 @@ from itertools import chain, repeat
 from typing import TypeVar
 
 from placet.deployer import queries
-from placet.deployer.domain import PROJECT, Command, RejectStart, ReportFailed, ReportStarted, stream
+from placet.deployer.domain import (
+    PROJECT,
+    Command,
+    RejectStart,
+    ReportDelayed,
+    ReportFailed,
+    ReportStarted,
+    stream,
+)
 from placet.deployer.handlers import accept
 from placet.deployer.placements import (
     AWAIT_CERTIFICATE,
@@ -36,18 +44,19 @@ from placet.deployer.queries import SETTLE, Certified, Cleared, Known
 from placet.deployer.remedies import remedy
 from placet.deployer.room import Amount, in_mebibytes
 from placet.deployer.samples import difference
-from placet.deployer.scaling import ReportNotScaled, ReportScaled
+from placet.deployer.scaling import ReportNotScaled, ReportScaled, ReportScalingDelayed
 from placet.deployer.shares import shares, shares_with
 from placet.deployer.vigil import Vigil, silence
 from placet.errors import PlacetError, Refused, Unavailable, Unreadable
-from placet.events import Clock, Finish, Job, UnitOfWork, Worker
+from placet.events import Finish, Job, UnitOfWork, Wiring, Worker, transact
 from placet.events.contracts.shapes import Sample
-from placet.events.store import EventStore
+from placet.events.outcome import MAX_ATTEMPTS
 
 Payload = TypeVar("Payload")
 
 log = logging.getLogger(__name__)
 
+SERVICE = "deployer"
 ASK_EVERY = 0.05
 """Seconds between two questions whether an instance is ready."""
 KEPT_LOGS = 3
@@ -66,8 +75,7 @@ class Patience:
 class Jobs:
     ports: Ports
     placements: Placements
-    store: EventStore
-    clock: Clock
+    wiring: Wiring
     public_url: str
     patience: Patience
     vigil: Vigil
@@ -106,9 +114,14 @@ class Jobs:
         payload = job.payload
         known = await queries.known(self.placements.reads, payload.project, payload.release)
         try:
-            brought_up = await self._bring_up(known, payload.request)
+            brought_up = await self._bring_up(known, job)
         except (Refused, Unreadable) as error:
             return self._finish(_failure(payload, error), job.asker)
+        except Unavailable as away:
+            if _is_last_try(job):
+                return self._finish(_failure(payload, _in_vain(away)), job.asker)
+            await self._delayed(job, away)
+            raise
         if brought_up is None:  # overtaken; deciding says so
             return self._finish(_failure(payload, Refused("a later request overtook it")), job.asker)
         instances, sample = brought_up
@@ -125,14 +138,17 @@ class Jobs:
             job.asker,
         )
 
-    async def _bring_up(self, known: Known, request: int) -> tuple[Sequence[Instance], Sample] | None:
+    async def _bring_up(self, known: Known, job: Job[Start]) -> tuple[Sequence[Instance], Sample] | None:
         """Its instances, ready and routed, and what they were asked; None if a later request was made meanwhile."""
+        request = job.payload.request
         await self._verify(known)
         async with self._turns[known.project]:
             starting = await self._starting(known.project, request)
             if starting is None:
                 return None
             instances = await self._run(known, starting.replicas)
+        if starting.delayed is not None:
+            await self._say(job, ReportDelayed(project=known.project, request=request, delayed=None))
         sample = await self._try_out(known, instances)
         async with self._turns[known.project]:
             state = await self._state(known.project)
@@ -185,7 +201,7 @@ class Jobs:
             certificate=certified.certificate,
             image=certified.image,
             source=cleared.source,
-            now=self.clock.now(),
+            now=self.wiring.clock.now(),
         )
 
     async def _standing(self, known: Known) -> tuple[Cleared, Certified]:
@@ -200,7 +216,7 @@ class Jobs:
             raise Refused(
                 f"its certificate {certified.certificate} does not stand: {first.why}", fix=first.fix
             )
-        if datetime.fromisoformat(certified.not_after) <= self.clock.now():
+        if datetime.fromisoformat(certified.not_after) <= self.wiring.clock.now():
             raise Refused(
                 f"its certificate {certified.certificate} ended at {certified.not_after}",
                 fix="deploy it again, so that it is certified anew",
@@ -219,10 +235,10 @@ class Jobs:
             found = await self._find(instance.id)
             if found is None or not found.is_running:
                 why = found.why if found and found.why else "it ended"
-                raise await self._in_vain(instance, f"{instance.project} did not start: {why}")
+                raise await self._never_ready(instance, f"{instance.project} did not start: {why}")
             if time.monotonic() > deadline:
                 why = f"{instance.project} was not ready within {self.patience.ready:g} s"
-                raise await self._in_vain(instance, why)
+                raise await self._never_ready(instance, why)
             await asyncio.sleep(ASK_EVERY)
 
     async def _ask_sample(self, known: Known, instance: Instance) -> Sample:
@@ -254,7 +270,7 @@ class Jobs:
                 fix="raise resources.memory in placet.yaml, then deploy again",
             )
 
-    async def _in_vain(self, instance: Instance, why: str) -> Refused:
+    async def _never_ready(self, instance: Instance, why: str) -> Refused:
         """With its last words."""
         words = await self.ports.host.last_words(instance.id)
         said = f"; it said last:\n{words}" if words else ""
@@ -282,18 +298,28 @@ class Jobs:
             return self._finish(_not_scaled(payload, Refused("it changed meanwhile")), job.asker)
         known = await queries.known(self.placements.reads, payload.project, live.release)
         try:
-            endpoints = await self._rescale(known, live, scaling)
+            endpoints = await self._rescale(known, live, job, scaling)
         except (Refused, Unreadable) as error:
             return self._finish(_not_scaled(payload, error), job.asker)
+        except Unavailable as away:
+            if _is_last_try(job):
+                return self._finish(_not_scaled(payload, _in_vain(away)), job.asker)
+            await self._delayed(job, away)
+            raise
         report = ReportScaled(project=payload.project, scaling=scaling.number, endpoints=endpoints)
         return self._finish(report, job.asker)
 
-    async def _rescale(self, known: Known, live: Live, scaling: Scaling) -> tuple[str, ...]:
+    async def _rescale(
+        self, known: Known, live: Live, job: Job[Rescale], scaling: Scaling
+    ) -> tuple[str, ...]:
         """Where the replicas listen, all of which are ready and routed to."""
         async with self._turns[known.project]:
-            if (await self._state(known.project)).scaling != scaling:
+            if not _is_at(scaling, await self._state(known.project)):
                 return ()  # deciding says so
             instances = await self._run(known, scaling.replicas, live.endpoints)
+        if scaling.delayed is not None:
+            goes_on = ReportScalingDelayed(project=known.project, scaling=scaling.number, delayed=None)
+            await self._say(job, goes_on)
         new = [each for each in instances if each.endpoint not in live.endpoints]
         if new:
             await self._verify(known)
@@ -301,7 +327,7 @@ class Jobs:
         endpoints = tuple(each.endpoint for each in instances)
         async with self._turns[known.project]:
             state = await self._state(known.project)
-            if state.scaling == scaling:
+            if _is_at(scaling, state):
                 await self.ports.router.route(
                     known.project, shares_with(endpoints, state.canary), access=_access(known)
                 )
@@ -371,7 +397,7 @@ class Jobs:
         known = await queries.known(self.placements.reads, payload.project, payload.release)
         certified = known.certified
         if certified is None:
-            if self.clock.now().timestamp() < payload.until:
+            if self.wiring.clock.now().timestamp() < payload.until:
                 raise Unavailable(f"no certificate of {payload.project} was heard of yet")
             return self._finish(_rejection(payload), job.asker)
 
@@ -384,10 +410,23 @@ class Jobs:
         rejection = replace(_rejection(job.payload), why=reason, fix="see the deployer's log")
         return self._finish(rejection, job.asker)
 
-    # Both.
+    # All.
+
+    async def _delayed(self, job: Job[Start] | Job[Rescale], away: Unavailable) -> None:
+        """Who waits for it is told what for."""
+        match job.payload:
+            case Start(project=project, request=request):
+                await self._say(job, ReportDelayed(project=project, request=request, delayed=str(away)))
+            case Rescale(project=project, scaling=scaling):
+                delayed = ReportScalingDelayed(project=project, scaling=scaling, delayed=str(away))
+                await self._say(job, delayed)
+
+    async def _say(self, job: Job[Start] | Job[Rescale], command: Command) -> None:
+        """While the job goes on."""
+        await transact(self.wiring, SERVICE, job.context, self._finish(command, job.asker))
 
     async def _state(self, project: str) -> Project:
-        recorded = await self.store.read(stream(project))
+        recorded = await self.wiring.store.read(stream(project))
         return PROJECT.fold(each.data for each in recorded)
 
     def _finish(self, command: Command, asker: str) -> Finish:
@@ -414,6 +453,20 @@ def _patiently(
             raise Unavailable(away.detail, fix=away.fix) from away
 
     return patient
+
+
+def _is_last_try(job: Job[Start] | Job[Rescale]) -> bool:
+    return job.attempts + 1 >= MAX_ATTEMPTS
+
+
+def _in_vain(away: Unavailable) -> Refused:
+    fix = f"{away.fix}; then ask for it again" if away.fix else "ask for it again when that is there"
+    return Refused(f"it was tried {MAX_ATTEMPTS} times: {away.detail}", fix=fix)
+
+
+def _is_at(scaling: Scaling, project: Project) -> bool:
+    """Whether that is still what the project is brought to."""
+    return project.scaling is not None and project.scaling.number == scaling.number
 
 
 def _failure(payload: Start, error: PlacetError) -> ReportFailed:

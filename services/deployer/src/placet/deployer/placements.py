@@ -18,11 +18,12 @@ import sqlalchemy as sa
 
 from placet.deployer import projections as p
 from placet.deployer import queries
-from placet.deployer.domain import PROJECT, Command, Happened, stream
+from placet.deployer.domain import PROJECT, Command, Happened, ReportDelayed, stream
 from placet.deployer.placing import Patience
 from placet.deployer.ports import Reads
 from placet.deployer.project import Project
 from placet.deployer.room import Amount, Room
+from placet.deployer.scaling import ReportScalingDelayed
 from placet.events import UnitOfWork
 from placet.events.contracts.deployer import (
     CanaryAborted,
@@ -131,7 +132,8 @@ class Placements:
         for event in happened:
             if isinstance(event, ResourcesQueued):
                 await keep_queued(work, event, correlation=work.context.correlation)
-            _enqueue_what_follows(work, event, asker or command.project)
+            if not isinstance(command, ReportDelayed | ReportScalingDelayed):  # by the job that is at it
+                _enqueue_what_follows(work, event, asker or command.project)
         if any(not isinstance(event, TAKES) for event in happened):
             await self.let_in(work, command.project)
         return happened

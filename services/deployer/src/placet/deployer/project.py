@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from placet.errors import Unavailable
-from placet.events.contracts.deployer import CanaryStarted, ModelFailed, ModelStarted
+from placet.events.contracts.deployer import CanaryStarted, ModelFailed, ModelStarted, StartAccepted
 from placet.events.contracts.shapes import Resources, Sample
 
 LOOK_AGAIN = 60.0
@@ -50,6 +50,23 @@ class Starting:
     replicas: int = 1
     canary: int = 0
     """How many of a hundred requests it is to get beside what serves; none of none: it takes its place."""
+    delayed: str | None = None
+    """What it needs and is away at the moment."""
+
+    def told(self, project: str) -> StartAccepted:
+        """That it is answered for, as it is."""
+        return StartAccepted(
+            project=project,
+            release=self.release,
+            image=self.image,
+            repository=self.repository,
+            certificate=self.certificate,
+            request=self.request,
+            trial=self.trial,
+            replicas=self.replicas,
+            canary=self.canary,
+            delayed=self.delayed,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,10 +129,12 @@ class Canary:
 
 @dataclass(frozen=True, kw_only=True)
 class Scaling:
-    """To another number of replicas, which a job works on. `number` counts the project's scalings."""
+    """To another number of replicas, which a job works on. `number` counts the project's scalings; `delayed` is as with
+    a start."""
 
     replicas: int
     number: int
+    delayed: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -38,6 +38,15 @@ class ReportNotScaled:
     fix: str | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class ReportScalingDelayed:
+    """Something that it needs is away, and it is tried again; null: it goes on."""
+
+    project: str
+    scaling: int
+    delayed: str | None
+
+
 def scale(command: Scale, project: Project) -> Sequence[ChangeRefused | ScaleAccepted]:
     name, live, asked = command.project, project.live, command.resources
     if live is None or asked is None:
@@ -78,6 +87,23 @@ def not_scaled(command: ReportNotScaled, project: Project) -> Sequence[ChangeRef
     if scaling is None or scaling.number != command.scaling:
         return [_another(command)]
     return [_refused(command.project, command.why, command.fix, scaling=scaling.number)]
+
+
+def delayed(command: ReportScalingDelayed, project: Project) -> Sequence[ScaleAccepted]:
+    live, scaling = project.live, project.scaling
+    if live is None or scaling is None or scaling.number != command.scaling:
+        return []  # its end says so
+    if scaling.delayed == command.delayed:
+        return []
+    return [
+        ScaleAccepted(
+            project=command.project,
+            release=live.release,
+            replicas=scaling.replicas,
+            scaling=scaling.number,
+            delayed=command.delayed,
+        )
+    ]
 
 
 def _another(command: ReportScaled | ReportNotScaled) -> ChangeRefused:

@@ -113,10 +113,18 @@ class Queued:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Delayed:
+    """What it needs and is away, as was said `at`; null: it goes on."""
+
+    at: str
+    why: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Operation:
     """What is known of one command. `reached` says when and with which detail; times are RFC 3339. `renews` is the
     certificate that another one is to take the place of; a canary gets `share` of a hundred requests. `queued` is what
-    was said last of that, and `placed_at` when room was there last."""
+    was said last of that, and `placed_at` when room was there last; `delayed` is what was said last of that."""
 
     id: str
     command: Kind
@@ -135,6 +143,16 @@ class Operation:
     share: int | None = None
     queued: Queued | None = None
     placed_at: str = ""
+    delayed: Delayed | None = None
+
+    @property
+    def waits_for(self) -> str | None:
+        """What keeps it waiting at the moment, for people."""
+        if self.waits_for_room is not None:
+            return str(self.waits_for_room)
+        if self.delayed is None or self.delayed.why is None or self.is_over:
+            return None
+        return f"tried again: {self.delayed.why}"
 
     @property
     def waits_for_room(self) -> Queued | None:
@@ -274,7 +292,7 @@ def advance(operation: Operation, event: Heard, at: str) -> Operation:
         # does it run?
         case deployer.StartAccepted():
             accepted = replace(
-                _placed(operation, at),
+                _delay(_placed(operation, at), Delayed(at=at, why=event.delayed)),
                 image=event.image,
                 certificate=event.certificate,
                 release=event.release,
@@ -306,6 +324,8 @@ def advance(operation: Operation, event: Heard, at: str) -> Operation:
             return _reach(weighted, "live", at, f"canary, with {event.weight} % of the requests")
         case deployer.CanaryAborted() if operation.command == "abort":
             return _reach(operation, "live", at, f"release {event.release} gets no more requests")
+        case deployer.ScaleAccepted():
+            return _delay(operation, Delayed(at=at, why=event.delayed))
         case deployer.ModelScaled():
             scaled = replace(operation, release=event.release)
             return _reach(scaled, "live", at, f"{event.replicas} replica{'s' * (event.replicas != 1)}")
@@ -323,7 +343,6 @@ def advance(operation: Operation, event: Heard, at: str) -> Operation:
             | deployer.ModelDiverged()
             | deployer.ResourcesReleased()
             | deployer.CanaryAborted()
-            | deployer.ScaleAccepted()
         ):
             return operation
     assert_never(event)
@@ -387,6 +406,13 @@ def _reach(operation: Operation, step: str, at: str, detail: str | None = None) 
 
 def _placed(operation: Operation, at: str) -> Operation:
     return replace(operation, placed_at=max(operation.placed_at, at))
+
+
+def _delay(operation: Operation, delayed: Delayed) -> Operation:
+    """As with a queue."""
+    if operation.delayed is not None and operation.delayed.at > delayed.at:
+        return operation
+    return replace(operation, delayed=delayed)
 
 
 def _queue(operation: Operation, queued: Queued) -> Operation:
@@ -480,8 +506,8 @@ def _steps(operation: Operation) -> list[dict[str, Any]]:
             detail = None
             if name == "certified" and operation.awaited is not None:
                 detail = f"people have until {operation.awaited.until}"
-            elif state == "running" and operation.waits_for_room is not None:
-                detail = str(operation.waits_for_room)
+            elif state == "running":
+                detail = operation.waits_for
             steps.append({"name": name, "state": state, "seconds": None, "detail": detail})
             waiting = True
     return steps

@@ -732,15 +732,19 @@ def _model(row: sa.Row[Any], cause: Operation) -> dict[str, Any]:
     """What a model is: the facts of one release, which serves, did, or is the first to be meant to.
 
     One that is being mended is as far as its certificate until it serves again, unless others of its replicas serve;
-    `detail` says why.
+    `detail` says why. Of one that nothing serves of yet it says what it waits for.
     """
-    of = row if row.release is not None or row.state not in p.UNDER_WAY else cause
+    is_first = row.release is None and row.state in p.UNDER_WAY
+    of = cause if is_first else row
+    detail = cause.waits_for if is_first else None
+    if row.diverged is not None:
+        detail = f"starting again: {row.diverged}"
     canary = p.read_canary(row)
     return {
         "project": row.project,
         "release": of.release,
         "state": row.state if row.diverged is None or row.serves else "certified",
-        "detail": None if row.diverged is None else f"starting again: {row.diverged}",
+        "detail": detail,
         "url": row.url,
         "image": of.image,
         "certificate": of.certificate,

@@ -175,8 +175,10 @@ def tell(state: State, said: Said, event: Models) -> None:
             _fail(state, said, event.project, event.release, "reserved", event.why, event.fix)
         case deployer.ResourcesReleased():
             _release(state, event.project, event.release).say(position, reservedUntil=None)
+        case deployer.StartAccepted(delayed=None):
+            _release(state, event.project, event.release).say(position, startedLast=at, startDelayedBy=None)
         case deployer.StartAccepted():
-            _release(state, event.project, event.release).say(position, startedLast=at)
+            _release(state, event.project, event.release).say(position, startDelayedBy=event.delayed)
         # served
         case (
             deployer.ModelStarted()

@@ -70,7 +70,8 @@ class StartAccepted:
 
     `request`, here and below, counts the project's requests as they were made: it is the one that this answers,
     and what an earlier one asked for is overtaken. `trial`: of a release that nobody answers for yet. `canary`: it is
-    to get so many of a hundred requests, beside what serves; none of none: it takes its place.
+    to get so many of a hundred requests, beside what serves; none of none: it takes its place. Said again where
+    something that it needs is away: `delayed` is what, and it is tried again; null once it goes on.
     """
 
     project: str
@@ -82,6 +83,7 @@ class StartAccepted:
     trial: bool = False
     replicas: int = 1
     canary: int = 0
+    delayed: str | None = None
 
 
 @event("deployer", "model.started")
@@ -144,12 +146,14 @@ class CanaryAborted:
 
 @event("deployer", "scale.accepted")
 class ScaleAccepted:
-    """Room is held for so many replicas of what serves; a crash resumes it. `scaling` counts the project's."""
+    """Room is held for so many replicas of what serves; a crash resumes it. `scaling` counts the project's; `delayed`
+    is as with a start."""
 
     project: str
     release: int
     replicas: int
     scaling: int
+    delayed: str | None = None
 
 
 @event("deployer", "model.scaled")

@@ -7,14 +7,16 @@ is `Refused`. Threads are the engine's own: while it hangs, nothing else in the 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import errno
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, TypeVar
 
 import docker
 from docker.errors import APIError, DockerException, NotFound
-from requests.exceptions import RequestException
+from requests.exceptions import RequestException, Timeout
 from urllib3.exceptions import HTTPError
 
 from placet.deployer.room import Amount
@@ -26,6 +28,9 @@ AT_ONCE = 16
 ANSWERS_WITHIN = 60.0
 """Seconds: an engine that starts a container on a busy machine may be silent for as long."""
 LOOKS_AWAY = "start the Docker Engine, or correct PLACET_DOCKER_HOST"
+LOOKS_CLOSED = (
+    "let the deployer's user use its socket, as members of the group `docker` may, or run it as one who may"
+)
 
 
 class DockerEngine:
@@ -82,8 +87,7 @@ class DockerEngine:
         except APIError as error:
             raise _told(error) from error
         except (DockerException, RequestException, HTTPError, OSError) as error:
-            why = f"the Docker Engine at {self._address} does not answer: {error}"
-            raise Unavailable(why, fix=LOOKS_AWAY) from error
+            raise _silent(self._address, error) from error
 
 
 def if_there(work: Callable[[], Answer]) -> Answer | None:
@@ -100,6 +104,29 @@ def if_there(work: Callable[[], Answer]) -> Answer | None:
 
 def _next(_: docker.APIClient, stream: Any) -> bytes | None:
     return next(stream, None)
+
+
+def _silent(address: str, error: Exception) -> Unavailable:
+    """In the words of the operating system: the libraries in between name their own classes. The same ones each time,
+    as long as the same is wrong."""
+    causes = list(_causes(error))
+    number = next((each.errno for each in causes if isinstance(each, OSError) and each.errno), None)
+    if any(isinstance(each, Timeout | TimeoutError) for each in causes):
+        why = f": nothing came within {ANSWERS_WITHIN:.0f} s"
+    elif number is not None:
+        why = f": {os.strerror(number).lower()}"
+    elif any(isinstance(each, ConnectionError) for each in causes):
+        why = ": it hung up"
+    else:
+        why = " as one"  # something else is at that address
+    fix = LOOKS_CLOSED if number in (errno.EACCES, errno.EPERM) else LOOKS_AWAY
+    return Unavailable(f"the Docker Engine at {address} does not answer{why}", fix=fix)
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def _told(error: APIError) -> PlacetError:
