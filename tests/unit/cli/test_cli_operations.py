@@ -23,8 +23,8 @@ from tests.unit.cli.conftest import Placet
 from tests.unit.client.fake_platform import AUDITOR, IMAGE, REFUSAL, SCIENTIST, FakePlatform
 
 FIELDS = [
-    "operation", "command", "project", "release", "source", "image", "built", "certificate", "renews", "share", "state",
-    "url", "steps", "refusals", "awaiting", "verdicts",
+    "operation", "command", "project", "release", "source", "image", "built", "certificate", "renews", "share",
+    "replaced", "state", "url", "steps", "refusals", "awaiting", "verdicts",
 ]  # fmt: skip
 BESIDES: dict[str, Any] = {
     "detail": None,
@@ -476,10 +476,11 @@ def test_status_tells_of_replicas_and_of_a_canary_and_how_the_last_one_ended(
     platform.models["wine"].update(replicas=3, canary=canary)
     said = placet("status", "wine").out
     assert "replicas     3\n" in said
-    assert (
+    assert "state        live, with 90 % of the requests\n" in said
+    shared = (
         "canary       release 2, with 10 % of the requests\n  placet promote wine, or: placet abort wine\n"
-        in said
     )
+    assert 0 < said.index(shared) < said.index("\nSTEP "), "what serves stands above how it came to that"
     aborted = {
         "release": 2,
         "why": "it failed 4 of 9 requests",
@@ -490,6 +491,88 @@ def test_status_tells_of_replicas_and_of_a_canary_and_how_the_last_one_ended(
     said = placet("status", "wine").out
     assert "aborted      release 2, a canary: it failed 4 of 9 requests\n  mend it\n" in said
     assert placet("status", "wine", "--json").document["aborted"] == aborted
+
+
+def test_status_says_what_the_last_operation_came_to_and_what_became_of_that(
+    placet: Placet, platform: FakePlatform, project: Path
+) -> None:
+    """A canary that was aborted is not what its deploy once was."""
+    placet("deploy", str(project))
+    serves = dict(platform.models["wine"])
+
+    def last(model: dict[str, Any], **of: Any) -> str:
+        step = {"name": "live", "state": "done", "seconds": 0.1, "detail": of.pop("detail", "ready")}
+        operation = {**serves["cause"], "operation": "01-2", "release": 2, "steps": [step], **of}
+        platform.models["wine"] = {**serves, "operation": operation, **model}
+        (said,) = [line for line in placet("status", "wine").out.splitlines() if line.startswith("last ")]
+        return said
+
+    canary = {"release": 2, "weight": 25}
+    assert (
+        last({"canary": canary}, share=10)
+        == "last         deploy of release 2: live, as a canary with 25 % of the requests"
+    )
+    aborted = {"release": 2, "why": "it failed", "fix": None, "at": "2026-01-01T00:00:00Z"}
+    assert last({"aborted": aborted}, share=10).endswith("it was live as a canary, and was aborted since")
+    assert last({"aborted": aborted}, command="abort", detail="release 2 gets no more requests") == (
+        "last         abort of release 2: release 2 gets no more requests"
+    )
+    assert last({}, command="scale", release=1, detail="3 replicas").endswith(
+        "scale of release 1: 3 replicas"
+    )
+    assert last({}).endswith("deploy of release 2: it was live, and is no more")
+    assert last({}, state="refused", steps=[]).endswith("deploy of release 2: refused")
+
+
+def test_steps_that_are_worked_on_wait_or_have_not_come_are_told_apart(
+    placet: Placet, platform: FakePlatform, project: Path
+) -> None:
+    placet("deploy", str(project))
+    (operation,) = platform.operations
+
+    def told(state: str, *steps: tuple[str, str, str | None]) -> list[list[str]]:
+        shown = [{"name": name, "state": of, "seconds": None, "detail": detail} for name, of, detail in steps]
+        platform.operations[operation] = [
+            {**platform.operations[operation][-1], "state": state, "steps": shown}
+        ]
+        said = placet("status", operation).out.splitlines()
+        names = [name for name, _, _ in steps]
+        return [line.split(maxsplit=1) for line in said if line.split(" ")[0] in names]
+
+    steps = (("built", "running", None), ("indexed", "waiting", None))
+    assert told("reserved", *steps) == [["built", "under way"], ["indexed", "to come"]]
+    assert told("failed", ("indexed", "failed", "gone"), ("certified", "waiting", None))[1] == [
+        "certified",
+        "not reached",
+    ]
+    [[_, waits], _] = told("built", ("reserved", "running", "1st in the queue: full"), steps[1])
+    assert waits.split(maxsplit=1) == ["waiting", "1st in the queue: full"]
+    [[_, people], after] = told(
+        "awaiting", ("certified", "waiting", "people have until then"), ("live", "waiting", None)
+    )
+    assert (people.split(maxsplit=1)[0], after) == ("waiting", ["live", "to come"])
+
+
+def test_a_canary_that_ended_for_another_is_told_of(
+    placet: Placet, platform: FakePlatform, project: Path
+) -> None:
+    placet("deploy", str(project))
+    assert "ended for it" not in placet("deploy", str(project), "--canary", "10").err
+    platform.replaced = 2
+    said = placet("deploy", str(project), "--canary", "10").err
+    assert "release 3 of wine serves as a canary, with 10 % of the requests\n" in said
+    assert "  the canary of release 2 ended for it\n" in said
+
+
+def test_what_never_served_is_not_said_to_come_back_by_a_start(
+    placet: Placet, platform: FakePlatform, project: Path
+) -> None:
+    placet("deploy", str(project))
+    assert "`placet start wine` brings it back" in placet("stop", "wine").err
+    platform.models["wine"]["release"] = None
+    said = placet("stop", "wine").err
+    assert "wine is stopped; nothing of it had served yet, and a deploy brings it up" in said
+    assert "placet start" not in said
 
 
 def test_a_refused_renewal_says_that_what_serves_goes_on(

@@ -45,6 +45,7 @@ REFUSAL = {"rule": "owner-named", "why": "nobody owns it", "fix": "set governanc
 class FakePlatform:
     url: str = ""
     outcome: str = "live"
+    replaced: int | None = None
     away_for: int = 0
     break_after: int | None = None
     cut_after: int | None = None
@@ -257,7 +258,7 @@ class FakePlatform:
         release = 1 + sum(1 for other in self.operations.values() if other[-1]["state"] == "live")
         document: dict[str, Any] = {
             "operation": operation, "command": asked["command"], "project": project, "release": release,
-            "source": source.get("digest"), "image": None, "built": None, "certificate": None,
+            "source": source.get("digest"), "image": None, "built": None, "certificate": None, "replaced": None,
             "state": "requested", "url": None, "steps": [], "refusals": [], "awaiting": [], "verdicts": [],
         }  # fmt: skip
         if asked["command"] in ("stop", "delete"):
@@ -301,6 +302,7 @@ class FakePlatform:
                     change["url"] = f"{self.url}/models/{project}"
                     weight = asked.get("canary") or asked.get("weight", 100)
                     change["share"] = weight if weight < 100 else None
+                    change["replaced"] = self.replaced
             passed = [each for each in document["steps"] if each["state"] == "done"]
             document = {**document, **change, "steps": [*passed, step]}
             document["steps"] += to_come(

@@ -19,7 +19,17 @@ from starlette.routing import Route
 
 from tests.support.serving import serving
 from tests.unit.gateway.harness import Gateway, asked, live
-from tests.unit.gateway.roads import DEPLOY, IMAGE, certified, cleared, indexed, reserved, started
+from tests.unit.gateway.roads import (
+    CERTIFICATE,
+    DEPLOY,
+    IMAGE,
+    certified,
+    cleared,
+    indexed,
+    refused,
+    reserved,
+    started,
+)
 from tests.unit.gateway.test_gateway_api import is_problem
 from tests.unit.gateway.test_gateway_read_models import observed
 
@@ -130,9 +140,29 @@ async def test_what_asks_for_nothing_that_there_is_is_told_so(gateway: Gateway) 
         409,
         "serves nothing that a canary",
     )
-    is_problem(await command(gateway, "scale", replicas=2), 409, "serves nothing")
+    problem = is_problem(await command(gateway, "scale", replicas=2), 409, "serves nothing")
+    assert problem["fix"] == "start it: placet start churn"
     is_problem(await command(gateway, "promote"), 409, "no canary")
     is_problem(await command(gateway, "abort"), 409, "no canary")
+
+
+async def test_what_never_served_is_not_told_to_start(gateway: Gateway) -> None:
+    operation = await asked(gateway)
+    problem = is_problem(await command(gateway, "scale", replicas=2), 409, "serves nothing")
+    assert problem["fix"] == "wait until it serves: placet status churn --follow"
+    problem = is_problem(await command(gateway, "rollback"), 404, "churn has served nothing yet")
+    assert problem["fix"] == "deploy it"
+    await gateway.hear(refused("submit"), operation)
+    problem = is_problem(await command(gateway, "scale", replicas=2), 409, "serves nothing")
+    assert problem["fix"] == "deploy it: nothing of it was certified yet"
+
+
+async def test_what_is_off_its_route_is_not_told_to_start(gateway: Gateway) -> None:
+    await live(gateway)
+    lapsed = deployer.ModelQuarantined(project="churn", release=1, certificate=CERTIFICATE, why="it drifts")
+    await gateway.hear(lapsed, "x")
+    problem = is_problem(await command(gateway, "scale", replicas=2), 409, "serves nothing")
+    assert problem["fix"] == "`placet status churn` says why it is off its route"
 
 
 @pytest.mark.parametrize(

@@ -182,6 +182,17 @@ def test_what_a_start_waits_for_is_told_in_its_step_until_it_goes_on_or_ends() -
     assert failed["steps"][-1]["detail"] == GIVEN_UP[-1].why
 
 
+def test_a_start_for_which_a_canary_ends_says_so_and_later_ends_are_not_its() -> None:
+    ended = deployer.CanaryAborted(project="churn", release=2, why="release 3 took its place", fix=None)
+    road = timed((*DEPLOY[:-1], ended, changed(DEPLOY[-1], release=3)))
+    said = document(told(road))
+    assert said["replaced"] == 2
+    assert said["steps"][-1]["detail"].endswith("; the canary of release 2 ended for it")
+    assert document(told(timed(DEPLOY)))["replaced"] is None
+    for later in (ended, changed(ended, release=1)):
+        assert document(told(timed((*DEPLOY, later))))["replaced"] is None
+
+
 def test_a_scaling_says_what_it_waits_for() -> None:
     scaling = deployer.ScaleAccepted(project="churn", release=1, replicas=2, scaling=1, delayed="it is away")
     road = timed((gateway.ScaleRequested(project="churn", replicas=2), scaling))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 
 from placet.cli.screen import Screen, in_words
 from placet.cli.sizes import counted
-from placet.client import Model, Observed, Operation, Refusal, RuleException, Verdict
+from placet.client import Model, Observed, Operation, Refusal, RuleException, Step, Verdict
 from placet.errors import PlacetError
 
 _ENDS = {
@@ -34,13 +34,17 @@ def conclude(
     since: Model | None = None,
     waiting: Sequence[RuleException] = (),
     has_log: bool = True,
+    has_served: bool = True,
 ) -> None:
     """The end of an operation: words on stderr, and its one result (URL or image) on stdout.
 
     `of` is what it was asked of, for an end before the project's name was known; `since` is what the project has
-    become after it; `waiting` are exceptions that would change it; `has_log` says whether the model wrote anything.
+    become after it; `waiting` are exceptions that would change it; `has_log` says whether the model wrote anything,
+    `has_served` whether there is something of what was stopped to start again.
     """
     said = _ENDS.get(operation.state, "{command} of {project}: {state}")
+    if operation.state == "stopped" and not has_served:
+        said = "{project} is stopped; nothing of it had served yet, and a deploy brings it up"
     if operation.command == "abort" and operation.state == "live":
         said = "the canary of {project} is ended; what it ran beside has all requests"
     if operation.share is not None and operation.state == "live":
@@ -55,6 +59,8 @@ def conclude(
         screen.note(
             f"  `placet promote {operation.project}` gives it all of them, `placet abort {operation.project}` ends it"
         )
+    if operation.replaced is not None and operation.state == "live":
+        screen.note(f"  the canary of release {operation.replaced} ended for it")
     if since is not None:
         screen.note(f"that was then: {_become(since)} now")
     if operation.state in ("live", "certified"):
@@ -138,44 +144,71 @@ def describe(
     screen: Screen,
     operation: Operation,
     *,
-    state: str | None = None,
     since: Model | None = None,
-    observed: Observed | None = None,
 ) -> None:
-    """All that is known of an operation, for somebody who asked; `since` as above, `observed` of what it brought,
-    `state` of the model that it brought."""
+    """All that is known of an operation, for somebody who asked; `since` as above."""
     _tell_facts(
         screen,
         ("project", operation.project),
         ("release", operation.release),
-        ("state", state or _state(operation)),
+        ("state", _state(operation)),
         ("now", f"{_become(since)}; see `placet status {since.project}`" if since else None),
-        *_use(observed),
         *_facts(operation),
     )
     _tell_story(screen, operation)
 
 
 def describe_project(
-    screen: Screen, now: Operation, last: Operation, *, state: str, observed: Observed | None = None
+    screen: Screen,
+    model: Model,
+    now: Operation,
+    last: Operation,
+    *,
+    observed: Observed | None,
+    beside: Iterable[str],
 ) -> None:
-    """What a project's release is; then what the last operation came to, where that is another story."""
-    if last.operation == now.operation:
-        describe(screen, now, state=state, observed=observed)
-        return
+    """What a project's release is, with what there is to say `beside`; then what the last operation came to, where that
+    is another story."""
     _tell_facts(
         screen,
         ("project", now.project),
         ("release", now.release),
-        ("state", state),
+        ("state", _shared(model)),
         *_use(observed),
         *_facts(now),
     )
+    for line in beside:
+        screen.result(line)
+    if last.operation == now.operation:
+        _tell_story(screen, now)
+        return
     tell_reasons(screen.result, now.refusals)
     screen.result()
     of = f" of release {last.release}" if last.release is not None else ""
-    _tell_facts(screen, ("last", f"{last.command}{of}: {last.state}"), *_facts(last))
+    _tell_facts(screen, ("last", f"{last.command}{of}: {_came_to(last, model)}"), *_facts(last))
     _tell_story(screen, last)
+
+
+def _shared(model: Model) -> str:
+    if model.canary is None:
+        return state_of(model)
+    return f"{state_of(model)}, with {100 - model.canary.weight} % of the requests"
+
+
+def _came_to(last: Operation, model: Model) -> str:
+    """What has become by now of what it did."""
+    if last.state != "live" or last.operation is None:
+        return last.state
+    done = next((step.detail for step in last.steps if step.name == "live" and step.detail), "done")
+    if last.command in ("scale", "abort"):
+        return done
+    if model.canary is not None and model.canary.release == last.release:
+        return f"live, as a canary with {model.canary.weight} % of the requests"
+    if model.aborted is not None and model.aborted.release == last.release:
+        return "it was live as a canary, and was aborted since"
+    if last.release == model.release and model.state == "live":
+        return last.state
+    return "it was live, and is no more"
 
 
 def state_of(model: Model) -> str:
@@ -234,7 +267,7 @@ def _tell_story(screen: Screen, operation: Operation) -> None:
         rows = [
             (
                 step.name,
-                step.state,
+                _in_plain_words(step, is_over=operation.state in _WRONG),
                 "" if step.seconds is None else f"{step.seconds:.2f} s",
                 step.detail or "",
             )
@@ -251,6 +284,19 @@ def _tell_story(screen: Screen, operation: Operation) -> None:
         screen.result()
         for line in let_pass:
             screen.result(line)
+
+
+def _in_plain_words(step: Step, *, is_over: bool) -> str:
+    """Of a step that is not over: what it waits for stands beside; else it is worked on, or its turn has not come."""
+    match step.state:
+        case "running" | "waiting" if step.detail:
+            return "waiting"
+        case "running":
+            return "under way"
+        case "waiting":
+            return "not reached" if is_over else "to come"
+        case _:
+            return step.state
 
 
 def tell_verdicts(screen: Screen, verdicts: Sequence[Verdict]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from argparse import Namespace
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import aclosing, suppress
 from datetime import UTC, datetime
 
@@ -12,7 +12,7 @@ import msgspec
 
 from placet.cli import exits
 from placet.cli.progress import Progress, progress
-from placet.cli.report import conclude, describe, describe_project, refusals_of, state_of, tell_call
+from placet.cli.report import conclude, describe, describe_project, refusals_of, tell_call
 from placet.cli.screen import Screen
 from placet.cli.session import connect
 from placet.cli.sizes import in_days
@@ -119,32 +119,7 @@ async def _status_of_project(
         operation = await see_through(platform, operation, screen)
         model = await platform.model(project)
     now = _now(model)
-    describe_project(screen, now, operation, state=state_of(model), observed=model.observed)
-    if model.lapsing and model.certified_until is not None:
-        at = datetime.now(UTC)  # noqa: TID251 (the command is where a person's clock comes in)
-        left = in_days(datetime.fromisoformat(model.certified_until) - at)
-        screen.result(f"lapsing      its certificate ends {left}: placet certificate renew {project}")
-    if model.replicas is not None and model.replicas > 1:
-        screen.result(f"replicas     {model.replicas}")
-    if model.canary is not None:
-        screen.result(
-            f"canary       release {model.canary.release}, with {model.canary.weight} % of the requests\n"
-            f"  placet promote {project}, or: placet abort {project}"
-        )
-    if model.aborted is not None:
-        screen.result(
-            f"aborted      release {model.aborted.release}, a canary: {model.aborted.why}"
-            + (f"\n  {model.aborted.fix}" if model.aborted.fix else "")
-        )
-    for warning in model.warnings:
-        screen.result(
-            f"warning      {warning.rule}: {warning.why}" + (f"\n  {warning.fix}" if warning.fix else "")
-        )
-    for review in model.reviews_owed:
-        screen.result(
-            f"owed         a review of {review.certificate}, release {review.release}, since {review.owed_at}: the"
-            f" glass was broken for it\n  placet approve {project} --review {review.certificate} --reason …"
-        )
+    describe_project(screen, model, now, operation, observed=model.observed, beside=_beside(project, model))
     observed = None if model.observed is None else model.observed.to_json()
     screen.document(
         {
@@ -163,6 +138,33 @@ async def _status_of_project(
         }
     )
     return operation
+
+
+def _beside(project: str, model: ModelDetail) -> Iterator[str]:
+    """What else there is to say of a project: what serves beside its release, what is to be looked at."""
+    if model.canary is not None:
+        yield f"canary       release {model.canary.release}, with {model.canary.weight} % of the requests"
+        yield f"  placet promote {project}, or: placet abort {project}"
+    if model.aborted is not None:
+        yield f"aborted      release {model.aborted.release}, a canary: {model.aborted.why}"
+        if model.aborted.fix:
+            yield f"  {model.aborted.fix}"
+    if model.replicas is not None and model.replicas > 1:
+        yield f"replicas     {model.replicas}"
+    if model.lapsing and model.certified_until is not None:
+        at = datetime.now(UTC)  # noqa: TID251 (the command is where a person's clock comes in)
+        left = in_days(datetime.fromisoformat(model.certified_until) - at)
+        yield f"lapsing      its certificate ends {left}: placet certificate renew {project}"
+    for warning in model.warnings:
+        yield f"warning      {warning.rule}: {warning.why}"
+        if warning.fix:
+            yield f"  {warning.fix}"
+    for review in model.reviews_owed:
+        yield (
+            f"owed         a review of {review.certificate}, release {review.release}, since {review.owed_at}: the"
+            " glass was broken for it"
+        )
+        yield f"  placet approve {project} --review {review.certificate} --reason …"
 
 
 async def _since(platform: Client, operation: Operation) -> ModelDetail | None:
@@ -238,10 +240,11 @@ async def _carry_out(
         operation = await see_through(platform, operation, screen)
         waiting = await _waiting(platform, operation)
         has_log = await _has_log(platform, operation)
+        has_served = await _has_served(platform, operation)
         is_live = operation.state == "live" and operation.url is not None
         if call is not None and call[0] is None and is_live and operation.project is not None:
             call = await how_to_call_what_serves(platform, operation.project)
-    conclude(screen, operation, of=what, waiting=waiting, has_log=has_log)
+    conclude(screen, operation, of=what, waiting=waiting, has_log=has_log, has_served=has_served)
     if call is not None and operation.state == "live" and operation.url:
         body, is_public = call
         tell_call(screen, operation.url, body, is_public=is_public)
@@ -273,6 +276,15 @@ async def _has_log(platform: Client, operation: Operation) -> bool:
         async with platform.log(operation.project, release=operation.release, tail=1):
             return True
     return False
+
+
+async def _has_served(platform: Client, operation: Operation) -> bool:
+    """Whether what was stopped can be started again, as far as the platform says."""
+    if operation.state != "stopped" or operation.project is None:
+        return True
+    with suppress(PlacetError):
+        return (await platform.model(operation.project)).release is not None
+    return True
 
 
 async def begin(

@@ -60,7 +60,8 @@ class Verdict(Document, frozen=True, kw_only=True):
 
 class Operation(Document, frozen=True, kw_only=True):
     """The life of one command. `built` is false when an image was reused, null while that is not known. It `renews` a
-    certificate, where it is to have another one that takes its place. A canary gets `share` of a hundred requests."""
+    certificate, where it is to have another one that takes its place. A canary gets `share` of a hundred requests.
+    `replaced` is the release of a canary that ended for it."""
 
     operation: str | None = None
     command: str | None = None
@@ -72,6 +73,7 @@ class Operation(Document, frozen=True, kw_only=True):
     certificate: str | None = None
     renews: str | None = None
     share: int | None = None
+    replaced: int | None = None
     state: str
     url: str | None = None
     steps: tuple[Step, ...] = ()

@@ -50,7 +50,11 @@ class ReportScalingDelayed:
 def scale(command: Scale, project: Project) -> Sequence[ChangeRefused | ScaleAccepted]:
     name, live, asked = command.project, project.live, command.resources
     if live is None or asked is None:
-        return [_refused(name, f"{name} serves nothing that could be scaled", f"placet start {name}")]
+        why, fix = (
+            f"{name} serves nothing that could be scaled",
+            f"`placet status {name}` says what became of it",
+        )
+        return [_refused(name, why, fix)]
     if not asked.min_replicas <= command.replicas <= asked.max_replicas:
         why = f"{name} runs {asked.min_replicas} to {asked.max_replicas} replicas, as its placet.yaml says"
         return [_refused(name, why, "set resources.replicas there, and deploy it")]

@@ -250,8 +250,13 @@ class Commands:
         project = _named(asked)
         if asked.replicas is None:
             raise Refused("a scale needs `replicas`", fix=f"say how many: placet scale {project} 2")
-        is_live, deleted = await self._queries.is_live(project), await self._deleted(project)
-        return Scale(project=project, replicas=asked.replicas, is_live=is_live, deleted=deleted)
+        return Scale(
+            project=project,
+            replicas=asked.replicas,
+            state=await self._queries.state(project),
+            release=await self._queries.release_to_start(project),
+            deleted=await self._deleted(project),
+        )
 
     async def _deleted(self, project: str) -> str | None:
         """When the project was deleted, if that is the last that was asked of it."""

@@ -100,11 +100,12 @@ class Delete:
 
 @dataclass(frozen=True, kw_only=True)
 class Scale:
-    """`is_live`: something serves, as far as is known."""
+    """`state` is the model's, as far as is known; `release` what could be started."""
 
     project: str
     replicas: int
-    is_live: bool
+    state: str | None
+    release: int | None = None
     deleted: str | None = None
 
 
@@ -124,6 +125,9 @@ class Abort:
     canary: int | None
     deleted: str | None = None
 
+
+ON_ITS_WAY = ("requested", "cleared", "reserved", "built", "indexed", "certified", "awaiting")
+"""States of a model that its first deploy may still bring to its end."""
 
 Command = Deploy | Renew | Start | Stop | Delete | Scale | Promote | Abort
 
@@ -185,10 +189,9 @@ def decide(command: Command, project: Project) -> Sequence[Requested]:
             return [DeleteRequested(project=command.project)]
         case Scale():
             _must_exist(command, project)
-            if not command.is_live:
+            if command.state != "live":
                 raise Conflict(
-                    f"{command.project} serves nothing that could be scaled",
-                    fix=f"start it: placet start {command.project}",
+                    f"{command.project} serves nothing that could be scaled", fix=_to_serve(command, project)
                 )
             return [ScaleRequested(project=command.project, replicas=command.replicas)]
         case Promote():
@@ -198,6 +201,17 @@ def decide(command: Command, project: Project) -> Sequence[Requested]:
             _must_have_a_canary(command, project)
             return [AbortRequested(project=command.project)]
     assert_never(command)
+
+
+def _to_serve(command: Scale, project: Project) -> str:
+    """What brings it there."""
+    if command.state == "quarantined":
+        return f"`placet status {command.project}` says why it is off its route"
+    if command.release is not None and command.release > project.deleted:
+        return f"start it: placet start {command.project}"
+    if command.state in ON_ITS_WAY:
+        return f"wait until it serves: placet status {command.project} --follow"
+    return "deploy it: nothing of it was certified yet"
 
 
 def _must_have_a_canary(command: Promote | Abort, project: Project) -> None:

@@ -124,7 +124,9 @@ class Delayed:
 class Operation:
     """What is known of one command. `reached` says when and with which detail; times are RFC 3339. `renews` is the
     certificate that another one is to take the place of; a canary gets `share` of a hundred requests. `queued` is what
-    was said last of that, and `placed_at` when room was there last; `delayed` is what was said last of that."""
+    was said last of that, and `placed_at` when room was there last; `delayed` is what was said last of that. `replaced`
+    is the release of a canary that ended for it.
+    """
 
     id: str
     command: Kind
@@ -144,6 +146,7 @@ class Operation:
     queued: Queued | None = None
     placed_at: str = ""
     delayed: Delayed | None = None
+    replaced: int | None = None
 
     @property
     def waits_for(self) -> str | None:
@@ -307,7 +310,7 @@ def advance(operation: Operation, event: Heard, at: str) -> Operation:
                 certificate=event.certificate,
                 release=event.release,
             )
-            return _reach(started, "live", at, _asked(event))
+            return _reach(started, "live", at, f"{_asked(event)}{_in_place(operation)}")
         case deployer.CanaryStarted():
             canary = replace(
                 operation,
@@ -317,13 +320,15 @@ def advance(operation: Operation, event: Heard, at: str) -> Operation:
                 certificate=event.certificate,
                 release=event.release,
             )
-            detail = f"canary, with {event.weight} % of the requests: {_asked(event)}"
+            detail = f"canary, with {event.weight} % of the requests: {_asked(event)}{_in_place(operation)}"
             return _reach(canary, "live", at, detail)
         case deployer.CanaryWeighted():
             weighted = replace(operation, release=event.release, share=event.weight)
             return _reach(weighted, "live", at, f"canary, with {event.weight} % of the requests")
         case deployer.CanaryAborted() if operation.command == "abort":
             return _reach(operation, "live", at, f"release {event.release} gets no more requests")
+        case deployer.CanaryAborted() if _takes_its_place(operation, event):
+            return replace(operation, replaced=event.release)
         case deployer.ScaleAccepted():
             return _delay(operation, Delayed(at=at, why=event.delayed))
         case deployer.ModelScaled():
@@ -371,6 +376,7 @@ def document(operation: Operation) -> dict[str, Any]:
         "certificate": operation.certificate,
         "renews": operation.renews,
         "share": operation.share,
+        "replaced": operation.replaced,
         "state": operation.state,
         "url": operation.url,
         "steps": _steps(operation),
@@ -481,6 +487,16 @@ def _asked(started: deployer.ModelStarted | deployer.CanaryStarted) -> str:
         case "none":
             return "ready; it has no sample, so nothing was asked of it"
     assert_never(started.sample)
+
+
+def _takes_its_place(operation: Operation, aborted: deployer.CanaryAborted) -> bool:
+    """Said in the unit in which it starts itself. What is said of its own release is of its later life."""
+    starts = operation.command in ("deploy", "renew", "start")
+    return starts and aborted.release != operation.release and not operation.is_reached
+
+
+def _in_place(operation: Operation) -> str:
+    return f"; the canary of release {operation.replaced} ended for it" if operation.replaced else ""
 
 
 def _steps(operation: Operation) -> list[dict[str, Any]]:

@@ -148,9 +148,12 @@ class Queries:
             raise _no_project(project)
         return rows[0]
 
-    async def is_live(self, project: str) -> bool:
+    async def state(self, project: str) -> str | None:
         rows = await self._store.rows(sa.select(p.models.c.state).where(p.models.c.project == project))
-        return bool(rows) and rows[0].state == "live"
+        return str(rows[0].state) if rows else None
+
+    async def is_live(self, project: str) -> bool:
+        return await self.state(project) == "live"
 
     async def canary(self, project: str) -> int | None:
         """The release that gets a share of the project's requests."""
@@ -216,6 +219,10 @@ class Queries:
         was_live = sa.select(of.image).where(of.project == project, of.live_at.is_not(None))
         others = was_live if serving is None else was_live.where(of.image != serving)
         rows = await self._store.rows(others.order_by(of.live_at.desc(), of.image).limit(1))
+        if not rows and serving is None:
+            raise Unknown(
+                f"{project} has served nothing yet, so there is nothing to go back to", fix="deploy it"
+            )
         if not rows:
             raise Unknown(
                 f"{project} served nothing before that it could go back to",
