@@ -243,6 +243,26 @@ def test_of_a_release_whose_image_was_there_the_build_that_made_it_is_named(
     )
 
 
+def test_of_what_was_deleted_a_release_is_to_be_named(
+    placet: Placet, platform: FakePlatform, project: Path
+) -> None:
+    placet("deploy", str(project))
+    deletion = {"operation": "01", "command": "delete", "project": "wine", "state": "deleted"}
+    platform.models["wine"] = {
+        "project": "wine",
+        "state": "deleted",
+        "cause": deletion,
+        "operation": deletion,
+    }
+    ended = placet("logs", "wine", "--build")
+    assert ended.status == 1
+    assert ended.err == (
+        "placet: wine is deleted, and which release was its newest is not known any more\n"
+        "  fix: name it with --release; `placet list --images --project wine` shows those that have an image\n"
+    )
+    assert placet("logs", "wine", "--build", "--release", "1").status == 0
+
+
 def test_a_build_that_has_not_begun_is_told_from_none_and_waited_for_while_followed(
     placet: Placet, platform: FakePlatform
 ) -> None:

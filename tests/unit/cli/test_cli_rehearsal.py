@@ -74,7 +74,7 @@ def test_what_would_be_refused_ends_with_status_1_and_says_why(
     platform.placement = NO_ROOM
     ended = placet("deploy", str(project), "--dry-run")
     assert ended.status == 1
-    assert f"capacity: {NO_ROOM['why']}" in ended.err
+    assert f"placet: deploy of wine would be refused\n  capacity: {NO_ROOM['why']}" in ended.err
     manifest = project / "placet.yaml"
     manifest.write_text(manifest.read_text().replace("path: model.skops", "path: nowhere.skops"))
     document = placet("deploy", str(project), "--dry-run", "--json").document

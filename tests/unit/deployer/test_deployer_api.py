@@ -83,6 +83,17 @@ async def test_a_release_that_failed_to_start_is_what_the_log_is_of_while_anothe
     assert (live.text, told(live)) == ("churn-1 was here\n", ("1", "1"))
 
 
+async def test_of_a_replica_it_is_that_of_what_serves(idle_world: World, http: httpx.AsyncClient) -> None:
+    """Who names one means what answers, and not what failed or was aborted since."""
+    await idle_world.deploy_and_wait(release=1, replicas=(2, 2))
+    await fail_to_start(idle_world, release=2)
+
+    second = await http.get("/v1/models/churn/logs?replica=2", headers=authorized(idle_world))
+    assert (second.text, told(second)) == ("churn-1.2 was here\n", ("1", "1"))
+    named = await http.get("/v1/models/churn/logs?replica=1&release=2", headers=authorized(idle_world))
+    assert (named.text, told(named)) == ("churn-2 was here\n", ("2", "1"))
+
+
 async def test_what_is_started_again_after_a_failure_is_what_the_log_is_of(
     idle_world: World, http: httpx.AsyncClient
 ) -> None:
@@ -247,6 +258,10 @@ async def test_what_a_deploy_would_be_given_is_told_and_nobody_else_notices(
     assert beside["beside"] == [{"release": 1, "cpuMillis": 500, "memoryBytes": 2**30, "gpus": 0}]
     assert beside["state"] == "refused"
     assert beside["fix"].startswith("stop churn first")
+    amount = {"cpuMillis": 500, "memoryBytes": 2**28, "minReplicas": 3, "maxReplicas": 1}
+    answer = await http.get("/v1/models/wine/placement", params=amount, headers=authorized(idle_world))
+    assert answer.status_code == 400
+    assert answer.json()["detail"].startswith("minReplicas is 3, and maxReplicas 1")
     canary = await told_of("churn", memoryBytes=2**31, canary=True)
     assert canary["fix"] == "ask for less in placet.yaml: what churn serves runs on beside it"
     tailored = await told_of("wine", dockerfile=True)

@@ -29,7 +29,7 @@ from placet.deployer.domain import (
 from placet.deployer.placing import AcceptStart, Patience, Reserve, Resume
 from placet.deployer.project import Project
 from placet.deployer.room import Amount, Holding, Room, Waiter
-from placet.deployer.scaling import ReportScalingDelayed
+from placet.deployer.scaling import ReportScalingDelayed, Scale
 from placet.events.contracts.deployer import (
     CanaryAborted,
     CanaryStarted,
@@ -319,6 +319,30 @@ def behind(*turns: int) -> Room:
 
 def at(now: datetime, command: Any) -> Any:
     return replace(command, patience=replace(PATIENCE, now=now))
+
+
+class TestScaling:
+    def test_one_without_room_is_told_to_ask_for_another_number(self) -> None:
+        several = Resources(cpu_millis=500, memory_bytes=2**20, gpus=0, min_replicas=1, max_replicas=9)
+        mine = Holding(
+            project="churn", release=1, amount=Amount(cpu_millis=500, memory_bytes=2**20), is_live=True
+        )
+        full = replace(FULL, total=Amount(cpu_millis=2000, memory_bytes=2**31), held=(*FULL.held, mine))
+        scale = Scale(project="churn", replicas=3, resources=several, room=full)
+        refused: Any
+        (refused,) = given(PROJECT, *LIVE).when(scale).happened
+        assert refused.fix == "stop one of: fraud; or scale it to fewer replicas"
+        (refused,) = given(PROJECT, *LIVE).when(replace(scale, replicas=9)).happened
+        assert refused.fix.startswith("scale it to fewer replicas: this platform has 2 CPU and")
+        given(PROJECT, *LIVE).when(replace(scale, replicas=2)).then(
+            ScaleAccepted(project="churn", release=1, replicas=2, scaling=1)
+        )
+
+    def test_of_what_serves_nothing_its_state_is_told_where_it_is(self) -> None:
+        scale = Scale(project="churn", replicas=3, resources=None, room=PLENTY)
+        refused: Any
+        (refused,) = given(PROJECT).when(scale).happened
+        assert refused.fix == "`placet status churn` says what became of it"
 
 
 class TestWaiting:

@@ -200,7 +200,8 @@ class TestQuotas:
         queued = await world.heard("resources.queued", "deploy wine 1")
         assert queued.why == "team fraud has 1 CPU and churn and credit hold 1 CPU; wine asks for 0.5 CPU"
         assert queued.fix == (
-            "stop one of: churn, credit; or have an operator raise its quota: placet quota set --team fraud"
+            "stop one of: churn, credit; or have an operator raise its quota:"
+            " placet quota set --team fraud --cpu 1500m"
         )
         assert (queued.quota, queued.position) == ("team fraud", 1)
         await ask_for(world, "other", memory=2**20)
@@ -235,6 +236,7 @@ class TestQuotas:
         assert refused.why.startswith("project wine has 1024 MiB of memory, and wine asks for 1024 MiB")
         assert refused.fix == (
             "ask for less in placet.yaml; or have an operator raise its quota: placet quota set --project wine"
+            " --memory 1025Mi"
         )
         await fill(world)
         await ask_for(world, "wine", 2)

@@ -15,7 +15,7 @@ from placet.deployer import queries
 from placet.deployer.placements import Placements
 from placet.deployer.placing import Reserve
 from placet.deployer.projections import TABLES
-from placet.deployer.room import Amount, Room
+from placet.deployer.room import KINDS, Amount, Holding, Quota, Room, Waiter, no_room
 from placet.events import Context, UnitOfWork, Wiring, transact
 from placet.events.adapters.in_process_bus import InProcessBus, InProcessHub
 from placet.events.adapters.postgresql_store import open_postgresql_store
@@ -126,3 +126,57 @@ class TestPostgresql(RoomIsGivenOnce):
         yield opened
         for store in opened:
             await store.close()
+
+
+GIB = 2**30
+
+
+def test_a_gpu_that_there_is_not_and_all_else_that_is_too_much_are_told_together() -> None:
+    room = Room(total=Amount(cpu_millis=4000, memory_bytes=8 * GIB))
+    both = no_room("churn", Amount(cpu_millis=99000, memory_bytes=GIB, gpus=2), room)
+    assert both is not None
+    assert both.why == (
+        "churn asks for 2 GPUs, and this platform has none;"
+        " it asks for 99 CPU and 1024 MiB of memory, and 4 CPU and 8192 MiB of memory is free"
+    )
+    assert both.is_lasting
+    one = no_room("churn", Amount(cpu_millis=1000, memory_bytes=GIB, gpus=1), room)
+    assert one is not None
+    assert one.why == "churn asks for a GPU, and this platform has none"
+
+
+@pytest.mark.parametrize(
+    ("limits", "step"),
+    [
+        ({"cpu_millis": 1000}, "--cpu 1500m"),
+        ({"cpu_millis": 500, "memory_bytes": 5 * GIB}, "--cpu 1500m --memory 5Gi"),
+        ({"memory_bytes": GIB, "models": 1}, "--memory 2049Mi --models 2"),
+        ({"models": 1, "gpus": 0}, "--gpu 0 --models 2"),
+    ],
+)
+def test_who_is_to_raise_a_quota_is_told_to_how_much(limits: dict[str, int], step: str) -> None:
+    """With all that it bounds: what is set takes the place of what was before."""
+    ordered = {kind: limits[kind] for kind in KINDS if kind in limits}
+    room = Room(
+        total=Amount(cpu_millis=8000, memory_bytes=64 * GIB),
+        held=(Holding(project="fraud", release=1, amount=Amount(cpu_millis=1000, memory_bytes=GIB)),),
+        quotas=(Quota(scope="team", of="bank", limits=ordered),),
+        teams={"churn": "bank", "fraud": "bank"},
+    )
+    none = no_room("churn", Amount(cpu_millis=500, memory_bytes=GIB + 1), room)
+    assert none is not None
+    assert none.fix.endswith(f"have an operator raise its quota: placet quota set --team bank {step}")
+
+
+def test_what_those_before_wait_for_of_a_quota_counts_among_what_it_is_raised_to() -> None:
+    small = Amount(cpu_millis=500, memory_bytes=2**20)
+    room = Room(
+        total=Amount(cpu_millis=8000, memory_bytes=64 * GIB),
+        held=(Holding(project="fraud", release=1, amount=small),),
+        queue=(Waiter(project="wine", release=1, amount=small, turn=1),),
+        quotas=(Quota(scope="team", of="bank", limits={"models": 1}),),
+        teams={"churn": "bank", "fraud": "bank", "wine": "bank"},
+    )
+    none = no_room("churn", small, room)
+    assert none is not None
+    assert none.fix.endswith("--team bank --models 3")

@@ -108,7 +108,7 @@ async def ask(path: str) -> httpx.Response:
         ("/refused", 422, "no owner is named"),
         ("/gone", 410, "GET /gone: gone"),
         ("/nowhere", 404, "GET /nowhere: Not Found"),
-        ("/number/seven", 400, "path.number: Input should be a valid integer"),
+        ("/number/seven", 400, "path.number: must be a whole number"),
         ("/number/seven", 400, "what a call takes is at /docs"),
         ("/bug", 500, "an unexpected error; the service's log has it"),
     ],

@@ -124,10 +124,17 @@ async def _reused(platform: Client, project: str, release: int) -> Image | None:
 
 
 async def _newest(platform: Client, project: str) -> int:
-    """The newest release that is known of, whether it came to be served or not."""
+    """The newest release that is known of, whether it came to be served or not. Raises Unknown where none is: of what
+    was deleted the platform does not say."""
     model = await platform.model(project)
-    known = (model.release, *(each.release for each in (model.cause, model.operation) if each is not None))
-    return max((release for release in known if release is not None), default=1)
+    said = (model.release, *(each.release for each in (model.cause, model.operation) if each is not None))
+    known = [release for release in said if release is not None]
+    if not known:
+        raise Unknown(
+            f"{project} is {model.state}, and which release was its newest is not known any more",
+            fix=f"name it with --release; `placet list --images --project {project}` shows those that have an image",
+        )
+    return max(known)
 
 
 async def _tell(

@@ -48,6 +48,9 @@ async def rehearse(arguments: Namespace, screen: Screen) -> int:
     if placement is not None:
         for topic, words in _told(placement, is_canary=is_canary, is_refused=rehearsed.state == "refused"):
             screen.result(f"{topic:<12} {words}")
+    if rehearsed.state == "refused":
+        screen.gap()
+        screen.error(f"deploy of {project or arguments.source} would be refused")
     tell_reasons(screen.note, rehearsed.refusals)
     left = tuple(left_to_the_platform(found)) if found is not None else ()
     if left:

@@ -24,6 +24,7 @@ from placet.errors import (
     Unknown,
     Unreadable,
 )
+from placet.events.validation import in_words
 
 log = logging.getLogger(__name__)
 
@@ -96,10 +97,7 @@ async def _on_placet_error(_: Request, error: Exception) -> JSONResponse:
 
 async def _on_validation_error(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101
-    detail = "; ".join(
-        f"{'.'.join(map(str, each['loc']))}: {each['msg'].removeprefix('Value error, ')}"
-        for each in error.errors()
-    )
+    detail = "; ".join(f"{'.'.join(map(str, each['loc']))}: {in_words(each)}" for each in error.errors())
     fixes = dict.fromkeys(each["ctx"]["fix"] for each in error.errors() if "fix" in each.get("ctx", {}))
     fix = "; ".join(fixes) or "what a call takes is at /docs"
     status, body, _headers = problem_of(Unreadable(detail, fix=fix))

@@ -13,6 +13,7 @@ from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from placet.errors import Refused
+from placet.events.validation import in_words
 
 
 def _amqp(url: str) -> str:
@@ -72,8 +73,8 @@ def load(kind: type[Settings], **known: Any) -> Settings:
             field = str(each["loc"][0]) if each["loc"] else "?"
             info = kind.model_fields.get(field)
             allowed = f" ({info.description})" if info and info.description else ""
-            words = each["msg"].removeprefix("Value error, ")
-            wrong = "is not set" if each["type"] == "missing" else f"{words}, got {_shown(each['input'])}"
+            is_missing = each["type"] == "missing"
+            wrong = "is not set" if is_missing else f"{in_words(each)}, got {_shown(each['input'])}"
             lines.append(f"{_variable(kind, field)}: {wrong}{allowed}")
         raise Refused(
             "\n".join(lines), fix="see docs/reference/settings.md, or --help-settings of the service"

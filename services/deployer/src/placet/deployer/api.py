@@ -14,7 +14,7 @@ from placet.deployer.domain import PROJECT, Happened, stream
 from placet.deployer.placements import Placements
 from placet.deployer.ports import ModelHost, Probe, instance_id
 from placet.deployer.room import Amount, NoRoom, Quota, Room, Usage, no_containers, no_room, usage
-from placet.errors import Unauthenticated, Unknown
+from placet.errors import Unauthenticated, Unknown, Unreadable
 from placet.events import Clock
 from placet.events.contracts.deployer import ModelDeleted, ModelStarted, StartAccepted
 from placet.events.contracts.shapes import Resources
@@ -61,10 +61,12 @@ def router(
         release: Release = None,
         follow: Annotated[bool, Query(description="go on with what is added")] = False,
         tail: Annotated[int | None, Query(ge=0, lt=2**31, description="only the last so many lines")] = None,
-        replica: Annotated[int, Query(ge=1, lt=2**31, description="which of them, where it has several")] = 1,
+        replica: Annotated[
+            int | None, Query(ge=1, lt=2**31, description="which of them, where it has several")
+        ] = None,
     ) -> StreamingResponse:
-        """The log of one release: the one that was started last, unless told. The answer's headers say which it is, and
-        how many replicas there are logs of."""
+        """The log of one release: the one that was started last, unless told, or of a replica the one that serves. The
+        answer's headers say which it is, and how many replicas there are logs of."""
         recorded = await store.read(stream(project))
         state = PROJECT.fold(each.data for each in recorded)
         mine = [each for each in await host.list() if each.project == project]
@@ -76,9 +78,10 @@ def router(
                 f"no log of release {release} of {project} is kept here",
                 fix=f"there are those of {_listed(kept)}",
             )
-        chosen = release or _started_last(recorded, kept)
+        serves = None if replica is None or state.live is None else state.live.release
+        chosen = release or serves or _started_last(recorded, kept)
         replicas = max((each.replica for each in mine if each.release == chosen), default=1)
-        if replica > replicas:
+        if (replica or 1) > replicas:
             raise Unknown(
                 f"no log of replica {replica} of release {chosen} of {project} is kept here",
                 fix=f"there are those of replicas 1 to {replicas}" if replicas > 1 else "leave `replica` out",
@@ -87,7 +90,7 @@ def router(
         if state.live is not None:
             headers["X-Placet-Live-Release"] = str(state.live.release)
         return StreamingResponse(
-            host.log(instance_id(project, chosen, replica), tail=tail, follow=follow),
+            host.log(instance_id(project, chosen, replica or 1), tail=tail, follow=follow),
             media_type="text/plain; charset=utf-8",
             headers=headers,
         )
@@ -152,13 +155,18 @@ def router(
         """What a deploy of the project would be given, if it were asked for now: how much and where, or at which place
         it would wait and why, or why it would be refused. Reserves nothing, and nobody else notices."""
         room, _ = await queries.room(store, placements.total)
+        if max_replicas is not None and max_replicas < min_replicas:
+            raise Unreadable(
+                f"minReplicas is {min_replicas}, and maxReplicas {max_replicas}: at most so many cannot be fewer",
+                fix="give a maxReplicas that is not below minReplicas, or leave it out",
+            )
         state = PROJECT.fold(each.data for each in await store.read(stream(project)))
         asked = Resources(
             cpu_millis=cpu_millis,
             memory_bytes=memory_bytes,
             gpus=gpus,
             min_replicas=min_replicas,
-            max_replicas=max(min_replicas, max_replicas or 1),
+            max_replicas=max_replicas or max(min_replicas, 1),
         )
         replicas, each = state.replicas_for(asked), Amount.of(asked)
         theirs = room.before(project, room.next_turn)

@@ -109,6 +109,21 @@ KINDS: Mapping[str, Callable[[int], str]] = {
 }
 """What a quota bounds, and how people say so much of it."""
 
+
+def _in_units(size: int) -> str:
+    """As a command takes it: never less, and in whole GiB where it is such."""
+    mebibytes = -(-size // 2**20)
+    return f"{mebibytes}Mi" if mebibytes % 1024 else f"{mebibytes // 1024}Gi"
+
+
+OPTIONS: Mapping[str, Callable[[int], str]] = {
+    "cpu_millis": lambda number: f"--cpu {number}m" if number % 1000 else f"--cpu {number // 1000}",
+    "memory_bytes": lambda number: f"--memory {_in_units(number)}",
+    "gpus": lambda number: f"--gpu {number}",
+    "models": lambda number: f"--models {number}",
+}
+"""How `placet quota set` is told so much of it."""
+
 Usage = Mapping[str, int]
 """How much of each kind."""
 
@@ -129,8 +144,14 @@ class Quota:
         """The kinds of which that is more than it allows."""
         return tuple(kind for kind, limit in self.limits.items() if used.get(kind, 0) > limit)
 
-    def step(self) -> str:
-        return f"have an operator raise its quota: placet quota set --{self.scope} {self.of}"
+    def step(self, needed: Usage) -> str:
+        """With all that it bounds: what is set takes the place of what was before."""
+        bounds = (OPTIONS[kind](max(limit, needed.get(kind, 0))) for kind, limit in self.limits.items())
+        of = f"placet quota set --{self.scope} {self.of}"
+        return f"have an operator raise its quota: {of} {' '.join(bounds)}"
+
+
+LESS = "ask for less in placet.yaml"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,24 +208,29 @@ class Room:
 
     def exceeds(self, quota: Quota, project: str, asked: Amount) -> tuple[str, ...]:
         """The kinds of which there were more than the quota allows, if the project held so much."""
-        others = self.holders(quota, but=project)
-        return quota.exceeded(usage(_sum([*others.values(), asked]), models=len(others) + 1))
+        return quota.exceeded(self.held_with(quota, project, asked))
 
-    def next_step(self, project: str, asked: Amount, *, canary: bool = False) -> str:
-        """A `canary` is of no use without what the project serves, so that is not to be stopped for it."""
+    def held_with(self, quota: Quota, project: str, asked: Amount) -> Usage:
+        """What were held of a quota, if the project held so much."""
+        others = self.holders(quota, but=project)
+        return usage(_sum([*others.values(), asked]), models=len(others) + 1)
+
+    def next_step(self, project: str, asked: Amount, *, canary: bool = False, less: str = LESS) -> str:
+        """A `canary` is of no use without what the project serves, so that is not to be stopped for it; `less` is how
+        less is asked for."""
         if not asked.fits(self.total):
-            return f"ask for less in placet.yaml: this platform has {self.total} to give"
+            return f"{less}: this platform has {self.total} to give"
         if not asked.fits(self.within(project)):
             if canary:
-                return f"ask for less in placet.yaml: what {project} serves runs on beside it"
-            return f"stop {project} first, since both would run for a moment; or ask for less in placet.yaml"
+                return f"{less}: what {project} serves runs on beside it"
+            return f"stop {project} first, since both would run for a moment; or {less}"
         free = self.free
         others = [each for each in self.held if not (canary and each.project == project)]
         enough = {each.project for each in others if asked.fits(free + each.amount)}
         candidates = sorted(enough) or sorted({each.project for each in others})
         if not candidates:
-            return "ask for less in placet.yaml"
-        return f"stop one of: {', '.join(candidates)}; or ask for less in placet.yaml"
+            return less
+        return f"stop one of: {', '.join(candidates)}; or {less}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,10 +245,12 @@ class NoRoom:
     quota: str | None = None
 
 
-def no_room(project: str, asked: Amount, room: Room, *, canary: bool = False) -> NoRoom | None:
+def no_room(
+    project: str, asked: Amount, room: Room, *, canary: bool = False, less: str = LESS
+) -> NoRoom | None:
     """None if there is room at the moment for who comes after all that wait in it. A `canary` is to run on beside what
-    the project serves."""
-    return _never(project, asked, room, canary) or _for_now(project, asked, room, canary)
+    the project serves; `less` is how who asks may ask for less."""
+    return _never(project, asked, room, canary, less) or _for_now(project, asked, room, canary, less)
 
 
 def usage(amount: Amount, *, models: int) -> Usage:
@@ -234,18 +262,23 @@ def usage(amount: Amount, *, models: int) -> Usage:
     }
 
 
-def _never(project: str, asked: Amount, room: Room, canary: bool) -> NoRoom | None:
-    if asked.gpus and not room.total.gpus:
+def _never(project: str, asked: Amount, room: Room, canary: bool, less: str) -> NoRoom | None:
+    """All that there is not: who mends the one is not to be told of the other only then."""
+    has_no_gpu = asked.gpus > 0 and not room.total.gpus
+    rest = replace(asked, gpus=0) if has_no_gpu else asked
+    missing = []
+    if has_no_gpu:
         asked_for = "a GPU" if asked.gpus == 1 else f"{asked.gpus} GPUs"
-        why = f"{project} asks for {asked_for}, and this platform has none"
-    elif not asked.fits(room.within(project)):
-        why = f"{project} asks for {asked}, and {room.free} is free"
-    else:
-        return _never_in_quota(project, asked, room)
-    return NoRoom(why=why, fix=room.next_step(project, asked, canary=canary), is_lasting=True)
+        missing.append(f"{project} asks for {asked_for}, and this platform has none")
+    if not rest.fits(room.within(project)):
+        missing.append(f"{'it' if has_no_gpu else project} asks for {rest}, and {room.free} is free")
+    if not missing:
+        return _never_in_quota(project, asked, room, less)
+    fix = room.next_step(project, asked, canary=canary, less=less)
+    return NoRoom(why="; ".join(missing), fix=fix, is_lasting=True)
 
 
-def _never_in_quota(project: str, asked: Amount, room: Room) -> NoRoom | None:
+def _never_in_quota(project: str, asked: Amount, room: Room, less: str) -> NoRoom | None:
     alone = usage(asked, models=1)
     for quota in room.quotas_of(project):
         kinds = quota.exceeded(alone)
@@ -255,14 +288,14 @@ def _never_in_quota(project: str, asked: Amount, room: Room) -> NoRoom | None:
             )
             return NoRoom(
                 why=why,
-                fix=f"ask for less in placet.yaml; or {quota.step()}",
+                fix=f"{less}; or {quota.step(room.held_with(quota, project, asked))}",
                 is_lasting=True,
                 quota=quota.name,
             )
     return None
 
 
-def _for_now(project: str, asked: Amount, room: Room, canary: bool) -> NoRoom | None:
+def _for_now(project: str, asked: Amount, room: Room, canary: bool, less: str) -> NoRoom | None:
     for_room: list[str] = []
     for_quota: defaultdict[str, list[str]] = defaultdict(list)
     promised, then = Amount(), room
@@ -277,16 +310,15 @@ def _for_now(project: str, asked: Amount, room: Room, canary: bool) -> NoRoom | 
             for_quota[quota.name].append(each.project)
     quota = _exceeded(project, asked, then)
     if quota is not None:
-        return _no_quota(
-            project, asked, room, quota, [*for_quota[quota.name], *_sharing(quota, for_room, room)]
-        )
+        before = [*for_quota[quota.name], *_sharing(quota, for_room, room)]
+        return _no_quota(project, asked, room, then, quota, before)
     if asked.fits(room.free.less(promised)):
         return None
     why = f"{project} asks for {asked}, and {room.free} is free"
     if asked.fits(room.free):
         why += f", which {listed(for_room)} waited for before"
     position = len(for_room) + 1
-    fix = room.next_step(project, asked, canary=canary)
+    fix = room.next_step(project, asked, canary=canary, less=less)
     return NoRoom(why=why, fix=fix, is_lasting=False, position=position)
 
 
@@ -299,7 +331,10 @@ def _exceeded(project: str, asked: Amount, room: Room) -> Quota | None:
     return next((each for each in room.quotas_of(project) if room.exceeds(each, project, asked)), None)
 
 
-def _no_quota(project: str, asked: Amount, room: Room, quota: Quota, before: Sequence[str]) -> NoRoom:
+def _no_quota(
+    project: str, asked: Amount, room: Room, then: Room, quota: Quota, before: Sequence[str]
+) -> NoRoom:
+    """`then` is the room once those have theirs who came before."""
     held = room.holders(quota, but=project)
     kinds = room.exceeds(quota, project, asked)
     alone = usage(asked, models=1)
@@ -315,7 +350,7 @@ def _no_quota(project: str, asked: Amount, room: Room, quota: Quota, before: Seq
     stop = f"stop one of: {', '.join(sorted(held))}; " if held else ""
     return NoRoom(
         why=why,
-        fix=f"{stop}{'or ' if stop else ''}{quota.step()}",
+        fix=f"{stop}{'or ' if stop else ''}{quota.step(then.held_with(quota, project, asked))}",
         is_lasting=False,
         position=len(before) + 1,
         quota=quota.name,

@@ -10,6 +10,8 @@ from placet.deployer.room import Amount, Room, no_room
 from placet.events.contracts.deployer import ChangeRefused, ModelScaled, ScaleAccepted
 from placet.events.contracts.shapes import Resources
 
+FEWER = "scale it to fewer replicas"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Scale:
@@ -61,7 +63,7 @@ def scale(command: Scale, project: Project) -> Sequence[ChangeRefused | ScaleAcc
     if command.replicas > project.replicas_of(live.release):
         # Who waits for room was there before; a quota counts all that the project holds then.
         room = command.room.without(name, live.release).before(name, command.room.next_turn)
-        none = no_room(name, Amount.of(asked) * command.replicas, room)
+        none = no_room(name, Amount.of(asked) * command.replicas, room, less=FEWER)
         if none is not None:
             return [_refused(name, none.why, none.fix)]
     return [
