@@ -95,7 +95,7 @@ async def serve(
     """Run the platform with its state below `data` until cancelled, or `only` some of its services.
 
     `on_ready` is awaited with the platform's URL and an admin token once requests are answered; `tell` is for people:
-    what that waits for, and what will not work. Raises Unavailable where the port or the folder is taken,
+    what will not work as it is set up. Raises Unavailable where the port or the folder is taken,
     WrongSettingError, and what a service ends with.
 
     With `again` set it ends for another process to go on: models stay, and the socket that it listened on is returned,
@@ -155,8 +155,7 @@ async def _serve_all(
             serving = tasks.create_task(_serve(server, listening.dup()))
             restarting = tasks.create_task(again.wait())
             try:
-                waiting = _Waiting(runners, tell)
-                await _until(lambda: server.started and waiting.is_over(), services)
+                await _until(lambda: server.started and all(each.is_leading for each in runners), services)
                 token = await anyio.Path(data / "keys" / "admin.token").read_text(encoding="ascii")
                 await on_ready(url, token)
                 await asyncio.wait({services, serving, restarting}, return_when=asyncio.FIRST_COMPLETED)
@@ -357,23 +356,6 @@ class _Server(BoundedServer):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
-
-
-class _Waiting:
-    """Until all services lead. What one of them waits for is told once."""
-
-    def __init__(self, runners: Sequence[ServiceRunner], tell: Tell) -> None:
-        self._runners = runners
-        self._tell = tell
-        self._told: set[str] = set()
-
-    def is_over(self) -> bool:
-        for each in self._runners:
-            told = f"the {each.service.name} waits: {each.waits_for}"
-            if each.waits_for is not None and told not in self._told:
-                self._told.add(told)
-                self._tell(told)
-        return all(each.is_leading for each in self._runners)
 
 
 async def _serve(server: uvicorn.Server, listening: socket.socket) -> None:
