@@ -246,7 +246,7 @@ class LocalProcesses:
                     umask=0o077,
                     user=lodging.user,
                     group=lodging.user,
-                    extra_groups=None if lodging.user is None else [],
+                    extra_groups=None if lodging.user is None else lodging.groups,
                 )
             except (OSError, subprocess.SubprocessError) as error:
                 raise Unavailable(f"no process could be started for {spec.id}: {error}") from error
