@@ -149,6 +149,9 @@ class LocalProcesses:
     async def list(self) -> Sequence[Instance]:
         return await _in_thread(self._list)
 
+    async def find(self, id: str) -> Instance | None:
+        return await _in_thread(lambda: self._look(id, self._lodgings.inhabitants().get(id, ())))
+
     async def check(self) -> None:
         running = await _in_thread(self._running)
         self._pulses = {
