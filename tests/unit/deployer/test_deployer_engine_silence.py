@@ -1,7 +1,9 @@
-"""A Docker Engine that does not answer is told in one sentence that names no library, and the same one each time."""
+"""An engine, an edge or a cluster that does not answer is told in one sentence that names no library, and the same one
+each time."""
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import socket
@@ -10,10 +12,13 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+import aiohttp
 import pytest
 import requests
 from docker.errors import DockerException
+from placet.deployer.adapters.caddy_admin import CaddyAdmin
 from placet.deployer.adapters.docker_engine import LOOKS_AWAY, LOOKS_CLOSED, DockerEngine, _silent
+from placet.deployer.adapters.silence import why_silent
 from placet.errors import Unavailable
 
 from tests.support.servers.local import private_directory
@@ -95,7 +100,7 @@ async def test_something_else_at_its_address(place: Path, answer: bytes) -> None
     ("cause", "why", "fix"),
     [
         (PermissionError(errno.EACCES, os.strerror(errno.EACCES)), "permission denied", LOOKS_CLOSED),
-        (requests.ReadTimeout("UnixHTTPConnectionPool"), "nothing came within 60 s", LOOKS_AWAY),
+        (requests.ReadTimeout("UnixHTTPConnectionPool"), "nothing came in time", LOOKS_AWAY),
     ],
 )
 def test_one_that_lets_nobody_in_and_one_that_takes_for_ever(cause: Exception, why: str, fix: str) -> None:
@@ -104,3 +109,38 @@ def test_one_that_lets_nobody_in_and_one_that_takes_for_ever(cause: Exception, w
     silent = _silent("unix:///run/docker.sock", error)
     assert silent.detail == f"the Docker Engine at unix:///run/docker.sock does not answer: {why}"
     assert silent.fix == fix
+
+
+async def of_caddy(url: str) -> str:
+    with pytest.raises(Unavailable) as silent:
+        await CaddyAdmin(url, server="placet").routes()
+    return silent.value.detail.removeprefix(f"Caddy does not answer at {url}: ")
+
+
+async def test_an_edge_that_is_away_or_hangs_up() -> None:
+    with closing(socket.socket()) as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        assert await of_caddy(f"http://127.0.0.1:{port}") == "connection refused"
+
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        writer.close()
+
+    async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        assert await of_caddy(f"http://127.0.0.1:{port}") == "it hung up"
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (TimeoutError(), "nothing came in time"),
+        (aiohttp.ServerTimeoutError("Timeout on reading data from socket"), "nothing came in time"),
+        (TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT)), "connection timed out"),
+        (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), "no machine is known by that name"),
+        (aiohttp.InvalidURL("x"), None),
+    ],
+)
+def test_what_takes_too_long_and_what_is_no_silence(error: Exception, why: str | None) -> None:
+    assert why_silent(error) == why

@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import msgspec
 
+from placet.deployer.adapters.silence import why_silent
 from placet.deployer.ports import Target
 from placet.errors import PlacetError, Unavailable, Unknown
 from placet.events.problems import MEDIA_TYPE, problem_of
@@ -127,7 +128,12 @@ class CaddyAdmin:
             ):
                 return answer.status, await answer.read()
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise Unavailable(f"Caddy does not answer at {self._admin}: {error}", retry_after=1.0) from error
+            why = why_silent(error) or str(error)
+            raise Unavailable(
+                f"Caddy does not answer at {self._admin}: {why}",
+                fix="start it, or correct PLACET_CADDY_ADMIN_URL",
+                retry_after=1.0,
+            ) from error
 
 
 def _expect(status: int, body: bytes) -> None:

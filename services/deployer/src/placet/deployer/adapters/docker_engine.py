@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import os
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -19,6 +18,7 @@ from docker.errors import APIError, DockerException, NotFound
 from requests.exceptions import RequestException, Timeout
 from urllib3.exceptions import HTTPError
 
+from placet.deployer.adapters.silence import TOO_LATE, causes_of, errno_of, why_silent
 from placet.deployer.room import Amount
 from placet.errors import PlacetError, Refused, Unavailable
 
@@ -107,26 +107,11 @@ def _next(_: docker.APIClient, stream: Any) -> bytes | None:
 
 
 def _silent(address: str, error: Exception) -> Unavailable:
-    """In the words of the operating system: the libraries in between name their own classes. The same ones each time,
-    as long as the same is wrong."""
-    causes = list(_causes(error))
-    number = next((each.errno for each in causes if isinstance(each, OSError) and each.errno), None)
-    if any(isinstance(each, Timeout | TimeoutError) for each in causes):
-        why = f": nothing came within {ANSWERS_WITHIN:.0f} s"
-    elif number is not None:
-        why = f": {os.strerror(number).lower()}"
-    elif any(isinstance(each, ConnectionError) for each in causes):
-        why = ": it hung up"
-    else:
-        why = " as one"  # something else is at that address
-    fix = LOOKS_CLOSED if number in (errno.EACCES, errno.EPERM) else LOOKS_AWAY
-    return Unavailable(f"the Docker Engine at {address} does not answer{why}", fix=fix)
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
+    is_late = any(isinstance(each, Timeout) for each in causes_of(error))
+    why = TOO_LATE if is_late else why_silent(error)
+    said = " as one" if why is None else f": {why}"  # something else is at that address
+    fix = LOOKS_CLOSED if errno_of(error) in (errno.EACCES, errno.EPERM) else LOOKS_AWAY
+    return Unavailable(f"the Docker Engine at {address} does not answer{said}", fix=fix)
 
 
 def _told(error: APIError) -> PlacetError:

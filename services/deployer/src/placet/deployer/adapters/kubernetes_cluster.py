@@ -19,6 +19,7 @@ import aiohttp
 import msgspec
 from kubernetes.aio import client, config
 
+from placet.deployer.adapters.silence import why_silent
 from placet.errors import PlacetError, Refused, Unavailable
 
 log = logging.getLogger(__name__)
@@ -323,7 +324,7 @@ class KubernetesCluster:
             return self._api
 
     def _away(self, error: Exception) -> Unavailable:
-        said = str(error) or "it took too long"
+        said = why_silent(error) or str(error)
         return Unavailable(
             f"the Kubernetes API server does not answer: {said}", fix=LOOKS_AWAY, retry_after=1.0
         )

@@ -1,0 +1,39 @@
+"""Why something that is asked over a socket does not answer, in the words of the operating system.
+
+The libraries in between name their own classes, and addresses as Python writes them. The same words each time, as long
+as the same is wrong: they are told to people, once.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+
+import aiohttp
+
+TOO_LATE = "nothing came in time"
+
+
+def why_silent(error: Exception) -> str | None:
+    """None where something came that is no answer."""
+    causes = list(causes_of(error))
+    for cause in causes:
+        if isinstance(cause, socket.gaierror | aiohttp.ClientConnectorDNSError):
+            return "no machine is known by that name"
+        if isinstance(cause, TimeoutError) and not cause.errno:
+            return TOO_LATE
+    if number := errno_of(error):
+        return os.strerror(number).lower()
+    hung_up = (ConnectionError, aiohttp.ServerDisconnectedError, aiohttp.ClientPayloadError)
+    return "it hung up" if any(isinstance(each, hung_up) for each in causes) else None
+
+
+def errno_of(error: Exception) -> int | None:
+    return next((each.errno for each in causes_of(error) if isinstance(each, OSError) and each.errno), None)
+
+
+def causes_of(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
