@@ -7,7 +7,7 @@ touched. Only one deployer leads at a time, and within it changes queue up.
 
 With each change Caddy opens its port anew and closes connections between two requests, so this one is not the clients'
 own: it is behind the edge, whose configuration never changes, on a socket where every request has a connection to
-itself (`deploy/caddy`).
+itself (`deploy/haproxy`, `deploy/caddy`).
 """
 
 from __future__ import annotations
