@@ -250,7 +250,7 @@ def test_what_others_may_read_differently_is_refused(
     points: Served, head: bytes, status: int, said: str
 ) -> None:
     with socket.create_connection(("127.0.0.1", points.port), timeout=60) as hostile:
-        hostile.sendall(b"POST /predict HTTP/1.1\r\n" + head + b"\r\n\r\n" + b"x" * 500_000)
+        hostile.sendall(b"POST /predict HTTP/1.1\r\n" + head + b"\r\n\r\n")
         answer = b"".join(iter(lambda: hostile.recv(65_536), b""))
     start, _, body = answer.partition(b"\r\n\r\n")
     assert start.startswith(b"HTTP/1.1 %d " % status)

@@ -54,7 +54,7 @@ async def app() -> App:
     ],
 )
 async def test_what_others_may_read_differently_reaches_no_application(
-    app: App, head: bytes, status: int
+    app: App, head: bytes, status: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with serving(app, Bounds()) as connect:
         reader, writer = await connect()
@@ -63,6 +63,7 @@ async def test_what_others_may_read_differently_reaches_no_application(
     assert answer.startswith(b"HTTP/1.1 %d " % status)
     assert answer.count(b"HTTP/1.1 ") == 1 + answer.count(b'"HTTP/1.1 ')
     assert app.begun == 0
+    assert not caplog.records
 
 
 async def test_a_refusal_says_why_and_arrives_however_much_is_sent_behind_it(app: App) -> None:
