@@ -33,6 +33,7 @@ BENCHMARKS = (
     "benchmarks.builder.images",
     "benchmarks.builder.beside_docker",
     "benchmarks.deploy.road",
+    "benchmarks.deploy.starts",
     "benchmarks.deploy.routes",
     "benchmarks.deploy.many",
     "benchmarks.governance.decisions",

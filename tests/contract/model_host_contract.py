@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from placet.deployer.ports import Instance, InstanceSpec, ModelHost
 from placet.deployer.room import Amount
@@ -76,6 +77,17 @@ class ModelHostContract:
         stopped = await find(host, started.id)
         assert not stopped.is_running
         assert stopped.why == "it took too much memory"
+
+    async def test_one_is_found_as_it_is_listed(self, host: ModelHost, image: str) -> None:
+        running = await host.start(self.spec(image))
+        ended = await host.start(self.spec(image, release=2))
+        await host.stop(ended.id, why="it took too much memory")
+
+        for each in (running, ended):
+            found = await host.find(each.id)
+            assert found is not None
+            assert replace(found, memory_bytes=0) == replace(await find(host, each.id), memory_bytes=0)
+        assert await host.find("nobody-1") is None
 
     async def test_stopping_what_does_not_run_changes_nothing(self, host: ModelHost, image: str) -> None:
         await host.stop("nobody-1")

@@ -151,7 +151,7 @@ print(json.dumps({
     "user": os.getuid(), "group": os.getgid(), "groups": os.getgroups(),
     "capabilities": int(status["CapPrm"], 16), "no_new_privs": int(status["NoNewPrivs"]),
     "descriptors": [each for each in descriptors if os.path.exists(f"/proc/self/fd/{each}")],
-    "listener": sys.argv[4], "umask": os.umask(0),
+    "app": sys.argv[2], "listener": sys.argv[4], "umask": os.umask(0),
     "limits": {name: soft for name, (soft, hard) in limits.items() if soft == hard},
     "is_session_leader": os.getsid(0) == os.getpid(),
 }), flush=True)
@@ -357,6 +357,11 @@ async def test_folders_deeper_than_any_path_stop_nobody(host: LocalProcesses, re
     assert not await asyncio.to_thread(scratch.exists)
 
 
+def image_of(itself: dict[str, Any]) -> Path:
+    """Where the image of an instance lies that says this of itself."""
+    return Path(itself["app"]).resolve().parent
+
+
 def alive_of(user: int) -> list[psutil.Process]:
     return [process for process, whose in users() if whose == user and _is_alive(process)]
 
@@ -411,6 +416,7 @@ class TestUsersOfTheirOwn:
             *(data / "keys" / "tokens.pem", data / "log" / "deployer.db"),
             *(tmp_path / "instances" / other.id / name for name in ("instance.json", "log")),
             *(tmp_path / "unpacked", Path(it["scratch"], "own"), Path(it["app"], "placet.json")),
+            image_of(it) / "app" / "placet.json",
             *(Path(f"/proc/{pid}/environ") for pid in (it["pid"], os.getpid())),
         ]
         assert all(each.exists() for each in closed)
@@ -450,7 +456,8 @@ class TestUsersOfTheirOwn:
 
         itself = await said(host, started.id)
         assert itself["user"] == itself["group"] != 0
-        assert itself["groups"] == []
+        assert itself["groups"] == [image_of(itself).stat().st_gid]
+        assert itself["groups"] != [itself["group"]]
         assert itself["capabilities"] == 0
         assert itself["no_new_privs"] == 1
         assert itself["descriptors"] == [0, 1, 2, int(itself["listener"])]

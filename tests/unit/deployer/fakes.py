@@ -59,6 +59,10 @@ class FakeModelHost:
         self._must_answer()
         return list(self.instances.values())
 
+    async def find(self, id: str) -> Instance | None:
+        self._must_answer()
+        return self.instances.get(id)
+
     async def check(self) -> None:
         self._must_answer()
         for id in self.hung & self.running():

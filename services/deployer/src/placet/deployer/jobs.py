@@ -216,7 +216,7 @@ class Jobs:
     async def _until_ready(self, instance: Instance) -> None:
         deadline = time.monotonic() + self.patience.ready
         while not await self.ports.probe.is_ready(instance.endpoint):
-            found = await self._find(instance.id)
+            found = await self.ports.host.find(instance.id)
             if found is None or not found.is_running:
                 why = found.why if found and found.why else "it ended"
                 raise await self._in_vain(instance, f"{instance.project} did not start: {why}")
@@ -246,7 +246,7 @@ class Jobs:
 
     async def _must_fit(self, known: Known, instance: Instance) -> None:
         """Before it serves: later it would only be ended, again and again."""
-        found = await self._find(instance.id)
+        found = await self.ports.host.find(instance.id)
         if known.cleared and found and found.memory_bytes > known.cleared.resources.memory_bytes:
             raise Refused(
                 f"{known.project} took {in_mebibytes(found.memory_bytes)} of memory to answer its sample, and"
@@ -259,9 +259,6 @@ class Jobs:
         words = await self.ports.host.last_words(instance.id)
         said = f"; it said last:\n{words}" if words else ""
         return Refused(f"{why}{said}", fix=remedy(why, words, instance.project))
-
-    async def _find(self, id: str) -> Instance | None:
-        return next((each for each in await self.ports.host.list() if each.id == id), None)
 
     async def _starting(self, project: str, request: int) -> Starting | None:
         """None once a later request was made."""

@@ -86,6 +86,9 @@ class ModelHost(Protocol):
     async def list(self) -> Sequence[Instance]:
         """All that were started and not forgotten, running or not."""
 
+    async def find(self, id: str) -> Instance | None:
+        """The same of one, which costs the same however many there are."""
+
     async def check(self) -> None:
         """Ask each running instance whether it lives; one that hangs is ended, and is then listed as a crashed one is.
 

@@ -121,6 +121,9 @@ class DockerContainers:
     async def list(self) -> Sequence[Instance]:
         return await self._engine.run(self._list)
 
+    async def find(self, id: str) -> Instance | None:
+        return await self._engine.run(self._look, id)
+
     async def check(self) -> None:
         running = [each for each in await self._engine.run(self._lives) if each["State"]["Running"]]
         known = {each["Id"] for each in running}
@@ -264,6 +267,10 @@ class DockerContainers:
             elif (found := if_there(partial(api.inspect_container, each["Id"]))) is not None:
                 listed.append(self._instance(found))
         return sorted(listed, key=lambda each: each.id)
+
+    def _look(self, api: docker.APIClient, id: str) -> Instance | None:
+        found = self._find(api, id)
+        return None if found is None else self._instance(found)
 
     def _lives(self, api: docker.APIClient) -> Sequence[Mapping[str, Any]]:
         running = [each for each in self._all(api) if each["State"] in _RUNS]

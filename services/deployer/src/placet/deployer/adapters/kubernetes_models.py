@@ -177,6 +177,10 @@ class KubernetesModels:
         told = [await self._told(each) for each in found if each is not None]
         return sorted(told, key=lambda each: each.id)
 
+    async def find(self, id: str) -> Instance | None:
+        found = self._find(id)
+        return None if found is None else await self._told(found)
+
     async def check(self) -> None:
         """The kubelets do: each asks its own pods, and ends those that are silent for too long."""
 

@@ -149,6 +149,9 @@ class LocalProcesses:
     async def list(self) -> Sequence[Instance]:
         return await _in_thread(self._list)
 
+    async def find(self, id: str) -> Instance | None:
+        return await _in_thread(lambda: self._look(id, self._lodgings.inhabitants().get(id, ())))
+
     async def check(self) -> None:
         running = await _in_thread(self._running)
         self._pulses = {
@@ -246,7 +249,7 @@ class LocalProcesses:
                     umask=0o077,
                     user=lodging.user,
                     group=lodging.user,
-                    extra_groups=None if lodging.user is None else [],
+                    extra_groups=None if lodging.user is None else lodging.groups,
                 )
             except (OSError, subprocess.SubprocessError) as error:
                 raise Unavailable(f"no process could be started for {spec.id}: {error}") from error

@@ -1,12 +1,14 @@
 """Where an instance lives, and as whom.
 
 Where the deployer may become other users (`OwnUsers`), each instance gets one of its own: a number at random, where
-nobody gives numbers to people, programs or containers. It has no name and no groups, and it reaches one folder:
+nobody gives numbers to people, programs or containers. It has no name and one group, its image's, and it reaches two
+folders:
 
-    <place>/            root's: others pass through it, and see nothing
-    <place>/<id>/       root's: its user may look
-    <place>/<id>/app/   the image's files, as links: to be read
-    <place>/<id>/tmp/   its own: TMPDIR and HOME; that it owns it says who it is
+    <place>/               root's: others pass through it, and see nothing
+    <place>/images/<key>/  an image's files, as links: to be read (`laid_out_images.py`)
+    <place>/<id>/          root's: its user may look
+    <place>/<id>/app       leads to its image
+    <place>/<id>/tmp/      its own: TMPDIR and HOME; that it owns it says who it is
 
 So no model reads or signals another, nor us; and who was started as that user ends with it, whatever it did to look
 like somebody else. Everywhere else (`SameUser`) models run as we do, and are known by what is in their
@@ -28,10 +30,10 @@ from typing import Protocol
 
 import psutil
 
+from placet.deployer.adapters.laid_out_images import LaidOutImages
 from placet.deployer.adapters.processes import MARK, is_over, kill, kill_all_of, mark, marked, users
 from placet.deployer.adapters.reach import Python, place_for_models, python_for_models, this_python
 from placet.errors import Refused
-from placet.oci import link_tree
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +41,8 @@ UNUSED = range(1_879_048_192, 2_147_352_576)
 """Users that nothing gives away, by https://systemd.io/UIDS-GIDS/."""
 FEWER = range(61_184, 65_520)
 """For containers that have 65,536 users: those that systemd gives to services for a while, as we do."""
+_OF_ALL = ("images", "python")
+"""Folders in a place that are no instance's: an instance has a number at its end."""
 _CHOWN, _DAC_OVERRIDE, _KILL, _SETGID, _SETUID = 0, 1, 5, 6, 7
 _NEEDED = sum(1 << each for each in (_CHOWN, _DAC_OVERRIDE, _KILL, _SETGID, _SETUID))
 MOST_ENTRIES = 100_000
@@ -47,11 +51,12 @@ MOST_ENTRIES = 100_000
 
 @dataclass(frozen=True, kw_only=True)
 class Lodging:
-    """What an instance finds. `user` is None where it is ours."""
+    """What an instance finds. `user` is None where it is ours, and then there are no `groups`."""
 
     app: Path
     scratch: Path
     user: int | None = None
+    groups: Sequence[int] = ()
 
 
 class Lodgings(Protocol):
@@ -110,32 +115,34 @@ class OwnUsers:
     def __init__(self, place: Path, users: range) -> None:
         self._place = place
         self._users = users
+        self._images = LaidOutImages(place / "images", links=self._links, new_group=self._new_number)
         self.python = python_for_models(place)
 
     def move_in(self, id: str, app: Path) -> Lodging:
         self.move_out(id)
-        user = self._new_user()
+        user = self._new_number()
         home, scratch = self._place / id, self.scratch(id)
         home.mkdir(mode=0o700)
         scratch.mkdir(mode=0o700)
         os.chown(scratch, user, user)
-        link_tree(app, home / "app")
+        group = self._images.hold(home / "app", app)
         os.chown(home, os.geteuid(), user)
         home.chmod(0o750)
-        return Lodging(app=home / "app", scratch=scratch, user=user)
+        return Lodging(app=home / "app", scratch=scratch, user=user, groups=(group,))
 
     def move_out(self, id: str) -> None:
         user = self._user(id)
         if user is not None:
             kill_all_of(user, self.python)
         _remove(self._place / id)
+        self._images.remove_idle()
 
     def scratch(self, id: str) -> Path:
         return self._place / id / "tmp"
 
     def ids(self) -> Sequence[str]:
         try:
-            return [each.name for each in self._place.iterdir() if each.name != "python"]
+            return [each.name for each in self._place.iterdir() if each.name not in _OF_ALL]
         except FileNotFoundError:  # it was closed
             return []
 
@@ -152,7 +159,8 @@ class OwnUsers:
 
     def close(self) -> None:
         if not self.ids():
-            _remove(self._place / "python")
+            for each in _OF_ALL:
+                _remove(self._place / each)
             with suppress(OSError):  # it may be somebody's own folder, with more in it
                 self._place.rmdir()
 
@@ -164,11 +172,15 @@ class OwnUsers:
             return None
         return user if user in UNUSED or user in FEWER else None
 
-    def _new_user(self) -> int:
-        taken = {self._user(id) for id in self.ids()} | {user for _, user in users()}
-        while (user := secrets.choice(self._users)) in taken:
+    def _new_number(self) -> int:
+        """For a user and a group, that nobody has."""
+        taken = {self._user(id) for id in self.ids()} | {user for _, user in users()} | self._images.groups()
+        while (number := secrets.choice(self._users)) in taken:
             pass
-        return user
+        return number
+
+    def _links(self) -> Sequence[Path]:
+        return [self._place / id / "app" for id in self.ids()]
 
 
 class SameUser:
