@@ -49,6 +49,8 @@ _AS_THE_EDGE_SAW_IT = {
     name: [f"{{http.request.header.{name}}}"]
     for name in ("X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto")
 }
+# Those that Caddy does not say itself, and would hand on from clients who like to be taken for another.
+_SAID_BY_NOBODY = ["Forwarded", "X-Forwarded-Port", "X-Forwarded-Prefix", "X-Forwarded-Server", "X-Real-Ip"]
 
 Json = dict[str, Any]
 
@@ -141,7 +143,7 @@ def _route(project: str, targets: Sequence[Target], access: str, silence: float)
     No `flush_interval`: streams are flushed without it, and with it Caddy 2.6 ends every request that is under way
     when a route changes (`test_moving_a_route_fails_no_request`).
     """
-    kept_from_it = ["Cookie"] if access == "token" else ["Cookie", "Authorization"]
+    kept_from_it = ["Cookie", *_SAID_BY_NOBODY, *(() if access == "token" else ("Authorization",))]
     return {
         **_to(project),
         "handle": [
