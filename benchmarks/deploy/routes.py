@@ -1,10 +1,10 @@
-"""What the way to a model costs, beside the model server alone: the embedded gateway, and the two Caddys as they ship.
+"""What the way to a model costs, beside the model server alone: the embedded gateway, and the edge with its Caddy.
 
     python -m benchmarks deploy.routes
 
-One embedded platform runs the models, and the Caddys lead to the very same processes: all three ways end at one
-socket, and are asked in turn, in short rounds, by a process that only makes load. What counts is the middle of the
-differences, or ratios, within each round.
+Edge and Caddy are run as they ship. One embedded platform runs the models, and the edge leads to the very same
+processes: all three ways end at one socket, and are asked in turn, in short rounds, by a process that only makes load.
+What counts is the middle of the differences, or ratios, within each round.
 
 - Added p50: one connection, kept, and a model of one multiplication.
 - Requests/s: some connections, and a model that takes 5 ms for each row, one after the other.
@@ -45,7 +45,7 @@ from tests.support.platforms import Platform, embedded
 from tests.support.servers.local import private_directory
 from tests.system.models import write_project
 
-ALONE, GATEWAY, CADDY = "the model server alone", "the embedded gateway", "two Caddys"
+ALONE, GATEWAY, CADDY = "the model server alone", "the embedded gateway", "the edge and Caddy"
 ROUNDS = 21
 SECONDS = 0.5
 CONNECTIONS = 4
@@ -68,7 +68,7 @@ async def run(
     with (
         tempfile.TemporaryDirectory(prefix="placet-bench-") as made,
         embedded(Path(made)) as platform,
-        edges(private_directory("edges")) as caddys,
+        edges(private_directory("edges")) as edge,
     ):
         folder = Path(made)
         endpoints = {}
@@ -79,21 +79,21 @@ async def run(
         ):
             await deploy(platform, project)
             endpoints[name] = _endpoint(folder / "data", name)
-        router = _started(caddys)
+        router = _started(edge)
         for name, endpoint in endpoints.items():
             await router.route(name, [Target(endpoint=endpoint)], access="public")
         ways = {
             name: {
                 ALONE: Way(port=_port(endpoint), path="/predict"),
                 GATEWAY: Way(port=_port(platform.url), path=f"/models/{name}/predict"),
-                CADDY: Way(port=caddys.port, path=f"/models/{name}/predict"),
+                CADDY: Way(port=edge.port, path=f"/models/{name}/predict"),
             }
             for name, endpoint in endpoints.items()
         }
         return [
             *_added(await asyncio.to_thread(_in_turn, ways["quick"], 1, rounds)),
             *_kept(await asyncio.to_thread(_in_turn, ways["slow"], CONNECTIONS, rounds)),
-            *await _changes_behind_caddy(router, caddys, endpoints, changes),
+            *await _changes_behind_caddy(router, edge, endpoints, changes),
             *await _changes_embedded(platform, folder, releases),
             *await _quarantines(platform, folder, revoked),
         ]
@@ -106,11 +106,11 @@ def _endpoint(data: Path, project: str) -> str:
     return str(endpoint)
 
 
-def _started(caddys: Edges) -> CaddyAdmin:
-    caddys.lead_to("models-1.sock")
-    caddys.run_routes("models-1.sock")
-    caddys.run_edge()
-    return CaddyAdmin(caddys.admin_url, server="placet")
+def _started(edge: Edges) -> CaddyAdmin:
+    edge.lead_to("models-1.sock")
+    edge.run_routes("models-1.sock")
+    edge.run_edge()
+    return CaddyAdmin(edge.admin_url, server="placet")
 
 
 def now() -> float:
@@ -159,10 +159,10 @@ def _kept(seen: Mapping[str, Sequence[Mapping[str, float]]]) -> list[Row]:
 
 
 async def _changes_behind_caddy(
-    router: CaddyAdmin, caddys: Edges, endpoints: Mapping[str, str], changes: int
+    router: CaddyAdmin, edge: Edges, endpoints: Mapping[str, str], changes: int
 ) -> list[Row]:
     took = []
-    async with _asked(f"{caddys.url}/models/quick/predict") as seen:
+    async with _asked(f"{edge.url}/models/quick/predict") as seen:
         for number in range(changes):
             target, answer = (("other", 3.0), ("quick", 2.0))[number % 2]
             began = now()

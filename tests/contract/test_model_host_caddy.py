@@ -141,6 +141,16 @@ async def test_a_model_sees_neither_cookie_nor_token(
     assert "Set-Cookie" not in headers
 
 
+async def test_no_client_says_for_whom_it_is_sent_on(
+    router: CaddyAdmin, edge: CaddyServer, first: str
+) -> None:
+    await router.route("churn", [Target(endpoint=first)], access="token")
+
+    pretended = {name: "1.2.3.4" for name in ("Forwarded", "X-Real-Ip", "X-Forwarded-Prefix", "X-Kept")}
+    _, said, _ = await get(edge, "/models/churn/", **pretended)
+    assert set(pretended) & set(said["headers"]) == {"X-Kept"}
+
+
 async def test_a_model_that_asks_for_a_token_gets_it(
     router: CaddyAdmin, edge: CaddyServer, first: str
 ) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
+import psutil
 import pytest
 from aiohttp import web
 from placet.deployer.adapters.caddy_admin import CaddyAdmin
@@ -21,6 +23,7 @@ from tests.support.load import Load, constant_load
 from tests.support.servers.local import private_directory
 
 MOVES = 20
+RELOADS = 5
 
 
 @pytest.fixture
@@ -61,13 +64,15 @@ async def test_a_model_that_is_taken_off_its_route(placed: Edges, router: CaddyA
 
 
 async def test_an_edge_that_is_started_again(placed: Edges, router: CaddyAdmin) -> None:
-    """As the page on the six services says: the next one listens beside it before it is told to end."""
+    """As the page on the six services says: the next worker takes the port over before the last one is told to end."""
     await asyncio.to_thread(placed.run_routes, "models-1.sock")
-    first = await asyncio.to_thread(placed.run_edge)
+    edge = await asyncio.to_thread(placed.run_edge)
     async with model("only") as only, loaded(placed, router, only) as load:
-        await asyncio.to_thread(placed.run_edge)
-        await load.some_more()
-        await asyncio.to_thread(placed.stop, first)
+        for _ in range(RELOADS):
+            (before,) = workers(edge)
+            await asyncio.to_thread(placed.reload_edge, edge)
+            await load.some_more()
+            await eventually(partial(has_ended, before))
         await load.some_more()
 
 
@@ -92,6 +97,14 @@ async def test_a_model_knows_how_its_caller_came(placed: Edges, router: CaddyAdm
         await load.some_more(1)
         told = load.seen[-1]["told"]
     assert told == {"for": "127.0.0.1", "host": f"127.0.0.1:{placed.port}", "proto": "http"}
+
+
+def has_ended(process: psutil.Process) -> bool:
+    return not process.is_running()
+
+
+def workers(edge: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    return psutil.Process(edge.pid).children()
 
 
 def is_answered_by(load: Load, model: str) -> bool:

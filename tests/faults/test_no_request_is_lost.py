@@ -1,8 +1,8 @@
 """Under constant load through a model's URL, nothing that is done to the platform loses a request.
 
 Real processes: the embedded platform, whose gateway sends requests on, and six over a real broker, database and
-registry behind the two Caddys as they ship, with models that outlive the deployer. Each fault goes on until requests
-that began after it were answered. The edges' own are in `test_edges_lose_no_request.py`.
+registry behind the edge as it ships, with models that outlive the deployer. Each fault goes on until requests that
+began after it were answered. The edge's own are in `test_edges_lose_no_request.py`.
 """
 
 from __future__ import annotations

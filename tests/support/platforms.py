@@ -22,11 +22,13 @@ import httpx
 from placet.trust import own_key
 
 from tests.support.git_server import GitServer, git_server
-from tests.support.servers import CaddyServer, PostgreSQL, RabbitMQ, Registry
+from tests.support.servers import CaddyServer, PostgreSQL, RabbitMQ, Registry, haproxy, sources
 from tests.support.servers.http import ask
-from tests.support.servers.local import free_port, poll, private_directory
+from tests.support.servers.local import LocalServer, free_port, poll, private_directory
 
 ROOT = Path(__file__).parents[2]
+ROUTES = ROOT / "deploy" / "caddy" / "models.json"
+"""The configuration of the Caddy that has them, to begin with."""
 SERVICES = ("metadata", "gateway", "certifier", "builder", "indexer", "deployer")
 LEASE_SECONDS = "2"
 OBSERVE_SECONDS = "1"
@@ -150,9 +152,8 @@ class DistributedPlatform:
     log_role_url: str
     """As whom metadata logs in: a role that owns nothing."""
     registry_url: str
-    edge: CaddyServer
     models: CaddyServer
-    """The one behind it, which has the models' routes."""
+    """Behind the edge, with the models' routes."""
     git: GitServer
     settings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Further ones of a service, by its name."""
@@ -160,12 +161,18 @@ class DistributedPlatform:
     """What runs a service instead of its own module; it gets the service's name."""
     processes: dict[str, Process] = field(default_factory=dict)
     ports: dict[str, int] = field(default_factory=dict)
+    edge_port: int = field(default_factory=free_port)
+    edge: LocalServer | None = None
 
     @property
     def platform(self) -> Platform:
         token = (self.folder / "keys" / "admin.token").read_text()
         state = self.folder / "state of commands"
-        return Platform(url=self.edge.url, token=token, git=self.git, state=state)
+        return Platform(url=self.url, token=token, git=self.git, state=state)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.edge_port}"
 
     def start(self) -> None:
         self._make_keys()
@@ -178,13 +185,15 @@ class DistributedPlatform:
                 self.folder / f"{service}.log",
             )
             self.processes[service].start()
-        self.configure_edge()
+        self._start_edge()
         for service in SERVICES:
             self.wait_until_ready(service)
 
     def stop(self) -> None:
         for process in reversed(self.processes.values()):
             process.stop()
+        if self.edge is not None:
+            self.edge.remove()
 
     def wait_until_ready(self, service: str) -> None:
         """Until it answers and leads, so that what it hears is acted on."""
@@ -200,21 +209,24 @@ class DistributedPlatform:
 
         poll(is_ready, or_give_up=lambda: None if process.is_running else process.last_words())
 
-    def configure_edge(self) -> None:
-        """Load the configurations as they ship, with this platform's addresses."""
-        values = {
-            "CADDY_ADMIN": self.models.admin_url.removeprefix("http://"),
-            "EDGE": self.edge.listen,
-            "MODELS": self.models.listen.removeprefix("unix/"),
-            **{service.upper(): f"127.0.0.1:{port}" for service, port in self.ports.items()},
-        }
-        for server, name in ((self.edge, "caddy"), (self.models, "models")):
-            text = (ROOT / "deploy" / "caddy" / f"{name}.json").read_text()
-            for key, value in values.items():
-                text = text.replace(f"{{env.PLACET_{key}}}", value)
-            # The tests' own have to be asked for more, and to be forgotten.
-            admin = {"listen": server.admin_url.removeprefix("http://"), "config": {"persist": False}}
-            ask("POST", f"{server.admin_url}/load", {**json.loads(text), "admin": admin})
+    def _start_edge(self) -> None:
+        """With the configurations as they ship, and this platform's addresses."""
+        admin, socket = (
+            self.models.admin_url.removeprefix("http://"),
+            self.models.listen.removeprefix("unix/"),
+        )
+        text = (
+            ROUTES.read_text()
+            .replace("{env.PLACET_CADDY_ADMIN}", admin)
+            .replace("{env.PLACET_MODELS}", socket)
+        )
+        # The tests' own is to be forgotten.
+        configuration = {**json.loads(text), "admin": {"listen": admin, "config": {"persist": False}}}
+        ask("POST", f"{self.models.admin_url}/load", configuration)
+        services = {f"PLACET_{service.upper()}": f"127.0.0.1:{port}" for service, port in self.ports.items()}
+        self.edge = haproxy.run_locally(
+            sources.program("haproxy"), self.edge_port, {**services, "PLACET_MODELS": socket}
+        )
 
     def _make_keys(self) -> None:
         for name in ("certificates", "tokens"):
@@ -251,7 +263,7 @@ class DistributedPlatform:
                 "TOKEN_KEYS": keys / "tokens.json",
                 "CERTIFIER_KEYS": keys / "certificates.json",
                 "DATA": self.folder / "deployer",
-                "PUBLIC_URL": self.edge.url,
+                "PUBLIC_URL": self.url,
                 "ROUTER": "caddy",
                 "CADDY_ADMIN_URL": self.models.admin_url,
                 "STOP_MODELS_ON_EXIT": "true",
@@ -298,7 +310,6 @@ def distributed(
                 database_url=database_url,
                 log_role_url=log_role_url,
                 registry_url=registry.url,
-                edge=caddy,
                 models=models,
                 git=git,
                 settings=settings or {},

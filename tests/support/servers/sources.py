@@ -119,7 +119,7 @@ DOCKER = Sources(
 )
 
 NAMES = frozenset(
-    {"postgres", "rabbitmq", "registry", "caddy", "docker", "kubernetes", "chromium", "go", "cc"}
+    {"postgres", "rabbitmq", "registry", "caddy", "haproxy", "docker", "kubernetes", "chromium", "go", "cc"}
 )
 """What `PLACET_REQUIRE` may list."""
 
@@ -129,7 +129,7 @@ def found() -> dict[str, str]:
     return {
         **{sources.name: sources.where() for sources in (POSTGRES, RABBITMQ, REGISTRY, CADDY, DOCKER)},
         "kubernetes": "at an address" if os.environ.get("KUBECONFIG") else "none",
-        **{program: shutil.which(program) or "none" for program in ("chromium", "go", "cc")},
+        **{program: shutil.which(program) or "none" for program in ("haproxy", "chromium", "go", "cc")},
     }
 
 
@@ -138,6 +138,11 @@ def required() -> frozenset[str]:
     if unknown := names - NAMES:
         raise pytest.UsageError(f"PLACET_REQUIRE: {sorted(unknown)} is none of {sorted(NAMES)}")
     return names
+
+
+def program(name: str) -> str:
+    """Where it is; skips the test, or fails it, where it is not on this machine."""
+    return shutil.which(name) or cannot_be_had(name, "no program for it on this machine (`make servers`)")
 
 
 def cannot_be_had(name: str, reason: str) -> NoReturn:

@@ -13,6 +13,7 @@ import pytest
 from placet.connections import JOINED_BELOW, KEEP_ALIVE, BoundedServer, Bounds, Connection, bounded
 
 from tests.support.eventually import eventually
+from tests.support.serving import PromptServer
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -88,15 +89,22 @@ class Clients:
         return reader, writer
 
     def look(self, now: float) -> None:
-        (connection,) = self._server.server_state.connections
-        assert isinstance(connection, Connection)
+        (connection,) = self.theirs
         connection.look(now)
 
     @property
-    def sockets(self) -> list[socket.socket]:
+    def theirs(self) -> list[Connection]:
         """The server's ends."""
-        ends = self._server.server_state.connections
-        return [each.transport.get_extra_info("socket") for each in ends]
+        return [each for each in self._server.server_state.connections if isinstance(each, Connection)]
+
+    @property
+    def tasks(self) -> int:
+        """Requests that somebody works at."""
+        return len(self._server.server_state.tasks)
+
+    @property
+    def sockets(self) -> list[socket.socket]:
+        return [each.transport.get_extra_info("socket") for each in self.theirs]
 
     def close(self) -> None:
         for writer in self._writers:
@@ -105,17 +113,17 @@ class Clients:
 
 @asynccontextmanager
 async def serving(app: App, bounds: Bounds, kind: type[Connection] = Connection) -> AsyncIterator[Clients]:
-    server = BoundedServer(
+    server = PromptServer(
         bounded(app, bounds, connection=kind, port=0, log_config=None, timeout_graceful_shutdown=1)
     )
-    running = asyncio.create_task(server._serve())
+    running = asyncio.create_task(server.serve())
     await eventually(lambda: server.started)
     clients = Clients(server)
     try:
         yield clients
     finally:
         clients.close()
-        server.should_exit = True
+        server.end()
         await running
 
 

@@ -6,7 +6,7 @@ import asyncio
 import json
 import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,7 @@ class Model:
             routes=[
                 Route("/hostile", self._hostile),
                 Route("/drip", self._drip),
+                Route("/without/{status:int}", self._without),
                 Route("/slow", self._slow, methods=["GET", "POST"]),
                 Route("/take", self._take, methods=["POST"]),
                 Route(
@@ -64,6 +65,7 @@ class Model:
     async def _hostile(self, _: Request) -> Response:
         answer = Response("<script>", 418, media_type="text/html")
         answer.headers["Content-Security-Policy"] = "default-src *"
+        answer.headers["X-Content-Type-Options"] = "none"
         for name in (
             "Clear-Site-Data",
             "Service-Worker-Allowed",
@@ -78,6 +80,10 @@ class Model:
         answer.headers.append("Vary", "Accept")
         answer.headers.append("Vary", "Origin")
         return answer
+
+    async def _without(self, request: Request) -> Response:
+        status = request.path_params["status"]
+        return Response(status_code=status, headers={"Content-Length": "0" if status == 204 else "5"})
 
     async def _drip(self, _: Request) -> StreamingResponse:
         async def drops() -> AsyncIterator[bytes]:
@@ -162,6 +168,37 @@ async def test_a_model_sees_the_token_and_no_cookie_and_nothing_of_the_hop(
     assert headers.keys().isdisjoint({"cookie", "proxy-authorization", "x-hop", "te"})
 
 
+async def test_a_model_is_told_where_a_request_came_from_by_nobody_but_us(
+    gateway: Gateway, model: Model
+) -> None:
+    """As at any edge: a client would say it to be taken for another."""
+    said = {
+        "Forwarded": "for=1.2.3.4",
+        "X-Forwarded-Host": "evil.example",
+        "X-Forwarded-Port": "1",
+        "X-Forwarded-Prefix": "/evil",
+        "X-Real-IP": "1.2.3.4",
+        "Host": "models.test",
+    }
+    async with a_live_model(gateway, model) as http:
+        told = (await http.get("/models/churn/x", headers=said)).json()
+    assert {name: value for name, value in told["headers"] if "forwarded" in name or "real" in name} == {
+        "x-forwarded-for": "127.0.0.1",
+        "x-forwarded-host": "models.test",
+        "x-forwarded-proto": "http",
+    }
+
+
+@pytest.mark.parametrize(("sent", "arrives"), [("é", "é"), ("\udce9", "é")])
+async def test_what_a_header_says_stays_what_it_is(
+    gateway: Gateway, model: Model, sent: str, arrives: str
+) -> None:
+    said = {b"X-Name": sent.encode("utf-8", "surrogateescape")}
+    async with a_live_model(gateway, model) as http:
+        told = (await http.get("/models/churn/x", headers=said)).json()
+    assert dict(told["headers"])["x-name"].encode("latin-1").decode() == arrives
+
+
 async def test_a_model_that_everybody_may_call_sees_no_token(gateway: Gateway, model: Model) -> None:
     operation = await asked(gateway)
     public = changed(cleared(), access="public")
@@ -186,6 +223,7 @@ async def test_a_hostile_answer_speaks_for_itself_only(gateway: Gateway, model: 
         answer = await http.get("/models/churn/hostile")
     assert (answer.status_code, answer.text) == (418, "<script>")
     assert answer.headers.get_list("content-security-policy") == ["default-src *", SANDBOX]
+    assert answer.headers.get_list("x-content-type-options") == ["nosniff"]
     assert answer.headers.get_list("vary") == ["Accept", "Origin"]
     for name in (
         "set-cookie",
@@ -269,16 +307,118 @@ async def test_a_path_with_dots_is_no_way_from_a_model_to_the_platform(
     assert b'"path":"/../../v1/me"' in answer
 
 
-async def test_two_lengths_smuggle_nothing(gateway: Gateway, model: Model) -> None:
-    smuggled = b"GET /v1/me HTTP/1.1\r\nHost: x\r\n\r\n"
-    request = (
-        b"POST /models/churn/x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
-        b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + smuggled
-    )
+SMUGGLED = b"GET /v1/smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
+CHUNKED = b"5\r\nhello\r\n0\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("head", "body"),
+    [
+        (b"Content-Length: 5\r\nTransfer-Encoding: chunked", b"0\r\n\r\n"),
+        (b"Transfer-Encoding: chunked\r\nContent-Length: 5", b"0\r\n\r\n"),
+        (b"Content-Length: 0\r\nContent-Length: %d" % len(SMUGGLED), b""),
+        (b"Content-Length: +0", b""),
+        (b"Content-Length: 0, 0", b""),
+        (b"Transfer-Encoding: identity\r\nContent-Length: 0", b""),
+        (b"Transfer-Encoding: xchunked", b"0\r\n\r\n"),
+        (b"Transfer-Encoding: gzip, chunked", b"0\r\n\r\n"),
+        (b"Transfer-Encoding: chunked, identity", b"0\r\n\r\n"),
+        (b"Transfer-Encoding : chunked", b"0\r\n\r\n"),
+        (b"Transfer-Encoding:\r\n chunked", b"0\r\n\r\n"),
+        (b"Transfer-Encoding: \x0bchunked", b"0\r\n\r\n"),
+        (b"X: a\nTransfer-Encoding: chunked", b"0\r\n\r\n"),
+        (b"X: a\rContent-Length: 0", b""),
+        (b"Transfer-Encoding: chunked", b"0\n\n"),
+        (b"Transfer-Encoding: chunked", b"0x0\r\n\r\n"),
+        (b"Transfer-Encoding: chunked", b"1\r\nhello\r\n0\r\n\r\n"),
+        (b"Transfer-Encoding: chunked", b"10000000000000000\r\n\r\n"),
+        (b"Transfer-Encoding: chunked", b"5;\n\r\nhello\r\n0\r\n\r\n"),
+    ],
+)
+async def test_what_others_would_read_differently_smuggles_nothing(
+    gateway: Gateway, model: Model, head: bytes, body: bytes
+) -> None:
+    request = b"POST /models/churn/x HTTP/1.1\r\nHost: x\r\n" + head + b"\r\n\r\n" + body + SMUGGLED
     async with a_live_model(gateway, model) as http:
         answer = await raw_request(http.base_url.port, request)
-    assert answer.count(b"HTTP/1.1 ") == 1
-    assert b"/v1/me" not in answer
+        assert answer.count(b"HTTP/1.1 ") == 1
+        assert answer.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 501 "))
+        assert (await http.get("/models/churn/after")).json()["path"] == "/after"
+
+
+@pytest.mark.parametrize(
+    ("head", "body"),
+    [
+        (b"Content-Length: %d" % len(SMUGGLED), SMUGGLED),
+        (b"Content-Length: %d \t" % len(SMUGGLED), SMUGGLED),
+        (b"Content-Length: %d\r\nConnection: content-length" % len(SMUGGLED), SMUGGLED),
+        (b"Content-Length: %d\r\nContent_Length: 0\r\nTE: trailers" % len(SMUGGLED), SMUGGLED),
+        (b"Content-Length: %d\r\nConnection: Upgrade\r\nUpgrade: websocket" % len(SMUGGLED), SMUGGLED),
+        (b"Transfer-Encoding: chunked", b"%x\r\n%b\r\n0\r\n\r\n" % (len(SMUGGLED), SMUGGLED)),
+        (
+            b"Transfer-Encoding: chunked\r\nConnection: transfer-encoding",
+            b"%x;a=b\r\n%b\r\n0\r\nHost: evil\r\nAuthorization: x\r\n\r\n" % (len(SMUGGLED), SMUGGLED),
+        ),
+    ],
+)
+async def test_a_body_reaches_the_model_as_a_body(
+    gateway: Gateway, model: Model, head: bytes, body: bytes
+) -> None:
+    request = b"POST /models/churn/x HTTP/1.1\r\nHost: x\r\n" + head + b"\r\n\r\n" + body
+    async with a_live_model(gateway, model) as http:
+        reader, writer = await asyncio.open_connection("127.0.0.1", http.base_url.port)
+        for _ in range(2):
+            writer.write(request)
+            answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 20)
+            length = int(answer.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+            told = json.loads(await reader.readexactly(length))
+            assert (told["path"], told["body"]) == ("/x", SMUGGLED.decode())
+            assert [value for name, value in told["headers"] if name in ("host", "authorization")] == ["x"]
+        writer.close()
+
+
+async def test_a_model_that_answers_before_it_has_heard_all_is_not_sent_the_rest_as_a_request(
+    gateway: Gateway,
+) -> None:
+    """On the connection that the next request would take: the body's rest would be read as that one."""
+    connections: list[bytes] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(b"")
+        number = len(connections) - 1
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                connections[number] += await reader.readuntil(b"\r\n\r\n")
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    operation = await asked(gateway)
+    model = await asyncio.start_server(answer, "127.0.0.1", 0)
+    endpoint = "http://{}:{}".format(*model.sockets[0].getsockname())
+    async with model, serving(gateway.app) as url, httpx.AsyncClient(base_url=url, trust_env=False) as http:
+        await gateway.hear_all((*DEPLOY[1:-1], started(endpoints=(endpoint,))), operation)
+        reader, writer = await asyncio.open_connection("127.0.0.1", http.base_url.port)
+        head = b"POST /models/churn/x HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n"
+        writer.write(head + b"x" * 20_000)
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 OK\r\n")
+        assert (await http.get("/models/churn/next")).status_code == 200
+        writer.close()
+    assert [each.split(b" ", 2)[1] for each in connections] == [b"/x", b"/next"]
+
+
+@pytest.mark.parametrize("status", [204, 304])
+async def test_an_answer_that_has_no_body_may_say_how_long_it_would_be(
+    gateway: Gateway, model: Model, status: int
+) -> None:
+    async with a_live_model(gateway, model) as http:
+        port = http.base_url.port
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for _ in range(2):
+            writer.write(b"GET /models/churn/without/%d HTTP/1.1\r\nHost: x\r\n\r\n" % status)
+            answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 20)
+            assert answer.startswith(b"HTTP/1.1 %d " % status)
+            assert b"content-length" not in answer
+        writer.close()
 
 
 async def raw_request(port: int | None, request: bytes) -> bytes:
@@ -305,7 +445,9 @@ async def test_a_model_that_says_nothing_is_given_up(tmp_path: Path, model: Mode
     assert "placet logs churn" in answer.json()["fix"]
 
 
-async def test_an_answer_that_stops_in_the_middle_is_cut_off(tmp_path: Path, model: Model) -> None:
+async def test_an_answer_that_stops_in_the_middle_is_cut_off(
+    tmp_path: Path, model: Model, caplog: pytest.LogCaptureFixture
+) -> None:
     async with (
         a_gateway(tmp_path, model_silence_seconds=0.3) as gateway,
         a_live_model(gateway, model) as http,
@@ -313,6 +455,9 @@ async def test_an_answer_that_stops_in_the_middle_is_cut_off(tmp_path: Path, mod
         with pytest.raises(httpx.RemoteProtocolError):  # never as if it had been the whole answer
             await http.get("/models/churn/drip")
         await eventually(model.left.is_set)
+    (told,) = caplog.records  # and no trace of how it came here: a model decides how often
+    assert told.getMessage().startswith("churn broke off its answer: ")
+    assert told.exc_info is None
 
 
 async def test_requests_beyond_a_model_s_share_come_back_later_and_others_are_served(

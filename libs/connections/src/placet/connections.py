@@ -9,12 +9,14 @@ An answer may take as long as it likes while it goes on: a stream of events ends
 The kernel asks after a client that is silent on such a stream: one that vanished without a word (a laptop that was
 closed, a NAT that forgot) would hold its place for ever, and nothing else would tell it from one that waits.
 
-HTTP is read by httptools, which is quick and kind. What it lets pass and a server must not is refused here.
+HTTP is read by httptools, which is quick and kind. What it lets pass and a server must not is refused here, and said
+to whoever sent it, unless that would be taken for the answer to another request.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 import resource
 import socket
 from dataclasses import dataclass, replace
@@ -25,7 +27,7 @@ from typing import Any
 import httptools
 import msgspec
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -51,16 +53,28 @@ CONTINUE = b"HTTP/1.1 100 "
 JOINED_BELOW = 65_536
 """Bytes of a body that are copied behind their head; of more, a call of the system's is nothing."""
 
+VERSIONS = frozenset({"1.0", "1.1"})
+CHUNKED = b"\r\ntransfer-encoding: chunked\r\n"
+"""As uvicorn says it in the head of an answer of which it does not know the length."""
+HOST = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%-]*)(:[0-9]{0,5})?")
+"""It ends in addresses that pages show, and in what decides where a request goes."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Bounds:
-    """Connections at once; seconds for a head, and without a byte of an answer being read; bytes of a head; how slow
-    a body may be, and how long it may take in all."""
+    """Connections at once; seconds for a head, and without a byte of an answer being read; bytes and fields of a head;
+    requests that wait; how slow a body may be, and how long it may take in all."""
 
     connections: int = 1024
     head_seconds: float = 10.0
     head_bytes: int = 65_536
     """And of what frames a body, between two pieces of it."""
+    head_fields: int = 256
+    """Each takes twenty times the memory of what it is sent in."""
+    pipelined: int = 32
+    """Requests that wait behind the one that is being answered, with `head_bytes` in all. Thousands fit into one read,
+    and each takes a hundred times the memory of what it is sent in. No more are heard then; those that were are
+    answered, and then it ends."""
     body_bytes: int = 16_384
     """So many in each `body_seconds`, or it has to end within them."""
     body_seconds: float = 30.0
@@ -86,6 +100,8 @@ class Connection(HttpToolsProtocol):
         self._heard = 0.0
         self._fruitless = 0
         """Bytes since any came of them: a request, a piece of its body, its end."""
+        self._pipelined_bytes = 0
+        """Of the heads that wait."""
         self._body_began = 0.0
         self._body_since = 0.0
         self._body_bytes = 0
@@ -93,13 +109,16 @@ class Connection(HttpToolsProtocol):
         self._unread_since = 0.0
         self._is_parted = False
         self._is_unreadable = False
-        self._is_last = False
+        self._refusal: tuple[HTTPStatus, str] | None = None
+        self.is_last = False
         self._answers: _Answers
+        self._under_way: RequestResponseCycle | None = None
+        """The request that is being answered; `cycle` is the one that came last."""
 
     def close_with_its_answer(self) -> None:
         """Say with the next answer, or the one that is under way, that it is the last: who goes on connects anew, and
         nothing that it sends meets a connection that closes."""
-        self._is_last = True
+        self.is_last = True
         if self.cycle is not None and not self.cycle.response_started:
             self.cycle.keep_alive = False
 
@@ -126,21 +145,47 @@ class Connection(HttpToolsProtocol):
             self._since = self._heard
         self._fruitless += len(data)
         super().data_received(data)
-        if self._fruitless > self._bounds.head_bytes and not self._is_parted:
-            too_long = "the request's head does not end", "the request's body is all frame"
-            self._part(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, too_long[not self._is_waiting])
+        if self._is_parted:
+            return
+        if self._fruitless > self._bounds.head_bytes:
+            is_head = self._is_waiting or not self.cycle.more_body
+            too_long = "the request's head does not end" if is_head else "the request's body is all frame"
+            self.cannot_read(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, too_long)
+        elif self.headers is not None and len(self.headers) > self._bounds.head_fields:
+            self.cannot_read(*self._too_many_fields)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self._under_way is not None and not self._under_way.response_complete:
+            self._under_way.disconnected = True  # uvicorn says it to the one that came last
+            self._under_way.message_event.set()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        name, value = name.lower(), value.rstrip(b" \t")  # which is no part of it, and httptools keeps
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         if self.parser.should_upgrade():
             return  # it is read again, as one that asks for nothing but HTTP
-        self._name_one_host()
+        version = self.parser.get_http_version()
+        self._must_be_plain(version)
         super().on_headers_complete()
+        self.headers = []  # what comes now are trailers: fields that nobody looked at when the request was let in
+        if self.pipeline:
+            self.flow.resume_reading()  # it is bounded, and who does not read does not notice that its client left
         self._since, self._fruitless = None, 0
         self._body_began = self._body_since = self._heard
         self._body_bytes = 0
-        if self.cycle is not None:
-            self.cycle.transport = self._answers  # type: ignore[assignment]
-        if self._is_last:
+        self.cycle.transport = self._answers  # type: ignore[assignment]
+        if version == "1.0":
+            self.cycle.waiting_for_100_continue = False
+            self.cycle.transport = _Unframed(self._answers)  # type: ignore[assignment]
+        elif self.expect_100_continue and self.cycle.keep_alive:
+            self.cycle.keep_alive = False  # unless it is asked for its body: who was not may send it, or not
+            self.cycle.transport = _KeptOnceContinued(self._answers, self.cycle, self)  # type: ignore[assignment]
+        if self.is_last:
             self.close_with_its_answer()
 
     def on_body(self, body: bytes) -> None:
@@ -155,38 +200,51 @@ class Connection(HttpToolsProtocol):
         if self._is_waiting:
             self._since = None  # it was answered before its body had ended
         super().on_message_complete()
+        if self.headers and not self.parser.should_keep_alive():  # a trailer said so: nothing more is read
+            self.cycle.keep_alive = False
+            if self._is_waiting:
+                self.transport.close()
 
     def head_without_upgrade(self) -> bytes:
         """Of the request that is being read, as if it did not ask for another protocol. Raises HttpParserError."""
         method = self.parser.get_method()
         if method == b"CONNECT":
-            raise httptools.HttpParserError("this is no proxy")
+            raise self._refused("this is no proxy")
         head = [b"%b %b HTTP/%b\r\n" % (method, self.url, self.parser.get_http_version().encode())]
         head.extend(b"%b: %b\r\n" % each for each in self.headers if each[0] != b"upgrade")
         return b"".join(head) + b"\r\n"
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._under_way = cycle
+        super()._start_asgi_task(cycle, app)
+
     def on_response_complete(self) -> None:
         self._answers.end()
-        if self._is_unreadable and not self.pipeline:
-            self.transport.close()
+        is_end = self._is_unreadable and not self.pipeline
         super().on_response_complete()
+        if is_end:
+            self._leave()
 
-    def send_400_response(self, msg: str) -> None:
-        """What came cannot be read. Whoever asked before is answered first: this would be taken for that answer."""
+    def cannot_read(self, status: HTTPStatus, why: str, fix: str | None = None) -> None:
+        """What came. Whoever asked before is answered first: this would be taken for that answer."""
         is_asked_before = bool(self.pipeline) or not (self._is_waiting or self.cycle.more_body)
         if is_asked_before:
             if self.cycle.more_body:
                 self.pipeline.popleft()  # the one that cannot be read; what came last stands first
             self._is_unreadable = self._is_parted = True
-        elif self._is_waiting or not self.cycle.response_started:
-            super().send_400_response(msg)
         else:
-            self._answers.close()
+            self._part(status, why, fix)
+
+    def unreadable(self, error: httptools.HttpParserError) -> None:
+        """As httptools says, or we said to it."""
+        status, why = self._refusal or (HTTPStatus.BAD_REQUEST, f"the request cannot be read: {error}")
+        self.cannot_read(status, why)
 
     def shutdown(self) -> None:
         if self.has_begun:
             self.close_with_its_answer()  # to the request that has begun to arrive
         else:
+            self.is_last = True
             super().shutdown()
 
     # What is asked from time to time.
@@ -251,20 +309,68 @@ class Connection(HttpToolsProtocol):
 
     # What a request may not say.
 
-    def _name_one_host(self) -> None:
+    def _must_be_plain(self, version: str) -> None:
+        """Raises HttpParserError for what we would read otherwise than somebody before or behind us may."""
+        if version not in VERSIONS:
+            raise self._refused("HTTP/1.1 is spoken here", HTTPStatus.HTTP_VERSION_NOT_SUPPORTED)
+        if len(self.headers) > self._bounds.head_fields:
+            status, why = self._too_many_fields
+            raise self._refused(why, status)
+        self._may_wait()
+        hosts, codings = [], []
+        for name, value in self.headers:
+            if name == b"host":
+                hosts.append(value)
+            elif name == b"transfer-encoding":
+                codings.append(value.lower())
+        if codings:
+            if version == "1.0":
+                raise self._refused("HTTP/1.0 knows no Transfer-Encoding")
+            if codings != [b"chunked"]:
+                raise self._refused(
+                    "a body may be chunked, and coded no other way", HTTPStatus.NOT_IMPLEMENTED
+                )
+        self._name_one_host(hosts, version)
+
+    def _may_wait(self) -> None:
+        """Raises HttpParserError for one request too many behind the one that is being answered."""
+        if self._is_waiting:
+            self._pipelined_bytes = 0
+            return
+        self._pipelined_bytes += len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+        is_too_much = self._pipelined_bytes > self._bounds.head_bytes
+        if is_too_much or len(self.pipeline) >= self._bounds.pipelined:
+            raise self._refused("too many requests wait to be answered", HTTPStatus.TOO_MANY_REQUESTS)
+
+    def _name_one_host(self, hosts: list[bytes], version: str) -> None:
         """As servers must (RFC 9112, 3.2): one, and of a target that is a whole URL its own. Raises HttpParserError."""
-        hosts = [value for name, value in self.headers if name == b"host"]
-        if len(hosts) > 1 or (not hosts and self.parser.get_http_version() == "1.1"):
-            raise httptools.HttpParserError("a request names one host")
+        if len(hosts) > 1 or (not hosts and version == "1.1"):
+            raise self._refused("a request names one host")
+        if hosts and HOST.fullmatch(hosts[0]) is None:
+            raise self._refused("a request's host is a name or an address, and a port")
+        if b"#" in self.url:
+            raise self._refused("a request's target has no fragment")
         if self.url.startswith(b"/"):
             return
         whole = httptools.parse_url(self.url)
-        if whole.schema is None or whole.host is None:
-            raise httptools.HttpParserError("a request's target is a path or a URL")
-        host = whole.host if whole.port is None else b"%b:%d" % (whole.host, whole.port)
+        if whole.schema is None or whole.schema.lower() not in (b"http", b"https"):
+            raise self._refused("a request's target is a path or a URL")
+        if not whole.host or whole.userinfo is not None:
+            raise self._refused("a target that is a URL names a host, and no user")
+        name = b"[%b]" % whole.host if b":" in whole.host else whole.host
+        host = name if whole.port is None else b"%b:%d" % (name, whole.port)
         query = b"" if whole.query is None else b"?" + whole.query
         self.url = (whole.path or b"/") + query
         self.headers[:] = [(b"host", host), *(each for each in self.headers if each[0] != b"host")]
+
+    def _refused(self, why: str, status: HTTPStatus = HTTPStatus.BAD_REQUEST) -> httptools.HttpParserError:
+        self._refusal = status, why
+        return httptools.HttpParserError(why)
+
+    @property
+    def _too_many_fields(self) -> tuple[HTTPStatus, str]:
+        most = self._bounds.head_fields
+        return HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"a head has no more than {most} fields here"
 
     # Partings.
 
@@ -289,7 +395,16 @@ class Connection(HttpToolsProtocol):
                 *(["retry-after: 1"] if status is HTTPStatus.SERVICE_UNAVAILABLE else []),
             ]
             self.transport.write("\r\n".join(head).encode() + b"\r\n\r\n" + body)
+        if not self._is_waiting:
+            self._answers.end()
+            self.cycle.disconnected = True  # nothing may be said behind this, and nobody is to work at it
+            self.cycle.message_event.set()
+        self._leave()
+
+    def _leave(self) -> None:
         self._is_parted = True
+        if self.transport.is_closing():
+            return
         if self.transport.can_write_eof():
             self.transport.write_eof()
             self.loop.call_later(LINGER, self.transport.close)
@@ -316,15 +431,18 @@ class _Parser:
         self.should_keep_alive, self.should_upgrade = parser.should_keep_alive, parser.should_upgrade
 
     def feed_data(self, data: bytes) -> None:
-        while True:
-            try:
-                self._parser.feed_data(data)
-            except httptools.HttpParserUpgrade as upgrade:
-                head, data = self._connection.head_without_upgrade(), data[upgrade.args[0] :]
-                self._begin()
-                self._parser.feed_data(head)
-            else:
-                return
+        try:
+            while True:
+                try:
+                    self._parser.feed_data(data)
+                except httptools.HttpParserUpgrade as upgrade:
+                    head, data = self._connection.head_without_upgrade(), data[upgrade.args[0] :]
+                    self._begin()
+                    self._parser.feed_data(head)
+                else:
+                    return
+        except httptools.HttpParserError as error:
+            self._connection.unreadable(error)
 
 
 class _Answers:
@@ -371,6 +489,41 @@ class _Answers:
         head, self._head = self._head, None
         if head is not None:
             self._transport.write(head)
+
+
+class _Unframed:
+    """An answer to HTTP/1.0, which knows no chunks: of one whose length was not said, the end is the connection's."""
+
+    def __init__(self, answers: _Answers) -> None:
+        self._answers = answers
+        self._has_begun = False
+        self._is_chunked = False
+        self.close, self.is_closing = answers.close, answers.is_closing
+
+    def write(self, data: bytes) -> None:
+        if not self._has_begun:
+            self._has_begun, self._is_chunked = True, CHUNKED in data
+            data = data.replace(CHUNKED, b"\r\n")
+        elif self._is_chunked and data:
+            size, _, chunk = data.partition(b"\r\n")
+            data = chunk[: int(size, 16)]
+        self._answers.write(data)
+
+
+class _KeptOnceContinued:
+    """An answer to who sends its body when it is asked for it. If it is answered without, the connection ends: whatever
+    comes next may be that body, or the next request."""
+
+    def __init__(self, answers: _Answers, cycle: RequestResponseCycle, connection: Connection) -> None:
+        self._answers = answers
+        self._cycle = cycle
+        self._connection = connection
+        self.close, self.is_closing = answers.close, answers.is_closing
+
+    def write(self, data: bytes) -> None:
+        if data.startswith(CONTINUE):
+            self._cycle.keep_alive = not self._connection.is_last
+        self._answers.write(data)
 
 
 class BoundedServer(uvicorn.Server):

@@ -14,6 +14,7 @@ It is an ASGI application of its own: what a framework does for each request tak
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -38,6 +39,8 @@ from placet.gateway.queries import Queries
 from placet.gateway.told_routes import Told, ToldRoutes
 from placet.projects import PROJECT_PATTERN
 
+log = logging.getLogger(__name__)
+
 _HOP_BY_HOP = frozenset(
     {
         "connection",
@@ -51,8 +54,21 @@ _HOP_BY_HOP = frozenset(
         "upgrade",
     }
 )
+_SAID_BY_PROXIES = frozenset(
+    {
+        "forwarded",
+        "x-forwarded-for",
+        "x-forwarded-host",
+        "x-forwarded-port",
+        "x-forwarded-prefix",
+        "x-forwarded-proto",
+        "x-forwarded-server",
+        "x-real-ip",
+    }
+)
+"""A client says them to be taken for another: the model hears what we see, as from any edge."""
 # `expect` is answered by our own server, when the body is asked for. `host` stays: the model's pages name it.
-_NOT_FOR_MODELS = _HOP_BY_HOP | {"cookie", "expect"}
+_NOT_FOR_MODELS = _HOP_BY_HOP | _SAID_BY_PROXIES | {"cookie", "expect"}
 # What speaks for a whole origin is not for a model to say: it has only a folder of ours.
 _NOT_FOR_CLIENTS = _HOP_BY_HOP | {
     "date",  # our own server says it
@@ -64,7 +80,9 @@ _NOT_FOR_CLIENTS = _HOP_BY_HOP | {
     "reporting-endpoints",
     "service-worker-allowed",
     "strict-transport-security",
+    "x-content-type-options",  # ours, of which a browser reads the first
 }
+_WITHOUT_BODY = frozenset({204, 304})
 _ADDED_BY_THE_LIBRARY = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 SANDBOX = "sandbox allow-scripts allow-forms; default-src 'self' 'unsafe-inline'; frame-ancestors 'self'"
 _SAID_FOR_MODELS = ((b"content-security-policy", SANDBOX.encode()), (b"x-content-type-options", b"nosniff"))
@@ -145,6 +163,10 @@ class ModelProxy:
             answer = await self._answer(scope, project, path[0] if path else "", body)
             try:
                 await _pass_on(answer, send)
+            except (
+                aiohttp.ClientError
+            ) as error:  # its client hears that: our server cuts off what does not end
+                log.warning("%s broke off its answer: %s", project, error)
             finally:
                 answer.close()  # of what was read to its end, the connection is back in the pool already
 
@@ -198,7 +220,7 @@ class ModelProxy:
         self, scope: Scope, project: str, way: _Way, path: str, body: _Body
     ) -> aiohttp.ClientResponse:
         """The first of its endpoints that takes a connection: one that takes none was not asked anything."""
-        headers = _for_model(scope["headers"], way.access)
+        headers = _for_model(scope, way.access)
         query = scope["query_string"].decode("latin-1")
         *others, last = (_url(each, path, query) for each in self._sent_to(project, way))
         for url in others:
@@ -396,20 +418,35 @@ def _url(endpoint: str, path: str, query: str) -> URL:
     return URL(f"{target}?{query}" if query else target, encoded=True)
 
 
-def _for_model(headers: Sequence[tuple[bytes, bytes]], access: str | None) -> list[tuple[str, str]]:
+def _for_model(scope: Scope, access: str | None) -> list[tuple[str, str]]:
     """A model that asks for tokens checks them itself; any other sees none, as it would learn to be its caller."""
-    said = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
+    said = [(name.decode("latin-1"), _text(value)) for name, value in scope["headers"]]
     dropped = _NOT_FOR_MODELS | _named_by_connection(value for name, value in said if name == "connection")
     if any(name == "transfer-encoding" for name, _ in said):
         dropped |= {"content-length"}  # of two lengths the one that was used is sent on
     if access != "token":
         dropped |= {"authorization"}
-    return [(name, value) for name, value in said if name not in dropped]
+    kept = [(name, value) for name, value in said if name not in dropped]
+    kept.append(("x-forwarded-proto", scope["scheme"]))
+    kept.extend(("x-forwarded-host", value) for name, value in said if name == "host")
+    if scope["client"] is not None:
+        kept.append(("x-forwarded-for", scope["client"][0]))
+    return kept
+
+
+def _text(value: bytes) -> str:
+    """As the library sends it on unchanged, which is UTF-8; what is none of it becomes that."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
 
 
 def _for_client(answer: aiohttp.ClientResponse) -> list[tuple[bytes, bytes]]:
     """The model's headers as they are, with our sandbox added: of several policies a browser keeps to all."""
     dropped = _NOT_FOR_CLIENTS | _named_by_connection(answer.headers.getall("Connection", []))
+    if answer.status in _WITHOUT_BODY:
+        dropped |= {"content-length"}  # of what would have been sent: our own server would wait for it
     kept = [(name.lower(), value) for name, value in answer.raw_headers]
     return [
         *((name, value) for name, value in kept if name.decode("latin-1") not in dropped),

@@ -7,7 +7,7 @@ touched. Only one deployer leads at a time, and within it changes queue up.
 
 With each change Caddy opens its port anew and closes connections between two requests, so this one is not the clients'
 own: it is behind the edge, whose configuration never changes, on a socket where every request has a connection to
-itself (`deploy/caddy`).
+itself (`deploy/haproxy`, `deploy/caddy`).
 """
 
 from __future__ import annotations
@@ -50,6 +50,8 @@ _AS_THE_EDGE_SAW_IT = {
     name: [f"{{http.request.header.{name}}}"]
     for name in ("X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto")
 }
+# Those that Caddy does not say itself, and would hand on from clients who like to be taken for another.
+_SAID_BY_NOBODY = ["Forwarded", "X-Forwarded-Port", "X-Forwarded-Prefix", "X-Forwarded-Server", "X-Real-Ip"]
 
 Json = dict[str, Any]
 
@@ -147,7 +149,7 @@ def _route(project: str, targets: Sequence[Target], access: str, silence: float)
     No `flush_interval`: streams are flushed without it, and with it Caddy 2.6 ends every request that is under way
     when a route changes (`test_moving_a_route_fails_no_request`).
     """
-    kept_from_it = ["Cookie"] if access == "token" else ["Cookie", "Authorization"]
+    kept_from_it = ["Cookie", *_SAID_BY_NOBODY, *(() if access == "token" else ("Authorization",))]
     return {
         **_to(project),
         "handle": [
