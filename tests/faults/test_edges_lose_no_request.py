@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
+import aiohttp
 import psutil
 import pytest
 from aiohttp import web
@@ -87,6 +88,14 @@ async def test_what_has_the_routes_is_started_again(placed: Edges, router: Caddy
         await asyncio.to_thread(placed.stop, first)
         await load.some_more()
         assert await router.routes() == {"churn": frozenset({Target(endpoint=only)})}
+
+
+async def test_before_anybody_has_said_where_models_are_the_answer_says_so(placed: Edges) -> None:
+    await asyncio.to_thread(placed.run_routes, "models-1.sock")
+    await asyncio.to_thread(placed.run_edge)
+    async with aiohttp.ClientSession() as http, http.get(f"{placed.url}/models/churn") as answer:
+        assert answer.status == 503
+        assert (await answer.json())["fix"].startswith("see that the deployer runs")
 
 
 async def test_a_model_knows_how_its_caller_came(placed: Edges, router: CaddyAdmin) -> None:

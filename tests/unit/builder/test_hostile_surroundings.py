@@ -16,8 +16,9 @@ from typing import Any
 
 import pytest
 from placet.builder.adapters.image_workshop import ImageWorkshop
+from placet.builder.layers_cache import works_on_disk
 from placet.builder.ports import SourceFile, Span, Target
-from placet.builder.settings import Limits
+from placet.builder.settings import BuilderSettings, Limits
 from placet.errors import PlacetError, Refused, TooLarge, Unavailable
 from placet.events.contracts.builder import ImageBuilt
 from placet.oci import Descriptor, ImageLayout, Manifest, fetch_artifact, sha256_digest
@@ -234,6 +235,22 @@ async def test_a_full_disk_is_no_fault_of_the_project(shop: Shop, size: int) -> 
     assert "disk" in str(full.value.fix) or "cannot be written" in full.value.detail
     assert shop.leftovers() == []
     await is_whole(shop, await shop.build(source))
+
+
+def test_a_folder_that_is_gone_is_no_full_disk(tmp_path: Path) -> None:
+    with pytest.raises(Unavailable, match="see that the builder may write there"), works_on_disk(tmp_path):
+        (tmp_path / "gone" / "file").touch()
+
+
+def test_programs_that_run_elsewhere_find_the_folder_whatever_its_setting_says(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """They are told of files in it, and have working directories of their own."""
+    monkeypatch.chdir(tmp_path)
+    settings = BuilderSettings(
+        registry="http://127.0.0.1:5000", data_dir=Path("run/builder"), token_keys=Path("keys.json")
+    )
+    assert settings.data_dir == tmp_path / "run" / "builder"
 
 
 async def test_a_source_whose_bytes_were_exchanged_is_refused(shop: Shop) -> None:

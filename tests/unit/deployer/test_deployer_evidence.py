@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from placet.deployer.adapters.model_tokens import ModelTokens
-from placet.deployer.adapters.registry_certificates import RegistryCertificates
+from placet.deployer.adapters.registry_certificates import RegistryCertificates, read_history, read_keys
 from placet.errors import Refused, Unauthenticated, Unavailable, Unreadable
 from placet.events.testing import CountingIds, ManualClock
 from placet.oci import ArtifactFile, ImageLayout, Manifest, push_artifact
@@ -181,3 +182,13 @@ class TestModelTokens:
 
         with pytest.raises(Unauthenticated, match="by no key we know"):
             tokens.verify(shown, KeySet.from_json(mine.keys(THERE)), now=clock.now())
+
+
+@pytest.mark.parametrize(
+    ("read", "setting"), [(read_history, "PLACET_CERTIFIER_KEYS"), (read_keys, "PLACET_TOKEN_KEYS")]
+)
+def test_key_files_that_are_not_there_are_told_with_their_setting(
+    read: Callable[[Path], object], setting: str, tmp_path: Path
+) -> None:
+    with pytest.raises(Unavailable, match=rf"nobody.json cannot be read: .*; see that {setting} "):
+        read(tmp_path / "nobody.json")

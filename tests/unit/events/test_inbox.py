@@ -684,15 +684,35 @@ async def test_a_log_that_went_back_without_a_new_epoch_is_told(
     wiring: Wiring, alpha: ProducerLog, caplog: pytest.LogCaptureFixture
 ) -> None:
     said = [alpha.say(AlphaNoted(text=str(n))) for n in range(3)]
-    async with running(wiring, Handling().by_type()) as inbox:
+    clock = ManualClock()
+    async with running(replace(wiring, clock=clock), Handling().by_type()) as inbox:
         await inbox.hear(alpha.head)
         await inbox.receive(said)
         del alpha.deliveries[1:]
-        await inbox.hear(alpha.head)
-        await inbox.hear(alpha.head)
+        for _ in range(3):
+            await inbox.hear(alpha.head)
+            clock.pass_(timedelta(seconds=2))
     told = [each.getMessage() for each in caplog.records if "--begin-epoch" in each.getMessage()]
     assert len(told) == 1
     assert "alpha says that its log ends at 1, and 3 was heard" in told[0]
+
+
+async def test_announcements_that_were_overtaken_are_no_log_that_went_back(
+    wiring: Wiring, alpha: ProducerLog, caplog: pytest.LogCaptureFixture
+) -> None:
+    """By what was said after them: they come by another queue."""
+    said = [alpha.say(AlphaNoted(text="0"))]
+    clock = ManualClock()
+    async with running(replace(wiring, clock=clock), Handling().by_type()) as inbox:
+        await inbox.receive(said)
+        for n in range(1, 4):
+            before = alpha.head
+            await inbox.receive([alpha.say(AlphaNoted(text=str(n)))])
+            await inbox.hear(before)
+            await inbox.hear(before)
+            clock.pass_(timedelta(seconds=2))
+            await inbox.hear(alpha.head)
+    assert not [each for each in caplog.records if "--begin-epoch" in each.getMessage()]
 
 
 # Much.

@@ -29,6 +29,8 @@ from placet.events.wiring import Wiring
 
 log = logging.getLogger(__name__)
 
+FORGOTTEN_AFTER = 1.0
+"""Seconds: an announcement on its way may be overtaken by what was said after it, and so may those before it."""
 LOOK_EVERY = 3.0
 """Seconds between looks for parked messages that a person handed back."""
 MAX_EARLY = RESEND_AT_MOST
@@ -53,6 +55,7 @@ class _Producer:
     ask_for_epochs_at: float = 0.0
     asked_for_epochs: int = 0
     gap_told: int = 0
+    forgetting_since: float | None = None
     forgetting_told: int = 0
 
     def is_behind(self, epoch: str, position: int) -> bool:
@@ -346,7 +349,11 @@ class Inbox:
     def _notice_forgetting(self, note: HeadAnnounced, known: _Producer) -> None:
         """A log that ends before what was heard of it went back, and nobody has begun an epoch: say so, aloud, once."""
         is_same = bool(note.epochs) and note.epochs[-1].epoch == known.epoch
-        if not is_same or note.end >= known.position or known.forgetting_told == known.position:
+        if not is_same or note.end >= known.position:
+            known.forgetting_since = None
+            return
+        since = known.forgetting_since = known.forgetting_since or self._now()
+        if self._now() - since < FORGOTTEN_AFTER or known.forgetting_told == known.position:
             return
         known.forgetting_told = known.position
         log.error(

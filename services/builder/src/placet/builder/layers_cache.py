@@ -9,6 +9,7 @@ is gone, is no entry, and the layer is made again. Nothing is ever taken out: re
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -101,6 +102,12 @@ def works_on_disk(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise Unavailable(
-            f"the builder's folder {folder} does not work: {error}", fix="make room on the disk"
-        ) from error
+        fix = (
+            "see that the builder may write there"
+            if error.errno in _OF_THE_FOLDER
+            else "make room on the disk"
+        )
+        raise Unavailable(f"the builder's folder {folder} does not work: {error}", fix=fix) from error
+
+
+_OF_THE_FOLDER = (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.EROFS)

@@ -55,7 +55,10 @@ class BuilderSettings(ServiceSettings):
         default="none",
         description="what images start from: repository@sha256:… in the registry, or none (process runtime only)",
     )
-    data_dir: Path = Field(description="folder for cached layers and build logs")
+    # Programs that are run elsewhere are told of files in it.
+    data_dir: Annotated[Path, AfterValidator(Path.absolute)] = Field(
+        description="folder for cached layers and build logs"
+    )
     token_keys: Path = Field(description="file with the public keys of tokens: JSON list of {kid, x}")
     package_index: Annotated[str | None, AfterValidator(_index)] = Field(
         default=None,

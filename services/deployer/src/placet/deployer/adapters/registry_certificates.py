@@ -44,16 +44,19 @@ class RegistryCertificates:
 
 def read_history(path: Path) -> KeyHistory:
     """Of the keys that certificates are signed with, from a file. `Unavailable` where there is none, as below."""
-    return KeyHistory.from_json(_read(path))
+    return KeyHistory.from_json(_read(path, "PLACET_CERTIFIER_KEYS"))
 
 
 def read_keys(path: Path) -> KeySet:
     """Public keys from a file. `Unavailable` where there is none: whoever makes it may not have started yet."""
-    return KeySet.from_json(_read(path))
+    return KeySet.from_json(_read(path, "PLACET_TOKEN_KEYS"))
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, setting: str) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise Unavailable(f"the public keys {path} cannot be read: {error.strerror}") from error
+        raise Unavailable(
+            f"the public keys {path} cannot be read: {error.strerror}",
+            fix=f"see that {setting} of the deployer names the file that their owner wrote at its first start",
+        ) from error
