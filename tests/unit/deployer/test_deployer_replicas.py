@@ -54,6 +54,30 @@ async def test_a_new_release_begins_with_as_many_as_serve_as_far_as_it_allows(wo
     await world.running("churn-3")
 
 
+async def test_what_was_stopped_comes_back_with_as_many_as_it_had_been_scaled_to(world: World) -> None:
+    await world.deploy_and_wait(memory=2**28, replicas=(1, 3))
+    await world.request_scale(2)
+    await world.running("churn-1", "churn-1.2")
+    await world.request_stop()
+    await world.running()
+
+    await world.request_start(release=1)
+
+    await world.running("churn-1", "churn-1.2")
+
+
+async def test_what_was_deleted_begins_anew(world: World) -> None:
+    await world.deploy_and_wait(memory=2**28, replicas=(1, 3))
+    await world.request_scale(2)
+    await world.running("churn-1", "churn-1.2")
+    await world.request_delete()
+    await world.running()
+
+    await world.deploy_and_wait(release=2, memory=2**28, replicas=(1, 3))
+
+    await world.running("churn-2")
+
+
 async def test_replicas_hold_room_for_each(world: World) -> None:
     most = world.settings.memory or 0
     await world.request_deploy()

@@ -494,6 +494,7 @@ def evolve(project: Project, event: Happened) -> Project:
                 waiting=_waiting(project, but=event.request),
                 starting=later,
                 serving=started,
+                served=started.replicas,
                 canary=None if canary is None or canary.live.release == event.release else canary,
                 scaling=project.scaling if live is not None and live.release == event.release else None,
             )
@@ -519,7 +520,7 @@ def evolve(project: Project, event: Happened) -> Project:
             if live is None:
                 return project
             scaled = replace(live, replicas=event.replicas, endpoints=event.endpoints)
-            return replace(project, serving=scaled, scaling=None)
+            return replace(project, serving=scaled, served=scaled.replicas, scaling=None)
         case ChangeRefused():
             is_it = project.scaling is not None and project.scaling.number == event.scaling
             return replace(project, scaling=None if is_it else project.scaling)
@@ -542,6 +543,7 @@ def evolve(project: Project, event: Happened) -> Project:
                 deleted=project.deleted,
                 waiting=project.waiting,
                 serving=Idle(why="it was stopped"),
+                served=project.served,
                 scalings=project.scalings,
             )
         case ModelDeleted():

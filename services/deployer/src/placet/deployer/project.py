@@ -163,8 +163,8 @@ Serving = Idle | Live | Quarantined
 @dataclass(frozen=True, kw_only=True)
 class Project:
     """`asked` is the last request that was carried out, `deleted` the last one that deleted the project; `failed` is
-    the last start that failed. There is a canary, or a scaling, only of what is live. What is over in `waiting` stays
-    there until that was said of it.
+    the last start that failed, `served` the replicas of what was live last. There is a canary, or a scaling, only of
+    what is live. What is over in `waiting` stays there until that was said of it.
     """
 
     asked: int = 0
@@ -173,6 +173,7 @@ class Project:
     waiting: tuple[Waiting, ...] = ()
     starting: Starting | None = None
     serving: Serving = Idle()
+    served: int = 0
     canary: Canary | None = None
     scaling: Scaling | None = None
     scalings: int = 0
@@ -234,9 +235,8 @@ class Project:
         return max(held, default=0)
 
     def replicas_for(self, asked: Resources) -> int:
-        """A release begins with as many as serve, as far as it allows."""
-        at_present = self.live.replicas if self.live else asked.min_replicas
-        return min(max(at_present, asked.min_replicas), asked.max_replicas)
+        """A release begins with as many as serve, or did last, as far as it allows."""
+        return min(max(self.served, asked.min_replicas), asked.max_replicas)
 
     def reservation(self, release: int) -> Reservation | None:
         return next((each for each in self.reserved if each.release == release), None)
