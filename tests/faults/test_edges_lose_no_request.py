@@ -90,6 +90,22 @@ async def test_what_has_the_routes_is_started_again(placed: Edges, router: Caddy
         assert await router.routes() == {"churn": frozenset({Target(endpoint=only)})}
 
 
+async def test_who_asks_while_what_has_the_routes_is_away_waits(placed: Edges, router: CaddyAdmin) -> None:
+    """With a body, too."""
+    killed = await asyncio.to_thread(placed.run_routes, "models-1.sock")
+    await asyncio.to_thread(placed.run_edge)
+    async with model("only") as only, aiohttp.ClientSession() as http:
+        await router.route("churn", [Target(endpoint=only)], access="public")
+        killed.kill()
+        await asyncio.to_thread(killed.wait)
+        asking = asyncio.create_task(
+            http.post(f"{placed.url}/models/churn/predict", json={"inputs": [[1.0] * 10_000]})
+        )
+        await asyncio.to_thread(placed.run_routes, "models-1.sock")
+        async with await asking as answer:
+            assert (answer.status, (await answer.json()).get("model")) == (200, "only"), await answer.text()
+
+
 async def test_before_anybody_has_said_where_models_are_the_answer_says_so(placed: Edges) -> None:
     await asyncio.to_thread(placed.run_routes, "models-1.sock")
     await asyncio.to_thread(placed.run_edge)
