@@ -172,9 +172,7 @@ async def served(wiring: Wiring, folder: Path) -> AsyncIterator[tuple[int, Seque
         for number in range(SUBSCRIBERS // EACH)
     ]
     app = http_app("placet", [ServiceRunner(service)], version="1")
-    server = BoundedServer(
-        bounded(app, Bounds(), log_level="error", port=0, timeout_graceful_shutdown=1, backlog=SUBSCRIBERS)
-    )
+    server = BoundedServer(bounded(app, Bounds(), port=0, timeout_graceful_shutdown=1, backlog=SUBSCRIBERS))
     serving = asyncio.create_task(server.serve())
     try:
         await eventually(lambda: server.started, within=30)

@@ -63,7 +63,7 @@ class PromptServer(EndsAtOnce, BoundedServer):
 @asynccontextmanager
 async def serving(app: Any) -> AsyncIterator[str]:
     """The app within the platform's bounds; its URL."""
-    bound = bounded(app, Bounds(), port=0, log_level="critical", timeout_graceful_shutdown=1)
+    bound = bounded(app, Bounds(), port=0, timeout_graceful_shutdown=1)
     server = PromptServer(bound)
     running = asyncio.create_task(server.serve())
     await eventually(lambda: server.started)

@@ -916,7 +916,7 @@ def running(platform: FakePlatform) -> Iterator[FakePlatform]:
     listener.listen()  # from here on a client waits for the thread, however slowly it begins
     platform.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     config = uvicorn.Config(  # noqa: TID251 -- asked by tests alone
-        platform.app(), log_level="critical", lifespan="off", timeout_graceful_shutdown=1
+        platform.app(), log_config=None, lifespan="off", timeout_graceful_shutdown=1
     )
     server = EndsAtOnce(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})

@@ -141,9 +141,7 @@ class Running:
 @asynccontextmanager
 async def running() -> AsyncIterator[Running]:
     app = App()
-    server = PromptServer(
-        bounded(app, Bounds(), connection=Watched, port=0, log_config=None, timeout_graceful_shutdown=1)
-    )
+    server = PromptServer(bounded(app, Bounds(), connection=Watched, port=0, timeout_graceful_shutdown=1))
     serving = asyncio.create_task(server.serve())
     await eventually(lambda: server.started)
     try:

@@ -113,9 +113,7 @@ class Clients:
 
 @asynccontextmanager
 async def serving(app: App, bounds: Bounds, kind: type[Connection] = Connection) -> AsyncIterator[Clients]:
-    server = PromptServer(
-        bounded(app, bounds, connection=kind, port=0, log_config=None, timeout_graceful_shutdown=1)
-    )
+    server = PromptServer(bounded(app, bounds, connection=kind, port=0, timeout_graceful_shutdown=1))
     running = asyncio.create_task(server.serve())
     await eventually(lambda: server.started)
     clients = Clients(server)

@@ -37,7 +37,7 @@ class Place:
             await self.go.wait()
             return "done"
 
-        self.server = Quiet(bounded(app, Bounds(), log_level="error", timeout_graceful_shutdown=30))
+        self.server = Quiet(bounded(app, Bounds(), timeout_graceful_shutdown=30))
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         return await asyncio.open_connection(*self.listening.getsockname())

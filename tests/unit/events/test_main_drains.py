@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 SERVICE = """
-import asyncio, sys
+import asyncio, logging, sys
 from pathlib import Path
 from placet.events import ByType, Service, Wiring
 from placet.events.adapters.in_process_bus import InProcessHub
@@ -39,6 +39,7 @@ async def run():
     )
     return await serve(service, process)
 
+logging.basicConfig(level="INFO")  # as `run_service` does
 sys.exit(asyncio.run(run()))
 """
 

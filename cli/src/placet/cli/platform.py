@@ -144,7 +144,6 @@ async def _serve_all(
             bounded(
                 http_app("placet", runners, version="1"),
                 Bounds().for_this_process(),
-                log_level="warning",
                 timeout_graceful_shutdown=DRAIN_SECONDS,
             )
         )

@@ -564,6 +564,7 @@ def bounded(
         ws="none",  # nobody here speaks it, and a connection that is upgraded would leave these bounds
         lifespan="off",
         access_log=False,
+        log_config=None,  # how a process logs is the process's matter
         timeout_keep_alive=KEPT,
         **uvicorns,
     )

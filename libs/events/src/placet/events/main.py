@@ -154,7 +154,6 @@ async def serve(service: Service, process: ProcessSettings) -> int:
             Bounds(connections=process.http_connections).for_this_process(),
             host=process.http_host,
             port=process.http_port,
-            log_level=process.log_level,
             timeout_graceful_shutdown=10,
         )
     )
