@@ -127,7 +127,6 @@ async def _serve(
             app,
             Bounds(connections=settings.max_connections, whole_body_seconds=BODY_SECONDS).for_this_process(),
             connection=_Connection,
-            log_config=None,
             server_header=False,
             proxy_headers=False,
         ),
