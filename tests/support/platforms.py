@@ -256,6 +256,7 @@ class DistributedPlatform:
                 "TOKEN_KEY": keys / "tokens.pem",
                 "ADMIN_TOKEN_FILE": keys / "admin.token",
                 "GIT_HOSTS": self.git.address,
+                "API_URL": self.url,
             },
             "certifier": {"SIGNING_KEY": keys / "certificates.pem"},
             "builder": {"TOKEN_KEYS": keys / "tokens.json", "DATA_DIR": self.folder / "builder"},

@@ -11,11 +11,12 @@ import pytest
 from tests.support.platforms import Platform, distributed
 from tests.support.servers import CaddyServer, PostgreSQL, RabbitMQ, Registry
 from tests.system.audit import AuditedPlatform
+from tests.system.console import ConsoleStories
 from tests.system.scenarios import Scenarios
 from tests.system.story import WholeStory
 
 
-class TestDistributed(Scenarios, WholeStory, AuditedPlatform):
+class TestDistributed(Scenarios, WholeStory, AuditedPlatform, ConsoleStories):
     @pytest.fixture(scope="class")
     @classmethod
     def platform(

@@ -181,6 +181,7 @@ def _parts(
         registry=registry,
         token_key=keys / "tokens.pem",
         admin_token_file=keys / "admin.token",
+        api_url=url,
     )
     certifier = _load(CertifierSettings, registry=registry, signing_key=keys / "certificates.pem")
     builder = _load(BuilderSettings, registry=registry, data_dir=data / "builder", token_keys=token_keys)

@@ -52,6 +52,7 @@ from placet.client.documents import (
     Held,
     Hold,
     Image,
+    ImageDetail,
     ImagesPage,
     KnownPerson,
     LogKeys,
@@ -86,6 +87,7 @@ from placet.client.documents import (
     Team,
     TeamPage,
     Token,
+    WatchedModels,
     Webhook,
     WebhooksPage,
     WebhookTried,
@@ -145,7 +147,7 @@ class Client:
 
     `patience` is how many seconds a call outlasts a platform that answers 503; `new_key` makes the
     idempotency keys that let a command be sent twice and happen once; an answer that is read whole has at most `most`
-    bytes.
+    bytes. Many clients may share the connections of one `transport`, which outlives them.
     """
 
     def __init__(
@@ -155,6 +157,7 @@ class Client:
         patience: float = 30.0,
         new_key: Callable[[], str] = lambda: secrets.token_hex(16),
         most: int = _ANSWER,
+        transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.connection = connection
         self._patience = patience
@@ -165,8 +168,9 @@ class Client:
             base_url=f"{connection.url}/v1",
             headers={"User-Agent": "placet-client", **headers},
             timeout=_CALL,
-            trust_env=not connection.is_local,
+            trust_env=not connection.is_local and transport is None,
             verify=_no_authorities() if connection.is_local and connection.is_plain else True,
+            transport=None if transport is None else _Shared(transport),
         )
 
     async def __aenter__(self) -> Self:
@@ -304,6 +308,21 @@ class Client:
                 return tuple(found)
             after = page.next
 
+    async def watched_models(
+        self,
+        *,
+        search: str | None = None,
+        state: str | None = None,
+        deleted: bool = False,
+        windows: int = 24,
+        after: str | None = None,
+        limit: int = 100,
+    ) -> WatchedModels:
+        """A page of them by name: those with `search` in their name, each with its last `windows`."""
+        wanted = _given(search=search, state=state, windows=windows, after=after, limit=limit)
+        params = {**wanted, "deleted": "true" if deleted else "false"}
+        return read((await self._call("GET", "/models", params=params)).content, WatchedModels)
+
     async def model(self, project: str) -> ModelDetail:
         return read((await self._call("GET", f"/models/{_part(project)}")).content, ModelDetail)
 
@@ -337,8 +356,8 @@ class Client:
                 return tuple(found)
             after = page.next
 
-    async def image(self, digest: str) -> Image:
-        return read((await self._call("GET", f"/images/{_part(digest)}")).content, Image)
+    async def image(self, digest: str) -> ImageDetail:
+        return read((await self._call("GET", f"/images/{_part(digest)}")).content, ImageDetail)
 
     async def garbage(self, *, older_than: int | None = None) -> Garbage:
         """What of the registry nothing needs that is older than so many days."""
@@ -487,6 +506,21 @@ class Client:
             if page.next is None or page.next <= after:
                 return
             after = page.next
+
+    async def events_before(
+        self,
+        position: int,
+        *,
+        type: str | None = None,
+        project: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int = 100,
+    ) -> EventsPage:
+        """Those before an audit position, the newest first; `next` of the page is where to go on, or None."""
+        between = {"since": since and since.isoformat(), "until": until and until.isoformat()}
+        params = _given(before=position, type=type, project=project, limit=limit, **between)
+        return read((await self._call("GET", "/events", params=params)).content, EventsPage)
 
     async def follow_events(
         self,
@@ -1357,6 +1391,16 @@ class Client:
             return no_answer(self.connection, error)
         reason = str(error) or type(error).__name__
         return Unavailable(f"the connection to {self.connection.url} broke: {reason}", fix="try again")
+
+
+class _Shared(httpx.AsyncBaseTransport):
+    """Ends with no client that uses it."""
+
+    def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
+        self._transport = transport
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        return await self._transport.handle_async_request(request)
 
 
 def _no_authorities() -> ssl.SSLContext:

@@ -176,6 +176,19 @@ class Review(Document, frozen=True, kw_only=True, rename="camel"):
     reason: str | None = None
 
 
+class Window(Document, frozen=True, kw_only=True, rename="camel"):
+    """What a model was asked in a while; `psi` is its distance from its reference, where that was told."""
+
+    release: int
+    since: str
+    until: str
+    requests: int
+    errors: int = 0
+    p50_ms: float | None = None
+    p99_ms: float | None = None
+    psi: float | None = None
+
+
 class ModelDetail(Model, frozen=True, kw_only=True, rename="camel"):
     """A model with the operation that brought it to its state, and the last one, which may have changed nothing.
 
@@ -187,6 +200,7 @@ class ModelDetail(Model, frozen=True, kw_only=True, rename="camel"):
     warnings: tuple[Ground, ...] = ()
     reviews_owed: tuple[Review, ...] = ()
     observed: Observed | None = None
+    windows: tuple[Window, ...] = ()
     cause: Operation | None = None
     operation: Operation | None = None
 
@@ -215,6 +229,23 @@ class Image(Document, frozen=True, kw_only=True, rename="camel"):
     served: str | None = None
     metrics: tuple[Measured, ...] = ()
     vanished: bool = False
+
+
+class Card(Document, frozen=True, kw_only=True):
+    """A model card; `prose` is Markdown, as whoever made the model wrote it."""
+
+    licence: str | None = None
+    tags: tuple[str, ...] = ()
+    datasets: tuple[str, ...] = ()
+    languages: tuple[str, ...] = ()
+    prose: str = ""
+
+
+class ImageDetail(Image, frozen=True, kw_only=True, rename="camel"):
+    """With its model card, if it has one, and its labels as the registry has them now."""
+
+    card: Card | None = None
+    labels: dict[str, str] = {}
 
 
 class GarbageItem(Document, frozen=True, kw_only=True):
@@ -811,6 +842,17 @@ class Witnesses(Document, frozen=True, kw_only=True, rename="camel"):
 
     size: int
     witnesses: tuple[WitnessState, ...]
+
+
+class WatchedModel(Model, frozen=True, kw_only=True, rename="camel"):
+    """With its last windows, the oldest first."""
+
+    windows: tuple[Window, ...] = ()
+
+
+class WatchedModels(Document, frozen=True, kw_only=True):
+    models: tuple[WatchedModel, ...]
+    next: str | None = None
 
 
 class ModelsPage(Document, frozen=True, kw_only=True):

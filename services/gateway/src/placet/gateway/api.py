@@ -37,6 +37,7 @@ from placet.gateway.intake import Intake, Taken, searchable
 from placet.gateway.names import SEEN, normalised
 from placet.gateway.operations import PATHS, document
 from placet.gateway.ports import Ports
+from placet.gateway.projections import WINDOWS
 from placet.gateway.queries import CertificateState, ImageSearch, Measure, Queries, place_of
 from placet.gateway.uploads import ARCHIVE, FILE, FORM, receive
 from placet.projects import FORMATS, PROJECT_PATTERN, RESERVED_NAME, Limits
@@ -288,10 +289,20 @@ def router(
     async def get_models(
         who: Caller = caller,
         deleted: Annotated[bool, Query(description="false leaves out what was deleted")] = True,
+        search: Annotated[
+            str | None, Query(max_length=100, pattern=r"^[a-z0-9-]+$", description="a part of a name")
+        ] = None,
+        state: Annotated[str | None, Query(max_length=100, pattern=NAME)] = None,
+        windows: Annotated[
+            int,
+            Query(ge=0, le=WINDOWS, description="so many of the last windows in which it was asked anything"),
+        ] = 0,
         after: After = None,
         limit: Limit = 100,
     ) -> dict[str, Any]:
-        page = await queries.models(deleted=deleted, after=after, limit=limit)
+        page = await queries.models(
+            deleted=deleted, after=after, limit=limit, search=search, state=state, windows=windows
+        )
         return {"models": page, "next": page[-1]["project"] if len(page) == limit else None}
 
     @api.get("/models/{project}", tags=["models"])

@@ -37,6 +37,7 @@ from placet.gateway.assessing import Assessing
 from placet.gateway.assessments_api import assessments_router
 from placet.gateway.certificates_api import certificates_router
 from placet.gateway.commands import Commands
+from placet.gateway.console.app import Console
 from placet.gateway.erasing import Erasing
 from placet.gateway.excepting import Excepting
 from placet.gateway.exceptions_api import exceptions_router
@@ -162,6 +163,10 @@ async def build(
     retaining = Retaining(wiring, queries.people, days, facts=ports.facts, assessments=ports.assessments)
     retention = retention_router(access=access, retaining=retaining)
 
+    console = Console(settings.api_url, wiring.clock) if settings.api_url else None
+    if console is not None:
+        close.append(console.close)
+
     quotas = quotas_router(access=access, quotas=Quotas(wiring))
 
     async def leave_first_token() -> None:
@@ -208,8 +213,8 @@ async def build(
             ),
             upload_page(),
         ),
-        mounts={"/models": proxy},
-        start=(proxy.start, leave_first_token),
+        mounts={"/models": proxy, **({} if console is None else {"/console": console.app})},
+        start=(proxy.start, *(() if console is None else (console.start,)), leave_first_token),
         close=(*close, proxy.close),
     )
 

@@ -360,16 +360,32 @@ async def on_model_observed(heard: Heard[deployer.ModelObserved], work: UnitOfWo
     canary = await _canary(reads, heard.data.project)
     if canary is not None and canary.release == heard.data.release:
         return
-    observed = msgspec.to_builtins(heard.data)
-    if observed["drift"] is None:
-        table, project = p.observations, heard.data.project
-        rows = await reads.rows(sa.select(table.c.observed).where(table.c.project == project))
-        before = p.read_observed(rows[0]) if rows else {}
-        if before.get("release") == observed["release"]:
-            observed["drift"] = before["drift"]
-    else:
+    said = heard.data
+    table = p.observations
+    rows = await reads.rows(sa.select(table).where(table.c.project == said.project))
+    before = p.read_observed(rows[0]) if rows else {}
+    windows = p.read_windows(rows[0]) if rows else ()
+    window = p.Window(
+        release=said.release,
+        since=said.since,
+        until=said.until,
+        requests=said.requests,
+        errors=said.errors,
+        p50_ms=said.p50_ms,
+        p99_ms=said.p99_ms,
+        psi=None if said.drift is None else said.drift.psi,
+    )
+    observed = msgspec.to_builtins(said)
+    if observed["drift"] is not None:
         del observed["drift"]["parts"]  # for those who add windows up
-    work.put(p.observations, project=heard.data.project, observed=msgspec.json.encode(observed))
+    elif before.get("release") == said.release:
+        observed["drift"] = before["drift"]
+    work.put(
+        table,
+        project=said.project,
+        observed=msgspec.json.encode(observed),
+        windows=msgspec.json.encode((*windows, window)[-p.WINDOWS :]),
+    )
 
 
 async def on_policy_published(

@@ -94,9 +94,10 @@ takedowns = sa.Table(
 observations = sa.Table(
     "observations",
     TABLES,
-    # The last that the deployer said of each project's model.
+    # The last that the deployer said of each project's model, and the last windows of it, as a list of `Window`.
     sa.Column("project", sa.Text, primary_key=True),
     sa.Column("observed", sa.LargeBinary, nullable=False),
+    sa.Column("windows", sa.LargeBinary, nullable=False),
     info=READ_MODEL,
 )
 
@@ -619,6 +620,28 @@ def read_operation(row: sa.Row[Any]) -> Operation:
 
 def read_canary(row: sa.Row[Any]) -> Canary | None:
     return None if row.canary is None else msgspec.json.decode(row.canary, type=Canary)
+
+
+class Window(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What a project's model was asked in a while, and how far that was from its reference, where that was told."""
+
+    release: int
+    since: str
+    until: str
+    requests: int
+    errors: int
+    p50_ms: float | None
+    p99_ms: float | None
+    psi: float | None
+
+
+WINDOWS = 96
+"""Of each project, the last; the audit log has all."""
+
+
+def read_windows(row: sa.Row[Any]) -> tuple[Window, ...]:
+    """The oldest first."""
+    return msgspec.json.decode(row.windows, type=tuple[Window, ...])
 
 
 def read_observed(row: sa.Row[Any]) -> dict[str, Any]:

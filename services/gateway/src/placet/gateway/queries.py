@@ -55,14 +55,38 @@ class Queries:
         query = sa.select(table.c.id).where(table.c.is_over.is_(False), table.c.heard_at < moment)
         return [row.id for row in await self._store.rows(query)]
 
-    async def models(self, *, deleted: bool, after: str | None, limit: int) -> list[dict[str, Any]]:
-        """By name, with those that were `deleted` or without."""
+    async def models(
+        self,
+        *,
+        deleted: bool,
+        after: str | None,
+        limit: int,
+        search: str | None = None,
+        state: str | None = None,
+        windows: int = 0,
+    ) -> list[dict[str, Any]]:
+        """By name, with those that were `deleted` or without; those with `search` in their name; each with its last
+        `windows`, if any are asked for."""
         query = _MODELS.order_by(p.models.c.project).limit(limit)
         if not deleted:
             query = query.where(p.models.c.state != "deleted")
         if after is not None:
             query = query.where(p.models.c.project > after)
-        return [_model(row, read_operation(row)) for row in await self._store.rows(query)]
+        if search is not None:
+            query = query.where(p.models.c.project.contains(search, autoescape=True))
+        if state is not None:
+            query = query.where(p.models.c.state == state)
+        shown = [_model(row, read_operation(row)) for row in await self._store.rows(query)]
+        if windows:
+            held = await self._windows([each["project"] for each in shown])
+            last = {name: msgspec.to_builtins(each[-windows:]) for name, each in held.items()}
+            return [{**each, "windows": last.get(each["project"], [])} for each in shown]
+        return shown
+
+    async def _windows(self, projects: Sequence[str]) -> dict[str, tuple[p.Window, ...]]:
+        table = p.observations
+        rows = await self._store.rows(sa.select(table).where(table.c.project.in_(projects)))
+        return {row.project: p.read_windows(row) for row in rows}
 
     async def model(self, project: str) -> dict[str, Any]:
         """With the operation that brought it to its state, and the last one, which may have changed nothing.
@@ -80,6 +104,7 @@ class Queries:
             "source": cause.source or await self._source_of(shown["image"]),
             "refusals": await self._taken_down_for(rows[0]),
             "observed": await self._observed(rows[0]),
+            "windows": msgspec.to_builtins((await self._windows([project])).get(project, ())),
             "warnings": await self._warned_of(rows[0]),
             "reviewsOwed": await self._reviews(
                 sa.and_(p.reviews.c.project == project, p.reviews.c.review.is_(None))

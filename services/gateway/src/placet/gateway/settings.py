@@ -75,6 +75,13 @@ class GatewaySettings(ServiceSettings):
         " descriptors that the gateway may open",
     )
 
+    api_url: str = Field(
+        default="",
+        description="where the console finds the REST API of all services: the edge's address, such as"
+        " https://models.example.org; without it there is no console",
+        pattern=r"^(https?://[!-~]+)?$",
+    )
+
     @property
     def allowed_git_hosts(self) -> frozenset[str]:
         return frozenset(host.strip().lower() for host in self.git_hosts.split(",") if host.strip())

@@ -19,7 +19,7 @@ from placet.metadata.access import Reader
 from placet.metadata.following import Overtaken, Tail
 from placet.metadata.moments import Moment
 from placet.metadata.projections import AUDIT
-from placet.metadata.queries import Filter, Queries, entry, shown
+from placet.metadata.queries import BackPage, Filter, Page, Queries, entry, shown
 
 MAX_POSITION = 2**63 - 1
 
@@ -38,6 +38,9 @@ def router(*, reader: Reader, queries: Queries, store: EventStore, tail: Tail) -
     @api.get("/events", response_model=None)
     async def get_events(
         after: After = 0,
+        before: Annotated[
+            int | None, Query(ge=1, le=MAX_POSITION, description="those before this position, newest first")
+        ] = None,
         limit: Limit = 100,
         type: Text = None,
         project: Text = None,
@@ -49,6 +52,7 @@ def router(*, reader: Reader, queries: Queries, store: EventStore, tail: Tail) -
     ) -> JSONResponse | EventSourceResponse:
         """Every event of every service, oldest first; `type` may hold `*`. Server-sent events when asked for.
 
+        With `before` the newest first, and `next` is the position to go on before, or null at the log's beginning.
         `since` and `until` are times in RFC 3339, both within. A stream ends with an event `end` for one who reads so
         slowly that what he has not read is in memory no more: he goes on by `Last-Event-ID`. Who is ahead
         of the log has 404.
@@ -58,7 +62,11 @@ def router(*, reader: Reader, queries: Queries, store: EventStore, tail: Tail) -
             begin = _resume(last_event_id, after)
             await _must_be_there(begin)
             return EventSourceResponse(_follow(begin, wanted), ping=15)
-        page = await queries.events(after, limit, wanted)
+        page: Page | BackPage
+        if before is not None:
+            page = await queries.events_before(before, limit, wanted)
+        else:
+            page = await queries.events(after, limit, wanted)
         return JSONResponse({"events": [shown(each) for each in page.events], "next": page.next})
 
     async def _must_be_there(position: int) -> None:

@@ -71,6 +71,14 @@ class Page:
     next: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class BackPage:
+    """Newest first. `next` is the position to go on before, or None where none are left."""
+
+    events: tuple[Recorded[Any], ...]
+    next: int | None
+
+
 class Queries:
     def __init__(self, store: EventStore) -> None:
         self._store = store
@@ -84,23 +92,25 @@ class Queries:
             page = await self._store.read_all(after, limit, log=AUDIT)
             return Page(events=tuple(page), next=page[-1].position if page else after)
         indexed = await self.indexed()
-        between = sa.and_(index.c.position > after, index.c.position <= indexed)
-        query = sa.select(index.c.position).where(index.c.generation == INDEX.serving(), between)
-        if wanted.project is not None:
-            query = query.where(index.c.project == wanted.project)
-        if wanted.type is not None:
-            query = query.where(index.c.type.like(_like(wanted.type), escape="\\"))
-        if wanted.since is not None:
-            query = query.where(index.c.time >= timestamp(wanted.since))
-        if wanted.until is not None:
-            query = query.where(index.c.time <= timestamp(wanted.until))
+        query = _indexed(wanted).where(index.c.position > after, index.c.position <= indexed)
         rows = await self._store.rows(query.order_by(index.c.position).limit(limit))
         positions = [row.position for row in rows]
+        following = positions[-1] if len(positions) == limit else max(indexed, after)
+        return Page(events=await self._wanted_at(positions, wanted), next=following)
+
+    async def events_before(self, before: int, limit: int, wanted: Filter) -> BackPage:
+        """At most `limit` events before that position, newest first; past the end: the newest that are indexed."""
+        query = _indexed(wanted).where(index.c.position < before)
+        rows = await self._store.rows(query.order_by(index.c.position.desc()).limit(limit))
+        positions = [row.position for row in reversed(rows)]
+        events = tuple(reversed(await self._wanted_at(positions, wanted)))
+        return BackPage(events=events, next=positions[0] if len(positions) == limit else None)
+
+    async def _wanted_at(self, positions: Sequence[int], wanted: Filter) -> tuple[Recorded[Any], ...]:
         events = await self._at(positions)
         if wanted.type is not None:  # SQLite's LIKE takes capital letters for small ones
             events = [each for each in events if is_like(each.event.type, wanted.type)]
-        following = positions[-1] if len(positions) == limit else max(indexed, after)
-        return Page(events=tuple(events), next=following)
+        return tuple(events)
 
     async def head(self) -> int:
         return (await self._store.head(AUDIT)).position
@@ -225,6 +235,20 @@ def entry(recorded: Recorded[Any], began_after: Mapping[str, int]) -> Entry:
         producer_position=position,
         event=msgspec.Raw(recorded.event.raw),
     )
+
+
+def _indexed(wanted: Filter) -> sa.Select[Any]:
+    """Positions of what is wanted."""
+    query = sa.select(index.c.position).where(index.c.generation == INDEX.serving())
+    if wanted.project is not None:
+        query = query.where(index.c.project == wanted.project)
+    if wanted.type is not None:
+        query = query.where(index.c.type.like(_like(wanted.type), escape="\\"))
+    if wanted.since is not None:
+        query = query.where(index.c.time >= timestamp(wanted.since))
+    if wanted.until is not None:
+        query = query.where(index.c.time <= timestamp(wanted.until))
+    return query
 
 
 def _like(glob: str) -> str:

@@ -1,0 +1,108 @@
+"""The console's addresses, each with the page that answers there."""
+
+from __future__ import annotations
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from placet.errors import PlacetError, Unauthenticated, Unknown
+from placet.events import Clock
+from placet.gateway.console import deploying, model_pages, models, session
+from placet.gateway.console.asking import Platform
+from placet.gateway.console.pass_through import METHODS, PassThrough
+from placet.gateway.console.views import Views
+from placet.gateway.console.visits import Door, Page, read_form
+
+
+class Console:
+    """`app` is mounted at `/console`. `url` is where the REST API of all services is."""
+
+    def __init__(self, url: str, clock: Clock) -> None:
+        self._platform = Platform(url)
+        self._views = Views(clock)
+        self._door = Door(self._platform, self._views)
+        pages: list[tuple[str, list[str], Page]] = [
+            ("/models", ["GET"], models.overview),
+            ("/models/{project}", ["GET"], model_pages.overview),
+            ("/models/{project}/try", ["GET"], model_pages.attempt),
+            ("/models/{project}/releases", ["GET"], model_pages.releases),
+            ("/models/{project}/logs", ["GET"], model_pages.logs),
+            ("/models/{project}/timeline", ["GET"], model_pages.timeline),
+            ("/models/{project}/commands", ["POST"], model_pages.command),
+            ("/deploy", ["GET"], deploying.form),
+            ("/deploy", ["POST"], deploying.begin),
+            ("/operations/{operation}", ["GET"], deploying.pipeline),
+        ]
+        self.app = Starlette(
+            routes=[
+                Route("/console/", self._home),
+                Route("/console/sign-in", self._sign_in_form),
+                Route("/console/sign-in", self._sign_in, methods=["POST"]),
+                Route("/console/sign-out", self._sign_out, methods=["POST"]),
+                Route("/console/static/{name}", self._static),
+                Route("/console/api/{path:path}", PassThrough(self._platform).__call__, methods=METHODS),
+                *(
+                    Route(f"/console{path}", self._door.open(page), methods=methods)
+                    for path, methods, page in pages
+                ),
+            ],
+            exception_handlers={HTTPException: self._not_here},
+        )
+
+    async def start(self) -> None:
+        await self._platform.start()
+
+    async def close(self) -> None:
+        await self._platform.close()
+
+    async def _home(self, _: Request) -> Response:
+        return RedirectResponse(session.HOME, 303)
+
+    async def _static(self, request: Request) -> Response:
+        found = self._views.static(request.path_params["name"], request.url.query or None)
+        return found or self._door.problem(Unknown("there is nothing at this address"))
+
+    async def _sign_in_form(self, request: Request) -> Response:
+        ended = "ended" in request.query_params
+        why = Unauthenticated("you were signed out: your token holds no more") if ended else None
+        return self._sign_in_page(request.query_params.get("next"), why)
+
+    def _sign_in_page(self, back: str | None, why: PlacetError | None, status: int = 200) -> Response:
+        return self._views.page(
+            "sign_in.html", status, back=session.way_back(back), error=why, me=None, here="", said=None
+        )
+
+    async def _sign_in(self, request: Request) -> Response:
+        back: str | None = None
+        try:
+            session.must_come_from_here(request)
+            form = await read_form(request)
+            back = form.get("next", [None])[-1]
+            token = form.get("token", [""])[-1].strip()
+            async with self._platform.as_whom(token or None) as ask:
+                await ask.me()
+        except PlacetError as error:
+            return self._sign_in_page(back, error, 401)
+        answer = RedirectResponse(session.way_back(back), 303)
+        session.remember(request, answer, token)
+        return answer
+
+    async def _sign_out(self, request: Request) -> Response:
+        try:
+            session.must_come_from_here(request)
+            form = await read_form(request)
+            session.must_be_proven(session.token_of(request) or "", form.get(session.PROOF, [None])[-1])
+        except PlacetError as error:
+            return self._door.problem(error)
+        answer = RedirectResponse(f"{session.PATH}/sign-in", 303)
+        session.forget(request, answer)
+        return answer
+
+    async def _not_here(self, _: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)  # noqa: S101 - it is registered for no other
+        answer = self._door.problem(Unknown("there is nothing at this address", fix="go to the models"))
+        answer.status_code = error.status_code
+        return answer

@@ -1,0 +1,165 @@
+"""One model: what serves, what it may, what it was asked, and what can be done with it."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from typing import Any, get_args
+
+from starlette.responses import Response
+
+from placet.client import Command, EventsPage, ModelDetail
+from placet.errors import PlacetError, Refused, Unknown, Unreadable
+from placet.gateway.console.visits import Visit
+
+_EVENTS = 100
+_TAIL = 500
+_LAST = 2**53
+"""No log has such a position."""
+_PLAIN: dict[str, str] = {
+    "start": "It serves again, on the release that served last.",
+    "stop": "Its URL answers 404 and its processes end. Its releases and certificate stay, and a start brings it back.",
+    "delete": "Its URL is gone, and so is what runs. Its images stay in the registry, its history in the audit log.",
+    "rollback": "The release that was served before takes its place, after its rules were asked again.",
+    "renew": "What serves is judged again, by the rules as they are now, for a new certificate.",
+    "promote": "The canary gets all requests, and what serves now ends.",
+    "abort": "The canary ends, and its requests go to what serves.",
+    "scale": "So many replicas of it run from then on.",
+}
+
+
+async def overview(visit: Visit) -> Response:
+    model = await visit.ask.model(visit.place("project"))
+    card = None
+    certificate = None
+    if model.image is not None:
+        with suppress(Refused):  # it may have been removed from the registry since
+            card = (await visit.ask.image(model.image)).card
+    if model.certificate is not None:
+        with suppress(Refused):
+            certificate = await visit.ask.certificate(model.certificate)
+    return visit.page(
+        "model.html",
+        tab="overview",
+        model=model,
+        card=card,
+        certificate=certificate,
+        commands=_commands(model, visit),
+        windows=model.windows,
+    )
+
+
+async def attempt(visit: Visit) -> Response:
+    """A form to try it with, made from what its signature or its sample says."""
+    model = await visit.ask.model(visit.place("project"))
+    example, why = None, None
+    try:
+        example = await visit.ask.example(model.project)
+    except PlacetError as error:
+        why = error
+    request = None if example is None or example.request is None else example.request
+    return visit.page(
+        "model_try.html",
+        tab="try",
+        model=model,
+        example=example,
+        request=None if request is None else json.dumps(request, indent=2),
+        fields=_fields(request),
+        why=why,
+    )
+
+
+async def releases(visit: Visit) -> Response:
+    model = await visit.ask.model(visit.place("project"))
+    images = await visit.ask.images(project=model.project)
+    return visit.page("model_releases.html", tab="releases", model=model, images=images)
+
+
+async def logs(visit: Visit) -> Response:
+    model = await visit.ask.model(visit.place("project"))
+    lines, release, why = [], None, None
+    try:
+        async with visit.ask.log(model.project, tail=_TAIL) as log:
+            release = log.release
+            lines = [line async for line in log.lines]
+    except PlacetError as error:
+        why = error
+    return visit.page(
+        "model_logs.html", tab="logs", model=model, lines=lines[-_TAIL:], release=release, why=why
+    )
+
+
+async def timeline(visit: Visit) -> Response:
+    model = await visit.ask.model(visit.place("project"))
+    page = await page_of_events(visit, project=model.project)
+    return visit.page("model_timeline.html", tab="timeline", model=model, events=page.events, next=page.next)
+
+
+async def page_of_events(visit: Visit, *, project: str | None = None, type: str | None = None) -> EventsPage:
+    before = visit.said("before")
+    if before is not None and not (before.isascii() and before.isdigit() and 0 < int(before) < _LAST):
+        raise Unreadable("before= is no position of the log", fix="go on from the first page")
+    return await visit.ask.events_before(
+        _LAST if before is None else int(before), project=project, type=type, limit=_EVENTS
+    )
+
+
+async def command(visit: Visit) -> Response:
+    """Asked for; what comes of it has a page of its own."""
+    named = visit.wanted("command")
+    if named not in get_args(Command) or named in ("deploy", "build"):
+        raise Unknown(f"there is no command {named!r} here")
+    begun = await visit.ask.command(
+        named,  # type: ignore[arg-type] # it was just looked up
+        project=visit.place("project"),
+        release=visit.number("release"),
+        replicas=visit.number("replicas"),
+        weight=visit.number("weight"),
+        key=visit.given("key") or None,
+    )
+    return visit.go(f"/console/operations/{begun.operation}")
+
+
+def _commands(model: ModelDetail, visit: Visit) -> list[dict[str, Any]]:
+    """What may be asked of it as it stands, each with what it does; the first that come are the usual ones."""
+    may = frozenset(visit.me.commands or ())
+    is_live = model.state in ("live", "certified", "awaiting", "queued")
+    fitting = {
+        "promote": model.canary is not None,
+        "abort": model.canary is not None,
+        "start": model.release is not None and model.state in ("stopped", "quarantined", "failed"),
+        "stop": is_live and model.release is not None,
+        "scale": model.state == "live",
+        "renew": model.state == "live",
+        "rollback": model.release is not None and model.release > 1,
+        "delete": model.state != "deleted",
+    }
+    return [
+        {"name": name, "does": _PLAIN[name], "is_grave": name in ("delete", "stop", "abort")}
+        for name, fits in fitting.items()
+        if fits and name in may
+    ]
+
+
+def _fields(request: Any) -> list[dict[str, Any]] | None:
+    """The columns of a request's first row, where it is one of named columns with plain values."""
+    if not isinstance(request, dict):
+        return None
+    rows = request.get("inputs")
+    if not isinstance(rows, list) or not rows or not isinstance(rows[0], dict):
+        return None
+    plain = (str, int, float, bool)
+    if not all(isinstance(value, plain) or value is None for value in rows[0].values()):
+        return None
+    return [
+        {
+            "name": name,
+            "value": value,
+            "kind": "checkbox"
+            if isinstance(value, bool)
+            else "number"
+            if isinstance(value, int | float)
+            else "text",
+        }
+        for name, value in rows[0].items()
+    ]

@@ -1,0 +1,205 @@
+// What every page does: it follows what happens, copies, and tries a model. It works without, by loading anew.
+// Words from outside are only ever set as text, or come as HTML that the server made and escaped.
+"use strict";
+
+const API = "/console/api/v1";
+const policy = window.trustedTypes?.createPolicy("console", { createHTML: (text) => text });
+const find = (id) => document.getElementById(id);
+const proof = () => document.querySelector("input[name=proof]")?.value || "";
+
+// Live parts: an element with an id and `data-live` is made anew when something happens to what it shows. However much
+// happens, once a second at most.
+
+const EVERY = 1000;
+let loading = false, again = false;
+
+async function refresh() {
+  if (loading) { again = true; return; }
+  loading = true;
+  try {
+    const answer = await fetch(location.href, { headers: { Accept: "text/html" }, cache: "no-store" });
+    if (answer.redirected && new URL(answer.url).pathname === "/console/sign-in") { location.reload(); return; }
+    if (answer.ok) replaceParts(await answer.text());
+  } catch { /* what follows the events says that the platform is away */ }
+  setTimeout(() => { loading = false; if (again) { again = false; refresh(); } }, EVERY);
+}
+
+function replaceParts(text) {
+  const page = new DOMParser().parseFromString(policy ? policy.createHTML(text) : text, "text/html");
+  for (const old of document.querySelectorAll("[data-live][id], [data-operation][id]")) {
+    const made = page.getElementById(old.id);
+    if (!made || made.innerHTML === old.dataset.shown) continue;
+    const shown = made.innerHTML;
+    if (old.dataset.shown === undefined && shown === old.innerHTML) { old.dataset.shown = shown; continue; }
+    if (isInUse(old)) { again = true; continue; }
+    const open = new Set(Array.from(old.querySelectorAll("details[open] > summary"), (each) => each.textContent));
+    for (const each of made.querySelectorAll("details")) {
+      if (open.has(each.querySelector("summary")?.textContent)) each.open = true;
+    }
+    const focused = old.contains(document.activeElement) ? place(old, document.activeElement) : null;
+    old.replaceChildren(...made.childNodes);
+    old.dataset.shown = shown;
+    for (const name of ["operation", "release", "project"]) {
+      if (name in made.dataset) old.dataset[name] = made.dataset[name]; else delete old.dataset[name];
+    }
+    if (focused) old.querySelectorAll("a, button, summary, input, select, textarea, [tabindex]")[focused.index]?.focus();
+  }
+  followBuild();
+}
+
+// Nobody's form is taken away while he fills it in.
+function isInUse(element) {
+  const at = document.activeElement;
+  return element.contains(at) && /^(INPUT|SELECT|TEXTAREA)$/.test(at.tagName);
+}
+
+function place(within, element) {
+  const all = Array.from(within.querySelectorAll("a, button, summary, input, select, textarea, [tabindex]"));
+  return { index: all.indexOf(element) };
+}
+
+// Streams of events. A browser goes on by itself where a connection broke, and gives up on an answer that is no stream,
+// as while a service starts again: then it is asked anew.
+
+function follow(url, kind, on) {
+  let source, wait = 500, ended = false;
+  const say = (text) => { find("link-state").textContent = text; };
+  let last = "";
+  const open = () => {
+    source = new EventSource(url(last));
+    source.addEventListener(kind, (event) => { wait = 500; last = event.lastEventId || last; on(event); });
+    source.onopen = () => { wait = 500; say(""); };
+    source.onerror = () => {
+      if (ended) return;
+      say("The platform does not answer; trying again …");
+      if (source.readyState === EventSource.CLOSED) {
+        setTimeout(open, wait);
+        wait = Math.min(wait * 2, 8000);
+      }
+    };
+  };
+  open();
+  return () => { ended = true; source.close(); say(""); };
+}
+
+const live = Array.from(document.querySelectorAll("[data-live]"), (each) => each.dataset.live);
+if (live.length) {
+  const projects = new Set(live);
+  const only = projects.size === 1 && !projects.has("models") ? `&project=${encodeURIComponent(live[0])}` : "";
+  fetch(`${API}/events?before=9007199254740991&limit=1`).then((answer) => answer.json()).then(({ events }) => {
+    const newest = events.length ? events[0].sequence : 0;
+    follow((last) => `${API}/events?follow=1&after=${last || newest}${only}`, "event", refresh);
+    refresh(); // what happened since the page was made
+  }).catch(() => setTimeout(refresh, EVERY));
+}
+
+const operation = document.querySelector("[data-operation]");
+if (operation) {
+  const path = `${API}/operations/${encodeURIComponent(operation.dataset.operation)}/events`;
+  const stop = follow(() => path, "operation", (event) => {
+    const { state, command } = JSON.parse(event.data);
+    refresh();
+    const ended = ["live", "stopped", "deleted", "awaiting", "quarantined", "refused", "failed", "stalled"];
+    if (ended.includes(state) || (command === "build" && state === "certified")) stop();
+  });
+}
+
+// Logs.
+
+async function readInto(pre, path, signal) {
+  const answer = await fetch(path, { signal });
+  if (!answer.ok) throw new Error((await answer.json().catch(() => ({}))).detail || `the platform answered ${answer.status}`);
+  pre.textContent = "";
+  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  let shown = 0;
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return shown;
+    shown += value.length;
+    const isAtEnd = pre.scrollTop + pre.clientHeight >= pre.scrollHeight - 24;
+    pre.append(value);
+    while (pre.childNodes.length > 2000) pre.firstChild.remove();
+    if (isAtEnd) pre.scrollTop = pre.scrollHeight;
+  }
+}
+
+const switched = find("follow");
+if (switched) {
+  let stop = null;
+  const turn = async () => {
+    stop?.abort();
+    if (!switched.checked) return;
+    stop = new AbortController();
+    const { signal } = stop;
+    for (let wait = 500; !signal.aborted; wait = Math.min(2 * wait, 8000)) {
+      try { if (await readInto(find("log"), switched.dataset.follow, signal)) wait = 500; } catch { /* asked again */ }
+      await new Promise((resolve) => setTimeout(resolve, wait));
+    }
+  };
+  switched.addEventListener("change", turn);
+  turn();
+}
+
+const build = find("build-log");
+let following = false;
+async function followBuild() {
+  if (!build || following) return;
+  following = true;
+  const under = find("operation");
+  try { await readInto(build, `${build.dataset.log}${under.dataset.operation ? "?follow=1" : ""}`); }
+  catch (error) { build.textContent = error.message; following = !under.dataset.operation; }
+}
+followBuild();
+
+// Copying.
+
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("button[data-copy]");
+  if (!button) return;
+  const text = find(button.dataset.copy).textContent;
+  try {
+    await navigator.clipboard.writeText(text);
+    button.textContent = "Copied";
+  } catch { // no clipboard where there is no TLS
+    const range = document.createRange();
+    range.selectNodeContents(find(button.dataset.copy));
+    getSelection().removeAllRanges();
+    getSelection().addRange(range);
+    button.textContent = "Selected";
+  }
+  setTimeout(() => { button.textContent = "Copy"; }, 2000);
+});
+
+// A model's form.
+
+const attempt = find("try");
+if (attempt) {
+  const fields = find("fields");
+  fields?.addEventListener("input", () => {
+    const row = {};
+    for (const each of fields.querySelectorAll("[data-name]")) {
+      row[each.dataset.name] = each.type === "checkbox" ? each.checked
+        : each.type === "number" ? (each.value === "" ? null : Number(each.value)) : each.value;
+    }
+    let whole = {};
+    try { whole = JSON.parse(find("body").value); } catch { /* made anew */ }
+    find("body").value = JSON.stringify({ ...whole, inputs: [row] }, null, 2);
+  });
+  attempt.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const answer = find("answer");
+    answer.textContent = "Asked …";
+    try {
+      const said = await fetch(`/console/api/models/${encodeURIComponent(attempt.dataset.project)}/predict`, {
+        method: "POST", body: find("body").value,
+        headers: { "Content-Type": "application/json", "X-Placet-Proof": proof() },
+      });
+      const text = await said.text();
+      try { answer.textContent = JSON.stringify(JSON.parse(text), null, 2); } catch { answer.textContent = text; }
+      answer.className = said.ok ? "" : "bad";
+    } catch (error) {
+      answer.textContent = `The platform does not answer: ${error.message}`;
+      answer.className = "bad";
+    }
+  });
+}

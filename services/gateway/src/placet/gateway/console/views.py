@@ -1,0 +1,221 @@
+"""How pages are made and sent: templates, the words in them, and the headers that bound what a page may do."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from datetime import UTC, datetime
+from importlib import resources
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import jinja2
+from markupsafe import Markup
+from starlette.responses import HTMLResponse, Response
+
+from placet.events import Clock
+from placet.gateway.console import charts, markdown
+
+NOTHING = "\u2013"
+"""Where there is nothing to say."""
+_MINUTE, _HOUR, _DAY = 60, 3600, 86400
+_FILES = resources.files("placet.gateway.console")
+_TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
+POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        # Of this page alone: what else is at this origin, a model's own files among it, runs in no page of ours.
+        "script-src 'nonce-{nonce}'",
+        "style-src 'nonce-{nonce}'",
+        "img-src 'self' data:",
+        "connect-src 'self'",
+        "form-action 'self'",
+        "base-uri 'none'",
+        "frame-ancestors 'none'",
+        "require-trusted-types-for 'script'",
+        "trusted-types console",
+    )
+)
+_HEADERS = {
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+
+
+class Views:
+    """Renders templates; every value is escaped, unless it was made here as HTML."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._static = {each.name: each.read_bytes() for each in _FILES.joinpath("static").iterdir()}
+        self._stamps = {name: hashlib.sha256(held).hexdigest()[:16] for name, held in self._static.items()}
+        self._environment = jinja2.Environment(
+            loader=jinja2.PackageLoader("placet.gateway.console"),
+            autoescape=True,
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            auto_reload=False,
+        )
+        self._environment.filters |= {
+            "ago": ago,
+            "day": day,
+            "moment": moment,
+            "ahead": ahead,
+            "short": short,
+            "amount": amount,
+            "number": number,
+            "bytes": in_bytes,
+            "plural": plural,
+            "markdown": markdown.rendered,
+            "pretty": pretty,
+            "part": part,
+            "event_name": event_name,
+            "compact": compact,
+            "web": web,
+        }
+        self._environment.globals |= {"static": self._address, "query": query, "charts": charts}
+
+    def page(self, template: str, status: int = 200, **known: Any) -> Response:
+        nonce = secrets.token_urlsafe(16)
+        text = self._environment.get_template(template).render(nonce=nonce, now=self._clock.now(), **known)
+        headers = {
+            **_HEADERS,
+            "Content-Security-Policy": POLICY.format(nonce=nonce),
+            "Cache-Control": "no-store",
+        }
+        return HTMLResponse(text, status, headers=headers)
+
+    def static(self, name: str, stamp: str | None) -> Response | None:
+        """A file of the console's own; kept by browsers for as long as its name with its stamp is asked for."""
+        held = self._static.get(name)
+        if held is None:
+            return None
+        is_current = stamp == self._stamps[name]
+        caching = "public, max-age=31536000, immutable" if is_current else "no-cache"
+        kind = _TYPES[name.rsplit(".", 1)[-1]]
+        return Response(held, media_type=kind, headers={**_HEADERS, "Cache-Control": caching})
+
+    def _address(self, name: str) -> str:
+        return f"/console/static/{name}?{self._stamps[name]}"
+
+
+def ago(time: str | None, now: datetime) -> Markup:
+    """How long ago, with the time itself for who looks closer."""
+    return _relative(time, now, "{} ago")
+
+
+def ahead(time: str | None, now: datetime) -> Markup:
+    """How long until then."""
+    return _relative(time, now, "{}")
+
+
+def _relative(time: str | None, now: datetime, form: str) -> Markup:
+    at = _read(time)
+    if at is None:
+        return Markup('<span class="soft">{}</span>').format(NOTHING)
+    said = form.format(lasting(abs((now - at).total_seconds())))
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(time, moment(time), said)
+
+
+def lasting(seconds: float) -> str:
+    """As people say it: `4 min`, `3 h`, `12 days`."""
+    if seconds < _MINUTE:
+        return f"{seconds:.0f} s"
+    if seconds < _HOUR:
+        return f"{seconds // _MINUTE:.0f} min"
+    if seconds < 2 * _DAY:
+        return f"{seconds // _HOUR:.0f} h"
+    return f"{seconds // _DAY:.0f} days"
+
+
+def moment(time: str | None) -> str:
+    at = _read(time)
+    return "" if at is None else at.strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def day(time: str | None) -> str:
+    at = _read(time)
+    return "" if at is None else at.strftime("%Y-%m-%d")
+
+
+def _read(time: str | None) -> datetime | None:
+    if not time:
+        return None
+    try:
+        at = datetime.fromisoformat(time)
+    except ValueError:
+        return None
+    return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+
+
+def short(digest: str | None) -> str:
+    """Enough of a digest or an id to tell it from others on a page."""
+    if not digest:
+        return NOTHING
+    kind, _, rest = digest.rpartition(":")
+    tail = rest[:12] if kind == "sha256" else rest[-8:]
+    return f"{kind}:{tail}" if kind and kind != "certificate" else tail
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """With thin spaces between thousands, and no digit that says nothing."""
+    if value is None:
+        return NOTHING
+    if isinstance(value, int) or float(value).is_integer():
+        return f"{int(value):,}".replace(",", "\u2009")
+    return f"{value:.{digits}g}"
+
+
+def amount(thousandths: int | None) -> str:
+    """Cores, of thousandths of one."""
+    return NOTHING if thousandths is None else f"{thousandths / 1000:g}"
+
+
+def in_bytes(size: float | None) -> str:
+    if size is None:
+        return NOTHING
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} TiB"
+
+
+def plural(count: int, one: str, many: str | None = None) -> str:
+    return f"{number(count)} {one if count == 1 else many or one + 's'}"
+
+
+def pretty(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False, default=str)
+
+
+def compact(value: Any) -> str:
+    """JSON in one line, as a shell's single quotes and Python take it."""
+    return json.dumps({"inputs": []} if value is None else value).replace("'", "\\u0027")
+
+
+def event_name(type: str) -> str:
+    """`model.started` of `placet.deployer.model.started.v1`."""
+    parts = type.split(".")
+    return ".".join(parts[2:-1]) if len(parts) > 4 else type
+
+
+def web(address: str | None) -> str:
+    """An address that a link may have: of HTTP, or none."""
+    return address if address and address.startswith(("http://", "https://")) else ""
+
+
+def part(value: object) -> str:
+    """Of a path: whatever it holds, it stays one part."""
+    return quote(str(value), safe="")
+
+
+def query(**values: Any) -> str:
+    """`?a=b` of what is given, or nothing."""
+    given = {name: value for name, value in values.items() if value not in (None, "", False)}
+    return "?" + urlencode(given, doseq=True) if given else ""

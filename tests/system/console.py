@@ -1,0 +1,150 @@
+"""What people do in a browser, as one suite: it runs on the embedded platform and on six processes alike."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from secrets import token_hex
+
+import pytest
+from placet.client import Client, Connection
+from playwright.async_api import expect
+
+from tests.support.platforms import Platform
+from tests.support.visitors import NARROW, visitor
+from tests.system.models import write_project
+from tests.system.scenarios import ask, deploy, predict
+
+
+async def token_of(platform: Platform, role: str) -> str:
+    """A new person's, with that role."""
+    async with Client(Connection(url=platform.url, token=platform.token)) as client:
+        return (await client.create_token(f"{role} {token_hex(3)}", (role,))).token
+
+
+class ConsoleStories:
+    """Subclass with a `platform` fixture."""
+
+    @pytest.fixture
+    def project(self) -> str:
+        """A name no other story uses."""
+        return f"seen-{token_hex(5)}"
+
+    async def test_a_scientist_deploys_a_folder_and_tries_its_model(
+        self, platform: Platform, tmp_path: Path, project: str
+    ) -> None:
+        folder = write_project(tmp_path / project, project)
+        refused = write_project(tmp_path / "refused" / project, project, without=("owner",))
+        async with visitor(platform.url, await token_of(platform, "scientist")) as somebody:
+            page = somebody.page
+            await page.get_by_role("link", name="Deploy", exact=True).click()
+            await somebody.must_be_usable()
+
+            await page.set_input_files("#folder", refused)
+            await expect(page.locator("#refusals")).to_contain_text("governance.owner-named")
+            await expect(page.get_by_role("button", name="Deploy")).to_be_hidden()
+
+            await page.set_input_files("#folder", folder)
+            await expect(page.locator("#verdict")).to_contain_text("would be cleared")
+            await somebody.must_be_usable()
+            await page.get_by_role("button", name="Deploy").click()
+
+            await page.wait_for_url("**/console/operations/*")
+            await expect(page.get_by_role("heading", name="It is there")).to_be_visible(timeout=120_000)
+            await expect(page.locator(".steps li.done")).to_have_count(7)
+            await expect(page.locator("#build-log")).to_contain_text("layer")
+            await somebody.must_be_usable()
+
+            await page.get_by_role("link", name="Try it").click()
+            await page.get_by_role("button", name="Predict").click()
+            await expect(page.locator("#answer")).to_contain_text("outputs")
+            await somebody.must_be_usable()
+            assert f"curl -s {platform.url}/models/{project}/predict" in await somebody.text()
+        assert await predict(platform, project, 5.0) == pytest.approx(10.0)
+        await ask(platform, "stop", project)
+
+    async def test_every_page_of_a_model_can_be_used_narrow_and_dark(
+        self, platform: Platform, tmp_path: Path, project: str
+    ) -> None:
+        await deploy(platform, write_project(tmp_path / project, project))
+        async with visitor(platform.url, platform.token, theme="dark", width=NARROW) as somebody:
+            for path in ("", "/try", "/releases", "/logs", "/timeline"):
+                await somebody.open(f"/console/models/{project}{path}")
+                assert project in await somebody.text()
+            for path in ("?search=seen", "?state=stopped"):
+                await somebody.open(f"/console/models{path}")
+            for way in ("folder", "git", "image"):
+                await somebody.open(f"/console/deploy?from={way}")
+        await ask(platform, "stop", project)
+
+    async def test_a_page_follows_what_happens_without_a_reload(
+        self, platform: Platform, tmp_path: Path, project: str
+    ) -> None:
+        await deploy(platform, write_project(tmp_path / project, project))
+        async with visitor(platform.url, platform.token) as somebody:
+            await somebody.open(f"/console/models/{project}")
+            page = somebody.page
+            await page.evaluate("document.body.dataset.mine = 'kept'")
+            await expect(page.locator("#model-head .state")).to_have_text("live")
+            await ask(platform, "stop", project)
+            await expect(page.locator("#model-head .state")).to_have_text("stopped")
+            assert await page.evaluate("document.body.dataset.mine") == "kept"
+            await somebody.must_be_usable()
+
+    async def test_what_will_happen_is_said_before_a_command_and_it_is_done_by_keyboard(
+        self, platform: Platform, tmp_path: Path, project: str
+    ) -> None:
+        await deploy(platform, write_project(tmp_path / project, project))
+        async with visitor(platform.url, await token_of(platform, "scientist")) as somebody:
+            await somebody.open(f"/console/models/{project}")
+            page = somebody.page
+            await page.get_by_text("Stop", exact=True).focus()
+            await page.keyboard.press("Enter")
+            await expect(page.get_by_text("Its URL answers 404")).to_be_visible()
+            await page.keyboard.press("Tab")
+            await page.keyboard.press("Enter")
+            await page.wait_for_url("**/console/operations/*")
+            await expect(page.locator("#operation .heading .state")).to_have_text("stopped")
+
+    async def test_who_may_only_look_is_offered_nothing_else(
+        self, platform: Platform, tmp_path: Path, project: str
+    ) -> None:
+        await deploy(platform, write_project(tmp_path / project, project))
+        async with visitor(platform.url, await token_of(platform, "auditor")) as somebody:
+            await somebody.open(f"/console/models/{project}")
+            await expect(somebody.page.get_by_text("Your roles let you look")).to_be_visible()
+            await somebody.open("/console/deploy?from=git")
+            await expect(somebody.page.get_by_role("button", name="Deploy")).to_be_disabled()
+        await ask(platform, "stop", project)
+
+    async def test_signing_in_leads_back_to_the_page_and_signing_out_ends_it(
+        self, platform: Platform
+    ) -> None:
+        async with visitor(platform.url) as somebody:
+            page = somebody.page
+            await somebody.open("/console/models?search=nothing-is-called-so")
+            await page.get_by_label("Token").fill("no token at all")
+            await page.get_by_role("button", name="Sign in").click()
+            await expect(page.get_by_role("alert")).to_be_visible()
+            await page.get_by_label("Token").fill(platform.token)
+            await page.get_by_role("button", name="Sign in").click()
+            await page.wait_for_url(re.compile(r"search=nothing-is-called-so$"))
+            await page.locator(".who summary").click()
+            await page.get_by_role("button", name="Sign out").click()
+            await page.wait_for_url("**/console/sign-in")
+            await page.goto(f"{platform.url}/console/models")
+            await expect(page.get_by_label("Token")).to_be_visible()
+
+    async def test_it_can_be_used_without_scripts(
+        self, platform: Platform, tmp_path: Path, project: str
+    ) -> None:
+        await deploy(platform, write_project(tmp_path / project, project))
+        async with visitor(platform.url, scripts=False) as somebody:
+            page = somebody.page
+            await page.goto(f"{platform.url}/console/models/{project}")
+            await page.get_by_label("Token").fill(platform.token)
+            await page.get_by_role("button", name="Sign in").click()
+            await page.get_by_text("Stop", exact=True).click()
+            await page.get_by_role("button", name=f"Stop {project}").click()
+            await page.wait_for_url("**/console/operations/*")
+            await expect(page.get_by_role("heading", name=f"Stop of {project}")).to_be_visible()
