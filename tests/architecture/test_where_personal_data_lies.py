@@ -67,7 +67,7 @@ HOLDS: Mapping[str, Mapping[str, str]] = {
     },
     "gateway.name_digests": {"none": "id key"},
     "gateway.names_alike": {"digest": "alike", "opaque": "person"},
-    "gateway.observations": {"none": "project observed"},
+    "gateway.observations": {"none": "project observed windows"},
     "gateway.operations": {"none": "id project is_over changes heard_at", "opaque": "operation"},
     "gateway.people": {"opaque": "person", "sealed": "name", "none": "tokens"},
     "gateway.personal_facts": {"none": "digest project named_at"},

@@ -14,16 +14,14 @@ from urllib.parse import urlsplit
 import mlflow.pyfunc
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
-from placet.projects import pack
 
 from tests.mlflow_folders.frames import SPENDING
-from tests.support.browser import browser
 from tests.support.eventually import eventually
 from tests.support.platforms import ROOT, Platform, embedded
 from tests.system.audit import AuditedPlatform
 from tests.system.console import ConsoleStories
 from tests.system.evidence import evidence_holds
-from tests.system.models import requirement, write_pickled, write_project
+from tests.system.models import requirement, write_pickled
 from tests.system.scenarios import (
     Scenarios,
     ask,
@@ -168,43 +166,6 @@ class TestEmbedded(Scenarios, WholeStory, AuditedPlatform, ConsoleStories):
         calls = [each for path, item in document["paths"].items() if "/v1/" in path for each in item.values()]
         assert all(call["security"] == [{"token": []}] for call in calls)
         assert [str(error) for error in OpenAPIV31SpecValidator(document).iter_errors()] == []
-
-    async def test_a_person_deploys_from_a_browser(self, platform: Platform, tmp_path: Path) -> None:
-        """By keyboard, on a page whose own policy lets it work; what would be refused is seen before it is asked."""
-        refused = write_project(tmp_path / "1" / "browsed", "browsed", without=("owner",))
-        folder = write_project(tmp_path / "2" / "browsed", "browsed")
-        (folder / ".placetignore").write_text("*.csv\n")
-        (folder / "data.csv").write_text("1,2\n")
-        (folder / "node_modules").mkdir()
-        (folder / "node_modules" / "large.js").write_text("never sent")
-        async with browser() as page:
-            await page.open(f"{platform.url}/upload")
-            assert await page.run("document.getElementById('choose').disabled")
-            await page.press("Tab")
-            await page.press("Tab")
-            await page.type(platform.token)
-            await page.press("Enter")
-            await eventually(lambda: page.run("document.activeElement.id === 'pick-folder'"))
-
-            await page.choose("#folder", refused)
-            await eventually(lambda: page.run("document.activeElement.id === 'findings'"), within=60)
-            assert "governance.owner-named" in await page.run("document.getElementById('refusals').innerText")
-            assert await page.run("document.getElementById('deploy').offsetParent === null")
-
-            await page.choose("#folder", folder)
-            await eventually(lambda: page.run("!document.getElementById('deploy').disabled"), within=60)
-            assert await page.run("document.querySelector('#ignored ul').textContent") == "data.csv"
-            source = pack(folder, tmp_path / "same.tar").digest
-            assert source in await page.run("document.getElementById('facts').innerText")
-            await page.run("document.getElementById('deploy').focus()")
-            await page.press("Enter")
-            shown = await eventually(
-                lambda: page.run("document.getElementById('outcome').innerText"), within=120
-            )
-            assert f"{platform.url}/models/browsed" in shown
-            assert page.says == []
-        assert await predict(platform, "browsed", 5.0) == pytest.approx(10.0)
-        await ask(platform, "stop", "browsed")
 
     async def test_a_request_whose_head_does_not_end_is_cut_off(self, platform: Platform) -> None:
         """It needs no token, so it must not cost memory."""

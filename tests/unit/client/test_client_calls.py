@@ -12,7 +12,16 @@ from pathlib import Path
 import pytest
 from placet.client import Client, Connection
 from placet.client.problems import problem
-from placet.errors import Conflict, Forbidden, Refused, TooLarge, Unavailable, Unknown, Unreadable
+from placet.errors import (
+    Conflict,
+    Forbidden,
+    Refused,
+    TooLarge,
+    Unauthenticated,
+    Unavailable,
+    Unknown,
+    Unreadable,
+)
 
 from tests.unit.client.fake_platform import ADMIN, IMAGE, SCIENTIST, FakePlatform, event
 
@@ -135,7 +144,7 @@ async def test_an_unknown_source_says_the_next_step(client: Client) -> None:
 
 async def test_no_token_and_too_few_roles_are_forbidden(platform: FakePlatform) -> None:
     async with Client(Connection(url=platform.url)) as nobody:
-        with pytest.raises(Forbidden) as forbidden:
+        with pytest.raises(Unauthenticated) as forbidden:
             await nobody.me()
     assert "PLACET_TOKEN" in (forbidden.value.fix or "")
     async with Client(Connection(url=platform.url, token=SCIENTIST)) as scientist:

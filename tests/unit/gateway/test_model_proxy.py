@@ -455,7 +455,8 @@ async def test_an_answer_that_stops_in_the_middle_is_cut_off(
         with pytest.raises(httpx.RemoteProtocolError):  # never as if it had been the whole answer
             await http.get("/models/churn/drip")
         await eventually(model.left.is_set)
-    (told,) = caplog.records  # and no trace of how it came here: a model decides how often
+    told, by_server = caplog.records  # and no trace of how it came here: a model decides how often
+    assert (by_server.name, by_server.exc_info) == ("uvicorn.error", None)
     assert told.getMessage().startswith("churn broke off its answer: ")
     assert told.exc_info is None
 

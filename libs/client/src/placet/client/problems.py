@@ -24,6 +24,7 @@ from placet.errors import (
     PlacetError,
     Refused,
     TooLarge,
+    Unauthenticated,
     Unavailable,
     Unknown,
     Unreadable,
@@ -33,7 +34,7 @@ PASSING = frozenset({429, 502, 503, 504})
 """Answers that a repetition may change; a 500 is a defect and comes back the same."""
 
 _REFUSALS: dict[int, type[Refused]] = {
-    401: Forbidden,
+    401: Unauthenticated,
     403: Forbidden,
     404: Unknown,
     409: Conflict,

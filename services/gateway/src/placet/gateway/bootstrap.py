@@ -37,7 +37,7 @@ from placet.gateway.assessing import Assessing
 from placet.gateway.assessments_api import assessments_router
 from placet.gateway.certificates_api import certificates_router
 from placet.gateway.commands import Commands
-from placet.gateway.console.app import Console
+from placet.gateway.console.app import Console, entrance, unset
 from placet.gateway.erasing import Erasing
 from placet.gateway.excepting import Excepting
 from placet.gateway.exceptions_api import exceptions_router
@@ -65,7 +65,6 @@ from placet.gateway.revoking import Revoking
 from placet.gateway.settings import GatewaySettings
 from placet.gateway.subscriptions import HEARS, SAYS, reaction, recollection
 from placet.gateway.told_routes import ToldRoutes
-from placet.gateway.upload_page import upload_page
 from placet.oci import open_registry
 from placet.projects import Limits
 from placet.rules import Engine, PolicySet, load_shipped
@@ -211,9 +210,9 @@ async def build(
                 retention,
                 quotas,
             ),
-            upload_page(),
+            entrance(),
         ),
-        mounts={"/models": proxy, **({} if console is None else {"/console": console.app})},
+        mounts={"/models": proxy, "/console": unset() if console is None else console.app},
         start=(proxy.start, *(() if console is None else (console.start,)), leave_first_token),
         close=(*close, proxy.close),
     )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from fastapi import APIRouter
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from placet.errors import PlacetError, Unauthenticated, Unknown
 from placet.events import Clock
@@ -15,6 +17,34 @@ from placet.gateway.console.asking import Platform
 from placet.gateway.console.pass_through import METHODS, PassThrough
 from placet.gateway.console.views import Views
 from placet.gateway.console.visits import Door, Page, read_form
+
+
+def entrance() -> APIRouter:
+    """What leads to the console from outside of it: the platform's own address, and where its first page was."""
+    router = APIRouter(include_in_schema=False)
+
+    @router.get("/")
+    @router.get("/console")
+    async def enter() -> Response:
+        return RedirectResponse(session.HOME, 303)
+
+    @router.get("/upload")
+    async def upload() -> Response:
+        return RedirectResponse(f"{session.PATH}/deploy", 303)
+
+    return router
+
+
+def unset() -> ASGIApp:
+    """In the console's place where nobody said where the REST API is."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        raise Unknown(
+            "there is no console here",
+            fix="set PLACET_API_URL of the gateway to the address of the whole platform",
+        )
+
+    return app
 
 
 class Console:
