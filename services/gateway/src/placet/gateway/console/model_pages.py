@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 from starlette.responses import Response
 
-from placet.client import Command, EventsPage, ModelDetail
+from placet.client import Certificate, Command, EventsPage, ModelDetail
 from placet.errors import PlacetError, Refused, Unknown, Unreadable
 from placet.gateway.console.visits import Visit
 
@@ -46,7 +46,18 @@ async def overview(visit: Visit) -> Response:
         certificate=certificate,
         commands=_commands(model, visit),
         windows=model.windows,
+        failed=[each.errors / each.requests if each.requests else None for each in model.windows],
+        limits=_limits(certificate),
     )
+
+
+def _limits(certificate: Certificate | None) -> dict[str, float]:
+    """By metric, the strictest of the conditions that it serves under."""
+    said = {} if certificate is None else certificate.statement.get("predicate", {})
+    limits: dict[str, float] = {}
+    for each in said.get("conditions", ()):
+        limits[each["metric"]] = min(each["max"], limits.get(each["metric"], each["max"]))
+    return limits
 
 
 async def attempt(visit: Visit) -> Response:
