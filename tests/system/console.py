@@ -77,6 +77,19 @@ class ConsoleStories:
                 await somebody.open(f"/console/deploy?from={way}")
         await ask(platform, "stop", project)
 
+    async def test_two_releases_are_compared(self, platform: Platform, tmp_path: Path, project: str) -> None:
+        await deploy(platform, write_project(tmp_path / "1" / project, project))
+        await deploy(platform, write_project(tmp_path / "2" / project, project, weight=3.0))
+        async with visitor(platform.url, await token_of(platform, "auditor")) as somebody:
+            await somebody.open(f"/console/models/{project}/releases")
+            await somebody.page.get_by_role("button", name="Compare").click()
+            await somebody.must_be_usable()
+            shown = await somebody.page.get_by_role("region", name="Source and image").inner_text()
+            assert "source" in shown
+            assert "locked packages" not in shown
+            assert (await somebody.text()).count("The same in both") == 3
+        await ask(platform, "stop", project)
+
     async def test_a_page_follows_what_happens_without_a_reload(
         self, platform: Platform, tmp_path: Path, project: str
     ) -> None:

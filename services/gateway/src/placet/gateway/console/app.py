@@ -59,6 +59,7 @@ class Console:
             ("/models/{project}", ["GET"], model_pages.overview),
             ("/models/{project}/try", ["GET"], model_pages.attempt),
             ("/models/{project}/releases", ["GET"], model_pages.releases),
+            ("/models/{project}/comparison", ["GET"], model_pages.comparison),
             ("/models/{project}/logs", ["GET"], model_pages.logs),
             ("/models/{project}/timeline", ["GET"], model_pages.timeline),
             ("/models/{project}/commands", ["POST"], model_pages.command),

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, get_args
 
 from starlette.responses import Response
 
-from placet.client import Certificate, Command, EventsPage, ModelDetail
-from placet.errors import PlacetError, Refused, Unknown, Unreadable
+from placet.client import Certificate, Command, EventsPage, Image, ModelDetail
+from placet.errors import Forbidden, PlacetError, Refused, Unavailable, Unknown, Unreadable
+from placet.gateway.console.comparing import Release, compare, facts_of, packages_in, verdicts_of
 from placet.gateway.console.visits import Visit
 
 _EVENTS = 100
@@ -84,6 +86,44 @@ async def releases(visit: Visit) -> Response:
     model = await visit.ask.model(visit.place("project"))
     images = await visit.ask.images(project=model.project)
     return visit.page("model_releases.html", tab="releases", model=model, images=images)
+
+
+async def comparison(visit: Visit) -> Response:
+    """Of two of its releases, by their numbers: `before` and `after`."""
+    model = await visit.ask.model(visit.place("project"))
+    images = {each.release: each for each in await visit.ask.images(project=model.project)}
+    pair = [_one_of(images, visit.said(name)) for name in ("before", "after")]
+    before, after = [await _release(visit, each) for each in pair]
+    return visit.page(
+        "model_comparison.html",
+        tab="releases",
+        model=model,
+        before=before,
+        after=after,
+        found=compare(before, after),
+    )
+
+
+def _one_of(images: Mapping[int | None, Image], wanted: str | None) -> Image:
+    number = int(wanted) if wanted is not None and wanted.isascii() and wanted.isdigit() else None
+    if number is None or number not in images:
+        raise Unknown("there is no such release in the registry", fix="choose two of its releases")
+    return images[number]
+
+
+async def _release(visit: Visit, image: Image) -> Release:
+    labels: dict[str, str] = {}
+    certificate, packages = None, None
+    with suppress(Refused, Unavailable):  # it may have vanished, or the registry be away
+        labels = (await visit.ask.image(image.image)).labels
+    if image.certificate is not None:
+        with suppress(Refused):
+            certificate = await visit.ask.certificate(image.certificate)
+    seen = facts_of(certificate)
+    if seen is not None:
+        with suppress(Forbidden):
+            packages = packages_in((await visit.ask.facts([seen])).get(seen))
+    return Release(image=image, labels=labels, verdicts=verdicts_of(certificate), packages=packages)
 
 
 async def logs(visit: Visit) -> Response:
