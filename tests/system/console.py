@@ -68,7 +68,7 @@ class ConsoleStories:
     ) -> None:
         await deploy(platform, write_project(tmp_path / project, project))
         async with visitor(platform.url, platform.token, theme="dark", width=NARROW) as somebody:
-            for path in ("", "/try", "/releases", "/logs", "/timeline"):
+            for path in ("", "/try", "/releases", "/logs", "/lineage", "/timeline"):
                 await somebody.open(f"/console/models/{project}{path}")
                 assert project in await somebody.text()
             for path in ("?search=seen", "?state=stopped"):

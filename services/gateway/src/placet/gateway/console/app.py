@@ -61,6 +61,7 @@ class Console:
             ("/models/{project}/releases", ["GET"], model_pages.releases),
             ("/models/{project}/comparison", ["GET"], model_pages.comparison),
             ("/models/{project}/logs", ["GET"], model_pages.logs),
+            ("/models/{project}/lineage", ["GET"], model_pages.lineage),
             ("/models/{project}/timeline", ["GET"], model_pages.timeline),
             ("/models/{project}/commands", ["POST"], model_pages.command),
             ("/deploy", ["GET"], deploying.form),

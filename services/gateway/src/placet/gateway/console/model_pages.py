@@ -9,9 +9,10 @@ from typing import Any, get_args
 
 from starlette.responses import Response
 
-from placet.client import Certificate, Command, EventsPage, Image, ModelDetail
+from placet.client import Certificate, Command, EventsPage, Image, ModelDetail, Report
 from placet.errors import Forbidden, PlacetError, Refused, Unavailable, Unknown, Unreadable
 from placet.gateway.console.comparing import Release, compare, facts_of, packages_in, verdicts_of
+from placet.gateway.console.lineage import Origins, graph_of
 from placet.gateway.console.visits import Visit
 
 _EVENTS = 100
@@ -137,6 +138,40 @@ async def logs(visit: Visit) -> Response:
         why = error
     return visit.page(
         "model_logs.html", tab="logs", model=model, lines=lines[-_TAIL:], release=release, why=why
+    )
+
+
+async def lineage(visit: Visit) -> Response:
+    model = await visit.ask.model(visit.place("project"))
+    card, certificate = None, None
+    runs: tuple[Report, ...] = ()
+    if model.image is not None:
+        with suppress(Refused, Unavailable):
+            card = (await visit.ask.image(model.image)).card
+    if model.certificate is not None:
+        with suppress(Refused):
+            certificate = await visit.ask.certificate(model.certificate)
+    with suppress(Forbidden):
+        runs = await visit.ask.reports(model.project, kind="run")
+    origins = Origins(
+        model=model,
+        origin=await _origin(visit, model),
+        card=card,
+        certificate=certificate,
+        runs=[each for each in runs if each.release in (None, model.release)],
+    )
+    return visit.page(
+        "model_lineage.html", tab="lineage", model=model, graph=graph_of(origins), origin=origins.origin
+    )
+
+
+async def _origin(visit: Visit, model: ModelDetail) -> str | None:
+    """The git address that its source was fetched from, if it was."""
+    sent = await visit.ask.events_before(
+        _LAST, project=model.project, type="placet.gateway.source.uploaded.*", limit=_EVENTS
+    )
+    return next(
+        (each["data"]["origin"] for each in sent.events if each["data"]["source"] == model.source), None
     )
 
 
