@@ -713,7 +713,10 @@ def _address(endpoint: str) -> _Address:
 def _head(
     endpoint: str, method: str, target: bytes, headers: Sequence[Header], host: bytes | None, body: Body
 ) -> bytes:
-    lines = [b"%b %b HTTP/1.1" % (method.encode(), target), b"host: " + (host or _address(endpoint).said)]
+    lines = [
+        b"%b %b HTTP/1.1" % (method.encode(), target),
+        b"host: " + (_address(endpoint).said if host is None else host),
+    ]
     lines.extend([b"%b: %b" % each for each in headers])
     if isinstance(body, Streamed):
         length = body.length
