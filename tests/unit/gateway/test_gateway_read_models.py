@@ -5,9 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from placet.events.contracts import certifier, deployer, indexer
 from placet.events.contracts.shapes import Drift, Ground
 from placet.events.testing import changed
+from placet.gateway.projections import WINDOWS
 
 from tests.unit.gateway.harness import Gateway, asked, knows_source, live
 from tests.unit.gateway.roads import (
@@ -530,6 +532,43 @@ async def test_a_model_shows_what_it_was_asked_last_and_the_last_drift_that_was_
     assert (await gateway.read("/v1/models/churn"))["operation"]["state"] == "live"
 
 
+async def test_a_model_keeps_its_last_windows_and_a_list_tells_as_many_as_are_asked_for(
+    gateway: Gateway,
+) -> None:
+    operation = await live(gateway)
+    for number in range(WINDOWS + 4):
+        await gateway.hear(observed(number, psi=0.1 if number % 2 else None), operation)
+
+    windows = (await gateway.read("/v1/models/churn"))["windows"]
+
+    assert [each["requests"] for each in windows] == list(range(4, WINDOWS + 4))
+    assert [each["psi"] for each in windows[:2]] == [None, 0.1]
+    assert (windows[0]["errors"], windows[0]["p99_ms"], windows[0]["release"]) == (1, 2.5, 1)
+    (told,) = (await gateway.read("/v1/models?windows=2"))["models"]
+    assert told["windows"] == windows[-2:]
+    (told,) = (await gateway.read("/v1/models"))["models"]
+    assert "windows" not in told
+
+
+@pytest.mark.parametrize(
+    ("query", "is_found"),
+    [
+        ("search=hur", True), ("search=churn-x", False), ("search=c_urn", None), ("search=%25", None),
+        ("state=live", True), ("state=stopped", False), ("search=ch&state=live&deleted=false", True),
+    ],
+)  # fmt: skip
+async def test_models_are_searched_by_a_part_of_their_name_and_by_state(
+    gateway: Gateway, query: str, is_found: bool | None
+) -> None:
+    await live(gateway)
+    async with gateway.http() as http:
+        answer = await http.get(f"/v1/models?{query}")
+    if is_found is None:
+        assert answer.status_code == 400
+    else:
+        assert [each["project"] for each in answer.json()["models"]] == ["churn"] * is_found
+
+
 async def test_a_model_shows_what_is_to_be_looked_at_while_it_serves(gateway: Gateway) -> None:
     operation = await live(gateway)
     assert (await gateway.read("/v1/models/churn"))["warnings"] == []
@@ -573,7 +612,7 @@ async def test_an_image_that_vanished_is_built_anew_from_its_source_and_refused_
     gateway.sources.archives.clear()
     async with gateway.http() as http:
         answer = await http.post("/v1/commands", json=body)
-    assert answer.status_code == 422
+    assert answer.status_code == 400
     assert "vanished from the registry" in answer.json()["detail"]
     assert "list --images" in answer.json()["fix"]
 

@@ -172,6 +172,23 @@ async def test_events_are_found_by_glob_and_project(metadata: Metadata) -> None:
             assert page["next"] == 5
 
 
+async def test_events_are_read_back_from_a_position_newest_first(metadata: Metadata) -> None:
+    await metadata.keep_all([asked(), asked(project="other"), built(), built("other"), reserved("other")])
+    async with metadata.indexing():
+        for query, found, following in (
+            ("before=100", [5, 4, 3, 2, 1], None),
+            ("before=4&limit=2", [3, 2], 2),
+            ("before=2&limit=2", [1], None),
+            ("before=1", [], None),
+            ("before=100&project=other&limit=2", [5, 4], 4),
+            ("before=4&project=other&limit=2", [2], None),
+            ("before=5&type=placet.builder.*", [4, 3], None),
+        ):
+            page = await metadata.read(f"/v1/events?{query}")
+            assert [event["sequence"] for event in page["events"]] == found, query
+            assert page["next"] == following, query
+
+
 async def test_events_are_found_between_two_times_both_within(metadata: Metadata) -> None:
     times = []
     for number in range(4):

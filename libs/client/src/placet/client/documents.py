@@ -176,7 +176,7 @@ class Review(Document, frozen=True, kw_only=True, rename="camel"):
     reason: str | None = None
 
 
-class Window(Document, frozen=True, kw_only=True, rename="camel"):
+class Window(Document, frozen=True, kw_only=True):
     """What a model was asked in a while; `psi` is its distance from its reference, where that was told."""
 
     release: int

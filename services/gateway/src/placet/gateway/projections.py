@@ -622,7 +622,7 @@ def read_canary(row: sa.Row[Any]) -> Canary | None:
     return None if row.canary is None else msgspec.json.decode(row.canary, type=Canary)
 
 
-class Window(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class Window(msgspec.Struct, frozen=True, kw_only=True):
     """What a project's model was asked in a while, and how far that was from its reference, where that was told."""
 
     release: int

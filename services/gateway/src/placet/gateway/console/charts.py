@@ -1,74 +1,147 @@
-"""Pictures of numbers, as SVG that follows the page's colours; each says in words what it shows."""
+"""Pictures of numbers, as SVG that follows the page's colours and width; each says in words what it shows."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from markupsafe import Markup
 
 Value = float | None
+_WIDE, _HIGH = 100.0, 100.0
+_NICE = (1, 2, 2.5, 5, 10)
 
 
 def sparkline(values: Sequence[Value], *, what: str, limit: float | None = None) -> Markup:
-    """A line without axes, oldest first; a gap where nothing was measured. `limit` is drawn in."""
-    wide, high = 120, 28
+    """A line without a scale, oldest first; a gap where nothing was measured. `limit` is drawn in."""
     known = [each for each in values if each is not None]
     if not known:
         return Markup('<span class="soft">nothing yet</span>')
     top = max([*known, *([limit] if limit is not None else [])]) or 1.0
-    inner = _limit(limit, top, wide, high, 2) + _line(values, top, wide, high, 2)
-    says = f"{what}: last {known[-1]:.3g}, most {max(known):.3g}"
-    return _svg("spark", wide, high, says, inner)
+    return _svg("spark", _said(what, known, "", limit), values, top, limit)
 
 
 def chart(values: Sequence[Value], *, what: str, unit: str = "", limit: float | None = None) -> Markup:
     """A line with its scale, oldest first, and the limit that a condition sets."""
-    wide, high, left = 640, 160, 48
     known = [each for each in values if each is not None]
     if not known:
         return Markup('<p class="soft">Nothing was measured yet.</p>')
-    top = (max([*known, *([limit] if limit is not None else [])]) or 1.0) * 1.1
-    scale = Markup("").join(
-        Markup(
-            '<line class="grid" x1="{}" x2="{}" y1="{y}" y2="{y}"/><text x="{}" y="{}">{:.3g}</text>'
-        ).format(left, wide, left - 6, at + 4, top * share, y=f"{at:.1f}")
-        for share in (0.0, 0.5, 1.0)
-        for at in ((high - 8) - share * (high - 16),)
-    )
-    inner = scale + _limit(limit, top, wide, high, 8, left) + _line(values, top, wide, high, 8, left)
-    says = f"{what}: last {known[-1]:.3g}{unit}, most {max(known):.3g}{unit}"
-    if limit is not None:
-        says += f", limit {limit:.3g}{unit}"
-    return _svg("chart", wide, high, says, inner)
-
-
-def _svg(kind: str, wide: int, high: int, says: str, inner: Markup) -> Markup:
+    top = _nice(max([*known, *([limit] if limit is not None else [])]))
+    drawn = _svg("lines", _said(what, known, unit, limit), values, top, limit, is_ruled=True)
     return Markup(
-        '<svg class="{}" viewBox="0 0 {} {}" role="img" aria-label="{}"><title>{}</title>{}</svg>'
-    ).format(kind, wide, high, says, says, inner)
+        '<div class="chart"><div class="scale" aria-hidden="true"><span>{:g}</span><span>{:g}</span>'
+        "<span>0</span></div>{}</div>"
+    ).format(top, top / 2, drawn)
 
 
-def _line(values: Sequence[Value], top: float, wide: int, high: int, pad: int, left: int = 0) -> Markup:
-    step = (wide - left - 2 * pad) / max(1, len(values) - 1)
+def _nice(most: float) -> float:
+    """The end of a scale that people can read, at or above `most`."""
+    if most <= 0 or not math.isfinite(most):
+        return 1.0
+    ten = 10.0 ** math.floor(math.log10(most))
+    return next(each * ten for each in _NICE if each * ten >= most * (1 - 1e-9))
+
+
+def _said(what: str, known: Sequence[float], unit: str, limit: float | None) -> str:
+    says = f"{what}: last {known[-1]:.3g}{unit}, most {max(known):.3g}{unit}"
+    return says if limit is None else f"{says}, limit {limit:.3g}{unit}"
+
+
+def _svg(
+    kind: str, says: str, values: Sequence[Value], top: float, limit: float | None, *, is_ruled: bool = False
+) -> Markup:
+    rules = (_across("grid", share * top, top) for share in (0.0, 0.5, 1.0)) if is_ruled else ()
+    bound = Markup("") if limit is None else _across("limit", limit, top)
+    return Markup(
+        '<svg class="{}" viewBox="0 -2 100 104" preserveAspectRatio="none" role="img" aria-label="{}"><title>{}</title>'
+        "{}{}{}</svg>"
+    ).format(kind, says, says, Markup("").join(rules), bound, _line(values, top))
+
+
+def _line(values: Sequence[Value], top: float) -> Markup:
+    step = _WIDE / max(1, len(values) - 1)
     pieces: list[list[str]] = [[]]
     for place, value in enumerate(values):
         if value is None:
             pieces.append([])
-            continue
-        at = (high - pad) - value / top * (high - 2 * pad)
-        pieces[-1].append(f"{left + pad + place * step:.1f},{at:.1f}")
+        else:
+            pieces[-1].append(f"{place * step:.2f},{_at(value, top):.2f}")
     drawn = Markup("")
     for each in pieces:
-        if len(each) == 1:
-            x, y = each[0].split(",")
-            drawn += Markup('<circle class="line" cx="{}" cy="{}" r="2"/>').format(x, y)
-        elif each:
-            drawn += Markup('<polyline class="line" points="{}"/>').format(" ".join(each))
+        if each:  # of a single point a line to itself, which its round ends make a dot
+            drawn += Markup('<polyline class="line" points="{}"/>').format(
+                " ".join(each if each[1:] else each * 2)
+            )
     return drawn
 
 
-def _limit(limit: float | None, top: float, wide: int, high: int, pad: int, left: int = 0) -> Markup:
-    if limit is None:
-        return Markup("")
-    at = (high - pad) - limit / top * (high - 2 * pad)
-    return Markup('<line class="limit" x1="{}" x2="{}" y1="{y}" y2="{y}"/>').format(left, wide, y=f"{at:.1f}")
+def _across(kind: str, value: float, top: float) -> Markup:
+    at = f"{_at(value, top):.2f}"
+    return Markup('<line class="{}" x1="0" x2="100" y1="{at}" y2="{at}"/>').format(kind, at=at)
+
+
+def _at(value: float, top: float) -> float:
+    return _HIGH - value / top * _HIGH
+
+
+@dataclass(frozen=True, kw_only=True)
+class Node:
+    """`kind` is what it is, in words; `about` what is said of it to who looks closer; `link` a page of the console."""
+
+    id: str
+    kind: str
+    name: str
+    about: str | None = None
+    link: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Graph:
+    """Columns from left to right; an edge leads from a node to one further right."""
+
+    columns: tuple[tuple[Node, ...], ...]
+    edges: tuple[tuple[str, str], ...]
+
+
+_BOX, _TALL, _GAP, _WAY = 184, 54, 16, 34
+_LETTERS = 24
+"""Of a name that fit into a box."""
+
+
+def graph(shown: Graph, *, what: str) -> Markup:
+    """Boxes in columns, with lines from each to what came of it."""
+    rows = max((len(column) for column in shown.columns), default=0)
+    high = max(1, rows) * (_TALL + _GAP) - _GAP
+    wide = max(1, len(shown.columns)) * (_BOX + _WAY) - _WAY
+    places = {
+        node.id: (
+            place * (_BOX + _WAY),
+            (high - len(column) * (_TALL + _GAP) + _GAP) // 2 + row * (_TALL + _GAP),
+        )
+        for place, column in enumerate(shown.columns)
+        for row, node in enumerate(column)
+    }
+    lines = Markup("").join(_edge(places[before], places[after]) for before, after in shown.edges)
+    boxes = Markup("").join(_box(node, *places[node.id]) for column in shown.columns for node in column)
+    return Markup(
+        '<svg class="graph" width="{}" height="{}" viewBox="-2 -2 {} {}" role="group" aria-label="{}">{}{}</svg>'
+    ).format(wide + 4, high + 4, wide + 4, high + 4, what, lines, boxes)
+
+
+def _edge(before: tuple[int, int], after: tuple[int, int]) -> Markup:
+    x, y, to_x, to_y = before[0] + _BOX, before[1] + _TALL // 2, after[0], after[1] + _TALL // 2
+    middle = (x + to_x) // 2
+    return Markup('<path class="edge" d="M{} {}C{} {} {} {} {} {}"/>').format(
+        x, y, middle, y, middle, to_y, to_x, to_y
+    )
+
+
+def _box(node: Node, x: int, y: int) -> Markup:
+    name = node.name if len(node.name) <= _LETTERS else f"{node.name[: _LETTERS - 1]}\u2026"
+    said = f"{node.kind}: {node.name}" + (f" ({node.about})" if node.about else "")
+    drawn = Markup(
+        '<g><title>{}</title><rect x="{}" y="{}" width="{}" height="{}" rx="6"/>'
+        '<text class="kind" x="{tx}" y="{}">{}</text><text x="{tx}" y="{}">{}</text></g>'
+    ).format(said, x, y, _BOX, _TALL, y + 20, node.kind[:_LETTERS], y + 40, name, tx=x + 10)
+    return drawn if node.link is None else Markup('<a href="{}">{}</a>').format(node.link, drawn)

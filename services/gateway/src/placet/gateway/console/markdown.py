@@ -22,7 +22,9 @@ def rendered(text: str | None) -> Markup:
     for token in tokens:
         if token.type in ("heading_open", "heading_close"):
             token.tag = f"h{min(_DEEPEST, int(token.tag[1:]) + _BELOW)}"
-    # markdown-it escapes all that is not Markdown, and makes no link of a script.
-    shown = Markup(_READER.renderer.render(tokens, _READER.options, {}))  # noqa: S704
+    # markdown-it escapes all that is not Markdown, and makes no link of a script. Code may be wider than the page, and
+    # has to be reached without a mouse.
+    html = _READER.renderer.render(tokens, _READER.options, {}).replace("<pre>", '<pre tabindex="0">')
+    shown = Markup(html)  # noqa: S704
     more = Markup('<p class="soft">The rest is left out here.</p>') if len(text) > _LONGEST else Markup("")
     return shown + more

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 import jinja2
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from starlette.responses import HTMLResponse, Response
 
 from placet.events import Clock
@@ -73,6 +73,7 @@ class Views:
             "plural": plural,
             "markdown": markdown.rendered,
             "pretty": pretty,
+            "told": told,
             "part": part,
             "event_name": event_name,
             "compact": compact,
@@ -166,8 +167,8 @@ def number(value: float | None, digits: int = 3) -> str:
     """With thin spaces between thousands, and no digit that says nothing."""
     if value is None:
         return NOTHING
-    if isinstance(value, int) or float(value).is_integer():
-        return f"{int(value):,}".replace(",", "\u2009")
+    if isinstance(value, int) or float(value).is_integer() or abs(value) >= 10**digits:
+        return f"{round(value):,}".replace(",", "\u2009")
     return f"{value:.{digits}g}"
 
 
@@ -188,6 +189,17 @@ def in_bytes(size: float | None) -> str:
 
 def plural(count: int, one: str, many: str | None = None) -> str:
     return f"{number(count)} {one if count == 1 else many or one + 's'}"
+
+
+def told(words: str | None) -> Markup:
+    """What the platform says, with what is to be typed (in backticks) as code."""
+    parts = (words or "").split("`")
+    if len(parts) % 2 == 0:  # one that does not end is a character
+        return escape(words)
+    return Markup("").join(
+        Markup("<code>{}</code>").format(each) if place % 2 else escape(each)
+        for place, each in enumerate(parts)
+    )
 
 
 def pretty(value: Any) -> str:

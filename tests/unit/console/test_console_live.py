@@ -1,0 +1,150 @@
+"""Pages that follow what happens, in a real browser: however much happens, and while the gateway starts again."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from placet.connections import Bounds, bounded
+from placet.events.clocks import SystemClock
+from placet.gateway.console.app import Console
+from playwright.async_api import expect
+from sse_starlette import EventSourceResponse, ServerSentEvent
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from tests.support.serving import PromptServer, serving
+from tests.support.visitors import visitor
+
+TOKEN = "a-token"
+MANY = 1000
+
+
+class Rest:
+    """As much of the REST API as these pages ask for. `said` is how many events there were."""
+
+    def __init__(self) -> None:
+        self.release = 1
+        self.said = 0
+        self.pages = 0
+        self.followers = 0
+        self._news = asyncio.Condition()
+        self.app = Starlette(
+            routes=[
+                Route("/v1/me", self._me),
+                Route("/v1/models", self._models),
+                Route("/v1/events", self._events),
+            ]
+        )
+
+    async def happen(self, events: int) -> None:
+        async with self._news:
+            self.said += events
+            self.release += events
+            self._news.notify_all()
+
+    async def _me(self, _: Request) -> Response:
+        return JSONResponse({"person": "person:1", "name": "Ada", "roles": ["admin"], "commands": []})
+
+    async def _models(self, _: Request) -> Response:
+        self.pages += 1
+        model = {"project": "wine", "state": "live", "release": self.release}
+        return JSONResponse({"models": [model], "next": None})
+
+    async def _events(self, request: Request) -> Response:
+        if "follow" in request.query_params:
+            seen = request.headers.get("last-event-id", request.query_params["after"])
+            return EventSourceResponse(self._follow(int(seen)), ping=15)
+        last = [{"sequence": self.said, "type": "placet.x.y.z.v1"}] if self.said else []
+        return JSONResponse({"events": last, "next": None})
+
+    async def _until_more_than(self, seen: int) -> None:
+        async with self._news:
+            await self._news.wait_for(lambda: self.said > seen)
+
+    async def _follow(self, after: int) -> AsyncIterator[ServerSentEvent]:
+        self.followers += 1
+        try:
+            while True:
+                await self._until_more_than(after)
+                while after < self.said:
+                    after += 1
+                    yield ServerSentEvent(event="event", id=str(after), data="{}")
+        finally:
+            self.followers -= 1
+
+
+@asynccontextmanager
+async def console_at(listening: socket.socket, url: str) -> AsyncIterator[None]:
+    """A gateway's console on that socket, as the platform serves, until it is left."""
+    console = Console(url, SystemClock())
+    await console.start()
+    server = PromptServer(bounded(console.app, Bounds(), timeout_graceful_shutdown=1))
+    running = asyncio.create_task(server.serve(sockets=[listening]))
+    try:
+        yield
+    finally:
+        server.end()
+        await running
+        await console.close()
+
+
+def listener(port: int = 0) -> socket.socket:
+    made = socket.socket()
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    made.bind(("127.0.0.1", port))
+    made.listen()
+    return made
+
+
+@pytest.fixture
+async def rest() -> AsyncIterator[tuple[Rest, str]]:
+    rest = Rest()
+    async with serving(rest.app) as url:
+        yield rest, url
+
+
+async def test_a_page_shows_the_last_of_many_events_and_asks_for_few_pages(rest: tuple[Rest, str]) -> None:
+    api, url = rest
+    first = listener()
+    async with console_at(first, url), visitor(at(first), TOKEN) as somebody:
+        card = somebody.page.locator(".card")
+        await expect(card).to_contain_text("release 1")
+        await somebody.page.evaluate("document.body.dataset.mine = 'kept'")
+        before = api.pages
+        for _ in range(MANY // 10):
+            await api.happen(10)
+        await expect(card).to_contain_text(f"release {MANY + 1}")
+        assert api.pages - before < MANY / 10
+        assert await somebody.page.evaluate("document.body.dataset.mine") == "kept"
+
+
+async def test_a_page_goes_on_by_itself_when_the_gateway_was_away(rest: tuple[Rest, str]) -> None:
+    api, url = rest
+    first = listener()
+    where: Any = first.getsockname()
+    async with visitor(at(first)) as somebody:
+        async with console_at(first, url):
+            await somebody.sign_in(TOKEN)
+            card = somebody.page.locator(".card")
+            await expect(card).to_contain_text("release 1")
+            await somebody.page.evaluate("document.body.dataset.mine = 'kept'")
+            await api.happen(1)
+            await expect(card).to_contain_text("release 2")
+        state = somebody.page.locator("#link-state")
+        await expect(state).to_contain_text("does not answer")
+        await api.happen(5)
+        async with console_at(listener(where[1]), url):
+            await expect(card).to_contain_text("release 7")
+            await expect(state).to_be_empty()
+            assert await somebody.page.evaluate("document.body.dataset.mine") == "kept"
+
+
+def at(listening: socket.socket) -> str:
+    return f"http://127.0.0.1:{listening.getsockname()[1]}"

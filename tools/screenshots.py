@@ -1,0 +1,116 @@
+"""Pictures of every page of the console, in both themes and at two widths: of an embedded platform whose models work.
+
+    make screenshots
+
+They are written to `build/screenshots`; three of them, for the README, to `docs/images`. The models are this
+repository's examples, and two small ones that drift and fail, which are asked for a while: what pictures show was
+observed. Each page is looked at as the tests look at it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import httpx
+from placet.client import Client, Connection
+
+from tests.support.eventually import eventually
+from tests.support.platforms import Platform, embedded
+from tests.support.visitors import NARROW, WIDE, Visitor, visitor
+from tests.system.models import write_project
+from tests.system.scenarios import deploy
+from tools import workspace
+
+OUT = workspace.ROOT / "build" / "screenshots"
+SHOWN = workspace.ROOT / "docs" / "images"
+EXAMPLES = ("iris", "multiclass", "wine")
+DRIFTING = "demand"
+FOR_THE_README = {"models": "console-models", "deployed": "console-deploy", "model-drifting": "console-model"}
+READ = "!document.getElementById('build-log')?.textContent.startsWith('It is read')"
+"""What a page fetches behind its first words is there."""
+ASKED = 12
+"""Windows, of a second each."""
+
+
+async def fill(platform: Platform, folder: Path) -> dict[str, str]:
+    """Models, and what they were asked; the pages to look at, by the name of their pictures."""
+    for name in EXAMPLES:
+        shutil.copytree(workspace.ROOT / "examples" / name, folder / name)
+        await deploy(platform, folder / name)
+    shuffled = random.Random(1)  # noqa: S311 - numbers to show
+    reference = [shuffled.gauss(10, 3) for _ in range(500)]
+    drifting = write_project(
+        folder / DRIFTING,
+        DRIFTING,
+        reference=reference,
+        monitoring=[{"metric": "psi", "max": 2.0, "window": "1d", "minSamples": 100, "action": "warn"}],
+    )
+    live = await deploy(platform, drifting)
+    refused = await deploy(platform, write_project(folder / "churn", "churn", without=("owner", "data")))
+    async with httpx.AsyncClient(base_url=platform.url, timeout=30) as http:
+        for window in range(ASKED):
+            rows = [[shuffled.gauss(10 + window / 3, 3)] for _ in range(220)]
+            for number in range(3 + window % 4):
+                await http.post(f"/models/{DRIFTING}/predict", json={"inputs": rows[number::4]})
+            await _observed(platform, window + 1)
+    return {
+        "models": "/console/models",
+        "models-none": "/console/models?search=none-such",
+        "model": "/console/models/multiclass",
+        "model-drifting": f"/console/models/{DRIFTING}",
+        "try": "/console/models/wine/try",
+        "releases": "/console/models/multiclass/releases",
+        "logs": "/console/models/multiclass/logs",
+        "lineage": "/console/models/multiclass/lineage",
+        "timeline": "/console/models/multiclass/timeline",
+        "deploy": "/console/deploy",
+        "deploy-git": "/console/deploy?from=git",
+        "deploy-image": "/console/deploy?from=image",
+        "deployed": f"/console/operations/{live.operation}",
+        "refused": f"/console/operations/{refused.operation}",
+        "problem": "/console/models/none-such",
+    }
+
+
+async def _observed(platform: Platform, windows: int) -> None:
+    """Until so many were."""
+    async with Client(Connection(url=platform.url, token=platform.token)) as client:
+
+        async def are_there() -> bool:
+            return len((await client.model(DRIFTING)).windows) >= windows
+
+        await eventually(are_there, within=60)
+
+
+async def take(somebody: Visitor, name: str, path: str, to: Path) -> None:
+    await somebody.open(path)
+    await somebody.page.wait_for_function(READ)
+    await somebody.page.screenshot(path=to / f"{name}.png", full_page=True)
+
+
+async def main() -> int:
+    shutil.rmtree(OUT, ignore_errors=True)
+    OUT.mkdir(parents=True)
+    SHOWN.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="placet-shown-") as made, embedded(Path(made)) as platform:
+        pages = await fill(platform, Path(made))
+        for theme in ("light", "dark"):
+            for width in (WIDE, NARROW):
+                async with visitor(platform.url, theme=theme, width=width) as nobody:
+                    await take(nobody, f"{theme}-{width}-sign-in", "/console/sign-in", OUT)
+                async with visitor(platform.url, platform.token, theme=theme, width=width) as somebody:
+                    for name, path in pages.items():
+                        await take(somebody, f"{theme}-{width}-{name}", path, OUT)
+    for name, shown in FOR_THE_README.items():
+        shutil.copyfile(OUT / f"light-{WIDE}-{name}.png", SHOWN / f"{shown}.png")
+    sys.stdout.write(f"{len(list(OUT.iterdir()))} pictures in {OUT.relative_to(workspace.ROOT)}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main()))
