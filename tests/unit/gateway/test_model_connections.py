@@ -961,3 +961,14 @@ async def test_at_the_end_everything_ends() -> None:
 def _descriptors() -> int:
     """Those that this process has open; none where the system does not tell."""
     return len(os.listdir(OPEN)) if os.path.isdir(OPEN) else 0
+
+
+async def test_who_leaves_while_everything_ends_is_no_accident() -> None:
+    async with a_model(holding) as model:
+        ours = ModelConnections(one_model=1, together=8, begun_within=LONG, silence=LONG)
+        asking = [asyncio.create_task(ask(ours, model)) for _ in range(2)]
+        await eventually(lambda: model.asked and ours._waiting)
+        asking[1].cancel()
+        await ours.close()
+        ended = await asyncio.gather(*asking, return_exceptions=True)
+        assert [type(each) for each in ended] == [BrokenOff, asyncio.CancelledError]

@@ -211,7 +211,8 @@ class ModelConnections:
             await waiting
         except asyncio.CancelledError:
             if waiting.cancelled():
-                self._waiting.remove((model, waiting))
+                with suppress(ValueError):  # `close` has taken all off
+                    self._waiting.remove((model, waiting))
             elif waiting.exception() is None:  # it was given just as we gave up
                 self._give_place(model)
             raise
@@ -408,7 +409,9 @@ class Connection(asyncio.Protocol):
         answer = self._answer = Answer(self)
         self._model, self._method = model, method
         self._reading, self._has_heard, self._has_head, self._head_bytes = _Reading.HEAD, False, False, 0
-        if isinstance(body, Streamed):
+        if self.is_closing:  # since it was opened: nobody tells us again
+            self._finish(NotReached("it closed the connection before it was asked"))
+        elif isinstance(body, Streamed):
             self._is_sent, self._since = False, None
             self._transport.write(head)
             self._sending = self._loop.create_task(self._send(body))
