@@ -95,7 +95,8 @@ async def a_model(script: Script) -> AsyncIterator[Model]:
     async with server:
         yield Model("http://{}:{}".format(*server.sockets[0].getsockname()), met)
         for each in met:
-            each.writer.transport.abort()
+            if not each.has_ended:
+                each.writer.transport.abort()
         await eventually(lambda: all(each.has_ended for each in met))
 
 

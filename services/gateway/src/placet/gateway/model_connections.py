@@ -429,7 +429,8 @@ class Connection(asyncio.Protocol):
     def part(self, error: BaseException | None = None) -> None:
         """Close it at once. `error` is for who waits for an answer of it."""
         self._since = None
-        self._transport.abort()  # `close` would wait for a model that takes nothing
+        if not self._is_lost:
+            self._transport.abort()  # `close` would wait for a model that takes nothing
         self._connections.parted(self)
         self._finish(error or BrokenOff("nobody reads the rest"))
 
