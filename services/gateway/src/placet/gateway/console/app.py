@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from placet.errors import PlacetError, Unauthenticated, Unknown
 from placet.events import Clock
-from placet.gateway.console import deploying, model_pages, models, session
+from placet.gateway.console import auditing, deploying, model_pages, models, session
 from placet.gateway.console.asking import Platform
 from placet.gateway.console.pass_through import METHODS, PassThrough
 from placet.gateway.console.views import Views
@@ -64,6 +64,9 @@ class Console:
             ("/models/{project}/lineage", ["GET"], model_pages.lineage),
             ("/models/{project}/timeline", ["GET"], model_pages.timeline),
             ("/models/{project}/commands", ["POST"], model_pages.command),
+            ("/audit", ["GET"], auditing.log),
+            ("/audit/why", ["GET"], auditing.why),
+            ("/audit/then", ["GET"], auditing.then),
             ("/deploy", ["GET"], deploying.form),
             ("/deploy", ["POST"], deploying.begin),
             ("/operations/{operation}", ["GET"], deploying.pipeline),
