@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import secrets
 from datetime import UTC, datetime
 from importlib import resources
@@ -20,6 +21,7 @@ from placet.gateway.console import charts, markdown
 NOTHING = "\u2013"
 """Where there is nothing to say."""
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _FILES = resources.files("placet.gateway.console")
 _TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
 POLICY = "; ".join(
@@ -159,8 +161,11 @@ def short(digest: str | None) -> str:
     if not digest:
         return NOTHING
     kind, _, rest = digest.rpartition(":")
-    tail = rest[:12] if kind == "sha256" else rest[-8:]
-    return f"{kind}:{tail}" if kind and kind != "certificate" else tail
+    if kind == "sha256":
+        return f"{kind}:{rest[:12]}"
+    if _ID.fullmatch(rest) is None:  # a name
+        return digest
+    return rest[-8:] if kind in ("", "certificate") else f"{kind}:{rest[-8:]}"
 
 
 def number(value: float | None, digits: int = 3) -> str:
