@@ -16,7 +16,7 @@ from tests.support.platforms import Platform
 from tests.support.visitors import NARROW, visitor
 from tests.system.console import token_of
 from tests.system.models import write_project
-from tests.system.scenarios import answers, ask, deploy, four_eyes, placet
+from tests.system.scenarios import answers, ask, client_of, deploy, four_eyes, placet
 
 GOVERNANCE = "/console/governance"
 
@@ -38,6 +38,42 @@ async def is_state(platform: Platform, operation: str, state: str) -> None:
 
 def read_json(file: Path) -> Any:
     return json.loads(file.read_bytes())
+
+
+def questionnaire(project: str) -> str:
+    """One that asks whom it is about only where it is about people."""
+    return f"""\
+apiVersion: placet/v1
+kind: Questionnaire
+id: impact-{project}
+version: "1"
+title: Impact of {project}
+owner: compliance
+levels:
+  - {{name: low, upTo: 0.4}}
+  - {{name: high, upTo: 1.0, requires: [review]}}
+mitigations:
+  - {{id: review, text: Somebody looks at each answer}}
+sections:
+  - id: use
+    title: Use
+    questions:
+      - id: people
+        text: Is it about people?
+        counts: risk
+        choices:
+          - {{value: "yes", text: "It is about people", points: 2}}
+          - {{value: "no", text: "It is about things"}}
+      - id: which
+        text: About which people?
+        kind: many
+        counts: risk
+        askedIf: {{question: people, has: "yes"}}
+        choices:
+          - {{value: old, text: Old ones, points: 1}}
+          - {{value: ill, text: Ill ones, points: 1}}
+      - {{id: why, text: "Why is it needed?", kind: text}}
+"""
 
 
 class GovernanceStories:
@@ -189,6 +225,81 @@ class GovernanceStories:
             await somebody.open(f"{GOVERNANCE}/exceptions?project={governed}&state=granted")
             await expect(page.locator(".card")).to_have_count(0)
 
+    async def test_a_policy_is_published_and_read(self, platform: Platform, governed: str) -> None:
+        async with visitor(platform.url, await token_of(platform, "compliance")) as somebody:
+            page = somebody.page
+            await somebody.open(f"{GOVERNANCE}/policies")
+            wrong = four_eyes(governed).replace("onFail: deny", "onFail: perhaps")
+            await page.get_by_label("The policy's file").fill(wrong)
+            await page.get_by_role("button", name="Publish").click()
+            await expect(page.get_by_role("alert")).to_contain_text("onFail")
+            await expect(page.get_by_label("The policy's file")).to_have_value(wrong)
+            await somebody.must_be_usable()
+            await page.set_input_files(
+                "#from-file",
+                {
+                    "name": "eyes.yaml",
+                    "mimeType": "application/yaml",
+                    "buffer": four_eyes(governed).encode(),
+                },
+            )
+            await expect(page.get_by_label("The policy's file")).to_have_value(four_eyes(governed))
+            await page.get_by_role("button", name="Publish").click()
+            await page.wait_for_url(f"**{GOVERNANCE}/policies/eyes.{governed}**")
+            await expect(page.locator(".heading .state")).to_have_text("in-force")
+            await expect(page.locator("#rules ~ ul")).to_contain_text("approvals.people >= 2")
+            await expect(page.locator("pre")).to_contain_text("apiVersion: placet/v1")
+            await somebody.must_be_usable()
+        async with visitor(platform.url, await token_of(platform, "approver")) as somebody:
+            await somebody.open(f"{GOVERNANCE}/policies")
+            await expect(somebody.page.get_by_text("Publishing is for the roles")).to_be_visible()
+            await somebody.page.get_by_role("link", name=f"eyes.{governed}").click()
+            await somebody.must_be_usable()
+
+    async def test_a_questionnaire_is_answered_as_it_branches_and_nothing_is_lost(
+        self, platform: Platform, tmp_path: Path, governed: str
+    ) -> None:
+        await deploy(platform, write_project(tmp_path / "p", governed))
+        async with client_of(platform) as client:
+            made = await client.import_questionnaire(questionnaire(governed).encode())
+        form = f"{GOVERNANCE}/assessments/answer?project={governed}&questionnaire={made.digest}"
+        async with visitor(platform.url, await token_of(platform, "compliance")) as somebody:
+            page = somebody.page
+            await somebody.open(f"{GOVERNANCE}/assessments?project={governed}")
+            await page.get_by_role("button", name=f"Answer impact-{governed}").click()
+            await expect(page.get_by_text("About which people?")).to_have_count(0)
+            await page.get_by_label("It is about people").check()
+            await expect(page.get_by_text("About which people?")).to_be_visible()
+            await page.get_by_label("Why is it needed?").fill("to know them")
+            await page.get_by_role("button", name="Send").click()
+            await expect(page.get_by_role("alert")).to_contain_text("has no answer")
+            await expect(page.get_by_label("Why is it needed?")).to_have_value("to know them")
+            await somebody.must_be_usable()
+
+            await somebody.open(form)
+            await expect(page.get_by_label("It is about people")).to_be_checked()
+            await expect(page.get_by_label("Why is it needed?")).to_have_value("to know them")
+            await page.get_by_label("Old ones").check()
+            await expect(page.locator("#score")).to_contain_text("high")
+            await expect(page.locator("#score")).to_contain_text("not in place")
+            await page.get_by_role("button", name="Send").click()
+            await expect(page.get_by_text("It is answered: high, with 3 points")).to_be_visible()
+            await expect(page.locator("#assessments")).to_contain_text("Not in place: review")
+            await somebody.must_be_usable()
+            await somebody.open(form)
+            await expect(page.get_by_label("It is about people")).not_to_be_checked()
+        async with visitor(platform.url, scripts=False) as somebody:
+            page = somebody.page
+            await page.goto(f"{platform.url}{form}")
+            await page.get_by_label("Token").fill(platform.token)
+            await page.get_by_role("button", name="Sign in").click()
+            await page.get_by_label("It is about people").check()
+            await page.get_by_role("button", name="Show what follows").click()
+            await page.get_by_label("None of these").check()
+            await page.get_by_role("button", name="Show what follows").click()
+            await expect(page.locator("#score")).to_contain_text("nothing more")
+        await ask(platform, "stop", governed)
+
     async def test_the_pages_of_governance_can_be_used_narrow_and_dark(
         self, platform: Platform, tmp_path: Path, governed: str
     ) -> None:
@@ -198,6 +309,9 @@ class GovernanceStories:
             for path in (
                 GOVERNANCE,
                 f"{GOVERNANCE}/exceptions",
+                f"{GOVERNANCE}/policies",
+                f"{GOVERNANCE}/policies/eyes.{governed}",
+                f"{GOVERNANCE}/assessments?project={governed}",
                 f"/console/models/{governed}/approvals",
             ):
                 await somebody.open(path)
