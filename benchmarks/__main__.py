@@ -43,6 +43,7 @@ BENCHMARKS = (
     "benchmarks.audit.reading",
     "benchmarks.audit.states",
     "benchmarks.audit.fan_out",
+    "benchmarks.console.pages",
 )
 """Each has `run()`, plain or async, that returns its rows; it is given the options that it names."""
 RESULT = Path("build/bench.json")

@@ -66,6 +66,7 @@ async def fill(platform: Platform, folder: Path) -> dict[str, str]:
         "try": "/console/models/wine/try",
         "releases": "/console/models/multiclass/releases",
         "logs": "/console/models/multiclass/logs",
+        "lineage": "/console/models/multiclass/lineage",
         "timeline": "/console/models/multiclass/timeline",
         "deploy": "/console/deploy",
         "deploy-git": "/console/deploy?from=git",

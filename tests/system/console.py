@@ -68,13 +68,26 @@ class ConsoleStories:
     ) -> None:
         await deploy(platform, write_project(tmp_path / project, project))
         async with visitor(platform.url, platform.token, theme="dark", width=NARROW) as somebody:
-            for path in ("", "/try", "/releases", "/logs", "/timeline"):
+            for path in ("", "/try", "/releases", "/logs", "/lineage", "/timeline"):
                 await somebody.open(f"/console/models/{project}{path}")
                 assert project in await somebody.text()
             for path in ("?search=seen", "?state=stopped"):
                 await somebody.open(f"/console/models{path}")
             for way in ("folder", "git", "image"):
                 await somebody.open(f"/console/deploy?from={way}")
+        await ask(platform, "stop", project)
+
+    async def test_two_releases_are_compared(self, platform: Platform, tmp_path: Path, project: str) -> None:
+        await deploy(platform, write_project(tmp_path / "1" / project, project))
+        await deploy(platform, write_project(tmp_path / "2" / project, project, weight=3.0))
+        async with visitor(platform.url, await token_of(platform, "auditor")) as somebody:
+            await somebody.open(f"/console/models/{project}/releases")
+            await somebody.page.get_by_role("button", name="Compare").click()
+            await somebody.must_be_usable()
+            shown = await somebody.page.get_by_role("region", name="Source and image").inner_text()
+            assert "source" in shown
+            assert "locked packages" not in shown
+            assert (await somebody.text()).count("The same in both") == 3
         await ask(platform, "stop", project)
 
     async def test_a_page_follows_what_happens_without_a_reload(

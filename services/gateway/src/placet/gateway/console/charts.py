@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from markupsafe import Markup
 
@@ -82,3 +83,65 @@ def _across(kind: str, value: float, top: float) -> Markup:
 
 def _at(value: float, top: float) -> float:
     return _HIGH - value / top * _HIGH
+
+
+@dataclass(frozen=True, kw_only=True)
+class Node:
+    """`kind` is what it is, in words; `about` what is said of it to who looks closer; `link` a page of the console."""
+
+    id: str
+    kind: str
+    name: str
+    about: str | None = None
+    link: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Graph:
+    """Columns from left to right; an edge leads from a node to one further right."""
+
+    columns: tuple[tuple[Node, ...], ...]
+    edges: tuple[tuple[str, str], ...]
+
+
+_BOX, _TALL, _GAP, _WAY = 184, 54, 16, 34
+_LETTERS = 24
+"""Of a name that fit into a box."""
+
+
+def graph(shown: Graph, *, what: str) -> Markup:
+    """Boxes in columns, with lines from each to what came of it."""
+    rows = max((len(column) for column in shown.columns), default=0)
+    high = max(1, rows) * (_TALL + _GAP) - _GAP
+    wide = max(1, len(shown.columns)) * (_BOX + _WAY) - _WAY
+    places = {
+        node.id: (
+            place * (_BOX + _WAY),
+            (high - len(column) * (_TALL + _GAP) + _GAP) // 2 + row * (_TALL + _GAP),
+        )
+        for place, column in enumerate(shown.columns)
+        for row, node in enumerate(column)
+    }
+    lines = Markup("").join(_edge(places[before], places[after]) for before, after in shown.edges)
+    boxes = Markup("").join(_box(node, *places[node.id]) for column in shown.columns for node in column)
+    return Markup(
+        '<svg class="graph" width="{}" height="{}" viewBox="-2 -2 {} {}" role="group" aria-label="{}">{}{}</svg>'
+    ).format(wide + 4, high + 4, wide + 4, high + 4, what, lines, boxes)
+
+
+def _edge(before: tuple[int, int], after: tuple[int, int]) -> Markup:
+    x, y, to_x, to_y = before[0] + _BOX, before[1] + _TALL // 2, after[0], after[1] + _TALL // 2
+    middle = (x + to_x) // 2
+    return Markup('<path class="edge" d="M{} {}C{} {} {} {} {} {}"/>').format(
+        x, y, middle, y, middle, to_y, to_x, to_y
+    )
+
+
+def _box(node: Node, x: int, y: int) -> Markup:
+    name = node.name if len(node.name) <= _LETTERS else f"{node.name[: _LETTERS - 1]}\u2026"
+    said = f"{node.kind}: {node.name}" + (f" ({node.about})" if node.about else "")
+    drawn = Markup(
+        '<g><title>{}</title><rect x="{}" y="{}" width="{}" height="{}" rx="6"/>'
+        '<text class="kind" x="{tx}" y="{}">{}</text><text x="{tx}" y="{}">{}</text></g>'
+    ).format(said, x, y, _BOX, _TALL, y + 20, node.kind[:_LETTERS], y + 40, name, tx=x + 10)
+    return drawn if node.link is None else Markup('<a href="{}">{}</a>').format(node.link, drawn)

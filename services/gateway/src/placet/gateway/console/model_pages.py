@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, get_args
 
 from starlette.responses import Response
 
-from placet.client import Certificate, Command, EventsPage, ModelDetail
-from placet.errors import PlacetError, Refused, Unknown, Unreadable
+from placet.client import Certificate, Command, EventsPage, Image, ModelDetail, Report
+from placet.errors import Forbidden, PlacetError, Refused, Unavailable, Unknown, Unreadable
+from placet.gateway.console.comparing import Release, compare, facts_of, packages_in, verdicts_of
+from placet.gateway.console.lineage import Origins, graph_of
 from placet.gateway.console.visits import Visit
 
 _EVENTS = 100
@@ -86,6 +89,44 @@ async def releases(visit: Visit) -> Response:
     return visit.page("model_releases.html", tab="releases", model=model, images=images)
 
 
+async def comparison(visit: Visit) -> Response:
+    """Of two of its releases, by their numbers: `before` and `after`."""
+    model = await visit.ask.model(visit.place("project"))
+    images = {each.release: each for each in await visit.ask.images(project=model.project)}
+    pair = [_one_of(images, visit.said(name)) for name in ("before", "after")]
+    before, after = [await _release(visit, each) for each in pair]
+    return visit.page(
+        "model_comparison.html",
+        tab="releases",
+        model=model,
+        before=before,
+        after=after,
+        found=compare(before, after),
+    )
+
+
+def _one_of(images: Mapping[int | None, Image], wanted: str | None) -> Image:
+    number = int(wanted) if wanted is not None and wanted.isascii() and wanted.isdigit() else None
+    if number is None or number not in images:
+        raise Unknown("there is no such release in the registry", fix="choose two of its releases")
+    return images[number]
+
+
+async def _release(visit: Visit, image: Image) -> Release:
+    labels: dict[str, str] = {}
+    certificate, packages = None, None
+    with suppress(Refused, Unavailable):  # it may have vanished, or the registry be away
+        labels = (await visit.ask.image(image.image)).labels
+    if image.certificate is not None:
+        with suppress(Refused):
+            certificate = await visit.ask.certificate(image.certificate)
+    seen = facts_of(certificate)
+    if seen is not None:
+        with suppress(Forbidden):
+            packages = packages_in((await visit.ask.facts([seen])).get(seen))
+    return Release(image=image, labels=labels, verdicts=verdicts_of(certificate), packages=packages)
+
+
 async def logs(visit: Visit) -> Response:
     model = await visit.ask.model(visit.place("project"))
     lines, release, why = [], None, None
@@ -97,6 +138,40 @@ async def logs(visit: Visit) -> Response:
         why = error
     return visit.page(
         "model_logs.html", tab="logs", model=model, lines=lines[-_TAIL:], release=release, why=why
+    )
+
+
+async def lineage(visit: Visit) -> Response:
+    model = await visit.ask.model(visit.place("project"))
+    card, certificate = None, None
+    runs: tuple[Report, ...] = ()
+    if model.image is not None:
+        with suppress(Refused, Unavailable):
+            card = (await visit.ask.image(model.image)).card
+    if model.certificate is not None:
+        with suppress(Refused):
+            certificate = await visit.ask.certificate(model.certificate)
+    with suppress(Forbidden):
+        runs = await visit.ask.reports(model.project, kind="run")
+    origins = Origins(
+        model=model,
+        origin=await _origin(visit, model),
+        card=card,
+        certificate=certificate,
+        runs=[each for each in runs if each.release in (None, model.release)],
+    )
+    return visit.page(
+        "model_lineage.html", tab="lineage", model=model, graph=graph_of(origins), origin=origins.origin
+    )
+
+
+async def _origin(visit: Visit, model: ModelDetail) -> str | None:
+    """The git address that its source was fetched from, if it was."""
+    sent = await visit.ask.events_before(
+        _LAST, project=model.project, type="placet.gateway.source.uploaded.*", limit=_EVENTS
+    )
+    return next(
+        (each["data"]["origin"] for each in sent.events if each["data"]["source"] == model.source), None
     )
 
 

@@ -1,0 +1,114 @@
+"""What differs between two releases, and nothing else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from placet.client import Certificate, Image
+from placet.gateway.console.charts import chart, sparkline
+from placet.gateway.console.comparing import (
+    Difference,
+    Release,
+    compare,
+    facts_of,
+    packages_in,
+    verdicts_of,
+)
+
+A, B = "sha256:" + "a" * 64, "sha256:" + "b" * 64
+
+
+def image(**said: Any) -> Image:
+    return Image(image=said.pop("image", A), source=said.pop("source", A), format="onnx", **said)
+
+
+def certified(*verdicts: tuple[str, str, str], facts: str | None = None) -> Certificate:
+    said: dict[str, Any] = {
+        "verdicts": [{"rule": rule, "stage": stage, "result": result} for rule, stage, result in verdicts]
+    }
+    if facts is not None:
+        said["facts"] = [{"stage": "submit", "facts": "other"}, {"stage": "certify", "facts": facts}]
+    return Certificate(
+        certificate="c",
+        project="wine",
+        release=1,
+        image=A,
+        state="valid",
+        not_after="",
+        envelope={},
+        statement={"predicate": said},
+    )
+
+
+def test_the_same_release_differs_in_nothing() -> None:
+    release = Release(
+        image=image(), labels={"io.placet.lock": A}, verdicts={"r": "pass"}, packages={"numpy": "2"}
+    )
+    found = compare(release, release)
+    assert found.is_same
+    assert (found.digests, found.metrics, found.verdicts, found.packages) == ((), (), (), ())
+
+
+def test_what_changed_came_and_went_is_told_with_both_sides() -> None:
+    before = Release(
+        image=image(metrics=()),
+        verdicts={"kept": "pass", "gone": "pass"},
+        packages={"numpy": "1", "gone": "1"},
+    )
+    after = Release(image=image(source=B), verdicts={"kept": "fail"}, packages={"numpy": "2", "new": "1"})
+    found = compare(before, after)
+    assert found.digests == (Difference(of="source", before=A, after=B),)
+    assert found.verdicts == (
+        Difference(of="kept", before="pass", after="fail"),
+        Difference(of="gone", before="pass", after=None),
+    )
+    assert found.packages == (
+        Difference(of="numpy", before="1", after="2"),
+        Difference(of="gone", before="1", after=None),
+        Difference(of="new", before=None, after="1"),
+    )
+    assert not found.is_same
+
+
+def test_packages_that_one_may_not_see_are_not_said_to_be_the_same() -> None:
+    assert compare(Release(image=image()), Release(image=image(), packages={"numpy": "2"})).packages is None
+
+
+def test_a_rule_judged_twice_has_the_result_that_is_no_pass() -> None:
+    certificate = certified(
+        ("r", "submit", "pass"), ("r", "certify", "fail"), ("s", "submit", "warn"), ("s", "certify", "pass")
+    )
+    assert verdicts_of(certificate) == {"r": "fail", "s": "warn"}
+    assert verdicts_of(None) == {}
+
+
+def test_packages_are_those_that_the_rules_saw_in_the_image() -> None:
+    assert facts_of(certified(facts=A)) == A
+    assert facts_of(certified()) is None
+    assert packages_in(None) is None
+    assert packages_in({"contents": {"packages": [{"name": "numpy", "version": "2.4"}]}}) == {"numpy": "2.4"}
+    assert packages_in({}) == {}
+
+
+# Pictures.
+
+
+@pytest.mark.parametrize(
+    ("most", "end"), [(6, "10"), (2, "2"), (0.31, "0.5"), (0, "1"), (1e9, "1e+09"), (24, "25")]
+)
+def test_a_scale_ends_at_a_number_that_people_can_read(most: float, end: str) -> None:
+    assert f"<span>{end}</span>" in str(chart([0.0, most], what="x"))
+
+
+def test_a_chart_says_in_words_what_it_shows_and_has_a_gap_where_nothing_was_measured() -> None:
+    drawn = str(chart([1.0, None, 2.0, 4.0], what='Drift <of "it">', unit=" ms", limit=3.0))
+    assert 'aria-label="Drift &lt;of &#34;it&#34;&gt;: last 4 ms, most 4 ms, limit 3 ms"' in drawn
+    assert drawn.count("<polyline") == 2
+    assert drawn.count('class="limit"') == 1
+
+
+def test_nothing_measured_is_said() -> None:
+    assert "Nothing was measured" in str(chart([None], what="x"))
+    assert "nothing yet" in str(sparkline([], what="x"))
+    assert "limit" not in str(sparkline([1.0], what="x"))
