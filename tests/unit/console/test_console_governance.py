@@ -336,3 +336,40 @@ async def test_pages_of_governance_show_nobodys_words_as_anything_else(
         assert page.status_code == 200, page.text
         assert SCRIPT not in page.text
         assert "&lt;script&gt;alert(1)" in page.text
+
+
+async def test_nobody_decides_in_anothers_name(browser: httpx.AsyncClient, platform: FakePlatform) -> None:
+    """Who is not signed in sees no page; a form that the console did not make decides nothing."""
+    places = (
+        "governance",
+        "governance/exceptions",
+        "governance/policies",
+        "certificates/1",
+        "models/wine/approvals",
+    )
+    for path in places:
+        answer = await browser.get(f"/console/{path}")
+        assert answer.headers["location"].startswith("/console/sign-in?next="), path
+    assert platform.requests == []
+    await sign_in(browser)
+    forged = {
+        "act": "grant",
+        "release": "1",
+        "binding": digest("b"),
+        "reason": "mine",
+        "found": "mine",
+        "file": "x",
+    }
+    for path in (
+        "models/wine/approvals",
+        "governance/exceptions",
+        "governance/exceptions/wine/exception:1",
+        "governance/policies",
+        "governance/assessments/answer",
+        "certificates/1/revoke",
+        "certificates/1/review",
+    ):
+        for proof in ({}, {"proof": session.proof_of("another")}):
+            answer = await browser.post(f"/console/{path}", data={**forged, **proof})
+            assert answer.status_code == 403, path
+    assert [each for each in platform.requests if each[0] not in ("GET", "HEAD")] == []
