@@ -1,10 +1,11 @@
-"""What the way to a model costs, beside the model server alone: the embedded gateway, and the edge with its Caddy.
+"""What the way to a model costs, beside the model server alone: the embedded gateway, Caddy, and the edge before it.
 
     python -m benchmarks deploy.routes
 
-Edge and Caddy are run as they ship. One embedded platform runs the models, and the edge leads to the very same
-processes: all three ways end at one socket, and are asked in turn, in short rounds, by a process that only makes load.
-What counts is the middle of the differences, or ratios, within each round.
+Edge and Caddy are run as they ship; Caddy alone is asked on a second socket, which it has here only. One embedded
+platform runs the models, and the others lead to the very same processes: all ways end at one socket, and are asked in
+turn, in short rounds, by a process that only makes load. What counts is the middle of the differences, or ratios,
+within each round.
 
 - Added p50: one connection, kept, and a model of one multiplication.
 - Requests/s: some connections, and a model that takes 5 ms for each row, one after the other.
@@ -42,10 +43,11 @@ from benchmarks.runtime.loads import make_load
 from tests.faults.edges import Edges, edges
 from tests.support.eventually import eventually
 from tests.support.platforms import Platform, embedded
-from tests.support.servers.local import private_directory
+from tests.support.servers.local import free_port, private_directory
 from tests.system.models import write_project
 
-ALONE, GATEWAY, CADDY = "the model server alone", "the embedded gateway", "the edge and Caddy"
+ALONE, GATEWAY = "the model server alone", "the embedded gateway"
+CADDY, EDGE = "Caddy alone", "the edge and Caddy"
 ROUNDS = 21
 SECONDS = 0.5
 CONNECTIONS = 4
@@ -82,11 +84,13 @@ async def run(
         router = _started(edge)
         for name, endpoint in endpoints.items():
             await router.route(name, [Target(endpoint=endpoint)], access="public")
+        caddy = await _listening_too(edge)
         ways = {
             name: {
                 ALONE: Way(port=_port(endpoint), path="/predict"),
                 GATEWAY: Way(port=_port(platform.url), path=f"/models/{name}/predict"),
-                CADDY: Way(port=edge.port, path=f"/models/{name}/predict"),
+                CADDY: Way(port=caddy, path=f"/models/{name}/predict"),
+                EDGE: Way(port=edge.port, path=f"/models/{name}/predict"),
             }
             for name, endpoint in endpoints.items()
         }
@@ -111,6 +115,15 @@ def _started(edge: Edges) -> CaddyAdmin:
     edge.run_routes("models-1.sock")
     edge.run_edge()
     return CaddyAdmin(edge.admin_url, server="placet")
+
+
+async def _listening_too(edge: Edges) -> int:
+    """A port where the Caddy behind the edge is asked without it."""
+    port = free_port()
+    listen = f"{edge.admin_url}/config/apps/http/servers/placet/listen"
+    async with aiohttp.ClientSession() as http, http.post(listen, json=f"127.0.0.1:{port}") as answer:
+        answer.raise_for_status()
+    return port
 
 
 def now() -> float:
@@ -142,7 +155,7 @@ def _added(seen: Mapping[str, Sequence[Mapping[str, float]]]) -> list[Row]:
         row(f"routes, 1 connection: {name}, p50", round(statistics.median(p50[name]), 3), "ms")
         for name in p50
     ]
-    for name in (GATEWAY, CADDY):
+    for name in (GATEWAY, CADDY, EDGE):
         added = statistics.median(ours - alone for ours, alone in zip(p50[name], p50[ALONE], strict=True))
         rows.append(at_most(f"routes, 1 connection: {name}, p50 added", round(added, 3), "ms", goal=ADDED))
     return rows
@@ -152,7 +165,7 @@ def _kept(seen: Mapping[str, Sequence[Mapping[str, float]]]) -> list[Row]:
     what = f"routes, a model of 5 ms, {CONNECTIONS} connections"
     rates = {name: [each["requests"] / each["seconds"] for each in rounds] for name, rounds in seen.items()}
     rows = [row(f"{what}: {name}", round(statistics.median(rates[name]), 1), "requests/s") for name in rates]
-    for name in (GATEWAY, CADDY):
+    for name in (GATEWAY, CADDY, EDGE):
         kept = statistics.median(ours / alone for ours, alone in zip(rates[name], rates[ALONE], strict=True))
         rows.append(row(f"{what}: {name} / {ALONE}", round(kept, 3), "x", goal=KEPT))
     return rows

@@ -13,7 +13,12 @@ from placet.gateway.console.markdown import rendered
 from tests.unit.client.fake_platform import ADMIN, AUDITOR, SCIENTIST, FakePlatform
 
 SCRIPT = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>"
-PAGES = ["", "/try", "/releases", "/logs", "/timeline"]
+PAGES = [
+    *(f"models/wine{each}" for each in ("", "/try", "/releases", "/logs", "/lineage", "/timeline")),
+    "models",
+    "audit",
+    "audit/why?project=wine",
+]
 
 
 async def sign_in(browser: httpx.AsyncClient, token: str = ADMIN) -> None:
@@ -221,7 +226,7 @@ async def test_words_of_a_model_are_words(
         }
     ]  # fmt: skip
     await sign_in(browser)
-    answer = await browser.get(f"/console/models/wine{page}")
+    answer = await browser.get(f"/console/{page}")
     assert answer.status_code == 200
     assert "<script>alert" not in answer.text
     assert "<img src=x" not in answer.text
@@ -234,7 +239,8 @@ async def test_what_an_address_says_is_not_said_back_as_anything_else(
     await sign_in(browser)
     for path in (
         "models?search={}", "models?state={}", "models?after={}", "models?said={}", "models/{}", "operations/{}", "{}",
-        "deploy?from={}", "deploy?from=image&image={}", "sign-in?next={}",
+        "deploy?from={}", "deploy?from=image&image={}", "sign-in?next={}", "audit?type={}&project={}&before={}",
+        "audit/why?project={}&at={}", "audit/then?position={}&at={}",
     ):  # fmt: skip
         answer = await browser.get(
             f"/console/{path}".replace("{}", httpx.QueryParams({"": SCRIPT}).__str__()[1:])

@@ -213,7 +213,7 @@ async def build(
             entrance(),
         ),
         mounts={"/models": proxy, "/console": unset() if console is None else console.app},
-        start=(proxy.start, *(() if console is None else (console.start,)), leave_first_token),
+        start=(*(() if console is None else (console.start,)), leave_first_token),
         close=(*close, proxy.close),
     )
 

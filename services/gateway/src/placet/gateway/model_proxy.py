@@ -17,23 +17,32 @@ import asyncio
 import logging
 import re
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
 
-import aiohttp
 import msgspec
 import sqlalchemy as sa
 from starlette.exceptions import HTTPException
-from starlette.types import Receive, Scope, Send
-from yarl import URL
+from starlette.types import Message, Receive, Scope, Send
 
 from placet.errors import Unavailable, Unknown
 from placet.events import Clock
 from placet.events.codec import timestamp
 from placet.events.store import Signal
+from placet.gateway.model_connections import (
+    Answer,
+    Header,
+    ModelConnections,
+    NoHttp,
+    NoneFree,
+    NotAnswered,
+    NotReached,
+    Silent,
+    Streamed,
+)
 from placet.gateway.projections import read_canary
 from placet.gateway.queries import Queries
 from placet.gateway.told_routes import Told, ToldRoutes
@@ -43,52 +52,52 @@ log = logging.getLogger(__name__)
 
 _HOP_BY_HOP = frozenset(
     {
-        "connection",
-        "keep-alive",
-        "proxy-authenticate",
-        "proxy-authorization",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
+        b"connection",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
     }
 )
 _SAID_BY_PROXIES = frozenset(
     {
-        "forwarded",
-        "x-forwarded-for",
-        "x-forwarded-host",
-        "x-forwarded-port",
-        "x-forwarded-prefix",
-        "x-forwarded-proto",
-        "x-forwarded-server",
-        "x-real-ip",
+        b"forwarded",
+        b"x-forwarded-for",
+        b"x-forwarded-host",
+        b"x-forwarded-port",
+        b"x-forwarded-prefix",
+        b"x-forwarded-proto",
+        b"x-forwarded-server",
+        b"x-real-ip",
     }
 )
 """A client says them to be taken for another: the model hears what we see, as from any edge."""
-# `expect` is answered by our own server, when the body is asked for. `host` stays: the model's pages name it.
-_NOT_FOR_MODELS = _HOP_BY_HOP | _SAID_BY_PROXIES | {"cookie", "expect"}
+# `expect` is answered by our own server, when the body is asked for. Host and length are said anew.
+_NOT_FOR_MODELS = _HOP_BY_HOP | _SAID_BY_PROXIES | {b"cookie", b"expect", b"host", b"content-length"}
+_NOR_TOKENS = _NOT_FOR_MODELS | {b"authorization"}
 # What speaks for a whole origin is not for a model to say: it has only a folder of ours.
 _NOT_FOR_CLIENTS = _HOP_BY_HOP | {
-    "date",  # our own server says it
-    "set-cookie",
-    "alt-svc",
-    "clear-site-data",
-    "nel",
-    "report-to",
-    "reporting-endpoints",
-    "service-worker-allowed",
-    "strict-transport-security",
-    "x-content-type-options",  # ours, of which a browser reads the first
+    b"date",  # our own server says it
+    b"set-cookie",
+    b"alt-svc",
+    b"clear-site-data",
+    b"nel",
+    b"report-to",
+    b"reporting-endpoints",
+    b"service-worker-allowed",
+    b"strict-transport-security",
+    b"x-content-type-options",  # ours, of which a browser reads the first
 }
 _WITHOUT_BODY = frozenset({204, 304})
-_ADDED_BY_THE_LIBRARY = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 SANDBOX = "sandbox allow-scripts allow-forms; default-src 'self' 'unsafe-inline'; frame-ancestors 'self'"
 _SAID_FOR_MODELS = ((b"content-security-policy", SANDBOX.encode()), (b"x-content-type-options", b"nosniff"))
-_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _IN_A_PATH = "/:@!$&'()*+,;=-._~"
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+_PROJECT = re.compile(PROJECT_PATTERN)
 
 
 BEGUN_WITHIN = 5.0
@@ -133,24 +142,17 @@ class ModelProxy:
         self._told = told
         self._clock = clock
         self._limits = limits
-        self._session: aiohttp.ClientSession | None = None
+        self._connections = ModelConnections(
+            one_model=limits.one_model,
+            together=limits.together,
+            begun_within=BEGUN_WITHIN,
+            silence=limits.silence,
+        )
         self._turns: Counter[str] = Counter()
         """How many requests each project got."""
 
-    async def start(self) -> None:
-        self._session = aiohttp.ClientSession(
-            auto_decompress=False,
-            connector=aiohttp.TCPConnector(
-                limit=self._limits.together, limit_per_host=self._limits.one_model
-            ),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            skip_auto_headers=_ADDED_BY_THE_LIBRARY,
-            timeout=aiohttp.ClientTimeout(total=None, connect=BEGUN_WITHIN, sock_read=self._limits.silence),
-        )
-
     async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
+        await self._connections.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Raises PlacetError for what is not served, as long as no answer has begun."""
@@ -163,35 +165,36 @@ class ModelProxy:
             answer = await self._answer(scope, project, path[0] if path else "", body)
             try:
                 await _pass_on(answer, send)
-            except (
-                aiohttp.ClientError
-            ) as error:  # its client hears that: our server cuts off what does not end
+            except _ClientLeft:
+                return
+            except NotAnswered as error:  # its client hears that: our server cuts off what does not end
                 log.warning("%s broke off its answer: %s", project, error)
             finally:
-                answer.close()  # of what was read to its end, the connection is back in the pool already
+                answer.close()
 
-    async def _answer(self, scope: Scope, project: str, path: str, body: _Body) -> aiohttp.ClientResponse:
+    async def _answer(self, scope: Scope, project: str, path: str, body: _Body) -> Answer:
         way = await self._way(project)
         try:
             try:
                 answer = await self._ask(scope, project, way, path, body)
-            except aiohttp.ClientConnectorError:
+            except NotReached:
                 # It was ended since we looked, and nothing was sent: whoever serves in its place may be asked.
                 way = await self._successor(project, way)
                 answer = await self._ask(scope, project, way, path, body)
-        except aiohttp.ConnectionTimeoutError as error:
+        except NoneFree as error:
             raise Unavailable(f"{project} takes no more requests at the moment", retry_after=1.0) from error
-        except aiohttp.SocketTimeoutError as error:
+        except Silent as error:
             raise Unavailable(
                 f"{project} said nothing for {self._limits.silence:g} s", fix=f"see `placet logs {project}`"
             ) from error
-        except aiohttp.ClientError as error:
+        except NoHttp as error:
+            raise Unavailable(
+                f"{project} gave an answer that is no HTTP", fix=f"see `placet logs {project}`"
+            ) from error
+        except NotAnswered as error:
             raise Unavailable(
                 f"{project} does not answer at the moment", fix=f"see `placet logs {project}`"
             ) from error
-        if not _can_be_said(answer):
-            answer.close()
-            raise Unavailable(f"{project} gave an answer that is no HTTP", fix=f"see `placet logs {project}`")
         return answer
 
     def _sent_to(self, project: str, way: _Way) -> Sequence[str]:
@@ -216,28 +219,17 @@ class ModelProxy:
         is_its = (turn + 1) * canary.weight // 100 > turn * canary.weight // 100
         return (*_from(turn, canary.endpoints), *serving) if is_its else serving
 
-    async def _ask(
-        self, scope: Scope, project: str, way: _Way, path: str, body: _Body
-    ) -> aiohttp.ClientResponse:
+    async def _ask(self, scope: Scope, project: str, way: _Way, path: str, body: _Body) -> Answer:
         """The first of its endpoints that takes a connection: one that takes none was not asked anything."""
-        headers = _for_model(scope, way.access)
-        query = scope["query_string"].decode("latin-1")
-        *others, last = (_url(each, path, query) for each in self._sent_to(project, way))
-        for url in others:
-            with suppress(aiohttp.ClientConnectorError):
-                return await self._send(scope["method"], url, headers, body)
-        return await self._send(scope["method"], last, headers, body)
-
-    async def _send(
-        self, method: str, url: URL, headers: list[tuple[str, str]], body: _Body
-    ) -> aiohttp.ClientResponse:
-        if self._session is None:
-            raise Unavailable("the gateway is starting")
-        data: bytes | AsyncIterator[bytes] | None = None
-        if body.is_there:
-            whole = await body.at_once()
-            data = body.chunks() if whole is None else whole
-        return await self._session.request(method, url, headers=headers, data=data, allow_redirects=False)
+        method, target = scope["method"], _target(path, scope["query_string"])
+        host, headers = _for_model(scope, way.access)
+        sent = await body.sent()
+        *others, last = self._sent_to(project, way)
+        ask = self._connections.request
+        for endpoint in others:
+            with suppress(NotReached):
+                return await ask(project, endpoint, method, target, headers, host=host, body=sent)
+        return await ask(project, last, method, target, headers, host=host, body=sent)
 
     async def _successor(self, project: str, gone: _Way) -> _Way:
         """Where it listens now, or still, as far as was heard within a moment. Raises why it is not served."""
@@ -251,7 +243,7 @@ class ModelProxy:
 
     async def _way(self, project: str) -> _Way:
         """What the deployer told counts first, as it would at any edge: it is earlier than what it says to all."""
-        if re.fullmatch(PROJECT_PATTERN, project) is None:
+        if _PROJECT.fullmatch(project) is None:
             raise Unknown("no project has such a name", fix="see `placet list`")
         row = await self._routes.read(project)
         told = None if self._told is None else self._told.of(project)
@@ -342,6 +334,10 @@ def _from(turn: int, endpoints: tuple[str, ...]) -> tuple[str, ...]:
     return endpoints[first:] + endpoints[:first]
 
 
+class _ClientLeft(NotAnswered):
+    """Nobody is there any more to whom an answer could be said."""
+
+
 class _Body:
     """A request's body on its way to the model, and whether the client is still there."""
 
@@ -349,29 +345,42 @@ class _Body:
         self._receive = receive
         self._sent = asyncio.Event()
         self._has_left = False
-        said = dict(scope["headers"])
-        self.is_there = b"content-length" in said or b"transfer-encoding" in said
-        self._is_small = b"transfer-encoding" not in said and int(said.get(b"content-length", 0)) <= SMALL
+        lengths = [value for name, value in scope["headers"] if name == b"content-length"]
+        is_chunked = any(name == b"transfer-encoding" for name, _ in scope["headers"])
+        self._length = int(lengths[0]) if lengths and not is_chunked else None
+        self.is_there = is_chunked or self._length is not None
         self._whole: bytes | None = None
 
-    async def at_once(self) -> bytes | None:
-        """All of it, if it is small: it goes to the model in one piece with its head then. None: in `chunks`."""
-        if self._is_small and self._whole is None:
-            self._whole = b"".join([chunk async for chunk in self.chunks()])
+    async def sent(self) -> bytes | Streamed | None:
+        """One that is small goes to the model in one piece with its head. Where it did not arrive, it is asked for
+        again: of one that streams nothing was taken then."""
+        if self._length is None or self._length > SMALL:
+            return Streamed(self._chunks(), self._length) if self.is_there else None
+        if self._whole is None:
+            message = await self._next()
+            whole: bytes = message.get("body", b"")
+            while message.get("more_body", False):
+                message = await self._next()
+                whole += message.get("body", b"")
+            self._whole = whole
+            self._sent.set()
         return self._whole
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    async def _chunks(self) -> AsyncIterator[bytes]:
         is_more = True
         while is_more:
-            message = await self._receive()
-            if message["type"] == "http.disconnect":
-                self._has_left = True
-                self._sent.set()
-                raise aiohttp.ClientConnectionError("the client left")
+            message = await self._next()
             is_more = message.get("more_body", False)
-            if chunk := message.get("body"):
-                yield chunk
+            yield message.get("body", b"")
         self._sent.set()
+
+    async def _next(self) -> Message:
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            self._has_left = True
+            self._sent.set()
+            raise _ClientLeft("the client left")
+        return message
 
     async def client_left(self) -> None:
         """Return when the client is gone. Whoever streams its body notices that first."""
@@ -412,61 +421,64 @@ class _WhileThere:
             self._task.cancel()
 
 
-def _url(endpoint: str, path: str, query: str) -> URL:
-    """Below `endpoint`, whatever the path says: it is quoted anew, so that no part of it ends as host or query."""
-    target = f"{endpoint}/{quote(path, safe=_IN_A_PATH)}"
-    return URL(f"{target}?{query}" if query else target, encoded=True)
+def _target(path: str, query: bytes) -> bytes:
+    """Whatever the path says, it is quoted anew, so that no part of it ends as host or query."""
+    target = b"/" + quote(path, safe=_IN_A_PATH).encode()
+    return b"%b?%b" % (target, query) if query else target
 
 
-def _for_model(scope: Scope, access: str | None) -> list[tuple[str, str]]:
-    """A model that asks for tokens checks them itself; any other sees none, as it would learn to be its caller."""
-    said = [(name.decode("latin-1"), _text(value)) for name, value in scope["headers"]]
-    dropped = _NOT_FOR_MODELS | _named_by_connection(value for name, value in said if name == "connection")
-    if any(name == "transfer-encoding" for name, _ in said):
-        dropped |= {"content-length"}  # of two lengths the one that was used is sent on
-    if access != "token":
-        dropped |= {"authorization"}
-    kept = [(name, value) for name, value in said if name not in dropped]
-    kept.append(("x-forwarded-proto", scope["scheme"]))
-    kept.extend(("x-forwarded-host", value) for name, value in said if name == "host")
+def _for_model(scope: Scope, access: str | None) -> tuple[bytes | None, list[Header]]:
+    """The host that was asked, and the other headers. A model that asks for tokens checks them itself; any other sees
+    none, as it would learn to be its caller."""
+    dropped = _NOT_FOR_MODELS if access == "token" else _NOR_TOKENS
+    host, named, kept = None, frozenset[bytes](), []
+    for name, value in scope["headers"]:
+        if name not in dropped:
+            kept.append((name, value if value.isascii() else _in_utf8(value)))
+        elif name == b"host":
+            host = value
+        elif name == b"connection":
+            named |= _named_by_connection(value)
+    if named:
+        kept = [each for each in kept if each[0] not in named]
+    kept.append((b"x-forwarded-proto", scope["scheme"].encode()))
+    if host is not None:
+        kept.append((b"x-forwarded-host", host))
     if scope["client"] is not None:
-        kept.append(("x-forwarded-for", scope["client"][0]))
+        kept.append((b"x-forwarded-for", scope["client"][0].encode()))
+    return None if b"host" in named else host, kept
+
+
+def _in_utf8(value: bytes) -> bytes:
+    """What is none of it becomes that."""
+    try:
+        value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1").encode()
+    return value
+
+
+def _for_client(answer: Answer) -> list[Header]:
+    """The model's headers as they are, with our sandbox added: of several policies a browser keeps to all."""
+    dropped, is_without_body = _NOT_FOR_CLIENTS, answer.status in _WITHOUT_BODY
+    for name, value in answer.headers:
+        if name == b"connection":
+            dropped |= _named_by_connection(value)
+    kept = [each for each in answer.headers if each[0] not in dropped]
+    if is_without_body:  # of what would have been sent: our own server would wait for it
+        kept = [each for each in kept if each[0] != b"content-length"]
+    kept.extend(_SAID_FOR_MODELS)
     return kept
 
 
-def _text(value: bytes) -> str:
-    """As the library sends it on unchanged, which is UTF-8; what is none of it becomes that."""
-    try:
-        return value.decode()
-    except UnicodeDecodeError:
-        return value.decode("latin-1")
+def _named_by_connection(value: bytes) -> frozenset[bytes]:
+    return frozenset(name.strip().lower() for name in value.split(b","))
 
 
-def _for_client(answer: aiohttp.ClientResponse) -> list[tuple[bytes, bytes]]:
-    """The model's headers as they are, with our sandbox added: of several policies a browser keeps to all."""
-    dropped = _NOT_FOR_CLIENTS | _named_by_connection(answer.headers.getall("Connection", []))
-    if answer.status in _WITHOUT_BODY:
-        dropped |= {"content-length"}  # of what would have been sent: our own server would wait for it
-    kept = [(name.lower(), value) for name, value in answer.raw_headers]
-    return [
-        *((name, value) for name, value in kept if name.decode("latin-1") not in dropped),
-        *_SAID_FOR_MODELS,
-    ]
-
-
-def _can_be_said(answer: aiohttp.ClientResponse) -> bool:
-    """What the library reads kindly, our server says to nobody; and nobody was let ask for 101."""
-    return 200 <= answer.status < 600 and not any(_CONTROL.search(value) for _, value in answer.raw_headers)
-
-
-def _named_by_connection(values: Iterable[str]) -> frozenset[str]:
-    return frozenset(name.strip().lower() for value in values for name in value.split(","))
-
-
-async def _pass_on(answer: aiohttp.ClientResponse, send: Send) -> None:
+async def _pass_on(answer: Answer, send: Send) -> None:
     await send({"type": "http.response.start", "status": answer.status, "headers": _for_client(answer)})
-    body, is_more = answer.content, True
+    is_more = True
     while is_more:
-        chunk = await body.readany()
-        is_more = not body.at_eof()
-        await send({"type": "http.response.body", "body": chunk, "more_body": is_more})
+        piece = await answer.read()
+        is_more = not answer.is_read
+        await send({"type": "http.response.body", "body": piece, "more_body": is_more})

@@ -14,6 +14,7 @@ from placet.errors import PlacetError, Unauthenticated, Unknown
 from placet.events import Clock
 from placet.gateway.console import (
     assessing,
+    auditing,
     certificates,
     deploying,
     excepting,
@@ -90,6 +91,9 @@ class Console:
             ("/certificates/{id}/envelope", ["GET"], certificates.envelope),
             ("/certificates/{id}/revoke", ["POST"], certificates.revoke),
             ("/certificates/{id}/review", ["POST"], certificates.review),
+            ("/audit", ["GET"], auditing.log),
+            ("/audit/why", ["GET"], auditing.why),
+            ("/audit/then", ["GET"], auditing.then),
             ("/deploy", ["GET"], deploying.form),
             ("/deploy", ["POST"], deploying.begin),
             ("/operations/{operation}", ["GET"], deploying.pipeline),

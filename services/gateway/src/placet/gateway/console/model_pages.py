@@ -9,16 +9,16 @@ from typing import Any, get_args
 
 from starlette.responses import Response
 
-from placet.client import Certificate, Command, EventsPage, Image, ModelDetail, Report
-from placet.errors import Forbidden, PlacetError, Refused, Unavailable, Unknown, Unreadable
+from placet.client import Certificate, Command, Image, ModelDetail, Report
+from placet.errors import Forbidden, PlacetError, Refused, Unavailable, Unknown
+from placet.gateway.console.auditing import LAST, page_of_events
 from placet.gateway.console.comparing import Release, compare, facts_of, packages_in, verdicts_of
 from placet.gateway.console.lineage import Origins, graph_of
 from placet.gateway.console.visits import Visit
 
-_EVENTS = 100
+_SENT = 100
+"""Sources that were sent last, among which the one that serves is looked for."""
 _TAIL = 500
-_LAST = 2**53
-"""No log has such a position."""
 _PLAIN: dict[str, str] = {
     "start": "It serves again, on the release that served last.",
     "stop": "Its URL answers 404 and its processes end. Its releases and certificate stay, and a start brings it back.",
@@ -168,7 +168,7 @@ async def lineage(visit: Visit) -> Response:
 async def _origin(visit: Visit, model: ModelDetail) -> str | None:
     """The git address that its source was fetched from, if it was."""
     sent = await visit.ask.events_before(
-        _LAST, project=model.project, type="placet.gateway.source.uploaded.*", limit=_EVENTS
+        LAST, project=model.project, type="placet.gateway.source.uploaded.*", limit=_SENT
     )
     return next(
         (each["data"]["origin"] for each in sent.events if each["data"]["source"] == model.source), None
@@ -179,15 +179,6 @@ async def timeline(visit: Visit) -> Response:
     model = await visit.ask.model(visit.place("project"))
     page = await page_of_events(visit, project=model.project)
     return visit.page("model_timeline.html", tab="timeline", model=model, events=page.events, next=page.next)
-
-
-async def page_of_events(visit: Visit, *, project: str | None = None, type: str | None = None) -> EventsPage:
-    before = visit.said("before")
-    if before is not None and not (before.isascii() and before.isdigit() and 0 < int(before) < _LAST):
-        raise Unreadable("before= is no position of the log", fix="go on from the first page")
-    return await visit.ask.events_before(
-        _LAST if before is None else int(before), project=project, type=type, limit=_EVENTS
-    )
 
 
 async def command(visit: Visit) -> Response:

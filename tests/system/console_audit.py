@@ -1,0 +1,71 @@
+"""What auditors do in a browser, as one suite for both platforms."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from playwright.async_api import expect
+
+from tests.support.platforms import Platform
+from tests.support.visitors import NARROW, visitor
+from tests.system.console import token_of
+from tests.system.models import write_project
+from tests.system.scenarios import ask, deploy
+
+
+class AuditStories:
+    """Subclass with a `platform` and a `project` fixture."""
+
+    async def test_an_auditor_sees_what_happens_as_it_happens(
+        self, platform: Platform, tmp_path: Path, project: str
+    ) -> None:
+        async with visitor(platform.url, await token_of(platform, "auditor")) as somebody:
+            await somebody.open(f"/console/audit?project={project}")
+            page = somebody.page
+            await expect(page.get_by_text("Nothing happened here")).to_be_visible()
+            await deploy(platform, write_project(tmp_path / project, project))
+            rows = page.locator("#tailed .events > li")
+            await expect(rows.filter(has_text="model.started")).to_have_count(1)
+            await expect(rows.filter(has_text="deploy.requested")).to_have_count(1)
+            await rows.filter(has_text="certificate.issued").locator("summary").click()
+            await expect(rows.filter(has_text="certificate.issued").locator("pre")).to_contain_text(project)
+            await somebody.must_be_usable()
+            shown = [int(each) for each in await page.locator("#tailed .position").all_inner_texts()]
+            assert shown == sorted(shown, reverse=True)
+            await somebody.open(f"/console/audit?project={project}&type=placet.certifier.*")
+            assert "model.started" not in await page.inner_text("#tailed")
+        await ask(platform, "stop", project)
+
+    async def test_an_auditor_asks_why_a_model_was_allowed_and_what_was_so_before(
+        self, platform: Platform, tmp_path: Path, project: str
+    ) -> None:
+        await deploy(platform, write_project(tmp_path / project, project))
+        async with visitor(
+            platform.url, await token_of(platform, "auditor"), theme="dark", width=NARROW
+        ) as somebody:
+            page = somebody.page
+            await somebody.open("/console/audit/why")
+            await page.get_by_label("Project").fill(project)
+            await page.get_by_role("button", name="Why was it allowed?").click()
+            await expect(page.get_by_text("It was allowed to run, and ran")).to_be_visible()
+            await somebody.must_be_usable()
+            await page.locator(".notice a").click()
+            await expect(page.locator("#tailed .events > li").first).to_contain_text(project)
+
+            await somebody.open(f"/console/audit/then?project={project}&position=999999")
+            await expect(page.get_by_role("region", name="Certificates")).to_contain_text("valid")
+            await page.get_by_label("Position in the log").focus()
+            await page.keyboard.press("Home")
+            await page.get_by_role("button", name="Show it as it was there").click()
+            await page.wait_for_url("**/audit/then?position=1")
+            await somebody.must_be_usable()
+            assert project not in await page.inner_text("main")
+            await somebody.open("/console/audit/why?project=none-such")
+            await somebody.open("/console/audit/why?project=none-such&at=yesterday")
+        await ask(platform, "stop", project)
+
+    async def test_who_may_not_read_the_past_is_told_so(self, platform: Platform) -> None:
+        async with visitor(platform.url, await token_of(platform, "scientist")) as somebody:
+            await somebody.open("/console/audit/then")
+            await expect(somebody.page.locator(".notice.bad")).to_be_visible()
+            await somebody.open("/console/audit")
