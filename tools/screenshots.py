@@ -22,6 +22,7 @@ from placet.client import Client, Connection
 from tests.support.eventually import eventually
 from tests.support.platforms import Platform, embedded
 from tests.support.visitors import NARROW, WIDE, Visitor, visitor
+from tests.system.console_governance import waits_for_two
 from tests.system.models import write_project
 from tests.system.scenarios import deploy
 from tools import workspace
@@ -30,6 +31,7 @@ OUT = workspace.ROOT / "build" / "screenshots"
 SHOWN = workspace.ROOT / "docs" / "images"
 EXAMPLES = ("iris", "multiclass", "wine")
 DRIFTING = "demand"
+WAITING = "fraud"
 FOR_THE_README = {"models": "console-models", "deployed": "console-deploy", "model-drifting": "console-model"}
 READ = "!document.getElementById('build-log')?.textContent.startsWith('It is read')"
 """What a page fetches behind its first words is there."""
@@ -52,6 +54,8 @@ async def fill(platform: Platform, folder: Path) -> dict[str, str]:
     )
     live = await deploy(platform, drifting)
     refused = await deploy(platform, write_project(folder / "churn", "churn", without=("owner", "data")))
+    (folder / "waiting").mkdir()
+    await waits_for_two(platform, folder / "waiting", WAITING)
     async with httpx.AsyncClient(base_url=platform.url, timeout=30) as http:
         for window in range(ASKED):
             rows = [[shuffled.gauss(10 + window / 3, 3)] for _ in range(220)]
@@ -68,6 +72,14 @@ async def fill(platform: Platform, folder: Path) -> dict[str, str]:
         "logs": "/console/models/multiclass/logs",
         "lineage": "/console/models/multiclass/lineage",
         "timeline": "/console/models/multiclass/timeline",
+        "approvals": f"/console/models/{WAITING}/approvals",
+        "certificate": f"/console/certificates/{live.certificate}",
+        "governance": "/console/governance",
+        "exceptions": "/console/governance/exceptions",
+        "policies": "/console/governance/policies",
+        "policy": "/console/governance/policies/artifact-safety",
+        "assessments": f"/console/governance/assessments?project={DRIFTING}",
+        "assessment": f"/console/governance/assessments/answer?project={DRIFTING}&questionnaire=algorithmic-impact",
         "audit": "/console/audit",
         "audit-why": f"/console/audit/why?project={DRIFTING}",
         "audit-then": "/console/audit/then",

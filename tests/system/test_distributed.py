@@ -13,11 +13,14 @@ from tests.support.servers import CaddyServer, PostgreSQL, RabbitMQ, Registry
 from tests.system.audit import AuditedPlatform
 from tests.system.console import ConsoleStories
 from tests.system.console_audit import AuditStories
+from tests.system.console_governance import GovernanceStories
 from tests.system.scenarios import Scenarios
 from tests.system.story import WholeStory
 
 
-class TestDistributed(Scenarios, WholeStory, AuditedPlatform, ConsoleStories, AuditStories):
+class TestDistributed(
+    Scenarios, WholeStory, AuditedPlatform, ConsoleStories, GovernanceStories, AuditStories
+):
     @pytest.fixture(scope="class")
     @classmethod
     def platform(

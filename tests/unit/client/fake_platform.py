@@ -140,6 +140,8 @@ class FakePlatform:
             Route("/v1/models/{project}/metadata", self.post_reports, methods=["POST"]),
             Route("/v1/metadata/schemas/{kind}", self.get_report_schema),
             Route("/v1/models/{project}/approvals", self.list_awaited),
+            Route("/v1/approvals", self.list_all_awaited),
+            Route("/v1/reviews", self.list_reviews),
             Route("/v1/models/{project}/approvals", self.post_approval, methods=["POST"]),
             Route("/v1/builds/{project}/{release}/log", self.get_build_log),
             Route("/v1/images", self.list_images),
@@ -459,6 +461,8 @@ class FakePlatform:
         """Two a page."""
         project = request.path_params.get("project")
         mine = [each for each in self.exceptions[::-1] if project in (None, each["project"])]
+        state = request.query_params.get("state")
+        mine = [each for each in mine if state in (None, each["state"])]
         after = request.query_params.get("after")
         seen = next((n for n, each in enumerate(mine, 1) if each["exception"] == after), 0)
         page = mine[seen : seen + 2]
@@ -528,6 +532,17 @@ class FakePlatform:
 
     async def list_awaited(self, request: Request) -> Response:
         return JSONResponse({"releases": self.awaited})
+
+    async def list_all_awaited(self, request: Request) -> Response:
+        """One a page."""
+        seen = int(request.query_params.get("after", "churn/0").rpartition("/")[2])
+        page = [{"project": "churn", **each} for each in self.awaited if each["release"] > seen][:1]
+        return JSONResponse({"releases": page, "next": f"churn/{page[0]['release']}" if page else None})
+
+    async def list_reviews(self, request: Request) -> Response:
+        self.searches.append(request.query_params.multi_items())
+        owed = {"project": "churn", "certificate": "certificate:1", "release": 1, "state": "owed"}
+        return JSONResponse({"reviews": [{**owed, "owedAt": "2026-11-01T00:00:00.000Z"}], "next": None})
 
     async def post_approval(self, request: Request) -> Response:
         given = await request.json()

@@ -317,3 +317,42 @@ def test_an_answer_that_no_platform_wrote_asks_about_the_address(status: int) ->
     assert "the platform answered" in said.detail
     assert said.fix == "is PLACET_URL really the address of a platform?"
     assert problem(status, {}, b'{"detail": "no project wine"}').fix is None
+
+
+async def test_what_waits_for_people_is_asked_of_all_projects_by_page(
+    platform: FakePlatform, client: Client
+) -> None:
+    digests = {name: f"sha256:{name[0] * 64}" for name in ("binding", "source", "image", "inputs")}
+    waits = {
+        "state": "awaiting",
+        "operation": "1",
+        "since": "2026-11-26T00:00:00Z",
+        "until": "2026-12-10T00:00:00Z",
+    }
+    platform.awaited += [{**waits, **digests, "release": release} for release in (1, 2)]
+    first = await client.awaited_anywhere(limit=1)
+    second = await client.awaited_anywhere(after=first.next, limit=1)
+    assert [(each.project, each.release) for each in (*first.releases, *second.releases)] == [
+        ("churn", 1),
+        ("churn", 2),
+    ]
+    [owed] = (await client.reviews_owed(after="certificate:0", limit=5)).reviews
+    assert (owed.project, owed.state) == ("churn", "owed")
+    assert platform.searches == [[("after", "certificate:0"), ("limit", "5")]]
+
+
+async def test_a_page_of_exceptions_is_of_one_state(platform: FakePlatform, client: Client) -> None:
+    made = {
+        "project": "churn",
+        "rule": "r",
+        "until": "2026-12-10T00:00:00Z",
+        "requestedAt": "2026-11-10T00:00:00Z",
+    }
+    asker = {"requestedBy": {"person": "person:1", "name": None}}
+    platform.exceptions += [
+        {**made, **asker, "exception": f"exception:{state}", "state": state}
+        for state in ("granted", "requested")
+    ]
+    page = await client.exceptions_page(state="requested")
+    assert [each.exception for each in page.exceptions] == ["exception:requested"]
+    assert (await client.exceptions_page("wine")).exceptions == ()

@@ -335,3 +335,33 @@ async def test_an_operation_waits_without_being_silent_and_goes_on(gateway: Gate
     await gateway.hear_all(APPROVED[6:], operation)
     shown = await gateway.read(f"/v1/operations/{operation}")
     assert (shown["state"], shown["awaiting"]) == ("live", [])
+
+
+async def test_what_waits_is_told_of_all_projects_by_page(gateway: Gateway, operation: str) -> None:
+    """Two releases of two projects: what was certified since waits no more."""
+    await gateway.hear(awaited(project="bees", asker=BOB), await asked(gateway, project="bees"))
+    assert (await approve(gateway, BOB, reason="tried it")).status_code == 201
+    [of_churn] = (await gateway.read(PATH))["releases"]
+    first = await gateway.read("/v1/approvals?limit=1")
+    assert [(each["project"], each["release"]) for each in first["releases"]] == [("bees", 1)]
+    assert first["releases"][0]["approvals"] == [], "the approval is of another project's release"
+    second = await gateway.read(f"/v1/approvals?limit=1&after={first['next']}")
+    assert second["releases"] == [{"project": "churn", **of_churn}]
+    assert [each["givenBy"]["person"] for each in of_churn["approvals"]] == [BOB]
+    assert await gateway.read(f"/v1/approvals?after={second['next']}") == {"releases": [], "next": None}
+    await gateway.hear(certified(), operation)
+    left = await gateway.read("/v1/approvals")
+    assert [each["project"] for each in left["releases"]] == ["bees"]
+
+
+async def test_reviews_that_are_owed_are_told_of_all_projects(gateway: Gateway, operation: str) -> None:
+    assert await gateway.read("/v1/reviews") == {"reviews": [], "next": None}
+    for each in (broken(), owed()):
+        await gateway.hear(each, operation)
+    page = await gateway.read("/v1/reviews?limit=1")
+    [told] = page["reviews"]
+    assert (told["project"], told["certificate"], told["state"]) == ("churn", CERTIFICATE, "owed")
+    assert (await gateway.read(f"/v1/reviews?after={page['next']}"))["reviews"] == []
+    alan = "person:00000000-0000-7000-8000-000000000004"
+    assert (await review(gateway, alan)).status_code == 201
+    assert (await gateway.read("/v1/reviews"))["reviews"] == []

@@ -343,3 +343,20 @@ async def test_a_folder_from_a_browser_is_judged_with_the_exceptions_of_its_proj
     assert after == before - {names}
     [told] = [each for each in warnings if each["rule"] == names]
     assert (told["why"].endswith(f"excepted by {id}"), told["fix"]) == (True, None)
+
+
+async def test_those_in_one_state_are_told_alone(gateway: Gateway) -> None:
+    """Each state has one, and is told as the list of all tells it."""
+    short, withdrawn, granted, requested = [
+        await asked(gateway, until=days(gateway, ends)) for ends in (0.03, 30, 31, 32)
+    ]
+    await post(gateway, withdrawn, "withdraw")
+    await post(gateway, granted, "grant")
+    gateway.clock.pass_(timedelta(minutes=50))
+    named = {"expired": short, "withdrawn": withdrawn, "granted": granted, "requested": requested}
+    of_all = {each["exception"]: each["state"] for each in (await gateway.read(PATH))["exceptions"]}
+    assert of_all == {id: state for state, id in named.items()}
+    for path in (PATH, "/v1/exceptions"):
+        for state, id in named.items():
+            told = (await gateway.read(f"{path}?state={state}"))["exceptions"]
+            assert [each["exception"] for each in told] == [id], state

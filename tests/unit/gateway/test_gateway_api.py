@@ -84,6 +84,8 @@ EVERY_CALL = [
     ("GET", "/v1/facts"),
     ("GET", "/v1/models/churn/approvals"),
     ("POST", "/v1/models/churn/approvals"),
+    ("GET", "/v1/approvals"),
+    ("GET", "/v1/reviews"),
     ("GET", "/v1/models/churn/metadata"),
     ("POST", "/v1/models/churn/metadata"),
     ("GET", "/v1/metadata/schemas/incident"),
@@ -461,7 +463,7 @@ async def test_a_name_that_is_long_or_no_text_is_told_in_part_and_at_once(gatewa
         (
             "models?from=-1",
             "/v1/models has no parameter 'from'",
-            "known are 'after', 'deleted', 'limit', 'search', 'state', 'windows'",
+            "known are 'after', 'deleted', 'lapsing', 'limit', 'search', 'state', 'windows'",
         ),
         ("me?name=1", "/v1/me has no parameter 'name'", "leave it out"),
     ],

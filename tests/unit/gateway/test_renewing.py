@@ -254,6 +254,9 @@ async def test_a_model_says_that_its_certificate_ends_soon_until_it_has_another(
     await gateway.hear(lapsing, "none", twice=True)
     assert (await gateway.read("/v1/models/churn"))["lapsing"] is True
     assert [each["lapsing"] for each in (await gateway.read("/v1/models"))["models"]] == [True]
+    assert [each["project"] for each in (await gateway.read("/v1/models?lapsing=true"))["models"]] == [
+        "churn"
+    ]
     await gateway.hear(certified(), operation)  # heard again
     assert (await gateway.read("/v1/models/churn"))["lapsing"] is True
 
@@ -262,3 +265,4 @@ async def test_a_model_says_that_its_certificate_ends_soon_until_it_has_another(
     assert (await gateway.read("/v1/models/churn"))["lapsing"] is True
     await gateway.hear(ANEW[5], renewal)
     assert (await gateway.read("/v1/models/churn"))["lapsing"] is False
+    assert (await gateway.read("/v1/models?lapsing=true"))["models"] == []

@@ -35,6 +35,7 @@ from placet.client.documents import (
     Approval,
     Assessment,
     AssessmentsPage,
+    AwaitedPage,
     AwaitedRelease,
     AwaitedReleases,
     Capacity,
@@ -62,6 +63,7 @@ from placet.client.documents import (
     ModelDetail,
     ModelsPage,
     Operation,
+    OwedReviewsPage,
     PeoplePage,
     Placement,
     PoliciesPage,
@@ -314,12 +316,16 @@ class Client:
         search: str | None = None,
         state: str | None = None,
         deleted: bool = False,
+        lapsing: bool = False,
         windows: int = 24,
         after: str | None = None,
         limit: int = 100,
     ) -> WatchedModels:
-        """A page of them by name: those with `search` in their name, each with its last `windows`."""
+        """A page of them by name: those with `search` in their name, only those whose certificate ends soon where
+        `lapsing`, each with its last `windows`."""
         wanted = _given(search=search, state=state, windows=windows, after=after, limit=limit)
+        if lapsing:
+            wanted["lapsing"] = "true"
         params = {**wanted, "deleted": "true" if deleted else "false"}
         return read((await self._call("GET", "/models", params=params)).content, WatchedModels)
 
@@ -817,6 +823,19 @@ class Client:
                 return tuple(found)
             after = page.next
 
+    async def exceptions_page(
+        self,
+        project: str | None = None,
+        *,
+        state: str | None = None,
+        after: str | None = None,
+        limit: int = 100,
+    ) -> ExceptionsPage:
+        """One page of them, those in a state if one is named: requested, granted, withdrawn or expired."""
+        path = "/exceptions" if project is None else f"/models/{_part(project)}/exceptions"
+        params = _given(state=state, after=after, limit=limit)
+        return read((await self._call("GET", path, params=params)).content, ExceptionsPage)
+
     async def grant_exception(self, project: str, exception: str) -> RuleException:
         return await self._decide_on_exception(project, exception, "grant")
 
@@ -873,6 +892,16 @@ class Client:
         """The releases that wait for approval, then the last ones that did."""
         response = await self._call("GET", f"/models/{_part(project)}/approvals")
         return read(response.content, AwaitedReleases).releases
+
+    async def awaited_anywhere(self, *, after: str | None = None, limit: int = 100) -> AwaitedPage:
+        """A page of the releases of all projects that wait for approval, by project and release."""
+        params = _given(after=after, limit=limit)
+        return read((await self._call("GET", "/approvals", params=params)).content, AwaitedPage)
+
+    async def reviews_owed(self, *, after: str | None = None, limit: int = 100) -> OwedReviewsPage:
+        """A page of the certificates of all projects that were given in haste, and that nobody has reviewed."""
+        params = _given(after=after, limit=limit)
+        return read((await self._call("GET", "/reviews", params=params)).content, OwedReviewsPage)
 
     async def approve(
         self,

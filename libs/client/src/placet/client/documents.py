@@ -440,6 +440,18 @@ class AwaitedRelease(Document, frozen=True, kw_only=True, rename="camel"):
     approvals: tuple[Approval, ...] = ()
 
 
+class AwaitedAnywhere(AwaitedRelease, frozen=True, kw_only=True, rename="camel"):
+    """A release that waits for approval, of any project."""
+
+    project: str
+
+
+class OwedReview(Review, frozen=True, kw_only=True, rename="camel"):
+    """A review that is owed, of any project."""
+
+    project: str
+
+
 class PolicyProblem(Document, frozen=True, kw_only=True):
     """Why a policy was not published."""
 
@@ -867,6 +879,16 @@ class ImagesPage(Document, frozen=True, kw_only=True):
 
 class AwaitedReleases(Document, frozen=True, kw_only=True):
     releases: tuple[AwaitedRelease, ...]
+
+
+class AwaitedPage(Document, frozen=True, kw_only=True):
+    releases: tuple[AwaitedAnywhere, ...]
+    next: str | None = None
+
+
+class OwedReviewsPage(Document, frozen=True, kw_only=True):
+    reviews: tuple[OwedReview, ...]
+    next: str | None = None
 
 
 class ExceptionsPage(Document, frozen=True, kw_only=True):

@@ -293,6 +293,9 @@ def router(
             str | None, Query(max_length=100, pattern=r"^[a-z0-9-]+$", description="a part of a name")
         ] = None,
         state: Annotated[str | None, Query(max_length=100, pattern=NAME)] = None,
+        lapsing: Annotated[
+            bool, Query(description="only what serves on a certificate that ends soon")
+        ] = False,
         windows: Annotated[
             int,
             Query(ge=0, le=WINDOWS, description="so many of the last windows in which it was asked anything"),
@@ -301,7 +304,13 @@ def router(
         limit: Limit = 100,
     ) -> dict[str, Any]:
         page = await queries.models(
-            deleted=deleted, after=after, limit=limit, search=search, state=state, windows=windows
+            deleted=deleted,
+            after=after,
+            limit=limit,
+            search=search,
+            state=state,
+            lapsing=lapsing,
+            windows=windows,
         )
         return {"models": page, "next": page[-1]["project"] if len(page) == limit else None}
 

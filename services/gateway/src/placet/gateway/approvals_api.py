@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header
+from fastapi import APIRouter, Depends, Header, Query
 from fastapi.responses import JSONResponse
 from pydantic import Field
 
 from placet.errors import Refused
 from placet.events.known_fields import KnownFields, known_parameters
 from placet.gateway.access import Access, Caller
-from placet.gateway.api import DIGEST, NAME, BoundedBody
+from placet.gateway.api import DIGEST, NAME, After, BoundedBody, Limit
 from placet.gateway.approvals import APPROVERS, BREAKERS, roles_of
 from placet.gateway.approving import Approving, Wanted
 from placet.gateway.exceptions_api import Project, Reason
 from placet.gateway.queries import Queries
+
+OF_PROJECT = "/models/{project}/approvals"
 
 
 class ApprovalBody(KnownFields):
@@ -34,20 +36,49 @@ class ApprovalBody(KnownFields):
 
 def approvals_router(*, access: Access, approving: Approving, queries: Queries) -> APIRouter:
     api = APIRouter(
-        prefix="/v1/models/{project}/approvals",
+        prefix="/v1",
         tags=["approvals"],
         route_class=BoundedBody,
         dependencies=[Depends(known_parameters)],
     )
     caller = Depends(access.caller)
 
-    @api.get("")
+    @api.get("/approvals")
+    async def get_all_approvals(
+        who: Caller = caller,
+        after: Annotated[
+            str | None,
+            Query(
+                max_length=100,
+                pattern=r"^[a-z0-9-]+/[1-9][0-9]{0,8}$",
+                description="`next` of the page before",
+            ),
+        ] = None,
+        limit: Limit = 100,
+    ) -> dict[str, Any]:
+        """The releases of all projects that wait for approval, by project and release."""
+        behind = None
+        if after is not None:
+            project, _, release = after.partition("/")
+            behind = (project, int(release))
+        page = await queries.awaited_anywhere(after=behind, limit=limit)
+        last = f"{page[-1]['project']}/{page[-1]['release']}" if len(page) == limit else None
+        return {"releases": page, "next": last}
+
+    @api.get("/reviews")
+    async def get_reviews(who: Caller = caller, after: After = None, limit: Limit = 100) -> dict[str, Any]:
+        """The certificates of all projects that two people had given in haste, and that nobody has looked at since; the
+        first of them first."""
+        page = await queries.reviews_owed(after=after, limit=limit)
+        return {"reviews": page, "next": page[-1]["certificate"] if len(page) == limit else None}
+
+    @api.get(OF_PROJECT)
     async def get_approvals(project: Project, who: Caller = caller) -> dict[str, Any]:
         """The releases that wait for approval, the newest first, then the last ones that did: what is waited for, up to
         when, and who approved it so far. An approval that does not bind was of something else, and counts no more."""
         return {"releases": await queries.awaited_releases(project)}
 
-    @api.post("", status_code=201)
+    @api.post(OF_PROJECT, status_code=201)
     async def post_approval(
         project: Project,
         body: ApprovalBody,

@@ -19,7 +19,7 @@ from placet.gateway.api import DIGEST, NAME, After, BoundedBody, Id, Limit, unre
 from placet.gateway.domain import MAKERS, must_have
 from placet.gateway.excepting import Excepting, Wanted
 from placet.gateway.exceptions import DECIDERS
-from placet.gateway.queries import Queries
+from placet.gateway.queries import ExceptionState, Queries
 from placet.projects import PROJECT_PATTERN
 
 OF_PROJECT = "/models/{project}/exceptions"
@@ -74,9 +74,11 @@ def exceptions_router(*, access: Access, excepting: Excepting, queries: Queries,
     )
     caller = Depends(access.caller)
 
-    async def page_of(project: str | None, after: str | None, limit: int) -> dict[str, Any]:
+    async def page_of(
+        project: str | None, state: ExceptionState | None, after: str | None, limit: int
+    ) -> dict[str, Any]:
         now = timestamp(clock.now())
-        page = await queries.exceptions(project, now=now, after=after, limit=limit)
+        page = await queries.exceptions(project, now=now, after=after, limit=limit, state=state)
         return {"exceptions": page, "next": page[-1]["exception"] if len(page) == limit else None}
 
     @api.post(OF_PROJECT, status_code=201)
@@ -95,17 +97,24 @@ def exceptions_router(*, access: Access, excepting: Excepting, queries: Queries,
 
     @api.get(OF_PROJECT)
     async def get_exceptions(
-        project: Project, who: Caller = caller, after: After = None, limit: Limit = 100
+        project: Project,
+        who: Caller = caller,
+        state: ExceptionState | None = None,
+        after: After = None,
+        limit: Limit = 100,
     ) -> dict[str, Any]:
         """Newest first, whatever became of them; `next` is what to give as `after` for the page that follows."""
-        return await page_of(project, after, limit)
+        return await page_of(project, state, after, limit)
 
     @api.get("/exceptions")
     async def get_all_exceptions(
-        who: Caller = caller, after: After = None, limit: Limit = 100
+        who: Caller = caller,
+        state: ExceptionState | None = None,
+        after: After = None,
+        limit: Limit = 100,
     ) -> dict[str, Any]:
         """Those of all projects, newest first, whatever became of them."""
-        return await page_of(None, after, limit)
+        return await page_of(None, state, after, limit)
 
     @api.post(f"{OF_PROJECT}/{{id}}/grant")
     async def grant_exception(project: Project, id: Id, who: Caller = caller) -> dict[str, Any]:

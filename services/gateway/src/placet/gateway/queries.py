@@ -63,10 +63,11 @@ class Queries:
         limit: int,
         search: str | None = None,
         state: str | None = None,
+        lapsing: bool = False,
         windows: int = 0,
     ) -> list[dict[str, Any]]:
-        """By name, with those that were `deleted` or without; those with `search` in their name; each with its last
-        `windows`, if any are asked for."""
+        """By name, with those that were `deleted` or without; those with `search` in their name; only those that are
+        `lapsing`; each with its last `windows`, if any are asked for."""
         query = _MODELS.order_by(p.models.c.project).limit(limit)
         if not deleted:
             query = query.where(p.models.c.state != "deleted")
@@ -76,6 +77,8 @@ class Queries:
             query = query.where(p.models.c.project.contains(search, autoescape=True))
         if state is not None:
             query = query.where(p.models.c.state == state)
+        if lapsing:
+            query = query.where(p.models.c.state == "live", p.certificates.c.lapsing)
         shown = [_model(row, read_operation(row)) for row in await self._store.rows(query)]
         if windows:
             held = await self._windows([each["project"] for each in shown])
@@ -389,10 +392,18 @@ class Queries:
         return said_in_words(rows[0]) if rows else None
 
     async def exceptions(
-        self, project: str | None, *, now: str, after: str | None, limit: int
+        self,
+        project: str | None,
+        *,
+        now: str,
+        after: str | None,
+        limit: int,
+        state: ExceptionState | None = None,
     ) -> list[dict[str, Any]]:
-        """Newest first, of one project or of all; ids are ordered by time."""
+        """Newest first, of one project or of all, in any state or in one; ids are ordered by time."""
         query = _EXCEPTIONS if project is None else _EXCEPTIONS.where(p.exceptions.c.project == project)
+        if state is not None:
+            query = query.where(*_are_in(state, now))
         query = query.order_by(p.exceptions.c.exception.desc()).limit(limit)
         if after is not None:
             query = query.where(p.exceptions.c.exception < after)
@@ -475,35 +486,74 @@ class Queries:
             .order_by(sa.case((p.awaited.c.state == "awaiting", 0), else_=1), p.awaited.c.release.desc())
             .limit(MOST_AWAITED)
         )
-        told = []
-        for row in await self._store.rows(query):
-            awaited = _awaited(row)
-            mine = sa.and_(p.approvals.c.project == project, p.approvals.c.release == row.release)
-            given = await self._approvals(mine)
-            told.append(
-                {
-                    "release": row.release,
-                    "state": row.state,
-                    "operation": row.operation,
-                    "binding": awaited.binding.digest,
-                    "source": awaited.binding.source,
-                    "image": awaited.binding.image,
-                    "inputs": awaited.binding.inputs,
-                    "policies": msgspec.to_builtins(awaited.binding.policies),
-                    "awaiting": [
-                        {"rule": each.rule, "why": each.why, "fix": each.fix}
-                        for each in awaited.verdicts
-                        if each.result != "pass" and each.on_fail != "warn" and each.exception is None
-                    ],
-                    "since": awaited.since,
-                    "until": awaited.until,
-                    "askedBy": await self.people.shown(awaited.asker),
-                    "approvals": [
-                        {**each, "binds": each["binding"] == awaited.binding.digest} for each in given
-                    ],
-                }
-            )
-        return told
+        return await self._told_of(await self._store.rows(query))
+
+    async def awaited_anywhere(self, *, after: tuple[str, int] | None, limit: int) -> list[dict[str, Any]]:
+        """Those that wait, of all projects, each with its `project`: by that, and by release; behind `after`."""
+        table = p.awaited.c
+        query = sa.select(p.awaited).where(table.state == "awaiting")
+        if after is not None:
+            project, release = after
+            same = sa.and_(table.project == project, table.release > release)
+            query = query.where(sa.or_(table.project > project, same))
+        rows = await self._store.rows(query.order_by(table.project, table.release).limit(limit))
+        told = await self._told_of(rows)
+        return [{"project": row.project, **each} for row, each in zip(rows, told, strict=True)]
+
+    async def _told_of(self, rows: Sequence[sa.Row[Any]]) -> list[dict[str, Any]]:
+        if not rows:
+            return []
+        of = p.approvals.c
+        of_those = sa.tuple_(of.project, of.release).in_([(row.project, row.release) for row in rows])
+        given = await self._approvals(of_those)
+        read = [_awaited(row) for row in rows]
+        askers = await self.people.all_shown(each.asker for each in read)
+        return [
+            {
+                "release": row.release,
+                "state": row.state,
+                "operation": row.operation,
+                "binding": awaited.binding.digest,
+                "source": awaited.binding.source,
+                "image": awaited.binding.image,
+                "inputs": awaited.binding.inputs,
+                "policies": msgspec.to_builtins(awaited.binding.policies),
+                "awaiting": [
+                    {"rule": each.rule, "why": each.why, "fix": each.fix}
+                    for each in awaited.verdicts
+                    if each.result != "pass" and each.on_fail != "warn" and each.exception is None
+                ],
+                "since": awaited.since,
+                "until": awaited.until,
+                "askedBy": askers[awaited.asker],
+                "approvals": [
+                    {**each, "binds": each["binding"] == awaited.binding.digest}
+                    for each in given
+                    if (each["project"], each["release"]) == (row.project, row.release)
+                ],
+            }
+            for row, awaited in zip(rows, read, strict=True)
+        ]
+
+    async def reviews_owed(self, *, after: str | None, limit: int) -> list[dict[str, Any]]:
+        """Of all projects, each with its `project`; by certificate, whose ids are ordered by time."""
+        table = p.reviews.c
+        query = sa.select(table.certificate, table.project, table.release, table.owed_at).where(
+            table.review.is_(None)
+        )
+        if after is not None:
+            query = query.where(table.certificate > after)
+        rows = await self._store.rows(query.order_by(table.certificate).limit(limit))
+        return [
+            {
+                "project": row.project,
+                "certificate": row.certificate,
+                "release": row.release,
+                "state": "owed",
+                "owedAt": row.owed_at,
+            }
+            for row in rows
+        ]
 
     async def review_of(self, certificate: str) -> sa.Row[Any]:
         """Raises Unknown where none is owed, and none was."""
@@ -582,6 +632,7 @@ def _warnings(row: sa.Row[Any]) -> list[dict[str, Any]]:
     return msgspec.json.decode(row.warnings, type=list[dict[str, Any]]) if row.warnings else []
 
 
+ExceptionState = Literal["requested", "granted", "withdrawn", "expired"]
 CertificateState = Literal["valid", "suspended", "revoked", "expired", "none"]
 
 
@@ -710,6 +761,25 @@ _BY = ("requestedBy", "grantedBy", "withdrawnBy")
 
 def _standing(not_after: str, standing: str | None, now: str) -> str:
     return "expired" if not_after <= now else standing or "valid"
+
+
+def _are_in(state: ExceptionState, now: str) -> Iterator[sa.ColumnElement[bool]]:
+    """As `_exception` tells it."""
+    of = p.exceptions.c
+    yield of.withdrawn_by.is_not(None) if state == "withdrawn" else of.withdrawn_by.is_(None)
+    match state:
+        case "withdrawn":
+            return
+        case "expired":
+            yield of.until <= now
+        case "requested":
+            yield of.until > now
+            yield of.granted_by.is_(None)
+        case "granted":
+            yield of.until > now
+            yield of.granted_by.is_not(None)
+        case _:
+            assert_never(state)
 
 
 def _exception(row: sa.Row[Any], now: str) -> dict[str, Any]:

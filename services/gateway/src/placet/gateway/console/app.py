@@ -12,7 +12,18 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from placet.errors import PlacetError, Unauthenticated, Unknown
 from placet.events import Clock
-from placet.gateway.console import auditing, deploying, model_pages, models, session
+from placet.gateway.console import (
+    assessing,
+    auditing,
+    certificates,
+    deploying,
+    excepting,
+    governing,
+    model_pages,
+    models,
+    policies,
+    session,
+)
 from placet.gateway.console.asking import Platform
 from placet.gateway.console.pass_through import METHODS, PassThrough
 from placet.gateway.console.views import Views
@@ -64,6 +75,22 @@ class Console:
             ("/models/{project}/lineage", ["GET"], model_pages.lineage),
             ("/models/{project}/timeline", ["GET"], model_pages.timeline),
             ("/models/{project}/commands", ["POST"], model_pages.command),
+            ("/models/{project}/approvals", ["GET"], governing.approvals),
+            ("/models/{project}/approvals", ["POST"], governing.approve),
+            ("/governance", ["GET"], governing.waiting),
+            ("/governance/exceptions", ["GET"], excepting.listed),
+            ("/governance/exceptions", ["POST"], excepting.request),
+            ("/governance/exceptions/{project}/{id}", ["POST"], excepting.decide),
+            ("/governance/policies", ["GET"], policies.listed),
+            ("/governance/policies", ["POST"], policies.publish),
+            ("/governance/policies/{policy}", ["GET"], policies.shown),
+            ("/governance/assessments", ["GET"], assessing.listed),
+            ("/governance/assessments/answer", ["GET"], assessing.form),
+            ("/governance/assessments/answer", ["POST"], assessing.answer),
+            ("/certificates/{id}", ["GET"], certificates.shown),
+            ("/certificates/{id}/envelope", ["GET"], certificates.envelope),
+            ("/certificates/{id}/revoke", ["POST"], certificates.revoke),
+            ("/certificates/{id}/review", ["POST"], certificates.review),
             ("/audit", ["GET"], auditing.log),
             ("/audit/why", ["GET"], auditing.why),
             ("/audit/then", ["GET"], auditing.then),

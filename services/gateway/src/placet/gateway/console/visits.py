@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qs, quote
+from urllib.parse import parse_qs, quote, urlencode
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -47,6 +47,10 @@ class Visit:
     def go(self, path: str) -> Response:
         """To another page of the console, by GET."""
         return RedirectResponse(path, 303)
+
+    def go_saying(self, path: str, what: str, **asked: str) -> Response:
+        """To another page, which says first what was done."""
+        return self.go(f"{path}?{urlencode({**asked, 'said': what})}")
 
     def said(self, name: str) -> str | None:
         """Of the address's query."""

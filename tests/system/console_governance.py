@@ -1,0 +1,317 @@
+"""What approvers and compliance do in a browser, as one suite: it runs on the embedded platform and on six processes
+alike."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from secrets import token_hex
+from typing import Any
+
+import pytest
+from playwright.async_api import expect
+
+from tests.support.eventually import eventually
+from tests.support.platforms import Platform
+from tests.support.visitors import NARROW, visitor
+from tests.system.console import token_of
+from tests.system.models import write_project
+from tests.system.scenarios import answers, ask, client_of, deploy, four_eyes, placet
+
+GOVERNANCE = "/console/governance"
+
+
+async def waits_for_two(platform: Platform, folder: Path, project: str) -> Any:
+    """The operation of a release that two people have to approve."""
+    policy = folder / "four-eyes.yaml"
+    policy.write_text(four_eyes(project))
+    await placet(platform, "policy", "publish", str(policy))
+    return await placet(platform, "deploy", str(write_project(folder / "p", project)), status=4)
+
+
+async def is_state(platform: Platform, operation: str, state: str) -> None:
+    async def is_so() -> bool:
+        return bool((await placet(platform, "status", operation))["state"] == state)
+
+    await eventually(is_so, within=30)
+
+
+def read_json(file: Path) -> Any:
+    return json.loads(file.read_bytes())
+
+
+def questionnaire(project: str) -> str:
+    """One that asks whom it is about only where it is about people."""
+    return f"""\
+apiVersion: placet/v1
+kind: Questionnaire
+id: impact-{project}
+version: "1"
+title: Impact of {project}
+owner: compliance
+levels:
+  - {{name: low, upTo: 0.4}}
+  - {{name: high, upTo: 1.0, requires: [review]}}
+mitigations:
+  - {{id: review, text: Somebody looks at each answer}}
+sections:
+  - id: use
+    title: Use
+    questions:
+      - id: people
+        text: Is it about people?
+        counts: risk
+        choices:
+          - {{value: "yes", text: "It is about people", points: 2}}
+          - {{value: "no", text: "It is about things"}}
+      - id: which
+        text: About which people?
+        kind: many
+        counts: risk
+        askedIf: {{question: people, has: "yes"}}
+        choices:
+          - {{value: old, text: Old ones, points: 1}}
+          - {{value: ill, text: Ill ones, points: 1}}
+      - {{id: why, text: "Why is it needed?", kind: text}}
+"""
+
+
+class GovernanceStories:
+    """Subclass with a `platform` fixture."""
+
+    @pytest.fixture
+    def governed(self) -> str:
+        """A project's name that no other story uses."""
+        return f"ruled-{token_hex(5)}"
+
+    async def test_two_people_approve_what_waits_and_one_ends_its_certificate(
+        self, platform: Platform, tmp_path: Path, governed: str
+    ) -> None:
+        waits = await waits_for_two(platform, tmp_path, governed)
+        async with visitor(platform.url, await token_of(platform, "approver")) as somebody:
+            page = somebody.page
+            await page.get_by_role("link", name="Governance").click()
+            mine = page.locator("#waiting li", has_text=governed)
+            await expect(mine).to_contain_text("yours to decide")
+            await somebody.must_be_usable()
+            await mine.get_by_role("link").click()
+            await page.wait_for_url(f"**/console/models/{governed}/approvals")
+            looked = await placet(platform, "approve", governed, "--look")
+            text = await somebody.text()
+            assert all(looked[each] in text for each in ("binding", "source", "image", "inputs"))
+            assert "0 people approved it, and 2 are needed" in text
+            assert "all of it is new" in text
+            await somebody.must_be_usable()
+            await page.get_by_label("Why you approve it").fill("tried it, and it is right")
+            await page.get_by_role("button", name="Approve release 1").click()
+            await expect(page.get_by_text("You approved release 1")).to_be_visible()
+            await expect(page.get_by_text("tried it, and it is right")).to_be_visible()
+            await expect(page.get_by_role("button", name="Approve release 1")).to_have_count(0)
+            await somebody.open(GOVERNANCE)
+            await expect(page.locator("#waiting li", has_text=governed)).not_to_contain_text("yours")
+        async with visitor(platform.url, await token_of(platform, "compliance")) as somebody:
+            page = somebody.page
+            await somebody.open(f"/console/models/{governed}/approvals")
+            await page.get_by_role("button", name="Approve release 1").click()
+            await is_state(platform, waits["operation"], "live")
+            await somebody.open(f"/console/models/{governed}")
+            await page.locator('a[href^="/console/certificates/"]').first.click()
+            await expect(page.get_by_role("heading", name=f"Certificate of {governed}")).to_be_visible()
+            await somebody.must_be_usable()
+            text = await somebody.text()
+            assert looked["image"] in text
+            assert looked["source"] in text
+            assert "tried it, and it is right" in text
+            assert f"{governed}.approved" in text
+            async with page.expect_download() as waiting:
+                await page.get_by_role("link", name="Download the signed envelope").click()
+            kept = read_json(await (await waiting.value).path())
+            live = await placet(platform, "status", governed)
+            shown = await placet(platform, "certificate", "show", live["certificate"])
+            assert kept == shown["envelope"]
+
+            await page.get_by_text("Revoke this certificate").click()
+            await expect(page.get_by_text("It ends now, and for good")).to_be_visible()
+            await page.get_by_label("Why", exact=True).fill("the data were not ours")
+            await page.get_by_role("button", name="Revoke the certificate").click()
+            await expect(page.locator(".heading .state")).to_have_text("revoked")
+            await expect(page.locator("#standing")).to_contain_text("the data were not ours")
+            await somebody.must_be_usable()
+
+        async def is_gone() -> bool:
+            return not await answers(platform, governed)
+
+        await eventually(is_gone, within=30)
+
+    async def test_glass_is_broken_with_a_warning_and_somebody_else_reviews_it(
+        self, platform: Platform, tmp_path: Path, governed: str
+    ) -> None:
+        waits = await waits_for_two(platform, tmp_path, governed)
+        for role in ("operator", "approver"):
+            async with visitor(platform.url, await token_of(platform, role)) as somebody:
+                page = somebody.page
+                await somebody.open(f"/console/models/{governed}/approvals")
+                await page.locator("summary", has_text="Break the glass").click()
+                await expect(page.get_by_text("It serves for one day")).to_be_visible()
+                await somebody.must_be_usable()
+                await page.get_by_label("Why it cannot wait").fill("it burns")
+                await page.get_by_role("button", name="Break the glass").click()
+                await expect(page.get_by_text("You broke the glass")).to_be_visible()
+        await is_state(platform, waits["operation"], "live")
+        async with visitor(platform.url, await token_of(platform, "compliance")) as somebody:
+            page = somebody.page
+            await somebody.open(GOVERNANCE)
+            owed = page.locator("li", has_text=governed, has=page.get_by_text("A review is owed"))
+            await expect(owed).to_contain_text("yours to decide")
+            await owed.get_by_role("link").click()
+            await expect(page.get_by_text("broken glass", exact=True)).to_be_visible()
+            await page.get_by_label("What you found").fill("it was right to")
+            await page.get_by_role("button", name="Write the review").click()
+            await expect(page.locator("#review")).to_contain_text("it was right to")
+            await expect(page.locator("#review form")).to_have_count(0)
+            await somebody.must_be_usable()
+            await somebody.open(GOVERNANCE)
+            await expect(page.locator("li", has_text=governed)).to_have_count(0)
+        await ask(platform, "stop", governed)
+
+    async def test_what_changed_since_the_last_certificate_is_seen_before_it_is_approved(
+        self, platform: Platform, tmp_path: Path, governed: str
+    ) -> None:
+        folder = write_project(tmp_path / "p", governed)
+        assert (await deploy(platform, folder)).state == "live"
+        first = await placet(platform, "status", governed)
+        waits = await waits_for_two(platform, tmp_path, governed)
+        async with visitor(platform.url, await token_of(platform, "approver")) as somebody:
+            await somebody.open(f"/console/models/{governed}/approvals")
+            rows = somebody.page.locator("section table tbody tr")
+            await expect(rows.filter(has_text=f"Policy eyes.{governed}")).to_contain_text("new")
+            await expect(rows.filter(has_text="Source")).to_contain_text(first["source"])
+        assert waits["release"] == 2
+        await ask(platform, "stop", governed)
+
+    async def test_an_exception_is_asked_for_granted_and_withdrawn(
+        self, platform: Platform, governed: str
+    ) -> None:
+        async with visitor(platform.url, await token_of(platform, "scientist")) as somebody:
+            page = somebody.page
+            await somebody.open(f"{GOVERNANCE}/exceptions")
+            await page.get_by_label("Project", exact=True).last.fill(governed)
+            await page.get_by_label("Rule").fill("no.such-rule")
+            await page.get_by_label("Its last day").fill("2027-01-31")
+            await page.get_by_label("Why it is needed").fill("known for years")
+            await page.get_by_role("button", name="Ask for the exception").click()
+            await expect(page.get_by_role("alert")).to_contain_text("there is no rule")
+            await expect(page.get_by_label("Why it is needed")).to_have_value("known for years")
+            await somebody.must_be_usable()
+            await page.get_by_label("Rule").fill("model.pickle-by-exception")
+            await page.get_by_role("button", name="Ask for the exception").click()
+            await expect(page.get_by_text("Somebody else has to grant it")).to_be_visible()
+            await somebody.open(f"{GOVERNANCE}/exceptions?project={governed}")
+            await expect(page.locator("summary", has_text="Grant")).to_have_count(0)
+        async with visitor(platform.url, await token_of(platform, "compliance")) as somebody:
+            page = somebody.page
+            await somebody.open(GOVERNANCE)
+            await page.locator("li", has_text=governed).get_by_role("link").click()
+            await page.locator("summary", has_text="Grant").click()
+            await expect(page.get_by_text("From the next judgement on")).to_be_visible()
+            await somebody.must_be_usable()
+            await page.get_by_role("button", name="Grant").click()
+            await somebody.open(f"{GOVERNANCE}/exceptions?project={governed}&state=granted")
+            await expect(page.locator(".card .state")).to_have_text("granted")
+            await page.locator("summary", has_text="Withdraw").click()
+            await page.get_by_role("button", name="Withdraw").click()
+            await somebody.open(f"{GOVERNANCE}/exceptions?project={governed}&state=withdrawn")
+            await expect(page.locator(".card .state")).to_have_text("withdrawn")
+            await somebody.open(f"{GOVERNANCE}/exceptions?project={governed}&state=granted")
+            await expect(page.locator(".card")).to_have_count(0)
+
+    async def test_a_policy_is_published_and_read(self, platform: Platform, governed: str) -> None:
+        async with visitor(platform.url, await token_of(platform, "compliance")) as somebody:
+            page = somebody.page
+            await somebody.open(f"{GOVERNANCE}/policies")
+            wrong = four_eyes(governed).replace("onFail: deny", "onFail: perhaps")
+            await page.get_by_label("The policy's file").fill(wrong)
+            await page.get_by_role("button", name="Publish").click()
+            await expect(page.get_by_role("alert")).to_contain_text("onFail")
+            await expect(page.get_by_label("The policy's file")).to_have_value(wrong)
+            await somebody.must_be_usable()
+            await page.set_input_files(
+                "#from-file",
+                {
+                    "name": "eyes.yaml",
+                    "mimeType": "application/yaml",
+                    "buffer": four_eyes(governed).encode(),
+                },
+            )
+            await expect(page.get_by_label("The policy's file")).to_have_value(four_eyes(governed))
+            await page.get_by_role("button", name="Publish").click()
+            await page.wait_for_url(f"**{GOVERNANCE}/policies/eyes.{governed}**")
+            await expect(page.locator(".heading .state")).to_have_text("in-force")
+            await expect(page.locator("#rules ~ ul")).to_contain_text("approvals.people >= 2")
+            await expect(page.locator("pre")).to_contain_text("apiVersion: placet/v1")
+            await somebody.must_be_usable()
+        async with visitor(platform.url, await token_of(platform, "approver")) as somebody:
+            await somebody.open(f"{GOVERNANCE}/policies")
+            await expect(somebody.page.get_by_text("Publishing is for the roles")).to_be_visible()
+            await somebody.page.get_by_role("link", name=f"eyes.{governed}").click()
+            await somebody.must_be_usable()
+
+    async def test_a_questionnaire_is_answered_as_it_branches_and_nothing_is_lost(
+        self, platform: Platform, tmp_path: Path, governed: str
+    ) -> None:
+        await deploy(platform, write_project(tmp_path / "p", governed))
+        async with client_of(platform) as client:
+            made = await client.import_questionnaire(questionnaire(governed).encode())
+        form = f"{GOVERNANCE}/assessments/answer?project={governed}&questionnaire={made.digest}"
+        async with visitor(platform.url, await token_of(platform, "compliance")) as somebody:
+            page = somebody.page
+            await somebody.open(f"{GOVERNANCE}/assessments?project={governed}")
+            await page.get_by_role("button", name=f"Answer impact-{governed}").click()
+            await expect(page.get_by_text("About which people?")).to_have_count(0)
+            await page.get_by_label("It is about people").check()
+            await expect(page.get_by_text("About which people?")).to_be_visible()
+            await page.get_by_label("Why is it needed?").fill("to know them")
+            await page.get_by_role("button", name="Send").click()
+            await expect(page.get_by_role("alert")).to_contain_text("has no answer")
+            await expect(page.get_by_label("Why is it needed?")).to_have_value("to know them")
+            await somebody.must_be_usable()
+
+            await somebody.open(form)
+            await expect(page.get_by_label("It is about people")).to_be_checked()
+            await expect(page.get_by_label("Why is it needed?")).to_have_value("to know them")
+            await page.get_by_label("Old ones").check()
+            await expect(page.locator("#score")).to_contain_text("high")
+            await expect(page.locator("#score")).to_contain_text("not in place")
+            await page.get_by_role("button", name="Send").click()
+            await expect(page.get_by_text("It is answered: high, with 3 points")).to_be_visible()
+            await expect(page.locator("#assessments")).to_contain_text("Not in place: review")
+            await somebody.must_be_usable()
+            await somebody.open(form)
+            await expect(page.get_by_label("It is about people")).not_to_be_checked()
+        async with visitor(platform.url, scripts=False) as somebody:
+            page = somebody.page
+            await page.goto(f"{platform.url}{form}")
+            await page.get_by_label("Token").fill(platform.token)
+            await page.get_by_role("button", name="Sign in").click()
+            await page.get_by_label("It is about people").check()
+            await page.get_by_role("button", name="Show what follows").click()
+            await page.get_by_label("None of these").check()
+            await page.get_by_role("button", name="Show what follows").click()
+            await expect(page.locator("#score")).to_contain_text("nothing more")
+        await ask(platform, "stop", governed)
+
+    async def test_the_pages_of_governance_can_be_used_narrow_and_dark(
+        self, platform: Platform, tmp_path: Path, governed: str
+    ) -> None:
+        await waits_for_two(platform, tmp_path, governed)
+        token = await token_of(platform, "approver")
+        async with visitor(platform.url, token, theme="dark", width=NARROW) as somebody:
+            for path in (
+                GOVERNANCE,
+                f"{GOVERNANCE}/exceptions",
+                f"{GOVERNANCE}/policies",
+                f"{GOVERNANCE}/policies/eyes.{governed}",
+                f"{GOVERNANCE}/assessments?project={governed}",
+                f"/console/models/{governed}/approvals",
+            ):
+                await somebody.open(path)

@@ -1,0 +1,375 @@
+"""What the pages of governance work out by themselves: what is whose, what changed, what is asked next."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+from placet.assessments import load_shipped
+from placet.client import Approval, AwaitedRelease, Certificate, Me, PolicyNamed, RuleException, Verdict
+from placet.client.documents import Person, QuestionnaireDetail, read
+from placet.errors import Unreadable
+from placet.gateway.console import assessing, certificates, governing, policies, session
+from placet.gateway.console.excepting import end_of
+from placet.rules import shipped_files
+
+from tests.unit.client.fake_platform import ADMIN, FakePlatform
+from tests.unit.console.test_console_security import SCRIPT, sign_in
+
+ADA, BOB = Person(person="person:1", name="Ada"), Person(person="person:2", name="Bob")
+
+
+def digest(of: str) -> str:
+    return f"sha256:{of * 64}"
+
+
+def policy(id: str, version: int = 1) -> PolicyNamed:
+    return PolicyNamed(id=id, version=version, digest=digest(str(version)))
+
+
+def release(number: int = 2, **changes: Any) -> AwaitedRelease:
+    usual: dict[str, Any] = {
+        "release": number,
+        "state": "awaiting",
+        "operation": "1",
+        "binding": digest("b"),
+        "source": digest("5"),
+        "image": digest("a"),
+        "inputs": digest("f"),
+        "policies": (policy("house"), policy("eyes")),
+        "since": "2026-11-26T00:00:00Z",
+        "until": "2026-12-10T00:00:00Z",
+        "asked_by": ADA,
+    }
+    return AwaitedRelease(**{**usual, **changes})
+
+
+def approval(by: Person = BOB, **changes: Any) -> Approval:
+    usual: dict[str, Any] = {
+        "approval": "approval:1",
+        "project": "churn",
+        "release": 2,
+        "binding": digest("b"),
+        "given_by": by,
+        "given_at": "2026-11-27T00:00:00Z",
+    }
+    return Approval(**{**usual, **changes})
+
+
+def certificate(number: int = 1, **predicate: Any) -> Certificate:
+    said = {
+        "policies": [{"id": "house", "version": 1, "digest": digest("1")}],
+        "verdicts": [],
+        **predicate,
+    }
+    subject = [
+        {"name": "models/churn", "digest": {"sha256": "c" * 64}},
+        {"name": "sources", "digest": {"sha256": "5" * 64}},
+    ]
+    return Certificate(
+        certificate="certificate:1",
+        project="churn",
+        release=number,
+        image=digest("c"),
+        state="valid",
+        not_after="2027-01-01T00:00:00Z",
+        envelope={},
+        statement={"subject": subject, "predicate": said},
+    )
+
+
+@pytest.mark.parametrize(
+    ("who", "roles", "approvals", "approves", "breaks"),
+    [
+        (BOB, ("approver",), (), True, True),
+        (BOB, ("compliance",), (), True, True),
+        (BOB, ("operator",), (), False, True),
+        (BOB, ("admin", "scientist"), (), False, False),
+        (ADA, ("approver",), (), False, False),
+        (BOB, ("approver",), (approval(),), False, True),
+        (BOB, ("approver",), (approval(break_glass=True),), True, False),
+        (BOB, ("approver",), (approval(binds=False),), True, True),
+        (BOB, ("approver",), (approval(ADA),), True, True),
+    ],
+)
+def test_a_release_is_yours_to_approve_by_role_if_it_is_not_your_own_and_once(
+    who: Person, roles: tuple[str, ...], approvals: tuple[Approval, ...], approves: bool, breaks: bool
+) -> None:
+    me = Me(person=who.person, roles=roles)
+    waits = release(approvals=approvals)
+    assert governing.may_approve(me, waits) is approves
+    assert governing.may_break_glass(me, waits) is breaks
+
+
+@pytest.mark.parametrize(
+    ("who", "role", "state", "grants", "withdraws"),
+    [
+        (BOB, "approver", "requested", True, True),
+        (BOB, "admin", "requested", True, True),
+        (BOB, "scientist", "requested", False, False),
+        (ADA, "approver", "requested", False, True),
+        (ADA, "scientist", "granted", False, True),
+        (BOB, "approver", "granted", False, True),
+        (BOB, "approver", "withdrawn", False, False),
+        (ADA, "scientist", "expired", False, False),
+    ],
+)
+def test_an_exception_is_granted_by_another_and_ended_by_who_asked_or_decides(
+    who: Person, role: str, state: str, grants: bool, withdraws: bool
+) -> None:
+    asked = RuleException(
+        exception="exception:1",
+        project="churn",
+        rule="r",
+        until="2026-12-10T00:00:00Z",
+        state=state,
+        requested_by=ADA,
+        requested_at="2026-11-10T00:00:00Z",
+    )
+    me = Me(person=who.person, roles=(role,))
+    assert (governing.may_grant(me, asked), governing.may_withdraw(me, asked)) == (grants, withdraws)
+
+
+def test_what_was_certified_last_is_the_newest_before_the_release() -> None:
+    old, newer, refused = (
+        release(1, state="certified"),
+        release(3, state="certified"),
+        release(4, state="refused"),
+    )
+    later = release(9, state="certified")
+    waits = release(5)
+    found = governing.last_certified(5, (waits, later, refused, newer, old), None)
+    assert found is not None
+    assert (found.release, found.certificate, found.inputs) == (3, None, digest("f"))
+    assert governing.last_certified(1, (waits, newer), None) is None
+    served = governing.last_certified(5, (newer, old), certificate(4))
+    assert served is not None
+    assert (served.release, served.certificate, served.inputs) == (4, "certificate:1", None)
+    both = governing.last_certified(5, (newer, old), certificate(3))
+    assert both is not None
+    assert (both.certificate, both.inputs) == ("certificate:1", digest("f")), (
+        "what waited says what rules saw"
+    )
+    assert governing.last_certified(5, (), certificate(6)) is None, "it is of a later release"
+
+
+def test_differences_name_each_digest_and_policy() -> None:
+    before = governing.of_certificate(
+        certificate(
+            policies=[
+                {"id": "house", "version": 1, "digest": digest("1")},
+                {"id": "gone", "version": 7, "digest": digest("7")},
+            ]
+        )
+    )
+    now = release(policies=(policy("house", 2), policy("eyes")))
+    told = {each.what: each for each in governing.differences(before, now)}
+    assert list(told) == ["Source", "Image", "Policy eyes", "Policy gone", "Policy house"]
+    assert told["Source"].is_same
+    assert (told["Image"].before, told["Image"].now) == (digest("c"), digest("a"))
+    assert (told["Policy eyes"].before, told["Policy eyes"].now) == (None, f"version 1, {digest('1')}")
+    assert told["Policy gone"].now is None
+    assert not told["Policy house"].is_same
+
+
+def test_verdicts_that_did_not_pass_come_first_with_why_and_the_exception() -> None:
+    given = [
+        {"rule": "fine", "policy": "house", "stage": "submit", "result": "pass"},
+        {"rule": "pickle", "policy": "house", "stage": "certify", "result": "fail"},
+        {"rule": "old", "policy": "house", "stage": "certify", "result": "indeterminate"},
+    ]
+    excepted = [{"rule": "pickle", "exception": "exception:1"}, {"rule": "fine", "exception": "exception:2"}]
+    why = Verdict(rule="pickle", stage="certify", result="fail", why="it is one", fix="convert it")
+    other = Verdict(rule="old", stage="submit", result="fail", why="of another stage")
+    told = {(each.rule, each.stage): each for each in (why, other)}
+    found = certificates.judged({"verdicts": given, "exceptions": excepted}, told)
+    assert [(each.rule, each.why, each.exception) for each in found] == [
+        ("pickle", "it is one", "exception:1"),
+        ("old", None, None),
+        ("fine", None, None),
+    ]
+
+
+def test_an_exception_ends_with_its_last_day() -> None:
+    assert end_of("2027-01-31") == datetime(2027, 2, 1, tzinfo=UTC)
+    for wrong in ("", "31.1.2027", "9999-12-31", "2027-02-30"):
+        with pytest.raises(Unreadable):
+            end_of(wrong)
+
+
+def test_every_policy_that_ships_is_shown_as_rules() -> None:
+    for name, file in shipped_files().items():
+        read_back = policies.read(file.decode())
+        assert read_back is not None, name
+        for rule in read_back.rules:
+            told = policies.ruled(rule)
+            assert told.requires, rule.id
+            assert told.says, rule.id
+    assert policies.read("rules: [") is None
+    assert policies.read("#" * 100_000) is None
+
+
+QUESTIONNAIRE = {
+    "apiVersion": "placet/v1",
+    "kind": "Questionnaire",
+    "id": "impact",
+    "version": "1",
+    "title": "Impact",
+    "owner": "compliance",
+    "levels": [{"name": "low", "upTo": 0.5}, {"name": "high", "upTo": 1.0, "requires": ["review", "log"]}],
+    "mitigations": [{"id": "review", "text": "Somebody looks"}, {"id": "log", "text": "It is logged"}],
+    "sections": [
+        {
+            "id": "use",
+            "title": "Use",
+            "questions": [
+                {
+                    "id": "people",
+                    "text": "Is it about people?",
+                    "counts": "risk",
+                    "choices": [{"value": "yes", "text": "Yes", "points": 2}, {"value": "no", "text": "No"}],
+                },
+                {
+                    "id": "which",
+                    "text": "Which?",
+                    "kind": "many",
+                    "counts": "risk",
+                    "askedIf": {"question": "people", "has": "yes"},
+                    "choices": [
+                        {"value": "old", "text": "Old", "points": 1},
+                        {"value": "ill", "text": "Ill", "points": 1},
+                    ],
+                },
+                {"id": "why", "text": "Why?", "kind": "text"},
+            ],
+        }
+    ],
+}
+
+
+def detail(**changes: Any) -> QuestionnaireDetail:
+    usual: dict[str, Any] = {
+        "questionnaire": "impact",
+        "version": "1",
+        "title": "Impact",
+        "digest": digest("d"),
+        "form": "placet",
+        "state": "newest",
+        "content": QUESTIONNAIRE,
+    }
+    return QuestionnaireDetail(**{**usual, **changes})
+
+
+def test_a_questionnaire_branches_and_keeps_what_is_not_asked_any_more() -> None:
+    asked = assessing.read(detail())
+    empty = assessing.standing_of(asked, assessing.read_draft({}))
+    assert (set(empty.asked), set(empty.unanswered)) == ({"people", "why"}, {"people"})
+    form = {"answer.people": ["yes"], "answer.which[]": ["old", "ill"], "mitigation": ["log", "log"]}
+    draft = assessing.read_draft(form)
+    assert draft == assessing.Draft(answers={"people": "yes", "which": ("old", "ill")}, mitigations=("log",))
+    full = assessing.standing_of(asked, draft)
+    assert (set(full.asked), set(full.unanswered)) == ({"people", "which", "why"}, set())
+    assert (full.score.score, full.score.level_name, full.missing) == (4, "high", ("review",))
+    hidden = assessing.standing_of(asked, assessing.read_draft({**form, "answer.people": ["no"]}))
+    assert (set(hidden.asked), dict(hidden.answers)) == ({"people", "why"}, {"people": "no"})
+    assert (hidden.score.score, hidden.missing) == (0, ())
+
+
+def test_none_of_the_choices_is_an_answer_and_an_empty_field_is_not() -> None:
+    asked = assessing.read(detail())
+    silent = assessing.read_draft({"answer.people": ["yes"], "answer.why": [""]})
+    assert assessing.standing_of(asked, silent).unanswered == {"which"}
+    none = assessing.read_draft({"answer.people": ["yes"], "none": ["which"]})
+    assert none.answers == {"people": "yes", "which": ()}
+    assert assessing.standing_of(asked, none).unanswered == frozenset()
+    some = assessing.read_draft({"answer.which[]": ["old"], "none": ["which"]})
+    assert some.answers == {"which": ("old",)}
+
+
+def test_every_questionnaire_that_ships_is_a_form() -> None:
+    for each in load_shipped():
+        content = msgspec.json.decode(msgspec.json.encode(each))
+        known = read(
+            msgspec.json.encode({**msgspec.to_builtins(detail()), "content": content}), QuestionnaireDetail
+        )
+        assert assessing.read(known).sections == each.sections
+    with pytest.raises(Unreadable, match="cannot be shown"):
+        assessing.read(detail(content={"kind": "Other"}))
+
+
+async def test_a_refused_request_keeps_what_was_filled_in_and_shows_it_as_words(
+    browser: httpx.AsyncClient, platform: FakePlatform
+) -> None:
+    await sign_in(browser)
+    form = {
+        "proof": session.proof_of(ADMIN),
+        "project": "churn",
+        "rule": "r",
+        "until": "no day",
+        "reason": SCRIPT,
+    }
+    answer = await browser.post("/console/governance/exceptions", data=form)
+    assert answer.status_code == 400
+    assert "is no day" in answer.text
+    assert SCRIPT not in answer.text
+    assert "&lt;script&gt;alert(1)" in answer.text
+    assert platform.exceptions == []
+
+
+async def test_pages_of_governance_show_nobodys_words_as_anything_else(
+    browser: httpx.AsyncClient, platform: FakePlatform
+) -> None:
+    await sign_in(browser)
+    platform.awaited.append(
+        {
+            **msgspec.to_builtins(release(asked_by=Person(person="person:1", name=SCRIPT))),
+            "askedBy": {"person": "person:1", "name": SCRIPT},
+            "awaiting": [{"rule": SCRIPT, "why": SCRIPT, "fix": SCRIPT}],
+        }
+    )
+    platform.models["churn"] = {"project": "churn", "release": 1, "state": "awaiting", "url": None}
+    for path in ("/console/governance", "/console/models/churn/approvals"):
+        page = await browser.get(path)
+        assert page.status_code == 200, page.text
+        assert SCRIPT not in page.text
+        assert "&lt;script&gt;alert(1)" in page.text
+
+
+async def test_nobody_decides_in_anothers_name(browser: httpx.AsyncClient, platform: FakePlatform) -> None:
+    """Who is not signed in sees no page; a form that the console did not make decides nothing."""
+    places = (
+        "governance",
+        "governance/exceptions",
+        "governance/policies",
+        "certificates/1",
+        "models/wine/approvals",
+    )
+    for path in places:
+        answer = await browser.get(f"/console/{path}")
+        assert answer.headers["location"].startswith("/console/sign-in?next="), path
+    assert platform.requests == []
+    await sign_in(browser)
+    forged = {
+        "act": "grant",
+        "release": "1",
+        "binding": digest("b"),
+        "reason": "mine",
+        "found": "mine",
+        "file": "x",
+    }
+    for path in (
+        "models/wine/approvals",
+        "governance/exceptions",
+        "governance/exceptions/wine/exception:1",
+        "governance/policies",
+        "governance/assessments/answer",
+        "certificates/1/revoke",
+        "certificates/1/review",
+    ):
+        for proof in ({}, {"proof": session.proof_of("another")}):
+            answer = await browser.post(f"/console/{path}", data={**forged, **proof})
+            assert answer.status_code == 403, path
+    assert [each for each in platform.requests if each[0] not in ("GET", "HEAD")] == []
