@@ -53,7 +53,8 @@ def drawn(**said: Any) -> Any:
 def test_from_data_over_a_run_to_what_serves() -> None:
     found = drawn(card=Card(datasets=("wines", "unused")), runs=[run(1, "wines", "soils")])
     assert [[node.name for node in column] for column in found.columns] == [
-        ["wines", "unused", "soils"], ["job 1"], ["sha256:aaaaaaaaaaaa"], ["sha256:bbbbbbbbbbbb"], ["certificate:1"], ["wine"],
+        ["wines", "unused", "soils"], ["job 1"], ["sha256:aaaaaaaaaaaa"], ["sha256:bbbbbbbbbbbb"], ["certificate:1"],
+        ["wine"],
     ]  # fmt: skip
     assert set(found.edges) == {
         ("data:wines", "run:r1"), ("data:soils", "run:r1"), ("run:r1", "source"), ("data:unused", "source"),
