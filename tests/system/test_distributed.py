@@ -14,12 +14,13 @@ from tests.system.audit import AuditedPlatform
 from tests.system.console import ConsoleStories
 from tests.system.console_audit import AuditStories
 from tests.system.console_governance import GovernanceStories
+from tests.system.console_platform import PlatformStories
 from tests.system.scenarios import Scenarios
 from tests.system.story import WholeStory
 
 
 class TestDistributed(
-    Scenarios, WholeStory, AuditedPlatform, ConsoleStories, GovernanceStories, AuditStories
+    Scenarios, WholeStory, AuditedPlatform, ConsoleStories, GovernanceStories, AuditStories, PlatformStories
 ):
     @pytest.fixture(scope="class")
     @classmethod

@@ -22,6 +22,7 @@ from tests.system.audit import AuditedPlatform
 from tests.system.console import ConsoleStories
 from tests.system.console_audit import AuditStories
 from tests.system.console_governance import GovernanceStories
+from tests.system.console_platform import PlatformStories
 from tests.system.evidence import evidence_holds
 from tests.system.models import requirement, write_pickled
 from tests.system.scenarios import (
@@ -37,7 +38,9 @@ from tests.system.scenarios import (
 from tests.system.story import WholeStory
 
 
-class TestEmbedded(Scenarios, WholeStory, AuditedPlatform, ConsoleStories, GovernanceStories, AuditStories):
+class TestEmbedded(
+    Scenarios, WholeStory, AuditedPlatform, ConsoleStories, GovernanceStories, AuditStories, PlatformStories
+):
     @pytest.fixture(scope="class")
     @classmethod
     def folder(cls, tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -21,6 +21,7 @@ from placet.gateway.console import (
     governing,
     model_pages,
     models,
+    operating,
     policies,
     session,
 )
@@ -94,6 +95,15 @@ class Console:
             ("/audit", ["GET"], auditing.log),
             ("/audit/why", ["GET"], auditing.why),
             ("/audit/then", ["GET"], auditing.then),
+            ("/platform", ["GET"], operating.services),
+            ("/platform/room", ["GET"], operating.room),
+            ("/platform/room", ["POST"], operating.change_quota),
+            ("/platform/registry", ["GET"], operating.registry),
+            ("/platform/registry", ["POST"], operating.collect),
+            ("/platform/webhooks", ["GET"], operating.webhooks),
+            ("/platform/webhooks/{webhook}", ["POST"], operating.change_webhook),
+            ("/platform/retention", ["GET"], operating.retention),
+            ("/platform/retention", ["POST"], operating.change_hold),
             ("/deploy", ["GET"], deploying.form),
             ("/deploy", ["POST"], deploying.begin),
             ("/operations/{operation}", ["GET"], deploying.pipeline),
@@ -134,7 +144,7 @@ class Console:
 
     def _sign_in_page(self, back: str | None, why: PlacetError | None, status: int = 200) -> Response:
         return self._views.page(
-            "sign_in.html", status, back=session.way_back(back), error=why, me=None, here="", said=None
+            "sign_in.html", status, back=session.way_back(back), error=why, me=None, here=""
         )
 
     async def _sign_in(self, request: Request) -> Response:

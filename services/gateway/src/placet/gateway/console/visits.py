@@ -23,11 +23,12 @@ _UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 @dataclass(frozen=True, kw_only=True)
 class Visit:
-    """`ask` is the platform, as `me`; `form` what was sent, each field as often as it was."""
+    """`ask` is the platform, as `me`, and `platform` as nobody; `form` what was sent, each field as often as it was."""
 
     request: Request
     views: Views
     ask: Client
+    platform: Platform
     me: Me
     token: str
     form: dict[str, list[str]]
@@ -40,7 +41,6 @@ class Visit:
             here=self.request.url.path,
             search=dict(self.request.query_params),
             proof=session.proof_of(self.token),
-            said=self.said("said"),
             **known,
         )
 
@@ -78,9 +78,6 @@ class Visit:
         """A part of the address's path."""
         return str(self.request.path_params[name])
 
-    def may(self, *roles: str) -> bool:
-        return not {"admin", *roles}.isdisjoint(self.me.roles)
-
 
 Page = Callable[[Visit], Awaitable[Response]]
 Handler = Callable[[Request], Awaitable[Response]]
@@ -108,7 +105,15 @@ class Door:
                     session.must_be_proven(token, form.get(session.PROOF, [None])[-1])
                 async with self._platform.as_whom(token) as ask:
                     me = await ask.me()
-                    visit = Visit(request=request, views=self._views, ask=ask, me=me, token=token, form=form)
+                    visit = Visit(
+                        request=request,
+                        views=self._views,
+                        ask=ask,
+                        platform=self._platform,
+                        me=me,
+                        token=token,
+                        form=form,
+                    )
                     try:
                         return await page(visit)
                     except Unauthenticated:
@@ -134,9 +139,7 @@ class Door:
     def problem(self, error: PlacetError) -> Response:
         """For who is not let in as far as a page of theirs."""
         status, _, headers = problem_of(error)
-        return self._with(
-            self._views.page("problem.html", status, error=error, me=None, here="", said=None), headers
-        )
+        return self._with(self._views.page("problem.html", status, error=error, me=None, here=""), headers)
 
     def _failed(self, visit: Visit, error: PlacetError) -> Response:
         status, _, headers = problem_of(error)

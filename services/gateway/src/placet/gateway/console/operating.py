@@ -1,0 +1,194 @@
+"""The platform itself: who answers, what room there is and who holds it, and what the registry keeps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+from starlette.responses import Response
+
+from placet.client import Amounts, Capacity, Garbage, Quota
+from placet.errors import PlacetError, Unavailable, Unreadable
+from placet.gateway.console.visits import Visit
+
+PATH = "/console/platform"
+_QUOTAS = 200
+_KEPT = 100
+"""Of what the registry keeps so many are shown; how many there are is told."""
+_READY_WITHIN = 10.0
+"""Seconds."""
+_CPU, _MEMORY = 1000, 1 << 30
+
+
+async def services(visit: Visit) -> Response:
+    """Who answers at the platform's address, and how it stands with each."""
+    found, failed = None, None
+    try:
+        found = await _readiness(visit)
+    except PlacetError as error:
+        failed = error
+    return visit.page("platform_services.html", tab="services", found=found, failed=failed)
+
+
+async def _readiness(visit: Visit) -> dict[str, Any]:
+    url, limits = f"{visit.platform.url}/readyz", httpx.Timeout(_READY_WITHIN)
+    request = httpx.Request("GET", url, extensions={"timeout": limits.as_dict()})
+    try:
+        answer = await visit.platform.transport.handle_async_request(request)
+        await answer.aread()
+        told: dict[str, Any] = answer.json()
+        return {"ready": told["ready"], "services": told["services"]}
+    except (httpx.TransportError, ValueError, KeyError, TypeError) as error:
+        raise Unavailable("the platform does not say how it stands", fix="try again shortly") from error
+
+
+async def room(visit: Visit) -> Response:
+    """What models may have here, and what teams and projects may hold of it."""
+    capacity: Capacity | None = None
+    quotas: tuple[Quota, ...] = ()
+    failed = None
+    try:
+        capacity = await visit.ask.capacity()
+        quotas = await visit.ask.quotas()
+    except PlacetError as error:
+        failed = error
+    return visit.page(
+        "platform_room.html",
+        tab="room",
+        capacity=capacity,
+        quotas=quotas[:_QUOTAS],
+        more=max(0, len(quotas) - _QUOTAS),
+        failed=failed,
+        kinds=_kinds,
+    )
+
+
+def _kinds(quota: Quota) -> list[tuple[str, str, str, bool]]:
+    """Of each kind that is bounded: its name, what is held, what may be, and whether that is more."""
+    shown = (
+        ("CPU", "cpu_millis", _CPU, "cores"),
+        ("memory", "memory_bytes", _MEMORY, "GiB"),
+        ("GPUs", "gpus", 1, ""),
+        ("models", "models", 1, ""),
+    )
+    return [
+        (name, f"{(held or 0) / unit:g}", f"{limit / unit:g} {of}".strip(), (held or 0) > limit)
+        for name, field, unit, of in shown
+        for limit, held in [(_of(quota.limits, field), _of(quota.live, field))]
+        if limit is not None
+    ]
+
+
+def _of(amounts: Amounts, field: str) -> int | None:
+    value: int | None = getattr(amounts, field)
+    return value
+
+
+async def change_quota(visit: Visit) -> Response:
+    """Set one in place of what was said before, or remove it."""
+    scope, name = visit.wanted("scope"), visit.wanted("of")
+    if scope not in ("team", "project"):
+        raise Unreadable(f"a quota is of a team or a project, not of a {scope}", fix="choose one of the two")
+    whose: dict[str, Any] = {scope: name}
+    if visit.given("act") == "remove":
+        await visit.ask.remove_quota(**whose)
+    else:
+        await visit.ask.set_quota(
+            **whose,
+            cpu_millis=_amount(visit, "cpu", _CPU),
+            memory_bytes=_amount(visit, "memory", _MEMORY),
+            gpus=visit.number("gpus"),
+            models=visit.number("models"),
+        )
+    return visit.go(f"{PATH}/room")
+
+
+def _amount(visit: Visit, name: str, unit: int) -> int | None:
+    """A number of units, such as cores, in its smallest part. Raises Unreadable."""
+    if not (said := visit.given(name)):
+        return None
+    try:
+        number = float(said)
+    except ValueError as error:
+        raise Unreadable(f"{name}: {said!r} is no number", fix="give one such as 1.5") from error
+    if not 0 <= number < 1e9:  # which no number that is none is, either
+        raise Unreadable(f"{name}: {said!r} is no amount", fix="give one such as 1.5")
+    return round(number * unit)
+
+
+async def registry(visit: Visit) -> Response:
+    """What of it nothing needs, and what is kept and why."""
+    garbage: Garbage | None = None
+    failed = None
+    try:
+        garbage = await visit.ask.garbage(older_than=_days(visit.said("olderThan")))
+    except PlacetError as error:
+        failed = error
+    return visit.page(
+        "platform_registry.html",
+        tab="registry",
+        garbage=garbage,
+        older_than=visit.said("olderThan") or "",
+        most=_KEPT,
+        failed=failed,
+    )
+
+
+async def collect(visit: Visit) -> Response:
+    """Remove what nothing needs; what comes of it is told at once."""
+    older_than = visit.given("olderThan")
+    collected = await visit.ask.collect_garbage(older_than=_days(older_than))
+    return visit.page("platform_collected.html", tab="registry", collected=collected, most=_KEPT)
+
+
+def _days(said: str | None) -> int | None:
+    if not said:
+        return None
+    if not (said.isascii() and said.isdigit()) or len(said) > 6:
+        raise Unreadable(f"{said!r} is no number of days", fix="give one such as 30")
+    return int(said)
+
+
+async def retention(visit: Visit) -> Response:
+    """How long what people gave is kept, and of which projects nothing is removed."""
+    kept, failed = None, None
+    try:
+        kept = await visit.ask.retention()
+    except PlacetError as error:
+        failed = error
+    return visit.page("platform_retention.html", tab="retention", kept=kept, failed=failed)
+
+
+async def change_hold(visit: Visit) -> Response:
+    project = visit.wanted("project")
+    if visit.given("act") == "release":
+        await visit.ask.release_hold(project)
+    else:
+        await visit.ask.hold(project, reason=visit.wanted("reason"))
+    return visit.go(f"{PATH}/retention")
+
+
+async def webhooks(visit: Visit) -> Response:
+    """Where events are sent to, and how far each is."""
+    listed, failed = None, None
+    try:
+        listed = await visit.ask.webhooks()
+    except PlacetError as error:
+        failed = error
+    return visit.page("platform_webhooks.html", tab="webhooks", webhooks=listed, failed=failed, tried=None)
+
+
+async def change_webhook(visit: Visit) -> Response:
+    """Test one, enable it again, or send to it no more."""
+    webhook, act = visit.place("webhook"), visit.wanted("act")
+    if act == "test":
+        tried = await visit.ask.test_webhook(webhook)
+        listed = await visit.ask.webhooks()
+        return visit.page("platform_webhooks.html", tab="webhooks", webhooks=listed, failed=None, tried=tried)
+    if act == "enable":
+        await visit.ask.enable_webhook(webhook)
+    elif act == "remove":
+        await visit.ask.remove_webhook(webhook)
+    else:
+        raise Unreadable(f"nothing here is called {act!r}", fix="test it, enable it, or remove it")
+    return visit.go(f"{PATH}/webhooks")
