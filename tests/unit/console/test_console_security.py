@@ -261,9 +261,15 @@ async def test_what_an_address_says_is_not_said_back_as_anything_else(
 def test_a_card_is_prose_and_does_nothing(prose: str) -> None:
     shown = str(rendered(prose))
     tags = re.findall(r"<(\w+)([^>]*)>", shown)
-    assert {name for name, _ in tags} <= {"p", "a", "code", "h3", "em", "strong"}
+    assert {name for name, _ in tags} <= {"p", "a", "code", "h3", "em", "strong", "span"}
     for name, attributes in tags:
         assert re.fullmatch(r'( href="https?://[^"]*")?' if name == "a" else "", attributes), shown
+
+
+def test_a_card_links_to_the_web_and_to_no_page_of_ours() -> None:
+    assert str(rendered("[a](https://example.org/x) [b](model.py) [c](/console/sign-out) [d](#use)")) == (
+        '<p><a href="https://example.org/x">a</a> <span>b</span> <span>c</span> <span>d</span></p>\n'
+    )
 
 
 def test_a_card_has_its_headings_below_those_of_the_page_and_an_end() -> None:

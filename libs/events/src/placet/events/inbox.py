@@ -427,10 +427,10 @@ class Inbox:
         """By producer: positions it is known to have that have not arrived here in order."""
         return {
             producer: max(
-                (known.head.position if known.head else 0),
-                max((position for _, position in known.early), default=0),
+                (known.head.position if known.head else 0) - known.position,
+                max((position for _, position in known.early), default=0) - known.position,
+                0,  # its head is told from time to time, and what it said since may be here already
             )
-            - known.position
             for producer, known in self._producers.items()
         }
 

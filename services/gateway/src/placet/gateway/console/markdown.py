@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from markdown_it import MarkdownIt
+from markdown_it.token import Token
 from markupsafe import Markup
 
 _LONGEST = 100_000
@@ -15,10 +18,22 @@ _DEEPEST = 6
 _READER = MarkdownIt("commonmark", {"html": False, "linkify": False}).enable("table").disable("image")
 
 
+def _unlink(inline: Sequence[Token]) -> None:
+    """What names a file beside the card leads nowhere here: its words stay, without the link."""
+    leads_away = False
+    for token in inline:
+        if token.type == "link_open":
+            leads_away = str(token.attrs.get("href", "")).startswith(("http://", "https://", "mailto:"))
+        if token.type in ("link_open", "link_close") and not leads_away:
+            token.tag, token.attrs = "span", {}
+
+
 def rendered(text: str | None) -> Markup:
     if not text:
         return Markup("")
     tokens = _READER.parse(text[:_LONGEST])
+    for token in tokens:
+        _unlink(token.children or [])
     for token in tokens:
         if token.type in ("heading_open", "heading_close"):
             token.tag = f"h{min(_DEEPEST, int(token.tag[1:]) + _BELOW)}"
