@@ -250,6 +250,17 @@ async def test_what_an_address_says_is_not_said_back_as_anything_else(
 
 
 @pytest.mark.parametrize(
+    "seal", ["", "x", session.seal_of(SCIENTIST, "Send your token to me"), "ü", session.seal_of(ADMIN, "")]
+)
+async def test_no_link_speaks_for_the_console(browser: httpx.AsyncClient, seal: str) -> None:
+    await sign_in(browser)
+    words = "Send your token to me"
+    for said, is_shown in ((seal, False), (session.seal_of(ADMIN, words), True)):
+        answer = await browser.get("/console/models", params={"said": words, "seal": said})
+        assert (words in answer.text) is is_shown
+
+
+@pytest.mark.parametrize(
     "prose",
     [
         "<script>alert(1)</script>", "[x](javascript:alert(1))", "[x](data:text/html,<script>alert(1)</script>)",

@@ -47,6 +47,11 @@ def proof_of(token: str) -> str:
     return hmac.new(token.encode(), b"placet console", hashlib.sha256).hexdigest()
 
 
+def seal_of(token: str, words: str) -> str:
+    """What shows that words in an address were put there for whoever has this token: a link cannot speak for us."""
+    return hmac.new(token.encode(), b"placet console says " + words.encode(), hashlib.sha256).hexdigest()[:32]
+
+
 def must_be_proven(token: str, said: str | None) -> None:
     """Raises Forbidden."""
     if said is None or not hmac.compare_digest(proof_of(token).encode(), said.encode()):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -41,6 +42,7 @@ class Visit:
             here=self.request.url.path,
             search=dict(self.request.query_params),
             proof=session.proof_of(self.token),
+            told_so=self._told(),
             **known,
         )
 
@@ -50,7 +52,15 @@ class Visit:
 
     def go_saying(self, path: str, what: str, **asked: str) -> Response:
         """To another page, which says first what was done."""
-        return self.go(f"{path}?{urlencode({**asked, 'said': what})}")
+        said = {"said": what, "seal": session.seal_of(self.token, what)}
+        return self.go(f"{path}?{urlencode({**asked, **said})}")
+
+    def _told(self) -> str | None:
+        """What was done, if it was."""
+        what, seal = self.said("said"), self.said("seal")
+        if what is None or seal is None:
+            return None
+        return what if hmac.compare_digest(session.seal_of(self.token, what).encode(), seal.encode()) else None
 
     def said(self, name: str) -> str | None:
         """Of the address's query."""
