@@ -60,7 +60,9 @@ class Visit:
         what, seal = self.said("said"), self.said("seal")
         if what is None or seal is None:
             return None
-        return what if hmac.compare_digest(session.seal_of(self.token, what).encode(), seal.encode()) else None
+        return (
+            what if hmac.compare_digest(session.seal_of(self.token, what).encode(), seal.encode()) else None
+        )
 
     def said(self, name: str) -> str | None:
         """Of the address's query."""
