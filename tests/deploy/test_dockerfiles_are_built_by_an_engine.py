@@ -119,8 +119,9 @@ class Shop:
 
     def left(self) -> tuple[set[str], list[str]]:
         """The images and the containers that the engine has."""
-        images = {str(image.id) for image in self.client.images.list(all=True)}
-        return images, [str(each.id) for each in self.client.containers.list(all=True)]
+        # As the lists have them: to ask after each of them would meet those that go meanwhile.
+        images = {str(each["Id"]) for each in self.client.api.images(all=True)}
+        return images, [str(each["Id"]) for each in self.client.api.containers(all=True)]
 
 
 def _write(folder: Path, files: dict[str, str]) -> None:

@@ -612,7 +612,7 @@ async def test_an_image_that_vanished_is_built_anew_from_its_source_and_refused_
     gateway.sources.archives.clear()
     async with gateway.http() as http:
         answer = await http.post("/v1/commands", json=body)
-    assert answer.status_code == 400
+    assert answer.status_code == 422
     assert "vanished from the registry" in answer.json()["detail"]
     assert "list --images" in answer.json()["fix"]
 
