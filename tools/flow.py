@@ -33,7 +33,6 @@ FOLDS = "gateway"
 
 NOBODY_ACTS: Mapping[type, str] = {
     gateway.ExceptionRequested: "it asks people: nothing is excepted before somebody else grants it",
-    gateway.ErasureRequested: "the gateway alone knows who somebody is; what others heard of them is an opaque id",
     gateway.RetentionApplied: "for the log: the gateway has removed by itself what was over its time",
     gateway.HoldPlaced: "the gateway keeps by itself what is held",
     gateway.HoldLifted: "the gateway removes by itself what is held no more, once its time is over",

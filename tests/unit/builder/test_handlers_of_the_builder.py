@@ -28,6 +28,7 @@ from placet.events.contracts.gateway import DeleteRequested, StopRequested, Toke
 from placet.events.jobs import Job
 from placet.events.testing import changed
 from placet.events.unit_of_work import Context
+from placet.identity import Callers
 from placet.oci import ImageLayout
 from placet.trust import KeySet, SigningKey, tokens
 
@@ -142,8 +143,7 @@ async def builder(tmp_path: Path) -> AsyncIterator[Builder]:
             workers=(build_worker(ports, slots=2),),
             routers=(
                 router(
-                    keys=KeySet([key.public]),
-                    clock=wiring.clock,
+                    callers=Callers(lambda: KeySet([key.public]), wiring.clock),
                     store=wiring.store,
                     log_of=workshop.log_of,
                 ),

@@ -1810,6 +1810,15 @@ VERBS: Sequence[Verb] = (
         arguments=_token,
     ),
     Verb(
+        words="token own",
+        group="govern",
+        does="for a provider's token one of placet's own",
+        more="For models, which take no others. It has your roles, and holds for an hour, and no longer than that in"
+        " PLACET_TOKEN.",
+        example="TOKEN=$(placet token own)",
+        function="tokens:own",
+    ),
+    Verb(
         words="token revoke",
         group="govern",
         does="make a token worthless, at once",

@@ -55,6 +55,7 @@ from placet.events.settings import ServiceSettings, load
 from placet.events.store import EVENTS, Run, Unit
 from placet.gateway.settings import GatewaySettings
 from placet.gateway.told_routes import ToldRoutes
+from placet.identity import own_person_key
 from placet.indexer.settings import IndexerSettings
 from placet.metadata.settings import MetadataSettings
 from placet.trust import OwnKeys, own_key
@@ -176,18 +177,30 @@ def _parts(
     # Before whoever needs the public halves looks for them.
     own_key(keys / "tokens.pem")
     OwnKeys(keys / "certificates.pem", SystemClock().now).begin()
+    people = own_person_key(keys / "people.key")
     gateway = _load(
         GatewaySettings,
         registry=registry,
         token_key=keys / "tokens.pem",
         admin_token_file=keys / "admin.token",
         api_url=url,
+        oidc_person_key=people,
     )
     certifier = _load(CertifierSettings, registry=registry, signing_key=keys / "certificates.pem")
-    builder = _load(BuilderSettings, registry=registry, data_dir=data / "builder", token_keys=token_keys)
-    indexer = _load(IndexerSettings, registry=registry, token_keys=token_keys)
+    builder = _load(
+        BuilderSettings,
+        registry=registry,
+        data_dir=data / "builder",
+        token_keys=token_keys,
+        oidc_person_key=people,
+    )
+    indexer = _load(IndexerSettings, registry=registry, token_keys=token_keys, oidc_person_key=people)
     metadata = _load(
-        MetadataSettings, token_keys=token_keys, signing_key=keys / "checkpoints.pem", registry=registry
+        MetadataSettings,
+        token_keys=token_keys,
+        signing_key=keys / "checkpoints.pem",
+        registry=registry,
+        oidc_person_key=people,
     )
     deployer = _load(
         DeployerSettings,
@@ -196,6 +209,7 @@ def _parts(
         certifier_keys=certificate_keys,
         token_keys=token_keys,
         public_url=url,
+        oidc_person_key=people,
         stop_models_on_exit=True,
     )
     if deployer.model_host != "process" and builder.base_image == "none":

@@ -23,6 +23,17 @@ async def create(arguments: Namespace, screen: Screen) -> int:
     return exits.DONE
 
 
+async def own(arguments: Namespace, screen: Screen) -> int:
+    async with connect() as platform:
+        token = await platform.own_token()
+    until = f", good until {token.expires}" if token.expires else ""
+    screen.note(f"token {token.id} of your own ({', '.join(token.roles)}){until}")
+    if not screen.is_json:
+        screen.result(token.token)
+    screen.document(token.to_json())
+    return exits.DONE
+
+
 async def revoke(arguments: Namespace, screen: Screen) -> int:
     async with connect() as platform:
         await platform.revoke_token(arguments.token)

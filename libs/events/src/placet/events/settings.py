@@ -70,7 +70,10 @@ def load(kind: type[Settings], **known: Any) -> Settings:
     except ValidationError as error:
         lines = []
         for each in error.errors():
-            field = str(each["loc"][0]) if each["loc"] else "?"
+            if not each["loc"]:  # of several together, which it names; what they are set to is not for logs
+                lines.append(in_words(each))
+                continue
+            field = str(each["loc"][0])
             info = kind.model_fields.get(field)
             allowed = f" ({info.description})" if info and info.description else ""
             is_missing = each["type"] == "missing"

@@ -13,12 +13,11 @@ from fastapi.responses import StreamingResponse
 
 from placet.builder.queries import is_revoked, is_under_way
 from placet.errors import Unauthenticated, Unknown
-from placet.events import Clock
 from placet.events.known_fields import known_parameters
 from placet.events.shares import Shares
 from placet.events.store import EventStore
+from placet.identity import Callers
 from placet.projects import PROJECT_PATTERN
-from placet.trust import KeySet, tokens
 
 LOOK_EVERY = 0.2
 """Seconds between looks for what a build has written."""
@@ -28,12 +27,12 @@ Project = Annotated[str, InPath(pattern=PROJECT_PATTERN)]
 Release = Annotated[int, InPath(ge=1, lt=2**31)]
 
 
-def router(*, keys: KeySet, clock: Clock, store: EventStore, log_of: Callable[[str, int], Path]) -> APIRouter:
+def router(*, callers: Callers, store: EventStore, log_of: Callable[[str, int], Path]) -> APIRouter:
     shares = Shares()
 
     async def reader(authorization: Annotated[str | None, Header()] = None) -> AsyncIterator[None]:
-        token = tokens.verify_bearer(authorization, keys, now=clock.now())
-        if await is_revoked(store, token.id):
+        token = await callers.verify_bearer(authorization)
+        if await is_revoked(store, token.id, token.person):
             raise Unauthenticated("this token was revoked", fix="ask an admin for a new one")
         with shares.taken_by(token.person):
             yield

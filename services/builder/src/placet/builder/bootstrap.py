@@ -19,6 +19,7 @@ from placet.builder.settings import BuilderSettings
 from placet.builder.subscriptions import HEARS, RECALLS, SAYS, SHOWS, reaction
 from placet.events import Service, Wiring
 from placet.events.catalog import contract_of
+from placet.identity import Callers, provider_of
 from placet.oci import open_registry
 from placet.trust import KeySet
 
@@ -47,6 +48,7 @@ async def build(settings: BuilderSettings, wiring: Wiring) -> Service:
         requests=HeardRequests(wiring.store),
     )
     keys = await to_thread.run_sync(KeySet.load, settings.token_keys)
+    callers = Callers(lambda: keys, wiring.clock, provider_of(settings, wiring.clock))
     return Service(
         name="builder",
         wiring=wiring,
@@ -56,6 +58,6 @@ async def build(settings: BuilderSettings, wiring: Wiring) -> Service:
         recalls=reaction(ports, RECALLS),
         shows=reaction(ports, SHOWS),
         workers=(build_worker(ports, slots=settings.builds_at_once),),
-        routers=(router(keys=keys, clock=wiring.clock, store=wiring.store, log_of=workshop.log_of),),
-        close=(registry.close,),
+        routers=(router(callers=callers, store=wiring.store, log_of=workshop.log_of),),
+        close=(registry.close, callers.close),
     )

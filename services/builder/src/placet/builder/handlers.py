@@ -15,7 +15,13 @@ from placet.events import Heard, UnitOfWork
 from placet.events.contracts.builder import BuildAccepted
 from placet.events.contracts.certifier import ReleaseCleared
 from placet.events.contracts.deployer import ResourcesReserved
-from placet.events.contracts.gateway import DeleteRequested, DeployRequested, StopRequested, TokenRevoked
+from placet.events.contracts.gateway import (
+    DeleteRequested,
+    DeployRequested,
+    ErasureRequested,
+    StopRequested,
+    TokenRevoked,
+)
 
 
 async def on_deploy_requested(heard: Heard[DeployRequested], work: UnitOfWork, ports: Ports) -> None:
@@ -51,6 +57,11 @@ async def on_resources_reserved(heard: Heard[ResourcesReserved], work: UnitOfWor
 
 async def on_token_revoked(heard: Heard[TokenRevoked], work: UnitOfWork, ports: Ports) -> None:
     work.put(p.revoked_tokens, token=heard.data.token)
+
+
+async def on_erasure_requested(heard: Heard[ErasureRequested], work: UnitOfWork, ports: Ports) -> None:
+    """A provider's tokens have no ids that we gave, so it is the person of whom none holds any more."""
+    work.put(p.revoked_tokens, token=heard.data.person)
 
 
 async def _answer(

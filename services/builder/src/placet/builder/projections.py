@@ -27,6 +27,7 @@ requests = sa.Table(
     info=READ_MODEL,
 )
 
+# Those of people who were erased are by the person: none of theirs holds.
 revoked_tokens = sa.Table(
     "revoked_tokens", TABLES, sa.Column("token", sa.Text, primary_key=True), info=READ_MODEL
 )

@@ -66,6 +66,8 @@ async def is_under_way(store: EventStore, project: str, release: int) -> bool:
     return domain.is_under_way(each.data for each in recorded)
 
 
-async def is_revoked(store: EventStore, token: str) -> bool:
+async def is_revoked(store: EventStore, token: str, person: str) -> bool:
     """Whether the gateway was heard to revoke this token."""
-    return bool(await store.rows(sa.select(revoked_tokens).where(revoked_tokens.c.token == token)))
+    return bool(
+        await store.rows(sa.select(revoked_tokens).where(revoked_tokens.c.token.in_((token, person))))
+    )

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from placet.events import ServiceSettings
+from placet.identity import ProviderSettings
 
 GIB = 1024**3
 
@@ -47,7 +47,7 @@ def _host(host: str | None) -> str | None:
     return host
 
 
-class BuilderSettings(ServiceSettings):
+class BuilderSettings(ProviderSettings):
     registry: str = Field(
         description="the OCI registry: http(s)://host:port, or a folder for an image layout"
     )

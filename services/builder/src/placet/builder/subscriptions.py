@@ -19,6 +19,7 @@ HEARS: Mapping[type, Handler] = {
     gateway.StopRequested: handlers.on_stop_requested,
     gateway.DeleteRequested: handlers.on_delete_requested,
     gateway.TokenRevoked: handlers.on_token_revoked,
+    gateway.ErasureRequested: handlers.on_erasure_requested,
 }
 
 SAYS: tuple[type, ...] = (
@@ -40,6 +41,7 @@ SHOWS: Mapping[type, Handler] = {
     gateway.StopRequested: handlers.on_stop_requested,
     gateway.DeleteRequested: handlers.on_delete_requested,
     gateway.TokenRevoked: handlers.on_token_revoked,
+    gateway.ErasureRequested: handlers.on_erasure_requested,
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence, Set
+from collections.abc import AsyncIterator, Sequence, Set
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query
@@ -15,14 +15,13 @@ from placet.deployer.placements import Placements
 from placet.deployer.ports import ModelHost, Probe, instance_id
 from placet.deployer.room import Amount, NoRoom, Quota, Room, Usage, no_containers, no_room, usage
 from placet.errors import Unauthenticated, Unknown, Unreadable
-from placet.events import Clock
 from placet.events.contracts.deployer import ModelDeleted, ModelStarted, StartAccepted
 from placet.events.contracts.shapes import Resources
 from placet.events.envelope import Recorded
 from placet.events.known_fields import known_parameters
 from placet.events.shares import Shares
 from placet.events.store import EventStore
-from placet.trust import KeySet, tokens
+from placet.identity import Callers
 
 Name = Annotated[str, InPath(max_length=200, pattern=r"^[ -~]+$")]
 Release = Annotated[int | None, Query(ge=1, lt=2**31, description="the release that wrote it")]
@@ -31,17 +30,16 @@ Release = Annotated[int | None, Query(ge=1, lt=2**31, description="the release t
 class Access:
     """Who is known may read; which roles they have does not matter here."""
 
-    def __init__(self, keys: Callable[[], KeySet], store: EventStore, clock: Clock) -> None:
-        self._keys = keys
+    def __init__(self, callers: Callers, store: EventStore) -> None:
+        self._callers = callers
         self._store = store
-        self._clock = clock
         self._shares = Shares()
 
     async def require(self, authorization: Annotated[str | None, Header()] = None) -> AsyncIterator[None]:
         """Until the request is answered to its end. Raises `Unauthenticated` unless the header holds a valid token that
         was not revoked, `Unavailable` for one who has too many requests under way."""
-        token = tokens.verify_bearer(authorization, self._keys(), now=self._clock.now())
-        if await queries.is_revoked(self._store, token.id):
+        token = await self._callers.verify_bearer(authorization)
+        if await queries.is_revoked(self._store, token.id, token.person):
             raise Unauthenticated("the token was revoked", fix="ask an admin for a new one")
         with self._shares.taken_by(token.person):
             yield

@@ -40,6 +40,7 @@ from placet.deployer.vigil import Vigil
 from placet.errors import Refused, Unavailable
 from placet.events import Periodic, Service, Wiring
 from placet.events.catalog import contract_of
+from placet.identity import Callers, provider_of
 from placet.oci import Registry, open_registry
 
 if TYPE_CHECKING:
@@ -128,7 +129,10 @@ async def build(
     queueing = Queueing(placements=placements, wiring=wiring)
     observing = Observing(ports=ports, placements=placements, wiring=wiring, every=settings.observe_seconds)
     # Once, as soon as there are any: whoever makes them may start later.
-    access = Access(cache(lambda: read_keys(settings.token_keys)), wiring.store, wiring.clock)
+    callers = Callers(
+        cache(lambda: read_keys(settings.token_keys)), wiring.clock, provider_of(settings, wiring.clock)
+    )
+    access = Access(callers, wiring.store)
     return Service(
         name=SERVICE,
         wiring=wiring,
@@ -157,7 +161,7 @@ async def build(
         ),
         on_alive=vigil.on_alive,
         start=tuple(start),
-        close=tuple(close),
+        close=(*close, callers.close),
     )
 
 

@@ -41,6 +41,7 @@ from placet.events.contracts.gateway import (
     AbortRequested,
     DeleteRequested,
     DeployRequested,
+    ErasureRequested,
     ProjectAssigned,
     PromoteRequested,
     QuotaRemoved,
@@ -216,6 +217,13 @@ async def on_token_revoked(
     heard: Heard[TokenRevoked], work: UnitOfWork, placements: Placements, ports: Ports
 ) -> None:
     work.put(p.revoked_tokens, token=heard.data.token)
+
+
+async def on_erasure_requested(
+    heard: Heard[ErasureRequested], work: UnitOfWork, placements: Placements, ports: Ports
+) -> None:
+    """A provider's tokens have no ids that we gave, so it is the person of whom none holds any more."""
+    work.put(p.revoked_tokens, token=heard.data.person)
 
 
 async def on_quota_set(

@@ -155,6 +155,7 @@ silenced = sa.Table(
 )
 """What was taken off its route since the certifier was silent, and is to be back once it is not."""
 
+# Those of people who were erased are by the person: none of theirs holds.
 revoked_tokens = sa.Table(
     "revoked_tokens", TABLES, sa.Column("token", sa.Text, primary_key=True), info=READ_MODEL
 )

@@ -248,8 +248,10 @@ async def watched(reads: Reads, project: str, release: int) -> Watched | None:
     return msgspec.json.decode(rows[0].watched, type=Watched) if rows else None
 
 
-async def is_revoked(reads: Reads, token: str) -> bool:
-    return bool(await reads.rows(sa.select(p.revoked_tokens).where(p.revoked_tokens.c.token == token)))
+async def is_revoked(reads: Reads, token: str, person: str) -> bool:
+    return bool(
+        await reads.rows(sa.select(p.revoked_tokens).where(p.revoked_tokens.c.token.in_((token, person))))
+    )
 
 
 def _resources(row: sa.Row[Any]) -> Resources:

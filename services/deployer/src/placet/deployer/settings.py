@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from placet.events import ServiceSettings
+from placet.identity import ProviderSettings
 
 SMALLEST_SUBNETS = 24
 _NAME = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
@@ -45,7 +45,7 @@ def _names(text: str) -> str:
     return text
 
 
-class DeployerSettings(ServiceSettings):
+class DeployerSettings(ProviderSettings):
     registry: str = Field(
         description="the OCI registry: http(s)://host:port, or a folder for an image layout"
     )

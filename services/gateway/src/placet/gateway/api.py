@@ -22,7 +22,7 @@ from pydantic import AfterValidator, Field
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.requests import ClientDisconnect
 
-from placet.errors import TooLarge, Unknown, Unreadable
+from placet.errors import Refused, TooLarge, Unauthenticated, Unknown, Unreadable
 from placet.events import Clock
 from placet.events.bounded_body import BoundedRoute
 from placet.events.codec import timestamp
@@ -48,6 +48,7 @@ DIGEST = r"^sha256:[0-9a-f]{64}$"
 NAME = r"^[ -~]+$"
 """Printable ASCII: what ids and keys are made of, and what every database takes as a parameter."""
 """Bytes of a JSON body. Whoever asks is not known yet when it is read."""
+OWN_TOKEN_LIFETIME = timedelta(hours=1)
 LOOK_EVERY = 1.0
 """Seconds between looks for changes made by another replica."""
 
@@ -410,6 +411,17 @@ def router(
             "roles": sorted(who.roles),
             "commands": sorted({*PATHS, "rollback"}) if who.roles & MAKERS else [],
         }
+
+    @api.post("/me/token", tags=["access"], status_code=201)
+    async def post_own_token(who: Caller = caller) -> dict[str, Any]:
+        """A token of placet's own for who comes with a provider's: for models, which take no others. It has the same
+        roles, and holds for an hour, and no longer than the provider's."""
+        if not who.is_providers:
+            raise Refused("your token is one of placet's own already", fix="send it as it is")
+        left = min(who.expires - clock.now(), OWN_TOKEN_LIFETIME)
+        if left < timedelta(seconds=1):
+            raise Unauthenticated("the token has expired", fix="sign in anew, and send the new token")
+        return await commands.issue_for(who.person, who.roles, left, who.actor)
 
     return api
 

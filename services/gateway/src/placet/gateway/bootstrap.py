@@ -38,6 +38,7 @@ from placet.gateway.assessments_api import assessments_router
 from placet.gateway.certificates_api import certificates_router
 from placet.gateway.commands import Commands
 from placet.gateway.console.app import Console, entrance, unset
+from placet.gateway.console.signing_in import SigningIn, client_of
 from placet.gateway.erasing import Erasing
 from placet.gateway.excepting import Excepting
 from placet.gateway.exceptions_api import exceptions_router
@@ -65,6 +66,7 @@ from placet.gateway.revoking import Revoking
 from placet.gateway.settings import GatewaySettings
 from placet.gateway.subscriptions import HEARS, SAYS, reaction, recollection
 from placet.gateway.told_routes import ToldRoutes
+from placet.identity import Callers, provider_of
 from placet.oci import open_registry
 from placet.projects import Limits
 from placet.rules import Engine, PolicySet, load_shipped
@@ -105,7 +107,11 @@ async def build(
         )
     key = own_key(settings.token_key)
     queries = Queries(wiring.store)
-    access = Access(KeySet([key.public]), queries, wiring.clock)
+    own = KeySet([key.public])
+    provider = provider_of(settings, wiring.clock)
+    callers = Callers(lambda: own, wiring.clock, provider)
+    close.append(callers.close)
+    access = Access(callers, queries)
     intake = Intake(wiring, queries, ports, max_bytes=settings.max_source_bytes)
     commands = Commands(wiring, queries, ports.sources, intake, key)
     limits = ProxyLimits(
@@ -162,7 +168,13 @@ async def build(
     retaining = Retaining(wiring, queries.people, days, facts=ports.facts, assessments=ports.assessments)
     retention = retention_router(access=access, retaining=retaining)
 
-    console = Console(settings.api_url, wiring.clock) if settings.api_url else None
+    client = client_of(settings)
+    signing_in = (
+        None
+        if provider is None or client is None
+        else SigningIn(provider, client, settings.api_url, wiring.clock)
+    )
+    console = Console(settings.api_url, wiring.clock, signing_in) if settings.api_url else None
     if console is not None:
         close.append(console.close)
 

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from placet.errors import Conflict, Refused, Unknown
+from placet.errors import Conflict, Refused, Unauthenticated, Unknown
 from placet.events import PLATFORM, Actor, Context, UnitOfWork, Wiring, transact
 from placet.events.codec import timestamp
 from placet.events.contracts.shapes import Command as Goal
@@ -125,6 +125,15 @@ class Commands:
             return await self._issue(await self._person(name), roles, lifetime, actor)
         except ClaimLost:
             return await self.issue_token(name, roles, lifetime, actor)  # they were erased just now
+
+    async def issue_for(
+        self, person: str, roles: frozenset[tokens.Role], lifetime: timedelta, actor: Actor
+    ) -> dict[str, Any]:
+        """A new token for somebody who is known here. Raises Unauthenticated for one who was erased just now."""
+        try:
+            return await self._issue(person, roles, lifetime, actor)
+        except ClaimLost as gone:
+            raise Unauthenticated("whose token this is was erased here") from gone
 
     async def _issue(
         self, person: str, roles: frozenset[tokens.Role], lifetime: timedelta, actor: Actor | None

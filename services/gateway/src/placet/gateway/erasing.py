@@ -90,11 +90,10 @@ class Erasing:
             free = await self._must_not_be_held(person, looks)
             destroy = partial(self._destroy, person=person, looks=looks, by=by)
             try:
-                await transact(
-                    self._wiring, SERVICE, context, destroy, *free, *(_unchanged(row) for row in known)
-                )
+                same = [_unchanged(row) for row in known] or [_still_nameless(person)]
+                await transact(self._wiring, SERVICE, context, destroy, *free, *same)
             except ClaimLost:
-                # They were given a token just now, or a project was held, or somebody else erases them.
+                # They were given a token or a name just now, or a project was held, or somebody else erases them.
                 continue
             return await self._held.person(person)
 
@@ -302,6 +301,12 @@ def _none_holds(projects: sa.SelectBase) -> Claim:
 def _unchanged(row: sa.Row[Any]) -> Claim:
     mine = sa.and_(p.people.c.person == row.person, p.people.c.tokens == row.tokens)
     return Claim(statement=sa.delete(p.people).where(mine))
+
+
+def _still_nameless(person: str) -> Claim:
+    """They were given no name meanwhile, as a provider's people are when they come for the first time."""
+    mine = sa.update(p.people).where(p.people.c.person == person)
+    return Claim(statement=mine.values(person=p.people.c.person), rows=0)
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,15 +18,17 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from placet.errors import Conflict, Unauthenticated
+from placet.errors import Conflict, Forbidden, Unauthenticated
 from placet.events.store import Claim, EventStore, Unit
 from placet.gateway import projections as p
-from placet.gateway.names import alike
+from placet.gateway.names import alike, normalised
 from placet.trust.sealing import new_sealing_key, seal, unseal
 
 ERASED = "erased"
 """What is told in place of words that are there no more."""
 _PSEUDONYM_DIGITS = 4
+_MOST_MET = 10_000
+"""In memory, with the name that each was met by."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +62,7 @@ class People:
     def __init__(self, store: EventStore) -> None:
         self._store = store
         self._digests: bytes | None = None
+        self._met: OrderedDict[str, str] = OrderedDict()
 
     async def owner(self, person: str) -> Owner:
         """The person with their key, which they get the first time. Raises Unauthenticated for one who was erased."""
@@ -77,6 +81,58 @@ class People:
                 "this token is of somebody who was erased", fix="ask an admin for a token of a new person"
             )
         return Owner(person=person, key=rows[0].key)
+
+    async def meet(self, person: str, name: str) -> None:
+        """Somebody whom their provider calls so, and who gets the name here, also where it had another before.
+
+        Raises Unauthenticated for one who was erased, and Forbidden where the name, or one that differs by case alone,
+        is somebody else's: who could act as two would grant their own exceptions.
+        """
+        if self._met.get(person) == name:
+            return
+        wanted, owner = normalised(name), await self.owner(person)
+        while (before := await self.name_of(person)) != wanted:
+            await self._must_be_free(wanted, person)
+            try:
+                await self._store.commit(Unit(claims=await self._named(owner, wanted, before)))
+            except Conflict:  # another request was first, or they were erased just now
+                owner = await self.owner(person)
+        self._met[person] = name
+        while len(self._met) > _MOST_MET:
+            self._met.popitem(last=False)
+
+    async def _must_be_free(self, name: str, person: str) -> None:
+        known = await self.looking_like(name)
+        if known is not None and known[0] != person:
+            raise Forbidden(
+                "the name that your provider gives you is somebody else's here, who has tokens of placet's own",
+                rule="people.name",
+                fix="have who is in charge of people (compliance, or an admin) say who is meant by it: `placet privacy"
+                " list` shows them; where that is you, use that token, or have them erased",
+            )
+
+    async def _named(self, owner: Owner, name: str, before: str | None) -> tuple[Claim, ...]:
+        """The rows, for as long as the person's key is there, and their name what it was."""
+        keys, people, looks = p.person_keys, p.people, p.names_alike
+        sealed, alike = owner.seal(name, place=NAME), await self.looks(name)
+        still = sa.update(keys).where(keys.c.person == owner.person, keys.c.key.is_not(None))
+        claims = [Claim(statement=still.values(key=keys.c.key))]
+        if before is None:
+            claims += [
+                Claim(statement=sa.insert(people).values(person=owner.person, name=sealed, tokens=0)),
+                Claim(statement=sa.insert(looks).values(person=owner.person, alike=alike)),
+            ]
+        else:
+            named, looking = (table.c.person == owner.person for table in (people, looks))
+            # One more, so that who erases them at this moment does not do so by the name that they had.
+            was = looks.c.alike == await self.looks(before)
+            claims += [
+                Claim(
+                    statement=sa.update(people).where(named).values(name=sealed, tokens=people.c.tokens + 1)
+                ),
+                Claim(statement=sa.update(looks).where(looking, was).values(alike=alike)),
+            ]
+        return tuple(claims)
 
     async def looks(self, name: str) -> str:
         """A digest, the same for names that differ by case alone; to nobody who has only the row it says more."""

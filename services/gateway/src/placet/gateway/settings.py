@@ -6,13 +6,14 @@ from pathlib import Path
 
 from pydantic import Field
 
-from placet.events import ServiceSettings
+from placet.identity import ProviderSettings
+from placet.identity.settings import OptionalPath
 
 TEN_YEARS = 3652
 """Days. So long the documents of a system of high risk are to be at hand (EU AI Act, article 18)."""
 
 
-class GatewaySettings(ServiceSettings):
+class GatewaySettings(ProviderSettings):
     registry: str = Field(
         description="the OCI registry: http(s)://host:port, or a folder for an image layout"
     )
@@ -80,6 +81,19 @@ class GatewaySettings(ServiceSettings):
         description="where the console finds the REST API of all services: the edge's address, such as"
         " https://models.example.org; without it there is no console",
         pattern=r"^(https?://[!-~]+)?$",
+    )
+
+    oidc_client_secret_file: OptionalPath = Field(
+        default=None,
+        description="file with the secret that the provider gave placet, for signing in to the console; without one"
+        " placet is a public client there",
+    )
+    oidc_scopes: str = Field(
+        default="openid email profile",
+        max_length=1000,
+        pattern=r"^[!#-\[\]-~]+( [!#-\[\]-~]+)*$",
+        description="what the console asks the provider for, with spaces between; what brings the claim of the roles"
+        " belongs here, where the provider wants that",
     )
 
     @property

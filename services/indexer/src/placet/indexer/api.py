@@ -20,12 +20,13 @@ from placet.events import PLATFORM, Context, UnitOfWork, Wiring, transact
 from placet.events.envelope import Actor
 from placet.events.known_fields import known_parameters
 from placet.events.shares import Shares
+from placet.identity import Callers
 from placet.indexer import queries
 from placet.indexer.garbage import Collection
 from placet.indexer.reconcile import LOOK, MODELS, SERVICE, LookJob
 from placet.oci import is_digest, is_repository
 from placet.oci.content import MANIFEST_TYPES
-from placet.trust import KeySet, tokens
+from placet.trust.tokens import Token
 
 MAX_BODY = 1024 * 1024
 OPERATORS = frozenset({"operator", "admin"})
@@ -81,14 +82,13 @@ def router(*, token: str, prefix: str, wiring: Wiring) -> APIRouter:
     return api
 
 
-def garbage_router(*, keys: KeySet, collection: Collection) -> APIRouter:
-    """`keys` are the public keys of tokens."""
+def garbage_router(*, callers: Callers, collection: Collection) -> APIRouter:
     wiring = collection.wiring
     shares = Shares()
 
-    async def operator(request: Request) -> AsyncIterator[tokens.Token]:
-        token = tokens.verify_bearer(request.headers.get("authorization"), keys, now=wiring.clock.now())
-        if await queries.is_revoked(wiring.store, token.id):
+    async def operator(request: Request) -> AsyncIterator[Token]:
+        token = await callers.verify_bearer(request.headers.get("authorization"))
+        if await queries.is_revoked(wiring.store, token.id, token.person):
             raise Unauthenticated("this token was revoked", fix="ask an admin for a new one")
         if not token.roles & OPERATORS:
             raise Forbidden(
@@ -101,7 +101,7 @@ def garbage_router(*, keys: KeySet, collection: Collection) -> APIRouter:
     api = APIRouter(prefix="/v1", tags=["registry"], dependencies=[Depends(known_parameters)])
 
     @api.get("/garbage")
-    async def get_garbage(who: tokens.Token = caller, older_than: OlderThan = USUAL_DAYS) -> dict[str, Any]:
+    async def get_garbage(who: Token = caller, older_than: OlderThan = USUAL_DAYS) -> dict[str, Any]:
         """What would be removed from the registry, what is kept, and why. Removes nothing."""
         found = await collection.find(timedelta(days=older_than))
         return {
@@ -111,9 +111,7 @@ def garbage_router(*, keys: KeySet, collection: Collection) -> APIRouter:
         }
 
     @api.post("/garbage/collections")
-    async def post_collection(
-        who: tokens.Token = caller, older_than: OlderThan = USUAL_DAYS
-    ) -> dict[str, Any]:
+    async def post_collection(who: Token = caller, older_than: OlderThan = USUAL_DAYS) -> dict[str, Any]:
         """Remove it. `swept` are the bytes of what nothing named besides, where the registry is a folder; `stopped`
         says why not all was removed."""
         collected = await collection.collect(timedelta(days=older_than), Actor.person(who.person))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from urllib.parse import urlsplit
 
@@ -9,6 +10,7 @@ from anyio import to_thread
 
 from placet.events import Periodic, Service, Wiring
 from placet.events.catalog import contract_of
+from placet.identity import Callers, provider_of
 from placet.indexer.adapters.oci_registry import RegistryImages
 from placet.indexer.adapters.registry_storage import RegistryStorage
 from placet.indexer.api import garbage_router, router
@@ -22,7 +24,7 @@ from placet.trust import KeySet
 
 
 async def build(settings: IndexerSettings, wiring: Wiring, ports: Ports | None = None) -> Service:
-    close = []
+    close: list[Callable[[], Awaitable[None]]] = []
     if ports is None:
         registry = open_registry(settings.registry)
         close.append(registry.close)
@@ -39,7 +41,9 @@ async def build(settings: IndexerSettings, wiring: Wiring, ports: Ports | None =
     asked = []
     if settings.token_keys is not None:
         keys = await to_thread.run_sync(KeySet.load, settings.token_keys)
-        asked.append(garbage_router(keys=keys, collection=collection))
+        callers = Callers(lambda: keys, wiring.clock, provider_of(settings, wiring.clock))
+        close.append(callers.close)
+        asked.append(garbage_router(callers=callers, collection=collection))
     days = settings.collect_days
 
     async def collect() -> None:

@@ -11,7 +11,12 @@ from placet.events import Heard, UnitOfWork
 from placet.events.contracts.builder import ImageBuilt, ImageReused
 from placet.events.contracts.certifier import CertificateIssued
 from placet.events.contracts.deployer import StartAccepted
-from placet.events.contracts.gateway import DeployRequested, SourceUploaded, TokenRevoked
+from placet.events.contracts.gateway import (
+    DeployRequested,
+    ErasureRequested,
+    SourceUploaded,
+    TokenRevoked,
+)
 from placet.indexer import projections as p
 from placet.indexer import queries
 from placet.indexer.domain import IMAGE, Found, Index, Missing, image_stream
@@ -65,6 +70,13 @@ async def on_deploy_requested(
 
 async def on_token_revoked(heard: Heard[TokenRevoked], work: UnitOfWork, ports: Ports, reads: Reads) -> None:
     work.put(p.revoked_tokens, token=heard.data.token)
+
+
+async def on_erasure_requested(
+    heard: Heard[ErasureRequested], work: UnitOfWork, ports: Ports, reads: Reads
+) -> None:
+    """A provider's tokens have no ids that we gave, so it is the person of whom none holds any more."""
+    work.put(p.revoked_tokens, token=heard.data.person)
 
 
 async def _index(

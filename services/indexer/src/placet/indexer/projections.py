@@ -48,6 +48,7 @@ sources = sa.Table(
     info=READ_MODEL,
 )
 
+# Those of people who were erased are by the person: none of theirs holds.
 revoked_tokens = sa.Table(
     "revoked_tokens", TABLES, sa.Column("token", sa.Text, primary_key=True), info=READ_MODEL
 )

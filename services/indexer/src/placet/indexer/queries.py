@@ -61,8 +61,10 @@ async def unhandled(reads: Reads) -> int:
     return int(row.all)
 
 
-async def is_revoked(reads: Reads, token: str) -> bool:
-    return bool(await reads.rows(sa.select(p.revoked_tokens).where(p.revoked_tokens.c.token == token)))
+async def is_revoked(reads: Reads, token: str, person: str) -> bool:
+    return bool(
+        await reads.rows(sa.select(p.revoked_tokens).where(p.revoked_tokens.c.token.in_((token, person))))
+    )
 
 
 async def known(reads: Reads, repository: str) -> Known:

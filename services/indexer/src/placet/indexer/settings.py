@@ -6,10 +6,10 @@ from pathlib import Path
 
 from pydantic import Field
 
-from placet.events import ServiceSettings
+from placet.identity import ProviderSettings
 
 
-class IndexerSettings(ServiceSettings):
+class IndexerSettings(ProviderSettings):
     registry: str = Field(
         description="the OCI registry: http(s)://host:port, or a folder for an image layout"
     )

@@ -20,6 +20,7 @@ HEARS: Mapping[type, Handler] = {
     gateway.SourceUploaded: handlers.on_source_uploaded,
     gateway.DeployRequested: handlers.on_deploy_requested,
     gateway.TokenRevoked: handlers.on_token_revoked,
+    gateway.ErasureRequested: handlers.on_erasure_requested,
 }
 
 SAYS: tuple[type, ...] = (
@@ -45,6 +46,7 @@ SHOWS: Mapping[type, Handler] = {
     gateway.SourceUploaded: handlers.on_source_uploaded,
     gateway.DeployRequested: handlers.on_deploy_requested,
     gateway.TokenRevoked: handlers.on_token_revoked,
+    gateway.ErasureRequested: handlers.on_erasure_requested,
     indexer.SourceCollected: recalling.on_source_collected,
 }
 

@@ -7,25 +7,25 @@ from collections.abc import AsyncIterator, Callable
 from fastapi import Request
 
 from placet.errors import Forbidden, Unauthenticated
-from placet.events import Clock
 from placet.events.shares import Shares
+from placet.identity import Callers
 from placet.metadata.queries import Queries
-from placet.trust import KeySet, tokens
+from placet.trust.tokens import Token
 
 AUDITORS = frozenset({"compliance", "auditor", "admin"})
 
 
-Reader = Callable[[Request], AsyncIterator[tokens.Token]]
+Reader = Callable[[Request], AsyncIterator[Token]]
 
 
-def reader(*, keys: KeySet, clock: Clock, queries: Queries, roles: frozenset[str] | None = None) -> Reader:
+def reader(*, callers: Callers, queries: Queries, roles: frozenset[str] | None = None) -> Reader:
     """A dependency of every route. Raises Unauthenticated for a token that is none, or was revoked, and Forbidden for
     one with none of the `roles`, where only those may."""
     shares = Shares()
 
-    async def admitted(request: Request) -> AsyncIterator[tokens.Token]:
-        token = tokens.verify_bearer(request.headers.get("authorization"), keys, now=clock.now())
-        if await queries.is_revoked(token.id):
+    async def admitted(request: Request) -> AsyncIterator[Token]:
+        token = await callers.verify_bearer(request.headers.get("authorization"))
+        if await queries.is_revoked(token.id, token.person):
             raise Unauthenticated("this token was revoked", fix="ask an admin for a new one")
         if roles is not None and not token.roles & roles:
             raise Forbidden(
@@ -39,7 +39,7 @@ def reader(*, keys: KeySet, clock: Clock, queries: Queries, roles: frozenset[str
     return admitted
 
 
-def must_have(token: tokens.Token, allowed: frozenset[str], doing: str) -> None:
+def must_have(token: Token, allowed: frozenset[str], doing: str) -> None:
     """Raises Forbidden unless one of the token's roles is allowed to do this."""
     if not token.roles & allowed:
         raise Forbidden(

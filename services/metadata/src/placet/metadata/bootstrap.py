@@ -10,6 +10,7 @@ from placet.errors import Refused
 from placet.events import Context, Gap, Periodic, Service, UnitOfWork, Wiring, transact
 from placet.events.envelope import PLATFORM, Actor
 from placet.events.store import Signal
+from placet.identity import Callers, provider_of
 from placet.metadata import api, bundles_api, checkpoints_api, history_api, webhooks_api
 from placet.metadata.access import AUDITORS, reader
 from placet.metadata.adapters.checkpoint_folder import CheckpointFolder
@@ -52,8 +53,9 @@ async def build(settings: MetadataSettings, wiring: Wiring, ports: Ports | None 
     own = OwnKeys(settings.signing_key, wiring.clock.now)
     await to_thread.run_sync(own.begin)
     witnesses = await to_thread.run_sync(_witnesses, settings)
+    callers = Callers(lambda: keys, wiring.clock, provider_of(settings, wiring.clock))
     outside = HttpReceivers(Reach.of(settings.webhook_hosts))
-    close = [outside.close, *(each.close for each in witnesses)]
+    close = [outside.close, callers.close, *(each.close for each in witnesses)]
     if ports is None:
         registry = None if settings.registry is None else open_registry(settings.registry)
         if registry is not None:
@@ -70,8 +72,8 @@ async def build(settings: MetadataSettings, wiring: Wiring, ports: Ports | None 
     queries, tree, changed = Queries(wiring.store), Tree(wiring.store), Signal()
     tail = Tail(queries, wiring.store)
     bundling = Bundling(queries=queries, tree=tree, keys=ports.keys, evidence=ports.evidence)
-    admitted = reader(keys=keys, clock=wiring.clock, queries=queries)
-    auditor = reader(keys=keys, clock=wiring.clock, queries=queries, roles=AUDITORS)
+    admitted = reader(callers=callers, queries=queries)
+    auditor = reader(callers=callers, queries=queries, roles=AUDITORS)
     histories = Histories(wiring.store, queries)
 
     async def note_gap(gap: Gap) -> None:

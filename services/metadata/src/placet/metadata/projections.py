@@ -41,6 +41,7 @@ index = sa.Table(
     sa.Index("audit_indexed_time", "generation", "time", "position"),
 )
 
+# Those of people who were erased are by the person: none of theirs holds.
 revoked_tokens = sa.Table(
     "audit_revoked_tokens",
     TABLES,
@@ -171,13 +172,18 @@ def apply(events: Sequence[Recorded[Any]], generation: int) -> Sequence[Put | Ru
     revoked = [
         Put(table=revoked_tokens, row={"generation": generation, "token": _token(each)})
         for each in events
-        if each.event.type.startswith("placet.gateway.token.revoked.")
+        if each.event.type.startswith(_ENDING)
     ]
     return [Run(statement=sa.insert(index), parameters=rows), *revoked]
 
 
+_ENDING = ("placet.gateway.token.revoked.", "placet.gateway.erasure.requested.")
+
+
 def _token(revoked: Recorded[Any]) -> str:
-    return revoked.event.subject.removeprefix("token/")
+    """Which holds no more, or whose: the streams are `token/…` and `person/…`."""
+    kind, _, id = revoked.event.subject.partition("/")
+    return f"person:{id}" if kind == "person" else id
 
 
-INDEX = Projection(name="audit index", version=4, apply=apply, tables=(index, revoked_tokens), log=AUDIT)
+INDEX = Projection(name="audit index", version=5, apply=apply, tables=(index, revoked_tokens), log=AUDIT)

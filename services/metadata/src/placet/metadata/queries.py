@@ -32,7 +32,8 @@ NEAR = 16
 """Positions that are read along where two that are wanted lie closer together than that."""
 
 _REVOKED = sa.select(revoked_tokens).where(
-    revoked_tokens.c.generation == INDEX.serving(), revoked_tokens.c.token == sa.bindparam("token")
+    revoked_tokens.c.generation == INDEX.serving(),
+    revoked_tokens.c.token.in_((sa.bindparam("token"), sa.bindparam("person"))),
 )
 
 
@@ -179,8 +180,8 @@ class Queries:
             at = end
         return events
 
-    async def is_revoked(self, token: str) -> bool:
-        return bool(await self._store.rows(_REVOKED, {"token": token}))
+    async def is_revoked(self, token: str, person: str) -> bool:
+        return bool(await self._store.rows(_REVOKED, {"token": token, "person": person}))
 
 
 def _are_near(first: int, last: int, following: int) -> bool:

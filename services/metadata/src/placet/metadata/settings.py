@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from placet.events import ServiceSettings
+from placet.identity import ProviderSettings
 from placet.metadata.reach import Reach
 
 
@@ -16,7 +16,7 @@ def _reach(text: str) -> str:
     return text
 
 
-class MetadataSettings(ServiceSettings):
+class MetadataSettings(ProviderSettings):
     token_keys: Path = Field(description="file with the public keys of tokens: JSON list of {kid, x}")
     signing_key: Path = Field(
         description="file with the Ed25519 key that signs checkpoints; made if it is not there, with a .json beside it "

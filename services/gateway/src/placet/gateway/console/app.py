@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlencode
+
 from fastapi import APIRouter
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -12,6 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from placet.errors import PlacetError, Unauthenticated, Unknown
 from placet.events import Clock
+from placet.events.problems import problem_of
 from placet.gateway.console import (
     assessing,
     auditing,
@@ -24,9 +27,11 @@ from placet.gateway.console import (
     operating,
     policies,
     session,
+    signing_in,
 )
 from placet.gateway.console.asking import Platform
 from placet.gateway.console.pass_through import METHODS, PassThrough
+from placet.gateway.console.signing_in import SigningIn
 from placet.gateway.console.views import Views
 from placet.gateway.console.visits import Door, Page, read_form
 
@@ -62,8 +67,9 @@ def unset() -> ASGIApp:
 class Console:
     """`app` is mounted at `/console`. `url` is where the REST API of all services is."""
 
-    def __init__(self, url: str, clock: Clock) -> None:
+    def __init__(self, url: str, clock: Clock, provider: SigningIn | None = None) -> None:
         self._platform = Platform(url)
+        self._provider = provider
         self._views = Views(clock)
         self._door = Door(self._platform, self._views)
         pages: list[tuple[str, list[str], Page]] = [
@@ -108,14 +114,20 @@ class Console:
             ("/deploy", ["POST"], deploying.begin),
             ("/operations/{operation}", ["GET"], deploying.pipeline),
         ]
+        scripts = PassThrough(self._platform, clock, provider)
         self.app = Starlette(
             routes=[
                 Route("/console/", self._home),
                 Route("/console/sign-in", self._sign_in_form),
                 Route("/console/sign-in", self._sign_in, methods=["POST"]),
                 Route("/console/sign-out", self._sign_out, methods=["POST"]),
+                *([] if provider is None else self._routes_of(provider)),
                 Route("/console/static/{name}", self._static),
-                Route("/console/api/{path:path}", PassThrough(self._platform).__call__, methods=METHODS),
+                Route(
+                    "/console/api/{path:path}",
+                    scripts.__call__,
+                    methods=METHODS,
+                ),
                 *(
                     Route(f"/console{path}", self._door.open(page), methods=methods)
                     for path, methods, page in pages
@@ -140,12 +152,59 @@ class Console:
     async def _sign_in_form(self, request: Request) -> Response:
         ended = "ended" in request.query_params
         why = Unauthenticated("you were signed out: your token holds no more") if ended else None
-        return self._sign_in_page(request.query_params.get("next"), why)
+        is_out = self._provider is not None and "out" in request.query_params
+        leave = await self._provider.way_out() if self._provider is not None and is_out else None
+        return self._sign_in_page(request.query_params.get("next"), why, leave=leave is not None)
 
-    def _sign_in_page(self, back: str | None, why: PlacetError | None, status: int = 200) -> Response:
+    def _sign_in_page(
+        self, back: str | None, why: PlacetError | None, status: int = 200, *, leave: bool = False
+    ) -> Response:
+        """With the way out of the provider, where somebody may `leave` it."""
+        back = session.way_back(back)
         return self._views.page(
-            "sign_in.html", status, back=session.way_back(back), error=why, me=None, here=""
+            "sign_in.html",
+            status,
+            back=back,
+            error=why,
+            provider=None if self._provider is None else self._provider.host,
+            begin=f"{signing_in.BEGIN}?{urlencode({'next': back})}",
+            leave=signing_in.LEAVE if leave else None,
+            me=None,
+            here="",
         )
+
+    def _routes_of(self, provider: SigningIn) -> list[Route]:
+        async def begin(request: Request) -> Response:
+            back = session.way_back(request.query_params.get("next"))
+            try:
+                return await provider.begin(request, back)
+            except PlacetError as error:
+                return self._sign_in_page(back, error, problem_of(error)[0])
+
+        async def finish(request: Request) -> Response:
+            try:
+                attempt = provider.attempt(request)
+            except PlacetError as error:
+                return self._sign_in_page(None, error, problem_of(error)[0])
+            try:
+                token = await provider.token(request, attempt)
+                async with self._platform.as_whom(token) as ask:
+                    await ask.me()
+                answer: Response = RedirectResponse(session.way_back(attempt.back), 303)
+                session.remember(request, answer, token)
+            except PlacetError as error:
+                answer = self._sign_in_page(attempt.back, error, problem_of(error)[0])
+            provider.forget(request, answer, attempt)  # whatever came of it: no answer is good twice
+            return answer
+
+        async def leave(request: Request) -> Response:
+            return RedirectResponse(await provider.way_out() or f"{session.PATH}/sign-in", 303)
+
+        return [
+            Route(signing_in.BEGIN, begin),
+            Route(signing_in.CALLBACK, finish),
+            Route(signing_in.LEAVE, leave),
+        ]
 
     async def _sign_in(self, request: Request) -> Response:
         back: str | None = None
@@ -156,10 +215,10 @@ class Console:
             token = form.get("token", [""])[-1].strip()
             async with self._platform.as_whom(token or None) as ask:
                 await ask.me()
+            answer = RedirectResponse(session.way_back(back), 303)
+            session.remember(request, answer, token)
         except PlacetError as error:
             return self._sign_in_page(back, error, 401)
-        answer = RedirectResponse(session.way_back(back), 303)
-        session.remember(request, answer, token)
         return answer
 
     async def _sign_out(self, request: Request) -> Response:
@@ -169,7 +228,8 @@ class Console:
             session.must_be_proven(session.token_of(request) or "", form.get(session.PROOF, [None])[-1])
         except PlacetError as error:
             return self._door.problem(error)
-        answer = RedirectResponse(f"{session.PATH}/sign-in", 303)
+        is_theirs = self._provider is not None and self._provider.is_theirs(session.token_of(request))
+        answer = RedirectResponse(f"{session.PATH}/sign-in{'?out=1' if is_theirs else ''}", 303)
         session.forget(request, answer)
         return answer
 

@@ -6,8 +6,11 @@ on for as long as somebody watches.
 
 from __future__ import annotations
 
+import hashlib
 import re
+from collections import OrderedDict
 from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
 from urllib.parse import quote
 
 import httpx
@@ -15,9 +18,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from placet.errors import Forbidden, PlacetError, Unauthenticated, Unavailable, Unknown
+from placet.events import Clock
 from placet.events.problems import MEDIA_TYPE, problem_of
 from placet.gateway.console import session
 from placet.gateway.console.asking import Platform
+from placet.gateway.console.signing_in import SigningIn
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "DELETE"]
 _SAFE = frozenset({"GET", "HEAD"})
@@ -26,13 +31,19 @@ _SENT_BACK = (
     "content-type", "content-length", "content-disposition", "etag", "location", "retry-after",
     "x-placet-release", "x-placet-live-release", "x-placet-replicas", "x-placet-source", "x-placet-origin",
 )  # fmt: skip
+_ENDS_SOON = timedelta(seconds=5)
+_MOST_KEPT = 1000
+"""Tokens for models, in memory: of who tried one lately."""
 _PART = re.compile(r"(?!\.{1,2}$)[^/\\\x00-\x1f]+")
 _LIMITS = httpx.Timeout(60.0, connect=10.0, read=None)
 
 
 class PassThrough:
-    def __init__(self, platform: Platform) -> None:
+    def __init__(self, platform: Platform, clock: Clock, provider: SigningIn | None) -> None:
         self._platform = platform
+        self._clock = clock
+        self._provider = provider
+        self._for_models: OrderedDict[bytes, tuple[str, datetime]] = OrderedDict()
 
     async def __call__(self, request: Request) -> Response:
         """`/console/api/v1/…` and `/console/api/models/…`."""
@@ -50,12 +61,13 @@ class PassThrough:
         if request.method not in _SAFE:
             session.must_be_proven(token, request.headers.get("x-placet-proof"))
         url = f"{self._platform.url}{_target(request)}"
+        bearer = token if request.path_params["path"].startswith("v1/") else await self._for_model(token)
         headers = {name: request.headers[name] for name in _SENT_ON if name in request.headers}
         is_bodied = "content-length" in headers or "transfer-encoding" in request.headers
         asked = httpx.Request(
             request.method,
             url,
-            headers={**headers, "Authorization": f"Bearer {token}", "User-Agent": "placet-console"},
+            headers={**headers, "Authorization": f"Bearer {bearer}", "User-Agent": "placet-console"},
             content=request.stream() if is_bodied else None,
             extensions={"timeout": _LIMITS.as_dict()},
         )
@@ -78,6 +90,21 @@ class PassThrough:
             },
         )
 
+    async def _for_model(self, token: str) -> str:
+        """What a model takes: placet's own, which whoever signed in at a provider gets for a while."""
+        if self._provider is None or not self._provider.is_theirs(token):
+            return token
+        key, now = hashlib.sha256(token.encode()).digest(), self._clock.now()
+        own, until = self._for_models.get(key, ("", now))
+        if until - now <= _ENDS_SOON:
+            async with self._platform.as_whom(token) as ask:
+                made = await ask.own_token()
+            own = made.token
+            self._for_models[key] = own, datetime.fromisoformat(made.expires or now.isoformat())
+            while len(self._for_models) > _MOST_KEPT:
+                self._for_models.popitem(last=False)
+        return own
+
 
 def _target(request: Request) -> str:
     """The path below the platform's address, quoted anew so that no part of it is more than that."""
@@ -88,7 +115,7 @@ def _target(request: Request) -> str:
     is_prediction = parts[0] == "models" and len(parts) == 3 and parts[2] == "predict"
     if not (is_rest or is_prediction):
         raise Unknown("there is nothing at this address")
-    if is_rest and parts[1] == "tokens":
+    if is_rest and (parts[1] == "tokens" or parts[1:] == ["me", "token"]):
         raise Forbidden("tokens are made by `placet token create`", fix="see `placet token --help`")
     path = "/" + "/".join(quote(part, safe=":@,;=+$!*'()~") for part in parts)
     return f"{path}?{request.url.query}" if request.url.query else path

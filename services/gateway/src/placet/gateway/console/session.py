@@ -1,4 +1,4 @@
-"""Who is signed in: a cookie that holds the token, and nothing that is kept here.
+"""Who is signed in: a cookie that holds the token, in parts where it is long, and nothing that is kept here.
 
 The cookie goes to `/console` alone, never to a model's URL, and no script reads it. Whoever has the token can make
 what a form has to bring along, and nobody else can, so a page elsewhere asks for nothing in somebody's name.
@@ -14,32 +14,77 @@ from urllib.parse import urlsplit
 from starlette.requests import Request
 from starlette.responses import Response
 
-from placet.errors import Forbidden
+from placet.errors import Forbidden, TooLarge
 
 COOKIE = "placet-console"
 PATH = "/console"
 PROOF = "proof"
 """The field of a form, and `X-Placet-Proof` of a script's request."""
 HOME = "/console/models"
+MOST_PARTS = 3
+_LONGEST_PART = 3500
+"""Characters; browsers keep 4096 bytes of a cookie with its name and what is said about it."""
+_PARTED = "~"
+"""After the number of parts, where there are several; no token has it."""
+_NUMBERS = frozenset(str(number) for number in range(2, MOST_PARTS + 1))
 _WAY_BACK = re.compile(r"/console/[A-Za-z0-9._~!$'()*,;:@%/?&=+-]*")
 _LONGEST_WAY = 2000
 
 
 def token_of(request: Request) -> str | None:
-    return request.cookies.get(COOKIE) or None
+    first = request.cookies.get(COOKIE) or None
+    number, separator, begin = (first or "").partition(_PARTED)
+    if not separator:
+        return first
+    if number not in _NUMBERS:
+        return None
+    return begin + "".join(request.cookies.get(_part(each), "") for each in range(1, int(number)))
 
 
 def remember(request: Request, answer: Response, token: str) -> None:
-    """Until the browser closes, or somebody signs out; how long the token itself holds is its own matter."""
-    answer.set_cookie(
-        COOKIE, token, path=PATH, secure=request.url.scheme == "https", httponly=True, samesite="lax"
-    )
+    """Until the browser closes, or somebody signs out. How long the token holds is its own matter: each request finds
+    whether it still does. Raises TooLarge for one that no browser keeps."""
+    parts = [token[at : at + _LONGEST_PART] for at in range(0, len(token), _LONGEST_PART)]
+    if len(parts) > MOST_PARTS:
+        raise TooLarge(
+            f"no browser keeps a token of {len(token)} characters", fix="sign in with a shorter one"
+        )
+    set_cookie(request, answer, COOKIE, token if len(parts) == 1 else f"{len(parts)}{_PARTED}{parts[0]}")
+    for number, part in enumerate(parts[1:], start=1):
+        set_cookie(request, answer, _part(number), part)
+    _forget_parts(request, answer, len(parts))
 
 
 def forget(request: Request, answer: Response) -> None:
-    answer.delete_cookie(
-        COOKIE, path=PATH, secure=request.url.scheme == "https", httponly=True, samesite="lax"
+    drop_cookie(request, answer, COOKIE)
+    _forget_parts(request, answer, 1)
+
+
+def set_cookie(request: Request, answer: Response, name: str, value: str, seconds: int | None = None) -> None:
+    """For the console alone, and no script. It comes along when somebody is sent here from elsewhere, by GET only."""
+    answer.set_cookie(
+        name,
+        value,
+        max_age=seconds,
+        path=PATH,
+        secure=request.url.scheme == "https",
+        httponly=True,
+        samesite="lax",
     )
+
+
+def drop_cookie(request: Request, answer: Response, name: str) -> None:
+    answer.delete_cookie(name, path=PATH, secure=request.url.scheme == "https", httponly=True, samesite="lax")
+
+
+def _forget_parts(request: Request, answer: Response, first: int) -> None:
+    for number in range(first, MOST_PARTS):
+        if _part(number) in request.cookies:
+            drop_cookie(request, answer, _part(number))
+
+
+def _part(number: int) -> str:
+    return f"{COOKIE}-{number}"
 
 
 def proof_of(token: str) -> str:

@@ -6,7 +6,7 @@ import hmac
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qs, quote, urlencode
+from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -142,8 +142,12 @@ class Door:
         return answer
 
     def to_sign_in(self, request: Request, why: PlacetError | None = None) -> Response:
-        path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-        back = f"?next={quote(path, safe='')}" if request.method == "GET" else ""
+        if request.method == "GET":
+            path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        else:  # to the page that the form was on
+            came = urlsplit(request.headers.get("referer", ""))
+            path = came.path + (f"?{came.query}" if came.query else "")
+        back = f"?next={quote(path, safe='')}" if path else ""
         if why is not None:
             back += ("&" if back else "?") + "ended=1"
         return RedirectResponse(f"{session.PATH}/sign-in{back}", 303)
