@@ -380,6 +380,18 @@ def test_a_token_is_alone_on_stdout(placet: Placet, platform: FakePlatform) -> N
     assert fields == ["token", "id", "person", "roles", "expires"]
 
 
+def test_for_a_providers_token_there_is_one_that_models_take(
+    placet: Placet, platform: FakePlatform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert placet("token", "own").status == 1
+    platform.guests = lambda token: token == "of-a-provider"
+    monkeypatch.setenv("PLACET_TOKEN", "of-a-provider")
+    made = placet("token", "own")
+    assert (made.status, made.out) == (0, "own-token\n")
+    assert "scientist" in made.err
+    assert placet("token", "own", "--json").document["token"] == "own-token"
+
+
 def test_who_may_not_is_told_so(
     placet: Placet, platform: FakePlatform, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -162,6 +162,15 @@ async def test_tokens_are_made_and_revoked(client: Client, platform: FakePlatfor
     assert platform.tokens == {}
 
 
+async def test_who_comes_from_a_provider_gets_a_token_for_models(platform: FakePlatform) -> None:
+    platform.guests = lambda token: token == "of a provider"
+    async with Client(Connection(url=platform.url, token="of a provider")) as guest:
+        assert (await guest.own_token()).token == "own-token"
+    async with Client(Connection(url=platform.url, token=SCIENTIST)) as scientist:
+        with pytest.raises(Refused, match="own already"):
+            await scientist.own_token()
+
+
 async def test_a_platform_that_is_away_for_a_moment_is_asked_again(
     client: Client, platform: FakePlatform, tmp_path: Path
 ) -> None:

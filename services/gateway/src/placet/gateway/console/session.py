@@ -38,7 +38,7 @@ def token_of(request: Request) -> str | None:
         return first
     if number not in _NUMBERS:
         return None
-    return begin + "".join(request.cookies.get(_part(each), "") for each in range(1, int(number)))
+    return begin + "".join(request.cookies.get(_part(each), "") for each in range(1, int(number))) or None
 
 
 def remember(request: Request, answer: Response, token: str) -> None:
