@@ -20,6 +20,7 @@ from placet.events.bus import routing_key
 from placet.events.catalog import contract_of
 from placet.events.contracts import CATALOG, shapes
 from placet.events.settings import ProcessSettings, ServiceSettings, describe
+from placet.identity import ProviderSettings
 from placet.rules.handbook import anchor as anchor
 from placet.rules.handbook import shipped_handbook
 
@@ -155,23 +156,36 @@ def settings_page(command: str, services: Sequence[str]) -> str:
             "## Every service",
             "",
             *_settings(ProcessSettings),
+            "## Every service that takes tokens",
+            "",
+            "All but the certifier; the same for each of them. How to",
+            "[sign in with a provider](../how-to/sign-in-with-a-provider.md).",
+            "",
+            *_settings(ProviderSettings),
             *(line for service in services for line in _service_settings(service)),
         ]
     )
+
+
+_SHARED = (ServiceSettings, ProviderSettings)
 
 
 def _service_settings(service: str) -> Iterator[str]:
     yield f"## {service}"
     yield ""
     for kind in vars(import_module(f"placet.{service}.settings")).values():
-        if isinstance(kind, type) and issubclass(kind, ServiceSettings) and kind is not ServiceSettings:
-            yield from _settings(kind)
+        if isinstance(kind, type) and issubclass(kind, ServiceSettings) and kind not in _SHARED:
+            yield from _settings(
+                kind, besides=ProviderSettings if issubclass(kind, ProviderSettings) else None
+            )
 
 
-def _settings(kind: type[ServiceSettings]) -> Iterator[str]:
+def _settings(kind: type[ServiceSettings], *, besides: type[ServiceSettings] | None = None) -> Iterator[str]:
+    """`besides` has those that are told elsewhere."""
     yield "| variable | what it is | default |"
     yield "|---|---|---|"
-    for line in describe(kind).splitlines():
+    told = set() if besides is None else set(describe(besides).splitlines())
+    for line in (each for each in describe(kind).splitlines() if each not in told):
         found = re.fullmatch(r"(PLACET_\S+) +(.*); (required|default: (.*))", line)
         if found is None:
             raise ValueError(f"--help-settings says something that this page cannot show: {line}")

@@ -130,12 +130,12 @@ HOLDS: Mapping[str, Mapping[str, str]] = {
     "certifier.watches": {"none": "certificate project release source watched turn look_at"},
     "builder.known_images": {"none": "key image repository"},
     "builder.requests": {"none": "project newest stopped deleted"},
-    "builder.revoked_tokens": {"none": "token"},
+    "builder.revoked_tokens": {"opaque": "token"},
     "indexer.grounds": {"none": "image ground"},
     "indexer.images": {
         "none": "repository image project release source correlation announced_at is_there collecting"
     },
-    "indexer.revoked_tokens": {"none": "token"},
+    "indexer.revoked_tokens": {"opaque": "token"},
     "indexer.sources": {"none": "source project size asked_at"},
     "indexer.strangers": {"none": "repository image since is_told"},
     "indexer.tags": {"none": "repository tag image"},
@@ -154,7 +154,7 @@ HOLDS: Mapping[str, Mapping[str, str]] = {
         ),
         "opaque": "asker",
     },
-    "deployer.revoked_tokens": {"none": "token"},
+    "deployer.revoked_tokens": {"opaque": "token"},
     "deployer.room_taken": {"none": "id number"},
     "deployer.signers": {"none": "project release key"},
     "deployer.signs_of_life": {"none": "producer at"},
@@ -168,7 +168,7 @@ HOLDS: Mapping[str, Mapping[str, str]] = {
     "metadata.audit_producers": {"none": "producer epoch position chain said_at"},
     "metadata.audit_tiles": {"none": "level number hashes root"},
     "metadata.audit_witnesses": {"none": "name size seen_at asked_at trouble"},
-    "metadata.audit_revoked_tokens": {"none": "generation token"},
+    "metadata.audit_revoked_tokens": {"none": "generation", "opaque": "token"},
     "metadata.webhooks": {
         "none": (
             "webhook type project added_at secret old_secret old_until why position turn failures failing_since "

@@ -8,19 +8,28 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.support.oidc_provider import OidcProvider
 from tests.support.platforms import Platform, distributed
 from tests.support.servers import CaddyServer, PostgreSQL, RabbitMQ, Registry
 from tests.system.audit import AuditedPlatform
 from tests.system.console import ConsoleStories
 from tests.system.console_audit import AuditStories
 from tests.system.console_governance import GovernanceStories
+from tests.system.console_oidc import TAKE_TOKENS, ProvidersStories, known_by
 from tests.system.console_platform import PlatformStories
 from tests.system.scenarios import Scenarios
 from tests.system.story import WholeStory
 
 
 class TestDistributed(
-    Scenarios, WholeStory, AuditedPlatform, ConsoleStories, GovernanceStories, AuditStories, PlatformStories
+    Scenarios,
+    WholeStory,
+    AuditedPlatform,
+    ConsoleStories,
+    GovernanceStories,
+    AuditStories,
+    PlatformStories,
+    ProvidersStories,
 ):
     @pytest.fixture(scope="class")
     @classmethod
@@ -31,13 +40,17 @@ class TestDistributed(
         postgres: PostgreSQL,
         registry: Registry,
         caddy: CaddyServer,
+        provider: OidcProvider,
     ) -> Iterator[Platform]:
+        folder = tmp_path_factory.mktemp("distributed")
+        known = known_by(provider, folder / "provider")
         with distributed(
-            tmp_path_factory.mktemp("distributed"),
+            folder,
             rabbitmq=rabbitmq,
             postgres=postgres,
             registry=registry,
             caddy=caddy,
+            settings=dict.fromkeys(TAKE_TOKENS, known),
         ) as platform:
             yield platform.platform
 

@@ -17,11 +17,13 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from tests.mlflow_folders.frames import SPENDING
 from tests.support.eventually import eventually
+from tests.support.oidc_provider import OidcProvider
 from tests.support.platforms import ROOT, Platform, embedded
 from tests.system.audit import AuditedPlatform
 from tests.system.console import ConsoleStories
 from tests.system.console_audit import AuditStories
 from tests.system.console_governance import GovernanceStories
+from tests.system.console_oidc import ProvidersStories, known_by
 from tests.system.console_platform import PlatformStories
 from tests.system.evidence import evidence_holds
 from tests.system.models import requirement, write_pickled
@@ -39,7 +41,14 @@ from tests.system.story import WholeStory
 
 
 class TestEmbedded(
-    Scenarios, WholeStory, AuditedPlatform, ConsoleStories, GovernanceStories, AuditStories, PlatformStories
+    Scenarios,
+    WholeStory,
+    AuditedPlatform,
+    ConsoleStories,
+    GovernanceStories,
+    AuditStories,
+    PlatformStories,
+    ProvidersStories,
 ):
     @pytest.fixture(scope="class")
     @classmethod
@@ -52,8 +61,9 @@ class TestEmbedded(
 
     @pytest.fixture(scope="class")
     @classmethod
-    def platform(cls, folder: Path) -> Iterator[Platform]:
-        with embedded(folder) as platform:
+    def platform(cls, folder: Path, provider: OidcProvider) -> Iterator[Platform]:
+        known = known_by(provider, folder / "provider")
+        with embedded(folder, {f"PLACET_{name}": value for name, value in known.items()}) as platform:
             yield platform
 
     async def test_the_example_that_mlflow_wrote_is_deployed_as_it_stands(
