@@ -9,7 +9,7 @@ from secrets import token_hex
 import httpx
 import pytest
 from placet.identity import own_person_key
-from playwright.async_api import expect
+from playwright.async_api import Locator, expect
 
 from tests.support.eventually import eventually
 from tests.support.oidc_provider import CLIENT, SECRET, OidcProvider, running
@@ -69,11 +69,12 @@ class ProvidersStories:
             await page.wait_for_url("**/console/sign-in?next=*")
             await _pass_the_provider(somebody, subject)
             await page.wait_for_url(f"**/console/models/{project}/try")
-            await expect(page.get_by_text(f"{subject}@example.org")).to_be_visible()
+            await expect(_menu(somebody, subject)).to_be_visible()
             await page.get_by_role("button", name="Predict").click()
             await expect(page.locator("#answer")).to_contain_text("outputs")
             await somebody.must_be_usable()
 
+            await _menu(somebody, subject).click()
             await page.get_by_role("button", name="Sign out").click()
             await page.wait_for_url("**/console/sign-in?out=1")
             await somebody.must_be_usable()
@@ -109,7 +110,7 @@ class ProvidersStories:
             await page.goto(f"{platform.url}/console/platform")
             await _pass_the_provider(somebody, subject)
             await page.wait_for_url("**/console/platform")
-            await expect(page.get_by_text(f"{subject}@example.org")).to_be_visible()
+            await expect(_menu(somebody, subject)).to_be_visible()
 
     async def test_every_service_takes_a_providers_token_until_its_person_is_erased(
         self, platform: Platform, provider: OidcProvider, subject: str
@@ -145,6 +146,11 @@ async def _pass_the_provider(somebody: Visitor, subject: str, *, act: str = "Go 
     await page.get_by_role("link", name="Sign in with 127.0.0.1").click()
     await page.get_by_label("Name").fill(subject)
     await page.get_by_role("button", name=act).click()
+
+
+def _menu(somebody: Visitor, subject: str) -> Locator:
+    """What stands in each page for who is signed in."""
+    return somebody.page.locator("summary").filter(has_text=f"{subject}@example.org")
 
 
 async def _asked(http: httpx.AsyncClient, path: str, token: str) -> httpx.Response:

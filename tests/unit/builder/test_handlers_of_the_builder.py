@@ -24,7 +24,7 @@ from placet.errors import Refused, Unavailable
 from placet.events import Service, Wiring, tables
 from placet.events.catalog import contract_of
 from placet.events.contracts.builder import BuildAccepted, BuildFailed, ImageBuilt, ImageReused
-from placet.events.contracts.gateway import DeleteRequested, StopRequested, TokenRevoked
+from placet.events.contracts.gateway import DeleteRequested, ErasureRequested, StopRequested, TokenRevoked
 from placet.events.jobs import Job
 from placet.events.testing import changed
 from placet.events.unit_of_work import Context
@@ -37,6 +37,8 @@ from tests.unit.gateway.roads import IMAGE, SOURCE, asked, built, cleared, reser
 from tests.unit.hearing import Alone, alone
 
 OTHER_SOURCE = f"sha256:{'6' * 64}"
+
+PERSON = "person:00000000-0000-7000-8000-000000000001"
 
 
 @dataclass
@@ -112,7 +114,7 @@ class Builder:
     def token(self) -> str:
         return tokens.issue(
             id="token-1",
-            person="person:00000000-0000-7000-8000-000000000001",
+            person=PERSON,
             roles=frozenset({"auditor"}),
             now=self.alone.clock.now(),
             lifetime=timedelta(hours=1),
@@ -459,6 +461,22 @@ async def test_a_build_s_log_is_for_those_with_a_token(builder: Builder) -> None
         assert (await http.get("/v1/builds/churn/2/log")).status_code == 404
         await builder.alone.hear(TokenRevoked(token="token-1"))
         assert (await http.get("/v1/builds/churn/1/log")).status_code == 401
+
+
+async def test_a_build_s_log_is_not_for_who_was_erased_by_whichever_token(builder: Builder) -> None:
+    file = builder.workshop.log_of("churn", 1)
+    file.parent.mkdir(parents=True)
+    file.write_text("resolved 12 packages\n")
+    async with builder.alone.http(builder.token()) as http:
+        assert (await http.get("/v1/builds/churn/1/log")).status_code == 200
+        await builder.alone.hear(erasure("person:00000000-0000-7000-8000-000000000009"))
+        assert (await http.get("/v1/builds/churn/1/log")).status_code == 200
+        await builder.alone.hear(erasure(PERSON))
+        assert (await http.get("/v1/builds/churn/1/log")).status_code == 401
+
+
+def erasure(person: str) -> ErasureRequested:
+    return ErasureRequested(person=person, requested_by="person:1", tokens=0, words=0)
 
 
 async def test_a_build_is_followed_to_its_end(builder: Builder) -> None:

@@ -163,8 +163,8 @@ async def test_tokens_are_made_and_revoked(client: Client, platform: FakePlatfor
 
 
 async def test_who_comes_from_a_provider_gets_a_token_for_models(platform: FakePlatform) -> None:
-    platform.guests = lambda token: token == "of a provider"
-    async with Client(Connection(url=platform.url, token="of a provider")) as guest:
+    platform.guests = lambda token: token == "of-a-provider"
+    async with Client(Connection(url=platform.url, token="of-a-provider")) as guest:
         assert (await guest.own_token()).token == "own-token"
     async with Client(Connection(url=platform.url, token=SCIENTIST)) as scientist:
         with pytest.raises(Refused, match="own already"):

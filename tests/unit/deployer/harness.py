@@ -35,6 +35,7 @@ from placet.events.contracts.gateway import (
     AbortRequested,
     DeleteRequested,
     DeployRequested,
+    ErasureRequested,
     ProjectAssigned,
     PromoteRequested,
     QuotaRemoved,
@@ -237,6 +238,10 @@ class World:
 
     async def revoke(self, token: str) -> None:
         await self.say(TokenRevoked(token=token), operation="revoke", project="platform")
+
+    async def erase(self, person: str) -> None:
+        asked = ErasureRequested(person=person, requested_by="person:1", tokens=0, words=0)
+        await self.say(asked, operation="erase", project="platform")
 
     async def set_quota(self, scope: QuotaScope, of: str, **limits: int) -> None:
         nothing = dict.fromkeys(("cpu_millis", "memory_bytes", "gpus", "models"))

@@ -31,10 +31,13 @@ async def http(idle_world: World) -> AsyncIterator[httpx.AsyncClient]:
             yield client
 
 
+PERSON = "person:01a20932-14f5-778e-812e-16f3bd347455"
+
+
 def authorized(world: World, *, key: SigningKey | None = None) -> dict[str, str]:
     token = tokens.issue(
         id=TOKEN,
-        person="person:01a20932-14f5-778e-812e-16f3bd347455",
+        person=PERSON,
         roles=frozenset({"auditor"}),
         now=world.clock.now(),
         lifetime=timedelta(hours=1),
@@ -176,6 +179,18 @@ async def test_a_revoked_token_reads_nothing(idle_world: World, http: httpx.Asyn
     async def is_refused() -> bool:
         answer = await http.get("/v1/models/churn/logs", headers=authorized(idle_world))
         return answer.status_code == 401
+
+    await eventually(is_refused)
+
+
+async def test_who_was_erased_reads_nothing_by_whichever_token(
+    idle_world: World, http: httpx.AsyncClient
+) -> None:
+    assert (await http.get("/v1/capacity", headers=authorized(idle_world))).status_code == 200
+    await idle_world.erase(PERSON)
+
+    async def is_refused() -> bool:
+        return (await http.get("/v1/capacity", headers=authorized(idle_world))).status_code == 401
 
     await eventually(is_refused)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from placet.events.store import ClaimLost, Unit
@@ -43,11 +44,11 @@ async def gateway(provider: OidcProvider, clock: ManualClock, tmp_path: Path) ->
         yield gateway
 
 
-async def me(gateway: Gateway, token: str) -> dict[str, str]:
+async def me(gateway: Gateway, token: str) -> dict[str, Any]:
     async with gateway.http(token) as http:
         answer = await http.get("/v1/me")
     assert answer.status_code == 200, answer.text
-    told: dict[str, str] = answer.json()
+    told: dict[str, Any] = answer.json()
     return told
 
 

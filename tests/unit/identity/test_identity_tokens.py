@@ -73,7 +73,12 @@ def headed(**headers: Any) -> Make:
 
 def at(**offsets: float) -> Make:
     """Times in seconds from now."""
-    return lambda server: server.token(**{name: server.now() + offset for name, offset in offsets.items()})
+
+    def made(server: OidcProvider) -> str:
+        times: dict[str, Any] = {name: server.now() + offset for name, offset in offsets.items()}
+        return server.token(**times)
+
+    return made
 
 
 def of(claims: bytes) -> Make:
@@ -163,7 +168,7 @@ async def test_a_token_says_who_until_when_and_in_which_roles(
     assert said.token.roles == {"auditor", "admin"}
     assert said.token.issued == clock.now()
     assert said.token.expires == clock.now() + timedelta(hours=1)
-    assert (said.nonce, said.party, said.audiences) == ("n", "placet", {"placet"})
+    assert (said.nonce, said.party, said.audiences) == ("n", "placet", frozenset({"placet"}))
 
 
 async def test_clocks_may_differ_by_half_a_minute(

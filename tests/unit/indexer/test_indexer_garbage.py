@@ -13,7 +13,7 @@ from hypothesis import given as for_all
 from hypothesis import strategies as st
 from placet.errors import Refused, Unavailable
 from placet.events import tables as library
-from placet.events.contracts.gateway import SourceUploaded, TokenRevoked
+from placet.events.contracts.gateway import ErasureRequested, SourceUploaded, TokenRevoked
 from placet.events.contracts.indexer import ImageCollected, ImageIndexed, ImageVanished, SourceCollected
 from placet.events.store import Put, Unit
 from placet.events.testing import changed
@@ -22,7 +22,7 @@ from placet.indexer.garbage import CERTIFICATE, Image, Source, plan
 from placet.indexer.ports import Ports, Weighed
 from placet.indexer.projections import TABLES
 from placet.indexer.settings import IndexerSettings
-from placet.trust import SigningKey, own_key, tokens
+from placet.trust import KeySet, SigningKey, own_key, tokens
 
 from tests.unit.gateway.roads import IMAGE, SOURCE, accepted_start, asked, built, certified
 from tests.unit.hearing import Alone, alone
@@ -402,6 +402,16 @@ async def test_garbage_is_for_operators(world: World, path: tuple[str, str]) -> 
     async with world.alone.http() as http:
         assert (await http.request(*path)).status_code == 401
     assert world.heap.held == {IMAGE, SOURCE}
+
+
+async def test_garbage_is_not_for_who_was_erased_by_whichever_token(world: World) -> None:
+    token = world.token("operator", id="another")
+    person = tokens.verify(token, KeySet([world.key.public]), now=world.alone.clock.now()).person
+    async with world.alone.http(token) as http:
+        assert (await http.get("/v1/garbage")).status_code == 200
+        await world.alone.hear(ErasureRequested(person=person, requested_by="person:1", tokens=0, words=0))
+        assert (await http.get("/v1/garbage")).status_code == 401
+    assert (await world.ask("GET", "/v1/garbage"))[0] == 200
 
 
 @pytest.mark.parametrize("days", ["0", "-1", "1.5", "99999", "x"])

@@ -18,11 +18,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from placet.errors import Conflict, Unavailable, Unreadable
 from placet.events import Gap, Heard, ServiceRunner
-from placet.events.contracts.gateway import TokenRevoked
+from placet.events.contracts.gateway import ErasureRequested, TokenRevoked
 from placet.events.contracts.metadata import GapDetected
 from placet.events.http import http_app
 from placet.events.problems import speak_problems
 from placet.events.testing import given
+from placet.identity import Callers
 from placet.metadata.access import reader
 from placet.metadata.api import router
 from placet.metadata.domain import LOG, NoteGap
@@ -411,6 +412,17 @@ async def test_the_log_is_for_those_with_a_token_that_was_not_revoked(metadata: 
             assert (await http.get("/v1/events")).status_code == 200
 
 
+async def test_the_log_is_not_for_who_was_erased_by_whichever_token(metadata: Metadata) -> None:
+    person = "person:00000000-0000-7000-8000-000000000001"
+    erasure = ErasureRequested(person=person, requested_by="person:1", tokens=0, words=0)
+    await metadata.read("/v1/events")
+    await metadata.keep(metadata.heard(erasure, 1, subject=person.replace("person:", "person/")))
+    async with metadata.indexing():
+        await metadata.read("/v1/events", 401)
+        async with metadata.alone.http(metadata.token("token-2")) as http:
+            assert (await http.get("/v1/events")).status_code == 401
+
+
 async def test_a_database_that_is_away_is_a_503(metadata: Metadata, tmp_path: Path) -> None:
     class Away:
         """The `Queries` of a database that is away."""
@@ -422,7 +434,7 @@ async def test_a_database_that_is_away_is_a_503(metadata: Metadata, tmp_path: Pa
     speak_problems(app)
     away: Any = Away()
     keys, queries = KeySet.load(tmp_path / "tokens.json"), Queries(away)
-    admitted = reader(keys=keys, clock=metadata.alone.clock, queries=queries)
+    admitted = reader(callers=Callers(lambda: keys, metadata.alone.clock), queries=queries)
     store = metadata.alone.wiring.store
     app.include_router(router(reader=admitted, queries=queries, store=store, tail=Tail(queries, store)))
     headers = {"Authorization": f"Bearer {metadata.token()}"}

@@ -1815,7 +1815,7 @@ VERBS: Sequence[Verb] = (
         does="for a provider's token one of placet's own",
         more="For models, which take no others. It has your roles, and holds for an hour, and no longer than that in"
         " PLACET_TOKEN.",
-        example="TOKEN=$(placet token own)",
+        example="placet token own",
         function="tokens:own",
     ),
     Verb(

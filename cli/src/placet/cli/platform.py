@@ -53,6 +53,7 @@ from placet.events.restoring import must_not_be_half_restored
 from placet.events.service import in_words, run_together
 from placet.events.settings import ServiceSettings, load
 from placet.events.store import EVENTS, Run, Unit
+from placet.gateway.console.signing_in import client_of
 from placet.gateway.settings import GatewaySettings
 from placet.gateway.told_routes import ToldRoutes
 from placet.identity import own_person_key
@@ -186,6 +187,7 @@ def _parts(
         api_url=url,
         oidc_person_key=people,
     )
+    _read_now(gateway)
     certifier = _load(CertifierSettings, registry=registry, signing_key=keys / "certificates.pem")
     builder = _load(
         BuilderSettings,
@@ -259,6 +261,14 @@ def _parts(
 def _load(kind: type[Settings], **known: Any) -> Settings:
     try:
         return load(kind, **known)
+    except Refused as wrong:
+        raise WrongSettingError(wrong.detail, fix=wrong.fix) from wrong
+
+
+def _read_now(gateway: GatewaySettings) -> None:
+    """The files that it would read later: what is wrong with them is told as every wrong setting."""
+    try:
+        client_of(gateway)
     except Refused as wrong:
         raise WrongSettingError(wrong.detail, fix=wrong.fix) from wrong
 
