@@ -223,6 +223,15 @@ async def test_two_sign_ins_of_one_browser_do_not_disturb_each_other(
         assert answer.headers["location"] == wanted
 
 
+async def test_sign_ins_that_were_given_up_do_not_pile_up(
+    browser: httpx.AsyncClient, server: OidcProvider
+) -> None:
+    for _ in range(30):
+        asked = await begin(browser, "/console/models?search=" + "x" * 1900)
+        assert sum(len(str(each.value)) for each in browser.cookies.jar) < 14_000
+    assert (await come_back(browser, server.let_in(asked, "ada"))).status_code == 303
+
+
 async def test_behind_an_edge_with_tls_the_way_back_is_by_tls(console: Console, server: OidcProvider) -> None:
     async with a_browser(console, "https://console") as browser:
         assert (await begin(browser))["redirect_uri"].startswith("https://console/")

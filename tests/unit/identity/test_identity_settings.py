@@ -8,6 +8,7 @@ import pytest
 from placet.errors import Refused
 from placet.events.settings import load
 from placet.events.testing import ManualClock
+from placet.gateway.settings import GatewaySettings
 from placet.identity import ProviderSettings, own_person_key, provider_of
 from placet.identity.settings import ROLES, USUAL_ROLES, roles_by_value
 
@@ -77,6 +78,15 @@ def test_what_fits_together_is_told_without_what_anything_is_set_to(monkeypatch:
     with pytest.raises(Refused) as refused:
         loaded(monkeypatch, PLACET_OIDC_CLIENT_ID=None)
     assert "login.example.org" not in refused.value.detail
+
+
+def test_a_secret_of_no_client_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PLACET_OIDC_CLIENT_SECRET_FILE", "/run/secrets/client")
+    known = {"registry": "x", "token_key": tmp_path, "admin_token_file": tmp_path}
+    with pytest.raises(Refused, match="not both PLACET_OIDC_ISSUER and PLACET_OIDC_CLIENT_ID"):
+        load(GatewaySettings, **known)
+    monkeypatch.setenv("PLACET_OIDC_CLIENT_SECRET_FILE", "")
+    assert load(GatewaySettings, **known).oidc_client_secret_file is None
 
 
 @pytest.mark.parametrize("held", [None, "", "short", " " * 40])

@@ -241,9 +241,9 @@ class Reading:
         values = {said} if isinstance(said, str) else set(_texts(said))
         roles = frozenset[Role]().union(*(self._roles.get(each, frozenset()) for each in values))
         if not roles:
-            what = "is not in your token" if said is None else "has nothing that gives a role here"
+            what = "which is not in your token" if said is None else "and nothing in yours gives one"
             raise Forbidden(
-                f"you have no role here: the claim `{self._roles_claim}`, which gives them, {what}",
+                f"you have no role here: roles come from the claim `{self._roles_claim}`, {what}",
                 rule="oidc.roles",
                 fix=f"have who looks after the provider give you one of {', '.join(sorted(self._roles))}, and have"
                 " it send that claim to placet; PLACET_OIDC_ROLES_CLAIM names the claim, PLACET_OIDC_ROLES its values",

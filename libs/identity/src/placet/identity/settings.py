@@ -125,11 +125,7 @@ class ProviderSettings(ServiceSettings):
     @model_validator(mode="after")
     def _must_fit(self) -> Self:
         if not self.oidc_issuer:
-            alone = [
-                name
-                for name in ("oidc_client_id", "oidc_audience", "oidc_client_secret_file")
-                if getattr(self, name, None)
-            ]
+            alone = [name for name in ("oidc_client_id", "oidc_audience") if getattr(self, name)]
             if alone:
                 raise ValueError(
                     f"PLACET_{alone[0].upper()} is set and PLACET_OIDC_ISSUER is not: set both, or neither"

@@ -43,7 +43,7 @@ class Access:
         """The caller of `request`, until it is answered to its end. Raises Unauthenticated, Forbidden for one of a
         provider's people whose name is somebody else's, and Unavailable for one who has too many under way."""
         held = await self._callers.verify_bearer(request.headers.get("authorization"))
-        await self.must_be_welcome(held)
+        await self._must_be_welcome(held)
         with self._shares.taken_by(held.person):
             yield Caller(
                 person=held.person,
@@ -53,7 +53,7 @@ class Access:
                 is_providers=held.name is not None,
             )
 
-    async def must_be_welcome(self, held: Token) -> None:
+    async def _must_be_welcome(self, held: Token) -> None:
         """Whose token holds by itself. Raises as `caller` does."""
         if await self._queries.is_revoked(held.id, held.person):
             if held.name is not None:

@@ -18,7 +18,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from placet.errors import Conflict, Forbidden, Unauthenticated
+from placet.errors import Conflict, Forbidden, Unauthenticated, Unavailable
 from placet.events.store import Claim, EventStore, Unit
 from placet.gateway import projections as p
 from placet.gateway.names import alike, normalised
@@ -27,6 +27,7 @@ from placet.trust.sealing import new_sealing_key, seal, unseal
 ERASED = "erased"
 """What is told in place of words that are there no more."""
 _PSEUDONYM_DIGITS = 4
+_TRIES = 10
 _MOST_MET = 10_000
 """In memory, with the name that each was met by."""
 
@@ -90,13 +91,19 @@ class People:
         """
         if self._met.get(person) == name:
             return
-        wanted, owner = normalised(name), await self.owner(person)
-        while (before := await self.name_of(person)) != wanted:
+        wanted = normalised(name)
+        for _ in range(_TRIES):
+            owner, before = await self.owner(person), await self.name_of(person)
+            if before == wanted:
+                break
             await self._must_be_free(wanted, person)
-            try:
+            # Another request may be first, or they are erased just now.
+            with suppress(Conflict):
                 await self._store.commit(Unit(claims=await self._named(owner, wanted, before)))
-            except Conflict:  # another request was first, or they were erased just now
-                owner = await self.owner(person)
+        else:
+            raise Unavailable(
+                "their name is being changed by others", fix="try again shortly", retry_after=1.0
+            )
         self._met[person] = name
         while len(self._met) > _MOST_MET:
             self._met.popitem(last=False)

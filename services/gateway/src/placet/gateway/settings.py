@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from placet.identity import ProviderSettings
 from placet.identity.settings import OptionalPath
@@ -95,6 +96,15 @@ class GatewaySettings(ProviderSettings):
         description="what the console asks the provider for, with spaces between; what brings the claim of the roles"
         " belongs here, where the provider wants that",
     )
+
+    @model_validator(mode="after")
+    def _must_have_a_client(self) -> Self:
+        if self.oidc_client_secret_file is not None and not (self.oidc_issuer and self.oidc_client_id):
+            raise ValueError(
+                "PLACET_OIDC_CLIENT_SECRET_FILE is set, and not both PLACET_OIDC_ISSUER and PLACET_OIDC_CLIENT_ID: the"
+                " secret is of that client at that provider"
+            )
+        return self
 
     @property
     def allowed_git_hosts(self) -> frozenset[str]:

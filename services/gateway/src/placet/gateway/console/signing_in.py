@@ -37,6 +37,8 @@ _COOKIE = "placet-sign-in-"
 _STATE = re.compile(r"[A-Za-z0-9_-]{43}")
 _MOST_AT_ONCE = 16
 """Codes that the provider is asked about: whoever sends many waits, and does not have us wear it out."""
+_MOST_BEGUN = 4
+"""Sign-ins that a browser keeps at once. With more of them a request's head would grow beyond what an edge takes."""
 _LONGEST_CODE = 4096
 _AGAIN = "sign in again"
 
@@ -129,6 +131,9 @@ class SigningIn:
             "code_challenge_method": "S256",
         }
         answer = RedirectResponse(_asking(described.authorization, asked), 303)
+        begun = [name for name in request.cookies if name.startswith(_COOKIE)]
+        for name in begun if len(begun) >= _MOST_BEGUN else ():
+            session.drop_cookie(request, answer, name)
         kept = _encoded(msgspec.json.encode(attempt))
         session.set_cookie(request, answer, attempt.cookie, kept, MINUTES * 60)
         return answer
