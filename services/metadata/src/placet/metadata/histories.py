@@ -75,9 +75,20 @@ class Histories:
     ) -> Told:
         """`with_platform` adds what belongs to no project. Raises Unknown for a position that the log does not have,
         Unavailable where the index is far behind."""
+        projects = None if project is None else (project, PLATFORM) if with_platform else (project,)
+        return await self.state_of(projects, until, now, types=types)
+
+    async def state_of(
+        self,
+        projects: Collection[str] | None,
+        until: Until,
+        now: datetime,
+        *,
+        types: Collection[str] = TYPES,
+    ) -> Told:
+        """The same of several projects, without any of what belongs to none, and of all without `projects`."""
         last = await self.reach(until.position)
         state = State()
-        projects = None if project is None else (project, PLATFORM) if with_platform else (project,)
         pages = self.said(types, projects=projects, until=last, by=until.at)
         async with aclosing(pages):
             async for page in pages:
@@ -165,6 +176,32 @@ class Histories:
                 yield wanted[first : first + PAGE]
             after = end
             span = min(span * 2, MOST) if len(rows) < PAGE else max(span // 2, SPAN)
+
+    async def projects(self, after: str, count: int) -> list[str]:
+        """The names that the log speaks of behind one, in their order: as many as `count`, unless there are no more.
+
+        Each is looked up from the one before it: to come to the next by way of all that was said of one would take as
+        long as there is of it.
+        """
+
+        def behind(name: Any) -> Any:
+            least = sa.select(sa.func.min(index.c.project)).where(
+                index.c.generation == INDEX.serving(), index.c.project > name
+            )
+            return least.scalar_subquery()
+
+        names = sa.select(behind(sa.bindparam("after")).label("project"), sa.literal(1).label("place")).cte(
+            "names", recursive=True
+        )
+        names = names.union_all(
+            sa.select(behind(names.c.project), names.c.place + 1).where(
+                names.c.project.is_not(None), names.c.place < sa.bindparam("most")
+            )
+        )
+        # One more: what belongs to no project is among them, and none of them.
+        query = sa.select(names.c.project).where(names.c.project.is_not(None))
+        rows = await self._store.rows(query, {"after": after, "most": count + 1})
+        return [row.project for row in rows if row.project != PLATFORM][:count]
 
     async def first_of(self, project: str) -> int | None:
         """Where the log speaks of a project first."""

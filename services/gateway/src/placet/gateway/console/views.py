@@ -67,6 +67,7 @@ class Views:
         self._environment.filters |= {
             "ago": ago,
             "day": day,
+            "clock": time_of_day,
             "moment": moment,
             "ahead": ahead,
             "short": short,
@@ -168,6 +169,14 @@ def moment(time: str | None) -> str:
 def day(time: str | None) -> str:
     at = _read(time)
     return "" if at is None else at.strftime("%Y-%m-%d")
+
+
+def time_of_day(time: str | None, now: datetime) -> str:
+    """The time of a day, and of which where that is another one than today."""
+    at = _read(time)
+    if at is None:
+        return ""
+    return at.strftime("%H:%M" if at.date() == now.date() else "%b %d, %H:%M")
 
 
 def _read(time: str | None) -> datetime | None:
