@@ -169,6 +169,24 @@ class GovernanceStories:
 
         await eventually(is_gone, within=30)
 
+    async def test_an_approver_works_by_keyboard_alone(
+        self, platform: Platform, tmp_path: Path, governed: str
+    ) -> None:
+        waits = await waits_for_two(platform, tmp_path, governed)
+        for role in ("approver", "compliance"):
+            async with visitor(platform.url, await token_of(platform, role)) as somebody:
+                page = somebody.page
+                await somebody.press("Governance")
+                await page.wait_for_url(f"**{GOVERNANCE}")
+                await somebody.press(f"{governed}, release 1")
+                await page.wait_for_url("**/approvals")
+                await somebody.tab_to("Why you approve it (if you want to say)")
+                await page.keyboard.type(f"looked at it as {role}")
+                await somebody.press("Approve release 1")
+                await expect(page.get_by_text("You approved release 1")).to_be_visible()
+        await is_state(platform, waits["operation"], "live")
+        await ask(platform, "stop", governed)
+
     async def test_glass_is_broken_with_a_warning_and_somebody_else_reviews_it(
         self, platform: Platform, tmp_path: Path, governed: str
     ) -> None:
