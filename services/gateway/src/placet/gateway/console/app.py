@@ -28,6 +28,7 @@ from placet.gateway.console import (
     policies,
     session,
     signing_in,
+    verifying,
 )
 from placet.gateway.console.asking import Platform
 from placet.gateway.console.pass_through import METHODS, PassThrough
@@ -90,6 +91,7 @@ class Console:
             ("/governance/exceptions/{project}/{id}", ["POST"], excepting.decide),
             ("/governance/policies", ["GET"], policies.listed),
             ("/governance/policies", ["POST"], policies.publish),
+            ("/governance/policies/effect", ["POST"], policies.effect),
             ("/governance/policies/{policy}", ["GET"], policies.shown),
             ("/governance/assessments", ["GET"], assessing.listed),
             ("/governance/assessments/answer", ["GET"], assessing.form),
@@ -101,6 +103,8 @@ class Console:
             ("/audit", ["GET"], auditing.log),
             ("/audit/why", ["GET"], auditing.why),
             ("/audit/then", ["GET"], auditing.then),
+            ("/audit/verification", ["GET"], verifying.shown),
+            ("/audit/verification", ["POST"], verifying.verify),
             ("/platform", ["GET"], operating.services),
             ("/platform/room", ["GET"], operating.room),
             ("/platform/room", ["POST"], operating.change_quota),
