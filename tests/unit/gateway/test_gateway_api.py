@@ -112,6 +112,7 @@ EVERY_CALL = [
     ("GET", "/v1/policies"),
     ("GET", "/v1/policies/house"),
     ("GET", f"/v1/policies/{SOURCE}/file"),
+    ("POST", "/v1/me/token"),
     ("POST", "/v1/tokens"),
     ("DELETE", "/v1/tokens/x"),
     ("GET", "/v1/me"),
