@@ -258,6 +258,7 @@ async def test_who_has_no_name_is_not_let_in(
     assert refused.value.rule == "oidc.name"
 
 
+@pytest.mark.filterwarnings("ignore::jwt.warnings.InsecureKeyLengthWarning")
 async def test_a_short_key_signs_nothing(server: OidcProvider, provider: Provider) -> None:
     private = rsa.generate_private_key(public_exponent=65537, key_size=1024)  # noqa: S505 - that is what is refused
     server.keys = [rsa_key("good"), Key(kid="short", alg="RS256", private=private)]
