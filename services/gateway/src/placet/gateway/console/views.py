@@ -81,6 +81,7 @@ class Views:
             "part": part,
             "event_name": event_name,
             "compact": compact,
+            "in_a_line": in_a_line,
             "web": web,
         }
         self._environment.globals |= {"static": self._address, "query": query, "charts": charts}
@@ -245,6 +246,10 @@ def told(words: str | None) -> Markup:
 
 def pretty(value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False, default=str)
+
+
+def in_a_line(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 def compact(value: Any) -> str:
