@@ -258,7 +258,7 @@ class DistributedPlatform:
                 "GIT_HOSTS": self.git.address,
                 "API_URL": self.url,
             },
-            "certifier": {"SIGNING_KEY": keys / "certificates.pem"},
+            "certifier": {"TOKEN_KEYS": keys / "tokens.json", "SIGNING_KEY": keys / "certificates.pem"},
             "builder": {"TOKEN_KEYS": keys / "tokens.json", "DATA_DIR": self.folder / "builder"},
             "deployer": {
                 "TOKEN_KEYS": keys / "tokens.json",

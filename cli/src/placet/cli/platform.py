@@ -183,7 +183,9 @@ def _parts(
         admin_token_file=keys / "admin.token",
         api_url=url,
     )
-    certifier = _load(CertifierSettings, registry=registry, signing_key=keys / "certificates.pem")
+    certifier = _load(
+        CertifierSettings, registry=registry, signing_key=keys / "certificates.pem", token_keys=token_keys
+    )
     builder = _load(BuilderSettings, registry=registry, data_dir=data / "builder", token_keys=token_keys)
     indexer = _load(IndexerSettings, registry=registry, token_keys=token_keys)
     metadata = _load(

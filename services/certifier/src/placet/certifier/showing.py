@@ -44,6 +44,10 @@ async def on_metadata_reported(
     await reporting.show_report(heard, work, ports)
 
 
+async def on_token_revoked(heard: Heard[gateway.TokenRevoked], work: UnitOfWork, ports: Ports) -> None:
+    work.put(p.revoked_tokens, token=heard.data.token)
+
+
 async def on_certificate_issued(
     heard: Heard[certifier.CertificateIssued], work: UnitOfWork, ports: Ports
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Sequence, Set
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Query
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi import Path as InPath
 from fastapi.responses import StreamingResponse
 
@@ -37,14 +37,16 @@ class Access:
         self._clock = clock
         self._shares = Shares()
 
-    async def require(self, authorization: Annotated[str | None, Header()] = None) -> AsyncIterator[None]:
+    async def require(self, request: Request) -> AsyncIterator[tokens.Token]:
         """Until the request is answered to its end. Raises `Unauthenticated` unless the header holds a valid token that
         was not revoked, `Unavailable` for one who has too many requests under way."""
-        token = tokens.verify_bearer(authorization, self._keys(), now=self._clock.now())
+        token = tokens.verify_bearer(
+            request.headers.get("authorization"), self._keys(), now=self._clock.now()
+        )
         if await queries.is_revoked(self._store, token.id):
             raise Unauthenticated("the token was revoked", fix="ask an admin for a new one")
         with self._shares.taken_by(token.person):
-            yield
+            yield token
 
 
 def router(

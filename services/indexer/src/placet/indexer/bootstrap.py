@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from urllib.parse import urlsplit
 
@@ -9,9 +10,10 @@ from anyio import to_thread
 
 from placet.events import Periodic, Service, Wiring
 from placet.events.catalog import contract_of
+from placet.events.service import Admits
 from placet.indexer.adapters.oci_registry import RegistryImages
 from placet.indexer.adapters.registry_storage import RegistryStorage
-from placet.indexer.api import garbage_router, router
+from placet.indexer.api import garbage_router, reader_of, router
 from placet.indexer.garbage import Collection
 from placet.indexer.ports import Ports
 from placet.indexer.reconcile import SERVICE, Reconciliation, look_worker
@@ -37,9 +39,12 @@ async def build(settings: IndexerSettings, wiring: Wiring, ports: Ports | None =
     )
     collection = Collection(storage=ports.storage, wiring=wiring)
     asked = []
+    admits: Admits | None = None
     if settings.token_keys is not None:
         keys = await to_thread.run_sync(KeySet.load, settings.token_keys)
-        asked.append(garbage_router(keys=keys, collection=collection))
+        reader = reader_of(keys=keys, clock=wiring.clock, store=wiring.store)
+        asked.append(garbage_router(reader=reader, collection=collection))
+        admits = asynccontextmanager(reader)
     days = settings.collect_days
 
     async def collect() -> None:
@@ -58,6 +63,7 @@ async def build(settings: IndexerSettings, wiring: Wiring, ports: Ports | None =
         workers=(look_worker(reconciliation),) if notified else (),
         periodic=(Periodic(name="look", every=settings.look_seconds, run=reconciliation.run), *collecting),
         routers=(*notified, *asked),
+        admits=admits,
         close=tuple(close),
     )
 
