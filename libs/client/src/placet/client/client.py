@@ -1224,9 +1224,10 @@ class Client:
     async def services(self, *, within: float = 3.0) -> tuple[ServiceState, ...]:
         """How each of them stands, as it tells itself; of one that does not within so many seconds, that it does not.
         Raises Unauthenticated."""
-        return tuple(await asyncio.gather(*(self._stands(each, within) for each in SERVICES)))
+        return tuple(await asyncio.gather(*(self.standing(each, within=within) for each in SERVICES)))
 
-    async def _stands(self, service: str, within: float) -> ServiceState:
+    async def standing(self, service: str, *, within: float = 3.0) -> ServiceState:
+        """The same of one of them."""
         try:
             async with asyncio.timeout(within):
                 answer = await self._call("GET", f"/services/{service}", again=False)

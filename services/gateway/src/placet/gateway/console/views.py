@@ -169,11 +169,11 @@ def short(digest: str | None) -> str:
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """With thin spaces between thousands, and no digit that says nothing."""
+    """With narrow spaces between thousands, at which no line ends, and no digit that says nothing."""
     if value is None:
         return NOTHING
     if isinstance(value, int) or float(value).is_integer() or abs(value) >= 10**digits:
-        return f"{round(value):,}".replace(",", "\u2009")
+        return f"{round(value):,}".replace(",", "\u202f")
     return f"{value:.{digits}g}"
 
 
