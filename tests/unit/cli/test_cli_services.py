@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from placet.cli import arguments
+from placet.client import SERVICES
 
 from tests.unit.cli.conftest import Placet
 from tests.unit.client.fake_platform import SCIENTIST, FakePlatform
@@ -96,6 +98,10 @@ def test_which_is_to_be_handed_back_has_to_be_said(
     ended = placet("services", "retry", "certifier", *more)
     assert (ended.status, "--all" in ended.err) == (2, True)
     assert platform.parked == {"certifier": [parked(1)]}
+
+
+def test_what_may_be_typed_is_what_there_is() -> None:
+    assert arguments.SERVICES == SERVICES
 
 
 def test_a_service_that_nobody_has_is_named(placet: Placet) -> None:

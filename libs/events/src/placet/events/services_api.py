@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi import Path as InPath
 
-from placet.errors import Forbidden, Unknown
+from placet.errors import Forbidden, Unavailable, Unknown
 from placet.events.known_fields import known_parameters
 from placet.events.parked import Parked, page_of_parked, retry, retry_all
 from placet.events.service import Admits, Caller, ServiceRunner
@@ -107,7 +108,8 @@ def services_router(runners: Sequence[ServiceRunner]) -> APIRouter:
 
 async def _handed_back(asked: Asked, what: str) -> None:
     log.warning("%s: %s hands back %s", asked.runner.service.name, asked.who.person, what)
-    await asked.runner.look_for_retried()
+    with suppress(Unavailable):  # who leads looks by itself, too, a little later
+        await asked.runner.look_for_retried()
 
 
 def _told(parked: Parked) -> dict[str, Any]:
