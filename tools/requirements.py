@@ -1,4 +1,4 @@
-"""Are the locked requirements complete? With `--write`, lock them again.
+"""Are the locked requirements complete, and is what placet calls tested in them? With `--write`, lock them again.
 
 `requirements/dev.txt` is everything, `platform.txt` the part of it that runs the platform, `large.txt` what only the
 large tests need beside it, and `uv.txt` the one program that installs them. They hold hashes and no addresses: where
@@ -15,6 +15,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
+from placet.projects.pins import TESTED_WITH
 
 from tools import workspace
 
@@ -67,13 +68,25 @@ def missing(name: str, requirements: list[Requirement]) -> list[str]:
     )
 
 
+def untested() -> list[str]:
+    """What `placet init` would call tested, and the tests are not locked to. Whoever corrects it runs the tests of the
+    version first (`make test-large` for torch), so it is said and not written."""
+    versions = locked("large.txt") | locked("dev.txt")
+    return sorted(
+        f"the tests are locked to {name} {', '.join(str(each) for each in versions[name])}; correct TESTED_WITH in"
+        f" placet/projects/pins.py, which says {version}"
+        for name, version in TESTED_WITH.items()
+        if Version(version) not in versions[name]
+    )
+
+
 def main(*arguments: str) -> int:
     if arguments == ("--write",):
         for name, requirements in needs().items():
             write(name, requirements)
     complaints = [
         complaint for name, requirements in needs().items() for complaint in missing(name, requirements)
-    ]
+    ] + untested()
     sys.stderr.writelines(f"{complaint}\n" for complaint in complaints)
     return 1 if complaints else 0
 

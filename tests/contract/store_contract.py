@@ -38,6 +38,7 @@ rooms = sa.Table(
     HOTEL,
     sa.Column("name", sa.Text, primary_key=True),
     sa.Column("guest", sa.Text, nullable=False),
+    sa.Index("rooms_guest", "guest"),
 )
 keys = sa.Table("keys", HOTEL, sa.Column("name", sa.Text, primary_key=True))
 

@@ -158,6 +158,25 @@ async def test_tables_that_were_made_before_are_written_once_from_the_next_start
     await owner.close()
 
 
+async def test_an_index_that_a_later_version_has_of_a_table_is_made_by_who_owns_it(
+    database_url: str, open_store: OpenStore
+) -> None:
+    store: Any = await open_store()
+    owner = await asyncpg.connect(database_url, server_settings={"search_path": "tester"})
+    await owner.execute("DROP INDEX rooms_guest")
+    async with a_role(database_url) as (role, url):
+        await store.grant(role)
+        with pytest.raises(Refused) as refused:
+            await open_postgresql_store(
+                url, schema="tester", codec=CODEC, ids=CountingIds(), tables=TABLES, logs=LOGS
+            )
+        assert "indexes are missing" in str(refused.value)
+        assert f"python -m placet.tester --prepare-database {role}" in str(refused.value.fix)
+    await open_store()
+    assert await owner.fetchval("SELECT to_regclass('tester.rooms_guest') IS NOT NULL")
+    await owner.close()
+
+
 async def test_a_role_that_finds_rows_which_could_be_changed_is_told_who_sees_to_it(
     database_url: str, open_store: OpenStore
 ) -> None:

@@ -54,6 +54,16 @@ def administrator(tmp_path: Path) -> Administrator:
 
 
 class TestSqliteStore(StoreContract):
+    async def test_an_index_that_a_later_version_has_of_a_table_is_made(
+        self, open_store: OpenStore, tmp_path: Path
+    ) -> None:
+        await (await open_store()).close()
+        change_sqlite(tmp_path / "tester.db", "DROP INDEX rooms_guest")
+        await open_store()
+        with closing(sqlite3.connect(tmp_path / "tester.db")) as connection:
+            plan = connection.execute("EXPLAIN QUERY PLAN SELECT * FROM rooms WHERE guest = 'a'").fetchall()
+        assert "rooms_guest" in str(plan)
+
     async def test_what_was_deleted_or_changed_is_in_no_file_once_it_is_scrubbed(
         self, store: SqlStore, tmp_path: Path
     ) -> None:

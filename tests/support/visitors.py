@@ -22,6 +22,15 @@ WITHIN = 30_000
 """Milliseconds: a bound for hangs."""
 _AXE = resources.files("axe_playwright_python").joinpath("axe.min.js").read_text()
 expect.set_options(timeout=WITHIN)
+_MOST_TABS = 200
+_FOCUSED = """() => {
+  const at = document.activeElement;
+  if (at === document.body) return ["", false];
+  const said = at.getAttribute("aria-label") || at.labels?.[0]?.textContent || at.textContent || "";
+  const style = getComputedStyle(at);
+  const isSeen = style.outlineStyle !== "none" && parseFloat(style.outlineWidth) > 0;
+  return [said.trim().replace(/\\s+/g, " "), isSeen];
+}"""
 _GRAVE = ("serious", "critical")
 _LOST = "Failed to load resource"
 """What a browser says of an answer that is an error, which a page may be."""
@@ -65,6 +74,25 @@ class Visitor:
         width = await self.page.evaluate("document.documentElement.scrollWidth - innerWidth")
         assert width <= 0, f"{self.page.url} is {width} pixels too wide"
         assert self.says == [], f"{self.page.url} {self.says}"
+
+    async def tab_to(self, name: str) -> None:
+        """By the Tab key alone, to what has that name; and one sees that it was reached."""
+        passed: list[str] = []
+        while True:
+            await self.page.keyboard.press("Tab")
+            at, is_seen = await self.page.evaluate(_FOCUSED)
+            if at == name:
+                assert is_seen, f"{self.page.url} does not show that {name!r} has the focus"
+                return
+            passed.append(at)
+            # The body twice: once around.
+            is_around = passed.count("") > 1 or len(passed) > _MOST_TABS
+            assert not is_around, f"{self.page.url} does not lead to {name!r}, only to {passed}"
+
+    async def press(self, name: str) -> None:
+        """Go there, and do it."""
+        await self.tab_to(name)
+        await self.page.keyboard.press("Enter")
 
     async def text(self) -> str:
         return await self.page.inner_text("body")

@@ -119,6 +119,43 @@ class ConsoleStories:
             await page.wait_for_url("**/console/operations/*")
             await expect(page.locator("#operation .heading .state")).to_have_text("stopped")
 
+    async def test_a_scientist_works_by_keyboard_alone(
+        self, platform: Platform, tmp_path: Path, project: str
+    ) -> None:
+        await deploy(platform, write_project(tmp_path / project, project))
+        async with visitor(platform.url) as somebody:
+            page = somebody.page
+            await somebody.open("/console/models")
+            await somebody.tab_to("Token")
+            await page.keyboard.type(await token_of(platform, "scientist"))
+            await page.keyboard.press("Enter")
+            await page.wait_for_url("**/console/models")
+            await page.keyboard.press("Tab")
+            assert await page.evaluate("document.activeElement.textContent") == "To the content"
+            await page.keyboard.press("Enter")
+            assert await page.evaluate("document.activeElement.id") == "content"
+            await somebody.tab_to("Name")
+            await page.keyboard.type(project)
+            await page.keyboard.press("Enter")
+            await page.wait_for_url(re.compile(f"search={project}"))
+            await somebody.press(project)
+            await page.wait_for_url(f"**/console/models/{project}")
+            await somebody.press("Try it")
+            await page.wait_for_url("**/try")
+            await somebody.tab_to("Value 1")
+            await page.keyboard.press("Control+A")
+            await page.keyboard.type("5")
+            await expect(page.locator("#body")).to_have_value(re.compile(r"\[\s*5\s*\]"))
+            await somebody.press("Predict")
+            await expect(page.locator("#answer")).to_contain_text("10")
+            await somebody.press("Timeline")
+            await page.wait_for_url("**/timeline")
+            await page.locator(".events summary").first.wait_for()
+            await somebody.press("Overview")
+            await somebody.press("Stop")
+            await somebody.press(f"Stop {project}")
+            await expect(page.locator("#operation .heading .state")).to_have_text("stopped")
+
     async def test_who_may_only_look_is_offered_nothing_else(
         self, platform: Platform, tmp_path: Path, project: str
     ) -> None:

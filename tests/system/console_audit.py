@@ -6,11 +6,12 @@ from pathlib import Path
 
 from playwright.async_api import expect
 
+from tests.support.eventually import eventually
 from tests.support.platforms import Platform
 from tests.support.visitors import NARROW, visitor
 from tests.system.console import token_of
 from tests.system.models import write_project
-from tests.system.scenarios import ask, deploy
+from tests.system.scenarios import ask, client_of, deploy
 
 
 class AuditStories:
@@ -60,9 +61,59 @@ class AuditStories:
             await page.wait_for_url("**/audit/then?position=1")
             await somebody.must_be_usable()
             assert project not in await page.inner_text("main")
+            await somebody.open("/console/audit/then")
+            models = page.get_by_role("region", name="Models")
+            row = models.locator("tbody tr", has=page.get_by_role("link", name=project, exact=True))
+            await expect(row).to_contain_text("live")
+            await row.get_by_role("link", name=project, exact=True).click()
+            await expect(page.get_by_role("heading", name=f"{project} as it was at")).to_be_visible()
+            await expect(page.get_by_role("region", name="Certificates")).to_contain_text("valid")
+            await somebody.must_be_usable()
+            await page.get_by_role("link", name="All models at that time").click()
+            await expect(row).to_contain_text("live")
             await somebody.open("/console/audit/why?project=none-such")
             await somebody.open("/console/audit/why?project=none-such&at=yesterday")
         await ask(platform, "stop", project)
+
+    async def test_an_auditor_verifies_the_log_against_what_was_kept(
+        self, platform: Platform, tmp_path: Path, project: str
+    ) -> None:
+        await deploy(platform, write_project(tmp_path / project, project))
+        async with visitor(platform.url, await token_of(platform, "auditor")) as somebody:
+            page = somebody.page
+            await somebody.open("/console/audit/verification")
+            async with page.expect_download() as waiting:
+                await page.get_by_role("link", name="Keep it").click()
+            kept = (await (await waiting.value).path()).read_text()
+            size = int(kept.splitlines()[1])
+            await ask(platform, "stop", project)
+
+            async def has_grown() -> bool:
+                async with client_of(platform) as client:
+                    return int((await client.checkpoint()).split(b"\n")[1]) > size
+
+            await eventually(has_grown, within=30)
+            await page.get_by_text("Hold it against what you kept elsewhere").click()
+            await page.get_by_label("A checkpoint that was handed out before").fill(kept)
+            await page.get_by_role("button", name="Verify it").click()
+            await expect(page.locator("#found")).to_contain_text("It holds")
+            await expect(page.get_by_text("that you kept.")).to_contain_text("goes on from the checkpoint")
+            await expect(page.locator("main")).to_contain_text("deployer: whole up to its event")
+            await somebody.must_be_usable()
+
+            changed = "\n".join([*kept.splitlines()[:1], str(size + 1), *kept.splitlines()[2:]])
+            await page.get_by_label("A checkpoint that was handed out before").fill(changed)
+            await page.get_by_role("button", name="Verify it again").click()
+            await expect(page.locator(".notice.bad")).to_contain_text("the checkpoint that you kept")
+            await expect(page.get_by_label("The checkpoint that you kept")).to_have_value(f"{changed}")
+            await somebody.must_be_usable()
+        async with visitor(platform.url, scripts=False) as somebody:
+            page = somebody.page
+            await page.goto(f"{platform.url}/console/audit/verification")
+            await page.get_by_label("Token").fill(platform.token)
+            await page.get_by_role("button", name="Sign in").click()
+            await page.get_by_role("button", name="Verify it").click()
+            await expect(page.locator("#found")).to_contain_text("It holds")
 
     async def test_who_may_not_read_the_past_is_told_so(self, platform: Platform) -> None:
         async with visitor(platform.url, await token_of(platform, "scientist")) as somebody:

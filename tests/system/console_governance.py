@@ -76,6 +76,32 @@ sections:
 """
 
 
+def unwanted(project: str) -> str:
+    """A policy that refuses one project."""
+    return f"""\
+apiVersion: placet/v1
+kind: Policy
+id: unwanted.{project}
+version: 1
+title: Not this one
+owner: compliance
+given:
+  project: {{name: another}}
+rules:
+  - id: {project}.unwanted
+    title: It is another one
+    citations: [{{source: House rules, section: "9"}}]
+    stage: submit
+    onFail: deny
+    require: project.name != "{project}"
+    say: "{{{{ project.name }}}} is not wanted"
+    fix: Send another one
+    tests:
+      - {{expect: pass}}
+      - {{expect: fail, patch: {{project: {{name: {project}}}}}}}
+"""
+
+
 class GovernanceStories:
     """Subclass with a `platform` fixture."""
 
@@ -142,6 +168,24 @@ class GovernanceStories:
             return not await answers(platform, governed)
 
         await eventually(is_gone, within=30)
+
+    async def test_an_approver_works_by_keyboard_alone(
+        self, platform: Platform, tmp_path: Path, governed: str
+    ) -> None:
+        waits = await waits_for_two(platform, tmp_path, governed)
+        for role in ("approver", "compliance"):
+            async with visitor(platform.url, await token_of(platform, role)) as somebody:
+                page = somebody.page
+                await somebody.press("Governance")
+                await page.wait_for_url(f"**{GOVERNANCE}")
+                await somebody.press(f"{governed}, release 1")
+                await page.wait_for_url("**/approvals")
+                await somebody.tab_to("Why you approve it (if you want to say)")
+                await page.keyboard.type(f"looked at it as {role}")
+                await somebody.press("Approve release 1")
+                await expect(page.get_by_text("You approved release 1")).to_be_visible()
+        await is_state(platform, waits["operation"], "live")
+        await ask(platform, "stop", governed)
 
     async def test_glass_is_broken_with_a_warning_and_somebody_else_reviews_it(
         self, platform: Platform, tmp_path: Path, governed: str
@@ -255,6 +299,41 @@ class GovernanceStories:
             await expect(somebody.page.get_by_text("Publishing is for the roles")).to_be_visible()
             await somebody.page.get_by_role("link", name=f"eyes.{governed}").click()
             await somebody.must_be_usable()
+
+    async def test_what_a_policy_would_change_is_seen_before_it_is_published(
+        self, platform: Platform, tmp_path: Path, governed: str
+    ) -> None:
+        await deploy(platform, write_project(tmp_path / "p", governed))
+        async with visitor(platform.url, await token_of(platform, "compliance")) as somebody:
+            page = somebody.page
+            await somebody.open(f"{GOVERNANCE}/policies")
+            await page.get_by_label("The policy's file").fill("version: 1")
+            await page.get_by_role("button", name="See first what it would change").click()
+            await expect(page.get_by_role("alert")).to_contain_text("apiVersion")
+            await page.get_by_label("The policy's file").fill(unwanted(governed))
+            await page.get_by_role("button", name="See first what it would change").click()
+            await expect(page.get_by_role("region", name="What it asks").last).to_contain_text("added")
+            await expect(page.locator("#found")).to_contain_text("1 would be another")
+            await expect(page.locator(".notice.bad")).to_contain_text(f"{governed} release 1")
+            row = page.get_by_role("region", name="Decisions that would be others").locator("tbody tr")
+            await expect(row).to_contain_text(f"{governed} is not wanted")
+            assert await row.locator(".state").all_inner_texts() == ["passed", "refused"]
+            await somebody.must_be_usable()
+            await page.get_by_label("The policy's file").fill(unwanted(f"{governed}-2"))
+            await page.get_by_role("button", name="See again what it would change").click()
+            await expect(page.locator("#found")).to_contain_text("none would be another")
+            await page.get_by_role("button", name="Publish it").click()
+            await page.wait_for_url(f"**{GOVERNANCE}/policies/unwanted.{governed}-2**")
+            await page.get_by_role("button", name="What it changed").click()
+            await expect(page.locator("#found")).to_contain_text("none would be another")
+            await somebody.must_be_usable()
+        async with visitor(platform.url, await token_of(platform, "approver")) as somebody:
+            page = somebody.page
+            await somebody.open(f"{GOVERNANCE}/policies/unwanted.{governed}-2")
+            await page.get_by_role("button", name="What it changed").click()
+            await expect(page.locator(".notice.bad")).to_contain_text("needs one of the roles")
+            await somebody.must_be_usable()
+        await ask(platform, "stop", governed)
 
     async def test_a_questionnaire_is_answered_as_it_branches_and_nothing_is_lost(
         self, platform: Platform, tmp_path: Path, governed: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,11 +10,21 @@ import httpx
 import msgspec
 import pytest
 from placet.assessments import load_shipped
-from placet.client import Approval, AwaitedRelease, Certificate, Me, PolicyNamed, RuleException, Verdict
+from placet.client import (
+    Approval,
+    AwaitedRelease,
+    Certificate,
+    Me,
+    PolicyNamed,
+    PolicyVersion,
+    RuleException,
+    Verdict,
+)
 from placet.client.documents import Person, QuestionnaireDetail, read
 from placet.errors import Unreadable
 from placet.gateway.console import assessing, certificates, governing, policies, session
 from placet.gateway.console.excepting import end_of
+from placet.rules import load_shipped as load_policies
 from placet.rules import shipped_files
 
 from tests.unit.client.fake_platform import ADMIN, FakePlatform
@@ -373,3 +384,64 @@ async def test_nobody_decides_in_anothers_name(browser: httpx.AsyncClient, platf
             answer = await browser.post(f"/console/{path}", data={**forged, **proof})
             assert answer.status_code == 403, path
     assert [each for each in platform.requests if each[0] not in ("GET", "HEAD")] == []
+
+
+def version(number: int, state: str = "superseded", id: str = "house", **said: Any) -> PolicyVersion:
+    return read(
+        json.dumps(
+            {
+                "policy": id,
+                "version": number,
+                "digest": digest(f"{id}{number}"),
+                "title": "T",
+                "owner": "o",
+                "state": state,
+                "shipped": False,
+                "submittedBy": None,
+                "submittedAt": None,
+                **said,
+            }
+        ).encode(),
+        PolicyVersion,
+    )
+
+
+@pytest.mark.parametrize(
+    ("versions", "named", "supersedes", "before"),
+    [
+        ([], None, None, None),
+        ([version(1), version(2, "in-force")], None, None, 2),
+        ([version(1), version(2, "ended")], None, None, 2),
+        ([version(1), version(3, "rejected")], None, None, 1),
+        ([version(1), version(2, "in-force")], 2, None, 1),
+        ([version(1), version(2, "in-force")], 1, None, None),
+        ([version(2, "in-force"), version(3, "submitted")], 3, None, 2),
+        ([version(7, "in-force", id="old")], None, "old", 7),
+        ([version(7, "in-force", id="other")], None, None, None),
+    ],
+)
+def test_a_policy_is_held_against_what_it_would_take_the_place_of(
+    versions: list[PolicyVersion], named: int | None, supersedes: str | None, before: int | None
+) -> None:
+    chosen = next((each for each in versions if each.version == named), None)
+    new = msgspec.structs.replace(
+        load_policies()[0],
+        id="house",
+        supersedes=supersedes,
+        digest=digest("new") if chosen is None else chosen.digest,
+    )
+    found = policies.before_it(new, versions, chosen)
+    assert (None if found is None else found.version) == before
+
+
+async def test_what_somebody_wrote_is_kept_where_it_is_refused(
+    browser: httpx.AsyncClient, platform: FakePlatform
+) -> None:
+    await sign_in(browser)
+    sent = {"proof": session.proof_of(ADMIN), "reason": f"because {SCRIPT}"}
+    answer = await browser.post("/console/models/wine/approvals", data=sent)
+    assert answer.status_code == 400
+    assert "as you wrote it" in answer.text
+    assert "because &lt;script&gt;" in answer.text
+    assert SCRIPT not in answer.text
+    assert 'action="/console/models/wine/approvals"' in answer.text

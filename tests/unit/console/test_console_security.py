@@ -34,6 +34,24 @@ def command(**form: str) -> dict[str, str]:
     return {"proof": session.proof_of(ADMIN), "command": "stop", **form}
 
 
+async def test_what_a_model_was_asked_is_drawn_with_its_times(
+    browser: httpx.AsyncClient, platform: FakePlatform
+) -> None:
+    """And with what the signed conditions allow: here nothing."""
+    windows = [
+        {"release": 1, "since": f"2026-01-02T0{hour}:00:00.000Z", "until": f"2026-01-02T0{hour}:05:00.000Z"}
+        | {"requests": 7, "errors": 1, "p99_ms": 3.5}
+        for hour in (4, 5)
+    ]
+    a_model(platform, windows=windows)
+    await sign_in(browser)
+    answer = await browser.get("/console/models/wine")
+    assert answer.status_code == 200
+    assert "In the last 2 windows" in answer.text
+    assert answer.text.count('class="ends"') == 3
+    assert "Jan 02, 04:00" in answer.text
+
+
 # Who is signed in.
 
 

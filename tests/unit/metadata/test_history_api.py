@@ -14,8 +14,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from placet.events import Heard
 from placet.events.codec import timestamp
+from placet.events.contracts import gateway
 from placet.events.testing import changed
-from placet.metadata import histories
+from placet.metadata import histories, history_api
 from placet.metadata.histories import Histories, Until
 from placet.metadata.history_standing import documents
 
@@ -43,6 +44,7 @@ from tests.unit.metadata.logs import Metadata, a_log
 from tests.unit.metadata.test_sealing import Sealed
 
 HOUR = timedelta(hours=1)
+DIGEST = f"sha256:{'d' * 64}"
 
 
 @pytest.fixture
@@ -134,6 +136,63 @@ async def test_other_projects_are_no_part_of_a_project_s_state(metadata: Metadat
         page = await metadata.read("/v1/audit/state?project=other")
     assert [each["kind"] for each in entities] == ["project", "release"]
     assert {each["project"] for each in page["entities"]} == {"other"}
+
+
+async def test_what_belongs_to_no_project_is_told_alone(metadata: Metadata) -> None:
+    snapshot = gateway.AdvisoriesSubmitted(digest=DIGEST, size=7, submitted_by=APPROVER)
+    await keep_by_the_hour(metadata, [*governed(), snapshot])
+    async with metadata.indexing():
+        _, *own = await lines(metadata, "/v1/audit/state?own=true")
+    assert [(each["kind"], each["id"]) for each in own] == [("advisories", DIGEST)]
+
+
+async def test_projects_are_told_by_name_each_as_its_model_stood(metadata: Metadata) -> None:
+    others = [asked(project=name) for name in ("other", "zebra", "another")]
+    await keep_by_the_hour(metadata, [*DEPLOY, *others, asked(project="other", release=2), *STOP])
+    stands = len(DEPLOY) + len(others)
+    async with metadata.indexing():
+        found = await metadata.read("/v1/audit/projects")
+        then = await metadata.read(f"/v1/audit/projects?position={stands - 1}")
+        paged: list[Any] = []
+        after = ""
+        while True:
+            page = await metadata.read(f"/v1/audit/projects?limit=1{after}")
+            paged += page["projects"]
+            if page["next"] is None:
+                break
+            after = f"&after={page['next']}"
+        entities = (await metadata.read("/v1/audit/state?limit=500"))["entities"]
+    assert [(each["id"], each["state"], each.get("live"), each["releases"]) for each in then["projects"]] == [
+        ("churn", "live", 1, 1),
+        ("other", "requested", None, 1),
+        ("zebra", "requested", None, 1),
+    ]
+    assert then["position"] == stands - 1
+    assert [(each["id"], each["state"], each["releases"]) for each in found["projects"]] == [
+        ("another", "requested", 1),
+        ("churn", "stopped", 1),
+        ("other", "requested", 2),
+        ("zebra", "requested", 1),
+    ]
+    assert [each["certificateState"] for each in found["projects"]] == [None, "valid", None, None]
+    assert paged == found["projects"]
+    added = {"certificateState", "releases"}
+    assert [
+        {name: value for name, value in each.items() if name not in added} for each in found["projects"]
+    ] == [each for each in entities if each["kind"] == "project"]
+
+
+async def test_projects_that_came_later_than_what_is_asked_for_are_passed_over(
+    metadata: Metadata, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"p{number:02}" for number in range(30)]
+    await keep_by_the_hour(metadata, [asked(project="zebra"), *(asked(project=name) for name in names)])
+    async with metadata.indexing():
+        found = await metadata.read("/v1/audit/projects?position=1&limit=4")
+        assert ([each["id"] for each in found["projects"]], found["next"]) == (["zebra"], None)
+        monkeypatch.setattr(history_api, "MOST_ROUNDS", 2)
+        found = await metadata.read("/v1/audit/projects?position=1&limit=4")
+        assert (found["projects"], found["next"]) == ([], "p07")
 
 
 async def test_what_a_newer_service_said_is_named_and_not_passed_over(metadata: Metadata) -> None:
@@ -323,6 +382,10 @@ async def test_at_the_end_of_all_years_every_certificate_has_ended(metadata: Met
         ("/v1/audit/state?project=nobody", 404),
         ("/v1/audit/state?nonsense=1", 400),
         ("/v1/audit/state?after=nowhere", 400),
+        ("/v1/audit/state?own=true&project=churn", 400),
+        ("/v1/audit/projects?position=99", 404),
+        ("/v1/audit/projects?at=2026-03-01&position=3", 400),
+        ("/v1/audit/projects?after=NoName", 400),
         ("/v1/audit/why", 400),
         ("/v1/audit/why?project=nobody", 404),
         ("/v1/audit/why?project=Nobody", 400),
@@ -349,7 +412,9 @@ async def test_what_makes_no_sense_is_refused_with_what_to_do(
     assert problem["detail"]
 
 
-@pytest.mark.parametrize("path", ["state", "why?project=churn", "approvals", "exceptions", "expiring"])
+@pytest.mark.parametrize(
+    "path", ["state", "projects", "why?project=churn", "approvals", "exceptions", "expiring"]
+)
 @pytest.mark.parametrize(("role", "status"), [("scientist", 403), ("compliance", 200), ("admin", 200)])
 async def test_the_past_is_for_compliance_auditors_and_admins(
     metadata: Metadata, path: str, role: Any, status: int

@@ -5,33 +5,31 @@ from __future__ import annotations
 import time
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
-from contextlib import aclosing, suppress
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
 
+from placet.auditing import CUT_OFF, go_through, judge, must_go_on_from, said_of_stores, signed_by
 from placet.cli import exits
 from placet.cli.audit_kept import Kept, load, save
 from placet.cli.exits import WrongUsageError
 from placet.cli.screen import Screen
 from placet.cli.session import connect
 from placet.cli.sizes import counted, in_utc
-from placet.client import Client, LogProducer
-from placet.errors import Refused, Unavailable, Unknown, Unreadable
+from placet.client import Client
+from placet.errors import Refused, Unknown, Unreadable
 from placet.trust import checkpoints
-from placet.trust.auditing import NOT_AS_IT_WAS, Audited, Auditor, Entry, Known, Said, first_difference
+from placet.trust.auditing import Audited, Auditor, Known
 from placet.trust.checkpoints import Checkpoint
 from placet.trust.leaves import Leaf
 from placet.trust.notes import MAX_NOTE_BYTES, SIGNS, Note, NoteKey
-from placet.trust.proofs import ConsistencyProof, InclusionProof
-from placet.trust.tiles import WIDTH, Place, path_of
+from placet.trust.proofs import InclusionProof
 from placet.trust.trust_policy import TrustPolicy
 
 SAVE_EVERY = 50_000
 """Events between two notes of how far an audit came."""
-MOST_CHECKPOINTS = 10_000
-"""That are looked at to tell more closely where a log was changed."""
 TELL_EVERY = 2.0
 """Seconds between two words of progress."""
 MAX_AGE = timedelta(hours=24)
@@ -39,8 +37,6 @@ MAX_AGE = timedelta(hours=24)
 AHEAD = timedelta(minutes=10)
 """So far may a witness's clock be before ours."""
 
-_CUT = "ask who restored an older copy, and compare it with what witnesses have cosigned"
-_ENTRIES = msgspec.json.Decoder(Entry)
 _KEPT = "name a file that `placet audit checkpoint --out FILE` wrote, or a folder of such"
 
 
@@ -142,9 +138,8 @@ async def verify(arguments: Namespace, screen: Screen) -> int:
         known = _files(arguments.checkpoint, keys, screen)
         if policy is not None:
             known.append(await _cosigned(platform, policy, _lately(arguments.max_age), screen))
-        said = [_said(each) for each in (await platform.log_producers()).producers]
-        # After the others: none of them is of a longer log then.
-        signed, by = checkpoints.verify(Note.from_bytes(await platform.checkpoint()), keys)
+        said = await said_of_stores(platform)
+        signed, by = await signed_by(platform, keys)  # after the others: none of them is of a longer log then
         known.append(Known(signed, f"the log's own checkpoint of {counted(signed.size, 'event')}"))
         remembered = _remembered(before, signed)
         begun = Audited(origin=signed.origin) if arguments.anew else remembered
@@ -153,16 +148,40 @@ async def verify(arguments: Namespace, screen: Screen) -> int:
         auditor = Auditor(begun, known, said)
         for each in known:
             if each.checkpoint.size < begun.size:
-                await _is_consistent(platform, each, signed, keys)
+                await must_go_on_from(platform, each, signed, keys)
         kept = Kept(keys=tuple(each.vkey for each in keys), audited=remembered)
         try:
-            await _go_through(platform, auditor, signed.size, kept, screen)
+            progress = _Progress(platform.connection.url, auditor, signed.size, kept, screen)
+            await go_through(platform, auditor, signed.size, progress.on_piece)
             await judge(platform, auditor, signed, keys)
         except (Refused, Unreadable):
             save(platform.connection.url, kept)  # what is not so is found again the next time
             raise
         save(platform.connection.url, Kept(keys=kept.keys, audited=auditor.kept()))
     return _told(auditor, signed, by, screen)
+
+
+class _Progress:
+    """Says how far it is, and notes it down."""
+
+    def __init__(self, url: str, auditor: Auditor, until: int, kept: Kept, screen: Screen) -> None:
+        self._url = url
+        self._auditor = auditor
+        self._until = until
+        self._kept = kept
+        self._screen = screen
+        self._begun = self._told = time.monotonic()
+        self._from = self._saved = auditor.size
+
+    def on_piece(self) -> None:
+        size, now = self._auditor.size, time.monotonic()
+        if now - self._told >= TELL_EVERY:
+            self._told = now
+            rate = (size - self._from) / (now - self._begun)
+            self._screen.note(f"{size} of {counted(self._until, 'event')}, {rate:.0f} a second")
+        if size - self._saved >= SAVE_EVERY and size > self._kept.audited.size:
+            self._saved = size
+            save(self._url, Kept(keys=self._kept.keys, audited=self._auditor.kept()))
 
 
 def _remembered(before: Kept | None, signed: Checkpoint) -> Audited:
@@ -174,7 +193,7 @@ def _remembered(before: Kept | None, signed: Checkpoint) -> Audited:
         raise Refused(
             f"the log has {counted(signed.size, 'event')}, and had {size} when it was verified: its end was cut off",
             rule="audit.append-only",
-            fix=_CUT,
+            fix=CUT_OFF,
         )
     return before.audited
 
@@ -318,191 +337,6 @@ def _in_file(file: Path, keys: Sequence[NoteKey]) -> Known:
         return Known(checkpoints.verify(note, keys)[0], str(file))
     except (Refused, Unreadable) as error:
         raise Refused(f"{file}: {error.detail}", fix=error.fix or _KEPT) from error
-
-
-async def _is_consistent(platform: Client, known: Known, signed: Checkpoint, keys: Sequence[NoteKey]) -> None:
-    """One of before where this audit begins: that the very checkpoint that is verified goes on from it."""
-    data = await platform.log_proof(since=known.checkpoint.size, size=signed.size)
-    try:
-        proved = ConsistencyProof.from_bytes(data).verify(known.checkpoint, keys)
-    except Refused as error:
-        raise Refused(
-            f"the log does not go on where {known.kept_by} has it: {error.detail}",
-            rule="audit.append-only",
-            fix="verify it --anew, to see where it was changed",
-        ) from error
-    if proved != signed:
-        raise Refused(
-            f"what leads on from {known.kept_by} is another checkpoint than the one that is verified",
-            rule="audit.append-only",
-            fix="the platform shows two histories: keep both checkpoints, and stop believing it",
-        )
-
-
-async def _go_through(platform: Client, auditor: Auditor, until: int, kept: Kept, screen: Screen) -> None:
-    """To position `until`, saying how far it is, and noting it down. A stream that breaks off is taken up again."""
-    begun = told = time.monotonic()
-    at = saved = auditor.size
-    while auditor.size < until:
-        came = auditor.size
-        try:
-            async with aclosing(platform.log_lines(after=came, until=until)) as pieces:
-                async for piece in pieces:
-                    auditor.take(read_entries(piece))
-                    if auditor.size > until:
-                        raise Unreadable(
-                            f"the platform goes on behind position {until}, which was not asked for",
-                            fix=NOT_AS_IT_WAS,
-                        )
-                    now = time.monotonic()
-                    if now - told >= TELL_EVERY:
-                        told = now
-                        rate = (auditor.size - at) / (now - begun)
-                        screen.note(f"{auditor.size} of {counted(until, 'event')}, {rate:.0f} a second")
-                    if auditor.size - saved >= SAVE_EVERY and auditor.size > kept.audited.size:
-                        saved = auditor.size
-                        save(platform.connection.url, Kept(keys=kept.keys, audited=auditor.kept()))
-        except Unavailable:
-            # Whoever sends a stream cannot say any more what went wrong; asked for an entry, it can.
-            async with aclosing(platform.entries(after=auditor.size)) as entries:
-                await anext(entries, None)
-            if auditor.size == came:
-                raise
-        else:
-            return
-
-
-def read_entries(piece: bytes) -> list[Entry]:
-    try:
-        entries = _ENTRIES.decode_lines(piece)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise Unreadable(
-            f"the platform sends no entries of an audit log: {error}", fix=NOT_AS_IT_WAS
-        ) from error
-    # Of empty ones there need be no end; and who mends a service takes one for our word that what came before it holds.
-    if piece[:1] != b"{" or piece.count(b"\n{") != piece.count(b"\n") - 1:
-        raise Unreadable(
-            "the platform sends empty lines in place of an audit log's entries", fix=NOT_AS_IT_WAS
-        )
-    return entries
-
-
-def _said(each: LogProducer) -> Said:
-    try:
-        digest = bytes.fromhex(each.digest)
-    except ValueError as error:
-        raise Unreadable(f"what {each.producer} says of its store is no digest") from error
-    return Said(each.producer, each.epoch, each.position, digest)
-
-
-async def judge(platform: Client, auditor: Auditor, signed: Checkpoint, keys: Sequence[NoteKey]) -> None:
-    """Raises Refused for the first checkpoint that the log contradicts, with what was changed; and where a producer
-    has other events than the log has of it."""
-    if auditor.size < signed.size:
-        raise Refused(
-            f"the log ends at position {auditor.size}, and a checkpoint of {counted(signed.size, 'event')} is signed:"
-            " its end was cut off",
-            rule="audit.append-only",
-            fix=_CUT,
-        )
-    unreached = auditor.unreached()
-    if unreached:
-        longest = unreached[-1]
-        raise Refused(
-            f"the log has {counted(auditor.size, 'event')}, and {longest.kept_by} is of {longest.checkpoint.size}:"
-            " its end was cut off",
-            rule="audit.append-only",
-            fix=_CUT,
-        )
-    if auditor.contradicted:
-        first = min(auditor.contradicted, key=lambda each: each.checkpoint.size)
-        size = first.checkpoint.size
-        agreed = max(
-            (each.checkpoint.size for each in auditor.agreed if each.checkpoint.size < size), default=0
-        )
-        changed = await _what_changed(platform, agreed, first.checkpoint, signed, keys)
-        raise Refused(
-            f"the log is not the one of {first.kept_by}: {changed}",
-            rule="audit.tamper",
-            fix="restore the newest copy from before, and find out who has access to the database",
-        )
-    other = sorted(producer for producer, is_same in auditor.stores.items() if not is_same)
-    if other:
-        raise Refused(
-            f"{' and '.join(other)} {'say' if len(other) > 1 else 'says'} that the own store has other events than this"
-            " log has: one of the two was changed",
-            rule="audit.producers",
-            fix="compare them with a backup of either, and find out who has access to which database",
-        )
-
-
-async def _what_changed(
-    platform: Client, agreed: int, contradicted: Checkpoint, signed: Checkpoint, keys: Sequence[NoteKey]
-) -> str:
-    """By the tree's tiles, which were written as the events were: they differ from an event that was changed later."""
-    size = contradicted.size
-    tree = Auditor(Audited(origin=contradicted.origin))
-    waiting: list[Entry] = []
-    async with aclosing(platform.log_lines(until=size)) as pieces:
-        async for piece in pieces:
-            entries = read_entries(piece)
-            waiting += [each for each in entries if each.position <= size]
-            while len(waiting) >= WIDTH or (waiting and waiting[-1].position == size):
-                batch, waiting = waiting[:WIDTH], waiting[WIDTH:]
-                found = await _differs(platform, tree, batch)
-                if found is not None:
-                    named = found.leaf()
-                    return (
-                        f"position {found.position}, {named.type} {named.id}, was changed after it was signed"
-                    )
-            if entries[-1].position >= size:  # what goes on behind was not asked for, and need not end
-                break
-    first, last = agreed + 1, size
-    # Who rewrote the log may have signed others; where the log contradicts what it signed itself, they tell.
-    if contradicted == signed:
-        first, last = await _between(platform, agreed, contradicted, keys)
-    return f"something from position {first} to {last} was changed, or the tree over it was made anew"
-
-
-async def _between(
-    platform: Client, agreed: int, contradicted: Checkpoint, keys: Sequence[NoteKey]
-) -> tuple[int, int]:
-    """The tile at the end is not written yet, and tells nothing; the checkpoints of that time may."""
-    earlier: list[Known] = []
-    looked_at = 0
-    async with aclosing(platform.checkpoints(after=agreed, until=contradicted.size)) as told:
-        async for each in told:
-            looked_at += 1
-            with suppress(Refused, Unreadable):  # it only makes the answer less close
-                found, _ = checkpoints.verify(Note.from_bytes(each.note.encode()), keys)
-                earlier.append(Known(found, counted(found.size, "event")))
-            if looked_at >= MOST_CHECKPOINTS:
-                break
-    own = [each for each in earlier if each.checkpoint.origin == contradicted.origin]
-    auditor = Auditor(Audited(origin=contradicted.origin), own)
-    async with aclosing(platform.log_lines(until=contradicted.size)) as pieces:
-        async for piece in pieces:
-            entries = read_entries(piece)
-            auditor.take(each for each in entries if each.position <= contradicted.size)
-            if entries[-1].position >= contradicted.size:
-                break
-    last = min((each.checkpoint.size for each in auditor.contradicted), default=contradicted.size)
-    first = max(
-        (each.checkpoint.size for each in auditor.agreed if each.checkpoint.size < last), default=agreed
-    )
-    return first + 1, last
-
-
-async def _differs(platform: Client, tree: Auditor, batch: Sequence[Entry]) -> Entry | None:
-    place = Place(0, tree.size // WIDTH)
-    suffix = "" if len(batch) == WIDTH else f".p/{len(batch)}"
-    hashes = tree.take(batch)
-    try:
-        tile = await platform.log_tile(path_of(place) + suffix)
-    except Unknown:
-        return batch[0]  # the tree ends before: this event was not in it
-    index = first_difference(hashes, tile)
-    return None if index is None else batch[index]
 
 
 def _must_be_new(file: Path | None) -> None:

@@ -5,47 +5,26 @@ from __future__ import annotations
 import asyncio
 import os
 from argparse import Namespace
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from placet.auditing import Redecided, redecide
 from placet.cli import exits
 from placet.cli.exits import WrongUsageError
-from placet.cli.judgements import Judgement, facts_of, judgements
 from placet.cli.screen import Screen, in_words
 from placet.cli.session import connect
 from placet.cli.sizes import counted
 from placet.cli.verbs.policies import file_of
 from placet.client import Client
 from placet.errors import Unknown
-from placet.rules import Engine, Policy, load_policy, read_policy
-from placet.rules.difference import Change, Decision, Past, changes, decided_by_both
-from placet.rules.policy import asks_about, asks_about_people
+from placet.rules import Policy, load_policy, read_policy
+from placet.rules.difference import Change, changes
+from placet.rules.policy import asks_about
 
-PAGE = 200
-"""Decisions that are asked about at once."""
 TELL_EVERY = 1000
 ADVISORIES = "advisories"
 """The fact that is looked up anew for what runs."""
-OWN_NAME = "placet"
-"""By which the platform itself refuses."""
-
-
-@dataclass(kw_only=True)
-class _History:
-    """What became of past decisions. `unknown` are those of which it is not known any more what the rules saw."""
-
-    decided: int = 0
-    unknown: list[Judgement] = field(default_factory=list)
-    flips: list[tuple[Judgement, Decision]] = field(default_factory=list)
-    live: frozenset[tuple[str, int]] = frozenset()
-
-    @property
-    def stopping(self) -> list[tuple[str, int]]:
-        """What runs and would be refused."""
-        refused = {(each.project, each.release) for each, decision in self.flips if decision.is_refused}
-        return sorted(refused & self.live)
 
 
 async def diff(arguments: Namespace, screen: Screen) -> int:
@@ -84,70 +63,16 @@ def _names_version(named: str) -> bool:
     return "@" in named and not Path(named).is_file()
 
 
-async def _of_the_past(platform: Client, old: Policy, new: Policy, screen: Screen) -> _History:
-    history = _History(
-        live=frozenset(
-            (each.project, each.release)
-            for each in await platform.models()
-            if each.state == "live" and each.release is not None
-        )
-    )
-    with_people = asks_about_people(old) or asks_about_people(new)
-    with Engine(workers=os.cpu_count() or 1) as engine:
-        async for page in _pages(platform):
-            seen = await facts_of(
-                platform, [each.facts for each in page if each.facts is not None], with_people=with_people
-            )
-            known = [each for each in page if each.facts is not None and each.facts.facts in seen]
-            history.unknown += [each for each in page if each not in known]
-            past = [_past(each, seen, old, new) for each in known]
-            history.flips += [
-                (each, decision)
-                for each, decision in zip(known, await _decided(engine, old, new, past), strict=True)
-                if decision.flips
-            ]
-            before, history.decided = history.decided, history.decided + len(known)
-            if before // TELL_EVERY != history.decided // TELL_EVERY:
-                screen.note(f"{history.decided} decisions …")
-    return history
+async def _of_the_past(platform: Client, old: Policy, new: Policy, screen: Screen) -> Redecided:
+    told = 0
 
+    def on_page(decided: int) -> None:
+        nonlocal told
+        if decided // TELL_EVERY != told // TELL_EVERY:
+            screen.note(f"{decided} decisions …")
+        told = decided
 
-async def _pages(platform: Client) -> AsyncIterator[list[Judgement]]:
-    page: list[Judgement] = []
-    async for each in judgements(platform):
-        if each.facts is None and all(verdict.policy == OWN_NAME for verdict in each.verdicts):
-            continue  # there was nothing to see: the source could not be read
-        page.append(each)
-        if len(page) == PAGE:
-            yield page
-            page = []
-    if page:
-        yield page
-
-
-async def _decided(engine: Engine, old: Policy, new: Policy, past: Sequence[Past]) -> list[Decision]:
-    """Side by side, as far as the engine has workers."""
-    parts = os.cpu_count() or 1
-    size = -(-len(past) // parts) or 1
-    told = await asyncio.gather(
-        *(
-            asyncio.to_thread(decided_by_both, engine, old, new, past[start : start + size])
-            for start in range(0, len(past), size)
-        )
-    )
-    return [each for part in told for each in part]
-
-
-def _past(judgement: Judgement, seen: dict[str, dict[str, Any]], old: Policy, new: Policy) -> Past:
-    facts = seen[judgement.facts.facts] if judgement.facts is not None else {}
-    return Past(
-        stage=judgement.stage,
-        facts=facts,
-        refused_by_others=any(
-            each.is_refusal and each.policy not in (old.id, new.id) for each in judgement.verdicts
-        ),
-        exceptions={each.rule: each.exception for each in judgement.verdicts if each.exception is not None},
-    )
+    return await redecide(platform, old, new, on_page=on_page, workers=os.cpu_count() or 1)
 
 
 def _tell_changes(old: Policy, new: Policy, found: Sequence[Change], screen: Screen) -> None:
@@ -158,7 +83,7 @@ def _tell_changes(old: Policy, new: Policy, found: Sequence[Change], screen: Scr
         screen.result("  they ask the same, in the same words")
 
 
-def _tell_history(history: _History, new: Policy, screen: Screen) -> None:
+def _tell_history(history: Redecided, new: Policy, screen: Screen) -> None:
     others = counted(len(history.flips), "would be another", "would be others")
     screen.result(f"of {counted(history.decided, 'past decision')} {others}")
     for judgement, decision in history.flips:
@@ -181,7 +106,7 @@ def _tell_history(history: _History, new: Policy, screen: Screen) -> None:
         )
 
 
-def _document(old: Policy, new: Policy, found: Sequence[Change], history: _History | None) -> dict[str, Any]:
+def _document(old: Policy, new: Policy, found: Sequence[Change], history: Redecided | None) -> dict[str, Any]:
     told: dict[str, Any] = {
         "old": {"policy": old.id, "version": old.version, "digest": old.digest},
         "new": {"policy": new.id, "version": new.version, "digest": new.digest},

@@ -6,8 +6,8 @@ import json
 from argparse import Namespace
 from typing import Any
 
+from placet.auditing import Judgement, facts_of, judgements
 from placet.cli import exits
-from placet.cli.judgements import Judgement, facts_of, judgements
 from placet.cli.screen import Screen
 from placet.cli.session import connect
 from placet.errors import Unknown

@@ -12,10 +12,11 @@ from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from placet.auditing import read_entries
 from placet.cli.audit_kept import load
 from placet.cli.screen import Screen
 from placet.cli.session import connect
-from placet.cli.verbs.audit import read_entries, trusted
+from placet.cli.verbs.audit import trusted
 from placet.cli.verbs.embedded import load_platform
 from placet.client import Client, Connection
 from placet.errors import Refused, Unavailable, Unreadable

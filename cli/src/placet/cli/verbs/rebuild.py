@@ -11,11 +11,11 @@ from argparse import Namespace
 
 import msgspec
 
+from placet.auditing import judge
 from placet.cli import exits
 from placet.cli.screen import Screen
 from placet.cli.session import connect
 from placet.cli.sizes import counted
-from placet.cli.verbs.audit import judge
 from placet.cli.verbs.mending import end, feed, keys_of, leading_to, mark, must_be_here, program
 from placet.client import Client
 from placet.trust import checkpoints

@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 from argparse import Namespace
 
+from placet.auditing import judge
 from placet.cli import exits
 from placet.cli.screen import Screen
 from placet.cli.sizes import counted
-from placet.cli.verbs.audit import judge
 from placet.cli.verbs.mending import end, feed, keys_of, log_of, mark, must_be_here, program
 from placet.errors import Refused, Unreadable
 from placet.trust import checkpoints

@@ -106,7 +106,7 @@ from placet.client.documents import (
     read_lines,
 )
 from placet.client.event import Event
-from placet.client.history import AsOf, Entity, Expiring, Listing, StateThen, Why
+from placet.client.history import AsOf, Entity, Expiring, Listing, ProjectsThen, StateThen, Why
 from placet.client.problems import PASSING, no_answer, problem
 from placet.errors import Conflict, PlacetError, Refused, Unauthenticated, Unavailable, Unknown, Unreadable
 
@@ -634,10 +634,12 @@ class Client:
         position: int | None = None,
         project: str | None = None,
         release: int | None = None,
+        own: bool = False,
     ) -> AsyncIterator[StateThen]:
         """Everything that was so at a time (in RFC 3339, or a day up to its end in UTC) or at a position: of when it
-        is, then each entity as it comes, with the positions of what it says."""
-        params = _given(at=at, position=position, project=project, release=release)
+        is, then each entity as it comes, with the positions of what it says. With `own` only what belongs to no
+        project."""
+        params = _given(at=at, position=position, project=project, release=release, own=own or None)
         async with aclosing(self._documents("/audit/state", params)) as documents:
             first = await anext(documents, None)
             if first is None:
@@ -651,6 +653,20 @@ class Client:
             async for piece in pieces:
                 for each in read_lines(piece, dict):
                     yield each
+
+    async def projects_then(
+        self,
+        *,
+        at: str | None = None,
+        position: int | None = None,
+        after: str | None = None,
+        limit: int = 100,
+    ) -> ProjectsThen:
+        """A page of the projects that there were at a time or at a position, by name; `next` is where to go on, or
+        None."""
+        params = _given(at=at, position=position, after=after, limit=limit)
+        response = await self._call("GET", "/audit/projects", params=params, limits=_FETCH)
+        return ProjectsThen.of(read(response.content, dict[str, Any]))
 
     async def why(self, project: str, *, at: str | None = None) -> Why:
         """Whether its model was allowed to run at a time, and on what that stands, each with its place in the log."""

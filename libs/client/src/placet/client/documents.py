@@ -47,11 +47,13 @@ class Awaiting(Document, frozen=True, kw_only=True):
     why: str
 
 
-class Verdict(Document, frozen=True, kw_only=True):
-    """`exception` names the one by which a rule that did not pass forbids nothing; `why` and `fix` are of those."""
+class Verdict(Document, frozen=True, kw_only=True, rename="camel"):
+    """`exception` names the one by which a rule that did not pass forbids nothing; `why` and `fix` are of those.
+    `on_fail` is what comes of it otherwise: `deny`, `suspend` or `warn`."""
 
     rule: str
     result: str
+    on_fail: str | None = None
     stage: str | None = None
     exception: str | None = None
     why: str | None = None

@@ -72,6 +72,28 @@ class StateThen:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ProjectsThen:
+    """Each as its model stood: among its facts are `live` (the release, if one served), `certificate` with
+    `certificateState`, and how many `releases` it had."""
+
+    as_of: AsOf
+    projects: tuple[Entity, ...]
+    next: str | None
+
+    @classmethod
+    def of(cls, document: dict[str, Any]) -> ProjectsThen:
+        """Raises Unreadable."""
+        try:
+            return cls(
+                as_of=msgspec.convert(document, AsOf),
+                projects=tuple(map(Entity.of, document["projects"])),
+                next=document["next"],
+            )
+        except (msgspec.ValidationError, KeyError) as error:
+            raise Unreadable(f"the platform's answer is no page of projects: {error}") from error
+
+
+@dataclass(frozen=True, kw_only=True)
 class Listing(Generic[T]):
     as_of: AsOf
     entries: tuple[T, ...]

@@ -18,21 +18,18 @@ from placet.projects.pt2_files import exported_with
 from placet.projects.skops_files import needs_pandas, saved_with
 from placet.projects.xgboost_files import Version, json_version, ubjson_version
 
-# tests/unit/projects/test_projects_pins.py holds these to requirements/dev.txt and large.txt.
+# tools/requirements.py holds these to requirements/dev.txt and large.txt.
 TESTED_WITH = {
     "lightgbm": "4.7.0",
     "onnxruntime": "1.32.0",
     "pandas": "3.1.1",
     "safetensors": "0.8.0",
-    "torch": "2.14.1",
+    "torch": "2.15.0",
 }
 
 _RELEASE = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,6}){1,3}(?:\.post[0-9]{1,3})?")
-_WITHOUT_GPU_SINCE = (
-    2,
-    1,
-    1,
-)  # from where on there is xgboost-cpu, too: the same without what only a GPU needs
+# From where on there is xgboost-cpu, too: the same without what only a GPU needs.
+_WITHOUT_GPU_SINCE = (2, 1, 1)
 
 
 class Pins(msgspec.Struct, frozen=True, kw_only=True):

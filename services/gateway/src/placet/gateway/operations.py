@@ -394,6 +394,7 @@ def document(operation: Operation) -> dict[str, Any]:
             {
                 "rule": verdict.rule,
                 "result": verdict.result,
+                "onFail": verdict.on_fail,
                 "stage": verdict.stage,
                 "exception": verdict.exception,
                 "why": verdict.why,

@@ -26,7 +26,7 @@ from placet.events.store import EventStore
 from placet.metadata.entities import Said, State
 from placet.metadata.history import TYPES, fold
 from placet.metadata.projections import INDEX, checkpoints, events, index
-from placet.metadata.queries import Queries
+from placet.metadata.queries import Queries, each_once
 
 PAGE = 1000
 """Events that are read and folded at once; the loop has time for others between two."""
@@ -75,9 +75,20 @@ class Histories:
     ) -> Told:
         """`with_platform` adds what belongs to no project. Raises Unknown for a position that the log does not have,
         Unavailable where the index is far behind."""
+        projects = None if project is None else (project, PLATFORM) if with_platform else (project,)
+        return await self.state_of(projects, until, now, types=types)
+
+    async def state_of(
+        self,
+        projects: Collection[str] | None,
+        until: Until,
+        now: datetime,
+        *,
+        types: Collection[str] = TYPES,
+    ) -> Told:
+        """The same of several projects, without any of what belongs to none, and of all without `projects`."""
         last = await self.reach(until.position)
         state = State()
-        projects = None if project is None else (project, PLATFORM) if with_platform else (project,)
         pages = self.said(types, projects=projects, until=last, by=until.at)
         async with aclosing(pages):
             async for page in pages:
@@ -146,25 +157,33 @@ class Histories:
     ) -> AsyncGenerator[list[int]]:
         """Where that is, at most a page of them at once."""
         earliest, latest = between
+        said = [index.c.generation == INDEX.serving(), index.c.type.in_(sorted(types))]
         after, span = 0, SPAN
+        if projects is not None:
+            said.append(index.c.project.in_(sorted(projects)))
+            some = sa.select(sa.literal(1)).where(*said, index.c.position <= until).limit(PAGE + 1).subquery()
+            (counted,) = await self._store.rows(sa.select(sa.func.count().label("rows")).select_from(some))
+            if counted.rows <= PAGE:
+                span = until  # a look at each stretch would take longer than they do
         while after < until:
             end = min(after + span, until)
-            # Between two positions, and with no word of the time or of a limit: whichever index the database takes, it
-            # looks at no more than these, and so at each only once.
+            # Between two positions, and with no word of the time, of an order or of a limit: whichever index the
+            # database takes, it looks at no more than these, and so at each only once.
             query = sa.select(index.c.position, index.c.time).where(
-                index.c.generation == INDEX.serving(),
-                index.c.position > after,
-                index.c.position <= end,
-                index.c.type.in_(sorted(types)),
+                *said, index.c.position > after, index.c.position <= end
             )
-            if projects is not None:
-                query = query.where(index.c.project.in_(sorted(projects)))
-            rows: Sequence[Any] = await self._store.rows(query.order_by(index.c.position))
-            wanted = [at for at, said in rows if said > earliest and (latest is None or said <= latest)]
+            rows: Sequence[Any] = await self._store.rows(query)
+            wanted = sorted(at for at, time in rows if time > earliest and (latest is None or time <= latest))
             for first in range(0, len(wanted), PAGE):
                 yield wanted[first : first + PAGE]
             after = end
             span = min(span * 2, MOST) if len(rows) < PAGE else max(span // 2, SPAN)
+
+    async def projects(self, after: str, count: int) -> list[str]:
+        """The names that the log speaks of behind one, in their order: as many as `count`, unless there are no more."""
+        # One more: what belongs to no project is among them, and none of them.
+        found = await each_once(self._store, index.c.project, after, count + 1)
+        return [each for each in found if each != PLATFORM][:count]
 
     async def first_of(self, project: str) -> int | None:
         """Where the log speaks of a project first."""
@@ -186,17 +205,7 @@ class Histories:
         return moment(rows[0].time) if rows else None
 
     async def _unread(self) -> tuple[str, ...]:
-        """Of each type that is in the log one row is read, and no more."""
-        found: list[str] = []
-        last = ""
-        while True:
-            query = sa.select(sa.func.min(index.c.type).label("type")).where(
-                index.c.generation == INDEX.serving(), index.c.type > last
-            )
-            last = (await self._store.rows(query))[0].type
-            if last is None:
-                return tuple(each for each in found if not self._catalog.knows(each))
-            found.append(last)
+        return tuple(each for each in await self._queries.types() if not self._catalog.knows(each))
 
     async def _read(self, positions: Sequence[int]) -> list[Said]:
         """Those events and few between them: of many windows that were measured one matters."""

@@ -5,6 +5,7 @@ For compliance, auditors and admins. A time is in RFC 3339, or a day, which is m
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, Any
@@ -28,6 +29,7 @@ from placet.metadata.moments import day, is_day, time
 from placet.metadata.why import LATER, answer, known_later, last_position, subject_of
 
 MOST_LATER = 100
+MOST_ROUNDS = 20
 LINES = 500
 """Entities of a state that are written at once."""
 
@@ -83,6 +85,9 @@ def router(*, auditor: Reader, histories: Histories, clock: Clock) -> APIRouter:
         position: Position = None,
         project: Project = None,
         release: Release = None,
+        own: Annotated[
+            bool, Query(description="only what belongs to no project: policies, keys, tokens …")
+        ] = False,
         after: Cursor = None,
         limit: Limit = 100,
         accept: Annotated[str, Header()] = "",
@@ -94,8 +99,15 @@ def router(*, auditor: Reader, histories: Histories, clock: Clock) -> APIRouter:
         """
         if release is not None and project is None:
             raise Unreadable("a release is one of a project", fix="give project with it")
+        if own and project is not None:
+            raise Unreadable("what belongs to no project is of none", fix="give one of own and project")
         now = clock.now()
-        told = await histories.state(_asked(at, position), now, project=project)
+        until = _asked(at, position)
+        told = await (
+            histories.state_of((PLATFORM,), until, now)
+            if own
+            else histories.state(until, now, project=project)
+        )
         await _must_be_known(histories, project, told.state)
         if release is not None and not list(told.state.in_order(project=project, release=release)):
             await _must_be_asked_for(histories, project, release, now)
@@ -108,6 +120,26 @@ def router(*, auditor: Reader, histories: Histories, clock: Clock) -> APIRouter:
         standings = Standings(told.state, told.at)
         shown = [document(each, standings) for each in page]
         return JSONResponse({**head, "entities": shown, "next": following})
+
+    @api.get("/projects", response_model=None)
+    async def get_projects(
+        at: When = None, position: Position = None, after: Project = None, limit: Limit = 100
+    ) -> JSONResponse:
+        """The projects that the log had spoken of by a position, or a time, by name, each as its model stood then: as
+        in a state, with `certificateState`, and how many `releases` it had. `next` is the `after` of the page that
+        follows; where many projects came later, a page may have fewer than `limit` before there is a next one."""
+        now, until = clock.now(), _asked(at, position)
+        names = [after or ""]
+        shown: list[dict[str, Any]] = []
+        told: Told | None = None
+        for _ in range(MOST_ROUNDS):
+            names = await histories.projects(names[-1], limit - len(shown))
+            told = await histories.state_of(names, until, now)
+            shown += _models(told)
+            if not names or len(shown) >= limit:
+                break
+        assert told is not None  # noqa: S101 - there is at least one round
+        return JSONResponse({**_head(told, at, now), "projects": shown, "next": names[-1] if names else None})
 
     @api.get("/why", response_model=None)
     async def get_why(
@@ -241,6 +273,18 @@ def router(*, auditor: Reader, histories: Histories, clock: Clock) -> APIRouter:
         return JSONResponse({**_head(told, at, now), "certificates": shown, "next": following})
 
     return api
+
+
+def _models(told: Told) -> list[dict[str, Any]]:
+    standings = Standings(told.state, told.at)
+    releases = Counter(each.project for each in told.state.all("release"))
+    shown = []
+    for each in sorted(told.state.all("project"), key=lambda each: each.id):
+        certificate = told.state.find("certificate", each.get("certificate") or "")
+        stands = None if certificate is None else standings.of(certificate)[0]
+        added = {"certificateState": stands, "releases": releases[each.id]}
+        shown.append({**document(each, standings), **added})
+    return shown
 
 
 def _serves(state: State, project: str | None, certificate: str) -> bool:

@@ -92,25 +92,44 @@ class Queries:
             page = await self._store.read_all(after, limit, log=AUDIT)
             return Page(events=tuple(page), next=page[-1].position if page else after)
         indexed = await self.indexed()
-        query = _indexed(wanted).where(index.c.position > after, index.c.position <= indexed)
-        rows = await self._store.rows(query.order_by(index.c.position).limit(limit))
-        positions = [row.position for row in rows]
+        between = (index.c.position > after, index.c.position <= indexed)
+        positions = await self._positions(wanted, between, index.c.position, limit)
         following = positions[-1] if len(positions) == limit else max(indexed, after)
-        return Page(events=await self._wanted_at(positions, wanted), next=following)
+        return Page(events=tuple(await self._at(positions)), next=following)
 
     async def events_before(self, before: int, limit: int, wanted: Filter) -> BackPage:
         """At most `limit` events before that position, newest first; past the end: the newest that are indexed."""
-        query = _indexed(wanted).where(index.c.position < before)
-        rows = await self._store.rows(query.order_by(index.c.position.desc()).limit(limit))
-        positions = [row.position for row in reversed(rows)]
-        events = tuple(reversed(await self._wanted_at(positions, wanted)))
-        return BackPage(events=events, next=positions[0] if len(positions) == limit else None)
+        newest_first = index.c.position.desc()
+        found = await self._positions(wanted, (index.c.position < before,), newest_first, limit)
+        events = await self._at(found[::-1])
+        return BackPage(events=tuple(reversed(events)), next=found[-1] if len(found) == limit else None)
 
-    async def _wanted_at(self, positions: Sequence[int], wanted: Filter) -> tuple[Recorded[Any], ...]:
-        events = await self._at(positions)
-        if wanted.type is not None:  # SQLite's LIKE takes capital letters for small ones
-            events = [each for each in events if is_like(each.event.type, wanted.type)]
-        return tuple(events)
+    async def _positions(
+        self, wanted: Filter, between: Sequence[sa.ColumnElement[bool]], order: Any, limit: int
+    ) -> list[int]:
+        """Of what is wanted, at most so many, in that order.
+
+        Each type that is meant is asked for by itself and they are merged: whichever is rare, nothing is looked at
+        that is of another one. A log has some dozens of types.
+        """
+        query = _indexed(wanted).where(*between)
+        if wanted.type is not None:
+            meant = [each for each in await self.types() if is_like(each, wanted.type)]
+            if not meant:
+                return []
+            of_each = [
+                sa.select(query.where(index.c.type == each).order_by(order).limit(limit).subquery())
+                for each in meant
+            ]
+            merged = sa.union_all(*of_each).subquery()
+            query = sa.select(merged.c.position)
+            order = merged.c.position.desc() if order is not index.c.position else merged.c.position
+        rows = await self._store.rows(query.order_by(order).limit(limit))
+        return [row.position for row in rows]
+
+    async def types(self) -> list[str]:
+        """Of events that are in the index, each once. Each is looked up from the one before it."""
+        return await each_once(self._store, index.c.type)
 
     async def head(self) -> int:
         return (await self._store.head(AUDIT)).position
@@ -242,8 +261,6 @@ def _indexed(wanted: Filter) -> sa.Select[Any]:
     query = sa.select(index.c.position).where(index.c.generation == INDEX.serving())
     if wanted.project is not None:
         query = query.where(index.c.project == wanted.project)
-    if wanted.type is not None:
-        query = query.where(index.c.type.like(_like(wanted.type), escape="\\"))
     if wanted.since is not None:
         query = query.where(index.c.time >= timestamp(wanted.since))
     if wanted.until is not None:
@@ -251,9 +268,28 @@ def _indexed(wanted: Filter) -> sa.Select[Any]:
     return query
 
 
-def _like(glob: str) -> str:
-    escaped = glob.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    return escaped.replace("*", "%")
+async def each_once(
+    store: EventStore, column: sa.Column[Any], after: str = "", most: int | None = None
+) -> list[str]:
+    """What is in a column of the index behind a text, in order, and at most so many.
+
+    Each is looked up from the one before it: to come to the next by way of all the rows of one would take as long as
+    there are of them.
+    """
+
+    def behind(text: Any) -> Any:
+        least = sa.select(sa.func.min(column)).where(index.c.generation == INDEX.serving(), column > text)
+        return least.scalar_subquery()
+
+    found = sa.select(behind(sa.bindparam("after")).label("text"), sa.literal(1).label("place")).cte(
+        "found", recursive=True
+    )
+    following = sa.select(behind(found.c.text), found.c.place + 1).where(found.c.text.is_not(None))
+    if most is not None:
+        following = following.where(found.c.place < most)
+    found = found.union_all(following)
+    rows = await store.rows(sa.select(found.c.text).where(found.c.text.is_not(None)), {"after": after})
+    return [row.text for row in rows]
 
 
 def is_like(text: str, glob: str) -> bool:

@@ -130,7 +130,32 @@ class PostgreSQLStore(SqlStore):
                 f"PostgreSQL: tables are missing in schema {self.schema}: {error.orig}",
                 fix=f"GRANT USAGE, CREATE ON SCHEMA {self.schema} TO {user}",
             ) from error
+        await self._create_indexes(connection, user)
         await self._write_once(connection, user)
+
+    async def _create_indexes(self, connection: AsyncConnection, user: str) -> None:
+        """Those that a later version has of tables that are there."""
+        found = await connection.execute(
+            sa.text("SELECT indexname FROM pg_indexes WHERE schemaname = :schema"), {"schema": self.schema}
+        )
+        there = {row.indexname for row in found}
+        missing = [
+            index
+            for tables in self._tables
+            for table in tables.sorted_tables
+            for index in table.indexes
+            if index.name not in there
+        ]
+        try:
+            for index in missing:
+                await connection.run_sync(index.create)
+        except DBAPIError as error:
+            if getattr(error.orig, "sqlstate", None) not in _NO_RIGHT_TO_CREATE:
+                raise
+            raise Refused(
+                f"PostgreSQL: indexes are missing in schema {self.schema}: {error.orig}",
+                fix=f"as the owner of the tables: python -m placet.{self.schema} --prepare-database {user}",
+            ) from error
 
     async def _write_once(self, connection: AsyncConnection, user: str) -> None:
         """Have the database refuse to change what is written once, whoever asks. No insert pays for it.

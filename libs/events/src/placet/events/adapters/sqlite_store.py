@@ -177,11 +177,18 @@ async def open_sqlite_store(
 
 
 def _create_missing(connection: sa.Connection, each: Iterable[sa.MetaData]) -> None:
+    """Also an index that a later version has of a table that is there."""
     # Looked up all at once: `create_all` looks for each by itself, which is half of what opening a file takes.
-    names = set(sa.inspect(connection).get_table_names())
+    listed = connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type IN ('table', 'index')")
+    names = {str(name) for (name,) in listed}
     for tables in each:
         missing = [table for table in tables.sorted_tables if table.name not in names]
         tables.create_all(connection, missing, checkfirst=False)
+        for table in tables.sorted_tables:
+            if table not in missing:
+                for index in table.indexes:
+                    if index.name not in names:
+                        index.create(connection)
         names.update(table.name for table in missing)
 
 

@@ -26,6 +26,7 @@ from placet.gateway.console import (
     services,
     session,
     tokens,
+    verifying,
     webhooks,
 )
 from placet.gateway.console.asking import Platform
@@ -87,6 +88,7 @@ class Console:
             ("/governance/exceptions/{project}/{id}", ["POST"], excepting.decide),
             ("/governance/policies", ["GET"], policies.listed),
             ("/governance/policies", ["POST"], policies.publish),
+            ("/governance/policies/effect", ["POST"], policies.effect),
             ("/governance/policies/{policy}", ["GET"], policies.shown),
             ("/governance/assessments", ["GET"], assessing.listed),
             ("/governance/assessments/answer", ["GET"], assessing.form),
@@ -98,6 +100,8 @@ class Console:
             ("/audit", ["GET"], auditing.log),
             ("/audit/why", ["GET"], auditing.why),
             ("/audit/then", ["GET"], auditing.then),
+            ("/audit/verification", ["GET"], verifying.shown),
+            ("/audit/verification", ["POST"], verifying.verify),
             ("/platform", ["GET"], services.listed),
             ("/platform/services/{service}", ["GET"], services.shown),
             ("/platform/services/{service}", ["POST"], services.retry),

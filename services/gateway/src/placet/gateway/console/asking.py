@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import httpx
 
 from placet.client import Client, Connection
 
 _CONNECTIONS = 100
 """At once; a page that follows something holds one."""
+_WORKING = 2
 _PATIENCE = 2.0
 """Seconds that a page waits for a service that starts again, before it says so."""
 
@@ -17,6 +20,8 @@ class Platform:
 
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
+        self.working = asyncio.Semaphore(_WORKING)
+        """What takes long, and this process's own time."""
         self._transport: httpx.AsyncHTTPTransport | None = None
 
     async def start(self) -> None:

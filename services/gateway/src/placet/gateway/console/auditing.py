@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 from starlette.responses import Response
 
-from placet.client import EventsPage
+from placet.client import Entity, EventsPage
 from placet.errors import PlacetError, Unreadable
 from placet.gateway.console.visits import Visit
 
@@ -69,44 +71,63 @@ async def why(visit: Visit) -> Response:
 
 
 async def then(visit: Visit) -> Response:
-    """Everything that was so, at a position of the log or at a time; without either as it is."""
+    """How all was, at a position of the log or at a time, and without either as it is: the models, and what belongs to
+    no project; or everything that is one project's."""
     newest = await visit.ask.events_before(LAST, limit=1)
     head = newest.events[0]["sequence"] if newest.events else 0
     at, wanted = _moment(visit, "at"), visit.said("position")
     position = head if wanted is None else _position(wanted, head)
-    state, failed = None, None
-    counts: Counter[str] = Counter()
-    states: Counter[tuple[str, str]] = Counter()
-    shown: dict[str, list[object]] = {}
+    asked: dict[str, Any] = {"at": at.isoformat()} if at is not None else {"position": position}
+    project = visit.said("project")
+    state, models, failed = None, None, None
+    found = _Found()
     try:
-        asked = {"position": position} if at is None else {"at": at.isoformat()}
-        async with visit.ask.state(**asked, project=visit.said("project")) as answer:
-            state = answer.as_of
-            async for entity in answer.entities:
-                counts[entity.kind] += 1
-                states[entity.kind, entity.state] += 1
-                of_kind = shown.setdefault(entity.kind, [])
-                if len(of_kind) < _ENTITIES:
-                    of_kind.append(entity)
+        if head:
+            if project is None:
+                models = await visit.ask.projects_then(**asked, after=visit.said("after"), limit=_PAGE)
+            if models is None or visit.said("after") is None:
+                async with visit.ask.state(**asked, project=project, own=project is None) as answer:
+                    state = answer.as_of
+                    async for entity in answer.entities:
+                        found.add(entity)
     except PlacetError as error:
         failed = error
+    as_of = state or (models.as_of if models else None)
     return visit.page(
         "audit_then.html",
         tab="then",
         head=head,
-        position=position if state is None else state.position,
+        position=position if as_of is None else as_of.position,
         at=visit.said("at"),
-        project=visit.said("project"),
-        as_of=state,
+        project=project,
+        as_of=as_of,
+        models=models,
         failed=failed,
-        counts=counts,
-        states=states,
-        kinds=sorted(
-            shown, key=lambda kind: (list(KINDS).index(kind) if kind in KINDS else len(KINDS), kind)
-        ),
+        found=found,
         titles=KINDS,
-        shown=shown,
     )
+
+
+@dataclass(kw_only=True)
+class _Found:
+    """What was so, by kind: how much of it, in which states, and the first of it."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    states: Counter[tuple[str, str]] = field(default_factory=Counter)
+    shown: dict[str, list[Entity]] = field(default_factory=dict)
+
+    def add(self, entity: Entity) -> None:
+        self.counts[entity.kind] += 1
+        self.states[entity.kind, entity.state] += 1
+        of_kind = self.shown.setdefault(entity.kind, [])
+        if len(of_kind) < _ENTITIES:
+            of_kind.append(entity)
+
+    @property
+    def kinds(self) -> list[str]:
+        """Those first that people ask for first."""
+        first = list(KINDS)
+        return sorted(self.shown, key=lambda kind: (first.index(kind) if kind in KINDS else len(first), kind))
 
 
 def _position(said: str, head: int) -> int:

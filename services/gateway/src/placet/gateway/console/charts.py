@@ -22,8 +22,16 @@ def sparkline(values: Sequence[Value], *, what: str, limit: float | None = None)
     return _svg("spark", _said(what, known, "", limit), values, top, limit)
 
 
-def chart(values: Sequence[Value], *, what: str, unit: str = "", limit: float | None = None) -> Markup:
-    """A line with its scale, oldest first, and the limit that a condition sets."""
+def chart(
+    values: Sequence[Value],
+    *,
+    what: str,
+    unit: str = "",
+    limit: float | None = None,
+    between: tuple[str, str] | None = None,
+) -> Markup:
+    """A line with its scale, oldest first, and the limit that a condition sets; `between` says from when until when it
+    is."""
     known = [each for each in values if each is not None]
     if not known:
         return Markup('<p class="soft">Nothing was measured yet.</p>')
@@ -31,8 +39,16 @@ def chart(values: Sequence[Value], *, what: str, unit: str = "", limit: float | 
     drawn = _svg("lines", _said(what, known, unit, limit), values, top, limit, is_ruled=True)
     return Markup(
         '<div class="chart"><div class="scale" aria-hidden="true"><span>{:g}</span><span>{:g}</span>'
-        "<span>0</span></div>{}</div>"
-    ).format(top, top / 2, drawn)
+        "<span>0</span></div>{}{}</div>"
+    ).format(top, top / 2, drawn, _ends(between))
+
+
+def _ends(between: tuple[str, str] | None) -> Markup:
+    if between is None:
+        return Markup("")
+    return Markup('<div class="ends" aria-hidden="true"><span>{}</span><span>{}</span></div>').format(
+        *between
+    )
 
 
 def _nice(most: float) -> float:

@@ -19,6 +19,8 @@ from placet.gateway.console.visits import Visit
 _SENT = 100
 """Sources that were sent last, among which the one that serves is looked for."""
 _TAIL = 500
+_FIELDS = 100
+_PLAIN_VALUES = (str, int, float, bool)
 _PLAIN: dict[str, str] = {
     "start": "It serves again, on the release that served last.",
     "stop": "Its URL answers 404 and its processes end. Its releases and certificate stay, and a start brings it back.",
@@ -78,7 +80,7 @@ async def attempt(visit: Visit) -> Response:
         model=model,
         example=example,
         request=None if request is None else json.dumps(request, indent=2),
-        fields=_fields(request),
+        form=_form(request),
         why=why,
     )
 
@@ -218,25 +220,28 @@ def _commands(model: ModelDetail, visit: Visit) -> list[dict[str, Any]]:
     ]
 
 
-def _fields(request: Any) -> list[dict[str, Any]] | None:
-    """The columns of a request's first row, where it is one of named columns with plain values."""
-    if not isinstance(request, dict):
+def _form(request: Any) -> dict[str, Any] | None:
+    """Fields for a request's first row: of `named` columns, of a `list` of values, or of `one`; none where it is
+    anything else, or longer than anybody would fill in."""
+    rows = request.get("inputs") if isinstance(request, dict) else None
+    if not isinstance(rows, list) or not rows:
         return None
-    rows = request.get("inputs")
-    if not isinstance(rows, list) or not rows or not isinstance(rows[0], dict):
+    row = rows[0]
+    if isinstance(row, dict):
+        shape, named = "named", list(row.items())
+    elif isinstance(row, list):
+        shape, named = "list", [(f"Value {place}", each) for place, each in enumerate(row, 1)]
+    else:
+        shape, named = "one", [("Input", row)]
+    if len(named) > _FIELDS or not all(isinstance(each, _PLAIN_VALUES) or each is None for _, each in named):
         return None
-    plain = (str, int, float, bool)
-    if not all(isinstance(value, plain) or value is None for value in rows[0].values()):
-        return None
-    return [
-        {
-            "name": name,
-            "value": value,
-            "kind": "checkbox"
-            if isinstance(value, bool)
-            else "number"
-            if isinstance(value, int | float)
-            else "text",
-        }
-        for name, value in rows[0].items()
-    ]
+    return {"shape": shape, "fields": [_field(name, value) for name, value in named]}
+
+
+def _field(name: str, value: Any) -> dict[str, Any]:
+    kind = "text"
+    if isinstance(value, bool):
+        kind = "checkbox"
+    elif isinstance(value, int | float):
+        kind = "number"
+    return {"name": name, "value": value, "kind": kind}

@@ -1,21 +1,29 @@
-"""Policies: every version with what became of it, one to read, and publishing another."""
+"""Policies: every version with what became of it, one to read, what another one would change, and publishing it."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
+import msgspec
+from markupsafe import Markup
 from starlette.responses import Response
 
-from placet.client import PolicyVersion
+from placet.auditing import redecide
+from placet.client import Client, PolicyVersion
 from placet.errors import PlacetError, Refused, Unavailable, Unknown
 from placet.events.problems import problem_of
 from placet.gateway.console.governing import PATH
+from placet.gateway.console.views import plural
 from placet.gateway.console.visits import Visit
+from placet.gateway.console.working import progress
 from placet.gateway.publishing import PUBLISHERS
 from placet.rules import Policy, Rule, read_policy
+from placet.rules.difference import changes
+from placet.rules.policy import asks_about
 
 _READ_BYTES = 64 << 10
 """Of a file that is shown as rules: to read YAML takes its time."""
@@ -94,6 +102,74 @@ async def shown(visit: Visit) -> Response:
         policy=policy,
         rules=[] if policy is None else [ruled(each) for each in policy.rules],
     )
+
+
+async def effect(visit: Visit) -> Response:
+    """What another version asks, and what would have been decided by it so far: of a file that was written, or of a
+    version that is there."""
+    digest, file = visit.given("digest"), visit.form.get("file", [""])[-1].replace("\r\n", "\n")
+    versions = await visit.ask.policies()
+    try:
+        text = await visit.ask.policy_file(digest) if digest else file
+        new = await asyncio.to_thread(read_policy, text.encode(), name="the file")
+        named = next((each for each in versions if each.digest == digest), None)
+        before = before_it(new, versions, named)
+        old = None if before is None else read_policy((await visit.ask.policy_file(before.digest)).encode())
+    except PlacetError as error:
+        if digest:
+            raise
+        return await _list(visit, {"file": file, "warn_first": visit.given("warn_first")}, error)
+    # A policy of which nothing was there before asks as much more as one without rules.
+    compared = old or msgspec.structs.replace(new, rules=(), version=0)
+
+    async def parts(ask: Client) -> AsyncIterator[Markup]:
+        reached = 0
+
+        def reach(decided: int) -> None:
+            nonlocal reached
+            reached = decided
+
+        job = asyncio.create_task(redecide(ask, compared, new, on_page=reach))
+        async for part in progress(job, lambda: f"{plural(reached, 'decision')} made again …"):
+            yield part
+        yield visit.views.fragment(
+            "policy_effect_found.html",
+            found=job.result(),
+            in_operation=any(rule.stage == "operate" for rule in new.rules),
+            by_advisories=asks_about(new, "advisories"),
+        )
+
+    return visit.work(
+        "policy_effect.html",
+        parts,
+        tab="policies",
+        old=old,
+        new=new,
+        changes=changes(compared, new),
+        file=None if digest else file,
+        warn_first=visit.given("warn_first"),
+        may_publish=not PUBLISHERS.isdisjoint(visit.me.roles),
+    )
+
+
+def before_it(
+    new: Policy, versions: Sequence[PolicyVersion], named: PolicyVersion | None
+) -> PolicyVersion | None:
+    """What it is held against: what is in force of the same policy, or of the one whose place it takes; for what is in
+    force itself, the version below."""
+    others = [each for each in versions if each.digest != new.digest and each.state != "rejected"]
+    own = [each for each in others if each.policy == new.id]
+    if named is not None and named.state != "submitted":
+        return max(
+            (each for each in own if each.version < named.version),
+            key=lambda each: each.version,
+            default=None,
+        )
+    for id in (new.id, new.supersedes):
+        there = next((each for each in others if each.policy == id and each.state == "in-force"), None)
+        if there is not None:
+            return there
+    return max(own, key=lambda each: each.version, default=None)
 
 
 def newest_of(versions: list[PolicyVersion] | tuple[PolicyVersion, ...]) -> PolicyVersion:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import secrets
+from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
 from importlib import resources
 from typing import Any
@@ -13,7 +14,7 @@ from urllib.parse import quote, urlencode
 
 import jinja2
 from markupsafe import Markup, escape
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, Response, StreamingResponse
 
 from placet.events import Clock
 from placet.gateway.console import charts, markdown
@@ -66,6 +67,7 @@ class Views:
         self._environment.filters |= {
             "ago": ago,
             "day": day,
+            "clock": time_of_day,
             "moment": moment,
             "ahead": ahead,
             "short": short,
@@ -84,14 +86,37 @@ class Views:
         self._environment.globals |= {"static": self._address, "query": query, "charts": charts}
 
     def page(self, template: str, status: int = 200, **known: Any) -> Response:
+        text, headers = self._rendered(template, known)
+        return HTMLResponse(text, status, headers=headers)
+
+    def working(self, template: str, parts: AsyncIterator[Markup], **known: Any) -> Response:
+        """A page that is sent as it comes about, with or without scripts: what `parts` say stands one behind the other
+        where its template has `{{ work }}`."""
+        place = secrets.token_hex(16)
+        text, headers = self._rendered(template, {**known, "work": place})
+        before, after = text.split(place)
+
+        async def sent() -> AsyncIterator[str]:
+            yield before
+            async for part in parts:
+                yield part
+            yield after
+
+        # A proxy that gathers answers would show nothing until all is done.
+        return StreamingResponse(
+            sent(), media_type="text/html; charset=utf-8", headers={**headers, "X-Accel-Buffering": "no"}
+        )
+
+    def fragment(self, template: str, **known: Any) -> Markup:
+        """A part of a page."""
+        return Markup(self._environment.get_template(template).render(now=self._clock.now(), **known))  # noqa: S704
+
+    def _rendered(self, template: str, known: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
+        """And the headers that go with it."""
         nonce = secrets.token_urlsafe(16)
         text = self._environment.get_template(template).render(nonce=nonce, now=self._clock.now(), **known)
-        headers = {
-            **_HEADERS,
-            "Content-Security-Policy": POLICY.format(nonce=nonce),
-            "Cache-Control": "no-store",
-        }
-        return HTMLResponse(text, status, headers=headers)
+        policy = POLICY.format(nonce=nonce)
+        return text, {**_HEADERS, "Content-Security-Policy": policy, "Cache-Control": "no-store"}
 
     def static(self, name: str, stamp: str | None) -> Response | None:
         """A file of the console's own; kept by browsers for as long as its name with its stamp is asked for."""
@@ -144,6 +169,14 @@ def moment(time: str | None) -> str:
 def day(time: str | None) -> str:
     at = _read(time)
     return "" if at is None else at.strftime("%Y-%m-%d")
+
+
+def time_of_day(time: str | None, now: datetime) -> str:
+    """The time of a day, and of which where that is another one than today."""
+    at = _read(time)
+    if at is None:
+        return ""
+    return at.strftime("%H:%M" if at.date() == now.date() else "%b %d, %H:%M")
 
 
 def _read(time: str | None) -> datetime | None:

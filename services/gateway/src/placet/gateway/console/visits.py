@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, quote, urlencode
 
+from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -19,6 +20,13 @@ from placet.gateway.console.asking import Platform
 from placet.gateway.console.views import Views
 
 FORM_BYTES = 1 << 20
+_WRITTEN = {
+    "reason": "Why",
+    "found": "What you found",
+    "checkpoint": "The checkpoint that you kept",
+    "keys": "The keys",
+}
+"""Fields in which somebody wrote something of their own, which is lost nowhere."""
 _UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 
@@ -35,16 +43,32 @@ class Visit:
     form: dict[str, list[str]]
 
     def page(self, template: str, status: int = 200, **known: Any) -> Response:
-        return self.views.page(
-            template,
-            status,
-            me=self.me,
-            here=self.request.url.path,
-            search=dict(self.request.query_params),
-            proof=session.proof_of(self.token),
-            told_so=self._told(),
-            **known,
-        )
+        return self.views.page(template, status, **self._known(), **known)
+
+    def work(self, template: str, parts: Callable[[Client], AsyncIterator[Markup]], **known: Any) -> Response:
+        """A page for what takes its time, sent as it comes about: what `parts` say stands where the template has
+        `{{ work }}`. Such work is done for few at once; what goes wrong is said in the page."""
+        return self.views.working(template, self._done(parts), **self._known(), **known)
+
+    async def _done(self, parts: Callable[[Client], AsyncIterator[Markup]]) -> AsyncIterator[Markup]:
+        try:
+            async with self.platform.working, self.platform.as_whom(self.token) as ask:
+                async for part in parts(ask):
+                    yield part
+        except PlacetError as error:
+            yield self.views.fragment("failed.html", error=error)
+        except Exception:
+            yield self.views.fragment("failed.html", error=PlacetError("something went wrong here"))
+            raise
+
+    def _known(self) -> dict[str, Any]:
+        return {
+            "me": self.me,
+            "here": self.request.url.path,
+            "search": dict(self.request.query_params),
+            "proof": session.proof_of(self.token),
+            "told_so": self._told(),
+        }
 
     def go(self, path: str) -> Response:
         """To another page of the console, by GET."""
@@ -151,11 +175,18 @@ class Door:
     def problem(self, error: PlacetError) -> Response:
         """For who is not let in as far as a page of theirs."""
         status, _, headers = problem_of(error)
-        return self._with(self._views.page("problem.html", status, error=error, me=None, here=""), headers)
+        page = self._views.page("problem.html", status, error=error, me=None, here="", written={})
+        return self._with(page, headers)
 
     def _failed(self, visit: Visit, error: PlacetError) -> Response:
         status, _, headers = problem_of(error)
-        return self._with(visit.page("problem.html", status, error=error), headers)
+        sent = [(name, value) for name, values in visit.form.items() for value in values]
+        written = {name: value for name, value in sent if name in _WRITTEN and value.strip()}
+        kept = [(name, value) for name, value in sent if name not in (*written, session.PROOF)]
+        return self._with(
+            visit.page("problem.html", status, error=error, written=written, kept=kept, labels=_WRITTEN),
+            headers,
+        )
 
     def _with(self, answer: Response, headers: dict[str, str]) -> Response:
         if "Retry-After" in headers:

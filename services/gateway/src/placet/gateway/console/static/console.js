@@ -181,11 +181,14 @@ const attempt = find("try");
 if (attempt) {
   const fields = find("fields");
   fields?.addEventListener("input", () => {
-    const row = {};
-    for (const each of fields.querySelectorAll("[data-name]")) {
-      row[each.dataset.name] = each.type === "checkbox" ? each.checked
-        : each.type === "number" ? (each.value === "" ? null : Number(each.value)) : each.value;
-    }
+    const values = Array.from(fields.querySelectorAll("[data-name]"), (each) => [
+      each.dataset.name,
+      each.type === "checkbox" ? each.checked
+        : each.type === "number" ? (each.value === "" ? null : Number(each.value)) : each.value,
+    ]);
+    const { shape } = fields.dataset;
+    const row = shape === "named" ? Object.fromEntries(values)
+      : shape === "list" ? values.map((each) => each[1]) : values[0][1];
     let whole = {};
     try { whole = JSON.parse(find("body").value); } catch { /* made anew */ }
     find("body").value = JSON.stringify({ ...whole, inputs: [row] }, null, 2);
