@@ -25,6 +25,8 @@ from tests.system.scenarios import ask, client_of, deploy
 
 MODULE = "tests.support.flawed"
 BEGINS = "flawed-"
+SLOW = 120_000
+"""Milliseconds: a bound for hangs. A service that does not answer within three seconds is away until the next look."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,16 +78,15 @@ class TroubleStories:
         async with visitor(platform.url, await token_of(platform, "operator")) as somebody:
             page = somebody.page
             await somebody.open("/console/platform")
-            await expect(page.get_by_text("Every service does its work.")).to_be_visible()
+            await expect(page.get_by_text("Every service does its work.")).to_be_visible(timeout=SLOW)
             async with troubled.asked_for(tmp_path, project) as (deployed,):
-                await expect(page.locator(".notice.bad")).to_contain_text(
-                    "1 message parked"
-                )  # without a reload
+                # Without a reload. On a busy machine a service may be told to be silent meanwhile.
+                await expect(page.get_by_text("1 message parked")).to_be_visible(timeout=SLOW)
                 await somebody.must_be_usable()
                 await page.get_by_role("link", name="certifier").click()
 
                 parked = page.locator("#parked")
-                await expect(parked).to_contain_text(f"deploy.requested of {project}")
+                await expect(parked).to_contain_text(f"deploy.requested of {project}", timeout=SLOW)
                 await expect(parked).to_contain_text(WHY)
                 await expect(parked).to_contain_text("handled as it would have been the first time")
                 await somebody.must_be_usable()
@@ -93,12 +94,12 @@ class TroubleStories:
                 # As long as it is not mended it comes back.
                 await parked.get_by_role("button", name="Retry gateway.").click()
                 await expect(page.get_by_role("status").first).to_contain_text("was handed back")
-                await expect(parked).to_contain_text(WHY)
+                await expect(parked).to_contain_text(WHY, timeout=SLOW)
                 assert not deployed.done()
 
                 troubled.mend_it()
                 await parked.get_by_role("button", name="Retry gateway.").click()
-                await expect(parked).to_contain_text("Nothing is parked here.")
+                await expect(parked).to_contain_text("Nothing is parked here.", timeout=SLOW)
                 await somebody.must_be_usable()
                 assert (await deployed).state == "live"
                 assert await troubled.cleared(project) == 1
@@ -236,12 +237,12 @@ class TestTroubleDistributed(TroubleStories):
             page = somebody.page
             await somebody.open("/console/platform")
             row = page.get_by_role("region", name="Services").get_by_role("row").filter(has_text="indexer")
-            await expect(row).to_contain_text("ready")
+            await expect(row).to_contain_text("ready", timeout=SLOW)
             await asyncio.to_thread(six.processes["indexer"].stop)
             try:
                 await expect(row).to_contain_text("away")
                 await expect(row).to_contain_text("it did not answer within 3 s")
-                await expect(page.get_by_text("indexer does not do its work.")).to_be_visible()
+                await expect(page.get_by_text("indexer does not answer.")).to_be_visible(timeout=SLOW)
                 await somebody.must_be_usable()
                 await somebody.open("/console/platform/services/indexer")
                 await expect(page.locator("#service")).to_contain_text("it did not answer within 3 s")
@@ -249,4 +250,4 @@ class TestTroubleDistributed(TroubleStories):
             finally:
                 await asyncio.to_thread(six.processes["indexer"].start)
                 await asyncio.to_thread(six.wait_until_ready, "indexer")
-            await expect(page.get_by_text("Every service does its work.")).to_be_visible()
+            await expect(page.get_by_text("Every service does its work.")).to_be_visible(timeout=SLOW)

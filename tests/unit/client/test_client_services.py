@@ -14,10 +14,10 @@ async def test_one_that_is_silent_is_away_and_the_others_are_told(
     client: Client, platform: FakePlatform
 ) -> None:
     platform.silent = {"indexer"}
-    found = {each.service: each for each in await client.services(within=0.5)}
+    found = {each.service: each for each in await client.services(within=5)}
     assert tuple(found) == SERVICES
     assert not found["indexer"].answers
-    assert found["indexer"].why == "it did not answer within 0.5 s"
+    assert found["indexer"].why == "it did not answer within 5 s"
     assert found["indexer"].parked is None
     others = [found[each] for each in SERVICES if each != "indexer"]
     assert all(each.answers and each.ready for each in others)
@@ -28,7 +28,7 @@ async def test_one_that_is_silent_is_away_and_the_others_are_told(
 
 async def test_who_says_that_it_is_away_is_not_asked_again(client: Client, platform: FakePlatform) -> None:
     platform.away_for = 2
-    found = await client.services()
+    found = await client.services(within=60)
     assert sum(not each.answers for each in found) == 2
     assert len([path for _, path in platform.requests if path.startswith("/v1/services/")]) == len(SERVICES)
 
@@ -37,7 +37,7 @@ async def test_one_whose_database_is_away_answers_and_is_not_ready(
     client: Client, platform: FakePlatform
 ) -> None:
     platform.services = {"gateway": {"ready": False, "why": "the database is away", "parked": None}}
-    first = (await client.services())[0]
+    first = (await client.services(within=60))[0]
     assert (first.answers, first.ready, first.why) == (True, False, "the database is away")
 
 
@@ -62,7 +62,7 @@ async def test_what_is_parked_comes_whole_and_goes_back(client: Client, platform
 
 async def test_who_may_not_is_told_so(platform: FakePlatform) -> None:
     async with Client(Connection(url=platform.url, token=SCIENTIST), patience=0) as scientist:
-        assert len(await scientist.services()) == len(SERVICES)
+        assert len(await scientist.services(within=60)) == len(SERVICES)
         with pytest.raises(Forbidden):
             await scientist.parked("certifier")
         with pytest.raises(Forbidden):

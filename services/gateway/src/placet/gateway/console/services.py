@@ -22,7 +22,8 @@ async def listed(visit: Visit) -> Response:
         "platform_services.html",
         tab="services",
         services=services,
-        idle=[each.service for each in services if not each.ready],
+        idle=[each.service for each in services if each.answers and not each.ready],
+        silent=[each.service for each in services if not each.answers],
         parked=sum(each.parked or 0 for each in services),
     )
 
