@@ -36,6 +36,11 @@ WAITING = "fraud"
 PARKED = "returns"
 """Of a certifier with a flaw, which puts aside what is asked for it."""
 FOR_THE_README = {"models": "console-models", "deployed": "console-deploy", "model-drifting": "console-model"}
+WORKED = {
+    "audit-verified": ("/console/audit/verification", "Verify it"),
+    "policy-effect": ("/console/governance/policies/artifact-safety", "What it changed"),
+}
+"""Pages that come behind a button, and take their time."""
 READ = "!document.getElementById('build-log')?.textContent.startsWith('It is read')"
 """What a page fetches behind its first words is there."""
 RECEIVER = "127.0.0.1"
@@ -89,6 +94,8 @@ async def fill(platform: Platform, folder: Path) -> dict[str, str]:
         "audit": "/console/audit",
         "audit-why": f"/console/audit/why?project={DRIFTING}",
         "audit-then": "/console/audit/then",
+        "audit-then-model": f"/console/audit/then?project={DRIFTING}",
+        "audit-verification": "/console/audit/verification",
         "services": "/console/platform",
         "service": "/console/platform/services/certifier",
         "room": "/console/platform/room",
@@ -133,9 +140,14 @@ async def _observed(platform: Platform, windows: int) -> None:
         await eventually(are_there, within=60)
 
 
-async def take(somebody: Visitor, name: str, path: str, to: Path) -> None:
+async def take(somebody: Visitor, name: str, path: str, to: Path, button: str | None = None) -> None:
+    """With `button` of what it leads to, once all of that has come."""
     await somebody.open(path)
     await somebody.page.wait_for_function(READ)
+    if button is not None:
+        await somebody.page.get_by_role("button", name=button).click()
+        await somebody.page.wait_for_selector("#found")
+        await somebody.must_be_usable()
     await somebody.page.screenshot(path=to / f"{name}.png", full_page=True)
 
 
@@ -164,6 +176,8 @@ async def shown(platform: Platform, folder: Path) -> None:
             async with visitor(platform.url, platform.token, theme=theme, width=width) as somebody:
                 for name, path in pages.items():
                     await take(somebody, f"{theme}-{width}-{name}", path, OUT)
+                for name, (path, button) in WORKED.items():
+                    await take(somebody, f"{theme}-{width}-{name}", path, OUT, button)
 
 
 if __name__ == "__main__":

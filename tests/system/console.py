@@ -152,6 +152,7 @@ class ConsoleStories:
             await page.wait_for_url("**/timeline")
             await page.locator(".events summary").first.wait_for()
             await somebody.press("Overview")
+            await page.wait_for_url(f"**/console/models/{project}")
             await somebody.press("Stop")
             await somebody.press(f"Stop {project}")
             await expect(page.locator("#operation .heading .state")).to_have_text("stopped")

@@ -293,6 +293,8 @@ class GovernanceStories:
             await expect(page.locator(".heading .state")).to_have_text("in-force")
             await expect(page.locator("#rules ~ ul")).to_contain_text("approvals.people >= 2")
             await expect(page.locator("pre")).to_contain_text("apiVersion: placet/v1")
+            await page.get_by_text("Its 2 tests").click()
+            await expect(page.get_by_text('With {"approvals": {"people": 1}} it waits')).to_be_visible()
             await somebody.must_be_usable()
         async with visitor(platform.url, await token_of(platform, "approver")) as somebody:
             await somebody.open(f"{GOVERNANCE}/policies")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -24,6 +25,8 @@ from tests.support.visitors import visitor
 
 TOKEN = "a-token"
 MANY = 1000
+SHOWN = 200
+"""Rows that the log's page has at most."""
 
 
 class Rest:
@@ -61,8 +64,11 @@ class Rest:
         if "follow" in request.query_params:
             seen = request.headers.get("last-event-id", request.query_params["after"])
             return EventSourceResponse(self._follow(int(seen)), ping=15)
-        last = [{"sequence": self.said, "type": "placet.x.y.z.v1"}] if self.said else []
+        last = [self._event(self.said)] if self.said else []
         return JSONResponse({"events": last, "next": None})
+
+    def _event(self, number: int) -> dict[str, Any]:
+        return {"sequence": number, "type": "placet.tester.thing.done.v1", "source": "tester", "n": number}
 
     async def _until_more_than(self, seen: int) -> None:
         async with self._news:
@@ -75,7 +81,7 @@ class Rest:
                 await self._until_more_than(after)
                 while after < self.said:
                     after += 1
-                    yield ServerSentEvent(event="event", id=str(after), data="{}")
+                    yield ServerSentEvent(event="event", id=str(after), data=json.dumps(self._event(after)))
         finally:
             self.followers -= 1
 
@@ -143,6 +149,47 @@ async def test_a_page_goes_on_by_itself_when_the_gateway_was_away(rest: tuple[Re
         async with console_at(listener(where[1]), url):
             await expect(card).to_contain_text("release 7")
             await expect(state).to_be_empty()
+            assert await somebody.page.evaluate("document.body.dataset.mine") == "kept"
+
+
+async def test_the_log_shows_the_last_of_many_events_each_once_and_in_order(rest: tuple[Rest, str]) -> None:
+    api, url = rest
+    first = listener()
+    async with console_at(first, url), visitor(at(first)) as somebody:
+        await somebody.sign_in(TOKEN)
+        await somebody.open("/console/audit")
+        positions = somebody.page.locator("#tailed .position")
+        for _ in range(MANY // 10):
+            await api.happen(10)
+        await expect(positions.first).to_have_text(str(MANY))
+        shown = [int(each) for each in await positions.all_inner_texts()]
+        assert shown == list(range(MANY, MANY - len(shown), -1))
+        assert len(shown) == SHOWN
+        row = somebody.page.locator("#tailed .events > li").first
+        await row.locator("summary").click()
+        await expect(row.locator("pre")).to_contain_text(f'"n": {MANY}')
+        await somebody.must_be_usable()
+
+
+async def test_the_log_misses_nothing_while_the_gateway_starts_again(rest: tuple[Rest, str]) -> None:
+    api, url = rest
+    first = listener()
+    where: Any = first.getsockname()
+    async with visitor(at(first)) as somebody:
+        positions = somebody.page.locator("#tailed .position")
+        async with console_at(first, url):
+            await somebody.sign_in(TOKEN)
+            await somebody.open("/console/audit")
+            await somebody.page.evaluate("document.body.dataset.mine = 'kept'")
+            await api.happen(20)
+            await expect(positions.first).to_have_text("20")
+        await expect(somebody.page.locator("#link-state")).to_contain_text("does not answer")
+        await api.happen(50)
+        async with console_at(listener(where[1]), url):
+            await expect(positions.first).to_have_text("70")
+            await api.happen(5)
+            await expect(positions.first).to_have_text("75")
+            assert [int(each) for each in await positions.all_inner_texts()] == list(range(75, 0, -1))
             assert await somebody.page.evaluate("document.body.dataset.mine") == "kept"
 
 

@@ -26,6 +26,13 @@ KINDS = {
     "approval": "Approvals",
     "exception": "Exceptions",
     "assessment": "Assessments",
+    "advisories": "Advisories",
+    "key": "Keys",
+    "token": "Tokens",
+    "image": "Images",
+    "run": "Runs",
+    "incident": "Incidents",
+    "review": "Reviews",
 }
 """Those that people ask for first; others come behind them by name."""
 

@@ -32,12 +32,11 @@ _DECIDED_WITHIN = 10.0
 
 @dataclass(frozen=True, kw_only=True)
 class Ruled:
-    """A rule in words; `tests` is how many it has of its own."""
+    """A rule in words."""
 
     rule: Rule
     requires: list[str]
     says: list[str]
-    tests: int
 
 
 async def listed(visit: Visit) -> Response:
@@ -192,4 +191,4 @@ def ruled(rule: Rule) -> Ruled:
     say = rule.say
     said = [say] if isinstance(say, str) else [f"{each.words} (where {each.when})" for each in say or ()]
     said += [each.say for each in rule.all]
-    return Ruled(rule=rule, requires=clauses, says=said, tests=len(rule.tests))
+    return Ruled(rule=rule, requires=clauses, says=said)

@@ -67,7 +67,7 @@ class Views:
         self._environment.filters |= {
             "ago": ago,
             "day": day,
-            "clock": time_of_day,
+            "between": between,
             "moment": moment,
             "ahead": ahead,
             "short": short,
@@ -81,6 +81,7 @@ class Views:
             "part": part,
             "event_name": event_name,
             "compact": compact,
+            "in_a_line": in_a_line,
             "web": web,
         }
         self._environment.globals |= {"static": self._address, "query": query, "charts": charts}
@@ -171,12 +172,15 @@ def day(time: str | None) -> str:
     return "" if at is None else at.strftime("%Y-%m-%d")
 
 
-def time_of_day(time: str | None, now: datetime) -> str:
-    """The time of a day, and of which where that is another one than today."""
-    at = _read(time)
-    if at is None:
-        return ""
-    return at.strftime("%H:%M" if at.date() == now.date() else "%b %d, %H:%M")
+def between(since: str, until: str, now: datetime) -> tuple[str, str]:
+    """The ends of a span, as closely as it takes to tell them apart: with seconds within an hour, else with days."""
+    first, last = _read(since), _read(until)
+    if first is None or last is None:
+        return "", ""
+    form = "%H:%M:%S" if (last - first).total_seconds() < _HOUR else "%H:%M"
+    if not first.date() == last.date() == now.date():
+        form = f"%b %d, {form}"
+    return first.strftime(form), last.strftime(form)
 
 
 def _read(time: str | None) -> datetime | None:
@@ -202,7 +206,7 @@ def short(digest: str | None) -> str:
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """With narrow spaces between thousands, at which no line ends, and no digit that says nothing."""
+    """With narrow spaces between thousands, at which no line breaks, and no digit that says nothing."""
     if value is None:
         return NOTHING
     if isinstance(value, int) or float(value).is_integer() or abs(value) >= 10**digits:
@@ -242,6 +246,10 @@ def told(words: str | None) -> Markup:
 
 def pretty(value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False, default=str)
+
+
+def in_a_line(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 def compact(value: Any) -> str:
