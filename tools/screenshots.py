@@ -20,6 +20,7 @@ import httpx
 from placet.client import Client, Connection
 
 from tests.support.eventually import eventually
+from tests.support.flawed import FLAW
 from tests.support.platforms import Platform, embedded
 from tests.support.visitors import NARROW, WIDE, Visitor, visitor
 from tests.system.console_governance import waits_for_two
@@ -32,6 +33,8 @@ SHOWN = workspace.ROOT / "docs" / "images"
 EXAMPLES = ("iris", "multiclass", "wine")
 DRIFTING = "demand"
 WAITING = "fraud"
+PARKED = "returns"
+"""Of a certifier with a flaw, which puts aside what is asked for it."""
 FOR_THE_README = {"models": "console-models", "deployed": "console-deploy", "model-drifting": "console-model"}
 WORKED = {
     "audit-verified": ("/console/audit/verification", "Verify it"),
@@ -40,6 +43,8 @@ WORKED = {
 """Pages that come behind a button, and take their time."""
 READ = "!document.getElementById('build-log')?.textContent.startsWith('It is read')"
 """What a page fetches behind its first words is there."""
+RECEIVER = "127.0.0.1"
+"""Where nobody takes the events of a webhook."""
 ASKED = 12
 """Windows, of a second each."""
 
@@ -61,6 +66,7 @@ async def fill(platform: Platform, folder: Path) -> dict[str, str]:
     refused = await deploy(platform, write_project(folder / "churn", "churn", without=("owner", "data")))
     (folder / "waiting").mkdir()
     await waits_for_two(platform, folder / "waiting", WAITING)
+    await _park(platform, write_project(folder / PARKED, PARKED))
     async with httpx.AsyncClient(base_url=platform.url, timeout=30) as http:
         for window in range(ASKED):
             rows = [[shuffled.gauss(10 + window / 3, 3)] for _ in range(220)]
@@ -91,9 +97,11 @@ async def fill(platform: Platform, folder: Path) -> dict[str, str]:
         "audit-then-model": f"/console/audit/then?project={DRIFTING}",
         "audit-verification": "/console/audit/verification",
         "services": "/console/platform",
+        "service": "/console/platform/services/certifier",
         "room": "/console/platform/room",
         "registry": "/console/platform/registry",
         "webhooks": "/console/platform/webhooks",
+        "tokens": "/console/platform/tokens",
         "retention": "/console/platform/retention",
         "deploy": "/console/deploy",
         "deploy-git": "/console/deploy?from=git",
@@ -102,6 +110,24 @@ async def fill(platform: Platform, folder: Path) -> dict[str, str]:
         "refused": f"/console/operations/{refused.operation}",
         "problem": "/console/models/none-such",
     }
+
+
+async def _park(platform: Platform, project: Path) -> None:
+    """Have it deployed, as far as that goes; and what an operator has made."""
+    asked = asyncio.create_task(deploy(platform, project))
+    async with Client(Connection(url=platform.url, token=platform.token)) as client:
+
+        async def is_parked() -> bool:
+            return (await client.service("certifier")).parked == 1
+
+        await eventually(is_parked, within=60)
+        await client.create_token("Ada Lovelace", ("scientist",))
+        await client.create_token("Grace Hopper", ("operator", "approver"), ttl=7 * 86400)
+        await client.set_quota(team="claims", cpu_millis=4000, models=3)
+        await client.assign(DRIFTING, team="claims")
+        await client.add_webhook(f"http://{RECEIVER}:9/placet", type="placet.deployer.*")
+    asked.cancel()
+    await asyncio.gather(asked, return_exceptions=True)
 
 
 async def _observed(platform: Platform, windows: int) -> None:
@@ -129,21 +155,29 @@ async def main() -> int:
     shutil.rmtree(OUT, ignore_errors=True)
     OUT.mkdir(parents=True)
     SHOWN.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="placet-shown-") as made, embedded(Path(made)) as platform:
-        pages = await fill(platform, Path(made))
-        for theme in ("light", "dark"):
-            for width in (WIDE, NARROW):
-                async with visitor(platform.url, theme=theme, width=width) as nobody:
-                    await take(nobody, f"{theme}-{width}-sign-in", "/console/sign-in", OUT)
-                async with visitor(platform.url, platform.token, theme=theme, width=width) as somebody:
-                    for name, path in pages.items():
-                        await take(somebody, f"{theme}-{width}-{name}", path, OUT)
-                    for name, (path, button) in WORKED.items():
-                        await take(somebody, f"{theme}-{width}-{name}", path, OUT, button)
-    for name, shown in FOR_THE_README.items():
-        shutil.copyfile(OUT / f"light-{WIDE}-{name}.png", SHOWN / f"{shown}.png")
+    with tempfile.TemporaryDirectory(prefix="placet-shown-") as made:
+        flaw = Path(made) / "flaw"
+        flaw.write_text(PARKED)
+        settings = {FLAW: str(flaw), "PLACET_WEBHOOK_HOSTS": RECEIVER}
+        with embedded(Path(made), settings, "tests.support.flawed") as platform:
+            await shown(platform, Path(made))
+    for name, picture in FOR_THE_README.items():
+        shutil.copyfile(OUT / f"light-{WIDE}-{name}.png", SHOWN / f"{picture}.png")
     sys.stdout.write(f"{len(list(OUT.iterdir()))} pictures in {OUT.relative_to(workspace.ROOT)}\n")
     return 0
+
+
+async def shown(platform: Platform, folder: Path) -> None:
+    pages = await fill(platform, folder)
+    for theme in ("light", "dark"):
+        for width in (WIDE, NARROW):
+            async with visitor(platform.url, theme=theme, width=width) as nobody:
+                await take(nobody, f"{theme}-{width}-sign-in", "/console/sign-in", OUT)
+            async with visitor(platform.url, platform.token, theme=theme, width=width) as somebody:
+                for name, path in pages.items():
+                    await take(somebody, f"{theme}-{width}-{name}", path, OUT)
+                for name, (path, button) in WORKED.items():
+                    await take(somebody, f"{theme}-{width}-{name}", path, OUT, button)
 
 
 if __name__ == "__main__":

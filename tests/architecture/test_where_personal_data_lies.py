@@ -118,6 +118,7 @@ HOLDS: Mapping[str, Mapping[str, str]] = {
     },
     "certifier.exceptions": {"none": "exception project rule source until withdrawn", "opaque": "granted_by"},
     "certifier.policies": {"none": "digest number at warn_until", "document": "file"},
+    "certifier.revoked_tokens": {"none": "token"},
     "certifier.questionnaires": {"none": "digest questionnaire version form at"},
     "certifier.reports": {
         "none": "report project release source release_of kind about weight at heard_at size",

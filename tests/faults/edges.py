@@ -68,7 +68,7 @@ class Edges:
         self._processes.close()
 
     def _run(self, socket: Path, command: Sequence[str], until: str) -> subprocess.Popen[bytes]:
-        services = ("GATEWAY", "METADATA", "BUILDER", "DEPLOYER", "INDEXER")
+        services = ("GATEWAY", "METADATA", "CERTIFIER", "BUILDER", "DEPLOYER", "INDEXER")
         log = self.folder / f"{command[0]}-{free_port()}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(

@@ -108,21 +108,23 @@ class Process:
 
 
 @contextmanager
-def embedded(folder: Path, settings: Mapping[str, str] | None = None) -> Iterator[Platform]:
-    """`placet up` in a home of its own, with further settings."""
-    with embedded_process(folder, settings) as (platform, _):
+def embedded(
+    folder: Path, settings: Mapping[str, str] | None = None, module: str = "placet.cli"
+) -> Iterator[Platform]:
+    """`placet up` in a home of its own, with further settings; `module` is run instead of the command."""
+    with embedded_process(folder, settings, module) as (platform, _):
         yield platform
 
 
 @contextmanager
 def embedded_process(
-    folder: Path, settings: Mapping[str, str] | None = None
+    folder: Path, settings: Mapping[str, str] | None = None, module: str = "placet.cli"
 ) -> Iterator[tuple[Platform, Process]]:
     """The same, and its process."""
     state = folder / "state"
     with git_server(folder / "repositories") as git:
         process = Process(
-            [sys.executable, "-m", "placet.cli", "up", "--data", str(folder / "data"), "--port", "0"],
+            [sys.executable, "-m", module, "up", "--data", str(folder / "data"), "--port", "0"],
             {
                 "HOME": str(folder),
                 "XDG_STATE_HOME": str(state),
@@ -258,7 +260,7 @@ class DistributedPlatform:
                 "GIT_HOSTS": self.git.address,
                 "API_URL": self.url,
             },
-            "certifier": {"SIGNING_KEY": keys / "certificates.pem"},
+            "certifier": {"TOKEN_KEYS": keys / "tokens.json", "SIGNING_KEY": keys / "certificates.pem"},
             "builder": {"TOKEN_KEYS": keys / "tokens.json", "DATA_DIR": self.folder / "builder"},
             "deployer": {
                 "TOKEN_KEYS": keys / "tokens.json",

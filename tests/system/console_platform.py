@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-import re
+from functools import partial
 from pathlib import Path
+from secrets import token_hex
 
+import pytest
+from placet.client import SERVICES, Client, Connection
+from placet.errors import Unauthenticated
 from playwright.async_api import expect
 
+from tests.support.eventually import eventually
 from tests.support.platforms import Platform
 from tests.support.visitors import NARROW, visitor
 from tests.system.console import token_of
@@ -24,7 +29,11 @@ class PlatformStories:
             page = somebody.page
             await page.get_by_role("link", name="Platform").click()
             await expect(page.get_by_role("region", name="Services")).to_contain_text("gateway")
-            await expect(page.get_by_text(re.compile("does its work|alone tells"))).to_be_visible()
+            await expect(page.get_by_text("Every service does its work.")).to_be_visible(timeout=120_000)
+            await somebody.must_be_usable()
+            await page.get_by_role("link", name="metadata").click()
+            await expect(page.get_by_role("region", name="What it hears")).to_contain_text("certifier")
+            await expect(page.get_by_role("region", name="Its read models")).to_contain_text("audit index")
             await somebody.must_be_usable()
 
             await page.get_by_role("link", name="Room").click()
@@ -45,6 +54,77 @@ class PlatformStories:
             await row.get_by_role("button").click()
             await expect(page.get_by_text(project)).to_have_count(0)
 
+    async def test_an_operator_puts_a_project_into_a_team(self, platform: Platform, project: str) -> None:
+        team = f"team-{project}"
+        async with visitor(platform.url, await token_of(platform, "operator")) as somebody:
+            page = somebody.page
+            await somebody.open("/console/platform/room")
+            await page.get_by_text("Put a project into a team").click()
+            await page.get_by_label("Project", exact=True).fill(project)
+            await page.get_by_label("Team", exact=True).fill(team)
+            await page.get_by_role("button", name="Put it there").click()
+            await expect(page.get_by_role("status").first).to_contain_text(
+                f"{project} is of team {team} now."
+            )
+            row = page.get_by_role("region", name="Teams").get_by_role("row").filter(has_text=team)
+            await expect(row.get_by_role("link", name=project)).to_be_visible()
+            await somebody.must_be_usable()
+            await row.get_by_role("button", name="Take out").click()
+            await expect(page.get_by_role("status").first).to_contain_text(f"{project} is of no team now.")
+
+    async def test_an_admin_makes_a_token_that_is_shown_once_and_revokes_it(
+        self, platform: Platform, project: str
+    ) -> None:
+        name = f"Ada of {project}"
+        async with visitor(platform.url, platform.token, theme="dark", width=NARROW) as somebody:
+            page = somebody.page
+            await somebody.open("/console/platform/tokens")
+            await page.get_by_text("Make a token").click()
+            await page.get_by_label("For whom").fill(name)
+            await page.get_by_role("checkbox", name="auditor").check()
+            await page.get_by_label("Holds for so many days").fill("2")
+            await somebody.must_be_usable()
+            await page.get_by_role("button", name="Make it").click()
+            await expect(page.get_by_role("heading", name=f"A token for {name}")).to_be_visible()
+            await somebody.must_be_usable()
+            token = await page.locator("#token").inner_text()
+            async with Client(Connection(url=platform.url, token=token)) as client:
+                assert (await client.me()).name == name
+            async with visitor(platform.url, token) as ada:
+                await ada.open("/console/platform/tokens")
+                await expect(ada.page.locator(".notice.bad")).to_contain_text("listing tokens")
+                await expect(ada.page.locator("main").get_by_text(name)).to_have_count(0)
+
+            await page.get_by_role("link", name="All tokens").click()
+            hers = page.locator(".todo li").filter(has_text=name)
+            await expect(hers).to_contain_text("valid")
+            assert token not in await page.content()
+            await hers.get_by_text("Revoke", exact=False).first.click()
+            await expect(hers).to_contain_text("refused from then on")
+            await somebody.must_be_usable()
+            await hers.get_by_role("button", name="Revoke it").click()
+            await expect(page.get_by_role("status").first).to_contain_text("It is revoked")
+            await expect(hers).to_contain_text("revoked")
+            async with Client(Connection(url=platform.url, token=token), patience=0) as client:
+                with pytest.raises(Unauthenticated):
+                    await client.me()
+
+    async def test_each_service_tells_of_itself_to_who_has_a_token_that_was_not_revoked(
+        self, platform: Platform
+    ) -> None:
+        async with Client(Connection(url=platform.url, token=platform.token)) as admin:
+            made = await admin.create_token(f"for a while {token_hex(3)}", ("operator",))
+            async with Client(Connection(url=platform.url, token=made.token), patience=0) as somebody:
+                assert [each.service for each in await somebody.services(within=60) if each.ready] == [
+                    *SERVICES
+                ]
+                for service in SERVICES:
+                    assert (await somebody.service(service)).hears
+                    assert await somebody.retry_parked(service) == 0
+                await admin.revoke_token(made.id)
+                for service in SERVICES:
+                    await eventually(partial(_is_refused, somebody, service))
+
     async def test_an_operator_sees_what_the_registry_keeps_and_why(
         self, platform: Platform, tmp_path: Path, project: str
     ) -> None:
@@ -52,7 +132,7 @@ class PlatformStories:
         async with visitor(
             platform.url, await token_of(platform, "operator"), theme="dark", width=NARROW
         ) as somebody:
-            for path in ("", "/room", "/registry", "/webhooks"):
+            for path in ("", "/services/gateway", "/room", "/registry", "/webhooks"):
                 await somebody.open(f"/console/platform{path}")
                 await expect(somebody.page.locator(".notice.bad")).to_have_count(0)
             await somebody.open("/console/platform/registry?olderThan=1")
@@ -81,3 +161,11 @@ class PlatformStories:
         async with visitor(platform.url, await token_of(platform, "scientist")) as somebody:
             await somebody.open("/console/platform/registry")
             await expect(somebody.page.locator(".notice.bad")).to_be_visible()
+
+
+async def _is_refused(client: Client, service: str) -> bool:
+    try:
+        await client.parked(service)
+    except Unauthenticated:
+        return True
+    return False

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 from placet.builder.adapters.image_workshop import RegistryImages
-from placet.builder.api import router
+from placet.builder.api import reader_of, router
 from placet.builder.jobs import MAX_WHY, build_worker
 from placet.builder.ports import BuildJob, KnownImage, Ports
 from placet.builder.projections import TABLES
@@ -145,7 +145,9 @@ async def builder(tmp_path: Path) -> AsyncIterator[Builder]:
             workers=(build_worker(ports, slots=2),),
             routers=(
                 router(
-                    callers=Callers(lambda: KeySet([key.public]), wiring.clock),
+                    reader=reader_of(
+                        callers=Callers(lambda: KeySet([key.public]), wiring.clock), store=wiring.store
+                    ),
                     store=wiring.store,
                     log_of=workshop.log_of,
                 ),

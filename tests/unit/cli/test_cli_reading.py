@@ -376,6 +376,19 @@ def test_a_token_is_alone_on_stdout(placet: Placet, platform: FakePlatform) -> N
     assert platform.tokens["t1"] == {"as": "ada", "roles": ["approver", "auditor"], "ttl": 30 * 86400}
     assert placet("token", "revoke", "t1", "--json").document == {"id": "t1", "revoked": True}
     assert placet("token", "revoke", "t1").status == 1
+    platform.tokens["t0"] = {"as": "grace", "roles": ["admin"]}
+    platform.tokens["t2"] = {"as": "ada", "roles": ["approver", "auditor"]}
+    platform.revoked_tokens = ["t0"]
+    listed = placet("token", "list").out.splitlines()
+    assert listed[0].split()[:4] == ["TOKEN", "PERSON", "NAME", "ROLES"]
+    assert listed[1].split() == [
+        *("t2", "person:1", "ada", "approver,", "auditor", "2026-01-01T00:00Z", "2027-01-01T00:00Z"),
+    ]
+    assert listed[2].split()[-1] == "revoked"
+    told = placet("token", "list", "--json").document["tokens"]
+    assert [(each["id"], each["revoked"]) for each in told] == [("t2", False), ("t0", True)]
+    assert list(told[0]) == ["id", "person", "name", "roles", "issuedAt", "expires", "revoked"]
+    platform.tokens = {}
     fields = list(placet("token", "create", "--as", "bob", "--role", "admin", "--json").document)
     assert fields == ["token", "id", "person", "roles", "expires"]
 

@@ -70,6 +70,12 @@ class FakePlatform:
     tokens: dict[str, dict[str, Any]] = field(default_factory=dict)
     guests: Callable[[str], bool] = lambda token: False
     """Which tokens are taken besides."""
+    revoked_tokens: list[str] = field(default_factory=list)
+    services: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """How those stand that differ from one that does its work, in part."""
+    silent: set[str] = field(default_factory=set)
+    """Services of which nobody hears while they are asked."""
+    parked: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     people: dict[str, dict[str, Any]] = field(default_factory=dict)
     """What is held about each, by id, with their `given` words."""
     looks_until_erased: int = 1
@@ -173,6 +179,7 @@ class FakePlatform:
             Route("/v1/garbage", self.get_garbage),
             Route("/v1/garbage/collections", self.post_collection, methods=["POST"]),
             Route("/v1/me/token", self.post_own_token, methods=["POST"]),
+            Route("/v1/tokens", self.get_tokens),
             Route("/v1/tokens", self.post_token, methods=["POST"]),
             Route("/v1/tokens/{id}", self.delete_token, methods=["DELETE"]),
             Route("/v1/me", self.get_me),
@@ -180,6 +187,10 @@ class FakePlatform:
             Route("/v1/retention", self.get_retention),
             Route("/v1/models/{project}/hold", self.put_hold, methods=["PUT"]),
             Route("/v1/models/{project}/hold", self.delete_hold, methods=["DELETE"]),
+            Route("/v1/services/{service}", self.get_service),
+            Route("/v1/services/{service}/parked", self.get_parked),
+            Route("/v1/services/{service}/parked/retry", self.retry_all_parked, methods=["POST"]),
+            Route("/v1/services/{service}/parked/{id}/retry", self.retry_parked, methods=["POST"]),
             Route("/v1/quotas", self.get_quotas),
             Route("/v1/quotas/{scope}/{of}", self.put_quota, methods=["PUT"]),
             Route("/v1/quotas/{scope}/{of}", self.delete_quota, methods=["DELETE"]),
@@ -636,6 +647,77 @@ class FakePlatform:
         if self.tokens.pop(request.path_params["id"], None) is None:
             return problem(404, f"no token {request.path_params['id']}")
         return JSONResponse({"id": request.path_params["id"], "revoked": True})
+
+    async def get_tokens(self, request: Request) -> Response:
+        """One a page, the newest first."""
+        if request.headers["authorization"] != f"Bearer {ADMIN}":
+            return problem(403, "listing tokens needs one of the roles admin")
+        after = request.query_params.get("after", "~")
+        page = [id for id in sorted(self.tokens, reverse=True) if id < after][:1]
+        told = [
+            {
+                "id": id,
+                "person": "person:1",
+                "name": self.tokens[id]["as"],
+                "roles": self.tokens[id]["roles"],
+                "issuedAt": "2026-01-01T00:00:00.000Z",
+                "expires": "2027-01-01T00:00:00.000Z",
+                "revoked": id in self.revoked_tokens,
+            }
+            for id in page
+        ]
+        return JSONResponse({"tokens": told, "next": page[0] if page else None})
+
+    async def get_service(self, request: Request) -> Response:
+        service = request.path_params["service"]
+        while service in self.silent and (await request.receive())["type"] != "http.disconnect":
+            pass
+        stands = {
+            "service": service,
+            "ready": True,
+            "why": None,
+            "hampered": [],
+            "leads": True,
+            "parked": len(self.parked.get(service, [])),
+            "outbox": {"position": 12, "waiting": 0, "since": None},
+            "hears": [
+                {
+                    "producer": "gateway",
+                    "position": 7,
+                    "behind": 0,
+                    "waiting": 0,
+                    "since": None,
+                    "attempts": 0,
+                }
+            ],
+            "jobs": [{"kind": "build", "running": 0, "waiting": 0, "failed": 0}],
+            "projections": [],
+        }
+        return JSONResponse(stands | self.services.get(service, {}))
+
+    def _may_operate(self, request: Request) -> bool:
+        return request.headers["authorization"] == f"Bearer {ADMIN}"
+
+    async def get_parked(self, request: Request) -> Response:
+        if not self._may_operate(request):
+            return problem(403, "what is parked is for the roles admin, operator")
+        after, limit = request.query_params.get("after", ""), int(request.query_params["limit"])
+        found = [each for each in self.parked.get(request.path_params["service"], []) if each["id"] > after]
+        page = found[:limit]
+        return JSONResponse({"parked": page, "next": page[-1]["id"] if len(found) > limit else None})
+
+    async def retry_all_parked(self, request: Request) -> Response:
+        if not self._may_operate(request):
+            return problem(403, "what is parked is for the roles admin, operator")
+        return JSONResponse({"retried": len(self.parked.pop(request.path_params["service"], []))}, 202)
+
+    async def retry_parked(self, request: Request) -> Response:
+        if not self._may_operate(request):
+            return problem(403, "what is parked is for the roles admin, operator")
+        service, id = request.path_params["service"], request.path_params["id"]
+        parked = self.parked.get(service, [])
+        self.parked[service] = [each for each in parked if each["id"] != id]
+        return JSONResponse({"retried": len(parked) - len(self.parked[service])}, 202)
 
     async def get_retention(self, request: Request) -> Response:
         words = {

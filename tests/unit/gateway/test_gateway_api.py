@@ -114,6 +114,11 @@ EVERY_CALL = [
     ("GET", f"/v1/policies/{SOURCE}/file"),
     ("POST", "/v1/me/token"),
     ("POST", "/v1/tokens"),
+    ("GET", "/v1/tokens"),
+    ("GET", "/v1/services/gateway"),
+    ("GET", "/v1/services/gateway/parked"),
+    ("POST", "/v1/services/gateway/parked/retry"),
+    ("POST", "/v1/services/gateway/parked/x/retry"),
     ("DELETE", "/v1/tokens/x"),
     ("GET", "/v1/me"),
     ("GET", "/v1/people"),
@@ -164,7 +169,9 @@ def test_the_list_of_calls_above_is_whole(gateway: Gateway) -> None:
 
 def test_the_page_of_all_calls_has_every_one_and_none_that_is_not(gateway: Gateway) -> None:
     page = (workspace.ROOT / "docs" / "reference" / "rest.md").read_text("utf-8")
-    rows = "\n".join(line for line in page.splitlines() if line.startswith("| ") and "| gateway |" in line)
+    by = ("| gateway |", "| each service |")
+    lines = (line for line in page.splitlines() if line.startswith("| "))
+    rows = "\n".join(line for line in lines if any(who in line for who in by))
     declared = {
         f"{method.upper()} {path}"
         for path, item in gateway.app.rest.openapi()["paths"].items()
@@ -216,6 +223,51 @@ async def test_a_token_holds_until_it_ends_or_is_revoked(gateway: Gateway) -> No
         is_problem(late, 401, "expired")
     events = [event for event in await gateway.said() if isinstance(event, said.TokenRevoked)]
     assert [event.token for event in events] == [issued["id"]]
+
+
+async def test_tokens_are_listed_for_admins_in_pages_and_without_themselves(gateway: Gateway) -> None:
+    async with gateway.http() as http:
+        made = [
+            (await http.post("/v1/tokens", json={"as": name, "roles": ["auditor", "approver"]})).json()
+            for name in ("Ada", "Grace", "Joan")
+        ]
+        await http.delete(f"/v1/tokens/{made[1]['id']}")
+        listed: list[dict[str, Any]] = []
+        after = ""
+        while True:
+            answer = await http.get(f"/v1/tokens?limit=1{after}")
+            listed += answer.json()["tokens"]
+            assert not any(each["token"] in answer.text for each in made)
+            if (following := answer.json()["next"]) is None:
+                break
+            after = f"&after={following}"
+        theirs = [each for each in listed if each["name"] in ("Ada", "Grace", "Joan")]
+        assert [(each["name"], each["revoked"]) for each in theirs] == [
+            ("Joan", False), ("Grace", True), ("Ada", False),
+        ]  # fmt: skip
+        assert theirs[2] == {
+            "id": made[0]["id"],
+            "person": made[0]["person"],
+            "name": "Ada",
+            "roles": ["approver", "auditor"],
+            "issuedAt": theirs[2]["issuedAt"],
+            "expires": made[0]["expires"],
+            "revoked": False,
+        }
+        assert theirs[2]["issuedAt"] < made[0]["expires"]
+        refused = await http.get("/v1/tokens", headers={"Authorization": f"Bearer {made[0]['token']}"})
+        is_problem(refused, 403, "listing tokens")
+
+
+async def test_of_who_was_erased_tokens_name_nobody(gateway: Gateway) -> None:
+    async with gateway.http() as http:
+        made = (await http.post("/v1/tokens", json={"as": "Ada Lovelace", "roles": ["auditor"]})).json()
+        assert (await http.delete(f"/v1/people/{made['person']}")).status_code in (200, 202)
+        answer = await http.get("/v1/tokens")
+    assert "Lovelace" not in answer.text
+    (hers,) = [each for each in answer.json()["tokens"] if each["id"] == made["id"]]
+    assert hers["revoked"]
+    assert hers["name"].startswith("erased person")
 
 
 async def test_a_person_s_name_is_in_no_event(gateway: Gateway) -> None:

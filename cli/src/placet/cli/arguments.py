@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 
 from placet.cli.exits import WrongUsageError
 
+SERVICES = ("gateway", "certifier", "builder", "indexer", "deployer", "metadata")
 ROLES = ("scientist", "approver", "compliance", "auditor", "operator", "admin")
 REPORT_KINDS = ("run", "evaluation", "monitoring", "incident")
 EXCEPTION_STATES = ("requested", "granted", "withdrawn", "expired")
@@ -142,6 +143,7 @@ def parser() -> Parser:
         ("policy", "policies: what they demand, whether their own tests pass, and which are in force"),
         ("card", "model cards: which form their metadata has"),
         ("webhook", "webhooks: have events sent to an address, and see how far each is"),
+        ("services", "how the services stand, and what they put aside"),
         ("token", "who may use the platform"),
         ("quota", "what teams and projects may hold altogether"),
         ("team", "which team a project is of"),
@@ -1048,9 +1050,23 @@ def _token(parser: argparse.ArgumentParser) -> None:
 
 
 def _revoke(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("token", metavar="ID", help="its id, from `placet token list`; not the token itself")
+
+
+def _service(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "token", metavar="ID", help="the id that `token create` printed; not the token itself"
+        "service",
+        metavar="SERVICE",
+        nargs="?",
+        choices=SERVICES,
+        help=f"{', '.join(SERVICES)} (default: all)",
     )
+
+
+def _retry(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("service", metavar="SERVICE", choices=SERVICES, help=", ".join(SERVICES))
+    parser.add_argument("message", metavar="MESSAGE", nargs="?", help="its id, from `placet services parked`")
+    parser.add_argument("--all", action="store_true", help="all that it put aside")
 
 
 def _of_person(parser: argparse.ArgumentParser) -> None:
@@ -1801,6 +1817,34 @@ VERBS: Sequence[Verb] = (
         arguments=_project,
     ),
     Verb(
+        words="services list",
+        group="look",
+        does="how each service stands, how far behind it is, and what is parked",
+        more="TO HEAR are events that it has not handled, TO SEND those of its own that are not sent yet. A service "
+        "that does not answer within three seconds is away.",
+        example="placet services list",
+        function="services:list_all",
+    ),
+    Verb(
+        words="services parked",
+        group="look",
+        does="the messages that were put aside for a person, and why",
+        more="What they say is not shown. For operators and admins.",
+        example="placet services parked certifier",
+        function="services:parked",
+        arguments=_service,
+    ),
+    Verb(
+        words="services retry",
+        group="look",
+        does="hand a message back to the service that put it aside, or all",
+        more="It is handled as it would have been the first time, and once, behind what its project is doing now. What "
+        "fails again is parked again. For operators and admins.",
+        example="placet services retry certifier --all",
+        function="services:retry",
+        arguments=_retry,
+    ),
+    Verb(
         words="token create",
         group="govern",
         does="a token for a person, with roles",
@@ -1817,6 +1861,14 @@ VERBS: Sequence[Verb] = (
         " PLACET_TOKEN.",
         example="placet token own",
         function="tokens:own",
+    ),
+    Verb(
+        words="token list",
+        group="govern",
+        does="every token that was made, and whose it is",
+        more="The newest first, with its roles and until when it holds; never the token itself. For admins.",
+        example="placet token list",
+        function="tokens:list_all",
     ),
     Verb(
         words="token revoke",

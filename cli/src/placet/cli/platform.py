@@ -188,7 +188,13 @@ def _parts(
         oidc_person_key=people,
     )
     _read_now(gateway)
-    certifier = _load(CertifierSettings, registry=registry, signing_key=keys / "certificates.pem")
+    certifier = _load(
+        CertifierSettings,
+        registry=registry,
+        signing_key=keys / "certificates.pem",
+        token_keys=token_keys,
+        oidc_person_key=people,
+    )
     builder = _load(
         BuilderSettings,
         registry=registry,

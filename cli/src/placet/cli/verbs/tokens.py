@@ -34,6 +34,28 @@ async def own(arguments: Namespace, screen: Screen) -> int:
     return exits.DONE
 
 
+async def list_all(arguments: Namespace, screen: Screen) -> int:
+    async with connect() as platform:
+        found = await platform.tokens()
+    screen.table(
+        ("TOKEN", "PERSON", "NAME", "ROLES", "MADE", "HOLDS UNTIL", ""),
+        [
+            (
+                each.id,
+                each.person,
+                each.name,
+                ", ".join(each.roles),
+                each.issued_at and f"{each.issued_at[:16]}Z",
+                each.expires and f"{each.expires[:16]}Z",
+                "revoked" if each.revoked else "",
+            )
+            for each in found
+        ],
+    )
+    screen.document({"tokens": [each.to_json() for each in found]})
+    return exits.DONE
+
+
 async def revoke(arguments: Namespace, screen: Screen) -> int:
     async with connect() as platform:
         await platform.revoke_token(arguments.token)

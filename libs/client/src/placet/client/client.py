@@ -56,6 +56,7 @@ from placet.client.documents import (
     ImageDetail,
     ImagesPage,
     KnownPerson,
+    KnownToken,
     LogKeys,
     LogProducers,
     Me,
@@ -64,6 +65,8 @@ from placet.client.documents import (
     ModelsPage,
     Operation,
     OwedReviewsPage,
+    ParkedMessage,
+    ParkedPage,
     PeoplePage,
     Placement,
     PoliciesPage,
@@ -80,7 +83,9 @@ from placet.client.documents import (
     Reports,
     ReportsPage,
     Retention,
+    Retried,
     RuleException,
+    ServiceState,
     SignedCheckpoint,
     Snapshot,
     SnapshotsPage,
@@ -89,6 +94,7 @@ from placet.client.documents import (
     Team,
     TeamPage,
     Token,
+    TokensPage,
     WatchedModels,
     Webhook,
     WebhooksPage,
@@ -102,8 +108,10 @@ from placet.client.documents import (
 from placet.client.event import Event
 from placet.client.history import AsOf, Entity, Expiring, Listing, ProjectsThen, StateThen, Why
 from placet.client.problems import PASSING, no_answer, problem
-from placet.errors import Conflict, PlacetError, Refused, Unavailable, Unreadable
+from placet.errors import Conflict, PlacetError, Refused, Unauthenticated, Unavailable, Unknown, Unreadable
 
+SERVICES = ("gateway", "certifier", "builder", "indexer", "deployer", "metadata")
+"""What a platform is made of; each tells by itself how it stands."""
 PAGE = 500
 FACTS_PAGE = 100
 LINES_PAGE = 1000
@@ -1170,6 +1178,21 @@ class Client:
     async def revoke_token(self, token: str) -> None:
         await self._call("DELETE", f"/tokens/{_part(token)}")
 
+    async def tokens(self) -> tuple[KnownToken, ...]:
+        """Every token that was made, the newest first."""
+        found: list[KnownToken] = []
+        after: str | None = None
+        while True:
+            page = await self.tokens_page(after=after, limit=PAGE)
+            found.extend(page.tokens)
+            if page.next is None or page.next == after:
+                return tuple(found)
+            after = page.next
+
+    async def tokens_page(self, *, after: str | None = None, limit: int = 100) -> TokensPage:
+        params = _given(after=after, limit=limit)
+        return read((await self._call("GET", "/tokens", params=params)).content, TokensPage)
+
     async def me(self) -> Me:
         return read((await self._call("GET", "/me")).content, Me)
 
@@ -1215,6 +1238,56 @@ class Client:
 
     async def release_hold(self, project: str) -> None:
         await self._call("DELETE", f"/models/{_part(project)}/hold")
+
+    # How services stand
+
+    async def services(self, *, within: float = 3.0) -> tuple[ServiceState, ...]:
+        """How each of them stands, as it tells itself; of one that does not within so many seconds, that it does not.
+        Raises Unauthenticated."""
+        return tuple(await asyncio.gather(*(self.standing(each, within=within) for each in SERVICES)))
+
+    async def standing(self, service: str, *, within: float = 3.0) -> ServiceState:
+        """The same of one of them."""
+        try:
+            async with asyncio.timeout(within):
+                answer = await self._call("GET", f"/services/{service}", again=False)
+            return read(answer.content, ServiceState)
+        except TimeoutError:
+            why = f"it did not answer within {within:g} s"
+        except Unauthenticated:
+            raise
+        except Unknown as error:
+            why = f"it does not tell how it stands: {error}"
+        except PlacetError as error:
+            why = str(error)
+        return ServiceState(service=service, answers=False, why=why)
+
+    async def service(self, service: str) -> ServiceState:
+        return read((await self._call("GET", f"/services/{_part(service)}")).content, ServiceState)
+
+    async def parked(self, service: str) -> tuple[ParkedMessage, ...]:
+        """All that a service put aside for a person."""
+        found: list[ParkedMessage] = []
+        after: str | None = None
+        while True:
+            page = await self.parked_page(service, after=after, limit=100)
+            found.extend(page.parked)
+            if page.next is None or page.next == after:
+                return tuple(found)
+            after = page.next
+
+    async def parked_page(self, service: str, *, after: str | None = None, limit: int = 50) -> ParkedPage:
+        params = _given(after=after, limit=limit)
+        path = f"/services/{_part(service)}/parked"
+        return read((await self._call("GET", path, params=params)).content, ParkedPage)
+
+    async def retry_parked(self, service: str, message: str | None = None) -> int:
+        """Hand one of them back to the service, or all; how many. Asked again, nothing changes: what waits already or
+        was handled counts for none. All of them are not asked for again by themselves, so that the number is true."""
+        one = "" if message is None else f"/{_part(message)}"
+        path = f"/services/{_part(service)}/parked{one}/retry"
+        answer = await self._call("POST", path, again=message is not None)
+        return read(answer.content, Retried).retried
 
     # What may be held
 

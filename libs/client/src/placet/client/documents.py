@@ -366,6 +366,127 @@ class Token(Document, frozen=True, kw_only=True):
     expires: str | None = None
 
 
+class KnownToken(Document, frozen=True, kw_only=True, rename="camel"):
+    """A token that was made: whose it is and what it allows, and never the token itself."""
+
+    id: str
+    person: str
+    name: str | None = None
+    roles: tuple[str, ...] = ()
+    issued_at: str | None = None
+    expires: str | None = None
+    revoked: bool = False
+
+
+class TokensPage(Document, frozen=True, kw_only=True):
+    tokens: tuple[KnownToken, ...] = ()
+    next: str | None = None
+
+
+class Hampered(Document, frozen=True, kw_only=True):
+    """What a service does again and again and could not do the last time, and what was away."""
+
+    what: str
+    why: str
+
+
+class Outbox(Document, frozen=True, kw_only=True):
+    """A service's own log ends at `position`; `waiting` events of it are to be sent yet, the first one `since` then."""
+
+    position: int
+    waiting: int = 0
+    since: str | None = None
+
+
+class Hears(Document, frozen=True, kw_only=True):
+    """Of another service's log all is heard up to `position`, and `behind` more are known to be there; none where that
+    is known to another replica alone. Of what was heard `waiting` are not handled yet, the first one `since` then, the
+    one that failed most often `attempts` times."""
+
+    producer: str
+    position: int = 0
+    behind: int | None = None
+    waiting: int = 0
+    since: str | None = None
+    attempts: int = 0
+
+
+class JobsOfKind(Document, frozen=True, kw_only=True):
+    """How many of a kind of work are being done, and wait; `failed` are those of both that failed before."""
+
+    kind: str
+    running: int = 0
+    waiting: int = 0
+    failed: int = 0
+
+
+class BuildingProjection(Document, frozen=True, kw_only=True):
+    version: int
+    position: int
+    lag: int
+
+
+class ProjectionState(Document, frozen=True, kw_only=True, rename="camel"):
+    """A read model: events that it does not show yet (`lag`), and seconds since it last said that it lives."""
+
+    name: str
+    version: int
+    position: int
+    lag: int
+    beat_age: float | None = None
+    building: BuildingProjection | None = None
+
+
+class ServiceState(Document, frozen=True, kw_only=True):
+    """How a service stands. Of one that does not answer (`answers`) no more is known than `why`; `parked` is none where
+    its database is away."""
+
+    service: str
+    answers: bool = True
+    ready: bool = False
+    why: str | None = None
+    hampered: tuple[Hampered, ...] = ()
+    leads: bool = False
+    parked: int | None = None
+    outbox: Outbox | None = None
+    hears: tuple[Hears, ...] = ()
+    jobs: tuple[JobsOfKind, ...] = ()
+    projections: tuple[ProjectionState, ...] = ()
+
+    @property
+    def lag(self) -> int:
+        """Events that it has not heard or not handled, as far as is known."""
+        return sum((each.behind or 0) + each.waiting for each in self.hears)
+
+
+class ParkedMessage(Document, frozen=True, kw_only=True, rename="camel"):
+    """A message that a service put aside, with the reason. A `stray` did not come from who it says it is from: it has
+    no position, and is never handled."""
+
+    id: str
+    producer: str | None = None
+    epoch: str | None = None
+    position: int | None = None
+    event: str | None = None
+    type: str | None = None
+    project: str | None = None
+    routing_key: str
+    reason: str
+    attempts: int = 0
+    received_at: str | None = None
+    parked_at: str | None = None
+    stray: bool = False
+
+
+class ParkedPage(Document, frozen=True, kw_only=True):
+    parked: tuple[ParkedMessage, ...] = ()
+    next: str | None = None
+
+
+class Retried(Document, frozen=True, kw_only=True):
+    retried: int
+
+
 class RuleException(Document, frozen=True, kw_only=True, rename="camel"):
     """`state` is requested, granted, withdrawn or expired. `source` is the only one that it is for, if it names one."""
 

@@ -22,6 +22,7 @@ from placet.events.contracts import CATALOG
 from placet.events.parked import count_parked
 from placet.events.problems import answered, speak_problems
 from placet.events.service import ServiceRunner
+from placet.events.services_api import services_router
 
 _TOKEN = HTTPBearer(auto_error=False, scheme_name="token", description="`placet token create` makes one.")
 """Says in the OpenAPI what each service checks by itself, so that the pages at `/docs` take a token."""
@@ -38,6 +39,8 @@ def http_app(
     speak_problems(app)
     app.include_router(_health(runners))
     app.include_router(_bus())
+    if any(runner.service.admits is not None for runner in runners):
+        app.include_router(services_router(runners), dependencies=[Depends(_TOKEN)])
     for runner in runners:
         for router in runner.service.routers:
             asks_for_tokens = router.prefix.startswith("/v1")

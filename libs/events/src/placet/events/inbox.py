@@ -423,6 +423,10 @@ class Inbox:
         known.ask_for_epochs_at = now + self._ask_after * 2 ** min(known.asked_for_epochs, 6)
         return True
 
+    async def look(self) -> None:
+        """Find what a person handed back at once, where that is known here."""
+        await self._lanes.look()
+
     def lag(self) -> Mapping[str, int]:
         """By producer: positions it is known to have that have not arrived here in order."""
         return {

@@ -249,7 +249,7 @@ class Lanes:
                     "%s: %s again in %.1f s: %s", self._service, waiting.routing_key, delay, settled.reason
                 )
             case Park():
-                values["state"] = "parked"
+                values |= {"state": "parked", "next_at": self._now()}  # when that was
                 log.error("%s: parked %s: %s", self._service, waiting.routing_key, settled.reason)
         await self._wiring.store.commit(Unit(writes=(Run(statement=update.values(**values)),)))
         return isinstance(settled, Park)

@@ -53,6 +53,11 @@ class Relay:
         """Events committed and not yet confirmed by the broker, as last seen."""
         return max(self._head - self._position, 0)
 
+    @property
+    def sent(self) -> int | None:
+        """The position up to which the broker confirmed all; none while that is not known yet."""
+        return self._position if self._epochs else None
+
     def resend(self, after: int, upto: int) -> None:
         """Announce the head, and send positions `after` + 1 to `upto` again, at most `RESEND_AT_MOST`; overlapping
         wishes are met once. Whoever lacks no position lacks the epochs."""

@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from fastapi import APIRouter
+from starlette.requests import Request
 from starlette.types import ASGIApp
 
 from placet.errors import PlacetError, Unavailable
@@ -46,6 +47,21 @@ class Periodic:
     run: Callable[[], Awaitable[None]]
 
 
+class Caller(Protocol):
+    """Who asks something of a service, once it is known: the opaque id of a person, and what they may do."""
+
+    @property
+    def person(self) -> str: ...
+
+    @property
+    def roles(self) -> Collection[str]: ...
+
+
+Admits = Callable[[Request], AbstractAsyncContextManager[Caller]]
+"""Lets in who asks, until they are answered. Raises Unauthenticated for nobody known, and Unavailable for one who has
+too many requests under way."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Service:
     """One service, wired and not yet running. `hears` are whole producers, `says` the event types it may append."""
@@ -70,6 +86,8 @@ class Service:
     mounts: Mapping[str, ASGIApp] = field(default_factory=dict)
     """Applications that answer by themselves whatever is below a path, say `/models`, without what a framework does
     for each request. A PlacetError of theirs is answered as any."""
+    admits: Admits | None = None
+    """Who asks how the service stands (`placet.events.services_api`). None: nobody is told but by `/readyz`."""
     on_gap: Callable[[Gap], Awaitable[None]] | None = None
     """Told when a producer's positions stay missing after they were asked for."""
     on_alive: Callable[[str], Awaitable[None]] | None = None
@@ -141,6 +159,16 @@ class ServiceRunner:
     @property
     def outbox_backlog(self) -> int:
         return self._term.relay.backlog if self._term else 0
+
+    @property
+    def outbox_sent(self) -> int | None:
+        """The position up to which its events are sent, where this process sends them."""
+        return self._term.relay.sent if self._term else None
+
+    async def look_for_retried(self) -> None:
+        """Take up at once what a person handed back, where this process leads; who leads elsewhere looks by itself."""
+        if self._term is not None:
+            await self._term.inbox.look()
 
     @property
     def jobs_running(self) -> int:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Query
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi import Path as InPath
 from fastapi.responses import StreamingResponse
 
@@ -18,6 +18,7 @@ from placet.events.shares import Shares
 from placet.events.store import EventStore
 from placet.identity import Callers
 from placet.projects import PROJECT_PATTERN
+from placet.trust.tokens import Token
 
 LOOK_EVERY = 0.2
 """Seconds between looks for what a build has written."""
@@ -27,16 +28,24 @@ Project = Annotated[str, InPath(pattern=PROJECT_PATTERN)]
 Release = Annotated[int, InPath(ge=1, lt=2**31)]
 
 
-def router(*, callers: Callers, store: EventStore, log_of: Callable[[str, int], Path]) -> APIRouter:
+Reader = Callable[[Request], AsyncIterator[Token]]
+
+
+def reader_of(*, callers: Callers, store: EventStore) -> Reader:
+    """A dependency of every route. Raises Unauthenticated for a token that is none, or was revoked."""
     shares = Shares()
 
-    async def reader(authorization: Annotated[str | None, Header()] = None) -> AsyncIterator[None]:
-        token = await callers.verify_bearer(authorization)
+    async def reader(request: Request) -> AsyncIterator[Token]:
+        token = await callers.verify_bearer(request.headers.get("authorization"))
         if await is_revoked(store, token.id, token.person):
             raise Unauthenticated("this token was revoked", fix="ask an admin for a new one")
         with shares.taken_by(token.person):
-            yield
+            yield token
 
+    return reader
+
+
+def router(*, reader: Reader, store: EventStore, log_of: Callable[[str, int], Path]) -> APIRouter:
     api = APIRouter(prefix="/v1", tags=["builds"], dependencies=[Depends(reader), Depends(known_parameters)])
 
     @api.get("/builds/{project}/{release}/log", response_class=StreamingResponse)

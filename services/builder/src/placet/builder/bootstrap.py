@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from anyio import to_thread
@@ -11,7 +12,7 @@ from placet.builder.adapters.image_workshop import ImageWorkshop, RegistryImages
 from placet.builder.adapters.python_compiler import PythonCompiler
 from placet.builder.adapters.remembered_locks import RememberedLocks
 from placet.builder.adapters.uv_packages import UvPackages
-from placet.builder.api import router
+from placet.builder.api import reader_of, router
 from placet.builder.jobs import build_worker
 from placet.builder.ports import Ports
 from placet.builder.queries import HeardRequests, KnownImages
@@ -49,6 +50,7 @@ async def build(settings: BuilderSettings, wiring: Wiring) -> Service:
     )
     keys = await to_thread.run_sync(KeySet.load, settings.token_keys)
     callers = Callers(lambda: keys, wiring.clock, provider_of(settings, wiring.clock))
+    reader = reader_of(callers=callers, store=wiring.store)
     return Service(
         name="builder",
         wiring=wiring,
@@ -58,6 +60,7 @@ async def build(settings: BuilderSettings, wiring: Wiring) -> Service:
         recalls=reaction(ports, RECALLS),
         shows=reaction(ports, SHOWS),
         workers=(build_worker(ports, slots=settings.builds_at_once),),
-        routers=(router(callers=callers, store=wiring.store, log_of=workshop.log_of),),
+        routers=(router(reader=reader, store=wiring.store, log_of=workshop.log_of),),
+        admits=asynccontextmanager(reader),
         close=(registry.close, callers.close),
     )

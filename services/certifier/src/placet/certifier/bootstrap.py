@@ -10,6 +10,7 @@ from anyio import to_thread
 
 from placet.assessments import shipped_by_digest
 from placet.certifier import awaiting, rotating
+from placet.certifier.access import admission
 from placet.certifier.adapters.policy_engine import PolicyRules
 from placet.certifier.adapters.registry_assessor import RegistryAssessor
 from placet.certifier.adapters.registry_contents import RegistryContents
@@ -44,9 +45,11 @@ from placet.certifier.standing import expire, give_sign_of_life
 from placet.certifier.subscriptions import HEARS, RECALLS, SAYS, SHOWS, reaction
 from placet.events import Periodic, Service, Wiring
 from placet.events.catalog import contract_of
+from placet.events.service import Admits
+from placet.identity import Callers, provider_of
 from placet.oci import open_registry
 from placet.rules import Engine, PolicySet, load_shipped, shipped_files
-from placet.trust import OwnKeys
+from placet.trust import KeySet, OwnKeys
 from placet.trust.key_files import KeyFiles
 
 EXPIRE_EVERY = LOOK_EVERY = 1.0
@@ -101,6 +104,12 @@ async def build(settings: CertifierSettings, wiring: Wiring, ports: Ports | None
                 },
             ),
         )
+    admits: Admits | None = None
+    if settings.token_keys is not None:
+        token_keys = await to_thread.run_sync(KeySet.load, settings.token_keys)
+        callers = Callers(lambda: token_keys, wiring.clock, provider_of(settings, wiring.clock))
+        close.append(callers.close)
+        admits = admission(callers=callers, store=wiring.store)
     return Service(
         name="certifier",
         wiring=wiring,
@@ -109,6 +118,7 @@ async def build(settings: CertifierSettings, wiring: Wiring, ports: Ports | None
         reaction=reaction(ports),
         recalls=reaction(ports, RECALLS),
         shows=reaction(ports, SHOWS),
+        admits=admits,
         workers=(
             *workers(ports, wiring.clock),
             publish_worker(ports),

@@ -68,6 +68,10 @@ revoked = sa.Table(
     info=READ_MODEL,
 )
 
+revoked_tokens = sa.Table(
+    "revoked_tokens", TABLES, sa.Column("token", sa.Text, primary_key=True), info=READ_MODEL
+)
+
 stands_on = sa.Table(
     "stands_on",
     TABLES,

@@ -25,6 +25,7 @@ from placet.certifier.projections import (
     questionnaires,
     reports,
     revoked,
+    revoked_tokens,
     signed,
     stands_on,
     walked,
@@ -45,6 +46,12 @@ MOST_ASSESSMENTS = 500
 """Of one project are looked at, the newest: nobody makes so many of what counts."""
 MOST_RUNS, MOST_OF_RUNS = 200, 512 * 1024
 """Runs that rules see of a release, the newest, and the bytes of what was told of them."""
+
+
+async def is_token_revoked(store: EventStore, token: str, person: str) -> bool:
+    """Whether the gateway was heard to revoke this token, or to erase whose it is."""
+    mine = revoked_tokens.c.token.in_((token, person))
+    return bool(await store.rows(sa.select(revoked_tokens).where(mine)))
 
 
 class GrantedExceptions:

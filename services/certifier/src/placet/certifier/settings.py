@@ -7,16 +7,21 @@ from typing import Literal
 
 from pydantic import Field
 
-from placet.events import ServiceSettings
+from placet.identity import ProviderSettings
 
 
-class CertifierSettings(ServiceSettings):
+class CertifierSettings(ProviderSettings):
     registry: str = Field(
         description="the OCI registry: http(s)://host:port, or a folder for an image layout"
     )
     signing_key: Path = Field(
         description="file with the Ed25519 key that signs certificates; made if it is not there, "
         "with a .json beside it for those who verify"
+    )
+    token_keys: Path | None = Field(
+        default=None,
+        description="file with the public keys that tokens are signed with, as a JSON list of {kid, x}; without one"
+        " nobody may ask how the certifier stands, or have it try again what is parked",
     )
     certificate_days: int = Field(
         default=90, ge=1, le=3650, description="how long a certificate holds, in days"

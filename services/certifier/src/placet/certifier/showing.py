@@ -44,6 +44,17 @@ async def on_metadata_reported(
     await reporting.show_report(heard, work, ports)
 
 
+async def on_token_revoked(heard: Heard[gateway.TokenRevoked], work: UnitOfWork, ports: Ports) -> None:
+    work.put(p.revoked_tokens, token=heard.data.token)
+
+
+async def on_erasure_requested(
+    heard: Heard[gateway.ErasureRequested], work: UnitOfWork, ports: Ports
+) -> None:
+    """A provider's tokens have no ids that we gave, so it is the person of whom none holds any more."""
+    work.put(p.revoked_tokens, token=heard.data.person)
+
+
 async def on_certificate_issued(
     heard: Heard[certifier.CertificateIssued], work: UnitOfWork, ports: Ports
 ) -> None:

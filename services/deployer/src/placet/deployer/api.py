@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence, Set
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Query
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi import Path as InPath
 from fastapi.responses import StreamingResponse
 
@@ -22,6 +22,7 @@ from placet.events.known_fields import known_parameters
 from placet.events.shares import Shares
 from placet.events.store import EventStore
 from placet.identity import Callers
+from placet.trust.tokens import Token
 
 Name = Annotated[str, InPath(max_length=200, pattern=r"^[ -~]+$")]
 Release = Annotated[int | None, Query(ge=1, lt=2**31, description="the release that wrote it")]
@@ -35,14 +36,14 @@ class Access:
         self._store = store
         self._shares = Shares()
 
-    async def require(self, authorization: Annotated[str | None, Header()] = None) -> AsyncIterator[None]:
+    async def require(self, request: Request) -> AsyncIterator[Token]:
         """Until the request is answered to its end. Raises `Unauthenticated` unless the header holds a valid token that
         was not revoked, `Unavailable` for one who has too many requests under way."""
-        token = await self._callers.verify_bearer(authorization)
+        token = await self._callers.verify_bearer(request.headers.get("authorization"))
         if await queries.is_revoked(self._store, token.id, token.person):
             raise Unauthenticated("the token was revoked", fix="ask an admin for a new one")
         with self._shares.taken_by(token.person):
-            yield
+            yield token
 
 
 def router(

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import cache, partial
 from ipaddress import IPv4Network
@@ -159,6 +160,7 @@ async def build(
                 where=_where(settings),
             ),
         ),
+        admits=asynccontextmanager(access.require),
         on_alive=vigil.on_alive,
         start=tuple(start),
         close=(*close, callers.close),

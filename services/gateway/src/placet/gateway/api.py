@@ -397,6 +397,14 @@ def router(
             body.as_, frozenset(body.roles), timedelta(seconds=body.ttl), who.actor
         )
 
+    @api.get("/tokens", tags=["access"])
+    async def get_tokens(who: Caller = caller, after: After = None, limit: Limit = 100) -> dict[str, Any]:
+        """Every token that was made, the newest first, each with whose it is and whether it was revoked; what it is
+        itself nobody knows but its owner. `next` is what to give as `after` for the page that follows."""
+        must_have(who.roles, ADMINS, "listing tokens")
+        page = await queries.tokens(after=after, limit=limit)
+        return {"tokens": page, "next": page[-1]["id"] if len(page) == limit else None}
+
     @api.delete("/tokens/{id}", tags=["access"], status_code=204)
     async def delete_token(id: Id, who: Caller = caller) -> None:
         must_have(who.roles, ADMINS, "revoking a token")

@@ -7,6 +7,7 @@ import resource
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -225,6 +226,7 @@ async def build(
             entrance(),
         ),
         mounts={"/models": proxy, "/console": unset() if console is None else console.app},
+        admits=asynccontextmanager(access.caller),
         start=(*(() if console is None else (console.start,)), leave_first_token),
         close=(*close, proxy.close),
     )

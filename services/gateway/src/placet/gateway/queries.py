@@ -608,6 +608,27 @@ class Queries:
             for row in rows
         ]
 
+    async def tokens(self, *, after: str | None, limit: int) -> list[dict[str, Any]]:
+        """Newest first, as their ids are in the order in which they were made."""
+        revoked = sa.exists().where(p.revoked_tokens.c.token == p.tokens.c.token).label("revoked")
+        query = sa.select(p.tokens, revoked).order_by(p.tokens.c.token.desc()).limit(limit)
+        if after is not None:
+            query = query.where(p.tokens.c.token < after)
+        rows = await self._store.rows(query)
+        shown = await self.people.all_shown(row.person for row in rows)
+        return [
+            {
+                "id": row.token,
+                "person": row.person,
+                "name": (shown[row.person] or {}).get("name"),
+                "roles": row.roles.split(","),
+                "issuedAt": row.issued_at,
+                "expires": row.expires,
+                "revoked": bool(row.revoked),
+            }
+            for row in rows
+        ]
+
     async def is_revoked(self, token: str, person: str) -> bool:
         """By itself, or since its person was erased."""
         revoked = sa.select(p.revoked_tokens.c.token).where(p.revoked_tokens.c.token == token)

@@ -7,7 +7,8 @@ whoever has their token can at most have the indexer look at the registry.
 from __future__ import annotations
 
 import hmac
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import asdict
 from datetime import timedelta
 from typing import Annotated, Any
@@ -20,6 +21,7 @@ from placet.events import PLATFORM, Context, UnitOfWork, Wiring, transact
 from placet.events.envelope import Actor
 from placet.events.known_fields import known_parameters
 from placet.events.shares import Shares
+from placet.events.store import EventStore
 from placet.identity import Callers
 from placet.indexer import queries
 from placet.indexer.garbage import Collection
@@ -82,19 +84,32 @@ def router(*, token: str, prefix: str, wiring: Wiring) -> APIRouter:
     return api
 
 
-def garbage_router(*, callers: Callers, collection: Collection) -> APIRouter:
-    wiring = collection.wiring
+Reader = Callable[[Request], AsyncIterator[Token]]
+
+
+def reader_of(*, callers: Callers, store: EventStore) -> Reader:
+    """Who asks, until they are answered. Raises Unauthenticated for a token that is none, or was revoked."""
     shares = Shares()
 
-    async def operator(request: Request) -> AsyncIterator[Token]:
+    async def reader(request: Request) -> AsyncIterator[Token]:
         token = await callers.verify_bearer(request.headers.get("authorization"))
-        if await queries.is_revoked(wiring.store, token.id, token.person):
+        if await queries.is_revoked(store, token.id, token.person):
             raise Unauthenticated("this token was revoked", fix="ask an admin for a new one")
-        if not token.roles & OPERATORS:
-            raise Forbidden(
-                f"garbage is for the roles {', '.join(sorted(OPERATORS))}", fix="ask an admin for a token"
-            )
         with shares.taken_by(token.person):
+            yield token
+
+    return reader
+
+
+def garbage_router(*, reader: Reader, collection: Collection) -> APIRouter:
+    admitted = asynccontextmanager(reader)
+
+    async def operator(request: Request) -> AsyncIterator[Token]:
+        async with admitted(request) as token:
+            if not token.roles & OPERATORS:
+                raise Forbidden(
+                    f"garbage is for the roles {', '.join(sorted(OPERATORS))}", fix="ask an admin for a token"
+                )
             yield token
 
     caller = Depends(operator)

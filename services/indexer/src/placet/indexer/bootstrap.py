@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from urllib.parse import urlsplit
 
@@ -10,10 +11,11 @@ from anyio import to_thread
 
 from placet.events import Periodic, Service, Wiring
 from placet.events.catalog import contract_of
+from placet.events.service import Admits
 from placet.identity import Callers, provider_of
 from placet.indexer.adapters.oci_registry import RegistryImages
 from placet.indexer.adapters.registry_storage import RegistryStorage
-from placet.indexer.api import garbage_router, router
+from placet.indexer.api import garbage_router, reader_of, router
 from placet.indexer.garbage import Collection
 from placet.indexer.ports import Ports
 from placet.indexer.reconcile import SERVICE, Reconciliation, look_worker
@@ -39,11 +41,14 @@ async def build(settings: IndexerSettings, wiring: Wiring, ports: Ports | None =
     )
     collection = Collection(storage=ports.storage, wiring=wiring)
     asked = []
+    admits: Admits | None = None
     if settings.token_keys is not None:
         keys = await to_thread.run_sync(KeySet.load, settings.token_keys)
         callers = Callers(lambda: keys, wiring.clock, provider_of(settings, wiring.clock))
         close.append(callers.close)
-        asked.append(garbage_router(callers=callers, collection=collection))
+        reader = reader_of(callers=callers, store=wiring.store)
+        asked.append(garbage_router(reader=reader, collection=collection))
+        admits = asynccontextmanager(reader)
     days = settings.collect_days
 
     async def collect() -> None:
@@ -62,6 +67,7 @@ async def build(settings: IndexerSettings, wiring: Wiring, ports: Ports | None =
         workers=(look_worker(reconciliation),) if notified else (),
         periodic=(Periodic(name="look", every=settings.look_seconds, run=reconciliation.run), *collecting),
         routers=(*notified, *asked),
+        admits=admits,
         close=tuple(close),
     )
 

@@ -31,7 +31,7 @@ class IndexerSettings(ProviderSettings):
     token_keys: Path | None = Field(
         default=None,
         description="file with the public keys that tokens are signed with, as a JSON list of {kid, x}; without one"
-        " nobody may ask for garbage to be collected",
+        " nobody may ask for garbage to be collected, or how the indexer stands",
     )
     notification_token: str | None = Field(
         default=None,

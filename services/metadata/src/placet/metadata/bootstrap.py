@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from anyio import to_thread
@@ -111,6 +112,7 @@ async def build(settings: MetadataSettings, wiring: Wiring, ports: Ports | None 
             history_api.router(auditor=auditor, histories=histories, clock=wiring.clock),
             webhooks_api.router(reader=admitted, subscribing=Subscribing(wiring, ports.receivers, changed)),
         ),
+        admits=asynccontextmanager(admitted),
         on_gap=note_gap,
         on_head=Hearing(wiring).on_head,
         close=tuple(close),

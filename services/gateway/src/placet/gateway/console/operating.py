@@ -1,55 +1,32 @@
-"""The platform itself: who answers, what room there is and who holds it, and what the registry keeps."""
+"""What room there is and who holds it, what the registry keeps, and how long what people gave is."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import httpx
 from starlette.responses import Response
 
-from placet.client import Amounts, Capacity, Garbage, Quota
-from placet.errors import PlacetError, Unavailable, Unreadable
+from placet.client import Amounts, Capacity, Garbage, Quota, Team
+from placet.errors import PlacetError, Unreadable
 from placet.gateway.console.visits import Visit
 
 PATH = "/console/platform"
 _QUOTAS = 200
 _KEPT = 100
 """Of what the registry keeps so many are shown; how many there are is told."""
-_READY_WITHIN = 10.0
-"""Seconds."""
 _CPU, _MEMORY = 1000, 1 << 30
-
-
-async def services(visit: Visit) -> Response:
-    """Who answers at the platform's address, and how it stands with each."""
-    found, failed = None, None
-    try:
-        found = await _readiness(visit)
-    except PlacetError as error:
-        failed = error
-    return visit.page("platform_services.html", tab="services", found=found, failed=failed)
-
-
-async def _readiness(visit: Visit) -> dict[str, Any]:
-    url, limits = f"{visit.platform.url}/readyz", httpx.Timeout(_READY_WITHIN)
-    request = httpx.Request("GET", url, extensions={"timeout": limits.as_dict()})
-    try:
-        answer = await visit.platform.transport.handle_async_request(request)
-        await answer.aread()
-        told: dict[str, Any] = answer.json()
-        return {"ready": told["ready"], "services": told["services"]}
-    except (httpx.TransportError, ValueError, KeyError, TypeError) as error:
-        raise Unavailable("the platform does not say how it stands", fix="try again shortly") from error
 
 
 async def room(visit: Visit) -> Response:
     """What models may have here, and what teams and projects may hold of it."""
     capacity: Capacity | None = None
     quotas: tuple[Quota, ...] = ()
+    teams: tuple[Team, ...] = ()
     failed = None
     try:
-        capacity = await visit.ask.capacity()
         quotas = await visit.ask.quotas()
+        teams = await visit.ask.teams()
+        capacity = await visit.ask.capacity()
     except PlacetError as error:
         failed = error
     return visit.page(
@@ -58,6 +35,8 @@ async def room(visit: Visit) -> Response:
         capacity=capacity,
         quotas=quotas[:_QUOTAS],
         more=max(0, len(quotas) - _QUOTAS),
+        teams=teams[:_QUOTAS],
+        more_teams=max(0, len(teams) - _QUOTAS),
         failed=failed,
         kinds=_kinds,
     )
@@ -116,6 +95,19 @@ def _amount(visit: Visit, name: str, unit: int) -> int | None:
     return round(number * unit)
 
 
+async def change_team(visit: Visit) -> Response:
+    """Have a project be of a team, or of none."""
+    project = visit.wanted("project")
+    if visit.given("act") == "leave":
+        await visit.ask.assign(project, team=None)
+        said = f"{project} is of no team now."
+    else:
+        team = visit.wanted("team")
+        await visit.ask.assign(project, team=team)
+        said = f"{project} is of team {team} now."
+    return visit.go_saying(f"{PATH}/room", said)
+
+
 async def registry(visit: Visit) -> Response:
     """What of it nothing needs, and what is kept and why."""
     garbage: Garbage | None = None
@@ -166,29 +158,3 @@ async def change_hold(visit: Visit) -> Response:
     else:
         await visit.ask.hold(project, reason=visit.wanted("reason"))
     return visit.go(f"{PATH}/retention")
-
-
-async def webhooks(visit: Visit) -> Response:
-    """Where events are sent to, and how far each is."""
-    listed, failed = None, None
-    try:
-        listed = await visit.ask.webhooks()
-    except PlacetError as error:
-        failed = error
-    return visit.page("platform_webhooks.html", tab="webhooks", webhooks=listed, failed=failed, tried=None)
-
-
-async def change_webhook(visit: Visit) -> Response:
-    """Test one, enable it again, or send to it no more."""
-    webhook, act = visit.place("webhook"), visit.wanted("act")
-    if act == "test":
-        tried = await visit.ask.test_webhook(webhook)
-        listed = await visit.ask.webhooks()
-        return visit.page("platform_webhooks.html", tab="webhooks", webhooks=listed, failed=None, tried=tried)
-    if act == "enable":
-        await visit.ask.enable_webhook(webhook)
-    elif act == "remove":
-        await visit.ask.remove_webhook(webhook)
-    else:
-        raise Unreadable(f"nothing here is called {act!r}", fix="test it, enable it, or remove it")
-    return visit.go(f"{PATH}/webhooks")

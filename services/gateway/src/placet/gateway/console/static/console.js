@@ -93,6 +93,11 @@ if (live.length) {
   }).catch(() => setTimeout(refresh, EVERY));
 }
 
+// What no event tells of, such as how far behind a service is, is looked at every so many seconds by who looks at it.
+
+const ticking = document.querySelector("[data-every]");
+if (ticking) setInterval(() => { if (!document.hidden) refresh(); }, 1000 * ticking.dataset.every);
+
 const operation = document.querySelector("[data-operation]");
 if (operation) {
   const path = `${API}/operations/${encodeURIComponent(operation.dataset.operation)}/events`;

@@ -1,0 +1,183 @@
+"""Services, tokens and webhooks in the console: what REST is asked, and what is shown of the answer, and to whom."""
+
+from __future__ import annotations
+
+import re
+
+import httpx
+import pytest
+from placet.client import SERVICES
+from placet.gateway.console import session
+
+from tests.unit.cli.test_cli_services import STRAY, parked
+from tests.unit.client.fake_platform import ADMIN, SCIENTIST, FakePlatform
+
+HOSTILE = "<script>alert(1)</script>"
+PROOF = {"proof": session.proof_of(ADMIN)}
+
+
+@pytest.fixture
+async def admin(browser: httpx.AsyncClient) -> httpx.AsyncClient:
+    await browser.post("/console/sign-in", data={"token": ADMIN})
+    return browser
+
+
+async def test_a_service_that_is_away_is_told_beside_the_others(
+    admin: httpx.AsyncClient, platform: FakePlatform
+) -> None:
+    platform.silent = {"indexer"}
+    platform.parked = {"certifier": [parked(1)]}
+    page = (await admin.get("/console/platform")).text
+    rows = dict(re.findall(r"services/(\w+)\">\w+</a></td>(.*?)</tr>", page, re.DOTALL))
+    assert "away" in rows["indexer"]
+    assert "it did not answer within 3 s" in rows["indexer"]
+    assert list(rows) == list(SERVICES)
+    assert re.search(r"\bindexer\b.* not answer\.", page)
+
+
+async def test_of_one_that_is_away_there_is_a_page_and_nothing_to_press(
+    admin: httpx.AsyncClient, platform: FakePlatform
+) -> None:
+    platform.silent = {"indexer"}
+    answer = await admin.get("/console/platform/services/indexer")
+    assert (answer.status_code, "it did not answer within 3 s" in answer.text) == (200, True)
+    assert "Retry" not in answer.text
+
+
+async def test_a_reason_is_text_and_a_long_one_folds(
+    admin: httpx.AsyncClient, platform: FakePlatform
+) -> None:
+    long = "Traceback " + "x" * 300
+    platform.parked = {
+        "certifier": [parked(1, reason=HOSTILE, project=HOSTILE), parked(2, reason=long), STRAY]
+    }
+    page = (await admin.get("/console/platform/services/certifier")).text
+    assert HOSTILE not in page
+    assert "&lt;script&gt;" in page
+    assert f'<pre class="log">{long}</pre>' in page
+    assert page.count('name="message"') == 2  # a stray has none
+
+
+async def test_messages_come_in_pages_and_what_was_said_does_not_go_along(
+    admin: httpx.AsyncClient, platform: FakePlatform
+) -> None:
+    platform.parked = {"certifier": [parked(100 + number) for number in range(30)]}
+    first = (await admin.get("/console/platform/services/certifier?said=x&seal=y")).text
+    (following,) = re.findall(r'rel="next" href="([^"]+)"', first)
+    assert following == "?after=gateway.e.124"
+    second = (await admin.get(f"/console/platform/services/certifier{following}")).text
+    assert second.count('name="message"') == 5
+    assert 'rel="next"' not in second
+
+
+@pytest.mark.parametrize(
+    ("fields", "said", "left"),
+    [
+        ({"message": "gateway.e.1"}, "It was handed back.", 1),
+        ({"message": "gateway.e.9"}, "it waits already, or was handled", 2),
+        ({}, "2 were handed back.", 0),
+    ],
+)
+async def test_retrying_says_what_was_done(
+    admin: httpx.AsyncClient, platform: FakePlatform, fields: dict[str, str], said: str, left: int
+) -> None:
+    platform.parked = {"certifier": [parked(1), parked(2)]}
+    answer = await admin.post("/console/platform/services/certifier", data={**PROOF, **fields})
+    assert answer.status_code == 303
+    assert said in (await admin.get(answer.headers["location"])).text
+    assert len(platform.parked.get("certifier", [])) == left
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_what_is_no_service_is_asked_of_nobody(
+    admin: httpx.AsyncClient, platform: FakePlatform, method: str
+) -> None:
+    answer = await admin.request(
+        method, "/console/platform/services/..%2Ftokens", data=PROOF if method == "POST" else None
+    )
+    assert answer.status_code == 404
+    assert not any(path.startswith("/v1/services") for _, path in platform.requests)
+
+
+async def test_who_operates_nothing_is_shown_how_many_alone(
+    browser: httpx.AsyncClient, platform: FakePlatform
+) -> None:
+    await browser.post("/console/sign-in", data={"token": SCIENTIST})
+    platform.parked = {"certifier": [parked(1, project="secret-project")]}
+    page = (await browser.get("/console/platform/services/certifier")).text
+    assert "1 message." in page
+    assert "secret-project" not in page
+    assert ("GET", "/v1/services/certifier/parked") not in platform.requests
+    retried = await browser.post(
+        "/console/platform/services/certifier", data={"proof": session.proof_of(SCIENTIST)}
+    )
+    assert retried.status_code == 403
+    assert len(platform.parked["certifier"]) == 1
+
+
+async def test_a_token_is_made_and_shown_once(admin: httpx.AsyncClient, platform: FakePlatform) -> None:
+    made = await admin.post(
+        "/console/platform/tokens",
+        data={**PROOF, "name": "Ada", "role": ["approver", "auditor"], "days": "7"},
+    )
+    assert (made.status_code, made.headers["cache-control"]) == (200, "no-store")
+    assert "new-token" in made.text
+    assert platform.tokens["t1"] == {"as": "Ada", "roles": ["approver", "auditor"], "ttl": 7 * 86400}
+    listed = (await admin.get("/console/platform/tokens")).text
+    assert "new-token" not in listed
+    assert "approver, auditor" in listed
+    revoked = await admin.post("/console/platform/tokens/t1/revoke", data=PROOF)
+    assert revoked.status_code == 303
+    assert platform.tokens == {}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"name": "Ada", "days": "7"}, {"name": "Ada", "role": "auditor"}, {"role": "auditor", "days": "7"},
+        {"name": "Ada", "role": "auditor", "days": "0"}, {"name": "Ada", "role": "auditor", "days": "367"},
+        {"name": "Ada", "role": "auditor", "days": "x"},
+    ],
+)  # fmt: skip
+async def test_no_token_is_made_of_half_a_form(
+    admin: httpx.AsyncClient, platform: FakePlatform, fields: dict[str, str]
+) -> None:
+    answer = await admin.post("/console/platform/tokens", data={**PROOF, **fields})
+    assert (answer.status_code, "What to do" in answer.text) == (400, True)
+    assert platform.tokens == {}
+
+
+async def test_tokens_say_whether_they_hold(admin: httpx.AsyncClient, platform: FakePlatform) -> None:
+    platform.tokens = {"t1": {"as": HOSTILE, "roles": ["auditor"]}}
+    platform.revoked_tokens = ["t1"]
+    page = (await admin.get("/console/platform/tokens")).text
+    assert '<span class="state revoked">revoked</span>' in page
+    assert HOSTILE not in page
+    assert "Revoke it" not in page
+
+
+async def test_who_is_no_admin_is_told_so_and_shown_nothing(
+    browser: httpx.AsyncClient, platform: FakePlatform
+) -> None:
+    await browser.post("/console/sign-in", data={"token": SCIENTIST})
+    platform.tokens = {"t1": {"as": "Grace", "roles": ["auditor"]}}
+    page = (await browser.get("/console/platform/tokens")).text
+    assert "listing tokens needs one of the roles admin" in page
+    assert "Grace" not in page
+    proof = {"proof": session.proof_of(SCIENTIST)}
+    made = await browser.post(
+        "/console/platform/tokens", data={**proof, "name": "Eve", "role": "admin", "days": "1"}
+    )
+    assert made.status_code == 403
+
+
+async def test_a_project_is_put_into_a_team_and_taken_out(
+    admin: httpx.AsyncClient, platform: FakePlatform
+) -> None:
+    put = await admin.post("/console/platform/teams", data={**PROOF, "project": "churn", "team": "fraud"})
+    assert (put.status_code, platform.teams) == (303, {"churn": "fraud"})
+    assert "churn is of team fraud now." in (await admin.get(put.headers["location"])).text
+    await admin.post("/console/platform/teams", data={**PROOF, "project": "churn", "act": "leave"})
+    assert platform.teams == {}
+    half = await admin.post("/console/platform/teams", data={**PROOF, "project": "churn"})
+    assert half.status_code == 400
