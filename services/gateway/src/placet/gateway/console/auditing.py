@@ -14,6 +14,7 @@ from placet.errors import PlacetError, Unreadable
 from placet.gateway.console.visits import Visit
 
 _PAGE = 100
+_MODELS = 50
 _ENTITIES = 500
 """Of one kind, on one page: of more the rest is counted."""
 LAST = 2**53
@@ -91,7 +92,7 @@ async def then(visit: Visit) -> Response:
     try:
         if head:
             if project is None:
-                models = await visit.ask.projects_then(**asked, after=visit.said("after"), limit=_PAGE)
+                models = await visit.ask.projects_then(**asked, after=visit.said("after"), limit=_MODELS)
             if models is None or visit.said("after") is None:
                 async with visit.ask.state(**asked, project=project, own=project is None) as answer:
                     state = answer.as_of
