@@ -110,5 +110,6 @@ def test_a_chart_says_in_words_what_it_shows_and_has_a_gap_where_nothing_was_mea
 
 def test_nothing_measured_is_said() -> None:
     assert "Nothing was measured" in str(chart([None], what="x"))
+    assert 'class="line point"' in str(chart([1.0], what="x"))
     assert "nothing yet" in str(sparkline([], what="x"))
     assert "limit" not in str(sparkline([1.0], what="x"))

@@ -73,6 +73,7 @@ async def run(serve: Serve, arguments: Namespace, screen: Screen) -> int:
         serving = _serving(serve, data, arguments.host, arguments.port, screen, again)
         async with serving as (connection, platform):
             screen.note(f"the platform is up, its data in {_short(data)}; Ctrl-C stops it")
+            screen.note(f"to sign in there: the token in {_short(data / 'keys' / 'admin.token')}")
             screen.result(connection.url)
             screen.document({"url": connection.url, "data": str(data)})
             listening = await platform

@@ -85,10 +85,10 @@ def _line(values: Sequence[Value], top: float) -> Markup:
             pieces[-1].append(f"{place * step:.2f},{_at(value, top):.2f}")
     drawn = Markup("")
     for each in pieces:
-        if each:  # of a single point a line to itself, which its round ends make a dot
-            drawn += Markup('<polyline class="line" points="{}"/>').format(
-                " ".join(each if each[1:] else each * 2)
-            )
+        if each[1:]:
+            drawn += Markup('<polyline class="line" points="{}"/>').format(" ".join(each))
+        elif each:  # a line to itself, which its round ends make a dot
+            drawn += Markup('<polyline class="line point" points="{0} {0}"/>').format(each[0])
     return drawn
 
 

@@ -23,6 +23,7 @@ from placet.gateway.console.working import progress
 from placet.gateway.publishing import PUBLISHERS
 from placet.rules import Policy, Rule, read_policy
 from placet.rules.difference import changes
+from placet.rules.loading import loaded
 from placet.rules.policy import asks_about
 
 _READ_BYTES = 64 << 10
@@ -122,6 +123,8 @@ async def effect(visit: Visit) -> Response:
     compared = old or msgspec.structs.replace(new, rules=(), version=0)
 
     async def parts(ask: Client) -> AsyncIterator[Markup]:
+        if not digest:  # as when it is published: a file whose own tests fail is compared with nothing
+            await loaded(file.encode(), name="the file")
         reached = 0
 
         def reach(decided: int) -> None:

@@ -23,6 +23,8 @@ async def progress(job: asyncio.Task[Any], words: Callable[[], str]) -> AsyncIte
                 told = now
                 yield _LINE.format(now)
             await asyncio.wait({job}, timeout=_TELL_EVERY)
+        if (now := words()) != told:  # how far it came, of what was done before it was told of
+            yield _LINE.format(now)
     finally:
         if not job.done():
             job.cancel()

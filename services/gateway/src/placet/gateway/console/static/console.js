@@ -47,9 +47,10 @@ function replaceParts(text) {
   followBuild();
 }
 
-// Nobody's form is taken away while he fills it in.
+// Nobody's form is taken away while he fills it in, and no words that he wrote.
 function isInUse(element) {
   const at = document.activeElement;
+  if (Array.from(element.querySelectorAll("textarea")).some((each) => each.value !== each.defaultValue)) return true;
   return element.contains(at) && /^(INPUT|SELECT|TEXTAREA)$/.test(at.tagName);
 }
 
