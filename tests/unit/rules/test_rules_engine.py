@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,7 +11,7 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from placet.errors import Refused
+from placet.errors import Refused, Unavailable
 from placet.rules import Engine, Policy, Verdict, excepted, read_policy
 
 HEADER = """\
@@ -441,6 +442,23 @@ def test_a_closed_engine_starts_again_when_asked() -> None:
     engine.close()
     assert engine.evaluate_sync([policy(rule("true"))], "submit", {})[0].is_passed
     engine.close()
+
+
+async def test_who_leaves_in_the_middle_waits_for_no_rule() -> None:
+    """Closed on the way out of a task that was cancelled, the engine kept all of the process waiting for its thread."""
+    loop = "data.names.all(a, data.names.all(b, a == b || a != b))"
+    endless = policy(*(rule(loop, id=f"r{number}") for number in range(100)))
+    with Engine(seconds=5, workers=1) as engine:
+        assert (await engine.evaluate([policy(rule("true"))], "submit", {}))[0].is_passed
+        facts = {"data": {"names": list(range(30_000))}}
+        left = asyncio.create_task(engine.evaluate([endless], "submit", facts))
+        await asyncio.wait({left}, timeout=0.3)  # it is in the midst of the first of them
+        began = time.monotonic()
+    assert time.monotonic() - began < 2
+    with pytest.raises(Unavailable, match="no more"):
+        await left
+    with pytest.raises(Unavailable, match="no more"):
+        await engine.evaluate([policy(rule("true"))], "submit", {})
 
 
 SEVERAL = policy(

@@ -14,6 +14,7 @@ import queue
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +22,7 @@ from typing import Any, Self
 
 import msgspec
 
+from placet.errors import Unavailable
 from placet.rules.asking import Asked, Asking, Question, item, question, requests
 from placet.rules.conditions import Answer, Condition, Decision, Saying
 from placet.rules.policy import Awaits, OnFail, Policy, Result, Rule, Stage
@@ -75,6 +77,8 @@ def excepted(verdicts: Sequence[Verdict], exceptions: Mapping[str, str]) -> tupl
 class Engine:
     """Evaluates policies. Thread-safe; close it, or use it as a context manager, to end its processes.
 
+    A context that is left ends what it is asked at that moment, too: no thread can be ended, and nobody waits for one.
+
     `seconds` is the processor time one expression gets, `workers` how many evaluations run side by side, `most`
     how many entries of a list are named in words.
     """
@@ -86,6 +90,9 @@ class Engine:
         self._slots: queue.LifoQueue[_Worker | None] = queue.LifoQueue()
         for _ in range(workers):
             self._slots.put(None)
+        self._starting = threading.Lock()
+        self._workers: set[_Worker] = set()
+        self._is_over = False
 
     async def evaluate(
         self, policies: Sequence[Policy], stage: Stage, facts: Mapping[str, Any], *, partial: bool = False
@@ -152,11 +159,20 @@ class Engine:
         return self._ask({}, "compile", list(expressions))
 
     def close(self) -> None:
+        """Waits for what it is asked at this moment. It can be asked again."""
         for _ in range(self._count):
             worker = self._slots.get()
             if worker is not None:
-                worker.end()
+                self._end(worker)
             self._slots.put(None)
+
+    def end(self) -> None:
+        """For good, and at once: whoever still asks gets Unavailable."""
+        with self._starting:
+            self._is_over = True
+            for worker in self._workers:
+                worker.kill()
+        self.close()
 
     def __enter__(self) -> Self:
         return self
@@ -164,7 +180,7 @@ class Engine:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        self.end()
 
     def _answers_together(self, batch: Sequence[Asked]) -> list[list[Answer]]:
         """Those to each of a batch. Where a request ends its worker, each of it is asked by itself."""
@@ -183,19 +199,32 @@ class Engine:
         worker = self._slots.get()
         try:
             if worker is None:
-                worker = _Worker(self._seconds)
+                worker = self._started()
             for line in worker.ask(request, 1):
                 return line
-            worker.end()
+            self._end(worker)
             worker = None
             return None
         except BaseException:
             if worker is not None:
-                worker.end()
+                self._end(worker)
             worker = None
             raise
         finally:
             self._slots.put(worker)
+
+    def _started(self) -> _Worker:
+        with self._starting:
+            if self._is_over:
+                raise Unavailable("rules are evaluated no more: who asked for it went away", fix="ask again")
+            worker = _Worker(self._seconds)
+            self._workers.add(worker)
+            return worker
+
+    def _end(self, worker: _Worker) -> None:
+        with self._starting:
+            self._workers.discard(worker)
+        worker.end()
 
     def _answers(self, questions: Sequence[Question], facts: Mapping[str, Any]) -> Iterator[Answer]:
         items = [item for each in questions for item in each.items()]
@@ -253,15 +282,16 @@ class Engine:
         try:
             while len(answers) < len(items):
                 if worker is None:
-                    worker = _Worker(self._seconds)
+                    worker = self._started()
                 left = items[len(answers) :]
                 answers += worker.ask(msgspec.json.encode({**request, key: left}), len(left))
                 if len(answers) < len(items):
                     answers.append(worker.how_it_ended())
+                    self._end(worker)
                     worker = None
         except BaseException:
             if worker is not None:
-                worker.end()
+                self._end(worker)
             worker = None
             raise
         finally:
@@ -296,11 +326,13 @@ class _Worker:
 
     def how_it_ended(self) -> Answer:
         status = self._process.wait()
-        self.end()
         return {"error": "time" if status == -signal.SIGPROF else "ended"}
 
-    def end(self) -> None:
+    def kill(self) -> None:
         self._process.kill()
+
+    def end(self) -> None:
+        self.kill()
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
