@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from weakref import WeakValueDictionary
 
 import httpx
 
@@ -20,8 +23,8 @@ class Platform:
 
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
-        self.working = asyncio.Semaphore(_WORKING)
-        """What takes long, and this process's own time."""
+        self._working = asyncio.Semaphore(_WORKING)
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._transport: httpx.AsyncHTTPTransport | None = None
 
     async def start(self) -> None:
@@ -36,6 +39,14 @@ class Platform:
     def transport(self) -> httpx.AsyncHTTPTransport:
         assert self._transport is not None  # noqa: S101 - it is started before anybody is let in
         return self._transport
+
+    @asynccontextmanager
+    async def working(self, person: str) -> AsyncIterator[None]:
+        """For what takes long, and this process's own time: a few at once, and each person's one after the other,
+        so that nobody takes all the turns."""
+        turn = self._turns.setdefault(person, asyncio.Lock())
+        async with turn, self._working:
+            yield
 
     def as_whom(self, token: str | None) -> Client:
         """Raises Unreadable for what can be no token."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ import msgspec
 from markupsafe import Markup
 from starlette.responses import Response
 
-from placet.auditing import redecide
+from placet.auditing import Redecided, redecide
 from placet.client import Client, PolicyVersion
 from placet.errors import PlacetError, Refused, Unavailable, Unknown
 from placet.events.problems import problem_of
@@ -29,6 +29,8 @@ from placet.rules.policy import asks_about
 _READ_BYTES = 64 << 10
 """Of a file that is shown as rules: to read YAML takes its time."""
 _DECIDED_WITHIN = 10.0
+_AGAIN_WITHIN = 600.0
+"""Seconds for all decisions: each rule may take a second of each, and others wait for their turn."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +116,8 @@ async def effect(visit: Visit) -> Response:
         new = await asyncio.to_thread(read_policy, text.encode(), name="the file")
         named = next((each for each in versions if each.digest == digest), None)
         before = before_it(new, versions, named)
-        old = None if before is None else read_policy((await visit.ask.policy_file(before.digest)).encode())
+        held = None if before is None else (await visit.ask.policy_file(before.digest)).encode()
+        old = None if held is None else await asyncio.to_thread(read_policy, held)
     except PlacetError as error:
         if digest:
             raise
@@ -131,7 +134,7 @@ async def effect(visit: Visit) -> Response:
             nonlocal reached
             reached = decided
 
-        job = asyncio.create_task(redecide(ask, compared, new, on_page=reach))
+        job = asyncio.create_task(redecided(ask, compared, new, reach))
         async for part in progress(job, lambda: f"{plural(reached, 'decision')} made again …"):
             yield part
         yield visit.views.fragment(
@@ -152,6 +155,20 @@ async def effect(visit: Visit) -> Response:
         warn_first=visit.given("warn_first"),
         may_publish=not PUBLISHERS.isdisjoint(visit.me.roles),
     )
+
+
+async def redecided(
+    ask: Client, old: Policy, new: Policy, reach: Callable[[int], None], within: float = _AGAIN_WITHIN
+) -> Redecided:
+    """Raises Refused for what takes longer."""
+    try:
+        async with asyncio.timeout(within):
+            return await redecide(ask, old, new, on_page=reach)
+    except TimeoutError:
+        raise Refused(
+            f"to decide all of it again takes more than {within:g} s",
+            fix="do it on a machine of your own: `placet policy diff OLD NEW --history`",
+        ) from None
 
 
 def before_it(

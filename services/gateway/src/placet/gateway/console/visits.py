@@ -47,12 +47,13 @@ class Visit:
 
     def work(self, template: str, parts: Callable[[Client], AsyncIterator[Markup]], **known: Any) -> Response:
         """A page for what takes its time, sent as it comes about: what `parts` say stands where the template has
-        `{{ work }}`. Such work is done for few at once; what goes wrong is said in the page."""
+        `{{ work }}`. Such work is done for few at once, and one after the other for each of them; what goes wrong is
+        said in the page."""
         return self.views.working(template, self._done(parts), **self._known(), **known)
 
     async def _done(self, parts: Callable[[Client], AsyncIterator[Markup]]) -> AsyncIterator[Markup]:
         try:
-            async with self.platform.working, self.platform.as_whom(self.token) as ask:
+            async with self.platform.working(self.me.person), self.platform.as_whom(self.token) as ask:
                 async for part in parts(ask):
                     yield part
         except PlacetError as error:
