@@ -167,6 +167,17 @@ async def test_a_browser_that_says_no_site_says_its_origin(
         assert answer.status_code == status
 
 
+async def test_what_a_browser_says_of_itself_may_be_no_address(browser: httpx.AsyncClient) -> None:
+    answer = await browser.post("/console/models/wine/commands", headers={"Referer": "http://["})
+    assert (answer.status_code, answer.headers["location"]) == (303, "/console/sign-in")
+    await sign_in(browser)
+    del browser.headers["Sec-Fetch-Site"]
+    answer = await browser.post(
+        "/console/models/wine/commands", data=command(), headers={"Origin": "http://["}
+    )
+    assert answer.status_code == 403
+
+
 @pytest.mark.parametrize("proof", [None, "", "0" * 64, session.proof_of(SCIENTIST), "ü"])
 async def test_a_form_without_its_proof_asks_for_nothing(
     browser: httpx.AsyncClient, platform: FakePlatform, proof: str | None
@@ -249,6 +260,12 @@ async def test_words_of_a_model_are_words(
     assert "<script>alert" not in answer.text
     assert "<img src=x" not in answer.text
     assert 'href="javascript:' not in answer.text
+
+
+async def test_a_number_of_thousands_of_digits_is_no_position(browser: httpx.AsyncClient) -> None:
+    await sign_in(browser)
+    for path in (f"audit?before={'9' * 5000}", f"audit/then?position={'9' * 5000}"):
+        assert (await browser.get(f"/console/{path}")).status_code == 400
 
 
 async def test_what_an_address_says_is_not_said_back_as_anything_else(
@@ -357,6 +374,26 @@ async def test_a_script_reaches_rest_and_nothing_else(
     )
     assert answer.status_code in (303, 403, 404)
     assert platform.requests[before:] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "status"),
+    [
+        ("v1/me", {"Accept": b"\xe9"}, 200),
+        ("v1/me", {"Last-Event-ID": b"\xff"}, 200),
+        ("v1/" + "%e9" * 12_000, {}, 404),
+        ("v1/me", {"Cookie": b"placet-console=\xc3\xa9"}, 401),
+    ],
+)
+async def test_what_no_client_would_send_on_is_no_fault_of_ours(
+    browser: httpx.AsyncClient, path: str, headers: dict[str, bytes], status: int
+) -> None:
+    await sign_in(browser)
+    if "Cookie" in headers:
+        browser.cookies.clear()
+    address = httpx.URL("http://console").copy_with(raw_path=f"/console/api/{path}".encode())
+    sent = {name.encode(): value for name, value in headers.items()}
+    assert (await browser.get(address, headers=sent)).status_code == status
 
 
 async def test_what_comes_through_is_data_and_no_page(

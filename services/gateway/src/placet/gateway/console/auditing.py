@@ -52,7 +52,7 @@ async def log(visit: Visit) -> Response:
 async def page_of_events(visit: Visit, *, project: str | None = None, type: str | None = None) -> EventsPage:
     """Newest first, before the position that the address names, and between its times."""
     before = visit.said("before")
-    if before is not None and not (before.isascii() and before.isdigit() and 0 < int(before) < LAST):
+    if before is not None and not (_is_number(before) and 0 < int(before) < LAST):
         raise Unreadable("before= is no position of the log", fix="go on from the first page")
     return await visit.ask.events_before(
         LAST if before is None else int(before),
@@ -138,8 +138,13 @@ class _Found:
         return sorted(self.shown, key=lambda kind: (first.index(kind) if kind in KINDS else len(first), kind))
 
 
+def _is_number(said: str) -> bool:
+    """Of no more digits than a position has: Python reads no numbers of thousands."""
+    return said.isascii() and said.isdigit() and len(said) <= len(str(LAST))
+
+
 def _position(said: str, head: int) -> int:
-    if not (said.isascii() and said.isdigit()) or len(said) > len(str(LAST)):
+    if not _is_number(said):
         raise Unreadable("position= is no position of the log", fix="move the slider")
     return max(1, min(int(said), head))
 

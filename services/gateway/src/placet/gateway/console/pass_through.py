@@ -62,12 +62,21 @@ class PassThrough:
             session.must_be_proven(token, request.headers.get("x-placet-proof"))
         url = f"{self._platform.url}{_target(request)}"
         bearer = token if request.path_params["path"].startswith("v1/") else await self._for_model(token)
-        headers = {name: request.headers[name] for name in _SENT_ON if name in request.headers}
-        is_bodied = "content-length" in headers or "transfer-encoding" in request.headers
+        # As bytes, of which a browser may send any.
+        headers = {
+            name.encode(): request.headers[name].encode("latin-1")
+            for name in _SENT_ON
+            if name in request.headers
+        }
+        is_bodied = b"content-length" in headers or "transfer-encoding" in request.headers
         asked = httpx.Request(
             request.method,
-            url,
-            headers={**headers, "Authorization": f"Bearer {bearer}", "User-Agent": "placet-console"},
+            _address(url),
+            headers={
+                **headers,
+                b"authorization": f"Bearer {bearer}".encode(),
+                b"user-agent": b"placet-console",
+            },
             content=request.stream() if is_bodied else None,
             extensions={"timeout": _LIMITS.as_dict()},
         )
@@ -119,6 +128,14 @@ def _target(request: Request) -> str:
         raise Forbidden("tokens are made by `placet token create`", fix="see `placet token --help`")
     path = "/" + "/".join(quote(part, safe=":@,;=+$!*'()~") for part in parts)
     return f"{path}?{request.url.query}" if request.url.query else path
+
+
+def _address(url: str) -> httpx.URL:
+    """Raises Unknown for one that is longer than any is."""
+    try:
+        return httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise Unknown("there is nothing at this address") from error
 
 
 async def _pieces(answer: httpx.Response) -> AsyncIterator[bytes]:

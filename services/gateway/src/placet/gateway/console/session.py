@@ -32,6 +32,12 @@ _LONGEST_WAY = 2000
 
 
 def token_of(request: Request) -> str | None:
+    """What can be none is none: no header takes more than ASCII."""
+    token = _joined(request)
+    return token if token is not None and token.isascii() else None
+
+
+def _joined(request: Request) -> str | None:
     first = request.cookies.get(COOKIE) or None
     number, separator, begin = (first or "").partition(_PARTED)
     if not separator:
@@ -113,11 +119,26 @@ def must_come_from_here(request: Request) -> None:
         is_ours = site in ("same-origin", "none")
     else:
         origin = request.headers.get("origin")
-        is_ours = origin is None or (
-            urlsplit(origin).netloc == request.headers.get("host") and origin != "null"
-        )
+        is_ours = origin is None or (origin != "null" and _host_of(origin) == request.headers.get("host"))
     if not is_ours:
         raise Forbidden("another site's page asked for this", fix="do it from the console itself")
+
+
+def _host_of(origin: str) -> str | None:
+    """With its port; None of what is no address."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
+
+
+def page_of(address: str) -> str:
+    """The path of an address, with what is asked; nothing of what is none."""
+    try:
+        came = urlsplit(address)
+    except ValueError:
+        return ""
+    return came.path + (f"?{came.query}" if came.query else "")
 
 
 def way_back(wanted: str | None) -> str:

@@ -6,7 +6,7 @@ import hmac
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qs, quote, urlencode, urlsplit
+from urllib.parse import parse_qs, quote, urlencode
 
 from markupsafe import Markup
 from starlette.requests import Request
@@ -170,8 +170,7 @@ class Door:
         if request.method == "GET":
             path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
         else:  # to the page that the form was on
-            came = urlsplit(request.headers.get("referer", ""))
-            path = came.path + (f"?{came.query}" if came.query else "")
+            path = session.page_of(request.headers.get("referer", ""))
         back = f"?next={quote(path, safe='')}" if path else ""
         if why is not None:
             back += ("&" if back else "?") + "ended=1"
