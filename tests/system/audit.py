@@ -139,6 +139,11 @@ class AuditedPlatform:
         times = {each["event"]["type"].split(".", 2)[2]: each["event"]["time"] for each in entries}
         places = {each["event"]["type"].split(".", 2)[2]: each["position"] for each in entries}
 
+        async def is_covered() -> bool:
+            size = (await placet(platform, "audit", "checkpoint"))["size"]
+            return bool(size >= max(places.values()))
+
+        await eventually(is_covered, within=30)
         asked, served, now = [
             await placet(platform, "audit", "why", project, *at)
             for at in (("--at", times["deploy.requested.v1"]), ("--at", times["model.started.v1"]), ())
