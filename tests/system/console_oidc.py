@@ -107,9 +107,9 @@ class ProvidersStories:
     async def test_it_needs_no_script(self, platform: Platform, subject: str) -> None:
         async with visitor(platform.url, scripts=False) as somebody:
             page = somebody.page
-            await page.goto(f"{platform.url}/console/platform")
+            await page.goto(f"{platform.url}/console/models")
             await _pass_the_provider(somebody, subject)
-            await page.wait_for_url("**/console/platform")
+            await page.wait_for_url("**/console/models")
             await expect(_menu(somebody, subject)).to_be_visible()
 
     async def test_every_service_takes_a_providers_token_until_its_person_is_erased(
