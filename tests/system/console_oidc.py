@@ -18,10 +18,11 @@ from tests.support.visitors import NARROW, Visitor, visitor
 from tests.system.models import write_project
 from tests.system.scenarios import ask, deploy
 
-TAKE_TOKENS = ("gateway", "metadata", "builder", "deployer", "indexer")
+TAKE_TOKENS = ("gateway", "metadata", "certifier", "builder", "deployer", "indexer")
 AT = {
     "gateway": ("/v1/me", 200),
     "metadata": ("/v1/events?limit=1", 200),
+    "certifier": ("/v1/services/certifier", 200),
     "builder": ("/v1/builds/nobody-s/1/log", 404),
     "deployer": ("/v1/capacity", 200),
     "indexer": ("/v1/garbage", 200),
@@ -107,9 +108,9 @@ class ProvidersStories:
     async def test_it_needs_no_script(self, platform: Platform, subject: str) -> None:
         async with visitor(platform.url, scripts=False) as somebody:
             page = somebody.page
-            await page.goto(f"{platform.url}/console/models")
+            await page.goto(f"{platform.url}/console/platform")
             await _pass_the_provider(somebody, subject)
-            await page.wait_for_url("**/console/models")
+            await page.wait_for_url("**/console/platform")
             await expect(_menu(somebody, subject)).to_be_visible()
 
     async def test_every_service_takes_a_providers_token_until_its_person_is_erased(

@@ -1243,7 +1243,7 @@ class Client:
 
     async def services(self, *, within: float = 3.0) -> tuple[ServiceState, ...]:
         """How each of them stands, as it tells itself; of one that does not within so many seconds, that it does not.
-        Raises Unauthenticated."""
+        Raises Unauthenticated where the gateway does not take the token."""
         return tuple(await asyncio.gather(*(self.standing(each, within=within) for each in SERVICES)))
 
     async def standing(self, service: str, *, within: float = 3.0) -> ServiceState:
@@ -1254,8 +1254,10 @@ class Client:
             return read(answer.content, ServiceState)
         except TimeoutError:
             why = f"it did not answer within {within:g} s"
-        except Unauthenticated:
-            raise
+        except Unauthenticated as error:
+            if service == "gateway":  # which knows best whose token holds
+                raise
+            why = f"it does not take this token: {error}"
         except Unknown as error:
             why = f"it does not tell how it stands: {error}"
         except PlacetError as error:
