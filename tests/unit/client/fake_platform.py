@@ -75,6 +75,8 @@ class FakePlatform:
     """How those stand that differ from one that does its work, in part."""
     silent: set[str] = field(default_factory=set)
     """Services of which nobody hears while they are asked."""
+    strangers: set[str] = field(default_factory=set)
+    """Services that do not take the tokens that the others do."""
     parked: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     people: dict[str, dict[str, Any]] = field(default_factory=dict)
     """What is held about each, by id, with their `given` words."""
@@ -670,6 +672,8 @@ class FakePlatform:
 
     async def get_service(self, request: Request) -> Response:
         service = request.path_params["service"]
+        if service in self.strangers:
+            return problem(401, "the token is not signed by a key of ours")
         while service in self.silent and (await request.receive())["type"] != "http.disconnect":
             pass
         stands = {

@@ -47,6 +47,15 @@ async def test_nobody_is_told_to_be_away_where_the_token_does_not_hold(platform:
             await nobody.services()
 
 
+async def test_one_that_does_not_take_the_token_is_told_of(client: Client, platform: FakePlatform) -> None:
+    """Such as one that was not told of the provider: who asks is known all the same, and not signed out for it."""
+    platform.strangers = {"certifier"}
+    (found,) = [each for each in await client.services(within=60) if not each.answers]
+    assert found.service == "certifier"
+    assert found.why is not None
+    assert "does not take this token" in found.why
+
+
 async def test_what_is_parked_comes_whole_and_goes_back(client: Client, platform: FakePlatform) -> None:
     platform.parked = {"certifier": [parked(100 + number) for number in range(150)]}
     listed = await client.parked("certifier")
