@@ -7,10 +7,12 @@ import json
 import socket
 import stat
 from argparse import Namespace
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
+import placet.cli.platform
 import pytest
 from placet.cli.platform import listen
 from placet.cli.screen import Screen
@@ -34,10 +36,11 @@ def serving(platform: FakePlatform) -> Serve:
         tell: Callable[[str], None] = print,
         only: Collection[str] = (),
         again: asyncio.Event | None = None,
-    ) -> None:
+    ) -> list[socket.socket]:
         with running(platform):
             await on_ready(platform.url, ADMIN)
             await asyncio.Event().wait()
+        return []
 
     return serve
 
@@ -101,7 +104,7 @@ async def test_small_answers_are_sent_at_once(host: str) -> None:
         heard.set_result(writer.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
         writer.close()
 
-    with closing(listen(host, 0)) as listening:
+    with closing(listen(host, 0)[0]) as listening:
         async with await asyncio.start_server(answer, sock=listening):
             _, writer = await asyncio.open_connection(host, listening.getsockname()[1])
             assert await heard
@@ -116,6 +119,24 @@ async def test_up_leaves_another_platforms_address_alone(environ: dict[str, str]
     task.cancel()
     await task
     assert read_discovery(environ) == other
+
+
+async def test_a_platform_that_starts_again_is_found_meanwhile(
+    environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handed: list[Sequence[socket.socket]] = []
+    monkeypatch.setattr(placet.cli.platform, "hand_over", handed.append)
+    with socket.socket() as listening:
+
+        async def serve(
+            data: Path, host: str, port: int, *, on_ready: OnReady, **_: Any
+        ) -> list[socket.socket]:
+            await on_ready("http://127.0.0.1:1", ADMIN)
+            return [listening]
+
+        await run(serve, asked(), Screen(is_json=False))
+        assert handed == [[listening]]
+    assert read_discovery(environ) == Connection(url="http://127.0.0.1:1", token=ADMIN)
 
 
 async def test_a_platform_that_ran_before_is_found_again(environ: dict[str, str]) -> None:
@@ -149,7 +170,7 @@ async def test_a_platform_that_cannot_start_says_why(environ: dict[str, str]) ->
         tell: Callable[[str], None] = print,
         only: Collection[str] = (),
         again: asyncio.Event | None = None,
-    ) -> None:
+    ) -> list[socket.socket]:
         raise Refused("port 8080 is taken", fix="choose another with --port")
 
     with pytest.raises(Refused, match="port 8080 is taken"):
@@ -167,7 +188,7 @@ async def test_a_platform_that_dies_during_the_demo_says_why(environ: dict[str, 
         tell: Callable[[str], None] = print,
         only: Collection[str] = (),
         again: asyncio.Event | None = None,
-    ) -> None:
+    ) -> list[socket.socket]:
         await on_ready("http://127.0.0.1:1", ADMIN)
         raise Refused("the disk is full")
 

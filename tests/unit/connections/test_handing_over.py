@@ -1,18 +1,21 @@
-"""A server that hands its socket over: whoever asks meanwhile is answered, and told to come back anew."""
+"""A server that hands its socket and its clients over, or takes leave of them: nobody who asks is lost."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 
+import pytest
 from fastapi import FastAPI
 from placet.connections import BoundedServer, Bounds, Connection, bounded
 
 from tests.support.eventually import eventually
 
+PATIENCE = 30
+"""Seconds, of which none is to pass."""
 HEAD = b"GET /slow HTTP/1.1\r\nHost: placet\r\n"
 
 
@@ -25,8 +28,9 @@ class Quiet(BoundedServer):
 class Place:
     """A server on a socket that stays, and a request that ends when it is let go."""
 
-    def __init__(self) -> None:
+    def __init__(self, clients: Sequence[socket.socket] = ()) -> None:
         self.listening = socket.create_server(("127.0.0.1", 0))
+        self.listening.setblocking(False)  # a copy of it would make it wait again, whoever accepts on it
         self.begun = asyncio.Event()
         self.go = asyncio.Event()
         app = FastAPI()
@@ -37,7 +41,7 @@ class Place:
             await self.go.wait()
             return "done"
 
-        self.server = Quiet(bounded(app, Bounds(), timeout_graceful_shutdown=30))
+        self.server = Quiet(bounded(app, Bounds(), timeout_graceful_shutdown=PATIENCE), clients)
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         return await asyncio.open_connection(*self.listening.getsockname())
@@ -57,6 +61,20 @@ async def served() -> AsyncIterator[Place]:
         place.listening.close()
 
 
+@asynccontextmanager
+async def succeeded(place: Place, clients: Sequence[socket.socket]) -> AsyncIterator[None]:
+    """By another server on its socket, with clients of its own."""
+    another = Place(clients)
+    another.go.set()
+    serving = asyncio.create_task(another.server.serve(sockets=[place.listening.dup()]))
+    try:
+        yield
+    finally:
+        another.server.should_exit = True
+        await serving
+        another.listening.close()
+
+
 async def answer(reader: asyncio.StreamReader) -> bytes:
     head = await reader.readuntil(b"\r\n\r\n")
     return head.lower()
@@ -67,39 +85,109 @@ async def test_what_is_under_way_is_answered_as_the_last_on_its_connection() -> 
         reader, writer = await place.connect()
         writer.write(HEAD + b"\r\n")
         await place.begun.wait()
-        handing = asyncio.create_task(place.server.hand_over(0.1))
+        (connection,) = place.server.server_state.connections
+        handing = asyncio.create_task(place.server.hand_over(PATIENCE))
+        await eventually(lambda: isinstance(connection, Connection) and connection.is_last)
         place.go.set()
         assert b"connection: close" in await answer(reader)
         assert (await reader.read()).endswith(b'"done"')
-        await handing
+        assert await handing == []
 
 
-async def test_a_connection_that_was_there_before_gets_one_more_answer() -> None:
+async def test_what_does_not_end_is_cut_off() -> None:
+    async with served() as place:
+        reader, writer = await place.connect()
+        writer.write(HEAD + b"\r\n")
+        await place.begun.wait()
+        assert await place.server.hand_over(0.0) == []
+        assert await reader.read() == b""
+
+
+async def test_a_client_goes_on_with_the_next_one_on_its_connection() -> None:
+    """Whether it asked already, or not yet, or asks in between."""
+    async with served() as place:
+        place.go.set()
+        asked, silent, meanwhile = [await place.connect() for _ in range(3)]
+        for reader, writer in (asked, meanwhile):
+            writer.write(HEAD + b"\r\n")
+            assert b"connection: close" not in await answer(reader)
+            await reader.readuntil(b'"done"')
+        await eventually(lambda: len(place.server.server_state.connections) == 3)
+        given = await place.server.hand_over(PATIENCE)
+        assert len(given) == 3
+        meanwhile[1].write(HEAD + b"\r\n")
+        place.server.should_exit = True
+        async with succeeded(place, given):
+            for _, writer in (asked, silent):
+                writer.write(HEAD + b"\r\n")
+            for reader, writer in (asked, silent, meanwhile):
+                assert b"200 ok" in await answer(reader)
+                writer.close()
+
+
+async def test_a_client_that_left_meanwhile_disturbs_nobody() -> None:
+    async with served() as place:
+        place.go.set()
+        _, writer = await place.connect()
+        await eventually(lambda: place.server.server_state.connections)
+        given = await place.server.hand_over(PATIENCE)
+        writer.transport.abort()
+        async with succeeded(place, given):
+            reader, writer = await place.connect()
+            writer.write(HEAD + b"\r\n")
+            assert b"200 ok" in await answer(reader)
+            writer.close()
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_many_who_come_at_the_last_moment_are_all_answered(turns: int) -> None:
+    """While the loop is busy: letting them in takes it some turns, each of which may be the last."""
+    async with served() as place:
+        place.go.set()
+        clients = []
+        for _ in range(50):
+            client = socket.create_connection(place.listening.getsockname())
+            client.sendall(HEAD + b"\r\n")
+            clients.append(client)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        given = await place.server.hand_over(PATIENCE)
+        place.server.should_exit = True
+        async with succeeded(place, given):
+            for client in clients:
+                reader, writer = await asyncio.open_connection(sock=client)
+                assert b"200 ok" in await answer(reader)
+                writer.close()
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_many_who_come_before_a_leave_that_is_taken_are_all_answered(turns: int) -> None:
+    async with served() as place:
+        place.go.set()
+        clients = [socket.create_connection(place.listening.getsockname()) for _ in range(50)]
+        for client in clients:
+            client.sendall(HEAD + b"\r\n")
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        leaving = asyncio.create_task(place.server.take_leave(0.0))
+        async with succeeded(place, []):  # by whom those are answered who were not let in any more
+            for client in clients:
+                reader, writer = await asyncio.open_connection(sock=client)
+                assert b"200 ok" in await answer(reader)
+                writer.close()
+            await leaving
+
+
+async def test_a_connection_that_was_there_before_a_leave_is_taken_gets_one_more_answer() -> None:
     async with served() as place:
         place.go.set()
         reader, writer = await place.connect()
         await eventually(lambda: place.server.server_state.connections)
-        handing = asyncio.create_task(place.server.hand_over(0.1))
+        leaving = asyncio.create_task(place.server.take_leave(0.1))
         await asyncio.sleep(0)
         writer.write(HEAD + b"\r\n")
         assert b"connection: close" in await answer(reader)
-        await handing
-
-
-async def test_who_connects_later_waits_for_the_next_one() -> None:
-    async with served() as place:
-        place.go.set()
-        await place.server.hand_over(0.0)
-        reader, writer = await place.connect()
-        writer.write(HEAD + b"\r\n")
-        another = Place()
-        another.go.set()
-        serving = asyncio.create_task(another.server.serve(sockets=[place.listening.dup()]))
-        assert b"200 ok" in await answer(reader)
-        another.server.should_exit = True
-        writer.close()
-        await serving
-        another.listening.close()
+        await leaving
 
 
 async def test_a_head_that_has_begun_to_arrive_is_read_to_its_end() -> None:

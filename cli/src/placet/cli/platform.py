@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import fcntl
 import os
 import socket
 import sys
@@ -66,8 +67,6 @@ Tell = Callable[[str], None]
 Settings = TypeVar("Settings", bound=ServiceSettings)
 
 DRAIN_SECONDS = 5
-HAND_OVER_SECONDS = 2.0
-"""For clients to hear that their connection closes, before the platform starts again."""
 FIRST_HANDED = 3
 """The number of the first socket that is handed to a process, as systemd counts (sd_listen_fds(3))."""
 LEASE_SECONDS = 30.0
@@ -93,15 +92,15 @@ async def serve(
     tell: Tell = lambda text: None,
     only: Collection[str] = (),
     again: asyncio.Event | None = None,
-) -> socket.socket | None:
+) -> list[socket.socket]:
     """Run the platform with its state below `data` until cancelled, or `only` some of its services.
 
     `on_ready` is awaited with the platform's URL and an admin token once requests are answered; `tell` is for people:
     what will not work as it is set up. Raises Unavailable where the port or the folder is taken,
     WrongSettingError, and what a service ends with.
 
-    With `again` set it ends for another process to go on: models stay, and the socket that it listened on is returned,
-    on which clients wait for that process.
+    With `again` set it ends for another process to go on, as which `hand_over` becomes: models stay, and what is
+    returned are the socket that it listened on, on which clients wait for that process, and those of its clients.
     """
     try:
         return await _serve_all(
@@ -128,12 +127,14 @@ async def _serve_all(
     tell: Tell,
     only: Collection[str],
     again: asyncio.Event,
-) -> socket.socket | None:
+) -> list[socket.socket]:
     os.umask(0o077)  # a folder that was there before may be open to all, and models may run as other users
     await anyio.to_thread.run_sync(lambda: data.mkdir(parents=True, exist_ok=True, mode=0o700))
     async with AsyncExitStack() as stack:
         stack.enter_context(_only_one(data))
-        listening = stack.enter_context(contextlib.closing(listen(host, port)))
+        opened, clients = listen(host, port)
+        opened.setblocking(False)  # a copy of it would make it wait again, and the server with it
+        listening = stack.enter_context(contextlib.closing(opened))
         url = f"http://{_shown(host)}:{listening.getsockname()[1]}"
         hub = InProcessHub()
         parts = await anyio.to_thread.run_sync(_parts, data, url, again.is_set, tell)
@@ -147,8 +148,10 @@ async def _serve_all(
                 http_app("placet", runners, version="1"),
                 Bounds().for_this_process(),
                 timeout_graceful_shutdown=DRAIN_SECONDS,
-            )
+            ),
+            clients,
         )
+        handed: list[socket.socket] = []
         async with asyncio.TaskGroup() as tasks:
             services = tasks.create_task(run_together(runners))
             # Who waits on a socket that was handed over is let in when there is somebody to answer.
@@ -161,13 +164,14 @@ async def _serve_all(
                 await on_ready(url, token)
                 await asyncio.wait({services, serving, restarting}, return_when=asyncio.FIRST_COMPLETED)
                 if again.is_set():
-                    await server.hand_over(HAND_OVER_SECONDS)
+                    given = await server.hand_over(DRAIN_SECONDS)
+                    handed = [listening.dup(), *given]
             finally:
                 restarting.cancel()
                 server.should_exit = True
                 await asyncio.shield(asyncio.wait({serving}))
                 services.cancel()
-        return listening.dup() if again.is_set() else None
+        return handed
 
 
 def _parts(
@@ -324,33 +328,48 @@ def _only_one(data: Path) -> Iterator[None]:
         ) from error
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """The socket that was handed to this process, by systemd or by the platform before, or one of its own."""
-    return _handed() or _opened(host, port)
+def listen(host: str, port: int) -> tuple[socket.socket, list[socket.socket]]:
+    """The socket that was handed to this process, by systemd or by the platform before, or one of its own; and the
+    clients of the platform before."""
+    handed = _handed()
+    listening = [each for each in handed if each.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)]
+    if not handed:
+        return _opened(host, port), []
+    if len(listening) != 1:
+        raise Unavailable(
+            f"{len(listening)} sockets to listen on were handed to the platform", fix="hand it one"
+        )
+    return listening[0], [each for each in handed if each is not listening[0]]
 
 
-def _handed() -> socket.socket | None:
-    """Once: what we start has nothing to do with it."""
+def _handed() -> list[socket.socket]:
+    """Once: what we start has nothing to do with them."""
     is_ours = os.environ.pop("LISTEN_PID", "") == str(os.getpid())
     number = os.environ.pop("LISTEN_FDS", "0")
     os.environ.pop("LISTEN_FDNAMES", None)
-    if not is_ours or number == "0":
-        return None
-    if number != "1":
-        raise Unavailable(f"{number} sockets were handed to the platform", fix="hand it one, to listen on")
-    os.set_inheritable(FIRST_HANDED, False)
-    handed = socket.socket(fileno=FIRST_HANDED)
-    if handed.type != socket.SOCK_STREAM or handed.family not in (socket.AF_INET, socket.AF_INET6):
+    if not is_ours:
+        return []
+    handed = []
+    for descriptor in range(FIRST_HANDED, FIRST_HANDED + int(number)):
+        os.set_inheritable(descriptor, False)
+        handed.append(socket.socket(fileno=descriptor))
+    if any(
+        each.type != socket.SOCK_STREAM or each.family not in (socket.AF_INET, socket.AF_INET6)
+        for each in handed
+    ):
         raise Unavailable(
-            "the socket that was handed to the platform is none of TCP", fix="hand it one, to listen on"
+            "a socket that was handed to the platform is none of TCP", fix="hand it one, to listen on"
         )
     return handed
 
 
-def hand_over(listening: socket.socket) -> NoReturn:
-    """Become the same command anew, which gets the socket."""
-    os.dup2(listening.fileno(), FIRST_HANDED, inheritable=True)
-    os.environ |= {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"}
+def hand_over(sockets: Sequence[socket.socket]) -> NoReturn:
+    """Become the same command anew, which gets the sockets."""
+    # Out of the way first: one of them may be where another is to go.
+    above = FIRST_HANDED + len(sockets)
+    for number, high in enumerate([fcntl.fcntl(each, fcntl.F_DUPFD_CLOEXEC, above) for each in sockets]):
+        os.dup2(high, FIRST_HANDED + number, inheritable=True)
+    os.environ |= {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": str(len(sockets))}
     os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - what was typed, and nothing a shell reads
 
 

@@ -19,6 +19,7 @@ import asyncio
 import re
 import resource
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from http import HTTPStatus
@@ -42,6 +43,11 @@ KEPT = 75
 first. What is sent on a connection while the other side closes it is lost."""
 JUST_CONNECTED = 0.5
 """Seconds for whoever connected at last, before nobody was let in any more, to send a request."""
+
+LOOKED_AT_EVERY = 0.02
+"""Seconds, whether more clients can be let go."""
+TURNS_TO_CONNECT = 5
+"""Of the event loop, in which asyncio makes connections of those that it has accepted; three are enough."""
 
 LINGER = 1.0
 """Seconds in which who is parted with is still heard, and ignored: closed at once, with bytes of his unread, the
@@ -121,6 +127,18 @@ class Connection(HttpToolsProtocol):
         self.is_last = True
         if self.cycle is not None and not self.cycle.response_started:
             self.cycle.keep_alive = False
+
+    @property
+    def is_between_requests(self) -> bool:
+        """Whether nothing is under way: all was answered, and nothing has come since."""
+        return self._is_idle and not (self.has_begun or self._is_parted or self.transport.is_closing())
+
+    def give_away(self) -> socket.socket:
+        """The connection, for somebody else to go on with it. What its client sends meanwhile waits there."""
+        given: socket.socket = self.transport.get_extra_info("socket").dup()
+        self.transport.abort()
+        self.connections.discard(self)  # its end takes a turn to arrive
+        return given
 
     def problem(self, status: HTTPStatus, why: str, fix: str | None) -> bytes:
         """The body of an answer that is given here, as problem+json."""
@@ -527,30 +545,88 @@ class _KeptOnceContinued:
 
 
 class BoundedServer(uvicorn.Server):
-    """Looks at its connections, twice a second. Give it a `bounded` configuration."""
+    """Looks at its connections, twice a second. Give it a `bounded` configuration, and the clients of a server before
+    this one that gave them away."""
 
-    async def hand_over(self, seconds: float) -> None:
-        """Before it exits, where another process has its socket: no request that anybody sends is lost.
+    def __init__(
+        self,
+        config: uvicorn.Config,  # noqa: TID251 - here are the bounds
+        clients: Sequence[socket.socket] = (),
+    ) -> None:
+        super().__init__(config)
+        self._clients = clients
 
-        Each client is told with an answer that it was the last, and has `seconds` to ask for one; then nobody is let
-        in any more, and waits for the other process. Who asks nothing for so long is parted with as by any server.
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        loop, config = asyncio.get_running_loop(), self.config
+        for client in self._clients:
+            client.setblocking(False)
+            await loop.connect_accepted_socket(
+                lambda: config.http_protocol_class(  # type: ignore[call-arg]
+                    config=config, server_state=self.server_state, app_state=self.lifespan.state
+                ),
+                client,
+            )
+        self._clients = ()
+
+    async def hand_over(self, seconds: float) -> list[socket.socket]:
+        """Before it exits, where a server after this one has its socket and gets its clients, who notice nothing.
+
+        Nobody is let in any more. A client is given away as soon as nothing is under way on its connection, whether it
+        has sent its next request or none yet. Whose answer has yet to begin is told with it that it was the last. What
+        is under way after `seconds` is cut off.
         """
+        given: list[socket.socket] = []
+        await self._let_nobody_in()
         loop = asyncio.get_running_loop()
-        for deadline in (loop.time() + seconds, loop.time() + seconds + JUST_CONNECTED):
-            while loop.time() < deadline:
-                for connection in list(self.server_state.connections):
-                    if isinstance(connection, Connection):
-                        connection.close_with_its_answer()
-                await asyncio.sleep(0.02)
-            for server in self.servers:
-                server.close()
+        deadline = loop.time() + seconds
+        while True:
+            for connection in self._connections():
+                if connection.is_between_requests:
+                    given.append(connection.give_away())
+                else:
+                    connection.close_with_its_answer()
+            if not self._connections() or loop.time() >= deadline:
+                break
+            await asyncio.sleep(LOOKED_AT_EVERY)
+        for connection in self._connections():
+            connection.transport.close()
+        return given
+
+    async def take_leave(self, seconds: float) -> None:
+        """Before it exits, where nobody gets its clients: each is told with an answer that it was the last, and has
+        `seconds` to ask for one. Then nobody is let in any more, and who asks nothing is parted with as by any server.
+        """
+        await self._say_it_is_the_last(seconds)
+        await self._let_nobody_in()
+        await self._say_it_is_the_last(JUST_CONNECTED)
+
+    def _connections(self) -> list[Connection]:
+        return [each for each in self.server_state.connections if isinstance(each, Connection)]
+
+    async def _let_nobody_in(self) -> None:
+        """asyncio closes whom it has accepted and not yet made a connection of when it closes its server: as many as
+        came while it was busy. Therefore it stops to accept before."""
+        loop = asyncio.get_running_loop()
+        for server in self.servers:
+            for listening in server.sockets:
+                loop.remove_reader(listening.fileno())
+        for _ in range(TURNS_TO_CONNECT):
+            await asyncio.sleep(0)
+
+    async def _say_it_is_the_last(self, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
+        while loop.time() < deadline:
+            for connection in self._connections():
+                connection.close_with_its_answer()
+            await asyncio.sleep(LOOKED_AT_EVERY)
 
     async def on_tick(self, counter: int) -> bool:
         if counter % SWEEP_EVERY == 0:
             now = asyncio.get_running_loop().time()
-            for connection in list(self.server_state.connections):
-                if isinstance(connection, Connection):
-                    connection.look(now)
+            for connection in self._connections():
+                connection.look(now)
         return await super().on_tick(counter)
 
 

@@ -193,7 +193,7 @@ class _Server(BoundedServer):
         self._leaving = asyncio.create_task(self._leave(number))
 
     async def _leave(self, number: int) -> None:
-        await self.hand_over(self._linger)
+        await self.take_leave(self._linger)
         self.handle_exit(number, None)
 
 

@@ -14,7 +14,7 @@ import signal
 import socket
 import tempfile
 from argparse import Namespace
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
@@ -54,7 +54,7 @@ class Serve(Protocol):
         tell: Callable[[str], None] = ...,
         only: Collection[str] = (),
         again: asyncio.Event | None = None,
-    ) -> socket.socket | None: ...
+    ) -> list[socket.socket]: ...
 
 
 async def up(arguments: Namespace, screen: Screen) -> int:
@@ -76,10 +76,10 @@ async def run(serve: Serve, arguments: Namespace, screen: Screen) -> int:
             screen.note(f"to sign in there: the token in {_short(data / 'keys' / 'admin.token')}")
             screen.result(connection.url)
             screen.document({"url": connection.url, "data": str(data)})
-            listening = await platform
-        if listening is not None:
+            handed = await platform
+        if handed:
             screen.note("the platform starts again")
-            _start_again(listening)
+            _start_again(handed)
     except asyncio.CancelledError:
         screen.note("the platform is down")
     return exits.DONE
@@ -181,7 +181,7 @@ def _one_row(request: dict[str, Any]) -> dict[str, Any]:
 @asynccontextmanager
 async def _serving(
     serve: Serve, data: Path, host: str, port: int, screen: Screen, again: asyncio.Event | None = None
-) -> AsyncIterator[tuple[Connection, asyncio.Task[socket.socket | None]]]:
+) -> AsyncIterator[tuple[Connection, asyncio.Task[list[socket.socket]]]]:
     """The platform, ready; stopped and forgotten at the end. With `again` set it ends for another to go on."""
     loop, me = asyncio.get_running_loop(), asyncio.current_task()
     ready: asyncio.Future[Connection] = loop.create_future()
@@ -202,10 +202,17 @@ async def _serving(
             platform.result()  # why the platform went says more than that it is away
         raise
     finally:
-        if ready.done():
+        if ready.done() and not _goes_on(platform):
             await _forget(ready.result(), earlier)
         platform.cancel()
         await asyncio.gather(platform, return_exceptions=True)
+
+
+def _goes_on(platform: asyncio.Task[list[socket.socket]]) -> bool:
+    """As another process, at the same place."""
+    return (
+        platform.done() and not platform.cancelled() and not platform.exception() and bool(platform.result())
+    )
 
 
 async def _forget(connection: Connection, earlier: Connection | None) -> None:
@@ -224,7 +231,7 @@ async def _answers(connection: Connection) -> bool:
 
 
 async def _first(
-    ready: asyncio.Future[Connection], platform: asyncio.Task[socket.socket | None]
+    ready: asyncio.Future[Connection], platform: asyncio.Task[list[socket.socket]]
 ) -> Connection:
     either: set[asyncio.Future[Any]] = {ready, platform}
     await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
@@ -234,10 +241,10 @@ async def _first(
     raise Unavailable("the platform stopped before it was ready")
 
 
-def _start_again(listening: socket.socket) -> NoReturn:
+def _start_again(handed: Sequence[socket.socket]) -> NoReturn:
     from placet.cli.platform import hand_over
 
-    hand_over(listening)
+    hand_over(handed)
 
 
 def load_platform() -> Serve:
