@@ -87,6 +87,10 @@ class ConsoleStories:
             shown = await somebody.page.get_by_role("region", name="Source and image").inner_text()
             assert "source" in shown
             assert "locked packages" not in shown
+            files = somebody.page.locator("section", has_text="Files of the source").locator("details")
+            await expect(files).not_to_have_count(0)
+            await files.first.locator("summary").click()
+            await somebody.must_be_usable()
             assert (await somebody.text()).count("The same in both") == 3
         await ask(platform, "stop", project)
 

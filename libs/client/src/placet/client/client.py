@@ -108,7 +108,16 @@ from placet.client.documents import (
 from placet.client.event import Event
 from placet.client.history import AsOf, Entity, Expiring, Listing, ProjectsThen, StateThen, Why
 from placet.client.problems import PASSING, no_answer, problem
-from placet.errors import Conflict, PlacetError, Refused, Unauthenticated, Unavailable, Unknown, Unreadable
+from placet.errors import (
+    Conflict,
+    PlacetError,
+    Refused,
+    TooLarge,
+    Unauthenticated,
+    Unavailable,
+    Unknown,
+    Unreadable,
+)
 
 SERVICES = ("gateway", "certifier", "builder", "indexer", "deployer", "metadata")
 """What a platform is made of; each tells by itself how it stands."""
@@ -282,10 +291,11 @@ class Client:
         )
         return read(response.content, Source)
 
-    async def download_source(self, image: str, to: Path) -> Image:
-        """Write the source archive an image was made from to `to`, checked against its digest."""
+    async def download_source(self, image: str, to: Path, *, most: int | None = None) -> Image:
+        """Write the source archive an image was made from to `to`, checked against its digest. Raises TooLarge for one
+        of more than `most` bytes."""
         about = await self.image(image)
-        digest = await self._download(f"/images/{_part(about.image)}/source", to)
+        digest = await self._download(f"/images/{_part(about.image)}/source", to, most=most)
         if about.source is not None and digest != about.source:
             raise Unreadable(
                 f"the source of {about.image} came as {digest} and is recorded as {about.source}",
@@ -1456,9 +1466,10 @@ class Client:
         *,
         params: Mapping[str, Any] | None = None,
         limits: httpx.Timeout = _CALL,
+        most: int | None = None,
     ) -> str:
         """The digest of what was written."""
-        found = hashlib.sha256()
+        found, size = hashlib.sha256(), 0
         async with (
             self._open(
                 path, params=params, headers={"Accept-Encoding": "identity"}, limits=limits
@@ -1466,6 +1477,9 @@ class Client:
             await anyio.open_file(to, "wb") as file,
         ):
             async for piece in response.aiter_bytes():
+                size += len(piece)
+                if most is not None and size > most:
+                    raise TooLarge(f"what {self.connection.url} sends is longer than {most} bytes")
                 found.update(piece)
                 await file.write(piece)
         return f"sha256:{found.hexdigest()}"
