@@ -9,6 +9,7 @@ import httpx
 import pytest
 from placet.gateway.console import session
 from placet.gateway.console.markdown import rendered
+from placet.gateway.console.views import told
 
 from tests.unit.client.fake_platform import ADMIN, AUDITOR, SCIENTIST, FakePlatform
 
@@ -32,6 +33,19 @@ def a_model(platform: FakePlatform, **said: Any) -> None:
 
 def command(**form: str) -> dict[str, str]:
     return {"proof": session.proof_of(ADMIN), "command": "stop", **form}
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        ("until 2026-11-29T06:33:44.297Z", "until 2026-11-29 06:33:44 UTC"),
+        ("at 2026-11-29T06:33:44Z, <b>", "at 2026-11-29 06:33:44 UTC, &lt;b&gt;"),
+        ("write `2026-11-29T06:33:44Z`", "write <code>2026-11-29T06:33:44Z</code>"),
+        ("at 2026-13-99T06:33:44Z", "at 2026-13-99T06:33:44Z"),
+    ],
+)
+def test_times_in_words_are_as_people_read_them(words: str, shown: str) -> None:
+    assert str(told(words)) == shown
 
 
 async def test_what_a_model_was_asked_is_drawn_with_its_times(

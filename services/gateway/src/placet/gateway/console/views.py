@@ -23,6 +23,7 @@ NOTHING = "\u2013"
 """Where there is nothing to say."""
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_TIME = re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
 _FILES = resources.files("placet.gateway.console")
 _TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
 POLICY = "; ".join(
@@ -234,12 +235,14 @@ def plural(count: int, one: str, many: str | None = None) -> str:
 
 
 def told(words: str | None) -> Markup:
-    """What the platform says, with what is to be typed (in backticks) as code."""
+    """What the platform says, with what is to be typed (in backticks) as code, and its times as people read them."""
     parts = (words or "").split("`")
     if len(parts) % 2 == 0:  # one that does not end is a character
         return escape(words)
     return Markup("").join(
-        Markup("<code>{}</code>").format(each) if place % 2 else escape(each)
+        Markup("<code>{}</code>").format(each)
+        if place % 2
+        else escape(_TIME.sub(lambda found: moment(found[0]) or found[0], each))
         for place, each in enumerate(parts)
     )
 
