@@ -53,6 +53,19 @@ async def test_whose_pages_are_left_has_a_turn_again() -> None:
     await again
 
 
+async def test_what_takes_seconds_waits_for_no_work_of_minutes() -> None:
+    workers, end = Workers(), asyncio.Event()
+    tasks = [asyncio.create_task(workers.work(person, end)) for person in ("mallory", "eve")]
+    await eventually(lambda: len(workers.at_work) == 2, within=5)
+    async with workers.platform.reading("mallory"), workers.platform.reading("eve"):
+        third = asyncio.create_task(workers.platform.reading("ada").__aenter__())
+        await asyncio.sleep(0)
+        assert not third.done()
+    await third
+    end.set()
+    await asyncio.gather(*tasks)
+
+
 async def test_what_would_be_decided_again_for_hours_is_ended(platform: FakePlatform) -> None:
     asked = Platform(platform.url)
     await asked.start()

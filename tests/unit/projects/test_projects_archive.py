@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from placet.errors import Refused, TooLarge
 from placet.projects import Limits, inspect_archive, pack, read_one, unpack
+from placet.projects.archive import ReadFile, read_files
 
 from tests.support.ordinary_user import an_ordinary_user
 
@@ -57,7 +58,7 @@ def with_pax(**headers: str) -> tarfile.TarInfo:
 
 
 def refusal(data: bytes, tmp_path: Path, limits: Limits | None = None) -> str:
-    """What is said to both ways of reading it; nothing may be left behind."""
+    """What is said to all ways of reading it; nothing may be left behind."""
     archive = tmp_path / "hostile.tar"
     archive.write_bytes(data)
     place = tmp_path / "place"
@@ -67,7 +68,9 @@ def refusal(data: bytes, tmp_path: Path, limits: Limits | None = None) -> str:
     assert list(place.iterdir()) == []
     with pytest.raises(Refused) as inspected:
         inspect_archive(archive, limits or Limits())
-    assert str(inspected.value) == str(unpacked.value)
+    with pytest.raises(Refused) as read:
+        list(read_files(archive, limits or Limits()))
+    assert str(read.value) == str(inspected.value) == str(unpacked.value)
     return str(unpacked.value)
 
 
@@ -494,3 +497,22 @@ def test_one_file_is_read_out_of_an_archive_and_no_more_of_it_than_wanted(
     assert read_one(archive, "z", limit=100) == b"last"
     assert read_one(archive, "docs/README.md", limit=299_999) is None
     assert read_one(archive, "README.md", limit=100) is None
+
+
+@pytest.mark.parametrize("packed", [bytes, gzip.compress])
+def test_files_are_read_with_their_digests_and_with_what_is_in_those_that_are_wanted(
+    packed: Callable[[bytes], bytes], tmp_path: Path
+) -> None:
+    archive = tmp_path / "source.tar"
+    archive.write_bytes(packed(tar(("./a", b"first"), ("docs/b", b"12"), ("c", b"1234"), ("d", b""))))
+
+    def digest(of: bytes) -> str:
+        return f"sha256:{hashlib.sha256(of).hexdigest()}"
+
+    found = list(read_files(archive, keeping={"docs/b", "c", "d"}, keep=3))
+    assert found == [
+        ReadFile(path="a", size=5, digest=digest(b"first")),
+        ReadFile(path="docs/b", size=2, digest=digest(b"12"), content=b"12"),
+        ReadFile(path="c", size=4, digest=digest(b"1234")),
+        ReadFile(path="d", size=0, digest=digest(b""), content=b""),
+    ]

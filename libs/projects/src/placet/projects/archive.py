@@ -1,7 +1,7 @@
 """The source archive: a project's folder as one file that is the same on every machine, and its safe reading.
 
 `pack` writes a plain tar with sorted names, no times and no owners, so that equal folders have equal digests.
-`inspect_archive` and `unpack` read what strangers send, plain or gzip-compressed. They accept files and
+`inspect_archive`, `read_files` and `unpack` read what strangers send, plain or gzip-compressed. They accept files and
 directories and nothing else, refuse every name that could mean two things, hold one block in memory, and
 leave nothing behind when they refuse. The tar reader is our own and small on purpose: `tarfile` reads a
 header's extension of any length into memory, follows GNU and PAX extensions that a source has no use for, and
@@ -22,7 +22,7 @@ import tarfile
 import tempfile
 import unicodedata
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, NoReturn
@@ -61,6 +61,7 @@ ALWAYS_IGNORED = (
 _BLOCK = 512
 _CHUNK = 64 * 1024
 _GZIP_MAGIC = b"\x1f\x8b"
+_NO_FILES = "it holds no files"
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,6 +102,15 @@ class SourceContents(msgspec.Struct, frozen=True, kw_only=True):
     unpacked: int
     files: tuple[SourceFile, ...]
     manifest: bytes | None
+
+
+class ReadFile(msgspec.Struct, frozen=True, kw_only=True):
+    """A file of an archive as it was read: its size in bytes, its digest, and its content if that was asked for."""
+
+    path: str
+    size: int
+    digest: str
+    content: bytes | None = None
 
 
 class Complaints:
@@ -218,6 +228,39 @@ def read_one(path: Path, name: str, *, limit: int, limits: Limits = DEFAULT_LIMI
             if is_meant:
                 return kept
     return None
+
+
+def read_files(
+    path: Path, limits: Limits = DEFAULT_LIMITS, *, keeping: Container[str] = (), keep: int = 0
+) -> Iterator[ReadFile]:
+    """Each file in the archive's order; of those in `keeping` that have at most `keep` bytes the content too.
+
+    What is refused is refused where it stands: only who reads to the end knows that the archive is whole."""
+    with path.open("rb") as raw:
+        body = _Body(raw, limits)
+        names = Names(limits)
+        is_empty = True
+        for member in _members(body, limits):
+            if member.is_directory:
+                if member.name not in ("", "."):
+                    names.directory(member.name)
+                continue
+            name = names.file(member.name)
+            kept = bytearray() if name in keeping and member.size <= keep else None
+            is_empty, digest = False, hashlib.sha256()
+            for piece in _pieces(body, member):
+                digest.update(piece)
+                if kept is not None:
+                    kept += piece
+            yield ReadFile(
+                path=name,
+                size=member.size,
+                digest=f"sha256:{digest.hexdigest()}",
+                content=None if kept is None else bytes(kept),
+            )
+        body.finish()
+        if is_empty:
+            raise _damaged(_NO_FILES)
 
 
 def unpack(path: Path, into: Path, limits: Limits = DEFAULT_LIMITS) -> SourceContents:
@@ -557,7 +600,7 @@ def _read(path: Path, into: Path | None, limits: Limits) -> SourceContents:
             files.append(SourceFile(path=name, size=member.size))
         digest = body.finish()
         if not files:
-            raise _damaged("it holds no files")
+            raise _damaged(_NO_FILES)
         return SourceContents(
             digest=digest, size=body.size, unpacked=body.unpacked, files=tuple(files), manifest=manifest
         )
@@ -566,18 +609,24 @@ def _read(path: Path, into: Path | None, limits: Limits) -> SourceContents:
 def _copy(body: _Body, member: _Member, target: Path | None, *, keep: int) -> bytes:
     """Copy a file's content; what is returned is its beginning, and whole if it has at most `keep` bytes."""
     kept = b""
-    left = member.size
     with _target(target, member.is_executable) as out:
-        while left:
-            piece = body.read(min(left, _CHUNK))
-            if not piece:
-                raise _refusal(member.name, "is cut off")
-            left -= len(piece)
+        for piece in _pieces(body, member):
             out.write(piece)
             if keep and len(kept) <= keep:
                 kept += piece
-    _skip_padding(body, member)
     return kept
+
+
+def _pieces(body: _Body, member: _Member) -> Iterator[bytes]:
+    """A file's content to its end, and past what fills its last block."""
+    left = member.size
+    while left:
+        piece = body.read(min(left, _CHUNK))
+        if not piece:
+            raise _refusal(member.name, "is cut off")
+        left -= len(piece)
+        yield piece
+    _skip_padding(body, member)
 
 
 def _target(path: Path | None, is_executable: bool) -> BinaryIO:

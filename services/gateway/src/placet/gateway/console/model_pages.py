@@ -10,11 +10,11 @@ from typing import Any, get_args
 from starlette.responses import Response
 
 from placet.client import Certificate, Command, Image, ModelDetail, Report
-from placet.errors import Forbidden, PlacetError, Refused, Unavailable, Unknown
+from placet.errors import Forbidden, PlacetError, Refused, Unavailable, Unknown, Unreadable
 from placet.gateway.console.auditing import LAST, page_of_events
 from placet.gateway.console.comparing import Release, compare, facts_of, packages_in, verdicts_of
 from placet.gateway.console.lineage import Origins, graph_of
-from placet.gateway.console.sources import ChangedFile, changed_files
+from placet.gateway.console.sources import changed_files
 from placet.gateway.console.visits import Visit
 
 _SENT = 100
@@ -98,13 +98,13 @@ async def comparison(visit: Visit) -> Response:
     images = {each.release: each for each in await visit.ask.images(project=model.project)}
     pair = [_one_of(images, visit.said(name)) for name in ("before", "after")]
     before, after = [await _release(visit, each) for each in pair]
-    files: tuple[ChangedFile, ...] | None = ()
-    why: str | None = None
+    files, why = None, None
     if before.image.source != after.image.source:
         try:
-            files = await changed_files(visit.ask, before.image, after.image)
-        except Refused as error:  # too large for a page, or kept no more
-            files, why = None, error.detail
+            async with visit.platform.reading(visit.me.person):
+                files = await changed_files(visit.ask, before.image, after.image)
+        except (Refused, Unavailable, Unreadable) as error:  # too large for a page, say, or kept no more
+            why = error
     return visit.page(
         "model_comparison.html",
         tab="releases",
