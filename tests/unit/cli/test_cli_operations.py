@@ -24,7 +24,7 @@ from tests.unit.client.fake_platform import AUDITOR, IMAGE, REFUSAL, SCIENTIST, 
 
 FIELDS = [
     "operation", "command", "project", "release", "source", "image", "built", "certificate", "renews", "share",
-    "replaced", "state", "url", "steps", "refusals", "awaiting", "verdicts",
+    "replaced", "backTo", "state", "url", "steps", "refusals", "awaiting", "verdicts",
 ]  # fmt: skip
 BESIDES: dict[str, Any] = {
     "detail": None,
@@ -393,7 +393,9 @@ def test_going_back_is_seen_through_as_a_deploy_is(
     ended = placet("rollback", "wine")
     assert (ended.status, ended.out) == (0, f"{platform.url}/models/wine\n")
     assert platform.commands[-1] == {"command": "rollback", "project": "wine"}
-    assert placet("rollback", "wine", "--to", "1", "--json").document["state"] == "live"
+    again = placet("rollback", "wine", "--to", "1", "--json").document
+    assert (again["state"], again["command"], again["backTo"]) == ("live", "deploy", 1)
+    assert f"operation    {again['operation']} (deploy, back to release 1)" in placet("status", "wine").out
     assert platform.commands[-1] == {"command": "rollback", "project": "wine", "release": 1}
     assert placet("rollback", "wine", "--to", "0").status == 2
     assert placet("rollback").status == 2

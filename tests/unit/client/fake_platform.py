@@ -28,6 +28,7 @@ from tests.support.eventually import eventually
 from tests.support.serving import EndsAtOnce
 
 ADMIN, SCIENTIST, AUDITOR = "admin-token", "scientist-token", "auditor-token"
+APPROVER = "approver-token"
 COMMANDS = ["abort", "build", "delete", "deploy", "promote", "renew", "rollback", "scale", "start", "stop"]
 STEPS = ("requested", "cleared", "reserved", "built", "indexed", "certified", "live")
 IMAGE = "sha256:" + "ab" * 32
@@ -217,7 +218,7 @@ class FakePlatform:
                     self.away_for -= 1
                     await problem(503, "draining", headers={"Retry-After": "0"})(scope, receive, send)
                     return
-                known = {f"Bearer {token}" for token in (ADMIN, SCIENTIST, AUDITOR)}
+                known = {f"Bearer {token}" for token in (ADMIN, SCIENTIST, AUDITOR, APPROVER)}
                 sent = request.headers.get("authorization", "")
                 is_known = sent in known or self.guests(sent.removeprefix("Bearer "))
                 if scope["path"].startswith("/v1/") and not is_known:
@@ -276,9 +277,12 @@ class FakePlatform:
         """Every state the operation goes through, as documents."""
         project, source = asked.get("project") or "wine", asked.get("source") or {}
         release = 1 + sum(1 for other in self.operations.values() if other[-1]["state"] == "live")
+        goes_back = asked["command"] == "rollback"
         document: dict[str, Any] = {
-            "operation": operation, "command": asked["command"], "project": project, "release": release,
+            "operation": operation, "command": "deploy" if goes_back else asked["command"],
+            "project": project, "release": release,
             "source": source.get("digest"), "image": None, "built": None, "certificate": None, "replaced": None,
+            "backTo": asked.get("release", 1) if goes_back else None,
             "state": "requested", "url": None, "steps": [], "refusals": [], "awaiting": [], "verdicts": [],
         }  # fmt: skip
         if asked["command"] in ("stop", "delete"):
@@ -912,7 +916,8 @@ class FakePlatform:
         return JSONResponse({"facts": {each: self.facts.get(each) for each in asked[:1]}})
 
     async def get_policy_file(self, request: Request) -> Response:
-        return PlainTextResponse(self.policy_files[request.path_params["digest"]])
+        file = self.policy_files.get(request.path_params["digest"])
+        return problem(404, "no such policy") if file is None else PlainTextResponse(file)
 
     async def put_advisories(self, request: Request) -> Response:
         body = await request.body()

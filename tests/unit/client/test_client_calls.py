@@ -80,7 +80,7 @@ async def test_the_operation_document_is_written_with_its_fields_in_order(
     assert model.operation is not None
     assert list(model.operation.to_json()) == [
         "operation", "command", "project", "release", "source", "image", "built", "certificate", "renews",
-        "share", "replaced", "state", "url", "steps", "refusals", "awaiting", "verdicts",
+        "share", "replaced", "backTo", "state", "url", "steps", "refusals", "awaiting", "verdicts",
     ]  # fmt: skip
 
 

@@ -50,9 +50,9 @@ async def test_without_a_number_it_is_what_was_served_before(gateway: Gateway) -
     answer = await roll_back(gateway)
     assert answer.status_code == 202, answer.text
     begun = answer.json()
-    assert (begun["command"], begun["release"], begun["image"]) == ("deploy", 3, IMAGE)
+    assert (begun["command"], begun["release"], begun["image"], begun["backTo"]) == ("deploy", 3, IMAGE, 1)
     assert await last_request(gateway) == DeployRequested(
-        project="churn", release=3, command="deploy", source=SOURCE, image=IMAGE
+        project="churn", release=3, command="deploy", source=SOURCE, image=IMAGE, back_to=1
     )
     assert (await gateway.read("/v1/models/churn"))["state"] == "live"
     assert "rollback" in (await gateway.read("/v1/me"))["commands"]
@@ -60,7 +60,8 @@ async def test_without_a_number_it_is_what_was_served_before(gateway: Gateway) -
 
 async def test_with_a_number_it_is_that_release(gateway: Gateway) -> None:
     await two_releases(gateway)
-    assert (await roll_back(gateway, release=1)).json()["image"] == IMAGE
+    begun = (await roll_back(gateway, release=1)).json()
+    assert (begun["image"], begun["backTo"]) == (IMAGE, 1)
 
 
 async def test_a_canary_is_nothing_to_go_back_to(gateway: Gateway) -> None:

@@ -237,8 +237,13 @@ def _facts(operation: Operation) -> tuple[tuple[str, object | None], ...]:
         ("image", operation.image),
         ("source", operation.source),
         ("certificate", operation.certificate),
-        ("operation", f"{operation.operation} ({operation.command})" if operation.operation else None),
+        ("operation", f"{operation.operation} ({_asked(operation)})" if operation.operation else None),
     )
+
+
+def _asked(operation: Operation) -> str:
+    back = "" if operation.back_to is None else f", back to release {operation.back_to}"
+    return f"{operation.command}{back}"
 
 
 def _use(observed: Observed | None) -> tuple[tuple[str, object | None], ...]:

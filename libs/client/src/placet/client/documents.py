@@ -60,10 +60,10 @@ class Verdict(Document, frozen=True, kw_only=True, rename="camel"):
     fix: str | None = None
 
 
-class Operation(Document, frozen=True, kw_only=True):
+class Operation(Document, frozen=True, kw_only=True, rename="camel"):
     """The life of one command. `built` is false when an image was reused, null while that is not known. It `renews` a
     certificate, where it is to have another one that takes its place. A canary gets `share` of a hundred requests.
-    `replaced` is the release of a canary that ended for it."""
+    `replaced` is the release of a canary that ended for it; `back_to` the one whose image a rollback serves again."""
 
     operation: str | None = None
     command: str | None = None
@@ -76,6 +76,7 @@ class Operation(Document, frozen=True, kw_only=True):
     renews: str | None = None
     share: int | None = None
     replaced: int | None = None
+    back_to: int | None = None
     state: str
     url: str | None = None
     steps: tuple[Step, ...] = ()

@@ -325,6 +325,7 @@ class Commands:
         serving = await self._queries.serving(project)
         if release is None:
             image = await self._queries.image_before(project, None if serving is None else serving.image)
+            release = await self._queries.certified_last(project, image)
         else:
             image = await self._queries.image_of(project, release)
         if serving is not None and serving.state == "live" and serving.image == image:
@@ -332,7 +333,7 @@ class Commands:
                 f"{project} serves the image of release {release} already, as release {serving.release}",
                 fix=f"`placet certificate renew {project}` has it judged anew",
             )
-        return await self._deploy_image(image, project, "deploy")
+        return replace(await self._deploy_image(image, project, "deploy"), back_to=release)
 
     def _begin(
         self,

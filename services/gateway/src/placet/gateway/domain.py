@@ -42,7 +42,8 @@ Requested = (
 @dataclass(frozen=True, kw_only=True)
 class Deploy:
     """Also a build, which is a deploy that ends with the certificate. `canary` is how many of a hundred requests it is
-    to get beside what serves; `is_live`: something does, as far as is known.
+    to get beside what serves; `is_live`: something does, as far as is known. `back_to` is the release that a rollback
+    goes back to.
     """
 
     project: str
@@ -51,6 +52,7 @@ class Deploy:
     image: str | None
     canary: int = 0
     is_live: bool = False
+    back_to: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,6 +160,7 @@ def decide(command: Command, project: Project) -> Sequence[Requested]:
                     source=command.source,
                     image=command.image,
                     canary=command.canary,
+                    back_to=command.back_to,
                 )
             ]
         case Renew():

@@ -125,7 +125,7 @@ class Operation:
     """What is known of one command. `reached` says when and with which detail; times are RFC 3339. `renews` is the
     certificate that another one is to take the place of; a canary gets `share` of a hundred requests. `queued` is what
     was said last of that, and `placed_at` when room was there last; `delayed` is what was said last of that. `replaced`
-    is the release of a canary that ended for it.
+    is the release of a canary that ended for it, and `back_to` the one whose image is served again.
     """
 
     id: str
@@ -147,6 +147,7 @@ class Operation:
     placed_at: str = ""
     delayed: Delayed | None = None
     replaced: int | None = None
+    back_to: int | None = None
 
     @property
     def waits_for(self) -> str | None:
@@ -216,6 +217,7 @@ def requested(operation: str, at: str, event: Heard) -> Operation:
                 image=event.image,
                 renews=event.renews,
                 share=event.canary or None,
+                back_to=event.back_to,
             )
         case gateway.StartRequested():
             begun = Operation(id=operation, command="start", project=event.project, release=event.release)
@@ -377,6 +379,7 @@ def document(operation: Operation) -> dict[str, Any]:
         "renews": operation.renews,
         "share": operation.share,
         "replaced": operation.replaced,
+        "backTo": operation.back_to,
         "state": operation.state,
         "url": operation.url,
         "steps": _steps(operation),

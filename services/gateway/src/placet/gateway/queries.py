@@ -258,6 +258,14 @@ class Queries:
             )
         return str(rows[0].image)
 
+    async def certified_last(self, project: str, image: str) -> int | None:
+        """The newest release of the project that was certified with that image."""
+        of = p.certificates.c
+        newest = sa.func.max(of.release).label("release")
+        rows = await self._store.rows(sa.select(newest).where(of.project == project, of.image == image))
+        found: int | None = rows[0].release
+        return found
+
     async def images(
         self, search: ImageSearch, *, now: str, after: str | None, limit: int
     ) -> list[dict[str, Any]]:

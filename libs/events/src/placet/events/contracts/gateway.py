@@ -35,6 +35,7 @@ class DeployRequested:
 
     `renews` is the certificate of what serves, where the same source and image are to be judged anew for another one.
     `canary`: it is to get so many of a hundred requests, beside what serves; none of none: it takes its place.
+    `back_to` is the release whose image is to be served again, where that was asked for.
     """
 
     project: str
@@ -44,6 +45,7 @@ class DeployRequested:
     image: str | None
     renews: str | None = None
     canary: int = 0
+    back_to: int | None = None
 
 
 @event("gateway", "start.requested")
