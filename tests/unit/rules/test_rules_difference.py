@@ -89,6 +89,22 @@ def test_each_change_is_told_in_words(
     assert sorted(told(version(written)), key=str) == sorted(said, key=str)
 
 
+@pytest.mark.parametrize(
+    ("counted", "said"),
+    [
+        ("", "of each of contents.packages that it.version"),
+        ("atLeast: 2,", "of at least 2 of contents.packages that it.version"),
+        ("atLeast: params.least,", "of at least params.least of contents.packages that it.version"),
+    ],
+)
+def test_of_a_rule_about_many_it_is_told_of_how_many(counted: str, said: str) -> None:
+    rule = "{id: many, title: Many, citations: [], stage: certify, onFail: deny, each: contents.packages, as: it,"
+    more = f"{rule} {counted} require: it.version != '', say: no, fix: do}}"
+    [(kind, id, words)] = told(version(("{within: 14d}}", f"{{within: 14d}}}}\n  - {more}")))
+    assert (kind, id) == ("added", "many")
+    assert words == f"at stage certify it refuses where it is not so {said} != ''"
+
+
 def test_a_decision_flips_where_only_one_of_both_refuses(engine: Engine) -> None:
     past = [Past(stage="submit", facts={"model": {"size": size, "name": ""}}) for size in (10, 70, 200)]
     kept, flipped, refused = decided_by_both(engine, ONE, STRICTER, past)

@@ -127,7 +127,12 @@ def _told(what: str, old: str | None, new: str | None) -> Iterator[str]:
 
 
 def _demand(rule: Rule) -> str:
-    return f"at stage {rule.stage} it {_FAILURES[rule.on_fail]} where it is not so that {_required(rule)}"
+    if rule.each is None:
+        of = ""
+    else:
+        many = "each" if rule.at_least is None else f"at least {rule.at_least}"
+        of = f" of {many} of {rule.each}"
+    return f"at stage {rule.stage} it {_FAILURES[rule.on_fail]} where it is not so{of} that {_required(rule)}"
 
 
 def _required(rule: Rule) -> str:
