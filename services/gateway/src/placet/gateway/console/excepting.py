@@ -9,6 +9,7 @@ from starlette.responses import Response
 from placet.errors import PlacetError, Unreadable
 from placet.events.problems import problem_of
 from placet.gateway.console.governing import PATH, may_grant, may_withdraw
+from placet.gateway.console.policies import admitting_exceptions
 from placet.gateway.console.visits import Visit
 from placet.gateway.domain import MAKERS
 
@@ -69,6 +70,7 @@ async def _page(visit: Visit, filled: dict[str, str], error: PlacetError | None 
         project=project or "",
         filled=filled,
         error=error,
+        rules=await admitting_exceptions(visit.ask),
         may_ask=not MAKERS.isdisjoint(visit.me.roles),
     )
 

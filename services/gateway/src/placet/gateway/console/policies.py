@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 
 import msgspec
 from markupsafe import Markup
@@ -17,6 +18,7 @@ from placet.client import Client, PolicyVersion
 from placet.errors import PlacetError, Refused, Unavailable, Unknown
 from placet.events.problems import problem_of
 from placet.gateway.console.governing import PATH
+from placet.gateway.console.shipping import offered, open_offers, shipped
 from placet.gateway.console.views import plural
 from placet.gateway.console.visits import Visit
 from placet.gateway.console.working import progress
@@ -28,6 +30,7 @@ from placet.rules.policy import asks_about
 
 _READ_BYTES = 64 << 10
 """Of a file that is shown as rules: to read YAML takes its time."""
+_OWN = 50
 _DECIDED_WITHIN = 10.0
 _AGAIN_WITHIN = 600.0
 """Seconds for all decisions: each rule may take a second of each, and others wait for their turn."""
@@ -43,7 +46,14 @@ class Ruled:
 
 
 async def listed(visit: Visit) -> Response:
-    return await _list(visit, {})
+    """With the file of one that is offered, where its id is asked for."""
+    wanted = visit.said("offered")
+    if wanted is None:
+        return await _list(visit, {})
+    offer = (await asyncio.to_thread(offered)).get(wanted)
+    if offer is None:
+        raise Unknown(f"no policy {wanted[:80]!r} is offered", fix="see the list of those that are")
+    return await _list(visit, {"file": offer.file})
 
 
 async def publish(visit: Visit) -> Response:
@@ -63,13 +73,15 @@ async def publish(visit: Visit) -> Response:
 
 async def _list(visit: Visit, filled: dict[str, str], error: PlacetError | None = None) -> Response:
     versions: dict[str, list[PolicyVersion]] = defaultdict(list)
-    for each in await visit.ask.policies():
+    known = await visit.ask.policies()
+    for each in known:
         versions[each.policy].append(each)
     return visit.page(
         "policies.html",
         200 if error is None else problem_of(error)[0],
         tab="policies",
         policies=[(newest_of(each), len(each)) for each in versions.values()],
+        offers=await asyncio.to_thread(open_offers, known),
         filled=filled,
         error=error,
         may_publish=not PUBLISHERS.isdisjoint(visit.me.roles),
@@ -196,6 +208,26 @@ def newest_of(versions: list[PolicyVersion] | tuple[PolicyVersion, ...]) -> Poli
     return next((each for each in versions if each.state == "in-force"), versions[0])
 
 
+async def admitting_exceptions(ask: Client) -> list[tuple[PolicyVersion, Rule]]:
+    """The rules in force, or that will be, from which people may except; of so many policies of the house's own."""
+    versions = [each for each in await ask.policies() if each.state in ("in-force", "scheduled")]
+    own = [each for each in versions if not each.shipped][:_OWN]
+    known = dict(await asyncio.to_thread(shipped))
+    for each in own:
+        with suppress(Refused, Unavailable):
+            policy = await asyncio.to_thread(read, await ask.policy_file(each.digest))
+            if policy is not None:
+                known[each.digest] = policy
+    return [
+        (version, rule)
+        for version in versions
+        if version.digest in known
+        for rule in known[version.digest].rules
+        if rule.exceptable
+    ]
+
+
+@lru_cache(maxsize=2 * _OWN)
 def read(text: str) -> Policy | None:
     """None of what is too long to be read for a page, or is no policy."""
     if len(text) > _READ_BYTES:
