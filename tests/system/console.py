@@ -94,6 +94,28 @@ class ConsoleStories:
             assert (await somebody.text()).count("The same in both") == 3
         await ask(platform, "stop", project)
 
+    async def test_who_goes_back_to_a_release_sees_where_its_image_comes_from(
+        self, platform: Platform, tmp_path: Path, project: str
+    ) -> None:
+        await deploy(platform, write_project(tmp_path / "1" / project, project))
+        await deploy(platform, write_project(tmp_path / "2" / project, project, weight=3.0))
+        async with visitor(platform.url, await token_of(platform, "scientist")) as somebody:
+            page = somebody.page
+            await somebody.open(f"/console/models/{project}")
+            await page.locator("summary", has_text="Roll back").click()
+            await page.get_by_role("button", name=f"Roll back {project}").click()
+            await page.wait_for_url("**/console/operations/*")
+            await expect(page.locator("h1")).to_have_text(f"Go back to release 1 of {project}")
+            await expect(page.get_by_role("heading", name="It is there")).to_be_visible(timeout=120_000)
+            await expect(page.locator("#build")).to_have_count(0)
+            await somebody.must_be_usable()
+            await page.get_by_role("link", name=f"release 1 of {project}", exact=True).click()
+            await expect(page.locator("h1")).to_have_text(f"Deploy {project}")
+            await expect(page.locator("#build-log")).to_contain_text("layer")
+            await somebody.open(f"/console/models/{project}/releases")
+            await expect(page.locator("tbody tr", has_text="live")).to_contain_text("as release 3")
+        await ask(platform, "stop", project)
+
     async def test_a_page_follows_what_happens_without_a_reload(
         self, platform: Platform, tmp_path: Path, project: str
     ) -> None:
@@ -202,4 +224,4 @@ class ConsoleStories:
             await page.get_by_text("Stop", exact=True).click()
             await page.get_by_role("button", name=f"Stop {project}").click()
             await page.wait_for_url("**/console/operations/*")
-            await expect(page.get_by_role("heading", name=f"Stop of {project}")).to_be_visible()
+            await expect(page.get_by_role("heading", name=f"Stop {project}")).to_be_visible()

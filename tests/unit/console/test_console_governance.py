@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from html import unescape
 from typing import Any
 
 import httpx
@@ -22,12 +23,12 @@ from placet.client import (
 )
 from placet.client.documents import Person, QuestionnaireDetail, read
 from placet.errors import Unreadable
-from placet.gateway.console import assessing, certificates, governing, policies, session
+from placet.gateway.console import assessing, certificates, governing, policies, session, shipping
 from placet.gateway.console.excepting import end_of
 from placet.rules import load_shipped as load_policies
-from placet.rules import shipped_files
+from placet.rules import offered_files, shipped_files
 
-from tests.unit.client.fake_platform import ADMIN, FakePlatform
+from tests.unit.client.fake_platform import ADMIN, APPROVER, FakePlatform
 from tests.unit.console.test_console_security import SCRIPT, sign_in
 
 ADA, BOB = Person(person="person:1", name="Ada"), Person(person="person:2", name="Bob")
@@ -445,3 +446,87 @@ async def test_what_somebody_wrote_is_kept_where_it_is_refused(
     assert "because &lt;script&gt;" in answer.text
     assert SCRIPT not in answer.text
     assert 'action="/console/models/wine/approvals"' in answer.text
+
+
+def approving(**form: str) -> dict[str, str]:
+    said = {"proof": session.proof_of(ADMIN), "release": "2", "binding": digest("c"), "reason": SCRIPT}
+    return {**said, **form}
+
+
+def awaits(platform: FakePlatform, state: str = "awaiting") -> None:
+    person = {"person": "person:2", "name": "Bob"}
+    platform.awaited.append({**msgspec.to_builtins(release()), "askedBy": person, "state": state})
+    platform.models["churn"] = {"project": "churn", "release": 1, "state": "awaiting", "url": None}
+
+
+async def test_an_approval_that_came_too_late_is_told_so_where_it_was_given(
+    browser: httpx.AsyncClient, platform: FakePlatform
+) -> None:
+    await sign_in(browser)
+    awaits(platform, "certified")
+    answer = await browser.post("/console/models/churn/approvals", data=approving())
+    assert answer.status_code == 422
+    assert "Yours did not count: release 2 waits no more" in answer.text
+    assert "What waited before" in answer.text
+    assert "&lt;script&gt;alert(1)" in answer.text
+    assert SCRIPT not in answer.text
+
+
+async def test_an_approval_of_what_is_another_by_now_keeps_what_was_written(
+    browser: httpx.AsyncClient, platform: FakePlatform
+) -> None:
+    await sign_in(browser, APPROVER)
+    awaits(platform)
+    form = approving(reason="it is right", proof=session.proof_of(APPROVER))
+    answer = await browser.post("/console/models/churn/approvals", data=form)
+    assert answer.status_code == 422
+    assert "it is something else by now" in answer.text
+    assert 'maxlength="2000">it is right</textarea>' in answer.text
+    assert platform.approved == []
+
+
+def test_what_is_offered_is_not_offered_again_where_it_was_published() -> None:
+    every = {each.policy.id for each in shipping.open_offers([])}
+    assert "four-eyes" in every
+    for state in ("in-force", "submitted", "superseded"):
+        left = {each.policy.id for each in shipping.open_offers([version(1, state, id="four-eyes")])}
+        assert left == every - {"four-eyes"}
+    assert {
+        each.policy.id for each in shipping.open_offers([version(1, "rejected", id="four-eyes")])
+    } == every
+
+
+async def test_what_is_offered_is_published_without_pasting(
+    browser: httpx.AsyncClient, platform: FakePlatform
+) -> None:
+    await sign_in(browser)
+    listed = (await browser.get("/console/governance/policies")).text
+    assert "/console/governance/policies?offered=four-eyes#publish" in listed
+    filled = (await browser.get("/console/governance/policies?offered=four-eyes")).text
+    written = unescape(filled.partition('spellcheck="false">')[2].partition("</textarea>")[0])
+    assert written.encode() == offered_files()["four-eyes.yaml"]
+    assert (await browser.get("/console/governance/policies?offered=../four-eyes")).status_code == 404
+
+
+async def test_rules_that_admit_exceptions_are_offered_where_one_is_asked_for(
+    browser: httpx.AsyncClient, platform: FakePlatform
+) -> None:
+    """Those of what ships, and of a policy of the house's own; of what is in force no more none."""
+    await sign_in(browser)
+    shipped = load_policies()[0]
+    house = offered_files()["data-lineage.yaml"].decode()
+    known = [
+        (shipped.id, shipped.digest, "in-force", True),
+        ("data-lineage", digest("d"), "in-force", False),
+        ("model-risk", digest("m"), "superseded", False),
+        ("gone", digest("e"), "in-force", False),
+    ]
+    for id, of, state, ships in known:
+        said = {"policy": id, "version": 1, "digest": of, "title": id, "owner": "o", "state": state}
+        platform.policies.append({**said, "shipped": ships})
+    platform.policy_files = {digest("d"): house, digest("m"): offered_files()["model-risk.yaml"].decode()}
+    page = (await browser.get("/console/governance/exceptions")).text
+    for rule in ("model.pickle-by-exception", "lineage.verified-data"):
+        assert f'<option value="{rule}">' in page
+        assert f"/console/governance/exceptions?rule={rule}#ask" in page
+    assert "model-risk.outcomes-analysed" not in page

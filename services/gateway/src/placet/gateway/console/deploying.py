@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from starlette.responses import Response
 
-from placet.errors import Unreadable
+from placet.client import Event, Operation
+from placet.errors import Refused, Unavailable, Unreadable
+from placet.gateway.console.auditing import LAST
 from placet.gateway.console.visits import Visit
 from placet.projects.archive import ALWAYS_IGNORED
 from placet.projects.ignoring import IGNORE_FILE
@@ -20,6 +24,8 @@ STEPS = {
     "stopped": "stopped",
     "deleted": "deleted",
 }
+_BUILDS = 100
+"""That were made last, among which the one is looked for that made an image."""
 _LEFT_OUT = sorted(pattern.rstrip("/") for pattern in ALWAYS_IGNORED if pattern.endswith("/"))
 
 
@@ -55,4 +61,43 @@ async def begin(visit: Visit) -> Response:
 
 async def pipeline(visit: Visit) -> Response:
     operation = await visit.ask.operation(visit.place("operation"))
-    return visit.page("operation.html", operation=operation, steps=STEPS)
+    return visit.page(
+        "operation.html",
+        operation=operation,
+        title=title(operation),
+        steps=STEPS,
+        build=await _build(visit, operation),
+    )
+
+
+def title(operation: Operation) -> str:
+    """What was asked for, as one would ask for it."""
+    project = operation.project or "a model"
+    share = "" if operation.share is None else f" with {operation.share} % of the requests"
+    match operation.command:
+        case "deploy" if operation.back_to is not None:
+            return f"Go back to release {operation.back_to} of {project}"
+        case "deploy" if share:
+            return f"Deploy {project} as a canary{share}"
+        case "renew":
+            return f"Renew the certificate of {project}"
+        case "promote":
+            return f"Promote the canary of {project}{share and f', to go on{share}'}"
+        case "abort":
+            return f"End the canary of {project}"
+        case other:
+            return f"{(other or 'Run').capitalize()} {project}"
+
+
+async def _build(visit: Visit, operation: Operation) -> Event | None:
+    """The one that made its image before, where it is among the last and nothing was built."""
+    if operation.image is None or operation.built is not False:
+        return None
+    with suppress(Refused, Unavailable):  # it may have vanished from the registry, or that be away
+        image = await visit.ask.image(operation.image)
+        built = await visit.ask.events_before(
+            LAST, project=image.project, type="placet.builder.image.built.*", limit=_BUILDS
+        )
+        found = next((each for each in built.events if each["data"]["image"] == operation.image), None)
+        return None if found is None else Event.of(found)
+    return None

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from starlette.responses import Response
 
 from placet.client import AwaitedRelease, Certificate, Me, PolicyNamed, RuleException
-from placet.errors import Refused, Unreadable
+from placet.errors import Refused, Unauthenticated, Unknown, Unreadable
+from placet.events.problems import problem_of
 from placet.gateway.approvals import APPROVERS, BREAKERS
 from placet.gateway.console.visits import Visit
 from placet.gateway.exceptions import DECIDERS
@@ -96,6 +97,11 @@ def may_withdraw(me: Me, exception: RuleException) -> bool:
 
 
 async def approvals(visit: Visit) -> Response:
+    return await _approvals(visit)
+
+
+async def _approvals(visit: Visit, error: Refused | None = None) -> Response:
+    """With why the last approval was not counted, and what was written with it."""
     model = await visit.ask.model(visit.place("project"))
     releases = await visit.ask.awaited(model.project)
     certificate = None
@@ -104,9 +110,16 @@ async def approvals(visit: Visit) -> Response:
             certificate = await visit.ask.certificate(model.certificate)
     awaiting = [each for each in releases if each.state == "awaiting"]
     compared = [(each, last_certified(each.release, releases, certificate)) for each in awaiting]
+    tried = None if error is None else visit.number("release")
     return visit.page(
         "model_approvals.html",
+        200 if error is None else problem_of(error)[0],
         tab="approvals",
+        error=error,
+        tried=tried,
+        settled=next((each for each in releases if each.release == tried and each.state != "awaiting"), None),
+        written=visit.given("reason"),
+        haste=visit.given("break_glass") == "yes",
         model=model,
         awaiting=[
             {
@@ -131,14 +144,21 @@ async def approve(visit: Visit) -> Response:
     if release is None:
         raise Unreadable("release is missing", fix="approve it from its page")
     haste = visit.given("break_glass") == "yes"
-    await visit.ask.approve(
-        project,
-        release=release,
-        binding=visit.wanted("binding"),
-        reason=visit.wanted("reason") if haste else visit.given("reason") or None,
-        break_glass=haste,
-        key=visit.given("key") or None,
-    )
+    binding = visit.wanted("binding")
+    reason = visit.wanted("reason") if haste else visit.given("reason") or None
+    try:
+        await visit.ask.approve(
+            project,
+            release=release,
+            binding=binding,
+            reason=reason,
+            break_glass=haste,
+            key=visit.given("key") or None,
+        )
+    except (Unauthenticated, Unknown):
+        raise
+    except Refused as error:  # somebody else was first, say, or it is another by now
+        return await _approvals(visit, error)
     done = "You broke the glass for" if haste else "You approved"
     return visit.go_saying(f"/console/models/{project}/approvals", f"{done} release {release} of {project}.")
 

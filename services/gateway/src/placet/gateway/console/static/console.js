@@ -44,6 +44,7 @@ function replaceParts(text) {
     }
     if (focused) old.querySelectorAll("a, button, summary, input, select, textarea, [tabindex]")[focused.index]?.focus();
   }
+  if (!page.getElementById("build")) find("build")?.remove(); // nothing is built: the image was there
   followBuild();
 }
 
@@ -146,9 +147,9 @@ if (switched) {
   turn();
 }
 
-const build = find("build-log");
 let following = false;
 async function followBuild() {
+  const build = find("build-log");
   if (!build || following) return;
   following = true;
   const under = find("operation");

@@ -1,0 +1,117 @@
+"""The page of one command: what it is called, and where an image comes from that nothing was built for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+from placet.client import Operation
+from placet.gateway.console.deploying import title
+
+from tests.unit.client.fake_platform import ADMIN, IMAGE, FakePlatform, event
+from tests.unit.console.test_console_security import a_model, sign_in
+
+
+@pytest.mark.parametrize(
+    ("said", "titled"),
+    [
+        ({"command": "deploy"}, "Deploy wine"),
+        ({"command": "deploy", "back_to": 2}, "Go back to release 2 of wine"),
+        ({"command": "deploy", "share": 20}, "Deploy wine as a canary with 20 % of the requests"),
+        ({"command": "build"}, "Build wine"),
+        ({"command": "renew"}, "Renew the certificate of wine"),
+        ({"command": "start"}, "Start wine"),
+        ({"command": "scale"}, "Scale wine"),
+        ({"command": "promote"}, "Promote the canary of wine"),
+        (
+            {"command": "promote", "share": 50},
+            "Promote the canary of wine, to go on with 50 % of the requests",
+        ),
+        ({"command": "abort"}, "End the canary of wine"),
+    ],
+)
+def test_a_command_is_called_by_what_was_asked_for(said: dict[str, Any], titled: str) -> None:
+    assert title(Operation(state="requested", project="wine", **said)) == titled
+
+
+@pytest.fixture
+async def operation(browser: httpx.AsyncClient, platform: FakePlatform) -> dict[str, Any]:
+    """One that has come to its end, as the platform tells of it."""
+    await sign_in(browser, ADMIN)
+    asked = {"command": "deploy", "project": "wine", "source": {"digest": "sha256:1"}}
+    platform.operations["1"] = platform.life("1", asked)
+    last = platform.operations["1"][-1]
+    last["release"] = 3
+    return last
+
+
+async def test_what_was_built_before_is_said_with_where_its_log_is(
+    browser: httpx.AsyncClient, platform: FakePlatform, operation: dict[str, Any]
+) -> None:
+    operation["built"] = False
+    platform.images.append({"image": IMAGE, "project": "port", "release": 1})
+    built = {"project": "port", "release": 1, "image": IMAGE}
+    of = {"subject": "release/port/1", "correlationid": "operation-of-then", "authid": "service:builder"}
+    when = {"time": "2026-11-28T10:00:00.000Z"}
+    for sequence, image in ((6, "sha256:0"), (7, IMAGE)):
+        platform.events.append({**event(sequence, "port"), **of, **when, "data": {**built, "image": image}})
+    page = (await browser.get("/console/operations/1")).text
+    assert "was built before, as <a" in page
+    assert '<a href="/console/operations/operation-of-then">release 1 of port</a>' in page
+    assert "Build log" not in page
+
+
+async def test_of_an_image_that_nobody_knows_any_more_the_page_says_no_more(
+    browser: httpx.AsyncClient, platform: FakePlatform, operation: dict[str, Any]
+) -> None:
+    operation["built"] = False
+    page = (await browser.get("/console/operations/1")).text
+    assert "was built before.</p>" in page
+    assert "Build log" not in page
+
+
+async def test_what_was_built_now_has_its_log_there(
+    browser: httpx.AsyncClient, platform: FakePlatform, operation: dict[str, Any]
+) -> None:
+    operation["built"] = True
+    page = (await browser.get("/console/operations/1")).text
+    assert "/console/api/v1/builds/wine/3/log" in page
+    assert "was built before" not in page
+
+
+async def test_times_of_steps_are_as_people_read_them(
+    browser: httpx.AsyncClient, platform: FakePlatform, operation: dict[str, Any]
+) -> None:
+    operation["steps"][-1]["detail"] = "until 2026-11-29T09:52:54.892Z"
+    page = (await browser.get("/console/operations/1")).text
+    assert "until 2026-11-29 09:52:54 UTC" in page
+
+
+@pytest.mark.parametrize(
+    ("served", "model", "shown"),
+    [
+        ("now", {"release": 4}, "as release 4"),
+        ("now", {"release": 1}, ">live</span></td>"),
+        ("before", {"release": 4, "state": "stopped"}, "<td>before</td>"),
+        (
+            "now",
+            {"image": "sha256:2", "canary": {"release": 5, "weight": 20, "image": IMAGE}},
+            "canary, 20 %",
+        ),
+        (
+            "now",
+            {"image": "sha256:2", "canary": {"release": 5, "weight": 20, "image": IMAGE}},
+            "as release 5",
+        ),
+    ],
+)
+async def test_which_release_serves_is_seen_among_them_also_after_going_back(
+    browser: httpx.AsyncClient, platform: FakePlatform, served: str, model: dict[str, Any], shown: str
+) -> None:
+    await sign_in(browser, ADMIN)
+    a_model(platform, **{"image": IMAGE, **model})
+    platform.images.append({"image": IMAGE, "project": "wine", "release": 1, "served": served, "metrics": []})
+    page = (await browser.get("/console/models/wine/releases")).text
+    assert shown in page
+    assert (">live</span>" in page.partition("<tbody>")[2]) is (served == "now")
