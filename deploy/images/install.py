@@ -1,9 +1,9 @@
 """What an image of a service is made of, while it is built: packages, the workspace's own, the list of both.
 
-    python3 install.py packages LOCK         # into /opt/packages, as locked
-    python3 install.py placet                # the folders that were copied here, into /opt/placet
+    python3 install.py packages LOCK         # into /usr/lib/placet/packages, as locked
+    python3 install.py placet                # the folders that were copied here, into /usr/lib/placet/own
     python3 install.py programs NAME …       # what is not there yet, from the distribution
-    python3 install.py bill SERVICE          # of all of it and of the distribution, into /opt/sbom.cdx.json
+    python3 install.py bill SERVICE          # of all of it and of the distribution, into /usr/lib/placet/sbom.cdx.json
 
 The same commit gives the same files: what an installer writes of the day is left out, and bytecode is made without
 times. Only Python and pip are needed. `site/pip.conf` and `site/ca.pem`, where they are copied here, say where packages
@@ -28,9 +28,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
-PACKAGES = Path("/opt/packages")
-OWN = Path("/opt/placet")
-TOOLS = Path("/opt/tools")
+PACKAGES = Path("/usr/lib/placet/packages")
+OWN = Path("/usr/lib/placet/own")
+TOOLS = Path("/usr/lib/placet/tools")
 SITE = Path("site")
 COMPILER = SITE / "compile_files.py"
 OF_THE_DAY = {"direct_url.json", "uv_cache.json", "uv_build.json", "REQUESTED"}
@@ -39,7 +39,7 @@ PROGRAMS = {"uv"}
 """Those of packages' own that services run; the others name a Python that is elsewhere in the image."""
 DATA = Path("/data")
 """What services write: of their user, and empty."""
-BILL = Path("/opt/sbom.cdx.json")
+BILL = Path("/usr/lib/placet/sbom.cdx.json")
 DEBIAN = Path("/var/lib/dpkg")
 
 
@@ -67,6 +67,7 @@ def main(verb: str, *arguments: str) -> None:
             run("apt-get", "update", "--quiet")
             run("apt-get", "install", "--quiet", "--yes", "--no-install-recommends", *absent)
             shutil.rmtree("/var/lib/apt/lists")
+        Path(__file__).unlink()  # this stage is what runs
     elif verb == "bill":
         (service,) = arguments
         BILL.write_text(json.dumps(bill(service), indent=1, sort_keys=True) + "\n", encoding="utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 import pytest
@@ -96,3 +97,51 @@ def test_every_setting_is_listed_with_its_default() -> None:
     assert set(lines) == {"PLACET_MODEL_HOST", "PLACET_REGISTRY"}
     assert "one of process, docker; default: 'process'" in lines["PLACET_MODEL_HOST"]
     assert lines["PLACET_REGISTRY"].endswith("required")
+
+
+def test_a_file_may_hold_a_value(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As secrets are mounted, with the end of line that editors leave."""
+    secret = tmp_path / "amqp"
+    secret.write_text(f"{GOOD['PLACET_AMQP_URL']}\n")
+    environment.delenv("PLACET_AMQP_URL")
+    environment.setenv("PLACET_AMQP_URL_FILE", str(secret))
+    assert load(ProcessSettings).amqp_url == GOOD["PLACET_AMQP_URL"]
+
+
+def test_what_a_file_holds_is_checked_alike(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    secret = tmp_path / "amqp"
+    secret.write_text("http://builder:secret@broker/")
+    environment.delenv("PLACET_AMQP_URL")
+    environment.setenv("PLACET_AMQP_URL_FILE", str(secret))
+    with pytest.raises(Refused, match="PLACET_AMQP_URL: must be amqp") as refusal:
+        load(ProcessSettings)
+    assert "secret" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(("content", "saying"), [(None, "No such file"), (b"\xff\xfe", "it is no text")])
+def test_a_file_that_cannot_be_read_is_named(
+    environment: pytest.MonkeyPatch, tmp_path: Path, content: bytes | None, saying: str
+) -> None:
+    secret = tmp_path / "amqp"
+    if content is not None:
+        secret.write_bytes(content)
+    environment.delenv("PLACET_AMQP_URL")
+    environment.setenv("PLACET_AMQP_URL_FILE", str(secret))
+    with pytest.raises(Refused, match=f"PLACET_AMQP_URL_FILE: .*{saying}"):
+        load(ProcessSettings)
+
+
+def test_a_value_and_a_file_are_one_too_many(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    environment.setenv("PLACET_AMQP_URL_FILE", str(tmp_path / "amqp"))
+    with pytest.raises(Refused, match="PLACET_AMQP_URL_FILE: PLACET_AMQP_URL is set, too"):
+        load(ProcessSettings)
+
+
+def test_a_setting_that_is_a_file_is_that_file(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    class Keys(ServiceSettings):
+        token: str = Field(default="none")
+        token_file: Path = Field(description="where it is")
+
+    environment.setenv("PLACET_TOKEN_FILE", str(tmp_path / "token"))
+    assert load(Keys).token_file == tmp_path / "token"
+    assert load(Keys).token == "none"

@@ -1,11 +1,14 @@
 """Settings of a service: environment variables `PLACET_…`, all listed by `--help-settings`.
 
-A wrong one stops the start with its name and what is allowed.
+A wrong one stops the start with its name and what is allowed. `PLACET_…_FILE` names a file that holds the value, since
+what is in the environment is seen by whoever looks at a process or a container.
 """
 
 from __future__ import annotations
 
+import os
 import re
+from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import AfterValidator, Field, ValidationError
@@ -59,6 +62,8 @@ class ProcessSettings(ServiceSettings):
     )
 
 
+_FIX = "see docs/reference/settings.md, or --help-settings of the service"
+
 Settings = TypeVar("Settings", bound=BaseSettings)
 
 
@@ -66,7 +71,7 @@ def load(kind: type[Settings], **known: Any) -> Settings:
     """The settings from the environment, but for those that are `known`. Raises Refused naming each variable that is
     missing or wrong."""
     try:
-        return kind(**known)
+        return kind(**(_from_files(kind) | known))
     except ValidationError as error:
         lines = []
         for each in error.errors():
@@ -79,9 +84,29 @@ def load(kind: type[Settings], **known: Any) -> Settings:
             is_missing = each["type"] == "missing"
             wrong = "is not set" if is_missing else f"{in_words(each)}, got {_shown(each['input'])}"
             lines.append(f"{_variable(kind, field)}: {wrong}{allowed}")
-        raise Refused(
-            "\n".join(lines), fix="see docs/reference/settings.md, or --help-settings of the service"
-        ) from error
+        raise Refused("\n".join(lines), fix=_FIX) from error
+
+
+def _from_files(kind: type[BaseSettings]) -> dict[str, str]:
+    """What files hold that are named instead of values. Raises Refused."""
+    found, wrong = {}, []
+    for field in kind.model_fields:
+        variable = _variable(kind, field)
+        name = f"{variable}_FILE"
+        file = os.environ.get(name)
+        if file is None or f"{field}_file" in kind.model_fields:
+            continue
+        if variable in os.environ:
+            wrong.append(f"{name}: {variable} is set, too, and one of them is to be")
+            continue
+        try:
+            found[field] = Path(file).read_text(encoding="utf-8").rstrip("\r\n")
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or "it is no text"
+            wrong.append(f"{name}: {file} cannot be read: {why}")
+    if wrong:
+        raise Refused("\n".join(wrong), fix=_FIX)
+    return found
 
 
 def describe(kind: type[BaseSettings]) -> str:
