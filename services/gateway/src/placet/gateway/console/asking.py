@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from weakref import WeakValueDictionary
@@ -10,10 +12,16 @@ from weakref import WeakValueDictionary
 import httpx
 
 from placet.client import Client, Connection
+from placet.events.turns import Turns
+from placet.rules import Policy
+from placet.rules.loading import read
 
 _CONNECTIONS = 100
 """At once; a page that follows something holds one."""
 _WORKING = 2
+_READ_AT_ONCE = 2
+_MOST_READ = 32
+"""Policies that are kept as they were read: to read one takes a process of its own, and few are looked at."""
 _PATIENCE = 2.0
 """Seconds that a page waits for a service that starts again, before it says so."""
 
@@ -25,6 +33,8 @@ class Platform:
         self.url = url.rstrip("/")
         self._working = asyncio.Semaphore(_WORKING)
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._reading = Turns(_READ_AT_ONCE)
+        self._read: OrderedDict[bytes, Policy] = OrderedDict()
         self._transport: httpx.AsyncHTTPTransport | None = None
 
     async def start(self) -> None:
@@ -47,6 +57,19 @@ class Platform:
         turn = self._turns.setdefault(person, asyncio.Lock())
         async with turn, self._working:
             yield
+
+    async def policy(self, person: str, file: bytes, *, name: str = "the policy") -> Policy:
+        """The policy in the file's bytes, read in a process of its own; a few at once, by turns of those who
+        ask. Raises Refused with every problem."""
+        digest = hashlib.sha256(file).digest()
+        if (known := self._read.get(digest)) is None:
+            async with self._reading.taken_by(person):
+                known = await read(file, name=name)
+        self._read[digest] = known
+        self._read.move_to_end(digest)
+        while len(self._read) > _MOST_READ:
+            self._read.popitem(last=False)
+        return known
 
     def as_whom(self, token: str | None) -> Client:
         """Raises Unreadable for what can be no token."""

@@ -21,13 +21,13 @@ from placet.gateway.console.views import plural
 from placet.gateway.console.visits import Visit
 from placet.gateway.console.working import progress
 from placet.gateway.publishing import PUBLISHERS
-from placet.rules import Policy, Rule, read_policy
+from placet.rules import Policy, Rule
 from placet.rules.difference import changes
 from placet.rules.loading import loaded
 from placet.rules.policy import asks_about
 
 _READ_BYTES = 64 << 10
-"""Of a file that is shown as rules: to read YAML takes its time."""
+"""Of a file that is shown as rules: what is longer nobody reads as a page."""
 _DECIDED_WITHIN = 10.0
 _AGAIN_WITHIN = 600.0
 """Seconds for all decisions: each rule may take a second of each, and others wait for their turn."""
@@ -93,7 +93,7 @@ async def shown(visit: Visit) -> Response:
         text = await visit.ask.policy_file(version.digest)
     except Refused as error:  # what was rejected may be kept no more
         why = error
-    policy = None if text is None else await asyncio.to_thread(read, text)
+    policy = None if text is None else await shown_as_rules(visit, text)
     return visit.page(
         "policy.html",
         tab="policies",
@@ -113,11 +113,11 @@ async def effect(visit: Visit) -> Response:
     versions = await visit.ask.policies()
     try:
         text = await visit.ask.policy_file(digest) if digest else file
-        new = await asyncio.to_thread(read_policy, text.encode(), name="the file")
+        new = await visit.platform.policy(visit.me.person, text.encode(), name="the file")
         named = next((each for each in versions if each.digest == digest), None)
         before = before_it(new, versions, named)
         held = None if before is None else (await visit.ask.policy_file(before.digest)).encode()
-        old = None if held is None else await asyncio.to_thread(read_policy, held)
+        old = None if held is None else await visit.platform.policy(visit.me.person, held)
     except PlacetError as error:
         if digest:
             raise
@@ -196,12 +196,12 @@ def newest_of(versions: list[PolicyVersion] | tuple[PolicyVersion, ...]) -> Poli
     return next((each for each in versions if each.state == "in-force"), versions[0])
 
 
-def read(text: str) -> Policy | None:
-    """None of what is too long to be read for a page, or is no policy."""
+async def shown_as_rules(visit: Visit, text: str) -> Policy | None:
+    """None of what is too long to be shown so, or is no policy."""
     if len(text) > _READ_BYTES:
         return None
     try:
-        return read_policy(text.encode())
+        return await visit.platform.policy(visit.me.person, text.encode())
     except Refused:
         return None
 
