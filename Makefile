@@ -18,7 +18,7 @@ PARALLEL := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up check test test-unit test-system test-large test-kubernetes bench flow docs screenshots lock servers
+.PHONY: help demo up check test test-unit test-system test-large test-kubernetes bench flow docs screenshots images lock servers
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,6 +64,9 @@ docs: flow ## Generate every page of docs/reference that comes from code
 
 screenshots: $(VENV)/.dev servers ## Pictures of every page of the console, in both themes and two widths
 	@$(RUN)/python -m tools.screenshots
+
+images: $(VENV)/.dev ## An image of each service, in the Docker Engine; ARGS="builder --tag T" builds one
+	@$(RUN)/python -m tools.images $(ARGS)
 
 lock: $(VENV)/.dev ## Lock the requirements again, with the newest versions that fit
 	@$(RUN)/python -m tools.requirements --write

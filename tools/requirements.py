@@ -1,6 +1,7 @@
 """Are the locked requirements complete, and is what placet calls tested in them? With `--write`, lock them again.
 
-`requirements/dev.txt` is everything, `platform.txt` the part of it that runs the platform, `large.txt` what only the
+`requirements/dev.txt` is everything, `platform.txt` the part of it that runs the platform, `services/` what each
+service runs with in an image of its own and `images.txt` what such an image is made with, `large.txt` what only the
 large tests need beside it, and `uv.txt` the one program that installs them. They hold hashes and no addresses: where
 packages come from is the machine's matter.
 """
@@ -33,6 +34,8 @@ def needs() -> dict[str, list[Requirement]]:
         "platform.txt": workspace.needed_by_the_platform(),
         "large.txt": workspace.needed_by_large_tests(),
         "uv.txt": [Requirement("uv")],
+        "images.txt": workspace.needed_to_make_images(),
+        **{f"services/{name}.txt": workspace.needed_by_service(name) for name in workspace.SERVICES},
     }
 
 

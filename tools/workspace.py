@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[1]
 @dataclass(frozen=True, kw_only=True)
 class Package:
     name: str
+    version: str
     path: Path
     declared: tuple[Requirement, ...]
     """Its dependencies, without those that it has only with an extra."""
@@ -51,6 +52,7 @@ def read(path: Path) -> Package:
     pyproject = tomllib.loads((path / "pyproject.toml").read_text())
     return Package(
         name=pyproject["project"]["name"],
+        version=pyproject["project"]["version"],
         path=path,
         declared=tuple(map(Requirement, pyproject["project"].get("dependencies", []))),
         optional=tuple(
@@ -78,6 +80,29 @@ def needed_by_the_platform() -> list[Requirement]:
         found for package in packages() for found in (*package.declared, *package.optional, *package.build)
     ]
     return third_party(declared) + group("install")
+
+
+SERVICES = ("gateway", "certifier", "builder", "indexer", "deployer", "metadata")
+
+
+def closure(name: str) -> list[Package]:
+    """A package of the workspace and those that it declares, directly or not, in the order of their paths."""
+    own = {canonicalize_name(package.name): package for package in packages()}
+    found = [canonicalize_name(name)]
+    for each in found:
+        declared = (canonicalize_name(requirement.name) for requirement in own[each].declared)
+        found.extend(needed for needed in declared if needed in own and needed not in found)
+    return [package for key, package in own.items() if key in found]
+
+
+def needed_by_service(name: str) -> list[Requirement]:
+    """To run this service, and nothing else."""
+    return third_party([each for package in closure(f"placet-{name}") for each in package.declared])
+
+
+def needed_to_make_images() -> list[Requirement]:
+    """What installs the packages of one, and makes those of the workspace."""
+    return [Requirement("uv"), *third_party([each for package in packages() for each in package.build])]
 
 
 def needed_by_development() -> list[Requirement]:

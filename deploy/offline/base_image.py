@@ -40,6 +40,8 @@ LEFT_OUT = re.compile(
 )
 # Of the files: what only people or the package manager read. Licences stay.
 PRUNED = re.compile(r"usr/share/(man|info|lintian|locale|bug|doc-base|doc/(?!.*/copyright$).*)(/|$)")
+LISTED = Path("var/lib/dpkg/status.d")
+"""What is in the image, where those look who search images for packages that must not be there."""
 FILES = {
     "etc/passwd": b"root:x:0:0:root:/:/nonexistent\nnobody:x:65532:65532:nobody:/nonexistent:/nonexistent\n",
     "etc/group": b"root:x:0:\nnobody:x:65532:\n",
@@ -98,6 +100,9 @@ def unpacked(packages: list[str], scratch: Path) -> Path:
     run("apt-get", "download", "--quiet", "-o", "APT::Sandbox::User=root", *packages, folder=archives)
     for archive in sorted(archives.iterdir()):
         run("dpkg-deb", "--extract", str(archive), str(root))
+        listed = root / LISTED / archive.name.partition("_")[0]
+        listed.parent.mkdir(parents=True, exist_ok=True)
+        listed.write_text(run("dpkg-deb", "--field", str(archive)))
     for name, target in LINKS.items():
         link = root / name
         if link.is_dir() and not link.is_symlink():  # a package from before /usr was merged

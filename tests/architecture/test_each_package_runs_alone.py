@@ -48,7 +48,7 @@ def test_a_package_runs_with_what_it_declares(name: str, wheels: Path, tmp_path:
     package = PACKAGES[name]
     python = tmp_path / "alone" / "bin" / "python"
     succeed([UV, "venv", "--quiet", "--python", sys.executable, tmp_path / "alone"], cwd=tmp_path)
-    own = [next(wheels.glob(f"{needed}-*.whl".replace("-", "_", 1))) for needed in closure(name)]
+    own = [next(wheels.glob(f"{each.name}-*.whl".replace("-", "_", 1))) for each in workspace.closure(name)]
     succeed([UV, "pip", "install", "--quiet", "--python", python, "--constraint", LOCK, *own], cwd=tmp_path)
 
     program = name.replace("-", ".")
@@ -60,15 +60,6 @@ def test_a_package_runs_with_what_it_declares(name: str, wheels: Path, tmp_path:
         assert "PLACET_" in succeed([python, "-m", program, "--help-settings"], cwd=tmp_path)
     elif f"{program}.__main__" in package.modules:
         succeed([python, "-m", program, "--help"], cwd=tmp_path)
-
-
-def closure(name: str) -> list[str]:
-    """A package of the workspace and those it declares, directly or not."""
-    found = [name]
-    for package in found:
-        declared = (canonicalize_name(requirement.name) for requirement in PACKAGES[package].declared)
-        found.extend(needed for needed in declared if needed in PACKAGES and needed not in found)
-    return found
 
 
 def succeed(command: list[str | Path], *, cwd: Path) -> str:

@@ -1,0 +1,199 @@
+"""The images of the six services, built as `make images` does from bases that nobody has to pull, in a real engine."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import subprocess
+import sys
+import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from secrets import token_hex
+
+import docker
+import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+from docker.models.containers import Container
+
+from tests.deploy.conftest import BASE_SCRIPT
+from tests.support.servers import DockerEngine, Registry
+from tools import workspace
+
+RESTRICTED = {
+    "read_only": True,
+    "cap_drop": ["ALL"],
+    "security_opt": ["no-new-privileges"],
+    "network_mode": "none",
+    "tmpfs": {"/tmp": ""},
+}
+# But for what loads models, which come with packages of their own.
+IMPORT_ALL = """
+import importlib, os, pathlib
+found = sorted(pathlib.Path("/opt/placet/placet").rglob("*.py"))
+for path in found:
+    parts = path.relative_to("/opt/placet").with_suffix("").parts
+    if path.name not in ("__main__.py", "compile_files.py") and parts[:3] != ("placet", "runtime", "formats"):
+        importlib.import_module(".".join(parts[:-1] if parts[-1] == "__init__" else parts))
+print(len(found), os.getuid(), os.getgid())
+"""
+TELL = "import json, shutil; print(json.dumps([each for each in {names!r} if shutil.which(each)]))"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Images:
+    client: docker.DockerClient
+    prefix: str
+    python: str
+    base: str
+    address: str | None
+
+    def build(self, *services: str, tag: str, anew: bool = False) -> None:
+        options = ["--prefix", self.prefix, "--tag", tag, "--python", self.python, "--base", self.base]
+        environment = {**os.environ, **({"DOCKER_HOST": self.address} if self.address else {})}
+        done = subprocess.run(
+            [
+                *(sys.executable, "-m", "tools.images", *services, *options, "--network", "host"),
+                *(["--no-cache"] if anew else []),
+            ],
+            cwd=workspace.ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def name(self, service: str, tag: str = "one") -> str:
+        return f"{self.prefix}{service}:{tag}"
+
+    def said(self, service: str, *command: str) -> str:
+        said: bytes = self.client.containers.run(
+            self.name(service), list(command), entrypoint="python3", remove=True, **RESTRICTED
+        )
+        return said.decode()
+
+    @contextmanager
+    def created(self, service: str, tag: str = "one") -> Iterator[Container]:
+        container = self.client.containers.create(self.name(service, tag))
+        try:
+            yield container
+        finally:
+            container.remove()
+
+    def files(self, service: str, tag: str = "one") -> dict[str, tuple[str, int, str]]:
+        """What is below /opt: kind, rights and digest or target of each."""
+        found = {}
+        with self.created(service, tag) as container:
+            stream, _ = container.get_archive("/opt")
+            with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as archive:
+                for member in archive:
+                    content = archive.extractfile(member)
+                    digest = hashlib.sha256(content.read()).hexdigest() if content else member.linkname
+                    found[member.name] = (member.type.decode(), member.mode, digest)
+        return found
+
+
+@pytest.fixture(scope="module")
+def images(
+    client: docker.DockerClient, docker_engine: DockerEngine, registry: Registry, base: str
+) -> Iterator[Images]:
+    def based(repository: str, *packages: str) -> str:
+        more = [word for package in packages for word in ("--add", package)]
+        made = subprocess.run(
+            [sys.executable, BASE_SCRIPT, registry.url, "--repository", repository, *more],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert made.returncode == 0, made.stderr
+        name = f"{registry.address}/{made.stdout.strip()}"
+        client.images.pull(name)
+        return name
+
+    images = Images(
+        client=client,
+        prefix=f"placet-{token_hex(4)}-",
+        python=based("bases/python-pip", "python3-pip", "ca-certificates"),
+        base=based("bases/python-git", "git"),
+        address=docker_engine.address,
+    )
+    images.build(tag="one")
+    yield images
+    if docker_engine.address is None:  # else it goes with all that is in it
+        for image in client.images.list():
+            if any(tag.startswith(images.prefix) for tag in image.tags):
+                client.images.remove(image.id, force=True)
+
+
+@pytest.mark.parametrize("service", workspace.SERVICES)
+class TestEach:
+    def test_it_runs_as_nobody_with_nothing_to_write_to(self, images: Images, service: str) -> None:
+        said = images.said(service, "-m", f"placet.{service}", "--help-settings")
+        assert "PLACET_DATABASE_URL" in said
+
+    def test_a_setting_that_is_missing_ends_it_with_its_name(self, images: Images, service: str) -> None:
+        running = images.client.containers.run(images.name(service), detach=True, **RESTRICTED)
+        try:
+            assert running.wait(timeout=60)["StatusCode"] == 2
+            assert b"PLACET_AMQP_URL: is not set" in running.logs()
+        finally:
+            running.remove(force=True)
+
+    def test_all_that_it_has_of_placet_can_be_imported(self, images: Images, service: str) -> None:
+        count, *ids = images.said(service, "-c", IMPORT_ALL).split()
+        assert int(count) > 50
+        assert ids == ["65532", "65532"]
+
+    def test_it_has_no_shell_and_nothing_that_installs(self, images: Images, service: str) -> None:
+        names = ["sh", "bash", "dash", "pip", "pip3", "apt-get", "dpkg", "git", "prlimit"]
+        there = set(json.loads(images.said(service, "-c", TELL.format(names=names))))
+        assert there <= {"git", "prlimit"}
+        files = images.files(service)
+        programs = {name for name in files if name.startswith("opt/packages/bin/")}
+        assert programs == ({"opt/packages/bin/uv"} if service == "builder" else set())
+        assert not {name for name in files if name.endswith(("pip.conf", "ca.pem", "direct_url.json"))}
+        assert "opt/tools" not in files
+
+    def test_it_says_what_it_is_made_of(self, images: Images, service: str) -> None:
+        with images.created(service) as container:
+            stream, _ = container.get_archive("/opt/sbom.cdx.json")
+            with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as archive:
+                content = archive.extractfile("sbom.cdx.json")
+                assert content is not None
+                bill = content.read().decode()
+        assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(bill) is None
+        purls = {each["purl"].partition("@")[0] for each in json.loads(bill)["components"]}
+        own = {f"pkg:pypi/{package.name}" for package in workspace.closure(f"placet-{service}")}
+        assert {purl for purl in purls if purl.startswith("pkg:pypi/placet-")} == own
+        assert {"pkg:pypi/sqlalchemy", "pkg:deb/debian/libc6", "pkg:deb/debian/git"} <= purls
+
+    def test_its_labels_say_which_commit_it_is_of(self, images: Images, service: str) -> None:
+        labels = images.client.images.get(images.name(service)).labels
+        assert labels["org.opencontainers.image.title"] == f"placet-{service}"
+        head = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=workspace.ROOT, capture_output=True, text=True, check=True
+        ).stdout.strip()
+        assert labels["org.opencontainers.image.revision"].removesuffix("-changed") == head
+
+
+def test_the_same_files_are_made_again(images: Images) -> None:
+    """Of one that has compiled packages, on an engine that remembers nothing of the last time."""
+    images.build("indexer", tag="two", anew=True)
+    assert images.files("indexer", "two") == images.files("indexer")
+
+
+def test_what_is_not_a_service_is_told(images: Images) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tools.images", "gatekeeper"],
+        cwd=workspace.ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "gateway" in done.stderr

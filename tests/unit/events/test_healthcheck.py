@@ -1,0 +1,56 @@
+"""What an engine asks a container of a service."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
+
+import pytest
+
+from tests.support.servers.local import free_port
+
+
+@contextmanager
+def answering(status: int) -> Iterator[int]:
+    """The port of something that says this of itself at `/readyz`, and knows nothing else."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status if self.path == "/readyz" else 404)
+            self.end_headers()
+            self.wfile.write(b'{"why": "the database is away"}')
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Answer) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_port
+        server.shutdown()
+
+
+def asked(port: int) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "placet.events.healthcheck"],
+        env={"PLACET_HTTP_PORT": str(port), "http_proxy": "http://127.0.0.1:1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(("status", "code", "said"), [(200, 0, ""), (503, 1, "the database is away")])
+def test_it_ends_as_the_service_says_that_it_is(status: int, code: int, said: str) -> None:
+    with answering(status) as port:
+        done = asked(port)
+    assert (done.returncode, said in done.stdout) == (code, True)
+
+
+def test_a_service_that_does_not_answer_is_not_well() -> None:
+    done = asked(free_port())
+    assert done.returncode == 1
+    assert "does not answer" in done.stdout
