@@ -37,7 +37,8 @@ async def place(browser: httpx.AsyncClient, *cookies: bytes) -> str | None:
     browser.cookies.clear()
     answer = await browser.get("/console/models", headers={b"cookie": b"; ".join(cookies)})
     assert answer.status_code in (200, 303)
-    return answer.headers.get("location")
+    location: str | None = answer.headers.get("location")
+    return location
 
 
 async def test_by_https_it_is_of_this_host_alone(safe: httpx.AsyncClient) -> None:

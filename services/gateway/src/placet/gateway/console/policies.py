@@ -16,6 +16,7 @@ from placet.auditing import Redecided, redecide
 from placet.client import Client, PolicyVersion
 from placet.errors import PlacetError, Refused, Unavailable, Unknown
 from placet.events.problems import problem_of
+from placet.gateway.console.asking import Platform
 from placet.gateway.console.governing import PATH
 from placet.gateway.console.views import plural
 from placet.gateway.console.visits import Visit
@@ -93,7 +94,7 @@ async def shown(visit: Visit) -> Response:
         text = await visit.ask.policy_file(version.digest)
     except Refused as error:  # what was rejected may be kept no more
         why = error
-    policy = None if text is None else await shown_as_rules(visit, text)
+    policy = None if text is None else await read(visit.platform, visit.me.person, text)
     return visit.page(
         "policy.html",
         tab="policies",
@@ -196,12 +197,12 @@ def newest_of(versions: list[PolicyVersion] | tuple[PolicyVersion, ...]) -> Poli
     return next((each for each in versions if each.state == "in-force"), versions[0])
 
 
-async def shown_as_rules(visit: Visit, text: str) -> Policy | None:
+async def read(platform: Platform, person: str, text: str) -> Policy | None:
     """None of what is too long to be shown so, or is no policy."""
     if len(text) > _READ_BYTES:
         return None
     try:
-        return await visit.platform.policy(visit.me.person, text.encode())
+        return await platform.policy(person, text.encode())
     except Refused:
         return None
 
