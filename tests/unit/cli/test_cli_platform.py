@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 from collections.abc import Iterator
 from contextlib import suppress
@@ -16,6 +17,7 @@ from placet.cli.platform import LEASE_SECONDS, serve
 from placet.errors import Refused
 from placet.events import Wiring, tables
 from placet.events.adapters.in_process_bus import InProcessHub
+from placet.events.service import Service, ServiceRunner
 from placet.events.store import Run, Unit
 from placet.trust.checkpoints import Checkpoint
 
@@ -78,6 +80,27 @@ async def test_a_platform_whose_log_is_not_the_one_that_was_signed_says_so_in_a_
 
     with pytest.raises(Refused, match="not the one of which a checkpoint of 9 events was signed"):
         await asyncio.wait_for(serve(tmp_path, "127.0.0.1", 0, on_ready=on_ready), 60)
+
+
+@pytest.mark.slow
+async def test_a_collection_of_garbage_looks_at_nothing_that_was_there_when_it_was_ready(
+    tmp_path: Path,
+) -> None:
+    """To look at all of six services takes so long that whoever asks meanwhile notices."""
+    seen: asyncio.Future[set[type[object]]] = asyncio.get_running_loop().create_future()
+
+    async def on_ready(url: str, token: str) -> None:
+        seen.set_result({type(each) for each in gc.get_objects()})
+
+    gc.unfreeze()
+    serving = asyncio.create_task(serve(tmp_path, "127.0.0.1", 0, on_ready=on_ready))
+    try:
+        looked_at = await asyncio.wait_for(seen, 3 * LEASE_SECONDS)
+    finally:
+        serving.cancel()
+        with suppress(asyncio.CancelledError):
+            await serving
+    assert not looked_at & {ServiceRunner, Service}
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ from placet.client import (
 from placet.client.documents import Person, QuestionnaireDetail, read
 from placet.errors import Unreadable
 from placet.gateway.console import assessing, certificates, governing, policies, session, shipping
+from placet.gateway.console.asking import Platform
 from placet.gateway.console.excepting import end_of
 from placet.rules import load_shipped as load_policies
 from placet.rules import offered_files, shipped_files
@@ -212,16 +213,17 @@ def test_an_exception_ends_with_its_last_day() -> None:
             end_of(wrong)
 
 
-def test_every_policy_that_ships_is_shown_as_rules() -> None:
+async def test_every_policy_that_ships_is_shown_as_rules() -> None:
+    platform = Platform("http://platform")
     for name, file in shipped_files().items():
-        read_back = policies.read(file.decode())
+        read_back = await policies.read(platform, "person:1", file.decode())
         assert read_back is not None, name
         for rule in read_back.rules:
             told = policies.ruled(rule)
             assert told.requires, rule.id
             assert told.says, rule.id
-    assert policies.read("rules: [") is None
-    assert policies.read("#" * 100_000) is None
+    assert await policies.read(platform, "person:1", "rules: [") is None
+    assert await policies.read(platform, "person:1", "#" * 100_000) is None
 
 
 QUESTIONNAIRE = {

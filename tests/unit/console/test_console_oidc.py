@@ -235,8 +235,39 @@ async def test_sign_ins_that_were_given_up_do_not_pile_up(
 async def test_behind_an_edge_with_tls_the_way_back_is_by_tls(console: Console, server: OidcProvider) -> None:
     async with a_browser(console, "https://console") as browser:
         assert (await begin(browser))["redirect_uri"].startswith("https://console/")
+        (attempt,) = [each.name for each in browser.cookies.jar]
+        assert attempt.startswith("__Host-placet-sign-in-")
         answer = await sign_in(browser, server)
+        kept = {each.name for each in browser.cookies.jar}
     assert all("; secure" in each.lower() for each in answer.headers.get_list("set-cookie"))
+    assert kept == {"__Host-placet-console", attempt}
+
+
+async def test_a_sign_in_that_a_site_beside_it_began_is_not_taken_for_one_that_began_here(
+    console: Console, server: OidcProvider
+) -> None:
+    """Whoever can set the plain names gives somebody a sign-in of their own to end."""
+    async with (
+        a_browser(console, "https://console") as theirs,
+        a_browser(console, "https://console") as other,
+    ):
+        address = server.let_in(await begin(theirs), "eve")
+        (attempt,) = [(each.name, str(each.value)) for each in theirs.cookies.jar]
+        tossed = f"{attempt[0].removeprefix(session.HOST)}={attempt[1]}"
+        parts = urlsplit(address)
+        headers = {**FROM_ELSEWHERE, "Cookie": tossed}
+        answer = await other.get(f"{parts.path}?{parts.query}", headers=headers)
+        must_be_refused(answer, "waits for no such answer")
+        assert not list(other.cookies.jar)
+
+
+async def test_a_long_token_is_kept_in_parts_by_https_too(console: Console, server: OidcProvider) -> None:
+    server.over = {"groups": ["placet-scientist", *("g" * 36 for _ in range(130))]}
+    async with a_browser(console, "https://console") as browser:
+        await sign_in(browser, server)
+        names = {each.name for each in browser.cookies.jar}
+        assert names == {f"__Host-placet-console{part}" for part in ("", "-1", "-2")}
+        assert (await browser.get(HOME)).status_code == 200
 
 
 async def test_where_the_edge_does_not_say_so_the_platforms_own_address_does(

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+import threading
+from types import FrameType
 
+import httpx
 import pytest
 from placet.errors import Refused
+from placet.gateway.console import session
 from placet.gateway.console.asking import Platform
 from placet.gateway.console.policies import redecided
-from placet.rules.policy import load_shipped
+from placet.rules.policy import load_shipped, read_policy, shipped_files
 
 from tests.support.eventually import eventually
 from tests.unit.client.fake_platform import ADMIN, FakePlatform
@@ -57,8 +62,8 @@ async def test_what_takes_seconds_waits_for_no_work_of_minutes() -> None:
     workers, end = Workers(), asyncio.Event()
     tasks = [asyncio.create_task(workers.work(person, end)) for person in ("mallory", "eve")]
     await eventually(lambda: len(workers.at_work) == 2, within=5)
-    async with workers.platform.reading("mallory"), workers.platform.reading("eve"):
-        third = asyncio.create_task(workers.platform.reading("ada").__aenter__())
+    async with workers.platform.comparing("mallory"), workers.platform.comparing("eve"):
+        third = asyncio.create_task(workers.platform.comparing("ada").__aenter__())
         await asyncio.sleep(0)
         assert not third.done()
     await third
@@ -74,3 +79,60 @@ async def test_what_would_be_decided_again_for_hours_is_ended(platform: FakePlat
         with pytest.raises(Refused, match="more than 0 s"):
             await redecided(ask, policy, policy, lambda _: None, within=0)
     await asked.close()
+
+
+class Reading:
+    """Notes what of YAML is read in this process."""
+
+    def __init__(self) -> None:
+        self.noted: list[str] = []
+
+    def __enter__(self) -> list[str]:
+        threading.setprofile(self._note)
+        sys.setprofile(self._note)
+        return self.noted
+
+    def __exit__(self, *_: object) -> None:
+        sys.setprofile(None)
+        threading.setprofile(None)
+
+    def _note(self, frame: FrameType, event: str, argument: object) -> None:
+        if event == "call" and frame.f_code.co_name in ("compose_node", "read_document"):
+            self.noted.append(frame.f_code.co_name)
+
+
+async def test_policies_are_read_for_pages_in_another_process_and_once(
+    browser: httpx.AsyncClient, platform: FakePlatform
+) -> None:
+    """To read a large one takes seconds, in which a thread would let nobody else be answered."""
+    file = shipped_files()["licences.yaml"].decode()
+    policy = load_shipped()[[each.id for each in load_shipped()].index("licences")]
+    other = file.replace("\ntitle:", "\nowner: somebody else\ntitle:", 1).replace(
+        f"\nowner: {policy.owner}", "", 1
+    )
+    await browser.post("/console/sign-in", data={"token": ADMIN})
+    proof = {"proof": session.proof_of(ADMIN)}
+    async with httpx.AsyncClient(base_url=platform.url, headers={"Authorization": f"Bearer {ADMIN}"}) as http:
+        assert (await http.post("/v1/policies", content=file.encode())).status_code == 202
+    with Reading() as noted:
+        page = await browser.get("/console/governance/policies/licences")
+        assert policy.rules[0].title in page.text
+        effect = await browser.post("/console/governance/policies/effect", data={**proof, "file": other})
+        assert effect.status_code == 200
+        wrong = await browser.post(
+            "/console/governance/policies/effect", data={**proof, "file": file.replace("rules:", "ruless:")}
+        )
+        assert "ruless" in wrong.text
+    assert noted == []
+
+
+async def test_reading_a_policy_waits_for_nobodys_long_work() -> None:
+    workers, end = Workers(), asyncio.Event()
+    tasks = [asyncio.create_task(workers.work(person, end)) for person in ("ada", "eve")]
+    await eventually(lambda: len(workers.at_work) == 2, within=5)
+    file = shipped_files()["python-models.yaml"]
+    first = await workers.platform.policy("ada", file)
+    assert first == read_policy(file)
+    assert await workers.platform.policy("eve", file) is first  # it was read once
+    end.set()
+    await asyncio.gather(*tasks)

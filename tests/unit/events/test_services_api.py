@@ -18,9 +18,11 @@ from placet.events.bus import Subscription
 from placet.events.http import Face, http_app
 from placet.events.inbox import Inbox
 from placet.events.outcome import Park
+from placet.events.projection import Projection
 from placet.events.reaction import ByType, Heard
 from placet.events.service import Caller, Service, ServiceRunner
-from placet.events.store import Run, Unit
+from placet.events.store import EVENTS, Head, Run, Unit
+from placet.events.testing import ManualClock
 from placet.events.unit_of_work import UnitOfWork
 from placet.events.wiring import Wiring
 from starlette.requests import Request
@@ -325,6 +327,56 @@ async def test_what_is_still_to_be_sent_and_to_be_handled_is_told_with_its_age(w
         "since": "1970-01-01T00:00:01.500Z", "attempts": 2,
     }  # fmt: skip
     assert told["jobs"] == [{"kind": "build", "running": 1, "waiting": 1, "failed": 2}]
+
+
+async def test_its_read_models_are_told_with_the_ones_that_are_made_beside_them(
+    world: World, clock: ManualClock
+) -> None:
+    await world.wiring.store.commit(append("a", "b", "c"))
+    models = [
+        Projection(name=name, version=3, apply=lambda page, generation: (), tables=())
+        for name in ("cards", "new")
+    ]
+    world.runner = ServiceRunner(replace(world.runner.service, projections=tuple(models)))
+    beat = clock.now().timestamp() - 4
+    row = {"name": "cards", "beat_at": beat}
+    rows = [
+        {**row, "generation": 1, "version": 2, "state": "serves", "position": 2},
+        {**row, "generation": 2, "version": 3, "state": "builds", "position": 1},
+        {**row, "generation": 0, "version": 1, "state": "left", "position": 9, "beat_at": 0.0},
+    ]
+    insert = Run(statement=sa.insert(tables.generations), parameters=rows)
+    await world.wiring.store.commit(Unit(writes=(insert,)))
+    cards, new = (await world.told("tester"))["projections"]
+    assert cards == {
+        "name": "cards", "version": 2, "position": 2, "lag": 1, "beatAge": 4.0,
+        "building": {"version": 3, "position": 1, "lag": 2},
+    }  # fmt: skip
+    assert (new["version"], new["position"], new["lag"], new["building"]) == (3, 0, 3, None)
+
+
+async def test_how_a_service_stands_is_one_question_and_one_for_its_log(world: World) -> None:
+    """Six services tell it at once for one page, and each question waits for its turn."""
+    asked: list[sa.Select[Any]] = []
+
+    class Counting(FatefulStore):
+        async def rows(self, query: sa.Select[Any], values: Any = None) -> Any:
+            asked.append(query)
+            return await super().rows(query, values)
+
+        async def head(self, log: str = EVENTS) -> Head:
+            asked.append(sa.select(sa.literal(log)))
+            return await super().head(log)
+
+    models = [
+        Projection(name=f"model-{number}", version=1, apply=lambda page, generation: (), tables=())
+        for number in range(5)
+    ]
+    counting = replace(world.wiring, store=Counting(world.wiring.store))
+    service = replace(world.runner.service, wiring=counting, projections=tuple(models))
+    world.runner = ServiceRunner(service)
+    assert len((await world.told("tester"))["projections"]) == 5
+    assert len(asked) == 2
 
 
 async def test_without_a_database_a_service_tells_that(world: World) -> None:

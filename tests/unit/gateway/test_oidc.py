@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from placet.events.codec import timestamp
 from placet.events.store import ClaimLost, Unit
 from placet.events.testing import ManualClock
 from placet.gateway import projections as p
+from placet.gateway.commands import MOST_OWN_TOKENS
 from placet.identity import own_person_key
 
 from tests.support.oidc_provider import CLIENT, OidcProvider, running
@@ -192,3 +195,39 @@ async def test_who_holds_a_token_that_ends_just_now_gets_none(
 ) -> None:
     async with gateway.http(provider.token(exp=clock.now().timestamp() - 10)) as http:
         is_problem(await http.post("/v1/me/token"), 401)
+
+
+async def test_nobody_has_tokens_made_for_themselves_without_end(
+    gateway: Gateway, provider: OidcProvider, clock: ManualClock
+) -> None:
+    """However they ask, at once and with tokens that end soon: each is in the log for ever."""
+    begun = clock.now()
+    token = provider.token(exp=begun.timestamp() + 7200)
+    async with gateway.http(token) as http:
+        assert (await http.post("/v1/me/token")).status_code == 201
+        clock.pass_(timedelta(minutes=10))
+        answers = [
+            answer
+            for _ in range(4)
+            for answer in await asyncio.gather(*(http.post("/v1/me/token") for _ in range(20)))
+        ]
+        made = [answer.json() for answer in answers if answer.status_code == 201]
+        assert len(made) == MOST_OWN_TOKENS - 1
+        for answer in answers:
+            if answer.status_code != 201:
+                problem = is_problem(answer, 409)
+                assert "60 tokens were made for you within an hour" in problem["detail"]
+                assert problem["fix"].endswith(timestamp(begun + timedelta(hours=1)))
+        # One that is revoked was made all the same.
+        async with gateway.http(gateway.admin_token) as admin:
+            assert (await admin.delete(f"/v1/tokens/{made[0]['id']}")).status_code == 204
+        is_problem(await http.post("/v1/me/token"), 409)
+        # Others go on, and so does whoever was given a token already.
+        async with gateway.http(provider.token("eve", email="eve@example.org")) as eve:
+            assert (await eve.post("/v1/me/token")).status_code == 201
+        assert (await me(gateway, made[1]["token"]))["name"] == MAIL
+        clock.pass_(timedelta(minutes=50))
+        assert (await http.post("/v1/me/token")).status_code == 201
+        is_problem(await http.post("/v1/me/token"), 409)
+    said = [each.event.type for each in await gateway.wiring.store.read_all(0, 1000)]
+    assert sum("token.issued" in each for each in said) == MOST_OWN_TOKENS + 3  # and the admin's, and eve's

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import math
+import sys
+import threading
+from collections.abc import Awaitable, Callable
+from types import FrameType
+
 import pytest
 from placet.errors import Refused
 from placet.projects.documents import DocumentRefused
-from placet.rules import read_policy, shipped_files
-from placet.rules.loading import loaded
+from placet.rules import Policy, read_policy, shipped_files
+from placet.rules.loading import loaded, read
 
 POLICY = """\
 apiVersion: placet/v1
@@ -53,6 +59,57 @@ async def test_what_does_not_is_refused_with_every_problem(written: str, instead
     assert any(said in str(problem) for problem in refused.value.problems)
 
 
+async def test_it_comes_from_that_process_as_it_is_read_here() -> None:
+    """With its dates, and numbers that JSON has none for or would round."""
+    numbers = "params: {most: 1e999, share: 0.1, whole: 1.0, count: 999999999999999999, none: null, text: '2026-01-01'}"
+    cited = "citations: [{source: the law, applies: 2026-08-02}]"
+    data = POLICY.replace("given:", f"{numbers}\ngiven:").replace("citations: []", cited).encode()
+    here = read_policy(data)
+    assert here.params["most"] == math.inf
+    for there in (await loaded(data), await read(data)):
+        assert there == here
+        assert isinstance(there.params["whole"], float)
+
+
+async def test_what_is_only_read_may_fail_its_own_tests_and_not_its_form() -> None:
+    wrong = POLICY.replace("expect: pass", "expect: fail").encode()
+    assert await read(wrong) == read_policy(wrong)
+    with pytest.raises(DocumentRefused) as refused:
+        await read(POLICY.replace("owner:", "ownner:").encode(), name="the file")
+    assert [str(each) for each in refused.value.problems] == _problems_of(
+        POLICY.replace("owner:", "ownner:").encode()
+    )
+    with pytest.raises(Refused, match=r"reading the policy takes more than 0\.01 s"):
+        await read(POLICY.encode(), wait=0.01)
+
+
+def _problems_of(data: bytes) -> list[str]:
+    with pytest.raises(DocumentRefused) as refused:
+        read_policy(data, name="the file")
+    return [str(each) for each in refused.value.problems]
+
+
+@pytest.mark.parametrize("read_there", [loaded, read])
+async def test_nothing_of_a_file_is_read_in_the_process_that_asks(
+    read_there: Callable[[bytes], Awaitable[Policy]],
+) -> None:
+    """A thread that reads YAML keeps everybody else of its process waiting, for seconds where the file is large."""
+    reading: list[str] = []
+
+    def seen(frame: FrameType, event: str, argument: object) -> None:
+        if event == "call" and frame.f_code.co_name in ("read_document", "compose_node"):
+            reading.append(frame.f_code.co_name)
+
+    threading.setprofile(seen)
+    sys.setprofile(seen)
+    try:
+        await read_there(POLICY.encode())
+    finally:
+        sys.setprofile(None)
+        threading.setprofile(None)
+    assert reading == []
+
+
 async def test_tests_that_take_too_long_are_given_up() -> None:
     with pytest.raises(Refused, match=r"take more than 0\.01 s"):
         await loaded(POLICY.encode(), wait=0.01)
@@ -60,4 +117,4 @@ async def test_tests_that_take_too_long_are_given_up() -> None:
 
 async def test_what_ships_could_be_published() -> None:
     for name, data in shipped_files().items():
-        assert (await loaded(data, name=name)).digest == read_policy(data).digest
+        assert await loaded(data, name=name) == read_policy(data)

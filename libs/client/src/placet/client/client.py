@@ -1263,7 +1263,8 @@ class Client:
                 answer = await self._call("GET", f"/services/{service}", again=False)
             return read(answer.content, ServiceState)
         except TimeoutError:
-            why = f"it did not answer within {within:g} s"
+            late = f"it did not answer within {within:g} s"
+            return ServiceState(service=service, answers=False, slow=True, why=late)
         except Unauthenticated as error:
             if service == "gateway":  # which knows best whose token holds
                 raise

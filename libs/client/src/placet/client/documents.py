@@ -439,11 +439,12 @@ class ProjectionState(Document, frozen=True, kw_only=True, rename="camel"):
 
 
 class ServiceState(Document, frozen=True, kw_only=True):
-    """How a service stands. Of one that does not answer (`answers`) no more is known than `why`; `parked` is none where
-    its database is away."""
+    """How a service stands. Of one that does not answer (`answers`) no more is known than `why`, and whether it
+    only was not in time (`slow`): it may be at work. `parked` is none where its database is away."""
 
     service: str
     answers: bool = True
+    slow: bool = False
     ready: bool = False
     why: str | None = None
     hampered: tuple[Hampered, ...] = ()

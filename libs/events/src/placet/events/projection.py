@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
@@ -76,6 +76,25 @@ class Progress:
     beat_age: float
     """Seconds since it last said that it lives."""
     building: Building | None = None
+
+
+def progress_of(
+    projection: Projection, rows: Mapping[str, tuple[int, int, float]], *, head: int, now: float
+) -> Progress:
+    """Of a projection whose generations have these rows: by state the version, the position, and when it last said that
+    it lives. `head` is that of its log."""
+    version, position, _ = rows.get("serves", (projection.version, 0, 0.0))
+    building = rows.get("builds")
+    return Progress(
+        name=projection.name,
+        version=version,
+        position=position,
+        lag=head - position,
+        beat_age=now - max((beat_at for _, _, beat_at in rows.values()), default=0.0),
+        building=None
+        if building is None
+        else Building(version=building[0], position=building[1], lag=head - building[1]),
+    )
 
 
 @dataclass(slots=True)
@@ -155,19 +174,9 @@ class ProjectionRunner:
                 return
 
     async def progress(self) -> Progress:
-        rows = {row.state: row for row in await self._rows()}
+        rows = {row.state: (row.version, row.position, row.beat_at) for row in await self._rows()}
         head = (await self._wiring.store.head(self._projection.log)).position
-        serving, building = rows.get("serves"), rows.get("builds")
-        return Progress(
-            name=self._projection.name,
-            version=serving.version if serving else self._projection.version,
-            position=serving.position if serving else 0,
-            lag=head - serving.position if serving else head,
-            beat_age=self._now() - max((row.beat_at for row in rows.values()), default=0.0),
-            building=None
-            if building is None
-            else Building(version=building.version, position=building.position, lag=head - building.position),
-        )
+        return progress_of(self._projection, rows, head=head, now=self._now())
 
     # Which generation is whose.
 

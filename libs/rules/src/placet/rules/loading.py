@@ -1,17 +1,18 @@
-"""The process in which a policy that was sent is read and its tests are run: `… -m placet.rules.loading … FILE NAME`.
+"""The process in which a policy is read, and its tests are run: `… -m placet.rules.loading … HOW FILE NAME`.
 
-What a policy asks is evaluated in bounded workers already; reading 256 KB of YAML and running a thousand tests takes
-its time as well, and nobody else is to wait for that.
+What a policy asks is evaluated in bounded workers already; reading 256 KB of YAML takes seconds as well, and so does
+running a thousand tests, and nobody else is to wait for that, not even for Python's lock, which a thread would hold.
 """
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -28,35 +29,54 @@ WAIT_SECONDS = 120.0
 """For all of it."""
 
 
+class Found(msgspec.Struct, frozen=True, kw_only=True):
+    """`policy` is MessagePack, which keeps every number, in base64."""
+
+    policy: str | None = None
+    problems: tuple[Problem, ...] = ()
+
+
 async def loaded(data: bytes, *, name: str = "the policy", wait: float = WAIT_SECONDS) -> Policy:
     """The policy in the file's bytes, which passed its own tests.
 
     Raises `DocumentRefused` with every problem, and `Refused` where finding them takes too long.
     """
+    return await _asked("load", data, name, wait, "the tests of")
+
+
+async def read(data: bytes, *, name: str = "the policy", wait: float = WAIT_SECONDS) -> Policy:
+    """The policy in the file's bytes, as `read_policy` has it: its own tests are not run. Raises as `loaded` does."""
+    return await _asked("read", data, name, wait, "reading")
+
+
+async def _asked(how: Literal["load", "read"], data: bytes, name: str, wait: float, doing: str) -> Policy:
     with tempfile.TemporaryDirectory(prefix="placet-policy-") as folder:
         file = Path(folder) / "policy.yaml"
         await asyncio.to_thread(file.write_bytes, data)
         try:
             async with asyncio.timeout(wait):
-                found = await asked(__name__, str(file), name, memory=MEMORY_BYTES, seconds=SECONDS)
+                said = await asked(__name__, how, str(file), name, memory=MEMORY_BYTES, seconds=SECONDS)
         except TimeoutError:
+            take = "take" if how == "load" else "takes"
             raise Refused(
-                f"the tests of {name} take more than {wait:g} s",
+                f"{doing} {name} {take} more than {wait:g} s",
                 fix="ask less of each, or make two policies of it",
             ) from None
-    if found:
-        raise DocumentRefused(name, msgspec.convert(found, tuple[Problem, ...]))
-    return await asyncio.to_thread(read_policy, data, name=name)
+    found = msgspec.convert(said, Found)
+    if found.policy is None:
+        raise DocumentRefused(name, found.problems)
+    return msgspec.msgpack.decode(base64.b64decode(found.policy), type=Policy)
 
 
-def _problems(arguments: Sequence[str]) -> Any:
-    file, name = arguments
+def _found(arguments: Sequence[str]) -> Any:
+    how, file, name = arguments
+    find = load_policy if how == "load" else read_policy
     try:
-        load_policy(Path(file).read_bytes(), name=name)
+        policy = find(Path(file).read_bytes(), name=name)
     except DocumentRefused as refused:
-        return refused.problems[:MAX_PROBLEMS]
-    return ()
+        return Found(problems=refused.problems[:MAX_PROBLEMS])
+    return Found(policy=base64.b64encode(msgspec.msgpack.encode(policy)).decode())
 
 
 if __name__ == "__main__":
-    answer(sys.argv[1:], _problems)
+    answer(sys.argv[1:], _found)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -44,6 +45,9 @@ from placet.trust import SigningKey, tokens
 
 MOST_UNDER_WAY = 20
 """The newest operations of a project, among which those are that go on."""
+MOST_OWN_TOKENS = 60
+"""Of those that somebody has made for themselves: each is an event in a log that is kept for ever."""
+OWN_TOKENS_WITHIN = timedelta(hours=1)
 ALL = 100
 """Of a hundred requests."""
 
@@ -129,15 +133,36 @@ class Commands:
     async def issue_for(
         self, person: str, roles: frozenset[tokens.Role], lifetime: timedelta, actor: Actor
     ) -> dict[str, Any]:
-        """A new token for somebody who is known here. Raises Unauthenticated for one who was erased just now."""
-        try:
-            return await self._issue(person, roles, lifetime, actor)
-        except ClaimLost as gone:
-            raise Unauthenticated("whose token this is was erased here") from gone
+        """A new token for somebody who is known here, and asks for it themselves. Raises Conflict where so many were
+        made for them within an hour that there is no need of another, and Unauthenticated for one who was erased just
+        now.
+        """
+        while True:  # each try that is lost, somebody else's was won
+            made = await self._queries.tokens_made_for(person)
+            if made is None:
+                raise Unauthenticated("whose token this is was erased here")
+            since = self._wiring.clock.now() - OWN_TOKENS_WITHIN
+            lately, first = await self._queries.tokens_made_since(person, timestamp(since))
+            if lately >= MOST_OWN_TOKENS and first is not None:
+                again = datetime.fromisoformat(first) + OWN_TOKENS_WITHIN
+                raise Conflict(
+                    f"{lately} tokens were made for you within an hour, and no more are",
+                    fix=f"go on with one that you have, which holds for an hour as well, or ask after"
+                    f" {timestamp(again)}",
+                )
+            with suppress(ClaimLost):
+                return await self._issue(person, roles, lifetime, actor, made=made)
 
     async def _issue(
-        self, person: str, roles: frozenset[tokens.Role], lifetime: timedelta, actor: Actor | None
+        self,
+        person: str,
+        roles: frozenset[tokens.Role],
+        lifetime: timedelta,
+        actor: Actor | None,
+        *,
+        made: int | None = None,
     ) -> dict[str, Any]:
+        """With `made`, only where none was made for them since there were so many. Raises ClaimLost."""
         id = self._wiring.ids.new()
         now = self._wiring.clock.now()
         expires = timestamp(now + lifetime)
@@ -160,6 +185,8 @@ class Commands:
 
         # Whoever erases them at this moment finds one more token than they looked at, or is found to have been first.
         mine = sa.update(p.people).where(p.people.c.person == person)
+        if made is not None:
+            mine = mine.where(p.people.c.tokens == made)
         one_more = Claim(statement=mine.values(tokens=p.people.c.tokens + 1))
         await transact(self._wiring, SERVICE, context, change, one_more)
         return {"token": token, "id": id, "person": person, "roles": sorted(roles), "expires": expires}

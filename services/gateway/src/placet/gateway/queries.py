@@ -637,6 +637,22 @@ class Queries:
             for row in rows
         ]
 
+    async def tokens_made_for(self, person: str) -> int | None:
+        """How many there ever were; None for somebody who is not here, or was erased."""
+        rows = await self._store.rows(sa.select(p.people.c.tokens).where(p.people.c.person == person))
+        return rows[0].tokens if rows else None
+
+    async def tokens_made_since(self, person: str, since: str) -> tuple[int, str | None]:
+        """How many since a time, revoked ones as well, and when the first of them."""
+        made = p.tokens.c.issued_at
+        lately = sa.and_(p.tokens.c.person == person, made > since)
+        columns: list[sa.ColumnElement[Any]] = [
+            sa.func.count().label("made"),
+            sa.func.min(made).label("first"),
+        ]
+        (row,) = await self._store.rows(sa.select(*columns).where(lately))
+        return row.made, row.first
+
     async def is_revoked(self, token: str, person: str) -> bool:
         """By itself, or since its person was erased."""
         revoked = sa.select(p.revoked_tokens.c.token).where(p.revoked_tokens.c.token == token)

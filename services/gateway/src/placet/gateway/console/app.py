@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlencode
+from collections.abc import Sequence
+from urllib.parse import urlencode, urlsplit
 
 from fastapi import APIRouter
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -66,6 +68,26 @@ def unset() -> ASGIApp:
         )
 
     return app
+
+
+def as_called(url: str, app: ASGIApp) -> ASGIApp:
+    """`app`, which is told that a request came by HTTPS also where an edge ended TLS: by the edge's word, or where the
+    request is for the platform's own address, `url`.
+
+    No edge need be trusted for that. It says what cookies are called and which way leads back, to who asked, so that
+    who says it wrongly keeps nobody out but themselves.
+    """
+    known = urlsplit(url)
+
+    async def called(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["scheme"] == "http":
+            headers = Headers(scope=scope)
+            said = headers.get("x-forwarded-proto", "").strip().lower() == "https"
+            if said or (known.scheme == "https" and headers.get("host") == known.netloc):
+                scope = {**scope, "scheme": "https"}
+        await app(scope, receive, send)
+
+    return called
 
 
 class Console:
@@ -129,7 +151,12 @@ class Console:
             ("/operations/{operation}", ["GET"], deploying.pipeline),
         ]
         scripts = PassThrough(self._platform, clock, provider)
-        self.app = Starlette(
+        self.app: ASGIApp = as_called(url, self._app(pages, scripts, provider))
+
+    def _app(
+        self, pages: Sequence[tuple[str, list[str], Page]], scripts: PassThrough, provider: SigningIn | None
+    ) -> ASGIApp:
+        return Starlette(
             routes=[
                 Route("/console/", self._home),
                 Route("/console/sign-in", self._sign_in_form),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from weakref import WeakValueDictionary
@@ -10,11 +12,17 @@ from weakref import WeakValueDictionary
 import httpx
 
 from placet.client import Client, Connection
+from placet.events.turns import Turns
+from placet.rules import Policy
+from placet.rules.loading import read
 
 _CONNECTIONS = 100
 """At once; a page that follows something holds one."""
 _WORKING = 2
-_READING = 2
+_COMPARED_AT_ONCE = 2
+_READ_AT_ONCE = 2
+_MOST_READ = 64
+"""Policies that are kept as they were read, since to read one takes a process of its own: more than one page shows."""
 _PATIENCE = 2.0
 """Seconds that a page waits for a service that starts again, before it says so."""
 
@@ -24,8 +32,10 @@ class Platform:
 
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
-        self._working = Turns(_WORKING)
-        self._reading = Turns(_READING)
+        self._working = _OneEach(_WORKING)
+        self._comparing = _OneEach(_COMPARED_AT_ONCE)
+        self._reading = Turns(_READ_AT_ONCE)
+        self._read: OrderedDict[bytes, Policy] = OrderedDict()
         self._transport: httpx.AsyncHTTPTransport | None = None
 
     async def start(self) -> None:
@@ -45,16 +55,29 @@ class Platform:
         """For what may take minutes, and this process's own time."""
         return self._working.of(person)
 
-    def reading(self, person: str) -> AbstractAsyncContextManager[None]:
+    def comparing(self, person: str) -> AbstractAsyncContextManager[None]:
         """For what takes seconds, much to fetch, and this process's own time; it waits for no work of minutes."""
-        return self._reading.of(person)
+        return self._comparing.of(person)
+
+    async def policy(self, person: str, file: bytes, *, name: str = "the policy") -> Policy:
+        """The policy in the file's bytes, read in a process of its own; a few at once, by turns of those who
+        ask. Raises Refused with every problem."""
+        digest = hashlib.sha256(file).digest()
+        if (known := self._read.get(digest)) is None:
+            async with self._reading.taken_by(person):
+                known = await read(file, name=name)
+        self._read[digest] = known
+        self._read.move_to_end(digest)
+        while len(self._read) > _MOST_READ:
+            self._read.popitem(last=False)
+        return known
 
     def as_whom(self, token: str | None) -> Client:
         """Raises Unreadable for what can be no token."""
         return Client(Connection(url=self.url, token=token), patience=_PATIENCE, transport=self.transport)
 
 
-class Turns:
+class _OneEach:
     """So many at once, and each person's one after the other, so that nobody takes all of them."""
 
     def __init__(self, at_once: int) -> None:

@@ -70,7 +70,7 @@ async def _page(visit: Visit, filled: dict[str, str], error: PlacetError | None 
         project=project or "",
         filled=filled,
         error=error,
-        rules=await admitting_exceptions(visit.ask),
+        rules=await admitting_exceptions(visit),
         may_ask=not MAKERS.isdisjoint(visit.me.roles),
     )
 

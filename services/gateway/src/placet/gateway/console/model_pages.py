@@ -101,7 +101,7 @@ async def comparison(visit: Visit) -> Response:
     files, why = None, None
     if before.image.source != after.image.source:
         try:
-            async with visit.platform.reading(visit.me.person):
+            async with visit.platform.comparing(visit.me.person):
                 files = await changed_files(visit.ask, before.image, after.image)
         except (Refused, Unavailable, Unreadable) as error:  # too large for a page, say, or kept no more
             why = error

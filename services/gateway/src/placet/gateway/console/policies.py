@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
 
 import msgspec
 from markupsafe import Markup
@@ -17,19 +16,20 @@ from placet.auditing import Redecided, redecide
 from placet.client import Client, PolicyVersion
 from placet.errors import PlacetError, Refused, Unavailable, Unknown
 from placet.events.problems import problem_of
+from placet.gateway.console.asking import Platform
 from placet.gateway.console.governing import PATH
 from placet.gateway.console.shipping import offered, open_offers, shipped
 from placet.gateway.console.views import plural
 from placet.gateway.console.visits import Visit
 from placet.gateway.console.working import progress
 from placet.gateway.publishing import PUBLISHERS
-from placet.rules import Policy, Rule, read_policy
+from placet.rules import Policy, Rule
 from placet.rules.difference import changes
 from placet.rules.loading import loaded
 from placet.rules.policy import asks_about
 
 _READ_BYTES = 64 << 10
-"""Of a file that is shown as rules: to read YAML takes its time."""
+"""Of a file that is shown as rules: what is longer nobody reads as a page."""
 _OWN = 50
 _DECIDED_WITHIN = 10.0
 _AGAIN_WITHIN = 600.0
@@ -105,7 +105,7 @@ async def shown(visit: Visit) -> Response:
         text = await visit.ask.policy_file(version.digest)
     except Refused as error:  # what was rejected may be kept no more
         why = error
-    policy = None if text is None else await asyncio.to_thread(read, text)
+    policy = None if text is None else await read(visit.platform, visit.me.person, text)
     return visit.page(
         "policy.html",
         tab="policies",
@@ -125,11 +125,11 @@ async def effect(visit: Visit) -> Response:
     versions = await visit.ask.policies()
     try:
         text = await visit.ask.policy_file(digest) if digest else file
-        new = await asyncio.to_thread(read_policy, text.encode(), name="the file")
+        new = await visit.platform.policy(visit.me.person, text.encode(), name="the file")
         named = next((each for each in versions if each.digest == digest), None)
         before = before_it(new, versions, named)
         held = None if before is None else (await visit.ask.policy_file(before.digest)).encode()
-        old = None if held is None else await asyncio.to_thread(read_policy, held)
+        old = None if held is None else await visit.platform.policy(visit.me.person, held)
     except PlacetError as error:
         if digest:
             raise
@@ -208,14 +208,15 @@ def newest_of(versions: list[PolicyVersion] | tuple[PolicyVersion, ...]) -> Poli
     return next((each for each in versions if each.state == "in-force"), versions[0])
 
 
-async def admitting_exceptions(ask: Client) -> list[tuple[PolicyVersion, Rule]]:
+async def admitting_exceptions(visit: Visit) -> list[tuple[PolicyVersion, Rule]]:
     """The rules in force, or that will be, from which people may except; of so many policies of the house's own."""
-    versions = [each for each in await ask.policies() if each.state in ("in-force", "scheduled")]
+    versions = [each for each in await visit.ask.policies() if each.state in ("in-force", "scheduled")]
     own = [each for each in versions if not each.shipped][:_OWN]
     known = dict(await asyncio.to_thread(shipped))
     for each in own:
         with suppress(Refused, Unavailable):
-            policy = await asyncio.to_thread(read, await ask.policy_file(each.digest))
+            file = await visit.ask.policy_file(each.digest)
+            policy = await read(visit.platform, visit.me.person, file)
             if policy is not None:
                 known[each.digest] = policy
     return [
@@ -227,13 +228,12 @@ async def admitting_exceptions(ask: Client) -> list[tuple[PolicyVersion, Rule]]:
     ]
 
 
-@lru_cache(maxsize=2 * _OWN)
-def read(text: str) -> Policy | None:
-    """None of what is too long to be read for a page, or is no policy."""
+async def read(platform: Platform, person: str, text: str) -> Policy | None:
+    """None of what is too long to be shown so, or is no policy."""
     if len(text) > _READ_BYTES:
         return None
     try:
-        return read_policy(text.encode())
+        return await platform.policy(person, text.encode())
     except Refused:
         return None
 

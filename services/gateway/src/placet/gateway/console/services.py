@@ -11,19 +11,23 @@ from placet.gateway.console.visits import Visit
 PATH = "/console/platform"
 OPERATORS = frozenset({"operator", "admin"})
 _PAGE = 25
+_WITHIN = 3.0
+"""Seconds in which a service is to say how it stands: nobody waits for a page longer."""
 _LONGEST = 160
 """Characters of a reason that are shown at once."""
 
 
 async def listed(visit: Visit) -> Response:
-    """How all of them stand; those that do not answer are waited for as long as `Client.services` does."""
-    services = await visit.ask.services()
+    """How all of them stand; those that do not answer are waited for so long and no longer."""
+    services = await visit.ask.services(within=_WITHIN)
     return visit.page(
         "platform_services.html",
         tab="services",
         services=services,
         idle=[each.service for each in services if each.answers and not each.ready],
-        silent=[each.service for each in services if not each.answers],
+        slow=[each.service for each in services if each.slow],
+        silent=[each.service for each in services if not each.answers and not each.slow],
+        within=_WITHIN,
         parked=sum(each.parked or 0 for each in services),
     )
 
@@ -31,7 +35,7 @@ async def listed(visit: Visit) -> Response:
 async def shown(visit: Visit) -> Response:
     """One of them, and a page of what it put aside, for who may see that."""
     name = _known(visit)
-    state = await visit.ask.standing(name)
+    state = await visit.ask.standing(name, within=_WITHIN)
     page, failed = None, None
     may_see = not OPERATORS.isdisjoint(visit.me.roles)
     if state.answers and may_see:
@@ -43,6 +47,7 @@ async def shown(visit: Visit) -> Response:
         "platform_service.html",
         tab="services",
         service=state,
+        within=_WITHIN,
         page=page,
         retriable=_retriable(page),
         may_see=may_see,

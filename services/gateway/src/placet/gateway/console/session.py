@@ -1,7 +1,9 @@
 """Who is signed in: a cookie that holds the token, in parts where it is long, and nothing that is kept here.
 
-The cookie goes to `/console` alone, never to a model's URL, and no script reads it. Whoever has the token can make
-what a form has to bring along, and nobody else can, so a page elsewhere asks for nothing in somebody's name.
+No script reads it, and no model is sent it: proxies take cookies off. By HTTPS its name begins with `__Host-`, which a
+browser takes from this very host alone, so that a site beside it in the same domain signs nobody in. Whoever has the
+token can make what a form has to bring along, and nobody else can, so a page elsewhere asks for nothing in somebody's
+name.
 """
 
 from __future__ import annotations
@@ -11,12 +13,14 @@ import hmac
 import re
 from urllib.parse import urlsplit
 
-from starlette.requests import Request
+from starlette.requests import Request, cookie_parser
 from starlette.responses import Response
 
 from placet.errors import Forbidden, TooLarge
 
 COOKIE = "placet-console"
+HOST = "__Host-"
+"""Of a cookie's name by HTTPS (RFC 6265bis): only the host itself can have set it, and for all of its paths."""
 PATH = "/console"
 PROOF = "proof"
 """The field of a form, and `X-Placet-Proof` of a script's request."""
@@ -27,6 +31,7 @@ _LONGEST_PART = 3500
 _PARTED = "~"
 """After the number of parts, where there are several; no token has it."""
 _NUMBERS = frozenset(str(number) for number in range(2, MOST_PARTS + 1))
+_NAME = re.compile(r"[A-Za-z0-9_-]+")
 _WAY_BACK = re.compile(r"/console/[A-Za-z0-9._~!$'()*,;:@%/?&=+-]*")
 _LONGEST_WAY = 2000
 
@@ -38,13 +43,33 @@ def token_of(request: Request) -> str | None:
 
 
 def _joined(request: Request) -> str | None:
-    first = request.cookies.get(COOKIE) or None
+    kept = cookies_of(request)
+    first = kept.get(COOKIE) or None
     number, separator, begin = (first or "").partition(_PARTED)
     if not separator:
         return first
     if number not in _NUMBERS:
         return None
-    return begin + "".join(request.cookies.get(_part(each), "") for each in range(1, int(number))) or None
+    return begin + "".join(kept.get(_part(each), "") for each in range(1, int(number))) or None
+
+
+def cookies_of(request: Request) -> dict[str, str]:
+    """Those that are named as ours are here, by their names without the prefix.
+
+    One that came twice is not among them: who else can set cookies for this host, as a page at another of its ports
+    can, is not to say which of the two counts. A name with anything around it is another name, since browsers keep
+    sites beside this one from the exact names only.
+    """
+    found: dict[str, list[str]] = {}
+    prefix = HOST if _is_by_https(request) else ""
+    for header in request.headers.getlist("cookie"):
+        for part in header.split(";"):
+            name, _, value = part.strip(" \t").partition("=")
+            if _NAME.fullmatch(name) and name.startswith(prefix):
+                found.setdefault(name.removeprefix(prefix), []).append(value)
+    return {
+        name: cookie_parser(f"it={values[0]}")["it"] for name, values in found.items() if len(values) == 1
+    }
 
 
 def remember(request: Request, answer: Response, token: str) -> None:
@@ -67,26 +92,44 @@ def forget(request: Request, answer: Response) -> None:
 
 
 def set_cookie(request: Request, answer: Response, name: str, value: str, seconds: int | None = None) -> None:
-    """For the console alone, and no script. It comes along when somebody is sent here from elsewhere, by GET only."""
+    """For no script. It comes along when somebody is sent here from elsewhere, by GET only."""
+    is_safe = _is_by_https(request)
     answer.set_cookie(
-        name,
+        f"{HOST}{name}" if is_safe else name,
         value,
         max_age=seconds,
-        path=PATH,
-        secure=request.url.scheme == "https",
+        path="/" if is_safe else PATH,
+        secure=is_safe,
         httponly=True,
         samesite="lax",
     )
 
 
 def drop_cookie(request: Request, answer: Response, name: str) -> None:
-    answer.delete_cookie(name, path=PATH, secure=request.url.scheme == "https", httponly=True, samesite="lax")
+    is_safe = _is_by_https(request)
+    answer.delete_cookie(
+        f"{HOST}{name}" if is_safe else name,
+        path="/" if is_safe else PATH,
+        secure=is_safe,
+        httponly=True,
+        samesite="lax",
+    )
 
 
 def _forget_parts(request: Request, answer: Response, first: int) -> None:
-    for number in range(first, MOST_PARTS):
-        if _part(number) in request.cookies:
-            drop_cookie(request, answer, _part(number))
+    """Those behind the first ones, and by HTTPS what was set without it: it is read no more, and may hold a token."""
+    kept = cookies_of(request)
+    for name in (_part(number) for number in range(first, MOST_PARTS)):
+        if name in kept:
+            drop_cookie(request, answer, name)
+    if _is_by_https(request):
+        for name in (COOKIE, *(_part(number) for number in range(1, MOST_PARTS))):
+            if name in request.cookies:
+                answer.delete_cookie(name, path=PATH, secure=True, httponly=True, samesite="lax")
+
+
+def _is_by_https(request: Request) -> bool:
+    return request.url.scheme == "https"
 
 
 def _part(number: int) -> str:

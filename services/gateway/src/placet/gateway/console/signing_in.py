@@ -131,7 +131,7 @@ class SigningIn:
             "code_challenge_method": "S256",
         }
         answer = RedirectResponse(_asking(described.authorization, asked), 303)
-        begun = [name for name in request.cookies if name.startswith(_COOKIE)]
+        begun = [name for name in session.cookies_of(request) if name.startswith(_COOKIE)]
         for name in begun if len(begun) >= _MOST_BEGUN else ():
             session.drop_cookie(request, answer, name)
         kept = _encoded(msgspec.json.encode(attempt))
@@ -142,7 +142,7 @@ class SigningIn:
         """What this answer is to. Raises Forbidden where this browser waits for none like it."""
         states = request.query_params.getlist("state")
         state = states[0] if len(states) == 1 else ""
-        kept = request.cookies.get(_COOKIE + state[:16]) if _STATE.fullmatch(state) else None
+        kept = session.cookies_of(request).get(_COOKIE + state[:16]) if _STATE.fullmatch(state) else None
         attempt = _kept(kept) if kept else None
         if attempt is None or not hmac.compare_digest(attempt.state.encode(), state.encode()):
             raise Forbidden(
