@@ -10,7 +10,7 @@ from types import FrameType
 import httpx
 import pytest
 from placet.errors import Refused
-from placet.gateway.console import session
+from placet.gateway.console import session, shipping
 from placet.gateway.console.asking import Platform
 from placet.gateway.console.policies import redecided
 from placet.rules.policy import load_shipped, read_policy, shipped_files
@@ -104,7 +104,10 @@ class Reading:
 async def test_policies_are_read_for_pages_in_another_process_and_once(
     browser: httpx.AsyncClient, platform: FakePlatform
 ) -> None:
-    """To read a large one takes seconds, in which a thread would let nobody else be answered."""
+    """To read a large one takes seconds, in which a thread would let nobody else be answered. Those that come with the
+    platform are ours, and small: they are read here, once."""
+    shipping.shipped()
+    shipping.offered()
     file = shipped_files()["licences.yaml"].decode()
     policy = load_shipped()[[each.id for each in load_shipped()].index("licences")]
     other = file.replace("\ntitle:", "\nowner: somebody else\ntitle:", 1).replace(
