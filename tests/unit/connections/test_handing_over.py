@@ -41,6 +41,17 @@ class Place:
             await self.go.wait()
             return "done"
 
+        @app.get("/nested")
+        async def nested() -> str:
+            """As a page that asks the platform that it is of."""
+            self.begun.set()
+            await self.go.wait()
+            reader, writer = await self.connect()
+            writer.write(HEAD + b"Connection: close\r\n\r\n")
+            said = await reader.read()
+            writer.close()
+            return said.partition(b"\r\n")[0].decode()
+
         self.server = Quiet(bounded(app, Bounds(), timeout_graceful_shutdown=PATIENCE), clients)
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -86,7 +97,7 @@ async def test_what_is_under_way_is_answered_as_the_last_on_its_connection() -> 
         writer.write(HEAD + b"\r\n")
         await place.begun.wait()
         (connection,) = place.server.server_state.connections
-        handing = asyncio.create_task(place.server.hand_over(PATIENCE))
+        handing = asyncio.create_task(place.server.hand_over(PATIENCE, settling=0.0))
         await eventually(lambda: isinstance(connection, Connection) and connection.is_last)
         place.go.set()
         assert b"connection: close" in await answer(reader)
@@ -94,12 +105,26 @@ async def test_what_is_under_way_is_answered_as_the_last_on_its_connection() -> 
         assert await handing == []
 
 
+async def test_what_is_under_way_may_ask_the_server_itself() -> None:
+    async with served() as place:
+        reader, writer = await place.connect()
+        writer.write(HEAD.replace(b"/slow", b"/nested") + b"\r\n")
+        await place.begun.wait()
+        handing = asyncio.create_task(place.server.hand_over(PATIENCE, settling=PATIENCE))
+        await asyncio.sleep(0)
+        place.go.set()
+        await answer(reader)
+        assert await reader.readuntil(b'OK"') == b'"HTTP/1.1 200 OK"'
+        assert len(await handing) == 1
+        writer.close()
+
+
 async def test_what_does_not_end_is_cut_off() -> None:
     async with served() as place:
         reader, writer = await place.connect()
         writer.write(HEAD + b"\r\n")
         await place.begun.wait()
-        assert await place.server.hand_over(0.0) == []
+        assert await place.server.hand_over(0.0, settling=0.0) == []
         assert await reader.read() == b""
 
 

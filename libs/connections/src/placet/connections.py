@@ -44,6 +44,8 @@ first. What is sent on a connection while the other side closes it is lost."""
 JUST_CONNECTED = 0.5
 """Seconds for whoever connected at last, before nobody was let in any more, to send a request."""
 
+SETTLING = 2.0
+"""Seconds until what is under way may be cut off from its own server."""
 LOOKED_AT_EVERY = 0.02
 """Seconds, whether more clients can be let go."""
 TURNS_TO_CONNECT = 5
@@ -127,6 +129,13 @@ class Connection(HttpToolsProtocol):
         self.is_last = True
         if self.cycle is not None and not self.cycle.response_started:
             self.cycle.keep_alive = False
+
+    @property
+    def is_waited_for(self) -> bool:
+        """Whether a request is under way whose answer has yet to begin."""
+        return not self._is_parted and (
+            self.has_begun or not (self._is_waiting or self.cycle.response_started)
+        )
 
     @property
     def is_between_requests(self) -> bool:
@@ -569,16 +578,22 @@ class BoundedServer(uvicorn.Server):
             )
         self._clients = ()
 
-    async def hand_over(self, seconds: float) -> list[socket.socket]:
+    async def hand_over(self, seconds: float, *, settling: float = SETTLING) -> list[socket.socket]:
         """Before it exits, where a server after this one has its socket and gets its clients, who notice nothing.
 
-        Nobody is let in any more. A client is given away as soon as nothing is under way on its connection, whether it
-        has sent its next request or none yet. Whose answer has yet to begin is told with it that it was the last. What
-        is under way after `seconds` is cut off.
+        It is done in a moment in which nobody waits for an answer, since one may need another from here; at the latest
+        after `settling` seconds. From then on nobody is let in any more. A client is given away as soon as nothing is
+        under way on its connection, whether it has sent its next request or none yet. Whose answer has yet to begin is
+        told with it that it was the last. What is under way after `seconds` more is cut off.
         """
         given: list[socket.socket] = []
-        await self._let_nobody_in()
         loop = asyncio.get_running_loop()
+        deadline = loop.time() + settling
+        while loop.time() < deadline:
+            if not any(each.is_waited_for for each in self._connections()):
+                break
+            await asyncio.sleep(LOOKED_AT_EVERY)
+        await self._let_nobody_in()
         deadline = loop.time() + seconds
         while True:
             for connection in self._connections():
