@@ -82,6 +82,8 @@ def _pages(models: int, events: int) -> dict[str, str]:
         "what waits": "/console/governance",
         "the policies": "/console/governance/policies",
         "the services": "/console/platform",
+        "the images": "/console/deploy?from=image",
+        "the images, of a project": f"/console/deploy?from=image&project={_name(7)}",
         "the registry": "/console/platform/registry",
     }
 

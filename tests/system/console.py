@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 from secrets import token_hex
 
@@ -10,6 +11,7 @@ import pytest
 from placet.client import Client, Connection
 from playwright.async_api import expect
 
+from tests.support.git_server import new_repository
 from tests.support.platforms import Platform
 from tests.support.visitors import NARROW, visitor
 from tests.system.models import write_project
@@ -61,6 +63,117 @@ class ConsoleStories:
             await somebody.must_be_usable()
             assert f"curl -s {platform.url}/models/{project}/predict" in await somebody.text()
         assert await predict(platform, project, 5.0) == pytest.approx(10.0)
+        await ask(platform, "stop", project)
+
+    async def test_a_scientist_deploys_an_archive(
+        self, platform: Platform, tmp_path: Path, project: str
+    ) -> None:
+        folder = write_project(tmp_path / project, project)
+        archive = shutil.make_archive(str(tmp_path / "sent"), "zip", folder)
+        async with visitor(platform.url, await token_of(platform, "scientist")) as somebody:
+            page = somebody.page
+            await somebody.open("/console/deploy")
+            await page.set_input_files("#archive", archive)
+            await expect(page.locator("#verdict")).to_contain_text("would be cleared")
+            await page.get_by_role("button", name="Deploy").click()
+            await expect(page.get_by_role("heading", name="It is there")).to_be_visible(timeout=120_000)
+        assert await predict(platform, project, 5.0) == pytest.approx(10.0)
+        await ask(platform, "stop", project)
+
+    async def test_a_scientist_deploys_from_git_and_a_colleague_uses_the_image_again(
+        self, platform: Platform, project: str
+    ) -> None:
+        repository = new_repository(platform.git.root / project)
+        write_project(repository.folder / "models" / "one", project)
+        repository.commit({})
+        token = await token_of(platform, "scientist")
+        async with visitor(platform.url, token) as somebody:
+            page = somebody.page
+            await somebody.open("/console/deploy?from=git")
+            # As the page says it.
+            hint = await page.locator("#git-note code").all_inner_texts()
+            assert hint == ["@main", "#subdirectory=models/churn"]
+            await page.get_by_label("Address").fill(
+                f"{platform.git.url(repository)}@main#subdirectory=models/one"
+            )
+            await page.get_by_role("button", name="Deploy").click()
+            await page.wait_for_url("**/console/operations/*")
+            await expect(page.get_by_role("heading", name="It is there")).to_be_visible(timeout=120_000)
+        async with visitor(platform.url, await token_of(platform, "scientist")) as somebody:
+            page = somebody.page
+            await somebody.open("/console/deploy?from=image")
+            await page.get_by_label("Of project").fill(project)
+            await page.get_by_label("Certificate").select_option("valid")
+            await page.get_by_role("button", name="Search").click()
+            await somebody.must_be_usable()
+            await page.get_by_label(f"{project}, release 1").check()
+            await page.get_by_label("As project").fill(f"{project}-too")
+            await page.get_by_role("button", name="Deploy").click()
+            await page.wait_for_url("**/console/operations/*")
+            await expect(page.get_by_role("heading", name="It is there")).to_be_visible(timeout=120_000)
+            await somebody.open("/console/deploy?from=image&metric=accuracy>>1")
+            await expect(page.get_by_role("alert")).to_be_visible()
+            await somebody.open("/console/deploy?from=image&project=none-such")
+            await expect(page.get_by_text("No image is like that")).to_be_visible()
+        for each in (project, f"{project}-too"):
+            assert await predict(platform, each, 5.0) == pytest.approx(10.0)
+            await ask(platform, "stop", each)
+
+    async def test_a_scientist_shares_the_requests_out_and_ends_that(
+        self, platform: Platform, tmp_path: Path, project: str
+    ) -> None:
+        await deploy(platform, write_project(tmp_path / "1" / project, project, replicas=(1, 2)))
+        await deploy(
+            platform,
+            write_project(tmp_path / "2" / project, project, weight=3.0, replicas=(1, 2)),
+            command="build",
+        )
+        async with visitor(platform.url, await token_of(platform, "scientist")) as somebody:
+            page = somebody.page
+
+            async def told(command: str, label: str | None = None, value: str = "") -> None:
+                await somebody.open(f"/console/models/{project}")
+                await page.locator("summary").get_by_text(command, exact=True).click()
+                if label is not None:
+                    await page.get_by_label(label).fill(value)
+                await page.get_by_role("button", name=f"{command} {project}").click()
+                await page.wait_for_url("**/console/operations/*")
+
+            async def given_a_canary() -> None:
+                await somebody.open(f"/console/deploy?from=image&project={project}")
+                await page.get_by_label(f"{project}, release 2").check()
+                await page.get_by_label("As project").fill(project)
+                await page.get_by_label("As a canary").fill("25")
+                await page.get_by_role("button", name="Deploy").click()
+                await page.wait_for_url("**/console/operations/*")
+                await expect(page.get_by_role("heading", name="It is there")).to_be_visible(timeout=120_000)
+                await somebody.open(f"/console/models/{project}")
+
+            shown = page.locator("#model")
+            await given_a_canary()
+            await expect(shown).to_contain_text("25 % of requests")
+            await somebody.must_be_usable()
+            await told("Promote", "To so many of a hundred requests", "60")
+            await somebody.open(f"/console/models/{project}")
+            await expect(shown).to_contain_text("60 % of requests")
+            await told("Abort")
+            await somebody.open(f"/console/models/{project}")
+            await expect(shown).to_contain_text("ended:")
+            assert {await predict(platform, project, 5.0) for _ in range(8)} == {10.0}
+
+            await given_a_canary()
+            await told("Promote")
+            await somebody.open(f"/console/models/{project}")
+            await expect(shown).not_to_contain_text("of requests")
+            await expect(page.locator("#model-head .state")).to_have_text("live")
+            assert {await predict(platform, project, 5.0) for _ in range(8)} == {15.0}
+
+            await told("Scale", "Replicas", "2")
+            await somebody.open(f"/console/models/{project}")
+            await expect(shown.locator("dt", has_text="Replicas").locator("+ dd")).to_have_text("2")
+            await somebody.open(f"/console/models/{project}/logs")
+            await expect(page.locator("#log")).to_contain_text("serving")
+            await somebody.must_be_usable()
         await ask(platform, "stop", project)
 
     async def test_every_page_of_a_model_can_be_used_narrow_and_dark(

@@ -363,22 +363,44 @@ class Client:
         metrics: Sequence[str] = (),
     ) -> tuple[Image, ...]:
         """All images that are so; of `metrics` each is a name, or a comparison such as `accuracy>=0.9`."""
+        found: list[Image] = []
+        after: str | None = None
+        while True:
+            page = await self.images_page(
+                project=project,
+                format=format,
+                owner=owner,
+                certificate=certificate,
+                metrics=metrics,
+                after=after,
+            )
+            found.extend(page.images)
+            if page.next is None or page.next == after:
+                return tuple(found)
+            after = page.next
+
+    async def images_page(
+        self,
+        *,
+        project: str | None = None,
+        format: str | None = None,
+        owner: str | None = None,
+        certificate: str | None = None,
+        metrics: Sequence[str] = (),
+        after: str | None = None,
+        limit: int | None = None,
+    ) -> ImagesPage:
+        """One page of them, those indexed last first."""
         wanted = _given(
             project=project,
             format=format,
             owner=owner,
             certificate=certificate,
             metric=list(metrics) or None,
+            after=after,
+            limit=limit,
         )
-        found: list[Image] = []
-        after: str | int | None = None
-        while True:
-            params = {**wanted, **_given(after=after)}
-            page = read((await self._call("GET", "/images", params=params)).content, ImagesPage)
-            found.extend(page.images)
-            if page.next is None or page.next == after:
-                return tuple(found)
-            after = page.next
+        return read((await self._call("GET", "/images", params=wanted)).content, ImagesPage)
 
     async def image(self, digest: str) -> ImageDetail:
         return read((await self._call("GET", f"/images/{_part(digest)}")).content, ImageDetail)

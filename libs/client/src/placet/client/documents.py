@@ -999,7 +999,7 @@ class ModelsPage(Document, frozen=True, kw_only=True):
 
 class ImagesPage(Document, frozen=True, kw_only=True):
     images: tuple[Image, ...]
-    next: str | int | None = None
+    next: str | None = None
 
 
 class AwaitedReleases(Document, frozen=True, kw_only=True):

@@ -7,6 +7,7 @@ from contextlib import suppress
 from starlette.responses import Response
 
 from placet.client import Event, Operation
+from placet.client.documents import ImagesPage
 from placet.errors import Refused, Unavailable, Unreadable
 from placet.gateway.console.auditing import LAST
 from placet.gateway.console.visits import Visit
@@ -26,20 +27,57 @@ STEPS = {
 }
 _BUILDS = 100
 """That were made last, among which the one is looked for that made an image."""
+_IMAGES = 50
+"""On a page."""
+_SEARCHED = ("project", "format", "certificate", "metric")
+_CERTIFICATES = ("valid", "suspended", "revoked", "expired", "none")
 _LEFT_OUT = sorted(pattern.rstrip("/") for pattern in ALWAYS_IGNORED if pattern.endswith("/"))
 
 
 async def form(visit: Visit) -> Response:
-    images = await visit.ask.images() if visit.said("from") == "image" else ()
+    if visit.said("from") == "image":
+        return await _image_form(visit)
     return visit.page(
         "deploy.html",
         way=visit.said("from") or "folder",
-        images=images,
-        image=visit.said("image"),
         left_out=_LEFT_OUT,
         ignore_file=IGNORE_FILE,
-        may=visit.me.commands is None or "deploy" in visit.me.commands,
+        may=_may(visit),
     )
+
+
+async def _image_form(visit: Visit) -> Response:
+    """What is in the registry, to be searched and used again."""
+    wanted = {name: said.strip() for name in _SEARCHED if (said := visit.said(name))}
+    metric = wanted.get("metric")
+    error, found = None, ImagesPage(images=())
+    try:
+        found = await visit.ask.images_page(
+            project=wanted.get("project"),
+            format=wanted.get("format"),
+            certificate=wanted.get("certificate"),
+            metrics=() if metric is None else (metric,),
+            after=visit.said("after"),
+            limit=_IMAGES,
+        )
+    except Unreadable as unreadable:
+        error = unreadable
+    return visit.page(
+        "deploy.html",
+        200 if error is None else 400,
+        way="image",
+        images=[each for each in found.images if not each.vanished],
+        next=found.next,
+        wanted=wanted,
+        certificates=_CERTIFICATES,
+        error=error,
+        image=visit.said("image"),
+        may=_may(visit),
+    )
+
+
+def _may(visit: Visit) -> bool:
+    return visit.me.commands is None or "deploy" in visit.me.commands
 
 
 async def begin(visit: Visit) -> Response:
