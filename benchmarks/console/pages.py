@@ -33,8 +33,8 @@ ASKED = 200
 GOAL = 200.0
 """Milliseconds."""
 SEED = "seed"
-COPIED = ("models", "operations", "releases", "certificates", "observations")
-"""Tables of the gateway's that a list of models is made from."""
+COPIED = ("models", "operations", "releases", "certificates", "observations", "images")
+"""Tables of the gateway's that lists of models and of images are made from."""
 AT_ONCE = 10_000
 ENOUGH = 600
 """Seconds for the log's tree to follow."""
