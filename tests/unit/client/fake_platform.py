@@ -128,6 +128,9 @@ class FakePlatform:
     envelope: dict[str, Any] = field(default_factory=dict)
     example: Any = None
     no_room: list[dict[str, Any]] = field(default_factory=list)
+    used_up: tuple[str, ...] = ()
+    """Of what there is that nothing is free."""
+    webhooks: list[dict[str, Any]] = field(default_factory=list)
     revoked: list[str] = field(default_factory=list)
     """The reasons that were given."""
 
@@ -178,6 +181,7 @@ class FakePlatform:
             Route("/v1/advisories/{digest}", self.get_snapshot),
             Route("/v1/advisories/{digest}/file", self.get_snapshot_file),
             Route("/v1/capacity", self.get_capacity),
+            Route("/v1/webhooks", self.list_webhooks),
             Route("/v1/models/{project}/placement", self.get_placement),
             Route("/v1/garbage", self.get_garbage),
             Route("/v1/garbage/collections", self.post_collection, methods=["POST"]),
@@ -386,9 +390,16 @@ class FakePlatform:
 
     async def list_models(self, request: Request) -> Response:
         gone = request.query_params.get("deleted") == "false"
-        names = sorted(name for name, each in self.models.items() if not gone or each["state"] != "deleted")
+        state, lapsing = request.query_params.get("state"), "lapsing" in request.query_params
+        names = sorted(
+            name
+            for name, each in self.models.items()
+            if (not gone or each["state"] != "deleted")
+            and (state is None or each["state"] == state)
+            and (not lapsing or each.get("lapsing", False))
+        )
         after = request.query_params.get("after", "")
-        page = [name for name in names if name > after][:2]
+        page = [name for name in names if name > after][: int(request.query_params.get("limit", 2))]
         more = page[-1] if page and page[-1] != names[-1] else None
         return JSONResponse({"models": [self.models[name] for name in page], "next": more})
 
@@ -444,10 +455,16 @@ class FakePlatform:
         image = next(image for image in self.images if image["image"] == request.path_params["digest"])
         return Response(self.archives[image["source"]], media_type="application/x-tar")
 
+    async def list_webhooks(self, request: Request) -> Response:
+        if request.headers.get("authorization") == f"Bearer {SCIENTIST}":
+            return problem(403, "webhooks are for operators")
+        return JSONResponse({"webhooks": self.webhooks})
+
     async def get_capacity(self, request: Request) -> Response:
         self.searches.append(request.query_params.multi_items())
         amount = {"cpuMillis": 8000, "memoryBytes": 2**34, "gpus": 0}
-        answer = {"total": amount, "free": amount, "containers": False, "refusals": self.no_room}
+        free = amount | dict.fromkeys(self.used_up, 0)
+        answer = {"total": amount, "free": free, "containers": False, "refusals": self.no_room}
         return JSONResponse(answer)
 
     async def get_placement(self, request: Request) -> Response:

@@ -413,7 +413,10 @@ def _list(parser: argparse.ArgumentParser) -> None:
 
 
 def _status(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("subject", metavar="PROJECT|OPERATION", type=_subject)
+    parser.add_argument("subject", metavar="PROJECT|OPERATION", nargs="?", type=_subject)
+    parser.add_argument(
+        "--platform", action="store_true", help="of the platform instead: what is wrong, and what to do"
+    )
     parser.add_argument("-f", "--follow", action="store_true", help="wait until an operation is over")
 
 
@@ -1268,11 +1271,12 @@ VERBS: Sequence[Verb] = (
     Verb(
         words="status",
         group="look",
-        does="where a project or an operation stands",
+        does="where a project, an operation or the whole platform stands",
         more="Of a project: the release that is, and what the last operation came to where that is another story; "
         "with --json, `last` is that operation. Of an operation: what it came to, and as `now` what the project has "
         "become since, where that is another story. Reading succeeds with status 0 whatever is read; with --follow "
-        "the status is the last operation's.",
+        "the status is the last operation's. Of the platform: each service, and in one list what of services, models, "
+        "room and webhooks is wrong, with what to do; with status 1 where anything is, and 3 where nothing answers.",
         example="placet status churn",
         function="operations:status",
         arguments=_status,

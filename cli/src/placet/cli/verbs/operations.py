@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from placet.cli import exits
+from placet.cli.exits import WrongUsageError
 from placet.cli.progress import Progress, progress
 from placet.cli.report import conclude, describe, describe_project, refusals_of, tell_call
 from placet.cli.screen import Screen
@@ -26,6 +27,7 @@ from placet.cli.submission import (
     submit,
     submit_git,
 )
+from placet.cli.verbs import standing
 from placet.client import Client, Command, ModelDetail, Operation, RuleException
 from placet.errors import PlacetError, Refused, Unavailable, Unreadable
 
@@ -86,7 +88,11 @@ async def delete(arguments: Namespace, screen: Screen) -> int:
 
 
 async def status(arguments: Namespace, screen: Screen) -> int:
-    subject: str = arguments.subject
+    subject: str | None = arguments.subject
+    if (subject is None) != arguments.platform or (arguments.platform and arguments.follow):
+        raise WrongUsageError("say whose status", fix="give a project, an operation, or --platform alone")
+    if subject is None:
+        return await standing.tell(screen)
     async with connect() as platform:
         if subject.startswith("0"):  # an operation's id; no project's name does
             operation = await _status_of_operation(platform, subject, arguments, screen)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Sequence
 
 from placet.cli import exits
 from placet.cli.exits import WrongUsageError
@@ -15,6 +16,15 @@ from placet.client import Client, ParkedMessage, ServiceState
 async def list_all(arguments: Namespace, screen: Screen) -> int:
     async with connect() as platform:
         found = await platform.services()
+    show_services(screen, found)
+    parked = sum(each.parked or 0 for each in found)
+    if parked:
+        screen.note(f"{counted(parked, 'message')} parked: `placet services parked` says why")
+    screen.document({"services": [each.to_json() for each in found]})
+    return exits.DONE
+
+
+def show_services(screen: Screen, services: Sequence[ServiceState]) -> None:
     screen.table(
         ("SERVICE", "STATE", "TO HEAR", "TO SEND", "JOBS", "PARKED", "IN THE WAY"),
         [
@@ -27,14 +37,9 @@ async def list_all(arguments: Namespace, screen: Screen) -> int:
                 each.parked,
                 _in_the_way(each),
             )
-            for each in found
+            for each in services
         ],
     )
-    parked = sum(each.parked or 0 for each in found)
-    if parked:
-        screen.note(f"{counted(parked, 'message')} parked: `placet services parked` says why")
-    screen.document({"services": [each.to_json() for each in found]})
-    return exits.DONE
 
 
 async def parked(arguments: Namespace, screen: Screen) -> int:
@@ -102,7 +107,7 @@ async def retry(arguments: Namespace, screen: Screen) -> int:
 
 def _state(each: ServiceState) -> str:
     if not each.answers:
-        return "away"
+        return "too slow" if each.slow else "away"
     return "ready" if each.ready else "not ready"
 
 
