@@ -370,7 +370,7 @@ class GovernanceStories:
         async with visitor(platform.url, await token_of(platform, "compliance")) as somebody:
             page = somebody.page
             await somebody.open(f"{GOVERNANCE}/assessments?project={governed}")
-            await page.get_by_role("button", name=f"Answer it: Impact of {governed}").click()
+            await page.get_by_role("button", name=f"Answer it Impact of {governed}").click()
             await expect(page.get_by_text("About which people?")).to_have_count(0)
             await page.get_by_label("It is about people").check()
             await expect(page.get_by_text("About which people?")).to_be_visible()
