@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, get_args
 
 from starlette.responses import Response
@@ -139,18 +140,58 @@ async def _release(visit: Visit, image: Image) -> Release:
     return Release(image=image, labels=labels, verdicts=verdicts_of(certificate), packages=packages)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """A release whose log can be looked at, and what it is now."""
+
+    release: int
+    what: str
+
+
 async def logs(visit: Visit) -> Response:
+    """Of the release that is asked for, or of the one that serves; of the one that was started last if none does."""
     model = await visit.ask.model(visit.place("project"))
-    lines, release, why = [], None, None
+    wanted = _release_of(visit.said("release"))
+    lines, shown, kept, why = [], wanted, list[Kept](), None
     try:
-        async with visit.ask.log(model.project, tail=_TAIL) as log:
-            release = log.release
-            lines = [line async for line in log.lines]
+        async with visit.ask.log(model.project, tail=_TAIL) as last:
+            kept = _kept(model, live=last.live, started=last.release)
+            shown = wanted or last.live or last.release
+            if shown == last.release:
+                lines = [line async for line in last.lines]
+        if shown != last.release:
+            async with visit.ask.log(model.project, release=shown, tail=_TAIL) as log:
+                lines = [line async for line in log.lines]
     except PlacetError as error:
         why = error
     return visit.page(
-        "model_logs.html", tab="logs", model=model, lines=lines[-_TAIL:], release=release, why=why
+        "model_logs.html",
+        tab="logs",
+        model=model,
+        lines=lines[-_TAIL:],
+        release=shown,
+        kept=kept,
+        why=why,
     )
+
+
+def _release_of(said: str | None) -> int | None:
+    if said is None:
+        return None
+    if not (said.isascii() and said.isdigit()) or len(said) > 9 or int(said) < 1:
+        raise Unreadable(f"{said!r} is no release", fix="give the number of one, such as 3")
+    return int(said)
+
+
+def _kept(model: ModelDetail, *, live: int | None, started: int | None) -> list[Kept]:
+    """Those that are looked for: what serves, its canary, and what was started last, if that is another."""
+    canary = None if model.canary is None else model.canary.release
+    found = [(live, "which serves"), (canary, "the canary"), (started, "started last")]
+    seen: dict[int, str] = {}
+    for release, what in found:
+        if release is not None:
+            seen.setdefault(release, what)
+    return [Kept(release=release, what=what) for release, what in seen.items()]
 
 
 async def lineage(visit: Visit) -> Response:

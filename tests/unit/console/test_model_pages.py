@@ -1,0 +1,63 @@
+"""A model's pages: which log is shown, what is said of what serves and does not, and what is waited for."""
+
+from __future__ import annotations
+
+import re
+from html import unescape
+
+import httpx
+import pytest
+
+from tests.unit.client.fake_platform import ADMIN, FakePlatform
+from tests.unit.console.test_console_security import a_model, sign_in
+
+LOGS = "/console/models/wine/logs"
+
+
+@pytest.fixture
+async def admin(browser: httpx.AsyncClient) -> httpx.AsyncClient:
+    await sign_in(browser, ADMIN)
+    return browser
+
+
+async def text(browser: httpx.AsyncClient, path: str, status: int = 200) -> str:
+    answer = await browser.get(path)
+    assert answer.status_code == status
+    return unescape(answer.text)
+
+
+@pytest.mark.parametrize(
+    ("live", "asked", "shown"),
+    [(5, "", 5), (5, "?release=6", 6), (5, "?release=3", 3), (None, "", 6), (6, "", 6)],
+)
+async def test_the_log_is_of_what_serves_unless_another_is_chosen(
+    admin: httpx.AsyncClient, platform: FakePlatform, live: int | None, asked: str, shown: int
+) -> None:
+    a_model(platform, release=5)
+    platform.started_last, platform.live = 6, live
+    page = await text(admin, LOGS + asked)
+    assert f"Log of release {shown}<" in page
+    assert f'data-follow="/console/api/v1/models/wine/logs?release={shown}&follow=1&tail=500"' in page
+    assert "line 5" in page
+
+
+async def test_a_log_leads_to_those_of_what_serves_the_canary_and_what_was_started_last(
+    admin: httpx.AsyncClient, platform: FakePlatform
+) -> None:
+    a_model(platform, release=5, canary={"release": 7, "weight": 20})
+    platform.started_last, platform.live = 8, 5
+    page = await text(admin, LOGS)
+    links = re.findall(r'<a href="(\?release=\d+)">(Release \d)</a>, ([a-z ]+[a-z])', page)
+    assert links == [
+        ("?release=5", "Release 5", "which serves"),
+        ("?release=7", "Release 7", "the canary"),
+        ("?release=8", "Release 8", "started last"),
+    ]
+
+
+@pytest.mark.parametrize("asked", ["x", "0", "-1", "1" * 10])
+async def test_what_is_no_release_has_no_log(
+    admin: httpx.AsyncClient, platform: FakePlatform, asked: str
+) -> None:
+    a_model(platform)
+    assert "is no release" in await text(admin, f"{LOGS}?release={asked}", 400)
