@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from html import unescape
 
@@ -61,3 +62,27 @@ async def test_what_is_no_release_has_no_log(
 ) -> None:
     a_model(platform)
     assert "is no release" in await text(admin, f"{LOGS}?release={asked}", 400)
+
+
+async def test_the_request_to_try_is_what_the_form_shows(
+    admin: httpx.AsyncClient, platform: FakePlatform
+) -> None:
+    a_model(platform)
+    platform.example = {"inputs": [[5.1, 3.5], [6.2, 2.9]]}
+    page = await text(admin, "/console/models/wine/try")
+    assert re.findall(r'data-name="(Value \d)" type="number" step="any" value="([\d.]+)"', page) == [
+        ("Value 1", "5.1"),
+        ("Value 2", "3.5"),
+    ]
+    [shown] = re.findall(r"<textarea[^>]*>(.*?)</textarea>", page, re.DOTALL)
+    assert json.loads(shown) == {"inputs": [[5.1, 3.5]]}
+
+
+async def test_a_request_that_no_form_is_made_of_is_shown_whole(
+    admin: httpx.AsyncClient, platform: FakePlatform
+) -> None:
+    a_model(platform)
+    platform.example = {"inputs": [[[1], [2]], [[3], [4]]]}
+    page = await text(admin, "/console/models/wine/try")
+    [shown] = re.findall(r"<textarea[^>]*>(.*?)</textarea>", page, re.DOTALL)
+    assert json.loads(shown) == platform.example

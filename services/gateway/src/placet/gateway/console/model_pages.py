@@ -75,14 +75,17 @@ async def attempt(visit: Visit) -> Response:
         example = await visit.ask.example(model.project)
     except PlacetError as error:
         why = error
-    request = None if example is None or example.request is None else example.request
+    request = None if example is None else example.request
+    form = _form(request)
+    if form is not None:  # of one row: what is shown is what the form says
+        request = {**request, "inputs": request["inputs"][:1]}
     return visit.page(
         "model_try.html",
         tab="try",
         model=model,
         example=example,
         request=None if request is None else json.dumps(request, indent=2),
-        form=_form(request),
+        form=form,
         why=why,
     )
 
