@@ -115,3 +115,20 @@ async def test_which_release_serves_is_seen_among_them_also_after_going_back(
     page = (await browser.get("/console/models/wine/releases")).text
     assert shown in page
     assert (">live</span>" in page.partition("<tbody>")[2]) is (served == "now")
+
+
+@pytest.mark.parametrize(
+    ("built", "is_asked_for"), [("waiting", False), ("running", True), ("done", True), ("failed", True)]
+)
+async def test_a_log_is_asked_for_once_something_is_built(
+    browser: httpx.AsyncClient,
+    platform: FakePlatform,
+    operation: dict[str, Any],
+    built: str,
+    is_asked_for: bool,
+) -> None:
+    operation["state"] = "cleared"
+    operation["steps"] = [{"name": "requested", "state": "done"}, {"name": "built", "state": built}]
+    page = (await browser.get("/console/operations/1")).text
+    assert 'id="build-log"' in page
+    assert (' data-building="yes"' in page) is is_asked_for
