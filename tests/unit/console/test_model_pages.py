@@ -86,3 +86,23 @@ async def test_a_request_that_no_form_is_made_of_is_shown_whole(
     page = await text(admin, "/console/models/wine/try")
     [shown] = re.findall(r"<textarea[^>]*>(.*?)</textarea>", page, re.DOTALL)
     assert json.loads(shown) == platform.example
+
+
+async def test_a_command_is_called_the_same_wherever_it_is_told_of(
+    admin: httpx.AsyncClient, platform: FakePlatform
+) -> None:
+    back = {
+        "operation": "1",
+        "command": "deploy",
+        "project": "wine",
+        "release": 3,
+        "backTo": 1,
+        "state": "live",
+    }
+    a_model(platform, release=3, operation=back)
+    platform.operations["1"] = [{**back, "steps": []}]
+    of_model = await text(admin, "/console/models/wine")
+    assert '<a href="/console/operations/1">Go back to release 1 of wine</a>: live' in of_model
+    of_operation = await text(admin, "/console/operations/1")
+    assert '<span aria-current="page">Go back to release 1 of wine</span>' in of_operation
+    assert "<h1>Go back to release 1 of wine</h1>" in of_operation

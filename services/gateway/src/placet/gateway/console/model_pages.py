@@ -14,6 +14,7 @@ from placet.client import Certificate, Command, Image, ModelDetail, Report
 from placet.errors import Forbidden, PlacetError, Refused, Unavailable, Unknown, Unreadable
 from placet.gateway.console.auditing import LAST, page_of_events
 from placet.gateway.console.comparing import Release, compare, facts_of, packages_in, verdicts_of
+from placet.gateway.console.deploying import title
 from placet.gateway.console.lineage import Origins, graph_of
 from placet.gateway.console.sources import changed_files
 from placet.gateway.console.visits import Visit
@@ -52,6 +53,7 @@ async def overview(visit: Visit) -> Response:
         card=card,
         certificate=certificate,
         commands=_commands(model, visit),
+        last=None if model.operation is None else title(model.operation),
         windows=model.windows,
         failed=[each.errors / each.requests if each.requests else None for each in model.windows],
         limits=_limits(certificate),
