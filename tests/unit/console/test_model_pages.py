@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import re
 from html import unescape
+from typing import Any
 
 import httpx
 import pytest
 
-from tests.unit.client.fake_platform import ADMIN, FakePlatform
+from tests.unit.client.fake_platform import ADMIN, AUDITOR, FakePlatform
 from tests.unit.console.test_console_security import a_model, sign_in
 
 LOGS = "/console/models/wine/logs"
@@ -106,3 +107,40 @@ async def test_a_command_is_called_the_same_wherever_it_is_told_of(
     of_operation = await text(admin, "/console/operations/1")
     assert '<span aria-current="page">Go back to release 1 of wine</span>' in of_operation
     assert "<h1>Go back to release 1 of wine</h1>" in of_operation
+
+
+@pytest.mark.parametrize(
+    ("said", "heading"),
+    [
+        ({"state": "live"}, "What serves"),
+        ({"state": "certified", "url": "http://x/models/wine"}, "What serves"),
+        ({"state": "awaiting"}, "What is to serve"),
+        ({"state": "stopped", "url": "http://x/models/wine"}, "What served last"),
+        ({"state": "quarantined"}, "What served last"),
+        ({"state": "failed", "cause": {"state": "live"}}, "What served last"),
+        ({"state": "failed", "cause": {"state": "failed"}}, "Nothing serves"),
+        ({"state": "refused", "release": None}, "Nothing serves"),
+    ],
+)
+async def test_whether_a_model_serves_is_said(
+    admin: httpx.AsyncClient, platform: FakePlatform, said: dict[str, Any], heading: str
+) -> None:
+    a_model(platform, **said)
+    page = await text(admin, "/console/models/wine")
+    assert f"<h2>{heading}</h2>" in page
+    assert ("Nobody has asked it anything yet" in page) is (heading == "What serves")
+
+
+@pytest.mark.parametrize(("token", "may"), [(ADMIN, True), (AUDITOR, False)])
+async def test_who_would_try_a_model_that_is_stopped_is_led_to_start_it(
+    browser: httpx.AsyncClient, platform: FakePlatform, token: str, may: bool
+) -> None:
+    await sign_in(browser, token)
+    a_model(platform, state="stopped", url="http://x/models/wine")
+    for page in ("/console/models/wine", "/console/models/wine/try"):
+        shown = await text(browser, page)
+        assert ('<a href="/console/models/wine#commands">Start it</a>' in shown) is may
+        assert "placet list" not in shown
+        assert "curl" not in shown
+    assert "wine is stopped, so nothing can be asked of it." in shown
+    assert '<section id="commands">' in await text(browser, "/console/models/wine")

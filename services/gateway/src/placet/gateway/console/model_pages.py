@@ -24,6 +24,8 @@ _SENT = 100
 _TAIL = 500
 _FIELDS = 100
 _PLAIN_VALUES = (str, int, float, bool)
+_AT_REST = ("stopped", "quarantined", "failed", "refused", "deleted")
+"""States in which nothing of a model serves."""
 _PLAIN: dict[str, str] = {
     "start": "It serves again, on the release that served last.",
     "stop": "Its URL answers 404 and its processes end. Its releases and certificate stay, and a start brings it back.",
@@ -52,12 +54,30 @@ async def overview(visit: Visit) -> Response:
         model=model,
         card=card,
         certificate=certificate,
+        serves=serves(model),
+        heading=_heading(model),
         commands=_commands(model, visit),
         last=None if model.operation is None else title(model.operation),
         windows=model.windows,
         failed=[each.errors / each.requests if each.requests else None for each in model.windows],
         limits=_limits(certificate),
     )
+
+
+def serves(model: ModelDetail) -> bool:
+    """Also while it is started again."""
+    return model.state == "live" or (model.state not in _AT_REST and model.url is not None)
+
+
+def _heading(model: ModelDetail) -> str:
+    if serves(model):
+        return "What serves"
+    if model.state not in _AT_REST:
+        return "What is to serve"
+    is_first = model.cause is not None and model.cause.state == model.state
+    if model.release is None or (is_first and model.state in ("failed", "refused")):
+        return "Nothing serves"  # what was to be the first never did
+    return "What served last"
 
 
 def _limits(certificate: Certificate | None) -> dict[str, float]:
@@ -89,6 +109,8 @@ async def attempt(visit: Visit) -> Response:
         request=None if request is None else json.dumps(request, indent=2),
         form=form,
         why=why,
+        serves=serves(model),
+        commands=[each["name"] for each in _commands(model, visit)],
     )
 
 
