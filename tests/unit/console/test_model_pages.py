@@ -144,3 +144,38 @@ async def test_who_would_try_a_model_that_is_stopped_is_led_to_start_it(
         assert "curl" not in shown
     assert "wine is stopped, so nothing can be asked of it." in shown
     assert '<section id="commands">' in await text(browser, "/console/models/wine")
+
+
+AWAITS = '<a class="warn" href="/console/models/wine/approvals">Release 5 waits for approval</a>'
+
+
+async def test_a_release_that_waits_beside_what_serves_is_seen(
+    admin: httpx.AsyncClient, platform: FakePlatform
+) -> None:
+    a_model(platform)
+    assert "waits for approval" not in await text(admin, "/console/models")
+    a_model(platform, awaits=5)
+    assert AWAITS in await text(admin, "/console/models")
+    page = await text(admin, "/console/models/wine")
+    assert 'Release 5 waits for approval: <a href="/console/models/wine/approvals">' in page
+
+
+@pytest.mark.parametrize(
+    ("last", "said"),
+    [
+        ({"command": "deploy", "release": 6, "state": "failed"}, "Release 6 failed"),
+        ({"command": "deploy", "release": 6, "state": "refused"}, "Release 6 was refused"),
+        ({"command": "deploy", "state": "refused"}, "Deploy wine: refused"),
+        ({"command": "scale", "release": 1, "state": "refused"}, "Scale wine: refused"),
+        ({"command": "deploy", "release": 6, "state": "live"}, None),
+    ],
+)
+async def test_what_came_to_nothing_beside_what_serves_is_seen(
+    admin: httpx.AsyncClient, platform: FakePlatform, last: dict[str, Any], said: str | None
+) -> None:
+    why = [{"rule": None, "why": "the sample was answered otherwise", "fix": None}]
+    a_model(platform, operation={"operation": "6", "project": "wine", "refusals": why, **last})
+    card, page = [await text(admin, path) for path in ("/console/models", "/console/models/wine")]
+    assert (f'<a class="bad" href="/console/operations/6">{said}</a>' in card) is (said is not None)
+    notice = f'<a href="/console/operations/6">{said}</a>: the sample was answered otherwise'
+    assert (notice in page) is (said is not None)

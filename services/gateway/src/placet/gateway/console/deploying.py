@@ -25,6 +25,7 @@ STEPS = {
     "stopped": "stopped",
     "deleted": "deleted",
 }
+_DID_NOT = {"failed": "failed", "refused": "was refused", "stalled": "stalled"}
 _BUILDS = 100
 """That were made last, among which the one is looked for that made an image."""
 _IMAGES = 50
@@ -156,6 +157,15 @@ def title(operation: Operation) -> str:
             return f"End the canary of {project}"
         case other:
             return f"{(other or 'Run').capitalize()} {project}"
+
+
+def setback(operation: Operation | None) -> str | None:
+    """That what was asked for last did not come about, if so."""
+    if operation is None or operation.state not in ("failed", "refused", "stalled"):
+        return None
+    if operation.command in ("deploy", "build", "renew") and operation.release is not None:
+        return f"Release {operation.release} {_DID_NOT[operation.state]}"
+    return f"{title(operation)}: {operation.state}"
 
 
 async def _build(visit: Visit, operation: Operation) -> Event | None:

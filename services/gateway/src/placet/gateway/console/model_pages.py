@@ -14,7 +14,7 @@ from placet.client import Certificate, Command, Image, ModelDetail, Report
 from placet.errors import Forbidden, PlacetError, Refused, Unavailable, Unknown, Unreadable
 from placet.gateway.console.auditing import LAST, page_of_events
 from placet.gateway.console.comparing import Release, compare, facts_of, packages_in, verdicts_of
-from placet.gateway.console.deploying import title
+from placet.gateway.console.deploying import setback, title
 from placet.gateway.console.lineage import Origins, graph_of
 from placet.gateway.console.sources import changed_files
 from placet.gateway.console.visits import Visit
@@ -58,6 +58,7 @@ async def overview(visit: Visit) -> Response:
         heading=_heading(model),
         commands=_commands(model, visit),
         last=None if model.operation is None else title(model.operation),
+        setback=setback(model.operation),
         windows=model.windows,
         failed=[each.errors / each.requests if each.requests else None for each in model.windows],
         limits=_limits(certificate),
@@ -99,7 +100,7 @@ async def attempt(visit: Visit) -> Response:
         why = error
     request = None if example is None else example.request
     form = _form(request)
-    if form is not None:  # of one row: what is shown is what the form says
+    if form is not None and isinstance(request, dict):  # of one row: what is shown is what the form says
         request = {**request, "inputs": request["inputs"][:1]}
     return visit.page(
         "model_try.html",
