@@ -73,6 +73,7 @@ class Views:
             "between": between,
             "moment": moment,
             "ahead": ahead,
+            "lasting": lasting,
             "short": short,
             "amount": amount,
             "number": number,
@@ -143,27 +144,27 @@ def ago(time: str | None, now: datetime) -> Markup:
 
 
 def ahead(time: str | None, now: datetime) -> Markup:
-    """How long until then."""
-    return _relative(time, now, "{}")
+    """How long until then, to the nearest: what began to last 90 days a moment ago lasts 90 days."""
+    return _relative(time, now, "{}", half=0.5)
 
 
-def _relative(time: str | None, now: datetime, form: str) -> Markup:
+def _relative(time: str | None, now: datetime, form: str, *, half: float = 0.0) -> Markup:
     at = _read(time)
     if at is None:
         return Markup('<span class="soft">{}</span>').format(NOTHING)
-    said = form.format(lasting(abs((now - at).total_seconds())))
+    said = form.format(lasting(abs((now - at).total_seconds()), half=half))
     return Markup('<time datetime="{}" title="{}">{}</time>').format(time, moment(time), said)
 
 
-def lasting(seconds: float) -> str:
-    """As people say it: `4 min`, `3 h`, `12 days`."""
+def lasting(seconds: float, *, half: float = 0.0) -> str:
+    """As people say it: `4 min`, `3 h`, `12 days`. What is begun of one counts from `half` of it on, or not at all."""
     if seconds < _MINUTE:
         return f"{seconds:.0f} s"
     if seconds < _HOUR:
-        return f"{seconds // _MINUTE:.0f} min"
+        return f"{int(seconds / _MINUTE + half)} min"
     if seconds < 2 * _DAY:
-        return f"{seconds // _HOUR:.0f} h"
-    return f"{seconds // _DAY:.0f} days"
+        return f"{int(seconds / _HOUR + half)} h"
+    return f"{int(seconds / _DAY + half)} days"
 
 
 def moment(time: str | None) -> str:

@@ -123,11 +123,11 @@ function tell(taken) {
   const passed = verdicts.filter(({ result }) => result === "pass").length;
   const refused = refusals.length > 0;
   say("verdict", refused
-    ? `${taken.project} would be refused: ${plural(refusals.length, "rule")} of ${verdicts.length} say no.`
+    ? `${taken.project} would be refused: ${plural(refusals.length, "rule")} of ${verdicts.length} ${refusals.length === 1 ? "says" : "say"} no.`
     : `${taken.project} would be cleared: ${passed} of ${verdicts.length} rules pass.`, refused ? "notice bad" : "notice good");
   if (taken.trial) find("verdict").append(" It has no placet.yaml, so it is a trial, for some days.");
   find("refusals").replaceChildren(...refusals.map(reason));
-  list("warned", `${plural(warnings.length, "warning")}, which refuse nothing`, warnings.map(reason));
+  list("warned", `${plural(warnings.length, "warning")}, which ${warnings.length === 1 ? "refuses" : "refuse"} nothing`, warnings.map(reason));
   const names = ignored.map((name) => element("li", name));
   if (taken.ignoredFiles > ignored.length) names.push(element("li", `and ${taken.ignoredFiles - ignored.length} more`));
   list("ignored", `${plural(taken.ignoredFiles, "file")} left out by what is ignored`, names);
