@@ -370,13 +370,15 @@ class GovernanceStories:
         async with visitor(platform.url, await token_of(platform, "compliance")) as somebody:
             page = somebody.page
             await somebody.open(f"{GOVERNANCE}/assessments?project={governed}")
-            await page.get_by_role("button", name=f"Answer impact-{governed}").click()
+            await page.get_by_role("button", name=f"Answer it: Impact of {governed}").click()
             await expect(page.get_by_text("About which people?")).to_have_count(0)
             await page.get_by_label("It is about people").check()
             await expect(page.get_by_text("About which people?")).to_be_visible()
             await page.get_by_label("Why is it needed?").fill("to know them")
             await page.get_by_role("button", name="Send").click()
-            await expect(page.get_by_role("alert")).to_contain_text("has no answer")
+            await expect(page.get_by_role("alert")).to_contain_text("About which people? has no answer")
+            await page.get_by_role("link", name="About which people?").click()
+            await expect(page.locator("fieldset:target")).to_contain_text("About which people?")
             await expect(page.get_by_label("Why is it needed?")).to_have_value("to know them")
             await somebody.must_be_usable()
 

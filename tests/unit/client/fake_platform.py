@@ -14,6 +14,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -131,6 +132,7 @@ class FakePlatform:
     used_up: tuple[str, ...] = ()
     """Of what there is that nothing is free."""
     webhooks: list[dict[str, Any]] = field(default_factory=list)
+    retained: dict[str, Any] = field(default_factory=dict)
     revoked: list[str] = field(default_factory=list)
     """The reasons that were given."""
 
@@ -182,6 +184,7 @@ class FakePlatform:
             Route("/v1/advisories/{digest}/file", self.get_snapshot_file),
             Route("/v1/capacity", self.get_capacity),
             Route("/v1/webhooks", self.list_webhooks),
+            Route("/v1/webhooks", self.post_webhook, methods=["POST"]),
             Route("/v1/models/{project}/placement", self.get_placement),
             Route("/v1/garbage", self.get_garbage),
             Route("/v1/garbage/collections", self.post_collection, methods=["POST"]),
@@ -210,6 +213,8 @@ class FakePlatform:
             Route("/v1/events", self.get_events),
             Route("/v1/audit/entries", self.get_entries),
             Route("/v1/audit/why", self.get_why),
+            Route("/v1/audit/projects", self.get_projects_then),
+            Route("/v1/audit/state", self.get_state),
             Route("/models/{project}/predict", self.predict, methods=["POST"]),
         ]
         routed = Starlette(routes=routes)
@@ -454,6 +459,10 @@ class FakePlatform:
     async def get_image_source(self, request: Request) -> Response:
         image = next(image for image in self.images if image["image"] == request.path_params["digest"])
         return Response(self.archives[image["source"]], media_type="application/x-tar")
+
+    async def post_webhook(self, request: Request) -> Response:
+        asked = await request.json()
+        return problem(422, f"no event has a type like {asked.get('type')!r}", fix="see the list of types")
 
     async def list_webhooks(self, request: Request) -> Response:
         if request.headers.get("authorization") == f"Bearer {SCIENTIST}":
@@ -745,16 +754,13 @@ class FakePlatform:
         return JSONResponse({"retried": len(parked) - len(self.parked[service])}, 202)
 
     async def get_retention(self, request: Request) -> Response:
-        words = {
-            "kind": "words",
-            "what": "reasons",
-            "days": 30,
-            "number": 9,
-            "due": 2,
-            "kept": 1,
-            "nextAt": None,
-        }
-        return JSONResponse({"classes": [words], "holds": list(self.held_projects.values())})
+        words = {"kind": "words", "what": "reasons", "days": 30, "number": 9, "due": 2, "kept": 1}
+        return JSONResponse(
+            {
+                "classes": [{**words, "nextAt": None, **self.retained}],
+                "holds": list(self.held_projects.values()),
+            }
+        )
 
     async def put_hold(self, request: Request) -> Response:
         project, asked = request.path_params["project"], await request.json()
@@ -858,6 +864,16 @@ class FakePlatform:
             return self.sent_events(
                 request, [("event", event["sequence"], json.dumps(event)) for event in chosen]
             )
+        if "before" in asked:
+            found = [event for event in reversed(chosen) if event["sequence"] < int(asked["before"])]
+            found = [
+                event
+                for event in found
+                if "until" not in asked or when(event["time"]) <= when(asked["until"])
+            ]
+            page = found[: int(asked.get("limit", 100))]
+            left = len(found) > len(page)
+            return JSONResponse({"events": page, "next": page[-1]["sequence"] if left else None})
         after = int(asked.get("after", 0))
         page = [event for event in chosen if event["sequence"] > after][:2]
         return JSONResponse({"events": page, "next": page[-1]["sequence"] if page else after})
@@ -883,6 +899,18 @@ class FakePlatform:
         page = entries[:2]
         last = page[-1]["position"] if page else after
         return JSONResponse({"entries": page, "next": last, "head": len(self.events)})
+
+    def _as_of(self, request: Request) -> dict[str, Any]:
+        """Of a time all of the log is read."""
+        position = int(request.query_params.get("position", self.events[-1]["sequence"]))
+        of = next((each for each in self.events if each["sequence"] == position), None)
+        return {"at": request.query_params.get("at") or (of or {}).get("time"), "position": position}
+
+    async def get_projects_then(self, request: Request) -> Response:
+        return JSONResponse({**self._as_of(request), "projects": [], "next": None})
+
+    async def get_state(self, request: Request) -> Response:
+        return PlainTextResponse(json.dumps(self._as_of(request)) + "\n")
 
     async def get_why(self, request: Request) -> Response:
         return JSONResponse(self.whys[request.query_params["project"]])
@@ -1023,6 +1051,10 @@ def to_come(last: str, steps: list[dict[str, Any]], is_moving: bool) -> list[dic
         }
         for name in names
     ]
+
+
+def when(time: str) -> datetime:
+    return datetime.fromisoformat(time)
 
 
 def problem(status: int, detail: str, *, headers: dict[str, str] | None = None, **more: str) -> Response:

@@ -23,9 +23,10 @@ def image(**said: Any) -> Image:
     return Image(image=said.pop("image", A), source=said.pop("source", A), format="onnx", **said)
 
 
-def certified(*verdicts: tuple[str, str, str], facts: str | None = None) -> Certificate:
+def certified(*verdicts: tuple[str, str, str], facts: str | None = None, **more: Any) -> Certificate:
     said: dict[str, Any] = {
-        "verdicts": [{"rule": rule, "stage": stage, "result": result} for rule, stage, result in verdicts]
+        "verdicts": [{"rule": rule, "stage": stage, "result": result} for rule, stage, result in verdicts],
+        **more,
     }
     if facts is not None:
         said["facts"] = [{"stage": "submit", "facts": "other"}, {"stage": "certify", "facts": facts}]
@@ -77,10 +78,22 @@ def test_packages_that_one_may_not_see_are_not_said_to_be_the_same() -> None:
 
 def test_a_rule_judged_twice_has_the_result_that_is_no_pass() -> None:
     certificate = certified(
-        ("r", "submit", "pass"), ("r", "certify", "fail"), ("s", "submit", "warn"), ("s", "certify", "pass")
+        ("r", "submit", "pass"),
+        ("r", "certify", "fail"),
+        ("s", "submit", "indeterminate"),
+        ("s", "certify", "pass"),
     )
-    assert verdicts_of(certificate) == {"r": "fail", "s": "warn"}
+    assert verdicts_of(certificate) == {"r": "warn", "s": "indeterminate"}
     assert verdicts_of(None) == {}
+
+
+def test_what_failed_and_was_certified_warns_unless_something_let_it_pass() -> None:
+    """As the page of the certificate has it."""
+    failed = (("r", "certify", "fail"), ("s", "certify", "fail"), ("t", "certify", "pass"))
+    assert verdicts_of(certified(*failed)) == {"r": "warn", "s": "warn", "t": "pass"}
+    excepted = certified(*failed, exceptions=[{"rule": "r", "exception": "exception:1"}])
+    assert verdicts_of(excepted) == {"r": "fail", "s": "warn", "t": "pass"}
+    assert verdicts_of(certified(*failed, breakGlass=True)) == {"r": "fail", "s": "fail", "t": "pass"}
 
 
 def test_packages_are_those_that_the_rules_saw_in_the_image() -> None:

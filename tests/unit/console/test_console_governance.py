@@ -22,12 +22,12 @@ from placet.client import (
     Verdict,
 )
 from placet.client.documents import Person, QuestionnaireDetail, read
-from placet.errors import Unreadable
+from placet.errors import Refused, Unreadable
 from placet.gateway.console import assessing, certificates, governing, policies, session, shipping
 from placet.gateway.console.asking import Platform
 from placet.gateway.console.excepting import end_of
 from placet.rules import load_shipped as load_policies
-from placet.rules import offered_files, shipped_files
+from placet.rules import offered_files, read_policy, shipped_files
 
 from tests.unit.client.fake_platform import ADMIN, APPROVER, FakePlatform
 from tests.unit.console.test_console_security import SCRIPT, sign_in
@@ -219,7 +219,8 @@ async def test_every_policy_that_ships_is_shown_as_rules() -> None:
         read_back = await policies.read(platform, "person:1", file.decode())
         assert read_back is not None, name
         for rule in read_back.rules:
-            told = policies.ruled(rule)
+            told = policies.ruled(rule, read_back.params)
+            assert "{{" not in "".join([*told.says, told.fix]), rule.id
             assert told.requires, rule.id
             assert told.says, rule.id
     assert await policies.read(platform, "person:1", "rules: [") is None
@@ -532,3 +533,50 @@ async def test_rules_that_admit_exceptions_are_offered_where_one_is_asked_for(
         assert f'<option value="{rule}">' in page
         assert f"/console/governance/exceptions?rule={rule}#ask" in page
     assert "model-risk.outcomes-analysed" not in page
+
+
+def test_a_rule_s_words_have_the_policy_s_parameters_and_name_what_is_to_be_judged() -> None:
+    eyes = next(
+        each for each in (read_policy(file) for file in offered_files().values()) if each.id == "four-eyes"
+    )
+    says = [each for rule in eyes.rules for each in policies.ruled(rule, eyes.params).says]
+    assert any(
+        each.startswith("a model of limited risk is approved by 1, and (approvals.people) have so far")
+        for each in says
+    )
+    unset = [each for rule in eyes.rules for each in policies.ruled(rule, {}).says]
+    assert any("approved by (params.limited), and" in each for each in unset)
+
+
+async def test_what_a_policy_would_change_is_no_page_of_its_own_to_come_back_to(
+    browser: httpx.AsyncClient, platform: FakePlatform
+) -> None:
+    """And it links to no policy that is not here yet."""
+    await sign_in(browser)
+    left = await browser.get("/console/governance/policies/effect")
+    assert (left.status_code, left.headers["location"]) == (303, "/console/governance/policies")
+    form = {"proof": session.proof_of(ADMIN), "file": offered_files()["four-eyes.yaml"].decode()}
+    crumb = '<a href="/console/governance/policies/four-eyes">four-eyes</a> /'
+    new = (await browser.post("/console/governance/policies/effect", data=form)).text
+    assert "<span>four-eyes</span> /" in new
+    assert crumb not in new
+    said = {"policy": "four-eyes", "version": 1, "digest": digest("d"), "title": "Eyes", "owner": "o"}
+    platform.policies.append({**said, "state": "rejected"})
+    assert crumb in (await browser.post("/console/governance/policies/effect", data=form)).text
+
+
+def test_what_refuses_answers_is_told_with_the_question_and_not_its_id() -> None:
+    asked = assessing.read(detail())
+    told = assessing.refusals(
+        asked, Refused("the answers, people: has no answer", fix="answer it: it counts")
+    )
+    [(question, each)] = told
+    assert question is not None
+    assert (question.text, each.detail, each.fix) == (
+        "Is it about people?",
+        "has no answer",
+        "answer it: it counts",
+    )
+    for other in ("the answers, mitigations: are unknown", "it is away"):
+        [(question, each)] = assessing.refusals(asked, Refused(other))
+        assert (question, each.detail) == (None, other)

@@ -8,12 +8,19 @@ import httpx
 import pytest
 from placet.client import SERVICES
 from placet.gateway.console import session
+from placet.gateway.console.views import told
 
 from tests.unit.cli.test_cli_services import STRAY, parked
 from tests.unit.client.fake_platform import ADMIN, SCIENTIST, FakePlatform
 
 HOSTILE = "<script>alert(1)</script>"
 PROOF = {"proof": session.proof_of(ADMIN)}
+
+
+def values(page: str, name: str) -> list[str]:
+    """Of the fields of that name that people see."""
+    fields = re.findall(rf'<input(?![^>]*type="hidden")[^>]* name="{name}"[^>]*>', page)
+    return [found[1] if (found := re.search(r' value="([^"]*)"', each)) else "" for each in fields]
 
 
 @pytest.fixture
@@ -155,6 +162,9 @@ async def test_no_token_is_made_of_half_a_form(
 ) -> None:
     answer = await admin.post("/console/platform/tokens", data={**PROOF, **fields})
     assert (answer.status_code, "What to do" in answer.text) == (400, True)
+    assert values(answer.text, "name") == [fields.get("name", "")], "what was written is still there"
+    assert values(answer.text, "days") == [fields.get("days", "30")]
+    assert re.findall(r'value="(\w+)" checked', answer.text) == ([fields["role"]] if "role" in fields else [])
     assert platform.tokens == {}
 
 
@@ -192,3 +202,79 @@ async def test_a_project_is_put_into_a_team_and_taken_out(
     assert platform.teams == {}
     half = await admin.post("/console/platform/teams", data={**PROOF, "project": "churn"})
     assert half.status_code == 400
+    assert (values(half.text, "project"), values(half.text, "team")) == (["churn"], [""])
+    assert "beginning with a letter" in half.text
+
+
+async def test_a_refused_webhook_is_told_beside_what_was_filled_in(admin: httpx.AsyncClient) -> None:
+    fields = {"url": "https://hooks.example.org/a", "type": "certificate.isued", "project": "churn"}
+    refused = await admin.post("/console/platform/webhooks", data={**PROOF, **fields})
+    assert refused.status_code == 422
+    alert = refused.text.index('role="alert"')
+    assert refused.text.index("no event has a type like") > alert
+    assert alert < refused.text.index("Have events sent to an address")
+    assert {name: values(refused.text, name) for name in fields} == {n: [said] for n, said in fields.items()}
+    assert '<details class="command" open>' in refused.text
+
+
+async def test_a_refused_quota_is_told_beside_what_was_filled_in(
+    admin: httpx.AsyncClient, platform: FakePlatform
+) -> None:
+    fields = {"of": "Fraud!", "cpu": "two", "memory": "4", "gpus": "", "models": "3"}
+    refused = await admin.post("/console/platform/room", data={**PROOF, "scope": "project", **fields})
+    assert refused.status_code == 400
+    assert "cpu: &#39;two&#39; is no number" in refused.text
+    assert {name: values(refused.text, name) for name in fields} == {n: [said] for n, said in fields.items()}
+    assert "<option selected>project</option>" in refused.text
+    assert platform.quotas == {}
+    assert 'class="command" open' not in (await admin.get("/console/platform/room")).text
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        (
+            "body.project: must be text; query.after: must be a whole number",
+            "project: must be text; after: must be a whole number",
+        ),
+        ("path.team: must be 3 to 40 characters", "team: must be 3 to 40 characters"),
+        ("what a call takes is at /docs", "change that, and send it again"),
+        ("the body.name of a call", "the body.name of a call"),
+    ],
+)
+def test_what_is_wrong_with_a_call_is_told_as_of_a_form(said: str, shown: str) -> None:
+    assert told(said) == shown
+
+
+async def test_from_what_did_not_work_a_way_leads_back_to_where_one_was(admin: httpx.AsyncClient) -> None:
+    async def failed(came: str) -> str:
+        answer = await admin.post("/console/platform/webhooks/w", data=PROOF, headers={"Referer": came})
+        assert answer.status_code == 400
+        return answer.text
+
+    back = '<a href="/console/platform/webhooks?after=3">Back to where you were</a>'
+    assert back in await failed("http://console/console/platform/webhooks?after=3&said=done&seal=x")
+    for strange in ("", "http://[", "http://evil/elsewhere", "http://evil//evil", "javascript:alert(1)"):
+        page = await failed(strange)
+        assert "Back to where" not in page
+        assert '<a href="/console/platform">To the platform</a>' in page
+        assert "To the models" not in page
+
+
+@pytest.mark.parametrize(
+    ("number", "due", "next_at", "said"),
+    [
+        (9, 2, None, "once nothing keeps it"),
+        (2, 2, None, "now"),
+        (0, 0, None, "nothing is there"),
+        (9, 0, "2036-11-27T00:00:00Z", "2036-11-27"),
+    ],
+)
+async def test_retention_says_when_something_is_due_next_or_what_keeps_it(
+    admin: httpx.AsyncClient, platform: FakePlatform, number: int, due: int, next_at: str | None, said: str
+) -> None:
+    platform.retained |= {"number": number, "due": due, "nextAt": next_at}
+    page = (await admin.get("/console/platform/retention")).text
+    assert f"<td>{said}</td></tr>" in page
+    assert ("is of projects that are held" in page) is (said == "once nothing keeps it")
+    assert "never" not in page

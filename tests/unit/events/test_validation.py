@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 import pytest
 from placet.events.validation import in_words
+from placet.projects import PROJECT_PATTERN
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 
@@ -54,6 +55,11 @@ def _never(value: str) -> str:
         (Annotated[str, Field(min_length=3)], "a", "must be 3 characters long or longer"),
         (Annotated[str, Field(max_length=3)], "abcd", "must be no longer than 3 characters"),
         (Annotated[str, Field(pattern="^[a-z]+$")], "A", "must be like ^[a-z]+$"),
+        (
+            Annotated[str, Field(pattern=PROJECT_PATTERN)],
+            "A",
+            "must be 3 to 40 characters: a to z, 0 to 9 and -, beginning with a letter and not ending with -",
+        ),
         (Annotated[list[int], Field(min_length=1)], [], "must have 1 entries or more"),
         (Annotated[str, AfterValidator(_never)], "a", "must be something else"),
     ],

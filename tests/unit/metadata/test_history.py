@@ -200,6 +200,24 @@ def test_a_release_stands_where_its_steps_led(road: Any, state: str, position: i
     assert (release["state"], release["said"]["state"]) == (state, position)
 
 
+AGAIN = (*DEPLOY, asked(release=2), started(release=2))
+
+
+@pytest.mark.parametrize(
+    ("road", "first", "second"),
+    [
+        (AGAIN, ("replaced", 11), ("live", 11)),
+        ((*AGAIN, started()), ("live", 12), ("replaced", 12)),
+        ((*AGAIN, deployer.ModelStopped(project="churn", release=2)), ("replaced", 11), ("stopped", 12)),
+    ],
+)
+def test_of_two_releases_that_came_to_be_live_one_is(
+    road: Any, first: tuple[str, int], second: tuple[str, int]
+) -> None:
+    found = [one(state_of(road), "release", f"churn/{number}") for number in (1, 2)]
+    assert [(each["state"], each["said"]["state"]) for each in found] == [first, second]
+
+
 def test_a_refusal_names_the_rules_that_forbade_it_and_no_others() -> None:
     state = state_of([asked(), refused("certify", MISSING, verdict("card", "certify", "fail", "warn"))])
     assert [each["rule"] for each in one(state, "release", "churn/1")["refusals"]] == ["two.approve"]

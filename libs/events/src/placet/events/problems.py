@@ -29,6 +29,8 @@ from placet.events.validation import in_words
 log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
+AT_DOCS = "what a call takes is at /docs"
+"""What is to be done about a value that is none, where nothing better is known: for who writes calls."""
 
 _KINDS: tuple[tuple[type[PlacetError], int, str], ...] = (
     (Unauthenticated, 401, "Who are you?"),
@@ -99,7 +101,7 @@ async def _on_validation_error(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101
     detail = "; ".join(f"{'.'.join(map(str, each['loc']))}: {in_words(each)}" for each in error.errors())
     fixes = dict.fromkeys(each["ctx"]["fix"] for each in error.errors() if "fix" in each.get("ctx", {}))
-    fix = "; ".join(fixes) or "what a call takes is at /docs"
+    fix = "; ".join(fixes) or AT_DOCS
     status, body, _headers = problem_of(Unreadable(detail, fix=fix))
     return JSONResponse(body, status, media_type=MEDIA_TYPE)
 

@@ -50,9 +50,19 @@ _BOUNDS: Mapping[str, str] = {
 }
 
 
+_LIKE: Mapping[str, str] = {
+    r"^[a-z][a-z0-9-]{1,38}[a-z0-9]$": (
+        "must be 3 to 40 characters: a to z, 0 to 9 and -, beginning with a letter and not ending with -"
+    ),
+}
+"""Patterns that people meet, in words: of the names of projects and teams."""
+
+
 def in_words(error: Mapping[str, Any]) -> str:
     """Of one of `ValidationError.errors()`: what follows the name of the value."""
     kind, about = str(error["type"]), error.get("ctx") or {}
+    if kind == "string_pattern_mismatch" and about.get("pattern") in _LIKE:
+        return _LIKE[about["pattern"]]
     if kind in _BOUNDS:
         return _BOUNDS[kind].format(**about)
     if kind in ("value_error", "assertion_error"):

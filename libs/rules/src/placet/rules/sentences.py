@@ -37,6 +37,17 @@ def filled_in(template: str, facts: Mapping[str, Any], *, most: int = MAX_LISTED
     return _PLACEHOLDER.sub(lambda found: _shown(_value(facts, found[1]), most), template)
 
 
+def described(template: str, params: Mapping[str, Any]) -> str:
+    """A sentence of a policy of which nothing was judged yet: with its `params` filled in, and with the path of each
+    fact in brackets where that will be."""
+
+    def shown(found: re.Match[str]) -> str:
+        value = _value({"params": params}, found[1])
+        return f"({found[1]})" if value is None else _shown(value, MAX_LISTED)
+
+    return _PLACEHOLDER.sub(shown, template)
+
+
 def gaps(template: str, facts: Mapping[str, Any]) -> list[str]:
     """The facts that are not there or empty, so that the sentence would not read well."""
     return [path for path in _PLACEHOLDER.findall(template) if _value(facts, path) in (None, "")]

@@ -72,7 +72,7 @@ class Standings:
             case "project":
                 return entity.get("serving") or "requested", entity.position("serving")
             case "release":
-                return release_standing(entity)
+                return release_standing(entity, self._state.find("project", entity.project or ""))
             case "advisories":
                 return self._snapshot(entity), entity.position("decision")
             case "assessment":
@@ -178,18 +178,21 @@ def _published(entity: Entity) -> Version:
     )
 
 
-def release_standing(entity: Entity) -> tuple[str, int]:
-    """How it ended, or how far it came, and where that was said."""
+def release_standing(entity: Entity, project: Entity | None) -> tuple[str, int]:
+    """How it ended, or how far it came, and where that was said: of its project too, since a release that came to be
+    live is so only until another is, which nobody says of it by name."""
     if entity.get("refusedAt") is not None:
         return "refused", entity.position("refusedAt")
     if entity.get("failure") is not None:
         return "failed", entity.position("failure")
     if entity.get("awaited") is not None:
         return "awaiting", entity.position("awaited")
-    for name, step in _STEPS:
-        if entity.get(step) is not None:
-            return name, entity.position(step)
-    return "known", entity.position()
+    name, step = next((each for each in _STEPS if entity.get(each[1]) is not None), ("known", None))
+    if name == "live" and project is not None and project.get("live") != entity.release:
+        if project.get("served") == entity.release:  # nothing took its place, and yet it serves no more
+            return str(project.get("serving")), project.position("serving")
+        return "replaced", project.position("served")
+    return name, entity.position() if step is None else entity.position(step)
 
 
 def _assessment(entity: Entity, at: datetime) -> str:

@@ -458,7 +458,7 @@ def _attempts(state: State, subject: Subject, project: str) -> Iterator[Json]:
     newer = (each for each in state.all("release") if each.project == project and after is not None)
     for each in sorted(newer, key=lambda release: release.release or 0):
         if (each.release or 0) > (after or 0):
-            name, position = release_standing(each)
+            name, position = release_standing(each, state.find("project", project))
             yield {"release": each.release, "state": name, "position": position}
 
 

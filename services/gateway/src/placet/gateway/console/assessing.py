@@ -7,6 +7,7 @@ here before it is sent.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ import msgspec
 from starlette.responses import Response
 
 from placet.assessments import Questionnaire, Score, asked_questions, score, unanswered
+from placet.assessments.examining import ANSWERS
+from placet.assessments.questionnaire import Question
 from placet.client import QuestionnaireDetail
 from placet.errors import PlacetError, Unavailable, Unreadable
 from placet.events.problems import problem_of
@@ -25,6 +28,7 @@ from placet.gateway.console.visits import Visit
 _SCORED_WITHIN = 10.0
 _ANSWER = "answer."
 """Before a question's id, in the name of its field."""
+_ABOUT = re.compile(rf"{re.escape(ANSWERS)}, (.+?): ")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +113,7 @@ async def _form(
         standing=await asyncio.to_thread(standing_of, questionnaire, draft),
         source=visit.given("source"),
         error=error,
+        refusals=() if error is None else refusals(questionnaire, error),
         prefix=_ANSWER,
         may_answer=not ANSWERERS.isdisjoint(visit.me.roles),
     )
@@ -123,6 +128,19 @@ def read(known: QuestionnaireDetail) -> Questionnaire:
             f"the questionnaire {known.questionnaire} cannot be shown as a form",
             fix="answer it with `placet assess`",
         ) from error
+
+
+def refusals(questionnaire: Questionnaire, error: PlacetError) -> list[tuple[Question | None, PlacetError]]:
+    """Each with the question that it is about: what refuses answers knows of it by its id alone."""
+    questions = {each.id: each for section in questionnaire.sections for each in section.questions}
+    found: list[tuple[Question | None, PlacetError]] = []
+    for each in error.parts:
+        about = _ABOUT.match(each.detail)
+        question = None if about is None else questions.get(about[1])
+        if about is not None and question is not None:
+            each = PlacetError(each.detail[about.end() :], rule=each.rule, fix=each.fix)
+        found.append((question, each))
+    return found
 
 
 def read_draft(given: Mapping[str, list[str]]) -> Draft:

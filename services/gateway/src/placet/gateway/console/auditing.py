@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from starlette.responses import Response
 
-from placet.client import Entity, EventsPage
+from placet.client import Approval, Entity, EventsPage
 from placet.errors import PlacetError, Unreadable
 from placet.gateway.console.visits import Visit
 
@@ -17,6 +19,7 @@ _PAGE = 100
 _MODELS = 50
 _ENTITIES = 500
 """Of one kind, on one page: of more the rest is counted."""
+_VERSIONED = re.compile(r"\.v[0-9]+$")
 LAST = 2**53
 """No log has such a position."""
 KINDS = {
@@ -45,6 +48,7 @@ async def log(visit: Visit) -> Response:
         tab="log",
         events=page.events,
         next=page.next,
+        like=None if (said := visit.said("type")) is None else types_like(said),
         is_newest=visit.said("before") is None,
     )
 
@@ -57,7 +61,7 @@ async def page_of_events(visit: Visit, *, project: str | None = None, type: str 
     return await visit.ask.events_before(
         LAST if before is None else int(before),
         project=project,
-        type=type,
+        type=None if type is None else types_like(type),
         since=_moment(visit, "since"),
         until=_moment(visit, "until"),
         limit=_PAGE,
@@ -68,13 +72,24 @@ async def why(visit: Visit) -> Response:
     """Of a project, and a time: now, unless another is given."""
     project, at = visit.said("project"), _moment(visit, "at")
     found, failed = None, None
+    approvals: dict[str | None, Approval] = {}
     if project is not None:
         try:
             found = await visit.ask.why(project, at=None if at is None else at.isoformat())
         except PlacetError as error:
             failed = error
+    if found is not None and found.approvals:
+        with suppress(PlacetError):  # they are said without names, then
+            awaited = await visit.ask.awaited(found.project)
+            approvals = {each.approval: each for one in awaited for each in one.approvals}
     return visit.page(
-        "audit_why.html", tab="why", project=project, at=visit.said("at"), found=found, failed=failed
+        "audit_why.html",
+        tab="why",
+        project=project,
+        at=visit.said("at"),
+        found=found,
+        approvals=approvals,
+        failed=failed,
     )
 
 
@@ -101,11 +116,16 @@ async def then(visit: Visit) -> Response:
     except PlacetError as error:
         failed = error
     as_of = state or (models.as_of if models else None)
+    if at is not None and as_of is not None:  # read up to the end, for what is of that time
+        upto = await visit.ask.events_before(LAST, until=datetime.fromisoformat(as_of.at), limit=1)
+        position = upto.events[0]["sequence"] if upto.events else 0
+    elif as_of is not None:
+        position = as_of.position
     return visit.page(
         "audit_then.html",
         tab="then",
         head=head,
-        position=position if as_of is None else as_of.position,
+        position=position,
         at=visit.said("at"),
         project=project,
         as_of=as_of,
@@ -136,6 +156,15 @@ class _Found:
         """Those first that people ask for first."""
         first = list(KINDS)
         return sorted(self.shown, key=lambda kind: (first.index(kind) if kind in KINDS else len(first), kind))
+
+
+def types_like(said: str) -> str:
+    """What REST is asked for. The log shows `certificate.issued` of `placet.certifier.certificate.issued.v1`, so that
+    is what people write into its filter; whoever writes the whole, or a pattern, means it as it is."""
+    said = said.strip()
+    if "*" in said or said.startswith("placet."):
+        return said
+    return f"placet.*.{said}" if _VERSIONED.search(said) else f"placet.*.{said}.v*"
 
 
 def _is_number(said: str) -> bool:

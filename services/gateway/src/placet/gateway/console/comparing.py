@@ -55,11 +55,15 @@ def compare(before: Release, after: Release) -> Comparison:
 
 
 def verdicts_of(certificate: Certificate | None) -> dict[str, str]:
-    """The result of each rule; of one that was judged at several stages the first that is no pass."""
-    found: dict[str, str] = {}
-    for each in _said(certificate).get("verdicts", ()):
-        if found.get(each["rule"], "pass") == "pass":
-            found[each["rule"]] = each["result"]
+    """The result of each rule; of one that was judged at several stages the first that is no pass. What failed and was
+    certified all the same only warns, unless an exception or broken glass let it pass."""
+    said, found = _said(certificate), dict[str, str]()
+    excepted = {each["rule"] for each in said.get("exceptions", ())}
+    for each in said.get("verdicts", ()):
+        rule, result = each["rule"], each["result"]
+        warns = result == "fail" and not (rule in excepted or said.get("breakGlass"))
+        if found.get(rule, "pass") == "pass":
+            found[rule] = "warn" if warns else result
     return found
 
 

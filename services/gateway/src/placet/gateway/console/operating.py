@@ -7,7 +7,9 @@ from typing import Any
 from starlette.responses import Response
 
 from placet.client import Amounts, Capacity, Garbage, Quota, Team
-from placet.errors import PlacetError, Unreadable
+from placet.errors import PlacetError, Unauthenticated, Unreadable
+from placet.events.problems import problem_of
+from placet.gateway.console import session
 from placet.gateway.console.visits import Visit
 
 PATH = "/console/platform"
@@ -18,7 +20,12 @@ _CPU, _MEMORY = 1000, 1 << 30
 
 
 async def room(visit: Visit) -> Response:
-    """What models may have here, and what teams and projects may hold of it."""
+    return await _room(visit)
+
+
+async def _room(visit: Visit, refused: str = "", error: PlacetError | None = None) -> Response:
+    """What models may have here, and what teams and projects may hold of it; with what was filled into the form that
+    was `refused`, of a quota or of a team."""
     capacity: Capacity | None = None
     quotas: tuple[Quota, ...] = ()
     teams: tuple[Team, ...] = ()
@@ -27,10 +34,14 @@ async def room(visit: Visit) -> Response:
         quotas = await visit.ask.quotas()
         teams = await visit.ask.teams()
         capacity = await visit.ask.capacity()
-    except PlacetError as error:
-        failed = error
+    except PlacetError as unseen:
+        failed = unseen
+    filled = {each: visit.given(each) for each in visit.form if each != session.PROOF}
+    if visit.given("act") in ("remove", "leave"):  # of a button
+        refused = ""
     return visit.page(
         "platform_room.html",
+        200 if error is None else problem_of(error)[0],
         tab="room",
         capacity=capacity,
         quotas=quotas[:_QUOTAS],
@@ -39,6 +50,9 @@ async def room(visit: Visit) -> Response:
         more_teams=max(0, len(teams) - _QUOTAS),
         failed=failed,
         kinds=_kinds,
+        error=error,
+        filled=filled if refused == "quota" else {},
+        into=filled if refused == "team" else {},
     )
 
 
@@ -64,7 +78,17 @@ def _of(amounts: Amounts, field: str) -> int | None:
 
 
 async def change_quota(visit: Visit) -> Response:
-    """Set one in place of what was said before, or remove it."""
+    """Set one in place of what was said before, or remove it; what was filled in stays where it is refused."""
+    try:
+        await _change_quota(visit)
+    except Unauthenticated:
+        raise
+    except PlacetError as error:
+        return await _room(visit, "quota", error)
+    return visit.go(f"{PATH}/room")
+
+
+async def _change_quota(visit: Visit) -> None:
     scope, name = visit.wanted("scope"), visit.wanted("of")
     if scope not in ("team", "project"):
         raise Unreadable(f"a quota is of a team or a project, not of a {scope}", fix="choose one of the two")
@@ -79,7 +103,6 @@ async def change_quota(visit: Visit) -> Response:
             gpus=visit.number("gpus"),
             models=visit.number("models"),
         )
-    return visit.go(f"{PATH}/room")
 
 
 def _amount(visit: Visit, name: str, unit: int) -> int | None:
@@ -96,16 +119,25 @@ def _amount(visit: Visit, name: str, unit: int) -> int | None:
 
 
 async def change_team(visit: Visit) -> Response:
-    """Have a project be of a team, or of none."""
+    """Have a project be of a team, or of none; what was filled in stays where it is refused."""
+    try:
+        said = await _change_team(visit)
+    except Unauthenticated:
+        raise
+    except PlacetError as error:
+        return await _room(visit, "team", error)
+    return visit.go_saying(f"{PATH}/room", said)
+
+
+async def _change_team(visit: Visit) -> str:
+    """What was done, in words."""
     project = visit.wanted("project")
     if visit.given("act") == "leave":
         await visit.ask.assign(project, team=None)
-        said = f"{project} is of no team now."
-    else:
-        team = visit.wanted("team")
-        await visit.ask.assign(project, team=team)
-        said = f"{project} is of team {team} now."
-    return visit.go_saying(f"{PATH}/room", said)
+        return f"{project} is of no team now."
+    team = visit.wanted("team")
+    await visit.ask.assign(project, team=team)
+    return f"{project} is of team {team} now."
 
 
 async def registry(visit: Visit) -> Response:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 from markupsafe import Markup
@@ -27,6 +28,7 @@ from placet.rules import Policy, Rule
 from placet.rules.difference import changes
 from placet.rules.loading import loaded
 from placet.rules.policy import asks_about
+from placet.rules.sentences import described
 
 _READ_BYTES = 64 << 10
 """Of a file that is shown as rules: what is longer nobody reads as a page."""
@@ -43,6 +45,7 @@ class Ruled:
     rule: Rule
     requires: list[str]
     says: list[str]
+    fix: str
 
 
 async def listed(visit: Visit) -> Response:
@@ -89,7 +92,12 @@ async def _list(visit: Visit, filled: dict[str, str], error: PlacetError | None 
 
 
 async def shown(visit: Visit) -> Response:
-    versions = await visit.ask.policy(visit.place("policy"))
+    try:
+        versions = await visit.ask.policy(visit.place("policy"))
+    except Unknown:
+        if visit.place("policy") == "effect":  # where a form is answered, of which nothing is left to show
+            return visit.go(f"{PATH}/policies")
+        raise
     if not versions:
         raise Unknown(
             f"there is no policy {visit.place('policy')!r} here", fix="see the list of all policies"
@@ -114,7 +122,7 @@ async def shown(visit: Visit) -> Response:
         text=text,
         why=why,
         policy=policy,
-        rules=[] if policy is None else [ruled(each) for each in policy.rules],
+        rules=[] if policy is None else [ruled(each, policy.params) for each in policy.rules],
     )
 
 
@@ -163,6 +171,7 @@ async def effect(visit: Visit) -> Response:
         old=old,
         new=new,
         changes=changes(compared, new),
+        is_known=any(each.policy == new.id for each in versions),
         file=None if digest else file,
         warn_first=visit.given("warn_first"),
         may_publish=not PUBLISHERS.isdisjoint(visit.me.roles),
@@ -238,9 +247,15 @@ async def read(platform: Platform, person: str, text: str) -> Policy | None:
         return None
 
 
-def ruled(rule: Rule) -> Ruled:
+def ruled(rule: Rule, params: Mapping[str, Any]) -> Ruled:
+    """With the policy's parameters in its sentences; a fact that is known only once it is judged has its path there."""
     clauses = [*(each.require for each in rule.all)] if rule.require is None else [rule.require]
     say = rule.say
     said = [say] if isinstance(say, str) else [f"{each.words} (where {each.when})" for each in say or ()]
     said += [each.say for each in rule.all]
-    return Ruled(rule=rule, requires=clauses, says=said)
+    return Ruled(
+        rule=rule,
+        requires=clauses,
+        says=[described(each, params) for each in said],
+        fix=described(rule.fix, params),
+    )

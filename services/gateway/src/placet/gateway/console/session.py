@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from starlette.requests import Request, cookie_parser
 from starlette.responses import Response
@@ -182,6 +182,19 @@ def page_of(address: str) -> str:
     except ValueError:
         return ""
     return came.path + (f"?{came.query}" if came.query else "")
+
+
+def page_before(came: str) -> str:
+    """The page of the console with the form that somebody sent, by what a browser says of where it `came` from; without
+    what it said was done then. Nothing for any other."""
+    path = page_of(came).partition("?")[0]
+    asked = (
+        [(name, value) for name, value in parse_qsl(urlsplit(came).query) if name not in ("said", "seal")]
+        if path
+        else []
+    )
+    page = f"{path}?{urlencode(asked)}" if asked else path
+    return page if way_back(page) == page else ""
 
 
 def way_back(wanted: str | None) -> str:

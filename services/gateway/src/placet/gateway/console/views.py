@@ -17,6 +17,7 @@ from markupsafe import Markup, escape
 from starlette.responses import HTMLResponse, Response, StreamingResponse
 
 from placet.events import Clock
+from placet.events.problems import AT_DOCS
 from placet.gateway.console import charts, markdown
 
 NOTHING = "\u2013"
@@ -26,6 +27,7 @@ _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _TIME = re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
 _COMMAND = re.compile(r"`placet (?P<verb>approve|assess) (?P<rest>[^`]*)`")
 _PROJECT = re.compile(r"[a-z0-9-]{1,63}")
+_IN_A_CALL = re.compile(r"(?:^|(?<=; ))(?:body|path|query)\.(?=\w+: )")
 _FILES = resources.files("placet.gateway.console")
 _TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
 POLICY = "; ".join(
@@ -240,7 +242,8 @@ def plural(count: int, one: str, many: str | None = None) -> str:
 
 def told(words: str | None) -> Markup:
     """What the platform says, with what is to be typed (in backticks) as code, and its times as people read them."""
-    parts = (words or "").split("`")
+    words = _for_people(words or "")
+    parts = words.split("`")
     if len(parts) % 2 == 0:  # one that does not end is a character
         return escape(words)
     return Markup("").join(
@@ -263,6 +266,11 @@ def pages_for(words: str | None) -> list[tuple[str, str]]:
         else:
             found["/console/governance/assessments" + query(project=project)] = f"Assessments of {project}"
     return list(found.items())
+
+
+def _for_people(words: str) -> str:
+    """Of who fills in forms: a value is called by its name, without where in a call it stood."""
+    return "change that, and send it again" if words == AT_DOCS else _IN_A_CALL.sub("", words)
 
 
 def pretty(value: Any) -> str:

@@ -179,16 +179,25 @@ class Door:
     def problem(self, error: PlacetError) -> Response:
         """For who is not let in as far as a page of theirs."""
         status, _, headers = problem_of(error)
-        page = self._views.page("problem.html", status, error=error, me=None, here="", written={})
+        page = self._views.page("problem.html", status, error=error, me=None, here="", written={}, back="")
         return self._with(page, headers)
 
     def _failed(self, visit: Visit, error: PlacetError) -> Response:
         status, _, headers = problem_of(error)
+        came = visit.request.headers.get("referer", "") if visit.request.method in _UNSAFE else ""
         sent = [(name, value) for name, values in visit.form.items() for value in values]
         written = {name: value for name, value in sent if name in _WRITTEN and value.strip()}
         kept = [(name, value) for name, value in sent if name not in (*written, session.PROOF)]
         return self._with(
-            visit.page("problem.html", status, error=error, written=written, kept=kept, labels=_WRITTEN),
+            visit.page(
+                "problem.html",
+                status,
+                error=error,
+                written=written,
+                kept=kept,
+                labels=_WRITTEN,
+                back=session.page_before(came),
+            ),
             headers,
         )
 

@@ -1,0 +1,138 @@
+"""The pages of the audit log: what of people is said as names, what a filter takes, and where in the log one is."""
+
+from __future__ import annotations
+
+import re
+from html import unescape
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+from placet.client.documents import Person
+from placet.gateway.console.auditing import types_like
+
+from tests.unit.client.fake_platform import AUDITOR, FakePlatform, event
+from tests.unit.console.test_console_governance import approval, release
+from tests.unit.console.test_console_security import sign_in
+
+BOB = "person:0190a2b3-c4d5-7e6f-8a9b-0123d5e6f7a8"
+
+
+@pytest.fixture
+async def auditor(browser: httpx.AsyncClient) -> httpx.AsyncClient:
+    await sign_in(browser, AUDITOR)
+    return browser
+
+
+def why(**changes: Any) -> dict[str, Any]:
+    counted = {"approval": "approval:1", "givenBy": BOB, "roles": ["approver"], "at": "2026-11-27T00:00:00Z"}
+    usual: dict[str, Any] = {
+        "project": "churn",
+        "at": "2026-11-28T00:00:00Z",
+        "allowed": True,
+        "reason": "allowed",
+        "why": "its certificate held",
+        "ran": True,
+        "approvals": [{**counted, "reason": "hmac-sha256:abc", "position": 7}],
+        "lookedUpTo": 113,
+        "lastPosition": 98,
+        "checkpoint": 102,
+    }
+    return {**usual, **changes}
+
+
+def words(page: str) -> str:
+    """A page's text, each run of spaces as one."""
+    return " ".join(unescape(re.sub(r"<[^>]*>", "", page)).split())
+
+
+async def test_who_approved_and_why_is_said_by_name_and_in_words(
+    auditor: httpx.AsyncClient, platform: FakePlatform
+) -> None:
+    platform.whys["churn"] = why()
+    given = approval(Person(person=BOB, name="Bob"), reason="tried it")
+    told = msgspec.to_builtins(release(asked_by=Person(person="person:1"), approvals=(given,)))
+    platform.awaited = [msgspec.json.decode(msgspec.json.encode(told))]
+    page = words((await auditor.get("/console/audit/why?project=churn")).text)
+    assert "Bob (approver), 2026-11-27 00:00:00 UTC event 7“tried it”" in page
+    assert "hmac-sha256" not in page
+
+
+async def test_where_nobody_knows_the_name_any_more_that_is_said(
+    auditor: httpx.AsyncClient, platform: FakePlatform
+) -> None:
+    platform.whys["churn"] = why()
+    page = words((await auditor.get("/console/audit/why?project=churn")).text)
+    assert "somebody whose name is not known here (person:d5e6f7a8) (approver)" in page
+    assert "its words cannot be shown here" in page
+    assert "hmac-sha256" not in page
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "head", "said"),
+    [
+        (
+            102,
+            113,
+            "covers up to event 102, and with that all of them. What came after is covered by the next",
+        ),
+        (113, 113, "covers up to event 113, and with that all of them Certificate"),
+        (None, 113, "no checkpoint covers the last of them yet, the next will"),
+    ],
+)
+async def test_how_far_a_checkpoint_covers_what_an_answer_stands_on_is_said(
+    auditor: httpx.AsyncClient, platform: FakePlatform, checkpoint: int | None, head: int, said: str
+) -> None:
+    certificate = {"certificate": "certificate:1", "state": "valid", "position": 9, "key": {"position": 1}}
+    platform.whys["churn"] = why(checkpoint=checkpoint, lookedUpTo=head, certificate=certificate)
+    page = words((await auditor.get("/console/audit/why?project=churn")).text)
+    assert f"Read up toevent {head} Stands onevents up to 98; " in page
+    assert said in page
+
+
+@pytest.mark.parametrize(
+    ("said", "asked"),
+    [
+        ("certificate.issued", "placet.*.certificate.issued.v*"),
+        (" image.built ", "placet.*.image.built.v*"),
+        ("image.built.v1", "placet.*.image.built.v1"),
+        ("placet.builder.image.built.v1", "placet.builder.image.built.v1"),
+        ("*.issued.*", "*.issued.*"),
+    ],
+)
+def test_a_filter_takes_the_words_that_the_log_shows(said: str, asked: str) -> None:
+    assert types_like(said) == asked
+
+
+async def test_the_log_is_filtered_by_a_type_as_it_shows_it(
+    auditor: httpx.AsyncClient, platform: FakePlatform
+) -> None:
+    issued = event(2, type="placet.certifier.certificate.issued.v1")
+    platform.events = [{**each, "time": "2026-11-28T00:00:00Z"} for each in (event(1), issued)]
+    page = (await auditor.get("/console/audit?type=certificate.issued")).text
+    assert re.findall(r"<strong>([a-z.]*)</strong>", page) == ["certificate.issued"]
+    assert (
+        'data-query="type=placet.%2A.certificate.issued.v%2A"' in page
+    )  # what comes later is filtered likewise
+    assert 'value="certificate.issued"' in page
+
+
+@pytest.mark.parametrize(
+    ("asked", "said", "slider"),
+    [
+        ("at=2026-11-28T02:30", "Up to event 2 of the log.", 2),
+        ("at=2026-11-28T03:00:00", "Up to event 3 of the log.", 3),
+        ("at=2026-11-27T00:00", "The log had no event yet.", 1),
+        ("position=2", "Up to event 2 of the log.", 2),
+        ("", "Up to event 5 of the log.", 5),
+    ],
+)
+async def test_what_was_so_at_a_time_is_shown_at_the_position_of_that_time(
+    auditor: httpx.AsyncClient, platform: FakePlatform, asked: str, said: str, slider: int
+) -> None:
+    """Though all of the log is read for it."""
+    platform.events = [{**event(hour), "time": f"2026-11-28T0{hour}:00:00Z"} for hour in range(1, 6)]
+    page = (await auditor.get(f"/console/audit/then?{asked}")).text
+    assert said in words(page)
+    assert f'type="range" min="1" max="5" value="{slider}"' in page
